@@ -1,0 +1,3 @@
+"""pillion: an LLM gateway that rides beside one app."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,104 @@
+"""Which top-level keys does this JSON body have, and where do their values stand?
+
+One shallow scan of a client's body: nothing below the first level is parsed, and an edit replaces one value's bytes
+and no other. `dict[str, msgspec.Raw]` finds the values fast, but keeps the last of two equal keys in silence, and we
+would price one model while the provider bills another. So the scan is checked against the text: it walks from member
+to member, and each must start where the one before has ended. Equal keys leave a member over, whatever their spelling
+("model" and "mod\\u0065l" are one key); the body is then refused.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from proxy.errors import BadRequest
+
+_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+# A separator, a key and its colon. The key's bytes are group 1; `\\.` steps over every escape.
+_MEMBER = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*"((?:[^"\\]|\\.)*)"[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+_END = re.compile(rb"[ \t\r\n]*\{?[ \t\r\n]*\}[ \t\r\n]*")
+
+
+class Envelope:
+    """A JSON object whose values are known by place. Raises BadRequest: malformed, no object, too deep, a key twice."""
+
+    __slots__ = ("_spans", "_values", "body")
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        try:
+            self._values = _decode(body)
+        except msgspec.ValidationError:
+            raise BadRequest("The request body must be a JSON object.", code="invalid_json") from None
+        except RecursionError:
+            raise BadRequest("The request body is nested too deeply.", code="invalid_json") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BadRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from None
+        self._spans: dict[str, tuple[int, int]] = {}
+        self._walk()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def __repr__(self) -> str:
+        return f"<Envelope {len(self.body)} bytes: {', '.join(self._values)}>"
+
+    def keys(self) -> list[str]:
+        return list(self._values)
+
+    def get(self, key: str) -> Any:
+        """One value, decoded; None where the key is absent. Raises BadRequest where it is nested too deeply."""
+        raw = self._values.get(key)
+        if raw is None:
+            return None
+        try:
+            return msgspec.json.decode(raw)
+        except RecursionError:
+            raise BadRequest("The request body is nested too deeply.", code="invalid_json", param=key) from None
+
+    def raw(self, key: str) -> bytes | None:
+        """One value's own bytes; None where the key is absent."""
+        span = self._spans.get(key)
+        return None if span is None else self.body[span[0] : span[1]]
+
+    def edit(self, values: dict[str, bytes]) -> bytes:
+        """The body with these keys' values (JSON text) put in; a new key goes to the end. Every other byte stays."""
+        body = self.body
+        old = {key: span for key, span in self._spans.items() if key in values}
+        out, at = [], 0
+        for key, (start, end) in sorted(old.items(), key=lambda item: item[1]):
+            out += [body[at:start], values[key]]
+            at = end
+        close = body.rindex(b"}")
+        out.append(body[at:close])
+        for key, value in values.items():
+            if key not in old:
+                comma = b"," if self._values or len(out) > 1 else b""
+                out.append(b"%b%b:%b" % (comma, msgspec.json.encode(key), value))
+        out.append(body[close:])
+        return b"".join(out)
+
+    def _walk(self) -> None:
+        """Note where each value stands. Raises BadRequest where a member is left over: its key stands twice."""
+        body, at = self.body, 0
+        for key, raw in self._values.items():
+            member = _MEMBER.match(body, at)
+            value = bytes(raw)
+            if member is None or not _spells(member[1], key) or not body.startswith(value, member.end()):
+                raise _duplicate(self._values)
+            at = member.end() + len(value)
+            self._spans[key] = (member.end(), at)
+        if _END.fullmatch(body, at) is None:
+            raise _duplicate(self._values)
+
+
+def _spells(text: bytes, key: str) -> bool:
+    if b"\\" in text:
+        return bool(msgspec.json.decode(b'"%b"' % text) == key)
+    return text == key.encode()
+
+
+def _duplicate(values: dict[str, msgspec.Raw]) -> BadRequest:
+    return BadRequest(f"The request body has the same key twice; it has {', '.join(values)}.", code="duplicate_key")

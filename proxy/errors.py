@@ -1,0 +1,147 @@
+"""What can go wrong, who is to blame, and may another target answer instead?
+
+One shallow tree. An error is raised anywhere and caught twice: by `failover`, which asks `elsewhere`, and by
+`server`, which has the client's dialect spell it. Its message is written for the client: no key, no traceback and
+no internal address ever goes in. `kind` is the taxonomy that operators alert on.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+Kind = Literal[
+    "authentication",
+    "rate_limit",
+    "quota_exceeded",
+    "invalid_request",
+    "server_error",
+    "network_error",
+    "timeout",
+    "unknown",
+]
+
+Headers = Sequence[tuple[str, str]]
+
+
+class GatewayError(Exception):
+    """Anything that ends a call. `code` is a stable snake_case word for programs, `message` a sentence for people."""
+
+    status: int = 500
+    kind: Kind = "server_error"
+    code: str = "internal_error"
+    elsewhere: bool = False  # may another target answer?
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        kind: Kind | None = None,
+        code: str | None = None,
+        param: str | None = None,
+        headers: Headers = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param  # the field's path, such as `messages[2].content[0]`
+        self.headers = headers  # to send along: Retry-After, Allow
+        self.status = self.status if status is None else status
+        self.kind = self.kind if kind is None else kind
+        self.code = self.code if code is None else code
+
+
+class BadRequest(GatewayError):
+    """The client's request cannot be served, here or anywhere."""
+
+    status, kind, code = 400, "invalid_request", "invalid_request"
+
+
+class Unrepresentable(BadRequest):
+    """The target's wire has no way to say what the client said; `param` names it."""
+
+    code = "unrepresentable"
+
+
+class UnknownModel(BadRequest):
+    """No provider is known under that name, or none has that model; the message lists what there is."""
+
+    status, code = 404, "model_not_found"
+
+
+class Unsupported(BadRequest):
+    """A route that pillion knows and that this provider, or this version, does not serve."""
+
+    status, code = 501, "not_implemented"
+
+
+class Unauthorized(GatewayError):
+    status, kind, code = 401, "authentication", "invalid_api_key"
+
+
+class OverLimit(GatewayError):
+    status, code = 429, "rate_limit_exceeded"
+    kind: Kind = "rate_limit"
+
+
+class OverBudget(OverLimit):
+    kind: Kind = "quota_exceeded"
+    code = "insufficient_quota"
+
+
+class UpstreamError(GatewayError):
+    """The provider's fault, or the network's on the way to it.
+
+    `upstream_status` is the provider's own. `body` holds its answer's bytes where the client may read them as they
+    are (its own wire, and well-formed); else the client's dialect spells `message`.
+    """
+
+    status, code = 502, "upstream_error"
+    elsewhere = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str = "",
+        status: int | None = None,
+        kind: Kind | None = None,
+        code: str | None = None,
+        param: str | None = None,
+        headers: Headers = (),
+        upstream_status: int | None = None,
+        upstream_type: str = "",
+        body: bytes | None = None,
+    ) -> None:
+        super().__init__(message, status=status, kind=kind, code=code, param=param, headers=headers)
+        self.provider = provider
+        self.upstream_status = upstream_status
+        self.upstream_type = upstream_type  # the provider's own word, such as `overloaded_error`
+        self.body = body
+
+
+class Refused(UpstreamError):
+    """A 4xx: asking again, or asking another, is for the table in failover to decide."""
+
+    status, kind, code = 400, "invalid_request", "upstream_refused"
+    elsewhere = False
+
+
+class Busy(UpstreamError):
+    """429 or 529: rate limit, quota or overload."""
+
+    status, kind, code = 429, "rate_limit", "rate_limit_exceeded"
+
+
+class Down(UpstreamError):
+    """A 5xx, no connection, a connection that broke, or an answer that makes no sense."""
+
+    status, kind, code = 502, "server_error", "upstream_error"
+
+
+class Timeout(UpstreamError):
+    """One of the timers ran out; `code` names it: `connect_timeout`, `first_byte_timeout`, `idle_timeout`, ..."""
+
+    status, kind, code = 504, "timeout", "upstream_timeout"
+
+
+class ConfigError(Exception):
+    """Start-up only, exit code 2: one line per mistake."""

@@ -1,0 +1,133 @@
+"""Where does one event end and the next begin?
+
+Sans-I/O framers for the three ways in which providers frame a stream: Server-Sent Events, newline-delimited JSON,
+and (in its own time) AWS event-stream. Bytes go in as they come, split anywhere; whole frames come out.
+
+SSE follows the WHATWG algorithm (https://html.spec.whatwg.org/multipage/server-sent-events.html, 9.2.6) where a
+provider can be told from a browser's server: CR, LF and CRLF all end a line, a BOM at the start is passed over,
+comments and unknown fields are ignored. It differs in one point: an event that the end of the stream cuts off is
+handed out by `close`, since several hosts leave out the last blank line.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+MAX_FRAME = 64 * 1024 * 1024  # bytes; beyond it a stream is an attack or a fault, never an event
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class FrameTooLong(ValueError):
+    """A line or an event outgrew the limit without ending."""
+
+
+class Frame(NamedTuple):
+    """One Server-Sent Event: its name (`""` where it has none) and its data lines, joined by LF."""
+
+    event: str
+    data: bytes
+
+
+class Lines:
+    """Bytes to lines, without their ends. CR LF counts as one end, also when a chunk ends between the two."""
+
+    def __init__(self, limit: int = MAX_FRAME) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []  # of the line that is still open
+        self._held = 0  # their bytes
+        self._after_cr = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        if self._after_cr and data:
+            self._after_cr = False
+            if data[:1] == b"\n":
+                data = data[1:]
+        if b"\r" in data:
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        first, *rest = data.split(b"\n")
+        if not rest:
+            self._keep(first)
+            return
+        self._parts.append(first)
+        line = b"".join(self._parts)
+        self._parts = []
+        self._held = 0
+        for following in rest:
+            yield line
+            line = following
+        self._keep(line)
+
+    def close(self) -> Iterator[bytes]:
+        if self._parts:
+            yield b"".join(self._parts)
+            self._parts = []
+            self._held = 0
+
+    def _keep(self, part: bytes) -> None:
+        if part:
+            self._parts.append(part)
+            self._held += len(part)
+            if self._held > self._limit:
+                raise FrameTooLong(f"a line is longer than {self._limit} bytes")
+
+
+class ServerSentEvents:
+    """Bytes to Frames. An event without data is no event, as the standard has it."""
+
+    def __init__(self, limit: int = MAX_FRAME) -> None:
+        self._lines = Lines(limit)
+        self._limit = limit
+        self._event = ""
+        self._data: list[bytes] = []
+        self._held = 0
+        self._at_start = True
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        for line in self._lines.feed(data):
+            yield from self._line(line)
+
+    def close(self) -> Iterator[Frame]:
+        """The end of the stream: what it cut off, if that had data."""
+        for line in self._lines.close():
+            yield from self._line(line)
+        yield from self._line(b"")
+
+    def _line(self, line: bytes) -> Iterator[Frame]:
+        if self._at_start:
+            self._at_start = False
+            line = line.removeprefix(_BOM)
+        if not line:
+            if self._data:
+                yield Frame(self._event, b"\n".join(self._data))
+            self._event = ""
+            self._data = []
+            self._held = 0
+            return
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data.append(value)
+            self._held += len(value)
+            if self._held > self._limit:
+                raise FrameTooLong(f"an event is longer than {self._limit} bytes")
+        elif name == b"event":
+            self._event = value.decode("utf-8", "replace")
+
+
+class NewlineDelimited:
+    """Bytes to lines of JSON, blank ones passed over."""
+
+    def __init__(self, limit: int = MAX_FRAME) -> None:
+        self._lines = Lines(limit)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        return (line for line in self._lines.feed(data) if line.strip())
+
+    def close(self) -> Iterator[bytes]:
+        return (line for line in self._lines.close() if line.strip())
+
+
+def sse(data: bytes, event: str = "") -> bytes:
+    """Spell one event. `data` is JSON, or a word such as [DONE]: it holds no line end."""
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), data) if event else b"data: %b\n\n" % data

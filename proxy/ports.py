@@ -1,0 +1,250 @@
+"""What shape has everything that crosses a border between two rooms of this house?
+
+Shapes only: no behaviour beyond what keeps a shape honest. `Call` goes in, `Reply` comes out, a `Middleware` stands
+between the two, a `Dialect` knows one wire's language, an `Adapter` knows one provider.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from proxy.canon import Event, Request, Usage
+from proxy.envelope import Envelope
+from proxy.errors import GatewayError, UpstreamError
+
+Headers = list[tuple[str, str]]
+
+
+# --- dialects: one wire's language, both faces, sans-I/O -------------------------------------------------------------
+
+
+class Peek(NamedTuple):
+    """What the chain must know of a request before anyone parses it whole."""
+
+    model: str
+    stream: bool
+
+
+class Forward(NamedTuple):
+    """A body for the pass-through lane, and what must be withheld from the answer that it will cause."""
+
+    body: bytes
+    strip: "Strip | None" = None
+
+
+class Encoded(NamedTuple):
+    """A body for the translate lane, and the names of the knobs that this wire lacks (the receipt)."""
+
+    body: bytes
+    dropped: tuple[str, ...] = ()
+
+
+class Strip(Protocol):
+    """Takes out of a stream what the client did not ask for; every other byte passes."""
+
+    def feed(self, data: bytes) -> bytes: ...
+    def close(self) -> bytes: ...
+
+
+class Decoder(Protocol):
+    """A provider's bytes to events, fed as they come; events before a fault are handed out before it is raised."""
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        """Raises UpstreamError."""
+        ...
+
+    def close(self) -> Iterator[Event]:
+        """The bytes have ended. Raises UpstreamError where the answer has not."""
+        ...
+
+
+class Renderer(Protocol):
+    """Events to the client's bytes, the mirror of a Decoder. A whole answer comes at Finish, a stream as it goes."""
+
+    def feed(self, event: Event) -> bytes: ...
+
+    def error(self, error: GatewayError) -> bytes:
+        """A live stream breaks here: the wire's own error event."""
+        ...
+
+
+class Meter(Protocol):
+    """Watches a copy of a provider's bytes in the pass-through lane; cheap, and it never raises.
+
+    `finished` says that the answer reached its own end: a stream its last event, a whole answer its closing brace.
+    `error` is an error that the provider put where an answer should be, under status 200.
+    """
+
+    usage: Usage | None
+    model: str
+    finished: bool
+    error: UpstreamError | None
+
+    def feed(self, data: bytes) -> None: ...
+    def close(self) -> None: ...
+
+
+class Dialect(Protocol):
+    name: str
+    stream_type: str  # the media type of a stream
+    ping: bytes | None  # a frame that keeps a silent stream alive, where the wire has one
+
+    # towards clients
+    def peek(self, envelope: Envelope) -> Peek:
+        """Raises BadRequest where model or stream are not of their type."""
+        ...
+
+    def parse(self, body: bytes) -> Request:
+        """Raises BadRequest, with the field's path."""
+        ...
+
+    def renderer(self, request: Request) -> Renderer: ...
+    def meter(self, stream: bool) -> Meter: ...
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        """The JSON body of an error answer."""
+        ...
+
+    def error_event(self, error: GatewayError) -> bytes:
+        """What ends a stream that broke in the pass-through lane."""
+        ...
+
+    # towards providers
+    def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
+        """The client's own body, edited only where it must be. `ask_usage`: the host lets a stream be asked for it."""
+        ...
+
+    def encode(self, request: Request) -> Encoded:
+        """Raises Unrepresentable, with the path of what this wire cannot carry."""
+        ...
+
+    def decoder(self, stream: bool) -> Decoder: ...
+    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError: ...
+
+
+# --- adapters: one provider ------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, frozen=True)
+class Outgoing:
+    """What is sent to a provider: a body in a dialect that it takes, and the client's headers that may travel."""
+
+    dialect: str
+    model: str
+    body: bytes
+    stream: bool
+    headers: Headers
+    request_id: str
+
+
+class Answer(Protocol):
+    """A provider's answer, its head read and its body not yet. Whoever has it must read it to its end, or abort it."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case, hop-by-hop ones gone
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body. Raises UpstreamError: cut, timed out, or longer than `limit` bytes."""
+        ...
+
+    async def chunk(self) -> bytes:
+        """The bytes that have come; waits for some; b"" at the end. Raises UpstreamError."""
+        ...
+
+    def abort(self) -> None:
+        """Close the connection now, whatever it still carries. Harmless after the end."""
+        ...
+
+
+class Health(NamedTuple):
+    ok: bool
+    latency: float  # seconds
+    detail: str = ""
+
+
+class Adapter(Protocol):
+    """A provider. It holds the credentials, and translates nothing."""
+
+    name: str
+    dialects: Sequence[str]  # taken verbatim, the preferred one first
+    real: bool  # False: an offline stand-in, never chosen over a provider
+    ask_usage: bool  # streams may be asked for usage (`stream_options`)
+
+    async def send(self, outgoing: Outgoing) -> Answer:
+        """Returns at the head of the answer, whatever its status. Raises UpstreamError."""
+        ...
+
+    async def models(self) -> list[str]:
+        """The ids that the provider lists, configured ones first. Raises UpstreamError."""
+        ...
+
+    def has(self, model: str) -> bool:
+        """Is the model known without asking: configured, or of a name that this provider alone serves?"""
+        ...
+
+    async def health(self) -> Health: ...
+
+
+class Target(NamedTuple):
+    """Whom a call asks, and under which name the provider knows the model."""
+
+    adapter: Adapter
+    model: str
+
+    def __repr__(self) -> str:
+        return f"<Target {self.adapter.name}/{self.model}>"
+
+
+# --- the way through -------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way through. Behind each field stands the one place that writes it after birth."""
+
+    id: str
+    dialect: Dialect
+    headers: Mapping[str, str]  # the client's; names match in any case
+    query: Mapping[str, str]
+    envelope: Envelope
+    model: str  # as the client named it
+    stream: bool
+    started: float  # seconds, the loop's clock
+    client: str = ""  # auth: the name of the key that was shown
+    target: Target | None = None  # failover
+    attempts: int = 0  # failover
+    waited: float = 0.0  # dispatch: seconds spent waiting for the provider
+    dropped: tuple[str, ...] = ()  # dispatch: knobs that the target's wire lacks
+    usage: Usage | None = None  # dispatch: at the end of the answer
+    answered_model: str = ""  # dispatch: the model that the provider says it used
+
+
+Tap = Callable[[bytes], None]
+Ending = Callable[[BaseException | None], None]
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer on its way back: a head, and a body that is whole (bytes) or live (an iterator).
+
+    A middleware may edit the head, tap the body and act at its end; it never wraps, delays or alters the chunks.
+    """
+
+    status: int
+    headers: Headers
+    body: bytes | AsyncIterator[bytes]
+    ping: bytes | None = None  # only where frames are ours: the translate lane
+    last_words: Callable[[GatewayError], bytes] | None = None  # how a live stream says that it broke
+    abort: Callable[[], None] | None = None  # let go of the provider at once
+    taps: list[Tap] = field(default_factory=list)  # each sees every chunk
+    endings: list[Ending] = field(default_factory=list)  # each is called once, with what broke the body, or None
+    stopped: GatewayError | None = None
+
+    def stop(self, error: GatewayError) -> None:
+        """End a live stream here, with the wire's own error event."""
+        self.stopped = error
+        if self.abort is not None:
+            self.abort()
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+Middleware = Callable[[Call, Handler], Awaitable[Reply]]

@@ -1,0 +1,71 @@
+"""What every decoder, renderer, framer and meter must obey, told once for all dialects."""
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
+
+from proxy.canon import Event
+from proxy.errors import UpstreamError
+from proxy.ports import Decoder, Meter, Renderer
+
+T = TypeVar("T", covariant=True)
+
+SMALL = 2048  # bytes: up to here a stream is cut at every single offset
+
+
+class Feeder(Protocol[T]):
+    def feed(self, data: bytes) -> Iterator[T]: ...
+    def close(self) -> Iterator[T]: ...
+
+
+def splits(data: bytes, seed: int = 7, count: int = 50) -> Iterator[list[bytes]]:
+    """The same bytes: whole, byte by byte, in `count` seeded cuts, and cut once at every offset where they are few."""
+    yield [data]
+    yield [data[i : i + 1] for i in range(len(data))]
+    dice = random.Random(seed)
+    for _ in range(count):
+        cuts = sorted(dice.randrange(len(data) + 1) for _ in range(dice.randint(1, 12)))
+        yield [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+    if len(data) <= SMALL:
+        for at in range(len(data) + 1):
+            yield [data[:at], data[at:]]
+
+
+def drain(feeder: Feeder[T], chunks: list[bytes]) -> list[T]:
+    """Everything that comes out, the end of the bytes included."""
+    out: list[T] = []
+    for chunk in chunks:
+        out.extend(feeder.feed(chunk))
+    out.extend(feeder.close())
+    return out
+
+
+def listen(decoder: Decoder, chunks: list[bytes]) -> tuple[list[Event], UpstreamError | None]:
+    """The events before the error, if one came, and the error."""
+    events: list[Event] = []
+    try:
+        for chunk in chunks:
+            events.extend(decoder.feed(chunk))
+        events.extend(decoder.close())
+    except UpstreamError as error:
+        return events, error
+    return events, None
+
+
+def say(renderer: Renderer, events: list[Event]) -> bytes:
+    return b"".join(renderer.feed(event) for event in events)
+
+
+def watch(meter: Meter, chunks: list[bytes]) -> Meter:
+    for chunk in chunks:
+        meter.feed(chunk)
+    meter.close()
+    return meter
+
+
+def split_proof(make: Callable[[], Feeder[T]], data: bytes, count: int = 50) -> list[T]:
+    """Assert that the cuts make no difference, and return what comes out."""
+    whole = drain(make(), [data])
+    for chunks in splits(data, count=count):
+        assert drain(make(), chunks) == whole
+    return whole
