@@ -7,8 +7,10 @@ to member, and each must start where the one before has ended. Equal keys leave 
 ("model" and "mod\\u0065l" are one key); the body is then refused.
 """
 
+import json
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -94,11 +96,39 @@ class Envelope:
             raise _duplicate(self._values)
 
 
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The whole body, every level of it. Raises BadRequest: malformed, no object, too deep, a key twice at any depth.
+
+    The standard library's parser and not msgspec's, since it alone hands out the pairs before they become a dict.
+    """
+    try:
+        value = json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_no_number)
+    except RecursionError:
+        raise BadRequest("The request body is nested too deeply.", code="invalid_json") from None
+    except ValueError as error:  # malformed JSON, bytes that are no UTF-8, a number of too many digits
+        raise BadRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from None
+    if not isinstance(value, dict):
+        raise BadRequest("The request body must be a JSON object.", code="invalid_json")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _duplicate(members)
+    return members
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON number")
+
+
 def _spells(text: bytes, key: str) -> bool:
     if b"\\" in text:
         return bool(msgspec.json.decode(b'"%b"' % text) == key)
     return text == key.encode()
 
 
-def _duplicate(values: dict[str, msgspec.Raw]) -> BadRequest:
-    return BadRequest(f"The request body has the same key twice; it has {', '.join(values)}.", code="duplicate_key")
+def _duplicate(members: Mapping[str, object]) -> BadRequest:
+    names = ", ".join(list(members)[:20])
+    return BadRequest(f"An object in the request body has the same key twice, among: {names}.", code="duplicate_key")
