@@ -3,8 +3,9 @@
 One shallow scan of a client's body: nothing below the first level is parsed, and an edit replaces one value's bytes
 and no other. `dict[str, msgspec.Raw]` finds the values fast, but keeps the last of two equal keys in silence, and we
 would price one model while the provider bills another. So the scan is checked against the text: it walks from member
-to member, and each must start where the one before has ended. Equal keys leave a member over, whatever their spelling
-("model" and "mod\\u0065l" are one key); the body is then refused.
+to member, and each value must stand where the one before has ended. No JSON value is the beginning of another (but for
+numbers, and those the next separator tells apart), so each step takes exactly one member of the text; equal keys,
+whatever their spelling ("model" and "mod\\u0065l" are one key), leave a member over, and the body is refused.
 """
 
 import json
@@ -18,9 +19,9 @@ from proxy.errors import BadRequest
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
-# A separator, a key and its colon. The key's bytes are group 1; `\\.` steps over every escape.
-_MEMBER = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*"((?:[^"\\]|\\.)*)"[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
-_END = re.compile(rb"[ \t\r\n]*\{?[ \t\r\n]*\}[ \t\r\n]*")
+# A separator, a key and its colon; `\\.` steps over every escape.
+_next_value = re.compile(rb'[ \t\r\n]*+[{,][ \t\r\n]*+"(?:[^"\\]|\\.)*+"[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL).match
+_ends = re.compile(rb"[ \t\r\n]*+\{?[ \t\r\n]*+\}[ \t\r\n]*+").fullmatch
 
 
 class Envelope:
@@ -84,15 +85,15 @@ class Envelope:
 
     def _walk(self) -> None:
         """Note where each value stands. Raises BadRequest where a member is left over: its key stands twice."""
-        body, at = self.body, 0
+        body, spans, at = self.body, self._spans, 0
         for key, raw in self._values.items():
-            member = _MEMBER.match(body, at)
-            value = bytes(raw)
-            if member is None or not _spells(member[1], key) or not body.startswith(value, member.end()):
+            member = _next_value(body, at)
+            start = -1 if member is None else member.end()
+            at = start + len(raw)
+            if start < 0 or body[start:at] != bytes(raw):
                 raise _duplicate(self._values)
-            at = member.end() + len(value)
-            self._spans[key] = (member.end(), at)
-        if _END.fullmatch(body, at) is None:
+            spans[key] = (start, at)
+        if _ends(body, at) is None:
             raise _duplicate(self._values)
 
 
@@ -121,12 +122,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(word: str) -> NoReturn:
     raise ValueError(f"{word} is no JSON number")
-
-
-def _spells(text: bytes, key: str) -> bool:
-    if b"\\" in text:
-        return bool(msgspec.json.decode(b'"%b"' % text) == key)
-    return text == key.encode()
 
 
 def _duplicate(members: Mapping[str, object]) -> BadRequest:

@@ -91,7 +91,8 @@ class UpstreamError(GatewayError):
     """The provider's fault, or the network's on the way to it.
 
     `upstream_status` is the provider's own. `body` holds its answer's bytes where the client may read them as they
-    are (its own wire, and well-formed); else the client's dialect spells `message`.
+    are (its own wire, and well-formed); else the client's dialect spells `message`. `told` says that the client has
+    read it already, in the provider's own words, as the last event of a stream.
     """
 
     status, code = 502, "upstream_error"
@@ -116,6 +117,7 @@ class UpstreamError(GatewayError):
         self.upstream_status = upstream_status
         self.upstream_type = upstream_type  # the provider's own word, such as `overloaded_error`
         self.body = body
+        self.told = False
 
 
 class Refused(UpstreamError):

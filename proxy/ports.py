@@ -4,7 +4,7 @@ Shapes only: no behaviour beyond what keeps a shape honest. `Call` goes in, `Rep
 between the two, a `Dialect` knows one wire's language, an `Adapter` knows one provider.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -108,6 +108,14 @@ class Dialect(Protocol):
         """What ends a stream that broke in the pass-through lane."""
         ...
 
+    def model_list(self, names: Sequence[str]) -> bytes:
+        """The body of a list of models."""
+        ...
+
+    def model_card(self, name: str) -> bytes:
+        """The body that describes one model."""
+        ...
+
     # towards providers
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
         """The client's own body, edited only where it must be. `ask_usage`: the host lets a stream be asked for it."""
@@ -194,6 +202,9 @@ class Target(NamedTuple):
         return f"<Target {self.adapter.name}/{self.model}>"
 
 
+NO_BODY = Envelope(b"{}")
+
+
 # --- the way through -------------------------------------------------------------------------------------------------
 
 
@@ -202,17 +213,21 @@ class Call:
     """One request on its way through. Behind each field stands the one place that writes it after birth."""
 
     id: str
+    operation: str  # what the route is for, such as `chat` or `models`
     dialect: Dialect
     headers: Mapping[str, str]  # the client's; names match in any case
     query: Mapping[str, str]
-    envelope: Envelope
-    model: str  # as the client named it
-    stream: bool
-    started: float  # seconds, the loop's clock
+    receive: Callable[[], Awaitable[bytes]]  # reads the body, once; raises BadRequest
+    started: float  # seconds, time.monotonic: the loop's own clock counts in whole milliseconds
+    rest: str = ""  # what the path says after the route's own part
     client: str = ""  # auth: the name of the key that was shown
+    envelope: Envelope = NO_BODY  # intake
+    model: str = ""  # intake: as the client named it
+    stream: bool = False  # intake
     target: Target | None = None  # failover
     attempts: int = 0  # failover
     waited: float = 0.0  # dispatch: seconds spent waiting for the provider
+    upstream_id: str = ""  # dispatch: the provider's own request id
     dropped: tuple[str, ...] = ()  # dispatch: knobs that the target's wire lacks
     usage: Usage | None = None  # dispatch: at the end of the answer
     answered_model: str = ""  # dispatch: the model that the provider says it used
@@ -224,15 +239,15 @@ Ending = Callable[[BaseException | None], None]
 
 @dataclass(slots=True)
 class Reply:
-    """An answer on its way back: a head, and a body that is whole (bytes) or live (an iterator).
+    """An answer on its way back: a head, and a body that is whole (bytes) or live (a generator).
 
     A middleware may edit the head, tap the body and act at its end; it never wraps, delays or alters the chunks.
     """
 
     status: int
     headers: Headers
-    body: bytes | AsyncIterator[bytes]
-    ping: bytes | None = None  # only where frames are ours: the translate lane
+    body: bytes | AsyncGenerator[bytes]
+    ping: bytes | None = None  # keeps a silent stream alive; only where the frames are ours
     last_words: Callable[[GatewayError], bytes] | None = None  # how a live stream says that it broke
     abort: Callable[[], None] | None = None  # let go of the provider at once
     taps: list[Tap] = field(default_factory=list)  # each sees every chunk

@@ -1,0 +1,61 @@
+# The verbs of this house. A fresh machine needs Python >= 3.11 (with venv) and make; nothing else.
+# PYTHON picks the interpreter. A distribution's own is often built with profile-guided optimisation and a third
+# faster than one compiled from source, so it comes first where it is new enough.
+PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+ARGS ?=
+
+.PHONY: help run test check format bench soak image clean
+
+help: ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+run: $(VENV)/installed ## serve on 127.0.0.1:7455
+	@exec $(BIN)/pillion serve --config config.yaml $(ARGS)
+
+test: $(VENV)/tested ## every test
+	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+check: $(VENV)/checked ## ruff, ruff format, mypy --strict, the architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest tests/test_architecture.py
+
+format: $(VENV)/checked ## put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed ## CPU per request beside nginx, start-up and memory (wants gcc, nginx, wrk)
+	$(BIN)/python tests/bench/run.py $(ARGS)
+
+soak: $(VENV)/tested ## what `make test` samples, whole
+	PILLION_SOAK=1 $(BIN)/pytest -n $(WORKERS) --timeout 3600 $(ARGS)
+
+image: ## the container image, with whichever builder there is
+	@builder=$$(command -v buildah || command -v podman || command -v docker) || { echo "no buildah, podman or docker"; exit 1; }; \
+	case $$builder in *buildah) $$builder bud -t pillion . ;; *) $$builder build -t pillion -f Containerfile . ;; esac
+
+clean: ## everything that was made
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# --- what the verbs need ---
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "pillion needs Python 3.11 or newer with venv (Debian: python3-venv)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python setup.cfg pyproject.toml
+	$(BIN)/python -m pip install -q -e .
+	@touch $@
+
+$(VENV)/tested: $(VENV)/installed
+	$(BIN)/python -m pip install -q -e '.[test]'
+	@touch $@
+
+$(VENV)/checked: $(VENV)/tested
+	$(BIN)/python -m pip install -q -e '.[test,check]'
+	@touch $@

@@ -1,0 +1,27 @@
+"""How is Anthropic reached?
+
+Its base URL is a bare host, as its SDK has it. The client's own `anthropic-version` and `anthropic-beta` travel with
+its body; where a body was translated there is none, and the version that the anthropic dialect writes is named.
+https://docs.anthropic.com/en/api/versioning
+"""
+
+from dataclasses import replace
+
+from proxy.adapters.http import HTTPProvider
+from proxy.ports import Answer, Headers, Outgoing
+
+VERSION = "2023-06-01"
+
+
+class Anthropic(HTTPProvider):
+    paths = {"anthropic": "/v1/messages"}  # noqa: RUF012  the base declares it a ClassVar
+    models_path = "/v1/models"
+
+    def credentials(self) -> Headers:
+        key = self._config.api_key
+        return [("x-api-key", key.reveal())] if key else []
+
+    async def send(self, outgoing: Outgoing) -> Answer:
+        if not any(name == "anthropic-version" for name, _ in outgoing.headers):
+            outgoing = replace(outgoing, headers=[*outgoing.headers, ("anthropic-version", VERSION)])
+        return await super().send(outgoing)

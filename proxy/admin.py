@@ -1,0 +1,80 @@
+"""What does pillion say of itself?
+
+Health, metrics, providers and models: handlers like any other, from Call to Reply. Where the client's wire has its
+own shape for a list of models, its dialect spells it.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+from prometheus_async import aio
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.exposition import choose_encoder
+
+from proxy.catalog import Catalog
+from proxy.errors import GatewayError, UnknownModel
+from proxy.ports import Adapter, Call, Health, Reply
+
+_JSON = [("content-type", "application/json")]
+_TEXT = [("content-type", "text/plain; charset=utf-8")]
+
+
+class Admin:
+    def __init__(self, catalog: Catalog, registry: CollectorRegistry) -> None:
+        self._catalog = catalog
+        self._registry = registry
+        self._seconds = Histogram(
+            "pillion_health_check_seconds", "How long a provider took to say that it is well.", ["provider"],
+            registry=registry,
+        )  # fmt: skip
+        self.ready = False  # app says so once the listener is open
+
+    async def startup(self, call: Call) -> Reply:
+        return _probe(self.ready)
+
+    async def readiness(self, call: Call) -> Reply:
+        return _probe(self.ready)
+
+    async def liveness(self, call: Call) -> Reply:
+        """Never depends on a provider: a restart of ours heals none of theirs."""
+        return _probe(True)
+
+    async def metrics(self, call: Call) -> Reply:
+        encode, content_type = choose_encoder(call.headers.get("accept", ""))
+        return Reply(200, [("content-type", content_type)], encode(self._registry))
+
+    async def models(self, call: Call) -> Reply:
+        return Reply(200, _JSON, call.dialect.model_list(await self._catalog.names()))
+
+    async def model(self, call: Call) -> Reply:
+        """Raises UnknownModel."""
+        target = await self._catalog.resolve(call.rest)
+        name = f"{target.adapter.name}/{target.model}"
+        if not target.adapter.has(target.model) and name not in await self._catalog.names():
+            raise UnknownModel(f"{target.adapter.name} lists no model {target.model!r}.", param="model")
+        return Reply(200, _JSON, call.dialect.model_card(call.rest))
+
+    async def providers(self, call: Call) -> Reply:
+        rows = [_row(adapter) for adapter in self._catalog.adapters.values()]
+        return Reply(200, _JSON, msgspec.json.encode({"object": "list", "data": rows}))
+
+    async def provider_health(self, call: Call) -> Reply:
+        """`/providers/{name}/health`. 200 when it is well, 503 when not, 404 when there is none of that name."""
+        name, _, what = call.rest.rpartition("/")
+        adapter = self._catalog.adapters.get(name)
+        if adapter is None or what != "health":
+            known = ", ".join(self._catalog.adapters)
+            raise GatewayError(f"There is no provider {name or what!r}; there are {known}.", status=404,
+                               kind="invalid_request", code="provider_not_found")  # fmt: skip
+        health: Health = await aio.time(self._seconds.labels(name), asyncio.ensure_future(adapter.health()))
+        body = {"name": name, "ok": health.ok, "latency_ms": round(health.latency * 1000, 1), "detail": health.detail}
+        return Reply(200 if health.ok else 503, _JSON, msgspec.json.encode(body))
+
+
+def _row(adapter: Adapter) -> Mapping[str, object]:
+    return {"id": adapter.name, "object": "provider", "dialects": list(adapter.dialects), "offline": not adapter.real}
+
+
+def _probe(well: bool) -> Reply:
+    return Reply(200, _TEXT, b"ok\n") if well else Reply(503, _TEXT, b"not ready\n")

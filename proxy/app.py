@@ -1,0 +1,107 @@
+"""What exists, and in which order does a request meet it?
+
+The composition root: everything is made here, once, and handed what it needs. The order of the middlewares is the
+list in `App.__init__`.
+"""
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from proxy import registry
+from proxy.admin import Admin
+from proxy.catalog import Catalog
+from proxy.config import Config
+from proxy.dispatch import Dispatch, chain
+from proxy.errors import Unsupported
+from proxy.middleware.auth import Auth
+from proxy.middleware.failover import Failover
+from proxy.middleware.intake import intake
+from proxy.middleware.metrics import Metrics
+from proxy.ports import Adapter, Call, Handler, Reply
+from proxy.server import Route, Server
+from proxy.upstream import Upstream
+
+# Routes that are somebody's, and not served yet: a clear 501 instead of a 404 that looks like a typing error.
+NOT_YET = (
+    "/responses", "/completions", "/embeddings", "/moderations", "/rerank", "/batches", "/files",
+    "/messages/count_tokens", "/messages/batches", "/images/generations", "/images/edits", "/audio/speech",
+    "/audio/transcriptions", "/audio/translations", "/api/chat", "/api/generate", "/api/embed",
+)  # fmt: skip
+NOT_YET_BELOW = ("/v1beta/models", "/model", "/openai/deployments", "/v1/responses", "/v2")
+
+
+class App:
+    """pillion, put together. Made, opened and closed inside a running loop. Raises ConfigError."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.upstream = Upstream()
+        self.metrics = CollectorRegistry()
+        for collect in (ProcessCollector, PlatformCollector, GCCollector):
+            collect(registry=self.metrics)
+        self.catalog = _catalog(config, _adapters(config, self.upstream))
+        self.admin = Admin(self.catalog, self.metrics)
+        auth, metrics = Auth(config.client_key), Metrics(self.metrics)
+        failover = Failover(self.catalog.resolve)
+        chat = chain([metrics, auth, intake, failover], Dispatch(registry.dialect))
+        self.server = Server(_routes(chat, self.admin, auth), registry.dialect)
+
+    async def open(self) -> None:
+        """Raises OSError where the address is taken."""
+        await self.server.open(self.config.host, self.config.port)
+        self.admin.ready = True
+
+    async def close(self) -> None:
+        self.admin.ready = False
+        await self.server.close()
+        await self.upstream.close()
+
+
+def _adapters(config: Config, upstream: Upstream) -> dict[str, Adapter]:
+    """The configured providers, and echo, which is always there."""
+    made: dict[str, Adapter] = {
+        name: registry.adapter(provider.kind)(provider, upstream) for name, provider in config.providers.items()
+    }
+    return made | {"echo": registry.adapter("echo")("echo")}
+
+
+def _catalog(config: Config, adapters: Mapping[str, Adapter]) -> Catalog:
+    return Catalog(
+        adapters,
+        aliases=config.aliases,
+        synonyms=config.synonyms,
+        serves={name: provider.serves for name, provider in config.providers.items()},
+        default_model=config.default_model,
+        presets=config.presets,
+    )
+
+
+def _routes(chat: Handler, admin: Admin, auth: Auth) -> list[Route]:
+    """Every path there is. Who knows no key may see that we live, and nothing else."""
+
+    def guarded(handler: Handler) -> Handler:
+        return chain([auth], handler)
+
+    open_routes = [
+        Route("GET", "/startup", "startup", admin.startup),
+        Route("GET", "/readiness", "readiness", admin.readiness),
+        Route("GET", "/liveness", "liveness", admin.liveness),
+    ]
+    guarded_routes = [
+        Route("POST", "/chat/completions", "chat", chat, dialect="openai_chat"),
+        Route("POST", "/chat", "chat", chat, dialect="openai_chat"),
+        Route("POST", "/messages", "chat", chat, dialect="anthropic"),
+        Route("GET", "/models", "models", guarded(admin.models)),
+        Route("GET", "/models", "model", guarded(admin.model), tail=True),
+        Route("GET", "/providers", "providers", guarded(admin.providers)),
+        Route("GET", "/providers", "health", guarded(admin.provider_health), tail=True),
+        Route("GET", "/metrics", "metrics", guarded(admin.metrics)),
+    ]
+    missing = [Route("POST", path, "missing", guarded(_not_yet)) for path in NOT_YET]
+    missing += [Route("POST", path, "missing", guarded(_not_yet), tail=True) for path in NOT_YET_BELOW]
+    return open_routes + guarded_routes + missing
+
+
+async def _not_yet(call: Call) -> Reply:
+    raise Unsupported("pillion knows this route and does not serve it yet.")

@@ -1,0 +1,106 @@
+"""Which provider and model does this name mean, and what names are there?
+
+In order: an alias; `provider/model`; a bare name by the providers' lists, then by its beginning, then the configured
+default, then the offline echo, which stands in only while no real provider is registered, so that a missing key never
+passes for an answer.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from proxy.errors import UnknownModel, UpstreamError
+from proxy.ports import Adapter, Target
+
+LISTED = 20  # names in a 404
+
+
+class Catalog:
+    def __init__(
+        self,
+        adapters: Mapping[str, Adapter],
+        *,
+        aliases: Mapping[str, str],
+        synonyms: Mapping[str, str],
+        serves: Mapping[str, Sequence[str]],
+        default_model: str | None,
+        presets: Mapping[str, Sequence[str]],
+    ) -> None:
+        """`serves`: the beginnings of a provider's model names. `presets`: what the key of each known one is called."""
+        self.adapters = adapters
+        self._aliases = aliases
+        self._synonyms = synonyms
+        self._serves = {name: tuple(starts) for name, starts in serves.items() if starts}
+        self._default_model = default_model
+        self._presets = presets
+        self._real = [adapter for adapter in adapters.values() if adapter.real]
+
+    async def resolve(self, name: str) -> Target:
+        """Raises UnknownModel, which lists what there is."""
+        name = self._aliases.get(name, name)
+        provider, slash, model = name.partition("/")
+        adapter = self.adapters.get(self._synonyms.get(provider, provider))
+        if slash and adapter is not None and model:
+            return Target(adapter, model)
+        target = await self._listed(name)
+        if target is None and not slash:
+            target = self._by_beginning(name) or self._fallback(name)
+        if target is None:
+            raise await self._unknown(name)
+        return target
+
+    async def names(self) -> list[str]:
+        """Every `provider/model` that is known, and the aliases; a provider that cannot be asked is passed over."""
+        lists = await asyncio.gather(*(self._models(adapter) for adapter in self.adapters.values()))
+        known = [f"{name}/{model}" for name, models in zip(self.adapters, lists, strict=True) for model in models]
+        return [*self._aliases, *known]
+
+    async def _listed(self, name: str) -> Target | None:
+        """By what is configured or was listed before; with several providers each is asked for its list once."""
+        found = self._having(name)
+        if found is None and (len(self._real) > 1 or (self._real and not self._by_beginning(name))):
+            await asyncio.gather(*(self._models(adapter) for adapter in self._real))
+            found = self._having(name)
+        return found
+
+    def _having(self, name: str) -> Target | None:
+        for adapter in [*self._real, *self.adapters.values()]:
+            if adapter.has(name):
+                return Target(adapter, name)
+        return None
+
+    def _by_beginning(self, name: str) -> Target | None:
+        for provider, beginnings in self._serves.items():
+            if name.startswith(beginnings) and provider in self.adapters:
+                return Target(self.adapters[provider], name)
+        return None
+
+    def _fallback(self, name: str) -> Target | None:
+        provider, slash, model = (self._default_model or "").partition("/")
+        if slash and provider in self.adapters:
+            return Target(self.adapters[provider], model)
+        stand_in = next((adapter for adapter in self.adapters.values() if not adapter.real), None)
+        return Target(stand_in, name) if stand_in is not None and not self._real else None
+
+    async def _models(self, adapter: Adapter) -> list[str]:
+        try:
+            return await adapter.models()
+        except UpstreamError:
+            return []
+
+    async def _unknown(self, name: str) -> UnknownModel:
+        provider, slash, _ = name.partition("/")
+        provider = self._synonyms.get(provider, provider) if slash else self._owner(name)
+        keys = self._presets.get(provider, ())
+        names = await self.names()
+        more = f" and {len(names) - LISTED} more (GET /v1/models)" if len(names) > LISTED else ""
+        hint = (
+            f" {provider} is not configured: set {' or '.join(keys)}." if keys and provider not in self.adapters else ""
+        )
+        return UnknownModel(
+            f"The model {name!r} is not known.{hint} Providers: {', '.join(self.adapters)}. "
+            f"Models: {', '.join(names[:LISTED])}{more}.",
+            param="model",
+        )
+
+    def _owner(self, name: str) -> str:
+        return next((provider for provider, starts in self._serves.items() if name.startswith(starts)), "")

@@ -1,0 +1,263 @@
+"""How does a call get to its target and back: as it is, or translated?
+
+`chain` puts the middlewares in front of a handler, in the order of the list. `Dispatch` is the innermost handler, and
+the fork into the two lanes. Where the target's provider takes the client's own dialect, the bytes pass through and a
+meter watches the copy; otherwise one dialect parses, the other encodes, and the answer comes back the same way.
+Nobody above can tell which it was.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from time import monotonic
+from typing import TypeVar, assert_never
+
+from proxy import headers
+from proxy.canon import Close, Delta, Event, Finish, Open, Start, Usage
+from proxy.errors import Down, UpstreamError
+from proxy.ports import (
+    Answer,
+    Call,
+    Decoder,
+    Dialect,
+    Handler,
+    Headers,
+    Meter,
+    Middleware,
+    Outgoing,
+    Renderer,
+    Reply,
+    Strip,
+    Target,
+)
+
+T = TypeVar("T")
+
+WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of one whole answer
+ERROR_LIMIT = 1024 * 1024  # bytes of a provider's error that are read
+HOLD_LIMIT = 64 * 1024  # bytes that may be held back until a stream has shown its first event
+
+
+def chain(middlewares: Sequence[Middleware], handler: Handler) -> Handler:
+    """The first of the list is the outermost."""
+    for middleware in reversed(middlewares):
+        handler = _before(middleware, handler)
+    return handler
+
+
+def _before(middleware: Middleware, handler: Handler) -> Handler:
+    return lambda call: middleware(call, handler)
+
+
+class Dispatch:
+    """The innermost handler. `dialect` finds a dialect by its name."""
+
+    def __init__(self, dialect: Callable[[str], Dialect]) -> None:
+        self._dialect = dialect
+
+    async def __call__(self, call: Call) -> Reply:
+        """Raises GatewayError before the first byte; after it, the body raises."""
+        assert call.target is not None  # failover chose it
+        taken = call.target.adapter.dialects
+        if call.dialect.name in taken:
+            return await _pass_through(call, call.target)
+        return await _translate(call, call.target, self._dialect(taken[0]))
+
+
+# --- the pass-through lane -------------------------------------------------------------------------------------------
+
+
+async def _pass_through(call: Call, target: Target) -> Reply:
+    """The client's own bytes out, the provider's own bytes back."""
+    dialect = call.dialect
+    forward = dialect.forward(call.envelope, target.model, target.adapter.ask_usage)
+    answer = await _ask(call, target, dialect, forward.body, headers.outgoing(call.headers))
+    live = _is_stream(call, answer, dialect)
+    meter = dialect.meter(live)
+    if not live:
+        body = await _whole(call, answer, meter)
+        return Reply(answer.status, headers.returning(answer.headers), body)
+    held = await _hold(call, answer, meter)
+    if forward.strip is not None:
+        held = forward.strip.feed(held)
+    return Reply(
+        answer.status,
+        headers.returning(answer.headers),
+        _relay(call, answer, meter, forward.strip, held),
+        last_words=dialect.error_event,
+        abort=answer.abort,
+    )
+
+
+async def _whole(call: Call, answer: Answer, meter: Meter) -> bytes:
+    body = await _timed(call, answer.read(WHOLE_LIMIT))
+    meter.feed(body)
+    meter.close()
+    _note_meter(call, meter)
+    if meter.error is not None:
+        raise meter.error
+    if not meter.finished:
+        raise Down("The provider's answer is not valid JSON.", code="upstream_protocol", provider=_name(call))
+    return body
+
+
+async def _hold(call: Call, answer: Answer, meter: Meter) -> bytes:
+    """Wait for the first whole event: an error in its place still has its status, and an empty stream is none."""
+    held = b""
+    while True:
+        chunk = await _timed(call, answer.chunk())
+        held += chunk
+        meter.feed(chunk)
+        if not chunk:
+            meter.close()
+        if meter.error is not None:
+            answer.abort()
+            raise meter.error
+        if not chunk and not meter.finished:
+            raise Down("The provider's stream ended before it began.", code="upstream_cut", provider=_name(call))
+        if not chunk or b"\n\n" in held or b"\r\n\r\n" in held or len(held) > HOLD_LIMIT:
+            return held
+
+
+async def _relay(call: Call, answer: Answer, meter: Meter, strip: Strip | None, held: bytes) -> AsyncGenerator[bytes]:
+    """The provider's bytes as they come. Raises UpstreamError where they end before the answer does."""
+    try:
+        if held:
+            yield held
+        while chunk := await answer.chunk():
+            meter.feed(chunk)
+            if strip is not None:
+                chunk = strip.feed(chunk)
+            if chunk:
+                yield chunk
+        if strip is not None and (rest := strip.close()):
+            yield rest
+        meter.close()
+        if meter.error is not None:
+            meter.error.told = True
+            raise meter.error
+        if not meter.finished:
+            raise Down("The provider's stream ended before its answer did.", code="upstream_cut", provider=_name(call))
+    finally:
+        answer.abort()
+        _note_meter(call, meter)
+
+
+def _note_meter(call: Call, meter: Meter) -> None:
+    call.usage = meter.usage
+    call.answered_model = meter.model
+    if meter.error is not None:
+        meter.error.provider = _name(call)
+
+
+# --- the translate lane ----------------------------------------------------------------------------------------------
+
+
+async def _translate(call: Call, target: Target, dialect: Dialect) -> Reply:
+    """Parsed by the client's dialect, encoded by the provider's; the answer the other way round."""
+    request = call.dialect.parse(call.envelope.body)
+    request.model = target.model
+    encoded = dialect.encode(request)
+    call.dropped = encoded.dropped
+    answer = await _ask(call, target, dialect, encoded.body, headers.translated(call.headers))
+    decoder = dialect.decoder(_is_stream(call, answer, dialect))
+    renderer = call.dialect.renderer(request)
+    body = _rendered(call, answer, decoder, renderer)
+    back = headers.returning_translated(answer.headers)
+    if not call.stream:
+        whole = b"".join([part async for part in body])
+        return Reply(200, [*back, ("content-type", "application/json")], whole)
+    first = await _timed(call, anext(body))
+    return Reply(
+        200,
+        [*back, ("content-type", call.dialect.stream_type)],
+        _after(first, body),
+        ping=call.dialect.ping,
+        last_words=renderer.error,
+        abort=answer.abort,
+    )
+
+
+async def _rendered(call: Call, answer: Answer, decoder: Decoder, renderer: Renderer) -> AsyncGenerator[bytes]:
+    """The client's bytes, from the first event on that says something. Raises UpstreamError, after what came before."""
+    out = bytearray()
+    begun = ended = False
+    try:
+        while not ended:
+            chunk = await answer.chunk()
+            ended = not chunk
+            fault = None
+            try:
+                for event in decoder.close() if ended else decoder.feed(chunk):
+                    begun = _note_event(call, event) or begun
+                    out += renderer.feed(event)
+            except UpstreamError as error:
+                fault = error
+                fault.provider = _name(call)
+            if begun and out:
+                yield bytes(out)
+                out.clear()
+            if fault is not None:
+                raise fault
+    finally:
+        answer.abort()
+
+
+async def _after(first: bytes, body: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    async with aclosing(body):
+        yield first
+        async for chunk in body:
+            yield chunk
+
+
+def _note_event(call: Call, event: Event) -> bool:
+    """Keep what the ledger wants; tell whether the event says something."""
+    match event:
+        case Start():
+            call.answered_model = event.model
+            return False
+        case Usage():
+            call.usage = event
+            return False
+        case Open() | Delta() | Close() | Finish():
+            return True
+        case _:
+            assert_never(event)
+
+
+# --- what both lanes do ----------------------------------------------------------------------------------------------
+
+
+async def _ask(call: Call, target: Target, dialect: Dialect, body: bytes, travelling: Headers) -> Answer:
+    """Send, and return the head of an answer that is one. Raises UpstreamError."""
+    outgoing = Outgoing(dialect.name, target.model, body, call.stream, travelling, call.id)
+    answer = await _timed(call, target.adapter.send(outgoing))
+    call.upstream_id = answer.headers.get("x-request-id") or answer.headers.get("request-id") or ""
+    if 200 <= answer.status < 300:
+        return answer
+    if answer.status < 400:
+        answer.abort()
+        raise Down(f"{_name(call)} answered with a redirect, which is never followed.", code="upstream_redirect")
+    error = dialect.decode_error(answer.status, answer.headers, await _timed(call, answer.read(ERROR_LIMIT)))
+    error.provider = _name(call)
+    if dialect is not call.dialect:
+        error.body = None
+    raise error
+
+
+def _is_stream(call: Call, answer: Answer, dialect: Dialect) -> bool:
+    """What came, which need not be what was asked for: some hosts answer a request for a stream whole."""
+    media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return call.stream if not media_type else media_type == dialect.stream_type
+
+
+async def _timed(call: Call, waiting: Awaitable[T]) -> T:
+    """Await the provider, and book the time as its own and not as ours."""
+    began = monotonic()
+    try:
+        return await waiting
+    finally:
+        call.waited += monotonic() - began
+
+
+def _name(call: Call) -> str:
+    return call.target.adapter.name if call.target is not None else ""

@@ -1,0 +1,76 @@
+"""Which headers may cross, and which way?
+
+Between client and provider everything end-to-end travels but what is named here: what belongs to one connection
+(RFC 9110, 7.6.1), what `Connection` names, credentials (the adapter's own go out instead), cookies, what a browser
+says of its page, and what the rewritten body makes false.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from proxy.errors import BadRequest
+
+HOP_BY_HOP = frozenset(
+    "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding"
+    " upgrade".split()
+)
+CREDENTIALS = frozenset("authorization x-api-key api-key x-goog-api-key cookie".split())
+_NEVER_OUT = (
+    HOP_BY_HOP
+    | CREDENTIALS
+    | frozenset(
+        "host content-length content-type content-encoding accept-encoding expect origin referer via forwarded"
+        " x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip".split()
+    )
+)
+_NEVER_BACK = HOP_BY_HOP | frozenset(
+    "content-length content-encoding set-cookie set-cookie2 server date alt-svc strict-transport-security via"
+    " x-request-id request-id".split()
+)
+_NEVER_BACK_FAMILIES = ("access-control-", "x-pillion-")
+# What still means something to a provider that speaks another language than the client.
+_TRANSLATED_OUT = ("user-agent", "traceparent", "tracestate")
+
+
+def outgoing(client: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The client's headers that a provider of its own wire gets. Raises BadRequest."""
+    named = client.get("connection")
+    never = _NEVER_OUT | _tokens(named) if named else _NEVER_OUT
+    return [
+        (name, value)
+        for name, value in ((name.lower(), value) for name, value in client.items())
+        if name not in never and not name.startswith(("x-pillion-", "sec-fetch-", "access-control-"))
+    ]
+
+
+def translated(client: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The client's headers that a provider of another wire gets."""
+    return [(name, client[name]) for name in _TRANSLATED_OUT if name in client]
+
+
+def returning(provider: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The provider's headers (names in lower case) that the client gets."""
+    named = provider.get("connection")
+    never = _NEVER_BACK | _tokens(named) if named else _NEVER_BACK
+    return [
+        (name, value)
+        for name, value in provider.items()
+        if name not in never and not name.startswith(_NEVER_BACK_FAMILIES)
+    ]
+
+
+def returning_translated(provider: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Those of them that stay true of an answer that was written anew."""
+    return [(name, value) for name, value in returning(provider) if name not in ("content-type", "cache-control")]
+
+
+def spell(headers: Iterable[tuple[str, str]]) -> bytes:
+    """Header lines as they go on the wire. Raises BadRequest where a value would end its line or the head."""
+    lines = [f"{name}: {value}\r\n" for name, value in headers]
+    text = "".join(lines)
+    if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
+        raise BadRequest("A header holds a line end or a NUL.", code="invalid_header")
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _tokens(value: str) -> frozenset[str]:
+    return frozenset(token.strip().lower() for token in value.split(","))

@@ -1,0 +1,41 @@
+"""Who is asking?
+
+One key, PILLION_CLIENT_KEY, shown in any of the places where the vendors' SDKs put theirs. Without a client key
+nobody is asked, and start-up says so.
+"""
+
+import hmac
+from collections.abc import Mapping
+from hashlib import sha256
+
+from proxy.config import Secret
+from proxy.errors import Unauthorized
+from proxy.ports import Call, Handler, Reply
+
+_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
+
+
+class Auth:
+    def __init__(self, key: Secret) -> None:
+        self._digest = sha256(key.reveal().encode()).digest() if key else None
+
+    async def __call__(self, call: Call, handler: Handler) -> Reply:
+        """Raises Unauthorized."""
+        if self._digest is not None:
+            shown = _shown(call.headers, call.query)
+            if not shown:
+                raise Unauthorized("No API key was shown; pillion wants its client key.", code="missing_api_key")
+            # Digests, so that the time it takes says nothing of the key, its length included.
+            given = sha256(shown.encode("utf-8", "surrogateescape")).digest()
+            if not hmac.compare_digest(given, self._digest):
+                raise Unauthorized("The API key that was shown is not pillion's client key.")
+            call.client = "default"
+        return await handler(call)
+
+
+def _shown(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
+    """The key, from the first place that has one."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    return next((headers[name] for name in _HEADERS if headers.get(name)), query.get("key", ""))

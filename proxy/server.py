@@ -1,0 +1,323 @@
+"""How do requests come in and answers go out?
+
+The edge towards clients, and the sole owner of aiohttp.web. One entry: find the route, make the Call, run its
+handler, and spell what comes back, or what went wrong, on the client's own wire. aiohttp's low-level server is used
+and not its Application: a route is one look-up in a dict, and nothing runs that does not stand here.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from time import monotonic
+from typing import NamedTuple
+
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+from aiohttp_sse import EventSourceResponse
+from multidict import CIMultiDict
+
+from proxy.errors import BadRequest, GatewayError, UpstreamError
+from proxy.ports import Call, Dialect, Handler, Reply
+
+BODY_LIMIT = 64 * 1024 * 1024  # bytes of a request
+WRITE_STALL = 60.0  # seconds that a client may leave its answer unread
+PING_INTERVAL = 15.0  # seconds of silence before a live stream is kept awake
+UNWATCHED = 32 * 1024  # bytes that always fit the transport's empty buffer: writing them cannot stall
+
+log = logging.getLogger("pillion")
+
+
+class Route(NamedTuple):
+    """Where a path leads. `tail`: the path goes on behind the route's own part (`/models/{id}`)."""
+
+    method: str
+    path: str  # without /v1, which every path may have
+    operation: str
+    handler: Handler
+    dialect: str = ""  # empty: the caller's headers tell
+    tail: bool = False
+
+
+class Server:
+    """The routes behind one entry. `dialect` finds a dialect by its name."""
+
+    def __init__(self, routes: Sequence[Route], dialect: Callable[[str], Dialect]) -> None:
+        self._dialect = dialect
+        self._runner: web.ServerRunner | None = None
+        self._exact: dict[str, dict[str, Route]] = {}
+        self._tails: dict[str, dict[str, Route]] = {}
+        for route in routes:
+            table = self._tails if route.tail else self._exact
+            table.setdefault(route.path, {})[route.method] = route
+            if not route.path.startswith("/v1"):
+                table.setdefault("/v1" + route.path, {})[route.method] = route
+
+    async def open(self, host: str, port: int) -> None:
+        """Listen. Raises OSError where the address is taken."""
+        server = web.Server(
+            self._entry,
+            request_factory=_request,
+            handler_cancellation=True,
+            access_log=None,  # its line would hold the query, and with it a key
+            auto_decompress=False,
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=5)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port, backlog=1024).start()
+
+    async def close(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens: the port that the kernel chose, where it was asked for port 0."""
+        assert self._runner is not None
+        host, port = self._runner.addresses[0][:2]
+        return host, port
+
+    async def _entry(self, request: web.BaseRequest) -> web.StreamResponse:
+        call: Call | None = None
+        request_id = f"req_{secrets.token_hex(12)}"
+        try:
+            route, rest = self._find(request)
+            call = self._call(request, route, rest, request_id)
+            reply = await route.handler(call)
+        except GatewayError as error:
+            reply = self._refusal(error, call, self._caller(request, call), request_id)
+        except Exception:
+            log.exception("%s failed inside pillion", request_id)
+            fault = GatewayError("pillion failed; its log says why, under this request's id.")
+            reply = self._refusal(fault, call, self._caller(request, call), request_id)
+        response = await _send(request, reply, _head(reply, call, request_id))
+        if reply.stopped is not None:
+            _tell(call, request_id, reply.stopped)
+        return response
+
+    def _find(self, request: web.BaseRequest) -> tuple[Route, str]:
+        """Raises GatewayError: 404, or 405 with the methods that there are."""
+        path = request.path
+        methods, rest = (self._exact[path], "") if path in self._exact else self._find_tail(path)
+        route = methods.get(request.method)
+        if route is None:
+            raise GatewayError(
+                f"{path} does not take {request.method}; it takes {', '.join(methods)}.",
+                status=405,
+                kind="invalid_request",
+                code="method_not_allowed",
+                headers=[("allow", ", ".join(methods))],
+            )
+        return route, rest
+
+    def _find_tail(self, path: str) -> tuple[dict[str, Route], str]:
+        for start, methods in self._tails.items():
+            if path.startswith(start) and path[len(start) : len(start) + 1] == "/" and len(path) > len(start) + 1:
+                return methods, path[len(start) + 1 :]
+        raise GatewayError(f"There is no {path} here.", status=404, kind="invalid_request", code="unknown_url")
+
+    def _call(self, request: web.BaseRequest, route: Route, rest: str, request_id: str) -> Call:
+        async def receive() -> bytes:
+            return await _receive(request)
+
+        return Call(
+            id=request_id,
+            operation=route.operation,
+            dialect=self._dialect(route.dialect or _spoken(request)),
+            headers=request.headers,
+            query=request.query if request.rel_url.raw_query_string else {},
+            receive=receive,
+            started=monotonic(),
+            rest=rest,
+        )
+
+    def _caller(self, request: web.BaseRequest, call: Call | None) -> Dialect:
+        return call.dialect if call is not None else self._dialect(_spoken(request))
+
+    def _refusal(self, error: GatewayError, call: Call | None, dialect: Dialect, request_id: str) -> Reply:
+        """An error as an answer: the provider's own bytes where the client can read them, else the dialect's."""
+        _tell(call, request_id, error)
+        body = error.body if isinstance(error, UpstreamError) else None
+        if body is None:
+            body = dialect.error(error, request_id)
+        return Reply(error.status, [("content-type", "application/json"), *error.headers], body)
+
+
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: web.RequestHandler,
+    writer: AbstractStreamWriter,
+    task: "asyncio.Task[None]",
+) -> web.BaseRequest:
+    """A request that may be longer than aiohttp's 1 MiB."""
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=BODY_LIMIT)
+
+
+async def _receive(request: web.BaseRequest) -> bytes:
+    """The request's body. Raises BadRequest: too long, in a coding, or not JSON by its own word."""
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise BadRequest("Request bodies are taken as they are, in no content coding.", status=415)
+    media_type = request.content_type if "content-type" in request.headers else "application/json"
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise BadRequest(f"The content type must be application/json, not {media_type}.", status=415)
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise BadRequest(
+            f"The request is longer than {BODY_LIMIT} bytes.", status=413, code="request_too_large"
+        ) from None
+    except web.RequestPayloadError:
+        raise BadRequest("The request's body broke off or is not valid HTTP.") from None
+
+
+def _spoken(request: web.BaseRequest) -> str:
+    """The dialect of a caller whose path says nothing of it."""
+    return "anthropic" if "anthropic-version" in request.headers else "openai_chat"
+
+
+def _head(reply: Reply, call: Call | None, request_id: str) -> "CIMultiDict[str]":
+    """The answer's headers: the provider's that may come back, and ours."""
+    headers = CIMultiDict(reply.headers)
+    upstream_id = call.upstream_id if call is not None else ""
+    headers["x-request-id"] = headers["request-id"] = upstream_id or request_id
+    headers["x-pillion-request-id"] = request_id
+    headers["server"] = "pillion"
+    if call is None:
+        return headers
+    if call.target is not None:
+        headers["x-pillion-provider"] = call.target.adapter.name
+        headers["x-pillion-model"] = call.target.model
+        headers["x-pillion-attempts"] = str(call.attempts)
+    ours = monotonic() - call.started - call.waited
+    headers["x-pillion-overhead-ms"] = f"{ours * 1000:.2f}"
+    if call.dropped:
+        headers["x-pillion-dropped"] = ", ".join(call.dropped)
+    return headers
+
+
+async def _send(request: web.BaseRequest, reply: Reply, headers: "CIMultiDict[str]") -> web.StreamResponse:
+    """Write the answer to its end, and tell the endings how it went."""
+    broke: BaseException | None = None
+    try:
+        if isinstance(reply.body, bytes):
+            return await _send_whole(request, reply, reply.body, headers)
+        return await _send_live(request, reply, reply.body, headers)
+    except BaseException as error:
+        broke = error
+        raise
+    finally:
+        for ending in reply.endings:
+            ending(broke or reply.stopped)
+
+
+async def _send_whole(request: web.BaseRequest, reply: Reply, body: bytes, headers: "CIMultiDict[str]") -> web.Response:
+    _show(reply, body)
+    response = web.Response(status=reply.status, body=body, headers=headers)
+    await response.prepare(request)
+    if len(body) <= UNWATCHED:
+        await response.write_eof()
+    else:
+        async with asyncio.timeout(WRITE_STALL):
+            await response.write_eof()
+    return response
+
+
+async def _send_live(
+    request: web.BaseRequest, reply: Reply, body: AsyncGenerator[bytes], headers: "CIMultiDict[str]"
+) -> web.StreamResponse:
+    """Raises nothing of the provider's: what breaks the body is spelled as the stream's last event."""
+    response = web.StreamResponse(status=reply.status, headers=headers)
+    if reply.ping is not None:
+        response = KeptAwake(reply.ping, headers)
+    try:
+        await response.prepare(request)
+        async with aclosing(body):
+            async for chunk in body:
+                if reply.taps:
+                    _show(reply, chunk)
+                await _write(request, response, chunk)
+                if reply.stopped is not None:
+                    raise reply.stopped
+        await response.write_eof()
+    except GatewayError as error:
+        reply.stopped = reply.stopped or error
+        await _break_off(request, response, reply, reply.stopped)
+    finally:
+        if isinstance(response, KeptAwake) and response.prepared:
+            response.stop_streaming()
+        if reply.abort is not None:
+            reply.abort()
+    return response
+
+
+async def _write(request: web.BaseRequest, response: web.StreamResponse, chunk: bytes) -> None:
+    """Write, and let a client that does not read stall for WRITE_STALL at most; then its connection is aborted."""
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the client has gone")
+    if len(chunk) <= UNWATCHED and not transport.get_write_buffer_size():
+        await response.write(chunk)
+        return
+    try:
+        async with asyncio.timeout(WRITE_STALL):
+            await response.write(chunk)
+    except TimeoutError:
+        transport.abort()
+        raise ConnectionAbortedError("the client does not read its answer") from None
+
+
+async def _break_off(request: web.BaseRequest, response: web.StreamResponse, reply: Reply, error: GatewayError) -> None:
+    """End a stream that is not whole: the wire's error event, and no last HTTP chunk, so that nobody takes it so."""
+    if isinstance(error, UpstreamError) and error.told:
+        await response.write_eof()
+        return
+    if reply.last_words is not None:
+        await _write(request, response, reply.last_words(error))
+    if request.transport is not None:
+        request.transport.close()  # what is written still goes out
+
+
+class KeptAwake(EventSourceResponse):
+    """A stream of our own frames. In a silent gap it says the wire's own ping, so that no middlebox cuts it."""
+
+    def __init__(self, ping: bytes, headers: Mapping[str, str]) -> None:
+        super().__init__(
+            headers=headers, sep="\n", allow_all_methods=True, send_timeout=None, ping_interval=PING_INTERVAL
+        )
+        self._frame = ping
+        self._spoke = False
+
+    async def write(self, data: "bytes | bytearray | memoryview[int]") -> None:
+        self._spoke = True
+        await super().write(data)
+
+    async def _ping(self) -> None:
+        while True:
+            await asyncio.sleep(self._ping_interval)
+            if not self._spoke:
+                await super().write(self._frame)
+            self._spoke = False
+
+
+def _show(reply: Reply, chunk: bytes) -> None:
+    """Let the taps see a chunk. One that raises is dropped: an observer must not cost a client its answer."""
+    for tap in list(reply.taps):
+        try:
+            tap(chunk)
+        except Exception:
+            log.exception("a tap failed, and is not asked again for this answer")
+            reply.taps.remove(tap)
+
+
+def _tell(call: Call | None, request_id: str, error: GatewayError) -> None:
+    """One log line for a call that failed."""
+    who = call.dialect.name if call is not None else "-"
+    target = f"{call.target.adapter.name}/{call.target.model}" if call is not None and call.target else "-"
+    level = logging.WARNING if error.status >= 500 else logging.INFO
+    log.log(
+        level, "%s %s %s %d %s %s: %s", request_id, who, target, error.status, error.kind, error.code, error.message
+    )

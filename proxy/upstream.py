@@ -1,0 +1,167 @@
+"""How do bytes get to a provider and back?
+
+The edge towards providers, and the sole owner of `aiohttp.ClientSession`: one session, one pool. It dials, times,
+keeps header hygiene's last check, and turns every way in which a connection can fail into an UpstreamError, once.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import NamedTuple, cast
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from yarl import URL
+
+from proxy.config import Timers
+from proxy.errors import Down, Timeout, UpstreamError
+from proxy.headers import spell
+from proxy.wire import Exchange, Wire
+
+
+class Origin(NamedTuple):
+    """A destination, prepared once: scheme, host and port come from the operator's config and nowhere else."""
+
+    url: URL
+    request: aiohttp.ClientRequest  # what the connector keys its pool by
+
+    def __repr__(self) -> str:
+        return f"<Origin {self.url.origin()}>"
+
+
+class Upstream:
+    """The pool. Made and closed inside a running loop."""
+
+    def __init__(self) -> None:
+        self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=15)
+        # The connector has no argument for the class of its connections; test_upstream.py watches this seam.
+        self._connector._factory = cast("partial[ResponseHandler]", partial(Wire, loop=asyncio.get_running_loop()))
+        self._session = aiohttp.ClientSession(
+            connector=self._connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+        )
+
+    def __repr__(self) -> str:
+        return f"<Upstream {self.in_use} in use, {self.pooled} pooled>"
+
+    @property
+    def in_use(self) -> int:
+        return len(self._connector._acquired)
+
+    @property
+    def pooled(self) -> int:
+        return sum(len(conns) for conns in self._connector._conns.values())
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    def origin(self, base_url: str) -> Origin:
+        url = URL(base_url)
+        return Origin(url, aiohttp.ClientRequest("POST", url, loop=asyncio.get_running_loop()))
+
+    async def send(self, origin: Origin, head: bytes, body: bytes, timers: Timers, *, stream: bool) -> "WireAnswer":
+        """POST, and return at the head of the answer. `head` is the request line and headers but for the length.
+
+        A request that went out on a pooled connection and found it closed, with no byte back, is sent once more: the
+        provider's idle close crossed it on the way (reliability.md 3, trap 5). Raises UpstreamError.
+        """
+        data = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+        while True:
+            connection = await self._connect(origin, timers)
+            wire = connection.protocol
+            assert isinstance(wire, Wire)
+            exchange = Exchange(wire, partial(_release, connection))
+            total = 0.0 if stream else timers.total
+            first_byte = timers.first_byte if stream else timers.total
+            try:
+                exchange.send(data, first_byte=first_byte, idle=timers.idle if stream else timers.total, total=total)
+                await exchange.head()
+                _plain(exchange)
+            except Down:
+                if exchange.started or wire.served == 1:
+                    raise
+            except BaseException:
+                exchange.abort()
+                raise
+            else:
+                return WireAnswer(exchange)
+
+    async def get(self, origin: Origin, path: str, headers: Mapping[str, str], seconds: float) -> tuple[int, bytes]:
+        """GET for the side roads (model lists, health): status and body, at most 8 MiB. Raises UpstreamError."""
+        url = origin.url.joinpath(path.lstrip("/"))
+        try:
+            async with self._session.get(
+                url, headers=headers, timeout=aiohttp.ClientTimeout(total=seconds), allow_redirects=False
+            ) as response:
+                body = bytearray()
+                async for chunk in response.content.iter_any():
+                    body += chunk
+                    if len(body) > 8 * 1024 * 1024:
+                        raise Down("The provider's list does not end.", code="upstream_too_long")
+                return response.status, bytes(body)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _mapped(error, seconds) from None
+
+    async def _connect(self, origin: Origin, timers: Timers) -> Connection:
+        try:
+            return await self._connector.connect(origin.request, [], aiohttp.ClientTimeout(connect=timers.connect))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _mapped(error, timers.connect) from None
+
+
+class WireAnswer:
+    """A provider's answer, as ports.Answer has it."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.status = exchange.status
+        self.headers: Mapping[str, str] = exchange.headers
+        self.chunk = exchange.chunk
+        self.abort = exchange.abort
+
+    async def read(self, limit: int) -> bytes:
+        first = await self.chunk()
+        if not first:
+            return first
+        chunks, size = [first], len(first)
+        while chunk := await self.chunk():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                self.abort()
+                raise Down(f"The provider's answer is longer than {limit} bytes.", code="upstream_too_long")
+        return first if len(chunks) == 1 else b"".join(chunks)
+
+
+def request_head(path: str, headers: list[tuple[str, str]]) -> bytes:
+    """The start of a POST, ready to be sent many times: an adapter makes it once."""
+    return b"POST %b HTTP/1.1\r\n%b" % (path.encode("ascii"), spell(headers))
+
+
+def _plain(exchange: Exchange) -> None:
+    """We asked for no content coding, so that nobody can send a bomb. Raises Down where one came all the same."""
+    coding = exchange.headers.get("content-encoding", "identity")
+    if coding.lower() != "identity":
+        exchange.abort()
+        raise Down("The provider's answer is in a content coding that was not asked for.", code="upstream_protocol")
+
+
+def _release(connection: Connection, reusable: bool) -> None:
+    if reusable:
+        connection.release()
+    else:
+        connection.close()
+
+
+def _mapped(error: Exception, seconds: float) -> UpstreamError:
+    """Every way in which no connection comes about, in the words of our own tree."""
+    match error:
+        case TimeoutError():
+            return Timeout(f"No connection to the provider within {seconds:g} s.", code="connect_timeout")
+        case aiohttp.ClientConnectorDNSError():
+            return Down("The provider's host name is not known.", kind="network_error", code="dns_error")
+        case aiohttp.ClientSSLError():
+            return Down("No secure connection to the provider.", kind="network_error", code="tls_error")
+        case aiohttp.ClientConnectorError():
+            return Down("The provider cannot be reached.", kind="network_error", code="connect_error")
+        case _:
+            return Down("The connection to the provider failed.", kind="network_error", code="network_error")

@@ -1,0 +1,283 @@
+"""How does one HTTP exchange go over a pooled connection?
+
+aiohttp dials, resolves, secures and pools the connections (its connector is made to build `Wire`s); what is said on
+one, for the length of one exchange, is read here by llhttp through httptools. aiohttp's own client would read it as
+well, at seven times the cost for a stream: docs/decisions/0003-wire.md has the figures. Whoever goes through aiohttp's
+session instead (model lists, health) is served by the same connections: a Wire without an exchange is what it inherits.
+
+    idle --begin--> waiting --head--> body --end--> idle (back to the pool)
+                       |                |
+                       +---- fault -----+--> aborted, never pooled again
+
+A close is always an abort. A polite close over TLS goes on reading, for up to 30 s, what a provider goes on
+generating and billing after our client has gone (reliability: uvloop's sslproto waits for the peer's close_notify).
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import httptools
+from aiohttp.client_proto import ResponseHandler
+
+from proxy.errors import Down, Timeout, UpstreamError
+
+HEAD_LIMIT = 128 * 1024  # bytes that may come before the body, interim answers included
+HIGH_WATER = 128 * 1024  # bytes held for a slow reader before the provider is told to wait
+NO_BODY = frozenset({204, 304})
+
+
+class Wire(ResponseHandler):
+    """A connection. While an exchange stands, what arrives is the exchange's."""
+
+    exchange: "Exchange | None" = None
+    served = 0  # exchanges begun; more than one: it came from the pool
+
+    def data_received(self, data: bytes) -> None:
+        if self.exchange is None:
+            super().data_received(data)
+        else:
+            self.exchange.received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        exchange, self.exchange = self.exchange, None
+        super().connection_lost(exc)
+        if exchange is not None:
+            exchange.lost(exc)
+
+    def close(self) -> None:
+        self.abort()
+
+    def hold(self, on: bool) -> None:
+        """Backpressure: let the provider's bytes wait in the kernel, or let them come."""
+        if self.transport is not None:
+            if on:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
+
+    def __repr__(self) -> str:
+        return f"<Wire {'idle' if self.exchange is None else self.exchange!r}, exchange {self.served}>"
+
+
+class Exchange:
+    """One request sent and one answer read. `release(reusable)` is called once, when the connection is done with."""
+
+    __slots__ = (
+        "_bounded",
+        "_chunks",
+        "_clock",
+        "_counted",
+        "_dirty",
+        "_done",
+        "_error",
+        "_headed",
+        "_held",
+        "_idle",
+        "_interim",
+        "_last",
+        "_parser",
+        "_paused",
+        "_release",
+        "_timer",
+        "_total",
+        "_waiter",
+        "_wire",
+        "headers",
+        "started",
+        "status",
+    )
+
+    def __init__(self, wire: Wire, release: Callable[[bool], None]) -> None:
+        self._wire = wire
+        self._release: Callable[[bool], None] | None = release
+        self._clock = asyncio.get_running_loop()
+        self._parser = httptools.HttpResponseParser(self)
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._total: asyncio.TimerHandle | None = None
+        self._idle = 0.0
+        self._last = 0.0
+        self._chunks: list[bytes] = []
+        self._held = 0  # bytes in _chunks
+        self._counted = 0  # bytes of the head so far
+        self._paused = self._headed = self._done = self._dirty = self._interim = False
+        self._bounded = False  # the head says where the body ends
+        self._error: UpstreamError | None = None
+        self.started = False  # a byte has come
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        wire.served += 1
+        wire.exchange = self
+
+    def __repr__(self) -> str:
+        state = "done" if self._done else f"{self.status}, {self._held} bytes held" if self._headed else "waiting"
+        return f"<Exchange {state}>"
+
+    # --- the caller's side ---
+
+    def send(self, data: bytes, *, first_byte: float, idle: float, total: float) -> None:
+        """Write the request, and set the timers, in seconds: to the head, between chunks, and in all (0: none)."""
+        assert self._wire.transport is not None
+        self._wire.transport.write(data)
+        self._idle = idle
+        self._timer = self._clock.call_later(first_byte, self._late, "first_byte_timeout", first_byte)
+        if total:
+            self._total = self._clock.call_later(total, self._late, "total_timeout", total)
+
+    async def head(self) -> None:
+        """Wait for the answer's head. Raises UpstreamError."""
+        while not self._headed:
+            if self._error is not None:
+                raise self._error
+            await self._wait()
+
+    async def chunk(self) -> bytes:
+        """What has come of the body, waiting for some; b"" at its end. Raises UpstreamError, after what came before."""
+        while not self._chunks:
+            if self._error is not None:
+                raise self._error
+            if self._done:
+                return b""
+            self._last = self._clock.time()
+            await self._wait()
+        chunks = self._chunks
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self._chunks = []
+        self._held = 0
+        if self._paused:
+            self._paused = False
+            self._wire.hold(False)
+        return data
+
+    def abort(self) -> None:
+        """Let go of the connection, whatever it still carries."""
+        if not self._done:
+            self._fail(Down("The connection to the provider was let go.", code="upstream_aborted"))
+
+    # --- the connection's side ---
+
+    def received(self, data: bytes) -> None:
+        self._last = self._clock.time()
+        self.started = True
+        if not self._headed:
+            self._counted += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail(Down("The provider switched protocols unasked.", code="upstream_protocol"))
+        except httptools.HttpParserError:
+            self._fail(Down("The provider's answer is not valid HTTP.", code="upstream_protocol"))
+        if self._counted > HEAD_LIMIT:
+            self._fail(Down("The head of the provider's answer does not end.", code="upstream_protocol"))
+        if self._held > HIGH_WATER and not self._paused and not self._done:
+            self._paused = True
+            self._wire.hold(True)
+        if self._waiter is not None:
+            self._wake()
+
+    def lost(self, exc: BaseException | None) -> None:
+        """The peer has closed. Only an answer whose head gave no length may end like this."""
+        if self._headed and not self._bounded and exc is None:
+            self._end(reusable=False)
+        elif not self._headed:
+            self._fail(Down("The provider closed the connection without an answer.", code="upstream_closed"))
+        else:
+            self._fail(Down("The provider's answer was cut short.", code="upstream_cut"))
+        if self._waiter is not None:
+            self._wake()
+
+    # --- llhttp's side ---
+
+    def on_message_begin(self) -> None:
+        if self._done:
+            self._dirty = True  # bytes after the end: whatever they are, they are not the next answer
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._headed:
+            self._counted += len(name) + len(value)  # a trailer
+            return
+        key = name.decode("latin-1").lower()
+        text = value.decode("utf-8", "surrogateescape")
+        self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._interim = True
+            self.headers = {}
+            return
+        if self._done:
+            return
+        self.status = status
+        self._headed = True
+        self._bounded = status in NO_BODY or "content-length" in self.headers or "transfer-encoding" in self.headers
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._clock.call_later(self._idle, self._check_idle)
+
+    def on_body(self, body: bytes) -> None:
+        self._chunks.append(body)
+        self._held += len(body)
+
+    def on_message_complete(self) -> None:
+        if self._interim:
+            self._interim = False
+        elif not self._done:
+            self._end(reusable=self._parser.should_keep_alive())
+
+    # --- endings ---
+
+    async def _wait(self) -> None:
+        self._waiter = self._clock.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _end(self, *, reusable: bool) -> None:
+        """The whole answer is here, though perhaps not yet read."""
+        self._done = True
+        self._stop_timers()
+        # Not at once: llhttp is still reading this chunk, and bytes behind the answer make the connection unusable.
+        self._clock.call_soon(self._let_go, reusable)
+
+    def _fail(self, error: UpstreamError) -> None:
+        if self._error is None and not self._done:
+            self._error = error
+            self._done = True
+            self._stop_timers()
+            self._let_go(False)
+        self._wake()
+
+    def _let_go(self, reusable: bool) -> None:
+        release, self._release = self._release, None
+        if release is None:
+            return
+        wire = self._wire
+        wire.exchange = None
+        if self._paused:
+            self._paused = False
+            wire.hold(False)
+        release(reusable and not self._dirty and wire.is_connected())
+
+    def _stop_timers(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._total is not None:
+            self._total.cancel()
+
+    def _late(self, code: str, seconds: float) -> None:
+        what = "did not begin" if code == "first_byte_timeout" else "did not end"
+        self._fail(Timeout(f"The provider's answer {what} within {seconds:g} s.", code=code))
+
+    def _check_idle(self) -> None:
+        """Looked at once per idle period, not re-armed per chunk; time in which nobody waits does not count."""
+        silent = self._clock.time() - self._last if self._waiter is not None else 0.0
+        if silent >= self._idle:
+            self._fail(Timeout(f"The provider's stream was silent for {self._idle:g} s.", code="idle_timeout"))
+        else:
+            self._timer = self._clock.call_later(self._idle - silent, self._check_idle)
