@@ -1,0 +1,124 @@
+"""What does a chat request ask of echo, and how many tokens is it?
+
+As much of an OpenAI request as changes what echo says, and tolerant of the rest: an unknown field is passed over, a
+known one of another type is refused. https://platform.openai.com/docs/api-reference/chat/create has the whole.
+"""
+
+import re
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from proxy.errors import BadRequest
+
+_TOKEN = re.compile(r"\s*(?:\w{1,8}|[^\w\s])|\s+")
+_MISSING = re.compile("Object missing required field `(.*)`")
+
+Count = Annotated[int, Meta(ge=1)]
+StopString = Annotated[str, Meta(min_length=1)]
+
+
+class Function(Struct, omit_defaults=True):
+    """A function or a custom tool: its definition, its call, or its name alone."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    arguments: str = ""
+    input: str = ""
+
+
+class Tool(Struct, omit_defaults=True):
+    """What is offered, called or chosen."""
+
+    type: str = "function"
+    function: Function | None = None
+    custom: Function | None = None
+
+    @property
+    def named(self) -> Function | None:
+        """None in a server tool, which a model does not call."""
+        return self.function or self.custom
+
+
+class Allowed(Struct):
+    tools: list[Tool] = []
+
+
+class Choice(Tool):
+    allowed_tools: Allowed | None = None
+
+
+class Part(Struct):
+    type: str = "text"
+    text: str | None = None
+
+
+class Message(Struct):
+    role: str
+    content: str | list[str | Part] | None = None
+    tool_calls: list[Tool] | None = None
+
+
+class JsonSchema(Struct):
+    schema: dict[str, Any] | None = None
+
+
+class Format(Struct):
+    type: str = "text"
+    json_schema: JsonSchema | None = None
+
+
+class StreamOptions(Struct):
+    include_usage: bool | None = None
+
+
+class Ask(Struct):
+    model: str
+    messages: list[Message]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    tools: list[Tool] | None = None
+    tool_choice: str | Choice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: Format | None = None
+    max_tokens: Count | None = None
+    max_completion_tokens: Count | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    stop: StopString | list[StopString] | None = None
+
+
+_decode = msgspec.json.Decoder(Ask).decode
+
+
+def read(body: bytes) -> Ask:
+    """Raises BadRequest, with the field's path; RecursionError where the body is nested too deeply."""
+    try:
+        return _decode(body)
+    except msgspec.ValidationError as error:
+        why, _, path = str(error).partition(" - at `$")
+        path = path.removeprefix(".").removesuffix("`")
+        if missing := _MISSING.fullmatch(why):
+            path = f"{path}.{missing[1]}".removeprefix(".")
+        message = f"{path or 'The request body'}: {why[:1].lower()}{why[1:]}."
+        raise BadRequest(message, param=path or None) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from None
+
+
+def tokens(text: str) -> list[str]:
+    """The text in pieces that join to it again: at most 8 letters or digits, or another sign, and the space before."""
+    return _TOKEN.findall(text)
+
+
+def prompt_tokens(ask: Ask) -> int:
+    """Of all texts in the messages and of the tools' definitions; whatever is no text (an image, say) counts one."""
+    count = sum(len(tokens(msgspec.json.encode(tool).decode())) for tool in ask.tools or [])
+    for message in ask.messages:
+        for part in [message.content] if isinstance(message.content, str) else message.content or []:
+            text = part if isinstance(part, str) else part.text
+            count += 1 if text is None else len(tokens(text))
+        for call in filter(None, (tool.named for tool in message.tool_calls or [])):
+            count += len(tokens(call.name)) + len(tokens(call.arguments + call.input))
+    return count
