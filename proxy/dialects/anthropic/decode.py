@@ -1,0 +1,345 @@
+"""What did Anthropic answer?
+
+Bytes in, events out, fed as they come. The mirror of render.py; whatever is no answer is an UpstreamError."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+from msgspec.structs import replace
+
+from proxy.canon import (
+    Choice,
+    Close,
+    Completion,
+    Delta,
+    Event,
+    Finish,
+    Opaque,
+    Open,
+    Part,
+    Start,
+    Stop,
+    Text,
+    Thinking,
+    ToolCall,
+    unfold,
+)
+from proxy.dialects.anthropic.faults import error_in_answer, no_answer
+from proxy.dialects.anthropic.parse import without
+from proxy.dialects.anthropic.usage import Tally
+from proxy.dialects.anthropic.words import NAME, OBJECT, REASONS, UNREADABLE
+from proxy.errors import Down
+from proxy.framing import MAX_FRAME, FrameTooLong, ServerSentEvents
+
+
+class _Delta(Struct):
+    """Of a block, or of the message: every kind has its own few of these."""
+
+    type: str = ""
+    text: str | None = None
+    partial_json: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    citation: Any = None
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+
+
+class _Message(Struct):
+    """A whole answer, the head of a stream, or an error where one of them should be."""
+
+    id: str | None = None
+    model: str | None = None
+    content: list[Raw] | None = None
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+    usage: Any = None
+    error: Any = None
+
+
+class _Event(Struct):
+    type: str
+    index: int = -1
+    delta: _Delta | None = None
+    content_block: Raw = Raw(b"null")
+    message: _Message | None = None
+    usage: Any = None
+    error: Any = None
+
+
+class _Content(Struct):
+    """A block that has a place in the canonical form."""
+
+    type: str
+    text: str = ""
+    citations: list[Any] | None = None
+    thinking: str = ""
+    signature: str | None = None
+    data: str = ""
+    id: str = ""
+    name: str = ""
+    input: Raw = Raw(b"{}")
+
+
+class _Kind(Struct):
+    type: str
+
+
+EVENT = msgspec.json.Decoder(_Event)
+MESSAGE = msgspec.json.Decoder(_Message)
+_CONTENT = msgspec.json.Decoder(_Content)
+_KIND = msgspec.json.Decoder(_Kind)
+_EVENTS = frozenset(
+    "message_start content_block_start content_block_delta content_block_stop message_delta message_stop ping"
+    " error".split()
+)
+
+# What a delta belongs to, and the field that has it.
+_DELTAS: dict[str, tuple[type[Part], str]] = {
+    "text_delta": (Text, "text"),
+    "citations_delta": (Text, "citation"),
+    "thinking_delta": (Thinking, "thinking"),
+    "signature_delta": (Thinking, "signature"),
+    "input_json_delta": (ToolCall, "partial_json"),
+}
+
+
+def _nonsense(detail: str) -> Down:
+    return Down(f"The provider's answer makes no sense: {detail}.")
+
+
+class _Block(Struct):
+    """An open block, and what is still to be said when it closes."""
+
+    index: int  # in our sentence
+    part: Part
+    given: str = ""  # a tool's input as it stood in the start: it counts where no delta comes
+    pieces: list[str] = msgspec.field(default_factory=list)  # of an Opaque's input: it does not stream
+
+
+class StreamDecoder:
+    def __init__(self) -> None:
+        self._frames = ServerSentEvents()
+        self._first = b""  # what came before the first event, in case it is no stream
+        self._started = self._finished = False
+        self._blocks: dict[int, _Block] = {}
+        self._count = 0
+        self._tally = Tally()
+        self._stop = Stop(reason="other")
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        if not self._started:
+            self._first = (self._first + data)[:65536]
+        try:
+            for frame in self._frames.feed(data):
+                yield from self._data(frame.data)
+        except FrameTooLong as error:
+            raise _nonsense(str(error)) from None
+
+    def close(self) -> Iterator[Event]:
+        for frame in self._frames.close():
+            yield from self._data(frame.data)
+        if not self._started:
+            raise no_answer(self._first)
+        if not self._finished:
+            raise Down("The provider's stream ended before its answer did.")
+
+    def _data(self, data: bytes) -> Iterator[Event]:
+        if self._finished:  # some hosts add a [DONE]
+            return
+        try:
+            event = EVENT.decode(data)
+        except UNREADABLE:
+            if _is_new(data):
+                return
+            raise _nonsense("an event is malformed") from None
+        if not self._started and event.type.startswith(("content_", "message_delta", "message_stop")):
+            raise _nonsense("it does not begin with message_start")
+        yield from self._event(event, data)
+
+    def _event(self, event: _Event, data: bytes) -> Iterator[Event]:
+        match event.type:
+            case "content_block_delta":
+                yield from self._block_delta(event, data)
+            case "content_block_start":
+                yield from self._block_start(event)
+            case "content_block_stop":
+                yield from self._block_stop(event)
+            case "message_start":
+                yield from self._message_start(event.message)
+            case "message_delta":
+                yield from self._message_delta(event)
+            case "message_stop":
+                yield self._message_stop()
+            case "error":
+                raise error_in_answer(event.error)
+            case _:  # a ping, or what is not invented yet
+                pass
+
+    def _message_start(self, message: _Message | None) -> Iterator[Event]:
+        if self._started or message is None:
+            raise _nonsense("message_start has no message" if message is None else "message_start comes twice")
+        self._started, self._first = True, b""
+        yield Start(id=message.id or "", model=message.model or "")
+        if usage := self._tally.add(message.usage):
+            yield usage
+
+    def _message_delta(self, event: _Event) -> Iterator[Event]:
+        self._stop = _read_stop_reason(event.delta or _Delta())
+        if usage := self._tally.add(event.usage):
+            yield usage
+
+    def _message_stop(self) -> Event:
+        if self._blocks:
+            raise _nonsense("message_stop comes before every block is closed")
+        self._finished = True
+        return Finish(stops=(self._stop,))
+
+    def _block_start(self, event: _Event) -> Iterator[Event]:
+        if event.index in self._blocks or event.index < 0:
+            raise _nonsense(f"block {event.index} opens twice, or has no number")
+        part = _answer_part(event.content_block)
+        block = self._blocks[event.index] = _Block(self._count, part)
+        self._count += 1
+        if isinstance(part, ToolCall):
+            block.given, part.arguments = part.arguments, ""
+        if not isinstance(part, Opaque):  # that may still grow
+            whole = Completion(start=Start(), choices=[Choice(parts=[part], stop=Stop())])
+            shell = (said for said in unfold(whole) if isinstance(said, Open | Delta))
+            yield from (replace(said, index=block.index) for said in shell)
+
+    def _block_delta(self, event: _Event, data: bytes) -> Iterator[Event]:
+        block, delta = self._blocks.get(event.index), event.delta
+        if block is None or delta is None:
+            raise _nonsense(f"a delta of block {event.index}, which is not open, or an empty one")
+        if isinstance(block.part, Opaque):
+            _grow(block.part.value, OBJECT.decode(data)["delta"], block.pieces)
+        elif delta.type in _DELTAS:
+            kind, name = _DELTAS[delta.type]
+            more = getattr(delta, name)
+            if more is None or not isinstance(block.part, kind):
+                raise _nonsense(f"a {delta.type} is empty, or of another kind than its block")
+            if more:
+                block.given = ""
+                yield _delta(block.index, name, more)
+
+    def _block_stop(self, event: _Event) -> Iterator[Event]:
+        block = self._blocks.pop(event.index, None)
+        if block is None:
+            raise _nonsense(f"block {event.index} closes and was not open")
+        if isinstance(block.part, Opaque):
+            if block.pieces:
+                block.part.value["input"] = _input_of_opaque("".join(block.pieces))
+            yield Open(index=block.index, part=block.part)
+        if block.given:
+            yield Delta(index=block.index, text=block.given)
+        yield Close(index=block.index)
+
+
+class WholeDecoder:
+    def __init__(self) -> None:
+        self._body = Body()
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        if not self._body.add(data):
+            raise _nonsense(f"it is longer than {MAX_FRAME} bytes")
+        return iter(())
+
+    def close(self) -> Iterator[Event]:
+        body = self._body.whole()
+        try:
+            message = MESSAGE.decode(body)
+        except UNREADABLE:
+            raise no_answer(body) from None
+        if message.error is not None:
+            raise error_in_answer(message.error)
+        if message.content is None:
+            raise _nonsense("it has no content")
+        parts = [_answer_part(raw) for raw in message.content]
+        start = Start(id=message.id or "", model=message.model or "")
+        choice = Choice(parts=parts, stop=_read_stop_reason(message))
+        yield from unfold(Completion(start=start, choices=[choice], usage=Tally().add(message.usage)))
+
+
+class Body:
+    """The bytes of a whole answer, up to the limit."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._held = 0
+
+    def add(self, data: bytes) -> bool:
+        """False where it has grown too long; then nothing is kept."""
+        self._held += len(data)
+        if self._held > MAX_FRAME:
+            self._parts.clear()
+            return False
+        self._parts.append(data)
+        return True
+
+    def whole(self) -> bytes:
+        return b"".join(self._parts)
+
+
+def _is_new(data: bytes) -> bool:
+    """Is this an event of a kind that we do not know, so that its fields may have any shape?"""
+    try:
+        return _KIND.decode(data).type not in _EVENTS
+    except UNREADABLE:
+        return False
+
+
+def _delta(index: int, name: str, more: Any) -> Delta:
+    if name == "citation":
+        return Delta(index=index, annotations=[more])
+    return Delta(index=index, signature=more) if name == "signature" else Delta(index=index, text=more)
+
+
+def _read_stop_reason(ending: _Delta | _Message) -> Stop:
+    word = ending.stop_reason or ""
+    return Stop(reason=REASONS.get(word, "other"), raw=word, sequence=ending.stop_sequence)
+
+
+def _answer_part(raw: Raw) -> Part:
+    """A content block. Raises UpstreamError where a known one is malformed; an unknown one is kept whole."""
+    try:
+        value = OBJECT.decode(raw)
+        if value.get("type") not in ("text", "thinking", "redacted_thinking", "tool_use"):
+            return Opaque(wire=NAME, value=value | {"type": _KIND.decode(raw).type})
+        block = _CONTENT.decode(raw)
+    except (*UNREADABLE, TypeError):  # a type that is a list cannot be looked for
+        raise _nonsense("a content block is malformed") from None
+    match block.type:
+        case "text":
+            return Text(text=block.text, annotations=block.citations or [])
+        case "thinking":
+            return Thinking(text=block.thinking, signature=block.signature or "")
+        case "redacted_thinking":
+            return Thinking(redacted=block.data)
+        case _:
+            if not isinstance(value.get("input", {}), dict) or not block.name:
+                raise _nonsense("a tool_use has no name, or its input is no object")
+            # The input's own bytes are the arguments: no number is rounded, and no key moves.
+            arguments, extra = bytes(block.input).decode(), without(value, "type", "id", "name", "input")
+            return ToolCall(id=block.id, name=block.name, arguments=arguments, extra=extra)
+
+
+def _grow(value: dict[str, Any], delta: dict[str, Any], pieces: list[str]) -> None:
+    """Add a delta to an Opaque block: text to text, a citation to its list, JSON to the pieces of the input."""
+    for key, more in delta.items():
+        had = value.get(key)
+        if key == "partial_json" and isinstance(more, str):
+            pieces.append(more)
+        elif key == "citation":
+            value["citations"] = [*had, more] if isinstance(had := value.get("citations"), list) else [more]
+        elif key != "type":
+            value[key] = had + more if isinstance(had, str) and isinstance(more, str) else more
+
+
+def _input_of_opaque(text: str) -> dict[str, Any]:
+    try:
+        return OBJECT.decode(text or "{}")
+    except UNREADABLE:
+        raise _nonsense("the input of a server tool is no JSON object") from None

@@ -1,0 +1,61 @@
+"""How many tokens did Anthropic count, and how does a client read them?"""
+
+from typing import Any
+
+from proxy.canon import Usage
+
+_COUNTED = frozenset(
+    "input_tokens cache_read_input_tokens cache_creation_input_tokens cache_creation output_tokens"
+    " output_tokens_details".split()
+)
+
+
+class Tally:
+    """What a stream has told of its tokens: counts are cumulative, a later one wins, an absent one leaves the last."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, Any] = {}
+
+    def add(self, usage: object) -> Usage | None:
+        if isinstance(usage, dict):
+            self._told.update((key, value) for key, value in usage.items() if value is not None)
+        return _read_usage(self._told)
+
+
+def _read_usage(told: dict[str, Any]) -> Usage | None:
+    """None where there are zeros alone: a model that read nothing and wrote nothing has told nothing."""
+    hour = _count(told.get("cache_creation"), "ephemeral_1h_input_tokens")
+    minutes = _count(told.get("cache_creation"), "ephemeral_5m_input_tokens")
+    written = _count(told, "cache_creation_input_tokens") or hour + minutes
+    output = _count(told, "output_tokens")
+    thinking = min(_count(told.get("output_tokens_details"), "thinking_tokens"), output)
+    usage = Usage(
+        input=_count(told, "input_tokens"),
+        cache_read=_count(told, "cache_read_input_tokens"),
+        cache_write=written - min(hour, written),
+        cache_write_1h=min(hour, written),
+        output=output - thinking,
+        reasoning=thinking,
+        extra={key: value for key, value in told.items() if key not in _COUNTED and value is not None},
+    )
+    return usage if usage.total_input or usage.total_output else None
+
+
+def _count(told: object, key: str) -> int:
+    value = told.get(key) if isinstance(told, dict) else None
+    return value if type(value) is int and value > 0 else 0
+
+
+def usage_told(usage: Usage | None) -> dict[str, Any]:
+    usage = usage or Usage()
+    return usage.extra | {
+        "input_tokens": usage.input + usage.audio_input,
+        "cache_creation_input_tokens": usage.cache_write + usage.cache_write_1h,
+        "cache_read_input_tokens": usage.cache_read,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": usage.cache_write,
+            "ephemeral_1h_input_tokens": usage.cache_write_1h,
+        },
+        "output_tokens": usage.total_output,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning},
+    }
