@@ -1,0 +1,101 @@
+"""How does one talk OpenAI Chat Completions, to clients and to the many hosts that speak it?
+
+The wire: https://platform.openai.com/docs/api-reference/chat. Hosts have added to it, and what several of them share
+is understood as well: `reasoning_content` (DeepSeek, vLLM), `reasoning` and `reasoning_details` (OpenRouter, Vercel),
+content lists with thinking (Mistral), `images` in an answer (OpenRouter), `cache_control` (OpenRouter, LiteLLM).
+
+What has no canonical field rides along under its own name, in `extra` where it tunes the answer and in `demands`
+where the answer would be another one without it. Between the two stands `_DEMANDS`. Null says what absence says.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from proxy.canon import Request
+from proxy.dialects.openai_chat.decode import StreamDecoder, WholeDecoder
+from proxy.dialects.openai_chat.encode import Encoding
+from proxy.dialects.openai_chat.faults import error_body, fault, hide_keys, kept_headers
+from proxy.dialects.openai_chat.meter import StreamMeter, WholeMeter
+from proxy.dialects.openai_chat.parse import parse_request
+from proxy.dialects.openai_chat.render import StreamRenderer, WholeRenderer
+from proxy.dialects.openai_chat.strip import UsageStrip
+from proxy.dialects.openai_chat.words import NAME, UNREADABLE, decode_json, dump, encode_json
+from proxy.envelope import Envelope, parse_object
+from proxy.errors import GatewayError, UpstreamError
+from proxy.fields import Fields, Object, wrong
+from proxy.framing import sse
+from proxy.ports import Decoder, Encoded, Forward, Meter, Peek, Renderer
+
+
+class OpenAIChat:
+    """The dialect. `clock` dates an answer whose provider did not: the field is required here."""
+
+    name = NAME
+    stream_type = "text/event-stream"
+    ping: bytes | None = b": ping\n\n"
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+
+    def peek(self, envelope: Envelope) -> Peek:
+        model, stream = envelope.get("model"), envelope.get("stream")
+        if not isinstance(model, str) or not model:
+            raise wrong("model", "a string that is not empty", model)
+        if stream is not None and not isinstance(stream, bool):
+            raise wrong("stream", "a boolean", stream)
+        return Peek(model, bool(stream))
+
+    def parse(self, body: bytes) -> Request:
+        return parse_request(Fields(parse_object(body), ""))
+
+    def renderer(self, request: Request) -> Renderer:
+        made = StreamRenderer if request.stream else WholeRenderer
+        return made(request, self._clock)
+
+    def meter(self, stream: bool) -> Meter:
+        return StreamMeter() if stream else WholeMeter()
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        return error_body(error)
+
+    def error_event(self, error: GatewayError) -> bytes:
+        return b"\n\n" + sse(error_body(error))  # the broken stream may have stopped in the middle of a line
+
+    def model_list(self, names: Sequence[str]) -> bytes:
+        return dump({"object": "list", "data": [_model_card(name) for name in names]})
+
+    def model_card(self, name: str) -> bytes:
+        return dump(_model_card(name))
+
+    def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
+        edits: dict[str, bytes] = {}
+        if envelope.get("model") != model:
+            edits["model"] = encode_json(model)
+        options = envelope.get("stream_options")
+        ask = ask_usage and envelope.get("stream") is True and isinstance(options, dict | None)
+        if ask and (options is None or options.get("include_usage") is not True):
+            edits["stream_options"] = encode_json({**(options or {}), "include_usage": True})
+            return Forward(envelope.edit(edits), UsageStrip())
+        return Forward(envelope.edit(edits) if edits else envelope.body)
+
+    def encode(self, request: Request) -> Encoded:
+        encoding = Encoding(request)
+        return Encoded(dump(encoding.body()), tuple(sorted(encoding.dropped)))
+
+    def decoder(self, stream: bool) -> Decoder:
+        return StreamDecoder() if stream else WholeDecoder()
+
+    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+        try:
+            said: object = decode_json(body)
+        except UNREADABLE:
+            said = None
+        error = said.get("error") if isinstance(said, dict) and said.get("error") else said
+        # A body that repeats a key is told in our own words.
+        clean = isinstance(said, dict) and "error" in said and hide_keys(text := body.decode()) == text
+        return fault(error, status, kept_headers(headers), body if clean else None)
+
+
+def _model_card(name: str) -> Object:
+    """https://platform.openai.com/docs/api-reference/models/object: the epoch stands for a date that is not known."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "pillion"}

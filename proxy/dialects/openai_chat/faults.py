@@ -1,0 +1,115 @@
+"""What do a host's errors mean, and how are ours told in this wire's words?"""
+
+import re
+from collections.abc import Mapping
+
+from proxy.dialects.openai_chat.words import ERROR_TYPES, dump
+from proxy.errors import Busy, Down, GatewayError, Headers, Kind, Refused, Timeout, UpstreamError
+from proxy.fields import Object, as_object
+
+_WORDS = (  # in an error's code or type, with the status that it stands for: hosts put errors under 200 as well
+    ("quota", 429),
+    ("billing", 429),
+    ("insufficient", 402),
+    ("rate_limit", 429),
+    ("too_many", 429),
+    ("overloaded", 529),
+    ("api_key", 401),
+    ("authentication", 401),
+    ("permission", 403),
+    ("not_found", 404),
+    ("timeout", 408),
+    ("server_error", 500),
+    ("invalid_request", 400),
+    ("context_length", 400),
+    ("content_filter", 400),
+    ("tool_use_failed", 400),
+)
+
+# A host may repeat the key that it refused, and that key is ours, not the client's.
+_KEY = re.compile(r"\b(?:(?:sk|pk|rk|gsk|xai|pplx|hf|r8|fw|csk|nvapi|tgp)[-_]|AIza)[\w*-]{6,}")
+_LONGEST = 2000  # characters of a provider's message that are worth repeating
+
+
+def hide_keys(text: str) -> str:
+    return _KEY.sub("***", text)
+
+
+def fault(error: object, status: int = 200, headers: Headers = (), body: bytes | None = None) -> UpstreamError:
+    """The error that a provider's error object and status mean. `error`: an object, a text, or anything at all."""
+    said = as_object(error)
+    code, word = _word(said.get("code")), _word(said.get("type"))
+    message = _message(error) or f"The provider answered {status} with no readable error."
+    quota = any(name in text.lower() for name in ("quota", "billing", "insufficient") for text in (code, word))
+    meant = _meant(status, said, f"{code} {word}".lower())
+    made, reported, kind = _classify(meant, quota)
+    return made(
+        hide_keys(message)[:_LONGEST],
+        status=reported,
+        kind=kind,
+        code="insufficient_quota" if quota and meant == 429 else code or None,
+        param=_word(said.get("param")) or None,
+        headers=headers,
+        upstream_status=status,
+        upstream_type=word,
+        body=body,
+    )
+
+
+def _classify(status: int, quota: bool) -> tuple[type[UpstreamError], int, Kind | None]:
+    """The class, the status that a client is given, and the kind where it is not the class's own."""
+    if status in (429, 529):
+        return Busy, status, "quota_exceeded" if quota else None
+    if status == 408:
+        return Timeout, 504, None
+    if status in (401, 403):
+        return Refused, status, "authentication"
+    if status == 402:
+        return Refused, status, "quota_exceeded"
+    if 400 <= status < 500:
+        return Refused, status, None
+    return Down, status if status in (500, 502, 503, 504) else 502, None
+
+
+def _meant(status: int, said: Object, words: str) -> int:
+    """The status that an error stands for, where the one that it came under was 200."""
+    if status >= 400:
+        return status
+    for key in ("code", "status", "status_code"):
+        value = said.get(key)
+        if isinstance(value, str) and re.fullmatch("[45][0-9][0-9]", value):
+            value = int(value)
+        if isinstance(value, int) and 400 <= value < 600:
+            return value
+    return next((meant for word, meant in _WORDS if word in words), 502)
+
+
+def _message(error: object, deep: int = 3) -> str:
+    """The first text in the places where hosts put it."""
+    match error:
+        case str():
+            return error.strip()
+        case dict() if deep:
+            texts = (_message(error.get(key), deep - 1) for key in ("message", "detail", "msg", "error"))
+            return next(filter(None, texts), "")
+        case [first, *_] if deep:
+            return _message(first, deep - 1)
+        case _:
+            return ""
+
+
+def _word(value: object) -> str:
+    return value[:200] if isinstance(value, str) else ""
+
+
+_KEPT = re.compile(r"retry-after(?:-ms)?|x-should-retry|x-ratelimit-.*")
+
+
+def kept_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What tells the client when to ask again."""
+    return [(name, value) for name, value in headers.items() if _KEPT.fullmatch(name.lower())]
+
+
+def error_body(error: GatewayError) -> bytes:
+    kind = ERROR_TYPES.get(error.kind, "server_error")
+    return dump({"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}})

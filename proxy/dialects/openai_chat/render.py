@@ -1,0 +1,323 @@
+"""How is an answer told to a client of chat completions?
+
+Events in, bytes out: a stream as it goes, or the whole completion at Finish."""
+
+from collections.abc import Callable
+from typing import Any, assert_never
+
+from msgspec import Struct
+
+from proxy.canon import (
+    Audio,
+    Choice,
+    Close,
+    Delta,
+    Document,
+    Event,
+    Finish,
+    Image,
+    Inline,
+    Opaque,
+    Open,
+    Part,
+    Refusal,
+    Request,
+    Start,
+    Stop,
+    Stored,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Usage,
+    fold,
+)
+from proxy.dialects.openai_chat.encode import nest, noun_of, url_of
+from proxy.dialects.openai_chat.faults import error_body
+from proxy.dialects.openai_chat.reasoning import detail_of
+from proxy.dialects.openai_chat.usage import usage_fields
+from proxy.dialects.openai_chat.words import FINISHES, dump, encode_json
+from proxy.errors import GatewayError, Unrepresentable
+from proxy.fields import Object
+from proxy.framing import sse
+
+
+class _Block(Struct):
+    """A block on its way to the client: what stands before, between and after the text of each of its deltas."""
+
+    kind: str
+    head: bytes = b""
+    middle: bytes = b""  # thinking says its text twice
+    tail: bytes = b""
+    choice: int = 0
+    detail: Object = {}  # of thinking: what each of its details says, but for the text
+
+
+_REPEATED = (
+    "system_fingerprint",
+    "service_tier",
+)  # what OpenAI repeats in each chunk; the rest of `extra` is said once
+
+
+class StreamRenderer:
+    """One chunk per event. What does not change between chunks is encoded once: at Start, and when a block opens."""
+
+    def __init__(self, request: Request, clock: Callable[[], float]) -> None:
+        self._request = request
+        self._clock = clock
+        self._head = b""  # of every chunk, up to its choices
+        self._once = b""  # of the first chunk
+        self._tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
+        self._blocks: dict[int, _Block] = {}
+        self._calls: dict[int, int] = {}  # tool calls opened, by choice: a choice that is in here has begun
+        self._thoughts: dict[int, int] = {}  # thinking blocks opened, by choice
+        self._usage: Usage | None = None
+
+    def feed(self, event: Event) -> bytes:
+        match event:
+            case Delta():
+                return self._delta(event)
+            case Start():
+                return self._start(event)
+            case Open():
+                return self._begin(event.choice) + self._open(event)
+            case Close():
+                return b""
+            case Usage():
+                self._usage = event
+                return b""
+            case Finish():
+                return self._finish(event)
+            case _:
+                assert_never(event)
+
+    def error(self, error: GatewayError) -> bytes:
+        return sse(error_body(error))
+
+    def _start(self, start: Start) -> bytes:
+        top = _top(start, "chat.completion.chunk", self._request, self._clock)
+        once = {key: top.pop(key) for key in start.extra if key in top and key not in _REPEATED}
+        self._head = b"data: %b" % encode_json(top)[:-1]
+        self._once = b",%b" % encode_json(once)[1:-1] if once else b""
+        return b""
+
+    def _begin(self, choice: int) -> bytes:
+        if choice in self._calls:
+            return b""
+        self._calls[choice] = self._thoughts[choice] = 0
+        return self._frame(choice, b'{"role":"assistant","content":""}')
+
+    def _frame(self, choice: int, delta: bytes, logprobs: bytes = b"null", finish: bytes = b"null") -> bytes:
+        head, tail = self._around(choice)
+        return b'%b%b,"logprobs":%b,"finish_reason":%b%b' % (head, delta, logprobs, finish, tail)
+
+    def _around(self, choice: int) -> tuple[bytes, bytes]:
+        once, self._once = self._once, b""
+        return b'%b%b,"choices":[{"index":%d,"delta":' % (self._head, once, choice), b"}]%b" % self._tail
+
+    def _open(self, event: Open) -> bytes:
+        part, choice = event.part, event.choice
+        block = _Block("", choice=choice)
+        self._blocks[event.index] = block
+        said: Object | None = None
+        match part:
+            case Text():
+                self._say(block, "text", b'{"content":', b"}")
+            case Refusal():
+                self._say(block, "refusal", b'{"refusal":', b"}")
+            case Thinking():
+                said = self._think(block, part)
+            case ToolCall():
+                said = self._call(block, part)
+            case Audio():
+                block.kind = "audio"
+                said = {"audio": _named(part)}
+            case Image():
+                said = {"images": [_picture(part)]}
+            case Opaque(wire="openai_chat"):
+                said = {"content": [part.value]}
+            case Document() | ToolResult() | Opaque():
+                raise _unsayable(part)
+            case _:
+                assert_never(part)
+        return b"" if said is None else self._frame(choice, encode_json(said))
+
+    def _say(self, block: _Block, kind: str, before: bytes, after: bytes, middle: bytes = b"") -> None:
+        head, tail = self._around(block.choice)
+        block.kind, block.middle = kind, middle
+        block.head, block.tail = head + before, b'%b,"logprobs":null,"finish_reason":null%b' % (after, tail)
+
+    def _think(self, block: _Block, part: Thinking) -> Object | None:
+        index = self._thoughts[block.choice]
+        self._thoughts[block.choice] += 1
+        detail = detail_of(part, index)
+        if part.redacted:
+            return {"reasoning_details": [detail]}
+        block.detail = detail
+        key = b"summary" if detail["type"] == "reasoning.summary" else b"text"
+        middle = b',"reasoning_details":[%b,"%b":' % (encode_json(detail)[:-1], key)
+        self._say(block, "thinking", b'{"reasoning_content":', b"}]}", middle)
+        return None
+
+    def _call(self, block: _Block, part: ToolCall) -> Object:
+        number = self._calls[block.choice]
+        key, field = ("function", "arguments") if part.kind == "function" else ("custom", "input")
+        opening = {"name": part.name, field: ""}
+        if "function_call" in part.extra:
+            self._say(block, "call", b'{"function_call":{"arguments":', b"}}")
+            return {"function_call": opening}
+        self._calls[block.choice] += 1
+        before = b'{"tool_calls":[{"index":%d,"%b":{"%b":' % (number, key.encode(), field.encode())
+        self._say(block, "call", before, b"}}]}")
+        return {"tool_calls": [{"index": number, "id": part.id, **nest(key, opening, part.extra)}]}
+
+    def _delta(self, event: Delta) -> bytes:
+        block = self._blocks[event.index]
+        if block.kind == "thinking":
+            return self._thought(block, event)
+        if block.kind == "audio":
+            return self._sound(block, event)
+        if event.logprobs or event.annotations:
+            return self._annotated(block, event)
+        if not event.text or not block.kind:
+            return b""
+        return block.head + encode_json(event.text) + block.tail
+
+    def _thought(self, block: _Block, event: Delta) -> bytes:
+        if event.signature:
+            detail = detail_of(
+                Thinking(text=event.text, signature=event.signature, extra=block.detail), block.detail["index"]
+            )
+            said = {"reasoning_content": event.text} if event.text else {}
+            return self._frame(block.choice, encode_json(said | {"reasoning_details": [detail]}))
+        if not event.text:
+            return b""
+        text = encode_json(event.text)
+        return b"%b%b%b%b%b" % (block.head, text, block.middle, text, block.tail)
+
+    def _sound(self, block: _Block, event: Delta) -> bytes:
+        said = {"data": event.text, "transcript": event.transcript}
+        spoken = {key: value for key, value in said.items() if value}
+        return self._frame(block.choice, encode_json({"audio": spoken})) if spoken else b""
+
+    def _annotated(self, block: _Block, event: Delta) -> bytes:
+        key = "content" if block.kind == "text" else "refusal"
+        said: Object = {key: event.text}
+        if event.annotations:
+            said["annotations"] = event.annotations
+        logprobs = {"content": None, "refusal": None} | {key: event.logprobs} if event.logprobs else None
+        return self._frame(block.choice, encode_json(said), encode_json(logprobs))
+
+    def _finish(self, event: Finish) -> bytes:
+        frames = []
+        for choice, stop in enumerate(event.stops):
+            said = _finish_fields(stop)
+            reason = encode_json(said.pop("finish_reason"))
+            finish = b"%b,%b" % (reason, encode_json(said)[1:-1]) if said else reason
+            frames += [self._begin(choice), self._frame(choice, b"{}", finish=finish)]
+        if self._request.include_usage and self._usage is not None:
+            frames.append(b'%b,"choices":[],"usage":%b}\n\n' % (self._head, encode_json(usage_fields(self._usage))))
+        return b"".join([*frames, b"data: [DONE]\n\n"])
+
+
+class WholeRenderer:
+    """Holds the sentence until it is whole."""
+
+    def __init__(self, request: Request, clock: Callable[[], float]) -> None:
+        self._request = request
+        self._clock = clock
+        self._events: list[Event] = []
+
+    def feed(self, event: Event) -> bytes:
+        self._events.append(event)
+        if not isinstance(event, Finish):
+            return b""
+        completion = fold(self._events)
+        body = _top(completion.start, "chat.completion", self._request, self._clock)
+        body["choices"] = [_choice_fields(number, choice) for number, choice in enumerate(completion.choices)]
+        if completion.usage is not None:
+            body["usage"] = usage_fields(completion.usage)
+        return dump(body)
+
+    def error(self, error: GatewayError) -> bytes:
+        return error_body(error)
+
+
+def _top(start: Start, kind: str, request: Request, clock: Callable[[], float]) -> Object:
+    created = int(clock()) if start.created is None else start.created
+    return start.extra | {"id": start.id, "object": kind, "created": created, "model": start.model or request.model}
+
+
+def _choice_fields(number: int, choice: Choice) -> Object:
+    message: Object = {"role": "assistant", "content": None, "refusal": None}
+    content: list[Object] = []
+    logprobs: Object = {}
+    details: list[Object] = []
+    for part in choice.parts:
+        match part:
+            case Text():
+                content.append({"type": "text", "text": part.text})
+                _extend(message, "annotations", part.annotations)
+                _extend(logprobs, "content", part.logprobs)
+            case Refusal():
+                message["refusal"] = (message["refusal"] or "") + part.text
+                _extend(logprobs, "refusal", part.extra.get("logprobs", []))
+            case Thinking():
+                message["reasoning_content"] = message.get("reasoning_content", "") + part.text
+                details.append(detail_of(part, len(details)))
+            case ToolCall() if "function_call" in part.extra:
+                message["function_call"] = {"name": part.name, "arguments": part.arguments}
+            case ToolCall():
+                key, field = ("function", "arguments") if part.kind == "function" else ("custom", "input")
+                call = nest(key, {"name": part.name, field: part.arguments}, part.extra)
+                _extend(message, "tool_calls", [{"id": part.id, **call}])
+            case Audio():
+                data = part.source.data if isinstance(part.source, Inline) else ""
+                message["audio"] = _named(part) | {"data": data, "transcript": part.transcript}
+            case Image():
+                _extend(message, "images", [_picture(part)])
+            case Opaque(wire="openai_chat"):
+                content.append(part.value)
+            case Document() | ToolResult() | Opaque():
+                raise _unsayable(part)
+            case _:
+                assert_never(part)
+    if details:
+        message["reasoning_details"] = details
+    if any(isinstance(part, Opaque) for part in choice.parts):
+        message["content"] = content  # a list is Mistral's way, and only a block of its own makes it one
+    elif content or not choice.parts:
+        message["content"] = "".join(item["text"] for item in content)
+    said = {"content": None, "refusal": None} | logprobs if logprobs else None
+    return {"index": number, "message": message, "logprobs": said, **_finish_fields(choice.stop)}
+
+
+def _unsayable(part: Part) -> Unrepresentable:
+    return Unrepresentable(f"The answer holds {noun_of(part)}, which Chat Completions cannot carry.")
+
+
+def _extend(fields: Object, key: str, values: list[Any]) -> None:
+    if values:
+        fields[key] = [*fields.get(key, ()), *values]
+
+
+def _named(part: Audio) -> Object:
+    return {"id": part.id} | ({} if part.expires_at is None else {"expires_at": part.expires_at})
+
+
+def _picture(part: Image) -> Object:
+    url = part.source.id if isinstance(part.source, Stored) else url_of(part.source)
+    return nest("image_url", {"url": url}, part.extra)
+
+
+def _finish_fields(stop: Stop) -> Object:
+    """The finish_reason, and what it cannot say: the provider's own word, and the stop string, as vLLM has it."""
+    word = FINISHES[stop.reason]
+    if stop.raw == "function_call" and stop.reason == "tool_use":
+        word = stop.raw
+    fields: Object = {"finish_reason": word}
+    if stop.raw and stop.raw != word:
+        fields["native_finish_reason"] = stop.raw
+    if stop.sequence is not None:
+        fields["stop_reason"] = stop.sequence
+    return fields
