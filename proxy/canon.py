@@ -372,8 +372,8 @@ def grammatical(events: Iterable[Event]) -> Iterator[Event]:
             case Start():
                 started = True
             case Open(index=index):
-                if index in seen:
-                    raise Ungrammatical(f"block {index} opens twice")
+                if index in seen or event.choice < 0:
+                    raise Ungrammatical(f"block {index} opens twice, or for no choice")
                 seen.add(index)
                 opened.add(index)
                 choices = max(choices, event.choice + 1)

@@ -11,6 +11,7 @@ whatever their spelling ("model" and "mod\\u0065l" are one key), leave a member 
 import json
 import re
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, NoReturn
 
 import msgspec
@@ -52,14 +53,16 @@ class Envelope:
         return list(self._values)
 
     def get(self, key: str) -> Any:
-        """One value, decoded; None where the key is absent. Raises BadRequest where it is nested too deeply."""
+        """One value, decoded; None where the key is absent. Raises BadRequest where the scan was too kind to it."""
         raw = self._values.get(key)
         if raw is None:
             return None
         try:
             return msgspec.json.decode(raw)
         except RecursionError:
-            raise BadRequest("The request body is nested too deeply.", code="invalid_json", param=key) from None
+            raise BadRequest(f"{key} is nested too deeply.", code="invalid_json", param=key) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:  # no UTF-8, a number beyond all bounds
+            raise BadRequest(f"{key} is not valid JSON: {error}.", code="invalid_json", param=key) from None
 
     def raw(self, key: str) -> bytes | None:
         """One value's own bytes; None where the key is absent."""
@@ -103,7 +106,9 @@ def parse_object(body: bytes) -> dict[str, Any]:
     The standard library's parser and not msgspec's, since it alone hands out the pairs before they become a dict.
     """
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_no_number)
+        value = json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_finite)
+        if b"\\u" in body:
+            _decode(body)  # json takes half a surrogate pair, which no UTF-8 can carry; msgspec does not
     except RecursionError:
         raise BadRequest("The request body is nested too deeply.", code="invalid_json") from None
     except ValueError as error:  # malformed JSON, bytes that are no UTF-8, a number of too many digits
@@ -120,8 +125,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+def _finite(text: str) -> float:
+    """A number that a double can hold: msgspec would write infinity as null."""
+    value = float(text)
+    return value if isfinite(value) else _no_number(text[:20])
+
+
 def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON number")
+    raise ValueError(f"{word} is no number that can be kept")
 
 
 def _duplicate(members: Mapping[str, object]) -> BadRequest:

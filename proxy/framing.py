@@ -54,7 +54,7 @@ class Lines:
         self._parts = []
         self._held = 0
         for following in rest:
-            yield line
+            yield self._short(line)
             line = following
         self._keep(line)
 
@@ -68,8 +68,15 @@ class Lines:
         if part:
             self._parts.append(part)
             self._held += len(part)
-            if self._held > self._limit:
-                raise FrameTooLong(f"a line is longer than {self._limit} bytes")
+            self._check(self._held)
+
+    def _short(self, line: bytes) -> bytes:
+        self._check(len(line))
+        return line
+
+    def _check(self, size: int) -> None:
+        if size > self._limit:
+            raise FrameTooLong(f"a line is longer than {self._limit} bytes")
 
 
 class ServerSentEvents:

@@ -1,0 +1,51 @@
+"""What holds for every test: the loop it runs on, the stillness after it, and the count of recordings replayed."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import uvloop
+
+from tests import recordings
+from tests.quiesce import Loop, loop_of_test, quiesced
+
+__all__ = ["loop_of_test", "quiesced"]
+
+
+@pytest.hookimpl
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], Loop]]:
+    """The loop that users get."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker of pytest-xdist is done: what it replayed counts."""
+    recordings.count(set(getattr(node, "workeroutput", {}).get("replayed", ())))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["replayed"] = sorted(recordings.count())
+    elif _too_few(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if not recordings.present():
+        terminalreporter.write_line(f"recordings replayed: none, {recordings.why_absent()}")
+        return
+    terminalreporter.write_line(f"recordings replayed: {len(recordings.count())} distinct of {recordings.total()}")
+    if _too_few(config):
+        terminalreporter.write_line(f"too few: the whole suite replays at least {recordings.MINIMUM}", red=True)
+
+
+def _too_few(config: pytest.Config) -> bool:
+    return recordings.present() and _is_whole(config) and len(recordings.count()) < recordings.MINIMUM
+
+
+def _is_whole(config: pytest.Config) -> bool:
+    """Was every test asked for: no path, no -k, no -m and the like?"""
+    chosen = ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "stepwise", "collectonly", "maxfail")
+    return config.args_source is not config.ArgsSource.ARGS and not any(config.getoption(name, None) for name in chosen)

@@ -1,0 +1,303 @@
+"""Does a body stay what it was but for the edit, and is none accepted that two readers would read differently?"""
+
+import json
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.envelope import Envelope, parse_object
+from proxy.errors import BadRequest
+
+# --- any JSON, spelled in any way ------------------------------------------------------------------------------------
+
+ODD_WORDS = ["", '"', "\\", '\\"', '{"a":1}', ',"b":', "é", "🌍", "/", "\x00", "\x7f", "]}"]
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5) | st.sampled_from(ODD_WORDS)
+NUMBERS = st.integers(-(10**12), 10**12) | st.floats(allow_nan=False, allow_infinity=False)
+VALUES = st.recursive(
+    st.none() | st.booleans() | NUMBERS | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=6,
+)
+OBJECTS = st.dictionaries(WORDS, VALUES, max_size=5)
+DICE = st.randoms(use_true_random=False)
+
+
+def layout(pairs: list[tuple[str, Any]], dice: Random) -> list[str]:
+    """An object's text in pieces: those at odd places are the values, those at even places all else."""
+    out = [gap(dice) + "{" + gap(dice)]
+    for key, value in pairs:
+        out[-1] += word(key, dice) + gap(dice) + ":" + gap(dice)
+        out += [spell(value, dice), gap(dice) + "," + gap(dice)]
+    out[-1] = out[-1].rstrip(", \t\r\n") + gap(dice) + "}" + gap(dice)
+    return out
+
+
+def spell(value: Any, dice: Random) -> str:
+    """The value as JSON text, without spaces around it."""
+    match value:
+        case str():
+            return word(value, dice)
+        case list():
+            return "[" + ",".join(gap(dice) + spell(item, dice) + gap(dice) for item in value) + "]"
+        case dict():
+            return "".join(layout(list(value.items()), dice)).strip()
+        case _:
+            return json.dumps(value)
+
+
+def word(text: str, dice: Random) -> str:
+    return '"' + "".join(character(one, dice) for one in text) + '"'
+
+
+def character(one: str, dice: Random) -> str:
+    if dice.random() < 0.3:
+        units = one.encode("utf-16-be")
+        pairs = [units[at : at + 2].hex() for at in range(0, len(units), 2)]
+        return "".join("\\u" + (pair.upper() if dice.random() < 0.5 else pair) for pair in pairs)
+    return json.dumps(one, ensure_ascii=False)[1:-1]
+
+
+def gap(dice: Random) -> str:
+    return "".join(dice.choices(" \t\r\n", k=dice.choice([0, 0, 0, 1, 3])))
+
+
+# --- edits -----------------------------------------------------------------------------------------------------------
+
+
+@given(OBJECTS, VALUES, DICE)
+def test_an_edit_replaces_one_value_and_no_other_byte(members: dict[str, Any], value: Any, dice: Random) -> None:
+    pieces = layout(list(members.items()), dice)
+    new = json.dumps(value)
+    for place, key in enumerate(members):
+        edited = Envelope("".join(pieces).encode()).edit({key: new.encode()})
+        at = 2 * place + 1
+        assert edited.decode() == "".join([*pieces[:at], new, *pieces[at + 1 :]])
+        assert json.loads(edited) == {**members, key: value}
+
+
+@given(OBJECTS, OBJECTS, DICE)
+def test_edits_of_old_and_new_keys_are_seen_by_any_reader(
+    members: dict[str, Any], changes: dict[str, Any], dice: Random
+) -> None:
+    envelope = Envelope("".join(layout(list(members.items()), dice)).encode())
+    edited = envelope.edit({key: json.dumps(value).encode() for key, value in changes.items()})
+    assert json.loads(edited) == {**members, **changes}
+    again = Envelope(edited)
+    assert again.keys() == [*members, *(key for key in changes if key not in members)]
+    assert all(again.raw(key) == envelope.raw(key) for key in members if key not in changes)
+
+
+@given(OBJECTS, DICE)
+def test_values_are_found_where_they_stand(members: dict[str, Any], dice: Random) -> None:
+    pieces = layout(list(members.items()), dice)
+    body = "".join(pieces).encode()
+    envelope = Envelope(body)
+    assert envelope.body is body
+    keys = envelope.keys()
+    assert [envelope.raw(key) for key in keys] == [piece.encode() for piece in pieces[1::2]]
+    assert {key: envelope.get(key) for key in keys} == members == parse_object(body)
+    assert envelope.edit({}) == body
+
+
+@pytest.mark.parametrize(
+    ("body", "edits", "edited"),
+    [
+        (b'{"model": "a", "n":1}', {"model": b'"b"'}, b'{"model": "b", "n":1}'),
+        (b' {\t"n" :1 }\n', {"m": b"2"}, b' {\t"n" :1 ,"m":2}\n'),
+        (b"{}", {"m": b"2", "n": b"3"}, b'{"m":2,"n":3}'),
+        (b"{ }", {"m": b"2"}, b'{ "m":2}'),
+        (b'{"mod\\u0065l":"a"}', {"model": b'"b"'}, b'{"mod\\u0065l":"b"}'),
+        (b'{"a":1,"b":2,"c":3}', {"c": b"[]", "d": b"4", "a": b"null"}, b'{"a":null,"b":2,"c":[],"d":4}'),
+        (b'{"a":"}"}', {"b": b"{}"}, b'{"a":"}","b":{}}'),
+        (b"{}", {'"': b"1"}, b'{"\\"":1}'),
+        (b'{"a":1.0e+2,"b":1e400}', {"a": b"1"}, b'{"a":1,"b":1e400}'),
+    ],
+)
+def test_an_edit_is_byte_exact(body: bytes, edits: dict[str, bytes], edited: bytes) -> None:
+    assert Envelope(body).edit(edits) == edited
+
+
+def test_what_is_absent_is_none() -> None:
+    envelope = Envelope(b'{"a": null}')
+    assert (envelope.get("a"), envelope.raw("a"), "a" in envelope) == (None, b"null", True)
+    assert (envelope.get("b"), envelope.raw("b"), "b" in envelope) == (None, None, False)
+
+
+def test_its_repr_names_the_keys_and_no_value() -> None:
+    assert repr(Envelope(b'{"model": "secret", "n": 1}')) == "<Envelope 27 bytes: model, n>"
+
+
+# --- keys that stand twice -------------------------------------------------------------------------------------------
+
+FEW_KEYS = st.sampled_from(["a", "b", "ab", "é", '"', "\\", "", "🌍"])
+FEW_VALUES = st.sampled_from([1, 12, 1.5, "1", "", 'a":1,"b', [], {}, {"a": 1}, [{"b": 2}], None])
+
+
+@given(st.lists(st.tuples(FEW_KEYS, FEW_VALUES), max_size=5), DICE)
+def test_a_body_is_refused_if_and_only_if_a_key_stands_twice(pairs: list[tuple[str, Any]], dice: Random) -> None:
+    body = "".join(layout(pairs, dice)).encode()
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) == len(keys):
+        assert Envelope(body).keys() == list(parse_object(body)) == keys
+        return
+    for read in (Envelope, parse_object):
+        with pytest.raises(BadRequest, match="the same key twice") as caught:
+            read(body)
+        assert caught.value.code == "duplicate_key"
+
+
+TWICE = {
+    "as_it_is": b'{"a":1,"a":2}',
+    "first_and_last": b'{"a":1,"b":2,"a":3}',
+    "in_the_middle": b'{"b":0,"a":1,"a":2,"c":3}',
+    "thrice": b'{"a":1,"a":1,"a":1}',
+    "the_same_value": b'{"a":1,"a":1}',
+    "the_same_value_apart": b'{"a":1,"b":1,"a":1,"b":1}',
+    "a_number_that_goes_on": b'{"a":12,"a":1}',
+    "a_number_that_stops_short": b'{"a":1,"a":12}',
+    "numbers_and_another": b'{"a":1,"b":1,"a":12}',
+    "escaped": b'{"model":"x","mod\\u0065l":"y"}',
+    "escaped_first": b'{"mod\\u0065l":"y","model":"x"}',
+    "escaped_in_either_case": b'{"\\u006A":1,"\\u006a":1}',
+    "solidus": b'{"a/b":1,"a\\/b":1}',
+    "short_escape": b'{"a\\n":1,"a\\u000a":1}',
+    "quotes": b'{"\\"":1,"\\u0022":1}',
+    "backslashes": b'{"\\\\":1,"\\u005c":1}',
+    "beyond_ascii": b'{"\xc3\xa9":1,"\\u00e9":1}',
+    "astral": b'{"\xf0\x9f\x98\x80":1,"\\ud83d\\uDE00":1}',
+    "nothing": b'{"":1,"":2}',
+    "spaces": b'{ "a" : 1 ,\n "a"\t:\r\n1 }',
+    "a_value_that_looks_like_the_rest": b'{"a":"1,\\"a\\":2","a":2}',
+    "an_object_that_holds_the_other": b'{"a":{"a":1},"a":1}',
+}
+
+
+@pytest.mark.parametrize("body", TWICE.values(), ids=TWICE)
+@pytest.mark.parametrize("read", [Envelope, parse_object])
+def test_a_key_that_stands_twice_is_refused(read: type[Envelope], body: bytes) -> None:
+    with pytest.raises(BadRequest, match="the same key twice") as caught:
+        read(body)
+    assert (caught.value.status, caught.value.code) == (400, "duplicate_key")
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"x":{"a":1,"a":2}}', b'{"x":[[{"a":1,"\\u0061":1}]],"y":1}', b'{"a":{"a":{"b":1,"b":1}}}']
+)
+def test_deeper_down_only_the_whole_parse_sees_it(body: bytes) -> None:
+    assert json.loads(Envelope(body).edit({"z": b"1"}))["z"] == 1
+    with pytest.raises(BadRequest, match="the same key twice"):
+        parse_object(body)
+
+
+def test_the_same_key_on_different_levels_is_none_twice() -> None:
+    body = b'{"a":{"a":[{"a":1},{"a":1}]},"b":{"a":1}}'
+    assert Envelope(body).keys() == list(parse_object(body)) == ["a", "b"]
+
+
+def test_the_message_stays_short() -> None:
+    body = b'{"a":1,"a":1,' + b",".join(b'"k%d":1' % n for n in range(1000)) + b"}"
+    with pytest.raises(BadRequest) as caught:
+        Envelope(body)
+    assert len(caught.value.message) < 250
+
+
+# --- what is no JSON object ------------------------------------------------------------------------------------------
+
+NO_JSON = {
+    "nothing": b"",
+    "spaces": b" \n",
+    "half": b'{"a":1',
+    "half_a_key": b'{"a',
+    "trailing_data": b'{"a":1} x',
+    "two_objects": b"{}{}",
+    "trailing_comma": b'{"a":1,}',
+    "no_comma": b'{"a":1 "b":2}',
+    "single_quotes": b"{'a':1}",
+    "bare_key": b"{a:1}",
+    "number_key": b"{1:1}",
+    "comment": b'{"a":1} // no',
+    "bom": b'\xef\xbb\xbf{"a":1}',
+    "utf16": '{"a":1}'.encode("utf-16"),
+    "utf16_without_bom": '{"a":1}'.encode("utf-16-le"),
+    "utf32": '{"a":1}'.encode("utf-32"),
+    "nan": b'{"a":NaN}',
+    "infinity": b'{"a":-Infinity}',
+    "nan_deeper": b'{"a":[{"b":NaN}]}',
+    "leading_zero": b'{"a":01}',
+    "bare_minus": b'{"a":-}',
+    "control_character": b'{"a":"\x01"}',
+    "bad_escape": b'{"a":"\\x"}',
+    "bad_escape_deeper": b'{"a":["\\u12g4"]}',
+    "key_is_no_utf8": b'{"\xff":1}',
+    "key_is_overlong": b'{"\xc0\x80":1}',
+    "form_feed": b'\x0c{"a":1}',
+    "no_break_space": b'{\xc2\xa0"a":1}',
+    "nul": b'{"a":1}\x00',
+}
+
+
+@pytest.mark.parametrize("body", NO_JSON.values(), ids=NO_JSON)
+@pytest.mark.parametrize("read", [Envelope, parse_object])
+def test_what_is_no_json_is_refused(read: type[Envelope], body: bytes) -> None:
+    with pytest.raises(BadRequest, match=r"^The request body is not valid JSON: .*\.$") as caught:
+        read(body)
+    assert caught.value.code == "invalid_json"
+
+
+@pytest.mark.parametrize("body", [b"[]", b'"a"', b"1", b"null", b"true", b'[{"a":1}]'])
+@pytest.mark.parametrize("read", [Envelope, parse_object])
+def test_what_is_no_object_is_refused(read: type[Envelope], body: bytes) -> None:
+    with pytest.raises(BadRequest, match=r"^The request body must be a JSON object\.$") as caught:
+        read(body)
+    assert caught.value.code == "invalid_json"
+
+
+@pytest.mark.parametrize("depth", [5_000, 200_000])
+@pytest.mark.parametrize(("open_", "close"), [(b"[", b"]"), (b'{"a":', b"}")], ids=["lists", "objects"])
+@pytest.mark.parametrize("read", [Envelope, parse_object])
+def test_what_is_nested_too_deeply_is_refused(read: type[Envelope], open_: bytes, close: bytes, depth: int) -> None:
+    with pytest.raises(BadRequest, match="nested too deeply") as caught:
+        read(b'{"a":' + open_ * depth + b"1" + close * depth + b"}")
+    assert caught.value.code == "invalid_json"
+
+
+@given(st.binary(max_size=40) | st.text(max_size=20).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_any_bytes_are_an_object_or_a_bad_request(noise: bytes) -> None:
+    for body in (noise, b'{"a":' + noise + b"}", b'{"' + noise + b'":1}', b'{"a":1' + noise):
+        for read in (Envelope, parse_object):
+            try:
+                read(body)
+            except BadRequest as error:
+                assert error.code in {"invalid_json", "duplicate_key"}  # noqa: PT017  not every body raises
+
+
+def test_a_number_too_long_for_an_int_is_refused_by_the_whole_parse() -> None:
+    body = b'{"a":' + b"9" * 5000 + b"}"
+    assert Envelope(body).edit({"a": b"1"}) == b'{"a":1}'
+    with pytest.raises(BadRequest, match="not valid JSON"):
+        parse_object(body)
+
+
+@pytest.mark.parametrize(
+    "value", [b'"\xff"', b'{"b":["\xff"]}', b"9" * 5000, b"1e999"], ids=lambda value: repr(value[:8])
+)
+def test_a_value_that_cannot_be_read_is_a_bad_request(value: bytes) -> None:
+    envelope = Envelope(b'{"model":' + value + b"}")
+    with pytest.raises(BadRequest) as caught:
+        envelope.get("model")
+    assert caught.value.param == "model"
+
+
+@pytest.mark.parametrize("value", [b'"\\ud800"', b'["\\udc00x"]'])
+def test_half_a_character_is_refused(value: bytes) -> None:
+    with pytest.raises(BadRequest):
+        parse_object(b'{"a":' + value + b"}")
+
+
+@pytest.mark.parametrize("value", [b"1e999", b"-1e999", b"[1e400]"])
+def test_a_number_too_large_for_a_double_is_refused_by_the_whole_parse(value: bytes) -> None:
+    with pytest.raises(BadRequest):
+        parse_object(b'{"a":' + value + b"}")

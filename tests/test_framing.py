@@ -1,0 +1,197 @@
+"""Is a stream cut into the same frames however its bytes arrive?"""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.framing import Frame, FrameTooLong, Lines, NewlineDelimited, ServerSentEvents, sse
+from tests.laws import drain, split_proof
+
+BOM = b"\xef\xbb\xbf"
+TEXT = "héllo, 世界 🌍".encode()
+
+# https://html.spec.whatwg.org/multipage/server-sent-events.html, 9.2.5 and 9.2.6; the examples there among them.
+STREAMS = {
+    "nothing": (b"", []),
+    "one": (b"data: a\n\n", [("", b"a")]),
+    "named": (b"event: add\ndata: 73857293\n\n", [("add", b"73857293")]),
+    "name_after_data": (b"data: a\nevent: add\n\n", [("add", b"a")]),
+    "the_last_name_counts": (b"event: a\nevent: b\ndata: c\n\n", [("b", b"c")]),
+    "a_name_is_for_one_event": (b"event: a\ndata: 1\n\ndata: 2\n\n", [("a", b"1"), ("", b"2")]),
+    "a_name_without_data_is_forgotten": (b"event: a\n\ndata: 2\n\n", [("", b"2")]),
+    "lines_are_joined": (b"data: YHOO\ndata: +2\ndata: 10\n\n", [("", b"YHOO\n+2\n10")]),
+    "empty_data_lines_count": (b"data\n\ndata\ndata\n\ndata:", [("", b""), ("", b"\n"), ("", b"")]),
+    "one_space_is_taken_off": (b"data:test\n\ndata: test\n\ndata:  test\n\n", [("", b"test")] * 2 + [("", b" test")]),
+    "only_a_space_is": (b"data:\ttest\n\n", [("", b"\ttest")]),
+    "colons_are_data": (b"data: a: b::\n\n", [("", b"a: b::")]),
+    "a_field_has_no_space_before": (b" data: a\ndata : b\nData: c\n\n", []),
+    "comments": (b": test stream\n\n:\ndata: a\n: b\ndata: c\n\n", [("", b"a\nc")]),
+    "other_fields": (b"id: 1\nretry: 5\nfoo: bar\nfoo\ndata: a\n\n", [("", b"a")]),
+    "blank_lines": (b"\n\n\ndata: a\n\n\n\ndata: b\n\n", [("", b"a"), ("", b"b")]),
+    "cr": (b"event: e\rdata: a\rdata: b\r\rdata: c\r\r", [("e", b"a\nb"), ("", b"c")]),
+    "crlf": (b"event: e\r\ndata: a\r\ndata: b\r\n\r\ndata: c\r\n\r\n", [("e", b"a\nb"), ("", b"c")]),
+    "all_ends": (
+        b"data: a\r\ndata: b\rdata: c\n\r\ndata: d\n\rdata: e\r\n\n",
+        [("", b"a\nb\nc"), ("", b"d"), ("", b"e")],
+    ),
+    "lf_cr_ends_two_lines": (b"data: a\n\rdata: b\n\r", [("", b"a"), ("", b"b")]),
+    "cr_cr_lf_ends_two_lines": (b"data: a\r\r\ndata: b\r\r\n", [("", b"a"), ("", b"b")]),
+    "bom": (BOM + b"data: a\n\n", [("", b"a")]),
+    "one_bom_is_passed_over": (BOM + BOM + b"data: a\n\ndata: b\n\n", [("", b"b")]),
+    "a_bom_later_is_none": (b"data: a\n\n" + BOM + b"data: b\n\ndata: " + BOM + b"\n\n", [("", b"a"), ("", BOM)]),
+    "a_bom_alone": (BOM, []),
+    "a_bom_and_a_blank_line": (BOM + b"\r\ndata: a\r\n\r\n", [("", b"a")]),
+    "cut_before_the_blank_line": (b"data: a\n\ndata: b\n", [("", b"a"), ("", b"b")]),
+    "cut_inside_a_line": (b"data: a\n\nevent: e\ndata: b", [("", b"a"), ("e", b"b")]),
+    "cut_after_cr": (b"data: a\r", [("", b"a")]),
+    "cut_without_data": (b"data: a\n\nevent: e\n", [("", b"a")]),
+    "cut_inside_the_field": (b"data: a\n\ndat", [("", b"a")]),
+    "utf8": (b"event: \xc3\xa9\ndata: " + TEXT + b"\n\n", [("é", TEXT)]),
+    "bytes_that_are_no_utf8": (b"event: \xff\ndata: \xff\x00\n\n", [("�", b"\xff\x00")]),
+    "other_line_ends_are_data": (
+        "data: a\u2028b\u0085c\x0b\x0c\x1c\n\n".encode(),
+        [("", "a\u2028b\u0085c\x0b\x0c\x1c".encode())],
+    ),
+    "done": (b'data: {"a":1}\n\ndata: [DONE]\n\n', [("", b'{"a":1}'), ("", b"[DONE]")]),
+    "openrouter_keeps_alive": (b": OPENROUTER PROCESSING\n\n: OPENROUTER PROCESSING\n\ndata: a\n\n", [("", b"a")]),
+    "vertex_breaks_with_bare_json": (b'data: {"a":1}\r\n\r\n{"error": {"code": 8}}', [("", b'{"a":1}')]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_a_stream_gives_its_events_however_it_is_split(stream: str) -> None:
+    data, frames = STREAMS[stream]
+    assert split_proof(ServerSentEvents, data) == frames
+
+
+@pytest.mark.parametrize("stream", [name for name in STREAMS if "cut" not in name and name != "a_bom_alone"])
+def test_what_follows_is_not_swallowed(stream: str) -> None:
+    """Trailing data: one more event after the stream's own, and half of another."""
+    data, frames = STREAMS[stream]
+    more = b"\n\nevent: x\ndata: y\n\ndata: z"
+    assert split_proof(ServerSentEvents, data + more)[-2:] == [("x", b"y"), ("", b"z")]
+    assert drain(ServerSentEvents(), [data + more])[: len(frames)] == frames
+
+
+def test_an_event_is_out_as_soon_as_its_blank_line_is_in() -> None:
+    framer = ServerSentEvents()
+    assert list(framer.feed(b"data: a\r\n\r")) == [Frame("", b"a")]
+    assert list(framer.feed(b"\ndata: b\n\n")) == [Frame("", b"b")]
+    assert list(framer.close()) == []
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        [b"data", b"event", b":", b" ", b"\r", b"\n", b"\r\n", b"\n\n", BOM, b"a", b"data: b\n", b"event: c\n"]
+    ),
+    max_size=25,
+).map(b"".join)
+
+
+@given(PIECES)
+def test_any_stream_reads_as_the_standard_reads_it(data: bytes) -> None:
+    assert split_proof(ServerSentEvents, data, count=5) == standard(data)
+
+
+def standard(data: bytes) -> list[tuple[str, bytes]]:
+    """The whole stream at once, by the letter of 9.2.6; a last event that was cut off is dispatched."""
+    frames, event, lines = [], "", list[bytes]()
+    for line in [*re.split(b"\r\n|\r|\n", data.removeprefix(BOM)), b""]:
+        name, _, value = line.partition(b":")
+        value = value[1:] if value.startswith(b" ") else value
+        if line == b"":
+            frames += [(event, b"\n".join(lines))] if lines else []
+            event, lines = "", []
+        elif name == b"event":
+            event = value.decode(errors="replace")
+        elif name == b"data":
+            lines.append(value)
+    return frames
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), max_size=8)
+DATA = st.binary(max_size=20).map(lambda data: data.replace(b"\r", b"").replace(b"\n", b""))
+
+
+@given(st.lists(st.tuples(NAMES, DATA), max_size=4))
+def test_sse_is_the_mirror(events: list[tuple[str, bytes]]) -> None:
+    wire = b"".join(sse(data, event) for event, data in events)
+    assert drain(ServerSentEvents(), [wire]) == events
+
+
+def test_sse_spells_an_event() -> None:
+    assert sse(b"[DONE]") == b"data: [DONE]\n\n"
+    assert sse(b"{}", "ping") == b"event: ping\ndata: {}\n\n"
+
+
+# --- lines -----------------------------------------------------------------------------------------------------------
+
+JSON_LINES = {
+    "nothing": (b"", []),
+    "two": (b'{"a":1}\n{"b":2}\n', [b'{"a":1}', b'{"b":2}']),
+    "crlf": (b'{"a":1}\r\n{"b":2}\r\n', [b'{"a":1}', b'{"b":2}']),
+    "blank_lines": (b'\n\n{"a":1}\n\r\n \t\n{"b":2}\n\n', [b'{"a":1}', b'{"b":2}']),
+    "no_end_at_the_end": (b'{"a":1}\n{"b":2}', [b'{"a":1}', b'{"b":2}']),
+    "spaces_stay": (b' {"a":1} \n', [b' {"a":1} ']),
+    "blank_at_the_end": (b'{"a":1}\n  ', [b'{"a":1}']),
+    "utf8": (TEXT + b"\n" + TEXT, [TEXT, TEXT]),
+    "other_line_ends_are_text": ("a\u2028b\x0bc\x85\n".encode(), ["a\u2028b\x0bc\x85".encode()]),
+}
+
+
+@pytest.mark.parametrize("stream", JSON_LINES)
+def test_lines_of_json_come_whole_however_they_are_split(stream: str) -> None:
+    data, lines = JSON_LINES[stream]
+    assert split_proof(NewlineDelimited, data) == lines
+
+
+def test_a_line_is_out_as_soon_as_its_end_is_in() -> None:
+    framer = NewlineDelimited()
+    assert list(framer.feed(b"1\n2\r")) == [b"1", b"2"]
+    assert list(framer.feed(b"\n3")) == []
+    assert list(framer.close()) == [b"3"]
+
+
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"a", b"bc", b""]), max_size=20).map(b"".join))
+def test_lines_end_where_they_end(data: bytes) -> None:
+    expected = re.split(b"\r\n|\r|\n", data)
+    assert split_proof(Lines, data, count=5) == (expected if expected[-1] else expected[:-1])
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("framer", [Lines, NewlineDelimited, ServerSentEvents])
+@pytest.mark.parametrize("size", [1, 3, 10])
+def test_a_line_without_end_is_stopped_at_the_limit(
+    framer: type[Lines] | type[NewlineDelimited] | type[ServerSentEvents], size: int
+) -> None:
+    feeder = framer(limit=10)
+    for _ in range(10 // size):
+        assert list(feeder.feed(b"x" * size)) == []
+    with pytest.raises(FrameTooLong, match="a line is longer than 10 bytes"):
+        list(feeder.feed(b"x" * size))
+
+
+@pytest.mark.parametrize("framer", [Lines, NewlineDelimited])
+def test_a_line_as_long_as_the_limit_passes(framer: type[Lines] | type[NewlineDelimited]) -> None:
+    assert split_proof(lambda: framer(limit=10), b"0123456789\n0123456789") == [b"0123456789"] * 2
+
+
+def test_an_event_without_end_is_stopped_at_the_limit() -> None:
+    framer = ServerSentEvents(limit=12)
+    assert list(framer.feed(b"data: 123456\ndata: 123456\n")) == []
+    with pytest.raises(FrameTooLong, match="an event is longer than 12 bytes"):
+        list(framer.feed(b"data: 1\n"))
+
+
+@pytest.mark.parametrize("cuts", [[b"12345678901\n"], [b"1234567", b"8901\n"]])
+def test_a_line_over_the_limit_is_stopped_however_it_comes(cuts: list[bytes]) -> None:
+    with pytest.raises(FrameTooLong, match="a line is longer than 10 bytes"):
+        drain(NewlineDelimited(limit=10), cuts)
+
+
+def test_the_limit_is_for_each_event_anew() -> None:
+    assert drain(ServerSentEvents(limit=12), [b"data: 123456\n\n"] * 5) == [("", b"123456")] * 5
