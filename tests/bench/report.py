@@ -1,0 +1,99 @@
+"""What came out, does it hold, and how is it shown?"""
+
+import json
+from dataclasses import asdict, dataclass
+from math import inf
+from statistics import median
+
+# Ratios of CPU per request to nginx's.
+RATIO_BARS = {"unary": 9.0, "burst": 4.5, "paced": 3.0}
+READY_BAR = 0.6  # seconds
+MEMORY_BAR = 60.0  # MiB
+
+
+@dataclass(frozen=True)
+class Row:
+    """One scenario. The figures are medians of its rounds; times of CPU are microseconds for one request."""
+
+    scenario: str
+    about: str
+    beside: str  # what pillion is measured against
+    beside_us: float
+    pillion_us: float
+    ratio: float
+    ratios: list[float]  # round by round: how noisy was the machine?
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    failed: int  # requests, of pillion and of what it is measured against
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Seconds from the start of the process to the first good answer, start by start."""
+
+    ready: list[float]
+    chat: list[float]
+
+
+@dataclass(frozen=True)
+class Report:
+    date: str
+    cores: int
+    python: str
+    rows: list[Row]
+    starts: Starts
+    rss_mib: float  # after all the load
+
+    def faults(self) -> list[str]:
+        """The bars that do not hold, a line each."""
+        ready = median(self.starts.ready)
+        return [
+            *(fault for row in self.rows for fault in _of_row(row)),
+            *([f"ready after {ready:.2f} s, where {READY_BAR} s is the bar"] if ready > READY_BAR else []),
+            *([f"{self.rss_mib:.1f} MiB, where {MEMORY_BAR:.0f} MiB is the bar"] if self.rss_mib > MEMORY_BAR else []),
+        ]
+
+    def json(self) -> str:
+        return json.dumps(asdict(self) | {"faults": self.faults()}, indent=2)
+
+    def text(self) -> str:
+        names = f"{'':16} {'CPU beside':>23} {'pillion':>9} {'ratio':>6} {'bar':>4}"
+        head = f"{names} {'req/s':>7} {'p50':>9} {'p99':>9} failed"
+        return "\n".join([head, *map(_line, self.rows), *self._notes()])
+
+    def markdown(self) -> str:
+        head = "| scenario | CPU beside | pillion's CPU | ratio | requests/s | p50 | p99 | failed |"
+        return "\n".join(
+            [head, "|---|---:|---:|---:|---:|---:|---:|---:|", *map(_cells, self.rows), "", *self._notes()]
+        )
+
+    def _notes(self) -> list[str]:
+        return [
+            f"Ready {_spread(self.starts.ready)} after the start, first chat completion {_spread(self.starts.chat)}; "
+            f"{self.rss_mib:.0f} MiB resident after the load.",
+            f"CPU is user and system time for one request. {self.cores} cores, Python {self.python}, {self.date}.",
+        ]
+
+
+def _of_row(row: Row) -> list[str]:
+    bar = RATIO_BARS.get(row.scenario, inf)
+    over = [f"{row.scenario}: {row.ratio:.2f} times {row.beside}, where {bar:g} is the bar"] if row.ratio > bar else []
+    return over + ([f"{row.scenario}: {row.failed} requests failed, where none may"] if row.failed else [])
+
+
+def _line(row: Row) -> str:
+    bar = f"{RATIO_BARS[row.scenario]:g}" if row.scenario in RATIO_BARS else "-"
+    cost = f"{row.beside:>12} {row.beside_us:7.1f} us {row.pillion_us:6.1f} us {row.ratio:6.2f} {bar:>4}"
+    return f"{row.scenario:16} {cost} {row.per_second:7.0f} {row.p50_ms:6.1f} ms {row.p99_ms:6.1f} ms {row.failed:6}"
+
+
+def _cells(row: Row) -> str:
+    return (
+        f"| {row.scenario}: {row.about} | {row.beside} {row.beside_us:.0f} µs | {row.pillion_us:.0f} µs "
+        f"| {row.ratio:.1f} | {row.per_second:,.0f} | {row.p50_ms:.1f} ms | {row.p99_ms:.1f} ms | {row.failed} |"
+    )
+
+
+def _spread(seconds: list[float]) -> str:
+    return f"{median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
