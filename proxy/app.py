@@ -6,8 +6,6 @@ list in `App.__init__`.
 
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-
 from proxy import registry
 from proxy.admin import Admin
 from proxy.catalog import Catalog
@@ -18,7 +16,7 @@ from proxy.middleware.auth import Auth
 from proxy.middleware.failover import Failover
 from proxy.middleware.intake import intake
 from proxy.middleware.metrics import Metrics
-from proxy.ports import Adapter, Call, Handler, Reply
+from proxy.ports import Adapter, Call, Handler, Middleware, Reply
 from proxy.server import Route, Server
 from proxy.upstream import Upstream
 
@@ -36,15 +34,22 @@ class App:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.upstream = Upstream()
-        self.metrics = CollectorRegistry()
-        for collect in (ProcessCollector, PlatformCollector, GCCollector):
-            collect(registry=self.metrics)
-        self.catalog = _catalog(config, _adapters(config, self.upstream))
-        self.admin = Admin(self.catalog, self.metrics)
-        auth, metrics = Auth(config.client_key), Metrics(self.metrics)
-        failover = Failover(self.catalog.resolve)
-        chat = chain([metrics, auth, intake, failover], Dispatch(registry.dialect))
+        makers = {name: registry.adapter(provider.kind) for name, provider in config.providers.items()}
+        self.upstream = Upstream()  # from here on there is something to close: no ConfigError any more
+        adapters: dict[str, Adapter] = {
+            name: make(config.providers[name], self.upstream) for name, make in makers.items()
+        }
+        self.catalog = _catalog(config, adapters | {"echo": registry.adapter("echo")("echo")})
+        self.metrics = Metrics()
+        self.admin = Admin(self.catalog, self.metrics.registry)
+        auth = Auth(config.client_key)
+        middlewares: list[Middleware] = [
+            self.metrics,  # what happened?
+            auth,  # who is asking?
+            intake,  # what do they ask for?
+            Failover(self.catalog.resolve),  # whom do we ask?
+        ]
+        chat = chain(middlewares, Dispatch(registry.dialect))
         self.server = Server(_routes(chat, self.admin, auth), registry.dialect)
 
     async def open(self) -> None:
@@ -58,20 +63,12 @@ class App:
         await self.upstream.close()
 
 
-def _adapters(config: Config, upstream: Upstream) -> dict[str, Adapter]:
-    """The configured providers, and echo, which is always there."""
-    made: dict[str, Adapter] = {
-        name: registry.adapter(provider.kind)(provider, upstream) for name, provider in config.providers.items()
-    }
-    return made | {"echo": registry.adapter("echo")("echo")}
-
-
 def _catalog(config: Config, adapters: Mapping[str, Adapter]) -> Catalog:
     return Catalog(
         adapters,
         aliases=config.aliases,
         synonyms=config.synonyms,
-        serves={name: provider.serves for name, provider in config.providers.items()},
+        serves=config.serves,
         default_model=config.default_model,
         presets=config.presets,
     )

@@ -38,7 +38,7 @@ class Catalog:
         """Raises UnknownModel, which lists what there is."""
         name = self._aliases.get(name, name)
         provider, slash, model = name.partition("/")
-        adapter = self.adapters.get(self._synonyms.get(provider, provider))
+        adapter = self._adapter(provider)
         if slash and adapter is not None and model:
             return Target(adapter, model)
         target = await self._listed(name)
@@ -53,6 +53,9 @@ class Catalog:
         lists = await asyncio.gather(*(self._models(adapter) for adapter in self.adapters.values()))
         known = [f"{name}/{model}" for name, models in zip(self.adapters, lists, strict=True) for model in models]
         return [*self._aliases, *known]
+
+    def _adapter(self, provider: str) -> Adapter | None:
+        return self.adapters.get(provider) or self.adapters.get(self._synonyms.get(provider, ""))
 
     async def _listed(self, name: str) -> Target | None:
         """By what is configured or was listed before; with several providers each is asked for its list once."""
@@ -75,9 +78,9 @@ class Catalog:
         return None
 
     def _fallback(self, name: str) -> Target | None:
-        provider, slash, model = (self._default_model or "").partition("/")
-        if slash and provider in self.adapters:
-            return Target(self.adapters[provider], model)
+        provider, _, model = (self._default_model or "").partition("/")
+        if adapter := self._adapter(provider):
+            return Target(adapter, model)
         stand_in = next((adapter for adapter in self.adapters.values() if not adapter.real), None)
         return Target(stand_in, name) if stand_in is not None and not self._real else None
 

@@ -63,7 +63,8 @@ def _serve(config: Config) -> int:
     try:
         uvloop.run(_run(config))
     except OSError as error:
-        print(f"pillion: cannot listen on {config.host}:{config.port}: {error.strerror}", file=sys.stderr)
+        reason = (error.strerror or str(error)).rpartition(": ")[2]  # uvloop's names the address as well
+        print(f"pillion: cannot listen on {config.host}:{config.port}: {reason}", file=sys.stderr)
         return 1
     return 0
 

@@ -10,16 +10,17 @@ import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 import yaml
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from proxy.errors import ConfigError
 
 T = TypeVar("T", bound=Struct)
+Seconds = Annotated[float, Meta(gt=0, le=86400)]
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -45,10 +46,10 @@ class Secret:
 class Timers(Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds; docs/decisions/0004-timers.md says why these. `total` is for whole answers, a live stream has none."""
 
-    connect: float = 10.0
-    first_byte: float = 120.0
-    idle: float = 60.0
-    total: float = 600.0
+    connect: Seconds = 10.0
+    first_byte: Seconds = 120.0
+    idle: Seconds = 60.0
+    total: Seconds = 600.0
 
 
 class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -105,6 +106,7 @@ class Config(NamedTuple):
     default_model: str | None
     providers: dict[str, Provider]  # echo is not among them: it is always there
     synonyms: dict[str, str]
+    serves: dict[str, tuple[str, ...]]  # the beginnings of a provider's model names, of those without a key as well
     presets: dict[str, tuple[str, ...]]  # every provider there is a preset for, and what its key is called
 
 
@@ -115,14 +117,21 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     presets = _read(files("proxy").joinpath("presets.yaml").read_text(), Presets, "presets.yaml", {})
     file = File() if path is None else _read(_text(path), File, str(path), environ)
     host, port = _address(environ.get("PILLION_LISTEN") or file.listen or "127.0.0.1:7455")
+    providers = _providers(presets.providers, file.providers, environ)
+    default_model = environ.get("PILLION_DEFAULT_MODEL") or file.default_model
+    if default_model:
+        known = {*providers, "echo"}
+        _check_default(default_model, known | {word for word, name in presets.synonyms.items() if name in known})
+    serves = {name: tuple(row.serves) for name, row in presets.providers.items()}
     return Config(
         host=host,
         port=port,
-        client_key=Secret(environ.get("PILLION_CLIENT_KEY") or file.client_key or ""),
+        client_key=Secret((environ.get("PILLION_CLIENT_KEY") or file.client_key or "").strip()),
         aliases=file.aliases,
-        default_model=environ.get("PILLION_DEFAULT_MODEL") or file.default_model,
-        providers=_providers(presets.providers, file.providers, environ),
+        default_model=default_model,
+        providers=providers,
         synonyms=presets.synonyms,
+        serves=serves | {name: provider.serves for name, provider in providers.items()},
         presets={name: tuple(row.keys) for name, row in presets.providers.items()},
     )
 
@@ -138,14 +147,19 @@ def _providers(
 
 
 def _provider(name: str, row: ProviderRow, preset: ProviderRow, environ: Mapping[str, str]) -> Provider:
+    if name == "echo" or not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        raise ConfigError(f"providers.{name}: a name has letters, digits, dots, dashes and underscores; echo is taken")
     keys = tuple(row.keys or preset.keys)
-    api_key = row.api_key or next((environ[key] for key in keys if environ.get(key)), "")
+    api_key = (row.api_key or next((environ[key] for key in keys if environ.get(key)), "")).strip()
+    for header, value in [("api_key", api_key), *row.headers.items()]:
+        if not re.fullmatch(r"[!#-'*+.^-z|~-]+", header) or not re.fullmatch(r"[\t -~]*", value):
+            raise ConfigError(f"providers.{name}: {header} cannot be sent in a header: it is not printable ASCII")
     variable = f"PILLION_{re.sub('[^A-Z0-9]', '_', name.upper())}_BASE_URL"
     base_url = environ.get(variable) or row.base_url or preset.base_url
     if not base_url:
         raise ConfigError(f"providers.{name}: base_url is missing (in the file, or as {variable})")
-    if urlsplit(base_url).scheme not in ("http", "https") or not urlsplit(base_url).hostname:
-        raise ConfigError(f"providers.{name}: base_url must be an http or https URL, not {base_url!r}")
+    if not _is_base(base_url):
+        raise ConfigError(f"providers.{name}: base_url must be http(s)://HOST[:PORT][/PATH] and nothing more")
     ask = row.ask_usage if row.ask_usage is not None else preset.ask_usage
     return Provider(
         name=name,
@@ -159,6 +173,22 @@ def _provider(name: str, row: ProviderRow, preset: ProviderRow, environ: Mapping
         headers=row.headers,
         timers=row.timers,
     )
+
+
+def _is_base(url: str) -> bool:
+    """A user, a query or a fragment would be dropped in silence; a key may stand in them, so no message quotes it."""
+    try:
+        parts = urlsplit(url)
+        extra = parts.query or parts.fragment or "@" in parts.netloc or parts.port == 0
+    except ValueError:  # a port that is no number, a bracket that does not close
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not extra
+
+
+def _check_default(name: str, providers: set[str]) -> None:
+    provider, _, model = name.partition("/")
+    if not model or provider not in providers:
+        raise ConfigError(f"default_model must be PROVIDER/MODEL of a configured provider, not {name!r}")
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -182,8 +212,10 @@ def _read(text: str, schema: type[T], source: str, environ: Mapping[str, str]) -
     except yaml.MarkedYAMLError as error:  # not its str(), which quotes the line: a key may stand in it
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{source}{line}: {error.problem or error.context or 'not valid YAML'}") from None
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
-        raise ConfigError(f"{source}: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{source}: an alias stands inside of what it names") from None
+    except (yaml.YAMLError, ValueError) as error:  # msgspec's is one, and so is that of a date such as 2026-99-99
+        raise ConfigError(f"{source}: {' '.join(str(error).split())}") from None
 
 
 def _expand(value: Any, environ: Mapping[str, str]) -> Any:

@@ -6,8 +6,8 @@ meter watches the copy; otherwise one dialect parses, the other encodes, and the
 Nobody above can tell which it was.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from time import monotonic
 from typing import TypeVar, assert_never
 
@@ -73,10 +73,11 @@ async def _pass_through(call: Call, target: Target) -> Reply:
     answer = await _ask(call, target, dialect, forward.body, headers.outgoing(call.headers))
     live = _is_stream(call, answer, dialect)
     meter = dialect.meter(live)
-    if not live:
-        body = await _whole(call, answer, meter)
-        return Reply(answer.status, headers.returning(answer.headers), body)
-    held = await _hold(call, answer, meter)
+    with _or_abort(answer):
+        if not live:
+            body = await _whole(call, answer, meter)
+            return Reply(answer.status, headers.returning(answer.headers), body)
+        held = await _hold(call, answer, meter)
     if forward.strip is not None:
         held = forward.strip.feed(held)
     return Reply(
@@ -110,7 +111,6 @@ async def _hold(call: Call, answer: Answer, meter: Meter) -> bytes:
         if not chunk:
             meter.close()
         if meter.error is not None:
-            answer.abort()
             raise meter.error
         if not chunk and not meter.finished:
             raise Down("The provider's stream ended before it began.", code="upstream_cut", provider=_name(call))
@@ -237,7 +237,9 @@ async def _ask(call: Call, target: Target, dialect: Dialect, body: bytes, travel
     if answer.status < 400:
         answer.abort()
         raise Down(f"{_name(call)} answered with a redirect, which is never followed.", code="upstream_redirect")
-    error = dialect.decode_error(answer.status, answer.headers, await _timed(call, answer.read(ERROR_LIMIT)))
+    with _or_abort(answer):
+        body = await _timed(call, answer.read(ERROR_LIMIT))
+    error = dialect.decode_error(answer.status, answer.headers, body)
     error.provider = _name(call)
     if dialect is not call.dialect:
         error.body = None
@@ -248,6 +250,16 @@ def _is_stream(call: Call, answer: Answer, dialect: Dialect) -> bool:
     """What came, which need not be what was asked for: some hosts answer a request for a stream whole."""
     media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     return call.stream if not media_type else media_type == dialect.stream_type
+
+
+@contextmanager
+def _or_abort(answer: Answer) -> Iterator[None]:
+    """Whatever ends our waiting, a client that has left above all: the provider must not go on."""
+    try:
+        yield
+    except BaseException:
+        answer.abort()
+        raise
 
 
 async def _timed(call: Call, waiting: Awaitable[T]) -> T:

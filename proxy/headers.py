@@ -22,9 +22,13 @@ _NEVER_OUT = (
         " x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip".split()
     )
 )
-_NEVER_BACK = HOP_BY_HOP | frozenset(
-    "content-length content-encoding set-cookie set-cookie2 server date alt-svc strict-transport-security via"
-    " x-request-id request-id".split()
+_NEVER_BACK = (
+    HOP_BY_HOP
+    | CREDENTIALS  # a host that mirrors what it was sent would show the client our key
+    | frozenset(
+        "content-length content-encoding set-cookie set-cookie2 server date alt-svc strict-transport-security via"
+        " x-request-id request-id".split()
+    )
 )
 _NEVER_BACK_FAMILIES = ("access-control-", "x-pillion-")
 # What still means something to a provider that speaks another language than the client.
@@ -33,11 +37,12 @@ _TRANSLATED_OUT = ("user-agent", "traceparent", "tracestate")
 
 def outgoing(client: Mapping[str, str]) -> list[tuple[str, str]]:
     """The client's headers that a provider of its own wire gets. Raises BadRequest."""
-    named = client.get("connection")
-    never = _NEVER_OUT | _tokens(named) if named else _NEVER_OUT
+    lines = [(name.lower(), value) for name, value in client.items()]
+    named = _named(lines)
+    never = _NEVER_OUT | named if named else _NEVER_OUT
     return [
         (name, value)
-        for name, value in ((name.lower(), value) for name, value in client.items())
+        for name, value in lines
         if name not in never and not name.startswith(("x-pillion-", "sec-fetch-", "access-control-"))
     ]
 
@@ -49,8 +54,8 @@ def translated(client: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def returning(provider: Mapping[str, str]) -> list[tuple[str, str]]:
     """The provider's headers (names in lower case) that the client gets."""
-    named = provider.get("connection")
-    never = _NEVER_BACK | _tokens(named) if named else _NEVER_BACK
+    named = _named(provider.items())
+    never = _NEVER_BACK | named if named else _NEVER_BACK
     return [
         (name, value)
         for name, value in provider.items()
@@ -72,5 +77,7 @@ def spell(headers: Iterable[tuple[str, str]]) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _tokens(value: str) -> frozenset[str]:
-    return frozenset(token.strip().lower() for token in value.split(","))
+def _named(lines: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """What `Connection` names; the header may stand there more than once."""
+    values = [value for name, value in lines if name == "connection"]
+    return frozenset(token.strip().lower() for value in values for token in value.split(","))

@@ -61,7 +61,9 @@ class Decoder(Protocol):
 class Renderer(Protocol):
     """Events to the client's bytes, the mirror of a Decoder. A whole answer comes at Finish, a stream as it goes."""
 
-    def feed(self, event: Event) -> bytes: ...
+    def feed(self, event: Event) -> bytes:
+        """Raises Unrepresentable: the answer holds what this wire has no way to say."""
+        ...
 
     def error(self, error: GatewayError) -> bytes:
         """A live stream breaks here: the wire's own error event."""

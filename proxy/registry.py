@@ -6,7 +6,6 @@ looked for among the entry points of installed packages (groups `pillion.adapter
 
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from proxy.errors import ConfigError
@@ -42,7 +41,8 @@ def _load(rows: Mapping[str, str], group: str, name: str) -> Any:
     if name in rows:
         module, _, attribute = rows[name].partition(":")
         return getattr(import_module(module), attribute)
-    for entry in entry_points(group=group):
+    metadata = import_module("importlib.metadata")  # slow, and needed by those who bring their own alone
+    for entry in metadata.entry_points(group=group):
         if entry.name == name:
             return entry.load()
     raise ConfigError(f"there is no {group.removeprefix('pillion.').rstrip('s')} {name!r}; there are {', '.join(rows)}")

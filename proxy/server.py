@@ -8,10 +8,11 @@ and not its Application: a route is one look-up in a dict, and nothing runs that
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from time import monotonic
 from typing import NamedTuple
+from urllib.parse import quote
 
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
@@ -26,6 +27,9 @@ BODY_LIMIT = 64 * 1024 * 1024  # bytes of a request
 WRITE_STALL = 60.0  # seconds that a client may leave its answer unread
 PING_INTERVAL = 15.0  # seconds of silence before a live stream is kept awake
 UNWATCHED = 32 * 1024  # bytes that always fit the transport's empty buffer: writing them cannot stall
+DROPPED_SHOWN = 50  # names in x-pillion-dropped: a header of any length would break the client's parser
+
+_PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 
 log = logging.getLogger("pillion")
 
@@ -164,13 +168,15 @@ async def _receive(request: web.BaseRequest) -> bytes:
     media_type = request.content_type if "content-type" in request.headers else "application/json"
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise BadRequest(f"The content type must be application/json, not {media_type}.", status=415)
+    if request.headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # aiohttp's low-level server leaves it to us
     try:
         return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise BadRequest(
             f"The request is longer than {BODY_LIMIT} bytes.", status=413, code="request_too_large"
         ) from None
-    except web.RequestPayloadError:
+    except (web.RequestPayloadError, ConnectionError):
         raise BadRequest("The request's body broke off or is not valid HTTP.") from None
 
 
@@ -190,13 +196,18 @@ def _head(reply: Reply, call: Call | None, request_id: str) -> "CIMultiDict[str]
         return headers
     if call.target is not None:
         headers["x-pillion-provider"] = call.target.adapter.name
-        headers["x-pillion-model"] = call.target.model
+        headers["x-pillion-model"] = _visible(call.target.model)
         headers["x-pillion-attempts"] = str(call.attempts)
     ours = monotonic() - call.started - call.waited
     headers["x-pillion-overhead-ms"] = f"{ours * 1000:.2f}"
     if call.dropped:
-        headers["x-pillion-dropped"] = ", ".join(call.dropped)
+        headers["x-pillion-dropped"] = ", ".join(map(_visible, call.dropped[:DROPPED_SHOWN]))
     return headers
+
+
+def _visible(text: str) -> str:
+    """The client's own text, fit for a header: what is not printable ASCII is percent-encoded."""
+    return quote(text, safe=_PRINTABLE, errors="backslashreplace")
 
 
 async def _send(request: web.BaseRequest, reply: Reply, headers: "CIMultiDict[str]") -> web.StreamResponse:
@@ -210,19 +221,17 @@ async def _send(request: web.BaseRequest, reply: Reply, headers: "CIMultiDict[st
         broke = error
         raise
     finally:
-        for ending in reply.endings:
-            ending(broke or reply.stopped)
+        _conclude(reply, broke or reply.stopped)
 
 
 async def _send_whole(request: web.BaseRequest, reply: Reply, body: bytes, headers: "CIMultiDict[str]") -> web.Response:
     _show(reply, body)
     response = web.Response(status=reply.status, body=body, headers=headers)
     await response.prepare(request)
-    if len(body) <= UNWATCHED:
+    if _cannot_stall(request, len(body)):
         await response.write_eof()
     else:
-        async with asyncio.timeout(WRITE_STALL):
-            await response.write_eof()
+        await _patiently(request, response.write_eof())
     return response
 
 
@@ -242,7 +251,7 @@ async def _send_live(
                 await _write(request, response, chunk)
                 if reply.stopped is not None:
                     raise reply.stopped
-        await response.write_eof()
+        await _patiently(request, response.write_eof())
     except GatewayError as error:
         reply.stopped = reply.stopped or error
         await _break_off(request, response, reply, reply.stopped)
@@ -255,25 +264,34 @@ async def _send_live(
 
 
 async def _write(request: web.BaseRequest, response: web.StreamResponse, chunk: bytes) -> None:
-    """Write, and let a client that does not read stall for WRITE_STALL at most; then its connection is aborted."""
-    transport = request.transport
-    if transport is None:
+    if request.transport is None:
         raise ConnectionResetError("the client has gone")
-    if len(chunk) <= UNWATCHED and not transport.get_write_buffer_size():
+    if _cannot_stall(request, len(chunk)):
         await response.write(chunk)
-        return
+    else:
+        await _patiently(request, response.write(chunk))
+
+
+def _cannot_stall(request: web.BaseRequest, size: int) -> bool:
+    transport = request.transport
+    return size <= UNWATCHED and transport is not None and not transport.get_write_buffer_size()
+
+
+async def _patiently(request: web.BaseRequest, writing: Awaitable[None]) -> None:
+    """Let a client that does not read stall for WRITE_STALL at most; then its connection is aborted."""
     try:
         async with asyncio.timeout(WRITE_STALL):
-            await response.write(chunk)
+            await writing
     except TimeoutError:
-        transport.abort()
+        if request.transport is not None:
+            request.transport.abort()
         raise ConnectionAbortedError("the client does not read its answer") from None
 
 
 async def _break_off(request: web.BaseRequest, response: web.StreamResponse, reply: Reply, error: GatewayError) -> None:
     """End a stream that is not whole: the wire's error event, and no last HTTP chunk, so that nobody takes it so."""
     if isinstance(error, UpstreamError) and error.told:
-        await response.write_eof()
+        await _patiently(request, response.write_eof())
         return
     if reply.last_words is not None:
         await _write(request, response, reply.last_words(error))
@@ -311,6 +329,15 @@ def _show(reply: Reply, chunk: bytes) -> None:
         except Exception:
             log.exception("a tap failed, and is not asked again for this answer")
             reply.taps.remove(tap)
+
+
+def _conclude(reply: Reply, broke: BaseException | None) -> None:
+    """Tell every ending, also after one that raises."""
+    for ending in reply.endings:
+        try:
+            ending(broke)
+        except Exception:
+            log.exception("an ending failed")
 
 
 def _tell(call: Call | None, request_id: str, error: GatewayError) -> None:

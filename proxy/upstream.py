@@ -66,10 +66,9 @@ class Upstream:
         provider's idle close crossed it on the way (reliability.md 3, trap 5). Raises UpstreamError.
         """
         data = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+        fresh = False
         while True:
-            connection = await self._connect(origin, timers)
-            wire = connection.protocol
-            assert isinstance(wire, Wire)
+            connection, wire = await self._connect(origin, timers, fresh)
             exchange = Exchange(wire, partial(_release, connection))
             total = 0.0 if stream else timers.total
             first_byte = timers.first_byte if stream else timers.total
@@ -78,8 +77,9 @@ class Upstream:
                 await exchange.head()
                 _plain(exchange)
             except Down:
-                if exchange.started or wire.served == 1:
+                if exchange.started or not exchange.pooled:
                     raise
+                fresh = True
             except BaseException:
                 exchange.abort()
                 raise
@@ -102,11 +102,19 @@ class Upstream:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _mapped(error, seconds) from None
 
-    async def _connect(self, origin: Origin, timers: Timers) -> Connection:
-        try:
-            return await self._connector.connect(origin.request, [], aiohttp.ClientTimeout(connect=timers.connect))
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _mapped(error, timers.connect) from None
+    async def _connect(self, origin: Origin, timers: Timers, fresh: bool) -> tuple[Connection, Wire]:
+        """A connection, pooled or new; `fresh`: a new one, and those met in the pool are closed as they are stale."""
+        timeout = aiohttp.ClientTimeout(connect=timers.connect)
+        while True:
+            try:
+                connection = await self._connector.connect(origin.request, [], timeout)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise _mapped(error, timers.connect) from None
+            wire = connection.protocol
+            assert isinstance(wire, Wire)
+            if wire.fresh or not (fresh or wire.should_close):
+                return connection, wire
+            connection.close()
 
 
 class WireAnswer:
@@ -119,17 +127,14 @@ class WireAnswer:
         self.abort = exchange.abort
 
     async def read(self, limit: int) -> bytes:
-        first = await self.chunk()
-        if not first:
-            return first
-        chunks, size = [first], len(first)
+        chunks, size = [], 0
         while chunk := await self.chunk():
             chunks.append(chunk)
             size += len(chunk)
             if size > limit:
                 self.abort()
                 raise Down(f"The provider's answer is longer than {limit} bytes.", code="upstream_too_long")
-        return first if len(chunks) == 1 else b"".join(chunks)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def request_head(path: str, headers: list[tuple[str, str]]) -> bytes:

@@ -21,7 +21,7 @@ from aiohttp.client_proto import ResponseHandler
 
 from proxy.errors import Down, Timeout, UpstreamError
 
-HEAD_LIMIT = 128 * 1024  # bytes that may come before the body, interim answers included
+HEAD_LIMIT = 128 * 1024  # bytes that may come with no byte of body among them: heads, interim answers, trailers
 HIGH_WATER = 128 * 1024  # bytes held for a slow reader before the provider is told to wait
 NO_BODY = frozenset({204, 304})
 
@@ -30,13 +30,16 @@ class Wire(ResponseHandler):
     """A connection. While an exchange stands, what arrives is the exchange's."""
 
     exchange: "Exchange | None" = None
-    served = 0  # exchanges begun; more than one: it came from the pool
+    fresh = True  # never asked anything; else it came from the pool, and its peer may be about to close it
 
     def data_received(self, data: bytes) -> None:
-        if self.exchange is None:
-            super().data_received(data)
-        else:
+        if self.exchange is not None:
             self.exchange.received(data)
+        elif self._parser is None:  # nobody has asked: whatever it is, it must not pass for the next answer
+            self.abort()
+        else:
+            self.fresh = False
+            super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         exchange, self.exchange = self.exchange, None
@@ -56,7 +59,8 @@ class Wire(ResponseHandler):
                 self.transport.resume_reading()
 
     def __repr__(self) -> str:
-        return f"<Wire {'idle' if self.exchange is None else self.exchange!r}, exchange {self.served}>"
+        state = "idle" if self.exchange is None else repr(self.exchange)
+        return f"<Wire {state}, {'fresh' if self.fresh else 'used'}>"
 
 
 class Exchange:
@@ -83,6 +87,7 @@ class Exchange:
         "_waiter",
         "_wire",
         "headers",
+        "pooled",
         "started",
         "status",
     )
@@ -99,14 +104,15 @@ class Exchange:
         self._last = 0.0
         self._chunks: list[bytes] = []
         self._held = 0  # bytes in _chunks
-        self._counted = 0  # bytes of the head so far
+        self._counted = 0  # bytes since the last one of the body
         self._paused = self._headed = self._done = self._dirty = self._interim = False
         self._bounded = False  # the head says where the body ends
         self._error: UpstreamError | None = None
         self.started = False  # a byte has come
         self.status = 0
         self.headers: dict[str, str] = {}
-        wire.served += 1
+        self.pooled = not wire.fresh
+        wire.fresh = False
         wire.exchange = self
 
     def __repr__(self) -> str:
@@ -117,7 +123,9 @@ class Exchange:
 
     def send(self, data: bytes, *, first_byte: float, idle: float, total: float) -> None:
         """Write the request, and set the timers, in seconds: to the head, between chunks, and in all (0: none)."""
-        assert self._wire.transport is not None
+        if self._wire.transport is None:  # the peer closed while its connection was handed over
+            self.lost(None)
+            return
         self._wire.transport.write(data)
         self._idle = idle
         self._timer = self._clock.call_later(first_byte, self._late, "first_byte_timeout", first_byte)
@@ -159,8 +167,7 @@ class Exchange:
     def received(self, data: bytes) -> None:
         self._last = self._clock.time()
         self.started = True
-        if not self._headed:
-            self._counted += len(data)
+        self._counted += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -168,7 +175,7 @@ class Exchange:
         except httptools.HttpParserError:
             self._fail(Down("The provider's answer is not valid HTTP.", code="upstream_protocol"))
         if self._counted > HEAD_LIMIT:
-            self._fail(Down("The head of the provider's answer does not end.", code="upstream_protocol"))
+            self._fail(Down("The head or the trailer of the provider's answer does not end.", code="upstream_protocol"))
         if self._held > HIGH_WATER and not self._paused and not self._done:
             self._paused = True
             self._wire.hold(True)
@@ -193,11 +200,10 @@ class Exchange:
             self._dirty = True  # bytes after the end: whatever they are, they are not the next answer
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._headed:
-            self._counted += len(name) + len(value)  # a trailer
+        if self._headed:  # a trailer
             return
         key = name.decode("latin-1").lower()
-        text = value.decode("utf-8", "surrogateescape")
+        text = value.decode("utf-8", "replace")  # what is no UTF-8 could not be written to the client
         self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
     def on_headers_complete(self) -> None:
@@ -216,6 +222,9 @@ class Exchange:
         self._timer = self._clock.call_later(self._idle, self._check_idle)
 
     def on_body(self, body: bytes) -> None:
+        if self._done:  # another answer's, behind the end of this one
+            return
+        self._counted = 0
         self._chunks.append(body)
         self._held += len(body)
 

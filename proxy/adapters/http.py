@@ -49,6 +49,7 @@ class HTTPProvider(ABC):
         self._listed: list[str] = []
         self._listed_until = 0.0
         self._list_error: UpstreamError | None = None
+        self._asking = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} at {self._origin.url.origin()}>"
@@ -68,16 +69,9 @@ class HTTPProvider(ABC):
 
     async def models(self) -> list[str]:
         """Configured ids first, then the provider's, which are asked for at most every five minutes."""
-        now = time.monotonic()
-        if now >= self._listed_until:
-            self._listed_until = now + LIST_RETRY  # also keeps a second caller from asking meanwhile
-            try:
-                self._listed = await self._ask_models()
-            except UpstreamError as error:
-                self._list_error = error
-            else:
-                self._list_error = None
-                self._listed_until = now + LIST_LIFE
+        async with self._asking:  # a second caller waits for the first one's list
+            if time.monotonic() >= self._listed_until:
+                await self._refresh()
         if self._list_error is not None and not (self._listed or self._config.models):
             raise self._list_error
         return list(dict.fromkeys([*self._config.models, *self._listed]))
@@ -93,6 +87,15 @@ class HTTPProvider(ABC):
             return Health(False, asyncio.get_running_loop().time() - started, error.message)
         return Health(True, asyncio.get_running_loop().time() - started)
 
+    async def _refresh(self) -> None:
+        try:
+            self._listed = await self._ask_models()
+        except UpstreamError as error:
+            self._list_error, life = error, LIST_RETRY
+        else:
+            self._list_error, life = None, LIST_LIFE
+        self._listed_until = time.monotonic() + life
+
     async def _ask_models(self) -> list[str]:
         headers = dict([*self._config.headers.items(), *self.credentials()])
         status, body = await self._upstream.get(self._origin, self.models_path, headers, SIDE_TIMEOUT)
@@ -100,7 +103,7 @@ class HTTPProvider(ABC):
             raise Down(f"{self.name} answered {status} for its model list.", provider=self.name, upstream_status=status)
         try:
             return [row.id for row in msgspec.json.decode(body, type=_ModelList).data]
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise Down(f"{self.name} answered no model list.", provider=self.name, code="upstream_protocol") from None
 
     def _head(self, path: str) -> bytes:

@@ -17,7 +17,7 @@ _HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
 
 class Auth:
     def __init__(self, key: Secret) -> None:
-        self._digest = sha256(key.reveal().encode()).digest() if key else None
+        self._digest = sha256(key.reveal().encode("utf-8", "surrogateescape")).digest() if key else None
 
     async def __call__(self, call: Call, handler: Handler) -> Reply:
         """Raises Unauthorized."""
