@@ -4,6 +4,7 @@ The composition root: everything is made here, once, and handed what it needs. T
 list in `App.__init__`.
 """
 
+import ssl
 from collections.abc import Mapping
 
 from proxy import registry
@@ -32,10 +33,11 @@ NOT_YET_BELOW = ("/v1beta/models", "/model", "/openai/deployments", "/v1/respons
 class App:
     """pillion, put together. Made, opened and closed inside a running loop. Raises ConfigError."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, tls: ssl.SSLContext | None = None) -> None:
+        """`tls`: whom to trust among providers, where it is not the system's choice."""
         self.config = config
         makers = {name: registry.adapter(provider.kind) for name, provider in config.providers.items()}
-        self.upstream = Upstream()  # from here on there is something to close: no ConfigError any more
+        self.upstream = Upstream(tls)  # from here on there is something to close: no ConfigError any more
         adapters: dict[str, Adapter] = {
             name: make(config.providers[name], self.upstream) for name, make in makers.items()
         }

@@ -12,6 +12,7 @@ from proxy.errors import UnknownModel, UpstreamError
 from proxy.ports import Adapter, Target
 
 LISTED = 20  # names in a 404
+REMEMBERED = 1000  # resolved names that are kept; clients choose them
 
 
 class Catalog:
@@ -33,9 +34,28 @@ class Catalog:
         self._default_model = default_model
         self._presets = presets
         self._real = [adapter for adapter in adapters.values() if adapter.real]
+        self._met: dict[str, Target] = {}  # names that were resolved before
 
     async def resolve(self, name: str) -> Target:
         """Raises UnknownModel, which lists what there is."""
+        target = self._met.get(name)
+        if target is None:
+            target = await self._find(name)
+            if len(self._met) < REMEMBERED and self._is_certain(name, target):
+                self._met[name] = target
+        return target
+
+    async def names(self) -> list[str]:
+        """Every `provider/model` that is known, and the aliases; a provider that cannot be asked is passed over."""
+        lists = await asyncio.gather(*(self._models(adapter) for adapter in self.adapters.values()))
+        known = [f"{name}/{model}" for name, models in zip(self.adapters, lists, strict=True) for model in models]
+        return [*self._aliases, *known]
+
+    def _is_certain(self, name: str, target: Target) -> bool:
+        """Could no list that is still to come mean another by that name? A list that failed is asked for again."""
+        return "/" in name or self._real in ([], [target.adapter]) or target.adapter.has(target.model)
+
+    async def _find(self, name: str) -> Target:
         name = self._aliases.get(name, name)
         provider, slash, model = name.partition("/")
         adapter = self._adapter(provider)
@@ -47,12 +67,6 @@ class Catalog:
         if target is None:
             raise await self._unknown(name)
         return target
-
-    async def names(self) -> list[str]:
-        """Every `provider/model` that is known, and the aliases; a provider that cannot be asked is passed over."""
-        lists = await asyncio.gather(*(self._models(adapter) for adapter in self.adapters.values()))
-        known = [f"{name}/{model}" for name, models in zip(self.adapters, lists, strict=True) for model in models]
-        return [*self._aliases, *known]
 
     def _adapter(self, provider: str) -> Adapter | None:
         return self.adapters.get(provider) or self.adapters.get(self._synonyms.get(provider, ""))

@@ -88,7 +88,7 @@ def _spare_the_collector() -> None:
     """What lives as long as the process need not be looked at on every collection.
 
     A request makes a few dozen objects that the collector tracks and no cycle that lives; the default threshold of 700
-    has it run every few requests, at 13 % of the CPU of a small one (docs/decisions/0003-wire.md).
+    has it run every few requests (docs/decisions/0003-wire.md).
     """
     gc.collect()
     gc.freeze()

@@ -6,8 +6,9 @@ meter watches the copy; otherwise one dialect parses, the other encodes, and the
 Nobody above can tell which it was.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from time import monotonic
 from typing import TypeVar, assert_never
 
@@ -20,7 +21,6 @@ from proxy.ports import (
     Decoder,
     Dialect,
     Handler,
-    Headers,
     Meter,
     Middleware,
     Outgoing,
@@ -35,6 +35,8 @@ T = TypeVar("T")
 WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of one whole answer
 ERROR_LIMIT = 1024 * 1024  # bytes of a provider's error that are read
 HOLD_LIMIT = 64 * 1024  # bytes that may be held back until a stream has shown its first event
+
+_event_in = re.compile(rb"(?:^|[\r\n])data:[^\r\n]*(?:\r\n|\r|\n){2}").search  # comments alone are none
 
 
 def chain(middlewares: Sequence[Middleware], handler: Handler) -> Handler:
@@ -70,7 +72,8 @@ async def _pass_through(call: Call, target: Target) -> Reply:
     """The client's own bytes out, the provider's own bytes back."""
     dialect = call.dialect
     forward = dialect.forward(call.envelope, target.model, target.adapter.ask_usage)
-    answer = await _ask(call, target, dialect, forward.body, headers.outgoing(call.headers))
+    sent = Outgoing(dialect.name, target.model, forward.body, call.stream, headers.outgoing(call.headers), _query(call))
+    answer = await _ask(call, target, dialect, sent)
     live = _is_stream(call, answer, dialect)
     meter = dialect.meter(live)
     with _or_abort(answer):
@@ -114,7 +117,7 @@ async def _hold(call: Call, answer: Answer, meter: Meter) -> bytes:
             raise meter.error
         if not chunk and not meter.finished:
             raise Down("The provider's stream ended before it began.", code="upstream_cut", provider=_name(call))
-        if not chunk or b"\n\n" in held or b"\r\n\r\n" in held or len(held) > HOLD_LIMIT:
+        if not chunk or _event_in(held) or len(held) > HOLD_LIMIT:
             return held
 
 
@@ -158,7 +161,8 @@ async def _translate(call: Call, target: Target, dialect: Dialect) -> Reply:
     request.model = target.model
     encoded = dialect.encode(request)
     call.dropped = encoded.dropped
-    answer = await _ask(call, target, dialect, encoded.body, headers.translated(call.headers))
+    sent = Outgoing(dialect.name, target.model, encoded.body, call.stream, headers.translated(call.headers), "")
+    answer = await _ask(call, target, dialect, sent)
     decoder = dialect.decoder(_is_stream(call, answer, dialect))
     renderer = call.dialect.renderer(request)
     body = _rendered(call, answer, decoder, renderer)
@@ -227,10 +231,9 @@ def _note_event(call: Call, event: Event) -> bool:
 # --- what both lanes do ----------------------------------------------------------------------------------------------
 
 
-async def _ask(call: Call, target: Target, dialect: Dialect, body: bytes, travelling: Headers) -> Answer:
+async def _ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> Answer:
     """Send, and return the head of an answer that is one. Raises UpstreamError."""
-    outgoing = Outgoing(dialect.name, target.model, body, call.stream, travelling, call.id)
-    answer = await _timed(call, target.adapter.send(outgoing))
+    answer = await _timed(call, target.adapter.send(sent))
     call.upstream_id = answer.headers.get("x-request-id") or answer.headers.get("request-id") or ""
     if 200 <= answer.status < 300:
         return answer
@@ -246,20 +249,32 @@ async def _ask(call: Call, target: Target, dialect: Dialect, body: bytes, travel
     raise error
 
 
+def _query(call: Call) -> str:
+    """The client's query, less the key that may stand in it: that one is ours."""
+    pairs = call.raw_query.split("&") if call.raw_query else []
+    return "&".join(pair for pair in pairs if pair.partition("=")[0] != "key")
+
+
 def _is_stream(call: Call, answer: Answer, dialect: Dialect) -> bool:
     """What came, which need not be what was asked for: some hosts answer a request for a stream whole."""
     media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     return call.stream if not media_type else media_type == dialect.stream_type
 
 
-@contextmanager
-def _or_abort(answer: Answer) -> Iterator[None]:
+class _or_abort:  # noqa: N801  reads as a word: `with _or_abort(answer):`
     """Whatever ends our waiting, a client that has left above all: the provider must not go on."""
-    try:
-        yield
-    except BaseException:
-        answer.abort()
-        raise
+
+    __slots__ = ("_answer",)
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
+        if kind is not None:
+            self._answer.abort()
 
 
 async def _timed(call: Call, waiting: Awaitable[T]) -> T:

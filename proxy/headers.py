@@ -6,6 +6,7 @@ says of its page, and what the rewritten body makes false.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from proxy.errors import BadRequest
 
@@ -30,21 +31,16 @@ _NEVER_BACK = (
         " x-request-id request-id".split()
     )
 )
+_NEVER_OUT_FAMILIES = ("x-pillion-", "sec-fetch-", "access-control-")
 _NEVER_BACK_FAMILIES = ("access-control-", "x-pillion-")
 # What still means something to a provider that speaks another language than the client.
 _TRANSLATED_OUT = ("user-agent", "traceparent", "tracestate")
 
 
 def outgoing(client: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The client's headers that a provider of its own wire gets. Raises BadRequest."""
+    """The client's headers that a provider of its own wire gets."""
     lines = [(name.lower(), value) for name, value in client.items()]
-    named = _named(lines)
-    never = _NEVER_OUT | named if named else _NEVER_OUT
-    return [
-        (name, value)
-        for name, value in lines
-        if name not in never and not name.startswith(("x-pillion-", "sec-fetch-", "access-control-"))
-    ]
+    return _without_named([line for line in lines if _may_leave(line[0])], lines)
 
 
 def translated(client: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -54,13 +50,8 @@ def translated(client: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def returning(provider: Mapping[str, str]) -> list[tuple[str, str]]:
     """The provider's headers (names in lower case) that the client gets."""
-    named = _named(provider.items())
-    never = _NEVER_BACK | named if named else _NEVER_BACK
-    return [
-        (name, value)
-        for name, value in provider.items()
-        if name not in never and not name.startswith(_NEVER_BACK_FAMILIES)
-    ]
+    lines = list(provider.items())
+    return _without_named([line for line in lines if _may_come_back(line[0])], lines)
 
 
 def returning_translated(provider: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -77,7 +68,23 @@ def spell(headers: Iterable[tuple[str, str]]) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _named(lines: Iterable[tuple[str, str]]) -> frozenset[str]:
-    """What `Connection` names; the header may stand there more than once."""
+# Verdicts are remembered: the names that arrive are the same few, call after call.
+
+
+@lru_cache(maxsize=1024)
+def _may_leave(name: str) -> bool:
+    return name not in _NEVER_OUT and not name.startswith(_NEVER_OUT_FAMILIES)
+
+
+@lru_cache(maxsize=1024)
+def _may_come_back(name: str) -> bool:
+    return name not in _NEVER_BACK and not name.startswith(_NEVER_BACK_FAMILIES)
+
+
+def _without_named(kept: list[tuple[str, str]], lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Less what `Connection` names; the header may stand there more than once."""
     values = [value for name, value in lines if name == "connection"]
-    return frozenset(token.strip().lower() for value in values for token in value.split(","))
+    if not values:
+        return kept
+    named = {token.strip().lower() for value in values for token in value.split(",")}
+    return [line for line in kept if line[0] not in named]

@@ -134,8 +134,7 @@ class Dialect(Protocol):
 # --- adapters: one provider ------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True, frozen=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """What is sent to a provider: a body in a dialect that it takes, and the client's headers that may travel."""
 
     dialect: str
@@ -143,7 +142,7 @@ class Outgoing:
     body: bytes
     stream: bool
     headers: Headers
-    request_id: str
+    query: str  # what the client's path said behind its question mark, as it stood there
 
 
 class Answer(Protocol):
@@ -221,6 +220,7 @@ class Call:
     query: Mapping[str, str]
     receive: Callable[[], Awaitable[bytes]]  # reads the body, once; raises BadRequest
     started: float  # seconds, time.monotonic: the loop's own clock counts in whole milliseconds
+    raw_query: str = ""  # the query as it stood in the path
     rest: str = ""  # what the path says after the route's own part
     client: str = ""  # auth: the name of the key that was shown
     envelope: Envelope = NO_BODY  # intake

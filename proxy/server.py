@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from time import monotonic
 from typing import NamedTuple
 from urllib.parse import quote
@@ -123,22 +124,24 @@ class Server:
         raise GatewayError(f"There is no {path} here.", status=404, kind="invalid_request", code="unknown_url")
 
     def _call(self, request: web.BaseRequest, route: Route, rest: str, request_id: str) -> Call:
-        async def receive() -> bytes:
-            return await _receive(request)
-
         return Call(
             id=request_id,
             operation=route.operation,
             dialect=self._dialect(route.dialect or _spoken(request)),
             headers=request.headers,
             query=request.query if request.rel_url.raw_query_string else {},
-            receive=receive,
+            raw_query=request.rel_url.raw_query_string,
+            receive=partial(_receive, request),
             started=monotonic(),
             rest=rest,
         )
 
     def _caller(self, request: web.BaseRequest, call: Call | None) -> Dialect:
-        return call.dialect if call is not None else self._dialect(_spoken(request))
+        """Whose error this is to be: the route's, or by the headers where the path leads nowhere."""
+        if call is not None:
+            return call.dialect
+        dialects = [route.dialect for route in self._exact.get(request.path, {}).values() if route.dialect]
+        return self._dialect(dialects[0] if dialects else _spoken(request))
 
     def _refusal(self, error: GatewayError, call: Call | None, dialect: Dialect, request_id: str) -> Reply:
         """An error as an answer: the provider's own bytes where the client can read them, else the dialect's."""
@@ -165,18 +168,21 @@ async def _receive(request: web.BaseRequest) -> bytes:
     """The request's body. Raises BadRequest: too long, in a coding, or not JSON by its own word."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise BadRequest("Request bodies are taken as they are, in no content coding.", status=415)
-    media_type = request.content_type if "content-type" in request.headers else "application/json"
-    if media_type != "application/json" and not media_type.endswith("+json"):
-        raise BadRequest(f"The content type must be application/json, not {media_type}.", status=415)
+    if request.headers.get("content-type", "application/json") != "application/json":
+        media_type = request.content_type
+        if media_type != "application/json" and not media_type.endswith("+json"):
+            raise BadRequest(f"The content type must be application/json, not {media_type}.", status=415)
     if request.headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # aiohttp's low-level server leaves it to us
     try:
+        if request.content.is_eof():  # it came with the head, as nearly all do
+            return request.content.read_nowait()
         return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise BadRequest(
             f"The request is longer than {BODY_LIMIT} bytes.", status=413, code="request_too_large"
         ) from None
-    except (web.RequestPayloadError, ConnectionError):
+    except web.RequestPayloadError:
         raise BadRequest("The request's body broke off or is not valid HTTP.") from None
 
 
@@ -225,12 +231,11 @@ async def _send(request: web.BaseRequest, reply: Reply, headers: "CIMultiDict[st
 
 
 async def _send_whole(request: web.BaseRequest, reply: Reply, body: bytes, headers: "CIMultiDict[str]") -> web.Response:
-    _show(reply, body)
+    if reply.taps:
+        _show(reply, body)
     response = web.Response(status=reply.status, body=body, headers=headers)
-    await response.prepare(request)
-    if _cannot_stall(request, len(body)):
-        await response.write_eof()
-    else:
+    if len(body) > UNWATCHED:  # else aiohttp writes it, once we have returned it
+        await response.prepare(request)
         await _patiently(request, response.write_eof())
     return response
 
@@ -248,10 +253,13 @@ async def _send_live(
             async for chunk in body:
                 if reply.taps:
                     _show(reply, chunk)
-                await _write(request, response, chunk)
+                if len(chunk) <= UNWATCHED and _has_room(request):
+                    await response.write(chunk)
+                else:
+                    await _patiently(request, response.write(chunk))
                 if reply.stopped is not None:
                     raise reply.stopped
-        await _patiently(request, response.write_eof())
+        await _write_eof(request, response)
     except GatewayError as error:
         reply.stopped = reply.stopped or error
         await _break_off(request, response, reply, reply.stopped)
@@ -263,18 +271,16 @@ async def _send_live(
     return response
 
 
-async def _write(request: web.BaseRequest, response: web.StreamResponse, chunk: bytes) -> None:
-    if request.transport is None:
-        raise ConnectionResetError("the client has gone")
-    if _cannot_stall(request, len(chunk)):
-        await response.write(chunk)
+async def _write_eof(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    if _has_room(request):
+        await response.write_eof()
     else:
-        await _patiently(request, response.write(chunk))
+        await _patiently(request, response.write_eof())
 
 
-def _cannot_stall(request: web.BaseRequest, size: int) -> bool:
-    transport = request.transport
-    return size <= UNWATCHED and transport is not None and not transport.get_write_buffer_size()
+def _has_room(request: web.BaseRequest) -> bool:
+    """Is nothing waiting to be sent? Then UNWATCHED bytes are taken at once, and need no timer."""
+    return request.transport is not None and not request.transport.get_write_buffer_size()
 
 
 async def _patiently(request: web.BaseRequest, writing: Awaitable[None]) -> None:
@@ -291,10 +297,10 @@ async def _patiently(request: web.BaseRequest, writing: Awaitable[None]) -> None
 async def _break_off(request: web.BaseRequest, response: web.StreamResponse, reply: Reply, error: GatewayError) -> None:
     """End a stream that is not whole: the wire's error event, and no last HTTP chunk, so that nobody takes it so."""
     if isinstance(error, UpstreamError) and error.told:
-        await _patiently(request, response.write_eof())
+        await _write_eof(request, response)
         return
     if reply.last_words is not None:
-        await _write(request, response, reply.last_words(error))
+        await _patiently(request, response.write(reply.last_words(error)))
     if request.transport is not None:
         request.transport.close()  # what is written still goes out
 
@@ -345,6 +351,5 @@ def _tell(call: Call | None, request_id: str, error: GatewayError) -> None:
     who = call.dialect.name if call is not None else "-"
     target = f"{call.target.adapter.name}/{call.target.model}" if call is not None and call.target else "-"
     level = logging.WARNING if error.status >= 500 else logging.INFO
-    log.log(
-        level, "%s %s %s %d %s %s: %s", request_id, who, target, error.status, error.kind, error.code, error.message
-    )
+    message = " ".join(error.message.split())  # a provider's may have lines, and a log line is one
+    log.log(level, "%s %s %s %d %s %s: %s", request_id, who, target, error.status, error.kind, error.code, message)

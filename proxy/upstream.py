@@ -5,6 +5,7 @@ keeps header hygiene's last check, and turns every way in which a connection can
 """
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple, cast
@@ -19,22 +20,26 @@ from proxy.errors import Down, Timeout, UpstreamError
 from proxy.headers import spell
 from proxy.wire import Exchange, Wire
 
+STANDARD = Timers()
+
 
 class Origin(NamedTuple):
     """A destination, prepared once: scheme, host and port come from the operator's config and nowhere else."""
 
     url: URL
     request: aiohttp.ClientRequest  # what the connector keys its pool by
+    timers: Timers
+    timeout: aiohttp.ClientTimeout  # the first of them, as the connector wants it
 
     def __repr__(self) -> str:
         return f"<Origin {self.url.origin()}>"
 
 
 class Upstream:
-    """The pool. Made and closed inside a running loop."""
+    """The pool. Made and closed inside a running loop. `tls`: whom to trust, where it is not the system's choice."""
 
-    def __init__(self) -> None:
-        self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=15)
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=15, ssl=tls or True)
         # The connector has no argument for the class of its connections; test_upstream.py watches this seam.
         self._connector._factory = cast("partial[ResponseHandler]", partial(Wire, loop=asyncio.get_running_loop()))
         self._session = aiohttp.ClientSession(
@@ -55,20 +60,21 @@ class Upstream:
     async def close(self) -> None:
         await self._session.close()
 
-    def origin(self, base_url: str) -> Origin:
+    def origin(self, base_url: str, timers: Timers = STANDARD) -> Origin:
         url = URL(base_url)
-        return Origin(url, aiohttp.ClientRequest("POST", url, loop=asyncio.get_running_loop()))
+        request = aiohttp.ClientRequest("POST", url, loop=asyncio.get_running_loop())
+        return Origin(url, request, timers, aiohttp.ClientTimeout(connect=timers.connect))
 
-    async def send(self, origin: Origin, head: bytes, body: bytes, timers: Timers, *, stream: bool) -> "WireAnswer":
+    async def send(self, origin: Origin, head: bytes, body: bytes, *, stream: bool) -> "WireAnswer":
         """POST, and return at the head of the answer. `head` is the request line and headers but for the length.
 
         A request that went out on a pooled connection and found it closed, with no byte back, is sent once more: the
         provider's idle close crossed it on the way (reliability.md 3, trap 5). Raises UpstreamError.
         """
         data = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
-        fresh = False
+        timers, fresh = origin.timers, False
         while True:
-            connection, wire = await self._connect(origin, timers, fresh)
+            connection, wire = await self._connect(origin, fresh)
             exchange = Exchange(wire, partial(_release, connection))
             total = 0.0 if stream else timers.total
             first_byte = timers.first_byte if stream else timers.total
@@ -102,14 +108,13 @@ class Upstream:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _mapped(error, seconds) from None
 
-    async def _connect(self, origin: Origin, timers: Timers, fresh: bool) -> tuple[Connection, Wire]:
+    async def _connect(self, origin: Origin, fresh: bool) -> tuple[Connection, Wire]:
         """A connection, pooled or new; `fresh`: a new one, and those met in the pool are closed as they are stale."""
-        timeout = aiohttp.ClientTimeout(connect=timers.connect)
         while True:
             try:
-                connection = await self._connector.connect(origin.request, [], timeout)
+                connection = await self._connector.connect(origin.request, [], origin.timeout)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise _mapped(error, timers.connect) from None
+                raise _mapped(error, origin.timers.connect) from None
             wire = connection.protocol
             assert isinstance(wire, Wire)
             if wire.fresh or not (fresh or wire.should_close):

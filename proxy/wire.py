@@ -2,7 +2,7 @@
 
 aiohttp dials, resolves, secures and pools the connections (its connector is made to build `Wire`s); what is said on
 one, for the length of one exchange, is read here by llhttp through httptools. aiohttp's own client would read it as
-well, at seven times the cost for a stream: docs/decisions/0003-wire.md has the figures. Whoever goes through aiohttp's
+well, at many times the cost for a stream: docs/decisions/0003-wire.md has the figures. Whoever goes through aiohttp's
 session instead (model lists, health) is served by the same connections: a Wire without an exchange is what it inherits.
 
     idle --begin--> waiting --head--> body --end--> idle (back to the pool)

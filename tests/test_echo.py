@@ -65,7 +65,7 @@ def body(model: str, **fields: Any) -> bytes:
 async def send(data: bytes, clock: FakeClock | None = None) -> Answer:
     stream = b'"stream": true' in data
     return await Echo("echo", clock=clock or FakeClock()).send(
-        Outgoing(dialect="openai_chat", model="", body=data, stream=stream, headers=[], request_id="r")
+        Outgoing(dialect="openai_chat", model="", body=data, stream=stream, headers=[], query="")
     )
 
 

@@ -5,8 +5,6 @@ its body; where a body was translated there is none, and the version that the an
 https://docs.anthropic.com/en/api/versioning
 """
 
-from dataclasses import replace
-
 from proxy.adapters.http import HTTPProvider
 from proxy.ports import Answer, Headers, Outgoing
 
@@ -23,5 +21,5 @@ class Anthropic(HTTPProvider):
 
     async def send(self, outgoing: Outgoing) -> Answer:
         if not any(name == "anthropic-version" for name, _ in outgoing.headers):
-            outgoing = replace(outgoing, headers=[*outgoing.headers, ("anthropic-version", VERSION)])
+            outgoing = outgoing._replace(headers=[*outgoing.headers, ("anthropic-version", VERSION)])
         return await super().send(outgoing)

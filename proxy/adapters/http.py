@@ -44,7 +44,7 @@ class HTTPProvider(ABC):
         self.dialects = tuple(self.paths)
         self._config = config
         self._upstream = upstream
-        self._origin = upstream.origin(config.base_url)
+        self._origin = upstream.origin(config.base_url, config.timers)
         self._heads = {dialect: self._head(path) for dialect, path in self.paths.items()}
         self._listed: list[str] = []
         self._listed_until = 0.0
@@ -60,9 +60,10 @@ class HTTPProvider(ABC):
 
     async def send(self, outgoing: Outgoing) -> Answer:
         head = self._heads[outgoing.dialect] + spell(outgoing.headers)
-        timers = self._config.timers
+        if outgoing.query:
+            head = head.replace(b" HTTP/1.1", b"?%b HTTP/1.1" % outgoing.query.encode("ascii"), 1)
         try:
-            return await self._upstream.send(self._origin, head, outgoing.body, timers, stream=outgoing.stream)
+            return await self._upstream.send(self._origin, head, outgoing.body, stream=outgoing.stream)
         except UpstreamError as error:
             error.provider = self.name
             raise

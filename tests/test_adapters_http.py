@@ -1,0 +1,217 @@
+"""Does a provider over HTTP show its key to its own host alone, keep its list, and know its own state?"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from proxy import registry
+from proxy.adapters import http
+from proxy.config import Provider, Secret, Timers
+from proxy.errors import BadRequest, Down, Timeout, UpstreamError
+from proxy.ports import Adapter, Headers, Outgoing
+from proxy.upstream import Upstream
+from tests.evil import Evil, Scenario
+
+KEY = "sk-canary"
+LISTED = Scenario(body=b'{"object":"list","data":[{"id":"b","owned_by":"x"},{"id":"c"},{"id":"a"}]}')
+ANSWER = Scenario(body=b"{}")
+
+
+@asynccontextmanager
+async def provider(url: str, kind: str = "openai", **changes: Any) -> AsyncIterator[Adapter]:
+    config = Provider(
+        name="mine",
+        kind=kind,
+        base_url=url,
+        api_key=Secret(KEY),
+        key_names=("MINE_API_KEY",),
+        serves=(),
+        models=(),
+        ask_usage=True,
+        headers={},
+        timers=Timers(),
+    )._replace(**changes)
+    upstream = Upstream()
+    try:
+        made: Adapter = registry.adapter(kind)(config, upstream)
+        yield made
+    finally:
+        await upstream.close()
+
+
+def outgoing(dialect: str = "openai_chat", headers: Headers | None = None) -> Outgoing:
+    return Outgoing(dialect, "m", b'{"model":"m"}', False, headers or [], "")
+
+
+async def sent(kind: str, dialect: str, headers: Headers | None = None, path: str = "", **changes: Any) -> Any:
+    async with Evil(ANSWER) as evil, provider(evil.url + path, kind, **changes) as adapter:
+        answer = await adapter.send(outgoing(dialect, headers))
+        assert await answer.read(1000) == b"{}"
+        return evil.requests[0]
+
+
+def shown(request: Any) -> Mapping[str, str]:
+    return dict(request.headers)
+
+
+# --- the request -----------------------------------------------------------------------------------------------------
+
+
+async def test_openai_is_asked_below_its_base_url_with_a_bearer_key() -> None:
+    request = await sent("openai", "openai_chat", [("x-a", "b")], path="/openai/v1")
+    assert (request.method, request.target, request.body) == ("POST", "/openai/v1/chat/completions", b'{"model":"m"}')
+    host = shown(request)["host"]
+    assert shown(request) == {
+        "host": host,
+        "content-type": "application/json",
+        "accept-encoding": "identity",
+        "authorization": f"Bearer {KEY}",
+        "x-a": "b",
+        "content-length": "13",
+    }
+
+
+async def test_anthropic_is_asked_with_its_own_header_and_a_version() -> None:
+    request = await sent("anthropic", "anthropic")
+    assert request.target == "/v1/messages"
+    assert (request.header("x-api-key"), request.header("authorization")) == (KEY, None)
+    assert request.header("anthropic-version") == "2023-06-01"
+
+
+async def test_the_clients_version_of_anthropic_stays() -> None:
+    request = await sent("anthropic", "anthropic", [("anthropic-version", "2026-10-21")])
+    assert [value for name, value in request.headers if name == "anthropic-version"] == ["2026-10-21"]
+
+
+@pytest.mark.parametrize(("kind", "dialect"), [("openai", "openai_chat"), ("anthropic", "anthropic")])
+async def test_without_a_key_none_is_shown(kind: str, dialect: str) -> None:
+    request = await sent(kind, dialect, api_key=Secret(""))
+    assert not {"authorization", "x-api-key"} & shown(request).keys()
+
+
+async def test_configured_headers_go_along() -> None:
+    async with Evil(ANSWER, LISTED) as evil, provider(evil.url, headers={"X-Team": "blue"}) as adapter:
+        await (await adapter.send(outgoing())).read(1000)
+        await adapter.models()
+        assert [request.header("x-team") for request in evil.requests] == ["blue", "blue"]
+
+
+async def test_a_header_of_the_clients_cannot_end_its_line() -> None:
+    async with Evil() as evil, provider(evil.url) as adapter:
+        with pytest.raises(BadRequest):
+            await adapter.send(outgoing(headers=[("x-a", "b\r\nx-forged: 1")]))
+        assert evil.connections == 0
+
+
+async def test_an_error_says_whose_it_is() -> None:
+    async with Evil(welcome="fin") as evil, provider(evil.url) as adapter:
+        with pytest.raises(UpstreamError) as caught:
+            await adapter.send(outgoing())
+        assert caught.value.provider == "mine"
+
+
+async def test_it_tells_where_it_is_and_not_its_key() -> None:
+    async with provider("https://api.example/v1") as adapter:
+        assert repr(adapter) == "<OpenAI mine at https://api.example>"
+        assert KEY not in repr(vars(adapter).get("_config"))
+
+
+# --- the list --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "path", "target"), [("openai", "/v1", "/v1/models"), ("anthropic", "", "/v1/models")])
+async def test_the_list_is_the_configured_models_and_the_providers(kind: str, path: str, target: str) -> None:
+    async with Evil(LISTED) as evil, provider(evil.url + path, kind, models=("a", "z")) as adapter:
+        assert await adapter.models() == ["a", "z", "b", "c"]
+        request = evil.requests[0]
+        assert (request.method, request.target) == ("GET", target)
+        assert KEY in (request.header("x-api-key") or request.header("authorization") or "")
+
+
+async def test_the_list_is_asked_for_once_and_known_from_then_on() -> None:
+    async with Evil(LISTED) as evil, provider(evil.url, models=("z",)) as adapter:
+        assert (adapter.has("z"), adapter.has("b")) == (True, False)
+        for _ in range(3):
+            assert await adapter.models() == ["z", "b", "c", "a"]
+        assert adapter.has("b")
+        assert len(evil.requests) == 1
+
+
+async def test_callers_at_the_same_time_share_one_list() -> None:
+    slow = Scenario(body=LISTED.body, delay_head=0.02)
+    async with Evil(slow) as evil, provider(evil.url) as adapter:
+        assert await asyncio.gather(*(adapter.models() for _ in range(3))) == [["b", "c", "a"]] * 3
+        assert len(evil.requests) == 1
+
+
+async def test_a_caller_that_leaves_does_not_leave_an_empty_list_behind() -> None:
+    stall = Scenario(cut_at=0, cut_of="wire", how="stall")
+    async with Evil(stall, LISTED) as evil, provider(evil.url) as adapter:
+        first = asyncio.create_task(adapter.models())
+        await evil.received()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert await adapter.models() == ["b", "c", "a"]
+
+
+async def test_an_old_list_is_asked_for_again_and_kept_where_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "LIST_LIFE", 0.0)
+    monkeypatch.setattr(http, "LIST_RETRY", 0.0)
+    fails = Scenario(status=500)
+    newer = Scenario(body=b'{"data":[{"id":"d"}]}')
+    async with Evil(LISTED, fails, newer) as evil, provider(evil.url) as adapter:
+        lists = [await adapter.models() for _ in range(3)]
+        assert lists == [["b", "c", "a"], ["b", "c", "a"], ["d"]]
+        assert len(evil.requests) == 3
+
+
+NO_LISTS = [
+    (Scenario(status=401, body=b"{}"), "answered 401"),
+    (Scenario(status=302, headers=[("Location", "/x")]), "answered 302"),
+    (Scenario(body=b"<html>"), "no model list"),
+    (Scenario(body=b""), "no model list"),
+    (Scenario(body=b"[]"), "no model list"),
+    (Scenario(body=b'{"data":{}}'), "no model list"),
+    (Scenario(body=b'{"data":[{"id":1}]}'), "no model list"),
+    (Scenario(body=b'{"data":[{"id":"\xff"}]}'), "no model list"),
+    (Scenario(body=b'{"x":' + b"[" * 100_000), "no model list"),
+]
+
+
+@pytest.mark.parametrize(("answer", "said"), NO_LISTS)
+async def test_what_is_no_list_is_an_upstream_error_once_per_retry(answer: Scenario, said: str) -> None:
+    async with Evil(answer) as evil, provider(evil.url) as adapter:
+        for _ in range(2):
+            with pytest.raises(Down, match=said):
+                await adapter.models()
+        assert len(evil.requests) == 1
+
+
+async def test_configured_models_are_listed_though_the_provider_does_not_answer() -> None:
+    async with Evil(Scenario(status=500)) as evil, provider(evil.url, models=("a",)) as adapter:
+        assert await adapter.models() == ["a"]
+
+
+async def test_a_provider_that_does_not_answer_its_list_is_left_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "SIDE_TIMEOUT", 0.05)
+    stall = Scenario(cut_at=0, cut_of="wire", how="stall")
+    async with Evil(stall) as evil, provider(evil.url) as adapter:
+        with pytest.raises(Timeout):
+            await adapter.models()
+
+
+# --- health ----------------------------------------------------------------------------------------------------------
+
+
+async def test_health_asks_anew_each_time() -> None:
+    busy = Scenario(status=503, body=json.dumps({"a": KEY}).encode())
+    async with Evil(LISTED, busy) as evil, provider(evil.url) as adapter:
+        well, ill = [await adapter.health() for _ in range(2)]
+    assert (well.ok, well.detail) == (True, "")
+    assert (ill.ok, ill.detail) == (False, "mine answered 503 for its model list.")
+    assert well.latency >= 0

@@ -1,0 +1,303 @@
+"""What does a client hear whose request cannot be served: the right status, on its own wire, and a connection that is
+usable afterwards or properly closed?
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from proxy import server
+from tests.client import OPENAI, SPEECHES, Client, Got, Headers, Speech, client, lane_name, spell
+from tests.evil import Evil, Scenario
+from tests.gateway import Gateway, pillion
+
+DEEP = b'{"a":' * 100_000
+TEXT = '{"role":"user","content":"x"}'
+
+both_wires = pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
+
+
+@asynccontextmanager
+async def gateway_and_client() -> AsyncIterator[tuple[Gateway, Client]]:
+    async with pillion() as gateway, client(gateway) as one:
+        yield gateway, one
+
+
+def check(got: Got, speech: Speech, status: int, code: str = "") -> str:
+    """The message of an error that is what every error must be."""
+    assert got.status == status, got.body
+    assert got.whole
+    assert got.header("content-type") == "application/json"
+    assert (got.header("x-pillion-request-id") or "").startswith("req_")
+    assert (got.header("x-request-id") or "").startswith("req_")
+    assert got.header("x-request-id") == got.header("request-id")
+    error = speech.error(got.body)
+    assert b"Traceback" not in got.body
+    assert b".py" not in got.body
+    if code and speech is OPENAI:
+        assert error["code"] == code
+    message: str = error["message"]
+    return message
+
+
+async def usable(one: Client, got: Got, speech: Speech) -> None:
+    """The connection serves the next request, or was closed in good order after its answer."""
+    if (got.header("connection") or "").lower() == "close":
+        assert await one.rest() == b""
+        return
+    await one.send(spell("POST", speech.path, speech.request(model="echo/text"), speech.headers))
+    assert (await one.answer()).status == 200
+
+
+# --- bodies ----------------------------------------------------------------------------------------------------------
+
+BODIES = [
+    (b"", "invalid_json", "not valid JSON"),
+    (b" ", "invalid_json", "not valid JSON"),
+    (b"{", "invalid_json", "not valid JSON"),
+    (b'{"model":"echo/text"', "invalid_json", "not valid JSON"),
+    (b'{"model":"echo/text",}', "invalid_json", "not valid JSON"),
+    (b"{'model':'echo/text'}", "invalid_json", "not valid JSON"),
+    (b'{"model":"echo/text"} x', "invalid_json", "not valid JSON"),
+    (b'{"model":"echo/text"}{}', "invalid_json", "not valid JSON"),
+    (b'\xef\xbb\xbf{"model":"echo/text"}', "invalid_json", "not valid JSON"),
+    ('{"model":"echo/text"}'.encode("utf-16"), "invalid_json", "not valid JSON"),
+    (b'{"model":"\xff"}', "invalid_json", "not valid JSON"),
+    (b'{"model":"m","stream":"\xff"}', "invalid_json", "not valid JSON"),
+    (b'{"model":NaN}', "invalid_json", "not valid JSON"),
+    (b"<html>", "invalid_json", "not valid JSON"),
+    (b"[]", "invalid_json", "must be a JSON object"),
+    (b"null", "invalid_json", "must be a JSON object"),
+    (b'"model"', "invalid_json", "must be a JSON object"),
+    (b"1", "invalid_json", "must be a JSON object"),
+    (b'{"model":"echo/text","model":"echo/think"}', "duplicate_key", "same key twice"),
+    (b'{"model":"echo/text","mod\\u0065l":"echo/think"}', "duplicate_key", "same key twice"),
+    (b'{"a":1,"a":1,"model":"echo/text"}', "duplicate_key", "same key twice"),
+    (DEEP, "invalid_json", ""),
+    (b'{"model":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "invalid_json", "nested too deeply"),
+    (b'{"model":"echo/text","messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "invalid_json", "nested too deeply"),
+]
+
+
+@pytest.mark.parametrize(("body", "code", "said"), BODIES, ids=lambda value: ascii(value)[:50])
+@both_wires
+async def test_a_body_that_is_no_request_is_a_400(speech: Speech, body: bytes, code: str, said: str) -> None:
+    async with gateway_and_client() as (_, one):
+        await one.send(spell("POST", speech.path, body, speech.headers))
+        got = await one.answer()
+        assert said in check(got, speech, 400, code)
+        await usable(one, got, speech)
+
+
+FIELDS = ["{}", '{"model":null}', '{"model":1}', '{"model":{}}', '{"model":["m"]}', '{"model":""}', '{"model":true}']
+
+
+@pytest.mark.parametrize("body", FIELDS)
+@both_wires
+async def test_a_model_that_is_no_name_is_told_so(speech: Speech, body: str) -> None:
+    async with gateway_and_client() as (_, one):
+        await one.send(spell("POST", speech.path, body.encode(), speech.headers))
+        assert "model" in check(await one.answer(), speech, 400)
+
+
+@pytest.mark.parametrize("stream", ['"yes"', "1", "{}", "[true]", "0"])
+@both_wires
+async def test_a_stream_that_is_no_boolean_is_told_so(speech: Speech, stream: str) -> None:
+    async with gateway_and_client() as (_, one):
+        body = f'{{"model":"echo/text","messages":[{TEXT}],"max_tokens":1,"stream":{stream}}}'
+        await one.send(spell("POST", speech.path, body.encode(), speech.headers))
+        assert "stream" in check(await one.answer(), speech, 400)
+
+
+ANYTHING: Sequence[object] = [None, True, 7, 1.5, "x", [], {}, [None], [7], ["x"], [[]], [{}], {"a": 1}]
+
+
+@pytest.mark.parametrize("value", ANYTHING, ids=json.dumps)
+@pytest.mark.parametrize("key", ["messages", "tools", "tool_choice", "max_tokens", "temperature", "stop", "system"])
+@both_wires
+async def test_any_json_in_any_field_is_served_or_refused_by_name(speech: Speech, key: str, value: object) -> None:
+    other = next(one for one in SPEECHES if one is not speech)  # so that the request is read, and not passed through
+    answer = Scenario(body=other.whole, headers=[("Content-Type", "application/json")])
+    body = json.dumps(json.loads(speech.request(model=f"{other.provider}/m")) | {key: value}).encode()
+    async with Evil(answering=lambda _: answer) as evil:
+        async with pillion(**other.environ(evil.url)) as gateway, client(gateway) as one:
+            await one.send(spell("POST", speech.path, body, speech.headers))
+            got = await one.answer()
+            await usable(one, got, speech)
+        if got.status != 200:
+            assert key in check(got, speech, 400)
+            assert evil.requests == []
+
+
+# --- heads -----------------------------------------------------------------------------------------------------------
+
+
+@both_wires
+async def test_an_unknown_model_is_a_404_that_lists_what_there_is(speech: Speech) -> None:
+    async with pillion(OPENAI_API_KEY="x") as gateway, client(gateway) as one:
+        body = speech.request(model="anthropic/claude-x")
+        await one.send(spell("POST", speech.path, body, speech.headers))
+        got = await one.answer()
+        message = check(got, speech, 404, "model_not_found")
+        assert "ANTHROPIC_API_KEY" in message
+        assert "Providers: openai, echo" in message
+
+
+@both_wires
+async def test_an_unknown_route_is_a_404(speech: Speech) -> None:
+    async with gateway_and_client() as (_, one):
+        for method in ("GET", "POST"):
+            await one.send(spell(method, "/v1/nonsense", b"", speech.headers))
+            got = await one.answer()
+            assert "/v1/nonsense" in check(got, speech, 404, "unknown_url")
+            await usable(one, got, speech)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
+@both_wires
+async def test_a_wrong_method_is_a_405(speech: Speech, method: str) -> None:
+    async with gateway_and_client() as (_, one):
+        await one.send(spell(method, speech.path, b"", speech.headers))
+        got = await one.answer()
+        check(got, speech, 405, "method_not_allowed")
+        assert got.header("allow") == "POST"
+        await usable(one, got, speech)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "GZIP", "identity, gzip"])
+@both_wires
+async def test_an_encoded_body_is_a_415(speech: Speech, coding: str) -> None:
+    async with gateway_and_client() as (_, one):
+        body = speech.request(model="echo/text")
+        await one.send(spell("POST", speech.path, body, [*speech.headers, ("Content-Encoding", coding)]))
+        got = await one.answer()
+        assert "content coding" in check(got, speech, 415)
+        await usable(one, got, speech)
+
+
+MEDIA = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", ";;;", "caf\udce9"]
+
+
+@pytest.mark.parametrize("media", MEDIA)
+@both_wires
+async def test_what_is_no_json_by_its_own_word_is_a_415(speech: Speech, media: str) -> None:
+    async with gateway_and_client() as (_, one):
+        body = speech.request(model="echo/text")
+        await one.send(spell("POST", speech.path, body, [*speech.headers, ("Content-Type", media)]))
+        got = await one.answer()
+        assert "application/json" in check(got, speech, 415)
+        await usable(one, got, speech)
+
+
+@pytest.mark.parametrize("media", ["application/json; charset=utf-8", "Application/JSON", "application/vnd.x+json"])
+@both_wires
+async def test_json_under_any_of_its_names_is_taken(speech: Speech, media: str) -> None:
+    async with gateway_and_client() as (_, one):
+        body = speech.request(model="echo/text")
+        await one.send(spell("POST", speech.path, body, [*speech.headers, ("Content-Type", media)]))
+        assert (await one.answer()).status == 200
+
+
+@both_wires
+async def test_a_wrong_key_is_a_401(speech: Speech) -> None:
+    async with pillion(PILLION_CLIENT_KEY="right") as gateway, client(gateway) as one:
+        for headers in ([], [("Authorization", "Bearer wrong")], [("x-api-key", "wrong")]):
+            body = speech.request(model="echo/text")
+            await one.send(spell("POST", speech.path, body, [*speech.headers, *headers]))
+            assert "wrong" not in check(await one.answer(), speech, 401)
+
+
+# --- bodies that do not arrive ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@both_wires
+async def test_a_body_that_is_too_large_is_a_413(
+    speech: Speech, chunked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "BODY_LIMIT", 500_000)
+    body = speech.request(model="echo/text", padding="x" * 2_000_000)
+    headers: Headers = [*speech.headers, ("Transfer-Encoding", "chunked")] if chunked else speech.headers
+    async with gateway_and_client() as (_, one):
+        framed = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if chunked else body
+        await one.send(spell("POST", speech.path, framed, headers))
+        got = await one.answer()
+        assert "longer than 500000 bytes" in check(got, speech, 413, "request_too_large")
+        await usable(one, got, speech)
+
+
+@both_wires
+async def test_a_body_up_to_the_limit_is_taken(speech: Speech, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with gateway_and_client() as (_, one):
+        padded = [{"role": "user", "content": "x" * 2_000_000}]  # aiohttp's own limit is 1 MiB
+        body = json.dumps({"model": "echo/text", "max_tokens": 9, "messages": padded}).encode()
+        await one.send(spell("POST", speech.path, body, speech.headers))
+        assert (await one.answer()).status == 200
+
+
+BROKEN_CHUNKS = [b"zz\r\n", b"-1\r\n", b"5\r\nab", b"2\r\n{}xx\r\n", b"1\r\n{\r\nffffffffffffffffff\r\n"]
+
+
+@pytest.mark.parametrize("chunks", BROKEN_CHUNKS)
+@both_wires
+async def test_a_body_in_broken_chunks_is_refused_and_the_connection_closed(speech: Speech, chunks: bytes) -> None:
+    async with gateway_and_client() as (gateway, one):
+        await one.send(spell("POST", speech.path, chunks, [*speech.headers, ("Transfer-Encoding", "chunked")]))
+        if chunks.endswith(b"ab"):
+            one.writer.write_eof()
+        left = await one.rest()
+        assert left == b"" or left.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
+        assert b"Traceback" not in left
+        assert gateway.app.upstream.in_use == 0
+
+
+@pytest.mark.parametrize("how", ["half-close", "fin", "rst"])
+@both_wires
+async def test_a_body_that_breaks_off_ends_the_call_without_a_word_in_the_log_of_bugs(
+    speech: Speech, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with gateway_and_client() as (gateway, one):
+        body = speech.request(model="echo/text")
+        await one.send(spell("POST", speech.path, body[:20], [*speech.headers, ("Content-Length", str(len(body)))]))
+        await counted(gateway, 1)
+        if how == "half-close":
+            one.writer.write_eof()
+            await one.rest()
+        else:
+            one.leave("rst" if how == "rst" else "fin")
+        await counted(gateway, 0)
+    assert "Traceback" not in caplog.text
+    assert "failed inside pillion" not in caplog.text
+
+
+async def counted(gateway: Gateway, in_flight: int) -> None:
+    """Until so many calls are under way."""
+    async with asyncio.timeout(5):
+        while gateway.app.metrics.registry.get_sample_value("pillion_requests_in_flight") != in_flight:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+# --- what is not HTTP ------------------------------------------------------------------------------------------------
+
+NOT_HTTP = [
+    b"nonsense\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    b"POST /v1/messages HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: -2\r\n\r\n{}",
+    b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: h\r\nX y: z\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: h\r\nX: a\0b\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("data", NOT_HTTP, ids=lambda value: ascii(value)[:60])
+async def test_what_is_not_http_is_a_400_and_a_closed_connection(data: bytes) -> None:
+    async with gateway_and_client() as (_, one):
+        await one.send(data)
+        left = await one.rest()
+        assert left.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
+        assert b"Traceback" not in left

@@ -1,0 +1,330 @@
+"""What does a client hear when the provider fails it, in every way that there is: on either lane, streamed and whole?
+
+Always an error on the client's own wire, with the right status while there is one to give; never a traceback, never a
+hang, and never a stream that ends as if it were whole.
+"""
+
+import json
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp.connector
+import pytest
+import trustme
+
+from proxy import dispatch
+from tests.client import ANTHROPIC, LANES, OPENAI, Got, Speech, chat, lane_name
+from tests.evil import Evil, Scenario, trust
+from tests.gateway import pillion
+
+JSON = [("Content-Type", "application/json")]
+HTML = [("Content-Type", "text/html")]
+SSE = [("Content-Type", "text/event-stream")]
+PAGE = b"<html><body>It works!</body></html>"
+
+every_lane = pytest.mark.parametrize(("speech", "provider"), LANES, ids=lane_name)
+streamed_and_whole = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+
+
+def error_body(provider: Speech, message: str = "try later", kind: str = "overloaded_error") -> bytes:
+    error = {"type": kind, "message": message}
+    body = (
+        {"type": "error", "error": error}
+        if provider is ANTHROPIC
+        else {"error": {**error, "param": None, "code": kind}}
+    )
+    return json.dumps(body).encode()
+
+
+def error_event(provider: Speech) -> bytes:
+    name = b"event: error\n" if provider is ANTHROPIC else b""
+    return name + b"data: " + error_body(provider) + b"\n\n"
+
+
+def first_events(provider: Speech, count: int = 2) -> bytes:
+    return b"".join(event + b"\n\n" for event in provider.stream.split(b"\n\n")[:count])
+
+
+async def through(evil: Evil, speech: Speech, provider: Speech, stream: bool) -> Got:
+    async with pillion(**provider.environ(evil.url)) as gateway:
+        got = await chat(gateway, speech, speech.request(stream, f"{provider.provider}/m"))
+        assert gateway.app.upstream.in_use == 0
+        return got
+
+
+async def answered(scenario: Scenario, speech: Speech, provider: Speech, stream: bool) -> Got:
+    async with Evil(scenario) as evil:
+        return await through(evil, speech, provider, stream)
+
+
+def told(got: Got, speech: Speech, provider: Speech) -> dict[str, Any]:
+    """The error of an answer that is nothing else."""
+    assert got.whole
+    assert got.header("content-type") == "application/json"
+    assert (got.header("x-pillion-request-id") or "").startswith("req_")
+    assert b".py" not in got.body
+    assert f"sk-{provider.provider}-secret".encode() not in got.body
+    return speech.error(got.body)
+
+
+# --- before the first byte: a status ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fault:
+    scenario: Callable[[Speech], Scenario]
+    status: int
+    said: str = ""
+
+
+def always(**fields: Any) -> Callable[[Speech], Scenario]:
+    return lambda _: Scenario(**fields)
+
+
+FAULTS = {
+    "html 200": Fault(always(body=PAGE, headers=HTML), 502),
+    "html 502": Fault(always(status=502, body=PAGE, headers=HTML), 502, "answered 502"),
+    "html 404": Fault(always(status=404, body=PAGE, headers=HTML), 404, "answered 404"),
+    "text 200": Fault(always(body=b"ok", headers=[("Content-Type", "text/plain")]), 502),
+    "empty 200": Fault(always(headers=JSON), 502),
+    "empty 200 of no type": Fault(always(), 502),
+    "empty 500": Fault(always(status=500), 500, "answered 500"),
+    "empty stream": Fault(always(headers=SSE, framing="chunked"), 502),
+    "empty stream to the end of the connection": Fault(always(headers=SSE, framing="eof"), 502),
+    "only a comment": Fault(always(headers=SSE, framing="chunked", body=b": hello\n"), 502),
+    "204": Fault(always(status=204, headers=[("Content-Length", "0")]), 502),
+    "json that breaks off": Fault(lambda p: Scenario(body=p.whole[:-9], headers=JSON), 502),
+    "json, connection cut": Fault(lambda p: Scenario(body=p.whole, headers=JSON, cut_at=50), 502, "cut short"),
+    "json that is no object": Fault(always(body=b"[1]", headers=JSON), 502),
+    "error, connection cut": Fault(always(status=400, body=b'{"a":1}', headers=JSON, cut_at=3), 502, "cut short"),
+    "stream cut in its first event": Fault(
+        lambda p: Scenario(body=p.stream, headers=SSE, framing="chunked", cut_at=30), 502
+    ),
+    "no http": Fault(always(raw=b"SSH-2.0-OpenSSH_9.9\r\n\r\n"), 502, "not valid HTTP"),
+    "closed at once": Fault(always(cut_at=0, cut_of="wire"), 502, "without an answer"),
+    "reset at once": Fault(always(cut_at=0, cut_of="wire", how="rst"), 502),
+    "gzip": Fault(always(body=b"\x1f\x8b", headers=[*JSON, ("Content-Encoding", "gzip")]), 502, "content coding"),
+    "switched protocols": Fault(
+        always(raw=b"HTTP/1.1 101 Up\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"), 502
+    ),
+    "endless head": Fault(always(raw=b"HTTP/1.1 200 OK\r\nX: " + b"x" * 300_000), 502, "does not end"),
+    "error in 200": Fault(lambda p: Scenario(body=error_body(p), headers=JSON), 529, "try later"),
+    "error as the first event": Fault(
+        lambda p: Scenario(body=error_event(p), headers=SSE, framing="chunked"), 529, "try later"
+    ),
+    "429": Fault(lambda p: Scenario(status=429, body=error_body(p), headers=JSON), 429, "try later"),
+    "400": Fault(
+        lambda p: Scenario(status=400, body=error_body(p, "bad", "invalid_request_error"), headers=JSON), 400, "bad"
+    ),
+    **{
+        str(status): Fault(always(status=status, headers=[("Location", "http://127.0.0.1:1/")]), 502, "never followed")
+        for status in (301, 302, 303, 304, 307, 308)
+    },
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@streamed_and_whole
+@every_lane
+async def test_a_fault_before_the_first_byte_is_an_error_answer(
+    speech: Speech, provider: Speech, stream: bool, name: str
+) -> None:
+    fault = FAULTS[name]
+    got = await answered(fault.scenario(provider), speech, provider, stream)
+    error = told(got, speech, provider)
+    assert (got.status, fault.said in error["message"]) == (fault.status, True), error
+
+
+@every_lane
+async def test_a_redirect_is_never_followed(speech: Speech, provider: Speech) -> None:
+    async with Evil() as elsewhere:
+        moved = Scenario(status=307, headers=[("Location", elsewhere.url + "/v1/messages")])
+        got = await answered(moved, speech, provider, False)
+        assert (got.status, elsewhere.connections) == (502, 0)
+
+
+@streamed_and_whole
+@every_lane
+async def test_when_to_ask_again_is_passed_on(speech: Speech, provider: Speech, stream: bool) -> None:
+    busy = Scenario(status=429, body=error_body(provider), headers=[*JSON, ("Retry-After", "7")])
+    got = await answered(busy, speech, provider, stream)
+    assert (got.status, got.header("retry-after")) == (429, "7")
+
+
+# --- no connection ---------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def refusing() -> AsyncIterator[str]:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"  # bound, and nobody listens
+
+
+@asynccontextmanager
+async def unnamed() -> AsyncIterator[str]:
+    yield "http://nobody.invalid"
+
+
+@asynccontextmanager
+async def forged() -> AsyncIterator[str]:
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(theirs)
+    async with Evil(tls=theirs) as evil:
+        yield evil.url
+        assert evil.requests == []
+
+
+async def test_a_comment_before_an_error_does_not_make_it_a_200() -> None:
+    body = b": PROCESSING\n\n" + b'data: {"error":{"message":"later","code":503}}\n\n'
+    scenario = Scenario(body=body, headers=SSE, framing="chunked", split=[14], gap=0.02)
+    async with Evil(scenario) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        got = await chat(gateway, OPENAI, OPENAI.request(True, "openai/m"))
+    assert (got.status, json.loads(got.body)["error"]["message"]) == (503, "later")
+
+
+@pytest.mark.parametrize(
+    ("somewhere", "said"),
+    [
+        (refusing, "cannot be reached"),
+        (unnamed, "host name is not known"),
+        (forged, "No secure connection"),
+    ],
+)
+@streamed_and_whole
+@every_lane
+async def test_a_provider_that_cannot_be_reached_is_a_502(
+    speech: Speech, provider: Speech, stream: bool, somewhere: Any, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", trust())
+    async with somewhere() as url, pillion(**provider.environ(url)) as gateway:
+        got = await chat(gateway, speech, speech.request(stream, f"{provider.provider}/m"))
+    assert (got.status, said in told(got, speech, provider)["message"]) == (502, True)
+
+
+# --- timers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hasty(tmp_path: Path) -> str:
+    """A configuration whose timers are short."""
+    timers = "{connect: 5, first_byte: 0.1, idle: 0.1, total: 0.1}"
+    rows = "".join(f"  {name}: {{timers: {timers}}}\n" for name in ("openai", "anthropic"))
+    file = tmp_path / "config.yaml"
+    file.write_text(f"providers:\n{rows}")
+    return str(file)
+
+
+@pytest.mark.parametrize("cut_at", [0, 10])
+@streamed_and_whole
+@every_lane
+async def test_a_provider_that_says_nothing_is_a_504(
+    speech: Speech, provider: Speech, stream: bool, cut_at: int, hasty: str
+) -> None:
+    stall = Scenario(body=provider.whole, headers=JSON, cut_at=cut_at, cut_of="wire", how="stall")
+    async with Evil(stall) as evil, pillion(PILLION_CONFIG=hasty, **provider.environ(evil.url)) as gateway:
+        got = await chat(gateway, speech, speech.request(stream, f"{provider.provider}/m"))
+        assert got.status == 504
+        assert "within 0.1 s" in told(got, speech, provider)["message"]
+        await evil.closed()
+
+
+@every_lane
+async def test_a_stream_that_falls_silent_ends_with_an_error_event(
+    speech: Speech, provider: Speech, hasty: str
+) -> None:
+    stall = Scenario(
+        body=provider.stream, headers=SSE, framing="chunked", cut_at=len(provider.stream) - 20, how="stall"
+    )
+    async with Evil(stall) as evil, pillion(PILLION_CONFIG=hasty, **provider.environ(evil.url)) as gateway:
+        got = await chat(gateway, speech, speech.request(True, f"{provider.provider}/m"))
+        broken(got, speech)
+        await evil.closed()
+
+
+# --- after the first byte: the wire's own error event ----------------------------------------------------------------
+
+
+def broken(got: Got, speech: Speech, whole: bool = False) -> dict[str, Any]:
+    """The error event that ends a stream which is not whole."""
+    assert (got.status, got.whole) == (200, whole)
+    assert not speech.ends_whole(got.body), got.body
+    return speech.error(speech.last_event(got.body))
+
+
+@pytest.mark.parametrize("how", ["fin", "rst"])
+@every_lane
+async def test_a_stream_that_is_cut_ends_with_an_error_event(speech: Speech, provider: Speech, how: Any) -> None:
+    stream, begun = provider.stream, len(first_events(provider, 3))
+    plan = Scenario(body=stream, headers=SSE, framing="chunked", split=[begun], gap=0.01, how=how)
+    for cut_at in (begun, begun + 40, len(stream) - 5):
+        cut = replace(plan, cut_at=cut_at)
+        broken(await answered(cut, speech, provider, True), speech)
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "eof"])
+@every_lane
+async def test_a_stream_that_ends_in_good_order_before_its_answer_does_is_not_whole(
+    speech: Speech, provider: Speech, framing: Any
+) -> None:
+    for body in (first_events(provider, 3), first_events(provider, 3) + b'data: {"ty'):
+        short = Scenario(body=body, headers=SSE, framing=framing)
+        broken(await answered(short, speech, provider, True), speech)
+
+
+@every_lane
+async def test_an_error_event_in_the_middle_is_told_on_the_clients_wire(speech: Speech, provider: Speech) -> None:
+    before = first_events(provider, 3)
+    body = before + error_event(provider)
+    plan = Scenario(body=body, headers=SSE, framing="chunked", split=[len(before)], gap=0.02)
+    got = await answered(plan, speech, provider, True)
+    error = broken(got, speech, whole=speech is provider)
+    assert error["message"] == "try later"
+    if speech is provider:
+        assert got.body == body
+
+
+@pytest.mark.parametrize("nonsense", [b"data: {\n\n", b"data: []\n\n", b"data: \xff\n\n", b'data: {"a":' + b"[" * 5000])
+@every_lane
+async def test_nonsense_in_a_stream_is_no_end_of_it(speech: Speech, provider: Speech, nonsense: bytes) -> None:
+    body = first_events(provider, 3) + nonsense
+    got = await answered(Scenario(body=body, headers=SSE, framing="chunked"), speech, provider, True)
+    broken(got, speech)
+
+
+# --- without end -----------------------------------------------------------------------------------------------------
+
+
+@every_lane
+async def test_a_whole_answer_without_end_is_cut_off(
+    speech: Speech, provider: Speech, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "WHOLE_LIMIT", 1024 * 1024)
+    endless = Scenario(body=b'{"a":"' + b"x" * (80 * 1024 * 1024), headers=JSON)
+    got = await answered(endless, speech, provider, False)
+    assert got.status == 502
+    assert "longer than" in told(got, speech, provider)["message"]
+
+
+@every_lane
+async def test_an_error_without_end_is_cut_off(
+    speech: Speech, provider: Speech, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "ERROR_LIMIT", 64 * 1024)
+    got = await answered(Scenario(status=400, body=b"x" * (1024 * 1024)), speech, provider, False)
+    assert (got.status, "longer than" in told(got, speech, provider)["message"]) == (502, True)
+
+
+@every_lane
+async def test_a_line_without_end_never_looks_like_an_answer(speech: Speech, provider: Speech) -> None:
+    """The pass-through lane forwards it and does not keep it; the other gives up at the cap."""
+    size = 70 * 1024 * 1024
+    body = first_events(provider, 3) + b"data: " + b"x" * size
+    got = await answered(Scenario(body=body, headers=SSE, framing="chunked"), speech, provider, True)
+    broken(got, speech)
+    assert (len(got.body) > size) == (speech is provider)

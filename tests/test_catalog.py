@@ -1,0 +1,213 @@
+"""Is a model's name understood by the rules in their order, and does a name that nobody knows get a useful answer?"""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from proxy.adapters.echo import Echo
+from proxy.catalog import LISTED, Catalog
+from proxy.errors import Down, UnknownModel
+from proxy.ports import Adapter, Answer, Health, Outgoing
+
+SERVES = {"openai": ["gpt", "o3"], "anthropic": ["claude"], "google": ["gemini"]}
+SYNONYMS = {"claude": "anthropic", "gemini": "google"}
+PRESETS = {
+    "openai": ["OPENAI_API_KEY"],
+    "anthropic": ["ANTHROPIC_API_KEY"],
+    "google": ["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+}
+
+
+class Listing:
+    """A provider that has a list and nothing else; `asked` counts how often somebody fetched it."""
+
+    dialects: Sequence[str] = ("openai_chat",)
+    real = True
+    ask_usage = True
+
+    def __init__(self, name: str, configured: Sequence[str] = (), listed: Sequence[str] | None = ()) -> None:
+        self.name = name
+        self.asked = 0
+        self._configured = list(configured)
+        self.listed = listed
+        self._known: list[str] = []
+
+    async def models(self) -> list[str]:
+        self.asked += 1
+        if self.listed is None:
+            raise Down("no list today")
+        self._known = list(self.listed)
+        return [*self._configured, *self._known]
+
+    def has(self, model: str) -> bool:
+        return model in self._configured or model in self._known
+
+    async def send(self, outgoing: Outgoing) -> Answer:
+        raise NotImplementedError
+
+    async def health(self) -> Health:
+        raise NotImplementedError
+
+
+def catalog(
+    *adapters: Adapter, aliases: Mapping[str, str] | None = None, default: str | None = None, echo: bool = True
+) -> Catalog:
+    named: dict[str, Adapter] = {adapter.name: adapter for adapter in adapters}
+    return Catalog(
+        named | ({"echo": Echo("echo")} if echo else {}),
+        aliases=aliases or {},
+        synonyms=SYNONYMS,
+        serves=SERVES,
+        default_model=default,
+        presets=PRESETS,
+    )
+
+
+async def meant(names: Catalog, name: str) -> str:
+    target = await names.resolve(name)
+    return f"{target.adapter.name}/{target.model}"
+
+
+async def unknown(names: Catalog, name: str) -> str:
+    with pytest.raises(UnknownModel) as caught:
+        await names.resolve(name)
+    assert (caught.value.status, caught.value.code, caught.value.param) == (404, "model_not_found", "model")
+    return caught.value.message
+
+
+# --- the rules -------------------------------------------------------------------------------------------------------
+
+
+async def test_an_alias_comes_first() -> None:
+    names = catalog(
+        Listing("openai", ["fast", "gpt-5"]),
+        aliases={"fast": "openai/gpt-5", "gpt-4": "gpt-5", "openai/old": "openai/new"},
+    )
+    assert await meant(names, "fast") == "openai/gpt-5"
+    assert await meant(names, "gpt-4") == "openai/gpt-5"
+    assert await meant(names, "openai/old") == "openai/new"
+
+
+async def test_a_provider_and_a_model_are_taken_at_their_word() -> None:
+    openai = Listing("openai")
+    names = catalog(openai, Listing("groq", ["openai/gpt-oss"]))
+    assert await meant(names, "openai/anything:at all/even this") == "openai/anything:at all/even this"
+    assert await meant(names, "groq/openai/gpt-oss") == "groq/openai/gpt-oss"
+    assert await meant(names, "echo/text") == "echo/text"
+    assert openai.asked == 0
+
+
+@pytest.mark.parametrize(("name", "provider"), [("claude/x", "anthropic"), ("gemini/x", "google")])
+async def test_synonyms_stand_before_the_slash(name: str, provider: str) -> None:
+    assert await meant(catalog(Listing("anthropic"), Listing("google")), name) == f"{provider}/x"
+
+
+async def test_a_provider_that_is_called_like_a_synonym_is_itself() -> None:
+    assert await meant(catalog(Listing("claude"), Listing("anthropic")), "claude/x") == "claude/x"
+
+
+async def test_a_configured_model_is_found_without_asking() -> None:
+    one, two = Listing("one", ["m"]), Listing("two", ["n", "meta/llama"])
+    names = catalog(one, two)
+    assert [await meant(names, name) for name in ("m", "n", "meta/llama")] == ["one/m", "two/n", "two/meta/llama"]
+    assert (one.asked, two.asked) == (0, 0)
+
+
+async def test_with_several_providers_the_lists_decide_before_the_beginning_of_the_name() -> None:
+    openai, other = Listing("openai", listed=["gpt-5"]), Listing("other", listed=["gpt-oss"])
+    names = catalog(openai, other)
+    assert await meant(names, "gpt-oss") == "other/gpt-oss"
+    assert (openai.asked, other.asked) == (1, 1)
+    assert await meant(names, "gpt-oss") == "other/gpt-oss"
+    assert await meant(names, "gpt-5") == "openai/gpt-5"
+    assert (openai.asked, other.asked) == (1, 1)
+    assert await meant(names, "gpt-unlisted") == "openai/gpt-unlisted"
+
+
+async def test_one_provider_is_not_asked_for_what_its_name_begins_with() -> None:
+    openai = Listing("openai", listed=None)
+    assert await meant(catalog(openai), "gpt-5") == "openai/gpt-5"
+    assert openai.asked == 0
+
+
+async def test_a_list_that_fails_leaves_the_other_rules() -> None:
+    names = catalog(Listing("openai", listed=None), Listing("other", listed=None))
+    assert await meant(names, "gpt-5") == "openai/gpt-5"
+
+
+@pytest.mark.parametrize(("name", "meanwhile"), [("gpt-oss", "openai/gpt-oss"), ("oss", "openai/gpt-5")])
+async def test_a_list_that_comes_late_decides_from_then_on(name: str, meanwhile: str) -> None:
+    late = Listing("late", listed=None)
+    names = catalog(Listing("openai"), late, default="openai/gpt-5")
+    assert await meant(names, name) == meanwhile
+    late.listed = [name]
+    assert await meant(names, name) == f"late/{name}"
+
+
+async def test_a_name_that_is_sure_is_not_looked_for_again() -> None:
+    one, two = Listing("one", listed=["m"]), Listing("two")
+    names = catalog(one, two)
+    for _ in range(3):
+        assert await meant(names, "m") == "one/m"
+    assert (one.asked, two.asked) == (1, 1)
+
+
+async def test_the_default_takes_what_nobody_knows() -> None:
+    names = catalog(Listing("openai"), default="openai/gpt-5")
+    assert await meant(names, "my-model") == "openai/gpt-5"
+    assert await meant(catalog(Listing("anthropic"), default="claude/x"), "my-model") == "anthropic/x"
+
+
+async def test_the_default_takes_no_name_that_says_a_provider() -> None:
+    await unknown(catalog(Listing("openai"), default="openai/gpt-5"), "mistral/x")
+
+
+# --- echo ------------------------------------------------------------------------------------------------------------
+
+
+async def test_echo_stands_in_for_any_bare_name_while_there_is_no_provider() -> None:
+    assert await meant(catalog(), "gpt-5") == "echo/gpt-5"
+    assert await meant(catalog(), "whatever") == "echo/whatever"
+
+
+async def test_echo_never_stands_in_for_a_provider() -> None:
+    await unknown(catalog(Listing("openai")), "claude-x")
+    await unknown(catalog(), "openai/gpt-5")
+
+
+async def test_the_default_comes_before_echo() -> None:
+    assert await meant(catalog(default="echo/text"), "whatever") == "echo/text"
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+async def test_the_names_are_the_aliases_and_every_listed_model_by_its_provider() -> None:
+    names = catalog(Listing("one", ["a"], ["b"]), Listing("two", ["c"], None), aliases={"fast": "one/a"}, echo=False)
+    assert await names.names() == ["fast", "one/a", "one/b"]
+
+
+# --- 404 -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["claude-x", "anthropic/claude-x", "claude/claude-x"])
+async def test_an_unknown_name_is_told_which_key_is_missing(name: str) -> None:
+    message = await unknown(catalog(Listing("openai")), name)
+    assert f"{name!r} is not known" in message
+    assert "anthropic is not configured: set ANTHROPIC_API_KEY." in message
+
+
+async def test_either_of_two_keys_is_named() -> None:
+    assert "set GEMINI_API_KEY or GOOGLE_API_KEY." in await unknown(catalog(Listing("openai")), "gemini-3")
+
+
+@pytest.mark.parametrize("name", ["llama", "nobody/llama", "openai/", "/gpt", "/", ""])
+async def test_an_unknown_name_is_told_what_there_is(name: str) -> None:
+    message = await unknown(catalog(Listing("openai", ["gpt-5"]), aliases={"fast": "openai/gpt-5"}, echo=False), name)
+    assert message.endswith("Providers: openai. Models: fast, openai/gpt-5.")
+
+
+async def test_a_long_list_is_cut_and_says_where_the_rest_is() -> None:
+    many = [f"m{number}" for number in range(LISTED + 3)]
+    message = await unknown(catalog(Listing("openai", many), echo=False), "x")
+    assert message.endswith(f"openai/m{LISTED - 1} and 3 more (GET /v1/models).")

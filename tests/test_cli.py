@@ -1,0 +1,143 @@
+"""Does the command do what was typed, say what is wrong in one line, and end with the right code?"""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from proxy import __version__
+from proxy.cli import main
+from tests.client import OPENAI, ask, chat
+
+ROOT = Path(__file__).parent.parent
+KEY = "sk-canary-0123"
+
+
+@dataclass
+class Listening:
+    host: str
+    port: int
+
+
+def environ(**more: str) -> dict[str, str]:
+    """This process's own, without what it says of providers."""
+    kept = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    return {**kept, "PYTHONPATH": str(ROOT), "PILLION_LISTEN": "127.0.0.1:0", **more}
+
+
+def run(*words: str, **more: str) -> tuple[int, str, str]:
+    """Exit code, output and complaints."""
+    command = [sys.executable, "-W", "error", "-m", "proxy", *words]
+    done = subprocess.run(command, env=environ(**more), capture_output=True, text=True, timeout=30, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@asynccontextmanager
+async def serving(*words: str, **more: str) -> AsyncIterator[tuple[Process, str]]:
+    """pillion as a process, and its greeting."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "proxy", *words, env=environ(**more), stdout=PIPE, stderr=PIPE
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            greeting = b""
+            while b"In your app" not in greeting:
+                line = await process.stdout.readline()
+                assert line, (await process.communicate())[1].decode()
+                greeting += line
+        yield process, greeting.decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+def address(greeting: str) -> Listening:
+    found = re.search(r"listens on http://([\d.]+):(\d+)", greeting)
+    assert found
+    return Listening(found[1], int(found[2]))
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out == f"pillion {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["fly"], ["serve", "--port", "1"], ["check", "--config"]])
+def test_what_nobody_understands_is_a_usage_error(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    assert "usage: pillion" in capsys.readouterr().err
+
+
+def test_check_says_what_would_be_served() -> None:
+    assert run("check", OPENAI_API_KEY=KEY) == (0, "ok: openai, echo\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lisen: 1", "lisen"),
+        ("providers: {x: {kind: smoke, base_url: 'http://h'}}", "there is no adapter 'smoke'; there are openai"),
+        ("client_key: ${NOT_SET_ANYWHERE}", "${NOT_SET_ANYWHERE} is not set"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_a_mistake_in_the_configuration_is_one_line_and_code_2(
+    command: str, text: str, said: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    code, out, complaints = run(command, "--config", str(file))
+    assert (code, out) == (2, "")
+    assert complaints.startswith("pillion: ")
+    assert said in complaints
+    assert complaints.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("words", [[], ["serve"]])
+async def test_it_serves_until_it_is_told_to_stop(words: list[str], number: signal.Signals) -> None:
+    async with serving(*words, OPENAI_API_KEY=KEY) as (process, greeting):
+        at = address(greeting)
+        assert (await ask(at, "GET", "/readiness")).status == 200
+        got = await chat(at, OPENAI, OPENAI.request(model="echo/text"))
+        assert json.loads(got.body)["object"] == "chat.completion"
+        process.send_signal(number)
+        async with asyncio.timeout(20):
+            out, complaints = await process.communicate()
+        assert process.returncode == 0
+        assert b"Traceback" not in complaints
+        assert KEY.encode() not in greeting.encode() + out + complaints
+
+
+async def test_the_greeting_is_all_that_the_app_needs() -> None:
+    async with serving(OPENAI_API_KEY=KEY) as (_, greeting):
+        base = f"http://127.0.0.1:{address(greeting).port}"
+        assert f"export OPENAI_BASE_URL={base}/v1 ANTHROPIC_BASE_URL={base}" in greeting
+        assert re.search(r"openai +https://api.openai.com/v1", greeting)
+        assert "echo" in greeting
+
+
+async def test_an_address_that_is_taken_is_code_1() -> None:
+    async with serving() as (_, greeting):
+        taken = f"127.0.0.1:{address(greeting).port}"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "proxy", env=environ(PILLION_LISTEN=taken), stdout=PIPE, stderr=PIPE
+        )
+        async with asyncio.timeout(30):
+            _, complaints = await process.communicate()
+        assert process.returncode == 1
+        assert complaints.decode() == f"pillion: cannot listen on {taken}: address already in use\n"

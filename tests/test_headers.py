@@ -1,0 +1,91 @@
+"""Which headers cross, which do not, and can one smuggle another in?"""
+
+import pytest
+from multidict import CIMultiDict
+
+from proxy.errors import BadRequest
+from proxy.headers import outgoing, returning, returning_translated, spell, translated
+
+HOP_BY_HOP = [
+    "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "TE", "Trailer",
+    "Transfer-Encoding", "Upgrade",
+]  # fmt: skip
+CREDENTIALS = ["Authorization", "X-API-Key", "api-key", "X-Goog-Api-Key", "Cookie"]
+OURS_TO_SAY = ["Host", "Content-Length", "Content-Type", "Content-Encoding", "Accept-Encoding", "Expect"]
+OF_THE_PAGE = ["Origin", "Referer", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Access-Control-Request-Method"]
+OF_THE_WAY = ["Via", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"]
+OURS = ["X-Pillion-Anything"]
+
+TRAVELS = ["anthropic-version", "anthropic-beta", "openai-organization", "user-agent", "traceparent", "x-stainless-os"]
+COMES_BACK = ["content-type", "retry-after", "x-ratelimit-remaining-tokens", "openai-processing-ms", "cache-control"]
+STAYS_BEHIND = [
+    "content-length", "content-encoding", "set-cookie", "set-cookie2", "server", "date", "alt-svc",
+    "strict-transport-security", "via", "x-request-id", "request-id", "access-control-allow-origin",
+    "access-control-allow-credentials", "x-pillion-provider",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOP_BY_HOP + CREDENTIALS + OURS_TO_SAY + OF_THE_PAGE + OF_THE_WAY + OURS)
+def test_what_is_not_for_the_provider_never_goes_out(name: str) -> None:
+    for spelt in (name, name.lower(), name.upper()):
+        assert outgoing(CIMultiDict([(spelt, "x"), ("kept", "y")])) == [("kept", "y")]
+    assert translated(CIMultiDict([(name, "x")])) == []
+
+
+@pytest.mark.parametrize("name", TRAVELS)
+def test_what_is_for_the_provider_travels(name: str) -> None:
+    assert outgoing(CIMultiDict([(name.title(), "x")])) == [(name, "x")]
+
+
+def test_a_header_that_stands_twice_travels_twice() -> None:
+    assert outgoing(CIMultiDict([("Beta", "a"), ("beta", "b")])) == [("beta", "a"), ("beta", "b")]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [("Connection", "X-Hop"), ("X-Hop", "1")],
+        [("connection", "close, x-HOP ,"), ("x-hop", "1")],
+        [("Connection", "close"), ("Connection", "x-hop"), ("X-Hop", "1"), ("x-hop", "2")],
+    ],
+)
+def test_what_connection_names_stays_on_its_connection(lines: list[tuple[str, str]]) -> None:
+    assert outgoing(CIMultiDict([*lines, ("kept", "y")])) == [("kept", "y")]
+    merged = CIMultiDict[str]()
+    for name, value in lines:  # as a Wire has them: lower case, lines of one name joined
+        key = name.lower()
+        merged[key] = f"{merged[key]}, {value}" if key in merged else value
+    assert returning({**{name.lower(): value for name, value in merged.items()}, "kept": "y"}) == [("kept", "y")]
+
+
+def test_another_wire_gets_only_what_it_understands() -> None:
+    client = CIMultiDict([("User-Agent", "app/1"), ("traceparent", "00-1-2-01"), ("anthropic-beta", "x")])
+    assert translated(client) == [("user-agent", "app/1"), ("traceparent", "00-1-2-01")]
+
+
+@pytest.mark.parametrize("name", [*HOP_BY_HOP, *CREDENTIALS, *STAYS_BEHIND])
+def test_what_is_not_for_the_client_never_comes_back(name: str) -> None:
+    assert returning({name.lower(): "x", "kept": "y"}) == [("kept", "y")]
+
+
+@pytest.mark.parametrize("name", COMES_BACK)
+def test_what_is_for_the_client_comes_back(name: str) -> None:
+    assert returning({name: "x"}) == [(name, "x")]
+
+
+def test_an_answer_written_anew_has_its_own_type() -> None:
+    provider = {"content-type": "text/event-stream", "cache-control": "no-store", "retry-after": "1"}
+    assert returning_translated(provider) == [("retry-after", "1")]
+
+
+def test_headers_are_spelled_a_line_each_and_odd_bytes_as_they_came() -> None:
+    name = b"caf\xe9 \xf0\x9f\x91\x8b".decode("utf-8", "surrogateescape")
+    assert spell([("a", "b"), ("c", name)]) == b"a: b\r\nc: caf\xe9 \xf0\x9f\x91\x8b\r\n"
+
+
+@pytest.mark.parametrize("evil", ["x\r\ny: z", "x\ny: z", "x\ry", "x\0y", "x\r\n\r\nPOST / HTTP/1.1"])
+def test_a_header_cannot_end_its_line_or_the_head(evil: str) -> None:
+    for pair in (("name", evil), (evil, "value")):
+        with pytest.raises(BadRequest, match="line end or a NUL") as caught:
+            spell([("a", "b"), pair])
+        assert evil not in caught.value.message

@@ -1,0 +1,392 @@
+"""Is one HTTP exchange read as it was said, whatever its pieces, and never taken for whole where it is not?
+
+Bytes are handed to a Wire over a transport of our own: no socket, no peer, and each cut where the test wants it.
+test_upstream.py does the same over real connections.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import pytest
+
+from proxy.errors import Down, Timeout, UpstreamError
+from proxy.wire import HEAD_LIMIT, HIGH_WATER, Exchange, Wire
+from tests.laws import splits
+
+BODY = '{"text":"Grüße"}'.encode()
+ANSWERS = {
+    "length": b"HTTP/1.1 200 OK\r\nX-A: b\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY),
+    "chunked": b"HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"4;x=y\r\n%b\r\n%x\r\n%b\r\n0\r\nT: u\r\n\r\n" % (BODY[:4], len(BODY) - 4, BODY[4:]),
+    "eof": b"HTTP/1.1 200 OK\r\nX-A: b\r\nConnection: close\r\n\r\n%b" % BODY,
+}
+PATIENCE = 5  # seconds until a read that should have ended is a failure
+LOSSES: list[BaseException | None] = [None, ConnectionResetError()]
+
+
+class Pipe(asyncio.Transport):
+    """A transport that notes what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = b""
+        self.reading = True
+        self.aborted = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent += bytes(data)
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Talk:
+    """One exchange on one wire; `released` is what became of the connection."""
+
+    def __init__(self, wire: Wire | None = None, pipe: Pipe | None = None) -> None:
+        self.pipe = pipe or Pipe()
+        self.wire = wire or Wire(loop=asyncio.get_running_loop())
+        if wire is None:
+            self.wire.connection_made(self.pipe)
+        self.released: list[bool] = []
+        self.exchange = Exchange(self.wire, self.released.append)
+
+    def send(self, first_byte: float = 60, idle: float = 60, total: float = 0) -> None:
+        self.exchange.send(b"POST ...", first_byte=first_byte, idle=idle, total=total)
+
+    def receive(self, *chunks: bytes) -> None:
+        for chunk in chunks:
+            self.wire.data_received(chunk)
+
+    async def read(self) -> bytes:
+        out = b""
+        async with asyncio.timeout(PATIENCE):
+            await self.exchange.head()
+            while chunk := await self.exchange.chunk():
+                out += chunk
+        return out
+
+    async def fault(self) -> tuple[bytes, UpstreamError]:
+        """The bytes before the error, and the error."""
+        out = b""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self.exchange.head()
+                while chunk := await self.exchange.chunk():
+                    out += chunk
+        except UpstreamError as error:
+            return out, error
+        raise AssertionError(f"ended as if whole after {out!r}")
+
+
+async def turn() -> None:
+    """Let the loop do what it was told to do soon."""
+    await asyncio.sleep(0)
+
+
+# --- answers ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("framing", ANSWERS)
+async def test_an_answer_is_the_same_in_every_split(framing: str) -> None:
+    for chunks in splits(ANSWERS[framing]):
+        talk = Talk()
+        talk.receive(*chunks)
+        if framing == "eof":
+            talk.wire.connection_lost(None)
+        assert await talk.read() == BODY
+        assert (talk.exchange.status, talk.exchange.headers["x-a"]) == (200, "b")
+        await turn()
+        assert talk.released == [framing != "eof"]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=["fin", "rst"])
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+async def test_a_cut_at_any_byte_is_never_a_whole_answer(framing: str, loss: BaseException | None) -> None:
+    answer = ANSWERS[framing]
+    head = answer.index(b"\r\n\r\n") + 4
+    for at in range(len(answer)):
+        talk = Talk()
+        if at:
+            talk.receive(answer[:at])
+        talk.wire.connection_lost(loss)
+        said, error = await talk.fault()
+        assert BODY.startswith(said)
+        assert isinstance(error, Down)
+        assert error.code == ("upstream_closed" if at < head else "upstream_cut"), at
+        assert talk.released == [False]
+
+
+async def test_an_answer_that_ends_with_its_connection_is_cut_by_a_reset() -> None:
+    talk = Talk()
+    talk.receive(ANSWERS["eof"])
+    talk.wire.connection_lost(ConnectionResetError())
+    said, error = await talk.fault()
+    assert (said, error.code) == (BODY, "upstream_cut")
+
+
+async def test_interim_answers_are_passed_over_with_their_headers() -> None:
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    for chunks in splits(interim + ANSWERS["length"], count=5):
+        talk = Talk()
+        talk.receive(*chunks)
+        assert await talk.read() == BODY
+        assert "link" not in talk.exchange.headers
+
+
+@pytest.mark.parametrize("status", [200, 204, 304])
+async def test_an_answer_may_have_no_body(status: int) -> None:
+    length = b"Content-Length: 0\r\n" if status == 200 else b""
+    talk = Talk()
+    talk.receive(b"HTTP/1.1 %d Whatever\r\n%b\r\n" % (status, length))
+    assert await talk.read() == b""
+    await turn()
+    assert talk.released == [True]
+
+
+async def test_a_header_that_comes_twice_is_one_and_bytes_that_are_no_text_can_be_written_again() -> None:
+    talk = Talk()
+    talk.receive(b"HTTP/1.1 200 OK\r\nX-A: one\r\nx-a: caf\xe9\r\nContent-Length: 0\r\n\r\n")
+    await talk.read()
+    assert talk.exchange.headers["x-a"] == "one, caf\N{REPLACEMENT CHARACTER}"
+    talk.exchange.headers["x-a"].encode()
+
+
+@pytest.mark.parametrize(
+    ("head", "reusable"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n", False),
+        (b"HTTP/1.0 200 OK\r\n", False),
+        (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n", True),
+    ],
+)
+async def test_a_connection_is_kept_only_where_the_provider_keeps_it(head: bytes, reusable: bool) -> None:
+    talk = Talk()
+    talk.receive(head + b"Content-Length: 2\r\n\r\nhi")
+    assert await talk.read() == b"hi"
+    await turn()
+    assert talk.released == [reusable]
+
+
+# --- what is no answer -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"220 smtp.example ESMTP\r\n",
+        b"\x15\x03\x01\x00\x02\x02\x46",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"<html>hello</html>",
+    ],
+)
+async def test_what_is_no_http_answer_is_refused_and_its_connection_closed(data: bytes) -> None:
+    for chunks in ([data], [data[i : i + 1] for i in range(len(data))]):
+        talk = Talk()
+        talk.receive(*chunks)
+        _, error = await talk.fault()
+        assert error.code == "upstream_protocol"
+        assert talk.released == [False]
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX: ", b"x" * 4096),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 500),
+        (b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 100),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX: ", b"x" * 4096),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n", b"X: y\r\n" * 500),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;", b"x" * 4096),
+    ],
+    ids=["one header", "many headers", "interim answers", "one trailer", "many trailers", "chunk extension"],
+)
+async def test_what_comes_without_a_body_is_cut_off_at_the_limit(start: bytes, more: bytes) -> None:
+    talk = Talk()
+    talk.receive(start)
+    talk.receive(*[more] * (HEAD_LIMIT // len(more) - 1))
+    assert not talk.released
+    talk.receive(more, more)
+    _, error = await talk.fault()
+    assert error.code == "upstream_protocol"
+    assert talk.released == [False]
+
+
+async def test_a_small_head_may_come_in_one_piece_with_a_large_body() -> None:
+    body = b"x" * (2 * HEAD_LIMIT)
+    talk = Talk()
+    talk.receive(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (2 * len(body), body), body)
+    assert await talk.read() == body * 2
+
+
+# --- bytes behind the answer -----------------------------------------------------------------------------------------
+
+BEHIND = [b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"garbage", b"\0", b"}"]
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+async def test_bytes_behind_the_answer_make_the_connection_unusable(framing: str, behind: bytes) -> None:
+    for pieces in ([ANSWERS[framing] + behind], [ANSWERS[framing], behind]):
+        talk = Talk()
+        talk.receive(*pieces)
+        assert await talk.read() == BODY
+        await turn()
+        assert talk.released == [False]
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+async def test_bytes_that_come_on_an_idle_connection_close_it(behind: bytes) -> None:
+    talk = Talk()
+    talk.receive(ANSWERS["length"])
+    assert await talk.read() == BODY
+    await turn()
+    assert talk.released == [True]
+    talk.receive(behind)
+    assert talk.pipe.aborted
+    assert not talk.wire.is_connected()
+
+
+# --- flow ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_reader_that_does_not_read_stops_the_provider_and_one_that_reads_lets_it_go_on() -> None:
+    talk = Talk()
+    talk.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n")
+    await talk.exchange.head()
+    for _ in range(HIGH_WATER // 1024):
+        talk.receive(b"x" * 1024)
+        assert talk.pipe.reading
+    talk.receive(b"x")
+    assert not talk.pipe.reading
+    assert len(await talk.exchange.chunk()) == HIGH_WATER + 1
+    assert talk.pipe.reading
+
+
+async def test_a_connection_that_was_held_goes_back_to_the_pool_reading() -> None:
+    size = HIGH_WATER + 1
+    talk = Talk()
+    talk.receive(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (size + 1), b"x" * size)
+    assert not talk.pipe.reading
+    talk.receive(b"x")
+    await turn()
+    assert talk.released == [True]
+    assert talk.pipe.reading
+    assert len(await talk.read()) == size + 1
+
+
+async def test_an_aborted_exchange_lets_go_at_once_and_only_once() -> None:
+    talk = Talk()
+    talk.receive(ANSWERS["length"][:-3])
+    talk.exchange.abort()
+    talk.exchange.abort()
+    _, error = await talk.fault()
+    assert error.code == "upstream_aborted"
+    assert talk.released == [False]
+
+
+async def test_abort_after_the_end_is_harmless() -> None:
+    talk = Talk()
+    talk.receive(ANSWERS["length"])
+    await talk.read()
+    talk.exchange.abort()
+    await turn()
+    assert talk.released == [True]
+
+
+async def test_a_close_is_an_abort() -> None:
+    talk = Talk()
+    talk.wire.close()
+    assert talk.pipe.aborted
+
+
+async def test_a_connection_that_went_while_it_was_handed_over_is_a_closed_one() -> None:
+    talk = Talk()
+    talk.wire.transport = None
+    talk.send()
+    _, error = await talk.fault()
+    assert (error.code, talk.exchange.started) == ("upstream_closed", False)
+
+
+# --- timers ----------------------------------------------------------------------------------------------------------
+
+Waits = tuple[Literal["first_byte_timeout", "idle_timeout", "total_timeout"], dict[str, float], Sequence[bytes]]
+STALLS: list[Waits] = [
+    ("first_byte_timeout", {"first_byte": 0.02}, []),
+    ("first_byte_timeout", {"first_byte": 0.02}, [b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 O"]),
+    ("idle_timeout", {"idle": 0.02}, [ANSWERS["length"][:-1]]),
+    ("total_timeout", {"total": 0.02}, [ANSWERS["chunked"][:-1]]),
+    ("total_timeout", {"total": 0.02}, []),
+]
+
+
+@pytest.mark.parametrize(("code", "timers", "said"), STALLS)
+async def test_a_stall_ends_by_its_own_timer(code: str, timers: dict[str, float], said: Sequence[bytes]) -> None:
+    talk = Talk()
+    talk.send(**timers)
+    talk.receive(*said)
+    _, error = await talk.fault()
+    assert isinstance(error, Timeout)
+    assert (error.code, error.status, error.kind) == (code, 504, "timeout")
+    assert talk.released == [False]
+
+
+async def test_a_reader_that_takes_its_time_is_no_silence_of_the_provider() -> None:
+    talk = Talk()
+    talk.send(idle=0.01)
+    talk.receive(ANSWERS["length"][:-1])
+    await talk.exchange.head()
+    await asyncio.sleep(0.05)  # several idle periods in which nobody waits for the provider
+    talk.receive(ANSWERS["length"][-1:])
+    assert await talk.read() == BODY
+
+
+async def test_an_answer_that_is_done_leaves_no_timer() -> None:
+    talk = Talk()
+    talk.send(first_byte=0.01, idle=0.01, total=0.01)
+    talk.receive(ANSWERS["length"])
+    await asyncio.sleep(0.03)  # every timer would have run out
+    assert await talk.read() == BODY
+
+
+# --- what it says of itself ------------------------------------------------------------------------------------------
+
+
+async def test_a_wire_tells_its_state() -> None:
+    loop = asyncio.get_running_loop()
+    assert repr(Wire(loop=loop)) == "<Wire idle, fresh>"
+    talk = Talk()
+    states: list[Callable[[], None]] = [
+        lambda: None,
+        lambda: talk.receive(ANSWERS["length"][:-2]),
+        lambda: talk.receive(ANSWERS["length"][-2:]),
+    ]
+    said = []
+    for state in states:
+        state()
+        said.append(repr(talk.wire))
+    assert said == [
+        "<Wire <Exchange waiting>, used>",
+        f"<Wire <Exchange 200, {len(BODY) - 2} bytes held>, used>",
+        "<Wire <Exchange done>, used>",
+    ]
+    await talk.read()
