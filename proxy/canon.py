@@ -205,6 +205,7 @@ class Request(Struct, kw_only=True):
     format: Format | None = None
     reasoning: Reasoning | None = None
     max_tokens: int | None = None
+    limit_field: str = ""  # the client's own name for max_tokens, where its wire has two
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None

@@ -14,7 +14,7 @@ from typing import TypeVar, assert_never
 
 from proxy import headers
 from proxy.canon import Close, Delta, Event, Finish, Open, Start, Usage
-from proxy.errors import Down, UpstreamError
+from proxy.errors import Down, Unrepresentable, UpstreamError
 from proxy.ports import (
     Answer,
     Call,
@@ -189,7 +189,7 @@ async def _rendered(call: Call, answer: Answer, decoder: Decoder, renderer: Rend
         while not ended:
             chunk = await answer.chunk()
             ended = not chunk
-            fault = None
+            fault: UpstreamError | None = None
             try:
                 for event in decoder.close() if ended else decoder.feed(chunk):
                     begun = _note_event(call, event) or begun
@@ -197,6 +197,8 @@ async def _rendered(call: Call, answer: Answer, decoder: Decoder, renderer: Rend
             except UpstreamError as error:
                 fault = error
                 fault.provider = _name(call)
+            except Unrepresentable as error:  # the client asked for nothing wrong: it is the answer that does not fit
+                fault = Down(error.message, provider=_name(call), code=error.code, param=error.param)
             if begun and out:
                 yield bytes(out)
                 out.clear()

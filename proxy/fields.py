@@ -1,18 +1,41 @@
-"""Is a value of the client's body what its wire wants?"""
+"""What does JSON hold that somebody else wrote, and is it what its wire wants?
 
-import math
+Every dialect reads two strangers, and each in its own way. A client's body is taken apart by `Fields`, strictly: a
+wrong type is a BadRequest with the field's path, a null says what absence says, and what nobody took stays in `rest`,
+so that no field is lost in silence. A provider's answer is read by `as_object` and the like, which pass over what they
+cannot use; what cannot be passed over is `nonsense`.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any, TypeGuard, TypeVar
 
-from proxy.errors import BadRequest
+import msgspec
 
-Object = dict[str, Any]
-
-
-def as_object(value: object) -> Object:
-    return value if isinstance(value, dict) else {}
-
+from proxy.errors import BadRequest, Down
 
 T = TypeVar("T")
+Object = dict[str, Any]
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what msgspec says of bytes that are no JSON
+
+encode_json = msgspec.json.encode
+decode_json = msgspec.json.Decoder().decode
+
+
+def dump(value: object) -> bytes:
+    """The value's JSON. Raises BadRequest where it is nested too deeply."""
+    try:
+        return encode_json(value)
+    except UnicodeEncodeError:  # an error may quote a header whose bytes are no UTF-8; an escape can spell even those
+        return json.dumps(value, separators=(",", ":")).encode()
+    except RecursionError:
+        raise BadRequest("The body is nested too deeply.", code="invalid_json") from None
+
+
+# --- a client's body -------------------------------------------------------------------------------------------------
+
 _TYPES = {str: "a string", bool: "a boolean", int: "a number", float: "a number", list: "an array", dict: "an object"}
 
 
@@ -23,8 +46,12 @@ def wrong(path: str, expected: str, value: object) -> BadRequest:
     return BadRequest(f"{path} must be {expected}, but {came} came.", param=path)
 
 
+def wrong_word(path: str, expected: str, word: str) -> BadRequest:
+    return BadRequest(f"{path} must be {expected}, but {word[:40]!r} came.", param=path)
+
+
 class Fields:
-    """One object of the client's body: each taking checks a type, and what nobody took is left in `rest`."""
+    """One object of the client's body. Each taking checks a type; `need_...` refuses absence as well."""
 
     __slots__ = ("at", "rest")
 
@@ -46,33 +73,74 @@ class Fields:
     def integer(self, key: str) -> int | None:
         return self._take(key, int, "an integer")
 
-    def object(self, key: str) -> Object | None:
-        return self._take(key, dict, "an object")
-
     def number(self, key: str) -> float | None:
         value = self.rest.pop(key, None)
         if value is not None and not is_number(value):
             raise wrong(self.path(key), "a number", value)
         return value
 
-    def need(self, key: str) -> str:
-        value = self.text(key)
-        if value is None:
-            raise wrong(self.path(key), "a string", None)
-        return value
+    def array(self, key: str) -> list[Any] | None:
+        return self._take(key, list, "an array")
+
+    def object(self, key: str) -> Object | None:
+        return self._take(key, dict, "an object")
+
+    def texts(self, key: str) -> list[str] | None:
+        """An array of strings."""
+        if key not in self.rest:
+            return None
+        values = self.items(key)
+        for value, at in values:
+            if not isinstance(value, str):
+                raise wrong(at, "a string", value)
+        return [value for value, _ in values]
 
     def items(self, key: str) -> list[tuple[Any, str]]:
-        """An array's items, each with its path."""
-        values: list[Any] = self._take(key, list, "an array") or []
-        return [(value, f"{self.path(key)}[{number}]") for number, value in enumerate(values)]
+        """An array's items, each with its path; none where there is no array."""
+        return [(value, f"{self.path(key)}[{number}]") for number, value in enumerate(self.array(key) or ())]
 
     def inner(self, key: str) -> "Fields":
-        """An object within this one; what nobody takes of it stays here, under its key, once `keep` is called."""
-        return Fields(self.rest.pop(key, None), self.path(key))
+        """An object within this one, empty where there is none. What nobody takes of it is lost, but for `keep`."""
+        return Fields(self.rest.pop(key, {}), self.path(key))
 
     def keep(self, key: str, inner: "Fields") -> None:
+        """Put back what is left of an inner object."""
         if inner.rest:
             self.rest[key] = inner.rest
+
+    def need_text(self, key: str) -> str:
+        return self._need(key, self.text, "a string")
+
+    def need_name(self, key: str) -> str:
+        """A string that is not empty."""
+        value = self.text(key)
+        if not value:
+            raise wrong(self.path(key), "a string that is not empty", value)
+        return value
+
+    def need_natural(self, key: str) -> int:
+        """An integer that is not negative."""
+        value = self._need(key, self.integer, "an integer")
+        if value < 0:
+            raise wrong_word(self.path(key), "an integer that is not negative", str(value))
+        return value
+
+    def need_object(self, key: str) -> Object:
+        return self._need(key, self.object, "an object")
+
+    def need_items(self, key: str) -> list[tuple[Any, str]]:
+        if key not in self.rest:
+            raise wrong(self.path(key), "an array", None)
+        return self.items(key)
+
+    def need_inner(self, key: str) -> "Fields":
+        return Fields(self.rest.pop(key, None), self.path(key))
+
+    def _need(self, key: str, take: Callable[[str], T | None], expected: str) -> T:
+        value = take(key)
+        if value is None:
+            raise wrong(self.path(key), expected, None)
+        return value
 
     def _take(self, key: str, kind: type[T], expected: str) -> T | None:
         value = self.rest.pop(key, None)
@@ -83,5 +151,35 @@ class Fields:
         return value
 
 
+# --- a provider's answer ---------------------------------------------------------------------------------------------
+
+
+def nonsense(why: str) -> Down:
+    return Down(f"The provider's answer makes no sense: {why}.")
+
+
+def as_object(value: object) -> Object:
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def as_text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
 def is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """A number, and one that a double can hold; an integer may have any size."""
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and isfinite(value))
+
+
+def kept_headers(headers: Mapping[str, str], limits: str) -> list[tuple[str, str]]:
+    """What tells the client when to ask again. `limits`: how the names of the wire's own rate limits begin."""
+    return [
+        (name, value) for name, value in headers.items() if name.lower() in _RETRY or name.lower().startswith(limits)
+    ]
+
+
+_RETRY = {"retry-after", "retry-after-ms", "x-should-retry"}

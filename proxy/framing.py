@@ -12,13 +12,13 @@ handed out by `close`, since several hosts leave out the last blank line.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-MAX_FRAME = 64 * 1024 * 1024  # bytes; beyond it a stream is an attack or a fault, never an event
+MAX_FRAME = 64 * 1024 * 1024  # bytes; beyond it an answer is an attack or a fault, never an event or a whole
 
 _BOM = b"\xef\xbb\xbf"
 
 
 class FrameTooLong(ValueError):
-    """A line or an event outgrew the limit without ending."""
+    """A line, an event or a whole answer outgrew the limit without ending."""
 
 
 class Frame(NamedTuple):
@@ -28,24 +28,33 @@ class Frame(NamedTuple):
     data: bytes
 
 
+class _LineEnds:
+    """LF for every line end. A CR that ends a chunk is one at once; its LF, should one follow, is passed over."""
+
+    def __init__(self) -> None:
+        self._after_cr = False
+
+    def unify(self, data: bytes) -> bytes:
+        if self._after_cr and data:
+            self._after_cr = False
+            data = data.removeprefix(b"\n")
+        if b"\r" in data:
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return data
+
+
 class Lines:
     """Bytes to lines, without their ends. CR LF counts as one end, also when a chunk ends between the two."""
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
         self._limit = limit
+        self._ends = _LineEnds()
         self._parts: list[bytes] = []  # of the line that is still open
         self._held = 0  # their bytes
-        self._after_cr = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        if self._after_cr and data:
-            self._after_cr = False
-            if data[:1] == b"\n":
-                data = data[1:]
-        if b"\r" in data:
-            self._after_cr = data.endswith(b"\r")
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        first, *rest = data.split(b"\n")
+        first, *rest = self._ends.unify(data).split(b"\n")
         if not rest:
             self._keep(first)
             return
@@ -133,6 +142,72 @@ class NewlineDelimited:
 
     def close(self) -> Iterator[bytes]:
         return (line for line in self._lines.close() if line.strip())
+
+
+class Batches:
+    """Bytes to bytes: of a stream of Server-Sent Events, all the whole ones that have come, with LF for line ends.
+
+    For a meter, which looks into few events and so had better not take each apart. One that outgrows the limit is
+    passed over.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._ends = _LineEnds()
+        self._parts: list[bytes] = []  # of the event that is still open
+        self.held = 0  # their bytes
+
+    def feed(self, data: bytes) -> bytes:
+        data = self._ends.unify(data)
+        if b"\n\n" not in data and not (data.startswith(b"\n") and self._parts and self._parts[-1].endswith(b"\n")):
+            self._keep(data)
+            return b""
+        if self._parts:
+            data = self.close() + data
+        end = data.rfind(b"\n\n") + 2
+        self._keep(data[end:])
+        return data[:end]
+
+    def close(self) -> bytes:
+        """The end of the stream: what it cut off."""
+        held = b"".join(self._parts)
+        self._parts, self.held = [], 0
+        return held
+
+    def _keep(self, data: bytes) -> None:
+        if not data:
+            return
+        self._parts.append(data)
+        self.held += len(data)
+        if self.held > self._limit:  # it becomes a comment
+            self._parts = [b":"]
+            self.held = 1
+
+
+class Body:
+    """Bytes to bytes: a whole answer, once it has come. Beyond the limit nothing is kept."""
+
+    def __init__(self, limit: int = MAX_FRAME) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._held = 0
+
+    def feed(self, data: bytes) -> None:
+        """Raises FrameTooLong."""
+        self._held += len(data)
+        if self._held > self._limit:
+            self._parts.clear()
+            raise FrameTooLong(f"it is longer than {self._limit} bytes")
+        self._parts.append(data)
+
+    def close(self) -> bytes:
+        return b"".join(self._parts)
+
+
+def data_of(event: bytes) -> bytes:
+    """The data lines of one event that has come whole, joined by LF."""
+    lines = event.removeprefix(_BOM).splitlines()
+    return b"\n".join([line[5:] for line in lines if line.startswith(b"data:")]).strip()
 
 
 def sse(data: bytes, event: str = "") -> bytes:

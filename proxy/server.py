@@ -11,6 +11,7 @@ import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
+from itertools import count
 from time import monotonic
 from typing import NamedTuple
 from urllib.parse import quote
@@ -19,7 +20,7 @@ from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 from aiohttp_sse import EventSourceResponse
-from multidict import CIMultiDict
+from multidict import CIMultiDict, istr
 
 from proxy.errors import BadRequest, GatewayError, UpstreamError
 from proxy.ports import Call, Dialect, Handler, Reply
@@ -31,6 +32,15 @@ UNWATCHED = 32 * 1024  # bytes that always fit the transport's empty buffer: wri
 DROPPED_SHOWN = 50  # names in x-pillion-dropped: a header of any length would break the client's parser
 
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
+
+# Our own headers, their case folded once and not per answer.
+X_REQUEST_ID, REQUEST_ID, SERVER = istr("x-request-id"), istr("request-id"), istr("server")
+X_PILLION_REQUEST_ID = istr("x-pillion-request-id")
+X_PILLION_PROVIDER = istr("x-pillion-provider")
+X_PILLION_MODEL = istr("x-pillion-model")
+X_PILLION_ATTEMPTS = istr("x-pillion-attempts")
+X_PILLION_OVERHEAD_MS = istr("x-pillion-overhead-ms")
+X_PILLION_DROPPED = istr("x-pillion-dropped")
 
 log = logging.getLogger("pillion")
 
@@ -51,6 +61,8 @@ class Server:
 
     def __init__(self, routes: Sequence[Route], dialect: Callable[[str], Dialect]) -> None:
         self._dialect = dialect
+        self._ids = f"req_{secrets.token_hex(8)}"  # of this process; the rest of an id is a count
+        self._count = count()
         self._runner: web.ServerRunner | None = None
         self._exact: dict[str, dict[str, Route]] = {}
         self._tails: dict[str, dict[str, Route]] = {}
@@ -86,7 +98,7 @@ class Server:
 
     async def _entry(self, request: web.BaseRequest) -> web.StreamResponse:
         call: Call | None = None
-        request_id = f"req_{secrets.token_hex(12)}"
+        request_id = f"{self._ids}{next(self._count):08x}"
         try:
             route, rest = self._find(request)
             call = self._call(request, route, rest, request_id)
@@ -193,26 +205,33 @@ def _spoken(request: web.BaseRequest) -> str:
 
 def _head(reply: Reply, call: Call | None, request_id: str) -> "CIMultiDict[str]":
     """The answer's headers: the provider's that may come back, and ours."""
-    headers = CIMultiDict(reply.headers)
-    upstream_id = call.upstream_id if call is not None else ""
-    headers["x-request-id"] = headers["request-id"] = upstream_id or request_id
-    headers["x-pillion-request-id"] = request_id
-    headers["server"] = "pillion"
+    upstream_id = (call.upstream_id if call is not None else "") or request_id
+    lines = [
+        *reply.headers,
+        (X_REQUEST_ID, upstream_id),
+        (REQUEST_ID, upstream_id),
+        (X_PILLION_REQUEST_ID, request_id),
+        (SERVER, "pillion"),
+    ]
     if call is None:
-        return headers
+        return CIMultiDict(lines)
     if call.target is not None:
-        headers["x-pillion-provider"] = call.target.adapter.name
-        headers["x-pillion-model"] = _visible(call.target.model)
-        headers["x-pillion-attempts"] = str(call.attempts)
+        lines += [
+            (X_PILLION_PROVIDER, call.target.adapter.name),
+            (X_PILLION_MODEL, _visible(call.target.model)),
+            (X_PILLION_ATTEMPTS, str(call.attempts)),
+        ]
     ours = monotonic() - call.started - call.waited
-    headers["x-pillion-overhead-ms"] = f"{ours * 1000:.2f}"
+    lines.append((X_PILLION_OVERHEAD_MS, f"{ours * 1000:.2f}"))
     if call.dropped:
-        headers["x-pillion-dropped"] = ", ".join(map(_visible, call.dropped[:DROPPED_SHOWN]))
-    return headers
+        lines.append((X_PILLION_DROPPED, ", ".join(map(_visible, call.dropped[:DROPPED_SHOWN]))))
+    return CIMultiDict(lines)
 
 
 def _visible(text: str) -> str:
     """The client's own text, fit for a header: what is not printable ASCII is percent-encoded."""
+    if text.isascii() and text.isprintable():
+        return text
     return quote(text, safe=_PRINTABLE, errors="backslashreplace")
 
 

@@ -137,7 +137,9 @@ class Exchange:
         while not self._headed:
             if self._error is not None:
                 raise self._error
-            await self._wait()
+            self._waiter = self._clock.create_future()
+            await self._waiter
+            self._waiter = None
 
     async def chunk(self) -> bytes:
         """What has come of the body, waiting for some; b"" at its end. Raises UpstreamError, after what came before."""
@@ -147,7 +149,9 @@ class Exchange:
             if self._done:
                 return b""
             self._last = self._clock.time()
-            await self._wait()
+            self._waiter = self._clock.create_future()
+            await self._waiter
+            self._waiter = None
         chunks = self._chunks
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._chunks = []
@@ -235,13 +239,6 @@ class Exchange:
             self._end(reusable=self._parser.should_keep_alive())
 
     # --- endings ---
-
-    async def _wait(self) -> None:
-        self._waiter = self._clock.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

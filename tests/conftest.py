@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from tests import recordings
+from tests import laws, recordings
 from tests.quiesce import Loop, loop_of_test, quiesced
 
 __all__ = ["loop_of_test", "quiesced"]
@@ -21,13 +21,16 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], Loop]]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """A worker of pytest-xdist is done: what it replayed counts."""
-    recordings.count(set(getattr(node, "workeroutput", {}).get("replayed", ())))
+    output = getattr(node, "workeroutput", {})
+    recordings.count(set(output.get("replayed", ())))
+    laws.taken.update(output.get("splits", {}))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["replayed"] = sorted(recordings.count())
+        output["splits"] = dict(laws.taken)
     elif _too_few(session.config) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -37,6 +40,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"recordings replayed: none, {recordings.why_absent()}")
         return
     terminalreporter.write_line(f"recordings replayed: {len(recordings.count())} distinct of {recordings.total()}")
+    if laws.taken:
+        terminalreporter.write_line(
+            f"seeded splits of recorded streams: {laws.taken['splits']} of {laws.taken['all']} (make soak takes all)"
+        )
     if _too_few(config):
         terminalreporter.write_line(f"too few: the whole suite replays at least {recordings.MINIMUM}", red=True)
 

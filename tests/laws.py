@@ -1,6 +1,8 @@
 """What every decoder, renderer, framer and meter must obey, told once for all dialects."""
 
+import os
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
@@ -11,6 +13,12 @@ from proxy.ports import Decoder, Meter, Renderer
 T = TypeVar("T", covariant=True)
 
 SMALL = 2048  # bytes: up to here a stream is cut at every single offset
+SPLITS = 50  # seeded ways to cut a stream
+SAMPLE = 10  # of them, where a stream is long and the run is no soak
+LONG = 6000  # bytes: half of the recorded streams are longer
+SOAK = bool(os.environ.get("PILLION_SOAK"))  # `make soak` takes what `make test` samples, whole
+
+taken: Counter[str] = Counter()  # how many of the seeded splits this run took, and how many there are
 
 
 class Feeder(Protocol[T]):
@@ -29,6 +37,13 @@ def splits(data: bytes, seed: int = 7, count: int = 50) -> Iterator[list[bytes]]
     if len(data) <= SMALL:
         for at in range(len(data) + 1):
             yield [data[:at], data[at:]]
+
+
+def stream_splits(data: bytes) -> Iterator[list[bytes]]:
+    """`splits` of a recorded stream, all of them or, of a long one and outside of a soak, a seeded sample; counted."""
+    count = SPLITS if SOAK or len(data) < LONG else SAMPLE
+    taken.update(splits=count, all=SPLITS)
+    return splits(data, count=count)
 
 
 def drain(feeder: Feeder[T], chunks: list[bytes]) -> list[T]:

@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 # The fewest distinct recordings that a run of the whole suite must replay, where the recordings are present.
 # `.ci/run` relies on it: a run that lost its recordings on the way must not look as green as one that replayed them.
-MINIMUM = 0
+MINIMUM = 850
 
 _BESIDE = Path(__file__).resolve().parent.parent.parent / "shared" / "recordings"
 _SAID = os.environ.get("PILLION_RECORDINGS", "")

@@ -47,6 +47,7 @@ from proxy.canon import (
     grammatical,
 )
 from proxy.dialects.anthropic import Anthropic
+from proxy.dialects.anthropic.meter import MAX_EVENT
 from proxy.dialects.anthropic.words import BUDGETS, DEFAULT_MAX_TOKENS
 from proxy.envelope import Envelope
 from proxy.errors import (
@@ -167,7 +168,7 @@ def test_recorded_stream_is_one_sentence_however_it_is_cut(row: recordings.Row) 
     recordings.replayed(row)
     whole, error = laws.listen(WIRE.decoder(True), [data])
     assert (error is not None) == (row["id"] in BROKEN)
-    for chunks in laws.splits(data, count=50):
+    for chunks in laws.stream_splits(data):
         events, again = laws.listen(WIRE.decoder(True), chunks)
         assert events == whole
         assert str(again) == str(error)
@@ -447,7 +448,8 @@ IMAGE = {
     "source": {"type": "base64", "media_type": "image/png", "data": "aGk="},
     "cache_control": {"type": "ephemeral"},
 }
-PDF = {"type": "document", "source": {"type": "url", "url": "https://x.example/a.pdf"}, "title": "A", "context": "c"}
+PDF_AT = {"type": "url", "url": "https://x.example/a.pdf"}
+PDF = {"type": "document", "source": PDF_AT, "title": "A", "context": "c"}
 PLAIN = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "hé"}}
 FILE = {"type": "document", "source": {"type": "file", "file_id": "file_1"}}
 THOUGHT = {"type": "thinking", "thinking": "Hm.", "signature": "sig"}
@@ -461,11 +463,11 @@ MADE_OF_BLOCKS = {"type": "document", "source": {"type": "content", "content": "
     "fields",
     [
         {"messages": [{"role": "user", "content": [IMAGE, PDF, PLAIN, FILE, MADE_OF_BLOCKS, RESULT]}]},
+        {"messages": [{"role": "user", "content": [{**PDF, "source": {**PDF_AT, "headers": {"a": "b"}}}]}]},
         {"messages": [{"role": "assistant", "content": [THOUGHT, REDACTED, CALL], "name": "new"}]},
         {"messages": [{"role": "user", "content": [{"type": "text", "text": ""}, {"type": "not_yet", "x": [1]}]}]},
         {"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]},
         {"messages": [{"role": "user", "content": [{**RESULT, "content": [IMAGE, {"type": "search_result"}]}]}]},
-        {"messages": [{"role": "user", "content": "half a pair: \ud83d"}]},
         {"messages": [{"role": "assistant", "content": [{"type": "redacted_thinking", "data": ""}]}]},
         {"messages": [{"role": "user", "content": "x"}, {"role": "system", "content": [{"type": "tool_addition"}]}]},
         {"thinking": {"type": "adaptive", "display": "omitted"}, "output_config": {"effort": "max", "task_budget": {}}},
@@ -490,6 +492,11 @@ def test_what_this_wire_can_say_comes_back(fields: dict[str, Any]) -> None:
         del told["metadata"]["user_id"]  # a null
     assert normal(back) == normal(told)
     assert encoded.dropped == ()
+
+
+def test_a_demand_for_nothing_is_none() -> None:
+    request = parsed(mcp_servers=[], container="c")
+    assert (request.demands, request.extra) == ({"container": "c"}, {"mcp_servers": []})
 
 
 # --- requests that are refused ---------------------------------------------------------------------------------------
@@ -582,9 +589,10 @@ def test_bad_request_names_the_field(fields: dict[str, Any], param: str) -> None
     assert param in caught.value.message
 
 
-def test_a_number_beyond_all_bounds_is_refused() -> None:
-    with pytest.raises(BadRequest, match="temperature"):
-        WIRE.parse(body(temperature=123456).replace(b"123456", b"1e999"))
+@pytest.mark.parametrize("number", [b"1e999", b"1" + b"0" * 5000])
+def test_a_number_beyond_all_bounds_is_refused(number: bytes) -> None:
+    with pytest.raises(BadRequest):
+        WIRE.parse(body(temperature=123456).replace(b"123456", number))
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b'{"model": "a", "model": "b"}', b"\xff", b"[" * 100_000])
@@ -1397,9 +1405,29 @@ def test_a_meter_is_not_deceived_by_text() -> None:
 def test_a_meter_parses_no_event_that_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     meter = WIRE.meter(True)
     seen: list[bytes] = []
-    monkeypatch.setattr(meter, "_scan", seen.append)
+    monkeypatch.setattr(meter, "_event", seen.append)
     laws.watch(meter, [stream(block_delta(0, type="text_delta", text="word " * 15))] * 3)
-    assert [lines for lines in seen if lines] == []
+    assert seen == []
+    laws.watch(meter, [stream(message_delta(output_tokens=1))])
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_a_meter_reads_lines_as_the_decoder_does(end: bytes) -> None:
+    data = b"\xef\xbb\xbf" + stream(message_start(input_tokens=3), message_delta(output_tokens=4), STOP)
+    data = re.sub(rb"event: \w+\n", b"", data).replace(b"\n", end)
+    last = [event for event in decoded(data) if isinstance(event, Usage)][-1]
+    for chunks in laws.splits(data, count=5):
+        meter = laws.watch(WIRE.meter(True), chunks)
+        assert (meter.usage, meter.model, meter.finished) == (last, "claude", True)
+
+
+def test_a_meter_passes_over_an_event_that_is_too_long() -> None:
+    long = block_delta(0, type="text_delta", text='"message_' + "x" * MAX_EVENT)
+    data = stream(message_start(input_tokens=3), long, message_delta(output_tokens=4), STOP)
+    chunks = [data[at : at + 65536] for at in range(0, len(data), 65536)]
+    meter = laws.watch(WIRE.meter(True), chunks)
+    assert (meter.usage, meter.finished) == (Usage(input=3, output=4), True)
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------

@@ -6,8 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.framing import Frame, FrameTooLong, Lines, NewlineDelimited, ServerSentEvents, sse
-from tests.laws import drain, split_proof
+from proxy.framing import (
+    Batches,
+    Body,
+    Frame,
+    FrameTooLong,
+    Lines,
+    NewlineDelimited,
+    ServerSentEvents,
+    data_of,
+    sse,
+)
+from tests.laws import drain, split_proof, splits
 
 BOM = b"\xef\xbb\xbf"
 TEXT = "héllo, 世界 🌍".encode()
@@ -195,3 +205,67 @@ def test_a_line_over_the_limit_is_stopped_however_it_comes(cuts: list[bytes]) ->
 
 def test_the_limit_is_for_each_event_anew() -> None:
     assert drain(ServerSentEvents(limit=12), [b"data: 123456\n\n"] * 5) == [("", b"123456")] * 5
+
+
+# --- what a meter reads ----------------------------------------------------------------------------------------------
+
+
+def batched(chunks: list[bytes], limit: int = 1000) -> tuple[bytes, bytes]:
+    """What came out while the bytes came, and what the end cut off."""
+    batches = Batches(limit)
+    return b"".join(batches.feed(chunk) for chunk in chunks), batches.close()
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_a_batch_is_whole_events_with_lf(end: bytes) -> None:
+    data = b"event: a\ndata: 1\n\n\ndata: 2\n\n: c\n\ndata: 3\nda"
+    for chunks in splits(data.replace(b"\n", end)):
+        assert batched(chunks) == (data[:-10], data[-10:])
+
+
+def test_a_batch_comes_as_soon_as_it_is_whole() -> None:
+    batches = Batches(1000)
+    fed = [batches.feed(data) for data in (b"data: 1\n", b"\ndata: 2\r", b"\r", b"\n", b"x")]
+    assert fed == [b"", b"data: 1\n\n", b"data: 2\n\n", b"", b""]
+    assert batches.held == 1
+
+
+def test_an_event_that_is_too_long_is_passed_over() -> None:
+    long = b"data: " + b"x" * 50 + b'data: {"a":1}'
+    for chunks in splits(b"data: 1\n\n" + long + b"\n\ndata: 2\n\ndata: 3"):
+        out, cut = batched(chunks, limit=20)
+        said = [data for event in out.split(b"\n\n") if (data := data_of(event))]
+        assert (said[0], said[-1], cut) == (b"1", b"2", b"data: 3")
+        assert len(said) == 2 or said[1] == long[6:]  # it may have come at once
+
+
+def test_many_lines_of_one_event_are_joined_once() -> None:
+    batches = Batches(10**6)
+    for _ in range(100_000):
+        assert batches.feed(b"a\n") == b""
+    assert batches.feed(b"\n") == b"a\n" * 100_000 + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("event", "data"),
+    [
+        (b"data: 1", b"1"),
+        (b"event: e\ndata:1\ndata: 2\n", b"1\n 2"),
+        (BOM + b"data: 1", b"1"),
+        (b": data: 1\ndat: 2", b""),
+        (b"", b""),
+    ],
+)
+def test_the_data_of_one_event(event: bytes, data: bytes) -> None:
+    assert data_of(event) == data
+
+
+def test_a_whole_answer_is_kept_up_to_the_limit() -> None:
+    body = Body(limit=4)
+    body.feed(b"ab")
+    body.feed(b"cd")
+    assert body.close() == b"abcd"
+    for _ in range(2):
+        with pytest.raises(FrameTooLong, match="longer than 4 bytes"):
+            body.feed(b"e")
+    assert body.close() == b""

@@ -383,9 +383,14 @@ def test_functions_before_there_were_tools(choice: Json) -> None:
     assert encode(request) == body
 
 
-def test_half_a_surrogate_pair_survives() -> None:
-    body = b'{"model":"m","messages":[{"role":"user","content":"\\ud83d"}]}'
-    assert json.loads(CHAT.encode(CHAT.parse(body)).body) == json.loads(body)
+def test_an_integer_of_any_size_is_a_number() -> None:
+    body = asked(temperature=10**400, logit_bias={"5": -(10**400)})
+    assert encode(parse(body)) == body
+
+
+def test_the_word_for_the_limit_is_the_clients_own() -> None:
+    for body in (asked(max_tokens=5), asked(max_completion_tokens=5), asked(max_completion_tokens=5, max_tokens=6)):
+        assert encode(parse(body)) == body
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

@@ -52,7 +52,6 @@ STREAMS = [row for row in ROWS if row["framing"] == "sse"]
 ERROR_UNDER_200 = "azure.chat_completions.93c62a88d87d"
 WHOLES = [row for row in ROWS if row["framing"] == "json" and row["id"] != ERROR_UNDER_200]
 
-LONG = 6_000  # bytes: half of the streams. They are cut byte by byte and in ten seeded ways, shorter ones in fifty
 
 ASKED = Request(wire="openai_chat", model="asked", turns=[], stream=True, include_usage=True)
 
@@ -101,7 +100,7 @@ def test_a_recorded_stream_says_the_same_however_it_is_cut(row: recordings.Row) 
     whole = decoded(body)
     read = metered([body])
     assert read.usage == last_usage(whole)
-    for chunks in laws.splits(body, count=50 if len(body) < LONG else 10):
+    for chunks in laws.stream_splits(body):
         assert decoded(chunks) == whole
         again = metered(chunks)
         assert (again.usage, again.model, again.finished, again.error) == (read.usage, read.model, True, None)
@@ -111,7 +110,7 @@ def test_a_recorded_stream_says_the_same_however_it_is_cut(row: recordings.Row) 
 @recordings.needs_recordings
 @pytest.mark.parametrize("row", STREAMS, ids=recordings.ids)
 def test_a_stripped_stream_loses_its_usage_and_no_other_byte(row: recordings.Row) -> None:
-    for end in (b"\n\n", b"\r\n\r\n")[: 2 if len(row["response_body"]) < LONG else 1]:
+    for end in (b"\n\n", b"\r\n\r\n")[: 2 if len(row["response_body"]) < laws.LONG else 1]:
         body = recordings.body(row).replace(b"\n\n", end)
         events = body.split(end)
         expected = end.join(event for event in events if not _is_usage_alone(event))

@@ -1,6 +1,7 @@
 """What did Anthropic answer?
 
-Bytes in, events out, fed as they come. The mirror of render.py; whatever is no answer is an UpstreamError."""
+Bytes in, events out, fed as they come. The mirror of render.py; whatever is no answer is an UpstreamError.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -26,12 +27,12 @@ from proxy.canon import (
     ToolCall,
     unfold,
 )
-from proxy.dialects.anthropic.faults import error_in_answer, no_answer
-from proxy.dialects.anthropic.parse import without
+from proxy.dialects.anthropic.faults import fault, fault_of_no_answer
 from proxy.dialects.anthropic.usage import Tally
-from proxy.dialects.anthropic.words import NAME, OBJECT, REASONS, UNREADABLE
+from proxy.dialects.anthropic.words import NAME, REASONS
 from proxy.errors import Down
-from proxy.framing import MAX_FRAME, FrameTooLong, ServerSentEvents
+from proxy.fields import UNREADABLE, Object, nonsense
+from proxy.framing import Body, Frame, FrameTooLong, ServerSentEvents
 
 
 class _Delta(Struct):
@@ -87,9 +88,19 @@ class _Kind(Struct):
     type: str
 
 
+class _Block(Struct):
+    """An open block, and what is still to be said when it closes."""
+
+    index: int  # in our sentence
+    part: Part
+    given: str = ""  # a tool's input as it stood in the start: it counts where no delta comes
+    pieces: list[str] = msgspec.field(default_factory=list)  # of an Opaque's input: it does not stream
+
+
 EVENT = msgspec.json.Decoder(_Event)
 MESSAGE = msgspec.json.Decoder(_Message)
 _CONTENT = msgspec.json.Decoder(_Content)
+_OBJECT = msgspec.json.Decoder(Object)
 _KIND = msgspec.json.Decoder(_Kind)
 _EVENTS = frozenset(
     "message_start content_block_start content_block_delta content_block_stop message_delta message_stop ping"
@@ -106,19 +117,6 @@ _DELTAS: dict[str, tuple[type[Part], str]] = {
 }
 
 
-def _nonsense(detail: str) -> Down:
-    return Down(f"The provider's answer makes no sense: {detail}.")
-
-
-class _Block(Struct):
-    """An open block, and what is still to be said when it closes."""
-
-    index: int  # in our sentence
-    part: Part
-    given: str = ""  # a tool's input as it stood in the start: it counts where no delta comes
-    pieces: list[str] = msgspec.field(default_factory=list)  # of an Opaque's input: it does not stream
-
-
 class StreamDecoder:
     def __init__(self) -> None:
         self._frames = ServerSentEvents()
@@ -132,21 +130,23 @@ class StreamDecoder:
     def feed(self, data: bytes) -> Iterator[Event]:
         if not self._started:
             self._first = (self._first + data)[:65536]
-        try:
-            for frame in self._frames.feed(data):
-                yield from self._data(frame.data)
-        except FrameTooLong as error:
-            raise _nonsense(str(error)) from None
+        yield from self._hear(self._frames.feed(data))
 
     def close(self) -> Iterator[Event]:
-        for frame in self._frames.close():
-            yield from self._data(frame.data)
+        yield from self._hear(self._frames.close())
         if not self._started:
-            raise no_answer(self._first)
+            raise fault_of_no_answer(self._first)
         if not self._finished:
             raise Down("The provider's stream ended before its answer did.")
 
-    def _data(self, data: bytes) -> Iterator[Event]:
+    def _hear(self, frames: Iterator[Frame]) -> Iterator[Event]:
+        try:
+            for frame in frames:
+                yield from self._frame(frame.data)
+        except FrameTooLong as error:
+            raise nonsense(str(error)) from None
+
+    def _frame(self, data: bytes) -> Iterator[Event]:
         if self._finished:  # some hosts add a [DONE]
             return
         try:
@@ -154,9 +154,9 @@ class StreamDecoder:
         except UNREADABLE:
             if _is_new(data):
                 return
-            raise _nonsense("an event is malformed") from None
+            raise nonsense("an event is malformed") from None
         if not self._started and event.type.startswith(("content_", "message_delta", "message_stop")):
-            raise _nonsense("it does not begin with message_start")
+            raise nonsense("it does not begin with message_start")
         yield from self._event(event, data)
 
     def _event(self, event: _Event, data: bytes) -> Iterator[Event]:
@@ -174,33 +174,33 @@ class StreamDecoder:
             case "message_stop":
                 yield self._message_stop()
             case "error":
-                raise error_in_answer(event.error)
+                raise fault(event.error)
             case _:  # a ping, or what is not invented yet
                 pass
 
     def _message_start(self, message: _Message | None) -> Iterator[Event]:
         if self._started or message is None:
-            raise _nonsense("message_start has no message" if message is None else "message_start comes twice")
+            raise nonsense("message_start has no message" if message is None else "message_start comes twice")
         self._started, self._first = True, b""
         yield Start(id=message.id or "", model=message.model or "")
         if usage := self._tally.add(message.usage):
             yield usage
 
     def _message_delta(self, event: _Event) -> Iterator[Event]:
-        self._stop = _read_stop_reason(event.delta or _Delta())
+        self._stop = _stop_of(event.delta or _Delta())
         if usage := self._tally.add(event.usage):
             yield usage
 
     def _message_stop(self) -> Event:
         if self._blocks:
-            raise _nonsense("message_stop comes before every block is closed")
+            raise nonsense("message_stop comes before every block is closed")
         self._finished = True
         return Finish(stops=(self._stop,))
 
     def _block_start(self, event: _Event) -> Iterator[Event]:
         if event.index in self._blocks or event.index < 0:
-            raise _nonsense(f"block {event.index} opens twice, or has no number")
-        part = _answer_part(event.content_block)
+            raise nonsense(f"block {event.index} opens twice, or has no number")
+        part = _part_of(event.content_block)
         block = self._blocks[event.index] = _Block(self._count, part)
         self._count += 1
         if isinstance(part, ToolCall):
@@ -213,14 +213,14 @@ class StreamDecoder:
     def _block_delta(self, event: _Event, data: bytes) -> Iterator[Event]:
         block, delta = self._blocks.get(event.index), event.delta
         if block is None or delta is None:
-            raise _nonsense(f"a delta of block {event.index}, which is not open, or an empty one")
+            raise nonsense(f"a delta of block {event.index}, which is not open, or an empty one")
         if isinstance(block.part, Opaque):
-            _grow(block.part.value, OBJECT.decode(data)["delta"], block.pieces)
+            _grow(block.part.value, _OBJECT.decode(data)["delta"], block.pieces)
         elif delta.type in _DELTAS:
             kind, name = _DELTAS[delta.type]
             more = getattr(delta, name)
             if more is None or not isinstance(block.part, kind):
-                raise _nonsense(f"a {delta.type} is empty, or of another kind than its block")
+                raise nonsense(f"a {delta.type} is empty, or of another kind than its block")
             if more:
                 block.given = ""
                 yield _delta(block.index, name, more)
@@ -228,7 +228,7 @@ class StreamDecoder:
     def _block_stop(self, event: _Event) -> Iterator[Event]:
         block = self._blocks.pop(event.index, None)
         if block is None:
-            raise _nonsense(f"block {event.index} closes and was not open")
+            raise nonsense(f"block {event.index} closes and was not open")
         if isinstance(block.part, Opaque):
             if block.pieces:
                 block.part.value["input"] = _input_of_opaque("".join(block.pieces))
@@ -243,44 +243,26 @@ class WholeDecoder:
         self._body = Body()
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        if not self._body.add(data):
-            raise _nonsense(f"it is longer than {MAX_FRAME} bytes")
+        try:
+            self._body.feed(data)
+        except FrameTooLong as error:
+            raise nonsense(str(error)) from None
         return iter(())
 
     def close(self) -> Iterator[Event]:
-        body = self._body.whole()
+        body = self._body.close()
         try:
             message = MESSAGE.decode(body)
         except UNREADABLE:
-            raise no_answer(body) from None
+            raise fault_of_no_answer(body) from None
         if message.error is not None:
-            raise error_in_answer(message.error)
+            raise fault(message.error)
         if message.content is None:
-            raise _nonsense("it has no content")
-        parts = [_answer_part(raw) for raw in message.content]
+            raise nonsense("it has no content")
+        parts = [_part_of(raw) for raw in message.content]
         start = Start(id=message.id or "", model=message.model or "")
-        choice = Choice(parts=parts, stop=_read_stop_reason(message))
+        choice = Choice(parts=parts, stop=_stop_of(message))
         yield from unfold(Completion(start=start, choices=[choice], usage=Tally().add(message.usage)))
-
-
-class Body:
-    """The bytes of a whole answer, up to the limit."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._held = 0
-
-    def add(self, data: bytes) -> bool:
-        """False where it has grown too long; then nothing is kept."""
-        self._held += len(data)
-        if self._held > MAX_FRAME:
-            self._parts.clear()
-            return False
-        self._parts.append(data)
-        return True
-
-    def whole(self) -> bytes:
-        return b"".join(self._parts)
 
 
 def _is_new(data: bytes) -> bool:
@@ -297,20 +279,20 @@ def _delta(index: int, name: str, more: Any) -> Delta:
     return Delta(index=index, signature=more) if name == "signature" else Delta(index=index, text=more)
 
 
-def _read_stop_reason(ending: _Delta | _Message) -> Stop:
+def _stop_of(ending: _Delta | _Message) -> Stop:
     word = ending.stop_reason or ""
     return Stop(reason=REASONS.get(word, "other"), raw=word, sequence=ending.stop_sequence)
 
 
-def _answer_part(raw: Raw) -> Part:
+def _part_of(raw: Raw) -> Part:
     """A content block. Raises UpstreamError where a known one is malformed; an unknown one is kept whole."""
     try:
-        value = OBJECT.decode(raw)
+        value = _OBJECT.decode(raw)
         if value.get("type") not in ("text", "thinking", "redacted_thinking", "tool_use"):
             return Opaque(wire=NAME, value=value | {"type": _KIND.decode(raw).type})
         block = _CONTENT.decode(raw)
     except (*UNREADABLE, TypeError):  # a type that is a list cannot be looked for
-        raise _nonsense("a content block is malformed") from None
+        raise nonsense("a content block is malformed") from None
     match block.type:
         case "text":
             return Text(text=block.text, annotations=block.citations or [])
@@ -320,13 +302,14 @@ def _answer_part(raw: Raw) -> Part:
             return Thinking(redacted=block.data)
         case _:
             if not isinstance(value.get("input", {}), dict) or not block.name:
-                raise _nonsense("a tool_use has no name, or its input is no object")
+                raise nonsense("a tool_use has no name, or its input is no object")
             # The input's own bytes are the arguments: no number is rounded, and no key moves.
-            arguments, extra = bytes(block.input).decode(), without(value, "type", "id", "name", "input")
+            arguments = bytes(block.input).decode()
+            extra = {key: more for key, more in value.items() if key not in ("type", "id", "name", "input")}
             return ToolCall(id=block.id, name=block.name, arguments=arguments, extra=extra)
 
 
-def _grow(value: dict[str, Any], delta: dict[str, Any], pieces: list[str]) -> None:
+def _grow(value: Object, delta: Object, pieces: list[str]) -> None:
     """Add a delta to an Opaque block: text to text, a citation to its list, JSON to the pieces of the input."""
     for key, more in delta.items():
         had = value.get(key)
@@ -338,8 +321,8 @@ def _grow(value: dict[str, Any], delta: dict[str, Any], pieces: list[str]) -> No
             value[key] = had + more if isinstance(had, str) and isinstance(more, str) else more
 
 
-def _input_of_opaque(text: str) -> dict[str, Any]:
+def _input_of_opaque(text: str) -> Object:
     try:
-        return OBJECT.decode(text or "{}")
+        return _OBJECT.decode(text or "{}")
     except UNREADABLE:
-        raise _nonsense("the input of a server tool is no JSON object") from None
+        raise nonsense("the input of a server tool is no JSON object") from None

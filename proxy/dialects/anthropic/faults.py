@@ -1,11 +1,61 @@
 """What do Anthropic's errors mean, and how are ours told in its words?
 
-https://platform.claude.com/docs/en/api/errors"""
+https://platform.claude.com/docs/en/api/errors
+"""
 
-import msgspec
+from collections.abc import Mapping
 
-from proxy.dialects.anthropic.words import ERROR_STATUS, ERROR_WORDS, OBJECT, UNREADABLE, dump
-from proxy.errors import Busy, Down, GatewayError, Kind, Refused, UpstreamError
+from proxy.dialects.anthropic.words import ERROR_STATUS, ERROR_WORDS
+from proxy.errors import Busy, Down, GatewayError, Headers, Kind, Refused, UpstreamError
+from proxy.fields import UNREADABLE, as_object, as_text, decode_json, dump, kept_headers
+
+
+def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+    """The error that an answer of another status than 200 means. Its body is kept where the client may read it."""
+    said = _object_of(body)
+    kept = kept_headers(headers, "anthropic-ratelimit-")
+    return fault(said.get("error"), status, kept, body if "error" in said else None)
+
+
+def fault_of_no_answer(body: bytes) -> UpstreamError:
+    """Bytes that came as an answer and are none: an error's JSON, a page of HTML, nothing."""
+    said = _object_of(body)
+    if "error" in said:
+        return fault(said["error"])
+    return Down("The provider's answer is empty." if not body.strip() else "The provider's answer cannot be read.")
+
+
+def fault(error: object, status: int = 200, headers: Headers = (), body: bytes | None = None) -> UpstreamError:
+    """The error that a provider's error object and status mean. `error`: an object, a text, or anything at all."""
+    word, message = as_text(as_object(error).get("type")), as_text(error) or as_text(as_object(error).get("message"))
+    meant = status if status >= 400 else ERROR_STATUS.get(word, 502)
+    made, kind = _classify(meant, word)
+    return made(
+        message or f"The provider answered {status} with no readable error.",
+        status=meant,
+        kind=kind,
+        headers=headers,
+        upstream_status=status,
+        upstream_type=word,
+        body=body,
+    )
+
+
+def _classify(status: int, word: str) -> tuple[type[UpstreamError], Kind | None]:
+    """The class, and the kind where it is not the class's own."""
+    if status in (429, 529):
+        return Busy, "quota_exceeded" if word == "billing_error" else None
+    if status >= 500:
+        return Down, "timeout" if status == 504 else None
+    kinds: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
+    return Refused, kinds.get(status)
+
+
+def _object_of(body: bytes) -> dict[str, object]:
+    try:
+        return as_object(decode_json(body))
+    except UNREADABLE:
+        return {}
 
 
 def error_body(error: GatewayError, more: dict[str, str] | None = None) -> bytes:
@@ -20,54 +70,3 @@ def _error_word(error: GatewayError) -> str:
         return "timeout_error"
     unnamed = "invalid_request_error" if error.status < 500 else "api_error"
     return ERROR_WORDS.get(error.status, unnamed)
-
-
-def failure(status: int, word: str, message: str) -> UpstreamError:
-    if status in (429, 529):
-        kind: Kind = "quota_exceeded" if word == "billing_error" else "rate_limit"
-        return Busy(message, status=status, kind=kind, upstream_type=word)
-    if status >= 500:
-        return Down(message, status=status, kind="timeout" if status == 504 else None, upstream_type=word)
-    kinds: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
-    return Refused(message, status=status, kind=kinds.get(status), upstream_type=word)
-
-
-def error_in_answer(error: object) -> UpstreamError:
-    """An error that came where an answer should be, under status 200: its type stands for the status."""
-    word, message = _word_and_message({"error": error})
-    text = message or "The provider broke off with no readable error."
-    return failure(ERROR_STATUS.get(word, 502), word, text)
-
-
-def no_answer(body: bytes) -> UpstreamError:
-    """Bytes that are no answer: an error's JSON, a page of HTML, nothing."""
-    word, message = told_error(body)
-    if word or message:
-        return failure(ERROR_STATUS.get(word, 502), word, message or "The provider gave an error without a message.")
-    return Down("The provider's answer is empty." if not body.strip() else "The provider's answer cannot be read.")
-
-
-def told_error(body: bytes) -> tuple[str, str]:
-    try:
-        return _word_and_message(msgspec.json.decode(body))
-    except UNREADABLE:
-        return "", ""
-
-
-def _word_and_message(value: object) -> tuple[str, str]:
-    error = value.get("error") if isinstance(value, dict) else None
-    if isinstance(error, str):
-        return "", error
-    word, message = (error.get("type"), error.get("message")) if isinstance(error, dict) else (None, None)
-    return word if isinstance(word, str) else "", message if isinstance(message, str) else ""
-
-
-def is_error(body: bytes) -> bool:
-    try:
-        return "error" in OBJECT.decode(body)
-    except UNREADABLE:
-        return False
-
-
-def for_clients(name: str) -> bool:
-    return name in ("retry-after", "retry-after-ms", "x-should-retry") or name.startswith("anthropic-ratelimit-")

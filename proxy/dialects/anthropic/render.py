@@ -1,6 +1,7 @@
 """How is an answer told to a client of the Messages API?
 
-Events in, bytes out: a stream as it goes, or the whole message at Finish."""
+Events in, bytes out: a stream as it goes, or the whole message at Finish.
+"""
 
 from hashlib import sha256
 from typing import Any, assert_never
@@ -30,33 +31,11 @@ from proxy.canon import (
     fold,
 )
 from proxy.dialects.anthropic.faults import error_body
-from proxy.dialects.anthropic.usage import usage_told
-from proxy.dialects.anthropic.words import STOP_WORDS, UNREADABLE, dump
+from proxy.dialects.anthropic.usage import usage_fields
+from proxy.dialects.anthropic.words import STOP_WORDS
 from proxy.errors import GatewayError, Unrepresentable
+from proxy.fields import UNREADABLE, Object, dump
 from proxy.framing import sse
-
-
-class WholeRenderer:
-    def __init__(self, model: str) -> None:
-        self._model = model
-        self._events: list[Event] = []
-
-    def feed(self, event: Event) -> bytes:
-        self._events.append(event)
-        return dump(self._message(fold(self._events))) if isinstance(event, Finish) else b""
-
-    def error(self, error: GatewayError) -> bytes:
-        return error_body(error)
-
-    def _message(self, completion: Completion) -> dict[str, Any]:
-        choice = completion.choices[0]  # the wire cannot ask for a second
-        refused = any(isinstance(part, Refusal) for part in choice.parts)
-        return {
-            **_message_head(completion.start, self._model),
-            "content": [_block(part, f"content[{index}]") for index, part in enumerate(choice.parts)],
-            **_stop_said(choice.stop, refused),
-            "usage": usage_told(completion.usage),
-        }
 
 
 class StreamRenderer:
@@ -100,11 +79,11 @@ class StreamRenderer:
         head = _message_head(self._start, self._model)
         self._start = None
         stop = {"stop_reason": None, "stop_sequence": None}
-        return _frame("message_start", message={**head, "content": [], **stop, "usage": usage_told(self._usage)})
+        return _frame("message_start", message={**head, "content": [], **stop, "usage": usage_fields(self._usage)})
 
     def _end(self, stop: Stop) -> bytes:
         said = _stop_said(stop, self._refused)
-        return _frame("message_delta", delta=said, usage=usage_told(self._usage)) + _frame("message_stop")
+        return _frame("message_delta", delta=said, usage=usage_fields(self._usage)) + _frame("message_stop")
 
     def _block_event(self, event: Open | Delta | Close) -> bytes:
         if isinstance(event, Open) and event.choice:
@@ -135,6 +114,31 @@ class StreamRenderer:
                 return _frame("content_block_stop", index=index)
             case _:
                 assert_never(event)
+
+
+class WholeRenderer:
+    """Holds the sentence until it is whole."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._events: list[Event] = []
+
+    def feed(self, event: Event) -> bytes:
+        self._events.append(event)
+        return dump(self._message(fold(self._events))) if isinstance(event, Finish) else b""
+
+    def error(self, error: GatewayError) -> bytes:
+        return error_body(error)
+
+    def _message(self, completion: Completion) -> Object:
+        choice = completion.choices[0]  # the wire cannot ask for a second
+        refused = any(isinstance(part, Refusal) for part in choice.parts)
+        return {
+            **_message_head(completion.start, self._model),
+            "content": [_block(part, f"content[{index}]") for index, part in enumerate(choice.parts)],
+            **_stop_said(choice.stop, refused),
+            "usage": usage_fields(completion.usage),
+        }
 
 
 def _frame(name: str, **fields: object) -> bytes:
@@ -192,7 +196,7 @@ def _citations(annotations: list[Any]) -> list[Any]:
     return [one for one in annotations if isinstance(one, dict) and str(one.get("type")).endswith("_location")]
 
 
-def _block(part: Part, at: str) -> dict[str, Any]:
+def _block(part: Part, at: str) -> Object:
     match part:
         case Text():
             citations = _citations(part.annotations)
@@ -218,21 +222,21 @@ def _block(part: Part, at: str) -> dict[str, Any]:
 _CALL_KEYS = ("caller", "toolset_name")  # what a tool_use of this wire may have besides
 
 
-def _input(arguments: str) -> dict[str, Any]:
+def _input(arguments: str) -> Object:
     """The arguments as an object. What a model wrote wrongly, or not to the end, is handed on for all to see."""
     try:
-        value = msgspec.json.decode(arguments or "{}", type=dict[str, Any])
+        value = msgspec.json.decode(arguments or "{}", type=Object)
     except (*UNREADABLE, UnicodeEncodeError):
         return {"malformed_arguments": arguments}
     return value
 
 
-def _message_head(start: Start, model: str) -> dict[str, Any]:
+def _message_head(start: Start, model: str) -> Object:
     name = start.model or model
-    made_up = "msg_" + sha256(f"{name} {start.created}".encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    made_up = "msg_" + sha256(f"{name} {start.created}".encode()).hexdigest()[:24]
     return {"id": start.id or made_up, "type": "message", "role": "assistant", "model": name}
 
 
-def _stop_said(stop: Stop, refused: bool) -> dict[str, Any]:
+def _stop_said(stop: Stop, refused: bool) -> Object:
     word = "refusal" if refused and stop.reason == "stop" else STOP_WORDS[stop.reason]
     return {"stop_reason": word, "stop_sequence": stop.sequence}

@@ -1,8 +1,7 @@
 """How many tokens did Anthropic count, and how does a client read them?"""
 
-from typing import Any
-
 from proxy.canon import Usage
+from proxy.fields import Object, as_object
 
 _COUNTED = frozenset(
     "input_tokens cache_read_input_tokens cache_creation_input_tokens cache_creation output_tokens"
@@ -14,15 +13,15 @@ class Tally:
     """What a stream has told of its tokens: counts are cumulative, a later one wins, an absent one leaves the last."""
 
     def __init__(self) -> None:
-        self._told: dict[str, Any] = {}
+        self._told: Object = {}
 
     def add(self, usage: object) -> Usage | None:
         if isinstance(usage, dict):
             self._told.update((key, value) for key, value in usage.items() if value is not None)
-        return _read_usage(self._told)
+        return usage_of(self._told)
 
 
-def _read_usage(told: dict[str, Any]) -> Usage | None:
+def usage_of(told: Object) -> Usage | None:
     """None where there are zeros alone: a model that read nothing and wrote nothing has told nothing."""
     hour = _count(told.get("cache_creation"), "ephemeral_1h_input_tokens")
     minutes = _count(told.get("cache_creation"), "ephemeral_5m_input_tokens")
@@ -42,11 +41,11 @@ def _read_usage(told: dict[str, Any]) -> Usage | None:
 
 
 def _count(told: object, key: str) -> int:
-    value = told.get(key) if isinstance(told, dict) else None
+    value = as_object(told).get(key)
     return value if type(value) is int and value > 0 else 0
 
 
-def usage_told(usage: Usage | None) -> dict[str, Any]:
+def usage_fields(usage: Usage | None) -> Object:
     usage = usage or Usage()
     return usage.extra | {
         "input_tokens": usage.input + usage.audio_input,

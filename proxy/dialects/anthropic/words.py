@@ -1,17 +1,11 @@
 """What are Anthropic's words for what every wire has, and ours for them?
 
-The tables of this wire, where they can be seen at a glance."""
-
-import json
-from typing import Any, Final, TypeVar
-
-import msgspec
+The tables of this wire, where they can be seen at a glance.
+"""
 
 from proxy.canon import Reason
-from proxy.errors import BadRequest
 
-T = TypeVar("T")
-NAME: Final = "anthropic"
+NAME = "anthropic"
 
 # The wire demands max_tokens where others have a default. Every Claude model takes this many, and it is the longest
 # answer of the oldest ones.
@@ -22,13 +16,24 @@ DEFAULT_MAX_TOKENS = 4096
 # https://platform.claude.com/docs/en/build-with-claude/extended-thinking
 MIN_BUDGET = 1024
 BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24576, "xhigh": 32768, "max": 32768}
-DEMANDS = ("mcp_servers", "container", "inference_geo")
-FIELDS = frozenset(
-    "model max_tokens messages system tools tool_choice stream temperature top_p top_k stop_sequences metadata thinking"
-    " service_tier output_format output_config".split()
-)
 
-# https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons
+# Without these the answer would be another one, and no other wire can say them: they cross to this wire or not at all.
+DEMANDS = {
+    "mcp_servers",  # tools on Anthropic's side
+    "container",  # state on Anthropic's side
+    "inference_geo",  # a promise about where the data goes, not ours to break
+}
+
+# What an image may be. (.../docs/en/build-with-claude/vision)
+IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+
+# The tiers of other wires that this one has as well. (.../docs/en/api/service-tiers)
+TIERS = {"auto": "auto", "default": "standard_only"}
+
+# The words of `tool_choice.type`. (.../docs/en/agents-and-tools/tool-use/implement-tool-use)
+MODE_WORDS = {"auto": "auto", "required": "any", "tool": "tool", "none": "none"}
+
+# What `stop_reason` says. https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons
 REASONS: dict[str, Reason] = {
     "end_turn": "stop",
     "stop_sequence": "stop_sequence",
@@ -38,13 +43,15 @@ REASONS: dict[str, Reason] = {
     "refusal": "refusal",
     "pause_turn": "pause",
 }
+
+# The mirror, and the word that is nearest to what this wire has no word for.
 STOP_WORDS: dict[Reason, str] = {reason: word for word, reason in REASONS.items()} | {
     "content_filter": "refusal",  # both say that policy withheld the answer
     "malformed_tool_call": "end_turn",  # "tool_use" would have the client look for a call that is not there
     "other": "end_turn",
 }
 
-# https://platform.claude.com/docs/en/api/errors
+# The `type` of an error, with its status. https://platform.claude.com/docs/en/api/errors
 ERROR_STATUS = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -58,18 +65,3 @@ ERROR_STATUS = {
     "overloaded_error": 529,
 }
 ERROR_WORDS = {status: word for word, status in ERROR_STATUS.items()}
-_MODES = {"auto": "auto", "any": "required", "tool": "tool", "none": "none"}
-MODE_WORDS = {mode: word for word, mode in _MODES.items()}
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-def dump(value: object) -> bytes:
-    try:
-        return msgspec.json.encode(value)
-    except UnicodeEncodeError:  # half a surrogate pair: JSON can spell it, UTF-8 cannot
-        return json.dumps(value, separators=(",", ":")).encode()
-    except RecursionError:
-        raise BadRequest("The body is nested too deeply.") from None
-
-
-OBJECT = msgspec.json.Decoder(dict[str, Any])

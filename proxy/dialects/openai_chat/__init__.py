@@ -5,7 +5,7 @@ is understood as well: `reasoning_content` (DeepSeek, vLLM), `reasoning` and `re
 content lists with thinking (Mistral), `images` in an answer (OpenRouter), `cache_control` (OpenRouter, LiteLLM).
 
 What has no canonical field rides along under its own name, in `extra` where it tunes the answer and in `demands`
-where the answer would be another one without it. Between the two stands `_DEMANDS`. Null says what absence says.
+where the answer would be another one without it: `words.DEMANDS` tells which. Null says what absence says.
 """
 
 import time
@@ -14,15 +14,15 @@ from collections.abc import Callable, Mapping, Sequence
 from proxy.canon import Request
 from proxy.dialects.openai_chat.decode import StreamDecoder, WholeDecoder
 from proxy.dialects.openai_chat.encode import Encoding
-from proxy.dialects.openai_chat.faults import error_body, fault, hide_keys, kept_headers
+from proxy.dialects.openai_chat.faults import error_body, fault_of_body
 from proxy.dialects.openai_chat.meter import StreamMeter, WholeMeter
 from proxy.dialects.openai_chat.parse import parse_request
 from proxy.dialects.openai_chat.render import StreamRenderer, WholeRenderer
 from proxy.dialects.openai_chat.strip import UsageStrip
-from proxy.dialects.openai_chat.words import NAME, UNREADABLE, decode_json, dump, encode_json
+from proxy.dialects.openai_chat.words import NAME
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
-from proxy.fields import Fields, Object, wrong
+from proxy.fields import Fields, Object, dump, encode_json
 from proxy.framing import sse
 from proxy.ports import Decoder, Encoded, Forward, Meter, Peek, Renderer
 
@@ -38,12 +38,8 @@ class OpenAIChat:
         self._clock = clock
 
     def peek(self, envelope: Envelope) -> Peek:
-        model, stream = envelope.get("model"), envelope.get("stream")
-        if not isinstance(model, str) or not model:
-            raise wrong("model", "a string that is not empty", model)
-        if stream is not None and not isinstance(stream, bool):
-            raise wrong("stream", "a boolean", stream)
-        return Peek(model, bool(stream))
+        top = Fields({key: envelope.get(key) for key in Peek._fields}, "")
+        return Peek(top.need_name("model"), top.flag("stream") or False)
 
     def parse(self, body: bytes) -> Request:
         return parse_request(Fields(parse_object(body), ""))
@@ -86,14 +82,7 @@ class OpenAIChat:
         return StreamDecoder() if stream else WholeDecoder()
 
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-        try:
-            said: object = decode_json(body)
-        except UNREADABLE:
-            said = None
-        error = said.get("error") if isinstance(said, dict) and said.get("error") else said
-        # A body that repeats a key is told in our own words.
-        clean = isinstance(said, dict) and "error" in said and hide_keys(text := body.decode()) == text
-        return fault(error, status, kept_headers(headers), body if clean else None)
+        return fault_of_body(status, headers, body)
 
 
 def _model_card(name: str) -> Object:

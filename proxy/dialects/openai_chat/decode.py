@@ -37,22 +37,81 @@ from proxy.dialects.openai_chat.faults import fault
 from proxy.dialects.openai_chat.parse import source_of
 from proxy.dialects.openai_chat.reasoning import Thought, flat, thoughts_in
 from proxy.dialects.openai_chat.usage import said_usage
-from proxy.dialects.openai_chat.words import MAX_CHOICES, MAX_WHOLE, NAME, REASONS, UNREADABLE, decode_json, encode_json
+from proxy.dialects.openai_chat.words import MAX_CHOICES, NAME, REASONS
 from proxy.errors import BadRequest, Down
-from proxy.fields import Object, as_object, is_number
-from proxy.framing import FrameTooLong, ServerSentEvents
+from proxy.fields import (
+    UNREADABLE,
+    Object,
+    as_list,
+    as_object,
+    as_text,
+    decode_json,
+    encode_json,
+    is_number,
+    nonsense,
+)
+from proxy.framing import Body, Frame, FrameTooLong, ServerSentEvents
 
-_OF_CHUNK = {
-    "id",
-    "object",
-    "created",
-    "model",
-    "choices",
-    "usage",
-    "error",
-    "obfuscation",
-    "p",
-}  # the last two: padding
+# The known keys of a chunk and of a tool call; the others are `extra`. `obfuscation` and `p` are padding.
+_OF_CHUNK = frozenset("id object created model choices usage error obfuscation p".split())
+_OF_CALL = frozenset("index id type function custom".split())
+
+
+class StreamDecoder:
+    def __init__(self) -> None:
+        self._frames = ServerSentEvents()
+        self._answer = _Answer(streamed=True)
+        self._over = False
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        yield from self._hear(self._frames.feed(data))
+
+    def close(self) -> Iterator[Event]:
+        yield from self._hear(self._frames.close())
+        if not self._over:
+            if not self._answer.ended:
+                raise Down("The provider's stream broke off before its end.", kind="network_error", code="stream_cut")
+            yield from self._answer.finish()
+
+    def _hear(self, frames: Iterator[Frame]) -> Iterator[Event]:
+        try:
+            for frame in frames:
+                yield from self._frame(frame.data.strip())
+        except FrameTooLong as error:
+            raise nonsense(str(error)) from None
+
+    def _frame(self, data: bytes) -> list[Event]:
+        if self._over or not data:
+            return []
+        if data == b"[DONE]":
+            self._over = True
+            return self._answer.finish()
+        try:
+            chunk = decode_json(data)
+        except UNREADABLE:
+            raise nonsense("an event is no JSON") from None
+        return self._answer.hear(chunk)
+
+
+class WholeDecoder:
+    def __init__(self) -> None:
+        self._body = Body()
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        try:
+            self._body.feed(data)
+        except FrameTooLong as error:
+            raise nonsense(str(error)) from None
+        return iter(())
+
+    def close(self) -> Iterator[Event]:
+        try:
+            said = decode_json(self._body.close())
+        except UNREADABLE:
+            raise nonsense("it is no JSON") from None
+        answer = _Answer(streamed=False)
+        yield from answer.hear(said)
+        yield from answer.finish()
 
 
 class _Call(Struct):
@@ -96,10 +155,10 @@ class _Answer:
     def hear(self, chunk: object) -> list[Event]:
         """One more chunk. Raises UpstreamError."""
         if not isinstance(chunk, dict):
-            raise _nonsense("an event is no JSON object")
+            raise nonsense("an event is no JSON object")
         choices = chunk.get("choices") or []
         if not isinstance(choices, list):
-            raise _nonsense("choices is no array")
+            raise nonsense("choices is no array")
         self._out = []
         error = chunk.get("error")
         if error and not choices:
@@ -123,7 +182,7 @@ class _Answer:
     def finish(self) -> list[Event]:
         """The provider says that this was all. Raises UpstreamError where it was nothing."""
         if not self._voices:
-            raise _nonsense("it has no choices")
+            raise nonsense("it has no choices")
         if self._noted and not self.ended:
             raise fault(self._noted)
         self._out = []
@@ -142,10 +201,10 @@ class _Answer:
         if not ready:
             return
         created = self._head.get("created")
-        self._id = _word(self._head.get("id"))
+        self._id = as_text(self._head.get("id"))
         start = Start(
             id=self._id,
-            model=_word(self._head.get("model")),
+            model=as_text(self._head.get("model")),
             created=int(created) if is_number(created) else None,
             extra={key: value for key, value in self._head.items() if key not in _OF_CHUNK},
         )
@@ -153,16 +212,16 @@ class _Answer:
 
     def _choice(self, choice: object, position: int) -> None:
         if not isinstance(choice, dict):
-            raise _nonsense("a choice is no JSON object")
+            raise nonsense("a choice is no JSON object")
         number = choice.get("index", position)
         if not isinstance(number, int) or not 0 <= number < MAX_CHOICES:
-            raise _nonsense("a choice has no index")
+            raise nonsense("a choice has no index")
         voice = self._voices.get(number)
         if voice is None:
             voice = self._voices[number] = _Voice(number)
         said = choice.get(self._key)
         if said is not None and not isinstance(said, dict):
-            raise _nonsense(f"a {self._key} is no JSON object")
+            raise nonsense(f"a {self._key} is no JSON object")
         if said or choice.get("logprobs"):
             self._hear(voice, said or {}, as_object(choice.get("logprobs")))
         self._reason(voice, choice)
@@ -171,7 +230,7 @@ class _Answer:
         reason, sequence = choice.get("finish_reason"), choice.get("stop_reason")
         if reason == "error":  # OpenRouter: the stream breaks here
             raise fault(self._noted)
-        voice.raw = _word(reason) or voice.raw
+        voice.raw = as_text(reason) or voice.raw
         if isinstance(sequence, str):  # vLLM
             voice.sequence = sequence
 
@@ -185,12 +244,12 @@ class _Answer:
             self._listed(voice, content)
             content = None
         elif content is not None and not isinstance(content, str):
-            raise _nonsense("content is no text")
-        scored, annotations = _list(logprobs.get("content")), _list(said.get("annotations"))
+            raise nonsense("content is no text")
+        scored, annotations = as_list(logprobs.get("content")), as_list(said.get("annotations"))
         if content or annotations or (scored and voice.kind in ("", "text") and not reasoning):
             index = self._in(voice, "text", Text)
             self._out.append(Delta(index=index, text=content or "", logprobs=scored, annotations=annotations))
-        scored = _list(logprobs.get("refusal"))
+        scored = as_list(logprobs.get("refusal"))
         if (refusal := _text(said, "refusal")) or scored:
             self._out.append(Delta(index=self._in(voice, "refusal", Refusal), text=refusal, logprobs=scored))
         self._media(voice, said)
@@ -208,7 +267,7 @@ class _Answer:
                 case dict():
                     self._aside(voice, Opaque(wire=NAME, value=item))
                 case _:
-                    raise _nonsense("a part of content is no JSON object")
+                    raise nonsense("a part of content is no JSON object")
 
     def _think(self, voice: _Voice, thought: Thought) -> None:
         if thought.shell.redacted:
@@ -226,7 +285,7 @@ class _Answer:
             index = self._in(voice, "audio", lambda: Audio(source=Inline(""), id=name, expires_at=expires))
             if data or transcript:
                 self._out.append(Delta(index=index, text=data, transcript=transcript))
-        for item in _list(said.get("images")):
+        for item in as_list(said.get("images")):
             if isinstance(item, dict) and isinstance(url := as_object(item.get("image_url")).get("url"), str):
                 self._aside(voice, Image(source=_drawn(url)))
 
@@ -264,10 +323,10 @@ class _Answer:
     def _called(self, voice: _Voice, said: Object) -> None:
         calls = said.get("tool_calls")
         if calls is not None and not isinstance(calls, list):
-            raise _nonsense("tool_calls is no array")
+            raise nonsense("tool_calls is no array")
         for item in calls or ():
             if not isinstance(item, dict):
-                raise _nonsense("a tool call is no JSON object")
+                raise nonsense("a tool call is no JSON object")
             self._fragment(voice, item)
         legacy = as_object(said.get("function_call"))
         if _text(legacy, "name") or _arguments(legacy.get("arguments")):
@@ -320,9 +379,6 @@ class _Answer:
             self._out.append(Delta(index=call.index, text=call.arguments))
 
 
-_OF_CALL = {"index", "id", "type", "function", "custom"}
-
-
 def _stop_of(voice: _Voice | None) -> Stop:
     """Why a choice ended. A host that gives no reason has ended its turn all the same, or asks for its tools."""
     if voice is None:
@@ -335,23 +391,11 @@ def _stop_of(voice: _Voice | None) -> Stop:
     return Stop(reason=reason, raw=voice.raw, sequence=voice.sequence)
 
 
-def _nonsense(why: str) -> Down:
-    return Down(f"The provider's answer makes no sense: {why}.")
-
-
-def _word(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
 def _text(said: Object, key: str) -> str:
     value = said.get(key)
     if value is not None and not isinstance(value, str):
-        raise _nonsense(f"{key} is no text")
+        raise nonsense(f"{key} is no text")
     return value or ""
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _arguments(value: object) -> str:
@@ -366,59 +410,3 @@ def _drawn(url: str) -> Source:
         return source_of(url, "images")
     except BadRequest:
         return Remote(url)
-
-
-class StreamDecoder:
-    def __init__(self) -> None:
-        self._frames = ServerSentEvents()
-        self._answer = _Answer(streamed=True)
-        self._over = False
-
-    def feed(self, data: bytes) -> Iterator[Event]:
-        try:
-            for frame in self._frames.feed(data):
-                yield from self._frame(frame.data.strip())
-        except FrameTooLong as error:
-            raise _nonsense(str(error)) from None
-
-    def close(self) -> Iterator[Event]:
-        for frame in self._frames.close():
-            yield from self._frame(frame.data.strip())
-        if not self._over:
-            if not self._answer.ended:
-                raise Down("The provider's stream broke off before its end.", kind="network_error", code="stream_cut")
-            yield from self._answer.finish()
-
-    def _frame(self, data: bytes) -> list[Event]:
-        if self._over or not data:
-            return []
-        if data == b"[DONE]":
-            self._over = True
-            return self._answer.finish()
-        try:
-            chunk = decode_json(data)
-        except UNREADABLE:
-            raise _nonsense("an event is no JSON") from None
-        return self._answer.hear(chunk)
-
-
-class WholeDecoder:
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._held = 0
-
-    def feed(self, data: bytes) -> Iterator[Event]:
-        self._parts.append(data)
-        self._held += len(data)
-        if self._held > MAX_WHOLE:
-            raise _nonsense(f"it is longer than {MAX_WHOLE} bytes")
-        return iter(())
-
-    def close(self) -> Iterator[Event]:
-        try:
-            said = decode_json(b"".join(self._parts))
-        except UNREADABLE:
-            raise _nonsense("it is no JSON") from None
-        answer = _Answer(streamed=False)
-        yield from answer.hear(said)
-        yield from answer.finish()

@@ -1,7 +1,8 @@
 """How is a Request said to a host of this wire?
 
 The mirror of parse.py. Knobs that it lacks are dropped and named in the receipt; content that it cannot carry is
-refused with its path."""
+refused with its path.
+"""
 
 import re
 from collections.abc import Iterable
@@ -27,19 +28,10 @@ from proxy.canon import (
     ToolResult,
     Turn,
 )
-from proxy.dialects.openai_chat.parse import CompletionLimit
 from proxy.dialects.openai_chat.reasoning import THOUGHTS
-from proxy.dialects.openai_chat.words import EFFORTS, KNOBS, NAME, OPENAI_TIERS
+from proxy.dialects.openai_chat.words import EFFORTS, KNOBS, NAME, TIERS
 from proxy.errors import Unrepresentable
 from proxy.fields import Object, as_object
-
-
-def _limit_key(request: Request, own: bool) -> str:
-    """OpenAI's reasoning models refuse `max_tokens`; most other hosts know nothing else. The client's word is kept."""
-    if own:
-        return "max_completion_tokens" if isinstance(request, CompletionLimit) else "max_tokens"
-    newer = re.match(r"(?:.*/)?(?:o1|o3|o4|gpt-5)", request.model)
-    return "max_completion_tokens" if newer else "max_tokens"
 
 
 class Encoding:
@@ -59,7 +51,7 @@ class Encoding:
         self._add_tools(body)
         optional = {
             "response_format": self._format(),
-            _limit_key(request, self._own): request.max_tokens,
+            self._limit_field(): request.max_tokens,
             "stop": request.stop,
             "logit_bias": request.logit_bias,
             "reasoning_effort": self._effort(),
@@ -85,15 +77,24 @@ class Encoding:
             return marks
         return marks | self._carry({"cache_control": part.cache})
 
+    # knobs
+
     def _speaks(self, knob: str) -> bool:
         """OpenAI refuses arguments that it does not know, and tiers that are another vendor's."""
         value = getattr(self._request, knob)
         if self._own or value is None:
             return True
-        foreign = knob == "top_k" or (knob == "service_tier" and value not in OPENAI_TIERS)
+        foreign = knob == "top_k" or (knob == "service_tier" and value not in TIERS)
         if foreign:
             self.dropped.add(knob)
         return not foreign
+
+    def _limit_field(self) -> str:
+        """OpenAI's reasoning models refuse `max_tokens`; other hosts know nothing else. A client's word is kept."""
+        if self._own:
+            return self._request.limit_field or "max_tokens"
+        newer = re.match(r"(?:.*/)?(?:o1|o3|o4|gpt-5)", self._request.model)
+        return "max_completion_tokens" if newer else "max_tokens"
 
     def _effort(self) -> str | None:
         """The effort; a budget becomes the effort that it would pay for, and that is receipted."""

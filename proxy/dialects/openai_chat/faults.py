@@ -3,36 +3,25 @@
 import re
 from collections.abc import Mapping
 
-from proxy.dialects.openai_chat.words import ERROR_TYPES, dump
+from proxy.dialects.openai_chat.words import ERROR_STATUS, ERROR_WORDS
 from proxy.errors import Busy, Down, GatewayError, Headers, Kind, Refused, Timeout, UpstreamError
-from proxy.fields import Object, as_object
-
-_WORDS = (  # in an error's code or type, with the status that it stands for: hosts put errors under 200 as well
-    ("quota", 429),
-    ("billing", 429),
-    ("insufficient", 402),
-    ("rate_limit", 429),
-    ("too_many", 429),
-    ("overloaded", 529),
-    ("api_key", 401),
-    ("authentication", 401),
-    ("permission", 403),
-    ("not_found", 404),
-    ("timeout", 408),
-    ("server_error", 500),
-    ("invalid_request", 400),
-    ("context_length", 400),
-    ("content_filter", 400),
-    ("tool_use_failed", 400),
-)
+from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, kept_headers
 
 # A host may repeat the key that it refused, and that key is ours, not the client's.
 _KEY = re.compile(r"\b(?:(?:sk|pk|rk|gsk|xai|pplx|hf|r8|fw|csk|nvapi|tgp)[-_]|AIza)[\w*-]{6,}")
 _LONGEST = 2000  # characters of a provider's message that are worth repeating
 
 
-def hide_keys(text: str) -> str:
-    return _KEY.sub("***", text)
+def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+    """The error that an answer of another status than 200 means. Its body is kept where the client may read it."""
+    try:
+        said: object = decode_json(body)
+    except UNREADABLE:
+        said = None
+    error = as_object(said).get("error")
+    readable = isinstance(said, dict) and "error" in said and not _KEY.search(body.decode())
+    kept = kept_headers(headers, "x-ratelimit-")
+    return fault(error or said, status, kept, body if readable else None)
 
 
 def fault(error: object, status: int = 200, headers: Headers = (), body: bytes | None = None) -> UpstreamError:
@@ -44,7 +33,7 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
     meant = _meant(status, said, f"{code} {word}".lower())
     made, reported, kind = _classify(meant, quota)
     return made(
-        hide_keys(message)[:_LONGEST],
+        _KEY.sub("***", message)[:_LONGEST],
         status=reported,
         kind=kind,
         code="insufficient_quota" if quota and meant == 429 else code or None,
@@ -81,7 +70,7 @@ def _meant(status: int, said: Object, words: str) -> int:
             value = int(value)
         if isinstance(value, int) and 400 <= value < 600:
             return value
-    return next((meant for word, meant in _WORDS if word in words), 502)
+    return next((meant for word, meant in ERROR_STATUS if word in words), 502)
 
 
 def _message(error: object, deep: int = 3) -> str:
@@ -99,17 +88,9 @@ def _message(error: object, deep: int = 3) -> str:
 
 
 def _word(value: object) -> str:
-    return value[:200] if isinstance(value, str) else ""
-
-
-_KEPT = re.compile(r"retry-after(?:-ms)?|x-should-retry|x-ratelimit-.*")
-
-
-def kept_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What tells the client when to ask again."""
-    return [(name, value) for name, value in headers.items() if _KEPT.fullmatch(name.lower())]
+    return as_text(value)[:200]
 
 
 def error_body(error: GatewayError) -> bytes:
-    kind = ERROR_TYPES.get(error.kind, "server_error")
-    return dump({"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}})
+    word = ERROR_WORDS.get(error.kind, "server_error")
+    return dump({"error": {"message": error.message, "type": word, "param": error.param, "code": error.code}})

@@ -1,13 +1,13 @@
 """What does an answer that passes through cost, and did it end?
 
-A stream is watched event by event, and nearly every event is passed over on the strength of a few substring tests.
-They are safe: inside a JSON string every quote is escaped, so `"usage"` can only be a key or a whole value. The first
-event without news teaches how this host spells that (`"finish_reason":null}],"usage":null`), and an event that has
-just this, once, and no usage elsewhere, has none either. (An error comes without choices, or as a finish_reason.)
+Nearly every event of a stream says `"finish_reason":null`, perhaps `"usage":null`, and nothing else that a meter asks
+for; so it looks for words, from the end backwards where the last one counts, and reads the few events that have them.
+That is safe: inside a JSON string every quote is escaped, so `"usage"` can only be a key or a whole value.
 """
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -16,9 +16,9 @@ from msgspec import Struct
 from proxy.canon import Usage
 from proxy.dialects.openai_chat.faults import fault
 from proxy.dialects.openai_chat.usage import said_usage
-from proxy.dialects.openai_chat.words import MAX_WHOLE, UNREADABLE
 from proxy.errors import UpstreamError
-from proxy.fields import as_object
+from proxy.fields import UNREADABLE, as_list, as_object, as_text
+from proxy.framing import Batches, Body, FrameTooLong, data_of
 
 MAX_EVENT = 1024 * 1024  # bytes; a longer event is an image or a sound, and holds no usage worth waiting for
 
@@ -33,104 +33,132 @@ class _Said(Struct):
     x_groq: Any = None
 
     def finish_reasons(self) -> Iterator[str]:
-        for choice in self.choices if isinstance(self.choices, list) else ():
-            reason = as_object(choice).get("finish_reason")
-            if isinstance(reason, str) and reason:
+        for choice in as_list(self.choices):
+            if reason := as_text(as_object(choice).get("finish_reason")):
                 yield reason
 
 
 read = msgspec.json.Decoder(_Said).decode
-_TOLD = re.compile(rb'"(?:usage|finish_reason|error)"\s*:\s*(?!null|\s)|\[DONE\]')
-_DULL = re.compile(rb'"finish_reason"\s*:\s*null(?:[^"]*"usage"\s*:\s*null)?')
-_BOM = b"\xef\xbb\xbf"
+
+_is_null = re.compile(rb"\s*:\s*null").match
+_BATCH = 64 * 1024  # bytes that wait to be looked at
 
 
 class StreamMeter:
-    """Watches a stream. Finished: [DONE], or a finish_reason, since some hosts leave [DONE] out."""
+    """Watches a stream. Finished: [DONE], or a finish_reason, since some hosts leave [DONE] out.
+
+    Chunks are kept, and looked at together: when somebody asks, when they are many, and at the end.
+    """
 
     def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.model = ""
-        self.finished = False
-        self.error: UpstreamError | None = None
+        self._usage: Usage | None = None
+        self._model = ""
+        self._finished = False
+        self._error: UpstreamError | None = None
         self._done = False
-        self._parts: list[bytes] = []  # of the event that is still open
-        self._held = 0  # their bytes
-        self._after_cr = False
-        self._dull = b"\0"  # what an event without news says here of finish_reason and usage; no JSON holds a NUL
-        self._dull_has_usage = False
+        self._batches = Batches(MAX_EVENT)
+        self._kept: list[bytes] = []
+        self._size = 0  # their bytes
 
     def feed(self, data: bytes) -> None:
-        if (  # one event, in one line, that says what the dull ones said before: no need to look closer
-            self._dull in data
-            and data.endswith(b"}\n\n")
-            and data.count(b"\n") == 2
-            and data.count(b'"finish_reason"') == 1
-            and (self._dull_has_usage or b'"usage"' not in data)
-            and not self._parts
-        ):
-            return
-        if b"\r" in data or self._after_cr:
-            data = self._unify(data)
-        if b"\n" not in data:
-            self._keep(data)
-            return
-        if self._parts:
-            data = b"".join([*self._parts, data])
-            self._parts, self._held = [], 0
-        end = data.rfind(b"\n\n") + 2
-        if end == 1:
-            self._keep(data)
-            return
-        if end < len(data):
-            self._keep(data[end:])
-            data = data[:end]
-        self._look(data)
+        self._kept.append(data)
+        self._size += len(data)
+        if self._size > _BATCH:
+            self._catch_up()
 
     def close(self) -> None:
         """The end of the stream: an event that it cut off counts, as it does for the decoder."""
-        self._look(b"".join(self._parts))
+        self._catch_up()
+        self._look(self._batches.close())
 
-    def _unify(self, data: bytes) -> bytes:
-        """LF for every line end. A CR that ends the data is one at once; its LF, should one come, is passed over."""
-        if self._after_cr and data:
-            data = data.removeprefix(b"\n")
-            self._after_cr = False
-        self._after_cr = self._after_cr or data.endswith(b"\r")
-        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    @property
+    def usage(self) -> Usage | None:
+        self._catch_up()
+        return self._usage
 
-    def _keep(self, data: bytes) -> None:
-        self._parts.append(data)
-        self._held += len(data)
-        if self._held > MAX_EVENT:  # passed over: what is left of it is no whole line of data
-            self._parts, self._held = [data[-1:]], 1  # this byte may be half of the blank line that ends it
+    @property
+    def model(self) -> str:
+        self._catch_up()
+        return self._model
 
-    def _look(self, data: bytes) -> None:
-        for event in data.split(b"\n\n"):
-            if not self.model or _TOLD.search(event):
-                self._event(event)
-            elif dull := _DULL.search(event):
-                self._dull, self._dull_has_usage = dull[0], b'"usage"' in dull[0]
+    @property
+    def finished(self) -> bool:
+        self._catch_up()
+        return self._finished
 
-    def _event(self, event: bytes) -> None:
-        payload = payload_of(event)
-        if not payload or self._done:
+    @property
+    def error(self) -> UpstreamError | None:
+        self._catch_up()
+        return self._error
+
+    def _catch_up(self) -> None:
+        if self._kept:
+            data = b"".join(self._kept)
+            self._kept, self._size = [], 0
+            self._look(self._batches.feed(data))
+
+    def _look(self, events: bytes) -> None:
+        if self._done or not events:
             return
-        if payload == b"[DONE]":
-            self._done = self.finished = True
-            return
-        try:
-            said = read(payload)
-        except UNREADABLE:
-            return
-        self.usage = said_usage(said.usage, said.x_groq) or self.usage
-        if not self.model and isinstance(said.model, str):
-            self.model = said.model
-        reasons = set(said.finish_reasons())
-        if "error" in reasons or (said.error and not said.choices):
-            self.error = fault(said.error)
-        if reasons - {"error"}:
-            self.finished = True
+        events = self._until_done(events)
+        if not self._model:
+            self._model = next((name for said in _said(events, b'"model"') if (name := as_text(said.model))), "")
+        if b'"error"' in events:
+            self._blame(events)
+        told = (said_usage(said.usage, said.x_groq) for said in _said_last(events, b'"usage"'))
+        self._usage = next((usage for usage in told if usage is not None), self._usage)
+        if not self._finished:
+            reasons = (set(said.finish_reasons()) for said in _said_last(events, b'"finish_reason"'))
+            self._finished = any(reason - {"error"} for reason in reasons)
+
+    def _until_done(self, events: bytes) -> bytes:
+        """All before [DONE], if it is among them: what stands behind it is not the answer's."""
+        at = events.find(b"[DONE]")
+        while at >= 0:
+            start, end = _bounds(events, at)
+            if data_of(events[start:end]) == b"[DONE]":
+                self._done = self._finished = True
+                return events[:start]
+            at = events.find(b"[DONE]", end)
+        return events
+
+    def _blame(self, events: bytes) -> None:
+        for said in _said(events, b'"error"'):
+            if self._error is None and ("error" in said.finish_reasons() or (said.error and not said.choices)):
+                self._error = fault(said.error)
+
+
+def _bounds(events: bytes, at: int) -> tuple[int, int]:
+    """Where the event that has this place begins and ends."""
+    end = events.find(b"\n\n", at)
+    return events.rfind(b"\n\n", 0, at) + 1, end if end >= 0 else len(events)
+
+
+def _said(events: bytes, word: bytes) -> Iterator[_Said]:
+    """The events in which the word stands, read; the first one first."""
+    at = events.find(word)
+    while at >= 0:
+        start, end = _bounds(events, at)
+        yield _read_event(events[start:end])
+        at = events.find(word, end)
+
+
+def _said_last(events: bytes, word: bytes) -> Iterator[_Said]:
+    """The events that give this key a value, read; the last one first, since it has the last word."""
+    at = events.rfind(word)
+    while at >= 0:
+        if not _is_null(events, at + len(word)):
+            start, end = _bounds(events, at)
+            yield _read_event(events[start:end])
+            at = start
+        at = events.rfind(word, 0, at)
+
+
+def _read_event(event: bytes) -> _Said:
+    try:
+        return read(data_of(event))
+    except UNREADABLE:
+        return _Said()
 
 
 class WholeMeter:
@@ -141,29 +169,19 @@ class WholeMeter:
         self.model = ""
         self.finished = False
         self.error: UpstreamError | None = None
-        self._parts: list[bytes] = []
-        self._held = 0
+        self._body = Body()
 
     def feed(self, data: bytes) -> None:
-        self._held += len(data)
-        if self._held <= MAX_WHOLE:
-            self._parts.append(data)
+        with suppress(FrameTooLong):
+            self._body.feed(data)
 
     def close(self) -> None:
-        if self._held > MAX_WHOLE:
-            return
         try:
-            said = read(b"".join(self._parts))
+            said = read(self._body.close())
         except UNREADABLE:
             return
         self.finished = True
         self.usage = said_usage(said.usage, said.x_groq)
-        self.model = said.model if isinstance(said.model, str) else ""
+        self.model = as_text(said.model)
         if said.error and not said.choices:
             self.error = fault(said.error)
-
-
-def payload_of(event: bytes) -> bytes:
-    """The data lines of one event, joined."""
-    lines = event.removeprefix(_BOM).splitlines()
-    return b"\n".join([line[5:] for line in lines if line.startswith(b"data:")]).strip()

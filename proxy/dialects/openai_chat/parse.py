@@ -1,6 +1,7 @@
 """What does a client of chat completions ask for?
 
-A body in, a Request out. Wrong types are a BadRequest that names the field's path; nothing that was sent is lost."""
+A body in, a Request out. Wrong types are a BadRequest that names the field's path; nothing that was sent is lost.
+"""
 
 import re
 from base64 import b64encode
@@ -34,41 +35,30 @@ from proxy.canon import (
 from proxy.dialects.openai_chat.reasoning import THOUGHTS, flat, thoughts_in
 from proxy.dialects.openai_chat.words import DEMANDS, KNOBS, NAME
 from proxy.errors import BadRequest
-from proxy.fields import Fields, Object, as_object, is_number, wrong
-
-
-class CompletionLimit(Request):
-    """A request whose client wrote `max_completion_tokens`, not `max_tokens`.
-
-    It is the type that remembers: an entry in `extra` would have other wires report a field that they do carry.
-    """
+from proxy.fields import Fields, Object, as_object, is_number, wrong, wrong_word
 
 
 def parse_request(top: Fields) -> Request:
-    model = top.need("model")
-    if not model:
-        raise wrong("model", "a string that is not empty", model)
-    fields: Object = {name: getattr(top, take)(name) for name, take in KNOBS.items()}
-    limit = top.integer("max_completion_tokens")
-    made = Request if limit is None else CompletionLimit
+    knobs: Object = {name: getattr(top, take)(name) for name, take in KNOBS.items()}
+    limit_field = "max_completion_tokens" if "max_completion_tokens" in top.rest else "max_tokens"
     stream = top.flag("stream") or False
     tools = [_tool(*item) for item in top.items("tools")] + [_function(*item) for item in top.items("functions")]
-    choice, effort = _tool_choice(top), top.text("reasoning_effort")
-    request = made(
+    request = Request(
         wire=NAME,
-        model=model,
+        model=top.need_name("model"),
         turns=_turns(top),
         stream=stream,
         include_usage=_include_usage(top) if stream else False,
         tools=tools,
-        tool_choice=choice,
+        tool_choice=_tool_choice(top),
         parallel_tools=top.flag("parallel_tool_calls"),
         format=_format(top),
-        reasoning=None if effort is None else Reasoning(off=True) if effort == "none" else Reasoning(effort=effort),
-        max_tokens=top.integer("max_tokens") if limit is None else limit,
+        reasoning=_reasoning(top),
+        max_tokens=top.integer(limit_field),
+        limit_field=limit_field,
         stop=_stop(top),
         logit_bias=_logit_bias(top),
-        **fields,
+        **knobs,
     )
     for key, value in top.rest.items():
         (request.demands if _is_demand(key, value) else request.extra)[key] = value
@@ -78,12 +68,10 @@ def parse_request(top: Fields) -> Request:
 def _is_demand(key: str, value: object) -> bool:
     if key == "modalities":
         return value != ["text"]
-    return key in DEMANDS or key in ("tool_choice", "response_format")  # the forms that were left, see above
+    return key in DEMANDS or key in ("tool_choice", "response_format")  # left where the canon lacks the form
 
 
 def _include_usage(top: Fields) -> bool:
-    if "stream_options" not in top.rest:
-        return False
     options = top.inner("stream_options")
     asked = options.flag("include_usage") or False
     top.keep("stream_options", options)
@@ -92,14 +80,15 @@ def _include_usage(top: Fields) -> bool:
 
 def _stop(top: Fields) -> list[str] | None:
     if isinstance(top.rest.get("stop"), str):
-        return [top.need("stop")]
-    if "stop" not in top.rest:
+        return [top.need_text("stop")]
+    return top.texts("stop")
+
+
+def _reasoning(top: Fields) -> Reasoning | None:
+    effort = top.text("reasoning_effort")
+    if effort is None:
         return None
-    stops = top.items("stop")
-    for value, at in stops:
-        if not isinstance(value, str):
-            raise wrong(at, "a string", value)
-    return [value for value, _ in stops]
+    return Reasoning(off=True) if effort == "none" else Reasoning(effort=effort)
 
 
 def _logit_bias(top: Fields) -> dict[str, float] | None:
@@ -115,12 +104,12 @@ def _format(top: Fields) -> Format | None:
     if "response_format" not in top.rest:
         return None
     form = Fields(top.rest["response_format"], "response_format")
-    kind = form.need("type")
+    kind = form.need_text("type")
     made = Format(kind="text")
     if kind == "json_object":
         made = Format(kind="json")
     elif kind == "json_schema":
-        schema = form.inner("json_schema")
+        schema = form.need_inner("json_schema")
         made = Format(
             kind="schema",
             name=schema.text("name"),
@@ -141,7 +130,7 @@ def _tool(value: object, at: str) -> Tool:
     cache = fields.object("cache_control")
     if kind not in ("function", "custom"):
         return Tool(name=kind, kind=kind, at=at, cache=cache, extra=fields.rest)
-    tool = _offer(fields.inner(kind), at)
+    tool = _offer(fields.need_inner(kind), at)
     return replace(
         tool, kind=kind, at=at, cache=cache, extra={**({kind: tool.extra} if tool.extra else {}), **fields.rest}
     )
@@ -154,7 +143,7 @@ def _function(value: object, at: str) -> Tool:
 
 def _offer(fields: Fields, at: str) -> Tool:
     return Tool(
-        name=fields.need("name"),
+        name=fields.need_text("name"),
         description=fields.text("description"),
         parameters=fields.object("parameters"),
         strict=fields.flag("strict"),
@@ -166,7 +155,7 @@ def _offer(fields: Fields, at: str) -> Tool:
 def _tool_choice(top: Fields) -> ToolChoice | None:
     """The choice, if it is a mode or one tool; else it stays, and becomes a demand."""
     if isinstance(top.rest.get("function_call"), dict) and "tool_choice" not in top.rest:
-        return ToolChoice("tool", top.inner("function_call").need("name"))
+        return ToolChoice("tool", top.need_inner("function_call").need_text("name"))
     key = "tool_choice" if "tool_choice" in top.rest else "function_call"
     value = top.rest.get(key)
     match value:
@@ -200,7 +189,7 @@ def _turns(top: Fields) -> list[Turn]:
 
 
 def _turn(fields: Fields, calls: dict[str, str]) -> Turn:
-    role = fields.need("role")
+    role = fields.need_text("role")
     at = fields.at
     if role in ("tool", "function"):
         return Turn(role="user", parts=[_tool_result(fields, role, calls)], at=at)
@@ -211,10 +200,7 @@ def _turn(fields: Fields, calls: dict[str, str]) -> Turn:
             raise wrong(f"{at}.content", "a string or an array", None)
         parts = _content(fields)
     else:
-        raise BadRequest(
-            f"{at}.role must be system, developer, user, assistant, tool or function, but {role[:40]!r} came.",
-            param=f"{at}.role",
-        )
+        raise wrong_word(f"{at}.role", "system, developer, user, assistant, tool or function", role)
     if parts and parts[-1].cache is None:  # said of a message, `cache_control` is said of its end
         parts[-1].cache = fields.object("cache_control")
     named: Role = role  # type: ignore[assignment]  # mypy does not narrow a str by membership
@@ -224,9 +210,9 @@ def _turn(fields: Fields, calls: dict[str, str]) -> Turn:
 def _tool_result(fields: Fields, role: str, calls: dict[str, str]) -> ToolResult:
     extra: Object = {}
     if role == "tool":
-        call = fields.need("tool_call_id")
+        call = fields.need_text("tool_call_id")
     else:
-        name = fields.need("name")
+        name = fields.need_text("name")
         call = calls.get(name, f"call_{name}")
         extra = {"role": role, "name": name}
     parts, cache = _content(fields), fields.object("cache_control")
@@ -239,11 +225,11 @@ def _spoken(fields: Fields, calls: dict[str, str]) -> list[Part]:
     if refusal := fields.text("refusal"):
         parts.append(Refusal(text=refusal))
     if "audio" in fields.rest:
-        parts.append(Audio(id=fields.inner("audio").need("id")))
+        parts.append(Audio(id=fields.need_inner("audio").need_text("id")))
     parts += [_call(Fields(value, at)) for value, at in fields.items("tool_calls")]
     if "function_call" in fields.rest:
-        call = fields.inner("function_call")
-        name = call.need("name")
+        call = fields.need_inner("function_call")
+        name = call.need_text("name")
         calls[name] = f"call_{re.sub('[^0-9]', '', fields.at)}_{name}"
         arguments = call.text("arguments") or ""
         parts.append(ToolCall(id=calls[name], name=name, arguments=arguments, extra={"function_call": True}))
@@ -253,11 +239,11 @@ def _spoken(fields: Fields, calls: dict[str, str]) -> list[Part]:
 def _call(fields: Fields) -> ToolCall:
     kind = fields.text("type") or "function"
     if kind not in ("function", "custom"):
-        raise wrong(fields.path("type"), "function or custom", kind)
-    inner = fields.inner(kind)
+        raise wrong_word(fields.path("type"), "function or custom", kind)
+    inner = fields.need_inner(kind)
     call = ToolCall(
-        id=fields.need("id"),
-        name=inner.need("name"),
+        id=fields.need_text("id"),
+        name=inner.need_text("name"),
         arguments=inner.text("arguments" if kind == "function" else "input") or "",
         kind="function" if kind == "function" else "custom",
         cache=fields.object("cache_control"),
@@ -301,19 +287,19 @@ def _content(fields: Fields) -> list[Part]:
 
 def _part(value: object, at: str) -> Part:
     fields = Fields(value, at)
-    match fields.need("type"):
+    match fields.need_text("type"):
         case "text":
-            part: Part = Text(text=fields.need("text"))
+            part: Part = Text(text=fields.need_text("text"))
         case "image_url":
             part = _image(fields)
         case "input_audio":
-            inner = fields.inner("input_audio")
-            part = Audio(source=Inline(inner.need("data"), f"audio/{inner.need('format')}"))
+            inner = fields.need_inner("input_audio")
+            part = Audio(source=Inline(inner.need_text("data"), f"audio/{inner.need_text('format')}"))
             fields.keep("input_audio", inner)
         case "file":
             part = _file(fields)
         case "refusal":
-            part = Refusal(text=fields.need("refusal"))
+            part = Refusal(text=fields.need_text("refusal"))
         case "thinking":
             part = Thinking(text=flat(fields.rest.get("thinking")))
         case _:
@@ -325,20 +311,20 @@ def _part(value: object, at: str) -> Part:
 
 def _image(fields: Fields) -> Image:
     if isinstance(fields.rest.get("image_url"), str):  # Mistral takes the URL alone
-        return Image(source=source_of(fields.need("image_url"), fields.path("image_url")))
-    inner = fields.inner("image_url")
-    image = Image(source=source_of(inner.need("url"), inner.path("url")), detail=inner.text("detail"))
+        return Image(source=source_of(fields.need_text("image_url"), fields.path("image_url")))
+    inner = fields.need_inner("image_url")
+    image = Image(source=source_of(inner.need_text("url"), inner.path("url")), detail=inner.text("detail"))
     fields.keep("image_url", inner)
     return image
 
 
 def _file(fields: Fields) -> Document:
-    inner = fields.inner("file")
+    inner = fields.need_inner("file")
     name, stored = inner.text("filename"), inner.text("file_id")
     if stored is not None:
         source: Source = Stored(stored)
     else:
-        data = inner.need("file_data")
+        data = inner.need_text("file_data")
         known = data[:5].lower() == "data:" or data[:8].lower().startswith(("http://", "https://"))
         source = source_of(data, inner.path("file_data")) if known else Inline(data)
     fields.keep("file", inner)

@@ -1,6 +1,7 @@
 """How is an answer told to a client of chat completions?
 
-Events in, bytes out: a stream as it goes, or the whole completion at Finish."""
+Events in, bytes out: a stream as it goes, or the whole completion at Finish.
+"""
 
 from collections.abc import Callable
 from typing import Any, assert_never
@@ -36,9 +37,9 @@ from proxy.dialects.openai_chat.encode import nest, noun_of, url_of
 from proxy.dialects.openai_chat.faults import error_body
 from proxy.dialects.openai_chat.reasoning import detail_of
 from proxy.dialects.openai_chat.usage import usage_fields
-from proxy.dialects.openai_chat.words import FINISHES, dump, encode_json
+from proxy.dialects.openai_chat.words import STOP_WORDS
 from proxy.errors import GatewayError, Unrepresentable
-from proxy.fields import Object
+from proxy.fields import Object, dump, encode_json
 from proxy.framing import sse
 
 
@@ -53,10 +54,8 @@ class _Block(Struct):
     detail: Object = {}  # of thinking: what each of its details says, but for the text
 
 
-_REPEATED = (
-    "system_fingerprint",
-    "service_tier",
-)  # what OpenAI repeats in each chunk; the rest of `extra` is said once
+# What OpenAI repeats in each chunk; the rest of `extra` is said once.
+_REPEATED = ("system_fingerprint", "service_tier")
 
 
 class StreamRenderer:
@@ -312,7 +311,7 @@ def _picture(part: Image) -> Object:
 
 def _finish_fields(stop: Stop) -> Object:
     """The finish_reason, and what it cannot say: the provider's own word, and the stop string, as vLLM has it."""
-    word = FINISHES[stop.reason]
+    word = STOP_WORDS[stop.reason]
     if stop.raw == "function_call" and stop.reason == "tool_use":
         word = stop.raw
     fields: Object = {"finish_reason": word}

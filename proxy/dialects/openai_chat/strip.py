@@ -1,11 +1,13 @@
 """Which of a stream's bytes must the client not see?
 
-We ask every stream for its usage. Where the client did not, the chunk that says nothing else is withheld."""
+We ask every stream for its usage. Where the client did not, the chunk that says nothing else is withheld.
+"""
 
 import re
 
-from proxy.dialects.openai_chat.meter import MAX_EVENT, payload_of, read
-from proxy.dialects.openai_chat.words import UNREADABLE
+from proxy.dialects.openai_chat.meter import MAX_EVENT, read
+from proxy.fields import UNREADABLE
+from proxy.framing import data_of
 
 # A line end that follows a line end. A CR that ends the bytes may be half of a CRLF: that one waits for more.
 _BLANK = re.compile(rb"[\r\n](?:(?<=\n)\n|\r(?:\n|(?=[^\n])))")
@@ -50,7 +52,7 @@ def _is_usage_alone(event: bytes) -> bool:
     if b'"usage"' not in event or not _NO_CHOICES.search(event):
         return False
     try:
-        said = read(payload_of(event))
+        said = read(data_of(event))
     except UNREADABLE:
         return False
     return said.choices == [] and isinstance(said.usage, dict)

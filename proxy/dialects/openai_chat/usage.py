@@ -59,13 +59,16 @@ def said_usage(usage: object, x_groq: object) -> Usage | None:
 
 def _count(value: object) -> int:
     """A number of tokens: whatever is none (negative, huge, a string) counts as nothing."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _SANE:
+    if type(value) is not int and type(value) is not float:
         return 0
-    return int(value)
+    return int(value) if 0 <= value <= _SANE else 0
 
 
 def _first(said: Object, *keys: str) -> int:
-    return next((count for key in keys if (count := _count(said.get(key)))), 0)
+    for key in keys:
+        if key in said and (count := _count(said[key])):
+            return count
+    return 0
 
 
 def _portion(whole: int, first: int, second: int, third: int) -> tuple[int, int, int, int]:

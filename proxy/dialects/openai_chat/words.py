@@ -1,16 +1,11 @@
-"""What are this wire's words for what every wire has, and ours for them?
+"""What are the words of chat completions for what every wire has, and ours for them?
 
-The tables, where they can be seen at a glance."""
-
-import json
-
-import msgspec
+The tables of this wire, where they can be seen at a glance.
+"""
 
 from proxy.canon import Reason
-from proxy.errors import BadRequest
+from proxy.errors import Kind
 
-MAX_WHOLE = 64 * 1024 * 1024  # bytes; beyond it a whole answer is not looked into
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what msgspec says of bytes that are no JSON
 NAME = "openai_chat"
 
 # Without these the answer would be another one, and no other wire can say them: they cross to this wire or not at all.
@@ -46,8 +41,14 @@ KNOBS = {
     "user": "text",
     "service_tier": "text",
 }
-OPENAI_TIERS = {"auto", "default", "flex", "priority", "scale"}
-EFFORTS = ((2048, "low"), (8192, "medium"))  # a budget of up to so many tokens; "high" beyond
+
+# What OpenAI takes as `service_tier` (.../api-reference/chat/create); other wires have tiers of their own.
+TIERS = {"auto", "default", "flex", "priority", "scale"}
+
+# The effort that a budget of thinking stands for: up to so many tokens. Beyond, it is "high".
+EFFORTS = ((2048, "low"), (8192, "medium"))
+
+# What a host says of why a choice ended, in OpenAI's words (.../api-reference/chat/object).
 REASONS: dict[str, Reason] = {
     "stop": "stop",
     "length": "length",
@@ -57,7 +58,7 @@ REASONS: dict[str, Reason] = {
 }
 
 # Clients know these five words and no other; what else was meant goes in `native_finish_reason`, as OpenRouter has it.
-FINISHES: dict[Reason, str] = {
+STOP_WORDS: dict[Reason, str] = {
     "stop": "stop",
     "stop_sequence": "stop",
     "length": "length",
@@ -69,22 +70,34 @@ FINISHES: dict[Reason, str] = {
     "malformed_tool_call": "stop",
     "other": "stop",
 }
-ERROR_TYPES = {
+
+# In an error's code or type, with the status that it stands for: hosts put errors under 200 as well.
+ERROR_STATUS = (
+    ("quota", 429),
+    ("billing", 429),
+    ("insufficient", 402),
+    ("rate_limit", 429),
+    ("too_many", 429),
+    ("overloaded", 529),
+    ("api_key", 401),
+    ("authentication", 401),
+    ("permission", 403),
+    ("not_found", 404),
+    ("timeout", 408),
+    ("server_error", 500),
+    ("invalid_request", 400),
+    ("context_length", 400),
+    ("content_filter", 400),
+    ("tool_use_failed", 400),
+)
+
+# The `type` of an error, as OpenAI's SDKs and the hosts know it; "server_error" where none of these is meant.
+ERROR_WORDS: dict[Kind, str] = {
     "authentication": "authentication_error",
     "rate_limit": "rate_limit_error",
     "quota_exceeded": "insufficient_quota",
     "invalid_request": "invalid_request_error",
     "timeout": "timeout_error",
 }
+
 MAX_CHOICES = 128  # OpenAI's own limit of `n`
-encode_json = msgspec.json.encode
-decode_json = msgspec.json.Decoder().decode
-
-
-def dump(value: object) -> bytes:
-    try:
-        return encode_json(value)
-    except UnicodeEncodeError:  # half a surrogate pair: legal in JSON as an escape, and in no UTF-8
-        return json.dumps(value, separators=(",", ":")).encode()
-    except RecursionError:
-        raise BadRequest("The request is nested too deeply.", code="invalid_json") from None
