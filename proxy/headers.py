@@ -5,7 +5,7 @@ Between client and provider everything end-to-end travels but what is named here
 says of its page, and what the rewritten body makes false.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from proxy.errors import BadRequest
@@ -27,7 +27,7 @@ _NEVER_BACK = (
     HOP_BY_HOP
     | CREDENTIALS  # a host that mirrors what it was sent would show the client our key
     | frozenset(
-        "content-length content-encoding set-cookie set-cookie2 server date alt-svc strict-transport-security via"
+        "content-length content-encoding set-cookie set-cookie2 server alt-svc strict-transport-security via"
         " x-request-id request-id".split()
     )
 )
@@ -59,11 +59,10 @@ def returning_translated(provider: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(name, value) for name, value in returning(provider) if name not in ("content-type", "cache-control")]
 
 
-def spell(headers: Iterable[tuple[str, str]]) -> bytes:
+def spell(headers: Sequence[tuple[str, str]]) -> bytes:
     """Header lines as they go on the wire. Raises BadRequest where a value would end its line or the head."""
-    lines = [f"{name}: {value}\r\n" for name, value in headers]
-    text = "".join(lines)
-    if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
+    text = "\r\n".join(map(": ".join, headers)) + "\r\n" if headers else ""
+    if text.count("\n") != len(headers) or text.count("\r") != len(headers) or "\0" in text:
         raise BadRequest("A header holds a line end or a NUL.", code="invalid_header")
     return text.encode("utf-8", "surrogateescape")
 

@@ -5,8 +5,9 @@ between the two, a `Dialect` knows one wire's language, an `Adapter` knows one p
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+from msgspec import Struct, field
 
 from proxy.canon import Event, Request, Usage
 from proxy.envelope import Envelope
@@ -213,8 +214,7 @@ NO_BODY = Envelope(b"{}")
 # --- the way through -------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Call:
+class Call(Struct, kw_only=True):
     """One request on its way through. Behind each field stands the one place that writes it after birth."""
 
     id: str
@@ -243,8 +243,7 @@ Tap = Callable[[bytes], None]
 Ending = Callable[[BaseException | None], None]
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(Struct):
     """An answer on its way back: a head, and a body that is whole (bytes) or live (a generator).
 
     A middleware may edit the head, tap the body and act at its end; it never wraps, delays or alters the chunks.

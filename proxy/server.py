@@ -11,6 +11,7 @@ import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
+from http import HTTPStatus
 from itertools import count
 from time import monotonic
 from typing import NamedTuple
@@ -18,16 +19,19 @@ from urllib.parse import quote
 
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import RawRequestMessage
+from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp_sse import EventSourceResponse
 from multidict import CIMultiDict, istr
 
 from proxy.errors import BadRequest, GatewayError, UpstreamError
-from proxy.ports import Call, Dialect, Handler, Reply
+from proxy.headers import spell
+from proxy.ports import Call, Dialect, Handler, Headers, Reply
 
 BODY_LIMIT = 64 * 1024 * 1024  # bytes of a request
 WRITE_STALL = 60.0  # seconds that a client may leave its answer unread
 PING_INTERVAL = 15.0  # seconds of silence before a live stream is kept awake
+BODILESS = frozenset({204, 304})
+REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 UNWATCHED = 32 * 1024  # bytes that always fit the transport's empty buffer: writing them cannot stall
 DROPPED_SHOWN = 50  # names in x-pillion-dropped: a header of any length would break the client's parser
 
@@ -203,7 +207,7 @@ def _spoken(request: web.BaseRequest) -> str:
     return "anthropic" if "anthropic-version" in request.headers else "openai_chat"
 
 
-def _head(reply: Reply, call: Call | None, request_id: str) -> "CIMultiDict[str]":
+def _head(reply: Reply, call: Call | None, request_id: str) -> Headers:
     """The answer's headers: the provider's that may come back, and ours."""
     upstream_id = (call.upstream_id if call is not None else "") or request_id
     lines = [
@@ -214,7 +218,7 @@ def _head(reply: Reply, call: Call | None, request_id: str) -> "CIMultiDict[str]
         (SERVER, "pillion"),
     ]
     if call is None:
-        return CIMultiDict(lines)
+        return lines
     if call.target is not None:
         lines += [
             (X_PILLION_PROVIDER, call.target.adapter.name),
@@ -225,7 +229,7 @@ def _head(reply: Reply, call: Call | None, request_id: str) -> "CIMultiDict[str]
     lines.append((X_PILLION_OVERHEAD_MS, f"{ours * 1000:.2f}"))
     if call.dropped:
         lines.append((X_PILLION_DROPPED, ", ".join(map(_visible, call.dropped[:DROPPED_SHOWN]))))
-    return CIMultiDict(lines)
+    return lines
 
 
 def _visible(text: str) -> str:
@@ -235,7 +239,7 @@ def _visible(text: str) -> str:
     return quote(text, safe=_PRINTABLE, errors="backslashreplace")
 
 
-async def _send(request: web.BaseRequest, reply: Reply, headers: "CIMultiDict[str]") -> web.StreamResponse:
+async def _send(request: web.BaseRequest, reply: Reply, headers: Headers) -> web.StreamResponse:
     """Write the answer to its end, and tell the endings how it went."""
     broke: BaseException | None = None
     try:
@@ -249,23 +253,53 @@ async def _send(request: web.BaseRequest, reply: Reply, headers: "CIMultiDict[st
         _conclude(reply, broke or reply.stopped)
 
 
-async def _send_whole(request: web.BaseRequest, reply: Reply, body: bytes, headers: "CIMultiDict[str]") -> web.Response:
+async def _send_whole(request: web.BaseRequest, reply: Reply, body: bytes, headers: Headers) -> web.StreamResponse:
     if reply.taps:
         _show(reply, body)
-    response = web.Response(status=reply.status, body=body, headers=headers)
-    if len(body) > UNWATCHED:  # else aiohttp writes it, once we have returned it
-        await response.prepare(request)
-        await _patiently(request, response.write_eof())
+    is_plain = request.keep_alive and request.version == HttpVersion11 and reply.status not in BODILESS
+    if is_plain and len(body) <= UNWATCHED and _has_room(request):
+        return _write_at_once(request, reply.status, headers, body)
+    response = web.Response(status=reply.status, body=body, headers=CIMultiDict(headers))
+    await response.prepare(request)
+    await _patiently(request, response.write_eof())
     return response
 
 
+def _write_at_once(request: web.BaseRequest, status: int, headers: Headers, body: bytes) -> web.StreamResponse:
+    """A short answer on a connection that stays open and has room: one write, and nothing that could wait.
+
+    aiohttp's own way makes a response, its header dict and its writer for it, at a tenth of the CPU of a whole call.
+    """
+    assert request.transport is not None
+    start = b"HTTP/1.1 %d %b\r\n%b" % (status, REASONS.get(status, b""), spell(headers))
+    request.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (start, len(body), body))
+    return ALREADY_SENT
+
+
+class AlreadySent(web.StreamResponse):
+    """What aiohttp is handed for an answer that is on its way: it finds nothing left to write."""
+
+    @property
+    def keep_alive(self) -> bool:
+        return True
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Nothing."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing."""
+
+
+ALREADY_SENT = AlreadySent()
+
+
 async def _send_live(
-    request: web.BaseRequest, reply: Reply, body: AsyncGenerator[bytes], headers: "CIMultiDict[str]"
+    request: web.BaseRequest, reply: Reply, body: AsyncGenerator[bytes], headers: Headers
 ) -> web.StreamResponse:
     """Raises nothing of the provider's: what breaks the body is spelled as the stream's last event."""
-    response = web.StreamResponse(status=reply.status, headers=headers)
+    response = web.StreamResponse(status=reply.status, headers=CIMultiDict(headers))
     if reply.ping is not None:
-        response = KeptAwake(reply.ping, headers)
+        response = KeptAwake(reply.ping, CIMultiDict(headers))
     try:
         await response.prepare(request)
         async with aclosing(body):

@@ -69,17 +69,18 @@ class Upstream:
         """POST, and return at the head of the answer. `head` is the request line and headers but for the length.
 
         A request that went out on a pooled connection and found it closed, with no byte back, is sent once more: the
-        provider's idle close crossed it on the way (reliability.md 3, trap 5). Raises UpstreamError.
+        provider's idle close crossed it on the way. Raises UpstreamError.
         """
         data = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
         timers, fresh = origin.timers, False
         while True:
             connection, wire = await self._connect(origin, fresh)
             exchange = Exchange(wire, partial(_release, connection))
-            total = 0.0 if stream else timers.total
-            first_byte = timers.first_byte if stream else timers.total
             try:
-                exchange.send(data, first_byte=first_byte, idle=timers.idle if stream else timers.total, total=total)
+                if stream:
+                    exchange.send(data, first_byte=timers.first_byte, idle=timers.idle, total=0)
+                else:
+                    exchange.send(data, first_byte=0, idle=0, total=timers.total)
                 await exchange.head()
                 _plain(exchange)
             except Down:

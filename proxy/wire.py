@@ -10,7 +10,7 @@ session instead (model lists, health) is served by the same connections: a Wire 
                        +---- fault -----+--> aborted, never pooled again
 
 A close is always an abort. A polite close over TLS goes on reading, for up to 30 s, what a provider goes on
-generating and billing after our client has gone (reliability: uvloop's sslproto waits for the peer's close_notify).
+generating and billing after our client has gone (uvloop's sslproto waits for the peer's close_notify).
 """
 
 import asyncio
@@ -85,6 +85,7 @@ class Exchange:
         "_timer",
         "_total",
         "_waiter",
+        "_watched",
         "_wire",
         "headers",
         "pooled",
@@ -105,7 +106,7 @@ class Exchange:
         self._chunks: list[bytes] = []
         self._held = 0  # bytes in _chunks
         self._counted = 0  # bytes since the last one of the body
-        self._paused = self._headed = self._done = self._dirty = self._interim = False
+        self._paused = self._headed = self._done = self._dirty = self._interim = self._watched = False
         self._bounded = False  # the head says where the body ends
         self._error: UpstreamError | None = None
         self.started = False  # a byte has come
@@ -122,13 +123,14 @@ class Exchange:
     # --- the caller's side ---
 
     def send(self, data: bytes, *, first_byte: float, idle: float, total: float) -> None:
-        """Write the request, and set the timers, in seconds: to the head, between chunks, and in all (0: none)."""
+        """Write the request, and set the timers, in seconds (0: none): to the head, between chunks, and in all."""
         if self._wire.transport is None:  # the peer closed while its connection was handed over
             self.lost(None)
             return
         self._wire.transport.write(data)
         self._idle = idle
-        self._timer = self._clock.call_later(first_byte, self._late, "first_byte_timeout", first_byte)
+        if first_byte:
+            self._timer = self._clock.call_later(first_byte, self._late, "first_byte_timeout", first_byte)
         if total:
             self._total = self._clock.call_later(total, self._late, "total_timeout", total)
 
@@ -180,6 +182,8 @@ class Exchange:
             self._fail(Down("The provider's answer is not valid HTTP.", code="upstream_protocol"))
         if self._counted > HEAD_LIMIT:
             self._fail(Down("The head or the trailer of the provider's answer does not end.", code="upstream_protocol"))
+        if self._headed and not self._watched and not self._done:
+            self._watch()
         if self._held > HIGH_WATER and not self._paused and not self._done:
             self._paused = True
             self._wire.hold(True)
@@ -221,9 +225,6 @@ class Exchange:
         self.status = status
         self._headed = True
         self._bounded = status in NO_BODY or "content-length" in self.headers or "transfer-encoding" in self.headers
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._clock.call_later(self._idle, self._check_idle)
 
     def on_body(self, body: bytes) -> None:
         if self._done:  # another answer's, behind the end of this one
@@ -279,6 +280,14 @@ class Exchange:
     def _late(self, code: str, seconds: float) -> None:
         what = "did not begin" if code == "first_byte_timeout" else "did not end"
         self._fail(Timeout(f"The provider's answer {what} within {seconds:g} s.", code=code))
+
+    def _watch(self) -> None:
+        """The head is here and the body is not: from now on it is silence that is timed."""
+        self._watched = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._idle:
+            self._timer = self._clock.call_later(self._idle, self._check_idle)
 
     def _check_idle(self) -> None:
         """Looked at once per idle period, not re-armed per chunk; time in which nobody waits does not count."""

@@ -1048,6 +1048,13 @@ def test_a_block_that_waits_is_not_late_and_the_first_is_not_held() -> None:
     assert b"live" in renderer.feed(Delta(index=1, text="live"))
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_second_choice_is_not_lost_in_silence(stream: bool) -> None:
+    events: list[Event] = [Start(), Open(index=0, part=Text(), choice=1), Close(index=0)]
+    with pytest.raises(Unrepresentable, match="several choices"):
+        said([*events, Finish(stops=(Stop(), Stop()))], stream)
+
+
 def test_a_stream_as_the_client_reads_it() -> None:
     data = said(
         [
@@ -1055,15 +1062,12 @@ def test_a_stream_as_the_client_reads_it() -> None:
             Open(index=0, part=Text()),
             Delta(index=0, text="Hi", logprobs=[{}]),
             Close(index=0),
-            Open(index=1, part=Text(), choice=1),
-            Delta(index=1, text="of another choice"),
+            Open(index=1, part=ToolCall(id="call_1", name="f")),
+            Delta(index=1, text='{"x"'),
+            Delta(index=1, text=":1}"),
             Close(index=1),
-            Open(index=2, part=ToolCall(id="call_1", name="f")),
-            Delta(index=2, text='{"x"'),
-            Delta(index=2, text=":1}"),
-            Close(index=2),
             Usage(input=5, cache_read=3, audio_input=2, output=7, reasoning=4),
-            Finish(stops=(Stop(reason="tool_use", raw="tool_calls"), Stop())),
+            Finish(stops=(Stop(reason="tool_use", raw="tool_calls"),)),
         ]
     )
     assert all(frame.event == json.loads(frame.data)["type"] for frame in frames(data))

@@ -59,7 +59,15 @@ async def test_the_first_middleware_of_the_list_is_the_outermost() -> None:
     async def never() -> bytes:
         raise AssertionError("nobody asked for the body")
 
-    call = Call("r", "chat", registry.dialect("openai_chat"), {}, {}, never, 0.0)
+    call = Call(
+        id="r",
+        operation="chat",
+        dialect=registry.dialect("openai_chat"),
+        headers={},
+        query={},
+        receive=never,
+        started=0.0,
+    )
     await chain([noting("a"), noting("b")], innermost)(call)
     assert met == ["a in", "b in", "b out", "a out"]
 

@@ -19,7 +19,7 @@ OURS = ["X-Pillion-Anything"]
 TRAVELS = ["anthropic-version", "anthropic-beta", "openai-organization", "user-agent", "traceparent", "x-stainless-os"]
 COMES_BACK = ["content-type", "retry-after", "x-ratelimit-remaining-tokens", "openai-processing-ms", "cache-control"]
 STAYS_BEHIND = [
-    "content-length", "content-encoding", "set-cookie", "set-cookie2", "server", "date", "alt-svc",
+    "content-length", "content-encoding", "set-cookie", "set-cookie2", "server", "alt-svc",
     "strict-transport-security", "via", "x-request-id", "request-id", "access-control-allow-origin",
     "access-control-allow-credentials", "x-pillion-provider",
 ]  # fmt: skip

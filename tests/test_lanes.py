@@ -149,11 +149,6 @@ async def test_an_anthropic_client_reads_what_an_openai_host_said(host: str) -> 
 
 
 @needs_recordings
-@pytest.mark.xfail(
-    strict=True,
-    raises=pytest.fail.Exception,
-    reason="the anthropic renderers drop all choices but the first in silence",
-)
 @pytest.mark.parametrize("row", some(SECOND_CHOICE), ids=recordings.ids)
 async def test_an_anthropic_client_is_told_that_there_was_a_second_choice(row: Row) -> None:
     async with stage(OPENAI) as acting, anthropic_sdk(acting) as client:
@@ -245,7 +240,6 @@ async def test_an_openai_client_reads_what_anthropic_said(host: str) -> None:
 
 
 @needs_recordings
-@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="the SDK joins the annotations of chunks by `index` alone")
 @pytest.mark.parametrize("row", some(CITED), ids=recordings.ids)
 async def test_an_openai_client_reads_every_citation_of_a_stream(row: Row) -> None:
     async with stage(ANTHROPIC) as acting, openai_sdk(acting) as client:

@@ -294,8 +294,10 @@ def pieces(draw: st.DrawFn, index: int, part: Part) -> Iterator[Event]:
         case Text(text=text, annotations=annotations, logprobs=scores):
             cut = draw(st.integers(1, len(text)))
             yield Delta(index=index, text=text[:cut], logprobs=scores)
-            if text[cut:] or annotations:
-                yield Delta(index=index, text=text[cut:], annotations=annotations)
+            if text[cut:]:
+                yield Delta(index=index, text=text[cut:])
+            if annotations:
+                yield Delta(index=index, annotations=annotations)
         case Thinking(text=text, signature=signature) if text:
             cut = draw(st.integers(1, len(text)))
             yield Delta(index=index, text=text[:cut])

@@ -15,10 +15,12 @@ from functools import partial
 from itertools import accumulate
 from time import monotonic
 
+from msgspec.structs import astuple
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from proxy.canon import Usage
 from proxy.errors import GatewayError
 from proxy.ports import Call, Handler, Reply
 
@@ -26,7 +28,7 @@ NAMES = 100  # of models, and as many of fields
 CLIENT_GONE = 499  # as nginx counts a client that left
 SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 600)
 OVERHEAD = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1)
-KINDS = ("input", "cache_read", "cache_write", "cache_write_1h", "audio_input", "output", "reasoning", "audio_output")
+KINDS = tuple(name for name in Usage.__struct_fields__ if name != "extra")  # of tokens
 PLACE = ("provider", "model")
 
 
@@ -130,8 +132,8 @@ class Metrics(Collector):
             gone = _status(error) == CLIENT_GONE
             self._errors[("client", "client_gone") if gone else ("server_error", "internal_error")] += 1
         if call.usage is not None:
-            for kind in KINDS:
-                if count := getattr(call.usage, kind):
+            for kind, count in zip(KINDS, astuple(call.usage), strict=False):  # the last field is no count
+                if count:
                     place.tokens[kind] += count
 
     def _place(self, call: Call) -> Place:

@@ -181,7 +181,9 @@ def _part(value: object, at: str) -> Part:
         case "tool_use":
             part = _tool_use(fields)
         case "tool_result":
-            parts = _content(fields, "content") if "content" in fields.rest else []
+            nothing = fields.rest.get("content", "") == ""  # the tool had nothing to say
+            parts = [] if nothing else _content(fields, "content")
+            fields.rest.pop("content", None)
             part = ToolResult(id=fields.need_text("tool_use_id"), parts=parts, is_error=fields.flag("is_error"))
         case _:
             return Opaque(wire=NAME, value=as_object(value))

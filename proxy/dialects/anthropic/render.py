@@ -53,7 +53,6 @@ class StreamRenderer:
         self._part: Part = Text()  # its shell
         self._sent = 0  # blocks begun
         self._waiting: dict[int, list[Open | Delta | Close]] = {}  # what later blocks have held back
-        self._skipped: set[int] = set()  # blocks of choices that the wire cannot ask for
 
     def feed(self, event: Event) -> bytes:
         match event:
@@ -66,6 +65,8 @@ class StreamRenderer:
                 self._usage = event
                 return self._begin()
             case Finish():
+                if len(event.stops) > 1:
+                    raise _too_many()
                 return self._begin() + self._end(event.stops[0])
             case _:
                 assert_never(event)
@@ -87,9 +88,7 @@ class StreamRenderer:
 
     def _block_event(self, event: Open | Delta | Close) -> bytes:
         if isinstance(event, Open) and event.choice:
-            self._skipped.add(event.index)
-        if event.index in self._skipped:
-            return b""
+            raise _too_many()
         if self._speaking not in (None, event.index):
             self._waiting.setdefault(event.index, []).append(event)
             return b""
@@ -131,7 +130,9 @@ class WholeRenderer:
         return error_body(error)
 
     def _message(self, completion: Completion) -> Object:
-        choice = completion.choices[0]  # the wire cannot ask for a second
+        if len(completion.choices) > 1:
+            raise _too_many()
+        choice = completion.choices[0]
         refused = any(isinstance(part, Refusal) for part in choice.parts)
         return {
             **_message_head(completion.start, self._model),
@@ -139,6 +140,10 @@ class WholeRenderer:
             **_stop_said(choice.stop, refused),
             "usage": usage_fields(completion.usage),
         }
+
+
+def _too_many() -> Unrepresentable:
+    return Unrepresentable("The answer has several choices, and this wire cannot carry more than one.", param="choices")
 
 
 def _frame(name: str, **fields: object) -> bytes:

@@ -70,6 +70,7 @@ class StreamRenderer:
         self._blocks: dict[int, _Block] = {}
         self._calls: dict[int, int] = {}  # tool calls opened, by choice: a choice that is in here has begun
         self._thoughts: dict[int, int] = {}  # thinking blocks opened, by choice
+        self._notes: dict[int, list[Any]] = {}  # annotations not yet told, by choice
         self._usage: Usage | None = None
 
     def feed(self, event: Event) -> bytes:
@@ -79,7 +80,7 @@ class StreamRenderer:
             case Start():
                 return self._start(event)
             case Open():
-                return self._begin(event.choice) + self._open(event)
+                return self._tell_notes_before(event) + self._begin(event.choice) + self._open(event)
             case Close():
                 return b""
             case Usage():
@@ -201,15 +202,27 @@ class StreamRenderer:
 
     def _annotated(self, block: _Block, event: Delta) -> bytes:
         key = "content" if block.kind == "text" else "refusal"
+        self._notes.setdefault(block.choice, []).extend(event.annotations)
+        if not event.text and not event.logprobs:
+            return b""
         said: Object = {key: event.text}
-        if event.annotations:
-            said["annotations"] = event.annotations
         logprobs = {"content": None, "refusal": None} | {key: event.logprobs} if event.logprobs else None
         return self._frame(block.choice, encode_json(said), encode_json(logprobs))
+
+    def _tell_notes_before(self, event: Open) -> bytes:
+        """Those of texts that are over: more text of the same choice may bring more of them."""
+        over = [choice for choice in self._notes if choice != event.choice or not isinstance(event.part, Text)]
+        return b"".join(map(self._tell_notes, over))
+
+    def _tell_notes(self, choice: int) -> bytes:
+        """All annotations of a text in one chunk: OpenAI's SDK joins those of two by an index, which they lack."""
+        notes = self._notes.pop(choice, [])
+        return self._frame(choice, encode_json({"annotations": notes})) if notes else b""
 
     def _finish(self, event: Finish) -> bytes:
         frames = []
         for choice, stop in enumerate(event.stops):
+            frames.append(self._tell_notes(choice))
             said = _finish_fields(stop)
             reason = encode_json(said.pop("finish_reason"))
             finish = b"%b,%b" % (reason, encode_json(said)[1:-1]) if said else reason

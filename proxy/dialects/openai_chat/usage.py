@@ -1,7 +1,5 @@
 """How many tokens did a host count, and how does a client read them?"""
 
-from collections.abc import Iterable
-
 from proxy.canon import Usage
 from proxy.fields import Object, as_object
 
@@ -79,7 +77,9 @@ def _portion(whole: int, first: int, second: int, third: int) -> tuple[int, int,
     return first, second, third, whole - first - second - third
 
 
-def _rest(said: Object, known: Iterable[str]) -> Object:
+def _rest(said: Object, known: set[str]) -> Object:
+    if said.keys() <= known:
+        return {}
     return {key: value for key, value in said.items() if key not in known and value is not None}
 
 
