@@ -32,7 +32,7 @@ format: $(VENV)/checked ## put the code in order
 bench: $(VENV)/installed ## CPU per request beside nginx, start-up and memory (wants gcc, nginx, wrk)
 	$(BIN)/python tests/bench/run.py $(ARGS)
 
-soak: $(VENV)/tested ## what `make test` samples, whole
+soak: $(VENV)/tested ## what `make test` takes a part of, whole
 	PILLION_SOAK=1 $(BIN)/pytest -n $(WORKERS) --timeout 3600 $(ARGS)
 
 image: ## the container image, with whichever builder there is

@@ -13,12 +13,10 @@ from proxy.ports import Decoder, Meter, Renderer
 T = TypeVar("T", covariant=True)
 
 SMALL = 2048  # bytes: up to here a stream is cut at every single offset
-SPLITS = 50  # seeded ways to cut a stream
-SAMPLE = 10  # of them, where a stream is long and the run is no soak
-LONG = 6000  # bytes: half of the recorded streams are longer
-SOAK = bool(os.environ.get("PILLION_SOAK"))  # `make soak` takes what `make test` samples, whole
+SOAK = bool(os.environ.get("PILLION_SOAK"))
+SPLITS = 1000 if SOAK else 50  # seeded ways to cut a recorded stream
 
-taken: Counter[str] = Counter()  # how many of the seeded splits this run took, and how many there are
+taken: Counter[str] = Counter()  # how many of them this run took
 
 
 class Feeder(Protocol[T]):
@@ -40,10 +38,9 @@ def splits(data: bytes, seed: int = 7, count: int = 50) -> Iterator[list[bytes]]
 
 
 def stream_splits(data: bytes) -> Iterator[list[bytes]]:
-    """`splits` of a recorded stream, all of them or, of a long one and outside of a soak, a seeded sample; counted."""
-    count = SPLITS if SOAK or len(data) < LONG else SAMPLE
-    taken.update(splits=count, all=SPLITS)
-    return splits(data, count=count)
+    """`splits` of a recorded stream, counted: `make test` takes fifty, `make soak` a thousand."""
+    taken.update(splits=SPLITS)
+    return splits(data, count=SPLITS)
 
 
 def drain(feeder: Feeder[T], chunks: list[bytes]) -> list[T]:
