@@ -227,6 +227,7 @@ async def test_an_answer_that_the_peer_leaves_is_abandoned() -> None:
 
 def read_over_tls(port: int, context: ssl.SSLContext) -> str:
     """How TLS itself sees the end: a client in a thread, as asyncio would not tell."""
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # early Pythons 3.11 set it
     with (
         socket.create_connection(("127.0.0.1", port)) as plain,
         context.wrap_socket(plain, server_hostname="127.0.0.1", suppress_ragged_eofs=False) as secure,
