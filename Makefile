@@ -14,7 +14,7 @@ help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 run: $(VENV)/installed ## serve on 127.0.0.1:7455
-	@exec $(BIN)/pillion serve --config config.yaml $(ARGS)
+	@exec $(BIN)/pillion serve --config $${PILLION_CONFIG:-config.yaml} $(ARGS)
 
 test: $(VENV)/tested ## every test
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)

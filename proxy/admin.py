@@ -49,6 +49,8 @@ class Admin:
 
     async def model(self, call: Call) -> Reply:
         """Raises UnknownModel."""
+        if call.rest in await self._catalog.names():
+            return Reply(200, _JSON, call.dialect.model_card(call.rest))
         target = await self._catalog.resolve(call.rest)
         name = f"{target.adapter.name}/{target.model}"
         if not target.adapter.has(target.model) and name not in await self._catalog.names():

@@ -18,16 +18,15 @@ from proxy.middleware.failover import Failover
 from proxy.middleware.intake import intake
 from proxy.middleware.metrics import Metrics
 from proxy.ports import Adapter, Call, Handler, Middleware, Reply
-from proxy.server import Route, Server
+from proxy.server import ANY, Route, Server
 from proxy.upstream import Upstream
 
 # Routes that are somebody's, and not served yet: a clear 501 instead of a 404 that looks like a typing error.
 NOT_YET = (
-    "/responses", "/completions", "/embeddings", "/moderations", "/rerank", "/batches", "/files",
-    "/messages/count_tokens", "/messages/batches", "/images/generations", "/images/edits", "/audio/speech",
-    "/audio/transcriptions", "/audio/translations", "/api/chat", "/api/generate", "/api/embed",
+    "/responses", "/completions", "/embeddings", "/moderations", "/rerank", "/batches", "/files", "/uploads",
+    "/messages/count_tokens", "/messages/batches", "/images", "/audio", "/realtime", "/fine_tuning", "/assistants",
+    "/threads", "/vector_stores", "/conversations", "/v1beta", "/api", "/model", "/openai", "/v2", "/projects",
 )  # fmt: skip
-NOT_YET_BELOW = ("/v1beta/models", "/model", "/openai/deployments", "/v1/responses", "/v2")
 
 
 class App:
@@ -97,8 +96,8 @@ def _routes(chat: Handler, admin: Admin, auth: Auth) -> list[Route]:
         Route("GET", "/providers", "health", guarded(admin.provider_health), tail=True),
         Route("GET", "/metrics", "metrics", guarded(admin.metrics)),
     ]
-    missing = [Route("POST", path, "missing", guarded(_not_yet)) for path in NOT_YET]
-    missing += [Route("POST", path, "missing", guarded(_not_yet), tail=True) for path in NOT_YET_BELOW]
+    missing = [Route(ANY, path, "missing", guarded(_not_yet), tail=tail) for path in NOT_YET for tail in (False, True)]
+    missing.append(Route("POST", "/models", "missing", guarded(_not_yet), tail=True))  # Gemini's :generateContent
     return open_routes + guarded_routes + missing
 
 

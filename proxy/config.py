@@ -139,8 +139,10 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
 def _providers(
     presets: Mapping[str, ProviderRow], rows: Mapping[str, ProviderRow | None], environ: Mapping[str, str]
 ) -> dict[str, Provider]:
-    """Those that the file names, and those of the presets whose key is set."""
-    keyed = [name for name, row in presets.items() if any(environ.get(key) for key in row.keys)]
+    """Those that the file names, and those of the presets whose key or base URL is set."""
+    keyed = [
+        name for name, row in presets.items() if any(environ.get(key) for key in [*row.keys, _base_url_variable(name)])
+    ]
     names = dict.fromkeys([*rows, *keyed])
     empty = ProviderRow()
     return {name: _provider(name, rows.get(name) or empty, presets.get(name, empty), environ) for name in names}
@@ -150,11 +152,11 @@ def _provider(name: str, row: ProviderRow, preset: ProviderRow, environ: Mapping
     if name == "echo" or not re.fullmatch(r"[A-Za-z0-9._-]+", name):
         raise ConfigError(f"providers.{name}: a name has letters, digits, dots, dashes and underscores; echo is taken")
     keys = tuple(row.keys or preset.keys)
-    api_key = (row.api_key or next((environ[key] for key in keys if environ.get(key)), "")).strip()
+    api_key = (next((environ[key] for key in keys if environ.get(key)), "") or row.api_key or "").strip()
     for header, value in [("api_key", api_key), *row.headers.items()]:
         if not re.fullmatch(r"[!#-'*+.^-z|~-]+", header) or not re.fullmatch(r"[\t -~]*", value):
             raise ConfigError(f"providers.{name}: {header} cannot be sent in a header: it is not printable ASCII")
-    variable = f"PILLION_{re.sub('[^A-Z0-9]', '_', name.upper())}_BASE_URL"
+    variable = _base_url_variable(name)
     base_url = environ.get(variable) or row.base_url or preset.base_url
     if not base_url:
         raise ConfigError(f"providers.{name}: base_url is missing (in the file, or as {variable})")
@@ -173,6 +175,10 @@ def _provider(name: str, row: ProviderRow, preset: ProviderRow, environ: Mapping
         headers=row.headers,
         timers=row.timers,
     )
+
+
+def _base_url_variable(provider: str) -> str:
+    return f"PILLION_{re.sub('[^A-Z0-9]', '_', provider.upper())}_BASE_URL"
 
 
 def _is_base(url: str) -> bool:

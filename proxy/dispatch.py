@@ -11,10 +11,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from time import monotonic
 from typing import TypeVar, assert_never
+from urllib.parse import unquote_plus
 
 from proxy import headers
 from proxy.canon import Close, Delta, Event, Finish, Open, Start, Usage
 from proxy.errors import Down, Unrepresentable, UpstreamError
+from proxy.framing import MAX_FRAME
 from proxy.ports import (
     Answer,
     Call,
@@ -36,7 +38,8 @@ WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of one whole answer
 ERROR_LIMIT = 1024 * 1024  # bytes of a provider's error that are read
 HOLD_LIMIT = 64 * 1024  # bytes that may be held back until a stream has shown its first event
 
-_event_in = re.compile(rb"(?:^|[\r\n])data:[^\r\n]*(?:\r\n|\r|\n){2}").search  # comments alone are none
+_event_in = re.compile(rb"(?:^|[\r\n])data:[^\r\n]*(?:\r\n|\n|\r(?!\n)){2}").search  # comments alone are none
+_line_in = re.compile(rb"[\r\n]|^(?:data|event|id|retry|):").search  # the beginning of what may yet become one
 
 
 def chain(middlewares: Sequence[Middleware], handler: Handler) -> Handler:
@@ -83,6 +86,11 @@ async def _pass_through(call: Call, target: Target) -> Reply:
         held = await _hold(call, answer, meter)
     if forward.strip is not None:
         held = forward.strip.feed(held)
+    if answer.ended() and meter.finished and meter.error is None:  # a stream that has come whole is sent whole
+        meter.close()
+        _note_meter(call, meter)
+        rest = forward.strip.close() if forward.strip is not None else b""
+        return Reply(answer.status, headers.returning(answer.headers), held + rest)
     return Reply(
         answer.status,
         headers.returning(answer.headers),
@@ -117,7 +125,11 @@ async def _hold(call: Call, answer: Answer, meter: Meter) -> bytes:
             raise meter.error
         if not chunk and not meter.finished:
             raise Down("The provider's stream ended before it began.", code="upstream_cut", provider=_name(call))
-        if not chunk or _event_in(held) or len(held) > HOLD_LIMIT:
+        if not chunk or _event_in(held):
+            return held
+        if len(held) > HOLD_LIMIT:
+            if _line_in(held) is None:
+                raise Down("The provider's stream is none.", code="upstream_protocol", provider=_name(call))
             return held
 
 
@@ -126,8 +138,12 @@ async def _relay(call: Call, answer: Answer, meter: Meter, strip: Strip | None, 
     try:
         if held:
             yield held
+        unended = 0  # bytes since the last line end
         while chunk := await answer.chunk():
             meter.feed(chunk)
+            unended = 0 if b"\n" in chunk or b"\r" in chunk else unended + len(chunk)
+            if unended > MAX_FRAME:
+                raise Down("An event of the provider's stream does not end.", code="upstream_protocol")
             if strip is not None:
                 chunk = strip.feed(chunk)
             if chunk:
@@ -149,7 +165,7 @@ def _note_meter(call: Call, meter: Meter) -> None:
     call.usage = meter.usage
     call.answered_model = meter.model
     if meter.error is not None:
-        meter.error.provider = _name(call)
+        _blame(call, meter.error)
 
 
 # --- the translate lane ----------------------------------------------------------------------------------------------
@@ -160,7 +176,7 @@ async def _translate(call: Call, target: Target, dialect: Dialect) -> Reply:
     request = call.dialect.parse(call.envelope.body)
     request.model = target.model
     encoded = dialect.encode(request)
-    call.dropped = encoded.dropped
+    call.dropped = encoded.dropped + headers.untranslatable(call.headers)
     sent = Outgoing(dialect.name, target.model, encoded.body, call.stream, headers.translated(call.headers), "")
     answer = await _ask(call, target, dialect, sent)
     decoder = dialect.decoder(_is_stream(call, answer, dialect))
@@ -170,7 +186,7 @@ async def _translate(call: Call, target: Target, dialect: Dialect) -> Reply:
     if not call.stream:
         whole = b"".join([part async for part in body])
         return Reply(200, [*back, ("content-type", "application/json")], whole)
-    first = await _timed(call, anext(body))
+    first = await anext(body)
     return Reply(
         200,
         [*back, ("content-type", call.dialect.stream_type)],
@@ -187,7 +203,8 @@ async def _rendered(call: Call, answer: Answer, decoder: Decoder, renderer: Rend
     begun = ended = False
     try:
         while not ended:
-            chunk = await answer.chunk()
+            # Up to the head of a live answer, and to the end of a whole one, we wait for the provider.
+            chunk = await (answer.chunk() if begun and call.stream else _timed(call, answer.chunk()))
             ended = not chunk
             fault: UpstreamError | None = None
             try:
@@ -196,7 +213,7 @@ async def _rendered(call: Call, answer: Answer, decoder: Decoder, renderer: Rend
                     out += renderer.feed(event)
             except UpstreamError as error:
                 fault = error
-                fault.provider = _name(call)
+                _blame(call, fault)
             except Unrepresentable as error:  # the client asked for nothing wrong: it is the answer that does not fit
                 fault = Down(error.message, provider=_name(call), code=error.code, param=error.param)
             if begun and out:
@@ -245,7 +262,7 @@ async def _ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> 
     with _or_abort(answer):
         body = await _timed(call, answer.read(ERROR_LIMIT))
     error = dialect.decode_error(answer.status, answer.headers, body)
-    error.provider = _name(call)
+    _blame(call, error)
     if dialect is not call.dialect:
         error.body = None
     raise error
@@ -254,13 +271,15 @@ async def _ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> 
 def _query(call: Call) -> str:
     """The client's query, less the key that may stand in it: that one is ours."""
     pairs = call.raw_query.split("&") if call.raw_query else []
-    return "&".join(pair for pair in pairs if pair.partition("=")[0] != "key")
+    return "&".join(pair for pair in pairs if unquote_plus(pair.partition("=")[0]) != "key")
 
 
 def _is_stream(call: Call, answer: Answer, dialect: Dialect) -> bool:
     """What came, which need not be what was asked for: some hosts answer a request for a stream whole."""
     media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return call.stream if not media_type else media_type == dialect.stream_type
+    if call.stream:  # hosts have named a stream text/plain; what is none shows soon enough
+        return media_type != "application/json"
+    return media_type == dialect.stream_type
 
 
 class _or_abort:  # noqa: N801  reads as a word: `with _or_abort(answer):`
@@ -286,6 +305,16 @@ async def _timed(call: Call, waiting: Awaitable[T]) -> T:
         return await waiting
     finally:
         call.waited += monotonic() - began
+
+
+def _blame(call: Call, error: UpstreamError) -> None:
+    """Name the provider, and let none of its words repeat our key."""
+    assert call.target is not None
+    hide = call.target.adapter.hide
+    error.provider = call.target.adapter.name
+    error.message = hide(error.message)
+    if error.body is not None and hide(text := error.body.decode("utf-8", "surrogateescape")) != text:
+        error.body = None
 
 
 def _name(call: Call) -> str:

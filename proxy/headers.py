@@ -34,6 +34,7 @@ _NEVER_BACK = (
 _NEVER_OUT_FAMILIES = ("x-pillion-", "sec-fetch-", "access-control-")
 _NEVER_BACK_FAMILIES = ("access-control-", "x-pillion-")
 # What still means something to a provider that speaks another language than the client.
+_VENDORS_OWN = ("anthropic-beta", "openai-beta", "openai-organization", "openai-project")
 _TRANSLATED_OUT = ("user-agent", "traceparent", "tracestate")
 
 
@@ -46,6 +47,11 @@ def outgoing(client: Mapping[str, str]) -> list[tuple[str, str]]:
 def translated(client: Mapping[str, str]) -> list[tuple[str, str]]:
     """The client's headers that a provider of another wire gets."""
     return [(name, client[name]) for name in _TRANSLATED_OUT if name in client]
+
+
+def untranslatable(client: Mapping[str, str]) -> tuple[str, ...]:
+    """The client's headers that would have changed the answer, and mean nothing to a provider of another wire."""
+    return tuple(name for name in _VENDORS_OWN if name in client)
 
 
 def returning(provider: Mapping[str, str]) -> list[tuple[str, str]]:

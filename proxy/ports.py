@@ -164,6 +164,10 @@ class Answer(Protocol):
         """The bytes that have come; waits for some; b"" at the end. Raises UpstreamError."""
         ...
 
+    def ended(self) -> bool:
+        """Has all of the body come, and been taken? False where that is not known."""
+        ...
+
     def abort(self) -> None:
         """Close the connection now, whatever it still carries. Harmless after the end."""
         ...
@@ -185,6 +189,10 @@ class Adapter(Protocol):
 
     async def send(self, outgoing: Outgoing) -> Answer:
         """Returns at the head of the answer, whatever its status. Raises UpstreamError."""
+        ...
+
+    def hide(self, text: str) -> str:
+        """The text less the provider's key."""
         ...
 
     async def models(self) -> list[str]:

@@ -28,6 +28,7 @@ from proxy.headers import spell
 from proxy.ports import Call, Dialect, Handler, Headers, Reply
 
 BODY_LIMIT = 64 * 1024 * 1024  # bytes of a request
+BODY_STALL = 30.0  # seconds that a client may leave between two pieces of its request
 WRITE_STALL = 60.0  # seconds that a client may leave its answer unread
 PING_INTERVAL = 15.0  # seconds of silence before a live stream is kept awake
 BODILESS = frozenset({204, 304})
@@ -47,6 +48,9 @@ X_PILLION_OVERHEAD_MS = istr("x-pillion-overhead-ms")
 X_PILLION_DROPPED = istr("x-pillion-dropped")
 
 log = logging.getLogger("pillion")
+
+
+ANY = "*"  # a route for whichever method
 
 
 class Route(NamedTuple):
@@ -122,7 +126,7 @@ class Server:
         """Raises GatewayError: 404, or 405 with the methods that there are."""
         path = request.path
         methods, rest = (self._exact[path], "") if path in self._exact else self._find_tail(path)
-        route = methods.get(request.method)
+        route = methods.get(request.method) or methods.get(ANY)
         if route is None:
             raise GatewayError(
                 f"{path} does not take {request.method}; it takes {', '.join(methods)}.",
@@ -190,16 +194,28 @@ async def _receive(request: web.BaseRequest) -> bytes:
             raise BadRequest(f"The content type must be application/json, not {media_type}.", status=415)
     if request.headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # aiohttp's low-level server leaves it to us
+    if (request.content_length or 0) > BODY_LIMIT:
+        raise _too_long()
     try:
         if request.content.is_eof():  # it came with the head, as nearly all do
             return request.content.read_nowait()
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise BadRequest(
-            f"The request is longer than {BODY_LIMIT} bytes.", status=413, code="request_too_large"
-        ) from None
+        body = bytearray()
+        while True:
+            async with asyncio.timeout(BODY_STALL):
+                chunk = await request.content.readany()
+            if not chunk:
+                return bytes(body)
+            body += chunk
+            if len(body) > BODY_LIMIT:
+                raise _too_long()
+    except TimeoutError:
+        raise BadRequest(f"The request's body did not go on within {BODY_STALL:g} s.", status=408) from None
     except web.RequestPayloadError:
         raise BadRequest("The request's body broke off or is not valid HTTP.") from None
+
+
+def _too_long() -> BadRequest:
+    return BadRequest(f"The request is longer than {BODY_LIMIT} bytes.", status=413, code="request_too_large")
 
 
 def _spoken(request: web.BaseRequest) -> str:
@@ -256,7 +272,8 @@ async def _send(request: web.BaseRequest, reply: Reply, headers: Headers) -> web
 async def _send_whole(request: web.BaseRequest, reply: Reply, body: bytes, headers: Headers) -> web.StreamResponse:
     if reply.taps:
         _show(reply, body)
-    is_plain = request.keep_alive and request.version == HttpVersion11 and reply.status not in BODILESS
+    has_body = request.method != "HEAD" and reply.status not in BODILESS
+    is_plain = has_body and request.keep_alive and request.version == HttpVersion11
     if is_plain and len(body) <= UNWATCHED and _has_room(request):
         return _write_at_once(request, reply.status, headers, body)
     response = web.Response(status=reply.status, body=body, headers=CIMultiDict(headers))
@@ -403,6 +420,6 @@ def _tell(call: Call | None, request_id: str, error: GatewayError) -> None:
     """One log line for a call that failed."""
     who = call.dialect.name if call is not None else "-"
     target = f"{call.target.adapter.name}/{call.target.model}" if call is not None and call.target else "-"
-    level = logging.WARNING if error.status >= 500 else logging.INFO
+    level = logging.WARNING if error.status >= 500 and error.kind != "invalid_request" else logging.INFO
     message = " ".join(error.message.split())  # a provider's may have lines, and a log line is one
     log.log(level, "%s %s %s %d %s %s: %s", request_id, who, target, error.status, error.kind, error.code, message)

@@ -130,6 +130,7 @@ class WireAnswer:
         self.status = exchange.status
         self.headers: Mapping[str, str] = exchange.headers
         self.chunk = exchange.chunk
+        self.ended = exchange.ended
         self.abort = exchange.abort
 
     async def read(self, limit: int) -> bytes:

@@ -71,7 +71,6 @@ class Exchange:
         "_chunks",
         "_clock",
         "_counted",
-        "_dirty",
         "_done",
         "_error",
         "_headed",
@@ -82,12 +81,14 @@ class Exchange:
         "_parser",
         "_paused",
         "_release",
+        "_surplus",
         "_timer",
         "_total",
         "_waiter",
         "_watched",
         "_wire",
         "headers",
+        "on_body",
         "pooled",
         "started",
         "status",
@@ -97,16 +98,18 @@ class Exchange:
         self._wire = wire
         self._release: Callable[[bool], None] | None = release
         self._clock = asyncio.get_running_loop()
-        self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._total: asyncio.TimerHandle | None = None
         self._idle = 0.0
         self._last = 0.0
         self._chunks: list[bytes] = []
+        self.on_body = self._chunks.append  # llhttp calls it per HTTP chunk, often dozens of times in a read
+        self._parser = httptools.HttpResponseParser(self)  # it takes its callbacks from us now, and no later ones
         self._held = 0  # bytes in _chunks
         self._counted = 0  # bytes since the last one of the body
-        self._paused = self._headed = self._done = self._dirty = self._interim = self._watched = False
+        self._paused = self._headed = self._done = self._interim = self._watched = False
+        self._surplus: int | None = None  # how many chunks are this answer's, where bytes came behind it
         self._bounded = False  # the head says where the body ends
         self._error: UpstreamError | None = None
         self.started = False  # a byte has come
@@ -154,14 +157,17 @@ class Exchange:
             self._waiter = self._clock.create_future()
             await self._waiter
             self._waiter = None
-        chunks = self._chunks
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        self._chunks = []
+        data = b"".join(self._chunks)
+        self._chunks.clear()
         self._held = 0
         if self._paused:
             self._paused = False
             self._wire.hold(False)
         return data
+
+    def ended(self) -> bool:
+        """Has the whole body come, and been taken?"""
+        return self._done and self._error is None and not self._chunks
 
     def abort(self) -> None:
         """Let go of the connection, whatever it still carries."""
@@ -173,16 +179,20 @@ class Exchange:
     def received(self, data: bytes) -> None:
         self._last = self._clock.time()
         self.started = True
-        self._counted += len(data)
+        chunks, before = self._chunks, len(self._chunks)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._fail(Down("The provider switched protocols unasked.", code="upstream_protocol"))
         except httptools.HttpParserError:
             self._fail(Down("The provider's answer is not valid HTTP.", code="upstream_protocol"))
+        if self._surplus is not None:  # another answer's, behind the end of this one
+            del chunks[self._surplus :]
+        self._held += sum(map(len, chunks[before:]))
+        self._counted = 0 if len(chunks) > before else self._counted + len(data)
         if self._counted > HEAD_LIMIT:
             self._fail(Down("The head or the trailer of the provider's answer does not end.", code="upstream_protocol"))
-        if self._headed and not self._watched and not self._done:
+        if chunks and not self._watched and not self._done:
             self._watch()
         if self._held > HIGH_WATER and not self._paused and not self._done:
             self._paused = True
@@ -205,7 +215,7 @@ class Exchange:
 
     def on_message_begin(self) -> None:
         if self._done:
-            self._dirty = True  # bytes after the end: whatever they are, they are not the next answer
+            self._surplus = len(self._chunks)  # bytes after the end: whatever they are, not the next answer
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._headed:  # a trailer
@@ -225,13 +235,6 @@ class Exchange:
         self.status = status
         self._headed = True
         self._bounded = status in NO_BODY or "content-length" in self.headers or "transfer-encoding" in self.headers
-
-    def on_body(self, body: bytes) -> None:
-        if self._done:  # another answer's, behind the end of this one
-            return
-        self._counted = 0
-        self._chunks.append(body)
-        self._held += len(body)
 
     def on_message_complete(self) -> None:
         if self._interim:
@@ -269,7 +272,7 @@ class Exchange:
         if self._paused:
             self._paused = False
             wire.hold(False)
-        release(reusable and not self._dirty and wire.is_connected())
+        release(reusable and self._surplus is None and wire.is_connected())
 
     def _stop_timers(self) -> None:
         if self._timer is not None:
@@ -282,7 +285,7 @@ class Exchange:
         self._fail(Timeout(f"The provider's answer {what} within {seconds:g} s.", code=code))
 
     def _watch(self) -> None:
-        """The head is here and the body is not: from now on it is silence that is timed."""
+        """The body has begun and not ended: from now on it is silence that is timed."""
         self._watched = True
         if self._timer is not None:
             self._timer.cancel()

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from pytest_asyncio import is_async_test
 
-PATIENCE = 2.0  # seconds
+PATIENCE = 5.0  # seconds
 _POLL = 0.005  # seconds
 
 Loop = asyncio.AbstractEventLoop

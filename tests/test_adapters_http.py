@@ -215,3 +215,20 @@ async def test_health_asks_anew_each_time() -> None:
     assert (well.ok, well.detail) == (True, "")
     assert (ill.ok, ill.detail) == (False, "mine answered 503 for its model list.")
     assert well.latency >= 0
+
+
+async def test_a_model_list_is_asked_for_in_no_content_coding() -> None:
+    async with Evil(LISTED) as evil, provider(evil.url) as adapter:
+        await adapter.models()
+        assert evil.requests[0].header("accept-encoding") == "identity"
+
+
+async def test_anthropics_model_list_is_asked_for_by_version() -> None:
+    async with Evil(LISTED) as evil, provider(evil.url, "anthropic") as adapter:
+        await adapter.models()
+        assert evil.requests[0].header("anthropic-version") == "2023-06-01"
+
+
+async def test_the_key_is_taken_out_of_words() -> None:
+    async with Evil() as evil, provider(evil.url) as adapter:
+        assert adapter.hide(f"no such key: {KEY}!") == "no such key: ***!"

@@ -32,6 +32,9 @@ class Listing:
         self.listed = listed
         self._known: list[str] = []
 
+    def hide(self, text: str) -> str:
+        raise AssertionError("a catalog meets no errors' words")
+
     async def models(self) -> list[str]:
         self.asked += 1
         if self.listed is None:

@@ -49,11 +49,17 @@ def test_either_key_of_a_preset_will_do() -> None:
 
 def test_the_environment_beats_the_file_and_the_file_beats_the_preset(file: Path) -> None:
     text = "listen: 127.0.0.1:1\nproviders: {openai: {base_url: 'http://file/v1', api_key: filed}}"
-    config = read(file, text, OPENAI_API_KEY="environed")
+    config = read(file, text)
     assert (config.port, config.providers["openai"].base_url) == (1, "http://file/v1")
     assert config.providers["openai"].api_key.reveal() == "filed"
+    assert read(file, text, OPENAI_API_KEY="environed").providers["openai"].api_key.reveal() == "environed"
     config = read(file, text, PILLION_LISTEN="127.0.0.1:2", PILLION_OPENAI_BASE_URL="http://environ/v1/")
     assert (config.port, config.providers["openai"].base_url) == (2, "http://environ/v1")
+
+
+def test_a_base_url_in_the_environment_is_a_provider_without_a_key() -> None:
+    provider = load(environ={"PILLION_OPENAI_BASE_URL": "http://h:1/v1"}).providers["openai"]
+    assert (provider.base_url, bool(provider.api_key)) == ("http://h:1/v1", False)
 
 
 def test_the_file_is_found_through_the_environment(file: Path) -> None:

@@ -310,6 +310,34 @@ async def test_a_wrong_method_hears_which_are_right(method: str, path: str, allo
         assert "access-control" not in got.raw_headers.lower()
 
 
+async def test_a_head_request_is_answered_without_a_body() -> None:
+    async with pillion() as gateway, client(gateway) as one:
+        await one.send(spell("HEAD", "/liveness"))
+        assert (await one.answer(bodiless=True)).status == 405
+        await one.send(spell("GET", "/liveness"))
+        assert (await one.answer()).body == b"ok\n"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/files/f1", "/v1/responses/r1", "/v1beta/models", "/api/tags"])
+async def test_a_route_that_is_not_built_yet_says_so_to_every_method(method: str, path: str) -> None:
+    async with pillion() as gateway:
+        assert (await ask(gateway, method, path, b"{}" if method == "POST" else b"")).status == 501
+
+
+async def test_a_body_that_does_not_go_on_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "BODY_STALL", 0.05)
+    async with pillion() as gateway, client(gateway) as one:
+        await one.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\n\r\n{")
+        assert (await one.answer()).status == 408
+
+
+async def test_a_body_that_is_announced_too_long_is_refused_before_it_comes() -> None:
+    async with pillion() as gateway, client(gateway) as one:
+        await one.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n")
+        assert (await one.answer()).status == 413
+
+
 async def test_a_wrong_method_is_told_on_the_routes_own_wire() -> None:
     async with pillion() as gateway:
         got = await ask(gateway, "GET", "/v1/messages")

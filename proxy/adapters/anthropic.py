@@ -14,6 +14,7 @@ VERSION = "2023-06-01"
 class Anthropic(HTTPProvider):
     paths = {"anthropic": "/v1/messages"}  # noqa: RUF012  the base declares it a ClassVar
     models_path = "/v1/models"
+    list_headers = {"anthropic-version": VERSION}  # noqa: RUF012  likewise
 
     def credentials(self) -> Headers:
         key = self._config.api_key

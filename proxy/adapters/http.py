@@ -37,6 +37,7 @@ class HTTPProvider(ABC):
     real = True
     paths: ClassVar[Mapping[str, str]]  # dialect: path below the base URL
     models_path: ClassVar[str]
+    list_headers: ClassVar[Mapping[str, str]] = {}  # what a model list is asked with, beside the key
 
     def __init__(self, config: Provider, upstream: Upstream) -> None:
         self.name = config.name
@@ -57,6 +58,11 @@ class HTTPProvider(ABC):
     @abstractmethod
     def credentials(self) -> Headers:
         """The headers that show the key; none where there is no key."""
+
+    def hide(self, text: str) -> str:
+        """A provider's words less our key, which some repeat when they refuse it."""
+        key = self._config.api_key
+        return text.replace(key.reveal(), "***") if key else text
 
     async def send(self, outgoing: Outgoing) -> Answer:
         head = self._heads[outgoing.dialect] + spell(outgoing.headers)
@@ -98,7 +104,8 @@ class HTTPProvider(ABC):
         self._listed_until = time.monotonic() + life
 
     async def _ask_models(self) -> list[str]:
-        headers = dict([*self._config.headers.items(), *self.credentials()])
+        fixed = {"accept-encoding": "identity", **self.list_headers}
+        headers = fixed | dict([*self._config.headers.items(), *self.credentials()])
         status, body = await self._upstream.get(self._origin, self.models_path, headers, SIDE_TIMEOUT)
         if status != 200:
             raise Down(f"{self.name} answered {status} for its model list.", provider=self.name, upstream_status=status)

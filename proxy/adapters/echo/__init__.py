@@ -95,6 +95,9 @@ class Echo:
                 BadRequest("The request body is nested too deeply.", code="invalid_json"), outgoing.body
             )
 
+    def hide(self, text: str) -> str:
+        return text
+
     async def models(self) -> list[str]:
         return list(PLAIN)
 
@@ -177,6 +180,9 @@ class EchoAnswer:
                 self.abort()
                 raise Down(f"The provider's answer is longer than {limit} bytes.", code="upstream_too_long")
         return bytes(body)
+
+    def ended(self) -> bool:
+        return False  # a token comes after the other
 
     def abort(self) -> None:
         self._gone.set()

@@ -61,6 +61,8 @@ class Encoding:
             "output_config": self._output(),
         }
         body |= {key: value for key, value in said.items() if value}
+        if not body["messages"]:
+            raise Unrepresentable("messages holds no text, and this wire wants at least one turn.", param="messages")
         body |= self._stop() | self._sampling("budget_tokens" in body.get("thinking", ()))
         self._leave_out()
         return _merged(body, request.extra | request.demands) if self._own else body

@@ -6,6 +6,8 @@ escaped, and the type of each that tells begins with `message_`.
 
 from contextlib import suppress
 
+import msgspec
+
 from proxy.canon import Usage
 from proxy.dialects.anthropic.decode import EVENT, MESSAGE
 from proxy.dialects.anthropic.faults import fault
@@ -81,8 +83,12 @@ class WholeMeter:
             self._body.feed(data)
 
     def close(self) -> None:
+        body = self._body.close()
         try:
-            message = MESSAGE.decode(self._body.close())
+            message = MESSAGE.decode(body)
+        except msgspec.ValidationError:  # JSON of another shape than ours: a vendor's news, and the client's to read
+            self.finished = body.lstrip()[:1] == b"{"
+            return
         except UNREADABLE:
             return
         self.finished = True
