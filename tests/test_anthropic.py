@@ -691,6 +691,14 @@ def without_nulls(value: Any) -> Any:
 
 # --- what other wires ask of this one --------------------------------------------------------------------------------
 
+
+def test_a_chat_without_a_word_is_refused_and_not_emptied() -> None:
+    turn = Turn(role="user", parts=[Text(text="")], at="messages[0]")
+    with pytest.raises(Unrepresentable) as caught:
+        WIRE.encode(Request(wire="openai_chat", model="m", turns=[turn]))
+    assert caught.value.param == "messages"
+
+
 CREATE: TypeAdapter[Any] = TypeAdapter(message_create_params.MessageCreateParams)
 
 

@@ -61,7 +61,7 @@ class Encoding:
             "output_config": self._output(),
         }
         body |= {key: value for key, value in said.items() if value}
-        if not body["messages"]:
+        if not body["messages"] and not self._own:
             raise Unrepresentable("messages holds no text, and this wire wants at least one turn.", param="messages")
         body |= self._stop() | self._sampling("budget_tokens" in body.get("thinking", ()))
         self._leave_out()
