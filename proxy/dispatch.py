@@ -86,8 +86,9 @@ async def _pass_through(call: Call, target: Target) -> Reply:
         held = await _hold(call, answer, meter)
     if forward.strip is not None:
         held = forward.strip.feed(held)
-    if answer.ended() and meter.finished and meter.error is None:  # a stream that has come whole is sent whole
+    if answer.ended():
         meter.close()
+    if answer.ended() and meter.finished and meter.error is None:  # a stream that has come whole is sent whole
         _note_meter(call, meter)
         rest = forward.strip.close() if forward.strip is not None else b""
         return Reply(answer.status, headers.returning(answer.headers), held + rest)

@@ -17,9 +17,8 @@ from time import monotonic
 from typing import NamedTuple
 from urllib.parse import quote
 
-from aiohttp import StreamReader, web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import HttpVersion11, RawRequestMessage
+from aiohttp import web
+from aiohttp.http import HttpVersion11
 from aiohttp_sse import EventSourceResponse
 from multidict import CIMultiDict, istr
 
@@ -48,7 +47,6 @@ X_PILLION_OVERHEAD_MS = istr("x-pillion-overhead-ms")
 X_PILLION_DROPPED = istr("x-pillion-dropped")
 
 log = logging.getLogger("pillion")
-
 
 ANY = "*"  # a route for whichever method
 
@@ -84,7 +82,6 @@ class Server:
         """Listen. Raises OSError where the address is taken."""
         server = web.Server(
             self._entry,
-            request_factory=_request,
             handler_cancellation=True,
             access_log=None,  # its line would hold the query, and with it a key
             auto_decompress=False,
@@ -172,18 +169,6 @@ class Server:
         return Reply(error.status, [("content-type", "application/json"), *error.headers], body)
 
 
-def _request(
-    message: RawRequestMessage,
-    payload: StreamReader,
-    protocol: web.RequestHandler,
-    writer: AbstractStreamWriter,
-    task: "asyncio.Task[None]",
-) -> web.BaseRequest:
-    """A request that may be longer than aiohttp's 1 MiB."""
-    loop = asyncio.get_running_loop()
-    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=BODY_LIMIT)
-
-
 async def _receive(request: web.BaseRequest) -> bytes:
     """The request's body. Raises BadRequest: too long, in a coding, or not JSON by its own word."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
@@ -192,10 +177,10 @@ async def _receive(request: web.BaseRequest) -> bytes:
         media_type = request.content_type
         if media_type != "application/json" and not media_type.endswith("+json"):
             raise BadRequest(f"The content type must be application/json, not {media_type}.", status=415)
-    if request.headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # aiohttp's low-level server leaves it to us
     if (request.content_length or 0) > BODY_LIMIT:
         raise _too_long()
+    if request.headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # aiohttp's low-level server leaves it to us
     try:
         if request.content.is_eof():  # it came with the head, as nearly all do
             return request.content.read_nowait()
@@ -285,7 +270,7 @@ async def _send_whole(request: web.BaseRequest, reply: Reply, body: bytes, heade
 def _write_at_once(request: web.BaseRequest, status: int, headers: Headers, body: bytes) -> web.StreamResponse:
     """A short answer on a connection that stays open and has room: one write, and nothing that could wait.
 
-    aiohttp's own way makes a response, its header dict and its writer for it, at a tenth of the CPU of a whole call.
+    aiohttp's own way makes a response, its header dict and a second pass through its writer for it.
     """
     assert request.transport is not None
     start = b"HTTP/1.1 %d %b\r\n%b" % (status, REASONS.get(status, b""), spell(headers))
