@@ -65,9 +65,24 @@ Source = Inline | Remote | Stored
 # `extra` on a part holds what its own wire alone can say of it (`cache_control` goes in `cache`, since two can).
 
 
+class Citation(Struct, kw_only=True):
+    """Where a passage comes from. What every wire has a word for, and the whole as its own wire (`wire`) spells it."""
+
+    wire: str
+    value: dict[str, Any]
+    url: str = ""
+    title: str = ""
+    quote: str = ""  # the passage of the source
+    start: int | None = None  # in characters of the text that it stands on
+    end: int | None = None
+
+
 class Text(Struct, kw_only=True, tag="text"):
+    """`signature`: a seal that the provider put on its own answer and wants to see again (Gemini)."""
+
     text: str = ""
-    annotations: list[Any] = field(default_factory=list)  # citations, as the wire of origin spells them
+    signature: str = ""
+    citations: list[Citation] = field(default_factory=list)
     logprobs: list[Any] = field(default_factory=list)  # one OpenAI-shaped entry per token
     cache: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
@@ -91,6 +106,12 @@ class Audio(Struct, kw_only=True, tag="audio"):
     extra: dict[str, Any] = field(default_factory=dict)
 
 
+class Video(Struct, kw_only=True, tag="video"):
+    source: Source
+    cache: dict[str, Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
 class Document(Struct, kw_only=True, tag="document"):
     source: Source
     name: str | None = None  # a file name or a title
@@ -99,8 +120,13 @@ class Document(Struct, kw_only=True, tag="document"):
 
 
 class Thinking(Struct, kw_only=True, tag="thinking"):
-    """Reasoning shown before the answer. `redacted` is the sealed form: then `text` is empty."""
+    """Reasoning shown before the answer. `redacted` is the sealed form: then `text` is empty.
 
+    `signature` is the provider's seal, to be sent back unchanged and to no other provider. `id` is the provider's own
+    name for the block, where it has one (Responses).
+    """
+
+    id: str = ""
     text: str = ""
     signature: str = ""
     redacted: str = ""
@@ -109,11 +135,15 @@ class Thinking(Struct, kw_only=True, tag="thinking"):
 
 
 class ToolCall(Struct, kw_only=True, tag="tool_call"):
-    """`arguments` is JSON text exactly as the model wrote it, or free text where `kind` is "custom"."""
+    """`arguments` is JSON text exactly as the model wrote it, or free text where `kind` is "custom".
+
+    `id` is empty where the wire has none: the next wire makes one that is deterministic.
+    """
 
     id: str
     name: str
     arguments: str = ""
+    signature: str = ""  # as of Text
     kind: Literal["function", "custom"] = "function"
     cache: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
@@ -144,7 +174,7 @@ class ToolResult(Struct, kw_only=True, tag="tool_result"):
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-Part = Text | Image | Audio | Document | Thinking | ToolCall | ToolResult | Refusal | Opaque
+Part = Text | Image | Audio | Video | Document | Thinking | ToolCall | ToolResult | Refusal | Opaque
 
 
 # --- the request -----------------------------------------------------------------------------------------------------
@@ -189,6 +219,7 @@ class Reasoning(Struct, kw_only=True):
     effort: str | None = None  # minimal, low, medium, high, ...
     budget: int | None = None  # tokens
     off: bool = False
+    summary: str | None = None  # show it in the answer, and how: auto, concise, detailed
 
 
 class Request(Struct, kw_only=True):
@@ -198,6 +229,7 @@ class Request(Struct, kw_only=True):
     model: str
     turns: list[Turn]
     stream: bool = False
+    as_array: bool = False  # the stream is to be one JSON array (Gemini without `alt=sse`)
     include_usage: bool = False  # the client asked to see usage in its stream
     tools: list[Tool] = field(default_factory=list)
     tool_choice: ToolChoice | None = None
@@ -218,6 +250,12 @@ class Request(Struct, kw_only=True):
     logprobs: bool | None = None
     top_logprobs: int | None = None
     user: str | None = None
+    safety_identifier: str | None = None
+    metadata: dict[str, str] | None = None  # the client's own labels, which the provider keeps
+    store: bool | None = None
+    prompt_cache_key: str | None = None
+    verbosity: str | None = None  # low, medium, high
+    modalities: list[str] | None = None  # of the answer: text, audio, image
     service_tier: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     demands: dict[str, Any] = field(default_factory=dict)  # like `extra`, but the answer would be another without it
@@ -249,7 +287,7 @@ class Delta(Struct, frozen=True, kw_only=True):
     signature: str = ""
     transcript: str = ""
     logprobs: list[Any] = field(default_factory=list)
-    annotations: list[Any] = field(default_factory=list)
+    citations: list[Citation] = field(default_factory=list)
 
 
 class Close(Struct, frozen=True, kw_only=True):
@@ -401,28 +439,29 @@ def _sum(part: Part, deltas: list[Delta]) -> Part:
     if not deltas:
         return part
     text = "".join(delta.text for delta in deltas)
+    signature = "".join(delta.signature for delta in deltas)
     match part:
         case Text():
             return replace(
                 part,
                 text=part.text + text,
-                annotations=part.annotations + [a for delta in deltas for a in delta.annotations],
+                signature=part.signature + signature,
+                citations=part.citations + [one for delta in deltas for one in delta.citations],
                 logprobs=part.logprobs + [entry for delta in deltas for entry in delta.logprobs],
             )
         case Thinking():
-            signature = "".join(delta.signature for delta in deltas)
             return replace(part, text=part.text + text, signature=part.signature + signature)
         case Refusal():
             logprobs = [entry for delta in deltas for entry in delta.logprobs]
             extra = {**part.extra, "logprobs": logprobs} if logprobs else part.extra
             return replace(part, text=part.text + text, extra=extra)
         case ToolCall():
-            return replace(part, arguments=part.arguments + text)
+            return replace(part, arguments=part.arguments + text, signature=part.signature + signature)
         case Audio():
             had = part.source if isinstance(part.source, Inline) else Inline(data="")
             transcript = part.transcript + "".join(delta.transcript for delta in deltas)
             return replace(part, source=replace(had, data=had.data + text), transcript=transcript)
-        case Image() | Document() | ToolResult() | Opaque():
+        case Image() | Video() | Document() | ToolResult() | Opaque():
             raise Ungrammatical(f"{type(part).__name__} does not stream")
         case _:
             assert_never(part)
@@ -432,27 +471,27 @@ def _split(part: Part, index: int) -> tuple[Part, Delta | None]:
     """A part's shell and the one delta that fills it; None where the shell is already the whole."""
     match part:
         case Text():
-            if not (part.text or part.logprobs or part.annotations):
-                return part, None
-            delta = Delta(index=index, text=part.text, logprobs=part.logprobs, annotations=part.annotations)
-            return replace(part, text="", logprobs=[], annotations=[]), delta
-        case Thinking():
-            if not (part.text or part.signature):
-                return part, None
-            return replace(part, text="", signature=""), Delta(index=index, text=part.text, signature=part.signature)
-        case Refusal():
-            return (replace(part, text=""), Delta(index=index, text=part.text)) if part.text else (part, None)
-        case ToolCall():
-            return (
-                (replace(part, arguments=""), Delta(index=index, text=part.arguments))
-                if part.arguments
-                else (part, None)
+            delta = Delta(
+                index=index,
+                text=part.text,
+                signature=part.signature,
+                logprobs=part.logprobs,
+                citations=part.citations,
             )
-        case Audio(source=Inline(data=data)) if data or part.transcript:
-            assert isinstance(part.source, Inline)
+            shell: Part = replace(part, text="", signature="", logprobs=[], citations=[])
+        case Thinking():
+            delta = Delta(index=index, text=part.text, signature=part.signature)
+            shell = replace(part, text="", signature="")
+        case Refusal():
+            delta, shell = Delta(index=index, text=part.text), replace(part, text="")
+        case ToolCall():
+            delta = Delta(index=index, text=part.arguments, signature=part.signature)
+            shell = replace(part, arguments="", signature="")
+        case Audio(source=Inline()) if isinstance(part.source, Inline):
+            delta = Delta(index=index, text=part.source.data, transcript=part.transcript)
             shell = replace(part, source=replace(part.source, data=""), transcript="")
-            return shell, Delta(index=index, text=data, transcript=part.transcript)
-        case Audio() | Image() | Document() | ToolResult() | Opaque():
+        case Audio() | Image() | Video() | Document() | ToolResult() | Opaque():
             return part, None
         case _:
             assert_never(part)
+    return shell, None if delta == Delta(index=index) else delta

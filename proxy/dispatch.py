@@ -6,7 +6,6 @@ meter watches the copy; otherwise one dialect parses, the other encodes, and the
 Nobody above can tell which it was.
 """
 
-import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from time import monotonic
@@ -16,7 +15,7 @@ from urllib.parse import unquote_plus
 from proxy import headers
 from proxy.canon import Close, Delta, Event, Finish, Open, Start, Usage
 from proxy.errors import Down, Unrepresentable, UpstreamError
-from proxy.framing import MAX_FRAME
+from proxy.framing import MAX_FRAME, Unframed
 from proxy.ports import (
     Answer,
     Call,
@@ -26,6 +25,7 @@ from proxy.ports import (
     Meter,
     Middleware,
     Outgoing,
+    Peek,
     Renderer,
     Reply,
     Strip,
@@ -37,9 +37,6 @@ T = TypeVar("T")
 WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of one whole answer
 ERROR_LIMIT = 1024 * 1024  # bytes of a provider's error that are read
 HOLD_LIMIT = 64 * 1024  # bytes that may be held back until a stream has shown its first event
-
-_event_in = re.compile(rb"(?:^|[\r\n])data:[^\r\n]*(?:\r\n|\n|\r(?!\n)){2}").search  # comments alone are none
-_line_in = re.compile(rb"[\r\n]|^(?:data|event|id|retry|):").search  # the beginning of what may yet become one
 
 
 def chain(middlewares: Sequence[Middleware], handler: Handler) -> Handler:
@@ -126,12 +123,11 @@ async def _hold(call: Call, answer: Answer, meter: Meter) -> bytes:
             raise meter.error
         if not chunk and not meter.finished:
             raise Down("The provider's stream ended before it began.", code="upstream_cut", provider=_name(call))
-        if not chunk or _event_in(held):
-            return held
-        if len(held) > HOLD_LIMIT:
-            if _line_in(held) is None:
-                raise Down("The provider's stream is none.", code="upstream_protocol", provider=_name(call))
-            return held
+        try:
+            if not chunk or call.dialect.has_event(held) or len(held) > HOLD_LIMIT:
+                return held
+        except Unframed:
+            raise Down("The provider's stream is none.", code="upstream_protocol", provider=_name(call)) from None
 
 
 async def _relay(call: Call, answer: Answer, meter: Meter, strip: Strip | None, held: bytes) -> AsyncGenerator[bytes]:
@@ -174,7 +170,7 @@ def _note_meter(call: Call, meter: Meter) -> None:
 
 async def _translate(call: Call, target: Target, dialect: Dialect) -> Reply:
     """Parsed by the client's dialect, encoded by the provider's; the answer the other way round."""
-    request = call.dialect.parse(call.envelope.body)
+    request = call.dialect.parse(call.envelope.body, Peek(call.model, call.stream, call.as_array))
     request.model = target.model
     encoded = dialect.encode(request)
     call.dropped = encoded.dropped + headers.untranslatable(call.headers)
@@ -186,11 +182,11 @@ async def _translate(call: Call, target: Target, dialect: Dialect) -> Reply:
     back = headers.returning_translated(answer.headers)
     if not call.stream:
         whole = b"".join([part async for part in body])
-        return Reply(200, [*back, ("content-type", "application/json")], whole)
+        return Reply(200, [*back, ("content-type", renderer.media_type)], whole)
     first = await anext(body)
     return Reply(
         200,
-        [*back, ("content-type", call.dialect.stream_type)],
+        [*back, ("content-type", renderer.media_type)],
         _after(first, body),
         ping=call.dialect.ping,
         last_words=renderer.error,

@@ -9,16 +9,23 @@ comments and unknown fields are ignored. It differs in one point: an event that 
 handed out by `close`, since several hosts leave out the last blank line.
 """
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 MAX_FRAME = 64 * 1024 * 1024  # bytes; beyond it an answer is an attack or a fault, never an event or a whole
+
+LONGEST_LINE = 64 * 1024  # bytes that may pass before a stream of events shows a line of one
 
 _BOM = b"\xef\xbb\xbf"
 
 
 class FrameTooLong(ValueError):
     """A line, an event or a whole answer outgrew the limit without ending."""
+
+
+class Unframed(ValueError):
+    """These bytes are no stream, whatever may follow."""
 
 
 class Frame(NamedTuple):
@@ -202,6 +209,24 @@ class Body:
 
     def close(self) -> bytes:
         return b"".join(self._parts)
+
+
+def has_sse(held: bytes) -> bool:
+    """Does the beginning of a stream hold a whole event? Comments alone are none. Raises Unframed."""
+    if _event_in(held):
+        return True
+    if len(held) > LONGEST_LINE and not _line_in(held):
+        raise Unframed
+    return False
+
+
+_event_in = re.compile(rb"(?:^|[\r\n])data:[^\r\n]*(?:\r\n|\n|\r(?!\n)){2}").search
+_line_in = re.compile(rb"[\r\n]|^(?:data|event|id|retry|):").search  # the beginning of what may yet become one
+
+
+def has_line(held: bytes) -> bool:
+    """Does the beginning of a stream of lines hold a whole one that is not blank?"""
+    return b"\n" in held.lstrip()
 
 
 def data_of(event: bytes) -> bytes:

@@ -20,10 +20,21 @@ Headers = list[tuple[str, str]]
 
 
 class Peek(NamedTuple):
-    """What the chain must know of a request before anyone parses it whole."""
+    """What the chain must know of a request before anyone parses it whole.
+
+    Most wires say it in the body, Gemini's and Bedrock's in the path. `as_array`: the stream is to be one JSON array.
+    """
 
     model: str
     stream: bool
+    as_array: bool = False
+
+
+class Path(NamedTuple):
+    """What a request's path says behind the route's own part, decoded, and its query."""
+
+    rest: str = ""
+    query: Mapping[str, str] = {}
 
 
 class Forward(NamedTuple):
@@ -62,6 +73,8 @@ class Decoder(Protocol):
 class Renderer(Protocol):
     """Events to the client's bytes, the mirror of a Decoder. A whole answer comes at Finish, a stream as it goes."""
 
+    media_type: str
+
     def feed(self, event: Event) -> bytes:
         """Raises Unrepresentable: the answer holds what this wire has no way to say."""
         ...
@@ -93,22 +106,30 @@ class Meter(Protocol):
 
 class Dialect(Protocol):
     name: str
-    stream_type: str  # the media type of a stream
+    stream_type: str  # the media type of a provider's stream
     ping: bytes | None  # a frame that keeps a silent stream alive, where the wire has one
 
+    def has_event(self, held: bytes) -> bool:
+        """Does the beginning of a provider's stream hold a whole event? Raises Unframed where it can hold none."""
+        ...
+
     # towards clients
-    def peek(self, envelope: Envelope) -> Peek:
+    def peek(self, envelope: Envelope, path: Path) -> Peek:
         """Raises BadRequest where model or stream are not of their type."""
         ...
 
-    def parse(self, body: bytes) -> Request:
-        """Raises BadRequest, with the field's path."""
+    def parse(self, body: bytes, peek: Peek) -> Request:
+        """`peek`: what this dialect's own `peek` said of the same request. Raises BadRequest, with the field's path."""
         ...
 
     def renderer(self, request: Request) -> Renderer: ...
     def meter(self, stream: bool) -> Meter: ...
     def error(self, error: GatewayError, request_id: str) -> bytes:
         """The JSON body of an error answer."""
+        ...
+
+    def error_headers(self, error: GatewayError) -> Headers:
+        """What an error answer says in its head, on this wire."""
         ...
 
     def error_event(self, error: GatewayError) -> bytes:
@@ -238,6 +259,7 @@ class Call(Struct, kw_only=True):
     envelope: Envelope = NO_BODY  # intake
     model: str = ""  # intake: as the client named it
     stream: bool = False  # intake
+    as_array: bool = False  # intake: the stream is to be one JSON array
     target: Target | None = None  # failover
     attempts: int = 0  # failover
     waited: float = 0.0  # dispatch: seconds spent waiting for the provider

@@ -166,7 +166,8 @@ class Server:
         body = error.body if isinstance(error, UpstreamError) else None
         if body is None:
             body = dialect.error(error, request_id)
-        return Reply(error.status, [("content-type", "application/json"), *error.headers], body)
+        lines = [("content-type", "application/json"), *dialect.error_headers(error), *error.headers]
+        return Reply(error.status, lines, body)
 
 
 async def _receive(request: web.BaseRequest) -> bytes:

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from proxy.canon import (
     Audio,
+    Citation,
     Close,
     Completion,
     Delta,
@@ -47,6 +48,7 @@ from proxy.canon import (
     grammatical,
 )
 from proxy.dialects.anthropic import Anthropic
+from proxy.dialects.anthropic.citations import citations_of, spelled
 from proxy.dialects.anthropic.meter import MAX_EVENT
 from proxy.dialects.anthropic.words import BUDGETS, DEFAULT_MAX_TOKENS
 from proxy.envelope import Envelope
@@ -65,10 +67,11 @@ from proxy.errors import (
     UpstreamError,
 )
 from proxy.framing import Frame, ServerSentEvents
-from proxy.ports import Dialect
+from proxy.ports import Dialect, Path, Peek
 from tests import laws, recordings
 
 WIRE = Anthropic()
+ASKED = Peek("m", False)
 IS_A_DIALECT: Dialect = WIRE  # for mypy
 
 ROWS = recordings.load("*anthropic.messages")
@@ -139,7 +142,7 @@ def body(**fields: Any) -> bytes:
 
 
 def parsed(**fields: Any) -> Request:
-    return WIRE.parse(body(**fields))
+    return WIRE.parse(body(**fields), ASKED)
 
 
 def foreign(*turns: Turn, **fields: Any) -> Request:
@@ -231,7 +234,7 @@ def plain(block: dict[str, Any]) -> dict[str, Any]:
 def as_block(part: Part) -> dict[str, Any]:
     match part:
         case Text():
-            return plain({"type": "text", "text": part.text, "citations": part.annotations})
+            return plain({"type": "text", "text": part.text, "citations": spelled(part.citations)})
         case Thinking(redacted=""):
             return plain({"type": "thinking", "thinking": part.text, "signature": part.signature})
         case Thinking():
@@ -346,7 +349,7 @@ READABLE = [
 def test_recorded_request_comes_back_from_the_canonical_form(row: recordings.Row) -> None:
     told = row["request_json"]
     recordings.replayed(row)
-    encoded = WIRE.encode(WIRE.parse(json.dumps(told).encode()))
+    encoded = WIRE.encode(WIRE.parse(json.dumps(told).encode(), ASKED))
     assert normal(json.loads(encoded.body)) == normal(told)
     assert encoded.dropped == ()
 
@@ -486,7 +489,7 @@ MADE_OF_BLOCKS = {"type": "document", "source": {"type": "content", "content": "
 )
 def test_what_this_wire_can_say_comes_back(fields: dict[str, Any]) -> None:
     told = json.loads(body(**fields))
-    encoded = WIRE.encode(WIRE.parse(body(**fields)))
+    encoded = WIRE.encode(WIRE.parse(body(**fields), ASKED))
     back = json.loads(encoded.body)
     if "metadata" in told:
         del told["metadata"]["user_id"]  # a null
@@ -592,13 +595,13 @@ def test_bad_request_names_the_field(fields: dict[str, Any], param: str) -> None
 @pytest.mark.parametrize("number", [b"1e999", b"1" + b"0" * 5000])
 def test_a_number_beyond_all_bounds_is_refused(number: bytes) -> None:
     with pytest.raises(BadRequest):
-        WIRE.parse(body(temperature=123456).replace(b"123456", number))
+        WIRE.parse(body(temperature=123456).replace(b"123456", number), ASKED)
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b'{"model": "a", "model": "b"}', b"\xff", b"[" * 100_000])
 def test_a_body_that_is_no_object_is_refused(data: bytes) -> None:
     with pytest.raises(BadRequest):
-        WIRE.parse(data)
+        WIRE.parse(data, ASKED)
 
 
 @pytest.mark.parametrize(
@@ -613,13 +616,13 @@ def test_a_body_that_is_no_object_is_refused(data: bytes) -> None:
 )
 def test_peek_names_the_field(data: bytes, param: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        WIRE.peek(Envelope(data))
+        WIRE.peek(Envelope(data), Path())
     assert caught.value.param == param
 
 
 def test_peek() -> None:
-    assert WIRE.peek(Envelope(b'{"model": "claude", "stream": true}')) == ("claude", True)
-    assert WIRE.peek(Envelope(b'{"model": "claude", "stream": null}')) == ("claude", False)
+    assert WIRE.peek(Envelope(b'{"model": "claude", "stream": true}'), Path()) == Peek("claude", True)
+    assert WIRE.peek(Envelope(b'{"model": "claude", "stream": null}'), Path()) == Peek("claude", False)
 
 
 def test_forward_edits_the_model_and_nothing_else() -> None:
@@ -674,7 +677,7 @@ def put(value: Any, path: tuple[Any, ...], item: Any) -> Any:
 def test_any_json_in_any_place_is_read_or_refused_by_name(path: tuple[Any, ...], item: Any) -> None:
     value = put(FULL, path, item)
     try:
-        request = WIRE.parse(json.dumps(value).encode())
+        request = WIRE.parse(json.dumps(value).encode(), ASKED)
     except BadRequest as refusal:
         named = refusal.param is not None and refusal.param in refusal.message
         assert named or not path
@@ -834,8 +837,8 @@ def test_the_sdk_accepts_what_we_say_for_another_wire() -> None:
         ({"reasoning": Reasoning(effort="low"), "max_tokens": 9000, "temperature": 1, "top_p": 0.95}, ()),
         ({"tools": [Tool(name="f", extra={"x": 1})]}, ("x",)),
         ({"turns": [turn("user", Text(text="a", extra={"y": 1}), extra={"name": "n"})]}, ("name", "y")),
-        ({"turns": [turn("assistant", Thinking(text="t"), Text(text="a", annotations=[{}]))]},
-         ("annotations", "thinking")),
+        ({"turns": [turn("assistant", Thinking(text="t"), Text(text="a", citations=citations_of([{}])))]},
+         ("citations", "thinking")),
         ({"turns": [turn("user", Image(source=Remote("https://x.example/i"), detail="high"))]}, ("detail",)),
         ({"turns": [turn("user", Text(text="a")), turn("system", Text(text="b"))]}, ("messages.system_position",)),
     ],
@@ -981,7 +984,9 @@ def blocks(draw: st.DrawFn, index: int) -> list[Event]:
     match kind:
         case "text":
             part = Text()
-            texts += [Delta(index=index, annotations=[{"type": "page_location", "cited_text": draw(WORDS)}])]
+            texts += [
+                Delta(index=index, citations=citations_of([{"type": "page_location", "cited_text": draw(WORDS)}]))
+            ]
         case "thinking":
             part = Thinking()
             texts += [Delta(index=index, signature=draw(WORDS))]
@@ -1145,8 +1150,8 @@ def test_arguments_that_are_no_object_are_shown_as_they_are() -> None:
 
 
 def test_citations_of_another_wire_are_not_passed_off_as_ours() -> None:
-    theirs = {"type": "url_citation", "url": "https://x.example"}
-    events: list[Event] = [Start(), Open(index=0, part=Text()), Delta(index=0, text="a", annotations=[theirs])]
+    theirs = Citation(wire="openai_chat", value={"type": "url_citation"}, url="https://x.example")
+    events: list[Event] = [Start(), Open(index=0, part=Text()), Delta(index=0, text="a", citations=[theirs])]
     assert fold(decoded(said([*events, Close(index=0), Finish()]))).choices[0].parts == [Text(text="a")]
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from proxy.canon import (
     Audio,
     Choice,
+    Citation,
     Close,
     Completion,
     Delta,
@@ -40,6 +41,11 @@ from proxy.canon import (
     unfold,
 )
 
+
+def cited(*numbers: int) -> list[Citation]:
+    return [Citation(wire="w", value={"n": number}) for number in numbers]
+
+
 # --- any answer ------------------------------------------------------------------------------------------------------
 
 WORDS = st.text(max_size=4)
@@ -51,12 +57,21 @@ INLINE = st.builds(Inline, data=WORDS, media_type=WORDS)
 SOURCES: st.SearchStrategy[Source] = (
     INLINE | st.builds(Remote, url=WORDS, media_type=WORDS) | st.builds(Stored, id=WORDS)
 )
-TEXTS = st.builds(Text, text=WORDS, annotations=LISTS, logprobs=LISTS, **MORE)
+CITED = st.lists(st.builds(Citation, wire=WORDS, value=EXTRA, url=WORDS), max_size=2)
+TEXTS = st.builds(Text, text=WORDS, signature=WORDS, citations=CITED, logprobs=LISTS, **MORE)
 STREAMING: st.SearchStrategy[Part] = (
     TEXTS
     | st.builds(Thinking, text=WORDS, signature=WORDS, redacted=WORDS, **MORE)
     | st.builds(Refusal, text=WORDS, **MORE)
-    | st.builds(ToolCall, id=WORDS, name=WORDS, arguments=WORDS, kind=st.sampled_from(["function", "custom"]), **MORE)
+    | st.builds(
+        ToolCall,
+        id=WORDS,
+        name=WORDS,
+        arguments=WORDS,
+        kind=st.sampled_from(["function", "custom"]),
+        signature=WORDS,
+        **MORE,
+    )
     | st.builds(Audio, source=INLINE, id=WORDS, transcript=WORDS, expires_at=st.none() | COUNTS, **MORE)
 )
 WHOLE: st.SearchStrategy[Part] = (
@@ -131,7 +146,7 @@ def halves(delta: Delta) -> list[Event]:
             signature=delta.signature[taken],
             transcript=delta.transcript[taken],
             logprobs=delta.logprobs[taken],
-            annotations=delta.annotations[taken],
+            citations=delta.citations[taken],
         )
 
     return [half(slice(1)), half(slice(1, None))]
@@ -152,9 +167,9 @@ def said(part: Part, *deltas: Delta) -> Part:
         (Text(), [], Text()),
         (Text(text="a"), [Delta(index=0, text="b"), Delta(index=0, text="c")], Text(text="abc")),
         (
-            Text(annotations=[1], logprobs=[2]),
-            [Delta(index=0, annotations=[3]), Delta(index=0, logprobs=[4], annotations=[5])],
-            Text(annotations=[1, 3, 5], logprobs=[2, 4]),
+            Text(citations=cited(1), logprobs=[2]),
+            [Delta(index=0, citations=cited(3)), Delta(index=0, logprobs=[4], citations=cited(5))],
+            Text(citations=cited(1, 3, 5), logprobs=[2, 4]),
         ),
         (
             Thinking(text="a"),

@@ -33,12 +33,14 @@ from proxy.canon import (
     Turn,
 )
 from proxy.dialects.openai_chat import OpenAIChat
+from proxy.dialects.openai_chat.citations import citations_of
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Busy, Down, OverBudget, Refused, Timeout, Unauthorized, Unrepresentable
-from proxy.ports import Dialect
+from proxy.ports import Dialect, Path, Peek
 from tests import recordings
 
 CHAT: Dialect = OpenAIChat(clock=lambda: 1700000000.0)
+ASKED = Peek("m", False)
 Json = Any
 
 ROWS = recordings.load("*chat_completions")
@@ -46,7 +48,7 @@ REQUESTS = [row for row in ROWS if isinstance(row["request_json"], dict)]
 
 
 def parse(body: Json) -> Request:
-    return CHAT.parse(json.dumps(body).encode())
+    return CHAT.parse(json.dumps(body).encode(), ASKED)
 
 
 def encode(request: Request) -> Json:
@@ -148,7 +150,7 @@ def test_every_recorded_request_comes_back_as_it_was() -> None:
 def test_a_parsed_recording_parses_again_to_the_same() -> None:
     for row in REQUESTS:
         request = parse({**row["request_json"], "model": "m"})
-        again = CHAT.parse(CHAT.encode(request).body)
+        again = CHAT.parse(CHAT.encode(request).body, ASKED)
         assert msgspec.to_builtins(again.turns) == msgspec.to_builtins(request.turns), row["id"]
 
 
@@ -571,22 +573,22 @@ def test_any_json_in_any_place_is_parsed_or_refused(place: tuple[Json, ...], ite
 @given(st.binary(max_size=40))
 def test_any_bytes_are_parsed_or_refused(body: bytes) -> None:
     with pytest.raises(BadRequest):
-        CHAT.parse(body)
+        CHAT.parse(body, ASKED)
 
 
 def test_what_is_nested_too_deeply_is_refused() -> None:
     deep = b'{"model":"m","messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     with pytest.raises(BadRequest):
-        CHAT.parse(deep)
+        CHAT.parse(deep, ASKED)
 
 
 # --- peek and forward ------------------------------------------------------------------------------------------------
 
 
 def test_peek() -> None:
-    assert CHAT.peek(Envelope(b'{"model":"m"}')) == ("m", False)
-    assert CHAT.peek(Envelope(b'{"model":"m","stream":null}')) == ("m", False)
-    assert CHAT.peek(Envelope(b'{"stream":true,"model":"m"}')) == ("m", True)
+    assert CHAT.peek(Envelope(b'{"model":"m"}'), Path()) == Peek("m", False)
+    assert CHAT.peek(Envelope(b'{"model":"m","stream":null}'), Path()) == Peek("m", False)
+    assert CHAT.peek(Envelope(b'{"stream":true,"model":"m"}'), Path()) == Peek("m", True)
 
 
 @pytest.mark.parametrize(
@@ -595,7 +597,7 @@ def test_peek() -> None:
 )
 def test_peek_refuses(body: bytes, param: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        CHAT.peek(Envelope(body))
+        CHAT.peek(Envelope(body), Path())
     assert caught.value.param == param
 
 
@@ -661,7 +663,7 @@ def test_the_word_for_the_limit_goes_by_the_model(model: str, key: str) -> None:
 
 def test_the_knobs_that_this_wire_lacks_are_receipted() -> None:
     request = foreign(
-        said("user", Text(text="x", cache={"type": "ephemeral"}, annotations=[{}], extra={"odd": 1})),
+        said("user", Text(text="x", cache={"type": "ephemeral"}, citations=citations_of([{}]), extra={"odd": 1})),
         said("assistant", Thinking(text="hm", signature="s"), Text(text="y")),
         said("user", ToolResult(id="1", is_error=True, parts=[Text(text="z")], extra={"rare": 1})),
         top_k=5,
@@ -671,7 +673,7 @@ def test_the_knobs_that_this_wire_lacks_are_receipted() -> None:
     )
     encoded = CHAT.encode(request)
     assert encoded.dropped == (
-        "annotations", "cache_control", "context_management", "is_error", "odd", "rare", "reasoning_budget",
+        "cache_control", "citations", "context_management", "is_error", "odd", "rare", "reasoning_budget",
         "service_tier", "thinking", "top_k",
     )  # fmt: skip
     assert json.loads(encoded.body) == {

@@ -38,6 +38,7 @@ from proxy.canon import (
     unfold,
 )
 from proxy.dialects.openai_chat import OpenAIChat
+from proxy.dialects.openai_chat.citations import citations_of
 from proxy.dialects.openai_chat.meter import MAX_EVENT
 from proxy.dialects.openai_chat.strip import UsageStrip
 from proxy.errors import Busy, Down, Refused, Unrepresentable, UpstreamError
@@ -232,7 +233,7 @@ def test_an_error_under_200_is_an_error() -> None:
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 SCORES = st.lists(st.fixed_dictionaries({"token": WORDS, "logprob": st.integers(-9, 0)}), max_size=2)
-NOTES = st.lists(st.fixed_dictionaries({"type": st.just("url_citation"), "url": WORDS}), max_size=2)
+NOTES = st.lists(st.fixed_dictionaries({"type": st.just("url_citation"), "url": WORDS}), max_size=2).map(citations_of)
 COUNT = st.integers(0, 10**6)
 
 USAGE = st.builds(
@@ -263,7 +264,7 @@ STOP = st.sampled_from(
 )
 CALLED = Stop(reason="tool_use", raw="tool_calls")
 
-TEXT = st.builds(Text, text=WORDS, annotations=NOTES, logprobs=SCORES)
+TEXT = st.builds(Text, text=WORDS, citations=NOTES, logprobs=SCORES)
 THINKING = st.builds(
     Thinking, text=WORDS, signature=st.sampled_from(["", "sig"]), extra=st.sampled_from([{}, {"format": "f"}])
 )
@@ -291,13 +292,13 @@ CALL = st.builds(
 def pieces(draw: st.DrawFn, index: int, part: Part) -> Iterator[Event]:
     """The deltas of one block: its text in one piece or two."""
     match part:
-        case Text(text=text, annotations=annotations, logprobs=scores):
+        case Text(text=text, citations=citations, logprobs=scores):
             cut = draw(st.integers(1, len(text)))
             yield Delta(index=index, text=text[:cut], logprobs=scores)
             if text[cut:]:
                 yield Delta(index=index, text=text[cut:])
-            if annotations:
-                yield Delta(index=index, annotations=annotations)
+            if citations:
+                yield Delta(index=index, citations=citations)
         case Thinking(text=text, signature=signature) if text:
             cut = draw(st.integers(1, len(text)))
             yield Delta(index=index, text=text[:cut])
@@ -670,7 +671,7 @@ def test_in_a_whole_message_every_entry_is_a_call_of_its_own() -> None:
         ([{"images": [{"type": "image_url", "image_url": {"url": "https://a"}}]}], [Image(source=Remote("https://a"))]),
         (
             [{"content": "a", "annotations": [{"type": "url_citation"}]}],
-            [Text(text="a", annotations=[{"type": "url_citation"}])],
+            [Text(text="a", citations=citations_of([{"type": "url_citation"}]))],
         ),
     ],
 )

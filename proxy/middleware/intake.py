@@ -5,11 +5,11 @@ It stands behind auth, so that a stranger's megabytes are never read, and inside
 """
 
 from proxy.envelope import Envelope
-from proxy.ports import Call, Handler, Reply
+from proxy.ports import Call, Handler, Path, Reply
 
 
 async def intake(call: Call, handler: Handler) -> Reply:
     """Raises BadRequest."""
     call.envelope = Envelope(await call.receive())
-    call.model, call.stream = call.dialect.peek(call.envelope)
+    call.model, call.stream, call.as_array = call.dialect.peek(call.envelope, Path(call.rest, call.query))
     return await handler(call)

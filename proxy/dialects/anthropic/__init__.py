@@ -26,8 +26,8 @@ from proxy.dialects.anthropic.words import NAME
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fields import Fields, Object, dump, encode_json
-from proxy.framing import sse
-from proxy.ports import Decoder, Encoded, Forward, Meter, Peek, Renderer
+from proxy.framing import has_sse, sse
+from proxy.ports import Decoder, Encoded, Forward, Headers, Meter, Path, Peek, Renderer
 
 
 class Anthropic:
@@ -37,11 +37,14 @@ class Anthropic:
     stream_type = "text/event-stream"
     ping: bytes | None = b'event: ping\ndata: {"type": "ping"}\n\n'
 
-    def peek(self, envelope: Envelope) -> Peek:
-        top = Fields({key: envelope.get(key) for key in Peek._fields}, "")
+    def has_event(self, held: bytes) -> bool:
+        return has_sse(held)
+
+    def peek(self, envelope: Envelope, path: Path) -> Peek:
+        top = Fields({key: envelope.get(key) for key in ("model", "stream")}, "")
         return Peek(top.need_name("model"), top.flag("stream") or False)
 
-    def parse(self, body: bytes) -> Request:
+    def parse(self, body: bytes, peek: Peek) -> Request:
         return parse_request(Fields(parse_object(body), ""))
 
     def renderer(self, request: Request) -> Renderer:
@@ -52,6 +55,9 @@ class Anthropic:
 
     def error(self, error: GatewayError, request_id: str) -> bytes:
         return error_body(error, {"request_id": request_id})
+
+    def error_headers(self, error: GatewayError) -> Headers:
+        return []
 
     def error_event(self, error: GatewayError) -> bytes:
         return b"\n\n" + sse(error_body(error), "error")  # the broken stream may have stopped in the middle of a line

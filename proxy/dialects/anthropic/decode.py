@@ -27,6 +27,7 @@ from proxy.canon import (
     ToolCall,
     unfold,
 )
+from proxy.dialects.anthropic.citations import citations_of
 from proxy.dialects.anthropic.faults import fault, fault_of_no_answer
 from proxy.dialects.anthropic.usage import Tally
 from proxy.dialects.anthropic.words import NAME, REASONS
@@ -275,7 +276,7 @@ def _is_new(data: bytes) -> bool:
 
 def _delta(index: int, name: str, more: Any) -> Delta:
     if name == "citation":
-        return Delta(index=index, annotations=[more])
+        return Delta(index=index, citations=citations_of([more]))
     return Delta(index=index, signature=more) if name == "signature" else Delta(index=index, text=more)
 
 
@@ -295,7 +296,7 @@ def _part_of(raw: Raw) -> Part:
         raise nonsense("a content block is malformed") from None
     match block.type:
         case "text":
-            return Text(text=block.text, annotations=block.citations or [])
+            return Text(text=block.text, citations=citations_of(block.citations or []))
         case "thinking":
             return Thinking(text=block.thinking, signature=block.signature or "")
         case "redacted_thinking":

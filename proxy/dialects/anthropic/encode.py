@@ -29,7 +29,9 @@ from proxy.canon import (
     ToolCall,
     ToolResult,
     Turn,
+    Video,
 )
+from proxy.dialects.anthropic.citations import spelled
 from proxy.dialects.anthropic.words import BUDGETS, DEFAULT_MAX_TOKENS, IMAGES, MIN_BUDGET, MODE_WORDS, NAME, TIERS
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
@@ -269,8 +271,8 @@ class Encoding:
                 return self._result(part, at)
             case Opaque(wire="anthropic", value=value):
                 return value
-            case Audio() | Opaque():
-                what = "sound" if isinstance(part, Audio) else f"a block of the {part.wire} wire"
+            case Audio() | Video() | Opaque():
+                what = f"a block of the {part.wire} wire" if isinstance(part, Opaque) else type(part).__name__.lower()
                 raise Unrepresentable(f"{at} is {what}, which Anthropic's wire cannot carry.", param=at)
             case _:
                 assert_never(part)
@@ -288,10 +290,10 @@ class Encoding:
         if not part.text and not self._own:  # the wire refuses empty text, and it says nothing
             return None
         block: Object = {"type": "text", "text": part.text}
-        if part.annotations and self._own:
-            block["citations"] = part.annotations
-        elif part.annotations:
-            self.dropped.add("annotations")
+        if part.citations and self._own:
+            block["citations"] = spelled(part.citations)
+        elif part.citations:
+            self.dropped.add("citations")
         return self._marked(block, part)
 
     def _image(self, part: Image, at: str) -> Object:

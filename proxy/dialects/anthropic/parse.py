@@ -6,6 +6,7 @@ A body in, a Request out. Wrong types are a BadRequest that names the field's pa
 from base64 import b64encode
 
 from proxy.canon import (
+    Citation,
     Document,
     Format,
     Image,
@@ -25,6 +26,7 @@ from proxy.canon import (
     ToolResult,
     Turn,
 )
+from proxy.dialects.anthropic.citations import citations_of
 from proxy.dialects.anthropic.words import DEMANDS, NAME
 from proxy.errors import BadRequest
 from proxy.fields import Fields, as_object, dump, wrong, wrong_word
@@ -169,7 +171,7 @@ def _part(value: object, at: str) -> Part:
     part: Part
     match fields.need_text("type"):
         case "text":
-            part = Text(text=fields.need_text("text"), annotations=fields.array("citations") or [])
+            part = Text(text=fields.need_text("text"), citations=_citations(fields))
         case "image" if source := _source(fields):
             part = Image(source=source)
         case "document" if source := _source(fields):
@@ -214,3 +216,7 @@ def _source(fields: Fields) -> Source | None:
 def _tool_use(fields: Fields) -> ToolCall:
     arguments = dump(fields.need_object("input")).decode()
     return ToolCall(id=fields.need_text("id"), name=fields.need_text("name"), arguments=arguments)
+
+
+def _citations(fields: Fields) -> list[Citation]:
+    return citations_of(Fields(value, at).rest for value, at in fields.items("citations"))

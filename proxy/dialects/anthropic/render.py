@@ -4,7 +4,7 @@ Events in, bytes out: a stream as it goes, or the whole message at Finish.
 """
 
 from hashlib import sha256
-from typing import Any, assert_never
+from typing import assert_never
 
 import msgspec
 
@@ -28,8 +28,10 @@ from proxy.canon import (
     ToolCall,
     ToolResult,
     Usage,
+    Video,
     fold,
 )
+from proxy.dialects.anthropic.citations import spelled
 from proxy.dialects.anthropic.faults import error_body
 from proxy.dialects.anthropic.usage import usage_fields
 from proxy.dialects.anthropic.words import STOP_WORDS
@@ -43,6 +45,8 @@ class StreamRenderer:
 
     message_start waits for the event after Start, since it has room for the input's tokens.
     """
+
+    media_type = "text/event-stream"
 
     def __init__(self, model: str) -> None:
         self._model = model
@@ -118,6 +122,8 @@ class StreamRenderer:
 class WholeRenderer:
     """Holds the sentence until it is whole."""
 
+    media_type = "application/json"
+
     def __init__(self, model: str) -> None:
         self._model = model
         self._events: list[Event] = []
@@ -164,7 +170,7 @@ def _said(part: Part, delta: Delta, index: int) -> bytes:
     match part:
         case Text() | Refusal():
             out = _piece(index, _TEXT_PIECE, delta.text)
-            for citation in _citations(delta.annotations):
+            for citation in spelled(delta.citations):
                 more = {"type": "citations_delta", "citation": citation}
                 out += _frame("content_block_delta", index=index, delta=more)
             return out
@@ -173,7 +179,7 @@ def _said(part: Part, delta: Delta, index: int) -> bytes:
             return thought + _piece(index, _SIGNATURE_PIECE, delta.signature)
         case ToolCall():
             return _piece(index, _JSON_PIECE, delta.text)
-        case Image() | Audio() | Document() | ToolResult() | Opaque():
+        case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
             return b""  # they come whole, with Open
         case _:
             assert_never(part)
@@ -196,15 +202,10 @@ def _piece(index: int, kind: bytes, text: str) -> bytes:
     )
 
 
-def _citations(annotations: list[Any]) -> list[Any]:
-    """Those that this wire spelled: all its kinds end so. Another wire's would be refused when they come back."""
-    return [one for one in annotations if isinstance(one, dict) and str(one.get("type")).endswith("_location")]
-
-
 def _block(part: Part, at: str) -> Object:
     match part:
         case Text():
-            citations = _citations(part.annotations)
+            citations = spelled(part.citations)
             return {"type": "text", "text": part.text} | ({"citations": citations} if citations else {})
         case Refusal():
             return {"type": "text", "text": part.text}
@@ -217,7 +218,7 @@ def _block(part: Part, at: str) -> Object:
             return block | {key: part.extra[key] for key in _CALL_KEYS if key in part.extra}
         case Opaque(wire="anthropic", value=value):
             return value
-        case Image() | Audio() | Document() | ToolResult() | Opaque():
+        case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
             what = type(part).__name__.lower()
             raise Unrepresentable(f"The answer holds a block ({what}) that Anthropic's wire has not.", param=at)
         case _:

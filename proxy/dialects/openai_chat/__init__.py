@@ -23,8 +23,8 @@ from proxy.dialects.openai_chat.words import NAME
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fields import Fields, Object, dump, encode_json
-from proxy.framing import sse
-from proxy.ports import Decoder, Encoded, Forward, Meter, Peek, Renderer
+from proxy.framing import has_sse, sse
+from proxy.ports import Decoder, Encoded, Forward, Headers, Meter, Path, Peek, Renderer
 
 
 class OpenAIChat:
@@ -37,11 +37,14 @@ class OpenAIChat:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
 
-    def peek(self, envelope: Envelope) -> Peek:
-        top = Fields({key: envelope.get(key) for key in Peek._fields}, "")
+    def has_event(self, held: bytes) -> bool:
+        return has_sse(held)
+
+    def peek(self, envelope: Envelope, path: Path) -> Peek:
+        top = Fields({key: envelope.get(key) for key in ("model", "stream")}, "")
         return Peek(top.need_name("model"), top.flag("stream") or False)
 
-    def parse(self, body: bytes) -> Request:
+    def parse(self, body: bytes, peek: Peek) -> Request:
         return parse_request(Fields(parse_object(body), ""))
 
     def renderer(self, request: Request) -> Renderer:
@@ -53,6 +56,9 @@ class OpenAIChat:
 
     def error(self, error: GatewayError, request_id: str) -> bytes:
         return error_body(error)
+
+    def error_headers(self, error: GatewayError) -> Headers:
+        return []
 
     def error_event(self, error: GatewayError) -> bytes:
         return b"\n\n" + sse(error_body(error))  # the broken stream may have stopped in the middle of a line

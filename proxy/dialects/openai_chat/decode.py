@@ -33,6 +33,7 @@ from proxy.canon import (
     ToolCall,
     Usage,
 )
+from proxy.dialects.openai_chat.citations import citations_of
 from proxy.dialects.openai_chat.faults import fault
 from proxy.dialects.openai_chat.parse import source_of
 from proxy.dialects.openai_chat.reasoning import Thought, flat, thoughts_in
@@ -245,10 +246,10 @@ class _Answer:
             content = None
         elif content is not None and not isinstance(content, str):
             raise nonsense("content is no text")
-        scored, annotations = as_list(logprobs.get("content")), as_list(said.get("annotations"))
-        if content or annotations or (scored and voice.kind in ("", "text") and not reasoning):
+        scored, cited = as_list(logprobs.get("content")), citations_of(as_list(said.get("annotations")))
+        if content or cited or (scored and voice.kind in ("", "text") and not reasoning):
             index = self._in(voice, "text", Text)
-            self._out.append(Delta(index=index, text=content or "", logprobs=scored, annotations=annotations))
+            self._out.append(Delta(index=index, text=content or "", logprobs=scored, citations=cited))
         scored = as_list(logprobs.get("refusal"))
         if (refusal := _text(said, "refusal")) or scored:
             self._out.append(Delta(index=self._in(voice, "refusal", Refusal), text=refusal, logprobs=scored))

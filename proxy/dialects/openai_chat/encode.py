@@ -27,6 +27,7 @@ from proxy.canon import (
     ToolChoice,
     ToolResult,
     Turn,
+    Video,
 )
 from proxy.dialects.openai_chat.reasoning import THOUGHTS
 from proxy.dialects.openai_chat.words import EFFORTS, KNOBS, NAME, TIERS
@@ -249,8 +250,8 @@ class Encoding:
     def _item(self, part: Part, turn: Turn) -> Object:
         match part:
             case Text():
-                if part.annotations:
-                    self.dropped.add("annotations")
+                if part.citations:
+                    self.dropped.add("citations")
                 return {"type": "text", "text": part.text} | self._marks(part)
             case Image() | Audio() | Document():
                 if turn.role != "user" and not self._own:
@@ -260,7 +261,7 @@ class Encoding:
                 return {"type": "thinking"} | self._marks(part)
             case Opaque(wire="openai_chat"):
                 return part.value
-            case Refusal() | Thinking() | ToolCall() | ToolResult() | Opaque():
+            case Refusal() | Thinking() | ToolCall() | ToolResult() | Video() | Opaque():
                 raise self._refusal(turn, f"{noun_of(part)} in a {turn.role} turn")
             case _:
                 assert_never(part)
@@ -319,6 +320,7 @@ def noun_of(part: Part) -> str:
     nouns = {
         Image: "an image",
         Audio: "a sound",
+        Video: "a video",
         Document: "a document",
         ToolResult: "a tool result",
         Thinking: "thinking",

@@ -31,8 +31,10 @@ from proxy.canon import (
     ToolCall,
     ToolResult,
     Usage,
+    Video,
     fold,
 )
+from proxy.dialects.openai_chat.citations import spelled
 from proxy.dialects.openai_chat.encode import nest, noun_of, url_of
 from proxy.dialects.openai_chat.faults import error_body
 from proxy.dialects.openai_chat.reasoning import detail_of
@@ -61,6 +63,8 @@ _REPEATED = ("system_fingerprint", "service_tier")
 class StreamRenderer:
     """One chunk per event. What does not change between chunks is encoded once: at Start, and when a block opens."""
 
+    media_type = "text/event-stream"
+
     def __init__(self, request: Request, clock: Callable[[], float]) -> None:
         self._request = request
         self._clock = clock
@@ -70,7 +74,7 @@ class StreamRenderer:
         self._blocks: dict[int, _Block] = {}
         self._calls: dict[int, int] = {}  # tool calls opened, by choice: a choice that is in here has begun
         self._thoughts: dict[int, int] = {}  # thinking blocks opened, by choice
-        self._notes: dict[int, list[Any]] = {}  # annotations not yet told, by choice
+        self._notes: dict[int, list[Object]] = {}  # annotations not yet told, by choice
         self._usage: Usage | None = None
 
     def feed(self, event: Event) -> bytes:
@@ -136,7 +140,7 @@ class StreamRenderer:
                 said = {"images": [_picture(part)]}
             case Opaque(wire="openai_chat"):
                 said = {"content": [part.value]}
-            case Document() | ToolResult() | Opaque():
+            case Video() | Document() | ToolResult() | Opaque():
                 raise _unsayable(part)
             case _:
                 assert_never(part)
@@ -177,7 +181,7 @@ class StreamRenderer:
             return self._thought(block, event)
         if block.kind == "audio":
             return self._sound(block, event)
-        if event.logprobs or event.annotations:
+        if event.logprobs or event.citations:
             return self._annotated(block, event)
         if not event.text or not block.kind:
             return b""
@@ -202,7 +206,7 @@ class StreamRenderer:
 
     def _annotated(self, block: _Block, event: Delta) -> bytes:
         key = "content" if block.kind == "text" else "refusal"
-        self._notes.setdefault(block.choice, []).extend(event.annotations)
+        self._notes.setdefault(block.choice, []).extend(spelled(event.citations))
         if not event.text and not event.logprobs:
             return b""
         said: Object = {key: event.text}
@@ -234,6 +238,8 @@ class StreamRenderer:
 
 class WholeRenderer:
     """Holds the sentence until it is whole."""
+
+    media_type = "application/json"
 
     def __init__(self, request: Request, clock: Callable[[], float]) -> None:
         self._request = request
@@ -269,7 +275,7 @@ def _choice_fields(number: int, choice: Choice) -> Object:
         match part:
             case Text():
                 content.append({"type": "text", "text": part.text})
-                _extend(message, "annotations", part.annotations)
+                _extend(message, "annotations", spelled(part.citations))
                 _extend(logprobs, "content", part.logprobs)
             case Refusal():
                 message["refusal"] = (message["refusal"] or "") + part.text
@@ -290,7 +296,7 @@ def _choice_fields(number: int, choice: Choice) -> Object:
                 _extend(message, "images", [_picture(part)])
             case Opaque(wire="openai_chat"):
                 content.append(part.value)
-            case Document() | ToolResult() | Opaque():
+            case Video() | Document() | ToolResult() | Opaque():
                 raise _unsayable(part)
             case _:
                 assert_never(part)

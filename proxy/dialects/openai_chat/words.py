@@ -39,6 +39,10 @@ KNOBS = {
     "logprobs": "flag",
     "top_logprobs": "integer",
     "user": "text",
+    "safety_identifier": "text",
+    "store": "flag",
+    "prompt_cache_key": "text",
+    "verbosity": "text",
     "service_tier": "text",
 }
 
