@@ -32,7 +32,16 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.anthropic.citations import spelled
-from proxy.dialects.anthropic.words import BUDGETS, DEFAULT_MAX_TOKENS, IMAGES, MIN_BUDGET, MODE_WORDS, NAME, TIERS
+from proxy.dialects.anthropic.words import (
+    BUDGETS,
+    DEFAULT_MAX_TOKENS,
+    IMAGES,
+    KNOBS_LACKED,
+    MIN_BUDGET,
+    MODE_WORDS,
+    NAME,
+    TIERS,
+)
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.fields import Object
@@ -80,7 +89,7 @@ class Encoding:
     def _leave_out(self) -> None:
         """The knobs that the wire lacks, those apart that are set to do nothing."""
         request = self._request
-        for key in ("frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs"):
+        for key in KNOBS_LACKED:
             if getattr(request, key):
                 self.dropped.add(key)
         if request.seed is not None:

@@ -65,3 +65,18 @@ ERROR_STATUS = {
     "overloaded_error": 529,
 }
 ERROR_WORDS = {status: word for word, status in ERROR_STATUS.items()}
+
+# Canonical knobs that this wire has no word for.
+KNOBS_LACKED = (
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "safety_identifier",
+    "metadata",
+    "store",
+    "prompt_cache_key",
+    "verbosity",
+    "modalities",
+)
