@@ -41,7 +41,8 @@ class Envelope:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from None
         self._spans: dict[str, tuple[int, int]] = {}
-        self._walk()
+        if not self._is_uniform():
+            self._walk()
 
     def __contains__(self, key: str) -> bool:
         return key in self._values
@@ -66,11 +67,13 @@ class Envelope:
 
     def raw(self, key: str) -> bytes | None:
         """One value's own bytes; None where the key is absent."""
-        span = self._spans.get(key)
-        return None if span is None else self.body[span[0] : span[1]]
+        raw = self._values.get(key)
+        return None if raw is None else bytes(raw)
 
     def edit(self, values: dict[str, bytes]) -> bytes:
         """The body with these keys' values (JSON text) put in; a new key goes to the end. Every other byte stays."""
+        if not self._spans:
+            self._walk()
         body = self.body
         old = {key: span for key, span in self._spans.items() if key in values}
         out, at = [], 0
@@ -85,6 +88,16 @@ class Envelope:
                 out.append(b"%b%b:%b" % (comma, msgspec.json.encode(key), value))
         out.append(body[close:])
         return b"".join(out)
+
+    def _is_uniform(self) -> bool:
+        """Is the text what the members spell, each once, with the spaces of the first two? Nearly every client's is.
+
+        Then nothing is left over, and no walk is needed to know it.
+        """
+        body, colon = self.body, b": " if self.body[1:2] == b'"' and b'": ' in self.body[:40] else b":"
+        comma = b", " if colon == b": " else b","
+        members = [b'"%b"%b%b' % (key.encode(), colon, raw) for key, raw in self._values.items()]
+        return body == b"{%b}" % comma.join(members)
 
     def _walk(self) -> None:
         """Note where each value stands. Raises BadRequest where a member is left over: its key stands twice."""

@@ -39,9 +39,8 @@ _TRANSLATED_OUT = ("user-agent", "traceparent", "tracestate")
 
 
 def outgoing(client: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The client's headers that a provider of its own wire gets."""
-    lines = [(name.lower(), value) for name, value in client.items()]
-    return _without_named([line for line in lines if _may_leave(line[0])], lines)
+    """The client's headers (names in lower case) that a provider of its own wire gets."""
+    return _without_named([line for line in client.items() if _may_leave(line[0])], client)
 
 
 def translated(client: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -56,8 +55,7 @@ def untranslatable(client: Mapping[str, str]) -> tuple[str, ...]:
 
 def returning(provider: Mapping[str, str]) -> list[tuple[str, str]]:
     """The provider's headers (names in lower case) that the client gets."""
-    lines = list(provider.items())
-    return _without_named([line for line in lines if _may_come_back(line[0])], lines)
+    return _without_named([line for line in provider.items() if _may_come_back(line[0])], provider)
 
 
 def returning_translated(provider: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -86,10 +84,9 @@ def _may_come_back(name: str) -> bool:
     return name not in _NEVER_BACK and not name.startswith(_NEVER_BACK_FAMILIES)
 
 
-def _without_named(kept: list[tuple[str, str]], lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Less what `Connection` names; the header may stand there more than once."""
-    values = [value for name, value in lines if name == "connection"]
-    if not values:
+def _without_named(kept: list[tuple[str, str]], headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Less what `Connection` names."""
+    if "connection" not in headers:
         return kept
-    named = {token.strip().lower() for value in values for token in value.split(",")}
+    named = {token.strip().lower() for token in headers["connection"].split(",")}
     return [line for line in kept if line[0] not in named]

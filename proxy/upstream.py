@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from functools import partial
+from time import monotonic
 from typing import NamedTuple, cast
 
 import aiohttp
@@ -21,15 +22,32 @@ from proxy.headers import spell
 from proxy.wire import Exchange, Wire
 
 STANDARD = Timers()
+IDLE_LIFE = 15.0  # seconds that a connection waits for another request: few providers wait for less
 
 
-class Origin(NamedTuple):
-    """A destination, prepared once: scheme, host and port come from the operator's config and nowhere else."""
+class Held(NamedTuple):
+    """A connection that is ours to use, or waits to be used again."""
 
-    url: URL
-    request: aiohttp.ClientRequest  # what the connector keys its pool by
-    timers: Timers
-    timeout: aiohttp.ClientTimeout  # the first of them, as the connector wants it
+    connection: Connection
+    wire: Wire
+    since: float = 0.0  # seconds, time.monotonic
+
+
+class Origin:
+    """A destination, prepared once: scheme, host and port come from the operator's config and nowhere else.
+
+    `idle` are its connections that wait, the last used at the end. The connector has a pool of its own, for which it
+    computes a key, a timeout and a trace for every request.
+    """
+
+    __slots__ = ("idle", "request", "timeout", "timers", "url")
+
+    def __init__(self, url: URL, timers: Timers) -> None:
+        self.url = url
+        self.timers = timers
+        self.request = aiohttp.ClientRequest("POST", url, loop=asyncio.get_running_loop())
+        self.timeout = aiohttp.ClientTimeout(connect=timers.connect)
+        self.idle: list[Held] = []
 
     def __repr__(self) -> str:
         return f"<Origin {self.url.origin()}>"
@@ -39,7 +57,9 @@ class Upstream:
     """The pool. Made and closed inside a running loop. `tls`: whom to trust, where it is not the system's choice."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=15, ssl=tls or True)
+        self._origins: dict[tuple[str, Timers], Origin] = {}
+        self._sweep: asyncio.TimerHandle | None = None
+        self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=IDLE_LIFE, ssl=tls or True)
         # The connector has no argument for the class of its connections; test_upstream.py watches this seam.
         self._connector._factory = cast("partial[ResponseHandler]", partial(Wire, loop=asyncio.get_running_loop()))
         self._session = aiohttp.ClientSession(
@@ -51,19 +71,30 @@ class Upstream:
 
     @property
     def in_use(self) -> int:
-        return len(self._connector._acquired)
+        return len(self._connector._acquired) - self._waiting
 
     @property
     def pooled(self) -> int:
-        return sum(len(conns) for conns in self._connector._conns.values())
+        return sum(len(conns) for conns in self._connector._conns.values()) + self._waiting
+
+    @property
+    def _waiting(self) -> int:
+        return sum(len(origin.idle) for origin in self._origins.values())
 
     async def close(self) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for origin in self._origins.values():
+            while origin.idle:
+                origin.idle.pop().connection.close()
         await self._session.close()
 
     def origin(self, base_url: str, timers: Timers = STANDARD) -> Origin:
-        url = URL(base_url)
-        request = aiohttp.ClientRequest("POST", url, loop=asyncio.get_running_loop())
-        return Origin(url, request, timers, aiohttp.ClientTimeout(connect=timers.connect))
+        """The one destination of this URL and these timers."""
+        key = (base_url, timers)
+        if key not in self._origins:
+            self._origins[key] = Origin(URL(base_url), timers)
+        return self._origins[key]
 
     async def send(self, origin: Origin, head: bytes, body: bytes, *, stream: bool) -> "WireAnswer":
         """POST, and return at the head of the answer. `head` is the request line and headers but for the length.
@@ -74,8 +105,10 @@ class Upstream:
         data = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
         timers, fresh = origin.timers, False
         while True:
-            connection, wire = await self._connect(origin, fresh)
-            exchange = Exchange(wire, partial(_release, connection))
+            held = None if fresh else _idle(origin)
+            if held is None:
+                held = await self._connect(origin, fresh)
+            exchange = Exchange(held.wire, partial(self._release, origin, held))
             try:
                 if stream:
                     exchange.send(data, first_byte=timers.first_byte, idle=timers.idle, total=0)
@@ -109,8 +142,10 @@ class Upstream:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _mapped(error, seconds) from None
 
-    async def _connect(self, origin: Origin, fresh: bool) -> tuple[Connection, Wire]:
-        """A connection, pooled or new; `fresh`: a new one, and those met in the pool are closed as they are stale."""
+    async def _connect(self, origin: Origin, fresh: bool) -> Held:
+        """A connection of the connector's; `fresh`: a new one, and those that wait are closed as they are stale."""
+        while fresh and origin.idle:
+            origin.idle.pop().connection.close()
         while True:
             try:
                 connection = await self._connector.connect(origin.request, [], origin.timeout)
@@ -119,8 +154,28 @@ class Upstream:
             wire = connection.protocol
             assert isinstance(wire, Wire)
             if wire.fresh or not (fresh or wire.should_close):
-                return connection, wire
+                return Held(connection, wire)
             connection.close()
+
+    def _release(self, origin: Origin, held: Held, reusable: bool) -> None:
+        if not reusable or self._connector.closed:
+            held.connection.close()
+            return
+        origin.idle.append(Held(held.connection, held.wire, monotonic()))
+        if self._sweep is None:
+            self._sweep = asyncio.get_running_loop().call_later(IDLE_LIFE, self._close_old)
+
+    def _close_old(self) -> None:
+        """Close what has waited for too long, or was closed by its provider."""
+        self._sweep = None
+        oldest = monotonic() - IDLE_LIFE
+        for origin in self._origins.values():
+            stale = [held for held in origin.idle if held.since <= oldest or not held.wire.is_connected()]
+            origin.idle = [held for held in origin.idle if held not in stale]
+            for held in stale:
+                held.connection.close()
+        if self._waiting:
+            self._sweep = asyncio.get_running_loop().call_later(IDLE_LIFE / 2, self._close_old)
 
 
 class WireAnswer:
@@ -157,11 +212,14 @@ def _plain(exchange: Exchange) -> None:
         raise Down("The provider's answer is in a content coding that was not asked for.", code="upstream_protocol")
 
 
-def _release(connection: Connection, reusable: bool) -> None:
-    if reusable:
-        connection.release()
-    else:
-        connection.close()
+def _idle(origin: Origin) -> Held | None:
+    """A connection that waits, and may still be used."""
+    while origin.idle:
+        held = origin.idle.pop()
+        if held.wire.is_connected() and monotonic() - held.since < IDLE_LIFE:
+            return held
+        held.connection.close()
+    return None
 
 
 def _mapped(error: Exception, seconds: float) -> UpstreamError:

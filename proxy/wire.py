@@ -31,6 +31,7 @@ class Wire(ResponseHandler):
 
     exchange: "Exchange | None" = None
     fresh = True  # never asked anything; else it came from the pool, and its peer may be about to close it
+    _alarm: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
         if self.exchange is not None:
@@ -43,6 +44,8 @@ class Wire(ResponseHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         exchange, self.exchange = self.exchange, None
+        if self._alarm is not None:
+            self._alarm.cancel()
         super().connection_lost(exc)
         if exchange is not None:
             exchange.lost(exc)
@@ -58,6 +61,22 @@ class Wire(ResponseHandler):
             else:
                 self.transport.resume_reading()
 
+    def wake_at(self, when: float) -> None:
+        """Look at the exchange at that time at the latest (the loop's).
+
+        The alarm is the connection's and not the exchange's: one that is set already, and early enough, stays. So a
+        connection that carries a thousand short exchanges sets it once, and not a thousand times.
+        """
+        if self._alarm is None or self._alarm.when() > when:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = self._loop.call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self.exchange is not None and (when := self.exchange.look()):
+            self.wake_at(when)
+
     def __repr__(self) -> str:
         state = "idle" if self.exchange is None else repr(self.exchange)
         return f"<Wire {state}, {'fresh' if self.fresh else 'used'}>"
@@ -67,12 +86,14 @@ class Exchange:
     """One request sent and one answer read. `release(reusable)` is called once, when the connection is done with."""
 
     __slots__ = (
+        "_began",
         "_bounded",
         "_chunks",
         "_clock",
         "_counted",
         "_done",
         "_error",
+        "_first",
         "_headed",
         "_held",
         "_idle",
@@ -82,7 +103,6 @@ class Exchange:
         "_paused",
         "_release",
         "_surplus",
-        "_timer",
         "_total",
         "_waiter",
         "_watched",
@@ -99,9 +119,7 @@ class Exchange:
         self._release: Callable[[bool], None] | None = release
         self._clock = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._total: asyncio.TimerHandle | None = None
-        self._idle = 0.0
+        self._began = self._first = self._total = self._idle = 0.0  # seconds; the last three: what is allowed
         self._last = 0.0
         self._chunks: list[bytes] = []
         self.on_body = self._chunks.append  # llhttp calls it per HTTP chunk, often dozens of times in a read
@@ -131,11 +149,10 @@ class Exchange:
             self.lost(None)
             return
         self._wire.transport.write(data)
-        self._idle = idle
-        if first_byte:
-            self._timer = self._clock.call_later(first_byte, self._late, "first_byte_timeout", first_byte)
-        if total:
-            self._total = self._clock.call_later(total, self._late, "total_timeout", total)
+        self._began = self._clock.time()
+        self._first, self._idle, self._total = first_byte, idle, total
+        if when := self._next_look(self._began):
+            self._wire.wake_at(when)
 
     async def head(self) -> None:
         """Wait for the answer's head. Raises UpstreamError."""
@@ -251,7 +268,6 @@ class Exchange:
     def _end(self, *, reusable: bool) -> None:
         """The whole answer is here, though perhaps not yet read."""
         self._done = True
-        self._stop_timers()
         # Not at once: llhttp is still reading this chunk, and bytes behind the answer make the connection unusable.
         self._clock.call_soon(self._let_go, reusable)
 
@@ -259,7 +275,6 @@ class Exchange:
         if self._error is None and not self._done:
             self._error = error
             self._done = True
-            self._stop_timers()
             self._let_go(False)
         self._wake()
 
@@ -274,28 +289,40 @@ class Exchange:
             wire.hold(False)
         release(reusable and self._surplus is None and wire.is_connected())
 
-    def _stop_timers(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._total is not None:
-            self._total.cancel()
+    # --- time ---
 
-    def _late(self, code: str, seconds: float) -> None:
-        what = "did not begin" if code == "first_byte_timeout" else "did not end"
+    def look(self) -> float:
+        """Is a timer over? If none is: when to look again, by the loop's clock; 0 where nothing is left to wait for."""
+        if self._done:
+            return 0.0
+        now = self._clock.time()
+        if self._total and now >= self._began + self._total:
+            self._late("total_timeout", "did not end", self._total)
+        elif self._first and not self._watched and now >= self._began + self._first:
+            self._late("first_byte_timeout", "did not begin", self._first)
+        elif self._watched and self._idle and self._silence(now) >= self._idle:
+            self._fail(Timeout(f"The provider's stream was silent for {self._idle:g} s.", code="idle_timeout"))
+        else:
+            return self._next_look(now)
+        return 0.0
+
+    def _next_look(self, now: float) -> float:
+        times = [self._began + self._total] if self._total else []
+        if self._watched and self._idle:
+            times.append(now + self._idle - self._silence(now))
+        elif self._first and not self._watched:
+            times.append(self._began + self._first)
+        return min(times, default=0.0)
+
+    def _silence(self, now: float) -> float:
+        """Seconds without a byte; time in which nobody waits for one does not count."""
+        return now - self._last if self._waiter is not None else 0.0
+
+    def _late(self, code: str, what: str, seconds: float) -> None:
         self._fail(Timeout(f"The provider's answer {what} within {seconds:g} s.", code=code))
 
     def _watch(self) -> None:
         """The body has begun and not ended: from now on it is silence that is timed."""
         self._watched = True
-        if self._timer is not None:
-            self._timer.cancel()
         if self._idle:
-            self._timer = self._clock.call_later(self._idle, self._check_idle)
-
-    def _check_idle(self) -> None:
-        """Looked at once per idle period, not re-armed per chunk; time in which nobody waits does not count."""
-        silent = self._clock.time() - self._last if self._waiter is not None else 0.0
-        if silent >= self._idle:
-            self._fail(Timeout(f"The provider's stream was silent for {self._idle:g} s.", code="idle_timeout"))
-        else:
-            self._timer = self._clock.call_later(self._idle - silent, self._check_idle)
+            self._wire.wake_at(self._clock.time() + self._idle)

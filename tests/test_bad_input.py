@@ -295,9 +295,18 @@ NOT_HTTP = [
 
 
 @pytest.mark.parametrize("data", NOT_HTTP, ids=lambda value: ascii(value)[:60])
-async def test_what_is_not_http_is_a_400_and_a_closed_connection(data: bytes) -> None:
+async def test_what_is_not_http_is_refused_in_our_words_and_the_connection_closed(
+    data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "pillion")
     async with gateway_and_client() as (_, one):
         await one.send(data)
+        status, headers = await one.head()
         left = await one.rest()
-        assert left.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
-        assert b"Traceback" not in left
+    assert status == (431 if len(data) > 100_000 else 400)
+    assert json.loads(left)["error"]["code"] in ("invalid_http", "head_too_long")
+    request_id = {name.lower(): value for name, value in headers}["x-pillion-request-id"]
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "pillion"]
+    assert request_id in line
+    assert b"nonsense" not in left
+    assert "nonsense" not in line

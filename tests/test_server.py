@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from proxy import registry, server
+from proxy import delivery, registry
+from proxy.door import Patience
 from proxy.errors import BadRequest, Down, GatewayError, OverLimit
 from proxy.ports import Call, Handler, Reply
-from proxy.server import Route, Server
+from proxy.server import STANDARD, Route, Server
 from tests.client import ANTHROPIC, OPENAI, SPEECHES, Speech, ask, chat, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion
@@ -31,9 +32,9 @@ class Listening:
 
 
 @asynccontextmanager
-async def serving(handler: Handler, method: str = "POST") -> AsyncIterator[Listening]:
+async def serving(handler: Handler, method: str = "POST", patience: Patience = STANDARD) -> AsyncIterator[Listening]:
     """A server with one route and nothing behind it."""
-    one = Server([Route(method, "/x", "chat", handler, dialect="openai_chat")], registry.dialect)
+    one = Server([Route(method, "/x", "chat", handler, dialect="openai_chat")], registry.dialect, patience)
     await one.open("127.0.0.1", 0)
     try:
         yield Listening(*one.address)
@@ -214,18 +215,20 @@ async def test_a_silent_stream_can_be_stopped_from_outside() -> None:
 
 
 @pytest.mark.parametrize("live", [False, True])
-async def test_a_client_that_does_not_read_is_cut(live: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "WRITE_STALL", 0.05)
+async def test_a_client_that_does_not_read_is_cut(live: bool) -> None:
     watched = Watched(saying(*[MEGABYTE] * 32) if live else MEGABYTE * 32)
-    async with serving(answering(lambda: watched.reply)) as at, client(at, receive_buffer=4096) as one:
+    impatient = Patience(reading=0.05)
+    async with (
+        serving(answering(lambda: watched.reply), patience=impatient) as at,
+        client(at, receive_buffer=4096) as one,
+    ):
         await one.send(POST)
         assert isinstance(await watched.end(), ConnectionAbortedError)
         assert watched.aborted == live
         assert len(await one.rest()) < 32 * len(MEGABYTE)
 
 
-async def test_a_client_that_reads_slowly_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "WRITE_STALL", 5)
+async def test_a_client_that_reads_slowly_gets_everything() -> None:
     watched = Watched(saying(*[MEGABYTE] * 8))
     async with serving(answering(lambda: watched.reply)) as at, client(at, receive_buffer=65536) as one:
         await one.send(POST)
@@ -237,7 +240,7 @@ async def test_a_client_that_reads_slowly_gets_everything(monkeypatch: pytest.Mo
 
 
 async def test_a_silent_stream_of_our_own_is_kept_awake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "PING_INTERVAL", 0.01)
+    monkeypatch.setattr(delivery, "PING_INTERVAL", 0.01)
     watched = Watched(saying(b"data: 1\n\n", for_ever=True), ping=b"PING\n")
     async with serving(answering(lambda: watched.reply)) as at, client(at) as one:
         await one.send(POST)
@@ -248,7 +251,7 @@ async def test_a_silent_stream_of_our_own_is_kept_awake(monkeypatch: pytest.Monk
 
 
 async def test_a_stream_that_is_passed_through_is_never_pinged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "PING_INTERVAL", 0.01)
+    monkeypatch.setattr(delivery, "PING_INTERVAL", 0.01)
     gap = Scenario(
         body=ANTHROPIC.stream,
         split=[400],
@@ -325,10 +328,12 @@ async def test_a_route_that_is_not_built_yet_says_so_to_every_method(method: str
         assert (await ask(gateway, method, path, b"{}" if method == "POST" else b"")).status == 501
 
 
-async def test_a_body_that_does_not_go_on_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "BODY_STALL", 0.05)
-    async with pillion() as gateway, client(gateway) as one:
-        await one.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\n\r\n{")
+async def test_a_body_that_does_not_go_on_is_not_waited_for() -> None:
+    async def handler(call: Call) -> Reply:
+        return Reply(200, [], await call.receive())
+
+    async with serving(handler, patience=Patience(body=0.05)) as at, client(at) as one:
+        await one.send(b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\n\r\n{")
         assert (await one.answer()).status == 408
 
 

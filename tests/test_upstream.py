@@ -173,8 +173,8 @@ async def test_calls_share_a_connection_and_it_is_a_wire() -> None:
         for _ in range(5):
             assert await read(upstream, evil.url) == BODY
         assert evil.connections == 1
-        pooled = [wire for wires in upstream._connector._conns.values() for wire, _ in wires]
-        assert [type(wire) for wire in pooled] == [Wire]
+        (held,) = [held for origin in upstream._origins.values() for held in origin.idle]
+        assert type(held.wire) is Wire
         assert repr(upstream) == "<Upstream 0 in use, 1 pooled>"
 
 

@@ -125,10 +125,13 @@ class Metrics(Collector):
         place = self._place(call)
         place.ended[call.operation, status] += 1
         place.duration.observe(monotonic() - call.started)
-        self._dropped.update(_bounded(name, self._fields) for name in call.dropped)
-        if isinstance(error, GatewayError):
+        if call.dropped:
+            self._dropped.update(_bounded(name, self._fields) for name in call.dropped)
+        if error is None:
+            pass
+        elif isinstance(error, GatewayError):
             self._errors[error.kind, error.code] += 1
-        elif error is not None:
+        else:
             gone = _status(error) == CLIENT_GONE
             self._errors[("client", "client_gone") if gone else ("server_error", "internal_error")] += 1
         if call.usage is not None:

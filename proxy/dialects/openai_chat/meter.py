@@ -38,7 +38,19 @@ class _Said(Struct):
                 yield reason
 
 
+class _Whole(Struct):
+    """What a meter reads of a whole answer: of its choices, whether there are any."""
+
+    model: Any = None
+    usage: Any = None
+    choices: msgspec.Raw = msgspec.Raw()
+    error: Any = None
+    x_groq: Any = None
+
+
 read = msgspec.json.Decoder(_Said).decode
+_read_whole = msgspec.json.Decoder(_Whole).decode
+_NO_CHOICES = {b"", b"null", b"[]"}
 
 _is_null = re.compile(rb"\s*:\s*null").match
 _BATCH = 64 * 1024  # bytes that wait to be looked at
@@ -177,11 +189,11 @@ class WholeMeter:
 
     def close(self) -> None:
         try:
-            said = read(self._body.close())
+            said = _read_whole(self._body.close())
         except UNREADABLE:
             return
         self.finished = True
         self.usage = said_usage(said.usage, said.x_groq)
         self.model = as_text(said.model)
-        if said.error and not said.choices:
+        if said.error and bytes(said.choices) in _NO_CHOICES:
             self.error = fault(said.error)

@@ -29,12 +29,10 @@ def usage_of(said: Object) -> Usage:
         completion + untold, max(thought, untold), _count(outputs.get("audio_tokens")), 0
     )
     extra = _rest(said, _COUNTED)
-    for key, details, known in (
-        ("prompt_tokens_details", inputs, _INPUTS),
-        ("completion_tokens_details", outputs, _OUTPUTS),
-    ):
-        if rest := _rest(details, known):
-            extra[key] = rest
+    if rest := _rest(inputs, _INPUTS):
+        extra["prompt_tokens_details"] = rest
+    if rest := _rest(outputs, _OUTPUTS):
+        extra["completion_tokens_details"] = rest
     return Usage(
         input=fresh,
         cache_read=cache_read,

@@ -1,0 +1,298 @@
+"""How does an answer get to the client, to its end, and who is told how it went?
+
+A whole answer is one write. A live one goes out as it comes: the provider's own bytes in HTTP chunks, our own frames
+through aiohttp-sse's response, which keeps a silent stream awake. What breaks a live stream is said in the wire's own
+error event, and no last HTTP chunk follows, so that nobody takes it for whole.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from email.utils import formatdate
+from http import HTTPStatus
+from time import time
+from typing import cast
+
+from aiohttp import StreamReader, web
+from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage, StreamWriter
+from aiohttp_sse import EventSourceResponse
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from proxy.door import Door, Inbound
+from proxy.errors import GatewayError, UpstreamError
+from proxy.headers import spell
+from proxy.ports import Headers, Reply
+
+PING_INTERVAL = 15.0  # seconds of silence before a live stream is kept awake
+BODILESS = frozenset({204, 304})
+START = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+BIG = 16 * 1024  # bytes of a chunk that are not worth copying
+
+log = logging.getLogger("pillion")
+
+
+async def deliver(door: Door, inbound: Inbound, reply: Reply, ours: bytes) -> None:
+    """Write the answer to its end, and tell the endings how it went. `ours`: the header lines that we add."""
+    broke: BaseException | None = None
+    try:
+        if isinstance(reply.body, bytes):
+            _whole(door, inbound, reply, reply.body, ours)
+            if door.writing_paused:
+                await door.drained()
+        elif reply.ping is not None:
+            await _frames(door, inbound, reply, reply.body, ours)
+        else:
+            await _live(door, inbound, reply, reply.body, ours)
+    except BaseException as error:
+        broke = error
+        raise
+    finally:
+        _conclude(reply, broke or reply.stopped)
+
+
+def answer(status: int, headers: Headers, ours: bytes, body: bytes) -> bytes:
+    """A whole answer, after which the connection is closed."""
+    return b"%b%bconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (
+        _start(status, headers),
+        ours,
+        len(body),
+        body,
+    )
+
+
+def _start(status: int, headers: Headers) -> bytes:
+    start = (START.get(status) or b"HTTP/1.1 %d \r\n" % status) + spell(headers)
+    return start if b"\r\ndate: " in start else b"%bdate: %b\r\n" % (start, _clock.date())
+
+
+def _head(door: Door, inbound: Inbound, reply: Reply, ours: bytes) -> bytes:
+    """All of the head but what tells where the body ends."""
+    head = _start(reply.status, reply.headers) + ours
+    if not door.stays:
+        return head + b"connection: close\r\n"
+    return head if inbound.http11 else head + b"connection: keep-alive\r\n"
+
+
+class _Clock:
+    """The time for `date` (RFC 9110, 6.6.1), spelled once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._date = b""
+
+    def date(self) -> bytes:
+        second = int(time())
+        if second != self._second:
+            self._second, self._date = second, formatdate(second, usegmt=True).encode()
+        return self._date
+
+
+_clock = _Clock()
+
+
+# --- whole -----------------------------------------------------------------------------------------------------------
+
+
+def _whole(door: Door, inbound: Inbound, reply: Reply, body: bytes, ours: bytes) -> None:
+    if reply.taps:
+        _show(reply, body)
+    head = _head(door, inbound, reply, ours)
+    if reply.status in BODILESS:
+        door.write(head + b"\r\n")
+    elif inbound.method == "HEAD":
+        door.write(b"%bcontent-length: %d\r\n\r\n" % (head, len(body)))
+    else:
+        door.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+
+
+# --- live ------------------------------------------------------------------------------------------------------------
+
+
+async def _live(door: Door, inbound: Inbound, reply: Reply, body: AsyncGenerator[bytes], ours: bytes) -> None:
+    """Raises nothing of the provider's: what breaks the body is spelled as the stream's last event."""
+    if not inbound.http11:
+        inbound.keep_alive = False  # its end is the connection's
+    head = _head(door, inbound, reply, ours)
+    lines = _Chunks(door, head) if inbound.http11 else _Bare(door, head)
+    try:
+        async with aclosing(body):
+            async for chunk in body:
+                if reply.taps:
+                    _show(reply, chunk)
+                lines.write(chunk)
+                if door.writing_paused:
+                    await door.drained()
+                if reply.stopped is not None:
+                    raise reply.stopped
+        lines.end()
+    except GatewayError as error:
+        reply.stopped = reply.stopped or error
+        if isinstance(error, UpstreamError) and error.told:
+            lines.end()
+        else:
+            if reply.last_words is not None:
+                lines.write(reply.last_words(reply.stopped))
+            door.break_off()
+    finally:
+        if reply.abort is not None:
+            reply.abort()
+
+
+class _Bare:
+    """A live body for a client that knows no chunks: it ends with the connection.
+
+    The head goes out with the first piece, or by itself where that keeps it waiting.
+    """
+
+    __slots__ = ("_door", "_head")
+
+    def __init__(self, door: Door, head: bytes) -> None:
+        self._door = door
+        self._head = head + b"\r\n"
+        asyncio.get_running_loop().call_soon(self._begin)
+
+    def write(self, chunk: bytes) -> None:
+        self._door.write(self._head + chunk)
+        self._head = b""
+
+    def end(self) -> None:
+        self.write(b"")
+
+    def _begin(self) -> None:
+        if self._head and self._door.connected:
+            self.write(b"")
+
+
+class _Chunks(_Bare):
+    """A live body in HTTP chunks."""
+
+    __slots__ = ()
+
+    def __init__(self, door: Door, head: bytes) -> None:
+        super().__init__(door, head + b"transfer-encoding: chunked\r\n")
+
+    def write(self, chunk: bytes) -> None:
+        if len(chunk) > BIG:
+            self._door.write(b"%b%x\r\n" % (self._head, len(chunk)))
+            self._door.write(chunk)
+            self._door.write(b"\r\n")
+        elif chunk:
+            self._door.write(b"%b%x\r\n%b\r\n" % (self._head, len(chunk), chunk))
+        self._head = b""
+
+    def end(self) -> None:
+        self._door.write(self._head + b"0\r\n\r\n")
+        self._head = b""
+
+    def _begin(self) -> None:
+        if self._head and self._door.connected:
+            self._door.write(self._head)
+            self._head = b""
+
+
+# --- frames of our own -----------------------------------------------------------------------------------------------
+
+
+async def _frames(door: Door, inbound: Inbound, reply: Reply, body: AsyncGenerator[bytes], ours: bytes) -> None:
+    """As `_live`, through aiohttp-sse's response."""
+    assert reply.ping is not None
+    request = _request(door, inbound)
+    response = KeptAwake(reply.ping, CIMultiDict(_pairs(reply.headers, ours)))
+    try:
+        await response.prepare(request)
+        async with aclosing(body):
+            async for chunk in body:
+                if reply.taps:
+                    _show(reply, chunk)
+                await response.write(chunk)
+                if door.writing_paused:
+                    await door.drained()
+                if reply.stopped is not None:
+                    raise reply.stopped
+        await response.write_eof()
+    except GatewayError as error:
+        reply.stopped = reply.stopped or error
+        if isinstance(error, UpstreamError) and error.told:
+            await response.write_eof()
+        else:
+            if reply.last_words is not None:
+                await response.write(reply.last_words(reply.stopped))
+            door.break_off()
+    finally:
+        if response.prepared:
+            response.stop_streaming()
+        if reply.abort is not None:
+            reply.abort()
+
+
+class KeptAwake(EventSourceResponse):
+    """A stream of our own frames. In a silent gap it says the wire's own ping, so that no middlebox cuts it."""
+
+    def __init__(self, ping: bytes, headers: Mapping[str, str]) -> None:
+        super().__init__(
+            headers=headers, sep="\n", allow_all_methods=True, send_timeout=None, ping_interval=PING_INTERVAL
+        )
+        self._frame = ping
+        self._spoke = False
+
+    async def write(self, data: "bytes | bytearray | memoryview[int]") -> None:
+        self._spoke = True
+        await super().write(data)
+
+    async def _ping(self) -> None:
+        while True:
+            await asyncio.sleep(self._ping_interval)
+            if not self._spoke:
+                await super().write(self._frame)
+            self._spoke = False
+
+
+def _request(door: Door, inbound: Inbound) -> web.BaseRequest:
+    """The request as aiohttp's responses want to see it."""
+    message = RawRequestMessage(
+        inbound.method,
+        inbound.path,
+        HttpVersion11 if inbound.http11 else HttpVersion10,
+        CIMultiDictProxy(CIMultiDict(inbound.headers)),
+        (),
+        not door.stays,
+        None,
+        False,
+        False,
+        URL.build(path="/"),
+    )
+    protocol = cast(web.RequestHandler, door)
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    empty = StreamReader(door, 1, loop=loop)
+    return web.BaseRequest(message, empty, protocol, StreamWriter(door, loop), task, loop)
+
+
+def _pairs(headers: Headers, ours: bytes) -> Headers:
+    lines = ours.decode("utf-8", "surrogateescape").splitlines()
+    return [*headers, *((name, value) for name, _, value in (line.partition(": ") for line in lines))]
+
+
+# --- who looks on ----------------------------------------------------------------------------------------------------
+
+
+def _show(reply: Reply, chunk: bytes) -> None:
+    """Let the taps see a chunk. One that raises is dropped: an observer must not cost a client its answer."""
+    for tap in list(reply.taps):
+        try:
+            tap(chunk)
+        except Exception:
+            log.exception("a tap failed, and is not asked again for this answer")
+            reply.taps.remove(tap)
+
+
+def _conclude(reply: Reply, broke: BaseException | None) -> None:
+    """Tell every ending, also after one that raises."""
+    for ending in reply.endings:
+        try:
+            ending(broke)
+        except Exception:
+            log.exception("an ending failed")
