@@ -208,7 +208,7 @@ class Adapter(Protocol):
     real: bool  # False: an offline stand-in, never chosen over a provider
     ask_usage: bool  # streams may be asked for usage (`stream_options`)
 
-    async def send(self, outgoing: Outgoing) -> Answer:
+    def send(self, outgoing: Outgoing) -> Awaitable[Answer]:
         """Returns at the head of the answer, whatever its status. Raises UpstreamError."""
         ...
 

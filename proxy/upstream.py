@@ -201,7 +201,7 @@ class WireAnswer:
 
 def request_head(path: str, headers: list[tuple[str, str]]) -> bytes:
     """The start of a POST, ready to be sent many times: an adapter makes it once."""
-    return b"POST %b HTTP/1.1\r\n%b" % (path.encode("ascii"), spell(headers))
+    return b"POST %b HTTP/1.1\r\n%b" % (path.encode("ascii", "surrogateescape"), spell(headers))
 
 
 def _plain(exchange: Exchange) -> None:

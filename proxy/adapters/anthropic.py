@@ -5,6 +5,8 @@ its body; where a body was translated there is none, and the version that the an
 https://docs.anthropic.com/en/api/versioning
 """
 
+from collections.abc import Awaitable
+
 from proxy.adapters.http import HTTPProvider
 from proxy.ports import Answer, Headers, Outgoing
 
@@ -20,7 +22,7 @@ class Anthropic(HTTPProvider):
         key = self._config.api_key
         return [("x-api-key", key.reveal())] if key else []
 
-    async def send(self, outgoing: Outgoing) -> Answer:
+    def send(self, outgoing: Outgoing) -> Awaitable[Answer]:
         if not any(name == "anthropic-version" for name, _ in outgoing.headers):
             outgoing = outgoing._replace(headers=[*outgoing.headers, ("anthropic-version", VERSION)])
-        return await super().send(outgoing)
+        return super().send(outgoing)

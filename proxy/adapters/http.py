@@ -1,14 +1,17 @@
 """What do all providers that are reached over HTTP share?
 
-A subclass says where its endpoints are (`paths`, `models_path`) and how it shows its key (`credentials`); the rest is
-here: request heads made once, the model list kept for a while, health by the cheapest endpoint there is.
+A subclass says where its endpoints are (`paths`, or `target` where that takes more than a pattern; `models_path`), how
+it shows its key (`credentials`) and how it lists its models (`ids_in`). One that must sign each request, or edit an
+envelope key, says so in `send`, and ends in `post` as all do. The rest is here: request heads made once, the model list
+kept for a while, health by the cheapest endpoint there is.
 """
 
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import ClassVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -20,6 +23,7 @@ from proxy.upstream import Upstream, request_head
 
 LIST_LIFE = 300.0  # seconds that a model list is believed
 LIST_RETRY = 30.0  # seconds before a list that failed is asked for again
+HEADS_KEPT = 256  # request heads that are remembered
 SIDE_TIMEOUT = 5.0  # seconds for a model list or a health check
 
 
@@ -35,7 +39,7 @@ class HTTPProvider(ABC):
     """A provider behind a base URL. Holds its credentials, and shows them to its own origin only."""
 
     real = True
-    paths: ClassVar[Mapping[str, str]]  # dialect: path below the base URL
+    paths: ClassVar[Mapping[str, str]]  # dialect: path below the base URL; `{model}` stands for the model's name
     models_path: ClassVar[str]
     list_headers: ClassVar[Mapping[str, str]] = {}  # what a model list is asked with, beside the key
 
@@ -46,7 +50,8 @@ class HTTPProvider(ABC):
         self._config = config
         self._upstream = upstream
         self._origin = upstream.origin(config.base_url, config.timers)
-        self._heads = {dialect: self._head(path) for dialect, path in self.paths.items()}
+        self._heads: dict[str, bytes] = {}  # by target
+        self._shown = ("", b"")  # a key, and the header lines that show it
         self._listed: list[str] = []
         self._listed_until = 0.0
         self._list_error: UpstreamError | None = None
@@ -64,12 +69,22 @@ class HTTPProvider(ABC):
         key = self._config.api_key
         return text.replace(key.reveal(), "***") if key else text
 
-    async def send(self, outgoing: Outgoing) -> Answer:
-        head = self._heads[outgoing.dialect] + spell(outgoing.headers)
-        if outgoing.query:
-            head = head.replace(b" HTTP/1.1", b"?%b HTTP/1.1" % outgoing.query.encode("ascii"), 1)
+    def send(self, outgoing: Outgoing) -> Awaitable[Answer]:
+        """The answer's head, whatever its status. Raises UpstreamError."""
+        return self.post(outgoing, self.target(outgoing), outgoing.body, self._credential_lines())
+
+    def target(self, outgoing: Outgoing) -> str:
+        """Path and query of the request, below the base URL."""
+        path = self.paths[outgoing.dialect]
+        if "{model}" in path:
+            path = path.replace("{model}", quote(outgoing.model, safe=""))
+        return f"{path}?{outgoing.query}" if outgoing.query else path
+
+    async def post(self, outgoing: Outgoing, target: str, body: bytes, credentials: bytes) -> Answer:
+        """Send it. `credentials`: header lines. Raises UpstreamError."""
+        head = (self._heads.get(target) or self._head(target)) + credentials + spell(outgoing.headers)
         try:
-            return await self._upstream.send(self._origin, head, outgoing.body, stream=outgoing.stream)
+            return await self._upstream.send(self._origin, head, body, stream=outgoing.stream)
         except UpstreamError as error:
             error.provider = self.name
             raise
@@ -110,13 +125,28 @@ class HTTPProvider(ABC):
         if status != 200:
             raise Down(f"{self.name} answered {status} for its model list.", provider=self.name, upstream_status=status)
         try:
-            return [row.id for row in msgspec.json.decode(body, type=_ModelList).data]
+            return self.ids_in(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise Down(f"{self.name} answered no model list.", provider=self.name, code="upstream_protocol") from None
 
-    def _head(self, path: str) -> bytes:
+    def ids_in(self, body: bytes) -> list[str]:
+        """The ids in a model list. Raises msgspec.DecodeError."""
+        return [row.id for row in msgspec.json.decode(body, type=_ModelList).data]
+
+    def _credential_lines(self) -> bytes:
+        """Spelled once per key: a key from a file may change."""
+        key = self._config.api_key.reveal()
+        if key != self._shown[0] or not self._shown[1]:
+            self._shown = (key, spell(self.credentials()))
+        return self._shown[1]
+
+    def _head(self, target: str) -> bytes:
         url = self._origin.url
         host = url.raw_authority.rpartition("@")[2]
         fixed = [("host", host), ("content-type", "application/json"), ("accept-encoding", "identity")]
         configured = [(name.lower(), value) for name, value in self._config.headers.items()]
-        return request_head(url.raw_path.rstrip("/") + path, [*fixed, *configured, *self.credentials()])
+        head = request_head(url.raw_path.rstrip("/") + target, [*fixed, *configured])
+        if len(self._heads) >= HEADS_KEPT:  # clients choose queries, and with some providers models
+            self._heads.clear()
+        self._heads[target] = head
+        return head
