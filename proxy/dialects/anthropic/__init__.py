@@ -1,6 +1,10 @@
-"""How does one say a chat in Anthropic's Messages API (`anthropic-version: 2023-06-01`)?
+"""How does one say a chat in Anthropic's Messages API?
 
 https://platform.claude.com/docs/en/api/messages and, for streams, .../docs/en/build-with-claude/streaming
+
+Clients may speak `anthropic-version` 2023-06-01 or 2026-10-21: the newer takes less (no sampling, no documents from
+the assistant, no citations from the user), and says nothing that the older does not, so that both are parsed alike.
+Providers are told of the older one, where a temperature can still be said to the models that know it.
 
 What has no canonical field rides along under its own name, in `extra` where it tunes the answer and in `demands`
 where the answer would be another one without it: `words.DEMANDS` tells which. (`context_management`, which Claude Code
@@ -9,18 +13,20 @@ always sends, trims long chats, and shapes no answer.) Null says what absence sa
 What is left over of a nested object (metadata, thinking, tool_choice, output_config) rides in `extra` under the
 object's own name.
 
-An answer's `container`, `context_management` and `stop_details` come at the end of a stream, and no event has a place
-for them: only the pass-through lane carries them.
+What an answer tells beside its content (`container`, `stop_details`, `context_management`) rides in `Usage.extra`,
+since the wire tells it with the last counts, and what it tells at its start in `Start.extra`. Of an answer that counts
+no token it is lost.
 """
 
 from collections.abc import Mapping, Sequence
 
 from proxy.canon import Request
+from proxy.dialects.anthropic.count import count_answer, count_body, count_read
 from proxy.dialects.anthropic.decode import StreamDecoder, WholeDecoder
 from proxy.dialects.anthropic.encode import Encoding
 from proxy.dialects.anthropic.faults import error_body, fault_of_body
 from proxy.dialects.anthropic.meter import StreamMeter, WholeMeter
-from proxy.dialects.anthropic.parse import parse_request
+from proxy.dialects.anthropic.parse import parse_prompt, parse_request
 from proxy.dialects.anthropic.render import StreamRenderer, WholeRenderer
 from proxy.dialects.anthropic.words import NAME
 from proxy.envelope import Envelope, parse_object
@@ -85,6 +91,23 @@ class Anthropic:
 
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         return fault_of_body(status, headers, body)
+
+    # POST /v1/messages/count_tokens, both faces
+
+    def count_parse(self, body: bytes) -> Request:
+        """Raises BadRequest, with the field's path."""
+        return parse_prompt(Fields(parse_object(body), ""))
+
+    def count_answer(self, tokens: int) -> bytes:
+        return count_answer(tokens)
+
+    def count_body(self, request: Request) -> bytes:
+        """Raises Unrepresentable, with the path of what this wire cannot carry."""
+        return count_body(request)
+
+    def count_read(self, body: bytes) -> int:
+        """Raises UpstreamError."""
+        return count_read(body)
 
 
 def _model_card(name: str) -> Object:

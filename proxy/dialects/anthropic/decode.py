@@ -3,7 +3,7 @@
 Bytes in, events out, fed as they come. The mirror of render.py; whatever is no answer is an UpstreamError.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -30,10 +30,10 @@ from proxy.canon import (
 from proxy.dialects.anthropic.citations import citations_of
 from proxy.dialects.anthropic.faults import fault, fault_of_no_answer
 from proxy.dialects.anthropic.usage import Tally
-from proxy.dialects.anthropic.words import NAME, REASONS
+from proxy.dialects.anthropic.words import DELTA_FIELDS, END_FIELDS, NAME, REASONS, START_FIELDS
 from proxy.errors import Down
 from proxy.fields import UNREADABLE, Object, nonsense
-from proxy.framing import Body, Frame, FrameTooLong, ServerSentEvents
+from proxy.framing import MAX_FRAME, Batches, Body, FrameTooLong, data_of
 
 
 class _Delta(Struct):
@@ -47,6 +47,8 @@ class _Delta(Struct):
     citation: Any = None
     stop_reason: str | None = None
     stop_sequence: str | None = None
+    container: Any = None
+    stop_details: Any = None
 
 
 class _Message(Struct):
@@ -59,6 +61,11 @@ class _Message(Struct):
     stop_sequence: str | None = None
     usage: Any = None
     error: Any = None
+    container: Any = None
+    stop_details: Any = None
+    context_management: Any = None
+    input_transformations: Any = None
+    diagnostics: Any = None
 
 
 class _Event(Struct):
@@ -69,6 +76,8 @@ class _Event(Struct):
     message: _Message | None = None
     usage: Any = None
     error: Any = None
+    context_management: Any = None
+    input_transformations: Any = None
 
 
 class _Content(Struct):
@@ -120,7 +129,7 @@ _DELTAS: dict[str, tuple[type[Part], str]] = {
 
 class StreamDecoder:
     def __init__(self) -> None:
-        self._frames = ServerSentEvents()
+        self._batches = Batches(MAX_FRAME)
         self._first = b""  # what came before the first event, in case it is no stream
         self._started = self._finished = False
         self._blocks: dict[int, _Block] = {}
@@ -131,39 +140,43 @@ class StreamDecoder:
     def feed(self, data: bytes) -> Iterator[Event]:
         if not self._started:
             self._first = (self._first + data)[:65536]
-        yield from self._hear(self._frames.feed(data))
+        if self._batches.held + len(data) > MAX_FRAME:
+            raise nonsense(f"an event is longer than {MAX_FRAME} bytes")
+        return self._hear(self._batches.feed(data))
 
     def close(self) -> Iterator[Event]:
-        yield from self._hear(self._frames.close())
+        yield from self._hear(self._batches.close())
         if not self._started:
             raise fault_of_no_answer(self._first)
         if not self._finished:
             raise Down("The provider's stream ended before its answer did.")
 
-    def _hear(self, frames: Iterator[Frame]) -> Iterator[Event]:
-        try:
-            for frame in frames:
-                yield from self._frame(frame.data)
-        except FrameTooLong as error:
-            raise nonsense(str(error)) from None
+    def _hear(self, events: bytes) -> Iterator[Event]:
+        """Nearly every event is a delta, and takes the short way."""
+        for text in events.split(b"\n\n"):
+            if not text or self._finished or not (data := data_of(text)):  # some hosts add a [DONE]
+                continue
+            event = self._read(data)
+            if event.type != "content_block_delta":
+                yield from self._event(event)
+            elif (delta := self._block_delta(event, data)) is not None:
+                yield delta
 
-    def _frame(self, data: bytes) -> Iterator[Event]:
-        if self._finished:  # some hosts add a [DONE]
-            return
+    def _read(self, data: bytes) -> _Event:
+        """An event of a kind that we do not know may have fields of any shape: its type is all that is read."""
         try:
             event = EVENT.decode(data)
         except UNREADABLE:
-            if _is_new(data):
-                return
-            raise nonsense("an event is malformed") from None
+            kind = _kind_of(data)
+            if not kind or kind in _EVENTS:
+                raise nonsense("an event is malformed") from None
+            return _Event(kind)
         if not self._started and event.type.startswith(("content_", "message_delta", "message_stop")):
             raise nonsense("it does not begin with message_start")
-        yield from self._event(event, data)
+        return event
 
-    def _event(self, event: _Event, data: bytes) -> Iterator[Event]:
+    def _event(self, event: _Event) -> Iterator[Event]:
         match event.type:
-            case "content_block_delta":
-                yield from self._block_delta(event, data)
             case "content_block_start":
                 yield from self._block_start(event)
             case "content_block_stop":
@@ -183,13 +196,13 @@ class StreamDecoder:
         if self._started or message is None:
             raise nonsense("message_start has no message" if message is None else "message_start comes twice")
         self._started, self._first = True, b""
-        yield Start(id=message.id or "", model=message.model or "")
+        yield _start_of(message)
         if usage := self._tally.add(message.usage):
             yield usage
 
     def _message_delta(self, event: _Event) -> Iterator[Event]:
         self._stop = _stop_of(event.delta or _Delta())
-        if usage := self._tally.add(event.usage):
+        if usage := self._tally.add(event.usage, beside_delta(event)):
             yield usage
 
     def _message_stop(self) -> Event:
@@ -211,20 +224,23 @@ class StreamDecoder:
             shell = (said for said in unfold(whole) if isinstance(said, Open | Delta))
             yield from (replace(said, index=block.index) for said in shell)
 
-    def _block_delta(self, event: _Event, data: bytes) -> Iterator[Event]:
+    def _block_delta(self, event: _Event, data: bytes) -> Delta | None:
         block, delta = self._blocks.get(event.index), event.delta
         if block is None or delta is None:
             raise nonsense(f"a delta of block {event.index}, which is not open, or an empty one")
         if isinstance(block.part, Opaque):
             _grow(block.part.value, _OBJECT.decode(data)["delta"], block.pieces)
-        elif delta.type in _DELTAS:
-            kind, name = _DELTAS[delta.type]
-            more = getattr(delta, name)
-            if more is None or not isinstance(block.part, kind):
-                raise nonsense(f"a {delta.type} is empty, or of another kind than its block")
-            if more:
-                block.given = ""
-                yield _delta(block.index, name, more)
+            return None
+        kind, name = _DELTAS.get(delta.type, (None, ""))
+        if kind is None:  # not invented yet
+            return None
+        more = getattr(delta, name)
+        if more is None or not isinstance(block.part, kind):
+            raise nonsense(f"a {delta.type} is empty, or of another kind than its block")
+        if not more:
+            return None
+        block.given = ""
+        return _delta(block.index, name, more)
 
     def _block_stop(self, event: _Event) -> Iterator[Event]:
         block = self._blocks.pop(event.index, None)
@@ -261,17 +277,38 @@ class WholeDecoder:
         if message.content is None:
             raise nonsense("it has no content")
         parts = [_part_of(raw) for raw in message.content]
-        start = Start(id=message.id or "", model=message.model or "")
         choice = Choice(parts=parts, stop=_stop_of(message))
-        yield from unfold(Completion(start=start, choices=[choice], usage=Tally().add(message.usage)))
+        usage = Tally().add(message.usage, beside_message(message))
+        yield from unfold(Completion(start=_start_of(message), choices=[choice], usage=usage))
 
 
-def _is_new(data: bytes) -> bool:
-    """Is this an event of a kind that we do not know, so that its fields may have any shape?"""
+# --- what an answer tells beside its content and its tokens ----------------------------------------------------------
+
+
+def beside_delta(event: _Event) -> Object:
+    return _told(event.delta, DELTA_FIELDS) | _told(event, END_FIELDS)
+
+
+def beside_message(message: _Message) -> Object:
+    return _told(message, [key for key in DELTA_FIELDS + END_FIELDS if key not in START_FIELDS])
+
+
+def _start_of(message: _Message) -> Start:
+    return Start(id=message.id or "", model=message.model or "", extra=_told(message, START_FIELDS))
+
+
+def _told(struct: Struct | None, keys: Iterable[str]) -> Object:
+    return {key: value for key in keys if (value := getattr(struct, key, None)) is not None}
+
+
+# --- blocks ----------------------------------------------------------------------------------------------------------
+
+
+def _kind_of(data: bytes) -> str:
     try:
-        return _KIND.decode(data).type not in _EVENTS
+        return _KIND.decode(data).type
     except UNREADABLE:
-        return False
+        return ""
 
 
 def _delta(index: int, name: str, more: Any) -> Delta:

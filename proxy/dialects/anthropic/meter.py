@@ -9,7 +9,7 @@ from contextlib import suppress
 import msgspec
 
 from proxy.canon import Usage
-from proxy.dialects.anthropic.decode import EVENT, MESSAGE
+from proxy.dialects.anthropic.decode import EVENT, MESSAGE, beside_delta, beside_message
 from proxy.dialects.anthropic.faults import fault
 from proxy.dialects.anthropic.usage import Tally
 from proxy.errors import UpstreamError
@@ -55,7 +55,7 @@ class StreamMeter:
                 self.model = said.message.model or ""
                 self.usage = self._tally.add(said.message.usage)
             case "message_delta":
-                self.usage = self._tally.add(said.usage)
+                self.usage = self._tally.add(said.usage, beside_delta(said))
             case "message_stop":
                 self.finished = True
             case "error":
@@ -93,6 +93,6 @@ class WholeMeter:
             return
         self.finished = True
         self.model = message.model or ""
-        self.usage = Tally().add(message.usage)
+        self.usage = Tally().add(message.usage, beside_message(message))
         if message.error is not None:
             self.error = fault(message.error)

@@ -26,13 +26,21 @@ from proxy.canon import (
     ToolResult,
     Turn,
 )
-from proxy.dialects.anthropic.citations import citations_of
+from proxy.dialects.anthropic.citations import citations_of, was_shown
 from proxy.dialects.anthropic.words import DEMANDS, NAME
 from proxy.errors import BadRequest
 from proxy.fields import Fields, as_object, dump, wrong, wrong_word
 
 
 def parse_request(top: Fields) -> Request:
+    limit = top.need_natural("max_tokens")
+    request = parse_prompt(top)
+    request.max_tokens = limit
+    return request
+
+
+def parse_prompt(top: Fields) -> Request:
+    """A request that need not say how long its answer may be: its tokens are to be counted."""
     choice, parallel = _tool_choice(top)
     form, effort = _output(top)
     request = Request(
@@ -46,7 +54,6 @@ def parse_request(top: Fields) -> Request:
         parallel_tools=parallel,
         format=form,
         reasoning=_reasoning(top, effort),
-        max_tokens=top.need_natural("max_tokens"),
         temperature=top.number("temperature"),
         top_p=top.number("top_p"),
         top_k=top.integer("top_k"),
@@ -90,8 +97,13 @@ def _reasoning(top: Fields, effort: str | None) -> Reasoning | None:
             reasoning.budget = thinking.need_natural("budget_tokens")
         case "disabled":
             reasoning.off = True
+        case "between_tools" as kind:  # off, but for a word on what the tools are called for
+            reasoning.off, thinking.rest["type"] = True, kind
         case kind:  # "adaptive", and what comes after it: the model decides
             thinking.rest["type"] = kind
+    if thinking.rest.get("display") == "summarized":
+        reasoning.summary = "auto"
+        del thinking.rest["display"]
     top.keep("thinking", thinking)
     return reasoning
 
@@ -219,4 +231,6 @@ def _tool_use(fields: Fields) -> ToolCall:
 
 
 def _citations(fields: Fields) -> list[Citation]:
-    return citations_of(Fields(value, at).rest for value, at in fields.items("citations"))
+    """Less those that we made for the client's eyes: no provider has ever seen them."""
+    said = [Fields(value, at).rest for value, at in fields.items("citations")]
+    return citations_of(one for one in said if not was_shown(one))

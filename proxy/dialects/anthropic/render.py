@@ -3,6 +3,7 @@
 Events in, bytes out: a stream as it goes, or the whole message at Finish.
 """
 
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import assert_never
 
@@ -31,10 +32,10 @@ from proxy.canon import (
     Video,
     fold,
 )
-from proxy.dialects.anthropic.citations import spelled
+from proxy.dialects.anthropic.citations import shown
 from proxy.dialects.anthropic.faults import error_body
-from proxy.dialects.anthropic.usage import usage_fields
-from proxy.dialects.anthropic.words import STOP_WORDS
+from proxy.dialects.anthropic.usage import beside, usage_fields
+from proxy.dialects.anthropic.words import DELTA_FIELDS, END_FIELDS, START_FIELDS, STOP_WORDS
 from proxy.errors import GatewayError, Unrepresentable
 from proxy.fields import UNREADABLE, Object, dump
 from proxy.framing import sse
@@ -55,11 +56,14 @@ class StreamRenderer:
         self._refused = False
         self._speaking: int | None = None  # the one open block that the client knows of
         self._part: Part = Text()  # its shell
+        self._lead = b""  # how each of its deltas begins; nothing where none can come
         self._sent = 0  # blocks begun
         self._waiting: dict[int, list[Open | Delta | Close]] = {}  # what later blocks have held back
 
     def feed(self, event: Event) -> bytes:
         match event:
+            case Delta(index=index) if index == self._speaking:  # one for every token
+                return self._said(event)
             case Delta() | Open() | Close():
                 return self._begin() + self._block_event(event)
             case Start():
@@ -87,8 +91,9 @@ class StreamRenderer:
         return _frame("message_start", message={**head, "content": [], **stop, "usage": usage_fields(self._usage)})
 
     def _end(self, stop: Stop) -> bytes:
-        said = _stop_said(stop, self._refused)
-        return _frame("message_delta", delta=said, usage=usage_fields(self._usage)) + _frame("message_stop")
+        said = _stop_said(stop, self._refused) | beside(self._usage, DELTA_FIELDS)
+        more = beside(self._usage, END_FIELDS)
+        return _frame("message_delta", delta=said, usage=usage_fields(self._usage), **more) + _frame("message_stop")
 
     def _block_event(self, event: Open | Delta | Close) -> bytes:
         if isinstance(event, Open) and event.choice:
@@ -103,20 +108,30 @@ class StreamRenderer:
         return out
 
     def _say(self, event: Open | Delta | Close) -> bytes:
-        index = self._sent - 1
         match event:
             case Delta():
-                return _said(self._part, event, index)
+                return self._said(event)
             case Open():
-                self._speaking, self._part = event.index, event.part
+                index = self._sent
+                self._speaking, self._part, self._lead = event.index, event.part, _lead(event.part, index)
                 self._refused |= isinstance(event.part, Refusal)
                 self._sent += 1
-                return _opened(event.part, index + 1)
+                return _opened(event.part, index)
             case Close():
                 self._speaking = None
-                return _frame("content_block_stop", index=index)
+                return _frame("content_block_stop", index=self._sent - 1)
             case _:
                 assert_never(event)
+
+    def _said(self, delta: Delta) -> bytes:
+        if not self._lead:
+            return b""
+        out = self._lead + dump(delta.text) + _TAIL if delta.text else b""
+        if delta.signature or delta.citations:
+            index = self._sent - 1
+            more = (_frame("content_block_delta", index=index, delta=said) for said in _besides(self._part, delta))
+            out += b"".join(more)
+        return out
 
 
 class WholeRenderer:
@@ -142,8 +157,9 @@ class WholeRenderer:
         refused = any(isinstance(part, Refusal) for part in choice.parts)
         return {
             **_message_head(completion.start, self._model),
-            "content": [_block(part, f"content[{index}]") for index, part in enumerate(choice.parts)],
+            "content": [_block(part, index) for index, part in enumerate(choice.parts)],
             **_stop_said(choice.stop, refused),
+            **beside(completion.usage, DELTA_FIELDS + END_FIELDS),
             "usage": usage_fields(completion.usage),
         }
 
@@ -158,54 +174,56 @@ def _frame(name: str, **fields: object) -> bytes:
 
 def _opened(part: Part, index: int) -> bytes:
     """content_block_start. Clients gather a tool's input from deltas alone, so that it never stands in the start."""
-    block = _block(part, f"content[{index}]")
+    block = _block(part, index)
     given = block.get("input")
     if not isinstance(given, dict) or not given:
         return _frame("content_block_start", index=index, content_block=block)
     started = _frame("content_block_start", index=index, content_block={**block, "input": {}})
-    return started + _piece(index, _JSON_PIECE, dump(given).decode())
+    piece = {"type": "input_json_delta", "partial_json": dump(given).decode()}
+    return started + _frame("content_block_delta", index=index, delta=piece)
 
 
-def _said(part: Part, delta: Delta, index: int) -> bytes:
+def _lead(part: Part, index: int) -> bytes:
+    """A delta is spelled by hand, with one encode: all that stands before its text is the same for the whole block."""
     match part:
         case Text() | Refusal():
-            out = _piece(index, _TEXT_PIECE, delta.text)
-            for citation in spelled(delta.citations):
-                more = {"type": "citations_delta", "citation": citation}
-                out += _frame("content_block_delta", index=index, delta=more)
-            return out
-        case Thinking():
-            thought = _piece(index, _THINKING_PIECE, delta.text)
-            return thought + _piece(index, _SIGNATURE_PIECE, delta.signature)
+            kind = b'"text_delta","text"'
+        case Thinking(redacted=""):
+            kind = b'"thinking_delta","thinking"'
         case ToolCall():
-            return _piece(index, _JSON_PIECE, delta.text)
-        case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
+            kind = b'"input_json_delta","partial_json"'
+        case Thinking() | Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
             return b""  # they come whole, with Open
+        case _:
+            assert_never(part)
+    return b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":%b:' % (
+        index,
+        kind,
+    )
+
+
+_TAIL = b"}}\n\n"
+
+
+def _besides(part: Part, delta: Delta) -> Iterator[Object]:
+    """What a delta says beside its text, each in a delta of its own."""
+    match part:
+        case Text() | Refusal():
+            for citation in shown(delta.citations):
+                yield {"type": "citations_delta", "citation": citation}
+        case Thinking():
+            if delta.signature:
+                yield {"type": "signature_delta", "signature": delta.signature}
+        case ToolCall() | Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
+            pass  # a call's signature is another wire's, and has no place here
         case _:
             assert_never(part)
 
 
-_TEXT_PIECE = b'"text_delta","text"'
-_JSON_PIECE = b'"input_json_delta","partial_json"'
-_THINKING_PIECE = b'"thinking_delta","thinking"'
-_SIGNATURE_PIECE = b'"signature_delta","signature"'
-
-
-def _piece(index: int, kind: bytes, text: str) -> bytes:
-    """A delta of text, spelled by hand with one encode, since there is one of these for every token."""
-    if not text:
-        return b""
-    return b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":%b:%b}}\n\n' % (
-        index,
-        kind,
-        dump(text),
-    )
-
-
-def _block(part: Part, at: str) -> Object:
+def _block(part: Part, index: int) -> Object:
     match part:
         case Text():
-            citations = spelled(part.citations)
+            citations = shown(part.citations)
             return {"type": "text", "text": part.text} | ({"citations": citations} if citations else {})
         case Refusal():
             return {"type": "text", "text": part.text}
@@ -214,13 +232,16 @@ def _block(part: Part, at: str) -> Object:
                 return {"type": "redacted_thinking", "data": redacted}
             return {"type": "thinking", "thinking": part.text, "signature": part.signature}
         case ToolCall():
-            block = {"type": "tool_use", "id": part.id, "name": part.name, "input": _input(part.arguments)}
+            name = part.id or _made_up("toolu", f"{index} {part.name}")
+            block = {"type": "tool_use", "id": name, "name": part.name, "input": _input(part.arguments)}
             return block | {key: part.extra[key] for key in _CALL_KEYS if key in part.extra}
         case Opaque(wire="anthropic", value=value):
             return value
         case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
             what = type(part).__name__.lower()
-            raise Unrepresentable(f"The answer holds a block ({what}) that Anthropic's wire has not.", param=at)
+            raise Unrepresentable(
+                f"The answer holds a block ({what}) that Anthropic's wire has not.", param=f"content[{index}]"
+            )
         case _:
             assert_never(part)
 
@@ -239,8 +260,14 @@ def _input(arguments: str) -> Object:
 
 def _message_head(start: Start, model: str) -> Object:
     name = start.model or model
-    made_up = "msg_" + sha256(f"{name} {start.created}".encode()).hexdigest()[:24]
-    return {"id": start.id or made_up, "type": "message", "role": "assistant", "model": name}
+    made_up = _made_up("msg", f"{name} {start.created}")
+    told = {key: start.extra[key] for key in START_FIELDS if key in start.extra}
+    return {**told, "id": start.id or made_up, "type": "message", "role": "assistant", "model": name}
+
+
+def _made_up(prefix: str, text: str) -> str:
+    """An id for what has none: the same whenever it is told."""
+    return f"{prefix}_{sha256(text.encode()).hexdigest()[:24]}"
 
 
 def _stop_said(stop: Stop, refused: bool) -> Object:

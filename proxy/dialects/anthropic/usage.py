@@ -1,6 +1,7 @@
 """How many tokens did Anthropic count, and how does a client read them?"""
 
 from proxy.canon import Usage
+from proxy.dialects.anthropic.words import DELTA_FIELDS, END_FIELDS
 from proxy.fields import Object, as_object
 
 _COUNTED = frozenset(
@@ -9,15 +10,21 @@ _COUNTED = frozenset(
 )
 
 
+# No counts, but they come with the last of them, and no other event has a place for them: they ride in `extra`.
+_BESIDE = frozenset(DELTA_FIELDS + END_FIELDS)
+
+
 class Tally:
     """What a stream has told of its tokens: counts are cumulative, a later one wins, an absent one leaves the last."""
 
     def __init__(self) -> None:
         self._told: Object = {}
 
-    def add(self, usage: object) -> Usage | None:
+    def add(self, usage: object, beside: Object | None = None) -> Usage | None:
+        """`beside`: what came with the counts, and is none."""
         if isinstance(usage, dict):
             self._told.update((key, value) for key, value in usage.items() if value is not None)
+        self._told |= beside or {}
         return usage_of(self._told)
 
 
@@ -47,7 +54,7 @@ def _count(told: object, key: str) -> int:
 
 def usage_fields(usage: Usage | None) -> Object:
     usage = usage or Usage()
-    return usage.extra | {
+    return {key: value for key, value in usage.extra.items() if key not in _BESIDE} | {
         "input_tokens": usage.input + usage.audio_input,
         "cache_creation_input_tokens": usage.cache_write + usage.cache_write_1h,
         "cache_read_input_tokens": usage.cache_read,
@@ -58,3 +65,9 @@ def usage_fields(usage: Usage | None) -> Object:
         "output_tokens": usage.total_output,
         "output_tokens_details": {"thinking_tokens": usage.reasoning},
     }
+
+
+def beside(usage: Usage | None, keys: tuple[str, ...]) -> Object:
+    """What came with the counts, under these names."""
+    extra = usage.extra if usage is not None else {}
+    return {key: extra[key] for key in keys if key in extra}

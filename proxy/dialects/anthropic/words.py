@@ -3,6 +3,9 @@
 The tables of this wire, where they can be seen at a glance.
 """
 
+import re
+from typing import Literal, NamedTuple
+
 from proxy.canon import Reason
 
 NAME = "anthropic"
@@ -11,11 +14,66 @@ NAME = "anthropic"
 # answer of the oldest ones.
 DEFAULT_MAX_TOKENS = 4096
 
+# --- what a model takes -----------------------------------------------------------------------------------------------
+# One wire, and each generation of Claude takes less of it: thinking by effort has come, and budgets, sampling, prefill
+# and forced tools have gone, each with a 400. A name that no row knows is an older model, or another vendor's.
+# https://platform.claude.com/docs/en/build-with-claude/thinking, .../effort and .../about-claude/models/migration-guide
+
+
+class Takes(NamedTuple):
+    thinking: tuple[str, ...] = ("enabled",)  # what turns it on: `enabled` has a budget, `adaptive` an effort
+    thinks: bool = False  # without being asked
+    off: str | None = "disabled"  # what turns it off: "" is to say nothing, None that nothing does
+    efforts: tuple[str, ...] = ()
+    sampling: Literal["all", "one", "none"] = "all"  # one: temperature or top_p
+    prefill: bool = True  # a last turn of the assistant's, to be continued
+    forced: bool = True  # a tool that must be called
+    system: bool = False  # a system turn in the middle of the chat
+
+
+_UP_TO_MAX = ("low", "medium", "high", "max")
+_ALL_EFFORTS = ("low", "medium", "high", "xhigh", "max")
+_SILENT = Takes(thinking=(), off="")
+_BUDGETED = Takes(sampling="one")
+_EITHER = Takes(("enabled", "adaptive"), efforts=_UP_TO_MAX, sampling="one", prefill=False)
+_ADAPTIVE = Takes(("adaptive",), off="", efforts=_ALL_EFFORTS, sampling="none", prefill=False)
+_FIVE = _ADAPTIVE._replace(thinks=True, off="disabled", system=True)
+
+# The first pattern that is found in the name counts; a dot in it reads as a dash. A date is no version.
+_MODELS = [
+    (re.compile(pattern), takes)
+    for pattern, takes in (
+        (r"claude-[a-z]+-([6-9]|[1-9]\d)(?!\d)", _FIVE._replace(off=None, forced=False)),  # what is yet to come
+        (r"(opus-5-[5-9]|(fable|mythos)-5-[1-9])(?!\d)", _FIVE._replace(off=None, forced=False)),
+        (r"sonnet-5-[5-9](?!\d)", _FIVE._replace(off="between_tools", forced=False)),
+        (r"(fable|mythos)-5", _FIVE._replace(off=None)),
+        (r"(opus|sonnet|haiku)-5", _FIVE),
+        (r"opus-4-[89](?!\d)", _ADAPTIVE._replace(system=True)),
+        (r"opus-4-7(?!\d)", _ADAPTIVE),
+        (r"mythos-preview", _ADAPTIVE._replace(thinks=True, off=None, efforts=_UP_TO_MAX)),
+        (r"(opus|sonnet)-4-6(?!\d)", _EITHER),
+        (r"(opus-4-[15]|(sonnet|haiku)-4-5)(?!\d)", _BUDGETED),
+        (r"claude-(instant|v?[12]|3-(?!7))", _SILENT),
+    )
+]
+
+
+def takes_of(model: str) -> Takes:
+    name = model.lower().replace(".", "-")
+    return next((takes for pattern, takes in _MODELS if pattern.search(name)), Takes())
+
+
 # Tokens of thinking that stand for the efforts of other wires. 1,024 is the least that the wire takes; beyond 32k
 # Anthropic advises batches.
 # https://platform.claude.com/docs/en/build-with-claude/extended-thinking
 MIN_BUDGET = 1024
 BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24576, "xhigh": 32768, "max": 32768}
+
+# What other wires call the showing of thoughts, and `thinking.display`. "auto" is the one that is said without loss.
+DISPLAYS = {"auto": "summarized", "concise": "summarized", "detailed": "summarized", "none": "omitted"}
+
+# The most cache points of one request. (.../docs/en/build-with-claude/prompt-caching)
+CACHE_POINTS = 4
 
 # Without these the answer would be another one, and no other wire can say them: they cross to this wire or not at all.
 DEMANDS = {
@@ -48,7 +106,7 @@ REASONS: dict[str, Reason] = {
 STOP_WORDS: dict[Reason, str] = {reason: word for word, reason in REASONS.items()} | {
     "content_filter": "refusal",  # both say that policy withheld the answer
     "malformed_tool_call": "end_turn",  # "tool_use" would have the client look for a call that is not there
-    "other": "end_turn",
+    "other": "end_turn",  # a word that no table knows ends a turn more often than not: some hosts say `eos`
 }
 
 # The `type` of an error, with its status. https://platform.claude.com/docs/en/api/errors
@@ -66,17 +124,29 @@ ERROR_STATUS = {
 }
 ERROR_WORDS = {status: word for word, status in ERROR_STATUS.items()}
 
-# Canonical knobs that this wire has no word for.
-KNOBS_LACKED = (
-    "frequency_penalty",
-    "presence_penalty",
-    "logit_bias",
-    "logprobs",
-    "top_logprobs",
-    "safety_identifier",
-    "metadata",
-    "store",
-    "prompt_cache_key",
-    "verbosity",
-    "modalities",
+# What an answer tells beside its content and its tokens, and where: in message_start, in the `delta` of message_delta,
+# and beside that `delta`. A whole answer has them all at its top level.
+START_FIELDS = ("diagnostics", "input_transformations")
+DELTA_FIELDS = ("container", "stop_details")
+END_FIELDS = ("context_management", "input_transformations")
+
+# What the counting of tokens has no use for, and refuses. (.../docs/en/api/messages-count-tokens)
+UNCOUNTED = frozenset(
+    "max_tokens stream metadata service_tier stop_sequences temperature top_p top_k container inference_geo".split()
 )
+
+# Canonical knobs that this wire has no word for, and what each may say that is so here anyway.
+KNOBS_LACKED: dict[str, tuple[object, ...]] = {
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "seed": (),
+    "safety_identifier": (),
+    "metadata": ({},),
+    "store": (False,),  # nothing is stored
+    "prompt_cache_key": (),
+    "verbosity": ("medium",),  # OpenAI's own default
+    "modalities": ([], ["text"]),
+}

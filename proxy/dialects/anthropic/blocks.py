@@ -1,0 +1,207 @@
+"""How is one block of a turn said to Anthropic?
+
+What this wire cannot carry is refused with its path. `own`: the request came on this wire, so that `extra` means
+something here, and everything goes out as it came.
+"""
+
+import base64
+import binascii
+import re
+from hashlib import sha256
+from itertools import count
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from proxy.canon import (
+    Audio,
+    Document,
+    Image,
+    Inline,
+    Opaque,
+    Part,
+    Refusal,
+    Remote,
+    Source,
+    Stored,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Turn,
+    Video,
+)
+from proxy.dialects.anthropic.citations import spelled
+from proxy.dialects.anthropic.thinking import is_sealed
+from proxy.dialects.anthropic.words import IMAGES
+from proxy.envelope import parse_object
+from proxy.errors import BadRequest, Unrepresentable
+from proxy.fields import Object
+
+_TOOL_ID = re.compile(r"[a-zA-Z0-9_-]+")
+
+
+class Blocks:
+    """Of one request. `dropped` gathers the receipt."""
+
+    def __init__(self, own: bool, dropped: set[str]) -> None:
+        self.own = own
+        self.dropped = dropped
+        self._nameless_calls, self._nameless_results = count(), count()
+
+    def of(self, turn: Turn) -> list[Object]:
+        if not self.own:
+            self.dropped.update(turn.extra)
+        at = turn.at if turn.at == "system" else f"{turn.at}.content"
+        if turn.role in ("system", "developer") and not self.own:
+            _only_text(turn.parts, at)
+        return self._parts(turn.parts, at)
+
+    def marked(self, block: Object, part: Part | Tool) -> Object:
+        """The block with its part's cache and extra."""
+        if part.cache is not None:
+            block["cache_control"] = part.cache if self.own else _cache_control(part.cache)
+        if self.own:
+            return {**block, **part.extra}
+        self.dropped.update(part.extra)
+        return block
+
+    def _parts(self, parts: list[Part], path: str) -> list[Object]:
+        blocks = (self._part(part, f"{path}[{index}]") for index, part in enumerate(parts))
+        return [block for block in blocks if block is not None]
+
+    def _part(self, part: Part, at: str) -> Object | None:
+        """One block; None where nothing is to be said, or nothing may be."""
+        match part:
+            case Text():
+                return self._text(part)
+            case Refusal():
+                return self.marked({"type": "text", "text": part.text}, part) if part.text else None
+            case Image():
+                return self._image(part, at)
+            case Document():
+                return self._document(part, at)
+            case Thinking():
+                return self._thought(part)
+            case ToolCall():
+                return self._call(part, at)
+            case ToolResult():
+                return self._result(part, at)
+            case Opaque(wire="anthropic", value=value):
+                return dict(value)
+            case Audio() | Video() | Opaque():
+                what = f"a block of the {part.wire} wire" if isinstance(part, Opaque) else type(part).__name__.lower()
+                raise Unrepresentable(f"{at} is {what}, which Anthropic's wire cannot carry.", param=at)
+            case _:
+                assert_never(part)
+
+    def _text(self, part: Text) -> Object | None:
+        if not part.text and not self.own:  # the wire refuses empty text, and it says nothing
+            return None
+        block: Object = {"type": "text", "text": part.text}
+        if part.citations and self.own:
+            block["citations"] = spelled(part.citations)
+        elif part.citations:
+            self.dropped.add("citations")
+        return self.marked(block, part)
+
+    def _image(self, part: Image, at: str) -> Object:
+        if part.detail not in (None, "auto"):
+            self.dropped.add("detail")
+        source = part.source
+        if isinstance(source, Inline) and source.media_type not in IMAGES and not self.own:
+            came = source.media_type or "an unknown type"
+            raise Unrepresentable(f"{at} is {came}; Anthropic's wire takes {', '.join(IMAGES)}.", param=at)
+        return self.marked({"type": "image", "source": self._source(source, at)}, part)
+
+    def _document(self, part: Document, at: str) -> Object:
+        block: Object = {"type": "document", "source": self._document_source(part.source, at)}
+        if part.name is not None:
+            block["title"] = part.name
+        return self.marked(block, part)
+
+    def _document_source(self, source: Source, at: str) -> Object:
+        media_type = "" if isinstance(source, Stored) else source.media_type
+        if isinstance(source, Inline) and media_type.startswith("text/"):
+            return {"type": "text", "media_type": "text/plain", "data": _plain(source.data, at)}
+        if media_type not in ("", "application/pdf") and not self.own:
+            raise Unrepresentable(f"{at} is {media_type}; Anthropic's wire takes PDF and text.", param=at)
+        if isinstance(source, Inline) and not media_type:
+            source = Inline(source.data, "application/pdf")
+        return self._source(source, at)
+
+    def _source(self, source: Source, at: str) -> Object:
+        match source:
+            case Inline():
+                return {"type": "base64", "media_type": source.media_type, "data": source.data}
+            case Remote():
+                return {"type": "url", "url": source.url}
+            case Stored():
+                if not self.own:
+                    raise Unrepresentable(f"{at} is a file at another provider.", param=at)
+                return {"type": "file", "file_id": source.id}
+            case _:
+                assert_never(source)
+
+    def _thought(self, part: Thinking) -> Object | None:
+        """A thought comes back under its seal, or not at all, and is no place for a cache point."""
+        if not self.own and not is_sealed(part):
+            self.dropped.add("thinking")
+            return None
+        if part.cache is not None and not self.own:
+            self.dropped.add("cache_control")
+            part = replace(part, cache=None)
+        if part.redacted:
+            return self.marked({"type": "redacted_thinking", "data": part.redacted}, part)
+        block = {"type": "thinking", "thinking": part.text}
+        return self.marked(block | ({"signature": part.signature} if part.signature else {}), part)
+
+    def _call(self, part: ToolCall, at: str) -> Object:
+        if part.kind == "custom":
+            message = f"{at} calls a tool with free text, and Anthropic's wire takes JSON alone."
+            raise Unrepresentable(message, param=at)
+        try:
+            given = parse_object(part.arguments.encode() or b"{}")
+        except BadRequest:
+            message = f"{at}: the arguments of {part.name} must be a JSON object."
+            raise Unrepresentable(message, param=at) from None
+        name = self._id(part.id, self._nameless_calls)
+        return self.marked({"type": "tool_use", "id": name, "name": part.name, "input": given}, part)
+
+    def _result(self, part: ToolResult, at: str) -> Object:
+        block: Object = {"type": "tool_result", "tool_use_id": self._id(part.id, self._nameless_results)}
+        if content := self._parts(part.parts, f"{at}.content"):
+            block["content"] = content
+        if part.is_error is not None:
+            block["is_error"] = part.is_error
+        return self.marked(block, part)
+
+    def _id(self, name: str, nameless: "count[int]") -> str:
+        """The wire wants ^[a-zA-Z0-9_-]+$; another id becomes its hash, so that call and result still meet.
+
+        Where a wire has no ids, the results come in the order of the calls.
+        """
+        if self.own or _TOOL_ID.fullmatch(name):
+            return name
+        return "toolu_" + sha256((name or f" {next(nameless)}").encode()).hexdigest()[:24]
+
+
+def _only_text(parts: list[Part], path: str) -> None:
+    for index, part in enumerate(parts):
+        if not isinstance(part, Text):
+            at = f"{path}[{index}]"
+            raise Unrepresentable(f"{at}: a system prompt of Anthropic's wire is text alone.", param=at)
+
+
+def _cache_control(cache: Object) -> Object:
+    """Other wires spell a cache point their own way; here there is one kind, of two durations."""
+    ttl = cache.get("ttl")
+    return {"type": "ephemeral"} | ({"ttl": ttl} if ttl in ("5m", "1h") else {})
+
+
+def _plain(data: str, at: str) -> str:
+    try:
+        return base64.b64decode(data, validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise Unrepresentable(f"{at} says that it is text, and is not base64 of UTF-8.", param=at) from None
