@@ -47,7 +47,8 @@ class Timers(Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds; docs/decisions/0004-timers.md says why these. `total` is for whole answers, a live stream has none."""
 
     connect: Seconds = 10.0
-    first_byte: Seconds = 120.0
+    headers: Seconds = 30.0
+    first_event: Seconds = 120.0
     idle: Seconds = 60.0
     total: Seconds = 600.0
 

@@ -125,6 +125,7 @@ async def _hold(call: Call, answer: Answer, meter: Meter) -> bytes:
             raise Down("The provider's stream ended before it began.", code="upstream_cut", provider=_name(call))
         try:
             if not chunk or call.dialect.has_event(held) or len(held) > HOLD_LIMIT:
+                answer.begun()
                 return held
         except Unframed:
             raise Down("The provider's stream is none.", code="upstream_protocol", provider=_name(call)) from None
@@ -206,7 +207,9 @@ async def _rendered(call: Call, answer: Answer, decoder: Decoder, renderer: Rend
             fault: UpstreamError | None = None
             try:
                 for event in decoder.close() if ended else decoder.feed(chunk):
-                    begun = _note_event(call, event) or begun
+                    if _note_event(call, event) and not begun:
+                        begun = True
+                        answer.begun()
                     out += renderer.feed(event)
             except UpstreamError as error:
                 fault = error

@@ -140,7 +140,7 @@ class Down(UpstreamError):
 
 
 class Timeout(UpstreamError):
-    """One of the timers ran out; `code` names it: `connect_timeout`, `first_byte_timeout`, `idle_timeout`, ..."""
+    """One of the timers ran out; `code` names it: `connect_timeout`, `tls_timeout`, `headers_timeout`, ..."""
 
     status, kind, code = 504, "timeout", "upstream_timeout"
 

@@ -185,6 +185,10 @@ class Answer(Protocol):
         """The bytes that have come; waits for some; b"" at the end. Raises UpstreamError."""
         ...
 
+    def begun(self) -> None:
+        """It has said something: from now on its silences are timed, and not the wait for its first word."""
+        ...
+
     def ended(self) -> bool:
         """Has all of the body come, and been taken? False where that is not known."""
         ...

@@ -7,6 +7,7 @@ keeps header hygiene's last check, and turns every way in which a connection can
 import asyncio
 import ssl
 from collections.abc import Mapping
+from contextvars import ContextVar
 from functools import partial
 from time import monotonic
 from typing import NamedTuple, cast
@@ -61,7 +62,7 @@ class Upstream:
         self._sweep: asyncio.TimerHandle | None = None
         self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=IDLE_LIFE, ssl=tls or True)
         # The connector has no argument for the class of its connections; test_upstream.py watches this seam.
-        self._connector._factory = cast("partial[ResponseHandler]", partial(Wire, loop=asyncio.get_running_loop()))
+        self._connector._factory = cast("partial[ResponseHandler]", _wire)
         self._session = aiohttp.ClientSession(
             connector=self._connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
         )
@@ -111,9 +112,11 @@ class Upstream:
             exchange = Exchange(held.wire, partial(self._release, origin, held))
             try:
                 if stream:
-                    exchange.send(data, first_byte=timers.first_byte, idle=timers.idle, total=0)
-                else:
-                    exchange.send(data, first_byte=0, idle=0, total=timers.total)
+                    exchange.send(
+                        data, headers=timers.headers, first_event=timers.first_event, idle=timers.idle, total=0
+                    )
+                else:  # most providers send its head when it is ready, which may take as long as the answer
+                    exchange.send(data, headers=0, first_event=0, idle=0, total=timers.total)
                 await exchange.head()
                 _plain(exchange)
             except Down:
@@ -147,9 +150,13 @@ class Upstream:
         while fresh and origin.idle:
             origin.idle.pop().connection.close()
         while True:
+            made: list[Wire] = []
+            _being_made.set(made)
             try:
                 connection = await self._connector.connect(origin.request, [], origin.timeout)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            except TimeoutError:
+                raise _too_slow(origin, made) from None
+            except (aiohttp.ClientError, OSError) as error:
                 raise _mapped(error, origin.timers.connect) from None
             wire = connection.protocol
             assert isinstance(wire, Wire)
@@ -185,6 +192,7 @@ class WireAnswer:
         self.status = exchange.status
         self.headers: Mapping[str, str] = exchange.headers
         self.chunk = exchange.chunk
+        self.begun = exchange.begun
         self.ended = exchange.ended
         self.abort = exchange.abort
 
@@ -202,6 +210,24 @@ class WireAnswer:
 def request_head(path: str, headers: list[tuple[str, str]]) -> bytes:
     """The start of a POST, ready to be sent many times: an adapter makes it once."""
     return b"POST %b HTTP/1.1\r\n%b" % (path.encode("ascii", "surrogateescape"), spell(headers))
+
+
+# The connector makes a protocol once TCP stands, and before TLS does: who asked for it wants to know.
+_being_made: ContextVar[list[Wire]] = ContextVar("_being_made")
+
+
+def _wire() -> Wire:
+    wire = Wire(loop=asyncio.get_running_loop())
+    if (made := _being_made.get(None)) is not None:
+        made.append(wire)
+    return wire
+
+
+def _too_slow(origin: Origin, made: list[Wire]) -> Timeout:
+    """One timer for both phases of a connection, and a name for each."""
+    if origin.url.scheme == "https" and made:
+        return Timeout(f"No TLS with the provider within {origin.timers.connect:g} s.", code="tls_timeout")
+    return Timeout(f"No connection to the provider within {origin.timers.connect:g} s.", code="connect_timeout")
 
 
 def _plain(exchange: Exchange) -> None:

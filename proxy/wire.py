@@ -94,6 +94,7 @@ class Exchange:
         "_done",
         "_error",
         "_first",
+        "_head",
         "_headed",
         "_held",
         "_idle",
@@ -119,7 +120,7 @@ class Exchange:
         self._release: Callable[[bool], None] | None = release
         self._clock = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
-        self._began = self._first = self._total = self._idle = 0.0  # seconds; the last three: what is allowed
+        self._began = self._head = self._first = self._idle = self._total = 0.0  # seconds; but for the first, allowed
         self._last = 0.0
         self._chunks: list[bytes] = []
         self.on_body = self._chunks.append  # llhttp calls it per HTTP chunk, often dozens of times in a read
@@ -143,14 +144,18 @@ class Exchange:
 
     # --- the caller's side ---
 
-    def send(self, data: bytes, *, first_byte: float, idle: float, total: float) -> None:
-        """Write the request, and set the timers, in seconds (0: none): to the head, between chunks, and in all."""
+    def send(self, data: bytes, *, headers: float, first_event: float, idle: float, total: float) -> None:
+        """Write the request, and set the timers, in seconds (0: none).
+
+        To the head; to the first event that says something, which is when `begun` is called; between chunks from then
+        on; and in all.
+        """
         if self._wire.transport is None:  # the peer closed while its connection was handed over
             self.lost(None)
             return
         self._wire.transport.write(data)
         self._began = self._clock.time()
-        self._first, self._idle, self._total = first_byte, idle, total
+        self._head, self._first, self._idle, self._total = headers, first_event, idle, total
         if when := self._next_look(self._began):
             self._wire.wake_at(when)
 
@@ -182,6 +187,14 @@ class Exchange:
             self._wire.hold(False)
         return data
 
+    def begun(self) -> None:
+        """The answer has said something: from now on it is silence that is timed."""
+        if not self._watched and not self._done:
+            self._watched = True
+            self._last = self._clock.time()
+            if self._idle:
+                self._wire.wake_at(self._last + self._idle)
+
     def ended(self) -> bool:
         """Has the whole body come, and been taken?"""
         return self._done and self._error is None and not self._chunks
@@ -209,8 +222,6 @@ class Exchange:
         self._counted = 0 if len(chunks) > before else self._counted + len(data)
         if self._counted > HEAD_LIMIT:
             self._fail(Down("The head or the trailer of the provider's answer does not end.", code="upstream_protocol"))
-        if chunks and not self._watched and not self._done:
-            self._watch()
         if self._held > HIGH_WATER and not self._paused and not self._done:
             self._paused = True
             self._wire.hold(True)
@@ -298,8 +309,10 @@ class Exchange:
         now = self._clock.time()
         if self._total and now >= self._began + self._total:
             self._late("total_timeout", "did not end", self._total)
+        elif self._head and not self._headed and now >= self._began + self._head:
+            self._late("headers_timeout", "did not begin", self._head)
         elif self._first and not self._watched and now >= self._began + self._first:
-            self._late("first_byte_timeout", "did not begin", self._first)
+            self._late("first_event_timeout", "said nothing", self._first)
         elif self._watched and self._idle and self._silence(now) >= self._idle:
             self._fail(Timeout(f"The provider's stream was silent for {self._idle:g} s.", code="idle_timeout"))
         else:
@@ -310,8 +323,9 @@ class Exchange:
         times = [self._began + self._total] if self._total else []
         if self._watched and self._idle:
             times.append(now + self._idle - self._silence(now))
-        elif self._first and not self._watched:
-            times.append(self._began + self._first)
+        elif not self._watched:
+            times += [self._began + self._first] if self._first else []
+            times += [self._began + self._head] if self._head and not self._headed else []
         return min(times, default=0.0)
 
     def _silence(self, now: float) -> float:
@@ -320,9 +334,3 @@ class Exchange:
 
     def _late(self, code: str, what: str, seconds: float) -> None:
         self._fail(Timeout(f"The provider's answer {what} within {seconds:g} s.", code=code))
-
-    def _watch(self) -> None:
-        """The body has begun and not ended: from now on it is silence that is timed."""
-        self._watched = True
-        if self._idle:
-            self._wire.wake_at(self._clock.time() + self._idle)

@@ -207,7 +207,7 @@ KNOWN = {"canon", "errors", "ports", "envelope", "framing", "config", "upstream"
         ("newcomer", "", "newcomer has no floor"),
         ("upstream", "from aiohttp import web", "imports aiohttp.web, which belongs to delivery and admin"),
         ("upstream", "from aiohttp.web_log import X", "imports aiohttp.web_log.X, which belongs to delivery and admin"),
-        ("upstream", "import aiohttp\naiohttp.web.run_app()", "imports aiohttp.web, which belongs to delivery and admin"),
+        ("upstream", "import aiohttp\naiohttp.web.run_app()", "imports aiohttp.web, which belongs to delivery"),
         ("server", "from aiohttp import ClientSession", "belongs to upstream and wire"),
         ("server", "from aiohttp.http_writer import X", "belongs to upstream and wire"),
         ("upstream", "from aiohttp.http import X", "belongs to delivery"),

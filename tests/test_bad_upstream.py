@@ -213,7 +213,7 @@ async def test_a_provider_that_cannot_be_reached_is_a_502(
 @pytest.fixture
 def hasty(tmp_path: Path) -> str:
     """A configuration whose timers are short."""
-    timers = "{connect: 5, first_byte: 0.1, idle: 0.1, total: 0.1}"
+    timers = "{connect: 5, headers: 0.1, first_event: 0.1, idle: 0.1, total: 0.1}"
     rows = "".join(f"  {name}: {{timers: {timers}}}\n" for name in ("openai", "anthropic"))
     file = tmp_path / "config.yaml"
     file.write_text(f"providers:\n{rows}")

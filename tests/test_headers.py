@@ -1,6 +1,7 @@
 """Which headers cross, which do not, and can one smuggle another in?"""
 
 import pytest
+
 from proxy.errors import BadRequest
 from proxy.headers import outgoing, returning, returning_translated, spell, translated
 

@@ -25,8 +25,8 @@ from tests.evil import Evil, Received, Scenario, Split, trust
 LIMIT = 1024 * 1024
 PATIENCE = 30  # seconds until an answer that should have begun is a failure
 BODY = b'{"text":"Gr\xc3\xbc\xc3\x9fe"}'
-QUICK = Timers(connect=0.3, first_byte=0.3, idle=0.3, total=0.3)
-ENOUGH = Timers(connect=5, first_byte=5, idle=5, total=5)
+QUICK = Timers(connect=0.3, headers=0.3, first_event=0.3, idle=0.3, total=0.3)
+ENOUGH = Timers(connect=5, headers=5, first_event=5, idle=5, total=5)
 
 How = Literal["fin", "rst", "stall"]
 Framing = Literal["length", "chunked", "eof"]
@@ -116,7 +116,10 @@ async def test_a_cut_at_any_byte_of_the_wire_has_its_code(framing: Framing, how:
         ends = await asyncio.gather(*(end(upstream, evil.url, at) for at in cuts(framing)[:: 5 if tls else 1]))
     for at, said, code in ends:
         assert BODY.startswith(said)
-        assert code in expected(framing, how, at < head or (how == "stall" and not said), tls), f"{code} after {at}"
+        if how == "stall" and at >= head and not said:
+            assert code == "first_event_timeout"
+        else:
+            assert code in expected(framing, how, at < head, tls), f"{code} after {at}"
 
 
 async def end(upstream: Upstream, url: str, at: int) -> tuple[int, bytes, str]:
@@ -127,6 +130,7 @@ async def end(upstream: Upstream, url: str, at: int) -> tuple[int, bytes, str]:
         answer = await post(upstream, url, timers, path=f"/{at}", stream=True)
         while chunk := await answer.chunk():
             said += chunk
+            answer.begun()
     except UpstreamError as error:
         return at, said, error.code
     return at, said, ""
@@ -134,13 +138,13 @@ async def end(upstream: Upstream, url: str, at: int) -> tuple[int, bytes, str]:
 
 def replace_timers(idle: float) -> Timers:
     """Patient with TLS handshakes, of which a test makes many at once; not with a stall."""
-    return Timers(connect=20, first_byte=1, idle=idle, total=20)
+    return Timers(connect=20, headers=1, first_event=1, idle=idle, total=20)
 
 
 def expected(framing: Framing, how: How, in_head: bool, tls: bool) -> set[str]:
     """`in_head`: before the body, as far as the cut can be told from one there."""
     if how == "stall":
-        return {"first_byte_timeout"} if in_head else {"idle_timeout"}
+        return {"headers_timeout"} if in_head else {"idle_timeout"}
     if how == "rst":  # the kernel may throw away what it had not handed on
         return {"upstream_closed"} if in_head else {"upstream_closed", "upstream_cut"}
     if in_head:
@@ -160,7 +164,7 @@ async def test_a_connection_that_is_hung_up_on_arrival_is_an_upstream_error(welc
             await post(upstream, evil.url, QUICK, stream=True)
     if welcome == "stall":
         assert isinstance(caught.value, Timeout)
-        assert caught.value.code == ("connect_timeout" if tls else "first_byte_timeout")
+        assert caught.value.code == ("tls_timeout" if tls else "headers_timeout")
     else:
         assert isinstance(caught.value, Down)
 

@@ -6,7 +6,6 @@ test_upstream.py does the same over real connections.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import pytest
 
@@ -61,8 +60,8 @@ class Talk:
         self.released: list[bool] = []
         self.exchange = Exchange(self.wire, self.released.append)
 
-    def send(self, first_byte: float = 60, idle: float = 60, total: float = 0) -> None:
-        self.exchange.send(b"POST ...", first_byte=first_byte, idle=idle, total=total)
+    def send(self, headers: float = 60, first_event: float = 60, idle: float = 60, total: float = 0) -> None:
+        self.exchange.send(b"POST ...", headers=headers, first_event=first_event, idle=idle, total=total)
 
     def receive(self, *chunks: bytes) -> None:
         for chunk in chunks:
@@ -329,10 +328,16 @@ async def test_a_connection_that_went_while_it_was_handed_over_is_a_closed_one()
 
 # --- timers ----------------------------------------------------------------------------------------------------------
 
-Waits = tuple[Literal["first_byte_timeout", "idle_timeout", "total_timeout"], dict[str, float], Sequence[bytes]]
+Waits = tuple[
+    str,
+    dict[str, float],
+    Sequence[bytes],
+]
 STALLS: list[Waits] = [
-    ("first_byte_timeout", {"first_byte": 0.02}, []),
-    ("first_byte_timeout", {"first_byte": 0.02}, [b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 O"]),
+    ("headers_timeout", {"headers": 0.02}, []),
+    ("headers_timeout", {"headers": 0.02}, [b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 O"]),
+    ("first_event_timeout", {"first_event": 0.02}, []),
+    ("first_event_timeout", {"headers": 0.02, "first_event": 0.04, "idle": 0.02}, [ANSWERS["length"][:-1]]),
     ("idle_timeout", {"idle": 0.02}, [ANSWERS["length"][:-1]]),
     ("total_timeout", {"total": 0.02}, [ANSWERS["chunked"][:-1]]),
     ("total_timeout", {"total": 0.02}, []),
@@ -344,6 +349,8 @@ async def test_a_stall_ends_by_its_own_timer(code: str, timers: dict[str, float]
     talk = Talk()
     talk.send(**timers)
     talk.receive(*said)
+    if code == "idle_timeout":
+        talk.exchange.begun()
     _, error = await talk.fault()
     assert isinstance(error, Timeout)
     assert (error.code, error.status, error.kind) == (code, 504, "timeout")
@@ -355,6 +362,7 @@ async def test_a_reader_that_takes_its_time_is_no_silence_of_the_provider() -> N
     talk.send(idle=0.01)
     talk.receive(ANSWERS["length"][:-1])
     await talk.exchange.head()
+    talk.exchange.begun()
     await asyncio.sleep(0.05)  # several idle periods in which nobody waits for the provider
     talk.receive(ANSWERS["length"][-1:])
     assert await talk.read() == BODY
@@ -362,7 +370,7 @@ async def test_a_reader_that_takes_its_time_is_no_silence_of_the_provider() -> N
 
 async def test_an_answer_that_is_done_leaves_no_timer() -> None:
     talk = Talk()
-    talk.send(first_byte=0.01, idle=0.01, total=0.01)
+    talk.send(headers=0.01, first_event=0.01, idle=0.01, total=0.01)
     talk.receive(ANSWERS["length"])
     await asyncio.sleep(0.03)  # every timer would have run out
     assert await talk.read() == BODY

@@ -181,6 +181,9 @@ class EchoAnswer:
                 raise Down(f"The provider's answer is longer than {limit} bytes.", code="upstream_too_long")
         return bytes(body)
 
+    def begun(self) -> None:
+        """No timer runs here."""
+
     def ended(self) -> bool:
         return False  # a token comes after the other
 
