@@ -1,6 +1,6 @@
 """What was typed, and what is to be done?
 
-argv to config, and the commands: serve (also without a word), check, version.
+argv to config, and the commands: serve (also without a word), check, config schema, config show, version.
 """
 
 import argparse
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import uvloop
 
-from proxy import __version__
+from proxy import __version__, registry
 from proxy.app import App
-from proxy.config import Config, load
+from proxy.config import Config, flags, json_schema, layered, load, show
 from proxy.errors import ConfigError
 
 USAGE_ERROR = 2
@@ -25,37 +25,85 @@ ECHO_SHOWN = ("echo", "text", "tool", "json", "think", "error-429")  # of many
 def main(argv: list[str] | None = None) -> int:
     """The exit code: 0, 1 where the address is taken, 2 where the configuration cannot be used."""
     arguments = _parser().parse_args(argv)
-    if arguments.command == "version":
-        print(f"pillion {__version__}")
-        return 0
     try:
-        config = load(arguments.config)
-        if arguments.command == "check":
-            return asyncio.run(_check(config))
-        return _serve(config)
+        return _do(arguments)
     except ConfigError as error:
-        print(f"pillion: {error}", file=sys.stderr)
+        print("\n".join(f"pillion: {line}" for line in str(error).splitlines()), file=sys.stderr)
         return USAGE_ERROR
+
+
+def _do(arguments: argparse.Namespace) -> int:
+    """Raises ConfigError."""
+    typed = {flag.variable: value for flag in flags() if (value := getattr(arguments, flag.variable, None)) is not None}
+    match arguments.command, getattr(arguments, "what", None):
+        case "version", _:
+            print(f"pillion {__version__}")
+        case "config", "schema":
+            print(json_schema())
+        case "config", _:
+            print(show(layered(arguments.config, flags=typed)), end="")
+        case "check", _:
+            return asyncio.run(_check(load(arguments.config, flags=typed)))
+        case _:
+            return _serve(load(arguments.config, flags=typed))
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pillion", description="An LLM gateway that rides beside one app.")
     parser.set_defaults(config=None)
-    with_config = argparse.ArgumentParser(add_help=False)
-    with_config.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="config.yaml")
+    with_config = _configured()
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("serve", parents=[with_config], help="run the gateway (what `pillion` alone does)")
-    commands.add_parser("check", parents=[with_config], help="read the configuration and say what is wrong with it")
+    serve_help, check_help = "run the gateway (what `pillion` alone does)", "say what is wrong with the configuration"
+    commands.add_parser("serve", parents=[with_config], allow_abbrev=False, help=serve_help)
+    commands.add_parser("check", parents=[with_config], allow_abbrev=False, help=check_help)
+    whats = commands.add_parser("config", help="what can be configured, and what is")
+    what = whats.add_subparsers(dest="what", metavar="WHAT", required=True)
+    what.add_parser("schema", help="print the JSON Schema of config.yaml, for editors")
+    show_help = "print the configuration in force, without its secrets, and where each value is from"
+    what.add_parser("show", parents=[with_config], allow_abbrev=False, help=show_help)
     commands.add_parser("version", help="print the version")
+    return parser
+
+
+def _configured() -> argparse.ArgumentParser:
+    """What every command takes that reads the configuration: a flag for each variable that holds no secret."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="config.yaml (PILLION_CONFIG)"
+    )
+    for flag in flags():
+        parser.add_argument(
+            f"--{flag.name}",
+            dest=flag.variable,
+            metavar="VALUE",
+            nargs="?" if flag.is_switch else None,
+            const="true" if flag.is_switch else None,
+            default=argparse.SUPPRESS,
+            help=f"{flag.description} ({flag.variable})",
+        )
     return parser
 
 
 async def _check(config: Config) -> int:
     """Everything that serving would make, made and let go."""
+    _check_kinds(config)
     app = App(config)
     await app.close()
     print(f"ok: {', '.join(app.catalog.adapters)}")
     return 0
+
+
+def _check_kinds(config: Config) -> None:
+    """Is there an adapter for every provider? Raises ConfigError, a line for each that has none."""
+    problems = []
+    for name, provider in config.providers.items():
+        try:
+            registry.adapter(provider.kind)
+        except ConfigError as error:
+            problems.append(f"providers.{name}.kind: {error}")
+    if problems:
+        raise ConfigError("\n".join(problems))
 
 
 def _serve(config: Config) -> int:

@@ -44,7 +44,7 @@ def test_the_apps_own_variables_never_tell_us_where_to_go() -> None:
 
 def test_either_key_of_a_preset_will_do() -> None:
     for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY"):
-        assert load(environ={name: KEY}).providers["google"].api_key.reveal() == KEY
+        assert load(environ={name: KEY}).providers["gemini"].api_key.reveal() == KEY
 
 
 def test_the_environment_beats_the_file_and_the_file_beats_the_preset(file: Path) -> None:
@@ -106,7 +106,7 @@ def test_the_line_end_of_a_key_file_is_no_part_of_the_key() -> None:
 def test_what_a_provider_without_a_key_would_serve_is_known_too() -> None:
     config = load(environ={})
     assert config.serves["anthropic"] == ("claude",)
-    assert config.presets["google"] == ("GEMINI_API_KEY", "GOOGLE_API_KEY")
+    assert config.presets["gemini"] == ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 
 
 def test_the_defaults_model_may_be_any_providers(file: Path) -> None:
@@ -120,7 +120,7 @@ def test_the_defaults_model_may_be_any_providers(file: Path) -> None:
     [("0.0.0.0:0", ("0.0.0.0", 0)), ("[::1]:80", ("::1", 80)), ("localhost:65535", ("localhost", 65535))],
 )
 def test_addresses(text: str, address: tuple[str, int]) -> None:
-    config = load(environ={"PILLION_LISTEN": text})
+    config = load(environ={"PILLION_LISTEN": text, "PILLION_CLIENT_KEY": KEY})
     assert (config.host, config.port) == address
 
 
@@ -131,35 +131,58 @@ MISTAKES = [
     ("listen: ':80'", "HOST:PORT"),
     ("listen: h:70000", "HOST:PORT"),
     ("lisen: h:1", "lisen"),
-    ("listen: [1]", "Expected `str | null`"),
-    ("- a", "Expected `object`"),
+    ("listen: [1]", ":1: listen: expected text, got a list"),
+    ("- a", ":1: expected a mapping (key: value), got a list"),
     ("a: b: c", ":1: mapping values are not allowed"),
     ("providers: {x: {}}", "providers.x: base_url is missing"),
-    ("providers: {x: {base_url: 'ftp://h'}}", "providers.x: base_url must be http"),
-    ("providers: {x: {base_url: 'http://'}}", "providers.x: base_url must be http"),
-    ("providers: {x: {base_url: 'http://h:99999'}}", "providers.x: base_url must be http"),
-    ("providers: {x: {base_url: 'http://[::1'}}", "providers.x: base_url must be http"),
-    ("providers: {x: {base_url: 'http://h/v1?a=b'}}", "providers.x: base_url must be http"),
-    ("providers: {x: {base_url: 'http://h/v1#a'}}", "providers.x: base_url must be http"),
-    ("providers: {x: {base_url: 'http://u:p@h'}}", "providers.x: base_url must be http"),
-    ("providers: {x: {base_url: 'http://h', api_key: \"a\\nb\"}}", "providers.x: api_key cannot be sent"),
-    ("providers: {x: {base_url: 'http://h', headers: {a: 'b\u00e9'}}}", "providers.x: a cannot be sent"),
-    ("providers: {x: {base_url: 'http://h', headers: {'a b': c}}}", "providers.x: a b cannot be sent"),
+    ("providers: {x: {base_url: 'ftp://h'}}", "providers.x.base_url: must be http"),
+    ("providers: {x: {base_url: 'http://'}}", "providers.x.base_url: must be http"),
+    ("providers: {x: {base_url: 'http://h:99999'}}", "providers.x.base_url: must be http"),
+    ("providers: {x: {base_url: 'http://[::1'}}", "providers.x.base_url: must be http"),
+    ("providers: {x: {base_url: 'http://h/v1?a=b'}}", "providers.x.base_url: must be http"),
+    ("providers: {x: {base_url: 'http://h/v1#a'}}", "providers.x.base_url: must be http"),
+    ("providers: {x: {base_url: 'http://u:p@h'}}", "providers.x.base_url: must be http"),
+    ("providers: {x: {base_url: 'http://h', api_key: \"a\\nb\"}}", "providers.x.api_key: cannot be sent"),
+    ("providers: {x: {base_url: 'http://h', headers: {a: 'b\u00e9'}}}", "providers.x.headers.a: cannot be sent"),
+    ("providers: {x: {base_url: 'http://h', headers: {'a b': c}}}", "providers.x.headers.a b: cannot be sent"),
     ("providers: {x/y: {base_url: 'http://h'}}", "providers.x/y: a name has"),
     ("providers: {echo: {base_url: 'http://h'}}", "echo is taken"),
-    ("providers: {x: {base_url: 'http://h', timers: {idle: 0}}}", "$.providers[...].timers.idle"),
-    ("providers: {x: {base_url: 'http://h', timers: {idle: -1}}}", "$.providers[...].timers.idle"),
-    ("providers: {x: {base_url: 'http://h', timers: {total: .inf}}}", "$.providers[...].timers.total"),
-    ("providers: {x: {base_url: 'http://h', timers: {total: .nan}}}", "$.providers[...].timers.total"),
+    ("providers: {x: {base_url: 'http://h', timers: {idle: 0}}}", "providers.x.timers.idle: expected a number of s"),
+    ("providers: {x: {base_url: 'http://h', timers: {idle: -1}}}", "providers.x.timers.idle: expected a number of s"),
+    ("providers: {x: {base_url: 'http://h', timers: {total: .inf}}}", "providers.x.timers.total: expected a number of"),
+    ("providers: {x: {base_url: 'http://h', timers: {total: .nan}}}", "providers.x.timers.total: expected a number of"),
     ("providers: {x: {base_url: 'http://h', timers: {tottal: 1}}}", "tottal"),
-    ("default_model: gpt", "default_model must be PROVIDER/MODEL"),
-    ("default_model: openai/gpt", "default_model must be PROVIDER/MODEL"),
-    ("default_model: claude/x", "default_model must be PROVIDER/MODEL"),
+    ("default_model: gpt", "default_model: must be PROVIDER/MODEL"),
+    ("default_model: openai/gpt", "default_model: must be PROVIDER/MODEL"),
+    ("default_model: claude/x", "default_model: must be PROVIDER/MODEL"),
     ("client_key: ${NOT_SET}", "${NOT_SET} is not set"),
-    ("listen: 2026-99-99", "month must be in 1..12"),
-    ("a: &b [*b]", "config.yaml"),
-    ("{[a]: b}", "config.yaml:1"),
-    ("\x07", "config.yaml"),
+    ("listen: 2026-99-99", "listen: expected text, got 2026-99-99, which YAML reads as a date: put it in quotes"),
+    ("a: &b [*b]", "config.yaml:1: an alias of nothing"),
+    ("{[a]: b}", "config.yaml:1: a key that is no plain word"),
+    ("\x07", "config.yaml:1: a control character"),
+    ("metrics_address: x", "metrics_address: must be HOST:PORT"),
+    ("admin: {address: '127.0.0.1:7455'}", "admin.address: 127.0.0.1:7455 is where apps find pillion"),
+    ("listen: unix:relative", "listen: must be HOST:PORT"),
+    ("client_key: ''", "client_key: is empty"),
+    ("allowed_hosts: [ok.example, 'a b']", "allowed_hosts[1]: must be a host's name"),
+    ("min_sigterm_delay: 61", "min_sigterm_delay: is longer than max_sigterm_delay"),
+    ("max_request_timeout: 86401", "max_request_timeout: expected a number of seconds up to 86400, got 86401"),
+    ("body_limit: 1.5", "body_limit: expected a whole number of bytes from 1024, got 1.5"),
+    ("log: {level: loud}", "log.level: expected one of debug, error, info, warning, got \"loud\""),
+    ("upstream: groq/x", "upstream: is no configured provider: set GROQ_API_KEY; there are echo"),
+    ("upstream: echo/", "upstream: must be PROVIDER or PROVIDER/MODEL"),
+    ("providers: {x: {preset: opnai}}", "providers.x.preset: there is no such preset; there are openai"),
+    ("providers: {x: {base_url: 'http://h', ca: /nowhere.pem}}", "providers.x.ca: cannot be read: no such file"),
+    ("providers: {x: {base_url: 'http://h', proxy: 'h:1'}}", "providers.x.proxy: must be http"),
+    ("providers: {x: {base_url: 'http://h', proxy: 'http://u@h:1/path'}}", "providers.x.proxy: must be http"),
+    ("providers: {x: {base_url: 'http://h', proxy: 'http://127.0.0.1:7455'}}", "providers.x.proxy: is where pillion"),
+    ("providers: {x: {base_url: 'http://h', headers: {Host: b}}}", "providers.x.headers.Host: is for pillion to say"),
+    ("providers: {bedrock: }", ":1: providers.bedrock: location is missing"),
+    ("providers: {x: {base_url: 'http://h', models: [{context: 5}]}}", "providers.x.models[0]: name is missing"),
+    ("providers: {x: {base_url: 'http://h', models: [[a]]}}", "providers.x.models[0]: expected text, got a list"),
+    ("providers: {x: 5}", "providers.x: expected a mapping (key: value), got a number"),
+    ("providers: [x]", "providers: expected a mapping (key: value), got a list"),
+    ("providers: {a-b: {base_url: 'http://h'}, a_b: {base_url: 'http://h'}}", "providers.a_b: its variables"),
 ]  # fmt: skip
 
 
@@ -188,6 +211,14 @@ def test_a_file_that_is_not_there_or_no_text_is_told_by_its_name(file: Path) -> 
         f"providers: {{x: {{base_url: 'http://{KEY}@h', api_key: '{KEY}'}}}}",
         f"providers: {{x: {{base_url: 'http://h?key={KEY}'}}}}",
         f'providers: {{x: {{base_url: "http://h", api_key: "{KEY}\\u00e9"}}}}',
+        f"{KEY}{KEY}{KEY}: x",
+        f"strict: {KEY}",
+        f"listen: {KEY}",
+        f"upstream: {KEY}",
+        f"default_model: {KEY}",
+        f"client_key:{KEY}",
+        f"providers: {{x: {{base_url: 'http://h', headers: {{a: [{KEY}]}}, max_tokens: {KEY}}}}}",
+        f"providers: {{x: {{base_url: 'http://h', proxy: 'ftp://u:{KEY}@h'}}}}",
     ],
 )
 def test_no_mistake_shows_a_key(file: Path, text: str) -> None:
@@ -204,3 +235,195 @@ def test_a_secret_shows_itself_to_nobody() -> None:
     assert KEY not in repr(config)
     assert KEY not in f"{config.client_key} {config.providers}"
     assert [repr(Secret(KEY)), repr(Secret(""))] == ["***", "(none)"]
+
+
+def test_headers_and_proxies_show_their_values_to_nobody(file: Path) -> None:
+    text = f"providers: {{x: {{base_url: 'http://h', headers: {{X-Key: {KEY}}}, proxy: 'http://u:{KEY}@h:1'}}}}"
+    config = read(file, text)
+    assert KEY not in repr(config)
+    provider = config.providers["x"]
+    assert (dict(provider.headers), provider.proxy.reveal()) == ({"X-Key": KEY}, f"http://u:{KEY}@h:1")
+
+
+# --- all of it at once ---------------------------------------------------------------------------------------------
+
+
+def test_all_mistakes_are_told_at_once_a_line_each_in_their_order(file: Path) -> None:
+    text = f"""\
+lisen: 1
+providers:
+  openai:
+    timers:
+      idle: "fast"
+      idle: 5
+  azure:
+    api_key: [{KEY}]
+strict: perhaps
+client_key: ${{NOPE}}
+listen: 0.0.0.0:80
+"""
+    with pytest.raises(ConfigError) as caught:
+        read(file, text, PILLION_LOG_LEVEL="loud")
+    assert str(caught.value).replace(f"{file}", "config.yaml").splitlines() == [
+        "config.yaml:1: lisen: unknown key; did you mean listen?",
+        'config.yaml:5: providers.openai.timers.idle: expected a number of seconds above 0, got "fast"',
+        "config.yaml:6: providers.openai.timers.idle: a second time; the first is on line 5",
+        "config.yaml:7: providers.azure: base_url is missing (in the file, or as PILLION_AZURE_BASE_URL)",
+        "config.yaml:8: providers.azure.api_key: expected text, got a list",
+        'config.yaml:9: strict: expected true or false, got "perhaps"',
+        "config.yaml:10: client_key: ${NOPE} is not set in the environment, and has no default",
+        "environment PILLION_LOG_LEVEL: log.level: expected one of debug, error, info, warning, "
+        "got a value that is not shown",
+    ]
+
+
+def test_what_follows_from_a_mistake_is_no_second_one(file: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(file, "providers: {x: {base_url: [1]}}")
+    assert str(caught.value) == f"{file}:1: providers.x.base_url: expected text, got a list"
+
+
+# --- an open door ----------------------------------------------------------------------------------------------------
+
+DOORS = [("listen", "0.0.0.0:1"), ("listen", "[::]:1"), ("listen", "192.0.2.1:1"), ("admin", "{address: '0.0.0.0:1'}")]
+
+
+@pytest.mark.parametrize(("key", "address"), DOORS)
+def test_without_a_key_only_this_machine_may_come(file: Path, key: str, address: str) -> None:
+    text = f"{key}: {address if key == 'admin' else repr(address)}\n"
+    with pytest.raises(ConfigError, match="PILLION_CLIENT_KEY, or PILLION_ALLOW_OPEN=1"):
+        read(file, text)
+    assert read(file, text, PILLION_ALLOW_OPEN="1")
+    assert read(file, text, PILLION_CLIENT_KEY=KEY)
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:1", "127.3.2.1:1", "[::1]:1", "localhost:1", "unix:/run/pillion.sock"])
+def test_loopback_needs_no_key(listen: str) -> None:
+    assert str(load(environ={"PILLION_LISTEN": listen}).listen) == listen
+
+
+def test_metrics_may_be_open() -> None:
+    assert str(load(environ={"PILLION_METRICS_ADDRESS": "0.0.0.0:9090"}).metrics_address) == "0.0.0.0:9090"
+
+
+# --- one upstream for everything -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("named", ["anthropic", "anthropic/claude-x", "claude", "claude/claude-x", "echo", "echo/json"])
+def test_the_upstream_is_swapped_by_a_variable(named: str) -> None:
+    assert load(environ={"PILLION_UPSTREAM": named, "ANTHROPIC_API_KEY": KEY}).upstream == named
+
+
+@pytest.mark.parametrize("named", ["vllm", "vllm/llama", "lmstudio/x", "ollama"])
+def test_an_upstream_that_needs_no_key_needs_only_its_name(named: str) -> None:
+    config = load(environ={"PILLION_UPSTREAM": named})
+    assert list(config.providers) == [named.partition("/")[0]]
+
+
+def test_an_upstream_without_its_key_is_a_mistake_that_names_the_key() -> None:
+    with pytest.raises(ConfigError, match="upstream: is no configured provider: set OPENAI_API_KEY; there are echo"):
+        load(environ={"PILLION_UPSTREAM": "openai"})
+
+
+# --- timers and models -----------------------------------------------------------------------------------------------
+
+
+def test_the_timers_are_these() -> None:
+    timers = load(environ={"OPENAI_API_KEY": KEY}).providers["openai"].timers
+    assert (timers.connect, timers.headers, timers.first_event, timers.idle, timers.total) == (10, 30, 120, 60, 600)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "seconds"),
+    [
+        ("openai", "gpt-4o", 120),
+        ("openai", "o3-mini", 600),
+        ("openai", "GPT-5", 600),
+        ("openrouter", "openai/o3", 600),
+        ("openrouter", "meta/llama-3", 120),
+        ("ollama", "llama3", 300),
+        ("ollama-openai", "llama3", 300),
+        ("ollama", "deepseek-r1:8b", 600),
+    ],
+)
+def test_models_that_think_first_have_longer_by_the_presets(provider: str, model: str, seconds: float) -> None:
+    given = {"OPENAI_API_KEY": KEY, "OPENROUTER_API_KEY": KEY, "OLLAMA_API_KEY": KEY}
+    given["PILLION_UPSTREAM"] = provider
+    assert load(environ=given).providers[provider].timers_for(model).first_event == seconds
+
+
+def test_what_is_said_of_a_provider_wins_over_the_presets_and_of_a_model_over_all(file: Path) -> None:
+    models = "[plain, o1, {name: o3, timers: {idle: 7}}, {name: o4, timers: {first_event: 9}}]"
+    text = f"providers: {{openai: {{timers: {{idle: 5}}, models: {models}}}}}"
+    openai = read(file, text, OPENAI_API_KEY=KEY).providers["openai"]
+    assert openai.models == ("plain", "o1", "o3", "o4")
+    found = {name: openai.timers_for(name) for name in [*openai.models, "other"]}
+    assert {name: (timers.first_event, timers.idle) for name, timers in found.items()} == {
+        "plain": (120, 5), "o1": (600, 5), "o3": (600, 7), "o4": (9, 5), "other": (120, 5),
+    }  # fmt: skip
+    openai = read(file, text, OPENAI_API_KEY=KEY, PILLION_OPENAI_TIMERS_FIRST_EVENT="50").providers["openai"]
+    assert [openai.timers_for(name).first_event for name in openai.models] == [50, 50, 50, 9]
+
+
+def test_a_models_row_says_what_is_known_of_it(file: Path) -> None:
+    row = "{name: m, context: 1000, max_output: 100, tools: true, images: false, documents: no, thinking: yes}"
+    card = read(file, f"providers: {{x: {{base_url: 'http://h', models: [a, {row}]}}}}").providers["x"].card("m")
+    assert card is not None
+    assert (card.context, card.max_output, card.tools, card.images) == (1000, 100, True, False)
+    assert (card.documents, card.thinking, card.timers) == (False, True, None)
+
+
+def test_a_row_has_all_that_others_want_of_it(file: Path) -> None:
+    text = """
+providers:
+  openai:
+    model: gpt-4o
+    max_tokens: 100
+    temperature: 0.5
+    org_id: o
+    project: p
+    location: l
+    dialects: [openai_chat]
+    free: true
+"""
+    row = read(file, text).providers["openai"]
+    assert (row.model, row.max_tokens, row.temperature) == ("gpt-4o", 100, 0.5)
+    assert (row.org_id, row.project, row.location, row.dialects, row.free) == ("o", "p", "l", ("openai_chat",), True)
+
+
+# --- presets ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_location_stands_in_the_url(file: Path) -> None:
+    given = {"AWS_BEARER_TOKEN_BEDROCK": KEY, "AWS_DEFAULT_REGION": "eu-central-1"}
+    assert load(environ=given).providers["bedrock"].base_url == "https://bedrock-runtime.eu-central-1.amazonaws.com"
+    bedrock = load(environ={**given, "AWS_REGION": "us-east-1"}).providers["bedrock"]
+    assert bedrock.base_url == "https://bedrock-runtime.us-east-1.amazonaws.com"
+    text = "providers: {bedrock: {location: us-west-2}, vertex: {location: global}, vertex-eu: {location: eu-west1}}"
+    providers = read(file, text, **given).providers
+    assert {name: row.base_url for name, row in providers.items()} == {
+        "bedrock": "https://bedrock-runtime.us-west-2.amazonaws.com",
+        "vertex": "https://aiplatform.googleapis.com",
+        "vertex-eu": "https://eu-west1-aiplatform.googleapis.com",
+    }
+
+
+def test_a_key_that_two_presets_share_makes_the_first() -> None:
+    assert list(load(environ={"GEMINI_API_KEY": KEY}).providers) == ["gemini"]
+    named = load(environ={"GEMINI_API_KEY": KEY, "PILLION_UPSTREAM": "gemini-openai/x"}).providers
+    assert {name: row.kind for name, row in named.items()} == {"gemini": "gemini", "gemini-openai": "openai"}
+
+
+def test_a_row_may_begin_with_any_preset_and_never_has_its_key(file: Path) -> None:
+    text = "providers: {cheap: {preset: groq}, openai-east: {org_id: x}, openai-mine: {base_url: 'http://h'}}"
+    providers = read(file, text, GROQ_API_KEY=KEY, OPENAI_API_KEY=KEY, CHEAP_API_KEY="own").providers
+    assert providers["cheap"].base_url == "https://api.groq.com/openai/v1"
+    assert providers["cheap"].api_key.reveal() == "own"
+    east, mine = providers["openai-east"], providers["openai-mine"]
+    assert (east.base_url, east.serves[:1], bool(east.api_key)) == ("https://api.openai.com/v1", ("gpt",), False)
+    assert (mine.base_url, mine.serves, bool(mine.api_key)) == ("http://h", (), False)
+
+
+def test_a_null_says_nothing(file: Path) -> None:
+    providers = read(file, "listen:\naliases:\nproviders: {openai: {base_url: , timers: {idle: }}}").providers
+    assert (providers["openai"].base_url, providers["openai"].timers) == ("https://api.openai.com/v1", Timers())

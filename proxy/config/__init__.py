@@ -1,0 +1,17 @@
+"""What has the operator decided?
+
+The schema of config.yaml and of the environment, and the only place that reads either. Precedence: flags, environment,
+file, the vendors' own variables, preset. Upstream URLs never come from `OPENAI_BASE_URL` and its like: those are the
+app's own variables, they point at us, and we would call ourselves.
+"""
+
+from proxy.config.address import Address
+from proxy.config.effective import Config, Provider, layered, load
+from proxy.config.schema import Client, Log, Model, Timers
+from proxy.config.secret import Secret
+from proxy.config.shown import flags, json_schema, show
+
+__all__ = [
+    "Address", "Client", "Config", "Log", "Model", "Provider", "Secret", "Timers", "flags", "json_schema", "layered",
+    "load", "show",
+]  # fmt: skip

@@ -1,0 +1,176 @@
+"""Does what was written have the types that the schema wants?
+
+msgspec's own conversion stops at the first mistake and knows no lines; this one walks the same types, notes every
+mistake with its place, and goes on with the default.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import NODEFAULT, UNSET, Struct, inspect
+
+from proxy.config.values import Keys, Mistakes, Node, Origin, Scalar, Series, Table, is_null, what
+
+T = TypeVar("T", bound=Struct)
+Notes = Mapping[str, Any]  # `extra` of the schema's Meta
+
+SHOWN: Final = 16  # characters; a longer value at the wrong place may be a key
+
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+_type_of = cache(inspect.type_info)
+
+
+class Conversion:
+    """`origins` fills with the place of every value that was given."""
+
+    def __init__(self, mistakes: Mistakes) -> None:
+        self.origins: dict[Keys, Origin] = {}
+        self._mistakes = mistakes
+
+    def struct(self, node: Node, schema: type[T], keys: Keys = ()) -> T:
+        """With defaults in place of mistakes. The schema has a default for each of its keys."""
+        value = self._of(node, _type_of(schema), keys)
+        return schema() if value is UNSET else value
+
+    def _of(self, node: Node, wanted: inspect.Type, keys: Keys) -> Any:
+        """The value; UNSET where it was a mistake."""
+        wanted, notes = _plain(wanted, node)
+        self.origins[keys] = node.origin
+        if isinstance(node, Scalar):
+            return self._scalar(node, wanted, notes, keys)
+        if isinstance(wanted, inspect.StructType) and isinstance(node, Table):
+            return self._struct(node, wanted, keys)
+        if isinstance(wanted, inspect.DictType) and isinstance(node, Table):
+            values = {key: self._of(item, wanted.value_type, (*keys, key)) for key, item in node.entries.items()}
+            return {key: value for key, value in values.items() if value is not UNSET}
+        if isinstance(wanted, inspect.ListType) and isinstance(node, Series):
+            items = [self._of(item, wanted.item_type, (*keys, f"[{n}]")) for n, item in enumerate(node.items)]
+            return [item for item in items if item is not UNSET]
+        self._mistakes.add(node.origin, keys, f"expected {_expected(wanted, notes)}, got {what(node)}")
+        return UNSET
+
+    def _struct(self, node: Table, wanted: inspect.StructType, keys: Keys) -> Any:
+        fields = {field.encode_name: field for field in wanted.fields}
+        values = {}
+        for key, item in node.entries.items():
+            if key not in fields:
+                self._mistakes.add(item.origin, (*keys, key), f"unknown key; {_known(key, list(fields))}")
+            elif not is_null(item):
+                values[key] = self._of(item, fields[key].type, (*keys, key))
+        missing = [name for name, field in fields.items() if field.required and name not in values]
+        for name in missing:
+            self._mistakes.add(node.origin, keys, f"{name} is missing")
+        good = {name: value for name, value in values.items() if value is not UNSET}
+        return UNSET if any(fields[name].required and name not in good for name in fields) else wanted.cls(**good)
+
+    def _scalar(self, node: Scalar, wanted: inspect.Type, notes: Notes, keys: Keys) -> Any:
+        if node.kind == "null" and self._mistakes.within(*keys):
+            return UNSET  # what stood here could not be expanded
+        value = _read(node, wanted)
+        if value is UNSET or (isinstance(value, int | float) and not _is_within(value, wanted)):
+            top = _top(value, wanted)
+            problem = f"expected {_expected(wanted, notes, top)}, got {_got(node, wanted, notes)}"
+            self._mistakes.add(node.origin, keys, problem)
+            return UNSET
+        return value
+
+
+def default_of(field: inspect.Field) -> Any:
+    return field.default if field.default is not NODEFAULT else field.default_factory()
+
+
+def _plain(wanted: inspect.Type, node: Node) -> tuple[inspect.Type, Notes]:
+    """The type less what is said about it, and of several the one that the node can be."""
+    notes: dict[str, Any] = {}
+    while isinstance(wanted, inspect.Metadata | inspect.UnionType):
+        if isinstance(wanted, inspect.Metadata):
+            notes |= wanted.extra or {}
+            wanted = wanted.type
+        else:
+            choices = [each for each in wanted.types if not isinstance(each, inspect.NoneType)]
+            structs = [each for each in choices if isinstance(each, inspect.StructType)]
+            wanted = structs[0] if structs and (isinstance(node, Table) or len(choices) == 1) else choices[0]
+    return wanted, notes
+
+
+def _read(node: Scalar, wanted: inspect.Type) -> Any:
+    text, is_given = node.text, node.kind == "given"
+    match wanted:
+        case inspect.StrType() if node.kind == "text" or is_given:
+            return text
+        case inspect.LiteralType() if node.kind == "text" or is_given:
+            return text if text in wanted.values else UNSET
+        case inspect.BoolType() if node.kind == "boolean" or is_given:
+            return _BOOLEANS.get(text.strip().lower(), UNSET)
+        case inspect.IntType() if (node.kind == "number" or is_given) and _WHOLE.fullmatch(text.strip()):
+            return int(text) if len(text) <= SHOWN else UNSET
+        case inspect.FloatType() if (node.kind == "number" or is_given) and _DECIMAL.fullmatch(text.strip()):
+            return float(text)
+    return UNSET
+
+
+def _is_within(value: float, wanted: inspect.Type) -> bool:
+    if isinstance(value, bool) or not isinstance(wanted, inspect.IntType | inspect.FloatType):
+        return True
+    above = wanted.gt is None or value > wanted.gt
+    return above and (wanted.ge is None or value >= wanted.ge) and (wanted.le is None or value <= wanted.le)
+
+
+def _top(value: Any, wanted: inspect.Type) -> str:
+    """The upper bound, for whom it has been too much; others need not hear of it."""
+    if value is UNSET or not isinstance(wanted, inspect.IntType | inspect.FloatType) or wanted.le is None:
+        return ""
+    return f" up to {wanted.le}" if value > wanted.le else ""
+
+
+def _expected(wanted: inspect.Type, notes: Notes, top: str = "") -> str:
+    unit = f" of {notes['unit']}" if "unit" in notes else ""
+    match wanted:
+        case inspect.StrType():
+            return "text"
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.LiteralType():
+            return f"one of {', '.join(str(value) for value in wanted.values)}"
+        case inspect.IntType():
+            return f"a whole number{unit}" + (top or f" from {wanted.ge}")
+        case inspect.FloatType():
+            return f"a number{unit}" + (top or (" above 0" if wanted.gt is not None else f" from {wanted.ge:g}"))
+        case inspect.ListType():
+            return "a list"
+        case _:
+            return "a mapping (key: value)"
+
+
+def _got(node: Scalar, wanted: inspect.Type, notes: Notes) -> str:
+    if node.kind == "null":
+        return "nothing"
+    is_text = node.kind in ("text", "given")
+    quoted = msgspec.json.encode(node.text).decode() if is_text else node.text
+    hidden = node.hidden or notes.get("secret") or len(node.text) > SHOWN
+    if isinstance(wanted, inspect.StructType | inspect.DictType | inspect.ListType):
+        return what(node)
+    shown = "a value that is not shown" if hidden else quoted
+    if isinstance(wanted, inspect.StrType | inspect.LiteralType) and not is_text:
+        return f"{shown}, which YAML reads as a {node.kind}: put it in quotes"
+    if node.kind in ("number", "date"):
+        return f"{shown}, which YAML 1.1 does not read as it looks: write plain digits" if _is_odd(node) else shown
+    return shown
+
+
+def _is_odd(node: Scalar) -> bool:
+    """0123 is octal, 12:30 sexagesimal, and 1_000 a thousand."""
+    return not _DECIMAL.fullmatch(node.text)
+
+
+def _known(key: str, fields: list[str]) -> str:
+    close = difflib.get_close_matches(key, fields, n=1)
+    return f"did you mean {close[0]}?" if close else f"there are {', '.join(fields)}"

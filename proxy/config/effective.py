@@ -1,0 +1,181 @@
+"""What has the operator decided, all in all?
+
+`load` is the way in: it lays the layers over each other, checks what they say together, and gives out the Config that
+everybody else reads; or it raises every mistake at once.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from proxy.config import checks
+from proxy.config.address import Address, address
+from proxy.config.conversion import Conversion
+from proxy.config.layers import Layers, Row, gathered, matches
+from proxy.config.schema import Client, Log, Model, Pattern, ProviderRow, Timers
+from proxy.config.secret import Hidden, Secret
+from proxy.config.values import Mistakes
+
+NO_SECRET = Secret("")
+
+
+class Provider(NamedTuple):
+    """A provider in force. Its credentials are in `api_key`, `headers` and `proxy`, none of which shows them."""
+
+    name: str
+    kind: str
+    base_url: str
+    api_key: Secret
+    key_names: tuple[str, ...]  # where the key may come from, for messages
+    serves: tuple[str, ...]
+    models: tuple[str, ...]
+    ask_usage: bool
+    headers: Mapping[str, str]
+    timers: Timers
+    cards: tuple[Model, ...] = ()  # what is known of its models; for those of `models` that have a row
+    patterns: tuple[Pattern, ...] = ()  # models by the shape of their names, and their timers
+    model: str = ""  # its default one
+    max_tokens: int | None = None
+    temperature: float | None = None
+    org_id: str = ""
+    project: str = ""
+    location: str = ""
+    proxy: Secret = NO_SECRET  # a URL, which may carry a password
+    ca: Path | None = None
+    dialects: tuple[str, ...] = ()  # in place of the adapter's
+    free: bool = False
+
+    def card(self, model: str) -> Model | None:
+        return next((card for card in self.cards if card.name == model), None)
+
+    def timers_for(self, model: str) -> Timers:
+        card = self.card(model)
+        if card is not None and card.timers is not None:
+            return card.timers
+        return next((row.timers for row in self.patterns if matches(model, row.match)), self.timers)
+
+
+class Config(NamedTuple):
+    """The configuration in force."""
+
+    listen: Address
+    metrics_address: Address | None
+    admin_address: Address | None
+    allowed_hosts: tuple[str, ...]
+    client_key: Secret
+    body_limit: int
+    client: Client
+    max_request_timeout: float
+    min_sigterm_delay: float
+    max_sigterm_delay: float
+    quitquitquit: bool
+    log: Log
+    strict: bool
+    upstream: str | None  # PROVIDER or PROVIDER/MODEL; the provider is there
+    default_model: str | None
+    aliases: dict[str, str]
+    providers: dict[str, Provider]  # echo is not among them: it is always there
+    synonyms: dict[str, str]
+    serves: dict[str, tuple[str, ...]]  # the beginnings of a provider's model names, of those without a key as well
+    presets: dict[str, tuple[str, ...]]  # every provider there is a preset for, and what its key is called
+
+    @property
+    def host(self) -> str:
+        return self.listen.host
+
+    @property
+    def port(self) -> int:
+        return self.listen.port
+
+
+def load(
+    path: Path | None = None, environ: Mapping[str, str] = os.environ, flags: Mapping[str, str] | None = None
+) -> Config:
+    """The configuration in force; without a path, that of PILLION_CONFIG or none.
+
+    `flags`: what was typed, under the names of the variables. Raises ConfigError, a line for each mistake.
+    """
+    return _config(layered(path, environ, flags))
+
+
+def layered(
+    path: Path | None = None, environ: Mapping[str, str] = os.environ, flags: Mapping[str, str] | None = None
+) -> Layers:
+    """What `load` makes its Config of: every value, and where it is from. Raises ConfigError likewise."""
+    if path is None and environ.get("PILLION_CONFIG"):
+        path = Path(environ["PILLION_CONFIG"])
+    layers = gathered(path, environ, flags or {})
+    checks.check(layers)
+    layers.mistakes.raise_any()
+    return layers
+
+
+def _config(layers: Layers) -> Config:
+    file, presets = layers.file, layers.presets
+    providers = {name: _provider(name, layers) for name in layers.rows}
+    serves = {name: tuple(row.serves) for name, row in presets.providers.items()}
+    listen = address(file.listen)
+    assert listen is not None
+    return Config(
+        listen=listen,
+        metrics_address=address(file.metrics_address or ""),
+        admin_address=address(file.admin.address or ""),
+        allowed_hosts=tuple(file.allowed_hosts),
+        client_key=_secret(file.client_key, layers, "client_key"),
+        body_limit=file.body_limit,
+        client=file.client,
+        max_request_timeout=file.max_request_timeout,
+        min_sigterm_delay=file.min_sigterm_delay,
+        max_sigterm_delay=file.max_sigterm_delay,
+        quitquitquit=file.quitquitquit,
+        log=file.log,
+        strict=file.strict,
+        upstream=file.upstream,
+        default_model=file.default_model,
+        aliases=file.aliases,
+        providers=providers,
+        synonyms=presets.synonyms,
+        serves=serves | {name: provider.serves for name, provider in providers.items()},
+        presets={name: tuple(row.keys) for name, row in presets.providers.items()},
+    )
+
+
+def _provider(name: str, layers: Layers) -> Provider:
+    value, row = layers.file.providers[name] or ProviderRow(), layers.rows[name]
+    cards = tuple(model for model in value.models if isinstance(model, Model))
+    return Provider(
+        name=name,
+        kind=value.kind,
+        base_url=checks.base_url(value, row),
+        api_key=_secret(value.api_key, layers, "providers", name, "api_key"),
+        key_names=row.key_names,
+        serves=tuple(value.serves),
+        models=tuple(model if isinstance(model, str) else model.name for model in value.models),
+        ask_usage=value.ask_usage,
+        headers=Hidden(value.headers),
+        timers=value.timers,
+        cards=cards,
+        patterns=_patterns(row),
+        model=value.model or "",
+        max_tokens=value.max_tokens,
+        temperature=value.temperature,
+        org_id=value.org_id or "",
+        project=value.project or "",
+        location=value.location or "",
+        proxy=_secret(value.proxy, layers, "providers", name, "proxy"),
+        ca=Path(value.ca) if value.ca else None,
+        dialects=tuple(value.dialects),
+        free=value.free,
+    )
+
+
+def _patterns(row: Row) -> tuple[Pattern, ...]:
+    """What is wrong with these timers was told of the provider's own."""
+    convert = Conversion(Mistakes()).struct
+    return tuple(Pattern(match=list(each.patterns), timers=convert(each.timers, Timers)) for each in row.timers)
+
+
+def _secret(value: str | None, layers: Layers, *keys: str) -> Secret:
+    origin = layers.origins.get(keys)
+    return Secret((value or "").strip(), origin.file if origin else None)

@@ -1,0 +1,213 @@
+"""What do the variables say?
+
+Every key of the file that is no table has one: PILLION_ and the key, nested ones with underscores; a provider's begin
+with PILLION_<NAME>_. Keys of providers come from the vendors' own names as well. What is secret may also stand in a
+file that NAME_FILE names. An empty variable is none.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from msgspec import UNSET, Struct, inspect
+
+from proxy.config.conversion import default_of
+from proxy.config.schema import File, Preset, ProviderRow
+from proxy.config.secret import secret_text, why_unreadable
+from proxy.config.values import DEFAULT, Keys, Mistakes, Node, Origin, Scalar, Series, Table, given
+
+_UNNAMED = {"keys", "preset"}  # of a row: what no variable says
+_OF_A_PROVIDER = re.compile(r"(?P<ours>PILLION_)?(?P<name>[A-Z0-9_]+?)_(?P<what>API_KEY(?:_FILE)?|BASE_URL)")
+
+
+class Leaf(NamedTuple):
+    """A key that a variable can set."""
+
+    keys: Keys
+    kind: inspect.Type
+    is_secret: bool
+    default: Any
+    description: str
+
+    def variable(self, prefix: str = "PILLION") -> str:
+        return "_".join([prefix, *self.keys]).upper()
+
+
+@cache
+def leaves(schema: type[Struct]) -> tuple[Leaf, ...]:
+    info = inspect.type_info(schema)
+    assert isinstance(info, inspect.StructType)
+    return tuple(_leaves(info, ()))
+
+
+def _leaves(info: inspect.StructType, above: Keys) -> Iterator[Leaf]:
+    for field in info.fields:
+        keys = (*above, field.encode_name)
+        for kind in _kinds(field.type):
+            if isinstance(kind, inspect.StructType):
+                yield from _leaves(kind, keys)
+            elif not isinstance(kind, inspect.DictType):
+                default = UNSET if field.required else default_of(field)
+                yield Leaf(keys, kind, is_secret(field.type), default, _description(field.type))
+
+
+def _kinds(kind: inspect.Type) -> Iterator[inspect.Type]:
+    match kind:
+        case inspect.Metadata():
+            yield from _kinds(kind.type)
+        case inspect.UnionType():
+            for each in kind.types:
+                yield from _kinds(each)
+        case inspect.NoneType():
+            return
+        case _:
+            yield kind
+
+
+def _description(kind: inspect.Type) -> str:
+    return (kind.extra_json_schema or {}).get("description", "") if isinstance(kind, inspect.Metadata) else ""
+
+
+def is_secret(kind: inspect.Type) -> bool:
+    """Is it marked so, or what it holds?"""
+    match kind:
+        case inspect.Metadata():
+            return "secret" in (kind.extra or {}) or is_secret(kind.type)
+        case inspect.UnionType():
+            return any(is_secret(each) for each in kind.types)
+        case inspect.DictType():
+            return is_secret(kind.value_type)
+        case _:
+            return False
+
+
+class Environment:
+    """The variables, and the flags of the command line, which stand above them under the same names."""
+
+    def __init__(self, environ: Mapping[str, str], flags: Mapping[str, str], mistakes: Mistakes) -> None:
+        self._environ = environ
+        self._flags = flags
+        self._mistakes = mistakes
+
+    def server(self) -> Table:
+        """All but the providers."""
+        return self._table(leaves(File), "PILLION", ())
+
+    def row(self, name: str, key_names: Iterable[str]) -> Table:
+        taken = {leaf.variable() for leaf in leaves(File)}
+        named = [
+            leaf
+            for leaf in leaves(ProviderRow)
+            if leaf.keys[0] not in _UNNAMED and leaf.variable(prefix(name)) not in taken
+        ]
+        table = self._table(named, prefix(name), ("providers", name))
+        if "api_key" not in table.entries:
+            keys = (self._value(variable, True, ("providers", name, "api_key")) for variable in key_names)
+            if found := next(filter(None, keys), None):
+                table.entries["api_key"] = found
+        return table
+
+    def vendors(self, name: str, variables: Mapping[str, Iterable[str]]) -> Table:
+        """The row's keys that the vendor has variables for: AWS_REGION and its like."""
+        found = {
+            key: node
+            for key, names in variables.items()
+            for variable in reversed(list(names))
+            if (node := self._value(variable, False, ("providers", name, key)))
+        }
+        return Table(dict(found), DEFAULT)
+
+    def has(self, variable: str) -> bool:
+        """Is a secret by that name set, or its file?"""
+        return bool(self._environ.get(variable) or self._environ.get(f"{variable}_FILE"))
+
+    def has_row(self, name: str) -> bool:
+        """Do our own variables for this provider make it one?"""
+        return bool(self._environ.get(f"{prefix(name)}_BASE_URL")) or self.has(f"{prefix(name)}_API_KEY")
+
+    def instances(self, presets: Mapping[str, Preset], taken: set[str], words: Iterable[str]) -> dict[str, str]:
+        """Providers that variables with a suffix make, and the preset of each: `openai-east: openai`.
+
+        `taken` holds variables and providers' prefixes that mean something else, `words` suffixes that do.
+        """
+        found: dict[str, str] = {}
+        stems = {True: {_upper(name): name for name in presets}, False: _stems(presets)}
+        for variable in self._environ:
+            match = _OF_A_PROVIDER.fullmatch(variable) if self._environ[variable] else None
+            if match is None or {variable.removesuffix("_FILE"), f"PILLION_{match['name']}"} & taken:
+                continue
+            is_ours = bool(match["ours"])
+            if not is_ours and (match["what"] == "BASE_URL" or {*match["name"].split("_")} & set(words)):
+                continue
+            stem = max((stem for stem in stems[is_ours] if match["name"].startswith(f"{stem}_")), key=len, default="")
+            suffix = match["name"].removeprefix(f"{stem}_").strip("_")
+            if stem and suffix:
+                preset = stems[is_ours][stem]
+                found[f"{preset}-{suffix.lower().replace('_', '-')}"] = preset
+        return found
+
+    def _table(self, wanted: Iterable[Leaf], before: str, above: Keys) -> Table:
+        """The leaves that are set, each at its place in a tree."""
+        root = Table({}, DEFAULT)
+        for leaf in wanted:
+            node: Node | None = self._value(leaf.variable(before), leaf.is_secret, (*above, *leaf.keys))
+            if node is None:
+                continue
+            if isinstance(leaf.kind, inspect.ListType) and isinstance(node, Scalar):
+                node = _series(node)
+            place = root
+            for key in leaf.keys[:-1]:
+                below = place.entries.setdefault(key, Table({}, DEFAULT))
+                assert isinstance(below, Table)
+                place = below
+            place.entries[leaf.keys[-1]] = node
+        return root
+
+    def _value(self, variable: str, may_be_file: bool, keys: Keys) -> Scalar | None:
+        if text := self._flags.get(variable):
+            return given(text, Origin(f"flag --{variable.removeprefix('PILLION_').lower().replace('_', '-')}"))
+        if text := self._environ.get(variable):
+            return given(text, Origin(f"environment {variable}"))
+        path = self._environ.get(f"{variable}_FILE") if may_be_file else None
+        return self._in_file(Path(path), f"{variable}_FILE", keys) if path else None
+
+    def _in_file(self, path: Path, variable: str, keys: Keys) -> Scalar | None:
+        origin = Origin(f"file {variable}", file=path)
+        try:
+            text = secret_text(path)
+        except (OSError, ValueError) as error:
+            self._mistakes.add(origin, keys, f"{path}: {why_unreadable(error)}")
+            return None
+        if not text:
+            self._mistakes.add(origin, keys, f"{path} is empty")
+        return given(text, origin)
+
+
+def prefix(provider: str) -> str:
+    return f"PILLION_{_upper(provider)}"
+
+
+def own_key(provider: str, preset_name: str, preset: Preset) -> str:
+    """The variable that holds an instance's key: OPENAI_EAST_API_KEY for openai-east."""
+    stem = _stems({preset_name: preset})
+    suffix = provider.removeprefix(f"{preset_name}-")
+    if stem and suffix != provider:
+        return f"{next(iter(stem))}_{_upper(suffix)}_API_KEY"
+    return f"{_upper(provider)}_API_KEY"
+
+
+def _stems(presets: Mapping[str, Preset]) -> dict[str, str]:
+    """OPENAI for openai: what the first of its keys is called, less the _API_KEY."""
+    keyed = {name: row.keys[0] for name, row in presets.items() if row.keys and not row.by_name}
+    return {key.removesuffix("_API_KEY"): name for name, key in keyed.items() if key.endswith("_API_KEY")}
+
+
+def _upper(name: str) -> str:
+    return re.sub("[^A-Z0-9]", "_", name.upper())
+
+
+def _series(node: Scalar) -> Series:
+    items = (item.strip() for item in node.text.split(","))
+    return Series(tuple(node._replace(text=item) for item in items if item), node.origin)

@@ -1,0 +1,66 @@
+"""What do `${NAME}`, `${NAME:-default}` and `${file:/path}` stand for?
+
+After parsing, in values alone: what a variable or a file holds is never YAML. `$${` is a plain `${`. A value that is
+one reference and nothing more takes the type that is wanted in its place, and one file stays tied to its file.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from proxy.config.secret import secret_text, why_unreadable
+from proxy.config.values import Keys, Mistakes, Node, Scalar, Series, Table
+
+_REFERENCE = re.compile(
+    r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-[^}]*)?|file:(?P<file>/[^}]+))\}|(?P<odd>\$\{)"
+)
+
+
+class Expansion:
+    def __init__(self, environ: Mapping[str, str], mistakes: Mistakes) -> None:
+        self._environ = environ
+        self._mistakes = mistakes
+
+    def of(self, node: Node, keys: Keys = ()) -> Node:
+        match node:
+            case Table():
+                return node._replace(entries={key: self.of(item, (*keys, key)) for key, item in node.entries.items()})
+            case Series():
+                items = enumerate(node.items)
+                return node._replace(items=tuple(self.of(item, (*keys, f"[{n}]")) for n, item in items))
+            case Scalar():
+                return self._scalar(node, keys) if node.kind == "text" and "${" in node.text else node
+
+    def _scalar(self, node: Scalar, keys: Keys) -> Scalar:
+        try:
+            text = _REFERENCE.sub(self._value, node.text)
+        except LookupError as error:
+            self._mistakes.add(node.origin, keys, str(error.args[0]))
+            return node._replace(text="", kind="null")
+        whole = _REFERENCE.fullmatch(node.text)
+        if whole is None or whole[0] == "$${":
+            return node._replace(text=text, hidden=True)
+        file = Path(whole["file"]) if whole["file"] else None
+        return Scalar(text, "given", node.origin._replace(file=file), hidden=True)
+
+    def _value(self, found: re.Match[str]) -> str:
+        """Raises LookupError, which says why."""
+        if found[0] == "$${":
+            return "${"
+        if found["odd"] or "${" in (found["default"] or ""):
+            raise LookupError("${ opens neither ${NAME}, ${NAME:-default} nor ${file:/path}; a plain one is $${")
+        if found["file"]:
+            return _file(Path(found["file"]))
+        value = self._environ.get(found["name"])
+        if found["default"] is not None:
+            return value or found["default"].removeprefix(":-")
+        if value is None:
+            raise LookupError(f"${{{found['name']}}} is not set in the environment, and has no default")
+        return value
+
+
+def _file(path: Path) -> str:
+    try:
+        return secret_text(path)
+    except (OSError, ValueError) as error:
+        raise LookupError(f"${{file:{path}}}: {why_unreadable(error)}") from None

@@ -1,0 +1,194 @@
+"""Which layer says what, and what do they say together?
+
+From the bottom up: the defaults, a preset, the vendor's own variables, the file, our variables, the flags. They are
+laid over each other as trees, key by key, before anything is converted; so each value still knows where it is from.
+"""
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from proxy.config.conversion import Conversion
+from proxy.config.environment import Environment, own_key, prefix
+from proxy.config.expansion import Expansion
+from proxy.config.reading import contents, read
+from proxy.config.schema import File, Preset, Presets
+from proxy.config.values import (
+    DEFAULT,
+    Keys,
+    Mistakes,
+    Node,
+    Origin,
+    Scalar,
+    Series,
+    Table,
+    is_null,
+    merged,
+    moved,
+    table,
+    texts,
+)
+
+_OF_A_PRESET = {"by_name", "variables", "places", "keys"}  # what a row does not take over from it
+
+
+class Slow(NamedTuple):
+    """Models by the patterns of their names, and their timers."""
+
+    patterns: tuple[str, ...]
+    timers: Table
+
+
+class Row(NamedTuple):
+    """A provider's layers, laid over each other."""
+
+    name: str
+    node: Node
+    preset: Preset
+    key_names: tuple[str, ...]
+    timers: tuple[Slow, ...]
+
+
+class Layers(NamedTuple):
+    file: File
+    rows: Mapping[str, Row]
+    presets: Presets
+    origins: Mapping[Keys, Origin]
+    mistakes: Mistakes
+
+
+class _Data(NamedTuple):
+    """presets.yaml, read."""
+
+    presets: Presets
+    tree: Table
+
+
+def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str]) -> Layers:
+    """All layers; what is wrong is in `mistakes`. Raises ConfigError where the file is no YAML."""
+    mistakes = Mistakes()
+    data = _data()
+    environment = Environment(environ, flags, mistakes)
+    file = Table({}, DEFAULT) if path is None else read(contents(path), str(path), mistakes)
+    top = merged(Expansion(environ, mistakes).of(file), environment.server())
+    providers = top.at("providers")
+    rows = Rows(data, environment, table(providers), mistakes).all(_upstream(top, data.presets))
+    if is_null(providers) or isinstance(providers, Table):  # else it is a mistake, which the conversion tells
+        top.entries["providers"] = Table({name: row.node for name, row in rows.items()}, DEFAULT)
+    conversion = Conversion(mistakes)
+    return Layers(conversion.struct(top, File), rows, data.presets, conversion.origins, mistakes)
+
+
+@cache
+def _data() -> _Data:
+    mistakes = Mistakes()
+    tree = read(files("proxy").joinpath("presets.yaml").read_text(encoding="utf-8"), "presets.yaml", mistakes)
+    presets = Conversion(mistakes).struct(tree, Presets)
+    mistakes.raise_any()
+    return _Data(presets, table(moved(tree, Origin("preset"))))
+
+
+def _upstream(top: Table, presets: Presets) -> str:
+    node = top.at("upstream")
+    name = node.text.partition("/")[0] if isinstance(node, Scalar) else ""
+    return presets.synonyms.get(name, name)
+
+
+class Rows:
+    """The providers, from what the file has `written` of them, the presets and the variables."""
+
+    def __init__(self, data: _Data, environment: Environment, written: Table, mistakes: Mistakes) -> None:
+        self._data = data
+        self._presets = data.presets.providers
+        self._environment = environment
+        self._written = written
+        self._mistakes = mistakes
+
+    def all(self, upstream: str) -> dict[str, Row]:
+        """Those that the file names, those whose key or base URL is set, and the one that all traffic goes to."""
+        keyed = [name for name, preset in self._presets.items() if self._is_set(name, preset, upstream)]
+        instances = self._environment.instances(self._presets, self._taken(), self._data.presets.not_instances)
+        names = dict.fromkeys([*self._written.entries, *keyed, *instances])
+        return {name: self._row(name, instances.get(name, "")) for name in names}
+
+    def _is_set(self, name: str, preset: Preset, upstream: str) -> bool:
+        has_key = any(self._environment.has(key) for key in preset.keys)
+        needs_none = preset.free or not preset.keys
+        if name == upstream and (has_key or needs_none):
+            return True
+        return (has_key and not preset.by_name) or self._environment.has_row(name)
+
+    def _taken(self) -> set[str]:
+        """Variables and prefixes that mean a provider which is known, and so make no instance."""
+        keys = {key for preset in self._presets.values() for key in preset.keys}
+        said = {key for name in self._written.entries for key in texts(self._written.at(name, "keys"))}
+        return keys | said | {prefix(name) for name in [*self._presets, *self._written.entries]}
+
+    def _row(self, name: str, instance_of: str) -> Row:
+        row = self._written.entries.get(name)
+        chosen = self._preset(name, table(row), instance_of)
+        preset = self._presets.get(chosen, Preset())
+        if chosen != name:  # another account, perhaps another continent: what the vendor's variables say is not of it
+            preset = replace(preset, variables={})
+        own = preset.keys if chosen == name else [own_key(name, chosen, preset)]
+        key_names = tuple(texts(table(row).entries.get("keys")) or own)
+        below = merged(self._preset_row(chosen), self._environment.vendors(name, preset.variables))
+        said = merged(row, self._environment.row(name, key_names))
+        timers = tuple(self._timers(below.at("timers"), said.at("timers")))
+        is_odd = not is_null(row) and not isinstance(row, Table)
+        merge = _with_timers(merged(below, said), timers)
+        node = row if row and is_odd else merge._replace(origin=row.origin if row else merge.origin)
+        return Row(name, node, preset, key_names, timers)
+
+    def _preset(self, name: str, row: Table, instance_of: str) -> str:
+        """The preset that a row begins with: the one that it names, or that its own name begins with."""
+        said = row.at("preset")
+        if isinstance(said, Scalar) and not is_null(said):
+            if said.text not in self._presets:
+                problem = f"there is no such preset; there are {', '.join(self._presets)}"
+                self._mistakes.add(said.origin, ("providers", name, "preset"), problem)
+            return said.text
+        if name in self._presets:
+            return name
+        if {"kind", "base_url"} & row.entries.keys():
+            return ""  # a host of its own
+        return instance_of or max((each for each in self._presets if name.startswith(f"{each}-")), key=len, default="")
+
+    def _preset_row(self, name: str) -> Table:
+        row = table(self._data.tree.at("providers", name))
+        return Table({key: node for key, node in row.entries.items() if key not in _OF_A_PRESET}, row.origin)
+
+    def _timers(self, below: Node | None, said: Node | None) -> Iterable[Slow]:
+        rows = self._data.tree.at("models")
+        for item in rows.items if isinstance(rows, Series) else ():
+            yield Slow(tuple(texts(table(item).at("match"))), merged(below, table(item).at("timers"), said))
+
+
+def matches(model: str, patterns: Iterable[str]) -> bool:
+    names = {model.lower(), model.lower().rpartition("/")[2]}
+    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+
+
+def _with_timers(row: Table, timers: Iterable[Slow]) -> Table:
+    """The row, each of its models with the timers that are its own: by its pattern, and by what is said of it."""
+    models = row.at("models")
+    if not isinstance(models, Series):
+        return row
+    items = tuple(_model(item, row.at("timers"), timers) for item in models.items)
+    return row._replace(entries={**row.entries, "models": models._replace(items=items)})
+
+
+def _model(item: Node, below: Node | None, timers: Iterable[Slow]) -> Node:
+    name = item if isinstance(item, Scalar) else table(item).at("name")
+    said = table(item).at("timers")
+    if not isinstance(name, Scalar) or not (is_null(said) or isinstance(said, Table)):
+        return item  # a mistake, which the conversion tells
+    match = next((row.timers for row in timers if matches(name.text, row.patterns)), None)
+    if match is None and is_null(said):
+        return item
+    return Table({"name": name, **table(item).entries, "timers": merged(match or below, said)}, item.origin)

@@ -1,0 +1,159 @@
+"""What does a YAML file say, and on which line?
+
+The sole owner of yaml. It reads events, not values, so that nothing is decided by YAML 1.1's guesses (`no`, `12:30`,
+`0123`), every key keeps its line, and a duplicate is seen. What a mistake or an attacker can write is bounded here:
+size, depth, and how much the aliases amount to.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from proxy.config.secret import why_unreadable
+from proxy.config.values import Keys, Kind, Mistakes, Node, Origin, Scalar, Series, Table, what
+from proxy.errors import ConfigError
+
+LARGEST = 1024 * 1024  # bytes
+DEEPEST = 32
+MOST = 20_000  # values, those that aliases repeat counted again
+
+_KINDS: dict[str, Kind] = {"int": "number", "float": "number", "bool": "boolean", "null": "null", "timestamp": "date"}
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def contents(path: Path) -> str:
+    """Raises ConfigError."""
+    try:
+        with path.open("rb") as opened:
+            data = opened.read(LARGEST + 1)
+        if len(data) > LARGEST:
+            raise ConfigError(f"{path}: longer than {LARGEST} bytes, which no configuration is")
+        return data.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {why_unreadable(error)}") from None
+
+
+def read(text: str, source: str, mistakes: Mistakes) -> Table:
+    """The document. Raises ConfigError where it is no YAML; milder mistakes are noted."""
+    if found := _CONTROL.search(text):
+        before = text.count("\n", 0, found.start())
+        raise ConfigError(f"{source}:{before + 1}: a control character (U+{ord(found[0]):04X})")
+    try:
+        return _Composer(_Loader(text), source, mistakes).document()
+    except yaml.MarkedYAMLError as error:  # not its str(), which quotes the line: a key may stand in it
+        mark = error.problem_mark
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(f"{source}{line}: {_why(error, text)}") from None
+    except yaml.YAMLError:
+        raise ConfigError(f"{source}: not valid YAML") from None
+
+
+def _why(error: yaml.MarkedYAMLError, text: str) -> str:
+    mark = error.problem_mark
+    lines = text.splitlines()
+    if mark and mark.line < len(lines) and lines[mark.line][mark.column : mark.column + 1] == "\t":
+        return "a tab, where YAML wants spaces"
+    return error.problem or error.context or "not valid YAML"
+
+
+class _Composer:
+    """From events to a tree. Recursive, and no deeper than DEEPEST."""
+
+    def __init__(self, loader: Any, source: str, mistakes: Mistakes) -> None:
+        self._loader = loader
+        self._source = source
+        self._mistakes = mistakes
+        self._anchors: dict[str, tuple[Node, int]] = {}  # and how many values it is
+        self._count = 0
+
+    def document(self) -> Table:
+        root: Node = Table({}, Origin(self._source, 1))
+        documents = 0
+        while self._loader.check_event():
+            event = self._loader.get_event()
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise self._fatal(event, "a second document; there is one to a file")
+                root = self._node(self._loader.get_event(), ())
+        if isinstance(root, Table):
+            return root
+        if not (isinstance(root, Scalar) and root.kind == "null"):
+            raise ConfigError(f"{root.origin}: expected a mapping (key: value), got {what(root)}")
+        return Table({}, root.origin)
+
+    def _node(self, event: Any, keys: Keys, origin: Origin | None = None) -> Node:
+        origin = origin or self._origin(event)
+        if len(keys) > DEEPEST:
+            raise self._fatal(event, f"more than {DEEPEST} levels deep")
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event, origin)
+        if event.tag is not None:
+            raise self._fatal(event, "a tag (!...); values need none here")
+        before = self._count
+        self._counted(event, 1)
+        match event:
+            case yaml.MappingStartEvent():
+                node: Node = self._table(keys, origin)
+            case yaml.SequenceStartEvent():
+                node = self._series(keys, origin)
+            case _:
+                node = Scalar(event.value, self._kind(event), origin)
+        if event.anchor:
+            self._anchors[event.anchor] = (node, self._count - before)
+        return node
+
+    def _table(self, keys: Keys, origin: Origin) -> Table:
+        entries: dict[str, Node] = {}
+        while not isinstance(event := self._loader.get_event(), yaml.MappingEndEvent):
+            key, at = self._key(event, keys), self._origin(event)
+            node = self._node(self._loader.get_event(), (*keys, key), at)
+            if key in entries:
+                self._mistakes.add(at, (*keys, key), f"a second time; the first is on line {entries[key].origin.line}")
+            else:
+                entries[key] = node
+        return Table(entries, origin)
+
+    def _series(self, keys: Keys, origin: Origin) -> Series:
+        items: list[Node] = []
+        while not isinstance(event := self._loader.get_event(), yaml.SequenceEndEvent):
+            items.append(self._node(event, (*keys, f"[{len(items)}]")))
+        return Series(tuple(items), origin)
+
+    def _key(self, event: Any, keys: Keys) -> str:
+        if not isinstance(event, yaml.ScalarEvent) or event.tag is not None:
+            raise self._fatal(event, "a key that is no plain word")
+        if self._tag(event) == "merge":
+            raise self._fatal(event, "a merge (<<), which is not read; a provider's row may name a `preset`")
+        kind = self._kind(event)
+        if kind != "text":
+            problem = f"a key that YAML reads as {what(Scalar(event.value, kind, self._origin(event)))}: quote it"
+            self._mistakes.add(self._origin(event), (*keys, event.value), problem)
+        return str(event.value)
+
+    def _alias(self, event: Any, origin: Origin) -> Node:
+        if event.anchor not in self._anchors:
+            raise self._fatal(event, "an alias of nothing that is complete before it")
+        node, count = self._anchors[event.anchor]
+        self._counted(event, count)
+        return node._replace(origin=origin)
+
+    def _counted(self, event: Any, count: int) -> None:
+        self._count += count
+        if self._count > MOST:
+            raise self._fatal(event, f"more than {MOST} values, aliases counted as often as they are used")
+
+    def _tag(self, event: Any) -> str:
+        return str(self._loader.resolve(yaml.ScalarNode, event.value, event.implicit)).rpartition(":")[2]
+
+    def _kind(self, event: Any) -> Kind:
+        return _KINDS.get(self._tag(event), "text")
+
+    def _origin(self, event: Any) -> Origin:
+        return Origin(self._source, event.start_mark.line + 1)
+
+    def _fatal(self, event: Any, problem: str) -> ConfigError:
+        return ConfigError(f"{self._origin(event)}: {problem}")

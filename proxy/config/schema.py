@@ -1,0 +1,186 @@
+"""What may stand in config.yaml, and in presets.yaml?
+
+Every key with its type, its default and its sentence: the messages, the JSON Schema, `config show`, the names of the
+variables and docs/configuration.md are all made of these structs. In `extra`, `secret` marks what is never shown, and
+`expected` and `unit` are words for messages.
+"""
+
+from typing import Annotated, Literal, TypeAlias
+
+from msgspec import Meta, Struct, field
+
+Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86400, extra={"unit": "seconds"})]
+Delay: TypeAlias = Annotated[float, Meta(ge=0, le=86400, extra={"unit": "seconds"})]
+Count: TypeAlias = Annotated[int, Meta(ge=1, le=10**9)]
+SecretText: TypeAlias = Annotated[str, Meta(extra={"secret": True})]
+
+
+class Timers(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long a provider may take for each phase; docs/decisions/0004-timers.md says why these."""
+
+    connect: Annotated[Seconds, Meta(description="To a connection, TLS included.")] = 10.0
+    headers: Annotated[Seconds, Meta(description="To the head of a stream's answer.")] = 30.0
+    first_event: Annotated[
+        Seconds, Meta(description="To the first event of a stream that says something; presets give some models more.")
+    ] = 120.0
+    idle: Annotated[Seconds, Meta(description="Of silence, once a stream has begun.")] = 60.0
+    total: Annotated[Seconds, Meta(description="For a whole answer. A live stream has no total.")] = 600.0
+
+
+class Client(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long an app may take."""
+
+    header: Annotated[Seconds, Meta(description="For the head of a request.")] = 10.0
+    body_stall: Annotated[Seconds, Meta(description="Of silence within the body of a request.")] = 30.0
+    keep_alive: Annotated[Seconds, Meta(description="Between two requests on one connection.")] = 75.0
+    write_stall: Annotated[Seconds, Meta(description="Without reading a byte of its answer.")] = 60.0
+
+
+class Log(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is written to standard error, and how."""
+
+    format: Annotated[
+        Literal["auto", "human", "json"], Meta(description="`auto`: human on a terminal, JSON elsewhere.")
+    ] = "auto"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least that is worth a line.")
+    ] = "info"
+
+
+class AdminRow(Struct, frozen=True, forbid_unknown_fields=True):
+    """A listener of its own for whoever operates pillion."""
+
+    address: Annotated[
+        str | None, Meta(description="Where the admin routes are, if apart: HOST:PORT or unix:/path.")
+    ] = None
+
+
+class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model that is known without asking the provider, and what is known of it."""
+
+    name: Annotated[str, Meta(description="As the provider spells it.")]
+    context: Annotated[Count | None, Meta(description="Tokens that question and answer may have.")] = None
+    max_output: Annotated[Count | None, Meta(description="Tokens that an answer may have.")] = None
+    tools: Annotated[bool | None, Meta(description="Does it call tools?")] = None
+    images: Annotated[bool | None, Meta(description="Does it see images?")] = None
+    documents: Annotated[bool | None, Meta(description="Does it read documents?")] = None
+    thinking: Annotated[bool | None, Meta(description="Does it think first?")] = None
+    timers: Annotated[Timers | None, Meta(description="Where they differ from the provider's.")] = None
+
+
+class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A provider. What a row does not say, the preset of its name says."""
+
+    preset: Annotated[
+        str | None, Meta(description="The preset to begin with, where it is not the one of the provider's name.")
+    ] = None
+    kind: Annotated[str, Meta(description="The adapter: `openai` for every host that speaks its wire.")] = "openai"
+    base_url: Annotated[
+        str | None, Meta(description="Where it is: http(s)://HOST[:PORT][/PATH]; `{location}` stands for the location.")
+    ] = None
+    api_key: Annotated[SecretText | None, Meta(description="The key, unless a variable holds it.")] = None
+    keys: Annotated[list[str], Meta(description="Variables that may hold the key; they win over `api_key`.")] = field(
+        default_factory=list
+    )
+    model: Annotated[str | None, Meta(description="Its default model: what `upstream: PROVIDER` means.")] = None
+    max_tokens: Annotated[Count | None, Meta(description="For requests that name none.")] = None
+    temperature: Annotated[
+        Annotated[float, Meta(ge=0, le=2)] | None, Meta(description="For requests that name none.")
+    ] = None
+    org_id: Annotated[str | None, Meta(description="The organisation that pays.")] = None
+    project: Annotated[str | None, Meta(description="The project: OpenAI's, Google Cloud's.")] = None
+    location: Annotated[str | None, Meta(description="The region: Bedrock's, Vertex's.")] = None
+    headers: Annotated[dict[str, SecretText], Meta(description="Sent with every request. Never shown.")] = field(
+        default_factory=dict
+    )
+    timers: Annotated[Timers, Meta(description="How long it may take for each phase.")] = Timers()
+    proxy: Annotated[SecretText | None, Meta(description="An egress proxy: http://[USER:PASSWORD@]HOST:PORT.")] = None
+    ca: Annotated[str | None, Meta(description="A file of CA certificates to trust, in place of the system's.")] = None
+    models: Annotated[list[str | Model], Meta(description="Models that are known without asking: names, or rows.")] = (
+        field(default_factory=list)
+    )
+    serves: Annotated[list[str], Meta(description="Bare model names that begin so are this provider's.")] = field(
+        default_factory=list
+    )
+    ask_usage: Annotated[bool, Meta(description="`false` for a host that refuses `stream_options`.")] = True
+    dialects: Annotated[
+        list[str], Meta(description="The wires that it takes, where they are not the adapter's: [openai_chat].")
+    ] = field(default_factory=list)
+    free: Annotated[bool, Meta(description="It costs nothing: a model on a machine of your own.")] = False
+
+
+class File(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The configuration of pillion, an LLM gateway that rides beside one app."""
+
+    listen: Annotated[str, Meta(description="Where apps find pillion: HOST:PORT or unix:/path.")] = "127.0.0.1:7455"
+    metrics_address: Annotated[
+        str | None,
+        Meta(description="Where /metrics and the probes are as well, without a key: HOST:PORT or unix:/path."),
+    ] = None
+    admin: Annotated[AdminRow, Meta(description="The admin listener.")] = AdminRow()
+    allowed_hosts: Annotated[
+        list[str],
+        Meta(
+            description="Further names that a Host header may have; a web page that points its name here has another."
+        ),
+    ] = field(default_factory=list)
+    allow_open: Annotated[
+        bool, Meta(description="Listen elsewhere than on loopback although there is no client key.")
+    ] = False
+    client_key: Annotated[SecretText | None, Meta(description="The key that apps must show.")] = None
+    body_limit: Annotated[
+        Annotated[int, Meta(ge=1024, le=2**32, extra={"unit": "bytes"})],
+        Meta(description="The longest body of a request, in bytes."),
+    ] = 64 * 1024 * 1024
+    client: Annotated[Client, Meta(description="How long an app may take.")] = Client()
+    max_request_timeout: Annotated[
+        Seconds, Meta(description="The most that an app may ask for in `x-pillion-timeout`.")
+    ] = 3600.0
+    min_sigterm_delay: Annotated[
+        Delay, Meta(description="Serve on for so long after SIGTERM, not ready, before the drain begins.")
+    ] = 0.0
+    max_sigterm_delay: Annotated[Delay, Meta(description="Let what is in flight finish for so long after SIGTERM.")] = (
+        60.0
+    )
+    quitquitquit: Annotated[bool, Meta(description="Stop at POST /quitquitquit.")] = False
+    log: Annotated[Log, Meta(description="What is logged, and how.")] = Log()
+    strict: Annotated[bool, Meta(description="Refuse a request where a knob of it cannot cross to the provider.")] = (
+        False
+    )
+    upstream: Annotated[
+        str | None, Meta(description="PROVIDER or PROVIDER/MODEL that gets all traffic, whatever the app asks for.")
+    ] = None
+    default_model: Annotated[
+        str | None, Meta(description="What a model name that nobody knows means: PROVIDER/MODEL.")
+    ] = None
+    aliases: Annotated[
+        dict[str, str], Meta(description="Other names for models: what the app says, what is meant.")
+    ] = field(default_factory=dict)
+    providers: Annotated[
+        dict[str, ProviderRow | None],
+        Meta(description="Providers by name; one whose key is in the environment needs no row."),
+    ] = field(default_factory=dict)
+
+
+class Preset(ProviderRow, kw_only=True, forbid_unknown_fields=True):
+    """A provider as data. Beside what a row says:"""
+
+    by_name: bool = False  # a key alone does not make it a provider: another preset has the same one
+    variables: dict[str, list[str]] = field(default_factory=dict)  # key of the row: variables of the vendor's own
+    places: dict[str, str] = field(default_factory=dict)  # base URLs of locations whose host is spelled otherwise
+
+
+class Pattern(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Models of any provider whose timers are their own. `*` and `?` in the names, as in the shell's."""
+
+    match: list[str]
+    timers: Timers
+
+
+class Presets(Struct, kw_only=True, forbid_unknown_fields=True):
+    """presets.yaml."""
+
+    providers: dict[str, Preset]
+    synonyms: dict[str, str]
+    models: list[Pattern] = field(default_factory=list)
+    not_instances: list[str] = field(default_factory=list)  # words that never name an instance (environment.py)

@@ -1,0 +1,90 @@
+"""How is a value kept that nobody may see, and that may change under us?
+
+A secret that stands in a file of its own (`OPENAI_API_KEY_FILE`) is rotated by writing that file: it is looked at
+when the secret is used, at most once a second, and read again when it is another one.
+"""
+
+import os
+import re
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+LIMIT = 64 * 1024  # bytes; a longer file is no key
+LOOK_AGAIN = 1.0  # seconds
+
+_SENDABLE = re.compile(r"[\t -~]*")
+
+
+class Secret:
+    """A value that must not be seen: only `reveal` shows it. With a file, `reveal` shows what the file says now."""
+
+    __slots__ = ("_clock", "_file", "_look_at", "_seen", "_value")
+
+    def __init__(self, value: str, file: Path | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._value = value
+        self._file = file
+        self._clock = clock
+        self._look_at = -1.0
+        self._seen: tuple[int, int, int] | None = None
+
+    def __repr__(self) -> str:
+        return "***" if self._value else "(none)"
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def reveal(self) -> str:
+        if self._file is not None and self._clock() >= self._look_at:
+            self._look_at = self._clock() + LOOK_AGAIN
+            self._look(self._file)
+        return self._value
+
+    def _look(self, file: Path) -> None:
+        """A file that is gone, empty or broken is being written: the last good value stays."""
+        try:
+            found = file.stat()
+            seen = (found.st_mtime_ns, found.st_ino, found.st_size)
+            if seen == self._seen:
+                return
+            value = secret_text(file)
+        except (OSError, ValueError):
+            return
+        if value and sendable(value):
+            self._value, self._seen = value, seen
+
+
+class Hidden(dict[str, str]):
+    """Headers: names for everybody, values for the wire alone."""
+
+    def __repr__(self) -> str:
+        return repr(dict.fromkeys(self, "***"))
+
+
+def secret_text(file: Path) -> str:
+    """What the file holds, less the line end and blanks around it. Raises OSError, and ValueError where it is no text.
+
+    Only a regular file can be read again; a pipe would have us wait for ever.
+    """
+    with open(file, "rb", opener=_unhurried) as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise OSError(0, "not a regular file")
+        data = opened.read(LIMIT + 1)
+    if len(data) > LIMIT:
+        raise OSError(0, f"longer than {LIMIT} bytes")
+    return data.decode("utf-8-sig").strip()
+
+
+def sendable(value: str) -> bool:
+    """May it stand in a header?"""
+    return _SENDABLE.fullmatch(value) is not None
+
+
+def why_unreadable(error: OSError | ValueError) -> str:
+    """In words, and without the contents that a decoding error carries along."""
+    return (error.strerror or "cannot be read").lower() if isinstance(error, OSError) else "not UTF-8"
+
+
+def _unhurried(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)

@@ -1,0 +1,118 @@
+"""What is in force, and who decided it; and what could be?
+
+`config show` and `config schema`: the effective configuration as YAML, secrets as ***, each value with its origin; and
+the schema for editors.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+from msgspec import Struct, inspect
+from msgspec.inspect import BoolType
+
+from proxy.config.environment import is_secret, leaves
+from proxy.config.layers import Layers
+from proxy.config.schema import File
+from proxy.config.values import DEFAULT, Keys, Origin
+
+Origins: TypeAlias = Mapping[Keys, Origin]
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_VARIABLE = {"type": "string", "pattern": r"^\$\{.+\}$"}  # stands for a number, or for true or false
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
+_NO_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}  # to YAML 1.1
+
+
+class Flag(NamedTuple):
+    """A flag of the command line, and the variable that it stands for."""
+
+    name: str
+    variable: str
+    is_switch: bool
+    description: str
+
+
+def flags() -> list[Flag]:
+    """One for every variable but a secret's: what is typed, others can see."""
+    return [
+        Flag("-".join(leaf.keys).replace("_", "-"), leaf.variable(), isinstance(leaf.kind, BoolType), leaf.description)
+        for leaf in leaves(File)
+        if not leaf.is_secret
+    ]
+
+
+def json_schema() -> str:
+    """Draft 2020-12, of config.yaml."""
+    schema = {"$schema": _DIALECT, "title": "pillion's config.yaml", **msgspec.json.schema(File)}
+    return msgspec.json.format(msgspec.json.encode(_with_variables(schema)), indent=2).decode()
+
+
+def _with_variables(schema: Any) -> Any:
+    match schema:
+        case {"type": "number" | "integer" | "boolean", **rest}:
+            said = {key: rest.pop(key) for key in ("description", "default") if key in rest}
+            return {**said, "anyOf": [{"type": schema["type"], **rest}, _VARIABLE]}
+        case dict():
+            return {key: _with_variables(item) for key, item in schema.items()}
+        case list():
+            return [_with_variables(item) for item in schema]
+        case _:
+            return schema
+
+
+def show(layers: Layers) -> str:
+    """The effective configuration as YAML, without its secrets."""
+    return "\n".join(_struct(layers.file, layers.origins, ())) + "\n"
+
+
+def _struct(value: Struct, origins: Origins, keys: Keys) -> Iterator[str]:
+    info = inspect.type_info(type(value))
+    assert isinstance(info, inspect.StructType)
+    for field in info.fields:
+        item = getattr(value, field.encode_name)
+        yield from _entry(field.encode_name, item, origins, (*keys, field.encode_name), is_secret(field.type))
+
+
+def _entry(name: str, value: Any, origins: Origins, keys: Keys, secret: bool) -> Iterator[str]:
+    """`name: value  # where it is from`; a table's own lines are indented below its name."""
+    match value:
+        case Struct():
+            yield f"{name}:"
+            yield from (f"  {line}" for line in _struct(value, origins, keys))
+        case dict() if value:
+            yield f"{name}:"
+            for key, item in value.items():
+                yield from (f"  {line}" for line in _entry(_text(key), item, origins, (*keys, key), secret))
+        case list() if any(isinstance(item, Struct) for item in value):
+            yield f"{name}:"
+            for n, item in enumerate(value):
+                yield from _item(item, origins, (*keys, f"[{n}]"))
+        case _:
+            shown = "'***'" if secret and value else _text(value)
+            yield f"{name}: {shown}  # {_place(origins, keys)}"
+
+
+def _item(value: Any, origins: Origins, keys: Keys) -> Iterator[str]:
+    """One of a list, of which some are tables."""
+    lines = (
+        _struct(value, origins, keys) if isinstance(value, Struct) else [f"{_text(value)}  # {_place(origins, keys)}"]
+    )
+    yield from (f"  {'  ' if n else '- '}{line}" for n, line in enumerate(lines))
+
+
+def _text(value: Any) -> str:
+    """A scalar, or a list or table of them, as YAML: JSON is, and a plain word needs no quotes."""
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _NO_TEXT:
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, list):
+        return f"[{', '.join(_text(item) for item in value)}]"
+    return msgspec.json.encode(value).decode()
+
+
+def _place(origins: Origins, keys: Keys) -> str:
+    """Where nobody said a thing, it is a default."""
+    return str(origins.get(keys, DEFAULT))

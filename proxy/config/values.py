@@ -1,0 +1,154 @@
+"""What was written, and where?
+
+The tree that every layer of the configuration is read into, before anybody asks whether it makes sense: each value
+knows where it stands, so that a mistake can be told with its line, and `config show` can say who decided.
+"""
+
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
+
+from proxy.errors import ConfigError
+
+Keys: TypeAlias = tuple[str, ...]  # the way to a value: ("providers", "openai", "models", "[0]")
+Kind = Literal["text", "number", "boolean", "null", "date", "given"]  # given: by a variable, so the schema decides
+
+LONGEST_SHOWN = 40  # characters of a key's name in a message: a longer one may be a secret at the wrong place
+
+
+class Origin(NamedTuple):
+    source: str  # config.yaml, or `environment PILLION_LISTEN`
+    line: int = 0
+    file: Path | None = None  # that holds the value alone, and is read again when it changes
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}" if self.line else self.source
+
+    @property
+    def told(self) -> str:
+        """In a message, which has no use for a place that the operator did not write."""
+        return "" if self.source in ("default", "preset") else str(self)
+
+
+DEFAULT = Origin("default")
+
+
+class Scalar(NamedTuple):
+    text: str
+    kind: Kind
+    origin: Origin
+    hidden: bool = False  # it comes from outside of the file: no message shows it
+
+
+class Series(NamedTuple):
+    items: tuple["Node", ...]
+    origin: Origin
+
+
+class Table(NamedTuple):
+    entries: dict[str, "Node"]
+    origin: Origin
+
+    def at(self, *keys: str) -> "Node | None":
+        """What stands under these keys, one below the other."""
+        node: Node | None = self
+        for key in keys:
+            node = node.entries.get(key) if isinstance(node, Table) else None
+        return node
+
+
+Node: TypeAlias = Scalar | Series | Table
+
+
+def given(text: str, origin: Origin) -> Scalar:
+    """A value from a variable or a flag."""
+    return Scalar(text, "given", origin, hidden=True)
+
+
+def is_null(node: Node | None) -> bool:
+    return node is None or (isinstance(node, Scalar) and node.kind == "null")
+
+
+def table(node: Node | None) -> Table:
+    """The node, where it is a table; else an empty one, in its place."""
+    return node if isinstance(node, Table) else Table({}, DEFAULT if node is None else node.origin)
+
+
+def merged(*layers: Node | None) -> Table:
+    """Tables laid over each other, the last one on top. A null says nothing, and what lies below it stays."""
+    entries: dict[str, Node] = {}
+    origin = DEFAULT
+    for layer in layers:
+        if not isinstance(layer, Table):
+            continue
+        origin = origin if layer.origin is DEFAULT else layer.origin
+        for key, node in layer.entries.items():
+            below = entries.get(key)
+            if isinstance(node, Table) and isinstance(below, Table):
+                entries[key] = merged(below, node)
+            elif below is None or not is_null(node):
+                entries[key] = node
+    return Table(entries, origin)
+
+
+def moved(node: Node, origin: Origin) -> Node:
+    """The same, from one place."""
+    match node:
+        case Table():
+            return Table({key: moved(item, origin) for key, item in node.entries.items()}, origin)
+        case Series():
+            return Series(tuple(moved(item, origin) for item in node.items), origin)
+        case Scalar():
+            return node._replace(origin=origin)
+
+
+def texts(node: Node | None) -> list[str]:
+    """The scalars of a list."""
+    return [item.text for item in node.items if isinstance(item, Scalar)] if isinstance(node, Series) else []
+
+
+def what(node: Node) -> str:
+    """The kind of thing it is, for a message."""
+    match node:
+        case Table():
+            return "a mapping"
+        case Series():
+            return "a list"
+        case Scalar(kind="null"):
+            return "nothing"
+        case Scalar(kind="text" | "given"):
+            return "text"
+        case Scalar():
+            return f"a {node.kind}"
+
+
+def spelled(keys: Keys) -> str:
+    """`providers.openai.models[0]`."""
+    return "".join(_named(key) if key.startswith("[") else f".{_named(key)}" for key in keys).removeprefix(".")
+
+
+def _named(key: str) -> str:
+    return key if key.isprintable() and len(key) <= LONGEST_SHOWN else f"(a key of {len(key)} characters)"
+
+
+class Mistakes:
+    """All that is wrong, one line each, told at once."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[Origin, Keys, str]] = []
+
+    def add(self, origin: Origin, keys: Keys, problem: str) -> None:
+        self._found.append((origin, keys, problem))
+
+    def within(self, *keys: str) -> bool:
+        """Was something wrong here, or with what this is a part of? Then what follows from it is no news."""
+        return any(keys[: len(known)] == known for _, known, _ in self._found if known)
+
+    def lines(self) -> list[str]:
+        in_order = sorted(self._found, key=lambda found: (not found[0].line, found[0].line))  # the file's come first
+        told = [": ".join(filter(None, [origin.told, spelled(keys), text])) for origin, keys, text in in_order]
+        return list(dict.fromkeys(told))
+
+    def raise_any(self) -> None:
+        """Raises ConfigError, if there are any."""
+        if self._found:
+            raise ConfigError("\n".join(self.lines()))

@@ -1,0 +1,122 @@
+"""Is an address what it seems, and does a provider that is ourselves never pass for another?"""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from proxy.config import load
+from proxy.config.address import Address, address, is_base, is_proxy, leads_to
+from proxy.errors import ConfigError
+
+OWN_NAME = socket.gethostname()
+
+
+@pytest.mark.parametrize(
+    "text", ["127.0.0.1:0", "[::1]:80", "localhost:65535", "a-b.c_d:1", "unix:/run/pillion/s.sock", "0.0.0.0:7455"]
+)
+def test_an_address_is_spelled_as_it_was(text: str) -> None:
+    assert str(address(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", ":80", "h", "h:", "h:x", "h:65536", "h:-1", "h:٣", "h :80", "http://h:80", "::1:80", "[h]:80", "h/x:80",
+        "unix:", "unix:relative", "unix:/a\nb", "unix:/" + "x" * 107,
+    ],
+)  # fmt: skip
+def test_what_is_no_address(text: str) -> None:
+    assert address(text) is None
+
+
+@pytest.mark.parametrize("url", ["http://h", "https://h:1/v1/", "http://[::1]:80/x", "HTTP://H"])
+def test_a_base_url(url: str) -> None:
+    assert is_base(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "h", "ftp://h", "http://", "http://u@h", "http://h?q", "http://h#f", "http://h:0", "http://h é", "http://h\n"],
+)
+def test_what_is_no_base_url(url: str) -> None:
+    assert not is_base(url)
+
+
+def test_a_proxy_may_have_a_user_and_no_path() -> None:
+    assert [is_proxy(url) for url in ("http://h:1", "http://u:p@h:1/", "https://u:p%40@h:1")] == [True, True, True]
+    assert [is_proxy(url) for url in ("http://h:1/x", "http://u:p@", "h:1", "http://u:p@h?x")] == [False] * 4
+
+
+OURS = [
+    ("127.0.0.1:7455", "http://127.0.0.1:7455/v1"),
+    ("127.0.0.1:7455", "https://127.0.0.1:7455"),
+    ("127.0.0.1:7455", "http://localhost:7455"),
+    ("127.0.0.1:7455", "http://LOCALHOST.:7455"),
+    ("127.0.0.1:7455", "http://api.localhost:7455"),
+    ("127.0.0.1:7455", "http://0.0.0.0:7455"),
+    ("127.0.0.1:7455", "http://127.1:7455"),
+    ("127.0.0.1:7455", "http://2130706433:7455"),
+    ("127.0.0.1:7455", "http://0x7f000001:7455"),
+    ("127.0.0.1:7455", "http://[::ffff:127.0.0.1]:7455"),
+    ("localhost:7455", "http://127.0.0.1:7455"),
+    ("localhost:7455", "http://[::1]:7455"),
+    ("[::1]:7455", "http://localhost:7455"),
+    ("127.0.0.1:80", "http://127.0.0.1"),
+    ("127.0.0.1:443", "https://localhost/v1"),
+    ("0.0.0.0:7455", "http://127.0.0.1:7455"),
+    ("0.0.0.0:7455", "http://127.9.9.9:7455"),
+    ("0.0.0.0:7455", "http://0.0.0.0:7455"),
+    ("[::]:7455", "http://[::1]:7455"),
+    ("[::]:7455", "http://localhost:7455"),
+    ("0.0.0.0:7455", f"http://{OWN_NAME}:7455"),
+    ("192.0.2.7:7455", "http://192.0.2.7:7455"),
+    ("192.0.2.7:7455", f"http://{OWN_NAME}:7455"),
+    ("pillion.example:7455", "http://Pillion.Example:7455"),
+]
+
+
+@pytest.mark.parametrize(("listen", "url"), OURS)
+def test_what_leads_to_ourselves(listen: str, url: str) -> None:
+    where = address(listen)
+    assert where is not None
+    assert leads_to(url, where)
+
+
+@pytest.mark.parametrize(
+    ("listen", "url"),
+    [
+        ("127.0.0.1:7455", "http://127.0.0.1:7456"),
+        ("127.0.0.1:7455", "http://127.0.0.2:7455"),
+        ("127.0.0.1:7455", "http://192.0.2.7:7455"),
+        ("127.0.0.1:7455", f"http://{OWN_NAME}.example:7455"),
+        ("127.0.0.1:0", "http://127.0.0.1:7455"),
+        ("0.0.0.0:7455", "http://192.0.2.7:7455"),
+        ("0.0.0.0:7455", "http://elsewhere.example:7455"),
+        ("192.0.2.7:7455", "http://127.0.0.1:7455"),
+        ("unix:/run/s", "http://127.0.0.1:7455"),
+    ],
+)
+def test_what_leads_elsewhere(listen: str, url: str) -> None:
+    where = address(listen)
+    assert where is not None
+    assert not leads_to(url, where)
+
+
+def test_an_address_of_this_machine_is_ours_when_we_listen_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether 192.0.2.7 is one is asked of the kernel, by a bind that here succeeds."""
+    monkeypatch.setattr(socket.socket, "bind", lambda *_: None)
+    assert leads_to("http://192.0.2.7:7455", Address("0.0.0.0", 7455))
+
+
+def test_a_provider_that_is_ourselves_is_refused_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(environ={"PILLION_OPENAI_BASE_URL": "http://localhost:7455/v1"})
+    assert str(caught.value) == (
+        "environment PILLION_OPENAI_BASE_URL: providers.openai.base_url: "
+        "localhost:7455 is where pillion itself listens: it would call itself"
+    )
+    file = tmp_path / "config.yaml"
+    file.write_text("listen: 127.0.0.1:11434\nproviders:\n  ollama:\n")
+    with pytest.raises(ConfigError, match=r":3: providers\.ollama\.base_url: 127\.0\.0\.1:11434 is where pillion"):
+        load(file, {})

@@ -1,0 +1,161 @@
+"""Does docs/configuration.md say what the schema and the presets say, and config.yaml show every key of them?"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from msgspec import UNSET, inspect
+
+from proxy.config import load
+from proxy.config.conversion import Conversion
+from proxy.config.environment import Leaf, leaves
+from proxy.config.layers import gathered
+from proxy.config.reading import read
+from proxy.config.schema import File, Model, ProviderRow
+from proxy.config.values import Mistakes, Node, Series, Table
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "configuration.md"
+EXAMPLE = ROOT / "config.yaml"
+PRESETS = gathered(None, {}, {}).presets
+
+
+def tables() -> dict[str, str]:
+    """What stands between the page's marks."""
+    return {
+        "keys": "\n".join(_keys()),
+        "providers": "\n".join(_rows()),
+        "words": "\n" + ", ".join(f"`{word}`" for word in PRESETS.not_instances) + ".\n",
+        "presets": "\n".join(_presets()),
+    }
+
+
+def _keys() -> Iterator[str]:
+    yield from ("", "| key | variable | default | |", "|---|---|---|---|")
+    yield "| | `PILLION_CONFIG` | none | The file, where `--config` names none. |"
+    for leaf in leaves(File):
+        more = f", `{leaf.variable()}_FILE`" if leaf.is_secret else ""
+        yield f"| `{'.'.join(leaf.keys)}` | `{leaf.variable()}`{more} | {_default(leaf)} | {_described(leaf)} |"
+    for key in ("aliases", "providers"):
+        yield f"| `{key}` | | none | {_sentence(File, key)} |"
+    yield ""
+
+
+def _rows() -> Iterator[str]:
+    yield from ("", "| key of `providers.NAME` | variable | default | |", "|---|---|---|---|")
+    for leaf in leaves(ProviderRow):
+        variable = "" if leaf.keys[0] in ("keys", "preset") else f"`{leaf.variable('PILLION_<NAME>')}`"
+        more = f", `{leaf.variable('PILLION_<NAME>')}_FILE`" if leaf.is_secret else ""
+        yield f"| `{'.'.join(leaf.keys)}` | {variable}{more} | {_default(leaf)} | {_described(leaf)} |"
+    yield f"| `headers` | | none | {_sentence(ProviderRow, 'headers')} |"
+    yield from ("", "| key of a row of `models` | default | |", "|---|---|---|")
+    for leaf in leaves(Model):
+        if leaf.keys[0] != "timers":
+            yield f"| `{'.'.join(leaf.keys)}` | {_default(leaf)} | {_described(leaf)} |"
+    yield f"| `timers` | the provider's | {_sentence(Model, 'timers')} |"
+    yield ""
+
+
+def _presets() -> Iterator[str]:
+    yield from ("", "| preset | kind | base URL | keys | |", "|---|---|---|---|---|")
+    for name, row in PRESETS.providers.items():
+        notes = [word for word, holds in {"to be named": row.by_name, "free": row.free}.items() if holds]
+        keys = ", ".join(f"`{key}`" for key in row.keys)
+        yield f"| `{name}` | {row.kind} | {row.base_url or 'your own'} | {keys or 'none'} | {', '.join(notes)} |"
+    words = ", ".join(f"`{word}` is `{name}`" for word, name in PRESETS.synonyms.items())
+    yield from ("", f"Other words that may stand before a model's slash: {words}.", "")
+
+
+def _default(leaf: Leaf) -> str:
+    match leaf.default:
+        case None | []:
+            return "none"
+        case bool():
+            return str(leaf.default).lower()
+        case value:
+            return "" if value is UNSET else f"{value:g}" if isinstance(value, float) else f"`{value}`"
+
+
+def _described(leaf: Leaf) -> str:
+    options = leaf.kind.values if isinstance(leaf.kind, inspect.LiteralType) else ()
+    return leaf.description + (f" One of {', '.join(f'`{option}`' for option in options)}." if options else "")
+
+
+def _sentence(schema: Any, key: str) -> str:
+    info = inspect.type_info(schema)
+    assert isinstance(info, inspect.StructType)
+    kind = next(field.type for field in info.fields if field.encode_name == key)
+    assert isinstance(kind, inspect.Metadata)
+    return str((kind.extra_json_schema or {})["description"])
+
+
+def filled(page: str) -> str:
+    for name, text in tables().items():
+        before, mark, rest = page.partition(f"<!-- {name} -->")
+        page = f"{before}{mark}{text}<!-- /{name} -->{rest.partition(f'<!-- /{name} -->')[2]}"
+    return page
+
+
+def test_the_page_is_what_the_schema_and_the_presets_say() -> None:
+    assert filled(PAGE.read_text()) == PAGE.read_text(), "python -m tests.test_config_docs writes the tables anew"
+
+
+def test_every_key_has_its_sentence() -> None:
+    assert [leaf.keys for schema in (File, ProviderRow, Model) for leaf in leaves(schema) if not leaf.description] == []
+
+
+# --- config.yaml -----------------------------------------------------------------------------------------------------
+
+
+def uncommented() -> str:
+    """A `#` that is followed by a key, or by the indentation of one, hides a value; one with a blank is prose."""
+    return re.sub(r"(?m)^#(?=\S|  )", "", EXAMPLE.read_text())
+
+
+def test_the_example_changes_nothing() -> None:
+    example = load(EXAMPLE, {})
+    assert not example.client_key
+    assert example == load(None, {})._replace(client_key=example.client_key)
+
+
+def test_the_example_is_right_with_everything_in_it(tmp_path: Path) -> None:
+    whole = tmp_path / "config.yaml"
+    whole.write_text(uncommented())
+    config = load(whole, {"MY_APP_KEY": "x", "OPENAI_API_KEY": "y"})
+    assert list(config.providers) == ["openai", "openai-east", "bedrock", "my-vllm"]
+    assert config.providers["openai-east"].key_names == ("OPENAI_EAST_API_KEY",)
+
+
+def test_the_example_shows_every_key() -> None:
+    mistakes = Mistakes()
+    tree = read(uncommented(), "config.yaml", mistakes)
+    Conversion(mistakes).struct(tree, File)
+    assert mistakes.lines() == []
+    assert set(_leaf_keys(File)) - set(_shown(tree)) == set()
+    rows = tree.at("providers")
+    assert isinstance(rows, Table)
+    assert set(_leaf_keys(ProviderRow)) - {keys for row in rows.entries.values() for keys in _shown(row)} == set()
+    models = tree.at("providers", "my-vllm", "models")
+    assert isinstance(models, Series)
+    assert {"name", *Model.__struct_fields__} - set(_shown_names(models.items[1])) == set()
+
+
+def _leaf_keys(schema: Any) -> Iterator[tuple[str, ...]]:
+    return (leaf.keys for leaf in leaves(schema))
+
+
+def _shown(node: Node, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield above
+    if isinstance(node, Table):
+        for key, item in node.entries.items():
+            yield from _shown(item, (*above, key))
+
+
+def _shown_names(node: Node) -> list[str]:
+    assert isinstance(node, Table)
+    return list(node.entries)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(filled(PAGE.read_text()))

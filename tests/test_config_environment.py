@@ -1,0 +1,300 @@
+"""Do variables, their files and their suffixes mean what docs/configuration.md says, and nothing else?"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from proxy.config import Config, Secret, load
+from proxy.config.environment import leaves
+from proxy.config.schema import File
+from proxy.config.secret import LIMIT, LOOK_AGAIN
+from proxy.errors import ConfigError
+
+KEY = "sk-canary-0123456789"
+
+
+def given(**environ: str) -> Config:
+    return load(environ=environ)
+
+
+def refused(**environ: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(environ=environ)
+    return str(caught.value)
+
+
+# --- every key has its variable --------------------------------------------------------------------------------------
+
+VALUES = {
+    "listen": "127.0.0.1:1", "metrics_address": "h:2", "admin.address": "127.0.0.1:3", "allowed_hosts": "a, b",
+    "allow_open": "yes", "client_key": "k", "body_limit": "2048", "client.header": "1", "client.body_stall": "2",
+    "client.keep_alive": "3", "client.write_stall": "4.5", "max_request_timeout": "5", "min_sigterm_delay": "6",
+    "max_sigterm_delay": "7", "quitquitquit": "1", "log.format": "json", "log.level": "debug", "strict": "on",
+    "upstream": "echo/text", "default_model": "echo/json",
+}  # fmt: skip
+
+
+def test_every_key_has_its_variable() -> None:
+    by_key = {".".join(leaf.keys): leaf.variable() for leaf in leaves(File)}
+    assert set(by_key) == set(VALUES)
+    config = given(**{by_key[key]: value for key, value in VALUES.items()})
+    assert (str(config.listen), str(config.metrics_address), str(config.admin_address)) == (
+        "127.0.0.1:1", "h:2", "127.0.0.1:3",
+    )  # fmt: skip
+    assert (config.allowed_hosts, config.client_key.reveal(), config.body_limit) == (("a", "b"), "k", 2048)
+    client = config.client
+    assert (client.header, client.body_stall, client.keep_alive, client.write_stall) == (1, 2, 3, 4.5)
+    assert (config.max_request_timeout, config.min_sigterm_delay, config.max_sigterm_delay) == (5, 6, 7)
+    assert (config.quitquitquit, config.log.format, config.log.level, config.strict) == (True, "json", "debug", True)
+    assert (config.upstream, config.default_model) == ("echo/text", "echo/json")
+
+
+def test_a_providers_keys_have_theirs() -> None:
+    row = given(
+        OPENAI_API_KEY=KEY, PILLION_OPENAI_MODEL="m", PILLION_OPENAI_TIMERS_IDLE="7", PILLION_OPENAI_MODELS="a,b",
+        PILLION_OPENAI_ASK_USAGE="no", PILLION_OPENAI_TEMPERATURE="0",
+    ).providers["openai"]  # fmt: skip
+    assert (row.model, row.timers.idle, row.models, row.ask_usage, row.temperature) == ("m", 7, ("a", "b"), False, 0)
+
+
+def test_an_empty_variable_is_none() -> None:
+    assert given(PILLION_LISTEN="", OPENAI_API_KEY="", OPENAI_API_KEY_FILE="").providers == {}
+
+
+def test_a_variables_mistake_names_it_and_hides_its_value() -> None:
+    assert refused(PILLION_STRICT="perhaps") == (
+        "environment PILLION_STRICT: strict: expected true or false, got a value that is not shown"
+    )
+
+
+def test_a_flag_wins_over_its_variable() -> None:
+    config = load(environ={"PILLION_LOG_LEVEL": "debug"}, flags={"PILLION_LOG_LEVEL": "error"})
+    assert config.log.level == "error"
+    with pytest.raises(ConfigError, match=r"flag --log-level: log\.level: expected one of"):
+        load(environ={}, flags={"PILLION_LOG_LEVEL": "loud"})
+
+
+@pytest.mark.parametrize("name", ["PILLION_PORT", "PILLION_SERVICE_HOST", "PILLION_PORT_7455_TCP"])
+def test_what_kubernetes_sets_for_a_service_called_pillion_is_no_mistake(name: str) -> None:
+    assert given(**{name: "tcp://10.0.0.1:7455"}).providers == {}
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+
+def test_our_own_name_for_a_key_wins_over_the_vendors() -> None:
+    """An app and its sidecar may share their variables, and the app's OPENAI_API_KEY be what it shows to us."""
+    config = given(PILLION_OPENAI_API_KEY="real", OPENAI_API_KEY="shown")
+    assert config.providers["openai"].api_key.reveal() == "real"
+    assert list(given(PILLION_GROQ_API_KEY=KEY).providers) == ["groq"]
+
+
+def test_of_several_names_the_first_counts() -> None:
+    assert given(GOOGLE_API_KEY="2", GEMINI_API_KEY="1").providers["gemini"].api_key.reveal() == "1"
+
+
+@pytest.mark.parametrize("variable", ["OPENAI_API_KEY_FILE", "PILLION_OPENAI_API_KEY_FILE"])
+def test_a_key_may_stand_in_a_file(tmp_path: Path, variable: str) -> None:
+    (tmp_path / "key").write_bytes(KEY.encode() + b"\r\n")
+    assert given(**{variable: str(tmp_path / "key")}).providers["openai"].api_key.reveal() == KEY
+
+
+def test_the_client_key_and_a_proxy_may_too_and_what_is_no_secret_may_not(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("http://h:1\n")
+    path = str(tmp_path / "key")
+    config = given(PILLION_CLIENT_KEY_FILE=path, OPENAI_API_KEY=KEY, PILLION_OPENAI_PROXY_FILE=path)
+    assert config.client_key.reveal() == config.providers["openai"].proxy.reveal() == "http://h:1"
+    assert given(PILLION_DEFAULT_MODEL_FILE=path).default_model is None
+
+
+def test_a_name_wins_over_its_file() -> None:
+    assert given(OPENAI_API_KEY=KEY, OPENAI_API_KEY_FILE="/nowhere").providers["openai"].api_key.reveal() == KEY
+
+
+def test_a_file_that_cannot_be_a_key_is_told(tmp_path: Path) -> None:
+    pipe, empty, long, odd = (tmp_path / name for name in ("pipe", "empty", "long", "odd"))
+    os.mkfifo(pipe)
+    empty.write_text("\n")
+    long.write_text("x" * (LIMIT + 1))
+    odd.write_bytes(b"\xff")
+    told = {
+        "/nowhere": "no such file or directory", tmp_path: "is a directory", pipe: "not a regular file",
+        long: f"longer than {LIMIT} bytes", odd: "not UTF-8",
+    }  # fmt: skip
+    for path, problem in told.items():
+        said = refused(OPENAI_API_KEY_FILE=str(path))
+        assert said == f"file OPENAI_API_KEY_FILE: providers.openai.api_key: {path}: {problem}"
+    assert refused(OPENAI_API_KEY_FILE=str(empty)).endswith(f"{empty} is empty")
+
+
+# --- a key that changes ----------------------------------------------------------------------------------------------
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    path = tmp_path / "key"
+    path.write_text("first")
+    return path
+
+
+def test_a_key_is_read_again_when_its_file_changes(key: Path, clock: Clock) -> None:
+    secret = Secret("first", key, clock)
+    assert secret.reveal() == "first"
+    key.write_text("second\n")
+    assert secret.reveal() == "first"  # looked at a moment ago
+    clock.now += LOOK_AGAIN
+    assert secret.reveal() == "second"
+
+
+def test_a_file_that_is_put_in_its_place_is_another(key: Path, clock: Clock, tmp_path: Path) -> None:
+    secret = Secret("first", key, clock)
+    assert secret.reveal() == "first"
+    new, old = tmp_path / "new", key.stat()
+    new.write_text("other")  # as long as the first, and as old
+    os.utime(new, ns=(old.st_atime_ns, old.st_mtime_ns))
+    new.rename(key)
+    clock.now += LOOK_AGAIN
+    assert secret.reveal() == "other"
+
+
+def test_a_file_of_the_same_length_with_another_date_is_another(key: Path, clock: Clock) -> None:
+    secret = Secret("first", key, clock)
+    assert secret.reveal() == "first"
+    key.write_text("other")
+    os.utime(key, (1, 1))
+    clock.now += LOOK_AGAIN
+    assert secret.reveal() == "other"
+
+
+@pytest.mark.parametrize("broken", [None, b"", b"\n", b"\xff", b"a\nb", b"\xc3\xa9"])
+def test_the_last_good_key_stays_while_the_file_is_broken(key: Path, clock: Clock, broken: bytes | None) -> None:
+    secret = Secret("first", key, clock)
+    assert secret.reveal() == "first"
+    key.unlink()
+    if broken is not None:
+        key.write_bytes(broken)
+    clock.now += LOOK_AGAIN
+    assert (secret.reveal(), bool(secret)) == ("first", True)
+    key.write_text("second")
+    clock.now += LOOK_AGAIN
+    assert secret.reveal() == "second"
+
+
+def test_a_file_that_did_not_change_is_not_read_again(key: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = Secret("first", key, clock)
+    assert secret.reveal() == "first"
+    monkeypatch.setattr("proxy.config.secret.secret_text", None)
+    clock.now += LOOK_AGAIN
+    assert secret.reveal() == "first"
+
+
+def test_a_configured_key_file_is_live(key: Path) -> None:
+    secret = given(OPENAI_API_KEY_FILE=str(key)).providers["openai"].api_key
+    key.write_text("second")
+    assert secret.reveal() == "second"
+
+
+# --- instances -------------------------------------------------------------------------------------------------------
+
+
+def test_a_suffix_makes_an_instance() -> None:
+    config = given(OPENAI_API_KEY="1", OPENAI_EAST_API_KEY="2", PILLION_OPENAI_EAST_BASE_URL="http://east/v1")
+    found = {name: (row.kind, row.base_url, row.api_key.reveal()) for name, row in config.providers.items()}
+    assert found == {
+        "openai": ("openai", "https://api.openai.com/v1", "1"),
+        "openai-east": ("openai", "http://east/v1", "2"),
+    }
+    assert config.serves["openai-east"] == config.serves["openai"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "name"),
+    [
+        ("OPENAI_EU_WEST_API_KEY", "openai-eu-west"), ("ANTHROPIC_2_API_KEY", "anthropic-2"),
+        ("PILLION_OPENAI_ADMIN_API_KEY", "openai-admin"), ("MISTRAL_TEAM_API_KEY", "mistral-team"),
+    ],
+)  # fmt: skip
+def test_names_of_instances(variable: str, name: str) -> None:
+    row = given(**{variable: KEY}).providers[name]
+    assert row.api_key.reveal() == KEY
+
+
+def test_an_instance_may_have_its_key_in_a_file_or_none(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(KEY)
+    config = given(GROQ_B_API_KEY_FILE=str(tmp_path / "key"), PILLION_VLLM_BIG_BASE_URL="http://big:1/v1")
+    assert {name: row.api_key.reveal() for name, row in config.providers.items()} == {"groq-b": KEY, "vllm-big": ""}
+
+
+def test_azures_instances_are_called_as_its_key_is() -> None:
+    config = given(AZURE_OPENAI_EAST_API_KEY=KEY, PILLION_AZURE_EAST_BASE_URL="https://east")
+    assert {name: (row.kind, row.base_url) for name, row in config.providers.items()} == {
+        "azure-east": ("azure", "https://east")
+    }
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "OPENAI_ADMIN_API_KEY", "ANTHROPIC_FOUNDRY_API_KEY", "ANTHROPIC_AWS_API_KEY", "GOOGLE_MAPS_API_KEY",
+        "AZURE_SEARCH_API_KEY", "OPENROUTER_PROVISIONING_API_KEY", "XAI_MANAGEMENT_API_KEY", "MY_OPENAI_API_KEY",
+        "OPENAI_COMPATIBLE_API_KEY", "OPENAI_EAST_BASE_URL", "OPENAI__API_KEY", "OPENAI_EAST_KEY",
+        "openai_east_api_key", "PILLION_NOBODY_BASE_URL", "TOGETHER_AI_API_KEY", "COHERE_TRIAL_KEY", "VLLM_API_KEY",
+    ],
+)  # fmt: skip
+def test_what_means_something_else_makes_none(variable: str) -> None:
+    assert given(**{variable: "http://h"}).providers == {}
+
+
+@pytest.mark.parametrize("variable", ["FIREWORKS_AI_API_KEY", "NVIDIA_NIM_API_KEY", "TOGETHERAI_API_KEY", "CO_API_KEY"])
+def test_a_key_by_another_of_its_names_makes_the_preset(variable: str) -> None:
+    assert list(given(**{variable: KEY}).providers) in (["fireworks"], ["nvidia"], ["together"], ["cohere"])
+
+
+def test_a_row_that_has_the_variable_already_is_no_instance(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("providers: {east: {preset: openai, keys: [OPENAI_EAST_API_KEY]}, openai_eu: {preset: openai}}")
+    environ = {"OPENAI_EAST_API_KEY": KEY, "PILLION_OPENAI_EU_BASE_URL": "http://eu/v1"}
+    providers = load(file, environ).providers
+    assert list(providers) == ["east", "openai_eu"]
+    assert (providers["east"].api_key.reveal(), providers["openai_eu"].base_url) == (KEY, "http://eu/v1")
+
+
+# --- the vendors' own variables --------------------------------------------------------------------------------------
+
+
+def test_the_vendors_variables_stand_below_the_file_and_ours_above(tmp_path: Path) -> None:
+    environ = {"OPENAI_API_KEY": KEY, "OPENAI_ORG_ID": "vendor", "OPENAI_PROJECT_ID": "p"}
+    row = load(environ=environ).providers["openai"]
+    assert (row.org_id, row.project) == ("vendor", "p")
+    file = tmp_path / "config.yaml"
+    file.write_text("providers: {openai: {org_id: filed}}")
+    assert load(file, environ).providers["openai"].org_id == "filed"
+    assert load(file, {**environ, "PILLION_OPENAI_ORG_ID": "ours"}).providers["openai"].org_id == "ours"
+
+
+def test_an_instance_is_of_another_organisation() -> None:
+    assert given(OPENAI_EAST_API_KEY=KEY, OPENAI_ORG_ID="o").providers["openai-east"].org_id == ""
+
+
+@pytest.mark.parametrize(
+    "variable", ["OPENAI_BASE_URL", "OPENAI_API_BASE", "ANTHROPIC_BASE_URL", "OLLAMA_HOST", "AZURE_OPENAI_ENDPOINT"]
+)
+def test_no_variable_of_the_apps_says_where_to_go(variable: str) -> None:
+    config = given(**{variable: "http://127.0.0.1:7455", "OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY})
+    assert [row.base_url for row in config.providers.values()] == [
+        "https://api.openai.com/v1",
+        "https://api.anthropic.com",
+    ]

@@ -1,0 +1,232 @@
+"""Is a file read as it was meant, and one that was meant ill, or badly made, refused with its line?"""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.config import Config, load
+from proxy.config.conversion import Conversion
+from proxy.config.expansion import Expansion
+from proxy.config.reading import DEEPEST, LARGEST, MOST
+from proxy.config.reading import read as read_text
+from proxy.config.schema import File
+from proxy.config.values import Mistakes
+from proxy.errors import ConfigError
+
+KEY = "sk-canary-0123456789"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "config.yaml"
+
+
+def read(file: Path, text: str | bytes, **environ: str) -> Config:
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return load(file, environ)
+
+
+def refused(file: Path, text: str | bytes, **environ: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read(file, text, **environ)
+    assert "\n" not in str(caught.value)
+    return str(caught.value).removeprefix(str(file))
+
+
+# --- types -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        ("no", "boolean"), ("On", "boolean"), ("12:30", "number"), ("0123", "number"), ("1_000", "number"),
+        ("1.5", "number"), ("2026-01-01", "date"), ("0x1f", "number"), (".inf", "number"),
+    ],
+)  # fmt: skip
+def test_what_yaml_would_guess_must_stand_in_quotes(file: Path, written: str, kind: str) -> None:
+    told = refused(file, f"aliases:\n  x: {written}\n")
+    assert told == f":2: aliases.x: expected text, got {written}, which YAML reads as a {kind}: put it in quotes"
+    assert read(file, f"aliases:\n  x: '{written}'\n").aliases == {"x": written}
+
+
+@pytest.mark.parametrize("written", ["no", "12", "2026-01-01", "~"])
+def test_so_must_a_key(file: Path, written: str) -> None:
+    assert "quote it" in refused(file, f"aliases:\n  {written}: x\n")
+    assert read(file, f"aliases:\n  '{written}': x\n").aliases == {written: "x"}
+
+
+@pytest.mark.parametrize("written", ["0123", "1_000", "12:30", "0x1f", ".inf", ".nan", "1.", "+5", "2026-01-01"])
+def test_a_number_is_plain_digits(file: Path, written: str) -> None:
+    told = refused(file, f"max_request_timeout: {written}")
+    assert told.startswith(":1: max_request_timeout: expected a number of seconds above 0, got ")
+    assert "write plain digits" in told
+
+
+@pytest.mark.parametrize(
+    ("written", "value"), [("5", 5.0), ("0.5", 0.5), ("${N}", 7.5), ("'${N}'", 7.5), ("${NONE:-3}", 3.0), ("1e1", None)]
+)
+def test_numbers(file: Path, written: str, value: float | None) -> None:
+    if value is None:  # YAML 1.1 takes it for text
+        assert 'got "1e1"' in refused(file, f"max_request_timeout: {written}", N="7.5")
+    else:
+        assert read(file, f"max_request_timeout: {written}", N="7.5").max_request_timeout == value
+
+
+@pytest.mark.parametrize(
+    ("written", "value"), [("${B}", True), ("${NONE:-no}", False), ("yes", True), ("false", False)]
+)
+def test_booleans(file: Path, written: str, value: bool) -> None:
+    assert read(file, f"strict: {written}", B="1").strict is value
+
+
+def test_a_part_of_a_number_is_none(file: Path) -> None:
+    told = refused(file, "max_request_timeout: ${N}0", N="7")
+    assert told == ":1: max_request_timeout: expected a number of seconds above 0, got a value that is not shown"
+
+
+# --- references ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("${A}", "one"), ("${A}-${B:-two}", "one-two"), ("${EMPTY:-two}", "two"), ("${EMPTY}", ""), ("${B:-}", ""),
+        ("$${A}", "${A}"), ("$$${A}", "$${A}"), ("$A", "$A"), ("$${${A}", "${one"), ("a$", "a$"),
+    ],
+)  # fmt: skip
+def test_references(file: Path, written: str, value: str) -> None:
+    assert read(file, f"aliases: {{x: '{written}'}}", A="one", EMPTY="").aliases == {"x": value}
+
+
+def test_what_a_reference_holds_is_not_looked_into(file: Path) -> None:
+    assert read(file, "aliases: {x: '${A}'}", A="${B}", B="no").aliases == {"x": "${B}"}
+
+
+@pytest.mark.parametrize("written", ["${", "${1}", "${A", "${A-b}", "${file:relative}", "${A:-${B}}", "${}"])
+def test_what_is_no_reference_is_told(file: Path, written: str) -> None:
+    told = refused(file, f"aliases: {{x: '{written}'}}", A="one", B="two")
+    assert told.startswith(":1: aliases.x: ${ opens neither")
+
+
+def test_a_file_may_hold_a_value(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    config = read(file, f"client_key: ${{file:{tmp_path}/key}}\naliases: {{x: 'a-${{file:{tmp_path}/key}}'}}")
+    assert config.aliases == {"x": f"a-{KEY}"}
+    (tmp_path / "key").write_text("another, which is longer")
+    assert config.client_key.reveal() == "another, which is longer"
+
+
+def test_a_file_that_is_not_there_is_told(file: Path) -> None:
+    told = refused(file, "client_key: ${file:/nowhere/key}")
+    assert told == ":1: client_key: ${file:/nowhere/key}: no such file or directory"
+
+
+# --- duplicates, aliases, merges -------------------------------------------------------------------------------------
+
+
+def test_a_duplicate_is_told_with_both_lines(file: Path) -> None:
+    told = refused(file, "providers:\n  openai:\n    model: a\n\n    model: b\n")
+    assert told == ":5: providers.openai.model: a second time; the first is on line 3"
+
+
+def test_an_alias_is_what_it_names(file: Path) -> None:
+    text = "providers:\n  openai: {timers: &slow {idle: 9}}\n  groq: {timers: *slow}\n"
+    assert read(file, text).providers["groq"].timers.idle == 9
+
+
+def test_a_mistake_in_an_alias_is_told_where_it_is_used(file: Path) -> None:
+    told = refused(
+        file, "aliases: {x: &n no}\nstrict: *n\nlisten: &l [1]\n".replace("&n no", "&n y").replace("*n", "*l")
+    )
+    assert told.startswith(":2: an alias of nothing that is complete before it")
+
+
+def test_merges_and_tags_and_second_documents_are_refused(file: Path) -> None:
+    assert refused(file, "client: &c {header: 1}\nlog:\n  <<: *c\n").startswith(":3: a merge (<<), which is not read")
+    assert refused(file, "listen: !!python/name:os.system x").startswith(":1: a tag")
+    assert refused(file, "aliases: {!!str x: y}").startswith(":1: a key that is no plain word")
+    assert refused(file, "strict: true\n---\nstrict: false\n").startswith(":2: a second document")
+
+
+# --- ill will --------------------------------------------------------------------------------------------------------
+
+
+def bomb(levels: int) -> str:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, levels)]
+    return "\n".join(lines)
+
+
+HOSTILE = [
+    (bomb(9), f":5: more than {MOST} values"),
+    ("x: " + "[" * 10_000, f":1: more than {DEEPEST} levels deep"),
+    ("x: " + "{a: " * 10_000, f":1: more than {DEEPEST} levels deep"),
+    ("\n".join(" " * n + "a:" for n in range(400)), f":{DEEPEST + 2}: more than {DEEPEST} levels deep"),
+    ("x: [" + "a, " * (MOST + 1) + "]", f":1: more than {MOST} values"),
+    (b"#" * (LARGEST + 1), f": longer than {LARGEST} bytes"),
+    (b"listen: \x00", ":1: a control character (U+0000)"),
+    (b"\n\nlisten: '\x1b[2J'", ":3: a control character (U+001B)"),
+    (b"listen: \xff", ": not UTF-8"),
+    ("listen: x".encode("utf-16"), ": not UTF-8"),
+    (b"listen:\n\t- x", ":2: a tab, where YAML wants spaces"),
+    (b"a: *nothing", ":1: an alias of nothing"),
+    (b'"\\ud800": x', ":1: "),
+    (b"listen: 'x", ":1: "),
+    (b"just words", ":1: expected a mapping (key: value), got text"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "said"), HOSTILE, ids=range(len(HOSTILE)))
+def test_a_hostile_file_is_refused(file: Path, text: str | bytes, said: str) -> None:
+    assert refused(file, text).startswith(said)
+
+
+YAML = st.text(st.sampled_from("ab:{}[]-#&*!|>'\"%@`\n\t ${}01,?=<.~\\é"), max_size=60)
+ROWS = st.sampled_from(
+    ["", "listen: ", "aliases: ", "providers: {x: ", "providers:\n  openai:\n    models: ", "client: "]
+)
+
+
+@given(ROWS, YAML)
+@settings(max_examples=1000, deadline=None)
+def test_whatever_it_says_it_is_read_or_refused(start: str, text: str) -> None:
+    mistakes = Mistakes()
+    with contextlib.suppress(ConfigError):
+        Conversion(mistakes).struct(Expansion({}, mistakes).of(read_text(start + text, "config.yaml", mistakes)), File)
+    assert [line for line in mistakes.lines() if "\n" in line] == []
+
+
+def test_a_file_of_100_mb_is_not_read(file: Path) -> None:
+    with file.open("wb") as opened:
+        opened.truncate(100_000_000)  # sparse
+    with pytest.raises(ConfigError, match=f"longer than {LARGEST} bytes"):
+        load(file, {})
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"{tmp_path}: is a directory"):
+        load(tmp_path, {})
+
+
+@pytest.mark.parametrize("text", [b"\xef\xbb\xbfstrict: true\n", b"strict: true\r\n", b"---\nstrict: true\n...\n"])
+def test_marks_and_line_ends_of_other_systems_do_no_harm(file: Path, text: bytes) -> None:
+    assert read(file, text).strict
+
+
+def test_a_file_cut_anywhere_is_read_or_refused_in_our_words(file: Path) -> None:
+    whole = Path(__file__).parent.parent.joinpath("config.yaml").read_bytes()
+    cuts = range(0, len(whole), 7)
+    told = {at: _told(file, whole[:at]) for at in cuts}
+    assert [said for said in told.values() if said and not said.startswith(f"{file}:")] == []
+    assert {"", *told.values()} != {""}
+
+
+def _told(file: Path, text: bytes) -> str:
+    try:
+        read(file, text)
+    except ConfigError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,211 @@
+"""Is what is in force shown with its origins, without its secrets, and does the schema know what the file may say?"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from proxy.cli import main
+from proxy.config import flags, json_schema, layered, load, show
+from proxy.config.reading import read
+from proxy.config.values import Mistakes
+from tests.test_config_docs import EXAMPLE, uncommented
+
+KEY = "sk-canary-0123456789"
+
+FILE = f"""\
+listen: 127.0.0.1:1
+client_key: {KEY}
+aliases:
+  fast: openai/gpt
+  'no': x
+providers:
+  openai:
+    models:
+      - a
+      - name: o3
+        timers:
+          idle: 7
+    headers: {{X-Key: {KEY}}}
+    proxy: http://u:{KEY}@h:1
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(FILE)
+    return path
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "key").write_text(KEY)
+    return {"OPENAI_API_KEY": KEY, "GROQ_API_KEY_FILE": str(tmp_path / "key"), "PILLION_LOG_LEVEL": "debug"}
+
+
+# --- config show -----------------------------------------------------------------------------------------------------
+
+
+def test_each_value_says_where_it_is_from(file: Path, environ: dict[str, str]) -> None:
+    shown = show(layered(file, environ, {"PILLION_STRICT": "true"})).replace(str(file), "config.yaml")
+    for line in (
+        'listen: "127.0.0.1:1"  # config.yaml:1',
+        "client_key: '***'  # config.yaml:2",
+        "strict: true  # flag --strict",
+        "upstream: null  # default",
+        "  level: debug  # environment PILLION_LOG_LEVEL",
+        "  format: auto  # default",
+        "  fast: openai/gpt  # config.yaml:4",
+        '  "no": x  # config.yaml:5',
+        "    api_key: '***'  # environment OPENAI_API_KEY",
+        "    api_key: '***'  # file GROQ_API_KEY_FILE",
+        '    base_url: "https://api.groq.com/openai/v1"  # preset',
+        "      X-Key: '***'  # config.yaml:13",
+        "    proxy: '***'  # config.yaml:14",
+        "          first_event: 600  # preset",
+        "          idle: 7  # config.yaml:12",
+        "          total: 600  # default",
+    ):
+        assert line in shown.splitlines()
+
+
+def test_what_is_shown_has_no_secret(file: Path, environ: dict[str, str]) -> None:
+    assert KEY not in show(layered(file, environ))
+
+
+def test_what_is_shown_is_a_file_that_says_the_same(file: Path, environ: dict[str, str], tmp_path: Path) -> None:
+    again = tmp_path / "again.yaml"
+    again.write_text(show(layered(file, environ)).replace("proxy: '***'", "proxy: null"))
+    first, second = load(file, environ), load(again, {})
+    assert (second.listen, second.aliases, second.log) == (first.listen, first.aliases, first.log)
+    for name, row in first.providers.items():
+        other = second.providers[name]
+        assert (other.base_url, other.models, other.timers) == (row.base_url, row.models, row.timers)
+        assert [other.timers_for(model) for model in row.models] == [row.timers_for(model) for model in row.models]
+
+
+# --- config schema ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def validator() -> Any:
+    kind: Any = import_module("jsonschema").Draft202012Validator  # it comes without types
+    schema = msgspec.json.decode(json_schema())
+    kind.check_schema(schema)
+    return kind(schema)
+
+
+def plain(text: str) -> Any:
+    """As an editor reads it: YAML with nothing expanded."""
+    read(text, "config.yaml", mistakes := Mistakes())
+    assert mistakes.lines() == []
+    return msgspec.yaml.decode(text)
+
+
+def test_the_schema_is_of_draft_2020_12() -> None:
+    assert msgspec.json.decode(json_schema())["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+def test_the_example_is_valid_with_and_without_what_is_commented_out(validator: Any) -> None:
+    assert list(validator.iter_errors(plain(EXAMPLE.read_text()))) == []
+    assert list(validator.iter_errors(plain(uncommented()))) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["lisen: x", "strict: perhaps", "log: {level: loud}", "client: {header: 0}", "aliases: {x: 1}", "listen: 1",
+     "providers: {x: {timers: {idel: 1}}}", "providers: {x: {models: [{context: 1}]}}", "body_limit: 1.5"],
+)  # fmt: skip
+def test_the_schema_finds_mistakes(validator: Any, text: str) -> None:
+    assert list(validator.iter_errors(plain(text))) != []
+
+
+def test_a_variable_may_stand_for_a_number_or_a_boolean(validator: Any) -> None:
+    assert list(validator.iter_errors(plain("strict: ${S:-no}\nclient: {header: '${H}'}\nproviders: {groq: }"))) == []
+
+
+def test_every_key_of_the_schema_says_what_it_is() -> None:
+    tables = msgspec.json.decode(json_schema())["$defs"]
+    silent = [
+        (name, key)
+        for name, row in tables.items()
+        for key, item in row["properties"].items()
+        if "description" not in item
+    ]
+    assert silent == []
+
+
+# --- the commands ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_keys(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without providers; os.environ is read when a command runs."""
+    for name in load_names():
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def load_names() -> list[str]:
+    presets = load(environ={}).presets
+    return [name for keys in presets.values() for key in keys for name in (key, f"{key}_FILE")] + ["PILLION_CONFIG"]
+
+
+@pytest.mark.usefixtures("no_keys")
+def test_config_schema_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "schema"]) == 0
+    assert capsys.readouterr().out == json_schema() + "\n"
+
+
+@pytest.mark.usefixtures("no_keys")
+def test_config_show_prints_what_is_in_force(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "show", "--config", str(file), "--log-format", "json", "--quitquitquit"]) == 0
+    out = capsys.readouterr().out
+    assert "  format: json  # flag --log-format\n" in out
+    assert "quitquitquit: true  # flag --quitquitquit\n" in out
+    assert KEY not in out
+
+
+@pytest.mark.usefixtures("no_keys")
+@pytest.mark.parametrize("command", [["check"], ["config", "show"], ["serve"]])
+def test_every_mistake_is_a_line_of_its_own(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("lisen: 1\nstrict: perhaps\n")
+    assert main([*command, "--config", str(file), "--log-level", "loud"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.removeprefix(f"pillion: {file}") for line in lines[:2]] == [
+        ":1: lisen: unknown key; did you mean listen?",
+        ':2: strict: expected true or false, got "perhaps"',
+    ]
+    assert lines[2].startswith("pillion: flag --log-level: log.level: expected one of")
+
+
+@pytest.mark.usefixtures("no_keys")
+def test_check_tells_of_every_kind_that_there_is_none_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("providers: {a: {kind: smoke, base_url: 'http://h'}, b: {kind: fire, base_url: 'http://h'}}")
+    assert main(["check", "--config", str(file)]) == 2
+    told = capsys.readouterr().err
+    assert "pillion: providers.a.kind: there is no adapter 'smoke'; there are" in told
+    assert "pillion: providers.b.kind: there is no adapter 'fire'; there are" in told
+
+
+def test_a_secret_has_no_flag() -> None:
+    names = {flag.name for flag in flags()}
+    assert "listen" in names
+    assert [name for name in names if "key" in name] == []
+
+
+@pytest.mark.parametrize(
+    "words", [["config"], ["config", "hide"], ["check", "--list", "x"], ["check", "--client-key", "x"]]
+)
+def test_what_is_no_flag_is_a_usage_error(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    assert "usage: pillion" in capsys.readouterr().err
