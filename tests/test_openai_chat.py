@@ -31,6 +31,7 @@ from proxy.canon import (
     ToolChoice,
     ToolResult,
     Turn,
+    Video,
 )
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_chat.citations import citations_of
@@ -82,10 +83,13 @@ def normal(body: Json) -> Json:
     - no tools are no `tools`, and no calls no `tool_calls`;
     - a type that was left out is `function`; `any` is `required`;
     - `cache_control` of a message is that of its last part;
-    - a stream is asked for its usage.
+    - a stream is asked for its usage;
+    - an effort that is all of OpenRouter's `reasoning` is a `reasoning_effort`.
     """
     body = {key: value for key, value in copy.deepcopy(body).items() if value is not None}
     body["messages"] = [_normal_message(message) for message in body["messages"]]
+    if isinstance(body.get("reasoning"), dict) and body["reasoning"].keys() == {"effort"}:
+        body["reasoning_effort"] = body.pop("reasoning")["effort"]
     if not body.get("tools"):
         body.pop("tools", None)
     else:
@@ -179,7 +183,15 @@ PART_CASES: list[tuple[Json, Part]] = [
     ({"type": "file", "file": {"file_id": "file-1"}}, Document(source=Stored("file-1"))),
     (
         {"type": "video_url", "video_url": {"url": "x"}},
-        Opaque(wire="openai_chat", value={"type": "video_url", "video_url": {"url": "x"}}),
+        Video(source=Remote("x")),
+    ),
+    (
+        {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,QUJD", "fps": 2}, "min_pixels": 1},
+        Video(source=Inline("QUJD", "video/mp4"), extra={"video_url": {"fps": 2}, "min_pixels": 1}),
+    ),
+    (
+        {"type": "video", "video": ["x"]},
+        Opaque(wire="openai_chat", value={"type": "video", "video": ["x"]}),
     ),
 ]
 
@@ -229,7 +241,7 @@ def test_a_conversation_with_everything() -> None:
             "tool_call_id": "2",
             "content": [{"type": "text", "text": "x"}, {"type": "text", "text": "y"}],
         },
-        {"role": "assistant", "content": None, "function_call": {"name": "old", "arguments": "{}"}},
+        {"role": "assistant", "content": None, "function_call": {"name": "old", "arguments": "{}", "odd": 1}},
         {"role": "function", "name": "old", "content": "3"},
     )
     request = parse(body)
@@ -251,6 +263,23 @@ def test_a_conversation_with_everything() -> None:
     assert old.id == result.id  # so that wires which pair them by id can
     assert [turn.at for turn in request.turns] == [f"messages[{number}]" for number in range(8)]
     assert encode(request) == body
+
+
+@pytest.mark.parametrize(
+    ("content", "extra"),
+    [
+        ({"google": {"thought_signature": "s"}}, {}),
+        ({"google": {"thought_signature": "s", "b": 1}, "a": 1}, {"extra_content": {"google": {"b": 1}, "a": 1}}),
+    ],
+)
+def test_the_seal_of_a_call_is_where_gemini_has_it(content: Json, extra: Json) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}, "extra_content": content}
+    body = asked({"role": "assistant", "content": None, "tool_calls": [call]})
+    request = parse(body)
+    assert request.turns[0].parts == [ToolCall(id="1", name="f", arguments="{}", signature="s", extra=extra)]
+    assert encode(request) == body
+    sent = encode(foreign(said("assistant", ToolCall(id="1", name="f", signature="s"))))["messages"][0]
+    assert sent["tool_calls"][0]["extra_content"] == {"google": {"thought_signature": "s"}}
 
 
 @pytest.mark.parametrize(
@@ -328,9 +357,21 @@ KNOB_CASES: list[tuple[Json, Json]] = [
     ({"web_search_options": {}}, {"demands": {"web_search_options": {}}, "extra": {}}),
     (
         {"modalities": ["text", "audio"], "audio": {"voice": "a", "format": "wav"}},
-        {"demands": {"modalities": ["text", "audio"], "audio": {"voice": "a", "format": "wav"}}},
+        {"modalities": ["text", "audio"], "demands": {"audio": {"voice": "a", "format": "wav"}}},
     ),
-    ({"modalities": ["text"], "store": True}, {"demands": {}, "extra": {"modalities": ["text"], "store": True}}),
+    ({"modalities": ["text"], "store": True}, {"demands": {}, "extra": {}, "modalities": ["text"], "store": True}),
+    ({"metadata": {"a": "b"}}, {"metadata": {"a": "b"}, "extra": {}}),
+    ({"metadata": {"a": [1]}}, {"metadata": None, "extra": {"metadata": {"a": [1]}}}),
+    ({"reasoning": {"max_tokens": 9}}, {"reasoning": Reasoning(budget=9), "extra": {}}),
+    (
+        {"reasoning": {"effort": "high", "exclude": True}},
+        {"reasoning": Reasoning(effort="high"), "extra": {"reasoning": {"exclude": True}}},
+    ),
+    ({"reasoning": {"enabled": True}}, {"reasoning": None, "extra": {"reasoning": {"enabled": True}}}),
+    (
+        {"functions": [{"name": "f"}], "function_call": {"name": "f", "odd": 1}},
+        {"tool_choice": None, "demands": {"function_call": {"name": "f", "odd": 1}}},
+    ),
     ({"tool_choice": "required"}, {"tool_choice": ToolChoice("required")}),
     (
         {"tool_choice": {"type": "function", "function": {"name": "f"}}},
@@ -696,12 +737,87 @@ def test_the_knobs_that_this_wire_lacks_are_receipted() -> None:
         (Reasoning(budget=8193), "high", ("reasoning_budget",)),
         (Reasoning(budget=1, effort="high"), "high", ("reasoning_budget",)),
         (Reasoning(off=True), None, ("reasoning",)),
+        (Reasoning(effort="low", summary="auto"), "low", ("reasoning_summary",)),
+        (Reasoning(summary="auto"), None, ("reasoning_summary",)),
     ],
 )
 def test_reasoning(reasoning: Reasoning, effort: str | None, dropped: tuple[str, ...]) -> None:
     encoded = CHAT.encode(foreign(said("user", Text(text="x")), reasoning=reasoning))
     assert json.loads(encoded.body).get("reasoning_effort") == effort
     assert encoded.dropped == dropped
+
+
+@pytest.mark.parametrize(
+    ("told", "same"),
+    [
+        ({"reasoning": {"effort": "high"}}, {"reasoning_effort": "high"}),
+        ({"reasoning": {"enabled": False}}, {"reasoning_effort": "none"}),
+        ({"reasoning": {"effort": "none", "exclude": True}}, {"reasoning": {"effort": "none", "exclude": True}}),
+        (
+            {"reasoning_effort": "low", "reasoning": {"exclude": True}},
+            {"reasoning": {"effort": "low", "exclude": True}},
+        ),
+    ],
+)
+def test_openrouter_s_reasoning_is_said_as_openai_does_where_that_will_do(told: Json, same: Json) -> None:
+    assert encode(parse(asked(**told))) == asked(**same)
+
+
+@pytest.mark.parametrize(
+    ("modalities", "sent"),
+    [(["text"], None), ([], None), (["text", "audio"], ["text", "audio"]), (["image"], ["image"])],
+)
+def test_what_an_answer_is_made_of(modalities: list[str], sent: list[str] | None) -> None:
+    encoded = CHAT.encode(foreign(said("user", Text(text="x")), modalities=modalities))
+    assert json.loads(encoded.body).get("modalities") == sent
+    assert encoded.dropped == ()
+
+
+def test_a_modality_that_no_host_has_is_refused() -> None:
+    with pytest.raises(Unrepresentable) as caught:
+        CHAT.encode(foreign(said("user", Text(text="x")), modalities=["text", "video"]))
+    assert caught.value.param == "modalities"
+
+
+def test_the_labels_of_another_wire_are_carried() -> None:
+    assert encode(foreign(said("user", Text(text="x")), metadata={"a": "b"}))["metadata"] == {"a": "b"}
+
+
+def test_a_video_of_another_wire_goes_where_hosts_look_for_it() -> None:
+    turn = said("user", Video(source=Inline("QUJD", "video/mp4")), Video(source=Remote("https://a")))
+    assert encode(foreign(turn))["messages"][0]["content"] == [
+        {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,QUJD"}},
+        {"type": "video_url", "video_url": {"url": "https://a"}},
+    ]
+
+
+def test_what_tools_have_shown_comes_after_the_last_of_their_results() -> None:
+    turns = [
+        said("user", ToolResult(id="1", parts=[Text(text="x"), PICTURE])),
+        said("user", ToolResult(id="2", parts=[Document(source=Inline("QUJD", "application/pdf"), name="a.pdf")])),
+        said("user", ToolResult(id="3", parts=[Text(text="y")]), Text(text="Well?")),
+    ]
+    encoded = CHAT.encode(foreign(*turns))
+    assert json.loads(encoded.body)["messages"] == [
+        {"role": "tool", "tool_call_id": "1", "content": "x"},
+        {"role": "tool", "tool_call_id": "2", "content": "The result is in the user's next message."},
+        {"role": "tool", "tool_call_id": "3", "content": "y"},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "What the tool call 1 gave back:"},
+                {"type": "image_url", "image_url": {"url": "https://a"}},
+                {"type": "text", "text": "What the tool call 2 gave back:"},
+                {
+                    "type": "file",
+                    "file": {"file_data": "data:application/pdf;base64,QUJD", "filename": "a.pdf"},
+                },
+            ],
+        },
+        {"role": "user", "content": "Well?"},
+    ]
+    assert encoded.dropped == ()
+    assert encode(foreign(turns[0]))["messages"][-1]["content"][1]["type"] == "image_url"
 
 
 def test_a_stream_is_always_asked_for_usage() -> None:
@@ -750,8 +866,10 @@ PICTURE = Image(source=Remote("https://a"))
         said("assistant", PICTURE),
         said("system", PICTURE),
         said("assistant", ToolResult(id="1", parts=[PICTURE])),
-        said("user", ToolResult(id="1", parts=[Text(text="x"), PICTURE])),
-        said("user", ToolResult(id="1", parts=[Document(source=Inline("QUJD"))])),
+        said("user", ToolResult(id="1", parts=[Image(source=Stored("f"))])),
+        said("user", ToolResult(id="1", parts=[Opaque(wire="anthropic", value={"type": "search_result"})])),
+        said("user", Video(source=Stored("f"))),
+        said("assistant", Video(source=Remote("https://a"))),
         said("user", Image(source=Stored("f"))),
         said("user", Audio(source=Remote("https://a"))),
         said("user", Document(source=Remote("https://a"))),

@@ -286,6 +286,7 @@ CALL = st.builds(
     arguments=WORDS | st.just(""),
     kind=st.sampled_from(["function", "custom"]),
     extra=st.sampled_from([{}, {"extra_content": {"a": 1}}]),
+    signature=st.sampled_from(["", "", "seal"]),
 )
 
 
@@ -304,9 +305,13 @@ def pieces(draw: st.DrawFn, index: int, part: Part) -> Iterator[Event]:
             yield Delta(index=index, text=text[:cut])
             if text[cut:] or signature:
                 yield Delta(index=index, text=text[cut:], signature=signature)
-        case Refusal(text=text) | ToolCall(arguments=text) if text:
+        case Refusal(text=text) | ToolCall(arguments=text, signature="") if text:
             cut = draw(st.integers(1, len(text)))
             yield from (Delta(index=index, text=piece) for piece in (text[:cut], text[cut:]) if piece)
+        case ToolCall(arguments=text, signature=signature) if signature:
+            if text:
+                yield Delta(index=index, text=text)
+            yield Delta(index=index, signature=signature)
         case Audio(source=Inline(data=data), transcript=transcript):
             yield Delta(index=index, text=data, transcript=transcript)
         case _:
@@ -322,7 +327,7 @@ def shell_of(part: Part) -> Part:
         case Thinking() if part.text:
             return replace(part, text="", signature="")
         case ToolCall():
-            return replace(part, arguments="")
+            return replace(part, arguments="", signature="")
         case Audio():
             return replace(part, source=Inline(""), transcript="")
         case _:
@@ -510,6 +515,20 @@ def test_a_block_of_mistral_goes_back_as_it_came(streamed: bool) -> None:
     answer.choices.append(Choice(parts=[Text(text="a"), block, Text(text="b")], stop=Stop(reason="stop", raw="stop")))
     body = laws.say(CHAT.renderer(replace(ASKED, stream=streamed)), list(unfold(answer)))
     assert fold(decoded(body, streamed)) == answer
+
+
+def test_a_call_whose_wire_has_no_ids_gets_one() -> None:
+    parts: list[Part] = [ToolCall(id="", name="f"), ToolCall(id="", name="f")]
+    stop = Stop(reason="tool_use", raw="tool_calls")
+    answers = []
+    for name, streamed in (("x", True), ("x", False), ("y", False)):
+        answer = Completion(start=Start(id=name, created=5), choices=[Choice(parts=parts, stop=stop)])
+        body = laws.say(CHAT.renderer(replace(ASKED, stream=streamed)), list(unfold(answer)))
+        heard = fold(decoded(body, streamed)).choices[0].parts
+        answers.append([part.id for part in heard if isinstance(part, ToolCall)])
+    assert answers[0] == answers[1]
+    assert len({*answers[0], *answers[2]}) == 4
+    assert all(name.startswith("call_") for name in answers[0])
 
 
 @pytest.mark.parametrize("streamed", [True, False])

@@ -37,6 +37,7 @@ from proxy.dialects.openai_chat.citations import citations_of
 from proxy.dialects.openai_chat.faults import fault
 from proxy.dialects.openai_chat.parse import source_of
 from proxy.dialects.openai_chat.reasoning import Thought, flat, thoughts_in
+from proxy.dialects.openai_chat.seals import unsealed
 from proxy.dialects.openai_chat.usage import said_usage
 from proxy.dialects.openai_chat.words import MAX_CHOICES, NAME, REASONS
 from proxy.errors import BadRequest, Down
@@ -331,7 +332,8 @@ class _Answer:
             self._fragment(voice, item)
         legacy = as_object(said.get("function_call"))
         if _text(legacy, "name") or _arguments(legacy.get("arguments")):
-            self._fragment(voice, {"index": -1, "function": legacy, "function_call": True})
+            rest = {key: value for key, value in legacy.items() if key not in ("name", "arguments")}
+            self._fragment(voice, {"index": -1, "function": legacy, "function_call": rest})
 
     def _fragment(self, voice: _Voice, item: Object) -> None:
         function, custom = as_object(item.get("function")), as_object(item.get("custom"))
@@ -347,8 +349,8 @@ class _Answer:
             call.arguments += text
             if call.name:
                 self._open_call(voice, call)
-        elif text:
-            self._out.append(Delta(index=call.index, text=text))
+        elif (seal := unsealed(item)[0]) or text:
+            self._out.append(Delta(index=call.index, text=text, signature=seal))
 
     def _which(self, voice: _Voice, index: object, named: str, name: str) -> _Call:
         """The call that a fragment belongs to.
@@ -374,10 +376,11 @@ class _Answer:
             return
         self._close(voice)
         made = f"call_{re.sub('[^A-Za-z0-9]', '', self._id or '')[:40]}_{self._blocks}"
-        shell = ToolCall(id=call.id or made, name=call.name, kind=call.kind, extra=call.extra)
+        seal, extra = unsealed(call.extra)
+        shell = ToolCall(id=call.id or made, name=call.name, kind=call.kind, extra=extra)
         call.index = self._open(voice, shell)
-        if call.arguments:
-            self._out.append(Delta(index=call.index, text=call.arguments))
+        if call.arguments or seal:
+            self._out.append(Delta(index=call.index, text=call.arguments, signature=seal))
 
 
 def _stop_of(voice: _Voice | None) -> Stop:

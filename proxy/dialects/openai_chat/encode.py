@@ -2,6 +2,9 @@
 
 The mirror of parse.py. Knobs that it lacks are dropped and named in the receipt; content that it cannot carry is
 refused with its path.
+
+A tool message holds text alone. What else a tool gave back on another wire (a picture of the screen, a file) is shown
+by the user, in a message after the last of the results, which must stand together; a text before it names the call.
 """
 
 import re
@@ -15,6 +18,7 @@ from proxy.canon import (
     Inline,
     Opaque,
     Part,
+    Reasoning,
     Refusal,
     Remote,
     Request,
@@ -30,9 +34,12 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.openai_chat.reasoning import THOUGHTS
-from proxy.dialects.openai_chat.words import EFFORTS, KNOBS, NAME, TIERS
+from proxy.dialects.openai_chat.seals import sealed
+from proxy.dialects.openai_chat.words import EFFORTS, KNOBS, MODALITIES, NAME, TIERS
 from proxy.errors import Unrepresentable
 from proxy.fields import Object, as_object
+
+_SHOWN = (Image, Audio, Video, Document)  # what a tool message cannot hold, and a user's can
 
 
 class Encoding:
@@ -42,24 +49,27 @@ class Encoding:
         self._request = request
         self._own = request.wire == NAME
         self.dropped: set[str] = set()
+        self._shown: list[Object] = []  # by tools, and not yet told
 
     def body(self) -> Object:
         request = self._request
         if request.demands and not self._own:
             key = next(iter(request.demands))
             raise Unrepresentable(f"{key} has no counterpart in Chat Completions.", param=key)
-        body: Object = {"model": request.model, "messages": [m for turn in request.turns for m in self._turn(turn)]}
+        body: Object = {"model": request.model, "messages": self._messages()}
         self._add_tools(body)
         optional = {
             "response_format": self._format(),
             self._limit_field(): request.max_tokens,
             "stop": request.stop,
             "logit_bias": request.logit_bias,
-            "reasoning_effort": self._effort(),
+            "modalities": self._modalities(),
+            "metadata": request.metadata,
+            **self._reasoning(),
             **{name: getattr(request, name) for name in KNOBS if self._speaks(name)},
         }
-        body |= {key: value for key, value in optional.items() if value is not None}
         body |= self._carry(request.extra) | request.demands
+        body |= {key: value for key, value in optional.items() if value is not None}
         if request.stream:
             body["stream"] = True
             body["stream_options"] = {**as_object(body.get("stream_options")), "include_usage": True}
@@ -97,6 +107,24 @@ class Encoding:
         newer = re.match(r"(?:.*/)?(?:o1|o3|o4|gpt-5)", self._request.model)
         return "max_completion_tokens" if newer else "max_tokens"
 
+    def _modalities(self) -> list[str] | None:
+        asked = self._request.modalities
+        if asked is None or self._own:
+            return asked
+        if unknown := set(asked) - MODALITIES:
+            raise Unrepresentable(f"modalities: Chat Completions has no {min(unknown)}.", param="modalities")
+        return None if set(asked) <= {"text"} else asked  # silence says text, and few hosts know the field
+
+    def _reasoning(self) -> Object:
+        """The effort. What OpenRouter alone knows goes in its `reasoning`, and then the effort does."""
+        reasoning, rest = self._request.reasoning or Reasoning(), self._request.extra.get("reasoning")
+        if reasoning.summary is not None:
+            self.dropped.add("reasoning_summary")
+        if not self._own or (reasoning.budget is None and not isinstance(rest, dict)):
+            return {"reasoning_effort": self._effort()}
+        said = {"effort": self._effort(), "max_tokens": reasoning.budget}
+        return {"reasoning": {key: value for key, value in said.items() if value is not None} | as_object(rest)}
+
     def _effort(self) -> str | None:
         """The effort; a budget becomes the effort that it would pay for, and that is receipted."""
         reasoning = self._request.reasoning
@@ -107,7 +135,7 @@ class Encoding:
                 return "none"
             self.dropped.add("reasoning")  # most models refuse to be told so, and none of them reasons unasked
             return None
-        if reasoning.budget is not None:
+        if reasoning.budget is not None and not self._own:
             self.dropped.add("reasoning_budget")
             if reasoning.effort is None:
                 budget = reasoning.budget
@@ -170,6 +198,19 @@ class Encoding:
 
     # messages
 
+    def _messages(self) -> list[Object]:
+        """The messages; what tools have shown comes once all of their results are told."""
+        messages: list[Object] = []
+        for message in (message for turn in self._request.turns for message in self._turn(turn)):
+            if message["role"] not in ("tool", "function"):
+                messages += self._flush()
+            messages.append(message)
+        return messages + self._flush()
+
+    def _flush(self) -> list[Object]:
+        shown, self._shown = self._shown, []
+        return [{"role": "user", "content": shown}] if shown else []
+
     def _turn(self, turn: Turn) -> list[Object]:
         extra = self._carry(turn.extra)
         if turn.role == "assistant":
@@ -184,10 +225,13 @@ class Encoding:
         """A tool message holds text alone, and has no word for failure."""
         if result.is_error is not None:
             self.dropped.add("is_error")
-        for part in result.parts:
-            if not isinstance(part, Text) and not self._own:
-                raise self._refusal(turn, f"a tool result with {noun_of(part)}; it holds text alone")
-        content = self._content(result.parts, turn)
+        shown = [] if self._own else [part for part in result.parts if isinstance(part, _SHOWN)]
+        if shown:
+            self._shown.append({"type": "text", "text": f"What the tool call {result.id} gave back:"})
+            self._shown += [self._item(part, turn) for part in shown]
+        content = self._content([part for part in result.parts if part not in shown], turn)
+        if shown and not content:
+            content = "The result is in the user's next message."
         if self._own and result.extra.get("role") == "function":
             return {"role": "function", "content": content} | self._marks(result)
         return {"role": "tool", "tool_call_id": result.id, "content": content} | self._marks(result)
@@ -219,15 +263,16 @@ class Encoding:
 
     def _add_call(self, call: ToolCall, message: Object) -> None:
         if self._own and "function_call" in call.extra:
-            message["function_call"] = {"name": call.name, "arguments": call.arguments}
+            message["function_call"] = legacy_call(call)
             return
         message.setdefault("tool_calls", []).append({"id": call.id} | self._call(call))
 
     def _call(self, call: ToolCall) -> Object:
+        marks = sealed(self._marks(call), call.signature)
         if call.kind == "custom":
-            return nest("custom", {"name": call.name, "input": call.arguments}, self._marks(call))
+            return nest("custom", {"name": call.name, "input": call.arguments}, marks)
         arguments = call.arguments if self._own else call.arguments or "{}"  # OpenAI: JSON text, so not empty
-        return nest("function", {"name": call.name, "arguments": arguments}, self._marks(call))
+        return nest("function", {"name": call.name, "arguments": arguments}, marks)
 
     def _think(self, thoughts: list[Thinking], message: Object) -> None:
         """Replayed reasoning goes back to its own wire only: OpenAI takes none, and no user has seen it."""
@@ -253,7 +298,7 @@ class Encoding:
                 if part.citations:
                     self.dropped.add("citations")
                 return {"type": "text", "text": part.text} | self._marks(part)
-            case Image() | Audio() | Document():
+            case Image() | Audio() | Video() | Document():
                 if turn.role != "user" and not self._own:
                     raise self._refusal(turn, f"{noun_of(part)} outside a user turn")
                 return self._medium(part, turn)
@@ -261,16 +306,18 @@ class Encoding:
                 return {"type": "thinking"} | self._marks(part)
             case Opaque(wire="openai_chat"):
                 return part.value
-            case Refusal() | Thinking() | ToolCall() | ToolResult() | Video() | Opaque():
+            case Refusal() | Thinking() | ToolCall() | ToolResult() | Opaque():
                 raise self._refusal(turn, f"{noun_of(part)} in a {turn.role} turn")
             case _:
                 assert_never(part)
 
-    def _medium(self, part: Image | Audio | Document, turn: Turn) -> Object:
+    def _medium(self, part: Image | Audio | Video | Document, turn: Turn) -> Object:
         source = part.source
         if isinstance(part, Image) and isinstance(source, Inline | Remote):
             inner = {"url": url_of(source)} | ({"detail": part.detail} if part.detail else {})
             return nest("image_url", inner, self._marks(part))
+        if isinstance(part, Video) and isinstance(source, Inline | Remote):  # OpenAI refuses it; Qwen and others do not
+            return nest("video_url", {"url": url_of(source)}, self._marks(part))
         if isinstance(part, Audio) and isinstance(source, Inline):
             return nest("input_audio", {"data": source.data, "format": _sound(source.media_type)}, self._marks(part))
         if isinstance(part, Document) and self._takes(part.source):
@@ -297,6 +344,11 @@ class Encoding:
 
     def _refusal(self, turn: Turn, what: str) -> Unrepresentable:
         return Unrepresentable(f"{turn.at}: Chat Completions cannot carry {what}.", param=turn.at)
+
+
+def legacy_call(call: ToolCall) -> Object:
+    """A call from before there were `tool_calls`, as an assistant's message has it."""
+    return as_object(call.extra["function_call"]) | {"name": call.name, "arguments": call.arguments}
 
 
 def nest(kind: str, inner: Object, marks: Object) -> Object:

@@ -31,8 +31,10 @@ from proxy.canon import (
     ToolChoice,
     ToolResult,
     Turn,
+    Video,
 )
 from proxy.dialects.openai_chat.reasoning import THOUGHTS, flat, thoughts_in
+from proxy.dialects.openai_chat.seals import unsealed
 from proxy.dialects.openai_chat.words import DEMANDS, KNOBS, NAME
 from proxy.errors import BadRequest
 from proxy.fields import Fields, Object, as_object, is_number, wrong, wrong_word
@@ -54,6 +56,8 @@ def parse_request(top: Fields) -> Request:
         parallel_tools=top.flag("parallel_tool_calls"),
         format=_format(top),
         reasoning=_reasoning(top),
+        metadata=_metadata(top),
+        modalities=top.texts("modalities"),
         max_tokens=top.integer(limit_field),
         limit_field=limit_field,
         stop=_stop(top),
@@ -61,14 +65,11 @@ def parse_request(top: Fields) -> Request:
         **knobs,
     )
     for key, value in top.rest.items():
-        (request.demands if _is_demand(key, value) else request.extra)[key] = value
+        (request.demands if key in DEMANDS or key in _LEFT else request.extra)[key] = value
     return request
 
 
-def _is_demand(key: str, value: object) -> bool:
-    if key == "modalities":
-        return value != ["text"]
-    return key in DEMANDS or key in ("tool_choice", "response_format")  # left where the canon lacks the form
+_LEFT = ("tool_choice", "function_call", "response_format")  # still there where the canon lacks the form
 
 
 def _include_usage(top: Fields) -> bool:
@@ -85,10 +86,26 @@ def _stop(top: Fields) -> list[str] | None:
 
 
 def _reasoning(top: Fields) -> Reasoning | None:
-    effort = top.text("reasoning_effort")
-    if effort is None:
+    """OpenAI's `reasoning_effort`, or OpenRouter's `reasoning`: an effort or a budget. What else that says stays."""
+    effort, budget = top.text("reasoning_effort"), None
+    if isinstance(top.rest.get("reasoning"), dict):
+        fields = top.inner("reasoning")
+        effort, budget = fields.text("effort") or effort, fields.integer("max_tokens")
+        if fields.rest.get("enabled") is False:
+            effort = "none"
+            del fields.rest["enabled"]
+        top.keep("reasoning", fields)
+    if effort == "none":
+        return Reasoning(off=True)
+    return None if effort is None and budget is None else Reasoning(effort=effort, budget=budget)
+
+
+def _metadata(top: Fields) -> dict[str, str] | None:
+    """The labels, if they are OpenAI's; what a host takes besides strings stays with it."""
+    labels = top.rest.get("metadata")
+    if not isinstance(labels, dict) or not all(isinstance(label, str) for label in labels.values()):
         return None
-    return Reasoning(off=True) if effort == "none" else Reasoning(effort=effort)
+    return top.object("metadata")
 
 
 def _logit_bias(top: Fields) -> dict[str, float] | None:
@@ -154,8 +171,14 @@ def _offer(fields: Fields, at: str) -> Tool:
 
 def _tool_choice(top: Fields) -> ToolChoice | None:
     """The choice, if it is a mode or one tool; else it stays, and becomes a demand."""
-    if isinstance(top.rest.get("function_call"), dict) and "tool_choice" not in top.rest:
-        return ToolChoice("tool", top.need_inner("function_call").need_text("name"))
+    legacy = top.rest.get("function_call")
+    if isinstance(legacy, dict) and "tool_choice" not in top.rest:
+        named = Fields(legacy, "function_call")
+        choice = ToolChoice("tool", named.need_text("name"))
+        if named.rest:
+            return None
+        del top.rest["function_call"]
+        return choice
     key = "tool_choice" if "tool_choice" in top.rest else "function_call"
     value = top.rest.get(key)
     match value:
@@ -232,7 +255,7 @@ def _spoken(fields: Fields, calls: dict[str, str]) -> list[Part]:
         name = call.need_text("name")
         calls[name] = f"call_{re.sub('[^0-9]', '', fields.at)}_{name}"
         arguments = call.text("arguments") or ""
-        parts.append(ToolCall(id=calls[name], name=name, arguments=arguments, extra={"function_call": True}))
+        parts.append(ToolCall(id=calls[name], name=name, arguments=arguments, extra={"function_call": call.rest}))
     return parts
 
 
@@ -249,7 +272,7 @@ def _call(fields: Fields) -> ToolCall:
         cache=fields.object("cache_control"),
     )
     fields.keep(kind, inner)
-    call.extra = fields.rest
+    call.signature, call.extra = unsealed(fields.rest)
     return call
 
 
@@ -298,6 +321,10 @@ def _part(value: object, at: str) -> Part:
             fields.keep("input_audio", inner)
         case "file":
             part = _file(fields)
+        case "video_url":
+            inner = fields.need_inner("video_url")
+            part = Video(source=source_of(inner.need_text("url"), inner.path("url")))
+            fields.keep("video_url", inner)
         case "refusal":
             part = Refusal(text=fields.need_text("refusal"))
         case "thinking":

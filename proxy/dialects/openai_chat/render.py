@@ -4,6 +4,7 @@ Events in, bytes out: a stream as it goes, or the whole completion at Finish.
 """
 
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any, assert_never
 
 from msgspec import Struct
@@ -35,9 +36,10 @@ from proxy.canon import (
     fold,
 )
 from proxy.dialects.openai_chat.citations import spelled
-from proxy.dialects.openai_chat.encode import nest, noun_of, url_of
+from proxy.dialects.openai_chat.encode import legacy_call, nest, noun_of, url_of
 from proxy.dialects.openai_chat.faults import error_body
 from proxy.dialects.openai_chat.reasoning import detail_of
+from proxy.dialects.openai_chat.seals import sealed
 from proxy.dialects.openai_chat.usage import usage_fields
 from proxy.dialects.openai_chat.words import STOP_WORDS
 from proxy.errors import GatewayError, Unrepresentable
@@ -53,6 +55,7 @@ class _Block(Struct):
     middle: bytes = b""  # thinking says its text twice
     tail: bytes = b""
     choice: int = 0
+    number: int = -1  # of a call, among the calls of its choice
     detail: Object = {}  # of thinking: what each of its details says, but for the text
 
 
@@ -68,6 +71,7 @@ class StreamRenderer:
     def __init__(self, request: Request, clock: Callable[[], float]) -> None:
         self._request = request
         self._clock = clock
+        self._seed = ""  # of the ids that we make
         self._head = b""  # of every chunk, up to its choices
         self._once = b""  # of the first chunk
         self._tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
@@ -101,6 +105,7 @@ class StreamRenderer:
     def _start(self, start: Start) -> bytes:
         top = _top(start, "chat.completion.chunk", self._request, self._clock)
         once = {key: top.pop(key) for key in start.extra if key in top and key not in _REPEATED}
+        self._seed = f"{top['id']} {top['created']}"
         self._head = b"data: %b" % encode_json(top)[:-1]
         self._once = b",%b" % encode_json(once)[1:-1] if once else b""
         return b""
@@ -169,11 +174,13 @@ class StreamRenderer:
         opening = {"name": part.name, field: ""}
         if "function_call" in part.extra:
             self._say(block, "call", b'{"function_call":{"arguments":', b"}}")
-            return {"function_call": opening}
+            return {"function_call": legacy_call(part)}
         self._calls[block.choice] += 1
         before = b'{"tool_calls":[{"index":%d,"%b":{"%b":' % (number, key.encode(), field.encode())
         self._say(block, "call", before, b"}}]}")
-        return {"tool_calls": [{"index": number, "id": part.id, **nest(key, opening, part.extra)}]}
+        block.number = number
+        name = part.id or _made_id(self._seed, part, block.choice, number)
+        return {"tool_calls": [{"index": number, "id": name, **nest(key, opening, part.extra)}]}
 
     def _delta(self, event: Delta) -> bytes:
         block = self._blocks[event.index]
@@ -183,6 +190,8 @@ class StreamRenderer:
             return self._sound(block, event)
         if event.logprobs or event.citations:
             return self._annotated(block, event)
+        if event.signature and block.kind == "call":
+            return self._sealed(block, event)
         if not event.text or not block.kind:
             return b""
         return block.head + encode_json(event.text) + block.tail
@@ -203,6 +212,13 @@ class StreamRenderer:
         said = {"data": event.text, "transcript": event.transcript}
         spoken = {key: value for key, value in said.items() if value}
         return self._frame(block.choice, encode_json({"audio": spoken})) if spoken else b""
+
+    def _sealed(self, block: _Block, event: Delta) -> bytes:
+        text = block.head + encode_json(event.text) + block.tail if event.text else b""
+        if block.number < 0:  # a call from before there were `tool_calls` has no place for a seal
+            return text
+        said = {"tool_calls": [{"index": block.number, **sealed({}, event.signature)}]}
+        return text + self._frame(block.choice, encode_json(said))
 
     def _annotated(self, block: _Block, event: Delta) -> bytes:
         key = "content" if block.kind == "text" else "refusal"
@@ -252,7 +268,8 @@ class WholeRenderer:
             return b""
         completion = fold(self._events)
         body = _top(completion.start, "chat.completion", self._request, self._clock)
-        body["choices"] = [_choice_fields(number, choice) for number, choice in enumerate(completion.choices)]
+        seed = f"{body['id']} {body['created']}"
+        body["choices"] = [_choice_fields(number, choice, seed) for number, choice in enumerate(completion.choices)]
         if completion.usage is not None:
             body["usage"] = usage_fields(completion.usage)
         return dump(body)
@@ -266,7 +283,12 @@ def _top(start: Start, kind: str, request: Request, clock: Callable[[], float]) 
     return start.extra | {"id": start.id, "object": kind, "created": created, "model": start.model or request.model}
 
 
-def _choice_fields(number: int, choice: Choice) -> Object:
+def _made_id(seed: str, call: ToolCall, choice: int, number: int) -> str:
+    """The id of a call whose wire has none: the same whenever the same answer is told, and another in the next one."""
+    return "call_" + sha256(f"{seed} {choice} {number} {call.name}".encode()).hexdigest()[:24]
+
+
+def _choice_fields(number: int, choice: Choice, seed: str) -> Object:
     message: Object = {"role": "assistant", "content": None, "refusal": None}
     content: list[Object] = []
     logprobs: Object = {}
@@ -284,11 +306,12 @@ def _choice_fields(number: int, choice: Choice) -> Object:
                 message["reasoning_content"] = message.get("reasoning_content", "") + part.text
                 details.append(detail_of(part, len(details)))
             case ToolCall() if "function_call" in part.extra:
-                message["function_call"] = {"name": part.name, "arguments": part.arguments}
+                message["function_call"] = legacy_call(part)
             case ToolCall():
                 key, field = ("function", "arguments") if part.kind == "function" else ("custom", "input")
-                call = nest(key, {"name": part.name, field: part.arguments}, part.extra)
-                _extend(message, "tool_calls", [{"id": part.id, **call}])
+                call = nest(key, {"name": part.name, field: part.arguments}, sealed(part.extra, part.signature))
+                name = part.id or _made_id(seed, part, number, len(message.get("tool_calls", ())))
+                _extend(message, "tool_calls", [{"id": name, **call}])
             case Audio():
                 data = part.source.data if isinstance(part.source, Inline) else ""
                 message["audio"] = _named(part) | {"data": data, "transcript": part.transcript}

@@ -9,9 +9,9 @@ from proxy.errors import Kind
 NAME = "openai_chat"
 
 # Without these the answer would be another one, and no other wire can say them: they cross to this wire or not at all.
-# Every other unknown field (`store`, `metadata`, `prediction`, `verbosity`, `min_p`, `provider`, ...) tunes, routes or
-# keeps the books, and goes to `extra`. Three fields demand only in some of their forms: `modalities` beyond text, a
-# `tool_choice` that names several tools, and a `response_format` that is no JSON schema.
+# Every other unknown field (`prediction`, `min_p`, `provider`, `transforms`, ...) tunes, routes or keeps the books, and
+# goes to `extra`. Three fields demand only in the forms that the canon lacks: a `tool_choice` that names several tools,
+# a `function_call` that says more than a name, and a `response_format` that is no JSON schema.
 DEMANDS = {
     "audio",  # OpenAI: voice and format of a spoken answer
     "web_search_options",  # OpenAI: the answer is searched for
@@ -45,6 +45,9 @@ KNOBS = {
     "verbosity": "text",
     "service_tier": "text",
 }
+
+# What an answer may be made of: OpenAI's two, and what hosts have added (OpenRouter, Vercel).
+MODALITIES = {"text", "audio", "image"}
 
 # What OpenAI takes as `service_tier` (.../api-reference/chat/create); other wires have tiers of their own.
 TIERS = {"auto", "default", "flex", "priority", "scale"}

@@ -1,0 +1,29 @@
+"""Where does the seal of a tool call stand, which Gemini wants to see again?
+
+https://ai.google.dev/gemini-api/docs/thought-signatures: as Gemini's own host of this wire has it, in the call's
+`extra_content`.
+"""
+
+from proxy.fields import Object, as_object
+
+
+def unsealed(extra: Object) -> tuple[str, Object]:
+    """A call's seal, and what else its wire alone says of it."""
+    content = as_object(extra.get("extra_content"))
+    google = as_object(content.get("google"))
+    seal = google.get("thought_signature")
+    if not isinstance(seal, str) or not seal:
+        return "", extra
+    google = {key: value for key, value in google.items() if key != "thought_signature"}
+    content = {key: value for key, value in content.items() if key != "google"} | ({"google": google} if google else {})
+    rest = {key: value for key, value in extra.items() if key != "extra_content"}
+    return seal, rest | ({"extra_content": content} if content else {})
+
+
+def sealed(extra: Object, seal: str) -> Object:
+    """The mirror."""
+    if not seal:
+        return extra
+    content = as_object(extra.get("extra_content"))
+    google = as_object(content.get("google")) | {"thought_signature": seal}
+    return extra | {"extra_content": content | {"google": google}}

@@ -1,0 +1,90 @@
+"""How does one talk OpenAI's Responses API, to clients and to the hosts that speak it?
+
+https://platform.openai.com/docs/api-reference/responses and, for streams, .../responses-streaming
+
+What has no canonical field rides along under its own name, in `extra` where it tunes the answer and in `demands`
+where the answer would be another one without it: `words.DEMANDS` tells which. What is left over of a nested object
+(`text`, `reasoning`, `include`) rides in `extra` under the object's own name. Null says what absence says.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from proxy.canon import Request
+from proxy.dialects.openai_responses.decode import StreamDecoder, WholeDecoder
+from proxy.dialects.openai_responses.encode import Encoding
+from proxy.dialects.openai_responses.faults import error_body, failure, fault_of_body
+from proxy.dialects.openai_responses.meter import StreamMeter, WholeMeter
+from proxy.dialects.openai_responses.parse import parse_request
+from proxy.dialects.openai_responses.render import StreamRenderer, WholeRenderer
+from proxy.dialects.openai_responses.response import NOTHING
+from proxy.dialects.openai_responses.words import NAME
+from proxy.envelope import Envelope, parse_object
+from proxy.errors import GatewayError, UpstreamError
+from proxy.fields import Fields, Object, dump, encode_json
+from proxy.framing import has_sse
+from proxy.ports import Decoder, Encoded, Forward, Headers, Meter, Path, Peek, Renderer
+
+
+class OpenAIResponses:
+    """The dialect. `clock` dates an answer whose provider did not: the field is required here."""
+
+    name = NAME
+    stream_type = "text/event-stream"
+    ping: bytes | None = b": ping\n\n"
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+
+    def has_event(self, held: bytes) -> bool:
+        return has_sse(held)
+
+    def peek(self, envelope: Envelope, path: Path) -> Peek:
+        top = Fields({key: envelope.get(key) for key in ("model", "stream")}, "")
+        return Peek(top.need_name("model"), top.flag("stream") or False)
+
+    def parse(self, body: bytes, peek: Peek) -> Request:
+        return parse_request(Fields(parse_object(body), ""))
+
+    def renderer(self, request: Request) -> Renderer:
+        made = StreamRenderer if request.stream else WholeRenderer
+        return made(request, self._clock)
+
+    def meter(self, stream: bool) -> Meter:
+        return StreamMeter() if stream else WholeMeter()
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        return error_body(error)
+
+    def error_headers(self, error: GatewayError) -> Headers:
+        return []
+
+    def error_event(self, error: GatewayError) -> bytes:
+        return b"\n\n" + failure(error, NOTHING, 0)  # the broken stream may have stopped in the middle of a line
+
+    def model_list(self, names: Sequence[str]) -> bytes:
+        return dump({"object": "list", "data": [_model_card(name) for name in names]})
+
+    def model_card(self, name: str) -> bytes:
+        return dump(_model_card(name))
+
+    def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
+        """`ask_usage` changes nothing: this wire always tells."""
+        if envelope.get("model") == model:
+            return Forward(envelope.body)
+        return Forward(envelope.edit({"model": encode_json(model)}))
+
+    def encode(self, request: Request) -> Encoded:
+        encoding = Encoding(request)
+        return Encoded(dump(encoding.body()), tuple(sorted(encoding.dropped)))
+
+    def decoder(self, stream: bool) -> Decoder:
+        return StreamDecoder() if stream else WholeDecoder()
+
+    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+        return fault_of_body(status, headers, body)
+
+
+def _model_card(name: str) -> Object:
+    """https://platform.openai.com/docs/api-reference/models/object: the epoch stands for a date that is not known."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "pillion"}

@@ -1,0 +1,173 @@
+"""What did a host of the Responses API answer?
+
+Bytes in, events out, fed as they come. The mirror of render.py; whatever is no answer is an UpstreamError.
+
+An answer is a list of items, and a stream tells each of them up to three times: in pieces, whole when it is done, and
+whole again in the response that ends the stream. The pieces are handed on as they come; of what is told again, only
+what was not heard before. So a host may leave out the pieces, or the items, and a whole answer is a stream of nothing
+but its last event.
+
+A response repeats its request, and says more than the canon knows (Azure's filters, xAI's costs but for the tokens):
+only the pass-through lane carries that.
+"""
+
+from collections.abc import Iterator
+
+from proxy.canon import Event, Finish, Refusal, Start, Stop, Text, ToolCall
+from proxy.dialects.openai_responses.decode_item import Item, Sentence
+from proxy.dialects.openai_responses.faults import error_in, fault
+from proxy.dialects.openai_responses.usage import said_usage
+from proxy.dialects.openai_responses.words import REASONS
+from proxy.errors import Down
+from proxy.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, is_number, nonsense
+from proxy.framing import Body, Frame, FrameTooLong, ServerSentEvents
+
+
+class StreamDecoder:
+    def __init__(self) -> None:
+        self._frames = ServerSentEvents()
+        self._answer = _Answer()
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        yield from self._hear(self._frames.feed(data))
+
+    def close(self) -> Iterator[Event]:
+        yield from self._hear(self._frames.close())
+        if not self._answer.over:
+            raise Down("The provider's stream broke off before its end.", kind="network_error", code="stream_cut")
+
+    def _hear(self, frames: Iterator[Frame]) -> Iterator[Event]:
+        try:
+            for frame in frames:
+                data = frame.data.strip()
+                if data and data != b"[DONE]" and not self._answer.over:
+                    yield from self._answer.hear(_object_of(data))
+        except FrameTooLong as error:
+            raise nonsense(str(error)) from None
+
+
+class WholeDecoder:
+    def __init__(self) -> None:
+        self._body = Body()
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        try:
+            self._body.feed(data)
+        except FrameTooLong as error:
+            raise nonsense(str(error)) from None
+        return iter(())
+
+    def close(self) -> Iterator[Event]:
+        said = _object_of(self._body.close())
+        if not isinstance(said.get("output"), list):
+            raise fault(error_in(said)) if said.get("error") else nonsense("it has no output")
+        if said.get("status") in ("queued", "in_progress"):
+            raise nonsense("it is not finished")
+        yield from _Answer().end(said)
+
+
+def _object_of(data: bytes) -> Object:
+    try:
+        said = decode_json(data)
+    except UNREADABLE:
+        raise nonsense("it is no JSON") from None
+    if not isinstance(said, dict):
+        raise nonsense("it is no JSON object")
+    return said
+
+
+class _Answer:
+    """What an answer has said so far."""
+
+    def __init__(self) -> None:
+        self.over = False
+        self._sentence = Sentence()
+        self._items: dict[int | str, Item] = {}  # by the wire's output_index, or by id where it has none
+
+    def hear(self, event: Object) -> Iterator[Event]:
+        """One more event. Raises UpstreamError."""
+        match as_text(event.get("type")):
+            case "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" as kind:
+                response = as_object(event.get("response"))
+                yield from self.end({"status": kind.removeprefix("response."), **response})
+            case "error":
+                raise fault(error_in(event))
+            case "" if event.get("error"):
+                raise fault(error_in(event))
+            case "response.created" | "response.in_progress" | "response.queued":
+                self._start(as_object(event.get("response")))
+            case kind:
+                self._piece(kind, event)
+        yield from self._sentence.said()
+
+    def end(self, response: Object) -> Iterator[Event]:
+        """The provider says that this was all. Raises UpstreamError where it was no answer."""
+        self.over = True
+        self._start(response)
+        for number, value in enumerate(as_list(response.get("output"))):
+            self._known(number, as_object(value)).tell(as_object(value), done=True)
+            yield from self._sentence.said()
+        for item in self._items.values():
+            item.settle()
+        yield from self._sentence.said()
+        usage = said_usage(response.get("usage"))
+        if usage is not None:
+            yield usage
+        if response.get("status") in ("failed", "cancelled"):
+            raise fault(response.get("error") or "The provider gave up on the answer.")
+        yield Finish(stops=(self._stop(response),))
+
+    def _start(self, response: Object) -> None:
+        created = response.get("created_at")
+        self._sentence.start(
+            Start(
+                id=as_text(response.get("id")),
+                model=as_text(response.get("model")),
+                created=int(created) if is_number(created) else None,
+            )
+        )
+
+    def _piece(self, kind: str, event: Object) -> None:
+        match kind:
+            case "response.output_item.added" | "response.output_item.done":
+                self._item(event).tell(as_object(event.get("item")), done=kind.endswith("done"))
+            case "response.output_text.delta":
+                scored = as_list(event.get("logprobs"))
+                self._item(event).speak(Text, event.get("content_index"), as_text(event.get("delta")), scored)
+            case "response.output_text.annotation.added":
+                self._item(event).cite(event.get("content_index"), event.get("annotation"))
+            case "response.refusal.delta":
+                self._item(event).speak(Refusal, event.get("content_index"), as_text(event.get("delta")), [])
+            case "response.reasoning_summary_text.delta":
+                self._item(event).think("summary", event.get("summary_index"), as_text(event.get("delta")))
+            case "response.reasoning_text.delta":
+                self._item(event).think("content", event.get("content_index"), as_text(event.get("delta")))
+            case "response.function_call_arguments.delta":
+                self._item(event).argue("function_call", as_text(event.get("delta")))
+            case "response.custom_tool_call_input.delta":
+                self._item(event).argue("custom_tool_call", as_text(event.get("delta")))
+            case _:
+                pass  # news of a server tool, whose item comes whole; or what will be told again
+
+    def _item(self, event: Object) -> Item:
+        """The item that an event is about; a new one where the host did not announce it."""
+        self._start({})
+        place = event.get("output_index")
+        name = as_text(event.get("item_id")) or as_text(as_object(event.get("item")).get("id"))
+        key = place if isinstance(place, int) else name
+        return self._items.setdefault(key, Item(self._sentence, name))
+
+    def _known(self, number: int, value: Object) -> Item:
+        """The item that the last response tells again: at the same place, since xAI gives one id to several."""
+        name = as_text(value.get("id"))
+        unplaced = self._items.get(name) if name and number not in self._items else None
+        return unplaced or self._items.setdefault(number, Item(self._sentence, name))
+
+    def _stop(self, response: Object) -> Stop:
+        status = as_text(response.get("status"))
+        if status == "incomplete":
+            raw = as_text(as_object(response.get("incomplete_details")).get("reason"))
+            return Stop(reason=REASONS.get(raw, "other"), raw=raw or status)
+        if ToolCall in self._sentence.kinds:
+            return Stop(reason="tool_use", raw=status)
+        return Stop(reason="refusal" if Refusal in self._sentence.kinds else "stop", raw=status)

@@ -1,0 +1,233 @@
+"""What has one item of an answer said so far, and what of it is new?
+
+A thought is one block, and so is a call; a message has one for each part of its content. Whatever else there is comes
+whole, when it is done.
+"""
+
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from proxy.canon import Citation, Close, Delta, Event, Opaque, Open, Part, Refusal, Start, Text, Thinking, ToolCall
+from proxy.dialects.openai_responses.citations import citations_of
+from proxy.dialects.openai_responses.parse_input import texts_of
+from proxy.dialects.openai_responses.seals import opened
+from proxy.dialects.openai_responses.words import CALLS, NAME, OF_CALL
+from proxy.fields import Object, as_list, as_object, as_text, encode_json, nonsense
+
+
+class Sentence:
+    """The events of an answer that wait to be handed on, and the kinds of its blocks."""
+
+    def __init__(self) -> None:
+        self.kinds: set[type[Part]] = set()
+        self._started = False
+        self._blocks = 0
+        self._out: list[Event] = []
+
+    def start(self, start: Start) -> None:
+        if not self._started:
+            self._started = True
+            self._out.append(start)
+
+    def open(self, part: Part) -> "Block":
+        self.kinds.add(type(part))
+        block = Block(self._blocks, type(part), self._out)
+        self._blocks += 1
+        self._out.append(Open(index=block.index, part=part))
+        return block
+
+    def said(self) -> list[Event]:
+        out = self._out.copy()
+        self._out.clear()
+        return out
+
+
+class Block(Struct):
+    """A block that is open, and what of it was handed on."""
+
+    index: int
+    kind: type[Part]
+    out: list[Event]
+    pieces: list[str] = []
+    cited: int = 0
+    scored: int = 0
+
+    def more(
+        self, text: str, signature: str = "", citations: list[Citation] | None = None, logprobs: list[Any] | None = None
+    ) -> None:
+        if not (text or signature or citations or logprobs):
+            return
+        said = Delta(
+            index=self.index, text=text, signature=signature, citations=citations or [], logprobs=logprobs or []
+        )
+        if text:
+            self.pieces.append(text)
+        self.cited += len(said.citations)
+        self.scored += len(said.logprobs)
+        self.out.append(said)
+
+    def rest(self, whole: str) -> str:
+        """What of the whole text was not heard before; nothing where the host contradicts itself."""
+        heard = "".join(self.pieces)
+        return whole[len(heard) :] if whole.startswith(heard) else ""
+
+    def close(self) -> None:
+        self.out.append(Close(index=self.index))
+
+
+class Item:
+    """One item. `name` is its id, where the host has told it."""
+
+    def __init__(self, sentence: Sentence, name: str) -> None:
+        self.name = name
+        self._sentence = sentence
+        self._kind = ""
+        self._value: Object = {}  # as it was told last
+        self._blocks: dict[int, Block] = {}  # by content_index
+        self._waiting = ""  # arguments of a call whose name is still to come
+        self._thought = ("", 0)  # which text speaks: the summary or the thoughts themselves, and which part of it
+        self._done = False
+
+    # told whole
+
+    def tell(self, value: Object, done: bool) -> None:
+        """The item as it stands."""
+        if self._done or not value:
+            return
+        self._is_a(as_text(value.get("type")))
+        self.name = self.name or as_text(value.get("id"))
+        self._value = value
+        if self._kind in CALLS and as_text(value.get("name")):
+            self._call()
+        if done:
+            self.settle()
+
+    def settle(self) -> None:
+        """There will be no more of it: hand on what was told, and not heard."""
+        if self._done:
+            return
+        self._done = True
+        match self._kind:
+            case "message":
+                for number, part in enumerate(as_list(self._value.get("content"))):
+                    self._part(number, as_object(part))
+            case "reasoning":
+                self._reasoned()
+            case kind if kind in CALLS:
+                block = self._call()
+                block.more(block.rest(_arguments(self._value.get(CALLS[kind]))))
+            case _:
+                self._aside(self._value)
+        for block in self._blocks.values():
+            block.close()
+
+    def _is_a(self, kind: str) -> None:
+        if self._kind not in ("", kind):
+            raise nonsense(f"an item is of type {kind[:40]!r}, and was of type {self._kind[:40]!r}")
+        self._kind = kind
+
+    def _part(self, number: int, part: Object) -> None:
+        """A part of a message's content."""
+        match part.get("type"):
+            case "output_text":
+                block = self._block(Text, number)
+                cited, scored = as_list(part.get("annotations")), as_list(part.get("logprobs"))
+                told = citations_of(cited[block.cited :])
+                block.more(block.rest(as_text(part.get("text"))), citations=told, logprobs=scored[block.scored :])
+            case "refusal":
+                block = self._block(Refusal, number)
+                block.more(block.rest(as_text(part.get("refusal"))))
+            case _:  # what nobody knows, with the message around it: as an item it is known
+                self._aside({"type": "message", "role": "assistant", "content": [part]})
+
+    def _reasoned(self) -> None:
+        """The thought as a whole. One that shows nothing and has no seal says nothing."""
+        seal, speaks = as_text(self._value.get("encrypted_content")), self._thought[0]
+        text = texts_of(self._value.get(speaks)) if speaks else ""
+        if not speaks:
+            text = texts_of(self._value.get("summary")) or texts_of(self._value.get("content"))
+        if not (text or seal or self._blocks):
+            return
+        shell = opened(seal)
+        block = self._block(Thinking, 0, replace(shell, id=self.name, signature=""))
+        block.more(block.rest(text), signature=shell.signature)
+
+    def _aside(self, value: Object) -> None:
+        """A block that is whole at once, and that this wire alone understands."""
+        if value:
+            self._sentence.open(Opaque(wire=NAME, value=value)).close()
+
+    # told in pieces
+
+    def speak(self, kind: type[Text | Refusal], place: object, text: str, logprobs: list[Any]) -> None:
+        if not self._done:
+            self._is_a("message")
+            self._block(kind, place).more(text, logprobs=logprobs)
+
+    def cite(self, place: object, annotation: object) -> None:
+        if not self._done:
+            self._is_a("message")
+            self._block(Text, place).more("", citations=citations_of([annotation]))
+
+    def think(self, source: str, place: object, text: str) -> None:
+        """A piece of a thought: of its summary, or of the thought itself, whichever speaks first."""
+        number = place if isinstance(place, int) else 0
+        if self._done or not text or self._thought[0] not in ("", source):
+            return
+        self._is_a("reasoning")
+        block = self._block(Thinking, 0, Thinking(id=self.name))
+        gap = "\n\n" if block.pieces and self._thought[1] != number else ""
+        self._thought = (source, number)
+        block.more(gap + text)
+
+    def argue(self, kind: str, text: str) -> None:
+        if self._done:
+            return
+        self._is_a(kind)
+        if 0 in self._blocks:
+            self._blocks[0].more(text)
+        else:
+            self._waiting += text
+
+    # blocks
+
+    def _block(self, kind: type[Part], place: object, shell: Part | None = None) -> Block:
+        number = place if isinstance(place, int) else 0
+        block = self._blocks.get(number)
+        if block is None:
+            block = self._blocks[number] = self._sentence.open(shell or self._spoken(kind))
+        if block.kind is not kind:
+            raise nonsense("a piece is of another kind than its block")
+        return block
+
+    def _spoken(self, kind: type[Part]) -> Part:
+        phase = as_text(self._value.get("phase"))
+        extra = {"phase": phase} if phase else {}
+        return Refusal(extra=extra) if kind is Refusal else Text(extra=extra)
+
+    def _call(self) -> Block:
+        """The block of a call. Raises UpstreamError where it has no name."""
+        if 0 in self._blocks:
+            return self._blocks[0]
+        value, name = self._value, as_text(self._value.get("name"))
+        if not name:
+            raise nonsense("a call has no name")
+        extra = {key: more for key, more in value.items() if key not in OF_CALL and more is not None}
+        shell = ToolCall(
+            id=as_text(value.get("call_id")) or self.name,
+            name=name,
+            kind="custom" if self._kind == "custom_tool_call" else "function",
+            extra=extra,
+        )
+        block = self._blocks[0] = self._sentence.open(shell)
+        block.more(self._waiting)
+        return block
+
+
+def _arguments(value: object) -> str:
+    """JSON text, or free text; a few hosts send the object itself."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return encode_json(value).decode()

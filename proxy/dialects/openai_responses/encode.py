@@ -1,0 +1,189 @@
+"""How is a Request said to a host of the Responses API?
+
+The mirror of parse.py. Knobs that this wire lacks are dropped and named in the receipt; content that it cannot carry is
+refused with its path. A client of another wire expects that no provider keeps its chat: for it, nothing is stored, and
+the seals of the thoughts are asked for, so that it can send them back.
+"""
+
+from proxy.canon import Request, Tool, ToolChoice
+from proxy.dialects.openai_responses.encode_input import Saying
+from proxy.dialects.openai_responses.words import (
+    EFFORTS,
+    KNOBS,
+    KNOBS_LACKED,
+    LOGPROBS,
+    MIN_TOKENS,
+    NAME,
+    SEALS,
+    TIERS,
+)
+from proxy.errors import Unrepresentable
+from proxy.fields import Object, as_list, as_object
+
+
+class Encoding:
+    """One request on its way out, and the receipt: the names of what this wire lacks."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._own = request.wire == NAME
+        self.dropped: set[str] = set()
+        self._saying = Saying(request, self.dropped)
+
+    def body(self) -> Object:
+        request = self._request
+        self._refuse()
+        items = self._saying.items()
+        if not items and not self._own:
+            raise Unrepresentable("messages holds no text, and this wire wants an input.", param="messages")
+        body: Object = {"model": request.model, **self.instructions(), "input": items, **self.settings()}
+        if self._own and not items:
+            del body["input"]
+        self._leave_out()
+        return body
+
+    def instructions(self) -> Object:
+        return self._saying.instructions()
+
+    def settings(self) -> Object:
+        """Everything but the model, and what was said."""
+        request = self._request
+        said = {
+            **{key: self._knob(name) for name, (key, _) in KNOBS.items()},
+            **self._offer(),
+            "text": self._text(),
+            "reasoning": self._reasoning(),
+            "metadata": request.metadata,
+            "include": self._include(),
+            "stream": request.stream or None,
+        }
+        body = {key: value for key, value in said.items() if value is not None}
+        return body | self._carried(body)
+
+    def _refuse(self) -> None:
+        request = self._request
+        if request.n is not None and request.n > 1:
+            raise Unrepresentable(f"n is {request.n}, and the Responses API gives one answer.", param="n")
+        if set(request.modalities or ()) - {"text"}:
+            raise Unrepresentable("modalities: the Responses API answers in text alone.", param="modalities")
+        if not self._own:
+            for key in request.demands:
+                raise Unrepresentable(f"{key} has no counterpart in the Responses API.", param=key)
+
+    def _leave_out(self) -> None:
+        """The knobs that the wire lacks, and what another wire alone knows."""
+        self.dropped.update(key for key in KNOBS_LACKED if getattr(self._request, key) is not None)
+        if not self._own:
+            self.dropped.update(self._request.extra)
+
+    def _carried(self, body: Object) -> Object:
+        """What this wire alone has a word for, where it is the request's own; what was left of an object, put back."""
+        if not self._own:
+            return {}
+        carried = self._request.extra | self._request.demands
+        for key in ("text", "reasoning"):
+            if key in carried:
+                carried[key] = as_object(body.get(key)) | as_object(carried[key])
+        carried.pop("include", None)
+        return carried
+
+    # knobs
+
+    def _knob(self, name: str) -> object:
+        value = getattr(self._request, name)
+        if self._own:
+            return value
+        if name == "store":
+            return bool(value)
+        if name == "parallel_tools" and not self._request.tools:
+            return None
+        if name == "max_tokens" and value is not None and value < MIN_TOKENS:
+            self.dropped.add("max_tokens")
+            return MIN_TOKENS
+        if name == "service_tier" and value is not None and value not in TIERS:
+            self.dropped.add("service_tier")
+            return None
+        return value
+
+    def _include(self) -> list[str]:
+        asked = as_list(self._request.extra.get("include")) if self._own else []
+        return [SEALS, *([LOGPROBS] if self._request.logprobs else []), *asked]
+
+    def _text(self) -> Object | None:
+        form, verbosity = self._request.format, self._request.verbosity
+        text: Object = {} if verbosity is None else {"verbosity": verbosity}
+        if form is None:
+            return text or None
+        if form.kind != "schema":
+            return text | {"format": {"type": "text" if form.kind == "text" else "json_object"}}
+        name = form.name if self._own or form.name else "response"  # required by OpenAI
+        named = {"name": name, "description": form.description, "schema": form.schema, "strict": form.strict}
+        said = {key: value for key, value in named.items() if value is not None}
+        return text | {"format": {"type": "json_schema", **said}}
+
+    def _reasoning(self) -> Object | None:
+        reasoning = self._request.reasoning
+        if reasoning is None:
+            return None
+        said = {"effort": self._effort(), "summary": reasoning.summary}
+        return {key: value for key, value in said.items() if value is not None} or None
+
+    def _effort(self) -> str | None:
+        """The effort; a budget becomes the effort that it would pay for, and that is receipted."""
+        reasoning = self._request.reasoning
+        if reasoning is None:
+            return None
+        if reasoning.off:
+            if self._own:
+                return "none"
+            self.dropped.add("reasoning")  # many models refuse to be told so
+            return None
+        if reasoning.budget is not None:
+            self.dropped.add("reasoning_budget")
+            if reasoning.effort is None:
+                budget = reasoning.budget
+                return next((effort for most, effort in EFFORTS if budget <= most), "high")
+        return reasoning.effort
+
+    # tools
+
+    def _offer(self) -> Object:
+        tools, choice = self._request.tools, self._request.tool_choice
+        if not tools and not self._own:
+            return {}  # a choice among no tools says nothing, and OpenAI refuses it
+        offered = [self._tool(tool) for tool in tools]
+        return {"tools": offered or None, "tool_choice": None if choice is None else self._choice(choice)}
+
+    def _tool(self, tool: Tool) -> Object:
+        if tool.kind not in ("function", "custom"):
+            if self._own:
+                return tool.extra
+            raise Unrepresentable(
+                f"{tool.at} is of type {tool.kind}, which the Responses API does not have.", param=tool.at
+            )
+        named = {"name": tool.name, "description": tool.description}
+        if tool.kind == "function":
+            named |= self._shape(tool)
+        return {"type": tool.kind, **{key: value for key, value in named.items() if value is not None}} | self._marks(
+            tool
+        )
+
+    def _shape(self, tool: Tool) -> Object:
+        """What a function takes. Silence about `strict` says true here, and false on every other wire."""
+        if self._own:
+            return {"parameters": tool.parameters, "strict": tool.strict}
+        return {"parameters": tool.parameters or {"type": "object", "properties": {}}, "strict": bool(tool.strict)}
+
+    def _marks(self, tool: Tool) -> Object:
+        if self._own:
+            return tool.extra
+        self.dropped.update(tool.extra)
+        if tool.cache is not None:
+            self.dropped.add("cache_control")
+        return {}
+
+    def _choice(self, choice: ToolChoice) -> object:
+        if choice.mode != "tool":
+            return choice.mode
+        custom = any(tool.kind == "custom" and tool.name == choice.name for tool in self._request.tools)
+        return {"type": "custom" if custom else "function", "name": choice.name}

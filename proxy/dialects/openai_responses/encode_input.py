@@ -1,0 +1,241 @@
+"""How are the turns of a chat said in `instructions` and `input`?
+
+The mirror of parse_input.py.
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import assert_never
+
+from proxy.canon import (
+    Audio,
+    Document,
+    Image,
+    Inline,
+    Opaque,
+    Part,
+    Refusal,
+    Remote,
+    Request,
+    Stored,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Turn,
+    Video,
+)
+from proxy.dialects.openai_responses.citations import spelled
+from proxy.dialects.openai_responses.items import noun_of
+from proxy.dialects.openai_responses.seals import closed
+from proxy.dialects.openai_responses.words import CALLS, NAME, SOUNDS
+from proxy.errors import Unrepresentable
+from proxy.fields import Object
+
+_SYSTEM = ("system", "developer")
+_ITEMS = (ToolCall, ToolResult, Thinking)  # these are items of their own; other parts stand in a message
+
+
+class Saying:
+    """The turns of one request. `dropped`: the receipt, to be added to."""
+
+    def __init__(self, request: Request, dropped: set[str]) -> None:
+        self._own = request.wire == NAME
+        self._of_openai = request.wire in (NAME, "openai_chat")
+        self._turns = request.turns
+        self._leading = self._led()
+        self._customs = {
+            part.id
+            for turn in request.turns
+            for part in turn.parts
+            if isinstance(part, ToolCall) and part.kind == "custom"
+        }
+        self.dropped = dropped
+
+    def _led(self) -> bool:
+        """Does the first turn become `instructions`? Of another wire's, where it is the only one that leads."""
+        first, second = [*self._turns[:2], None, None][:2]
+        if first is None or self._own:
+            return first is not None and first.at == "instructions"
+        alone = second is None or second.role not in _SYSTEM
+        return first.role in _SYSTEM and alone and all(isinstance(part, Text) for part in first.parts)
+
+    def instructions(self) -> Object:
+        if not self._leading:
+            return {}
+        turn = self._turns[0]
+        self._carry(turn.extra)
+        texts = [self._item(part, turn)["text"] for part in turn.parts]
+        return {"instructions": "\n\n".join(texts)}
+
+    def items(self) -> list[Object]:
+        turns = self._turns[1:] if self._leading else self._turns
+        return [item for turn in turns for item in self._said(turn)]
+
+    def _said(self, turn: Turn) -> Iterator[Object]:
+        extra = self._carry(turn.extra)
+        for alone, group in groupby(turn.parts, self._stands_alone):
+            parts = list(group)
+            if alone or turn.role == "assistant":
+                yield from (item for part in parts if (item := self._own_item(part, turn)) is not None)
+            else:
+                yield {"role": turn.role, "content": self._content(parts, turn), **extra}
+        if not turn.parts and self._own:
+            yield {"role": turn.role, "content": "", **extra}
+
+    def _stands_alone(self, part: Part) -> bool:
+        return isinstance(part, _ITEMS) or (isinstance(part, Opaque) and "content" not in part.extra)
+
+    def _carry(self, extra: Object) -> Object:
+        """What only the wire of origin knows: kept where this is it, else receipted."""
+        if self._own:
+            return extra
+        self.dropped.update(extra)
+        return {}
+
+    def _marks(self, part: Part) -> Object:
+        if part.cache is not None:
+            self.dropped.add("cache_control")
+        return self._carry(part.extra)
+
+    # items
+
+    def _own_item(self, part: Part, turn: Turn) -> Object | None:
+        """A part that is an item by itself; None where it may not be sent."""
+        match part:
+            case Text():
+                return self._message(part)
+            case Refusal():
+                return {
+                    "role": "assistant",
+                    "content": [{"type": "refusal", "refusal": part.text}],
+                    **self._marks(part),
+                }
+            case Thinking():
+                return self._thought(part)
+            case ToolCall():
+                return self._call(part)
+            case ToolResult():
+                return self._result(part, turn)
+            case Opaque(wire=wire, value=value) if wire == NAME:
+                return value
+            case Image() | Audio() | Video() | Document() | Opaque():
+                raise self._refusal(turn, f"{noun_of(part)} in a turn of the {turn.role}")
+            case _:
+                assert_never(part)
+
+    def _message(self, part: Text) -> Object:
+        """A text that the model said; a string, unless it has something to show, since that is what all hosts know."""
+        marks = self._marks(part)
+        if not self._own or not (part.citations or part.logprobs):
+            if part.citations:
+                self.dropped.add("citations")
+            return {"role": "assistant", "content": part.text, **marks}
+        shown = {"annotations": spelled(part.citations), "logprobs": part.logprobs}
+        return {"role": "assistant", "content": [{"type": "output_text", "text": part.text, **shown}], **marks}
+
+    def _thought(self, part: Thinking) -> Object | None:
+        """Of thoughts that came on another wire, only those go back that have their provider's seal."""
+        if not self._own and not part.signature:
+            self.dropped.add("thinking")
+            return None
+        marks, seal = self._marks(part), closed(part)
+        item: Object = {
+            "type": "reasoning",
+            "summary": [{"type": "summary_text", "text": part.text}] if part.text else [],
+        }
+        item |= ({"id": part.id} if part.id else {}) | ({"encrypted_content": seal} if seal else {})
+        return item | marks
+
+    def _call(self, call: ToolCall) -> Object:
+        kind = "custom_tool_call" if call.kind == "custom" else "function_call"
+        empty = "" if self._own or call.kind == "custom" else "{}"  # JSON text, so not empty
+        said = {"type": kind, "call_id": call.id, "name": call.name, CALLS[kind]: call.arguments or empty}
+        return said | self._marks(call)
+
+    def _result(self, result: ToolResult, turn: Turn) -> Object:
+        if result.is_error:  # this wire has no word for failure
+            self.dropped.add("is_error")
+        for part in result.parts:
+            if not isinstance(part, Text | Image | Document) and not self._own:
+                raise self._refusal(turn, f"{noun_of(part)} in a tool result")
+        kind = "custom_tool_call_output" if result.id in self._customs else "function_call_output"
+        said = {"type": kind, "call_id": result.id, "output": self._content(result.parts, turn)}
+        return said | self._marks(result)
+
+    # content
+
+    def _content(self, parts: list[Part], turn: Turn) -> object:
+        """A string where one will do: some hosts know nothing else."""
+        items = [self._item(part, turn) for part in parts]
+        if not items:
+            return ""
+        alone = len(items) == 1 and items[0].keys() == {"type", "text"}
+        return items[0]["text"] if alone else items
+
+    def _item(self, part: Part, turn: Turn) -> Object:
+        match part:
+            case Text():
+                if part.citations:
+                    self.dropped.add("citations")
+                return {"type": "input_text", "text": part.text} | self._marks(part)
+            case Image():
+                detail = part.detail if self._own else part.detail or "auto"  # the SDK's types demand one
+                shown = {} if detail is None else {"detail": detail}
+                return {"type": "input_image", **self._pictured(part, turn), **shown} | self._marks(part)
+            case Document():
+                return {"type": "input_file", **self._filed(part, turn)} | self._marks(part)
+            case Audio():
+                return {"type": "input_audio", "input_audio": self._sound(part, turn)} | self._marks(part)
+            case Opaque(wire=wire, value=value) if wire == NAME:
+                return value
+            case Refusal() | Thinking() | ToolCall() | ToolResult() | Video() | Opaque():
+                raise self._refusal(turn, f"{noun_of(part)} in a turn of the {turn.role}")
+            case _:
+                assert_never(part)
+
+    def _pictured(self, part: Image, turn: Turn) -> Object:
+        match part.source:
+            case Stored(id=stored):
+                return {"file_id": self._stored(stored, turn)}
+            case Remote() | Inline() as source:
+                return {"image_url": url_of(source)}
+            case _:
+                assert_never(part.source)
+
+    def _filed(self, document: Document, turn: Turn) -> Object:
+        named = {} if document.name is None else {"filename": document.name}
+        match document.source:
+            case Stored(id=stored):
+                return {"file_id": self._stored(stored, turn), **named}
+            case Remote(url=url):
+                return {"file_url": url, **named}
+            case Inline(data=data, media_type=media) as source:
+                if self._own:
+                    return {"file_data": url_of(source) if media else data, **named}
+                name = document.name or ("document.txt" if media.startswith("text/") else "document.pdf")
+                return {"file_data": f"data:{media or 'application/pdf'};base64,{data}", "filename": name}
+            case _:
+                assert_never(document.source)
+
+    def _sound(self, audio: Audio, turn: Turn) -> Object:
+        source = audio.source
+        if not isinstance(source, Inline):
+            raise self._refusal(turn, "a sound that is not in the request itself")
+        media = source.media_type
+        spoken = media.partition("/")[2] if self._own else SOUNDS.get(media)
+        if not spoken:
+            raise self._refusal(turn, f"a sound of type {media or 'unknown'}; it takes wav and mp3")
+        return {"data": source.data, "format": spoken}
+
+    def _stored(self, stored: str, turn: Turn) -> str:
+        if not self._of_openai:
+            raise self._refusal(turn, "a file of another provider's by its id")
+        return stored
+
+    def _refusal(self, turn: Turn, what: str) -> Unrepresentable:
+        return Unrepresentable(f"{turn.at}: the Responses API cannot carry {what}.", param=turn.at)
+
+
+def url_of(source: Inline | Remote) -> str:
+    return source.url if isinstance(source, Remote) else f"data:{source.media_type};base64,{source.data}"

@@ -1,0 +1,96 @@
+"""What do a host's errors mean, and how are ours told in this wire's words?
+
+https://platform.openai.com/docs/guides/error-codes
+"""
+
+import re
+from collections.abc import Mapping
+
+from proxy.dialects.openai_responses.words import ERROR_STATUS, ERROR_WORDS, FAILURE_CODES
+from proxy.errors import Busy, Down, GatewayError, Headers, Kind, Refused, Timeout, UpstreamError
+from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, kept_headers
+from proxy.framing import sse
+
+# A host may repeat the key that it refused, and that key is ours, not the client's.
+_KEY = re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|nvapi)[-_][\w*-]{6,}")
+_LONGEST = 2000  # characters of a provider's message that are worth repeating
+
+
+def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+    """The error that an answer of another status than 200 means. Its body is kept where the client may read it."""
+    try:
+        said = as_object(decode_json(body))
+    except UNREADABLE:
+        said = {}
+    readable = "error" in said and not _KEY.search(body.decode())
+    kept = kept_headers(headers, "x-ratelimit-")
+    return fault(error_in(said), status, kept, body if readable else None)
+
+
+def error_in(said: Object) -> object:
+    """What of an error's body tells of it. xAI's `error` is a text, and its code stands beside it."""
+    error = said.get("error")
+    return {"message": error, "code": said.get("code")} if isinstance(error, str) else error or said
+
+
+def fault(error: object, status: int = 200, headers: Headers = (), body: bytes | None = None) -> UpstreamError:
+    """The error that a provider's error object and status mean. `error`: an object, a text, or anything at all."""
+    said = as_object(error)
+    code, word = as_text(said.get("code"))[:200], as_text(said.get("type"))[:200]
+    message = (as_text(error) or as_text(said.get("message")) or as_text(said.get("detail"))).strip()
+    told = _KEY.sub("***", message)[:_LONGEST] or f"The provider answered {status} with no readable error."
+    meant = _meant(status, f"{code} {word}".lower())
+    quota = any(name in f"{code} {word}" for name in ("quota", "billing"))
+    made, reported, kind = _classify(meant, quota)
+    return made(
+        told,
+        status=reported,
+        kind=kind,
+        code=code or None,
+        param=as_text(said.get("param"))[:200] or None,
+        headers=headers,
+        upstream_status=status,
+        upstream_type=word,
+        body=body,
+    )
+
+
+def _meant(status: int, words: str) -> int:
+    """The status that an error stands for, where the one that it came under was 200."""
+    if status >= 400:
+        return status
+    return next((meant for word, meant in ERROR_STATUS if word in words), 502)
+
+
+def _classify(status: int, quota: bool) -> tuple[type[UpstreamError], int, Kind | None]:
+    """The class, the status that a client is given, and the kind where it is not the class's own."""
+    if status in (429, 529):
+        return Busy, status, "quota_exceeded" if quota else None
+    if status == 408:
+        return Timeout, 504, None
+    if status < 500:
+        kinds: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
+        return Refused, status, kinds.get(status)
+    return Down, status if status in (500, 502, 503, 504) else 502, None
+
+
+def error_fields(error: GatewayError) -> Object:
+    word = ERROR_WORDS.get(error.kind, "server_error")
+    return {"message": error.message, "type": word, "param": error.param, "code": error.code}
+
+
+def error_body(error: GatewayError) -> bytes:
+    return dump({"error": error_fields(error)})
+
+
+def failure(error: GatewayError, response: Object, number: int) -> bytes:
+    """The end of a stream that broke, told twice.
+
+    OpenAI's SDKs raise where an event has an `error`, and take `response.failed` for an answer like any other; Codex
+    reads `response.failed`, and passes over events of type "error". `response`: what its reader knows of it so far.
+    """
+    told = error_fields(error) | {"code": FAILURE_CODES.get(error.kind, error.code)}
+    alarm = told | {"type": "error", "error": told, "sequence_number": number}
+    failed = response | {"status": "failed", "error": {"code": told["code"], "message": error.message}}
+    end = {"type": "response.failed", "response": failed, "sequence_number": number + 1}
+    return sse(dump(alarm), "error") + sse(dump(end), "response.failed")

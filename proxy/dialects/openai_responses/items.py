@@ -1,0 +1,110 @@
+"""What is an output item of this wire, for each part of an answer?
+
+https://platform.openai.com/docs/api-reference/responses/object
+"""
+
+from hashlib import sha256
+from typing import assert_never
+
+from proxy.canon import (
+    Audio,
+    Document,
+    Image,
+    Inline,
+    Opaque,
+    Part,
+    Refusal,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Video,
+)
+from proxy.dialects.openai_responses.citations import spelled
+from proxy.dialects.openai_responses.seals import closed, seal_behind
+from proxy.dialects.openai_responses.words import CALL_MARKS, CALLS, NAME
+from proxy.errors import Unrepresentable
+from proxy.fields import Object
+
+_PREFIXES: dict[type[Part], str] = {Text: "msg", Refusal: "msg", Thinking: "rs", ToolCall: "fc", Image: "ig"}
+
+
+class Names:
+    """The ids of a response's items and calls, the same whenever the same response is told."""
+
+    def __init__(self, response: str) -> None:
+        self._stem = sha256(response.encode()).hexdigest()[:32]
+        self._given: dict[int, str] = {}
+
+    def item(self, part: Part, number: int) -> str:
+        """The item's id: a thought has its provider's. But xAI gives one to several, and SDKs refuse that."""
+        if number not in self._given:
+            own = part.id if isinstance(part, Thinking) and part.id not in self._given.values() else ""
+            self._given[number] = own or f"{_PREFIXES.get(type(part), 'item')}_{self._stem}{number:04x}"
+        return self._given[number]
+
+    def call(self, part: ToolCall, number: int) -> str:
+        """The call's own id, or one of ours where its wire has none."""
+        return part.id or f"call_{sha256(f'{self._stem} {number} {part.name}'.encode()).hexdigest()[:24]}"
+
+
+def item_of(part: Part, names: Names, number: int) -> Object:
+    """The whole item, the answer's `number`-th. Raises Unrepresentable."""
+    name = names.item(part, number)
+    match part:
+        case Text() | Refusal():
+            phase = {"phase": part.extra["phase"]} if "phase" in part.extra else {}
+            message = {"id": name, "type": "message", "status": "completed", "role": "assistant", **phase}
+            return message | {"content": [content_of(part)]}
+        case Thinking():
+            summary = [{"type": "summary_text", "text": part.text}] if part.text else []
+            return {"id": name, "type": "reasoning", "summary": summary, **_sealed(closed(part))}
+        case ToolCall():
+            kind = "custom_tool_call" if part.kind == "custom" else "function_call"
+            head = {"id": name, "type": kind, "status": "completed", "call_id": names.call(part, number)}
+            marks = {key: part.extra[key] for key in CALL_MARKS if key in part.extra}
+            return head | {"name": part.name, CALLS[kind]: part.arguments} | marks
+        case Opaque(wire=wire, value=value) if wire == NAME:
+            return value
+        case Image(source=Inline() as source):
+            return {"id": name, "type": "image_generation_call", "status": "completed", "result": source.data}
+        case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
+            raise Unrepresentable(f"The answer holds {noun_of(part)}, which the Responses API cannot carry.")
+        case _:
+            assert_never(part)
+
+
+def shell_of(part: Part, names: Names, number: int) -> Object:
+    """The item as it begins. Raises Unrepresentable."""
+    item = item_of(part, names, number)
+    if isinstance(part, Opaque | Image):  # whole at once
+        return item
+    empty: Object = {"content": []} if isinstance(part, Text | Refusal) else {}
+    return item | {"status": "in_progress"} | empty
+
+
+def seal_of(part: Part, item: Object, names: Names, number: int) -> Object | None:
+    """The item that follows this one, where its part has a seal and its kind no place for it."""
+    seal = seal_behind(part, item.get("call_id", ""))
+    if not seal:
+        return None
+    return {"id": names.item(Thinking(), number), "type": "reasoning", "summary": [], **_sealed(seal)}
+
+
+def _sealed(seal: str) -> Object:
+    return {"encrypted_content": seal} if seal else {}
+
+
+def content_of(part: Text | Refusal) -> Object:
+    """The one content part of a message."""
+    if isinstance(part, Refusal):
+        return {"type": "refusal", "refusal": part.text}
+    annotations = spelled(part.citations)
+    return {"type": "output_text", "text": part.text, "annotations": annotations, "logprobs": part.logprobs}
+
+
+def noun_of(part: Part) -> str:
+    if isinstance(part, Opaque):
+        return f"a block of {part.wire} ({part.value.get('type', 'unnamed')})"
+    nouns = {Image: "an image", Audio: "a sound", ToolResult: "a tool result", Thinking: "thinking", ToolCall: "a call"}
+    return nouns.get(type(part), f"a {type(part).__name__.lower()}")

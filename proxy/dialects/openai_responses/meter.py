@@ -1,0 +1,134 @@
+"""What does an answer that passes through cost, and did it end?
+
+Few events of a stream hold a response, or an error, and no other is parsed: inside a JSON string every quote is
+escaped, so that `"response"` can only be a key or a whole value.
+"""
+
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from proxy.canon import Usage
+from proxy.dialects.openai_responses.faults import error_in, fault
+from proxy.dialects.openai_responses.usage import said_usage
+from proxy.errors import UpstreamError
+from proxy.fields import UNREADABLE, Object, as_text
+from proxy.framing import MAX_FRAME, Batches, Body, FrameTooLong, data_of
+
+_NOTHING = msgspec.Raw(b"")
+
+
+class _Response(Struct, frozen=True):
+    """What a meter reads of a response; of any type, since any bytes may come."""
+
+    model: Any = None
+    usage: Any = None
+    status: Any = None
+    error: Any = None
+    output: msgspec.Raw = _NOTHING  # it is long, and nothing of it is asked for
+    code: Any = None
+
+
+class _Event(Struct):
+    type: Any = None
+    response: msgspec.Raw = _NOTHING
+    error: Any = None
+    code: Any = None
+    message: Any = None
+    param: Any = None
+
+
+_event_of = msgspec.json.Decoder(_Event).decode
+_response_of = msgspec.json.Decoder(_Response).decode
+
+
+class StreamMeter:
+    """Watches a stream. Finished: response.completed or response.incomplete."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.model = ""
+        self.finished = False
+        self.error: UpstreamError | None = None
+        self._batches = Batches(MAX_FRAME)  # the last event repeats all of the answer, pictures included
+
+    def feed(self, data: bytes) -> None:
+        self._look(self._batches.feed(data))
+
+    def close(self) -> None:
+        """The end of the stream: an event that it cut off counts, as it does for the decoder."""
+        self._look(self._batches.close())
+
+    def _look(self, events: bytes) -> None:
+        if _tells(events):
+            for event in events.split(b"\n\n"):
+                if _tells(event):
+                    self._event(event)
+
+    def _event(self, event: bytes) -> None:
+        if self.finished or self.error is not None:
+            return
+        try:  # an error may come where a stream should be
+            said = _event_of(event if event.startswith(b"{") else data_of(event))
+        except UNREADABLE:
+            return
+        kind, response = as_text(said.type), _read(said.response)
+        if kind == "error" or (not kind and said.error):
+            told: Object = {"error": said.error, "code": said.code, "message": said.message, "param": said.param}
+            self.error = fault(error_in(told))
+            return
+        self.model = self.model or as_text(response.model)
+        if kind in _ENDS:
+            self.usage = said_usage(response.usage)
+            self.error = _failure(response, kind.removeprefix("response."))
+            self.finished = self.error is None
+
+
+_ENDS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
+
+
+def _tells(text: bytes) -> bool:
+    return b'"response"' in text or b'"error"' in text
+
+
+def _read(response: msgspec.Raw) -> _Response:
+    try:
+        return _response_of(response)
+    except UNREADABLE:  # no response at all, or none that is an object
+        return _Response()
+
+
+def _failure(response: _Response, status: str) -> UpstreamError | None:
+    if (as_text(response.status) or status) not in ("failed", "cancelled"):
+        return None
+    return fault(response.error or "The provider gave up on the answer.")
+
+
+class WholeMeter:
+    """Watches an answer that comes whole. Finished: its bytes are a JSON object."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.model = ""
+        self.finished = False
+        self.error: UpstreamError | None = None
+        self._body = Body()
+
+    def feed(self, data: bytes) -> None:
+        with suppress(FrameTooLong):
+            self._body.feed(data)
+
+    def close(self) -> None:
+        try:
+            said = _response_of(self._body.close())
+        except UNREADABLE:
+            return
+        self.finished = True
+        self.usage = said_usage(said.usage)
+        self.model = as_text(said.model)
+        if not bytes(said.output).startswith(b"[") and said.error:
+            self.error = fault(error_in({"error": said.error, "code": said.code}))
+        else:
+            self.error = _failure(said, "")

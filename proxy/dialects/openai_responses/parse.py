@@ -1,0 +1,134 @@
+"""What does a client of the Responses API ask for?
+
+A body in, a Request out. Wrong types are a BadRequest that names the field's path; nothing that was sent is lost.
+"""
+
+from proxy.canon import Format, Reasoning, Request, Text, Tool, ToolChoice, Turn
+from proxy.dialects.openai_responses.parse_input import turns_of
+from proxy.dialects.openai_responses.words import DEMANDS, KNOBS, LOGPROBS, NAME, REMEMBERED, SEALS, SILENCE
+from proxy.fields import Fields, Object, as_object, wrong, wrong_word
+
+
+def parse_request(top: Fields) -> Request:
+    if "input" not in top.rest and not any(key in top.rest for key in REMEMBERED):
+        raise wrong("input", "a string or an array of items", None)
+    stream = top.flag("stream") or False
+    form, verbosity = _text(top)
+    knobs: Object = {name: getattr(top, take)(key) for name, (key, take) in KNOBS.items()}
+    request = Request(
+        wire=NAME,
+        model=top.need_name("model"),
+        turns=[*_instructions(top), *turns_of(top)],
+        stream=stream,
+        include_usage=True,  # a stream of this wire always has it
+        tools=[_tool(value, at) for value, at in top.items("tools")],
+        tool_choice=_tool_choice(top),
+        format=form,
+        verbosity=verbosity,
+        reasoning=_reasoning(top),
+        metadata=_metadata(top),
+        logprobs=_logprobs(top),
+        **knobs,
+    )
+    for key, value in top.rest.items():
+        if SILENCE.get(key) != value:
+            (request.demands if _is_demand(key, value) else request.extra)[key] = value
+    return request
+
+
+def _is_demand(key: str, value: object) -> bool:
+    """Is the answer another one without it? A choice that is left is one that the canon lacks, and so is a format."""
+    return key in DEMANDS or key == "tool_choice" or (key == "text" and "format" in as_object(value))
+
+
+def _instructions(top: Fields) -> list[Turn]:
+    text = top.text("instructions")
+    return [Turn(role="system", parts=[Text(text=text)], at="instructions")] if text else []
+
+
+def _text(top: Fields) -> tuple[Format | None, str | None]:
+    """The format, if it is one of the three that the canon knows, and the verbosity."""
+    text = top.inner("text")
+    verbosity, form = text.text("verbosity"), _format(text)
+    top.keep("text", text)
+    return form, verbosity
+
+
+def _format(text: Fields) -> Format | None:
+    if "format" not in text.rest:
+        return None
+    form = Fields(text.rest["format"], text.path("format"))
+    kind = form.need_text("type")
+    made = Format(kind="json" if kind == "json_object" else "text")
+    if kind == "json_schema":
+        made = Format(
+            kind="schema",
+            name=form.text("name"),
+            description=form.text("description"),
+            schema=form.need_object("schema"),
+            strict=form.flag("strict"),
+        )
+    if form.rest or kind not in ("text", "json_object", "json_schema"):
+        return None
+    del text.rest["format"]
+    return made
+
+
+def _reasoning(top: Fields) -> Reasoning | None:
+    fields = top.inner("reasoning")
+    effort, summary = fields.text("effort"), fields.text("summary")
+    top.keep("reasoning", fields)
+    if effort == "none":
+        return Reasoning(off=True, summary=summary)
+    return None if effort is None and summary is None else Reasoning(effort=effort, summary=summary)
+
+
+def _metadata(top: Fields) -> dict[str, str] | None:
+    metadata = top.object("metadata")
+    for key, value in (metadata or {}).items():
+        if not isinstance(value, str):
+            raise wrong(f"metadata.{key}", "a string", value)
+    return metadata
+
+
+def _logprobs(top: Fields) -> bool | None:
+    """Logprobs, if `include` asks for them; what it asks for besides stays. Seals are asked for always."""
+    include = top.texts("include") or []
+    if rest := [word for word in include if word not in (SEALS, LOGPROBS)]:
+        top.rest["include"] = rest
+    return True if LOGPROBS in include else None
+
+
+def _tool(value: object, at: str) -> Tool:
+    fields = Fields(value, at)
+    kind = fields.need_text("type")
+    if kind not in ("function", "custom"):
+        return Tool(name=fields.text("name") or kind, kind=kind, at=at, extra=as_object(value))
+    return Tool(
+        name=fields.need_text("name"),
+        kind=kind,
+        description=fields.text("description"),
+        parameters=fields.object("parameters"),
+        strict=fields.flag("strict"),
+        at=at,
+        extra=fields.rest,
+    )
+
+
+def _tool_choice(top: Fields) -> ToolChoice | None:
+    """The choice, if it is a mode or one tool; else it stays, and becomes a demand."""
+    value = top.rest.get("tool_choice")
+    match value:
+        case None:
+            return None
+        case "auto" | "none" | "required":
+            del top.rest["tool_choice"]
+            return ToolChoice(value)
+        case str():
+            raise wrong_word("tool_choice", "auto, none, required or an object", value)
+        case {"type": "function" | "custom"} if set(value) <= {"type", "name"}:
+            return ToolChoice("tool", top.need_inner("tool_choice").need_text("name"))
+        case dict():
+            return None
+        case _:
+            raise wrong("tool_choice", "auto, none, required or an object", value)

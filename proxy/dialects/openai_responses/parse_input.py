@@ -1,0 +1,198 @@
+"""What did a client say in `input`: which items are which turns?
+
+A model's items of one turn (reasoning, messages, calls) stand side by side on this wire; they become one turn of the
+assistant. What only this provider understands is Opaque, and kept whole.
+"""
+
+from typing import get_args
+
+from msgspec.structs import replace
+
+from proxy.canon import (
+    Audio,
+    Document,
+    Image,
+    Inline,
+    Opaque,
+    Part,
+    Refusal,
+    Remote,
+    Role,
+    Source,
+    Stored,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Turn,
+)
+from proxy.dialects.openai_responses.citations import citations_of
+from proxy.dialects.openai_responses.seals import opened, put_back
+from proxy.dialects.openai_responses.words import CALLS, CLIENT_SIDE, NAME, OF_CALL, OF_MESSAGE
+from proxy.errors import BadRequest
+from proxy.fields import Fields, as_list, as_object, as_text, wrong, wrong_word
+
+
+def turns_of(top: Fields) -> list[Turn]:
+    if isinstance(top.rest.get("input"), str):
+        return [Turn(role="user", parts=[Text(text=top.need_text("input"))], at="input")]
+    turns: list[Turn] = []
+    customs: set[str] = set()  # the ids of calls that were made in free text
+    for value, at in top.items("input"):
+        turn = _turn(value, at, customs)
+        last = turns[-1] if turns and turns[-1].role == turn.role == "assistant" else None
+        if put_back(turn.parts, [] if last is None else last.parts):
+            continue
+        if last is None:
+            turns.append(turn)
+        else:
+            last.parts += turn.parts
+    return turns
+
+
+def _turn(value: object, at: str, customs: set[str]) -> Turn:
+    fields = Fields(value, at)
+    kind = fields.text("type") or "message"
+    match kind:
+        case "message":
+            return _message(fields)
+        case "reasoning":
+            return Turn(role="assistant", parts=[_reasoning(fields)], at=at)
+        case "function_call" | "custom_tool_call":
+            call = _call(fields, kind)
+            if call.kind == "custom":
+                customs.add(call.id)
+            return Turn(role="assistant", parts=[call], at=at)
+        case "function_call_output" | "custom_tool_call_output":
+            result = _result(fields)
+            if kind.startswith("custom") and result.id not in customs:
+                result.extra["type"] = kind  # nothing else in the request tells it from a function's
+            return Turn(role="user", parts=[result], at=at)
+        case _:
+            role: Role = "user" if kind.endswith(CLIENT_SIDE) else "assistant"
+            return Turn(role=role, parts=[Opaque(wire=NAME, value=as_object(value))], at=at)
+
+
+def _message(fields: Fields) -> Turn:
+    role = fields.need_text("role")
+    if role not in get_args(Role):
+        raise wrong_word(fields.path("role"), "system, developer, user or assistant", role)
+    named: Role = role  # type: ignore[assignment]  # mypy does not narrow a str by membership
+    if fields.rest.get("content") is None:
+        raise wrong(fields.path("content"), "a string or an array", None)
+    parts = content_of(fields, "content")
+    extra = {key: value for key, value in fields.rest.items() if key not in OF_MESSAGE}
+    if role != "assistant":
+        return Turn(role=named, parts=parts, at=fields.at, extra=extra)
+    for part in parts:  # each is a message of its own when it is sent on, and says what the message said
+        part.extra = part.extra | extra
+    return Turn(role=named, parts=[_whole(part) for part in parts], at=fields.at)
+
+
+def _whole(part: Part) -> Part:
+    """An unknown part of a model's message, with the message around it: as an item it is known."""
+    if not isinstance(part, Opaque):
+        return part
+    rest = {key: value for key, value in part.extra.items() if key != "content"}
+    return Opaque(wire=NAME, value={"type": "message", "role": "assistant", **rest, "content": [part.value]})
+
+
+def _reasoning(fields: Fields) -> Thinking:
+    """The text is the summary's, or else that of the thoughts themselves; `extra` has both where one is not enough."""
+    name, seal = fields.text("id") or "", fields.text("encrypted_content") or ""
+    fields.rest.pop("status", None)
+    summary, content = fields.array("summary"), fields.array("content")
+    text = texts_of(summary) or texts_of(content)
+    plain = [{"type": "summary_text", "text": text}] if text else []
+    if content is not None or (summary or []) != plain:
+        fields.rest |= {"summary": summary or []} | ({} if content is None else {"content": content})
+    return replace(opened(seal), id=name, text=text, extra=fields.rest)
+
+
+def texts_of(parts: object) -> str:
+    """The texts of a summary, or of thoughts, as one."""
+    texts = (as_text(as_object(part).get("text")) for part in as_list(parts))
+    return "\n\n".join(text for text in texts if text)
+
+
+def _call(fields: Fields, kind: str) -> ToolCall:
+    return ToolCall(
+        id=fields.need_text("call_id"),
+        name=fields.need_text("name"),
+        arguments=fields.text(CALLS[kind]) or "",
+        kind="custom" if kind == "custom_tool_call" else "function",
+        extra={key: value for key, value in fields.rest.items() if key not in OF_CALL},
+    )
+
+
+def _result(fields: Fields) -> ToolResult:
+    call = fields.need_text("call_id")
+    if fields.rest.get("output") is None:
+        raise wrong(fields.path("output"), "a string or an array", None)
+    parts = content_of(fields, "output")
+    extra = {key: value for key, value in fields.rest.items() if key not in OF_CALL}
+    return ToolResult(id=call, parts=parts, extra=extra)
+
+
+def content_of(fields: Fields, key: str) -> list[Part]:
+    value = fields.rest.pop(key)
+    if isinstance(value, str):
+        return [Text(text=value)]
+    if not isinstance(value, list):
+        raise wrong(fields.path(key), "a string or an array", value)
+    return [_part(item, f"{fields.path(key)}[{number}]") for number, item in enumerate(value)]
+
+
+def _part(value: object, at: str) -> Part:
+    fields = Fields(value, at)
+    match fields.need_text("type"):
+        case "input_text" | "text":
+            part: Part = Text(text=fields.need_text("text"))
+        case "output_text":
+            part = _spoken(fields)
+        case "refusal":
+            part = Refusal(text=fields.need_text("refusal"))
+        case "input_image":
+            part = Image(source=_image_source(fields), detail=fields.text("detail"))
+        case "input_file":
+            part = Document(source=_file_source(fields), name=fields.text("filename"))
+        case "input_audio":
+            inner = fields.need_inner("input_audio")
+            part = Audio(source=Inline(inner.need_text("data"), f"audio/{inner.need_text('format')}"))
+            fields.keep("input_audio", inner)
+        case _:
+            return Opaque(wire=NAME, value=as_object(value), extra={"content": True})
+    part.extra = fields.rest
+    return part
+
+
+def _spoken(fields: Fields) -> Text:
+    return Text(
+        text=fields.need_text("text"),
+        citations=citations_of(Fields(value, at).rest for value, at in fields.items("annotations")),
+        logprobs=fields.array("logprobs") or [],
+    )
+
+
+def _image_source(fields: Fields) -> Source:
+    if stored := fields.text("file_id"):
+        return Stored(stored)
+    return _source(fields.need_text("image_url"), fields.path("image_url"))
+
+
+def _file_source(fields: Fields) -> Source:
+    if stored := fields.text("file_id"):
+        return Stored(stored)
+    if url := fields.text("file_url"):
+        return Remote(url)
+    data = fields.need_text("file_data")
+    return _source(data, fields.path("file_data")) if data[:5].lower() == "data:" else Inline(data)
+
+
+def _source(url: str, at: str) -> Source:
+    if url[:5].lower() != "data:":
+        return Remote(url)
+    head, comma, data = url[5:].partition(",")
+    if not comma or head[-7:].lower() != ";base64":
+        raise BadRequest(f"{at} must be a URL, or a data: URL with base64 in it.", param=at)
+    return Inline(data, head[:-7])

@@ -1,0 +1,233 @@
+"""How is an answer told to a client of the Responses API?
+
+Events in, bytes out: a stream as it goes, or the whole response at Finish.
+https://platform.openai.com/docs/api-reference/responses-streaming
+
+Each block is an item of its own, so that blocks that interleave do so on the wire as well. What a block holds is told
+three times: in deltas, when it is done, and in the response that ends the stream. What stands before the text of a
+delta does not change, and is encoded once, when the block opens.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import assert_never
+
+from msgspec import Struct
+
+from proxy.canon import (
+    Audio,
+    Close,
+    Delta,
+    Document,
+    Event,
+    Finish,
+    Image,
+    Opaque,
+    Open,
+    Part,
+    Refusal,
+    Request,
+    Start,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Usage,
+    Video,
+    fold,
+)
+from proxy.dialects.openai_responses.citations import spelled
+from proxy.dialects.openai_responses.faults import error_body, failure
+from proxy.dialects.openai_responses.items import Names, content_of, item_of, seal_of, shell_of
+from proxy.dialects.openai_responses.response import NOTHING, begun, ended
+from proxy.errors import GatewayError, Unrepresentable
+from proxy.fields import Object, dump, encode_json
+from proxy.framing import sse
+
+
+class _Item(Struct):
+    """An item on its way to the client."""
+
+    place: Object  # its id and its output_index, and which part of it speaks
+    value: Object  # as it was begun
+    shell: Open
+    number: int
+    deltas: list[Delta] = []
+    head: bytes = b""  # of each delta's frame, up to its text
+    thinks: bool = False  # has a summary begun?
+    cited: int = 0
+
+
+class StreamRenderer:
+    media_type = "text/event-stream"
+
+    def __init__(self, request: Request, clock: Callable[[], float]) -> None:
+        self._request = request
+        self._clock = clock
+        self._response = NOTHING
+        self._names = Names("")
+        self._sent = 0  # events
+        self._open: dict[int, _Item] = {}  # by block
+        self._output: dict[int, Object] = {}  # by output_index: the items that are done
+        self._items = 0  # begun
+        self._usage: Usage | None = None
+
+    def feed(self, event: Event) -> bytes:
+        match event:
+            case Delta():
+                return self._delta(event)
+            case Start():
+                return self._start(event)
+            case Open():
+                return self._begin(event)
+            case Close():
+                return b"".join(self._close(self._open.pop(event.index), event))
+            case Usage():
+                self._usage = event
+                return b""
+            case Finish():
+                return self._finish(event)
+            case _:
+                assert_never(event)
+
+    def error(self, error: GatewayError) -> bytes:
+        return failure(error, self._response, self._sent)
+
+    def _start(self, start: Start) -> bytes:
+        self._response = begun(start, self._request, self._clock)
+        self._names = Names(self._response["id"])
+        created = self._frame("response.created", response=self._response)
+        return created + self._frame("response.in_progress", response=self._response)
+
+    def _finish(self, event: Finish) -> bytes:
+        if len(event.stops) > 1:
+            raise _too_many()
+        output = [self._output[number] for number in sorted(self._output)]
+        response = ended(self._response, output, event.stops[0], self._usage, int(self._clock()))
+        return self._frame(f"response.{response['status']}", response=response)
+
+    def _frame(self, kind: str, **fields: object) -> bytes:
+        self._sent += 1
+        return sse(dump({"type": kind, "sequence_number": self._sent - 1, **fields}), kind)
+
+    # items
+
+    def _begin(self, event: Open) -> bytes:
+        if event.choice:
+            raise _too_many()
+        number = self._items
+        self._items += 1
+        value = shell_of(event.part, self._names, number)
+        item = _Item({"item_id": value.get("id", ""), "output_index": number}, value, event, number)
+        self._open[event.index] = item
+        added = self._frame("response.output_item.added", output_index=number, item=value)
+        if isinstance(event.part, Text | Refusal):
+            item.place["content_index"] = 0
+            added += self._frame("response.content_part.added", **item.place, part=content_of(event.part))
+        elif isinstance(event.part, Thinking):
+            item.place["summary_index"] = 0
+        if kind := _speaks(event.part):
+            opening = encode_json({"type": f"response.{kind}.delta", **item.place})
+            item.head = b'event: response.%b.delta\ndata: %b,"delta":' % (kind.encode(), opening[:-1])
+        return added
+
+    def _delta(self, event: Delta) -> bytes:
+        item = self._open[event.index]
+        item.deltas.append(event)
+        part = item.shell.part
+        out = b""
+        if event.text or (event.logprobs and isinstance(part, Text)):
+            if isinstance(part, Thinking) and not item.thinks:
+                item.thinks = True
+                out = self._frame("response.reasoning_summary_part.added", **item.place, part=_summary(""))
+            scores = encode_json(event.logprobs) if event.logprobs else b"[]"
+            scored = b',"logprobs":%b' % scores if isinstance(part, Text) else b""
+            out += b'%b%b%b,"sequence_number":%d}\n\n' % (item.head, encode_json(event.text), scored, self._sent)
+            self._sent += 1
+        for annotation in spelled(event.citations):
+            out += self._note(annotation, item)
+        return out
+
+    def _note(self, annotation: Object, item: _Item) -> bytes:
+        item.cited += 1
+        place = item.place | {"annotation_index": item.cited - 1}
+        return self._frame("response.output_text.annotation.added", **place, annotation=annotation)
+
+    def _close(self, item: _Item, event: Close) -> Iterator[bytes]:
+        part = fold([Start(), item.shell, *item.deltas, event, Finish()]).choices[0].parts[0]
+        done = f"response.{_speaks(part)}.done"
+        match part:
+            case Text():
+                yield self._frame(done, **item.place, text=part.text, logprobs=part.logprobs)
+                yield self._frame("response.content_part.done", **item.place, part=content_of(part))
+            case Refusal():
+                yield self._frame(done, **item.place, refusal=part.text)
+                yield self._frame("response.content_part.done", **item.place, part=content_of(part))
+            case Thinking():
+                if part.text:
+                    yield self._frame(done, **item.place, text=part.text)
+                    yield self._frame("response.reasoning_summary_part.done", **item.place, part=_summary(part.text))
+            case ToolCall(kind="custom"):
+                yield self._frame(done, **item.place, input=part.arguments)
+            case ToolCall():
+                yield self._frame(done, **item.place, name=part.name, arguments=part.arguments)
+            case Opaque() | Image() | Audio() | Video() | Document() | ToolResult():
+                pass  # they come whole, with Open
+            case _:
+                assert_never(part)
+        value = item_of(part, self._names, item.number)
+        yield self._done(value, item.number)
+        if (seal := seal_of(part, value, self._names, self._items)) is not None:
+            yield self._frame("response.output_item.added", output_index=self._items, item=seal)
+            yield self._done(seal, self._items)
+            self._items += 1
+
+    def _done(self, value: Object, number: int) -> bytes:
+        self._output[number] = value
+        return self._frame("response.output_item.done", output_index=number, item=value)
+
+
+class WholeRenderer:
+    """Holds the sentence until it is whole."""
+
+    media_type = "application/json"
+
+    def __init__(self, request: Request, clock: Callable[[], float]) -> None:
+        self._request = request
+        self._clock = clock
+        self._events: list[Event] = []
+
+    def feed(self, event: Event) -> bytes:
+        self._events.append(event)
+        return self._whole() if isinstance(event, Finish) else b""
+
+    def error(self, error: GatewayError) -> bytes:
+        return error_body(error)
+
+    def _whole(self) -> bytes:
+        completion = fold(self._events)
+        if len(completion.choices) > 1:
+            raise _too_many()
+        choice = completion.choices[0]
+        head = begun(completion.start, self._request, self._clock)
+        names, output = Names(head["id"]), list[Object]()
+        for part in choice.parts:
+            output.append(item_of(part, names, len(output)))
+            if (seal := seal_of(part, output[-1], names, len(output))) is not None:
+                output.append(seal)
+        return dump(ended(head, output, choice.stop, completion.usage, int(self._clock())))
+
+
+def _speaks(part: Part) -> str:
+    """What a stream calls the text of such a part."""
+    if isinstance(part, ToolCall):
+        return "custom_tool_call_input" if part.kind == "custom" else "function_call_arguments"
+    words: dict[type[Part], str] = {Text: "output_text", Refusal: "refusal", Thinking: "reasoning_summary_text"}
+    return words.get(type(part), "")
+
+
+def _summary(text: str) -> Object:
+    return {"type": "summary_text", "text": text}
+
+
+def _too_many() -> Unrepresentable:
+    return Unrepresentable("The answer has several choices, and this wire cannot carry more than one.", param="choices")

@@ -1,0 +1,67 @@
+"""What does a response say besides its items?
+
+https://platform.openai.com/docs/api-reference/responses/object: it repeats its request, and the SDK's types demand a
+good part of that.
+"""
+
+from collections.abc import Callable
+from hashlib import sha256
+
+from proxy.canon import Request, Start, Stop, Usage
+from proxy.dialects.openai_responses.encode import Encoding
+from proxy.dialects.openai_responses.usage import usage_fields
+from proxy.dialects.openai_responses.words import ECHOED, INCOMPLETE
+from proxy.fields import Object
+
+NOTHING: Object = {
+    "id": "",
+    "object": "response",
+    "created_at": 0,
+    "completed_at": None,
+    "status": "in_progress",
+    "error": None,
+    "incomplete_details": None,
+    "model": "",
+    "output": [],
+    "usage": None,
+    **ECHOED,
+}
+
+
+def begun(start: Start, request: Request, clock: Callable[[], float]) -> Object:
+    """A response of which nothing has been said yet."""
+    created = int(clock()) if start.created is None else start.created
+    model = start.model or request.model
+    name = start.id or "resp_" + sha256(f"{model} {created}".encode()).hexdigest()[:48]
+    return {**NOTHING, "id": name, "created_at": created, "model": model, **_echo(request)}
+
+
+def _echo(request: Request) -> Object:
+    encoding = Encoding(request)
+    settings = encoding.settings() | encoding.instructions()
+    echo = {key: settings[key] for key in ECHOED if key in settings}
+    for key in ("text", "reasoning"):
+        if key in echo:
+            echo[key] = ECHOED[key] | echo[key]
+    if "tools" in echo:
+        echo["tools"] = [_offered(tool) for tool in echo["tools"]]
+    return echo | {"store": False}  # nothing is kept here, whatever was asked for
+
+
+def _offered(tool: Object) -> Object:
+    """A function's own fields are never missing from a response."""
+    return {"parameters": None, "strict": False, **tool} if tool["type"] == "function" else tool
+
+
+def ended(head: Object, output: list[Object], stop: Stop, usage: Usage | None, now: int) -> Object:
+    """The response once all is said."""
+    refused = any(part["type"] == "refusal" for item in output for part in item.get("content") or ())
+    reason = None if refused and stop.reason == "refusal" else INCOMPLETE.get(stop.reason)
+    return {
+        **head,
+        "completed_at": now if reason is None else None,
+        "status": "completed" if reason is None else "incomplete",
+        "incomplete_details": None if reason is None else {"reason": reason},
+        "output": output,
+        "usage": None if usage is None else usage_fields(usage),
+    }

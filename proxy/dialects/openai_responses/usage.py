@@ -1,0 +1,57 @@
+"""How many tokens did a host count, and how does a client read them?"""
+
+from proxy.canon import Usage
+from proxy.fields import Object, as_object
+
+_COUNTED = {"input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details", "total_tokens"}
+_INPUTS = {"cached_tokens", "cache_write_tokens"}
+_OUTPUTS = {"reasoning_tokens"}
+_SANE = 10**12  # tokens; nobody read more
+
+
+def said_usage(said: object) -> Usage | None:
+    """Disjoint buckets from nested ones: the details are parts of the totals, and no part exceeds its whole."""
+    if not isinstance(said, dict) or not said:
+        return None
+    inputs, outputs = as_object(said.get("input_tokens_details")), as_object(said.get("output_tokens_details"))
+    read, written = _count(said.get("input_tokens")), _count(said.get("output_tokens"))
+    cached = min(_count(inputs.get("cached_tokens")), read)
+    stored = min(_count(inputs.get("cache_write_tokens")), read - cached)
+    thought = min(_count(outputs.get("reasoning_tokens")), written)
+    extra = _rest(said, _COUNTED)
+    for key, details, known in (
+        ("input_tokens_details", inputs, _INPUTS),
+        ("output_tokens_details", outputs, _OUTPUTS),
+    ):
+        if rest := _rest(details, known):
+            extra[key] = rest
+    return Usage(
+        input=read - cached - stored,
+        cache_read=cached,
+        cache_write=stored,
+        output=written - thought,
+        reasoning=thought,
+        extra=extra,
+    )
+
+
+def _count(value: object) -> int:
+    """A number of tokens: whatever is none (negative, huge, a string) counts as nothing."""
+    return value if type(value) is int and 0 <= value <= _SANE else 0
+
+
+def _rest(said: Object, known: set[str]) -> Object:
+    return {key: value for key, value in said.items() if key not in known and value is not None}
+
+
+def usage_fields(usage: Usage) -> Object:
+    read, written = usage.total_input, usage.total_output
+    inputs = {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write + usage.cache_write_1h}
+    return usage.extra | {
+        "input_tokens": read,
+        "input_tokens_details": as_object(usage.extra.get("input_tokens_details")) | inputs,
+        "output_tokens": written,
+        "output_tokens_details": as_object(usage.extra.get("output_tokens_details"))
+        | {"reasoning_tokens": usage.reasoning},
+        "total_tokens": read + written,
+    }
