@@ -1,0 +1,126 @@
+"""How does one talk Gemini: generateContent of the Gemini API, and of Vertex AI?
+
+https://ai.google.dev/api/generate-content and
+https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference
+
+The path names the model and says whether the answer streams; a body repeats neither. What has no canonical field rides
+along under its own name, in `extra` where it tunes the answer and in `demands` where the answer would be another one
+without it: `words.DEMANDS` tells which. What is left over of a nested object (generationConfig, toolConfig) rides under
+the object's own name. Null says what absence says.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from proxy.canon import Request
+from proxy.dialects.gemini.count import counted, counting_body, parse_count
+from proxy.dialects.gemini.decode import StreamDecoder, WholeDecoder
+from proxy.dialects.gemini.encode import Encoding
+from proxy.dialects.gemini.faults import error_body, fault_of_body
+from proxy.dialects.gemini.frames import has_chunk
+from proxy.dialects.gemini.meter import StreamMeter, WholeMeter
+from proxy.dialects.gemini.parse import bare, check_model, parse_request
+from proxy.dialects.gemini.render import ArrayRenderer, StreamRenderer, WholeRenderer
+from proxy.dialects.gemini.words import NAME, VERBS
+from proxy.envelope import Envelope, parse_object
+from proxy.errors import BadRequest, GatewayError, Unrepresentable, UpstreamError
+from proxy.fields import Fields, Object, dump, encode_json
+from proxy.ports import Decoder, Encoded, Forward, Headers, Meter, Path, Peek, Renderer
+
+
+class Gemini:
+    """The dialect."""
+
+    name = NAME
+    stream_type = "text/event-stream"
+    ping: bytes | None = None  # Google's SDKs take anything but a chunk for a broken answer
+
+    def has_event(self, held: bytes) -> bool:
+        return has_chunk(held)
+
+    def peek(self, envelope: Envelope, path: Path) -> Peek:
+        """`path.rest`: what stands behind `models/`, such as `gemini-2.5-pro:streamGenerateContent`."""
+        model, _, verb = path.rest.rpartition(":")
+        if verb not in VERBS or not model:
+            known = " or ".join(VERBS)
+            raise BadRequest(f"The path must end in a model, a colon and {known}.", status=404, code="unknown_url")
+        check_model(Fields({"model": envelope.get("model")}, ""), model)
+        stream = VERBS[verb]
+        alt = path.query.get("alt") or path.query.get("$alt") or "json"
+        return Peek(model, stream, stream and not alt.lower().startswith("sse"))
+
+    def parse(self, body: bytes, peek: Peek) -> Request:
+        try:
+            return parse_request(parse_object(body), peek)
+        except RecursionError:
+            raise BadRequest("The request body is nested too deeply.", code="invalid_json") from None
+
+    def renderer(self, request: Request) -> Renderer:
+        if not request.stream:
+            return WholeRenderer(request)
+        return ArrayRenderer(request) if request.as_array else StreamRenderer(request)
+
+    def meter(self, stream: bool) -> Meter:
+        return StreamMeter() if stream else WholeMeter()
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        return error_body(error)
+
+    def error_headers(self, error: GatewayError) -> Headers:
+        return []
+
+    def error_event(self, error: GatewayError) -> bytes:
+        """What ends a stream of events; one that is an array is past mending."""
+        return b"\r\n\r\ndata: %b\r\n\r\n" % error_body(error)  # it may have stopped in the middle of a line
+
+    def model_list(self, names: Sequence[str]) -> bytes:
+        return dump({"models": [_model_card(name) for name in names]})
+
+    def model_card(self, name: str) -> bytes:
+        return dump(_model_card(name))
+
+    def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
+        """`ask_usage` changes nothing: this wire always tells. A body that repeats the model must name the new one."""
+        named = envelope.get("model")
+        if not isinstance(named, str) or bare(named) == bare(model):
+            return Forward(envelope.body)
+        collection = named.removesuffix(bare(named))
+        return Forward(envelope.edit({"model": encode_json(collection + bare(model))}))
+
+    def encode(self, request: Request) -> Encoded:
+        encoding = Encoding(request)
+        try:
+            return Encoded(dump(encoding.body()), tuple(sorted(encoding.dropped)))
+        except RecursionError:
+            raise Unrepresentable("The schema of a tool is nested too deeply.", param="tools") from None
+
+    def decoder(self, stream: bool) -> Decoder:
+        return StreamDecoder() if stream else WholeDecoder()
+
+    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+        return fault_of_body(status, headers, body)
+
+    # countTokens, which is an operation of its own
+
+    def count_parse(self, body: bytes) -> Request:
+        """What a client wants counted. The model is in the path: here it may be empty."""
+        try:
+            return parse_count(parse_object(body))
+        except RecursionError:
+            raise BadRequest("The request body is nested too deeply.", code="invalid_json") from None
+
+    def count_body(self, request: Request) -> bytes:
+        """The same, towards Google."""
+        return counting_body(request.model, self.encode(request).body)
+
+    def count_read(self, body: bytes) -> int:
+        """Google's answer, in tokens. Raises UpstreamError."""
+        return counted(body)
+
+    def count_answer(self, tokens: int) -> bytes:
+        return dump({"totalTokens": tokens})
+
+
+def _model_card(name: str) -> Object:
+    """https://ai.google.dev/api/models#Model"""
+    methods = [*VERBS, "countTokens"]
+    return {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": methods}

@@ -1,0 +1,129 @@
+"""Where does a passage come from, as this wire tells it?
+
+A candidate has `groundingMetadata` (sources, and which passage rests on which), `citationMetadata` (what was recited)
+and `urlContextMetadata` (what was fetched). Places are counted in bytes of UTF-8; ours are in characters. The first
+citation of each keeps it whole, so that our own wire gets it back as it came.
+https://ai.google.dev/api/generate-content#GroundingMetadata
+"""
+
+from collections.abc import Iterable, Iterator
+
+from proxy.canon import Citation
+from proxy.dialects.gemini.words import NAME
+from proxy.fields import Object, as_list, as_object, as_text
+
+
+def citations_of(candidate: Object, text: str) -> list[Citation]:
+    """`text`: what the candidate's open block has said so far."""
+    told: list[Citation] = []
+    data = text.encode(errors="replace")
+    if grounding := as_object(candidate.get("groundingMetadata")):
+        sources = list(_grounded(grounding, data)) or [Citation(wire=NAME, value={})]
+        sources[0].value = {"groundingMetadata": grounding}
+        told += sources
+    for key, items in as_object(candidate.get("citationMetadata")).items():
+        told += [_recited(key, as_object(item), data) for item in as_list(items)]
+    if fetched := as_object(candidate.get("urlContextMetadata")):
+        told.append(Citation(wire=NAME, value={"urlContextMetadata": fetched}))
+    return told
+
+
+def _grounded(grounding: Object, data: bytes) -> Iterator[Citation]:
+    """One for each pair of a passage and its source, and one for each source that no passage names."""
+    chunks = [as_object(chunk) for chunk in as_list(grounding.get("groundingChunks"))]
+    silent = set(range(len(chunks)))
+    for support in map(as_object, as_list(grounding.get("groundingSupports"))):
+        start, end = _place(as_object(support.get("segment")), data)
+        for number in as_list(support.get("groundingChunkIndices")):
+            if isinstance(number, int) and 0 <= number < len(chunks):
+                silent.discard(number)
+                yield _source(chunks[number], start, end)
+    for number in sorted(silent):
+        yield _source(chunks[number])
+
+
+def _source(chunk: Object, start: int | None = None, end: int | None = None) -> Citation:
+    inner = next((as_object(value) for value in chunk.values() if isinstance(value, dict)), {})
+    return Citation(
+        wire=NAME,
+        value={},
+        url=as_text(inner.get("uri")) or as_text(inner.get("sourceUri")),
+        title=as_text(inner.get("title")),
+        quote=as_text(inner.get("text")),
+        start=start,
+        end=end,
+    )
+
+
+def _place(segment: Object, data: bytes) -> tuple[int | None, int | None]:
+    """Where the passage stands, in characters. None where its words are not found at that place."""
+    start, end = segment.get("startIndex", 0), segment.get("endIndex")
+    words = as_text(segment.get("text")).encode(errors="replace")
+    if not isinstance(start, int) or not isinstance(end, int) or not words or data[start:end] != words:
+        return None, None
+    before = len(data[:start].decode(errors="ignore"))
+    return before, before + len(words.decode(errors="ignore"))
+
+
+def _recited(key: str, item: Object, data: bytes) -> Citation:
+    start, end = item.get("startIndex", 0), item.get("endIndex")
+    known = isinstance(start, int) and isinstance(end, int) and 0 <= start <= end <= len(data)
+    return Citation(
+        wire=NAME,
+        value={"citationMetadata": {key: [item]}},
+        url=as_text(item.get("uri")),
+        title=as_text(item.get("title")),
+        start=len(data[:start].decode(errors="ignore")) if known else None,
+        end=len(data[:end].decode(errors="ignore")) if known else None,
+    )
+
+
+def own_metadata(citations: Iterable[Citation]) -> Object:
+    """The fields of a candidate that our own citations came from. Lists of recitals add up, all else is told anew."""
+    told: Object = {}
+    for one in citations:
+        if one.wire == NAME:
+            for key, value in one.value.items():
+                told[key] = _added(told.get(key, {}), value) if key == "citationMetadata" else told.get(key, {}) | value
+    return told
+
+
+def _added(had: Object, more: Object) -> Object:
+    return had | {key: [*had.get(key, ()), *items] for key, items in more.items()}
+
+
+class Sources:
+    """What another wire's answer rests on, gathered into one `groundingMetadata`."""
+
+    def __init__(self) -> None:
+        self._chunks: list[Object] = []
+        self._supports: list[Object] = []
+
+    def add(self, citations: Iterable[Citation], text: str, before: int) -> None:
+        """`text`: the block that they stand on; `before`: the bytes of text that came before it."""
+        for one in citations:
+            chunk = _chunk(one)
+            if chunk not in self._chunks:
+                self._chunks.append(chunk)
+            if one.start is not None and one.end is not None:
+                segment = _segment(one.start, one.end, text, before)
+                number = self._chunks.index(chunk)
+                self._supports.append({"segment": segment, "groundingChunkIndices": [number]})
+
+    def metadata(self) -> Object:
+        if not self._chunks:
+            return {}
+        supports = {"groundingSupports": self._supports} if self._supports else {}
+        return {"groundingMetadata": {"groundingChunks": self._chunks, **supports}}
+
+
+def _chunk(one: Citation) -> Object:
+    if one.url:
+        return {"web": {"uri": one.url, "title": one.title}}
+    return {"retrievedContext": {"title": one.title, "text": one.quote}}
+
+
+def _segment(start: int, end: int, text: str, before: int) -> Object:
+    first = before + len(text[:start].encode(errors="replace"))
+    words = text[start:end]
+    return {"startIndex": first, "endIndex": first + len(words.encode(errors="replace")), "text": words}

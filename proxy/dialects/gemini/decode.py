@@ -1,0 +1,299 @@
+"""What did Google answer?
+
+Bytes in, events out, fed as they come. The mirror of render.py; whatever is no answer is an UpstreamError.
+
+A candidate speaks one block at a time: a part of another kind closes the one before it. Text that comes in pieces is
+one block, until a seal ends it: Google asks that sealed text never be joined to other text. A seal that comes with no
+text, as the last part of most streams, belongs to the text before it: there it stands in an answer that comes whole.
+
+`safetyRatings`, `avgLogprobs`, `finishMessage` and `tokenCount` of a candidate have no place in the events: only the
+pass-through lane carries them.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from msgspec import Struct
+
+from proxy.canon import (
+    Close,
+    Delta,
+    Event,
+    Finish,
+    Opaque,
+    Open,
+    Part,
+    Start,
+    Stop,
+    Text,
+    Thinking,
+    ToolCall,
+    Usage,
+)
+from proxy.dialects.gemini.citations import citations_of
+from proxy.dialects.gemini.faults import error_in, fault
+from proxy.dialects.gemini.frames import Chunks
+from proxy.dialects.gemini.logprobs import logprobs_of
+from proxy.dialects.gemini.media import heard
+from proxy.dialects.gemini.partial import PartialArguments
+from proxy.dialects.gemini.usage import usage_of
+from proxy.dialects.gemini.words import FINISHES, MAX_CANDIDATES, NAME, REASONS
+from proxy.errors import Down
+from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json, encode_json, nonsense
+from proxy.framing import Body, FrameTooLong
+
+_OF_CHUNK = frozenset("candidates usageMetadata modelVersion responseId createTime error".split())
+_OF_CALL = frozenset("id name args partialArgs willContinue".split())
+_OF_TEXT = frozenset("text thought thoughtSignature".split())
+
+
+class StreamDecoder:
+    """The wire has no word for the end: a stream is whole when its bytes end and every candidate has its reason."""
+
+    def __init__(self) -> None:
+        self._chunks = Chunks()
+        self._answer = _Answer(streamed=True)
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        yield from self._hear(self._chunks.feed(data))
+
+    def close(self) -> Iterator[Event]:
+        yield from self._hear(self._chunks.close())
+        if not self._answer.begun:
+            raise nonsense("it holds no chunk of an answer")
+        if not self._answer.ended:
+            raise Down("The provider's stream broke off before its end.", kind="network_error", code="stream_cut")
+        yield from self._answer.finish()
+
+    def _hear(self, chunks: Iterator[bytes]) -> Iterator[Event]:
+        try:
+            for chunk in chunks:
+                yield from self._answer.hear(_decoded(chunk))
+        except FrameTooLong as error:
+            raise nonsense(str(error)) from None
+
+
+class WholeDecoder:
+    def __init__(self) -> None:
+        self._body = Body()
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        try:
+            self._body.feed(data)
+        except FrameTooLong as error:
+            raise nonsense(str(error)) from None
+        return iter(())
+
+    def close(self) -> Iterator[Event]:
+        said = _decoded(self._body.close())
+        if error := error_in(said):
+            raise fault(error)
+        answer = _Answer(streamed=False)
+        yield from answer.hear(said)
+        yield from answer.finish()
+
+
+def _decoded(data: bytes) -> object:
+    try:
+        return decode_json(data)
+    except UNREADABLE:
+        raise nonsense("it is no JSON") from None
+
+
+class _Voice(Struct):
+    """One candidate: the block that it is in, and why it ended."""
+
+    number: int
+    kind: str = ""  # of the open block: text, thinking, call
+    index: int = 0  # of the open block
+    signed: bool = False  # the open block has its seal
+    said: list[str] = []  # the text of the open block
+    pieces: PartialArguments | None = None  # of the open call
+    called: bool = False
+    raw: str = ""  # its finishReason
+
+
+class _Answer:
+    """What an answer has said so far. One that comes whole is a stream of one chunk, each part a block."""
+
+    def __init__(self, streamed: bool) -> None:
+        self._streamed = streamed
+        self.begun = False
+        self._voices: dict[int, _Voice] = {}
+        self._blocks = 0
+        self._blocked = ""  # why the prompt was
+        self._usage: Usage | None = None
+        self._out: list[Event] = []
+
+    def hear(self, chunk: object) -> list[Event]:
+        """One more chunk. Raises UpstreamError."""
+        if not isinstance(chunk, dict):
+            raise nonsense("a chunk is no JSON object")
+        if error := chunk.get("error"):
+            raise fault(error)
+        candidates = chunk.get("candidates") or []
+        if not isinstance(candidates, list):
+            raise nonsense("candidates is no array")
+        self._out = []
+        usage, feedback = usage_of(chunk.get("usageMetadata")), as_object(chunk.get("promptFeedback"))
+        if not self.begun and (candidates or usage or feedback):
+            self._start(chunk)
+        self._blocked = self._blocked or as_text(feedback.get("blockReason"))
+        for position, candidate in enumerate(candidates):
+            self._candidate(candidate, position)
+        if usage is not None and usage != self._usage:
+            self._usage = usage
+            self._out.append(usage)
+        return self._out
+
+    @property
+    def ended(self) -> bool:
+        """Was the prompt blocked, or has every candidate its reason?"""
+        return bool(self._blocked or self._voices) and all(voice.raw for voice in self._voices.values())
+
+    def finish(self) -> list[Event]:
+        """The provider says that this was all. Raises UpstreamError where it was nothing."""
+        if not self._voices and not self._blocked:
+            raise nonsense("it has no candidates")
+        self._out = []
+        for voice in self._voices.values():
+            self._close(voice)
+        stops = [self._stop(self._voices.get(number)) for number in range(max(self._voices, default=0) + 1)]
+        self._out.append(Finish(stops=tuple(stops)))
+        return self._out
+
+    def _start(self, chunk: Object) -> None:
+        self.begun = True
+        start = Start(
+            id=as_text(chunk.get("responseId")),
+            model=as_text(chunk.get("modelVersion")),
+            created=_seconds(chunk.get("createTime")),
+            extra={key: value for key, value in chunk.items() if key not in _OF_CHUNK and value},
+        )
+        self._out.append(start)
+
+    def _candidate(self, candidate: object, position: int) -> None:
+        if not isinstance(candidate, dict):
+            raise nonsense("a candidate is no JSON object")
+        number = candidate.get("index", position)
+        if not isinstance(number, int) or not 0 <= number < MAX_CANDIDATES:
+            raise nonsense("a candidate has no index")
+        voice = self._voices.setdefault(number, _Voice(number))
+        parts = as_object(candidate.get("content")).get("parts") or []
+        if not isinstance(parts, list):
+            raise nonsense("parts is no array")
+        for part in parts:
+            if not isinstance(part, dict):
+                raise nonsense("a part is no JSON object")
+            self._part(voice, part)
+        self._remarks(voice, candidate)
+        voice.raw = _word(candidate.get("finishReason")) or voice.raw
+
+    def _remarks(self, voice: _Voice, candidate: Object) -> None:
+        """What is said of a text beside it."""
+        scores = logprobs_of(candidate) if voice.kind == "text" else []
+        citations = citations_of(candidate, "".join(voice.said) if voice.kind == "text" else "")
+        if citations or scores:
+            index = self._in(voice, "text", Text)
+            self._out.append(Delta(index=index, citations=citations, logprobs=scores))
+
+    def _stop(self, voice: _Voice | None) -> Stop:
+        if voice is None:
+            return Stop(reason="content_filter", raw=self._blocked) if self._blocked else Stop(reason="other")
+        reason = REASONS.get(voice.raw or "STOP", "other")
+        return Stop(reason="tool_use" if reason == "stop" and voice.called else reason, raw=voice.raw)
+
+    # parts
+
+    def _part(self, voice: _Voice, part: Object) -> None:
+        text = part.get("text")
+        if "functionCall" in part:
+            self._call(voice, part)
+        elif text is not None or part.keys() <= _OF_TEXT:
+            if text is not None and not isinstance(text, str):
+                raise nonsense("text is no text")
+            self._text(voice, part, text or "")
+        else:
+            medium = heard(part)
+            self._aside(voice, Opaque(wire=NAME, value=part) if medium is None else medium)
+
+    def _text(self, voice: _Voice, part: Object, text: str) -> None:
+        seal = as_text(part.get("thoughtSignature"))
+        if not text and not seal:
+            return
+        kind = "thinking" if part.get("thought") is True else "text"
+        if not self._streamed or voice.signed:
+            self._close(voice)
+        extra = {key: value for key, value in part.items() if key not in _OF_TEXT}
+        index = self._in(voice, kind, lambda: Thinking(extra=extra) if kind == "thinking" else Text(extra=extra))
+        self._out.append(Delta(index=index, text=text, signature=seal))
+        voice.signed = bool(seal)
+        voice.said.append(text)
+
+    def _call(self, voice: _Voice, part: Object) -> None:
+        """A call, whole or a piece of one: a piece without a name goes on with the call that is open."""
+        call = as_object(part["functionCall"])
+        name = as_text(call.get("name"))
+        if name:
+            self._open_call(voice, name, call, as_text(part.get("thoughtSignature")))
+        elif voice.pieces is None:
+            if call:
+                raise nonsense("a function call has no name")
+            return
+        if voice.pieces is not None:
+            voice.pieces.add(call.get("partialArgs"))
+        if call.get("willContinue") is not True:
+            self._close(voice)
+
+    def _open_call(self, voice: _Voice, name: str, call: Object, seal: str) -> None:
+        self._close(voice)
+        extra = {key: value for key, value in call.items() if key not in _OF_CALL}
+        kept = {"functionCall": extra} if extra else {}
+        voice.kind, voice.called = "call", True
+        voice.index = self._open(voice, ToolCall(id=as_text(call.get("id")), name=name, extra=kept))
+        voice.pieces = PartialArguments(as_object(call.get("args")))
+        if seal:
+            self._out.append(Delta(index=voice.index, signature=seal))
+
+    # blocks
+
+    def _in(self, voice: _Voice, kind: str, shell: Callable[[], Part]) -> int:
+        """The index of the candidate's open block, once that is one of this kind."""
+        if voice.kind != kind:
+            self._close(voice)
+            voice.kind = kind
+            voice.index = self._open(voice, shell())
+        return voice.index
+
+    def _open(self, voice: _Voice, part: Part) -> int:
+        index = self._blocks
+        self._blocks += 1
+        self._out.append(Open(index=index, part=part, choice=voice.number))
+        return index
+
+    def _close(self, voice: _Voice) -> None:
+        if voice.pieces is not None:
+            self._out.append(Delta(index=voice.index, text=encode_json(voice.pieces.value).decode()))
+        if voice.kind:
+            self._out.append(Close(index=voice.index))
+        voice.kind, voice.signed, voice.pieces = "", False, None
+        voice.said.clear()
+
+    def _aside(self, voice: _Voice, part: Part) -> None:
+        """A block that is whole at once."""
+        self._close(voice)
+        self._out.append(Close(index=self._open(voice, part)))
+
+
+def _word(reason: object) -> str:
+    """An enum's word; older hosts send its number."""
+    if isinstance(reason, int) and not isinstance(reason, bool):
+        return FINISHES[reason] if 0 <= reason < len(FINISHES) else str(reason)
+    return as_text(reason)
+
+
+def _seconds(time: object) -> int | None:
+    try:
+        return int(datetime.fromisoformat(as_text(time)).timestamp())
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,148 @@
+"""How is a Request said to Google?
+
+The mirror of parse.py. The model and the verb stand in the path, which is the adapter's. Knobs that this wire lacks are
+dropped and named in the receipt; content that it cannot carry is refused with its path.
+"""
+
+from proxy.canon import Request, Tool
+from proxy.dialects.gemini.encode_parts import Contents, merged
+from proxy.dialects.gemini.schema import gemini_schema
+from proxy.dialects.gemini.thinking import thinking_config
+from proxy.dialects.gemini.words import COUNTS, KNOBS_LACKED, MODE_WORDS, NAME, NUMBERS, TIERS
+from proxy.errors import Unrepresentable
+from proxy.fields import Object
+
+
+class Encoding:
+    """One request on its way to the wire. `own`: it came on this wire, so that `extra` means something here."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._own = request.wire == NAME
+        self.dropped: set[str] = set()
+
+    def body(self) -> Object:
+        request = self._request
+        self._refuse()
+        said = {
+            **Contents(request, self.dropped).said(),
+            "tools": self._tools(),
+            "toolConfig": self._tool_config(),
+            "generationConfig": self._config(),
+            "serviceTier": self._tier(),
+        }
+        body = {key: value for key, value in said.items() if value}
+        if not self._own:
+            self._receipt()
+            return body
+        kept = {"labels": request.metadata, "store": request.store}
+        body |= {key: value for key, value in kept.items() if value is not None}
+        return merged(merged(body, request.extra), request.demands)
+
+    def _refuse(self) -> None:
+        if self._request.demands and not self._own:
+            key = next(iter(self._request.demands))
+            raise Unrepresentable(f"{key} has no counterpart on Gemini's wire.", param=key)
+
+    def _receipt(self) -> None:
+        """What the client said and this wire cannot."""
+        request = self._request
+        self.dropped.update(request.extra)
+        self.dropped.update(knob for knob in KNOBS_LACKED if getattr(request, knob) is not None)
+        if request.store:
+            self.dropped.add("store")
+        if request.parallel_tools is False:
+            self.dropped.add("parallel_tools")
+
+    def _tier(self) -> str | None:
+        tier = self._request.service_tier
+        if tier is None or self._own:
+            return tier
+        if tier not in TIERS and tier != "auto":
+            self.dropped.add("service_tier")
+        return TIERS.get(tier)
+
+    # generationConfig
+
+    def _config(self) -> Object:
+        request = self._request
+        knobs = {key: getattr(request, name) for name, key in (NUMBERS | COUNTS).items()}
+        said = {
+            **knobs,
+            "stopSequences": request.stop,
+            "responseLogprobs": request.logprobs,
+            "responseModalities": self._modalities(),
+            **self._format(),
+            "thinkingConfig": self._thinking(),
+        }
+        return {key: value for key, value in said.items() if value is not None}
+
+    def _modalities(self) -> list[str] | None:
+        asked = self._request.modalities
+        if asked is None or (not self._own and asked == ["text"]):
+            return None
+        return [word.upper() for word in asked]
+
+    def _format(self) -> Object:
+        """Google's JSON Schema has all that a client's may, so that the older subset is not needed here."""
+        form = self._request.format
+        if form is None:
+            return {}
+        if form.kind == "text":
+            return {"responseMimeType": "text/plain"} if self._own else {}
+        said: Object = {"responseMimeType": "application/json"}
+        if form.schema is not None:
+            described = {"description": form.description} if form.description else {}
+            said["responseJsonSchema"] = described | form.schema
+        return said
+
+    def _thinking(self) -> Object | None:
+        reasoning = self._request.reasoning
+        return None if reasoning is None else thinking_config(reasoning, self._request.model, self._own, self.dropped)
+
+    # tools
+
+    def _tools(self) -> list[Object]:
+        """The functions together, at the place of the first, and each of Google's own tools for itself."""
+        tools: list[Object] = []
+        functions: list[Object] = []
+        for tool in self._request.tools:
+            if tool.kind != "function":
+                tools.append(self._server_tool(tool))
+                continue
+            if not functions:
+                tools.append({"functionDeclarations": functions})
+            functions.append(self._function(tool))
+        return tools
+
+    def _server_tool(self, tool: Tool) -> Object:
+        if not self._own:
+            at = tool.at or "tools"
+            raise Unrepresentable(f"{at} is of type {tool.kind}, which Gemini's wire has not.", param=at)
+        return tool.extra
+
+    def _function(self, tool: Tool) -> Object:
+        said: Object = {"name": tool.name}
+        if tool.description is not None:
+            said["description"] = tool.description
+        if tool.parameters is not None:
+            subset = gemini_schema(tool.parameters)
+            key = "parametersJsonSchema" if subset is None else "parameters"
+            said[key] = tool.parameters if subset is None else subset
+        if self._own:
+            return said | tool.extra
+        self.dropped.update(tool.extra)
+        if tool.strict:
+            self.dropped.add("strict")
+        if tool.cache is not None:
+            self.dropped.add("cache_control")
+        return said
+
+    def _tool_config(self) -> Object:
+        choice = self._request.tool_choice
+        if choice is None or (not self._own and not self._request.tools):
+            return {}  # a choice among no tools says nothing, and Google refuses some of them
+        calling: Object = {"mode": MODE_WORDS[choice.mode]}
+        if choice.name is not None:
+            calling["allowedFunctionNames"] = [choice.name]
+        return {"functionCallingConfig": calling}

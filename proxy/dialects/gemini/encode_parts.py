@@ -1,0 +1,225 @@
+"""How are the turns of a chat said to Google?"""
+
+from typing import assert_never
+
+from proxy.canon import (
+    Audio,
+    Document,
+    Image,
+    Opaque,
+    Part,
+    Refusal,
+    Request,
+    Stored,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Turn,
+    Video,
+)
+from proxy.dialects.gemini import media
+from proxy.dialects.gemini.parse_parts import is_made
+from proxy.dialects.gemini.thinking import generation
+from proxy.dialects.gemini.words import NAME, NO_SEAL
+from proxy.envelope import parse_object
+from proxy.errors import BadRequest, Unrepresentable
+from proxy.fields import Object, as_object
+
+
+class Contents:
+    """One request's turns. `dropped` is the receipt of the whole request."""
+
+    def __init__(self, request: Request, dropped: set[str]) -> None:
+        self._turns = request.turns
+        self._own = request.wire == NAME
+        self._newer = generation(request.model) >= (3, 0)
+        self._dropped = dropped
+        self._names: dict[str, str] = {}  # the function's, by the call's id: a result must name it
+
+    def said(self) -> Object:
+        """`systemInstruction`, if there is one, and `contents`."""
+        count = 0
+        while count < len(self._turns) and self._leads(self._turns[count]):
+            count += 1
+        instruction: Object = {}
+        for turn in self._turns[:count]:
+            instruction = {**instruction, **self._kept(turn.extra)}
+            instruction["parts"] = [*instruction.get("parts", ()), *self._instruction(turn)]
+        contents = self._contents(self._turns[count:])
+        if not contents and not self._own:
+            raise Unrepresentable("messages must hold more than a system prompt and blanks.", param="messages")
+        return {"systemInstruction": instruction, "contents": contents}
+
+    def _leads(self, turn: Turn) -> bool:
+        return turn.role in ("system", "developer")
+
+    def _kept(self, extra: Object) -> Object:
+        """What only the wire of origin knows: kept where this is it, else receipted."""
+        if self._own:
+            return extra
+        self._dropped.update(extra)
+        return {}
+
+    def _instruction(self, turn: Turn) -> list[Object]:
+        if not self._own and not all(isinstance(part, Text) for part in turn.parts):
+            raise Unrepresentable(f"{turn.at}: a system prompt of Gemini's wire is text alone.", param=turn.at)
+        return self._spoken(turn)
+
+    def _contents(self, turns: list[Turn]) -> list[Object]:
+        contents: list[Object] = []
+        for turn in turns:
+            role = "model" if turn.role == "assistant" else "user"
+            parts = self._late(turn) if self._leads(turn) else self._spoken(turn)
+            extra = self._kept(turn.extra)
+            if self._own:
+                contents.append({"role": role, "parts": parts, **extra})
+            elif contents and contents[-1]["role"] == role:  # roles take turns
+                contents[-1]["parts"] += parts
+            elif parts:
+                contents.append({"role": role, "parts": parts})
+        for content in contents:
+            self._seal(content["parts"])
+        return contents
+
+    def _late(self, turn: Turn) -> list[Object]:
+        """A system turn in mid-chat: the wire has no role for it, so that the user's turn must carry it."""
+        self._dropped.add("messages.system_position")
+        parts = self._instruction(turn)
+        return [{"text": f"<system>\n{part['text']}\n</system>"} for part in parts]
+
+    def _spoken(self, turn: Turn) -> list[Object]:
+        """The turn's parts. What a tool gave back stands before what else the user says."""
+        said = [item for part in turn.parts for item in self._part(part, turn)]
+        if not self._own:
+            said.sort(key=lambda item: "functionResponse" not in item)
+        return said
+
+    def _seal(self, parts: list[Object]) -> None:
+        """Gemini 3 wants the first of a turn's calls sealed. One that is not is none of Google's, or has lost it."""
+        first = next((part for part in parts if "functionCall" in part), None)
+        if self._newer and first is not None and "thoughtSignature" not in first:
+            first["thoughtSignature"] = NO_SEAL
+
+    # parts
+
+    def _part(self, part: Part, turn: Turn) -> list[Object]:
+        match part:
+            case Text():
+                return self._text(part)
+            case Refusal():
+                return [self._marked({"text": part.text}, part)] if part.text else []
+            case Thinking():
+                return self._thought(part)
+            case Image() | Audio() | Video() | Document():
+                return [self._medium(part, turn)]
+            case ToolCall():
+                return [self._call(part, turn)]
+            case ToolResult():
+                return self._result(part, turn)
+            case Opaque(wire="gemini", value=value):
+                return [value]
+            case Opaque():
+                kind = part.value.get("type", "unnamed")
+                raise _refusal(turn, f"a block of {part.wire} ({kind})")
+            case _:
+                assert_never(part)
+
+    def _marked(self, said: Object, part: Part, signature: str = "") -> Object:
+        """A part on the wire, with its seal and with what was left over of it."""
+        if part.cache is not None:
+            self._dropped.add("cache_control")
+        if signature:
+            said["thoughtSignature"] = signature
+        return merged(said, self._kept(part.extra))
+
+    def _text(self, part: Text) -> list[Object]:
+        if part.citations:
+            self._dropped.add("citations")
+        if not part.text and not part.signature and not self._own:  # the wire refuses empty text, and it says nothing
+            return []
+        return [self._marked({"text": part.text}, part, part.signature)]
+
+    def _thought(self, part: Thinking) -> list[Object]:
+        """Only what Google sealed may come back to it from another wire; a sealed whole is none of Google's."""
+        if part.redacted or not (self._own or part.signature):
+            self._dropped.add("thinking")
+            return []
+        return [self._marked({"text": part.text, "thought": True}, part, part.signature)]
+
+    def _medium(self, part: Image | Audio | Video | Document, turn: Turn) -> Object:
+        if part.source is None:
+            raise _refusal(turn, "a sound of another provider's by its id")
+        if isinstance(part.source, Stored) and not self._own:
+            raise _refusal(turn, "a file that lies at another provider")
+        if isinstance(part, Image) and part.detail not in (None, "auto"):
+            self._dropped.add("detail")
+        said = media.said(part, part.source, self._own)
+        if isinstance(part, Document) and part.name is not None:
+            if self._own:
+                next(iter(said.values()))["displayName"] = part.name
+            else:
+                self._dropped.add("filename")
+        return self._marked(said, part)
+
+    def _call(self, part: ToolCall, turn: Turn) -> Object:
+        if part.kind == "custom":
+            raise _refusal(turn, f"a call of {part.name} with free text; it takes JSON alone")
+        self._names[part.id] = part.name
+        said: Object = {"name": part.name}
+        if part.arguments or not self._own:
+            given = _object_in(part.arguments or "{}")
+            if given is None:
+                raise _refusal(turn, f"arguments of {part.name} that are no JSON object")
+            said["args"] = given
+        return self._marked({"functionCall": _identified(part.id) | said}, part, part.signature)
+
+    def _result(self, part: ToolResult, turn: Turn) -> list[Object]:
+        """The result, and what of it no functionResponse of the model's generation can hold."""
+        named = as_object(part.extra.get("functionResponse")).get("name") if self._own else None
+        name = named or self._names.get(part.id)
+        if not name:
+            raise _refusal(turn, f"a result of the call {part.id!r}, which no earlier turn has made")
+        text = "".join(one.text for one in part.parts if isinstance(one, Text))
+        shown = [self._shown(one, turn) for one in part.parts if not isinstance(one, Text)]
+        said = {**_identified(part.id), "name": name, "response": _response(text, bool(part.is_error))}
+        if shown and (self._newer or self._own):
+            return [self._marked({"functionResponse": said | {"parts": shown}}, part)]
+        return [self._marked({"functionResponse": said}, part), *shown]
+
+    def _shown(self, part: Part, turn: Turn) -> Object:
+        if isinstance(part, Image | Audio | Video | Document):
+            return self._medium(part, turn)
+        raise _refusal(turn, f"a tool result with {type(part).__name__.lower()}")
+
+
+def _refusal(turn: Turn, what: str) -> Unrepresentable:
+    return Unrepresentable(f"{turn.at}: Gemini's wire cannot carry {what}.", param=turn.at)
+
+
+def _identified(name: str) -> Object:
+    return {} if not name or is_made(name) else {"id": name}
+
+
+def _object_in(text: str) -> Object | None:
+    try:
+        return parse_object(text.encode())
+    except (BadRequest, UnicodeEncodeError):
+        return None
+
+
+def _response(text: str, failed: bool) -> Object:
+    """An object as it is; any other text under the key that Google names (https://ai.google.dev/api/caching)."""
+    value = _object_in(text)
+    if failed:
+        return {"error": text if value is None else value}
+    return {"result": text} if value is None else value
+
+
+def merged(body: Object, more: Object) -> Object:
+    """`body` and `more`; where both have an object, the two in one."""
+    both = body | more
+    for key in body.keys() & more.keys():
+        if isinstance(body[key], dict) and isinstance(more[key], dict):
+            both[key] = merged(body[key], more[key])
+    return both

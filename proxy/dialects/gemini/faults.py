@@ -1,0 +1,120 @@
+"""What do Google's errors mean, and how are ours told in its words?
+
+https://cloud.google.com/apis/design/errors: a code, a message, a status, and details of declared types.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from math import ceil
+
+from proxy.dialects.gemini.words import ERROR_STATUS, ERROR_WORDS
+from proxy.errors import Busy, Down, GatewayError, Headers, Kind, Refused, Timeout, UpstreamError
+from proxy.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, dump, kept_headers
+
+_TYPE = "type.googleapis.com/google.rpc."
+
+# Google repeats a key that it refuses ("Consumer 'api_key:...' has been suspended"), and that key is ours.
+_KEY = re.compile(r"\bAIza[\w-]{6,}|\bAQ\.[\w-]{6,}|\bya29\.[\w.-]{6,}")
+_LONGEST = 2000  # characters of a provider's message that are worth repeating
+_delay = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s").fullmatch
+
+
+def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+    """The error that an answer of another status than 200 means. Its body is kept where the client may read it."""
+    try:
+        said: object = decode_json(body)
+    except UNREADABLE:
+        said = None
+    error = error_in(said)
+    readable = error is not None and not _KEY.search(body.decode())
+    return fault(error, status, kept_headers(headers, "x-ratelimit-"), body if readable else None)
+
+
+def error_in(said: object) -> object:
+    """The error in an answer: an object, or the first of an array of them (a stream without `alt=sse`)."""
+    if isinstance(said, list):
+        said = next(iter(said), None)
+    return as_object(said).get("error")
+
+
+def fault(error: object, status: int = 200, headers: Headers = (), body: bytes | None = None) -> UpstreamError:
+    """The error that a provider's error object and status mean. `error`: an object, a text, or anything at all."""
+    said = as_object(error)
+    word = as_text(said.get("status"))[:200]
+    message = (
+        as_text(error) or as_text(said.get("message")) or f"The provider answered {status} with no readable error."
+    )
+    made, meant, kind = _classify(_meant(status, said, word), said)
+    known = {name.lower() for name, _ in headers}
+    waits = [] if "retry-after" in known else [("retry-after", wait) for wait in _waits(said)]
+    return made(
+        _KEY.sub("***", message)[:_LONGEST],
+        status=meant,
+        kind=kind,
+        code="insufficient_quota" if kind == "quota_exceeded" else None,
+        headers=[*headers, *waits],
+        upstream_status=status,
+        upstream_type=word,
+        body=body,
+    )
+
+
+def _meant(status: int, said: Object, word: str) -> int:
+    """The status that an error stands for, where the one that it came under was 200."""
+    if status >= 400:
+        return status
+    code = said.get("code")
+    if isinstance(code, int) and 400 <= code < 600:
+        return code
+    return ERROR_STATUS.get(word, 502)
+
+
+def _classify(status: int, said: Object) -> tuple[type[UpstreamError], int, Kind | None]:
+    """The class, the status that a client is given, and the kind where it is not the class's own."""
+    if status in (429, 529):
+        return Busy, status, "quota_exceeded" if _is_spent(said) else None
+    if status in (408, 504):
+        return Timeout, 504, None
+    if status >= 500 or status == 499:  # 499: Google gave up, not the client
+        return Down, status if status in (500, 501, 502, 503) else 502, None
+    of_key = any(as_text(detail.get("reason")).startswith("API_KEY_") for detail in _details(said))
+    kind: Kind | None = "authentication" if status in (401, 403) or of_key else None
+    return Refused, status, kind
+
+
+def _is_spent(said: Object) -> bool:
+    """A quota that is used up. Google calls the limit of a minute a quota as well, and that one is back at once."""
+    broken = [as_object(item) for detail in _details(said) for item in as_list(detail.get("violations"))]
+    if any("PerMinute" in as_text(item.get("quotaId")) for item in broken):
+        return False
+    return bool(broken) or "quota" in as_text(said.get("message")).lower()
+
+
+def _waits(said: Object) -> Iterator[str]:
+    """Whole seconds, from google.rpc.RetryInfo."""
+    for detail in _details(said):
+        if found := _delay(as_text(detail.get("retryDelay"))):
+            yield str(ceil(float(found[1])))
+            return
+
+
+def _details(said: Object) -> list[Object]:
+    return [as_object(detail) for detail in as_list(said.get("details"))]
+
+
+def error_body(error: GatewayError) -> bytes:
+    return dump(error_object(error))
+
+
+def error_object(error: GatewayError) -> Object:
+    """Google's shape. `error` must be the first key: the SDK tells a broken stream by it."""
+    unnamed = "INVALID_ARGUMENT" if error.status < 500 else "INTERNAL"
+    details: list[Object] = [{"@type": f"{_TYPE}ErrorInfo", "reason": error.code.upper(), "domain": "pillion"}]
+    if error.param:
+        violation = {"field": error.param, "description": error.message}
+        details.append({"@type": f"{_TYPE}BadRequest", "fieldViolations": [violation]})
+    for name, value in error.headers:
+        if name.lower() == "retry-after" and value.isascii() and value.isdigit():
+            details.append({"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{value}s"})
+    told = {"code": error.status, "message": error.message, "status": ERROR_WORDS.get(error.status, unnamed)}
+    return {"error": {**told, "details": details}}

@@ -1,0 +1,86 @@
+"""How does this wire carry the bytes of an image, a sound, a film or a document, or say where they are?
+
+`inlineData` holds them; `fileData` names them by a URI. A URL of the web is one that any provider may fetch (Google
+does so since the end of 2025: https://ai.google.dev/gemini-api/docs/file-input-methods). A URI of Google's own, `gs://`
+or one of its Files API, is a stored file, and means nothing anywhere else.
+"""
+
+import re
+from mimetypes import guess_type
+
+from proxy.canon import Audio, Document, Image, Inline, Remote, Source, Stored, Video
+from proxy.dialects.gemini.words import AUDIO, DOCUMENT, IMAGE, VIDEO
+from proxy.fields import Fields, Object, as_object, as_text
+
+Medium = Image | Audio | Video | Document
+
+_of_the_web = re.compile(r"https?://(?!generativelanguage\.googleapis\.com/)", re.IGNORECASE).match
+_of_youtube = re.compile(r"https?://(?:www\.|m\.)?(?:youtube\.com|youtu\.be)/", re.IGNORECASE).match
+
+
+def medium(media_type: str, source: Source) -> Medium:
+    kinds: dict[str, type[Image | Audio | Video]] = {"image": Image, "audio": Audio, "video": Video}
+    return kinds.get(media_type.partition("/")[0], Document)(source=source)
+
+
+def read_inline(fields: Fields) -> Medium:
+    """The `inlineData` of a client's part. What is left over stays with the part."""
+    inner = fields.need_inner("inlineData")
+    data, media_type = inner.need_text("data"), inner.text("mimeType") or ""
+    part = medium(media_type, Inline(data, media_type))
+    return _named(part, fields, "inlineData", inner)
+
+
+def read_file(fields: Fields) -> Medium:
+    inner = fields.need_inner("fileData")
+    uri, media_type = inner.need_name("fileUri"), inner.text("mimeType") or ""
+    if _of_the_web(uri):
+        source: Source = Remote(uri, media_type)
+    else:
+        source = Stored(uri)
+        if media_type:
+            inner.rest["mimeType"] = media_type
+    part = medium(media_type or _guess(uri), source)
+    return _named(part, fields, "fileData", inner)
+
+
+def _named(part: Medium, fields: Fields, key: str, inner: Fields) -> Medium:
+    if isinstance(part, Document):
+        part.name = inner.text("displayName")
+    fields.keep(key, inner)
+    return part
+
+
+def heard(part: Object) -> Medium | None:
+    """The medium in a part of a provider's answer, if it has one."""
+    inline, file = as_object(part.get("inlineData")), as_object(part.get("fileData"))
+    media_type = as_text(inline.get("mimeType")) or as_text(file.get("mimeType"))
+    if data := as_text(inline.get("data")):
+        return medium(media_type, Inline(data, media_type))
+    if uri := as_text(file.get("fileUri")):
+        return medium(media_type or _guess(uri), Remote(uri, media_type) if _of_the_web(uri) else Stored(uri))
+    return None
+
+
+def said(part: Medium, source: Source, known: bool = False) -> Object:
+    """The part on this wire. `known`: it came from here, so that a missing media type is missing on purpose."""
+    match source:
+        case Inline(data=data, media_type=media_type):
+            return {"inlineData": {**_typed(media_type or ("" if known else _default(part))), "data": data}}
+        case Remote(url=url, media_type=media_type):
+            guessed = "" if known or _of_youtube(url) else _guess(url) or _default(part)
+            return {"fileData": {**_typed(media_type or guessed), "fileUri": url}}
+        case Stored(id=uri):
+            return {"fileData": {"fileUri": uri}}
+
+
+def _typed(media_type: str) -> Object:
+    return {"mimeType": media_type} if media_type else {}
+
+
+def _guess(uri: str) -> str:
+    return VIDEO if _of_youtube(uri) else guess_type(uri.partition("?")[0])[0] or ""
+
+
+def _default(part: Medium) -> str:
+    return {Image: IMAGE, Audio: AUDIO, Video: VIDEO, Document: DOCUMENT}[type(part)]

@@ -1,0 +1,225 @@
+"""What does a client of generateContent ask for?
+
+A body in, a Request out. Wrong types are a BadRequest that names the field's path, in camelCase; nothing that was sent
+is lost.
+"""
+
+from collections.abc import Sequence
+
+from proxy.canon import Format, Reasoning, Request, Tool, ToolChoice, Turn
+from proxy.dialects.gemini.parse_parts import Chat
+from proxy.dialects.gemini.schema import json_schema
+from proxy.dialects.gemini.spelling import in_camel
+from proxy.dialects.gemini.words import (
+    CONFIG_DEMANDS,
+    COUNTS,
+    DEMANDS,
+    LEVELS,
+    MODALITIES,
+    MODES,
+    NAME,
+    NUMBERS,
+)
+from proxy.errors import BadRequest
+from proxy.fields import Fields, Object, is_number, wrong, wrong_word
+from proxy.ports import Peek
+
+
+def parse_request(body: Object, peek: Peek) -> Request:
+    top = Fields(in_camel(body), "")
+    check_model(top, peek.model)
+    config = top.inner("generationConfig")
+    knobs: Object = {name: config.number(key) for name, key in NUMBERS.items()}
+    knobs |= {name: _count(config, key) for name, key in COUNTS.items()}
+    request = Request(
+        wire=NAME,
+        model=peek.model,
+        turns=_turns(top),
+        stream=peek.stream,
+        as_array=peek.as_array,
+        include_usage=True,  # a stream of this wire always has it
+        tools=_tools(top),
+        tool_choice=None,
+        format=_format(config),
+        reasoning=_reasoning(config),
+        stop=config.texts("stopSequences"),
+        logprobs=config.flag("responseLogprobs"),
+        modalities=_modalities(config),
+        metadata=_labels(top),
+        store=top.flag("store"),
+        service_tier=top.text("serviceTier"),
+        **knobs,
+    )
+    _choose(request, top)
+    _keep_rest(request, top, config)
+    return request
+
+
+def _keep_rest(request: Request, top: Fields, config: Fields) -> None:
+    """What nobody took, each key where it stood."""
+    for key, value in top.rest.items():
+        (request.demands if key in DEMANDS else request.extra)[key] = value
+    for key, value in config.rest.items():
+        kept = request.demands if key in CONFIG_DEMANDS else request.extra
+        kept.setdefault("generationConfig", {})[key] = value
+
+
+def bare(name: str) -> str:
+    """A model's name without the collection that it stands in: `models/`, or a path of Vertex AI's."""
+    return name.rpartition("models/")[2]
+
+
+def check_model(top: Fields, model: str) -> None:
+    """The path names the model; a body may repeat it, and not name another."""
+    named = top.text("model")
+    if named and bare(named) != bare(model):
+        message = f"model says {named[:80]!r}, and the path asks for {model[:80]!r}."
+        raise BadRequest(message, param="model")
+
+
+# --- generationConfig ------------------------------------------------------------------------------------------------
+
+
+def _count(fields: Fields, key: str) -> int | None:
+    """An integer; Google takes 40.0 for one."""
+    value = fields.rest.pop(key, None)
+    if value is None:
+        return None
+    if not is_number(value) or value != int(value):
+        raise wrong(fields.path(key), "an integer", value)
+    return int(value)
+
+
+def _word(value: object, at: str, words: Sequence[str]) -> str:
+    """An enum's word in upper case: Google takes any case, and the number as well."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(words):
+        return words[value]
+    if not isinstance(value, str):
+        raise wrong(at, "a string", value)
+    return value.upper()
+
+
+def _modalities(config: Fields) -> list[str] | None:
+    values = config.items("responseModalities")
+    return [_word(value, at, MODALITIES).lower() for value, at in values] or None
+
+
+def _format(config: Fields) -> Format | None:
+    """The format, if it is JSON or plain text; of another type it stays, and becomes a demand."""
+    media_type = config.rest.get("responseMimeType", "application/json")
+    schemas = [key for key in ("responseSchema", "responseJsonSchema") if key in config.rest]
+    if len(schemas) > 1:
+        at = config.path(schemas[1])
+        raise BadRequest(f"{at} says what {schemas[0]} says: give one.", param=at)
+    if media_type == "application/json" and schemas:
+        config.rest.pop("responseMimeType", None)
+        return Format(kind="schema", schema=_response_schema(config, schemas[0]))
+    if "responseMimeType" not in config.rest or schemas or media_type not in ("application/json", "text/plain"):
+        return None
+    del config.rest["responseMimeType"]
+    return Format(kind="json" if media_type == "application/json" else "text")
+
+
+def _response_schema(config: Fields, key: str) -> Object:
+    schema = config.need_object(key)
+    return json_schema(schema, config.path(key)) if key == "responseSchema" else schema
+
+
+def _reasoning(config: Fields) -> Reasoning | None:
+    if "thinkingConfig" not in config.rest:
+        return None
+    thinking = config.need_inner("thinkingConfig")
+    budget, shown = _count(thinking, "thinkingBudget"), thinking.flag("includeThoughts")
+    level = thinking.rest.pop("thinkingLevel", None)
+    word = LEVELS[0] if level is None else _word(level, thinking.path("thinkingLevel"), LEVELS)
+    effort = None if word == LEVELS[0] else word.lower()
+    if budget is not None and budget < 0:  # the model decides
+        thinking.rest["thinkingBudget"] = budget
+        budget = None
+    config.keep("thinkingConfig", thinking)
+    return Reasoning(effort=effort, budget=budget or None, off=budget == 0, summary="auto" if shown else None)
+
+
+# --- tools -----------------------------------------------------------------------------------------------------------
+
+
+def _tools(top: Fields) -> list[Tool]:
+    """Every function, and every tool of Google's own as a tool of that kind."""
+    if isinstance(top.rest.get("tools"), dict):
+        top.rest["tools"] = [top.rest["tools"]]
+    tools: list[Tool] = []
+    for value, at in top.items("tools"):
+        fields = Fields(value, at)
+        tools += [_function(Fields(item, path)) for item, path in fields.items("functionDeclarations")]
+        tools += [Tool(name=key, kind=key, at=f"{at}.{key}", extra={key: item}) for key, item in fields.rest.items()]
+    return tools
+
+
+def _function(fields: Fields) -> Tool:
+    if "parameters" in fields.rest and "parametersJsonSchema" in fields.rest:
+        at = fields.path("parametersJsonSchema")
+        raise BadRequest(f"{at} says what parameters says: give one.", param=at)
+    parameters = fields.object("parametersJsonSchema")
+    if "parameters" in fields.rest:
+        parameters = json_schema(fields.rest.pop("parameters"), fields.path("parameters"))
+    return Tool(
+        name=fields.need_name("name"),
+        description=fields.text("description"),
+        parameters=parameters,
+        at=fields.at,
+        extra=fields.rest,
+    )
+
+
+def _choose(request: Request, top: Fields) -> None:
+    """The tool choice, if it is a mode or one tool; several names are a demand. What is left over stays."""
+    config = top.inner("toolConfig")
+    calling = config.inner("functionCallingConfig")
+    names = calling.texts("allowedFunctionNames") or []
+    value, at = calling.rest.pop("mode", None), calling.path("mode")
+    mode = MODES[0] if value is None else _word(value, at, MODES)
+    if mode not in MODES:
+        raise wrong_word(at, ", ".join(MODES[1:]), str(value))
+    if names and (mode != "ANY" or len(names) > 1):
+        named = {"mode": mode} | {"allowedFunctionNames": names}
+        request.demands["toolConfig"] = {"functionCallingConfig": named}
+    else:
+        request.tool_choice = _choice(mode, names)
+        if mode == "VALIDATED":
+            calling.rest["mode"] = mode
+    config.keep("functionCallingConfig", calling)
+    top.keep("toolConfig", config)
+
+
+def _choice(mode: str, names: list[str]) -> ToolChoice | None:
+    match mode:
+        case "AUTO" | "VALIDATED":
+            return ToolChoice("auto")
+        case "NONE":
+            return ToolChoice("none")
+        case "ANY":
+            return ToolChoice("tool", names[0]) if names else ToolChoice("required")
+        case _:
+            return None
+
+
+# --- the rest of the top level ---------------------------------------------------------------------------------------
+
+
+def _labels(top: Fields) -> dict[str, str] | None:
+    labels = top.object("labels")
+    for key, value in (labels or {}).items():
+        if not isinstance(value, str):
+            raise wrong(f"labels.{key}", "a string", value)
+    return labels
+
+
+def _turns(top: Fields) -> list[Turn]:
+    chat = Chat()
+    system = chat.system(top)
+    if isinstance(top.rest.get("contents"), dict):  # Google takes one thing for a list of one
+        top.rest["contents"] = [top.rest["contents"]]
+    items = top.items("contents")
+    if not items:
+        raise BadRequest("contents must be an array with at least one content.", param="contents")
+    return [*system, *(chat.turn(Fields(value, at)) for value, at in items)]

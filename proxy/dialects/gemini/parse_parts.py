@@ -1,0 +1,153 @@
+"""What stands in the contents that a client sent?
+
+Calls and results meet by name and order where they have no id. Other wires need one: a call without an id gets an id
+from its place (so that it is the same in the next request), and encode_parts.py takes it off again.
+"""
+
+import re
+
+from proxy.canon import Opaque, Part, Role, Text, Thinking, ToolCall, ToolResult, Turn
+from proxy.dialects.gemini.media import read_file, read_inline
+from proxy.dialects.gemini.seals import seal_in
+from proxy.dialects.gemini.words import NAME
+from proxy.errors import BadRequest
+from proxy.fields import Fields, dump, wrong, wrong_word
+
+_MADE = "call_gemini_"
+
+# Protobuf knows one of these in a part.
+_KINDS = (
+    "text inlineData fileData functionCall functionResponse executableCode codeExecutionResult toolCall toolResponse"
+).split()
+
+
+def is_made(name: str) -> bool:
+    """Did we make this id, since the client gave none?"""
+    return name.startswith(_MADE)
+
+
+class Chat:
+    """One request's contents, read in order: a result belongs to a call that came before."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}  # the function's, by the call's id
+        self._waiting: list[str] = []  # calls without an id of their own, by ours, that have no result yet
+
+    def system(self, top: Fields) -> list[Turn]:
+        """`systemInstruction`: a content, a list of them or of parts, or a string, as SDKs let their users write it."""
+        value = top.rest.pop("systemInstruction", None)
+        at = "systemInstruction"
+        match value:
+            case None | "" | []:
+                return []
+            case str():
+                return [Turn(role="system", parts=[Text(text=value)], at=at)]
+            case list():
+                parts = [part for i, item in enumerate(value) for part in self._instruction(item, f"{at}[{i}]")]
+                return [Turn(role="system", parts=parts, at=at)]
+            case _:
+                fields = Fields(value, at)
+                fields.rest.pop("role", None)  # Google reads none here
+                return [Turn(role="system", parts=self._parts(fields), at=at, extra=fields.rest)]
+
+    def _instruction(self, value: object, at: str) -> list[Part]:
+        if isinstance(value, str):
+            return [Text(text=value)]
+        fields = Fields(value, at)
+        return self._parts(fields) if "parts" in fields.rest else [self._part(fields)]
+
+    def turn(self, fields: Fields) -> Turn:
+        """A result's role was `function` once, and may be absent as well: both are the user's."""
+        role = fields.text("role") or "user"
+        if role not in ("user", "model", "function", "tool"):
+            raise wrong_word(fields.path("role"), "user or model", role)
+        named: Role = "assistant" if role == "model" else "user"
+        return Turn(role=named, parts=self._parts(fields), at=fields.at, extra=fields.rest)
+
+    def _parts(self, fields: Fields) -> list[Part]:
+        if isinstance(fields.rest.get("parts"), dict):
+            fields.rest["parts"] = [fields.rest["parts"]]
+        return [self._part(Fields(value, at)) for value, at in fields.items("parts")]
+
+    def _part(self, fields: Fields) -> Part:
+        kinds = [kind for kind in _KINDS if kind in fields.rest]
+        if len(kinds) > 1:
+            raise BadRequest(f"{fields.at} must be one thing, but {' and '.join(kinds)} came.", param=fields.at)
+        if not fields.rest:
+            raise wrong(fields.at, "a part with text, inlineData, functionCall or the like", None)
+        part: Part
+        match kinds:
+            case ["text"]:
+                part = _text(fields)
+            case ["inlineData"]:
+                part = read_inline(fields)
+            case ["fileData"]:
+                part = read_file(fields)
+            case ["functionCall"]:
+                part = self._call(fields)
+            case ["functionResponse"]:
+                part = self._result(fields)
+            case [] if "thoughtSignature" in fields.rest:
+                part = _text(fields)
+            case _:
+                return Opaque(wire=NAME, value=fields.rest)
+        part.extra = {**fields.rest}
+        return part
+
+    def _call(self, fields: Fields) -> ToolCall:
+        inner = fields.need_inner("functionCall")
+        name, given = inner.need_name("name"), inner.text("id")
+        made = _MADE + "_".join(re.findall(r"\d+", fields.at))
+        if not given:
+            self._waiting.append(made)
+        self._names[given or made] = name
+        arguments = inner.object("args")
+        call = ToolCall(
+            id=given or made,
+            name=name,
+            arguments="" if arguments is None else dump(arguments).decode(),
+            signature=_seal(fields)[0],
+        )
+        fields.keep("functionCall", inner)
+        return call
+
+    def _result(self, fields: Fields) -> ToolResult:
+        inner = fields.need_inner("functionResponse")
+        name, given = inner.text("name") or "", inner.text("id")
+        call = given or self._answered(name)
+        known = self._names.get(call, "")
+        if not name and not known:
+            raise wrong(inner.path("name"), "a string that is not empty", name)
+        if name and name != known:
+            inner.rest["name"] = name
+        parts: list[Part] = [Text(text=dump(inner.object("response") or {}).decode())]
+        parts += [_medium(Fields(value, at)) for value, at in inner.items("parts")]
+        fields.keep("functionResponse", inner)
+        return ToolResult(id=call, parts=parts)
+
+    def _answered(self, name: str) -> str:
+        """The oldest call of that name, among those that had no id, that has no result yet."""
+        for made in self._waiting:
+            if self._names[made] == name:
+                self._waiting.remove(made)
+                return made
+        return _MADE + name
+
+
+def _text(fields: Fields) -> Text | Thinking:
+    text = fields.text("text") or ""
+    signature, redacted = _seal(fields)
+    if fields.flag("thought"):
+        return Thinking(text=text, signature=signature, redacted=redacted)
+    return Text(text=text, signature=signature)
+
+
+def _seal(fields: Fields) -> tuple[str, str]:
+    return seal_in(fields.text("thoughtSignature") or "")
+
+
+def _medium(fields: Fields) -> Part:
+    """What a tool gave back beside its words."""
+    part = read_file(fields) if "fileData" in fields.rest else read_inline(fields)
+    part.extra = fields.rest
+    return part

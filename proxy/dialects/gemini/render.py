@@ -1,0 +1,309 @@
+"""How is an answer told to a client of generateContent?
+
+Events in, bytes out: a stream as it goes, or the whole answer at Finish. Each chunk of a stream is an answer of its own
+shape; a call is told in one part, once its arguments are whole. Clients that do not ask for `alt=sse` get the chunks as
+the elements of one JSON array.
+"""
+
+from datetime import UTC, datetime
+from typing import assert_never
+
+from msgspec import Struct
+
+from proxy.canon import (
+    Audio,
+    Choice,
+    Citation,
+    Close,
+    Delta,
+    Document,
+    Event,
+    Finish,
+    Image,
+    Inline,
+    Opaque,
+    Open,
+    Part,
+    Refusal,
+    Request,
+    Start,
+    Stop,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Usage,
+    Video,
+    fold,
+)
+from proxy.dialects.gemini import media
+from proxy.dialects.gemini.citations import Sources, own_metadata
+from proxy.dialects.gemini.encode_parts import merged
+from proxy.dialects.gemini.faults import error_body
+from proxy.dialects.gemini.logprobs import logprobs_result
+from proxy.dialects.gemini.seals import redacted_out, seal_out
+from proxy.dialects.gemini.usage import usage_fields
+from proxy.dialects.gemini.words import NAME, REASONS, STOP_WORDS
+from proxy.envelope import parse_object
+from proxy.errors import BadRequest, GatewayError, Unrepresentable
+from proxy.fields import Object, as_object, dump, encode_json
+
+
+class _Block(Struct):
+    """A block on its way to the client: its part, and what it has gathered."""
+
+    part: Part
+    choice: int
+    tail: bytes = b""  # of a chunk, behind the text
+    events: list[Delta] = []
+    citations: list[Citation] = []  # of other wires
+
+
+class StreamRenderer:
+    """Server-Sent Events. What does not change between chunks is encoded once: at Start, and when a block opens."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, request: Request) -> None:
+        self._model = request.model
+        self._start = Start()
+        self._head: Object = {}  # of every chunk: which answer it belongs to
+        self._blocks: dict[int, _Block] = {}
+        self._said: dict[int, int] = {}  # bytes of text, by choice
+        self._sources: dict[int, Sources] = {}  # of other wires, by choice
+        self._usage: Usage | None = None
+
+    def feed(self, event: Event) -> bytes:
+        match event:
+            case Delta():
+                return self._delta(event)
+            case Start():
+                self._start, self._head = event, _head_of(event, self._model)
+                feedback = _feedback(event)
+                return self._frame(dump(feedback | self._head)) if feedback else b""
+            case Open():
+                return self._open(event)
+            case Close():
+                return self._close(self._blocks.pop(event.index))
+            case Usage():
+                self._usage = event
+                return b""
+            case Finish():
+                return self._finish(event)
+            case _:
+                assert_never(event)
+
+    def error(self, error: GatewayError) -> bytes:
+        return self._frame(error_body(error))
+
+    def _frame(self, chunk: bytes) -> bytes:
+        return b"data: %b\r\n\r\n" % chunk
+
+    def _last(self, chunk: bytes) -> bytes:
+        return self._frame(chunk)
+
+    def _open(self, event: Open) -> bytes:
+        block = self._blocks[event.index] = _Block(event.part, event.choice)
+        if isinstance(event.part, Text | Refusal) or (isinstance(event.part, Thinking) and not event.part.redacted):
+            thought = b',"thought":true' if isinstance(event.part, Thinking) else b""
+            rest = b'%b}],"role":"model"},"index":%d}],' % (thought, event.choice)
+            block.tail = rest + encode_json(self._head)[1:]
+        return b""
+
+    def _delta(self, event: Delta) -> bytes:
+        block = self._blocks[event.index]
+        if not block.tail:
+            block.events.append(event)
+            return b""
+        if isinstance(block.part, Text | Refusal):
+            block.events.append(event)
+        if event.signature or event.logprobs or event.citations:
+            return self._remarked(block, event)
+        if not event.text:
+            return b""
+        return self._frame(b'{"candidates":[{"content":{"parts":[{"text":%b%b' % (encode_json(event.text), block.tail))
+
+    def _remarked(self, block: _Block, event: Delta) -> bytes:
+        """A delta with more than text."""
+        said: Object = {"text": event.text}
+        if isinstance(block.part, Thinking):
+            said["thought"] = True
+        if event.signature:
+            said["thoughtSignature"] = seal_out(event.signature)
+        block.citations += [one for one in event.citations if one.wire != NAME]
+        more = logprobs_result(event.logprobs) | own_metadata(event.citations)
+        return self._chunk(block.choice, [said], more) if event.text or event.signature or more else b""
+
+    def _chunk(self, choice: int, parts: list[Object], more: Object) -> bytes:
+        candidate = {"content": {"parts": parts, "role": "model"}, **more, "index": choice}
+        return self._frame(dump({"candidates": [candidate], **self._head}))
+
+    def _close(self, block: _Block) -> bytes:
+        """The part is whole: one that does not stream is told now, and sources are given their place."""
+        if block.tail:
+            self._place(block)
+            return b""
+        return self._chunk(block.choice, _parts_of(_summed(block.part, block.events)), {})
+
+    def _place(self, block: _Block) -> None:
+        text, before = "".join(event.text for event in block.events), self._said.get(block.choice, 0)
+        self._said[block.choice] = before + len(text.encode(errors="replace"))
+        if block.citations:
+            self._sources.setdefault(block.choice, Sources()).add(block.citations, text, before)
+
+    def _finish(self, event: Finish) -> bytes:
+        if _is_blocked(self._start, event, bool(self._said)):
+            return self._last(dump(_metered(self._usage) | self._head))
+        candidates = []
+        for number, stop in enumerate(event.stops):
+            empty = {"parts": [{"text": ""}], "role": "model"}  # so that no SDK misses it
+            sources = self._sources.get(number, Sources()).metadata()
+            candidates.append({"content": empty, "finishReason": _finish_word(stop), **sources, "index": number})
+        return self._last(dump({"candidates": candidates, **_metered(self._usage), **self._head}))
+
+
+class ArrayRenderer(StreamRenderer):
+    """The same chunks as the elements of one JSON array, as Google streams without `alt=sse`."""
+
+    media_type = "application/json"
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request)
+        self._opening = b"["
+
+    def error(self, error: GatewayError) -> bytes:
+        return self._last(error_body(error))
+
+    def _frame(self, chunk: bytes) -> bytes:
+        opening, self._opening = self._opening, b",\n"
+        return opening + chunk
+
+    def _last(self, chunk: bytes) -> bytes:
+        return self._frame(chunk) + b"]"
+
+
+class WholeRenderer:
+    """Holds the sentence until it is whole."""
+
+    media_type = "application/json"
+
+    def __init__(self, request: Request) -> None:
+        self._model = request.model
+        self._events: list[Event] = []
+
+    def feed(self, event: Event) -> bytes:
+        self._events.append(event)
+        if not isinstance(event, Finish):
+            return b""
+        completion = fold(self._events)
+        said = any(choice.parts for choice in completion.choices)
+        body = _feedback(completion.start)
+        if not _is_blocked(completion.start, event, said):
+            body["candidates"] = [_candidate(number, choice) for number, choice in enumerate(completion.choices)]
+        return dump(body | _metered(completion.usage) | _head_of(completion.start, self._model))
+
+    def error(self, error: GatewayError) -> bytes:
+        return error_body(error)
+
+
+def _head_of(start: Start, model: str) -> Object:
+    head: Object = {"modelVersion": start.model or model}
+    if start.id:
+        head["responseId"] = start.id
+    if start.created is not None:
+        head["createTime"] = _time(start.created)
+    return head
+
+
+def _time(seconds: int) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return "1970-01-01T00:00:00Z"
+
+
+def _feedback(start: Start) -> Object:
+    """What Google said of the prompt."""
+    feedback = as_object(start.extra.get("promptFeedback"))
+    return {"promptFeedback": feedback} if feedback else {}
+
+
+def _is_blocked(start: Start, finish: Finish, said: bool) -> bool:
+    """An answer whose prompt was blocked has no candidates."""
+    reason = as_object(start.extra.get("promptFeedback")).get("blockReason")
+    return bool(reason) and not said and {stop.reason for stop in finish.stops} == {"content_filter"}
+
+
+def _metered(usage: Usage | None) -> Object:
+    return {} if usage is None else {"usageMetadata": usage_fields(usage)}
+
+
+def _finish_word(stop: Stop) -> str:
+    """Google's own word as it is, known or not; for another wire's the nearest."""
+    is_new = stop.reason == "other" and stop.raw.replace("_", "").isalpha() and stop.raw.isupper()
+    return stop.raw if stop.raw in REASONS or is_new else STOP_WORDS[stop.reason]
+
+
+def _candidate(number: int, choice: Choice) -> Object:
+    parts: list[Object] = []
+    sources, before = Sources(), 0
+    more: Object = {}
+    for part in choice.parts:
+        parts += _parts_of(part)
+        if isinstance(part, Text):
+            more |= logprobs_result(part.logprobs)
+            sources.add([one for one in part.citations if one.wire != NAME], part.text, before)
+        if isinstance(part, Text | Refusal):
+            before += len(part.text.encode(errors="replace"))
+    cited = [one for part in choice.parts if isinstance(part, Text) for one in part.citations]
+    more |= sources.metadata() | own_metadata(cited)
+    content = {"parts": parts, "role": "model"}
+    return {"content": content, "finishReason": _finish_word(choice.stop), **more, "index": number}
+
+
+def _summed(part: Part, deltas: list[Delta]) -> Part:
+    """A part that does not stream on this wire, once it is whole."""
+    events: list[Event] = [Start(), Open(index=0, part=part), *(_at_zero(delta) for delta in deltas)]
+    return fold([*events, Close(index=0), Finish()]).choices[0].parts[0]
+
+
+def _at_zero(delta: Delta) -> Delta:
+    return Delta(index=0, text=delta.text, signature=delta.signature, transcript=delta.transcript)
+
+
+def _parts_of(part: Part) -> list[Object]:
+    """The parts that spell it. Raises Unrepresentable."""
+    match part:
+        case Text() | Refusal():
+            said: Object = {"text": part.text}
+        case Thinking():
+            said = {"text": part.text, "thought": True}
+            if part.redacted:
+                said["thoughtSignature"] = redacted_out(part.redacted)
+        case ToolCall():
+            named = {"id": part.id} if part.id else {}
+            said = {"functionCall": {**named, "name": part.name, "args": _arguments(part)}}
+        case Audio(source=Inline(), transcript=transcript) if transcript:
+            return [{"text": transcript}, *_parts_of(Audio(source=part.source))]
+        case Image() | Audio() | Video() | Document() if part.source is not None:
+            said = media.said(part, part.source)
+        case Opaque(wire="gemini", value=value):
+            return [value]
+        case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
+            what = type(part).__name__.lower()
+            raise Unrepresentable(f"The answer holds a block ({what}) that Gemini's wire has not.", param="candidates")
+        case _:
+            assert_never(part)
+    if isinstance(part, Text | Thinking | ToolCall) and part.signature:
+        said["thoughtSignature"] = seal_out(part.signature)
+    return [merged(said, {key: part.extra[key] for key in ("functionCall",) if key in part.extra})]
+
+
+def _arguments(call: ToolCall) -> Object:
+    """The arguments as an object. What a model wrote wrongly, or not to the end, is handed on for all to see."""
+    if call.kind == "custom":
+        return {"input": call.arguments}
+    try:
+        return parse_object(call.arguments.encode() or b"{}")
+    except (BadRequest, UnicodeEncodeError):
+        return {"malformed_arguments": call.arguments}

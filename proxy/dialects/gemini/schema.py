@@ -1,0 +1,149 @@
+"""What is a Gemini schema in JSON Schema, and the other way round?
+
+`parameters` and `responseSchema` are a subset of OpenAPI 3.0's (https://ai.google.dev/api/caching#Schema): types in
+upper case, `nullable`, the order of properties in a list of its own. `parametersJsonSchema` and `responseJsonSchema`
+are JSON Schema itself. The rule towards Google: a tool whose schema the subset can say word by word is told in it,
+since every model and host knows it; any other keyword makes it `parametersJsonSchema`. The shape of an answer is always
+`responseJsonSchema`. Nothing is left out of a schema.
+"""
+
+from typing import Any
+
+from proxy.dialects.gemini.spelling import camel
+from proxy.dialects.gemini.words import SCHEMA_TYPES
+from proxy.errors import BadRequest
+from proxy.fields import Object, wrong
+
+_TYPES = {word.lower(): word for word in SCHEMA_TYPES[1:]}
+_SIZES = {"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"}
+_PLAIN = _SIZES | {"format", "title", "description", "required", "pattern", "example", "default", "minimum", "maximum"}
+_SPELLED = {"ref": "$ref", "defs": "$defs", "type_": "type"}  # the SDK's names; `type_` is an older one's
+
+
+def json_schema(value: object, at: str) -> Object:
+    """JSON Schema of what a client sent as Gemini's. Raises BadRequest."""
+    if not isinstance(value, dict):
+        raise wrong(at, "an object", value)
+    schema: Object = {}
+    for key, item in value.items():
+        name = _SPELLED.get(key) or camel(key)
+        if name in schema:
+            raise BadRequest(f"{at}.{name} came in both spellings: give one.", param=f"{at}.{name}")
+        if item is not None:
+            schema[name] = _keyword(name, item, f"{at}.{name}")
+    if schema.get("type") == "":
+        del schema["type"]
+    _order(schema)
+    return _nullable(schema)
+
+
+def _keyword(name: str, item: Any, at: str) -> Any:
+    if name in ("properties", "$defs"):
+        if not isinstance(item, dict):
+            raise wrong(at, "an object", item)
+        return {key: json_schema(inner, f"{at}.{key}") for key, inner in item.items()}
+    if name in ("anyOf", "prefixItems"):
+        if not isinstance(item, list):
+            raise wrong(at, "an array", item)
+        return [json_schema(inner, f"{at}[{number}]") for number, inner in enumerate(item)]
+    if name == "items" or (name == "additionalProperties" and isinstance(item, dict)):
+        return json_schema(item, at)
+    if name == "type":
+        return _type(item, at)
+    if name in _SIZES and isinstance(item, str) and item.isascii() and item.isdigit():
+        return int(item[:18])  # a 64-bit number may be a string in Google's JSON
+    return item
+
+
+def _type(item: Any, at: str) -> Any:
+    if isinstance(item, list):
+        return [_type(word, f"{at}[{number}]") for number, word in enumerate(item)]
+    if isinstance(item, int) and not isinstance(item, bool) and 0 <= item < len(SCHEMA_TYPES):
+        item = SCHEMA_TYPES[item]
+    if not isinstance(item, str):
+        raise wrong(at, "a string", item)
+    word = item.lower()
+    if word == SCHEMA_TYPES[0].lower():
+        return ""
+    if word not in _TYPES:
+        raise BadRequest(f"{at} must be one of {', '.join(_TYPES.values())}, but {item[:40]!r} came.", param=at)
+    return word
+
+
+def _order(schema: Object) -> None:
+    """The properties in the order that `propertyOrdering` gives them: in JSON Schema their own order says it."""
+    order, properties = schema.get("propertyOrdering"), schema.get("properties")
+    if isinstance(order, list) and isinstance(properties, dict):
+        first = [key for key in order if isinstance(key, str) and key in properties]
+        schema["properties"] = {key: properties[key] for key in [*first, *properties]}
+        del schema["propertyOrdering"]
+
+
+def _nullable(schema: Object) -> Object:
+    nullable = schema.pop("nullable", False)
+    kind = schema.get("type")
+    if nullable is not True:
+        return schema
+    if isinstance(kind, str):
+        schema["type"] = [kind, "null"]
+        if isinstance(schema.get("enum"), list):
+            schema["enum"] = [*schema["enum"], None]
+        return schema
+    return {"anyOf": [*schema.pop("anyOf"), {"type": "null"}], **schema} if "anyOf" in schema else schema
+
+
+def gemini_schema(schema: object) -> Object | None:
+    """The schema in the subset; None where that lacks a word for something in it."""
+    if not isinstance(schema, dict):
+        return None
+    said: Object = {}
+    for key, item in schema.items():
+        more = _said(key, item, schema)
+        if more is None:
+            return None
+        said |= more
+    empty = said.get("type") == "OBJECT" and not said.get("properties")  # refused
+    return None if empty or not said.keys() & {"type", "anyOf"} else said
+
+
+def _said(key: str, item: Any, schema: Object) -> Object | None:
+    if key in _PLAIN:
+        return {key: item}
+    match key:
+        case "type":
+            return _said_type(item)
+        case "properties" if isinstance(item, dict):
+            inner = {name: gemini_schema(value) for name, value in item.items()}
+            ordered = (
+                {} if list(inner) == sorted(inner) else {"propertyOrdering": list(inner)}
+            )  # else Google sorts them
+            return None if None in inner.values() else {key: inner, **ordered}
+        case "items":
+            one = gemini_schema(item)
+            return None if one is None else {key: one}
+        case "anyOf" if isinstance(item, list):
+            every = [gemini_schema(value) for value in item]
+            return None if None in every else {key: every}
+        case "enum" if isinstance(item, list):
+            return _said_enum(item, schema)
+        case _:
+            return None
+
+
+def _said_type(item: Any) -> Object | None:
+    match item:
+        case str() if item in _TYPES:
+            return {"type": _TYPES[item]}
+        case [str(kind), "null"] | ["null", str(kind)] if kind in _TYPES and kind != "null":
+            return {"type": _TYPES[kind], "nullable": True}
+        case _:
+            return None
+
+
+def _said_enum(item: list[Any], schema: Object) -> Object | None:
+    """Strings alone, and null where the type allows it."""
+    words = [word for word in item if word is not None]
+    of_strings = schema.get("type") in ("string", ["string", "null"], ["null", "string"])
+    nullable = isinstance(schema.get("type"), list)
+    fits = of_strings and all(isinstance(word, str) for word in words) and (len(words) < len(item)) == nullable
+    return {"enum": words} if fits else None

@@ -1,0 +1,49 @@
+"""How does a seal travel as a `thoughtSignature`?
+
+The field is bytes, base64 in JSON, and Google's SDKs decode and encode it on the way: a seal goes out in base64's
+standard alphabet and comes back in the other one. Seals of other providers may be any text at all; such a one is
+wrapped, and so is a thought that is sealed as a whole (`redacted`), which this wire has not.
+"""
+
+import base64
+import binascii
+
+_SEAL, _REDACTED = b"pillion:seal:", b"pillion:redacted:"
+
+
+def seal_out(seal: str) -> str:
+    """The seal as this wire can carry it."""
+    data = _bytes_of(seal)
+    plain = data is not None and _text_of(data) == seal and not data.startswith((_SEAL, _REDACTED))
+    return seal if plain else _text_of(_SEAL + seal.encode())
+
+
+def redacted_out(redacted: str) -> str:
+    return _text_of(_REDACTED + redacted.encode())
+
+
+def seal_in(signature: str) -> tuple[str, str]:
+    """The seal that a client sent back, and the redacted thought, if that is what it was."""
+    standard = signature.translate(_STANDARD)
+    data = _bytes_of(standard)
+    if data is None:
+        return signature, ""
+    if data.startswith(_SEAL):
+        return data[len(_SEAL) :].decode(errors="replace"), ""
+    if data.startswith(_REDACTED):
+        return "", data[len(_REDACTED) :].decode(errors="replace")
+    return standard, ""
+
+
+_STANDARD = str.maketrans("-_", "+/")
+
+
+def _text_of(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _bytes_of(text: str) -> bytes | None:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None

@@ -1,0 +1,42 @@
+"""Which of its two spellings has a key that a client sent?
+
+Google reads every key in camelCase and in snake_case, at any level (https://protobuf.dev/programming-guides/json/), and
+its own SDKs mix them. One pass spells all of them in camelCase, so that no other module knows of the second spelling.
+Objects whose keys are the client's own are left as they are.
+"""
+
+import re
+from typing import Any
+
+from proxy.errors import BadRequest
+from proxy.fields import Object
+
+# What holds keys that are nobody's but the client's: arguments, results, labels. Schemas as well: schema.py reads them.
+_FREE = frozenset(
+    "args response labels partMetadata headers customMetadata"
+    " parameters parametersJsonSchema responseSchema responseJsonSchema".split()
+)
+
+_hump = re.compile(r"(?<=[A-Za-z0-9])_([a-z0-9])").sub
+
+
+def camel(key: str) -> str:
+    return _hump(lambda found: found[1].upper(), key) if "_" in key else key
+
+
+def in_camel(value: Any, at: str = "") -> Any:
+    """The value with its keys in camelCase. Raises BadRequest where one key came in both spellings."""
+    if isinstance(value, list):
+        return [in_camel(item, f"{at}[{number}]") for number, item in enumerate(value)]
+    return camel_keys(value, at, _FREE) if isinstance(value, dict) else value
+
+
+def camel_keys(value: Object, at: str, free: frozenset[str]) -> Object:
+    spelled: Object = {}
+    for key, item in value.items():
+        name = camel(key)
+        path = f"{at}.{name}" if at else name
+        if name in spelled:
+            raise BadRequest(f"{path} came in both spellings: give one.", param=path)
+        spelled[name] = item if name in free else in_camel(item, path)
+    return spelled
