@@ -1,0 +1,106 @@
+"""How does one say a chat in Amazon Bedrock's Converse API?
+
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html and, for streams,
+.../API_runtime_ConverseStream.html
+
+Model and stream stand in the path. What has no canonical field rides along under its own name, in `extra` where it
+tunes the answer and in `demands` where the answer would be another one without it: `words.DEMANDS` tells which. What is
+left over of a nested object rides under the object's own name. Null says what absence says.
+
+An answer's `trace`, `performanceConfig` and `serviceTier` come at the end of a stream, and no event has a place for
+them: only the pass-through lane carries them.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from proxy.canon import Request
+from proxy.dialects.bedrock.decode import StreamDecoder, WholeDecoder
+from proxy.dialects.bedrock.encode import Encoding
+from proxy.dialects.bedrock.faults import error_body, error_name, exception_of, fault_of_body
+from proxy.dialects.bedrock.meter import StreamMeter, WholeMeter
+from proxy.dialects.bedrock.parse import parse_request
+from proxy.dialects.bedrock.render import StreamRenderer, WholeRenderer
+from proxy.dialects.bedrock.words import NAME, STREAM_TYPE, VERBS
+from proxy.envelope import Envelope, parse_object
+from proxy.errors import BadRequest, GatewayError, UpstreamError
+from proxy.eventstream import PRELUDE, BadMessage, length_of
+from proxy.fields import Fields, Object, dump
+from proxy.framing import Unframed
+from proxy.ports import Decoder, Encoded, Forward, Headers, Meter, Path, Peek, Renderer
+
+
+class Bedrock:
+    """The dialect. `clock` (seconds) measures how long an answer took: the field is required here."""
+
+    name = NAME
+    stream_type = STREAM_TYPE
+    ping: bytes | None = None
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+
+    def has_event(self, held: bytes) -> bool:
+        if len(held) < PRELUDE:
+            return False
+        try:
+            return len(held) >= length_of(held)
+        except BadMessage:
+            raise Unframed from None
+
+    def peek(self, envelope: Envelope, path: Path) -> Peek:
+        """A model's id may hold slashes; the verb has none."""
+        model, _, verb = path.rest.rpartition("/")
+        if verb not in VERBS or not model:
+            message = f"There is no operation {verb[:40]!r}; there are {' and '.join(VERBS)}, behind /model/<id>/."
+            raise BadRequest(message, status=404, code="unknown_url")
+        return Peek(model, VERBS[verb])
+
+    def parse(self, body: bytes, peek: Peek) -> Request:
+        return parse_request(Fields(parse_object(body), ""), peek)
+
+    def renderer(self, request: Request) -> Renderer:
+        return StreamRenderer(self._clock) if request.stream else WholeRenderer(self._clock)
+
+    def meter(self, stream: bool) -> Meter:
+        return StreamMeter() if stream else WholeMeter()
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        return error_body(error)
+
+    def error_headers(self, error: GatewayError) -> Headers:
+        """SDKs look for the error's name here, and raise what it names."""
+        return [("x-amzn-errortype", error_name(error))]
+
+    def error_event(self, error: GatewayError) -> bytes:
+        return exception_of(error)
+
+    def model_list(self, names: Sequence[str]) -> bytes:
+        return dump({"modelSummaries": [_model_card(name) for name in names]})
+
+    def model_card(self, name: str) -> bytes:
+        return dump({"modelDetails": _model_card(name)})
+
+    def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
+        """The model stands in the path, and this wire always tells its usage: the body has nothing to edit."""
+        return Forward(envelope.body)
+
+    def encode(self, request: Request) -> Encoded:
+        encoding = Encoding(request)
+        return Encoded(dump(encoding.body()), tuple(sorted(encoding.dropped)))
+
+    def decoder(self, stream: bool) -> Decoder:
+        return StreamDecoder() if stream else WholeDecoder()
+
+    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+        return fault_of_body(status, headers, body)
+
+
+def _model_card(name: str) -> Object:
+    """https://docs.aws.amazon.com/bedrock/latest/APIReference/API_FoundationModelSummary.html; the ARN is required."""
+    return {
+        "modelArn": f"arn:aws:bedrock:pillion::foundation-model/{name}",
+        "modelId": name,
+        "modelName": name,
+        "responseStreamingSupported": True,
+    }

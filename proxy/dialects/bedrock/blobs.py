@@ -1,0 +1,75 @@
+"""What is in a blob, which this wire has as base64 text?
+
+SDKs decode a blob before their user sees it, and encode it when it goes back: what must return unchanged has to be the
+base64 that they would write themselves. A seal of another provider need not be that. Such a one is wrapped, and
+unwrapped when the client sends it back.
+"""
+
+from base64 import b64decode, b64encode
+from binascii import Error
+
+_WRAPPED = b"pillion:"
+
+# How files begin, and what they are then; inside a RIFF a later word tells. (image, document)
+_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"GIF8", "gif"),
+    (b"%PDF-", "pdf"),
+)
+
+
+def bytes_of(blob: str) -> bytes | None:
+    """None where it is no base64."""
+    try:
+        return b64decode(blob, validate=True)
+    except (Error, ValueError):
+        return None
+
+
+def text_of(blob: str) -> str | None:
+    """The blob as text; None where it is none."""
+    try:
+        return b64decode(blob, validate=True).decode()
+    except (Error, ValueError):
+        return None
+
+
+def blob_of_text(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
+def sniff(blob: str) -> str:
+    """The format of a file, told by its first bytes; "" where they tell nothing."""
+    head = bytes_of(blob[:64][: len(blob[:64]) // 4 * 4]) or b""
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "webp"
+    return next((form for magic, form in _MAGIC if head.startswith(magic)), "")
+
+
+def wrap(seal: str) -> str:
+    """A seal as a blob that comes back unchanged."""
+    held = bytes_of(seal)
+    if held is not None and b64encode(held).decode() == seal and not held.startswith(_WRAPPED):
+        return seal
+    return b64encode(_WRAPPED + seal.encode("utf-8", "surrogatepass")).decode()
+
+
+def unwrap(blob: str) -> str:
+    """The seal that a blob stands for."""
+    held = bytes_of(blob) or b""
+    if not held.startswith(_WRAPPED):
+        return blob
+    try:
+        return held.removeprefix(_WRAPPED).decode()
+    except UnicodeDecodeError:
+        return blob
+
+
+def join(blobs: list[str]) -> str:
+    """One blob of what came in pieces, each of them base64 by itself."""
+    pieces = [bytes_of(blob) for blob in blobs]
+    held = [piece for piece in pieces if piece is not None]
+    if len(blobs) == 1 or len(held) < len(blobs):
+        return "".join(blobs)
+    return b64encode(b"".join(held)).decode()

@@ -1,0 +1,47 @@
+"""Where does a passage come from, as this wire tells it?
+
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Citation.html. Its places are in the source, not in
+the text that stands on it.
+"""
+
+from collections.abc import Iterable
+
+from proxy.canon import Citation
+from proxy.dialects.bedrock.words import NAME
+from proxy.fields import Object, as_list, as_object, as_text
+
+
+def citations_of(values: Iterable[object]) -> list[Citation]:
+    return [_citation(as_object(value)) for value in values]
+
+
+def own(citations: Iterable[Citation]) -> list[Object]:
+    """Those that this wire spelled."""
+    return [one.value for one in citations if one.wire == NAME]
+
+
+def spelled(citations: Iterable[Citation]) -> list[Object]:
+    """Ours as they came; of another wire's what can be said here, if that is anything."""
+    told = (one.value if one.wire == NAME else _retold(one) for one in citations)
+    return [value for value in told if value]
+
+
+def _citation(value: Object) -> Citation:
+    web = as_object(as_object(value.get("location")).get("web"))
+    source = as_text(value.get("source"))
+    return Citation(
+        wire=NAME,
+        value=value,
+        url=as_text(web.get("url")) or (source if source.startswith(("http://", "https://")) else ""),
+        title=as_text(value.get("title")),
+        quote="".join(as_text(as_object(piece).get("text")) for piece in as_list(value.get("sourceContent"))),
+    )
+
+
+def _retold(one: Citation) -> Object:
+    value: Object = {"title": one.title} if one.title else {}
+    if one.quote:
+        value["sourceContent"] = [{"text": one.quote}]
+    if one.url:
+        value["location"] = {"web": {"url": one.url}}
+    return value

@@ -1,0 +1,242 @@
+"""What did Bedrock answer?
+
+Bytes in, events out, fed as they come. The mirror of render.py; whatever is no answer is an UpstreamError.
+
+A block of a stream opens with its start, or, where it has none (text and thought), with its first delta. What cannot
+grow in the canonical form (a sealed thought, an image, what Amazon's own tools say) is gathered, and opens when it
+closes. The usage comes behind the end of the message, so that Finish waits for it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from proxy.canon import Choice, Close, Completion, Delta, Event, Finish, Open, Part, Start, Stop, Text, Usage, unfold
+from proxy.dialects.bedrock.blocks import (
+    KINDS,
+    SEALED,
+    Block,
+    cited,
+    first_of,
+    gathered_part,
+    part_of,
+    piece_of,
+    shell_of,
+)
+from proxy.dialects.bedrock.faults import fault_of_message, fault_of_no_answer
+from proxy.dialects.bedrock.usage import usage_of
+from proxy.dialects.bedrock.words import REASONS
+from proxy.errors import Down
+from proxy.eventstream import BadMessage, EventStream, Message
+from proxy.fields import UNREADABLE, Object, as_object, nonsense
+from proxy.framing import Body, FrameTooLong
+
+
+class _Said(Struct, rename="camel"):
+    """The payload of a stream's message: each kind has its own few of these."""
+
+    content_block_index: int = -1
+    start: Object | None = None
+    delta: Object | None = None
+    stop_reason: str | None = None
+    additional_model_response_fields: Any = None
+    usage: Any = None
+
+
+class Answer(Struct, rename="camel"):
+    """A whole answer."""
+
+    output: Any = None
+    stop_reason: str | None = None
+    additional_model_response_fields: Any = None
+    usage: Any = None
+
+
+class _Content(Struct):
+    content: list[Raw] | None = None
+
+
+class _Message(Struct):
+    message: _Content | None = None
+
+
+class _Output(Struct):
+    """The same answer, down to its blocks."""
+
+    output: _Message | None = None
+
+
+_SAID = msgspec.json.Decoder(_Said)
+ANSWER = msgspec.json.Decoder(Answer)
+_OUTPUT = msgspec.json.Decoder(_Output)
+_EVENTS = frozenset("messageStart contentBlockStart contentBlockDelta contentBlockStop messageStop metadata".split())
+
+
+class StreamDecoder:
+    def __init__(self) -> None:
+        self._messages = EventStream()
+        self._first = b""  # what came before the first message, in case it is no stream
+        self._started = self._finished = False
+        self._blocks: dict[int, Block | None] = {}  # by the wire's index; None once closed
+        self._count = 0
+        self._stop: Stop | None = None
+        self._usage: Usage | None = None
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        if not self._started:
+            self._first = (self._first + data)[:65536]
+        if self._first[:1] in (b"{", b"<"):  # an error's JSON or a page, whose end is worth waiting for
+            return
+        try:
+            for message in self._messages.feed(data):
+                yield from self._message(message)
+        except BadMessage as error:
+            raise nonsense(str(error)) from None
+
+    def close(self) -> Iterator[Event]:
+        if not self._finished and self._stop is not None:  # the usage did not come
+            yield self._finish(self._stop)
+        if not self._finished:
+            if not self._started:
+                raise fault_of_no_answer(self._first)
+            raise Down("The provider's stream ended before its answer did.", kind="network_error", code="stream_cut")
+
+    def _message(self, message: Message) -> Iterator[Event]:
+        if self._finished:
+            return
+        if message.headers.get(":message-type") in ("exception", "error"):
+            raise fault_of_message(message)
+        kind = message.headers.get(":event-type")
+        if kind not in _EVENTS:  # not invented yet
+            return
+        try:
+            said = _SAID.decode(message.payload)
+        except UNREADABLE:
+            raise nonsense(f"the payload of {kind} is malformed") from None
+        if self._started == (kind == "messageStart"):
+            raise nonsense("it does not begin with messageStart, or has two of them")
+        yield from self._event(kind, said)
+
+    def _event(self, kind: object, said: _Said) -> Iterator[Event]:
+        match kind:
+            case "contentBlockDelta":
+                yield from self._delta(said.content_block_index, said.delta)
+            case "contentBlockStart":
+                yield from self._block_start(said.content_block_index, as_object(said.start))
+            case "contentBlockStop":
+                yield from self._block_stop(said.content_block_index)
+            case "messageStart":
+                self._started, self._first = True, b""
+                yield Start()
+            case "messageStop":
+                yield from self._message_stop(said)
+            case _:
+                yield from self._metadata(said)
+
+    def _message_stop(self, said: _Said) -> Iterator[Event]:
+        for index in [index for index, block in self._blocks.items() if block is not None]:
+            yield from self._block_stop(index)
+        self._stop = _stop_of(said.stop_reason, said.additional_model_response_fields)
+        if self._usage is not None:
+            yield self._finish(self._stop)
+
+    def _metadata(self, said: _Said) -> Iterator[Event]:
+        usage = usage_of(said.usage)
+        if usage is not None:
+            self._usage = usage
+            yield usage
+        if self._stop is not None:
+            yield self._finish(self._stop)
+
+    def _finish(self, stop: Stop) -> Event:
+        self._finished = True
+        return Finish(stops=(stop,))
+
+    # blocks
+
+    def _block_start(self, number: int, start: Object) -> Iterator[Event]:
+        if start:  # else it tells nothing that the first delta does not
+            part, gathered = shell_of(start)
+            yield from self._open(number, part, gathered)
+
+    def _open(self, number: int, part: Part, gathered: bool) -> Iterator[Event]:
+        if number in self._blocks or number < 0 or self._stop is not None:
+            raise nonsense(f"block {number} opens twice, or has no number, or comes behind the end")
+        block = self._blocks[number] = Block(self._count, part, gathered)
+        self._count += 1
+        if not gathered:
+            yield Open(index=block.index, part=part)
+
+    def _delta(self, number: int, delta: Object | None) -> Iterator[Event]:
+        kind, more = next(iter((delta or {}).items()), ("", None))
+        if kind == "reasoningContent":
+            kind, more = next(iter(as_object(more).items()), ("", None))
+            kind = f"reasoningContent.{kind}"
+        if kind not in KINDS:
+            raise nonsense(f"a delta of block {number} is empty, or of a kind that is not known")
+        if number not in self._blocks and (first := first_of(kind)) is not None:
+            yield from self._open(number, first, kind == SEALED)
+        block = self._blocks.get(number)
+        if block is None:
+            raise nonsense(f"a delta of block {number}, which is not open")
+        yield from self._grow(block, kind, more)
+
+    def _grow(self, block: Block, kind: str, more: object) -> Iterator[Event]:
+        if block.gathered:
+            block.pieces.append(piece_of(block.part, kind, more))
+            return
+        if kind == "citation" and isinstance(block.part, Text):
+            yield Delta(index=block.index, citations=cited(more))
+            return
+        text = as_object(more).get("input") if kind == "toolUse" else more
+        if kind == SEALED or not isinstance(block.part, KINDS[kind]) or not isinstance(text, str):
+            raise nonsense(f"a delta is no text, or of another kind than its block: {kind}")
+        if text:
+            is_signature = kind == "reasoningContent.signature"
+            yield Delta(index=block.index, signature=text) if is_signature else Delta(index=block.index, text=text)
+
+    def _block_stop(self, number: int) -> Iterator[Event]:
+        if number not in self._blocks:  # it never said a word
+            self._blocks[number] = None
+            return
+        block = self._blocks[number]
+        if block is None:
+            raise nonsense(f"block {number} closes twice")
+        self._blocks[number] = None
+        if block.gathered:
+            yield Open(index=block.index, part=gathered_part(block))
+        yield Close(index=block.index)
+
+
+class WholeDecoder:
+    def __init__(self) -> None:
+        self._body = Body()
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        try:
+            self._body.feed(data)
+        except FrameTooLong as error:
+            raise nonsense(str(error)) from None
+        return iter(())
+
+    def close(self) -> Iterator[Event]:
+        body = self._body.close()
+        try:
+            answer, message = ANSWER.decode(body), (_OUTPUT.decode(body).output or _Message()).message
+        except UNREADABLE:
+            raise fault_of_no_answer(body) from None
+        if message is None:
+            raise fault_of_no_answer(body)
+        parts = [part_of(raw) for raw in message.content or ()]
+        stop = _stop_of(answer.stop_reason, answer.additional_model_response_fields)
+        choice = Choice(parts=parts, stop=stop)
+        yield from unfold(Completion(start=Start(), choices=[choice], usage=usage_of(answer.usage)))
+
+
+def _stop_of(word: str | None, more: object) -> Stop:
+    """The stop string that was met is Claude's own field, and comes to those who asked for it by its path."""
+    met = as_object(more).get("stop_sequence")
+    sequence = met if isinstance(met, str) else None
+    return Stop(reason=REASONS.get(word or "", "other"), raw=word or "", sequence=sequence)

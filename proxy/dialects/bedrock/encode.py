@@ -1,0 +1,248 @@
+"""How is a Request said to Bedrock?
+
+The mirror of parse.py; turns.py says the conversation. Knobs that this wire lacks are dropped and named in the receipt;
+content that it cannot carry is refused with its path.
+"""
+
+import re
+
+from proxy.canon import Request, Tool, ToolCall
+from proxy.dialects.bedrock.reasoning import room_for, said_by_client, said_to, thinks_with
+from proxy.dialects.bedrock.turns import TOOL_NAME, Conversation, cache_point
+from proxy.dialects.bedrock.words import CACHES_TOOLS, KNOBS_LACKED, NAME, TIERS, TOP_K, family_of
+from proxy.errors import Unrepresentable
+from proxy.fields import Object, dump
+
+# RequestMetadata: how many labels there may be, and of what.
+_MAX_LABELS = 16
+_LABEL_KEY = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}")
+_LABEL_VALUE = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{0,256}")
+
+
+class Encoding:
+    """One request on its way to the wire. `own`: it came on this wire, so that `extra` means something here."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._own = request.wire == NAME
+        self._family = family_of(request.model)
+        self.dropped: set[str] = set()
+
+    def body(self) -> Object:
+        request = self._request
+        self._refuse()
+        system, messages = Conversation(request, self.dropped).parted()
+        thinking = self._reasoning()
+        said = {
+            "messages": messages,
+            "system": system,
+            "inferenceConfig": self._inference(thinking),
+            "toolConfig": self._tool_config(),
+            "additionalModelRequestFields": _merged(thinking, self._top_k(thinking)),
+            "additionalModelResponseFieldPaths": self._asked_back(),
+            "outputConfig": self._output(),
+            "requestMetadata": self._labels(),
+            "serviceTier": self._tier(),
+        }
+        self._leave_out()
+        body = {key: value for key, value in said.items() if value}
+        return _merged(body, request.extra | request.demands) if self._own else body
+
+    def _refuse(self) -> None:
+        request = self._request
+        if request.n is not None and request.n > 1:
+            raise Unrepresentable(f"n is {request.n}, and Converse carries one choice.", param="n")
+        if not self._own:
+            for key in request.demands:
+                raise Unrepresentable(f"{key} cannot be said on Converse.", param=key)
+
+    def _leave_out(self) -> None:
+        """The knobs that the wire lacks, those apart that are set to do nothing."""
+        request = self._request
+        self.dropped.update(key for key in KNOBS_LACKED if getattr(request, key))
+        if request.seed is not None:
+            self.dropped.add("seed")
+        if request.modalities not in (None, [], ["text"]):
+            self.dropped.add("modalities")
+        if request.parallel_tools is False and request.tools:
+            self.dropped.add("parallel_tools")
+        if not self._own:
+            self.dropped.update(request.extra)
+
+    # knobs
+
+    def _inference(self, thinking: Object) -> Object:
+        request = self._request
+        budget = thinking.get("thinking", {}).get("budget_tokens")
+        limit = request.max_tokens if budget is None or self._own else room_for(request.max_tokens, budget)
+        said = {
+            "maxTokens": limit,
+            "temperature": self._temperature(thinking),
+            "topP": self._allowed("top_p", request.top_p, thinking),
+            "stopSequences": self._stop(),
+        }
+        return {key: value for key, value in said.items() if value is not None}
+
+    def _temperature(self, thinking: Object) -> float | None:
+        value = self._request.temperature
+        if value is not None and value > 1 and not self._own:
+            value = 1.0
+            self.dropped.add("temperature")
+        return self._allowed("temperature", value, thinking)
+
+    def _allowed(self, key: str, value: float | None, thinking: Object) -> float | None:
+        """The value of a knob, unless the model would refuse it while it thinks."""
+        thinks = not self._own and "budget_tokens" in thinking.get("thinking", ())
+        if value is None or not thinks or thinks_with(key, value):
+            return value
+        self.dropped.add(key)
+        return None
+
+    def _stop(self) -> list[str] | None:
+        stop = self._request.stop
+        if stop is None or self._own:
+            return stop
+        solid = [text for text in stop if (text.strip() if self._family == "claude" else text)]  # others are refused
+        if len(solid) < len(stop):
+            self.dropped.add("stop")
+        return solid or None
+
+    def _asked_back(self) -> list[str]:
+        """Claude tells which stop string it met, if asked; clients of other wires want to know."""
+        return ["/stop_sequence"] if self._request.stop and self._family == "claude" and not self._own else []
+
+    def _top_k(self, thinking: Object) -> Object:
+        value = self._allowed("top_k", self._request.top_k, thinking)
+        if value is None:
+            return {}
+        path = ("top_k",) if self._own else TOP_K.get(self._family, ())
+        if not path:
+            self.dropped.add("top_k")
+            return {}
+        said: Object = {path[-1]: value}
+        for key in path[-2::-1]:
+            said = {key: said}
+        return said
+
+    def _reasoning(self) -> Object:
+        reasoning = self._request.reasoning
+        if reasoning is None:
+            return {}
+        if self._own:
+            return said_by_client(reasoning)
+        if reasoning.summary is not None and self._family != "claude":  # Claude shows what it thinks
+            self.dropped.add("reasoning_summary")
+        if reasoning.effort is None and reasoning.budget is None and not reasoning.off:
+            return {}
+        said = said_to(self._family, self._request, reasoning)
+        if said is None:
+            self.dropped.add("reasoning")
+        return said or {}
+
+    def _output(self) -> Object:
+        """Which models hold to a schema changes by the month: one that does not refuses it aloud."""
+        shape, reasoning = self._request.format, self._request.reasoning
+        effort = reasoning.effort if self._own and reasoning is not None else None
+        output: Object = {} if effort is None else {"effort": effort}
+        if shape is None or shape.kind == "text":
+            return output
+        if shape.schema is None:  # a JSON mode without a schema there is not
+            self.dropped.add("response_format")
+            return output
+        named = {"name": shape.name, "description": shape.description}
+        schema = {"schema": dump(shape.schema).decode()} | {key: text for key, text in named.items() if text}
+        return output | {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": schema}}}
+
+    def _labels(self) -> Object:
+        labels = self._request.metadata or {}
+        if self._own:
+            return labels
+        fit = {key: text for key, text in labels.items() if _LABEL_KEY.fullmatch(key) and _LABEL_VALUE.fullmatch(text)}
+        kept = dict(list(fit.items())[:_MAX_LABELS])
+        if len(kept) < len(labels):
+            self.dropped.add("metadata")
+        return kept
+
+    def _tier(self) -> Object:
+        tier = self._request.service_tier
+        if tier is None:
+            return {}
+        word = tier if self._own else TIERS.get(tier)
+        if word is None:
+            self.dropped.add("service_tier")
+        return {"type": word} if word else {}
+
+    # tools
+
+    def _tool_config(self) -> Object:
+        """Converse has no word against tools: they are not offered, unless the conversation holds calls.
+
+        For a conversation that does they must be; where the client offers none any more, those called before are named.
+        """
+        tools, choice = self._request.tools, self._request.tool_choice
+        mode = "auto" if choice is None else choice.mode
+        if not self._own:
+            called = self._called()
+            if mode == "none" and not called:
+                return {}
+            if mode == "none":
+                self.dropped.add("tool_choice")
+                choice = None
+            if not tools and mode in ("required", "tool"):
+                raise Unrepresentable("tool_choice asks for a tool, and there are none.", param="tool_choice")
+            if not tools and called:
+                self.dropped.add("tools")
+                tools = [Tool(name=name) for name in called]
+            if not tools:
+                return {}
+        config: Object = {"tools": [block for tool in tools for block in self._tool(tool)]} if tools else {}
+        if choice is not None:
+            words: Object = {"auto": {"auto": {}}, "required": {"any": {}}, "tool": {"tool": {"name": choice.name}}}
+            config["toolChoice"] = words[choice.mode]
+        return config
+
+    def _called(self) -> list[str]:
+        """The tools that the conversation tells of, each once."""
+        parts = (part for turn in self._request.turns for part in turn.parts)
+        return list(dict.fromkeys(part.name for part in parts if isinstance(part, ToolCall)))
+
+    def _tool(self, tool: Tool) -> list[Object]:
+        """The tool's block, and its cachePoint."""
+        block = self._server_tool(tool) if tool.kind != "function" else {"toolSpec": self._tool_spec(tool)}
+        if tool.cache is None:
+            return [block]
+        if not self._own and self._family not in CACHES_TOOLS:
+            self.dropped.add("cache_control")
+            return [block]
+        return [block, cache_point(tool.cache)]
+
+    def _server_tool(self, tool: Tool) -> Object:
+        if not self._own:
+            raise Unrepresentable(f"{tool.at} is of type {tool.kind}, which Converse has not.", param=tool.at)
+        return tool.extra
+
+    def _tool_spec(self, tool: Tool) -> Object:
+        if not self._own:
+            self.dropped.update(tool.extra)
+            if not TOOL_NAME.fullmatch(tool.name):
+                message = f"{tool.at}: {tool.name[:80]!r} is no name of a tool on Converse (letters, digits, _ and -)."
+                raise Unrepresentable(message, param=tool.at)
+        spec: Object = {"name": tool.name}
+        if tool.description or (self._own and tool.description is not None):
+            spec["description"] = tool.description
+        schema = tool.parameters or {}
+        if not self._own:  # every model wants an object
+            schema = {"type": "object", **(tool.parameters or {"properties": {}})}
+        spec["inputSchema"] = {"json": schema}
+        if tool.strict or (self._own and tool.strict is not None):
+            spec["strict"] = tool.strict
+        return _merged(spec, tool.extra) if self._own else spec
+
+
+def _merged(body: Object, more: Object) -> Object:
+    """`body` and `more`; where both have an object, the two in one."""
+    merged = body | more
+    for key in body.keys() & more.keys():
+        if isinstance(body[key], dict) and isinstance(more[key], dict):
+            merged[key] = _merged(body[key], more[key])
+    return merged

@@ -1,0 +1,125 @@
+"""What do Bedrock's errors mean, and how are ours told in its words?
+
+An error's name stands in the header `x-amzn-errortype`, perhaps with a colon and an address behind it, else in the body
+(`__type` or `code`, perhaps with a namespace before it); the body may be empty. In a stream it is a message of type
+`exception`. https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html
+"""
+
+from collections.abc import Mapping
+
+from proxy.dialects.bedrock.words import ERROR_STATUS, ERROR_WORDS, EXCEPTION_WORDS
+from proxy.errors import Busy, Down, GatewayError, Headers, Kind, Refused, Timeout, UpstreamError
+from proxy.eventstream import Message, encode_message
+from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, kept_headers
+
+_LONGEST = 2000  # characters of a provider's message that are worth repeating
+_SIGNATURES = {"InvalidSignatureException", "IncompleteSignature"}
+
+
+def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+    """The error that an answer of another status than 200 means. Its body is kept where the client may read it."""
+    said = _object_of(body)
+    name = _bare(headers.get("x-amzn-errortype", "")) or _name_in(said)
+    readable = "message" in said and name not in _SIGNATURES
+    return _fault(
+        name, _message_in(said), status, kept_headers(headers, "x-amzn-ratelimit-"), body if readable else None
+    )
+
+
+def fault_of_no_answer(body: bytes) -> UpstreamError:
+    """Bytes that came as an answer and are none: an error's JSON, a page of HTML, nothing."""
+    said = _object_of(body)
+    if not said:
+        return Down("The provider's answer is empty." if not body.strip() else "The provider's answer cannot be read.")
+    if "message" in said or _name_in(said):
+        return _fault(_name_in(said), _message_in(said), 200)
+    return Down("The provider's answer makes no sense: it has no output.")
+
+
+def fault_of_message(message: Message) -> UpstreamError:
+    """What ends a stream: an exception, which the wire's model knows, or an error, which it does not."""
+    headers, said = message.headers, _object_of(message.payload)
+    name = _bare(as_text(headers.get(":exception-type")) or as_text(headers.get(":error-code")))
+    told = _message_in(said) or as_text(headers.get(":error-message"))
+    return _fault(name[:1].upper() + name[1:], told, 200)
+
+
+def _fault(name: str, told: str, status: int, headers: Headers = (), body: bytes | None = None) -> UpstreamError:
+    meant = ERROR_STATUS.get(name) or (status if status >= 400 else 502)
+    made, reported, kind = _classify(meant, name)
+    if name in _SIGNATURES:  # the rest repeats the headers that were signed, a session's token among them
+        told = told.partition("\n")[0]
+    return made(
+        told[:_LONGEST] or f"The provider answered {name or status} with no readable message.",
+        status=reported,
+        kind=kind,
+        headers=headers,
+        upstream_status=status,
+        upstream_type=name,
+        body=body,
+    )
+
+
+def _classify(status: int, name: str) -> tuple[type[UpstreamError], int, Kind | None]:
+    """The class, the status that a client is given, and the kind where it is not the class's own."""
+    if status in (429, 529):
+        return Busy, status, "quota_exceeded" if name == "ServiceQuotaExceededException" else None
+    if status == 408:  # it was the model that took too long, not the client
+        return Timeout, 504, None
+    if status == 424:  # likewise: the model failed
+        return Down, 502, None
+    if status in (401, 403):
+        return Refused, status, "authentication"
+    if 400 <= status < 500:
+        return Refused, status, None
+    return Down, status if status in (500, 502, 503, 504) else 502, None
+
+
+def _object_of(body: bytes) -> Object:
+    try:
+        return as_object(decode_json(body))
+    except UNREADABLE:
+        return {}
+
+
+def _message_in(said: Object) -> str:
+    return as_text(said.get("message")) or as_text(said.get("Message"))
+
+
+def _name_in(said: Object) -> str:
+    """A gateway of Amazon's may wrap it in `Output`."""
+    words = (said.get("__type"), said.get("code"), said.get("type"), as_object(said.get("Output")).get("__type"))
+    return next((name for word in words if (name := _bare(as_text(word)))), "")
+
+
+def _bare(word: str) -> str:
+    """`ValidationException` of `com.amazon.bedrock#ValidationException:http://...`."""
+    return word.partition(":")[0].rpartition("#")[2].strip()[:200]
+
+
+# --- ours ------------------------------------------------------------------------------------------------------------
+
+
+def error_body(error: GatewayError) -> bytes:
+    return dump({"message": error.message})
+
+
+def error_name(error: GatewayError) -> str:
+    """Bedrock's own name where the error is its own."""
+    if isinstance(error, UpstreamError) and error.upstream_type in ERROR_STATUS:
+        return error.upstream_type
+    if error.kind == "quota_exceeded":
+        return "ServiceQuotaExceededException"
+    unnamed = "ValidationException" if error.status < 500 else "InternalServerException"
+    return ERROR_WORDS.get(error.status, unnamed)
+
+
+def exception_of(error: GatewayError) -> bytes:
+    """What ends a live stream: the message at which SDKs raise."""
+    unnamed = "validationException" if error.status < 500 else "internalServerException"
+    headers = (
+        (":exception-type", EXCEPTION_WORDS.get(error.status, unnamed)),
+        (":content-type", "application/json"),
+        (":message-type", "exception"),
+    )
+    return encode_message(headers, error_body(error))

@@ -1,0 +1,89 @@
+"""What does an answer that passes through cost, and did it end?
+
+Nearly every message of a stream is about one block. Such a one is passed over for its event type, its payload unread
+and its checksum unproved; what is left tells of the answer as a whole.
+"""
+
+from contextlib import suppress
+
+import msgspec
+
+from proxy.canon import Usage
+from proxy.dialects.bedrock.decode import ANSWER
+from proxy.dialects.bedrock.faults import fault_of_message, fault_of_no_answer
+from proxy.dialects.bedrock.usage import usage_of
+from proxy.errors import UpstreamError
+from proxy.eventstream import BadMessage, Frames, headers_in, message_of
+from proxy.fields import UNREADABLE
+from proxy.framing import Body, FrameTooLong
+
+
+class StreamMeter:
+    """Watches a stream. Finished: messageStop, behind which only the usage comes. No answer here names a model."""
+
+    model = ""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.finished = False
+        self.error: UpstreamError | None = None
+        self._frames = Frames()
+        self._told = False  # metadata came
+        self._is_over = False  # nothing that follows counts, for a decoder neither
+
+    def feed(self, data: bytes) -> None:
+        if self._is_over:
+            return
+        try:
+            for frame in self._frames.feed(data):
+                if b"contentBlock" not in headers_in(frame):
+                    self._look(frame)
+                if self._is_over:
+                    break
+        except BadMessage:
+            self._is_over = True
+
+    def close(self) -> None:
+        """The end of the stream: a message that it cut off tells nothing."""
+
+    def _look(self, frame: bytes) -> None:
+        message = message_of(frame)
+        if message.headers.get(":message-type") in ("exception", "error"):
+            self.error = self.error or fault_of_message(message)
+        elif message.headers.get(":event-type") == "messageStop":
+            self.finished = True
+        elif message.headers.get(":event-type") == "metadata":
+            self._told = True
+            with suppress(*UNREADABLE):
+                self.usage = usage_of(ANSWER.decode(message.payload).usage) or self.usage
+        self._is_over = self.error is not None or (self.finished and self._told)
+
+
+class WholeMeter:
+    """Watches an answer that comes whole. Finished: its bytes are a JSON object."""
+
+    model = ""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.finished = False
+        self.error: UpstreamError | None = None
+        self._body = Body()
+
+    def feed(self, data: bytes) -> None:
+        with suppress(FrameTooLong):
+            self._body.feed(data)
+
+    def close(self) -> None:
+        body = self._body.close()
+        try:
+            answer = ANSWER.decode(body)
+        except msgspec.ValidationError:  # JSON of another shape than ours: a vendor's news, and the client's to read
+            self.finished = body.lstrip()[:1] == b"{"
+            return
+        except UNREADABLE:
+            return
+        self.finished = True
+        self.usage = usage_of(answer.usage)
+        if answer.output is None:
+            self.error = fault_of_no_answer(body)

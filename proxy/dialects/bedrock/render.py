@@ -1,0 +1,267 @@
+"""How is an answer told to a client of Converse?
+
+Events in, bytes out: a stream of messages as it goes, or the whole answer at Finish.
+"""
+
+from collections.abc import Callable
+from typing import assert_never
+
+from proxy.canon import (
+    Audio,
+    Close,
+    Delta,
+    Document,
+    Event,
+    Finish,
+    Image,
+    Opaque,
+    Open,
+    Part,
+    Refusal,
+    Start,
+    Stop,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Usage,
+    Video,
+    fold,
+)
+from proxy.dialects.bedrock.citations import spelled
+from proxy.dialects.bedrock.faults import error_body, exception_of
+from proxy.dialects.bedrock.spell import block_of, call_head, drawn, unsayable
+from proxy.dialects.bedrock.usage import usage_fields
+from proxy.dialects.bedrock.words import REASONS, STOP_WORDS, STREAM_TYPE
+from proxy.errors import GatewayError, Unrepresentable
+from proxy.eventstream import encode_headers, frame_of
+from proxy.fields import Object, as_list, dump
+
+Clock = Callable[[], float]
+
+
+class StreamRenderer:
+    """Blocks are numbered, and might overlap; many clients know one open block at a time. So what belongs to a later
+    one waits until the earlier is closed.
+
+    A block of text or thought begins with its first delta, without a start of its own, as Bedrock has it.
+    """
+
+    media_type = STREAM_TYPE
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._usage: Usage | None = None
+        self._refused = False
+        self._speaking: int | None = None  # the one open block that the client knows of
+        self._part: Part = Text()  # its shell
+        self._silent = True  # it has said nothing yet
+        self._sent = 0  # blocks begun
+        self._waiting: dict[int, list[Open | Delta | Close]] = {}  # what later blocks have held back
+
+    def feed(self, event: Event) -> bytes:
+        match event:
+            case Delta() | Open() | Close():
+                return self._block_event(event)
+            case Start():
+                return _frame("messageStart", {"role": "assistant"})
+            case Usage():
+                self._usage = event
+                return b""
+            case Finish():
+                return self._end(event)
+            case _:
+                assert_never(event)
+
+    def error(self, error: GatewayError) -> bytes:
+        return exception_of(error)
+
+    def _end(self, finish: Finish) -> bytes:
+        stop = _one(finish)
+        told = {"usage": usage_fields(self._usage), "metrics": _metrics(self._clock, self._began)}
+        return _frame("messageStop", _stop_said(stop, self._refused)) + _frame("metadata", told)
+
+    def _block_event(self, event: Open | Delta | Close) -> bytes:
+        if isinstance(event, Open) and event.choice:
+            raise _too_many()
+        if self._speaking not in (None, event.index):
+            self._waiting.setdefault(event.index, []).append(event)
+            return b""
+        out = self._say(event)
+        while self._speaking is None and self._waiting:
+            held = self._waiting.pop(next(iter(self._waiting)))
+            out += b"".join(map(self._say, held))
+        return out
+
+    def _say(self, event: Open | Delta | Close) -> bytes:
+        index = self._sent - 1
+        match event:
+            case Delta():
+                said = _said(self._part, event, index)
+                self._silent = self._silent and not said
+                return said
+            case Open():
+                self._speaking, self._part = event.index, event.part
+                self._refused |= isinstance(event.part, Refusal)
+                self._sent += 1
+                said = _opened(event.part, index + 1)
+                self._silent = not said
+                return said
+            case Close():
+                self._speaking = None
+                said = _nothing(self._part, index) if self._silent else b""
+                return said + _frame("contentBlockStop", {"contentBlockIndex": index})
+            case _:
+                assert_never(event)
+
+
+class WholeRenderer:
+    """Holds the sentence until it is whole."""
+
+    media_type = "application/json"
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._events: list[Event] = []
+
+    def feed(self, event: Event) -> bytes:
+        self._events.append(event)
+        return dump(self._answer(event)) if isinstance(event, Finish) else b""
+
+    def error(self, error: GatewayError) -> bytes:
+        return error_body(error)
+
+    def _answer(self, finish: Finish) -> Object:
+        stop, completion = _one(finish), fold(self._events)
+        parts = completion.choices[0].parts
+        refused = any(isinstance(part, Refusal) for part in parts)
+        content = [block_of(part, index) for index, part in enumerate(parts)]
+        return {
+            "output": {"message": {"role": "assistant", "content": content}},
+            **_stop_said(stop, refused),
+            "usage": usage_fields(completion.usage),
+            "metrics": _metrics(self._clock, self._began),
+        }
+
+
+def _too_many() -> Unrepresentable:
+    return Unrepresentable("The answer has several choices, and this wire cannot carry more than one.", param="choices")
+
+
+def _one(finish: Finish) -> Stop:
+    if len(finish.stops) > 1:
+        raise _too_many()
+    return finish.stops[0]
+
+
+def _metrics(clock: Clock, began: float) -> Object:
+    """Required by the wire. As we see it: from the request that was understood to the end of the answer."""
+    return {"latencyMs": max(0, round((clock() - began) * 1000))}
+
+
+def _stop_said(stop: Stop, refused: bool) -> Object:
+    """Our own word as it came, or one that nobody knows; the stop string where Claude puts it."""
+    word = "content_filtered" if refused and stop.reason == "stop" else STOP_WORDS[stop.reason]
+    if stop.raw and REASONS.get(stop.raw, "other") == stop.reason:
+        word = stop.raw
+    met = {} if stop.sequence is None else {"additionalModelResponseFields": {"stop_sequence": stop.sequence}}
+    return {"stopReason": word, **met}
+
+
+# --- messages of a stream --------------------------------------------------------------------------------------------
+
+
+def _headers(event: str) -> bytes:
+    return encode_headers(
+        ((":event-type", event), (":content-type", "application/json"), (":message-type", "event")),
+    )
+
+
+_HEADERS = {
+    event: _headers(event)
+    for event in "messageStart contentBlockStart contentBlockStop messageStop metadata contentBlockDelta".split()
+}
+_DELTA = _HEADERS["contentBlockDelta"]
+
+
+def _frame(event: str, payload: Object) -> bytes:
+    return frame_of(_HEADERS[event], dump(payload))
+
+
+def _delta(index: int, delta: Object) -> bytes:
+    return _frame("contentBlockDelta", {"contentBlockIndex": index, "delta": delta})
+
+
+def _start(index: int, start: Object) -> bytes:
+    return _frame("contentBlockStart", {"contentBlockIndex": index, "start": start})
+
+
+_TEXT_PIECE = b'{"text":%b}'
+_INPUT_PIECE = b'{"toolUse":{"input":%b}}'
+_THOUGHT_PIECE = b'{"reasoningContent":{"text":%b}}'
+_SIGNATURE_PIECE = b'{"reasoningContent":{"signature":%b}}'
+
+
+def _piece(index: int, kind: bytes, text: str) -> bytes:
+    """A delta of text, spelled by hand with one encode, since there is one of these for every token."""
+    if not text:
+        return b""
+    return frame_of(_DELTA, b'{"contentBlockIndex":%d,"delta":%b}' % (index, kind % dump(text)))
+
+
+def _opened(part: Part, index: int) -> bytes:
+    match part:
+        case Text() | Refusal():
+            return b""
+        case Thinking():
+            return _delta(index, block_of(part, index)) if part.redacted else b""
+        case ToolCall():
+            return _start(index, {"toolUse": call_head(part, index)})
+        case Image():
+            form, data = drawn(part, index)
+            return _start(index, {"image": {"format": form}}) + _delta(index, {"image": {"source": {"bytes": data}}})
+        case Opaque(wire="bedrock"):
+            return _system_tool(part, index)
+        case Audio() | Video() | Document() | ToolResult() | Opaque():
+            raise unsayable(part, index)
+        case _:
+            assert_never(part)
+
+
+def _system_tool(part: Opaque, index: int) -> bytes:
+    """What Amazon's own tools say; no other block of this wire's own has a form in a stream."""
+    match part.value:
+        case {"toolUse": dict(call)}:
+            head = {key: value for key, value in call.items() if key != "input"}
+            given = dump(call.get("input", {})).decode()
+            return _start(index, {"toolUse": head}) + _piece(index, _INPUT_PIECE, given)
+        case {"toolResult": dict(result)}:
+            head = {key: value for key, value in result.items() if key != "content"}
+            return _start(index, {"toolResult": head}) + _delta(index, {"toolResult": as_list(result.get("content"))})
+        case _:
+            raise unsayable(part, index)
+
+
+def _said(part: Part, delta: Delta, index: int) -> bytes:
+    match part:
+        case Text() | Refusal():
+            out = _piece(index, _TEXT_PIECE, delta.text)
+            for citation in spelled(delta.citations):
+                out += _delta(index, {"citation": citation})
+            return out
+        case Thinking():
+            return _piece(index, _THOUGHT_PIECE, delta.text) + _piece(index, _SIGNATURE_PIECE, delta.signature)
+        case ToolCall():
+            return _piece(index, _INPUT_PIECE, delta.text)
+        case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
+            return b""  # they come whole, with Open
+        case _:
+            assert_never(part)
+
+
+def _nothing(part: Part, index: int) -> bytes:
+    """A block that closes without a word: an SDK that has seen no delta would not know what closes."""
+    thought = isinstance(part, Thinking)
+    return _delta(index, {"reasoningContent": {"text": ""}} if thought else {"text": ""})

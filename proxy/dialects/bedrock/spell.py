@@ -1,0 +1,98 @@
+"""How is a part of an answer spelled as a block of Converse?
+
+Whole, as in `output.message.content`; a stream says the same in deltas.
+"""
+
+from hashlib import sha256
+from typing import assert_never
+
+import msgspec
+from msgspec import Raw
+
+from proxy.canon import (
+    Audio,
+    Document,
+    Image,
+    Inline,
+    Opaque,
+    Part,
+    Refusal,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Video,
+)
+from proxy.dialects.bedrock.blobs import sniff, wrap
+from proxy.dialects.bedrock.citations import spelled
+from proxy.dialects.bedrock.words import TAKEN, format_of
+from proxy.errors import Unrepresentable
+from proxy.fields import UNREADABLE, Object
+
+_OBJECT = msgspec.json.Decoder(Object)
+
+
+def block_of(part: Part, index: int) -> Object:
+    """`index`: the block's place in the answer. Raises Unrepresentable."""
+    match part:
+        case Text():
+            return _text(part)
+        case Refusal():
+            return {"text": part.text}
+        case Thinking():
+            return {"reasoningContent": _thought(part)}
+        case ToolCall():
+            return {"toolUse": call_head(part, index) | {"input": _input(part.arguments)}}
+        case Image():
+            form, data = drawn(part, index)
+            return {"image": {"format": form, "source": {"bytes": data}}}
+        case Opaque(wire="bedrock"):
+            return part.value
+        case Audio() | Video() | Document() | ToolResult() | Opaque():
+            raise unsayable(part, index)
+        case _:
+            assert_never(part)
+
+
+def call_head(part: ToolCall, index: int) -> Object:
+    """The id, made here where the provider had none, and the name."""
+    made_up = "tooluse_" + sha256(f"{index} {part.name}".encode()).hexdigest()[:22]
+    return {"toolUseId": part.id or made_up, "name": part.name}
+
+
+def drawn(part: Image, index: int) -> tuple[str, str]:
+    """An image's format and bytes."""
+    if isinstance(part.source, Inline):
+        form = format_of("image", part.source.media_type) or sniff(part.source.data)
+        if form in TAKEN["image"]:
+            return form, part.source.data
+    raise unsayable(part, index)
+
+
+def _text(part: Text) -> Object:
+    citations = spelled(part.citations)
+    if not citations:
+        return {"text": part.text}
+    content = {"content": [{"text": part.text}]} if part.text else {}
+    return {"citationsContent": content | {"citations": citations}}
+
+
+def _thought(part: Thinking) -> Object:
+    if part.redacted:
+        return {"redactedContent": wrap(part.redacted)}
+    return {"reasoningText": {"text": part.text} | ({"signature": part.signature} if part.signature else {})}
+
+
+def _input(arguments: str) -> object:
+    """The arguments as they stand. What a model wrote wrongly, or not to the end, is handed on for all to see."""
+    try:
+        given = (arguments or "{}").encode()
+        _OBJECT.decode(given)
+    except (*UNREADABLE, UnicodeEncodeError):
+        return {"malformed_arguments": arguments}
+    return Raw(given)
+
+
+def unsayable(part: Part, index: int) -> Unrepresentable:
+    what = f"a block of the {part.wire} wire" if isinstance(part, Opaque) else type(part).__name__.lower()
+    return Unrepresentable(f"The answer holds what Converse has no way to say ({what}).", param=f"content[{index}]")

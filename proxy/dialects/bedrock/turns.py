@@ -1,0 +1,277 @@
+"""How is a conversation said to Bedrock?
+
+Converse wants turns that alternate, the user's first, with tool results before all else. Other wires do not, so that
+neighbours are merged and results moved. A cachePoint stands behind the block that it marks, and moves with it.
+"""
+
+import re
+from hashlib import sha256
+from typing import assert_never
+
+from proxy.canon import (
+    Audio,
+    Document,
+    Image,
+    Inline,
+    Opaque,
+    Part,
+    Refusal,
+    Remote,
+    Request,
+    Source,
+    Stored,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Turn,
+    Video,
+)
+from proxy.dialects.bedrock.blobs import bytes_of, sniff, text_of, wrap
+from proxy.dialects.bedrock.citations import own
+from proxy.dialects.bedrock.words import CACHES_TEXT, NAME, TAKEN, family_of, format_of
+from proxy.envelope import parse_object
+from proxy.errors import BadRequest, Unrepresentable
+from proxy.fields import Object
+
+TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_TOOL_ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
+_DOCUMENT_NAME = re.compile(r"(?:[A-Za-z0-9()\[\]-]|\s(?!\s)){1,200}")
+
+# Converse refuses a document that comes without text (.../APIReference/API_runtime_Message.html).
+BESIDE_A_DOCUMENT = "The document is attached."
+
+_Unit = list[Object]  # a block, and its cachePoint
+_Medium = Image | Audio | Video | Document
+
+
+class Conversation:
+    """The turns of one request. `own`: it came on this wire, so that it is said again as it came."""
+
+    def __init__(self, request: Request, dropped: set[str]) -> None:
+        self._request = request
+        self._own = request.wire == NAME
+        self._caches = self._own or family_of(request.model) in CACHES_TEXT
+        self._dropped = dropped
+        self._documents: set[str] = set()  # names that are taken
+
+    def parted(self) -> tuple[list[Object], list[Object]]:
+        """What goes to `system`, and the messages. Raises Unrepresentable."""
+        turns = self._request.turns
+        count = 0
+        while count < len(turns) and self._leads(turns[count]):
+            count += 1
+        system = [block for turn in turns[:count] for block in _flat(self._units(turn))]
+        return system, self._messages(turns[count:])
+
+    def _leads(self, turn: Turn) -> bool:
+        return turn.at == "system" if self._own else turn.role in ("system", "developer")
+
+    def _messages(self, turns: list[Turn]) -> list[Object]:
+        if self._own:
+            return [{**turn.extra, "role": turn.role, "content": _flat(self._units(turn))} for turn in turns]
+        merged: list[tuple[str, list[_Unit]]] = []
+        for turn in turns:
+            role = "assistant" if turn.role == "assistant" else "user"
+            units = self._late(turn) if turn.role in ("system", "developer") else self._units(turn)
+            if merged and merged[-1][0] == role:
+                merged[-1][1].extend(units)
+            elif units:
+                merged.append((role, units))
+        if not merged:
+            raise Unrepresentable("messages holds no text, and this wire wants at least one turn.", param="messages")
+        if merged[0][0] != "user":
+            raise Unrepresentable(f"{turns[0].at}: on Converse the user speaks first.", param=turns[0].at)
+        return [{"role": role, "content": _flat(_ordered(units))} for role, units in merged]
+
+    def _late(self, turn: Turn) -> list[_Unit]:
+        """A system turn in mid-chat. Most models refuse the role there, so that the user's turn must carry it."""
+        self._dropped.add("messages.system_position")
+        units = self._units(turn)
+        for unit in units:
+            unit[0]["text"] = f"<system>\n{unit[0]['text']}\n</system>"
+        return units
+
+    def _units(self, turn: Turn) -> list[_Unit]:
+        at = turn.at if turn.at == "system" else f"{turn.at}.content"
+        if not self._own:
+            self._dropped.update(turn.extra)
+            for index, part in enumerate(turn.parts):
+                _check_place(part, turn, f"{at}[{index}]")
+        units = [self._unit(part, f"{at}[{index}]") for index, part in enumerate(turn.parts)]
+        return [unit for unit in units if unit]
+
+    def _unit(self, part: Part, at: str) -> _Unit:
+        block, cache = self._block(part, at), part.cache
+        if not self._own:
+            self._dropped.update(part.extra)
+        if isinstance(part, ToolResult):  # within a result there is no place for a mark
+            cache = next((inner.cache for inner in part.parts if inner.cache is not None), cache)
+        if block is None:
+            return [cache_point(cache)] if self._own and cache is not None else []
+        if cache is not None and not self._caches:
+            self._dropped.add("cache_control")
+            cache = None
+        return [block] if cache is None else [block, cache_point(cache)]
+
+    def _block(self, part: Part, at: str) -> Object | None:
+        """One block; None where nothing is to be said, or nothing may be."""
+        match part:
+            case Text():
+                return self._text(part)
+            case Refusal():
+                return {"text": part.text} if part.text else None
+            case Image() | Audio() | Video() | Document():
+                return self._medium(part, at)
+            case Thinking():
+                return self._thought(part)
+            case ToolCall():
+                return {"toolUse": self._call(part, at)}
+            case ToolResult():
+                return {"toolResult": self._result(part, at)}
+            case Opaque(wire="bedrock"):
+                return part.value
+            case Opaque():
+                message = f"{at} is a block of the {part.wire} wire, which Converse cannot carry."
+                raise Unrepresentable(message, param=at)
+            case _:
+                assert_never(part)
+
+    def _text(self, part: Text) -> Object | None:
+        if self._own and "json" in part.extra:
+            return {"json": part.extra["json"]}
+        citations = own(part.citations)
+        if not self._own or not (citations or part.extra):
+            if part.citations:
+                self._dropped.add("citations")
+            # Empty text is refused, and says nothing; on our own wire it may be what a lone cachePoint marks.
+            return {"text": part.text} if part.text or (self._own and part.cache is None) else None
+        said = {"content": [{"text": part.text}]} if part.text else {}
+        return {"citationsContent": said | {"citations": citations} | part.extra}
+
+    def _thought(self, part: Thinking) -> Object | None:
+        if part.redacted:
+            return {"reasoningContent": {"redactedContent": wrap(part.redacted)}}
+        if not self._own and not part.signature:  # nobody takes thought that its model did not sign
+            self._dropped.add("thinking")
+            return None
+        signed = {"signature": part.signature} if part.signature else {}
+        return {"reasoningContent": {"reasoningText": {"text": part.text, **signed, **self._more(part)}}}
+
+    def _call(self, part: ToolCall, at: str) -> Object:
+        if part.kind == "custom":
+            raise Unrepresentable(f"{at} calls a tool with free text, and Converse takes JSON alone.", param=at)
+        if not self._own and not TOOL_NAME.fullmatch(part.name):
+            raise Unrepresentable(f"{at} calls {part.name[:80]!r}, which is no name of a tool on Converse.", param=at)
+        try:
+            given = parse_object(part.arguments.encode() or b"{}")
+        except BadRequest:
+            message = f"{at}: the arguments of {part.name} must be a JSON object."
+            raise Unrepresentable(message, param=at) from None
+        return {"toolUseId": self._id(part.id), "name": part.name, "input": given, **self._more(part)}
+
+    def _result(self, part: ToolResult, at: str) -> Object:
+        blocks = []
+        for index, inner in enumerate(part.parts):
+            inner_at = f"{at}.content[{index}]"
+            if isinstance(inner, Thinking | ToolCall | ToolResult | Audio):
+                what = type(inner).__name__.lower()
+                raise Unrepresentable(f"{inner_at} is {what}, which a tool result cannot hold.", param=inner_at)
+            blocks += self._unit(inner, inner_at)[:1]
+        status = {} if part.is_error is None else {"status": "error" if part.is_error else "success"}
+        return {"toolUseId": self._id(part.id), "content": blocks, **status, **self._more(part)}
+
+    def _id(self, name: str) -> str:
+        """An id that the wire does not take becomes its hash, so that call and result still meet."""
+        if self._own or _TOOL_ID.fullmatch(name):
+            return name
+        return "tooluse_" + sha256(name.encode()).hexdigest()[:22]
+
+    def _more(self, part: Part) -> Object:
+        return part.extra if self._own else {}
+
+    # media
+
+    def _medium(self, part: _Medium, at: str) -> Object:
+        kind = type(part).__name__.lower()
+        if part.source is None:
+            raise Unrepresentable(f"{at} names a sound of another provider's.", param=at)
+        if isinstance(part, Image) and part.detail not in (None, "auto"):
+            self._dropped.add("detail")
+        block: Object = {"source": self._source(part.source, part.extra.get("source"), at)}
+        if form := self._format(kind, part, part.source, at):
+            block["format"] = form
+        if isinstance(part, Document):
+            block["name"] = self._name(part.name)
+        return {kind: block | {key: value for key, value in self._more(part).items() if key != "source"}}
+
+    def _format(self, kind: str, part: _Medium, source: Source, at: str) -> str:
+        """What the media type says, or the file's first bytes, or its name."""
+        media_type = "" if isinstance(source, Stored) else source.media_type
+        said = format_of(kind, media_type)
+        if self._own or said in TAKEN[kind]:
+            return said
+        seen = sniff(source.data) if isinstance(source, Inline) else ""
+        name = source.url if isinstance(source, Remote) else part.name if isinstance(part, Document) else ""
+        named = (name or "").rpartition(".")[2].lower()
+        plain = "txt" if media_type.startswith("text/") else ""
+        form = next((form for form in (seen, named, plain) if form in TAKEN[kind]), "")
+        if not form:
+            taken = ", ".join(sorted(TAKEN[kind]))
+            raise Unrepresentable(f"{at} is {media_type or 'of an unknown type'}; Converse takes {taken}.", param=at)
+        return form
+
+    def _source(self, source: Source, place: object, at: str) -> Object:
+        """`place`: "text" where the client sent a document's text as such."""
+        match source:
+            case Inline(data=data):
+                if self._own and place == "text":
+                    return {"text": text_of(data) or ""}
+                if not self._own and not bytes_of(data):
+                    raise Unrepresentable(f"{at} is empty, or no base64.", param=at)
+                return {"bytes": data}
+            case Remote(url=url) if self._own or url.startswith("s3://"):
+                return {"s3Location": {"uri": url}}
+            case Remote():
+                raise Unrepresentable(f"{at} stands at a URL, and Converse fetches from S3 alone.", param=at)
+            case Stored():
+                raise Unrepresentable(f"{at} is a file at another provider.", param=at)
+            case _:
+                assert_never(source)
+
+    def _name(self, given: str | None) -> str:
+        """Required, of few characters, and given once: another becomes a neutral one, as the reference advises."""
+        name = given or ""
+        if not self._own and (name in self._documents or not _DOCUMENT_NAME.fullmatch(name)):
+            if given:
+                self._dropped.add("document.name")
+            number = len(self._documents) + 1
+            while (name := f"document-{number}") in self._documents:
+                number += 1
+        self._documents.add(name)
+        return name
+
+
+def _check_place(part: Part, turn: Turn, at: str) -> None:
+    if turn.role in ("system", "developer") and not isinstance(part, Text):
+        raise Unrepresentable(f"{at}: a system prompt of Converse is text alone.", param=at)
+    if turn.role == "assistant" and isinstance(part, _Medium):
+        raise Unrepresentable(f"{at}: on Converse the user alone shows {type(part).__name__.lower()}s.", param=at)
+
+
+def _ordered(units: list[_Unit]) -> list[_Unit]:
+    """Results first; a document never without text."""
+    blocks = [unit[0] for unit in units]
+    if any("document" in block for block in blocks) and not any("text" in block for block in blocks):
+        units = [*units, [{"text": BESIDE_A_DOCUMENT}]]
+    return sorted(units, key=lambda unit: "toolResult" not in unit[0])
+
+
+def _flat(units: list[_Unit]) -> list[Object]:
+    return [block for unit in units for block in unit]
+
+
+def cache_point(cache: Object) -> Object:
+    """Other wires spell a cache point their own way; here there is one kind, of two durations."""
+    ttl = cache.get("ttl")
+    return {"cachePoint": {"type": "default"} | ({"ttl": ttl} if ttl in ("5m", "1h") else {})}

@@ -1,0 +1,200 @@
+"""What are Converse's words for what every wire has, and ours for them?
+
+The tables of this wire, where they can be seen at a glance.
+"""
+
+from proxy.canon import Reason
+
+NAME = "bedrock"
+
+STREAM_TYPE = "application/vnd.amazon.eventstream"
+
+# The operation that a path ends with, and whether it streams.
+VERBS = {"converse": False, "converse-stream": True}
+
+# Without these the answer would be another one, and no other wire can say them: they cross to this wire or not at all.
+DEMANDS = {
+    "guardrailConfig",  # what may be said at all
+    "promptVariables",  # the prompt itself stands on Amazon's side
+}
+
+# Who made a model, by what its id holds; an id may be a profile's, with a region before it, or an ARN.
+FAMILIES = (
+    ("claude", ("anthropic", "claude")),
+    ("nova", ("nova",)),
+    ("mistral", ("mistral", "pixtral")),
+    ("cohere", ("cohere",)),
+    ("gpt-oss", ("gpt-oss",)),
+)
+
+# Where top_k stands in additionalModelRequestFields. (https://docs.aws.amazon.com/bedrock/latest/userguide/
+# model-parameters.html)
+TOP_K = {"claude": ("top_k",), "nova": ("inferenceConfig", "topK"), "mistral": ("top_k",), "cohere": ("k",)}
+
+# Who takes a cachePoint, in messages and system, and in tools. (.../userguide/prompt-caching.html)
+CACHES_TEXT = {"claude", "nova"}
+CACHES_TOOLS = {"claude"}
+
+# Tokens of thinking that stand for the efforts of other wires; 1,024 is the least that Claude takes.
+# (.../userguide/claude-messages-extended-thinking.html)
+MIN_BUDGET = 1024
+BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24576, "xhigh": 32768, "max": 32768}
+
+# Claude has to be told how long an answer may be where it is told how long to think; every model takes this many.
+DEFAULT_MAX_TOKENS = 4096
+
+# What gpt-oss takes as `reasoning_effort`, of the efforts that there are.
+EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
+
+# The tiers of other wires that this one has as well; "" is what it does unasked. (ServiceTier)
+TIERS = {"auto": "", "default": "default", "standard_only": "default", "flex": "flex", "priority": "priority"}
+
+# What a format is as a media type (ImageFormat, DocumentFormat, VideoFormat, AudioFormat). One that is not here is the
+# subtype itself.
+FORMATS = {
+    "image": {},
+    "document": {
+        "pdf": "application/pdf",
+        "csv": "text/csv",
+        "doc": "application/msword",
+        "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "xls": "application/vnd.ms-excel",
+        "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        "html": "text/html",
+        "txt": "text/plain",
+        "md": "text/markdown",
+    },
+    "video": {
+        "mkv": "video/x-matroska",
+        "mov": "video/quicktime",
+        "flv": "video/x-flv",
+        "wmv": "video/x-ms-wmv",
+        "three_gp": "video/3gpp",
+    },
+    "audio": {"mp3": "audio/mpeg", "mpeg": "audio/x-mpeg", "mkv": "audio/x-matroska", "mka": "audio/x-mka"},
+}
+
+# What other wires may say, and mean a format of this one.
+ALIASES = {
+    "image/jpg": "jpeg",
+    "audio/x-wav": "wav",
+    "audio/wave": "wav",
+    "audio/x-m4a": "m4a",
+    "text/x-markdown": "md",
+}
+
+# Every format that there is.
+TAKEN = {
+    "image": frozenset("png jpeg gif webp".split()),
+    "document": frozenset("pdf csv doc docx xls xlsx html txt md".split()),
+    "video": frozenset("mkv mov mp4 webm flv mpeg mpg wmv three_gp".split()),
+    "audio": frozenset("mp3 opus wav aac flac mp4 ogg mkv mka x-aac m4a mpeg mpga pcm webm".split()),
+}
+
+# What `stopReason` says. (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html)
+REASONS: dict[str, Reason] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop_sequence",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "context",
+    "tool_use": "tool_use",
+    "content_filtered": "content_filter",
+    "guardrail_intervened": "content_filter",
+    "malformed_tool_use": "malformed_tool_call",
+    "malformed_model_output": "other",
+}
+
+# The mirror, and the word that is nearest to what this wire has no word for.
+STOP_WORDS: dict[Reason, str] = {
+    "stop": "end_turn",
+    "stop_sequence": "stop_sequence",
+    "length": "max_tokens",
+    "context": "model_context_window_exceeded",
+    "tool_use": "tool_use",
+    "content_filter": "content_filtered",
+    "refusal": "content_filtered",  # both say that the answer was withheld
+    "pause": "max_tokens",  # the answer is not complete, and only this says so
+    "malformed_tool_call": "malformed_tool_use",
+    "other": "end_turn",
+}
+
+# The names of errors, with their status. (.../APIReference/CommonErrors.html, and Converse's own)
+ERROR_STATUS = {
+    "ValidationException": 400,
+    "IncompleteSignature": 400,
+    "UnrecognizedClientException": 403,
+    "InvalidSignatureException": 403,
+    "ExpiredTokenException": 403,
+    "AccessDeniedException": 403,
+    "ResourceNotFoundException": 404,
+    "UnknownOperationException": 404,
+    "ModelTimeoutException": 408,
+    "ModelErrorException": 424,
+    "ModelStreamErrorException": 424,
+    "ThrottlingException": 429,
+    "ModelNotReadyException": 429,
+    "ServiceQuotaExceededException": 429,
+    "InternalServerException": 500,
+    "ServiceUnavailableException": 503,
+}
+
+# The mirror: how the status of an error of ours is named.
+ERROR_WORDS = {
+    400: "ValidationException",
+    401: "UnrecognizedClientException",
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    408: "ModelTimeoutException",
+    424: "ModelErrorException",
+    429: "ThrottlingException",
+    502: "ServiceUnavailableException",
+    503: "ServiceUnavailableException",
+    504: "ModelTimeoutException",
+    529: "ServiceUnavailableException",
+}
+
+# Likewise in a stream. SDKs know no names but these five, and show nothing of another. (ConverseStreamOutput)
+EXCEPTION_WORDS = {
+    408: "modelStreamErrorException",
+    424: "modelStreamErrorException",
+    429: "throttlingException",
+    502: "modelStreamErrorException",
+    503: "serviceUnavailableException",
+    504: "modelStreamErrorException",
+    529: "serviceUnavailableException",
+}
+
+# Canonical knobs that this wire has no word for.
+KNOBS_LACKED = (
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "user",
+    "safety_identifier",
+    "store",
+    "prompt_cache_key",
+    "verbosity",
+)
+
+
+def family_of(model: str) -> str:
+    """One of FAMILIES; "" where the id does not tell."""
+    name = model.lower()
+    return next((family for family, marks in FAMILIES if any(mark in name for mark in marks)), "")
+
+
+def media_type_of(kind: str, form: str) -> str:
+    """The media type of a format, "" of none. `kind`: image, document, video or audio."""
+    return FORMATS[kind].get(form) or (f"{_TOP.get(kind, kind)}/{form}" if form else "")
+
+
+def format_of(kind: str, media_type: str) -> str:
+    """The format that a media type means, as far as it can be told without looking at the bytes."""
+    bare = media_type.partition(";")[0].strip().lower()
+    return ALIASES.get(bare) or _MEANT[kind].get(bare) or bare.partition("/")[2]
+
+
+_TOP = {"document": "application"}
+_MEANT = {kind: {media: form for form, media in table.items()} for kind, table in FORMATS.items()}
