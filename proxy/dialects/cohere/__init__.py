@@ -1,0 +1,87 @@
+"""How does one say a chat in Cohere's API, version 2?
+
+https://docs.cohere.com/reference/chat and, for streams, .../reference/chat-stream
+
+What has no canonical field rides along under its own name, in `extra` where it tunes the answer (`safety_mode`,
+`citation_options`, `priority`) and in `demands` where the answer would be another one without it (`documents`). What is
+left over of a nested object (thinking, response_format) rides in `extra` under the object's own name.
+
+A `tool_plan` is thinking, and its `extra` says that it goes back as a plan. A document in a tool's result is the JSON
+text that Cohere makes of it, and its `extra` has it as it came.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from proxy.canon import Request
+from proxy.dialects.cohere.decode import StreamDecoder, WholeDecoder
+from proxy.dialects.cohere.encode import Encoding
+from proxy.dialects.cohere.faults import error_body, error_event, fault_of_body
+from proxy.dialects.cohere.meter import StreamMeter, WholeMeter
+from proxy.dialects.cohere.parse import parse_request
+from proxy.dialects.cohere.render import StreamRenderer, WholeRenderer
+from proxy.dialects.cohere.words import NAME
+from proxy.envelope import Envelope, parse_object
+from proxy.errors import GatewayError, UpstreamError
+from proxy.fields import Fields, Object, dump, encode_json
+from proxy.framing import has_sse
+from proxy.ports import Decoder, Encoded, Forward, Headers, Meter, Path, Peek, Renderer
+
+
+class Cohere:
+    """The dialect."""
+
+    name = NAME
+    stream_type = "text/event-stream"
+    ping: bytes | None = b": ping\n\n"
+
+    def has_event(self, held: bytes) -> bool:
+        return has_sse(held)
+
+    def peek(self, envelope: Envelope, path: Path) -> Peek:
+        top = Fields({key: envelope.get(key) for key in ("model", "stream")}, "")
+        return Peek(top.need_name("model"), top.flag("stream") or False)
+
+    def parse(self, body: bytes, peek: Peek) -> Request:
+        return parse_request(Fields(parse_object(body), ""))
+
+    def renderer(self, request: Request) -> Renderer:
+        return StreamRenderer(request.model) if request.stream else WholeRenderer(request.model)
+
+    def meter(self, stream: bool) -> Meter:
+        return StreamMeter() if stream else WholeMeter()
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        return error_body(error, {"id": request_id})
+
+    def error_headers(self, error: GatewayError) -> Headers:
+        return []
+
+    def error_event(self, error: GatewayError) -> bytes:
+        return b"\n\n" + error_event(error)  # the broken stream may have stopped in the middle of a line
+
+    def model_list(self, names: Sequence[str]) -> bytes:
+        return dump({"models": [_model_card(name) for name in names]})
+
+    def model_card(self, name: str) -> bytes:
+        return dump(_model_card(name))
+
+    def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
+        """`ask_usage` changes nothing: this wire always tells."""
+        if envelope.get("model") == model:
+            return Forward(envelope.body)
+        return Forward(envelope.edit({"model": encode_json(model)}))
+
+    def encode(self, request: Request) -> Encoded:
+        encoding = Encoding(request)
+        return Encoded(dump(encoding.body()), tuple(sorted(encoding.dropped)))
+
+    def decoder(self, stream: bool) -> Decoder:
+        return StreamDecoder() if stream else WholeDecoder()
+
+    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+        return fault_of_body(status, headers, body)
+
+
+def _model_card(name: str) -> Object:
+    """https://docs.cohere.com/reference/get-model: the length of its context is not known, and so not told."""
+    return {"name": name, "endpoints": ["chat"], "default_endpoints": [], "finetuned": False}

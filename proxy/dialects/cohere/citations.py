@@ -1,0 +1,73 @@
+"""Where does a passage come from, as this wire tells it, and how likely was each token?
+
+https://docs.cohere.com/docs/rag-citations. A citation stands beside the message and names its block by
+`content_index`; older models have one block, and name none. Those of a plan or a thought say so in their `type`: the
+canonical form has no place for them.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from proxy.canon import Citation
+from proxy.dialects.cohere.words import NAME
+from proxy.fields import Object, as_list, as_object, as_text, is_number
+
+
+def citation_of(value: Object) -> Citation:
+    """The address and the title are of the first source that has one."""
+    sources = [as_object(source) for source in as_list(value.get("sources"))]
+    told = [as_object(source.get("document")) | as_object(source.get("tool_output")) for source in sources]
+    return Citation(
+        wire=NAME,
+        value=value,
+        url=next(filter(None, (as_text(one.get("url")) for one in told)), ""),
+        title=next(filter(None, (as_text(one.get("title")) for one in told)), ""),
+        quote=next(filter(None, (as_text(one.get("snippet")) for one in told)), ""),
+        start=_place(value.get("start")),
+        end=_place(value.get("end")),
+    )
+
+
+def is_of_text(value: Object) -> bool:
+    return value.get("type") in (None, "TEXT_CONTENT")
+
+
+def spelled(citations: Iterable[Citation], index: int) -> list[Object]:
+    """Ours as they came; another wire's as a document's, in block `index`."""
+    return [one.value if one.wire == NAME else _of_document(one) | {"content_index": index} for one in citations]
+
+
+def _of_document(one: Citation) -> Object:
+    known = {"title": one.title, "url": one.url, "snippet": one.quote}
+    document = {key: value for key, value in known.items() if value}
+    places = {key: value for key, value in (("start", one.start), ("end", one.end)) if value is not None}
+    source = {"type": "document", "id": one.url or one.title or "source", "document": document}
+    return {**places, "text": "", "sources": [source], "type": "TEXT_CONTENT"}
+
+
+def _place(value: object) -> int | None:
+    return value if type(value) is int else None
+
+
+# --- log probabilities -----------------------------------------------------------------------------------------------
+
+
+def entry_of(item: object) -> list[Object]:
+    """One OpenAI-shaped entry for one of Cohere's, which may be of several tokens: their chance is of all together."""
+    told = as_object(item)
+    scores = [score for score in as_list(told.get("logprobs")) if is_number(score)]
+    if not scores:
+        return []
+    text = as_text(told.get("text"))
+    shaped = {"token": text, "logprob": sum(scores), "bytes": list(text.encode()), "top_logprobs": []}
+    return [{**shaped, "token_ids": as_list(told.get("token_ids")), "logprobs": scores}]
+
+
+def item_of(entries: list[Any]) -> Object:
+    """The mirror: one item for all of a delta's entries. Other wires tell no token ids."""
+    told = [as_object(entry) for entry in entries]
+    return {
+        "text": "".join(as_text(entry.get("token")) for entry in told),
+        "token_ids": [number for entry in told for number in as_list(entry.get("token_ids"))],
+        "logprobs": [score for entry in told for score in as_list(entry.get("logprobs")) or [entry.get("logprob")]],
+    }

@@ -1,0 +1,362 @@
+"""What did Cohere answer?
+
+Bytes in, events out, fed as they come. The mirror of render.py; whatever is no answer is an UpstreamError.
+
+A block of text stays open until the answer ends, since its citations may come after its content-end. A call without
+arguments says nothing, `null` or `{}`, as the model likes: an empty object is meant, and said.
+
+Citations of a plan or of a thought (`type` PLAN, THINKING_CONTENT) are carried by the pass-through lane alone.
+"""
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+from msgspec import Struct
+
+from proxy.canon import (
+    Choice,
+    Close,
+    Completion,
+    Delta,
+    Event,
+    Finish,
+    Opaque,
+    Open,
+    Part,
+    Start,
+    Stop,
+    Text,
+    Thinking,
+    ToolCall,
+    unfold,
+)
+from proxy.dialects.cohere.citations import citation_of, entry_of, is_of_text
+from proxy.dialects.cohere.faults import fault_of_finish, fault_of_no_answer
+from proxy.dialects.cohere.parse import PLAN, text_of
+from proxy.dialects.cohere.usage import usage_of
+from proxy.dialects.cohere.words import NAME, REASONS
+from proxy.errors import Down
+from proxy.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, nonsense
+from proxy.framing import Body, Frame, FrameTooLong, ServerSentEvents
+
+Block = TypeVar("Block")
+
+
+class _Content(Struct):
+    """A block of content. `kind` is the name of the field that has its text."""
+
+    index: int  # in our sentence
+    kind: str
+    open: bool = True
+
+
+class _Call(Struct):
+    """A call as it arrives. What may yet become `null` is held."""
+
+    index: int
+    held: str = ""
+    spoken: bool = False
+    open: bool = True
+
+
+class StreamDecoder:
+    def __init__(self) -> None:
+        self._frames = ServerSentEvents()
+        self._first = b""  # what came before the first event, in case it is no stream
+        self._answer = _Answer()
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        if not self._answer.started:
+            self._first = (self._first + data)[:65536]
+        yield from self._hear(self._frames.feed(data))
+
+    def close(self) -> Iterator[Event]:
+        yield from self._hear(self._frames.close())
+        if not self._answer.started:
+            raise fault_of_no_answer(self._first)
+        if not self._answer.over:
+            raise Down("The provider's stream broke off before its end.", kind="network_error", code="stream_cut")
+
+    def _hear(self, frames: Iterator[Frame]) -> Iterator[Event]:
+        try:
+            for frame in frames:
+                if not self._answer.over:  # a [DONE] follows
+                    yield from self._answer.hear(_read(frame.data))
+        except FrameTooLong as error:
+            raise nonsense(str(error)) from None
+
+
+class _Answer:
+    """What a stream has said so far."""
+
+    def __init__(self) -> None:
+        self.started = self.over = False
+        self._count = 0  # blocks opened
+        self._content: dict[int, _Content] = {}  # by the wire's index
+        self._calls: dict[int, _Call] = {}  # by the wire's index
+        self._plan: int | None = None  # the open one
+        self._out: list[Event] = []
+
+    def hear(self, event: Object) -> list[Event]:
+        """One more event. Raises UpstreamError."""
+        self._out = []
+        kind, delta = event.get("type"), as_object(event.get("delta"))
+        if kind == "message-start":
+            self._start(event)
+        elif not self.started and kind != "message-end":
+            raise nonsense("it does not begin with message-start")
+        elif kind == "message-end":
+            self._finish(delta)
+        else:
+            self._block(kind, event, as_object(delta.get("message")))
+        return self._out
+
+    def _block(self, kind: object, event: Object, said: Object) -> None:
+        match kind:
+            case "content-delta":
+                self._content_delta(_number(event), as_object(said.get("content")), event.get("logprobs"))
+            case "content-start":
+                self._content_start(_number(event), as_object(said.get("content")))
+            case "content-end":
+                self._content_end(_number(event))
+            case "tool-plan-delta":
+                self._think(_text(said, "tool_plan"))
+            case "tool-call-start":
+                self._call_start(_number(event), as_object(said.get("tool_calls")))
+            case "tool-call-delta":
+                function = as_object(as_object(said.get("tool_calls")).get("function"))
+                self._call_delta(_of(self._calls, _number(event)), _text(function, "arguments"))
+            case "tool-call-end":
+                self._call_end(_of(self._calls, _number(event)))
+            case "citation-start":
+                self._cite(as_object(said.get("citations")))
+            case _:  # the end of a citation, or what is not invented yet
+                pass
+
+    def _start(self, event: Object) -> None:
+        if self.started:
+            raise nonsense("message-start comes twice")
+        self.started = True
+        self._out.append(Start(id=as_text(event.get("id"))))
+
+    def _finish(self, delta: Object) -> None:
+        """All that is still open closes here."""
+        word = delta.get("finish_reason")
+        fault = fault_of_finish(word, delta.get("error"))
+        if fault is not None:
+            raise fault
+        if not self.started:
+            raise nonsense("it does not begin with message-start")
+        self.over = True
+        self._end_plan()
+        for block in self._content.values():
+            self._close(block)
+        for call in self._calls.values():
+            self._call_end(call)
+        if (usage := usage_of(delta.get("usage"))) is not None:
+            self._out.append(usage)
+        self._out.append(Finish(stops=(_stop_of(word),)))
+
+    # blocks
+
+    def _open(self, part: Part) -> int:
+        self._end_plan()
+        self._out.append(Open(index=self._count, part=part))
+        self._count += 1
+        return self._count - 1
+
+    def _close(self, block: _Content | _Call) -> None:
+        if block.open:
+            block.open = False
+            self._out.append(Close(index=block.index))
+
+    def _think(self, text: str) -> None:
+        if not text:
+            return
+        if self._plan is None:
+            self._plan = self._open(Thinking(extra={PLAN: True}))
+        self._out.append(Delta(index=self._plan, text=text))
+
+    def _end_plan(self) -> None:
+        if self._plan is not None:
+            self._out.append(Close(index=self._plan))
+            self._plan = None
+
+    def _content_start(self, number: int, said: Object) -> None:
+        if number in self._content:
+            raise nonsense(f"content {number} starts twice")
+        kind = as_text(said.get("type"))
+        shell = _shell(kind)
+        block = _Content(self._open(shell or Opaque(wire=NAME, value=said)), kind)
+        self._content[number] = block
+        if shell is None:
+            self._close(block)
+        elif text := _text(said, kind):
+            self._out.append(Delta(index=block.index, text=text))
+
+    def _content_delta(self, number: int, said: Object, logprobs: object) -> None:
+        block = _of(self._content, number)
+        text, entries = _text(said, block.kind), entry_of(logprobs) if block.kind == "text" else []
+        if block.open and (text or entries):
+            self._out.append(Delta(index=block.index, text=text, logprobs=entries))
+
+    def _content_end(self, number: int) -> None:
+        block = _of(self._content, number)
+        if block.kind != "text":
+            self._close(block)
+
+    def _cite(self, citation: Object) -> None:
+        place = citation.get("content_index")
+        texts = {number: block for number, block in self._content.items() if block.kind == "text"}
+        if not texts or not is_of_text(citation):
+            return
+        number = place if isinstance(place, int) else max(texts)
+        if number in texts:
+            self._out.append(Delta(index=texts[number].index, citations=[citation_of(citation)]))
+
+    # tool calls
+
+    def _call_start(self, number: int, said: Object) -> None:
+        function = as_object(said.get("function"))
+        name = as_text(function.get("name"))
+        if number in self._calls or not name:
+            raise nonsense(f"tool call {number} starts twice, or has no name")
+        call = _Call(self._open(ToolCall(id=as_text(said.get("id")), name=name)))
+        self._calls[number] = call
+        self._call_delta(call, _text(function, "arguments"))
+
+    def _call_delta(self, call: _Call, text: str) -> None:
+        if not call.open:
+            raise nonsense("a tool call goes on after its end")
+        call.held += text
+        if call.held and (call.spoken or not "null".startswith(call.held)):
+            self._out.append(Delta(index=call.index, text=call.held))
+            call.held, call.spoken = "", True
+
+    def _call_end(self, call: _Call) -> None:
+        if not call.open:
+            return
+        if not call.spoken:
+            self._out.append(Delta(index=call.index, text=_arguments(call.held)))
+        self._close(call)
+
+
+class WholeDecoder:
+    def __init__(self) -> None:
+        self._body = Body()
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        try:
+            self._body.feed(data)
+        except FrameTooLong as error:
+            raise nonsense(str(error)) from None
+        return iter(())
+
+    def close(self) -> Iterator[Event]:
+        body = self._body.close()
+        try:
+            said = as_object(decode_json(body))
+        except UNREADABLE:
+            said = {}
+        message = said.get("message")
+        if not isinstance(message, dict):
+            raise fault_of_no_answer(body)
+        word = said.get("finish_reason")
+        fault = fault_of_finish(word, said.get("error"))
+        if fault is not None:
+            raise fault
+        start = Start(id=as_text(said.get("id")))
+        choice = Choice(parts=_parts(message, as_list(said.get("logprobs"))), stop=_stop_of(word))
+        yield from unfold(Completion(start=start, choices=[choice], usage=usage_of(said.get("usage"))))
+
+
+def _parts(message: Object, logprobs: list[object]) -> list[Part]:
+    """The parts stand in the order in which a stream says them."""
+    content = [_part(as_object(item)) for item in _array(message, "content")]
+    for value in as_list(message.get("citations")):
+        citation = as_object(value)
+        text = text_of(citation, content)
+        if text is not None:
+            text.citations.append(citation_of(citation))
+    last = next((part for part in reversed(content) if isinstance(part, Text)), None)
+    if last is not None:
+        last.logprobs = [entry for item in logprobs for entry in entry_of(item)]
+    plan = _text(message, "tool_plan")
+    planned: list[Part] = [Thinking(text=plan, extra={PLAN: True})] if plan else []
+    return [*planned, *content, *(_call(as_object(item)) for item in _array(message, "tool_calls"))]
+
+
+def _part(item: Object) -> Part:
+    kind = as_text(item.get("type"))
+    part = _shell(kind)
+    if part is None:
+        return Opaque(wire=NAME, value=item)
+    part.text = _text(item, kind)
+    return part
+
+
+def _shell(kind: str) -> Text | Thinking | None:
+    """None where only this wire understands the block."""
+    match kind:
+        case "text":
+            return Text()
+        case "thinking":
+            return Thinking()
+        case _:
+            return None
+
+
+def _call(item: Object) -> ToolCall:
+    function = as_object(item.get("function"))
+    name = as_text(function.get("name"))
+    if not name:
+        raise nonsense("a tool call has no name")
+    arguments = _arguments(_text(function, "arguments"))
+    return ToolCall(id=as_text(item.get("id")), name=name, arguments=arguments)
+
+
+def _arguments(text: str) -> str:
+    return "{}" if text in ("", "null") else text
+
+
+def _stop_of(word: object) -> Stop:
+    raw = as_text(word)
+    return Stop(reason=REASONS.get(raw or "COMPLETE", "other"), raw=raw)
+
+
+def _read(data: bytes) -> Object:
+    try:
+        said = decode_json(data)
+    except UNREADABLE:
+        raise nonsense("an event is no JSON") from None
+    if not isinstance(said, dict):
+        raise nonsense("an event is no JSON object")
+    return said
+
+
+def _number(event: Object) -> int:
+    """The block that an event is of; the first, where it does not say."""
+    number = event.get("index", 0)
+    if type(number) is not int:
+        raise nonsense("an event has no index")
+    return number
+
+
+def _text(said: Object, key: str) -> str:
+    value = said.get(key)
+    if value is not None and not isinstance(value, str):
+        raise nonsense(f"{key} is no text")
+    return value or ""
+
+
+def _array(said: Object, key: str) -> list[object]:
+    value = said.get(key)
+    if value is not None and not isinstance(value, list):
+        raise nonsense(f"{key} is no array")
+    return value or []
+
+
+def _of(blocks: dict[int, Block], number: int) -> Block:
+    if number not in blocks:
+        raise nonsense(f"an event is of block {number}, which has not started")
+    return blocks[number]

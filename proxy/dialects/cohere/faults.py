@@ -1,0 +1,70 @@
+"""What do Cohere's errors mean, and how are ours told in its words?
+
+https://docs.cohere.com/reference/errors: an error is {"message": "...", "id": "..."}. In a stream it is the last
+event, a message-end whose `finish_reason` is ERROR; the official SDK raises nothing there, so that this word is all
+that a client sees.
+"""
+
+from collections.abc import Mapping
+
+from proxy.errors import Busy, Down, GatewayError, Headers, Kind, Refused, Timeout, UpstreamError
+from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, kept_headers
+from proxy.framing import sse
+
+
+def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+    """The error that an answer of another status than 200 means. Its body is kept where the client may read it."""
+    said = _object_of(body)
+    kept = kept_headers(headers, "x-trial-endpoint-call-")
+    return fault(said.get("message"), status, kept, body if isinstance(said.get("message"), str) else None)
+
+
+def fault_of_no_answer(body: bytes) -> UpstreamError:
+    """Bytes that came as an answer and are none: an error's JSON, a page of HTML, nothing."""
+    said = _object_of(body)
+    if isinstance(said.get("message"), str):
+        return fault(said["message"])
+    return Down("The provider's answer is empty." if not body.strip() else "The provider's answer cannot be read.")
+
+
+def fault_of_finish(word: object, error: object) -> UpstreamError | None:
+    """The error that an answer's `finish_reason` stands for; None where it is none."""
+    if word == "ERROR":
+        return fault(error or "The provider's model failed, and says no more.")
+    if word == "TIMEOUT":
+        return Timeout(as_text(error) or "The provider's model ran out of time.", upstream_status=200)
+    return None
+
+
+def fault(message: object, status: int = 200, headers: Headers = (), body: bytes | None = None) -> UpstreamError:
+    """The error that a provider's text and status mean. `message`: a text, or anything at all."""
+    text = as_text(message) or f"The provider answered {status} with no readable error."
+    meant = status if status >= 400 else 502
+    made, kind = _classify(meant, text)
+    return made(text, status=meant, kind=kind, headers=headers, upstream_status=status, body=body)
+
+
+def _classify(status: int, text: str) -> tuple[type[UpstreamError], Kind | None]:
+    """The class, and the kind where it is not the class's own. A trial key's month is a quota, its minute a rate."""
+    if status == 429:
+        return Busy, "quota_exceeded" if "month" in text.lower() else None
+    if status >= 500:
+        return Down, "timeout" if status == 504 else None
+    kinds: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
+    return Refused, kinds.get(status)
+
+
+def _object_of(body: bytes) -> Object:
+    try:
+        return as_object(decode_json(body))
+    except UNREADABLE:
+        return {}
+
+
+def error_body(error: GatewayError, more: dict[str, str] | None = None) -> bytes:
+    return dump({"message": error.message, **(more or {})})
+
+
+def error_event(error: GatewayError) -> bytes:
+    delta = {"finish_reason": "ERROR", "error": error.message}
+    return sse(dump({"type": "message-end", "delta": delta}), "message-end")

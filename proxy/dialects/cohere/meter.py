@@ -1,0 +1,85 @@
+"""What does an answer that passes through cost, and did it end?
+
+Its last event tells all of it, and no other is parsed: inside a JSON string every quote is escaped, so `"message-end"`
+can only be a whole value. The model's name is never told on this wire.
+"""
+
+from contextlib import suppress
+
+from proxy.canon import Usage
+from proxy.dialects.cohere.faults import fault_of_finish, fault_of_no_answer
+from proxy.dialects.cohere.usage import usage_of
+from proxy.errors import UpstreamError
+from proxy.fields import UNREADABLE, Object, as_object, decode_json
+from proxy.framing import Batches, Body, FrameTooLong, data_of
+
+MAX_EVENT = 1024 * 1024  # bytes; what tells of tokens is far shorter
+
+_END = b'"message-end"'
+
+
+class StreamMeter:
+    """Watches a stream. Finished: message-end."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.model = ""
+        self.finished = False
+        self.error: UpstreamError | None = None
+        self._batches = Batches(MAX_EVENT)
+
+    def feed(self, data: bytes) -> None:
+        self._look(self._batches.feed(data))
+
+    def close(self) -> None:
+        """The end of the stream: an event that it cut off counts, as it does for the decoder."""
+        rest = self._batches.close()
+        if rest.startswith(b"{") and not self.finished:  # an error, where a stream should be
+            self.error = fault_of_no_answer(rest)
+        self._look(rest)
+
+    def _look(self, events: bytes) -> None:
+        if _END in events:
+            for event in events.split(b"\n\n"):
+                if _END in event and not self.finished and self.error is None:
+                    self._event(_read(data_of(event)))
+
+    def _event(self, said: Object) -> None:
+        if said.get("type") != "message-end":
+            return
+        delta = as_object(said.get("delta"))
+        self.error = fault_of_finish(delta.get("finish_reason"), delta.get("error"))
+        self.finished = self.error is None
+        self.usage = usage_of(delta.get("usage"))
+
+
+class WholeMeter:
+    """Watches an answer that comes whole. Finished: its bytes are a JSON object."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.model = ""
+        self.finished = False
+        self.error: UpstreamError | None = None
+        self._body = Body()
+
+    def feed(self, data: bytes) -> None:
+        with suppress(FrameTooLong):
+            self._body.feed(data)
+
+    def close(self) -> None:
+        body = self._body.close()
+        said = _read(body)
+        self.finished = bool(said)
+        self.usage = usage_of(said.get("usage"))
+        if isinstance(said.get("message"), str):
+            self.error = fault_of_no_answer(body)
+        else:
+            self.error = fault_of_finish(said.get("finish_reason"), said.get("error"))
+
+
+def _read(data: bytes) -> Object:
+    try:
+        return as_object(decode_json(data))
+    except UNREADABLE:
+        return {}

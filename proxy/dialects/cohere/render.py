@@ -1,0 +1,230 @@
+"""How is an answer told to a client of Cohere?
+
+Events in, bytes out: a stream as it goes, or the whole answer at Finish.
+"""
+
+from hashlib import sha256
+from typing import assert_never
+
+from msgspec import Struct
+
+from proxy.canon import (
+    Audio,
+    Choice,
+    Close,
+    Delta,
+    Document,
+    Event,
+    Finish,
+    Image,
+    Opaque,
+    Open,
+    Part,
+    Refusal,
+    Start,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Usage,
+    Video,
+    fold,
+)
+from proxy.dialects.cohere.citations import item_of, spelled
+from proxy.dialects.cohere.faults import error_body, error_event
+from proxy.dialects.cohere.parse import PLAN
+from proxy.dialects.cohere.usage import usage_fields
+from proxy.dialects.cohere.words import STOP_WORDS
+from proxy.errors import GatewayError, Unrepresentable
+from proxy.fields import Object, dump, encode_json
+from proxy.framing import sse
+
+
+class _Block(Struct):
+    """A block on its way to the client: what stands before and after the text of each of its deltas, and its end."""
+
+    head: bytes = b""
+    tail: bytes = b""
+    end: bytes = b""
+    number: int = 0  # among its kind, as the wire counts
+
+
+class StreamRenderer:
+    """One event per delta. What does not change between them is encoded once, when a block opens."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._blocks: dict[int, _Block] = {}
+        self._contents = self._calls = self._cited = 0  # begun so far
+        self._usage: Usage | None = None
+
+    def feed(self, event: Event) -> bytes:
+        match event:
+            case Delta():
+                return self._delta(event)
+            case Start():
+                message = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
+                return _frame("message-start", id=_id(event, self._model), delta={"message": message})
+            case Open():
+                if event.choice:
+                    raise _too_many()
+                return self._open(event.index, event.part)
+            case Close():
+                return self._blocks.pop(event.index).end
+            case Usage():
+                self._usage = event
+                return b""
+            case Finish():
+                delta = _end(event, self._usage)
+                return _frame("message-end", delta=delta) + sse(b"[DONE]")
+            case _:
+                assert_never(event)
+
+    def error(self, error: GatewayError) -> bytes:
+        return error_event(error)
+
+    def _open(self, index: int, part: Part) -> bytes:
+        block, out = _Block(), b""
+        match part:
+            case Text() | Refusal():
+                block, out = self._content("text", {"type": "text", "text": ""})
+            case Thinking() if part.extra.get(PLAN) is True:
+                block = _Block(_head("tool-plan-delta", b'"delta":{"message":{"tool_plan":'), b"}}")
+            case Thinking():
+                if not part.redacted:  # of what is sealed there is nothing to see
+                    block, out = self._content("thinking", {"type": "thinking", "thinking": ""})
+            case ToolCall():
+                block, out = self._call(part, index)
+            case Opaque(wire="cohere", value=value):
+                block, out = self._content("", value)
+            case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
+                raise _unsayable(part)
+            case _:
+                assert_never(part)
+        self._blocks[index] = block
+        return out
+
+    def _content(self, key: str, shell: Object) -> tuple[_Block, bytes]:
+        number = self._contents
+        self._contents += 1
+        inner = b'"index":%d,"delta":{"message":{"content":{"%b":' % (number, key.encode())
+        block = _Block(_head("content-delta", inner), b"}}}", _frame("content-end", index=number), number)
+        return block, _frame("content-start", index=number, delta={"message": {"content": shell}})
+
+    def _call(self, part: ToolCall, index: int) -> tuple[_Block, bytes]:
+        number = self._calls
+        self._calls += 1
+        inner = b'"index":%d,"delta":{"message":{"tool_calls":{"function":{"arguments":' % number
+        block = _Block(_head("tool-call-delta", inner), b"}}}}", _frame("tool-call-end", index=number))
+        call = _call_fields(part, "", index)
+        return block, _frame("tool-call-start", index=number, delta={"message": {"tool_calls": call}})
+
+    def _delta(self, event: Delta) -> bytes:
+        block = self._blocks[event.index]
+        if not block.head:
+            return b""
+        out = b""
+        if event.logprobs:
+            scored = dump(item_of(event.logprobs))
+            out = b'%b%b%b,"logprobs":%b}\n\n' % (block.head, encode_json(event.text), block.tail, scored)
+        elif event.text:
+            out = b"%b%b%b}\n\n" % (block.head, encode_json(event.text), block.tail)
+        return out + b"".join(map(self._cite, spelled(event.citations, block.number)))
+
+    def _cite(self, citation: Object) -> bytes:
+        number = self._cited
+        self._cited += 1
+        started = _frame("citation-start", index=number, delta={"message": {"citations": citation}})
+        return started + _frame("citation-end", index=number)
+
+
+class WholeRenderer:
+    """Holds the sentence until it is whole."""
+
+    media_type = "application/json"
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._events: list[Event] = []
+
+    def feed(self, event: Event) -> bytes:
+        self._events.append(event)
+        if not isinstance(event, Finish):
+            return b""
+        told = fold(self._events)
+        end = _end(event, told.usage)
+        message, logprobs = _message(told.choices[0]) if told.choices else ({"role": "assistant"}, [])
+        scored = {"logprobs": logprobs} if logprobs else {}
+        return dump({"id": _id(told.start, self._model), "message": message, **end, **scored})
+
+    def error(self, error: GatewayError) -> bytes:
+        return error_body(error)
+
+
+def _message(choice: Choice) -> tuple[Object, list[Object]]:
+    """The fields of a whole message, and what is told of its tokens."""
+    content: list[Object] = []
+    lists: dict[str, list[Object]] = {"tool_calls": [], "citations": [], "logprobs": []}
+    plan = ""
+    for index, part in enumerate(choice.parts):
+        match part:
+            case Text():
+                lists["citations"] += spelled(part.citations, len(content))
+                lists["logprobs"] += [item_of([entry]) for entry in part.logprobs]
+                content.append({"type": "text", "text": part.text})
+            case Refusal():
+                content.append({"type": "text", "text": part.text})
+            case Thinking() if part.extra.get(PLAN) is True:
+                plan += part.text
+            case Thinking():
+                if not part.redacted:
+                    content.append({"type": "thinking", "thinking": part.text})
+            case ToolCall():
+                lists["tool_calls"].append(_call_fields(part, part.arguments, index))
+            case Opaque(wire="cohere", value=value):
+                content.append(value)
+            case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
+                raise _unsayable(part)
+            case _:
+                assert_never(part)
+    logprobs = lists.pop("logprobs")
+    said: Object = {"content": content, "tool_plan": plan, **lists}
+    return {"role": "assistant"} | {key: value for key, value in said.items() if value}, logprobs
+
+
+def _head(name: str, inner: bytes) -> bytes:
+    """The beginning of an event, up to the text of a delta."""
+    return b'event: %b\ndata: {"type":"%b",%b' % (name.encode(), name.encode(), inner)
+
+
+def _frame(name: str, **fields: object) -> bytes:
+    return sse(dump({"type": name, **fields}), name)
+
+
+def _id(start: Start, model: str) -> str:
+    """Required; where the provider gave none, one is made."""
+    return start.id or sha256(f"{start.model or model} {start.created}".encode()).hexdigest()[:32]
+
+
+def _call_fields(call: ToolCall, arguments: str, index: int) -> Object:
+    """An id is required; where the provider gave none, one is made of the block's number and the name."""
+    made = f"call_{sha256(f'{index} {call.name}'.encode()).hexdigest()[:12]}"
+    return {"id": call.id or made, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+
+def _end(event: Finish, usage: Usage | None) -> Object:
+    if len(event.stops) > 1:
+        raise _too_many()
+    told = {} if usage is None else {"usage": usage_fields(usage)}
+    return {"finish_reason": STOP_WORDS[event.stops[0].reason], **told}
+
+
+def _too_many() -> Unrepresentable:
+    return Unrepresentable("The answer has several choices, and this wire cannot carry more than one.", param="choices")
+
+
+def _unsayable(part: Part) -> Unrepresentable:
+    what = type(part).__name__.lower()
+    return Unrepresentable(f"The answer holds a block ({what}) that Cohere's wire has not.", param="message")

@@ -1,0 +1,48 @@
+"""How many tokens did Cohere count, and how does a client read them?
+
+`tokens` is what the model read and wrote, Cohere's own preamble included; `billed_units` is what is paid for. The first
+is the usage here; the second rides along. Cached tokens are a part of `input_tokens` and thoughts one of
+`output_tokens`, but an image counts beside the input: recordings have more image tokens than input tokens.
+"""
+
+from proxy.canon import Usage
+from proxy.fields import Object, as_object, is_number
+
+_COUNTED = {"tokens", "cached_tokens"}
+_TOKENS = {"input_tokens", "output_tokens", "reasoning_tokens"}
+_SANE = 10**12  # tokens; nobody read more
+
+
+def usage_of(told: object) -> Usage | None:
+    """None where nothing was told."""
+    if not isinstance(told, dict) or not told:
+        return None
+    tokens = as_object(told.get("tokens"))
+    counts = tokens or as_object(told.get("billed_units"))
+    read, written = _count(counts, "input_tokens"), _count(counts, "output_tokens")
+    cached, thought = min(_count(told, "cached_tokens"), read), min(_count(tokens, "reasoning_tokens"), written)
+    rest = _rest(tokens, _TOKENS)
+    return Usage(
+        input=read - cached + _count(tokens, "image_tokens"),
+        cache_read=cached,
+        output=written - thought,
+        reasoning=thought,
+        extra=_rest(told, _COUNTED) | ({"tokens": rest} if rest else {}),
+    )
+
+
+def _count(told: Object, key: str) -> int:
+    """The SDK's types say that a count is a float."""
+    value = told.get(key)
+    return int(value) if is_number(value) and 0 <= value <= _SANE else 0
+
+
+def _rest(told: Object, known: set[str]) -> Object:
+    return {key: value for key, value in told.items() if key not in known and value is not None}
+
+
+def usage_fields(usage: Usage) -> Object:
+    rest = as_object(usage.extra.get("tokens"))
+    tokens = {"input_tokens": usage.total_input - _count(rest, "image_tokens"), "output_tokens": usage.total_output}
+    thought = {"reasoning_tokens": usage.reasoning} if usage.reasoning else {}
+    return usage.extra | {"tokens": rest | tokens | thought, "cached_tokens": usage.cache_read}

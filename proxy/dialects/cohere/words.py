@@ -1,0 +1,75 @@
+"""What are Cohere's words for what every wire has, and ours for them?
+
+The tables of this wire, where they can be seen at a glance.
+"""
+
+from proxy.canon import Reason
+
+NAME = "cohere"
+
+# Without these the answer would be another one, and no other wire can say them: they cross to this wire or not at all.
+DEMANDS = {"documents"}  # what the answer is to be grounded in
+
+# The canonical fields, with the wire's name and the type that each must have.
+# https://docs.cohere.com/reference/chat
+KNOBS = {
+    "max_tokens": ("max_tokens", "integer"),
+    "temperature": ("temperature", "number"),
+    "top_p": ("p", "number"),
+    "top_k": ("k", "integer"),
+    "seed": ("seed", "integer"),
+    "frequency_penalty": ("frequency_penalty", "number"),
+    "presence_penalty": ("presence_penalty", "number"),
+    "logprobs": ("logprobs", "flag"),
+    "stop": ("stop_sequences", "texts"),
+}
+
+# What the wire takes of a knob. Other wires take more, and clients like to say `top_p: 1`: then the nearest is sent.
+RANGES: dict[str, tuple[float, float]] = {
+    "top_p": (0.01, 0.99),
+    "top_k": (0, 500),
+    "frequency_penalty": (0.0, 1.0),
+    "presence_penalty": (0.0, 1.0),
+}
+
+# Canonical knobs that this wire has no word for, and what each may ask for because it is so anyway.
+LACKED: dict[str, tuple[object, ...]] = {
+    "parallel_tools": (True,),
+    "logit_bias": ({},),
+    "top_logprobs": (0,),
+    "user": (),
+    "safety_identifier": (),
+    "metadata": ({},),
+    "store": (False,),
+    "prompt_cache_key": (),
+    "verbosity": (),
+    "modalities": (["text"],),
+    "service_tier": ("auto", "default"),
+}
+
+# The words of `tool_choice`; silence is "auto".
+MODE_WORDS = {"required": "REQUIRED", "none": "NONE"}
+
+# Tokens of thinking that stand for the efforts of other wires. Beyond 31,000 Cohere's models have no room to answer.
+# https://docs.cohere.com/docs/reasoning
+BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24576, "xhigh": 31000, "max": 31000}
+OWN_EFFORT = "medium"  # stands for thinking without a budget, which leaves the measure to the model
+
+# What `finish_reason` says; the two that begin with ERROR_ are of the older API. ERROR and TIMEOUT are in faults.py.
+REASONS: dict[str, Reason] = {
+    "COMPLETE": "stop",
+    "STOP_SEQUENCE": "stop_sequence",
+    "MAX_TOKENS": "length",
+    "TOOL_CALL": "tool_use",
+    "ERROR_TOXIC": "content_filter",
+    "ERROR_LIMIT": "context",
+}
+
+# The mirror, and the word that is nearest to what this wire has no word for.
+STOP_WORDS: dict[Reason, str] = {reason: word for word, reason in REASONS.items()} | {
+    "context": "MAX_TOKENS",  # today's clients do not know the older word
+    "refusal": "ERROR_TOXIC",
+    "pause": "MAX_TOKENS",  # the answer is not complete, and only MAX_TOKENS says so
+    "malformed_tool_call": "COMPLETE",
+    "other": "COMPLETE",
+}

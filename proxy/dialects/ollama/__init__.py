@@ -1,0 +1,104 @@
+"""How does one talk to Ollama, or as Ollama does, in its native API?
+
+https://docs.ollama.com/api/chat and .../api/generate, the same with a `prompt` where the other has `messages`. A
+stream is lines of JSON, and is the default. What is left over of `options` rides in `extra` under that name.
+
+An answer of several choices, and one with an image or a sound in it, cannot be told on this wire.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from proxy.canon import Request
+from proxy.dialects.ollama.decode import StreamDecoder, WholeDecoder
+from proxy.dialects.ollama.encode import Encoding
+from proxy.dialects.ollama.faults import error_body, error_line, fault_of_body
+from proxy.dialects.ollama.meter import StreamMeter, WholeMeter
+from proxy.dialects.ollama.parse import parse_request
+from proxy.dialects.ollama.render import StreamRenderer, WholeRenderer
+from proxy.dialects.ollama.words import NAME
+from proxy.envelope import Envelope, parse_object
+from proxy.errors import GatewayError, UpstreamError
+from proxy.fields import Fields, Object, dump, encode_json
+from proxy.framing import has_line
+from proxy.ports import Decoder, Encoded, Forward, Headers, Meter, Path, Peek, Renderer
+
+_UNDATED = "1970-01-01T00:00:00Z"  # required, and not known
+
+
+class Ollama:
+    """The dialect. `clock` (seconds since 1970) dates an answer whose provider did not, and measures how long it took.
+
+    An answer over the wire has a date and durations, which clients divide tokens by.
+    """
+
+    name = NAME
+    stream_type = "application/x-ndjson"
+    ping: bytes | None = None  # clients read every line as JSON, blank ones too
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+
+    def has_event(self, held: bytes) -> bool:
+        return has_line(held)
+
+    def peek(self, envelope: Envelope, path: Path) -> Peek:
+        top = Fields({key: envelope.get(key) for key in ("model", "stream")}, "")
+        return Peek(top.need_name("model"), top.flag("stream") is not False)
+
+    def parse(self, body: bytes, peek: Peek) -> Request:
+        return parse_request(Fields(parse_object(body), ""))
+
+    def renderer(self, request: Request) -> Renderer:
+        made = StreamRenderer if request.stream else WholeRenderer
+        return made(request, self._clock)
+
+    def meter(self, stream: bool) -> Meter:
+        return StreamMeter() if stream else WholeMeter()
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        return error_body(error)
+
+    def error_headers(self, error: GatewayError) -> Headers:
+        return []
+
+    def error_event(self, error: GatewayError) -> bytes:
+        """No line end before it: a stream breaks between two lines, and a blank line would be an error of its own."""
+        return error_line(error)
+
+    def model_list(self, names: Sequence[str]) -> bytes:
+        """https://docs.ollama.com/api/tags: no weights lie here, and so there is no size and no digest."""
+        told = {"modified_at": _UNDATED, "size": 0, "digest": "", "details": _DETAILS}
+        return dump({"models": [{"name": name, "model": name, **told} for name in names]})
+
+    def model_card(self, name: str) -> bytes:
+        """https://docs.ollama.com/api/show: clients offer tools to a model that says it can take them, and no other."""
+        told = {"modelfile": "", "parameters": "", "template": "", "modified_at": _UNDATED}
+        can = {"capabilities": ["completion", "tools"]}
+        return dump({**told, "details": _DETAILS, "model_info": {"general.basename": name}, **can})
+
+    def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
+        """`ask_usage` changes nothing: this wire always tells."""
+        if envelope.get("model") == model:
+            return Forward(envelope.body)
+        return Forward(envelope.edit({"model": encode_json(model)}))
+
+    def encode(self, request: Request) -> Encoded:
+        encoding = Encoding(request)
+        return Encoded(dump(encoding.body()), tuple(sorted(encoding.dropped)))
+
+    def decoder(self, stream: bool) -> Decoder:
+        return StreamDecoder() if stream else WholeDecoder()
+
+    def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+        return fault_of_body(status, headers, body)
+
+
+_DETAILS: Object = {
+    "parent_model": "",
+    "format": "",
+    "family": "",
+    "families": [],
+    "parameter_size": "",
+    "quantization_level": "",
+}

@@ -1,0 +1,192 @@
+"""What did Ollama answer?
+
+Bytes in, events out, fed as they come. The mirror of render.py; whatever is no answer is an UpstreamError.
+
+A line says more of the message, one field for each kind of block: a block of another kind closes the one before it.
+Tool calls come whole. The answer of /api/generate has the fields of a message at its top.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from proxy.canon import Close, Delta, Event, Finish, Image, Open, Part, Start, Stop, Text, Thinking, ToolCall
+from proxy.dialects.ollama.faults import fault
+from proxy.dialects.ollama.parse import inline
+from proxy.dialects.ollama.usage import usage_of
+from proxy.dialects.ollama.words import OF_START, REASONS
+from proxy.errors import Down
+from proxy.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, encode_json, nonsense
+from proxy.framing import Body, FrameTooLong, NewlineDelimited
+
+
+class StreamDecoder:
+    def __init__(self) -> None:
+        self._lines = NewlineDelimited()
+        self._answer = _Answer()
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        yield from self._hear(self._lines.feed(data))
+
+    def close(self) -> Iterator[Event]:
+        yield from self._hear(self._lines.close())
+        if not self._answer.over:
+            raise _cut()
+
+    def _hear(self, lines: Iterator[bytes]) -> Iterator[Event]:
+        try:
+            for line in lines:
+                if not self._answer.over:
+                    yield from self._answer.hear(_read(line))
+        except FrameTooLong as error:
+            raise nonsense(str(error)) from None
+
+
+class WholeDecoder:
+    def __init__(self) -> None:
+        self._body = Body()
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        try:
+            self._body.feed(data)
+        except FrameTooLong as error:
+            raise nonsense(str(error)) from None
+        return iter(())
+
+    def close(self) -> Iterator[Event]:
+        answer = _Answer()
+        yield from answer.hear(_read(self._body.close()))
+        if not answer.over:
+            raise _cut()
+
+
+def _read(line: bytes) -> object:
+    try:
+        return decode_json(line)
+    except UNREADABLE:
+        raise nonsense("a line is no JSON") from None
+
+
+def _cut() -> Down:
+    return Down("The provider's answer broke off before its end.", kind="network_error", code="stream_cut")
+
+
+class _Answer:
+    """What an answer has said so far. One that comes whole is a single line, and the last."""
+
+    def __init__(self) -> None:
+        self.over = False
+        self._started = False
+        self._kind = ""  # of the open block
+        self._blocks = 0  # opened so far: the open one is the last
+        self._called = False
+        self._out: list[Event] = []
+
+    def hear(self, line: object) -> list[Event]:
+        """One more line. Raises UpstreamError."""
+        if not isinstance(line, dict):
+            raise nonsense("a line is no JSON object")
+        if line.get("error"):
+            raise fault(line["error"])
+        self._out = []
+        done = line.get("done") is True
+        message = line.get("message")
+        if message is None:
+            message = line if "response" in line else {}
+        if not isinstance(message, dict):
+            raise nonsense("message is no JSON object")
+        if not self._started:
+            self._start(line)
+        self._message(message, _logprobs(line))
+        if done:
+            self._finish(line)
+        return self._out
+
+    def _start(self, line: Object) -> None:
+        self._started = True
+        extra = {key: line[key] for key in OF_START if isinstance(line.get(key), str)}
+        self._out.append(Start(model=as_text(line.get("model")), created=_created(line), extra=extra))
+
+    def _message(self, message: Object, logprobs: list[Object]) -> None:
+        if thought := _text(message, "thinking"):
+            self._out.append(Delta(index=self._in("thinking", Thinking), text=thought))
+        text = _text(message, "content") or _text(message, "response")
+        if text or (logprobs and not thought):  # of the tokens of a thought there is no place to tell
+            self._out.append(Delta(index=self._in("text", Text), text=text, logprobs=logprobs))
+        for data in as_list(message.get("images")):
+            if isinstance(data, str):
+                self._aside(Image(source=inline(data)))
+        calls = message.get("tool_calls")
+        if calls is not None and not isinstance(calls, list):
+            raise nonsense("tool_calls is no array")
+        for call in calls or ():
+            self._call(call)
+
+    def _call(self, call: object) -> None:
+        said = as_object(as_object(call).get("function"))
+        name, given = as_text(said.get("name")), said.get("arguments")
+        if not name or not isinstance(given, dict | None):
+            raise nonsense("a tool call has no name, or its arguments are no object")
+        self._called = True
+        shell = ToolCall(id=as_text(as_object(call).get("id")), name=name)
+        self._aside(shell, encode_json(given or {}).decode())
+
+    def _finish(self, line: Object) -> None:
+        self.over = True
+        self._close()
+        if (usage := usage_of(line)) is not None:
+            self._out.append(usage)
+        word = as_text(line.get("done_reason"))
+        reason = REASONS.get(word or "stop", "other")  # old servers give no reason
+        if reason == "stop" and self._called:
+            reason = "tool_use"
+        self._out.append(Finish(stops=(Stop(reason=reason, raw=word),)))
+
+    # blocks
+
+    def _in(self, kind: str, shell: Callable[[], Part]) -> int:
+        """The index of the open block, once that is one of this kind."""
+        if self._kind != kind:
+            self._close()
+            self._open(shell())
+            self._kind = kind
+        return self._blocks - 1
+
+    def _open(self, part: Part) -> int:
+        self._out.append(Open(index=self._blocks, part=part))
+        self._blocks += 1
+        return self._blocks - 1
+
+    def _close(self) -> None:
+        if self._kind:
+            self._out.append(Close(index=self._blocks - 1))
+            self._kind = ""
+
+    def _aside(self, part: Part, text: str = "") -> None:
+        """A block that is whole at once."""
+        self._close()
+        index = self._open(part)
+        if text:
+            self._out.append(Delta(index=index, text=text))
+        self._out.append(Close(index=index))
+
+
+def _text(said: Object, key: str) -> str:
+    value = said.get(key)
+    if value is not None and not isinstance(value, str):
+        raise nonsense(f"{key} is no text")
+    return value or ""
+
+
+def _logprobs(line: Object) -> list[Object]:
+    """One entry per token, as OpenAI has it; Ollama leaves out the alternatives where it gives none."""
+    entries = (entry for entry in as_list(line.get("logprobs")) if isinstance(entry, dict))
+    return [{"bytes": None, "top_logprobs": [], **entry} for entry in entries]
+
+
+def _created(line: Object) -> int | None:
+    """Seconds since 1970. The wire has RFC 3339, to the nanosecond."""
+    try:
+        date = datetime.fromisoformat(as_text(line.get("created_at")))
+        return int(date.timestamp())
+    except (ValueError, OverflowError, OSError):
+        return None

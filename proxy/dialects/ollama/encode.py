@@ -1,0 +1,267 @@
+"""How is a Request said to Ollama?
+
+The mirror of parse.py. Knobs that this wire lacks are dropped and named in the receipt; content that it cannot carry is
+refused with its path.
+"""
+
+from typing import assert_never
+
+from msgspec import Struct, field
+
+from proxy.canon import (
+    Audio,
+    Document,
+    Image,
+    Inline,
+    Opaque,
+    Part,
+    Refusal,
+    Request,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Turn,
+    Video,
+)
+from proxy.dialects.ollama.words import EFFORTS, LACKED, LEVELS, NAME, OPTIONS, OWN_EFFORT, knows_levels
+from proxy.envelope import parse_object
+from proxy.errors import BadRequest, Unrepresentable
+from proxy.fields import Object, as_object
+
+
+class _Message(Struct):
+    """What one message gathers: the wire has a field for each kind of part, and no order among them."""
+
+    texts: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
+    calls: list[Object] = field(default_factory=list)
+
+    def fields(self, glue: str) -> Object:
+        more: Object = {"thinking": "".join(self.thoughts), "images": self.images, "tool_calls": self.calls}
+        return {"content": glue.join(self.texts)} | {key: value for key, value in more.items() if value}
+
+
+class Encoding:
+    """One request on its way to the wire. `own`: it came on this wire, so that `extra` means something here."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._own = request.wire == NAME
+        self._names: dict[str, str] = {}  # of the tools that were called, by the call's id
+        self.dropped: set[str] = set()
+
+    def body(self) -> Object:
+        request = self._request
+        self._refuse()
+        self._leave_out()
+        extra = self._carry(request.extra)
+        said = {
+            "tools": self._tools() or None,
+            "format": self._format(),
+            "options": self._options() | as_object(extra.get("options")) or None,
+            "logprobs": request.logprobs,
+            "top_logprobs": request.top_logprobs,
+            "think": self._think(),
+        }
+        chat = self._prompt() if is_generate(request) else {"messages": self._messages()}
+        body = {"model": request.model, **chat, "stream": request.stream}
+        body |= {key: value for key, value in said.items() if value is not None}
+        return extra | body | request.demands
+
+    def _refuse(self) -> None:
+        request = self._request
+        if request.n is not None and request.n > 1:
+            raise Unrepresentable(f"n is {request.n}, and Ollama's wire carries one choice.", param="n")
+        if not self._own:
+            for key in request.demands:
+                raise Unrepresentable(f"{key} cannot be said on Ollama's wire.", param=key)
+
+    def _leave_out(self) -> None:
+        """The knobs that the wire lacks, those apart that ask for what happens anyway."""
+        for key, idle in LACKED.items():
+            value = getattr(self._request, key)
+            if value is not None and value not in idle:
+                self.dropped.add(key)
+
+    def _carry(self, extra: Object) -> Object:
+        """What only the wire of origin knows: kept where this is it, else receipted."""
+        if self._own:
+            return extra
+        self.dropped.update(extra)
+        return {}
+
+    def _marks(self, part: Part | Tool) -> Object:
+        if part.cache is not None:
+            self.dropped.add("cache_control")
+        return self._carry(part.extra)
+
+    # knobs
+
+    def _options(self) -> Object:
+        said = {key: getattr(self._request, name) for name, (key, _) in OPTIONS.items()}
+        said["stop"] = self._request.stop
+        return {key: value for key, value in said.items() if value is not None}
+
+    def _format(self) -> object:
+        form = self._request.format
+        if form is None or form.kind == "text":
+            return None
+        if form.description:
+            self.dropped.add("response_format")
+        return "json" if form.schema is None else form.schema
+
+    def _think(self) -> bool | str | None:
+        """A boolean, or a level for models that know levels. What gets lost on the way is receipted."""
+        reasoning = self._request.reasoning
+        if reasoning is None:
+            return None
+        effort = reasoning.effort
+        if reasoning.off or reasoning.budget == 0 or effort == "none":
+            return False
+        if reasoning.budget is not None:
+            self.dropped.add("reasoning_budget")
+            effort = effort or _effort(reasoning.budget)
+        if effort is None:
+            return None
+        if knows_levels(self._request.model):
+            return effort if self._own else LEVELS.get(effort, OWN_EFFORT)
+        if effort == OWN_EFFORT or reasoning.budget is not None:
+            return True
+        if not self._own:
+            self.dropped.add("reasoning_effort")
+            return True
+        return effort
+
+    # tools
+
+    def _tools(self) -> list[Object]:
+        choice = self._request.tool_choice
+        mode = "auto" if choice is None else choice.mode
+        if mode == "none":  # what is not on offer cannot be chosen
+            return []
+        if mode != "auto":
+            self.dropped.add("tool_choice")
+        return [self._tool(tool, tool.at or f"tools[{place}]") for place, tool in enumerate(self._request.tools)]
+
+    def _tool(self, tool: Tool, at: str) -> Object:
+        if tool.kind != "function":
+            raise Unrepresentable(f"{at} is of type {tool.kind}, which Ollama's wire has not.", param=at)
+        if tool.strict:
+            self.dropped.add("strict")
+        said = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+        return _function({key: value for key, value in said.items() if value is not None}, self._marks(tool))
+
+    # messages
+
+    def _prompt(self) -> Object:
+        """/api/generate, where the request came from there."""
+        said: Object = {"prompt": ""}
+        for turn in self._request.turns:
+            message = self._gathered(list(enumerate(turn.parts)), turn)
+            said[turn.at] = "".join(message.texts)
+            if message.images:
+                said["images"] = message.images
+        return said
+
+    def _messages(self) -> list[Object]:
+        return [message for turn in self._request.turns for message in self._turn(turn)]
+
+    def _turn(self, turn: Turn) -> list[Object]:
+        """Results are messages of their own, and go before the rest of their turn."""
+        extra = self._carry(turn.extra)
+        heard = turn.role == "user"
+        placed = list(enumerate(turn.parts))
+        messages = [self._result(part, turn, place) for place, part in placed if isinstance(part, ToolResult) and heard]
+        rest = [(place, part) for place, part in placed if not (isinstance(part, ToolResult) and heard)]
+        if rest or not messages:
+            role = "system" if turn.role == "developer" else turn.role
+            glue = "" if role == "assistant" else "\n"  # an answer may come in pieces, a question has paragraphs
+            messages.append(extra | {"role": role} | self._gathered(rest, turn).fields(glue))
+        return messages
+
+    def _result(self, result: ToolResult, turn: Turn, place: int) -> Object:
+        if result.is_error is not None:
+            self.dropped.add("is_error")
+        at = turn.at if self._own else f"{turn.at}.content[{place}]"
+        for part in result.parts:
+            if not isinstance(part, Text) and not self._own:
+                raise Unrepresentable(f"{at}: a tool result of Ollama's wire holds text alone.", param=at)
+        gathered = self._gathered(list(enumerate(result.parts)), turn)
+        name = self._names.get(result.id)
+        named = {} if name is None else {"tool_name": name}
+        message = {"role": "tool", "tool_call_id": result.id} | named | self._marks(result)
+        return message | gathered.fields("\n")
+
+    def _gathered(self, parts: list[tuple[int, Part]], turn: Turn) -> _Message:
+        message = _Message()
+        for place, part in parts:
+            self._add(part, message, turn, f"{turn.at}.content[{place}]")
+        return message
+
+    def _add(self, part: Part, message: _Message, turn: Turn, at: str) -> None:
+        match part:
+            case Text():
+                message.texts.append(part.text)
+                if part.citations:
+                    self.dropped.add("citations")
+                self._marks(part)
+            case Refusal():
+                message.texts.append(part.text)
+                self._marks(part)
+            case Image():
+                message.images.append(self._image(part, at))
+            case Thinking() if turn.role == "assistant":
+                self._think_again(part, message)
+            case ToolCall() if turn.role == "assistant":
+                message.calls.append(self._call(part, at))
+            case Thinking() | ToolCall() | ToolResult() | Audio() | Video() | Document() | Opaque():
+                what = f"a block of the {part.wire} wire" if isinstance(part, Opaque) else type(part).__name__.lower()
+                raise Unrepresentable(f"{at} is {what}, which Ollama's wire cannot carry there.", param=at)
+            case _:
+                assert_never(part)
+
+    def _think_again(self, part: Thinking, message: _Message) -> None:
+        self._marks(part)
+        message.thoughts.append(part.text)
+        if part.redacted:
+            self.dropped.add("thinking")
+
+    def _image(self, part: Image, at: str) -> str:
+        if part.detail not in (None, "auto"):
+            self.dropped.add("detail")
+        self._marks(part)
+        if not isinstance(part.source, Inline):
+            raise Unrepresentable(f"{at}: Ollama takes an image's bytes, and no URL or file id.", param=at)
+        return part.source.data
+
+    def _call(self, call: ToolCall, at: str) -> Object:
+        if call.kind == "custom":
+            raise Unrepresentable(f"{at} calls a tool with free text, and Ollama's wire takes JSON alone.", param=at)
+        try:
+            given = parse_object(call.arguments.encode() or b"{}")
+        except BadRequest:
+            raise Unrepresentable(f"{at}: the arguments of {call.name} must be a JSON object.", param=at) from None
+        self._names[call.id] = call.name
+        named = {"id": call.id} if call.id else {}
+        return named | _function({"name": call.name, "arguments": given}, self._marks(call), kind=False)
+
+
+def is_generate(request: Request) -> bool:
+    """Is it of /api/generate? That has a `prompt` where a chat has messages."""
+    prompted = bool(request.turns) and request.turns[-1].at == "prompt"
+    return request.wire == NAME and (prompted or "prompt" in request.demands)
+
+
+def _effort(budget: int) -> str:
+    if budget < 0:  # Gemini's word for: as many as the model likes
+        return OWN_EFFORT
+    return next((effort for most, effort in EFFORTS if budget <= most), "high")
+
+
+def _function(inner: Object, marks: Object, kind: bool = True) -> Object:
+    """A tool, or a call of one, with what was left over at both levels. A call does not say its type."""
+    typed = {"type": "function"} if kind else {}
+    return typed | marks | {"function": inner | as_object(marks.get("function"))}

@@ -1,0 +1,91 @@
+"""What does an answer that passes through cost, and did it end?
+
+The first line names the model and the last one has the counts; no line between the two is parsed. That is safe: inside
+a JSON string every quote is escaped, so `"done":` can only be a key.
+"""
+
+import re
+from contextlib import suppress
+
+from proxy.canon import Usage
+from proxy.dialects.ollama.faults import fault
+from proxy.dialects.ollama.usage import usage_of
+from proxy.errors import UpstreamError
+from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json
+from proxy.framing import Body, FrameTooLong
+
+MAX_LINE = 4 * 1024 * 1024  # bytes; what tells of tokens is far shorter, but for the `context` of /api/generate
+
+_tells = re.compile(rb'"done"\s*:\s*true|"error"\s*:').search
+
+
+class StreamMeter:
+    """Watches a stream. Finished: the line that says `done`."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.model = ""
+        self.finished = False
+        self.error: UpstreamError | None = None
+        self._parts: list[bytes] = []  # of the line that is still open
+        self._held = 0  # their bytes
+
+    def feed(self, data: bytes) -> None:
+        end = data.rfind(b"\n") + 1
+        if end:
+            self._look(b"".join([*self._parts, data[:end]]))
+            self._parts, self._held = [], 0
+        self._parts.append(data[end:])
+        self._held += len(data) - end
+        if self._held > MAX_LINE:
+            self._parts, self._held = [], 0
+
+    def close(self) -> None:
+        """The end of the stream: a line that it cut off counts, as it does for the decoder."""
+        self._look(b"".join(self._parts))
+        self._parts = []
+
+    def _look(self, lines: bytes) -> None:
+        if not self.model:
+            self.model = as_text(_read(lines.lstrip().partition(b"\n")[0]).get("model"))
+        if _tells(lines):
+            for line in lines.split(b"\n"):
+                if not self.finished and _tells(line):
+                    self._line(_read(line))
+
+    def _line(self, line: Object) -> None:
+        if line.get("error") and self.error is None:
+            self.error = fault(line["error"])
+        elif line.get("done") is True:
+            self.finished = True
+            self.usage = usage_of(line)
+
+
+class WholeMeter:
+    """Watches an answer that comes whole. Finished: its bytes are a JSON object."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.model = ""
+        self.finished = False
+        self.error: UpstreamError | None = None
+        self._body = Body()
+
+    def feed(self, data: bytes) -> None:
+        with suppress(FrameTooLong):
+            self._body.feed(data)
+
+    def close(self) -> None:
+        said = _read(self._body.close())
+        self.finished = bool(said)
+        self.usage = usage_of(said)
+        self.model = as_text(said.get("model"))
+        if said.get("error"):
+            self.error = fault(said["error"])
+
+
+def _read(line: bytes) -> Object:
+    try:
+        return as_object(decode_json(line))
+    except UNREADABLE:
+        return {}

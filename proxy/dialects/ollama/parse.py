@@ -1,0 +1,206 @@
+"""What does a client of Ollama ask for?
+
+A body in, a Request out. Wrong types are a BadRequest that names the field's path; nothing that was sent is lost.
+
+Two routes share this wire, and their bodies tell them apart: /api/chat has `messages`, /api/generate a `prompt`. With
+neither a message nor a word of prompt the model is to be loaded, or with `keep_alive: 0` unloaded: there is nothing
+that another wire could be asked, so the empty field becomes a demand.
+
+Older servers gave calls no ids, and the official SDK sends back none. So a call without one is named for its place, and
+a result finds its call by id, by the tool's name, or by the order in which they stand.
+"""
+
+import base64
+import binascii
+
+from proxy.canon import (
+    Format,
+    Image,
+    Inline,
+    Part,
+    Reasoning,
+    Request,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Turn,
+)
+from proxy.dialects.ollama.words import DEMANDS, MAGIC, NAME, OPTIONS, OWN_EFFORT
+from proxy.fields import Fields, Object, dump, wrong, wrong_word
+
+
+def parse_request(top: Fields) -> Request:
+    stream, chat = top.flag("stream"), "messages" in top.rest
+    request = Request(
+        wire=NAME,
+        model=top.need_name("model"),
+        turns=_turns(top) if chat else _prompted(top),
+        stream=stream is not False,
+        include_usage=True,  # a stream of this wire always has it
+        tools=[_tool(Fields(value, at)) for value, at in top.items("tools")],
+        format=_format(top),
+        reasoning=_reasoning(top),
+        logprobs=top.flag("logprobs"),
+        top_logprobs=top.integer("top_logprobs"),
+        **_options(top),
+    )
+    for key, value in top.rest.items():
+        demanded = key == ("messages" if chat else "prompt") or (key in DEMANDS and value)
+        (request.demands if demanded else request.extra)[key] = value
+    return request
+
+
+# --- knobs -----------------------------------------------------------------------------------------------------------
+
+
+def _options(top: Fields) -> Object:
+    options = top.inner("options")
+    knobs: Object = {name: getattr(options, take)(key) for name, (key, take) in OPTIONS.items()}
+    if knobs["max_tokens"] is not None and knobs["max_tokens"] < 0:  # no limit, or the whole window
+        options.rest["num_predict"] = knobs.pop("max_tokens")
+    if isinstance(options.rest.get("stop"), str):
+        knobs["stop"] = [options.need_text("stop")]
+    else:
+        knobs["stop"] = options.texts("stop")
+    top.keep("options", options)
+    return knobs
+
+
+def _format(top: Fields) -> Format | None:
+    value = top.rest.pop("format", None)
+    match value:
+        case None | "":
+            return None
+        case "json":
+            return Format(kind="json")
+        case dict():
+            return Format(kind="schema", schema=value)
+        case _:
+            raise wrong("format", '"json" or a JSON schema', value)
+
+
+def _reasoning(top: Fields) -> Reasoning | None:
+    value = top.rest.pop("think", None)
+    match value:
+        case None:
+            return None
+        case bool():
+            return Reasoning(effort=OWN_EFFORT) if value else Reasoning(off=True)
+        case str() if value:
+            return Reasoning(effort=value)
+        case _:
+            raise wrong("think", "a boolean, or low, medium or high", value)
+
+
+def _tool(fields: Fields) -> Tool:
+    kind = fields.text("type") or "function"
+    if kind != "function":
+        raise wrong_word(fields.path("type"), "function", kind)
+    inner = fields.need_inner("function")
+    tool = Tool(
+        name=inner.need_text("name"),
+        description=inner.text("description"),
+        parameters=inner.object("parameters"),
+        at=fields.at,
+    )
+    fields.keep("function", inner)
+    tool.extra = fields.rest
+    return tool
+
+
+# --- turns -----------------------------------------------------------------------------------------------------------
+
+
+def _prompted(top: Fields) -> list[Turn]:
+    """/api/generate: a system prompt, and one turn, which `at` tells from a message. A turn without words is none."""
+    system, prompt = top.text("system"), top.text("prompt")
+    turns = [Turn(role="system", parts=[Text(text=system)], at="system")] if system else []
+    if not prompt:
+        top.rest["prompt"] = ""
+        return turns
+    return [*turns, Turn(role="user", parts=[Text(text=prompt), *_images(top)], at="prompt")]
+
+
+def _turns(top: Fields) -> list[Turn]:
+    items = top.items("messages")
+    if not items:
+        top.rest["messages"] = []
+    calls = _Calls()
+    return [_turn(Fields(value, at), calls, number) for number, (value, at) in enumerate(items)]
+
+
+def _turn(fields: Fields, calls: "_Calls", number: int) -> Turn:
+    role = fields.need_text("role")
+    match role:
+        case "tool":
+            return Turn(role="user", parts=[_result(fields, calls, number)], at=fields.at)
+        case "assistant":
+            thought = fields.text("thinking")
+            parts: list[Part] = [Thinking(text=thought)] if thought else []
+            parts += _content(fields)
+            items = enumerate(fields.items("tool_calls"))
+            made = [_call(Fields(value, at), f"call_{number}_{place}") for place, (value, at) in items]
+            calls.made(made)
+            return Turn(role=role, parts=[*parts, *made], at=fields.at, extra=fields.rest)
+        case "system" | "user":
+            return Turn(role=role, parts=_content(fields), at=fields.at, extra=fields.rest)
+        case _:
+            raise wrong_word(fields.path("role"), "system, user, assistant or tool", role)
+
+
+def _content(fields: Fields) -> list[Part]:
+    text = fields.text("content")
+    return [*([Text(text=text)] if text else []), *_images(fields)]
+
+
+def _images(fields: Fields) -> list[Image]:
+    return [Image(source=inline(data)) for data in fields.texts("images") or ()]
+
+
+def inline(data: str) -> Inline:
+    """An image, base64, with the type that its first bytes show; "" where they show none."""
+    try:
+        start = base64.b64decode(data[:16].encode(), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        start = b""
+    return Inline(data, next((media for magic, media in MAGIC if magic.match(start)), ""))
+
+
+def _call(fields: Fields, made: str) -> ToolCall:
+    inner = fields.need_inner("function")
+    call = ToolCall(
+        id=fields.text("id") or made,
+        name=inner.need_name("name"),
+        arguments=dump(inner.object("arguments") or {}).decode(),
+    )
+    fields.keep("function", inner)
+    call.extra = fields.rest
+    return call
+
+
+def _result(fields: Fields, calls: "_Calls", number: int) -> ToolResult:
+    call, name = fields.text("tool_call_id"), fields.text("tool_name")
+    parts = _content(fields)
+    extra = fields.rest if name is None else fields.rest | {"tool_name": name}
+    return ToolResult(id=calls.answered(call, name) or f"call_{number}", parts=parts, extra=extra)
+
+
+class _Calls:
+    """The calls of the last turn that made any, and have no result yet."""
+
+    def __init__(self) -> None:
+        self._waiting: list[ToolCall] = []
+
+    def made(self, calls: list[ToolCall]) -> None:
+        if calls:
+            self._waiting = list(calls)
+
+    def answered(self, told: str | None, name: str | None) -> str | None:
+        """The id of the call that a result answers: the one it tells of, else the first of its name, else the first."""
+        for call in self._waiting:
+            if told == call.id or (told is None and name in (None, call.name)):
+                self._waiting.remove(call)
+                return call.id
+        return told

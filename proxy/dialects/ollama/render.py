@@ -1,0 +1,276 @@
+"""How is an answer told to a client of Ollama?
+
+Events in, bytes out: lines of JSON as they go, or one object at Finish.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import assert_never
+
+import msgspec
+from msgspec import Struct
+
+from proxy.canon import (
+    Audio,
+    Choice,
+    Close,
+    Delta,
+    Document,
+    Event,
+    Finish,
+    Image,
+    Opaque,
+    Open,
+    Part,
+    Refusal,
+    Request,
+    Start,
+    Stop,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Usage,
+    Video,
+    fold,
+)
+from proxy.dialects.ollama.encode import is_generate
+from proxy.dialects.ollama.faults import error_body, error_line
+from proxy.dialects.ollama.usage import usage_fields
+from proxy.dialects.ollama.words import OF_START, STOP_WORDS
+from proxy.errors import GatewayError, Unrepresentable
+from proxy.fields import UNREADABLE, Object, dump, encode_json
+
+Clock = Callable[[], float]
+
+
+class _Shape(Struct, frozen=True):
+    """What stands around the fields of a message: in a chat an object of their own, in /api/generate nothing."""
+
+    before: bytes
+    after: bytes
+    text: str  # the name of the field that holds the text
+
+    def fields(self, said: Object) -> Object:
+        """A whole message. The text is always there, since clients read it unasked."""
+        body = {self.text: "", **said}
+        return {"message": {"role": "assistant", **body}} if self.before else body
+
+
+_CHAT = _Shape(b'"message":{"role":"assistant",', b"}", "content")
+_GENERATE = _Shape(b"", b"", "response")
+
+
+class _Block(Struct):
+    """A block on its way to the client: what stands before and after the text of each of its deltas."""
+
+    head: bytes = b""
+    tail: bytes = b""
+    call: ToolCall | None = None
+    arguments: list[str] = msgspec.field(default_factory=list)  # of the call: it goes out whole
+
+
+class StreamRenderer:
+    """One line per delta. What does not change between lines is encoded once: at Start, and when a block opens."""
+
+    media_type = "application/x-ndjson"
+
+    def __init__(self, request: Request, clock: Clock) -> None:
+        self._request = request
+        self._shape = _shape_of(request)
+        self._watch = _Watch(clock)
+        self._head = b""  # of every line
+        self._blocks: dict[int, _Block] = {}
+        self._calls = 0  # told so far
+        self._usage: Usage | None = None
+
+    def feed(self, event: Event) -> bytes:
+        match event:
+            case Delta():
+                return self._delta(event)
+            case Start():
+                self._head = encode_json(_top(event, self._request, self._watch))[:-1] + b","
+                return b""
+            case Open():
+                self._open(event)
+                return b""
+            case Close():
+                return self._close(self._blocks.pop(event.index))
+            case Usage():
+                self._usage = event
+                return b""
+            case Finish():
+                said = self._shape.fields({}) | _end(event, self._usage, self._watch)
+                return b"%b%b\n" % (self._head, dump(said)[1:])
+            case _:
+                assert_never(event)
+
+    def error(self, error: GatewayError) -> bytes:
+        return error_line(error)
+
+    def _open(self, event: Open) -> None:
+        _check(event.part, event.choice)
+        self._watch.see()
+        block, text = _Block(), self._shape.text.encode()
+        if isinstance(event.part, Text | Refusal):
+            block = self._around(b'"%b":' % text)
+        elif isinstance(event.part, Thinking):
+            block = self._around(b'"%b":"","thinking":' % text)
+        elif isinstance(event.part, ToolCall):
+            block.call = event.part
+        self._blocks[event.index] = block
+
+    def _around(self, before: bytes) -> _Block:
+        return _Block(self._head + self._shape.before + before, self._shape.after + b',"done":false')
+
+    def _delta(self, event: Delta) -> bytes:
+        block = self._blocks[event.index]
+        if block.call is not None:
+            block.arguments.append(event.text)
+            return b""
+        if event.logprobs:
+            told = dump(event.logprobs)
+            return b'%b%b%b,"logprobs":%b}\n' % (block.head, encode_json(event.text), block.tail, told)
+        return b"%b%b%b}\n" % (block.head, encode_json(event.text), block.tail) if event.text else b""
+
+    def _close(self, block: _Block) -> bytes:
+        if block.call is None:
+            return b""
+        said = self._shape.fields({"tool_calls": [_call(block.call, "".join(block.arguments), self._calls)]})
+        self._calls += 1
+        return b"%b%b\n" % (self._head, dump(said | {"done": False})[1:])
+
+
+class WholeRenderer:
+    """Holds the sentence until it is whole."""
+
+    media_type = "application/json"
+
+    def __init__(self, request: Request, clock: Clock) -> None:
+        self._request = request
+        self._watch = _Watch(clock)
+        self._events: list[Event] = []
+
+    def feed(self, event: Event) -> bytes:
+        self._events.append(event)
+        if isinstance(event, Open):
+            _check(event.part, event.choice)
+        if not isinstance(event, Finish):
+            return b""
+        told = fold(self._events)
+        said, logprobs = _message(told.choices[0], _shape_of(self._request).text) if told.choices else ({}, [])
+        end = _end(event, told.usage, self._watch)
+        more: Object = {"logprobs": logprobs} if logprobs else {}
+        return dump(_top(told.start, self._request, self._watch) | _shape_of(self._request).fields(said) | end | more)
+
+    def error(self, error: GatewayError) -> bytes:
+        return error_body(error)
+
+
+class _Watch:
+    """How long did it take, as far as we could see? From the head of the answer to its first word, and to its end.
+
+    What comes whole was written all that while. No duration is nothing, since clients divide by them.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.now = clock
+        self._began = self._spoke = clock()
+        self._silent = True
+
+    def see(self) -> None:
+        """A block opens."""
+        if self._silent:
+            self._silent, self._spoke = False, self.now()
+
+    def durations(self) -> Object:
+        end = self.now()
+        return {
+            "total_duration": _nanoseconds(end - self._began),
+            "load_duration": 0,
+            "prompt_eval_duration": _nanoseconds(self._spoke - self._began),
+            "eval_duration": _nanoseconds(end - self._spoke),
+        }
+
+
+def _nanoseconds(seconds: float) -> int:
+    return max(1, int(seconds * 1e9))
+
+
+def _shape_of(request: Request) -> _Shape:
+    return _GENERATE if is_generate(request) else _CHAT
+
+
+def _top(start: Start, request: Request, watch: _Watch) -> Object:
+    where = {key: start.extra[key] for key in OF_START if key in start.extra}
+    return {"model": start.model or request.model, **where, "created_at": _date(start.created, watch.now)}
+
+
+def _date(created: int | None, clock: Clock) -> str:
+    try:
+        date = _EPOCH + timedelta(seconds=clock() if created is None else created)
+    except OverflowError:  # a provider's number, and no date
+        date = _EPOCH + timedelta(seconds=clock())
+    return date.isoformat().replace("+00:00", "Z")
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _end(event: Finish, usage: Usage | None, watch: _Watch) -> Object:
+    if len(event.stops) > 1:
+        raise _too_many()
+    return {"done": True, "done_reason": _reason(event.stops[0])} | usage_fields(usage, watch.durations())
+
+
+def _reason(stop: Stop) -> str:
+    """A word that we do not know goes on as it came: `load` and `unload` among them."""
+    return stop.raw if stop.reason == "other" and stop.raw else STOP_WORDS[stop.reason]
+
+
+def _check(part: Part, choice: int) -> None:
+    """Raises Unrepresentable: no message of this wire has a place for it."""
+    if choice:
+        raise _too_many()
+    match part:
+        case Text() | Refusal() | Thinking() | ToolCall():
+            pass
+        case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
+            what = type(part).__name__.lower()
+            raise Unrepresentable(f"The answer holds a block ({what}) that Ollama's wire has not.", param="message")
+        case _:
+            assert_never(part)
+
+
+def _too_many() -> Unrepresentable:
+    return Unrepresentable("The answer has several choices, and this wire cannot carry more than one.", param="choices")
+
+
+def _message(choice: Choice, text: str) -> tuple[Object, list[object]]:
+    """The fields of a whole message, and what is told of its tokens."""
+    said: Object = {text: ""}
+    calls: list[Object] = []
+    logprobs: list[object] = []
+    for part in choice.parts:
+        if isinstance(part, Text | Refusal):
+            said[text] += part.text
+            logprobs += part.logprobs if isinstance(part, Text) else []
+        elif isinstance(part, Thinking):
+            said["thinking"] = said.get("thinking", "") + part.text
+        elif isinstance(part, ToolCall):
+            calls.append(_call(part, part.arguments, len(calls)))
+    return said | ({"tool_calls": calls} if calls else {}), logprobs
+
+
+def _call(call: ToolCall, arguments: str, number: int) -> Object:
+    named = {"id": call.id} if call.id else {}
+    return named | {"function": {"index": number, "name": call.name, "arguments": _given(arguments)}}
+
+
+def _given(arguments: str) -> Object:
+    """The arguments as an object. What a model wrote wrongly, or not to the end, is handed on for all to see."""
+    try:
+        value = msgspec.json.decode(arguments or "{}", type=Object)
+    except (*UNREADABLE, UnicodeEncodeError):
+        return {"malformed_arguments": arguments}
+    return value

@@ -1,0 +1,35 @@
+"""How many tokens did Ollama count, and how does a client read them?
+
+`eval_count` holds thought and said alike, and no field tells them apart. A prompt that Ollama had cached may count as
+nothing, or not be told of. The durations are kept beside the counts: no other wire has a name for them.
+"""
+
+from proxy.canon import Usage
+from proxy.dialects.ollama.words import DURATIONS
+from proxy.fields import Object
+
+
+def usage_of(line: Object) -> Usage | None:
+    """None where nothing was counted: a model was loaded."""
+    read, written = _count(line.get("prompt_eval_count")), _count(line.get("eval_count"))
+    if read is None and written is None:
+        return None
+    told = {key: _count(line.get(key)) for key in DURATIONS}
+    return Usage(
+        input=read or 0,
+        output=written or 0,
+        extra={key: value for key, value in told.items() if value is not None},
+    )
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and value >= 0 else None
+
+
+def usage_fields(usage: Usage | None, measured: Object) -> Object:
+    """`measured`: the durations that we saw, where the provider told none."""
+    told = {} if usage is None else usage.extra
+    fields: Object = {key: told.get(key, measured[key]) for key in DURATIONS}
+    if usage is not None:
+        fields |= {"prompt_eval_count": usage.total_input, "eval_count": usage.total_output}
+    return fields
