@@ -1,0 +1,338 @@
+"""Does every seal come back to the provider that made it, as it was, and to nobody else?"""
+
+import base64
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import pytest
+from google.genai import types
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.canon import (
+    Choice,
+    Citation,
+    Close,
+    Completion,
+    Delta,
+    Event,
+    Finish,
+    Opaque,
+    Open,
+    Part,
+    Refusal,
+    Request,
+    Start,
+    Stop,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Turn,
+    Usage,
+    fold,
+    unfold,
+)
+from proxy.dialects.anthropic import Anthropic
+from proxy.dialects.bedrock import Bedrock
+from proxy.dialects.gemini import Gemini
+from proxy.dialects.openai_chat import OpenAIChat
+from proxy.dialects.openai_responses import OpenAIResponses
+from proxy.ports import Dialect, Peek
+from proxy.seals import MARK, Sealer, is_marked, unseal
+
+Object = dict[str, Any]
+
+
+def sealed(events: Iterable[Event], provider: str = "ours") -> list[Event]:
+    sealer = Sealer(provider)
+    return [out for event in events for out in sealer.feed(event)]
+
+
+def mark(seal: str, provider: str = "ours", name: str = "") -> str:
+    """The seal as a client of ours sees it."""
+    events = sealed([Open(index=0, part=Thinking(id=name)), Delta(index=0, signature=seal), Close(index=0)], provider)
+    return next(event.signature for event in events if isinstance(event, Delta))
+
+
+def request(*parts: Part, wire: str = "w") -> Request:
+    return Request(wire=wire, model="m", turns=[Turn(role="assistant", parts=list(parts))])
+
+
+def unsealed(*parts: Part, provider: str = "ours", own_wire: bool = False) -> tuple[list[Part], tuple[str, ...]]:
+    asked = request(*parts)
+    dropped = unseal(asked, provider, own_wire)
+    return asked.turns[0].parts, dropped
+
+
+# --- any answer, any request -----------------------------------------------------------------------------------------
+
+WORDS = st.text(max_size=5)
+SEALS = st.text(max_size=9)
+IDS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=5)
+THOUGHTS = st.builds(Thinking, id=IDS, text=WORDS, signature=SEALS) | st.builds(
+    Thinking, id=IDS, redacted=SEALS.filter(bool)
+)
+CALLS = st.builds(ToolCall, id=WORDS, name=WORDS, arguments=WORDS, signature=SEALS)
+TEXTS = st.builds(Text, text=WORDS, signature=SEALS)
+ANSWERS: st.SearchStrategy[list[Part]] = st.lists(THOUGHTS | CALLS | TEXTS | st.builds(Refusal, text=WORDS), max_size=5)
+PROVIDERS = st.sampled_from(["ours", "theirs", "our", "s"])
+
+
+def completion(*choices: list[Part]) -> Completion:
+    return Completion(start=Start(id="r"), choices=[Choice(parts=parts, stop=Stop()) for parts in choices])
+
+
+@st.composite
+def sentences(draw: st.DrawFn) -> list[Event]:
+    """An answer in pieces; now and then the head of a seal stands in the shell already."""
+    events: list[Event] = []
+    for event in unfold(completion(*draw(st.lists(ANSWERS, min_size=1, max_size=2)))):
+        if isinstance(event, Delta):
+            events += cut(event, draw(st.integers(0, 5)), draw(st.integers(0, 5)))
+        elif isinstance(event, Open) and isinstance(event.part, Text) and draw(st.booleans()):
+            events.append(msgspec.structs.replace(event, part=Text(signature="in the shell")))
+        else:
+            events.append(event)
+    return events
+
+
+def cut(delta: Delta, text: int, seal: int) -> list[Event]:
+    halves = [(delta.text[:text], delta.signature[:seal]), (delta.text[text:], delta.signature[seal:])]
+    return [Delta(index=delta.index, text=half, signature=piece) for half, piece in halves]
+
+
+@given(sentences(), PROVIDERS)
+def test_a_sentence_stays_one_and_its_seals_come_back_as_they_were(events: list[Event], provider: str) -> None:
+    answer = fold(sealed(events, provider))
+    for choice in answer.choices:
+        choice.parts, dropped = unsealed(*choice.parts, provider=provider)
+        assert dropped == ()
+    assert answer == fold(events)
+
+
+@given(sentences())
+def test_each_seal_is_marked_and_comes_just_before_its_block_closes(events: list[Event]) -> None:
+    out = sealed(events)
+    for number, event in enumerate(out):
+        if isinstance(event, Delta) and event.signature:
+            assert event.signature.encode().startswith(MARK)
+            assert out[number + 1] == Close(index=event.index)
+        if isinstance(event, Open) and isinstance(event.part, Thinking) and event.part.redacted:
+            assert event.part.redacted.encode().startswith(MARK)
+
+
+def test_what_has_no_seal_passes_untouched() -> None:
+    events: list[Event] = [
+        Start(),
+        Open(index=0, part=Text()),
+        Delta(index=0, text="a"),
+        Close(index=0),
+        Usage(),
+        Finish(),
+    ]
+    assert all(out is event for out, event in zip(sealed(events), events, strict=True))
+
+
+@given(SEALS.filter(bool), IDS, PROVIDERS)
+def test_a_mark_is_base64_and_can_be_seen_from_without(seal: str, name: str, provider: str) -> None:
+    marked = mark(seal, provider, name)
+    assert base64.b64encode(base64.b64decode(marked, validate=True)).decode() == marked
+    assert is_marked(b'{"signature":"%b"}' % marked.encode())
+    assert unsealed(Thinking(signature=marked), provider=provider) == ([Thinking(id=name, signature=seal)], ())
+
+
+@given(SEALS.filter(bool), st.booleans())
+def test_a_mark_may_come_back_in_the_other_alphabet_and_without_its_padding(seal: str, padded: bool) -> None:
+    marked = mark(seal).translate(str.maketrans("+/", "-_"))
+    assert is_marked(marked.encode())
+    back = Thinking(signature=marked if padded else marked.rstrip("="))
+    assert unsealed(back) == ([Thinking(signature=seal)], ())
+
+
+def test_an_id_that_would_end_early_is_left_out() -> None:
+    assert unsealed(Thinking(signature=mark("s", name="a\0b"))) == ([Thinking(signature="s")], ())
+
+
+def test_what_holds_no_mark_is_not_seen_as_one() -> None:
+    assert not is_marked(b'{"messages":[{"role":"user","content":"pillion"}]}')
+
+
+# Every place of a request in which a client may bring a seal back, our own included and the oddest of all.
+LOST = "THE SEAL"
+MARKED = st.sampled_from([mark(LOST, "theirs"), mark(f"{LOST}\0x", "theirs", "rs_1")])
+JSON: st.SearchStrategy[Any] = st.recursive(
+    MARKED | WORDS | st.integers() | st.none(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(WORDS, inner, max_size=2),
+    max_leaves=4,
+)
+EXTRA: st.SearchStrategy[Object] = st.dictionaries(WORDS, JSON, max_size=2)
+MAYBE = MARKED | st.just("")
+SENT: st.SearchStrategy[Part] = st.recursive(
+    st.builds(Thinking, id=WORDS, text=WORDS, signature=MAYBE, redacted=MAYBE, extra=EXTRA)
+    | st.builds(Text, signature=MAYBE, citations=st.lists(st.builds(Citation, wire=WORDS, value=EXTRA)), extra=EXTRA)
+    | st.builds(ToolCall, id=WORDS, name=WORDS, signature=MAYBE, extra=EXTRA)
+    | st.builds(Refusal, extra=EXTRA)
+    | st.builds(Opaque, wire=WORDS, value=EXTRA, extra=EXTRA),
+    lambda inner: st.builds(ToolResult, id=WORDS, parts=st.lists(inner, max_size=2), extra=EXTRA),
+    max_leaves=3,
+)
+TURNS = st.builds(
+    Turn, role=st.sampled_from(["user", "assistant", "system"]), parts=st.lists(SENT, max_size=2), extra=EXTRA
+)
+REQUESTS = st.builds(Request, wire=WORDS, model=WORDS, turns=st.lists(TURNS, max_size=3), extra=EXTRA, demands=EXTRA)
+
+
+@given(REQUESTS, st.booleans())
+def test_a_seal_of_one_provider_never_goes_to_another(asked: Request, own_wire: bool) -> None:
+    had = is_marked(msgspec.json.encode(asked))
+    dropped = unseal(asked, "ours", own_wire)
+    left = msgspec.json.encode(asked)
+    assert not is_marked(left)
+    assert LOST.encode() not in left
+    assert bool(dropped) == had
+
+
+@given(REQUESTS, st.booleans())
+def test_its_own_provider_gets_every_seal_without_its_mark(asked: Request, own_wire: bool) -> None:
+    count = msgspec.json.encode(asked).count(MARK)
+    assert unseal(asked, "theirs", own_wire) == ()
+    left = msgspec.json.encode(asked)
+    assert not is_marked(left)
+    assert left.count(LOST.encode()) == count
+
+
+# --- what is left of a foreign seal ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("own_wire", [True, False])
+@pytest.mark.parametrize(
+    ("part", "left", "receipt"),
+    [
+        (Thinking(id="rs_1", text="so", signature=mark("s", "theirs")), [Thinking(text="so")], "thinking.signature"),
+        (Thinking(id="rs_1", signature=mark("s", "theirs")), [], "thinking.signature"),
+        (Thinking(redacted=mark("s", "theirs")), [], "thinking.redacted"),
+        (Text(text="so", signature=mark("s", "theirs")), [Text(text="so")], "text.signature"),
+        (
+            ToolCall(id="c", name="f", signature=mark("s", "theirs")),
+            [ToolCall(id="c", name="f")],
+            "tool_call.signature",
+        ),
+        (
+            Refusal(extra={"kept": 1, "told": [{"again": mark("s", "theirs")}]}),
+            [Refusal(extra={"kept": 1})],
+            "told",
+        ),
+        (Text(text="so", signature=mark("s")[:-4] + "!"), [Text(text="so")], "text.signature"),  # damaged
+        (Text(text="so", signature=MARK.decode()), [Text(text="so")], "text.signature"),
+    ],
+    ids=["thinking", "thinking unseen", "redacted", "text", "call", "said again", "damaged", "no more than a mark"],
+)
+def test_a_foreign_seal_leaves(part: Part, left: list[Part], receipt: str, own_wire: bool) -> None:
+    copied = msgspec.json.decode(msgspec.json.encode(part), type=type(part))
+    assert unsealed(copied, own_wire=own_wire) == (left, (receipt,))
+
+
+def test_a_seal_without_a_mark_belongs_to_the_wire_of_the_client() -> None:
+    def parts() -> list[Part]:
+        return [Thinking(id="rs_1", text="so", signature="s"), Thinking(redacted="r"), Text(signature="t")]
+
+    assert unsealed(*parts(), own_wire=True) == (parts(), ())
+    receipts = ("text.signature", "thinking.redacted", "thinking.signature")
+    assert unsealed(*parts()) == ([Thinking(text="so"), Text()], receipts)
+
+
+def test_what_only_begins_like_a_mark_goes_to_nobody() -> None:
+    alike = base64.b64encode(b"pillions\0\0s").decode()
+    assert unsealed(Text(signature=alike), provider="pillions") == ([Text()], ("text.signature",))
+
+
+def test_a_thought_without_any_seal_is_left_alone() -> None:
+    assert unsealed(Thinking(id="rs_1", text="so"), Thinking()) == ([Thinking(id="rs_1", text="so"), Thinking()], ())
+
+
+@pytest.mark.parametrize("own_wire", [True, False])
+def test_deep_nesting_is_no_way_around(own_wire: bool) -> None:
+    deep: Any = mark("s", "theirs")
+    for _ in range(5000):
+        deep = [deep]
+    assert unsealed(Refusal(extra={"deep": deep}), own_wire=own_wire) == ([Refusal()], ("deep",))
+
+
+# --- through every wire that has a place -----------------------------------------------------------------------------
+
+
+def of_chat(answer: Object) -> Object:
+    return {"messages": [{"role": "user", "content": "q"}, answer["choices"][0]["message"]]}
+
+
+def of_anthropic(answer: Object) -> Object:
+    said = {"role": "assistant", "content": answer["content"]}
+    return {"max_tokens": 9, "messages": [{"role": "user", "content": "q"}, said]}
+
+
+def of_responses(answer: Object) -> Object:
+    return {"input": [{"role": "user", "content": "q"}, *answer["output"]]}
+
+
+def of_gemini(answer: Object) -> Object:
+    """Google's own SDK reads the answer, and writes what it read into the next request."""
+    content = types.GenerateContentResponse.model_validate(answer).candidates
+    assert content is not None
+    assert content[0].content is not None
+    said = content[0].content.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {"contents": [{"role": "user", "parts": [{"text": "q"}]}, said]}
+
+
+def of_bedrock(answer: Object) -> Object:
+    return {"messages": [{"role": "user", "content": [{"text": "q"}]}, answer["output"]["message"]]}
+
+
+CHAT = (OpenAIChat, of_chat)
+ANTHROPIC = (Anthropic, of_anthropic)
+RESPONSES = (OpenAIResponses, of_responses)
+GEMINI = (Gemini, of_gemini)
+BEDROCK = (Bedrock, of_bedrock)
+THOUGHT, HIDDEN = Thinking(text="so", signature="raw/+=?"), Thinking(redacted="cmF3")
+CALL = ToolCall(id="c1", name="f", arguments="{}", signature="UkFX")
+
+
+@pytest.mark.parametrize(
+    ("wire", "parts"),
+    [
+        (CHAT, [THOUGHT, Text(text="a"), CALL]),
+        (CHAT, [HIDDEN, Text(text="a")]),
+        (ANTHROPIC, [THOUGHT, HIDDEN, Text(text="a")]),
+        (RESPONSES, [Thinking(id="rs_9", text="so", signature="raw"), HIDDEN, Text(text="a", signature="t"), CALL]),
+        (GEMINI, [THOUGHT, HIDDEN, Text(text="a", signature="t"), CALL]),
+        (BEDROCK, [THOUGHT, HIDDEN, Text(text="a")]),
+    ],
+    ids=["chat", "chat, redacted", "anthropic", "responses", "gemini", "bedrock"],
+)
+def test_a_seal_travels_to_the_client_and_back(
+    wire: tuple[Callable[[], Dialect], Callable[[Object], Object]], parts: list[Part]
+) -> None:
+    make, repeated = wire
+    dialect = make()
+    renderer = dialect.renderer(Request(wire=dialect.name, model="m", turns=[]))
+    answer = b"".join(map(renderer.feed, sealed(unfold(completion(parts)))))
+    assert not any(f'"{seal}"'.encode() in answer for _, seal in seals_of(parts))
+    body = msgspec.json.encode({"model": "m", **repeated(msgspec.json.decode(answer))})
+    assert is_marked(body)
+    for provider, seals in (("ours", seals_of(parts)), ("theirs", [])):
+        asked = dialect.parse(body, Peek("m", stream=False))
+        receipt = unseal(asked, provider, own_wire=True)
+        assert (seals_of(asked.turns[1].parts), bool(receipt)) == (seals, not seals)
+        assert not is_marked(dialect.encode(asked).body)
+
+
+def seals_of(parts: list[Part]) -> list[tuple[str, str]]:
+    """The id of each thought, where it has one, and each seal."""
+    found = []
+    for part in parts:
+        if isinstance(part, Thinking):
+            found.append((part.id, part.signature or part.redacted))
+        elif isinstance(part, Text | ToolCall):
+            found.append(("", part.signature))
+    return [pair for pair in found if pair[1]]
