@@ -7,14 +7,15 @@ error event, and no last HTTP chunk follows, so that nobody takes it for whole.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
 from email.utils import formatdate
 from http import HTTPStatus
 from time import time
-from typing import cast
+from typing import Protocol, cast
 
 from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage, StreamWriter
 from aiohttp_sse import EventSourceResponse
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -41,8 +42,8 @@ async def deliver(door: Door, inbound: Inbound, reply: Reply, ours: bytes) -> No
             _whole(door, inbound, reply, reply.body, ours)
             if door.writing_paused:
                 await door.drained()
-        elif reply.ping is not None:
-            await _frames(door, inbound, reply, reply.body, ours)
+        elif reply.status in BODILESS or inbound.method == "HEAD":
+            await _head_alone(door, inbound, reply, reply.body, ours)
         else:
             await _live(door, inbound, reply, reply.body, ours)
     except BaseException as error:
@@ -71,6 +72,7 @@ def _head(door: Door, inbound: Inbound, reply: Reply, ours: bytes) -> bytes:
     """All of the head but what tells where the body ends."""
     head = _start(reply.status, reply.headers) + ours
     if not door.stays:
+        inbound.keep_alive = False  # and what comes meanwhile of its body does not change that
         return head + b"connection: close\r\n"
     return head if inbound.http11 else head + b"connection: keep-alive\r\n"
 
@@ -110,31 +112,87 @@ def _whole(door: Door, inbound: Inbound, reply: Reply, body: bytes, ours: bytes)
 # --- live ------------------------------------------------------------------------------------------------------------
 
 
+class Lines(Protocol):
+    """How a live body is spelled on the connection."""
+
+    def write(self, chunk: bytes) -> Awaitable[None] | None: ...
+
+    def end(self) -> Awaitable[None] | None:
+        """Say that it is whole."""
+        ...
+
+    def stop(self) -> None:
+        """Let nothing more be said unasked, but the head, without which no last words can be read."""
+        ...
+
+
 async def _live(door: Door, inbound: Inbound, reply: Reply, body: AsyncGenerator[bytes], ours: bytes) -> None:
     """Raises nothing of the provider's: what breaks the body is spelled as the stream's last event."""
+    lines: Lines | None = None
+    inbound.live = True
     if not inbound.http11:
         inbound.keep_alive = False  # its end is the connection's
-    head = _head(door, inbound, reply, ours)
-    lines = _Chunks(door, head) if inbound.http11 else _Bare(door, head)
     try:
         async with aclosing(body):
+            lines = await _lines(door, inbound, reply, ours)
             async for chunk in body:
                 if reply.taps:
                     _show(reply, chunk)
-                lines.write(chunk)
+                if (written := lines.write(chunk)) is not None:
+                    await written
                 if door.writing_paused:
                     await door.drained()
                 if reply.stopped is not None:
-                    raise reply.stopped
-        lines.end()
+                    break
+        if reply.stopped is not None:
+            raise reply.stopped
+        await _end(lines)
     except GatewayError as error:
+        if lines is None:
+            raise
         reply.stopped = reply.stopped or error
-        if isinstance(error, UpstreamError) and error.told:
-            lines.end()
-        else:
-            if reply.last_words is not None:
-                lines.write(reply.last_words(reply.stopped))
-            door.break_off()
+        await _break(door, reply, lines, told=isinstance(error, UpstreamError) and error.told)
+    finally:
+        if lines is not None:
+            lines.stop()
+        if reply.abort is not None:
+            reply.abort()
+
+
+async def _lines(door: Door, inbound: Inbound, reply: Reply, ours: bytes) -> Lines:
+    """Frames of our own go out through aiohttp-sse's response."""
+    if reply.ping is not None:
+        inbound.keep_alive = door.stays  # as its head will say
+        kept_awake = KeptAwake(door, reply.ping, CIMultiDict(_pairs(reply.headers, ours)))
+        await kept_awake.prepare(_request(door, inbound))
+        return kept_awake
+    head = _head(door, inbound, reply, ours)
+    return _Chunks(door, head) if inbound.http11 else _Bare(door, head)
+
+
+async def _end(lines: Lines) -> None:
+    lines.stop()
+    if (written := lines.end()) is not None:
+        await written
+
+
+async def _break(door: Door, reply: Reply, lines: Lines, told: bool) -> None:
+    """What stopped the reply is said once: by the provider, whose bytes are then whole, or in our last words."""
+    if told:
+        await _end(lines)
+        return
+    lines.stop()
+    words = reply.last_words(reply.stopped) if reply.last_words is not None and reply.stopped is not None else b""
+    if (written := lines.write(words)) is not None:
+        await written
+    door.break_off()
+
+
+async def _head_alone(door: Door, inbound: Inbound, reply: Reply, body: AsyncGenerator[bytes], ours: bytes) -> None:
+    """A live body that the client must not see (RFC 9110, 9.3.2 and 15.4.5)."""
+    try:
+        async with aclosing(body):
+            door.write(_head(door, inbound, reply, ours) + b"\r\n")
     finally:
         if reply.abort is not None:
             reply.abort()
@@ -146,23 +204,25 @@ class _Bare:
     The head goes out with the first piece, or by itself where that keeps it waiting.
     """
 
-    __slots__ = ("_door", "_head")
+    __slots__ = ("_begin", "_door", "_head")
 
     def __init__(self, door: Door, head: bytes) -> None:
         self._door = door
         self._head = head + b"\r\n"
-        asyncio.get_running_loop().call_soon(self._begin)
+        self._begin = asyncio.get_running_loop().call_soon(self.stop)
 
     def write(self, chunk: bytes) -> None:
         self._door.write(self._head + chunk)
         self._head = b""
 
     def end(self) -> None:
-        self.write(b"")
+        pass
 
-    def _begin(self) -> None:
+    def stop(self) -> None:
+        self._begin.cancel()
         if self._head and self._door.connected:
-            self.write(b"")
+            self._door.write(self._head)
+            self._head = b""
 
 
 class _Chunks(_Bare):
@@ -180,71 +240,44 @@ class _Chunks(_Bare):
             self._door.write(b"\r\n")
         elif chunk:
             self._door.write(b"%b%x\r\n%b\r\n" % (self._head, len(chunk), chunk))
+        else:  # would be the last chunk
+            return
         self._head = b""
 
     def end(self) -> None:
-        self._door.write(self._head + b"0\r\n\r\n")
-        self._head = b""
-
-    def _begin(self) -> None:
-        if self._head and self._door.connected:
-            self._door.write(self._head)
-            self._head = b""
-
-
-# --- frames of our own -----------------------------------------------------------------------------------------------
-
-
-async def _frames(door: Door, inbound: Inbound, reply: Reply, body: AsyncGenerator[bytes], ours: bytes) -> None:
-    """As `_live`, through aiohttp-sse's response."""
-    assert reply.ping is not None
-    request = _request(door, inbound)
-    response = KeptAwake(reply.ping, CIMultiDict(_pairs(reply.headers, ours)))
-    try:
-        await response.prepare(request)
-        async with aclosing(body):
-            async for chunk in body:
-                if reply.taps:
-                    _show(reply, chunk)
-                await response.write(chunk)
-                if door.writing_paused:
-                    await door.drained()
-                if reply.stopped is not None:
-                    raise reply.stopped
-        await response.write_eof()
-    except GatewayError as error:
-        reply.stopped = reply.stopped or error
-        if isinstance(error, UpstreamError) and error.told:
-            await response.write_eof()
-        else:
-            if reply.last_words is not None:
-                await response.write(reply.last_words(reply.stopped))
-            door.break_off()
-    finally:
-        if response.prepared:
-            response.stop_streaming()
-        if reply.abort is not None:
-            reply.abort()
+        self._door.write(b"0\r\n\r\n")
 
 
 class KeptAwake(EventSourceResponse):
     """A stream of our own frames. In a silent gap it says the wire's own ping, so that no middlebox cuts it."""
 
-    def __init__(self, ping: bytes, headers: Mapping[str, str]) -> None:
+    def __init__(self, door: Door, ping: bytes, headers: Mapping[str, str]) -> None:
         super().__init__(
             headers=headers, sep="\n", allow_all_methods=True, send_timeout=None, ping_interval=PING_INTERVAL
         )
+        self._door = door
         self._frame = ping
         self._spoke = False
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        self.headers["Connection"] = "keep-alive" if request.keep_alive else "close"
+        return await super().prepare(request)
 
     async def write(self, data: "bytes | bytearray | memoryview[int]") -> None:
         self._spoke = True
         await super().write(data)
 
+    def end(self) -> Awaitable[None]:
+        return self.write_eof()
+
+    def stop(self) -> None:
+        """No ping may follow the end."""
+        self.stop_streaming()
+
     async def _ping(self) -> None:
         while True:
             await asyncio.sleep(self._ping_interval)
-            if not self._spoke:
+            if not self._spoke and not self._door.writing_paused:
                 await super().write(self._frame)
             self._spoke = False
 
@@ -272,7 +305,7 @@ def _request(door: Door, inbound: Inbound) -> web.BaseRequest:
 
 
 def _pairs(headers: Headers, ours: bytes) -> Headers:
-    lines = ours.decode("utf-8", "surrogateescape").splitlines()
+    lines = ours.decode("utf-8", "surrogateescape").removesuffix("\r\n").split("\r\n")  # splitlines() knows more ends
     return [*headers, *((name, value) for name, _, value in (line.partition(": ") for line in lines))]
 
 

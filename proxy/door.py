@@ -9,9 +9,16 @@ not end, and with an answer to malformed requests that shows their bytes: docs/d
                           +---- too slow, too long, malformed: an answer, then closed
 
 The task starts with the head, so that whoever is not let in has no megabytes read. A client that leaves cancels it.
+
+What came before malformed bytes is answered first, in its turn. From a close that we begin until the client's own,
+what comes is thrown away: a connection that is closed with bytes unread is reset, and a reset may overtake our answer.
 """
 
 import asyncio
+import fcntl
+import socket
+import struct
+import termios
 from collections import deque
 from collections.abc import Awaitable, Mapping
 from typing import NamedTuple, Protocol
@@ -20,11 +27,13 @@ from urllib.parse import unquote, urlsplit
 import httptools
 from aiohttp.base_protocol import BaseProtocol
 
-HEAD_LIMIT = 64 * 1024  # bytes of a request's line and headers
+HEAD_LIMIT = 64 * 1024  # bytes of a request's line and headers; and of what is no body between two pieces of one
 HEADERS_LIMIT = 256  # header lines
 BODY_AHEAD = 256 * 1024  # bytes of a body that are taken in before somebody asks for it
-QUEUE_LIMIT = 16  # pipelined requests that wait for their turn before the client must
-LINGER = 10.0  # seconds in which the rest of a request that was answered early is read and thrown away
+QUEUE_LIMIT = 16  # pipelined requests that wait for their turn before the client must; one read may bring more
+LINGER = 10.0  # seconds in which what comes behind an early answer, or our last, is read and thrown away
+GRACE = 0.01  # seconds that a client may have said its last before we ask whether it is still there
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Patience(NamedTuple):
@@ -72,15 +81,18 @@ class Inbound:
     """One request as it came, its body perhaps still on its way. Names of headers are in lower case."""
 
     __slots__ = (
-        "_chunks",
+        "_body",
         "_door",
         "_fault",
+        "_forgotten",
         "_size",
         "_waiter",
         "complete",
+        "expects",
         "headers",
         "http11",
         "keep_alive",
+        "live",
         "method",
         "path",
         "raw_query",
@@ -89,12 +101,14 @@ class Inbound:
 
     def __init__(self, door: "Door", method: str, target: bytes, headers: dict[str, str], http11: bool) -> None:
         self._door = door
-        self._chunks: list[bytes] = []
-        self._size = 0
+        self._body: bytes | bytearray = b""
+        self._size = 0  # bytes that came, kept or not
         self._waiter: asyncio.Future[None] | None = None
-        self._fault = False
+        self._fault = self._forgotten = False
         self.complete = False
         self.wanted = False
+        self.expects = False  # the client waits for a word before it sends the body
+        self.live = False  # the answer goes out as it comes
         self.method = method
         self.headers = headers
         self.http11 = http11
@@ -112,31 +126,52 @@ class Inbound:
     async def body(self, limit: int, stall: float) -> bytes:
         """All of it. Raises BodyTooLong, BodyBroken, TimeoutError where it does not go on for `stall` seconds."""
         self.wanted = True
-        if not self.complete:
-            if self.headers.get("expect", "").lower() == "100-continue":
-                self._door.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not self.complete and not self._fault:
+            if self.expects:
+                self._door.write(CONTINUE)
             self._door.read_on()
         while not self.complete and self._size <= limit:
             if self._fault:
                 raise BodyBroken
             self._waiter = asyncio.get_running_loop().create_future()
-            async with asyncio.timeout(stall):
-                await self._waiter
+            try:
+                async with asyncio.timeout(stall):
+                    await self._waiter
+            except TimeoutError:
+                self.keep_alive = False  # nor shall anybody wait for the rest
+                raise
         if self._size > limit:
+            self.forget()
             raise BodyTooLong
-        chunks, self._chunks = self._chunks, []
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        body, self._body = self._body, b""
+        return bytes(body)
 
     def add(self, chunk: bytes) -> bool:
         """More of the body has come. Has enough, until somebody asks for it?"""
-        self._chunks.append(chunk)
         self._size += len(chunk)
+        if self._forgotten:
+            return False
+        if not self._body:
+            self._body = chunk  # most bodies come in one piece, and are not copied
+        else:
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)  # not a list: pieces of two bytes would weigh twenty times as much
+            self._body += chunk
         self._wake()
         return not self.wanted and self._size > BODY_AHEAD
 
     def end(self) -> None:
         self.complete = True
+        self.expects = False
         self._wake()
+
+    def ends_soon(self) -> bool:
+        """Is the rest of the body known to be short? Then it is cheaper to read it than to make a new connection.
+
+        A client that waits for our word before it sends may as well never send it.
+        """
+        length = int(self.headers.get("content-length", -1))
+        return length >= 0 and length - self._size <= BODY_AHEAD and not self.expects
 
     def fail(self) -> None:
         self._fault = True
@@ -144,11 +179,14 @@ class Inbound:
 
     def forget(self) -> None:
         """Nobody will ask for the body any more."""
-        self._chunks.clear()
-        self.wanted = True
+        self._body = b""
+        self._forgotten = True
 
     def _absolute(self, target: bytes) -> bytes:
-        """`http://host/path`, as clients say it to a proxy (RFC 9112, 3.2.2): its host is the one that counts."""
+        """`http://host/path`, as clients say it to a proxy (RFC 9112, 3.2.2): its host is the one that counts.
+
+        Raises ValueError where it is no URL.
+        """
         parts = urlsplit(target.decode("ascii", "surrogateescape"))
         if parts.netloc:
             self.headers["host"] = parts.netloc.rpartition("@")[2]
@@ -167,11 +205,19 @@ class Door(BaseProtocol):
         "_closing",
         "_counted",
         "_deadline",
+        "_deaf",
+        "_ended",
         "_headers",
         "_heading",
+        "_hosts",
         "_house",
         "_inbound",
+        "_left",
+        "_length",
         "_lines",
+        "_malformed",
+        "_parting",
+        "_pulse",
         "_queue",
         "_reading",
         "_requests",
@@ -189,15 +235,21 @@ class Door(BaseProtocol):
         self._requests = httptools.HttpRequestParser(self)
         self._headers: dict[str, str] = {}
         self._target = b""
-        self._lines = 0  # of the head that is being read
-        self._counted = 0  # bytes of it
+        self._lines = self._length = self._hosts = 0  # lines of the head that is being read, bytes in them, other hosts
+        self._counted = 0  # bytes of reads since the last piece of a body, or end of a request
         self._heading = False  # a head has begun and not ended
         self._slow = False  # it did not come in one piece
         self._reading: Inbound | None = None  # whose body is being read
         self._inbound: Inbound | None = None  # who is being answered
         self._task: asyncio.Task[None] | None = None
         self._queue: deque[Inbound] = deque()
+        self._malformed: Malformed | None = None  # what came behind the last in the queue
+        self._deaf = False  # what comes is not read any more
         self._closing = False  # no more requests
+        self._parting = False  # nothing more from us; it is the client's turn to close
+        self._left = 0  # bytes that the client had not read when we last looked
+        self._ended = False  # the client sends no more, and may still be there
+        self._pulse: asyncio.TimerHandle | None = None  # when to see whether it is
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
 
@@ -213,36 +265,52 @@ class Door(BaseProtocol):
         self._await(self._house.patience.keep_alive)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        waiter, self._drain_waiter = self._drain_waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)  # and no exception: `drained` sees that there is no transport
         super().connection_lost(exc)
         self._house.went(self)
-        self._closing = True
+        self._closing = self._deaf = True
         self._queue.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._pulse):
+            if timer is not None:
+                timer.cancel()
         if self._reading is not None:
             self._reading.fail()
         if self._task is not None:
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
-        if self._closing and self._reading is None:
+        if self._deaf:
             return
+        self._counted += len(data)
         try:
             self._requests.feed_data(data)
         except httptools.HttpParserCallbackError:
             raise  # a bug of ours, and no fault of the client's
-        except httptools.HttpParserUpgrade:
-            self._closing = True  # the request is served as it is; what follows is not HTTP
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self._deaf:
+                self._read_as_it_is(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._reject(400, "invalid_http", "The request is not valid HTTP.")
-            return
         if self._heading:
-            if not self._slow:
-                self._slow = True
-                self._await(self._house.patience.header)
-            self._counted += len(data)
-            if self._counted > HEAD_LIMIT:
-                self._reject(431, "head_too_long", f"The request's head is longer than {HEAD_LIMIT} bytes.")
+            self._go_on()
+        elif self._reading is not None and self._counted > HEAD_LIMIT:  # extensions of chunks, or trailers
+            self._reject(400, "invalid_http", "The request is not valid HTTP.")
+
+    def eof_received(self) -> bool:
+        """The client sends no more. Is the connection to be kept all the same?
+
+        One that has closed and one that has shut down its sending side alone (`printf ... | nc`) look the same. While
+        the answer has not begun we find out which it is, and serve the latter.
+        """
+        inbound = self._inbound
+        if inbound is None or inbound.live or self._reading is not None:
+            return False
+        self._ended = True
+        (self._queue[-1] if self._queue else inbound).keep_alive = False
+        self._pulse = self._loop.call_later(GRACE, self._ask, inbound)
+        return True
 
     # --- llhttp's side ---
 
@@ -250,31 +318,45 @@ class Door(BaseProtocol):
         self._heading = True
         self._headers = {}
         self._target = b""
-        self._lines = self._counted = 0
+        self._lines = self._length = self._hosts = 0
         self._slow = False
 
     def on_url(self, url: bytes) -> None:
         self._target += url
+        self._length += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._heading:  # a trailer
             return
         self._lines += 1
-        self._counted += len(name) + len(value)
+        self._length += len(name) + len(value) + 4  # `: ` and the line's end
+        if self._lines > HEADERS_LIMIT:
+            return
         key = name.decode("latin-1").lower()
         text = value.decode("utf-8", "surrogateescape")
         headers = self._headers
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        if key in headers:
+            text = f"{headers[key]}, {text}"
+            self._hosts += key == "host"
+        headers[key] = text
 
     def on_headers_complete(self) -> None:
         self._heading = False
-        if self._closing:
+        if self._deaf:
             return
-        if self._lines > HEADERS_LIMIT or self._counted > HEAD_LIMIT:
-            self._reject(431, "head_too_long", f"The request's head is longer than {HEAD_LIMIT} bytes.")
+        headers = self._headers
+        if self._lines > HEADERS_LIMIT or self._length > HEAD_LIMIT:
+            self._reject_long()
+            return
+        version = self._requests.get_http_version()
+        doubtful = version != "1.1" or "host" not in headers or self._hosts or "transfer-encoding" in headers
+        if doubtful and not self._sound(version):
+            self._reject(400, "invalid_http", "The request is not valid HTTP.")
+            return
+        if "upgrade" in headers and self._wishes():
             return
         try:
-            inbound = self._inbound_of(self._requests)
+            inbound = self._inbound_of(version == "1.1")
         except ValueError:
             self._reject(400, "invalid_target", "The request's target is no URL.")
             return
@@ -286,27 +368,73 @@ class Door(BaseProtocol):
             if len(self._queue) >= QUEUE_LIMIT:
                 self._hold()
 
-    def _inbound_of(self, parser: httptools.HttpRequestParser) -> Inbound:
-        http11 = parser.get_http_version() == "1.1"
-        inbound = Inbound(self, parser.get_method().decode("ascii"), self._target, self._headers, http11)
+    def _sound(self, version: str) -> bool:
+        """What llhttp lets pass and RFC 9112 does not: 2.3 (versions), 3.2 (Host), 6.1 (codings of the body)."""
+        headers = self._headers
+        if version not in ("1.0", "1.1") or self._hosts:
+            return False
+        if version == "1.0":
+            return "transfer-encoding" not in headers
+        return "host" in headers and headers.get("transfer-encoding", "chunked").strip().lower() == "chunked"
+
+    def _wishes(self) -> bool:
+        """Will llhttp stop at the end of this head, for `_read_as_it_is`? Nobody pipelines such a wish."""
+        if not self._requests.should_upgrade() or self._requests.get_method() == b"CONNECT":
+            return False
+        if self._inbound is not None:
+            self._reject(400, "invalid_http", "The request is not valid HTTP.")
+        return True
+
+    def _inbound_of(self, http11: bool) -> Inbound:
+        """Raises ValueError: the target is no URL."""
+        parser, headers = self._requests, self._headers
+        method = parser.get_method()
+        if method == b"CONNECT":  # names a host, and no path
+            raise ValueError
+        inbound = Inbound(self, method.decode("ascii"), self._target, headers, http11)
         inbound.keep_alive = parser.should_keep_alive()
+        if "expect" in headers:
+            inbound.expects = http11 and headers["expect"].strip().lower() == "100-continue"
         return inbound
 
+    def _read_as_it_is(self, rest: bytes) -> None:
+        """A request that would rather be in another protocol (`Upgrade: h2c`, as Java's HttpClient has it), served in
+        this one (RFC 9110, 7.8). llhttp stops at the end of its head, so a new one reads the head again, less the wish.
+        """
+        start = b"%b %b HTTP/%b\r\n" % (
+            self._requests.get_method(),
+            self._target,
+            self._requests.get_http_version().encode(),
+        )
+        kept = [line for line in self._headers.items() if line[0] not in ("upgrade", "connection", "http2-settings")]
+        options = [option.strip().lower() for option in self._headers["connection"].split(",")]
+        kept += [("connection", option) for option in ("close", "keep-alive") if option in options]
+        lines = "".join(f"{name}: {value}\r\n" for name, value in kept).encode("utf-8", "surrogateescape")
+        self._requests = httptools.HttpRequestParser(self)
+        self.data_received(b"%b%b\r\n%b" % (start, lines, rest))
+
     def on_body(self, chunk: bytes) -> None:
+        self._counted = 0
         if self._reading is not None and self._reading.add(chunk):
             self._hold()
 
     def on_message_complete(self) -> None:
+        self._counted = 0
         reading, self._reading = self._reading, None
         if reading is not None:
             reading.end()
+            if self._inbound is None:  # answered long ago: from now on the connection is idle
+                self._deadline = self._loop.time() + self._house.patience.keep_alive
 
     # --- the server's side ---
 
     @property
     def stays(self) -> bool:
         """Will the connection be there for another request?"""
-        return not self._closing and self._inbound is not None and self._inbound.keep_alive
+        inbound = self._inbound
+        if inbound is None or not inbound.keep_alive or self._closing:
+            return False
+        return inbound.complete or inbound.ends_soon()
 
     def write(self, data: bytes) -> None:
         """Raises ConnectionResetError where the client has left."""
@@ -316,21 +444,32 @@ class Door(BaseProtocol):
 
     async def drained(self) -> None:
         """Wait for a client that reads slowly. Raises ConnectionAbortedError where it has stopped to."""
-        while self._paused:
-            assert self.transport is not None
-            left = self.transport.get_write_buffer_size()
-            try:
-                async with asyncio.timeout(self._house.patience.reading):
-                    await super()._drain_helper()
-            except TimeoutError:
-                if self._stalls(left):
-                    self.abort()
-                    raise ConnectionAbortedError("the client does not read its answer") from None
+        while self._paused and self.transport is not None:
+            left = self._unread()
+            if self._drain_waiter is None:
+                self._drain_waiter = self._loop.create_future()
+            # Unlike a timeout, wait() does not cancel the future, for which a response's ping may be waiting as well.
+            done, _ = await asyncio.wait([self._drain_waiter], timeout=self._house.patience.reading)
+            if not done and self._unread() >= left:
+                self.abort()
+                raise ConnectionAbortedError("the client does not read its answer")
         if self.transport is None:
             raise ConnectionResetError("the client has left")
 
-    def _stalls(self, left: int) -> bool:
-        return self.transport is not None and self.transport.get_write_buffer_size() >= left
+    def _unread(self) -> int:
+        """Bytes that are on their way to the client, here and in the kernel: megabytes, for one that reads slowly."""
+        if self.transport is None:
+            return 0
+        ours = self.transport.get_write_buffer_size()
+        try:
+            return ours + int(struct.unpack("i", fcntl.ioctl(self._socket(), termios.TIOCOUTQ, bytes(4)))[0])
+        except (OSError, ValueError):  # it has just been closed
+            return ours
+
+    def _socket(self) -> socket.socket:
+        assert self.transport is not None
+        sock: socket.socket = self.transport.get_extra_info("socket")
+        return sock
 
     async def _drain_helper(self) -> None:
         """Here aiohttp's responses wait, and shall not wait longer than ours."""
@@ -344,35 +483,35 @@ class Door(BaseProtocol):
 
     def abort(self) -> None:
         """Close now, whatever is still to be written."""
-        self._closing = True
+        self._closing = self._deaf = True
         if self.transport is not None:
             self.transport.abort()
 
     def break_off(self) -> None:
         """End an answer that is not whole: what is written still goes out, and nothing that would say "the end"."""
         self._closing = True
-        if self.transport is not None:
-            self.transport.close()
 
     def retire(self) -> None:
         """Close as soon as nothing is under way."""
-        if self._inbound is None:
-            self.part()
         self._closing = True
+        if self._inbound is None and not self._heading:
+            self.part()
 
     def part(self) -> None:
         """Close, politely: what is written still goes out, and a client that is still sending is heard out."""
-        if self.transport is None:
+        if self.transport is None or self._parting:
             return
-        self._closing = True
-        if self._reading is None:
-            self.transport.close()
-            return
-        self._reading.forget()
-        self.read_on()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        sending = self._deaf or self._heading or self._reading is not None or self._reading_paused or self._queue
+        self._closing = self._deaf = self._parting = True
+        self._queue.clear()
+        self._reading = None
+        self._left = self._unread()
         self._await(LINGER)
+        if sending and not self._ended and not self.transport.is_closing():
+            self.read_on()
+            self.transport.write_eof()
+        else:
+            self.transport.close()
 
     # --- one after the other ---
 
@@ -383,10 +522,9 @@ class Door(BaseProtocol):
     async def _answer(self, inbound: Inbound) -> None:
         try:
             await self._house.serve(inbound, self)
-            if self._paused:
-                await self.drained()
-        except ConnectionError:
-            self._closing = True
+        except BaseException:  # whatever was said so far, it is no answer
+            self.abort()
+            raise
         finally:
             self._task = None
             self._over(inbound)
@@ -401,7 +539,10 @@ class Door(BaseProtocol):
             self.part()
         elif self._queue:
             self._begin(self._queue.popleft())
-            self.read_on()
+            if len(self._queue) < QUEUE_LIMIT:
+                self.read_on()
+        elif self._malformed is not None:
+            self._refuse(self._malformed)
         elif self._reading is not None:  # answered before its body had come
             self._reading.forget()
             self.read_on()
@@ -411,23 +552,57 @@ class Door(BaseProtocol):
         else:
             self._deadline = self._loop.time() + self._house.patience.keep_alive
 
+    def _go_on(self) -> None:
+        """A head did not end with what came."""
+        if not self._slow:
+            self._slow = True
+            self._await(self._house.patience.header)
+        if self._counted > HEAD_LIMIT:
+            self._reject_long()
+
+    def _reject_long(self) -> None:
+        limits = f"{HEAD_LIMIT} bytes or {HEADERS_LIMIT} lines"
+        self._reject(431, "head_too_long", f"The request's head is longer than {limits}.")
+
     def _reject(self, status: int, code: str, message: str) -> None:
-        """What came is no request: an answer in our own words, and no more from this client."""
-        if self._closing or self.transport is None:
+        """What came is no request. Nothing behind it is read, and what came before it is answered first."""
+        if self._deaf:
             return
-        self._closing = True
+        self._deaf = True
         self._heading = False
-        if self._reading is not None:  # broken off in its body: whoever reads that answers
-            self._reading.fail()
-            self._reading = None
-            return
-        if self._inbound is None:
-            self.transport.write(self._house.refuse(Malformed(status, code, message, self._headers)))
-            self.transport.close()
+        reading, self._reading = self._reading, None
+        if reading is None:
+            self._malformed = Malformed(status, code, message, self._headers)
+            if self._inbound is None:
+                self._refuse(self._malformed)
+        else:  # whoever reads the body answers; what never completes does not stay
+            reading.fail()
+
+    def _refuse(self, malformed: Malformed) -> None:
+        self.write(self._house.refuse(malformed))
+        self.part()
 
     def _hold(self) -> None:
         self._reading_paused = True
         self._pause_transport_reading()
+
+    def _ask(self, inbound: Inbound) -> None:
+        """Is a client that sends no more still there? One that has closed resets the connection at the next word."""
+        if self._inbound is inbound and not inbound.live and not self._paused:
+            if inbound.http11:
+                self.write(CONTINUE)  # any client must be able to hear that, at any time (RFC 9110, 15.2)
+            else:
+                self.abort()  # HTTP/1.0 has no such word, and behind it stands a proxy whose own client has left
+                return
+        self._feel(GRACE)
+
+    def _feel(self, after: float) -> None:
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self._socket().getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.abort()
+        else:
+            self._pulse = self._loop.call_later(after, self._feel, min(2 * after, 1.0))
 
     # --- time ---
 
@@ -443,13 +618,23 @@ class Door(BaseProtocol):
         self._timer = None
         if self.transport is None:
             return
-        busy = self._inbound is not None
-        if busy or self._loop.time() < self._deadline:
-            later = self._loop.time() + self._house.patience.keep_alive if busy else self._deadline
-            self._timer = self._loop.call_at(later, self._look)
+        now = self._loop.time()
+        if now < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._look)
+        elif self._inbound is not None:
+            self._timer = self._loop.call_at(now + self._house.patience.keep_alive, self._look)
+        elif self._parting:
+            self._see_off()
         elif self._heading:
             self._reject(408, "head_timeout", "The request's head did not end in time.")
-        elif self._closing or self._reading is not None:
-            self.transport.abort()
         else:
             self.part()
+
+    def _see_off(self) -> None:
+        """The client has had its time to close. One that is still reading our last words has more."""
+        left = self._unread()
+        if 0 < left < self._left:
+            self._left = left
+            self._await(self._house.patience.reading)
+        else:
+            self.abort()
