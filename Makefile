@@ -35,9 +35,8 @@ bench: $(VENV)/installed ## CPU per request beside nginx, start-up and memory (w
 soak: $(VENV)/tested ## what `make test` takes a part of, whole
 	PILLION_SOAK=1 $(BIN)/pytest -n $(WORKERS) --timeout 3600 $(ARGS)
 
-image: ## the container image, with whichever builder there is
-	@builder=$$(command -v buildah || command -v podman || command -v docker) || { echo "no buildah, podman or docker"; exit 1; }; \
-	case $$builder in *buildah) $$builder bud -t pillion . ;; *) $$builder build -t pillion -f Containerfile . ;; esac
+image: ## the container image, with whichever of podman, docker and buildah works, and its size (BASE, BUILDER)
+	@sh tools/image.sh
 
 clean: ## everything that was made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
