@@ -91,7 +91,8 @@ def normal(value: dict[str, Any]) -> dict[str, Any]:
     - `citations` that are empty are left out, as are nulls at the top level, and in `cache_control` and `citations`;
     - `stream: false` is left out, and so are an empty `system`, `tools`, `metadata` or `output_config`;
     - a tool's `type: custom` is left out;
-    - `output_format` is `output_config.format`.
+    - `output_format` is `output_config.format`;
+    - a `signature` that is empty is left out.
     """
     fields = {key: item for key, item in value.items() if item is not None}
     if "output_format" in fields:
@@ -110,7 +111,7 @@ def normal_content(content: Any) -> list[Any]:
 
 
 def normal_block(block: dict[str, Any]) -> dict[str, Any]:
-    block = {key: value for key, value in block.items() if value or key not in ("citations", "cache_control")}
+    block = {key: value for key, value in block.items() if value or key not in ("citations", "cache_control", "signature")}
     if block["type"] == "tool_result" and block.get("content"):
         return block | {"content": normal_content(block["content"])}
     return {key: value for key, value in block.items() if block["type"] != "tool_result" or value or key != "content"}
