@@ -13,8 +13,12 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.exposition import choose_encoder
 
 from proxy.catalog import Catalog
+from proxy.envelope import parse_object
 from proxy.errors import GatewayError, UnknownModel
+from proxy.fields import Fields
 from proxy.ports import Adapter, Call, Health, Reply
+
+OLLAMA = "0.13.0"  # whose native API is spoken here: clients ask before they use what is new
 
 _JSON = [("content-type", "application/json")]
 _TEXT = [("content-type", "text/plain; charset=utf-8")]
@@ -56,6 +60,15 @@ class Admin:
         if not target.adapter.has(target.model) and name not in await self._catalog.names():
             raise UnknownModel(f"{target.adapter.name} lists no model {target.model!r}.", param="model")
         return Reply(200, _JSON, call.dialect.model_card(call.rest))
+
+    async def show(self, call: Call) -> Reply:
+        """One model, asked for by a body. Raises BadRequest, UnknownModel."""
+        asked = Fields(parse_object(await call.receive()), "")
+        call.rest = asked.text("model") or asked.need_name("name")
+        return await self.model(call)
+
+    async def version(self, call: Call) -> Reply:
+        return Reply(200, _JSON, msgspec.json.encode({"version": OLLAMA}))
 
     async def providers(self, call: Call) -> Reply:
         rows = [_row(adapter) for adapter in self._catalog.adapters.values()]

@@ -89,6 +89,17 @@ class Envelope:
         out.append(body[close:])
         return b"".join(out)
 
+    def filled(self, fields: Mapping[str, Any]) -> bytes:
+        """The body with these fields where it says nothing of them; an object within it is filled likewise."""
+        edits: dict[str, bytes] = {}
+        for key, value in fields.items():
+            there = self.raw(key)
+            if there is None or there == b"null":
+                edits[key] = msgspec.json.encode(value)
+            elif isinstance(value, Mapping) and there.startswith(b"{"):
+                edits[key] = Envelope(there).filled(value)
+        return self.edit(edits) if edits else self.body
+
     def _is_uniform(self) -> bool:
         """Is the text what the members spell, each once, with the spaces of the first two? Nearly every client's is.
 

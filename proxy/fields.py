@@ -170,6 +170,10 @@ def as_text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def without_nulls(fields: Object) -> Object:
+    return {key: value for key, value in fields.items() if value is not None}
+
+
 def is_number(value: object) -> TypeGuard[float]:
     """A number, and one that a double can hold; an integer may have any size."""
     return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and isfinite(value))

@@ -5,7 +5,7 @@ between the two, a `Dialect` knows one wire's language, an `Adapter` knows one p
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from msgspec import Struct, field
 
@@ -35,6 +35,23 @@ class Path(NamedTuple):
 
     rest: str = ""
     query: Mapping[str, str] = {}
+
+
+class Hints(NamedTuple):
+    """What the operator says for a request that does not say it.
+
+    `needed` is the answer's length, in tokens, for a wire that demands one; `fields` stand as the provider's own wire
+    spells them.
+    """
+
+    model: str = ""  # as the provider knows it
+    max_tokens: int | None = None
+    temperature: float | None = None
+    needed: int | None = None
+    fields: Mapping[str, Any] = {}
+
+
+NO_HINTS = Hints()
 
 
 class Forward(NamedTuple):
@@ -108,6 +125,8 @@ class Dialect(Protocol):
     name: str
     stream_type: str  # the media type of a provider's stream
     ping: bytes | None  # a frame that keeps a silent stream alive, where the wire has one
+    in_lines: bool  # a provider's stream is text, and a line of it has an end
+    demands_limit: bool  # a request must say how long its answer may be
 
     def has_event(self, held: bytes) -> bool:
         """Does the beginning of a provider's stream hold a whole event? Raises Unframed where it can hold none."""
@@ -149,12 +168,37 @@ class Dialect(Protocol):
         """The client's own body, edited only where it must be. `ask_usage`: the host lets a stream be asked for it."""
         ...
 
+    def hinted(self, envelope: Envelope, hints: Hints) -> Mapping[str, Any]:
+        """The fields that say `max_tokens` and `temperature` where the client's own body says neither."""
+        ...
+
     def encode(self, request: Request) -> Encoded:
         """Raises Unrepresentable, with the path of what this wire cannot carry."""
         ...
 
     def decoder(self, stream: bool) -> Decoder: ...
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError: ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A dialect in which one may ask how many tokens a request has, before it is sent."""
+
+    def count_parse(self, body: bytes, peek: Peek) -> Request:
+        """What a client wants counted. Raises BadRequest, with the field's path."""
+        ...
+
+    def count_answer(self, tokens: int) -> bytes:
+        """The body that tells a client."""
+        ...
+
+    def count_body(self, request: Request) -> bytes:
+        """The same, asked of a provider. Raises Unrepresentable."""
+        ...
+
+    def count_read(self, body: bytes) -> int:
+        """The provider's answer. Raises UpstreamError."""
+        ...
 
 
 # --- adapters: one provider ------------------------------------------------------------------------------------------
@@ -169,6 +213,8 @@ class Outgoing(NamedTuple):
     stream: bool
     headers: Headers
     query: str  # what the client's path said behind its question mark, as it stood there
+    operation: str = "chat"  # or `generate` (Ollama's other endpoint), or `count_tokens`
+    timeout: float | None = None  # seconds until the answer must have ended, where the client said so
 
 
 class Answer(Protocol):
@@ -208,9 +254,19 @@ class Adapter(Protocol):
     """A provider. It holds the credentials, and translates nothing."""
 
     name: str
-    dialects: Sequence[str]  # taken verbatim, the preferred one first
+    dialects: Sequence[str]  # all that it takes
     real: bool  # False: an offline stand-in, never chosen over a provider
     ask_usage: bool  # streams may be asked for usage (`stream_options`)
+
+    def takes(self, model: str) -> Sequence[str]:
+        """The dialects in which this model may be asked verbatim, the preferred one first."""
+        ...
+
+    def counts(self, dialect: str) -> bool:
+        """Has the provider a way to count the tokens of a request in this dialect?"""
+        ...
+
+    def hints(self, model: str) -> Hints: ...
 
     def send(self, outgoing: Outgoing) -> Awaitable[Answer]:
         """Returns at the head of the answer, whatever its status. Raises UpstreamError."""
@@ -264,6 +320,7 @@ class Call(Struct, kw_only=True):
     model: str = ""  # intake: as the client named it
     stream: bool = False  # intake
     as_array: bool = False  # intake: the stream is to be one JSON array
+    timeout: float | None = None  # intake: seconds, where the client said so
     target: Target | None = None  # failover
     attempts: int = 0  # failover
     waited: float = 0.0  # dispatch: seconds spent waiting for the provider

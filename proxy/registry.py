@@ -13,13 +13,24 @@ from proxy.ports import Dialect
 
 ADAPTERS = {
     "openai": "proxy.adapters.openai:OpenAI",
+    "azure": "proxy.adapters.azure:Azure",
     "anthropic": "proxy.adapters.anthropic:Anthropic",
+    "gemini": "proxy.adapters.gemini:Gemini",
+    "vertex": "proxy.adapters.vertex:Vertex",
+    "bedrock": "proxy.adapters.bedrock:Bedrock",
+    "ollama": "proxy.adapters.ollama:Ollama",
+    "cohere": "proxy.adapters.cohere:Cohere",
     "echo": "proxy.adapters.echo:Echo",
 }
 
 DIALECTS = {
     "openai_chat": "proxy.dialects.openai_chat:OpenAIChat",
+    "openai_responses": "proxy.dialects.openai_responses:OpenAIResponses",
     "anthropic": "proxy.dialects.anthropic:Anthropic",
+    "gemini": "proxy.dialects.gemini:Gemini",
+    "bedrock": "proxy.dialects.bedrock:Bedrock",
+    "ollama": "proxy.dialects.ollama:Ollama",
+    "cohere": "proxy.dialects.cohere:Cohere",
 }
 
 _dialects: dict[str, Dialect] = {}

@@ -25,6 +25,16 @@ DROPPED_SHOWN = 50  # names in x-pillion-dropped: a header of any length would b
 
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 
+# What each vendor's SDK says of itself, and no other does.
+_SPOKEN = (
+    ("anthropic-version", "anthropic"),
+    ("x-goog-api-client", "gemini"),
+    ("x-goog-api-key", "gemini"),
+    ("x-amzn-bedrock-accept", "bedrock"),
+    ("amz-sdk-invocation-id", "bedrock"),
+    ("x-fern-sdk-name", "cohere"),
+)
+
 log = logging.getLogger("pillion")
 
 STANDARD = Patience()
@@ -33,14 +43,16 @@ ANY = "*"  # a route for whichever method
 
 
 class Route(NamedTuple):
-    """Where a path leads. `tail`: the path goes on behind the route's own part (`/models/{id}`)."""
+    """Where a path leads. `tail`: the path goes on behind the route's own part (`/models/{id}`), and `ends` so."""
 
     method: str
-    path: str  # without /v1, which every path may have
+    path: str  # without its version
     operation: str
     handler: Handler
     dialect: str = ""  # empty: the caller's headers tell
     tail: bool = False
+    ends: str = ""
+    versions: Sequence[str] = ("", "/v1")
 
 
 class Server:
@@ -58,12 +70,14 @@ class Server:
         self._count = count()
         self._listener: asyncio.Server | None = None
         self._exact: dict[str, dict[str, Route]] = {}
-        self._tails: dict[str, dict[str, Route]] = {}
+        tails: dict[tuple[str, str], dict[str, Route]] = {}
         for route in routes:
-            table = self._tails if route.tail else self._exact
-            table.setdefault(route.path, {})[route.method] = route
-            if not route.path.startswith("/v1"):
-                table.setdefault("/v1" + route.path, {})[route.method] = route
+            for path in (version + route.path for version in route.versions):
+                methods = (
+                    tails.setdefault((path + "/", route.ends), {}) if route.tail else self._exact.setdefault(path, {})
+                )
+                methods[route.method] = route
+        self._tails = [(*key, tails[key]) for key in sorted(tails, key=lambda key: (-len(key[0]), -len(key[1])))]
 
     async def open(self, host: str, port: int) -> None:
         """Listen. Raises OSError where the address is taken."""
@@ -129,12 +143,12 @@ class Server:
 
     def _find(self, inbound: Inbound) -> tuple[Route, str]:
         """Raises GatewayError: 404, or 405 with the methods that there are."""
-        path = inbound.path
-        methods, rest = (self._exact[path], "") if path in self._exact else self._find_tail(path)
-        route = methods.get(inbound.method) or methods.get(ANY)
+        path, method = inbound.path, inbound.method
+        methods, rest = (self._exact[path], "") if path in self._exact else self._find_tail(path, method)
+        route = methods.get(method) or methods.get(ANY)
         if route is None:
             raise GatewayError(
-                f"{path} does not take {inbound.method}; it takes {', '.join(methods)}.",
+                f"{path} does not take {method}; it takes {', '.join(methods)}.",
                 status=405,
                 kind="invalid_request",
                 code="method_not_allowed",
@@ -142,10 +156,17 @@ class Server:
             )
         return route, rest
 
-    def _find_tail(self, path: str) -> tuple[dict[str, Route], str]:
-        for start, methods in self._tails.items():
-            if path.startswith(start) and path[len(start) : len(start) + 1] == "/" and len(path) > len(start) + 1:
-                return methods, path[len(start) + 1 :]
+    def _find_tail(self, path: str, method: str) -> tuple[dict[str, Route], str]:
+        """The longest beginning counts, then the longest end; one that takes the method goes first."""
+        other: tuple[dict[str, Route], str] | None = None
+        for start, end, methods in self._tails:
+            if path.startswith(start) and path.endswith(end) and len(path) > len(start) + len(end):
+                found = methods, path[len(start) :]
+                if method in methods or ANY in methods:
+                    return found
+                other = other or found
+        if other is not None:
+            return other
         raise GatewayError(f"There is no {path} here.", status=404, kind="invalid_request", code="unknown_url")
 
     def _call(self, inbound: Inbound, route: Route, rest: str, request_id: str) -> Call:
@@ -166,7 +187,10 @@ class Server:
         """Whose error this is to be: the route's, or by the headers where the path leads nowhere."""
         if call is not None:
             return call.dialect
-        dialects = [route.dialect for route in self._exact.get(inbound.path, {}).values() if route.dialect]
+        methods = self._exact.get(inbound.path) or next(
+            (m for start, end, m in self._tails if inbound.path.startswith(start) and inbound.path.endswith(end)), {}
+        )
+        dialects = [route.dialect for route in methods.values() if route.dialect]
         return self._dialect(dialects[0] if dialects else _spoken(inbound.headers))
 
     def _refusal(self, error: GatewayError, call: Call | None, dialect: Dialect, request_id: str) -> Reply:
@@ -206,7 +230,7 @@ def _too_long() -> BadRequest:
 
 def _spoken(headers: Mapping[str, str]) -> str:
     """The dialect of a caller whose path says nothing of it."""
-    return "anthropic" if "anthropic-version" in headers else "openai_chat"
+    return next((dialect for name, dialect in _SPOKEN if name in headers), "openai_chat")
 
 
 def _ours(call: Call | None, request_id: str) -> bytes:

@@ -97,8 +97,12 @@ class Upstream:
             self._origins[key] = Origin(URL(base_url), timers)
         return self._origins[key]
 
-    async def send(self, origin: Origin, head: bytes, body: bytes, *, stream: bool) -> "WireAnswer":
+    async def send(
+        self, origin: Origin, head: bytes, body: bytes, *, stream: bool, total: float | None = None
+    ) -> "WireAnswer":
         """POST, and return at the head of the answer. `head` is the request line and headers but for the length.
+
+        `total`: seconds until the answer must have ended, in place of the origin's own; a stream has none of those.
 
         A request that went out on a pooled connection and found it closed, with no byte back, is sent once more: the
         provider's idle close crossed it on the way. Raises UpstreamError.
@@ -113,10 +117,10 @@ class Upstream:
             try:
                 if stream:
                     exchange.send(
-                        data, headers=timers.headers, first_event=timers.first_event, idle=timers.idle, total=0
+                        data, headers=timers.headers, first_event=timers.first_event, idle=timers.idle, total=total or 0
                     )
                 else:  # most providers send its head when it is ready, which may take as long as the answer
-                    exchange.send(data, headers=0, first_event=0, idle=0, total=timers.total)
+                    exchange.send(data, headers=0, first_event=0, idle=0, total=total or timers.total)
                 await exchange.head()
                 _plain(exchange)
             except Down:

@@ -94,7 +94,7 @@ async def test_providers_are_listed_with_what_they_speak() -> None:
         got = await ask(gateway, "GET", "/v1/providers")
     rows = {row["id"]: row for row in json.loads(got.body)["data"]}
     assert list(rows) == ["openai", "anthropic", "echo"]
-    assert [row["dialects"] for row in rows.values()][:2] == [["openai_chat"], ["anthropic"]]
+    assert [row["dialects"] for row in rows.values()][:2] == [["openai_chat", "openai_responses"], ["anthropic"]]
     assert [row["offline"] for row in rows.values()] == [False, False, True]
     assert b"canary" not in got.body
 

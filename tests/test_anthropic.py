@@ -111,7 +111,9 @@ def normal_content(content: Any) -> list[Any]:
 
 
 def normal_block(block: dict[str, Any]) -> dict[str, Any]:
-    block = {key: value for key, value in block.items() if value or key not in ("citations", "cache_control", "signature")}
+    block = {
+        key: value for key, value in block.items() if value or key not in ("citations", "cache_control", "signature")
+    }
     if block["type"] == "tool_result" and block.get("content"):
         return block | {"content": normal_content(block["content"])}
     return {key: value for key, value in block.items() if block["type"] != "tool_result" or value or key != "content"}

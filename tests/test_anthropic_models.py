@@ -343,7 +343,7 @@ def test_recorded_count(row: recordings.Row) -> None:
     recordings.replayed(row)
     if row["request_json"]:
         told = row["request_json"]
-        said = json.loads(WIRE.count_body(WIRE.count_parse(json.dumps(told).encode())))
+        said = json.loads(WIRE.count_body(WIRE.count_parse(json.dumps(told).encode(), ASKED)))
         assert said.keys() == told.keys()
         assert said["model"] == told["model"]
         assert len(said["messages"]) == len(told["messages"])

@@ -15,7 +15,9 @@ FLOORS = [
     ["__main__"],
     ["cli"],
     ["app"],
+    ["routes"],
     ["server", "admin", "dispatch", "registry", "middleware", "middleware.*"],
+    ["lanes", "lanes.*"],
     ["catalog"],
     ["adapters", "adapters.*"],
     ["dialects", "dialects.*", "upstream", "delivery", "store", "store.*", "vault", "prices"],
@@ -25,6 +27,7 @@ FLOORS = [
 # Who may import from its own floor, and what.
 NEIGHBOURS = [
     ("adapters.*", "adapters.http"),
+    ("lanes.*", "lanes.*"),
     ("ports", "envelope"),
     ("config", "config.*"),
     ("config.*", "config.*"),

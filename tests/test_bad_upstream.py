@@ -17,7 +17,7 @@ import aiohttp.connector
 import pytest
 import trustme
 
-from proxy import dispatch
+from proxy.lanes import asking, passing
 from tests.client import ANTHROPIC, LANES, OPENAI, Got, Speech, chat, lane_name
 from tests.evil import Evil, Scenario, trust
 from tests.gateway import pillion
@@ -304,7 +304,7 @@ async def test_nonsense_in_a_stream_is_no_end_of_it(speech: Speech, provider: Sp
 async def test_a_whole_answer_without_end_is_cut_off(
     speech: Speech, provider: Speech, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "WHOLE_LIMIT", 1024 * 1024)
+    monkeypatch.setattr(passing, "WHOLE_LIMIT", 1024 * 1024)
     endless = Scenario(body=b'{"a":"' + b"x" * (80 * 1024 * 1024), headers=JSON)
     got = await answered(endless, speech, provider, False)
     assert got.status == 502
@@ -315,7 +315,7 @@ async def test_a_whole_answer_without_end_is_cut_off(
 async def test_an_error_without_end_is_cut_off(
     speech: Speech, provider: Speech, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "ERROR_LIMIT", 64 * 1024)
+    monkeypatch.setattr(asking, "ERROR_LIMIT", 64 * 1024)
     got = await answered(Scenario(status=400, body=b"x" * (1024 * 1024)), speech, provider, False)
     assert (got.status, "longer than" in told(got, speech, provider)["message"]) == (502, True)
 

@@ -7,7 +7,7 @@ import pytest
 from proxy.adapters.echo import Echo
 from proxy.catalog import LISTED, Catalog
 from proxy.errors import Down, UnknownModel
-from proxy.ports import Adapter, Answer, Health, Outgoing
+from proxy.ports import Adapter, Answer, Health, Hints, Outgoing
 
 SERVES = {"openai": ["gpt", "o3"], "anthropic": ["claude"], "google": ["gemini"]}
 SYNONYMS = {"claude": "anthropic", "gemini": "google"}
@@ -31,6 +31,15 @@ class Listing:
         self._configured = list(configured)
         self.listed = listed
         self._known: list[str] = []
+
+    def takes(self, model: str) -> Sequence[str]:
+        return self.dialects
+
+    def counts(self, dialect: str) -> bool:
+        raise AssertionError("a catalog counts no tokens")
+
+    def hints(self, model: str) -> Hints:
+        raise AssertionError("a catalog sends nothing")
 
     def hide(self, text: str) -> str:
         raise AssertionError("a catalog meets no errors' words")

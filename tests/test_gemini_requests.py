@@ -106,7 +106,7 @@ def test_the_path_says_the_model_and_whether_it_streams(rest: str, query: dict[s
     assert WIRE.peek(Envelope(b"{}"), Path(rest, query)) == expected
 
 
-@pytest.mark.parametrize("rest", ["", "gemini", "gemini:", ":generateContent", "gemini:embed", "m:countTokens"])
+@pytest.mark.parametrize("rest", ["", "gemini", "gemini:", ":generateContent", "gemini:embed"])
 def test_another_path_is_no_url_of_ours(rest: str) -> None:
     with pytest.raises(BadRequest) as caught:
         WIRE.peek(Envelope(b"{}"), Path(rest))
@@ -903,6 +903,8 @@ def test_a_schema_that_is_nested_too_deeply_is_refused() -> None:
 
 # --- counting --------------------------------------------------------------------------------------------------------
 
+COUNTED = Peek("gemini-x", False)
+
 HI = [{"role": "user", "parts": [{"text": "hi"}]}]
 
 
@@ -911,8 +913,9 @@ HI = [{"role": "user", "parts": [{"text": "hi"}]}]
 def test_recorded_count_is_read(row: recordings.Row) -> None:
     recordings.replayed(row)
     data = recordings.body(row)
-    if row["request_json"]:
-        WIRE.count_body(WIRE.count_parse(json.dumps(row["request_json"]).encode()))
+    if asked := row["request_json"]:
+        named = asked.get("generateContentRequest", {}).get("model", "models/m").removeprefix("models/")
+        WIRE.count_body(WIRE.count_parse(json.dumps(asked).encode(), Peek(named, False)))
     if row["status"] == 200:
         assert WIRE.count_read(data) == json.loads(data)["totalTokens"]
     else:
@@ -921,11 +924,11 @@ def test_recorded_count_is_read(row: recordings.Row) -> None:
 
 
 def test_a_count_is_asked_for_in_either_form() -> None:
-    alone = WIRE.count_parse(json.dumps({"contents": HI}).encode())
-    assert (alone.model, json.loads(WIRE.count_body(alone))) == ("", {"contents": HI})
+    alone = WIRE.count_parse(json.dumps({"contents": HI}).encode(), COUNTED)
+    assert (alone.model, json.loads(WIRE.count_body(alone))) == ("gemini-x", {"contents": HI})
     whole = {"model": "models/gemini-x", "contents": HI, "systemInstruction": {"parts": [{"text": "s"}]}}
     for key in ("generateContentRequest", "generate_content_request"):
-        request = WIRE.count_parse(json.dumps({key: whole}).encode())
+        request = WIRE.count_parse(json.dumps({key: whole}).encode(), COUNTED)
         assert request.model == "gemini-x"
         assert json.loads(WIRE.count_body(request)) == {"generateContentRequest": whole}
     assert json.loads(WIRE.count_answer(7)) == {"totalTokens": 7}
@@ -934,7 +937,7 @@ def test_a_count_is_asked_for_in_either_form() -> None:
 @pytest.mark.parametrize("given", [{}, {"generateContentRequest": 5}, {"generateContentRequest": {}, "contents": HI}])
 def test_a_count_of_nothing_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(BadRequest):
-        WIRE.count_parse(json.dumps(given).encode())
+        WIRE.count_parse(json.dumps(given).encode(), COUNTED)
 
 
 @pytest.mark.parametrize("data", [b"", b"5", b'{"totalTokens": "x"}', b'{"totalTokens": -1}'])

@@ -37,7 +37,7 @@ from proxy.canon import (
 from proxy.dialects.gemini import Gemini
 from proxy.envelope import Envelope
 from proxy.errors import Down, OverLimit
-from proxy.ports import Path
+from proxy.ports import Path, Peek
 from tests import laws
 
 WIRE = Gemini()
@@ -237,10 +237,15 @@ def test_the_error_of_a_stream_that_passes_through_raises() -> None:
             next(chunks)
 
 
+COUNTED = Peek("m", False)
+
+
 def test_models_and_counts_are_read() -> None:
     def answer(call: httpx2.Request) -> httpx2.Response:
         if call.url.path.endswith(":countTokens"):
-            return httpx2.Response(200, content=WIRE.count_answer(7 + len(WIRE.count_parse(call.content).turns)))
+            return httpx2.Response(
+                200, content=WIRE.count_answer(7 + len(WIRE.count_parse(call.content, COUNTED).turns))
+            )
         if call.url.path.endswith("/models"):
             return httpx2.Response(200, content=WIRE.model_list(["a", "b"]))
         return httpx2.Response(200, content=WIRE.model_card("a"))

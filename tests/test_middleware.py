@@ -14,7 +14,7 @@ from proxy.errors import BadRequest, Busy, Down, GatewayError, Unauthorized, Unk
 from proxy.middleware import metrics as counting
 from proxy.middleware.auth import Auth
 from proxy.middleware.failover import Failover
-from proxy.middleware.intake import intake
+from proxy.middleware.intake import Intake
 from proxy.middleware.metrics import Metrics
 from proxy.ports import Call, Reply, Target
 from tests.client import SPEECHES, Speech, ask, chat, client, lane_name, spell
@@ -130,14 +130,14 @@ async def test_the_right_key_opens_the_door(speech: Speech) -> None:
 
 async def test_intake_learns_the_model_and_whether_to_stream() -> None:
     asked = call(body=b'{"model":"m","stream":true}')
-    await intake(asked, fine)
+    await Intake(60)(asked, fine)
     assert (asked.model, asked.stream, asked.envelope.body) == ("m", True, b'{"model":"m","stream":true}')
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"model":1}', b'{"model":"m","stream":"yes"}'])
 async def test_intake_refuses_nonsense(body: bytes) -> None:
     with pytest.raises(BadRequest):
-        await intake(call(body=body), fine)
+        await Intake(60)(call(body=body), fine)
 
 
 # --- failover --------------------------------------------------------------------------------------------------------

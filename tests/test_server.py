@@ -276,8 +276,8 @@ ROUTES = [
     ("POST", "/chat", 200),
     ("POST", "/messages", 200),
     ("POST", "/embeddings", 501),
-    ("POST", "/responses", 501),
-    ("POST", "/messages/count_tokens", 501),
+    ("POST", "/responses/r1/cancel", 501),
+    ("POST", "/messages/batches", 501),
     ("POST", "/nothing", 404),
     ("POST", "/chat/completions/", 404),
     ("POST", "/chat/completions/more", 404),
@@ -322,7 +322,7 @@ async def test_a_head_request_is_answered_without_a_body() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-@pytest.mark.parametrize("path", ["/v1/files", "/v1/files/f1", "/v1/responses/r1", "/v1beta/models", "/api/tags"])
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/files/f1", "/v1/responses/r1", "/v1beta/files", "/api/ps"])
 async def test_a_route_that_is_not_built_yet_says_so_to_every_method(method: str, path: str) -> None:
     async with pillion() as gateway:
         assert (await ask(gateway, method, path, b"{}" if method == "POST" else b"")).status == 501

@@ -15,6 +15,7 @@ VERSION = "2023-06-01"
 
 class Anthropic(HTTPProvider):
     paths = {"anthropic": "/v1/messages"}  # noqa: RUF012  the base declares it a ClassVar
+    count_paths = {"anthropic": "/v1/messages/count_tokens"}  # noqa: RUF012  likewise
     models_path = "/v1/models"
     list_headers = {"anthropic-version": VERSION}  # noqa: RUF012  likewise
 

@@ -9,7 +9,7 @@ kept for a while, health by the cheapest endpoint there is.
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -18,8 +18,8 @@ import msgspec
 from proxy.config import Provider
 from proxy.errors import Down, UpstreamError
 from proxy.headers import spell
-from proxy.ports import Answer, Headers, Health, Outgoing
-from proxy.upstream import Upstream, request_head
+from proxy.ports import NO_HINTS, Answer, Headers, Health, Hints, Outgoing
+from proxy.upstream import Origin, Upstream, request_head
 
 LIST_LIFE = 300.0  # seconds that a model list is believed
 LIST_RETRY = 30.0  # seconds before a list that failed is asked for again
@@ -40,16 +40,18 @@ class HTTPProvider(ABC):
 
     real = True
     paths: ClassVar[Mapping[str, str]]  # dialect: path below the base URL; `{model}` stands for the model's name
+    count_paths: ClassVar[Mapping[str, str]] = {}  # likewise, of those in which the provider counts tokens
     models_path: ClassVar[str]
     list_headers: ClassVar[Mapping[str, str]] = {}  # what a model list is asked with, beside the key
 
     def __init__(self, config: Provider, upstream: Upstream) -> None:
         self.name = config.name
         self.ask_usage = config.ask_usage
-        self.dialects = tuple(self.paths)
+        self.dialects: Sequence[str] = config.dialects or tuple(self.paths)
         self._config = config
         self._upstream = upstream
         self._origin = upstream.origin(config.base_url, config.timers)
+        self._hints: dict[str, Hints] = {}  # by model
         self._heads: dict[str, bytes] = {}  # by target
         self._shown = ("", b"")  # a key, and the header lines that show it
         self._listed: list[str] = []
@@ -59,6 +61,25 @@ class HTTPProvider(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} at {self._origin.url.origin()}>"
+
+    def takes(self, model: str) -> Sequence[str]:
+        return self.dialects
+
+    def counts(self, dialect: str) -> bool:
+        return dialect in self.count_paths
+
+    def hints(self, model: str) -> Hints:
+        """What the configuration says for requests that do not say it."""
+        if (made := self._hints.get(model)) is not None:
+            return made
+        config, card = self._config, self._config.card(model)
+        needed = None if card is None else card.max_output
+        made = Hints(model, config.max_tokens, config.temperature, needed, config.body)
+        if made == Hints(model):
+            made = NO_HINTS
+        if len(self._hints) < HEADS_KEPT:
+            self._hints[model] = made
+        return made
 
     @abstractmethod
     def credentials(self) -> Headers:
@@ -75,7 +96,8 @@ class HTTPProvider(ABC):
 
     def target(self, outgoing: Outgoing) -> str:
         """Path and query of the request, below the base URL."""
-        path = self.paths[outgoing.dialect]
+        paths = self.count_paths if outgoing.operation == "count_tokens" else self.paths
+        path = paths[outgoing.dialect]
         if "{model}" in path:
             path = path.replace("{model}", quote(outgoing.model, safe=""))
         return f"{path}?{outgoing.query}" if outgoing.query else path
@@ -84,10 +106,17 @@ class HTTPProvider(ABC):
         """Send it. `credentials`: header lines. Raises UpstreamError."""
         head = (self._heads.get(target) or self._head(target)) + credentials + spell(outgoing.headers)
         try:
-            return await self._upstream.send(self._origin, head, body, stream=outgoing.stream)
+            return await self._upstream.send(
+                self._origin_of(outgoing.model), head, body, stream=outgoing.stream, total=outgoing.timeout
+            )
         except UpstreamError as error:
             error.provider = self.name
             raise
+
+    def _origin_of(self, model: str) -> Origin:
+        """The base URL, with the timers that this model has."""
+        timers = self._config.timers_for(model)
+        return self._origin if timers == self._config.timers else self._upstream.origin(self._config.base_url, timers)
 
     async def models(self) -> list[str]:
         """Configured ids first, then the provider's, which are asked for at most every five minutes."""

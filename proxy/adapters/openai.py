@@ -6,13 +6,22 @@ https://platform.openai.com/docs/api-reference/authentication
 """
 
 from proxy.adapters.http import HTTPProvider
+from proxy.config import Provider
 from proxy.ports import Headers
+from proxy.upstream import Upstream
 
 
 class OpenAI(HTTPProvider):
-    paths = {"openai_chat": "/chat/completions"}  # noqa: RUF012  the base declares it a ClassVar
+    paths = {"openai_chat": "/chat/completions", "openai_responses": "/responses"}  # noqa: RUF012  a ClassVar above
     models_path = "/models"
 
+    def __init__(self, config: Provider, upstream: Upstream) -> None:
+        """Few hosts have the Responses API as well, and those say so in their preset."""
+        super().__init__(config, upstream)
+        self.dialects = config.dialects or ("openai_chat",)
+
     def credentials(self) -> Headers:
-        key = self._config.api_key
-        return [("authorization", f"Bearer {key.reveal()}")] if key else []
+        config = self._config
+        said = [("openai-organization", config.org_id), ("openai-project", config.project)]
+        shown = [("authorization", f"Bearer {config.api_key.reveal()}")] if config.api_key else []
+        return [*shown, *(line for line in said if line[1])]

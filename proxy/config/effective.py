@@ -7,7 +7,7 @@ everybody else reads; or it raises every mistake at once.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from proxy.config import checks
 from proxy.config.address import Address, address
@@ -44,6 +44,8 @@ class Provider(NamedTuple):
     proxy: Secret = NO_SECRET  # a URL, which may carry a password
     ca: Path | None = None
     dialects: tuple[str, ...] = ()  # in place of the adapter's
+    body: Mapping[str, Any] = {}  # fields of its wire, for requests that lack them
+    api_version: str = ""
     free: bool = False
 
     def card(self, model: str) -> Model | None:

@@ -30,7 +30,7 @@ from proxy.adapters.echo.script import (
 )
 from proxy.errors import BadRequest, Down
 from proxy.framing import sse
-from proxy.ports import Answer, Health, Outgoing
+from proxy.ports import NO_HINTS, Answer, Health, Hints, Outgoing
 
 CREATED = 1735689600  # 2025-01-01T00:00:00Z, whenever it is
 
@@ -84,6 +84,15 @@ class Echo:
 
     def __repr__(self) -> str:
         return f"<Echo {self.name}>"
+
+    def takes(self, model: str) -> Sequence[str]:
+        return self.dialects
+
+    def counts(self, dialect: str) -> bool:
+        return False
+
+    def hints(self, model: str) -> Hints:
+        return NO_HINTS
 
     async def send(self, outgoing: Outgoing) -> Answer:
         try:

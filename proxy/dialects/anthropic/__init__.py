@@ -31,9 +31,9 @@ from proxy.dialects.anthropic.render import StreamRenderer, WholeRenderer
 from proxy.dialects.anthropic.words import NAME
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
-from proxy.fields import Fields, Object, dump, encode_json
+from proxy.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.framing import has_sse, sse
-from proxy.ports import Decoder, Encoded, Forward, Headers, Meter, Path, Peek, Renderer
+from proxy.ports import Decoder, Encoded, Forward, Headers, Hints, Meter, Path, Peek, Renderer
 
 
 class Anthropic:
@@ -42,6 +42,8 @@ class Anthropic:
     name = NAME
     stream_type = "text/event-stream"
     ping: bytes | None = b'event: ping\ndata: {"type": "ping"}\n\n'
+    in_lines = True
+    demands_limit = True
 
     def has_event(self, held: bytes) -> bool:
         return has_sse(held)
@@ -82,6 +84,9 @@ class Anthropic:
             return Forward(envelope.body)
         return Forward(envelope.edit({"model": encode_json(model)}))
 
+    def hinted(self, envelope: Envelope, hints: Hints) -> Object:
+        return without_nulls({"max_tokens": hints.max_tokens, "temperature": hints.temperature})
+
     def encode(self, request: Request) -> Encoded:
         encoding = Encoding(request)
         return Encoded(dump(encoding.body()), tuple(sorted(encoding.dropped)))
@@ -94,7 +99,7 @@ class Anthropic:
 
     # POST /v1/messages/count_tokens, both faces
 
-    def count_parse(self, body: bytes) -> Request:
+    def count_parse(self, body: bytes, peek: Peek) -> Request:
         """Raises BadRequest, with the field's path."""
         return parse_prompt(Fields(parse_object(body), ""))
 

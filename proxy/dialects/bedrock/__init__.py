@@ -25,9 +25,9 @@ from proxy.dialects.bedrock.words import NAME, STREAM_TYPE, VERBS
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import BadRequest, GatewayError, UpstreamError
 from proxy.eventstream import PRELUDE, BadMessage, length_of
-from proxy.fields import Fields, Object, dump
+from proxy.fields import Fields, Object, dump, without_nulls
 from proxy.framing import Unframed
-from proxy.ports import Decoder, Encoded, Forward, Headers, Meter, Path, Peek, Renderer
+from proxy.ports import Decoder, Encoded, Forward, Headers, Hints, Meter, Path, Peek, Renderer
 
 
 class Bedrock:
@@ -36,6 +36,8 @@ class Bedrock:
     name = NAME
     stream_type = STREAM_TYPE
     ping: bytes | None = None
+    in_lines = False
+    demands_limit = False
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -84,6 +86,10 @@ class Bedrock:
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
         """The model stands in the path, and this wire always tells its usage: the body has nothing to edit."""
         return Forward(envelope.body)
+
+    def hinted(self, envelope: Envelope, hints: Hints) -> Object:
+        said = without_nulls({"maxTokens": hints.max_tokens, "temperature": hints.temperature})
+        return {"inferenceConfig": said} if said else {}
 
     def encode(self, request: Request) -> Encoded:
         encoding = Encoding(request)

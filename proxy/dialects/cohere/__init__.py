@@ -22,9 +22,9 @@ from proxy.dialects.cohere.render import StreamRenderer, WholeRenderer
 from proxy.dialects.cohere.words import NAME
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
-from proxy.fields import Fields, Object, dump, encode_json
+from proxy.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.framing import has_sse
-from proxy.ports import Decoder, Encoded, Forward, Headers, Meter, Path, Peek, Renderer
+from proxy.ports import Decoder, Encoded, Forward, Headers, Hints, Meter, Path, Peek, Renderer
 
 
 class Cohere:
@@ -33,6 +33,8 @@ class Cohere:
     name = NAME
     stream_type = "text/event-stream"
     ping: bytes | None = b": ping\n\n"
+    in_lines = True
+    demands_limit = False
 
     def has_event(self, held: bytes) -> bool:
         return has_sse(held)
@@ -70,6 +72,9 @@ class Cohere:
         if envelope.get("model") == model:
             return Forward(envelope.body)
         return Forward(envelope.edit({"model": encode_json(model)}))
+
+    def hinted(self, envelope: Envelope, hints: Hints) -> Object:
+        return without_nulls({"max_tokens": hints.max_tokens, "temperature": hints.temperature})
 
     def encode(self, request: Request) -> Encoded:
         encoding = Encoding(request)

@@ -12,19 +12,19 @@ the object's own name. Null says what absence says.
 from collections.abc import Mapping, Sequence
 
 from proxy.canon import Request
-from proxy.dialects.gemini.count import counted, counting_body, parse_count
+from proxy.dialects.gemini.count import WHOLE, counted, counting_body, parse_count
 from proxy.dialects.gemini.decode import StreamDecoder, WholeDecoder
 from proxy.dialects.gemini.encode import Encoding
 from proxy.dialects.gemini.faults import error_body, fault_of_body
 from proxy.dialects.gemini.frames import has_chunk
 from proxy.dialects.gemini.meter import StreamMeter, WholeMeter
-from proxy.dialects.gemini.parse import bare, check_model, parse_request
+from proxy.dialects.gemini.parse import bare, check_model, parse_request, published
 from proxy.dialects.gemini.render import ArrayRenderer, StreamRenderer, WholeRenderer
 from proxy.dialects.gemini.words import NAME, VERBS
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import BadRequest, GatewayError, Unrepresentable, UpstreamError
-from proxy.fields import Fields, Object, dump, encode_json
-from proxy.ports import Decoder, Encoded, Forward, Headers, Meter, Path, Peek, Renderer
+from proxy.fields import Fields, Object, as_object, dump, encode_json, without_nulls
+from proxy.ports import Decoder, Encoded, Forward, Headers, Hints, Meter, Path, Peek, Renderer
 
 
 class Gemini:
@@ -33,13 +33,16 @@ class Gemini:
     name = NAME
     stream_type = "text/event-stream"
     ping: bytes | None = None  # Google's SDKs take anything but a chunk for a broken answer
+    in_lines = True
+    demands_limit = False
 
     def has_event(self, held: bytes) -> bool:
         return has_chunk(held)
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
-        """`path.rest`: what stands behind `models/`, such as `gemini-2.5-pro:streamGenerateContent`."""
-        model, _, verb = path.rest.rpartition(":")
+        """`path.rest`: what stands behind `models/`, such as `gemini-2.5-pro:countTokens`, or a path of Vertex AI's."""
+        named, _, verb = path.rest.rpartition(":")
+        model = published(named)
         if verb not in VERBS or not model:
             known = " or ".join(VERBS)
             raise BadRequest(f"The path must end in a model, a colon and {known}.", status=404, code="unknown_url")
@@ -80,11 +83,23 @@ class Gemini:
 
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
         """`ask_usage` changes nothing: this wire always tells. A body that repeats the model must name the new one."""
+        for key in WHOLE:  # a count asks for a request within the request
+            if (inner := envelope.raw(key)) is not None:
+                return Forward(envelope.edit({key: self.forward(Envelope(inner), model, ask_usage).body}))
         named = envelope.get("model")
         if not isinstance(named, str) or bare(named) == bare(model):
             return Forward(envelope.body)
         collection = named.removesuffix(bare(named))
         return Forward(envelope.edit({"model": encode_json(collection + bare(model))}))
+
+    def hinted(self, envelope: Envelope, hints: Hints) -> Object:
+        """In whichever spelling the client's own fields have."""
+        key = "generation_config" if "generation_config" in envelope else "generationConfig"
+        said = as_object(envelope.get(key))
+        silent = said.get("maxOutputTokens") is None and said.get("max_output_tokens") is None
+        limit = hints.max_tokens if silent else None
+        fields = without_nulls({"maxOutputTokens": limit, "temperature": hints.temperature})
+        return {key: fields} if fields else {}
 
     def encode(self, request: Request) -> Encoded:
         encoding = Encoding(request)
@@ -101,10 +116,10 @@ class Gemini:
 
     # countTokens, which is an operation of its own
 
-    def count_parse(self, body: bytes) -> Request:
-        """What a client wants counted. The model is in the path: here it may be empty."""
+    def count_parse(self, body: bytes, peek: Peek) -> Request:
+        """What a client wants counted."""
         try:
-            return parse_count(parse_object(body))
+            return parse_count(parse_object(body), peek)
         except RecursionError:
             raise BadRequest("The request body is nested too deeply.", code="invalid_json") from None
 
@@ -122,5 +137,4 @@ class Gemini:
 
 def _model_card(name: str) -> Object:
     """https://ai.google.dev/api/models#Model"""
-    methods = [*VERBS, "countTokens"]
-    return {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": methods}
+    return {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": list(VERBS)}

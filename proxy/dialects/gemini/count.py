@@ -7,29 +7,24 @@ Vertex AI takes the request's fields as they are. Google's own answer is a numbe
 from proxy.canon import Request
 from proxy.dialects.gemini.faults import error_in, fault
 from proxy.dialects.gemini.parse import bare, parse_request
-from proxy.dialects.gemini.spelling import camel
 from proxy.errors import BadRequest
-from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, nonsense, wrong
+from proxy.fields import UNREADABLE, Object, as_object, decode_json, dump, nonsense, wrong
 from proxy.ports import Peek
 
-_WHOLE = "generateContentRequest"
+WHOLE = ("generateContentRequest", "generate_content_request")
 
 
-def parse_count(body: Object) -> Request:
-    spelled = [key for key in body if camel(key) == _WHOLE]
+def parse_count(body: Object, peek: Peek) -> Request:
+    spelled = [key for key in body if key in WHOLE]
     if not spelled:
-        return _request(body)
+        return parse_request(body, peek)
     if len(body) > 1:
-        message = f"{_WHOLE} says the whole request: give nothing beside it."
-        raise BadRequest(message, param=_WHOLE)
+        message = f"{WHOLE[0]} says the whole request: give nothing beside it."
+        raise BadRequest(message, param=WHOLE[0])
     whole = body[spelled[0]]
     if not isinstance(whole, dict):
-        raise wrong(_WHOLE, "an object", whole)
-    return _request(whole)
-
-
-def _request(body: Object) -> Request:
-    return parse_request(body, Peek(bare(as_text(body.get("model"))), stream=False))
+        raise wrong(WHOLE[0], "an object", whole)
+    return parse_request(whole, peek)
 
 
 def counting_body(model: str, encoded: bytes) -> bytes:
@@ -37,7 +32,7 @@ def counting_body(model: str, encoded: bytes) -> bytes:
     body = as_object(decode_json(encoded))
     if body.keys() == {"contents"}:
         return encoded
-    return dump({_WHOLE: {"model": f"models/{bare(model)}", **body}})
+    return dump({WHOLE[0]: {"model": f"models/{bare(model)}", **body}})
 
 
 def counted(body: bytes) -> int:

@@ -8,7 +8,7 @@ from proxy.canon import Reason
 NAME = "gemini"
 
 # What a path may ask for behind the model's colon, and whether that is a stream.
-VERBS = {"generateContent": False, "streamGenerateContent": True}
+VERBS = {"generateContent": False, "streamGenerateContent": True, "countTokens": False}
 
 # The canonical knobs that stand in `generationConfig`, with their names there.
 NUMBERS = {

@@ -19,9 +19,9 @@ from proxy.dialects.ollama.render import StreamRenderer, WholeRenderer
 from proxy.dialects.ollama.words import NAME
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
-from proxy.fields import Fields, Object, dump, encode_json
+from proxy.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.framing import has_line
-from proxy.ports import Decoder, Encoded, Forward, Headers, Meter, Path, Peek, Renderer
+from proxy.ports import Decoder, Encoded, Forward, Headers, Hints, Meter, Path, Peek, Renderer
 
 _UNDATED = "1970-01-01T00:00:00Z"  # required, and not known
 
@@ -35,6 +35,8 @@ class Ollama:
     name = NAME
     stream_type = "application/x-ndjson"
     ping: bytes | None = None  # clients read every line as JSON, blank ones too
+    in_lines = True
+    demands_limit = False
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -82,6 +84,10 @@ class Ollama:
         if envelope.get("model") == model:
             return Forward(envelope.body)
         return Forward(envelope.edit({"model": encode_json(model)}))
+
+    def hinted(self, envelope: Envelope, hints: Hints) -> Object:
+        said = without_nulls({"num_predict": hints.max_tokens, "temperature": hints.temperature})
+        return {"options": said} if said else {}
 
     def encode(self, request: Request) -> Encoded:
         encoding = Encoding(request)

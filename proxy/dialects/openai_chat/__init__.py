@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from proxy.canon import Request
 from proxy.dialects.openai_chat.decode import StreamDecoder, WholeDecoder
-from proxy.dialects.openai_chat.encode import Encoding
+from proxy.dialects.openai_chat.encode import Encoding, limit_field
 from proxy.dialects.openai_chat.faults import error_body, fault_of_body
 from proxy.dialects.openai_chat.meter import StreamMeter, WholeMeter
 from proxy.dialects.openai_chat.parse import parse_request
@@ -22,9 +22,9 @@ from proxy.dialects.openai_chat.strip import UsageStrip
 from proxy.dialects.openai_chat.words import NAME
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
-from proxy.fields import Fields, Object, dump, encode_json
+from proxy.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.framing import has_sse, sse
-from proxy.ports import Decoder, Encoded, Forward, Headers, Meter, Path, Peek, Renderer
+from proxy.ports import Decoder, Encoded, Forward, Headers, Hints, Meter, Path, Peek, Renderer
 
 
 class OpenAIChat:
@@ -33,6 +33,8 @@ class OpenAIChat:
     name = NAME
     stream_type = "text/event-stream"
     ping: bytes | None = b": ping\n\n"
+    in_lines = True
+    demands_limit = False
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -79,6 +81,11 @@ class OpenAIChat:
             edits["stream_options"] = encode_json({**(options or {}), "include_usage": True})
             return Forward(envelope.edit(edits), UsageStrip())
         return Forward(envelope.edit(edits) if edits else envelope.body)
+
+    def hinted(self, envelope: Envelope, hints: Hints) -> Object:
+        limit = limit_field(hints.model)
+        silent = envelope.get("max_tokens") is None and envelope.get("max_completion_tokens") is None
+        return without_nulls({limit: hints.max_tokens if silent else None, "temperature": hints.temperature})
 
     def encode(self, request: Request) -> Encoded:
         encoding = Encoding(request)

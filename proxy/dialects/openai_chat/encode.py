@@ -42,6 +42,12 @@ from proxy.fields import Object, as_object
 _SHOWN = (Image, Audio, Video, Document)  # what a tool message cannot hold, and a user's can
 
 
+def limit_field(model: str) -> str:
+    """OpenAI's reasoning models refuse `max_tokens`; other hosts know nothing else."""
+    newer = re.match(r"(?:.*/)?(?:o1|o3|o4|gpt-5)", model)
+    return "max_completion_tokens" if newer else "max_tokens"
+
+
 class Encoding:
     """One request on its way out, and the receipt: the names of what this wire lacks."""
 
@@ -101,11 +107,10 @@ class Encoding:
         return not foreign
 
     def _limit_field(self) -> str:
-        """OpenAI's reasoning models refuse `max_tokens`; other hosts know nothing else. A client's word is kept."""
-        if self._own:
-            return self._request.limit_field or "max_tokens"
-        newer = re.match(r"(?:.*/)?(?:o1|o3|o4|gpt-5)", self._request.model)
-        return "max_completion_tokens" if newer else "max_tokens"
+        """A client's own word is kept."""
+        if self._own and self._request.limit_field:
+            return self._request.limit_field
+        return limit_field(self._request.model)
 
     def _modalities(self) -> list[str] | None:
         asked = self._request.modalities

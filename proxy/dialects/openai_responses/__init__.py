@@ -21,9 +21,9 @@ from proxy.dialects.openai_responses.response import NOTHING
 from proxy.dialects.openai_responses.words import NAME
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
-from proxy.fields import Fields, Object, dump, encode_json
+from proxy.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.framing import has_sse
-from proxy.ports import Decoder, Encoded, Forward, Headers, Meter, Path, Peek, Renderer
+from proxy.ports import Decoder, Encoded, Forward, Headers, Hints, Meter, Path, Peek, Renderer
 
 
 class OpenAIResponses:
@@ -32,6 +32,8 @@ class OpenAIResponses:
     name = NAME
     stream_type = "text/event-stream"
     ping: bytes | None = b": ping\n\n"
+    in_lines = True
+    demands_limit = False
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -73,6 +75,10 @@ class OpenAIResponses:
         if envelope.get("model") == model:
             return Forward(envelope.body)
         return Forward(envelope.edit({"model": encode_json(model)}))
+
+    def hinted(self, envelope: Envelope, hints: Hints) -> Object:
+        said = {"max_output_tokens": hints.max_tokens, "temperature": hints.temperature}
+        return without_nulls(said)
 
     def encode(self, request: Request) -> Encoded:
         encoding = Encoding(request)

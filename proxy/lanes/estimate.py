@@ -1,0 +1,79 @@
+"""How many tokens would a request have, roughly, where its provider cannot be asked?
+
+Honest means: not nothing, of the right order, and never by a rule that looks more exact than it is. Text counts a token
+for every four bytes, or every three where it is not ASCII, as tokenisers come out on prose and on code; an image and a
+page are what vendors charge for one of middle size.
+"""
+
+from math import ceil
+from typing import assert_never
+
+from proxy.canon import (
+    Audio,
+    Document,
+    Image,
+    Inline,
+    Opaque,
+    Part,
+    Refusal,
+    Request,
+    Source,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Video,
+)
+from proxy.fields import dump
+
+TURN = 4  # tokens around each turn: its role, its beginning and its end
+IMAGE = 1100  # https://platform.claude.com/docs/en/build-with-claude/vision: of some 900 x 900 pixels
+PAGE = 2000  # https://platform.claude.com/docs/en/build-with-claude/pdf-support: text and picture
+PAGE_BYTES = 50_000  # of a PDF, for each of its pages
+AUDIO_BYTES = 500  # of compressed sound, for each token: 16 kB and 32 tokens a second
+VIDEO_BYTES = 1000
+
+
+def estimate(request: Request) -> int:
+    """Tokens."""
+    tools = sum(_text(tool.name + (tool.description or "")) + _json(tool.parameters) for tool in request.tools)
+    turns = sum(TURN + sum(map(_part, turn.parts)) for turn in request.turns)
+    shape = _json(request.format.schema) if request.format is not None else 0
+    return max(1, tools + turns + shape)
+
+
+def _part(part: Part) -> int:
+    match part:
+        case Text() | Refusal():
+            return _text(part.text)
+        case Thinking():
+            return _text(part.text) + len(part.redacted) // 8
+        case ToolCall():
+            return TURN + _text(part.name) + _text(part.arguments)
+        case ToolResult():
+            return TURN + sum(map(_part, part.parts))
+        case Image():
+            return IMAGE
+        case Document():
+            return PAGE * max(1, _size(part.source) // PAGE_BYTES)
+        case Audio():
+            return 1 + _size(part.source) // AUDIO_BYTES
+        case Video():
+            return 1 + _size(part.source) // VIDEO_BYTES
+        case Opaque():
+            return _json(part.value)
+        case _:
+            assert_never(part)
+
+
+def _text(text: str) -> int:
+    return ceil(len(text) / 4) if text.isascii() else ceil(len(text.encode("utf-8", "surrogatepass")) / 3)
+
+
+def _json(value: object) -> int:
+    return ceil(len(dump(value)) / 4) if value else 0
+
+
+def _size(source: Source | None) -> int:
+    """Bytes; of what lies elsewhere nobody knows."""
+    return len(source.data) * 3 // 4 if isinstance(source, Inline) else 0

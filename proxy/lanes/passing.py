@@ -1,0 +1,140 @@
+"""How does a call pass through that its provider takes as it is?
+
+The client's own bytes out, edited where they must be and nowhere else, and the provider's own bytes back. A meter
+watches the copy.
+"""
+
+from collections.abc import AsyncGenerator
+
+from proxy import headers
+from proxy.envelope import Envelope
+from proxy.errors import Down
+from proxy.framing import MAX_FRAME, Unframed
+from proxy.lanes.asking import ask, blame, is_stream, media_type_of, name_of, or_abort, query_of, timed
+from proxy.ports import NO_HINTS, Answer, Call, Forward, Meter, Outgoing, Reply, Strip, Target
+
+WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of one whole answer
+HOLD_LIMIT = 64 * 1024  # bytes that may be held back until a stream has shown its first event
+
+
+async def pass_through(call: Call, target: Target) -> Reply:
+    """Raises GatewayError before the first byte; after it, the body raises."""
+    dialect = call.dialect
+    forward = _forward(call, target)
+    answer = await ask(call, target, dialect, _outgoing(call, target, forward))
+    live = is_stream(call, answer, dialect) or (call.as_array and media_type_of(answer) == "application/json")
+    meter = dialect.meter(live)
+    with or_abort(answer):
+        if not live:
+            body = await _whole(call, answer, meter)
+            return Reply(answer.status, headers.returning(answer.headers), body)
+        held = await _hold(call, answer, meter)
+    if forward.strip is not None:
+        held = forward.strip.feed(held)
+    if answer.ended():
+        meter.close()
+    if answer.ended() and meter.finished and meter.error is None:  # a stream that has come whole is sent whole
+        _note(call, meter)
+        rest = forward.strip.close() if forward.strip is not None else b""
+        return Reply(answer.status, headers.returning(answer.headers), held + rest)
+    return Reply(
+        answer.status,
+        headers.returning(answer.headers),
+        _relay(call, answer, meter, forward.strip, held),
+        last_words=dialect.error_event,
+        abort=answer.abort,
+    )
+
+
+def _forward(call: Call, target: Target) -> Forward:
+    """The client's body, and in it what the operator says where the client does not."""
+    forward = call.dialect.forward(call.envelope, target.model, target.adapter.ask_usage)
+    hints = target.adapter.hints(target.model)
+    if hints is not NO_HINTS:
+        for fields in filter(None, (call.dialect.hinted(call.envelope, hints), hints.fields)):
+            forward = forward._replace(body=Envelope(forward.body).filled(fields))
+    return forward
+
+
+def _outgoing(call: Call, target: Target, forward: Forward) -> Outgoing:
+    return Outgoing(
+        call.dialect.name,
+        target.model,
+        forward.body,
+        call.stream,
+        headers.outgoing(call.headers),
+        query_of(call),
+        call.operation,
+        call.timeout,
+    )
+
+
+async def _whole(call: Call, answer: Answer, meter: Meter) -> bytes:
+    body = await timed(call, answer.read(WHOLE_LIMIT))
+    meter.feed(body)
+    meter.close()
+    _note(call, meter)
+    if meter.error is not None:
+        raise meter.error
+    if not meter.finished:
+        raise Down("The provider's answer is not valid JSON.", code="upstream_protocol", provider=name_of(call))
+    return body
+
+
+async def _hold(call: Call, answer: Answer, meter: Meter) -> bytes:
+    """Wait for the first whole event: an error in its place still has its status, and an empty stream is none."""
+    held = b""
+    while True:
+        chunk = await timed(call, answer.chunk())
+        held += chunk
+        meter.feed(chunk)
+        if not chunk:
+            meter.close()
+        if meter.error is not None:
+            raise meter.error
+        if not chunk and not meter.finished:
+            raise Down("The provider's stream ended before it began.", code="upstream_cut", provider=name_of(call))
+        try:
+            if not chunk or call.dialect.has_event(held) or len(held) > HOLD_LIMIT:
+                answer.begun()
+                return held
+        except Unframed:
+            raise Down("The provider's stream is none.", code="upstream_protocol", provider=name_of(call)) from None
+
+
+async def _relay(call: Call, answer: Answer, meter: Meter, strip: Strip | None, held: bytes) -> AsyncGenerator[bytes]:
+    """The provider's bytes as they come. Raises UpstreamError where they end before the answer does."""
+    has_lines = call.dialect.in_lines and not call.as_array
+    try:
+        if held:
+            yield held
+        unended = 0  # bytes since the last line end
+        while chunk := await answer.chunk():
+            meter.feed(chunk)
+            unended = 0 if b"\n" in chunk or b"\r" in chunk else unended + len(chunk)
+            if unended > MAX_FRAME and has_lines:
+                raise Down("An event of the provider's stream does not end.", code="upstream_protocol")
+            if strip is not None:
+                chunk = strip.feed(chunk)
+            if chunk:
+                yield chunk
+        if strip is not None and (rest := strip.close()):
+            yield rest
+        meter.close()
+        if meter.error is not None:
+            meter.error.told = True
+            raise meter.error
+        if not meter.finished:
+            raise Down(
+                "The provider's stream ended before its answer did.", code="upstream_cut", provider=name_of(call)
+            )
+    finally:
+        answer.abort()
+        _note(call, meter)
+
+
+def _note(call: Call, meter: Meter) -> None:
+    call.usage = meter.usage
+    call.answered_model = meter.model
+    if meter.error is not None:
+        blame(call, meter.error)

@@ -1,0 +1,146 @@
+"""How does a call reach a provider of another wire?
+
+Parsed by the client's dialect, encoded by the provider's; the answer the other way round. Seals change hands here: out
+of the request goes every one that another provider made, and the answer's are marked as their own provider's, or kept
+in the vault where the client's wire has no place for them.
+"""
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from typing import assert_never
+
+from proxy import headers
+from proxy.canon import Close, Delta, Event, Finish, Open, Request, Start, Usage
+from proxy.envelope import Envelope
+from proxy.errors import Down, Unrepresentable, UpstreamError
+from proxy.lanes.asking import ask, blame, is_stream, name_of, timed
+from proxy.ports import Answer, Call, Decoder, Dialect, Hints, Outgoing, Peek, Renderer, Reply, Target
+from proxy.seals import Sealer, unseal
+from proxy.vault import Recall, Vault
+
+
+class Translation:
+    """The lane. `strict` refuses a request of which a knob cannot cross."""
+
+    def __init__(self, vault: Vault, strict: bool) -> None:
+        self._vault = vault
+        self._strict = strict
+
+    async def __call__(self, call: Call, target: Target, dialect: Dialect) -> Reply:
+        """`dialect` is the provider's. Raises GatewayError before the first byte; after it, the body raises."""
+        provider, hints = target.adapter.name, target.adapter.hints(target.model)
+        request = call.dialect.parse(call.envelope.body, Peek(call.model, call.stream, call.as_array))
+        request.model = target.model
+        foreign = unseal(request, provider, own_wire=dialect.name == request.wire)
+        recall = self._vault.recall(request, call.client, provider)
+        recall.restore()
+        _hint(request, hints, dialect)
+        encoded = dialect.encode(request)
+        call.dropped = (*foreign, *encoded.dropped, *headers.untranslatable(call.headers))
+        if self._strict and call.dropped:
+            raise _refusal(call.dropped)
+        body = Envelope(encoded.body).filled(hints.fields) if hints.fields else encoded.body
+        operation = call.operation if dialect is call.dialect else "chat"
+        lines = headers.translated(call.headers)
+        sent = Outgoing(dialect.name, target.model, body, call.stream, lines, "", operation, call.timeout)
+        answer = await ask(call, target, dialect, sent)
+        events = _Events(dialect.decoder(is_stream(call, answer, dialect)), recall, Sealer(provider))
+        return await _reply(call, answer, events, call.dialect.renderer(request))
+
+
+def _hint(request: Request, hints: Hints, dialect: Dialect) -> None:
+    """What the operator says where the client does not."""
+    if request.max_tokens is None:
+        request.max_tokens = hints.max_tokens or (hints.needed if dialect.demands_limit else None)
+    if request.temperature is None:
+        request.temperature = hints.temperature
+
+
+def _refusal(dropped: tuple[str, ...]) -> Unrepresentable:
+    names = ", ".join(dropped)
+    return Unrepresentable(
+        f"The provider's wire cannot say {names}, and `strict` lets none be left out.", param=dropped[0]
+    )
+
+
+async def _reply(call: Call, answer: Answer, events: "_Events", renderer: Renderer) -> Reply:
+    body = _rendered(call, answer, events, renderer)
+    head = [*headers.returning_translated(answer.headers), ("content-type", renderer.media_type)]
+    if not call.stream:
+        return Reply(200, head, b"".join([part async for part in body]))
+    first = await anext(body)
+    return Reply(
+        200,
+        head,
+        _after(first, body),
+        ping=call.dialect.ping,
+        last_words=renderer.error,
+        abort=answer.abort,
+    )
+
+
+class _Events:
+    """A provider's answer, event by event, as the client may see it."""
+
+    def __init__(self, decoder: Decoder, recall: Recall, sealer: Sealer) -> None:
+        self._decoder = decoder
+        self._recall = recall
+        self._sealer = sealer
+
+    def of(self, chunk: bytes) -> Iterator[Event]:
+        """b"" is the end. Raises UpstreamError."""
+        for event in self._decoder.feed(chunk) if chunk else self._decoder.close():
+            self._recall.watch(event)
+            yield from self._sealer.feed(event)
+
+
+async def _rendered(call: Call, answer: Answer, events: _Events, renderer: Renderer) -> AsyncGenerator[bytes]:
+    """The client's bytes, from the first event on that says something. Raises UpstreamError, after what came before."""
+    out = bytearray()
+    begun = ended = False
+    try:
+        while not ended:
+            # Up to the head of a live answer, and to the end of a whole one, we wait for the provider.
+            chunk = await (answer.chunk() if begun and call.stream else timed(call, answer.chunk()))
+            ended = not chunk
+            fault: UpstreamError | None = None
+            try:
+                for event in events.of(chunk):
+                    if _note(call, event) and not begun:
+                        begun = True
+                        answer.begun()
+                    out += renderer.feed(event)
+            except UpstreamError as error:
+                fault = error
+                blame(call, fault)
+            except Unrepresentable as error:  # the client asked for nothing wrong: it is the answer that does not fit
+                fault = Down(error.message, provider=name_of(call), code=error.code, param=error.param)
+            if begun and out:
+                yield bytes(out)
+                out.clear()
+            if fault is not None:
+                raise fault
+    finally:
+        answer.abort()
+
+
+async def _after(first: bytes, body: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    async with aclosing(body):
+        yield first
+        async for chunk in body:
+            yield chunk
+
+
+def _note(call: Call, event: Event) -> bool:
+    """Keep what the ledger wants; tell whether the event says something."""
+    match event:
+        case Start():
+            call.answered_model = event.model
+            return False
+        case Usage():
+            call.usage = event
+            return False
+        case Open() | Delta() | Close() | Finish():
+            return True
+        case _:
+            assert_never(event)

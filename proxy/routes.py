@@ -1,0 +1,117 @@
+"""Which paths are there, and what is behind each?
+
+Every path that a vendor's SDK may take to us, in the order of the vendors. A route's dialect is its client's; where a
+vendor names the model in the path, the route goes on behind its own part (`tail`) and tells by its end (`ends`) which
+of several it is.
+"""
+
+from collections.abc import Sequence
+
+from proxy.admin import Admin
+from proxy.errors import GatewayError, Unsupported
+from proxy.ports import Call, Handler, Reply
+from proxy.server import ANY, Route
+
+GOOGLES = ("", "/v1", "/v1beta", "/v1beta1", "/v1alpha")  # the versions in which Google's SDKs ask
+ITS_OWN = ("",)  # the path names its version itself, or has none
+PUBLISHED = ("/projects", "/publishers")  # how Vertex AI's paths begin
+
+# Routes that are somebody's, and not served yet: a clear 501 instead of a 404 that looks like a typing error.
+NOT_YET = (
+    "/responses", "/completions", "/embeddings", "/moderations", "/rerank", "/batches", "/files", "/uploads",
+    "/messages/batches", "/images", "/audio", "/realtime", "/fine_tuning", "/assistants", "/threads",
+    "/vector_stores", "/conversations", "/api", "/model", "/openai", "/v2", *PUBLISHED,
+)  # fmt: skip
+
+
+def probes(admin: Admin) -> list[Route]:
+    """What anybody may see who can reach us: that we live."""
+    return [
+        Route("GET", "/startup", "startup", admin.startup),
+        Route("GET", "/readiness", "readiness", admin.readiness),
+        Route("GET", "/liveness", "liveness", admin.liveness),
+    ]
+
+
+def chats(chat: Handler) -> list[Route]:
+    """`chat` is the whole chain."""
+
+    def tail(path: str, ends: str, dialect: str, operation: str = "chat", versions: Sequence[str] = ITS_OWN) -> Route:
+        return Route("POST", path, operation, chat, dialect, tail=True, ends=ends, versions=versions)
+
+    return [
+        Route("POST", "/chat/completions", "chat", chat, "openai_chat"),
+        Route("POST", "/chat", "chat", chat, "openai_chat"),
+        Route("POST", "/responses", "chat", chat, "openai_responses"),
+        Route("POST", "/openai/v1/chat/completions", "chat", chat, "openai_chat", versions=ITS_OWN),
+        Route("POST", "/openai/v1/responses", "chat", chat, "openai_responses", versions=ITS_OWN),
+        Route("POST", "/openai/responses", "chat", chat, "openai_responses", versions=ITS_OWN),
+        tail("/openai/deployments", "/chat/completions", "azure_chat"),
+        Route("POST", "/messages", "chat", chat, "anthropic"),
+        Route("POST", "/messages/count_tokens", "count_tokens", chat, "anthropic"),
+        tail("/models", ":generateContent", "gemini", versions=GOOGLES),
+        tail("/models", ":streamGenerateContent", "gemini", versions=GOOGLES),
+        tail("/models", ":countTokens", "gemini", "count_tokens", versions=GOOGLES),
+        *(
+            route
+            for start in PUBLISHED
+            for route in (
+                tail(start, ":generateContent", "gemini", versions=GOOGLES),
+                tail(start, ":streamGenerateContent", "gemini", versions=GOOGLES),
+                tail(start, ":countTokens", "gemini", "count_tokens", versions=GOOGLES),
+                tail(start, ":rawPredict", "anthropic_vertex", versions=GOOGLES),
+                tail(start, ":streamRawPredict", "anthropic_vertex", versions=GOOGLES),
+                tail(start, "/count-tokens:rawPredict", "anthropic_vertex", "count_tokens", versions=GOOGLES),
+            )
+        ),
+        tail("/model", "/converse", "bedrock"),
+        tail("/model", "/converse-stream", "bedrock"),
+        tail("/model", "/invoke", "bedrock_invoke"),
+        tail("/model", "/invoke-with-response-stream", "bedrock_invoke"),
+        Route("POST", "/api/chat", "chat", chat, "ollama", versions=ITS_OWN),
+        Route("POST", "/api/generate", "generate", chat, "ollama", versions=ITS_OWN),
+        Route("POST", "/v2/chat", "chat", chat, "cohere", versions=ITS_OWN),
+    ]
+
+
+def lists(admin: Admin) -> list[Route]:
+    """What there is, in the shape that each client knows."""
+    return [
+        Route("GET", "/models", "models", admin.models),
+        Route("GET", "/models", "model", admin.model, tail=True),
+        Route("GET", "/openai/v1/models", "models", admin.models, "openai_chat", versions=ITS_OWN),
+        Route("GET", "/models", "models", admin.models, "gemini", versions=GOOGLES[2:]),
+        Route("GET", "/models", "model", admin.model, "gemini", tail=True, versions=GOOGLES[2:]),
+        Route("GET", "/api/tags", "models", admin.models, "ollama", versions=ITS_OWN),
+        Route("POST", "/api/show", "model", admin.show, "ollama", versions=ITS_OWN),
+        Route("GET", "/api/version", "version", admin.version, "ollama", versions=ITS_OWN),
+        Route("GET", "/providers", "providers", admin.providers),
+        Route("GET", "/providers", "health", admin.provider_health, tail=True),
+        Route("GET", "/metrics", "metrics", admin.metrics),
+    ]
+
+
+def missing() -> list[Route]:
+    """What is known, and not served."""
+    unserved = [
+        Route(ANY, path, "missing", not_yet, tail=tail, versions=GOOGLES) for path in NOT_YET for tail in (False, True)
+    ]
+    return [
+        *unserved,
+        Route("POST", "/models", "missing", not_yet, tail=True, versions=GOOGLES),  # Gemini's other verbs
+        Route("GET", "/responses", "missing", no_websocket, "openai_responses"),
+    ]
+
+
+async def not_yet(call: Call) -> Reply:
+    raise Unsupported("pillion knows this route and does not serve it yet.")
+
+
+async def no_websocket(call: Call) -> Reply:
+    """Clients that try a websocket first go on over HTTP at this status."""
+    if call.headers.get("upgrade", "").lower() == "websocket":
+        raise GatewayError(
+            "pillion speaks no websocket: use POST.", status=426, kind="invalid_request", code="websocket_not_supported"
+        )
+    raise GatewayError("/responses takes POST.", status=405, kind="invalid_request", code="method_not_allowed",
+                       headers=[("allow", "POST")])  # fmt: skip
