@@ -65,6 +65,8 @@ def _catalog(config: Config, adapters: Mapping[str, Adapter]) -> Catalog:
         serves=config.serves,
         default_model=config.default_model,
         presets=config.presets,
+        upstream=config.upstream,
+        defaults={name: provider.model for name, provider in config.providers.items()},
     )
 
 

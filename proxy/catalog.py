@@ -25,19 +25,28 @@ class Catalog:
         serves: Mapping[str, Sequence[str]],
         default_model: str | None,
         presets: Mapping[str, Sequence[str]],
+        upstream: str | None = None,
+        defaults: Mapping[str, str] = {},
     ) -> None:
-        """`serves`: the beginnings of a provider's model names. `presets`: what the key of each known one is called."""
+        """`serves`: the beginnings of a provider's model names. `presets`: what the key of each known one is called.
+
+        `upstream`: PROVIDER or PROVIDER/MODEL that gets everything. `defaults`: the default models of providers.
+        """
         self.adapters = adapters
         self._aliases = aliases
         self._synonyms = synonyms
         self._serves = {name: tuple(starts) for name, starts in serves.items() if starts}
         self._default_model = default_model
         self._presets = presets
+        self._upstream = upstream
+        self._defaults = defaults
         self._real = [adapter for adapter in adapters.values() if adapter.real]
         self._met: dict[str, Target] = {}  # names that were resolved before
 
     async def resolve(self, name: str) -> Target:
         """Raises UnknownModel, which lists what there is."""
+        if self._upstream is not None:
+            return self._chosen(self._upstream, name)
         target = self._met.get(name)
         if target is None:
             target = await self._find(name)
@@ -50,6 +59,21 @@ class Catalog:
         lists = await asyncio.gather(*(self._models(adapter) for adapter in self.adapters.values()))
         known = [f"{name}/{model}" for name, models in zip(self.adapters, lists, strict=True) for model in models]
         return [*self._aliases, *known]
+
+    def _chosen(self, upstream: str, name: str) -> Target:
+        """Whatever the app asks for, the operator's choice is asked. The offline echo takes any name for its own."""
+        provider, _, model = upstream.partition("/")
+        adapter = self.adapters[provider]
+        model = model or self._defaults.get(provider, "")
+        if not model and not adapter.real:
+            model = name.removeprefix(f"{provider}/")
+        if not model:
+            raise UnknownModel(
+                f"PILLION_UPSTREAM={provider} names no model, and {provider} has no default one: "
+                f"set PILLION_UPSTREAM={provider}/MODEL, or `model` of the provider.",
+                param="model",
+            )
+        return Target(adapter, model)
 
     def _is_certain(self, name: str, target: Target) -> bool:
         """Could no list that is still to come mean another by that name? A list that failed is asked for again."""

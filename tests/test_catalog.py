@@ -62,7 +62,12 @@ class Listing:
 
 
 def catalog(
-    *adapters: Adapter, aliases: Mapping[str, str] | None = None, default: str | None = None, echo: bool = True
+    *adapters: Adapter,
+    aliases: Mapping[str, str] | None = None,
+    default: str | None = None,
+    echo: bool = True,
+    upstream: str | None = None,
+    defaults: Mapping[str, str] | None = None,
 ) -> Catalog:
     named: dict[str, Adapter] = {adapter.name: adapter for adapter in adapters}
     return Catalog(
@@ -72,6 +77,8 @@ def catalog(
         serves=SERVES,
         default_model=default,
         presets=PRESETS,
+        upstream=upstream,
+        defaults=defaults or {},
     )
 
 
@@ -223,3 +230,26 @@ async def test_a_long_list_is_cut_and_says_where_the_rest_is() -> None:
     many = [f"m{number}" for number in range(LISTED + 3)]
     message = await unknown(catalog(Listing("openai", many), echo=False), "x")
     assert message.endswith(f"openai/m{LISTED - 1} and 3 more (GET /v1/models).")
+
+
+# --- all traffic to one ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["gpt-5", "openai/gpt-5", "fast", "what is this?"])
+async def test_an_upstream_gets_everything(name: str) -> None:
+    both = Listing("openai", ["gpt-5"]), Listing("anthropic")
+    aliases = {"fast": "openai/gpt-5"}
+    assert await meant(catalog(*both, aliases=aliases, upstream="anthropic/claude-x"), name) == "anthropic/claude-x"
+    defaults = {"anthropic": "claude-d", "openai": "gpt-d"}
+    assert await meant(catalog(*both, upstream="anthropic", defaults=defaults), name) == "anthropic/claude-d"
+
+
+async def test_an_upstream_without_a_model_names_the_variable() -> None:
+    told = await unknown(catalog(Listing("openai", ["gpt-5"]), upstream="openai", defaults={"openai": ""}), "gpt-5")
+    assert "PILLION_UPSTREAM=openai/MODEL" in told
+
+
+async def test_echo_as_the_upstream_keeps_the_name_that_was_asked_for() -> None:
+    assert await meant(catalog(Listing("openai", ["gpt-5"]), upstream="echo"), "gpt-5") == "echo/gpt-5"
+    assert await meant(catalog(upstream="echo"), "echo/tool") == "echo/tool"
+    assert await meant(catalog(upstream="echo/text"), "gpt-5") == "echo/text"

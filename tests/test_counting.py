@@ -1,0 +1,111 @@
+"""Does a count of tokens come from whoever can count, and does an estimate say that it is one?"""
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy.canon import Document, Image, Inline, Request, Text, Tool, ToolCall, Turn
+from proxy.lanes.estimate import IMAGE, PAGE, estimate
+from tests.client import Got, ask
+from tests.evil import Evil, Received, Scenario
+from tests.gateway import Gateway, pillion
+
+ASKED = {"messages": [{"role": "user", "content": "How long is this?"}]}
+JSON = [("content-type", "application/json")]
+KEY = "sk-count"
+
+
+def counted(tokens: object, status: int = 200) -> Scenario:
+    return Scenario(status=status, headers=JSON, body=json.dumps(tokens).encode())
+
+
+async def count(gateway: Gateway, model: str, **fields: Any) -> Got:
+    body = json.dumps({"model": model, **ASKED, **fields}).encode()
+    return await ask(gateway, "POST", "/v1/messages/count_tokens", body, [("anthropic-version", "2023-06-01")])
+
+
+def anthropic(evil: Evil) -> dict[str, str]:
+    return {"ANTHROPIC_API_KEY": KEY, "PILLION_ANTHROPIC_BASE_URL": evil.url}
+
+
+async def test_the_vendor_counts_its_own_wire_and_is_asked_as_the_client_asked() -> None:
+    async with Evil(counted({"input_tokens": 11, "new": True})) as evil, pillion(**anthropic(evil)) as gateway:
+        got = await count(gateway, "anthropic/claude-x", future={"b": 1})
+        asked = await evil.received(1)
+    assert (asked.method, asked.target) == ("POST", "/v1/messages/count_tokens")
+    assert json.loads(asked.body) == {"model": "claude-x", **ASKED, "future": {"b": 1}}
+    assert (got.status, json.loads(got.body)) == (200, {"input_tokens": 11, "new": True})
+    assert got.header("x-pillion-estimated") is None
+
+
+async def test_a_vendors_error_is_the_clients() -> None:
+    refusal = {"type": "error", "error": {"type": "not_found_error", "message": "model: claude-x"}}
+    async with Evil(counted(refusal, 404)) as evil, pillion(**anthropic(evil)) as gateway:
+        got = await count(gateway, "claude-x")
+    assert (got.status, json.loads(got.body)) == (404, refusal)
+
+
+@pytest.mark.parametrize("answer", [{}, {"input_tokens": "many"}, [], "x"])
+async def test_an_answer_that_counts_nothing_is_the_vendors_fault(answer: object) -> None:
+    async with Evil(counted(answer)) as evil, pillion(**anthropic(evil)) as gateway:
+        got = await count(gateway, "claude-x")
+    assert (got.status, json.loads(got.body)["error"]["type"]) == (502, "api_error")
+
+
+async def test_gemini_clients_are_counted_for_by_anthropic() -> None:
+    contents = [{"role": "user", "parts": [{"text": "How long is this?"}]}]
+    async with Evil(counted({"input_tokens": 11})) as evil, pillion(**anthropic(evil)) as gateway:
+        path = "/v1beta/models/anthropic/claude-x:countTokens"
+        got = await ask(gateway, "POST", path, json.dumps({"contents": contents}).encode())
+        asked = await evil.received(1)
+    said = json.loads(asked.body)
+    assert said["model"] == "claude-x"
+    assert said["messages"] == [{"role": "user", "content": [{"type": "text", "text": "How long is this?"}]}]
+    assert "max_tokens" not in said
+    assert json.loads(got.body) == {"totalTokens": 11}
+
+
+async def test_where_nobody_can_count_an_estimate_says_so() -> None:
+    def nothing(request: Received) -> Scenario:
+        raise AssertionError(f"the provider was asked for {request.target}")
+
+    async with Evil(answering=nothing) as evil:
+        where = {"OPENAI_API_KEY": KEY, "PILLION_OPENAI_BASE_URL": evil.url}
+        async with pillion(**where) as gateway:
+            short = await count(gateway, "openai/gpt-x")
+            long = await count(gateway, "openai/gpt-x", system="word " * 400)
+    assert short.header("x-pillion-estimated") == long.header("x-pillion-estimated") == "input_tokens"
+    few, many = (json.loads(got.body)["input_tokens"] for got in (short, long))
+    assert 4 < few < 20
+    assert 400 < many - few < 600
+
+
+async def test_a_body_that_is_none_is_refused_by_its_path() -> None:
+    async with pillion() as gateway:
+        got = await count(gateway, "echo/echo", messages=[{"role": "user", "content": 5}])
+    assert (got.status, json.loads(got.body)["error"]["type"]) == (400, "invalid_request_error")
+    assert "messages[0].content" in json.loads(got.body)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("part", "at_least", "at_most"),
+    [
+        (Text(text="a" * 4000), 1000, 1010),
+        (Text(text="語" * 1000), 1000, 1010),
+        (Image(source=Inline("A" * 4_000_000, "image/png")), IMAGE, IMAGE + 10),
+        (Document(source=Inline("A" * 1000, "application/pdf")), PAGE, PAGE + 10),
+        (Document(source=Inline("A" * 800_000, "application/pdf")), 12 * PAGE, 12 * PAGE + 10),
+        (ToolCall(id="c", name="f", arguments='{"a": "' + "b" * 400 + '"}'), 100, 120),
+    ],
+)
+def test_an_estimate_is_of_the_right_order(part: Any, at_least: int, at_most: int) -> None:
+    said = Request(wire="w", model="m", turns=[Turn(role="user", parts=[part])])
+    assert at_least <= estimate(said) <= at_most
+
+
+def test_tools_are_counted() -> None:
+    tool = Tool(name="f", description="d" * 400, parameters={"type": "object", "title": "t" * 400})
+    bare = Request(wire="w", model="m", turns=[])
+    assert estimate(bare) == 1
+    assert 200 <= estimate(Request(wire="w", model="m", turns=[], tools=[tool])) <= 230
