@@ -8,8 +8,9 @@ was.
 
 from collections.abc import Callable, Sequence
 
+from proxy.errors import UpstreamError
 from proxy.lanes.counting import count
-from proxy.lanes.passing import pass_through
+from proxy.lanes.passing import PassThrough
 from proxy.lanes.translating import Translation
 from proxy.ports import Call, Dialect, Handler, Middleware, Reply
 from proxy.seals import is_marked
@@ -33,16 +34,29 @@ class Dispatch:
     def __init__(self, dialect: Callable[[str], Dialect], vault: Vault, strict: bool = False) -> None:
         self._dialect = dialect
         self._translate = Translation(vault, strict)
+        self._pass_through = PassThrough(self._translate)
 
     async def __call__(self, call: Call) -> Reply:
         """Raises GatewayError before the first byte; after it, the body raises."""
         assert call.target is not None  # failover chose it
-        taken = call.target.adapter.takes(call.target.model)
-        is_own = call.dialect.name in taken
+        target, client = call.target, call.dialect
+        taken = target.adapter.takes(target.model)
+        own = client.name in taken
         if call.operation == "count_tokens":
-            return await count(call, call.target, call.dialect if is_own else self._dialect(taken[0]))
-        if not is_own:
-            return await self._translate(call, call.target, self._dialect(taken[0]))
-        if is_marked(call.envelope.body):  # seals that only a parser can put back as their provider made them
-            return await self._translate(call, call.target, call.dialect)
-        return await pass_through(call, call.target)
+            return await count(call, target, client if own else self._dialect(taken[0]))
+        preferred = client if own else self._dialect(taken[0])
+        others = [self._dialect(name) for name in taken if name != preferred.name] if len(taken) > 1 else []
+        if not own or is_marked(call.envelope.body):  # marked seals: only a parser can put them back as they were
+            return await self._translate(call, target, preferred, others)
+        try:
+            return await self._pass_through(call, target, others)
+        except UpstreamError as error:
+            if client.name == taken[0] or not _is_endpoint_missing(error, target.model):
+                raise
+            target.adapter.lacks(client.name)
+            return await self._translate(call, target, others[0], ())
+
+
+def _is_endpoint_missing(error: UpstreamError, model: str) -> bool:
+    """Does the host know no such endpoint, rather than no such model? (The dialect that comes first, each host has.)"""
+    return error.upstream_status in (404, 405, 501) and model.encode() not in (error.body or b"")

@@ -4,6 +4,7 @@ Shapes only: no behaviour beyond what keeps a shape honest. `Call` goes in, `Rep
 between the two, a `Dialect` knows one wire's language, an `Adapter` knows one provider.
 """
 
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -127,6 +128,7 @@ class Dialect(Protocol):
     ping: bytes | None  # a frame that keeps a silent stream alive, where the wire has one
     in_lines: bool  # a provider's stream is text, and a line of it has an end
     demands_limit: bool  # a request must say how long its answer may be
+    sign: re.Pattern[bytes] | None  # what stands in every answer of this wire, where a host may confuse it with another
 
     def has_event(self, held: bytes) -> bool:
         """Does the beginning of a provider's stream hold a whole event? Raises Unframed where it can hold none."""
@@ -260,6 +262,10 @@ class Adapter(Protocol):
 
     def takes(self, model: str) -> Sequence[str]:
         """The dialects in which this model may be asked verbatim, the preferred one first."""
+        ...
+
+    def lacks(self, dialect: str) -> None:
+        """The host has answered that it knows no such endpoint: for a while it is not asked for this again."""
         ...
 
     def counts(self, dialect: str) -> bool:

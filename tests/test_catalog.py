@@ -35,6 +35,9 @@ class Listing:
     def takes(self, model: str) -> Sequence[str]:
         return self.dialects
 
+    def lacks(self, dialect: str) -> None:
+        raise AssertionError("a catalog asks for no endpoint")
+
     def counts(self, dialect: str) -> bool:
         raise AssertionError("a catalog counts no tokens")
 

@@ -52,6 +52,8 @@ class HTTPProvider(ABC):
         self._upstream = upstream
         self._origin = upstream.origin(config.base_url, config.timers)
         self._hints: dict[str, Hints] = {}  # by model
+        self._lacking: set[str] = set()  # dialects of which the host knows no endpoint ...
+        self._lacking_until = 0.0  # ... and until when that is believed
         self._heads: dict[str, bytes] = {}  # by target
         self._shown = ("", b"")  # a key, and the header lines that show it
         self._listed: list[str] = []
@@ -63,7 +65,13 @@ class HTTPProvider(ABC):
         return f"<{type(self).__name__} {self.name} at {self._origin.url.origin()}>"
 
     def takes(self, model: str) -> Sequence[str]:
+        if self._lacking and time.monotonic() < self._lacking_until:
+            return [dialect for dialect in self.dialects if dialect not in self._lacking]
         return self.dialects
+
+    def lacks(self, dialect: str) -> None:
+        self._lacking.add(dialect)
+        self._lacking_until = time.monotonic() + LIST_LIFE
 
     def counts(self, dialect: str) -> bool:
         return dialect in self.count_paths

@@ -4,7 +4,7 @@ What both lanes share: the head of an answer that is one, time booked as the pro
 never repeat our key.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from time import monotonic
 from typing import TypeVar
 from urllib.parse import unquote_plus
@@ -51,6 +51,33 @@ def is_stream(call: Call, answer: Answer, dialect: Dialect) -> bool:
     if call.stream:  # hosts have named a stream text/plain; what is none shows soon enough
         return media_type_of(answer) != "application/json"
     return media_type_of(answer) == dialect.stream_type
+
+
+def spoken(held: bytes, asked: Dialect, others: Sequence[Dialect]) -> Dialect:
+    """The dialect of an answer that begins so. A host that only looks like OpenAI may have one, whatever it is asked."""
+    if not others or asked.sign is None or asked.sign.search(held):
+        return asked
+    return next((other for other in others if other.sign is not None and other.sign.search(held)), asked)
+
+
+class Begun:
+    """An answer of which the beginning was read before."""
+
+    def __init__(self, answer: Answer, held: bytes) -> None:
+        self.status = answer.status
+        self.headers = answer.headers
+        self.begun = answer.begun
+        self.ended = answer.ended
+        self.abort = answer.abort
+        self._answer = answer
+        self._held = held
+
+    async def chunk(self) -> bytes:
+        held, self._held = self._held, b""
+        return held or await self._answer.chunk()
+
+    async def read(self, limit: int) -> bytes:
+        return self._held + await self._answer.read(limit)
 
 
 class or_abort:  # noqa: N801  reads as a word: `with or_abort(answer):`

@@ -4,46 +4,54 @@ The client's own bytes out, edited where they must be and nowhere else, and the 
 watches the copy.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 from proxy import headers
 from proxy.envelope import Envelope
 from proxy.errors import Down
 from proxy.framing import MAX_FRAME, Unframed
-from proxy.lanes.asking import ask, blame, is_stream, media_type_of, name_of, or_abort, query_of, timed
-from proxy.ports import NO_HINTS, Answer, Call, Forward, Meter, Outgoing, Reply, Strip, Target
+from proxy.lanes.asking import Begun, ask, blame, is_stream, media_type_of, name_of, or_abort, query_of, spoken, timed
+from proxy.lanes.translating import Translation
+from proxy.ports import NO_HINTS, Answer, Call, Dialect, Forward, Meter, Outgoing, Reply, Strip, Target
 
 WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of one whole answer
 HOLD_LIMIT = 64 * 1024  # bytes that may be held back until a stream has shown its first event
 
 
-async def pass_through(call: Call, target: Target) -> Reply:
-    """Raises GatewayError before the first byte; after it, the body raises."""
-    dialect = call.dialect
-    forward = _forward(call, target)
-    answer = await ask(call, target, dialect, _outgoing(call, target, forward))
-    live = is_stream(call, answer, dialect) or (call.as_array and media_type_of(answer) == "application/json")
-    meter = dialect.meter(live)
-    with or_abort(answer):
+class PassThrough:
+    """The lane. `translate`: the other one, for an answer that turns out to be of another wire."""
+
+    def __init__(self, translate: Translation) -> None:
+        self._translate = translate
+
+    async def __call__(self, call: Call, target: Target, others: Sequence[Dialect]) -> Reply:
+        """`others`: what else the provider takes. Raises GatewayError before the first byte; after it, the body raises."""
+        forward = _forward(call, target)
+        answer = await ask(call, target, call.dialect, _outgoing(call, target, forward))
+        live = is_stream(call, answer, call.dialect) or (call.as_array and media_type_of(answer) == "application/json")
+        meter = call.dialect.meter(live)
+        with or_abort(answer):
+            held = await (_hold if live else _whole)(call, answer, meter)
+            if (spoke := spoken(held, call.dialect, others)) is not call.dialect:
+                return await self._translate.answer(call, target, Begun(answer, held), spoke)
         if not live:
-            body = await _whole(call, answer, meter)
-            return Reply(answer.status, headers.returning(answer.headers), body)
-        held = await _hold(call, answer, meter)
-    if forward.strip is not None:
-        held = forward.strip.feed(held)
+            _check_whole(call, meter)
+            return Reply(answer.status, headers.returning(answer.headers), held)
+        return _live(call, answer, meter, forward.strip, held)
+
+
+def _live(call: Call, answer: Answer, meter: Meter, strip: Strip | None, held: bytes) -> Reply:
+    back = headers.returning(answer.headers)
+    if strip is not None:
+        held = strip.feed(held)
     if answer.ended():
         meter.close()
     if answer.ended() and meter.finished and meter.error is None:  # a stream that has come whole is sent whole
         _note(call, meter)
-        rest = forward.strip.close() if forward.strip is not None else b""
-        return Reply(answer.status, headers.returning(answer.headers), held + rest)
-    return Reply(
-        answer.status,
-        headers.returning(answer.headers),
-        _relay(call, answer, meter, forward.strip, held),
-        last_words=dialect.error_event,
-        abort=answer.abort,
-    )
+        rest = strip.close() if strip is not None else b""
+        return Reply(answer.status, back, held + rest)
+    body = _relay(call, answer, meter, strip, held)
+    return Reply(answer.status, back, body, last_words=call.dialect.error_event, abort=answer.abort)
 
 
 def _forward(call: Call, target: Target) -> Forward:
@@ -73,12 +81,15 @@ async def _whole(call: Call, answer: Answer, meter: Meter) -> bytes:
     body = await timed(call, answer.read(WHOLE_LIMIT))
     meter.feed(body)
     meter.close()
+    return body
+
+
+def _check_whole(call: Call, meter: Meter) -> None:
     _note(call, meter)
     if meter.error is not None:
         raise meter.error
     if not meter.finished:
         raise Down("The provider's answer is not valid JSON.", code="upstream_protocol", provider=name_of(call))
-    return body
 
 
 async def _hold(call: Call, answer: Answer, meter: Meter) -> bytes:

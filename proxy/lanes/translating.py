@@ -5,7 +5,7 @@ of the request goes every one that another provider made, and the answer's are m
 in the vault where the client's wire has no place for them.
 """
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import assert_never
 
@@ -13,7 +13,7 @@ from proxy import headers
 from proxy.canon import Close, Delta, Event, Finish, Open, Request, Start, Usage
 from proxy.envelope import Envelope
 from proxy.errors import Down, Unrepresentable, UpstreamError
-from proxy.lanes.asking import ask, blame, is_stream, name_of, timed
+from proxy.lanes.asking import Begun, ask, blame, is_stream, name_of, or_abort, spoken, timed
 from proxy.ports import Answer, Call, Decoder, Dialect, Hints, Outgoing, Peek, Renderer, Reply, Target
 from proxy.seals import Sealer, unseal
 from proxy.vault import Recall, Vault
@@ -26,11 +26,13 @@ class Translation:
         self._vault = vault
         self._strict = strict
 
-    async def __call__(self, call: Call, target: Target, dialect: Dialect) -> Reply:
-        """`dialect` is the provider's. Raises GatewayError before the first byte; after it, the body raises."""
+    async def __call__(self, call: Call, target: Target, dialect: Dialect, others: Sequence[Dialect]) -> Reply:
+        """`dialect` is the provider's, and `others` are what else it takes.
+
+        Raises GatewayError before the first byte; after it, the body raises.
+        """
         provider, hints = target.adapter.name, target.adapter.hints(target.model)
-        request = call.dialect.parse(call.envelope.body, Peek(call.model, call.stream, call.as_array))
-        request.model = target.model
+        request = _parsed(call, target)
         foreign = unseal(request, provider, own_wire=dialect.name == request.wire)
         recall = self._vault.recall(request, call.client, provider)
         recall.restore()
@@ -44,8 +46,26 @@ class Translation:
         lines = headers.translated(call.headers)
         sent = Outgoing(dialect.name, target.model, body, call.stream, lines, "", operation, call.timeout)
         answer = await ask(call, target, dialect, sent)
+        if others:
+            with or_abort(answer):
+                held = await timed(call, answer.chunk())
+            answer, dialect = Begun(answer, held), spoken(held, dialect, others)
         events = _Events(dialect.decoder(is_stream(call, answer, dialect)), recall, Sealer(provider))
         return await _reply(call, answer, events, call.dialect.renderer(request))
+
+    async def answer(self, call: Call, target: Target, answer: Answer, dialect: Dialect) -> Reply:
+        """For a request that went out as it was, and was answered in another dialect."""
+        request = _parsed(call, target)
+        recall = self._vault.recall(request, call.client, target.adapter.name)
+        events = _Events(dialect.decoder(is_stream(call, answer, dialect)), recall, Sealer(target.adapter.name))
+        return await _reply(call, answer, events, call.dialect.renderer(request))
+
+
+def _parsed(call: Call, target: Target) -> Request:
+    """Raises BadRequest."""
+    request = call.dialect.parse(call.envelope.body, Peek(call.model, call.stream, call.as_array))
+    request.model = target.model
+    return request
 
 
 def _hint(request: Request, hints: Hints, dialect: Dialect) -> None:

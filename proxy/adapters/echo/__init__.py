@@ -88,6 +88,9 @@ class Echo:
     def takes(self, model: str) -> Sequence[str]:
         return self.dialects
 
+    def lacks(self, dialect: str) -> None:
+        raise AssertionError("echo has every endpoint")
+
     def counts(self, dialect: str) -> bool:
         return False
 

@@ -18,6 +18,7 @@ since the wire tells it with the last counts, and what it tells at its start in 
 no token it is lost.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 from proxy.canon import Request
@@ -44,6 +45,7 @@ class Anthropic:
     ping: bytes | None = b'event: ping\ndata: {"type": "ping"}\n\n'
     in_lines = True
     demands_limit = True
+    sign: re.Pattern[bytes] | None = None
 
     def has_event(self, held: bytes) -> bool:
         return has_sse(held)

@@ -11,6 +11,7 @@ An answer's `trace`, `performanceConfig` and `serviceTier` come at the end of a 
 them: only the pass-through lane carries them.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -38,6 +39,7 @@ class Bedrock:
     ping: bytes | None = None
     in_lines = False
     demands_limit = False
+    sign: re.Pattern[bytes] | None = None
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -10,6 +10,7 @@ A `tool_plan` is thinking, and its `extra` says that it goes back as a plan. A d
 text that Cohere makes of it, and its `extra` has it as it came.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 from proxy.canon import Request
@@ -35,6 +36,7 @@ class Cohere:
     ping: bytes | None = b": ping\n\n"
     in_lines = True
     demands_limit = False
+    sign: re.Pattern[bytes] | None = None
 
     def has_event(self, held: bytes) -> bool:
         return has_sse(held)

@@ -9,6 +9,7 @@ without it: `words.DEMANDS` tells which. What is left over of a nested object (g
 the object's own name. Null says what absence says.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 from proxy.canon import Request
@@ -35,6 +36,7 @@ class Gemini:
     ping: bytes | None = None  # Google's SDKs take anything but a chunk for a broken answer
     in_lines = True
     demands_limit = False
+    sign: re.Pattern[bytes] | None = None
 
     def has_event(self, held: bytes) -> bool:
         return has_chunk(held)

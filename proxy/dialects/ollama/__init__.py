@@ -6,6 +6,7 @@ stream is lines of JSON, and is the default. What is left over of `options` ride
 An answer of several choices, and one with an image or a sound in it, cannot be told on this wire.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -37,6 +38,7 @@ class Ollama:
     ping: bytes | None = None  # clients read every line as JSON, blank ones too
     in_lines = True
     demands_limit = False
+    sign: re.Pattern[bytes] | None = None
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock

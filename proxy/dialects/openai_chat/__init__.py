@@ -8,6 +8,7 @@ What has no canonical field rides along under its own name, in `extra` where it 
 where the answer would be another one without it: `words.DEMANDS` tells which. Null says what absence says.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -19,7 +20,7 @@ from proxy.dialects.openai_chat.meter import StreamMeter, WholeMeter
 from proxy.dialects.openai_chat.parse import parse_request
 from proxy.dialects.openai_chat.render import StreamRenderer, WholeRenderer
 from proxy.dialects.openai_chat.strip import UsageStrip
-from proxy.dialects.openai_chat.words import NAME
+from proxy.dialects.openai_chat.words import NAME, SIGN
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fields import Fields, Object, dump, encode_json, without_nulls
@@ -35,6 +36,7 @@ class OpenAIChat:
     ping: bytes | None = b": ping\n\n"
     in_lines = True
     demands_limit = False
+    sign: re.Pattern[bytes] | None = SIGN
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock

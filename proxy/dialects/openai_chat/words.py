@@ -3,10 +3,14 @@
 The tables of this wire, where they can be seen at a glance.
 """
 
+import re
+
 from proxy.canon import Reason
 from proxy.errors import Kind
 
 NAME = "openai_chat"
+
+SIGN = re.compile(rb'"object"\s*:\s*"chat\.completion')
 
 # Without these the answer would be another one, and no other wire can say them: they cross to this wire or not at all.
 # Every other unknown field (`prediction`, `min_p`, `provider`, `transforms`, ...) tunes, routes or keeps the books, and

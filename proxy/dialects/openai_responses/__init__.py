@@ -7,6 +7,7 @@ where the answer would be another one without it: `words.DEMANDS` tells which. W
 (`text`, `reasoning`, `include`) rides in `extra` under the object's own name. Null says what absence says.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -18,7 +19,7 @@ from proxy.dialects.openai_responses.meter import StreamMeter, WholeMeter
 from proxy.dialects.openai_responses.parse import parse_request
 from proxy.dialects.openai_responses.render import StreamRenderer, WholeRenderer
 from proxy.dialects.openai_responses.response import NOTHING
-from proxy.dialects.openai_responses.words import NAME
+from proxy.dialects.openai_responses.words import NAME, SIGN
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fields import Fields, Object, dump, encode_json, without_nulls
@@ -34,6 +35,7 @@ class OpenAIResponses:
     ping: bytes | None = b": ping\n\n"
     in_lines = True
     demands_limit = False
+    sign: re.Pattern[bytes] | None = SIGN
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock

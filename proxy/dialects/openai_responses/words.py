@@ -3,11 +3,15 @@
 The tables of this wire, where they can be seen at a glance.
 """
 
+import re
+
 from proxy.canon import Reason
 from proxy.errors import Kind
 from proxy.fields import Object
 
 NAME = "openai_responses"
+
+SIGN = re.compile(rb'"object"\s*:\s*"response"|"type"\s*:\s*"response\.')
 
 # --- the request (https://platform.openai.com/docs/api-reference/responses/create) -----------------------------------
 
