@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import msgspec
+
 MAX_FRAME = 64 * 1024 * 1024  # bytes; beyond it an answer is an attack or a fault, never an event or a whole
 
 LONGEST_LINE = 64 * 1024  # bytes that may pass before a stream of events shows a line of one
@@ -95,74 +97,15 @@ class Lines:
             raise FrameTooLong(f"a line is longer than {self._limit} bytes")
 
 
-class ServerSentEvents:
-    """Bytes to Frames. An event without data is no event, as the standard has it."""
-
-    def __init__(self, limit: int = MAX_FRAME) -> None:
-        self._lines = Lines(limit)
-        self._limit = limit
-        self._event = ""
-        self._data: list[bytes] = []
-        self._held = 0
-        self._at_start = True
-
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        for line in self._lines.feed(data):
-            yield from self._line(line)
-
-    def close(self) -> Iterator[Frame]:
-        """The end of the stream: what it cut off, if that had data."""
-        for line in self._lines.close():
-            yield from self._line(line)
-        yield from self._line(b"")
-
-    def _line(self, line: bytes) -> Iterator[Frame]:
-        if self._at_start:
-            self._at_start = False
-            line = line.removeprefix(_BOM)
-        if not line:
-            if self._data:
-                yield Frame(self._event, b"\n".join(self._data))
-            self._event = ""
-            self._data = []
-            self._held = 0
-            return
-        name, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
-        if name == b"data":
-            self._data.append(value)
-            self._held += len(value)
-            if self._held > self._limit:
-                raise FrameTooLong(f"an event is longer than {self._limit} bytes")
-        elif name == b"event":
-            self._event = value.decode("utf-8", "replace")
-
-
-class NewlineDelimited:
-    """Bytes to lines of JSON, blank ones passed over."""
-
-    def __init__(self, limit: int = MAX_FRAME) -> None:
-        self._lines = Lines(limit)
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        return (line for line in self._lines.feed(data) if line.strip())
-
-    def close(self) -> Iterator[bytes]:
-        return (line for line in self._lines.close() if line.strip())
-
-
-class Batches:
-    """Bytes to bytes: of a stream of Server-Sent Events, all the whole ones that have come, with LF for line ends.
-
-    For a meter, which looks into few events and so had better not take each apart. One that outgrows the limit is
-    passed over.
-    """
+class _Whole:
+    """Bytes of a stream of Server-Sent Events to all the whole events that have come, with LF for line ends."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._ends = _LineEnds()
         self._parts: list[bytes] = []  # of the event that is still open
         self.held = 0  # their bytes
+        self.too_long = False
 
     def feed(self, data: bytes) -> bytes:
         data = self._ends.unify(data)
@@ -186,9 +129,131 @@ class Batches:
             return
         self._parts.append(data)
         self.held += len(data)
-        if self.held > self._limit:  # it becomes a comment
-            self._parts = [b":"]
-            self.held = 1
+        if self.held > self._limit:
+            self._outgrown()
+
+    def _outgrown(self) -> None:
+        self.too_long = True
+
+
+class ServerSentEvents:
+    """Bytes to Frames. An event without data is no event, as the standard has it."""
+
+    def __init__(self, limit: int = MAX_FRAME) -> None:
+        self._whole = _Whole(limit)
+        self._limit = limit
+        self._at_start = True
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Raises FrameTooLong, after what came before."""
+        return filter(None, map(frame_of, self.events(data)))
+
+    def close(self) -> Iterator[Frame]:
+        """The end of the stream: what it cut off, if that had data."""
+        return filter(None, [frame_of(self.last())])
+
+    def events(self, data: bytes) -> Iterator[bytes]:
+        """The same, as they stand, for whoever need not take each apart: with LF for line ends, and no blank line."""
+        whole = self._whole.feed(data)
+        if whole and self._at_start:
+            self._at_start = False
+            whole = whole.removeprefix(_BOM)
+        for event in whole.split(b"\n\n"):
+            if len(event) > self._limit:
+                raise _too_long(self._limit)
+            if event:
+                yield event
+        if self._whole.too_long:
+            raise _too_long(self._limit)
+
+    def last(self) -> bytes:
+        """What the end of the stream cut off."""
+        cut = self._whole.close()
+        return cut.removeprefix(_BOM) if self._at_start else cut
+
+
+def _too_long(limit: int) -> FrameTooLong:
+    return FrameTooLong(f"an event is longer than {limit} bytes")
+
+
+def frame_of(event: bytes) -> Frame | None:
+    """None where the event has no data."""
+    if event.startswith(b"data: ") and b"\n" not in event:
+        return Frame("", event[6:])
+    name, data = "", []
+    for line in event.split(b"\n"):
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            data.append(value.removeprefix(b" "))
+        elif field == b"event":
+            name = value.removeprefix(b" ").decode("utf-8", "replace")
+    return Frame(name, b"\n".join(data)) if data else None
+
+
+class NewlineDelimited:
+    """Bytes to lines of JSON, blank ones passed over."""
+
+    def __init__(self, limit: int = MAX_FRAME) -> None:
+        self._lines = Lines(limit)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        return (line for line in self._lines.feed(data) if line.strip())
+
+    def close(self) -> Iterator[bytes]:
+        return (line for line in self._lines.close() if line.strip())
+
+
+class Batches(_Whole):
+    """For a meter, which looks into few events and so had better not take each apart.
+
+    An event that outgrows the limit is passed over: it becomes a comment.
+    """
+
+    def _outgrown(self) -> None:
+        self._parts = [b":"]
+        self.held = 1
+
+
+class Repeats:
+    """Events that differ from the one before in one string alone, as most of a stream's do: read without a parser."""
+
+    __slots__ = ("_head", "_misses", "_tail")
+
+    def __init__(self) -> None:
+        self._head = self._tail = b""
+        self._misses = 0
+
+    def text(self, event: bytes) -> str | None:
+        """The string, where the rest is what `learn` was told of; else None."""
+        head, tail = self._head, self._tail
+        if not (head and event.startswith(head) and event.endswith(tail) and len(event) >= len(head) + len(tail)):
+            return None
+        inside = event[len(head) : len(event) - len(tail)]
+        try:
+            return inside.decode() if _is_plain(inside) else _string(b'"%b"' % inside)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
+    def learn(self, event: bytes, text: str) -> None:
+        """`event` said `text`, and nothing else that is new. A stream that never repeats is soon left alone."""
+        self._head = b""
+        spelled = b'"%b"' % text.encode("utf-8", "replace")
+        if self._misses > MISSES or not _is_word(text) or event.count(spelled) != 1:
+            return
+        before, _, after = event.partition(spelled)
+        if not after.lstrip().startswith(b":"):  # else it is a key
+            self._head, self._tail = before + b'"', b'"' + after
+            self._misses += 1
+
+    def forget(self) -> None:
+        self._head = b""
+
+
+MISSES = 20  # times that a stream may be learned anew
+
+_string = msgspec.json.Decoder(str).decode
+_is_plain = re.compile(rb'[^"\\\x00-\x1f]*').fullmatch
+_is_word = re.compile(r"[ A-Za-z0-9.,]{2,}").fullmatch  # has one spelling, and is no part of a chunk's own words
 
 
 class Body:

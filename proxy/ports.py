@@ -217,6 +217,7 @@ class Outgoing(NamedTuple):
     query: str  # what the client's path said behind its question mark, as it stood there
     operation: str = "chat"  # or `generate` (Ollama's other endpoint), or `count_tokens`
     timeout: float | None = None  # seconds until the answer must have ended, where the client said so
+    as_array: bool = False  # the stream is to be one JSON array
 
 
 class Answer(Protocol):

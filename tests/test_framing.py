@@ -13,6 +13,7 @@ from proxy.framing import (
     FrameTooLong,
     Lines,
     NewlineDelimited,
+    Repeats,
     ServerSentEvents,
     data_of,
     sse,
@@ -173,15 +174,17 @@ def test_lines_end_where_they_end(data: bytes) -> None:
 # --- limits ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("framer", [Lines, NewlineDelimited, ServerSentEvents])
+@pytest.mark.parametrize(
+    ("framer", "what"), [(Lines, "a line"), (NewlineDelimited, "a line"), (ServerSentEvents, "an event")]
+)
 @pytest.mark.parametrize("size", [1, 3, 10])
 def test_a_line_without_end_is_stopped_at_the_limit(
-    framer: type[Lines] | type[NewlineDelimited] | type[ServerSentEvents], size: int
+    framer: type[Lines] | type[NewlineDelimited] | type[ServerSentEvents], what: str, size: int
 ) -> None:
     feeder = framer(limit=10)
     for _ in range(10 // size):
         assert list(feeder.feed(b"x" * size)) == []
-    with pytest.raises(FrameTooLong, match="a line is longer than 10 bytes"):
+    with pytest.raises(FrameTooLong, match=f"{what} is longer than 10 bytes"):
         list(feeder.feed(b"x" * size))
 
 
@@ -191,10 +194,19 @@ def test_a_line_as_long_as_the_limit_passes(framer: type[Lines] | type[NewlineDe
 
 
 def test_an_event_without_end_is_stopped_at_the_limit() -> None:
+    framer = ServerSentEvents(limit=16)
+    assert list(framer.feed(b"data: 1\ndata: 2\n")) == []
+    with pytest.raises(FrameTooLong, match="an event is longer than 16 bytes"):
+        list(framer.feed(b"d"))
+
+
+@pytest.mark.parametrize("long", [b"data: 1234567\n\n", b"data: 1234567", b"data: 1234567\n"])
+def test_what_came_before_an_event_that_is_too_long_is_handed_out(long: bytes) -> None:
     framer = ServerSentEvents(limit=12)
-    assert list(framer.feed(b"data: 123456\ndata: 123456\n")) == []
-    with pytest.raises(FrameTooLong, match="an event is longer than 12 bytes"):
-        list(framer.feed(b"data: 1\n"))
+    frames = framer.feed(b"data: 2\n\n" + long)
+    assert next(frames).data == b"2"
+    with pytest.raises(FrameTooLong):
+        next(frames)
 
 
 @pytest.mark.parametrize("cuts", [[b"12345678901\n"], [b"1234567", b"8901\n"]])
@@ -205,6 +217,59 @@ def test_a_line_over_the_limit_is_stopped_however_it_comes(cuts: list[bytes]) ->
 
 def test_the_limit_is_for_each_event_anew() -> None:
     assert drain(ServerSentEvents(limit=12), [b"data: 123456\n\n"] * 5) == [("", b"123456")] * 5
+
+
+# --- what repeats ----------------------------------------------------------------------------------------------------
+
+CHUNK = b'data: {"id":"c1","d":{"content":"%b","role":"assistant"}}'
+
+
+def learned(text: str = "Hello") -> Repeats:
+    repeats = Repeats()
+    repeats.learn(CHUNK % text.encode(), text)
+    return repeats
+
+
+@pytest.mark.parametrize(
+    ("wire", "text"),
+    [(b" world", " world"), (b"", ""), ("é\u2028".encode(), "é\u2028"), (rb"a\"\n\u00e9\\", 'a"\né\\')],
+)
+def test_an_event_that_differs_in_its_text_alone_is_read(wire: bytes, text: str) -> None:
+    assert learned().text(CHUNK % wire) == text
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        CHUNK.replace(b"c1", b"c2") % b"x",
+        CHUNK % b'x","role":"user","content":"y',  # more than one string
+        CHUNK % b"x\ty",  # no JSON
+        CHUNK % b"\\",
+        CHUNK % b"\xff",
+        b'data: {"id":"c1","d":{"content":"","role":"assistant"}',
+        b'data: {"id":"c1","d":{"content":",',
+        b"",
+    ],
+)
+def test_another_event_is_left_to_a_parser(event: bytes) -> None:
+    assert learned().text(event) is None
+
+
+@pytest.mark.parametrize("text", ["assistant", "content", "é", "", 'a"b', "c"])
+def test_a_text_that_could_stand_elsewhere_teaches_nothing(text: str) -> None:
+    event = CHUNK % text.encode()
+    repeats = learned(text)
+    assert repeats.text(event) is None
+    repeats.learn(CHUNK % b"Hello", "Hello")
+    assert repeats.text(CHUNK % b"x") == "x"
+    repeats.forget()
+    assert repeats.text(CHUNK % b"x") is None
+
+
+def test_a_key_teaches_nothing() -> None:
+    repeats = Repeats()
+    repeats.learn(rb'data: {"Hello" :"\u0048ello"}', "Hello")
+    assert repeats.text(rb'data: {"x" :"\u0048ello"}') is None
 
 
 # --- what a meter reads ----------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 ERROR_LIMIT = 1024 * 1024  # bytes of a provider's error that are read
 _REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid")
+_SAID_TO_US = ("key", "api-version")
 
 
 async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> Answer:
@@ -37,9 +38,9 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
 
 
 def query_of(call: Call) -> str:
-    """The client's query, less the key that may stand in it: that one is ours."""
+    """The client's query, less what was said to us: our key, and which version of Azure's API the client speaks."""
     pairs = call.raw_query.split("&") if call.raw_query else []
-    return "&".join(pair for pair in pairs if unquote_plus(pair.partition("=")[0]) != "key")
+    return "&".join(pair for pair in pairs if unquote_plus(pair.partition("=")[0]) not in _SAID_TO_US)
 
 
 def media_type_of(answer: Answer) -> str:
@@ -54,7 +55,7 @@ def is_stream(call: Call, answer: Answer, dialect: Dialect) -> bool:
 
 
 def spoken(held: bytes, asked: Dialect, others: Sequence[Dialect]) -> Dialect:
-    """The dialect of an answer that begins so. A host that only looks like OpenAI may have one, whatever it is asked."""
+    """The dialect of an answer that begins so. A host that only looks like OpenAI may have one for all questions."""
     if not others or asked.sign is None or asked.sign.search(held):
         return asked
     return next((other for other in others if other.sign is not None and other.sign.search(held)), asked)

@@ -25,7 +25,10 @@ class PassThrough:
         self._translate = translate
 
     async def __call__(self, call: Call, target: Target, others: Sequence[Dialect]) -> Reply:
-        """`others`: what else the provider takes. Raises GatewayError before the first byte; after it, the body raises."""
+        """`others` are the other dialects of the provider.
+
+        Raises GatewayError before the first byte; after it, the body raises.
+        """
         forward = _forward(call, target)
         answer = await ask(call, target, call.dialect, _outgoing(call, target, forward))
         live = is_stream(call, answer, call.dialect) or (call.as_array and media_type_of(answer) == "application/json")
@@ -74,6 +77,7 @@ def _outgoing(call: Call, target: Target, forward: Forward) -> Outgoing:
         query_of(call),
         call.operation,
         call.timeout,
+        call.as_array,
     )
 
 

@@ -5,8 +5,9 @@ of the request goes every one that another provider made, and the answer's are m
 in the vault where the client's wire has no place for them.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
+from itertools import chain, groupby
 from typing import assert_never
 
 from proxy import headers
@@ -89,14 +90,11 @@ async def _reply(call: Call, answer: Answer, events: "_Events", renderer: Render
     if not call.stream:
         return Reply(200, head, b"".join([part async for part in body]))
     first = await anext(body)
-    return Reply(
-        200,
-        head,
-        _after(first, body),
-        ping=call.dialect.ping,
-        last_words=renderer.error,
-        abort=answer.abort,
-    )
+    if events.over:  # a stream that has come whole is sent whole
+        await body.aclose()
+        return Reply(200, head, first)
+    live = _after(first, body)
+    return Reply(200, head, live, ping=call.dialect.ping, last_words=renderer.error, abort=answer.abort)
 
 
 class _Events:
@@ -106,12 +104,41 @@ class _Events:
         self._decoder = decoder
         self._recall = recall
         self._sealer = sealer
+        self.over = False
 
-    def of(self, chunk: bytes) -> Iterator[Event]:
-        """b"" is the end. Raises UpstreamError."""
-        for event in self._decoder.feed(chunk) if chunk else self._decoder.close():
+    def of(self, chunk: bytes, last: bool) -> Iterator[Event]:
+        """Raises UpstreamError, after what came before."""
+        said = self._decoder.feed(chunk)
+        for event in _joined(chain(said, _when_asked(self._decoder.close)) if last else said):
             self._recall.watch(event)
             yield from self._sealer.feed(event)
+        self.over = last
+
+
+def _when_asked(close: Callable[[], Iterator[Event]]) -> Iterator[Event]:
+    yield from close()
+
+
+def _joined(events: Iterator[Event]) -> Iterator[Event]:
+    """The same sentence: pieces of one text that came at once are one piece."""
+    for index, run in groupby(events, _of_text):
+        if index is None:
+            yield from run
+            continue
+        texts: list[str] = []
+        try:
+            texts.extend(event.text for event in run if isinstance(event, Delta))
+        except UpstreamError:
+            yield Delta(index=index, text="".join(texts))
+            raise
+        yield Delta(index=index, text="".join(texts))
+
+
+def _of_text(event: Event) -> int | None:
+    """The block of a piece that is text and nothing more."""
+    if type(event) is not Delta or event.signature or event.transcript or event.logprobs or event.citations:
+        return None
+    return event.index
 
 
 async def _rendered(call: Call, answer: Answer, events: _Events, renderer: Renderer) -> AsyncGenerator[bytes]:
@@ -122,10 +149,10 @@ async def _rendered(call: Call, answer: Answer, events: _Events, renderer: Rende
         while not ended:
             # Up to the head of a live answer, and to the end of a whole one, we wait for the provider.
             chunk = await (answer.chunk() if begun and call.stream else timed(call, answer.chunk()))
-            ended = not chunk
+            ended = not chunk or answer.ended()
             fault: UpstreamError | None = None
             try:
-                for event in events.of(chunk):
+                for event in events.of(chunk, last=ended):
                     if _note(call, event) and not begun:
                         begun = True
                         answer.begun()

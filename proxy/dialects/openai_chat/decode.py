@@ -52,7 +52,7 @@ from proxy.fields import (
     is_number,
     nonsense,
 )
-from proxy.framing import Body, Frame, FrameTooLong, ServerSentEvents
+from proxy.framing import Body, FrameTooLong, Repeats, ServerSentEvents, frame_of
 
 # The known keys of a chunk and of a tool call; the others are `extra`. `obfuscation` and `p` are padding.
 _OF_CHUNK = frozenset("id object created model choices usage error obfuscation p".split())
@@ -63,36 +63,48 @@ class StreamDecoder:
     def __init__(self) -> None:
         self._frames = ServerSentEvents()
         self._answer = _Answer(streamed=True)
+        self._repeats = Repeats()
+        self._index = 0  # of the block that repeats
         self._over = False
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        yield from self._hear(self._frames.feed(data))
+        try:
+            for event in self._frames.events(data):
+                if (text := self._repeats.text(event)) is None:
+                    yield from self._hear(event)
+                elif text:
+                    yield Delta(index=self._index, text=text)
+        except FrameTooLong as error:
+            raise nonsense(str(error)) from None
 
     def close(self) -> Iterator[Event]:
-        yield from self._hear(self._frames.close())
+        yield from self._hear(self._frames.last())
         if not self._over:
             if not self._answer.ended:
                 raise Down("The provider's stream broke off before its end.", kind="network_error", code="stream_cut")
             yield from self._answer.finish()
 
-    def _hear(self, frames: Iterator[Frame]) -> Iterator[Event]:
-        try:
-            for frame in frames:
-                yield from self._frame(frame.data.strip())
-        except FrameTooLong as error:
-            raise nonsense(str(error)) from None
-
-    def _frame(self, data: bytes) -> list[Event]:
+    def _hear(self, event: bytes) -> list[Event]:
+        frame = frame_of(event)
+        data = b"" if frame is None else frame.data.strip()
         if self._over or not data:
             return []
         if data == b"[DONE]":
             self._over = True
+            self._repeats.forget()
             return self._answer.finish()
         try:
             chunk = decode_json(data)
         except UNREADABLE:
             raise nonsense("an event is no JSON") from None
-        return self._answer.hear(chunk)
+        said = self._answer.hear(chunk)
+        match said:
+            case [Delta(text=text) as only] if only == Delta(index=only.index, text=text):
+                self._index = only.index
+                self._repeats.learn(event, text)
+            case _:
+                self._repeats.forget()
+        return said
 
 
 class WholeDecoder:
