@@ -93,9 +93,9 @@ async def test_providers_are_listed_with_what_they_speak() -> None:
     async with pillion(OPENAI_API_KEY="canary", ANTHROPIC_API_KEY="canary") as gateway:
         got = await ask(gateway, "GET", "/v1/providers")
     rows = {row["id"]: row for row in json.loads(got.body)["data"]}
-    assert list(rows) == ["openai", "anthropic", "echo"]
+    assert list(rows) == ["openai", "anthropic", "ollama", "echo"]
     assert [row["dialects"] for row in rows.values()][:2] == [["openai_chat", "openai_responses"], ["anthropic"]]
-    assert [row["offline"] for row in rows.values()] == [False, False, True]
+    assert [row["offline"] for row in rows.values()] == [False, False, False, True]
     assert b"canary" not in got.body
 
 
@@ -119,7 +119,7 @@ async def test_what_is_no_provider_is_not_found(rest: str) -> None:
     async with pillion() as gateway:
         got = await ask(gateway, "GET", f"/v1/providers/{rest}")
     assert (got.status, OPENAI.error(got.body)["code"]) == (404, "provider_not_found")
-    assert "there are echo" in OPENAI.error(got.body)["message"]
+    assert "there are ollama, echo" in OPENAI.error(got.body)["message"]
 
 
 # --- models ----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import Config, Secret, Timers, load
+from proxy.config import Config, Provider, Secret, Timers, load
 from proxy.errors import ConfigError
 
 KEY = "sk-canary-0123456789"
@@ -20,18 +20,23 @@ def read(file: Path, text: str, **environ: str) -> Config:
     return load(file, environ)
 
 
+def configured(config: Config) -> dict[str, Provider]:
+    """Less Ollama, which is there without a word."""
+    return {name: row for name, row in config.providers.items() if not row.assumed}
+
+
 # --- what is in force ------------------------------------------------------------------------------------------------
 
 
 def test_nothing_set_is_a_gateway_on_loopback_without_providers() -> None:
     config = load(environ={})
-    assert (config.host, config.port, config.providers) == ("127.0.0.1", 7455, {})
+    assert (config.host, config.port, configured(config)) == ("127.0.0.1", 7455, {})
     assert not config.client_key
 
 
 def test_a_key_in_the_environment_makes_its_preset_a_provider() -> None:
     config = load(environ={"OPENAI_API_KEY": KEY, "GROQ_API_KEY": KEY})
-    assert list(config.providers) == ["openai", "groq"]
+    assert list(configured(config)) == ["openai", "groq"]
     openai = config.providers["openai"]
     assert (openai.kind, openai.base_url, openai.api_key.reveal()) == ("openai", "https://api.openai.com/v1", KEY)
     assert openai.timers == Timers()
@@ -68,7 +73,7 @@ def test_the_file_is_found_through_the_environment(file: Path) -> None:
 
 
 def test_an_empty_file_is_no_mistake(file: Path) -> None:
-    assert read(file, "# nothing yet\n").providers == {}
+    assert configured(read(file, "# nothing yet\n")) == {}
 
 
 def test_a_preset_named_in_the_file_needs_no_row(file: Path) -> None:
@@ -169,7 +174,7 @@ MISTAKES = [
     ("max_request_timeout: 86401", "max_request_timeout: expected a number of seconds up to 86400, got 86401"),
     ("body_limit: 1.5", "body_limit: expected a whole number of bytes from 1024, got 1.5"),
     ("log: {level: loud}", "log.level: expected one of debug, error, info, warning, got \"loud\""),
-    ("upstream: groq/x", "upstream: is no configured provider: set GROQ_API_KEY; there are echo"),
+    ("upstream: groq/x", "upstream: is no configured provider: set GROQ_API_KEY; there are ollama, echo"),
     ("upstream: echo/", "upstream: must be PROVIDER or PROVIDER/MODEL"),
     ("providers: {x: {preset: opnai}}", "providers.x.preset: there is no such preset; there are openai"),
     ("providers: {x: {base_url: 'http://h', ca: /nowhere.pem}}", "providers.x.ca: cannot be read: no such file"),
@@ -177,6 +182,19 @@ MISTAKES = [
     ("providers: {x: {base_url: 'http://h', proxy: 'http://u@h:1/path'}}", "providers.x.proxy: must be http"),
     ("providers: {x: {base_url: 'http://h', proxy: 'http://127.0.0.1:7455'}}", "providers.x.proxy: is where pillion"),
     ("providers: {x: {base_url: 'http://h', headers: {Host: b}}}", "providers.x.headers.Host: is for pillion to say"),
+    ("providers: {vertex: {location: l, credentials: /nowhere}}", "vertex.credentials: cannot be read: no such file"),
+    ("providers: {vertex: {location: l, credentials: /}}", "providers.vertex.credentials: cannot be read: "),
+    ("providers: {groq: {body: [a]}}", ":1: providers.groq.body: expected a mapping (key: value), got a list"),
+    ("providers: {groq: {body: {model: m}}}", ":1: providers.groq.body.model: is for the request to say"),
+    ("providers: {groq: {body: {stream: true}}}", ":1: providers.groq.body.stream: is for the request to say"),
+    ("providers: {groq: {body: {a: {b: [no]}}}}", "groq.body.a.b[0]: expected JSON, got no, which YAML 1.1 reads"),
+    ("providers: {groq: {body: {a: 12:30}}}", "groq.body.a: expected JSON, got 12:30, which has no plain spelling"),
+    ("providers: {groq: {body: {a: 2026-01-01}}}", "groq.body.a: expected JSON, got 2026-01-01, which has no plain"),
+    ("providers: {groq: {body: {a: .inf}}}", "groq.body.a: expected JSON, got .inf, which has no plain spelling"),
+    ("providers: {groq: {body: {a: 1.0e+999}}}", "groq.body.a: expected JSON, got 1.0e+999, which has no plain"),
+    ("providers: {groq: {body: {a: 1234567890123456789}}}", "groq.body.a: expected JSON, got a value, which has no"),
+    ("providers: {groq: {body: {a: '${NOT_SET}'}}}", "groq.body.a: ${NOT_SET} is not set in the environment"),
+    ("fetch_images: perhaps", "fetch_images: expected true or false"),
     ("providers: {bedrock: }", ":1: providers.bedrock: location is missing"),
     ("providers: {x: {base_url: 'http://h', models: [{context: 5}]}}", "providers.x.models[0]: name is missing"),
     ("providers: {x: {base_url: 'http://h', models: [[a]]}}", "providers.x.models[0]: expected text, got a list"),
@@ -317,11 +335,13 @@ def test_the_upstream_is_swapped_by_a_variable(named: str) -> None:
 @pytest.mark.parametrize("named", ["vllm", "vllm/llama", "lmstudio/x", "ollama"])
 def test_an_upstream_that_needs_no_key_needs_only_its_name(named: str) -> None:
     config = load(environ={"PILLION_UPSTREAM": named})
-    assert list(config.providers) == [named.partition("/")[0]]
+    assert list(configured(config)) == [named.partition("/")[0]]
 
 
 def test_an_upstream_without_its_key_is_a_mistake_that_names_the_key() -> None:
-    with pytest.raises(ConfigError, match="upstream: is no configured provider: set OPENAI_API_KEY; there are echo"):
+    with pytest.raises(
+        ConfigError, match="upstream: is no configured provider: set OPENAI_API_KEY; there are ollama, echo"
+    ):
         load(environ={"PILLION_UPSTREAM": "openai"})
 
 
@@ -391,6 +411,104 @@ providers:
     assert (row.org_id, row.project, row.location, row.dialects, row.free) == ("o", "p", "l", ("openai_chat",), True)
 
 
+# --- fields of a provider's own wire ---------------------------------------------------------------------------------
+
+
+def test_a_body_is_json_of_any_shape(file: Path) -> None:
+    text = """
+providers:
+  groq:
+    body:
+      keep_alive: 10m
+      options: {num_ctx: 8192, temperature: 0.5, seed: -1, low_vram: true, stop: null, "on": "no"}
+      safetySettings: [{category: HARM, threshold: 1.0e+2}, [], {}]
+      given: ["${TEXT}", "${NUMBER}", "${SWITCH}", "${NUMBER}!", "${UNSET:-2.50}", "$${NUMBER}", "${ID}"]
+"""
+    row = read(file, text, TEXT="10m", NUMBER="8192", SWITCH="true", ID="9" * 20).providers["groq"]
+    assert row.body == {
+        "keep_alive": "10m",
+        "options": {"num_ctx": 8192, "temperature": 0.5, "seed": -1, "low_vram": True, "stop": None, "on": "no"},
+        "safetySettings": [{"category": "HARM", "threshold": 100.0}, [], {}],
+        "given": ["10m", 8192, True, "8192!", 2.5, "${NUMBER}", "9" * 20],
+    }
+
+
+def test_a_body_that_cannot_be_written_is_a_mistake(file: Path) -> None:
+    with pytest.raises(ConfigError, match=r"groq\.body\.a: expected JSON, got what is not UTF-8"):
+        read(file, "providers: {groq: {body: {a: '${BYTES}'}}}", BYTES="\udcff")
+
+
+def test_a_row_has_what_single_vendors_want_of_it(file: Path, tmp_path: Path) -> None:
+    credentials = tmp_path / "vertex.json"
+    credentials.write_text("{}")
+    text = f"""
+providers:
+  vertex: {{location: global, credentials: {credentials}}}
+  bedrock: {{location: us-east-1, profile: work}}
+  azure: {{base_url: 'http://h', api_version: '2024-10-21'}}
+  ollama: {{pull: true}}
+"""
+    providers = read(file, text).providers
+    assert (providers["vertex"].credentials, providers["bedrock"].profile) == (credentials, "work")
+    assert (providers["azure"].api_version, providers["ollama"].pull) == ("2024-10-21", True)
+    bare = load(environ={"OPENAI_API_KEY": KEY}).providers["openai"]
+    assert (bare.credentials, bare.profile, bare.api_version, bare.pull, bare.body) == (None, "", "", False, {})
+
+
+def test_azures_version_has_its_vendors_variables() -> None:
+    given = {"AZURE_OPENAI_API_KEY": KEY, "PILLION_AZURE_BASE_URL": "http://h", "OPENAI_API_VERSION": "1"}
+    for name, version in (
+        ("OPENAI_API_VERSION", "1"),
+        ("AZURE_OPENAI_API_VERSION", "2"),
+        ("PILLION_AZURE_API_VERSION", "3"),
+    ):
+        given[name] = version
+        assert load(environ=given).providers["azure"].api_version == version
+
+
+def test_what_the_libraries_of_a_vendor_read_themselves_is_left_to_them() -> None:
+    given = {"GOOGLE_APPLICATION_CREDENTIALS": "/nowhere", "AWS_PROFILE": "p", "AWS_BEARER_TOKEN_BEDROCK": KEY}
+    given |= {"PILLION_VERTEX_BASE_URL": "http://h", "AWS_REGION": "us-east-1"}
+    providers = load(environ=given).providers
+    assert (providers["vertex"].credentials, providers["bedrock"].profile) == (None, "")
+
+
+def test_images_are_fetched_only_where_it_is_said(file: Path) -> None:
+    assert not load(environ={}).fetch_images
+    assert read(file, "fetch_images: true").fetch_images
+
+
+# --- the one that is always there ------------------------------------------------------------------------------------
+
+
+def test_ollama_is_there_without_a_word() -> None:
+    for given in ({}, {"OPENAI_API_KEY": KEY}):
+        ollama = load(environ=given).providers["ollama"]
+        assert (ollama.assumed, ollama.kind, ollama.base_url) == (True, "ollama", "http://127.0.0.1:11434")
+        assert ollama.timers.first_event == 300
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"PILLION_OLLAMA_BASE_URL": "http://h:1"}, {"PILLION_UPSTREAM": "ollama/x"}, {"OLLAMA_API_KEY": KEY}],
+)
+def test_a_word_makes_ollama_the_operators(given: dict[str, str]) -> None:
+    assert not load(environ=given).providers["ollama"].assumed
+
+
+@pytest.mark.parametrize("row", ["{ollama: }", "{ollama: {model: m}}", "{Ollama: {base_url: 'http://h'}}"])
+def test_a_row_makes_ollama_the_operators(file: Path, row: str) -> None:
+    assert [provider.assumed for provider in read(file, f"providers: {row}").providers.values()] == [False]
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:11434", "0.0.0.0:11434", "localhost:11434"])
+def test_where_pillion_stands_in_ollamas_place_none_is_assumed(listen: str) -> None:
+    given = {"PILLION_LISTEN": listen, "PILLION_ALLOW_OPEN": "1"}
+    assert load(environ=given).providers == {}
+    with pytest.raises(ConfigError, match="it would call itself"):
+        load(environ={**given, "PILLION_UPSTREAM": "ollama"})
+
+
 # --- presets ---------------------------------------------------------------------------------------------------------
 
 
@@ -401,7 +519,7 @@ def test_a_location_stands_in_the_url(file: Path) -> None:
     assert bedrock.base_url == "https://bedrock-runtime.us-east-1.amazonaws.com"
     text = "providers: {bedrock: {location: us-west-2}, vertex: {location: global}, vertex-eu: {location: eu-west1}}"
     providers = read(file, text, **given).providers
-    assert {name: row.base_url for name, row in providers.items()} == {
+    assert {name: row.base_url for name, row in providers.items() if not row.assumed} == {
         "bedrock": "https://bedrock-runtime.us-west-2.amazonaws.com",
         "vertex": "https://aiplatform.googleapis.com",
         "vertex-eu": "https://eu-west1-aiplatform.googleapis.com",
@@ -409,8 +527,8 @@ def test_a_location_stands_in_the_url(file: Path) -> None:
 
 
 def test_a_key_that_two_presets_share_makes_the_first() -> None:
-    assert list(load(environ={"GEMINI_API_KEY": KEY}).providers) == ["gemini"]
-    named = load(environ={"GEMINI_API_KEY": KEY, "PILLION_UPSTREAM": "gemini-openai/x"}).providers
+    assert list(configured(load(environ={"GEMINI_API_KEY": KEY}))) == ["gemini"]
+    named = configured(load(environ={"GEMINI_API_KEY": KEY, "PILLION_UPSTREAM": "gemini-openai/x"}))
     assert {name: row.kind for name, row in named.items()} == {"gemini": "gemini", "gemini-openai": "openai"}
 
 
@@ -427,3 +545,36 @@ def test_a_row_may_begin_with_any_preset_and_never_has_its_key(file: Path) -> No
 def test_a_null_says_nothing(file: Path) -> None:
     providers = read(file, "listen:\naliases:\nproviders: {openai: {base_url: , timers: {idle: }}}").providers
     assert (providers["openai"].base_url, providers["openai"].timers) == ("https://api.openai.com/v1", Timers())
+
+
+HOSTS = (
+    "azure groq deepseek mistral xai together fireworks openrouter perplexity cerebras nvidia huggingface moonshot "
+    "vllm lmstudio llamacpp gemini-openai ollama-openai zai alibaba avian crusoe vercel-gateway ollama-cloud "
+    "bedrock-mantle"
+)
+
+
+@pytest.mark.parametrize("name", HOSTS.split())
+def test_a_compatible_host_is_a_name_and_a_key(file: Path, name: str) -> None:
+    given = {"PILLION_AZURE_BASE_URL": "http://h", "AWS_REGION": "us-east-1"}
+    row = read(file, f"providers: {{{name}: {{api_key: {KEY}}}}}", **given).providers[name]
+    assert row.kind == ("azure" if name == "azure" else "openai")
+    assert row.base_url.startswith("http")
+
+
+def test_hosts_that_speak_both_of_openais_wires_say_so(file: Path) -> None:
+    both = "openai deepseek xai openrouter lmstudio bedrock-mantle"
+    text = f"providers: {{openai-responses: , groq: , {' , '.join(f'{name}: ' for name in both.split())}}}"
+    providers = configured(read(file, text, AWS_REGION="us-east-1"))
+    assert {name: row.dialects for name, row in providers.items()} == {
+        "openai-responses": ("openai_responses",),
+        "groq": (),
+        **dict.fromkeys(both.split(), ("openai_chat", "openai_responses")),
+    }
+    assert providers["bedrock-mantle"].base_url == "https://bedrock-mantle.us-east-1.api.aws/v1"
+
+
+def test_any_host_may_be_asked_by_the_responses_api_alone(file: Path) -> None:
+    text = "providers: {mine: {preset: openai-responses, base_url: 'http://h/v1', api_key: k}}"
+    row = read(file, text).providers["mine"]
+    assert (row.dialects, row.base_url, row.serves) == (("openai_responses",), "http://h/v1", ())

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import UNSET, inspect
 
-from proxy.config import load
+from proxy.config import layered, load
 from proxy.config.conversion import Conversion
 from proxy.config.environment import Leaf, leaves
 from proxy.config.layers import gathered
@@ -48,7 +48,8 @@ def _rows() -> Iterator[str]:
         variable = "" if leaf.keys[0] in ("keys", "preset") else f"`{leaf.variable('PILLION_<NAME>')}`"
         more = f", `{leaf.variable('PILLION_<NAME>')}_FILE`" if leaf.is_secret else ""
         yield f"| `{'.'.join(leaf.keys)}` | {variable}{more} | {_default(leaf)} | {_described(leaf)} |"
-    yield f"| `headers` | | none | {_sentence(ProviderRow, 'headers')} |"
+    for key in ("headers", "body"):
+        yield f"| `{key}` | | none | {_sentence(ProviderRow, key)} |"
     yield from ("", "| key of a row of `models` | default | |", "|---|---|---|")
     for leaf in leaves(Model):
         if leaf.keys[0] != "timers":
@@ -60,11 +61,12 @@ def _rows() -> Iterator[str]:
 def _presets() -> Iterator[str]:
     yield from ("", "| preset | kind | base URL | keys | |", "|---|---|---|---|---|")
     for name, row in PRESETS.providers.items():
-        notes = [word for word, holds in {"to be named": row.by_name, "free": row.free}.items() if holds]
+        words = {"to be named": row.by_name, "free": row.free, "always there": row.always}
+        notes = [*(word for word, holds in words.items() if holds), *row.dialects]
         keys = ", ".join(f"`{key}`" for key in row.keys)
         yield f"| `{name}` | {row.kind} | {row.base_url or 'your own'} | {keys or 'none'} | {', '.join(notes)} |"
-    words = ", ".join(f"`{word}` is `{name}`" for word, name in PRESETS.synonyms.items())
-    yield from ("", f"Other words that may stand before a model's slash: {words}.", "")
+    synonyms = ", ".join(f"`{word}` is `{name}`" for word, name in PRESETS.synonyms.items())
+    yield from ("", f"Other words that may stand before a model's slash: {synonyms}.", "")
 
 
 def _default(leaf: Leaf) -> str:
@@ -114,17 +116,24 @@ def uncommented() -> str:
 
 
 def test_the_example_changes_nothing() -> None:
-    example = load(EXAMPLE, {})
-    assert not example.client_key
-    assert example == load(None, {})._replace(client_key=example.client_key)
+    assert layered(EXAMPLE, {}).file == layered(None, {}).file
 
 
 def test_the_example_is_right_with_everything_in_it(tmp_path: Path) -> None:
-    whole = tmp_path / "config.yaml"
-    whole.write_text(uncommented())
+    whole, credentials = tmp_path / "config.yaml", tmp_path / "vertex.json"
+    credentials.write_text("{}")
+    whole.write_text(uncommented().replace("/run/secrets/vertex.json", str(credentials)))
     config = load(whole, {"MY_APP_KEY": "x", "OPENAI_API_KEY": "y"})
-    assert list(config.providers) == ["openai", "openai-east", "bedrock", "my-vllm"]
+    assert list(config.providers) == [
+        "openai", "openai-east", "azure", "bedrock", "gemini", "vertex", "ollama", "my-vllm"
+    ]  # fmt: skip
     assert config.providers["openai-east"].key_names == ("OPENAI_EAST_API_KEY",)
+
+
+def test_the_data_is_fit_to_be_read() -> None:
+    for name in ("presets.yaml", "models.yaml"):
+        lines = (ROOT / "proxy" / name).read_text().splitlines()
+        assert [line for line in lines if len(line) > 120] == []
 
 
 def test_the_example_shows_every_key() -> None:
@@ -135,7 +144,9 @@ def test_the_example_shows_every_key() -> None:
     assert set(_leaf_keys(File)) - set(_shown(tree)) == set()
     rows = tree.at("providers")
     assert isinstance(rows, Table)
-    assert set(_leaf_keys(ProviderRow)) - {keys for row in rows.entries.values() for keys in _shown(row)} == set()
+    assert {*_leaf_keys(ProviderRow), ("headers",), ("body",)} - {
+        keys for row in rows.entries.values() for keys in _shown(row)
+    } == set()
     models = tree.at("providers", "my-vllm", "models")
     assert isinstance(models, Series)
     assert {"name", *Model.__struct_fields__} - set(_shown_names(models.items[1])) == set()

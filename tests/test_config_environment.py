@@ -10,6 +10,7 @@ from proxy.config.environment import leaves
 from proxy.config.schema import File
 from proxy.config.secret import LIMIT, LOOK_AGAIN
 from proxy.errors import ConfigError
+from tests.test_config import configured
 
 KEY = "sk-canary-0123456789"
 
@@ -31,7 +32,7 @@ VALUES = {
     "allow_open": "yes", "client_key": "k", "body_limit": "2048", "client.header": "1", "client.body_stall": "2",
     "client.keep_alive": "3", "client.write_stall": "4.5", "max_request_timeout": "5", "min_sigterm_delay": "6",
     "max_sigterm_delay": "7", "quitquitquit": "1", "log.format": "json", "log.level": "debug", "strict": "on",
-    "upstream": "echo/text", "default_model": "echo/json",
+    "fetch_images": "true", "upstream": "echo/text", "default_model": "echo/json",
 }  # fmt: skip
 
 
@@ -46,7 +47,8 @@ def test_every_key_has_its_variable() -> None:
     client = config.client
     assert (client.header, client.body_stall, client.keep_alive, client.write_stall) == (1, 2, 3, 4.5)
     assert (config.max_request_timeout, config.min_sigterm_delay, config.max_sigterm_delay) == (5, 6, 7)
-    assert (config.quitquitquit, config.log.format, config.log.level, config.strict) == (True, "json", "debug", True)
+    assert (config.quitquitquit, config.log.format, config.log.level) == (True, "json", "debug")
+    assert (config.strict, config.fetch_images) == (True, True)
     assert (config.upstream, config.default_model) == ("echo/text", "echo/json")
 
 
@@ -59,7 +61,7 @@ def test_a_providers_keys_have_theirs() -> None:
 
 
 def test_an_empty_variable_is_none() -> None:
-    assert given(PILLION_LISTEN="", OPENAI_API_KEY="", OPENAI_API_KEY_FILE="").providers == {}
+    assert configured(given(PILLION_LISTEN="", OPENAI_API_KEY="", OPENAI_API_KEY_FILE="")) == {}
 
 
 def test_a_variables_mistake_names_it_and_hides_its_value() -> None:
@@ -77,7 +79,7 @@ def test_a_flag_wins_over_its_variable() -> None:
 
 @pytest.mark.parametrize("name", ["PILLION_PORT", "PILLION_SERVICE_HOST", "PILLION_PORT_7455_TCP"])
 def test_what_kubernetes_sets_for_a_service_called_pillion_is_no_mistake(name: str) -> None:
-    assert given(**{name: "tcp://10.0.0.1:7455"}).providers == {}
+    assert configured(given(**{name: "tcp://10.0.0.1:7455"})) == {}
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------
@@ -87,7 +89,7 @@ def test_our_own_name_for_a_key_wins_over_the_vendors() -> None:
     """An app and its sidecar may share their variables, and the app's OPENAI_API_KEY be what it shows to us."""
     config = given(PILLION_OPENAI_API_KEY="real", OPENAI_API_KEY="shown")
     assert config.providers["openai"].api_key.reveal() == "real"
-    assert list(given(PILLION_GROQ_API_KEY=KEY).providers) == ["groq"]
+    assert list(configured(given(PILLION_GROQ_API_KEY=KEY))) == ["groq"]
 
 
 def test_of_several_names_the_first_counts() -> None:
@@ -212,7 +214,7 @@ def test_a_configured_key_file_is_live(key: Path) -> None:
 
 def test_a_suffix_makes_an_instance() -> None:
     config = given(OPENAI_API_KEY="1", OPENAI_EAST_API_KEY="2", PILLION_OPENAI_EAST_BASE_URL="http://east/v1")
-    found = {name: (row.kind, row.base_url, row.api_key.reveal()) for name, row in config.providers.items()}
+    found = {name: (row.kind, row.base_url, row.api_key.reveal()) for name, row in configured(config).items()}
     assert found == {
         "openai": ("openai", "https://api.openai.com/v1", "1"),
         "openai-east": ("openai", "http://east/v1", "2"),
@@ -235,12 +237,12 @@ def test_names_of_instances(variable: str, name: str) -> None:
 def test_an_instance_may_have_its_key_in_a_file_or_none(tmp_path: Path) -> None:
     (tmp_path / "key").write_text(KEY)
     config = given(GROQ_B_API_KEY_FILE=str(tmp_path / "key"), PILLION_VLLM_BIG_BASE_URL="http://big:1/v1")
-    assert {name: row.api_key.reveal() for name, row in config.providers.items()} == {"groq-b": KEY, "vllm-big": ""}
+    assert {name: row.api_key.reveal() for name, row in configured(config).items()} == {"groq-b": KEY, "vllm-big": ""}
 
 
 def test_azures_instances_are_called_as_its_key_is() -> None:
     config = given(AZURE_OPENAI_EAST_API_KEY=KEY, PILLION_AZURE_EAST_BASE_URL="https://east")
-    assert {name: (row.kind, row.base_url) for name, row in config.providers.items()} == {
+    assert {name: (row.kind, row.base_url) for name, row in configured(config).items()} == {
         "azure-east": ("azure", "https://east")
     }
 
@@ -250,24 +252,25 @@ def test_azures_instances_are_called_as_its_key_is() -> None:
     [
         "OPENAI_ADMIN_API_KEY", "ANTHROPIC_FOUNDRY_API_KEY", "ANTHROPIC_AWS_API_KEY", "GOOGLE_MAPS_API_KEY",
         "AZURE_SEARCH_API_KEY", "OPENROUTER_PROVISIONING_API_KEY", "XAI_MANAGEMENT_API_KEY", "MY_OPENAI_API_KEY",
-        "OPENAI_COMPATIBLE_API_KEY", "OPENAI_EAST_BASE_URL", "OPENAI__API_KEY", "OPENAI_EAST_KEY",
+        "OPENAI_COMPATIBLE_API_KEY", "OPENAI_RESPONSES_API_KEY", "OPENAI_EAST_BASE_URL",
+        "OPENAI__API_KEY", "OPENAI_EAST_KEY",
         "openai_east_api_key", "PILLION_NOBODY_BASE_URL", "TOGETHER_AI_API_KEY", "COHERE_TRIAL_KEY", "VLLM_API_KEY",
     ],
 )  # fmt: skip
 def test_what_means_something_else_makes_none(variable: str) -> None:
-    assert given(**{variable: "http://h"}).providers == {}
+    assert configured(given(**{variable: "http://h"})) == {}
 
 
 @pytest.mark.parametrize("variable", ["FIREWORKS_AI_API_KEY", "NVIDIA_NIM_API_KEY", "TOGETHERAI_API_KEY", "CO_API_KEY"])
 def test_a_key_by_another_of_its_names_makes_the_preset(variable: str) -> None:
-    assert list(given(**{variable: KEY}).providers) in (["fireworks"], ["nvidia"], ["together"], ["cohere"])
+    assert list(configured(given(**{variable: KEY}))) in (["fireworks"], ["nvidia"], ["together"], ["cohere"])
 
 
 def test_a_row_that_has_the_variable_already_is_no_instance(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("providers: {east: {preset: openai, keys: [OPENAI_EAST_API_KEY]}, openai_eu: {preset: openai}}")
     environ = {"OPENAI_EAST_API_KEY": KEY, "PILLION_OPENAI_EU_BASE_URL": "http://eu/v1"}
-    providers = load(file, environ).providers
+    providers = configured(load(file, environ))
     assert list(providers) == ["east", "openai_eu"]
     assert (providers["east"].api_key.reveal(), providers["openai_eu"].base_url) == (KEY, "http://eu/v1")
 
@@ -294,7 +297,7 @@ def test_an_instance_is_of_another_organisation() -> None:
 )
 def test_no_variable_of_the_apps_says_where_to_go(variable: str) -> None:
     config = given(**{variable: "http://127.0.0.1:7455", "OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY})
-    assert [row.base_url for row in config.providers.values()] == [
+    assert [row.base_url for row in configured(config).values()] == [
         "https://api.openai.com/v1",
         "https://api.anthropic.com",
     ]

@@ -87,6 +87,34 @@ def test_what_is_shown_is_a_file_that_says_the_same(file: Path, environ: dict[st
         assert [other.timers_for(model) for model in row.models] == [row.timers_for(model) for model in row.models]
 
 
+def test_a_body_is_shown_as_it_is_and_read_again(tmp_path: Path) -> None:
+    file, again = tmp_path / "config.yaml", tmp_path / "again.yaml"
+    body = '{keep_alive: 10m, options: {num_ctx: "${CTX}"}, safetySettings: [{threshold: "on"}], stop: null}'
+    file.write_text(f"providers:\n  ollama:\n    body: {body}\n")
+    shown = show(layered(file, {"CTX": "8192"})).replace(str(file), "config.yaml")
+    for line in (
+        '      keep_alive: "10m"  # config.yaml:3',
+        "        num_ctx: 8192  # config.yaml:3",
+        '      safetySettings: [{"threshold":"on"}]  # config.yaml:3',
+    ):
+        assert line in shown.splitlines()
+    again.write_text(shown)
+    expected = {
+        "keep_alive": "10m",
+        "options": {"num_ctx": 8192},
+        "safetySettings": [{"threshold": "on"}],
+        "stop": None,
+    }
+    assert load(again, {}).providers["ollama"].body == expected
+
+
+def test_what_is_assumed_says_that_nobody_decided_it() -> None:
+    shown = show(layered(None, {}))
+    lines = shown[shown.index("  ollama:") :].splitlines()[1:]
+    assert {line.rpartition("  # ")[2] for line in lines if "  # " in line} == {"preset", "default"}
+    assert '    base_url: "http://127.0.0.1:11434"  # preset' in lines
+
+
 # --- config schema ---------------------------------------------------------------------------------------------------
 
 
@@ -121,6 +149,11 @@ def test_the_example_is_valid_with_and_without_what_is_commented_out(validator: 
 )  # fmt: skip
 def test_the_schema_finds_mistakes(validator: Any, text: str) -> None:
     assert list(validator.iter_errors(plain(text))) != []
+
+
+def test_a_body_is_an_object_of_anything(validator: Any) -> None:
+    assert list(validator.iter_errors(plain("providers: {groq: {body: {a: [{b: 1}, x, true, null]}}}"))) == []
+    assert list(validator.iter_errors(plain("providers: {groq: {body: [a]}}"))) != []
 
 
 def test_a_variable_may_stand_for_a_number_or_a_boolean(validator: Any) -> None:

@@ -6,7 +6,7 @@ and nothing is noted that only follows from what was wrong before.
 
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,13 +14,14 @@ from proxy.config.address import Address, address, is_base, is_proxy, leads_to
 from proxy.config.environment import prefix
 from proxy.config.layers import Layers, Row
 from proxy.config.schema import ProviderRow
-from proxy.config.secret import sendable
+from proxy.config.secret import secret_text, sendable, why_unreadable
 from proxy.config.values import DEFAULT, Keys
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9a-fA-F:.]+\](:[0-9]+)?")
 _OURS = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding"}  # headers of the exchange
+_OF_THE_REQUEST = {"model", "stream"}  # what a field of a provider's `body` must not turn into another question
 _BASE = "must be http(s)://HOST[:PORT][/PATH] and nothing more"
 
 
@@ -117,8 +118,10 @@ def _provider(layers: Layers, row: Row, value: ProviderRow, listen: Address | No
     else:
         for key, problem in _of_urls(value, base_url(value, row), listen):
             _note(layers, (*keys, key), problem)
-    if value.ca and (problem := _why_no_ca(Path(value.ca))):
-        _note(layers, (*keys, "ca"), problem)
+    for key, problem in _of_files(value):
+        _note(layers, (*keys, key), problem)
+    for key in value.body.keys() & _OF_THE_REQUEST:
+        _note(layers, (*keys, "body", key), "is for the request to say")
     for header, text in value.headers.items():
         if not _HEADER.fullmatch(header) or not sendable(text):
             _note(layers, (*keys, "headers", header), "cannot be sent in a header: it is not printable ASCII")
@@ -148,11 +151,19 @@ def _of_urls(value: ProviderRow, url: str, listen: Address | None) -> Iterator[t
         yield "proxy", "is where pillion itself listens: it would call itself"
 
 
-def _why_no_ca(file: Path) -> str:
+def _of_files(value: ProviderRow) -> Iterator[tuple[str, str]]:
+    if value.ca and (problem := _why_not(value.ca, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations)):
+        yield "ca", problem
+    if value.credentials and (problem := _why_not(value.credentials, secret_text)):
+        yield "credentials", problem
+
+
+def _why_not(file: str, read: Callable[[Path], object]) -> str:
+    """Why the file cannot be used; "" where it can."""
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+        read(Path(file))
     except ssl.SSLError:
         return "holds no certificates in PEM"
-    except OSError as error:
-        return f"cannot be read: {(error.strerror or 'no file').lower()}"
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {why_unreadable(error)}"
     return ""

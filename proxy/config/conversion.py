@@ -8,6 +8,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from functools import cache
+from math import isfinite
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -19,10 +20,12 @@ T = TypeVar("T", bound=Struct)
 Notes = Mapping[str, Any]  # `extra` of the schema's Meta
 
 SHOWN: Final = 16  # characters; a longer value at the wrong place may be a key
+DIGITS: Final = 18  # of a whole number that everybody's JSON can hold
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_ANY: Final = inspect.AnyType()
 
 
 _type_of = cache(inspect.type_info)
@@ -44,6 +47,8 @@ class Conversion:
         """The value; UNSET where it was a mistake."""
         wanted, notes = _plain(wanted, node)
         self.origins[keys] = node.origin
+        if isinstance(wanted, inspect.AnyType):
+            return self._any(node, keys)
         if isinstance(node, Scalar):
             return self._scalar(node, wanted, notes, keys)
         if isinstance(wanted, inspect.StructType) and isinstance(node, Table):
@@ -70,6 +75,23 @@ class Conversion:
             self._mistakes.add(node.origin, keys, f"{name} is missing")
         good = {name: value for name, value in values.items() if value is not UNSET}
         return UNSET if any(fields[name].required and name not in good for name in fields) else wanted.cls(**good)
+
+    def _any(self, node: Node, keys: Keys) -> Any:
+        """What JSON can say, where nothing is wanted in particular; UNSET where it was a mistake."""
+        match node:
+            case Table():
+                members = {key: self._of(item, _ANY, (*keys, key)) for key, item in node.entries.items()}
+                return {key: value for key, value in members.items() if value is not UNSET}
+            case Series():
+                items = [self._of(item, _ANY, (*keys, f"[{n}]")) for n, item in enumerate(node.items)]
+                return [item for item in items if item is not UNSET]
+            case Scalar(kind="null"):
+                return UNSET if self._mistakes.within(*keys) else None
+            case Scalar():
+                value = _free(node)
+                if value is UNSET:
+                    self._mistakes.add(node.origin, keys, f"expected JSON, got {_unclear(node)}")
+                return value
 
     def _scalar(self, node: Scalar, wanted: inspect.Type, notes: Notes, keys: Keys) -> Any:
         if node.kind == "null" and self._mistakes.within(*keys):
@@ -115,6 +137,45 @@ def _read(node: Scalar, wanted: inspect.Type) -> Any:
         case inspect.FloatType() if (node.kind == "number" or is_given) and _DECIMAL.fullmatch(text.strip()):
             return float(text)
     return UNSET
+
+
+def _free(node: Scalar) -> Any:
+    """A scalar of any type, by its looks; UNSET where YAML 1.1 sees another in it than JSON does.
+
+    What a variable alone stands for is a number or a boolean where it looks like one.
+    """
+    text = node.text.strip()
+    if node.kind in ("boolean", "given") and text in ("true", "false"):
+        return text == "true"
+    if node.kind in ("number", "given") and (value := _number(text)) is not UNSET:
+        return value
+    return node.text if node.kind in ("text", "given") and _is_unicode(node.text) else UNSET
+
+
+def _number(text: str) -> Any:
+    """UNSET where JSON has none such, or others would read another."""
+    if _WHOLE.fullmatch(text) and len(text) <= DIGITS:
+        return int(text)
+    is_real = _DECIMAL.fullmatch(text) and not _WHOLE.fullmatch(text) and isfinite(float(text))
+    return float(text) if is_real else UNSET
+
+
+def _unclear(node: Scalar) -> str:
+    if not _is_unicode(node.text):
+        return "what is not UTF-8"
+    if node.kind == "boolean":
+        return f"{node.text}, which YAML 1.1 reads as true or false: write those, or put it in quotes"
+    shown = node.text if len(node.text) <= SHOWN else "a value"
+    return f"{shown}, which has no plain spelling in JSON: put it in quotes, or write plain digits"
+
+
+def _is_unicode(text: str) -> bool:
+    """A variable may hold bytes that are none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_within(value: float, wanted: inspect.Type) -> bool:

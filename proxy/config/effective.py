@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 
 from proxy.config import checks
 from proxy.config.address import Address, address
-from proxy.config.conversion import Conversion
-from proxy.config.layers import Layers, Row, gathered, matches
-from proxy.config.schema import Client, Log, Model, Pattern, ProviderRow, Timers
+from proxy.config.layers import Layers, gathered
+from proxy.config.models import Cards, known
+from proxy.config.schema import Client, Log, Model, ProviderRow, Timers
 from proxy.config.secret import Hidden, Secret
-from proxy.config.values import Mistakes
 
 NO_SECRET = Secret("")
 
@@ -33,8 +32,7 @@ class Provider(NamedTuple):
     ask_usage: bool
     headers: Mapping[str, str]
     timers: Timers
-    cards: tuple[Model, ...] = ()  # what is known of its models; for those of `models` that have a row
-    patterns: tuple[Pattern, ...] = ()  # models by the shape of their names, and their timers
+    cards: Cards = Cards()
     model: str = ""  # its default one
     max_tokens: int | None = None
     temperature: float | None = None
@@ -46,16 +44,19 @@ class Provider(NamedTuple):
     dialects: tuple[str, ...] = ()  # in place of the adapter's
     body: Mapping[str, Any] = {}  # fields of its wire, for requests that lack them
     api_version: str = ""
+    credentials: Path | None = None  # a file of Google's
+    profile: str = ""  # AWS's
     free: bool = False
+    assumed: bool = False  # nobody configured it: it counts from its first answer on
+    pull: bool = False  # a model that it lacks is fetched (Ollama)
 
     def card(self, model: str) -> Model | None:
-        return next((card for card in self.cards if card.name == model), None)
+        """What is known of the model; None where nothing is."""
+        return self.cards.of(model)
 
     def timers_for(self, model: str) -> Timers:
-        card = self.card(model)
-        if card is not None and card.timers is not None:
-            return card.timers
-        return next((row.timers for row in self.patterns if matches(model, row.match)), self.timers)
+        card = self.cards.of(model)
+        return self.timers if card is None or card.timers is None else card.timers
 
 
 class Config(NamedTuple):
@@ -74,6 +75,7 @@ class Config(NamedTuple):
     quitquitquit: bool
     log: Log
     strict: bool
+    fetch_images: bool
     upstream: str | None  # PROVIDER or PROVIDER/MODEL; the provider is there
     default_model: str | None
     aliases: dict[str, str]
@@ -119,6 +121,7 @@ def _config(layers: Layers) -> Config:
     serves = {name: tuple(row.serves) for name, row in presets.providers.items()}
     listen = address(file.listen)
     assert listen is not None
+    known("")  # the table is read now, and not with the first request
     return Config(
         listen=listen,
         metrics_address=address(file.metrics_address or ""),
@@ -133,6 +136,7 @@ def _config(layers: Layers) -> Config:
         quitquitquit=file.quitquitquit,
         log=file.log,
         strict=file.strict,
+        fetch_images=file.fetch_images,
         upstream=file.upstream,
         default_model=file.default_model,
         aliases=file.aliases,
@@ -145,7 +149,6 @@ def _config(layers: Layers) -> Config:
 
 def _provider(name: str, layers: Layers) -> Provider:
     value, row = layers.file.providers[name] or ProviderRow(), layers.rows[name]
-    cards = tuple(model for model in value.models if isinstance(model, Model))
     return Provider(
         name=name,
         kind=value.kind,
@@ -157,8 +160,7 @@ def _provider(name: str, layers: Layers) -> Provider:
         ask_usage=value.ask_usage,
         headers=Hidden(value.headers),
         timers=value.timers,
-        cards=cards,
-        patterns=_patterns(row),
+        cards=Cards((model for model in value.models if isinstance(model, Model)), row.timers),
         model=value.model or "",
         max_tokens=value.max_tokens,
         temperature=value.temperature,
@@ -168,14 +170,14 @@ def _provider(name: str, layers: Layers) -> Provider:
         proxy=_secret(value.proxy, layers, "providers", name, "proxy"),
         ca=Path(value.ca) if value.ca else None,
         dialects=tuple(value.dialects),
+        body=value.body,
+        api_version=value.api_version or "",
+        credentials=Path(value.credentials) if value.credentials else None,
+        profile=value.profile or "",
         free=value.free,
+        assumed=row.assumed,
+        pull=value.pull,
     )
-
-
-def _patterns(row: Row) -> tuple[Pattern, ...]:
-    """What is wrong with these timers was told of the provider's own."""
-    convert = Conversion(Mistakes()).struct
-    return tuple(Pattern(match=list(each.patterns), timers=convert(each.timers, Timers)) for each in row.timers)
 
 
 def _secret(value: str | None, layers: Layers, *keys: str) -> Secret:

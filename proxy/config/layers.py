@@ -4,8 +4,7 @@ From the bottom up: the defaults, a preset, the vendor's own variables, the file
 laid over each other as trees, key by key, before anything is converted; so each value still knows where it is from.
 """
 
-from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,9 +12,11 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from proxy.config.address import address, leads_to
 from proxy.config.conversion import Conversion
 from proxy.config.environment import Environment, own_key, prefix
 from proxy.config.expansion import Expansion
+from proxy.config.models import Around, with_cards
 from proxy.config.reading import contents, read
 from proxy.config.schema import File, Preset, Presets
 from proxy.config.values import (
@@ -25,7 +26,6 @@ from proxy.config.values import (
     Node,
     Origin,
     Scalar,
-    Series,
     Table,
     is_null,
     merged,
@@ -34,14 +34,7 @@ from proxy.config.values import (
     texts,
 )
 
-_OF_A_PRESET = {"by_name", "variables", "places", "keys"}  # what a row does not take over from it
-
-
-class Slow(NamedTuple):
-    """Models by the patterns of their names, and their timers."""
-
-    patterns: tuple[str, ...]
-    timers: Table
+_OF_A_PRESET = {"by_name", "always", "variables", "places", "keys"}  # what a row does not take over from it
 
 
 class Row(NamedTuple):
@@ -51,7 +44,8 @@ class Row(NamedTuple):
     node: Node
     preset: Preset
     key_names: tuple[str, ...]
-    timers: tuple[Slow, ...]
+    timers: Around
+    assumed: bool = False  # the operator says nothing of it
 
 
 class Layers(NamedTuple):
@@ -81,7 +75,17 @@ def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, 
     if is_null(providers) or isinstance(providers, Table):  # else it is a mistake, which the conversion tells
         top.entries["providers"] = Table({name: row.node for name, row in rows.items()}, DEFAULT)
     conversion = Conversion(mistakes)
-    return Layers(conversion.struct(top, File), rows, data.presets, conversion.origins, mistakes)
+    return _apart(Layers(conversion.struct(top, File), rows, data.presets, conversion.origins, mistakes))
+
+
+def _apart(layers: Layers) -> Layers:
+    """Less what is assumed to be where we are ourselves: pillion may stand in Ollama's own place."""
+    listen, providers = address(layers.file.listen), layers.file.providers
+    urls = {name: row.base_url for name, row in providers.items() if row and layers.rows[name].assumed}
+    ours = {name for name, url in urls.items() if listen and url and leads_to(url, listen)}
+    kept = {name: row for name, row in providers.items() if name not in ours}
+    rows = {name: row for name, row in layers.rows.items() if name not in ours}
+    return layers._replace(file=replace(layers.file, providers=kept), rows=rows)
 
 
 @cache
@@ -110,11 +114,15 @@ class Rows:
         self._mistakes = mistakes
 
     def all(self, upstream: str) -> dict[str, Row]:
-        """Those that the file names, those whose key or base URL is set, and the one that all traffic goes to."""
+        """Those that the file names, those whose key or base URL is set, the one that all traffic goes to, and those
+        that are always there."""
         keyed = [name for name, preset in self._presets.items() if self._is_set(name, preset, upstream)]
         instances = self._environment.instances(self._presets, self._taken(), self._data.presets.not_instances)
         names = dict.fromkeys([*self._written.entries, *keyed, *instances])
-        return {name: self._row(name, instances.get(name, "")) for name in names}
+        rows = {name: self._row(name, instances.get(name, "")) for name in names}
+        said = {prefix(name) for name in rows}
+        always = [name for name, preset in self._presets.items() if preset.always and prefix(name) not in said]
+        return rows | {name: self._row(name, "")._replace(assumed=True) for name in always}
 
     def _is_set(self, name: str, preset: Preset, upstream: str) -> bool:
         has_key = any(self._environment.has(key) for key in preset.keys)
@@ -139,9 +147,9 @@ class Rows:
         key_names = tuple(texts(table(row).entries.get("keys")) or own)
         below = merged(self._preset_row(chosen), self._environment.vendors(name, preset.variables))
         said = merged(row, self._environment.row(name, key_names))
-        timers = tuple(self._timers(below.at("timers"), said.at("timers")))
+        timers = Around(below.at("timers"), said.at("timers"))
         is_odd = not is_null(row) and not isinstance(row, Table)
-        merge = _with_timers(merged(below, said), timers)
+        merge = with_cards(merged(below, said), timers)
         node = row if row and is_odd else merge._replace(origin=row.origin if row else merge.origin)
         return Row(name, node, preset, key_names, timers)
 
@@ -162,33 +170,3 @@ class Rows:
     def _preset_row(self, name: str) -> Table:
         row = table(self._data.tree.at("providers", name))
         return Table({key: node for key, node in row.entries.items() if key not in _OF_A_PRESET}, row.origin)
-
-    def _timers(self, below: Node | None, said: Node | None) -> Iterable[Slow]:
-        rows = self._data.tree.at("models")
-        for item in rows.items if isinstance(rows, Series) else ():
-            yield Slow(tuple(texts(table(item).at("match"))), merged(below, table(item).at("timers"), said))
-
-
-def matches(model: str, patterns: Iterable[str]) -> bool:
-    names = {model.lower(), model.lower().rpartition("/")[2]}
-    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
-
-
-def _with_timers(row: Table, timers: Iterable[Slow]) -> Table:
-    """The row, each of its models with the timers that are its own: by its pattern, and by what is said of it."""
-    models = row.at("models")
-    if not isinstance(models, Series):
-        return row
-    items = tuple(_model(item, row.at("timers"), timers) for item in models.items)
-    return row._replace(entries={**row.entries, "models": models._replace(items=items)})
-
-
-def _model(item: Node, below: Node | None, timers: Iterable[Slow]) -> Node:
-    name = item if isinstance(item, Scalar) else table(item).at("name")
-    said = table(item).at("timers")
-    if not isinstance(name, Scalar) or not (is_null(said) or isinstance(said, Table)):
-        return item  # a mistake, which the conversion tells
-    match = next((row.timers for row in timers if matches(name.text, row.patterns)), None)
-    if match is None and is_null(said):
-        return item
-    return Table({"name": name, **table(item).entries, "timers": merged(match or below, said)}, item.origin)

@@ -5,7 +5,7 @@ variables and docs/configuration.md are all made of these structs. In `extra`, `
 `expected` and `unit` are words for messages.
 """
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
@@ -90,6 +90,15 @@ class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
     org_id: Annotated[str | None, Meta(description="The organisation that pays.")] = None
     project: Annotated[str | None, Meta(description="The project: OpenAI's, Google Cloud's.")] = None
     location: Annotated[str | None, Meta(description="The region: Bedrock's, Vertex's.")] = None
+    api_version: Annotated[
+        str | None, Meta(description="Of its API: Azure's dated ones (without it, its v1 API), Gemini's, Vertex's.")
+    ] = None
+    credentials: Annotated[
+        str | None, Meta(description="A file: Vertex's, such as a service account's JSON; else Google's own search.")
+    ] = None
+    profile: Annotated[
+        str | None, Meta(description="Bedrock's: the AWS profile that has the credentials; else AWS's own search.")
+    ] = None
     headers: Annotated[dict[str, SecretText], Meta(description="Sent with every request. Never shown.")] = field(
         default_factory=dict
     )
@@ -106,6 +115,11 @@ class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
     dialects: Annotated[
         list[str], Meta(description="The wires that it takes, where they are not the adapter's: [openai_chat].")
     ] = field(default_factory=list)
+    body: Annotated[
+        dict[str, Any],
+        Meta(description="Fields of the provider's own wire, for requests that lack them. Shown as they are."),
+    ] = field(default_factory=dict)
+    pull: Annotated[bool, Meta(description="Ollama's: fetch a model that it has not, and ask again.")] = False
     free: Annotated[bool, Meta(description="It costs nothing: a model on a machine of your own.")] = False
 
 
@@ -147,6 +161,9 @@ class File(Struct, kw_only=True, forbid_unknown_fields=True):
     strict: Annotated[bool, Meta(description="Refuse a request where a knob of it cannot cross to the provider.")] = (
         False
     )
+    fetch_images: Annotated[
+        bool, Meta(description="Fetch a remote image for a provider that takes none by its URL.")
+    ] = False
     upstream: Annotated[
         str | None, Meta(description="PROVIDER or PROVIDER/MODEL that gets all traffic, whatever the app asks for.")
     ] = None
@@ -166,15 +183,9 @@ class Preset(ProviderRow, kw_only=True, forbid_unknown_fields=True):
     """A provider as data. Beside what a row says:"""
 
     by_name: bool = False  # a key alone does not make it a provider: another preset has the same one
+    always: bool = False  # it is a provider though the operator says nothing of it
     variables: dict[str, list[str]] = field(default_factory=dict)  # key of the row: variables of the vendor's own
     places: dict[str, str] = field(default_factory=dict)  # base URLs of locations whose host is spelled otherwise
-
-
-class Pattern(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Models of any provider whose timers are their own. `*` and `?` in the names, as in the shell's."""
-
-    match: list[str]
-    timers: Timers
 
 
 class Presets(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -182,5 +193,4 @@ class Presets(Struct, kw_only=True, forbid_unknown_fields=True):
 
     providers: dict[str, Preset]
     synonyms: dict[str, str]
-    models: list[Pattern] = field(default_factory=list)
     not_instances: list[str] = field(default_factory=list)  # words that never name an instance (environment.py)
