@@ -1,8 +1,12 @@
 """Which provider and model does this name mean, and what names are there?
 
-In order: an alias; `provider/model`; a bare name by the providers' lists, then by its beginning, then the configured
-default, then the offline echo, which stands in only while no real provider is registered, so that a missing key never
+In order: an alias; `provider/model`; a bare name by the providers' lists, then by its beginning, then by the list of
+one that nobody configured (an Ollama on this machine), then the configured default, then the local provider where it is
+well, then the offline echo, which stands in only while no real provider is registered, so that a missing key never
 passes for an answer.
+
+One that nobody configured is none of the real ones: it takes what no other claims, and is asked for its list only when
+such a name comes.
 """
 
 import asyncio
@@ -27,10 +31,13 @@ class Catalog:
         presets: Mapping[str, Sequence[str]],
         upstream: str | None = None,
         defaults: Mapping[str, str] = {},
+        local: Sequence[str] = (),
+        assumed: Sequence[str] = (),
     ) -> None:
         """`serves`: the beginnings of a provider's model names. `presets`: what the key of each known one is called.
 
         `upstream`: PROVIDER or PROVIDER/MODEL that gets everything. `defaults`: the default models of providers.
+        `local`: providers that may have any model. `assumed`: those that nobody configured.
         """
         self.adapters = adapters
         self._aliases = aliases
@@ -40,7 +47,10 @@ class Catalog:
         self._presets = presets
         self._upstream = upstream
         self._defaults = defaults
-        self._real = [adapter for adapter in adapters.values() if adapter.real]
+        self._local = [adapters[name] for name in local]
+        self._assumed = [adapters[name] for name in assumed]
+        self._real = [adapter for adapter in adapters.values() if adapter.real and adapter not in self._assumed]
+        self._stand_ins = [adapter for adapter in adapters.values() if not adapter.real]
         self._met: dict[str, Target] = {}  # names that were resolved before
 
     async def resolve(self, name: str) -> Target:
@@ -49,15 +59,16 @@ class Catalog:
             return self._chosen(self._upstream, name)
         target = self._met.get(name)
         if target is None:
-            target = await self._find(name)
-            if len(self._met) < REMEMBERED and self._is_certain(name, target):
+            meant = self._aliases.get(name, name)
+            target = await self._find(meant)
+            if len(self._met) < REMEMBERED and self._is_certain(meant, target):
                 self._met[name] = target
         return target
 
     async def names(self) -> list[str]:
         """Every `provider/model` that is known, and the aliases; a provider that cannot be asked is passed over."""
         lists = await asyncio.gather(*(self._models(adapter) for adapter in self.adapters.values()))
-        known = [f"{name}/{model}" for name, models in zip(self.adapters, lists, strict=True) for model in models]
+        known = [f"{name}/{model}" for name, models in zip(self.adapters, lists, strict=True) for model in models or ()]
         return [*self._aliases, *known]
 
     def _chosen(self, upstream: str, name: str) -> Target:
@@ -77,17 +88,22 @@ class Catalog:
 
     def _is_certain(self, name: str, target: Target) -> bool:
         """Could no list that is still to come mean another by that name? A list that failed is asked for again."""
-        return "/" in name or self._real in ([], [target.adapter]) or target.adapter.has(target.model)
+        if "/" in name or target.adapter.has(target.model):
+            return True
+        return self._real in ([], [target.adapter]) and (not self._assumed or self._by_beginning(name) is not None)
 
     async def _find(self, name: str) -> Target:
-        name = self._aliases.get(name, name)
         provider, slash, model = name.partition("/")
         adapter = self._adapter(provider)
         if slash and adapter is not None and model:
             return Target(adapter, model)
         target = await self._listed(name)
         if target is None and not slash:
-            target = self._by_beginning(name) or self._fallback(name)
+            target = self._by_beginning(name)
+        if target is None:
+            target = await self._listed_by_assumed(name)
+        if target is None and not slash:
+            target = await self._fallback(name)
         if target is None:
             raise await self._unknown(name)
         return target
@@ -104,7 +120,11 @@ class Catalog:
         return found
 
     def _having(self, name: str) -> Target | None:
-        for adapter in [*self._real, *self.adapters.values()]:
+        return next((Target(adapter, name) for adapter in [*self._real, *self._stand_ins] if adapter.has(name)), None)
+
+    async def _listed_by_assumed(self, name: str) -> Target | None:
+        for adapter in self._assumed:
+            await self._models(adapter)
             if adapter.has(name):
                 return Target(adapter, name)
         return None
@@ -115,18 +135,21 @@ class Catalog:
                 return Target(self.adapters[provider], name)
         return None
 
-    def _fallback(self, name: str) -> Target | None:
+    async def _fallback(self, name: str) -> Target | None:
         provider, _, model = (self._default_model or "").partition("/")
         if adapter := self._adapter(provider):
             return Target(adapter, model)
-        stand_in = next((adapter for adapter in self.adapters.values() if not adapter.real), None)
-        return Target(stand_in, name) if stand_in is not None and not self._real else None
+        for adapter in self._local:
+            if await self._models(adapter) is not None:
+                return Target(adapter, name)
+        return Target(self._stand_ins[0], name) if self._stand_ins and not self._real else None
 
-    async def _models(self, adapter: Adapter) -> list[str]:
+    async def _models(self, adapter: Adapter) -> list[str] | None:
+        """None where it cannot be asked."""
         try:
             return await adapter.models()
         except UpstreamError:
-            return []
+            return None
 
     async def _unknown(self, name: str) -> UnknownModel:
         provider, slash, _ = name.partition("/")
@@ -138,10 +161,15 @@ class Catalog:
             f" {provider} is not configured: set {' or '.join(keys)}." if keys and provider not in self.adapters else ""
         )
         return UnknownModel(
-            f"The model {name!r} is not known.{hint} Providers: {', '.join(self.adapters)}. "
+            f"The model {name!r} is not known.{hint} Providers: {', '.join(self._there(names))}. "
             f"Models: {', '.join(names[:LISTED])}{more}.",
             param="model",
         )
+
+    def _there(self, names: Sequence[str]) -> list[str]:
+        """The providers, less those that nobody configured and that list nothing."""
+        listing = {name.partition("/")[0] for name in names}
+        return [name for name, adapter in self.adapters.items() if adapter not in self._assumed or name in listing]
 
     def _owner(self, name: str) -> str:
         return next((provider for provider, starts in self._serves.items() if name.startswith(starts)), "")

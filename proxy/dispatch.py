@@ -6,6 +6,7 @@ otherwise one dialect parses, the other encodes, and the answer comes back the s
 was.
 """
 
+import re
 from collections.abc import Callable, Sequence
 
 from proxy.errors import UpstreamError
@@ -51,7 +52,7 @@ class Dispatch:
         try:
             return await self._pass_through(call, target, others)
         except UpstreamError as error:
-            if client.name == taken[0] or not _is_endpoint_missing(error, target.model):
+            if client.sign is None or client.name == taken[0] or not _is_endpoint_missing(error, target.model):
                 raise
             target.adapter.lacks(client.name)
             return await self._translate(call, target, others[0], ())
@@ -59,4 +60,10 @@ class Dispatch:
 
 def _is_endpoint_missing(error: UpstreamError, model: str) -> bool:
     """Does the host know no such endpoint, rather than no such model? (The dialect that comes first, each host has.)"""
-    return error.upstream_status in (404, 405, 501) and model.encode() not in (error.body or b"")
+    if error.upstream_status not in (404, 405, 501):
+        return False
+    body = error.body or b""
+    return model.encode() not in body and _CODE.search(body) is None
+
+
+_CODE = re.compile(rb'"code"\s*:\s*"[A-Za-z_]*[a-z]')  # an error that has a name is about what was asked for

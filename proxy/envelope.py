@@ -89,6 +89,23 @@ class Envelope:
         out.append(body[close:])
         return b"".join(out)
 
+    def without(self, *keys: str) -> bytes:
+        """The body less these keys and their values. Every other member stays as it is, its spaces included."""
+        if not any(key in self._values for key in keys):
+            return self.body
+        if not self._spans:
+            self._walk()
+        body, kept = self.body, []
+        start = at = body.index(b"{") + 1
+        close = body.rindex(b"}")
+        for key, (_, end) in self._spans.items():
+            comma = body.find(b",", end)  # before it stand spaces alone; behind the last member there is none
+            until = comma if comma >= 0 else close
+            if key not in keys:
+                kept.append(body[at:until])
+            at = until + 1
+        return body[:start] + b",".join(kept) + body[close:]
+
     def filled(self, fields: Mapping[str, Any]) -> bytes:
         """The body with these fields where it says nothing of them; an object within it is filled likewise."""
         edits: dict[str, bytes] = {}

@@ -2,24 +2,27 @@
 
 Between client and provider everything end-to-end travels but what is named here: what belongs to one connection
 (RFC 9110, 7.6.1), what `Connection` names, credentials (the adapter's own go out instead), cookies, what a browser
-says of its page, and what the rewritten body makes false.
+says of its page, and what the rewritten body makes false. `Via` (RFC 9110, 7.6.3) travels on, with ours behind it,
+by which we know a request that comes back to us.
 """
 
+import re
+import secrets
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from proxy.errors import BadRequest
+from proxy.errors import BadRequest, GatewayError
 
 HOP_BY_HOP = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding"
     " upgrade".split()
 )
-CREDENTIALS = frozenset("authorization x-api-key api-key x-goog-api-key cookie".split())
+CREDENTIALS = frozenset("authorization x-api-key api-key x-goog-api-key x-amz-security-token cookie".split())
 _NEVER_OUT = (
     HOP_BY_HOP
     | CREDENTIALS
     | frozenset(
-        "host content-length content-type content-encoding accept-encoding expect origin referer via forwarded"
+        "host content-length content-type content-encoding accept-encoding expect origin referer forwarded"
         " x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip".split()
     )
 )
@@ -35,7 +38,7 @@ _NEVER_OUT_FAMILIES = ("x-pillion-", "sec-fetch-", "access-control-")
 _NEVER_BACK_FAMILIES = ("access-control-", "x-pillion-")
 # What still means something to a provider that speaks another language than the client.
 _VENDORS_OWN = ("anthropic-beta", "openai-beta", "openai-organization", "openai-project")
-_TRANSLATED_OUT = ("user-agent", "traceparent", "tracestate")
+_TRANSLATED_OUT = ("user-agent", "traceparent", "tracestate", "via")
 
 
 def outgoing(client: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -69,6 +72,33 @@ def spell(headers: Sequence[tuple[str, str]]) -> bytes:
     if text.count("\n") != len(headers) or text.count("\r") != len(headers) or "\0" in text:
         raise BadRequest("A header holds a line end or a NUL.", code="invalid_header")
     return text.encode("utf-8", "surrogateescape")
+
+
+class Trail:
+    """Our mark on the requests that we send, and the look for it on those that come. One for each pillion."""
+
+    def __init__(self) -> None:
+        self._name = f"pillion-{secrets.token_hex(8)}"
+        self._mark = re.compile(rf"\b{self._name} \(([A-Za-z0-9._-]+)\)")
+
+    def via(self, provider: str) -> tuple[str, str]:
+        """The header of every request to this provider."""
+        return "via", f"1.1 {self._name} ({provider})"
+
+    def check(self, headers: Mapping[str, str]) -> None:
+        """Raises GatewayError, 508: we sent this request ourselves."""
+        if "via" not in headers or self._name not in headers["via"]:
+            return
+        found = self._mark.search(headers["via"])
+        provider = found[1] if found else "NAME"
+        variable = re.sub("[^A-Z0-9]", "_", provider.upper())
+        raise GatewayError(
+            f"This request comes from pillion itself: what it sends to {provider} comes back to it. Check"
+            f" PILLION_{variable}_BASE_URL, or base_url of that provider in config.yaml.",
+            status=508,
+            kind="invalid_request",
+            code="loop_detected",
+        )
 
 
 # Verdicts are remembered: the names that arrive are the same few, call after call.

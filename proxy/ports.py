@@ -51,6 +51,11 @@ class Hints(NamedTuple):
     needed: int | None = None
     fields: Mapping[str, Any] = {}
 
+    @property
+    def says_something(self) -> bool:
+        """Would it add anything to a client's own body?"""
+        return self.max_tokens is not None or self.temperature is not None or bool(self.fields)
+
 
 NO_HINTS = Hints()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -71,8 +72,22 @@ async def test_openai_is_asked_below_its_base_url_with_a_bearer_key() -> None:
         "accept-encoding": "identity",
         "authorization": f"Bearer {KEY}",
         "x-a": "b",
+        "via": shown(request)["via"],
         "content-length": "13",
     }
+    assert re.fullmatch(r"1\.1 pillion-[0-9a-f]{16} \(mine\)", shown(request)["via"])
+
+
+async def test_the_way_that_a_request_has_come_stands_before_our_own() -> None:
+    request = await sent("openai", "openai_chat", [("via", "1.1 edge"), ("x-a", "b")])
+    first, second = [value for name, value in request.headers if name == "via"]
+    assert (first, "(mine)" in second) == ("1.1 edge", True)
+
+
+async def test_a_model_list_is_asked_for_with_our_mark() -> None:
+    async with Evil(LISTED) as evil, provider(evil.url) as adapter:
+        await adapter.models()
+        assert "pillion-" in (evil.requests[0].header("via") or "")
 
 
 async def test_anthropic_is_asked_with_its_own_header_and_a_version() -> None:
@@ -123,7 +138,9 @@ async def test_it_tells_where_it_is_and_not_its_key() -> None:
 # --- the list --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "path", "target"), [("openai", "/v1", "/v1/models"), ("anthropic", "", "/v1/models")])
+@pytest.mark.parametrize(
+    ("kind", "path", "target"), [("openai", "/v1", "/v1/models"), ("anthropic", "", "/v1/models?limit=1000")]
+)
 async def test_the_list_is_the_configured_models_and_the_providers(kind: str, path: str, target: str) -> None:
     async with Evil(LISTED) as evil, provider(evil.url + path, kind, models=("a", "z")) as adapter:
         assert await adapter.models() == ["a", "z", "b", "c"]

@@ -775,9 +775,15 @@ def test_an_error_of_the_provider(status: int, kind: type[UpstreamError], sort: 
 @pytest.mark.parametrize(
     ("data", "text", "kept"),
     [
-        (b'{"error": {"type": "t", "message": "Too long."}}', "Too long.", True),
-        (b'{"error": "Too long."}', "Too long.", True),
-        (b'{"error": {"message": 5}}', "The provider answered 400 with no readable error.", True),
+        (b'{"type": "error", "error": {"type": "t", "message": "Too long."}}', "Too long.", True),
+        (b'{"type": "error", "error": {"message": 5}}', "The provider answered 400 with no readable error.", True),
+        (
+            b'{"error": {"type": "t", "message": "Too long."}}',
+            "Too long.",
+            False,
+        ),  # Google's, which no SDK of ours reads
+        (b'[{"error": {"code": 400, "message": "Too long."}}]', "Too long.", False),
+        (b'{"error": "Too long."}', "Too long.", False),
         (b'{"detail": "x"}', "The provider answered 400 with no readable error.", False),
         (b'["error"]', "The provider answered 400 with no readable error.", False),
         (b"", "The provider answered 400 with no readable error.", False),

@@ -71,6 +71,8 @@ def catalog(
     echo: bool = True,
     upstream: str | None = None,
     defaults: Mapping[str, str] | None = None,
+    local: Sequence[str] = (),
+    assumed: Sequence[str] = (),
 ) -> Catalog:
     named: dict[str, Adapter] = {adapter.name: adapter for adapter in adapters}
     return Catalog(
@@ -82,6 +84,8 @@ def catalog(
         presets=PRESETS,
         upstream=upstream,
         defaults=defaults or {},
+        local=local,
+        assumed=assumed,
     )
 
 
@@ -199,6 +203,72 @@ async def test_echo_never_stands_in_for_a_provider() -> None:
 
 async def test_the_default_comes_before_echo() -> None:
     assert await meant(catalog(default="echo/text"), "whatever") == "echo/text"
+
+
+# --- on this machine -------------------------------------------------------------------------------------------------
+
+
+async def test_the_local_provider_takes_what_nobody_knows_where_it_is_well() -> None:
+    openai, ollama = Listing("openai"), Listing("ollama", listed=["llama3"])
+    names = catalog(openai, ollama, local=["ollama"])
+    assert [await meant(names, name) for name in ("llama3", "mistral", "gpt-5")] == [
+        "ollama/llama3", "ollama/mistral", "openai/gpt-5",
+    ]  # fmt: skip
+    ollama.listed = None
+    await unknown(names, "mistral")
+    await unknown(names, "nobody/mistral")
+
+
+async def test_the_default_comes_before_the_local_provider() -> None:
+    names = catalog(Listing("openai"), Listing("ollama"), default="openai/gpt-5", local=["ollama"])
+    assert await meant(names, "mistral") == "openai/gpt-5"
+
+
+async def test_one_that_nobody_configured_takes_what_it_lists_and_no_other_claims() -> None:
+    ollama = Listing("ollama", listed=["llama3", "gpt-oss", "hf.co/a/b"])
+    names = catalog(Listing("openai"), ollama, assumed=["ollama"])
+    assert await meant(names, "gpt-oss") == "openai/gpt-oss"
+    assert ollama.asked == 0
+    assert [await meant(names, name) for name in ("llama3", "hf.co/a/b", "gpt-oss", "ollama/any")] == [
+        "ollama/llama3", "ollama/hf.co/a/b", "openai/gpt-oss", "ollama/any",
+    ]  # fmt: skip
+    await unknown(names, "mistral")
+
+
+async def test_one_that_nobody_configured_comes_before_the_default() -> None:
+    names = catalog(Listing("openai"), Listing("ollama", listed=["llama3"]), default="openai/gpt-5", assumed=["ollama"])
+    assert [await meant(names, name) for name in ("llama3", "x")] == ["ollama/llama3", "openai/gpt-5"]
+
+
+async def test_one_that_nobody_configured_is_not_in_echos_way_and_may_come_later() -> None:
+    ollama = Listing("ollama", listed=None)
+    names = catalog(ollama, assumed=["ollama"])
+    assert [await meant(names, name) for name in ("llama3", "gpt-5", "text")] == [
+        "echo/llama3",
+        "echo/gpt-5",
+        "echo/text",
+    ]
+    ollama.listed = ["llama3"]
+    assert [await meant(names, name) for name in ("llama3", "gpt-5", "text")] == [
+        "ollama/llama3", "echo/gpt-5", "echo/text",
+    ]  # fmt: skip
+
+
+async def test_an_alias_of_what_another_claims_is_remembered() -> None:
+    ollama = Listing("ollama", listed=None)
+    names = catalog(Listing("openai"), ollama, aliases={"fast": "gpt-5"}, assumed=["ollama"])
+    for _ in range(2):
+        assert await meant(names, "fast") == "openai/gpt-5"
+    assert ollama.asked == 0
+    assert repr(names._met) == "{'fast': <Target openai/gpt-5>}"
+
+
+async def test_one_that_nobody_configured_is_told_of_only_where_it_lists_something() -> None:
+    ollama = Listing("ollama", listed=None)
+    names = catalog(Listing("openai"), ollama, assumed=["ollama"], echo=False)
+    assert "Providers: openai. Models: ." in await unknown(names, "x")
+    ollama.listed = ["llama3"]
+    assert "Providers: openai, ollama. Models: ollama/llama3." in await unknown(names, "x")
 
 
 # --- names -----------------------------------------------------------------------------------------------------------

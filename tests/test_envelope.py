@@ -120,6 +120,33 @@ def test_an_edit_is_byte_exact(body: bytes, edits: dict[str, bytes], edited: byt
     assert Envelope(body).edit(edits) == edited
 
 
+@given(OBJECTS, st.sets(st.integers(0, 5)), DICE)
+def test_without_some_keys_every_other_member_is_what_it_was(
+    members: dict[str, Any], places: set[int], dice: Random
+) -> None:
+    envelope = Envelope("".join(layout(list(members.items()), dice)).encode())
+    gone = [key for place, key in enumerate(members) if place in places]
+    again = Envelope(envelope.without(*gone, "no such key" * 5))
+    assert again.keys() == [key for key in members if key not in gone]
+    assert all(again.raw(key) == envelope.raw(key) for key in members if key not in gone)
+
+
+@pytest.mark.parametrize(
+    ("body", "keys", "left"),
+    [
+        (b'{"model":"m","a":1}', ["model"], b'{"a":1}'),
+        (b' { "a" : [1, 2] ,\n  "model": "m,}" , "b":1.0}\n', ["model"], b' { "a" : [1, 2] , "b":1.0}\n'),
+        (b'{"a": 1, "model": "m" }', ["model"], b'{"a": 1}'),
+        (b'{"mod\\u0065l":"m"}', ["model"], b"{}"),
+        (b'{"a":1,"b":2,"c":3}', ["a", "c"], b'{"b":2}'),
+        (b'{ "a":1 }', ["b"], b'{ "a":1 }'),
+        (b"{ }", ["a"], b"{ }"),
+    ],
+)
+def test_a_member_that_is_taken_out_leaves_no_trace(body: bytes, keys: list[str], left: bytes) -> None:
+    assert Envelope(body).without(*keys) == left
+
+
 def test_what_is_absent_is_none() -> None:
     envelope = Envelope(b'{"a": null}')
     assert (envelope.get("a"), envelope.raw("a"), "a" in envelope) == (None, b"null", True)

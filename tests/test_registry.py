@@ -11,7 +11,7 @@ from proxy import registry
 from proxy.errors import ConfigError
 
 # How clients of a cloud's own routes ask, by the wire that they speak on them.
-FACES = {"azure_chat": "openai_chat"}
+FACES = {"azure_chat": "openai_chat", "anthropic_vertex": "anthropic"}
 
 
 @pytest.mark.parametrize("name", registry.DIALECTS)

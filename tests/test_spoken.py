@@ -81,8 +81,11 @@ async def test_a_host_without_the_endpoint_is_asked_for_the_other_and_remembered
     assert targets == ["/v1/responses", "/v1/chat/completions", "/v1/chat/completions"]
 
 
-async def test_an_unknown_model_is_no_missing_endpoint() -> None:
-    error = {"error": {"message": "The model `gpt-x` does not exist", "type": "invalid_request_error", "code": "m"}}
+@pytest.mark.parametrize(
+    ("message", "code"), [("The model `gpt-x` does not exist", None), ("It does not exist", "DeploymentNotFound")]
+)
+async def test_an_unknown_model_is_no_missing_endpoint(message: str, code: str | None) -> None:
+    error = {"error": {"message": message, "type": "invalid_request_error", "code": code}}
     refusal = Scenario(status=404, body=json.dumps(error).encode(), headers=JSON)
     async with Evil(refusal) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
         got = await respond(gateway)

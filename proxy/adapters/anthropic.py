@@ -8,6 +8,8 @@ https://docs.anthropic.com/en/api/versioning
 from collections.abc import Awaitable
 
 from proxy.adapters.http import HTTPProvider
+from proxy.envelope import Envelope
+from proxy.fields import as_list
 from proxy.ports import Answer, Headers, Outgoing
 
 VERSION = "2023-06-01"
@@ -16,7 +18,7 @@ VERSION = "2023-06-01"
 class Anthropic(HTTPProvider):
     paths = {"anthropic": "/v1/messages"}  # noqa: RUF012  the base declares it a ClassVar
     count_paths = {"anthropic": "/v1/messages/count_tokens"}  # noqa: RUF012  likewise
-    models_path = "/v1/models"
+    models_path = "/v1/models?limit=1000"  # a page has 20 unless more are asked for
     list_headers = {"anthropic-version": VERSION}  # noqa: RUF012  likewise
 
     def credentials(self) -> Headers:
@@ -24,6 +26,17 @@ class Anthropic(HTTPProvider):
         return [("x-api-key", key.reveal())] if key else []
 
     def send(self, outgoing: Outgoing) -> Awaitable[Answer]:
+        """A body of Bedrock's Invoke says in itself what Anthropic wants in the head."""
+        if b'"anthropic_' in outgoing.body:
+            outgoing = _with_head(outgoing)
         if not any(name == "anthropic-version" for name, _ in outgoing.headers):
             outgoing = outgoing._replace(headers=[*outgoing.headers, ("anthropic-version", VERSION)])
         return super().send(outgoing)
+
+
+def _with_head(outgoing: Outgoing) -> Outgoing:
+    envelope = Envelope(outgoing.body)
+    betas = [name for name in as_list(envelope.get("anthropic_beta")) if isinstance(name, str)]
+    said = [("anthropic-beta", ",".join(betas))] if betas else []
+    body = envelope.without("anthropic_beta", "anthropic_version")
+    return outgoing._replace(headers=[*outgoing.headers, *said], body=body)

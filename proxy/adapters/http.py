@@ -15,14 +15,17 @@ from urllib.parse import quote
 
 import msgspec
 
-from proxy.config import Provider
+from proxy.config import Provider, Timers
 from proxy.errors import Down, UpstreamError
 from proxy.headers import spell
+from proxy.origins import Origin
 from proxy.ports import NO_HINTS, Answer, Headers, Health, Hints, Outgoing
-from proxy.upstream import Origin, Upstream, request_head
+from proxy.redaction import Redaction, secrets_of_provider
+from proxy.upstream import Upstream
 
 LIST_LIFE = 300.0  # seconds that a model list is believed
 LIST_RETRY = 30.0  # seconds before a list that failed is asked for again
+LIST_PAGES = 5  # of one list that are asked for
 HEADS_KEPT = 256  # request heads that are remembered
 SIDE_TIMEOUT = 5.0  # seconds for a model list or a health check
 
@@ -41,7 +44,7 @@ class HTTPProvider(ABC):
     real = True
     paths: ClassVar[Mapping[str, str]]  # dialect: path below the base URL; `{model}` stands for the model's name
     count_paths: ClassVar[Mapping[str, str]] = {}  # likewise, of those in which the provider counts tokens
-    models_path: ClassVar[str]
+    models_path: str  # and what is asked for behind its question mark
     list_headers: ClassVar[Mapping[str, str]] = {}  # what a model list is asked with, beside the key
 
     def __init__(self, config: Provider, upstream: Upstream) -> None:
@@ -49,8 +52,12 @@ class HTTPProvider(ABC):
         self.ask_usage = config.ask_usage
         self.dialects: Sequence[str] = config.dialects or tuple(self.paths)
         self._config = config
+        self._redact = Redaction(secrets_of_provider(config))
         self._upstream = upstream
-        self._origin = upstream.origin(config.base_url, config.timers)
+        self._proxy = config.proxy.reveal()
+        self._origin = self._at(config.timers)
+        self._via = upstream.trail.via(config.name)
+        self._via_line = spell([self._via])  # behind the client's own Via: they stand in the order of the way
         self._hints: dict[str, Hints] = {}  # by model
         self._lacking: set[str] = set()  # dialects of which the host knows no endpoint ...
         self._lacking_until = 0.0  # ... and until when that is believed
@@ -95,8 +102,7 @@ class HTTPProvider(ABC):
 
     def hide(self, text: str) -> str:
         """A provider's words less our key, which some repeat when they refuse it."""
-        key = self._config.api_key
-        return text.replace(key.reveal(), "***") if key else text
+        return self._redact(text)
 
     def send(self, outgoing: Outgoing) -> Awaitable[Answer]:
         """The answer's head, whatever its status. Raises UpstreamError."""
@@ -107,12 +113,12 @@ class HTTPProvider(ABC):
         paths = self.count_paths if outgoing.operation == "count_tokens" else self.paths
         path = paths[outgoing.dialect]
         if "{model}" in path:
-            path = path.replace("{model}", quote(outgoing.model, safe=""))
+            path = path.replace("{model}", quote(outgoing.model, safe="", errors="surrogateescape"))
         return f"{path}?{outgoing.query}" if outgoing.query else path
 
     async def post(self, outgoing: Outgoing, target: str, body: bytes, credentials: bytes) -> Answer:
         """Send it. `credentials`: header lines. Raises UpstreamError."""
-        head = (self._heads.get(target) or self._head(target)) + credentials + spell(outgoing.headers)
+        head = (self._heads.get(target) or self._head(target)) + credentials + spell(outgoing.headers) + self._via_line
         try:
             return await self._upstream.send(
                 self._origin_of(outgoing.model), head, body, stream=outgoing.stream, total=outgoing.timeout
@@ -124,7 +130,10 @@ class HTTPProvider(ABC):
     def _origin_of(self, model: str) -> Origin:
         """The base URL, with the timers that this model has."""
         timers = self._config.timers_for(model)
-        return self._origin if timers == self._config.timers else self._upstream.origin(self._config.base_url, timers)
+        return self._origin if timers == self._config.timers else self._at(timers)
+
+    def _at(self, timers: Timers) -> Origin:
+        return self._upstream.origin(self._config.base_url, timers, self._proxy, self._config.ca)
 
     async def models(self) -> list[str]:
         """Configured ids first, then the provider's, which are asked for at most every five minutes."""
@@ -132,7 +141,7 @@ class HTTPProvider(ABC):
             if time.monotonic() >= self._listed_until:
                 await self._refresh()
         if self._list_error is not None and not (self._listed or self._config.models):
-            raise self._list_error
+            raise self._list_error.with_traceback(None)  # which would grow each time
         return list(dict.fromkeys([*self._config.models, *self._listed]))
 
     def has(self, model: str) -> bool:
@@ -156,19 +165,35 @@ class HTTPProvider(ABC):
         self._listed_until = time.monotonic() + life
 
     async def _ask_models(self) -> list[str]:
-        fixed = {"accept-encoding": "identity", **self.list_headers}
+        ids: list[str] = []
+        path = self.models_path
+        for _ in range(LIST_PAGES):
+            body = await self._ask_page(path)
+            try:
+                ids += self.ids_in(body)
+                path = self.next_page(body)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                message = f"{self.name} answered no model list."
+                raise Down(message, provider=self.name, code="upstream_protocol") from None
+            if not path:
+                break
+        return ids
+
+    async def _ask_page(self, path: str) -> bytes:
+        fixed = dict([("accept-encoding", "identity"), self._via, *self.list_headers.items()])
         headers = fixed | dict([*self._config.headers.items(), *self.credentials()])
-        status, body = await self._upstream.get(self._origin, self.models_path, headers, SIDE_TIMEOUT)
+        status, body = await self._upstream.get(self._origin, path, headers, SIDE_TIMEOUT)
         if status != 200:
             raise Down(f"{self.name} answered {status} for its model list.", provider=self.name, upstream_status=status)
-        try:
-            return self.ids_in(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise Down(f"{self.name} answered no model list.", provider=self.name, code="upstream_protocol") from None
+        return body
 
     def ids_in(self, body: bytes) -> list[str]:
-        """The ids in a model list. Raises msgspec.DecodeError."""
+        """The ids in a model list, or in a page of one. Raises msgspec.DecodeError."""
         return [row.id for row in msgspec.json.decode(body, type=_ModelList).data]
+
+    def next_page(self, body: bytes) -> str:
+        """The path of the page behind this one; empty where there is none. Raises msgspec.DecodeError."""
+        return ""
 
     def _credential_lines(self) -> bytes:
         """Spelled once per key: a key from a file may change."""
@@ -182,7 +207,7 @@ class HTTPProvider(ABC):
         host = url.raw_authority.rpartition("@")[2]
         fixed = [("host", host), ("content-type", "application/json"), ("accept-encoding", "identity")]
         configured = [(name.lower(), value) for name, value in self._config.headers.items()]
-        head = request_head(url.raw_path.rstrip("/") + target, [*fixed, *configured])
+        head = self._origin.start(target, [*fixed, *configured])
         if len(self._heads) >= HEADS_KEPT:  # clients choose queries, and with some providers models
             self._heads.clear()
         self._heads[target] = head

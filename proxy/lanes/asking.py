@@ -111,7 +111,8 @@ def blame(call: Call, error: UpstreamError) -> None:
     assert call.target is not None
     hide = call.target.adapter.hide
     error.provider = call.target.adapter.name
-    error.message = hide(error.message)
+    error.message, error.code = hide(error.message), hide(error.code)
+    error.param = hide(error.param) if error.param else None
     if error.body is not None and hide(text := error.body.decode("utf-8", "surrogateescape")) != text:
         error.body = None
 

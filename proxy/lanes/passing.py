@@ -12,7 +12,7 @@ from proxy.errors import Down
 from proxy.framing import MAX_FRAME, Unframed
 from proxy.lanes.asking import Begun, ask, blame, is_stream, media_type_of, name_of, or_abort, query_of, spoken, timed
 from proxy.lanes.translating import Translation
-from proxy.ports import NO_HINTS, Answer, Call, Dialect, Forward, Meter, Outgoing, Reply, Strip, Target
+from proxy.ports import Answer, Call, Dialect, Forward, Meter, Outgoing, Reply, Strip, Target
 
 WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of one whole answer
 HOLD_LIMIT = 64 * 1024  # bytes that may be held back until a stream has shown its first event
@@ -61,7 +61,7 @@ def _forward(call: Call, target: Target) -> Forward:
     """The client's body, and in it what the operator says where the client does not."""
     forward = call.dialect.forward(call.envelope, target.model, target.adapter.ask_usage)
     hints = target.adapter.hints(target.model)
-    if hints is not NO_HINTS:
+    if hints.says_something:
         for fields in filter(None, (call.dialect.hinted(call.envelope, hints), hints.fields)):
             forward = forward._replace(body=Envelope(forward.body).filled(fields))
     return forward

@@ -34,17 +34,18 @@ class Translation:
         """
         provider, hints = target.adapter.name, target.adapter.hints(target.model)
         request = _parsed(call, target)
-        foreign = unseal(request, provider, own_wire=dialect.name == request.wire)
+        own = dialect is call.dialect or dialect.name == request.wire
+        foreign = unseal(request, provider, own_wire=own)
         recall = self._vault.recall(request, call.client, provider)
         recall.restore()
         _hint(request, hints, dialect)
         encoded = dialect.encode(request)
-        call.dropped = (*foreign, *encoded.dropped, *headers.untranslatable(call.headers))
+        call.dropped = (*foreign, *encoded.dropped, *(() if own else headers.untranslatable(call.headers)))
         if self._strict and call.dropped:
             raise _refusal(call.dropped)
         body = Envelope(encoded.body).filled(hints.fields) if hints.fields else encoded.body
         operation = call.operation if dialect is call.dialect else "chat"
-        lines = headers.translated(call.headers)
+        lines = headers.outgoing(call.headers) if own else headers.translated(call.headers)
         sent = Outgoing(dialect.name, target.model, body, call.stream, lines, "", operation, call.timeout)
         answer = await ask(call, target, dialect, sent)
         if others:

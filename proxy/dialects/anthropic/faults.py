@@ -14,7 +14,7 @@ def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> Upstr
     """The error that an answer of another status than 200 means. Its body is kept where the client may read it."""
     said = _object_of(body)
     kept = kept_headers(headers, "anthropic-ratelimit-")
-    return fault(said.get("error"), status, kept, body if "error" in said else None)
+    return fault(said.get("error"), status, kept, body if said.get("type") == "error" and "error" in said else None)
 
 
 def fault_of_no_answer(body: bytes) -> UpstreamError:
@@ -52,10 +52,12 @@ def _classify(status: int, word: str) -> tuple[type[UpstreamError], Kind | None]
 
 
 def _object_of(body: bytes) -> dict[str, object]:
+    """Vertex AI puts an error of its own into an array."""
     try:
-        return as_object(decode_json(body))
+        said = decode_json(body)
     except UNREADABLE:
         return {}
+    return as_object(said[0] if isinstance(said, list) and said else said)
 
 
 def error_body(error: GatewayError, more: dict[str, str] | None = None) -> bytes:

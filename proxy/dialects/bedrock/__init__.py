@@ -14,8 +14,10 @@ them: only the pass-through lane carries them.
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 from proxy.canon import Request
+from proxy.dialects.bedrock.count import VERB, count_answer, count_body, count_parse, count_read
 from proxy.dialects.bedrock.decode import StreamDecoder, WholeDecoder
 from proxy.dialects.bedrock.encode import Encoding
 from proxy.dialects.bedrock.faults import error_body, error_name, exception_of, fault_of_body
@@ -39,6 +41,7 @@ class Bedrock:
     ping: bytes | None = None
     in_lines = False
     demands_limit = False
+    verbs: ClassVar = {**VERBS, VERB: False}  # what a path ends with, and whether the answer is a stream
     sign: re.Pattern[bytes] | None = None
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -55,10 +58,10 @@ class Bedrock:
     def peek(self, envelope: Envelope, path: Path) -> Peek:
         """A model's id may hold slashes; the verb has none."""
         model, _, verb = path.rest.rpartition("/")
-        if verb not in VERBS or not model:
-            message = f"There is no operation {verb[:40]!r}; there are {' and '.join(VERBS)}, behind /model/<id>/."
+        if verb not in self.verbs or not model:
+            message = f"There is no operation {verb[:40]!r}; there are {' and '.join(self.verbs)}, behind /model/<id>/."
             raise BadRequest(message, status=404, code="unknown_url")
-        return Peek(model, VERBS[verb])
+        return Peek(model, self.verbs[verb])
 
     def parse(self, body: bytes, peek: Peek) -> Request:
         return parse_request(Fields(parse_object(body), ""), peek)
@@ -102,6 +105,23 @@ class Bedrock:
 
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         return fault_of_body(status, headers, body)
+
+    # POST /model/{id}/count-tokens, both faces
+
+    def count_parse(self, body: bytes, peek: Peek) -> Request:
+        """Raises BadRequest, with the field's path."""
+        return count_parse(parse_object(body), peek)
+
+    def count_answer(self, tokens: int) -> bytes:
+        return count_answer(tokens)
+
+    def count_body(self, request: Request) -> bytes:
+        """Raises Unrepresentable, with the path of what this wire cannot carry."""
+        return count_body(request)
+
+    def count_read(self, body: bytes) -> int:
+        """Raises UpstreamError."""
+        return count_read(body)
 
 
 def _model_card(name: str) -> Object:

@@ -71,9 +71,11 @@ def bare(name: str) -> str:
 
 def published(path: str) -> str:
     """The model in a path of Vertex AI's: Google's own goes by its name, another publisher's by both."""
-    place, found, model = path.rpartition("/models/")
-    publisher = place.rpartition("publishers/")[2] if found else ""
-    return path if not publisher or publisher == place else model if publisher == "google" else f"{publisher}/{model}"
+    place, _, model = path.rpartition("/models/")
+    publisher = place.rpartition("publishers/")[2]
+    if not publisher or "/" in publisher:
+        return path
+    return model if publisher == "google" else f"{publisher}/{model}"
 
 
 def check_model(top: Fields, model: str) -> None:

@@ -217,7 +217,8 @@ class StreamRenderer:
         text = block.head + encode_json(event.text) + block.tail if event.text else b""
         if block.number < 0:  # a call from before there were `tool_calls` has no place for a seal
             return text
-        said = {"tool_calls": [{"index": block.number, **sealed({}, event.signature)}]}
+        silent = {"arguments": ""}  # the official SDK adds every piece to the last
+        said = {"tool_calls": [{"index": block.number, "function": silent, **sealed({}, event.signature)}]}
         return text + self._frame(block.choice, encode_json(said))
 
     def _annotated(self, block: _Block, event: Delta) -> bytes:

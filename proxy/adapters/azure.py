@@ -1,0 +1,53 @@
+"""How is Azure OpenAI reached?
+
+The base URL is the resource's host, with or without the `/openai/v1` that Azure shows behind it. There are two APIs:
+v1, where the body names the deployment, and the dated ones (`api_version: 2024-10-21`), where the path does. Without a
+dated version, or with a base URL that says v1, it is v1. What the list has are models that could be deployed, so that
+deployments of another name are asked for as `azure/NAME` or stand under `models`. Versions before 2024-09-01-preview
+refuse `stream_options`: `ask_usage: false`.
+https://learn.microsoft.com/en-us/azure/ai-foundry/openai/api-version-lifecycle
+"""
+
+from urllib.parse import quote
+
+from proxy.adapters.http import HTTPProvider
+from proxy.config import Provider
+from proxy.ports import Headers, Outgoing
+from proxy.upstream import Upstream
+
+DATED, V1 = "/openai", "/openai/v1"
+_JWT = "eyJ"  # how a token of Entra ID begins, and no key of Azure's
+
+
+class Azure(HTTPProvider):
+    paths = {"openai_chat": "/chat/completions", "openai_responses": "/responses"}  # noqa: RUF012  a ClassVar above
+
+    def __init__(self, config: Provider, upstream: Upstream) -> None:
+        host, version = config.base_url.removesuffix(V1), config.api_version
+        self._is_dated = version[:1].isdigit() and host == config.base_url
+        super().__init__(config._replace(base_url=host + (DATED if self._is_dated else V1)), upstream)
+        is_told = self._is_dated or not version[:1].isdigit()  # v1 knows `preview`, and no date
+        self._version = f"api-version={quote(version, safe='')}" if version and is_told else ""
+        self.models_path = self._versioned("/models")
+
+    def credentials(self) -> Headers:
+        key = self._config.api_key.reveal()
+        if key.startswith(_JWT):
+            return [("authorization", f"Bearer {key}")]
+        return [("api-key", key)] if key else []
+
+    def lacks(self, dialect: str) -> None:
+        """v1 has both endpoints: a 404 of its is about a deployment, which its words do not name."""
+        if self._is_dated:
+            super().lacks(dialect)
+
+    def target(self, outgoing: Outgoing) -> str:
+        target = self._versioned(super().target(outgoing))
+        if self._is_dated and outgoing.dialect == "openai_chat":
+            return f"/deployments/{quote(outgoing.model, safe='')}{target}"
+        return target
+
+    def _versioned(self, target: str) -> str:
+        if not self._version:
+            return target
+        return f"{target}{'&' if '?' in target else '?'}{self._version}"

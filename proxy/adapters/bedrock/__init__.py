@@ -1,0 +1,133 @@
+"""How is Amazon Bedrock reached?
+
+Its base URL is the runtime's bare host; the model stands in the path, as one segment whatever it holds, and the verb
+behind it. Two wires: Converse for every model that chats, and InvokeModel, where a body is of the model's own family.
+
+Who asks shows a bearer token (an API key of Bedrock's) or signs each request with AWS's credentials. Bedrock's runtime
+lists no models, and its control plane is another host with other permissions: known are the configured ones.
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html
+"""
+
+import re
+import time
+from asyncio import get_running_loop
+from collections.abc import Sequence
+from typing import ClassVar
+from urllib.parse import quote, unquote_to_bytes
+
+from proxy.adapters.bedrock.credentials import Chain
+from proxy.adapters.bedrock.signing import Clock, Signer
+from proxy.adapters.http import SIDE_TIMEOUT, HTTPProvider
+from proxy.config import Provider
+from proxy.errors import Refused, UpstreamError
+from proxy.headers import spell
+from proxy.ports import Answer, Headers, Health, Outgoing
+from proxy.upstream import Upstream
+
+# The list of jobs that run on their own: the only thing that the runtime's host tells free of charge.
+HEALTH_PATH = "/async-invoke"
+
+# bedrock-runtime.us-east-1.amazonaws.com, bedrock-runtime-fips.us-gov-west-1.amazonaws.com, and private endpoints.
+_REGION_OF_HOST = re.compile(r"\bbedrock-runtime(?:-fips)?\.([a-z]{2,}(?:-[a-z]+)+-\d+)\.")
+
+# Tokens are counted for a model, and not for the profile that routes to it.
+_GEOGRAPHY = re.compile(r"^(?:us|us-gov|eu|apac|jp|au|ca|global)\.(?=[a-z0-9]+\.)")
+
+
+class Bedrock(HTTPProvider):
+    paths: ClassVar = {"bedrock": "/model/{model}/converse", "bedrock_invoke": "/model/{model}/invoke"}
+    stream_paths: ClassVar = {
+        "bedrock": "/model/{model}/converse-stream",
+        "bedrock_invoke": "/model/{model}/invoke-with-response-stream",
+    }
+    count_paths: ClassVar = {"bedrock": "/model/{model}/count-tokens"}
+
+    def __init__(self, config: Provider, upstream: Upstream, clock: Clock = time.time) -> None:
+        super().__init__(config, upstream)
+        url = self._origin.url
+        self._host = url.raw_authority.rpartition("@")[2]
+        self._base = f"{url.scheme}://{self._host}{url.raw_path.rstrip('/')}"
+        self._region = next(iter(_REGION_OF_HOST.findall(self._host)), config.location)
+        self._clock = clock
+        self._chain = Chain(config.name, config.profile, config.key_names)
+        self._signer: Signer | None = None
+
+    def takes(self, model: str) -> Sequence[str]:
+        return self.dialects
+
+    def lacks(self, dialect: str) -> None:
+        """Both endpoints are there: a 404 speaks of the model."""
+
+    def has(self, model: str) -> bool:
+        """An ARN is AWS's name for a model, a profile or an endpoint, and nobody else's."""
+        return super().has(model) or model.startswith(("arn:aws:", "arn:aws-"))
+
+    def credentials(self) -> Headers:
+        """With a bearer token; without one, each request is signed."""
+        return [("authorization", f"Bearer {self._config.api_key.reveal()}")]
+
+    def hide(self, text: str) -> str:
+        return self._chain.hide(super().hide(text))
+
+    def target(self, outgoing: Outgoing) -> str:
+        """A name of any characters is one segment, and stands on the wire exactly as it is signed."""
+        model, paths = outgoing.model, self.stream_paths if outgoing.stream else self.paths
+        if outgoing.operation == "count_tokens":
+            model, paths = _GEOGRAPHY.sub("", model, count=1), self.count_paths
+        path = paths[outgoing.dialect].replace("{model}", quote(model, safe="", errors="surrogateescape"))
+        return f"{path}?{_canonical(outgoing.query)}" if outgoing.query else path
+
+    async def send(self, outgoing: Outgoing) -> Answer:
+        """`x-amz-` headers belong to a signature, and the client's was for us."""
+        kept = [line for line in outgoing.headers if not line[0].startswith("x-amz-")]
+        outgoing, target = outgoing._replace(headers=kept), self.target(outgoing)
+        if self._config.api_key:
+            shown = self._credential_lines()
+        else:
+            content = ("content-type", "application/json")
+            shown = spell(await self._signed("POST", target, [("host", self._host), content], outgoing.body))
+        return await self.post(outgoing, target, outgoing.body, shown)
+
+    async def models(self) -> list[str]:
+        return list(self._config.models)
+
+    async def health(self) -> Health:
+        """Do credentials come, does the host answer, and does it know them? It costs nothing, and asks no model.
+
+        Credentials that may not list jobs are good all the same: who is refused by name was recognised.
+        """
+        started = get_running_loop().time()
+        try:
+            ok, detail = await self._look()
+        except UpstreamError as error:
+            ok, detail = False, error.message
+        return Health(ok, get_running_loop().time() - started, detail)
+
+    async def _look(self) -> tuple[bool, str]:
+        host = ("host", self._host)
+        shown = self.credentials() if self._config.api_key else await self._signed("GET", HEALTH_PATH, [host], b"")
+        lines = [("accept-encoding", "identity"), host, self._via, *self._config.headers.items(), *shown]
+        status, body = await self._upstream.get(self._origin, HEALTH_PATH, dict(lines), SIDE_TIMEOUT)
+        if status == 200 or (status == 403 and b"not authorized to perform" in body):
+            return True, ""
+        return False, f"{self.name} answered {status} for its list of jobs."
+
+    async def _signed(self, method: str, target: str, headers: Headers, body: bytes) -> Headers:
+        """The headers that sign. Raises Refused where there is nobody to sign for, or nowhere."""
+        credentials = await self._chain.credentials()
+        if not self._region:
+            message = f"{self.name} has no region: set AWS_REGION, or `location` of the provider."
+            raise Refused(message, status=401, kind="authentication", code="no_region", provider=self.name)
+        if self._signer is None or self._signer.credentials != credentials:
+            self._signer = Signer(credentials, self._region, self._clock)
+        return self._signer.sign(method, self._base + target, headers, body)
+
+
+def _canonical(query: str) -> str:
+    """As the signature has it: what is not unreserved is encoded, once, and each name has its `=`."""
+    pairs = [pair.partition("=") for pair in query.split("&") if pair]
+    return "&".join(f"{_encoded(name)}={_encoded(value)}" for name, _, value in pairs)
+
+
+def _encoded(text: str) -> str:
+    return quote(unquote_to_bytes(text.encode(errors="surrogateescape")), safe="-_.~")

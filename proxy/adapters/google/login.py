@@ -1,0 +1,162 @@
+"""How does pillion log in to Google Cloud?
+
+By google-auth, which finds what every Google library finds (the key file or the workload identity that
+GOOGLE_APPLICATION_CREDENTIALS names, gcloud's own login, the metadata server) and trades it for access tokens of an
+hour. It blocks, and so works in a thread. However many requests wait, one asks; and while a token is still good, none
+waits for the next one.
+https://cloud.google.com/docs/authentication/application-default-credentials
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC
+from functools import partial
+from math import inf
+from time import time
+
+from proxy.config import Provider
+from proxy.errors import ConfigError, Down, Refused, Timeout, UpstreamError
+from proxy.headers import spell
+from proxy.ports import Headers
+
+try:
+    from google.auth import default
+    from google.auth.credentials import Credentials
+    from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError, TransportError
+    from google.auth.transport.requests import Request
+except ImportError:
+    raise ConfigError("a provider of kind vertex needs google-auth: pip install 'pillion[vertex]'") from None
+
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+EARLY = 225.0  # seconds before a token's end at which the next is fetched; sooner, the metadata server has no other
+SPARE = 10.0  # seconds before its end from which on it is not shown
+RETRY = 10.0  # seconds before a login that failed, or a token that was refused, is followed by another
+PATIENCE = 30.0  # seconds that a request waits for a token
+
+_is_code = re.compile(r"[a-z_]{3,40}").fullmatch  # of https://www.rfc-editor.org/rfc/rfc6749#section-5.2
+
+log = logging.getLogger("pillion")
+
+
+class Login:
+    """One provider's. `project` is that of the credentials, as soon as there are any."""
+
+    def __init__(self, config: Provider) -> None:
+        self.project = ""
+        self.headers: Headers = []  # what shows the token
+        self._config = config
+        self._credentials: Credentials | None = None
+        self._lines = b""
+        self._got = self._renew = self._ends = 0.0  # time.time, since tokens end by the clock on the wall
+        self._renewal: asyncio.Task[None] | None = None
+        self._fault: Callable[[], UpstreamError] | None = None
+
+    def __repr__(self) -> str:
+        state = "good" if time() < self._ends else "none"
+        return f"<Login of {self._config.name} to {self.project or 'no project'}: token {state}>"
+
+    async def lines(self) -> bytes:
+        """The header lines that show a token. Raises UpstreamError."""
+        now = time()
+        if now >= self._renew and self._renewal is None:
+            self._renewal = asyncio.create_task(self._renewed(), name=f"login of {self._config.name}")
+        if now >= self._ends:
+            await self._wait()
+        return self._lines
+
+    def refused(self) -> None:
+        """The provider takes the token for none, and so do we, unless it is brand new."""
+        if time() >= self._got + RETRY:
+            self._renew = self._ends = 0.0
+
+    def hide(self, text: str) -> str:
+        """The text less the token."""
+        token = dict(self.headers).get("authorization", "").removeprefix("Bearer ")
+        return text.replace(token, "***") if token else text
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                if self._renewal is not None:
+                    await asyncio.shield(self._renewal)  # whoever leaves takes it from nobody
+        except TimeoutError:
+            message = f"Google gave {self._config.name} no access token within {PATIENCE:g} s."
+            raise Timeout(message, provider=self._config.name, code="token_timeout") from None
+        if self._fault is not None:
+            raise self._fault()
+
+    async def _renewed(self) -> None:
+        try:
+            headers, ends = await asyncio.to_thread(self._fetch)
+            self._lines = spell(headers)
+            self.headers, self._ends, self._fault = headers, ends, None
+        except Exception as error:  # google-auth reads what strangers wrote: whatever it trips over, there is no token
+            found, self._credentials = self._credentials is not None, None  # another time there may be others
+            self._fault = (_fault if found else _no_credentials)(self._config.name, error)
+            log.warning("%s has no new access token: %s", self._config.name, _detail(error))
+        finally:
+            self._got = time()
+            self._renew = max(self._ends - EARLY, self._got + RETRY)
+            self._renewal = None
+
+    def _fetch(self) -> tuple[Headers, float]:
+        """In a thread: the headers that show a new token, and when it ends."""
+        request = Request()
+        with closing(request.session) as session:
+            if proxy := self._config.proxy.reveal():
+                session.proxies["https"] = proxy  # and not "http", as which the metadata server is asked
+            if self._config.ca is not None:
+                session.verify = str(self._config.ca)
+            if self._credentials is None:
+                self._credentials, project = default(scopes=[SCOPE], request=request)
+                self.project = project or ""
+            self._credentials.refresh(request)  # type: ignore[no-untyped-call]
+        headers: dict[str, str] = {}
+        self._credentials.apply(headers)  # type: ignore[no-untyped-call]
+        expiry = self._credentials.expiry  # in UTC, and without saying so
+        ends = inf if expiry is None else expiry.replace(tzinfo=UTC).timestamp() - SPARE
+        return list(headers.items()), ends
+
+
+# What the client is told: what to do, and nothing of what is where. Made anew for each, without the error that led to
+# it: that one holds on to the stack on which it was raised, and to the connection there.
+
+
+def _no_credentials(provider: str, error: Exception) -> Callable[[], UpstreamError]:
+    if _is_out_of_reach(error):
+        return _fault(provider, error)
+    message = (
+        f"There are no Google Cloud credentials for {provider}: set GOOGLE_APPLICATION_CREDENTIALS to the path of a key"
+        " file, or run `gcloud auth application-default login`."
+    )
+    return partial(Refused, message, provider=provider, status=401, kind="authentication", code="no_credentials")
+
+
+def _fault(provider: str, error: Exception) -> Callable[[], UpstreamError]:
+    if _is_out_of_reach(error):
+        message = f"Google's token endpoint cannot be reached for {provider}."
+        return partial(Down, message, provider=provider, kind="network_error", code="token_error")
+    word = f" ({code})" if (code := _code(error)) else ""
+    message = f"Google gave {provider} no access token{word}: check its credentials, or log in again."
+    return partial(Refused, message, provider=provider, status=401, kind="authentication", code="token_refused")
+
+
+def _is_out_of_reach(error: Exception) -> bool:
+    causes = (error, error.__cause__)
+    is_passing = isinstance(error, GoogleAuthError) and error.retryable
+    return is_passing or any(isinstance(cause, TransportError) for cause in causes)
+
+
+def _code(error: Exception) -> str:
+    """The word of a token endpoint's refusal, such as `invalid_grant`; its sentence may quote what it was sent."""
+    word = str(error.args[0]).partition(":")[0] if isinstance(error, RefreshError) and error.args else ""
+    return word if _is_code(word) else ""
+
+
+def _detail(error: Exception) -> str:
+    """What the log is told. Of files and hosts that google-auth looked at it says where they are."""
+    told = str(error)[:300] if isinstance(error, DefaultCredentialsError | TransportError) else _code(error)
+    return " ".join(f"{type(error).__name__} {told}".split())

@@ -1,0 +1,164 @@
+"""How is Vertex AI reached?
+
+Google's own models speak Gemini there, Anthropic's the Messages API, and every other publisher's (`meta/...`) OpenAI's
+chat. The path names project, location, publisher and model; what the body of a Claude lacks or has too much is an
+envelope key. `api_version: v1beta1` asks for previews.
+
+Who asks: google-auth (login.py); or the row's `api_key`, which is an access token or, for Google's models, an API key
+of express mode, whose paths have no project.
+https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference,
+.../docs/partner-models/claude/use-claude, .../docs/start/express-mode/vertex-ai-express-mode-api-reference
+and .../docs/migrate/openai/overview
+"""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import msgspec
+
+from proxy.adapters.google.asking import is_token, query, shown, verb
+from proxy.adapters.google.login import Login
+from proxy.adapters.http import HTTPProvider
+from proxy.config import Provider
+from proxy.dialects.gemini.count import WHOLE
+from proxy.envelope import Envelope
+from proxy.errors import Refused
+from proxy.fields import encode_json
+from proxy.ports import Answer, Headers, Outgoing
+from proxy.upstream import Upstream
+
+_VERSION = b'"vertex-2023-10-16"'  # of Anthropic's wire, as Vertex AI counts
+_GOOGLE, _ANTHROPIC = "google", "anthropic"
+_TAKEN = {_GOOGLE: ("gemini",), _ANTHROPIC: ("anthropic",)}
+_TUNED = "endpoints/"  # how models begin that were tuned for one project
+
+# Of a whole request what a count knows no field for, in both spellings. None of it is part of the prompt.
+# https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/count-tokens
+_UNCOUNTED = "model safetySettings safety_settings toolConfig tool_config labels serviceTier service_tier store".split()
+
+
+class _Named(msgspec.Struct):
+    name: str
+
+
+class _Page(msgspec.Struct, rename="camel"):
+    publisher_models: list[_Named] = []
+    next_page_token: str = ""
+
+
+class Vertex(HTTPProvider):
+    paths = {  # noqa: RUF012  the base declares it a ClassVar
+        "gemini": "{place}/{model}:{verb}",
+        "anthropic": "{place}/{model}:{verb}",
+        "openai_chat": "{place}/endpoints/openapi/chat/completions",
+    }
+    count_paths = {  # noqa: RUF012  likewise
+        "gemini": "{place}/{model}:countTokens",
+        "anthropic": "{place}/publishers/anthropic/models/count-tokens:rawPredict",
+    }
+    models_path = "/v1beta1/publishers/google/models?pageSize=1000"  # no other version has the list
+
+    def __init__(self, config: Provider, upstream: Upstream) -> None:
+        super().__init__(config, upstream)
+        self.dialects = tuple(self.paths)
+        self._login = None if config.api_key else Login(config)
+
+    def takes(self, model: str) -> Sequence[str]:
+        return _TAKEN.get(_published(model)[0], ("openai_chat",))
+
+    def credentials(self) -> Headers:
+        return self._login.headers if self._login is not None else shown(self._config.api_key.reveal())
+
+    def hide(self, text: str) -> str:
+        text = super().hide(text)
+        return self._login.hide(text) if self._login is not None else text
+
+    async def send(self, outgoing: Outgoing) -> Answer:
+        login = self._login
+        lines = self._credential_lines() if login is None else await login.lines()
+        answer = await self.post(outgoing, self.target(outgoing), _body(outgoing), lines)
+        if answer.status == 401 and login is not None:
+            login.refused()
+        return answer
+
+    def target(self, outgoing: Outgoing) -> str:
+        paths = self.count_paths if outgoing.operation == "count_tokens" else self.paths
+        publisher, name = _published(outgoing.model)
+        place, model = self._place(publisher), _resource(publisher, name)
+        return paths[outgoing.dialect].format(place=place, model=model, verb=verb(outgoing)) + query(outgoing)
+
+    def ids_in(self, body: bytes) -> list[str]:
+        return [row.name.rpartition("/")[2] for row in msgspec.json.decode(body, type=_Page).publisher_models]
+
+    def next_page(self, body: bytes) -> str:
+        token = msgspec.json.decode(body, type=_Page).next_page_token
+        return f"{self.models_path}&pageToken={token}" if token else ""
+
+    async def _ask_page(self, path: str) -> bytes:
+        if self._login is not None:
+            await self._login.lines()
+        return await super()._ask_page(path)
+
+    def _place(self, publisher: str) -> str:
+        """Version, project and location. Raises Refused: one of them is not known."""
+        config, version = self._config, self._config.api_version or "v1"
+        key = config.api_key.reveal()
+        if publisher == _GOOGLE and key and not is_token(key):
+            return f"/{version}"
+        project = config.project or (self._login.project if self._login is not None else "")
+        if not project or not config.location:
+            raise _nowhere(self.name, "location" if project else "project")
+        return f"/{version}/projects/{quote(project, safe='')}/locations/{quote(config.location, safe='')}"
+
+
+def _published(model: str) -> tuple[str, str]:
+    """A model's publisher, and its name there."""
+    publisher, slash, name = model.partition("/")
+    if slash and not model.startswith(_TUNED):
+        return publisher, name
+    return (_ANTHROPIC if model.startswith("claude") else _GOOGLE), model
+
+
+def _resource(publisher: str, name: str) -> str:
+    """As the path has it. A version stands behind an `@`, which is itself in a path."""
+    if name.startswith(_TUNED):
+        return quote(name, safe="/")
+    return f"publishers/{publisher}/models/{quote(name, safe='@')}"
+
+
+def _nowhere(provider: str, lacks: str) -> Refused:
+    return Refused(
+        f"Nobody said in which {lacks} {provider} is asked: set `{lacks}` in its row, or GOOGLE_CLOUD_{lacks.upper()}.",
+        provider=provider,
+        status=401,
+        kind="authentication",
+        code=f"no_{lacks}",
+    )
+
+
+def _body(outgoing: Outgoing) -> bytes:
+    """The body, with its envelope as Vertex AI has it."""
+    counts = outgoing.operation == "count_tokens"
+    match outgoing.dialect:
+        case "gemini":
+            return _lifted(outgoing.body) if counts else outgoing.body
+        case "anthropic":
+            return _claudes(outgoing, counts)
+        case _:
+            return outgoing.body
+
+
+def _claudes(outgoing: Outgoing, counts: bool) -> bytes:
+    """The path names the model, but where tokens are counted. `stream` stays: it is the body that Claude reads."""
+    envelope = Envelope(outgoing.body)
+    edits = {} if "anthropic_version" in envelope else {"anthropic_version": _VERSION}
+    if counts:
+        return envelope.edit(edits | {"model": encode_json(_published(outgoing.model)[1])})
+    return Envelope(envelope.without("model")).edit(edits)
+
+
+def _lifted(body: bytes) -> bytes:
+    """A count's body, where it asks for a whole request: Vertex AI takes the fields of one as they are."""
+    envelope = Envelope(body)
+    whole = next(filter(None, map(envelope.raw, WHOLE)), None)
+    return body if whole is None else Envelope(whole).without(*_UNCOUNTED)

@@ -1,0 +1,182 @@
+"""How is Ollama reached, and what if it is not there, or the model is not?
+
+Its base URL is a bare host; a key is shown where there is one (ollama.com). What a request does not say, the provider's
+`body` may: {keep_alive: 10m, options: {num_ctx: 8192, num_predict: 1024}}. https://docs.ollama.com/api
+
+One at 127.0.0.1 is assumed where nobody configured any. Whoever names it gets it; for bare names it counts from its
+first answer on. It is asked for its list when a name comes that no other provider claims, and must be quick. Where it
+does not answer, nobody waits for it again: it is asked aside, now and then.
+
+A model that it lacks is a 404 that says what to do, or with `pull: true` is fetched: once, however many wait for it.
+Names that begin with a registry's host are fetched only where `models` has them, as clients choose no destinations.
+"""
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+
+import msgspec
+
+from proxy.adapters.http import HTTPProvider
+from proxy.config import Provider
+from proxy.dialects.ollama.faults import fault_of_body
+from proxy.errors import Refused, Timeout, UpstreamError
+from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, is_number
+from proxy.framing import FrameTooLong, NewlineDelimited
+from proxy.ports import Answer, Headers, Outgoing
+from proxy.upstream import Upstream
+
+ASSUMED_TIMEOUT = 0.5  # seconds for the list of one that nobody configured
+PULL_TIME = 3600.0  # seconds that fetching a model may take
+PULL_TOLD = 5.0  # seconds between two lines in the log about one
+ERROR_LIMIT = 64 * 1024  # bytes of an error that are read
+
+log = logging.getLogger("pillion")
+
+
+class _Named(msgspec.Struct):
+    name: str
+
+
+class _ModelList(msgspec.Struct):
+    models: list[_Named] | None = None
+
+
+class Ollama(HTTPProvider):
+    paths = {"ollama": "/api/chat"}  # noqa: RUF012  the base declares it a ClassVar
+    models_path = "/api/tags"
+
+    def __init__(self, config: Provider, upstream: Upstream) -> None:
+        super().__init__(config, upstream)
+        self._looking: asyncio.Task[None] | None = None
+        self._pulls: dict[str, asyncio.Task[str]] = {}  # under way, by model
+
+    def credentials(self) -> Headers:
+        key = self._config.api_key
+        return [("authorization", f"Bearer {key.reveal()}")] if key else []
+
+    def target(self, outgoing: Outgoing) -> str:
+        target = super().target(outgoing)
+        return target.replace("/api/chat", "/api/generate", 1) if outgoing.operation == "generate" else target
+
+    def ids_in(self, body: bytes) -> list[str]:
+        return [row.name for row in msgspec.json.decode(body, type=_ModelList).models or ()]
+
+    def has(self, model: str) -> bool:
+        """A name without a tag means the latest."""
+        return super().has(model) or (":" not in model and super().has(f"{model}:latest"))
+
+    # --- one that nobody configured ---
+
+    async def models(self) -> list[str]:
+        if self._config.assumed and self._list_error is not None and not self._listed:
+            self._look_again()
+            raise self._list_error.with_traceback(None)  # which would grow each time
+        return await super().models()
+
+    def _look_again(self) -> None:
+        """It may have come up since."""
+        if self._looking is None and time.monotonic() >= self._listed_until:
+            self._looking = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        try:
+            with suppress(UpstreamError, RuntimeError):  # it is still not there, or we have closed meanwhile
+                await super().models()
+        finally:
+            self._looking = None
+
+    async def _ask_models(self) -> list[str]:
+        if not self._config.assumed:
+            return await super()._ask_models()
+        try:
+            async with asyncio.timeout(ASSUMED_TIMEOUT):
+                return await super()._ask_models()
+        except TimeoutError:
+            raise Timeout(f"{self.name} did not list its models within {ASSUMED_TIMEOUT:g} s.") from None
+
+    # --- a model that is not there ---
+
+    async def send(self, outgoing: Outgoing) -> Answer:
+        answer = await super().send(outgoing)
+        if answer.status != 404:
+            return answer
+        said = fault_of_body(404, answer.headers, await _read(answer))
+        if said.body is None:  # not Ollama's words: another server, or a path that it does not have
+            raise self._missing(said.message)
+        if not self._may_pull(outgoing.model):
+            raise self._missing(f"{said.message.rstrip('.')}: `ollama pull {outgoing.model}` fetches it.")
+        if failed := await self._pulled(outgoing):
+            raise self._missing(f"{said.message.rstrip('.')}, and cannot be pulled: {failed}")
+        return await super().send(outgoing)
+
+    def _missing(self, message: str) -> Refused:
+        return Refused(self.hide(message), status=404, code="model_not_found", provider=self.name, upstream_status=404)
+
+    def _may_pull(self, model: str) -> bool:
+        """[[HOST/]NAMESPACE/]MODEL[:TAG]"""
+        return self._config.pull and (model.count("/") < 2 or model in self._config.models)
+
+    async def _pulled(self, outgoing: Outgoing) -> str:
+        """Wait until the model is there; why it will not be, or "". Raises Timeout where the client's time is over.
+
+        Who leaves does not end it: the next who asks may find the model there.
+        """
+        model = outgoing.model
+        if model not in self._pulls:
+            self._pulls[model] = asyncio.create_task(self._pull(model))
+            self._pulls[model].add_done_callback(lambda _: self._pulls.pop(model))
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._pulls[model]), outgoing.timeout)
+        except TimeoutError:
+            raise Timeout(f"{model} is still being pulled.", code="pull_timeout", provider=self.name) from None
+
+    async def _pull(self, model: str) -> str:
+        log.info("%s pulls %s", self.name, model)
+        body = dump({"model": model})
+        # Not `stream`, whose timers know no silence as long as the checking of a large model: the whole alone is timed.
+        order = Outgoing("ollama", model, body, stream=False, headers=[], query="", timeout=PULL_TIME)
+        try:
+            answer = await self.post(order, "/api/pull", body, self._credential_lines())
+            failed = await self._follow(answer, model)
+        except UpstreamError as error:
+            failed = error.message
+        failed = self._one_line(failed)
+        log.log(logging.WARNING if failed else logging.INFO, "%s pulled %s: %s", self.name, model, failed or "done")
+        return failed
+
+    def _one_line(self, text: str) -> str:
+        return self.hide(" ".join(text.split()))
+
+    async def _follow(self, answer: Answer, model: str) -> str:
+        """Read how it goes, to its end; why it failed, or "". Raises UpstreamError."""
+        if answer.status != 200:
+            return fault_of_body(answer.status, answer.headers, await _read(answer)).message
+        lines, told = NewlineDelimited(), time.monotonic()
+        try:
+            while chunk := await answer.chunk():
+                for step in (as_object(decode_json(line)) for line in lines.feed(chunk)):
+                    if step.get("status") == "success" or "error" in step:
+                        return as_text(step.get("error"))
+                    if time.monotonic() >= told + PULL_TOLD:
+                        told = time.monotonic()
+                        log.info("%s pulls %s: %s", self.name, model, self._one_line(_progress(step)))
+        except (*UNREADABLE, FrameTooLong):
+            return "what it tells of its progress makes no sense."
+        finally:
+            answer.abort()
+        return "it ended before it was done."
+
+
+async def _read(answer: Answer) -> bytes:
+    try:
+        return await answer.read(ERROR_LIMIT)
+    except BaseException:
+        answer.abort()
+        raise
+
+
+def _progress(step: Object) -> str:
+    status, done, total = as_text(step.get("status")), step.get("completed"), step.get("total")
+    return f"{status}, {done / total:.0%}" if is_number(done) and is_number(total) and total > 0 else status

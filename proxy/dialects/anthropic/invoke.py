@@ -1,0 +1,262 @@
+"""How does one say an Anthropic chat through Bedrock's InvokeModel?
+
+Anthropic's body in Bedrock's envelope: model and stream stand in the path, `anthropic_version` in the body, errors and
+streams are spelled as Bedrock spells them. Each event of a stream is a message of type `chunk`, whose `bytes` are the
+event's JSON in base64; whatever the model, the last one counts tokens as well (`amazon-bedrock-invocationMetrics`).
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModelWithResponseStream.html and
+https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages.html
+
+Other families (Titan, Llama, ...) have bodies of their own. They pass through to Bedrock as they are, and nobody else
+can be asked with them.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import ClassVar
+
+import msgspec
+
+from proxy.canon import Event, Finish, Request, Usage
+from proxy.dialects.anthropic.decode import StreamDecoder as EventDecoder
+from proxy.dialects.anthropic.decode import WholeDecoder
+from proxy.dialects.anthropic.encode import Encoding
+from proxy.dialects.anthropic.meter import StreamMeter as EventMeter
+from proxy.dialects.anthropic.meter import WholeMeter
+from proxy.dialects.anthropic.parse import parse_request
+from proxy.dialects.anthropic.render import StreamRenderer as EventRenderer
+from proxy.dialects.anthropic.render import WholeRenderer
+from proxy.dialects.bedrock import Bedrock
+from proxy.dialects.bedrock.faults import exception_of, fault_of_message
+from proxy.dialects.bedrock.words import STREAM_TYPE
+from proxy.envelope import Envelope, parse_object
+from proxy.errors import BadRequest, GatewayError, Unsupported, UpstreamError
+from proxy.eventstream import BadMessage, EventStream, Frames, Message, encode_headers, frame_of, message_of
+from proxy.fields import UNREADABLE, Fields, Object, dump, nonsense, without_nulls
+from proxy.framing import sse
+from proxy.ports import Decoder, Encoded, Hints, Meter, Peek, Renderer
+
+# Bedrock's name for 2023-06-01. Clients may say another (Anthropic's SDK has that of its own API), and all parse alike.
+VERSION = "bedrock-2023-05-31"
+METRICS = "amazon-bedrock-invocationMetrics"
+
+
+class Invoke(Bedrock):
+    """The dialect: Bedrock's, but for the body."""
+
+    name = "bedrock_invoke"
+    demands_limit = True
+    verbs: ClassVar = {"invoke": False, "invoke-with-response-stream": True}
+
+    def parse(self, body: bytes, peek: Peek) -> Request:
+        """Raises Unsupported where the body is of another family than Claude's."""
+        said = parse_object(body)
+        if "prompt" in said or said.pop("anthropic_version", None) is None:
+            raise Unsupported(
+                "Only Bedrock takes this body: towards other providers InvokeModel needs Anthropic's, with "
+                f'`"anthropic_version": "{VERSION}"` and `messages`. Converse serves every model.'
+            )
+        for key in ("model", "stream"):
+            if key in said:
+                raise BadRequest(f"{key} stands in the path, and not in the body of InvokeModel.", param=key)
+        return parse_request(Fields(said | {"model": peek.model, "stream": peek.stream}, ""))
+
+    def renderer(self, request: Request) -> Renderer:
+        return StreamRenderer(request.model) if request.stream else WholeRenderer(request.model)
+
+    def meter(self, stream: bool) -> Meter:
+        return StreamMeter() if stream else WholeMeter()
+
+    def hinted(self, envelope: Envelope, hints: Hints) -> Object:
+        """Other families have other names for these, or none."""
+        if "anthropic_version" not in envelope:
+            return {}
+        return without_nulls({"max_tokens": hints.max_tokens, "temperature": hints.temperature})
+
+    def encode(self, request: Request) -> Encoded:
+        encoding = Encoding(request)
+        said = {key: value for key, value in encoding.body().items() if key not in ("model", "stream")}
+        return Encoded(dump({"anthropic_version": VERSION} | said), tuple(sorted(encoding.dropped)))
+
+    def decoder(self, stream: bool) -> Decoder:
+        return StreamDecoder() if stream else WholeDecoder()
+
+
+# --- chunks to events ------------------------------------------------------------------------------------------------
+
+
+class _Part(msgspec.Struct):
+    """PayloadPart. Beside the bytes stands `p`, a padding that hides their length from who listens to the line."""
+
+    data: bytes = msgspec.field(name="bytes", default=b"")
+
+
+_PART = msgspec.json.Decoder(_Part)
+
+
+def _event_in(message: Message) -> bytes:
+    """The JSON of a chunk's event, on one line; nothing where it is a message of a kind yet to come.
+
+    Raises UpstreamError: an exception came, or what cannot be read.
+    """
+    if message.headers.get(":message-type") in ("exception", "error"):
+        raise fault_of_message(message)
+    if message.headers.get(":event-type") != "chunk":
+        return b""
+    try:
+        return _PART.decode(message.payload).data.translate(None, b"\r\n")  # in JSON's strings these are escaped
+    except UNREADABLE:
+        raise nonsense("a chunk holds no bytes") from None
+
+
+class StreamDecoder:
+    """Takes each event out of its message, and hands it to the decoder of Anthropic's own streams."""
+
+    def __init__(self) -> None:
+        self._messages = EventStream()
+        self._events = EventDecoder()
+        self._finished = False
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        try:
+            for message in self._messages.feed(data):
+                if not self._finished:
+                    yield from self._message(message)
+        except BadMessage as error:
+            raise nonsense(str(error)) from None
+
+    def close(self) -> Iterator[Event]:
+        return self._events.close()
+
+    def _message(self, message: Message) -> Iterator[Event]:
+        for event in self._events.feed(sse(_event_in(message))):
+            self._finished = isinstance(event, Finish)
+            yield event
+
+
+# --- events to chunks ------------------------------------------------------------------------------------------------
+
+_CHUNK = encode_headers(((":event-type", "chunk"), (":content-type", "application/json"), (":message-type", "event")))
+
+
+def _chunk(event: bytes) -> bytes:
+    return frame_of(_CHUNK, b'{"bytes":"%b"}' % b64encode(event))
+
+
+class StreamRenderer:
+    """Puts each event of Anthropic's own stream into a message."""
+
+    media_type = STREAM_TYPE
+
+    def __init__(self, model: str) -> None:
+        self._events = EventRenderer(model)
+        self._usage = Usage()
+
+    def feed(self, event: Event) -> bytes:
+        said = [each.partition(b"data: ")[2] for each in self._events.feed(event).split(b"\n\n") if each]
+        if isinstance(event, Usage):
+            self._usage = event
+        if isinstance(event, Finish):
+            said[-1] = said[-1][:-1] + b',"%b":%b}' % (METRICS.encode(), dump(_metrics_of(self._usage)))
+        return b"".join(map(_chunk, said))
+
+    def error(self, error: GatewayError) -> bytes:
+        return exception_of(error)
+
+
+def _metrics_of(usage: Usage) -> Object:
+    return {
+        "inputTokenCount": usage.input + usage.audio_input,
+        "outputTokenCount": usage.total_output,
+        "cacheReadInputTokenCount": usage.cache_read,
+        "cacheWriteInputTokenCount": usage.cache_write + usage.cache_write_1h,
+    }
+
+
+# --- what an answer that passes through costs ------------------------------------------------------------------------
+
+
+class _Metrics(msgspec.Struct, rename="camel"):
+    input_token_count: int = 0
+    output_token_count: int = 0
+    cache_read_input_token_count: int = 0
+    cache_write_input_token_count: int = 0
+
+
+class _LastChunk(msgspec.Struct):
+    metrics: _Metrics = msgspec.field(name=METRICS)
+
+
+_LAST = msgspec.json.Decoder(_LastChunk)
+
+# How nearly every chunk of an Anthropic stream begins: it is about one block, and tells nothing of the whole.
+_OF_BLOCK = b'"bytes":"' + b64encode(b'{"type":"content_bloc')
+_BEGINNING = 256  # bytes of a frame within which that would stand
+
+
+class StreamMeter:
+    """Watches a stream. Finished: Anthropic's message_stop; other families have no end but that of the bytes."""
+
+    def __init__(self) -> None:
+        self._frames = Frames()
+        self._events = EventMeter()
+        self._counted: Usage | None = None
+        self._fault: UpstreamError | None = None
+        self._is_open: bool | None = None  # will the bytes end it, and no event? Its first event tells
+        self._ended = False  # by its bytes
+        self._is_lost = False  # nothing can be read any more
+
+    @property
+    def usage(self) -> Usage | None:
+        """As the events tell it, kind by kind, or else as Bedrock counted."""
+        return self._events.usage or self._counted
+
+    @property
+    def model(self) -> str:
+        return self._events.model
+
+    @property
+    def finished(self) -> bool:
+        return self._events.finished or self._ended
+
+    @property
+    def error(self) -> UpstreamError | None:
+        return self._fault or self._events.error
+
+    def feed(self, data: bytes) -> None:
+        try:
+            for frame in self._frames.feed(data):
+                if self._is_lost or self._events.finished:
+                    break
+                if _OF_BLOCK not in frame[:_BEGINNING]:
+                    self._look(_event_in(message_of(frame)))
+        except BadMessage:
+            self._is_lost = True
+        except UpstreamError as error:
+            self._fault, self._is_lost = error, True
+
+    def close(self) -> None:
+        """The end of the stream: a message that it cut off tells nothing."""
+        with suppress(BadMessage):
+            self._frames.close()
+            self._ended = bool(self._is_open) and not self._is_lost
+
+    def _look(self, event: bytes) -> None:
+        self._events.feed(sse(event))
+        if event and self._is_open is None:
+            self._is_open = b'"message_start"' not in event
+        if METRICS.encode() in event:
+            self._counted = _counted(event) or self._counted
+
+
+def _counted(event: bytes) -> Usage | None:
+    try:
+        metrics = _LAST.decode(event).metrics
+    except UNREADABLE:
+        return None
+    return Usage(
+        input=metrics.input_token_count,
+        output=metrics.output_token_count,
+        cache_read=metrics.cache_read_input_token_count,
+        cache_write=metrics.cache_write_input_token_count,
+    )

@@ -1,0 +1,57 @@
+"""How do clients of Claude on Vertex AI ask, which name the model in the path?
+
+`.../publishers/anthropic/models/{model}:rawPredict`, or `:streamRawPredict`, and beyond that the Messages API as it
+is, less the model and with an `anthropic_version` of Vertex AI's own. The name is the wire's own, as the clients' face
+of it differs in the envelope alone: every provider of that wire takes the rest verbatim.
+https://platform.claude.com/docs/en/build-with-claude/claude-on-vertex-ai
+"""
+
+import re
+
+from proxy.canon import Request
+from proxy.dialects.anthropic import Anthropic
+from proxy.envelope import Envelope
+from proxy.errors import BadRequest
+from proxy.fields import Fields, encode_json
+from proxy.ports import Forward, Path, Peek
+
+# What stands behind `/projects/` or `/publishers/`. A model may have slashes of its own: `openai/gpt-5`.
+_asked = re.compile(r"(?:.+?/publishers/)?anthropic/models/(.+):(rawPredict|streamRawPredict)").fullmatch
+
+_COUNT = "count-tokens"  # stands where the model does, which is then in the body
+
+
+class AnthropicVertex(Anthropic):
+    """The clients' face."""
+
+    def peek(self, envelope: Envelope, path: Path) -> Peek:
+        """Whether it streams the body says, and where it does not, the path."""
+        found = _asked(path.rest)
+        if found is None:
+            known = "publishers/anthropic/models/MODEL:rawPredict or :streamRawPredict"
+            raise BadRequest(f"The path must end in {known}.", status=404, code="unknown_url")
+        model, verb = found.groups()
+        top = Fields({key: envelope.get(key) for key in ("model", "stream")}, "")
+        if model == _COUNT:
+            return Peek(top.need_name("model"), False)
+        named, stream = top.text("model"), top.flag("stream")
+        if named and named != model:
+            message = f"model says {named[:80]!r}, and the path asks for {model[:80]!r}."
+            raise BadRequest(message, param="model")
+        return Peek(model, verb == "streamRawPredict" if stream is None else stream)
+
+    def parse(self, body: bytes, peek: Peek) -> Request:
+        stream = encode_json(peek.stream)
+        return super().parse(_messages(Envelope(body), peek.model, stream=stream), peek)
+
+    def count_parse(self, body: bytes, peek: Peek) -> Request:
+        return super().count_parse(_messages(Envelope(body), peek.model), peek)
+
+    def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
+        return Forward(_messages(envelope, model))
+
+
+def _messages(envelope: Envelope, model: str, **edits: bytes) -> bytes:
+    """The body as the Messages API has it, whose version is no field."""
+    edits["model"] = encode_json(model)
+    return Envelope(envelope.without("anthropic_version")).edit(edits)
