@@ -10,11 +10,11 @@ from collections.abc import Mapping
 import msgspec
 from prometheus_async import aio
 from prometheus_client import CollectorRegistry, Histogram
-from prometheus_client.exposition import choose_encoder
 
 from proxy.catalog import Catalog
 from proxy.envelope import parse_object
 from proxy.errors import GatewayError, UnknownModel
+from proxy.exposition import exposition
 from proxy.fields import Fields
 from proxy.ports import Adapter, Call, Health, Reply
 
@@ -32,7 +32,8 @@ class Admin:
             "pillion_health_check_seconds", "How long a provider took to say that it is well.", ["provider"],
             registry=registry,
         )  # fmt: skip
-        self.ready = False  # app says so once the listener is open
+        self.ready = False  # app says so once the listeners are open
+        self.stop = asyncio.Event()  # somebody wants us to end
 
     async def startup(self, call: Call) -> Reply:
         return _probe(self.ready)
@@ -44,9 +45,14 @@ class Admin:
         """Never depends on a provider: a restart of ours heals none of theirs."""
         return _probe(True)
 
+    async def quit(self, call: Call) -> Reply:
+        """What the app of a Kubernetes job says once it is done, to a sidecar that would run for ever."""
+        self.stop.set()
+        return Reply(200, _TEXT, b"ok\n")
+
     async def metrics(self, call: Call) -> Reply:
-        encode, content_type = choose_encoder(call.headers.get("accept", ""))
-        return Reply(200, [("content-type", content_type)], encode(self._registry))
+        content_type, body = await exposition(self._registry, call.headers.get("accept", ""))
+        return Reply(200, [("content-type", content_type)], body)
 
     async def models(self, call: Call) -> Reply:
         return Reply(200, _JSON, call.dialect.model_list(await self._catalog.names()))

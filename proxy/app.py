@@ -4,20 +4,30 @@ The composition root: everything is made here, once, and handed what it needs. T
 list in `App.__init__`.
 """
 
+import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import sha256
+from platform import python_version
 
-from proxy import registry, routes
+from proxy import __version__, registry, routes
 from proxy.admin import Admin
 from proxy.catalog import Catalog
-from proxy.config import Config
+from proxy.config import Address, Config
 from proxy.dispatch import Dispatch, chain
+from proxy.door import Patience
+from proxy.errors import GatewayError
+from proxy.hosts import Hosts
+from proxy.listening import CannotListen
+from proxy.logs import SILENT, Log
 from proxy.middleware.auth import Auth
 from proxy.middleware.failover import Failover
 from proxy.middleware.intake import Intake
+from proxy.middleware.journal import Journal
 from proxy.middleware.metrics import Metrics
-from proxy.ports import Adapter, Handler, Middleware
-from proxy.server import Route, Server
+from proxy.ports import Adapter, Middleware
+from proxy.routing import Route
+from proxy.server import Server
 from proxy.upstream import Upstream
 from proxy.vault import Vault
 
@@ -25,8 +35,8 @@ from proxy.vault import Vault
 class App:
     """pillion, put together. Made, opened and closed inside a running loop. Raises ConfigError."""
 
-    def __init__(self, config: Config, tls: ssl.SSLContext | None = None) -> None:
-        """`tls`: whom to trust among providers, where it is not the system's choice."""
+    def __init__(self, config: Config, tls: ssl.SSLContext | None = None, log: Log = SILENT) -> None:
+        """`tls`: whom to trust among providers, where it is not the system's choice. `log`: where requests are told."""
         self.config = config
         makers = {name: registry.adapter(provider.kind) for name, provider in config.providers.items()}
         self.upstream = Upstream(tls)  # from here on there is something to close: no ConfigError any more
@@ -34,7 +44,8 @@ class App:
             name: make(config.providers[name], self.upstream) for name, make in makers.items()
         }
         self.catalog = _catalog(config, adapters | {"echo": registry.adapter("echo")("echo")})
-        self.metrics = Metrics()
+        self.metrics = Metrics(_models(config))
+        self._journal = Journal(log)
         self.admin = Admin(self.catalog, self.metrics.registry)
         auth = Auth(config.client_key)
         middlewares: list[Middleware] = [
@@ -42,19 +53,93 @@ class App:
             auth,  # who is asking?
             Intake(config.max_request_timeout),  # what do they ask for?
             Failover(self.catalog.resolve),  # whom do we ask?
+            self.metrics.attempt,  # and what came of that?
         ]
         chat = chain(middlewares, Dispatch(registry.dialect, Vault(), config.strict))
-        self.server = Server(_routes(chat, self.admin, auth), registry.dialect)
+        self._hosts = Hosts(config.allowed_hosts)
+        operated = routes.operated(self.admin)
+        quits = routes.quits(self.admin) if config.quitquitquit else []
+        there = [*(routes.apart() if config.client_key else operated), *quits]
+        self.server = self._server(routes.for_apps(self.admin, chat, auth, there), self._hosts)
+        self.listeners = [(config.listen, self.server)]
+        if config.admin_address is not None:
+            there = routes.for_operators(self.admin, auth, [*operated, *quits])
+            self.listeners.append((config.admin_address, self._server(there, self._hosts)))
+        self.cluster = self._server(routes.for_cluster(self.admin), Hosts(config.allowed_hosts, private=True))
+        self._watch(log)
+
+    def _watch(self, log: Log) -> None:
+        """What others than the metrics count, or know."""
+        watch, state, upstream = self.metrics.watch, self.metrics.state, self.upstream
+        state("pillion_build", "What runs.", version=__version__, python=python_version())
+        state("pillion_config", "The configuration in force, secrets left out.", hash=fingerprint(self.config))
+        watch("pillion_client_connections", "That clients have open.", self._connections)
+        watch("pillion_upstream_connections_in_use", "To providers, with a call on them.", lambda: upstream.in_use)
+        watch("pillion_upstream_connections_pooled", "To providers, waiting for a call.", lambda: upstream.pooled)
+        watch("pillion_log_lines_lost_total", "Lines of the log that nobody took.", lambda: log.sink.lost)
+
+    def _server(self, there: Sequence[Route], hosts: Hosts) -> Server:
+        config, client = self.config, self.config.client
+        patience = Patience(client.header, client.body_stall, client.keep_alive, client.write_stall)
+        checks = (hosts.check, self.upstream.trail.check)
+        told = [route._replace(handler=chain([self._journal], route.handler)) for route in there]  # what is to be said?
+        return Server(told, registry.dialect, patience, config.body_limit, checks)
 
     async def open(self) -> None:
-        """Raises OSError where the address is taken."""
-        await self.server.open(self.config.host, self.config.port)
+        """Raises CannotListen where an address is taken; whoever opens closes, also then."""
+        for address, server in self._all():
+            try:
+                await server.open(*address)
+            except OSError as error:
+                reason = (error.strerror or str(error)).rpartition(": ")[2]  # uvloop's names the address as well
+                raise CannotListen(f"cannot listen on {address}: {reason}") from None
         self.admin.ready = True
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Where it listens: for apps, then for operators, then for the cluster; each as it is configured."""
+        return [address if address.path else Address(*server.address) for address, server in self._all()]
+
+    def retire(self) -> None:
+        """Let no more requests in. The cluster's listener stays: it tells that we are not ready, and how we end."""
+        for _, server in self.listeners:
+            server.retire()
+
+    async def left(self) -> None:
+        """Until every client has its answer, and is gone."""
+        await asyncio.gather(*(server.left() for _, server in self.listeners))
+
+    def cut(self, error: GatewayError) -> int:
+        """End the answers that are under way, each in its client's words; how many there were."""
+        return sum(server.cut(error) for _, server in self.listeners)
 
     async def close(self) -> None:
         self.admin.ready = False
-        await self.server.close()
+        for _, server in self._all():
+            await server.close()
         await self.upstream.close()
+
+    def _connections(self) -> int:
+        return sum(server.connections for _, server in self._all())
+
+    def _all(self) -> list[tuple[Address, Server]]:
+        cluster = self.config.metrics_address
+        return [*self.listeners, *([(cluster, self.cluster)] if cluster is not None else [])]
+
+
+def fingerprint(config: Config) -> str:
+    """The same for the same configuration. No secret has a part in it, for who guesses one could try it on this."""
+    return sha256(repr(config).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+
+def _models(config: Config) -> Mapping[str, Collection[str]]:
+    """Those that the operator names, by provider."""
+    names = [*config.aliases.values(), config.default_model or "", config.upstream or ""]
+    named = [name.partition("/") for name in names]
+    return {
+        name: {*row.models, row.model, *(model for provider, _, model in named if provider == name)}
+        for name, row in config.providers.items()
+    }
 
 
 def _catalog(config: Config, adapters: Mapping[str, Adapter]) -> Catalog:
@@ -67,11 +152,6 @@ def _catalog(config: Config, adapters: Mapping[str, Adapter]) -> Catalog:
         presets=config.presets,
         upstream=config.upstream,
         defaults={name: provider.model for name, provider in config.providers.items()},
+        local=[name for name, row in config.providers.items() if row.kind == "ollama" and not row.assumed],
+        assumed=[name for name, row in config.providers.items() if row.assumed],
     )
-
-
-def _routes(chat: Handler, admin: Admin, auth: Auth) -> list[Route]:
-    """Who knows no key may see that we live, and nothing else."""
-    guarded = [*routes.missing(), *routes.lists(admin)]  # what is served stands behind what is not, and wins
-    behind_auth = [route._replace(handler=chain([auth], route.handler)) for route in guarded]
-    return [*behind_auth, *routes.probes(admin), *routes.chats(chat)]

@@ -1,29 +1,28 @@
 """What was typed, and what is to be done?
 
-argv to config, and the commands: serve (also without a word), check, config schema, config show, version.
+argv to config, and the commands: serve (also without a word), check, config schema, config show, wait, healthcheck,
+version. What a command needs beyond the configuration is imported once it is known which one it is.
 """
 
 import argparse
-import asyncio
-import gc
-import logging
-import signal
 import sys
 from pathlib import Path
 
-import uvloop
-
-from proxy import __version__, registry
-from proxy.app import App
-from proxy.config import Config, flags, json_schema, layered, load, show
+from proxy import __version__, probe, registry
+from proxy.config import flags, json_schema, layered, load, show
 from proxy.errors import ConfigError
 
 USAGE_ERROR = 2
-ECHO_SHOWN = ("echo", "text", "tool", "json", "think", "error-429")  # of many
+NOT_UP = 1
+WAIT = 25.0  # seconds
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The exit code: 0, 1 where the address is taken, 2 where the configuration cannot be used."""
+    """The exit code.
+
+    0; 1 where the address is taken, or pillion is not up; 2 where the configuration, or a library, cannot be used; 3
+    where answers were cut at the end.
+    """
     arguments = _parser().parse_args(argv)
     try:
         return _do(arguments)
@@ -42,11 +41,34 @@ def _do(arguments: argparse.Namespace) -> int:
             print(json_schema())
         case "config", _:
             print(show(layered(arguments.config, flags=typed)), end="")
-        case "check", _:
-            return asyncio.run(_check(load(arguments.config, flags=typed)))
-        case _:
-            return _serve(load(arguments.config, flags=typed))
+        case "healthcheck", _:
+            return _told(probe.healthcheck(load(arguments.config, flags=typed)))
+        case "wait", _:
+            return _told(probe.wait(load(arguments.config, flags=typed), arguments.timeout))
+        case command, _:
+            return _run(command or "serve", arguments.config, typed)
     return 0
+
+
+def _run(command: str, config: Path | None, typed: dict[str, str]) -> int:
+    """Raises ConfigError."""
+    loaded = load(config, flags=typed)  # before the libraries: what is wrong with it is told at once
+    try:
+        do = registry.command(command)
+    except ImportError as error:
+        library = (error.name or "a library").partition(".")[0]
+        if library == "proxy":
+            raise
+        how = "install what pillion needs: pip install --upgrade pillion"
+        raise ConfigError(f"{library} cannot be imported ({error.msg}); {how}") from None
+    code: int = do(loaded)
+    return code
+
+
+def _told(problem: str) -> int:
+    if problem:
+        print(f"pillion: {problem}", file=sys.stderr)
+    return NOT_UP if problem else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,6 +84,12 @@ def _parser() -> argparse.ArgumentParser:
     what.add_parser("schema", help="print the JSON Schema of config.yaml, for editors")
     show_help = "print the configuration in force, without its secrets, and where each value is from"
     what.add_parser("show", parents=[with_config], allow_abbrev=False, help=show_help)
+    wait = commands.add_parser("wait", parents=[with_config], allow_abbrev=False, help="wait until pillion is ready")
+    wait.add_argument(
+        "--timeout", type=_seconds, default=WAIT, metavar="SECONDS", help=f"for at most so long ({WAIT:g})"
+    )
+    health_help = "is pillion alive? (for a container's health check)"
+    commands.add_parser("healthcheck", parents=[with_config], allow_abbrev=False, help=health_help)
     commands.add_parser("version", help="print the version")
     return parser
 
@@ -85,77 +113,9 @@ def _configured() -> argparse.ArgumentParser:
     return parser
 
 
-async def _check(config: Config) -> int:
-    """Everything that serving would make, made and let go."""
-    _check_kinds(config)
-    app = App(config)
-    await app.close()
-    print(f"ok: {', '.join(app.catalog.adapters)}")
-    return 0
-
-
-def _check_kinds(config: Config) -> None:
-    """Is there an adapter for every provider? Raises ConfigError, a line for each that has none."""
-    problems = []
-    for name, provider in config.providers.items():
-        try:
-            registry.adapter(provider.kind)
-        except ConfigError as error:
-            problems.append(f"providers.{name}.kind: {error}")
-    if problems:
-        raise ConfigError("\n".join(problems))
-
-
-def _serve(config: Config) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    try:
-        uvloop.run(_run(config))
-    except OSError as error:
-        reason = (error.strerror or str(error)).rpartition(": ")[2]  # uvloop's names the address as well
-        print(f"pillion: cannot listen on {config.host}:{config.port}: {reason}", file=sys.stderr)
-        return 1
-    return 0
-
-
-async def _run(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    app = App(config)
-    try:
-        await app.open()
-        _spare_the_collector()
-        print(_greeting(app), flush=True)
-        await stop.wait()
-    finally:
-        await app.close()
-
-
-def _spare_the_collector() -> None:
-    """What lives as long as the process need not be looked at on every collection.
-
-    A request makes a few dozen objects that the collector tracks and no cycle that lives; the default threshold of 700
-    has it run every few requests (docs/decisions/0003-wire.md).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 100)
-
-
-def _greeting(app: App) -> str:
-    """Where, who, what, and the one line that the app needs."""
-    host, port = app.server.address
-    base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    config = app.config
-    models = {name: ", ".join(provider.models) or "any that it lists" for name, provider in config.providers.items()}
-    providers = [f"{name:10} {config.providers[name].base_url}  models: {models[name]}" for name in config.providers]
-    lines = [
-        f"pillion {__version__} listens on {base}",
-        *[f"  {line}" for line in providers],
-        f"  {'echo':10} built in, offline  models: {', '.join(ECHO_SHOWN)} (docs/echo.md)",
-        f"  In your app: export OPENAI_BASE_URL={base}/v1 ANTHROPIC_BASE_URL={base}",
-    ]
-    if not config.client_key:
-        lines.append("  No client key is set (PILLION_CLIENT_KEY): every process on this host may use it.")
-    return "\n".join(lines)
+def _seconds(text: str) -> float:
+    """Raises ValueError, of which argparse makes a usage error."""
+    seconds = float(text)
+    if not 0 <= seconds <= 86400:
+        raise ValueError
+    return seconds

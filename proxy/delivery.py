@@ -152,6 +152,10 @@ async def _live(door: Door, inbound: Inbound, reply: Reply, body: AsyncGenerator
             raise
         reply.stopped = reply.stopped or error
         await _break(door, reply, lines, told=isinstance(error, UpstreamError) and error.told)
+    except asyncio.CancelledError:
+        if lines is None or reply.stopped is None or not door.connected:
+            raise
+        await _break(door, reply, lines, told=False)  # it was not the client that left: we do, and say so
     finally:
         if lines is not None:
             lines.stop()

@@ -497,6 +497,18 @@ class Door(BaseProtocol):
         if self._inbound is None and not self._heading:
             self.part()
 
+    @property
+    def busy(self) -> bool:
+        """Is an answer under way: asked for, or not yet out of our hands?"""
+        if self._inbound is not None:
+            return True
+        return self.transport is not None and self.transport.get_write_buffer_size() > 0
+
+    def interrupt(self) -> None:
+        """Cancel what the answer waits for. The client is still there, and whoever answers may tell it why."""
+        if self._task is not None:
+            self._task.cancel("interrupted")
+
     def part(self) -> None:
         """Close, politely: what is written still goes out, and a client that is still sending is heard out."""
         if self.transport is None or self._parting:

@@ -2,67 +2,102 @@
 
 A web page may send requests to loopback, and a name of its owner's may be made to point there (DNS rebinding). So Host
 must be a name of ours or a bare address, which nobody can rebind, and Origin, where a browser says one, must be of this
-machine. `allowed_hosts` adds names, such as those that compose and Kubernetes give.
+machine. Where it says none, Sec-Fetch-Site tells of another's page. `allowed_hosts` adds names, such as those that
+compose and Kubernetes give.
 """
 
+import re
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from proxy.errors import BadRequest, GatewayError
 
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 REMEMBERED = 100  # Host headers that were let in
+# No public name server answers for these, so nobody can make a name of theirs point at us: RFC 6762 (.local), ICANN's
+# board in July 2024 (.internal); .svc is no top-level domain.
+PRIVATE = (".svc", ".local", ".internal")
+
+_AUTHORITY = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?P<port>:[0-9]{1,5})?")
 
 
 class Hosts:
-    def __init__(self, allowed: Iterable[str] = ()) -> None:
-        self._names = LOCAL | {name.strip().lower() for name in allowed}
+    """Who may be called what. `private`: names that cannot be anybody's in public are let in as well."""
+
+    def __init__(self, allowed: Iterable[str] = (), private: bool = False) -> None:
+        names = [name.strip().lower() for name in allowed]
+        self._names = LOCAL | {"".join(_split(name)) for name in names if not name.startswith("*.")}
+        self._ends = tuple(name[1:] for name in names if name.startswith("*.")) + (PRIVATE if private else ())
+        self._private = private
         self._met: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<Hosts {', '.join(sorted(self._names))}>"
 
     def check(self, headers: Mapping[str, str]) -> None:
-        """Raises GatewayError, 400 or 403. A client of HTTP/1.0 need not say a Host, and no browser speaks that."""
+        """Raises GatewayError: 400, 403 or 421. Over HTTP/1.0 no Host need be said, and no browser speaks that."""
         host = headers.get("host")
         if host is not None and host not in self._met:
             self._check_host(host)
         if "origin" in headers:
             self._check_origin(headers["origin"])
+        elif headers.get("sec-fetch-site") == "cross-site":
+            raise _foreign()
 
     def _check_host(self, host: str) -> None:
-        name = _name_in(host)
+        name, port = _split(host)
         if not name:
             raise BadRequest("The Host header names no host.", code="invalid_host")
-        if name not in self._names and not _is_address(name):
-            raise _refusal(
+        if not (self._is_ours(name, port) or _may_be_called(name)):
+            raise GatewayError(
                 f"The Host {name[:80]!r} is none of pillion's names; PILLION_ALLOWED_HOSTS adds one.",
-                "host_not_allowed",
+                status=421,
+                kind="invalid_request",
+                code="host_not_allowed",
             )
         if len(self._met) < REMEMBERED:
             self._met.add(host)
 
     def _check_origin(self, origin: str) -> None:
-        name = _name_in(origin.partition("://")[2])
-        if name not in self._names and not (_is_address(name) and ip_address(name).is_loopback):
-            raise _refusal("A page of another origin may not use pillion.", "origin_not_allowed")
+        name, port = _split(origin.partition("://")[2])
+        if not (self._is_ours(name, port) or _is_loopback(name)):
+            raise _foreign()
+
+    def _is_ours(self, name: str, port: str) -> bool:
+        if any(each in self._names or each.endswith(self._ends) for each in (name, name + port)):
+            return True
+        return self._private and re.fullmatch(r"[a-z][a-z0-9_-]*", name) is not None
 
 
-def _name_in(host: str) -> str:
-    """The name or address in `name:port`; "" where there is none."""
-    host = host.strip().lower()
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].rstrip(".")
+def _split(authority: str) -> tuple[str, str]:
+    """The name or address, and `:port` where there is one; nothing where it is neither."""
+    found = _AUTHORITY.fullmatch(authority.strip().lower())
+    return ((found["v6"] or found["name"]), found["port"] or "") if found else ("", "")
 
 
-def _is_address(name: str) -> bool:
+def _may_be_called(name: str) -> bool:
+    """An address; but not the one that stands for all, by which browsers have been led past their own rules."""
+    found = _address(name)
+    return found is not None and not found.is_unspecified
+
+
+def _is_loopback(name: str) -> bool:
+    found = _address(name)
+    return found is not None and found.is_loopback
+
+
+def _address(name: str) -> IPv4Address | IPv6Address | None:
     try:
-        ip_address(name)
+        found = ip_address(name)
     except ValueError:
-        return False
-    return True
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
 
 
-def _refusal(message: str, code: str) -> GatewayError:
-    return GatewayError(message, status=403, kind="invalid_request", code=code)
+def _foreign() -> GatewayError:
+    return GatewayError(
+        "A page of another origin may not use pillion.",
+        status=403,
+        kind="invalid_request",
+        code="origin_not_allowed",
+    )

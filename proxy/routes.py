@@ -1,16 +1,19 @@
-"""Which paths are there, and what is behind each?
+"""Which paths are there, what is behind each, and on which listener?
 
 Every path that a vendor's SDK may take to us, in the order of the vendors. A route's dialect is its client's; where a
 vendor names the model in the path, the route goes on behind its own part (`tail`) and tells by its end (`ends`) which
 of several it is.
+
+Three listeners: `for_apps`, where models are; `for_cluster`, for a kubelet and Prometheus; and `for_operators`.
 """
 
 from collections.abc import Sequence
 
 from proxy.admin import Admin
+from proxy.dispatch import chain
 from proxy.errors import GatewayError, Unsupported
-from proxy.ports import Call, Handler, Reply
-from proxy.server import ANY, Route
+from proxy.ports import Call, Handler, Middleware, Reply
+from proxy.routing import ANY, Route
 
 GOOGLES = ("", "/v1", "/v1beta", "/v1beta1", "/v1alpha")  # the versions in which Google's SDKs ask
 ITS_OWN = ("",)  # the path names its version itself, or has none
@@ -22,6 +25,46 @@ NOT_YET = (
     "/messages/batches", "/images", "/audio", "/realtime", "/fine_tuning", "/assistants", "/threads",
     "/vector_stores", "/conversations", "/api", "/model", "/openai", "/v2", *PUBLISHED,
 )  # fmt: skip
+
+
+def for_apps(admin: Admin, chat: Handler, auth: Middleware, operated: Sequence[Route]) -> list[Route]:
+    """Who knows no key may see that we live, and nothing else. What is served stands behind what is not, and wins.
+
+    `operated`: what operators have here.
+    """
+    guarded = [*missing(), *lists(admin), Route("GET", "/metrics", "metrics", admin.metrics), *operated]
+    return [*_behind(auth, guarded), *probes(admin), *chats(chat)]
+
+
+def for_cluster(admin: Admin) -> list[Route]:
+    """No key is asked for here, so nothing is here that costs money or tells a secret."""
+    return [*probes(admin), Route("GET", "/metrics", "metrics", admin.metrics, versions=ITS_OWN)]
+
+
+def for_operators(admin: Admin, auth: Middleware, operated: Sequence[Route]) -> list[Route]:
+    guarded = [Route("GET", "/metrics", "metrics", admin.metrics), *operated]
+    return [*_behind(auth, guarded), *probes(admin)]
+
+
+def _behind(auth: Middleware, guarded: Sequence[Route]) -> list[Route]:
+    return [route._replace(handler=chain([auth], route.handler)) for route in guarded]
+
+
+def operated(admin: Admin) -> list[Route]:
+    """What is about all clients."""
+    return [
+        Route("GET", "/providers", "providers", admin.providers),
+        Route("GET", "/providers", "health", admin.provider_health, tail=True),
+    ]
+
+
+def apart() -> list[Route]:
+    """The same, where each client has a key and sees its own alone."""
+    return [Route(ANY, "/providers", "apart", elsewhere, tail=tail) for tail in (False, True)]
+
+
+def quits(admin: Admin) -> list[Route]:
+    return [Route("POST", "/quitquitquit", "quit", admin.quit, versions=ITS_OWN)]
 
 
 def probes(admin: Admin) -> list[Route]:
@@ -66,6 +109,7 @@ def chats(chat: Handler) -> list[Route]:
         ),
         tail("/model", "/converse", "bedrock"),
         tail("/model", "/converse-stream", "bedrock"),
+        tail("/model", "/count-tokens", "bedrock", "count_tokens"),
         tail("/model", "/invoke", "bedrock_invoke"),
         tail("/model", "/invoke-with-response-stream", "bedrock_invoke"),
         Route("POST", "/api/chat", "chat", chat, "ollama", versions=ITS_OWN),
@@ -80,14 +124,12 @@ def lists(admin: Admin) -> list[Route]:
         Route("GET", "/models", "models", admin.models),
         Route("GET", "/models", "model", admin.model, tail=True),
         Route("GET", "/openai/v1/models", "models", admin.models, "openai_chat", versions=ITS_OWN),
+        Route("GET", "/openai/models", "models", admin.models, "openai_chat", versions=ITS_OWN),
         Route("GET", "/models", "models", admin.models, "gemini", versions=GOOGLES[2:]),
         Route("GET", "/models", "model", admin.model, "gemini", tail=True, versions=GOOGLES[2:]),
         Route("GET", "/api/tags", "models", admin.models, "ollama", versions=ITS_OWN),
         Route("POST", "/api/show", "model", admin.show, "ollama", versions=ITS_OWN),
         Route("GET", "/api/version", "version", admin.version, "ollama", versions=ITS_OWN),
-        Route("GET", "/providers", "providers", admin.providers),
-        Route("GET", "/providers", "health", admin.provider_health, tail=True),
-        Route("GET", "/metrics", "metrics", admin.metrics),
     ]
 
 
@@ -105,6 +147,15 @@ def missing() -> list[Route]:
 
 async def not_yet(call: Call) -> Reply:
     raise Unsupported("pillion knows this route and does not serve it yet.")
+
+
+async def elsewhere(call: Call) -> Reply:
+    raise GatewayError(
+        "Where clients have keys, this is on the admin listener alone: PILLION_ADMIN_ADDRESS.",
+        status=404,
+        kind="invalid_request",
+        code="admin_listener_only",
+    )
 
 
 async def no_websocket(call: Call) -> Reply:

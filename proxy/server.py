@@ -1,8 +1,10 @@
 """How do requests come in, and who answers them?
 
-The edge towards clients. One entry: find the route, make the Call, run its handler, and have delivery write what comes
-back, or what went wrong, on the client's own wire. A route is one look-up in a dict, and nothing runs that does not
-stand here.
+The edge towards clients. One entry: check the head, find the route, make the Call, run its handler, and have delivery
+write what comes back, or what went wrong, on the client's own wire. Nothing runs that does not stand here.
+
+It ends in three steps, each of which may be the last: `retire` lets nobody in any more, `cut` tells those who are still
+waiting that they wait in vain, `close` hangs up.
 """
 
 import asyncio
@@ -12,13 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
 from time import monotonic
-from typing import NamedTuple
 from urllib.parse import parse_qsl, quote
 
 from proxy.delivery import answer, deliver
 from proxy.door import BodyBroken, BodyTooLong, Door, Inbound, Malformed, Patience
 from proxy.errors import BadRequest, GatewayError, UpstreamError
-from proxy.ports import Call, Dialect, Handler, Reply
+from proxy.listening import Listener, listen
+from proxy.ports import Call, Dialect, Reply
+from proxy.routing import Route, Routing
 
 BODY_LIMIT = 64 * 1024 * 1024  # bytes of a request
 DROPPED_SHOWN = 50  # names in x-pillion-dropped: a header of any length would break the client's parser
@@ -39,50 +42,62 @@ log = logging.getLogger("pillion")
 
 STANDARD = Patience()
 
-ANY = "*"  # a route for whichever method
-
-
-class Route(NamedTuple):
-    """Where a path leads. `tail`: the path goes on behind the route's own part (`/models/{id}`), and `ends` so."""
-
-    method: str
-    path: str  # without its version
-    operation: str
-    handler: Handler
-    dialect: str = ""  # empty: the caller's headers tell
-    tail: bool = False
-    ends: str = ""
-    versions: Sequence[str] = ("", "/v1")
+Check = Callable[[Mapping[str, str]], None]
 
 
 class Server:
-    """The routes behind one entry. `dialect` finds a dialect by its name."""
+    """One listener and the routes behind it. `dialect` finds a dialect by its name.
+
+    `checks` see the headers of every request, whatever its path, before anything else is done; they raise GatewayError.
+    """
 
     def __init__(
-        self, routes: Sequence[Route], dialect: Callable[[str], Dialect], patience: Patience = STANDARD
+        self,
+        routes: Sequence[Route],
+        dialect: Callable[[str], Dialect],
+        patience: Patience = STANDARD,
+        body_limit: int = BODY_LIMIT,
+        checks: Sequence[Check] = (),
     ) -> None:
         self.patience = patience
+        self.body_limit = body_limit
+        self.routing = Routing(routes)
+        self._checks = checks
         self._doors: set[Door] = set()
+        self._live: dict[Door, Reply] = {}  # answers that go out as they come
         self._nobody = asyncio.Event()
         self._nobody.set()
         self._dialect = dialect
-        self._ids = f"req_{secrets.token_hex(8)}"  # of this process; the rest of an id is a count
+        self._ids = f"req_{secrets.token_hex(8)}"  # of this listener; the rest of an id is a count
         self._count = count()
-        self._listener: asyncio.Server | None = None
-        self._exact: dict[str, dict[str, Route]] = {}
-        tails: dict[tuple[str, str], dict[str, Route]] = {}
-        for route in routes:
-            for path in (version + route.path for version in route.versions):
-                methods = (
-                    tails.setdefault((path + "/", route.ends), {}) if route.tail else self._exact.setdefault(path, {})
-                )
-                methods[route.method] = route
-        self._tails = [(*key, tails[key]) for key in sorted(tails, key=lambda key: (-len(key[0]), -len(key[1])))]
+        self._listener: Listener | None = None
+        self._parting: GatewayError | None = None  # what is told to those whose answers are cut
 
-    async def open(self, host: str, port: int) -> None:
-        """Listen. Raises OSError where the address is taken."""
+    async def open(self, host: str, port: int, path: str = "") -> None:
+        """Listen, at a Unix socket where there is a path. Raises OSError where the address is taken."""
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(lambda: Door(self, loop), host, port, backlog=1024)
+        self._listener = await listen(lambda: Door(self, loop), host, port, path)
+
+    def retire(self) -> None:
+        """Stop listening, close the connections that are idle, and each other one after its answer."""
+        if self._listener is not None:
+            self._listener.close()
+        for door in list(self._doors):
+            door.retire()
+
+    async def left(self) -> None:
+        """Until no connection is left."""
+        await self._nobody.wait()
+
+    def cut(self, error: GatewayError) -> int:
+        """End the answers that are under way, each in its client's words; how many there were."""
+        self._parting = error
+        busy = [door for door in self._doors if door.busy]
+        for door in busy:
+            if (reply := self._live.get(door)) is not None:
+                reply.stop(error)
+            door.interrupt()
+        return len(busy)
 
     async def close(self) -> None:
         """Stop listening, and cut what is still under way."""
@@ -103,26 +118,29 @@ class Server:
             self._nobody.set()
 
     @property
+    def connections(self) -> int:
+        return len(self._doors)
+
+    @property
     def address(self) -> tuple[str, int]:
-        """Where it listens: the port that the kernel chose, where it was asked for port 0."""
+        """Where it listens: host and port."""
         assert self._listener is not None
-        host, port = self._listener.sockets[0].getsockname()[:2]
-        return host, port
+        return self._listener.address
 
     async def serve(self, inbound: Inbound, door: Door) -> None:
         """Answer one request."""
         call: Call | None = None
         request_id = f"{self._ids}{next(self._count):08x}"
         try:
-            route, rest = self._find(inbound)
+            for check in self._checks:
+                check(inbound.headers)
+            route, rest = self.routing.find(inbound.method, inbound.path)
             call = self._call(inbound, route, rest, request_id)
             reply = await route.handler(call)
-        except GatewayError as error:
-            reply = self._refusal(error, call, self._caller(inbound, call), request_id)
-        except Exception:
-            log.exception("%s failed inside pillion", request_id)
-            fault = GatewayError("pillion failed; its log says why, under this request's id.")
-            reply = self._refusal(fault, call, self._caller(inbound, call), request_id)
+        except BaseException as error:
+            reply = self._refusal(self._fault(error, door, request_id), call, self._caller(inbound, call), request_id)
+        if not isinstance(reply.body, bytes):
+            self._live[door] = reply
         try:
             await deliver(door, inbound, reply, _ours(call, request_id))
         except ConnectionError:
@@ -130,8 +148,19 @@ class Server:
         except Exception:
             log.exception("%s failed inside pillion, in the middle of its answer", request_id)
             door.abort()
-        if reply.stopped is not None:
-            _tell(call, request_id, reply.stopped)
+        finally:
+            self._live.pop(door, None)
+
+    def _fault(self, error: BaseException, door: Door, request_id: str) -> GatewayError:
+        """What went wrong, as the client hears it. Raises what is for nobody to hear: the client has left."""
+        if isinstance(error, GatewayError):
+            return error
+        if self._parting is not None and isinstance(error, asyncio.CancelledError) and door.connected:
+            return self._parting
+        if not isinstance(error, Exception):
+            raise error
+        log.exception("%s failed inside pillion", request_id)
+        return GatewayError("pillion failed; its log says why, under this request's id.")
 
     def refuse(self, malformed: Malformed) -> bytes:
         """The answer to what is no HTTP request: in our words, with an id, and with nothing of what was sent."""
@@ -140,34 +169,6 @@ class Server:
         reply = self._refusal(error, None, self._dialect(_spoken(malformed.headers)), request_id)
         assert isinstance(reply.body, bytes)
         return answer(reply.status, reply.headers, _ours(None, request_id), reply.body)
-
-    def _find(self, inbound: Inbound) -> tuple[Route, str]:
-        """Raises GatewayError: 404, or 405 with the methods that there are."""
-        path, method = inbound.path, inbound.method
-        methods, rest = (self._exact[path], "") if path in self._exact else self._find_tail(path, method)
-        route = methods.get(method) or methods.get(ANY)
-        if route is None:
-            raise GatewayError(
-                f"{path} does not take {method}; it takes {', '.join(methods)}.",
-                status=405,
-                kind="invalid_request",
-                code="method_not_allowed",
-                headers=[("allow", ", ".join(methods))],
-            )
-        return route, rest
-
-    def _find_tail(self, path: str, method: str) -> tuple[dict[str, Route], str]:
-        """The longest beginning counts, then the longest end; one that takes the method goes first."""
-        other: tuple[dict[str, Route], str] | None = None
-        for start, end, methods in self._tails:
-            if path.startswith(start) and path.endswith(end) and len(path) > len(start) + len(end):
-                found = methods, path[len(start) :]
-                if method in methods or ANY in methods:
-                    return found
-                other = other or found
-        if other is not None:
-            return other
-        raise GatewayError(f"There is no {path} here.", status=404, kind="invalid_request", code="unknown_url")
 
     def _call(self, inbound: Inbound, route: Route, rest: str, request_id: str) -> Call:
         query = inbound.raw_query
@@ -178,7 +179,7 @@ class Server:
             headers=inbound.headers,
             query=dict(parse_qsl(query, keep_blank_values=True)) if query else {},
             raw_query=query,
-            receive=partial(_receive, inbound, self.patience.body),
+            receive=partial(_receive, inbound, self.body_limit, self.patience.body),
             started=monotonic(),
             rest=rest,
         )
@@ -187,15 +188,12 @@ class Server:
         """Whose error this is to be: the route's, or by the headers where the path leads nowhere."""
         if call is not None:
             return call.dialect
-        methods = self._exact.get(inbound.path) or next(
-            (m for start, end, m in self._tails if inbound.path.startswith(start) and inbound.path.endswith(end)), {}
-        )
-        dialects = [route.dialect for route in methods.values() if route.dialect]
-        return self._dialect(dialects[0] if dialects else _spoken(inbound.headers))
+        return self._dialect(self.routing.dialect(inbound.path) or _spoken(inbound.headers))
 
     def _refusal(self, error: GatewayError, call: Call | None, dialect: Dialect, request_id: str) -> Reply:
         """An error as an answer: the provider's own bytes where the client can read them, else the dialect's."""
-        _tell(call, request_id, error)
+        if call is None:
+            _tell(request_id, error)
         body = error.body if isinstance(error, UpstreamError) else None
         if body is None:
             body = dialect.error(error, request_id)
@@ -203,7 +201,7 @@ class Server:
         return Reply(error.status, lines, body)
 
 
-async def _receive(inbound: Inbound, stall: float) -> bytes:
+async def _receive(inbound: Inbound, limit: int, stall: float) -> bytes:
     """The request's body. Raises BadRequest: too long, in a coding, or not JSON by its own word."""
     headers = inbound.headers
     if headers.get("content-encoding", "identity").lower() != "identity":
@@ -211,21 +209,22 @@ async def _receive(inbound: Inbound, stall: float) -> bytes:
     if headers.get("content-type", "application/json") != "application/json":
         media_type = headers["content-type"].partition(";")[0].strip().lower()
         if media_type != "application/json" and not media_type.endswith("+json"):
-            raise BadRequest(f"The content type must be application/json, not {media_type}.", status=415)
-    if int(headers.get("content-length", 0)) > BODY_LIMIT:
-        raise _too_long()
+            raise BadRequest("The content type must be application/json.", status=415)
+    if int(headers.get("content-length", 0)) > limit:
+        raise _too_long(limit)
     try:
-        return await inbound.body(BODY_LIMIT, stall)
+        return await inbound.body(limit, stall)
     except BodyTooLong:
-        raise _too_long() from None
+        raise _too_long(limit) from None
     except BodyBroken:
         raise BadRequest("The request's body broke off or is not valid HTTP.") from None
     except TimeoutError:
-        raise BadRequest(f"The request's body did not go on within {stall:g} s.", status=408) from None
+        message = f"The request's body did not go on within {stall:g} s."
+        raise BadRequest(message, status=408, code="body_timeout") from None
 
 
-def _too_long() -> BadRequest:
-    return BadRequest(f"The request is longer than {BODY_LIMIT} bytes.", status=413, code="request_too_large")
+def _too_long(limit: int) -> BadRequest:
+    return BadRequest(f"The request is longer than {limit} bytes.", status=413, code="request_too_large")
 
 
 def _spoken(headers: Mapping[str, str]) -> str:
@@ -260,10 +259,9 @@ def _visible(text: str) -> str:
     return quote(text, safe=_PRINTABLE, errors="backslashreplace")
 
 
-def _tell(call: Call | None, request_id: str, error: GatewayError) -> None:
-    """One log line for a call that failed."""
-    who = call.dialect.name if call is not None else "-"
-    target = f"{call.target.adapter.name}/{call.target.model}" if call is not None and call.target else "-"
+def _tell(request_id: str, error: GatewayError) -> None:
+    """The line of a request that no middleware has seen; of all others `journal` tells."""
     level = logging.WARNING if error.status >= 500 and error.kind != "invalid_request" else logging.INFO
-    message = " ".join(error.message.split())  # a provider's may have lines, and a log line is one
-    log.log(level, "%s %s %s %d %s %s: %s", request_id, who, target, error.status, error.kind, error.code, message)
+    fields = {"event": "refused", "id": request_id, "status": error.status, "error": error.kind, "code": error.code}
+    words = (request_id, error.status, error.kind, error.code, error.message)
+    log.log(level, "%s - - %d %s %s: %s", *words, extra=fields)

@@ -5,60 +5,38 @@ keeps header hygiene's last check, and turns every way in which a connection can
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import partial
+from pathlib import Path
 from time import monotonic
-from typing import NamedTuple, cast
+from typing import cast
 
 import aiohttp
+from aiohttp import http_parser
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
 from yarl import URL
 
 from proxy.config import Timers
-from proxy.errors import Down, Timeout, UpstreamError
-from proxy.headers import spell
+from proxy.errors import ConfigError, Down, Timeout, UpstreamError
+from proxy.headers import Trail
+from proxy.origins import Held, Origin, Proxy
 from proxy.wire import Exchange, Wire
 
 STANDARD = Timers()
+OLDEST = (3, 14, 4)  # version of aiohttp
 IDLE_LIFE = 15.0  # seconds that a connection waits for another request: few providers wait for less
-
-
-class Held(NamedTuple):
-    """A connection that is ours to use, or waits to be used again."""
-
-    connection: Connection
-    wire: Wire
-    since: float = 0.0  # seconds, time.monotonic
-
-
-class Origin:
-    """A destination, prepared once: scheme, host and port come from the operator's config and nowhere else.
-
-    `idle` are its connections that wait, the last used at the end. The connector has a pool of its own, for which it
-    computes a key, a timeout and a trace for every request.
-    """
-
-    __slots__ = ("idle", "request", "timeout", "timers", "url")
-
-    def __init__(self, url: URL, timers: Timers) -> None:
-        self.url = url
-        self.timers = timers
-        self.request = aiohttp.ClientRequest("POST", url, loop=asyncio.get_running_loop())
-        self.timeout = aiohttp.ClientTimeout(connect=timers.connect)
-        self.idle: list[Held] = []
-
-    def __repr__(self) -> str:
-        return f"<Origin {self.url.origin()}>"
 
 
 class Upstream:
     """The pool. Made and closed inside a running loop. `tls`: whom to trust, where it is not the system's choice."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self._origins: dict[tuple[str, Timers], Origin] = {}
+        self.trail = Trail()
+        self._origins: dict[tuple[str, Timers, str, Path | None], Origin] = {}
+        self._contexts: dict[Path, ssl.SSLContext] = {}
         self._sweep: asyncio.TimerHandle | None = None
         self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=IDLE_LIFE, ssl=tls or True)
         # The connector has no argument for the class of its connections; test_upstream.py watches this seam.
@@ -90,12 +68,19 @@ class Upstream:
                 origin.idle.pop().connection.close()
         await self._session.close()
 
-    def origin(self, base_url: str, timers: Timers = STANDARD) -> Origin:
-        """The one destination of this URL and these timers."""
-        key = (base_url, timers)
+    def origin(self, base_url: str, timers: Timers = STANDARD, proxy: str = "", ca: Path | None = None) -> Origin:
+        """The one destination of this URL, with these timers, through that proxy. `ca`: whom to trust there."""
+        key = (base_url, timers, proxy, ca)
         if key not in self._origins:
-            self._origins[key] = Origin(URL(base_url), timers)
+            made = Proxy.at(proxy) if proxy else None
+            self._origins[key] = Origin(URL(base_url), timers, made, self._trusting(ca) if ca else None)
         return self._origins[key]
+
+    def _trusting(self, ca: Path) -> ssl.SSLContext:
+        if ca not in self._contexts:
+            self._contexts[ca] = ssl.create_default_context(cafile=ca)
+            self._contexts[ca].set_alpn_protocols(["http/1.1"])
+        return self._contexts[ca]
 
     async def send(
         self, origin: Origin, head: bytes, body: bytes, *, stream: bool, total: float | None = None
@@ -110,7 +95,7 @@ class Upstream:
         data = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
         timers, fresh = origin.timers, False
         while True:
-            held = None if fresh else _idle(origin)
+            held = None if fresh else origin.waiting(IDLE_LIFE)
             if held is None:
                 held = await self._connect(origin, fresh)
             exchange = Exchange(held.wire, partial(self._release, origin, held))
@@ -135,10 +120,18 @@ class Upstream:
 
     async def get(self, origin: Origin, path: str, headers: Mapping[str, str], seconds: float) -> tuple[int, bytes]:
         """GET for the side roads (model lists, health): status and body, at most 8 MiB. Raises UpstreamError."""
-        url = origin.url.joinpath(path.lstrip("/"))
+        path, _, query = path.partition("?")
+        url = origin.url.joinpath(path.lstrip("/")).with_query(query or None)
+        shown = origin.plain_proxy.credentials if origin.plain_proxy else []
         try:
             async with self._session.get(
-                url, headers=headers, timeout=aiohttp.ClientTimeout(total=seconds), allow_redirects=False
+                url,
+                headers={**headers, **dict(shown)},
+                timeout=aiohttp.ClientTimeout(total=seconds),
+                allow_redirects=False,
+                proxy=origin.proxy.url if origin.proxy else None,
+                proxy_headers=origin.proxy.credentials if origin.proxy else None,
+                ssl=origin.tls,
             ) as response:
                 body = bytearray()
                 async for chunk in response.content.iter_any():
@@ -211,9 +204,20 @@ class WireAnswer:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def request_head(path: str, headers: list[tuple[str, str]]) -> bytes:
-    """The start of a POST, ready to be sent many times: an adapter makes it once."""
-    return b"POST %b HTTP/1.1\r\n%b" % (path.encode("ascii", "surrogateescape"), spell(headers))
+def check_aiohttp() -> None:
+    """Is aiohttp one that can be trusted with strangers' bytes? Raises ConfigError.
+
+    Older ones let requests be smuggled past them (CVE-2026-111750 and before), as does their parser in pure Python.
+    """
+    found = tuple(map(int, re.findall(r"[0-9]+", aiohttp.__version__)[:3]))
+    if found < OLDEST:
+        wanted = ".".join(map(str, OLDEST))
+        raise ConfigError(f"aiohttp {aiohttp.__version__} is too old: pip install --upgrade 'aiohttp>={wanted}'")
+    if http_parser.HttpResponseParser is http_parser.HttpResponseParserPy:
+        raise ConfigError(
+            "aiohttp's parser in C is not in use: unset AIOHTTP_NO_EXTENSIONS, or install a wheel that has it:"
+            " pip install --force-reinstall --only-binary :all: aiohttp"
+        )
 
 
 # The connector makes a protocol once TCP stands, and before TLS does: who asked for it wants to know.
@@ -228,8 +232,8 @@ def _wire() -> Wire:
 
 
 def _too_slow(origin: Origin, made: list[Wire]) -> Timeout:
-    """One timer for both phases of a connection, and a name for each."""
-    if origin.url.scheme == "https" and made:
+    """One timer for both phases of a connection, and a name for each. To a proxy there is a connection before them."""
+    if origin.url.scheme == "https" and len(made) > (origin.proxy is not None):
         return Timeout(f"No TLS with the provider within {origin.timers.connect:g} s.", code="tls_timeout")
     return Timeout(f"No connection to the provider within {origin.timers.connect:g} s.", code="connect_timeout")
 
@@ -242,21 +246,15 @@ def _plain(exchange: Exchange) -> None:
         raise Down("The provider's answer is in a content coding that was not asked for.", code="upstream_protocol")
 
 
-def _idle(origin: Origin) -> Held | None:
-    """A connection that waits, and may still be used."""
-    while origin.idle:
-        held = origin.idle.pop()
-        if held.wire.is_connected() and monotonic() - held.since < IDLE_LIFE:
-            return held
-        held.connection.close()
-    return None
-
-
 def _mapped(error: Exception, seconds: float) -> UpstreamError:
     """Every way in which no connection comes about, in the words of our own tree."""
     match error:
         case TimeoutError():
             return Timeout(f"No connection to the provider within {seconds:g} s.", code="connect_timeout")
+        case aiohttp.ClientHttpProxyError():
+            return Down(f"The egress proxy answered {error.status}.", kind="network_error", code="proxy_error")
+        case aiohttp.ClientProxyConnectionError():
+            return Down("The egress proxy cannot be reached.", kind="network_error", code="proxy_error")
         case aiohttp.ClientConnectorDNSError():
             return Down("The provider's host name is not known.", kind="network_error", code="dns_error")
         case aiohttp.ClientSSLError():

@@ -1,10 +1,19 @@
 """A pillion in this process, as users get it: a real listener, the real chain, and an environment of the test's own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from proxy.app import App
-from proxy.config import load
+from proxy.config import Address, load
+from proxy.logs import SILENT, Log
+
+
+class Place:
+    """One of its listeners."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
 
 
 class Gateway:
@@ -15,11 +24,22 @@ class Gateway:
         self.port = port
         self.url = f"http://{host}:{port}"
 
+    def at(self, address: Address) -> Place:
+        return Place(address.host, address.port)
+
 
 @asynccontextmanager
 async def pillion(**environ: str) -> AsyncIterator[Gateway]:
     """Serve with this environment and no config file: `pillion(OPENAI_API_KEY="x", PILLION_OPENAI_BASE_URL=...)`."""
-    app = App(load(environ={"PILLION_LISTEN": "127.0.0.1:0", **environ}))
+    async with telling(SILENT, environ) as gateway:
+        yield gateway
+
+
+@asynccontextmanager
+async def telling(log: Log, environ: Mapping[str, str]) -> AsyncIterator[Gateway]:
+    """The same, with a log."""
+    defaults = {"PILLION_LISTEN": "127.0.0.1:0", "PILLION_ALLOWED_HOSTS": "pillion, h"}
+    app = App(load(environ={**defaults, **environ}), log=log)
     try:
         await app.open()
         yield Gateway(app)

@@ -202,7 +202,7 @@ def arguments(text: str) -> Any:
 
 def read_messages(row: Row) -> Told:
     """An Anthropic answer, without the blocks of server tools (see `foreign`)."""
-    blocks, finish, usage = _streamed_message(row) if streamed(row) else _whole_message(row)
+    blocks, finish, usage = message_of(row)
     cached = usage.get("cache_read_input_tokens") or 0
     return Told(
         text="".join(block["text"] for block in blocks if block["type"] == "text"),
@@ -217,8 +217,13 @@ def read_messages(row: Row) -> Told:
 
 def foreign(row: Row) -> bool:
     """Does an Anthropic answer hold what no other wire has: calls of server tools, their results, a compaction?"""
-    blocks, _, _ = _streamed_message(row) if streamed(row) else _whole_message(row)
+    blocks, _, _ = message_of(row)
     return any(block["type"] not in ("text", "thinking", "redacted_thinking", "tool_use") for block in blocks)
+
+
+def message_of(row: Row) -> tuple[list[Json], str, Json]:
+    """The blocks of an Anthropic answer, its stop reason and its usage."""
+    return _streamed_message(row) if streamed(row) else _whole_message(row)
 
 
 def _whole_message(row: Row) -> tuple[list[Json], str, Json]:

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from proxy import server
 from tests.client import OPENAI, SPEECHES, Client, Got, Headers, Speech, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion
@@ -21,8 +20,8 @@ both_wires = pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
 
 
 @asynccontextmanager
-async def gateway_and_client() -> AsyncIterator[tuple[Gateway, Client]]:
-    async with pillion() as gateway, client(gateway) as one:
+async def gateway_and_client(**environ: str) -> AsyncIterator[tuple[Gateway, Client]]:
+    async with pillion(**environ) as gateway, client(gateway) as one:
         yield gateway, one
 
 
@@ -215,13 +214,10 @@ async def test_a_wrong_key_is_a_401(speech: Speech) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 @both_wires
-async def test_a_body_that_is_too_large_is_a_413(
-    speech: Speech, chunked: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server, "BODY_LIMIT", 500_000)
+async def test_a_body_that_is_too_large_is_a_413(speech: Speech, chunked: bool) -> None:
     body = speech.request(model="echo/text", padding="x" * 2_000_000)
     headers: Headers = [*speech.headers, ("Transfer-Encoding", "chunked")] if chunked else speech.headers
-    async with gateway_and_client() as (_, one):
+    async with gateway_and_client(PILLION_BODY_LIMIT="500000") as (_, one):
         framed = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if chunked else body
         await one.send(spell("POST", speech.path, framed, headers))
         got = await one.answer()

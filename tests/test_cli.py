@@ -13,10 +13,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from proxy import __version__
 from proxy.cli import main
+from proxy.errors import ConfigError
+from proxy.upstream import check_aiohttp
 from tests.client import OPENAI, ask, chat
 
 ROOT = Path(__file__).parent.parent
@@ -32,7 +35,8 @@ class Listening:
 def environ(**more: str) -> dict[str, str]:
     """This process's own, without what it says of providers."""
     kept = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
-    return {**kept, "PYTHONPATH": str(ROOT), "PILLION_LISTEN": "127.0.0.1:0", **more}
+    ours = {"PYTHONPATH": str(ROOT), "PILLION_LISTEN": "127.0.0.1:0", "PILLION_ALLOWED_HOSTS": "pillion"}
+    return {**kept, **ours, **more}
 
 
 def run(*words: str, **more: str) -> tuple[int, str, str]:
@@ -96,19 +100,19 @@ def test_check_says_what_would_be_served() -> None:
 )
 @pytest.mark.parametrize("command", ["check", "serve"])
 def test_a_mistake_in_the_configuration_is_one_line_and_code_2(
-    command: str, text: str, said: str, tmp_path: Path
+    command: str, text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(text)
-    code, out, complaints = run(command, "--config", str(file))
-    assert (code, out) == (2, "")
+    assert main([command, "--config", str(file)]) == 2
+    out, complaints = capsys.readouterr()
+    assert out == ""
     assert complaints.startswith("pillion: ")
     assert said in complaints
     assert complaints.count("\n") == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("words", [[], ["serve"]])
+@pytest.mark.parametrize(("words", "number"), [([], signal.SIGTERM), (["serve"], signal.SIGINT)])
 async def test_it_serves_until_it_is_told_to_stop(words: list[str], number: signal.Signals) -> None:
     async with serving(*words, OPENAI_API_KEY=KEY) as (process, greeting):
         at = address(greeting)
@@ -141,3 +145,66 @@ async def test_an_address_that_is_taken_is_code_1() -> None:
             _, complaints = await process.communicate()
         assert process.returncode == 1
         assert complaints.decode() == f"pillion: cannot listen on {taken}: address already in use\n"
+
+
+# --- what it stands on -----------------------------------------------------------------------------------------------
+
+
+def with_python(script: str, **more: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environ(**more), capture_output=True, text=True, timeout=30, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(("library", "command"), [("uvloop", "serve"), ("aiohttp", "check")])
+def test_a_library_that_is_missing_is_named_with_what_to_do(library: str, command: str) -> None:
+    script = f"import sys; sys.modules[{library!r}] = None; from proxy.cli import main; sys.exit(main([{command!r}]))"
+    code, _, complaints = with_python(script)
+    assert (code, complaints.count("\n")) == (2, 1)
+    assert complaints.startswith(f"pillion: {library} cannot be imported")
+    assert "pip install" in complaints
+
+
+@pytest.mark.parametrize("version", ["3.14.3", "3.9.5", "2.0", "3.13.99rc1"])
+def test_an_old_aiohttp_is_refused(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aiohttp, "__version__", version)
+    with pytest.raises(ConfigError, match=f"aiohttp {version} is too old: pip install --upgrade 'aiohttp>=3.14.4'"):
+        check_aiohttp()
+
+
+@pytest.mark.parametrize("version", ["3.14.4", "3.14.10", "3.15.0a1", "4.0"])
+def test_a_newer_aiohttp_is_not(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aiohttp, "__version__", version)
+    check_aiohttp()
+
+
+def test_a_parser_in_pure_python_is_refused() -> None:
+    code, out, complaints = run("serve", AIOHTTP_NO_EXTENSIONS="1")
+    assert (code, out) == (2, "")
+    assert complaints.startswith("pillion: aiohttp's parser in C is not in use: unset AIOHTTP_NO_EXTENSIONS")
+
+
+HEAVY = {"aiohttp", "uvloop", "asyncio", "http.client", "prometheus_client", "proxy.app"}
+
+
+def test_what_asks_and_does_not_serve_is_light() -> None:
+    script = (
+        "import sys; from proxy.cli import main;"
+        "codes = [main(words.split()) for words in ('healthcheck', 'wait --timeout 0', 'version', 'config show')];"
+        f"print(codes, {HEAVY!r} & {{*sys.modules}}, file=sys.stderr)"
+    )
+    assert with_python(script, PILLION_LISTEN="127.0.0.1:1")[2].endswith("[1, 1, 0, 0] set()\n")
+
+
+# --- the greeting ----------------------------------------------------------------------------------------------------
+
+
+async def test_the_greeting_names_every_listener(tmp_path: Path) -> None:
+    places = {"LISTEN": f"unix:{tmp_path}/s", "ADMIN_ADDRESS": "127.0.0.1:0", "METRICS_ADDRESS": f"unix:{tmp_path}/m"}
+    environment = {f"PILLION_{name}": place for name, place in places.items()}
+    async with serving(**environment, PILLION_CLIENT_KEY=KEY) as (_, greeting):
+        assert f"listens on unix:{tmp_path}/s\n" in greeting
+        assert re.search(r"  admin on http://127.0.0.1:\d+\n", greeting)
+        assert f"  metrics and probes on unix:{tmp_path}/m\n" in greeting
+        assert f"In your app: an HTTP client over {tmp_path}/s, base URL http://localhost/v1\n" in greeting

@@ -18,11 +18,12 @@ from typing import Any, Literal
 import pytest
 from aiohttp_sse import EventSourceResponse
 
-from proxy import delivery, door, registry, server
+from proxy import delivery, door, registry
 from proxy.door import Door, Malformed, Patience
 from proxy.errors import Down, GatewayError, OverLimit
 from proxy.ports import Call, Handler, Reply
-from proxy.server import ANY, STANDARD, Route, Server
+from proxy.routing import ANY, Route
+from proxy.server import STANDARD, Server
 from tests.client import Client, Got, client
 from tests.test_server import MEGABYTE, Watched, saying
 
@@ -653,8 +654,7 @@ async def test_what_somebody_asks_for_late_is_read_to_its_end() -> None:
         assert at.bodies == [body]
 
 
-async def test_what_is_too_long_is_not_kept(ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "BODY_LIMIT", 1000)
+async def test_what_is_too_long_is_not_kept(ear: Ear) -> None:
     gate = Gate()
 
     async def dallying(call: Call) -> Reply:
@@ -665,6 +665,7 @@ async def test_what_is_too_long_is_not_kept(ear: Ear, monkeypatch: pytest.Monkey
             raise
 
     async with serving(dallying) as at, client(at) as one:
+        at.server.body_limit = 1000
         await ear.after(one, ENDLESS["chunks"] + b"x" * 2000, MEGABYTE)
         await soon(lambda: gate.reached == 1)
         await ear.after(one, MEGABYTE)
@@ -1061,8 +1062,7 @@ async def test_a_body_that_breaks_is_refused_by_whoever_reads_it(
         with suppress(asyncio.CancelledError, ConnectionError):
             await sending
     assert (got.status, got.header("connection")) == (400, "close")
-    assert (got.header("x-pillion-request-id") or "-") in caplog.text
-    assert len(logged(caplog)) == 1
+    assert logged(caplog) == []  # its line is a middleware's, and here is none
     assert KEY not in caplog.text
     assert KEY.encode() not in raw
     assert [call.headers["host"] for call in at.calls] == ["h"]

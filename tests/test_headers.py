@@ -12,10 +12,11 @@ HOP_BY_HOP = [
 CREDENTIALS = ["Authorization", "X-API-Key", "api-key", "X-Goog-Api-Key", "Cookie"]
 OURS_TO_SAY = ["Host", "Content-Length", "Content-Type", "Content-Encoding", "Accept-Encoding", "Expect"]
 OF_THE_PAGE = ["Origin", "Referer", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Access-Control-Request-Method"]
-OF_THE_WAY = ["Via", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"]
+OF_THE_WAY = ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"]
 OURS = ["X-Pillion-Anything"]
 
-TRAVELS = ["anthropic-version", "anthropic-beta", "openai-organization", "user-agent", "traceparent", "x-stainless-os"]
+TRAVELS = ["anthropic-version", "anthropic-beta", "openai-organization", "user-agent", "traceparent", "x-stainless-os",
+           "via"]  # fmt: skip
 COMES_BACK = ["content-type", "retry-after", "x-ratelimit-remaining-tokens", "openai-processing-ms", "cache-control"]
 STAYS_BEHIND = [
     "content-length", "content-encoding", "set-cookie", "set-cookie2", "server", "alt-svc",

@@ -18,7 +18,8 @@ import trustme
 
 from proxy.config import Timers
 from proxy.errors import Down, Timeout, UpstreamError
-from proxy.upstream import Upstream, WireAnswer, request_head
+from proxy.origins import request_head
+from proxy.upstream import Upstream, WireAnswer
 from proxy.wire import Wire
 from tests.evil import Evil, Received, Scenario, Split, trust
 

@@ -1,0 +1,83 @@
+"""Which route does a path lead to?
+
+A table made once: whole paths are one look-up in a dict, and those that name something behind the route's own part
+(`/models/{id}`) are tried from the longest beginning on.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from proxy.errors import GatewayError
+from proxy.ports import Handler
+
+ANY = "*"  # a route for whichever method
+
+
+class Route(NamedTuple):
+    """Where a path leads. `tail`: the path goes on behind the route's own part (`/models/{id}`), and `ends` so."""
+
+    method: str
+    path: str  # without its version
+    operation: str
+    handler: Handler
+    dialect: str = ""  # empty: the caller's headers tell
+    tail: bool = False
+    ends: str = ""
+    versions: Sequence[str] = ("", "/v1")
+
+
+Methods = dict[str, Route]
+
+
+class Routing:
+    """The routes of one listener. A later route of the same path and method replaces an earlier one."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.exact: dict[str, Methods] = {}
+        tails: dict[tuple[str, str], Methods] = {}
+        for route in routes:
+            for path in (version + route.path for version in route.versions):
+                methods = (
+                    tails.setdefault((path + "/", route.ends), {}) if route.tail else self.exact.setdefault(path, {})
+                )
+                methods[route.method] = route
+        self._tails = [(*key, tails[key]) for key in sorted(tails, key=lambda key: (-len(key[0]), -len(key[1])))]
+
+    def find(self, method: str, path: str) -> tuple[Route, str]:
+        """The route, and what the path says behind its own part.
+
+        Raises GatewayError: 404, or 405 with the methods that there are.
+        """
+        methods, rest = (self.exact[path], "") if path in self.exact else self._find_tail(method, path)
+        route = methods.get(method) or methods.get(ANY)
+        if route is None:
+            raise GatewayError(
+                f"{path} does not take {method}; it takes {', '.join(methods)}.",
+                status=405,
+                kind="invalid_request",
+                code="method_not_allowed",
+                headers=[("allow", ", ".join(methods))],
+            )
+        return route, rest
+
+    def dialect(self, path: str) -> str:
+        """Whose path it is, whatever the method; "" where it is nobody's."""
+        methods = self.exact.get(path) or next((methods for _, methods in self._with_tail(path)), {})
+        return next((route.dialect for route in methods.values() if route.dialect), "")
+
+    def _find_tail(self, method: str, path: str) -> tuple[Methods, str]:
+        """The longest beginning counts, then the longest end; one that takes the method goes first."""
+        other: tuple[Methods, str] | None = None
+        for start, methods in self._with_tail(path):
+            found = methods, path[len(start) :]
+            if method in methods or ANY in methods:
+                return found
+            other = other or found
+        if other is not None:
+            return other
+        raise GatewayError(f"There is no {path} here.", status=404, kind="invalid_request", code="unknown_url")
+
+    def _with_tail(self, path: str) -> Iterator[tuple[str, Methods]]:
+        for start, end, methods in self._tails:
+            if path.startswith(start) and path.endswith(end) and len(path) > len(start) + len(end):
+                yield start, methods

@@ -1,0 +1,106 @@
+"""Does what is put together hold together: one way in, one way out, and no way round in a circle?"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from tests.client import LANES, OPENAI, SPEECHES, Got, Speech, ask, chat, lane_name
+from tests.evil import Evil, Scenario
+from tests.gateway import Gateway, pillion
+from tests.test_serving import free
+
+
+@asynccontextmanager
+async def second_address(gateway_port: int) -> AsyncIterator[str]:
+    """A URL that leads to that port, and does not look like it."""
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection("127.0.0.1", gateway_port)
+        ways = [(reader, there[1]), (there[0], writer)]
+        await asyncio.gather(*(pipe(*way) for way in ways))
+        for end in (there[1], writer):
+            with suppress(ConnectionError):
+                await end.wait_closed()
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def check_loop(got: Got, speech: Speech, provider: Speech) -> None:
+    assert got.status in (502, 508)
+    assert f"PILLION_{provider.provider.upper()}_BASE_URL" in speech.error(got.body)["message"]
+
+
+def seen(gateway: Gateway) -> int:
+    """Requests that were served so far."""
+    return next(gateway.app.server._count)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("speech", "provider"), LANES, ids=lane_name)
+async def test_a_pillion_that_asks_itself_finds_out(speech: Speech, provider: Speech, stream: bool) -> None:
+    port = free()
+    async with (
+        second_address(port) as url,
+        pillion(PILLION_LISTEN=f"127.0.0.1:{port}", **provider.environ(url)) as gateway,
+    ):
+        got = await chat(gateway, speech, speech.request(stream, f"{provider.provider}/{provider.provider}/m"))
+        check_loop(got, speech, provider)
+        assert seen(gateway) == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
+async def test_two_pillions_in_a_ring_find_out_and_a_row_of_them_is_none(speech: Speech, stream: bool) -> None:
+    ports = free(), free()
+    urls = [f"http://127.0.0.1:{port}" for port in ports]
+    async with (
+        pillion(PILLION_LISTEN=f"127.0.0.1:{ports[0]}", **speech.environ(urls[1])) as one,
+        pillion(PILLION_LISTEN=f"127.0.0.1:{ports[1]}", **speech.environ(urls[0])) as two,
+    ):
+        got = await chat(
+            one, speech, speech.request(stream, f"{speech.provider}/{speech.provider}/{speech.provider}/m")
+        )
+        check_loop(got, speech, speech)
+        assert (seen(one), seen(two)) == (2, 1)
+        got = await chat(one, speech, speech.request(stream, f"{speech.provider}/echo/text"))
+        assert got.status == 200
+
+
+async def test_a_model_list_does_not_go_round_either() -> None:
+    port = free()
+    async with (
+        second_address(port) as url,
+        pillion(PILLION_LISTEN=f"127.0.0.1:{port}", **OPENAI.environ(url)) as gateway,
+    ):
+        assert (await ask(gateway, "GET", "/v1/models")).status == 200
+        assert (await ask(gateway, "GET", "/providers/openai/health")).status == 503
+
+
+async def test_the_way_is_shown_to_the_provider_in_its_order() -> None:
+    async with Evil(Scenario(body=OPENAI.whole)) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        await chat(gateway, OPENAI, OPENAI.request(model="gpt"), [("Via", "1.1 edge, 1.0 pillion-elsewhere (openai)")])
+        first, ours = [value for name, value in evil.requests[0].headers if name == "via"]
+        assert first == "1.1 edge, 1.0 pillion-elsewhere (openai)"
+        got = await chat(gateway, OPENAI, OPENAI.request(model="gpt"), [("Via", f"1.1 edge, {ours}")])
+        assert (got.status, OPENAI.error(got.body)["code"]) == (508, "loop_detected")
+
+
+@pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
+async def test_the_limits_of_the_configuration_are_the_listeners(speech: Speech) -> None:
+    client = {"HEADER": "1", "BODY_STALL": "2", "KEEP_ALIVE": "3", "WRITE_STALL": "4"}
+    async with pillion(
+        PILLION_BODY_LIMIT="1024", **{f"PILLION_CLIENT_{name}": text for name, text in client.items()}
+    ) as gateway:
+        assert gateway.app.server.patience == (1, 2, 3, 4)
+        got = await chat(gateway, speech, speech.request(model="echo/text", padding="x" * 2000))
+        assert got.status == 413
+        assert "1024 bytes" in speech.error(got.body)["message"]

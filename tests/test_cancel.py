@@ -1,0 +1,193 @@
+"""Is a provider let go of at once when the client leaves, whatever it was about?
+
+Over TLS and uvloop, where a polite close would read on for up to thirty seconds what the provider goes on generating.
+No call ever waits for a connection of the pool: there is no limit to them, so that phase does not exist.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Any
+
+import pytest
+
+from proxy.wire import Wire
+from tests.client import ANTHROPIC, LANES, OPENAI, Client, Speech, client, lane_name, spell
+from tests.evil import Evil, Scenario
+from tests.gateway import Gateway, pillion
+from tests.test_door import soon
+
+SSE = [("Content-Type", "text/event-stream")]
+JSON = [("Content-Type", "application/json")]
+BOTH_WAYS = pytest.mark.parametrize("how", ["fin", "rst"])
+
+
+@asynccontextmanager
+async def reached(evil: Evil, provider: Speech) -> Any:
+    """A pillion that trusts the evil one."""
+    ca = {f"PILLION_{provider.provider.upper()}_CA": str(evil.ca_pem)} if evil.tls else {}
+    async with pillion(**provider.environ(evil.url), **ca) as gateway:
+        yield gateway
+
+
+async def ask(one: Client, speech: Speech, provider: Speech, stream: bool = True) -> None:
+    body = speech.request(stream, f"{provider.provider}/m")
+    await one.send(spell("POST", speech.path, body, speech.headers))
+
+
+async def let_go(evil: Evil, gateway: Gateway) -> None:
+    """Until the connection to the provider is closed, by an abort: a close_notify would have us wait for theirs."""
+    await evil.closed()
+    await soon(lambda: gateway.app.upstream.in_use == 0)
+    assert gateway.app.upstream.pooled == 0
+    assert [one._tls.left for one in evil._connections if one._tls] == [False] * evil.connections
+
+
+def half(speech: Speech) -> Scenario:
+    return Scenario(body=speech.stream, headers=SSE, framing="chunked", cut_at=len(speech.stream) * 3 // 4, how="stall")
+
+
+# Phase: what the provider does, and is a stream asked for?
+PHASES = {
+    "before the head": (Scenario(cut_at=0, cut_of="wire", how="stall"), True),
+    "in the head": (Scenario(headers=SSE, cut_at=30, cut_of="wire", how="stall"), True),
+    "before the first token": (
+        Scenario(body=b": wait\n\n" * 9, headers=SSE, framing="chunked", cut_at=20, how="stall"), True,
+    ),
+    "before the head of a whole answer": (Scenario(cut_at=0, cut_of="wire", how="stall"), False),
+    "in a whole answer": (Scenario(body=b'{"a":"bcdef"}', headers=JSON, cut_at=5, how="stall"), False),
+}  # fmt: skip
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(("speech", "provider"), LANES, ids=lane_name)
+async def test_a_client_that_leaves_a_silent_provider(speech: Speech, provider: Speech, phase: str, how: Any) -> None:
+    scenario, stream = PHASES[phase]
+    async with (
+        Evil(scenario, tls=True) as evil,
+        reached(evil, provider) as gateway,
+        client(gateway) as one,
+    ):
+        await ask(one, speech, provider, stream)
+        await evil.pushed_all()
+        one.leave(how)
+        await let_go(evil, gateway)
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize(("speech", "provider"), LANES, ids=lane_name)
+async def test_a_client_that_leaves_in_the_middle_of_a_stream(speech: Speech, provider: Speech, how: Any) -> None:
+    async with Evil(half(provider), tls=True) as evil, reached(evil, provider) as gateway, client(gateway) as one:
+        await ask(one, speech, provider)
+        await one.head()
+        await one.until("ü".encode())
+        one.leave(how)
+        await let_go(evil, gateway)
+
+
+@BOTH_WAYS
+async def test_a_client_that_leaves_during_the_tls_handshake(how: Any) -> None:
+    async with (
+        Evil(tls=True, welcome="stall") as evil,
+        reached(evil, OPENAI) as gateway,
+        client(gateway) as one,
+    ):
+        await ask(one, OPENAI, OPENAI)
+        await evil.connected()
+        one.leave(how)
+        await evil.closed()
+        await soon(lambda: gateway.app.upstream.in_use == 0)
+
+
+@contextmanager
+def full() -> Iterator[str]:
+    """The URL of a listener whose queue is full: who knocks there gets no answer at all."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            knocking = stack.enter_context(socket.socket())
+            knocking.setblocking(False)
+            knocking.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@BOTH_WAYS
+async def test_a_client_that_leaves_during_the_connect(how: Any) -> None:
+    with full() as url:
+        async with pillion(**OPENAI.environ(url)) as gateway, client(gateway) as one:
+            await ask(one, OPENAI, OPENAI)
+            await soon(lambda: gateway.app.upstream.in_use == 1)
+            one.leave(how)
+            await soon(lambda: gateway.app.upstream.in_use == 0)
+
+
+@BOTH_WAYS
+async def test_a_client_that_leaves_during_its_own_upload_never_reaches_the_provider(how: Any) -> None:
+    async with Evil(tls=True) as evil, reached(evil, OPENAI) as gateway, client(gateway) as one:
+        request = spell("POST", OPENAI.path, OPENAI.request(model="gpt"))
+        await one.send(request[:-5])
+        await soon(lambda: any(door.busy for door in gateway.app.server._doors))
+        one.leave(how)
+        await soon(lambda: not gateway.app.server._doors)
+        assert evil.connections == 0
+
+
+@BOTH_WAYS
+async def test_a_client_that_leaves_while_the_provider_does_not_read(how: Any) -> None:
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with pillion(**OPENAI.environ(url)) as gateway, client(gateway) as one:
+            body = OPENAI.request(model="gpt", padding="x" * 16_000_000)
+            await one.send(spell("POST", OPENAI.path, body))
+            there, _ = await loop.sock_accept(listener)
+            with there:
+                await soon(lambda: gateway.app.upstream.in_use == 1)
+                one.leave(how)
+                await soon(lambda: gateway.app.upstream.in_use == 0)
+                read = 0
+                with contextlib.suppress(ConnectionError):
+                    while some := await loop.sock_recv(there, 1_000_000):
+                        read += len(some)
+        assert read < len(body)  # the rest was thrown away, and not sent to a provider that nobody listens to
+
+
+async def test_fifty_that_leave_at_random_leave_nothing_behind() -> None:
+    async with Evil(answering=lambda _: half(ANTHROPIC), tls=True) as evil, reached(evil, ANTHROPIC) as gateway:
+        async with AsyncExitStack() as stack:
+            ones = [await stack.enter_async_context(client(gateway)) for _ in range(50)]
+            for number, one in enumerate(ones):
+                await ask(one, ANTHROPIC, ANTHROPIC, stream=number % 3 != 0)
+            for number, one in enumerate(ones):
+                one.leave("rst" if number % 2 else "fin")
+                await asyncio.sleep(0)
+            await soon(lambda: not gateway.app.server._doors)
+            await soon(lambda: gateway.app.upstream.in_use == 0)
+        assert gateway.app.upstream.pooled == 0
+
+
+async def test_readers_that_do_not_read_fill_no_memory_of_ours() -> None:
+    event = b'data: {"id":"c1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
+    long = Scenario(body=event * 100_000, headers=SSE, framing="chunked")
+    async with Evil(answering=lambda _: long, tls=True) as evil, reached(evil, OPENAI) as gateway:
+        async with AsyncExitStack() as stack:
+            for _ in range(8):
+                one = await stack.enter_async_context(client(gateway, receive_buffer=4096))
+                await ask(one, OPENAI, OPENAI)
+                await one.head()
+            pushed = -1
+            while pushed != (now := sum(answer.pushed for answer in evil.answers)):
+                pushed = now
+                await asyncio.sleep(0.1)
+            doors = list(gateway.app.server._doors)
+            assert all(answer.state == "going" for answer in evil.answers)
+            assert max(door.transport.get_write_buffer_size() for door in doors if door.transport) < 512 * 1024
+            wires = [wire for wire in gateway.app.upstream._connector._acquired if isinstance(wire, Wire)]
+            assert max(wire.exchange._held for wire in wires if wire.exchange) < 512 * 1024
+        await soon(lambda: gateway.app.upstream.in_use == 0)

@@ -1,0 +1,179 @@
+"""Does what leaves go by the proxy that it was told to take, and trust whom it was told to trust?"""
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from proxy.config import Timers
+from proxy.errors import Down, Timeout, UpstreamError
+from proxy.upstream import Upstream
+from tests.client import OPENAI, ask, chat
+from tests.evil import Evil, Scenario
+from tests.gateway import pillion
+from tests.test_upstream import ENOUGH, QUICK, pool
+
+USER, PASSWORD = "me", "p:\u00e4ss-canary"
+SHOWN = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+LISTED = Scenario(body=b'{"data":[{"id":"m"}]}')
+ANSWER = Scenario(body=OPENAI.whole)
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Relay:
+    """An egress proxy: makes tunnels, and hands plain requests on. `heads` are those that it was asked with."""
+
+    def __init__(self, how: Literal["relay", "refuse", "stall"], key: str) -> None:
+        self.heads: list[str] = []
+        self.port = 0
+        self._how = how
+        self._key = key
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await self._serve(reader, writer)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.heads.append(head.decode())
+        if self._how == "stall":
+            await reader.read()
+        elif self._how == "refuse" or self._key not in self.heads[-1]:
+            writer.write(b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        else:
+            method, target, _ = self.heads[-1].split(" ", 2)
+            where = target if method == "CONNECT" else target.removeprefix("http://").partition("/")[0]
+            there = await asyncio.open_connection(*where.split(":"))
+            if method == "CONNECT":
+                writer.write(b"HTTP/1.1 200 Go on\r\n\r\n")
+            else:
+                there[1].write(head)
+            await asyncio.gather(_pipe(reader, there[1]), _pipe(there[0], writer))
+            with contextlib.suppress(ConnectionError):
+                await there[1].wait_closed()
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+    writer.close()
+
+
+@asynccontextmanager
+async def relay(how: Literal["relay", "refuse", "stall"] = "relay", key: str = "") -> AsyncIterator[Relay]:
+    one = Relay(how, key)
+    async with await asyncio.start_server(one.serve, "127.0.0.1", 0) as server:
+        one.port = server.sockets[0].getsockname()[1]
+        yield one
+
+
+async def get(upstream: Upstream, url: str, **more: object) -> int:
+    origin = upstream.origin(url, QUICK, **more)  # type: ignore[arg-type]
+    return (await upstream.get(origin, "/models", {}, 5))[0]
+
+
+async def post(upstream: Upstream, url: str, timers: Timers = ENOUGH, **more: object) -> bytes:
+    origin = upstream.origin(url, timers, **more)  # type: ignore[arg-type]
+    answer = await upstream.send(origin, origin.start("/x", [("host", "h")]), b"{}", stream=False)
+    return await answer.read(1_000_000)
+
+
+# --- an egress proxy -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("with_key", [False, True], ids=["open", "with a password"])
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_calls_and_lists_go_by_the_proxy(tls: bool, with_key: bool) -> None:
+    async with Evil(LISTED, ANSWER, ANSWER, tls=tls) as evil, relay(key=SHOWN if with_key else "") as one:
+        proxy = (
+            f"http://{USER}:p%3A%C3%A4ss-canary@127.0.0.1:{one.port}" if with_key else f"http://127.0.0.1:{one.port}"
+        )
+        more = {"PILLION_OPENAI_PROXY": proxy, **({"PILLION_OPENAI_CA": str(evil.ca_pem)} if tls else {})}
+        async with pillion(**OPENAI.environ(evil.url), **more) as gateway:
+            assert (await ask(gateway, "GET", "/providers/openai/health")).status == 200
+            for _ in range(2):
+                assert (await chat(gateway, OPENAI, OPENAI.request(model="openai/m"))).body == OPENAI.whole
+        if tls:  # nothing of what is beyond the tunnel is for the proxy to see, and nothing of the proxy's beyond it
+            assert {head.split(" ")[0] for head in one.heads} == {"CONNECT"}
+            assert all(("roxy-" in head) == with_key for head in one.heads)
+            assert not any("sk-openai" in head or "/v1" in head for head in one.heads)
+            assert all(request.header("proxy-authorization") is None for request in evil.requests)
+        else:  # this one hands a head on as it is; others take out what is theirs
+            assert {request.method for request in evil.requests} == {"GET", "POST"}
+            assert all(request.target.startswith(f"{evil.url}/v1/") for request in evil.requests)
+            assert {request.header("proxy-authorization") for request in evil.requests} == {SHOWN if with_key else None}
+
+
+async def test_a_proxy_that_refuses_is_named_and_its_password_is_not() -> None:
+    async with Evil(tls=True) as evil, relay("refuse") as one, pool() as upstream:
+        proxy = f"http://{USER}:canary@127.0.0.1:{one.port}"
+        for asking in (post(upstream, evil.url, proxy=proxy), get(upstream, evil.url, proxy=proxy)):
+            with pytest.raises(Down, match="The egress proxy answered 407") as caught:
+                await asking
+            assert (caught.value.code, caught.value.kind) == ("proxy_error", "network_error")
+            assert "canary" not in repr(caught.value) + caught.value.message
+        assert upstream.in_use == 0
+
+
+async def test_a_proxy_that_is_not_there_is_named() -> None:
+    async with relay() as one:
+        nobody = f"http://127.0.0.1:{one.port}"
+    async with pool() as upstream:
+        for url in ("https://127.0.0.1:1", "http://127.0.0.1:1"):
+            with pytest.raises(Down, match="egress proxy cannot be reached") as caught:
+                await post(upstream, url, proxy=nobody)
+            assert caught.value.code == "proxy_error"
+
+
+async def test_a_proxy_that_is_silent_is_timed_as_a_connection() -> None:
+    async with relay("stall") as one, pool() as upstream:
+        with pytest.raises(Timeout) as caught:
+            await post(upstream, "https://127.0.0.1:1", QUICK, proxy=f"http://127.0.0.1:{one.port}")
+        assert caught.value.code == "connect_timeout"
+
+
+async def test_a_provider_that_is_silent_behind_a_proxy_is_timed_as_tls(tmp_path: Path) -> None:
+    async with Evil(welcome="stall", tls=True) as evil, relay() as one, pool() as upstream:
+        with pytest.raises(Timeout) as caught:
+            await post(upstream, evil.url, QUICK, proxy=f"http://127.0.0.1:{one.port}", ca=evil.ca_pem)
+        assert caught.value.code == "tls_timeout"
+
+
+async def test_the_proxies_of_the_environment_are_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with Evil(LISTED, ANSWER) as evil, pool() as upstream:
+        assert await get(upstream, evil.url) == 200
+        assert await post(upstream, evil.url) == OPENAI.whole
+
+
+# --- whom to trust ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_providers_own_ca_is_trusted_for_that_provider_alone() -> None:
+    async with Evil(LISTED, ANSWER, tls=True) as evil, pool() as upstream:
+        assert await get(upstream, evil.url, ca=evil.ca_pem) == 200
+        assert await post(upstream, evil.url, ca=evil.ca_pem) == OPENAI.whole
+        assert evil.connections == 1
+        for asking in (post(upstream, evil.url), get(upstream, evil.url)):
+            with pytest.raises(UpstreamError) as caught:
+                await asking
+            assert caught.value.code == "tls_error"
+
+
+async def test_each_way_has_connections_of_its_own() -> None:
+    async with pool() as upstream:
+        ways = ["", "http://p:1", "http://q:1", "http://u:canary@p:1"]
+        origins = [upstream.origin("http://h", proxy=way) for way in ways for _ in range(2)]
+        assert [origins[n] is origins[n + 1] for n in range(0, 8, 2)] == [True] * 4
+        assert len({id(origin) for origin in origins}) == 4
+        assert repr(origins[-1].proxy) == "<Proxy http://p:1>"

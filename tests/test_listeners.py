@@ -1,0 +1,199 @@
+"""Is everything found where it ought to be, and nowhere else?"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy.listening import CannotListen
+from tests.client import OPENAI, Client, ask, spell
+from tests.gateway import pillion
+
+ROOT = Path(__file__).parent.parent
+KEY = "k-canary"
+CLUSTER = "127.0.0.1:0"
+SHOWN = [("Authorization", f"Bearer {KEY}")]
+
+
+# --- for the cluster -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/startup", "/readiness", "/liveness"])
+async def test_the_cluster_sees_metrics_and_probes_and_needs_no_key(path: str) -> None:
+    async with pillion(PILLION_METRICS_ADDRESS=CLUSTER, PILLION_CLIENT_KEY=KEY) as gateway:
+        assert (await ask(gateway.at(gateway.app.addresses[-1]), "GET", path)).status == 200
+
+
+NOT_FOR_THE_CLUSTER = [
+    "/v1/chat/completions", "/v1/messages", "/v1/responses", "/v1/models", "/models/x", "/v1/embeddings", "/providers",
+    "/providers/echo/health", "/api/tags", "/v2/chat", "/quitquitquit", "/v1/metrics", "/metrics/", "/", "/readiness/x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_the_cluster_sees_nothing_else(method: str) -> None:
+    async with pillion(PILLION_METRICS_ADDRESS=CLUSTER, PILLION_QUITQUITQUIT="true") as gateway:
+        there = gateway.at(gateway.app.addresses[-1])
+        for path in NOT_FOR_THE_CLUSTER:
+            got = await ask(there, method, path, b"{}" if method == "POST" else b"")
+            assert (got.status, OPENAI.error(got.body)["code"]) == (404, "unknown_url"), path
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("10.2.3.4:9455", 200), ("pillion-metrics", 200), ("a.b.svc:1", 200), ("evil.example", 421)]
+)
+async def test_prometheus_may_call_us_by_a_services_name(host: str, status: int) -> None:
+    async with pillion(PILLION_METRICS_ADDRESS=CLUSTER) as gateway:
+        there = gateway.app.addresses[-1]
+        reader, writer = await asyncio.open_connection(there.host, there.port)
+        writer.write(f"GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert (await Client(reader, writer).answer()).status == status
+        writer.close()
+        await writer.wait_closed()
+
+
+def test_the_clusters_listener_is_reached_from_another_namespace_and_the_apps_is_not(tmp_path: Path) -> None:
+    if not all(shutil.which(tool) for tool in ("unshare", "nsenter", "ip")):
+        pytest.skip("unshare, nsenter and ip are not all here")
+    if subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this kernel lets nobody here make a network namespace")
+    script = Path(__file__).with_name("namespaces.sh")
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHON": sys.executable, "SCRATCH": str(tmp_path)}
+    done = subprocess.run(
+        ["unshare", "-rn", "sh", str(script)], env=environ, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.stdout.splitlines() == [
+        "metrics 200", "readiness 200", "liveness 200", "models 404", "apps refused", "apps at home 200"
+    ], done.stderr  # fmt: skip
+
+
+# --- for operators ---------------------------------------------------------------------------------------------------
+
+ADMIN = ["/providers", "/providers/echo/health"]
+
+
+@pytest.mark.parametrize("path", ADMIN)
+async def test_without_keys_operators_are_served_with_the_apps(path: str) -> None:
+    async with pillion() as gateway:
+        assert (await ask(gateway, "GET", path)).status == 200
+
+
+@pytest.mark.parametrize("path", ADMIN)
+async def test_with_keys_operators_have_a_listener_of_their_own(path: str) -> None:
+    async with pillion(PILLION_CLIENT_KEY=KEY, PILLION_ADMIN_ADDRESS="127.0.0.1:0") as gateway:
+        assert (await ask(gateway, "GET", path)).status == 401
+        got = await ask(gateway, "GET", path, headers=SHOWN)
+        assert (got.status, OPENAI.error(got.body)["code"]) == (404, "admin_listener_only")
+        there = gateway.at(gateway.app.addresses[1])
+        assert (await ask(there, "GET", path)).status == 401
+        assert (await ask(there, "GET", path, headers=SHOWN)).status == 200
+        assert (await ask(there, "GET", "/readiness")).status == 200
+        assert (await ask(there, "POST", OPENAI.path, b"{}", SHOWN)).status == 404
+
+
+async def test_each_listener_asks_for_the_host() -> None:
+    async with pillion(
+        PILLION_ADMIN_ADDRESS="127.0.0.1:0", PILLION_METRICS_ADDRESS=CLUSTER, PILLION_ALLOWED_HOSTS="other"
+    ) as gateway:
+        main, admin, cluster = [gateway.at(address) for address in gateway.app.addresses]
+        assert [(await ask(at, "GET", "/liveness")).status for at in (main, admin, cluster)] == [421, 421, 200]
+        page = [("Origin", "https://evil.example")]
+        assert (await ask(cluster, "GET", "/metrics", headers=page)).status == 403
+
+
+async def test_one_address_that_is_taken_lets_none_open() -> None:
+    async with pillion() as first:
+        taken = f"127.0.0.1:{first.port}"
+        with pytest.raises(CannotListen, match=f"cannot listen on {taken}: address already in use"):
+            async with pillion(PILLION_METRICS_ADDRESS=taken):
+                pass
+
+
+# --- a Unix socket ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "pillion.sock"
+    assert not list(tmp_path.glob("*.sock")), "the socket's file is still there"
+
+
+def is_there(path: Path) -> bool:
+    return path.exists()
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def taken_over(path: Path) -> None:
+    path.unlink()
+    abandoned(path)
+
+
+def abandoned(path: Path) -> None:
+    """A socket of a process that died."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+
+
+async def asked(path: Path, request: bytes) -> int:
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    writer.write(request)
+    got = await Client(reader, writer).answer()
+    writer.close()
+    await writer.wait_closed()
+    return got.status
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("there", [False, True], ids=["free", "abandoned"])
+async def test_a_unix_socket_serves_its_owner_and_is_gone_at_the_end(there: bool, stream: bool, path: Path) -> None:
+    if there:
+        abandoned(path)
+    async with pillion(PILLION_LISTEN=f"unix:{path}") as gateway:
+        assert mode(path) == 0o600
+        request = OPENAI.request(stream, "echo/text")
+        assert await asked(path, spell("POST", OPENAI.path, request)) == 200
+        assert str(gateway.app.addresses[0]) == f"unix:{path}"
+    assert not is_there(path)
+
+
+async def test_a_unix_socket_where_somebody_listens_is_left_alone(path: Path) -> None:
+    async with pillion(PILLION_LISTEN=f"unix:{path}"):
+        with pytest.raises(CannotListen, match=f"cannot listen on unix:{path}: address already in use"):
+            async with pillion(PILLION_LISTEN=f"unix:{path}"):
+                pass
+        assert await asked(path, spell("GET", "/liveness")) == 200
+
+
+async def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "precious"
+    file.write_text("data")
+    with pytest.raises(CannotListen, match="a file that is no socket is there"):
+        async with pillion(PILLION_LISTEN=f"unix:{file}"):
+            pass
+    assert file.read_text() == "data"
+
+
+async def test_a_place_that_another_has_taken_over_is_not_taken_from_him(path: Path) -> None:
+    async with pillion(PILLION_LISTEN=f"unix:{path}"):
+        taken_over(path)
+    assert is_there(path)
+    os.unlink(path)
+
+
+async def test_a_unix_socket_is_given_up_when_the_drain_begins(path: Path) -> None:
+    async with pillion(PILLION_LISTEN=f"unix:{path}") as gateway:
+        gateway.app.retire()
+        assert not is_there(path)
+        with contextlib.suppress(FileNotFoundError):
+            await asked(path, spell("GET", "/liveness"))

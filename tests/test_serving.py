@@ -1,0 +1,194 @@
+"""Does the process end as it is told to, and does its exit code say how that went?
+
+pillion as a process, against an upstream in this one. What a drain does to answers is in test_drain.py.
+"""
+
+import asyncio
+import signal
+import socket
+from asyncio.subprocess import Process
+from pathlib import Path
+
+import pytest
+
+from proxy import probe
+from proxy.cli import main
+from proxy.config import Config, load
+from tests.client import OPENAI, Client, ask, client, spell
+from tests.evil import Evil, Scenario
+from tests.gateway import pillion
+from tests.test_cli import Listening, address, serving
+from tests.test_drain import HALF, SILENT, SSE, draining, last_event
+
+SLOW = Scenario(body=OPENAI.stream, headers=SSE, framing="chunked", split=[300], gap=0.3)
+
+
+async def code(process: Process) -> int:
+    async with asyncio.timeout(20):
+        await process.wait()
+    assert process.returncode is not None
+    return process.returncode
+
+
+async def begun(one: Client) -> None:
+    await one.send(spell("POST", OPENAI.path, OPENAI.request(stream=True, model="gpt")))
+    assert (await one.head())[0] == 200
+    assert await one.some()
+
+
+async def not_ready(at: Listening) -> None:
+    async with asyncio.timeout(10):
+        while (await ask(at, "GET", "/readiness")).status != 503:  # noqa: ASYNC110  another process
+            await asyncio.sleep(0.01)
+
+
+async def until_closed(at: Listening) -> None:
+    """Until nobody listens there."""
+    async with asyncio.timeout(10):
+        while True:
+            with socket.socket() as sock:
+                if sock.connect_ex((at.host, at.port)):
+                    return
+            await asyncio.sleep(0.01)
+
+
+async def test_a_stream_that_finishes_is_whole_and_the_code_is_0() -> None:
+    async with Evil(SLOW) as evil, serving(**OPENAI.environ(evil.url)) as (process, greeting):
+        at = address(greeting)
+        async with client(at) as one:
+            await begun(one)
+            process.terminate()
+            await until_closed(at)
+            assert (await one.rest()).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+        assert await code(process) == 0
+
+
+async def test_a_stream_that_does_not_finish_is_told_so_and_the_code_is_3() -> None:
+    async with (
+        Evil(HALF) as evil,
+        serving(**OPENAI.environ(evil.url), PILLION_MAX_SIGTERM_DELAY="0.2") as (process, greeting),
+        client(address(greeting)) as one,
+    ):
+        await begun(one)
+        process.terminate()
+        assert "shutting down" in OPENAI.error(last_event(await one.rest()))["message"]
+        assert await code(process) == 3
+        await evil.closed()
+
+
+@pytest.mark.parametrize(
+    ("delay", "second"), [("0", signal.SIGTERM), ("300", signal.SIGINT)], ids=["draining", "serving on"]
+)
+async def test_a_second_signal_waits_for_nobody(delay: str, second: signal.Signals) -> None:
+    delays = {"PILLION_MIN_SIGTERM_DELAY": delay, "PILLION_MAX_SIGTERM_DELAY": "300"}
+    async with (
+        Evil(SILENT) as evil,
+        serving(**OPENAI.environ(evil.url), **delays) as (process, greeting),
+        client(address(greeting)) as one,
+    ):
+        await one.send(spell("POST", OPENAI.path, OPENAI.request(model="gpt")))
+        await evil.received()
+        process.terminate()
+        if delay == "0":
+            await until_closed(address(greeting))
+        else:
+            await not_ready(address(greeting))
+        process.send_signal(second)
+        assert (await one.answer()).status == 503
+        assert await code(process) == 3
+
+
+async def test_quitquitquit_ends_it_and_a_signal_after_it_does_not_hurry() -> None:
+    more = {"PILLION_QUITQUITQUIT": "true", "PILLION_MAX_SIGTERM_DELAY": "300"}
+    async with Evil(SLOW) as evil, serving(**OPENAI.environ(evil.url), **more) as (process, greeting):
+        at = address(greeting)
+        async with client(at) as one:
+            await begun(one)
+            assert (await ask(at, "POST", "/quitquitquit")).status == 200
+            await until_closed(at)
+            process.terminate()
+            assert (await one.rest()).endswith(b"0\r\n\r\n")
+        assert await code(process) == 0
+
+
+# --- wait and healthcheck --------------------------------------------------------------------------------------------
+
+
+def config(**environ: str) -> Config:
+    return load(environ=environ)
+
+
+async def healthy(at: Config) -> str:
+    return await asyncio.to_thread(probe.healthcheck, at)
+
+
+async def waited(at: Config, seconds: float = 20.0) -> str:
+    return await asyncio.to_thread(probe.wait, at, seconds)
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1", "0.0.0.0", "[::1]", "localhost", "unix"])
+@pytest.mark.parametrize("which", ["LISTEN", "METRICS_ADDRESS"])
+async def test_who_is_up_is_found_up(which: str, place: str, tmp_path: Path) -> None:
+    where = f"unix:{tmp_path}/s" if place == "unix" else f"{place}:{free()}"
+    environ = {f"PILLION_{which}": where, "PILLION_ALLOW_OPEN": "1"}
+    async with pillion(**environ):
+        assert (await healthy(config(**environ)), await waited(config(**environ))) == ("", "")
+
+
+def free() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+async def test_who_is_not_up_is_not(tmp_path: Path) -> None:
+    where = f"127.0.0.1:{free()}"
+    assert await healthy(config(PILLION_LISTEN=where)) == f"{where}: connection refused"
+    assert await waited(config(PILLION_LISTEN=where), 0.2) == f"{where}: connection refused"
+    nowhere = f"unix:{tmp_path}/nobody"
+    assert await healthy(config(PILLION_LISTEN=nowhere)) == f"{nowhere}: no such file or directory"
+
+
+async def test_who_is_waited_for_may_come_later() -> None:
+    where = f"127.0.0.1:{free()}"
+    waiting = asyncio.create_task(waited(config(PILLION_LISTEN=where)))
+    await asyncio.sleep(0.05)
+    async with pillion(PILLION_LISTEN=where):
+        assert await waiting == ""
+
+
+async def test_who_drains_is_alive_and_not_ready() -> None:
+    where = f"127.0.0.1:{free()}"
+    async with pillion(PILLION_METRICS_ADDRESS=where) as gateway, draining(gateway, least=30):
+        there = config(PILLION_METRICS_ADDRESS=where)
+        assert await healthy(there) == ""
+        assert await waited(there, 0) == f"{where} answers 503 to /readiness"
+
+
+@pytest.mark.parametrize("said", [b"", b"garbage", b"\xff\xfe \xff\r\n", b"HTTP/1.1 404 Not Found\r\n\r\n"])
+async def test_somebody_else_at_our_address_is_not_us(said: bytes) -> None:
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(say, "127.0.0.1", 0) as server:
+        where = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        what = "404" if b"404" in said else "no HTTP"
+        assert await healthy(config(PILLION_LISTEN=where)) == f"{where} answers {what} to /liveness"
+
+
+async def test_somebody_who_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "PATIENCE", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        where = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert await healthy(config(PILLION_LISTEN=where)) == f"{where}: timed out"
+
+
+@pytest.mark.parametrize("seconds", ["-1", "soon", "nan", "inf"])
+def test_a_timeout_is_a_number_of_seconds(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["wait", "--timeout", seconds])
+    assert "argument --timeout" in capsys.readouterr().err

@@ -1,0 +1,101 @@
+"""Has each timer an error of its own, and does the client hear which it was?
+
+Over TLS and uvloop, through the whole of pillion. test_wire.py and test_upstream.py have the timers by themselves,
+test_door.py those that a client has.
+"""
+
+from typing import Any
+
+import pytest
+
+from tests.client import OPENAI, SPEECHES, Speech, chat, client, lane_name, spell
+from tests.evil import Evil, Scenario
+from tests.gateway import pillion
+from tests.test_cancel import SSE, full, half
+from tests.test_drain import last_event
+
+MUTE = Scenario(cut_at=0, cut_of="wire", how="stall")
+WORDLESS = Scenario(body=b": wait\n\n" * 9, headers=SSE, framing="chunked", cut_at=20, how="stall")
+UNFINISHED = Scenario(body=OPENAI.whole, cut_at=20, how="stall")
+
+# The timer that is short; what the provider does; is a stream asked for; the code.
+TIMERS: list[tuple[str, Scenario, bool, str]] = [
+    ("headers", MUTE, True, "headers_timeout"),
+    ("first_event", WORDLESS, True, "first_event_timeout"),
+    ("total", MUTE, False, "total_timeout"),
+    ("total", UNFINISHED, False, "total_timeout"),
+]
+
+
+def timed(provider: Speech, evil: Evil, timer: str, seconds: float = 0.1) -> dict[str, str]:
+    name = f"PILLION_{provider.provider.upper()}"
+    return {
+        **provider.environ(evil.url),
+        f"{name}_CA": str(evil.ca_pem),
+        f"{name}_TIMERS_{timer.upper()}": str(seconds),
+    }
+
+
+def check(got: Any, speech: Speech, code: str) -> None:
+    assert got.status == 504
+    error = speech.error(got.body)
+    assert "0.1 s" in error["message"]
+    assert error.get("code", code) == code  # Anthropic's wire has no place for it
+
+
+@pytest.mark.parametrize(("timer", "scenario", "stream", "code"), TIMERS)
+@pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
+async def test_each_phase_of_an_answer_has_its_timer(
+    speech: Speech, timer: str, scenario: Scenario, stream: bool, code: str
+) -> None:
+    async with Evil(scenario, tls=True) as evil, pillion(**timed(speech, evil, timer)) as gateway:
+        check(await chat(gateway, speech, speech.request(stream, f"{speech.provider}/m")), speech, code)
+        await evil.closed()
+        assert [one._tls.left for one in evil._connections if one._tls] == [False]
+
+
+@pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
+async def test_a_stream_that_falls_silent_ends_in_its_own_words(speech: Speech) -> None:
+    async with (
+        Evil(half(speech), tls=True) as evil,
+        pillion(**timed(speech, evil, "idle")) as gateway,
+        client(gateway) as one,
+    ):
+        request = speech.request(True, f"{speech.provider}/m")
+        await one.send(spell("POST", speech.path, request, speech.headers))
+        assert (await one.head())[0] == 200
+        error = speech.error(last_event(await one.rest()))
+        assert "silent for 0.1 s" in error["message"]
+        await evil.closed()
+
+
+@pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
+async def test_tls_and_connect_are_one_timer_with_two_names(speech: Speech) -> None:
+    async with Evil(tls=True, welcome="stall") as evil, pillion(**timed(speech, evil, "connect")) as gateway:
+        got = await chat(gateway, speech, speech.request(model=f"{speech.provider}/m"))
+        check(got, speech, "tls_timeout")
+    name = f"PILLION_{speech.provider.upper()}_TIMERS_CONNECT"
+    with full() as url:
+        async with pillion(**speech.environ(url), **{name: "0.1"}) as gateway:
+            got = await chat(gateway, speech, speech.request(model=f"{speech.provider}/m"))
+            check(got, speech, "connect_timeout")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("asked", ["0.1", "100000"])
+async def test_a_client_may_ask_for_less_time_and_not_for_more_than_it_may(asked: str, stream: bool) -> None:
+    more = {} if asked == "0.1" else {"PILLION_MAX_REQUEST_TIMEOUT": "0.1"}
+    scenario = half(OPENAI) if stream else MUTE
+    async with Evil(scenario, tls=True) as evil, pillion(**timed(OPENAI, evil, "idle", 30), **more) as gateway:
+        got = await chat(gateway, OPENAI, OPENAI.request(stream, "openai/m"), [("x-pillion-timeout", asked)])
+        said = OPENAI.error(last_event(got.body) if stream else got.body)
+        assert "within 0.1 s" in said["message"]
+        assert said["code"] == "total_timeout"
+        await evil.closed()
+
+
+async def test_a_live_stream_has_no_total() -> None:
+    slow = Scenario(body=OPENAI.stream, headers=SSE, framing="chunked", split=[300], gap=0.25)
+    async with Evil(slow, tls=True) as evil, pillion(**timed(OPENAI, evil, "total")) as gateway:
+        got = await chat(gateway, OPENAI, OPENAI.request(True, "openai/m"))
+        assert (got.body, got.whole) == (OPENAI.stream, True)
