@@ -1,8 +1,10 @@
 """What happened?
 
-Counts every call at its end, whatever the end. Base units, prefix `pillion_`. Labels are bounded: an operation, a
-provider and a status are ours; a model, or a dropped field, counts under its own name while fewer than NAMES names
-were met, then as "other", since clients choose them.
+Counts every call at its end, whatever the end, and every attempt at a provider. Base units, prefix `pillion_`. Labels
+are bounded: an operation, a provider and a status are ours, a code or a dropped field counts under its own name while
+fewer than NAMES were met, then as "other". A model that the operator has configured always has its own name; another
+one must first be listed by its provider, or be answered for, and there is room for NAMES of those. So nobody fills the
+room with names that mean nothing.
 
 The counts are plain numbers here, and become Prometheus's families when it asks for them: one loop needs none of the
 locks and copies of prometheus-client's own counters, at ten of them per call.
@@ -10,26 +12,48 @@ locks and copies of prometheus-client's own counters, at ten of them per call.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
 from time import monotonic
+from typing import Any, NamedTuple
 
 from msgspec.structs import astuple
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from proxy.canon import Usage
-from proxy.errors import GatewayError
-from proxy.ports import Call, Handler, Reply
+from proxy.errors import UpstreamError
+from proxy.outcome import outcome
+from proxy.ports import Call, Handler, Reply, Target
 
-NAMES = 100  # of models, and as many of fields
-CLIENT_GONE = 499  # as nginx counts a client that left
+NAMES = 100  # of models that are not configured, of codes, of fields
+LONGEST_NAME = 100  # characters
+PIECE = 100  # samples of a family that are told at once: about a millisecond's work
 SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 600)
 OVERHEAD = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1)
 KINDS = tuple(name for name in Usage.__struct_fields__ if name != "extra")  # of tokens
 PLACE = ("provider", "model")
+OTHER = "other"
+# The timers that we have, by the code of the error that each ends in. `upstream_timeout` is the provider's own.
+TIMERS = {
+    "connect_timeout": "connect",
+    "tls_timeout": "tls",
+    "headers_timeout": "headers",
+    "first_event_timeout": "first_event",
+    "idle_timeout": "idle",
+    "total_timeout": "total",
+    "body_timeout": "body",
+    "client_stalled": "write",
+}
+ABORTS = ("before_head", "after_head")
 
 
 class Spread:
@@ -64,108 +88,190 @@ class Place:
         self.first_byte = Spread(SECONDS)
 
 
-class Metrics(Collector):
-    """The middleware, and the collector that Prometheus's registry asks."""
+class Watched(NamedTuple):
+    """A number that somebody else keeps. One whose name ends in `_total` only grows."""
 
-    def __init__(self) -> None:
+    name: str
+    about: str
+    read: Callable[[], float]
+
+    def family(self) -> Metric:
+        kind = CounterMetricFamily if self.name.endswith("_total") else GaugeMetricFamily
+        return kind(self.name, self.about, value=self.read())
+
+
+class Metrics(Collector):
+    """The middlewares, and the collector that Prometheus's registry asks. `configured`: models, by provider."""
+
+    def __init__(self, configured: Mapping[str, Collection[str]] | None = None) -> None:
         self.registry = CollectorRegistry()
+        self._configured = configured or {}
         self._places: dict[tuple[str, str], Place] = {}
-        self._models: set[str] = set()
+        self._models = 0  # that are not configured and have a place
+        self._codes: set[str] = set()
         self._fields: set[str] = set()
         self._overhead = Spread(OVERHEAD)
         self._errors: Counter[tuple[str, str]] = Counter()  # by kind and code
+        self._attempts: Counter[str] = Counter()  # by provider
+        self._blamed: Counter[tuple[str, str, str]] = Counter()  # errors of attempts by provider, kind and code
+        self._timeouts = dict.fromkeys(TIMERS.values(), 0)
+        self._aborts = dict.fromkeys(ABORTS, 0)
         self._dropped: Counter[str] = Counter()  # by field
         self._in_flight = 0
+        self._watched: list[Watched] = []
+        self._facts: list[InfoMetricFamily] = []
         for collect in (ProcessCollector, PlatformCollector, GCCollector):
             collect(registry=self.registry)
         self.registry.register(self)
+
+    def watch(self, name: str, about: str, read: Callable[[], float]) -> None:
+        """Tell of a number that somebody else keeps."""
+        self._watched.append(Watched(name, about, read))
+
+    def state(self, name: str, about: str, **facts: str) -> None:
+        """Tell of facts that do not change."""
+        self._facts.append(InfoMetricFamily(name, about, value=facts))
 
     async def __call__(self, call: Call, handler: Handler) -> Reply:
         self._in_flight += 1
         try:
             reply = await handler(call)
         except BaseException as error:
-            self._end(call, _status(error), error)
+            self._end(call, 0, error)
             raise
         taken = monotonic() - call.started
         self._overhead.observe(taken - call.waited)
-        self._place(call).first_byte.observe(taken)
+        self._place(call, is_answered=call.operation != "count_tokens").first_byte.observe(taken)
         reply.endings.append(partial(self._end, call, reply.status))
         return reply
 
-    def collect(self) -> Iterable[Metric]:
+    async def attempt(self, call: Call, handler: Handler) -> Reply:
+        """The innermost middleware: once for each target that is asked."""
+        assert call.target is not None  # failover chose it
+        try:
+            return await handler(call)
+        except UpstreamError as error:
+            self._blame(call.target, error)
+            raise
+        finally:
+            self._attempts[call.target.adapter.name] += 1
+
+    def collect(self) -> Iterator[Metric]:
+        """Long families in pieces, which only `exposition` can put together. Anything may happen between two."""
+        yield from self._facts
+        yield from (watched.family() for watched in self._watched)
         yield GaugeMetricFamily("pillion_requests_in_flight", "Calls under way.", value=self._in_flight)
-        requests = CounterMetricFamily(
-            "pillion_requests", "Calls that ended, by status.", labels=["operation", *PLACE, "status"]
-        )
-        tokens = CounterMetricFamily("pillion_tokens", "Tokens, by kind.", labels=[*PLACE, "kind"])
-        duration = HistogramMetricFamily(
-            "pillion_request_duration_seconds", "From the request to the answer's end.", labels=PLACE
-        )
-        first_byte = HistogramMetricFamily(
-            "pillion_time_to_first_byte_seconds", "From the request to the answer's head.", labels=PLACE
-        )
-        for where, place in self._places.items():
-            for (operation, status), count in place.ended.items():
-                requests.add_metric([operation, *where, str(status)], count)
-            for kind, count in place.tokens.items():
-                tokens.add_metric([*where, kind], count)
-            duration.add_metric(where, *place.duration.told())
-            first_byte.add_metric(where, *place.first_byte.told())
-        yield from (requests, tokens, duration, first_byte)
         overhead = HistogramMetricFamily("pillion_overhead_seconds", "Our own part of the time to the head.")
         overhead.add_metric([], *self._overhead.told())
         yield overhead
-        yield _counted("pillion_errors", "Calls that failed, by kind.", ("kind", "code"), self._errors.items())
-        dropped = [((name,), count) for name, count in self._dropped.items()]
-        yield _counted("pillion_dropped_fields", "Fields that a target's wire lacks.", ("field",), dropped)
+        yield from self._of_places(list(self._places.items()))
+        for name, about, labels, counts in (
+            ("errors", "Calls that failed, by kind.", ("kind", "code"), self._errors),
+            ("upstream_attempts", "Targets that were asked.", ("provider",), _single(self._attempts)),
+            ("upstream_errors", "Attempts that failed.", ("provider", "kind", "code"), self._blamed),
+            ("timeouts", "Timers that ran out.", ("timer",), _single(self._timeouts)),
+            ("client_aborts", "Clients that left, by when.", ("when",), _single(self._aborts)),
+            ("dropped_fields", "Fields that a target's wire lacks.", ("field",), _single(self._dropped)),
+        ):
+            make = partial(CounterMetricFamily, f"pillion_{name}", about, labels=labels)
+            yield from _pieces(make, list(counts.items()))
+
+    def _of_places(self, places: Sequence[tuple[tuple[str, str], Place]]) -> Iterator[Metric]:
+        yield from _pieces(
+            partial(CounterMetricFamily, "pillion_requests", "Calls that ended, by status.",
+                    labels=["operation", *PLACE, "status"]),
+            (([operation, *where, str(status)], count)
+             for where, place in places for (operation, status), count in list(place.ended.items())),
+        )  # fmt: skip
+        yield from _pieces(
+            partial(CounterMetricFamily, "pillion_tokens", "Tokens, by kind.", labels=[*PLACE, "kind"]),
+            (([*where, kind], count) for where, place in places for kind, count in list(place.tokens.items())),
+        )
+        yield from _pieces(
+            partial(HistogramMetricFamily, "pillion_request_duration_seconds",
+                    "From the request to the answer's end.", labels=PLACE),
+            ((where, *place.duration.told()) for where, place in places),
+        )  # fmt: skip
+        yield from _pieces(
+            partial(HistogramMetricFamily, "pillion_time_to_first_byte_seconds",
+                    "From the request to the answer's head.", labels=PLACE),
+            ((where, *place.first_byte.told()) for where, place in places),
+        )  # fmt: skip
 
     def _end(self, call: Call, status: int, error: BaseException | None) -> None:
+        """`status`: that of the head, where there was one."""
         self._in_flight -= 1
+        if error is not None:
+            status = self._failed(call, status, error)
         place = self._place(call)
         place.ended[call.operation, status] += 1
         place.duration.observe(monotonic() - call.started)
         if call.dropped:
             self._dropped.update(_bounded(name, self._fields) for name in call.dropped)
-        if error is None:
-            pass
-        elif isinstance(error, GatewayError):
-            self._errors[error.kind, error.code] += 1
-        else:
-            gone = _status(error) == CLIENT_GONE
-            self._errors[("client", "client_gone") if gone else ("server_error", "internal_error")] += 1
         if call.usage is not None:
             for kind, count in zip(KINDS, astuple(call.usage), strict=False):  # the last field is no count
                 if count:
                     place.tokens[kind] += count
 
-    def _place(self, call: Call) -> Place:
+    def _failed(self, call: Call, status: int, error: BaseException) -> int:
+        """The status that the call counts under."""
+        how = outcome(error)
+        self._errors[how.kind, _bounded(how.code, self._codes)] += 1
+        if how.code in TIMERS:
+            self._timeouts[TIMERS[how.code]] += 1
+        if how.by == "client":
+            self._aborts["after_head" if status else "before_head"] += 1
+        if status and isinstance(error, UpstreamError) and call.target is not None:  # before the head, `attempt` saw it
+            self._blame(call.target, error)
+        return status or how.status
+
+    def _blame(self, target: Target, error: UpstreamError) -> None:
+        self._blamed[target.adapter.name, error.kind, _bounded(error.code, self._codes)] += 1
+
+    def _place(self, call: Call, is_answered: bool = False) -> Place:
         target = call.target
-        where = ("", "") if target is None else (target.adapter.name, _bounded(target.model, self._models))
-        if where not in self._places:
-            self._places[where] = Place()
-        return self._places[where]
+        where = ("", "") if target is None else (target.adapter.name, target.model)
+        place = self._places.get(where)
+        if place is None:
+            if target is not None and not self._has_room(target, is_answered):
+                where = (target.adapter.name, OTHER)
+            place = self._places.setdefault(where, Place())
+        return place
+
+    def _has_room(self, target: Target, is_answered: bool) -> bool:
+        """May a model that is met for the first time count under its own name?"""
+        if target.model in self._configured.get(target.adapter.name, ()):
+            return True
+        is_real = is_answered or target.adapter.has(target.model)
+        if self._models >= NAMES or not is_real or not _is_label(target.model):
+            return False
+        self._models += 1
+        return True
 
 
-def _status(error: BaseException) -> int:
-    """What a call that raised this counts as."""
-    if isinstance(error, GatewayError):
-        return error.status
-    return 500 if isinstance(error, Exception) and not isinstance(error, ConnectionError) else CLIENT_GONE
+def _is_label(name: str) -> bool:
+    return len(name) <= LONGEST_NAME and name.isprintable()
 
 
 def _bounded(name: str, met: set[str]) -> str:
     if name not in met:
-        if len(met) >= NAMES:
-            return "other"
+        if len(met) >= NAMES or not _is_label(name):
+            return OTHER
         met.add(name)
     return name
 
 
-def _counted(
-    name: str, about: str, labels: Sequence[str], counts: Iterable[tuple[Sequence[str], int]]
-) -> CounterMetricFamily:
-    family = CounterMetricFamily(name, about, labels=labels)
-    for values, count in counts:
-        family.add_metric(values, count)
-    return family
+def _single(counts: Mapping[str, int]) -> Mapping[tuple[str, ...], int]:
+    """Counts by one label, as counts by several."""
+    return {(name,): count for name, count in counts.items()}
+
+
+def _pieces(make: Callable[[], Any], rows: Iterable[Sequence[Any]]) -> Iterator[Metric]:
+    """Families of one name, of about PIECE samples each; one at least, though it be empty."""
+    family = make()
+    for row in rows:
+        if len(family.samples) >= PIECE:
+            yield family
+            family = make()
+        family.add_metric(*row)
+    yield family

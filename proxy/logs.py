@@ -1,0 +1,279 @@
+"""How does a line get to standard error, and what does it look like?
+
+Everybody who has something to say makes a struct of it; here it is spelled, as JSON or for people, and put out. The
+writer has a thread of its own, so that a reader who does not read (a full pipe, a stopped terminal) stalls that thread
+and no request. What libraries log takes the same way.
+"""
+
+import logging
+import os
+import select
+import sys
+import threading
+from collections.abc import Callable
+from time import gmtime, strftime, time
+from traceback import format_exception
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from proxy.config import Log as Wish
+from proxy.redaction import Redaction
+
+GATHER = 0.05  # seconds in which lines gather before they are written at once
+LINES_HELD = 8192  # more are lost, and counted
+FAREWELL = 1.0  # seconds that the last lines have to be written, once we end
+LONGEST = 500  # characters of a text from outside
+LONGEST_TRACE = 20_000  # of an exception's trace
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class Line(Struct, kw_only=True, omit_defaults=True):
+    """What every line says first: when (UTC, ISO 8601), how bad, and what happened."""
+
+    time: str
+    level: str
+    event: str
+
+
+class Note(Line, kw_only=True):
+    """Something that is said in words. The fields from `id` on are for a request that no middleware has seen."""
+
+    logger: str = ""
+    id: str = ""
+    status: int = 0
+    error: str = ""  # its kind
+    code: str = ""
+    message: str = ""
+    exception: str = ""
+
+
+Spell = Callable[[Line], bytes]
+
+
+class Sink(Protocol):
+    @property
+    def lost(self) -> int:
+        """Lines that were never put out."""
+        ...
+
+    def write(self, line: bytes) -> None:
+        """Never waits."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Log:
+    """What is worth a line, how it is spelled, and where it goes. `hide` takes secrets out of a text."""
+
+    def __init__(self, level: str, spell: Spell, sink: Sink, hide: Callable[[str], str]) -> None:
+        self.least = LEVELS[level]
+        self.sink = sink
+        self._spell = spell
+        self._hide = hide
+
+    def tell(self, line: Line) -> None:
+        self.sink.write(self._spell(line))
+
+    def clean(self, text: str, longest: int = LONGEST) -> str:
+        """A text from outside, as it may stand in a line. Secrets go first: half of one would not be found."""
+        return visible(self._hide(text), longest)
+
+
+# --- how it looks ----------------------------------------------------------------------------------------------------
+
+
+def as_json(line: Line) -> bytes:
+    return msgspec.json.encode(line) + b"\n"
+
+
+def as_words(line: Line) -> bytes:
+    """For people: when, how bad, what, the fields by name, and last what has blanks in it."""
+    said = msgspec.to_builtins(line)
+    message, trace = said.pop("message", ""), said.pop("exception", "")
+    start = [said.pop("time"), said.pop("level").upper().ljust(7), said.pop("event")]
+    fields = [f"{name}={_word(value)}" for name, value in _flat(said)]
+    lines = [" ".join([*start, *fields, *([message] if message else [])])]
+    lines += [f"    | {row}" for row in trace.split("\\n") if row]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _flat(said: dict[str, Any]) -> list[tuple[str, Any]]:
+    """`tokens: {input: 5}` is `tokens.input=5`."""
+    flat: list[tuple[str, Any]] = []
+    for name, value in said.items():
+        flat += [(f"{name}.{key}", item) for key, item in value.items()] if isinstance(value, dict) else [(name, value)]
+    return flat
+
+
+def _word(value: Any) -> str:
+    text = ",".join(value) if isinstance(value, list) else str(value)
+    return f'"{text}"' if " " in text else text
+
+
+def visible(text: str, longest: int = LONGEST) -> str:
+    """Cut to length, and what is not printable (a line end, a terminal's escape, half a character) spelled out."""
+    if len(text) > longest:
+        text = f"{text[:longest]}[{len(text) - longest} more]"
+    if text.isprintable():
+        return text
+    return "".join([char if char.isprintable() else char.encode("unicode_escape").decode() for char in text])
+
+
+class _Clock:
+    """The time, its seconds spelled once for all the lines of a second."""
+
+    def __init__(self) -> None:
+        self._last = (0, "")  # one value, as several threads have lines
+
+    def stamp(self, now: float) -> str:
+        second, spelled = self._last
+        if second != int(now):
+            second = int(now)
+            spelled = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
+            self._last = (second, spelled)
+        return f"{spelled}.{int((now - second) * 1000):03}Z"
+
+
+_clock = _Clock()
+
+
+def stamp() -> str:
+    """Now."""
+    return _clock.stamp(time())
+
+
+# --- where it goes ---------------------------------------------------------------------------------------------------
+
+
+class Writer:
+    """Puts lines out on a descriptor, many at once. `lost` counts those that could not be held or written."""
+
+    def __init__(self, descriptor: int, lost_line: Callable[[int], bytes]) -> None:
+        """`lost_line` says how many were lost, once lines flow again."""
+        self._descriptor = descriptor
+        self._lost_line = lost_line
+        self._lines: list[bytes] = []
+        self._refused = 0  # counted by whoever writes
+        self._unwritten = 0  # counted by the thread
+        self._told = 0  # lost lines that were told of
+        self._news = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def __repr__(self) -> str:
+        return f"<Writer on {self._descriptor}, {len(self._lines)} lines held, {self.lost} lost>"
+
+    @property
+    def lost(self) -> int:
+        return self._refused + self._unwritten
+
+    def write(self, line: bytes) -> None:
+        """Never waits."""
+        if len(self._lines) >= LINES_HELD:
+            self._refused += 1
+            return
+        self._lines.append(line)
+        if not self._news.is_set():
+            self._news.set()
+
+    def close(self) -> None:
+        """Write what is held, as far as somebody reads it."""
+        self._closing.set()
+        self._news.set()
+        self._thread.join(FAREWELL)
+
+    def _run(self) -> None:
+        while not self._closing.is_set() or self._lines:
+            self._news.wait()
+            self._news.clear()
+            self._closing.wait(GATHER)
+            self._put()
+
+    def _put(self) -> None:
+        """All that is held, in one write."""
+        count, lost = len(self._lines), self.lost
+        lines = self._lines[:count]  # others go on appending: each of these steps is one, whichever thread is next
+        del self._lines[:count]
+        if lost > self._told:
+            lines.append(self._lost_line(lost - self._told))
+        try:
+            self._write(b"".join(lines))
+            self._told = lost
+        except OSError:  # nobody reads any more, or the disk is full
+            self._unwritten += count
+
+    def _write(self, data: bytes) -> None:
+        """Raises OSError."""
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[os.write(self._descriptor, left) :]
+            except BlockingIOError:  # somebody who shares the descriptor has made it so
+                writable = select.poll()
+                writable.register(self._descriptor, select.POLLOUT)
+                writable.poll()
+
+
+class Handler(logging.Handler):
+    """What is logged with the standard library, as lines of ours. `extra` may say `event`, and other fields of Note."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._log.tell(self._note(record))
+        except Exception:  # the standard's own answer writes the record's arguments to standard error
+            self._log.tell(Note(time=stamp(), level="error", event="log", logger=record.name, message="(unreadable)"))
+
+    def _note(self, record: logging.LogRecord) -> Note:
+        said = vars(record)
+        trace = "".join(format_exception(*record.exc_info)) if record.exc_info else ""
+        return Note(
+            time=_clock.stamp(record.created),
+            level="error" if record.levelno > logging.ERROR else record.levelname.lower(),
+            event=said.get("event", "log"),
+            logger="" if record.name == "pillion" else record.name,
+            message=self._log.clean(record.getMessage()),
+            exception=self._log.clean(trace, LONGEST_TRACE),
+            **{name: said[name] for name in ("id", "status", "error", "code") if name in said},
+        )
+
+
+# --- who begins ------------------------------------------------------------------------------------------------------
+
+
+def start(wish: Wish, hide: Redaction) -> Log:
+    """Let everything that is logged in this process go to standard error. Whoever starts it closes it."""
+    descriptor = sys.stderr.fileno()
+    is_for_people = wish.format == "human" or (wish.format == "auto" and os.isatty(descriptor))
+    spell = as_words if is_for_people else as_json
+    log = Log(wish.level, spell, Writer(descriptor, lambda count: spell(_lost(count))), hide)
+    logging.basicConfig(handlers=[Handler(log)], level=max(log.least, logging.WARNING), force=True)
+    logging.getLogger("pillion").setLevel(log.least)
+    logging.captureWarnings(True)
+    return log
+
+
+def _lost(count: int) -> Note:
+    message = f"{count} lines were lost, as nobody took them"
+    return Note(time=stamp(), level="warning", event="log_lost", message=message)
+
+
+class _Nowhere:
+    lost = 0
+
+    def write(self, line: bytes) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+SILENT = Log("error", as_json, _Nowhere(), str)

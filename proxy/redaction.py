@@ -1,0 +1,93 @@
+"""Does a text hold a secret, in whichever spelling?
+
+Secrets are looked for by value, where words leave us, and not by the names of fields, where they come in: a provider
+that refuses a key may repeat it as it stood, as it stood in base64 or in a URL, or in the middle of a sentence.
+"""
+
+import html
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, unquote, urlsplit
+
+from proxy.config import Config, Provider, Secret
+
+SHORTEST = 8  # characters; `EMPTY`, `ollama` and other words that stand for no key are part of honest sentences
+HIDDEN = "***"
+
+
+class Redaction:
+    """Takes secrets out of texts. One whose file changes is looked for in its new value, and no more in its old one."""
+
+    def __init__(self, secrets: Iterable[Secret]) -> None:
+        self._secrets = tuple(secrets)
+        self._values: list[str] = []
+        self._spellings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Redaction of {len(self._secrets)} secrets>"
+
+    def __call__(self, text: str) -> str:
+        if len(text) < SHORTEST - 2:  # base64 of a value, less its ends, may be shorter than the value by as much
+            return text
+        values = [secret.reveal() for secret in self._secrets]
+        if values != self._values:
+            self._values = values
+            found = {spelled for value in values if len(value) >= SHORTEST for spelled in spellings(value)}
+            self._spellings = tuple(sorted(found, key=len, reverse=True))  # a value may be a part of another
+        for spelled in self._spellings:
+            if spelled in text:
+                text = text.replace(spelled, HIDDEN)
+        return text
+
+
+def secrets_of(config: Config) -> Iterator[Secret]:
+    """All that the operator has said and nobody may see."""
+    yield config.client_key
+    for provider in config.providers.values():
+        yield from secrets_of_provider(provider)
+
+
+def secrets_of_provider(provider: Provider) -> Iterator[Secret]:
+    yield provider.api_key
+    yield from map(Secret, provider.headers.values())
+    yield provider.proxy
+    password = urlsplit(provider.proxy.reveal()).password or ""
+    yield from (Secret(password), Secret(unquote(password)))
+
+
+def spellings(value: str) -> Iterator[str]:
+    """The ways in which a value may stand in a text."""
+    data = value.encode("utf-8", "surrogateescape")
+    yield value
+    yield json.dumps(value)[1:-1]
+    yield quote(data, safe="")
+    yield html.escape(value)
+    for offset in range(3):  # where in a group of three bytes it begins: alone, behind `Bearer ` or behind `user:`
+        encoded = _base64(data, offset)
+        yield encoded
+        yield encoded.translate(_URL_SAFE)
+    yield data.hex()
+    for form in ("%{:02x}", "\\u{:04x}", "&#x{:x};"):
+        spelled = "".join(map(form.format, data))
+        yield spelled
+        yield _upper(spelled, form)
+    yield "".join(map("&#{};".format, data))
+    yield data.hex().upper()
+
+
+_URL_SAFE = str.maketrans("+/", "-_")
+
+
+def _upper(spelled: str, form: str) -> str:
+    """With its hexadecimal digits in upper case, and nothing else."""
+    mark = form.partition("{")[0]
+    return mark.join(part.upper() for part in spelled.split(mark))
+
+
+def _base64(data: bytes, offset: int) -> str:
+    """Those characters of it that do not depend on what stands around: each has six bits."""
+    encoded = b64encode(bytes(offset) + data).decode()
+    first = (offset * 8 + 5) // 6
+    last = (offset + len(data)) * 8 // 6
+    return encoded[first:last]

@@ -1,0 +1,407 @@
+"""Does any key get out, in whichever spelling it came in, by any of the ways that anything gets out?
+
+Forty keys are planted: in the configuration, in the heads, queries and bodies of requests, in bytes that are no HTTP at
+all, and in what a provider says of the key that it was shown. Each is planted in nine forms, and every form of each is
+looked for in all that pillion says: to clients, in its log, in its metrics, on its command line, of itself.
+"""
+
+import asyncio
+import html
+import json
+import logging
+import os
+import sys
+from asyncio.subprocess import PIPE
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from proxy.app import App
+from proxy.cli import main
+from proxy.config import Config, Secret, load
+from proxy.logs import Handler, Log, as_json, as_words
+from proxy.redaction import Redaction, secrets_of
+from tests.client import OPENAI, Address, Got, ask, client
+from tests.evil import Evil, Received, Scenario
+from tests.gateway import Gateway
+from tests.test_cli import environ as environment
+
+# --- the keys and their forms ----------------------------------------------------------------------------------------
+
+FORMS: Mapping[str, Callable[[str], str]] = {
+    "plain": str,
+    "base64": lambda key: b64encode(key.encode()).decode(),
+    "base64 behind Bearer": lambda key: b64encode(f"Bearer {key}".encode()).decode(),
+    "base64 behind a user": lambda key: b64encode(f"user:{key}".encode()).decode(),
+    "a URL's": lambda key: quote(key, safe=""),
+    "a URL's, all of it": lambda key: "".join(f"%{ord(char):02X}" for char in key),
+    "hexadecimal": lambda key: key.encode().hex(),
+    "JSON's": lambda key: "".join(f"\\u{ord(char):04x}" for char in key),
+    "HTML's": lambda key: "".join(f"&#{ord(char)};" for char in key),
+}
+form = pytest.mark.parametrize("spell", FORMS.values(), ids=FORMS)
+
+
+def key(place: str) -> str:
+    """The key that is planted there. It has characters that URLs, JSON and base64 each spell in their own way."""
+    return f"sk-canary+{sha256(place.encode()).hexdigest()[:20]}/'~"
+
+
+def traces(key: str) -> Iterator[bytes]:
+    """What is looked for: every form, base64 less its ends, which depend on what stands around, and the first half."""
+    for name, spell in FORMS.items():
+        yield (spell(key)[8:-4] if "base64" in name else spell(key)).encode()
+    yield key[:20].encode()
+    yield html.escape(key).encode()
+    yield json.dumps(key)[1:-1].encode()
+
+
+# --- where they are planted ------------------------------------------------------------------------------------------
+
+HEADERS = (
+    "Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Cookie", "Proxy-Authorization", "X-Custom",
+    "User-Agent", "Referer", "Via", "Content-Type", "OpenAI-Organization", "X-Request-Id", "X-Pillion-Timeout",
+)  # fmt: skip
+QUERIES = ("key", "api_key", "token")
+GOOD = OPENAI.request(model="openai/m")
+CONTENT = json.dumps({"model": "openai/m", "messages": [{"role": "user", "content": "KEY"}]})
+BODIES: Mapping[str, str] = {
+    "a prompt": CONTENT,
+    "a prompt of the other wire": CONTENT.replace("openai/m", "anthropic/claude"),
+    "a stream": CONTENT.replace('"model"', '"stream": "KEY", "model"'),
+    "a number": CONTENT.replace("openai/m", "anthropic/claude").replace('"model"', '"max_tokens": "KEY", "model"'),
+    "a field that nobody knows": CONTENT.replace("hello", "").replace('"model"', '"metadata": {"k": "KEY"}, "model"'),
+    "broken JSON": CONTENT[:-3],
+    "no object": '"KEY"',
+}
+MALFORMED: Mapping[str, str] = {
+    "no method": "KEY / HTTP/1.1\r\nHost: pillion\r\n\r\n",
+    "no colon": "GET / HTTP/1.1\r\nHost: pillion\r\nAuthorization KEY\r\n\r\n",
+    "a NUL": "GET / HTTP/1.1\r\nHost: pillion\r\nAuthorization: Bearer KEY\0\r\n\r\n",
+    "a space": "GET / HTTP/1.1\r\nHost: pillion\r\nX-Api-Key: KEY\r\nX: y\r\nApi-Key : KEY\r\n\r\n",
+    "a fold": "GET / HTTP/1.1\r\nHost: pillion\r\nX: y\r\n KEY\r\n\r\n",
+    "no version": "GET /v1/models KEY\r\nHost: pillion\r\nAuthorization: KEY\r\n\r\n",
+    "two lengths": "POST /v1/chat/completions HTTP/1.1\r\nHost: pillion\r\nContent-Length: KEY\r\n\r\n{}",
+    "a chunk": "POST /v1/messages HTTP/1.1\r\nHost: pillion\r\nTransfer-Encoding: chunked\r\n\r\nKEY\r\n{}\r\n0\r\n",
+}
+USERINFO = "GET http://user:KEY@pillion/v1/models HTTP/1.1\r\nHost: pillion\r\nConnection: close\r\n\r\n"
+CONFIGURED = ("client key", "key of a file", "key in YAML", "key by variable", "header", "password", "second header")
+PLACES = (*HEADERS, *QUERIES, *BODIES, *MALFORMED, "userinfo", *CONFIGURED)
+
+
+def requests(spell: Callable[[str], str]) -> Iterator[bytes]:
+    """One for each place in a request, with the right client key where that is not what is planted."""
+    shown = f"api-key: {key('client key')}\r\n"
+
+    def post(target: str, body: str, lines: str) -> bytes:
+        data = body.encode()
+        fixed = f"Host: pillion\r\nConnection: close\r\nContent-Length: {len(data)}\r\n"
+        return f"POST {target} HTTP/1.1\r\n{fixed}{lines}\r\n".encode() + data
+
+    good = GOOD.decode()
+    for name in HEADERS:
+        for right in ("", shown):
+            yield post("/v1/chat/completions", good, f"{right}{name}: Bearer {spell(key(name))}\r\n")
+    for name in QUERIES:
+        for path in ("/v1/chat/completions", "/v1/models/nothing", "/nowhere"):
+            yield post(f"{path}?{name}={spell(key(name))}", good, shown if name != "key" else "")
+    for name, body in BODIES.items():
+        yield post("/v1/chat/completions", body.replace("KEY", spell(key(name))), shown)
+    for name, text in MALFORMED.items():
+        yield text.replace("KEY", spell(key(name))).encode()
+    yield USERINFO.replace("KEY", spell(key("userinfo"))).encode()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """With all that is configured, but for the base URLs."""
+    (tmp_path / "key").write_text(key("key of a file"))
+    (tmp_path / "config.yaml").write_text(
+        f"""\
+client_key: {json.dumps(key("client key"))}
+providers:
+  openai:
+    api_key: ${{PLANTED}}
+    headers: {{X-Team: {json.dumps(key("header"))}, X-Other: {json.dumps(key("second header"))}}}
+  groq:
+    api_key: {json.dumps(key("key in YAML"))}
+    proxy: {json.dumps(f"http://user:{quote(key('password'), safe='')}@127.0.0.1:9")}
+"""
+    )
+    return tmp_path
+
+
+def environ(folder: Path, url: str = "http://127.0.0.1:9") -> dict[str, str]:
+    return {
+        "PILLION_LISTEN": "127.0.0.1:0",
+        "PILLION_ALLOWED_HOSTS": "pillion",
+        "PLANTED": key("key by variable"),
+        "ANTHROPIC_API_KEY_FILE": str(folder / "key"),
+        "PILLION_OPENAI_BASE_URL": f"{url}/v1",
+        "PILLION_ANTHROPIC_BASE_URL": url,
+    }
+
+
+# --- where they are looked for ---------------------------------------------------------------------------------------
+
+
+class Sinks:
+    """All that was said, by the way that it took. It is a log's sink itself."""
+
+    lost = 0
+
+    def __init__(self) -> None:
+        self.said: dict[str, bytes] = {}
+
+    def add(self, sink: str, data: bytes) -> None:
+        self.said[sink] = self.said.get(sink, b"") + data
+
+    def write(self, line: bytes) -> None:
+        self.add("the log", line)
+
+    def close(self) -> None: ...
+
+    def leaks(self) -> str:
+        """A line for each."""
+        found = [
+            f"{place} in {sink}: {trace.decode()}"
+            for sink, data in self.said.items()
+            for place in PLACES
+            for trace in traces(key(place))
+            if trace in data
+        ]
+        return "\n".join(found)
+
+
+async def sent(gateway: Address, data: bytes) -> bytes:
+    async with client(gateway) as one:
+        await one.send(data)
+        return await one.rest()
+
+
+def logged(sinks: Sinks, config: Config, words: bool) -> tuple[Log, logging.Handler]:
+    log = Log("debug", as_words if words else as_json, sinks, Redaction(secrets_of(config)))
+    return log, Handler(log)
+
+
+class Planted:
+    """A gateway whose every word is kept."""
+
+    def __init__(self, app: App, sinks: Sinks) -> None:
+        self.gateway = Gateway(app)
+        self.app = app
+        self.sinks = sinks
+
+    async def ask(self, method: str, path: str, body: bytes = b"") -> Got:
+        """With the client key."""
+        got = await ask(self.gateway, method, path, body, [("api-key", key("client key"))])
+        self.sinks.add(f"{method} {path}", got.raw_headers.encode() + got.body)
+        return got
+
+
+async def with_gateway(folder: Path, url: str, words: bool, use: Callable[[Planted], object]) -> Sinks:
+    """Let it be used, and have everything that can be asked of it afterwards."""
+    sinks, config = Sinks(), load(folder / "config.yaml", environ(folder, url))
+    log, handler = logged(sinks, config, words)
+    root, level = logging.getLogger(), logging.getLogger().level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    app = App(config, log=log)
+    try:
+        await app.open()
+        planted = Planted(app, sinks)
+        used = use(planted)
+        if asyncio.iscoroutine(used):
+            await used
+        for path in ("/metrics", "/v1/models", "/v1/providers", "/v1/providers/openai/health", "/readiness"):
+            await planted.ask("GET", path)
+        for thing in (config, app, *vars(app).values(), *app.catalog.adapters.values(), *secrets_of(config)):
+            sinks.add("repr", repr(thing).encode())
+    finally:
+        await app.close()
+        root.setLevel(level)
+        root.removeHandler(handler)
+    return sinks
+
+
+JSON = [("Content-Type", "application/json")]
+
+
+def test_there_are_forty_keys_in_nine_forms() -> None:
+    assert len({key(place) for place in PLACES}) == len(PLACES) == 40
+    assert len({spell(key("x")) for spell in FORMS.values()}) == len(FORMS) == 9
+
+
+@pytest.mark.parametrize("words", [False, True], ids=["json", "human"])
+@form
+async def test_no_key_of_a_request_gets_out(spell: Callable[[str], str], words: bool, folder: Path) -> None:
+    def answer(request: Received) -> Scenario:
+        return Scenario(body=OPENAI.whole, headers=JSON)
+
+    async def use(planted: Planted) -> None:
+        for request in requests(spell):
+            planted.sinks.add("an answer", await sent(planted.gateway, request))
+
+    async with Evil(answering=answer) as evil:
+        sinks = await with_gateway(folder, evil.url, words, use)
+    assert sinks.said["the log"].count(b"\n") > len(PLACES) - len(CONFIGURED)
+    assert sinks.leaks() == ""
+
+
+ECHOES: Mapping[str, Callable[[str], Scenario]] = {
+    "a refusal": lambda said: Scenario(
+        status=401,
+        headers=JSON,
+        body=json.dumps({"error": {"message": f"No such key: {said}.", "code": said}}).encode(),
+    ),
+    "a refusal of no shape": lambda said: Scenario(status=500, body=f"<p>{said}</p>".encode()),
+    "headers": lambda said: Scenario(status=429, headers=[("X-Api-Key", said), ("X-Shown", said)], body=b"no"),
+    "a reason": lambda said: Scenario(status=403, reason=said, body=b"no"),
+    "a redirect": lambda said: Scenario(status=302, headers=[("Location", f"http://h/?key={said}")]),
+    "a cookie": lambda said: Scenario(
+        headers=[*JSON, ("Set-Cookie", said), ("Authorization", said)], body=OPENAI.whole
+    ),
+    "an error under 200": lambda said: Scenario(headers=JSON, body=json.dumps({"error": {"message": said}}).encode()),
+    "what is no JSON": lambda said: Scenario(headers=JSON, body=f"{{{said}".encode()),
+    "what is no HTTP": lambda said: Scenario(raw=f"HTTP/1.1 200 OK\r\n{said}\r\n\r\n".encode(), then="close"),
+}
+
+
+@pytest.mark.parametrize("words", [False, True], ids=["json", "human"])
+@form
+async def test_no_key_that_a_provider_repeats_gets_out(spell: Callable[[str], str], words: bool, folder: Path) -> None:
+    secrets = {"openai": ("key by variable", "header", "second header"), "anthropic": ("key of a file",)}
+    plays = Scenario()
+
+    async def use(planted: Planted) -> None:
+        nonlocal plays
+        for provider, places in secrets.items():
+            for place in places:
+                for name, echo in ECHOES.items():
+                    plays = echo(spell(key(place)))
+                    for stream in (False, True):
+                        got = await planted.ask("POST", OPENAI.path, OPENAI.request(stream, f"{provider}/m"))
+                        planted.sinks.add(f"the answer to {name}", got.raw_headers.encode() + got.body)
+
+    async with Evil(answering=lambda request: plays) as evil:
+        sinks = await with_gateway(folder, evil.url, words, use)
+        shown = {value for request in evil.requests for _, value in request.headers}
+    assert {key("key of a file"), f"Bearer {key('key by variable')}", key("header")} <= shown  # so they are in use
+    assert sinks.leaks() == ""
+
+
+async def test_no_key_gets_out_with_a_bug_of_ours(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def use(planted: Planted) -> None:
+        def broken(name: str) -> object:
+            raise ValueError(f"{key('key by variable')}, {key('header')} and {key('password')}")
+
+        monkeypatch.setattr(planted.app.catalog, "_adapter", broken)
+        assert (await planted.ask("POST", OPENAI.path, GOOD)).status == 500
+
+    sinks = await with_gateway(folder, "http://127.0.0.1:9", False, use)
+    assert b"ValueError: ***" in sinks.said["the log"]
+    assert sinks.leaks() == ""
+
+
+MISTAKES: Mapping[str, str] = {
+    "a URL's query": "providers: {x: {base_url: 'https://h/v1?key=KEY'}}",
+    "a URL's user": "providers: {x: {base_url: 'https://u:KEY@h/v1'}}",
+    "a proxy": "providers: {groq: {api_key: k, proxy: 'ftp://u:KEY@h'}}",
+    "a header": "providers: {groq: {api_key: k, headers: {X-Y: \"KEY\\n\"}}}",
+    "a list": "client_key: [\"KEY\"]",
+    "a table": "client_key: {KEY: KEY}",
+    "a line end": "providers: {groq: {api_key: \"KEY\\nKEY\"}}",
+    "two of them": "client_key: KEY\nclient_key: KEY",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [["check"], ["config", "show"]], ids=" ".join)
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_no_key_gets_out_with_a_mistake_of_the_operators(
+    command: Sequence[str], mistake: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(MISTAKES[mistake].replace("KEY", key("key in YAML").replace("'", "")))
+    assert main([*command, "--config", str(file)]) == 2
+    told = "".join(capsys.readouterr())
+    assert told.startswith("pillion: ")
+    assert key("key in YAML")[:20] not in told
+
+
+@pytest.mark.parametrize("command", [["check"], ["config", "show"], ["config", "schema"]], ids=" ".join)
+def test_no_command_shows_a_key(
+    command: Sequence[str], folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.endswith(("_API_KEY", "_API_KEY_FILE"))]:
+        monkeypatch.delenv(name)
+    for name, value in environ(folder).items():
+        monkeypatch.setenv(name, value)
+    config = [] if command == ["config", "schema"] else ["--config", str(folder / "config.yaml")]
+    assert main([*command, *config]) == 0
+    sinks = Sinks()
+    for data in capsys.readouterr():
+        sinks.add(" ".join(command), data.encode())
+    assert sinks.leaks() == ""
+
+
+async def test_no_key_is_on_the_command_line_or_in_what_the_process_prints(folder: Path) -> None:
+    sinks = Sinks()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "proxy", "serve", "--config", str(folder / "config.yaml"), "--log-level", "debug",
+        env=environment(**environ(folder)), stdout=PIPE, stderr=PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            greeting = b""
+            while b"In your app" not in greeting:
+                line = await process.stdout.readline()
+                assert line
+                greeting += line
+            sinks.add("argv", Path(f"/proc/{process.pid}/cmdline").read_bytes())  # noqa: ASYNC240  memory, no disk
+            process.terminate()
+            out, complaints = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+    sinks.add("standard output", greeting + out)
+    sinks.add("standard error", complaints)
+    assert [json.loads(line)["event"] for line in complaints.splitlines()] == ["started", "draining", "stopped"]
+    assert sinks.leaks() == ""
+
+
+# --- the redaction itself --------------------------------------------------------------------------------------------
+
+
+@form
+def test_every_form_is_taken_out_of_a_text(spell: Callable[[str], str]) -> None:
+    secret = key("x")
+    hidden = Redaction([Secret("other-secret"), Secret(secret)])(f"it is {spell(secret)}, they say")
+    assert "***" in hidden
+    assert hidden.startswith("it is ")
+    assert hidden.endswith(", they say")
+    assert [trace for trace in traces(secret) if trace in hidden.encode()] == []
+
+
+def test_what_is_too_short_for_a_key_is_left_alone() -> None:
+    assert Redaction([Secret("ollama"), Secret("")])("ollama answered 500") == "ollama answered 500"
+
+
+def test_of_two_keys_the_longer_one_goes_first() -> None:
+    assert Redaction([Secret("sk-canary"), Secret("sk-canary-01")])("sk-canary-01") == "***"
+
+
+def test_a_key_that_changes_is_looked_for_anew(tmp_path: Path) -> None:
+    file, now = tmp_path / "key", 0.0
+    file.write_text("sk-canary-old")
+    hide = Redaction([Secret("sk-canary-old", file, lambda: now)])
+    assert hide("sk-canary-old") == "***"
+    file.write_text("sk-canary-newer")
+    now = 10.0
+    assert hide("sk-canary-newer") == "***"
+    assert "canary" not in repr(hide)
