@@ -19,6 +19,7 @@ from collections.abc import Callable
 import httptools
 from aiohttp.client_proto import ResponseHandler
 
+from proxy.alarm import Alarm
 from proxy.errors import Down, Timeout, UpstreamError
 
 HEAD_LIMIT = 128 * 1024  # bytes that may come with no byte of body among them: heads, interim answers, trailers
@@ -31,7 +32,10 @@ class Wire(ResponseHandler):
 
     exchange: "Exchange | None" = None
     fresh = True  # never asked anything; else it came from the pool, and its peer may be about to close it
-    _alarm: asyncio.TimerHandle | None = None
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._alarm = Alarm(loop, self._look)
 
     def data_received(self, data: bytes) -> None:
         if self.exchange is not None:
@@ -44,8 +48,7 @@ class Wire(ResponseHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         exchange, self.exchange = self.exchange, None
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self._alarm.stop()
         super().connection_lost(exc)
         if exchange is not None:
             exchange.lost(exc)
@@ -62,18 +65,10 @@ class Wire(ResponseHandler):
                 self.transport.resume_reading()
 
     def wake_at(self, when: float) -> None:
-        """Look at the exchange at that time at the latest (the loop's).
+        """Look at the exchange at that time at the latest (the loop's)."""
+        self._alarm.set(when)
 
-        The alarm is the connection's and not the exchange's: one that is set already, and early enough, stays. So a
-        connection that carries a thousand short exchanges sets it once, and not a thousand times.
-        """
-        if self._alarm is None or self._alarm.when() > when:
-            if self._alarm is not None:
-                self._alarm.cancel()
-            self._alarm = self._loop.call_at(when, self._ring)
-
-    def _ring(self) -> None:
-        self._alarm = None
+    def _look(self) -> None:
         if self.exchange is not None and (when := self.exchange.look()):
             self.wake_at(when)
 
