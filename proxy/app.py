@@ -26,6 +26,8 @@ from proxy.middleware.intake import Intake
 from proxy.middleware.journal import Journal
 from proxy.middleware.metrics import Metrics
 from proxy.ports import Adapter, Middleware
+from proxy.remote import Fetcher
+from proxy.room import Room
 from proxy.routing import Route
 from proxy.server import Server
 from proxy.upstream import Upstream
@@ -35,14 +37,20 @@ from proxy.vault import Vault
 class App:
     """pillion, put together. Made, opened and closed inside a running loop. Raises ConfigError."""
 
-    def __init__(self, config: Config, tls: ssl.SSLContext | None = None, log: Log = SILENT) -> None:
-        """`tls`: whom to trust among providers, where it is not the system's choice. `log`: where requests are told."""
+    def __init__(
+        self, config: Config, tls: ssl.SSLContext | None = None, log: Log = SILENT, room: Room | None = None
+    ) -> None:
+        """`tls`: whom to trust among providers, where it is not the system's choice. `log`: where requests are told.
+        `room`: how many connections clients may have, where there is a limit.
+        """
         self.config = config
+        self.room = room or Room()
         makers = {name: registry.adapter(provider.kind) for name, provider in config.providers.items()}
         self.upstream = Upstream(tls)  # from here on there is something to close: no ConfigError any more
         adapters: dict[str, Adapter] = {
             name: make(config.providers[name], self.upstream) for name, make in makers.items()
         }
+        self._fetcher = Fetcher() if config.fetch_images else None
         self.catalog = _catalog(config, adapters | {"echo": registry.adapter("echo")("echo")})
         self.metrics = Metrics(_models(config))
         self._journal = Journal(log)
@@ -55,7 +63,7 @@ class App:
             Failover(self.catalog.resolve),  # whom do we ask?
             self.metrics.attempt,  # and what came of that?
         ]
-        chat = chain(middlewares, Dispatch(registry.dialect, Vault(), config.strict))
+        chat = chain(middlewares, Dispatch(registry.dialect, Vault(), config.strict, self._fetcher))
         self._hosts = Hosts(config.allowed_hosts)
         operated = routes.operated(self.admin)
         quits = routes.quits(self.admin) if config.quitquitquit else []
@@ -74,6 +82,12 @@ class App:
         state("pillion_build", "What runs.", version=__version__, python=python_version())
         state("pillion_config", "The configuration in force, secrets left out.", hash=fingerprint(self.config))
         watch("pillion_client_connections", "That clients have open.", self._connections)
+        watch("pillion_client_connections_limit", "That they may have.", lambda: self.room.limit)
+        watch(
+            "pillion_client_connections_turned_away_total",
+            "For want of room: told 503, or closed while idle.",
+            lambda: self.room.turned_away,
+        )
         watch("pillion_upstream_connections_in_use", "To providers, with a call on them.", lambda: upstream.in_use)
         watch("pillion_upstream_connections_pooled", "To providers, waiting for a call.", lambda: upstream.pooled)
         watch("pillion_log_lines_lost_total", "Lines of the log that nobody took.", lambda: log.sink.lost)
@@ -83,7 +97,7 @@ class App:
         patience = Patience(client.header, client.body_stall, client.keep_alive, client.write_stall)
         checks = (hosts.check, self.upstream.trail.check)
         told = [route._replace(handler=chain([self._journal], route.handler)) for route in there]  # what is to be said?
-        return Server(told, registry.dialect, patience, config.body_limit, checks)
+        return Server(told, registry.dialect, patience, config.body_limit, checks, self.room)
 
     async def open(self) -> None:
         """Raises CannotListen where an address is taken; whoever opens closes, also then."""
@@ -118,6 +132,8 @@ class App:
         for _, server in self._all():
             await server.close()
         await self.upstream.close()
+        if self._fetcher is not None:
+            await self._fetcher.close()
 
     def _connections(self) -> int:
         return sum(server.connections for _, server in self._all())

@@ -27,6 +27,8 @@ from urllib.parse import unquote, urlsplit
 import httptools
 from aiohttp.base_protocol import BaseProtocol
 
+from proxy.alarm import Alarm
+
 HEAD_LIMIT = 64 * 1024  # bytes of a request's line and headers; and of what is no body between two pieces of one
 HEADERS_LIMIT = 256  # header lines
 BODY_AHEAD = 256 * 1024  # bytes of a body that are taken in before somebody asks for it
@@ -202,6 +204,7 @@ class Door(BaseProtocol):
     """A client's connection. aiohttp's base class, so that aiohttp's own responses can be written through it."""
 
     __slots__ = (
+        "_alarm",
         "_closing",
         "_counted",
         "_deadline",
@@ -224,7 +227,6 @@ class Door(BaseProtocol):
         "_slow",
         "_target",
         "_task",
-        "_timer",
     )
 
     ssl_context = peername = sockname = None  # what aiohttp's request wants to know of its connection
@@ -250,7 +252,7 @@ class Door(BaseProtocol):
         self._left = 0  # bytes that the client had not read when we last looked
         self._ended = False  # the client sends no more, and may still be there
         self._pulse: asyncio.TimerHandle | None = None  # when to see whether it is
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(loop, self._look)
         self._deadline = 0.0
 
     def __repr__(self) -> str:
@@ -272,9 +274,9 @@ class Door(BaseProtocol):
         self._house.went(self)
         self._closing = self._deaf = True
         self._queue.clear()
-        for timer in (self._timer, self._pulse):
-            if timer is not None:
-                timer.cancel()
+        self._alarm.stop()
+        if self._pulse is not None:
+            self._pulse.cancel()
         if self._reading is not None:
             self._reading.fail()
         if self._task is not None:
@@ -460,11 +462,14 @@ class Door(BaseProtocol):
         """Bytes that are on their way to the client, here and in the kernel: megabytes, for one that reads slowly."""
         if self.transport is None:
             return 0
-        ours = self.transport.get_write_buffer_size()
+        return self.transport.get_write_buffer_size() + self._in_kernel(termios.TIOCOUTQ)
+
+    def _in_kernel(self, way: int) -> int:
+        """Bytes that the kernel has of this connection, on one of its ways."""
         try:
-            return ours + int(struct.unpack("i", fcntl.ioctl(self._socket(), termios.TIOCOUTQ, bytes(4)))[0])
+            return int(struct.unpack("i", fcntl.ioctl(self._socket(), way, bytes(4)))[0])
         except (OSError, ValueError):  # it has just been closed
-            return ours
+            return 0
 
     def _socket(self) -> socket.socket:
         assert self.transport is not None
@@ -503,6 +508,18 @@ class Door(BaseProtocol):
         if self._inbound is not None:
             return True
         return self.transport is not None and self.transport.get_write_buffer_size() > 0
+
+    @property
+    def idle_since(self) -> float:
+        """When it was last of use to its client, by the loop's clock; of one that is not busy."""
+        patience = self._house.patience
+        hearing_out = self._parting or self._reading is not None
+        return self._deadline - (LINGER if hearing_out else patience.header if self._heading else patience.keep_alive)
+
+    @property
+    def speaks(self) -> bool:
+        """Has the client said what we have not read yet?"""
+        return self._in_kernel(termios.FIONREAD) > 0
 
     def interrupt(self) -> None:
         """Cancel what the answer waits for. The client is still there, and whoever answers may tell it why."""
@@ -619,22 +636,17 @@ class Door(BaseProtocol):
     # --- time ---
 
     def _await(self, seconds: float) -> None:
-        """Look again at that time at the latest. A deadline that moves on leaves the timer where it is."""
         self._deadline = self._loop.time() + seconds
-        if self._timer is None or self._timer.when() > self._deadline:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_at(self._deadline, self._look)
+        self._alarm.set(self._deadline)
 
     def _look(self) -> None:
-        self._timer = None
         if self.transport is None:
             return
         now = self._loop.time()
         if now < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._look)
+            self._alarm.set(self._deadline)
         elif self._inbound is not None:
-            self._timer = self._loop.call_at(now + self._house.patience.keep_alive, self._look)
+            self._alarm.set(now + self._house.patience.keep_alive)
         elif self._parting:
             self._see_off()
         elif self._heading:

@@ -1,18 +1,27 @@
-"""Where are we to be found, and is the place free?
+"""Where are we to be found, is the place free, and who is let in?
 
 A TCP address, or a Unix socket that its owner alone may use (mode 0600). A socket that a dead process left behind is
 replaced; one where somebody still listens is not.
+
+Connections are accepted here and not by the loop, which takes as many as come, until no descriptor is left for
+anybody: the room says how many there may be.
 """
 
 import asyncio
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from errno import EADDRINUSE, EEXIST
+from errno import EADDRINUSE, EEXIST, EMFILE, ENFILE, ENOBUFS, ENOMEM
+
+from proxy.room import Room
 
 BACKLOG = 1024  # connections that wait to be accepted
+BATCH = 32  # that are accepted before others have their turn
+PAUSE = 0.1  # seconds until we try again where there was nothing left to accept with
+
+_NOTHING_LEFT = {EMFILE, ENFILE, ENOBUFS, ENOMEM}
 
 Doors = Callable[[], asyncio.Protocol]
 
@@ -24,53 +33,109 @@ class CannotListen(Exception):
 class Listener:
     """A place that is ours. `close` gives it up; connections that it has accepted stay."""
 
-    def __init__(self, server: asyncio.Server, path: str = "") -> None:
-        self._server = server
+    def __init__(self, doors: Doors, socks: Sequence[socket.socket], room: Room, path: str = "") -> None:
+        self._loop = asyncio.get_running_loop()
+        self._doors = doors
+        self._socks = list(socks)
+        self._room = room
         self._path = path
         self._file = _identity(path) if path else None
+        self._coming: set[asyncio.Task[None]] = set()
         # Host and port: the one that the kernel chose, where it was asked for port 0. A Unix socket has none.
-        self.address: tuple[str, int] = ("", 0) if path else server.sockets[0].getsockname()[:2]
+        self.address: tuple[str, int] = ("", 0) if path else socks[0].getsockname()[:2]
+        self._open()
 
     def __repr__(self) -> str:
         return f"<Listener {self._path or self.address}>"
 
     def close(self) -> None:
-        self._server.close()
+        self._shut()
+        for sock in self._socks:
+            sock.close()
+        self._socks = []
         if self._path and self._file == _identity(self._path):  # not where another has taken the place since
             with suppress(OSError):
                 os.unlink(self._path)
         self._path = ""
 
     async def wait_closed(self) -> None:
-        await self._server.wait_closed()
+        """Until whoever was accepted is at the door."""
+        if self._coming:
+            await asyncio.wait(self._coming)
+
+    def _open(self) -> None:
+        for sock in self._socks:
+            self._loop.add_reader(sock.fileno(), self._accept, sock)
+
+    def _shut(self) -> None:
+        for sock in self._socks:
+            self._loop.remove_reader(sock.fileno())
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(BATCH):
+            if self._room.full:
+                self._shut()
+                self._room.make_way(self._open)
+                return
+            try:
+                sock, _address = listening.accept()
+            except OSError as error:
+                if error.errno in _NOTHING_LEFT:  # somebody else has taken what was to be ours
+                    self._shut()
+                    self._loop.call_later(PAUSE, self._open)
+                return
+            self._room.coming += 1
+            task = self._loop.create_task(self._let_in(sock))
+            self._coming.add(task)
+            task.add_done_callback(self._coming.discard)
+
+    async def _let_in(self, sock: socket.socket) -> None:
+        try:
+            sock.setblocking(False)
+            await self._loop.connect_accepted_socket(self._doors, sock)
+        except OSError:  # has left again
+            sock.close()
+        finally:
+            self._room.coming -= 1
+            self._room.go_on()
 
 
-async def listen(doors: Doors, host: str, port: int, path: str = "") -> Listener:
+async def listen(doors: Doors, host: str, port: int, path: str = "", room: Room | None = None) -> Listener:
     """`doors` makes a protocol for each connection. Raises OSError where the place is taken or cannot be had."""
+    socks = [_at_path(path)] if path else await _at_address(host, port)
+    for sock in socks:
+        sock.setblocking(False)
+    return Listener(doors, socks, room or Room(), path)
+
+
+async def _at_address(host: str, port: int) -> list[socket.socket]:
+    """A name may stand for several: `localhost` for 127.0.0.1 and ::1. Raises OSError."""
     loop = asyncio.get_running_loop()
-    if not path:
-        return Listener(await loop.create_server(doors, host, port, backlog=BACKLOG))
-    sock = _bound(path)
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    socks: list[socket.socket] = []
     try:
-        return Listener(await loop.create_unix_server(doors, sock=sock, backlog=BACKLOG), path)
-    except BaseException:
-        sock.close()
-        raise
+        for family, _, _, _, where in dict.fromkeys(found):
+            socks.append(socket.create_server(where, family=family, backlog=BACKLOG))
+    except OSError as error:
+        for sock in socks:
+            sock.close()
+        raise OSError(error.errno, os.strerror(error.errno or 0).lower()) from None  # its own names the address as well
+    return socks
 
 
-def _bound(path: str) -> socket.socket:
+def _at_path(path: str) -> socket.socket:
     """Raises OSError."""
     _clear(path)
     sock = socket.socket(socket.AF_UNIX)
     mask = os.umask(0o177)  # from the first moment on nobody else may connect: a later chmod would leave a gap
     try:
         sock.bind(path)
+        sock.listen(BACKLOG)
     except OSError:
         sock.close()
         raise
     finally:
         os.umask(mask)
-    sock.setblocking(False)
     return sock
 
 

@@ -21,9 +21,11 @@ from proxy.door import BodyBroken, BodyTooLong, Door, Inbound, Malformed, Patien
 from proxy.errors import BadRequest, GatewayError, UpstreamError
 from proxy.listening import Listener, listen
 from proxy.ports import Call, Dialect, Reply
+from proxy.room import Room
 from proxy.routing import Route, Routing
 
 BODY_LIMIT = 64 * 1024 * 1024  # bytes of a request
+PROBES = frozenset({"startup", "readiness", "liveness", "metrics"})  # whoever asks these must hear, however many others
 DROPPED_SHOWN = 50  # names in x-pillion-dropped: a header of any length would break the client's parser
 
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
@@ -49,6 +51,7 @@ class Server:
     """One listener and the routes behind it. `dialect` finds a dialect by its name.
 
     `checks` see the headers of every request, whatever its path, before anything else is done; they raise GatewayError.
+    `room` is shared by all listeners of a process.
     """
 
     def __init__(
@@ -58,11 +61,13 @@ class Server:
         patience: Patience = STANDARD,
         body_limit: int = BODY_LIMIT,
         checks: Sequence[Check] = (),
+        room: Room | None = None,
     ) -> None:
         self.patience = patience
         self.body_limit = body_limit
         self.routing = Routing(routes)
         self._checks = checks
+        self._room = room or Room()
         self._doors: set[Door] = set()
         self._live: dict[Door, Reply] = {}  # answers that go out as they come
         self._nobody = asyncio.Event()
@@ -76,7 +81,7 @@ class Server:
     async def open(self, host: str, port: int, path: str = "") -> None:
         """Listen, at a Unix socket where there is a path. Raises OSError where the address is taken."""
         loop = asyncio.get_running_loop()
-        self._listener = await listen(lambda: Door(self, loop), host, port, path)
+        self._listener = await listen(lambda: Door(self, loop), host, port, path, self._room)
 
     def retire(self) -> None:
         """Stop listening, close the connections that are idle, and each other one after its answer."""
@@ -103,17 +108,19 @@ class Server:
         """Stop listening, and cut what is still under way."""
         if self._listener is not None:
             self._listener.close()
+            await self._listener.wait_closed()
             for door in list(self._doors):
                 door.abort()
-            await self._listener.wait_closed()
             await self._nobody.wait()
 
     def came(self, door: Door) -> None:
         self._doors.add(door)
         self._nobody.clear()
+        self._room.came(door)
 
     def went(self, door: Door) -> None:
         self._doors.discard(door)
+        self._room.went(door)
         if not self._doors:
             self._nobody.set()
 
@@ -136,6 +143,8 @@ class Server:
                 check(inbound.headers)
             route, rest = self.routing.find(inbound.method, inbound.path)
             call = self._call(inbound, route, rest, request_id)
+            if self._room.late and route.operation not in PROBES:
+                self._check_room(door, inbound)
             reply = await route.handler(call)
         except BaseException as error:
             reply = self._refusal(self._fault(error, door, request_id), call, self._caller(inbound, call), request_id)
@@ -150,6 +159,14 @@ class Server:
             door.abort()
         finally:
             self._live.pop(door, None)
+
+    def _check_room(self, door: Door, inbound: Inbound) -> None:
+        """Raises GatewayError. Nobody is told of each, as journal would: the room says it once for all."""
+        try:
+            self._room.check(door)
+        except GatewayError:
+            inbound.keep_alive = False
+            raise
 
     def _fault(self, error: BaseException, door: Door, request_id: str) -> GatewayError:
         """What went wrong, as the client hears it. Raises what is for nobody to hear: the client has left."""

@@ -25,6 +25,7 @@ from proxy.errors import ConfigError, GatewayError
 from proxy.listening import CannotListen
 from proxy.logs import Log
 from proxy.redaction import Redaction, secrets_of
+from proxy.room import Room, descriptors
 from proxy.upstream import check_aiohttp
 
 CANNOT_LISTEN = 1
@@ -79,7 +80,9 @@ def _check_kinds(config: Config) -> None:
 
 
 async def _run(config: Config, lines: Log) -> int:
-    app = App(config, log=lines)
+    """Raises ConfigError, CannotListen."""
+    _check_loop()
+    app = App(config, log=lines, room=Room(descriptors()))
     hurry = asyncio.Event()
     _listen_to_signals(app.admin.stop, hurry)
     try:
@@ -94,6 +97,12 @@ async def _run(config: Config, lines: Log) -> int:
         await app.close()
     log.info("gone", extra={"event": "stopped"})
     return CUT if cut else 0
+
+
+def _check_loop() -> None:
+    """In its debug mode asyncio logs what each slow step was called with, and that is prompts. Raises ConfigError."""
+    if asyncio.get_running_loop().get_debug():
+        raise ConfigError("asyncio is in debug mode, which is no way to serve: unset PYTHONASYNCIODEBUG and -X dev")
 
 
 def _listen_to_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:

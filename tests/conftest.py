@@ -24,6 +24,7 @@ def pytest_testnodedown(node: Any) -> None:
     output = getattr(node, "workeroutput", {})
     recordings.count(set(output.get("replayed", ())))
     laws.taken.update(output.get("splits", {}))
+    laws.figures.update(output.get("figures", {}))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -31,11 +32,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if output is not None:
         output["replayed"] = sorted(recordings.count())
         output["splits"] = dict(laws.taken)
+        output["figures"] = laws.figures
     elif _too_few(session.config) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for figure, (count, whole) in sorted(laws.figures.items()):
+        terminalreporter.write_line(f"{figure}: {count:,} of {whole:,} ({count / whole:.0%})")
     if not recordings.present():
         terminalreporter.write_line(f"recordings replayed: none, {recordings.why_absent()}")
         return

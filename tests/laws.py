@@ -17,6 +17,7 @@ SOAK = bool(os.environ.get("PILLION_SOAK"))
 SPLITS = 1000 if SOAK else 50  # seeded ways to cut a recorded stream
 
 taken: Counter[str] = Counter()  # how many of them this run took
+figures: dict[str, tuple[int, int]] = {}  # by name: how many cases this run takes, and how many there are
 
 
 class Feeder(Protocol[T]):
@@ -41,6 +42,12 @@ def stream_splits(data: bytes) -> Iterator[list[bytes]]:
     """`splits` of a recorded stream, counted: `make test` takes fifty, `make soak` a thousand."""
     taken.update(splits=SPLITS)
     return splits(data, count=SPLITS)
+
+
+def share(figure: str, whole: int, part: int) -> int:
+    """How many cases of a figure this run takes: `make soak` takes all, `make test` a part, and says which."""
+    figures[figure] = (whole if SOAK else part, whole)
+    return figures[figure][0]
 
 
 def drain(feeder: Feeder[T], chunks: list[bytes]) -> list[T]:

@@ -1,6 +1,6 @@
 """Is a model's name understood by the rules in their order, and does a name that nobody knows get a useful answer?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 
@@ -24,6 +24,7 @@ class Listing:
     dialects: Sequence[str] = ("openai_chat",)
     real = True
     ask_usage = True
+    no_urls: Collection[str] = ()
 
     def __init__(self, name: str, configured: Sequence[str] = (), listed: Sequence[str] | None = ()) -> None:
         self.name = name

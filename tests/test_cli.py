@@ -186,15 +186,23 @@ def test_a_parser_in_pure_python_is_refused() -> None:
 
 
 HEAVY = {"aiohttp", "uvloop", "asyncio", "http.client", "prometheus_client", "proxy.app"}
+NEEDED_BY_MOST = {"argparse", "msgspec", "yaml", "proxy.config", "proxy.ports", "encodings.idna"}
 
 
-def test_what_asks_and_does_not_serve_is_light() -> None:
+@pytest.mark.parametrize(
+    ("commands", "codes", "heavy"),
+    [
+        (["healthcheck", "wait --timeout 0"], [1, 1], HEAVY | NEEDED_BY_MOST),
+        (["version", "config show"], [0, 0], HEAVY),
+    ],
+)
+def test_what_asks_and_does_not_serve_is_light(commands: list[str], codes: list[int], heavy: set[str]) -> None:
     script = (
-        "import sys; from proxy.cli import main;"
-        "codes = [main(words.split()) for words in ('healthcheck', 'wait --timeout 0', 'version', 'config show')];"
-        f"print(codes, {HEAVY!r} & {{*sys.modules}}, file=sys.stderr)"
+        f"import sys; from proxy.cli import main; codes = [main(words.split()) for words in {commands!r}];"
+        f"print(codes, {heavy!r} & {{*sys.modules}}, file=sys.stderr)"
     )
-    assert with_python(script, PILLION_LISTEN="127.0.0.1:1")[2].endswith("[1, 1, 0, 0] set()\n")
+    ended = with_python(script, PILLION_LISTEN="127.0.0.1:1", PILLION_CONFIG=str(ROOT / "config.yaml"))
+    assert ended[2].endswith(f"{codes} set()\n")
 
 
 # --- the greeting ----------------------------------------------------------------------------------------------------

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from proxy.address import Address, address
 from proxy.config import load
-from proxy.config.address import Address, address, is_base, is_proxy, leads_to
+from proxy.config.address import is_base, is_proxy, leads_to
 from proxy.errors import ConfigError
 
 OWN_NAME = socket.gethostname()

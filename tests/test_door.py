@@ -516,8 +516,8 @@ async def test_a_head_behind_a_slow_answer_has_its_time_when_that_is_given(ear: 
     async with serving(gate, Patience(header=0.05)) as at, client(at) as one:
         await ear.after(one, WHOLE + CUT)
         (here,) = at.doors
-        before = here._timer
-        await soon(lambda: here._timer is not before)  # its time would be over
+        before = here._alarm._when
+        await soon(lambda: here._alarm._when != before)  # its time would be over
         gate.open.set()
         assert (await one.answer()).status == 200
         assert (await one.answer()).status == 408

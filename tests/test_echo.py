@@ -573,9 +573,7 @@ async def test_the_loops_own_clock_keeps_order(streaming: bool) -> None:
     echo = Echo("echo")
     data = body("tokens-3+rate-1000+slow-0.001", stream=streaming)
     answer = await echo.send(Outgoing("openai_chat", "", data, streaming, [], "r"))
-    start = asyncio.get_running_loop().time()
     assert await answer.read(LIMIT) == await (await send(data)).read(LIMIT)
-    assert asyncio.get_running_loop().time() - start >= 0.003
 
 
 @pytest.mark.parametrize("number", [0, 1, 3])

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from proxy import probe
+from proxy.address import Address
 from proxy.cli import main
-from proxy.config import Config, load
+from proxy.config import load
 from tests.client import OPENAI, Client, ask, client, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion
-from tests.test_cli import Listening, address, serving
+from tests.test_cli import ROOT, Listening, address, serving
 from tests.test_drain import HALF, SILENT, SSE, draining, last_event
 
 SLOW = Scenario(body=OPENAI.stream, headers=SSE, framing="chunked", split=[300], gap=0.3)
@@ -114,15 +115,17 @@ async def test_quitquitquit_ends_it_and_a_signal_after_it_does_not_hurry() -> No
 # --- wait and healthcheck --------------------------------------------------------------------------------------------
 
 
-def config(**environ: str) -> Config:
-    return load(environ=environ)
+def there(**environ: str) -> Address:
+    question = probe.plain(["healthcheck"], environ)
+    assert question
+    return question.where
 
 
-async def healthy(at: Config) -> str:
+async def healthy(at: Address) -> str:
     return await asyncio.to_thread(probe.healthcheck, at)
 
 
-async def waited(at: Config, seconds: float = 20.0) -> str:
+async def waited(at: Address, seconds: float = 20.0) -> str:
     return await asyncio.to_thread(probe.wait, at, seconds)
 
 
@@ -132,7 +135,7 @@ async def test_who_is_up_is_found_up(which: str, place: str, tmp_path: Path) -> 
     where = f"unix:{tmp_path}/s" if place == "unix" else f"{place}:{free()}"
     environ = {f"PILLION_{which}": where, "PILLION_ALLOW_OPEN": "1"}
     async with pillion(**environ):
-        assert (await healthy(config(**environ)), await waited(config(**environ))) == ("", "")
+        assert (await healthy(there(**environ)), await waited(there(**environ))) == ("", "")
 
 
 def free() -> int:
@@ -144,15 +147,15 @@ def free() -> int:
 
 async def test_who_is_not_up_is_not(tmp_path: Path) -> None:
     where = f"127.0.0.1:{free()}"
-    assert await healthy(config(PILLION_LISTEN=where)) == f"{where}: connection refused"
-    assert await waited(config(PILLION_LISTEN=where), 0.2) == f"{where}: connection refused"
+    assert await healthy(there(PILLION_LISTEN=where)) == f"{where}: connection refused"
+    assert await waited(there(PILLION_LISTEN=where), 0.2) == f"{where}: connection refused"
     nowhere = f"unix:{tmp_path}/nobody"
-    assert await healthy(config(PILLION_LISTEN=nowhere)) == f"{nowhere}: no such file or directory"
+    assert await healthy(there(PILLION_LISTEN=nowhere)) == f"{nowhere}: no such file or directory"
 
 
 async def test_who_is_waited_for_may_come_later() -> None:
     where = f"127.0.0.1:{free()}"
-    waiting = asyncio.create_task(waited(config(PILLION_LISTEN=where)))
+    waiting = asyncio.create_task(waited(there(PILLION_LISTEN=where)))
     await asyncio.sleep(0.05)
     async with pillion(PILLION_LISTEN=where):
         assert await waiting == ""
@@ -161,9 +164,9 @@ async def test_who_is_waited_for_may_come_later() -> None:
 async def test_who_drains_is_alive_and_not_ready() -> None:
     where = f"127.0.0.1:{free()}"
     async with pillion(PILLION_METRICS_ADDRESS=where) as gateway, draining(gateway, least=30):
-        there = config(PILLION_METRICS_ADDRESS=where)
-        assert await healthy(there) == ""
-        assert await waited(there, 0) == f"{where} answers 503 to /readiness"
+        cluster = there(PILLION_METRICS_ADDRESS=where)
+        assert await healthy(cluster) == ""
+        assert await waited(cluster, 0) == f"{where} answers 503 to /readiness"
 
 
 @pytest.mark.parametrize("said", [b"", b"garbage", b"\xff\xfe \xff\r\n", b"HTTP/1.1 404 Not Found\r\n\r\n"])
@@ -177,14 +180,95 @@ async def test_somebody_else_at_our_address_is_not_us(said: bytes) -> None:
     async with await asyncio.start_server(say, "127.0.0.1", 0) as server:
         where = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         what = "404" if b"404" in said else "no HTTP"
-        assert await healthy(config(PILLION_LISTEN=where)) == f"{where} answers {what} to /liveness"
+        assert await healthy(there(PILLION_LISTEN=where)) == f"{where} answers {what} to /liveness"
 
 
 async def test_somebody_who_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "PATIENCE", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         where = f"127.0.0.1:{silent.getsockname()[1]}"
-        assert await healthy(config(PILLION_LISTEN=where)) == f"{where}: timed out"
+        assert await healthy(there(PILLION_LISTEN=where)) == f"{where}: timed out"
+
+
+# What was typed, the variables, the file, and where that is.
+PLAIN: list[tuple[str, dict[str, str], str | None, str]] = [
+    ("", {}, None, "127.0.0.1:7455"),
+    ("", {"LISTEN": "[::1]:80"}, None, "[::1]:80"),
+    ("", {"LISTEN": ""}, "listen: 127.0.0.1:1", "127.0.0.1:1"),
+    ("", {"LISTEN": "127.0.0.1:2"}, "listen: 127.0.0.1:1", "127.0.0.1:2"),
+    ("--listen 127.0.0.1:3", {"LISTEN": "127.0.0.1:2"}, "listen: 127.0.0.1:1", "127.0.0.1:3"),
+    ("--listen=unix:/run/s", {"METRICS_ADDRESS": "127.0.0.1:4"}, None, "127.0.0.1:4"),
+    ("--metrics-address 127.0.0.1:5", {}, "metrics_address: 127.0.0.1:4", "127.0.0.1:5"),
+    ("", {}, "strict: true\nlisten: 'unix:/run/s'  # there\n", "unix:/run/s"),
+    ("", {}, 'listen: 127.0.0.1:6\nmetrics_address: "127.0.0.1:7"\n# listen: 127.0.0.1:8', "127.0.0.1:7"),
+    ("", {}, "# nothing\n", "127.0.0.1:7455"),
+]
+INTRICATE: list[tuple[str, dict[str, str], str | None]] = [
+    ("", {}, "listen: ${PLACE:-127.0.0.1:1}"),
+    ("", {}, "{listen: 127.0.0.1:1}"),
+    ("", {}, "'listen': 127.0.0.1:1"),
+    ("", {}, "listen: &here 127.0.0.1:1\nmetrics_address: *here"),
+    ("", {}, "listen:\n  127.0.0.1:1"),
+    ("", {}, "listen: 127.0.0.1:1\nlisten: 127.0.0.1:2"),
+    ("", {}, "listen: nowhere"),
+    ("", {"LISTEN": "nowhere"}, None),
+    ("--strict", {}, None),
+    ("--listen", {}, None),
+    ("--listen --strict", {}, None),
+    ("stray", {}, None),
+]
+
+
+def asked(words: str, variables: dict[str, str], text: str | None, folder: Path) -> tuple[list[str], dict[str, str]]:
+    """What is typed, and the environment."""
+    (folder / "config.yaml").write_text(text or "")
+    environ = {f"PILLION_{name}": value for name, value in variables.items()}
+    return words.split(), environ if text is None else {**environ, "PILLION_CONFIG": str(folder / "config.yaml")}
+
+
+@pytest.mark.parametrize(("words", "variables", "text", "where"), PLAIN)
+def test_what_is_put_plainly_is_read_as_the_whole_configuration_would_be(
+    words: str, variables: dict[str, str], text: str | None, where: str, tmp_path: Path
+) -> None:
+    typed, environ = asked(words, variables, text, tmp_path)
+    question = probe.plain(["healthcheck", *typed], environ)
+    flags = {f"PILLION_{name.upper()}": value for name, value in (probe._flags(typed) or {}).items()}
+    whole = load(environ=environ, flags=flags)
+    assert question
+    assert str(question.where) == where == str(whole.metrics_address or whole.listen)
+
+
+@pytest.mark.parametrize(("words", "variables", "text"), INTRICATE)
+def test_what_is_not_is_left_to_the_whole_configuration(
+    words: str, variables: dict[str, str], text: str | None, tmp_path: Path
+) -> None:
+    typed, environ = asked(words, variables, text, tmp_path)
+    assert probe.plain(["healthcheck", *typed], environ) is None
+
+
+def test_the_file_of_this_repository_is_plain() -> None:
+    """It is what the image brings."""
+    assert probe.plain(["healthcheck", "--config", str(ROOT / "config.yaml")], {})
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["", "serve", "check", "wait --timeout soon", "wait --timeout", "healthcheck -h", "version", "wait --tim 1"],
+)
+def test_what_is_no_plain_question_is_none(words: str) -> None:
+    assert probe.plain(words.split(), {}) is None
+
+
+def test_a_question_may_say_for_how_long() -> None:
+    assert probe.plain(["wait", "--timeout", "2.5"], {}) == ("wait", ("127.0.0.1", 7455, ""), 2.5)
+
+
+def test_what_is_intricate_is_asked_all_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = f"127.0.0.1:{free()}"
+    (tmp_path / "config.yaml").write_text(f"listen: ${{NOT_SET:-{where}}}")
+    for command in ("healthcheck", "wait --timeout 0"):
+        assert main([*command.split(), "--config", str(tmp_path / "config.yaml")]) == 1
+        assert capsys.readouterr().err == f"pillion: {where}: connection refused\n"
 
 
 @pytest.mark.parametrize("seconds", ["-1", "soon", "nan", "inf"])

@@ -5,7 +5,7 @@ file, the vendors' own variables, preset. Upstream URLs never come from `OPENAI_
 app's own variables, they point at us, and we would call ourselves.
 """
 
-from proxy.config.address import Address
+from proxy.address import Address
 from proxy.config.effective import Config, Provider, layered, load
 from proxy.config.schema import Client, Log, Model, Timers
 from proxy.config.secret import Secret

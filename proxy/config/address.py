@@ -1,44 +1,12 @@
-"""Where do we listen, and is that where a provider is said to be?"""
+"""Is this the URL of a provider, and does it lead to where we listen ourselves?"""
 
-import ipaddress
 import re
 import socket
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
-_LOOPBACK_NAMES = {"localhost", "ip6-localhost", "ip6-loopback"}
+from proxy.address import Address, is_loopback, parsed
+
 _PORTS = {"http": 80, "https": 443}
-
-
-class Address(NamedTuple):
-    """HOST:PORT, or a Unix socket at `path`."""
-
-    host: str
-    port: int
-    path: str = ""
-
-    def __str__(self) -> str:
-        if self.path:
-            return f"unix:{self.path}"
-        return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
-
-    @property
-    def is_local(self) -> bool:
-        """Can this machine alone reach it?"""
-        return bool(self.path) or _is_loopback(self.host)
-
-
-def address(text: str) -> Address | None:
-    """None where it is no address."""
-    if text.startswith("unix:"):
-        path = text.removeprefix("unix:")
-        return Address("", 0, path) if path.startswith("/") and path.isprintable() and len(path) < 108 else None
-    host, _, port = text.rpartition(":")
-    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        return None
-    bare = host.removeprefix("[").removesuffix("]")
-    well = re.fullmatch(r"[A-Za-z0-9._-]+", bare) if bare == host else _parsed(bare) is not None
-    return Address(bare, int(port)) if well else None
 
 
 def is_base(url: str) -> bool:
@@ -68,39 +36,22 @@ def leads_to(url: str, listen: Address) -> bool:
     if listen.host.lower() == host:
         return True
     if _is_any(listen.host):
-        return _is_any(host) or _is_loopback(host) or _is_own_name(host) or _is_own_ip(host)
-    if _is_loopback(listen.host):
+        return _is_any(host) or is_loopback(host) or _is_own_name(host) or _is_own_ip(host)
+    if is_loopback(listen.host):
         return bool(_loopbacks(listen.host) & _loopbacks(host))
-    return _parsed(host) == _parsed(listen.host) if _parsed(host) else _is_own_name(host)
-
-
-def _parsed(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """An IP address, in the odd spellings as well that the system's resolver takes: 127.1, 0x7f000001, 2130706433."""
-    try:
-        found = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        try:
-            return ipaddress.IPv4Address(socket.inet_aton(host))
-        except (OSError, ValueError):
-            return None
-    return getattr(found, "ipv4_mapped", None) or found
+    return parsed(host) == parsed(listen.host) if parsed(host) else _is_own_name(host)
 
 
 def _is_any(host: str) -> bool:
-    found = _parsed(host)
+    found = parsed(host)
     return found is not None and found.is_unspecified
-
-
-def _is_loopback(host: str) -> bool:
-    found = _parsed(host)
-    return found.is_loopback if found else host.lower() in _LOOPBACK_NAMES or host.lower().endswith(".localhost")
 
 
 def _loopbacks(host: str) -> set[str]:
     """The addresses on this machine that the host may stand for. Whoever dials 0.0.0.0 gets 127.0.0.1."""
-    if _is_any(host) or (_is_loopback(host) and _parsed(host) is None):
+    if _is_any(host) or (is_loopback(host) and parsed(host) is None):
         return {"127.0.0.1", "::1"}
-    return {str(_parsed(host))}
+    return {str(parsed(host))}
 
 
 def _is_own_name(host: str) -> bool:
@@ -110,7 +61,7 @@ def _is_own_name(host: str) -> bool:
 
 def _is_own_ip(host: str) -> bool:
     """Only an address of this machine can be bound. Nothing is sent."""
-    found = _parsed(host)
+    found = parsed(host)
     if found is None:
         return False
     family = socket.AF_INET6 if found.version == 6 else socket.AF_INET

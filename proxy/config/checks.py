@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from proxy.config.address import Address, address, is_base, is_proxy, leads_to
+from proxy.address import Address, address
+from proxy.config.address import is_base, is_proxy, leads_to
 from proxy.config.environment import prefix
 from proxy.config.layers import Layers, Row
 from proxy.config.schema import ProviderRow

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from proxy.address import Address, address
 from proxy.config import checks
-from proxy.config.address import Address, address
 from proxy.config.layers import Layers, gathered
 from proxy.config.models import Cards, known
 from proxy.config.schema import Client, Log, Model, ProviderRow, Timers

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from proxy.config.address import address, leads_to
+from proxy.address import address
+from proxy.config.address import leads_to
 from proxy.config.conversion import Conversion
 from proxy.config.environment import Environment, own_key, prefix
 from proxy.config.expansion import Expansion

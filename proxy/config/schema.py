@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
+from proxy.address import LISTEN
+
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86400, extra={"unit": "seconds"})]
 Delay: TypeAlias = Annotated[float, Meta(ge=0, le=86400, extra={"unit": "seconds"})]
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=10**9)]
@@ -126,7 +128,7 @@ class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
 class File(Struct, kw_only=True, forbid_unknown_fields=True):
     """The configuration of pillion, an LLM gateway that rides beside one app."""
 
-    listen: Annotated[str, Meta(description="Where apps find pillion: HOST:PORT or unix:/path.")] = "127.0.0.1:7455"
+    listen: Annotated[str, Meta(description="Where apps find pillion: HOST:PORT or unix:/path.")] = LISTEN
     metrics_address: Annotated[
         str | None,
         Meta(description="Where /metrics and the probes are as well, without a key: HOST:PORT or unix:/path."),

@@ -1,0 +1,58 @@
+"""How is the place spelled where somebody listens?"""
+
+import ipaddress
+import re
+import socket
+from typing import NamedTuple
+
+LISTEN = "127.0.0.1:7455"  # where apps find pillion, unless the operator has another place for it
+
+_LOOPBACK_NAMES = {"localhost", "ip6-localhost", "ip6-loopback"}
+
+
+class Address(NamedTuple):
+    """HOST:PORT, or a Unix socket at `path`."""
+
+    host: str
+    port: int
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    @property
+    def is_local(self) -> bool:
+        """Can this machine alone reach it?"""
+        return bool(self.path) or is_loopback(self.host)
+
+
+def address(text: str) -> Address | None:
+    """None where it is no address."""
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        return Address("", 0, path) if path.startswith("/") and path.isprintable() and len(path) < 108 else None
+    host, _, port = text.rpartition(":")
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        return None
+    bare = host.removeprefix("[").removesuffix("]")
+    well = re.fullmatch(r"[A-Za-z0-9._-]+", bare) if bare == host else parsed(bare) is not None
+    return Address(bare, int(port)) if well else None
+
+
+def parsed(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An IP address, in the odd spellings as well that the system's resolver takes: 127.1, 0x7f000001, 2130706433."""
+    try:
+        found = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        try:
+            return ipaddress.IPv4Address(socket.inet_aton(host))
+        except (OSError, ValueError):
+            return None
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def is_loopback(host: str) -> bool:
+    found = parsed(host)
+    return found.is_loopback if found else host.lower() in _LOOPBACK_NAMES or host.lower().endswith(".localhost")

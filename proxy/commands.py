@@ -1,0 +1,116 @@
+"""What was typed, and what is to be done?
+
+argv to config, and the commands: serve (also without a word), check, config schema, config show, wait, healthcheck,
+version. What a command needs beyond the configuration is imported once it is known which one it is.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from proxy import __version__, probe, registry
+from proxy.address import Address
+from proxy.config import Config, flags, json_schema, layered, load, show
+from proxy.errors import ConfigError
+
+USAGE_ERROR = 2
+
+
+def do(words: Sequence[str]) -> int:
+    """The exit code."""
+    arguments = _parser().parse_args(words)
+    try:
+        return _do(arguments)
+    except ConfigError as error:
+        print("\n".join(f"pillion: {line}" for line in str(error).splitlines()), file=sys.stderr)
+        return USAGE_ERROR
+
+
+def _do(arguments: argparse.Namespace) -> int:
+    """Raises ConfigError."""
+    typed = {flag.variable: value for flag in flags() if (value := getattr(arguments, flag.variable, None)) is not None}
+    match arguments.command, getattr(arguments, "what", None):
+        case "version", _:
+            print(f"pillion {__version__}")
+        case "config", "schema":
+            print(json_schema())
+        case "config", _:
+            print(show(layered(arguments.config, flags=typed)), end="")
+        case "healthcheck", _:
+            return probe.told(probe.healthcheck(_where(load(arguments.config, flags=typed))))
+        case "wait", _:
+            return probe.told(probe.wait(_where(load(arguments.config, flags=typed)), arguments.timeout))
+        case command, _:
+            return _run(command or "serve", arguments.config, typed)
+    return 0
+
+
+def _run(command: str, config: Path | None, typed: dict[str, str]) -> int:
+    """Raises ConfigError."""
+    loaded = load(config, flags=typed)  # before the libraries: what is wrong with it is told at once
+    try:
+        do = registry.command(command)
+    except ImportError as error:
+        library = (error.name or "a library").partition(".")[0]
+        if library == "proxy":
+            raise
+        how = "install what pillion needs: pip install --upgrade pillion"
+        raise ConfigError(f"{library} cannot be imported ({error.msg}); {how}") from None
+    code: int = do(loaded)
+    return code
+
+
+def _where(config: Config) -> Address:
+    """Whom to ask how it is: see probe."""
+    return config.metrics_address or config.listen
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pillion", description="An LLM gateway that rides beside one app.")
+    parser.set_defaults(config=None)
+    with_config = _configured()
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    serve_help, check_help = "run the gateway (what `pillion` alone does)", "say what is wrong with the configuration"
+    commands.add_parser("serve", parents=[with_config], allow_abbrev=False, help=serve_help)
+    commands.add_parser("check", parents=[with_config], allow_abbrev=False, help=check_help)
+    whats = commands.add_parser("config", help="what can be configured, and what is")
+    what = whats.add_subparsers(dest="what", metavar="WHAT", required=True)
+    what.add_parser("schema", help="print the JSON Schema of config.yaml, for editors")
+    show_help = "print the configuration in force, without its secrets, and where each value is from"
+    what.add_parser("show", parents=[with_config], allow_abbrev=False, help=show_help)
+    wait = commands.add_parser("wait", parents=[with_config], allow_abbrev=False, help="wait until pillion is ready")
+    wait.add_argument(
+        "--timeout", type=_seconds, default=probe.WAIT, metavar="SECONDS", help=f"for at most so long ({probe.WAIT:g})"
+    )
+    health_help = "is pillion alive? (for a container's health check)"
+    commands.add_parser("healthcheck", parents=[with_config], allow_abbrev=False, help=health_help)
+    commands.add_parser("version", help="print the version")
+    return parser
+
+
+def _configured() -> argparse.ArgumentParser:
+    """What every command takes that reads the configuration: a flag for each variable that holds no secret."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="config.yaml (PILLION_CONFIG)"
+    )
+    for flag in flags():
+        parser.add_argument(
+            f"--{flag.name}",
+            dest=flag.variable,
+            metavar="VALUE",
+            nargs="?" if flag.is_switch else None,
+            const="true" if flag.is_switch else None,
+            default=argparse.SUPPRESS,
+            help=f"{flag.description} ({flag.variable})",
+        )
+    return parser
+
+
+def _seconds(text: str) -> float:
+    """Raises ValueError, of which argparse makes a usage error."""
+    seconds = float(text)
+    if not 0 <= seconds <= 86400:
+        raise ValueError
+    return seconds

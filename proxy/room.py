@@ -1,0 +1,143 @@
+"""How many connections may clients have, and who goes where one too many comes?
+
+Each is a descriptor, of which a process has so many and no more (RLIMIT_NOFILE), and each call needs another one, to
+its provider: so clients may have less than half of them, on all listeners together. When one too many comes, those go
+that have been without a request for longest, as either side may close a connection at any time (RFC 9112, 9.5). Where
+all are busy, a few more are let in, to be answered a probe, or told 503. Whoever comes then waits to be accepted until
+one of these has gone, and the kernel keeps them in order.
+"""
+
+import logging
+import resource
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import islice
+from time import monotonic
+from typing import Protocol
+
+from proxy.errors import GatewayError
+
+OURS = 32  # descriptors that are needed beside connections: listeners, the loop, the log, name servers, files
+SPARE = 32  # connections beyond the limit
+AT_ONCE = 32  # one in so many of the connections goes at once, since to find out which takes a look at all
+QUIET = 60.0  # seconds between two lines in the log
+MANY = 1 << 20  # descriptors, where nobody sets a limit
+
+log = logging.getLogger("pillion")
+
+
+class Guest(Protocol):
+    """A client's connection."""
+
+    @property
+    def busy(self) -> bool: ...
+
+    @property
+    def idle_since(self) -> float:
+        """By a clock that all of them share; of one that is not busy."""
+        ...
+
+    @property
+    def speaks(self) -> bool:
+        """Has it said what nobody has read yet?"""
+        ...
+
+    def abort(self) -> None:
+        """Close now. `went` follows."""
+        ...
+
+
+class Room:
+    """The room that there is for clients, whichever listener they come to."""
+
+    def __init__(self, descriptors: int = MANY) -> None:
+        self.limit = max(1, (descriptors - OURS - SPARE) // 2)
+        self.coming = 0  # accepted, and not yet guests
+        self.turned_away = 0  # told 503, or closed for others
+        self.late: set[Guest] = set()  # who came when all were busy
+        self._descriptors = descriptors
+        self._inside: set[Guest] = set()
+        self._refused: set[Guest] = set()
+        self._leaving: set[Guest] = set()
+        self._waiting: list[Callable[[], None]] = []
+        self._told = -QUIET
+
+    def __repr__(self) -> str:
+        return f"<Room {len(self._inside)} of {self.limit}, {len(self._leaving)} leaving>"
+
+    @property
+    def full(self) -> bool:
+        """May nobody more be accepted?"""
+        return len(self._inside) + len(self._leaving) + self.coming >= self.limit + SPARE
+
+    def came(self, guest: Guest) -> None:
+        if len(self._inside) >= self.limit:
+            self._close_some(self._inside - self.late)
+        if len(self._inside) >= self.limit:
+            self.late.add(guest)
+        self._inside.add(guest)
+
+    def went(self, guest: Guest) -> None:
+        for group in (self._inside, self.late, self._refused, self._leaving):
+            group.discard(guest)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Somebody has gone: call whoever waits for that."""
+        if self._waiting and not self.full:
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                each()
+
+    def make_way(self, go_on: Callable[[], None]) -> None:
+        """Somebody waits, and nobody more may be accepted. `go_on` is called when one may be."""
+        self._waiting.append(go_on)
+        self._close_some(self._inside)
+
+    def _close_some(self, among: Iterable[Guest]) -> None:
+        """Of those that are idle."""
+        self._tell()
+        idle = sorted((guest for guest in among if not guest.busy), key=lambda guest: guest.idle_since)
+        silent = (guest for guest in idle if not guest.speaks)
+        for guest in list(islice(silent, max(1, self.limit // AT_ONCE))):
+            self._inside.discard(guest)
+            self._leaving.add(guest)
+            self.turned_away += guest not in self._refused
+            guest.abort()
+
+    def check(self, guest: Guest) -> None:
+        """A request of a late guest has come. Raises GatewayError where there is still no room."""
+        if guest not in self.late:
+            return
+        self.late.discard(guest)
+        if len(self._inside) > self.limit:
+            self._refused.add(guest)
+            self.turned_away += 1
+            raise GatewayError(
+                "pillion has no room for another connection now; ask again.",
+                status=503,
+                code="too_many_connections",
+                headers=[("retry-after", "1")],
+            )
+
+    def _tell(self) -> None:
+        now = monotonic()
+        if now - self._told < QUIET:
+            return
+        self._told = now
+        log.warning(
+            "clients have %d connections, the most that %d descriptors allow (ulimit -n): idle ones are closed for"
+            " others, and where none is idle, others are told 503",
+            self.limit,
+            self._descriptors,
+            extra={"event": "crowded"},
+        )
+
+
+def descriptors() -> int:
+    """How many this process may have. The soft limit, which select(2) alone wants low, is raised to the hard one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return MANY if soft == resource.RLIM_INFINITY else soft
