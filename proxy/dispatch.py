@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 
 from proxy.errors import UpstreamError
 from proxy.lanes.counting import count
+from proxy.lanes.fetching import Fetching
 from proxy.lanes.passing import PassThrough
 from proxy.lanes.translating import Translation
 from proxy.ports import Call, Dialect, Handler, Middleware, Reply
+from proxy.remote import Fetcher
 from proxy.seals import is_marked
 from proxy.vault import Vault
 
@@ -30,11 +32,17 @@ def _before(middleware: Middleware, handler: Handler) -> Handler:
 
 
 class Dispatch:
-    """The innermost handler. `dialect` finds a dialect by its name; `strict` refuses what would be dropped."""
+    """The innermost handler. `dialect` finds a dialect by its name; `strict` refuses what would be dropped.
 
-    def __init__(self, dialect: Callable[[str], Dialect], vault: Vault, strict: bool = False) -> None:
+    `fetcher`: who fetches what a provider will not; None where the operator has not switched it on.
+    """
+
+    def __init__(
+        self, dialect: Callable[[str], Dialect], vault: Vault, strict: bool = False, fetcher: Fetcher | None = None
+    ) -> None:
         self._dialect = dialect
-        self._translate = Translation(vault, strict)
+        self._fetching = Fetching(fetcher)
+        self._translate = Translation(vault, strict, self._fetching)
         self._pass_through = PassThrough(self._translate)
 
     async def __call__(self, call: Call) -> Reply:
@@ -44,7 +52,7 @@ class Dispatch:
         taken = target.adapter.takes(target.model)
         own = client.name in taken
         if call.operation == "count_tokens":
-            return await count(call, target, client if own else self._dialect(taken[0]))
+            return await count(call, target, client if own else self._dialect(taken[0]), self._fetching)
         preferred = client if own else self._dialect(taken[0])
         others = [self._dialect(name) for name in taken if name != preferred.name] if len(taken) > 1 else []
         if not own or is_marked(call.envelope.body):  # marked seals: only a parser can put them back as they were

@@ -9,7 +9,7 @@ kept for a while, health by the cheapest endpoint there is.
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -45,6 +45,7 @@ class HTTPProvider(ABC):
     paths: ClassVar[Mapping[str, str]]  # dialect: path below the base URL; `{model}` stands for the model's name
     count_paths: ClassVar[Mapping[str, str]] = {}  # likewise, of those in which the provider counts tokens
     models_path: str  # and what is asked for behind its question mark
+    no_urls: Collection[str] = ()
     list_headers: ClassVar[Mapping[str, str]] = {}  # what a model list is asked with, beside the key
 
     def __init__(self, config: Provider, upstream: Upstream) -> None:

@@ -5,10 +5,11 @@ never repeat our key.
 """
 
 from collections.abc import Awaitable, Sequence
-from time import monotonic
+from time import monotonic, time
 from typing import TypeVar
 from urllib.parse import unquote_plus
 
+from proxy import ratelimits
 from proxy.errors import Down, UpstreamError
 from proxy.ports import Answer, Call, Dialect, Outgoing, Target
 
@@ -34,6 +35,7 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
     blame(call, error)
     if dialect is not call.dialect:
         error.body = None
+        error.headers = [*error.headers, *ratelimits.spelled(answer.headers, call.dialect.name, time())]
     raise error
 
 

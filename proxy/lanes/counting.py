@@ -8,6 +8,7 @@ from proxy import headers
 from proxy.errors import Unsupported
 from proxy.lanes.asking import ask, query_of, timed
 from proxy.lanes.estimate import estimate
+from proxy.lanes.fetching import Fetching
 from proxy.ports import Call, Counting, Dialect, Outgoing, Peek, Reply, Target
 from proxy.seals import unseal
 
@@ -16,7 +17,7 @@ LIMIT = 1024 * 1024  # bytes of a provider's count
 _JSON = ("content-type", "application/json")
 
 
-async def count(call: Call, target: Target, dialect: Dialect) -> Reply:
+async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching) -> Reply:
     """`dialect` is the provider's. Raises GatewayError."""
     client, own = call.dialect, dialect is call.dialect
     if not isinstance(client, Counting):
@@ -27,6 +28,7 @@ async def count(call: Call, target: Target, dialect: Dialect) -> Reply:
     if not (target.adapter.counts(dialect.name) and isinstance(dialect, Counting)):
         estimated = ("x-pillion-estimated", "input_tokens")
         return Reply(200, [_JSON, estimated], client.count_answer(estimate(request)))
+    await fetching(call, request, target, dialect)
     as_it_came = own and not foreign
     body = dialect.forward(call.envelope, target.model, False).body if as_it_came else dialect.count_body(request)
     lines = headers.outgoing(call.headers) if own else headers.translated(call.headers)

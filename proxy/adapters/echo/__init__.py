@@ -6,7 +6,7 @@ the wire, and how it goes out in time. https://platform.openai.com/docs/api-refe
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from math import inf
@@ -77,6 +77,7 @@ class Echo:
     dialects: Sequence[str] = ("openai_chat",)
     real = False
     ask_usage = True
+    no_urls: Collection[str] = ()
 
     def __init__(self, name: str, *, clock: Clock | None = None) -> None:
         self.name = name

@@ -56,6 +56,7 @@ class Vertex(HTTPProvider):
         "gemini": "{place}/{model}:countTokens",
         "anthropic": "{place}/publishers/anthropic/models/count-tokens:rawPredict",
     }
+    no_urls = ("anthropic",)  # "URL sources are not supported"; Gemini's own are
     models_path = "/v1beta1/publishers/google/models?pageSize=1000"  # no other version has the list
 
     def __init__(self, config: Provider, upstream: Upstream) -> None:
