@@ -13,7 +13,7 @@ sentence said at once: `fold` sums it, and there is no second path. With several
 which choice it belongs to, and the one Finish carries a Stop for each.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, assert_never
 
 from msgspec import Struct, field
@@ -65,6 +65,19 @@ Source = Inline | Remote | Stored
 # `extra` on a part holds what its own wire alone can say of it (`cache_control` goes in `cache`, since two can).
 
 
+class _Placed(Struct, kw_only=True):
+    """`at` is the part's path in the client's body, such as `messages[3].content[0]`: errors name it.
+
+    Two parts are equal wherever they stand.
+    """
+
+    at: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        said = (name for name in self.__struct_fields__ if name != "at")
+        return type(other) is type(self) and all(getattr(self, name) == getattr(other, name) for name in said)
+
+
 class Citation(Struct, kw_only=True):
     """Where a passage comes from. What every wire has a word for, and the whole as its own wire (`wire`) spells it."""
 
@@ -77,7 +90,7 @@ class Citation(Struct, kw_only=True):
     end: int | None = None
 
 
-class Text(Struct, kw_only=True, tag="text"):
+class Text(_Placed, kw_only=True, tag="text"):
     """`signature`: a seal that the provider put on its own answer and wants to see again (Gemini)."""
 
     text: str = ""
@@ -88,14 +101,14 @@ class Text(Struct, kw_only=True, tag="text"):
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-class Image(Struct, kw_only=True, tag="image"):
+class Image(_Placed, kw_only=True, tag="image"):
     source: Source
     detail: str | None = None
     cache: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-class Audio(Struct, kw_only=True, tag="audio"):
+class Audio(_Placed, kw_only=True, tag="audio"):
     """A sound. In an answer `source` is Inline; a turn sent back may hold only the `id` of an earlier answer's."""
 
     source: Source | None = None
@@ -106,20 +119,20 @@ class Audio(Struct, kw_only=True, tag="audio"):
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-class Video(Struct, kw_only=True, tag="video"):
+class Video(_Placed, kw_only=True, tag="video"):
     source: Source
     cache: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-class Document(Struct, kw_only=True, tag="document"):
+class Document(_Placed, kw_only=True, tag="document"):
     source: Source
     name: str | None = None  # a file name or a title
     cache: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-class Thinking(Struct, kw_only=True, tag="thinking"):
+class Thinking(_Placed, kw_only=True, tag="thinking"):
     """Reasoning shown before the answer. `redacted` is the sealed form: then `text` is empty.
 
     `signature` is the provider's seal, to be sent back unchanged and to no other provider. `id` is the provider's own
@@ -134,7 +147,7 @@ class Thinking(Struct, kw_only=True, tag="thinking"):
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-class ToolCall(Struct, kw_only=True, tag="tool_call"):
+class ToolCall(_Placed, kw_only=True, tag="tool_call"):
     """`arguments` is JSON text exactly as the model wrote it, or free text where `kind` is "custom".
 
     `id` is empty where the wire has none: the next wire makes one that is deterministic.
@@ -149,13 +162,13 @@ class ToolCall(Struct, kw_only=True, tag="tool_call"):
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-class Refusal(Struct, kw_only=True, tag="refusal"):
+class Refusal(_Placed, kw_only=True, tag="refusal"):
     text: str = ""
     cache: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-class Opaque(Struct, kw_only=True, tag="opaque"):
+class Opaque(_Placed, kw_only=True, tag="opaque"):
     """A block that only its own wire (`wire`, a dialect's name) understands: server tools and the like, kept whole."""
 
     wire: str
@@ -164,7 +177,7 @@ class Opaque(Struct, kw_only=True, tag="opaque"):
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-class ToolResult(Struct, kw_only=True, tag="tool_result"):
+class ToolResult(_Placed, kw_only=True, tag="tool_result"):
     """What a tool gave back. It stands in a user turn, whatever role its wire gives it."""
 
     id: str
@@ -259,12 +272,18 @@ class Request(Struct, kw_only=True):
     service_tier: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     demands: dict[str, Any] = field(default_factory=dict)  # like `extra`, but the answer would be another without it
+    names: Mapping[str, str] = field(default_factory=dict)  # what the client calls a field, where that is not our name
+
+    def name_of(self, field: str) -> str:
+        """What the client calls a field, for errors and receipts. `field`: ours (docs/decisions/0010-receipts.md)."""
+        return self.names.get(field, field)
 
 
 # --- the answer ------------------------------------------------------------------------------------------------------
 
 
 class Start(Struct, frozen=True, kw_only=True):
+    wire: str = ""  # the dialect that the answer is in: only there does any `extra` of it mean anything
     id: str = ""
     model: str = ""
     created: int | None = None  # seconds since 1970

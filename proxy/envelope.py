@@ -26,7 +26,10 @@ _ends = re.compile(rb"[ \t\r\n]*+\{?[ \t\r\n]*+\}[ \t\r\n]*+").fullmatch
 
 
 class Envelope:
-    """A JSON object whose values are known by place. Raises BadRequest: malformed, no object, too deep, a key twice."""
+    """A JSON object whose values are known by place.
+
+    Raises BadRequest: malformed, no object, too deep, a key twice, in whichever case.
+    """
 
     __slots__ = ("_spans", "_values", "body")
 
@@ -40,6 +43,8 @@ class Envelope:
             raise BadRequest("The request body is nested too deeply.", code="invalid_json") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from None
+        if len(set(map(str.lower, self._values))) < len(self._values):  # to Go's parser "Model" is "model"
+            raise _duplicate(self._values)
         self._spans: dict[str, tuple[int, int]] = {}
         if not self._is_uniform():
             self._walk()

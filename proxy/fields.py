@@ -7,7 +7,7 @@ cannot use; what cannot be passed over is `nonsense`.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import isfinite
 from typing import Any, TypeGuard, TypeVar
 
@@ -48,6 +48,19 @@ def wrong(path: str, expected: str, value: object) -> BadRequest:
 
 def wrong_word(path: str, expected: str, word: str) -> BadRequest:
     return BadRequest(f"{path} must be {expected}, but {word[:40]!r} came.", param=path)
+
+
+class Left(Object):
+    """What nobody took of an inner object: the object itself was understood, or all of it where nothing is left."""
+
+
+def paths(left: Object, at: str = "") -> Iterator[str]:
+    """The names of what nobody took, such as `generationConfig.speechConfig`."""
+    for key, value in left.items():
+        if isinstance(value, Left):
+            yield from paths(value, f"{at}{key}.")
+        else:
+            yield at + key
 
 
 class Fields:
@@ -106,7 +119,7 @@ class Fields:
     def keep(self, key: str, inner: "Fields") -> None:
         """Put back what is left of an inner object."""
         if inner.rest:
-            self.rest[key] = inner.rest
+            self.rest[key] = Left(inner.rest)
 
     def need_text(self, key: str) -> str:
         return self._need(key, self.text, "a string")
@@ -151,6 +164,23 @@ class Fields:
         return value
 
 
+def standard_base64(text: str) -> str:
+    """The same bytes in base64's standard alphabet, padded and in one line, as the canonical form has them.
+
+    Google's SDKs write the URL-safe alphabet, some tools leave the padding out or break lines. What is no base64 stays
+    none: who must decode it refuses it.
+    """
+    if "-" in text or "_" in text:
+        text = text.translate(_STANDARD)
+    if "\n" in text or "\r" in text:
+        text = "".join(text.split())
+    return text + _PADDING[len(text) % 4]
+
+
+_STANDARD = str.maketrans("-_", "+/")
+_PADDING = ("", "", "==", "=")  # by what is left of its groups of four; one alone is the end of none
+
+
 # --- a provider's answer ---------------------------------------------------------------------------------------------
 
 
@@ -172,6 +202,15 @@ def as_text(value: object) -> str:
 
 def without_nulls(fields: Object) -> Object:
     return {key: value for key, value in fields.items() if value is not None}
+
+
+def merged(fields: Object, more: Object) -> Object:
+    """Both; where the two have an object of one name, the two objects in one."""
+    both = fields | more
+    for key in fields.keys() & more.keys():
+        if isinstance(fields[key], dict) and isinstance(more[key], dict):
+            both[key] = merged(fields[key], more[key])
+    return both
 
 
 def is_number(value: object) -> TypeGuard[float]:

@@ -5,7 +5,7 @@ between the two, a `Dialect` knows one wire's language, an `Adapter` knows one p
 """
 
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from msgspec import Struct, field
@@ -81,6 +81,18 @@ class Strip(Protocol):
     def close(self) -> bytes: ...
 
 
+class Gate(Protocol):
+    """Hands a stream on by whole events; every byte passes."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Raises Unframed, after what came before."""
+        ...
+
+    def close(self) -> bytes:
+        """What still waits for the rest of its event."""
+        ...
+
+
 class Decoder(Protocol):
     """A provider's bytes to events, fed as they come; events before a fault are handed out before it is raised."""
 
@@ -99,7 +111,10 @@ class Renderer(Protocol):
     media_type: str
 
     def feed(self, event: Event) -> bytes:
-        """Raises Unrepresentable: the answer holds what this wire has no way to say."""
+        """Raises Unrepresentable: the answer holds what this wire has no way to say.
+
+        Another wire's own blocks (Opaque) are not fed: the lane leaves them out.
+        """
         ...
 
     def error(self, error: GatewayError) -> bytes:
@@ -131,12 +146,16 @@ class Dialect(Protocol):
     name: str
     stream_type: str  # the media type of a provider's stream
     ping: bytes | None  # a frame that keeps a silent stream alive, where the wire has one
-    in_lines: bool  # a provider's stream is text, and a line of it has an end
     demands_limit: bool  # a request must say how long its answer may be
+    no_urls: frozenset[type]  # the kinds of Part that it carries as bytes, and by no URL
     sign: re.Pattern[bytes] | None  # what stands in every answer of this wire, where a host may confuse it with another
 
     def has_event(self, held: bytes) -> bool:
         """Does the beginning of a provider's stream hold a whole event? Raises Unframed where it can hold none."""
+        ...
+
+    def gate(self) -> Gate:
+        """For one stream of a provider's, from its beginning."""
         ...
 
     # towards clients
@@ -159,7 +178,7 @@ class Dialect(Protocol):
         ...
 
     def error_event(self, error: GatewayError) -> bytes:
-        """What ends a stream that broke in the pass-through lane."""
+        """What ends a stream that broke in the pass-through lane, behind its last whole event."""
         ...
 
     def model_list(self, names: Sequence[str]) -> bytes:
@@ -265,6 +284,7 @@ class Adapter(Protocol):
     dialects: Sequence[str]  # all that it takes
     real: bool  # False: an offline stand-in, never chosen over a provider
     ask_usage: bool  # streams may be asked for usage (`stream_options`)
+    no_urls: Collection[str]  # of its dialects: those in which it fetches nothing that a URL names
 
     def takes(self, model: str) -> Sequence[str]:
         """The dialects in which this model may be asked verbatim, the preferred one first."""
@@ -337,7 +357,7 @@ class Call(Struct, kw_only=True):
     attempts: int = 0  # failover
     waited: float = 0.0  # dispatch: seconds spent waiting for the provider
     upstream_id: str = ""  # dispatch: the provider's own request id
-    dropped: tuple[str, ...] = ()  # dispatch: knobs that the target's wire lacks
+    dropped: tuple[str, ...] = ()  # dispatch: knobs that the target's wire lacks, and blocks that the client's does
     usage: Usage | None = None  # dispatch: at the end of the answer
     answered_model: str = ""  # dispatch: the model that the provider says it used
 

@@ -6,10 +6,12 @@ looked for among the entry points of installed packages (groups `pillion.adapter
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proxy.errors import ConfigError
-from proxy.ports import Dialect
+
+if TYPE_CHECKING:
+    from proxy.ports import Dialect
 
 ADAPTERS = {
     "openai": "proxy.adapters.openai:OpenAI",
@@ -38,11 +40,12 @@ DIALECTS = {
 
 # What only one of the commands needs: the others start in a third of the time without a server and a client of HTTP.
 COMMANDS = {
+    "any": "proxy.commands:do",
     "serve": "proxy.serving:serve",
     "check": "proxy.serving:check",
 }
 
-_dialects: dict[str, Dialect] = {}
+_dialects: "dict[str, Dialect]" = {}
 
 
 def adapter(kind: str) -> Any:
@@ -51,11 +54,11 @@ def adapter(kind: str) -> Any:
 
 
 def command(name: str) -> Any:
-    """What does the command: from Config to the exit code."""
+    """What does the command, from Config to the exit code; `any` finds out which it is, from what was typed."""
     return _load(COMMANDS, "pillion.commands", name)
 
 
-def dialect(name: str) -> Dialect:
+def dialect(name: str) -> "Dialect":
     """The dialect of this name: one instance, since a dialect has no state. Raises ConfigError."""
     if name not in _dialects:
         _dialects[name] = _load(DIALECTS, "pillion.dialects", name)()

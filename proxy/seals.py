@@ -130,7 +130,7 @@ def unseal(request: Request, provider: str, own_wire: bool) -> tuple[str, ...]:
 
     `own_wire`: the target speaks the client's dialect. A seal without a mark is from that dialect's providers.
     """
-    unsealing = _Unsealing(provider, own_wire)
+    unsealing = _Unsealing(request, provider, own_wire)
     for turn in request.turns:
         turn.parts = unsealing.parts(turn.parts)
         unsealing.fields(turn.extra)
@@ -140,7 +140,8 @@ def unseal(request: Request, provider: str, own_wire: bool) -> tuple[str, ...]:
 
 
 class _Unsealing:
-    def __init__(self, provider: str, own_wire: bool) -> None:
+    def __init__(self, request: Request, provider: str, own_wire: bool) -> None:
+        self._name_of = request.name_of
         self._provider = provider
         self._own_wire = own_wire
         self.dropped: set[str] = set()
@@ -189,7 +190,7 @@ class _Unsealing:
         if mark is not None and mark.provider == self._provider:
             return mark
         if seal:
-            self.dropped.add(name)
+            self.dropped.add(self._name_of(name))
         return _Mark("", "", "")
 
     def fields(self, fields: dict[str, Any]) -> None:

@@ -201,7 +201,7 @@ def arguments(text: str) -> Any:
 
 
 def read_messages(row: Row) -> Told:
-    """An Anthropic answer, without the blocks of server tools (see `foreign`)."""
+    """An Anthropic answer, without the blocks of server tools."""
     blocks, finish, usage = message_of(row)
     cached = usage.get("cache_read_input_tokens") or 0
     return Told(
@@ -213,12 +213,6 @@ def read_messages(row: Row) -> Told:
         cached=cached,
         written=usage["output_tokens"],
     )
-
-
-def foreign(row: Row) -> bool:
-    """Does an Anthropic answer hold what no other wire has: calls of server tools, their results, a compaction?"""
-    blocks, _, _ = message_of(row)
-    return any(block["type"] not in ("text", "thinking", "redacted_thinking", "tool_use") for block in blocks)
 
 
 def message_of(row: Row) -> tuple[list[Json], str, Json]:

@@ -33,9 +33,10 @@ from proxy.canon import (
     ToolResult,
     Turn,
 )
+from proxy.claude import BUDGETS, DEFAULT_MAX_TOKENS
 from proxy.dialects.anthropic import Anthropic
 from proxy.dialects.anthropic.citations import citations_of
-from proxy.dialects.anthropic.words import BUDGETS, DEFAULT_MAX_TOKENS
+from proxy.dialects.anthropic.words import SPELLED, SPELLED_BY
 from proxy.envelope import Envelope
 from proxy.errors import (
     BadRequest,
@@ -43,6 +44,7 @@ from proxy.errors import (
 )
 from proxy.ports import Dialect, Path, Peek
 from tests import recordings
+from tests.placed import placed
 
 WIRE = Anthropic()
 ASKED = Peek("m", False)
@@ -74,7 +76,7 @@ def sent(request: Request) -> dict[str, Any]:
 
 
 def turn(role: Any, *parts: Part, at: str = "messages[0]", **fields: Any) -> Turn:
-    return Turn(role=role, parts=list(parts), at=at, **fields)
+    return placed(role, parts, at, **fields)
 
 
 # --- recorded requests -----------------------------------------------------------------------------------------------
@@ -172,6 +174,7 @@ def test_every_field_of_a_request_has_its_place() -> None:
     call = ToolCall(id="toolu_1", name="f", arguments='{"x":1}', extra={"caller": {"type": "direct"}})
     assert request == Request(
         wire="anthropic",
+        names=SPELLED | SPELLED_BY["thinking"],
         model="claude",
         turns=[
             turn("system", Text(text="Be kind.", cache={"type": "ephemeral"}), at="system"),
@@ -427,7 +430,7 @@ JSON = st.recursive(
     max_leaves=6,
 )
 FULL: dict[str, Any] = {
-    "model": "claude",
+    "model": "m",
     "max_tokens": 10,
     "system": [{"type": "text", "text": "s"}],
     "messages": [
@@ -487,8 +490,8 @@ def without_nulls(value: Any) -> Any:
 def test_a_chat_without_a_word_is_refused_and_not_emptied() -> None:
     turn = Turn(role="user", parts=[Text(text="")], at="messages[0]")
     with pytest.raises(Unrepresentable) as caught:
-        WIRE.encode(Request(wire="openai_chat", model="m", turns=[turn]))
-    assert caught.value.param == "messages"
+        WIRE.encode(Request(wire="gemini", model="m", turns=[turn], names={"turns": "contents"}))
+    assert caught.value.param == "contents"
 
 
 CREATE: TypeAdapter[Any] = TypeAdapter(message_create_params.MessageCreateParams)
@@ -607,7 +610,7 @@ USER = turn("user", Text(text="u"))
     [
         ({}, ()),
         ({"store": False, "modalities": ["text"], "verbosity": "medium", "metadata": {}}, ()),
-        ({"store": True, "modalities": ["text", "audio"], "verbosity": "low"}, ("modalities", "store", "verbosity")),
+        ({"store": True, "verbosity": "low"}, ("store", "verbosity")),
         ({"metadata": {"a": "b"}, "safety_identifier": "s"}, ("metadata", "safety_identifier")),
         ({"prompt_cache_key": "k"}, ("prompt_cache_key",)),
         ({"turns": [turn("user", Text(text="a", signature="gemini's"))]}, ()),
@@ -619,9 +622,9 @@ USER = turn("user", Text(text="u"))
         ({"temperature": 1.0}, ()),
         ({"stop": ["\n"]}, ("stop",)),
         ({"service_tier": "flex"}, ("service_tier",)),
-        ({"format": Format(kind="json")}, ("response_format",)),
+        ({"format": Format(kind="json")}, ("format",)),
         ({"format": Format(kind="text")}, ()),
-        ({"format": Format(kind="schema", schema={}, description="d")}, ("response_format",)),
+        ({"format": Format(kind="schema", schema={}, description="d")}, ("format.description",)),
         ({"extra": {"store": True, "verbosity": "low"}}, ("store", "verbosity")),
         ({"reasoning": Reasoning(effort="high")}, ("reasoning",)),  # max_tokens is 100: there is no room
         ({"reasoning": Reasoning(effort="silly"), "max_tokens": 9000}, ("reasoning",)),
@@ -635,9 +638,9 @@ USER = turn("user", Text(text="u"))
         ({"tools": [Tool(name="f", extra={"x": 1})]}, ("x",)),
         ({"turns": [turn("user", Text(text="a", extra={"y": 1}), extra={"name": "n"})]}, ("name", "y")),
         ({"turns": [USER, turn("assistant", Thinking(text="t"), Text(text="a", citations=citations_of([{}]))), USER]},
-         ("citations", "thinking")),
-        ({"turns": [turn("user", Image(source=Remote("https://x.example/i"), detail="high"))]}, ("detail",)),
-        ({"turns": [turn("user", Text(text="a")), turn("system", Text(text="b"))]}, ("messages.system_position",)),
+         ("text.citations", "thinking")),
+        ({"turns": [turn("user", Image(source=Remote("https://x.example/i"), detail="high"))]}, ("image.detail",)),
+        ({"turns": [turn("user", Text(text="a")), turn("system", Text(text="b"))]}, ("turn.place",)),
     ],
     ids=str,
 )  # fmt: skip
@@ -651,9 +654,10 @@ def test_a_knob_that_the_wire_lacks_is_receipted(fields: dict[str, Any], dropped
     ("fields", "param"),
     [
         ({"n": 2}, "n"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
         ({"demands": {"modalities": ["audio"]}}, "modalities"),
         ({"tools": [Tool(name="f"), Tool(name="g", kind="custom", at="tools[1]")]}, "tools[1]"),
-        ({"tools": [Tool(name="", kind="web_search", at="")]}, "tools[0]"),
+        ({"tools": [Tool(name="", kind="web_search", at="tools[0]")]}, "tools[0]"),
         ({"turns": [turn("user", Audio(source=Inline("a")))]}, "messages[0].content[0]"),
         ({"turns": [turn("user", Image(source=Stored("file-1")))]}, "messages[0].content[0]"),
         ({"turns": [turn("user", Image(source=Inline("aGk=", "image/tiff")))]}, "messages[0].content[0]"),
@@ -786,7 +790,7 @@ TOLD: dict[str, Any] = {
     "extra": {"new": 1},
     "demands": {"new": 1},
 }
-NOT_FOR_THE_PROVIDER = {"wire", "as_array", "include_usage", "limit_field"}
+NOT_FOR_THE_PROVIDER = {"wire", "as_array", "include_usage", "limit_field", "names"}
 
 
 @pytest.mark.parametrize("wire", ["openai_chat", "anthropic"])

@@ -171,7 +171,8 @@ def sentences(draw: st.DrawFn) -> list[Event]:
     said = [event for index in range(draw(st.integers(0, 4))) for event in draw(blocks(index))]
     early = [draw(usages())] if not said or draw(st.booleans()) else []
     stop = Stop(reason=reason, raw=word)
-    return [Start(id=draw(WORDS), model=draw(WORDS)), *early, *said, draw(usages()), Finish(stops=(stop,))]
+    start = Start(wire="anthropic", id=draw(WORDS), model=draw(WORDS))
+    return [start, *early, *said, draw(usages()), Finish(stops=(stop,))]
 
 
 @given(sentences())
@@ -234,7 +235,7 @@ def test_a_second_choice_is_not_lost_in_silence(stream: bool) -> None:
 def test_a_stream_as_the_client_reads_it() -> None:
     data = said(
         [
-            Start(id="chatcmpl-1", model="gpt"),
+            Start(wire="openai_chat", id="chatcmpl-1", model="gpt"),
             Open(index=0, part=Text()),
             Delta(index=0, text="Hi", logprobs=[{}]),
             Close(index=0),
@@ -498,7 +499,7 @@ def test_a_count_that_is_no_count_counts_nothing(count: object) -> None:
         ("overloaded_error", Busy, 529),
         ("rate_limit_error", Busy, 429),
         ("api_error", Down, 500),
-        ("timeout_error", Down, 504),
+        ("timeout_error", Timeout, 504),
         ("invalid_request_error", Refused, 400),
         ("authentication_error", Refused, 401),
         ("billing_error", Refused, 402),
@@ -738,8 +739,7 @@ def test_a_meter_passes_over_an_event_that_is_too_long() -> None:
 def test_an_error_for_the_client(error: GatewayError, word: str) -> None:
     told = {"type": "error", "error": {"type": word, "message": "m"}}
     assert json.loads(WIRE.error(error, "req_1")) == told | {"request_id": "req_1"}
-    half = stream(message_start()) + b'event: content_block_delta\ndata: {"type":"content_bl'
-    last = frames(half + WIRE.error_event(error))[-1]
+    last = frames(stream(message_start()) + WIRE.error_event(error))[-1]
     assert (last.event, json.loads(last.data)) == ("error", told)
     live = frames(WIRE.renderer(asked()).error(error))
     assert [(frame.event, json.loads(frame.data)) for frame in live] == [("error", told)]
@@ -759,7 +759,7 @@ def test_an_error_for_the_client(error: GatewayError, word: str) -> None:
         (529, Busy, "rate_limit", 529),
         (500, Down, "server_error", 500),
         (503, Down, "server_error", 503),
-        (504, Down, "timeout", 504),
+        (504, Timeout, "timeout", 504),
         (302, Down, "server_error", 502),
     ],
 )

@@ -22,7 +22,8 @@ from proxy.canon import (
     ToolResult,
     Turn,
 )
-from proxy.dialects.anthropic.words import BUDGETS, CACHE_POINTS, DEFAULT_MAX_TOKENS, takes_of
+from proxy.claude import BUDGETS, DEFAULT_MAX_TOKENS
+from proxy.dialects.anthropic.words import CACHE_POINTS, takes_of
 from proxy.errors import Down, Refused, Unrepresentable
 from proxy.ports import Encoded
 from tests import recordings
@@ -199,7 +200,7 @@ def test_a_seal_is_sent_back_as_it_came() -> None:
         {"type": "thinking", "thinking": "t", "signature": "s"},
         {"type": "redacted_thinking", "data": "r"},
     ]
-    assert dropped == ("cache_control",)
+    assert dropped == ("cache",)
 
 
 # --- sampling, forced tools, prefill ---------------------------------------------------------------------------------
@@ -249,7 +250,7 @@ def test_a_prefill_is_sent_without_the_blank_at_its_end() -> None:
     parts = [Text(text="The answer is ("), Text(text=" \n")]
     value, dropped = encoded(SONNET_4_5, USER, turn("assistant", *parts, at="messages[1]"))
     assert value["messages"][1]["content"] == [{"type": "text", "text": "The answer is ("}]
-    assert dropped == ("messages.trailing_space",)
+    assert dropped == ("turn.trailing_space",)
     value, dropped = encoded(SONNET_4_5, USER, turn("assistant", Text(text="\n"), at="messages[1]"))
     assert [message["role"] for message in value["messages"]] == ["user"]
     value, dropped = encoded(SONNET_4_5, USER, turn("assistant", Text(text="a "), at="messages[1]"), USER)
@@ -281,11 +282,11 @@ WRAPPED = "<system>\nl\n</system>"
     [
         (OPUS_4_8, [USER, LATE], "user system", ()),
         (NEWEST, [USER, LATE, LATE, REPLY, USER], "user system assistant user", ()),
-        (NEWEST, [USER, LATE, USER], "user", ("messages.system_position",)),
-        (NEWEST, [USER, REPLY, LATE, USER], "user assistant user", ("messages.system_position",)),
-        (NEWEST, [USER, REPLY, LATE], "user assistant user", ("messages.system_position",)),
-        (OPUS_4_7, [USER, LATE], "user", ("messages.system_position",)),
-        (OLDER, [USER, LATE, REPLY, USER], "user assistant user", ("messages.system_position",)),
+        (NEWEST, [USER, LATE, USER], "user", ("turn.place",)),
+        (NEWEST, [USER, REPLY, LATE, USER], "user assistant user", ("turn.place",)),
+        (NEWEST, [USER, REPLY, LATE], "user assistant user", ("turn.place",)),
+        (OPUS_4_7, [USER, LATE], "user", ("turn.place",)),
+        (OLDER, [USER, LATE, REPLY, USER], "user assistant user", ("turn.place",)),
     ],
     ids=str,
 )
@@ -319,7 +320,7 @@ def test_of_too_many_cache_points_the_last_are_kept() -> None:
         turn("user", result),
         tools=[Tool(name="f", cache=POINT)],
     )
-    assert dropped == ("cache_control",)
+    assert dropped == ("cache",)
     assert json.dumps(value).count("cache_control") == CACHE_POINTS
     assert "cache_control" not in json.dumps([value["tools"], value["system"]])
     assert value["messages"][2]["content"][0]["content"][0]["cache_control"] == POINT
@@ -356,7 +357,7 @@ def test_recorded_count(row: recordings.Row) -> None:
 
 
 def test_a_count_asks_for_the_prompt_alone() -> None:
-    every = {key: value for key, value in TOLD.items() if key not in ("n", "demands", "reasoning")}
+    every = {key: value for key, value in TOLD.items() if key not in ("n", "modalities", "demands", "reasoning")}
     said = json.loads(WIRE.count_body(replace(foreign(), **every)))
     assert said.keys() == {"model", "messages", "tools", "tool_choice", "output_config"}
     own = {"model": "m", "messages": [], "max_tokens": 5, "temperature": 1, "mcp_servers": [{"name": "x"}]}

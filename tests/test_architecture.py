@@ -14,6 +14,7 @@ PROXY = Path(__file__).parent.parent / "proxy"
 FLOORS = [
     ["__main__"],
     ["cli"],
+    ["commands"],
     ["serving"],
     ["app"],
     ["routes"],
@@ -21,11 +22,12 @@ FLOORS = [
     ["lanes", "lanes.*"],
     ["catalog"],
     ["adapters", "adapters.*"],
-    "dialects dialects.* upstream origins delivery routing probe store store.* vault prices logs exposition".split(),
-    ["redaction"],
-    "ports framing eventstream envelope fields wire door listening config config.* headers hosts seals conversation"
-    " outcome".split(),
-    ["canon", "errors", "__init__"],
+    "dialects dialects.* upstream origins remote delivery routing probe store store.* vault prices logs"
+    " exposition".split(),
+    ["redaction", "whole", "single", "claude"],
+    "ports framing eventstream gates envelope fields wire door listening config config.* headers hosts seals"
+    " conversation outcome ratelimits receipts room".split(),
+    ["canon", "errors", "address", "alarm", "__init__"],
 ]
 # Who may import from its own floor, and what.
 NEIGHBOURS = [
@@ -33,19 +35,23 @@ NEIGHBOURS = [
     ("dialects.anthropic.invoke", "dialects.bedrock*"),  # one vendor's body in the other's envelope
     ("dialects.bedrock.count", "dialects.anthropic.parse"),  # likewise
     ("lanes.*", "lanes.*"),
+    ("gates", "framing"),
+    ("gates", "eventstream"),
     ("ports", "envelope"),
+    ("receipts", "fields"),
+    ("listening", "room"),
     ("upstream", "origins"),
     ("config", "config.*"),
     ("config.*", "config.*"),
 ]
 # Who may import less of the floors below than there is.
 ONLY = {
-    "dialects.*": ["framing", "eventstream", "envelope", "fields", "ports", "canon", "errors"],
+    "dialects.*": "whole single claude framing eventstream gates envelope fields ports receipts canon errors".split(),
     "envelope": ["errors"],
 }
 # Who alone may import a library, or a part of one: the longest name counts.
 OWNERS = {
-    "aiohttp": ["upstream", "wire", "door", "origins"],
+    "aiohttp": ["upstream", "wire", "door", "origins", "remote"],
     "aiohttp.web*": ["delivery", "admin"],
     "aiohttp.StreamReader": ["delivery"],  # these three are common to its two sides
     "aiohttp.abc": ["delivery"],
@@ -58,7 +64,7 @@ OWNERS = {
     "prometheus_client": ["middleware.metrics", "exposition", "admin"],
     "prometheus_async": ["middleware.metrics", "admin"],
     "yaml": ["config.reading"],
-    "os.environ": ["config.effective"],
+    "os.environ": ["config.effective", "probe"],
     "os.environb": ["config.effective"],
     "os.getenv": ["config.effective"],
     "importlib.import_module": ["registry"],

@@ -36,16 +36,18 @@ from proxy.canon import (
     Turn,
     Video,
 )
+from proxy.claude import BUDGETS, DEFAULT_MAX_TOKENS
 from proxy.dialects.anthropic import Anthropic
 from proxy.dialects.bedrock import Bedrock
 from proxy.dialects.bedrock.turns import BESIDE_A_DOCUMENT
-from proxy.dialects.bedrock.words import BUDGETS, DEFAULT_MAX_TOKENS, FORMATS, TAKEN, format_of, media_type_of
+from proxy.dialects.bedrock.words import FORMATS, TAKEN, format_of, media_type_of
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.fields import dump
 from proxy.ports import Dialect, Path, Peek
 from tests import recordings
+from tests.placed import placed
 
 WIRE = Bedrock()
 IS_A_DIALECT: Dialect = WIRE  # for mypy
@@ -134,11 +136,11 @@ def again(body: Any, model: str = CLAUDE) -> Any:
 
 
 def user(*parts: Part, at: str = "messages[0]") -> Turn:
-    return Turn(role="user", parts=list(parts), at=at)
+    return placed("user", parts, at)
 
 
 def turn(role: Role, *parts: Part, at: str = "messages[1]") -> Turn:
-    return Turn(role=role, parts=list(parts), at=at)
+    return placed(role, parts, at)
 
 
 def foreign(*turns: Turn, model: str = CLAUDE, **fields: Any) -> Request:
@@ -308,7 +310,7 @@ BLOCKS: list[tuple[Any, Part]] = [
     ),
     (
         {"document": {"format": "md", "name": "n", "source": {"text": "plain words"}, "context": "c"}},
-        Document(source=Inline(NOTE, "text/markdown"), name="n", extra={"source": "text", "context": "c"}),
+        Document(source=Inline(NOTE, "text/markdown"), name="n", extra={"source": {}, "context": "c"}),
     ),
     (
         {"document": {"format": "pdf", "name": "n", "source": {"bytes": PDF}, "citations": {"enabled": True}}},
@@ -339,7 +341,7 @@ BLOCKS: list[tuple[Any, Part]] = [
     ),
     (
         {"toolResult": {"toolUseId": "t", "content": [{"text": "x"}, {"json": {"a": [1]}}], "status": "error"}},
-        ToolResult(id="t", parts=[Text(text="x"), Text(text='{"a":[1]}', extra={"json": {"a": [1]}})], is_error=True),
+        ToolResult(id="t", parts=[Text(text="x"), Text(text='{"a":[1]}', extra={"json": {}})], is_error=True),
     ),
     (
         {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "s"}}},
@@ -614,7 +616,7 @@ def test_a_turn_of_which_nothing_is_left_lets_its_neighbours_meet() -> None:
 
 def test_a_late_system_turn_becomes_the_users() -> None:
     body, dropped = told(foreign(user(Text(text="a")), turn("system", Text(text="s"))))
-    assert dropped == ("messages.system_position",)
+    assert dropped == ("turn.place",)
     assert body["messages"][0]["content"] == [{"text": "a"}, {"text": "<system>\ns\n</system>"}]
 
 
@@ -624,7 +626,7 @@ def test_the_user_speaks_first() -> None:
 
 
 def test_nothing_but_empty_text_is_refused() -> None:
-    assert refused(foreign(user(Text(text="")))).param == "messages"
+    assert refused(foreign(user(Text(text="")), names={"turns": "contents"})).param == "contents"
 
 
 @pytest.mark.parametrize(
@@ -749,13 +751,13 @@ def test_citations_of_another_wire_are_receipted_and_their_text_is_said() -> Non
     cited = Text(text="a", citations=[Citation(wire="anthropic", value={})])
     body, dropped = told(foreign(user(Text(text="q")), turn("assistant", cited), user(Text(text="b"))))
     assert body["messages"][1]["content"] == [{"text": "a"}]
-    assert dropped == ("citations",)
+    assert dropped == ("text.citations",)
 
 
 def test_caches_are_marked_where_the_model_has_them() -> None:
     cache = {"type": "ephemeral"}
     parts, tools = [Text(text="a", cache=cache)], [Tool(name="f", cache=cache)]
-    for model, marks, lost in ((CLAUDE, 2, ()), (NOVA, 1, ("cache_control",)), ("meta.llama", 0, ("cache_control",))):
+    for model, marks, lost in ((CLAUDE, 2, ()), (NOVA, 1, ("cache",)), ("meta.llama", 0, ("cache",))):
         body, dropped = told(foreign(user(*parts), model=model, tools=tools))
         assert json.dumps(body).count("cachePoint") == marks
         assert dropped == lost
@@ -781,11 +783,10 @@ KNOBS: list[tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
     ({"seed": 0}, {}, ("seed",)),
     ({"user": "u", "store": True, "verbosity": "low"}, {}, ("store", "user", "verbosity")),
     ({"store": False, "modalities": ["text"], "n": 1, "logprobs": False, "frequency_penalty": 0.0}, {}, ()),
-    ({"modalities": ["text", "image"]}, {}, ("modalities",)),
     ({"parallel_tools": True}, {}, ()),
     ({"extra": {"min_p": 1}}, {}, ("min_p",)),
     ({"format": Format(kind="text")}, {}, ()),
-    ({"format": Format(kind="json")}, {}, ("response_format",)),
+    ({"format": Format(kind="json")}, {}, ("format",)),
     (
         {"format": Format(kind="schema", name="n", schema={"type": "object"}, strict=True)},
         {
@@ -847,7 +848,7 @@ def test_claude_may_be_told_not_to_think_and_others_think_as_they_can() -> None:
     assert dropped == ()
     body, dropped = told(foreign(model="openai.gpt-oss-120b-1:0", reasoning=Reasoning(effort="xhigh", summary="auto")))
     assert body["additionalModelRequestFields"] == {"reasoning_effort": "high"}
-    assert dropped == ("reasoning_summary",)
+    assert dropped == ("reasoning.summary",)
     assert told(foreign(model="meta.llama", reasoning=Reasoning(effort="low")))[1] == ("reasoning",)
 
 
@@ -880,7 +881,7 @@ def test_a_choice_of_tools_is_said(choice: ToolChoice, said: Any) -> None:
 
 def test_no_tools_is_said_by_offering_none() -> None:
     body, dropped = told(foreign(tools=[Tool(name="f")], tool_choice=ToolChoice("none")))
-    assert ("toolConfig" in body, dropped) == (False, ())
+    assert ("toolConfig" in body, dropped) == (False, ("tools",))
     body, dropped = told(foreign(tool_choice=ToolChoice("auto")))
     assert ("toolConfig" in body, dropped) == (False, ())
 
@@ -906,6 +907,7 @@ def test_a_conversation_with_calls_keeps_its_tools() -> None:
     ("fields", "param"),
     [
         ({"n": 2}, "n"),
+        ({"modalities": ["text", "image"]}, "modalities"),
         ({"demands": {"web_search_options": {}}}, "web_search_options"),
         ({"tools": [Tool(name="x", kind="web_search", at="tools[0]")]}, "tools[0]"),
         ({"tools": [Tool(name="x", kind="custom", at="tools[0]")]}, "tools[0]"),

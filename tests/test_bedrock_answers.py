@@ -127,7 +127,7 @@ def said(events: list[Event], streamed: bool = True) -> bytes:
 
 def sentence(*blocks: Part, stop: Stop | None = None) -> list[Event]:
     choice = Choice(parts=list(blocks), stop=stop or Stop(raw="end_turn"))
-    return list(unfold(Completion(start=Start(), choices=[choice], usage=USED)))
+    return list(unfold(Completion(start=Start(wire="bedrock"), choices=[choice], usage=USED)))
 
 
 def told(data: bytes) -> list[tuple[object, Any]]:
@@ -260,7 +260,7 @@ def test_a_recorded_stream_decodes_alike_however_it_is_cut(row: recordings.Row) 
 def test_what_is_rendered_is_heard_again(row: recordings.Row, streamed: bool) -> None:
     events = decoded(recordings.body(row), row["framing"] != "json")
     first, again = fold(events), fold(decoded(said(events, streamed), streamed))
-    assert again == Completion(start=Start(), choices=first.choices, usage=first.usage or Usage())
+    assert again == Completion(start=Start(wire="bedrock"), choices=first.choices, usage=first.usage or Usage())
 
 
 @recordings.needs_recordings
@@ -431,7 +431,13 @@ def test_a_refusal_is_text_and_says_so_at_the_end() -> None:
 
 def test_a_stream_may_end_without_its_usage_and_close_its_blocks_late() -> None:
     events = decoded(START + block_delta(0, text="a") + STOP)
-    assert events == [Start(), Open(index=0, part=Text()), Delta(index=0, text="a"), Close(index=0), events[-1]]
+    assert events == [
+        Start(wire="bedrock"),
+        Open(index=0, part=Text()),
+        Delta(index=0, text="a"),
+        Close(index=0),
+        events[-1],
+    ]
     assert isinstance(events[-1], Finish)
 
 
@@ -528,8 +534,8 @@ def test_an_error_where_a_stream_should_be_is_read_as_one() -> None:
         ("validationException", Refused, 400),
         ("internalServerException", Down, 500),
         ("serviceUnavailableException", Down, 503),
-        ("modelStreamErrorException", Down, 502),
-        ("modelTimeoutException", Timeout, 504),
+        ("modelStreamErrorException", Down, 424),
+        ("modelTimeoutException", Timeout, 408),
         ("somethingNewException", Down, 502),
     ],
 )
@@ -654,7 +660,7 @@ def test_the_latency_is_measured() -> None:
 
 def test_blocks_that_overlap_are_told_one_after_the_other() -> None:
     events: list[Event] = [
-        Start(),
+        Start(wire="bedrock"),
         Open(index=5, part=ToolCall(id="a", name="f")),
         Open(index=7, part=ToolCall(id="b", name="g")),
         Delta(index=7, text="{}"),
@@ -825,7 +831,9 @@ usages = st.builds(
 )  # fmt: skip
 stops = st.sampled_from([Stop(reason=reason, raw=word) for word, reason in REASONS.items()])
 completions = st.builds(
-    lambda parts, stop, usage: Completion(start=Start(), choices=[Choice(parts=parts, stop=stop)], usage=usage),
+    lambda parts, stop, usage: Completion(
+        start=Start(wire="bedrock"), choices=[Choice(parts=parts, stop=stop)], usage=usage
+    ),
     st.lists(blocks, max_size=4), stops, usages,
 )  # fmt: skip
 

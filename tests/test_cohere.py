@@ -31,11 +31,12 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.cohere import Cohere
-from proxy.dialects.cohere.words import BUDGETS
+from proxy.dialects.cohere.words import BUDGETS, SPELLED
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.ports import Dialect, Path, Peek
 from tests import recordings
+from tests.placed import placed
 
 WIRE = Cohere()
 ASKED = Peek("m", False)
@@ -56,7 +57,7 @@ def parsed(**fields: Json) -> Request:
 
 
 def turn(role: Json, *parts: Part, at: str = "messages[0]", **fields: Json) -> Turn:
-    return Turn(role=role, parts=list(parts), at=at, **fields)
+    return placed(role, parts, at, **fields)
 
 
 def foreign(*turns: Turn, **fields: Json) -> Request:
@@ -209,6 +210,7 @@ def test_every_field_of_a_request_has_its_place() -> None:
     cited = Citation(wire="cohere", value=value, url="https://x.example", title="T", start=0, end=2)
     assert request == Request(
         wire="cohere",
+        names=SPELLED,
         model="command-a",
         turns=[
             turn("system", Text(text="Be kind.")),
@@ -526,7 +528,7 @@ def test_a_request_of_another_wire() -> None:
         (Reasoning(effort="high"), 1000, {"type": "enabled", "token_budget": 500}, ()),
         (Reasoning(effort="high"), 1, {"type": "enabled", "token_budget": 1}, ()),
         (Reasoning(effort="unheard"), None, None, ("reasoning",)),
-        (Reasoning(summary="auto"), None, None, ()),
+        (Reasoning(summary="auto"), None, None, ("reasoning.summary",)),
         (None, None, None, ()),
     ],
     ids=str,
@@ -559,7 +561,9 @@ def test_the_tool_that_is_asked_for_is_the_only_one_on_offer() -> None:
     encoded = WIRE.encode(foreign(tools=tools, tool_choice=ToolChoice("tool", "g")))
     told = json.loads(encoded.body)
     assert [tool["function"]["name"] for tool in told["tools"]] == ["g"]
-    assert (told["tool_choice"], encoded.dropped) == ("REQUIRED", ())
+    assert (told["tool_choice"], encoded.dropped) == ("REQUIRED", ("tools",))
+    alone = WIRE.encode(foreign(tools=tools[:1], tool_choice=ToolChoice("tool", "f")))
+    assert alone.dropped == ()
     unknown = WIRE.encode(foreign(tools=tools, tool_choice=ToolChoice("tool", "h")))
     assert (len(json.loads(unknown.body)["tools"]), unknown.dropped) == (2, ("tool_choice",))
 
@@ -581,18 +585,20 @@ def test_a_choice_among_no_tools_is_not_sent(mode: Json) -> None:
         ({"store": True}, "store"),
         ({"prompt_cache_key": "k"}, "prompt_cache_key"),
         ({"verbosity": "low"}, "verbosity"),
-        ({"modalities": ["text", "audio"]}, "modalities"),
         ({"service_tier": "flex"}, "service_tier"),
         ({"extra": {"min_p": 1}}, "min_p"),
-        ({"tools": [Tool(name="f", strict=True), Tool(name="g")]}, "strict"),
-        ({"tools": [Tool(name="f", cache={"type": "ephemeral"})]}, "cache_control"),
+        ({"tools": [Tool(name="f", strict=True), Tool(name="g")]}, "tool.strict"),
+        ({"tools": [Tool(name="f", cache={"type": "ephemeral"})]}, "cache"),
         ({"tools": [Tool(name="f", extra={"defer": 1})]}, "defer"),
-        ({"format": Format(kind="schema", schema={}, description="d")}, "response_format"),
+        ({"format": Format(kind="schema", schema={}, description="d")}, "format.description"),
         ({"turns": [turn("user", Text(text="x", extra={"odd": 1}))]}, "odd"),
         ({"turns": [turn("user", Text(text="x"), extra={"name": "n"})]}, "name"),
-        ({"turns": [turn("user", ToolResult(id="a", is_error=True))]}, "is_error"),
+        ({"turns": [turn("user", ToolResult(id="a", is_error=True))]}, "tool_result.is_error"),
         ({"turns": [turn("assistant", Text(text="x"), Thinking(text="t"))]}, "thinking"),
-        ({"turns": [turn("assistant", Text(text="x", citations=[Citation(wire="anthropic", value={})]))]}, "citations"),
+        (
+            {"turns": [turn("assistant", Text(text="x", citations=[Citation(wire="anthropic", value={})]))]},
+            "text.citations",
+        ),
     ],
     ids=str,
 )
@@ -609,6 +615,7 @@ def test_what_asks_for_nothing_is_not_receipted() -> None:
     ("fields", "param"),
     [
         ({"n": 2}, "n"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
         ({"demands": {"web_search_options": {}}}, "web_search_options"),
         ({"tools": [Tool(name="w", kind="web_search", at="tools[0]")]}, "tools[0]"),
         ({"turns": [turn("user", Text(text="a"), Image(source=Stored("f")))]}, "messages[0].content[1]"),
@@ -621,8 +628,10 @@ def test_what_asks_for_nothing_is_not_receipted() -> None:
         ({"turns": [turn("user", Thinking(text="t"))]}, "messages[0].content[0]"),
         ({"turns": [turn("assistant", ToolResult(id="1"))]}, "messages[0].content[0]"),
         ({"turns": [turn("assistant", ToolCall(id="1", name="f", kind="custom"))]}, "messages[0].content[0]"),
-        ({"turns": [turn("user", ToolResult(id="1", parts=[Image(source=Remote("x"))]))]}, "messages[0].content[0]"),
-        ({"turns": [turn("user", ToolResult(id="1", parts=[Opaque(wire="x", value={})]))]}, "messages[0].content[0]"),
+        *(
+            ({"turns": [turn("user", ToolResult(id="1", parts=[part]))]}, "messages[0].content[0].content[0]")
+            for part in (Image(source=Remote("x")), Opaque(wire="x", value={}))
+        ),
     ],
     ids=str,
 )

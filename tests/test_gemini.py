@@ -549,7 +549,7 @@ def test_what_is_no_whole_answer_is_an_upstream_error(data: bytes, why: str) -> 
 def test_bare_json_between_events_is_the_error_it_says() -> None:
     data = recordings.body(next(row for row in ROWS if row["id"] == CANCELLED))
     error = failure(data)
-    assert (error.message, error.upstream_type, error.status) == ("The operation was cancelled.", "CANCELLED", 502)
+    assert (error.message, error.upstream_type, error.status) == ("The operation was cancelled.", "CANCELLED", 499)
     for chunks in laws.splits(data, count=20):
         meter = laws.watch(WIRE.meter(True), chunks)
         assert meter.error is not None
@@ -918,7 +918,7 @@ MINUTE = {"violations": [{"quotaId": "GenerateRequestsPerMinutePerProjectPerMode
         (500, google_error(500, "INTERNAL"), Down, "server_error", 500),
         (503, google_error(503, "UNAVAILABLE"), Down, "server_error", 503),
         (504, google_error(504, "DEADLINE_EXCEEDED"), Timeout, "timeout", 504),
-        (499, google_error(499, "CANCELLED"), Down, "server_error", 502),
+        (499, google_error(499, "CANCELLED"), Down, "server_error", 499),
         (200, google_error(429, "RESOURCE_EXHAUSTED"), Busy, "rate_limit", 429),
         (200, b'{"error": {"status": "NOT_FOUND"}}', Refused, "invalid_request", 404),
         (404, b"<html>gone</html>", Refused, "invalid_request", 404),

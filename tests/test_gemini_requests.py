@@ -37,8 +37,10 @@ from proxy.dialects.gemini.seals import redacted_out, seal_in, seal_out
 from proxy.dialects.gemini.words import NO_SEAL
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Down, Unrepresentable, UpstreamError
+from proxy.fields import standard_base64
 from proxy.ports import Path, Peek
 from tests import recordings
+from tests.placed import placed
 from tests.test_gemini import JSON, places, put
 
 WIRE = Gemini()
@@ -65,7 +67,7 @@ def sent(request: Request) -> dict[str, Any]:
 
 
 def turn(role: Any, *parts: Part, at: str = "messages[0]", **fields: Any) -> Turn:
-    return Turn(role=role, parts=list(parts), at=at, **fields)
+    return placed(role, parts, at, **fields)
 
 
 def foreign(*turns: Turn, **fields: Any) -> Request:
@@ -170,6 +172,7 @@ def normal(value: Any, key: str = "") -> Any:
     - a schema is told as JSON Schema, whichever field it came in;
     - the role of a systemInstruction, `includeThoughts: false`, and what is empty is left out;
     - words of enums are in upper case, whole numbers are integers, functions stand together;
+    - bytes are in base64's standard alphabet, which Google reads as well as the one that its SDKs write;
     - the word that stands for a lost seal is left out, and so is the model.
     """
     if key in SCHEMAS:
@@ -187,6 +190,8 @@ def normal(value: Any, key: str = "") -> Any:
     for word in ("mode", "thinkingLevel"):
         if isinstance(said.get(word), str):
             said[word] = said[word].upper()
+    if isinstance(said.get("data"), str):
+        said["data"] = standard_base64(said["data"])
     if "thoughtSignature" in said:
         said["thoughtSignature"] = seal_in(said["thoughtSignature"])[0]
     if "systemInstruction" in said:
@@ -769,23 +774,23 @@ def test_the_sdk_s_types_know_what_we_say_for_another_wire() -> None:
         ({"parallel_tools": False}, "parallel_tools"),
         ({"service_tier": "scale"}, "service_tier"),
         ({"extra": {"min_p": 0.1}}, "min_p"),
-        ({"tools": [Tool(name="f", strict=True)]}, "strict"),
-        ({"tools": [Tool(name="f", cache={})]}, "cache_control"),
+        ({"tools": [Tool(name="f", strict=True)]}, "tool.strict"),
+        ({"tools": [Tool(name="f", cache={})]}, "cache"),
         ({"tools": [Tool(name="f", extra={"defer": 1})]}, "defer"),
         ({"reasoning": Reasoning(off=True)}, "reasoning"),
         ({"reasoning": Reasoning(effort="xhigh")}, "reasoning"),
         ({"reasoning": Reasoning(effort="strange")}, "reasoning"),
-        ({"reasoning": Reasoning(budget=99999)}, "reasoning_budget"),
+        ({"reasoning": Reasoning(budget=99999)}, "reasoning.budget"),
         ({"reasoning": Reasoning(effort="low"), "model": "gemini-2.0-flash"}, "reasoning"),
-        ({"turns": [turn("user", Text(text="a", cache={}))]}, "cache_control"),
+        ({"turns": [turn("user", Text(text="a", cache={}))]}, "cache"),
         ({"turns": [turn("user", Text(text="a", extra={"x": 1}))]}, "x"),
         ({"turns": [turn("user", Text(text="a"), extra={"name": "n"})]}, "name"),
-        ({"turns": [turn("user", Text(text="a", citations=[Citation(wire="x", value={})]))]}, "citations"),
+        ({"turns": [turn("user", Text(text="a", citations=[Citation(wire="x", value={})]))]}, "text.citations"),
         ({"turns": [turn("user", Text(text="a")), turn("assistant", Thinking(text="t"))]}, "thinking"),
         ({"turns": [turn("user", Text(text="a")), turn("assistant", Thinking(redacted="t"))]}, "thinking"),
-        ({"turns": [turn("user", Image(source=Inline("aGk="), detail="high"))]}, "detail"),
-        ({"turns": [turn("user", Document(source=Inline("aGk="), name="n"))]}, "filename"),
-        ({"turns": [turn("user", Text(text="a")), turn("system", Text(text="b"))]}, "messages.system_position"),
+        ({"turns": [turn("user", Image(source=Inline("aGk="), detail="high"))]}, "image.detail"),
+        ({"turns": [turn("user", Document(source=Inline("aGk="), name="n"))]}, "document.name"),
+        ({"turns": [turn("user", Text(text="a")), turn("system", Text(text="b"))]}, "turn.place"),
     ],
 )
 def test_a_knob_that_the_wire_lacks_is_receipted(fields: dict[str, Any], receipt: str) -> None:

@@ -32,10 +32,13 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.ollama import Ollama
+from proxy.dialects.ollama.words import SPELLED
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Unrepresentable
+from proxy.fields import standard_base64
 from proxy.ports import Dialect, Path, Peek
 from tests import recordings
+from tests.placed import placed
 
 WIRE = Ollama(clock=lambda: 1_700_000_000.5)
 ASKED = Peek("m", True)
@@ -60,7 +63,7 @@ def prompted(**fields: Json) -> Request:
 
 
 def turn(role: Json, *parts: Part, at: str = "messages[0]", **fields: Json) -> Turn:
-    return Turn(role=role, parts=list(parts), at=at, **fields)
+    return placed(role, parts, at, **fields)
 
 
 def foreign(*turns: Turn, **fields: Json) -> Request:
@@ -211,6 +214,7 @@ def test_every_field_of_a_chat_has_its_place() -> None:
     )
     assert request == Request(
         wire="ollama",
+        names=SPELLED,
         model="llama3",
         turns=[
             turn("system", Text(text="Be kind.")),
@@ -295,7 +299,7 @@ def test_an_images_first_bytes_show_its_type(start: bytes, media: str) -> None:
 @pytest.mark.parametrize("data", ["no base64!", "é", "a", "data:image/png;base64,aGk="])
 def test_an_image_that_shows_nothing_is_of_no_type(data: str) -> None:
     request = parsed(messages=[{"role": "user", "content": "", "images": [data]}])
-    assert request.turns[0].parts == [Image(source=Inline(data, ""))]
+    assert request.turns[0].parts == [Image(source=Inline(standard_base64(data), ""))]
 
 
 @pytest.mark.parametrize(
@@ -541,15 +545,16 @@ def test_a_request_of_another_wire() -> None:
         ("qwen3", Reasoning(budget=0), False, ()),
         ("qwen3", Reasoning(effort="none"), False, ()),
         ("qwen3", Reasoning(effort="medium"), True, ()),
-        ("qwen3", Reasoning(effort="high"), True, ("reasoning_effort",)),
-        ("qwen3", Reasoning(budget=3000), True, ("reasoning_budget",)),
-        ("qwen3", Reasoning(summary="auto"), None, ()),
+        ("qwen3", Reasoning(effort="high"), True, ("reasoning.effort",)),
+        ("qwen3", Reasoning(budget=3000), True, ("reasoning.budget",)),
+        ("qwen3", Reasoning(summary="auto"), None, ("reasoning.summary",)),
+        ("qwen3", Reasoning(effort="medium", summary="auto"), True, ()),
         ("gpt-oss:20b", Reasoning(effort="high"), "high", ()),
         ("library/gpt-oss", Reasoning(effort="minimal"), "low", ()),
         ("gpt-oss", Reasoning(effort="unheard"), "medium", ()),
-        ("gpt-oss", Reasoning(budget=2048), "low", ("reasoning_budget",)),
-        ("gpt-oss", Reasoning(budget=99999), "high", ("reasoning_budget",)),
-        ("gpt-oss", Reasoning(budget=-1), "medium", ("reasoning_budget",)),
+        ("gpt-oss", Reasoning(budget=2048), "low", ("reasoning.budget",)),
+        ("gpt-oss", Reasoning(budget=99999), "high", ("reasoning.budget",)),
+        ("gpt-oss", Reasoning(budget=-1), "medium", ("reasoning.budget",)),
     ],
     ids=str,
 )
@@ -570,21 +575,23 @@ def test_thinking(model: str, reasoning: Reasoning, think: Json, dropped: tuple[
         ({"store": True}, "store"),
         ({"prompt_cache_key": "k"}, "prompt_cache_key"),
         ({"verbosity": "low"}, "verbosity"),
-        ({"modalities": ["text", "audio"]}, "modalities"),
         ({"service_tier": "flex"}, "service_tier"),
         ({"extra": {"min_p": 1}}, "min_p"),
         ({"tools": [Tool(name="f")], "tool_choice": ToolChoice("required")}, "tool_choice"),
         ({"tools": [Tool(name="f")], "tool_choice": ToolChoice("tool", "f")}, "tool_choice"),
-        ({"tools": [Tool(name="f", strict=True)]}, "strict"),
-        ({"tools": [Tool(name="f", cache={"type": "ephemeral"})]}, "cache_control"),
+        ({"tools": [Tool(name="f", strict=True)]}, "tool.strict"),
+        ({"tools": [Tool(name="f", cache={"type": "ephemeral"})]}, "cache"),
         ({"tools": [Tool(name="f", extra={"defer": 1})]}, "defer"),
-        ({"format": Format(kind="schema", schema={}, description="d")}, "response_format"),
+        ({"format": Format(kind="schema", schema={}, description="d")}, "format.description"),
         ({"turns": [turn("user", Text(text="x", extra={"odd": 1}))]}, "odd"),
         ({"turns": [turn("user", Text(text="x"), extra={"name": "n"})]}, "name"),
-        ({"turns": [turn("user", ToolResult(id="a", is_error=True))]}, "is_error"),
-        ({"turns": [turn("user", Image(source=Inline("aGk="), detail="high"))]}, "detail"),
+        ({"turns": [turn("user", ToolResult(id="a", is_error=True))]}, "tool_result.is_error"),
+        ({"turns": [turn("user", Image(source=Inline("aGk="), detail="high"))]}, "image.detail"),
         ({"turns": [turn("assistant", Thinking(redacted="x"))]}, "thinking"),
-        ({"turns": [turn("assistant", Text(text="x", citations=[Citation(wire="cohere", value={})]))]}, "citations"),
+        (
+            {"turns": [turn("assistant", Text(text="x", citations=[Citation(wire="cohere", value={})]))]},
+            "text.citations",
+        ),
     ],
     ids=str,
 )
@@ -600,13 +607,15 @@ def test_what_asks_for_nothing_is_not_receipted() -> None:
 def test_a_tool_that_may_not_be_chosen_is_not_offered() -> None:
     encoded = WIRE.encode(foreign(tools=[Tool(name="f")], tool_choice=ToolChoice("none")))
     assert "tools" not in json.loads(encoded.body)
-    assert encoded.dropped == ()
+    assert encoded.dropped == ("tools",)
+    assert WIRE.encode(foreign(tool_choice=ToolChoice("none"))).dropped == ()
 
 
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
         ({"n": 2}, "n"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
         ({"demands": {"web_search_options": {}}}, "web_search_options"),
         ({"tools": [Tool(name="w", kind="web_search", at="tools[0]")]}, "tools[0]"),
         ({"turns": [turn("user", Image(source=Remote("https://x.example/i.png")))]}, "messages[0].content[0]"),
@@ -619,7 +628,10 @@ def test_a_tool_that_may_not_be_chosen_is_not_offered() -> None:
         ({"turns": [turn("assistant", ToolResult(id="1"))]}, "messages[0].content[0]"),
         ({"turns": [turn("assistant", ToolCall(id="1", name="f", arguments="[]"))]}, "messages[0].content[0]"),
         ({"turns": [turn("assistant", ToolCall(id="1", name="f", kind="custom"))]}, "messages[0].content[0]"),
-        ({"turns": [turn("user", ToolResult(id="1", parts=[Image(source=Inline("x"))]))]}, "messages[0].content[0]"),
+        (
+            {"turns": [turn("user", ToolResult(id="1", parts=[Image(source=Inline("x"))]))]},
+            "messages[0].content[0].content[0]",
+        ),
     ],
     ids=str,
 )

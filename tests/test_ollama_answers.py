@@ -36,7 +36,7 @@ from proxy.canon import (
 from proxy.dialects.ollama import Ollama
 from proxy.dialects.ollama.meter import MAX_LINE
 from proxy.dialects.ollama.words import DURATIONS
-from proxy.errors import Busy, Down, OverLimit, Refused, UnknownModel, Unrepresentable, UpstreamError
+from proxy.errors import Busy, Down, OverLimit, Refused, Timeout, UnknownModel, Unrepresentable, UpstreamError
 from tests import laws, recordings
 from tests.test_ollama import ANY_JSON, PNG, ROWS, WIRE, Json, call_of, places, put
 
@@ -182,7 +182,7 @@ COUNTS = st.integers(0, 10**9)
 def sentences(draw: st.DrawFn) -> list[Event]:
     """What this wire can say: text and thinking in turn, and calls, each whole."""
     model, created = draw(TEXT), draw(st.integers(0, 4 * 10**9))
-    events: list[Event] = [Start(model=model, created=created)]
+    events: list[Event] = [Start(wire="ollama", model=model, created=created)]
     before, called = "", False
     for index in range(draw(st.integers(0, 4))):
         kind = draw(
@@ -327,7 +327,7 @@ def test_the_time_that_an_answer_took_is_measured() -> None:
     times = iter([100.0, 100.25, 101.25, 101.25])
     renderer = Ollama(clock=lambda: next(times)).renderer(asked())
     events: list[Event] = [
-        Start(created=0),
+        Start(wire="ollama", created=0),
         Open(index=0, part=Text()),
         Close(index=0),
         Usage(output=5),
@@ -446,7 +446,7 @@ def test_a_model_that_was_loaded_counted_nothing() -> None:
     events = decoded(
         lines({"model": "m", "created_at": "x", "response": "", "done": True, "done_reason": "load"}), False
     )
-    assert events == [Start(model="m"), Finish(stops=(Stop(reason="other", raw="load"),))]
+    assert events == [Start(wire="ollama", model="m"), Finish(stops=(Stop(reason="other", raw="load"),))]
 
 
 def test_a_cached_prompt_may_count_nothing() -> None:
@@ -612,7 +612,7 @@ def test_an_error_is_one_sentence() -> None:
         (429, Busy, "rate_limit"),
         (500, Down, "server_error"),
         (503, Busy, "rate_limit"),
-        (504, Down, "timeout"),
+        (504, Timeout, "timeout"),
     ],
 )
 def test_an_error_of_the_provider(status: int, kind: type[UpstreamError], sort: str) -> None:

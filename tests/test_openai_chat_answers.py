@@ -249,6 +249,7 @@ USAGE = st.builds(
 )
 START = st.builds(
     Start,
+    wire=st.just("openai_chat"),
     id=WORDS,
     model=WORDS,
     created=st.integers(0, 2**40),
@@ -408,7 +409,7 @@ def test_a_rendered_whole_answer_decodes_to_what_was_rendered(events: list[Event
 def test_a_stream_as_a_client_reads_it() -> None:
     renderer = CHAT.renderer(ASKED)
     events: list[Event] = [
-        Start(id="x", model="m", created=5, extra={"service_tier": "flex", "citations": [1]}),
+        Start(wire="openai_chat", id="x", model="m", created=5, extra={"service_tier": "flex", "citations": [1]}),
         Open(index=0, part=Thinking()),
         Delta(index=0, text="hm"),
         Delta(index=0, signature="s"),
@@ -465,7 +466,7 @@ def test_an_answer_without_a_date_or_a_model_is_given_them() -> None:
 
 def test_a_whole_answer_as_a_client_reads_it() -> None:
     sentence: list[Event] = [
-        Start(id="x", model="m", created=5),
+        Start(wire="openai_chat", id="x", model="m", created=5),
         Open(index=0, part=ToolCall(id="t", name="f", arguments="{}")),
         Close(index=0),
         Finish(stops=(CALLED,)),
@@ -511,7 +512,7 @@ def test_a_finish_reason_is_one_that_clients_know(stop: Stop, word: str, native:
 @pytest.mark.parametrize("streamed", [True, False])
 def test_a_block_of_mistral_goes_back_as_it_came(streamed: bool) -> None:
     block = Opaque(wire="openai_chat", value={"type": "reference", "reference_ids": [1]})
-    answer = Completion(start=Start(id="x", model="m", created=5), choices=[], usage=None)
+    answer = Completion(start=Start(wire="openai_chat", id="x", model="m", created=5), choices=[], usage=None)
     answer.choices.append(Choice(parts=[Text(text="a"), block, Text(text="b")], stop=Stop(reason="stop", raw="stop")))
     body = laws.say(CHAT.renderer(replace(ASKED, stream=streamed)), list(unfold(answer)))
     assert fold(decoded(body, streamed)) == answer
@@ -541,7 +542,7 @@ def test_a_block_of_another_wire_is_not_dropped_in_silence(streamed: bool) -> No
 
 def test_a_stream_that_breaks_ends_with_an_error_and_nothing_else() -> None:
     renderer = CHAT.renderer(ASKED)
-    renderer.feed(Start(id="x", model="m"))
+    renderer.feed(Start(wire="openai_chat", id="x", model="m"))
     event = renderer.error(Down("gone", code="stream_cut"))
     assert event == b'data: {"error":{"message":"gone","type":"server_error","param":null,"code":"stream_cut"}}\n\n'
     error = failed(event)
@@ -717,7 +718,7 @@ def test_choices_may_interleave() -> None:
 def test_the_first_chunk_of_azure_is_no_start() -> None:
     first = {"id": "", "model": "", "created": 0, "choices": [], "prompt_filter_results": [1]}
     start = decoded(sse(first, chunk({"content": "a"}, "stop", created=9)))[0]
-    assert start == Start(id="c", model="m", created=9, extra={"prompt_filter_results": [1]})
+    assert start == Start(wire="openai_chat", id="c", model="m", created=9, extra={"prompt_filter_results": [1]})
 
 
 @pytest.mark.parametrize(

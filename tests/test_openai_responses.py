@@ -33,11 +33,12 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.openai_responses import OpenAIResponses
-from proxy.dialects.openai_responses.words import SEALS
+from proxy.dialects.openai_responses.words import SEALS, SPELLED
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.ports import Dialect, Path, Peek
 from tests import recordings
+from tests.placed import placed
 
 WIRE = OpenAIResponses(clock=lambda: 1750000000.0)
 ASKED = Peek("m", False)
@@ -59,7 +60,7 @@ def sent(request: Request) -> dict[str, Any]:
 
 
 def turn(role: Any, *parts: Part, at: str = "messages[0]", **fields: Any) -> Turn:
-    return Turn(role=role, parts=list(parts), at=at, **fields)
+    return placed(role, parts, at, **fields)
 
 
 def foreign(*turns: Turn, **fields: Any) -> Request:
@@ -238,6 +239,7 @@ def test_every_field_of_a_request_has_its_place() -> None:
     )
     assert request == Request(
         wire=WORLD,
+        names=SPELLED,
         model="gpt",
         turns=[
             turn("system", Text(text="Be kind."), at="instructions"),
@@ -648,8 +650,8 @@ def test_a_choice_among_no_tools_is_not_said() -> None:
             {"reasoning": {"effort": "low", "summary": "auto"}},
             (),
         ),
-        ({"reasoning": Reasoning(budget=4000)}, {"reasoning": {"effort": "medium"}}, ("reasoning_budget",)),
-        ({"reasoning": Reasoning(budget=40000)}, {"reasoning": {"effort": "high"}}, ("reasoning_budget",)),
+        ({"reasoning": Reasoning(budget=4000)}, {"reasoning": {"effort": "medium"}}, ("reasoning.budget",)),
+        ({"reasoning": Reasoning(budget=40000)}, {"reasoning": {"effort": "high"}}, ("reasoning.budget",)),
         ({"reasoning": Reasoning(off=True)}, {}, ("reasoning",)),
         ({"service_tier": "flex"}, {"service_tier": "flex"}, ()),
         ({"service_tier": "standard_only"}, {}, ("service_tier",)),
@@ -697,7 +699,7 @@ def test_what_its_own_wire_alone_can_say_of_a_part_is_receipted() -> None:
         turn("assistant", Thinking(text="Hm."), Text(text="b", citations=[note])),
         turn("user", ToolResult(id="c", is_error=True)),
     )
-    assert dropped(request) == ("cache_control", "citations", "is_error", "name", "new", "thinking")
+    assert dropped(request) == ("cache", "name", "new", "text.citations", "thinking", "tool_result.is_error")
     assert dropped(foreign(turn("user", ToolResult(id="c", is_error=False)))) == ()
 
 
@@ -708,15 +710,18 @@ def test_what_its_own_wire_alone_can_say_of_a_part_is_receipted() -> None:
         (foreign(modalities=["text", "audio"]), "modalities"),
         (foreign(demands={"container": "c"}), "container"),
         (foreign(tools=[Tool(name="s", kind="web_search_20250305", at="tools[0]")]), "tools[0]"),
-        (foreign(turn("user", Video(source=Remote("https://x")))), "messages[0]"),
-        (foreign(turn("user", Image(source=Stored("file_1")))), "messages[0]"),
-        (foreign(turn("user", Document(source=Stored("file_1")))), "messages[0]"),
-        (foreign(turn("user", Audio(source=Remote("https://x")))), "messages[0]"),
-        (foreign(turn("user", Audio(source=Inline("aGk=", "audio/ogg")))), "messages[0]"),
-        (foreign(turn("user", Opaque(wire="anthropic", value={"type": "x"}))), "messages[0]"),
-        (foreign(turn("assistant", Image(source=Remote("https://x")))), "messages[0]"),
-        (foreign(turn("user", ToolResult(id="c", parts=[Audio(source=Inline("aGk=", "audio/wav"))]))), "messages[0]"),
-        (foreign(turns=[]), "messages"),
+        (foreign(turn("user", Video(source=Remote("https://x")))), "messages[0].content[0]"),
+        (foreign(turn("user", Image(source=Stored("file_1")))), "messages[0].content[0]"),
+        (foreign(turn("user", Document(source=Stored("file_1")))), "messages[0].content[0]"),
+        (foreign(turn("user", Audio(source=Remote("https://x")))), "messages[0].content[0]"),
+        (foreign(turn("user", Text(text="a"), Audio(source=Inline("aGk=", "audio/wav")))), "messages[0].content[1]"),
+        (foreign(turn("user", Opaque(wire="anthropic", value={"type": "x"}))), "messages[0].content[0]"),
+        (foreign(turn("assistant", Image(source=Remote("https://x")))), "messages[0].content[0]"),
+        (
+            foreign(turn("user", ToolResult(id="c", parts=[Audio(source=Inline("aGk=", "audio/wav"))]))),
+            "messages[0].content[0].content[0]",
+        ),
+        (foreign(turns=[], names={"turns": "messages"}), "messages"),
     ],
     ids=str,
 )

@@ -110,7 +110,7 @@ DONE = Stop(raw="completed")
 
 
 def sentence(*parts: Part, stop: Stop = DONE, usage: Usage | None = None) -> list[Event]:
-    start = Start(id="resp_1", model="gpt-5", created=NOW)
+    start = Start(wire="openai_responses", id="resp_1", model="gpt-5", created=NOW)
     return list(unfold(Completion(start=start, choices=[Choice(parts=list(parts), stop=stop)], usage=usage)))
 
 
@@ -154,6 +154,8 @@ def plain_part(part: Part) -> dict[str, Any]:
             return {"type": "reasoning", "id": part.id, "text": part.text, "seal": part.signature}
         case ToolCall():
             return {"type": part.kind, "id": part.id, "name": part.name, "arguments": part.arguments, **part.extra}
+        case Image(source=Inline(data=data)):
+            return {**part.extra["image_generation_call"], "result": data}
         case Opaque():
             return part.value
         case _:
@@ -200,7 +202,7 @@ def plain_stop(response: dict[str, Any]) -> Reason:
         return reasons[response["incomplete_details"]["reason"]]
     if {"function", "custom"} & set(kinds):
         return "tool_use"
-    return "refusal" if "refusal" in kinds else "stop"
+    return "stop"
 
 
 @recordings.needs_recordings
@@ -473,7 +475,7 @@ def test_annotations_are_told_once_wherever_they_stand() -> None:
         (completed(status="incomplete"), Stop(reason="other", raw="incomplete")),
         (
             completed({**TEXT_ITEM, "content": [{"type": "refusal", "refusal": "No."}]}),
-            Stop(reason="refusal", raw="completed"),
+            Stop(reason="stop", raw="completed"),
         ),
     ],
 )
@@ -672,7 +674,7 @@ USAGE = st.builds(
     reasoning=COUNT,
     extra=st.sampled_from([{}, {"cost": 0.5}, {"input_tokens_details": {"new": 1}}]),
 )
-START = st.builds(Start, id=WORDS, model=WORDS, created=st.integers(0, 2**40))
+START = st.builds(Start, wire=st.just("openai_responses"), id=WORDS, model=WORDS, created=st.integers(0, 2**40))
 NOTES = st.lists(st.fixed_dictionaries({"type": st.just("url_citation"), "url": WORDS}), max_size=2).map(citations_of)
 SCORES = st.lists(st.fixed_dictionaries({"token": WORDS, "logprob": st.integers(-9, 0)}), max_size=2)
 PHASE = st.sampled_from([{}, {"phase": "commentary"}])
@@ -719,7 +721,7 @@ def sentences(draw: st.DrawFn) -> list[Event]:
         parts = [part for part in parts if not isinstance(part, Opaque)]
     blocks = [pieces_of(draw, index, part) for index, part in enumerate(parts)]
     kinds = {type(part) for part in parts}
-    natural: Reason = "tool_use" if ToolCall in kinds else "refusal" if Refusal in kinds else "stop"
+    natural: Reason = "tool_use" if ToolCall in kinds else "stop"
     cut: list[Stop] = [
         Stop(reason="length", raw="max_output_tokens"),
         Stop(reason="content_filter", raw="content_filter"),
@@ -845,7 +847,26 @@ def test_an_answer_that_is_not_all_there_is_incomplete(reason: Reason, word: str
 
 
 def test_a_refusal_in_words_is_complete() -> None:
-    assert told(said(sentence(Refusal(text="No."), stop=Stop(reason="refusal"))))[-1]["type"] == "response.completed"
+    assert told(said(sentence(Refusal(text="No."))))[-1]["type"] == "response.completed"
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_picture_is_the_answer_and_goes_back_as_it_came(streamed: bool) -> None:
+    drawn = {"id": "ig_1", "type": "image_generation_call", "status": "completed", "output_format": "webp"}
+    item = drawn | {"revised_prompt": "A cat.", "result": "aGk="}
+    events = decoded(json.dumps({"id": "r", "status": "completed", "output": [item]}).encode(), streamed=False)
+    (part,) = fold(events).choices[0].parts
+    assert isinstance(part, Image)
+    assert part.source == Inline("aGk=", "image/webp")
+    again = json.loads(said(events, False)) if not streamed else told(said(events))[-1]["response"]
+    assert again["output"] == [item]
+
+
+@pytest.mark.parametrize("result", [None, "", 5])
+def test_a_picture_that_was_not_drawn_is_a_block_of_this_wire(result: object) -> None:
+    item = {"type": "image_generation_call", "status": "failed", "result": result}
+    events = decoded(json.dumps({"id": "r", "status": "completed", "output": [item]}).encode(), streamed=False)
+    assert fold(events).choices[0].parts == [Opaque(wire="openai_responses", value=item)]
 
 
 def test_blocks_that_interleave_are_items_that_do() -> None:

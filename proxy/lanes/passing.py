@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from proxy import headers
 from proxy.envelope import Envelope
 from proxy.errors import Down
-from proxy.framing import MAX_FRAME, Unframed
+from proxy.framing import Unframed
 from proxy.lanes.asking import Begun, ask, blame, is_stream, media_type_of, name_of, or_abort, query_of, spoken, timed
 from proxy.lanes.translating import Translation
 from proxy.ports import Answer, Call, Dialect, Forward, Meter, Outgoing, Reply, Strip, Target
@@ -45,14 +45,11 @@ class PassThrough:
 
 def _live(call: Call, answer: Answer, meter: Meter, strip: Strip | None, held: bytes) -> Reply:
     back = headers.returning(answer.headers)
-    if strip is not None:
-        held = strip.feed(held)
     if answer.ended():
         meter.close()
     if answer.ended() and meter.finished and meter.error is None:  # a stream that has come whole is sent whole
         _note(call, meter)
-        rest = strip.close() if strip is not None else b""
-        return Reply(answer.status, back, held + rest)
+        return Reply(answer.status, back, held if strip is None else strip.feed(held) + strip.close())
     body = _relay(call, answer, meter, strip, held)
     return Reply(answer.status, back, body, last_words=call.dialect.error_event, abort=answer.abort)
 
@@ -118,24 +115,23 @@ async def _hold(call: Call, answer: Answer, meter: Meter) -> bytes:
 
 
 async def _relay(call: Call, answer: Answer, meter: Meter, strip: Strip | None, held: bytes) -> AsyncGenerator[bytes]:
-    """The provider's bytes as they come. Raises UpstreamError where they end before the answer does."""
-    has_lines = call.dialect.in_lines and not call.as_array
+    """The provider's bytes, by whole events. Raises UpstreamError where they end before the answer does."""
+    gate, chunk = call.dialect.gate(), held
     try:
-        if held:
-            yield held
-        unended = 0  # bytes since the last line end
-        while chunk := await answer.chunk():
-            meter.feed(chunk)
-            unended = 0 if b"\n" in chunk or b"\r" in chunk else unended + len(chunk)
-            if unended > MAX_FRAME and has_lines:
-                raise Down("An event of the provider's stream does not end.", code="upstream_protocol")
+        while chunk:
+            whole = gate.feed(chunk)
             if strip is not None:
-                chunk = strip.feed(chunk)
-            if chunk:
-                yield chunk
-        if strip is not None and (rest := strip.close()):
-            yield rest
+                whole = strip.feed(whole)
+            if whole:
+                yield whole
+            if chunk := await answer.chunk():
+                meter.feed(chunk)
         meter.close()
+        rest = gate.close()
+        if strip is not None:
+            rest = strip.feed(rest) + strip.close()
+        if rest and (meter.finished or meter.error is not None):
+            yield rest
         if meter.error is not None:
             meter.error.told = True
             raise meter.error
@@ -143,6 +139,9 @@ async def _relay(call: Call, answer: Answer, meter: Meter, strip: Strip | None, 
             raise Down(
                 "The provider's stream ended before its answer did.", code="upstream_cut", provider=name_of(call)
             )
+    except Unframed as error:
+        message = f"The provider's stream makes no sense: {error}."
+        raise Down(message, code="upstream_protocol", provider=name_of(call)) from None
     finally:
         answer.abort()
         _note(call, meter)

@@ -2,20 +2,23 @@
 
 Parsed by the client's dialect, encoded by the provider's; the answer the other way round. Seals change hands here: out
 of the request goes every one that another provider made, and the answer's are marked as their own provider's, or kept
-in the vault where the client's wire has no place for them.
+in the vault where the client's wire has no place for them. Of the answer goes what only its own wire understands.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from itertools import chain, groupby
+from time import time
 from typing import assert_never
 
-from proxy import headers
+from proxy import headers, ratelimits
 from proxy.canon import Close, Delta, Event, Finish, Open, Request, Start, Usage
 from proxy.envelope import Envelope
 from proxy.errors import Down, Unrepresentable, UpstreamError
 from proxy.lanes.asking import Begun, ask, blame, is_stream, name_of, or_abort, spoken, timed
-from proxy.ports import Answer, Call, Decoder, Dialect, Hints, Outgoing, Peek, Renderer, Reply, Target
+from proxy.lanes.fetching import Fetching
+from proxy.lanes.sieve import Sieve
+from proxy.ports import Answer, Call, Decoder, Dialect, Encoded, Hints, Outgoing, Peek, Renderer, Reply, Target
 from proxy.seals import Sealer, unseal
 from proxy.vault import Recall, Vault
 
@@ -23,9 +26,10 @@ from proxy.vault import Recall, Vault
 class Translation:
     """The lane. `strict` refuses a request of which a knob cannot cross."""
 
-    def __init__(self, vault: Vault, strict: bool) -> None:
+    def __init__(self, vault: Vault, strict: bool, fetching: Fetching) -> None:
         self._vault = vault
         self._strict = strict
+        self._fetching = fetching
 
     async def __call__(self, call: Call, target: Target, dialect: Dialect, others: Sequence[Dialect]) -> Reply:
         """`dialect` is the provider's, and `others` are what else it takes.
@@ -39,8 +43,9 @@ class Translation:
         recall = self._vault.recall(request, call.client, provider)
         recall.restore()
         _hint(request, hints, dialect)
-        encoded = dialect.encode(request)
-        call.dropped = (*foreign, *encoded.dropped, *(() if own else headers.untranslatable(call.headers)))
+        encoded = await self._encoded(call, request, target, dialect)
+        gone = sorted({*foreign, *encoded.dropped})
+        call.dropped = (*gone, *(() if own else headers.untranslatable(call.headers)))
         if self._strict and call.dropped:
             raise _refusal(call.dropped)
         body = Envelope(encoded.body).filled(hints.fields) if hints.fields else encoded.body
@@ -52,15 +57,22 @@ class Translation:
             with or_abort(answer):
                 held = await timed(call, answer.chunk())
             answer, dialect = Begun(answer, held), spoken(held, dialect, others)
-        events = _Events(dialect.decoder(is_stream(call, answer, dialect)), recall, Sealer(provider))
-        return await _reply(call, answer, events, call.dialect.renderer(request))
+        return await _answered(call, request, answer, dialect, recall)
 
     async def answer(self, call: Call, target: Target, answer: Answer, dialect: Dialect) -> Reply:
         """For a request that went out as it was, and was answered in another dialect."""
         request = _parsed(call, target)
         recall = self._vault.recall(request, call.client, target.adapter.name)
-        events = _Events(dialect.decoder(is_stream(call, answer, dialect)), recall, Sealer(target.adapter.name))
-        return await _reply(call, answer, events, call.dialect.renderer(request))
+        return await _answered(call, request, answer, dialect, recall)
+
+    async def _encoded(self, call: Call, request: Request, target: Target, dialect: Dialect) -> Encoded:
+        """Raises BadRequest."""
+        await self._fetching(call, request, target, dialect)
+        try:
+            return dialect.encode(request)
+        except Unrepresentable as error:
+            self._fetching.hint(error, request, target, dialect)
+            raise
 
 
 def _parsed(call: Call, target: Target) -> Request:
@@ -85,9 +97,14 @@ def _refusal(dropped: tuple[str, ...]) -> Unrepresentable:
     )
 
 
-async def _reply(call: Call, answer: Answer, events: "_Events", renderer: Renderer) -> Reply:
-    body = _rendered(call, answer, events, renderer)
-    head = [*headers.returning_translated(answer.headers), ("content-type", renderer.media_type)]
+async def _answered(call: Call, request: Request, answer: Answer, dialect: Dialect, recall: Recall) -> Reply:
+    """`dialect` is the one that the answer is in."""
+    decoder = dialect.decoder(is_stream(call, answer, dialect))
+    events = _Events(decoder, recall, Sealer(name_of(call)))
+    renderer = call.dialect.renderer(request)
+    body = _rendered(call, answer, events, renderer, Sieve(request.wire))
+    limits = ratelimits.spelled(answer.headers, call.dialect.name, time())
+    head = [*headers.returning_translated(answer.headers), *limits, ("content-type", renderer.media_type)]
     if not call.stream:
         return Reply(200, head, b"".join([part async for part in body]))
     first = await anext(body)
@@ -142,9 +159,12 @@ def _of_text(event: Event) -> int | None:
     return event.index
 
 
-async def _rendered(call: Call, answer: Answer, events: _Events, renderer: Renderer) -> AsyncGenerator[bytes]:
+async def _rendered(
+    call: Call, answer: Answer, events: _Events, renderer: Renderer, sieve: Sieve
+) -> AsyncGenerator[bytes]:
     """The client's bytes, from the first event on that says something. Raises UpstreamError, after what came before."""
     out = bytearray()
+    asked = call.dropped  # the receipt of the request
     begun = ended = False
     try:
         while not ended:
@@ -157,12 +177,15 @@ async def _rendered(call: Call, answer: Answer, events: _Events, renderer: Rende
                     if _note(call, event) and not begun:
                         begun = True
                         answer.begun()
-                    out += renderer.feed(event)
+                    if (kept := sieve.feed(event)) is not None:
+                        out += renderer.feed(kept)
             except UpstreamError as error:
                 fault = error
                 blame(call, fault)
             except Unrepresentable as error:  # the client asked for nothing wrong: it is the answer that does not fit
                 fault = Down(error.message, provider=name_of(call), code=error.code, param=error.param)
+            if sieve.dropped:  # a header tells of it where the head still waits, and else the log and the metrics
+                call.dropped = (*asked, *sieve.dropped)
             if begun and out:
                 yield bytes(out)
                 out.clear()

@@ -34,7 +34,8 @@ from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.framing import has_sse, sse
-from proxy.ports import Decoder, Encoded, Forward, Headers, Hints, Meter, Path, Peek, Renderer
+from proxy.gates import TextGate, event_end
+from proxy.ports import Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
 
 
 class Anthropic:
@@ -43,12 +44,15 @@ class Anthropic:
     name = NAME
     stream_type = "text/event-stream"
     ping: bytes | None = b'event: ping\ndata: {"type": "ping"}\n\n'
-    in_lines = True
     demands_limit = True
+    no_urls: frozenset[type] = frozenset()
     sign: re.Pattern[bytes] | None = None
 
     def has_event(self, held: bytes) -> bool:
         return has_sse(held)
+
+    def gate(self) -> Gate:
+        return TextGate(event_end)
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
         top = Fields({key: envelope.get(key) for key in ("model", "stream")}, "")
@@ -70,7 +74,7 @@ class Anthropic:
         return []
 
     def error_event(self, error: GatewayError) -> bytes:
-        return b"\n\n" + sse(error_body(error), "error")  # the broken stream may have stopped in the middle of a line
+        return sse(error_body(error), "error")
 
     def model_list(self, names: Sequence[str]) -> bytes:
         cards = [_model_card(name) for name in names]

@@ -32,31 +32,32 @@ from proxy.canon import (
     Turn,
     Video,
 )
+from proxy.claude import is_sealed
 from proxy.dialects.anthropic.citations import spelled
-from proxy.dialects.anthropic.thinking import is_sealed
 from proxy.dialects.anthropic.words import IMAGES
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.fields import Object
+from proxy.receipts import Receipt
 
 _TOOL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 
 
 class Blocks:
-    """Of one request. `dropped` gathers the receipt."""
+    """Of one request. `claude`: the model is Anthropic's own. `dropped` gathers the receipt."""
 
-    def __init__(self, own: bool, dropped: set[str]) -> None:
+    def __init__(self, own: bool, claude: bool, dropped: Receipt) -> None:
         self.own = own
+        self._claude = claude
         self.dropped = dropped
         self._nameless_calls, self._nameless_results = count(), count()
 
     def of(self, turn: Turn) -> list[Object]:
         if not self.own:
-            self.dropped.update(turn.extra)
-        at = turn.at if turn.at == "system" else f"{turn.at}.content"
-        if turn.role in ("system", "developer") and not self.own:
-            _only_text(turn.parts, at)
-        return self._parts(turn.parts, at)
+            self.dropped.left(turn.extra)
+            if turn.role in ("system", "developer"):
+                _only_text(turn.parts)
+        return self._parts(turn.parts)
 
     def marked(self, block: Object, part: Part | Tool) -> Object:
         """The block with its part's cache and extra."""
@@ -64,14 +65,13 @@ class Blocks:
             block["cache_control"] = part.cache if self.own else _cache_control(part.cache)
         if self.own:
             return {**block, **part.extra}
-        self.dropped.update(part.extra)
+        self.dropped.left(part.extra)
         return block
 
-    def _parts(self, parts: list[Part], path: str) -> list[Object]:
-        blocks = (self._part(part, f"{path}[{index}]") for index, part in enumerate(parts))
-        return [block for block in blocks if block is not None]
+    def _parts(self, parts: list[Part]) -> list[Object]:
+        return [block for part in parts if (block := self._part(part)) is not None]
 
-    def _part(self, part: Part, at: str) -> Object | None:
+    def _part(self, part: Part) -> Object | None:
         """One block; None where nothing is to be said, or nothing may be."""
         match part:
             case Text():
@@ -79,20 +79,20 @@ class Blocks:
             case Refusal():
                 return self.marked({"type": "text", "text": part.text}, part) if part.text else None
             case Image():
-                return self._image(part, at)
+                return self._image(part)
             case Document():
-                return self._document(part, at)
+                return self._document(part)
             case Thinking():
                 return self._thought(part)
             case ToolCall():
-                return self._call(part, at)
+                return self._call(part)
             case ToolResult():
-                return self._result(part, at)
+                return self._result(part)
             case Opaque(wire="anthropic", value=value):
                 return dict(value)
             case Audio() | Video() | Opaque():
                 what = f"a block of the {part.wire} wire" if isinstance(part, Opaque) else type(part).__name__.lower()
-                raise Unrepresentable(f"{at} is {what}, which Anthropic's wire cannot carry.", param=at)
+                raise Unrepresentable(f"{part.at} is {what}, which Anthropic's wire cannot carry.", param=part.at)
             case _:
                 assert_never(part)
 
@@ -103,20 +103,20 @@ class Blocks:
         if part.citations and self.own:
             block["citations"] = spelled(part.citations)
         elif part.citations:
-            self.dropped.add("citations")
+            self.dropped.add("text.citations")
         return self.marked(block, part)
 
-    def _image(self, part: Image, at: str) -> Object:
+    def _image(self, part: Image) -> Object:
         if part.detail not in (None, "auto"):
-            self.dropped.add("detail")
-        source = part.source
+            self.dropped.add("image.detail")
+        source, at = part.source, part.at
         if isinstance(source, Inline) and source.media_type not in IMAGES and not self.own:
             came = source.media_type or "an unknown type"
             raise Unrepresentable(f"{at} is {came}; Anthropic's wire takes {', '.join(IMAGES)}.", param=at)
         return self.marked({"type": "image", "source": self._source(source, at)}, part)
 
-    def _document(self, part: Document, at: str) -> Object:
-        block: Object = {"type": "document", "source": self._document_source(part.source, at)}
+    def _document(self, part: Document) -> Object:
+        block: Object = {"type": "document", "source": self._document_source(part.source, part.at)}
         if part.name is not None:
             block["title"] = part.name
         return self.marked(block, part)
@@ -145,19 +145,23 @@ class Blocks:
                 assert_never(source)
 
     def _thought(self, part: Thinking) -> Object | None:
-        """A thought comes back under its seal, or not at all, and is no place for a cache point."""
-        if not self.own and not is_sealed(part):
+        """A thought comes back under its seal, or not at all, and is no place for a cache point.
+
+        Other vendors' models on this wire seal nothing, and get from its own clients what they have said.
+        """
+        if not is_sealed(part) and (self._claude or not self.own):
             self.dropped.add("thinking")
             return None
         if part.cache is not None and not self.own:
-            self.dropped.add("cache_control")
+            self.dropped.add("cache")
             part = replace(part, cache=None)
         if part.redacted:
             return self.marked({"type": "redacted_thinking", "data": part.redacted}, part)
         block = {"type": "thinking", "thinking": part.text}
         return self.marked(block | ({"signature": part.signature} if part.signature else {}), part)
 
-    def _call(self, part: ToolCall, at: str) -> Object:
+    def _call(self, part: ToolCall) -> Object:
+        at = part.at
         if part.kind == "custom":
             message = f"{at} calls a tool with free text, and Anthropic's wire takes JSON alone."
             raise Unrepresentable(message, param=at)
@@ -169,9 +173,9 @@ class Blocks:
         name = self._id(part.id, self._nameless_calls)
         return self.marked({"type": "tool_use", "id": name, "name": part.name, "input": given}, part)
 
-    def _result(self, part: ToolResult, at: str) -> Object:
+    def _result(self, part: ToolResult) -> Object:
         block: Object = {"type": "tool_result", "tool_use_id": self._id(part.id, self._nameless_results)}
-        if content := self._parts(part.parts, f"{at}.content"):
+        if content := self._parts(part.parts):
             block["content"] = content
         if part.is_error is not None:
             block["is_error"] = part.is_error
@@ -187,11 +191,10 @@ class Blocks:
         return "toolu_" + sha256((name or f" {next(nameless)}").encode()).hexdigest()[:24]
 
 
-def _only_text(parts: list[Part], path: str) -> None:
-    for index, part in enumerate(parts):
+def _only_text(parts: list[Part]) -> None:
+    for part in parts:
         if not isinstance(part, Text):
-            at = f"{path}[{index}]"
-            raise Unrepresentable(f"{at}: a system prompt of Anthropic's wire is text alone.", param=at)
+            raise Unrepresentable(f"{part.at}: a system prompt of Anthropic's wire is text alone.", param=part.at)
 
 
 def _cache_control(cache: Object) -> Object:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from proxy import whole
 from proxy.canon import (
     Choice,
     Close,
@@ -33,7 +34,7 @@ from proxy.dialects.anthropic.usage import Tally
 from proxy.dialects.anthropic.words import DELTA_FIELDS, END_FIELDS, NAME, REASONS, START_FIELDS
 from proxy.errors import Down
 from proxy.fields import UNREADABLE, Object, nonsense
-from proxy.framing import MAX_FRAME, Batches, Body, FrameTooLong, data_of
+from proxy.framing import MAX_FRAME, Batches, data_of
 
 
 class _Delta(Struct):
@@ -255,19 +256,8 @@ class StreamDecoder:
         yield Close(index=block.index)
 
 
-class WholeDecoder:
-    def __init__(self) -> None:
-        self._body = Body()
-
-    def feed(self, data: bytes) -> Iterator[Event]:
-        try:
-            self._body.feed(data)
-        except FrameTooLong as error:
-            raise nonsense(str(error)) from None
-        return iter(())
-
-    def close(self) -> Iterator[Event]:
-        body = self._body.close()
+class WholeDecoder(whole.Decoder):
+    def read(self, body: bytes) -> Iterator[Event]:
         try:
             message = MESSAGE.decode(body)
         except UNREADABLE:
@@ -294,7 +284,7 @@ def beside_message(message: _Message) -> Object:
 
 
 def _start_of(message: _Message) -> Start:
-    return Start(id=message.id or "", model=message.model or "", extra=_told(message, START_FIELDS))
+    return Start(wire=NAME, id=message.id or "", model=message.model or "", extra=_told(message, START_FIELDS))
 
 
 def _told(struct: Struct | None, keys: Iterable[str]) -> Object:

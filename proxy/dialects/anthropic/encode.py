@@ -6,12 +6,14 @@ path.
 """
 
 from proxy.canon import Request, Tool
+from proxy.claude import is_claude, thinks_with
 from proxy.dialects.anthropic.blocks import Blocks
 from proxy.dialects.anthropic.messages import as_they_came, in_order, parted
 from proxy.dialects.anthropic.thinking import plan, plan_as_asked
 from proxy.dialects.anthropic.words import CACHE_POINTS, KNOBS_LACKED, MODE_WORDS, NAME, TIERS, takes_of
 from proxy.errors import Unrepresentable
-from proxy.fields import Object, as_list
+from proxy.fields import Object, as_list, merged
+from proxy.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 
 
 class Encoding:
@@ -22,8 +24,9 @@ class Encoding:
         self._own = request.wire == NAME
         self._takes = takes_of(request.model)
         self._plan = plan_as_asked(request) if self._own else plan(request, self._takes)
-        self.dropped: set[str] = set(self._plan.moved)
-        self._blocks = Blocks(self._own, self.dropped)
+        self.dropped = Receipt(request)
+        self.dropped.update(self._plan.moved)
+        self._blocks = Blocks(self._own, is_claude(request.model), self.dropped)
 
     def body(self) -> Object:
         request = self._request
@@ -32,7 +35,7 @@ class Encoding:
         said = {
             "system": [block for turn in system for block in self._blocks.of(turn)],
             "stream": request.stream,
-            "tools": [self._tool(tool, f"tools[{index}]") for index, tool in enumerate(request.tools)],
+            "tools": [self._tool(tool) for tool in request.tools],
             "tool_choice": self._tool_choice(),
             "metadata": {} if request.user is None else {"user_id": request.user},
             "service_tier": self._tier(),
@@ -44,18 +47,19 @@ class Encoding:
         self._leave_out()
         if self._own:
             body["messages"] = as_they_came(turns, self._blocks)
-            return _merged(body, request.extra | request.demands)
+            return merged(body, request.extra | request.demands)
         body["messages"] = in_order(turns, self._blocks, self._takes)
+        if not body["messages"]:
+            at = request.name_of("turns")
+            raise Unrepresentable(f"{at} holds no text, and this wire wants at least one turn.", param=at)
         self._thin_out(body)
         return body
 
     def _refuse(self) -> None:
-        request = self._request
-        if request.n is not None and request.n > 1:
-            raise Unrepresentable(f"n is {request.n}, and Anthropic's wire carries one choice.", param="n")
+        refuse_several(self._request, "Anthropic's wire")
+        refuse_beyond_text(self._request, "Anthropic's wire")
         if not self._own:
-            for key in request.demands:
-                raise Unrepresentable(f"{key} cannot be said on Anthropic's wire.", param=key)
+            refuse_demands(self._request, "Anthropic's wire")
 
     def _leave_out(self) -> None:
         """The knobs that the wire lacks, those apart that ask for what is so anyway."""
@@ -64,13 +68,13 @@ class Encoding:
             if value is not None and value not in harmless:
                 self.dropped.add(key)
         if not self._own:
-            self.dropped.update(self._request.extra)
+            self.dropped.left(self._request.extra)
 
     def _thin_out(self, body: Object) -> None:
         """Of too many cache points the last are kept: each holds what stands before it as well."""
         for block in _cached(body)[:-CACHE_POINTS]:
             del block["cache_control"]
-            self.dropped.add("cache_control")
+            self.dropped.add("cache")
 
     # knobs
 
@@ -105,7 +109,7 @@ class Encoding:
             return False
         if self._takes.sampling == "one" and key == "top_p" and "temperature" in said:
             return False
-        return not self._thinks() or _thinks_with(key, value)
+        return not self._thinks() or thinks_with(key, value)
 
     def _thinks(self) -> bool:
         return self._plan.thinking.get("type") in ("enabled", "adaptive")
@@ -125,19 +129,19 @@ class Encoding:
         if shape is None or shape.kind == "text":
             return output
         if shape.schema is None:
-            self.dropped.add("response_format")
+            self.dropped.add("format")
             return output
         if shape.description:
-            self.dropped.add("response_format")
+            self.dropped.add("format.description")
         return output | {"format": {"type": "json_schema", "schema": shape.schema}}
 
     # tools
 
-    def _tool(self, tool: Tool, at: str) -> Object:
+    def _tool(self, tool: Tool) -> Object:
         if tool.kind != "function":
             if self._own:
                 return tool.extra
-            at = tool.at or at
+            at = tool.at
             raise Unrepresentable(f"{at} is of type {tool.kind}, which Anthropic's wire has not.", param=at)
         block: Object = {"name": tool.name, "input_schema": tool.parameters or {}}
         if not self._own:  # the wire insists on these two
@@ -173,17 +177,3 @@ def _cached(body: Object) -> list[Object]:
         inner = as_list(block.get("content")) if block["type"] == "tool_result" else []
         blocks += [*inner, block]
     return [block for block in blocks if "cache_control" in block]
-
-
-def _thinks_with(key: str, value: float) -> bool:
-    """Thinking allows neither temperature nor top_k, and top_p from 0.95 to 1 only (.../extended-thinking)."""
-    return {"temperature": value == 1, "top_p": 0.95 <= value <= 1, "top_k": False}[key]
-
-
-def _merged(body: Object, more: Object) -> Object:
-    """`body` and `more`; where both have an object, the two in one."""
-    merged = body | more
-    for key in body.keys() & more.keys():
-        if isinstance(body[key], dict) and isinstance(more[key], dict):
-            merged[key] = _merged(body[key], more[key])
-    return merged

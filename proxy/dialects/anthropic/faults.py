@@ -6,7 +6,7 @@ https://platform.claude.com/docs/en/api/errors
 from collections.abc import Mapping
 
 from proxy.dialects.anthropic.words import ERROR_STATUS, ERROR_WORDS
-from proxy.errors import Busy, Down, GatewayError, Headers, Kind, Refused, UpstreamError
+from proxy.errors import Busy, Down, GatewayError, Headers, Kind, Refused, Timeout, UpstreamError
 from proxy.fields import UNREADABLE, as_object, as_text, decode_json, dump, kept_headers
 
 
@@ -45,8 +45,10 @@ def _classify(status: int, word: str) -> tuple[type[UpstreamError], Kind | None]
     """The class, and the kind where it is not the class's own."""
     if status in (429, 529):
         return Busy, "quota_exceeded" if word == "billing_error" else None
+    if status in (408, 504):
+        return Timeout, None
     if status >= 500:
-        return Down, "timeout" if status == 504 else None
+        return Down, None
     kinds: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
     return Refused, kinds.get(status)
 

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import msgspec
 
-from proxy.canon import Event, Finish, Request, Usage
+from proxy.canon import Document, Event, Finish, Image, Request, Usage
 from proxy.dialects.anthropic.decode import StreamDecoder as EventDecoder
 from proxy.dialects.anthropic.decode import WholeDecoder
 from proxy.dialects.anthropic.encode import Encoding
@@ -46,6 +46,7 @@ class Invoke(Bedrock):
 
     name = "bedrock_invoke"
     demands_limit = True
+    no_urls: frozenset[type] = frozenset((Document, Image))  # Bedrock fetches nothing for Claude
     verbs: ClassVar = {"invoke": False, "invoke-with-response-stream": True}
 
     def parse(self, body: bytes, peek: Peek) -> Request:

@@ -26,7 +26,7 @@ def as_they_came(turns: list[Turn], blocks: Blocks) -> list[Object]:
 
 
 def in_order(turns: list[Turn], blocks: Blocks, takes: Takes) -> list[Object]:
-    """Raises Unrepresentable: no turn, the assistant's first, or its last where the model continues none."""
+    """None where nothing is said. Raises Unrepresentable: the assistant's first, or its last, where it may not be."""
     said = [(turn, content) for turn in turns if (content := blocks.of(turn))]
     messages: list[Object] = []
     for number, (turn, content) in enumerate(said):
@@ -59,7 +59,7 @@ def _may_be_told(messages: list[Object], following: list[Role]) -> bool:
 
 def _quote(content: list[Object], blocks: Blocks) -> None:
     """A system turn where the wire, or the model, has no place for one: the user's turn carries it."""
-    blocks.dropped.add("messages.system_position")
+    blocks.dropped.add("turn.place")
     for block in content:
         block["text"] = f"<system>\n{block['text']}\n</system>"
 
@@ -72,8 +72,6 @@ def _end(messages: list[Object], at: str, blocks: Blocks, takes: Takes) -> None:
         _strip(messages[-1]["content"], blocks)
         if not messages[-1]["content"]:
             messages.pop()
-    if not messages:
-        raise Unrepresentable("messages holds no text, and this wire wants at least one turn.", param="messages")
 
 
 def _strip(content: list[Object], blocks: Blocks) -> None:
@@ -82,7 +80,7 @@ def _strip(content: list[Object], blocks: Blocks) -> None:
         solid = last["text"].rstrip()
         if solid == last["text"]:
             return
-        blocks.dropped.add("messages.trailing_space")
+        blocks.dropped.add("turn.trailing_space")
         if solid:
             last["text"] = solid
             return

@@ -4,17 +4,16 @@ Few events of a stream tell of the answer as a whole, and no other is parsed: in
 escaped, and the type of each that tells begins with `message_`.
 """
 
-from contextlib import suppress
-
 import msgspec
 
+from proxy import whole
 from proxy.canon import Usage
 from proxy.dialects.anthropic.decode import EVENT, MESSAGE, beside_delta, beside_message
 from proxy.dialects.anthropic.faults import fault
 from proxy.dialects.anthropic.usage import Tally
 from proxy.errors import UpstreamError
 from proxy.fields import UNREADABLE
-from proxy.framing import Batches, Body, FrameTooLong, data_of
+from proxy.framing import Batches, data_of
 
 MAX_EVENT = 1024 * 1024  # bytes; what tells of tokens is far shorter
 
@@ -68,22 +67,8 @@ def _tells(text: bytes) -> bool:
     return b"message_" in text or b'"error"' in text
 
 
-class WholeMeter:
-    """Watches an answer that comes whole. Finished: its bytes are a JSON object."""
-
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.model = ""
-        self.finished = False
-        self.error: UpstreamError | None = None
-        self._body = Body()
-
-    def feed(self, data: bytes) -> None:
-        with suppress(FrameTooLong):
-            self._body.feed(data)
-
-    def close(self) -> None:
-        body = self._body.close()
+class WholeMeter(whole.Meter):
+    def look(self, body: bytes) -> None:
         try:
             message = MESSAGE.decode(body)
         except msgspec.ValidationError:  # JSON of another shape than ours: a vendor's news, and the client's to read

@@ -27,9 +27,10 @@ from proxy.canon import (
     Turn,
 )
 from proxy.dialects.anthropic.citations import citations_of, was_shown
-from proxy.dialects.anthropic.words import DEMANDS, NAME
+from proxy.dialects.anthropic.words import DEMANDS, NAME, SPELLED, SPELLED_BY
 from proxy.errors import BadRequest
-from proxy.fields import Fields, as_object, dump, wrong, wrong_word
+from proxy.fields import Fields, as_list, as_object, dump, standard_base64, wrong, wrong_word
+from proxy.receipts import names_in
 
 
 def parse_request(top: Fields) -> Request:
@@ -41,6 +42,7 @@ def parse_request(top: Fields) -> Request:
 
 def parse_prompt(top: Fields) -> Request:
     """A request that need not say how long its answer may be: its tokens are to be counted."""
+    names = names_in(top.rest, SPELLED, SPELLED_BY)
     choice, parallel = _tool_choice(top)
     form, effort = _output(top)
     request = Request(
@@ -60,6 +62,7 @@ def parse_prompt(top: Fields) -> Request:
         stop=top.texts("stop_sequences"),
         user=_user(top),
         service_tier=top.text("service_tier"),
+        names=names,
     )
     for key, value in top.rest.items():
         (request.demands if value and key in DEMANDS else request.extra)[key] = value
@@ -172,7 +175,7 @@ def _content(fields: Fields, key: str) -> list[Part]:
     value = fields.rest.get(key)
     if isinstance(value, str):
         del fields.rest[key]
-        return [Text(text=value)]
+        return [Text(text=value, at=fields.path(key))]
     if not isinstance(value, list):
         raise wrong(fields.path(key), "a string or an array of blocks", value)
     return [_part(block, at) for block, at in fields.items(key)]
@@ -195,12 +198,10 @@ def _part(value: object, at: str) -> Part:
         case "tool_use":
             part = _tool_use(fields)
         case "tool_result":
-            nothing = fields.rest.get("content", "") == ""  # the tool had nothing to say
-            parts = [] if nothing else _content(fields, "content")
-            fields.rest.pop("content", None)
-            part = ToolResult(id=fields.need_text("tool_use_id"), parts=parts, is_error=fields.flag("is_error"))
+            part = _tool_result(fields)
         case _:
-            return Opaque(wire=NAME, value=as_object(value))
+            return Opaque(wire=NAME, value=as_object(value), at=at)
+    part.at = at
     part.cache = fields.object("cache_control")
     part.extra = fields.rest
     return part
@@ -212,7 +213,7 @@ def _source(fields: Fields) -> Source | None:
     made: Source
     match source.need_text("type"):
         case "base64":
-            made = Inline(data=source.need_text("data"), media_type=source.need_text("media_type"))
+            made = Inline(data=standard_base64(source.need_text("data")), media_type=source.need_text("media_type"))
         case "text" if source.rest.get("media_type") == "text/plain":
             text, media_type = source.need_text("data"), source.need_text("media_type")
             made = Inline(data=b64encode(text.encode()).decode(), media_type=media_type)
@@ -228,6 +229,17 @@ def _source(fields: Fields) -> Source | None:
 def _tool_use(fields: Fields) -> ToolCall:
     arguments = dump(fields.need_object("input")).decode()
     return ToolCall(id=fields.need_text("id"), name=fields.need_text("name"), arguments=arguments)
+
+
+def _tool_result(fields: Fields) -> ToolResult:
+    """No result holds another one: so no client decides how deep our own calls nest."""
+    for number, block in enumerate(as_list(fields.rest.get("content"))):
+        if as_object(block).get("type") == "tool_result":
+            raise wrong_word(f"{fields.path('content')}[{number}].type", "what a result may hold", "tool_result")
+    nothing = fields.rest.get("content", "") == ""  # the tool had nothing to say
+    parts = [] if nothing else _content(fields, "content")
+    fields.rest.pop("content", None)
+    return ToolResult(id=fields.need_text("tool_use_id"), parts=parts, is_error=fields.flag("is_error"))
 
 
 def _citations(fields: Fields) -> list[Citation]:

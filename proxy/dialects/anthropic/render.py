@@ -9,6 +9,7 @@ from typing import assert_never
 
 import msgspec
 
+from proxy import whole
 from proxy.canon import (
     Audio,
     Close,
@@ -30,7 +31,6 @@ from proxy.canon import (
     ToolResult,
     Usage,
     Video,
-    fold,
 )
 from proxy.dialects.anthropic.citations import shown
 from proxy.dialects.anthropic.faults import error_body
@@ -39,6 +39,7 @@ from proxy.dialects.anthropic.words import DELTA_FIELDS, END_FIELDS, START_FIELD
 from proxy.errors import GatewayError, Unrepresentable
 from proxy.fields import UNREADABLE, Object, dump
 from proxy.framing import sse
+from proxy.single import OneByOne, only
 
 
 class StreamRenderer:
@@ -54,18 +55,17 @@ class StreamRenderer:
         self._start: Start | None = None
         self._usage: Usage | None = None
         self._refused = False
-        self._speaking: int | None = None  # the one open block that the client knows of
+        self._blocks = OneByOne()
         self._part: Part = Text()  # its shell
         self._lead = b""  # how each of its deltas begins; nothing where none can come
         self._sent = 0  # blocks begun
-        self._waiting: dict[int, list[Open | Delta | Close]] = {}  # what later blocks have held back
 
     def feed(self, event: Event) -> bytes:
         match event:
-            case Delta(index=index) if index == self._speaking:  # one for every token
+            case Delta(index=index) if index == self._blocks.open:  # one for every token
                 return self._said(event)
             case Delta() | Open() | Close():
-                return self._begin() + self._block_event(event)
+                return self._begin() + b"".join(map(self._say, self._blocks.feed(event)))
             case Start():
                 self._start = event
                 return b""
@@ -73,9 +73,7 @@ class StreamRenderer:
                 self._usage = event
                 return self._begin()
             case Finish():
-                if len(event.stops) > 1:
-                    raise _too_many()
-                return self._begin() + self._end(event.stops[0])
+                return self._begin() + self._end(only(event.stops))
             case _:
                 assert_never(event)
 
@@ -95,30 +93,17 @@ class StreamRenderer:
         more = beside(self._usage, END_FIELDS)
         return _frame("message_delta", delta=said, usage=usage_fields(self._usage), **more) + _frame("message_stop")
 
-    def _block_event(self, event: Open | Delta | Close) -> bytes:
-        if isinstance(event, Open) and event.choice:
-            raise _too_many()
-        if self._speaking not in (None, event.index):
-            self._waiting.setdefault(event.index, []).append(event)
-            return b""
-        out = self._say(event)
-        while self._speaking is None and self._waiting:
-            held = self._waiting.pop(next(iter(self._waiting)))
-            out += b"".join(map(self._say, held))
-        return out
-
     def _say(self, event: Open | Delta | Close) -> bytes:
         match event:
             case Delta():
                 return self._said(event)
             case Open():
                 index = self._sent
-                self._speaking, self._part, self._lead = event.index, event.part, _lead(event.part, index)
+                self._part, self._lead = event.part, _lead(event.part, index)
                 self._refused |= isinstance(event.part, Refusal)
                 self._sent += 1
                 return _opened(event.part, index)
             case Close():
-                self._speaking = None
                 return _frame("content_block_stop", index=self._sent - 1)
             case _:
                 assert_never(event)
@@ -134,38 +119,25 @@ class StreamRenderer:
         return out
 
 
-class WholeRenderer:
-    """Holds the sentence until it is whole."""
-
-    media_type = "application/json"
-
+class WholeRenderer(whole.Renderer):
     def __init__(self, model: str) -> None:
+        super().__init__()
         self._model = model
-        self._events: list[Event] = []
-
-    def feed(self, event: Event) -> bytes:
-        self._events.append(event)
-        return dump(self._message(fold(self._events))) if isinstance(event, Finish) else b""
 
     def error(self, error: GatewayError) -> bytes:
         return error_body(error)
 
-    def _message(self, completion: Completion) -> Object:
-        if len(completion.choices) > 1:
-            raise _too_many()
-        choice = completion.choices[0]
+    def spell(self, completion: Completion) -> bytes:
+        choice = only(completion.choices)
         refused = any(isinstance(part, Refusal) for part in choice.parts)
-        return {
+        message = {
             **_message_head(completion.start, self._model),
             "content": [_block(part, index) for index, part in enumerate(choice.parts)],
             **_stop_said(choice.stop, refused),
             **beside(completion.usage, DELTA_FIELDS + END_FIELDS),
             "usage": usage_fields(completion.usage),
         }
-
-
-def _too_many() -> Unrepresentable:
-    return Unrepresentable("The answer has several choices, and this wire cannot carry more than one.", param="choices")
+        return dump(message)
 
 
 def _frame(name: str, **fields: object) -> bytes:
@@ -271,5 +243,5 @@ def _made_up(prefix: str, text: str) -> str:
 
 
 def _stop_said(stop: Stop, refused: bool) -> Object:
-    word = "refusal" if refused and stop.reason == "stop" else STOP_WORDS[stop.reason]
+    word = STOP_WORDS["refusal" if refused and stop.reason == "stop" else stop.reason]
     return {"stop_reason": word, "stop_sequence": stop.sequence}

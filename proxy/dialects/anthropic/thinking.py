@@ -8,8 +8,9 @@ https://platform.claude.com/docs/en/build-with-claude/thinking
 from msgspec import Struct
 from msgspec.structs import replace
 
-from proxy.canon import Reasoning, Request, Thinking, ToolCall
-from proxy.dialects.anthropic.words import BUDGETS, DEFAULT_MAX_TOKENS, DISPLAYS, MIN_BUDGET, Takes
+from proxy.canon import Reasoning, Request
+from proxy.claude import BUDGETS, DEFAULT_MAX_TOKENS, budget_for, is_forced
+from proxy.dialects.anthropic.words import DISPLAYS, Takes
 from proxy.fields import Object
 
 
@@ -90,7 +91,7 @@ def _by_budget(reasoning: Reasoning, takes: Takes) -> bool:
 
 def _with_effort(request: Request, reasoning: Reasoning, takes: Takes) -> Plan:
     asked = reasoning.effort or _effort_of(reasoning.budget or 0)
-    if asked not in BUDGETS or _is_forced(request):
+    if asked not in BUDGETS or is_forced(request):
         return _none(_room(request))
     effort = _nearest(asked, takes)
     exact = reasoning.budget is None and effort == asked
@@ -115,32 +116,10 @@ def _nearest(effort: str, takes: Takes) -> str:
 
 def _with_budget(request: Request, reasoning: Reasoning) -> Plan:
     """At least what the wire takes, and less than max_tokens."""
-    limit, room = request.max_tokens, _room(request)
-    wanted = BUDGETS.get(reasoning.effort or "") if reasoning.budget is None else reasoning.budget
-    if wanted is None or wanted < 0 or (limit is not None and limit <= MIN_BUDGET) or not _may_think(request):
+    room, given = _room(request), budget_for(request, reasoning)
+    if given is None:
         return _none(room)
-    given = wanted
-    if limit is not None:  # an effort leaves half of the answer to be said; a budget that was asked for may not
-        given = min(wanted, limit // 2 if reasoning.budget is None else limit - 1)
-    given = max(given, MIN_BUDGET)
     exact = reasoning.budget is None or (reasoning.budget == given and reasoning.effort is None)
     moved: frozenset[str] = frozenset() if exact else frozenset({"reasoning"})
     thinking = {"type": "enabled", "budget_tokens": given}
-    return Plan(room + given if limit is None else room, thinking, moved=moved)
-
-
-def _may_think(request: Request) -> bool:
-    """With a budget the wire refuses a forced tool, a prefill, and tool results whose call shows no sealed thought."""
-    prefilled = bool(request.turns) and request.turns[-1].role == "assistant"
-    last = next((turn.parts for turn in reversed(request.turns) if turn.role == "assistant"), [])
-    calling = any(isinstance(part, ToolCall) for part in last)
-    return not (_is_forced(request) or prefilled or (calling and not is_sealed(last[0])))
-
-
-def _is_forced(request: Request) -> bool:
-    return request.tool_choice is not None and request.tool_choice.mode in ("required", "tool")
-
-
-def is_sealed(part: object) -> bool:
-    """A thought that its provider will know again."""
-    return isinstance(part, Thinking) and bool(part.signature or part.redacted)
+    return Plan(room + given if request.max_tokens is None else room, thinking, moved=moved)

@@ -10,10 +10,6 @@ from proxy.canon import Reason
 
 NAME = "anthropic"
 
-# The wire demands max_tokens where others have a default. Every Claude model takes this many, and it is the longest
-# answer of the oldest ones.
-DEFAULT_MAX_TOKENS = 4096
-
 # --- what a model takes -----------------------------------------------------------------------------------------------
 # One wire, and each generation of Claude takes less of it: thinking by effort has come, and budgets, sampling, prefill
 # and forced tools have gone, each with a 400. A name that no row knows is an older model, or another vendor's.
@@ -63,12 +59,6 @@ def takes_of(model: str) -> Takes:
     return next((takes for pattern, takes in _MODELS if pattern.search(name)), Takes())
 
 
-# Tokens of thinking that stand for the efforts of other wires. 1,024 is the least that the wire takes; beyond 32k
-# Anthropic advises batches.
-# https://platform.claude.com/docs/en/build-with-claude/extended-thinking
-MIN_BUDGET = 1024
-BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24576, "xhigh": 32768, "max": 32768}
-
 # What other wires call the showing of thoughts, and `thinking.display`. "auto" is the one that is said without loss.
 DISPLAYS = {"auto": "summarized", "concise": "summarized", "detailed": "summarized", "none": "omitted"}
 
@@ -81,6 +71,30 @@ DEMANDS = {
     "container",  # state on Anthropic's side
     "inference_geo",  # a promise about where the data goes, not ours to break
 }
+
+# What this wire's clients call what receipts and refusals name, where they do not call it as we do.
+# docs/decisions/0010-receipts.md
+SPELLED = {
+    "turns": "messages",
+    "stop": "stop_sequences",
+    "format": "output_config.format",
+    "user": "metadata.user_id",
+    "parallel_tools": "tool_choice.disable_parallel_tool_use",
+    "reasoning": "output_config.effort",
+    "reasoning.effort": "output_config.effort",
+    "reasoning.budget": "thinking.budget_tokens",
+    "reasoning.summary": "thinking.display",
+    "tool.strict": "tools.strict",
+    "cache": "cache_control",
+    "document.name": "document.title",
+    "thinking": "messages.thinking",
+    "thinking.redacted": "redacted_thinking.data",
+    "turn.place": "messages.role",
+    "turn.trailing_space": "messages.content",
+}
+
+# Where a body has the key, these are called otherwise.
+SPELLED_BY = {"thinking": {"reasoning": "thinking"}, "output_format": {"format": "output_format"}}
 
 # What an image may be. (.../docs/en/build-with-claude/vision)
 IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
@@ -148,5 +162,4 @@ KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "store": (False,),  # nothing is stored
     "prompt_cache_key": (),
     "verbosity": ("medium",),  # OpenAI's own default
-    "modalities": ([], ["text"]),
 }

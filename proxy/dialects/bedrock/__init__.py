@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
-from proxy.canon import Request
+from proxy.canon import Audio, Document, Image, Request, Video
 from proxy.dialects.bedrock.count import VERB, count_answer, count_body, count_parse, count_read
 from proxy.dialects.bedrock.decode import StreamDecoder, WholeDecoder
 from proxy.dialects.bedrock.encode import Encoding
@@ -30,7 +30,8 @@ from proxy.errors import BadRequest, GatewayError, UpstreamError
 from proxy.eventstream import PRELUDE, BadMessage, length_of
 from proxy.fields import Fields, Object, dump, without_nulls
 from proxy.framing import Unframed
-from proxy.ports import Decoder, Encoded, Forward, Headers, Hints, Meter, Path, Peek, Renderer
+from proxy.gates import MessageGate
+from proxy.ports import Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
 
 
 class Bedrock:
@@ -39,8 +40,8 @@ class Bedrock:
     name = NAME
     stream_type = STREAM_TYPE
     ping: bytes | None = None
-    in_lines = False
     demands_limit = False
+    no_urls: frozenset[type] = frozenset({Audio, Document, Image, Video})
     verbs: ClassVar = {**VERBS, VERB: False}  # what a path ends with, and whether the answer is a stream
     sign: re.Pattern[bytes] | None = None
 
@@ -54,6 +55,9 @@ class Bedrock:
             return len(held) >= length_of(held)
         except BadMessage:
             raise Unframed from None
+
+    def gate(self) -> Gate:
+        return MessageGate()
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
         """A model's id may hold slashes; the verb has none."""

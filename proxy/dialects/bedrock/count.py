@@ -43,7 +43,7 @@ def _invoked(fields: Fields, peek: Peek) -> Request:
         raise BadRequest(f"{at} must be a JSON object in base64: {error}", param=at) from None
     if body.pop("anthropic_version", None) is not None:
         return parse_prompt(Fields(body | {"model": peek.model}, at))
-    whole = Opaque(wire=NAME, value={"invokeModel": body})
+    whole = Opaque(wire=NAME, value={"invokeModel": body}, at=at)
     return Request(wire=NAME, model=peek.model, turns=[Turn(role="user", parts=[whole], at=at)])
 
 

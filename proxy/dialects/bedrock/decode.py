@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from proxy import whole
 from proxy.canon import Choice, Close, Completion, Delta, Event, Finish, Open, Part, Start, Stop, Text, Usage, unfold
 from proxy.dialects.bedrock.blocks import (
     KINDS,
@@ -27,11 +28,10 @@ from proxy.dialects.bedrock.blocks import (
 )
 from proxy.dialects.bedrock.faults import fault_of_message, fault_of_no_answer
 from proxy.dialects.bedrock.usage import usage_of
-from proxy.dialects.bedrock.words import REASONS
+from proxy.dialects.bedrock.words import NAME, REASONS
 from proxy.errors import Down
 from proxy.eventstream import BadMessage, EventStream, Message
 from proxy.fields import UNREADABLE, Object, as_object, nonsense
-from proxy.framing import Body, FrameTooLong
 
 
 class _Said(Struct, rename="camel"):
@@ -129,7 +129,7 @@ class StreamDecoder:
                 yield from self._block_stop(said.content_block_index)
             case "messageStart":
                 self._started, self._first = True, b""
-                yield Start()
+                yield Start(wire=NAME)
             case "messageStop":
                 yield from self._message_stop(said)
             case _:
@@ -210,19 +210,8 @@ class StreamDecoder:
         yield Close(index=block.index)
 
 
-class WholeDecoder:
-    def __init__(self) -> None:
-        self._body = Body()
-
-    def feed(self, data: bytes) -> Iterator[Event]:
-        try:
-            self._body.feed(data)
-        except FrameTooLong as error:
-            raise nonsense(str(error)) from None
-        return iter(())
-
-    def close(self) -> Iterator[Event]:
-        body = self._body.close()
+class WholeDecoder(whole.Decoder):
+    def read(self, body: bytes) -> Iterator[Event]:
         try:
             answer, message = ANSWER.decode(body), (_OUTPUT.decode(body).output or _Message()).message
         except UNREADABLE:
@@ -232,7 +221,7 @@ class WholeDecoder:
         parts = [part_of(raw) for raw in message.content or ()]
         stop = _stop_of(answer.stop_reason, answer.additional_model_response_fields)
         choice = Choice(parts=parts, stop=stop)
-        yield from unfold(Completion(start=Start(), choices=[choice], usage=usage_of(answer.usage)))
+        yield from unfold(Completion(start=Start(wire=NAME), choices=[choice], usage=usage_of(answer.usage)))
 
 
 def _stop_of(word: str | None, more: object) -> Stop:

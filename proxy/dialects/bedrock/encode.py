@@ -7,11 +7,13 @@ content that it cannot carry is refused with its path.
 import re
 
 from proxy.canon import Request, Tool, ToolCall
-from proxy.dialects.bedrock.reasoning import room_for, said_by_client, said_to, thinks_with
+from proxy.claude import thinks_with
+from proxy.dialects.bedrock.reasoning import room_for, said_by_client, said_to
 from proxy.dialects.bedrock.turns import TOOL_NAME, Conversation, cache_point
 from proxy.dialects.bedrock.words import CACHES_TOOLS, KNOBS_LACKED, NAME, TIERS, TOP_K, family_of
 from proxy.errors import Unrepresentable
-from proxy.fields import Object, dump
+from proxy.fields import Object, dump, merged
+from proxy.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 
 # RequestMetadata: how many labels there may be, and of what.
 _MAX_LABELS = 16
@@ -26,7 +28,7 @@ class Encoding:
         self._request = request
         self._own = request.wire == NAME
         self._family = family_of(request.model)
-        self.dropped: set[str] = set()
+        self.dropped = Receipt(request)
 
     def body(self) -> Object:
         request = self._request
@@ -38,7 +40,7 @@ class Encoding:
             "system": system,
             "inferenceConfig": self._inference(thinking),
             "toolConfig": self._tool_config(),
-            "additionalModelRequestFields": _merged(thinking, self._top_k(thinking)),
+            "additionalModelRequestFields": merged(thinking, self._top_k(thinking)),
             "additionalModelResponseFieldPaths": self._asked_back(),
             "outputConfig": self._output(),
             "requestMetadata": self._labels(),
@@ -46,15 +48,13 @@ class Encoding:
         }
         self._leave_out()
         body = {key: value for key, value in said.items() if value}
-        return _merged(body, request.extra | request.demands) if self._own else body
+        return merged(body, request.extra | request.demands) if self._own else body
 
     def _refuse(self) -> None:
-        request = self._request
-        if request.n is not None and request.n > 1:
-            raise Unrepresentable(f"n is {request.n}, and Converse carries one choice.", param="n")
+        refuse_several(self._request, "Converse")
+        refuse_beyond_text(self._request, "Converse")
         if not self._own:
-            for key in request.demands:
-                raise Unrepresentable(f"{key} cannot be said on Converse.", param=key)
+            refuse_demands(self._request, "Converse")
 
     def _leave_out(self) -> None:
         """The knobs that the wire lacks, those apart that are set to do nothing."""
@@ -62,12 +62,10 @@ class Encoding:
         self.dropped.update(key for key in KNOBS_LACKED if getattr(request, key))
         if request.seed is not None:
             self.dropped.add("seed")
-        if request.modalities not in (None, [], ["text"]):
-            self.dropped.add("modalities")
         if request.parallel_tools is False and request.tools:
             self.dropped.add("parallel_tools")
         if not self._own:
-            self.dropped.update(request.extra)
+            self.dropped.left(request.extra)
 
     # knobs
 
@@ -131,7 +129,7 @@ class Encoding:
         if self._own:
             return said_by_client(reasoning)
         if reasoning.summary is not None and self._family != "claude":  # Claude shows what it thinks
-            self.dropped.add("reasoning_summary")
+            self.dropped.add("reasoning.summary")
         if reasoning.effort is None and reasoning.budget is None and not reasoning.off:
             return {}
         said = said_to(self._family, self._request, reasoning)
@@ -147,7 +145,7 @@ class Encoding:
         if shape is None or shape.kind == "text":
             return output
         if shape.schema is None:  # a JSON mode without a schema there is not
-            self.dropped.add("response_format")
+            self.dropped.add("format")
             return output
         named = {"name": shape.name, "description": shape.description}
         schema = {"schema": dump(shape.schema).decode()} | {key: text for key, text in named.items() if text}
@@ -175,21 +173,24 @@ class Encoding:
     # tools
 
     def _tool_config(self) -> Object:
-        """Converse has no word against tools: they are not offered, unless the conversation holds calls.
+        """Converse has no word against tools: they are left out, unless the conversation holds calls.
 
-        For a conversation that does they must be; where the client offers none any more, those called before are named.
+        For a conversation that does they must be there, and then it is the choice that is left out; where the client
+        offers none any more, those called before are named.
         """
         tools, choice = self._request.tools, self._request.tool_choice
         mode = "auto" if choice is None else choice.mode
         if not self._own:
             called = self._called()
             if mode == "none" and not called:
+                self.dropped.update(["tools"] if tools else [])
                 return {}
             if mode == "none":
                 self.dropped.add("tool_choice")
                 choice = None
             if not tools and mode in ("required", "tool"):
-                raise Unrepresentable("tool_choice asks for a tool, and there are none.", param="tool_choice")
+                at = self._request.name_of("tool_choice")
+                raise Unrepresentable(f"{at} asks for a tool, and there are none.", param=at)
             if not tools and called:
                 self.dropped.add("tools")
                 tools = [Tool(name=name) for name in called]
@@ -212,7 +213,7 @@ class Encoding:
         if tool.cache is None:
             return [block]
         if not self._own and self._family not in CACHES_TOOLS:
-            self.dropped.add("cache_control")
+            self.dropped.add("cache")
             return [block]
         return [block, cache_point(tool.cache)]
 
@@ -223,7 +224,7 @@ class Encoding:
 
     def _tool_spec(self, tool: Tool) -> Object:
         if not self._own:
-            self.dropped.update(tool.extra)
+            self.dropped.left(tool.extra)
             if not TOOL_NAME.fullmatch(tool.name):
                 message = f"{tool.at}: {tool.name[:80]!r} is no name of a tool on Converse (letters, digits, _ and -)."
                 raise Unrepresentable(message, param=tool.at)
@@ -236,13 +237,4 @@ class Encoding:
         spec["inputSchema"] = {"json": schema}
         if tool.strict or (self._own and tool.strict is not None):
             spec["strict"] = tool.strict
-        return _merged(spec, tool.extra) if self._own else spec
-
-
-def _merged(body: Object, more: Object) -> Object:
-    """`body` and `more`; where both have an object, the two in one."""
-    merged = body | more
-    for key in body.keys() & more.keys():
-        if isinstance(body[key], dict) and isinstance(more[key], dict):
-            merged[key] = _merged(body[key], more[key])
-    return merged
+        return merged(spec, tool.extra) if self._own else spec

@@ -46,12 +46,12 @@ def fault_of_message(message: Message) -> UpstreamError:
 
 def _fault(name: str, told: str, status: int, headers: Headers = (), body: bytes | None = None) -> UpstreamError:
     meant = ERROR_STATUS.get(name) or (status if status >= 400 else 502)
-    made, reported, kind = _classify(meant, name)
+    made, kind = _classify(meant, name)
     if name in _SIGNATURES:  # the rest repeats the headers that were signed, a session's token among them
         told = told.partition("\n")[0]
     return made(
         told[:_LONGEST] or f"The provider answered {name or status} with no readable message.",
-        status=reported,
+        status=status if status >= 400 else meant,
         kind=kind,
         headers=headers,
         upstream_status=status,
@@ -60,19 +60,16 @@ def _fault(name: str, told: str, status: int, headers: Headers = (), body: bytes
     )
 
 
-def _classify(status: int, name: str) -> tuple[type[UpstreamError], int, Kind | None]:
-    """The class, the status that a client is given, and the kind where it is not the class's own."""
+def _classify(status: int, name: str) -> tuple[type[UpstreamError], Kind | None]:
+    """The class, and the kind where it is not the class's own. 408 and 424: it was the model, and not the client."""
     if status in (429, 529):
-        return Busy, status, "quota_exceeded" if name == "ServiceQuotaExceededException" else None
-    if status == 408:  # it was the model that took too long, not the client
-        return Timeout, 504, None
-    if status == 424:  # likewise: the model failed
-        return Down, 502, None
-    if status in (401, 403):
-        return Refused, status, "authentication"
-    if 400 <= status < 500:
-        return Refused, status, None
-    return Down, status if status in (500, 502, 503, 504) else 502, None
+        return Busy, "quota_exceeded" if name == "ServiceQuotaExceededException" else None
+    if status in (408, 504):
+        return Timeout, None
+    if status >= 500 or status == 424:
+        return Down, None
+    kinds: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
+    return Refused, kinds.get(status)
 
 
 def _object_of(body: bytes) -> Object:

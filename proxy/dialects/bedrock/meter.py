@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import msgspec
 
+from proxy import whole
 from proxy.canon import Usage
 from proxy.dialects.bedrock.decode import ANSWER
 from proxy.dialects.bedrock.faults import fault_of_message, fault_of_no_answer
@@ -15,7 +16,6 @@ from proxy.dialects.bedrock.usage import usage_of
 from proxy.errors import UpstreamError
 from proxy.eventstream import BadMessage, Frames, headers_in, message_of
 from proxy.fields import UNREADABLE
-from proxy.framing import Body, FrameTooLong
 
 
 class StreamMeter:
@@ -59,23 +59,8 @@ class StreamMeter:
         self._is_over = self.error is not None or (self.finished and self._told)
 
 
-class WholeMeter:
-    """Watches an answer that comes whole. Finished: its bytes are a JSON object."""
-
-    model = ""
-
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.finished = False
-        self.error: UpstreamError | None = None
-        self._body = Body()
-
-    def feed(self, data: bytes) -> None:
-        with suppress(FrameTooLong):
-            self._body.feed(data)
-
-    def close(self) -> None:
-        body = self._body.close()
+class WholeMeter(whole.Meter):
+    def look(self, body: bytes) -> None:
         try:
             answer = ANSWER.decode(body)
         except msgspec.ValidationError:  # JSON of another shape than ours: a vendor's news, and the client's to read

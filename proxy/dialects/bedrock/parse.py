@@ -30,10 +30,10 @@ from proxy.canon import (
 )
 from proxy.dialects.bedrock.blobs import blob_of_text, unwrap
 from proxy.dialects.bedrock.citations import citations_of
-from proxy.dialects.bedrock.words import DEMANDS, NAME, media_type_of
+from proxy.dialects.bedrock.words import DEMANDS, NAME, SPELLED, media_type_of
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest
-from proxy.fields import Fields, Object, as_list, as_object, as_text, dump, wrong, wrong_word
+from proxy.fields import Fields, Left, Object, as_list, as_object, as_text, dump, standard_base64, wrong, wrong_word
 from proxy.ports import Peek
 
 
@@ -59,6 +59,7 @@ def parse_request(top: Fields, peek: Peek) -> Request:
         stop=config.texts("stopSequences"),
         metadata=_metadata(top),
         service_tier=_tier(top),
+        names=SPELLED,
     )
     top.keep("inferenceConfig", config)
     for key, value in top.rest.items():
@@ -220,6 +221,7 @@ def _parts(items: list[tuple[object, str]]) -> list[Part]:
         cache = _cache_point(kind, inner)
         if cache is None:
             parts.append(_part(kind, inner, at))
+            parts[-1].at = at
         elif parts and parts[-1].cache is None:
             parts[-1].cache = cache
         else:
@@ -266,7 +268,7 @@ def _part(kind: str, inner: object, at: str) -> Part:
         case "citationsContent":
             return _cited(Fields(inner, f"{at}.citationsContent"))
         case "json":  # in a tool's result
-            return Text(text=dump(inner).decode(), extra={"json": inner})
+            return Text(text=dump(inner).decode(), extra={"json": Left()})
         case _:
             return Opaque(wire=NAME, value={kind: inner})
 
@@ -279,7 +281,7 @@ def _medium(kind: str, fields: Fields) -> Part:
     source = _source(place, inner, media_type, f"{fields.path('source')}.{place}")
     if source is None:
         return Opaque(wire=NAME, value={kind: whole})
-    extra = fields.rest | ({"source": "text"} if place == "text" else {})
+    extra = fields.rest | ({"source": Left()} if place == "text" else {})
     match kind:
         case "image":
             return Image(source=source, extra=extra)
@@ -295,7 +297,7 @@ def _source(place: str, inner: object, media_type: str, at: str) -> Source | Non
     """None where only this wire understands the source: a document made of blocks, an object of another account's."""
     match place:
         case "bytes" if isinstance(inner, str):
-            return Inline(data=inner, media_type=media_type)
+            return Inline(data=standard_base64(inner), media_type=media_type)
         case "text" if isinstance(inner, str):
             return Inline(data=blob_of_text(inner), media_type=media_type or "text/plain")
         case "bytes" | "text":
@@ -325,6 +327,9 @@ def _tool_use(fields: Fields) -> Part:
 def _tool_result(fields: Fields) -> Part:
     if "type" in fields.rest:  # of a system tool
         return Opaque(wire=NAME, value={"toolResult": fields.rest})
+    for number, block in enumerate(as_list(fields.rest.get("content"))):
+        if "toolResult" in as_object(block):  # so no client decides how deep our own calls nest
+            raise wrong_word(f"{fields.path('content')}[{number}]", "what a toolResult may hold", "toolResult")
     status = fields.text("status")
     if status not in (None, "success", "error"):
         raise wrong_word(fields.path("status"), "success or error", status or "")

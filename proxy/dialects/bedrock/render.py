@@ -6,9 +6,11 @@ Events in, bytes out: a stream of messages as it goes, or the whole answer at Fi
 from collections.abc import Callable
 from typing import assert_never
 
+from proxy import whole
 from proxy.canon import (
     Audio,
     Close,
+    Completion,
     Delta,
     Document,
     Event,
@@ -26,16 +28,16 @@ from proxy.canon import (
     ToolResult,
     Usage,
     Video,
-    fold,
 )
 from proxy.dialects.bedrock.citations import spelled
 from proxy.dialects.bedrock.faults import error_body, exception_of
 from proxy.dialects.bedrock.spell import block_of, call_head, drawn, unsayable
 from proxy.dialects.bedrock.usage import usage_fields
 from proxy.dialects.bedrock.words import REASONS, STOP_WORDS, STREAM_TYPE
-from proxy.errors import GatewayError, Unrepresentable
+from proxy.errors import GatewayError
 from proxy.eventstream import encode_headers, frame_of
 from proxy.fields import Object, as_list, dump
+from proxy.single import OneByOne, only
 
 Clock = Callable[[], float]
 
@@ -54,16 +56,15 @@ class StreamRenderer:
         self._began = clock()
         self._usage: Usage | None = None
         self._refused = False
-        self._speaking: int | None = None  # the one open block that the client knows of
+        self._blocks = OneByOne()
         self._part: Part = Text()  # its shell
         self._silent = True  # it has said nothing yet
         self._sent = 0  # blocks begun
-        self._waiting: dict[int, list[Open | Delta | Close]] = {}  # what later blocks have held back
 
     def feed(self, event: Event) -> bytes:
         match event:
             case Delta() | Open() | Close():
-                return self._block_event(event)
+                return b"".join(map(self._say, self._blocks.feed(event)))
             case Start():
                 return _frame("messageStart", {"role": "assistant"})
             case Usage():
@@ -78,21 +79,9 @@ class StreamRenderer:
         return exception_of(error)
 
     def _end(self, finish: Finish) -> bytes:
-        stop = _one(finish)
+        stop = only(finish.stops)
         told = {"usage": usage_fields(self._usage), "metrics": _metrics(self._clock, self._began)}
         return _frame("messageStop", _stop_said(stop, self._refused)) + _frame("metadata", told)
-
-    def _block_event(self, event: Open | Delta | Close) -> bytes:
-        if isinstance(event, Open) and event.choice:
-            raise _too_many()
-        if self._speaking not in (None, event.index):
-            self._waiting.setdefault(event.index, []).append(event)
-            return b""
-        out = self._say(event)
-        while self._speaking is None and self._waiting:
-            held = self._waiting.pop(next(iter(self._waiting)))
-            out += b"".join(map(self._say, held))
-        return out
 
     def _say(self, event: Open | Delta | Close) -> bytes:
         index = self._sent - 1
@@ -102,58 +91,39 @@ class StreamRenderer:
                 self._silent = self._silent and not said
                 return said
             case Open():
-                self._speaking, self._part = event.index, event.part
+                self._part = event.part
                 self._refused |= isinstance(event.part, Refusal)
                 self._sent += 1
                 said = _opened(event.part, index + 1)
                 self._silent = not said
                 return said
             case Close():
-                self._speaking = None
                 said = _nothing(self._part, index) if self._silent else b""
                 return said + _frame("contentBlockStop", {"contentBlockIndex": index})
             case _:
                 assert_never(event)
 
 
-class WholeRenderer:
-    """Holds the sentence until it is whole."""
-
-    media_type = "application/json"
-
+class WholeRenderer(whole.Renderer):
     def __init__(self, clock: Clock) -> None:
+        super().__init__()
         self._clock = clock
         self._began = clock()
-        self._events: list[Event] = []
-
-    def feed(self, event: Event) -> bytes:
-        self._events.append(event)
-        return dump(self._answer(event)) if isinstance(event, Finish) else b""
 
     def error(self, error: GatewayError) -> bytes:
         return error_body(error)
 
-    def _answer(self, finish: Finish) -> Object:
-        stop, completion = _one(finish), fold(self._events)
-        parts = completion.choices[0].parts
-        refused = any(isinstance(part, Refusal) for part in parts)
-        content = [block_of(part, index) for index, part in enumerate(parts)]
-        return {
+    def spell(self, completion: Completion) -> bytes:
+        choice = only(completion.choices)
+        refused = any(isinstance(part, Refusal) for part in choice.parts)
+        content = [block_of(part, index) for index, part in enumerate(choice.parts)]
+        answer = {
             "output": {"message": {"role": "assistant", "content": content}},
-            **_stop_said(stop, refused),
+            **_stop_said(choice.stop, refused),
             "usage": usage_fields(completion.usage),
             "metrics": _metrics(self._clock, self._began),
         }
-
-
-def _too_many() -> Unrepresentable:
-    return Unrepresentable("The answer has several choices, and this wire cannot carry more than one.", param="choices")
-
-
-def _one(finish: Finish) -> Stop:
-    if len(finish.stops) > 1:
-        raise _too_many()
-    return finish.stops[0]
+        return dump(answer)
 
 
 def _metrics(clock: Clock, began: float) -> Object:
@@ -163,9 +133,8 @@ def _metrics(clock: Clock, began: float) -> Object:
 
 def _stop_said(stop: Stop, refused: bool) -> Object:
     """Our own word as it came, or one that nobody knows; the stop string where Claude puts it."""
-    word = "content_filtered" if refused and stop.reason == "stop" else STOP_WORDS[stop.reason]
-    if stop.raw and REASONS.get(stop.raw, "other") == stop.reason:
-        word = stop.raw
+    reason = "refusal" if refused and stop.reason == "stop" else stop.reason
+    word = stop.raw if stop.raw and REASONS.get(stop.raw, "other") == reason else STOP_WORDS[reason]
     met = {} if stop.sequence is None else {"additionalModelResponseFields": {"stop_sequence": stop.sequence}}
     return {"stopReason": word, **met}
 

@@ -32,7 +32,8 @@ from proxy.dialects.bedrock.citations import own
 from proxy.dialects.bedrock.words import CACHES_TEXT, NAME, TAKEN, family_of, format_of
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
-from proxy.fields import Object
+from proxy.fields import Object, decode_json
+from proxy.receipts import Receipt
 
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _TOOL_ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
@@ -48,10 +49,12 @@ _Medium = Image | Audio | Video | Document
 class Conversation:
     """The turns of one request. `own`: it came on this wire, so that it is said again as it came."""
 
-    def __init__(self, request: Request, dropped: set[str]) -> None:
+    def __init__(self, request: Request, dropped: Receipt) -> None:
         self._request = request
         self._own = request.wire == NAME
-        self._caches = self._own or family_of(request.model) in CACHES_TEXT
+        family = family_of(request.model)
+        self._caches = self._own or family in CACHES_TEXT
+        self._claude = family == "claude"
         self._dropped = dropped
         self._documents: set[str] = set()  # names that are taken
 
@@ -79,42 +82,41 @@ class Conversation:
             elif units:
                 merged.append((role, units))
         if not merged:
-            raise Unrepresentable("messages holds no text, and this wire wants at least one turn.", param="messages")
+            at = self._request.name_of("turns")
+            raise Unrepresentable(f"{at} holds no text, and this wire wants at least one turn.", param=at)
         if merged[0][0] != "user":
             raise Unrepresentable(f"{turns[0].at}: on Converse the user speaks first.", param=turns[0].at)
         return [{"role": role, "content": _flat(_ordered(units))} for role, units in merged]
 
     def _late(self, turn: Turn) -> list[_Unit]:
         """A system turn in mid-chat. Most models refuse the role there, so that the user's turn must carry it."""
-        self._dropped.add("messages.system_position")
+        self._dropped.add("turn.place")
         units = self._units(turn)
         for unit in units:
             unit[0]["text"] = f"<system>\n{unit[0]['text']}\n</system>"
         return units
 
     def _units(self, turn: Turn) -> list[_Unit]:
-        at = turn.at if turn.at == "system" else f"{turn.at}.content"
         if not self._own:
-            self._dropped.update(turn.extra)
-            for index, part in enumerate(turn.parts):
-                _check_place(part, turn, f"{at}[{index}]")
-        units = [self._unit(part, f"{at}[{index}]") for index, part in enumerate(turn.parts)]
-        return [unit for unit in units if unit]
+            self._dropped.left(turn.extra)
+            for part in turn.parts:
+                _check_place(part, turn)
+        return [unit for part in turn.parts if (unit := self._unit(part))]
 
-    def _unit(self, part: Part, at: str) -> _Unit:
-        block, cache = self._block(part, at), part.cache
+    def _unit(self, part: Part) -> _Unit:
+        block, cache = self._block(part), part.cache
         if not self._own:
-            self._dropped.update(part.extra)
+            self._dropped.left(part.extra)
         if isinstance(part, ToolResult):  # within a result there is no place for a mark
             cache = next((inner.cache for inner in part.parts if inner.cache is not None), cache)
         if block is None:
             return [cache_point(cache)] if self._own and cache is not None else []
         if cache is not None and not self._caches:
-            self._dropped.add("cache_control")
+            self._dropped.add("cache")
             cache = None
         return [block] if cache is None else [block, cache_point(cache)]
 
-    def _block(self, part: Part, at: str) -> Object | None:
+    def _block(self, part: Part) -> Object | None:
         """One block; None where nothing is to be said, or nothing may be."""
         match part:
             case Text():
@@ -122,28 +124,28 @@ class Conversation:
             case Refusal():
                 return {"text": part.text} if part.text else None
             case Image() | Audio() | Video() | Document():
-                return self._medium(part, at)
+                return self._medium(part)
             case Thinking():
                 return self._thought(part)
             case ToolCall():
-                return {"toolUse": self._call(part, at)}
+                return {"toolUse": self._call(part)}
             case ToolResult():
-                return {"toolResult": self._result(part, at)}
+                return {"toolResult": self._result(part)}
             case Opaque(wire="bedrock"):
                 return part.value
             case Opaque():
-                message = f"{at} is a block of the {part.wire} wire, which Converse cannot carry."
-                raise Unrepresentable(message, param=at)
+                message = f"{part.at} is a block of the {part.wire} wire, which Converse cannot carry."
+                raise Unrepresentable(message, param=part.at)
             case _:
                 assert_never(part)
 
     def _text(self, part: Text) -> Object | None:
         if self._own and "json" in part.extra:
-            return {"json": part.extra["json"]}
+            return {"json": decode_json(part.text)}
         citations = own(part.citations)
         if not self._own or not (citations or part.extra):
             if part.citations:
-                self._dropped.add("citations")
+                self._dropped.add("text.citations")
             # Empty text is refused, and says nothing; on our own wire it may be what a lone cachePoint marks.
             return {"text": part.text} if part.text or (self._own and part.cache is None) else None
         said = {"content": [{"text": part.text}]} if part.text else {}
@@ -152,13 +154,14 @@ class Conversation:
     def _thought(self, part: Thinking) -> Object | None:
         if part.redacted:
             return {"reasoningContent": {"redactedContent": wrap(part.redacted)}}
-        if not self._own and not part.signature:  # nobody takes thought that its model did not sign
+        if not part.signature and (self._claude or not self._own):  # Claude refuses it, and other models have none
             self._dropped.add("thinking")
             return None
         signed = {"signature": part.signature} if part.signature else {}
         return {"reasoningContent": {"reasoningText": {"text": part.text, **signed, **self._more(part)}}}
 
-    def _call(self, part: ToolCall, at: str) -> Object:
+    def _call(self, part: ToolCall) -> Object:
+        at = part.at
         if part.kind == "custom":
             raise Unrepresentable(f"{at} calls a tool with free text, and Converse takes JSON alone.", param=at)
         if not self._own and not TOOL_NAME.fullmatch(part.name):
@@ -170,14 +173,13 @@ class Conversation:
             raise Unrepresentable(message, param=at) from None
         return {"toolUseId": self._id(part.id), "name": part.name, "input": given, **self._more(part)}
 
-    def _result(self, part: ToolResult, at: str) -> Object:
+    def _result(self, part: ToolResult) -> Object:
         blocks = []
-        for index, inner in enumerate(part.parts):
-            inner_at = f"{at}.content[{index}]"
+        for inner in part.parts:
             if isinstance(inner, Thinking | ToolCall | ToolResult | Audio):
                 what = type(inner).__name__.lower()
-                raise Unrepresentable(f"{inner_at} is {what}, which a tool result cannot hold.", param=inner_at)
-            blocks += self._unit(inner, inner_at)[:1]
+                raise Unrepresentable(f"{inner.at} is {what}, which a tool result cannot hold.", param=inner.at)
+            blocks += self._unit(inner)[:1]
         status = {} if part.is_error is None else {"status": "error" if part.is_error else "success"}
         return {"toolUseId": self._id(part.id), "content": blocks, **status, **self._more(part)}
 
@@ -192,13 +194,13 @@ class Conversation:
 
     # media
 
-    def _medium(self, part: _Medium, at: str) -> Object:
-        kind = type(part).__name__.lower()
+    def _medium(self, part: _Medium) -> Object:
+        kind, at = type(part).__name__.lower(), part.at
         if part.source is None:
             raise Unrepresentable(f"{at} names a sound of another provider's.", param=at)
         if isinstance(part, Image) and part.detail not in (None, "auto"):
-            self._dropped.add("detail")
-        block: Object = {"source": self._source(part.source, part.extra.get("source"), at)}
+            self._dropped.add("image.detail")
+        block: Object = {"source": self._source(part.source, "source" in part.extra, at)}
         if form := self._format(kind, part, part.source, at):
             block["format"] = form
         if isinstance(part, Document):
@@ -221,11 +223,11 @@ class Conversation:
             raise Unrepresentable(f"{at} is {media_type or 'of an unknown type'}; Converse takes {taken}.", param=at)
         return form
 
-    def _source(self, source: Source, place: object, at: str) -> Object:
-        """`place`: "text" where the client sent a document's text as such."""
+    def _source(self, source: Source, as_text: bool, at: str) -> Object:
+        """`as_text`: a client of this wire sent a document's text as such."""
         match source:
             case Inline(data=data):
-                if self._own and place == "text":
+                if self._own and as_text:
                     return {"text": text_of(data) or ""}
                 if not self._own and not bytes_of(data):
                     raise Unrepresentable(f"{at} is empty, or no base64.", param=at)
@@ -252,7 +254,8 @@ class Conversation:
         return name
 
 
-def _check_place(part: Part, turn: Turn, at: str) -> None:
+def _check_place(part: Part, turn: Turn) -> None:
+    at = part.at
     if turn.role in ("system", "developer") and not isinstance(part, Text):
         raise Unrepresentable(f"{at}: a system prompt of Converse is text alone.", param=at)
     if turn.role == "assistant" and isinstance(part, _Medium):

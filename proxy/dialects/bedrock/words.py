@@ -18,6 +18,35 @@ DEMANDS = {
     "promptVariables",  # the prompt itself stands on Amazon's side
 }
 
+# What this wire's clients call what receipts and refusals name, where they do not call it as we do.
+# docs/decisions/0010-receipts.md
+SPELLED = {
+    "turns": "messages",
+    "max_tokens": "inferenceConfig.maxTokens",
+    "temperature": "inferenceConfig.temperature",
+    "top_p": "inferenceConfig.topP",
+    "stop": "inferenceConfig.stopSequences",
+    "top_k": "additionalModelRequestFields.top_k",
+    "format": "outputConfig.textFormat",
+    "format.description": "outputConfig.textFormat.structure.jsonSchema.description",
+    "metadata": "requestMetadata",
+    "service_tier": "serviceTier",
+    "tools": "toolConfig.tools",
+    "tool_choice": "toolConfig.toolChoice",
+    "reasoning": "additionalModelRequestFields.thinking",
+    "reasoning.effort": "outputConfig.effort",
+    "reasoning.budget": "additionalModelRequestFields.thinking.budget_tokens",
+    "tool.strict": "toolSpec.strict",
+    "cache": "cachePoint",
+    "text.citations": "citationsContent.citations",
+    "thinking": "reasoningContent",
+    "thinking.signature": "reasoningText.signature",
+    "thinking.redacted": "reasoningContent.redactedContent",
+    "tool_result.is_error": "toolResult.status",
+    "turn.place": "messages.role",
+    "turn.trailing_space": "messages.content",
+}
+
 # Who made a model, by what its id holds; an id may be a profile's, with a region before it, or an ARN.
 FAMILIES = (
     ("claude", ("anthropic", "claude")),
@@ -34,14 +63,6 @@ TOP_K = {"claude": ("top_k",), "nova": ("inferenceConfig", "topK"), "mistral": (
 # Who takes a cachePoint, in messages and system, and in tools. (.../userguide/prompt-caching.html)
 CACHES_TEXT = {"claude", "nova"}
 CACHES_TOOLS = {"claude"}
-
-# Tokens of thinking that stand for the efforts of other wires; 1,024 is the least that Claude takes.
-# (.../userguide/claude-messages-extended-thinking.html)
-MIN_BUDGET = 1024
-BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24576, "xhigh": 32768, "max": 32768}
-
-# Claude has to be told how long an answer may be where it is told how long to think; every model takes this many.
-DEFAULT_MAX_TOKENS = 4096
 
 # What gpt-oss takes as `reasoning_effort`, of the efforts that there are.
 EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}

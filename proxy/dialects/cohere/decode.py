@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from proxy import whole
 from proxy.canon import (
     Choice,
     Close,
@@ -37,7 +38,7 @@ from proxy.dialects.cohere.usage import usage_of
 from proxy.dialects.cohere.words import NAME, REASONS
 from proxy.errors import Down
 from proxy.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, nonsense
-from proxy.framing import Body, Frame, FrameTooLong, ServerSentEvents
+from proxy.framing import Frame, FrameTooLong, ServerSentEvents
 
 Block = TypeVar("Block")
 
@@ -137,7 +138,7 @@ class _Answer:
         if self.started:
             raise nonsense("message-start comes twice")
         self.started = True
-        self._out.append(Start(id=as_text(event.get("id"))))
+        self._out.append(Start(wire=NAME, id=as_text(event.get("id"))))
 
     def _finish(self, delta: Object) -> None:
         """All that is still open closes here."""
@@ -241,19 +242,8 @@ class _Answer:
         self._close(call)
 
 
-class WholeDecoder:
-    def __init__(self) -> None:
-        self._body = Body()
-
-    def feed(self, data: bytes) -> Iterator[Event]:
-        try:
-            self._body.feed(data)
-        except FrameTooLong as error:
-            raise nonsense(str(error)) from None
-        return iter(())
-
-    def close(self) -> Iterator[Event]:
-        body = self._body.close()
+class WholeDecoder(whole.Decoder):
+    def read(self, body: bytes) -> Iterator[Event]:
         try:
             said = as_object(decode_json(body))
         except UNREADABLE:
@@ -265,7 +255,7 @@ class WholeDecoder:
         fault = fault_of_finish(word, said.get("error"))
         if fault is not None:
             raise fault
-        start = Start(id=as_text(said.get("id")))
+        start = Start(wire=NAME, id=as_text(said.get("id")))
         choice = Choice(parts=_parts(message, as_list(said.get("logprobs"))), stop=_stop_of(word))
         yield from unfold(Completion(start=start, choices=[choice], usage=usage_of(said.get("usage"))))
 

@@ -15,6 +15,7 @@ from proxy.canon import (
     Part,
     Refusal,
     Request,
+    Role,
     Stored,
     Text,
     Thinking,
@@ -28,7 +29,8 @@ from proxy.dialects.cohere.citations import spelled
 from proxy.dialects.cohere.parse import PLAN
 from proxy.dialects.cohere.words import BUDGETS, KNOBS, LACKED, MODE_WORDS, NAME, OWN_EFFORT, RANGES
 from proxy.errors import Unrepresentable
-from proxy.fields import Object, as_list, as_object
+from proxy.fields import Object, as_list, as_object, merged
+from proxy.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 
 
 class Encoding:
@@ -37,7 +39,7 @@ class Encoding:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._own = request.wire == NAME
-        self.dropped: set[str] = set()
+        self.dropped = Receipt(request)
 
     def body(self) -> Object:
         request = self._request
@@ -48,15 +50,13 @@ class Encoding:
         said |= {"response_format": self._format(), "thinking": self._thinking()}
         body |= {key: value for key, value in said.items() if value is not None}
         body |= self._tools() | {"stream": request.stream}
-        return _merged(body, self._carry(request.extra) | request.demands)
+        return merged(body, self._carry(request.extra) | request.demands)
 
     def _refuse(self) -> None:
-        request = self._request
-        if request.n is not None and request.n > 1:
-            raise Unrepresentable(f"n is {request.n}, and Cohere's wire carries one choice.", param="n")
+        refuse_several(self._request, "Cohere's wire")
+        refuse_beyond_text(self._request, "Cohere's wire")
         if not self._own:
-            for key in request.demands:
-                raise Unrepresentable(f"{key} cannot be said on Cohere's wire.", param=key)
+            refuse_demands(self._request, "Cohere's wire")
 
     def _leave_out(self) -> None:
         """The knobs that the wire lacks, those apart that ask for what happens anyway."""
@@ -69,12 +69,12 @@ class Encoding:
         """What only the wire of origin knows: kept where this is it, else receipted."""
         if self._own:
             return extra
-        self.dropped.update(extra)
+        self.dropped.left(extra)
         return {}
 
     def _marks(self, part: Part | Tool) -> Object:
         if part.cache is not None:
-            self.dropped.add("cache_control")
+            self.dropped.add("cache")
         return self._carry(part.extra)
 
     # knobs
@@ -95,7 +95,7 @@ class Encoding:
         if form is None:
             return None
         if form.description:
-            self.dropped.add("response_format")
+            self.dropped.add("format.description")
         if form.kind == "text":
             return {"type": "text"}
         return {"type": "json_object"} | ({} if form.schema is None else {"json_schema": form.schema})
@@ -111,14 +111,15 @@ class Encoding:
         unmeasured = budget is not None and budget < 0  # Gemini's word for: as many as the model likes
         if unmeasured or (budget is None and self._own and reasoning.effort == OWN_EFFORT):
             return {"type": "enabled"}
+        if budget is None and reasoning.effort is None:  # what it thinks is shown, and thinking is not asked for so
+            self.dropped.update(["reasoning.summary"] if reasoning.summary else ())
+            return None
         if budget is None:
-            budget = self._budget(reasoning.effort)
+            budget = self._budget(reasoning.effort or "")
         return None if budget is None else {"type": "enabled", "token_budget": budget}
 
-    def _budget(self, effort: str | None) -> int | None:
+    def _budget(self, effort: str) -> int | None:
         """The tokens that an effort stands for. Of an answer that is limited it leaves half to be said."""
-        if effort is None:
-            return None
         if effort not in BUDGETS:
             self.dropped.add("reasoning")
             return None
@@ -134,10 +135,10 @@ class Encoding:
             mode, tools = "required", self._only(tools)
         strict = {bool(tool.strict) for tool in tools if tool.strict is not None}
         if len(strict) > 1 or (True in strict and any(tool.strict is None for tool in tools)):
-            self.dropped.add("strict")
+            self.dropped.add("tool.strict")
         body: Object = {}
         if tools:
-            body["tools"] = [self._tool(tool, tool.at or f"tools[{place}]") for place, tool in enumerate(tools)]
+            body["tools"] = [self._tool(tool) for tool in tools]
         if True in strict or (strict and self._own):
             body["strict_tools"] = True in strict
         if mode in MODE_WORDS and (tools or self._own):  # a choice among no tools says nothing
@@ -149,11 +150,13 @@ class Encoding:
         named = [tool for tool in tools if choice is not None and tool.name == choice.name]
         if not named:
             self.dropped.add("tool_choice")
+        elif len(named) < len(tools):
+            self.dropped.add("tools")
         return named or tools
 
-    def _tool(self, tool: Tool, at: str) -> Object:
+    def _tool(self, tool: Tool) -> Object:
         if tool.kind != "function":
-            raise Unrepresentable(f"{at} is of type {tool.kind}, which Cohere's wire has not.", param=at)
+            raise Unrepresentable(f"{tool.at} is of type {tool.kind}, which Cohere's wire has not.", param=tool.at)
         said = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
         if not self._own and not tool.parameters:  # required
             said["parameters"] = {"type": "object", "properties": {}}
@@ -167,68 +170,66 @@ class Encoding:
         if turn.role == "assistant":
             return [extra | self._spoken(turn)]
         heard = turn.role == "user"
-        placed = [(part, f"{turn.at}.content[{place}]") for place, part in enumerate(turn.parts)]
-        messages = [self._result(part, at) for part, at in placed if isinstance(part, ToolResult) and heard]
-        rest = [(part, at) for part, at in placed if not (isinstance(part, ToolResult) and heard)]
+        messages = [self._result(part) for part in turn.parts if isinstance(part, ToolResult) and heard]
+        rest = [part for part in turn.parts if not (isinstance(part, ToolResult) and heard)]
         if rest or not messages:
             role = "system" if turn.role == "developer" else turn.role
-            messages.append({"role": role, "content": self._content(rest, turn)} | extra)
+            messages.append({"role": role, "content": self._content(rest, turn.role)} | extra)
         return messages
 
-    def _result(self, result: ToolResult, at: str) -> Object:
+    def _result(self, result: ToolResult) -> Object:
         if result.is_error is not None:
-            self.dropped.add("is_error")
-        parts = [(part, at) for part in result.parts]
+            self.dropped.add("tool_result.is_error")
         for part in result.parts:
             if not isinstance(part, Text | Opaque):
-                raise Unrepresentable(f"{at}: a tool result of Cohere's wire holds text alone.", param=at)
-        content = self._content(parts, None)
+                raise Unrepresentable(f"{part.at}: a tool result of Cohere's wire holds text alone.", param=part.at)
+        content = self._content(result.parts, None)
         return {"role": "tool", "tool_call_id": result.id, "content": content} | self._marks(result)
 
     def _spoken(self, turn: Turn) -> Object:
         message: Object = {"role": "assistant"}
-        content: list[tuple[Part, str]] = []
+        content: list[Part] = []
         citations: list[Object] = []
-        for place, part in enumerate(turn.parts):
-            at = f"{turn.at}.content[{place}]"
+        for part in turn.parts:
             if isinstance(part, ToolCall):
-                message.setdefault("tool_calls", []).append(self._call(part, at))
+                message.setdefault("tool_calls", []).append(self._call(part))
             elif isinstance(part, Thinking) and part.extra.get(PLAN) is True:
                 message["tool_plan"] = message.get("tool_plan", "") + part.text
             elif isinstance(part, Thinking) and not self._own:
                 self.dropped.add("thinking")  # many of Cohere's models do not take any, and no user has seen it
             else:
                 citations += self._cited(part, len(content))
-                content.append((part, at))
+                content.append(part)
         if citations:
             message["citations"] = citations + as_list(turn.extra.get("citations"))
         if content or len(message) == 1:
-            message["content"] = self._content(content, turn)
+            message["content"] = self._content(content, turn.role)
         return message
 
     def _cited(self, part: Part, index: int) -> list[Object]:
         if not isinstance(part, Text) or not part.citations:
             return []
         if not self._own:
-            self.dropped.add("citations")
+            self.dropped.add("text.citations")
             return []
         return spelled(part.citations, index)
 
-    def _call(self, call: ToolCall, at: str) -> Object:
+    def _call(self, call: ToolCall) -> Object:
         if call.kind == "custom":
-            raise Unrepresentable(f"{at} calls a tool with free text, and Cohere's wire takes JSON alone.", param=at)
+            message = f"{call.at} calls a tool with free text, and Cohere's wire takes JSON alone."
+            raise Unrepresentable(message, param=call.at)
         arguments = call.arguments if self._own else call.arguments or "{}"  # JSON text, so not empty
         return {"id": call.id} | _function({"name": call.name, "arguments": arguments}, self._marks(call))
 
-    def _content(self, parts: list[tuple[Part, str]], turn: Turn | None) -> object:
-        """A string where one will do. `turn`: None in a tool's result."""
-        items = [self._item(part, at, turn) for part, at in parts]
+    def _content(self, parts: list[Part], role: Role | None) -> object:
+        """A string where one will do. `role`: None in a tool's result."""
+        items = [self._item(part, role) for part in parts]
         if not items:
             return ""
         alone = len(items) == 1 and items[0].keys() == {"type", "text"} and items[0]["type"] == "text"
         return items[0]["text"] if alone else items
 
-    def _item(self, part: Part, at: str, turn: Turn | None) -> Object:
+    def _item(self, part: Part, role: Role | None) -> Object:
         match part:
             case Text():
                 if self._own and "document" in part.extra:
@@ -236,22 +237,22 @@ class Encoding:
                 return {"type": "text", "text": part.text} | self._marks(part)
             case Refusal():
                 return {"type": "text", "text": part.text} | self._marks(part)
-            case Thinking() if turn is not None and turn.role == "assistant":
+            case Thinking() if role == "assistant":
                 return {"type": "thinking", "thinking": part.text} | self._marks(part)
-            case Image() if turn is not None and (turn.role == "user" or self._own):
-                return self._image(part, at)
+            case Image() if role is not None and (role == "user" or self._own):
+                return self._image(part)
             case Opaque(wire="cohere"):
                 return part.value
             case Thinking() | Image() | ToolCall() | ToolResult() | Audio() | Video() | Document() | Opaque():
                 what = f"a block of the {part.wire} wire" if isinstance(part, Opaque) else type(part).__name__.lower()
-                raise Unrepresentable(f"{at} is {what}, which Cohere's wire cannot carry there.", param=at)
+                raise Unrepresentable(f"{part.at} is {what}, which Cohere's wire cannot carry there.", param=part.at)
             case _:
                 assert_never(part)
 
-    def _image(self, part: Image, at: str) -> Object:
+    def _image(self, part: Image) -> Object:
         source = part.source
         if isinstance(source, Stored):
-            raise Unrepresentable(f"{at} is a file at another provider.", param=at)
+            raise Unrepresentable(f"{part.at} is a file at another provider.", param=part.at)
         url = f"data:{source.media_type};base64,{source.data}" if isinstance(source, Inline) else source.url
         marks = self._marks(part)
         inner = {"url": url} | ({"detail": part.detail} if part.detail else {})
@@ -261,9 +262,3 @@ class Encoding:
 def _function(inner: Object, marks: Object) -> Object:
     """A tool, or a call of one, with what was left over at both levels."""
     return {"type": "function", **marks, "function": inner | as_object(marks.get("function"))}
-
-
-def _merged(body: Object, more: Object) -> Object:
-    """`body` and `more`; where both have an object, the two in one."""
-    shared = [key for key, value in more.items() if isinstance(value, dict) and isinstance(body.get(key), dict)]
-    return body | more | {key: body[key] | more[key] for key in shared}

@@ -46,10 +46,12 @@ def fault(message: object, status: int = 200, headers: Headers = (), body: bytes
 
 def _classify(status: int, text: str) -> tuple[type[UpstreamError], Kind | None]:
     """The class, and the kind where it is not the class's own. A trial key's month is a quota, its minute a rate."""
-    if status == 429:
+    if status in (429, 529):
         return Busy, "quota_exceeded" if "month" in text.lower() else None
+    if status in (408, 504):
+        return Timeout, None
     if status >= 500:
-        return Down, "timeout" if status == 504 else None
+        return Down, None
     kinds: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
     return Refused, kinds.get(status)
 

@@ -4,14 +4,13 @@ Its last event tells all of it, and no other is parsed: inside a JSON string eve
 can only be a whole value. The model's name is never told on this wire.
 """
 
-from contextlib import suppress
-
+from proxy import whole
 from proxy.canon import Usage
 from proxy.dialects.cohere.faults import fault_of_finish, fault_of_no_answer
 from proxy.dialects.cohere.usage import usage_of
 from proxy.errors import UpstreamError
 from proxy.fields import UNREADABLE, Object, as_object, decode_json
-from proxy.framing import Batches, Body, FrameTooLong, data_of
+from proxy.framing import Batches, data_of
 
 MAX_EVENT = 1024 * 1024  # bytes; what tells of tokens is far shorter
 
@@ -53,22 +52,8 @@ class StreamMeter:
         self.usage = usage_of(delta.get("usage"))
 
 
-class WholeMeter:
-    """Watches an answer that comes whole. Finished: its bytes are a JSON object."""
-
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.model = ""
-        self.finished = False
-        self.error: UpstreamError | None = None
-        self._body = Body()
-
-    def feed(self, data: bytes) -> None:
-        with suppress(FrameTooLong):
-            self._body.feed(data)
-
-    def close(self) -> None:
-        body = self._body.close()
+class WholeMeter(whole.Meter):
+    def look(self, body: bytes) -> None:
         said = _read(body)
         self.finished = bool(said)
         self.usage = usage_of(said.get("usage"))

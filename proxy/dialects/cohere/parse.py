@@ -24,9 +24,9 @@ from proxy.canon import (
     Turn,
 )
 from proxy.dialects.cohere.citations import citation_of, is_of_text
-from proxy.dialects.cohere.words import DEMANDS, KNOBS, NAME, OWN_EFFORT
+from proxy.dialects.cohere.words import DEMANDS, KNOBS, NAME, OWN_EFFORT, SPELLED
 from proxy.errors import BadRequest
-from proxy.fields import Fields, Object, as_object, dump, wrong, wrong_word
+from proxy.fields import Fields, Object, as_object, dump, standard_base64, wrong, wrong_word
 
 PLAN = "tool_plan"  # in the `extra` of a Thinking: it stood there, and goes back there
 
@@ -43,6 +43,7 @@ def parse_request(top: Fields) -> Request:
         tool_choice=_tool_choice(top),
         format=_format(top),
         reasoning=_reasoning(top),
+        names=SPELLED,
         **knobs,
     )
     for key, value in top.rest.items():
@@ -137,7 +138,8 @@ def _turn(fields: Fields) -> Turn:
             return Turn(role=role, parts=_spoken(fields), at=fields.at, extra=fields.rest)
         case "tool":
             call, parts = fields.need_text("tool_call_id"), _content(fields)
-            return Turn(role="user", parts=[ToolResult(id=call, parts=parts, extra=fields.rest)], at=fields.at)
+            result = ToolResult(id=call, parts=parts, at=fields.at, extra=fields.rest)
+            return Turn(role="user", parts=[result], at=fields.at)
         case "system" | "user":
             return Turn(role=role, parts=_content(fields), at=fields.at, extra=fields.rest)
         case _:
@@ -147,7 +149,7 @@ def _turn(fields: Fields) -> Turn:
 def _spoken(fields: Fields) -> list[Part]:
     """An assistant's message. The parts stand in the order in which a model makes them."""
     plan = fields.text("tool_plan")
-    parts: list[Part] = [Thinking(text=plan, extra={PLAN: True})] if plan else []
+    parts: list[Part] = [Thinking(text=plan, at=fields.path("tool_plan"), extra={PLAN: True})] if plan else []
     content = _content(fields) if "content" in fields.rest else []
     _cite(fields, content)
     return [*parts, *content, *(_call(Fields(value, at)) for value, at in fields.items("tool_calls"))]
@@ -183,7 +185,8 @@ def _call(fields: Fields) -> ToolCall:
     if kind != "function":
         raise wrong_word(fields.path("type"), "function", kind)
     inner = fields.need_inner("function")
-    call = ToolCall(id=fields.need_name("id"), name=inner.need_name("name"), arguments=inner.text("arguments") or "")
+    name, arguments = inner.need_name("name"), inner.text("arguments") or ""
+    call = ToolCall(id=fields.need_name("id"), name=name, arguments=arguments, at=fields.at)
     fields.keep("function", inner)
     call.extra = fields.rest
     return call
@@ -196,7 +199,7 @@ def _content(fields: Fields) -> list[Part]:
     value = fields.rest.pop("content", None)
     match value:
         case str():
-            return [Text(text=value)] if value else []
+            return [Text(text=value, at=fields.path("content"))] if value else []
         case list():
             return [_part(item, f"{fields.path('content')}[{number}]") for number, item in enumerate(value)]
         case _:
@@ -219,9 +222,10 @@ def _part(value: object, at: str) -> Part:
             document = fields.need_object("document")
             data = document.get("data")
             told = data if isinstance(data, str) else dump(document if data is None else data).decode()
-            return Text(text=told, extra=fields.rest | {"document": document})
+            return Text(text=told, at=at, extra=fields.rest | {"document": document})
         case _:
-            return Opaque(wire=NAME, value=as_object(value))
+            return Opaque(wire=NAME, value=as_object(value), at=at)
+    part.at = at
     part.extra = fields.rest
     return part
 
@@ -233,4 +237,4 @@ def _source(url: str, at: str) -> Source:
     head, comma, data = url[5:].partition(",")
     if not comma or head[-7:].lower() != ";base64":
         raise BadRequest(f"{at} must be a data: URL of base64, or a web address.", param=at)
-    return Inline(data, head[:-7])
+    return Inline(standard_base64(data), head[:-7])

@@ -8,10 +8,12 @@ from typing import assert_never
 
 from msgspec import Struct
 
+from proxy import whole
 from proxy.canon import (
     Audio,
     Choice,
     Close,
+    Completion,
     Delta,
     Document,
     Event,
@@ -22,13 +24,13 @@ from proxy.canon import (
     Part,
     Refusal,
     Start,
+    Stop,
     Text,
     Thinking,
     ToolCall,
     ToolResult,
     Usage,
     Video,
-    fold,
 )
 from proxy.dialects.cohere.citations import item_of, spelled
 from proxy.dialects.cohere.faults import error_body, error_event
@@ -38,6 +40,7 @@ from proxy.dialects.cohere.words import STOP_WORDS
 from proxy.errors import GatewayError, Unrepresentable
 from proxy.fields import Object, dump, encode_json
 from proxy.framing import sse
+from proxy.single import check_choice, only
 
 
 class _Block(Struct):
@@ -68,8 +71,7 @@ class StreamRenderer:
                 message = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
                 return _frame("message-start", id=_id(event, self._model), delta={"message": message})
             case Open():
-                if event.choice:
-                    raise _too_many()
+                check_choice(event)
                 return self._open(event.index, event.part)
             case Close():
                 return self._blocks.pop(event.index).end
@@ -77,7 +79,7 @@ class StreamRenderer:
                 self._usage = event
                 return b""
             case Finish():
-                delta = _end(event, self._usage)
+                delta = _end(only(event.stops), self._usage)
                 return _frame("message-end", delta=delta) + sse(b"[DONE]")
             case _:
                 assert_never(event)
@@ -140,27 +142,20 @@ class StreamRenderer:
         return started + _frame("citation-end", index=number)
 
 
-class WholeRenderer:
-    """Holds the sentence until it is whole."""
-
-    media_type = "application/json"
-
+class WholeRenderer(whole.Renderer):
     def __init__(self, model: str) -> None:
+        super().__init__()
         self._model = model
-        self._events: list[Event] = []
-
-    def feed(self, event: Event) -> bytes:
-        self._events.append(event)
-        if not isinstance(event, Finish):
-            return b""
-        told = fold(self._events)
-        end = _end(event, told.usage)
-        message, logprobs = _message(told.choices[0]) if told.choices else ({"role": "assistant"}, [])
-        scored = {"logprobs": logprobs} if logprobs else {}
-        return dump({"id": _id(told.start, self._model), "message": message, **end, **scored})
 
     def error(self, error: GatewayError) -> bytes:
         return error_body(error)
+
+    def spell(self, completion: Completion) -> bytes:
+        choice = only(completion.choices)
+        message, logprobs = _message(choice)
+        scored = {"logprobs": logprobs} if logprobs else {}
+        end = _end(choice.stop, completion.usage)
+        return dump({"id": _id(completion.start, self._model), "message": message, **end, **scored})
 
 
 def _message(choice: Choice) -> tuple[Object, list[Object]]:
@@ -214,15 +209,9 @@ def _call_fields(call: ToolCall, arguments: str, index: int) -> Object:
     return {"id": call.id or made, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
-def _end(event: Finish, usage: Usage | None) -> Object:
-    if len(event.stops) > 1:
-        raise _too_many()
+def _end(stop: Stop, usage: Usage | None) -> Object:
     told = {} if usage is None else {"usage": usage_fields(usage)}
-    return {"finish_reason": STOP_WORDS[event.stops[0].reason], **told}
-
-
-def _too_many() -> Unrepresentable:
-    return Unrepresentable("The answer has several choices, and this wire cannot carry more than one.", param="choices")
+    return {"finish_reason": STOP_WORDS[stop.reason], **told}
 
 
 def _unsayable(part: Part) -> Unrepresentable:

@@ -24,6 +24,22 @@ KNOBS = {
     "stop": ("stop_sequences", "texts"),
 }
 
+# What this wire's clients call what receipts and refusals name, where they do not call it as we do.
+# docs/decisions/0010-receipts.md
+SPELLED = {name: key for name, (key, _) in KNOBS.items() if key != name} | {
+    "turns": "messages",
+    "format": "response_format",
+    "reasoning": "thinking",
+    "reasoning.effort": "thinking",
+    "reasoning.budget": "thinking.token_budget",
+    "tool.strict": "strict_tools",
+    "image.detail": "image_url.detail",
+    "text.citations": "messages.citations",
+    "thinking": "messages.thinking",
+    "turn.place": "messages.role",
+    "turn.trailing_space": "messages.content",
+}
+
 # What the wire takes of a knob. Other wires take more, and clients like to say `top_p: 1`: then the nearest is sent.
 RANGES: dict[str, tuple[float, float]] = {
     "top_p": (0.01, 0.99),
@@ -43,7 +59,6 @@ LACKED: dict[str, tuple[object, ...]] = {
     "store": (False,),
     "prompt_cache_key": (),
     "verbosity": (),
-    "modalities": (["text"],),
     "service_tier": ("auto", "default"),
 }
 
@@ -55,7 +70,8 @@ MODE_WORDS = {"required": "REQUIRED", "none": "NONE"}
 BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24576, "xhigh": 31000, "max": 31000}
 OWN_EFFORT = "medium"  # stands for thinking without a budget, which leaves the measure to the model
 
-# What `finish_reason` says; the two that begin with ERROR_ are of the older API. ERROR and TIMEOUT are in faults.py.
+# What `finish_reason` says (https://docs.cohere.com/reference/chat). The two that begin with ERROR_ are of the older
+# API; ERROR and TIMEOUT are in faults.py.
 REASONS: dict[str, Reason] = {
     "COMPLETE": "stop",
     "STOP_SEQUENCE": "stop_sequence",
@@ -65,11 +81,17 @@ REASONS: dict[str, Reason] = {
     "ERROR_LIMIT": "context",
 }
 
-# The mirror, and the word that is nearest to what this wire has no word for.
-STOP_WORDS: dict[Reason, str] = {reason: word for word, reason in REASONS.items()} | {
-    "context": "MAX_TOKENS",  # today's clients do not know the older word
-    "refusal": "ERROR_TOXIC",
-    "pause": "MAX_TOKENS",  # the answer is not complete, and only MAX_TOKENS says so
+# The mirror, in the words of today's API. Of an answer that is not complete MAX_TOKENS alone says so without calling it
+# an error.
+STOP_WORDS: dict[Reason, str] = {
+    "stop": "COMPLETE",
+    "stop_sequence": "STOP_SEQUENCE",
+    "length": "MAX_TOKENS",
+    "context": "MAX_TOKENS",
+    "tool_use": "TOOL_CALL",
+    "content_filter": "MAX_TOKENS",
+    "refusal": "MAX_TOKENS",
+    "pause": "MAX_TOKENS",
     "malformed_tool_call": "COMPLETE",
     "other": "COMPLETE",
 }

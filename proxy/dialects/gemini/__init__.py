@@ -17,7 +17,7 @@ from proxy.dialects.gemini.count import WHOLE, counted, counting_body, parse_cou
 from proxy.dialects.gemini.decode import StreamDecoder, WholeDecoder
 from proxy.dialects.gemini.encode import Encoding
 from proxy.dialects.gemini.faults import error_body, fault_of_body
-from proxy.dialects.gemini.frames import has_chunk
+from proxy.dialects.gemini.frames import ChunkGate, has_chunk
 from proxy.dialects.gemini.meter import StreamMeter, WholeMeter
 from proxy.dialects.gemini.parse import bare, check_model, parse_request, published
 from proxy.dialects.gemini.render import ArrayRenderer, StreamRenderer, WholeRenderer
@@ -25,7 +25,7 @@ from proxy.dialects.gemini.words import NAME, VERBS
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import BadRequest, GatewayError, Unrepresentable, UpstreamError
 from proxy.fields import Fields, Object, as_object, dump, encode_json, without_nulls
-from proxy.ports import Decoder, Encoded, Forward, Headers, Hints, Meter, Path, Peek, Renderer
+from proxy.ports import Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
 
 
 class Gemini:
@@ -34,12 +34,15 @@ class Gemini:
     name = NAME
     stream_type = "text/event-stream"
     ping: bytes | None = None  # Google's SDKs take anything but a chunk for a broken answer
-    in_lines = True
     demands_limit = False
+    no_urls: frozenset[type] = frozenset()
     sign: re.Pattern[bytes] | None = None
 
     def has_event(self, held: bytes) -> bool:
         return has_chunk(held)
+
+    def gate(self) -> Gate:
+        return ChunkGate()
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
         """`path.rest`: what stands behind `models/`, such as `gemini-2.5-pro:countTokens`, or a path of Vertex AI's."""
@@ -75,7 +78,7 @@ class Gemini:
 
     def error_event(self, error: GatewayError) -> bytes:
         """What ends a stream of events; one that is an array is past mending."""
-        return b"\r\n\r\ndata: %b\r\n\r\n" % error_body(error)  # it may have stopped in the middle of a line
+        return b"data: %b\r\n\r\n" % error_body(error)
 
     def model_list(self, names: Sequence[str]) -> bytes:
         return dump({"models": [_model_card(name) for name in names]})

@@ -15,6 +15,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from proxy import whole
 from proxy.canon import (
     Close,
     Delta,
@@ -40,7 +41,7 @@ from proxy.dialects.gemini.usage import usage_of
 from proxy.dialects.gemini.words import FINISHES, MAX_CANDIDATES, NAME, REASONS
 from proxy.errors import Down
 from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json, encode_json, nonsense
-from proxy.framing import Body, FrameTooLong
+from proxy.framing import FrameTooLong
 
 _OF_CHUNK = frozenset("candidates usageMetadata modelVersion responseId createTime error".split())
 _OF_CALL = frozenset("id name args partialArgs willContinue".split())
@@ -73,19 +74,9 @@ class StreamDecoder:
             raise nonsense(str(error)) from None
 
 
-class WholeDecoder:
-    def __init__(self) -> None:
-        self._body = Body()
-
-    def feed(self, data: bytes) -> Iterator[Event]:
-        try:
-            self._body.feed(data)
-        except FrameTooLong as error:
-            raise nonsense(str(error)) from None
-        return iter(())
-
-    def close(self) -> Iterator[Event]:
-        said = _decoded(self._body.close())
+class WholeDecoder(whole.Decoder):
+    def read(self, body: bytes) -> Iterator[Event]:
+        said = _decoded(body)
         if error := error_in(said):
             raise fault(error)
         answer = _Answer(streamed=False)
@@ -165,6 +156,7 @@ class _Answer:
     def _start(self, chunk: Object) -> None:
         self.begun = True
         start = Start(
+            wire=NAME,
             id=as_text(chunk.get("responseId")),
             model=as_text(chunk.get("modelVersion")),
             created=_seconds(chunk.get("createTime")),

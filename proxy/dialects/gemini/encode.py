@@ -5,12 +5,13 @@ dropped and named in the receipt; content that it cannot carry is refused with i
 """
 
 from proxy.canon import Request, Tool
-from proxy.dialects.gemini.encode_parts import Contents, merged
+from proxy.dialects.gemini.encode_parts import Contents
 from proxy.dialects.gemini.schema import gemini_schema
 from proxy.dialects.gemini.thinking import thinking_config
 from proxy.dialects.gemini.words import COUNTS, KNOBS_LACKED, MODE_WORDS, NAME, NUMBERS, TIERS
 from proxy.errors import Unrepresentable
-from proxy.fields import Object
+from proxy.fields import Object, merged
+from proxy.receipts import Receipt, refuse_demands
 
 
 class Encoding:
@@ -19,7 +20,7 @@ class Encoding:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._own = request.wire == NAME
-        self.dropped: set[str] = set()
+        self.dropped = Receipt(request)
 
     def body(self) -> Object:
         request = self._request
@@ -40,14 +41,13 @@ class Encoding:
         return merged(merged(body, request.extra), request.demands)
 
     def _refuse(self) -> None:
-        if self._request.demands and not self._own:
-            key = next(iter(self._request.demands))
-            raise Unrepresentable(f"{key} has no counterpart on Gemini's wire.", param=key)
+        if not self._own:
+            refuse_demands(self._request, "Gemini's wire")
 
     def _receipt(self) -> None:
         """What the client said and this wire cannot."""
         request = self._request
-        self.dropped.update(request.extra)
+        self.dropped.left(request.extra)
         self.dropped.update(knob for knob in KNOBS_LACKED if getattr(request, knob) is not None)
         if request.store:
             self.dropped.add("store")
@@ -117,8 +117,7 @@ class Encoding:
 
     def _server_tool(self, tool: Tool) -> Object:
         if not self._own:
-            at = tool.at or "tools"
-            raise Unrepresentable(f"{at} is of type {tool.kind}, which Gemini's wire has not.", param=at)
+            raise Unrepresentable(f"{tool.at} is of type {tool.kind}, which Gemini's wire has not.", param=tool.at)
         return tool.extra
 
     def _function(self, tool: Tool) -> Object:
@@ -131,11 +130,11 @@ class Encoding:
             said[key] = tool.parameters if subset is None else subset
         if self._own:
             return said | tool.extra
-        self.dropped.update(tool.extra)
+        self.dropped.left(tool.extra)
         if tool.strict:
-            self.dropped.add("strict")
+            self.dropped.add("tool.strict")
         if tool.cache is not None:
-            self.dropped.add("cache_control")
+            self.dropped.add("cache")
         return said
 
     def _tool_config(self) -> Object:

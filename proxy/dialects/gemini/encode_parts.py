@@ -24,13 +24,15 @@ from proxy.dialects.gemini.thinking import generation
 from proxy.dialects.gemini.words import NAME, NO_SEAL
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
-from proxy.fields import Object, as_object
+from proxy.fields import Object, as_object, merged
+from proxy.receipts import Receipt
 
 
 class Contents:
     """One request's turns. `dropped` is the receipt of the whole request."""
 
-    def __init__(self, request: Request, dropped: set[str]) -> None:
+    def __init__(self, request: Request, dropped: Receipt) -> None:
+        self._request = request
         self._turns = request.turns
         self._own = request.wire == NAME
         self._newer = generation(request.model) >= (3, 0)
@@ -48,7 +50,8 @@ class Contents:
             instruction["parts"] = [*instruction.get("parts", ()), *self._instruction(turn)]
         contents = self._contents(self._turns[count:])
         if not contents and not self._own:
-            raise Unrepresentable("messages must hold more than a system prompt and blanks.", param="messages")
+            at = self._request.name_of("turns")
+            raise Unrepresentable(f"{at} must hold more than a system prompt and blanks.", param=at)
         return {"systemInstruction": instruction, "contents": contents}
 
     def _leads(self, turn: Turn) -> bool:
@@ -58,12 +61,13 @@ class Contents:
         """What only the wire of origin knows: kept where this is it, else receipted."""
         if self._own:
             return extra
-        self._dropped.update(extra)
+        self._dropped.left(extra)
         return {}
 
     def _instruction(self, turn: Turn) -> list[Object]:
-        if not self._own and not all(isinstance(part, Text) for part in turn.parts):
-            raise Unrepresentable(f"{turn.at}: a system prompt of Gemini's wire is text alone.", param=turn.at)
+        for part in turn.parts:
+            if not isinstance(part, Text) and not self._own:
+                raise Unrepresentable(f"{part.at}: a system prompt of Gemini's wire is text alone.", param=part.at)
         return self._spoken(turn)
 
     def _contents(self, turns: list[Turn]) -> list[Object]:
@@ -84,13 +88,13 @@ class Contents:
 
     def _late(self, turn: Turn) -> list[Object]:
         """A system turn in mid-chat: the wire has no role for it, so that the user's turn must carry it."""
-        self._dropped.add("messages.system_position")
+        self._dropped.add("turn.place")
         parts = self._instruction(turn)
         return [{"text": f"<system>\n{part['text']}\n</system>"} for part in parts]
 
     def _spoken(self, turn: Turn) -> list[Object]:
         """The turn's parts. What a tool gave back stands before what else the user says."""
-        said = [item for part in turn.parts for item in self._part(part, turn)]
+        said = [item for part in turn.parts for item in self._part(part)]
         if not self._own:
             said.sort(key=lambda item: "functionResponse" not in item)
         return said
@@ -103,7 +107,7 @@ class Contents:
 
     # parts
 
-    def _part(self, part: Part, turn: Turn) -> list[Object]:
+    def _part(self, part: Part) -> list[Object]:
         match part:
             case Text():
                 return self._text(part)
@@ -112,30 +116,30 @@ class Contents:
             case Thinking():
                 return self._thought(part)
             case Image() | Audio() | Video() | Document():
-                return [self._medium(part, turn)]
+                return [self._medium(part)]
             case ToolCall():
-                return [self._call(part, turn)]
+                return [self._call(part)]
             case ToolResult():
-                return self._result(part, turn)
+                return self._result(part)
             case Opaque(wire="gemini", value=value):
                 return [value]
             case Opaque():
                 kind = part.value.get("type", "unnamed")
-                raise _refusal(turn, f"a block of {part.wire} ({kind})")
+                raise _refusal(part, f"a block of {part.wire} ({kind})")
             case _:
                 assert_never(part)
 
     def _marked(self, said: Object, part: Part, signature: str = "") -> Object:
         """A part on the wire, with its seal and with what was left over of it."""
         if part.cache is not None:
-            self._dropped.add("cache_control")
+            self._dropped.add("cache")
         if signature:
             said["thoughtSignature"] = signature
         return merged(said, self._kept(part.extra))
 
     def _text(self, part: Text) -> list[Object]:
         if part.citations:
-            self._dropped.add("citations")
+            self._dropped.add("text.citations")
         if not part.text and not part.signature and not self._own:  # the wire refuses empty text, and it says nothing
             return []
         return [self._marked({"text": part.text}, part, part.signature)]
@@ -147,54 +151,54 @@ class Contents:
             return []
         return [self._marked({"text": part.text, "thought": True}, part, part.signature)]
 
-    def _medium(self, part: Image | Audio | Video | Document, turn: Turn) -> Object:
+    def _medium(self, part: Image | Audio | Video | Document) -> Object:
         if part.source is None:
-            raise _refusal(turn, "a sound of another provider's by its id")
+            raise _refusal(part, "a sound of another provider's by its id")
         if isinstance(part.source, Stored) and not self._own:
-            raise _refusal(turn, "a file that lies at another provider")
+            raise _refusal(part, "a file that lies at another provider")
         if isinstance(part, Image) and part.detail not in (None, "auto"):
-            self._dropped.add("detail")
+            self._dropped.add("image.detail")
         said = media.said(part, part.source, self._own)
         if isinstance(part, Document) and part.name is not None:
             if self._own:
                 next(iter(said.values()))["displayName"] = part.name
             else:
-                self._dropped.add("filename")
+                self._dropped.add("document.name")
         return self._marked(said, part)
 
-    def _call(self, part: ToolCall, turn: Turn) -> Object:
+    def _call(self, part: ToolCall) -> Object:
         if part.kind == "custom":
-            raise _refusal(turn, f"a call of {part.name} with free text; it takes JSON alone")
+            raise _refusal(part, f"a call of {part.name} with free text; it takes JSON alone")
         self._names[part.id] = part.name
         said: Object = {"name": part.name}
         if part.arguments or not self._own:
             given = _object_in(part.arguments or "{}")
             if given is None:
-                raise _refusal(turn, f"arguments of {part.name} that are no JSON object")
+                raise _refusal(part, f"arguments of {part.name} that are no JSON object")
             said["args"] = given
         return self._marked({"functionCall": _identified(part.id) | said}, part, part.signature)
 
-    def _result(self, part: ToolResult, turn: Turn) -> list[Object]:
+    def _result(self, part: ToolResult) -> list[Object]:
         """The result, and what of it no functionResponse of the model's generation can hold."""
         named = as_object(part.extra.get("functionResponse")).get("name") if self._own else None
         name = named or self._names.get(part.id)
         if not name:
-            raise _refusal(turn, f"a result of the call {part.id!r}, which no earlier turn has made")
+            raise _refusal(part, f"a result of the call {part.id!r}, which no earlier turn has made")
         text = "".join(one.text for one in part.parts if isinstance(one, Text))
-        shown = [self._shown(one, turn) for one in part.parts if not isinstance(one, Text)]
+        shown = [self._shown(one) for one in part.parts if not isinstance(one, Text)]
         said = {**_identified(part.id), "name": name, "response": _response(text, bool(part.is_error))}
         if shown and (self._newer or self._own):
             return [self._marked({"functionResponse": said | {"parts": shown}}, part)]
         return [self._marked({"functionResponse": said}, part), *shown]
 
-    def _shown(self, part: Part, turn: Turn) -> Object:
+    def _shown(self, part: Part) -> Object:
         if isinstance(part, Image | Audio | Video | Document):
-            return self._medium(part, turn)
-        raise _refusal(turn, f"a tool result with {type(part).__name__.lower()}")
+            return self._medium(part)
+        raise _refusal(part, f"a tool result with {type(part).__name__.lower()}")
 
 
-def _refusal(turn: Turn, what: str) -> Unrepresentable:
-    return Unrepresentable(f"{turn.at}: Gemini's wire cannot carry {what}.", param=turn.at)
+def _refusal(part: Part, what: str) -> Unrepresentable:
+    return Unrepresentable(f"{part.at}: Gemini's wire cannot carry {what}.", param=part.at)
 
 
 def _identified(name: str) -> Object:
@@ -214,12 +218,3 @@ def _response(text: str, failed: bool) -> Object:
     if failed:
         return {"error": text if value is None else value}
     return {"result": text} if value is None else value
-
-
-def merged(body: Object, more: Object) -> Object:
-    """`body` and `more`; where both have an object, the two in one."""
-    both = body | more
-    for key in body.keys() & more.keys():
-        if isinstance(body[key], dict) and isinstance(more[key], dict):
-            both[key] = merged(body[key], more[key])
-    return both

@@ -44,7 +44,8 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
     message = (
         as_text(error) or as_text(said.get("message")) or f"The provider answered {status} with no readable error."
     )
-    made, meant, kind = _classify(_meant(status, said, word), said)
+    meant = _meant(status, said, word)
+    made, kind = _classify(meant, said)
     known = {name.lower() for name, _ in headers}
     waits = [] if "retry-after" in known else [("retry-after", wait) for wait in _waits(said)]
     return made(
@@ -69,17 +70,19 @@ def _meant(status: int, said: Object, word: str) -> int:
     return ERROR_STATUS.get(word, 502)
 
 
-def _classify(status: int, said: Object) -> tuple[type[UpstreamError], int, Kind | None]:
-    """The class, the status that a client is given, and the kind where it is not the class's own."""
+def _classify(status: int, said: Object) -> tuple[type[UpstreamError], Kind | None]:
+    """The class, and the kind where it is not the class's own."""
     if status in (429, 529):
-        return Busy, status, "quota_exceeded" if _is_spent(said) else None
+        return Busy, "quota_exceeded" if _is_spent(said) else None
     if status in (408, 504):
-        return Timeout, 504, None
+        return Timeout, None
     if status >= 500 or status == 499:  # 499: Google gave up, not the client
-        return Down, status if status in (500, 501, 502, 503) else 502, None
+        return Down, None
     of_key = any(as_text(detail.get("reason")).startswith("API_KEY_") for detail in _details(said))
-    kind: Kind | None = "authentication" if status in (401, 403) or of_key else None
-    return Refused, status, kind
+    if of_key:
+        return Refused, "authentication"
+    kinds: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
+    return Refused, kinds.get(status)
 
 
 def _is_spent(said: Object) -> bool:

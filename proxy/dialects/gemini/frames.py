@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from proxy.framing import LONGEST_LINE, MAX_FRAME, FrameTooLong, Lines, has_sse
+from proxy.gates import TextGate, event_end
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -48,6 +49,22 @@ def has_chunk(held: bytes) -> bool:
     if _begun(held)[:1] in (b"[", b"{"):
         return len(held) > LONGEST_LINE or next(Chunks().feed(held), None) is not None
     return has_sse(held)
+
+
+class ChunkGate:
+    """Server-Sent Events pass as whole ones. An array passes as it comes: behind half of it nothing can be said."""
+
+    def __init__(self) -> None:
+        self._events = TextGate(event_end)
+        self._is_array: bool | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        if self._is_array is None:
+            self._is_array = is_array(data)
+        return data if self._is_array else self._events.feed(data)
+
+    def close(self) -> bytes:
+        return self._events.close()
 
 
 class _Events:

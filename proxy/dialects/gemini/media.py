@@ -10,7 +10,7 @@ from mimetypes import guess_type
 
 from proxy.canon import Audio, Document, Image, Inline, Remote, Source, Stored, Video
 from proxy.dialects.gemini.words import AUDIO, DOCUMENT, IMAGE, VIDEO
-from proxy.fields import Fields, Object, as_object, as_text
+from proxy.fields import Fields, Object, as_object, as_text, standard_base64
 
 Medium = Image | Audio | Video | Document
 
@@ -26,7 +26,7 @@ def medium(media_type: str, source: Source) -> Medium:
 def read_inline(fields: Fields) -> Medium:
     """The `inlineData` of a client's part. What is left over stays with the part."""
     inner = fields.need_inner("inlineData")
-    data, media_type = inner.need_text("data"), inner.text("mimeType") or ""
+    data, media_type = standard_base64(inner.need_text("data")), inner.text("mimeType") or ""
     part = medium(media_type, Inline(data, media_type))
     return _named(part, fields, "inlineData", inner)
 

@@ -12,13 +12,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from proxy import whole
 from proxy.canon import Usage
 from proxy.dialects.gemini.faults import error_in, fault
 from proxy.dialects.gemini.frames import Chunks, is_array
 from proxy.dialects.gemini.usage import usage_of
 from proxy.errors import UpstreamError
 from proxy.fields import UNREADABLE, as_list, as_object, as_text, decode_json
-from proxy.framing import Batches, Body, FrameTooLong, data_of
+from proxy.framing import Batches, FrameTooLong, data_of
 
 MAX_EVENT = 8 * 1024 * 1024  # bytes; an image comes in one event, and the count of its tokens in the same
 
@@ -160,23 +161,10 @@ def _read_event(event: bytes) -> _Said:
         return _Said()
 
 
-class WholeMeter:
-    """Watches an answer that comes whole. Finished: its bytes are JSON."""
-
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.model = ""
-        self.finished = False
-        self.error: UpstreamError | None = None
-        self._body = Body()
-
-    def feed(self, data: bytes) -> None:
-        with suppress(FrameTooLong):
-            self._body.feed(data)
-
-    def close(self) -> None:
+class WholeMeter(whole.Meter):
+    def look(self, body: bytes) -> None:
         try:
-            value = decode_json(self._body.close())
+            value = decode_json(body)
         except UNREADABLE:
             return
         said = as_object(value)

@@ -19,9 +19,10 @@ from proxy.dialects.gemini.words import (
     MODES,
     NAME,
     NUMBERS,
+    SPELLED,
 )
 from proxy.errors import BadRequest
-from proxy.fields import Fields, Object, is_number, wrong, wrong_word
+from proxy.fields import Fields, Left, Object, is_number, wrong, wrong_word
 from proxy.ports import Peek
 
 
@@ -48,6 +49,7 @@ def parse_request(body: Object, peek: Peek) -> Request:
         metadata=_labels(top),
         store=top.flag("store"),
         service_tier=top.text("serviceTier"),
+        names=SPELLED,
         **knobs,
     )
     _choose(request, top)
@@ -61,7 +63,7 @@ def _keep_rest(request: Request, top: Fields, config: Fields) -> None:
         (request.demands if key in DEMANDS else request.extra)[key] = value
     for key, value in config.rest.items():
         kept = request.demands if key in CONFIG_DEMANDS else request.extra
-        kept.setdefault("generationConfig", {})[key] = value
+        kept.setdefault("generationConfig", Left())[key] = value
 
 
 def bare(name: str) -> str:
@@ -191,7 +193,7 @@ def _choose(request: Request, top: Fields) -> None:
         raise wrong_word(at, ", ".join(MODES[1:]), str(value))
     if names and (mode != "ANY" or len(names) > 1):
         named = {"mode": mode} | {"allowedFunctionNames": names}
-        request.demands["toolConfig"] = {"functionCallingConfig": named}
+        request.demands["toolConfig"] = Left(functionCallingConfig=Left(named))
     else:
         request.tool_choice = _choice(mode, names)
         if mode == "VALIDATED":

@@ -5,6 +5,7 @@ from its place (so that it is the same in the next request), and encode_parts.py
 """
 
 import re
+from collections.abc import Iterable
 
 from proxy.canon import Opaque, Part, Role, Text, Thinking, ToolCall, ToolResult, Turn
 from proxy.dialects.gemini.media import read_file, read_inline
@@ -41,7 +42,7 @@ class Chat:
             case None | "" | []:
                 return []
             case str():
-                return [Turn(role="system", parts=[Text(text=value)], at=at)]
+                return [Turn(role="system", parts=[Text(text=value, at=at)], at=at)]
             case list():
                 parts = [part for i, item in enumerate(value) for part in self._instruction(item, f"{at}[{i}]")]
                 return [Turn(role="system", parts=parts, at=at)]
@@ -52,7 +53,7 @@ class Chat:
 
     def _instruction(self, value: object, at: str) -> list[Part]:
         if isinstance(value, str):
-            return [Text(text=value)]
+            return [Text(text=value, at=at)]
         fields = Fields(value, at)
         return self._parts(fields) if "parts" in fields.rest else [self._part(fields)]
 
@@ -67,7 +68,7 @@ class Chat:
     def _parts(self, fields: Fields) -> list[Part]:
         if isinstance(fields.rest.get("parts"), dict):
             fields.rest["parts"] = [fields.rest["parts"]]
-        return [self._part(Fields(value, at)) for value, at in fields.items("parts")]
+        return _joined(self._part(Fields(value, at)) for value, at in fields.items("parts"))
 
     def _part(self, fields: Fields) -> Part:
         kinds = [kind for kind in _KINDS if kind in fields.rest]
@@ -90,7 +91,8 @@ class Chat:
             case [] if "thoughtSignature" in fields.rest:
                 part = _text(fields)
             case _:
-                return Opaque(wire=NAME, value=fields.rest)
+                return Opaque(wire=NAME, value=fields.rest, at=fields.at)
+        part.at = fields.at
         part.extra = {**fields.rest}
         return part
 
@@ -120,7 +122,8 @@ class Chat:
             raise wrong(inner.path("name"), "a string that is not empty", name)
         if name and name != known:
             inner.rest["name"] = name
-        parts: list[Part] = [Text(text=dump(inner.object("response") or {}).decode())]
+        told = dump(inner.object("response") or {}).decode()
+        parts: list[Part] = [Text(text=told, at=inner.path("response"))]
         parts += [_medium(Fields(value, at)) for value, at in inner.items("parts")]
         fields.keep("functionResponse", inner)
         return ToolResult(id=call, parts=parts)
@@ -142,6 +145,25 @@ def _text(fields: Fields) -> Text | Thinking:
     return Text(text=text, signature=signature)
 
 
+def _joined(parts: Iterable[Part]) -> list[Part]:
+    """Of a stream a client keeps each piece: a thought is all that was thought up to its seal, which comes last.
+
+    (Google seals what follows a thought: such a thought is as many parts as it came in.)
+    """
+    joined: list[Part] = []
+    open_thought: list[Thinking] = []
+    for part in parts:
+        if isinstance(part, Thinking) and part.signature and open_thought:
+            del joined[-len(open_thought) :]
+            part.at, part.text = open_thought[0].at, "".join(piece.text for piece in [*open_thought, part])
+        if isinstance(part, Thinking) and not (part.signature or part.redacted or part.extra):
+            open_thought.append(part)
+        else:
+            open_thought = []
+        joined.append(part)
+    return joined
+
+
 def _seal(fields: Fields) -> tuple[str, str]:
     return seal_in(fields.text("thoughtSignature") or "")
 
@@ -149,5 +171,6 @@ def _seal(fields: Fields) -> tuple[str, str]:
 def _medium(fields: Fields) -> Part:
     """What a tool gave back beside its words."""
     part = read_file(fields) if "fileData" in fields.rest else read_inline(fields)
+    part.at = fields.at
     part.extra = fields.rest
     return part

@@ -5,16 +5,19 @@ shape; a call is told in one part, once its arguments are whole. Clients that do
 the elements of one JSON array.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import assert_never
 
 from msgspec import Struct
 
+from proxy import whole
 from proxy.canon import (
     Audio,
     Choice,
     Citation,
     Close,
+    Completion,
     Delta,
     Document,
     Event,
@@ -38,7 +41,6 @@ from proxy.canon import (
 )
 from proxy.dialects.gemini import media
 from proxy.dialects.gemini.citations import Sources, own_metadata
-from proxy.dialects.gemini.encode_parts import merged
 from proxy.dialects.gemini.faults import error_body
 from proxy.dialects.gemini.logprobs import logprobs_result
 from proxy.dialects.gemini.seals import redacted_out, seal_out
@@ -46,7 +48,7 @@ from proxy.dialects.gemini.usage import usage_fields
 from proxy.dialects.gemini.words import NAME, REASONS, STOP_WORDS
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, GatewayError, Unrepresentable
-from proxy.fields import Object, as_object, dump, encode_json
+from proxy.fields import Object, as_object, dump, encode_json, merged
 
 
 class _Block(Struct):
@@ -70,6 +72,7 @@ class StreamRenderer:
         self._head: Object = {}  # of every chunk: which answer it belongs to
         self._blocks: dict[int, _Block] = {}
         self._said: dict[int, int] = {}  # bytes of text, by choice
+        self._refused: set[int] = set()  # choices
         self._sources: dict[int, Sources] = {}  # of other wires, by choice
         self._usage: Usage | None = None
 
@@ -104,6 +107,8 @@ class StreamRenderer:
 
     def _open(self, event: Open) -> bytes:
         block = self._blocks[event.index] = _Block(event.part, event.choice)
+        if isinstance(event.part, Refusal):
+            self._refused.add(event.choice)
         if isinstance(event.part, Text | Refusal) or (isinstance(event.part, Thinking) and not event.part.redacted):
             thought = b',"thought":true' if isinstance(event.part, Thinking) else b""
             rest = b'%b}],"role":"model"},"index":%d}],' % (thought, event.choice)
@@ -152,13 +157,14 @@ class StreamRenderer:
             self._sources.setdefault(block.choice, Sources()).add(block.citations, text, before)
 
     def _finish(self, event: Finish) -> bytes:
-        if _is_blocked(self._start, event, bool(self._said)):
+        if _is_blocked(self._start, event.stops, bool(self._said)):
             return self._last(dump(_metered(self._usage) | self._head))
         candidates = []
         for number, stop in enumerate(event.stops):
             empty = {"parts": [{"text": ""}], "role": "model"}  # so that no SDK misses it
             sources = self._sources.get(number, Sources()).metadata()
-            candidates.append({"content": empty, "finishReason": _finish_word(stop), **sources, "index": number})
+            word = _finish_word(stop, number in self._refused)
+            candidates.append({"content": empty, "finishReason": word, **sources, "index": number})
         return self._last(dump({"candidates": candidates, **_metered(self._usage), **self._head}))
 
 
@@ -182,28 +188,20 @@ class ArrayRenderer(StreamRenderer):
         return self._frame(chunk) + b"]"
 
 
-class WholeRenderer:
-    """Holds the sentence until it is whole."""
-
-    media_type = "application/json"
-
+class WholeRenderer(whole.Renderer):
     def __init__(self, request: Request) -> None:
+        super().__init__()
         self._model = request.model
-        self._events: list[Event] = []
-
-    def feed(self, event: Event) -> bytes:
-        self._events.append(event)
-        if not isinstance(event, Finish):
-            return b""
-        completion = fold(self._events)
-        said = any(choice.parts for choice in completion.choices)
-        body = _feedback(completion.start)
-        if not _is_blocked(completion.start, event, said):
-            body["candidates"] = [_candidate(number, choice) for number, choice in enumerate(completion.choices)]
-        return dump(body | _metered(completion.usage) | _head_of(completion.start, self._model))
 
     def error(self, error: GatewayError) -> bytes:
         return error_body(error)
+
+    def spell(self, completion: Completion) -> bytes:
+        said = any(choice.parts for choice in completion.choices)
+        body = _feedback(completion.start)
+        if not _is_blocked(completion.start, [choice.stop for choice in completion.choices], said):
+            body["candidates"] = [_candidate(number, choice) for number, choice in enumerate(completion.choices)]
+        return dump(body | _metered(completion.usage) | _head_of(completion.start, self._model))
 
 
 def _head_of(start: Start, model: str) -> Object:
@@ -228,18 +226,20 @@ def _feedback(start: Start) -> Object:
     return {"promptFeedback": feedback} if feedback else {}
 
 
-def _is_blocked(start: Start, finish: Finish, said: bool) -> bool:
+def _is_blocked(start: Start, stops: Iterable[Stop], said: bool) -> bool:
     """An answer whose prompt was blocked has no candidates."""
     reason = as_object(start.extra.get("promptFeedback")).get("blockReason")
-    return bool(reason) and not said and {stop.reason for stop in finish.stops} == {"content_filter"}
+    return bool(reason) and not said and {stop.reason for stop in stops} == {"content_filter"}
 
 
 def _metered(usage: Usage | None) -> Object:
     return {} if usage is None else {"usageMetadata": usage_fields(usage)}
 
 
-def _finish_word(stop: Stop) -> str:
+def _finish_word(stop: Stop, refused: bool) -> str:
     """Google's own word as it is, known or not; for another wire's the nearest."""
+    if refused and stop.reason == "stop":
+        return STOP_WORDS["refusal"]
     is_new = stop.reason == "other" and stop.raw.replace("_", "").isalpha() and stop.raw.isupper()
     return stop.raw if stop.raw in REASONS or is_new else STOP_WORDS[stop.reason]
 
@@ -258,7 +258,8 @@ def _candidate(number: int, choice: Choice) -> Object:
     cited = [one for part in choice.parts if isinstance(part, Text) for one in part.citations]
     more |= sources.metadata() | own_metadata(cited)
     content = {"parts": parts, "role": "model"}
-    return {"content": content, "finishReason": _finish_word(choice.stop), **more, "index": number}
+    word = _finish_word(choice.stop, any(isinstance(part, Refusal) for part in choice.parts))
+    return {"content": content, "finishReason": word, **more, "index": number}
 
 
 def _summed(part: Part, deltas: list[Delta]) -> Part:

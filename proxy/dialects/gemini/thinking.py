@@ -9,6 +9,7 @@ import re
 from proxy.canon import Reasoning
 from proxy.dialects.gemini.words import BUDGET_BOUNDS, MAY_BE_OFF, MOST, THINKING_BUDGETS, THINKING_LEVELS
 from proxy.fields import Object
+from proxy.receipts import Receipt
 
 _generation = re.compile(r"gemini-(\d+)(?:\.(\d+))?").search
 
@@ -19,7 +20,7 @@ def generation(model: str) -> tuple[int, int]:
     return (int(found[1][:9]), int((found[2] or "0")[:9])) if found else (99, 0)
 
 
-def thinking_config(reasoning: Reasoning, model: str, own: bool, dropped: set[str]) -> Object | None:
+def thinking_config(reasoning: Reasoning, model: str, own: bool, dropped: Receipt) -> Object | None:
     """`thinkingConfig`; None where there is nothing to say. `own`: the client said it in this wire's words."""
     if own:
         return _as_said(reasoning)
@@ -50,7 +51,7 @@ def _as_said(reasoning: Reasoning) -> Object:
     return said
 
 
-def _silenced(model: str, dropped: set[str]) -> Object | None:
+def _silenced(model: str, dropped: Receipt) -> Object | None:
     if MAY_BE_OFF in model:
         return {"thinkingBudget": 0}
     if generation(model) >= (2, 5):  # an older one does not think, unasked or asked
@@ -58,7 +59,7 @@ def _silenced(model: str, dropped: set[str]) -> Object | None:
     return None
 
 
-def _effort(effort: str, model: str, dropped: set[str]) -> Object:
+def _effort(effort: str, model: str, dropped: Receipt) -> Object:
     if effort in MOST:
         dropped.add("reasoning")
         effort = "high"
@@ -70,9 +71,9 @@ def _effort(effort: str, model: str, dropped: set[str]) -> Object:
     return {"thinkingBudget": THINKING_BUDGETS[effort]}
 
 
-def _bounded(budget: int, model: str, dropped: set[str]) -> int:
+def _bounded(budget: int, model: str, dropped: Receipt) -> int:
     for name, least, most in BUDGET_BOUNDS:
         if name in model and not least <= budget <= most:
-            dropped.add("reasoning_budget")
+            dropped.add("reasoning.budget")
             return min(max(budget, least), most)
     return budget

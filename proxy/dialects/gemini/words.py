@@ -25,6 +25,30 @@ COUNTS = {
     "top_logprobs": "logprobs",
 }
 
+# What this wire's clients call what receipts and refusals name, where they do not call it as we do.
+# docs/decisions/0010-receipts.md
+SPELLED = {name: f"generationConfig.{key}" for name, key in (NUMBERS | COUNTS).items()} | {
+    "turns": "contents",
+    "stop": "generationConfig.stopSequences",
+    "format": "generationConfig.responseMimeType",
+    "logprobs": "generationConfig.responseLogprobs",
+    "modalities": "generationConfig.responseModalities",
+    "metadata": "labels",
+    "service_tier": "serviceTier",
+    "tool_choice": "toolConfig.functionCallingConfig",
+    "reasoning": "generationConfig.thinkingConfig",
+    "reasoning.effort": "generationConfig.thinkingConfig.thinkingLevel",
+    "reasoning.budget": "generationConfig.thinkingConfig.thinkingBudget",
+    "reasoning.summary": "generationConfig.thinkingConfig.includeThoughts",
+    "document.name": "inlineData.displayName",
+    "thinking": "contents.parts.thought",
+    "thinking.signature": "contents.parts.thoughtSignature",
+    "thinking.redacted": "contents.parts.thoughtSignature",
+    "text.signature": "contents.parts.thoughtSignature",
+    "tool_call.signature": "contents.parts.thoughtSignature",
+    "turn.trailing_space": "contents.parts",
+}
+
 # Canonical knobs that this wire has no word for, or a word that not every Google host knows (`labels`, `store`).
 KNOBS_LACKED = ("logit_bias", "user", "safety_identifier", "metadata", "prompt_cache_key", "verbosity")
 

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from proxy.canon import Request
+from proxy.canon import Image, Request
 from proxy.dialects.ollama.decode import StreamDecoder, WholeDecoder
 from proxy.dialects.ollama.encode import Encoding
 from proxy.dialects.ollama.faults import error_body, error_line, fault_of_body
@@ -22,7 +22,8 @@ from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.framing import has_line
-from proxy.ports import Decoder, Encoded, Forward, Headers, Hints, Meter, Path, Peek, Renderer
+from proxy.gates import TextGate, line_end
+from proxy.ports import Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
 
 _UNDATED = "1970-01-01T00:00:00Z"  # required, and not known
 
@@ -36,8 +37,8 @@ class Ollama:
     name = NAME
     stream_type = "application/x-ndjson"
     ping: bytes | None = None  # clients read every line as JSON, blank ones too
-    in_lines = True
     demands_limit = False
+    no_urls: frozenset[type] = frozenset({Image})
     sign: re.Pattern[bytes] | None = None
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -45,6 +46,9 @@ class Ollama:
 
     def has_event(self, held: bytes) -> bool:
         return has_line(held)
+
+    def gate(self) -> Gate:
+        return TextGate(line_end)
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
         top = Fields({key: envelope.get(key) for key in ("model", "stream")}, "")
@@ -67,7 +71,6 @@ class Ollama:
         return []
 
     def error_event(self, error: GatewayError) -> bytes:
-        """No line end before it: a stream breaks between two lines, and a blank line would be an error of its own."""
         return error_line(error)
 
     def model_list(self, names: Sequence[str]) -> bytes:

@@ -9,14 +9,15 @@ Tool calls come whole. The answer of /api/generate has the fields of a message a
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
+from proxy import whole
 from proxy.canon import Close, Delta, Event, Finish, Image, Open, Part, Start, Stop, Text, Thinking, ToolCall
 from proxy.dialects.ollama.faults import fault
 from proxy.dialects.ollama.parse import inline
 from proxy.dialects.ollama.usage import usage_of
-from proxy.dialects.ollama.words import OF_START, REASONS
+from proxy.dialects.ollama.words import NAME, OF_START, REASONS
 from proxy.errors import Down
 from proxy.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, encode_json, nonsense
-from proxy.framing import Body, FrameTooLong, NewlineDelimited
+from proxy.framing import FrameTooLong, NewlineDelimited
 
 
 class StreamDecoder:
@@ -41,20 +42,10 @@ class StreamDecoder:
             raise nonsense(str(error)) from None
 
 
-class WholeDecoder:
-    def __init__(self) -> None:
-        self._body = Body()
-
-    def feed(self, data: bytes) -> Iterator[Event]:
-        try:
-            self._body.feed(data)
-        except FrameTooLong as error:
-            raise nonsense(str(error)) from None
-        return iter(())
-
-    def close(self) -> Iterator[Event]:
+class WholeDecoder(whole.Decoder):
+    def read(self, body: bytes) -> Iterator[Event]:
         answer = _Answer()
-        yield from answer.hear(_read(self._body.close()))
+        yield from answer.hear(_read(body))
         if not answer.over:
             raise _cut()
 
@@ -104,7 +95,8 @@ class _Answer:
     def _start(self, line: Object) -> None:
         self._started = True
         extra = {key: line[key] for key in OF_START if isinstance(line.get(key), str)}
-        self._out.append(Start(model=as_text(line.get("model")), created=_created(line), extra=extra))
+        model = as_text(line.get("model"))
+        self._out.append(Start(wire=NAME, model=model, created=_created(line), extra=extra))
 
     def _message(self, message: Object, logprobs: list[Object]) -> None:
         if thought := _text(message, "thinking"):

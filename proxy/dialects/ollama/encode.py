@@ -17,6 +17,7 @@ from proxy.canon import (
     Part,
     Refusal,
     Request,
+    Role,
     Text,
     Thinking,
     Tool,
@@ -29,6 +30,7 @@ from proxy.dialects.ollama.words import EFFORTS, LACKED, LEVELS, NAME, OPTIONS, 
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.fields import Object, as_object
+from proxy.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 
 
 class _Message(Struct):
@@ -51,7 +53,7 @@ class Encoding:
         self._request = request
         self._own = request.wire == NAME
         self._names: dict[str, str] = {}  # of the tools that were called, by the call's id
-        self.dropped: set[str] = set()
+        self.dropped = Receipt(request)
 
     def body(self) -> Object:
         request = self._request
@@ -72,12 +74,10 @@ class Encoding:
         return extra | body | request.demands
 
     def _refuse(self) -> None:
-        request = self._request
-        if request.n is not None and request.n > 1:
-            raise Unrepresentable(f"n is {request.n}, and Ollama's wire carries one choice.", param="n")
+        refuse_several(self._request, "Ollama's wire")
+        refuse_beyond_text(self._request, "Ollama's wire")
         if not self._own:
-            for key in request.demands:
-                raise Unrepresentable(f"{key} cannot be said on Ollama's wire.", param=key)
+            refuse_demands(self._request, "Ollama's wire")
 
     def _leave_out(self) -> None:
         """The knobs that the wire lacks, those apart that ask for what happens anyway."""
@@ -90,12 +90,12 @@ class Encoding:
         """What only the wire of origin knows: kept where this is it, else receipted."""
         if self._own:
             return extra
-        self.dropped.update(extra)
+        self.dropped.left(extra)
         return {}
 
     def _marks(self, part: Part | Tool) -> Object:
         if part.cache is not None:
-            self.dropped.add("cache_control")
+            self.dropped.add("cache")
         return self._carry(part.extra)
 
     # knobs
@@ -110,7 +110,7 @@ class Encoding:
         if form is None or form.kind == "text":
             return None
         if form.description:
-            self.dropped.add("response_format")
+            self.dropped.add("format.description")
         return "json" if form.schema is None else form.schema
 
     def _think(self) -> bool | str | None:
@@ -122,16 +122,17 @@ class Encoding:
         if reasoning.off or reasoning.budget == 0 or effort == "none":
             return False
         if reasoning.budget is not None:
-            self.dropped.add("reasoning_budget")
+            self.dropped.add("reasoning.budget")
             effort = effort or _effort(reasoning.budget)
-        if effort is None:
+        if effort is None:  # what it thinks is shown, and thinking is not asked for so
+            self.dropped.update(["reasoning.summary"] if reasoning.summary else ())
             return None
         if knows_levels(self._request.model):
             return effort if self._own else LEVELS.get(effort, OWN_EFFORT)
         if effort == OWN_EFFORT or reasoning.budget is not None:
             return True
         if not self._own:
-            self.dropped.add("reasoning_effort")
+            self.dropped.add("reasoning.effort")
             return True
         return effort
 
@@ -141,16 +142,17 @@ class Encoding:
         choice = self._request.tool_choice
         mode = "auto" if choice is None else choice.mode
         if mode == "none":  # what is not on offer cannot be chosen
+            self.dropped.update(["tools"] if self._request.tools else ())
             return []
         if mode != "auto":
             self.dropped.add("tool_choice")
-        return [self._tool(tool, tool.at or f"tools[{place}]") for place, tool in enumerate(self._request.tools)]
+        return [self._tool(tool) for tool in self._request.tools]
 
-    def _tool(self, tool: Tool, at: str) -> Object:
+    def _tool(self, tool: Tool) -> Object:
         if tool.kind != "function":
-            raise Unrepresentable(f"{at} is of type {tool.kind}, which Ollama's wire has not.", param=at)
+            raise Unrepresentable(f"{tool.at} is of type {tool.kind}, which Ollama's wire has not.", param=tool.at)
         if tool.strict:
-            self.dropped.add("strict")
+            self.dropped.add("tool.strict")
         said = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
         return _function({key: value for key, value in said.items() if value is not None}, self._marks(tool))
 
@@ -160,7 +162,7 @@ class Encoding:
         """/api/generate, where the request came from there."""
         said: Object = {"prompt": ""}
         for turn in self._request.turns:
-            message = self._gathered(list(enumerate(turn.parts)), turn)
+            message = self._gathered(turn.parts, turn.role)
             said[turn.at] = "".join(message.texts)
             if message.images:
                 said["images"] = message.images
@@ -173,53 +175,51 @@ class Encoding:
         """Results are messages of their own, and go before the rest of their turn."""
         extra = self._carry(turn.extra)
         heard = turn.role == "user"
-        placed = list(enumerate(turn.parts))
-        messages = [self._result(part, turn, place) for place, part in placed if isinstance(part, ToolResult) and heard]
-        rest = [(place, part) for place, part in placed if not (isinstance(part, ToolResult) and heard)]
+        messages = [self._result(part, turn.role) for part in turn.parts if isinstance(part, ToolResult) and heard]
+        rest = [part for part in turn.parts if not (isinstance(part, ToolResult) and heard)]
         if rest or not messages:
             role = "system" if turn.role == "developer" else turn.role
             glue = "" if role == "assistant" else "\n"  # an answer may come in pieces, a question has paragraphs
-            messages.append(extra | {"role": role} | self._gathered(rest, turn).fields(glue))
+            messages.append(extra | {"role": role} | self._gathered(rest, turn.role).fields(glue))
         return messages
 
-    def _result(self, result: ToolResult, turn: Turn, place: int) -> Object:
+    def _result(self, result: ToolResult, role: Role) -> Object:
         if result.is_error is not None:
-            self.dropped.add("is_error")
-        at = turn.at if self._own else f"{turn.at}.content[{place}]"
+            self.dropped.add("tool_result.is_error")
         for part in result.parts:
             if not isinstance(part, Text) and not self._own:
-                raise Unrepresentable(f"{at}: a tool result of Ollama's wire holds text alone.", param=at)
-        gathered = self._gathered(list(enumerate(result.parts)), turn)
+                raise Unrepresentable(f"{part.at}: a tool result of Ollama's wire holds text alone.", param=part.at)
+        gathered = self._gathered(result.parts, role)
         name = self._names.get(result.id)
         named = {} if name is None else {"tool_name": name}
         message = {"role": "tool", "tool_call_id": result.id} | named | self._marks(result)
         return message | gathered.fields("\n")
 
-    def _gathered(self, parts: list[tuple[int, Part]], turn: Turn) -> _Message:
+    def _gathered(self, parts: list[Part], role: Role) -> _Message:
         message = _Message()
-        for place, part in parts:
-            self._add(part, message, turn, f"{turn.at}.content[{place}]")
+        for part in parts:
+            self._add(part, message, role)
         return message
 
-    def _add(self, part: Part, message: _Message, turn: Turn, at: str) -> None:
+    def _add(self, part: Part, message: _Message, role: Role) -> None:
         match part:
             case Text():
                 message.texts.append(part.text)
                 if part.citations:
-                    self.dropped.add("citations")
+                    self.dropped.add("text.citations")
                 self._marks(part)
             case Refusal():
                 message.texts.append(part.text)
                 self._marks(part)
             case Image():
-                message.images.append(self._image(part, at))
-            case Thinking() if turn.role == "assistant":
+                message.images.append(self._image(part))
+            case Thinking() if role == "assistant":
                 self._think_again(part, message)
-            case ToolCall() if turn.role == "assistant":
-                message.calls.append(self._call(part, at))
+            case ToolCall() if role == "assistant":
+                message.calls.append(self._call(part))
             case Thinking() | ToolCall() | ToolResult() | Audio() | Video() | Document() | Opaque():
                 what = f"a block of the {part.wire} wire" if isinstance(part, Opaque) else type(part).__name__.lower()
-                raise Unrepresentable(f"{at} is {what}, which Ollama's wire cannot carry there.", param=at)
+                raise Unrepresentable(f"{part.at} is {what}, which Ollama's wire cannot carry there.", param=part.at)
             case _:
                 assert_never(part)
 
@@ -229,15 +229,16 @@ class Encoding:
         if part.redacted:
             self.dropped.add("thinking")
 
-    def _image(self, part: Image, at: str) -> str:
+    def _image(self, part: Image) -> str:
         if part.detail not in (None, "auto"):
-            self.dropped.add("detail")
+            self.dropped.add("image.detail")
         self._marks(part)
         if not isinstance(part.source, Inline):
-            raise Unrepresentable(f"{at}: Ollama takes an image's bytes, and no URL or file id.", param=at)
+            raise Unrepresentable(f"{part.at}: Ollama takes an image's bytes, and no URL or file id.", param=part.at)
         return part.source.data
 
-    def _call(self, call: ToolCall, at: str) -> Object:
+    def _call(self, call: ToolCall) -> Object:
+        at = call.at
         if call.kind == "custom":
             raise Unrepresentable(f"{at} calls a tool with free text, and Ollama's wire takes JSON alone.", param=at)
         try:

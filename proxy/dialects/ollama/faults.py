@@ -5,7 +5,7 @@ An error is one sentence: {"error": "model 'x' not found"}. (https://docs.ollama
 
 from collections.abc import Mapping
 
-from proxy.errors import Busy, Down, GatewayError, Headers, Kind, Refused, UpstreamError
+from proxy.errors import Busy, Down, GatewayError, Headers, Kind, Refused, Timeout, UpstreamError
 from proxy.fields import UNREADABLE, as_object, as_text, decode_json, dump, kept_headers
 
 
@@ -36,10 +36,12 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
 
 def _classify(status: int) -> tuple[type[UpstreamError], Kind | None]:
     """The class, and the kind where it is not the class's own. 503 says that the queue is full."""
-    if status in (429, 503):
+    if status in (429, 503, 529):
         return Busy, None
+    if status in (408, 504):
+        return Timeout, None
     if status >= 500:
-        return Down, "timeout" if status == 504 else None
+        return Down, None
     kinds: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
     return Refused, kinds.get(status)
 

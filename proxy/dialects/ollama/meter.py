@@ -5,14 +5,13 @@ a JSON string every quote is escaped, so `"done":` can only be a key.
 """
 
 import re
-from contextlib import suppress
 
+from proxy import whole
 from proxy.canon import Usage
 from proxy.dialects.ollama.faults import fault
 from proxy.dialects.ollama.usage import usage_of
 from proxy.errors import UpstreamError
 from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json
-from proxy.framing import Body, FrameTooLong
 
 MAX_LINE = 4 * 1024 * 1024  # bytes; what tells of tokens is far shorter, but for the `context` of /api/generate
 
@@ -61,22 +60,9 @@ class StreamMeter:
             self.usage = usage_of(line)
 
 
-class WholeMeter:
-    """Watches an answer that comes whole. Finished: its bytes are a JSON object."""
-
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.model = ""
-        self.finished = False
-        self.error: UpstreamError | None = None
-        self._body = Body()
-
-    def feed(self, data: bytes) -> None:
-        with suppress(FrameTooLong):
-            self._body.feed(data)
-
-    def close(self) -> None:
-        said = _read(self._body.close())
+class WholeMeter(whole.Meter):
+    def look(self, body: bytes) -> None:
+        said = _read(body)
         self.finished = bool(said)
         self.usage = usage_of(said)
         self.model = as_text(said.get("model"))

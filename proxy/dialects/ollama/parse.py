@@ -27,8 +27,8 @@ from proxy.canon import (
     ToolResult,
     Turn,
 )
-from proxy.dialects.ollama.words import DEMANDS, MAGIC, NAME, OPTIONS, OWN_EFFORT
-from proxy.fields import Fields, Object, dump, wrong, wrong_word
+from proxy.dialects.ollama.words import DEMANDS, MAGIC, NAME, OPTIONS, OWN_EFFORT, SPELLED
+from proxy.fields import Fields, Object, dump, standard_base64, wrong, wrong_word
 
 
 def parse_request(top: Fields) -> Request:
@@ -44,6 +44,7 @@ def parse_request(top: Fields) -> Request:
         reasoning=_reasoning(top),
         logprobs=top.flag("logprobs"),
         top_logprobs=top.integer("top_logprobs"),
+        names=SPELLED,
         **_options(top),
     )
     for key, value in top.rest.items():
@@ -116,11 +117,11 @@ def _tool(fields: Fields) -> Tool:
 def _prompted(top: Fields) -> list[Turn]:
     """/api/generate: a system prompt, and one turn, which `at` tells from a message. A turn without words is none."""
     system, prompt = top.text("system"), top.text("prompt")
-    turns = [Turn(role="system", parts=[Text(text=system)], at="system")] if system else []
+    turns = [Turn(role="system", parts=[Text(text=system, at="system")], at="system")] if system else []
     if not prompt:
         top.rest["prompt"] = ""
         return turns
-    return [*turns, Turn(role="user", parts=[Text(text=prompt), *_images(top)], at="prompt")]
+    return [*turns, Turn(role="user", parts=[Text(text=prompt, at="prompt"), *_images(top)], at="prompt")]
 
 
 def _turns(top: Fields) -> list[Turn]:
@@ -138,7 +139,7 @@ def _turn(fields: Fields, calls: "_Calls", number: int) -> Turn:
             return Turn(role="user", parts=[_result(fields, calls, number)], at=fields.at)
         case "assistant":
             thought = fields.text("thinking")
-            parts: list[Part] = [Thinking(text=thought)] if thought else []
+            parts: list[Part] = [Thinking(text=thought, at=fields.path("thinking"))] if thought else []
             parts += _content(fields)
             items = enumerate(fields.items("tool_calls"))
             made = [_call(Fields(value, at), f"call_{number}_{place}") for place, (value, at) in items]
@@ -152,11 +153,12 @@ def _turn(fields: Fields, calls: "_Calls", number: int) -> Turn:
 
 def _content(fields: Fields) -> list[Part]:
     text = fields.text("content")
-    return [*([Text(text=text)] if text else []), *_images(fields)]
+    return [*([Text(text=text, at=fields.path("content"))] if text else []), *_images(fields)]
 
 
 def _images(fields: Fields) -> list[Image]:
-    return [Image(source=inline(data)) for data in fields.texts("images") or ()]
+    places = enumerate(fields.texts("images") or ())
+    return [Image(source=inline(data), at=f"{fields.path('images')}[{place}]") for place, data in places]
 
 
 def inline(data: str) -> Inline:
@@ -165,7 +167,7 @@ def inline(data: str) -> Inline:
         start = base64.b64decode(data[:16].encode(), validate=True)
     except (binascii.Error, UnicodeEncodeError):
         start = b""
-    return Inline(data, next((media for magic, media in MAGIC if magic.match(start)), ""))
+    return Inline(standard_base64(data), next((media for magic, media in MAGIC if magic.match(start)), ""))
 
 
 def _call(fields: Fields, made: str) -> ToolCall:
@@ -174,6 +176,7 @@ def _call(fields: Fields, made: str) -> ToolCall:
         id=fields.text("id") or made,
         name=inner.need_name("name"),
         arguments=dump(inner.object("arguments") or {}).decode(),
+        at=fields.at,
     )
     fields.keep("function", inner)
     call.extra = fields.rest
@@ -184,7 +187,7 @@ def _result(fields: Fields, calls: "_Calls", number: int) -> ToolResult:
     call, name = fields.text("tool_call_id"), fields.text("tool_name")
     parts = _content(fields)
     extra = fields.rest if name is None else fields.rest | {"tool_name": name}
-    return ToolResult(id=calls.answered(call, name) or f"call_{number}", parts=parts, extra=extra)
+    return ToolResult(id=calls.answered(call, name) or f"call_{number}", parts=parts, at=fields.at, extra=extra)
 
 
 class _Calls:

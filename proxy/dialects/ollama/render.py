@@ -10,10 +10,12 @@ from typing import assert_never
 import msgspec
 from msgspec import Struct
 
+from proxy import whole
 from proxy.canon import (
     Audio,
     Choice,
     Close,
+    Completion,
     Delta,
     Document,
     Event,
@@ -32,7 +34,6 @@ from proxy.canon import (
     ToolResult,
     Usage,
     Video,
-    fold,
 )
 from proxy.dialects.ollama.encode import is_generate
 from proxy.dialects.ollama.faults import error_body, error_line
@@ -40,6 +41,7 @@ from proxy.dialects.ollama.usage import usage_fields
 from proxy.dialects.ollama.words import OF_START, STOP_WORDS
 from proxy.errors import GatewayError, Unrepresentable
 from proxy.fields import UNREADABLE, Object, dump, encode_json
+from proxy.single import check_choice, only
 
 Clock = Callable[[], float]
 
@@ -100,7 +102,7 @@ class StreamRenderer:
                 self._usage = event
                 return b""
             case Finish():
-                said = self._shape.fields({}) | _end(event, self._usage, self._watch)
+                said = self._shape.fields({}) | _end(only(event.stops), self._usage, self._watch)
                 return b"%b%b\n" % (self._head, dump(said)[1:])
             case _:
                 assert_never(event)
@@ -109,7 +111,8 @@ class StreamRenderer:
         return error_line(error)
 
     def _open(self, event: Open) -> None:
-        _check(event.part, event.choice)
+        check_choice(event)
+        _check(event.part)
         self._watch.see()
         block, text = _Block(), self._shape.text.encode()
         if isinstance(event.part, Text | Refusal):
@@ -141,30 +144,21 @@ class StreamRenderer:
         return b"%b%b\n" % (self._head, dump(said | {"done": False})[1:])
 
 
-class WholeRenderer:
-    """Holds the sentence until it is whole."""
-
-    media_type = "application/json"
-
+class WholeRenderer(whole.Renderer):
     def __init__(self, request: Request, clock: Clock) -> None:
+        super().__init__()
         self._request = request
         self._watch = _Watch(clock)
-        self._events: list[Event] = []
-
-    def feed(self, event: Event) -> bytes:
-        self._events.append(event)
-        if isinstance(event, Open):
-            _check(event.part, event.choice)
-        if not isinstance(event, Finish):
-            return b""
-        told = fold(self._events)
-        said, logprobs = _message(told.choices[0], _shape_of(self._request).text) if told.choices else ({}, [])
-        end = _end(event, told.usage, self._watch)
-        more: Object = {"logprobs": logprobs} if logprobs else {}
-        return dump(_top(told.start, self._request, self._watch) | _shape_of(self._request).fields(said) | end | more)
 
     def error(self, error: GatewayError) -> bytes:
         return error_body(error)
+
+    def spell(self, completion: Completion) -> bytes:
+        choice, shape = only(completion.choices), _shape_of(self._request)
+        said, logprobs = _message(choice, shape.text)
+        end = _end(choice.stop, completion.usage, self._watch)
+        more: Object = {"logprobs": logprobs} if logprobs else {}
+        return dump(_top(completion.start, self._request, self._watch) | shape.fields(said) | end | more)
 
 
 class _Watch:
@@ -217,10 +211,8 @@ def _date(created: int | None, clock: Clock) -> str:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _end(event: Finish, usage: Usage | None, watch: _Watch) -> Object:
-    if len(event.stops) > 1:
-        raise _too_many()
-    return {"done": True, "done_reason": _reason(event.stops[0])} | usage_fields(usage, watch.durations())
+def _end(stop: Stop, usage: Usage | None, watch: _Watch) -> Object:
+    return {"done": True, "done_reason": _reason(stop)} | usage_fields(usage, watch.durations())
 
 
 def _reason(stop: Stop) -> str:
@@ -228,10 +220,8 @@ def _reason(stop: Stop) -> str:
     return stop.raw if stop.reason == "other" and stop.raw else STOP_WORDS[stop.reason]
 
 
-def _check(part: Part, choice: int) -> None:
+def _check(part: Part) -> None:
     """Raises Unrepresentable: no message of this wire has a place for it."""
-    if choice:
-        raise _too_many()
     match part:
         case Text() | Refusal() | Thinking() | ToolCall():
             pass
@@ -242,16 +232,13 @@ def _check(part: Part, choice: int) -> None:
             assert_never(part)
 
 
-def _too_many() -> Unrepresentable:
-    return Unrepresentable("The answer has several choices, and this wire cannot carry more than one.", param="choices")
-
-
 def _message(choice: Choice, text: str) -> tuple[Object, list[object]]:
     """The fields of a whole message, and what is told of its tokens."""
     said: Object = {text: ""}
     calls: list[Object] = []
     logprobs: list[object] = []
     for part in choice.parts:
+        _check(part)
         if isinstance(part, Text | Refusal):
             said[text] += part.text
             logprobs += part.logprobs if isinstance(part, Text) else []

@@ -30,6 +30,18 @@ OPTIONS = {
     "frequency_penalty": ("frequency_penalty", "number"),
 }
 
+# What this wire's clients call what receipts and refusals name, where they do not call it as we do.
+# docs/decisions/0010-receipts.md
+SPELLED = {name: f"options.{key}" for name, (key, _) in OPTIONS.items()} | {
+    "stop": "options.stop",
+    "turns": "messages",
+    "reasoning": "think",
+    "reasoning.effort": "think",
+    "thinking": "messages.thinking",
+    "turn.place": "messages.role",
+    "turn.trailing_space": "messages.content",
+}
+
 # Canonical knobs that this wire has no word for, and what each may ask for because it is so anyway.
 LACKED: dict[str, tuple[object, ...]] = {
     "parallel_tools": (True,),
@@ -40,7 +52,6 @@ LACKED: dict[str, tuple[object, ...]] = {
     "store": (False,),
     "prompt_cache_key": (),
     "verbosity": (),
-    "modalities": (["text"],),
     "service_tier": ("auto", "default"),
 }
 

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from proxy.canon import Request
+from proxy.canon import Audio, Document, Request
 from proxy.dialects.openai_chat.decode import StreamDecoder, WholeDecoder
 from proxy.dialects.openai_chat.encode import Encoding, limit_field
 from proxy.dialects.openai_chat.faults import error_body, fault_of_body
@@ -25,7 +25,8 @@ from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.framing import has_sse, sse
-from proxy.ports import Decoder, Encoded, Forward, Headers, Hints, Meter, Path, Peek, Renderer
+from proxy.gates import TextGate, event_end
+from proxy.ports import Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
 
 
 class OpenAIChat:
@@ -34,8 +35,8 @@ class OpenAIChat:
     name = NAME
     stream_type = "text/event-stream"
     ping: bytes | None = b": ping\n\n"
-    in_lines = True
     demands_limit = False
+    no_urls: frozenset[type] = frozenset({Audio, Document})
     sign: re.Pattern[bytes] | None = SIGN
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -43,6 +44,9 @@ class OpenAIChat:
 
     def has_event(self, held: bytes) -> bool:
         return has_sse(held)
+
+    def gate(self) -> Gate:
+        return TextGate(event_end)
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
         top = Fields({key: envelope.get(key) for key in ("model", "stream")}, "")
@@ -65,7 +69,7 @@ class OpenAIChat:
         return []
 
     def error_event(self, error: GatewayError) -> bytes:
-        return b"\n\n" + sse(error_body(error))  # the broken stream may have stopped in the middle of a line
+        return sse(error_body(error))
 
     def model_list(self, names: Sequence[str]) -> bytes:
         return dump({"object": "list", "data": [_model_card(name) for name in names]})

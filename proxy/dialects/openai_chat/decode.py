@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from proxy import whole
 from proxy.canon import (
     Audio,
     Close,
@@ -52,7 +53,7 @@ from proxy.fields import (
     is_number,
     nonsense,
 )
-from proxy.framing import Body, FrameTooLong, Repeats, ServerSentEvents, frame_of
+from proxy.framing import FrameTooLong, Repeats, ServerSentEvents, frame_of
 
 # The known keys of a chunk and of a tool call; the others are `extra`. `obfuscation` and `p` are padding.
 _OF_CHUNK = frozenset("id object created model choices usage error obfuscation p".split())
@@ -107,20 +108,10 @@ class StreamDecoder:
         return said
 
 
-class WholeDecoder:
-    def __init__(self) -> None:
-        self._body = Body()
-
-    def feed(self, data: bytes) -> Iterator[Event]:
+class WholeDecoder(whole.Decoder):
+    def read(self, body: bytes) -> Iterator[Event]:
         try:
-            self._body.feed(data)
-        except FrameTooLong as error:
-            raise nonsense(str(error)) from None
-        return iter(())
-
-    def close(self) -> Iterator[Event]:
-        try:
-            said = decode_json(self._body.close())
+            said = decode_json(body)
         except UNREADABLE:
             raise nonsense("it is no JSON") from None
         answer = _Answer(streamed=False)
@@ -217,6 +208,7 @@ class _Answer:
         created = self._head.get("created")
         self._id = as_text(self._head.get("id"))
         start = Start(
+            wire=NAME,
             id=self._id,
             model=as_text(self._head.get("model")),
             created=int(created) if is_number(created) else None,

@@ -35,9 +35,10 @@ from proxy.canon import (
 )
 from proxy.dialects.openai_chat.reasoning import THOUGHTS
 from proxy.dialects.openai_chat.seals import sealed
-from proxy.dialects.openai_chat.words import EFFORTS, KNOBS, MODALITIES, NAME, TIERS
+from proxy.dialects.openai_chat.words import EFFORTS, KNOBS, NAME, TIERS
 from proxy.errors import Unrepresentable
 from proxy.fields import Object, as_object
+from proxy.receipts import Receipt, refuse_beyond_text, refuse_demands
 
 _SHOWN = (Image, Audio, Video, Document)  # what a tool message cannot hold, and a user's can
 
@@ -54,14 +55,14 @@ class Encoding:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._own = request.wire == NAME
-        self.dropped: set[str] = set()
+        self.dropped = Receipt(request)
         self._shown: list[Object] = []  # by tools, and not yet told
 
     def body(self) -> Object:
         request = self._request
-        if request.demands and not self._own:
-            key = next(iter(request.demands))
-            raise Unrepresentable(f"{key} has no counterpart in Chat Completions.", param=key)
+        if not self._own:
+            refuse_demands(request, "Chat Completions")
+            refuse_beyond_text(request, "Chat Completions")
         body: Object = {"model": request.model, "messages": self._messages()}
         self._add_tools(body)
         optional = {
@@ -69,7 +70,7 @@ class Encoding:
             self._limit_field(): request.max_tokens,
             "stop": request.stop,
             "logit_bias": request.logit_bias,
-            "modalities": self._modalities(),
+            "modalities": request.modalities if self._own else None,  # silence says text, and few hosts know more
             "metadata": request.metadata,
             **self._reasoning(),
             **{name: getattr(request, name) for name in KNOBS if self._speaks(name)},
@@ -85,14 +86,17 @@ class Encoding:
         """What only the wire of origin knows: kept where this is it, else receipted."""
         if self._own:
             return extra
-        self.dropped.update(extra)
+        self.dropped.left(extra)
         return {}
 
     def _marks(self, part: Part | Tool) -> Object:
         marks = self._carry(part.extra)
         if part.cache is None:
             return marks
-        return marks | self._carry({"cache_control": part.cache})
+        if self._own:
+            return marks | {"cache_control": part.cache}
+        self.dropped.add("cache")
+        return marks
 
     # knobs
 
@@ -112,19 +116,11 @@ class Encoding:
             return self._request.limit_field
         return limit_field(self._request.model)
 
-    def _modalities(self) -> list[str] | None:
-        asked = self._request.modalities
-        if asked is None or self._own:
-            return asked
-        if unknown := set(asked) - MODALITIES:
-            raise Unrepresentable(f"modalities: Chat Completions has no {min(unknown)}.", param="modalities")
-        return None if set(asked) <= {"text"} else asked  # silence says text, and few hosts know the field
-
     def _reasoning(self) -> Object:
         """The effort. What OpenRouter alone knows goes in its `reasoning`, and then the effort does."""
         reasoning, rest = self._request.reasoning or Reasoning(), self._request.extra.get("reasoning")
         if reasoning.summary is not None:
-            self.dropped.add("reasoning_summary")
+            self.dropped.add("reasoning.summary")
         if not self._own or (reasoning.budget is None and not isinstance(rest, dict)):
             return {"reasoning_effort": self._effort()}
         said = {"effort": self._effort(), "max_tokens": reasoning.budget}
@@ -141,7 +137,7 @@ class Encoding:
             self.dropped.add("reasoning")  # most models refuse to be told so, and none of them reasons unasked
             return None
         if reasoning.budget is not None and not self._own:
-            self.dropped.add("reasoning_budget")
+            self.dropped.add("reasoning.budget")
             if reasoning.effort is None:
                 budget = reasoning.budget
                 return next((effort for most, effort in EFFORTS if budget <= most), "high")
@@ -229,7 +225,7 @@ class Encoding:
     def _result(self, result: ToolResult, turn: Turn) -> Object:
         """A tool message holds text alone, and has no word for failure."""
         if result.is_error is not None:
-            self.dropped.add("is_error")
+            self.dropped.add("tool_result.is_error")
         shown = [] if self._own else [part for part in result.parts if isinstance(part, _SHOWN)]
         if shown:
             self._shown.append({"type": "text", "text": f"What the tool call {result.id} gave back:"})
@@ -252,7 +248,7 @@ class Encoding:
                 message["refusal"] = message.get("refusal", "") + part.text
                 self._marks(part)
             elif isinstance(part, Audio) and part.source is None:
-                self._replay(part, turn, message)
+                self._replay(part, message)
             elif isinstance(part, ToolCall):
                 self._add_call(part, message)
             else:
@@ -261,9 +257,9 @@ class Encoding:
         silent = not content and len(message) > 1
         return {**message, "content": None if silent else self._content(content, turn)}
 
-    def _replay(self, part: Audio, turn: Turn, message: Object) -> None:
+    def _replay(self, part: Audio, message: Object) -> None:
         if not self._own:
-            raise self._refusal(turn, "a sound of another provider's by its id")
+            raise _refusal(part, "a sound of another provider's by its id")
         message["audio"] = {"id": part.id}
 
     def _add_call(self, call: ToolCall, message: Object) -> None:
@@ -301,34 +297,36 @@ class Encoding:
         match part:
             case Text():
                 if part.citations:
-                    self.dropped.add("citations")
+                    self.dropped.add("text.citations")
                 return {"type": "text", "text": part.text} | self._marks(part)
             case Image() | Audio() | Video() | Document():
                 if turn.role != "user" and not self._own:
-                    raise self._refusal(turn, f"{noun_of(part)} outside a user turn")
-                return self._medium(part, turn)
+                    raise _refusal(part, f"{noun_of(part)} outside a user turn")
+                return self._medium(part)
             case Thinking() if self._own and "thinking" in part.extra:
                 return {"type": "thinking"} | self._marks(part)
             case Opaque(wire="openai_chat"):
                 return part.value
             case Refusal() | Thinking() | ToolCall() | ToolResult() | Opaque():
-                raise self._refusal(turn, f"{noun_of(part)} in a {turn.role} turn")
+                raise _refusal(part, f"{noun_of(part)} in a {turn.role} turn")
             case _:
                 assert_never(part)
 
-    def _medium(self, part: Image | Audio | Video | Document, turn: Turn) -> Object:
+    def _medium(self, part: Image | Audio | Video | Document) -> Object:
         source = part.source
         if isinstance(part, Image) and isinstance(source, Inline | Remote):
             inner = {"url": url_of(source)} | ({"detail": part.detail} if part.detail else {})
             return nest("image_url", inner, self._marks(part))
-        if isinstance(part, Video) and isinstance(source, Inline | Remote):  # OpenAI refuses it; Qwen and others do not
+        if isinstance(part, Video) and not self._own:  # OpenAI refuses it; OpenRouter, Qwen and others do not
+            raise _refusal(part, noun_of(part))
+        if isinstance(part, Video) and isinstance(source, Inline | Remote):
             return nest("video_url", {"url": url_of(source)}, self._marks(part))
         if isinstance(part, Audio) and isinstance(source, Inline):
             return nest("input_audio", {"data": source.data, "format": _sound(source.media_type)}, self._marks(part))
         if isinstance(part, Document) and self._takes(part.source):
             return nest("file", self._filed(part), self._marks(part))
         where = "by a URL" if isinstance(source, Remote) else "by another provider's id"
-        raise self._refusal(turn, f"{noun_of(part)} {where}")
+        raise _refusal(part, f"{noun_of(part)} {where}")
 
     def _takes(self, source: Source) -> bool:
         """A document by URL is OpenRouter's; a file id means something to OpenAI alone."""
@@ -347,8 +345,9 @@ class Encoding:
                     named = {"filename": "document.pdf" if media == "application/pdf" else "document"}
                 return {"file_data": url_of(source) if media else data, **named}
 
-    def _refusal(self, turn: Turn, what: str) -> Unrepresentable:
-        return Unrepresentable(f"{turn.at}: Chat Completions cannot carry {what}.", param=turn.at)
+
+def _refusal(part: Part, what: str) -> Unrepresentable:
+    return Unrepresentable(f"{part.at}: Chat Completions cannot carry {what}.", param=part.at)
 
 
 def legacy_call(call: ToolCall) -> Object:

@@ -31,10 +31,10 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
     message = _message(error) or f"The provider answered {status} with no readable error."
     quota = any(name in text.lower() for name in ("quota", "billing", "insufficient") for text in (code, word))
     meant = _meant(status, said, f"{code} {word}".lower())
-    made, reported, kind = _classify(meant, quota)
+    made, kind = _classify(meant, quota)
     return made(
         _KEY.sub("***", message)[:_LONGEST],
-        status=reported,
+        status=meant,
         kind=kind,
         code="insufficient_quota" if quota and meant == 429 else code or None,
         param=_word(said.get("param")) or None,
@@ -45,19 +45,16 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
     )
 
 
-def _classify(status: int, quota: bool) -> tuple[type[UpstreamError], int, Kind | None]:
-    """The class, the status that a client is given, and the kind where it is not the class's own."""
+def _classify(status: int, quota: bool) -> tuple[type[UpstreamError], Kind | None]:
+    """The class, and the kind where it is not the class's own."""
     if status in (429, 529):
-        return Busy, status, "quota_exceeded" if quota else None
-    if status == 408:
-        return Timeout, 504, None
-    if status in (401, 403):
-        return Refused, status, "authentication"
-    if status == 402:
-        return Refused, status, "quota_exceeded"
-    if 400 <= status < 500:
-        return Refused, status, None
-    return Down, status if status in (500, 502, 503, 504) else 502, None
+        return Busy, "quota_exceeded" if quota else None
+    if status in (408, 504):
+        return Timeout, None
+    if status >= 500:
+        return Down, None
+    kinds: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
+    return Refused, kinds.get(status)
 
 
 def _meant(status: int, said: Object, words: str) -> int:

@@ -7,18 +7,18 @@ That is safe: inside a JSON string every quote is escaped, so `"usage"` can only
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from proxy import whole
 from proxy.canon import Usage
 from proxy.dialects.openai_chat.faults import fault
 from proxy.dialects.openai_chat.usage import said_usage
 from proxy.errors import UpstreamError
 from proxy.fields import UNREADABLE, as_list, as_object, as_text
-from proxy.framing import Batches, Body, FrameTooLong, data_of
+from proxy.framing import Batches, data_of
 
 MAX_EVENT = 1024 * 1024  # bytes; a longer event is an image or a sound, and holds no usage worth waiting for
 
@@ -173,23 +173,10 @@ def _read_event(event: bytes) -> _Said:
         return _Said()
 
 
-class WholeMeter:
-    """Watches an answer that comes whole. Finished: its bytes are a JSON object."""
-
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.model = ""
-        self.finished = False
-        self.error: UpstreamError | None = None
-        self._body = Body()
-
-    def feed(self, data: bytes) -> None:
-        with suppress(FrameTooLong):
-            self._body.feed(data)
-
-    def close(self) -> None:
+class WholeMeter(whole.Meter):
+    def look(self, body: bytes) -> None:
         try:
-            said = _read_whole(self._body.close())
+            said = _read_whole(body)
         except UNREADABLE:
             return
         self.finished = True

@@ -35,12 +35,14 @@ from proxy.canon import (
 )
 from proxy.dialects.openai_chat.reasoning import THOUGHTS, flat, thoughts_in
 from proxy.dialects.openai_chat.seals import unsealed
-from proxy.dialects.openai_chat.words import DEMANDS, KNOBS, NAME
+from proxy.dialects.openai_chat.words import DEMANDS, KNOBS, NAME, SPELLED, SPELLED_BY
 from proxy.errors import BadRequest
-from proxy.fields import Fields, Object, as_object, is_number, wrong, wrong_word
+from proxy.fields import Fields, Left, Object, as_object, is_number, standard_base64, wrong, wrong_word
+from proxy.receipts import names_in
 
 
 def parse_request(top: Fields) -> Request:
+    names = names_in(top.rest, SPELLED, SPELLED_BY)
     knobs: Object = {name: getattr(top, take)(name) for name, take in KNOBS.items()}
     limit_field = "max_completion_tokens" if "max_completion_tokens" in top.rest else "max_tokens"
     stream = top.flag("stream") or False
@@ -62,6 +64,7 @@ def parse_request(top: Fields) -> Request:
         limit_field=limit_field,
         stop=_stop(top),
         logit_bias=_logit_bias(top),
+        names=names,
         **knobs,
     )
     for key, value in top.rest.items():
@@ -149,7 +152,7 @@ def _tool(value: object, at: str) -> Tool:
         return Tool(name=kind, kind=kind, at=at, cache=cache, extra=fields.rest)
     tool = _offer(fields.need_inner(kind), at)
     return replace(
-        tool, kind=kind, at=at, cache=cache, extra={**({kind: tool.extra} if tool.extra else {}), **fields.rest}
+        tool, kind=kind, at=at, cache=cache, extra={**({kind: Left(tool.extra)} if tool.extra else {}), **fields.rest}
     )
 
 
@@ -239,23 +242,24 @@ def _tool_result(fields: Fields, role: str, calls: dict[str, str]) -> ToolResult
         call = calls.get(name, f"call_{name}")
         extra = {"role": role, "name": name}
     parts, cache = _content(fields), fields.object("cache_control")
-    return ToolResult(id=call, parts=parts, cache=cache, extra={**extra, **fields.rest})
+    return ToolResult(id=call, parts=parts, at=fields.at, cache=cache, extra={**extra, **fields.rest})
 
 
 def _spoken(fields: Fields, calls: dict[str, str]) -> list[Part]:
     """An assistant's message. The parts stand in the order in which a model makes them."""
     parts = [*_thoughts_sent(fields), *_content(fields)]
     if refusal := fields.text("refusal"):
-        parts.append(Refusal(text=refusal))
+        parts.append(Refusal(text=refusal, at=fields.path("refusal")))
     if "audio" in fields.rest:
-        parts.append(Audio(id=fields.need_inner("audio").need_text("id")))
+        parts.append(Audio(id=fields.need_inner("audio").need_text("id"), at=fields.path("audio")))
     parts += [_call(Fields(value, at)) for value, at in fields.items("tool_calls")]
     if "function_call" in fields.rest:
         call = fields.need_inner("function_call")
         name = call.need_text("name")
         calls[name] = f"call_{re.sub('[^0-9]', '', fields.at)}_{name}"
         arguments = call.text("arguments") or ""
-        parts.append(ToolCall(id=calls[name], name=name, arguments=arguments, extra={"function_call": call.rest}))
+        said = {"function_call": Left(call.rest)}
+        parts.append(ToolCall(id=calls[name], name=name, arguments=arguments, at=call.at, extra=said))
     return parts
 
 
@@ -269,6 +273,7 @@ def _call(fields: Fields) -> ToolCall:
         name=inner.need_text("name"),
         arguments=inner.text("arguments" if kind == "function" else "input") or "",
         kind="function" if kind == "function" else "custom",
+        at=fields.at,
         cache=fields.object("cache_control"),
     )
     fields.keep(kind, inner)
@@ -283,7 +288,7 @@ def _thoughts_sent(fields: Fields) -> list[Part]:
         if not isinstance(sent.get(key, ""), str):
             raise wrong(fields.path(key), "a string", sent[key])
     parts: list[Part] = [
-        replace(thought.shell, text=thought.text, signature=thought.signature)
+        replace(thought.shell, text=thought.text, signature=thought.signature, at=fields.path(next(iter(sent))))
         for thought in thoughts_in(
             sent.get("reasoning_content") or sent.get("reasoning") or "", sent.get("reasoning_details")
         )
@@ -301,7 +306,7 @@ def _content(fields: Fields) -> list[Part]:
         case None | "":
             return []
         case str():
-            return [Text(text=value)]
+            return [Text(text=value, at=fields.path("content"))]
         case list():
             return [_part(item, f"{fields.at}.content[{number}]") for number, item in enumerate(value)]
         case _:
@@ -317,7 +322,7 @@ def _part(value: object, at: str) -> Part:
             part = _image(fields)
         case "input_audio":
             inner = fields.need_inner("input_audio")
-            part = Audio(source=Inline(inner.need_text("data"), f"audio/{inner.need_text('format')}"))
+            part = Audio(source=Inline(standard_base64(inner.need_text("data")), f"audio/{inner.need_text('format')}"))
             fields.keep("input_audio", inner)
         case "file":
             part = _file(fields)
@@ -330,7 +335,8 @@ def _part(value: object, at: str) -> Part:
         case "thinking":
             part = Thinking(text=flat(fields.rest.get("thinking")))
         case _:
-            return Opaque(wire=NAME, value=as_object(value))
+            return Opaque(wire=NAME, value=as_object(value), at=at)
+    part.at = at
     part.cache = fields.object("cache_control")
     part.extra = fields.rest
     return part
@@ -353,7 +359,7 @@ def _file(fields: Fields) -> Document:
     else:
         data = inner.need_text("file_data")
         known = data[:5].lower() == "data:" or data[:8].lower().startswith(("http://", "https://"))
-        source = source_of(data, inner.path("file_data")) if known else Inline(data)
+        source = source_of(data, inner.path("file_data")) if known else Inline(standard_base64(data))
     fields.keep("file", inner)
     return Document(source=source, name=name)
 
@@ -365,5 +371,5 @@ def source_of(url: str, at: str) -> Source:
     if not comma:
         raise BadRequest(f"{at} must be a whole data: URL, with a comma before its data.", param=at)
     if head[-7:].lower() == ";base64":
-        return Inline(data, head[:-7])
+        return Inline(standard_base64(data), head[:-7])
     return Inline(b64encode(unquote_to_bytes(data)).decode(), head)

@@ -9,10 +9,12 @@ from typing import Any, assert_never
 
 from msgspec import Struct
 
+from proxy import whole
 from proxy.canon import (
     Audio,
     Choice,
     Close,
+    Completion,
     Delta,
     Document,
     Event,
@@ -33,7 +35,6 @@ from proxy.canon import (
     ToolResult,
     Usage,
     Video,
-    fold,
 )
 from proxy.dialects.openai_chat.citations import spelled
 from proxy.dialects.openai_chat.encode import legacy_call, nest, noun_of, url_of
@@ -253,30 +254,22 @@ class StreamRenderer:
         return b"".join([*frames, b"data: [DONE]\n\n"])
 
 
-class WholeRenderer:
-    """Holds the sentence until it is whole."""
-
-    media_type = "application/json"
-
+class WholeRenderer(whole.Renderer):
     def __init__(self, request: Request, clock: Callable[[], float]) -> None:
+        super().__init__()
         self._request = request
         self._clock = clock
-        self._events: list[Event] = []
 
-    def feed(self, event: Event) -> bytes:
-        self._events.append(event)
-        if not isinstance(event, Finish):
-            return b""
-        completion = fold(self._events)
+    def error(self, error: GatewayError) -> bytes:
+        return error_body(error)
+
+    def spell(self, completion: Completion) -> bytes:
         body = _top(completion.start, "chat.completion", self._request, self._clock)
         seed = f"{body['id']} {body['created']}"
         body["choices"] = [_choice_fields(number, choice, seed) for number, choice in enumerate(completion.choices)]
         if completion.usage is not None:
             body["usage"] = usage_fields(completion.usage)
         return dump(body)
-
-    def error(self, error: GatewayError) -> bytes:
-        return error_body(error)
 
 
 def _top(start: Start, kind: str, request: Request, clock: Callable[[], float]) -> Object:
@@ -349,7 +342,7 @@ def _named(part: Audio) -> Object:
 
 def _picture(part: Image) -> Object:
     url = part.source.id if isinstance(part.source, Stored) else url_of(part.source)
-    return nest("image_url", {"url": url}, part.extra)
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _finish_fields(stop: Stop) -> Object:

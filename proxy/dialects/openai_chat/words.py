@@ -50,8 +50,35 @@ KNOBS = {
     "service_tier": "text",
 }
 
-# What an answer may be made of: OpenAI's two, and what hosts have added (OpenRouter, Vercel).
-MODALITIES = {"text", "audio", "image"}
+# What this wire's clients call what receipts and refusals name, where they do not call it as we do.
+# docs/decisions/0010-receipts.md
+SPELLED = {
+    "turns": "messages",
+    "format": "response_format",
+    "format.description": "response_format.json_schema.description",
+    "parallel_tools": "parallel_tool_calls",
+    "reasoning": "reasoning_effort",
+    "reasoning.effort": "reasoning_effort",
+    "reasoning.budget": "reasoning.max_tokens",
+    "tool.strict": "tools.function.strict",
+    "cache": "cache_control",
+    "image.detail": "image_url.detail",
+    "document.name": "file.filename",
+    "thinking": "messages.reasoning_content",
+    "thinking.signature": "messages.reasoning_details",
+    "thinking.redacted": "messages.reasoning_details",
+    "tool_call.signature": "tool_calls.extra_content",
+    "turn.place": "messages.role",
+    "turn.trailing_space": "messages.content",
+}
+
+# Where a body has the key, these are called otherwise: hosts have added words, and OpenAI has changed its own.
+SPELLED_BY = {
+    "max_completion_tokens": {"max_tokens": "max_completion_tokens"},
+    "reasoning": {"reasoning": "reasoning", "reasoning.effort": "reasoning.effort"},
+    "functions": {"tools": "functions"},
+    "function_call": {"tool_choice": "function_call"},
+}
 
 # What OpenAI takes as `service_tier` (.../api-reference/chat/create); other wires have tiers of their own.
 TIERS = {"auto", "default", "flex", "priority", "scale"}
@@ -94,7 +121,7 @@ ERROR_STATUS = (
     ("authentication", 401),
     ("permission", 403),
     ("not_found", 404),
-    ("timeout", 408),
+    ("timeout", 504),
     ("server_error", 500),
     ("invalid_request", 400),
     ("context_length", 400),

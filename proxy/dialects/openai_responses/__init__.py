@@ -24,7 +24,8 @@ from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.framing import has_sse
-from proxy.ports import Decoder, Encoded, Forward, Headers, Hints, Meter, Path, Peek, Renderer
+from proxy.gates import TextGate, event_end
+from proxy.ports import Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
 
 
 class OpenAIResponses:
@@ -33,8 +34,8 @@ class OpenAIResponses:
     name = NAME
     stream_type = "text/event-stream"
     ping: bytes | None = b": ping\n\n"
-    in_lines = True
     demands_limit = False
+    no_urls: frozenset[type] = frozenset()
     sign: re.Pattern[bytes] | None = SIGN
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
@@ -42,6 +43,9 @@ class OpenAIResponses:
 
     def has_event(self, held: bytes) -> bool:
         return has_sse(held)
+
+    def gate(self) -> Gate:
+        return TextGate(event_end)
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
         top = Fields({key: envelope.get(key) for key in ("model", "stream")}, "")
@@ -64,7 +68,7 @@ class OpenAIResponses:
         return []
 
     def error_event(self, error: GatewayError) -> bytes:
-        return b"\n\n" + failure(error, NOTHING, 0)  # the broken stream may have stopped in the middle of a line
+        return failure(error, NOTHING, 0)
 
     def model_list(self, names: Sequence[str]) -> bytes:
         return dump({"object": "list", "data": [_model_card(name) for name in names]})

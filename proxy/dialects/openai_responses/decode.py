@@ -13,14 +13,15 @@ only the pass-through lane carries that.
 
 from collections.abc import Iterator
 
+from proxy import whole
 from proxy.canon import Event, Finish, Refusal, Start, Stop, Text, ToolCall
 from proxy.dialects.openai_responses.decode_item import Item, Sentence
 from proxy.dialects.openai_responses.faults import error_in, fault
 from proxy.dialects.openai_responses.usage import said_usage
-from proxy.dialects.openai_responses.words import REASONS
+from proxy.dialects.openai_responses.words import NAME, REASONS
 from proxy.errors import Down
 from proxy.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, is_number, nonsense
-from proxy.framing import Body, Frame, FrameTooLong, ServerSentEvents
+from proxy.framing import Frame, FrameTooLong, ServerSentEvents
 
 
 class StreamDecoder:
@@ -46,19 +47,9 @@ class StreamDecoder:
             raise nonsense(str(error)) from None
 
 
-class WholeDecoder:
-    def __init__(self) -> None:
-        self._body = Body()
-
-    def feed(self, data: bytes) -> Iterator[Event]:
-        try:
-            self._body.feed(data)
-        except FrameTooLong as error:
-            raise nonsense(str(error)) from None
-        return iter(())
-
-    def close(self) -> Iterator[Event]:
-        said = _object_of(self._body.close())
+class WholeDecoder(whole.Decoder):
+    def read(self, body: bytes) -> Iterator[Event]:
+        said = _object_of(body)
         if not isinstance(said.get("output"), list):
             raise fault(error_in(said)) if said.get("error") else nonsense("it has no output")
         if said.get("status") in ("queued", "in_progress"):
@@ -121,6 +112,7 @@ class _Answer:
         created = response.get("created_at")
         self._sentence.start(
             Start(
+                wire=NAME,
                 id=as_text(response.get("id")),
                 model=as_text(response.get("model")),
                 created=int(created) if is_number(created) else None,
@@ -168,6 +160,4 @@ class _Answer:
         if status == "incomplete":
             raw = as_text(as_object(response.get("incomplete_details")).get("reason"))
             return Stop(reason=REASONS.get(raw, "other"), raw=raw or status)
-        if ToolCall in self._sentence.kinds:
-            return Stop(reason="tool_use", raw=status)
-        return Stop(reason="refusal" if Refusal in self._sentence.kinds else "stop", raw=status)
+        return Stop(reason="tool_use" if ToolCall in self._sentence.kinds else "stop", raw=status)

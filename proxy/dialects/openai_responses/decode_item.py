@@ -9,11 +9,26 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from proxy.canon import Citation, Close, Delta, Event, Opaque, Open, Part, Refusal, Start, Text, Thinking, ToolCall
+from proxy.canon import (
+    Citation,
+    Close,
+    Delta,
+    Event,
+    Image,
+    Inline,
+    Opaque,
+    Open,
+    Part,
+    Refusal,
+    Start,
+    Text,
+    Thinking,
+    ToolCall,
+)
 from proxy.dialects.openai_responses.citations import citations_of
 from proxy.dialects.openai_responses.parse_input import texts_of
 from proxy.dialects.openai_responses.seals import opened
-from proxy.dialects.openai_responses.words import CALLS, NAME, OF_CALL
+from proxy.dialects.openai_responses.words import CALLS, DRAWING, NAME, OF_CALL
 from proxy.fields import Object, as_list, as_object, as_text, encode_json, nonsense
 
 
@@ -155,9 +170,9 @@ class Item:
         block.more(block.rest(text), signature=shell.signature)
 
     def _aside(self, value: Object) -> None:
-        """A block that is whole at once, and that this wire alone understands."""
+        """A block that is whole at once: a picture, or what this wire alone understands."""
         if value:
-            self._sentence.open(Opaque(wire=NAME, value=value)).close()
+            self._sentence.open(_drawn(value) or Opaque(wire=NAME, value=value)).close()
 
     # told in pieces
 
@@ -224,6 +239,15 @@ class Item:
         block = self._blocks[0] = self._sentence.open(shell)
         block.more(self._waiting)
         return block
+
+
+def _drawn(item: Object) -> Image | None:
+    """The image that a server's tool has made: it is the answer. PNG is OpenAI's own default."""
+    data = as_text(item.get("result"))
+    if item.get("type") != DRAWING or not data:
+        return None
+    rest = {key: value for key, value in item.items() if key != "result"}
+    return Image(source=Inline(data, f"image/{as_text(item.get('output_format')) or 'png'}"), extra={DRAWING: rest})
 
 
 def _arguments(value: object) -> str:

@@ -19,6 +19,7 @@ from proxy.dialects.openai_responses.words import (
 )
 from proxy.errors import Unrepresentable
 from proxy.fields import Object, as_list, as_object
+from proxy.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 
 
 class Encoding:
@@ -27,7 +28,7 @@ class Encoding:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._own = request.wire == NAME
-        self.dropped: set[str] = set()
+        self.dropped = Receipt(request)
         self._saying = Saying(request, self.dropped)
 
     def body(self) -> Object:
@@ -35,7 +36,8 @@ class Encoding:
         self._refuse()
         items = self._saying.items()
         if not items and not self._own:
-            raise Unrepresentable("messages holds no text, and this wire wants an input.", param="messages")
+            at = request.name_of("turns")
+            raise Unrepresentable(f"{at} holds no text, and this wire wants an input.", param=at)
         body: Object = {"model": request.model, **self.instructions(), "input": items, **self.settings()}
         if self._own and not items:
             del body["input"]
@@ -61,20 +63,16 @@ class Encoding:
         return body | self._carried(body)
 
     def _refuse(self) -> None:
-        request = self._request
-        if request.n is not None and request.n > 1:
-            raise Unrepresentable(f"n is {request.n}, and the Responses API gives one answer.", param="n")
-        if set(request.modalities or ()) - {"text"}:
-            raise Unrepresentable("modalities: the Responses API answers in text alone.", param="modalities")
+        refuse_several(self._request, "the Responses API")
+        refuse_beyond_text(self._request, "the Responses API")
         if not self._own:
-            for key in request.demands:
-                raise Unrepresentable(f"{key} has no counterpart in the Responses API.", param=key)
+            refuse_demands(self._request, "the Responses API")
 
     def _leave_out(self) -> None:
         """The knobs that the wire lacks, and what another wire alone knows."""
         self.dropped.update(key for key in KNOBS_LACKED if getattr(self._request, key) is not None)
         if not self._own:
-            self.dropped.update(self._request.extra)
+            self.dropped.left(self._request.extra)
 
     def _carried(self, body: Object) -> Object:
         """What this wire alone has a word for, where it is the request's own; what was left of an object, put back."""
@@ -139,7 +137,7 @@ class Encoding:
             self.dropped.add("reasoning")  # many models refuse to be told so
             return None
         if reasoning.budget is not None:
-            self.dropped.add("reasoning_budget")
+            self.dropped.add("reasoning.budget")
             if reasoning.effort is None:
                 budget = reasoning.budget
                 return next((effort for most, effort in EFFORTS if budget <= most), "high")
@@ -177,9 +175,9 @@ class Encoding:
     def _marks(self, tool: Tool) -> Object:
         if self._own:
             return tool.extra
-        self.dropped.update(tool.extra)
+        self.dropped.left(tool.extra)
         if tool.cache is not None:
-            self.dropped.add("cache_control")
+            self.dropped.add("cache")
         return {}
 
     def _choice(self, choice: ToolChoice) -> object:

@@ -17,6 +17,7 @@ from proxy.canon import (
     Refusal,
     Remote,
     Request,
+    Role,
     Stored,
     Text,
     Thinking,
@@ -28,9 +29,10 @@ from proxy.canon import (
 from proxy.dialects.openai_responses.citations import spelled
 from proxy.dialects.openai_responses.items import noun_of
 from proxy.dialects.openai_responses.seals import closed
-from proxy.dialects.openai_responses.words import CALLS, NAME, SOUNDS
+from proxy.dialects.openai_responses.words import CALLS, NAME
 from proxy.errors import Unrepresentable
 from proxy.fields import Object
+from proxy.receipts import Receipt
 
 _SYSTEM = ("system", "developer")
 _ITEMS = (ToolCall, ToolResult, Thinking)  # these are items of their own; other parts stand in a message
@@ -39,7 +41,7 @@ _ITEMS = (ToolCall, ToolResult, Thinking)  # these are items of their own; other
 class Saying:
     """The turns of one request. `dropped`: the receipt, to be added to."""
 
-    def __init__(self, request: Request, dropped: set[str]) -> None:
+    def __init__(self, request: Request, dropped: Receipt) -> None:
         self._own = request.wire == NAME
         self._of_openai = request.wire in (NAME, "openai_chat")
         self._turns = request.turns
@@ -65,7 +67,7 @@ class Saying:
             return {}
         turn = self._turns[0]
         self._carry(turn.extra)
-        texts = [self._item(part, turn)["text"] for part in turn.parts]
+        texts = [self._item(part, turn.role)["text"] for part in turn.parts]
         return {"instructions": "\n\n".join(texts)}
 
     def items(self) -> list[Object]:
@@ -77,9 +79,9 @@ class Saying:
         for alone, group in groupby(turn.parts, self._stands_alone):
             parts = list(group)
             if alone or turn.role == "assistant":
-                yield from (item for part in parts if (item := self._own_item(part, turn)) is not None)
+                yield from (item for part in parts if (item := self._own_item(part, turn.role)) is not None)
             else:
-                yield {"role": turn.role, "content": self._content(parts, turn), **extra}
+                yield {"role": turn.role, "content": self._content(parts, turn.role), **extra}
         if not turn.parts and self._own:
             yield {"role": turn.role, "content": "", **extra}
 
@@ -90,17 +92,17 @@ class Saying:
         """What only the wire of origin knows: kept where this is it, else receipted."""
         if self._own:
             return extra
-        self.dropped.update(extra)
+        self.dropped.left(extra)
         return {}
 
     def _marks(self, part: Part) -> Object:
         if part.cache is not None:
-            self.dropped.add("cache_control")
+            self.dropped.add("cache")
         return self._carry(part.extra)
 
     # items
 
-    def _own_item(self, part: Part, turn: Turn) -> Object | None:
+    def _own_item(self, part: Part, role: Role) -> Object | None:
         """A part that is an item by itself; None where it may not be sent."""
         match part:
             case Text():
@@ -116,11 +118,11 @@ class Saying:
             case ToolCall():
                 return self._call(part)
             case ToolResult():
-                return self._result(part, turn)
+                return self._result(part)
             case Opaque(wire=wire, value=value) if wire == NAME:
                 return value
             case Image() | Audio() | Video() | Document() | Opaque():
-                raise self._refusal(turn, f"{noun_of(part)} in a turn of the {turn.role}")
+                raise _refusal(part, f"{noun_of(part)} in a turn of the {role}")
             case _:
                 assert_never(part)
 
@@ -129,14 +131,18 @@ class Saying:
         marks = self._marks(part)
         if not self._own or not (part.citations or part.logprobs):
             if part.citations:
-                self.dropped.add("citations")
+                self.dropped.add("text.citations")
             return {"role": "assistant", "content": part.text, **marks}
         shown = {"annotations": spelled(part.citations), "logprobs": part.logprobs}
         return {"role": "assistant", "content": [{"type": "output_text", "text": part.text, **shown}], **marks}
 
     def _thought(self, part: Thinking) -> Object | None:
-        """Of thoughts that came on another wire, only those go back that have their provider's seal."""
-        if not self._own and not part.signature:
+        """A thought goes back under its provider's seal.
+
+        Or, from this wire's own client, by the provider's name for it; some hosts think openly, in `content`.
+        """
+        known = part.redacted or part.id or "content" in part.extra
+        if not (part.signature or (self._own and known)):
             self.dropped.add("thinking")
             return None
         marks, seal = self._marks(part), closed(part)
@@ -153,61 +159,61 @@ class Saying:
         said = {"type": kind, "call_id": call.id, "name": call.name, CALLS[kind]: call.arguments or empty}
         return said | self._marks(call)
 
-    def _result(self, result: ToolResult, turn: Turn) -> Object:
+    def _result(self, result: ToolResult) -> Object:
         if result.is_error:  # this wire has no word for failure
-            self.dropped.add("is_error")
+            self.dropped.add("tool_result.is_error")
         for part in result.parts:
             if not isinstance(part, Text | Image | Document) and not self._own:
-                raise self._refusal(turn, f"{noun_of(part)} in a tool result")
+                raise _refusal(part, f"{noun_of(part)} in a tool result")
         kind = "custom_tool_call_output" if result.id in self._customs else "function_call_output"
-        said = {"type": kind, "call_id": result.id, "output": self._content(result.parts, turn)}
+        said = {"type": kind, "call_id": result.id, "output": self._content(result.parts, "user")}
         return said | self._marks(result)
 
     # content
 
-    def _content(self, parts: list[Part], turn: Turn) -> object:
+    def _content(self, parts: list[Part], role: Role) -> object:
         """A string where one will do: some hosts know nothing else."""
-        items = [self._item(part, turn) for part in parts]
+        items = [self._item(part, role) for part in parts]
         if not items:
             return ""
         alone = len(items) == 1 and items[0].keys() == {"type", "text"}
         return items[0]["text"] if alone else items
 
-    def _item(self, part: Part, turn: Turn) -> Object:
+    def _item(self, part: Part, role: Role) -> Object:
         match part:
             case Text():
                 if part.citations:
-                    self.dropped.add("citations")
+                    self.dropped.add("text.citations")
                 return {"type": "input_text", "text": part.text} | self._marks(part)
             case Image():
                 detail = part.detail if self._own else part.detail or "auto"  # the SDK's types demand one
                 shown = {} if detail is None else {"detail": detail}
-                return {"type": "input_image", **self._pictured(part, turn), **shown} | self._marks(part)
+                return {"type": "input_image", **self._pictured(part), **shown} | self._marks(part)
             case Document():
-                return {"type": "input_file", **self._filed(part, turn)} | self._marks(part)
-            case Audio():
-                return {"type": "input_audio", "input_audio": self._sound(part, turn)} | self._marks(part)
+                return {"type": "input_file", **self._filed(part)} | self._marks(part)
+            case Audio() if self._own:  # not in the reference, nor in the SDK's types; some hosts take it
+                return {"type": "input_audio", "input_audio": _sound(part)} | self._marks(part)
             case Opaque(wire=wire, value=value) if wire == NAME:
                 return value
-            case Refusal() | Thinking() | ToolCall() | ToolResult() | Video() | Opaque():
-                raise self._refusal(turn, f"{noun_of(part)} in a turn of the {turn.role}")
+            case Refusal() | Thinking() | ToolCall() | ToolResult() | Audio() | Video() | Opaque():
+                raise _refusal(part, f"{noun_of(part)} in a turn of the {role}")
             case _:
                 assert_never(part)
 
-    def _pictured(self, part: Image, turn: Turn) -> Object:
+    def _pictured(self, part: Image) -> Object:
         match part.source:
             case Stored(id=stored):
-                return {"file_id": self._stored(stored, turn)}
+                return {"file_id": self._stored(stored, part)}
             case Remote() | Inline() as source:
                 return {"image_url": url_of(source)}
             case _:
                 assert_never(part.source)
 
-    def _filed(self, document: Document, turn: Turn) -> Object:
+    def _filed(self, document: Document) -> Object:
         named = {} if document.name is None else {"filename": document.name}
         match document.source:
             case Stored(id=stored):
-                return {"file_id": self._stored(stored, turn), **named}
+                return {"file_id": self._stored(stored, document), **named}
             case Remote(url=url):
                 return {"file_url": url, **named}
             case Inline(data=data, media_type=media) as source:
@@ -218,23 +224,19 @@ class Saying:
             case _:
                 assert_never(document.source)
 
-    def _sound(self, audio: Audio, turn: Turn) -> Object:
-        source = audio.source
-        if not isinstance(source, Inline):
-            raise self._refusal(turn, "a sound that is not in the request itself")
-        media = source.media_type
-        spoken = media.partition("/")[2] if self._own else SOUNDS.get(media)
-        if not spoken:
-            raise self._refusal(turn, f"a sound of type {media or 'unknown'}; it takes wav and mp3")
-        return {"data": source.data, "format": spoken}
-
-    def _stored(self, stored: str, turn: Turn) -> str:
+    def _stored(self, stored: str, part: Part) -> str:
         if not self._of_openai:
-            raise self._refusal(turn, "a file of another provider's by its id")
+            raise _refusal(part, "a file of another provider's by its id")
         return stored
 
-    def _refusal(self, turn: Turn, what: str) -> Unrepresentable:
-        return Unrepresentable(f"{turn.at}: the Responses API cannot carry {what}.", param=turn.at)
+
+def _sound(audio: Audio) -> Object:
+    assert isinstance(audio.source, Inline)  # this wire's parser makes no other
+    return {"data": audio.source.data, "format": audio.source.media_type.partition("/")[2]}
+
+
+def _refusal(part: Part, what: str) -> Unrepresentable:
+    return Unrepresentable(f"{part.at}: the Responses API cannot carry {what}.", param=part.at)
 
 
 def url_of(source: Inline | Remote) -> str:

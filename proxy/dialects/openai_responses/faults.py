@@ -41,10 +41,10 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
     told = _KEY.sub("***", message)[:_LONGEST] or f"The provider answered {status} with no readable error."
     meant = _meant(status, f"{code} {word}".lower())
     quota = any(name in f"{code} {word}" for name in ("quota", "billing"))
-    made, reported, kind = _classify(meant, quota)
+    made, kind = _classify(meant, quota)
     return made(
         told,
-        status=reported,
+        status=meant,
         kind=kind,
         code=code or None,
         param=as_text(said.get("param"))[:200] or None,
@@ -62,16 +62,16 @@ def _meant(status: int, words: str) -> int:
     return next((meant for word, meant in ERROR_STATUS if word in words), 502)
 
 
-def _classify(status: int, quota: bool) -> tuple[type[UpstreamError], int, Kind | None]:
-    """The class, the status that a client is given, and the kind where it is not the class's own."""
+def _classify(status: int, quota: bool) -> tuple[type[UpstreamError], Kind | None]:
+    """The class, and the kind where it is not the class's own."""
     if status in (429, 529):
-        return Busy, status, "quota_exceeded" if quota else None
-    if status == 408:
-        return Timeout, 504, None
-    if status < 500:
-        kinds: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
-        return Refused, status, kinds.get(status)
-    return Down, status if status in (500, 502, 503, 504) else 502, None
+        return Busy, "quota_exceeded" if quota else None
+    if status in (408, 504):
+        return Timeout, None
+    if status >= 500:
+        return Down, None
+    kinds: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
+    return Refused, kinds.get(status)
 
 
 def error_fields(error: GatewayError) -> Object:

@@ -22,9 +22,9 @@ from proxy.canon import (
 )
 from proxy.dialects.openai_responses.citations import spelled
 from proxy.dialects.openai_responses.seals import closed, seal_behind
-from proxy.dialects.openai_responses.words import CALL_MARKS, CALLS, NAME
+from proxy.dialects.openai_responses.words import CALL_MARKS, CALLS, DRAWING, NAME
 from proxy.errors import Unrepresentable
-from proxy.fields import Object
+from proxy.fields import Object, as_object
 
 _PREFIXES: dict[type[Part], str] = {Text: "msg", Refusal: "msg", Thinking: "rs", ToolCall: "fc", Image: "ig"}
 
@@ -67,7 +67,8 @@ def item_of(part: Part, names: Names, number: int) -> Object:
         case Opaque(wire=wire, value=value) if wire == NAME:
             return value
         case Image(source=Inline() as source):
-            return {"id": name, "type": "image_generation_call", "status": "completed", "result": source.data}
+            own = as_object(part.extra.get(DRAWING))
+            return {"id": name, "type": DRAWING, "status": "completed", **own, "result": source.data}
         case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
             raise Unrepresentable(f"The answer holds {noun_of(part)}, which the Responses API cannot carry.")
         case _:

@@ -4,18 +4,18 @@ Few events of a stream hold a response, or an error, and no other is parsed: ins
 escaped, so that `"response"` can only be a key or a whole value.
 """
 
-from contextlib import suppress
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from proxy import whole
 from proxy.canon import Usage
 from proxy.dialects.openai_responses.faults import error_in, fault
 from proxy.dialects.openai_responses.usage import said_usage
 from proxy.errors import UpstreamError
 from proxy.fields import UNREADABLE, Object, as_text
-from proxy.framing import MAX_FRAME, Batches, Body, FrameTooLong, data_of
+from proxy.framing import MAX_FRAME, Batches, data_of
 
 _NOTHING = msgspec.Raw(b"")
 
@@ -106,23 +106,10 @@ def _failure(response: _Response, status: str) -> UpstreamError | None:
     return fault(response.error or "The provider gave up on the answer.")
 
 
-class WholeMeter:
-    """Watches an answer that comes whole. Finished: its bytes are a JSON object."""
-
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.model = ""
-        self.finished = False
-        self.error: UpstreamError | None = None
-        self._body = Body()
-
-    def feed(self, data: bytes) -> None:
-        with suppress(FrameTooLong):
-            self._body.feed(data)
-
-    def close(self) -> None:
+class WholeMeter(whole.Meter):
+    def look(self, body: bytes) -> None:
         try:
-            said = _response_of(self._body.close())
+            said = _response_of(body)
         except UNREADABLE:
             return
         self.finished = True

@@ -5,7 +5,7 @@ A body in, a Request out. Wrong types are a BadRequest that names the field's pa
 
 from proxy.canon import Format, Reasoning, Request, Text, Tool, ToolChoice, Turn
 from proxy.dialects.openai_responses.parse_input import turns_of
-from proxy.dialects.openai_responses.words import DEMANDS, KNOBS, LOGPROBS, NAME, REMEMBERED, SEALS, SILENCE
+from proxy.dialects.openai_responses.words import DEMANDS, KNOBS, LOGPROBS, NAME, REMEMBERED, SEALS, SILENCE, SPELLED
 from proxy.fields import Fields, Object, as_object, wrong, wrong_word
 
 
@@ -28,6 +28,7 @@ def parse_request(top: Fields) -> Request:
         reasoning=_reasoning(top),
         metadata=_metadata(top),
         logprobs=_logprobs(top),
+        names=SPELLED,
         **knobs,
     )
     for key, value in top.rest.items():
@@ -43,7 +44,7 @@ def _is_demand(key: str, value: object) -> bool:
 
 def _instructions(top: Fields) -> list[Turn]:
     text = top.text("instructions")
-    return [Turn(role="system", parts=[Text(text=text)], at="instructions")] if text else []
+    return [Turn(role="system", parts=[Text(text=text, at="instructions")], at="instructions")] if text else []
 
 
 def _text(top: Fields) -> tuple[Format | None, str | None]:

@@ -30,12 +30,12 @@ from proxy.dialects.openai_responses.citations import citations_of
 from proxy.dialects.openai_responses.seals import opened, put_back
 from proxy.dialects.openai_responses.words import CALLS, CLIENT_SIDE, NAME, OF_CALL, OF_MESSAGE
 from proxy.errors import BadRequest
-from proxy.fields import Fields, as_list, as_object, as_text, wrong, wrong_word
+from proxy.fields import Fields, as_list, as_object, as_text, standard_base64, wrong, wrong_word
 
 
 def turns_of(top: Fields) -> list[Turn]:
     if isinstance(top.rest.get("input"), str):
-        return [Turn(role="user", parts=[Text(text=top.need_text("input"))], at="input")]
+        return [Turn(role="user", parts=[Text(text=top.need_text("input"), at="input")], at="input")]
     turns: list[Turn] = []
     customs: set[str] = set()  # the ids of calls that were made in free text
     for value, at in top.items("input"):
@@ -70,7 +70,7 @@ def _turn(value: object, at: str, customs: set[str]) -> Turn:
             return Turn(role="user", parts=[result], at=at)
         case _:
             role: Role = "user" if kind.endswith(CLIENT_SIDE) else "assistant"
-            return Turn(role=role, parts=[Opaque(wire=NAME, value=as_object(value))], at=at)
+            return Turn(role=role, parts=[Opaque(wire=NAME, value=as_object(value), at=at)], at=at)
 
 
 def _message(fields: Fields) -> Turn:
@@ -94,7 +94,8 @@ def _whole(part: Part) -> Part:
     if not isinstance(part, Opaque):
         return part
     rest = {key: value for key, value in part.extra.items() if key != "content"}
-    return Opaque(wire=NAME, value={"type": "message", "role": "assistant", **rest, "content": [part.value]})
+    value = {"type": "message", "role": "assistant", **rest, "content": [part.value]}
+    return Opaque(wire=NAME, value=value, at=part.at)
 
 
 def _reasoning(fields: Fields) -> Thinking:
@@ -106,7 +107,7 @@ def _reasoning(fields: Fields) -> Thinking:
     plain = [{"type": "summary_text", "text": text}] if text else []
     if content is not None or (summary or []) != plain:
         fields.rest |= {"summary": summary or []} | ({} if content is None else {"content": content})
-    return replace(opened(seal), id=name, text=text, extra=fields.rest)
+    return replace(opened(seal), id=name, text=text, at=fields.at, extra=fields.rest)
 
 
 def texts_of(parts: object) -> str:
@@ -121,6 +122,7 @@ def _call(fields: Fields, kind: str) -> ToolCall:
         name=fields.need_text("name"),
         arguments=fields.text(CALLS[kind]) or "",
         kind="custom" if kind == "custom_tool_call" else "function",
+        at=fields.at,
         extra={key: value for key, value in fields.rest.items() if key not in OF_CALL},
     )
 
@@ -131,13 +133,13 @@ def _result(fields: Fields) -> ToolResult:
         raise wrong(fields.path("output"), "a string or an array", None)
     parts = content_of(fields, "output")
     extra = {key: value for key, value in fields.rest.items() if key not in OF_CALL}
-    return ToolResult(id=call, parts=parts, extra=extra)
+    return ToolResult(id=call, parts=parts, at=fields.at, extra=extra)
 
 
 def content_of(fields: Fields, key: str) -> list[Part]:
     value = fields.rest.pop(key)
     if isinstance(value, str):
-        return [Text(text=value)]
+        return [Text(text=value, at=fields.path(key))]
     if not isinstance(value, list):
         raise wrong(fields.path(key), "a string or an array", value)
     return [_part(item, f"{fields.path(key)}[{number}]") for number, item in enumerate(value)]
@@ -158,10 +160,11 @@ def _part(value: object, at: str) -> Part:
             part = Document(source=_file_source(fields), name=fields.text("filename"))
         case "input_audio":
             inner = fields.need_inner("input_audio")
-            part = Audio(source=Inline(inner.need_text("data"), f"audio/{inner.need_text('format')}"))
+            part = Audio(source=Inline(standard_base64(inner.need_text("data")), f"audio/{inner.need_text('format')}"))
             fields.keep("input_audio", inner)
         case _:
-            return Opaque(wire=NAME, value=as_object(value), extra={"content": True})
+            return Opaque(wire=NAME, value=as_object(value), at=at, extra={"content": True})
+    part.at = at
     part.extra = fields.rest
     return part
 
@@ -186,7 +189,7 @@ def _file_source(fields: Fields) -> Source:
     if url := fields.text("file_url"):
         return Remote(url)
     data = fields.need_text("file_data")
-    return _source(data, fields.path("file_data")) if data[:5].lower() == "data:" else Inline(data)
+    return _source(data, fields.path("file_data")) if data[:5].lower() == "data:" else Inline(standard_base64(data))
 
 
 def _source(url: str, at: str) -> Source:
@@ -195,4 +198,4 @@ def _source(url: str, at: str) -> Source:
     head, comma, data = url[5:].partition(",")
     if not comma or head[-7:].lower() != ";base64":
         raise BadRequest(f"{at} must be a URL, or a data: URL with base64 in it.", param=at)
-    return Inline(data, head[:-7])
+    return Inline(standard_base64(data), head[:-7])

@@ -13,9 +13,11 @@ from typing import assert_never
 
 from msgspec import Struct
 
+from proxy import whole
 from proxy.canon import (
     Audio,
     Close,
+    Completion,
     Delta,
     Document,
     Event,
@@ -39,9 +41,10 @@ from proxy.dialects.openai_responses.citations import spelled
 from proxy.dialects.openai_responses.faults import error_body, failure
 from proxy.dialects.openai_responses.items import Names, content_of, item_of, seal_of, shell_of
 from proxy.dialects.openai_responses.response import NOTHING, begun, ended
-from proxy.errors import GatewayError, Unrepresentable
+from proxy.errors import GatewayError
 from proxy.fields import Object, dump, encode_json
 from proxy.framing import sse
+from proxy.single import check_choice, only
 
 
 class _Item(Struct):
@@ -99,10 +102,8 @@ class StreamRenderer:
         return created + self._frame("response.in_progress", response=self._response)
 
     def _finish(self, event: Finish) -> bytes:
-        if len(event.stops) > 1:
-            raise _too_many()
         output = [self._output[number] for number in sorted(self._output)]
-        response = ended(self._response, output, event.stops[0], self._usage, int(self._clock()))
+        response = ended(self._response, output, only(event.stops), self._usage, int(self._clock()))
         return self._frame(f"response.{response['status']}", response=response)
 
     def _frame(self, kind: str, **fields: object) -> bytes:
@@ -112,8 +113,7 @@ class StreamRenderer:
     # items
 
     def _begin(self, event: Open) -> bytes:
-        if event.choice:
-            raise _too_many()
+        check_choice(event)
         number = self._items
         self._items += 1
         value = shell_of(event.part, self._names, number)
@@ -186,28 +186,17 @@ class StreamRenderer:
         return self._frame("response.output_item.done", output_index=number, item=value)
 
 
-class WholeRenderer:
-    """Holds the sentence until it is whole."""
-
-    media_type = "application/json"
-
+class WholeRenderer(whole.Renderer):
     def __init__(self, request: Request, clock: Callable[[], float]) -> None:
+        super().__init__()
         self._request = request
         self._clock = clock
-        self._events: list[Event] = []
-
-    def feed(self, event: Event) -> bytes:
-        self._events.append(event)
-        return self._whole() if isinstance(event, Finish) else b""
 
     def error(self, error: GatewayError) -> bytes:
         return error_body(error)
 
-    def _whole(self) -> bytes:
-        completion = fold(self._events)
-        if len(completion.choices) > 1:
-            raise _too_many()
-        choice = completion.choices[0]
+    def spell(self, completion: Completion) -> bytes:
+        choice = only(completion.choices)
         head = begun(completion.start, self._request, self._clock)
         names, output = Names(head["id"]), list[Object]()
         for part in choice.parts:
@@ -227,7 +216,3 @@ def _speaks(part: Part) -> str:
 
 def _summary(text: str) -> Object:
     return {"type": "summary_text", "text": text}
-
-
-def _too_many() -> Unrepresentable:
-    return Unrepresentable("The answer has several choices, and this wire cannot carry more than one.", param="choices")

@@ -55,8 +55,7 @@ def _offered(tool: Object) -> Object:
 
 def ended(head: Object, output: list[Object], stop: Stop, usage: Usage | None, now: int) -> Object:
     """The response once all is said."""
-    refused = any(part["type"] == "refusal" for item in output for part in item.get("content") or ())
-    reason = None if refused and stop.reason == "refusal" else INCOMPLETE.get(stop.reason)
+    reason = INCOMPLETE[stop.reason]
     return {
         **head,
         "completed_at": now if reason is None else None,

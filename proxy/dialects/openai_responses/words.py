@@ -42,6 +42,29 @@ KNOBS = {
     "service_tier": ("service_tier", "text"),
 }
 
+# What this wire's clients call what receipts and refusals name, where they do not call it as we do.
+# docs/decisions/0010-receipts.md
+SPELLED = {
+    "turns": "input",
+    "format": "text.format",
+    "format.description": "text.format.description",
+    "verbosity": "text.verbosity",
+    "max_tokens": "max_output_tokens",
+    "parallel_tools": "parallel_tool_calls",
+    "logprobs": "include",
+    "tool.strict": "tools.strict",
+    "image.detail": "input_image.detail",
+    "document.name": "input_file.filename",
+    "text.citations": "output_text.annotations",
+    "thinking": "input.reasoning",
+    "thinking.signature": "reasoning.encrypted_content",
+    "thinking.redacted": "reasoning.encrypted_content",
+    "text.signature": "reasoning.encrypted_content",
+    "tool_call.signature": "reasoning.encrypted_content",
+    "turn.place": "input.role",
+    "turn.trailing_space": "input.content",
+}
+
 # Canonical knobs that this wire has no word for.
 KNOBS_LACKED = ("top_k", "seed", "stop", "frequency_penalty", "presence_penalty", "logit_bias")
 
@@ -57,8 +80,6 @@ EFFORTS = ((2048, "low"), (8192, "medium"))
 
 MIN_TOKENS = 16  # OpenAI refuses a smaller `max_output_tokens`
 
-SOUNDS = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
-
 # --- items -----------------------------------------------------------------------------------------------------------
 
 # The kinds of call that the canon knows, and where each has its arguments.
@@ -72,6 +93,8 @@ OF_CALL = {"type", "id", "call_id", "name", "arguments", "input", "status", "ite
 CALL_MARKS = ("namespace", "caller", "async")  # what a call in an answer may say besides; SDKs know no other
 OF_MESSAGE = {"type", "id", "role", "content", "status"}
 
+DRAWING = "image_generation_call"  # the item of a server's tool whose work is the answer itself
+
 # What a client did, or was asked and answers: an item of these endings stands in a user's turn.
 CLIENT_SIDE = ("_output", "_response")
 
@@ -80,13 +103,18 @@ CLIENT_SIDE = ("_output", "_response")
 # Why an answer is incomplete (`incomplete_details.reason`).
 REASONS: dict[str, Reason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
-# The mirror: an answer that ended otherwise is complete.
-INCOMPLETE: dict[Reason, str] = {
+# The mirror: None says that the answer is complete.
+INCOMPLETE: dict[Reason, str | None] = {
+    "stop": None,
+    "stop_sequence": None,
     "length": "max_output_tokens",
     "context": "max_output_tokens",
-    "pause": "max_output_tokens",  # the answer is not all there, and only this says so
+    "tool_use": None,
     "content_filter": "content_filter",
-    "refusal": "content_filter",  # where no text of the answer says so: a refusal in words is complete
+    "refusal": "content_filter",  # a model that declines in words has a part for that, and its answer is complete
+    "pause": "max_output_tokens",  # the answer is not all there, and only this says so
+    "malformed_tool_call": None,
+    "other": None,
 }
 
 # What a response repeats of its request, and what it says where the request was silent.
@@ -127,7 +155,7 @@ ERROR_STATUS = (
     ("authentication", 401),
     ("permission", 403),
     ("not_found", 404),
-    ("timeout", 408),
+    ("timeout", 504),
     ("server_error", 500),
     ("context_length", 400),
     ("image", 400),

@@ -1,0 +1,61 @@
+"""What does a client hear of that its target's wire cannot say: that it was left out, or that it is refused?
+
+Tuning is left out, and the receipt names it. But an answer of another kind than was asked for is none: several where
+the wire gives one, or anything but text. And what a client demanded in words of its own wire alone nobody else
+understands. Whatever is named has the client's own name: docs/decisions/0010-receipts.md
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from proxy.canon import Request
+from proxy.errors import Unrepresentable
+from proxy.fields import Object, paths
+
+
+class Receipt:
+    """The names of what is left out of one request, each once."""
+
+    def __init__(self, request: Request) -> None:
+        self._name_of = request.name_of
+        self._names: set[str] = set()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def add(self, field: str) -> None:
+        """`field` is our name for it."""
+        self._names.add(self._name_of(field))
+
+    def update(self, fields: Iterable[str]) -> None:
+        for field in fields:
+            self.add(field)
+
+    def left(self, extra: Object) -> None:
+        """What only the wire of origin has a word for."""
+        self._names.update(paths(extra))
+
+
+def names_in(body: Object, spelled: Mapping[str, str], by_key: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
+    """What this client calls our fields. `by_key`: where the body has the key, it says these otherwise."""
+    found = [more for key, more in by_key.items() if key in body]
+    return {key: name for names in (spelled, *found) for key, name in names.items()} if found else spelled
+
+
+def refuse_demands(request: Request, wire: str) -> None:
+    """For a request of another wire. `wire` is the name of this one, for people. Raises Unrepresentable."""
+    for at in paths(request.demands):
+        raise Unrepresentable(f"{at}: there is no word for it in {wire}.", param=at)
+
+
+def refuse_several(request: Request, wire: str) -> None:
+    """Where an answer is one. Raises Unrepresentable."""
+    if request.n is not None and request.n > 1:
+        at = request.name_of("n")
+        raise Unrepresentable(f"{at} is {request.n}, and {wire} gives one answer.", param=at)
+
+
+def refuse_beyond_text(request: Request, wire: str) -> None:
+    """Where an answer is text. Raises Unrepresentable."""
+    if others := set(request.modalities or ()) - {"text"}:
+        at = request.name_of("modalities")
+        raise Unrepresentable(f"{at} asks for {min(others)}, and {wire} answers in text alone.", param=at)

@@ -1,0 +1,74 @@
+"""Is docs/matrix.md up to date, is all of a request in it, and is nothing lost in silence but what it says?"""
+
+from msgspec import to_builtins
+from msgspec.structs import fields
+
+from proxy.canon import Request
+from tools.matrix import MODELS, PAGE, bucket, outcome, page, said, word_out, words_in
+from tools.probes import PROBES, Probe
+
+EVERY = [probe for probes in PROBES.values() for probe in probes]
+
+# What no cell asks for: the address, what a client says of how it asked, and what only shows in the answer.
+UNASKED = {"wire", "model", "as_array", "include_usage", "limit_field", "names"}
+
+# What a wire leaves out and nobody names: the page says why.
+GONE = {
+    "seal of a call": {"openai_responses", "anthropic", "bedrock", "ollama", "cohere"},
+    "name of the schema": {"anthropic", "gemini", "ollama", "cohere"},
+}
+
+
+def probe(name: str) -> Probe:
+    return next(each for each in EVERY if each.name == name)
+
+
+def test_the_page_is_up_to_date() -> None:
+    assert PAGE.read_text() == page(), "python -m tools.matrix writes it anew"
+
+
+def test_every_field_of_a_request_is_asked_for() -> None:
+    def differing(each: Probe) -> set[str]:
+        asks, silent = to_builtins(each.asks), to_builtins(each.silent)
+        return {key for key in asks if asks[key] != silent[key]}
+
+    asked = set().union(*map(differing, EVERY))
+    assert {field.name for field in fields(Request)} - asked == UNASKED
+
+
+def test_a_name_stands_once_in_its_group() -> None:
+    for group, probes in PROBES.items():
+        assert len({each.name for each in probes}) == len(probes), group
+
+
+def test_nothing_else_is_lost_in_silence() -> None:
+    gone: dict[str, set[str]] = {}
+    for each in EVERY:
+        wires = {wire for wire, models in MODELS.items() if "gone" in {outcome(each, wire, m) for m in models}}
+        gone |= {each.name: wires} if wires else {}
+    assert gone == GONE
+
+
+def test_a_cell_tells_its_outcomes_apart() -> None:
+    found = {
+        outcome(probe("image by URL"), "bedrock", "m"),
+        outcome(probe("seed"), "anthropic", "m"),
+        outcome(probe("temperature above 1"), "anthropic", "claude-sonnet-4-5"),
+        outcome(probe("temperature"), "anthropic", "claude-sonnet-4-5"),
+        outcome(probe("choice: auto"), "cohere", "m"),
+        outcome(probe("name of the schema"), "cohere", "m"),
+    }
+    assert found == {"refused", "receipt", "nearest", "carried", "so anyway", "gone"}
+
+
+def test_what_a_client_can_say() -> None:
+    assert [said(probe("n"), wire) for wire in ("openai_chat", "anthropic")] == ["yes", "no"]
+    assert said(probe("developer"), "gemini") == "nearly"
+
+
+def test_tokens_and_endings() -> None:
+    assert bucket("cache_write_1h", "anthropic") == "told apart"
+    assert bucket("cache_write_1h", "openai_chat") == "in cache_write"
+    assert bucket("reasoning", "ollama") == "in output"
+    assert words_in("content_filter", "bedrock") == "`content_filtered`, `guardrail_intervened`"
+    assert word_out("pause", "cohere") == "`MAX_TOKENS`"

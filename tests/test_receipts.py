@@ -1,0 +1,332 @@
+"""Does a client read its own words in what pillion says of a request: receipts, and the paths of refusals?"""
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy import registry
+from proxy.canon import Request
+from proxy.dialects.gemini.spelling import in_camel
+from proxy.errors import Unrepresentable
+from proxy.fields import standard_base64
+from proxy.ports import Peek
+from tests import recordings
+
+Json = dict[str, Any]
+
+MODELS = {
+    "openai_chat": "gpt-5.1",
+    "openai_responses": "gpt-5.1",
+    "anthropic": "claude-sonnet-4-5",
+    "gemini": "gemini-2.5-flash",
+    "bedrock": "anthropic.claude-sonnet-4-5",
+    "ollama": "qwen3",
+    "cohere": "command-a",
+}
+RECORDED = {
+    "openai_chat": "*chat_completions",
+    "openai_responses": "*.responses",
+    "anthropic": "*anthropic.messages",
+    "gemini": "*enerateContent",
+    "bedrock": "*bedrock.converse*",
+    "ollama": "*ollama.api_chat",
+    "cohere": "*cohere.v2_chat",
+}
+NAMELESS = {"gemini", "bedrock"}  # the path names the model
+
+
+def parsed(wire: str, body: Json) -> Request:
+    said = {key: value for key, value in body.items() if key != "model"}
+    said |= {} if wire in NAMELESS else {"model": "m"}
+    if wire == "anthropic":
+        said = {"max_tokens": 100, **said}
+    return registry.dialect(wire).parse(json.dumps(said).encode(), Peek("m", False))
+
+
+def others(wire: str) -> list[str]:
+    return [target for target in MODELS if target != wire]
+
+
+def receipt(wire: str, target: str, body: Json) -> set[str]:
+    """As the lane tells it. Raises Unrepresentable."""
+    request = parsed(wire, body)
+    request.model = MODELS[target]
+    return set(registry.dialect(target).encode(request).dropped)
+
+
+def in_short(value: Any) -> str:
+    """Of a case's part: alike in every process, as a set's own words are not."""
+    return value if isinstance(value, str) else "-".join(sorted(value))
+
+
+def refusal(wire: str, target: str, body: Json) -> str:
+    with pytest.raises(Unrepresentable) as caught:
+        receipt(wire, target, body)
+    assert caught.value.param is not None
+    assert caught.value.message.startswith(caught.value.param)
+    return caught.value.param
+
+
+# --- recorded --------------------------------------------------------------------------------------------------------
+
+
+def found(path: str, body: Any) -> bool:
+    """Does this path lead to something in the body? Google takes one thing for a list of one."""
+    for key, place in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
+        if key:
+            if not isinstance(body, dict) or body.get(key) is None:
+                return False
+            body = body[key]
+        elif isinstance(body, list):
+            if int(place) >= len(body):
+                return False
+            body = body[int(place)]
+        elif place != "0":
+            return False
+    return True
+
+
+def words(value: Any) -> Iterator[str]:
+    """The keys in a body, however deep, and what it says that an item is."""
+    if isinstance(value, dict):
+        yield from (*value, str(value.get("type", "")))
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from words(inner)
+
+
+MADE_UP = {"tools"}  # Converse takes no result without a tool on offer, so that one is made up, and told
+THOUGHTS = {"reasoning", "reasoning_details", "thinking"}  # hosts of chat have several words for what was thought
+
+
+def unfound(wire: str, target: str, body: Json) -> Iterator[str]:
+    """What a client is told of and does not find."""
+    try:
+        named = receipt(wire, target, body)
+    except Unrepresentable as error:
+        if not found(error.param or "", body):
+            yield error.message
+        return
+    said = set(words(body)) | MADE_UP
+    said |= {"reasoning_content"} if said & THOUGHTS else set()
+    yield from (name for name in named if name.rpartition(".")[2] not in said)
+
+
+@recordings.needs_recordings
+@pytest.mark.parametrize("wire", RECORDED)
+def test_a_recorded_client_finds_in_its_body_what_it_is_told_of(wire: str) -> None:
+    wrong: list[str] = []
+    for row in recordings.load(RECORDED[wire]):
+        body = row["request_json"]
+        if not isinstance(body, dict) or not body or any(isinstance(each, str) for each in body.get("messages", ())):
+            continue  # no request, or one that its own provider refused
+        spelled = in_camel(body) if wire == "gemini" else body
+        for target in others(wire):
+            wrong += [f"{row['id']} {target}: {what}" for what in unfound(wire, target, spelled)]
+        recordings.replayed(row)
+    assert wrong == []
+
+
+# --- by hand ---------------------------------------------------------------------------------------------------------
+
+HI: dict[str, Json] = {
+    "openai_chat": {"messages": [{"role": "user", "content": "Hi"}]},
+    "openai_responses": {"input": "Hi"},
+    "anthropic": {"messages": [{"role": "user", "content": "Hi"}]},
+    "gemini": {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]},
+    "bedrock": {"messages": [{"role": "user", "content": [{"text": "Hi"}]}]},
+    "ollama": {"messages": [{"role": "user", "content": "Hi"}]},
+    "cohere": {"messages": [{"role": "user", "content": "Hi"}]},
+}
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+FUNCTION = {"type": "function", "function": {"name": "f", "parameters": SCHEMA}}
+OTHER = {"type": "function", "function": {"name": "g", "parameters": SCHEMA}}
+
+
+@pytest.mark.parametrize(
+    ("wire", "target", "asks", "named"),
+    [
+        ("openai_chat", "anthropic", {"response_format": {"type": "json_object"}}, {"response_format"}),
+        ("openai_chat", "ollama", {"parallel_tool_calls": False}, {"parallel_tool_calls"}),
+        ("openai_chat", "openai_responses", {"max_tokens": 3}, {"max_tokens"}),
+        ("openai_chat", "openai_responses", {"max_completion_tokens": 3}, {"max_completion_tokens"}),
+        ("openai_chat", "gemini", {"reasoning_effort": "xhigh"}, {"reasoning_effort"}),
+        ("openai_chat", "gemini", {"reasoning": {"effort": "xhigh", "exclude": True}},
+         {"reasoning", "reasoning.exclude"}),
+        ("openai_chat", "ollama", {"tools": [FUNCTION], "tool_choice": "none"}, {"tools"}),
+        ("openai_chat", "bedrock", {"functions": [FUNCTION["function"]], "function_call": "none"}, {"functions"}),
+        ("openai_chat", "cohere", {"tools": [FUNCTION, OTHER], "tool_choice": FUNCTION}, {"tools"}),
+        ("openai_chat", "bedrock", {"format": 1, "prediction": {"type": "content", "content": "x"}},
+         {"format", "prediction"}),
+        ("openai_responses", "anthropic", {"max_tool_calls": 3, "include": ["message.output_text.logprobs"]},
+         {"max_tool_calls", "include"}),
+        ("openai_responses", "gemini", {"text": {"verbosity": "low", "odd": 1}}, {"text.verbosity", "text.odd"}),
+        ("anthropic", "openai_chat", {"top_k": 5, "metadata": {"user_id": "u", "odd": 1}}, {"top_k", "metadata.odd"}),
+        ("anthropic", "gemini", {"metadata": {"user_id": "u"}}, {"metadata.user_id"}),
+        ("anthropic", "openai_responses", {"stop_sequences": ["x"]}, {"stop_sequences"}),
+        ("anthropic", "gemini", {"output_config": {"effort": "max"}}, {"output_config.effort"}),
+        ("anthropic", "openai_chat", {"thinking": {"type": "disabled"}}, {"thinking"}),
+        ("anthropic", "ollama",
+         {"tools": [{"name": "f", "input_schema": SCHEMA}],
+          "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+         {"tool_choice.disable_parallel_tool_use"}),
+        ("gemini", "openai_chat", {"generationConfig": {"topK": 5, "speechConfig": {"languageCode": "de"}}},
+         {"generationConfig.topK", "generationConfig.speechConfig"}),
+        ("gemini", "openai_responses", {"generation_config": {"stop_sequences": ["x"]}, "safetySettings": []},
+         {"generationConfig.stopSequences", "safetySettings"}),
+        ("gemini", "openai_chat", {"generationConfig": {"thinkingConfig": {"thinkingBudget": 99}}},
+         {"generationConfig.thinkingConfig.thinkingBudget"}),
+        ("gemini", "anthropic", {"labels": {"a": "b"}}, {"labels"}),
+        ("bedrock", "openai_chat", {"additionalModelRequestFields": {"top_k": 5, "odd": 1}},
+         {"additionalModelRequestFields.top_k", "additionalModelRequestFields.odd"}),
+        ("bedrock", "openai_responses", {"inferenceConfig": {"stopSequences": ["x"]}},
+         {"inferenceConfig.stopSequences"}),
+        ("bedrock", "anthropic", {"requestMetadata": {"a": "b"}, "performanceConfig": {"latency": "optimized"}},
+         {"requestMetadata", "performanceConfig"}),
+        ("ollama", "openai_chat", {"options": {"top_k": 5, "num_ctx": 9}, "keep_alive": "5m"},
+         {"options.top_k", "options.num_ctx", "keep_alive"}),
+        ("ollama", "openai_responses", {"think": False}, {"think"}),
+        ("cohere", "openai_chat", {"k": 5, "safety_mode": "NONE"}, {"k", "safety_mode"}),
+        ("cohere", "openai_responses", {"stop_sequences": ["x"]}, {"stop_sequences"}),
+        ("cohere", "gemini", {"tools": [FUNCTION], "strict_tools": True}, {"strict_tools"}),
+    ],
+    ids=in_short,
+)  # fmt: skip
+def test_a_receipt_has_the_clients_words(wire: str, target: str, asks: Json, named: set[str]) -> None:
+    assert receipt(wire, target, {**HI[wire], **asks}) == named
+
+
+ODD = {"type": "odd"}
+TEXT = {"type": "text", "text": "a"}
+CALLED = [
+    {"role": "user", "content": "a"},
+    {"role": "assistant", "content": [{"type": "tool_use", "id": "x", "name": "f", "input": {}}]},
+    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "x", "content": [ODD]}]},
+]
+
+
+@pytest.mark.parametrize(
+    ("wire", "asks", "path"),
+    [
+        ("openai_chat", {"messages": [{"role": "user", "content": [TEXT, ODD]}]}, "messages[0].content[1]"),
+        ("openai_chat", {"tools": [FUNCTION, ODD]}, "tools[1]"),
+        ("openai_chat", {"web_search_options": {}}, "web_search_options"),
+        ("openai_responses",
+         {"input": [{"role": "user", "content": "a"}, {"type": "web_search_call", "id": "x"}]}, "input[1]"),
+        ("openai_responses",
+         {"input": [{"role": "user", "content": [{"type": "input_text", "text": "a"}, ODD]}]}, "input[0].content[1]"),
+        ("openai_responses",
+         {"input": [{"role": "assistant", "content": "a"}, {"role": "assistant", "content": [ODD]}]},
+         "input[1].content[0]"),
+        ("openai_responses", {"previous_response_id": "x"}, "previous_response_id"),
+        ("anthropic", {"messages": [{"role": "user", "content": [TEXT, ODD]}]}, "messages[0].content[1]"),
+        ("anthropic", {"messages": CALLED}, "messages[2].content[0].content[0]"),
+        ("anthropic", {"tools": [{"type": "web_search_20250305", "name": "w"}]}, "tools[0]"),
+        ("gemini", {"contents": [{"parts": [{"text": "a"}, {"executableCode": {}}]}]}, "contents[0].parts[1]"),
+        ("gemini", {"contents": {"parts": [{"text": "a"}, {"executable_code": {}}]}}, "contents[0].parts[1]"),
+        ("gemini", {"tools": [{"googleSearch": {}}]}, "tools[0].googleSearch"),
+        ("gemini", {"cachedContent": "x"}, "cachedContent"),
+        ("gemini", {"generationConfig": {"translationConfig": {}}}, "generationConfig.translationConfig"),
+        ("bedrock", {"messages": [{"role": "user", "content": [{"text": "a"}, {"odd": {}}]}]},
+         "messages[0].content[1]"),
+        ("bedrock", {"toolConfig": {"tools": [{"systemTool": {"name": "x"}}]}}, "toolConfig.tools[0]"),
+        ("cohere", {"messages": [{"role": "user", "content": [TEXT, ODD]}]}, "messages[0].content[1]"),
+        ("cohere", {"documents": ["x"]}, "documents"),
+        ("ollama", {"raw": True}, "raw"),
+    ],
+    ids=in_short,
+)  # fmt: skip
+def test_what_its_own_wire_alone_understands_is_refused_where_it_stands(wire: str, asks: Json, path: str) -> None:
+    body = {**HI[wire], **asks}
+    for target in others(wire):
+        assert refusal(wire, target, body) == path, target
+
+
+@pytest.mark.parametrize(
+    ("wire", "target", "asks", "path"),
+    [
+        ("openai_chat", "gemini", {"messages": [{"role": "assistant", "tool_calls": [
+            {"id": "1", "function": {"name": "f", "arguments": "{}"}},
+            {"id": "2", "function": {"name": "f", "arguments": "["}}]}]}, "messages[0].tool_calls[1]"),
+        ("openai_chat", "anthropic", {"messages": [{"role": "assistant", "audio": {"id": "x"}}]}, "messages[0].audio"),
+        ("openai_chat", "bedrock", {"n": 2}, "n"),
+        ("gemini", "bedrock", {"generationConfig": {"candidateCount": 2}}, "generationConfig.candidateCount"),
+        ("gemini", "openai_chat", {"generationConfig": {"responseModalities": ["AUDIO"]}},
+         "generationConfig.responseModalities"),
+        ("gemini", "openai_chat", {"contents": [{"parts": [{"text": ""}, {"inlineData": {
+            "mimeType": "video/mp4", "data": "AAAA"}}]}]}, "contents[0].parts[1]"),
+        ("gemini", "openai_responses", {"contents": [{"parts": [{"inlineData": {
+            "mimeType": "audio/wav", "data": "AAAA"}}]}]}, "contents[0].parts[0]"),
+        ("openai_chat", "openai_responses", {"messages": [{"role": "user", "content": [{
+            "type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}]}]}, "messages[0].content[0]"),
+        ("gemini", "bedrock", {"contents": [{"parts": [{"text": ""}]}]}, "contents"),
+        ("openai_responses", "gemini", {"input": ""}, "input"),
+        ("bedrock", "anthropic", {"toolConfig": {}, "messages": [{"role": "user", "content": [
+            {"video": {"format": "mp4", "source": {"bytes": "AAAA"}}}]}]}, "messages[0].content[0]"),
+        ("ollama", "anthropic", {"messages": [{"role": "user", "content": "a", "images": ["AAAA"]}]},
+         "messages[0].images[0]"),
+        ("cohere", "bedrock", {"messages": [{"role": "user", "content": [TEXT, {
+            "type": "image_url", "image_url": {"url": "https://x"}}]}]}, "messages[0].content[1]"),
+    ],
+    ids=in_short,
+)  # fmt: skip
+def test_what_one_wire_cannot_carry_is_refused_where_it_stands(wire: str, target: str, asks: Json, path: str) -> None:
+    assert refusal(wire, target, {**HI[wire], **asks}) == path
+
+
+# --- base64 ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["openai_chat", "openai_responses", "anthropic", "bedrock", "ollama", "cohere"])
+def test_bytes_as_googles_sdk_writes_them_reach_every_vendor_in_the_standard_alphabet(target: str) -> None:
+    data = base64.b64encode(b"\x89PNG\r\n\x1a\n\xfb\xff\xbf\xfe").decode()
+    assert "+" in data
+    assert "/" in data
+    image = {"inlineData": {"mimeType": "image/png", "data": data.translate(str.maketrans("+/", "-_")).rstrip("=")}}
+    request = parsed("gemini", {"contents": [{"parts": [{"text": "a"}, image]}]})
+    assert data.encode() in registry.dialect(target).encode(request).body
+
+
+@pytest.mark.parametrize(
+    ("written", "standard"),
+    [("-_-_", "+/+/"), ("aGk", "aGk="), ("aA", "aA=="), ("aGk=", "aGk="), ("aG\r\nk=\n", "aGk="), ("", ""), ("a", "a")],
+)
+def test_base64_is_in_one_spelling(written: str, standard: str) -> None:
+    assert standard_base64(written) == standard
+
+
+def test_bytes_that_are_none_are_refused_by_who_must_read_them() -> None:
+    image = {"inlineData": {"mimeType": "image/png", "data": "no base64!"}}
+    assert refusal("gemini", "bedrock", {"contents": [{"parts": [image]}]}) == "contents[0].parts[0]"
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wire", MODELS)
+def test_a_table_of_names_names_what_there_is(wire: str) -> None:
+    """A name of ours that is none would never be looked up; one that is the client's own says nothing."""
+    spelled = import_module(f"proxy.dialects.{wire}.words").SPELLED
+    assert set(spelled) <= OURS
+    assert all(name != ours for ours, name in spelled.items())
+
+
+# What receipts and refusals name, in our words (docs/decisions/0010-receipts.md).
+OURS = set(Request.__struct_fields__) | set(
+    "format.description reasoning.effort reasoning.budget reasoning.summary tool.strict cache image.detail"
+    " document.name text.citations text.signature tool_call.signature tool_result.is_error thinking thinking.signature"
+    " thinking.redacted turn.place turn.trailing_space".split()
+)
+
+
+def test_encoders_drop_nothing_under_another_name() -> None:
+    source = "\n".join(path.read_text() for path in Path(registry.__file__).parent.glob("dialects/*/*.py"))
+    named = set(re.findall(r'dropped\.(?:add\(|update\(\[)"([\w.]+)"', source))
+    assert len(named) > 20
+    assert named <= OURS

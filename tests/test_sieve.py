@@ -1,0 +1,209 @@
+"""Is the work of another wire's server tools left out of an answer, and told, while the rest of it comes?"""
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy import registry
+from proxy.canon import (
+    Audio,
+    Close,
+    Delta,
+    Event,
+    Finish,
+    Inline,
+    Opaque,
+    Open,
+    Part,
+    Reason,
+    Request,
+    Start,
+    Stop,
+    Text,
+    Thinking,
+    ToolCall,
+    Usage,
+)
+from proxy.dialects.ollama import Ollama
+from proxy.dialects.openai_chat import OpenAIChat
+from proxy.dialects.openai_responses import OpenAIResponses
+from proxy.errors import Unrepresentable
+from proxy.lanes.sieve import Sieve
+from proxy.ports import Dialect
+from tests import laws
+from tests.client import ANTHROPIC, OPENAI, Got, chat
+from tests.evil import Evil, Scenario
+from tests.gateway import pillion, telling
+from tests.test_admin import label, samples
+from tests.test_logs import Kept, log_to, told
+
+WIRES = ("openai_chat", "openai_responses", "anthropic", "gemini", "bedrock", "ollama", "cohere")
+OWN_BLOCKS: dict[str, dict[str, Any]] = {
+    "openai_chat": {"type": "reference", "reference_ids": [1]},
+    "openai_responses": {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+    "anthropic": {"type": "server_tool_use", "id": "srv_1", "name": "web_search", "input": {"query": "q"}},
+    "gemini": {"executableCode": {"language": "PYTHON", "code": "1"}, "thoughtSignature": "c2Vl"},
+    "bedrock": {"toolUse": {"type": "server_tool_use", "toolUseId": "t", "name": "nova_grounding", "input": {}}},
+    "cohere": {"type": "not_yet"},
+}
+NAMES = {
+    "openai_chat": "reference",
+    "openai_responses": "web_search_call",
+    "anthropic": "server_tool_use",
+    "gemini": "executableCode",
+    "bedrock": "toolUse",
+    "cohere": "not_yet",
+}
+SAID: list[tuple[Part, str]] = [
+    (Thinking(), "Hm."),
+    (Text(), "Let me look."),
+    (ToolCall(id="call_1", name="f"), '{"x":1}'),
+    (Text(), "It is so."),
+]
+
+
+def dialect(wire: str) -> Dialect:
+    """Its clock, where it has one, stands still."""
+    clocked: dict[str, Dialect] = {
+        "openai_chat": OpenAIChat(lambda: 1.0),
+        "openai_responses": OpenAIResponses(lambda: 1.0),
+        "ollama": Ollama(lambda: 1.0),
+    }
+    return clocked.get(wire) or registry.dialect(wire)
+
+
+def block(index: int, part: Part, text: str = "") -> list[Event]:
+    said: list[Event] = [Delta(index=index, text=text)] if text else []
+    return [Open(index=index, part=part), *said, Close(index=index)]
+
+
+def sentence(foreign: list[Opaque], reason: Reason = "tool_use", said: list[tuple[Part, str]] = SAID) -> list[Event]:
+    """The other wires' blocks stand before, between and behind what is said, and one opens within another block."""
+    out: list[Event] = [Start(id="a", model="m", created=1)]
+    for number, another in enumerate(foreign):
+        out += block(100 + number, another)
+    for index, (part, text) in enumerate(said):
+        opening, *rest = block(index, part, text)
+        out += [opening, *(event for another in foreign[:1] for event in block(200 + index, another)), *rest]
+    return [*out, Usage(input=3, output=2), Finish(stops=(Stop(reason=reason),))]
+
+
+def rendered(wire: str, stream: bool, events: list[Event]) -> tuple[bytes, list[str]]:
+    sieve = Sieve(wire)
+    renderer = dialect(wire).renderer(Request(wire=wire, model="m", turns=[], stream=stream))
+    return laws.say(renderer, list(filter(None, map(sieve.feed, events)))), sieve.dropped
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("wire", WIRES)
+def test_an_answer_is_told_as_if_other_wires_blocks_were_not_there(wire: str, stream: bool) -> None:
+    others = [other for other in OWN_BLOCKS if other != wire]
+    foreign = [Opaque(wire=other, value=OWN_BLOCKS[other]) for other in others]
+    without, _ = rendered(wire, stream, sentence([]))
+    assert rendered(wire, stream, sentence([*foreign, *foreign])) == (without, [NAMES[other] for other in others])
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("wire", OWN_BLOCKS)
+def test_a_block_of_the_clients_own_wire_is_told(wire: str, stream: bool) -> None:
+    own = Opaque(wire=wire, value=OWN_BLOCKS[wire])
+    told, dropped = rendered(wire, stream, sentence([own], said=[]))
+    events, _ = laws.listen(registry.dialect(wire).decoder(stream), [told])
+    assert ([event.part for event in events if isinstance(event, Open)], dropped) == ([own], [])
+
+
+@pytest.mark.parametrize("reason", ["stop", "pause", "length"])
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("wire", WIRES)
+def test_an_answer_of_nothing_else_is_empty_and_says_why_it_ended(wire: str, stream: bool, reason: Reason) -> None:
+    foreign = Opaque(wire="nobody", value={"x": 1})
+    told, dropped = rendered(wire, stream, sentence([foreign], reason, said=[]))
+    assert (told, dropped) == (rendered(wire, stream, sentence([], reason, said=[]))[0], ["block"])
+    events, error = laws.listen(registry.dialect(wire).decoder(stream), [told])
+    assert error is None
+    finish = events[-1]
+    assert isinstance(finish, Finish)
+    assert (finish.stops[0].reason == "stop") is (reason == "stop")  # what was suspended does not look finished
+
+
+@pytest.mark.parametrize("wire", [wire for wire in WIRES if wire not in ("openai_chat", "gemini")])
+def test_a_sound_is_the_answer_and_is_not_left_out(wire: str) -> None:
+    with pytest.raises(Unrepresentable):
+        rendered(wire, True, [Start(), *block(0, Audio(source=Inline("AAAA", "audio/wav"))), Finish()])
+
+
+# --- through the lane ------------------------------------------------------------------------------------------------
+
+USED = {"type": "server_tool_use", "id": "srv_1", "name": "web_search", "input": {"query": "q"}}
+FOUND = {"type": "web_search_tool_result", "tool_use_id": "srv_1", "content": []}
+JSON = [("content-type", "application/json")]
+SSE = [("content-type", "text/event-stream")]
+
+
+def whole(*blocks: dict[str, Any], reason: str = "end_turn") -> Scenario:
+    said = json.loads(ANTHROPIC.whole)
+    body = said | {"content": [*blocks, *said["content"]] if reason == "end_turn" else list(blocks)}
+    return Scenario(body=json.dumps(body | {"stop_reason": reason}).encode(), headers=JSON)
+
+
+def streamed(first: bool) -> Scenario:
+    """The server's work stands before the text, or behind it, when the head is out."""
+    work = b""
+    for index, value in ((7, USED), (8, FOUND)):
+        for said in (
+            {"type": "content_block_start", "index": index, "content_block": value},
+            {"type": "content_block_stop", "index": index},
+        ):
+            work += b"event: %b\ndata: %b\n\n" % (str(said["type"]).encode(), json.dumps(said).encode())
+    at = ANTHROPIC.stream.index(b"event: content_block_start" if first else b"event: message_delta")
+    body = ANTHROPIC.stream[:at] + work + ANTHROPIC.stream[at:]
+    return Scenario(body=body, headers=SSE, framing="chunked", split=[at], gap=0.02)
+
+
+def content(got: Got) -> tuple[str, str]:
+    """What an OpenAI client reads, and why it ended."""
+    if got.header("content-type") == "application/json":
+        choice = json.loads(got.body)["choices"][0]
+        return choice["message"]["content"], choice["finish_reason"]
+    lines = [line[6:] for line in got.body.split(b"\n") if line.startswith(b"data: {")]
+    choices = [choice for line in lines for choice in json.loads(line)["choices"]]
+    reasons = [choice["finish_reason"] for choice in choices if choice["finish_reason"]]
+    return "".join(choice["delta"].get("content") or "" for choice in choices), reasons[-1]
+
+
+@pytest.mark.parametrize("plays", [whole(USED, FOUND, FOUND), streamed(first=True)], ids=["whole", "streamed"])
+async def test_what_is_known_before_the_head_stands_in_it(plays: Scenario) -> None:
+    kept = Kept()
+    async with Evil(plays) as evil, telling(log_to(kept), ANTHROPIC.environ(evil.url)) as gateway:
+        got = await chat(gateway, OPENAI, OPENAI.request(plays.headers == SSE, "claude", seed=1))
+        assert got.header("x-pillion-dropped") == "seed, server_tool_use, web_search_tool_result"
+        assert content(got) == ("Grüße", "stop")
+        (line,) = await told(kept)
+        assert line["dropped"] == ["seed", "server_tool_use", "web_search_tool_result"]
+
+
+async def test_what_comes_later_is_logged_and_counted() -> None:
+    kept = Kept()
+    async with Evil(streamed(first=False)) as evil, telling(log_to(kept), ANTHROPIC.environ(evil.url)) as gateway:
+        got = await chat(gateway, OPENAI, OPENAI.request(True, "claude"))
+        assert (got.whole, got.header("x-pillion-dropped")) == (True, None)
+        assert content(got) == ("Grüße", "stop")
+        (line,) = await told(kept)
+        assert line["dropped"] == ["server_tool_use", "web_search_tool_result"]
+        assert (await samples(gateway))["pillion_dropped_fields_total" + label(field="server_tool_use")] == 1
+
+
+@pytest.mark.parametrize(("reason", "finish"), [("end_turn", "stop"), ("pause_turn", "length")])
+async def test_a_turn_that_was_suspended_is_not_told_as_finished(reason: str, finish: str) -> None:
+    async with Evil(whole(USED, reason=reason)) as evil, pillion(**ANTHROPIC.environ(evil.url)) as gateway:
+        got = await chat(gateway, OPENAI, OPENAI.request(model="claude"))
+    assert got.status == 200
+    assert content(got) == ("" if reason == "pause_turn" else "Grüße", finish)
+
+
+async def test_an_answer_of_the_clients_own_wire_is_dropped_nothing() -> None:
+    plays = whole(USED)
+    async with Evil(plays) as evil, pillion(**ANTHROPIC.environ(evil.url)) as gateway:
+        got = await chat(gateway, ANTHROPIC, ANTHROPIC.request(model="claude"))
+    assert (got.body, got.header("x-pillion-dropped")) == (plays.body, None)
