@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: help run test check format bench soak image clean
+.PHONY: help run test check format bench soak conformance live image clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -34,6 +34,12 @@ bench: $(VENV)/installed ## CPU per request beside nginx, start-up and memory (w
 
 soak: $(VENV)/tested ## what `make test` takes a part of, whole
 	PILLION_SOAK=1 $(BIN)/pytest -n $(WORKERS) --timeout 3600 $(ARGS)
+
+conformance: $(VENV)/tested ## every recording through pillion, read by every official SDK: four figures for each pair
+	$(BIN)/python -m tests.conformance.run --workers $(WORKERS) --failures build/conformance.txt $(ARGS)
+
+live: $(VENV)/tested ## ask each vendor whose key is in the environment: it costs money, and says how much at most
+	PILLION_LIVE=1 $(BIN)/pytest tests/live $(ARGS)
 
 image: ## the container image, with whichever of podman, docker and buildah works, and its size (BASE, BUILDER)
 	@sh tools/image.sh

@@ -1,0 +1,1 @@
+"""What makes pages and container images out of the tree."""
