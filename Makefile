@@ -29,8 +29,9 @@ format: $(VENV)/checked ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/installed ## CPU per request beside nginx, start-up and memory (wants gcc, nginx, wrk)
+bench: $(VENV)/tested ## CPU per request beside nginx, start-up and memory (wants gcc, nginx, wrk); then other figures
 	$(BIN)/python tests/bench/run.py $(ARGS)
+	$(BIN)/python tests/bench/figures.py
 
 soak: $(VENV)/tested ## what `make test` takes a part of, whole
 	PILLION_SOAK=1 $(BIN)/pytest -n $(WORKERS) --timeout 3600 $(ARGS)

@@ -55,17 +55,16 @@ class Admin:
         return Reply(200, [("content-type", content_type)], body)
 
     async def models(self, call: Call) -> Reply:
-        return Reply(200, _JSON, call.dialect.model_list(await self._catalog.names()))
+        return Reply(200, _JSON, call.dialect.model_list(await self._catalog.names(_via(call))))
 
     async def model(self, call: Call) -> Reply:
         """Raises UnknownModel."""
-        if call.rest in await self._catalog.names():
-            return Reply(200, _JSON, call.dialect.model_card(call.rest))
         target = await self._catalog.resolve(call.rest)
-        name = f"{target.adapter.name}/{target.model}"
-        if not target.adapter.has(target.model) and name not in await self._catalog.names():
+        names = {call.rest, f"{target.adapter.name}/{target.model}"}
+        if not target.adapter.has(target.model) and names.isdisjoint(await self._catalog.names(_via(call))):
             raise UnknownModel(f"{target.adapter.name} lists no model {target.model!r}.", param="model")
-        return Reply(200, _JSON, call.dialect.model_card(call.rest))
+        abilities = target.adapter.abilities(target.model)
+        return Reply(200, _JSON, call.dialect.model_card(call.rest, abilities))
 
     async def show(self, call: Call) -> Reply:
         """One model, asked for by a body. Raises BadRequest, UnknownModel."""
@@ -95,6 +94,12 @@ class Admin:
 
 def _row(adapter: Adapter) -> Mapping[str, object]:
     return {"id": adapter.name, "object": "provider", "dialects": list(adapter.dialects), "offline": not adapter.real}
+
+
+def _via(call: Call) -> str:
+    """The way that it came, to be sent on; one that is not ASCII is no such thing (RFC 9110, 7.6.3)."""
+    via = call.headers.get("via", "")
+    return via if via.isascii() else ""
 
 
 def _probe(well: bool) -> Reply:

@@ -1,20 +1,22 @@
 """What exists, and in which order does a request meet it?
 
 The composition root: everything is made here, once, and handed what it needs. The order of the middlewares is the
-list in `App.__init__`.
+list in `App._ways`.
 """
 
 import asyncio
 import ssl
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from platform import python_version
 
 from proxy import __version__, registry, routes
+from proxy.adapters.echo import Echo
 from proxy.admin import Admin
 from proxy.catalog import Catalog
 from proxy.config import Address, Config
-from proxy.dispatch import Dispatch, chain
+from proxy.dispatch import Dispatch
 from proxy.door import Patience
 from proxy.errors import GatewayError
 from proxy.hosts import Hosts
@@ -26,6 +28,8 @@ from proxy.middleware.intake import Intake
 from proxy.middleware.journal import Journal
 from proxy.middleware.metrics import Metrics
 from proxy.ports import Adapter, Middleware
+from proxy.provenance import Provenance
+from proxy.redaction import Redaction, secrets_of
 from proxy.remote import Fetcher
 from proxy.room import Room
 from proxy.routing import Route
@@ -51,30 +55,37 @@ class App:
             name: make(config.providers[name], self.upstream) for name, make in makers.items()
         }
         self._fetcher = Fetcher() if config.fetch_images else None
-        self.catalog = _catalog(config, adapters | {"echo": registry.adapter("echo")("echo")})
-        self.metrics = Metrics(_models(config))
-        self._journal = Journal(log)
+        self.catalog = _catalog(config, adapters | {"echo": Echo("echo")})
+        self.metrics = Metrics(_models(config), Redaction(secrets_of(config)))
         self.admin = Admin(self.catalog, self.metrics.registry)
-        auth = Auth(config.client_key)
-        middlewares: list[Middleware] = [
-            self.metrics,  # what happened?
-            auth,  # who is asking?
-            Intake(config.max_request_timeout),  # what do they ask for?
-            Failover(self.catalog.resolve),  # whom do we ask?
-            self.metrics.attempt,  # and what came of that?
-        ]
-        chat = chain(middlewares, Dispatch(registry.dialect, Vault(), config.strict, self._fetcher))
+        ways = self._ways(log)
+        provenance = Provenance(_shared(adapters.values()))
+        dispatch = Dispatch(registry.dialect, Vault(), config.strict, self._fetcher, provenance)
         self._hosts = Hosts(config.allowed_hosts)
         operated = routes.operated(self.admin)
         quits = routes.quits(self.admin) if config.quitquitquit else []
         there = [*(routes.apart() if config.client_key else operated), *quits]
-        self.server = self._server(routes.for_apps(self.admin, chat, auth, there), self._hosts)
+        self.server = self._server(routes.for_apps(self.admin, ways, dispatch, there), self._hosts)
         self.listeners = [(config.listen, self.server)]
         if config.admin_address is not None:
-            there = routes.for_operators(self.admin, auth, [*operated, *quits])
+            there = routes.for_operators(self.admin, ways, [*operated, *quits])
             self.listeners.append((config.admin_address, self._server(there, self._hosts)))
-        self.cluster = self._server(routes.for_cluster(self.admin), Hosts(config.allowed_hosts, private=True))
+        self.cluster = self._server(routes.for_cluster(self.admin, ways), Hosts(config.allowed_hosts, private=True))
         self._watch(log)
+
+    def _ways(self, log: Log) -> routes.Ways:
+        """What asks no model meets the beginning of the list alone."""
+        auth = Auth(self.config.client_key)
+        middlewares: list[Middleware] = [
+            Journal(log),  # what is there to say of it?
+            self.metrics,  # what happened?
+            auth,  # who is asking?
+            Intake(self.config.max_request_timeout),  # what do they ask for?
+            Failover(self.catalog.resolve),  # whom do we ask?
+            self.metrics.attempt,  # and what came of that?
+        ]
+        keyed = middlewares[: middlewares.index(auth) + 1]
+        return routes.Ways(anybody=keyed[:1], keyed=keyed, call=middlewares)
 
     def _watch(self, log: Log) -> None:
         """What others than the metrics count, or know."""
@@ -88,16 +99,16 @@ class App:
             "For want of room: told 503, or closed while idle.",
             lambda: self.room.turned_away,
         )
+        self.metrics.tally("pillion_refused_total", "Requests that reached no route.", "code", self._refused)
         watch("pillion_upstream_connections_in_use", "To providers, with a call on them.", lambda: upstream.in_use)
         watch("pillion_upstream_connections_pooled", "To providers, waiting for a call.", lambda: upstream.pooled)
         watch("pillion_log_lines_lost_total", "Lines of the log that nobody took.", lambda: log.sink.lost)
 
     def _server(self, there: Sequence[Route], hosts: Hosts) -> Server:
         config, client = self.config, self.config.client
-        patience = Patience(client.header, client.body_stall, client.keep_alive, client.write_stall)
+        patience = Patience(client.header, client.body_stall, client.body, client.keep_alive, client.write_stall)
         checks = (hosts.check, self.upstream.trail.check)
-        told = [route._replace(handler=chain([self._journal], route.handler)) for route in there]  # what is to be said?
-        return Server(told, registry.dialect, patience, config.body_limit, checks, self.room)
+        return Server(there, registry.dialect, patience, config.body_limit, checks, self.room)
 
     async def open(self) -> None:
         """Raises CannotListen where an address is taken; whoever opens closes, also then."""
@@ -138,9 +149,18 @@ class App:
     def _connections(self) -> int:
         return sum(server.connections for _, server in self._all())
 
+    def _refused(self) -> Mapping[str, float]:
+        return sum((server.refused for _, server in self._all()), Counter[str]())
+
     def _all(self) -> list[tuple[Address, Server]]:
         cluster = self.config.metrics_address
         return [*self.listeners, *([(cluster, self.cluster)] if cluster is not None else [])]
+
+
+def _shared(adapters: Iterable[Adapter]) -> set[str]:
+    """The wires that more than one of them takes."""
+    wires = Counter(wire for adapter in adapters for wire in adapter.dialects)
+    return {wire for wire, takers in wires.items() if takers > 1}
 
 
 def fingerprint(config: Config) -> str:

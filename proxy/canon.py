@@ -251,6 +251,7 @@ class Request(Struct, kw_only=True):
     reasoning: Reasoning | None = None
     max_tokens: int | None = None
     limit_field: str = ""  # the client's own name for max_tokens, where its wire has two
+    longest: int | None = None  # answer that the model gives, in tokens, where that is known
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
@@ -269,7 +270,7 @@ class Request(Struct, kw_only=True):
     prompt_cache_key: str | None = None
     verbosity: str | None = None  # low, medium, high
     modalities: list[str] | None = None  # of the answer: text, audio, image
-    service_tier: str | None = None
+    service_tier: str | None = None  # in OpenAI's words (auto, default, flex, priority), where its wire has the like
     extra: dict[str, Any] = field(default_factory=dict)
     demands: dict[str, Any] = field(default_factory=dict)  # like `extra`, but the answer would be another without it
     names: Mapping[str, str] = field(default_factory=dict)  # what the client calls a field, where that is not our name
@@ -308,6 +309,11 @@ class Delta(Struct, frozen=True, kw_only=True):
     logprobs: list[Any] = field(default_factory=list)
     citations: list[Citation] = field(default_factory=list)
 
+    @property
+    def is_text(self) -> bool:
+        """Is it text and nothing more?"""
+        return not (self.signature or self.transcript or self.logprobs or self.citations)
+
 
 class Close(Struct, frozen=True, kw_only=True):
     index: int
@@ -339,11 +345,15 @@ class Usage(Struct, frozen=True, kw_only=True):
 
 
 class Stop(Struct, frozen=True, kw_only=True):
-    """Why one choice ended. `raw` is the wire's own word for it; `sequence` the stop string that was met."""
+    """Why one choice ended. `raw` is the wire's own word for it; `sequence` the stop string that was met.
+
+    `extra` holds what only the wire of origin says of the choice at its end.
+    """
 
     reason: Reason = "stop"
     raw: str = ""
     sequence: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 class Finish(Struct, frozen=True, kw_only=True):
@@ -371,12 +381,12 @@ class Ungrammatical(ValueError):
 
 
 def fold(events: Iterable[Event]) -> Completion:
-    """Sum a sentence into the whole answer that it spells. Raises Ungrammatical."""
+    """Sum a sentence into the whole answer that it spells. That it is one, `grammatical` tells."""
     start: Start | None = None
     usage: Usage | None = None
     blocks: dict[int, tuple[int, Part, list[Delta]]] = {}
     stops: tuple[Stop, ...] | None = None
-    for event in grammatical(events):
+    for event in events:
         match event:
             case Start():
                 start = event
@@ -392,8 +402,8 @@ def fold(events: Iterable[Event]) -> Completion:
                 stops = event.stops
             case _:
                 assert_never(event)
-    assert start is not None  # `grammatical` saw to it
-    assert stops is not None
+    if start is None or stops is None:
+        raise Ungrammatical("the sentence has no beginning, or no end")
     choices = [Choice(parts=[], stop=stop) for stop in stops]
     for choice, part, deltas in blocks.values():
         choices[choice].parts.append(_sum(part, deltas))

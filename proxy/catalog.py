@@ -7,9 +7,13 @@ passes for an answer.
 
 One that nobody configured is none of the real ones: it takes what no other claims, and is asked for its list only when
 such a name comes.
+
+A list that cannot be fetched decides nothing, and the rules behind it may choose another provider: the log tells of
+each such failure once, and a 404 of those that are not over.
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 
 from proxy.errors import UnknownModel, UpstreamError
@@ -17,6 +21,8 @@ from proxy.ports import Adapter, Target
 
 LISTED = 20  # names in a 404
 REMEMBERED = 1000  # resolved names that are kept; clients choose them
+
+log = logging.getLogger("pillion")
 
 
 class Catalog:
@@ -52,6 +58,7 @@ class Catalog:
         self._real = [adapter for adapter in adapters.values() if adapter.real and adapter not in self._assumed]
         self._stand_ins = [adapter for adapter in adapters.values() if not adapter.real]
         self._met: dict[str, Target] = {}  # names that were resolved before
+        self._unlisted: dict[str, UpstreamError] = {}  # providers whose list failed, and how
 
     async def resolve(self, name: str) -> Target:
         """Raises UnknownModel, which lists what there is."""
@@ -59,17 +66,21 @@ class Catalog:
             return self._chosen(self._upstream, name)
         target = self._met.get(name)
         if target is None:
-            meant = self._aliases.get(name, name)
-            target = await self._find(meant)
-            if len(self._met) < REMEMBERED and self._is_certain(meant, target):
+            meant = self._aliases.get(name)
+            target = await self._find(name) if meant is None else await self._meant(name, meant)
+            if len(self._met) < REMEMBERED and self._is_certain(meant or name, target):
                 self._met[name] = target
         return target
 
-    async def names(self) -> list[str]:
-        """Every `provider/model` that is known, and the aliases; a provider that cannot be asked is passed over."""
-        lists = await asyncio.gather(*(self._models(adapter) for adapter in self.adapters.values()))
+    async def names(self, via: str = "") -> list[str]:
+        """Every `provider/model` that is known, and the aliases; a provider that cannot be asked is passed over.
+
+        `via`: as the request for them has it. Two pillions that list each other's models know by it that they do.
+        """
+        lists = await asyncio.gather(*(self._models(adapter, via) for adapter in self.adapters.values()))
         known = [f"{name}/{model}" for name, models in zip(self.adapters, lists, strict=True) for model in models or ()]
-        return [*self._aliases, *known]
+        aliases = [alias for alias, meant in self._aliases.items() if self._upstream or self._spelled(meant)]
+        return [*aliases, *known]
 
     def _chosen(self, upstream: str, name: str) -> Target:
         """Whatever the app asks for, the operator's choice is asked. The offline echo takes any name for its own."""
@@ -92,11 +103,22 @@ class Catalog:
             return True
         return self._real in ([], [target.adapter]) and (not self._assumed or self._by_beginning(name) is not None)
 
-    async def _find(self, name: str) -> Target:
-        provider, slash, model = name.partition("/")
+    async def _meant(self, alias: str, meant: str) -> Target:
+        """An alias says a provider and a model, and is no guess."""
+        if target := self._spelled(meant):
+            return target
+        raise await self._unknown(meant, f"The model {meant!r}, which {alias!r} stands for,")
+
+    def _spelled(self, name: str) -> Target | None:
+        """PROVIDER/MODEL of one that is there."""
+        provider, _, model = name.partition("/")
         adapter = self._adapter(provider)
-        if slash and adapter is not None and model:
-            return Target(adapter, model)
+        return Target(adapter, model) if adapter is not None and model else None
+
+    async def _find(self, name: str) -> Target:
+        if target := self._spelled(name):
+            return target
+        slash = "/" in name
         target = await self._listed(name)
         if target is None and not slash:
             target = self._by_beginning(name)
@@ -144,14 +166,20 @@ class Catalog:
                 return Target(adapter, name)
         return Target(self._stand_ins[0], name) if self._stand_ins and not self._real else None
 
-    async def _models(self, adapter: Adapter) -> list[str] | None:
-        """None where it cannot be asked."""
+    async def _models(self, adapter: Adapter, via: str = "") -> list[str] | None:
+        """None where it cannot be asked. An adapter raises the same error until it has asked anew."""
         try:
-            return await adapter.models()
-        except UpstreamError:
+            models = await adapter.models(via)
+        except UpstreamError as error:
+            if self._unlisted.get(adapter.name) is not error and adapter not in self._assumed:
+                self._unlisted[adapter.name] = error
+                words = "%s cannot be asked for its models, and names that it alone lists go elsewhere: %s"
+                log.warning(words, adapter.name, error.message, extra={"event": "models_failed", "code": error.code})
             return None
+        self._unlisted.pop(adapter.name, None)
+        return models
 
-    async def _unknown(self, name: str) -> UnknownModel:
+    async def _unknown(self, name: str, which: str = "") -> UnknownModel:
         provider, slash, _ = name.partition("/")
         provider = self._synonyms.get(provider, provider) if slash else self._owner(name)
         keys = self._presets.get(provider, ())
@@ -161,7 +189,7 @@ class Catalog:
             f" {provider} is not configured: set {' or '.join(keys)}." if keys and provider not in self.adapters else ""
         )
         return UnknownModel(
-            f"The model {name!r} is not known.{hint} Providers: {', '.join(self._there(names))}. "
+            f"{which or f'The model {name!r}'} is not known.{hint} Providers: {', '.join(self._there(names))}. "
             f"Models: {', '.join(names[:LISTED])}{more}.",
             param="model",
         )
@@ -169,7 +197,8 @@ class Catalog:
     def _there(self, names: Sequence[str]) -> list[str]:
         """The providers, less those that nobody configured and that list nothing."""
         listing = {name.partition("/")[0] for name in names}
-        return [name for name, adapter in self.adapters.items() if adapter not in self._assumed or name in listing]
+        there = [name for name, adapter in self.adapters.items() if adapter not in self._assumed or name in listing]
+        return [f"{name} (could not be asked)" if name in self._unlisted else name for name in there]
 
     def _owner(self, name: str) -> str:
         return next((provider for provider, starts in self._serves.items() if name.startswith(starts)), "")

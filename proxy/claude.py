@@ -5,7 +5,10 @@ https://platform.claude.com/docs/en/build-with-claude/extended-thinking and
 https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-extended-thinking.html
 """
 
+from collections.abc import Iterator
+
 from proxy.canon import Reasoning, Request, Thinking, ToolCall
+from proxy.thinking import half_of
 
 # Claude has to be told how long an answer may be. Every model takes this many tokens, and it is the longest answer of
 # the oldest ones.
@@ -19,13 +22,29 @@ BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24576, "xhigh":
 
 def budget_for(request: Request, reasoning: Reasoning) -> int | None:
     """Tokens to think with: at least what is taken, and less than max_tokens. None where there can be no thinking."""
-    limit, asked = request.max_tokens, reasoning.budget
+    limit, asked = request.longest if request.max_tokens is None else request.max_tokens, reasoning.budget
     wanted = BUDGETS.get(reasoning.effort or "") if asked is None else asked
     if wanted is None or wanted < 0 or (limit is not None and limit <= MIN_BUDGET) or not _may_think(request):
         return None
     if limit is not None:  # an effort leaves half of the answer to be said; a budget that was asked for may not
-        wanted = min(wanted, limit // 2 if asked is None else limit - 1)
+        wanted = half_of(limit, wanted) if asked is None else min(wanted, limit - 1)
     return max(wanted, MIN_BUDGET)
+
+
+def room_for(request: Request, budget: int) -> int:
+    """max_tokens, which counts the thinking as well, and may not be more than the model gives."""
+    if request.max_tokens is not None:
+        return request.max_tokens
+    room = DEFAULT_MAX_TOKENS + budget
+    return room if request.longest is None else min(room, request.longest)
+
+
+def moved_to(budget: int, reasoning: Reasoning) -> Iterator[str]:
+    """What of it is not said as it was asked. An effort is what its budget stands for, where no other was asked."""
+    if reasoning.budget is not None and reasoning.effort is not None:
+        yield "reasoning.effort"
+    if reasoning.budget not in (None, budget):
+        yield "reasoning.budget"
 
 
 def _may_think(request: Request) -> bool:

@@ -5,34 +5,36 @@ version. What a command needs beyond the configuration is imported once it is kn
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from proxy import __version__, probe, registry
 from proxy.address import Address
-from proxy.config import Config, flags, json_schema, layered, load, show
+from proxy.config import Config, flags, json_schema, layered, load, log_format, show
 from proxy.errors import ConfigError
+from proxy.logs import complain
 
 USAGE_ERROR = 2
+VERSION = f"pillion {__version__}"
 
 
 def do(words: Sequence[str]) -> int:
     """The exit code."""
     arguments = _parser().parse_args(words)
+    typed = {flag.variable: value for flag in flags() if (value := getattr(arguments, flag.variable, None)) is not None}
     try:
-        return _do(arguments)
+        return _do(arguments, typed)
     except ConfigError as error:
-        print("\n".join(f"pillion: {line}" for line in str(error).splitlines()), file=sys.stderr)
+        is_logged = arguments.command in (None, "serve")
+        complain(str(error).splitlines(), log_format(typed) if is_logged else "human")
         return USAGE_ERROR
 
 
-def _do(arguments: argparse.Namespace) -> int:
+def _do(arguments: argparse.Namespace, typed: dict[str, str]) -> int:
     """Raises ConfigError."""
-    typed = {flag.variable: value for flag in flags() if (value := getattr(arguments, flag.variable, None)) is not None}
     match arguments.command, getattr(arguments, "what", None):
         case "version", _:
-            print(f"pillion {__version__}")
+            print(VERSION)
         case "config", "schema":
             print(json_schema())
         case "config", _:
@@ -69,6 +71,7 @@ def _where(config: Config) -> Address:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pillion", description="An LLM gateway that rides beside one app.")
     parser.set_defaults(config=None)
+    parser.add_argument("--version", action="version", version=VERSION, help="print the version")
     with_config = _configured()
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     serve_help, check_help = "run the gateway (what `pillion` alone does)", "say what is wrong with the configuration"
@@ -81,7 +84,11 @@ def _parser() -> argparse.ArgumentParser:
     what.add_parser("show", parents=[with_config], allow_abbrev=False, help=show_help)
     wait = commands.add_parser("wait", parents=[with_config], allow_abbrev=False, help="wait until pillion is ready")
     wait.add_argument(
-        "--timeout", type=_seconds, default=probe.WAIT, metavar="SECONDS", help=f"for at most so long ({probe.WAIT:g})"
+        "--timeout",
+        type=_seconds,
+        default=probe.patience(),
+        metavar="SECONDS",
+        help=f"for at most so long, else {probe.WAIT:g} (PILLION_WAIT_TIMEOUT)",
     )
     health_help = "is pillion alive? (for a container's health check)"
     commands.add_parser("healthcheck", parents=[with_config], allow_abbrev=False, help=health_help)
@@ -99,7 +106,7 @@ def _configured() -> argparse.ArgumentParser:
         parser.add_argument(
             f"--{flag.name}",
             dest=flag.variable,
-            metavar="VALUE",
+            metavar=flag.placeholder,
             nargs="?" if flag.is_switch else None,
             const="true" if flag.is_switch else None,
             default=argparse.SUPPRESS,

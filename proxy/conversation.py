@@ -33,6 +33,8 @@ from proxy.canon import (
     Video,
 )
 
+LONGEST = 1024 * 1024  # characters of arguments that are read: what is built of them may weigh twenty times as much
+
 
 def identities(parts: list[Part]) -> list[list[str]]:
     """What an answer is known by, the surest first.
@@ -112,8 +114,8 @@ def _where(source: Source | None) -> tuple[str, str, str]:
 
 
 def _arguments(call: ToolCall) -> str:
-    """What the JSON means, as clients that read it spell it again; what is none stands as it is."""
-    if call.kind == "custom":
+    """What the JSON means, as clients that read it spell it again; what is none, or is too long, stands as it is."""
+    if call.kind == "custom" or len(call.arguments) > LONGEST:
         return call.arguments
     try:
         return _spell(_read(call.arguments or "{}"), order="sorted").decode()

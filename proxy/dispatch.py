@@ -9,12 +9,14 @@ was.
 import re
 from collections.abc import Callable, Sequence
 
+from proxy.aside import aside
 from proxy.errors import UpstreamError
 from proxy.lanes.counting import count
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.passing import PassThrough
 from proxy.lanes.translating import Translation
 from proxy.ports import Call, Dialect, Handler, Middleware, Reply
+from proxy.provenance import Provenance
 from proxy.remote import Fetcher
 from proxy.seals import is_marked
 from proxy.vault import Vault
@@ -34,16 +36,23 @@ def _before(middleware: Middleware, handler: Handler) -> Handler:
 class Dispatch:
     """The innermost handler. `dialect` finds a dialect by its name; `strict` refuses what would be dropped.
 
-    `fetcher`: who fetches what a provider will not; None where the operator has not switched it on.
+    `fetcher`: who fetches what a provider will not; None where the operator has not switched it on. `provenance`: whose
+    the seals are that passed.
     """
 
     def __init__(
-        self, dialect: Callable[[str], Dialect], vault: Vault, strict: bool = False, fetcher: Fetcher | None = None
+        self,
+        dialect: Callable[[str], Dialect],
+        vault: Vault,
+        strict: bool = False,
+        fetcher: Fetcher | None = None,
+        provenance: Provenance | None = None,
     ) -> None:
         self._dialect = dialect
         self._fetching = Fetching(fetcher)
-        self._translate = Translation(vault, strict, self._fetching)
-        self._pass_through = PassThrough(self._translate)
+        self._provenance = provenance or Provenance()
+        self._translate = Translation(vault, strict, self._fetching, self._provenance)
+        self._pass_through = PassThrough(self._translate, self._provenance)
 
     async def __call__(self, call: Call) -> Reply:
         """Raises GatewayError before the first byte; after it, the body raises."""
@@ -52,26 +61,44 @@ class Dispatch:
         taken = target.adapter.takes(target.model)
         own = client.name in taken
         if call.operation == "count_tokens":
-            return await count(call, target, client if own else self._dialect(taken[0]), self._fetching)
+            counting = client if own else self._dialect(next(filter(target.adapter.counts, taken), taken[0]))
+            return await count(call, target, counting, self._fetching, self._provenance)
         preferred = client if own else self._dialect(taken[0])
         others = [self._dialect(name) for name in taken if name != preferred.name] if len(taken) > 1 else []
-        if not own or is_marked(call.envelope.body):  # marked seals: only a parser can put them back as they were
+        if not own or await self._must_be_parsed(call.envelope.body, target.adapter.name):
             return await self._translate(call, target, preferred, others)
         try:
             return await self._pass_through(call, target, others)
         except UpstreamError as error:
-            if client.sign is None or client.name == taken[0] or not _is_endpoint_missing(error, target.model):
+            if client.sign is None or client.name == taken[0] or not _is_endpoint_missing(error, client):
                 raise
             target.adapter.lacks(client.name)
+            if client.name in target.adapter.takes(target.model):  # the adapter knows better
+                raise
             return await self._translate(call, target, others[0], ())
 
+    async def _must_be_parsed(self, body: bytes, provider: str) -> bool:
+        """May a seal be in there that this provider must not get, or not as it is?"""
+        if is_marked(body):
+            return True
+        known = self._provenance.knows_others(provider)
+        return known and await aside(len(body), self._provenance.holds_foreign, body, provider)
 
-def _is_endpoint_missing(error: UpstreamError, model: str) -> bool:
-    """Does the host know no such endpoint, rather than no such model? (The dialect that comes first, each host has.)"""
+
+def _is_endpoint_missing(error: UpstreamError, dialect: Dialect) -> bool:
+    """Does the host know no such endpoint, rather than nothing of what was asked for?
+
+    Then it says no more than its status does, or names the path. (The dialect that comes first, each host has.)
+    """
     if error.upstream_status not in (404, 405, 501):
         return False
-    body = error.body or b""
-    return model.encode() not in body and _CODE.search(body) is None
+    said, nothing = error.message, dialect.decode_error(error.upstream_status, {}, b"").message
+    return said == nothing or bool(_says_no_more(said) or _names_path(said))
 
 
-_CODE = re.compile(rb'"code"\s*:\s*"[A-Za-z_]*[a-z]')  # an error that has a name is about what was asked for
+# llama.cpp says "File Not Found" of a path, and Azure "Resource not found".
+_says_no_more = re.compile(
+    r"(?i)(?:404 )?(?:(?:file|page|path|resource|route|url) )?not found\W*|method not allowed\W*|not implemented\W*"
+).fullmatch
+# As it stands in a request, and not in the address of a manual.
+_names_path = re.compile(r"(?<![\w.:/])(?:/[\w.-]+)*/(?:chat/completions|responses)\b").search

@@ -22,20 +22,18 @@ import termios
 from collections import deque
 from collections.abc import Awaitable, Mapping
 from typing import NamedTuple, Protocol
-from urllib.parse import unquote, urlsplit
 
 import httptools
 from aiohttp.base_protocol import BaseProtocol
 
 from proxy.alarm import Alarm
+from proxy.inbound import CONTINUE, Inbound
 
 HEAD_LIMIT = 64 * 1024  # bytes of a request's line and headers; and of what is no body between two pieces of one
 HEADERS_LIMIT = 256  # header lines
-BODY_AHEAD = 256 * 1024  # bytes of a body that are taken in before somebody asks for it
 QUEUE_LIMIT = 16  # pipelined requests that wait for their turn before the client must; one read may bring more
 LINGER = 10.0  # seconds in which what comes behind an early answer, or our last, is read and thrown away
 GRACE = 0.01  # seconds that a client may have said its last before we ask whether it is still there
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Patience(NamedTuple):
@@ -43,6 +41,7 @@ class Patience(NamedTuple):
 
     header: float = 10.0  # for its head, from the first byte
     body: float = 30.0  # between two pieces of its body
+    whole_body: float = 300.0  # for all of them
     keep_alive: float = 75.0  # with no request
     reading: float = 60.0  # with its answer unread
 
@@ -64,140 +63,11 @@ class House(Protocol):
     def came(self, door: "Door") -> None: ...
     def went(self, door: "Door") -> None: ...
 
-    def serve(self, inbound: "Inbound", door: "Door") -> Awaitable[None]: ...
+    def serve(self, inbound: Inbound, door: "Door") -> Awaitable[None]: ...
 
     def refuse(self, malformed: Malformed) -> bytes:
         """The whole answer to what is no request, after which the connection is closed."""
         ...
-
-
-class BodyTooLong(Exception):
-    """A request's body is longer than whoever reads it allows."""
-
-
-class BodyBroken(Exception):
-    """A request's body is not valid HTTP, or its client has left."""
-
-
-class Inbound:
-    """One request as it came, its body perhaps still on its way. Names of headers are in lower case."""
-
-    __slots__ = (
-        "_body",
-        "_door",
-        "_fault",
-        "_forgotten",
-        "_size",
-        "_waiter",
-        "complete",
-        "expects",
-        "headers",
-        "http11",
-        "keep_alive",
-        "live",
-        "method",
-        "path",
-        "raw_query",
-        "wanted",
-    )
-
-    def __init__(self, door: "Door", method: str, target: bytes, headers: dict[str, str], http11: bool) -> None:
-        self._door = door
-        self._body: bytes | bytearray = b""
-        self._size = 0  # bytes that came, kept or not
-        self._waiter: asyncio.Future[None] | None = None
-        self._fault = self._forgotten = False
-        self.complete = False
-        self.wanted = False
-        self.expects = False  # the client waits for a word before it sends the body
-        self.live = False  # the answer goes out as it comes
-        self.method = method
-        self.headers = headers
-        self.http11 = http11
-        self.keep_alive = True
-        if target[:1] != b"/":
-            target = self._absolute(target)
-        path, _, query = target.partition(b"?")
-        text = path.decode("ascii", "surrogateescape")
-        self.path = unquote(text, errors="surrogateescape") if "%" in text else text
-        self.raw_query = query.decode("ascii", "surrogateescape")
-
-    def __repr__(self) -> str:
-        return f"<Inbound {self.method} {self.path}, {self._size} bytes{'' if self.complete else ' so far'}>"
-
-    async def body(self, limit: int, stall: float) -> bytes:
-        """All of it. Raises BodyTooLong, BodyBroken, TimeoutError where it does not go on for `stall` seconds."""
-        self.wanted = True
-        if not self.complete and not self._fault:
-            if self.expects:
-                self._door.write(CONTINUE)
-            self._door.read_on()
-        while not self.complete and self._size <= limit:
-            if self._fault:
-                raise BodyBroken
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                async with asyncio.timeout(stall):
-                    await self._waiter
-            except TimeoutError:
-                self.keep_alive = False  # nor shall anybody wait for the rest
-                raise
-        if self._size > limit:
-            self.forget()
-            raise BodyTooLong
-        body, self._body = self._body, b""
-        return bytes(body)
-
-    def add(self, chunk: bytes) -> bool:
-        """More of the body has come. Has enough, until somebody asks for it?"""
-        self._size += len(chunk)
-        if self._forgotten:
-            return False
-        if not self._body:
-            self._body = chunk  # most bodies come in one piece, and are not copied
-        else:
-            if isinstance(self._body, bytes):
-                self._body = bytearray(self._body)  # not a list: pieces of two bytes would weigh twenty times as much
-            self._body += chunk
-        self._wake()
-        return not self.wanted and self._size > BODY_AHEAD
-
-    def end(self) -> None:
-        self.complete = True
-        self.expects = False
-        self._wake()
-
-    def ends_soon(self) -> bool:
-        """Is the rest of the body known to be short? Then it is cheaper to read it than to make a new connection.
-
-        A client that waits for our word before it sends may as well never send it.
-        """
-        length = int(self.headers.get("content-length", -1))
-        return length >= 0 and length - self._size <= BODY_AHEAD and not self.expects
-
-    def fail(self) -> None:
-        self._fault = True
-        self._wake()
-
-    def forget(self) -> None:
-        """Nobody will ask for the body any more."""
-        self._body = b""
-        self._forgotten = True
-
-    def _absolute(self, target: bytes) -> bytes:
-        """`http://host/path`, as clients say it to a proxy (RFC 9112, 3.2.2): its host is the one that counts.
-
-        Raises ValueError where it is no URL.
-        """
-        parts = urlsplit(target.decode("ascii", "surrogateescape"))
-        if parts.netloc:
-            self.headers["host"] = parts.netloc.rpartition("@")[2]
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        return path.encode("ascii", "surrogateescape")
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
 
 class Door(BaseProtocol):
@@ -227,6 +97,7 @@ class Door(BaseProtocol):
         "_slow",
         "_target",
         "_task",
+        "_wish",
     )
 
     ssl_context = peername = sockname = None  # what aiohttp's request wants to know of its connection
@@ -236,6 +107,7 @@ class Door(BaseProtocol):
         self._house = house
         self._requests = httptools.HttpRequestParser(self)
         self._headers: dict[str, str] = {}
+        self._wish = ""  # the protocol that the request would rather be in, whose head is read again
         self._target = b""
         self._lines = self._length = self._hosts = 0  # lines of the head that is being read, bytes in them, other hosts
         self._counted = 0  # bytes of reads since the last piece of a body, or end of a request
@@ -393,6 +265,8 @@ class Door(BaseProtocol):
         method = parser.get_method()
         if method == b"CONNECT":  # names a host, and no path
             raise ValueError
+        if self._wish:  # for whoever answers; it goes to no provider
+            headers["upgrade"], self._wish = self._wish, ""
         inbound = Inbound(self, method.decode("ascii"), self._target, headers, http11)
         inbound.keep_alive = parser.should_keep_alive()
         if "expect" in headers:
@@ -412,6 +286,7 @@ class Door(BaseProtocol):
         options = [option.strip().lower() for option in self._headers["connection"].split(",")]
         kept += [("connection", option) for option in ("close", "keep-alive") if option in options]
         lines = "".join(f"{name}: {value}\r\n" for name, value in kept).encode("utf-8", "surrogateescape")
+        self._wish = self._headers["upgrade"]
         self._requests = httptools.HttpRequestParser(self)
         self.data_received(b"%b%b\r\n%b" % (start, lines, rest))
 

@@ -6,6 +6,9 @@ would price one model while the provider bills another. So the scan is checked a
 to member, and each value must stand where the one before has ended. No JSON value is the beginning of another (but for
 numbers, and those the next separator tells apart), so each step takes exactly one member of the text; equal keys,
 whatever their spelling ("model" and "mod\\u0065l" are one key), leave a member over, and the body is refused.
+
+So it is on the first level, and in an object of which a value is read (`stream_options`). What stands deeper goes to
+the provider byte for byte: two equal keys in a message are for its parser to judge, and change nothing here.
 """
 
 import json
@@ -18,17 +21,25 @@ import msgspec
 
 from proxy.errors import BadRequest
 
+MEMBERS = 1000  # on the first level; no wire has a hundred, and each is stepped over
+LONGEST_KEY = 1000  # characters
+DIGITS = 4300  # of a whole number: as many as Python takes
+VALUES = 100_000  # at any depth: of each, what is built may weigh hundreds of bytes
+
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 # A separator, a key and its colon; `\\.` steps over every escape.
-_next_value = re.compile(rb'[ \t\r\n]*+[{,][ \t\r\n]*+"(?:[^"\\]|\\.)*+"[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL).match
+_next_value = re.compile(rb'[ \t\r\n]*+[{,][ \t\r\n]*+"(?:[^"\\]++|\\.)*+"[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL).match
+_BEFORE_A_VALUE = (b",", b"[", b"{")
+# Escapes and some of what is between them: so few that it takes milliseconds, as nobody else can run meanwhile.
+_within_string = re.compile(rb'(?:[^"\\]{1,50}+|\\.){0,20000}+', re.DOTALL).match
 _ends = re.compile(rb"[ \t\r\n]*+\{?[ \t\r\n]*+\}[ \t\r\n]*+").fullmatch
 
 
 class Envelope:
     """A JSON object whose values are known by place.
 
-    Raises BadRequest: malformed, no object, too deep, a key twice, in whichever case.
+    Raises BadRequest: malformed, no object, too deep, of too many keys, a key twice, in whichever case.
     """
 
     __slots__ = ("_spans", "_values", "body")
@@ -42,8 +53,12 @@ class Envelope:
         except RecursionError:
             raise BadRequest("The request body is nested too deeply.", code="invalid_json") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BadRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from None
-        if len(set(map(str.lower, self._values))) < len(self._values):  # to Go's parser "Model" is "model"
+            raise _unreadable("The request body", body, error) from None
+        if len(self._values) > MEMBERS or max(map(len, self._values), default=0) > LONGEST_KEY:
+            raise BadRequest(f"The request body has more than {MEMBERS} keys, or one of over {LONGEST_KEY} characters.")
+        # To Go's parser "Model" is "model", and the long s of "\u017ftream" an s: it ignores case by Unicode's simple
+        # folding, and casefold() holds as equal whatever that does. https://pkg.go.dev/encoding/json#Unmarshal
+        if len(set(map(str.casefold, self._values))) < len(self._values):
             raise _duplicate(self._values)
         self._spans: dict[str, tuple[int, int]] = {}
         if not self._is_uniform():
@@ -59,16 +74,22 @@ class Envelope:
         return list(self._values)
 
     def get(self, key: str) -> Any:
-        """One value, decoded; None where the key is absent. Raises BadRequest where the scan was too kind to it."""
+        """One value, decoded; None where the key is absent.
+
+        Raises BadRequest where the scan was too kind to it, or where it is an object with a key twice.
+        """
         raw = self._values.get(key)
         if raw is None:
             return None
         try:
-            return msgspec.json.decode(raw)
+            value = msgspec.json.decode(raw)
         except RecursionError:
             raise BadRequest(f"{key} is nested too deeply.", code="invalid_json", param=key) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:  # no UTF-8, a number beyond all bounds
-            raise BadRequest(f"{key} is not valid JSON: {error}.", code="invalid_json", param=key) from None
+            raise _unreadable(key, self.body, error, param=key) from None
+        if isinstance(value, dict):
+            Envelope(bytes(raw))
+        return value
 
     def raw(self, key: str) -> bytes | None:
         """One value's own bytes; None where the key is absent."""
@@ -146,19 +167,53 @@ class Envelope:
             raise _duplicate(self._values)
 
 
+def check_values(body: bytes) -> None:
+    """Raises BadRequest where there are more than VALUES, before anything is built of them.
+
+    Nothing is read of a body that is too short for so many, nor of one with too few separators, in strings or not.
+    """
+    if len(body) < 2 * VALUES or sum(map(body.count, _BEFORE_A_VALUE)) < VALUES:
+        return
+    found = at = 0
+    while found < VALUES and at < len(body):
+        quote = _quote(body, at)
+        between = body[at:quote]
+        found += between.count(b",") + between.count(b"[") + between.count(b"{")
+        at = _behind_string(body, quote + 1)
+    if found >= VALUES:
+        raise BadRequest(f"The request body holds more than {VALUES} values.", code="too_many_values")
+
+
+def _behind_string(body: bytes, at: int) -> int:
+    """Where the string has ended that begins there."""
+    end = _quote(body, at)
+    if body[end - 1 : end] == b"\\":
+        end = at
+        while (match := _within_string(body, end)) and match.end() > end:
+            end = match.end()
+    return end + 1
+
+
+def _quote(body: bytes, at: int) -> int:
+    """Where the next one stands; the body's end where there is none."""
+    found = body.find(b'"', at)
+    return found if found >= 0 else len(body)
+
+
 def parse_object(body: bytes) -> dict[str, Any]:
     """The whole body, every level of it. Raises BadRequest: malformed, no object, too deep, a key twice at any depth.
 
     The standard library's parser and not msgspec's, since it alone hands out the pairs before they become a dict.
     """
+    check_values(body)
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_finite)
+        value = _strict(body.decode())
         if b"\\u" in body:
             _decode(body)  # json takes half a surrogate pair, which no UTF-8 can carry; msgspec does not
     except RecursionError:
         raise BadRequest("The request body is nested too deeply.", code="invalid_json") from None
     except ValueError as error:  # malformed JSON, bytes that are no UTF-8, a number of too many digits
-        raise BadRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from None
+        raise _unreadable("The request body", body, error) from None
     if not isinstance(value, dict):
         raise BadRequest("The request body must be a JSON object.", code="invalid_json")
     return value
@@ -177,8 +232,43 @@ def _finite(text: str) -> float:
     return value if isfinite(value) else _no_number(text[:20])
 
 
+def _whole_number(text: str) -> int:
+    """One that Python reads: beyond so many digits it takes too long for a stranger's number."""
+    return int(text) if len(text) <= DIGITS else _no_number(f"one of {len(text)} digits")
+
+
 def _no_number(word: str) -> NoReturn:
     raise ValueError(f"{word} is no number that can be kept")
+
+
+_strict = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_finite, parse_int=_whole_number
+).decode
+
+
+def _unreadable(what: str, body: bytes, error: Exception, param: str | None = None) -> BadRequest:
+    """`what` of the body is no JSON. Where it is not even text, the parser knows the place within one string alone."""
+    if isinstance(error, UnicodeDecodeError):
+        return BadRequest(f"The request body is not UTF-8{_at(body)}.", code="invalid_json", param=param)
+    why = "half of a surrogate pair is no character" if _is_half_a_pair(error, body) else error
+    return BadRequest(f"{what} is not valid JSON: {why}.", code="invalid_json", param=param)
+
+
+def _is_half_a_pair(error: Exception, body: bytes) -> bool:
+    """Of one that nothing follows msgspec says that the input was truncated, or a hex escape ended, wherever it is."""
+    why = str(error)
+    return "surrogate" in why or (("truncated" in why or "hex escape" in why) and _first_half_alone(body) is not None)
+
+
+_first_half_alone = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])").search
+
+
+def _at(body: bytes) -> str:
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return f" (byte {error.start})"
+    return ""
 
 
 def _duplicate(members: Mapping[str, object]) -> BadRequest:

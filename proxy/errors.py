@@ -6,7 +6,7 @@ no internal address ever goes in. `kind` is the taxonomy that operators alert on
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 Kind = Literal[
     "authentication",
@@ -20,6 +20,16 @@ Kind = Literal[
 ]
 
 Headers = Sequence[tuple[str, str]]
+
+
+class Particulars(TypedDict, total=False):
+    """What may be said of any error, where its class says something else."""
+
+    status: int | None
+    kind: Kind | None
+    code: str | None
+    param: str | None
+    headers: Headers
 
 
 class GatewayError(Exception):
@@ -82,17 +92,13 @@ class OverLimit(GatewayError):
     kind: Kind = "rate_limit"
 
 
-class OverBudget(OverLimit):
-    kind: Kind = "quota_exceeded"
-    code = "insufficient_quota"
-
-
 class UpstreamError(GatewayError):
     """The provider's fault, or the network's on the way to it.
 
     `upstream_status` is the provider's own. `body` holds its answer's bytes where the client may read them as they
-    are (its own wire, and well-formed); else the client's dialect spells `message`. `told` says that the client has
-    read it already, in the provider's own words, as the last event of a stream.
+    are (its own wire, and well-formed); else the client's dialect spells `message`. `detail` is for the log alone: what
+    the network says. `told` says that the client has read it already, in the provider's own words, as the last event
+    of a stream.
     """
 
     status, code = 502, "upstream_error"
@@ -103,20 +109,18 @@ class UpstreamError(GatewayError):
         message: str,
         *,
         provider: str = "",
-        status: int | None = None,
-        kind: Kind | None = None,
-        code: str | None = None,
-        param: str | None = None,
-        headers: Headers = (),
         upstream_status: int | None = None,
         upstream_type: str = "",
         body: bytes | None = None,
+        detail: str = "",
+        **particulars: Unpack[Particulars],
     ) -> None:
-        super().__init__(message, status=status, kind=kind, code=code, param=param, headers=headers)
+        super().__init__(message, **particulars)
         self.provider = provider
         self.upstream_status = upstream_status
         self.upstream_type = upstream_type  # the provider's own word, such as `overloaded_error`
         self.body = body
+        self.detail = detail
         self.told = False
 
 

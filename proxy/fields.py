@@ -54,12 +54,16 @@ class Left(Object):
     """What nobody took of an inner object: the object itself was understood, or all of it where nothing is left."""
 
 
+class Verbatim(Object):
+    """What was understood, as the client spelled it: its own wire gets it again so, and no other one misses it."""
+
+
 def paths(left: Object, at: str = "") -> Iterator[str]:
     """The names of what nobody took, such as `generationConfig.speechConfig`."""
     for key, value in left.items():
         if isinstance(value, Left):
             yield from paths(value, f"{at}{key}.")
-        else:
+        elif not isinstance(value, Verbatim):
             yield at + key
 
 
@@ -198,6 +202,32 @@ def as_list(value: object) -> list[Any]:
 
 def as_text(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def text_in(said: Object, key: str) -> str:
+    """A text that must be none other; "" where there is none. Raises UpstreamError."""
+    value = said.get(key)
+    if value is not None and not isinstance(value, str):
+        raise nonsense(f"{key} is no text")
+    return value or ""
+
+
+def object_in(body: bytes) -> Object:
+    """The object that the JSON spells; empty where it spells none."""
+    try:
+        return as_object(decode_json(body))
+    except UNREADABLE:
+        return {}
+
+
+def count_of(value: object) -> int:
+    """A number of tokens: whatever is none (negative, huge, a string) counts as nothing."""
+    if type(value) is not int and type(value) is not float:
+        return 0
+    return int(value) if 0 <= value <= _SANE else 0
+
+
+_SANE = 10**12  # tokens; nobody read more
 
 
 def without_nulls(fields: Object) -> Object:

@@ -1,7 +1,7 @@
 """Where does one event end and the next begin?
 
-Sans-I/O framers for the three ways in which providers frame a stream: Server-Sent Events, newline-delimited JSON,
-and (in its own time) AWS event-stream. Bytes go in as they come, split anywhere; whole frames come out.
+Sans-I/O framers for the two ways in which providers frame a stream as text: Server-Sent Events and newline-delimited
+JSON. (eventstream.py has AWS's, in binary.) Bytes go in as they come, split anywhere; whole frames come out.
 
 SSE follows the WHATWG algorithm (https://html.spec.whatwg.org/multipage/server-sent-events.html, 9.2.6) where a
 provider can be told from a browser's server: CR, LF and CRLF all end a line, a BOM at the start is passed over,
@@ -10,7 +10,7 @@ handed out by `close`, since several hosts leave out the last blank line.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -146,30 +146,54 @@ class ServerSentEvents:
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Raises FrameTooLong, after what came before."""
-        return filter(None, map(frame_of, self.events(data)))
+        for event in self._begun(data).split(b"\n\n"):
+            if frame := frame_of(self._short(event)):
+                yield frame
+        self._check()
 
     def close(self) -> Iterator[Frame]:
         """The end of the stream: what it cut off, if that had data."""
         return filter(None, [frame_of(self.last())])
 
-    def events(self, data: bytes) -> Iterator[bytes]:
-        """The same, as they stand, for whoever need not take each apart: with LF for line ends, and no blank line."""
-        whole = self._whole.feed(data)
-        if whole and self._at_start:
-            self._at_start = False
-            whole = whole.removeprefix(_BOM)
-        for event in whole.split(b"\n\n"):
-            if len(event) > self._limit:
-                raise _too_long(self._limit)
-            if event:
-                yield event
-        if self._whole.too_long:
-            raise _too_long(self._limit)
+    def sift(self, data: bytes, repeats: "Repeats") -> Iterator[bytes | str]:
+        """The events as they stand, with LF for line ends and no blank line; of those that repeat their joined texts.
+
+        Raises FrameTooLong, after what came before.
+        """
+        whole, at = self._begun(data), 0
+        while at < len(whole):
+            text, end = repeats.run(whole, at) if len(whole) <= self._limit else ("", at)
+            if text:
+                yield text
+            elif end == at:
+                blank = whole.find(b"\n\n", at)
+                end = len(whole) if blank < 0 else blank + 2  # an odd number of line ends leaves one over
+                if event := self._short(whole[at:end].strip(b"\n")):
+                    yield event
+            at = end
+        self._check()
 
     def last(self) -> bytes:
         """What the end of the stream cut off."""
         cut = self._whole.close()
         return cut.removeprefix(_BOM) if self._at_start else cut
+
+    def _begun(self, data: bytes) -> bytes:
+        """All the whole events that have come."""
+        whole = self._whole.feed(data)
+        if whole and self._at_start:
+            self._at_start = False
+            whole = whole.removeprefix(_BOM)
+        return whole
+
+    def _short(self, event: bytes) -> bytes:
+        if len(event) > self._limit:
+            raise _too_long(self._limit)
+        return event
+
+    def _check(self) -> None:
+        if self._whole.too_long:
+            raise _too_long(self._limit)
 
 
 def _too_long(limit: int) -> FrameTooLong:
@@ -215,45 +239,84 @@ class Batches(_Whole):
 
 
 class Repeats:
-    """Events that differ from the one before in one string alone, as most of a stream's do: read without a parser."""
+    """Events that differ from the one before in one string alone, as most of a stream's do: read without a parser.
 
-    __slots__ = ("_head", "_misses", "_tail")
+    data: {"content":"Hel"}\\n\\ndata: {"content":"lo"}\\n\\n
+    ------- head -----   ------- seam --------   - end -
+    """
+
+    __slots__ = ("_after", "_before", "_end", "_head", "_mark", "_misses", "_seam")
 
     def __init__(self) -> None:
-        self._head = self._tail = b""
+        self._head = self._end = self._seam = b""
+        self._mark = b""  # the middle of the seam, short enough to be looked for fast
+        self._before = self._after = 0  # bytes of the seam on either side of it
         self._misses = 0
 
-    def text(self, event: bytes) -> str | None:
-        """The string, where the rest is what `learn` was told of; else None."""
-        head, tail = self._head, self._tail
-        if not (head and event.startswith(head) and event.endswith(tail) and len(event) >= len(head) + len(tail)):
-            return None
-        inside = event[len(head) : len(event) - len(tail)]
-        try:
-            return inside.decode() if _is_plain(inside) else _string(b'"%b"' % inside)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return None
+    def run(self, whole: bytes, at: int) -> tuple[str, int]:
+        """The strings, joined, of the events from `at` on whose rest is what `learn` was told of, and where they end.
+
+        `whole`: events as they stand, each with its blank line.
+        """
+        head, end, seam = self._head, self._end, self._seam
+        if not head or not whole.startswith(head, at):
+            return "", at
+        *parts, rest = whole[at + len(head) - self._after :].split(self._mark)
+        strings = [part[self._after : len(part) - self._before] for part in parts]
+        last, closed, _ = rest[self._after :].partition(end)
+        if closed:
+            strings.append(last)
+        while strings and not whole.startswith(head + seam.join(strings) + end, at):
+            strings = strings[: len(strings) // 2]  # one among them is another, but for the mark
+        joined = b"".join(strings)
+        if _is_plain(joined):
+            text = joined.decode()
+        else:
+            strings, text = _texts(strings, end)
+        return text, at + len(strings) * len(seam) + sum(map(len, strings))
 
     def learn(self, event: bytes, text: str) -> None:
         """`event` said `text`, and nothing else that is new. A stream that never repeats is soon left alone."""
-        self._head = b""
+        self.forget()
         spelled = b'"%b"' % text.encode("utf-8", "replace")
         if self._misses > MISSES or not _is_word(text) or event.count(spelled) != 1:
             return
         before, _, after = event.partition(spelled)
         if not after.lstrip().startswith(b":"):  # else it is a key
-            self._head, self._tail = before + b'"', b'"' + after
+            self._head, self._end = before + b'"', b'"%b\n\n' % after
+            self._seam = self._end + self._head
+            self._before = max(0, len(self._end) - NEEDLE + len(BEGINNING))
+            self._mark = self._seam[self._before :][:NEEDLE]
+            self._after = len(self._seam) - self._before - len(self._mark)
             self._misses += 1
 
     def forget(self) -> None:
         self._head = b""
 
 
+BEGINNING = b'data: {"'  # of any event, nearly: what tells one kind from another is rather how it ends
+NEEDLE = 40  # bytes; the longer it is, the longer CPython prepares each search
 MISSES = 20  # times that a stream may be learned anew
 
 _string = msgspec.json.Decoder(str).decode
-_is_plain = re.compile(rb'[^"\\\x00-\x1f]*').fullmatch
+_is_plain = re.compile(rb"[ !#-\[\]-~]*").fullmatch  # says itself
 _is_word = re.compile(r"[ A-Za-z0-9.,]{2,}").fullmatch  # has one spelling, and is no part of a chunk's own words
+
+
+def _texts(strings: list[bytes], end: bytes) -> tuple[list[bytes], str]:
+    """As many of them as are one JSON string each, and what those say. Events of another kind may follow in one."""
+    read: list[bytes] = []
+    texts: list[str] = []
+    for string in strings:
+        inside, closed, _ = string.partition(end)
+        try:
+            texts.append(_string(b'"%b"' % inside))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            break
+        read.append(inside)
+        if closed:
+            break
+    return read, "".join(texts)
 
 
 class Body:
@@ -276,22 +339,21 @@ class Body:
         return b"".join(self._parts)
 
 
-def has_sse(held: bytes) -> bool:
-    """Does the beginning of a stream hold a whole event? Comments alone are none. Raises Unframed."""
-    if _event_in(held):
-        return True
+def has_sse(held: bytes, is_silent: Callable[[bytes], object]) -> bool:
+    """Does the beginning of a stream hold a whole event that says something? Comments do not. Raises Unframed.
+
+    `is_silent`: does an event with this data say nothing yet?
+    """
+    whole = _LineEnds().unify(held).split(b"\n\n")[:-1]
+    for frame in filter(None, map(frame_of, whole)):
+        if not is_silent(frame.data):
+            return True
     if len(held) > LONGEST_LINE and not _line_in(held):
         raise Unframed
     return False
 
 
-_event_in = re.compile(rb"(?:^|[\r\n])data:[^\r\n]*(?:\r\n|\n|\r(?!\n)){2}").search
 _line_in = re.compile(rb"[\r\n]|^(?:data|event|id|retry|):").search  # the beginning of what may yet become one
-
-
-def has_line(held: bytes) -> bool:
-    """Does the beginning of a stream of lines hold a whole one that is not blank?"""
-    return b"\n" in held.lstrip()
 
 
 def data_of(event: bytes) -> bytes:

@@ -1,15 +1,16 @@
 """Which headers may cross, and which way?
 
 Between client and provider everything end-to-end travels but what is named here: what belongs to one connection
-(RFC 9110, 7.6.1), what `Connection` names, credentials (the adapter's own go out instead), cookies, what a browser
-says of its page, and what the rewritten body makes false. `Via` (RFC 9110, 7.6.3) travels on, with ours behind it,
-by which we know a request that comes back to us.
+(RFC 9110, 7.6.1), what `Connection` names, credentials (the adapter's own go out instead) and whatever calls itself
+one, cookies, what a browser says of its page, and what the rewritten body makes false. `Via` (RFC 9110, 7.6.3) travels
+on, with ours behind it, by which we know a request that comes back to us.
 """
 
 import re
 import secrets
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from urllib.parse import unquote_plus
 
 from proxy.errors import BadRequest, GatewayError
 
@@ -17,7 +18,19 @@ HOP_BY_HOP = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding"
     " upgrade".split()
 )
-CREDENTIALS = frozenset("authorization x-api-key api-key x-goog-api-key x-amz-security-token cookie".split())
+CREDENTIALS = frozenset(
+    "authorization x-api-key api-key x-goog-api-key x-amz-security-token ocp-apim-subscription-key cookie".split()
+)
+# How others call theirs: `x-litellm-api-key`, `x-goog-iam-authorization-token`. A name is taken at its word.
+_SOUNDS_SECRET = re.compile(
+    r"(?:^|[^a-z])(?:key|apikey|token|secret|credential|password|passwd|auth|authorization|authentication|jwt)s?(?![a-z])"
+)
+_NO_SECRETS = frozenset(("idempotency-key", "x-idempotency-key"))  # which SDKs send, though they sound so
+# Whose account it is: whoever shows a key says so of that key.
+ACCOUNTS = frozenset("openai-organization openai-project x-goog-user-project".split())
+# Keys as queries have them, and versions of Azure's API, which the client's own endpoint would have read. Beside them
+# stand AWS's presigned ones: X-Amz-Signature and what belongs to it.
+_SAID_TO_US = frozenset("access_token api-key api-version api_key key oauth_token subscription-key".split())
 _NEVER_OUT = (
     HOP_BY_HOP
     | CREDENTIALS
@@ -48,12 +61,17 @@ def outgoing(client: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def translated(client: Mapping[str, str]) -> list[tuple[str, str]]:
     """The client's headers that a provider of another wire gets."""
-    return [(name, client[name]) for name in _TRANSLATED_OUT if name in client]
+    return _without_named([(name, client[name]) for name in _TRANSLATED_OUT if name in client], client)
 
 
 def untranslatable(client: Mapping[str, str]) -> tuple[str, ...]:
     """The client's headers that would have changed the answer, and mean nothing to a provider of another wire."""
     return tuple(name for name in _VENDORS_OWN if name in client)
+
+
+def query_out(query: str) -> str:
+    """What of a client's query a provider of its own wire gets: not what was said to us."""
+    return "&".join(pair for pair in query.split("&") if _may_be_asked(pair.partition("=")[0])) if query else ""
 
 
 def returning(provider: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -96,7 +114,7 @@ class Trail:
             f"This request comes from pillion itself: what it sends to {provider} comes back to it. Check"
             f" PILLION_{variable}_BASE_URL, or base_url of that provider in config.yaml.",
             status=508,
-            kind="invalid_request",
+            kind="server_error",  # it is the operator's to mend, and so a warning in the log
             code="loop_detected",
         )
 
@@ -106,7 +124,15 @@ class Trail:
 
 @lru_cache(maxsize=1024)
 def _may_leave(name: str) -> bool:
-    return name not in _NEVER_OUT and not name.startswith(_NEVER_OUT_FAMILIES)
+    if name in _NEVER_OUT or name.startswith(_NEVER_OUT_FAMILIES):
+        return False
+    return name in _NO_SECRETS or _SOUNDS_SECRET.search(name) is None
+
+
+@lru_cache(maxsize=1024)
+def _may_be_asked(name: str) -> bool:
+    said = unquote_plus(name).lower()
+    return said not in _SAID_TO_US and not said.startswith("x-amz-")
 
 
 @lru_cache(maxsize=1024)

@@ -41,8 +41,8 @@ class Hosts:
             self._check_host(host)
         if "origin" in headers:
             self._check_origin(headers["origin"])
-        elif headers.get("sec-fetch-site") == "cross-site":
-            raise _foreign()
+        elif "sec-fetch-site" in headers:
+            _check_site(headers["sec-fetch-site"])
 
     def _check_host(self, host: str) -> None:
         name, port = _split(host)
@@ -92,6 +92,12 @@ def _address(name: str) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     return getattr(found, "ipv4_mapped", None) or found
+
+
+def _check_site(said: str) -> None:
+    """Several lines of one name come as one, and any of them may say it."""
+    if any(token.strip().lower() == "cross-site" for token in said.split(",")):
+        raise _foreign()
 
 
 def _foreign() -> GatewayError:

@@ -19,6 +19,7 @@ from proxy.room import Room
 
 BACKLOG = 1024  # connections that wait to be accepted
 BATCH = 32  # that are accepted before others have their turn
+UNSENT = 128 * 1024  # bytes that the kernel takes of an answer before they can be sent; else it takes megabytes
 PAUSE = 0.1  # seconds until we try again where there was nothing left to accept with
 
 _NOTHING_LEFT = {EMFILE, ENFILE, ENOBUFS, ENOMEM}
@@ -116,6 +117,8 @@ async def _at_address(host: str, port: int) -> list[socket.socket]:
     try:
         for family, _, _, _, where in dict.fromkeys(found):
             socks.append(socket.create_server(where, family=family, backlog=BACKLOG))
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # Linux and macOS; what is accepted inherits it
+                socks[-1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
     except OSError as error:
         for sock in socks:
             sock.close()

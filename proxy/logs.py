@@ -7,16 +7,18 @@ and no request. What libraries log takes the same way.
 
 import logging
 import os
+import re
 import select
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from time import gmtime, strftime, time
 from traceback import format_exception
 from typing import Any, Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from proxy.config import Log as Wish
 from proxy.redaction import Redaction
@@ -27,10 +29,16 @@ FAREWELL = 1.0  # seconds that the last lines have to be written, once we end
 LONGEST = 500  # characters of a text from outside
 LONGEST_TRACE = 20_000  # of an exception's trace
 
+_encode = msgspec.json.Encoder().encode
+_plain = re.compile(
+    r'[^\s="\x00-\x1f\x7f]+'
+).fullmatch  # a word that ends where it seems to, and is no field of its own
+_MILLISECONDS = [f".{number:03}Z" for number in range(1000)]
+
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
-class Line(Struct, kw_only=True, omit_defaults=True):
+class Line(Struct, kw_only=True, omit_defaults=True, gc=False):
     """What every line says first: when (UTC, ISO 8601), how bad, and what happened."""
 
     time: str
@@ -38,16 +46,26 @@ class Line(Struct, kw_only=True, omit_defaults=True):
     event: str
 
 
-class Note(Line, kw_only=True):
-    """Something that is said in words. The fields from `id` on are for a request that no middleware has seen."""
+class Note(Line, kw_only=True, gc=False):
+    """Something that is said in words."""
 
     logger: str = ""
-    id: str = ""
+    id: str = ""  # of a request that no middleware has seen, as the next three
     status: int = 0
     error: str = ""  # its kind
     code: str = ""
+    listen: str = ""  # where it does, once it has started, as the next two
+    admin: str = ""
+    metrics: str = ""
+    providers: list[str] = field(default_factory=list)
+    by: str = ""  # what told it to stop
+    cut: int = 0  # answers, when it had to end
+    exit_code: int | None = None
     message: str = ""
     exception: str = ""
+
+
+_EXTRA = frozenset(Note.__struct_fields__) - {*Line.__struct_fields__, "logger", "message", "exception"}
 
 
 Spell = Callable[[Line], bytes]
@@ -71,6 +89,7 @@ class Log:
 
     def __init__(self, level: str, spell: Spell, sink: Sink, hide: Callable[[str], str]) -> None:
         self.least = LEVELS[level]
+        self.is_for_people = spell is as_words
         self.sink = sink
         self._spell = spell
         self._hide = hide
@@ -87,7 +106,7 @@ class Log:
 
 
 def as_json(line: Line) -> bytes:
-    return msgspec.json.encode(line) + b"\n"
+    return _encode(line) + b"\n"
 
 
 def as_words(line: Line) -> bytes:
@@ -111,7 +130,7 @@ def _flat(said: dict[str, Any]) -> list[tuple[str, Any]]:
 
 def _word(value: Any) -> str:
     text = ",".join(value) if isinstance(value, list) else str(value)
-    return f'"{text}"' if " " in text else text
+    return text if _plain(text) else _encode(text).decode()
 
 
 def visible(text: str, longest: int = LONGEST) -> str:
@@ -126,6 +145,8 @@ def visible(text: str, longest: int = LONGEST) -> str:
 class _Clock:
     """The time, its seconds spelled once for all the lines of a second."""
 
+    __slots__ = ("_last",)
+
     def __init__(self) -> None:
         self._last = (0, "")  # one value, as several threads have lines
 
@@ -135,7 +156,7 @@ class _Clock:
             second = int(now)
             spelled = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
             self._last = (second, spelled)
-        return f"{spelled}.{int((now - second) * 1000):03}Z"
+        return spelled + _MILLISECONDS[int((now - second) * 1000)]
 
 
 _clock = _Clock()
@@ -242,7 +263,7 @@ class Handler(logging.Handler):
             logger="" if record.name == "pillion" else record.name,
             message=self._log.clean(record.getMessage()),
             exception=self._log.clean(trace, LONGEST_TRACE),
-            **{name: said[name] for name in ("id", "status", "error", "code") if name in said},
+            **{name: said[name] for name in said.keys() & _EXTRA},
         )
 
 
@@ -252,13 +273,28 @@ class Handler(logging.Handler):
 def start(wish: Wish, hide: Redaction) -> Log:
     """Let everything that is logged in this process go to standard error. Whoever starts it closes it."""
     descriptor = sys.stderr.fileno()
-    is_for_people = wish.format == "human" or (wish.format == "auto" and os.isatty(descriptor))
-    spell = as_words if is_for_people else as_json
+    spell = as_words if _is_for_people(wish.format) else as_json
     log = Log(wish.level, spell, Writer(descriptor, lambda count: spell(_lost(count))), hide)
     logging.basicConfig(handlers=[Handler(log)], level=max(log.least, logging.WARNING), force=True)
     logging.getLogger("pillion").setLevel(log.least)
     logging.captureWarnings(True)
     return log
+
+
+def complain(problems: Iterable[str], form: str) -> None:
+    """Why we do not start, a line each: the log is not there yet, or has nobody left to take its lines.
+
+    `form`: of the log, as Log.format has it; for people the lines are as every command has them.
+    """
+    for text in problems:
+        note = Note(time=stamp(), level="error", event="failed", message=visible(text))
+        line = f"pillion: {text}" if _is_for_people(form) else _encode(note).decode()
+        with suppress(OSError):
+            print(line, file=sys.stderr)
+
+
+def _is_for_people(form: str) -> bool:
+    return form == "human" or (form != "json" and sys.stderr.isatty())
 
 
 def _lost(count: int) -> Note:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from proxy.errors import GatewayError, UpstreamError
 
+BUG = "internal_error"
 CLIENT_GONE = 499  # as nginx counts a client that left
 
 
@@ -18,6 +19,13 @@ class Outcome(NamedTuple):
     kind: str
     code: str
     by: str
+
+    @property
+    def level(self) -> str:
+        """A bug is an error; what a provider does to us, or we cannot do, is a warning; the client's own is neither."""
+        if self.code == BUG:
+            return "error"
+        return "warning" if self.kind != "invalid_request" and (self.by == "upstream" or self.status >= 500) else "info"
 
 
 def outcome(error: BaseException) -> Outcome:
@@ -31,6 +39,6 @@ def outcome(error: BaseException) -> Outcome:
         case CancelledError() if error.args:  # the door has a reason: it was not the client that left
             return Outcome(503, "server_error", "shutting_down", "pillion")
         case Exception() if not isinstance(error, ConnectionError):
-            return Outcome(500, "server_error", "internal_error", "pillion")
+            return Outcome(500, "server_error", BUG, "pillion")
         case _:  # the connection broke, or its end cancelled the call
             return Outcome(CLIENT_GONE, "client", "client_gone", "client")

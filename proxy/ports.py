@@ -60,6 +60,21 @@ class Hints(NamedTuple):
 NO_HINTS = Hints()
 
 
+class Abilities(NamedTuple):
+    """What a model takes, and how much of it. None where that is not known."""
+
+    context: int | None = None  # tokens of question and answer
+    max_output: int | None = None  # tokens of the answer
+    system: bool | None = None
+    tools: bool | None = None
+    images: bool | None = None
+    documents: bool | None = None
+    thinking: bool | None = None
+
+
+UNKNOWN = Abilities()
+
+
 class Forward(NamedTuple):
     """A body for the pass-through lane, and what must be withheld from the answer that it will cause."""
 
@@ -148,10 +163,15 @@ class Dialect(Protocol):
     ping: bytes | None  # a frame that keeps a silent stream alive, where the wire has one
     demands_limit: bool  # a request must say how long its answer may be
     no_urls: frozenset[type]  # the kinds of Part that it carries as bytes, and by no URL
+    alarm: bytes  # stands in each event of an error; empty where a stream's meter may be asked for one at no cost
+    seals: Sequence[bytes]  # words of which one stands beside each seal in an answer
     sign: re.Pattern[bytes] | None  # what stands in every answer of this wire, where a host may confuse it with another
 
     def has_event(self, held: bytes) -> bool:
-        """Does the beginning of a provider's stream hold a whole event? Raises Unframed where it can hold none."""
+        """Has a stream that begins so said something, in a whole event? Raises Unframed where it can hold none.
+
+        Something is what a decoder makes an Open, a Delta, a Close or a Finish of; or what is not known here.
+        """
         ...
 
     def gate(self) -> Gate:
@@ -185,8 +205,8 @@ class Dialect(Protocol):
         """The body of a list of models."""
         ...
 
-    def model_card(self, name: str) -> bytes:
-        """The body that describes one model."""
+    def model_card(self, name: str, abilities: Abilities = UNKNOWN) -> bytes:
+        """The body that describes one model, as far as this wire has words for it."""
         ...
 
     # towards providers
@@ -225,6 +245,22 @@ class Counting(Protocol):
     def count_read(self, body: bytes) -> int:
         """The provider's answer. Raises UpstreamError."""
         ...
+
+
+@runtime_checkable
+class Loading(Protocol):
+    """A dialect in which a client may ask for a model to be loaded, and for nothing else."""
+
+    def loaded(self, request: Request) -> Sequence[Event]:
+        """The answer where there is nothing to load; empty where the request asks for more."""
+        ...
+
+
+@runtime_checkable
+class HeadCounting(Protocol):
+    """A dialect of which a host may count tokens in the head of an answer, and not in its body."""
+
+    def usage_in_head(self, headers: Mapping[str, str]) -> Usage | None: ...
 
 
 # --- adapters: one provider ------------------------------------------------------------------------------------------
@@ -299,6 +335,7 @@ class Adapter(Protocol):
         ...
 
     def hints(self, model: str) -> Hints: ...
+    def abilities(self, model: str) -> Abilities: ...
 
     def send(self, outgoing: Outgoing) -> Awaitable[Answer]:
         """Returns at the head of the answer, whatever its status. Raises UpstreamError."""
@@ -308,8 +345,11 @@ class Adapter(Protocol):
         """The text less the provider's key."""
         ...
 
-    async def models(self) -> list[str]:
-        """The ids that the provider lists, configured ones first. Raises UpstreamError."""
+    async def models(self, via: str = "") -> list[str]:
+        """The ids that the provider lists, configured ones first. Raises UpstreamError.
+
+        `via`: by whom we are asked for them, where that is another gateway.
+        """
         ...
 
     def has(self, model: str) -> bool:
@@ -346,7 +386,7 @@ class Call(Struct, kw_only=True):
     receive: Callable[[], Awaitable[bytes]]  # reads the body, once; raises BadRequest
     started: float  # seconds, time.monotonic: the loop's own clock counts in whole milliseconds
     raw_query: str = ""  # the query as it stood in the path
-    rest: str = ""  # what the path says after the route's own part
+    rest: str = ""  # what the path says after the route's own part; admin: the model that a body asks to be shown
     client: str = ""  # auth: the name of the key that was shown
     envelope: Envelope = NO_BODY  # intake
     model: str = ""  # intake: as the client named it
@@ -355,7 +395,7 @@ class Call(Struct, kw_only=True):
     timeout: float | None = None  # intake: seconds, where the client said so
     target: Target | None = None  # failover
     attempts: int = 0  # failover
-    waited: float = 0.0  # dispatch: seconds spent waiting for the provider
+    waited: float = 0.0  # failover and dispatch: seconds spent waiting for the provider
     upstream_id: str = ""  # dispatch: the provider's own request id
     dropped: tuple[str, ...] = ()  # dispatch: knobs that the target's wire lacks, and blocks that the client's does
     usage: Usage | None = None  # dispatch: at the end of the answer

@@ -69,13 +69,18 @@ def plain(words: Sequence[str], environ: Mapping[str, str] = os.environ) -> Ques
     if command not in ("healthcheck", "wait") or flags is None:
         return None
     path = flags.pop("config", "") or environ.get("PILLION_CONFIG", "")
-    seconds = flags.pop("timeout", f"{WAIT}")
+    seconds = flags.pop("timeout", "") or patience(environ)
     said = _in_file(path) if path else {}
     if said is None or not _SECONDS.fullmatch(seconds) or not flags.keys() <= {*_PLACES}:
         return None
     said = said | {name: text for name in _PLACES if (text := environ.get(f"PILLION_{name.upper()}"))} | flags
     where = address(next((said[name] for name in _PLACES if name in said), LISTEN))
     return where and Question(command, where, float(seconds))
+
+
+def patience(environ: Mapping[str, str] = os.environ) -> str:
+    """For how many seconds to wait, where no flag says it; as it is written."""
+    return environ.get("PILLION_WAIT_TIMEOUT") or f"{WAIT:g}"
 
 
 def _flags(words: Sequence[str]) -> dict[str, str] | None:

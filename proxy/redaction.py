@@ -6,8 +6,9 @@ that refuses a key may repeat it as it stood, as it stood in base64 or in a URL,
 
 import html
 import json
+import sys
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, unquote, urlsplit
 
 from proxy.config import Config, Provider, Secret
@@ -17,12 +18,14 @@ HIDDEN = "***"
 
 
 class Redaction:
-    """Takes secrets out of texts. One whose file changes is looked for in its new value, and no more in its old one."""
+    """Takes secrets out of texts. One that changes is looked for in its new value, and still in the one before it."""
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
         self._secrets = tuple(secrets)
         self._values: list[str] = []
+        self._former: list[str] = []  # what each was before: whoever has not heard of the change still shows that
         self._spellings: tuple[str, ...] = ()
+        self._shortest = sys.maxsize  # of the spellings
 
     def __repr__(self) -> str:
         return f"<Redaction of {len(self._secrets)} secrets>"
@@ -30,11 +33,34 @@ class Redaction:
     def __call__(self, text: str) -> str:
         if len(text) < SHORTEST - 2:  # base64 of a value, less its ends, may be shorter than the value by as much
             return text
+        self._look()
+        return self._hidden(text)
+
+    def headers(self, lines: Mapping[str, str]) -> Mapping[str, str]:
+        """Header lines, their values less the secrets. Nearly all are shorter than a key, and not looked at."""
+        self._look()
+        shortest = self._shortest
+        found = {
+            name: hidden
+            for name, value in lines.items()
+            if len(value) >= shortest and (hidden := self._hidden(value)) != value
+        }
+        return {**lines, **found} if found else lines
+
+    def _look(self) -> None:
+        """Are they still the same?"""
         values = [secret.reveal() for secret in self._secrets]
-        if values != self._values:
-            self._values = values
-            found = {spelled for value in values if len(value) >= SHORTEST for spelled in spellings(value)}
-            self._spellings = tuple(sorted(found, key=len, reverse=True))  # a value may be a part of another
+        if values == self._values:
+            return
+        before = zip(values, self._values or values, self._former or values, strict=True)
+        self._former = [former if value == last else last for value, last, former in before]
+        self._values = values
+        known = {value for value in (*values, *self._former) if len(value) >= SHORTEST}
+        found = {spelled for value in known for spelled in spellings(value)}
+        self._spellings = tuple(sorted(found, key=len, reverse=True))  # a value may be a part of another
+        self._shortest = min(map(len, found), default=sys.maxsize)
+
+    def _hidden(self, text: str) -> str:
         for spelled in self._spellings:
             if spelled in text:
                 text = text.replace(spelled, HIDDEN)
@@ -50,7 +76,7 @@ def secrets_of(config: Config) -> Iterator[Secret]:
 
 def secrets_of_provider(provider: Provider) -> Iterator[Secret]:
     yield provider.api_key
-    yield from map(Secret, provider.headers.values())
+    yield from provider.headers.values()
     yield provider.proxy
     password = urlsplit(provider.proxy.reveal()).password or ""
     yield from (Secret(password), Secret(unquote(password)))

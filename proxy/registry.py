@@ -1,7 +1,8 @@
 """Which code answers to a name?
 
-Rows of "module:Class", loaded on first use, so that a provider nobody configured costs nothing. What is not a row is
-looked for among the entry points of installed packages (groups `pillion.adapters` and `pillion.dialects`).
+Rows of "module:Class" and "module:function", loaded on first use, so that a provider nobody configured costs nothing,
+nor does a server to a command that needs none. What is not a row is looked for among the entry points of installed
+packages (groups `pillion.adapters`, `pillion.dialects` and `pillion.commands`).
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from proxy.errors import ConfigError
 
 if TYPE_CHECKING:
+    from proxy.adapters.http import HTTPProvider
     from proxy.ports import Dialect
 
 ADAPTERS = {
@@ -22,7 +24,6 @@ ADAPTERS = {
     "bedrock": "proxy.adapters.bedrock:Bedrock",
     "ollama": "proxy.adapters.ollama:Ollama",
     "cohere": "proxy.adapters.cohere:Cohere",
-    "echo": "proxy.adapters.echo:Echo",
 }
 
 DIALECTS = {
@@ -48,9 +49,13 @@ COMMANDS = {
 _dialects: "dict[str, Dialect]" = {}
 
 
-def adapter(kind: str) -> Any:
-    """The class that serves providers of this kind. Raises ConfigError, with the kinds that there are."""
-    return _load(ADAPTERS, "pillion.adapters", kind)
+def adapter(kind: str) -> "type[HTTPProvider]":
+    """The class that serves providers of this kind, or one of the same shape.
+
+    Raises ConfigError, with the kinds that there are. Echo is none: it is there once, and always.
+    """
+    made: type[HTTPProvider] = _load(ADAPTERS, "pillion.adapters", kind)
+    return made
 
 
 def command(name: str) -> Any:

@@ -5,9 +5,11 @@ vendor names the model in the path, the route goes on behind its own part (`tail
 of several it is.
 
 Three listeners: `for_apps`, where models are; `for_cluster`, for a kubelet and Prometheus; and `for_operators`.
+Each route has its handler alone; which middlewares a request meets before that is app's to say (`Ways`).
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from proxy.admin import Admin
 from proxy.dispatch import chain
@@ -19,35 +21,55 @@ GOOGLES = ("", "/v1", "/v1beta", "/v1beta1", "/v1alpha")  # the versions in whic
 ITS_OWN = ("",)  # the path names its version itself, or has none
 PUBLISHED = ("/projects", "/publishers")  # how Vertex AI's paths begin
 
-# Routes that are somebody's, and not served yet: a clear 501 instead of a 404 that looks like a typing error.
-NOT_YET = (
-    "/responses", "/completions", "/embeddings", "/moderations", "/rerank", "/batches", "/files", "/uploads",
-    "/messages/batches", "/images", "/audio", "/realtime", "/fine_tuning", "/assistants", "/threads",
-    "/vector_stores", "/conversations", "/api", "/model", "/openai", "/v2", *PUBLISHED,
-)  # fmt: skip
+# Routes that are somebody's, and not served yet: a clear 501 instead of a 404 that looks like a typing error. By whose
+# words it is told in; "": those of several, where the caller's headers tell.
+NOT_YET = {
+    "": ("/completions", "/embeddings", "/moderations", "/rerank", "/batches", "/files", "/uploads", "/images",
+         "/audio", "/realtime", "/fine_tuning", "/assistants", "/threads", "/vector_stores", "/conversations",
+         "/openai", *PUBLISHED),
+    "openai_responses": ("/responses",),
+    "anthropic": ("/messages/batches",),
+    "bedrock": ("/model",),
+    "ollama": ("/api",),
+    "cohere": ("/embed", "/embed-jobs", "/classify", "/tokenize", "/detokenize", "/summarize", "/generate",
+               "/datasets", "/connectors", "/finetuning", "/check-api-key", "/v2"),
+}  # fmt: skip
 
 
-def for_apps(admin: Admin, chat: Handler, auth: Middleware, operated: Sequence[Route]) -> list[Route]:
+class Ways(NamedTuple):
+    """The middlewares before a handler, the outermost first."""
+
+    anybody: Sequence[Middleware]  # no key is asked for
+    keyed: Sequence[Middleware]
+    call: Sequence[Middleware]  # to a model
+
+
+def for_apps(admin: Admin, ways: Ways, dispatch: Handler, operated: Sequence[Route]) -> list[Route]:
     """Who knows no key may see that we live, and nothing else. What is served stands behind what is not, and wins.
 
     `operated`: what operators have here.
     """
-    guarded = [*missing(), *lists(admin), Route("GET", "/metrics", "metrics", admin.metrics), *operated]
-    return [*_behind(auth, guarded), *probes(admin), *chats(chat)]
+    keyed = [*missing(), *lists(admin), Route("GET", "/metrics", "metrics", admin.metrics), *operated]
+    return [
+        *_behind(ways.keyed, keyed),
+        *_behind(ways.anybody, probes(admin)),
+        *_behind(ways.call, chats(dispatch)),
+    ]
 
 
-def for_cluster(admin: Admin) -> list[Route]:
+def for_cluster(admin: Admin, ways: Ways) -> list[Route]:
     """No key is asked for here, so nothing is here that costs money or tells a secret."""
-    return [*probes(admin), Route("GET", "/metrics", "metrics", admin.metrics, versions=ITS_OWN)]
+    metrics = Route("GET", "/metrics", "metrics", admin.metrics, versions=ITS_OWN)
+    return _behind(ways.anybody, [*probes(admin), metrics])
 
 
-def for_operators(admin: Admin, auth: Middleware, operated: Sequence[Route]) -> list[Route]:
-    guarded = [Route("GET", "/metrics", "metrics", admin.metrics), *operated]
-    return [*_behind(auth, guarded), *probes(admin)]
+def for_operators(admin: Admin, ways: Ways, operated: Sequence[Route]) -> list[Route]:
+    keyed = [Route("GET", "/metrics", "metrics", admin.metrics), *operated]
+    return [*_behind(ways.keyed, keyed), *_behind(ways.anybody, probes(admin))]
 
 
-def _behind(auth: Middleware, guarded: Sequence[Route]) -> list[Route]:
-    return [route._replace(handler=chain([auth], route.handler)) for route in guarded]
+def _behind(way: Sequence[Middleware], routes: Sequence[Route]) -> list[Route]:
+    return [route._replace(handler=chain(way, route.handler)) for route in routes]
 
 
 def operated(admin: Admin) -> list[Route]:
@@ -77,17 +99,16 @@ def probes(admin: Admin) -> list[Route]:
 
 
 def chats(chat: Handler) -> list[Route]:
-    """`chat` is the whole chain."""
-
     def tail(path: str, ends: str, dialect: str, operation: str = "chat", versions: Sequence[str] = ITS_OWN) -> Route:
         return Route("POST", path, operation, chat, dialect, tail=True, ends=ends, versions=versions)
 
     return [
         Route("POST", "/chat/completions", "chat", chat, "openai_chat"),
-        Route("POST", "/chat", "chat", chat, "openai_chat"),
         Route("POST", "/responses", "chat", chat, "openai_responses"),
+        Route("POST", "/responses/input_tokens", "count_tokens", chat, "openai_responses"),
         Route("POST", "/openai/v1/chat/completions", "chat", chat, "openai_chat", versions=ITS_OWN),
         Route("POST", "/openai/v1/responses", "chat", chat, "openai_responses", versions=ITS_OWN),
+        Route("POST", "/openai/v1/responses/input_tokens", "count_tokens", chat, "openai_responses", versions=ITS_OWN),
         Route("POST", "/openai/responses", "chat", chat, "openai_responses", versions=ITS_OWN),
         tail("/openai/deployments", "/chat/completions", "azure_chat"),
         Route("POST", "/messages", "chat", chat, "anthropic"),
@@ -136,10 +157,14 @@ def lists(admin: Admin) -> list[Route]:
 def missing() -> list[Route]:
     """What is known, and not served."""
     unserved = [
-        Route(ANY, path, "missing", not_yet, tail=tail, versions=GOOGLES) for path in NOT_YET for tail in (False, True)
+        Route(ANY, path, "missing", not_yet, dialect, tail=tail, versions=GOOGLES)
+        for dialect, paths in NOT_YET.items()
+        for path in paths
+        for tail in (False, True)
     ]
     return [
         *unserved,
+        Route("POST", "/chat", "missing", old_chat, "cohere"),
         Route("POST", "/models", "missing", not_yet, tail=True, versions=GOOGLES),  # Gemini's other verbs
         Route("GET", "/responses", "missing", no_websocket, "openai_responses"),
     ]
@@ -147,6 +172,11 @@ def missing() -> list[Route]:
 
 async def not_yet(call: Call) -> Reply:
     raise Unsupported("pillion knows this route and does not serve it yet.")
+
+
+async def old_chat(call: Call) -> Reply:
+    """Cohere's SDK still speaks it; a body of another vendor's would get an answer that its client cannot read."""
+    raise Unsupported("/v1/chat is Cohere's v1 API. Its v2 is here, at /v2/chat; OpenAI's is /v1/chat/completions.")
 
 
 async def elsewhere(call: Call) -> Reply:

@@ -29,6 +29,11 @@ class Route(NamedTuple):
 Methods = dict[str, Route]
 
 
+def _methods(route: Route) -> Sequence[str]:
+    """A HEAD is a GET whose answer has no body: whoever takes the one must take the other (RFC 9110, 9.1)."""
+    return ("GET", "HEAD") if route.method == "GET" else (route.method,)
+
+
 class Routing:
     """The routes of one listener. A later route of the same path and method replaces an earlier one."""
 
@@ -40,7 +45,8 @@ class Routing:
                 methods = (
                     tails.setdefault((path + "/", route.ends), {}) if route.tail else self.exact.setdefault(path, {})
                 )
-                methods[route.method] = route
+                for method in _methods(route):
+                    methods[method] = route
         self._tails = [(*key, tails[key]) for key in sorted(tails, key=lambda key: (-len(key[0]), -len(key[1])))]
 
     def find(self, method: str, path: str) -> tuple[Route, str]:

@@ -5,9 +5,13 @@ thought that is sealed as a whole. It must go back unchanged to the provider tha
 carry seals raw and never judge whose they are; this module stands between two of them. `Sealer` marks a seal on its way
 to the client with its provider, and with the id of its block; `unseal` takes the mark off when it comes back, or the
 seal out when it is another provider's. What the client's wire cannot carry is for the vault.
+
+An answer that passes through is not marked. Whose its seals are is for provenance.py to tell, as far as it has seen
+them; one that it has not is taken for the target's own, where the target speaks the client's wire.
 """
 
 from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, assert_never
 
 from msgspec.structs import replace
@@ -33,6 +37,7 @@ from proxy.canon import (
     Usage,
     Video,
 )
+from proxy.fields import Verbatim
 
 # --- the mark --------------------------------------------------------------------------------------------------------
 # Base64 throughout, since on some wires a seal is bytes, which SDKs decode and encode on the way: in either alphabet,
@@ -85,18 +90,25 @@ class Sealer:
         self._ids: dict[int, str] = {}  # of thoughts, by block
         self._held: dict[int, list[str]] = {}  # pieces of a seal, by block
 
-    def feed(self, event: Event) -> tuple[Event, ...]:
-        match event:
-            case Delta():
-                return self._delta(event) if event.signature else (event,)
-            case Open():
-                return (self._open(event),)
-            case Close():
-                return self._close(event)
-            case Start() | Usage() | Finish():
-                return (event,)
-            case _:
-                assert_never(event)
+    def feed(self, events: Iterable[Event]) -> list[Event]:
+        told: list[Event] = []
+        for event in events:
+            match event:
+                case Delta():
+                    if event.signature:
+                        told += self._delta(event)
+                    else:
+                        told.append(event)
+                case Open():
+                    told.append(self._open(event))
+                case Close():
+                    told += self._seal(event)
+                    told.append(event)
+                case Start() | Usage() | Finish():
+                    told.append(event)
+                case _:
+                    assert_never(event)
+        return told
 
     def _delta(self, event: Delta) -> tuple[Event, ...]:
         self._held.setdefault(event.index, []).append(event.signature)
@@ -114,23 +126,27 @@ class Sealer:
             part = replace(part, signature="")
         return event if part is event.part else replace(event, part=part)
 
-    def _close(self, event: Close) -> tuple[Event, ...]:
+    def _seal(self, event: Close) -> tuple[Event, ...]:
+        """What its block has held back."""
         pieces = self._held.pop(event.index, None)
         if pieces is None:
-            return (event,)
+            return ()
         mark = _Mark(self._provider, self._ids.get(event.index, ""), "".join(pieces))
-        return (Delta(index=event.index, signature=_marked(mark)), event)
+        return (Delta(index=event.index, signature=_marked(mark)),)
 
 
 # --- from the client -------------------------------------------------------------------------------------------------
 
 
-def unseal(request: Request, provider: str, own_wire: bool) -> tuple[str, ...]:
+def unseal(
+    request: Request, provider: str, own_wire: bool, is_foreign: Callable[[str], bool] | None = None
+) -> tuple[str, ...]:
     """Leave in the request, in place, only the seals that this provider made; return the receipt of what went.
 
-    `own_wire`: the target speaks the client's dialect. A seal without a mark is from that dialect's providers.
+    `own_wire`: the target speaks the client's dialect. A seal without a mark is from that dialect's providers, and the
+    target's own unless `is_foreign` knows it for another's.
     """
-    unsealing = _Unsealing(request, provider, own_wire)
+    unsealing = _Unsealing(request, provider, own_wire, is_foreign if own_wire else None)
     for turn in request.turns:
         turn.parts = unsealing.parts(turn.parts)
         unsealing.fields(turn.extra)
@@ -140,7 +156,10 @@ def unseal(request: Request, provider: str, own_wire: bool) -> tuple[str, ...]:
 
 
 class _Unsealing:
-    def __init__(self, request: Request, provider: str, own_wire: bool) -> None:
+    def __init__(
+        self, request: Request, provider: str, own_wire: bool, is_foreign: Callable[[str], bool] | None
+    ) -> None:
+        self._is_foreign = is_foreign
         self._name_of = request.name_of
         self._provider = provider
         self._own_wire = own_wire
@@ -151,6 +170,8 @@ class _Unsealing:
 
     def _part(self, part: Part) -> bool:
         """False where nothing is left of it."""
+        if type(part) is Text and not (part.signature or part.citations or part.extra):
+            return True  # as nearly always
         if part.extra:
             self.fields(part.extra)
         match part:
@@ -184,7 +205,8 @@ class _Unsealing:
     def _kept(self, seal: str, name: str, block: str = "") -> _Mark:
         """The seal as its provider made it; empty where that is another one."""
         if not seal.startswith(_MARK):
-            mark = _Mark(self._provider, block, seal) if self._own_wire else None
+            is_foreign = self._is_foreign is not None and self._is_foreign(seal)
+            mark = _Mark(self._provider, block, seal) if self._own_wire and not is_foreign else None
         else:
             mark = _read(seal)
         if mark is not None and mark.provider == self._provider:
@@ -196,12 +218,15 @@ class _Unsealing:
     def fields(self, fields: dict[str, Any]) -> None:
         """Unmark what stands among the client's other fields: dialects keep there, as it came, what a part says.
 
-        A field that holds another provider's seal goes whole, since half of it may be worse than nothing.
+        A field that holds another provider's seal goes whole, since half of it may be worse than nothing. In what was
+        understood it is the seal of the part, of which the part's own receipt tells.
         """
-        for key in list(fields):
-            if not self._unmark(fields, key):
+        for key, value in list(fields.items()):
+            if isinstance(value, Verbatim):
+                self.fields(value)
+            elif not self._unmark(fields, key):
                 del fields[key]
-                self.dropped.add(key)
+                self.dropped.update(() if isinstance(fields, Verbatim) else (key,))
 
     def _unmark(self, node: Any, key: Any) -> bool:
         """False where another provider's seal is in there. No recursion: how deep it nests is up to the client."""
@@ -213,7 +238,11 @@ class _Unsealing:
                 places += [(value, inner) for inner in value]
             elif isinstance(value, list):
                 places += [(value, inner) for inner in range(len(value))]
-            elif isinstance(value, str) and value.startswith(_MARK):
+            elif not isinstance(value, str):
+                continue
+            elif self._is_foreign is not None and self._is_foreign(value):
+                return False
+            elif value.startswith(_MARK):
                 mark = _read(value)
                 if mark is None or mark.provider != self._provider:
                     return False

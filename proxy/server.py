@@ -10,6 +10,7 @@ waiting that they wait in vain, `close` hangs up.
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
@@ -17,16 +18,19 @@ from time import monotonic
 from urllib.parse import parse_qsl, quote
 
 from proxy.delivery import answer, deliver
-from proxy.door import BodyBroken, BodyTooLong, Door, Inbound, Malformed, Patience
+from proxy.door import Door, Malformed, Patience
 from proxy.errors import BadRequest, GatewayError, UpstreamError
+from proxy.inbound import BodyBroken, BodyTooLong, BodyTooSlow, Inbound
 from proxy.listening import Listener, listen
+from proxy.logs import LEVELS
+from proxy.outcome import outcome
 from proxy.ports import Call, Dialect, Reply
+from proxy.receipts import shortened
 from proxy.room import Room
 from proxy.routing import Route, Routing
 
 BODY_LIMIT = 64 * 1024 * 1024  # bytes of a request
 PROBES = frozenset({"startup", "readiness", "liveness", "metrics"})  # whoever asks these must hear, however many others
-DROPPED_SHOWN = 50  # names in x-pillion-dropped: a header of any length would break the client's parser
 
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 
@@ -66,6 +70,7 @@ class Server:
         self.patience = patience
         self.body_limit = body_limit
         self.routing = Routing(routes)
+        self.refused: Counter[str] = Counter()  # requests that reached no route, by the code of our answer
         self._checks = checks
         self._room = room or Room()
         self._doors: set[Door] = set()
@@ -137,7 +142,7 @@ class Server:
     async def serve(self, inbound: Inbound, door: Door) -> None:
         """Answer one request."""
         call: Call | None = None
-        request_id = f"{self._ids}{next(self._count):08x}"
+        inbound.id = request_id = f"{self._ids}{next(self._count):08x}"
         try:
             for check in self._checks:
                 check(inbound.headers)
@@ -155,7 +160,7 @@ class Server:
         except ConnectionError:
             door.abort()
         except Exception:
-            log.exception("%s failed inside pillion, in the middle of its answer", request_id)
+            log.exception("a request failed inside pillion, in the middle of the answer", extra={"id": request_id})
             door.abort()
         finally:
             self._live.pop(door, None)
@@ -176,7 +181,7 @@ class Server:
             return self._parting
         if not isinstance(error, Exception):
             raise error
-        log.exception("%s failed inside pillion", request_id)
+        log.exception("a request failed inside pillion", extra={"id": request_id})
         return GatewayError("pillion failed; its log says why, under this request's id.")
 
     def refuse(self, malformed: Malformed) -> bytes:
@@ -196,7 +201,7 @@ class Server:
             headers=inbound.headers,
             query=dict(parse_qsl(query, keep_blank_values=True)) if query else {},
             raw_query=query,
-            receive=partial(_receive, inbound, self.body_limit, self.patience.body),
+            receive=partial(_receive, inbound, self.body_limit, self.patience),
             started=monotonic(),
             rest=rest,
         )
@@ -210,6 +215,7 @@ class Server:
     def _refusal(self, error: GatewayError, call: Call | None, dialect: Dialect, request_id: str) -> Reply:
         """An error as an answer: the provider's own bytes where the client can read them, else the dialect's."""
         if call is None:
+            self.refused[error.code] += 1
             _tell(request_id, error)
         body = error.body if isinstance(error, UpstreamError) else None
         if body is None:
@@ -218,8 +224,8 @@ class Server:
         return Reply(error.status, lines, body)
 
 
-async def _receive(inbound: Inbound, limit: int, stall: float) -> bytes:
-    """The request's body. Raises BadRequest: too long, in a coding, or not JSON by its own word."""
+async def _receive(inbound: Inbound, limit: int, patience: Patience) -> bytes:
+    """The request's body. Raises BadRequest: too long, too slow, in a coding, or not JSON by its own word."""
     headers = inbound.headers
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise BadRequest("Request bodies are taken as they are, in no content coding.", status=415)
@@ -230,14 +236,13 @@ async def _receive(inbound: Inbound, limit: int, stall: float) -> bytes:
     if int(headers.get("content-length", 0)) > limit:
         raise _too_long(limit)
     try:
-        return await inbound.body(limit, stall)
+        return await inbound.body(limit, patience.body, patience.whole_body)
     except BodyTooLong:
         raise _too_long(limit) from None
     except BodyBroken:
         raise BadRequest("The request's body broke off or is not valid HTTP.") from None
-    except TimeoutError:
-        message = f"The request's body did not go on within {stall:g} s."
-        raise BadRequest(message, status=408, code="body_timeout") from None
+    except BodyTooSlow as slow:
+        raise BadRequest(f"The request's body {slow}.", status=408, code="body_timeout") from None
 
 
 def _too_long(limit: int) -> BadRequest:
@@ -265,7 +270,7 @@ def _ours(call: Call | None, request_id: str) -> bytes:
         ours = monotonic() - call.started - call.waited
         lines += f"x-pillion-overhead-ms: {ours * 1000:.2f}\r\n"
         if call.dropped:
-            lines += f"x-pillion-dropped: {', '.join(map(_visible, call.dropped[:DROPPED_SHOWN]))}\r\n"
+            lines += f"x-pillion-dropped: {', '.join(map(_visible, shortened(call.dropped)))}\r\n"
     return lines.encode("utf-8", "surrogateescape")
 
 
@@ -278,7 +283,6 @@ def _visible(text: str) -> str:
 
 def _tell(request_id: str, error: GatewayError) -> None:
     """The line of a request that no middleware has seen; of all others `journal` tells."""
-    level = logging.WARNING if error.status >= 500 and error.kind != "invalid_request" else logging.INFO
-    fields = {"event": "refused", "id": request_id, "status": error.status, "error": error.kind, "code": error.code}
-    words = (request_id, error.status, error.kind, error.code, error.message)
-    log.log(level, "%s - - %d %s %s: %s", *words, extra=fields)
+    how = outcome(error)
+    fields = {"event": "refused", "id": request_id, "status": how.status, "error": how.kind, "code": how.code}
+    log.log(LEVELS[how.level], "%s", error.message, extra=fields)

@@ -11,26 +11,33 @@ nobody new gets in, and what is under way finishes. What is cut is told so, in i
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import suppress
 from typing import Any
 
 import uvloop
 
 from proxy import __version__, logs, registry
+from proxy.adapters.http import HTTPProvider
 from proxy.app import App, fingerprint
-from proxy.config import Address, Config
+from proxy.config import Address, Config, Provider
 from proxy.errors import ConfigError, GatewayError
 from proxy.listening import CannotListen
 from proxy.logs import Log
+from proxy.ports import Adapter
 from proxy.redaction import Redaction, secrets_of
 from proxy.room import Room, descriptors
 from proxy.upstream import check_aiohttp
 
 CANNOT_LISTEN = 1
 CUT = 3  # exit code: answers were cut
+GLANCE = 0.5  # seconds that a provider has to be in the greeting which nobody configured
 LAST_WORDS = 0.5  # seconds that what is cut has to reach its client
+WHAT_IS_THERE = {"admin": "admin", "metrics": "metrics and probes"}  # beside what apps want
+STDIN, STDOUT, STDERR = range(3)  # descriptors
 ECHO_SHOWN = ("echo", "text", "tool", "json", "think", "error-429")  # of many
 
 log = logging.getLogger("pillion")
@@ -38,13 +45,14 @@ log = logging.getLogger("pillion")
 
 def serve(config: Config) -> int:
     """The exit code. Raises ConfigError."""
+    _fill_descriptors()
     check_aiohttp()
-    _check_kinds(config)
+    _check_adapters(config)
     lines = logs.start(config.log, Redaction(secrets_of(config)))
     try:
         return uvloop.run(_run(config, lines))
     except CannotListen as error:
-        print(f"pillion: {error}", file=sys.stderr)
+        logs.complain([str(error)], config.log.format)
         return CANNOT_LISTEN
     finally:
         lines.sink.close()
@@ -53,26 +61,50 @@ def serve(config: Config) -> int:
 def check(config: Config) -> int:
     """Everything that serving would make, made and let go. Raises ConfigError."""
     check_aiohttp()
-    _check_kinds(config)
+    _check_adapters(config)
     asyncio.run(_made(config))
+    for warning in config.warnings:
+        print(f"pillion: warning: {warning}", file=sys.stderr)
     names = [name for name, provider in config.providers.items() if not provider.assumed]
     print(f"ok: {', '.join([*names, 'echo'])}")
     return 0
 
 
 async def _made(config: Config) -> None:
-    await App(config).close()
+    """Raises ConfigError."""
+    app = App(config)
+    try:
+        _check_headers(app)
+    finally:
+        await app.close()
 
 
-def _check_kinds(config: Config) -> None:
-    """Is there an adapter for every provider? Raises ConfigError, a line for each that has none."""
-    problems = []
-    for name, provider in config.providers.items():
-        try:
-            registry.adapter(provider.kind)
-        except ConfigError as error:
-            problems.append(f"providers.{name}.kind: {error}")
-    if problems:
+def _check_adapters(config: Config) -> None:
+    """Is there one for every provider, and does it know each dialect? Raises ConfigError, a line for each mistake."""
+    if problems := [problem for provider in config.providers.values() for problem in _problems(provider)]:
+        raise ConfigError("\n".join(problems))
+
+
+def _problems(provider: Provider) -> Iterator[str]:
+    try:
+        paths = registry.adapter(provider.kind).paths
+    except ConfigError as error:
+        yield f"providers.{provider.name}.kind: {error}"
+        return
+    for dialect in provider.dialects:
+        if dialect not in paths:
+            there = ", ".join(paths)
+            yield f"providers.{provider.name}.dialects: {provider.kind} takes no {dialect!r}; it takes {there}"
+
+
+def _check_headers(app: App) -> None:
+    """Would a header go out twice, by itself and with a key? Only an adapter knows. Raises ConfigError, likewise."""
+    if problems := [
+        f"providers.{adapter.name}.headers.{header}: is sent with the key already; leave out one of the two"
+        for adapter in app.catalog.adapters.values()
+        if isinstance(adapter, HTTPProvider)
+        for header in adapter.said_twice()
+    ]:
         raise ConfigError("\n".join(problems))
 
 
@@ -84,19 +116,32 @@ async def _run(config: Config, lines: Log) -> int:
     _check_loop()
     app = App(config, log=lines, room=Room(descriptors()))
     hurry = asyncio.Event()
-    _listen_to_signals(app.admin.stop, hurry)
+    signals = _listen_to_signals(app.admin.stop, hurry)
     try:
+        _check_headers(app)
         await app.open()
         _spare_the_collector()
-        print(await _greeting(app), flush=True)
-        log.info("pillion %s is ready, configuration %s", __version__, fingerprint(config), extra={"event": "started"})
+        await _greet(app, lines)
         await app.admin.stop.wait()
-        log.info("told to stop", extra={"event": "draining"})
+        by = signals[0] if signals else "/quitquitquit"
+        log.info("told to stop by %s", by, extra={"event": "draining", "by": by})
         cut = await drain(app, hurry)
     finally:
         await app.close()
-    log.info("gone", extra={"event": "stopped"})
-    return CUT if cut else 0
+    code = CUT if cut else 0
+    log.info("gone", extra={"event": "stopped", "exit_code": code, "cut": cut})
+    return code
+
+
+def _fill_descriptors() -> None:
+    """Who closed one of the first three (`>&-`) would have a socket take its place, and be written the greeting."""
+    for descriptor in (STDIN, STDOUT, STDERR):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free, which is this one
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(STDERR, "w", closefd=False)
 
 
 def _check_loop() -> None:
@@ -105,16 +150,17 @@ def _check_loop() -> None:
         raise ConfigError("asyncio is in debug mode, which is no way to serve: unset PYTHONASYNCIODEBUG and -X dev")
 
 
-def _listen_to_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
-    """The first says stop, every other one hurry."""
-    told = [stop]
+def _listen_to_signals(stop: asyncio.Event, hurry: asyncio.Event) -> list[str]:
+    """The first says stop, every other one hurry. The names of those that have come."""
+    came: list[str] = []
 
-    def tell() -> None:
-        told.pop().set()
-        told.append(hurry)
+    def tell(name: str) -> None:
+        (hurry if came else stop).set()
+        came.append(name)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, tell)
+        asyncio.get_running_loop().add_signal_handler(number, tell, number.name)
+    return came
 
 
 async def drain(app: App, hurry: asyncio.Event) -> int:
@@ -127,7 +173,8 @@ async def drain(app: App, hurry: asyncio.Event) -> int:
     await _unless(hurry, app.left(), deadline - loop.time())
     cut = app.cut(GatewayError("pillion is shutting down; ask again.", status=503, code="shutting_down"))
     if cut:
-        log.warning("%d answers were cut: they were not finished when pillion had to end", cut)
+        words = "%d answers were cut: they were not finished when pillion had to end"
+        log.warning(words, cut, extra={"event": "cut", "cut": cut})
         await _unless(asyncio.Event(), app.left(), LAST_WORDS)
     return cut
 
@@ -156,13 +203,27 @@ def _spare_the_collector() -> None:
 # --- the greeting ----------------------------------------------------------------------------------------------------
 
 
+async def _greet(app: App, lines: Log) -> None:
+    """People are told at some length, whoever reads the log in a line of it."""
+    if lines.is_for_people or os.isatty(STDOUT):
+        with suppress(OSError):  # whoever started us need not listen
+            os.write(STDOUT, f"{await _greeting(app)}\n".encode("utf-8", "surrogateescape"))
+    there = [name for name, row in app.config.providers.items() if not row.assumed]
+    where = {name: str(address) for name, address in [("listen", app.addresses[0]), *_others(app)]}
+    words = "pillion %s is ready, configuration %s"
+    extra = {"event": "started", **where, "providers": [*there, "echo"]}
+    log.info(words, __version__, fingerprint(app.config), extra=extra)
+    for warning in app.config.warnings:
+        log.warning("%s", warning, extra={"event": "unknown_variable"})
+
+
 async def _greeting(app: App) -> str:
     """Where, who, what, and the one line that the app needs."""
     config, main = app.config, app.addresses[0]
     lines = [f"pillion {__version__} listens on {_url(main)}"]
     lines += [f"  {line}" for line in await _providers(app)]
     lines.append(f"  {'echo':10} built in, offline  models: {', '.join(ECHO_SHOWN)} (docs/echo.md)")
-    lines += [f"  {what} on {_url(where)}" for what, where in _others(app)]
+    lines += [f"  {WHAT_IS_THERE[name]} on {_url(where)}" for name, where in _others(app)]
     lines.append(f"  In your app: {_export(main)}")
     if not config.client_key:
         lines.append("  No client key is set (PILLION_CLIENT_KEY): every process on this host may use it.")
@@ -173,16 +234,25 @@ async def _providers(app: App) -> list[str]:
     """An assumed one is told of if it is there: nobody has asked for it."""
     rows = [row for row in app.config.providers.values() if not row.assumed]
     maybe = [row for row in app.config.providers.values() if row.assumed]
-    found = await asyncio.gather(*(app.catalog.adapters[row.name].health() for row in maybe))
-    rows += [row for row, health in zip(maybe, found, strict=True) if health.ok]
+    found = await asyncio.gather(*(_is_there(app.catalog.adapters[row.name]) for row in maybe))
+    rows += [row for row, is_there in zip(maybe, found, strict=True) if is_there]
     return [f"{row.name:10} {row.base_url}  models: {', '.join(row.models) or 'any that it lists'}" for row in rows]
+
+
+async def _is_there(adapter: Adapter) -> bool:
+    """A port that takes connections and says nothing must not look like a start that hangs."""
+    try:
+        async with asyncio.timeout(GLANCE):
+            return (await adapter.health()).ok
+    except TimeoutError:
+        return False
 
 
 def _others(app: App) -> list[tuple[str, Address]]:
     config, addresses = app.config, app.addresses[1:]
-    whats = ["admin"] if config.admin_address is not None else []
-    whats += ["metrics and probes"] if config.metrics_address is not None else []
-    return list(zip(whats, addresses, strict=True))
+    names = ["admin"] if config.admin_address is not None else []
+    names += ["metrics"] if config.metrics_address is not None else []
+    return list(zip(names, addresses, strict=True))
 
 
 def _url(address: Address) -> str:

@@ -7,7 +7,7 @@ keeps header hygiene's last check, and turns every way in which a connection can
 import asyncio
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,12 @@ from aiohttp import http_parser
 from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
+from proxy.address import Address
 from proxy.config import Timers
 from proxy.errors import ConfigError, Down, Timeout, UpstreamError
 from proxy.headers import Trail
 from proxy.origins import Held, Origin, Proxy
-from proxy.wire import Exchange, Wire
+from proxy.wire import Exchange, Wire, why
 
 STANDARD = Timers()
 OLDEST = (3, 14, 4)  # version of aiohttp
@@ -233,9 +234,14 @@ def _wire() -> Wire:
 
 def _too_slow(origin: Origin, made: list[Wire]) -> Timeout:
     """One timer for both phases of a connection, and a name for each. To a proxy there is a connection before them."""
+    where = _place(origin.url.host, origin.url.port)
     if origin.url.scheme == "https" and len(made) > (origin.proxy is not None):
-        return Timeout(f"No TLS with the provider within {origin.timers.connect:g} s.", code="tls_timeout")
-    return Timeout(f"No connection to the provider within {origin.timers.connect:g} s.", code="connect_timeout")
+        return Timeout(
+            f"No TLS with the provider within {origin.timers.connect:g} s.", code="tls_timeout", detail=where
+        )
+    return Timeout(
+        f"No connection to the provider within {origin.timers.connect:g} s.", code="connect_timeout", detail=where
+    )
 
 
 def _plain(exchange: Exchange) -> None:
@@ -246,20 +252,36 @@ def _plain(exchange: Exchange) -> None:
         raise Down("The provider's answer is in a content coding that was not asked for.", code="upstream_protocol")
 
 
+# Ways in which no connection comes about, the particular ones first: what the client reads, and the code.
+_WAYS: Sequence[tuple[type[Exception], str, str]] = (
+    (aiohttp.ClientProxyConnectionError, "The egress proxy cannot be reached.", "proxy_error"),
+    (aiohttp.ClientConnectorDNSError, "The provider's host name is not known.", "dns_error"),
+    (aiohttp.ClientSSLError, "No secure connection to the provider.", "tls_error"),
+    (aiohttp.ClientConnectorError, "The provider cannot be reached.", "connect_error"),
+    (Exception, "The connection to the provider failed.", "network_error"),
+)
+
+
 def _mapped(error: Exception, seconds: float) -> UpstreamError:
-    """Every way in which no connection comes about, in the words of our own tree."""
+    """Every way in which no connection comes about, in the words of our own tree, and for the log in the network's."""
+    if isinstance(error, TimeoutError):
+        return Timeout(f"No connection to the provider within {seconds:g} s.", code="connect_timeout")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return Down(f"The egress proxy answered {error.status}.", kind="network_error", code="proxy_error")
+    message, code = next((message, code) for kind, message, code in _WAYS if isinstance(error, kind))
+    return Down(message, kind="network_error", code=code, detail=_detail(error))
+
+
+def _detail(error: Exception) -> str:
+    """Where it failed, and why. aiohttp's own text is not to be shown: it may hold a URL, or lines of a head."""
     match error:
-        case TimeoutError():
-            return Timeout(f"No connection to the provider within {seconds:g} s.", code="connect_timeout")
-        case aiohttp.ClientHttpProxyError():
-            return Down(f"The egress proxy answered {error.status}.", kind="network_error", code="proxy_error")
-        case aiohttp.ClientProxyConnectionError():
-            return Down("The egress proxy cannot be reached.", kind="network_error", code="proxy_error")
-        case aiohttp.ClientConnectorDNSError():
-            return Down("The provider's host name is not known.", kind="network_error", code="dns_error")
-        case aiohttp.ClientSSLError():
-            return Down("No secure connection to the provider.", kind="network_error", code="tls_error")
+        case aiohttp.ClientConnectorCertificateError():
+            return f"{_place(error.host, error.port)}: {why(error.certificate_error)}"
         case aiohttp.ClientConnectorError():
-            return Down("The provider cannot be reached.", kind="network_error", code="connect_error")
+            return f"{_place(error.host, error.port)}: {why(error.os_error)}"
         case _:
-            return Down("The connection to the provider failed.", kind="network_error", code="network_error")
+            return why(error)
+
+
+def _place(host: str | None, port: int | None) -> str:
+    return str(Address(host or "", port or 0))

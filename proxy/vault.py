@@ -14,6 +14,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, groupby
 from sys import getsizeof
+from threading import Lock
 from typing import Literal, NamedTuple, assert_never
 
 from msgspec import Struct
@@ -68,7 +69,10 @@ class _Entry(NamedTuple):
 
 
 class Vault:
-    """What clients could not keep: the least recently used goes first, and what nobody asked for all day."""
+    """What clients could not keep: the least recently used goes first, and what nobody asked for all day.
+
+    The thread that reads large bodies asks as well as the loop.
+    """
 
     def __init__(
         self,
@@ -81,6 +85,7 @@ class Vault:
         self._limit_entries = limit_entries
         self._lifetime = lifetime
         self._clock = clock
+        self._lock = Lock()
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()  # the least recently used first
         self._scopes: Counter[_Scope] = Counter()
         self._bytes = 0
@@ -93,30 +98,33 @@ class Vault:
         return Recall(self, request, (client, provider, request.model))
 
     def knows(self, scope: _Scope) -> bool:
-        self._expire()
-        return scope in self._scopes
+        with self._lock:
+            self._expire()
+            return scope in self._scopes
 
     def get(self, key: bytes) -> _Kept | None:
-        self._expire()
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        self._entries[key] = entry._replace(used=self._clock())
-        self._entries.move_to_end(key)
-        return entry.kept
+        with self._lock:
+            self._expire()
+            entry = self._entries.get(key)
+            if entry is None:
+                return None
+            self._entries[key] = entry._replace(used=self._clock())
+            self._entries.move_to_end(key)
+            return entry.kept
 
     def put(self, key: bytes, scope: _Scope, kept: _Kept) -> None:
-        self._expire()
-        if key in self._entries:
-            self._drop(key)
-        entry = _Entry(kept, scope, _size(kept), self._clock())
-        if entry.size > self._limit_bytes:
-            return
-        self._entries[key] = entry
-        self._scopes[scope] += 1
-        self._bytes += entry.size
-        while self._bytes > self._limit_bytes or len(self._entries) > self._limit_entries:
-            self._drop(next(iter(self._entries)))
+        with self._lock:
+            self._expire()
+            if key in self._entries:
+                self._drop(key)
+            entry = _Entry(kept, scope, _size(kept), self._clock())
+            if entry.size > self._limit_bytes:
+                return
+            self._entries[key] = entry
+            self._scopes[scope] += 1
+            self._bytes += entry.size
+            while self._bytes > self._limit_bytes or len(self._entries) > self._limit_entries:
+                self._drop(next(iter(self._entries)))
 
     def _expire(self) -> None:
         dead = self._clock() - self._lifetime
@@ -186,26 +194,35 @@ class Recall:
                 _fill(turns, kept)
                 return
 
-    def watch(self, event: Event) -> None:
-        """One event of the answer as its provider said it, before it is marked."""
-        match event:
-            case Delta():
-                if (block := self._blocks.get(event.index)) is None:
-                    return
-                block.texts.append(event.text)
-                if event.signature:
-                    self._sealed = True
-                    block.seals.append(event.signature)
-            case Open(part=Thinking() | Text() | Refusal() | ToolCall() as part):
-                self._blocks[event.index] = _Block(event)
-                self._sealed = self._sealed or any(piece.seal for piece in _pieces([part]))
-            case Finish():
-                if self._sealed and len(event.stops) == 1:  # who can tell which of several the client went on with?
-                    self._remember()
-            case Start() | Open() | Close() | Usage():
-                pass
-            case _:
-                assert_never(event)
+    def watch(self, events: Iterable[Event]) -> None:
+        """Events of the answer as its provider said them, before they are marked."""
+        for event in events:
+            match event:
+                case Delta():
+                    self._hear(event)
+                case Open():
+                    self._open(event)
+                case Finish():
+                    if self._sealed and len(event.stops) == 1:  # who can tell with which of several the client went on?
+                        self._remember()
+                case Start() | Close() | Usage():
+                    pass
+                case _:
+                    assert_never(event)
+
+    def _hear(self, event: Delta) -> None:
+        if (block := self._blocks.get(event.index)) is None:
+            return
+        block.texts.append(event.text)
+        if event.signature:
+            self._sealed = True
+            block.seals.append(event.signature)
+
+    def _open(self, event: Open) -> None:
+        if not isinstance(event.part, Thinking | Text | Refusal | ToolCall):
+            return
+        self._blocks[event.index] = _Block(event)
+        self._sealed = self._sealed or any(piece.seal for piece in _pieces([event.part]))
 
     def _remember(self) -> None:
         said = [event for block in self._blocks.values() for event in block.said()]

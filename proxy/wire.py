@@ -14,6 +14,8 @@ generating and billing after our client has gone (uvloop's sslproto waits for th
 """
 
 import asyncio
+import os
+import ssl
 from collections.abc import Callable
 
 import httptools
@@ -23,7 +25,7 @@ from proxy.alarm import Alarm
 from proxy.errors import Down, Timeout, UpstreamError
 
 HEAD_LIMIT = 128 * 1024  # bytes that may come with no byte of body among them: heads, interim answers, trailers
-HIGH_WATER = 128 * 1024  # bytes held for a slow reader before the provider is told to wait
+HIGH_WATER = 64 * 1024  # bytes held for a slow reader before the provider is told to wait
 NO_BODY = frozenset({204, 304})
 
 
@@ -209,8 +211,8 @@ class Exchange:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._fail(Down("The provider switched protocols unasked.", code="upstream_protocol"))
-        except httptools.HttpParserError:
-            self._fail(Down("The provider's answer is not valid HTTP.", code="upstream_protocol"))
+        except httptools.HttpParserError as error:  # in llhttp's own words, which repeat nothing of what came
+            self._fail(Down("The provider's answer is not valid HTTP.", code="upstream_protocol", detail=str(error)))
         if self._surplus is not None:  # another answer's, behind the end of this one
             del chunks[self._surplus :]
         self._held += sum(map(len, chunks[before:]))
@@ -228,9 +230,10 @@ class Exchange:
         if self._headed and not self._bounded and exc is None:
             self._end(reusable=False)
         elif not self._headed:
-            self._fail(Down("The provider closed the connection without an answer.", code="upstream_closed"))
+            message = "The provider closed the connection without an answer."
+            self._fail(Down(message, code="upstream_closed", detail=why(exc)))
         else:
-            self._fail(Down("The provider's answer was cut short.", code="upstream_cut"))
+            self._fail(Down("The provider's answer was cut short.", code="upstream_cut", detail=why(exc)))
         if self._waiter is not None:
             self._wake()
 
@@ -244,7 +247,7 @@ class Exchange:
         if self._headed:  # a trailer
             return
         key = name.decode("latin-1").lower()
-        text = value.decode("utf-8", "replace")  # what is no UTF-8 could not be written to the client
+        text = value.decode("utf-8", "surrogateescape")  # what is no UTF-8 is spelled to the client as it came
         self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
     def on_headers_complete(self) -> None:
@@ -329,3 +332,20 @@ class Exchange:
 
     def _late(self, code: str, what: str, seconds: float) -> None:
         self._fail(Timeout(f"The provider's answer {what} within {seconds:g} s.", code=code))
+
+
+def why(error: BaseException | None) -> str:
+    """What the network says of it, for the log: never a URL, nor anything that came."""
+    match error:
+        case None:
+            return ""
+        case ssl.SSLCertVerificationError(verify_message=str(message)):
+            return message
+        case ssl.SSLError(reason=str(reason)):
+            return reason.lower().replace("_", " ")
+        case OSError(errno=int(number)) if number > 0 and not isinstance(error, ssl.SSLError):
+            return os.strerror(number)
+        case OSError(strerror=str(words)):  # of the resolver, or of OpenSSL: their numbers are their own
+            return words
+        case _:
+            return type(error).__name__

@@ -512,6 +512,8 @@ class _Connection(asyncio.Protocol):
 
     async def _push(self, data: bytes, answer: Answer) -> None:
         for at in range(0, len(data), _SLICE):
+            if self._closed is not None:  # over TLS a peer may say goodbye while we speak, and then nothing is sealed
+                await asyncio.get_running_loop().create_future()  # until the connection is lost
             some = data[at : at + _SLICE]
             self.transport.write(some if self._tls is None else self._tls.seal(some))
             await asyncio.sleep(0)  # uvloop writes at the end of its turn

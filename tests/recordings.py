@@ -34,6 +34,11 @@ def present() -> bool:
     return not _NONE and ROOT.is_dir()
 
 
+def waived() -> bool:
+    """Does this machine say that it has none?"""
+    return _NONE
+
+
 def why_absent() -> str:
     return "PILLION_RECORDINGS=none" if _NONE else f"{ROOT} is no directory"
 

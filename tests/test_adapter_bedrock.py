@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import boto3  # type: ignore[import-untyped]
 import pytest
 
 from proxy.adapters.bedrock import Bedrock, credentials
@@ -36,7 +37,6 @@ from tests.client import ask
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import pillion
 
-boto3 = pytest.importorskip("boto3", reason="Amazon's SDK is not installed")
 CONFIG = import_module("botocore.config").Config
 CLIENT_ERROR = import_module("botocore.exceptions").ClientError
 
@@ -614,7 +614,7 @@ async def test_an_error_that_repeats_our_credentials_is_told_without_them(
         said = await refused(converse(client))
     assert said["Error"] == {
         "Code": "ExpiredTokenException",
-        "Message": "The token *** of *** is bad (***).",
+        "Message": "bedrock does not allow that to pillion's key: The token *** of *** is bad (***).",
     }
     assert not any(secret in caplog.text for secret in (ID, KEY, TOKEN))
 

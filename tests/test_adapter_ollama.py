@@ -253,7 +253,7 @@ async def test_it_is_listed_and_told_of_only_where_it_is() -> None:
     async with served(row("openai", nowhere()), assumed(nowhere())) as gateway:
         refused = await chat(gateway, "llama3")
         assert refused.status == 404
-        assert "Providers: openai, echo." in json.loads(refused.body)["error"]["message"]
+        assert "Providers: openai (could not be asked), echo." in json.loads(refused.body)["error"]["message"]
 
 
 async def test_who_names_it_hears_what_is_the_matter() -> None:
@@ -298,7 +298,10 @@ async def test_a_client_of_ollamas_hears_what_to_do() -> None:
 
 @pytest.mark.parametrize("body", [b"404 page not found", b'{"error":{"message":"x"}}', b""])
 async def test_a_404_of_another_server_promises_nothing(body: bytes) -> None:
-    async with Evil(Scenario(status=404, body=body)) as evil, adapter(row("ollama", evil.url, pull=True)) as one:
+    async with (
+        Evil(Scenario(status=404, body=body)) as evil,
+        adapter(row("ollama", evil.url, pull=True, models=("m",))) as one,
+    ):
         with pytest.raises(Refused) as caught:
             await one.send(outgoing())
         assert "pull" not in caught.value.message
@@ -323,7 +326,7 @@ class Store:
 
 async def test_a_missing_model_is_fetched_once_for_ten_who_wait() -> None:
     store = Store(replace(PULLED, delay_body=0.05))
-    async with Evil(answering=store) as evil, adapter(row("ollama", evil.url, pull=True)) as one:
+    async with Evil(answering=store) as evil, adapter(row("ollama", evil.url, pull=True, models=("m",))) as one:
         answers = await asyncio.gather(*(one.send(outgoing()) for _ in range(10)))
         assert [(answer.status, await answer.read(1000)) for answer in answers] == [(200, DONE)] * 10
         [pull] = store.pulls
@@ -338,7 +341,7 @@ async def test_a_client_waits_for_its_model_and_reads_on() -> None:
     store = Store()
     async with (
         Evil(answering=store) as evil,
-        served(row("ollama", evil.url, pull=True)) as gateway,
+        served(row("ollama", evil.url, pull=True, models=("m",))) as gateway,
         sdk(gateway) as client,
     ):
         assert (await client.chat("ollama/m", HI)).message.content == "Grüße"
@@ -350,7 +353,7 @@ async def test_the_log_says_how_it_goes(monkeypatch: pytest.MonkeyPatch, caplog:
     for seconds, said in [(3600.0, 2), (0.0, 4)]:
         monkeypatch.setattr(room, "PULL_TOLD", seconds)
         caplog.clear()
-        async with Evil(answering=Store()) as evil, adapter(row("ollama", evil.url, pull=True)) as one:
+        async with Evil(answering=Store()) as evil, adapter(row("ollama", evil.url, pull=True, models=("m",))) as one:
             await (await one.send(outgoing())).read(1000)
         assert len(caplog.messages) == said
     assert caplog.messages == [
@@ -379,7 +382,7 @@ async def test_a_model_that_cannot_be_fetched_is_not_found_and_it_is_said_why(
     pulling: Scenario, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = Store(pulling)
-    async with Evil(answering=store) as evil, adapter(row("ollama", evil.url, pull=True)) as one:
+    async with Evil(answering=store) as evil, adapter(row("ollama", evil.url, pull=True, models=("m",))) as one:
         with pytest.raises(Refused, match=f"^model 'm' not found, and cannot be pulled: .*{said}") as caught:
             await one.send(outgoing())
         assert (caught.value.status, caught.value.code, caught.value.provider) == (404, "model_not_found", "ollama")
@@ -389,24 +392,39 @@ async def test_a_model_that_cannot_be_fetched_is_not_found_and_it_is_said_why(
 
 
 async def test_a_model_that_is_missing_still_is_not_pulled_for_ever() -> None:
-    async with Evil(LACKING, PULLED, LACKING) as evil, adapter(row("ollama", evil.url, pull=True)) as one:
+    async with (
+        Evil(LACKING, PULLED, LACKING) as evil,
+        adapter(row("ollama", evil.url, pull=True, models=("m",))) as one,
+    ):
         assert (await one.send(outgoing())).status == 404
         assert [request.target for request in evil.requests] == ["/api/chat", "/api/pull", "/api/chat"]
 
 
-@pytest.mark.parametrize("model", ["evil.example/ns/m", "http://127.0.0.1:80/m"])
-async def test_no_client_chooses_where_a_model_comes_from(model: str) -> None:
-    store = Store()
-    async with Evil(answering=store) as evil, adapter(row("ollama", evil.url, pull=True)) as one:
-        with pytest.raises(Refused, match="`ollama pull"):
+OTHERS = ["evil.example/ns/m", "http://127.0.0.1:80/m", "ns/m", "other", "m:70b", ":latest", "hf.co:443/ns/m"]
+
+
+@pytest.mark.parametrize("model", OTHERS)
+async def test_no_client_chooses_what_is_fetched(model: str) -> None:
+    store, named = Store(), ("m", "hf.co/ns/m")
+    async with Evil(answering=store) as evil, adapter(row("ollama", evil.url, pull=True, models=named)) as one:
+        with pytest.raises(Refused, match=r"`ollama pull .*, and pillion would where `models` of its row had it"):
             await one.send(outgoing(model=model))
         assert store.pulls == []
 
 
-@pytest.mark.parametrize(("model", "models"), [("ns/m:8b", ()), ("hf.co/ns/m", ("hf.co/ns/m",))])
-async def test_the_library_and_the_operators_own_places_are_fetched_from(model: str, models: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        ("ns/m:8b", {"models": ("ns/m:8b",)}),
+        ("hf.co/ns/m", {"models": ("m", "hf.co/ns/m")}),
+        ("m:latest", {"models": ("m",)}),
+        ("m", {"models": ("m:latest",)}),
+        ("m:8b", {"model": "m:8b"}),
+    ],
+)
+async def test_what_the_operator_names_is_fetched(model: str, named: dict[str, Any]) -> None:
     store = Store()
-    async with Evil(answering=store) as evil, adapter(row("ollama", evil.url, pull=True, models=models)) as one:
+    async with Evil(answering=store) as evil, adapter(row("ollama", evil.url, pull=True, **named)) as one:
         await (await one.send(outgoing(model=model))).read(1000)
         assert [json.loads(pull.body) for pull in store.pulls] == [{"model": model}]
 
@@ -414,7 +432,7 @@ async def test_the_library_and_the_operators_own_places_are_fetched_from(model: 
 async def test_who_has_no_time_leaves_and_the_pull_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "pillion")
     slow = Store(Scenario(headers=LINES, body=PULLED.body, framing="chunked", split=[29], gap=0.2))
-    async with Evil(answering=slow) as evil, adapter(row("ollama", evil.url, pull=True)) as one:
+    async with Evil(answering=slow) as evil, adapter(row("ollama", evil.url, pull=True, models=("m",))) as one:
         with pytest.raises(Timeout) as caught:
             await one.send(outgoing(timeout=0.05))
         assert (caught.value.code, caught.value.message) == ("pull_timeout", "m is still being pulled.")
@@ -427,14 +445,14 @@ async def test_who_has_no_time_leaves_and_the_pull_goes_on(caplog: pytest.LogCap
 async def test_a_pull_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "PULL_TIME", 0.05)
     endless = Store(Scenario(headers=LINES, body=PULLED.body, framing="chunked", cut_at=29, how="stall"))
-    async with Evil(answering=endless) as evil, adapter(row("ollama", evil.url, pull=True)) as one:
+    async with Evil(answering=endless) as evil, adapter(row("ollama", evil.url, pull=True, models=("m",))) as one:
         with pytest.raises(Refused, match=r"cannot be pulled: .* did not end within 0\.05 s"):
             await one.send(outgoing())
 
 
 async def test_a_pillion_that_closes_leaves_no_pull_behind() -> None:
     endless = Store(Scenario(headers=LINES, body=PULLED.body, framing="chunked", cut_at=29, how="stall"))
-    async with Evil(answering=endless) as evil, adapter(row("ollama", evil.url, pull=True)) as one:
+    async with Evil(answering=endless) as evil, adapter(row("ollama", evil.url, pull=True, models=("m",))) as one:
         waiting = asyncio.ensure_future(one.send(outgoing()))
         await evil.received(2)
         waiting.cancel()

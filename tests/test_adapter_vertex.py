@@ -299,6 +299,52 @@ async def test_a_service_account_gets_a_token_for_its_own_project(key_file: Path
         assert chat.header("authorization") == f"Bearer {TOKEN}-1"
 
 
+@pytest.mark.filterwarnings("ignore:The load_credentials_from_file method:DeprecationWarning")
+async def test_the_rows_own_key_file_wins_over_the_environments(
+    tmp_path: Path, key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(key_file, "{}")
+    async with logged_in(tmp_path / "row.json", credentials=tmp_path / "row.json") as (google, adapter):
+        await speak(adapter)
+        (asked,) = google.asked()
+        assert parse_qs(asked.body.decode())["grant_type"] == ["urn:ietf:params:oauth:grant-type:jwt-bearer"]
+        assert google.evil.requests[-1].target.startswith("/v1/projects/p-file/locations/eu-west1/")
+        assert google.shown == [f"Bearer {TOKEN}-1"]
+
+
+@pytest.mark.filterwarnings("ignore:The load_credentials_from_file method:DeprecationWarning")
+async def test_a_key_file_of_the_configurations_is_used(tmp_path: Path) -> None:
+    google, file = Google(), tmp_path / "row.json"
+    async with google.evil as evil:
+        write_key(file, f"{evil.url}/token")
+        row = {"PILLION_VERTEX_BASE_URL": evil.url, "PILLION_VERTEX_LOCATION": "global"}
+        async with pillion(**row, PILLION_VERTEX_CREDENTIALS=str(file)) as gateway:
+            got = await ask(gateway, "POST", "/v1beta/models/vertex/m:generateContent", ASKED)
+    assert (got.status, google.shown) == (200, [f"Bearer {TOKEN}-1"])
+
+
+@pytest.mark.filterwarnings("ignore:The load_credentials_from_file method:DeprecationWarning")
+@pytest.mark.parametrize("text", [None, "", "{}", '{"type":"service_account"}'])
+async def test_a_rows_key_file_that_is_none_is_told(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "row.json"
+    if text is not None:
+        write(file, text)
+    row = {"api_key": Secret(""), "credentials": file, **PLACE}
+    async with provider("http://127.0.0.1:1", "vertex", **row) as adapter:
+        with pytest.raises(Refused, match="or `credentials` in its row") as caught:
+            await speak(adapter)
+        assert caught.value.code == "no_credentials"
+        assert str(file) not in caught.value.message
+
+
+async def test_a_token_that_google_repeats_in_a_header_is_not_passed_on(key_file: Path) -> None:
+    async with logged_in(key_file) as (google, adapter):
+        google.chat = Scenario(body=b"{}", headers=[*JSON, ("x-echo", f"Bearer {TOKEN}-1")])
+        answer = await adapter.send(Outgoing("gemini", "m", b"{}", False, [], ""))
+        await answer.read(1000)
+        assert answer.headers["x-echo"] == "Bearer ***"
+
+
 async def test_twenty_at_once_wait_for_one_token(key_file: Path) -> None:
     async with logged_in(key_file) as (google, adapter):
         await asyncio.gather(*(speak(adapter) for _ in range(20)))

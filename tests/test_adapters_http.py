@@ -5,17 +5,21 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxy import registry
 from proxy.adapters import http
+from proxy.adapters.http import HTTPProvider
 from proxy.config import Provider, Secret, Timers
 from proxy.errors import BadRequest, Down, Timeout, UpstreamError
 from proxy.ports import Adapter, Headers, Outgoing
 from proxy.upstream import Upstream
+from tests.client import ANTHROPIC, OPENAI, Speech, chat
 from tests.evil import Evil, Scenario
+from tests.gateway import pillion
 
 KEY = "sk-canary"
 LISTED = Scenario(body=b'{"object":"list","data":[{"id":"b","owned_by":"x"},{"id":"c"},{"id":"a"}]}')
@@ -108,11 +112,45 @@ async def test_without_a_key_none_is_shown(kind: str, dialect: str) -> None:
     assert not {"authorization", "x-api-key"} & shown(request).keys()
 
 
-async def test_configured_headers_go_along() -> None:
-    async with Evil(ANSWER, LISTED) as evil, provider(evil.url, headers={"X-Team": "blue"}) as adapter:
+async def test_configured_headers_go_along_and_win() -> None:
+    async with Evil(ANSWER, LISTED) as evil, provider(evil.url, headers={"X-Team": Secret("blue")}) as adapter:
+        await (await adapter.send(outgoing(headers=[("x-team", "evil"), ("x-other", "kept")]))).read(1000)
+        await adapter.models()
+        said = [[value for name, value in request.headers if name.lower() == "x-team"] for request in evil.requests]
+        assert said == [["blue"], ["blue"]]
+        assert evil.requests[0].header("x-other") == "kept"
+
+
+async def test_a_configured_header_in_a_file_may_be_another_from_one_request_to_the_next(tmp_path: Path) -> None:
+    now, file = 0.0, tmp_path / "team"
+    file.write_text("blue")
+    headers = {"X-Team": Secret("blue", file, lambda: now)}
+    async with Evil(ANSWER, ANSWER, LISTED) as evil, provider(evil.url, headers=headers) as adapter:
+        await (await adapter.send(outgoing())).read(1000)
+        file.write_text("green")
+        now = 10.0
         await (await adapter.send(outgoing())).read(1000)
         await adapter.models()
-        assert [request.header("x-team") for request in evil.requests] == ["blue", "blue"]
+        assert [request.header("x-team") for request in evil.requests] == ["blue", "green", "green"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "twice"),
+    [
+        ("openai", {}, ["Authorization"]),
+        ("openai", {"api_key": Secret("")}, []),
+        ("openai", {"api_key": Secret(""), "org_id": "o"}, ["OpenAI-Organization"]),
+        ("anthropic", {}, ["X-Api-Key"]),
+    ],
+)
+async def test_a_header_that_shows_the_key_as_well_is_known(
+    kind: str, changes: dict[str, Any], twice: list[str]
+) -> None:
+    names = ["Authorization", "OpenAI-Organization", "X-Api-Key", "X-Team"]
+    headers = {name: Secret("x") for name in names}
+    async with provider("http://127.0.0.1:9", kind, headers=headers, **changes) as adapter:
+        assert isinstance(adapter, HTTPProvider)
+        assert adapter.said_twice() == twice
 
 
 async def test_a_header_of_the_clients_cannot_end_its_line() -> None:
@@ -249,3 +287,50 @@ async def test_anthropics_model_list_is_asked_for_by_version() -> None:
 async def test_the_key_is_taken_out_of_words() -> None:
     async with Evil() as evil, provider(evil.url) as adapter:
         assert adapter.hide(f"no such key: {KEY}!") == "no such key: ***!"
+
+
+# --- a host that echoes ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asking", [OPENAI, ANTHROPIC], ids=lambda speech: speech.name)  # passed through, translated
+@pytest.mark.parametrize("status", [200, 400])
+async def test_a_host_that_repeats_our_key_in_a_header_shows_it_to_nobody(asking: Speech, status: int) -> None:
+    environ = OPENAI.environ("")
+    echoes = [("x-echo", f"Bearer {environ['OPENAI_API_KEY']}"), ("x-request-id", environ["OPENAI_API_KEY"])]
+    body = OPENAI.whole if status == 200 else b'{"error":{"message":"No."}}'
+    answer = Scenario(
+        status=status, body=body, headers=[("content-type", "application/json"), ("x-same", "y"), *echoes]
+    )
+    async with Evil(answer) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        got = await chat(gateway, asking, asking.request(model="openai/m"))
+    assert got.status == status
+    assert environ["OPENAI_API_KEY"] not in got.raw_headers
+    assert got.header("x-request-id") == "***"
+    if status == 200:
+        assert (got.header("x-echo"), got.header("x-same")) == ("Bearer ***", "y")
+
+
+# --- whose account it is ---------------------------------------------------------------------------------------------
+
+ACCOUNTS = [("openai-organization", "org-client"), ("openai-project", "client"), ("x-goog-user-project", "client")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "dialect"), [("openai", "openai_chat"), ("azure", "openai_chat"), ("gemini", "gemini")]
+)
+async def test_with_our_key_go_no_accounts_of_the_clients(kind: str, dialect: str) -> None:
+    request = await sent(kind, dialect, [*ACCOUNTS, ("x-a", "b")])
+    assert request.header("x-a") == "b"
+    assert not dict(ACCOUNTS).keys() & shown(request).keys()
+
+
+async def test_the_operators_account_is_told_once() -> None:
+    for key in (KEY, ""):
+        request = await sent("openai", "openai_chat", ACCOUNTS, org_id="org-ours", project="ours", api_key=Secret(key))
+        told = [line for line in request.headers if line[0] in dict(ACCOUNTS)]
+        assert told == [("openai-organization", "org-ours"), ("openai-project", "ours")]
+
+
+async def test_where_no_key_is_ours_the_clients_accounts_travel() -> None:
+    request = await sent("openai", "openai_chat", ACCOUNTS, api_key=Secret(""))
+    assert dict(ACCOUNTS).items() <= shown(request).items()

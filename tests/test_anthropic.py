@@ -613,7 +613,9 @@ USER = turn("user", Text(text="u"))
         ({"store": True, "verbosity": "low"}, ("store", "verbosity")),
         ({"metadata": {"a": "b"}, "safety_identifier": "s"}, ("metadata", "safety_identifier")),
         ({"prompt_cache_key": "k"}, ("prompt_cache_key",)),
-        ({"turns": [turn("user", Text(text="a", signature="gemini's"))]}, ()),
+        ({"turns": [turn("user", Text(text="a", signature="seal"))]}, ("text.signature",)),
+        ({"turns": [USER, turn("assistant", ToolCall(id="1", name="f", signature="seal"))]}, ("tool_call.signature",)),
+        ({"service_tier": "default"}, ()),
         ({"seed": 0, "logit_bias": {"1": 2.0}, "logprobs": True}, ("logit_bias", "logprobs", "seed")),
         ({"frequency_penalty": 1.0, "presence_penalty": -1.0}, ("frequency_penalty", "presence_penalty")),
         ({"frequency_penalty": 0, "logprobs": False, "logit_bias": {}, "top_logprobs": 0, "n": 1}, ()),
@@ -697,6 +699,20 @@ def test_thinking_fits_into_the_answer(
     value = sent(foreign(reasoning=reasoning, max_tokens=limit))
     assert value["max_tokens"] == total
     assert value.get("thinking") == (thinking and {"type": "enabled", "budget_tokens": thinking})
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "dropped"),
+    [
+        (Reasoning(budget=3000), ()),
+        (Reasoning(effort="low"), ()),
+        (Reasoning(budget=9000), ("reasoning.budget",)),
+        (Reasoning(budget=3000, effort="low"), ("reasoning.effort",)),
+    ],
+    ids=str,
+)
+def test_a_budget_that_is_moved_is_receipted(reasoning: Reasoning, dropped: tuple[str, ...]) -> None:
+    assert WIRE.encode(foreign(reasoning=reasoning, max_tokens=5000)).dropped == dropped
 
 
 @pytest.mark.parametrize("reasoning", [Reasoning(off=True), Reasoning(budget=0), Reasoning(effort="none")], ids=str)
@@ -790,7 +806,7 @@ TOLD: dict[str, Any] = {
     "extra": {"new": 1},
     "demands": {"new": 1},
 }
-NOT_FOR_THE_PROVIDER = {"wire", "as_array", "include_usage", "limit_field", "names"}
+NOT_FOR_THE_PROVIDER = {"wire", "as_array", "include_usage", "limit_field", "longest", "names"}
 
 
 @pytest.mark.parametrize("wire", ["openai_chat", "anthropic"])

@@ -43,7 +43,6 @@ from proxy.errors import (
     Busy,
     Down,
     GatewayError,
-    OverBudget,
     OverLimit,
     Refused,
     Timeout,
@@ -284,8 +283,8 @@ def test_a_whole_answer_as_the_client_reads_it() -> None:
     [
         *STOPS,
         ("content_filter", "refusal"),
-        ("malformed_tool_call", "end_turn"),
-        ("other", "end_turn"),
+        ("malformed_tool_call", "malformed_tool_call"),
+        ("other", "other"),
         ("stop_sequence", "stop_sequence"),
     ],
 )
@@ -406,11 +405,11 @@ def test_what_an_answer_tells_beside_its_content_comes_back_where_it_stood() -> 
     assert laws.watch(WIRE.meter(True), [said(events)]).usage == events[-2]
 
 
-def test_a_reason_that_is_new_is_kept_as_it_is_and_told_in_words_of_this_wire() -> None:
-    """Whose word it is cannot be seen any more, and a host that says `eos` has ended its turn."""
-    events = decoded(stream(message_start(), message_delta("eos"), STOP))
-    assert events[-1] == Finish(stops=(Stop(reason="other", raw="eos"),))
-    assert json.loads(said(events, streamed=False))["stop_reason"] == "end_turn"
+def test_a_reason_that_is_new_goes_on_as_it_came_and_a_host_s_word_as_this_wire_s() -> None:
+    for word, reason, told in (("brand_new", "other", "brand_new"), ("eos", "stop", "end_turn")):
+        events = decoded(stream(message_start(), message_delta(word), STOP))
+        assert events[-1] == Finish(stops=(Stop(reason=reason, raw=word),))  # type: ignore[arg-type]
+        assert json.loads(said(events, streamed=False))["stop_reason"] == told
 
 
 def test_an_event_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -727,7 +726,7 @@ def test_a_meter_passes_over_an_event_that_is_too_long() -> None:
         (BadRequest("m", status=413), "request_too_large"),
         (BadRequest("m", status=422), "invalid_request_error"),
         (OverLimit("m"), "rate_limit_error"),
-        (OverBudget("m"), "billing_error"),
+        (OverLimit("m", kind="quota_exceeded", code="insufficient_quota"), "billing_error"),
         (Down("m"), "api_error"),
         (Down("m", status=503), "api_error"),
         (Busy("m", status=529), "overloaded_error"),

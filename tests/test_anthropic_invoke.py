@@ -41,8 +41,10 @@ from proxy.ports import Hints, Path, Peek
 from tests import laws, recordings, replay
 from tests.client import ANTHROPIC, OPENAI, ask
 from tests.evil import Evil, Scenario
-from tests.gateway import Gateway, pillion
+from tests.gateway import Gateway, pillion, telling
 from tests.test_adapter_bedrock import ENVIRON, Environ, an_environment, refused, sdk, verify
+from tests.test_logs import Kept, log_to
+from tests.test_logs import told as logged
 
 __all__ = ["an_environment"]  # a fixture, and in force for every test here
 
@@ -318,6 +320,55 @@ def test_a_recorded_answer_is_finished_and_claudes_is_counted(row: recordings.Ro
         assert meter.usage is not None
         assert meter.usage.total_output == said["output_tokens"]
     recordings.replayed(row)
+
+
+COUNTED = {
+    "x-amzn-bedrock-input-token-count": "7",
+    "x-amzn-bedrock-output-token-count": "3",
+    "x-amzn-bedrock-cache-read-input-token-count": "2",
+    "x-amzn-bedrock-cache-write-input-token-count": "1",
+}
+
+
+def test_bedrocks_own_counts_are_read_and_nonsense_is_none() -> None:
+    counted = Usage(input=7, output=3, cache_read=2, cache_write=1)
+    last = chunk({"outputText": "x", "amazon-bedrock-invocationMetrics": LAST})
+    assert laws.watch(WIRE.meter(True), [last]).usage == WIRE.usage_in_head(COUNTED) == counted
+    assert WIRE.usage_in_head({}) is None
+    assert WIRE.usage_in_head({"x-amzn-bedrock-input-token-count": "-7"}) is None
+    for metrics in ({"inputTokenCount": -7}, {"inputTokenCount": "7"}):
+        usage = laws.watch(WIRE.meter(True), [chunk({"amazon-bedrock-invocationMetrics": metrics})]).usage
+        assert usage == Usage()
+    assert laws.watch(WIRE.meter(True), [chunk({"amazon-bedrock-invocationMetrics": [7]})]).usage is None
+
+
+@recordings.needs_recordings
+@pytest.mark.parametrize("row", WHOLES, ids=recordings.ids)
+def test_a_recorded_answer_of_any_family_is_counted(row: recordings.Row) -> None:
+    """What Claude tells of itself is what its head tells; of all others the head alone does."""
+    said, headed = (
+        laws.watch(WIRE.meter(False), [recordings.body(row)]).usage,
+        WIRE.usage_in_head(row["response_headers"]),
+    )
+    told = (headed.total_input, headed.total_output) if headed is not None else None
+    assert (headed is not None) == ("x-amzn-bedrock-input-token-count" in row["response_headers"])
+    if said is not None and told is not None:
+        assert (said.total_input, said.total_output) == told
+    recordings.replayed(row)
+
+
+async def test_an_answer_of_another_family_is_metered_by_its_head(aws: Environ) -> None:
+    aws()
+    kept = Kept()
+    plays = Scenario(
+        headers=[("content-type", "application/json"), *COUNTED.items()],
+        body=b'{"inputTextTokenCount":7,"results":[{"tokenCount":3,"outputText":"x"}]}',
+    )
+    async with Evil(plays) as evil, telling(log_to(kept), to_bedrock(evil.url)) as gateway:
+        got = await ask(gateway, "POST", "/model/amazon.titan-text-express-v1/invoke", json.dumps(TITAN).encode())
+        assert (got.status, got.body) == (200, plays.body)
+        (line,) = await logged(kept)
+    assert line["tokens"] == {"input": 7, "output": 3, "cache_read": 2, "cache_write": 1}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,10 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from proxy.door import Patience
+from proxy.errors import GatewayError
+from proxy.headers import Trail
+from proxy.outcome import outcome
 from tests.client import LANES, OPENAI, SPEECHES, Got, Speech, ask, chat, lane_name
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion
@@ -85,6 +89,25 @@ async def test_a_model_list_does_not_go_round_either() -> None:
         assert (await ask(gateway, "GET", "/providers/openai/health")).status == 503
 
 
+def test_a_request_that_comes_round_is_worth_a_warning() -> None:
+    trail = Trail()
+    with pytest.raises(GatewayError) as caught:
+        trail.check(dict([trail.via("openai")]))
+    assert outcome(caught.value).level == "warning"
+
+
+async def test_two_pillions_that_list_each_others_models_find_out() -> None:
+    ports = free(), free()
+    urls = [f"http://127.0.0.1:{port}" for port in ports]
+    async with (
+        pillion(PILLION_LISTEN=f"127.0.0.1:{ports[0]}", **OPENAI.environ(urls[1])) as one,
+        pillion(PILLION_LISTEN=f"127.0.0.1:{ports[1]}", **OPENAI.environ(urls[0])) as two,
+    ):
+        got = await ask(one, "GET", "/v1/models")
+        assert b'"openai/echo/text"' in got.body  # what the other has of its own
+        assert (one.app.server.refused["loop_detected"], two.app.server.refused["loop_detected"]) == (1, 0)
+
+
 async def test_the_way_is_shown_to_the_provider_in_its_order() -> None:
     async with Evil(Scenario(body=OPENAI.whole)) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
         await chat(gateway, OPENAI, OPENAI.request(model="gpt"), [("Via", "1.1 edge, 1.0 pillion-elsewhere (openai)")])
@@ -96,11 +119,11 @@ async def test_the_way_is_shown_to_the_provider_in_its_order() -> None:
 
 @pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
 async def test_the_limits_of_the_configuration_are_the_listeners(speech: Speech) -> None:
-    client = {"HEADER": "1", "BODY_STALL": "2", "KEEP_ALIVE": "3", "WRITE_STALL": "4"}
+    client = {"HEADER": "1", "BODY_STALL": "2", "BODY": "3", "KEEP_ALIVE": "4", "WRITE_STALL": "5"}
     async with pillion(
         PILLION_BODY_LIMIT="1024", **{f"PILLION_CLIENT_{name}": text for name, text in client.items()}
     ) as gateway:
-        assert gateway.app.server.patience == (1, 2, 3, 4)
+        assert gateway.app.server.patience == Patience(header=1, body=2, whole_body=3, keep_alive=4, reading=5)
         got = await chat(gateway, speech, speech.request(model="echo/text", padding="x" * 2000))
         assert got.status == 413
         assert "1024 bytes" in speech.error(got.body)["message"]

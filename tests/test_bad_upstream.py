@@ -17,7 +17,7 @@ import aiohttp.connector
 import pytest
 import trustme
 
-from proxy.lanes import asking, passing
+from proxy.lanes import asking
 from tests.client import ANTHROPIC, LANES, OPENAI, Got, Speech, chat, lane_name
 from tests.evil import Evil, Scenario, trust
 from tests.gateway import pillion
@@ -87,7 +87,7 @@ def always(**fields: Any) -> Callable[[Speech], Scenario]:
 
 
 FAULTS = {
-    "html 200": Fault(always(body=PAGE, headers=HTML), 502),
+    "html 200": Fault(always(body=PAGE, headers=HTML), 502, "answered text/html where"),
     "html 502": Fault(always(status=502, body=PAGE, headers=HTML), 502, "answered 502"),
     "html 404": Fault(always(status=404, body=PAGE, headers=HTML), 404, "answered 404"),
     "text 200": Fault(always(body=b"ok", headers=[("Content-Type", "text/plain")]), 502),
@@ -122,7 +122,7 @@ FAULTS = {
         lambda p: Scenario(status=400, body=error_body(p, "bad", "invalid_request_error"), headers=JSON), 400, "bad"
     ),
     **{
-        str(status): Fault(always(status=status, headers=[("Location", "http://127.0.0.1:1/")]), 502, "never followed")
+        str(status): Fault(always(status=status, headers=[("Location", "http://127.0.0.1:1/")]), 502, "check base_url")
         for status in (301, 302, 303, 304, 307, 308)
     },
 }
@@ -304,7 +304,7 @@ async def test_nonsense_in_a_stream_is_no_end_of_it(speech: Speech, provider: Sp
 async def test_a_whole_answer_without_end_is_cut_off(
     speech: Speech, provider: Speech, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passing, "WHOLE_LIMIT", 1024 * 1024)
+    monkeypatch.setattr(asking, "WHOLE_LIMIT", 1024 * 1024)
     endless = Scenario(body=b'{"a":"' + b"x" * (80 * 1024 * 1024), headers=JSON)
     got = await answered(endless, speech, provider, False)
     assert got.status == 502

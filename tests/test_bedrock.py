@@ -39,7 +39,7 @@ from proxy.canon import (
 from proxy.claude import BUDGETS, DEFAULT_MAX_TOKENS
 from proxy.dialects.anthropic import Anthropic
 from proxy.dialects.bedrock import Bedrock
-from proxy.dialects.bedrock.turns import BESIDE_A_DOCUMENT
+from proxy.dialects.bedrock.turns import BESIDE_A_DOCUMENT, NOTHING
 from proxy.dialects.bedrock.words import FORMATS, TAKEN, format_of, media_type_of
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.envelope import Envelope
@@ -653,7 +653,7 @@ def test_nothing_but_empty_text_is_refused() -> None:
             {
                 "toolResult": {
                     "toolUseId": "tooluse_c14cddc033f64b9dea80ea",
-                    "content": [],
+                    "content": [{"text": NOTHING}],
                     "status": "success",
                 }
             },
@@ -685,8 +685,34 @@ def test_documents_get_names_that_the_wire_takes_each_once() -> None:
     body, dropped = told(foreign(user(*parts, Text(text="sum up"))))
     said = [block["document"] for block in body["messages"][0]["content"][:-1]]
     assert [one["format"] for one in said] == ["pdf", "pdf", "pdf", "txt", "csv", "txt"]
-    assert [one["name"] for one in said] == ["Report (1)", *(f"document-{n}" for n in range(2, 7))]
+    names = ["Report (1)", "Report (1) (2)", "report", "document", "table", "two spaces"]
+    assert [one["name"] for one in said] == names
     assert dropped == ("document.name",)
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "dropped"),
+    [
+        ("Report 3 [draft]", "Report 3 [draft]", ()),
+        ("report.pdf", "report", ("document.name",)),
+        ("Report 3 [draft].PDF", "Report 3 [draft]", ("document.name",)),
+        ("notes_v1.2.md", "notes-v1-2", ("document.name",)),
+        ("v1.2", "v1-2", ("document.name",)),
+        ("報告.pdf", "document", ("document.name",)),
+        ("  .pdf", "document", ("document.name",)),
+        ("x" * 300, "x" * 190, ("document.name",)),
+        (None, "document", ()),
+    ],
+)
+def test_a_name_keeps_what_may_be_kept(given: str | None, name: str, dropped: tuple[str, ...]) -> None:
+    body, lost = told(foreign(user(Document(source=Inline(PDF, "application/pdf"), name=given), Text(text="a"))))
+    assert body["messages"][0]["content"][0]["document"]["name"] == name
+    assert lost == dropped
+
+
+def test_a_file_of_json_is_text() -> None:
+    [said] = messages(foreign(user(Document(source=Inline(NOTE, "application/json")), Text(text="a"))))
+    assert said["content"][0]["document"]["format"] == "txt"
 
 
 def test_a_document_alone_gets_the_text_that_the_wire_demands() -> None:
@@ -812,8 +838,12 @@ def test_a_knob_is_said_or_receipted(fields: Any, said: Any, dropped: tuple[str,
 
 THOUGHTS: list[tuple[str, dict[str, Any], Any, tuple[str, ...]]] = [
     ("budget", {"reasoning": Reasoning(budget=2000), "max_tokens": 9000}, (2000, 9000), ()),
-    ("least", {"reasoning": Reasoning(budget=10), "max_tokens": 9000}, (1024, 9000), ()),
-    ("capped", {"reasoning": Reasoning(budget=9000), "max_tokens": 3000}, (2999, 3000), ()),
+    ("least", {"reasoning": Reasoning(budget=10), "max_tokens": 9000}, (1024, 9000), ("reasoning.budget",)),
+    ("capped", {"reasoning": Reasoning(budget=9000), "max_tokens": 3000}, (2999, 3000), ("reasoning.budget",)),
+    ("longest", {"reasoning": Reasoning(budget=9000), "longest": 10_000}, (9000, 10_000), ()),
+    ("too long", {"reasoning": Reasoning(budget=90_000), "longest": 64_000}, (63_999, 64_000), ("reasoning.budget",)),
+    ("half of the longest", {"reasoning": Reasoning(effort="max"), "longest": 32_000}, (16_000, 20_096), ()),
+    ("shown", {"reasoning": Reasoning(summary="auto")}, (None, None), ("reasoning.summary",)),
     ("half", {"reasoning": Reasoning(effort="high"), "max_tokens": 8000}, (4000, 8000), ()),
     ("room", {"reasoning": Reasoning(effort="low")}, (BUDGETS["low"], BUDGETS["low"] + DEFAULT_MAX_TOKENS), ()),
     ("no room", {"reasoning": Reasoning(effort="low"), "max_tokens": 1024}, (None, 1024), ("reasoning",)),
@@ -848,7 +878,7 @@ def test_claude_may_be_told_not_to_think_and_others_think_as_they_can() -> None:
     assert dropped == ()
     body, dropped = told(foreign(model="openai.gpt-oss-120b-1:0", reasoning=Reasoning(effort="xhigh", summary="auto")))
     assert body["additionalModelRequestFields"] == {"reasoning_effort": "high"}
-    assert dropped == ("reasoning.summary",)
+    assert dropped == ("reasoning.effort", "reasoning.summary")
     assert told(foreign(model="meta.llama", reasoning=Reasoning(effort="low")))[1] == ("reasoning",)
 
 

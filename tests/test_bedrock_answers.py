@@ -46,7 +46,6 @@ from proxy.errors import (
     Busy,
     Down,
     GatewayError,
-    OverBudget,
     OverLimit,
     Refused,
     Timeout,
@@ -410,9 +409,8 @@ def test_a_stop_reason_is_read_and_said_again(word: str) -> None:
 
 @pytest.mark.parametrize("reason", list(STOP_WORDS))
 def test_a_stop_of_another_wire_gets_the_nearest_word(reason: Reason) -> None:
-    raw = "" if reason == "other" else "THEIR_WORD"
-    events = sentence(Text(text="a"), stop=Stop(reason=reason, raw=raw))
-    assert json.loads(said(events, streamed=False))["stopReason"] == STOP_WORDS[reason]
+    events = sentence(Text(text="a"), stop=Stop(reason=reason, raw="THEIR_WORD"))
+    assert json.loads(said(events, streamed=False))["stopReason"] == (STOP_WORDS[reason] or "THEIR_WORD")
 
 
 def test_the_stop_string_that_was_met_is_told() -> None:
@@ -599,7 +597,7 @@ def test_retry_after_travels_and_a_signature_does_not() -> None:
         (Unauthorized("x"), "UnrecognizedClientException"),
         (UnknownModel("x"), "ResourceNotFoundException"),
         (OverLimit("x"), "ThrottlingException"),
-        (OverBudget("x"), "ServiceQuotaExceededException"),
+        (OverLimit("x", kind="quota_exceeded", code="insufficient_quota"), "ServiceQuotaExceededException"),
         (Timeout("x"), "ModelTimeoutException"),
         (Down("x"), "ServiceUnavailableException"),
         (GatewayError("x"), "InternalServerException"),
@@ -761,10 +759,11 @@ def test_a_seal_of_another_provider_survives_the_way_through_an_sdk() -> None:
 
 
 def test_a_whole_message_is_an_event() -> None:
-    for end in range(len(START)):
-        assert not WIRE.has_event(START[:end])
-    assert WIRE.has_event(START)
-    assert WIRE.has_event(START + b"x")
+    said = message("messageStop", stopReason="end_turn")
+    for end in range(len(said)):
+        assert not WIRE.has_event(START + said[:end])
+    assert WIRE.has_event(START + said)
+    assert WIRE.has_event(said + b"x")
 
 
 @pytest.mark.parametrize("data", [b'{"message":"an error"}', b"data: {} and so on\n\n", b"\0" * 12, b"<html></html>"])

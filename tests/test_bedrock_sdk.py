@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import unquote
 
+import boto3  # type: ignore[import-untyped]
 import pytest
 
 from proxy.canon import (
@@ -39,7 +40,6 @@ from proxy.errors import (
     Busy,
     Down,
     GatewayError,
-    OverBudget,
     OverLimit,
     Timeout,
     Unauthorized,
@@ -48,7 +48,6 @@ from proxy.errors import (
 from proxy.ports import Path
 from tests import laws
 
-boto3 = pytest.importorskip("boto3", reason="Amazon's SDK is not installed")
 CONFIG = import_module("botocore.config").Config
 EXCEPTIONS = import_module("botocore.exceptions")
 
@@ -226,7 +225,7 @@ ERRORS: list[tuple[GatewayError, str]] = [
     (GatewayError("it broke", status=403), "AccessDeniedException"),
     (UnknownModel("it broke"), "ResourceNotFoundException"),
     (OverLimit("it broke"), "ThrottlingException"),
-    (OverBudget("it broke"), "ServiceQuotaExceededException"),
+    (OverLimit("it broke", kind="quota_exceeded", code="insufficient_quota"), "ServiceQuotaExceededException"),
     (GatewayError("it broke"), "InternalServerException"),
     (Down("it broke"), "ServiceUnavailableException"),
     (Down("it broke", upstream_type="ModelErrorException"), "ModelErrorException"),

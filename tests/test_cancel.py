@@ -1,15 +1,21 @@
 """Is a provider let go of at once when the client leaves, whatever it was about?
 
 Over TLS and uvloop, where a polite close would read on for up to thirty seconds what the provider goes on generating.
-No call ever waits for a connection of the pool: there is no limit to them, so that phase does not exist.
+Figures D1 (what it takes in time is told by tests/bench/figures.py) and B1. Of D1's phases two do not exist: no call
+ever waits for a connection of the pool, since there is no limit to them, and none waits to be tried again, since there
+is one target to it. B1's readers are as many as column C has.
 """
 
 import asyncio
 import contextlib
+import fcntl
+import random
 import socket
+import struct
+import termios
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -158,36 +164,80 @@ async def test_a_client_that_leaves_while_the_provider_does_not_read(how: Any) -
         assert read < len(body)  # the rest was thrown away, and not sent to a provider that nobody listens to
 
 
-async def test_fifty_that_leave_at_random_leave_nothing_behind() -> None:
-    async with Evil(answering=lambda _: half(ANTHROPIC), tls=True) as evil, reached(evil, ANTHROPIC) as gateway:
-        async with AsyncExitStack() as stack:
-            ones = [await stack.enter_async_context(client(gateway)) for _ in range(50)]
-            for number, one in enumerate(ones):
-                await ask(one, ANTHROPIC, ANTHROPIC, stream=number % 3 != 0)
-            for number, one in enumerate(ones):
-                one.leave("rst" if number % 2 else "fin")
-                await asyncio.sleep(0)
-            await soon(lambda: not gateway.app.server._doors)
-            await soon(lambda: gateway.app.upstream.in_use == 0)
+# --- many at once ----------------------------------------------------------------------------------------------------
+
+ABORTS = 200
+READERS = 50
+HELD = 256 * 1024  # bytes of one stream that may wait in our own memory
+TAKEN = 1024 * 1024  # bytes of one that we may take out of the kernel on the provider's side
+PUSHED = 4 * 1024 * 1024  # bytes that a provider may get rid of for each; what the kernel keeps is the host's to say
+
+
+async def test_two_hundred_that_leave_at_random_leave_nothing_behind() -> None:
+    """In whichever phase each of them is by then: of its upload, of the handshake, or of the answer."""
+    ways: list[Literal["fin", "rst"]] = ["fin", "rst"]
+    dice = random.Random(7)
+    plays = [scenario for scenario, _ in PHASES.values()] + [half(ANTHROPIC)] * 3
+    async with (
+        Evil(answering=lambda _: dice.choice(plays), tls=True) as evil,
+        reached(evil, ANTHROPIC) as gateway,
+        AsyncExitStack() as stack,
+    ):
+        ones = [await stack.enter_async_context(client(gateway)) for _ in range(ABORTS)]
+        for number, one in enumerate(ones):
+            request = spell("POST", ANTHROPIC.path, ANTHROPIC.request(number % 3 != 0, "anthropic/m"))
+            await one.send(request[: -dice.randrange(1, 40)] if number % 4 == 0 else request)
+            if number % 2:
+                ones[number // 2].leave(dice.choice(ways))
+        await evil.received(ABORTS // 4)
+        for one in dice.sample(ones[ABORTS // 2 :], ABORTS // 2):
+            one.leave(dice.choice(ways))
+            await asyncio.sleep(0)
+        await soon(lambda: not gateway.app.server._doors)
+        await soon(lambda: gateway.app.upstream.in_use == 0)
+        await soon(lambda: len(evil.closings) == evil.connections)
         assert gateway.app.upstream.pooled == 0
+
+
+async def still(evil: Evil) -> None:
+    """Until no provider has got rid of a byte for a while."""
+    pushed = -1
+    while pushed != (now := sum(answer.pushed for answer in evil.answers)):
+        pushed = now
+        await asyncio.sleep(0.2)
 
 
 async def test_readers_that_do_not_read_fill_no_memory_of_ours() -> None:
     event = b'data: {"id":"c1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
-    long = Scenario(body=event * 100_000, headers=SSE, framing="chunked")
+    long = Scenario(body=event * (2 * PUSHED // len(event)), headers=SSE, framing="chunked")
     async with Evil(answering=lambda _: long, tls=True) as evil, reached(evil, OPENAI) as gateway:
+        for sock in evil._server.sockets:  # what has left it is to be with us, and not in its own kernel
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
         async with AsyncExitStack() as stack:
-            for _ in range(8):
+            for _ in range(READERS):
                 one = await stack.enter_async_context(client(gateway, receive_buffer=4096))
                 await ask(one, OPENAI, OPENAI)
                 await one.head()
-            pushed = -1
-            while pushed != (now := sum(answer.pushed for answer in evil.answers)):
-                pushed = now
-                await asyncio.sleep(0.1)
-            doors = list(gateway.app.server._doors)
-            assert all(answer.state == "going" for answer in evil.answers)
-            assert max(door.transport.get_write_buffer_size() for door in doors if door.transport) < 512 * 1024
-            wires = [wire for wire in gateway.app.upstream._connector._acquired if isinstance(wire, Wire)]
-            assert max(wire.exchange._held for wire in wires if wire.exchange) < 512 * 1024
+            await still(evil)
+            assert [answer.state for answer in evil.answers] == ["going"] * READERS
+            assert sum(answer.pushed for answer in evil.answers) <= PUSHED * READERS
+            assert sum(answer.pushed for answer in evil.answers) - sum(unread(gateway)) <= TAKEN * READERS
+            assert max(held(gateway)) <= HELD
         await soon(lambda: gateway.app.upstream.in_use == 0)
+
+
+def wires(gateway: Gateway) -> list[Wire]:
+    return [wire for wire in gateway.app.upstream._connector._acquired if isinstance(wire, Wire)]
+
+
+def unread(gateway: Gateway) -> list[int]:
+    """Bytes of each stream that wait in the kernel until we take them (net.ipv4.tcp_rmem)."""
+    socks = [wire.transport.get_extra_info("socket") for wire in wires(gateway) if wire.transport]
+    return [struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)))[0] for sock in socks]
+
+
+def held(gateway: Gateway) -> list[int]:
+    """Bytes of each stream that came and are not gone: on the provider's side, and on the client's."""
+    came = sorted(wire.exchange._held for wire in wires(gateway) if wire.exchange)
+    gone = sorted(door.transport.get_write_buffer_size() for door in gateway.app.server._doors if door.transport)
+    return [one + other for one, other in zip(came, gone, strict=True)]

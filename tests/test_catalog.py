@@ -7,7 +7,7 @@ import pytest
 from proxy.adapters.echo import Echo
 from proxy.catalog import LISTED, Catalog
 from proxy.errors import Down, UnknownModel
-from proxy.ports import Adapter, Answer, Health, Hints, Outgoing
+from proxy.ports import Abilities, Adapter, Answer, Health, Hints, Outgoing
 
 SERVES = {"openai": ["gpt", "o3"], "anthropic": ["claude"], "google": ["gemini"]}
 SYNONYMS = {"claude": "anthropic", "gemini": "google"}
@@ -32,6 +32,7 @@ class Listing:
         self._configured = list(configured)
         self.listed = listed
         self._known: list[str] = []
+        self.error: Down | None = None  # the same, until a test has it asked anew
 
     def takes(self, model: str) -> Sequence[str]:
         return self.dialects
@@ -42,16 +43,20 @@ class Listing:
     def counts(self, dialect: str) -> bool:
         raise AssertionError("a catalog counts no tokens")
 
+    def abilities(self, model: str) -> Abilities:
+        raise AssertionError("a catalog tells of no model")
+
     def hints(self, model: str) -> Hints:
         raise AssertionError("a catalog sends nothing")
 
     def hide(self, text: str) -> str:
         raise AssertionError("a catalog meets no errors' words")
 
-    async def models(self) -> list[str]:
+    async def models(self, via: str = "") -> list[str]:
         self.asked += 1
         if self.listed is None:
-            raise Down("no list today")
+            self.error = self.error or Down("no list today")
+            raise self.error
         self._known = list(self.listed)
         return [*self._configured, *self._known]
 
@@ -108,7 +113,7 @@ async def unknown(names: Catalog, name: str) -> str:
 async def test_an_alias_comes_first() -> None:
     names = catalog(
         Listing("openai", ["fast", "gpt-5"]),
-        aliases={"fast": "openai/gpt-5", "gpt-4": "gpt-5", "openai/old": "openai/new"},
+        aliases={"fast": "openai/gpt-5", "gpt-4": "openai/gpt-5", "openai/old": "openai/new"},
     )
     assert await meant(names, "fast") == "openai/gpt-5"
     assert await meant(names, "gpt-4") == "openai/gpt-5"
@@ -160,6 +165,35 @@ async def test_one_provider_is_not_asked_for_what_its_name_begins_with() -> None
 async def test_a_list_that_fails_leaves_the_other_rules() -> None:
     names = catalog(Listing("openai", listed=None), Listing("other", listed=None))
     assert await meant(names, "gpt-5") == "openai/gpt-5"
+
+
+async def test_a_list_that_fails_is_told_once_and_again_when_it_fails_anew(caplog: pytest.LogCaptureFixture) -> None:
+    openai, other = Listing("openai"), Listing("other", listed=None)
+    names = catalog(openai, other)
+    for _ in range(3):
+        await meant(names, "gpt-5")
+    other.error = None
+    await names.names()
+    other.listed = ["m"]
+    await names.names()
+    told = [(record.levelname, getattr(record, "event", ""), record.getMessage()) for record in caplog.records]
+    assert told == 2 * [("WARNING", "models_failed", told[0][2])]
+    assert told[0][2].startswith("other cannot be asked for its models")
+    assert told[0][2].endswith("no list today")
+
+
+async def test_one_that_nobody_configured_may_fail_unheard(caplog: pytest.LogCaptureFixture) -> None:
+    names = catalog(Listing("openai"), Listing("ollama", listed=None), assumed=["ollama"])
+    assert "could not be asked" not in await unknown(names, "x")
+    assert caplog.records == []
+
+
+async def test_a_404_says_whose_list_failed() -> None:
+    other = Listing("other", listed=None)
+    names = catalog(Listing("openai"), other, echo=False)
+    assert "Providers: openai, other (could not be asked)." in await unknown(names, "x")
+    other.listed = []
+    assert "Providers: openai, other. " in await unknown(names, "x")
 
 
 @pytest.mark.parametrize(("name", "meanwhile"), [("gpt-oss", "openai/gpt-oss"), ("oss", "openai/gpt-5")])
@@ -255,9 +289,16 @@ async def test_one_that_nobody_configured_is_not_in_echos_way_and_may_come_later
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("meant", ["nope/x", "gpt-5", "openai/", "fast"])
+async def test_an_alias_that_leads_nowhere_is_no_model_and_never_echo(meant: str) -> None:
+    names = catalog(aliases={"fast": meant})
+    assert "fast" not in await names.names()
+    assert f"The model {meant!r}, which 'fast' stands for, is not known." in await unknown(names, "fast")
+
+
 async def test_an_alias_of_what_another_claims_is_remembered() -> None:
     ollama = Listing("ollama", listed=None)
-    names = catalog(Listing("openai"), ollama, aliases={"fast": "gpt-5"}, assumed=["ollama"])
+    names = catalog(Listing("openai"), ollama, aliases={"fast": "openai/gpt-5"}, assumed=["ollama"])
     for _ in range(2):
         assert await meant(names, "fast") == "openai/gpt-5"
     assert ollama.asked == 0

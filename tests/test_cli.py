@@ -33,10 +33,10 @@ class Listening:
 
 
 def environ(**more: str) -> dict[str, str]:
-    """This process's own, without what it says of providers."""
-    kept = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
-    ours = {"PYTHONPATH": str(ROOT), "PILLION_LISTEN": "127.0.0.1:0", "PILLION_ALLOWED_HOSTS": "pillion"}
-    return {**kept, **ours, **more}
+    """This process's own, without what it says of providers, and with a log for people: they are greeted."""
+    kept = {name: value for name, value in os.environ.items() if not re.match("PILLION_|.*_API_KEY$", name)}
+    ours = {"LISTEN": "127.0.0.1:0", "ALLOWED_HOSTS": "pillion", "LOG_FORMAT": "human"}
+    return {**kept, "PYTHONPATH": str(ROOT), **{f"PILLION_{name}": value for name, value in ours.items()}, **more}
 
 
 def run(*words: str, **more: str) -> tuple[int, str, str]:
@@ -73,9 +73,24 @@ def address(greeting: str) -> Listening:
     return Listening(found[1], int(found[2]))
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["version"]) == 0
-    assert capsys.readouterr().out == f"pillion {__version__}\n"
+@pytest.mark.parametrize("word", ["version", "--version"])
+def test_version(word: str) -> None:
+    assert run(word) == (0, f"pillion {__version__}\n", "")
+
+
+def test_the_help_says_of_each_flag_what_its_value_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    told = re.sub(r"\s+", " ", capsys.readouterr().out)
+    for line in (
+        "--client-header SECONDS How long an app may take for the head of a request. (PILLION_CLIENT_HEADER)",
+        "--body-limit BYTES The longest body of a request. (PILLION_BODY_LIMIT)",
+        "--log-format auto|human|json How the log looks;",
+        "--allowed-hosts A,B Further names",
+        "--strict [true|false] Refuse a request",
+    ):
+        assert line in told
+    assert "VALUE" not in told
 
 
 @pytest.mark.parametrize("words", [["fly"], ["serve", "--port", "1"], ["check", "--config"]])
@@ -86,6 +101,20 @@ def test_what_nobody_understands_is_a_usage_error(words: list[str], capsys: pyte
     assert "usage: pillion" in capsys.readouterr().err
 
 
+def test_check_warns_of_a_variable_that_is_none() -> None:
+    code, out, complaints = run("check", PILLION_LISTN="127.0.0.1:1")
+    assert (code, out) == (0, "ok: echo\n")
+    assert complaints.startswith("pillion: warning: PILLION_LISTN is no variable of pillion's")
+
+
+def test_a_header_that_goes_out_with_the_key_as_well_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("providers: {groq: {api_key: k, headers: {authorization: x, X-Team: y}}}")
+    for command in ("check", "serve"):
+        code, out, complaints = run(command, "--config", str(tmp_path / "config.yaml"))
+        assert (code, out, complaints.count("\n")) == (2, "", 1)
+        assert complaints.startswith("pillion: providers.groq.headers.authorization: is sent with the key already")
+
+
 def test_check_says_what_would_be_served() -> None:
     assert run("check", OPENAI_API_KEY=KEY) == (0, "ok: openai, echo\n", "")
 
@@ -94,17 +123,21 @@ def test_check_says_what_would_be_served() -> None:
     ("text", "said"),
     [
         ("lisen: 1", "lisen"),
+        ("providers: {x: {kind: echo, base_url: 'http://h'}}", "x.kind: echo is built in and needs no row"),
+        ("providers: {x: {base_url: 'http://h', dialects: [zzz]}}", "x.dialects: openai takes no 'zzz'; it takes ope"),
+        ("providers: {x: {base_url: 'http://h', dialects: [cohere]}}", "x.dialects: openai takes no 'cohere'; it ta"),
+        ("{aliases: {fast: nope/x}}", ":1: aliases.fast: must be PROVIDER/MODEL of a configured provider"),
         ("providers: {x: {kind: smoke, base_url: 'http://h'}}", "there is no adapter 'smoke'; there are openai"),
         ("client_key: ${NOT_SET_ANYWHERE}", "${NOT_SET_ANYWHERE} is not set"),
     ],
 )
-@pytest.mark.parametrize("command", ["check", "serve"])
+@pytest.mark.parametrize("command", ["check", "serve --log-format human"])
 def test_a_mistake_in_the_configuration_is_one_line_and_code_2(
     command: str, text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(text)
-    assert main([command, "--config", str(file)]) == 2
+    assert main([*command.split(), "--config", str(file)]) == 2
     out, complaints = capsys.readouterr()
     assert out == ""
     assert complaints.startswith("pillion: ")
@@ -145,6 +178,18 @@ async def test_an_address_that_is_taken_is_code_1() -> None:
             _, complaints = await process.communicate()
         assert process.returncode == 1
         assert complaints.decode() == f"pillion: cannot listen on {taken}: address already in use\n"
+        code, _, complaint = await asyncio.to_thread(run, PILLION_LISTEN=taken, PILLION_LOG_FORMAT="json")
+        said = json.loads(complaint)
+        assert (code, said["level"], said["event"]) == (1, "error", "failed")
+        assert said["message"] == f"cannot listen on {taken}: address already in use"
+
+
+def test_machines_are_told_of_mistakes_in_json() -> None:
+    code, out, complaints = run("serve", PILLION_LOG_FORMAT="auto", PILLION_STRICT="maybe", PILLION_LISTEN="x")
+    assert (code, out) == (2, "")
+    said = [json.loads(line) for line in complaints.splitlines()]
+    assert [(line["level"], line["event"]) for line in said] == [("error", "failed")] * 2
+    assert "PILLION_LISTEN: listen: must be HOST:PORT" in said[1]["message"] + said[0]["message"]
 
 
 # --- what it stands on -----------------------------------------------------------------------------------------------

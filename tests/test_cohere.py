@@ -222,7 +222,7 @@ def test_every_field_of_a_request_has_its_place() -> None:
             ),
             turn(
                 "assistant",
-                Thinking(text="I will look.", extra={"tool_plan": True}),
+                Thinking(text="I will look.", extra={"tool_plan": {}}),
                 Thinking(text="So."),
                 Text(text="Hi", citations=[cited]),
                 ToolCall(id="f_1", name="f", arguments='{"x": 1}'),
@@ -450,7 +450,7 @@ def test_a_request_of_another_wire() -> None:
         turn("user", Text(text="Look"), Image(source=Remote("https://x.example/i"), detail="high")),
         turn(
             "assistant",
-            Thinking(text="I plan.", extra={"tool_plan": True}),
+            Thinking(text="I plan.", extra={"tool_plan": {}}),
             Text(text="I call."),
             Refusal(text="No."),
             ToolCall(id="c1", name="f", arguments='{"x":1}'),
@@ -524,6 +524,7 @@ def test_a_request_of_another_wire() -> None:
         (Reasoning(effort="none"), None, {"type": "disabled"}, ()),
         (Reasoning(budget=-1), None, {"type": "enabled"}, ()),
         (Reasoning(budget=77), None, {"type": "enabled", "token_budget": 77}, ()),
+        (Reasoning(budget=31001), None, {"type": "enabled", "token_budget": 31000}, ("reasoning.budget",)),
         (Reasoning(effort="medium"), None, {"type": "enabled", "token_budget": BUDGETS["medium"]}, ()),
         (Reasoning(effort="high"), 1000, {"type": "enabled", "token_budget": 500}, ()),
         (Reasoning(effort="high"), 1, {"type": "enabled", "token_budget": 1}, ()),
@@ -536,6 +537,34 @@ def test_a_request_of_another_wire() -> None:
 def test_thinking(reasoning: Reasoning | None, limit: int | None, thinking: Json, dropped: tuple[str, ...]) -> None:
     encoded = WIRE.encode(foreign(reasoning=reasoning, max_tokens=limit))
     assert json.loads(encoded.body).get("thinking") == thinking
+    assert encoded.dropped == dropped
+
+
+CALLED = ToolCall(id="c", name="f", arguments="{}")
+THOUGHT: Json = {"type": "thinking", "thinking": "t"}
+
+
+@pytest.mark.parametrize(
+    ("model", "parts", "message", "dropped"),
+    [
+        ("command-a-reasoning-08-2025", [Thinking(text="t"), CALLED], {"content": [THOUGHT]}, ()),
+        ("command-a-plus-05-2026", [Thinking(text="t"), Text(text="Hi")], {"content": [THOUGHT, TEXT]}, ()),
+        ("command-r7b-12-2024", [Thinking(text="t"), CALLED], {"tool_plan": "t"}, ()),
+        ("command-a-03-2025", [Thinking(text="t"), CALLED], {"tool_plan": "t"}, ()),
+        ("command-r-08-2024", [Thinking(text="t"), Text(text="x")], {"content": "x"}, ("thinking",)),
+        ("command-a-reasoning-08-2025", [Thinking(redacted="s"), CALLED], {}, ("thinking",)),
+    ],
+)
+def test_what_the_model_thought_goes_back_as_it_says_it(
+    model: str, parts: list[Part], message: Json, dropped: tuple[str, ...]
+) -> None:
+    """So that a strict gateway lets the second turn of its own conversation pass."""
+    request = foreign(turns=[turn("assistant", *parts)])
+    request.model = model
+    encoded = WIRE.encode(request)
+    [told] = json.loads(encoded.body)["messages"]
+    told.pop("tool_calls", None)
+    assert told == {"role": "assistant", **message}
     assert encoded.dropped == dropped
 
 
@@ -594,7 +623,7 @@ def test_a_choice_among_no_tools_is_not_sent(mode: Json) -> None:
         ({"turns": [turn("user", Text(text="x", extra={"odd": 1}))]}, "odd"),
         ({"turns": [turn("user", Text(text="x"), extra={"name": "n"})]}, "name"),
         ({"turns": [turn("user", ToolResult(id="a", is_error=True))]}, "tool_result.is_error"),
-        ({"turns": [turn("assistant", Text(text="x"), Thinking(text="t"))]}, "thinking"),
+        ({"turns": [turn("assistant", Text(text="x"), Thinking(redacted="sealed"))]}, "thinking"),
         (
             {"turns": [turn("assistant", Text(text="x", citations=[Citation(wire="anthropic", value={})]))]},
             "text.citations",

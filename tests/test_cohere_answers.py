@@ -36,6 +36,7 @@ from proxy.canon import (
 )
 from proxy.dialects.cohere.words import REASONS, STOP_WORDS
 from proxy.errors import Busy, Down, Refused, Timeout, UnknownModel, Unrepresentable, UpstreamError
+from proxy.fields import Verbatim
 from tests import laws, recordings
 from tests.test_cohere import ANY_JSON, CITED, ROWS, WIRE, Json, places, put
 
@@ -442,7 +443,10 @@ def test_an_answer_without_an_id_is_given_one(streamed: bool) -> None:
 @pytest.mark.parametrize("reason", list(STOP_WORDS))
 def test_every_reason_has_a_word(reason: Reason, streamed: bool) -> None:
     told = said([Start(id="1"), Finish(stops=(Stop(reason=reason),))], streamed)
-    assert fold(decoded(told, streamed)).choices[0].stop.raw == STOP_WORDS[reason]
+    if STOP_WORDS[reason] == "ERROR":  # which is a fault on this wire
+        assert reason in failure(told, streamed).message
+    else:
+        assert fold(decoded(told, streamed)).choices[0].stop.raw == (STOP_WORDS[reason] or reason)
 
 
 @pytest.mark.parametrize(
@@ -450,9 +454,9 @@ def test_every_reason_has_a_word(reason: Reason, streamed: bool) -> None:
     [
         ("context", "MAX_TOKENS"),
         ("pause", "MAX_TOKENS"),
-        ("content_filter", "MAX_TOKENS"),
-        ("refusal", "MAX_TOKENS"),
-        ("other", "COMPLETE"),
+        ("content_filter", "ERROR"),
+        ("refusal", "ERROR"),
+        ("malformed_tool_call", "ERROR"),
     ],
 )
 def test_the_word_that_is_nearest(reason: Reason, word: str) -> None:
@@ -814,8 +818,8 @@ def test_a_meter_parses_no_event_that_tells_nothing(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_head_is_a_whole_event() -> None:
-    assert not WIRE.has_event(b"event: message-start\ndata: {")
-    assert WIRE.has_event(stream(START))
+    assert not WIRE.has_event(stream(START) + b"event: message-end\ndata: {")
+    assert WIRE.has_event(stream(START, {"type": "message-end"}))
 
 
 # --- errors and models -----------------------------------------------------------------------------------------------
@@ -863,3 +867,20 @@ def test_models() -> None:
     assert [model["name"] for model in listed] == ["a/b", "c"]
     assert json.loads(WIRE.model_card("c")) == listed[1]
     assert listed[1]["endpoints"] == ["chat"]
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_plan_is_one_whatever_its_mark_holds(streamed: bool) -> None:
+    """A client's plan has another mark than a provider's."""
+    plan = Thinking(extra={"tool_plan": Verbatim()})
+    events: list[Event] = [Start(id="1"), Open(index=0, part=plan), Delta(index=0, text="p"), Close(index=0), Finish()]
+    [part] = fold(decoded(said(events, streamed), streamed)).choices[0].parts
+    assert part == Thinking(text="p", extra={"tool_plan": True})
+
+
+def test_an_errors_words_in_place_of_a_stream_are_an_error() -> None:
+    meter = laws.watch(WIRE.meter(True), [b'data: {"message": "out of order"}\n\n'])
+    assert meter.error is not None
+    assert (meter.error.message, meter.finished) == ("out of order", False)
+    said = {"type": "content-delta", "message": "of a kind yet to come"}
+    assert laws.watch(WIRE.meter(True), [stream(START, said)]).error is None

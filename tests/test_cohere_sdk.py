@@ -225,7 +225,7 @@ def test_a_chat_that_the_sdk_sends(client: cohere.ClientV2, canned: Canned) -> N
     assert isinstance(plan, Thinking)
     assert isinstance(call, ToolCall)
     assert isinstance(result, ToolResult)
-    assert (plan.text, plan.extra) == ("I plan.", {"tool_plan": True})
+    assert (plan.text, plan.extra) == ("I plan.", {"tool_plan": {}})
     assert [thought, text] == [Thinking(text="Hm"), Text(text="Hé!")]
     assert (call.name, call.arguments, result.id) == ("f", '{"x":1}', call.id)
     assert request.tools[0].strict is True

@@ -96,11 +96,21 @@ def test_a_preset_may_say_that_a_host_refuses_to_be_asked_for_usage() -> None:
     assert (config.providers["mistral"].ask_usage, config.providers["openai"].ask_usage) == (False, True)
 
 
+def test_a_preset_may_say_that_a_host_takes_images_as_bytes_alone(file: Path) -> None:
+    environ = {"CEREBRAS_API_KEY": KEY, "OPENAI_API_KEY": KEY}
+    rows = ", ".join(f"{name}: {{}}" for name in ("lmstudio", "ollama-openai", "ollama-cloud", "vllm", "llamacpp"))
+    file.write_text(f"providers: {{{rows}}}")
+    providers = load(file, environ).providers
+    assert [name for name, row in providers.items() if not row.takes_urls] == [
+        "lmstudio", "ollama-openai", "ollama-cloud", "cerebras"
+    ]  # fmt: skip
+
+
 def test_variables_stand_in_for_values_and_are_never_yaml(file: Path) -> None:
-    text = "client_key: ${A}-${B:-two}\naliases: {x: '${C:-}'}"
+    text = "client_key: ${A}-${B:-two}\naliases: {x: 'echo/${C:-d}'}"
     config = read(file, text, A="[1, 2]: {}")
     assert config.client_key.reveal() == "[1, 2]: {}-two"
-    assert config.aliases == {"x": ""}
+    assert config.aliases == {"x": "echo/d"}
 
 
 def test_the_line_end_of_a_key_file_is_no_part_of_the_key() -> None:
@@ -166,7 +176,20 @@ MISTAKES = [
     ("{[a]: b}", "config.yaml:1: a key that is no plain word"),
     ("\x07", "config.yaml:1: a control character"),
     ("metrics_address: x", "metrics_address: must be HOST:PORT"),
-    ("admin: {address: '127.0.0.1:7455'}", "admin.address: 127.0.0.1:7455 is where apps find pillion"),
+    ("admin: {address: '127.0.0.1:7455'}", "admin.address: 127.0.0.1:7455 is taken by listen; this needs"),
+    ("{metrics_address: 'h:1', admin: {address: 'h:1'}, allow_open: true}", "admin.address: h:1 is taken by metrics_a"),
+    ("metrics_address: '0.0.0.0:7455'", "0.0.0.0:7455 is taken by listen, which is 127.0.0.1:7455; this needs an addr"),
+    ("metrics_address: 'localhost:7455'", "localhost:7455 is taken by listen, which is 127.0.0.1:7455; this needs"),
+    ("{metrics_address: '0.0.0.0:1', admin: {address: '127.0.0.1:1'}}", "127.0.0.1:1 is taken by metrics_address, wh"),
+    ("{listen: '0.0.0.0:1', client_key: short}", "client_key: is too short where 0.0.0.0:1 can be reached from elsew"),
+    ("{admin: {address: '0.0.0.0:1'}, client_key: 15-characters--}", "client_key: is too short where 0.0.0.0:1 can"),
+    ("aliases: {fast: nope/x}", ":1: aliases.fast: must be PROVIDER/MODEL of a configured provider"),
+    ("aliases: {fast: openai/x}", ":1: aliases.fast: must be PROVIDER/MODEL of a configured provider: set OPENAI"),
+    ("aliases: {fast: gpt-5}", ":1: aliases.fast: must be PROVIDER/MODEL"),
+    ("aliases: {fast: echo/}", ":1: aliases.fast: must be PROVIDER/MODEL"),
+    ("aliases: {fast: fast}", ":1: aliases.fast: is another alias"),
+    ("{upstream: echo, aliases: {fast: nope/x}}", ":1: aliases.fast: must be PROVIDER/MODEL"),
+    ("providers: {x: {kind: echo, base_url: 'http://h'}}", "providers.x.kind: echo is built in and needs no row"),
     ("listen: unix:relative", "listen: must be HOST:PORT"),
     ("client_key: ''", "client_key: is empty"),
     ("allowed_hosts: [ok.example, 'a b']", "allowed_hosts[1]: must be a host's name"),
@@ -210,6 +233,36 @@ def test_a_mistake_is_told_in_one_line(file: Path, text: str, said: str) -> None
         read(file, text)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_aliases_of_aliases_are_each_told(file: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(file, "aliases:\n  a: b\n  b: a\n  c: echo/text\n  d: c\n")
+    told = [line.removeprefix(str(file)) for line in str(caught.value).splitlines()]
+    assert told == [
+        f":{line}: aliases.{name}: is another alias; must be PROVIDER/MODEL of a configured provider"
+        for line, name in ((2, "a"), (3, "b"), (5, "d"))
+    ]
+
+
+def test_where_echo_gets_everything_no_other_needs_its_key(file: Path) -> None:
+    text = "aliases: {fast: openai/gpt-5}\ndefault_model: claude/claude-x\n"
+    assert read(file, f"{text}upstream: echo").upstream == "echo"
+    with pytest.raises(ConfigError):
+        read(file, text)
+
+
+@pytest.mark.parametrize("listener", ["listen", "metrics_address", "admin_address"])
+def test_a_provider_is_none_of_our_own_listeners(listener: str) -> None:
+    given = {"PILLION_VLLM_BASE_URL": "http://localhost:9455/v1", f"PILLION_{listener.upper()}": "127.0.0.1:9455"}
+    with pytest.raises(ConfigError, match=r"providers.vllm.base_url: localhost:9455 is where pillion itself listens"):
+        load(environ=given)
+
+
+@pytest.mark.parametrize("listener", ["listen", "metrics_address", "admin_address"])
+def test_what_is_assumed_where_we_listen_ourselves_is_left_out(listener: str) -> None:
+    assert list(load(environ={}).providers) == ["ollama"]
+    assert list(load(environ={f"PILLION_{listener.upper()}": "127.0.0.1:11434"}).providers) == []
 
 
 def test_a_file_that_is_not_there_or_no_text_is_told_by_its_name(file: Path) -> None:
@@ -260,7 +313,8 @@ def test_headers_and_proxies_show_their_values_to_nobody(file: Path) -> None:
     config = read(file, text)
     assert KEY not in repr(config)
     provider = config.providers["x"]
-    assert (dict(provider.headers), provider.proxy.reveal()) == ({"X-Key": KEY}, f"http://u:{KEY}@h:1")
+    shown = {name: value.reveal() for name, value in provider.headers.items()}
+    assert (shown, provider.proxy.reveal()) == ({"X-Key": KEY}, f"http://u:{KEY}@h:1")
 
 
 # --- all of it at once ---------------------------------------------------------------------------------------------
@@ -313,6 +367,7 @@ def test_without_a_key_only_this_machine_may_come(file: Path, key: str, address:
         read(file, text)
     assert read(file, text, PILLION_ALLOW_OPEN="1")
     assert read(file, text, PILLION_CLIENT_KEY=KEY)
+    assert read(file, text, PILLION_CLIENT_KEY="short", PILLION_ALLOW_OPEN="1")
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:1", "127.3.2.1:1", "[::1]:1", "localhost:1", "unix:/run/pillion.sock"])

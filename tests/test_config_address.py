@@ -7,7 +7,7 @@ import pytest
 
 from proxy.address import Address, address
 from proxy.config import load
-from proxy.config.address import is_base, is_proxy, leads_to
+from proxy.config.address import clash, is_base, is_proxy, leads_to
 from proxy.errors import ConfigError
 
 OWN_NAME = socket.gethostname()
@@ -102,6 +102,33 @@ def test_what_leads_elsewhere(listen: str, url: str) -> None:
     where = address(listen)
     assert where is not None
     assert not leads_to(url, where)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        ("127.0.0.1:1", "127.0.0.1:1", False),
+        ("127.0.0.1:1", "0.0.0.0:1", False),
+        ("127.0.0.1:1", "localhost:1", False),
+        ("[::1]:1", "localhost:1", False),
+        ("[::]:1", "[::1]:1", False),
+        ("0.0.0.0:1", "192.0.2.7:1", False),
+        ("0.0.0.0:1", "pillion.example:1", False),
+        ("unix:/run/s", "unix:/run/s", False),
+        ("127.0.0.1:1", "127.0.0.1:2", True),
+        ("127.0.0.1:0", "127.0.0.1:0", True),
+        ("127.0.0.1:1", "127.0.0.2:1", True),
+        ("127.0.0.1:1", "[::1]:1", True),
+        ("0.0.0.0:1", "[::]:1", True),
+        ("127.0.0.1:1", "pillion.example:1", True),
+        ("unix:/run/s", "unix:/run/t", True),
+    ],
+)
+def test_which_listeners_can_be_had_together(one: str, other: str, together: bool) -> None:
+    first, second = address(one), address(other)
+    assert first
+    assert second
+    assert clash(first, second) is clash(second, first) is not together
 
 
 def test_an_address_of_this_machine_is_ours_when_we_listen_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from proxy.config.layers import gathered
 from proxy.config.reading import read
 from proxy.config.schema import File, Model, ProviderRow
 from proxy.config.values import Mistakes, Node, Series, Table
+from proxy.probe import WAIT
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "configuration.md"
@@ -34,6 +35,8 @@ def tables() -> dict[str, str]:
 def _keys() -> Iterator[str]:
     yield from ("", "| key | variable | default | |", "|---|---|---|---|")
     yield "| | `PILLION_CONFIG` | none | The file, where `--config` names none. |"
+    wait = "For how long `pillion wait` waits, where `--timeout` does not say it."
+    yield f"| | `PILLION_WAIT_TIMEOUT` | {WAIT:g} seconds | {wait} |"
     for leaf in leaves(File):
         more = f", `{leaf.variable()}_FILE`" if leaf.is_secret else ""
         yield f"| `{'.'.join(leaf.keys)}` | `{leaf.variable()}`{more} | {_default(leaf)} | {_described(leaf)} |"
@@ -76,7 +79,8 @@ def _default(leaf: Leaf) -> str:
         case bool():
             return str(leaf.default).lower()
         case value:
-            return "" if value is UNSET else f"{value:g}" if isinstance(value, float) else f"`{value}`"
+            shown = f"{value:g}" if isinstance(value, float) else f"`{value}`"
+            return "" if value is UNSET else f"{shown} {leaf.unit}".rstrip()
 
 
 def _described(leaf: Leaf) -> str:

@@ -29,8 +29,9 @@ def refused(**environ: str) -> str:
 
 VALUES = {
     "listen": "127.0.0.1:1", "metrics_address": "h:2", "admin.address": "127.0.0.1:3", "allowed_hosts": "a, b",
-    "allow_open": "yes", "client_key": "k", "body_limit": "2048", "client.header": "1", "client.body_stall": "2",
-    "client.keep_alive": "3", "client.write_stall": "4.5", "max_request_timeout": "5", "min_sigterm_delay": "6",
+    "allow_open": "yes", "client_key": "k", "body_limit": "2048", "client.header": "1", "client.body": "8",
+    "client.body_stall": "2", "client.keep_alive": "3", "client.write_stall": "4.5",
+    "max_request_timeout": "5", "min_sigterm_delay": "6",
     "max_sigterm_delay": "7", "quitquitquit": "1", "log.format": "json", "log.level": "debug", "strict": "on",
     "fetch_images": "true", "upstream": "echo/text", "default_model": "echo/json",
 }  # fmt: skip
@@ -45,7 +46,7 @@ def test_every_key_has_its_variable() -> None:
     )  # fmt: skip
     assert (config.allowed_hosts, config.client_key.reveal(), config.body_limit) == (("a", "b"), "k", 2048)
     client = config.client
-    assert (client.header, client.body_stall, client.keep_alive, client.write_stall) == (1, 2, 3, 4.5)
+    assert (client.header, client.body, client.body_stall, client.keep_alive, client.write_stall) == (1, 8, 2, 3, 4.5)
     assert (config.max_request_timeout, config.min_sigterm_delay, config.max_sigterm_delay) == (5, 6, 7)
     assert (config.quitquitquit, config.log.format, config.log.level) == (True, "json", "debug")
     assert (config.strict, config.fetch_images) == (True, True)
@@ -301,3 +302,27 @@ def test_no_variable_of_the_apps_says_where_to_go(variable: str) -> None:
         "https://api.openai.com/v1",
         "https://api.anthropic.com",
     ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("PILLION_LISTN", "PILLION_LISTEN"),
+        ("PILLION_OPENAI_MODLE", "PILLION_OPENAI_MODEL"),
+        ("PILLION_DEFAULT_MODEL_FILE", "PILLION_DEFAULT_MODEL"),
+    ],
+)
+def test_a_variable_that_is_none_is_told_of(variable: str, meant: str) -> None:
+    assert given(**{variable: "x"}).warnings == (
+        f"{variable} is no variable of pillion's, and says nothing: is it {meant}?",
+    )
+
+
+def test_what_others_say_of_us_and_what_is_ours_is_not_told_of() -> None:
+    kubernetes = [
+        "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_7455_TCP", "PORT_7455_TCP_ADDR",
+        "PORT_7455_TCP_PROTO", "METRICS_SERVICE_HOST", "METRICS_PORT_9455_TCP_PORT",
+    ]  # fmt: skip
+    ours = {"STRICT": "1", "OPENAI_MODEL": "m", "GROQ_API_KEY": "k", "WAIT_TIMEOUT": "1", "EMPTY": ""}
+    said = {**dict.fromkeys(kubernetes, "tcp://10.0.0.1:7455"), **ours}
+    assert given(**{f"PILLION_{name}": text for name, text in said.items()}).warnings == ()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from proxy.config import Config, load
 from proxy.config.conversion import Conversion
 from proxy.config.expansion import Expansion
+from proxy.config.layers import gathered
 from proxy.config.reading import DEEPEST, LARGEST, MOST
 from proxy.config.reading import read as read_text
 from proxy.config.schema import File
@@ -27,6 +28,14 @@ def file(tmp_path: Path) -> Path:
 def read(file: Path, text: str | bytes, **environ: str) -> Config:
     file.write_bytes(text.encode() if isinstance(text, str) else text)
     return load(file, environ)
+
+
+def aliases(file: Path, text: str, **environ: str) -> dict[str, str]:
+    """Any text under any name, before somebody asks what it means."""
+    file.write_text(text)
+    layers = gathered(file, environ, {})
+    layers.mistakes.raise_any()
+    return layers.file.aliases
 
 
 def refused(file: Path, text: str | bytes, **environ: str) -> str:
@@ -49,13 +58,13 @@ def refused(file: Path, text: str | bytes, **environ: str) -> str:
 def test_what_yaml_would_guess_must_stand_in_quotes(file: Path, written: str, kind: str) -> None:
     told = refused(file, f"aliases:\n  x: {written}\n")
     assert told == f":2: aliases.x: expected text, got {written}, which YAML reads as a {kind}: put it in quotes"
-    assert read(file, f"aliases:\n  x: '{written}'\n").aliases == {"x": written}
+    assert aliases(file, f"aliases:\n  x: '{written}'\n") == {"x": written}
 
 
 @pytest.mark.parametrize("written", ["no", "12", "2026-01-01", "~"])
 def test_so_must_a_key(file: Path, written: str) -> None:
     assert "quote it" in refused(file, f"aliases:\n  {written}: x\n")
-    assert read(file, f"aliases:\n  '{written}': x\n").aliases == {written: "x"}
+    assert aliases(file, f"aliases:\n  '{written}': x\n") == {written: "x"}
 
 
 @pytest.mark.parametrize("written", ["0123", "1_000", "12:30", "0x1f", ".inf", ".nan", "1.", "+5", "2026-01-01"])
@@ -98,11 +107,11 @@ def test_a_part_of_a_number_is_none(file: Path) -> None:
     ],
 )  # fmt: skip
 def test_references(file: Path, written: str, value: str) -> None:
-    assert read(file, f"aliases: {{x: '{written}'}}", A="one", EMPTY="").aliases == {"x": value}
+    assert aliases(file, f"aliases: {{x: '{written}'}}", A="one", EMPTY="") == {"x": value}
 
 
 def test_what_a_reference_holds_is_not_looked_into(file: Path) -> None:
-    assert read(file, "aliases: {x: '${A}'}", A="${B}", B="no").aliases == {"x": "${B}"}
+    assert aliases(file, "aliases: {x: '${A}'}", A="${B}", B="no") == {"x": "${B}"}
 
 
 @pytest.mark.parametrize("written", ["${", "${1}", "${A", "${A-b}", "${file:relative}", "${A:-${B}}", "${}"])
@@ -113,8 +122,8 @@ def test_what_is_no_reference_is_told(file: Path, written: str) -> None:
 
 def test_a_file_may_hold_a_value(file: Path, tmp_path: Path) -> None:
     (tmp_path / "key").write_text(f"{KEY}\n")
-    config = read(file, f"client_key: ${{file:{tmp_path}/key}}\naliases: {{x: 'a-${{file:{tmp_path}/key}}'}}")
-    assert config.aliases == {"x": f"a-{KEY}"}
+    config = read(file, f"client_key: ${{file:{tmp_path}/key}}\naliases: {{x: 'echo/${{file:{tmp_path}/key}}'}}")
+    assert config.aliases == {"x": f"echo/{KEY}"}
     (tmp_path / "key").write_text("another, which is longer")
     assert config.client_key.reveal() == "another, which is longer"
 

@@ -20,7 +20,7 @@ listen: 127.0.0.1:1
 client_key: {KEY}
 aliases:
   fast: openai/gpt
-  'no': x
+  'no': openai/x
 providers:
   openai:
     models:
@@ -59,7 +59,7 @@ def test_each_value_says_where_it_is_from(file: Path, environ: dict[str, str]) -
         "  level: debug  # environment PILLION_LOG_LEVEL",
         "  format: auto  # default",
         "  fast: openai/gpt  # config.yaml:4",
-        '  "no": x  # config.yaml:5',
+        '  "no": openai/x  # config.yaml:5',
         "    api_key: '***'  # environment OPENAI_API_KEY",
         "    api_key: '***'  # file GROQ_API_KEY_FILE",
         '    base_url: "https://api.groq.com/openai/v1"  # preset',
@@ -160,6 +160,16 @@ def test_a_variable_may_stand_for_a_number_or_a_boolean(validator: Any) -> None:
     assert list(validator.iter_errors(plain("strict: ${S:-no}\nclient: {header: '${H}'}\nproviders: {groq: }"))) == []
 
 
+def test_a_variable_may_stand_for_a_word_or_a_list(validator: Any, tmp_path: Path) -> None:
+    text = "log: {level: '${L}'}\nallowed_hosts: ${H}\nproviders: {groq: {api_key: k, models: '${M}', keys: '${K}'}}"
+    assert list(validator.iter_errors(plain(text))) == []
+    (tmp_path / "config.yaml").write_text(text)
+    config = load(tmp_path / "config.yaml", {"L": "debug", "H": "a, b", "M": "m,n", "K": "X,Y", "Y": "of Y"})
+    groq = config.providers["groq"]
+    assert (config.log.level, config.allowed_hosts, groq.models) == ("debug", ("a", "b"), ("m", "n"))
+    assert groq.api_key.reveal() == "of Y"
+
+
 def test_every_key_of_the_schema_says_what_it_is() -> None:
     tables = msgspec.json.decode(json_schema())["$defs"]
     silent = [
@@ -203,7 +213,7 @@ def test_config_show_prints_what_is_in_force(file: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.usefixtures("no_keys")
-@pytest.mark.parametrize("command", [["check"], ["config", "show"], ["serve"]])
+@pytest.mark.parametrize("command", [["check"], ["config", "show"], ["serve", "--log-format", "human"]])
 def test_every_mistake_is_a_line_of_its_own(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -245,6 +245,7 @@ ROLES: list[tuple[Role, Role]] = [("user", "user"), ("user", "assistant"), ("ass
         ('{"a":1e400}', '{"a":null}', False),
         ("not json", "not  json", False),
         ("[" * 5000, "[" * 5001, False),
+        ("[" + "1," * 600_000 + "1]", "[" + "1," * 600_000 + " 1]", False),  # which is not read
     ],
 )
 def test_arguments_are_what_their_json_means(one: str, other: str, same: bool) -> None:

@@ -4,12 +4,16 @@ import json
 from typing import Any
 
 import pytest
+from openai import AsyncOpenAI
+from openai.types.responses import input_token_count_params
 
 from proxy.canon import Document, Image, Inline, Request, Text, Tool, ToolCall, Turn
 from proxy.lanes.estimate import IMAGE, PAGE, estimate
+from tests import recordings
 from tests.client import Got, ask
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, pillion
+from tests.recordings import Row, needs_recordings
 
 ASKED = {"messages": [{"role": "user", "content": "How long is this?"}]}
 JSON = [("content-type", "application/json")]
@@ -66,15 +70,105 @@ async def test_gemini_clients_are_counted_for_by_anthropic() -> None:
     assert json.loads(got.body) == {"totalTokens": 11}
 
 
+# --- OpenAI, by its Responses API ------------------------------------------------------------------------------------
+
+COUNTED = {"object": "response.input_tokens", "input_tokens": 12}
+
+
+def openai_at(evil: Evil, **more: str) -> dict[str, str]:
+    return {"OPENAI_API_KEY": KEY, "PILLION_OPENAI_BASE_URL": f"{evil.url}/v1", **more}
+
+
+def vouched(evil: Evil) -> dict[str, str]:
+    return openai_at(evil, PILLION_OPENAI_COUNTS_TOKENS="true")
+
+
+async def test_anthropics_clients_are_counted_for_by_openai() -> None:
+    async with Evil(counted(COUNTED)) as evil, pillion(**vouched(evil)) as gateway:
+        got = await count(gateway, "openai/gpt-x", system="Be brief.", max_tokens=5, temperature=0.5)
+        asked = await evil.received(1)
+    assert (asked.method, asked.target) == ("POST", "/v1/responses/input_tokens")
+    said = json.loads(asked.body)
+    assert said.keys() <= input_token_count_params.InputTokenCountParams.__annotations__.keys()
+    assert (said["model"], said["instructions"]) == ("gpt-x", "Be brief.")
+    assert (json.loads(got.body), got.header("x-pillion-estimated")) == ({"input_tokens": 12}, None)
+
+
+async def test_openais_own_client_is_counted_for_as_it_asked() -> None:
+    fields = {"input": "How long?", "truncation": "auto", "future": 1}
+    async with (
+        Evil(counted({**COUNTED, "new": True})) as evil,
+        pillion(**vouched(evil)) as gateway,
+        AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0) as client,
+    ):
+        told = await client.responses.input_tokens.count(model="openai/gpt-x", input="How long?", truncation="auto",
+                                                         extra_body={"future": 1})  # fmt: skip
+        asked = await evil.received(1)
+    assert json.loads(asked.body) == {"model": "gpt-x", **fields}
+    assert (told.input_tokens, told.object) == (12, "response.input_tokens")
+
+
+@needs_recordings
+@pytest.mark.parametrize("row", recordings.load("openai.responses_input_tokens"), ids=recordings.ids)
+async def test_a_recorded_count_passes_through_and_is_told_to_anthropics_clients(row: Row) -> None:
+    said, asked = recordings.body(row), row["request_json"]
+    answer = Scenario(headers=JSON, body=said)
+    async with Evil(answer, answer) as evil, pillion(**vouched(evil)) as gateway:
+        passed = await ask(gateway, "POST", "/v1/responses/input_tokens", json.dumps(asked).encode())
+        told = await count(gateway, asked["model"])
+    assert (passed.body, json.loads(evil.requests[0].body)) == (said, asked)
+    assert json.loads(told.body) == {"input_tokens": json.loads(said)["input_tokens"]}
+    recordings.replayed(row)
+
+
+async def test_openais_client_is_counted_for_by_another_vendor_and_by_an_estimate() -> None:
+    asked = {"instructions": "Be brief.", "input": "How long?", "text": {"verbosity": "low"}}
+    async with Evil(counted({"input_tokens": 11})) as evil, pillion(**anthropic(evil)) as gateway:
+        path = "/v1/responses/input_tokens"
+        exact, rough = [
+            await ask(gateway, "POST", path, json.dumps({"model": model, **asked}).encode())
+            for model in ("anthropic/claude-x", "echo/echo")
+        ]
+    assert json.loads(exact.body) == {"object": "response.input_tokens", "input_tokens": 11}
+    assert rough.header("x-pillion-estimated") == "input_tokens"
+    assert 1 < json.loads(rough.body)["input_tokens"] < 20
+
+
+@pytest.mark.parametrize("answer", [{}, {"input_tokens": -1}, {"error": "no"}, [], "x", None])
+async def test_an_answer_of_openais_that_counts_nothing_is_its_fault(answer: object) -> None:
+    async with Evil(counted(answer)) as evil, pillion(**vouched(evil)) as gateway:
+        got = await count(gateway, "openai/gpt-x")
+    assert (got.status, json.loads(got.body)["error"]["type"]) == (502, "api_error")
+
+
+@pytest.mark.parametrize(
+    ("environ", "counts"),
+    [
+        ({}, True),
+        ({"PILLION_OPENAI_BASE_URL": "http://127.0.0.1:8000/v1"}, False),
+        ({"PILLION_OPENAI_BASE_URL": "http://127.0.0.1:8000/v1", "PILLION_OPENAI_COUNTS_TOKENS": "true"}, True),
+        ({"PILLION_OPENAI_COUNTS_TOKENS": "false"}, False),
+        ({"PILLION_OPENAI_DIALECTS": "openai_chat"}, False),
+    ],
+)
+async def test_only_a_host_that_is_known_to_count_is_asked(environ: dict[str, str], counts: bool) -> None:
+    async with pillion(OPENAI_API_KEY=KEY, DEEPSEEK_API_KEY=KEY, **environ) as gateway:
+        adapters = gateway.app.catalog.adapters
+        assert adapters["openai"].counts("openai_responses") is counts
+        assert not adapters["openai"].counts("openai_chat")
+        assert not adapters["deepseek"].counts("openai_responses")
+
+
+# --- an estimate -----------------------------------------------------------------------------------------------------
+
+
 async def test_where_nobody_can_count_an_estimate_says_so() -> None:
     def nothing(request: Received) -> Scenario:
         raise AssertionError(f"the provider was asked for {request.target}")
 
-    async with Evil(answering=nothing) as evil:
-        where = {"OPENAI_API_KEY": KEY, "PILLION_OPENAI_BASE_URL": evil.url}
-        async with pillion(**where) as gateway:
-            short = await count(gateway, "openai/gpt-x")
-            long = await count(gateway, "openai/gpt-x", system="word " * 400)
+    async with Evil(answering=nothing) as evil, pillion(**openai_at(evil)) as gateway:
+        short = await count(gateway, "openai/gpt-x")
+        long = await count(gateway, "openai/gpt-x", system="word " * 400)
     assert short.header("x-pillion-estimated") == long.header("x-pillion-estimated") == "input_tokens"
     few, many = (json.loads(got.body)["input_tokens"] for got in (short, long))
     assert 4 < few < 20

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.envelope import Envelope, parse_object
+from proxy import envelope as envelope_
+from proxy.envelope import LONGEST_KEY, MEMBERS, Envelope, check_values, parse_object
 from proxy.errors import BadRequest
 
 # --- any JSON, spelled in any way ------------------------------------------------------------------------------------
@@ -210,6 +211,32 @@ def test_a_key_that_stands_twice_is_refused(read: type[Envelope], body: bytes) -
     assert (caught.value.status, caught.value.code) == (400, "duplicate_key")
 
 
+@pytest.mark.parametrize("pair", ["Model model", "stream \u017ftream", "k \u212a", "\u00e5 \u212b", "\u00df \u1e9e"])
+def test_a_key_that_differs_in_case_alone_is_refused(pair: str) -> None:
+    """As Go's strings.EqualFold has it: the long s, the signs for Kelvin and Angstrom, the capital sharp s."""
+    one, other = pair.split()
+    with pytest.raises(BadRequest, match="the same key twice"):
+        Envelope(json.dumps({one: 1, "x": 2, other: 3}).encode())
+
+
+@pytest.mark.parametrize("options", ['{"a":1,"a":2}', '{"a":1,"A":2}', '{"a":{},"b":[],"a":{}}'])
+def test_an_object_that_is_read_has_no_key_twice_either(options: str) -> None:
+    envelope = Envelope(f'{{"stream_options":{options},"messages":[{options}]}}'.encode())
+    with pytest.raises(BadRequest, match="the same key twice"):
+        envelope.get("stream_options")
+    assert envelope.get("messages") is not None
+
+
+@pytest.mark.parametrize(
+    "members", [{f"k{number}": 1 for number in range(MEMBERS + 1)}, {"k" * (LONGEST_KEY + 1): 1}], ids=["many", "long"]
+)
+def test_keys_without_number_or_end_are_refused_before_they_are_walked(members: dict[str, int]) -> None:
+    with pytest.raises(BadRequest, match="more than 1000 keys, or one of over 1000 characters"):
+        Envelope(json.dumps(members).encode())
+    fewer = {key[:LONGEST_KEY]: value for key, value in list(members.items())[:MEMBERS]}
+    assert Envelope(f" {json.dumps(fewer)}".encode()).edit({"z": b"1"})
+
+
 @pytest.mark.parametrize(
     "body", [b'{"x":{"a":1,"a":2}}', b'{"x":[[{"a":1,"\\u0061":1}]],"y":1}', b'{"a":{"a":{"b":1,"b":1}}}']
 )
@@ -269,7 +296,7 @@ NO_JSON = {
 @pytest.mark.parametrize("body", NO_JSON.values(), ids=NO_JSON)
 @pytest.mark.parametrize("read", [Envelope, parse_object])
 def test_what_is_no_json_is_refused(read: type[Envelope], body: bytes) -> None:
-    with pytest.raises(BadRequest, match=r"^The request body is not valid JSON: .*\.$") as caught:
+    with pytest.raises(BadRequest, match=r"^The request body is not (valid JSON: .*|UTF-8 \(byte \d+\))\.$") as caught:
         read(body)
     assert caught.value.code == "invalid_json"
 
@@ -282,7 +309,7 @@ def test_what_is_no_object_is_refused(read: type[Envelope], body: bytes) -> None
     assert caught.value.code == "invalid_json"
 
 
-@pytest.mark.parametrize("depth", [5_000, 200_000])
+@pytest.mark.parametrize("depth", [5_000, 90_000])
 @pytest.mark.parametrize(("open_", "close"), [(b"[", b"]"), (b'{"a":', b"}")], ids=["lists", "objects"])
 @pytest.mark.parametrize("read", [Envelope, parse_object])
 def test_what_is_nested_too_deeply_is_refused(read: type[Envelope], open_: bytes, close: bytes, depth: int) -> None:
@@ -304,7 +331,9 @@ def test_any_bytes_are_an_object_or_a_bad_request(noise: bytes) -> None:
 def test_a_number_too_long_for_an_int_is_refused_by_the_whole_parse() -> None:
     body = b'{"a":' + b"9" * 5000 + b"}"
     assert Envelope(body).edit({"a": b"1"}) == b'{"a":1}'
-    with pytest.raises(BadRequest, match="not valid JSON"):
+    with pytest.raises(
+        BadRequest, match=r"^The request body is not valid JSON: one of 5000 digits is no number .*kept\.$"
+    ):
         parse_object(body)
 
 
@@ -318,13 +347,66 @@ def test_a_value_that_cannot_be_read_is_a_bad_request(value: bytes) -> None:
     assert caught.value.param == "model"
 
 
-@pytest.mark.parametrize("value", [b'"\\ud800"', b'["\\udc00x"]'])
-def test_half_a_character_is_refused(value: bytes) -> None:
-    with pytest.raises(BadRequest):
-        parse_object(b'{"a":' + value + b"}")
+@pytest.mark.parametrize("value", [b'"\\ud800"', b'"\\uD83Dx"', b'"\\ud800 and so on, for long"', b'["\\udc00x"]'])
+@pytest.mark.parametrize("read", [Envelope, parse_object])
+def test_half_a_character_is_refused_in_words(read: type[Envelope], value: bytes) -> None:
+    with pytest.raises(BadRequest, match=r"^The request body .*: half of a surrogate pair is no character\.$"):
+        read(b'{"a":' + value + b"}")
+
+
+def test_what_ends_too_early_is_no_half_of_a_character() -> None:
+    with pytest.raises(BadRequest, match="truncated"):
+        Envelope(b'{"a":"\\ud83d\\ude00')
 
 
 @pytest.mark.parametrize("value", [b"1e999", b"-1e999", b"[1e400]"])
 def test_a_number_too_large_for_a_double_is_refused_by_the_whole_parse(value: bytes) -> None:
     with pytest.raises(BadRequest):
         parse_object(b'{"a":' + value + b"}")
+
+
+# --- how many values -------------------------------------------------------------------------------------------------
+
+
+def values_in(value: Any) -> int:
+    """An empty list, or an empty object, is as good as two: what is counted is what stands before a value."""
+    inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else None
+    if inner is None:
+        return 1
+    return 1 + (sum(map(values_in, inner)) if inner else 1)
+
+
+@given(OBJECTS, DICE)
+def test_more_values_than_there_may_be_are_refused(members: dict[str, Any], dice: Random) -> None:
+    body, count = "".join(layout(list(members.items()), dice)).encode(), values_in(members)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(envelope_, "VALUES", count)
+        check_values(body)
+        patch.setattr(envelope_, "VALUES", count - 1)
+        with pytest.raises(BadRequest, match=f"more than {count - 1} values"):
+            check_values(body)
+
+
+LONG = [b"," * 300_000, rb"\",[" * 100_000, rb"\\" * 100_000 + b"," * 300_000, b"," * 300_000 + rb"\""]
+
+
+@pytest.mark.parametrize("text", LONG, ids=["commas", "quotes", "backslashes", "a quote at the end"])
+def test_what_stands_in_a_string_is_no_value(text: bytes) -> None:
+    check_values(b'{"a":"%b","b":[1,"%b"]}' % (text, text))
+    with pytest.raises(BadRequest, match="values"):
+        check_values(b'{"a":"%b","b":[%b]}' % (text, b"1," * envelope_.VALUES))
+
+
+@pytest.mark.parametrize("end", [b"", b"\\", b'\\"'])
+def test_a_string_without_an_end_holds_none(end: bytes) -> None:
+    check_values(b'{"a":"' + b"," * 300_000 + end)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [b"1," * envelope_.VALUES, b"[" * 2 * envelope_.VALUES, b"[]," * envelope_.VALUES, b'"",' * envelope_.VALUES],
+)
+def test_they_are_counted_before_anything_is_built(values: bytes) -> None:
+    with pytest.raises(BadRequest, match=f"more than {envelope_.VALUES} values") as caught:
+        parse_object(b'{"a":[' + values)
+    assert (caught.value.status, caught.value.code) == (400, "too_many_values")

@@ -10,7 +10,6 @@ from proxy.errors import (
     Down,
     GatewayError,
     Kind,
-    OverBudget,
     OverLimit,
     Refused,
     Timeout,
@@ -30,7 +29,6 @@ TREE: list[tuple[type[GatewayError], int, Kind, str, bool]] = [
     (Unsupported, 501, "invalid_request", "not_implemented", False),
     (Unauthorized, 401, "authentication", "invalid_api_key", False),
     (OverLimit, 429, "rate_limit", "rate_limit_exceeded", False),
-    (OverBudget, 429, "quota_exceeded", "insufficient_quota", False),
     (UpstreamError, 502, "server_error", "upstream_error", True),
     (Refused, 400, "invalid_request", "upstream_refused", False),
     (Busy, 429, "rate_limit", "rate_limit_exceeded", True),
@@ -78,7 +76,6 @@ def test_the_tree_is_as_failover_and_server_catch_it() -> None:
         UnknownModel,
         Unsupported,
     }
-    assert issubclass(OverBudget, OverLimit)
 
 
 def test_a_mistake_in_the_configuration_is_none_of_a_calls_errors() -> None:

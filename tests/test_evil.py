@@ -5,6 +5,7 @@ import contextlib
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import AsyncIterator
 from typing import Literal
 
@@ -389,6 +390,42 @@ async def test_a_wait_in_vain_says_what_for(monkeypatch: pytest.MonkeyPatch) -> 
     async with Evil() as evil:
         with pytest.raises(AssertionError, match=r"in vain for request 1: <Evil http://127\.0\.0\.1:\d+ 0 connections"):
             await evil.received(1)
+
+
+def leave_politely_over_tls(port: int, is_answering: threading.Event) -> int:
+    """Ask, read nothing until the answer is stuck, say goodbye, and hear the rest; how many bytes that was."""
+    ours, theirs, heard = ssl.MemoryBIO(), ssl.MemoryBIO(), 0
+    secure = trust().wrap_bio(theirs, ours, server_hostname="127.0.0.1")
+    with socket.create_connection(("127.0.0.1", port)) as plain:
+        while True:
+            try:
+                secure.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                plain.sendall(ours.read())
+                theirs.write(plain.recv(65536))
+        secure.write(GET)
+        plain.sendall(ours.read())
+        is_answering.wait(bench.PATIENCE)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            secure.unwrap()
+        plain.sendall(ours.read())
+        with contextlib.suppress(ConnectionResetError):
+            while some := plain.recv(1 << 20):
+                heard += len(some)
+    return heard
+
+
+async def test_over_tls_a_peer_may_leave_in_the_middle_of_an_answer() -> None:
+    body, is_stuck = bytes(32 * 1024 * 1024), threading.Event()
+    async with Evil(Scenario(body=body), tls=True) as evil:
+        leaving = asyncio.create_task(asyncio.to_thread(leave_politely_over_tls, evil.port, is_stuck))
+        await evil.pushed(1)
+        is_stuck.set()
+        assert (await evil.closed()).how == "fin"
+        assert await leaving < len(body)
+        assert evil.answers[0].state == "abandoned"
+        assert evil.faults == []
 
 
 @pytest.mark.parametrize("tls", [False, True])

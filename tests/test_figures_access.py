@@ -14,8 +14,9 @@ from urllib.parse import quote
 import pytest
 
 from proxy.config import load
-from proxy.door import Door, Inbound
+from proxy.door import Door
 from proxy.errors import ConfigError, GatewayError
+from proxy.inbound import Inbound
 from proxy.routing import ANY, Routing
 from tests.client import ask
 from tests.gateway import Gateway, pillion
@@ -160,7 +161,7 @@ UNSAFE: list[tuple[dict[str, str], str]] = [
     ({"PILLION_CLIENT_KEY": "  "}, "is empty"),
     ({"PILLION_CLIENT_KEY_FILE": "/dev/null"}, "not a regular file"),
     ({"PILLION_CLIENT_KEY_FILE": "/nowhere"}, "no such file"),
-    ({"PILLION_METRICS_ADDRESS": "127.0.0.1:7455"}, "where apps find pillion"),
+    ({"PILLION_METRICS_ADDRESS": "127.0.0.1:7455"}, "taken by listen"),
     ({"PILLION_ALLOWED_HOSTS": "*"}, "must be a host's name"),
     ({**OPENAI, "PILLION_OPENAI_BASE_URL": "http://2130706433:7455/v1"}, "pillion itself listens"),
     ({**OPENAI, "PILLION_OPENAI_BASE_URL": "https://user:password@h/v1"}, "must be http"),

@@ -7,7 +7,6 @@ has recovered.
 import asyncio
 import json
 import os
-import re
 import resource
 import signal
 import socket
@@ -25,7 +24,7 @@ from proxy.room import OURS, SPARE, Room, descriptors
 from tests.client import OPENAI, SPEECHES, Address, Client, Speech, ask, chat, client, lane_name, spell
 from tests.evil import Evil
 from tests.gateway import Gateway, pillion
-from tests.test_cli import Listening, address, environ
+from tests.test_cli import Listening, environ
 from tests.test_door import soon
 from tests.test_drain import half
 
@@ -70,14 +69,12 @@ async def limited(**more: str) -> AsyncIterator[Limited]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", LIMITED, env=environment, stdout=PIPE, stderr=PIPE
     )
-    assert process.stdout is not None
     assert process.stderr is not None
     try:
         async with asyncio.timeout(30):
-            greeting = (await process.stdout.readuntil(b"In your app")).decode()
-        found = re.search(r"probes on http://127.0.0.1:(\d+)", greeting)
-        assert found
-        yield Limited(process.pid, address(greeting), Listening("127.0.0.1", int(found[1])), process.stderr)
+            started = json.loads(await process.stderr.readline())
+        at, cluster = (Listening("127.0.0.1", int(started[name].rpartition(":")[2])) for name in ("listen", "metrics"))
+        yield Limited(process.pid, at, cluster, process.stderr)
     finally:
         if process.returncode is None:
             process.kill()

@@ -9,7 +9,7 @@ from itertools import product
 
 import pytest
 
-from tests.client import ANTHROPIC, OPENAI, Client, Speech, client, lane_name
+from tests.client import ANTHROPIC, OPENAI, Client, Speech, chat, client, lane_name
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion
 
@@ -105,6 +105,15 @@ async def test_nothing_of_a_connection_or_a_browser_reaches_a_provider(provider:
                 assert not crossed(request.headers, [*HOP_BY_HOP, *OF_CLIENTS, *shown]), line
                 assert b"evil" not in request.head.lower() or line.partition(":")[0] not in OF_CLIENTS
     assert served > len(OUT) // 2
+
+
+@pytest.mark.parametrize("provider", [OPENAI, ANTHROPIC], ids=lane_name)
+async def test_what_connection_names_stays_here_though_it_would_travel(provider: Speech) -> None:
+    named = [("Connection", "traceparent, User-Agent"), ("Traceparent", "x"), ("User-Agent", "y"), ("Via", "1.1 z")]
+    async with Evil(Scenario(body=provider.whole)) as evil, pillion(**provider.environ(evil.url)) as gateway:
+        await chat(gateway, OPENAI, OPENAI.request(model=f"{provider.provider}/m"), named)
+    names = {name.lower() for name, _ in evil.requests[0].headers}
+    assert names & {"traceparent", "user-agent", "via"} == {"via"}
 
 
 @pytest.mark.parametrize("provider", [OPENAI, ANTHROPIC], ids=lane_name)

@@ -230,46 +230,72 @@ def learned(text: str = "Hello") -> Repeats:
     return repeats
 
 
+def run_of(repeats: Repeats, *events: bytes) -> tuple[str, int]:
+    """What is read of them, and how many they are; what stood before must not matter."""
+    begun = len(b"data: 0\n\n")
+    whole = b"".join(event + b"\n\n" for event in (b"data: 0", *events))
+    text, end = repeats.run(whole, begun)
+    while end > begun:
+        begun, more = end, ""
+        more, end = repeats.run(whole, begun)
+        text += more
+    return text, whole[:end].count(b"\n\n") - 1
+
+
 @pytest.mark.parametrize(
     ("wire", "text"),
     [(b" world", " world"), (b"", ""), ("é\u2028".encode(), "é\u2028"), (rb"a\"\n\u00e9\\", 'a"\né\\')],
 )
 def test_an_event_that_differs_in_its_text_alone_is_read(wire: bytes, text: str) -> None:
-    assert learned().text(CHUNK % wire) == text
+    assert run_of(learned(), CHUNK % wire) == (text, 1)
+    assert run_of(learned(), CHUNK % b"a", CHUNK % wire, CHUNK % b"b") == (f"a{text}b", 3)
 
 
-@pytest.mark.parametrize(
-    "event",
-    [
-        CHUNK.replace(b"c1", b"c2") % b"x",
-        CHUNK % b'x","role":"user","content":"y',  # more than one string
-        CHUNK % b"x\ty",  # no JSON
-        CHUNK % b"\\",
-        CHUNK % b"\xff",
-        b'data: {"id":"c1","d":{"content":"","role":"assistant"}',
-        b'data: {"id":"c1","d":{"content":",',
-        b"",
-    ],
-)
+OTHERS = [
+    CHUNK.replace(b"c1", b"c2") % b"x",
+    CHUNK % b'x","role":"user","content":"y',  # more than one string
+    CHUNK % b"x\ty",  # no JSON
+    CHUNK % b"\\",
+    CHUNK % b"\xff",
+    b'data: {"id":"c1","d":{"content":"","role":"assistant"}',
+    b'data: {"id":"c1","d":{"content":",',
+    b"",
+]
+
+
+@pytest.mark.parametrize("event", OTHERS)
 def test_another_event_is_left_to_a_parser(event: bytes) -> None:
-    assert learned().text(event) is None
+    assert run_of(learned(), event) == ("", 0)
+    assert run_of(learned(), CHUNK % b"a", CHUNK % b"b", event, CHUNK % b"c") == ("ab", 2)
 
 
 @pytest.mark.parametrize("text", ["assistant", "content", "é", "", 'a"b', "c"])
 def test_a_text_that_could_stand_elsewhere_teaches_nothing(text: str) -> None:
     event = CHUNK % text.encode()
     repeats = learned(text)
-    assert repeats.text(event) is None
+    assert run_of(repeats, event) == ("", 0)
     repeats.learn(CHUNK % b"Hello", "Hello")
-    assert repeats.text(CHUNK % b"x") == "x"
+    assert run_of(repeats, CHUNK % b"x") == ("x", 1)
     repeats.forget()
-    assert repeats.text(CHUNK % b"x") is None
+    assert run_of(repeats, CHUNK % b"x") == ("", 0)
 
 
 def test_a_key_teaches_nothing() -> None:
     repeats = Repeats()
     repeats.learn(rb'data: {"Hello" :"\u0048ello"}', "Hello")
-    assert repeats.text(rb'data: {"x" :"\u0048ello"}') is None
+    assert run_of(repeats, rb'data: {"x" :"\u0048ello"}') == ("", 0)
+
+
+def test_repeating_events_and_others_come_in_their_order() -> None:
+    other = b"data: {}"
+    events = [CHUNK % b"a", CHUNK % b"b", other, b": ping", CHUNK % b"", CHUNK % rb"\u00e9", other]
+    data = b"".join(event + b"\n\n" for event in events)
+    for chunks in splits(data):
+        sse, repeats = ServerSentEvents(), learned()
+        said = [each for chunk in chunks for each in sse.sift(chunk, repeats)]
+        texts = "".join(each if isinstance(each, str) else "|" for each in said)
+        assert texts == "ab||é|"
+        assert [each for each in said if isinstance(each, bytes)] == [other, b": ping", other]
 
 
 # --- what a meter reads ----------------------------------------------------------------------------------------------

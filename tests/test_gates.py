@@ -172,7 +172,8 @@ async def test_an_event_is_handed_on_once_it_is_whole() -> None:
 
 
 async def test_messages_that_make_no_sense_end_in_an_exception() -> None:
-    start = encode_message([(":message-type", "event"), (":event-type", "messageStart")], b'{"role":"assistant"}')
+    kind, word = (":event-type", "contentBlockDelta"), b'{"contentBlockIndex":0,"delta":{"text":"Hi"}}'
+    start = encode_message([(":message-type", "event"), kind], word)
     media_type = [("content-type", registry.dialect("bedrock").stream_type)]
     plays = Scenario(body=start + b"x" * 50, headers=media_type, framing="chunked")
     environ = {"AWS_BEARER_TOKEN_BEDROCK": "x", "AWS_REGION": "eu-west-1"}

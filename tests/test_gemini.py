@@ -1,6 +1,7 @@
 """What does proxy.dialects.gemini make of Google's answers, and how does it tell answers in Google's words?"""
 
 import json
+import random
 from itertools import islice
 from typing import Any
 
@@ -49,7 +50,6 @@ from proxy.errors import (
     Busy,
     Down,
     GatewayError,
-    OverBudget,
     OverLimit,
     Refused,
     Timeout,
@@ -247,7 +247,12 @@ def compact(completion: Completion) -> Completion:
 
 
 # Enums that nobody knows are a warning of the SDK's, and numbers for enums are what no SDK of today asks for.
-WORDED = [row for row in [*GOOD_STREAMS, *WHOLES] if "FAKE" not in str(row) and "enum-encoding" not in row["query"]]
+NEW = ("FAKE", "NEW_ENUM")
+WORDED = [
+    row
+    for row in [*GOOD_STREAMS, *WHOLES]
+    if not any(word in str(row) for word in NEW) and "enum-encoding" not in row["query"]
+]
 
 
 @recordings.needs_recordings
@@ -388,6 +393,35 @@ def test_a_blocked_prompt_is_an_answer_without_candidates_both_ways() -> None:
     assert not any("candidates" in chunk for chunk in chunks_in(said(events)))
     assert fold(decoded(said(events))).choices == fold(events).choices
     assert laws.watch(WIRE.meter(True), [sse(blocked)]).finished
+
+
+BESIDE = {
+    "safetyRatings": [{"category": "HARM_CATEGORY_HARASSMENT", "probability": "LOW", "blocked": False}],
+    "avgLogprobs": -0.25,
+    "tokenCount": 7,
+    "finishMessage": "So.",
+}
+FEEDBACK = {"safetyRatings": [{"category": "HARM_CATEGORY_HARASSMENT", "probability": "NEGLIGIBLE"}]}
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_what_google_says_beside_an_answer_comes_back_to_its_own_clients(streamed: bool) -> None:
+    last = candidate(finish="STOP", **BESIDE) | {"promptFeedback": FEEDBACK}
+    events = decoded(sse(candidate({"text": "a"}), last))
+    told = said(events, streamed)
+    body = chunks_in(told)[-1] if streamed else json.loads(told)
+    assert body["candidates"][0].items() >= BESIDE.items()
+    assert body["promptFeedback"] == FEEDBACK
+    assert "promptFeedback" not in body["candidates"][0]
+    assert fold(decoded(told, streamed)).choices[0].stop.extra.items() >= BESIDE.items()
+    accepted(body)
+
+
+def test_another_wire_s_answer_says_nothing_beside_it() -> None:
+    stop = Stop(extra={"avgLogprobs": -0.25, "promptFeedback": FEEDBACK})
+    body = json.loads(said([Start(wire="anthropic"), Finish(stops=(stop,))], streamed=False))
+    assert b"avgLogprobs" not in json.dumps(body).encode()
+    assert "promptFeedback" not in body
 
 
 GROUNDING = {
@@ -655,11 +689,11 @@ def test_an_answer_that_never_ends_is_given_up() -> None:
     ("held", "has"),
     [
         (b"", False),
-        (b"data: {}", False),
-        (b"data: {}\r\n\r\n", True),
+        (b'data: {"parts": []}', False),
+        (b'data: {"parts": []}\r\n\r\n', True),
         (b" [", False),
-        (b'[{"a": "}', False),
-        (b'[{"a": "}"}', True),
+        (b'[{"parts": "}', False),
+        (b'[{"parts": "}"}', True),
         (b"{", False),
         (b'{"error": {}}\n', True),
         (b"[" + b" " * LONGEST_LINE, True),
@@ -835,6 +869,8 @@ def test_what_has_no_place_is_refused_aloud(part: Part) -> None:
         ("other", "", "OTHER"),
         ("other", "BRAND_NEW", "BRAND_NEW"),
         ("other", "eos_token", "OTHER"),
+        ("other", "MISSING_THOUGHT_SIGNATURE", "MISSING_THOUGHT_SIGNATURE"),
+        ("content_filter", "LANGUAGE", "LANGUAGE"),
     ],
 )
 def test_every_reason_has_google_s_word(reason: Reason, raw: str, word: str) -> None:
@@ -862,7 +898,7 @@ def test_every_word_of_google_s_has_a_reason(raw: Any, reason: Reason) -> None:
         (Unauthorized("No."), 401, "UNAUTHENTICATED"),
         (UnknownModel("No."), 404, "NOT_FOUND"),
         (OverLimit("No."), 429, "RESOURCE_EXHAUSTED"),
-        (OverBudget("No."), 429, "RESOURCE_EXHAUSTED"),
+        (OverLimit("No.", kind="quota_exceeded", code="insufficient_quota"), 429, "RESOURCE_EXHAUSTED"),
         (Down("No."), 502, "UNAVAILABLE"),
         (Timeout("No."), 504, "DEADLINE_EXCEEDED"),
         (Busy("No.", status=529), 529, "UNAVAILABLE"),
@@ -980,3 +1016,25 @@ def test_a_meter_may_be_asked_at_any_time() -> None:
     assert not meter.finished
     meter.feed(sse(candidate(finish="STOP") | {"usageMetadata": {"trafficType": "X"}, "modelVersion": "m"}))
     assert (meter.usage, meter.model, meter.finished) == (Usage(input=5), "m", True)
+
+
+@pytest.mark.parametrize("array", [False, True])
+@pytest.mark.parametrize("candidates", [1, 2, 3])
+def test_a_stream_is_finished_when_all_its_candidates_are(candidates: int, array: bool) -> None:
+    """For the meter and the decoder alike, wherever the stream breaks off."""
+    dice = random.Random(candidates)
+    call = {"functionCall": {"name": "f", "args": {"index": 7}}}
+    for _ in range(20):
+        left = {
+            number: [candidate({"text": "a"}), candidate(call), candidate(finish="STOP")]
+            for number in range(candidates)
+        }
+        body, order = b"[" if array else b"", [number for number in left for _ in left[number]]
+        dice.shuffle(order)
+        for number in order:
+            said = left[number].pop(0)
+            said["candidates"][0]["index"] = number
+            body += json.dumps(said).encode() + b"," if array else sse(said)
+            _, error = laws.listen(WIRE.decoder(True), [body])
+            assert laws.watch(WIRE.meter(True), [body]).finished == (error is None)
+        assert laws.watch(WIRE.meter(True), [body]).finished

@@ -576,11 +576,12 @@ def test_bad_input_is_refused_with_its_path(fields: dict[str, Any], param: str) 
     assert param in caught.value.message
 
 
-def test_what_is_nested_too_deeply_is_refused() -> None:
-    for depth in (600, 900, 5000):
-        deep = b'{"safetySettings":%b1%b' % (b'{"a":' * depth, b"}" * (depth + 1))
-        with pytest.raises(BadRequest, match="nested too deeply"):
-            WIRE.parse(deep, ASKED)
+@pytest.mark.parametrize(("key", "depth"), [("a", 5000), ("a_b", 600), ("a_b", 900), ("a_b", 5000)])
+def test_what_is_nested_too_deeply_is_refused(key: str, depth: int) -> None:
+    deep = b'{"contents":[{"parts":[{"text":"a"}]}],"safetySettings":%b1%b'
+    inner = b'{"%b":' % key.encode()
+    with pytest.raises(BadRequest, match="nested too deeply"):
+        WIRE.parse(deep % (inner * depth, b"}" * (depth + 1)), ASKED)
 
 
 # --- schemas ---------------------------------------------------------------------------------------------------------
@@ -755,7 +756,7 @@ def test_the_sdk_s_types_know_what_we_say_for_another_wire() -> None:
             "responseLogprobs": True,
             "responseMimeType": "application/json",
             "responseJsonSchema": {"description": "what", "type": "object"},
-            "thinkingConfig": {"includeThoughts": True, "thinkingBudget": 8192},
+            "thinkingConfig": {"includeThoughts": True, "thinkingBudget": 128},
         },
         "serviceTier": "flex",
     }
@@ -847,6 +848,35 @@ def test_what_the_wire_cannot_carry_is_refused_with_its_path(fields: dict[str, A
 def test_thinking_is_said_as_the_model_takes_it(model: str, reasoning: Reasoning, expected: Any) -> None:
     said = sent(foreign(model=model, reasoning=reasoning)).get("generationConfig", {})
     assert said.get("thinkingConfig") == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "reasoning", "limit", "budget"),
+    [
+        ("gemini-2.5-flash", Reasoning(effort="high"), 8000, 4000),
+        ("gemini-2.5-flash", Reasoning(effort="low"), 8000, 1024),
+        ("gemini-2.5-flash", Reasoning(effort="low"), 1, 1),
+        ("gemini-2.5-pro", Reasoning(effort="high"), 100, 128),
+        ("gemini-2.5-pro", Reasoning(budget=7000), 8000, 7000),
+    ],
+)
+def test_an_effort_leaves_half_of_the_answer_to_be_said(
+    model: str, reasoning: Reasoning, limit: int, budget: int
+) -> None:
+    """Google's limit counts the thoughts; a budget that was asked for is the client's to measure."""
+    said = sent(foreign(model=model, reasoning=reasoning, max_tokens=limit))["generationConfig"]
+    assert (said["maxOutputTokens"], said["thinkingConfig"]["thinkingBudget"]) == (limit, budget)
+
+
+def test_a_system_prompt_that_says_nothing_is_none() -> None:
+    assert "systemInstruction" not in sent(foreign(turn("system", Text(text="")), turn("user", Text(text="a"))))
+
+
+@pytest.mark.parametrize("word", ["flex", "FLEX", "SERVICE_TIER_FLEX"])
+def test_a_tier_has_several_spellings(word: str) -> None:
+    request = parsed(serviceTier=word)
+    assert request.service_tier == "flex"
+    assert sent(request)["serviceTier"] == "flex"
 
 
 def test_gemini_3_is_told_that_a_call_has_no_seal() -> None:

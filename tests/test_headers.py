@@ -3,20 +3,27 @@
 import pytest
 
 from proxy.errors import BadRequest
-from proxy.headers import outgoing, returning, returning_translated, spell, translated
+from proxy.headers import outgoing, query_out, returning, returning_translated, spell, translated
 
 HOP_BY_HOP = [
     "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "TE", "Trailer",
     "Transfer-Encoding", "Upgrade",
 ]  # fmt: skip
-CREDENTIALS = ["Authorization", "X-API-Key", "api-key", "X-Goog-Api-Key", "Cookie"]
+CREDENTIALS = ["Authorization", "X-API-Key", "api-key", "X-Goog-Api-Key", "Cookie", "Ocp-Apim-Subscription-Key"]
 OURS_TO_SAY = ["Host", "Content-Length", "Content-Type", "Content-Encoding", "Accept-Encoding", "Expect"]
 OF_THE_PAGE = ["Origin", "Referer", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Access-Control-Request-Method"]
 OF_THE_WAY = ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"]
 OURS = ["X-Pillion-Anything"]
 
+# Keys by their own word, whoever it is that calls them so.
+SECRETS = [
+    "X-Client-Key", "Ocp-Apim-Subscription-Key", "X-LiteLLM-API-Key", "X-Goog-IAM-Authorization-Token", "X-Auth-Token",
+    "X-Amz-Security-Token", "Client-Secret", "X_Password", "X-Credentials", "ApiKey", "X-Forwarded-Authorization",
+    "X-Session-Tokens", "X-JWT", "X-Key2",
+]  # fmt: skip
 TRAVELS = ["anthropic-version", "anthropic-beta", "openai-organization", "user-agent", "traceparent", "x-stainless-os",
-           "via"]  # fmt: skip
+           "via", "idempotency-key", "x-stainless-retry-count", "x-monkey", "x-author", "x-keyboard",
+           "x-goog-api-client", "helicone-user-id"]  # fmt: skip
 COMES_BACK = ["content-type", "retry-after", "x-ratelimit-remaining-tokens", "openai-processing-ms", "cache-control"]
 STAYS_BEHIND = [
     "content-length", "content-encoding", "set-cookie", "set-cookie2", "server", "alt-svc",
@@ -34,7 +41,7 @@ def heard(*lines: tuple[str, str]) -> dict[str, str]:
     return headers
 
 
-@pytest.mark.parametrize("name", HOP_BY_HOP + CREDENTIALS + OURS_TO_SAY + OF_THE_PAGE + OF_THE_WAY + OURS)
+@pytest.mark.parametrize("name", HOP_BY_HOP + CREDENTIALS + SECRETS + OURS_TO_SAY + OF_THE_PAGE + OF_THE_WAY + OURS)
 def test_what_is_not_for_the_provider_never_goes_out(name: str) -> None:
     assert outgoing(heard((name, "x"), ("kept", "y"))) == [("kept", "y")]
     assert translated(heard((name, "x"))) == []
@@ -61,6 +68,11 @@ def test_what_connection_names_stays_on_its_connection(lines: list[tuple[str, st
     headers = heard(*lines, ("kept", "y"))
     assert outgoing(headers) == [("kept", "y")]
     assert returning(headers) == [("kept", "y")]
+
+
+def test_what_connection_names_reaches_no_other_wire_either() -> None:
+    client = heard(("Connection", "Traceparent, user-agent"), ("traceparent", "x"), ("User-Agent", "y"), ("via", "z"))
+    assert translated(client) == [("via", "z")]
 
 
 def test_another_wire_gets_only_what_it_understands() -> None:
@@ -94,3 +106,20 @@ def test_a_header_cannot_end_its_line_or_the_head(evil: str) -> None:
         with pytest.raises(BadRequest, match="line end or a NUL") as caught:
             spell([("a", "b"), pair])
         assert evil not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "key", "%6Bey", "KEY", "api_key", "api-key", "access_token", "oauth_token", "subscription-key", "api-version",
+        "X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token", "x-amz-date",
+    ],
+)  # fmt: skip
+def test_of_a_query_what_was_said_to_us_stays_here(name: str) -> None:
+    assert query_out(f"alt=sse&{name}=canary&%24fields=a%26b") == "alt=sse&%24fields=a%26b"
+    assert query_out(f"{name}=canary") == query_out(f"{name}") == query_out("") == ""
+
+
+@pytest.mark.parametrize("query", ["alt=sse", "beta=true", "keyword=1&monkey=2&tokens=3", "a", "a=b=c&&d"])
+def test_the_rest_of_a_query_travels_as_it_stands(query: str) -> None:
+    assert query_out(query) == query

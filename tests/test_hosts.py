@@ -65,7 +65,8 @@ def test_a_page_of_this_machine_is_not(origin: str) -> None:
 
 def test_a_browser_that_says_no_origin_says_where_its_page_is_from() -> None:
     hosts = Hosts()
-    assert refused({"host": "localhost", "sec-fetch-site": "cross-site"}) == (403, "origin_not_allowed")
+    for far in ("cross-site", "Cross-Site", " cross-site ", "none, cross-site", "cross-site,cross-site"):
+        assert refused({"host": "localhost", "sec-fetch-site": far}) == (403, "origin_not_allowed")
     for near in ("none", "same-origin", "same-site"):
         hosts.check({"host": "localhost", "sec-fetch-site": near})
 

@@ -20,7 +20,7 @@ from proxy.config import Log as Wish
 from proxy.config import Secret
 from proxy.errors import Down, GatewayError
 from proxy.logs import Handler, Line, Log, Note, Writer, as_json, as_words, visible
-from proxy.middleware.journal import Entry, Journal
+from proxy.middleware.journal import Entry, Journal, Tokens
 from proxy.ports import Reply
 from proxy.redaction import Redaction
 from tests.client import ANTHROPIC, OPENAI, SPEECHES, Speech, ask, chat, client, lane_name, spell
@@ -142,7 +142,7 @@ async def test_a_request_that_fails_is_one_line_as_well() -> None:
     ("scenario", "stream", "ended_by", "code"),
     [
         (Scenario(status=503, body=b"no"), False, None, "upstream_error"),
-        (Scenario(body=OPENAI.stream, headers=SSE, framing="chunked", cut_at=300), True, "upstream", "upstream_cut"),
+        (Scenario(body=OPENAI.stream, headers=SSE, framing="chunked", cut_at=400), True, "upstream", "upstream_cut"),
     ],
     ids=["before the head", "in the middle"],
 )
@@ -161,7 +161,7 @@ async def test_what_a_provider_does_to_us_is_a_warning(
 @pytest.mark.parametrize("when", ["before the head", "in the middle"])
 async def test_a_client_that_leaves_is_said_to_have_ended_it(when: str) -> None:
     kept = Kept()
-    stalls = Scenario(body=OPENAI.stream, headers=SSE, framing="chunked", cut_at=300, how="stall")
+    stalls = Scenario(body=OPENAI.stream, headers=SSE, framing="chunked", cut_at=400, how="stall")
     silent = Scenario(body=OPENAI.stream, headers=SSE, cut_of="wire", cut_at=0, how="stall")
     is_live = when == "in the middle"
     async with Evil(stalls if is_live else silent) as evil, telling(log_to(kept), OPENAI.environ(evil.url)) as gateway:
@@ -213,7 +213,7 @@ async def test_what_others_wrote_is_cut_to_length_and_without_line_ends() -> Non
     (line,) = kept.lines
     assert line["message"].startswith("first line\\nsecond line\\x9bxx")
     assert line["upstream_id"].startswith("\\x1b[31m")
-    assert line["dropped"][0] == "f\\udce90"
+    assert (line["dropped"][0], line["dropped"][50:]) == ("f\\udce90", ["and 50 more"])
     assert kept.data.decode().isprintable() is False
     assert kept.data.decode().removesuffix("\n").isprintable()
 
@@ -295,7 +295,7 @@ def test_what_cannot_be_read_is_a_line_and_shows_nothing(capfd: pytest.CaptureFi
 
 ENTRY = Entry(
     time="T", level="info", event="request", id="r", operation="chat", dialect="d", status=200, duration_ms=1.5,
-    model="a b", tokens={"input": 5, "output": 2}, dropped=["seed", "top_k"], message="It went so.",
+    model="a b", tokens=Tokens(5, output=2), dropped=["seed", "top_k"], message="It went so.",
 )  # fmt: skip
 
 
@@ -304,6 +304,17 @@ def test_people_read_fields_by_name_and_the_message_last() -> None:
         b'T INFO    request id=r operation=chat dialect=d model="a b" status=200 dropped=seed,top_k'
         b" tokens.input=5 tokens.output=2 duration_ms=1.5 It went so.\n"
     )
+
+
+@pytest.mark.parametrize("forged", ['echo/x" status=200 error=none y="', "a=b,status=500", 'a"b', "a b", "a\u2028b"])
+def test_no_name_makes_a_field_of_its_own(forged: str) -> None:
+    entry = Entry(time="T", level="info", event="request", id="r", operation="chat", dialect="d", model=forged,
+                  status=400, duration_ms=1.5)  # fmt: skip
+    said = as_words(entry).decode()
+    before, after = "T INFO    request id=r operation=chat dialect=d model=", " status=400 duration_ms=1.5\n"
+    assert said.startswith(before)
+    assert said.endswith(after)
+    assert json.loads(said.removeprefix(before).removesuffix(after)) == forged
 
 
 def test_people_read_a_trace_in_lines_of_its_own() -> None:

@@ -1,6 +1,7 @@
 """Is all counted that happens, under names that nobody can multiply, and told without keeping anybody waiting?"""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from proxy import registry
+from proxy.adapters.echo import Echo
 from proxy.app import fingerprint
 from proxy.canon import Usage
 from proxy.config import load
@@ -19,7 +20,7 @@ from proxy.exposition import OPEN, exposition
 from proxy.middleware import metrics as counting
 from proxy.middleware.metrics import Metrics
 from proxy.ports import Call, Reply, Target
-from tests.client import OPENAI, Address, ask, chat, client
+from tests.client import OPENAI, Address, Headers, ask, chat, client
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion
 from tests.test_middleware import call
@@ -73,7 +74,7 @@ class Counts:
 
 def targeted(model: str = "m") -> Call:
     asked = call()
-    asked.target = Target(registry.adapter("echo")("echo"), model)
+    asked.target = Target(Echo("echo"), model)
     return asked
 
 
@@ -155,18 +156,18 @@ async def test_what_is_the_clients_fault_is_not_counted_against_a_provider() -> 
 @pytest.mark.parametrize(
     ("error", "timer"),
     [
-        (Timeout("slow", code="connect_timeout"), "connect"),
-        (Timeout("slow", code="first_event_timeout"), "first_event"),
-        (BadRequest("slow", status=408, code="body_timeout"), "body"),
-        (ConnectionAbortedError(), "write"),
+        (Timeout("slow", code="connect_timeout"), ("connect", "echo")),
+        (Timeout("slow", code="first_event_timeout"), ("first_event", "echo")),
+        (BadRequest("slow", status=408, code="body_timeout"), ("body", "")),
+        (ConnectionAbortedError(), ("write", "")),
     ],
     ids=repr,
 )
-async def test_a_timer_that_ran_out_counts_by_its_name(error: BaseException, timer: str) -> None:
+async def test_a_timer_that_ran_out_counts_by_its_name_and_provider(error: BaseException, timer: Labels) -> None:
     counts = Counts()
     assert set(counts.samples("pillion_timeouts_total").values()) == {0}  # so that a rate of it can be asked for
     await counts.ask(targeted(), error)
-    assert counts.samples("pillion_timeouts_total")[(timer,)] == 1
+    assert counts.samples("pillion_timeouts_total")[timer] == 1
     assert sum(counts.samples("pillion_timeouts_total").values()) == 1
 
 
@@ -260,8 +261,8 @@ async def test_fields_and_codes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
 # --- what others count -----------------------------------------------------------------------------------------------
 
 
-async def scraped(gateway: Address) -> dict[tuple[str, Labels], float]:
-    got = await ask(gateway, "GET", "/metrics")
+async def scraped(gateway: Address, headers: Headers = ()) -> dict[tuple[str, Labels], float]:
+    got = await ask(gateway, "GET", "/metrics", headers=headers)
     samples = [sample for family in read_text(got.body.decode()) for sample in family.samples]
     return {(sample.name, tuple(sample.labels.values())): sample.value for sample in samples}
 
@@ -280,6 +281,59 @@ async def test_connections_and_the_configuration_are_told() -> None:
     assert told["pillion_config_info", (fact,)] == 1
     assert [labels for name, labels in told if name == "pillion_build_info"]
     assert ("process_open_fds", ()) in told
+
+
+STRANGE = [
+    (b"GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n", "unknown_url"),
+    (b"GET /v1/nothing HTTP/1.1\r\nHost: h\r\n\r\n", "unknown_url"),
+    (b"DELETE /metrics HTTP/1.1\r\nHost: h\r\n\r\n", "method_not_allowed"),
+    (b"GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n", "host_not_allowed"),
+    (b"GET /metrics HTTP/1.1\r\nHost: h\r\nOrigin: http://evil.example\r\n\r\n", "origin_not_allowed"),
+    (b"GET /metrics HTTP/1.1\r\nHost: h\r\nX: %b\r\n\r\n" % (b"a" * 70_000), "head_too_long"),
+    (b"what?\r\n\r\n", "invalid_http"),
+    (b"GET /metrics HTTP/1.1\r\nHost: h\r\n", "head_timeout"),
+]
+
+
+async def test_what_reaches_no_route_counts_by_the_code_of_our_answer() -> None:
+    async with pillion(PILLION_CLIENT_HEADER="0.05") as gateway:
+        for request, _ in STRANGE:
+            async with client(gateway) as one:
+                await one.send(request)
+                assert (await one.answer()).status >= 400
+        told = await scraped(gateway)
+    counted = {labels[0]: count for (name, labels), count in told.items() if name == "pillion_refused_total"}
+    assert counted == Counter(code for _, code in STRANGE)
+
+
+async def test_what_reaches_a_route_is_not_among_the_refused() -> None:
+    async with pillion() as gateway:
+        await chat(gateway, OPENAI, b"{")
+        told = await scraped(gateway)
+    assert [name for name, _ in told if name == "pillion_refused_total"] == []
+    assert sum(count for (name, _), count in told.items() if name == "pillion_errors_total") == 1
+
+
+async def test_what_asks_no_model_counts_where_it_fails_and_only_there() -> None:
+    async with pillion(PILLION_CLIENT_KEY="k") as gateway:
+        key = [("X-Api-Key", "k")]
+        for method, path, headers in (
+            ("GET", "/v1/models", []),
+            ("GET", "/v1/models", key),
+            ("GET", "/v1/models/nope%2Fx", key),
+            ("POST", "/v1/embeddings", key),
+            ("GET", "/liveness", []),
+        ):
+            await ask(gateway, method, path, b"", headers)
+        told = await scraped(gateway, key)
+    errors = {labels: count for (name, labels), count in told.items() if name == "pillion_errors_total"}
+    assert errors == {
+        ("missing_api_key", "authentication"): 1,
+        ("model_not_found", "invalid_request"): 1,
+        ("not_implemented", "invalid_request"): 1,
+    }
+    assert [name for name, _ in told if name == "pillion_requests_total"] == []
+    assert told["pillion_requests_in_flight", ()] == 0
 
 
 def test_the_fingerprint_tells_configurations_apart_and_no_secret() -> None:

@@ -1,12 +1,15 @@
 """Does each middleware answer its one question: who asks, for what, and of whom?"""
 
+import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from time import monotonic
 
 import pytest
 from multidict import CIMultiDict
 
 from proxy import registry
+from proxy.adapters.echo import Echo
 from proxy.config import Secret
 from proxy.errors import BadRequest, Unauthorized, UnknownModel
 from proxy.middleware.auth import Auth
@@ -50,6 +53,18 @@ PLACES = [
     ({"authorization": "Basic abc", "x-api-key": "right"}, {}),
     ({"authorization": "Bearer ", "x-api-key": "right"}, {}),
 ]
+
+
+async def test_a_key_in_a_file_may_be_another_from_one_request_to_the_next(tmp_path: Path) -> None:
+    now, file = 0.0, tmp_path / "key"
+    file.write_text(KEY)
+    auth = Auth(Secret(KEY, file, lambda: now))
+    assert (await auth(call({"x-api-key": KEY}), fine)).status == 200
+    file.write_text("rotated")
+    now = 10.0
+    assert (await auth(call({"x-api-key": "rotated"}), fine)).status == 200
+    with pytest.raises(Unauthorized):
+        await auth(call({"x-api-key": KEY}), fine)
 
 
 @pytest.mark.parametrize(("headers", "query"), PLACES)
@@ -130,6 +145,21 @@ async def test_intake_learns_the_model_and_whether_to_stream() -> None:
     assert (asked.model, asked.stream, asked.envelope.body) == ("m", True, b'{"model":"m","stream":true}')
 
 
+@pytest.mark.parametrize(("asked_for", "seconds"), [("5", 5.0), ("0.25", 0.25), ("60", 60.0)])
+async def test_a_client_may_say_how_long_it_waits(asked_for: str, seconds: float) -> None:
+    asked = call({"X-Pillion-Timeout": asked_for}, body=b'{"model":"m"}')
+    await Intake(60)(asked, fine)
+    assert asked.timeout == seconds
+
+
+@pytest.mark.parametrize("asked_for", ["61", "100000", "0", "-1", "1_0", "\u0663", "1e1", "nan", "inf", "", "9" * 400])
+async def test_a_client_that_asks_for_no_time_or_for_too_much_is_told_so(asked_for: str) -> None:
+    asked = call({"X-Pillion-Timeout": asked_for}, body=b'{"model":"m"}')
+    with pytest.raises(BadRequest, match=r"above 0, and at most 60\.") as caught:
+        await Intake(60)(asked, fine)
+    assert caught.value.param == "x-pillion-timeout"
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"model":1}', b'{"model":"m","stream":"yes"}'])
 async def test_intake_refuses_nonsense(body: bytes) -> None:
     with pytest.raises(BadRequest):
@@ -140,7 +170,7 @@ async def test_intake_refuses_nonsense(body: bytes) -> None:
 
 
 async def test_failover_asks_the_target_that_the_name_means() -> None:
-    target = Target(registry.adapter("echo")("echo"), "text")
+    target = Target(Echo("echo"), "text")
 
     async def resolve(name: str) -> Target:
         assert name == "m"
@@ -160,3 +190,13 @@ async def test_a_name_that_means_nothing_is_no_attempt() -> None:
     with pytest.raises(UnknownModel):
         await Failover(resolve)(asked, fine)
     assert (asked.target, asked.attempts) == (None, 0)
+
+
+async def test_what_a_list_takes_before_the_provider_is_known_is_no_time_of_ours() -> None:
+    async def resolve(name: str) -> Target:
+        await asyncio.sleep(0.02)
+        return Target(Echo("echo"), "m")
+
+    asked = call()
+    await Failover(resolve)(asked, fine)
+    assert asked.waited > 0.01

@@ -50,7 +50,7 @@ def sample(pattern: str) -> str:
         ("gpt-5.4-mini-2026-03-17", 400000, 128000, "tools images documents thinking"),
         ("gpt-5-mini", 400000, 128000, "tools images documents thinking"),
         ("gpt-5-pro", 400000, 272000, "tools images documents thinking"),
-        ("gpt-5.1-chat-latest", 128000, 16384, "tools images documents"),
+        ("gpt-5.1-chat-latest", 128000, 16384, "tools images documents thinking"),
         ("gpt-4.1-nano", 1047576, 32768, "tools images documents"),
         ("gpt-4o-2024-08-06", 128000, 16384, "tools images documents"),
         ("gpt-4o-2024-05-13", 128000, 4096, "tools images documents"),

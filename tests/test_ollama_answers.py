@@ -146,12 +146,10 @@ def test_a_recorded_answer_survives_our_own_spelling(row: recordings.Row) -> Non
 
 
 def timed(completion: Completion) -> Completion:
-    """With every duration there: what a provider does not tell of is measured."""
+    """Less the durations: what a provider does not tell of is measured."""
     assert completion.usage is not None
     for key in DURATIONS:
-        completion.usage.extra.setdefault(key, 1)
-    if "load_duration" not in completion.usage.extra:
-        completion.usage.extra["load_duration"] = 0
+        completion.usage.extra.pop(key, None)
     return completion
 
 
@@ -285,10 +283,6 @@ def test_a_stream_as_the_client_reads_it() -> None:
             "message": {"role": "assistant", "content": ""},
             "done": True,
             "done_reason": "stop",
-            "total_duration": 1,
-            "load_duration": 0,
-            "prompt_eval_duration": 1,
-            "eval_duration": 1,
             "prompt_eval_count": 7,
             "eval_count": 11,
         },
@@ -336,6 +330,15 @@ def test_the_time_that_an_answer_took_is_measured() -> None:
     last = json.loads(laws.say(renderer, events).splitlines()[-1])
     assert (last["prompt_eval_duration"], last["eval_duration"]) == (250_000_000, 1_000_000_000)
     assert last["total_duration"] == 1_250_000_000
+    assert "load_duration" not in last
+
+
+def test_of_an_answer_that_came_whole_nobody_saw_the_first_word() -> None:
+    times = iter([100.0, 102.0, 102.0])
+    renderer = Ollama(clock=lambda: next(times)).renderer(asked(streamed=False))
+    told = json.loads(laws.say(renderer, EVENTS))
+    assert (told["total_duration"], told["eval_duration"]) == (2_000_000_000, 2_000_000_000)
+    assert told.keys().isdisjoint({"prompt_eval_duration", "load_duration"})
 
 
 @pytest.mark.parametrize("created", [None, 10**15, -(10**15)])
@@ -355,8 +358,8 @@ def test_an_answer_without_a_date_has_ours(created: int | None) -> None:
         (Stop(reason="tool_use"), "stop"),
         (Stop(reason="content_filter"), "content_filter"),
         (Stop(reason="refusal"), "content_filter"),
-        (Stop(reason="malformed_tool_call"), "stop"),
-        (Stop(reason="other"), "stop"),
+        (Stop(reason="malformed_tool_call", raw="MALFORMED_FUNCTION_CALL"), "MALFORMED_FUNCTION_CALL"),
+        (Stop(reason="other"), "other"),
         (Stop(reason="other", raw="unload"), "unload"),
     ],
     ids=str,

@@ -96,7 +96,6 @@ def test_a_stream(client: ollama.Client, canned: Canned) -> None:
     assert (scored.token, scored.logprob) == ("!", -1.0)
     last = heard[-1]
     assert (last.done, last.done_reason, last.prompt_eval_count, last.eval_count) == (True, "length", 3, 5)
-    assert last.eval_duration
 
 
 def test_a_whole_answer(client: ollama.Client, canned: Canned) -> None:
@@ -137,7 +136,10 @@ def test_the_models(client: ollama.Client, canned: Canned) -> None:
     assert model.modified_at is not None
     canned.body = WIRE.model_card("a/b:c")
     card = client.show("a/b:c")
-    assert (card.capabilities, card.modelinfo) == (["completion", "tools"], {"general.basename": "a/b:c"})
+    assert (card.capabilities, card.modelinfo) == (
+        ["completion", "tools"],
+        {"general.architecture": "unknown", "general.basename": "a/b:c"},
+    )
 
 
 @recordings.needs_recordings

@@ -35,7 +35,7 @@ from proxy.canon import (
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_chat.citations import citations_of
 from proxy.envelope import Envelope
-from proxy.errors import BadRequest, Busy, Down, OverBudget, Refused, Timeout, Unauthorized, Unrepresentable
+from proxy.errors import BadRequest, Busy, Down, OverLimit, Refused, Timeout, Unauthorized, Unrepresentable
 from proxy.ports import Dialect, Path, Peek
 from tests import recordings
 from tests.placed import placed
@@ -286,7 +286,7 @@ def test_the_seal_of_a_call_is_where_gemini_has_it(content: Json, extra: Json) -
     ("message", "thinking"),
     [
         ({"reasoning_content": "hm"}, [Thinking(text="hm")]),
-        ({"reasoning": "hm"}, [Thinking(text="hm", extra={"reasoning": "hm"})]),
+        ({"reasoning": "hm"}, [Thinking(text="hm", extra={"thoughts": {"reasoning": "hm"}})]),
         (
             {
                 "reasoning_details": [
@@ -923,7 +923,7 @@ def test_an_error_is_spelled_as_openai_spells_it() -> None:
     [
         (Unauthorized("x"), "authentication_error"),
         (Busy("x"), "rate_limit_error"),
-        (OverBudget("x"), "insufficient_quota"),
+        (OverLimit("x", kind="quota_exceeded", code="insufficient_quota"), "insufficient_quota"),
         (Down("x"), "server_error"),
         (Timeout("x"), "timeout_error"),
     ],

@@ -42,6 +42,7 @@ from proxy.dialects.openai_chat.citations import citations_of
 from proxy.dialects.openai_chat.meter import MAX_EVENT
 from proxy.dialects.openai_chat.strip import UsageStrip
 from proxy.errors import Busy, Down, Refused, Unrepresentable, UpstreamError
+from proxy.lanes.hearing import at_once
 from proxy.ports import Dialect, Meter
 from tests import laws, recordings
 
@@ -98,11 +99,11 @@ def parts(*chunks: Json) -> list[Part]:
 @pytest.mark.parametrize("row", STREAMS, ids=recordings.ids)
 def test_a_recorded_stream_says_the_same_however_it_is_cut(row: recordings.Row) -> None:
     body = recordings.body(row)
-    whole = decoded(body)
+    whole = at_once(decoded(body))
     read = metered([body])
     assert read.usage == last_usage(whole)
     for chunks in laws.stream_splits(body):
-        assert decoded(chunks) == whole
+        assert at_once(decoded(chunks)) == whole
         again = metered(chunks)
         assert (again.usage, again.model, again.finished, again.error) == (read.usage, read.model, True, None)
     recordings.replayed(row)
@@ -499,7 +500,8 @@ def test_a_whole_answer_as_a_client_reads_it() -> None:
         (Stop(reason="refusal", raw="refusal"), "content_filter", "refusal"),
         (Stop(reason="pause", raw="pause_turn"), "length", "pause_turn"),
         (Stop(reason="context", raw=""), "length", None),
-        (Stop(reason="other", raw="eos"), "stop", "eos"),
+        (Stop(reason="stop", raw="eos"), "stop", "eos"),
+        (Stop(reason="other", raw="brand_new"), "brand_new", None),
         (Stop(reason="tool_use", raw="function_call"), "function_call", None),
     ],
 )
@@ -725,7 +727,8 @@ def test_the_first_chunk_of_azure_is_no_start() -> None:
     ("finish", "delta", "fields", "stop"),
     [
         ("stop", {}, {}, Stop(reason="stop", raw="stop")),
-        ("eos", {}, {}, Stop(reason="other", raw="eos")),
+        ("eos", {}, {}, Stop(reason="stop", raw="eos")),
+        ("brand_new", {}, {}, Stop(reason="other", raw="brand_new")),
         ("stop", tool(index=0, id="a", function={"name": "f"}), {}, Stop(reason="tool_use", raw="stop")),
         ("stop", {}, {"stop_reason": "END"}, Stop(reason="stop_sequence", raw="stop", sequence="END")),
         ("stop", {}, {"stop_reason": 154827}, Stop(reason="stop", raw="stop")),
@@ -924,7 +927,8 @@ TWO = {"choices": [chunk({}, "stop")["choices"][0], chunk({}, None, 1)["choices"
         ([chunk({"content": "b"}, usage={"prompt_tokens": 7})], 7, False),
         ([{"usage": {"prompt_tokens": 7}, **chunk({"content": "b"})}], 7, False),
         ([{"choices": [], "usage": {"prompt_tokens": 7}}], 7, False),
-        ([TWO], None, True),
+        ([TWO], None, False),
+        ([TWO, chunk({}, "stop", 1)], None, True),
     ],
 )
 @pytest.mark.parametrize("asked", [True, False])
@@ -938,6 +942,36 @@ def test_news_among_dull_events_is_met_however_it_is_cut(
         for end in range(start, len(rest), 7):
             read = metered([dull, dull, rest[:start], rest[start:end], rest[end:], dull])
             assert (read.usage and read.usage.input, read.finished) == (usage, finished)
+
+
+def call(number: int, **said: Any) -> Json:
+    return {"tool_calls": [{"index": number, "function": {"arguments": "{}"} | said}]}
+
+
+@pytest.mark.parametrize("spacing", [(",", ":"), (", ", ": ")])
+@pytest.mark.parametrize("choices", [1, 2, 3])
+def test_a_stream_is_finished_when_all_its_choices_are(choices: int, spacing: tuple[str, str]) -> None:
+    """For the meter and the decoder alike, wherever the stream breaks off."""
+    dice = random.Random(choices)
+    for _ in range(40):
+        left = {
+            number: [chunk({"content": "a"}), chunk(call(1, name="f")), chunk({}, "stop")] for number in range(choices)
+        }
+        body, order = b"", [number for number in left for _ in left[number]]
+        dice.shuffle(order)
+        for number in order:
+            said = left[number].pop(0)
+            said["choices"][0]["index"] = number
+            body += b"data: %b\n\n" % json.dumps(said, separators=spacing).encode()
+            _, error = laws.listen(CHAT.decoder(True), [body])
+            assert metered([body]).finished == (error is None)
+        assert metered([body]).finished
+
+
+def test_the_end_mark_ends_every_choice() -> None:
+    half = [chunk({"content": "a"}, None, 1), chunk({}, "stop", 0)]
+    assert not metered([sse(*half, done=False)]).finished
+    assert metered([sse(*half)]).finished
 
 
 def test_an_error_that_comes_together_with_a_dull_event_is_met() -> None:
@@ -1028,7 +1062,7 @@ def _is_lawful(body: bytes, stream: bool) -> None:
     events, error = laws.listen(CHAT.decoder(stream), [body])
     halves = [body[: len(body) // 2], body[len(body) // 2 :]]
     again, same = laws.listen(CHAT.decoder(stream), halves)
-    assert again == events
+    assert at_once(again) == at_once(events)
     assert repr(same) == repr(error)
     read = metered(halves, stream)
     if error is None:

@@ -254,7 +254,12 @@ def test_every_field_of_a_request_has_its_place() -> None:
             ),
             turn(
                 "assistant",
-                Thinking(id="rs_1", text="One.\n\nTwo.", signature="gAAA", extra={"summary": THOUGHT["summary"]}),
+                Thinking(
+                    id="rs_1",
+                    text="One.\n\nTwo.",
+                    signature="gAAA",
+                    extra={"thoughts": {"summary": THOUGHT["summary"]}},
+                ),
                 Text(
                     text="Sunny.",
                     citations=[Citation(wire=WORLD, value=NOTE, url="https://x.example", title="X", start=0, end=2)],

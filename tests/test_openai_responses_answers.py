@@ -51,7 +51,6 @@ from proxy.errors import (
     Busy,
     Down,
     GatewayError,
-    OverBudget,
     OverLimit,
     Refused,
     Timeout,
@@ -780,7 +779,7 @@ def test_a_stream_tells_each_block_in_the_order_that_the_wire_has() -> None:
     assert [event["sequence_number"] for event in told(data)] == list(range(20))
 
 
-@pytest.mark.parametrize("stop", [Stop(), Stop(reason="length"), Stop(reason="other")])
+@pytest.mark.parametrize("stop", [Stop(), Stop(reason="length"), Stop(reason="refusal")])
 def test_every_event_is_of_the_sdk_s_types(stop: Stop) -> None:
     data = laws.say(WIRE.renderer(ASKING), sentence(*FULL, stop=stop, usage=USED))
     for event in told(data):
@@ -844,6 +843,52 @@ def test_an_answer_that_is_not_all_there_is_incomplete(reason: Reason, word: str
     assert last["type"] == "response.incomplete"
     assert last["response"]["incomplete_details"] == {"reason": word}
     assert last["response"]["completed_at"] is None
+
+
+CUT = [Text(text="a"), Refusal(text="No"), Thinking(text="Hm"), ToolCall(id="c", name="f", arguments='{"x"')]
+
+
+@pytest.mark.parametrize("part", CUT, ids=lambda part: type(part).__name__)
+@pytest.mark.parametrize("reason", ["stop", "length", "content_filter"])
+def test_the_last_item_of_an_answer_that_was_cut_short_is_cut_short_as_well(part: Part, reason: Reason) -> None:
+    events = sentence(Text(text="First."), ToolCall(id="b", name="f", arguments="{}"), part, stop=Stop(reason=reason))
+    streamed = told(said(events))
+    done = [event["item"] for event in streamed if event["type"] == "response.output_item.done"]
+    whole = json.loads(said(events, streamed=False))
+    assert streamed[-1]["response"] == whole
+    assert done == whole["output"]
+    assert [item.get("status", "completed") for item in done] == ["completed", "completed", whole["status"]]
+    for event in streamed:
+        EVENT.validate_python(event)
+
+
+def test_a_seal_behind_the_last_item_leaves_it_the_last() -> None:
+    call = ToolCall(id="c", name="f", arguments='{"x"', signature="c2Vl")
+    events = sentence(call, stop=Stop(reason="length"))
+    done = [event["item"] for event in told(said(events)) if event["type"] == "response.output_item.done"]
+    assert done == json.loads(said(events, streamed=False))["output"]
+    assert [(item["type"], item.get("status")) for item in done] == [
+        ("function_call", "incomplete"),
+        ("reasoning", None),
+    ]
+
+
+def test_of_items_that_interleave_the_one_that_began_last_was_cut_short() -> None:
+    calls: list[Event] = [Open(index=index, part=ToolCall(id=f"c{index}", name="f")) for index in range(2)]
+    for closed in ([0, 1], [1, 0]):
+        ends: list[Event] = [Close(index=index) for index in closed]
+        events = told(said([Start(id="r"), *calls, *ends, Finish(stops=(Stop(reason="length"),))]))
+        output = events[-1]["response"]["output"]
+        assert [(item["call_id"], item["status"]) for item in output] == [("c0", "completed"), ("c1", "incomplete")]
+
+
+def test_what_was_whole_when_the_stream_broke_is_told_as_done() -> None:
+    renderer = WIRE.renderer(asked())
+    before = laws.say(renderer, [Start(id="r"), Open(index=0, part=Text()), Delta(index=0, text="a"), Close(index=0)])
+    events = told(before + renderer.error(Down("It broke.")))
+    assert [event["type"] for event in events[-3:]] == ["response.output_item.done", "error", "response.failed"]
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert events[-3]["item"]["status"] == "completed"
 
 
 def test_a_refusal_in_words_is_complete() -> None:
@@ -1030,7 +1075,9 @@ def test_the_sdk_reads_an_error(error: GatewayError, status: int, kind: type[ope
 
 BROKEN = [
     pytest.param(Down("Oops.", code="stream_cut"), "stream_cut", id="down"),
-    pytest.param(OverBudget("Oops."), "insufficient_quota", id="quota"),
+    pytest.param(
+        OverLimit("Oops.", kind="quota_exceeded", code="insufficient_quota"), "insufficient_quota", id="quota"
+    ),
     pytest.param(Busy("Oops. Please try again in 1.2s.", code="too_many"), "rate_limit_exceeded", id="busy"),
     pytest.param(Refused("Oops.", code="context_length_exceeded"), "context_length_exceeded", id="context"),
 ]

@@ -130,6 +130,7 @@ def test_replay(row):
 def test_needs_them(): pass
 """
 
+TOO_FEW = "too few: the whole suite replays at least 3"
 BODIES = [
     {"response_body": "\x00ok", "response_encoding": "text"},
     {"response_body": "AG9r", "response_encoding": "base64"},
@@ -163,7 +164,7 @@ def test_a_whole_run_that_replays_too_few_fails(counted: pytest.Pytester, worker
     (counted.path / "recordings" / "a.b.jsonl").unlink()
     result = counted.runpytest_subprocess("-n", workers)
     result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["recordings replayed: 2 distinct of 3", "too few: the whole suite replays at least 3"])
+    result.stdout.fnmatch_lines(["recordings replayed: 2 distinct of 3", TOO_FEW])
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
@@ -173,15 +174,24 @@ def test_a_run_of_some_tests_may_replay_few(counted: pytest.Pytester, chosen: li
     assert counted.runpytest_subprocess(*chosen).ret == pytest.ExitCode.OK
 
 
-@pytest.mark.parametrize("said", ["none", "/nowhere"])
-def test_a_machine_without_recordings_skips_and_says_so(
-    counted: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, said: str
+@pytest.mark.parametrize(
+    ("said", "why", "code"),
+    [
+        ("none", "PILLION_RECORDINGS=none", pytest.ExitCode.OK),
+        ("/nowhere", "/nowhere is no directory", pytest.ExitCode.TESTS_FAILED),
+    ],
+)
+def test_a_machine_without_recordings_skips_and_is_green_only_where_it_says_so(
+    counted: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, said: str, why: str, code: pytest.ExitCode
 ) -> None:
     monkeypatch.setenv("PILLION_RECORDINGS", said)
     result = counted.runpytest_subprocess("-rs")
-    why = "PILLION_RECORDINGS=none" if said == "none" else "/nowhere is no directory"
     result.assert_outcomes(skipped=2)
-    result.stdout.fnmatch_lines(
-        [f"recordings replayed: none, {why}", f"SKIPPED * no recordings: {why}"], consecutive=False
-    )
-    assert result.ret == pytest.ExitCode.OK
+    told = [] if said == "none" else [TOO_FEW, "(a machine that has none says so: PILLION_RECORDINGS=none)"]
+    result.stdout.fnmatch_lines([f"recordings replayed: none, {why}", *told, f"SKIPPED * no recordings: {why}"])
+    assert (TOO_FEW in result.stdout.str(), result.ret) == (bool(told), code)
+
+
+def test_a_run_of_some_tests_needs_no_recordings(counted: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILLION_RECORDINGS", "/nowhere")
+    assert counted.runpytest_subprocess("-k", "needs").ret == pytest.ExitCode.OK

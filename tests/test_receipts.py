@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from proxy import registry
-from proxy.canon import Request
+from proxy.canon import Part, Reasoning, Request, Text, ToolResult, Turn
 from proxy.dialects.gemini.spelling import in_camel
-from proxy.errors import Unrepresentable
+from proxy.errors import BadRequest, Unrepresentable
 from proxy.fields import standard_base64
-from proxy.ports import Peek
+from proxy.ports import Encoded, Peek
 from tests import recordings
+from tools.matrix import MODELS as EVERY_MODEL
 
 Json = dict[str, Any]
 
@@ -195,6 +196,18 @@ OTHER = {"type": "function", "function": {"name": "g", "parameters": SCHEMA}}
         ("cohere", "openai_chat", {"k": 5, "safety_mode": "NONE"}, {"k", "safety_mode"}),
         ("cohere", "openai_responses", {"stop_sequences": ["x"]}, {"stop_sequences"}),
         ("cohere", "gemini", {"tools": [FUNCTION], "strict_tools": True}, {"strict_tools"}),
+        ("anthropic", "openai_chat", {"service_tier": "standard_only"}, set()),
+        ("anthropic", "gemini", {"service_tier": "standard_only"}, set()),
+        ("anthropic", "ollama", {"service_tier": "standard_only"}, set()),
+        ("gemini", "anthropic", {"serviceTier": "standard"}, set()),
+        ("gemini", "bedrock", {"serviceTier": "priority"}, set()),
+        ("bedrock", "openai_responses", {"serviceTier": {"type": "reserved"}}, {"serviceTier"}),
+        ("openai_chat", "anthropic", {"service_tier": "priority"}, {"service_tier"}),
+        ("openai_chat", "gemini", {"service_tier": "scale"}, {"service_tier"}),
+        ("gemini", "ollama", {"generationConfig": {"thinkingConfig": {"includeThoughts": True}}},
+         {"generationConfig.thinkingConfig.includeThoughts"}),
+        ("gemini", "bedrock", {"generationConfig": {"thinkingConfig": {"includeThoughts": True}}},
+         {"generationConfig.thinkingConfig.includeThoughts"}),
     ],
     ids=in_short,
 )  # fmt: skip
@@ -261,6 +274,10 @@ def test_what_its_own_wire_alone_understands_is_refused_where_it_stands(wire: st
          "generationConfig.responseModalities"),
         ("gemini", "openai_chat", {"contents": [{"parts": [{"text": ""}, {"inlineData": {
             "mimeType": "video/mp4", "data": "AAAA"}}]}]}, "contents[0].parts[1]"),
+        ("gemini", "anthropic", {"contents": [{"parts": [{"text": "a"}]}, {"role": "model", "parts": [{"inlineData": {
+            "mimeType": "image/png", "data": "AAAA"}}]}]}, "contents[1].parts[0]"),
+        ("openai_chat", "anthropic", {"messages": [{"role": "user", "content": [TEXT, {
+            "type": "file", "file": {"file_id": "file-1"}}]}]}, "messages[0].content[1]"),
         ("gemini", "openai_responses", {"contents": [{"parts": [{"inlineData": {
             "mimeType": "audio/wav", "data": "AAAA"}}]}]}, "contents[0].parts[0]"),
         ("openai_chat", "openai_responses", {"messages": [{"role": "user", "content": [{
@@ -278,6 +295,118 @@ def test_what_its_own_wire_alone_understands_is_refused_where_it_stands(wire: st
 )  # fmt: skip
 def test_what_one_wire_cannot_carry_is_refused_where_it_stands(wire: str, target: str, asks: Json, path: str) -> None:
     assert refusal(wire, target, {**HI[wire], **asks}) == path
+
+
+# --- thoughts --------------------------------------------------------------------------------------------------------
+
+DETAIL = {"type": "reasoning.text", "text": "Hm.", "signature": "c2VhbA==", "index": 0}
+
+
+def thought_by_chat(**fields: Any) -> Json:
+    return {"messages": [*HI["openai_chat"]["messages"], {"role": "assistant", "content": "a", **fields},
+                         *HI["openai_chat"]["messages"]]}  # fmt: skip
+
+
+def thought_by_responses(**fields: Any) -> Json:
+    said = {"role": "user", "content": "a"}
+    return {"input": [said, {"type": "reasoning", "encrypted_content": "c2VhbA==", **fields}, said]}
+
+
+ONE, TWO = ({"type": "summary_text", "text": text} for text in ("One.", "Two."))
+OPEN = {"type": "reasoning_text", "text": "Openly."}
+MISTRAL = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+
+
+@pytest.mark.parametrize(
+    ("wire", "target", "asks", "named"),
+    [
+        ("openai_chat", "ollama", thought_by_chat(reasoning="Hm."), set()),
+        ("openai_chat", "anthropic", thought_by_chat(reasoning_content="Hm.", reasoning_details=[DETAIL]), set()),
+        ("openai_chat", "bedrock", thought_by_chat(reasoning_details=[DETAIL]), set()),
+        ("openai_chat", "anthropic", thought_by_chat(reasoning_details=[{**DETAIL, "odd": 1}]), {"odd"}),
+        ("openai_chat", "anthropic", thought_by_chat(reasoning="Hm."), {"messages.reasoning_content"}),
+        ("openai_chat", "ollama", thought_by_chat(content=[MISTRAL, {"type": "text", "text": "a"}]), set()),
+        ("openai_responses", "anthropic", thought_by_responses(summary=[ONE, TWO]), set()),
+        ("openai_responses", "anthropic", thought_by_responses(summary=[], content=[OPEN]), set()),
+        ("openai_responses", "anthropic", thought_by_responses(summary=[ONE], content=[OPEN]), {"content"}),
+        ("cohere", "ollama", {"messages": [{"role": "user", "content": "a"},
+                                           {"role": "assistant", "tool_plan": "Hm."}]}, set()),
+    ],
+    ids=in_short,
+)  # fmt: skip
+def test_a_thought_that_crossed_is_not_told_as_lost(wire: str, target: str, asks: Json, named: set[str]) -> None:
+    assert receipt(wire, target, asks) == named
+
+
+ASKED_TO_THINK = [
+    Reasoning(effort="low"),
+    Reasoning(effort="max"),
+    Reasoning(effort="unheard"),
+    Reasoning(budget=2000),
+    Reasoning(budget=-1),
+    Reasoning(summary="auto"),
+    Reasoning(summary="detailed"),
+    Reasoning(effort="low", summary="auto"),
+]
+
+
+@pytest.mark.parametrize("reasoning", ASKED_TO_THINK, ids=str)
+@pytest.mark.parametrize(("wire", "model"), [(wire, model) for wire, models in EVERY_MODEL.items() for model in models])
+def test_reasoning_is_said_or_told_as_lost(wire: str, model: str, reasoning: Reasoning) -> None:
+    def encoded(reasoning: Reasoning | None) -> Encoded:
+        turns = [Turn(role="user", parts=[Text(text="Hi")])]
+        return registry.dialect(wire).encode(Request(wire="another", model=model, turns=turns, reasoning=reasoning))
+
+    asked, silent = encoded(reasoning), encoded(None)
+    assert asked.body != silent.body or asked.dropped
+
+
+# --- places ----------------------------------------------------------------------------------------------------------
+
+
+def placed(parts: list[Part]) -> Iterator[Part]:
+    """The parts, and those within."""
+    for part in parts:
+        yield part
+        yield from placed(part.parts) if isinstance(part, ToolResult) else ()
+
+
+def astray(wire: str, body: Json) -> list[str]:
+    """The places of turns and parts that lead nowhere."""
+    spelled = in_camel(body) if wire == "gemini" else body
+    turns = parsed(wire, body).turns
+    places = [at for turn in turns for at in (turn.at, *(part.at for part in placed(turn.parts)))]
+    return [at for at in places if not at or not found(at, spelled)]
+
+
+@recordings.needs_recordings
+@pytest.mark.parametrize("wire", RECORDED)
+def test_every_part_of_a_recorded_request_knows_where_it_stands(wire: str) -> None:
+    wrong: list[str] = []
+    for row in recordings.load(RECORDED[wire]):
+        body = row["request_json"]
+        if not isinstance(body, dict) or not body:
+            continue
+        try:
+            wrong += [f"{row['id']}: {at!r}" for at in astray(wire, body)]
+        except BadRequest:
+            continue  # its own provider refused it as well
+        recordings.replayed(row)
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("wire", "message"),
+    [
+        ("openai_chat", {"role": "assistant", "reasoning": "Hm.", "refusal": "No.", "audio": {"id": "x"},
+                         "function_call": {"name": "f", "arguments": "{}"}}),
+        ("bedrock", {"role": "user", "content": [{"cachePoint": {"type": "default"}}, {"text": "a"}]}),
+        ("ollama", {"role": "assistant", "thinking": "Hm.", "content": "a", "images": ["AAAA"]}),
+        ("cohere", {"role": "assistant", "tool_plan": "Hm.", "content": [TEXT]}),
+    ],
+)  # fmt: skip
+def test_so_does_what_is_rare(wire: str, message: Json) -> None:
+    assert astray(wire, {"messages": [message]}) == []
 
 
 # --- base64 ----------------------------------------------------------------------------------------------------------

@@ -496,12 +496,12 @@ async def test_all_of_a_request_together_must_not_be_too_long(monkeypatch: pytes
 # --- through pillion --------------------------------------------------------------------------------------------------
 
 
-def showing(url: str, speech: Speech = OPENAI, **fields: Any) -> bytes:
+def showing(url: str, speech: Speech = OPENAI, model: str = "ollama/m", **fields: Any) -> bytes:
     item = {"type": "image_url", "image_url": {"url": url}}
     if speech is ANTHROPIC:
         item = {"type": "image", "source": {"type": "url", "url": url}}
     content = [{"type": "text", "text": "What is it?"}, item]
-    return speech.request(model="ollama/m", messages=[{"role": "user", "content": content}], **fields)
+    return speech.request(model=model, messages=[{"role": "user", "content": content}], **fields)
 
 
 @asynccontextmanager
@@ -539,6 +539,18 @@ async def test_an_image_goes_to_a_provider_that_takes_no_urls(speech: Speech, mo
         assert (got.status, "Grüße" in got.body.decode()) == (200, True)
         assert json.loads(evil.requests[0].body)["messages"][0]["images"] == [b64encode(PNG).decode()]
         assert len(web.requests) == 1
+
+
+async def test_an_image_goes_as_bytes_to_a_compatible_host_that_takes_no_urls(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = Scenario(body=OPENAI.whole, headers=[("Content-Type", "application/json")])
+    async with Evil(said) as evil, Evil(SHOWN, tls=True) as web:
+        monkeypatch.setattr(app, "Fetcher", partial(Fetcher, trust(), web.port, is_allowed=is_here))
+        there = {"CEREBRAS_API_KEY": "x", "PILLION_CEREBRAS_BASE_URL": evil.url}
+        async with pillion(**there, PILLION_FETCH_IMAGES="true") as one:
+            body = showing(f"{web.url}/a.png", ANTHROPIC, model="cerebras/m")
+            assert (await chat(one, ANTHROPIC, body)).status == 200
+        shown = json.loads(evil.requests[0].body)["messages"][0]["content"][1]["image_url"]["url"]
+        assert shown == f"data:image/png;base64,{b64encode(PNG).decode()}"
 
 
 @pytest.mark.parametrize("speech", [OPENAI, ANTHROPIC])

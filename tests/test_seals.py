@@ -47,7 +47,7 @@ Object = dict[str, Any]
 
 def sealed(events: Iterable[Event], provider: str = "ours") -> list[Event]:
     sealer = Sealer(provider)
-    return [out for event in events for out in sealer.feed(event)]
+    return sealer.feed(events)
 
 
 def mark(seal: str, provider: str = "ours", name: str = "") -> str:
@@ -241,6 +241,21 @@ def test_a_seal_without_a_mark_belongs_to_the_wire_of_the_client() -> None:
     assert unsealed(*parts(), own_wire=True) == (parts(), ())
     receipts = ("text.signature", "thinking.redacted", "thinking.signature")
     assert unsealed(*parts()) == ([Thinking(text="so"), Text()], receipts)
+
+
+def test_a_seal_without_a_mark_that_is_known_for_anothers_leaves() -> None:
+    def asked() -> Request:
+        found = {"type": "web_search_tool_result", "content": [{"encrypted_content": "theirs"}]}
+        parts: list[Part] = [Thinking(text="so", signature="theirs"), Text(text="a", signature="ours")]
+        return request(*parts, Opaque(wire="w", value=found), Refusal(text="no", extra={"seal": "theirs"}))
+
+    kept, left = asked(), asked()
+    assert unseal(kept, "ours", True, lambda seal: False) == ()
+    assert kept == asked()
+    assert unseal(left, "ours", True, lambda seal: seal == "theirs") == ("content", "seal", "thinking.signature")
+    thought, text, found, refusal = left.turns[0].parts
+    assert (thought, text) == (Thinking(text="so"), Text(text="a", signature="ours"))
+    assert (found, refusal) == (Opaque(wire="w", value={"type": "web_search_tool_result"}), Refusal(text="no"))
 
 
 def test_what_only_begins_like_a_mark_goes_to_nobody() -> None:

@@ -16,6 +16,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 import pytest
@@ -23,11 +24,12 @@ import pytest
 from proxy.app import App
 from proxy.cli import main
 from proxy.config import Config, Secret, load
+from proxy.eventstream import encode_headers, frame_of
 from proxy.logs import Handler, Log, as_json, as_words
-from proxy.redaction import Redaction, secrets_of
+from proxy.redaction import Redaction, secrets_of, spellings
 from tests.client import OPENAI, Address, Got, ask, client
 from tests.evil import Evil, Received, Scenario
-from tests.gateway import Gateway
+from tests.gateway import Gateway, pillion
 from tests.test_cli import environ as environment
 
 # --- the keys and their forms ----------------------------------------------------------------------------------------
@@ -230,6 +232,156 @@ async def with_gateway(folder: Path, url: str, words: bool, use: Callable[[Plant
 
 JSON = [("Content-Type", "application/json")]
 
+# --- the wires, in which providers break off -------------------------------------------------------------------------
+
+WIRE_KEY = key("a wire")
+
+
+class Wire(NamedTuple):
+    """How it is asked, and what its provider says: a word, and an error that repeats what it was shown."""
+
+    provider: str
+    path: str
+    asked: Mapping[str, object]
+    word: bytes
+    fault: Callable[[str], bytes]  # in a stream
+    bare: Callable[[str], bytes]  # in place of a whole answer
+    whole_path: str
+    media_type: str = "text/event-stream"
+    key_name: str = ""
+
+    @property
+    def whole(self) -> Mapping[str, object]:
+        return {"stream": False} if "stream" in self.asked else {}
+
+    @property
+    def live(self) -> Sequence[tuple[str, str]]:
+        return [("Content-Type", self.media_type)]
+
+    def environ(self, url: str) -> dict[str, str]:
+        name = self.provider.upper()
+        base = url + ("/v1" if self.provider == "openai" else "")
+        shown = {self.key_name or f"{name}_API_KEY": WIRE_KEY, f"PILLION_{name}_BASE_URL": base}
+        return shown | {"AWS_REGION": "us-east-1", "PILLION_UPSTREAM": f"{self.provider}/m"}
+
+
+def dumped(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def event(value: object) -> bytes:
+    return b"data: %b\n\n" % dumped(value)
+
+
+def frame(*lines: tuple[str, str], payload: object) -> bytes:
+    return frame_of(encode_headers([*lines, (":content-type", "application/json")]), dumped(payload))
+
+
+def exception(said: str) -> bytes:
+    named = (":message-type", "exception"), (":exception-type", "internalServerException")
+    return frame(*named, payload={"message": said})
+
+
+def chunk(value: object) -> bytes:
+    named = (":message-type", "event"), (":event-type", "chunk")
+    return frame(*named, payload={"bytes": b64encode(dumped(value)).decode()})
+
+
+def told(said: str) -> object:
+    return {"type": "error", "error": {"type": "api_error", "message": f"bad {said}"}}
+
+
+MESSAGES = [{"role": "user", "content": "Hi"}]
+CLAUDE = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": MESSAGES}
+CHAT_WORD = event({"choices": [{"index": 0, "delta": {"content": "Hel"}, "finish_reason": None}]})
+BLOCK = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hel"}}
+PART = {"candidates": [{"content": {"role": "model", "parts": [{"text": "Hel"}]}, "index": 0}]}
+STARTED = event({"type": "message-start", "delta": {}})
+CONTENT_DELTA = frame(
+    (":message-type", "event"),
+    (":event-type", "contentBlockDelta"),
+    payload={"contentBlockIndex": 0, "delta": {"text": "Hel"}},
+)
+WIRES = {
+    "openai_chat": Wire(
+        "openai",
+        "/v1/chat/completions",
+        {"model": "openai/m", "stream": True, "stream_options": {"include_usage": True}, "messages": MESSAGES},
+        CHAT_WORD,
+        lambda said: event({"error": {"message": f"bad {said}", "code": said}}),
+        lambda said: dumped({"error": {"message": f"bad {said}"}}),
+        "/v1/chat/completions",
+    ),
+    "openai_responses": Wire(
+        "openai",
+        "/v1/responses",
+        {"model": "openai/m", "stream": True, "input": "Hi"},
+        event({"type": "response.output_text.delta", "delta": "Hel"}),
+        lambda said: event({"type": "error", "code": "server_error", "message": f"bad {said}", "param": said}),
+        lambda said: dumped({"type": "error", "code": "server_error", "message": f"bad {said}"}),
+        "/v1/responses",
+    ),
+    "anthropic": Wire(
+        "anthropic",
+        "/v1/messages",
+        {"model": "anthropic/m", "stream": True, "max_tokens": 9, "messages": MESSAGES},
+        event(BLOCK),
+        lambda said: event(told(said)),
+        lambda said: dumped(told(said)),
+        "/v1/messages",
+    ),
+    "gemini": Wire(
+        "gemini",
+        "/v1beta/models/m:streamGenerateContent?alt=sse",
+        {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]},
+        event(PART),
+        lambda said: event({"error": {"code": 503, "status": "UNAVAILABLE", "message": f"bad {said}"}}),
+        lambda said: dumped({"error": {"code": 503, "status": "UNAVAILABLE", "message": f"bad {said}"}}),
+        "/v1beta/models/m:generateContent",
+    ),
+    "cohere": Wire(
+        "cohere",
+        "/v2/chat",
+        {"model": "cohere/m", "stream": True, "messages": MESSAGES},
+        STARTED + event({"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "Hel"}}}}),
+        lambda said: event({"type": "message-end", "delta": {"finish_reason": "ERROR", "error": f"bad {said}"}}),
+        lambda said: dumped({"message": f"bad {said}"}),
+        "/v2/chat",
+    ),
+    "ollama": Wire(
+        "ollama",
+        "/api/chat",
+        {"model": "ollama/m", "stream": True, "messages": MESSAGES},
+        dumped({"model": "m", "message": {"role": "assistant", "content": "Hel"}, "done": False}) + b"\n",
+        lambda said: dumped({"error": f"bad {said}"}) + b"\n",
+        lambda said: dumped({"error": f"bad {said}"}),
+        "/api/chat",
+        "application/x-ndjson",
+    ),
+    "bedrock": Wire(
+        "bedrock",
+        "/model/m/converse-stream",
+        {"messages": [{"role": "user", "content": [{"text": "Hi"}]}]},
+        CONTENT_DELTA,
+        exception,
+        lambda said: dumped({"message": f"bad {said}"}),
+        "/model/m/converse",
+        "application/vnd.amazon.eventstream",
+        "AWS_BEARER_TOKEN_BEDROCK",
+    ),
+    "bedrock_invoke": Wire(
+        "bedrock",
+        "/model/m/invoke-with-response-stream",
+        CLAUDE,
+        chunk(BLOCK),
+        lambda said: chunk(told(said)),
+        lambda said: dumped(told(said)),
+        "/model/m/invoke",
+        "application/vnd.amazon.eventstream",
+        "AWS_BEARER_TOKEN_BEDROCK",
+    ),
+}
+
 
 def test_there_are_forty_keys_in_nine_forms() -> None:
     assert len({key(place) for place in PLACES}) == len(PLACES) == 40
@@ -294,6 +446,29 @@ async def test_no_key_that_a_provider_repeats_gets_out(spell: Callable[[str], st
     assert sinks.leaks() == ""
 
 
+@pytest.mark.parametrize("words", [False, True], ids=["json", "human"])
+@form
+async def test_no_key_that_is_a_models_name_gets_out(spell: Callable[[str], str], words: bool, folder: Path) -> None:
+    """The client's own, and the providers', in its request and as what a provider says that it has asked."""
+    answer = b""
+
+    async def use(planted: Planted) -> None:
+        nonlocal answer
+        for place in ("client key", "key by variable"):
+            answer = OPENAI.whole.replace(b"gpt-real", json.dumps(spell(key(place)))[1:-1].encode())
+            for provider in ("echo", "openai"):
+                request = OPENAI.request(model=f"{provider}/MODEL").replace(
+                    b"MODEL", json.dumps(spell(key(place)))[1:-1].encode()
+                )
+                got = await ask(planted.gateway, "POST", OPENAI.path, request, [("api-key", key("client key"))])
+                assert got.status in ((200,) if provider == "openai" else (200, 404))
+
+    async with Evil(answering=lambda _: Scenario(body=answer, headers=JSON)) as evil:
+        sinks = await with_gateway(folder, evil.url, words, use)
+    assert b"***" in sinks.said["the log"]
+    assert sinks.leaks() == ""
+
+
 async def test_no_key_gets_out_with_a_bug_of_ours(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def use(planted: Planted) -> None:
         def broken(name: str) -> object:
@@ -348,20 +523,17 @@ def test_no_command_shows_a_key(
     assert sinks.leaks() == ""
 
 
-async def test_no_key_is_on_the_command_line_or_in_what_the_process_prints(folder: Path) -> None:
+@pytest.mark.parametrize("form", ["json", "human"])
+async def test_no_key_is_on_the_command_line_or_in_what_the_process_prints(form: str, folder: Path) -> None:
     sinks = Sinks()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "proxy", "serve", "--config", str(folder / "config.yaml"), "--log-level", "debug",
-        env=environment(**environ(folder)), stdout=PIPE, stderr=PIPE,
+        env=environment(**environ(folder), PILLION_LOG_FORMAT=form), stdout=PIPE, stderr=PIPE,
     )  # fmt: skip
-    assert process.stdout is not None
+    assert process.stderr is not None
     try:
         async with asyncio.timeout(30):
-            greeting = b""
-            while b"In your app" not in greeting:
-                line = await process.stdout.readline()
-                assert line
-                greeting += line
+            started = await process.stderr.readline()
             sinks.add("argv", Path(f"/proc/{process.pid}/cmdline").read_bytes())  # noqa: ASYNC240  memory, no disk
             process.terminate()
             out, complaints = await process.communicate()
@@ -369,9 +541,11 @@ async def test_no_key_is_on_the_command_line_or_in_what_the_process_prints(folde
         if process.returncode is None:
             process.kill()
             await process.communicate()
-    sinks.add("standard output", greeting + out)
-    sinks.add("standard error", complaints)
-    assert [json.loads(line)["event"] for line in complaints.splitlines()] == ["started", "draining", "stopped"]
+    sinks.add("standard output", out)
+    sinks.add("standard error", started + complaints)
+    events = ["started", "draining", "stopped"]
+    assert all(each.encode() in line for each, line in zip(events, [started, *complaints.splitlines()], strict=True))
+    assert (b"In your app" in out) is (form == "human")
     assert sinks.leaks() == ""
 
 
@@ -386,6 +560,30 @@ def test_every_form_is_taken_out_of_a_text(spell: Callable[[str], str]) -> None:
     assert hidden.startswith("it is ")
     assert hidden.endswith(", they say")
     assert [trace for trace in traces(secret) if trace in hidden.encode()] == []
+
+
+def test_of_headers_only_the_values_that_hold_a_secret_change() -> None:
+    hide = Redaction([Secret("sk-canary-0123"), Secret("")])
+    lines = {"date": "Sat, 21 Nov 2026 09:03:06 GMT", "x-a": "1", "x-b": "sk-canary-0123, they say"}
+    assert hide.headers(lines) == {**lines, "x-b": "***, they say"}
+    assert hide.headers(kept := {"x-a": "1"}) is kept
+    assert Redaction([]).headers(lines) is lines
+
+
+def test_every_form_is_taken_out_of_a_header() -> None:
+    """The shortest of them is shorter than the secret."""
+    secret = key("x")
+    told = {str(number): spelled for number, spelled in enumerate(spellings(secret))}
+    assert set(Redaction([Secret(secret)]).headers(told).values()) == {"***"}
+
+
+def test_a_secret_that_is_lent_is_looked_for_in_its_new_value() -> None:
+    lent = Secret("")
+    hide = Redaction([lent])
+    assert hide("ya29.canary") == "ya29.canary"
+    lent.become("ya29.canary")
+    assert hide("ya29.canary") == "***"
+    assert hide.headers({"x": "ya29.canary"}) == {"x": "***"}
 
 
 def test_what_is_too_short_for_a_key_is_left_alone() -> None:
@@ -404,4 +602,68 @@ def test_a_key_that_changes_is_looked_for_anew(tmp_path: Path) -> None:
     file.write_text("sk-canary-newer")
     now = 10.0
     assert hide("sk-canary-newer") == "***"
+    assert hide("sk-canary-old") == "***"  # some still show that
     assert "canary" not in repr(hide)
+
+
+# --- what a client showed us, and no provider may see ----------------------------------------------------------------
+
+SHOWN_TO_US = (
+    "Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Ocp-Apim-Subscription-Key", "X-Amz-Security-Token",
+    "Cookie", "OpenAI-Organization", "OpenAI-Project", "X-Goog-User-Project",
+)  # fmt: skip
+ASKED_OF_US = (
+    "key", "api_key", "api-key", "subscription-key", "access_token", "oauth_token", "X-Amz-Signature",
+    "X-Amz-Credential", "X-Amz-Security-Token",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
+async def test_no_credential_of_a_clients_goes_on_to_a_provider(wire: Wire) -> None:
+    """In head and query, on the lane that passes both through."""
+    lines = [(name, f"was-shown-{name}") for name in SHOWN_TO_US]
+    query = "&".join(f"{name}=was-shown-{name}" for name in ASKED_OF_US)
+    path = f"{wire.path}{'&' if '?' in wire.path else '?'}{query}&kept=1"
+    async with (
+        Evil(answering=lambda request: Scenario(status=500)) as evil,
+        pillion(**wire.environ(evil.url)) as gateway,
+    ):
+        await ask(gateway, "POST", path, json.dumps(wire.asked).encode(), [*lines, ("X-Kept", "1")])
+        asked = next(request for request in evil.requests if request.method == "POST")
+    assert b"x-kept: 1" in asked.head
+    assert "kept=1" in asked.target
+    assert b"was-shown" not in asked.head
+
+
+# --- what a provider repeats in a stream -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
+async def test_no_key_gets_out_with_an_error_of_a_providers_own_wire(wire: Wire) -> None:
+    """First in a stream, behind what was said, cut short behind that, and in place of a whole answer; in each form."""
+    plays = Scenario()
+    async with Evil(answering=lambda request: plays) as evil, pillion(**wire.environ(evil.url)) as gateway:
+        for said in (spell(WIRE_KEY) for spell in FORMS.values()):
+            fault = wire.fault(said)
+            for body in (fault, wire.word + fault, wire.word + fault.rstrip(b"\n")):
+                for split in ([len(wire.word)], "bytes"):
+                    plays = Scenario(headers=wire.live, body=body, framing="chunked", split=split, gap=0.0005)
+                    got = await ask(gateway, "POST", wire.path, json.dumps(wire.asked).encode())
+                    assert not hidden_in(got), (split, got.body)
+                    assert got.status >= 400 or (got.body.startswith(wire.word) and not got.whole)
+            plays = Scenario(headers=JSON, body=wire.bare(said))
+            got = await ask(gateway, "POST", wire.whole_path, json.dumps({**wire.asked, **wire.whole}).encode())
+            assert (got.status >= 400, hidden_in(got)) == (True, [])
+
+
+def hidden_in(got: Got) -> list[bytes]:
+    return [trace for trace in traces(WIRE_KEY) if trace in got.raw_headers.encode() + got.body]
+
+
+@pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
+async def test_an_error_that_repeats_no_key_is_the_providers_own(wire: Wire) -> None:
+    body = wire.word + wire.fault("it broke")
+    scenario = Scenario(headers=wire.live, body=body, framing="chunked", split=[len(wire.word)], gap=0.05)
+    async with Evil(answering=lambda request: scenario) as evil, pillion(**wire.environ(evil.url)) as gateway:
+        got = await ask(gateway, "POST", wire.path, json.dumps(wire.asked).encode())
+    assert (got.status, got.body, got.whole) == (200, body, True)

@@ -4,14 +4,21 @@ pillion as a process, against an upstream in this one. What a drain does to answ
 """
 
 import asyncio
+import json
+import os
+import re
 import signal
 import socket
-from asyncio.subprocess import Process
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from proxy import probe
+from proxy import serving as greeted_by
 from proxy.address import Address
 from proxy.cli import main
 from proxy.config import load
@@ -19,9 +26,10 @@ from tests.client import OPENAI, Client, ask, client, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion
 from tests.test_cli import ROOT, Listening, address, serving
-from tests.test_drain import HALF, SILENT, SSE, draining, last_event
+from tests.test_cli import environ as environment
+from tests.test_drain import SILENT, SSE, draining, half, last_event
 
-SLOW = Scenario(body=OPENAI.stream, headers=SSE, framing="chunked", split=[300], gap=0.3)
+SLOW = Scenario(body=OPENAI.stream, headers=SSE, framing="chunked", split=[400], gap=0.3)
 
 
 async def code(process: Process) -> int:
@@ -53,6 +61,15 @@ async def until_closed(at: Listening) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_the_greeting_does_not_wait_for_whom_nobody_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something has Ollama's port, takes connections and says nothing."""
+    monkeypatch.setattr(greeted_by, "GLANCE", 0.05)
+    async with pillion() as gateway, asyncio.timeout(2):
+        ollama = gateway.app.catalog.adapters["ollama"]
+        monkeypatch.setattr(ollama, "health", asyncio.Event().wait)
+        assert "ollama" not in await greeted_by._greeting(gateway.app)
+
+
 async def test_a_stream_that_finishes_is_whole_and_the_code_is_0() -> None:
     async with Evil(SLOW) as evil, serving(**OPENAI.environ(evil.url)) as (process, greeting):
         at = address(greeting)
@@ -66,7 +83,7 @@ async def test_a_stream_that_finishes_is_whole_and_the_code_is_0() -> None:
 
 async def test_a_stream_that_does_not_finish_is_told_so_and_the_code_is_3() -> None:
     async with (
-        Evil(HALF) as evil,
+        Evil(half(OPENAI)) as evil,
         serving(**OPENAI.environ(evil.url), PILLION_MAX_SIGTERM_DELAY="0.2") as (process, greeting),
         client(address(greeting)) as one,
     ):
@@ -110,6 +127,91 @@ async def test_quitquitquit_ends_it_and_a_signal_after_it_does_not_hurry() -> No
             process.terminate()
             assert (await one.rest()).endswith(b"0\r\n\r\n")
         assert await code(process) == 0
+
+
+# --- what it says of itself ------------------------------------------------------------------------------------------
+
+
+async def heard(process: Process, stop: Callable[[Mapping[str, Any]], Awaitable[None]]) -> list[Mapping[str, Any]]:
+    """The lines of its log: the first, what stopping it brings, and the rest."""
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(30):
+            lines = [json.loads(await process.stderr.readline())]
+            await stop(lines[0])
+            lines += [json.loads(line) for line in (await process.stderr.read()).splitlines()]
+        await code(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+    return lines
+
+
+async def started(environ: Mapping[str, str], stdout: int = DEVNULL) -> Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "proxy", env=environment(PILLION_LOG_FORMAT="json", **environ), stdout=stdout, stderr=PIPE
+    )
+
+
+@pytest.mark.parametrize("by", ["SIGTERM", "SIGINT", "/quitquitquit"])
+async def test_machines_read_where_it_listens_who_is_there_and_how_it_ended(by: str, tmp_path: Path) -> None:
+    async def stop(first: Mapping[str, Any]) -> None:
+        if by.startswith("SIG"):
+            process.send_signal(signal.Signals[by])
+        else:
+            host, _, port = first["listen"].rpartition(":")
+            assert (await ask(Listening(host, int(port)), "POST", by)).status == 200
+
+    ours = {"LISTN": "x", "QUITQUITQUIT": "1", "METRICS_ADDRESS": f"unix:{tmp_path}/m"}
+    environ = {"OPENAI_API_KEY": "k", **{f"PILLION_{name}": text for name, text in ours.items()}}
+    process = await started(environ, stdout=PIPE)
+    first, *lines = await heard(process, stop)
+    assert process.stdout is not None
+    assert await process.stdout.read() == b""  # that is for people
+    assert first["event"] == "started"
+    assert re.fullmatch(r"127\.0\.0\.1:\d+", first["listen"])
+    assert (first["metrics"], first["providers"]) == (f"unix:{tmp_path}/m", ["openai", "echo"])
+    assert [line["event"] for line in lines if line["level"] == "warning"] == ["unknown_variable"]
+    events = [line for line in lines if line["event"] in ("draining", "stopped")]
+    assert [line.get("by") for line in events] == [by, None]
+    assert (events[1]["exit_code"], "cut" in events[1]) == (0, False)
+
+
+async def test_how_many_answers_were_cut_stands_in_fields() -> None:
+    async def stop(first: Mapping[str, Any]) -> None:
+        host, _, port = first["listen"].rpartition(":")
+        async with client(Listening(host, int(port))) as one:
+            await begun(one)
+            process.terminate()
+            await one.rest()
+
+    async with Evil(half(OPENAI)) as evil:
+        process = await started({**OPENAI.environ(evil.url), "PILLION_MAX_SIGTERM_DELAY": "0.2"})
+        lines = await heard(process, stop)
+        await evil.closed()
+    (cut,) = [line for line in lines if line["event"] == "cut"]
+    assert (cut["level"], cut["cut"]) == ("warning", 1)
+    assert (lines[-1]["event"], lines[-1]["exit_code"], lines[-1]["cut"]) == ("stopped", 3, 1)
+
+
+@pytest.mark.parametrize("places", [">/dev/full", ">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full", "| true"])
+async def test_it_serves_whoever_hears_its_greeting(places: str) -> None:
+    where = f"127.0.0.1:{free()}"
+    words = f"{sys.executable} -m proxy & echo $! >&3; wait $!; echo $? >&3"
+    command = f"{{ {words}; }} {places}" if places.startswith("|") else f"{words.replace(' &', f' {places} &', 1)}"
+    reading, writing = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", f"exec 3>&{writing}; {command}", env=environment(PILLION_LISTEN=where), pass_fds=[writing],
+        stdout=DEVNULL, stderr=DEVNULL,
+    )  # fmt: skip
+    os.close(writing)
+    with open(reading, encoding="ascii") as told:  # noqa: ASYNC230  two lines
+        number = int(await asyncio.to_thread(told.readline))
+        assert await waited(there(PILLION_LISTEN=where)) == ""
+        os.kill(number, signal.SIGTERM)
+        assert await asyncio.to_thread(told.readline) == "0\n"
+    await process.wait()
 
 
 # --- wait and healthcheck --------------------------------------------------------------------------------------------
@@ -261,6 +363,13 @@ def test_what_is_no_plain_question_is_none(words: str) -> None:
 
 def test_a_question_may_say_for_how_long() -> None:
     assert probe.plain(["wait", "--timeout", "2.5"], {}) == ("wait", ("127.0.0.1", 7455, ""), 2.5)
+    assert probe.plain(["wait"], {"PILLION_WAIT_TIMEOUT": "3"}) == ("wait", ("127.0.0.1", 7455, ""), 3.0)
+    assert probe.plain(["wait", "--timeout", "2"], {"PILLION_WAIT_TIMEOUT": "3"}) == (
+        "wait",
+        ("127.0.0.1", 7455, ""),
+        2,
+    )
+    assert probe.plain(["wait"], {"PILLION_WAIT_TIMEOUT": "soon"}) is None
 
 
 def test_what_is_intricate_is_asked_all_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

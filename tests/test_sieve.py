@@ -4,10 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from proxy import registry
 from proxy.canon import (
     Audio,
+    Citation,
     Close,
     Delta,
     Event,
@@ -17,6 +19,7 @@ from proxy.canon import (
     Open,
     Part,
     Reason,
+    Refusal,
     Request,
     Start,
     Stop,
@@ -92,7 +95,7 @@ def sentence(foreign: list[Opaque], reason: Reason = "tool_use", said: list[tupl
 def rendered(wire: str, stream: bool, events: list[Event]) -> tuple[bytes, list[str]]:
     sieve = Sieve(wire)
     renderer = dialect(wire).renderer(Request(wire=wire, model="m", turns=[], stream=stream))
-    return laws.say(renderer, list(filter(None, map(sieve.feed, events)))), sieve.dropped
+    return laws.say(renderer, sieve.feed(events)), sieve.dropped
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -125,6 +128,67 @@ def test_an_answer_of_nothing_else_is_empty_and_says_why_it_ended(wire: str, str
     finish = events[-1]
     assert isinstance(finish, Finish)
     assert (finish.stops[0].reason == "stop") is (reason == "stop")  # what was suspended does not look finished
+
+
+# Every key of an `extra` that some renderer looks for, and one that none does.
+FOREIGN: dict[str, Any] = {
+    "service_tier": "FOREIGN",
+    "promptFeedback": {"blockReason": "FOREIGN"},
+    "remote_model": "FOREIGN",
+    "diagnostics": {"x": "FOREIGN"},
+    "container": {"id": "FOREIGN"},
+    "stop_details": {"x": "FOREIGN"},
+    "context_management": {"x": "FOREIGN"},
+    "input_transformations": ["FOREIGN"],
+    "toolUsePromptTokenCount": 1,
+    "trafficType": "FOREIGN",
+    "input_tokens_details": {"x": "FOREIGN"},
+    "prompt_tokens_details": {"x": "FOREIGN"},
+    "function_call": {"x": "FOREIGN"},
+    "functionCall": {"x": "FOREIGN"},
+    "extra_content": {"google": {"thought_signature": "FOREIGN"}},
+    "caller": {"type": "FOREIGN"},
+    "namespace": "FOREIGN",
+    "phase": "FOREIGN",
+    "tool_plan": True,
+    "logprobs": [{"token": "FOREIGN", "logprob": 0.0}],
+    "load_duration": 1,
+    "not_yet": "FOREIGN",
+}
+
+
+def laden(wire: str, extra: dict[str, Any]) -> list[Event]:
+    """An answer of this wire with the same by-words in every place that has room for them."""
+    parts = [*((replace(part, extra=extra), text) for part, text in SAID), (Refusal(extra=extra), "No.")]
+    events = sentence([], said=parts)
+    return [replace(each, wire=wire, extra=extra) if isinstance(each, Start) else each for each in events[:-2]] + [
+        Usage(input=3, output=2, extra=extra),
+        events[-1],
+    ]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("other", WIRES)
+@pytest.mark.parametrize("wire", WIRES)
+def test_what_only_another_wire_has_a_name_for_is_not_told(wire: str, other: str, stream: bool) -> None:
+    told, _ = rendered(wire, stream, laden(other, FOREIGN))
+    bare, _ = rendered(wire, stream, laden(other, {}))
+    if other == wire:
+        assert told != bare  # of each wire's own there is something in the list above
+    else:
+        assert told == bare
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_citation_that_says_nothing_elsewhere_is_not_told_there(wire: str, stream: bool) -> None:
+    """Google's lists of what was fetched and searched for ride on one."""
+    silent = Citation(wire="nobody", value={"urlContextMetadata": {"x": 1}})
+    cited = [Delta(index=0, text="a", citations=[silent])]
+    around: list[Event] = [Start(id="a", model="m", created=1), Open(index=0, part=Text())]
+    ended: list[Event] = [Close(index=0), Finish()]
+    bare: list[Event] = [*around, Delta(index=0, text="a"), *ended]
+    assert rendered(wire, stream, [*around, *cited, *ended]) == rendered(wire, stream, bare)
 
 
 @pytest.mark.parametrize("wire", [wire for wire in WIRES if wire not in ("openai_chat", "gemini")])
@@ -200,6 +264,17 @@ async def test_a_turn_that_was_suspended_is_not_told_as_finished(reason: str, fi
         got = await chat(gateway, OPENAI, OPENAI.request(model="claude"))
     assert got.status == 200
     assert content(got) == ("" if reason == "pause_turn" else "Grüße", finish)
+
+
+async def test_a_second_choice_that_comes_with_all_the_rest_breaks_the_stream() -> None:
+    """The whole stream is there before its head is sent, and still it has no good end."""
+    at = OPENAI.stream.index(b"data: [DONE]")
+    second = b'data: {"choices":[{"index":1,"delta":{"content":"b"},"finish_reason":"stop"}]}\n\n'
+    plays = Scenario(body=OPENAI.stream[:at] + second + OPENAI.stream[at:], headers=SSE)
+    async with Evil(plays) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        got = await chat(gateway, ANTHROPIC, ANTHROPIC.request(True, "openai/gpt"))
+    assert (got.status, got.whole) == (200, False)
+    assert "several choices" in ANTHROPIC.error(ANTHROPIC.last_event(got.body))["message"]
 
 
 async def test_an_answer_of_the_clients_own_wire_is_dropped_nothing() -> None:

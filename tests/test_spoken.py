@@ -1,10 +1,12 @@
 """Is an answer read as what it is, where a host that looks like OpenAI lacks one of its two wires?"""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from proxy.config import load
 from tests.client import OPENAI, Got, ask, chat
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import pillion
@@ -91,3 +93,89 @@ async def test_an_unknown_model_is_no_missing_endpoint(message: str, code: str |
         got = await respond(gateway)
         assert len([request for request in evil.requests if request.method == "POST"]) == 1
     assert (got.status, json.loads(got.body)) == (404, error)
+
+
+def not_found(message: str, code: str | None = None) -> Scenario:
+    error = {"message": message, "type": "invalid_request_error", "param": "input", "code": code}
+    return Scenario(status=404, body=json.dumps({"error": error}).encode(), headers=JSON)
+
+
+# What OpenAI says of what it does not keep, and what others say of what they do not have.
+NOT_KEPT = [
+    "Item with id 'rs_68' not found. Items are not persisted when `store` is set to false.",
+    "Previous response with id 'resp_1' not found.",
+    "Conversation with id 'conv_1' not found.",
+    "No such File object: file-abc",
+    "No tool output found for function call call_1. See https://platform.openai.com/docs/api-reference/responses",
+]
+NO_ENDPOINT = [
+    ("Unknown request URL: POST /openai/v1/responses. Please check the URL for typos.", "unknown_url"),
+    ("Invalid URL (POST /v1/responses)", None),
+    ("File Not Found", None),
+    ("Resource not found", "404"),
+]
+
+
+@pytest.mark.parametrize("message", NOT_KEPT)
+async def test_a_404_of_what_was_asked_for_switches_nothing_off(message: str) -> None:
+    answers = not_found(message), Scenario(body=json.dumps(RESPONSE).encode(), headers=JSON)
+    async with Evil(*answers) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        refused, answered = await respond(gateway), await respond(gateway, previous_response_id="resp_2")
+        targets = [request.target for request in evil.requests if request.method == "POST"]
+    assert (refused.status, json.loads(refused.body)["error"]["message"]) == (404, message)
+    assert (answered.status, targets) == (200, ["/v1/responses"] * 2)
+
+
+@pytest.mark.parametrize(("message", "code"), NO_ENDPOINT)
+async def test_a_404_of_the_path_is_a_missing_endpoint(message: str, code: str | None) -> None:
+    answers = not_found(message, code), Scenario(body=OPENAI.whole, headers=JSON)
+    async with Evil(*answers) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        assert texts(await respond(gateway)) == "Grüße"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>404</html>", b'{"error":"Not Found"}', b'{"message":"404 page not found"}']
+)
+async def test_a_404_without_a_word_is_a_missing_endpoint(body: bytes) -> None:
+    answers = Scenario(status=404, body=body, headers=JSON), Scenario(body=OPENAI.whole, headers=JSON)
+    async with Evil(*answers) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        assert texts(await respond(gateway)) == "Grüße"
+
+
+async def test_a_host_that_the_operator_vouches_for_has_all_its_endpoints(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("providers: {openai: {dialects: [openai_chat, openai_responses]}}")
+    answers = [Scenario(status=404, body=b"", headers=JSON)] * 2
+    async with (
+        Evil(*answers) as evil,
+        pillion(**OPENAI.environ(evil.url), PILLION_CONFIG=str(config)) as gateway,
+    ):
+        assert [(await respond(gateway)).status for _ in answers] == [404, 404]
+        assert {request.target for request in evil.requests if request.method == "POST"} == {"/v1/responses"}
+
+
+def test_a_preset_vouches_for_its_own_host_alone() -> None:
+    keys = {"OPENAI_API_KEY": "k", "OPENAI_EAST_API_KEY": "k", "XAI_API_KEY": "k", "GROQ_API_KEY": "k"}
+    rows = load(environ=keys | {"PILLION_OPENAI_EAST_BASE_URL": "http://127.0.0.1:9/v1"}).providers
+    vouched = {name: row.vouched for name, row in rows.items() if row.kind == "openai"}
+    assert vouched == {"openai": True, "openai-east": False, "xai": True, "groq": False}
+
+
+FAILED = [
+    {"type": "response.created", "response": {"object": "response", "status": "in_progress", "output": []}},
+    {"type": "response.failed", "response": {"status": "failed", "error": {"code": "rate_limit_exceeded",
+                                                                          "message": "slow down"}}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("split", [None, [1], "bytes"])
+async def test_a_stream_is_known_however_it_is_cut(split: Any) -> None:
+    """A client of a third wire, and an answer in the host's other one."""
+    said = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in FAILED)
+    asked = {"model": "openai/gpt-x", "max_tokens": 9, "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
+    async with (
+        Evil(Scenario(body=said, headers=SSE, framing="chunked", split=split)) as evil,
+        pillion(**OPENAI.environ(evil.url)) as gateway,
+    ):
+        got = await ask(gateway, "POST", "/v1/messages", json.dumps(asked).encode())
+    assert (got.status, json.loads(got.body)["error"]["message"]) == (429, "slow down")

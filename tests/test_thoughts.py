@@ -67,6 +67,18 @@ async def test_claudes_seal_comes_back_to_claude(kept: tuple[str, ...]) -> None:
     assert thoughts(again) == [THOUGHT]
 
 
+@pytest.mark.parametrize("kept", ["reasoning_content", "reasoning_details"])
+async def test_a_thought_that_comes_back_whole_is_nothing_lost(kept: str) -> None:
+    """So that a strict gateway takes the second turn of what it has answered itself."""
+    environ = {"PILLION_STRICT": "true"}
+    async with Evil(answering=answering) as evil, pillion(**claudes(evil, evil), **environ) as gateway:
+        first = await talk(gateway, OPENAI, "anthropic/claude-x", [HI], tools=TOOLS)
+        assert kept in first["choices"][0]["message"]
+        await talk(gateway, OPENAI, "anthropic/claude-x", back(first, "tool_calls", kept), tools=TOOLS)
+        again = await evil.received(2)
+    assert thoughts(again) == [THOUGHT]
+
+
 async def test_another_provider_never_meets_it() -> None:
     async with (
         Evil(answering=answering) as evil,

@@ -82,12 +82,10 @@ async def test_tls_and_connect_are_one_timer_with_two_names(speech: Speech) -> N
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("asked", ["0.1", "100000"])
-async def test_a_client_may_ask_for_less_time_and_not_for_more_than_it_may(asked: str, stream: bool) -> None:
-    more = {} if asked == "0.1" else {"PILLION_MAX_REQUEST_TIMEOUT": "0.1"}
+async def test_a_client_may_ask_for_less_time(stream: bool) -> None:
     scenario = half(OPENAI) if stream else MUTE
-    async with Evil(scenario, tls=True) as evil, pillion(**timed(OPENAI, evil, "idle", 30), **more) as gateway:
-        got = await chat(gateway, OPENAI, OPENAI.request(stream, "openai/m"), [("x-pillion-timeout", asked)])
+    async with Evil(scenario, tls=True) as evil, pillion(**timed(OPENAI, evil, "idle", 30)) as gateway:
+        got = await chat(gateway, OPENAI, OPENAI.request(stream, "openai/m"), [("x-pillion-timeout", "0.1")])
         said = OPENAI.error(last_event(got.body) if stream else got.body)
         assert "within 0.1 s" in said["message"]
         assert said["code"] == "total_timeout"

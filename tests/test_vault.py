@@ -68,8 +68,7 @@ def asking(*turns: Turn, model: str = "m") -> Request:
 def told(vault: Vault, request: Request, *parts: Part, client: str = "me", provider: str = "p") -> None:
     recall = vault.recall(request, client, provider)
     recall.restore()
-    for event in events_of(list(parts)):
-        recall.watch(event)
+    recall.watch(events_of(list(parts)))
 
 
 def restored(vault: Vault, *turns: Turn, client: str = "me", provider: str = "p", model: str = "m") -> list[list[Part]]:
@@ -301,8 +300,7 @@ def test_what_is_put_back_is_a_copy() -> None:
 def test_nothing_is_kept_of(events: list[Event]) -> None:
     vault = Vault()
     recall = vault.recall(asking(user()), "me", "p")
-    for event in events:
-        recall.watch(event)
+    recall.watch(events)
     assert repr(vault) == "<Vault 0 answers, 0 bytes>"
 
 
@@ -320,8 +318,7 @@ def test_a_seal_may_come_in_pieces_and_beside_blocks_that_nobody_keeps() -> None
         Close(index=0),
         Finish(),
     ]
-    for event in events:
-        recall.watch(event)
+    recall.watch(events)
     assert restored(vault, user(), assistant())[1] == [Thinking(text="so", signature="sig")]
 
 
@@ -473,8 +470,7 @@ def test_real_chats_get_their_seals_back(dialect: Dialect, patterns: list[str], 
                 turn.parts = list(bare(turn.parts))
             recall = vault.recall(replace(request, model="m"), "me", "p")
             recall.restore()
-            for event in events:
-                recall.watch(event)
+            recall.watch(events)
             back = [sealed_calls(turn.parts) for turn in request.turns]
             assert all(one in (had, []) for one, had in zip(back, sent, strict=True))
             if any(back):

@@ -11,6 +11,7 @@ from typing import Any, get_args
 import anthropic.types
 import cohere.types
 import google.genai.types
+import ollama
 import openai.types.chat.chat_completion as chat_types
 import openai.types.responses.response as response_types
 import pytest
@@ -36,16 +37,18 @@ from proxy.canon import (
 from proxy.dialects.anthropic.words import STOP_WORDS as ANTHROPIC_WORDS
 from proxy.dialects.bedrock.words import STOP_WORDS as BEDROCK_WORDS
 from proxy.dialects.cohere.words import STOP_WORDS as COHERE_WORDS
+from proxy.dialects.gemini.words import REASONS as GEMINI_REASONS
 from proxy.dialects.gemini.words import STOP_WORDS as GEMINI_WORDS
 from proxy.dialects.ollama.words import STOP_WORDS as OLLAMA_WORDS
 from proxy.dialects.openai_chat.words import STOP_WORDS as CHAT_WORDS
-from proxy.dialects.openai_responses.words import INCOMPLETE
+from proxy.dialects.openai_responses.words import STOP_WORDS as RESPONSES_WORDS
+from proxy.endings import AS_IT_CAME, reason_of
 from tests import laws
 
 Json = dict[str, Any]
 
 REASONS: tuple[Reason, ...] = get_args(Reason)
-TABLES = [ANTHROPIC_WORDS, BEDROCK_WORDS, COHERE_WORDS, GEMINI_WORDS, OLLAMA_WORDS, CHAT_WORDS, INCOMPLETE]
+TABLES = [ANTHROPIC_WORDS, BEDROCK_WORDS, COHERE_WORDS, GEMINI_WORDS, OLLAMA_WORDS, CHAT_WORDS, RESPONSES_WORDS]
 
 
 def _of_response(body: Json) -> str:
@@ -108,17 +111,97 @@ def ending(wire: str, events: list[Event]) -> str:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_every_reason_is_in_every_table(table: dict[Reason, str | None]) -> None:
+def test_every_reason_is_in_every_table(table: dict[Reason, str]) -> None:
     assert set(table) == set(REASONS)
 
 
 @pytest.mark.parametrize("reason", REASONS)
 @pytest.mark.parametrize("wire", WORD)
 def test_the_sdk_knows_the_word_for_every_reason(wire: str, reason: Reason) -> None:
+    """But for what the wire has no word for: that is told as it came."""
     stop = Stop(reason=reason, sequence="x" if reason == "stop_sequence" else None)
+    unworded = import_module(f"proxy.dialects.{wire}.words").STOP_WORDS[reason] == AS_IT_CAME
     for parts in ([(Text(), "a")], [(ToolCall(id="c", name="f"), "{}")], []):
         word = ending(wire, sentence(stop, *parts))
-        assert word in KNOWN.get(wire, {word})
+        assert word == reason if unworded else word in KNOWN.get(wire, {word})
+
+
+# --- words that are not the wire's -----------------------------------------------------------------------------------
+
+# What each wire says of an answer that ended as it should.
+FINISHED = {
+    "openai_chat": {"stop", "tool_calls", "function_call"},
+    "openai_responses": {"completed"},
+    "anthropic": {"end_turn", "stop_sequence", "tool_use"},
+    "gemini": {"STOP"},
+    "bedrock": {"end_turn", "stop_sequence", "tool_use"},
+    "ollama": {"stop"},
+    "cohere": {"COMPLETE", "STOP_SEQUENCE", "TOOL_CALL"},
+}
+# What Google says of an answer that ended otherwise, and a word that nobody knows yet.
+ABNORMAL = {
+    "LANGUAGE": "content_filter",
+    "SAFETY": "content_filter",
+    "OTHER": "other",
+    "MISSING_THOUGHT_SIGNATURE": "other",
+    "TOO_MANY_TOOL_CALLS": "other",
+    "MALFORMED_FUNCTION_CALL": "malformed_tool_call",
+    "NEW_BLOCK_REASON": "other",
+    "insufficient_system_resource": "other",
+}
+
+
+# The SDKs' own reading of a whole answer: they check no word of it, and one of them warns.
+READ: dict[str, Callable[[Json], object]] = {
+    "openai_chat": lambda body: chat_types.Choice.construct(**body["choices"][0]).finish_reason,
+    "openai_responses": lambda body: response_types.Response.construct(**body).incomplete_details,
+    "anthropic": lambda body: anthropic.types.Message.construct(**body).stop_reason,
+    "gemini": lambda body: google.genai.types.GenerateContentResponse.model_validate(body).candidates,
+    "bedrock": lambda body: body["stopReason"],  # botocore's parser hands on any text
+    "ollama": lambda body: ollama.ChatResponse.model_validate(body).done_reason,
+    "cohere": lambda body: cohere.V2ChatResponse.model_construct(**body).finish_reason,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*is not a valid FinishReason")
+@pytest.mark.parametrize(("raw", "reason"), ABNORMAL.items())
+@pytest.mark.parametrize("wire", WORD)
+def test_an_abnormal_end_never_looks_like_a_normal_one(wire: str, raw: str, reason: Reason) -> None:
+    assert reason_of(raw, GEMINI_REASONS) == reason
+    events = sentence(Stop(reason=reason, raw=raw), (Text(), "a"))
+    assert ending(wire, events) not in FINISHED[wire]
+    assert READ[wire](json.loads(said(wire, events, False)))
+    for stream in (True, False):  # and nobody has to guess which end it was
+        assert raw.encode() in said(wire, events, stream) or reason != "other"
+
+
+@pytest.mark.parametrize("wire", ["openai_chat", "openai_responses", "anthropic", "bedrock", "ollama", "cohere"])
+def test_a_new_word_goes_on_as_it_came(wire: str) -> None:
+    assert ending(wire, sentence(Stop(reason="other", raw="brand_new"), (Text(), "a"))) == "brand_new"
+
+
+def test_google_s_clients_are_told_a_new_word_beside_theirs() -> None:
+    """Theirs is an enum's, and not each of Google's SDKs takes another."""
+    body = json.loads(said("gemini", sentence(Stop(reason="other", raw="brand_new"), (Text(), "a")), False))
+    assert (body["candidates"][0]["finishReason"], body["candidates"][0]["finishMessage"]) == ("OTHER", "brand_new")
+
+
+@pytest.mark.parametrize(
+    ("wire", "word", "reason"),
+    [
+        ("openai_chat", "eos", "stop"),
+        ("openai_chat", "SAFETY", "content_filter"),
+        ("openai_chat", "model_length", "length"),
+        ("openai_chat", "end_turn", "stop"),
+        ("anthropic", "stop", "stop"),
+        ("anthropic", "length", "length"),
+        ("bedrock", "length", "length"),
+        ("ollama", "unload", "other"),
+        ("cohere", "complete", "stop"),
+    ],
+)
+def test_a_host_may_say_another_wire_s_word(wire: str, word: str, reason: Reason) -> None:
+    assert reason_of(word, import_module(f"proxy.dialects.{wire}.words").REASONS) == reason
 
 
 WITHHELD = {
@@ -128,7 +211,7 @@ WITHHELD = {
     "gemini": "SAFETY",
     "bedrock": "content_filtered",
     "ollama": "content_filter",
-    "cohere": "MAX_TOKENS",
+    "cohere": "ERROR",
 }
 
 

@@ -2,6 +2,7 @@
 # Build the image with whichever builder works here, and say how large it is. What may be set:
 #   BUILDER  docker, podman or buildah      BASE     the image to take Python from, where it is not the Containerfile's
 #   IMAGE    its name; pillion              CA_FILE  certificates to trust while pip downloads; not in the image
+#   EXTRAS   of pillion, such as vertex
 set -eu
 cd "$(dirname "$0")/.."
 image=${IMAGE:-pillion}
@@ -15,6 +16,7 @@ fi
 
 set -- -t "$image" -f Containerfile
 [ -z "${BASE:-}" ] || set -- "$@" --build-arg "BASE=$BASE"
+[ -z "${EXTRAS:-}" ] || set -- "$@" --build-arg "EXTRAS=$EXTRAS"
 [ -z "${CA_FILE:-}" ] || set -- "$@" --secret "id=ca,src=$CA_FILE"
 archive=$(mktemp -d)
 trap 'rm -rf "$archive"' EXIT

@@ -14,8 +14,9 @@ from typing import Any, get_args
 import msgspec
 
 from proxy import registry
-from proxy.canon import Choice, Completion, Part, Reason, Request, Start, Stop, Text, ToolCall, Usage, unfold
+from proxy.canon import Choice, Completion, Reason, Request, Start, Stop, Text, Usage, unfold
 from proxy.canon import fold as folded
+from proxy.endings import AS_IT_CAME
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.ports import Peek
 from tools.probes import ELSEWHERE, PROBES, Probe
@@ -30,7 +31,7 @@ MODELS: Mapping[str, Sequence[str]] = {
     "gemini": ("gemini-2.5-flash", "gemini-3-pro"),
     "bedrock": ("anthropic.claude-sonnet-4-5", "amazon.nova-pro", "openai.gpt-oss-120b"),
     "ollama": ("qwen3", "gpt-oss"),
-    "cohere": ("command-a",),
+    "cohere": ("command-a-plus", "command-r"),
 }
 
 BUCKETS = "input cache_read cache_write cache_write_1h audio_input output reasoning audio_output".split()
@@ -54,8 +55,14 @@ translated, each thing in it is
 
 With `strict: true` what would be named is refused.
 
-Gone are the name of a schema, which shapes no answer, and the seal of a call where a wire has no place for one: of
-another provider's seal the lanes have given a receipt before a wire is asked.
+Gone is the name of a schema alone. It shapes no answer, and OpenAI's SDKs send one always: a receipt for it would tell
+nobody anything, and with `strict` refuse every schema. Likewise how a client spelled what was understood (a `tool_plan`
+that crosses as a thought) is kept for its own wire alone, and no receipt tells that another one spells it otherwise
+(`fields.Verbatim`).
+
+A seal is here the provider's own: one that is known for another's is left out, with a receipt, before its wire is
+asked ([how it is known](decisions/0013-unmarked-seals.md)). A text file that a wire has no place for is said as text,
+with its name.
 
 Where the models of a wire differ, the cell goes by the first and names the others. The models are
 """
@@ -144,13 +151,10 @@ def _stripped(value: Any) -> Any:
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 
-def _answer(wire: str, usage: Usage | None = None, stop: Stop | None = None) -> Completion:
+def _answer(wire: str, usage: Usage) -> Completion:
     """What the wire itself makes of an answer that it has told."""
-    stop = stop or Stop()
-    parts: list[Part] = [Text(text="Hi")]
-    if stop.reason == "tool_use":
-        parts.append(ToolCall(id="call_1", name="weather", arguments="{}"))
-    whole = Completion(start=Start(id="1", model="m"), choices=[Choice(parts=parts, stop=stop)], usage=usage)
+    choice = Choice(parts=[Text(text="Hi")], stop=Stop())
+    whole = Completion(start=Start(id="1", model="m"), choices=[choice], usage=usage)
     dialect = registry.dialect(wire)
     renderer, decoder = dialect.renderer(Request(wire=wire, model="m", turns=[])), dialect.decoder(stream=False)
     body = b"".join(map(renderer.feed, unfold(whole)))
@@ -167,13 +171,18 @@ def bucket(name: str, wire: str) -> str:
 
 def words_in(reason: Reason, wire: str) -> str:
     """The words of the wire that are read as this reason."""
-    table = import_module(f"proxy.dialects.{wire}.words").REASONS
+    table = _words(wire).REASONS
     return ", ".join(f"`{word}`" for word, meant in table.items() if meant == reason)
 
 
 def word_out(reason: Reason, wire: str) -> str:
     """The word that a client of the wire reads."""
-    return f"`{_answer(wire, stop=Stop(reason=reason)).choices[0].stop.raw}`"
+    word = _words(wire).STOP_WORDS[reason]
+    return "as it came" if word == AS_IT_CAME else f"`{word}`"
+
+
+def _words(wire: str) -> Any:
+    return import_module(f"proxy.dialects.{wire}.words")
 
 
 # --- the page --------------------------------------------------------------------------------------------------------
@@ -224,12 +233,14 @@ def _endings() -> Iterator[str]:
     yield from _table("read as")
     for reason in get_args(Reason):
         yield _row(reason, *(words_in(reason, wire) for wire in MODELS))
-    yield "\nAny other word is `other`. The Responses API has words for an answer that is incomplete; why one that is"
-    yield "complete has ended, its items say. What a client reads, where the answer is another wire's:"
+    yield "\nA host may say another wire's word; any that none of them has is `other`. The Responses API has words for"
+    yield "an answer that is incomplete; why one that is complete has ended, its items say. What a client reads, where"
+    yield "the answer is another wire's:"
     yield from _table("meant")
     for reason in get_args(Reason):
         yield _row(reason, *(word_out(reason, wire) for wire in MODELS))
-    yield ""
+    yield "\nAs it came: the provider's own word, so that an abnormal end never looks like a normal one. Beside"
+    yield "Gemini's `OTHER` it is the `finishMessage`, beside Cohere's `ERROR` in the `error`.\n"
 
 
 if __name__ == "__main__":

@@ -158,6 +158,7 @@ def _turns() -> Iterator[Probe]:
     yield Probe("an image by the assistant", after(hello, _MEDIA["image"]), after(hello))
     yield Probe("a refusal", after(Refusal(text="No.")), SILENT)
     yield Probe("citations", after(Text(text="Hello", citations=[cited])), after(hello), own=False)
+    yield Probe("seal of a text", after(Text(text="Hello", signature="U0VBTA==")), after(hello))
     yield Probe("a thought", after(Thinking(text="Hm."), hello), after(hello))
     yield Probe("a thought and its seal", after(Thinking(text="Hm.", signature="U0VBTA=="), hello), after(hello))
     yield Probe("a sealed thought", after(Thinking(redacted="U0VBTA=="), hello), after(hello))

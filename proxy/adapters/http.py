@@ -15,11 +15,11 @@ from urllib.parse import quote
 
 import msgspec
 
-from proxy.config import Provider, Timers
+from proxy.config import Provider, Secret, Timers
 from proxy.errors import Down, UpstreamError
-from proxy.headers import spell
+from proxy.headers import ACCOUNTS, CREDENTIALS, spell
 from proxy.origins import Origin
-from proxy.ports import NO_HINTS, Answer, Headers, Health, Hints, Outgoing
+from proxy.ports import NO_HINTS, UNKNOWN, Abilities, Answer, Headers, Health, Hints, Outgoing
 from proxy.redaction import Redaction, secrets_of_provider
 from proxy.upstream import Upstream
 
@@ -48,12 +48,17 @@ class HTTPProvider(ABC):
     no_urls: Collection[str] = ()
     list_headers: ClassVar[Mapping[str, str]] = {}  # what a model list is asked with, beside the key
 
-    def __init__(self, config: Provider, upstream: Upstream) -> None:
+    def __init__(self, config: Provider, upstream: Upstream, lent: Sequence[Secret] = ()) -> None:
+        """`lent`: secrets beside the configured ones, which somebody gives the adapter for a while."""
         self.name = config.name
         self.ask_usage = config.ask_usage
         self.dialects: Sequence[str] = config.dialects or tuple(self.paths)
+        if not config.takes_urls:
+            self.no_urls = tuple(self.paths)
         self._config = config
-        self._redact = Redaction(secrets_of_provider(config))
+        self._redact = Redaction([*secrets_of_provider(config), *lent])
+        self._lent = lent
+        self._ours = _said_by(config, holds_key=bool(config.api_key or lent))
         self._upstream = upstream
         self._proxy = config.proxy.reveal()
         self._origin = self._at(config.timers)
@@ -64,6 +69,7 @@ class HTTPProvider(ABC):
         self._lacking_until = 0.0  # ... and until when that is believed
         self._heads: dict[str, bytes] = {}  # by target
         self._shown = ("", b"")  # a key, and the header lines that show it
+        self._spelled: tuple[Headers, bytes] = ([], b"")  # the configured headers, and their lines
         self._listed: list[str] = []
         self._listed_until = 0.0
         self._list_error: UpstreamError | None = None
@@ -97,9 +103,25 @@ class HTTPProvider(ABC):
             self._hints[model] = made
         return made
 
+    def abilities(self, model: str) -> Abilities:
+        known = self._config.card(model)
+        if known is None:
+            return UNKNOWN
+        limits = known.context, known.max_output
+        return Abilities(*limits, known.system, known.tools, known.images, known.documents, known.thinking)
+
     @abstractmethod
     def credentials(self) -> Headers:
         """The headers that show the key; none where there is no key."""
+
+    def configured(self) -> Headers:
+        """The headers that the operator says beside them, as they are now: one from a file may change."""
+        return [(name.lower(), value.reveal()) for name, value in self._config.headers.items()]
+
+    def said_twice(self) -> list[str]:
+        """The configured headers in which the key is shown as well."""
+        shown = {name for name, _ in self.credentials()} | ({"authorization"} if self._lent else set())
+        return [name for name in self._config.headers if name.lower() in shown]
 
     def hide(self, text: str) -> str:
         """A provider's words less our key, which some repeat when they refuse it."""
@@ -118,15 +140,19 @@ class HTTPProvider(ABC):
         return f"{path}?{outgoing.query}" if outgoing.query else path
 
     async def post(self, outgoing: Outgoing, target: str, body: bytes, credentials: bytes) -> Answer:
-        """Send it. `credentials`: header lines. Raises UpstreamError."""
-        head = (self._heads.get(target) or self._head(target)) + credentials + spell(outgoing.headers) + self._via_line
+        """Send it. `credentials`: header lines. A host that echoes them is not heard. Raises UpstreamError."""
+        theirs = spell([line for line in outgoing.headers if line[0] not in self._ours])
+        ours = self._configured_lines() + credentials
+        head = (self._heads.get(target) or self._head(target)) + ours + theirs + self._via_line
         try:
-            return await self._upstream.send(
+            answer = await self._upstream.send(
                 self._origin_of(outgoing.model), head, body, stream=outgoing.stream, total=outgoing.timeout
             )
         except UpstreamError as error:
             error.provider = self.name
             raise
+        answer.headers = self._redact.headers(answer.headers)
+        return answer
 
     def _origin_of(self, model: str) -> Origin:
         """The base URL, with the timers that this model has."""
@@ -136,11 +162,11 @@ class HTTPProvider(ABC):
     def _at(self, timers: Timers) -> Origin:
         return self._upstream.origin(self._config.base_url, timers, self._proxy, self._config.ca)
 
-    async def models(self) -> list[str]:
+    async def models(self, via: str = "") -> list[str]:
         """Configured ids first, then the provider's, which are asked for at most every five minutes."""
         async with self._asking:  # a second caller waits for the first one's list
             if time.monotonic() >= self._listed_until:
-                await self._refresh()
+                await self._refresh(via)
         if self._list_error is not None and not (self._listed or self._config.models):
             raise self._list_error.with_traceback(None)  # which would grow each time
         return list(dict.fromkeys([*self._config.models, *self._listed]))
@@ -156,20 +182,20 @@ class HTTPProvider(ABC):
             return Health(False, asyncio.get_running_loop().time() - started, error.message)
         return Health(True, asyncio.get_running_loop().time() - started)
 
-    async def _refresh(self) -> None:
+    async def _refresh(self, via: str) -> None:
         try:
-            self._listed = await self._ask_models()
+            self._listed = await self._ask_models(via)
         except UpstreamError as error:
             self._list_error, life = error, LIST_RETRY
         else:
             self._list_error, life = None, LIST_LIFE
         self._listed_until = time.monotonic() + life
 
-    async def _ask_models(self) -> list[str]:
+    async def _ask_models(self, via: str = "") -> list[str]:
         ids: list[str] = []
         path = self.models_path
         for _ in range(LIST_PAGES):
-            body = await self._ask_page(path)
+            body = await self._ask_page(path, via)
             try:
                 ids += self.ids_in(body)
                 path = self.next_page(body)
@@ -180,9 +206,11 @@ class HTTPProvider(ABC):
                 break
         return ids
 
-    async def _ask_page(self, path: str) -> bytes:
-        fixed = dict([("accept-encoding", "identity"), self._via, *self.list_headers.items()])
-        headers = fixed | dict([*self._config.headers.items(), *self.credentials()])
+    async def _ask_page(self, path: str, via: str = "") -> bytes:
+        name, ours = self._via
+        way = (name, f"{via}, {ours}" if via else ours)
+        fixed = dict([("accept-encoding", "identity"), way, *self.list_headers.items()])
+        headers = fixed | dict([*self.configured(), *self.credentials()])
         status, body = await self._upstream.get(self._origin, path, headers, SIDE_TIMEOUT)
         if status != 200:
             raise Down(f"{self.name} answered {status} for its model list.", provider=self.name, upstream_status=status)
@@ -203,13 +231,25 @@ class HTTPProvider(ABC):
             self._shown = (key, spell(self.credentials()))
         return self._shown[1]
 
+    def _configured_lines(self) -> bytes:
+        """Likewise."""
+        if self._config.headers and (said := self.configured()) != self._spelled[0]:
+            self._spelled = (said, spell(said))
+        return self._spelled[1]
+
     def _head(self, target: str) -> bytes:
         url = self._origin.url
         host = url.raw_authority.rpartition("@")[2]
         fixed = [("host", host), ("content-type", "application/json"), ("accept-encoding", "identity")]
-        configured = [(name.lower(), value) for name, value in self._config.headers.items()]
-        head = self._origin.start(target, [*fixed, *configured])
+        head = self._origin.start(target, fixed)
         if len(self._heads) >= HEADS_KEPT:  # clients choose queries, and with some providers models
             self._heads.clear()
         self._heads[target] = head
         return head
+
+
+def _said_by(config: Provider, holds_key: bool) -> frozenset[str]:
+    """The headers that the operator says, in place of the client's: what is configured, and of a key whose it is."""
+    named = frozenset(map(str.lower, config.headers))
+    shows = holds_key or config.org_id or config.project or CREDENTIALS & named
+    return named | ACCOUNTS if shows else named

@@ -8,7 +8,7 @@ first answer on. It is asked for its list when a name comes that no other provid
 does not answer, nobody waits for it again: it is asked aside, now and then.
 
 A model that it lacks is a 404 that says what to do, or with `pull: true` is fetched: once, however many wait for it.
-Names that begin with a registry's host are fetched only where `models` has them, as clients choose no destinations.
+Only what the row names is (`model`, `models`): clients neither choose where from, nor fill the disk.
 """
 
 import asyncio
@@ -65,15 +65,15 @@ class Ollama(HTTPProvider):
 
     def has(self, model: str) -> bool:
         """A name without a tag means the latest."""
-        return super().has(model) or (":" not in model and super().has(f"{model}:latest"))
+        return super().has(model) or super().has(_tagged(model))
 
     # --- one that nobody configured ---
 
-    async def models(self) -> list[str]:
+    async def models(self, via: str = "") -> list[str]:
         if self._config.assumed and self._list_error is not None and not self._listed:
             self._look_again()
             raise self._list_error.with_traceback(None)  # which would grow each time
-        return await super().models()
+        return await super().models(via)
 
     def _look_again(self) -> None:
         """It may have come up since."""
@@ -87,12 +87,12 @@ class Ollama(HTTPProvider):
         finally:
             self._looking = None
 
-    async def _ask_models(self) -> list[str]:
+    async def _ask_models(self, via: str = "") -> list[str]:
         if not self._config.assumed:
-            return await super()._ask_models()
+            return await super()._ask_models(via)
         try:
             async with asyncio.timeout(ASSUMED_TIMEOUT):
-                return await super()._ask_models()
+                return await super()._ask_models(via)
         except TimeoutError:
             raise Timeout(f"{self.name} did not list its models within {ASSUMED_TIMEOUT:g} s.") from None
 
@@ -106,7 +106,8 @@ class Ollama(HTTPProvider):
         if said.body is None:  # not Ollama's words: another server, or a path that it does not have
             raise self._missing(said.message)
         if not self._may_pull(outgoing.model):
-            raise self._missing(f"{said.message.rstrip('.')}: `ollama pull {outgoing.model}` fetches it.")
+            ours = ", and pillion would where `models` of its row had it" if self._config.pull else ""
+            raise self._missing(f"{said.message.rstrip('.')}: `ollama pull {outgoing.model}` fetches it{ours}.")
         if failed := await self._pulled(outgoing):
             raise self._missing(f"{said.message.rstrip('.')}, and cannot be pulled: {failed}")
         return await super().send(outgoing)
@@ -115,8 +116,8 @@ class Ollama(HTTPProvider):
         return Refused(self.hide(message), status=404, code="model_not_found", provider=self.name, upstream_status=404)
 
     def _may_pull(self, model: str) -> bool:
-        """[[HOST/]NAMESPACE/]MODEL[:TAG]"""
-        return self._config.pull and (model.count("/") < 2 or model in self._config.models)
+        named = filter(None, (self._config.model, *self._config.models))
+        return self._config.pull and _tagged(model) in map(_tagged, named)
 
     async def _pulled(self, outgoing: Outgoing) -> str:
         """Wait until the model is there; why it will not be, or "". Raises Timeout where the client's time is over.
@@ -167,6 +168,11 @@ class Ollama(HTTPProvider):
         finally:
             answer.abort()
         return "it ended before it was done."
+
+
+def _tagged(model: str) -> str:
+    """The whole of its name, [[HOST/]NAMESPACE/]MODEL:TAG."""
+    return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
 
 
 async def _read(answer: Answer) -> bytes:

@@ -13,12 +13,22 @@ from proxy.upstream import Upstream
 
 class OpenAI(HTTPProvider):
     paths = {"openai_chat": "/chat/completions", "openai_responses": "/responses"}  # noqa: RUF012  a ClassVar above
+    count_paths = {"openai_responses": "/responses/input_tokens"}  # noqa: RUF012  likewise
     models_path = "/models"
 
     def __init__(self, config: Provider, upstream: Upstream) -> None:
         """Few hosts have the Responses API as well, and those say so in their preset."""
         super().__init__(config, upstream)
         self.dialects = config.dialects or ("openai_chat",)
+
+    def lacks(self, dialect: str) -> None:
+        """A host that is known to have the endpoint does not lose it for a 404."""
+        if not self._config.vouched:
+            super().lacks(dialect)
+
+    def counts(self, dialect: str) -> bool:
+        """Few hosts do, beside OpenAI itself."""
+        return self._config.counts_tokens and dialect in self.dialects and super().counts(dialect)
 
     def credentials(self) -> Headers:
         config = self._config

@@ -6,12 +6,12 @@ app's own variables, they point at us, and we would call ourselves.
 """
 
 from proxy.address import Address
-from proxy.config.effective import Config, Provider, layered, load
+from proxy.config.effective import Config, Provider, layered, load, log_format
 from proxy.config.schema import Client, Log, Model, Timers
 from proxy.config.secret import Secret
 from proxy.config.shown import flags, json_schema, show
 
 __all__ = [
     "Address", "Client", "Config", "Log", "Model", "Provider", "Secret", "Timers", "flags", "json_schema", "layered",
-    "load", "show",
+    "load", "log_format", "show",
 ]  # fmt: skip

@@ -42,6 +42,29 @@ def leads_to(url: str, listen: Address) -> bool:
     return parsed(host) == parsed(listen.host) if parsed(host) else _is_own_name(host)
 
 
+def clash(one: Address, other: Address) -> bool:
+    """Can only one of the two be listened at? Asks no name server."""
+    if one.path or other.path or not one.port or one.port != other.port:
+        return one == other and bool(one.path)
+    return any(_overlap(mine, yours) for mine in _bound(one.host) for yours in _bound(other.host))
+
+
+def _bound(host: str) -> set[str]:
+    """What is taken by whoever listens there: addresses, or a name that somebody else knows the address of."""
+    if is_loopback(host) and parsed(host) is None:
+        return {"127.0.0.1", "::1"}
+    return {str(parsed(host) or host.lower())}
+
+
+def _overlap(one: str, other: str) -> bool:
+    """0.0.0.0 takes each address of version 4, and so [::] of version 6. A name may be either's."""
+    if one == other:
+        return True
+    first, second = parsed(one), parsed(other)
+    same = first is None or second is None or first.version == second.version
+    return same and (_is_any(one) or _is_any(other))
+
+
 def _is_any(host: str) -> bool:
     found = parsed(host)
     return found is not None and found.is_unspecified

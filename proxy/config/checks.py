@@ -6,29 +6,34 @@ and nothing is noted that only follows from what was wrong before.
 
 import re
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from itertools import combinations
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from proxy.address import Address, address
-from proxy.config.address import is_base, is_proxy, leads_to
+from proxy.config.address import clash, is_base, is_proxy, leads_to
 from proxy.config.environment import prefix
-from proxy.config.layers import Layers, Row
-from proxy.config.schema import ProviderRow
+from proxy.config.layers import Layers, Row, listeners
+from proxy.config.schema import File, ProviderRow
 from proxy.config.secret import secret_text, sendable, why_unreadable
-from proxy.config.values import DEFAULT, Keys
+from proxy.config.values import DEFAULT, Keys, spelled
+
+SHORTEST_KEY = 16  # characters of a client key that strangers may guess at
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9a-fA-F:.]+\](:[0-9]+)?")
-_OURS = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding"}  # headers of the exchange
+# Headers of the exchange, and of the body that we write.
+_OURS = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "content-type", "expect"}
 _OF_THE_REQUEST = {"model", "stream"}  # what a field of a provider's `body` must not turn into another question
 _BASE = "must be http(s)://HOST[:PORT][/PATH] and nothing more"
+_MODEL = "must be PROVIDER/MODEL of a configured provider"
 
 
 def check(layers: Layers) -> None:
     """Notes what is wrong in the layers' mistakes."""
-    listen = _addresses(layers)
+    ours = _addresses(layers)
     _server(layers)
     _models(layers)
     prefixes: dict[str, str] = {}
@@ -38,7 +43,7 @@ def check(layers: Layers) -> None:
             _note(layers, ("providers", name), f"its variables would be called like those of {other}")
         value = layers.file.providers.get(name)
         if value is not None:
-            _provider(layers, row, value, listen)
+            _provider(layers, row, value, ours)
 
 
 def base_url(value: ProviderRow, row: Row) -> str:
@@ -58,26 +63,27 @@ def _note(layers: Layers, keys: Keys, problem: str, about: Keys = ()) -> None:
     layers.mistakes.add(next((origin for origin in origins if origin.told), DEFAULT), keys, problem)
 
 
-def _addresses(layers: Layers) -> Address | None:
+def _addresses(layers: Layers) -> list[Address]:
+    """Where pillion listens, by each of its listeners."""
     file = layers.file
-    said = {
-        ("listen",): file.listen,
-        ("metrics_address",): file.metrics_address,
-        ("admin", "address"): file.admin.address,
-    }
-    found = {keys: address(text) for keys, text in said.items() if text is not None}
+    found = {keys: address(text) for keys, text in listeners(file).items()}
     has_key = bool(file.client_key) or layers.mistakes.within("client_key")
+    key = (file.client_key or "").strip()
     for keys, where in found.items():
         if where is None:
             _note(layers, keys, "must be HOST:PORT, such as 127.0.0.1:7455, or unix:/path")
         elif keys != ("metrics_address",) and not (where.is_local or file.allow_open or has_key):
             problem = f"{where} can be reached from elsewhere, and there is no client key: set PILLION_CLIENT_KEY"
             _note(layers, keys, f"{problem}, or PILLION_ALLOW_OPEN=1 if everybody may use it")
-    listen = found[("listen",)]
-    for keys, where in found.items():
-        if where is not None and where == listen and (where.port or where.path) and keys != ("listen",):
-            _note(layers, keys, f"{where} is where apps find pillion; this needs an address of its own")
-    return listen
+        elif keys != ("metrics_address",) and not (where.is_local or file.allow_open or len(key) >= SHORTEST_KEY):
+            problem = f"is too short where {where} can be reached from elsewhere"
+            _note(layers, ("client_key",), f"{problem}: {SHORTEST_KEY} characters at least")
+    there = [(keys, where) for keys, where in found.items() if where is not None]
+    for (first, taken), (keys, where) in combinations(there, 2):
+        if clash(taken, where):
+            by = spelled(first) if taken == where else f"{spelled(first)}, which is {taken}"
+            _note(layers, keys, f"{where} is taken by {by}; this needs an address of its own")
+    return [where for _, where in there]
 
 
 def _server(layers: Layers) -> None:
@@ -92,32 +98,61 @@ def _server(layers: Layers) -> None:
 
 
 def _models(layers: Layers) -> None:
-    file, synonyms = layers.file, layers.presets.synonyms
-    known = {*layers.rows, "echo"}
-    known |= {word for word, name in synonyms.items() if name in known}
-    provider, _, model = (file.default_model or "").partition("/")
-    if file.default_model is not None and (not model or provider not in known):
-        _note(layers, ("default_model",), "must be PROVIDER/MODEL of a configured provider")
+    """Where all traffic goes to one provider, the others that are named need not be configured: echo needs no key."""
+    file, known = layers.file, _names(layers, layers.rows)
+    named = known if file.upstream is None else known | _names(layers, layers.presets.providers)
+    for keys, model in _named_models(layers.file):
+        if model in file.aliases:
+            _note(layers, keys, f"is another alias; {_MODEL}")
+        elif not _is_model(model, named):
+            _note(layers, keys, _MODEL + _hint(layers, model))
     provider, slash, model = (file.upstream or "").partition("/")
     if file.upstream is not None and (slash and not model):
         _note(layers, ("upstream",), "must be PROVIDER or PROVIDER/MODEL")
     elif file.upstream is not None and provider not in known:
-        preset = layers.presets.providers.get(synonyms.get(provider, provider))
-        hint = f": set {' or '.join(preset.keys)}" if preset and preset.keys else ""
         there = ", ".join([*layers.rows, "echo"])
-        _note(layers, ("upstream",), f"is no configured provider{hint}; there are {there}")
+        _note(layers, ("upstream",), f"is no configured provider{_hint(layers, provider)}; there are {there}")
 
 
-def _provider(layers: Layers, row: Row, value: ProviderRow, listen: Address | None) -> None:
+def _names(layers: Layers, providers: Collection[str]) -> set[str]:
+    """What may stand before a model's slash, where there are these."""
+    names = {*providers, "echo"}
+    return names | {word for word, name in layers.presets.synonyms.items() if name in names}
+
+
+def _named_models(file: File) -> Iterator[tuple[Keys, str]]:
+    if file.default_model is not None:
+        yield ("default_model",), file.default_model
+    for alias, model in file.aliases.items():
+        yield ("aliases", alias), model
+
+
+def _is_model(name: str, known: Collection[str]) -> bool:
+    """Does it name one of these providers, and a model?"""
+    provider, _, model = name.partition("/")
+    return bool(model) and provider in known
+
+
+def _hint(layers: Layers, name: str) -> str:
+    """What to do for a provider that is known, and not configured."""
+    provider = name.partition("/")[0]
+    provider = layers.presets.synonyms.get(provider, provider)
+    preset = None if provider in layers.rows else layers.presets.providers.get(provider)
+    return f": set {' or '.join(preset.keys)}" if preset and preset.keys else ""
+
+
+def _provider(layers: Layers, row: Row, value: ProviderRow, ours: Collection[Address]) -> None:
     keys = ("providers", row.name)
     if row.name == "echo" or not _NAME.fullmatch(row.name):
         _note(layers, keys, "a name has letters, digits, dots, dashes and underscores; echo is taken")
     if layers.mistakes.within(*keys, "preset"):
         return
+    if value.kind == "echo":
+        _note(layers, (*keys, "kind"), "echo is built in and needs no row: ask for echo/MODEL (docs/echo.md)")
     if missing := _missing(row, value):
         _note(layers, keys, f"{missing[0]} is missing (in the file, or as {missing[1]})", about=missing[:1])
     else:
-        for key, problem in _of_urls(value, base_url(value, row), listen):
+        for key, problem in _of_urls(value, base_url(value, row), ours):
             _note(layers, (*keys, key), problem)
     for key, problem in _of_files(value):
         _note(layers, (*keys, key), problem)
@@ -141,14 +176,14 @@ def _missing(row: Row, value: ProviderRow) -> tuple[str, str] | None:
     return None
 
 
-def _of_urls(value: ProviderRow, url: str, listen: Address | None) -> Iterator[tuple[str, str]]:
+def _of_urls(value: ProviderRow, url: str, ours: Collection[Address]) -> Iterator[tuple[str, str]]:
     if not is_base(url):
         yield "base_url", _BASE
-    elif listen and leads_to(url, listen):
+    elif any(leads_to(url, where) for where in ours):
         yield "base_url", f"{urlsplit(url).netloc} is where pillion itself listens: it would call itself"
     if value.proxy and not is_proxy(value.proxy):
         yield "proxy", "must be http(s)://[USER:PASSWORD@]HOST:PORT and nothing more"
-    elif value.proxy and listen and leads_to(value.proxy, listen):
+    elif value.proxy and any(leads_to(value.proxy, where) for where in ours):
         yield "proxy", "is where pillion itself listens: it would call itself"
 
 

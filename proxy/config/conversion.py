@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import NODEFAULT, UNSET, Struct, inspect
 
-from proxy.config.values import Keys, Mistakes, Node, Origin, Scalar, Series, Table, is_null, what
+from proxy.config.values import Keys, Mistakes, Node, Origin, Scalar, Series, Table, is_null, separated, what
 
 T = TypeVar("T", bound=Struct)
 Notes = Mapping[str, Any]  # `extra` of the schema's Meta
@@ -49,6 +49,8 @@ class Conversion:
         self.origins[keys] = node.origin
         if isinstance(wanted, inspect.AnyType):
             return self._any(node, keys)
+        if isinstance(node, Scalar) and node.kind == "given" and isinstance(wanted, inspect.ListType):
+            node = separated(node)
         if isinstance(node, Scalar):
             return self._scalar(node, wanted, notes, keys)
         if isinstance(wanted, inspect.StructType) and isinstance(node, Table):

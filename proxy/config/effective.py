@@ -14,7 +14,7 @@ from proxy.config import checks
 from proxy.config.layers import Layers, gathered
 from proxy.config.models import Cards, known
 from proxy.config.schema import Client, Log, Model, ProviderRow, Timers
-from proxy.config.secret import Hidden, Secret
+from proxy.config.secret import Secret
 
 NO_SECRET = Secret("")
 
@@ -30,7 +30,7 @@ class Provider(NamedTuple):
     serves: tuple[str, ...]
     models: tuple[str, ...]
     ask_usage: bool
-    headers: Mapping[str, str]
+    headers: Mapping[str, Secret]
     timers: Timers
     cards: Cards = Cards()
     model: str = ""  # its default one
@@ -49,6 +49,9 @@ class Provider(NamedTuple):
     free: bool = False
     assumed: bool = False  # nobody configured it: it counts from its first answer on
     pull: bool = False  # a model that it lacks is fetched (Ollama)
+    takes_urls: bool = True  # it fetches what a URL in a request names
+    counts_tokens: bool = False  # at the Responses API's own endpoint
+    vouched: bool = False  # that the host has all of its dialects: by the operator, or by the preset that names it
 
     def card(self, model: str) -> Model | None:
         """What is known of the model; None where nothing is."""
@@ -83,6 +86,7 @@ class Config(NamedTuple):
     synonyms: dict[str, str]
     serves: dict[str, tuple[str, ...]]  # the beginnings of a provider's model names, of those without a key as well
     presets: dict[str, tuple[str, ...]]  # every provider there is a preset for, and what its key is called
+    warnings: tuple[str, ...]  # what the operator has said in vain, a sentence each
 
     @property
     def host(self) -> str:
@@ -101,6 +105,11 @@ def load(
     `flags`: what was typed, under the names of the variables. Raises ConfigError, a line for each mistake.
     """
     return _config(layered(path, environ, flags))
+
+
+def log_format(flags: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> str:
+    """What the log is to look like, for whoever must tell that the rest of the configuration cannot be used."""
+    return flags.get("PILLION_LOG_FORMAT") or environ.get("PILLION_LOG_FORMAT") or "auto"
 
 
 def layered(
@@ -144,6 +153,7 @@ def _config(layers: Layers) -> Config:
         synonyms=presets.synonyms,
         serves=serves | {name: provider.serves for name, provider in providers.items()},
         presets={name: tuple(row.keys) for name, row in presets.providers.items()},
+        warnings=layers.warnings,
     )
 
 
@@ -158,7 +168,10 @@ def _provider(name: str, layers: Layers) -> Provider:
         serves=tuple(value.serves),
         models=tuple(model if isinstance(model, str) else model.name for model in value.models),
         ask_usage=value.ask_usage,
-        headers=Hidden(value.headers),
+        headers={
+            header: _secret(text, layers, "providers", name, "headers", header)
+            for header, text in value.headers.items()
+        },
         timers=value.timers,
         cards=Cards((model for model in value.models if isinstance(model, Model)), row.timers),
         model=value.model or "",
@@ -167,7 +180,7 @@ def _provider(name: str, layers: Layers) -> Provider:
         org_id=value.org_id or "",
         project=value.project or "",
         location=value.location or "",
-        proxy=_secret(value.proxy, layers, "providers", name, "proxy"),
+        proxy=Secret((value.proxy or "").strip()),  # whose connections are made by it, so that it stays as it is
         ca=Path(value.ca) if value.ca else None,
         dialects=tuple(value.dialects),
         body=value.body,
@@ -177,7 +190,19 @@ def _provider(name: str, layers: Layers) -> Provider:
         free=value.free,
         assumed=row.assumed,
         pull=value.pull,
+        takes_urls=value.takes_urls,
+        vouched=_is_vouched(name, "dialects", layers),
+        counts_tokens=value.counts_tokens and _is_vouched(name, "counts_tokens", layers),
     )
+
+
+def _is_vouched(name: str, key: str, layers: Layers) -> bool:
+    """Is what is said under the key said of the host?
+
+    A preset speaks of its own, and not of the one that an operator puts in its place.
+    """
+    url, said = (layers.origins.get(("providers", name, each)) for each in ("base_url", key))
+    return bool(said and (said.told or (url and not url.told)))
 
 
 def _secret(value: str | None, layers: Layers, *keys: str) -> Secret:

@@ -5,6 +5,7 @@ with PILLION_<NAME>_. Keys of providers come from the vendors' own names as well
 file that NAME_FILE names. An empty variable is none.
 """
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -16,10 +17,17 @@ from msgspec import UNSET, Struct, inspect
 from proxy.config.conversion import default_of
 from proxy.config.schema import File, Preset, ProviderRow
 from proxy.config.secret import secret_text, why_unreadable
-from proxy.config.values import DEFAULT, Keys, Mistakes, Node, Origin, Scalar, Series, Table, given
+from proxy.config.values import DEFAULT, Keys, Mistakes, Origin, Scalar, Table, given
 
 _UNNAMED = {"keys", "preset"}  # of a row: what no variable says
 _OF_A_PROVIDER = re.compile(r"(?P<ours>PILLION_)?(?P<name>[A-Z0-9_]+?)_(?P<what>API_KEY(?:_FILE)?|BASE_URL)")
+
+_BESIDE = {"PILLION_CONFIG", "PILLION_WAIT_TIMEOUT"}  # variables that are no keys of the file
+# What Kubernetes says to each container of a service that is called pillion, or pillion-something.
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_SERVICE_LINK = re.compile(
+    r"PILLION_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
 
 
 class Leaf(NamedTuple):
@@ -30,6 +38,7 @@ class Leaf(NamedTuple):
     is_secret: bool
     default: Any
     description: str
+    unit: str  # in which it counts, where it does
 
     def variable(self, prefix: str = "PILLION") -> str:
         return "_".join([prefix, *self.keys]).upper()
@@ -50,7 +59,7 @@ def _leaves(info: inspect.StructType, above: Keys) -> Iterator[Leaf]:
                 yield from _leaves(kind, keys)
             elif not isinstance(kind, inspect.DictType):
                 default = UNSET if field.required else default_of(field)
-                yield Leaf(keys, kind, is_secret(field.type), default, _description(field.type))
+                yield Leaf(keys, kind, is_secret(field.type), default, _description(field.type), _unit(field.type))
 
 
 def _kinds(kind: inspect.Type) -> Iterator[inspect.Type]:
@@ -68,6 +77,10 @@ def _kinds(kind: inspect.Type) -> Iterator[inspect.Type]:
 
 def _description(kind: inspect.Type) -> str:
     return (kind.extra_json_schema or {}).get("description", "") if isinstance(kind, inspect.Metadata) else ""
+
+
+def _unit(kind: inspect.Type) -> str:
+    return (kind.extra or {}).get("unit", "") if isinstance(kind, inspect.Metadata) else ""
 
 
 def is_secret(kind: inspect.Type) -> bool:
@@ -148,15 +161,24 @@ class Environment:
                 found[f"{preset}-{suffix.lower().replace('_', '-')}"] = preset
         return found
 
+    def warnings(self, providers: Iterable[str]) -> Iterator[str]:
+        """A sentence for each variable that is called like one of ours and is none. `providers`: all that may be."""
+        ours = [name for name, text in self._environ.items() if name.startswith("PILLION_") and text]
+        odd = [name for name in ours if name not in _BESIDE and not _SERVICE_LINK.fullmatch(name)]
+        known = _BESIDE | _spelled(File, "PILLION") if odd else _BESIDE
+        for provider in providers if set(odd) - known else ():
+            known |= _spelled(ProviderRow, prefix(provider))
+        for name in sorted(set(odd) - known):
+            close = difflib.get_close_matches(name, sorted(known), n=1)
+            yield f"{name} is no variable of pillion's, and says nothing" + (f": is it {close[0]}?" if close else "")
+
     def _table(self, wanted: Iterable[Leaf], before: str, above: Keys) -> Table:
         """The leaves that are set, each at its place in a tree."""
         root = Table({}, DEFAULT)
         for leaf in wanted:
-            node: Node | None = self._value(leaf.variable(before), leaf.is_secret, (*above, *leaf.keys))
+            node = self._value(leaf.variable(before), leaf.is_secret, (*above, *leaf.keys))
             if node is None:
                 continue
-            if isinstance(leaf.kind, inspect.ListType) and isinstance(node, Scalar):
-                node = _series(node)
             place = root
             for key in leaf.keys[:-1]:
                 below = place.entries.setdefault(key, Table({}, DEFAULT))
@@ -185,6 +207,13 @@ class Environment:
         return given(text, origin)
 
 
+def _spelled(schema: type[Struct], before: str) -> set[str]:
+    """The variables of all keys."""
+    there = [leaf for leaf in leaves(schema) if schema is File or leaf.keys[0] not in _UNNAMED]
+    plain = {leaf.variable(before) for leaf in there}
+    return plain | {f"{leaf.variable(before)}_FILE" for leaf in there if leaf.is_secret}
+
+
 def prefix(provider: str) -> str:
     return f"PILLION_{_upper(provider)}"
 
@@ -206,8 +235,3 @@ def _stems(presets: Mapping[str, Preset]) -> dict[str, str]:
 
 def _upper(name: str) -> str:
     return re.sub("[^A-Z0-9]", "_", name.upper())
-
-
-def _series(node: Scalar) -> Series:
-    items = (item.strip() for item in node.text.split(","))
-    return Series(tuple(node._replace(text=item) for item in items if item), node.origin)

@@ -55,6 +55,7 @@ class Layers(NamedTuple):
     presets: Presets
     origins: Mapping[Keys, Origin]
     mistakes: Mistakes
+    warnings: tuple[str, ...]  # of what counts for nothing, and is no mistake
 
 
 class _Data(NamedTuple):
@@ -76,17 +77,28 @@ def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, 
     if is_null(providers) or isinstance(providers, Table):  # else it is a mistake, which the conversion tells
         top.entries["providers"] = Table({name: row.node for name, row in rows.items()}, DEFAULT)
     conversion = Conversion(mistakes)
-    return _apart(Layers(conversion.struct(top, File), rows, data.presets, conversion.origins, mistakes))
+    warnings = tuple(environment.warnings([*data.presets.providers, *rows]))
+    return _apart(Layers(conversion.struct(top, File), rows, data.presets, conversion.origins, mistakes, warnings))
 
 
 def _apart(layers: Layers) -> Layers:
     """Less what is assumed to be where we are ourselves: pillion may stand in Ollama's own place."""
-    listen, providers = address(layers.file.listen), layers.file.providers
+    listening, providers = filter(None, map(address, listeners(layers.file).values())), layers.file.providers
     urls = {name: row.base_url for name, row in providers.items() if row and layers.rows[name].assumed}
-    ours = {name for name, url in urls.items() if listen and url and leads_to(url, listen)}
+    ours = {name for where in listening for name, url in urls.items() if url and leads_to(url, where)}
     kept = {name: row for name, row in providers.items() if name not in ours}
     rows = {name: row for name, row in layers.rows.items() if name not in ours}
     return layers._replace(file=replace(layers.file, providers=kept), rows=rows)
+
+
+def listeners(file: File) -> dict[Keys, str]:
+    """Where pillion is told to listen, by the key that says so."""
+    said = {
+        ("listen",): file.listen,
+        ("metrics_address",): file.metrics_address,
+        ("admin", "address"): file.admin.address,
+    }
+    return {keys: text for keys, text in said.items() if text is not None}
 
 
 @cache

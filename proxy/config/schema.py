@@ -20,32 +20,46 @@ SecretText: TypeAlias = Annotated[str, Meta(extra={"secret": True})]
 class Timers(Struct, frozen=True, forbid_unknown_fields=True):
     """How long a provider may take for each phase; docs/decisions/0004-timers.md says why these."""
 
-    connect: Annotated[Seconds, Meta(description="To a connection, TLS included.")] = 10.0
-    headers: Annotated[Seconds, Meta(description="To the head of a stream's answer.")] = 30.0
+    connect: Annotated[Seconds, Meta(description="How long a provider may take to a connection, TLS included.")] = 10.0
+    headers: Annotated[Seconds, Meta(description="How long a provider may take to the head of a stream's answer.")] = (
+        30.0
+    )
     first_event: Annotated[
-        Seconds, Meta(description="To the first event of a stream that says something; presets give some models more.")
+        Seconds,
+        Meta(
+            description="How long a provider may take to the first event of a stream that says something; presets give"
+            " some models more."
+        ),
     ] = 120.0
-    idle: Annotated[Seconds, Meta(description="Of silence, once a stream has begun.")] = 60.0
-    total: Annotated[Seconds, Meta(description="For a whole answer. A live stream has no total.")] = 600.0
+    idle: Annotated[Seconds, Meta(description="How long a provider may be silent once a stream has begun.")] = 60.0
+    total: Annotated[
+        Seconds, Meta(description="How long a provider may take for a whole answer. A live stream has no total.")
+    ] = 600.0
 
 
 class Client(Struct, frozen=True, forbid_unknown_fields=True):
     """How long an app may take."""
 
-    header: Annotated[Seconds, Meta(description="For the head of a request.")] = 10.0
-    body_stall: Annotated[Seconds, Meta(description="Of silence within the body of a request.")] = 30.0
-    keep_alive: Annotated[Seconds, Meta(description="Between two requests on one connection.")] = 75.0
-    write_stall: Annotated[Seconds, Meta(description="Without reading a byte of its answer.")] = 60.0
+    header: Annotated[Seconds, Meta(description="How long an app may take for the head of a request.")] = 10.0
+    body: Annotated[Seconds, Meta(description="How long an app may take for the whole body of a request.")] = 300.0
+    body_stall: Annotated[Seconds, Meta(description="How long an app may be silent within the body of a request.")] = (
+        30.0
+    )
+    keep_alive: Annotated[Seconds, Meta(description="How long an app may keep a connection with no request on it.")] = (
+        75.0
+    )
+    write_stall: Annotated[Seconds, Meta(description="How long an app may read nothing of its answer.")] = 60.0
 
 
 class Log(Struct, frozen=True, forbid_unknown_fields=True):
     """What is written to standard error, and how."""
 
     format: Annotated[
-        Literal["auto", "human", "json"], Meta(description="`auto`: human on a terminal, JSON elsewhere.")
+        Literal["auto", "human", "json"],
+        Meta(description="How the log looks; `auto`: human on a terminal, JSON elsewhere."),
     ] = "auto"
     level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="The least that is worth a line.")
+        Literal["debug", "info", "warning", "error"], Meta(description="The least that is worth a line in the log.")
     ] = "info"
 
 
@@ -63,10 +77,11 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(description="As the provider spells it.")]
     context: Annotated[Count | None, Meta(description="Tokens that question and answer may have.")] = None
     max_output: Annotated[Count | None, Meta(description="Tokens that an answer may have.")] = None
+    system: Annotated[bool | None, Meta(description="Does it take a system prompt?")] = None
     tools: Annotated[bool | None, Meta(description="Does it call tools?")] = None
     images: Annotated[bool | None, Meta(description="Does it see images?")] = None
-    documents: Annotated[bool | None, Meta(description="Does it read documents?")] = None
-    thinking: Annotated[bool | None, Meta(description="Does it think first?")] = None
+    documents: Annotated[bool | None, Meta(description="Does it read documents (PDF and its like)?")] = None
+    thinking: Annotated[bool | None, Meta(description="Can it think before it answers?")] = None
     timers: Annotated[Timers | None, Meta(description="Where they differ from the provider's.")] = None
 
 
@@ -114,6 +129,12 @@ class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
         default_factory=list
     )
     ask_usage: Annotated[bool, Meta(description="`false` for a host that refuses `stream_options`.")] = True
+    takes_urls: Annotated[
+        bool, Meta(description="`false` for a host that takes an image as bytes alone, and by no URL.")
+    ] = True
+    counts_tokens: Annotated[
+        bool, Meta(description="`true` for a host that counts a request's tokens at `/responses/input_tokens`.")
+    ] = False
     dialects: Annotated[
         list[str], Meta(description="The wires that it takes, where they are not the adapter's: [openai_chat].")
     ] = field(default_factory=list)
@@ -121,7 +142,9 @@ class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
         dict[str, Any],
         Meta(description="Fields of the provider's own wire, for requests that lack them. Shown as they are."),
     ] = field(default_factory=dict)
-    pull: Annotated[bool, Meta(description="Ollama's: fetch a model that it has not, and ask again.")] = False
+    pull: Annotated[
+        bool, Meta(description="Ollama's: fetch what it has not of `model` and `models`, and ask again.")
+    ] = False
     free: Annotated[bool, Meta(description="It costs nothing: a model on a machine of your own.")] = False
 
 
@@ -146,7 +169,7 @@ class File(Struct, kw_only=True, forbid_unknown_fields=True):
     client_key: Annotated[SecretText | None, Meta(description="The key that apps must show.")] = None
     body_limit: Annotated[
         Annotated[int, Meta(ge=1024, le=2**32, extra={"unit": "bytes"})],
-        Meta(description="The longest body of a request, in bytes."),
+        Meta(description="The longest body of a request."),
     ] = 64 * 1024 * 1024
     client: Annotated[Client, Meta(description="How long an app may take.")] = Client()
     max_request_timeout: Annotated[
@@ -173,7 +196,8 @@ class File(Struct, kw_only=True, forbid_unknown_fields=True):
         str | None, Meta(description="What a model name that nobody knows means: PROVIDER/MODEL.")
     ] = None
     aliases: Annotated[
-        dict[str, str], Meta(description="Other names for models: what the app says, what is meant.")
+        dict[str, str],
+        Meta(description="Other names for models: what the app says, and the PROVIDER/MODEL that is meant."),
     ] = field(default_factory=dict)
     providers: Annotated[
         dict[str, ProviderRow | None],

@@ -1,7 +1,8 @@
 """How is a value kept that nobody may see, and that may change under us?
 
 A secret that stands in a file of its own (`OPENAI_API_KEY_FILE`) is rotated by writing that file: it is looked at
-when the secret is used, at most once a second, and read again when it is another one.
+when the secret is used, at most once a second, and read again when it is another one. One that somebody lends us for
+an hour is told its new value.
 """
 
 import os
@@ -41,6 +42,10 @@ class Secret:
             self._look(self._file)
         return self._value
 
+    def become(self, value: str) -> None:
+        """Another value from now on: that of a token which somebody gives us, and which ends."""
+        self._value = value
+
     def _look(self, file: Path) -> None:
         """A file that is gone, empty or broken is being written: the last good value stays."""
         try:
@@ -53,13 +58,6 @@ class Secret:
             return
         if value and sendable(value):
             self._value, self._seen = value, seen
-
-
-class Hidden(dict[str, str]):
-    """Headers: names for everybody, values for the wire alone."""
-
-    def __repr__(self) -> str:
-        return repr(dict.fromkeys(self, "***"))
 
 
 def secret_text(file: Path) -> str:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Struct, inspect
-from msgspec.inspect import BoolType
+from msgspec.inspect import BoolType, ListType, LiteralType
 
-from proxy.config.environment import is_secret, leaves
+from proxy.config.environment import Leaf, is_secret, leaves
 from proxy.config.layers import Layers
 from proxy.config.schema import File
 from proxy.config.values import DEFAULT, Keys, Origin
@@ -20,7 +20,8 @@ from proxy.config.values import DEFAULT, Keys, Origin
 Origins: TypeAlias = Mapping[Keys, Origin]
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_VARIABLE = {"type": "string", "pattern": r"^\$\{.+\}$"}  # stands for a number, or for true or false
+# Stands for a number, for true or false, for one of several words, or for a list.
+_VARIABLE = {"type": "string", "pattern": r"^\$\{.+\}$"}
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 _NO_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}  # to YAML 1.1
 
@@ -32,15 +33,34 @@ class Flag(NamedTuple):
     variable: str
     is_switch: bool
     description: str
+    placeholder: str  # what its value looks like
 
 
 def flags() -> list[Flag]:
     """One for every variable but a secret's: what is typed, others can see."""
     return [
-        Flag("-".join(leaf.keys).replace("_", "-"), leaf.variable(), isinstance(leaf.kind, BoolType), leaf.description)
+        Flag(
+            "-".join(leaf.keys).replace("_", "-"),
+            leaf.variable(),
+            isinstance(leaf.kind, BoolType),
+            leaf.description,
+            _placeholder(leaf),
+        )
         for leaf in leaves(File)
         if not leaf.is_secret
     ]
+
+
+def _placeholder(leaf: Leaf) -> str:
+    match leaf.kind:
+        case BoolType():
+            return "true|false"
+        case LiteralType(values=values):
+            return "|".join(map(str, values))
+        case ListType():
+            return "A,B"
+        case _:
+            return leaf.unit.upper() or "TEXT"
 
 
 def json_schema() -> str:
@@ -51,9 +71,10 @@ def json_schema() -> str:
 
 def _with_variables(schema: Any) -> Any:
     match schema:
-        case {"type": "number" | "integer" | "boolean", **rest}:
-            said = {key: rest.pop(key) for key in ("description", "default") if key in rest}
-            return {**said, "anyOf": [{"type": schema["type"], **rest}, _VARIABLE]}
+        case {"type": "number" | "integer" | "boolean" | "array"} | {"enum": [str(), *_]}:
+            said = {key: schema[key] for key in ("description", "default") if key in schema}
+            rest = {key: _with_variables(item) for key, item in schema.items() if key not in said}
+            return {**said, "anyOf": [rest, _VARIABLE]}
         case dict():
             return {key: _with_variables(item) for key, item in schema.items()}
         case list():

@@ -64,6 +64,12 @@ def given(text: str, origin: Origin) -> Scalar:
     return Scalar(text, "given", origin, hidden=True)
 
 
+def separated(node: Scalar) -> Series:
+    """A list that a variable holds."""
+    items = (item.strip() for item in node.text.split(","))
+    return Series(tuple(node._replace(text=item) for item in items if item), node.origin)
+
+
 def is_null(node: Node | None) -> bool:
     return node is None or (isinstance(node, Scalar) and node.kind == "null")
 
@@ -103,6 +109,8 @@ def moved(node: Node, origin: Origin) -> Node:
 
 def texts(node: Node | None) -> list[str]:
     """The scalars of a list."""
+    if isinstance(node, Scalar) and node.kind == "given":
+        node = separated(node)
     return [item.text for item in node.items if isinstance(item, Scalar)] if isinstance(node, Series) else []
 
 

@@ -4,20 +4,26 @@ What both lanes share: the head of an answer that is one, time booked as the pro
 never repeat our key.
 """
 
-from collections.abc import Awaitable, Sequence
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from time import monotonic, time
 from typing import TypeVar
-from urllib.parse import unquote_plus
 
 from proxy import ratelimits
 from proxy.errors import Down, UpstreamError
+from proxy.framing import Unframed
 from proxy.ports import Answer, Call, Dialect, Outgoing, Target
 
 T = TypeVar("T")
 
 ERROR_LIMIT = 1024 * 1024  # bytes of a provider's error that are read
+HOLD_LIMIT = 256 * 1024  # bytes that may be held back until a stream has said something
+WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of one whole answer
 _REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid")
-_SAID_TO_US = ("key", "api-version")
+_PAGES = frozenset({"text/html", "text/xml", "application/xml"})
+_is_page = re.compile(rb"(?:\xef\xbb\xbf)?\s*<").match
+_is_type = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}", re.ASCII).fullmatch
 
 
 async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> Answer:
@@ -25,10 +31,10 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
     answer = await timed(call, target.adapter.send(sent))
     call.upstream_id = next(filter(None, map(answer.headers.get, _REQUEST_IDS)), "")
     if 200 <= answer.status < 300:
-        return answer
+        return answer if media_type_of(answer) not in _PAGES else await _no_page(call, answer)
     if answer.status < 400:
         answer.abort()
-        raise Down(f"{name_of(call)} answered with a redirect, which is never followed.", code="upstream_redirect")
+        raise _misled(call, f"{answer.status}, and redirects are not followed", "upstream_redirect", answer.status)
     with or_abort(answer):
         body = await timed(call, answer.read(ERROR_LIMIT))
     error = dialect.decode_error(answer.status, answer.headers, body)
@@ -39,14 +45,35 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
     raise error
 
 
-def query_of(call: Call) -> str:
-    """The client's query, less what was said to us: our key, and which version of Azure's API the client speaks."""
-    pairs = call.raw_query.split("&") if call.raw_query else []
-    return "&".join(pair for pair in pairs if unquote_plus(pair.partition("=")[0]) not in _SAID_TO_US)
+async def _no_page(call: Call, answer: Answer) -> Answer:
+    """The answer, unless it is a web page. Its type alone does not say: hosts have given that to JSON as well."""
+    with or_abort(answer):
+        began = await timed(call, answer.chunk())
+        if not began or _is_page(began):
+            due = "a stream" if call.stream else "JSON"
+            raise _misled(call, f"{media_type_of(answer)} where {due} was due", "upstream_protocol", answer.status)
+    return Begun(answer, began)
+
+
+def _misled(call: Call, what: str, code: str, status: int) -> Down:
+    """Whoever answers so is no provider, or has moved."""
+    name = name_of(call)
+    return Down(f"{name} answered {what}: check base_url.", provider=name, code=code, upstream_status=status)
 
 
 def media_type_of(answer: Answer) -> str:
-    return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return _media_type(answer.headers.get("content-type", ""))
+
+
+@lru_cache(maxsize=256)
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def of_type(answer: Answer, due: str) -> str:
+    """For a sentence on an answer that is none: its media type, where it is another than that."""
+    came = media_type_of(answer)
+    return "" if came == due else f", of type {came}," if _is_type(came) else ", of no known type,"
 
 
 def is_stream(call: Call, answer: Answer, dialect: Dialect) -> bool:
@@ -54,6 +81,31 @@ def is_stream(call: Call, answer: Answer, dialect: Dialect) -> bool:
     if call.stream:  # hosts have named a stream text/plain; what is none shows soon enough
         return media_type_of(answer) != "application/json"
     return media_type_of(answer) == dialect.stream_type
+
+
+async def hold(
+    call: Call, answer: Answer, dialect: Dialect, hear: Callable[[bytes], None] = lambda chunk: None
+) -> bytes:
+    """A stream up to the first event that says something: an error in its place still has its status.
+
+    `hear` is shown each chunk as it comes, and b"" at the end. Raises UpstreamError, and what `hear` raises.
+    """
+    held = b""
+    while True:
+        chunk = await timed(call, answer.chunk())
+        hear(chunk)
+        held += chunk
+        try:
+            if not chunk or len(held) > HOLD_LIMIT or dialect.has_event(held):
+                return held
+        except Unframed:
+            message = f"The provider's stream{of_type(answer, dialect.stream_type)} is none."
+            raise Down(message, code="upstream_protocol", provider=name_of(call)) from None
+
+
+async def whole(call: Call, answer: Answer) -> bytes:
+    """An answer that is no stream. Raises UpstreamError."""
+    return await timed(call, answer.read(WHOLE_LIMIT))
 
 
 def spoken(held: bytes, asked: Dialect, others: Sequence[Dialect]) -> Dialect:
@@ -109,10 +161,16 @@ async def timed(call: Call, waiting: Awaitable[T]) -> T:
 
 
 def blame(call: Call, error: UpstreamError) -> None:
-    """Name the provider, and let none of its words repeat our key."""
+    """Name the provider, and let none of its words repeat our key. Once for each error.
+
+    What it says of our key must not pass for what we say of the client's, where it is we who spell it.
+    """
     assert call.target is not None
     hide = call.target.adapter.hide
     error.provider = call.target.adapter.name
+    if error.kind == "authentication":
+        refused = "does not allow that to" if error.status == 403 else "refused"
+        error.message = f"{error.provider} {refused} pillion's key: {error.message}"
     error.message, error.code = hide(error.message), hide(error.code)
     error.param = hide(error.param) if error.param else None
     if error.body is not None and hide(text := error.body.decode("utf-8", "surrogateescape")) != text:

@@ -1,15 +1,17 @@
 """How many tokens has this request, before it is sent?
 
-By the provider where it can count, in whichever of the two wires that know the question; else by an estimate, which
+By the provider where it can count, in whichever of its wires knows the question; else by an estimate, which
 says that it is one in `x-pillion-estimated`.
 """
 
 from proxy import headers
+from proxy.aside import aside
 from proxy.errors import Unsupported
-from proxy.lanes.asking import ask, query_of, timed
+from proxy.lanes.asking import ask, timed
 from proxy.lanes.estimate import estimate
 from proxy.lanes.fetching import Fetching
 from proxy.ports import Call, Counting, Dialect, Outgoing, Peek, Reply, Target
+from proxy.provenance import Provenance
 from proxy.seals import unseal
 
 LIMIT = 1024 * 1024  # bytes of a provider's count
@@ -17,22 +19,27 @@ LIMIT = 1024 * 1024  # bytes of a provider's count
 _JSON = ("content-type", "application/json")
 
 
-async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching) -> Reply:
+async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching, provenance: Provenance) -> Reply:
     """`dialect` is the provider's. Raises GatewayError."""
     client, own = call.dialect, dialect is call.dialect
     if not isinstance(client, Counting):
         raise Unsupported(f"Nobody counts tokens on the {client.name} wire.")
-    request = client.count_parse(call.envelope.body, Peek(call.model, stream=False))
+    size = len(call.envelope.body)
+    request = await aside(size, client.count_parse, call.envelope.body, Peek(call.model, stream=False))
     request.model = target.model
-    foreign = unseal(request, target.adapter.name, own_wire=own)
+    provider = target.adapter.name
+    foreign = await aside(size, unseal, request, provider, own, provenance.judge(provider))
     if not (target.adapter.counts(dialect.name) and isinstance(dialect, Counting)):
         estimated = ("x-pillion-estimated", "input_tokens")
-        return Reply(200, [_JSON, estimated], client.count_answer(estimate(request)))
+        return Reply(200, [_JSON, estimated], client.count_answer(await aside(size, estimate, request)))
     await fetching(call, request, target, dialect)
     as_it_came = own and not foreign
-    body = dialect.forward(call.envelope, target.model, False).body if as_it_came else dialect.count_body(request)
+    if as_it_came:
+        body = (await aside(size, dialect.forward, call.envelope, target.model, False)).body
+    else:
+        body = await aside(size, dialect.count_body, request)
     lines = headers.outgoing(call.headers) if own else headers.translated(call.headers)
-    query = query_of(call) if own else ""
+    query = headers.query_out(call.raw_query) if own else ""
     sent = Outgoing(dialect.name, target.model, body, False, lines, query, "count_tokens", call.timeout)
     answer = await ask(call, target, dialect, sent)
     said = await timed(call, answer.read(LIMIT))

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from proxy.canon import Audio, Document, Image, Inline, Part, Remote, Request, Source, ToolResult, Video
 from proxy.errors import BadRequest, Unrepresentable
+from proxy.filetypes import media_type_of
 from proxy.lanes.asking import timed
 from proxy.ports import Call, Dialect, Target
 from proxy.remote import Fetcher, Found, NotFetched
@@ -32,14 +33,6 @@ MEDIA: frozenset[type] = frozenset({Image, Audio, Video, Document})
 
 _of_the_web = re.compile("https?:", re.IGNORECASE).match
 
-# How files begin. An image is what its first bytes say: hosts mistake one kind for another, and providers refuse that.
-_BEGINNINGS = (
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
-    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
-    (re.compile(rb"GIF8[79]a"), "image/gif"),
-    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "image/webp"),
-    (re.compile(rb"%PDF-"), "application/pdf"),
-)
 _UNTOLD = ("", "application/octet-stream", "binary/octet-stream")  # what a host says that does not know
 _KINDS = {
     Image: ("an image (PNG, JPEG, GIF or WebP)", re.compile("image/(?:png|jpeg|gif|webp)")),
@@ -142,9 +135,12 @@ class _Loading:
 
 
 def _media_type(place: _Place, found: Found) -> str:
-    """What it is, by the surest witness that knows. Raises BadRequest: that is not what the client calls it."""
+    """What it is, by the surest witness that knows. Raises BadRequest: that is not what the client calls it.
+
+    An image is what its first bytes say: hosts mistake one kind for another, and providers refuse that.
+    """
     noun, is_one = _KINDS[type(place.medium)]
-    told = [next((media_type for begins, media_type in _BEGINNINGS if begins.match(found.data)), "")]
+    told = [media_type_of(found.data)]
     if not isinstance(place.medium, Image):
         path = place.source.url.partition("?")[0]
         told += [found.said.partition(";")[0].strip().lower(), place.source.media_type, guess_type(path)[0] or ""]

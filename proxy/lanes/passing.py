@@ -7,29 +7,41 @@ watches the copy.
 from collections.abc import AsyncGenerator, Sequence
 
 from proxy import headers
+from proxy.aside import aside
 from proxy.envelope import Envelope
-from proxy.errors import Down
+from proxy.errors import Down, UpstreamError
 from proxy.framing import Unframed
-from proxy.lanes.asking import Begun, ask, blame, is_stream, media_type_of, name_of, or_abort, query_of, spoken, timed
+from proxy.lanes.asking import (
+    Begun,
+    ask,
+    blame,
+    hold,
+    is_stream,
+    media_type_of,
+    name_of,
+    of_type,
+    or_abort,
+    spoken,
+    whole,
+)
 from proxy.lanes.translating import Translation
-from proxy.ports import Answer, Call, Dialect, Forward, Meter, Outgoing, Reply, Strip, Target
-
-WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of one whole answer
-HOLD_LIMIT = 64 * 1024  # bytes that may be held back until a stream has shown its first event
+from proxy.ports import Answer, Call, Dialect, Forward, HeadCounting, Meter, Outgoing, Reply, Strip, Target
+from proxy.provenance import Provenance
 
 
 class PassThrough:
     """The lane. `translate`: the other one, for an answer that turns out to be of another wire."""
 
-    def __init__(self, translate: Translation) -> None:
+    def __init__(self, translate: Translation, provenance: Provenance) -> None:
         self._translate = translate
+        self._provenance = provenance
 
     async def __call__(self, call: Call, target: Target, others: Sequence[Dialect]) -> Reply:
         """`others` are the other dialects of the provider.
 
         Raises GatewayError before the first byte; after it, the body raises.
         """
-        forward = _forward(call, target)
+        forward = await aside(len(call.envelope.body), _forward, call, target)
         answer = await ask(call, target, call.dialect, _outgoing(call, target, forward))
         live = is_stream(call, answer, call.dialect) or (call.as_array and media_type_of(answer) == "application/json")
         meter = call.dialect.meter(live)
@@ -37,10 +49,18 @@ class PassThrough:
             held = await (_hold if live else _whole)(call, answer, meter)
             if (spoke := spoken(held, call.dialect, others)) is not call.dialect:
                 return await self._translate.answer(call, target, Begun(answer, held), spoke)
-        if not live:
-            _check_whole(call, meter)
-            return Reply(answer.status, headers.returning(answer.headers), held)
-        return _live(call, answer, meter, forward.strip, held)
+        reply = _live(call, answer, meter, forward.strip, held) if live else _replied(call, answer, meter, held)
+        if tap := self._provenance.tap(call.dialect.name, call.dialect.seals, target.adapter.name):
+            reply.taps.append(tap)
+        return reply
+
+
+def _replied(call: Call, answer: Answer, meter: Meter, body: bytes) -> Reply:
+    """Raises UpstreamError."""
+    _check_whole(call, answer, meter)
+    if call.usage is None and isinstance(call.dialect, HeadCounting):
+        call.usage = call.dialect.usage_in_head(answer.headers)
+    return Reply(answer.status, headers.returning(answer.headers), body)
 
 
 def _live(call: Call, answer: Answer, meter: Meter, strip: Strip | None, held: bytes) -> Reply:
@@ -71,7 +91,7 @@ def _outgoing(call: Call, target: Target, forward: Forward) -> Outgoing:
         forward.body,
         call.stream,
         headers.outgoing(call.headers),
-        query_of(call),
+        headers.query_out(call.raw_query),
         call.operation,
         call.timeout,
         call.as_array,
@@ -79,72 +99,94 @@ def _outgoing(call: Call, target: Target, forward: Forward) -> Outgoing:
 
 
 async def _whole(call: Call, answer: Answer, meter: Meter) -> bytes:
-    body = await timed(call, answer.read(WHOLE_LIMIT))
+    body = await whole(call, answer)
     meter.feed(body)
     meter.close()
     return body
 
 
-def _check_whole(call: Call, meter: Meter) -> None:
+def _check_whole(call: Call, answer: Answer, meter: Meter) -> None:
     _note(call, meter)
     if meter.error is not None:
         raise meter.error
     if not meter.finished:
-        raise Down("The provider's answer is not valid JSON.", code="upstream_protocol", provider=name_of(call))
+        message = f"The provider's answer{of_type(answer, 'application/json')} is not valid JSON."
+        raise Down(message, code="upstream_protocol", provider=name_of(call))
 
 
 async def _hold(call: Call, answer: Answer, meter: Meter) -> bytes:
-    """Wait for the first whole event: an error in its place still has its status, and an empty stream is none."""
-    held = b""
-    while True:
-        chunk = await timed(call, answer.chunk())
-        held += chunk
+    """The beginning of a stream, which is no error's; an empty stream is none."""
+
+    def hear(chunk: bytes) -> None:
         meter.feed(chunk)
         if not chunk:
             meter.close()
         if meter.error is not None:
+            blame(call, meter.error)
             raise meter.error
         if not chunk and not meter.finished:
-            raise Down("The provider's stream ended before it began.", code="upstream_cut", provider=name_of(call))
-        try:
-            if not chunk or call.dialect.has_event(held) or len(held) > HOLD_LIMIT:
-                answer.begun()
-                return held
-        except Unframed:
-            raise Down("The provider's stream is none.", code="upstream_protocol", provider=name_of(call)) from None
+            message = f"The provider's stream{of_type(answer, call.dialect.stream_type)} ended before it began."
+            raise Down(message, code="upstream_cut", provider=name_of(call))
+
+    held = await hold(call, answer, call.dialect, hear)
+    answer.begun()
+    return held
 
 
 async def _relay(call: Call, answer: Answer, meter: Meter, strip: Strip | None, held: bytes) -> AsyncGenerator[bytes]:
     """The provider's bytes, by whole events. Raises UpstreamError where they end before the answer does."""
-    gate, chunk = call.dialect.gate(), held
+    gate, chunk, alarm = call.dialect.gate(), held, call.dialect.alarm
     try:
         while chunk:
-            whole = gate.feed(chunk)
+            events = gate.feed(chunk)
+            fault = meter.error if not alarm or events.find(alarm) >= 0 else None
+            if fault is not None and (before := _before_our_key(call, fault, events)) is not None:
+                yield before if strip is None else strip.feed(before)
+                raise fault
             if strip is not None:
-                whole = strip.feed(whole)
-            if whole:
-                yield whole
+                events = strip.feed(events)
+            if events:
+                yield events
             if chunk := await answer.chunk():
                 meter.feed(chunk)
         meter.close()
         rest = gate.close()
+        if meter.error is not None and _before_our_key(call, meter.error, rest) is not None:
+            raise meter.error
         if strip is not None:
             rest = strip.feed(rest) + strip.close()
         if rest and (meter.finished or meter.error is not None):
             yield rest
-        if meter.error is not None:
-            meter.error.told = True
-            raise meter.error
-        if not meter.finished:
-            raise Down(
-                "The provider's stream ended before its answer did.", code="upstream_cut", provider=name_of(call)
-            )
+        _check_end(call, meter)
     except Unframed as error:
         message = f"The provider's stream makes no sense: {error}."
         raise Down(message, code="upstream_protocol", provider=name_of(call)) from None
     finally:
         answer.abort()
         _note(call, meter)
+
+
+def _check_end(call: Call, meter: Meter) -> None:
+    """Raises UpstreamError where a stream has ended, and its answer has not."""
+    if meter.error is not None:
+        meter.error.told = True
+        raise meter.error
+    if not meter.finished:
+        raise Down("The provider's stream ended before its answer did.", code="upstream_cut", provider=name_of(call))
+
+
+def _before_our_key(call: Call, fault: UpstreamError, events: bytes) -> bytes | None:
+    """The events before the first that repeats our key; None where none does. `fault`: what they tell of.
+
+    Where its words alone repeat the key, which stood there escaped twice or wrapped, nobody knows the place.
+    """
+    assert call.target is not None
+    hide, text = call.target.adapter.hide, events.decode("utf-8", "surrogateescape")
+    if (hidden := hide(text)) != text:
+        same = next((at for at, (one, other) in enumerate(zip(text, hidden, strict=False)) if one != other), 0)
+        return call.dialect.gate().feed(text[:same].encode("utf-8", "surrogateescape"))
+    words = f"{fault.message} {fault.code} {fault.param}"
+    return b"" if hide(words) != words else None
 
 
 def _note(call: Call, meter: Meter) -> None:

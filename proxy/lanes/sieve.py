@@ -7,6 +7,7 @@ What *is* the answer (a sound, an image, a second choice) is never left out: a r
 Likewise every `extra`, which is another wire's by-word on what the client is told anyway.
 """
 
+from collections.abc import Iterable
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -23,41 +24,44 @@ class Sieve:
         self._out: set[int] = set()  # blocks that were left out, and are still open
         self.dropped: list[str] = []  # each name once
 
-    def feed(self, event: Event) -> Event | None:
-        """What is left of the event, if that is anything."""
-        match event:
-            case Delta() | Finish():
-                return event
-            case Open():
-                return self._open(event)
-            case Close():
-                return self._close(event)
-            case Start():
-                self._own = event.wire == self._wire
-                return self._bare(event)
-            case Usage():
-                return self._bare(event)
-            case _:
-                assert_never(event)
+    def feed(self, events: Iterable[Event]) -> list[Event]:
+        """What is left of them."""
+        left: list[Event] = []
+        for event in events:
+            match event:
+                case Delta() | Finish():
+                    left.append(event)
+                case Open():
+                    left += self._open(event)
+                case Close():
+                    left += self._close(event)
+                case Start():
+                    self._own = event.wire == self._wire
+                    left.append(self._bare(event))
+                case Usage():
+                    left.append(self._bare(event))
+                case _:
+                    assert_never(event)
+        return left
 
     def _bare(self, event: Start | Usage) -> Event:
         return event if self._own or not event.extra else replace(event, extra={})
 
-    def _open(self, event: Open) -> Event | None:
+    def _open(self, event: Open) -> tuple[Event, ...]:
         """A block of a wire's own comes whole with its Open, so that there are no deltas of it."""
         part = event.part
         if isinstance(part, Opaque) and part.wire != self._wire:
             self._out.add(event.index)
             if (name := _name_of(part)) not in self.dropped:
                 self.dropped.append(name)
-            return None
-        return event if self._own or not part.extra else replace(event, part=replace(part, extra={}))
+            return ()
+        return (event if self._own or not part.extra else replace(event, part=replace(part, extra={})),)
 
-    def _close(self, event: Close) -> Event | None:
+    def _close(self, event: Close) -> tuple[Event, ...]:
         if event.index not in self._out:
-            return event
+            return (event,)
         self._out.remove(event.index)
-        return None
+        return ()
 
 
 def _name_of(part: Opaque) -> str:

@@ -1,10 +1,12 @@
 """Whom do we ask?
 
-One target, as the catalog resolves the model's name. Whom we ask next when it fails comes in its own time.
+One target, as the catalog resolves the model's name, for which it may have to wait for providers' lists. Whom we ask
+next when it fails comes in its own time.
 """
 
 from collections.abc import Awaitable, Callable
 
+from proxy.lanes.asking import timed
 from proxy.ports import Call, Handler, Reply, Target
 
 
@@ -14,6 +16,6 @@ class Failover:
 
     async def __call__(self, call: Call, handler: Handler) -> Reply:
         """Raises UnknownModel, and what the target raises."""
-        call.target = await self._resolve(call.model)
+        call.target = await timed(call, self._resolve(call.model))
         call.attempts += 1
         return await handler(call)

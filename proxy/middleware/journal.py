@@ -4,28 +4,31 @@ One line for each, at its end, whatever the end: who asked whom for which model,
 body, never a header, never a query.
 """
 
-from copy import copy
 from time import monotonic
 
-from msgspec import field
-from msgspec.structs import astuple
+from msgspec import Struct, defstruct, field
+from msgspec.structs import astuple, replace
 
 from proxy.canon import Usage
-from proxy.errors import GatewayError
+from proxy.errors import GatewayError, UpstreamError
 from proxy.logs import LEVELS, Line, Log, stamp, visible
-from proxy.outcome import Outcome, outcome
+from proxy.outcome import outcome
 from proxy.ports import Call, Handler, Reply
+from proxy.receipts import shortened
 
-DROPPED_TOLD = 50  # names
 KINDS_KEPT = 256  # of calls
 LONGEST_NAME = 200  # characters of a name that a client or a provider chose
 PROBES = frozenset({"startup", "readiness", "liveness", "metrics"})  # asked every few seconds, by machines
 
-_KINDS = tuple(name for name in Usage.__struct_fields__ if name != "extra")  # of tokens
+# Usage, but for its last field: counts that only the wire of origin has a name for.
+Tokens = defstruct("Tokens", [(name, int, 0) for name in Usage.__struct_fields__[:-1]], omit_defaults=True, gc=False)
 
 
-class Entry(Line, kw_only=True):
-    """A request's line. Names end in their unit; what is empty or nought is left out."""
+class Entry(Line, kw_only=True, gc=False):
+    """A request's line. Names end in their unit; what is empty or nought is left out.
+
+    msgspec leaves out a number that *is* its default, and not one that equals it: a nought is never written to a field.
+    """
 
     id: str
     upstream_id: str = ""  # the provider's own
@@ -44,14 +47,15 @@ class Entry(Line, kw_only=True):
     ended_by: str = ""  # client, upstream or pillion, where the answer did not come to its own end
     dropped: list[str] = field(default_factory=list)
     attempts: int = 0
-    tokens: dict[str, int] = field(default_factory=dict)
+    tokens: Struct | None = None
     duration_ms: float
-    first_byte_ms: float = 0.0  # to the head, with which the first bytes go out
-    upstream_ms: float = 0.0  # of that, spent waiting for the provider
+    first_byte_ms: float = 0.0  # to the head, with which the first bytes go out; an error's goes out at the end
+    upstream_ms: float = 0.0  # up to the head, or to the end where none came: spent waiting for the provider
     overhead_ms: float = 0.0  # and the rest
     bytes_in: int = 0  # of the body
     bytes_out: int = 0
     message: str = ""
+    detail: str = ""  # what the client does not read: the network's own words
 
 
 class Journal:
@@ -59,7 +63,7 @@ class Journal:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._kinds: dict[tuple[str, ...], Entry] = {}  # by the names in them
+        self._kinds: dict[tuple[object, ...], Entry] = {}  # by what their names are taken from
 
     async def __call__(self, call: Call, handler: Handler) -> Reply:
         try:
@@ -80,10 +84,9 @@ class Journal:
 
     def failed(self, call: Call, error: BaseException, watch: "_Watch") -> None:
         how = outcome(error)
-        level = _level(how)
-        if LEVELS[level] < self._log.least:
+        if LEVELS[how.level] < self._log.least:
             return
-        entry = self._entry(call, watch, level)
+        entry = self._entry(call, watch, how.level)
         clean = self._log.clean
         entry.status = watch.status or how.status
         entry.error, entry.code = how.kind, clean(how.code)
@@ -93,30 +96,45 @@ class Journal:
             entry.model_sent = clean(call.target.model, LONGEST_NAME)
         if isinstance(error, GatewayError):
             entry.param, entry.message = clean(error.param or ""), clean(error.message)
+        if isinstance(error, UpstreamError) and error.detail:
+            entry.detail = clean(error.detail)
         self._log.tell(entry)
 
     def _entry(self, call: Call, watch: "_Watch", level: str) -> Entry:
-        target, usage = call.target, call.usage
-        place = ("", "") if target is None else (target.adapter.name, target.model)
-        names = (call.operation, call.client, call.dialect.name, *place, call.model, call.answered_model)
-        entry = copy(self._kinds.get(names) or self._kind(names))
-        entry.time, entry.level, entry.id = stamp(), level, call.id
-        entry.stream, entry.status, entry.attempts = call.stream, watch.status, call.attempts
+        waited, head = int(call.waited * 1e6), int(watch.head * 1e6)  # microseconds
+        key = (call.operation, call.client, call.dialect, call.target, call.model, call.answered_model)
+        entry = replace(
+            self._kinds.get(key) or self._kind(call, key),
+            time=stamp(),
+            level=level,
+            id=call.id,
+            stream=call.stream,
+            status=watch.status,
+            attempts=call.attempts,
+            duration_ms=int((monotonic() - call.started) * 1e6) / 1e3,
+            bytes_in=len(call.envelope.body) if call.model else 0,
+            bytes_out=watch.bytes_out,
+        )
+        if watch.status:
+            entry.first_byte_ms = head / 1e3
+        if waited:
+            entry.upstream_ms = waited / 1e3
+        if head > waited:
+            entry.overhead_ms = (head - waited) / 1e3
         if call.upstream_id:
             entry.upstream_id = visible(call.upstream_id, LONGEST_NAME)
         if call.dropped:
-            entry.dropped = [visible(name, LONGEST_NAME) for name in call.dropped[:DROPPED_TOLD]]
-        if usage is not None:
-            entry.tokens = {kind: n for kind, n in zip(_KINDS, astuple(usage), strict=False) if n}
-        entry.duration_ms = _ms(monotonic() - call.started)
-        entry.first_byte_ms, entry.upstream_ms = _ms(watch.first_byte), _ms(watch.waited)
-        entry.overhead_ms = _ms(watch.first_byte - watch.waited)
-        entry.bytes_in, entry.bytes_out = len(call.envelope.body) if call.model else 0, watch.bytes_out
+            entry.dropped = [self._log.clean(name, LONGEST_NAME) for name in shortened(call.dropped)]
+        if call.usage is not None and any(counts := astuple(call.usage)[:-1]):
+            entry.tokens = Tokens(*counts)
         return entry
 
-    def _kind(self, names: tuple[str, ...]) -> Entry:
+    def _kind(self, call: Call, key: tuple[object, ...]) -> Entry:
         """What all calls of these names have in common, made once: most are of the same few."""
-        operation, client, dialect, provider, sent, asked, answered = (visible(name, LONGEST_NAME) for name in names)
+        clean = self._log.clean
+        place = ("", "") if call.target is None else (call.target.adapter.name, call.target.model)
+        names = (call.operation, call.client, call.dialect.name, *place, call.model, call.answered_model)
+        operation, client, dialect, provider, sent, asked, answered = (clean(name, LONGEST_NAME) for name in names)
         entry = Entry(
             time="",
             level="",
@@ -135,22 +153,21 @@ class Journal:
         if len(self._kinds) >= KINDS_KEPT:  # clients choose models
             self._kinds.clear()
         if max(map(len, names)) <= LONGEST_NAME:
-            self._kinds[names] = entry
+            self._kinds[key] = entry
         return entry
 
 
 class _Watch:
     """Sees a reply on its way. One that never came has no status."""
 
-    __slots__ = ("_call", "_journal", "bytes_out", "first_byte", "status", "waited")
+    __slots__ = ("_call", "_journal", "bytes_out", "head", "status")
 
     def __init__(self, journal: Journal, call: Call, reply: Reply | None = None) -> None:
         self._journal = journal
         self._call = call
-        self.first_byte = self.waited = 0.0  # seconds
+        self.head = monotonic() - call.started  # seconds
         self.status = self.bytes_out = 0
         if reply is not None:
-            self.first_byte, self.waited = monotonic() - call.started, call.waited
             self.status = reply.status
             self.bytes_out = len(reply.body) if isinstance(reply.body, bytes) else 0
 
@@ -162,14 +179,3 @@ class _Watch:
             self._journal.went_well(self._call, self)
         else:
             self._journal.failed(self._call, error, self)
-
-
-def _level(how: Outcome) -> str:
-    """A bug is an error; what a provider does to us, or we cannot do, is a warning; the client's own is neither."""
-    if how.code == "internal_error":
-        return "error"
-    return "warning" if how.status >= 500 and how.kind != "invalid_request" else "info"
-
-
-def _ms(seconds: float) -> float:
-    return int(seconds * 1e6) / 1e3

@@ -4,7 +4,7 @@ Counts every call at its end, whatever the end, and every attempt at a provider.
 are bounded: an operation, a provider and a status are ours, a code or a dropped field counts under its own name while
 fewer than NAMES were met, then as "other". A model that the operator has configured always has its own name; another
 one must first be listed by its provider, or be answered for, and there is room for NAMES of those. So nobody fills the
-room with names that mean nothing.
+room with names that mean nothing. A name that holds a secret is "other" as well.
 
 The counts are plain numbers here, and become Prometheus's families when it asks for them: one loop needs none of the
 locks and copies of prometheus-client's own counters, at ten of them per call.
@@ -53,7 +53,9 @@ TIMERS = {
     "body_timeout": "body",
     "client_stalled": "write",
 }
+OF_CLIENTS = ("body", "write")  # timers that no provider is asked to keep
 ABORTS = ("before_head", "after_head")
+CALLS = frozenset({"chat", "generate", "count_tokens"})  # operations that ask a model
 
 
 class Spread:
@@ -100,12 +102,31 @@ class Watched(NamedTuple):
         return kind(self.name, self.about, value=self.read())
 
 
-class Metrics(Collector):
-    """The middlewares, and the collector that Prometheus's registry asks. `configured`: models, by provider."""
+class Tallied(NamedTuple):
+    """Numbers that somebody else counts, by names that are ours: only so many can come."""
 
-    def __init__(self, configured: Mapping[str, Collection[str]] | None = None) -> None:
+    name: str
+    about: str
+    label: str
+    read: Callable[[], Mapping[str, float]]
+
+    def family(self) -> Metric:
+        family = CounterMetricFamily(self.name, self.about, labels=[self.label])
+        for value, count in self.read().items():
+            family.add_metric([value], count)
+        return family
+
+
+class Metrics(Collector):
+    """The middlewares, and the collector that Prometheus's registry asks."""
+
+    def __init__(
+        self, configured: Mapping[str, Collection[str]] | None = None, hide: Callable[[str], str] = str
+    ) -> None:
+        """`configured`: models, by provider. `hide` takes secrets out of a text."""
         self.registry = CollectorRegistry()
         self._configured = configured or {}
+        self._hide = hide
         self._places: dict[tuple[str, str], Place] = {}
         self._models = 0  # that are not configured and have a place
         self._codes: set[str] = set()
@@ -114,11 +135,11 @@ class Metrics(Collector):
         self._errors: Counter[tuple[str, str]] = Counter()  # by kind and code
         self._attempts: Counter[str] = Counter()  # by provider
         self._blamed: Counter[tuple[str, str, str]] = Counter()  # errors of attempts by provider, kind and code
-        self._timeouts = dict.fromkeys(TIMERS.values(), 0)
+        self._timeouts = Counter(dict.fromkeys(_timers(self._configured), 0))  # by timer and provider
         self._aborts = dict.fromkeys(ABORTS, 0)
         self._dropped: Counter[str] = Counter()  # by field
         self._in_flight = 0
-        self._watched: list[Watched] = []
+        self._watched: list[Watched | Tallied] = []
         self._facts: list[InfoMetricFamily] = []
         for collect in (ProcessCollector, PlatformCollector, GCCollector):
             collect(registry=self.registry)
@@ -128,11 +149,17 @@ class Metrics(Collector):
         """Tell of a number that somebody else keeps."""
         self._watched.append(Watched(name, about, read))
 
+    def tally(self, name: str, about: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """Tell of what somebody else counts, by the name of each."""
+        self._watched.append(Tallied(name, about, label, read))
+
     def state(self, name: str, about: str, **facts: str) -> None:
         """Tell of facts that do not change."""
         self._facts.append(InfoMetricFamily(name, about, value=facts))
 
     async def __call__(self, call: Call, handler: Handler) -> Reply:
+        if call.operation not in CALLS:
+            return await self._beside(call, handler)
         self._in_flight += 1
         try:
             reply = await handler(call)
@@ -144,6 +171,14 @@ class Metrics(Collector):
         self._place(call, is_answered=call.operation != "count_tokens").first_byte.observe(taken)
         reply.endings.append(partial(self._end, call, reply.status))
         return reply
+
+    async def _beside(self, call: Call, handler: Handler) -> Reply:
+        """What asks no model, such as a list of them, counts where it fails."""
+        try:
+            return await handler(call)
+        except BaseException as error:
+            self._failed(call, 0, error)
+            raise
 
     async def attempt(self, call: Call, handler: Handler) -> Reply:
         """The innermost middleware: once for each target that is asked."""
@@ -166,10 +201,10 @@ class Metrics(Collector):
         yield overhead
         yield from self._of_places(list(self._places.items()))
         for name, about, labels, counts in (
-            ("errors", "Calls that failed, by kind.", ("kind", "code"), self._errors),
+            ("errors", "Requests that failed behind their route, by kind.", ("kind", "code"), self._errors),
             ("upstream_attempts", "Targets that were asked.", ("provider",), _single(self._attempts)),
             ("upstream_errors", "Attempts that failed.", ("provider", "kind", "code"), self._blamed),
-            ("timeouts", "Timers that ran out.", ("timer",), _single(self._timeouts)),
+            ("timeouts", "Timers that ran out.", ("timer", "provider"), self._timeouts),
             ("client_aborts", "Clients that left, by when.", ("when",), _single(self._aborts)),
             ("dropped_fields", "Fields that a target's wire lacks.", ("field",), _single(self._dropped)),
         ):
@@ -207,7 +242,7 @@ class Metrics(Collector):
         place.ended[call.operation, status] += 1
         place.duration.observe(monotonic() - call.started)
         if call.dropped:
-            self._dropped.update(_bounded(name, self._fields) for name in call.dropped)
+            self._dropped.update(self._bounded(name, self._fields) for name in call.dropped)
         if call.usage is not None:
             for kind, count in zip(KINDS, astuple(call.usage), strict=False):  # the last field is no count
                 if count:
@@ -216,9 +251,11 @@ class Metrics(Collector):
     def _failed(self, call: Call, status: int, error: BaseException) -> int:
         """The status that the call counts under."""
         how = outcome(error)
-        self._errors[how.kind, _bounded(how.code, self._codes)] += 1
+        self._errors[how.kind, self._bounded(how.code, self._codes)] += 1
         if how.code in TIMERS:
-            self._timeouts[TIMERS[how.code]] += 1
+            timer, target = TIMERS[how.code], call.target
+            provider = "" if target is None or timer in OF_CLIENTS else target.adapter.name
+            self._timeouts[timer, provider] += 1
         if how.by == "client":
             self._aborts["after_head" if status else "before_head"] += 1
         if status and isinstance(error, UpstreamError) and call.target is not None:  # before the head, `attempt` saw it
@@ -226,7 +263,7 @@ class Metrics(Collector):
         return status or how.status
 
     def _blame(self, target: Target, error: UpstreamError) -> None:
-        self._blamed[target.adapter.name, error.kind, _bounded(error.code, self._codes)] += 1
+        self._blamed[target.adapter.name, error.kind, self._bounded(error.code, self._codes)] += 1
 
     def _place(self, call: Call, is_answered: bool = False) -> Place:
         target = call.target
@@ -243,22 +280,26 @@ class Metrics(Collector):
         if target.model in self._configured.get(target.adapter.name, ()):
             return True
         is_real = is_answered or target.adapter.has(target.model)
-        if self._models >= NAMES or not is_real or not _is_label(target.model):
+        if self._models >= NAMES or not is_real or not self._is_label(target.model):
             return False
         self._models += 1
         return True
 
+    def _bounded(self, name: str, met: set[str]) -> str:
+        if name not in met:
+            if len(met) >= NAMES or not self._is_label(name):
+                return OTHER
+            met.add(name)
+        return name
 
-def _is_label(name: str) -> bool:
-    return len(name) <= LONGEST_NAME and name.isprintable()
+    def _is_label(self, name: str) -> bool:
+        return len(name) <= LONGEST_NAME and name.isprintable() and self._hide(name) == name
 
 
-def _bounded(name: str, met: set[str]) -> str:
-    if name not in met:
-        if len(met) >= NAMES or not _is_label(name):
-            return OTHER
-        met.add(name)
-    return name
+def _timers(providers: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each timer of each provider: one that has not run out yet is told as 0, so that its rate can be asked for."""
+    for timer in TIMERS.values():
+        yield from ((timer, name) for name in ([""] if timer in OF_CLIENTS else providers))
 
 
 def _single(counts: Mapping[str, int]) -> Mapping[tuple[str, ...], int]:

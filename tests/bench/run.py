@@ -1,14 +1,15 @@
 """What does a request cost that goes through pillion, beside one that goes through nginx?
 
-    python tests/bench/run.py [--scenario unary burst paced translate] [--secs 4] [--rounds 3]
-                              [--json | --markdown] [--no-bars]
+    python tests/bench/run.py [--scenario unary burst paced] [--wire anthropic responses gemini]
+                              [--secs 2] [--rounds 5] [--json | --markdown] [--no-bars]
 
 CPU and not requests per second, since the load, the upstream and whoever is measured share the machine's cores. The
 kernel's account of CPU time (user and system, of the whole process tree) over the requests that were answered moves
-little from run to run, and nginx, measured in turn with pillion in the same minute, takes out what the machine adds:
-the ratio is the figure to quote. What is under way when a round ends was paid for and is not counted, on both sides:
-rounds of less than three seconds mislead in `paced`, whose streams last half of one. `translate` has pillion itself as
-the other side, as it passes the same answers through. Last comes the memory, and five starts, in which a client asks
+little from run to run. Whatever else the machine does, it does to all alike: nginx, pillion as it passes an answer
+through, and the same pillion as it translates it for clients of other wires, are asked in turn, in slices of a few
+seconds, and each round begins with another. Every figure is the median of its rounds, and every ratio is of two slices
+of one round. What is under way when a slice ends was paid for and is not counted, on both sides; so those of `paced`,
+whose streams last half a second, are twice as long. Last comes the memory, and five starts, in which a client asks
 every five milliseconds until it is answered.
 
 The exit code: 0, 1 where a bar does not hold, 2 where nothing could be measured.
@@ -24,47 +25,43 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from statistics import median
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # started by path, not by name
 
 from tests.bench.report import Report, Row, Starts
 from tests.bench.server import Server
 from tests.bench.stage import Stage, need_tools, pillion, staged
-from tests.bench.traffic import READINESS, Exchange, Load, NotMeasured, anthropic, load, openai
+from tests.bench.traffic import READINESS, WIRES, Exchange, Load, NotMeasured, exchange, load
 
-WARM_UP = 2  # seconds
+WARM_UP = 1  # seconds
 STARTS = 5
 BROKEN, UNMEASURED = 1, 2  # exit codes
 LEAVE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PASSED = "openai"  # the wire that the upstream speaks itself
+TRANSLATED = [wire for wire in WIRES if wire != PASSED]
 
 
 class Scenario(NamedTuple):
-    """An exchange through pillion, and the one that it is measured against."""
-
-    name: str
     about: str
     connections: int
-    ours: Exchange
-    beside: Literal["nginx", "pass-through"]
-    theirs: Exchange
+    stream: bool = False
+    paced: bool = False
+    longer: int = 1  # its slices, than others
 
 
-def _same(name: str, about: str, connections: int, exchange: Exchange) -> Scenario:
-    return Scenario(name, f"{about}, {connections} connections", connections, exchange, "nginx", exchange)
+SCENARIOS = {
+    "unary": Scenario("one JSON answer of 1 KB", 32),
+    "burst": Scenario("a stream of 50 events that arrive at once", 32, stream=True),
+    "paced": Scenario("a stream of 50 events, 10 ms apart", 200, stream=True, paced=True, longer=2),
+}
 
 
-SCENARIOS = [
-    _same("unary", "one JSON answer of 1 KB", 32, openai()),
-    _same("burst", "a stream of 50 events that arrive at once", 32, openai(stream=True)),
-    _same("paced", "a stream of 50 events, 10 ms apart", 200, openai(stream=True, paced=True)),
-    Scenario("translate", "unary, asked in Anthropic's words", 32, anthropic(), "pass-through", openai()),
-    Scenario(
-        "translate stream", "burst, asked in Anthropic's words", 32,
-        anthropic(stream=True), "pass-through", openai(stream=True),
-    ),
-]  # fmt: skip
-GROUPS = list(dict.fromkeys(scenario.name.split()[0] for scenario in SCENARIOS))
+class Lane(NamedTuple):
+    """Who is asked, and what."""
+
+    server: Server
+    exchange: Exchange
 
 
 def main() -> int:
@@ -89,9 +86,10 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--scenario", nargs="+", choices=GROUPS, default=GROUPS, help="which (all)")
-    parser.add_argument("--secs", type=_positive, default=4, help="seconds of load in a round (4)")
-    parser.add_argument("--rounds", type=_positive, default=3, help="rounds (3)")
+    parser.add_argument("--scenario", nargs="+", choices=SCENARIOS, default=list(SCENARIOS), help="which (all)")
+    parser.add_argument("--wire", nargs="*", choices=TRANSLATED, default=TRANSLATED, help="which are translated (all)")
+    parser.add_argument("--secs", type=_positive, default=2, help="seconds of a slice (2)")
+    parser.add_argument("--rounds", type=_positive, default=5, help="rounds (5)")
     parser.add_argument("--no-bars", action="store_true", help="only print")
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="for a program")
@@ -113,8 +111,7 @@ def _leave(number: int, frame: object) -> None:
 
 
 def _measure(stage: Stage, arguments: argparse.Namespace) -> Report:
-    chosen = [scenario for scenario in SCENARIOS if scenario.name.split()[0] in arguments.scenario]
-    rows = [_compare(stage, scenario, arguments.secs, arguments.rounds) for scenario in chosen]
+    rows = [row for name in arguments.scenario for row in _rows(stage, name, arguments)]
     rss = stage.pillion.rss()
     return Report(
         date=date.today().isoformat(),
@@ -126,50 +123,61 @@ def _measure(stage: Stage, arguments: argparse.Namespace) -> Report:
     )
 
 
-class Round(NamedTuple):
+class Slice(NamedTuple):
     load: Load
     cpu_us: float  # for one request
 
 
-def _compare(stage: Stage, scenario: Scenario, seconds: int, rounds: int) -> Row:
-    """The two sides in turn; which goes first changes from round to round. Raises NotMeasured."""
-    _progress(f"{scenario.name}: {rounds} rounds of twice {seconds} s")
-    sides = {
-        "beside": (stage.nginx if scenario.beside == "nginx" else stage.pillion, scenario.theirs),
-        "pillion": (stage.pillion, scenario.ours),
-    }
-    for server, exchange in sides.values():
-        server.await_good(exchange)
-        load(exchange, server.port, scenario.connections, WARM_UP, stage.folder)
-    taken: dict[str, list[Round]] = {side: [] for side in sides}
-    for number in range(rounds):
-        for side in list(sides) if number % 2 == 0 else reversed(sides):
-            server, exchange = sides[side]
-            taken[side].append(_round(stage.folder, server, exchange, scenario.connections, seconds))
-    return _row(scenario, taken["beside"], taken["pillion"])
+def _rows(stage: Stage, name: str, arguments: argparse.Namespace) -> list[Row]:
+    """One scenario, by each wire. Raises NotMeasured."""
+    scenario, seconds = SCENARIOS[name], arguments.secs * SCENARIOS[name].longer
+    lanes = _lanes(stage, scenario, arguments.wire)
+    _progress(f"{name}: {arguments.rounds} rounds of {len(lanes)} times {seconds} s")
+    for lane in lanes.values():
+        lane.server.await_good(lane.exchange)
+        load(lane.exchange, lane.server.port, scenario.connections, WARM_UP, stage.folder)
+    taken: dict[str, list[Slice]] = {who: [] for who in lanes}
+    for number in range(arguments.rounds):
+        for who in _from(list(lanes), number):
+            taken[who].append(_slice(stage.folder, lanes[who], scenario.connections, seconds))
+    passed = _row(name, PASSED, "nginx", taken["nginx"], taken[PASSED])
+    return [passed, *(_row(name, wire, "pass-through", taken[PASSED], taken[wire]) for wire in arguments.wire)]
 
 
-def _round(folder: Path, server: Server, exchange: Exchange, connections: int, seconds: int) -> Round:
-    before = server.cpu()
-    told = load(exchange, server.port, connections, seconds, folder)
-    return Round(told, (server.cpu() - before) / told.requests * 1e6)
+def _lanes(stage: Stage, scenario: Scenario, wires: Sequence[str]) -> dict[str, Lane]:
+    asked = {wire: exchange(wire, stream=scenario.stream, paced=scenario.paced) for wire in (PASSED, *wires)}
+    ours = {wire: Lane(stage.pillion, what) for wire, what in asked.items()}
+    return {"nginx": Lane(stage.nginx, asked[PASSED]), **ours}
 
 
-def _row(scenario: Scenario, beside: Sequence[Round], ours: Sequence[Round]) -> Row:
-    beside_us = median(each.cpu_us for each in beside)
-    pillion_us = median(each.cpu_us for each in ours)
+def _from(names: Sequence[str], number: int) -> list[str]:
+    """All of them, from another one on in each round."""
+    first = number % len(names)
+    return [*names[first:], *names[:first]]
+
+
+def _slice(folder: Path, lane: Lane, connections: int, seconds: int) -> Slice:
+    before = lane.server.cpu()
+    told = load(lane.exchange, lane.server.port, connections, seconds, folder)
+    return Slice(told, (lane.server.cpu() - before) / told.requests * 1e6)
+
+
+def _row(scenario: str, wire: str, beside: str, theirs: Sequence[Slice], ours: Sequence[Slice]) -> Row:
+    ratios = [mine.cpu_us / other.cpu_us for mine, other in zip(ours, theirs, strict=True)]
     return Row(
-        scenario=scenario.name,
-        about=scenario.about,
-        beside=scenario.beside,
-        beside_us=beside_us,
-        pillion_us=pillion_us,
-        ratio=pillion_us / beside_us,
-        ratios=[mine.cpu_us / other.cpu_us for mine, other in zip(ours, beside, strict=True)],
+        scenario=scenario,
+        about=SCENARIOS[scenario].about,
+        connections=SCENARIOS[scenario].connections,
+        wire=wire,
+        beside=beside,
+        beside_us=median(each.cpu_us for each in theirs),
+        pillion_us=median(each.cpu_us for each in ours),
+        ratio=median(ratios),
+        ratios=ratios,
         per_second=median(each.load.requests / each.load.seconds for each in ours),
         p50_ms=median(each.load.p50 for each in ours),
         p99_ms=median(each.load.p99 for each in ours),
-        failed=sum(each.load.failed for each in [*beside, *ours]),
+        failed=sum(each.load.failed for each in [*theirs, *ours]),
     )
 
 
@@ -180,7 +188,7 @@ def _starts(stage: Stage) -> Starts:
     for _ in range(STARTS):
         with pillion(stage.folder, stage.upstream) as server:
             starts.ready.append(server.await_good(READINESS))
-            starts.chat.append(server.await_good(openai()))
+            starts.chat.append(server.await_good(exchange()))
     return starts
 
 

@@ -72,6 +72,13 @@ class Server:
         """Resident memory of its session in MiB: VmRSS, in which a page that two processes share counts twice."""
         return sum(_resident(pid) for pid in self._session()) / 1024
 
+    def peak(self) -> float:
+        """The most memory, in MiB, that was resident at once since it was last asked."""
+        of = Path(f"/proc/{self._popen.pid}")
+        lines = (of / "status").read_text().splitlines()
+        (of / "clear_refs").write_text("5")  # proc(5): the peak begins anew
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+
     def stop(self) -> None:
         """End the session, first kindly. Until its leader is reaped, at the very end, no other group has its number."""
         if self._popen.returncode is not None:

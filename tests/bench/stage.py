@@ -16,7 +16,7 @@ from string import Template
 from typing import NamedTuple
 
 from tests.bench.server import Server
-from tests.bench.traffic import READINESS, NotMeasured, openai
+from tests.bench.traffic import READINESS, NotMeasured, exchange
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parent.parent
@@ -45,8 +45,8 @@ def staged(folder: Path) -> Iterator[Stage]:
     """All three, each having answered well, until the block is left. Raises NotMeasured."""
     _compile(folder)
     with _upstream(folder) as upstream, _nginx(folder, upstream) as nginx, pillion(folder, upstream) as gateway:
-        upstream.await_good(openai())
-        nginx.await_good(openai())
+        upstream.await_good(exchange())
+        nginx.await_good(exchange())
         gateway.await_good(READINESS)
         yield Stage(folder, upstream, nginx, gateway)
 
@@ -56,7 +56,7 @@ def pillion(folder: Path, upstream: Server) -> Server:
 
     Nothing of our own environment reaches it: a key that is set there would make one more provider.
     """
-    port = _free_port()
+    port = free_port()
     environ = {
         "OPENAI_API_KEY": "sk-bench",
         "PILLION_OPENAI_BASE_URL": f"http://127.0.0.1:{upstream.port}/v1",
@@ -74,12 +74,12 @@ def _compile(folder: Path) -> None:
 
 
 def _upstream(folder: Path) -> Server:
-    port = _free_port()
+    port = free_port()
     return Server([str(folder / "upstream"), str(port)], port, folder / "upstream.log", ENVIRON, folder)
 
 
 def _nginx(folder: Path, upstream: Server) -> Server:
-    port = _free_port()
+    port = free_port()
     template = Template((HERE / "nginx.conf").read_text())
     conf = folder / "nginx.conf"
     conf.write_text(template.substitute(folder=folder, port=port, upstream=upstream.port))
@@ -87,7 +87,7 @@ def _nginx(folder: Path, upstream: Server) -> Server:
     return Server(command, port, folder / "nginx.log", ENVIRON, folder)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

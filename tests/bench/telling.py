@@ -19,6 +19,7 @@ import uvloop
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # started by path, not by name
 
 from proxy import registry
+from proxy.adapters.echo import Echo
 from proxy.canon import Usage
 from proxy.exposition import exposition
 from proxy.logs import GATHER, Log, Writer, as_json, as_words
@@ -48,7 +49,7 @@ def _call(model: str = "gpt-4o-mini") -> Call:
         receive=_nothing,
         started=time.monotonic(),
         model=model,
-        target=Target(registry.adapter("echo")("echo"), model),
+        target=Target(Echo("echo"), model),
         attempts=1,
         upstream_id="req_fedcba9876543210",
         usage=Usage(input=25, output=60),

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
@@ -42,31 +42,59 @@ class Exchange(NamedTuple):
 READINESS = Exchange("GET", "/readiness", {}, "", {})
 
 
-def openai(*, stream: bool = False, paced: bool = False) -> Exchange:
+Asked = tuple[str, dict[str, object]]  # a path and a body
+
+
+def _openai(model: str, stream: bool) -> Asked:
     turns = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
-    body: dict[str, object] = {"model": _model(paced), "messages": turns, "temperature": 0.7, "max_tokens": 256}
-    if stream:
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
-    headers = {"Content-Type": "application/json", "Authorization": "Bearer sk-client"}
-    return Exchange("POST", "/v1/chat/completions", headers, json.dumps(body), _wanted(stream, b"data: [DONE]\n\n"))
+    body: dict[str, object] = {"model": model, "messages": turns, "temperature": 0.7, "max_tokens": 256}
+    more = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+    return "/v1/chat/completions", body | more
 
 
-def anthropic(*, stream: bool = False) -> Exchange:
+def _anthropic(model: str, stream: bool) -> Asked:
     turns = [{"role": "user", "content": QUESTION}]
-    body = {"model": _model(), "system": SYSTEM, "messages": turns, "temperature": 0.7, "max_tokens": 256}
-    headers = {"Content-Type": "application/json", "x-api-key": "sk-client", "anthropic-version": "2023-06-01"}
-    wanted = _wanted(stream, b"event: message_stop\n")
-    return Exchange("POST", "/v1/messages", headers, json.dumps(body | {"stream": stream}), wanted)
+    said = {"system": SYSTEM, "messages": turns, "temperature": 0.7, "max_tokens": 256}
+    return "/v1/messages", {"model": model, **said, "stream": stream}
 
 
-def _model(paced: bool = False) -> str:
-    """By the end of the name upstream.c knows that it is to take its time."""
-    return "gpt-4o-mini-paced" if paced else "gpt-4o-mini"
+def _responses(model: str, stream: bool) -> Asked:
+    said = {"instructions": SYSTEM, "input": QUESTION, "temperature": 0.7, "max_output_tokens": 256}
+    return "/v1/responses", {"model": model, **said, "stream": stream}
 
 
-def _wanted(stream: bool, last: bytes) -> Mapping[bytes, int]:
-    """Words of upstream.c, which every wire spells alike, and what only a whole stream ends with."""
-    return {b'" sidecar"': EVENTS, last: 1} if stream else {b'"A sidecar is': 1}
+def _gemini(model: str, stream: bool) -> Asked:
+    verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
+    contents = [{"role": "user", "parts": [{"text": QUESTION}]}]
+    settings = {"temperature": 0.7, "maxOutputTokens": 256}
+    said = {"systemInstruction": {"parts": [{"text": SYSTEM}]}, "contents": contents}
+    return f"/v1beta/models/{model}:{verb}", {**said, "generationConfig": settings}
+
+
+class Wire(NamedTuple):
+    ask: Callable[[str, bool], Asked]
+    headers: Mapping[str, str]
+    last: bytes  # what only a whole stream ends with
+    tells: int = 1  # so often a stream tells its text: Responses does in deltas, and in the end of whatever holds it
+
+
+WIRES = {
+    "openai": Wire(_openai, {"Authorization": "Bearer sk-client"}, b"data: [DONE]\n\n"),
+    "anthropic": Wire(
+        _anthropic, {"x-api-key": "sk-client", "anthropic-version": "2023-06-01"}, b"event: message_stop\n"
+    ),
+    "responses": Wire(_responses, {"Authorization": "Bearer sk-client"}, b"event: response.completed\n", 5),
+    "gemini": Wire(_gemini, {"x-goog-api-key": "sk-client"}, b'"finishReason":"STOP"'),
+}
+
+
+def exchange(wire: str = "openai", *, stream: bool = False, paced: bool = False) -> Exchange:
+    """The same question in the words of each wire. By the end of the model's name upstream.c knows to take its time."""
+    ask, headers, last, tells = WIRES[wire]
+    path, body = ask("gpt-4o-mini-paced" if paced else "gpt-4o-mini", stream)
+    # Words of upstream.c. What comes at once may be told at once, so that its deltas are no measure.
+    wanted = {b" sidecar": EVENTS * tells, last: 1} if stream else {b'"A sidecar is': 1}
+    return Exchange("POST", path, {"Content-Type": "application/json", **headers}, json.dumps(body), wanted)
 
 
 class Load(NamedTuple):

@@ -37,14 +37,13 @@ def rendered(path: Path) -> str:
 def _events(provider: str, said: Json) -> list[Event]:
     decoder, sealer = registry.dialect(provider).decoder(stream=False), Sealer(provider)
     body = json.dumps(said, ensure_ascii=False).encode()
-    return [sealed for event in [*decoder.feed(body), *decoder.close()] for sealed in sealer.feed(event)]
+    return sealer.feed([*decoder.feed(body), *decoder.close()])
 
 
 def _read(client: str, events: list[Event]) -> Json:
     renderer, sieve = _dialect(client).renderer(_request(client)), Sieve(client)
     try:
-        left = [passed for event in events if (passed := sieve.feed(event)) is not None]
-        body: Json = json.loads(b"".join(map(renderer.feed, left)))
+        body: Json = json.loads(b"".join(map(renderer.feed, sieve.feed(events))))
     except Unrepresentable as error:
         return {"refused": error.message}
     return {"dropped": sieve.dropped, "body": body} if sieve.dropped else body

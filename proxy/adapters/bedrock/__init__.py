@@ -43,13 +43,13 @@ class Bedrock(HTTPProvider):
     count_paths: ClassVar = {"bedrock": "/model/{model}/count-tokens"}
 
     def __init__(self, config: Provider, upstream: Upstream, clock: Clock = time.time) -> None:
-        super().__init__(config, upstream)
+        self._chain = Chain(config.name, config.profile, config.key_names)
+        super().__init__(config, upstream, self._chain.secrets)
         url = self._origin.url
         self._host = url.raw_authority.rpartition("@")[2]
         self._base = f"{url.scheme}://{self._host}{url.raw_path.rstrip('/')}"
         self._region = next(iter(_REGION_OF_HOST.findall(self._host)), config.location)
         self._clock = clock
-        self._chain = Chain(config.name, config.profile, config.key_names)
         self._signer: Signer | None = None
 
     def takes(self, model: str) -> Sequence[str]:
@@ -65,9 +65,6 @@ class Bedrock(HTTPProvider):
     def credentials(self) -> Headers:
         """With a bearer token; without one, each request is signed."""
         return [("authorization", f"Bearer {self._config.api_key.reveal()}")]
-
-    def hide(self, text: str) -> str:
-        return self._chain.hide(super().hide(text))
 
     def target(self, outgoing: Outgoing) -> str:
         """A name of any characters is one segment, and stands on the wire exactly as it is signed."""
@@ -88,7 +85,7 @@ class Bedrock(HTTPProvider):
             shown = spell(await self._signed("POST", target, [("host", self._host), content], outgoing.body))
         return await self.post(outgoing, target, outgoing.body, shown)
 
-    async def models(self) -> list[str]:
+    async def models(self, via: str = "") -> list[str]:
         return list(self._config.models)
 
     async def health(self) -> Health:
@@ -106,7 +103,7 @@ class Bedrock(HTTPProvider):
     async def _look(self) -> tuple[bool, str]:
         host = ("host", self._host)
         shown = self.credentials() if self._config.api_key else await self._signed("GET", HEALTH_PATH, [host], b"")
-        lines = [("accept-encoding", "identity"), host, self._via, *self._config.headers.items(), *shown]
+        lines = [("accept-encoding", "identity"), host, self._via, *self.configured(), *shown]
         status, body = await self._upstream.get(self._origin, HEALTH_PATH, dict(lines), SIDE_TIMEOUT)
         if status == 200 or (status == 403 and b"not authorized to perform" in body):
             return True, ""

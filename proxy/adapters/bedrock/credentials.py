@@ -15,6 +15,7 @@ from aiobotocore.session import AioSession  # type: ignore[import-untyped]
 from botocore.credentials import ReadOnlyCredentials  # type: ignore[import-untyped]
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
+from proxy.config import Secret
 from proxy.errors import Refused
 
 T = TypeVar("T")
@@ -27,11 +28,11 @@ class Chain:
     """`profile`: the operator's choice, where AWS_PROFILE is not to say it. `key_names`: what else may be set."""
 
     def __init__(self, name: str, profile: str = "", key_names: tuple[str, ...] = ()) -> None:
+        self.secrets = (Secret(""), Secret(""), Secret(""))  # those last in use: the key's id, it, the session's token
         self._name = name
         self._ways = " or ".join([*key_names, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"])
         self._session = AioSession(profile=profile or None)
         self._found: Any = None  # botocore's own, which know when they end
-        self._frozen: ReadOnlyCredentials | None = None
         self._walking = asyncio.Lock()
         self._why = ""
         self._retry_at = 0.0
@@ -45,9 +46,11 @@ class Chain:
             async with self._walking:  # who comes second has what the first one found
                 await self._walk()
         if self._found is not None:
-            self._frozen = await self._patiently(self._found.get_frozen_credentials())
-            if self._frozen is not None:
-                return self._frozen
+            frozen: ReadOnlyCredentials | None = await self._patiently(self._found.get_frozen_credentials())
+            if frozen is not None:
+                for secret, value in zip(self.secrets, frozen, strict=False):  # what follows is an account
+                    secret.become(value or "")
+                return frozen
         raise Refused(
             f"{self._name} has no AWS credentials ({self._why}): set {self._ways}.",
             status=401,
@@ -55,14 +58,6 @@ class Chain:
             code="no_credentials",
             provider=self._name,
         )
-
-    def hide(self, text: str) -> str:
-        """The text less the credentials that were last in use."""
-        for secret in (self._frozen or ())[
-            :3
-        ]:  # the key's id, the key, the session's token; what follows is an account
-            text = text.replace(secret, "***") if secret else text
-        return text
 
     async def _walk(self) -> None:
         if self._found is not None or monotonic() < self._retry_at:

@@ -30,7 +30,7 @@ from proxy.adapters.echo.script import (
 )
 from proxy.errors import BadRequest, Down
 from proxy.framing import sse
-from proxy.ports import NO_HINTS, Answer, Health, Hints, Outgoing
+from proxy.ports import NO_HINTS, UNKNOWN, Abilities, Answer, Health, Hints, Outgoing
 
 CREATED = 1735689600  # 2025-01-01T00:00:00Z, whenever it is
 
@@ -98,6 +98,9 @@ class Echo:
     def hints(self, model: str) -> Hints:
         return NO_HINTS
 
+    def abilities(self, model: str) -> Abilities:
+        return UNKNOWN
+
     async def send(self, outgoing: Outgoing) -> Answer:
         try:
             return self._answer(outgoing.body)
@@ -111,7 +114,7 @@ class Echo:
     def hide(self, text: str) -> str:
         return text
 
-    async def models(self) -> list[str]:
+    async def models(self, via: str = "") -> list[str]:
         return list(PLAIN)
 
     def has(self, model: str) -> bool:

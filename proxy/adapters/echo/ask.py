@@ -14,6 +14,11 @@ from proxy.errors import BadRequest
 
 _TOKEN = re.compile(r"\s*(?:\w{1,8}|[^\w\s])|\s+")
 _MISSING = re.compile("Object missing required field `(.*)`")
+_WRONG = re.compile("Expected `(.*?)`(.*?)(?:, got `(.*)`)?")
+_TYPES = {  # msgspec's words for them, and everybody's
+    "str": "a string", "bool": "a boolean", "int": "a number", "float": "a number", "array": "an array",
+    "object": "an object", "null": "nothing",
+}  # fmt: skip
 
 Count = Annotated[int, Meta(ge=1)]
 StopString = Annotated[str, Meta(min_length=1)]
@@ -101,10 +106,19 @@ def read(body: bytes) -> Ask:
         path = path.removeprefix(".").removesuffix("`")
         if missing := _MISSING.fullmatch(why):
             path = f"{path}.{missing[1]}".removeprefix(".")
-        message = f"{path or 'The request body'}: {why[:1].lower()}{why[1:]}."
-        raise BadRequest(message, param=path or None) from None
+        raise BadRequest(f"{path or 'The request body'} {_plain(why)}.", param=path or None) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"The request body is not valid JSON: {error}.", code="invalid_json") from None
+
+
+def _plain(why: str) -> str:
+    """What msgspec found wrong, in the words that the dialects have for it."""
+    wrong = _WRONG.fullmatch(why)
+    if wrong is None:
+        return "is missing" if _MISSING.fullmatch(why) else f"is wrong: {why[:1].lower()}{why[1:]}"
+    wanted = " or ".join(_TYPES.get(each, each) for each in wrong[1].split(" | ") if each != "null")
+    came = f", but {_TYPES.get(wrong[3], wrong[3])} came" if wrong[3] else ""
+    return f"must be {wanted}{wrong[2]}{came}"
 
 
 def tokens(text: str) -> list[str]:

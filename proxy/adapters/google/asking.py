@@ -34,6 +34,11 @@ def verb(outgoing: Outgoing) -> str:
     return _VERBS[outgoing.dialect][outgoing.stream]
 
 
+def next_page(path: str, token: str) -> str:
+    """Where a list goes on; "" where that was all of it."""
+    return f"{path}&pageToken={token}" if token else ""
+
+
 def query(outgoing: Outgoing) -> str:
     """The client's own, where the request is its own: without `alt`, a stream of Gemini's is one JSON array.
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from proxy.adapters.google.asking import is_token, query, shown, verb
+from proxy.adapters.google.asking import is_token, next_page, query, shown, verb
 from proxy.adapters.http import HTTPProvider
 from proxy.config import Provider
 from proxy.dialects.gemini.count import WHOLE
@@ -62,8 +62,7 @@ class Gemini(HTTPProvider):
         return [row.name.removeprefix("models/") for row in msgspec.json.decode(body, type=_Page).models]
 
     def next_page(self, body: bytes) -> str:
-        token = msgspec.json.decode(body, type=_Page).next_page_token
-        return f"{self.models_path}&pageToken={token}" if token else ""
+        return next_page(self.models_path, msgspec.json.decode(body, type=_Page).next_page_token)
 
 
 def _resource(model: str) -> str:

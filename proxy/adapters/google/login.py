@@ -1,9 +1,9 @@
 """How does pillion log in to Google Cloud?
 
-By google-auth, which finds what every Google library finds (the key file or the workload identity that
-GOOGLE_APPLICATION_CREDENTIALS names, gcloud's own login, the metadata server) and trades it for access tokens of an
-hour. It blocks, and so works in a thread. However many requests wait, one asks; and while a token is still good, none
-waits for the next one.
+By google-auth, which reads the file that the row's `credentials` name, or else finds what every Google library finds
+(the key file or the workload identity that GOOGLE_APPLICATION_CREDENTIALS names, gcloud's own login, the metadata
+server), and trades it for access tokens of an hour. It blocks, and so works in a thread. However many requests wait,
+one asks; and while a token is still good, none waits for the next one.
 https://cloud.google.com/docs/authentication/application-default-credentials
 """
 
@@ -17,13 +17,13 @@ from functools import partial
 from math import inf
 from time import time
 
-from proxy.config import Provider
+from proxy.config import Provider, Secret
 from proxy.errors import ConfigError, Down, Refused, Timeout, UpstreamError
 from proxy.headers import spell
 from proxy.ports import Headers
 
 try:
-    from google.auth import default
+    from google.auth import default, load_credentials_from_file
     from google.auth.credentials import Credentials
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError, TransportError
     from google.auth.transport.requests import Request
@@ -46,7 +46,8 @@ class Login:
 
     def __init__(self, config: Provider) -> None:
         self.project = ""
-        self.headers: Headers = []  # what shows the token
+        self.headers: Headers = []  # what shows the token ...
+        self.token = Secret("")  # ... and it alone
         self._config = config
         self._credentials: Credentials | None = None
         self._lines = b""
@@ -72,11 +73,6 @@ class Login:
         if time() >= self._got + RETRY:
             self._renew = self._ends = 0.0
 
-    def hide(self, text: str) -> str:
-        """The text less the token."""
-        token = dict(self.headers).get("authorization", "").removeprefix("Bearer ")
-        return text.replace(token, "***") if token else text
-
     async def _wait(self) -> None:
         try:
             async with asyncio.timeout(PATIENCE):
@@ -93,6 +89,7 @@ class Login:
             headers, ends = await asyncio.to_thread(self._fetch)
             self._lines = spell(headers)
             self.headers, self._ends, self._fault = headers, ends, None
+            self.token.become(dict(headers).get("authorization", "").removeprefix("Bearer "))
         except Exception as error:  # google-auth reads what strangers wrote: whatever it trips over, there is no token
             found, self._credentials = self._credentials is not None, None  # another time there may be others
             self._fault = (_fault if found else _no_credentials)(self._config.name, error)
@@ -111,7 +108,7 @@ class Login:
             if self._config.ca is not None:
                 session.verify = str(self._config.ca)
             if self._credentials is None:
-                self._credentials, project = default(scopes=[SCOPE], request=request)
+                self._credentials, project = self._found(request)
                 self.project = project or ""
             self._credentials.refresh(request)  # type: ignore[no-untyped-call]
         headers: dict[str, str] = {}
@@ -119,6 +116,18 @@ class Login:
         expiry = self._credentials.expiry  # in UTC, and without saying so
         ends = inf if expiry is None else expiry.replace(tzinfo=UTC).timestamp() - SPARE
         return list(headers.items()), ends
+
+    def _found(self, request: Request) -> tuple[Credentials, str | None]:
+        """The credentials of the row's own file, or else those that Google's search finds; and their project.
+
+        Google warns against files of strangers, which may name any host as their token endpoint: this one is the
+        operator's. https://cloud.google.com/docs/authentication/external/externally-sourced-credentials
+        """
+        if (file := self._config.credentials) is not None:
+            found: tuple[Credentials, str | None]
+            found = load_credentials_from_file(str(file), scopes=[SCOPE], request=request)  # type: ignore[no-untyped-call]
+            return found
+        return default(scopes=[SCOPE], request=request)
 
 
 # What the client is told: what to do, and nothing of what is where. Made anew for each, without the error that led to
@@ -130,7 +139,7 @@ def _no_credentials(provider: str, error: Exception) -> Callable[[], UpstreamErr
         return _fault(provider, error)
     message = (
         f"There are no Google Cloud credentials for {provider}: set GOOGLE_APPLICATION_CREDENTIALS to the path of a key"
-        " file, or run `gcloud auth application-default login`."
+        " file, or `credentials` in its row, or run `gcloud auth application-default login`."
     )
     return partial(Refused, message, provider=provider, status=401, kind="authentication", code="no_credentials")
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from proxy.adapters.google.asking import is_token, query, shown, verb
+from proxy.adapters.google.asking import is_token, next_page, query, shown, verb
 from proxy.adapters.google.login import Login
 from proxy.adapters.http import HTTPProvider
 from proxy.config import Provider
@@ -60,19 +60,15 @@ class Vertex(HTTPProvider):
     models_path = "/v1beta1/publishers/google/models?pageSize=1000"  # no other version has the list
 
     def __init__(self, config: Provider, upstream: Upstream) -> None:
-        super().__init__(config, upstream)
-        self.dialects = tuple(self.paths)
         self._login = None if config.api_key else Login(config)
+        super().__init__(config, upstream, [] if self._login is None else [self._login.token])
+        self.dialects = tuple(self.paths)
 
     def takes(self, model: str) -> Sequence[str]:
         return _TAKEN.get(_published(model)[0], ("openai_chat",))
 
     def credentials(self) -> Headers:
         return self._login.headers if self._login is not None else shown(self._config.api_key.reveal())
-
-    def hide(self, text: str) -> str:
-        text = super().hide(text)
-        return self._login.hide(text) if self._login is not None else text
 
     async def send(self, outgoing: Outgoing) -> Answer:
         login = self._login
@@ -92,13 +88,12 @@ class Vertex(HTTPProvider):
         return [row.name.rpartition("/")[2] for row in msgspec.json.decode(body, type=_Page).publisher_models]
 
     def next_page(self, body: bytes) -> str:
-        token = msgspec.json.decode(body, type=_Page).next_page_token
-        return f"{self.models_path}&pageToken={token}" if token else ""
+        return next_page(self.models_path, msgspec.json.decode(body, type=_Page).next_page_token)
 
-    async def _ask_page(self, path: str) -> bytes:
+    async def _ask_page(self, path: str, via: str = "") -> bytes:
         if self._login is not None:
             await self._login.lines()
-        return await super()._ask_page(path)
+        return await super()._ask_page(path, via)
 
     def _place(self, publisher: str) -> str:
         """Version, project and location. Raises Refused: one of them is not known."""

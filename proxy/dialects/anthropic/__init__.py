@@ -29,13 +29,13 @@ from proxy.dialects.anthropic.faults import error_body, fault_of_body
 from proxy.dialects.anthropic.meter import StreamMeter, WholeMeter
 from proxy.dialects.anthropic.parse import parse_prompt, parse_request
 from proxy.dialects.anthropic.render import StreamRenderer, WholeRenderer
-from proxy.dialects.anthropic.words import NAME
+from proxy.dialects.anthropic.words import NAME, SILENT
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.framing import has_sse, sse
 from proxy.gates import TextGate, event_end
-from proxy.ports import Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
+from proxy.ports import UNKNOWN, Abilities, Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
 
 
 class Anthropic:
@@ -46,10 +46,12 @@ class Anthropic:
     ping: bytes | None = b'event: ping\ndata: {"type": "ping"}\n\n'
     demands_limit = True
     no_urls: frozenset[type] = frozenset()
+    alarm = b""
+    seals: Sequence[bytes] = (b'"signature"', b'"encrypted_content"', b'"redacted_thinking"')
     sign: re.Pattern[bytes] | None = None
 
     def has_event(self, held: bytes) -> bool:
-        return has_sse(held)
+        return has_sse(held, SILENT.search)
 
     def gate(self) -> Gate:
         return TextGate(event_end)
@@ -81,8 +83,8 @@ class Anthropic:
         ends = {"first_id": names[0], "last_id": names[-1]} if names else {"first_id": None, "last_id": None}
         return dump({"data": cards, "has_more": False, **ends})
 
-    def model_card(self, name: str) -> bytes:
-        return dump(_model_card(name))
+    def model_card(self, name: str, abilities: Abilities = UNKNOWN) -> bytes:
+        return dump(_model_card(name, abilities))
 
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
         """`ask_usage` changes nothing: this wire always tells."""
@@ -121,6 +123,7 @@ class Anthropic:
         return count_read(body)
 
 
-def _model_card(name: str) -> Object:
+def _model_card(name: str, abilities: Abilities = UNKNOWN) -> Object:
     """https://platform.claude.com/docs/en/api/models: the epoch stands for a date that is not known."""
-    return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+    limits = without_nulls({"max_input_tokens": abilities.context, "max_tokens": abilities.max_output})
+    return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z", **limits}

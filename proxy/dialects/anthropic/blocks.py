@@ -4,8 +4,6 @@ What this wire cannot carry is refused with its path. `own`: the request came on
 something here, and everything goes out as it came.
 """
 
-import base64
-import binascii
 import re
 from hashlib import sha256
 from itertools import count
@@ -38,7 +36,8 @@ from proxy.dialects.anthropic.words import IMAGES
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.fields import Object
-from proxy.receipts import Receipt
+from proxy.receipts import Receipt, stored_elsewhere
+from proxy.textual import is_text, text_of
 
 _TOOL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 
@@ -55,8 +54,7 @@ class Blocks:
     def of(self, turn: Turn) -> list[Object]:
         if not self.own:
             self.dropped.left(turn.extra)
-            if turn.role in ("system", "developer"):
-                _only_text(turn.parts)
+            _check_places(turn)
         return self._parts(turn.parts)
 
     def marked(self, block: Object, part: Part | Tool) -> Object:
@@ -104,6 +102,7 @@ class Blocks:
             block["citations"] = spelled(part.citations)
         elif part.citations:
             self.dropped.add("text.citations")
+        self.dropped.unsealed(part)
         return self.marked(block, part)
 
     def _image(self, part: Image) -> Object:
@@ -123,7 +122,7 @@ class Blocks:
 
     def _document_source(self, source: Source, at: str) -> Object:
         media_type = "" if isinstance(source, Stored) else source.media_type
-        if isinstance(source, Inline) and media_type.startswith("text/"):
+        if isinstance(source, Inline) and is_text(media_type):
             return {"type": "text", "media_type": "text/plain", "data": _plain(source.data, at)}
         if media_type not in ("", "application/pdf") and not self.own:
             raise Unrepresentable(f"{at} is {media_type}; Anthropic's wire takes PDF and text.", param=at)
@@ -139,7 +138,7 @@ class Blocks:
                 return {"type": "url", "url": source.url}
             case Stored():
                 if not self.own:
-                    raise Unrepresentable(f"{at} is a file at another provider.", param=at)
+                    raise stored_elsewhere(at)
                 return {"type": "file", "file_id": source.id}
             case _:
                 assert_never(source)
@@ -170,6 +169,7 @@ class Blocks:
         except BadRequest:
             message = f"{at}: the arguments of {part.name} must be a JSON object."
             raise Unrepresentable(message, param=at) from None
+        self.dropped.unsealed(part)
         name = self._id(part.id, self._nameless_calls)
         return self.marked({"type": "tool_use", "id": name, "name": part.name, "input": given}, part)
 
@@ -191,10 +191,14 @@ class Blocks:
         return "toolu_" + sha256((name or f" {next(nameless)}").encode()).hexdigest()[:24]
 
 
-def _only_text(parts: list[Part]) -> None:
-    for part in parts:
-        if not isinstance(part, Text):
+def _check_places(turn: Turn) -> None:
+    """https://platform.claude.com/docs/en/build-with-claude/vision: images are the user's, and so are documents."""
+    for part in turn.parts:
+        if turn.role in ("system", "developer") and not isinstance(part, Text):
             raise Unrepresentable(f"{part.at}: a system prompt of Anthropic's wire is text alone.", param=part.at)
+        if turn.role == "assistant" and isinstance(part, Image | Document):
+            what = f"on Anthropic's wire the user alone shows {type(part).__name__.lower()}s"
+            raise Unrepresentable(f"{part.at}: {what}.", param=part.at)
 
 
 def _cache_control(cache: Object) -> Object:
@@ -204,7 +208,7 @@ def _cache_control(cache: Object) -> Object:
 
 
 def _plain(data: str, at: str) -> str:
-    try:
-        return base64.b64decode(data, validate=True).decode()
-    except (binascii.Error, ValueError):
-        raise Unrepresentable(f"{at} says that it is text, and is not base64 of UTF-8.", param=at) from None
+    text = text_of(data)
+    if text is None:
+        raise Unrepresentable(f"{at} says that it is text, and is not base64 of UTF-8.", param=at)
+    return text

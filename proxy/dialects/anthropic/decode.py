@@ -3,7 +3,7 @@
 Bytes in, events out, fed as they come. The mirror of render.py; whatever is no answer is an UpstreamError.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -29,74 +29,25 @@ from proxy.canon import (
     unfold,
 )
 from proxy.dialects.anthropic.citations import citations_of
+from proxy.dialects.anthropic.events import (
+    CONTENT,
+    EVENT,
+    KIND,
+    MESSAGE,
+    DeltaFields,
+    EventFields,
+    MessageFields,
+    beside_delta,
+    beside_message,
+    start_of,
+)
 from proxy.dialects.anthropic.faults import fault, fault_of_no_answer
 from proxy.dialects.anthropic.usage import Tally
-from proxy.dialects.anthropic.words import DELTA_FIELDS, END_FIELDS, NAME, REASONS, START_FIELDS
+from proxy.dialects.anthropic.words import NAME, REASONS
+from proxy.endings import reason_of
 from proxy.errors import Down
 from proxy.fields import UNREADABLE, Object, nonsense
 from proxy.framing import MAX_FRAME, Batches, data_of
-
-
-class _Delta(Struct):
-    """Of a block, or of the message: every kind has its own few of these."""
-
-    type: str = ""
-    text: str | None = None
-    partial_json: str | None = None
-    thinking: str | None = None
-    signature: str | None = None
-    citation: Any = None
-    stop_reason: str | None = None
-    stop_sequence: str | None = None
-    container: Any = None
-    stop_details: Any = None
-
-
-class _Message(Struct):
-    """A whole answer, the head of a stream, or an error where one of them should be."""
-
-    id: str | None = None
-    model: str | None = None
-    content: list[Raw] | None = None
-    stop_reason: str | None = None
-    stop_sequence: str | None = None
-    usage: Any = None
-    error: Any = None
-    container: Any = None
-    stop_details: Any = None
-    context_management: Any = None
-    input_transformations: Any = None
-    diagnostics: Any = None
-
-
-class _Event(Struct):
-    type: str
-    index: int = -1
-    delta: _Delta | None = None
-    content_block: Raw = Raw(b"null")
-    message: _Message | None = None
-    usage: Any = None
-    error: Any = None
-    context_management: Any = None
-    input_transformations: Any = None
-
-
-class _Content(Struct):
-    """A block that has a place in the canonical form."""
-
-    type: str
-    text: str = ""
-    citations: list[Any] | None = None
-    thinking: str = ""
-    signature: str | None = None
-    data: str = ""
-    id: str = ""
-    name: str = ""
-    input: Raw = Raw(b"{}")
-
-
-class _Kind(Struct):
-    type: str
 
 
 class _Block(Struct):
@@ -108,11 +59,7 @@ class _Block(Struct):
     pieces: list[str] = msgspec.field(default_factory=list)  # of an Opaque's input: it does not stream
 
 
-EVENT = msgspec.json.Decoder(_Event)
-MESSAGE = msgspec.json.Decoder(_Message)
-_CONTENT = msgspec.json.Decoder(_Content)
 _OBJECT = msgspec.json.Decoder(Object)
-_KIND = msgspec.json.Decoder(_Kind)
 _EVENTS = frozenset(
     "message_start content_block_start content_block_delta content_block_stop message_delta message_stop ping"
     " error".split()
@@ -136,7 +83,7 @@ class StreamDecoder:
         self._blocks: dict[int, _Block] = {}
         self._count = 0
         self._tally = Tally()
-        self._stop = Stop(reason="other")
+        self._stop = Stop()
 
     def feed(self, data: bytes) -> Iterator[Event]:
         if not self._started:
@@ -163,7 +110,7 @@ class StreamDecoder:
             elif (delta := self._block_delta(event, data)) is not None:
                 yield delta
 
-    def _read(self, data: bytes) -> _Event:
+    def _read(self, data: bytes) -> EventFields:
         """An event of a kind that we do not know may have fields of any shape: its type is all that is read."""
         try:
             event = EVENT.decode(data)
@@ -171,12 +118,12 @@ class StreamDecoder:
             kind = _kind_of(data)
             if not kind or kind in _EVENTS:
                 raise nonsense("an event is malformed") from None
-            return _Event(kind)
+            return EventFields(kind)
         if not self._started and event.type.startswith(("content_", "message_delta", "message_stop")):
             raise nonsense("it does not begin with message_start")
         return event
 
-    def _event(self, event: _Event) -> Iterator[Event]:
+    def _event(self, event: EventFields) -> Iterator[Event]:
         match event.type:
             case "content_block_start":
                 yield from self._block_start(event)
@@ -193,16 +140,16 @@ class StreamDecoder:
             case _:  # a ping, or what is not invented yet
                 pass
 
-    def _message_start(self, message: _Message | None) -> Iterator[Event]:
+    def _message_start(self, message: MessageFields | None) -> Iterator[Event]:
         if self._started or message is None:
             raise nonsense("message_start has no message" if message is None else "message_start comes twice")
         self._started, self._first = True, b""
-        yield _start_of(message)
+        yield start_of(message)
         if usage := self._tally.add(message.usage):
             yield usage
 
-    def _message_delta(self, event: _Event) -> Iterator[Event]:
-        self._stop = _stop_of(event.delta or _Delta())
+    def _message_delta(self, event: EventFields) -> Iterator[Event]:
+        self._stop = _stop_of(event.delta or DeltaFields())
         if usage := self._tally.add(event.usage, beside_delta(event)):
             yield usage
 
@@ -212,7 +159,7 @@ class StreamDecoder:
         self._finished = True
         return Finish(stops=(self._stop,))
 
-    def _block_start(self, event: _Event) -> Iterator[Event]:
+    def _block_start(self, event: EventFields) -> Iterator[Event]:
         if event.index in self._blocks or event.index < 0:
             raise nonsense(f"block {event.index} opens twice, or has no number")
         part = _part_of(event.content_block)
@@ -225,7 +172,7 @@ class StreamDecoder:
             shell = (said for said in unfold(whole) if isinstance(said, Open | Delta))
             yield from (replace(said, index=block.index) for said in shell)
 
-    def _block_delta(self, event: _Event, data: bytes) -> Delta | None:
+    def _block_delta(self, event: EventFields, data: bytes) -> Delta | None:
         block, delta = self._blocks.get(event.index), event.delta
         if block is None or delta is None:
             raise nonsense(f"a delta of block {event.index}, which is not open, or an empty one")
@@ -243,7 +190,7 @@ class StreamDecoder:
         block.given = ""
         return _delta(block.index, name, more)
 
-    def _block_stop(self, event: _Event) -> Iterator[Event]:
+    def _block_stop(self, event: EventFields) -> Iterator[Event]:
         block = self._blocks.pop(event.index, None)
         if block is None:
             raise nonsense(f"block {event.index} closes and was not open")
@@ -269,26 +216,7 @@ class WholeDecoder(whole.Decoder):
         parts = [_part_of(raw) for raw in message.content]
         choice = Choice(parts=parts, stop=_stop_of(message))
         usage = Tally().add(message.usage, beside_message(message))
-        yield from unfold(Completion(start=_start_of(message), choices=[choice], usage=usage))
-
-
-# --- what an answer tells beside its content and its tokens ----------------------------------------------------------
-
-
-def beside_delta(event: _Event) -> Object:
-    return _told(event.delta, DELTA_FIELDS) | _told(event, END_FIELDS)
-
-
-def beside_message(message: _Message) -> Object:
-    return _told(message, [key for key in DELTA_FIELDS + END_FIELDS if key not in START_FIELDS])
-
-
-def _start_of(message: _Message) -> Start:
-    return Start(wire=NAME, id=message.id or "", model=message.model or "", extra=_told(message, START_FIELDS))
-
-
-def _told(struct: Struct | None, keys: Iterable[str]) -> Object:
-    return {key: value for key in keys if (value := getattr(struct, key, None)) is not None}
+        yield from unfold(Completion(start=start_of(message), choices=[choice], usage=usage))
 
 
 # --- blocks ----------------------------------------------------------------------------------------------------------
@@ -296,7 +224,7 @@ def _told(struct: Struct | None, keys: Iterable[str]) -> Object:
 
 def _kind_of(data: bytes) -> str:
     try:
-        return _KIND.decode(data).type
+        return KIND.decode(data).type
     except UNREADABLE:
         return ""
 
@@ -307,9 +235,10 @@ def _delta(index: int, name: str, more: Any) -> Delta:
     return Delta(index=index, signature=more) if name == "signature" else Delta(index=index, text=more)
 
 
-def _stop_of(ending: _Delta | _Message) -> Stop:
+def _stop_of(ending: DeltaFields | MessageFields) -> Stop:
+    """Who gives no reason has ended its turn all the same."""
     word = ending.stop_reason or ""
-    return Stop(reason=REASONS.get(word, "other"), raw=word, sequence=ending.stop_sequence)
+    return Stop(reason=reason_of(word or "end_turn", REASONS), raw=word, sequence=ending.stop_sequence)
 
 
 def _part_of(raw: Raw) -> Part:
@@ -317,8 +246,8 @@ def _part_of(raw: Raw) -> Part:
     try:
         value = _OBJECT.decode(raw)
         if value.get("type") not in ("text", "thinking", "redacted_thinking", "tool_use"):
-            return Opaque(wire=NAME, value=value | {"type": _KIND.decode(raw).type})
-        block = _CONTENT.decode(raw)
+            return Opaque(wire=NAME, value=value | {"type": KIND.decode(raw).type})
+        block = CONTENT.decode(raw)
     except (*UNREADABLE, TypeError):  # a type that is a list cannot be looked for
         raise nonsense("a content block is malformed") from None
     match block.type:

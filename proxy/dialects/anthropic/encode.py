@@ -24,7 +24,7 @@ class Encoding:
         self._own = request.wire == NAME
         self._takes = takes_of(request.model)
         self._plan = plan_as_asked(request) if self._own else plan(request, self._takes)
-        self.dropped = Receipt(request)
+        self.dropped = Receipt(request, NAME)
         self.dropped.update(self._plan.moved)
         self._blocks = Blocks(self._own, is_claude(request.model), self.dropped)
 
@@ -117,7 +117,7 @@ class Encoding:
     def _tier(self) -> str | None:
         tier = self._request.service_tier
         if tier is None or self._own:
-            return tier
+            return None if tier is None else TIERS.get(tier, tier)
         if tier not in TIERS:
             self.dropped.add("service_tier")
         return TIERS.get(tier)

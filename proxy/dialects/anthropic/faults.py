@@ -6,8 +6,9 @@ https://platform.claude.com/docs/en/api/errors
 from collections.abc import Mapping
 
 from proxy.dialects.anthropic.words import ERROR_STATUS, ERROR_WORDS
-from proxy.errors import Busy, Down, GatewayError, Headers, Kind, Refused, Timeout, UpstreamError
+from proxy.errors import Down, GatewayError, Headers, UpstreamError
 from proxy.fields import UNREADABLE, as_object, as_text, decode_json, dump, kept_headers
+from proxy.statuses import class_of
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
@@ -29,7 +30,7 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
     """The error that a provider's error object and status mean. `error`: an object, a text, or anything at all."""
     word, message = as_text(as_object(error).get("type")), as_text(error) or as_text(as_object(error).get("message"))
     meant = status if status >= 400 else ERROR_STATUS.get(word, 502)
-    made, kind = _classify(meant, word)
+    made, kind = class_of(meant, quota=word == "billing_error")
     return made(
         message or f"The provider answered {status} with no readable error.",
         status=meant,
@@ -39,18 +40,6 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
         upstream_type=word,
         body=body,
     )
-
-
-def _classify(status: int, word: str) -> tuple[type[UpstreamError], Kind | None]:
-    """The class, and the kind where it is not the class's own."""
-    if status in (429, 529):
-        return Busy, "quota_exceeded" if word == "billing_error" else None
-    if status in (408, 504):
-        return Timeout, None
-    if status >= 500:
-        return Down, None
-    kinds: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
-    return Refused, kinds.get(status)
 
 
 def _object_of(body: bytes) -> dict[str, object]:

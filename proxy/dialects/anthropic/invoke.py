@@ -11,7 +11,7 @@ can be asked with them.
 """
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import ClassVar
 
@@ -28,11 +28,12 @@ from proxy.dialects.anthropic.render import StreamRenderer as EventRenderer
 from proxy.dialects.anthropic.render import WholeRenderer
 from proxy.dialects.bedrock import Bedrock
 from proxy.dialects.bedrock.faults import exception_of, fault_of_message
+from proxy.dialects.bedrock.usage import usage_in_head, usage_in_metrics
 from proxy.dialects.bedrock.words import STREAM_TYPE
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import BadRequest, GatewayError, Unsupported, UpstreamError
 from proxy.eventstream import BadMessage, EventStream, Frames, Message, encode_headers, frame_of, message_of
-from proxy.fields import UNREADABLE, Fields, Object, dump, nonsense, without_nulls
+from proxy.fields import UNREADABLE, Fields, Object, as_object, decode_json, dump, nonsense, without_nulls
 from proxy.framing import sse
 from proxy.ports import Decoder, Encoded, Hints, Meter, Peek, Renderer
 
@@ -47,6 +48,7 @@ class Invoke(Bedrock):
     name = "bedrock_invoke"
     demands_limit = True
     no_urls: frozenset[type] = frozenset((Document, Image))  # Bedrock fetches nothing for Claude
+    opening = b64encode(b'{"type":"message_star')
     verbs: ClassVar = {"invoke": False, "invoke-with-response-stream": True}
 
     def parse(self, body: bytes, peek: Peek) -> Request:
@@ -67,6 +69,10 @@ class Invoke(Bedrock):
 
     def meter(self, stream: bool) -> Meter:
         return StreamMeter() if stream else WholeMeter()
+
+    def usage_in_head(self, headers: Mapping[str, str]) -> Usage | None:
+        """Of a body of another family, which no meter of ours reads."""
+        return usage_in_head(headers)
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
         """Other families have other names for these, or none."""
@@ -177,19 +183,6 @@ def _metrics_of(usage: Usage) -> Object:
 # --- what an answer that passes through costs ------------------------------------------------------------------------
 
 
-class _Metrics(msgspec.Struct, rename="camel"):
-    input_token_count: int = 0
-    output_token_count: int = 0
-    cache_read_input_token_count: int = 0
-    cache_write_input_token_count: int = 0
-
-
-class _LastChunk(msgspec.Struct):
-    metrics: _Metrics = msgspec.field(name=METRICS)
-
-
-_LAST = msgspec.json.Decoder(_LastChunk)
-
 # How nearly every chunk of an Anthropic stream begins: it is about one block, and tells nothing of the whole.
 _OF_BLOCK = b'"bytes":"' + b64encode(b'{"type":"content_bloc')
 _BEGINNING = 256  # bytes of a frame within which that would stand
@@ -252,12 +245,6 @@ class StreamMeter:
 
 def _counted(event: bytes) -> Usage | None:
     try:
-        metrics = _LAST.decode(event).metrics
+        return usage_in_metrics(as_object(as_object(decode_json(event)).get(METRICS)))
     except UNREADABLE:
         return None
-    return Usage(
-        input=metrics.input_token_count,
-        output=metrics.output_token_count,
-        cache_read=metrics.cache_read_input_token_count,
-        cache_write=metrics.cache_write_input_token_count,
-    )

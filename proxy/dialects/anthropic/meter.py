@@ -8,7 +8,7 @@ import msgspec
 
 from proxy import whole
 from proxy.canon import Usage
-from proxy.dialects.anthropic.decode import EVENT, MESSAGE, beside_delta, beside_message
+from proxy.dialects.anthropic.events import EVENT, MESSAGE, beside_delta, beside_message
 from proxy.dialects.anthropic.faults import fault
 from proxy.dialects.anthropic.usage import Tally
 from proxy.errors import UpstreamError

@@ -27,7 +27,7 @@ from proxy.canon import (
     Turn,
 )
 from proxy.dialects.anthropic.citations import citations_of, was_shown
-from proxy.dialects.anthropic.words import DEMANDS, NAME, SPELLED, SPELLED_BY
+from proxy.dialects.anthropic.words import DEMANDS, NAME, SPELLED, SPELLED_BY, TIERS_READ
 from proxy.errors import BadRequest
 from proxy.fields import Fields, as_list, as_object, dump, standard_base64, wrong, wrong_word
 from proxy.receipts import names_in
@@ -61,7 +61,7 @@ def parse_prompt(top: Fields) -> Request:
         top_k=top.integer("top_k"),
         stop=top.texts("stop_sequences"),
         user=_user(top),
-        service_tier=top.text("service_tier"),
+        service_tier=_tier(top),
         names=names,
     )
     for key, value in top.rest.items():
@@ -116,6 +116,11 @@ def _user(top: Fields) -> str | None:
     user = metadata.text("user_id")
     top.keep("metadata", metadata)
     return user
+
+
+def _tier(top: Fields) -> str | None:
+    word = top.text("service_tier")
+    return None if word is None else TIERS_READ.get(word, word)
 
 
 def _tool(value: object, at: str) -> Tool:

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import assert_never
 
-import msgspec
-
 from proxy import whole
+from proxy.arguments import as_given
 from proxy.canon import (
     Audio,
     Close,
@@ -36,8 +35,9 @@ from proxy.dialects.anthropic.citations import shown
 from proxy.dialects.anthropic.faults import error_body
 from proxy.dialects.anthropic.usage import beside, usage_fields
 from proxy.dialects.anthropic.words import DELTA_FIELDS, END_FIELDS, START_FIELDS, STOP_WORDS
+from proxy.endings import word_for
 from proxy.errors import GatewayError, Unrepresentable
-from proxy.fields import UNREADABLE, Object, dump
+from proxy.fields import Object, dump
 from proxy.framing import sse
 from proxy.single import OneByOne, only
 
@@ -205,7 +205,7 @@ def _block(part: Part, index: int) -> Object:
             return {"type": "thinking", "thinking": part.text, "signature": part.signature}
         case ToolCall():
             name = part.id or _made_up("toolu", f"{index} {part.name}")
-            block = {"type": "tool_use", "id": name, "name": part.name, "input": _input(part.arguments)}
+            block = {"type": "tool_use", "id": name, "name": part.name, "input": as_given(part.arguments)}
             return block | {key: part.extra[key] for key in _CALL_KEYS if key in part.extra}
         case Opaque(wire="anthropic", value=value):
             return value
@@ -221,15 +221,6 @@ def _block(part: Part, index: int) -> Object:
 _CALL_KEYS = ("caller", "toolset_name")  # what a tool_use of this wire may have besides
 
 
-def _input(arguments: str) -> Object:
-    """The arguments as an object. What a model wrote wrongly, or not to the end, is handed on for all to see."""
-    try:
-        value = msgspec.json.decode(arguments or "{}", type=Object)
-    except (*UNREADABLE, UnicodeEncodeError):
-        return {"malformed_arguments": arguments}
-    return value
-
-
 def _message_head(start: Start, model: str) -> Object:
     name = start.model or model
     made_up = _made_up("msg", f"{name} {start.created}")
@@ -243,5 +234,5 @@ def _made_up(prefix: str, text: str) -> str:
 
 
 def _stop_said(stop: Stop, refused: bool) -> Object:
-    word = STOP_WORDS["refusal" if refused and stop.reason == "stop" else stop.reason]
+    word = STOP_WORDS["refusal"] if refused and stop.reason == "stop" else word_for(stop, STOP_WORDS)
     return {"stop_reason": word, "stop_sequence": stop.sequence}

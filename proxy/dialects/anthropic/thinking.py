@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.canon import Reasoning, Request
-from proxy.claude import BUDGETS, DEFAULT_MAX_TOKENS, budget_for, is_forced
+from proxy.claude import BUDGETS, DEFAULT_MAX_TOKENS, budget_for, is_forced, moved_to, room_for
 from proxy.dialects.anthropic.words import DISPLAYS, Takes
 from proxy.fields import Object
 
@@ -116,10 +116,8 @@ def _nearest(effort: str, takes: Takes) -> str:
 
 def _with_budget(request: Request, reasoning: Reasoning) -> Plan:
     """At least what the wire takes, and less than max_tokens."""
-    room, given = _room(request), budget_for(request, reasoning)
+    given = budget_for(request, reasoning)
     if given is None:
-        return _none(room)
-    exact = reasoning.budget is None or (reasoning.budget == given and reasoning.effort is None)
-    moved: frozenset[str] = frozenset() if exact else frozenset({"reasoning"})
+        return _none(_room(request))
     thinking = {"type": "enabled", "budget_tokens": given}
-    return Plan(room + given if request.max_tokens is None else room, thinking, moved=moved)
+    return Plan(room_for(request, given), thinking, moved=frozenset(moved_to(given, reasoning)))

@@ -7,8 +7,12 @@ import re
 from typing import Literal, NamedTuple
 
 from proxy.canon import Reason
+from proxy.endings import AS_IT_CAME
 
 NAME = "anthropic"
+
+# The events of a stream that say nothing yet.
+SILENT = re.compile(rb'"type"\s*:\s*"(?:ping|message_start)"')
 
 # --- what a model takes -----------------------------------------------------------------------------------------------
 # One wire, and each generation of Claude takes less of it: thinking by effort has come, and budgets, sampling, prefill
@@ -99,8 +103,9 @@ SPELLED_BY = {"thinking": {"reasoning": "thinking"}, "output_format": {"format":
 # What an image may be. (.../docs/en/build-with-claude/vision)
 IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
-# The tiers of other wires that this one has as well. (.../docs/en/api/service-tiers)
+# Our words for a tier, and this wire's. (.../docs/en/api/service-tiers)
 TIERS = {"auto": "auto", "default": "standard_only"}
+TIERS_READ = {word: ours for ours, word in TIERS.items()}
 
 # The words of `tool_choice.type`. (.../docs/en/agents-and-tools/tool-use/implement-tool-use)
 MODE_WORDS = {"auto": "auto", "required": "any", "tool": "tool", "none": "none"}
@@ -116,11 +121,11 @@ REASONS: dict[str, Reason] = {
     "pause_turn": "pause",
 }
 
-# The mirror, and the word that is nearest to what this wire has no word for.
+# The mirror. Anthropic's SDKs take any word, and its page asks clients to be ready for new ones.
 STOP_WORDS: dict[Reason, str] = {reason: word for word, reason in REASONS.items()} | {
     "content_filter": "refusal",  # both say that policy withheld the answer
-    "malformed_tool_call": "end_turn",  # "tool_use" would have the client look for a call that is not there
-    "other": "end_turn",  # a word that no table knows ends a turn more often than not: some hosts say `eos`
+    "malformed_tool_call": AS_IT_CAME,  # "tool_use" would have the client look for a call that is not there
+    "other": AS_IT_CAME,
 }
 
 # The `type` of an error, with its status. https://platform.claude.com/docs/en/api/errors

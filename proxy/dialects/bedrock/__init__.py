@@ -27,11 +27,13 @@ from proxy.dialects.bedrock.render import StreamRenderer, WholeRenderer
 from proxy.dialects.bedrock.words import NAME, STREAM_TYPE, VERBS
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import BadRequest, GatewayError, UpstreamError
-from proxy.eventstream import PRELUDE, BadMessage, length_of
+from proxy.eventstream import BadMessage, Frames
 from proxy.fields import Fields, Object, dump, without_nulls
 from proxy.framing import Unframed
 from proxy.gates import MessageGate
-from proxy.ports import Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
+from proxy.ports import UNKNOWN, Abilities, Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
+
+OPENING = 256  # bytes of a message within which that would stand
 
 
 class Bedrock:
@@ -43,16 +45,17 @@ class Bedrock:
     demands_limit = False
     no_urls: frozenset[type] = frozenset({Audio, Document, Image, Video})
     verbs: ClassVar = {**VERBS, VERB: False}  # what a path ends with, and whether the answer is a stream
+    alarm = b""
+    seals: Sequence[bytes] = (b'"signature"', b'"redactedContent"')
     sign: re.Pattern[bytes] | None = None
+    opening = b":event-type\x07\x00\x0cmessageStart"  # stands where a stream's message begins that says nothing yet
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
 
     def has_event(self, held: bytes) -> bool:
-        if len(held) < PRELUDE:
-            return False
         try:
-            return len(held) >= length_of(held)
+            return any(self.opening not in frame[:OPENING] for frame in Frames().feed(held))
         except BadMessage:
             raise Unframed from None
 
@@ -89,8 +92,8 @@ class Bedrock:
     def model_list(self, names: Sequence[str]) -> bytes:
         return dump({"modelSummaries": [_model_card(name) for name in names]})
 
-    def model_card(self, name: str) -> bytes:
-        return dump({"modelDetails": _model_card(name)})
+    def model_card(self, name: str, abilities: Abilities = UNKNOWN) -> bytes:
+        return dump({"modelDetails": _model_card(name, abilities)})
 
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
         """The model stands in the path, and this wire always tells its usage: the body has nothing to edit."""
@@ -128,11 +131,12 @@ class Bedrock:
         return count_read(body)
 
 
-def _model_card(name: str) -> Object:
+def _model_card(name: str, abilities: Abilities = UNKNOWN) -> Object:
     """https://docs.aws.amazon.com/bedrock/latest/APIReference/API_FoundationModelSummary.html; the ARN is required."""
     return {
         "modelArn": f"arn:aws:bedrock:pillion::foundation-model/{name}",
         "modelId": name,
         "modelName": name,
         "responseStreamingSupported": True,
+        **({} if abilities.images is None else {"inputModalities": ["TEXT", *(["IMAGE"] if abilities.images else [])]}),
     }

@@ -8,15 +8,9 @@ unwrapped when the client sends it back.
 from base64 import b64decode, b64encode
 from binascii import Error
 
-_WRAPPED = b"pillion:"
+from proxy.filetypes import media_type_of_base64
 
-# How files begin, and what they are then; inside a RIFF a later word tells. (image, document)
-_MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"\xff\xd8\xff", "jpeg"),
-    (b"GIF8", "gif"),
-    (b"%PDF-", "pdf"),
-)
+_WRAPPED = b"pillion:"
 
 
 def bytes_of(blob: str) -> bytes | None:
@@ -41,10 +35,7 @@ def blob_of_text(text: str) -> str:
 
 def sniff(blob: str) -> str:
     """The format of a file, told by its first bytes; "" where they tell nothing."""
-    head = bytes_of(blob[:64][: len(blob[:64]) // 4 * 4]) or b""
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "webp"
-    return next((form for magic, form in _MAGIC if head.startswith(magic)), "")
+    return media_type_of_base64(blob).rpartition("/")[2]
 
 
 def wrap(seal: str) -> str:

@@ -29,6 +29,7 @@ from proxy.dialects.bedrock.blocks import (
 from proxy.dialects.bedrock.faults import fault_of_message, fault_of_no_answer
 from proxy.dialects.bedrock.usage import usage_of
 from proxy.dialects.bedrock.words import NAME, REASONS
+from proxy.endings import reason_of
 from proxy.errors import Down
 from proxy.eventstream import BadMessage, EventStream, Message
 from proxy.fields import UNREADABLE, Object, as_object, nonsense
@@ -225,7 +226,10 @@ class WholeDecoder(whole.Decoder):
 
 
 def _stop_of(word: str | None, more: object) -> Stop:
-    """The stop string that was met is Claude's own field, and comes to those who asked for it by its path."""
+    """The stop string that was met is Claude's own field, and comes to those who asked for it by its path.
+
+    Who gives no reason has ended its turn all the same.
+    """
     met = as_object(more).get("stop_sequence")
     sequence = met if isinstance(met, str) else None
-    return Stop(reason=REASONS.get(word or "", "other"), raw=word or "", sequence=sequence)
+    return Stop(reason=reason_of(word or "end_turn", REASONS), raw=word or "", sequence=sequence)

@@ -7,8 +7,8 @@ content that it cannot carry is refused with its path.
 import re
 
 from proxy.canon import Request, Tool, ToolCall
-from proxy.claude import thinks_with
-from proxy.dialects.bedrock.reasoning import room_for, said_by_client, said_to
+from proxy.claude import room_for, thinks_with
+from proxy.dialects.bedrock.reasoning import said_by_client, said_to
 from proxy.dialects.bedrock.turns import TOOL_NAME, Conversation, cache_point
 from proxy.dialects.bedrock.words import CACHES_TOOLS, KNOBS_LACKED, NAME, TIERS, TOP_K, family_of
 from proxy.errors import Unrepresentable
@@ -28,7 +28,7 @@ class Encoding:
         self._request = request
         self._own = request.wire == NAME
         self._family = family_of(request.model)
-        self.dropped = Receipt(request)
+        self.dropped = Receipt(request, NAME)
 
     def body(self) -> Object:
         request = self._request
@@ -72,7 +72,7 @@ class Encoding:
     def _inference(self, thinking: Object) -> Object:
         request = self._request
         budget = thinking.get("thinking", {}).get("budget_tokens")
-        limit = request.max_tokens if budget is None or self._own else room_for(request.max_tokens, budget)
+        limit = request.max_tokens if budget is None or self._own else room_for(request, budget)
         said = {
             "maxTokens": limit,
             "temperature": self._temperature(thinking),
@@ -128,14 +128,11 @@ class Encoding:
             return {}
         if self._own:
             return said_by_client(reasoning)
-        if reasoning.summary is not None and self._family != "claude":  # Claude shows what it thinks
+        silent = reasoning.effort is None and reasoning.budget is None and not reasoning.off
+        said = {} if silent else said_to(self._family, self._request, reasoning, self.dropped)
+        if reasoning.summary is not None and (silent or self._family != "claude"):  # Claude shows what it thinks
             self.dropped.add("reasoning.summary")
-        if reasoning.effort is None and reasoning.budget is None and not reasoning.off:
-            return {}
-        said = said_to(self._family, self._request, reasoning)
-        if said is None:
-            self.dropped.add("reasoning")
-        return said or {}
+        return said
 
     def _output(self) -> Object:
         """Which models hold to a schema changes by the month: one that does not refuses it aloud."""

@@ -8,9 +8,10 @@ An error's name stands in the header `x-amzn-errortype`, perhaps with a colon an
 from collections.abc import Mapping
 
 from proxy.dialects.bedrock.words import ERROR_STATUS, ERROR_WORDS, EXCEPTION_WORDS
-from proxy.errors import Busy, Down, GatewayError, Headers, Kind, Refused, Timeout, UpstreamError
+from proxy.errors import Down, GatewayError, Headers, Kind, UpstreamError
 from proxy.eventstream import Message, encode_message
-from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, kept_headers
+from proxy.fields import Object, as_object, as_text, dump, kept_headers, object_in
+from proxy.statuses import class_of
 
 _LONGEST = 2000  # characters of a provider's message that are worth repeating
 _SIGNATURES = {"InvalidSignatureException", "IncompleteSignature"}
@@ -18,7 +19,7 @@ _SIGNATURES = {"InvalidSignatureException", "IncompleteSignature"}
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
     """The error that an answer of another status than 200 means. Its body is kept where the client may read it."""
-    said = _object_of(body)
+    said = object_in(body)
     name = _bare(headers.get("x-amzn-errortype", "")) or _name_in(said)
     readable = "message" in said and name not in _SIGNATURES
     return _fault(
@@ -28,7 +29,7 @@ def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> Upstr
 
 def fault_of_no_answer(body: bytes) -> UpstreamError:
     """Bytes that came as an answer and are none: an error's JSON, a page of HTML, nothing."""
-    said = _object_of(body)
+    said = object_in(body)
     if not said:
         return Down("The provider's answer is empty." if not body.strip() else "The provider's answer cannot be read.")
     if "message" in said or _name_in(said):
@@ -38,7 +39,7 @@ def fault_of_no_answer(body: bytes) -> UpstreamError:
 
 def fault_of_message(message: Message) -> UpstreamError:
     """What ends a stream: an exception, which the wire's model knows, or an error, which it does not."""
-    headers, said = message.headers, _object_of(message.payload)
+    headers, said = message.headers, object_in(message.payload)
     name = _bare(as_text(headers.get(":exception-type")) or as_text(headers.get(":error-code")))
     told = _message_in(said) or as_text(headers.get(":error-message"))
     return _fault(name[:1].upper() + name[1:], told, 200)
@@ -61,22 +62,8 @@ def _fault(name: str, told: str, status: int, headers: Headers = (), body: bytes
 
 
 def _classify(status: int, name: str) -> tuple[type[UpstreamError], Kind | None]:
-    """The class, and the kind where it is not the class's own. 408 and 424: it was the model, and not the client."""
-    if status in (429, 529):
-        return Busy, "quota_exceeded" if name == "ServiceQuotaExceededException" else None
-    if status in (408, 504):
-        return Timeout, None
-    if status >= 500 or status == 424:
-        return Down, None
-    kinds: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
-    return Refused, kinds.get(status)
-
-
-def _object_of(body: bytes) -> Object:
-    try:
-        return as_object(decode_json(body))
-    except UNREADABLE:
-        return {}
+    """408 and 424: it was the model, and not the client."""
+    return class_of(502 if status == 424 else status, quota=name == "ServiceQuotaExceededException")
 
 
 def _message_in(said: Object) -> str:

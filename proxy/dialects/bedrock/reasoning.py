@@ -5,9 +5,10 @@ additionalModelRequestFields.
 """
 
 from proxy.canon import Reasoning, Request
-from proxy.claude import DEFAULT_MAX_TOKENS, budget_for
+from proxy.claude import budget_for, moved_to
 from proxy.dialects.bedrock.words import EFFORTS
 from proxy.fields import Object
+from proxy.receipts import Receipt
 
 
 def said_by_client(reasoning: Reasoning) -> Object:
@@ -17,22 +18,20 @@ def said_by_client(reasoning: Reasoning) -> Object:
     return {} if reasoning.budget is None else _enabled(reasoning.budget)
 
 
-def said_to(family: str, request: Request, reasoning: Reasoning) -> Object | None:
-    """What to tell a model of the family; None where it cannot be told."""
+def said_to(family: str, request: Request, reasoning: Reasoning, dropped: Receipt) -> Object:
+    """What to tell a model of the family; nothing where it cannot be told."""
     off = reasoning.off or reasoning.budget == 0 or reasoning.effort == "none"
-    if family == "claude":
-        if off:
-            return {"thinking": {"type": "disabled"}}
-        budget = budget_for(request, reasoning)
-        return None if budget is None else _enabled(budget)
+    if family == "claude" and off:
+        return {"thinking": {"type": "disabled"}}
+    if family == "claude" and (budget := budget_for(request, reasoning)) is not None:
+        dropped.update(moved_to(budget, reasoning))
+        return _enabled(budget)
     if family == "gpt-oss" and not off and reasoning.budget is None and reasoning.effort in EFFORTS:
-        return {"reasoning_effort": EFFORTS[reasoning.effort]}
-    return None
-
-
-def room_for(limit: int | None, budget: int) -> int:
-    """max_tokens, which counts the thinking as well."""
-    return DEFAULT_MAX_TOKENS + budget if limit is None else limit
+        word = EFFORTS[reasoning.effort]
+        dropped.update(() if word == reasoning.effort else ("reasoning.effort",))
+        return {"reasoning_effort": word}
+    dropped.add("reasoning")
+    return {}
 
 
 def _enabled(budget: int) -> Object:

@@ -34,6 +34,7 @@ from proxy.dialects.bedrock.faults import error_body, exception_of
 from proxy.dialects.bedrock.spell import block_of, call_head, drawn, unsayable
 from proxy.dialects.bedrock.usage import usage_fields
 from proxy.dialects.bedrock.words import REASONS, STOP_WORDS, STREAM_TYPE
+from proxy.endings import word_for
 from proxy.errors import GatewayError
 from proxy.eventstream import encode_headers, frame_of
 from proxy.fields import Object, as_list, dump
@@ -132,9 +133,11 @@ def _metrics(clock: Clock, began: float) -> Object:
 
 
 def _stop_said(stop: Stop, refused: bool) -> Object:
-    """Our own word as it came, or one that nobody knows; the stop string where Claude puts it."""
-    reason = "refusal" if refused and stop.reason == "stop" else stop.reason
-    word = stop.raw if stop.raw and REASONS.get(stop.raw, "other") == reason else STOP_WORDS[reason]
+    """Our own word as it came; the stop string where Claude puts it."""
+    if refused and stop.reason == "stop":
+        word = STOP_WORDS["refusal"]
+    else:
+        word = stop.raw if REASONS.get(stop.raw) == stop.reason else word_for(stop, STOP_WORDS)
     met = {} if stop.sequence is None else {"additionalModelResponseFields": {"stop_sequence": stop.sequence}}
     return {"stopReason": word, **met}
 

@@ -29,18 +29,22 @@ from proxy.canon import (
 )
 from proxy.dialects.bedrock.blobs import bytes_of, sniff, text_of, wrap
 from proxy.dialects.bedrock.citations import own
+from proxy.dialects.bedrock.documents import Names
 from proxy.dialects.bedrock.words import CACHES_TEXT, NAME, TAKEN, family_of, format_of
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.fields import Object, decode_json
-from proxy.receipts import Receipt
+from proxy.receipts import Receipt, stored_elsewhere
+from proxy.textual import is_text
 
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _TOOL_ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
-_DOCUMENT_NAME = re.compile(r"(?:[A-Za-z0-9()\[\]-]|\s(?!\s)){1,200}")
 
 # Converse refuses a document that comes without text (.../APIReference/API_runtime_Message.html).
 BESIDE_A_DOCUMENT = "The document is attached."
+
+# It wants at least one block in a tool's result, and no blank text in a block (.../API_runtime_ToolResultBlock.html).
+NOTHING = "The tool gave nothing back."
 
 _Unit = list[Object]  # a block, and its cachePoint
 _Medium = Image | Audio | Video | Document
@@ -56,7 +60,7 @@ class Conversation:
         self._caches = self._own or family in CACHES_TEXT
         self._claude = family == "claude"
         self._dropped = dropped
-        self._documents: set[str] = set()  # names that are taken
+        self._names = Names()
 
     def parted(self) -> tuple[list[Object], list[Object]]:
         """What goes to `system`, and the messages. Raises Unrepresentable."""
@@ -146,6 +150,7 @@ class Conversation:
         if not self._own or not (citations or part.extra):
             if part.citations:
                 self._dropped.add("text.citations")
+            self._dropped.unsealed(part)
             # Empty text is refused, and says nothing; on our own wire it may be what a lone cachePoint marks.
             return {"text": part.text} if part.text or (self._own and part.cache is None) else None
         said = {"content": [{"text": part.text}]} if part.text else {}
@@ -171,6 +176,7 @@ class Conversation:
         except BadRequest:
             message = f"{at}: the arguments of {part.name} must be a JSON object."
             raise Unrepresentable(message, param=at) from None
+        self._dropped.unsealed(part)
         return {"toolUseId": self._id(part.id), "name": part.name, "input": given, **self._more(part)}
 
     def _result(self, part: ToolResult) -> Object:
@@ -180,6 +186,8 @@ class Conversation:
                 what = type(inner).__name__.lower()
                 raise Unrepresentable(f"{inner.at} is {what}, which a tool result cannot hold.", param=inner.at)
             blocks += self._unit(inner)[:1]
+        if not blocks and not self._own:
+            blocks = [{"text": NOTHING}]
         status = {} if part.is_error is None else {"status": "error" if part.is_error else "success"}
         return {"toolUseId": self._id(part.id), "content": blocks, **status, **self._more(part)}
 
@@ -204,8 +212,14 @@ class Conversation:
         if form := self._format(kind, part, part.source, at):
             block["format"] = form
         if isinstance(part, Document):
-            block["name"] = self._name(part.name)
+            block["name"] = (part.name or "") if self._own else self._named(part)
         return {kind: block | {key: value for key, value in self._more(part).items() if key != "source"}}
+
+    def _named(self, part: Document) -> str:
+        name = self._names.of(part.name)
+        if part.name and name != part.name:
+            self._dropped.add("document.name")
+        return name
 
     def _format(self, kind: str, part: _Medium, source: Source, at: str) -> str:
         """What the media type says, or the file's first bytes, or its name."""
@@ -216,7 +230,7 @@ class Conversation:
         seen = sniff(source.data) if isinstance(source, Inline) else ""
         name = source.url if isinstance(source, Remote) else part.name if isinstance(part, Document) else ""
         named = (name or "").rpartition(".")[2].lower()
-        plain = "txt" if media_type.startswith("text/") else ""
+        plain = "txt" if is_text(media_type) else ""
         form = next((form for form in (seen, named, plain) if form in TAKEN[kind]), "")
         if not form:
             taken = ", ".join(sorted(TAKEN[kind]))
@@ -237,21 +251,9 @@ class Conversation:
             case Remote():
                 raise Unrepresentable(f"{at} stands at a URL, and Converse fetches from S3 alone.", param=at)
             case Stored():
-                raise Unrepresentable(f"{at} is a file at another provider.", param=at)
+                raise stored_elsewhere(at)
             case _:
                 assert_never(source)
-
-    def _name(self, given: str | None) -> str:
-        """Required, of few characters, and given once: another becomes a neutral one, as the reference advises."""
-        name = given or ""
-        if not self._own and (name in self._documents or not _DOCUMENT_NAME.fullmatch(name)):
-            if given:
-                self._dropped.add("document.name")
-            number = len(self._documents) + 1
-            while (name := f"document-{number}") in self._documents:
-                number += 1
-        self._documents.add(name)
-        return name
 
 
 def _check_place(part: Part, turn: Turn) -> None:

@@ -5,15 +5,17 @@ was thought counts as output, and nobody tells how much it was.
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html
 """
 
+import re
+from collections.abc import Mapping
+
 from proxy.canon import Usage
-from proxy.fields import Object, as_list, as_object
+from proxy.fields import Object, as_list, as_object, count_of
 
 # `...Count` says again what its neighbour says.
 _COUNTED = frozenset(
     "inputTokens outputTokens totalTokens cacheReadInputTokens cacheWriteInputTokens cacheDetails"
     " cacheReadInputTokenCount cacheWriteInputTokenCount".split()
 )
-_SANE = 10**12  # tokens; nobody read more
 
 
 def usage_of(told: object) -> Usage | None:
@@ -21,22 +23,43 @@ def usage_of(told: object) -> Usage | None:
     if not isinstance(told, dict) or not told:
         return None
     details = [as_object(one) for one in as_list(told.get("cacheDetails"))]
-    hour = sum(_count(one, "inputTokens") for one in details if one.get("ttl") == "1h")
-    written = _count(told, "cacheWriteInputTokens") or sum(_count(one, "inputTokens") for one in details)
+    hour = sum(count_of(one.get("inputTokens")) for one in details if one.get("ttl") == "1h")
+    written = count_of(told.get("cacheWriteInputTokens")) or sum(count_of(one.get("inputTokens")) for one in details)
     hour = min(hour, written)
     return Usage(
-        input=_count(told, "inputTokens"),
-        cache_read=_count(told, "cacheReadInputTokens"),
+        input=count_of(told.get("inputTokens")),
+        cache_read=count_of(told.get("cacheReadInputTokens")),
         cache_write=written - hour,
         cache_write_1h=hour,
-        output=_count(told, "outputTokens"),
+        output=count_of(told.get("outputTokens")),
         extra={key: value for key, value in told.items() if key not in _COUNTED and value},
     )
 
 
-def _count(told: Object, key: str) -> int:
-    value = told.get(key)
-    return value if type(value) is int and 0 < value <= _SANE else 0
+def usage_in_head(headers: Mapping[str, str]) -> Usage | None:
+    """What InvokeModel counts of a whole answer, whatever the model's family. None where it tells nothing."""
+    told = {key: int(value) for key, name in _HEAD.items() if _is_count(value := headers.get(name, ""))}
+    return usage_of(told)
+
+
+def usage_in_metrics(metrics: Object) -> Usage | None:
+    """The same of a stream, in `amazon-bedrock-invocationMetrics`."""
+    return usage_of({key: metrics[name] for key, name in _METRICS.items() if name in metrics})
+
+
+_METRICS = {
+    "inputTokens": "inputTokenCount",
+    "outputTokens": "outputTokenCount",
+    "cacheReadInputTokens": "cacheReadInputTokenCount",
+    "cacheWriteInputTokens": "cacheWriteInputTokenCount",
+}
+_HEAD = {
+    "inputTokens": "x-amzn-bedrock-input-token-count",
+    "outputTokens": "x-amzn-bedrock-output-token-count",
+    "cacheReadInputTokens": "x-amzn-bedrock-cache-read-input-token-count",
+    "cacheWriteInputTokens": "x-amzn-bedrock-cache-write-input-token-count",
+}
+_is_count = re.compile("[0-9]{1,12}").fullmatch
 
 
 def usage_fields(usage: Usage | None) -> Object:

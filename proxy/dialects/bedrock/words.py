@@ -4,6 +4,7 @@ The tables of this wire, where they can be seen at a glance.
 """
 
 from proxy.canon import Reason
+from proxy.endings import AS_IT_CAME
 
 NAME = "bedrock"
 
@@ -67,8 +68,9 @@ CACHES_TOOLS = {"claude"}
 # What gpt-oss takes as `reasoning_effort`, of the efforts that there are.
 EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
 
-# The tiers of other wires that this one has as well; "" is what it does unasked. (ServiceTier)
-TIERS = {"auto": "", "default": "default", "standard_only": "default", "flex": "flex", "priority": "priority"}
+# Our words for a tier, and this wire's; "" is what it does unasked.
+# https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ServiceTier.html
+TIERS = {"auto": "", "default": "default", "flex": "flex", "priority": "priority", "reserved": "reserved"}
 
 # What a format is as a media type (ImageFormat, DocumentFormat, VideoFormat, AudioFormat). One that is not here is the
 # subtype itself.
@@ -136,7 +138,7 @@ STOP_WORDS: dict[Reason, str] = {
     "refusal": "content_filtered",  # both say that the answer was withheld
     "pause": "max_tokens",  # the answer is not complete, and only this says so
     "malformed_tool_call": "malformed_tool_use",
-    "other": "end_turn",
+    "other": AS_IT_CAME,  # botocore checks no word of an answer
 }
 
 # The names of errors, with their status. (.../APIReference/CommonErrors.html, and Converse's own)

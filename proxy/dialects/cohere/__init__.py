@@ -14,19 +14,20 @@ import re
 from collections.abc import Mapping, Sequence
 
 from proxy.canon import Request
-from proxy.dialects.cohere.decode import StreamDecoder, WholeDecoder
+from proxy.dialects.cohere.decode import StreamDecoder
+from proxy.dialects.cohere.decode_whole import WholeDecoder
 from proxy.dialects.cohere.encode import Encoding
 from proxy.dialects.cohere.faults import error_body, error_event, fault_of_body
 from proxy.dialects.cohere.meter import StreamMeter, WholeMeter
 from proxy.dialects.cohere.parse import parse_request
 from proxy.dialects.cohere.render import StreamRenderer, WholeRenderer
-from proxy.dialects.cohere.words import NAME
+from proxy.dialects.cohere.words import NAME, SILENT
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.framing import has_sse
 from proxy.gates import TextGate, event_end
-from proxy.ports import Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
+from proxy.ports import UNKNOWN, Abilities, Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
 
 
 class Cohere:
@@ -37,10 +38,12 @@ class Cohere:
     ping: bytes | None = b": ping\n\n"
     demands_limit = False
     no_urls: frozenset[type] = frozenset()
+    alarm = b""
+    seals: Sequence[bytes] = ()
     sign: re.Pattern[bytes] | None = None
 
     def has_event(self, held: bytes) -> bool:
-        return has_sse(held)
+        return has_sse(held, SILENT.search)
 
     def gate(self) -> Gate:
         return TextGate(event_end)
@@ -70,8 +73,8 @@ class Cohere:
     def model_list(self, names: Sequence[str]) -> bytes:
         return dump({"models": [_model_card(name) for name in names]})
 
-    def model_card(self, name: str) -> bytes:
-        return dump(_model_card(name))
+    def model_card(self, name: str, abilities: Abilities = UNKNOWN) -> bytes:
+        return dump(_model_card(name, abilities))
 
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
         """`ask_usage` changes nothing: this wire always tells."""
@@ -93,6 +96,7 @@ class Cohere:
         return fault_of_body(status, headers, body)
 
 
-def _model_card(name: str) -> Object:
-    """https://docs.cohere.com/reference/get-model: the length of its context is not known, and so not told."""
-    return {"name": name, "endpoints": ["chat"], "default_endpoints": [], "finetuned": False}
+def _model_card(name: str, abilities: Abilities = UNKNOWN) -> Object:
+    """https://docs.cohere.com/reference/get-model"""
+    known = without_nulls({"context_length": abilities.context})
+    return {"name": name, "endpoints": ["chat"], "default_endpoints": [], "finetuned": False, **known}

@@ -34,7 +34,8 @@ def is_of_text(value: Object) -> bool:
 
 def spelled(citations: Iterable[Citation], index: int) -> list[Object]:
     """Ours as they came; another wire's as a document's, in block `index`."""
-    return [one.value if one.wire == NAME else _of_document(one) | {"content_index": index} for one in citations]
+    said = [one for one in citations if one.wire == NAME or one.url or one.title or one.quote]
+    return [one.value if one.wire == NAME else _of_document(one) | {"content_index": index} for one in said]
 
 
 def _of_document(one: Citation) -> Object:

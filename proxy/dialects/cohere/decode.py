@@ -13,32 +13,27 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from proxy import whole
 from proxy.canon import (
-    Choice,
     Close,
-    Completion,
     Delta,
     Event,
     Finish,
     Opaque,
-    Open,
     Part,
     Start,
-    Stop,
-    Text,
     Thinking,
     ToolCall,
-    unfold,
 )
 from proxy.dialects.cohere.citations import citation_of, entry_of, is_of_text
+from proxy.dialects.cohere.decode_whole import arguments_of, shell_of, stop_of
 from proxy.dialects.cohere.faults import fault_of_finish, fault_of_no_answer
-from proxy.dialects.cohere.parse import PLAN, text_of
+from proxy.dialects.cohere.parse import PLAN
 from proxy.dialects.cohere.usage import usage_of
-from proxy.dialects.cohere.words import NAME, REASONS
+from proxy.dialects.cohere.words import NAME
 from proxy.errors import Down
-from proxy.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, nonsense
+from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json, nonsense, text_in
 from proxy.framing import Frame, FrameTooLong, ServerSentEvents
+from proxy.sentence import Sentence
 
 Block = TypeVar("Block")
 
@@ -87,16 +82,15 @@ class StreamDecoder:
             raise nonsense(str(error)) from None
 
 
-class _Answer:
+class _Answer(Sentence):
     """What a stream has said so far."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.started = self.over = False
-        self._count = 0  # blocks opened
         self._content: dict[int, _Content] = {}  # by the wire's index
         self._calls: dict[int, _Call] = {}  # by the wire's index
         self._plan: int | None = None  # the open one
-        self._out: list[Event] = []
 
     def hear(self, event: Object) -> list[Event]:
         """One more event. Raises UpstreamError."""
@@ -121,12 +115,12 @@ class _Answer:
             case "content-end":
                 self._content_end(_number(event))
             case "tool-plan-delta":
-                self._think(_text(said, "tool_plan"))
+                self._think(text_in(said, "tool_plan"))
             case "tool-call-start":
                 self._call_start(_number(event), as_object(said.get("tool_calls")))
             case "tool-call-delta":
                 function = as_object(as_object(said.get("tool_calls")).get("function"))
-                self._call_delta(_of(self._calls, _number(event)), _text(function, "arguments"))
+                self._call_delta(_of(self._calls, _number(event)), text_in(function, "arguments"))
             case "tool-call-end":
                 self._call_end(_of(self._calls, _number(event)))
             case "citation-start":
@@ -156,15 +150,13 @@ class _Answer:
             self._call_end(call)
         if (usage := usage_of(delta.get("usage"))) is not None:
             self._out.append(usage)
-        self._out.append(Finish(stops=(_stop_of(word),)))
+        self._out.append(Finish(stops=(stop_of(word),)))
 
     # blocks
 
-    def _open(self, part: Part) -> int:
+    def _begin(self, part: Part) -> int:
         self._end_plan()
-        self._out.append(Open(index=self._count, part=part))
-        self._count += 1
-        return self._count - 1
+        return self._open(part)
 
     def _close(self, block: _Content | _Call) -> None:
         if block.open:
@@ -175,7 +167,7 @@ class _Answer:
         if not text:
             return
         if self._plan is None:
-            self._plan = self._open(Thinking(extra={PLAN: True}))
+            self._plan = self._begin(Thinking(extra={PLAN: True}))
         self._out.append(Delta(index=self._plan, text=text))
 
     def _end_plan(self) -> None:
@@ -187,17 +179,17 @@ class _Answer:
         if number in self._content:
             raise nonsense(f"content {number} starts twice")
         kind = as_text(said.get("type"))
-        shell = _shell(kind)
-        block = _Content(self._open(shell or Opaque(wire=NAME, value=said)), kind)
+        shell = shell_of(kind)
+        block = _Content(self._begin(shell or Opaque(wire=NAME, value=said)), kind)
         self._content[number] = block
         if shell is None:
             self._close(block)
-        elif text := _text(said, kind):
+        elif text := text_in(said, kind):
             self._out.append(Delta(index=block.index, text=text))
 
     def _content_delta(self, number: int, said: Object, logprobs: object) -> None:
         block = _of(self._content, number)
-        text, entries = _text(said, block.kind), entry_of(logprobs) if block.kind == "text" else []
+        text, entries = text_in(said, block.kind), entry_of(logprobs) if block.kind == "text" else []
         if block.open and (text or entries):
             self._out.append(Delta(index=block.index, text=text, logprobs=entries))
 
@@ -222,9 +214,9 @@ class _Answer:
         name = as_text(function.get("name"))
         if number in self._calls or not name:
             raise nonsense(f"tool call {number} starts twice, or has no name")
-        call = _Call(self._open(ToolCall(id=as_text(said.get("id")), name=name)))
+        call = _Call(self._begin(ToolCall(id=as_text(said.get("id")), name=name)))
         self._calls[number] = call
-        self._call_delta(call, _text(function, "arguments"))
+        self._call_delta(call, text_in(function, "arguments"))
 
     def _call_delta(self, call: _Call, text: str) -> None:
         if not call.open:
@@ -238,80 +230,8 @@ class _Answer:
         if not call.open:
             return
         if not call.spoken:
-            self._out.append(Delta(index=call.index, text=_arguments(call.held)))
+            self._out.append(Delta(index=call.index, text=arguments_of(call.held)))
         self._close(call)
-
-
-class WholeDecoder(whole.Decoder):
-    def read(self, body: bytes) -> Iterator[Event]:
-        try:
-            said = as_object(decode_json(body))
-        except UNREADABLE:
-            said = {}
-        message = said.get("message")
-        if not isinstance(message, dict):
-            raise fault_of_no_answer(body)
-        word = said.get("finish_reason")
-        fault = fault_of_finish(word, said.get("error"))
-        if fault is not None:
-            raise fault
-        start = Start(wire=NAME, id=as_text(said.get("id")))
-        choice = Choice(parts=_parts(message, as_list(said.get("logprobs"))), stop=_stop_of(word))
-        yield from unfold(Completion(start=start, choices=[choice], usage=usage_of(said.get("usage"))))
-
-
-def _parts(message: Object, logprobs: list[object]) -> list[Part]:
-    """The parts stand in the order in which a stream says them."""
-    content = [_part(as_object(item)) for item in _array(message, "content")]
-    for value in as_list(message.get("citations")):
-        citation = as_object(value)
-        text = text_of(citation, content)
-        if text is not None:
-            text.citations.append(citation_of(citation))
-    last = next((part for part in reversed(content) if isinstance(part, Text)), None)
-    if last is not None:
-        last.logprobs = [entry for item in logprobs for entry in entry_of(item)]
-    plan = _text(message, "tool_plan")
-    planned: list[Part] = [Thinking(text=plan, extra={PLAN: True})] if plan else []
-    return [*planned, *content, *(_call(as_object(item)) for item in _array(message, "tool_calls"))]
-
-
-def _part(item: Object) -> Part:
-    kind = as_text(item.get("type"))
-    part = _shell(kind)
-    if part is None:
-        return Opaque(wire=NAME, value=item)
-    part.text = _text(item, kind)
-    return part
-
-
-def _shell(kind: str) -> Text | Thinking | None:
-    """None where only this wire understands the block."""
-    match kind:
-        case "text":
-            return Text()
-        case "thinking":
-            return Thinking()
-        case _:
-            return None
-
-
-def _call(item: Object) -> ToolCall:
-    function = as_object(item.get("function"))
-    name = as_text(function.get("name"))
-    if not name:
-        raise nonsense("a tool call has no name")
-    arguments = _arguments(_text(function, "arguments"))
-    return ToolCall(id=as_text(item.get("id")), name=name, arguments=arguments)
-
-
-def _arguments(text: str) -> str:
-    return "{}" if text in ("", "null") else text
-
-
-def _stop_of(word: object) -> Stop:
-    raw = as_text(word)
-    return Stop(reason=REASONS.get(raw or "COMPLETE", "other"), raw=raw)
 
 
 def _read(data: bytes) -> Object:
@@ -330,20 +250,6 @@ def _number(event: Object) -> int:
     if type(number) is not int:
         raise nonsense("an event has no index")
     return number
-
-
-def _text(said: Object, key: str) -> str:
-    value = said.get(key)
-    if value is not None and not isinstance(value, str):
-        raise nonsense(f"{key} is no text")
-    return value or ""
-
-
-def _array(said: Object, key: str) -> list[object]:
-    value = said.get(key)
-    if value is not None and not isinstance(value, list):
-        raise nonsense(f"{key} is no array")
-    return value or []
 
 
 def _of(blocks: dict[int, Block], number: int) -> Block:

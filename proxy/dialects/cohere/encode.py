@@ -10,7 +10,6 @@ from proxy.canon import (
     Audio,
     Document,
     Image,
-    Inline,
     Opaque,
     Part,
     Refusal,
@@ -25,12 +24,26 @@ from proxy.canon import (
     Turn,
     Video,
 )
+from proxy.dataurls import url_of
 from proxy.dialects.cohere.citations import spelled
 from proxy.dialects.cohere.parse import PLAN
-from proxy.dialects.cohere.words import BUDGETS, KNOBS, LACKED, MODE_WORDS, NAME, OWN_EFFORT, RANGES
+from proxy.dialects.cohere.words import (
+    BUDGETS,
+    KNOBS,
+    LACKED,
+    MODE_WORDS,
+    MOST_THINKING,
+    NAME,
+    OWN_EFFORT,
+    RANGES,
+    plans,
+)
 from proxy.errors import Unrepresentable
-from proxy.fields import Object, as_list, as_object, merged
-from proxy.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
+from proxy.fields import Object, as_list, merged, without_nulls
+from proxy.functions import nest
+from proxy.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several, stored_elsewhere
+from proxy.textual import as_text
+from proxy.thinking import half_of
 
 
 class Encoding:
@@ -39,43 +52,24 @@ class Encoding:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._own = request.wire == NAME
-        self.dropped = Receipt(request)
+        self.dropped = Receipt(request, NAME)
 
     def body(self) -> Object:
         request = self._request
         self._refuse()
-        self._leave_out()
+        self.dropped.lacking(LACKED)
         body: Object = {"model": request.model, "messages": [one for turn in request.turns for one in self._turn(turn)]}
         said = {key: self._within(name) for name, (key, _) in KNOBS.items()}
         said |= {"response_format": self._format(), "thinking": self._thinking()}
         body |= {key: value for key, value in said.items() if value is not None}
         body |= self._tools() | {"stream": request.stream}
-        return merged(body, self._carry(request.extra) | request.demands)
+        return merged(body, self.dropped.carried(request.extra) | request.demands)
 
     def _refuse(self) -> None:
         refuse_several(self._request, "Cohere's wire")
         refuse_beyond_text(self._request, "Cohere's wire")
         if not self._own:
             refuse_demands(self._request, "Cohere's wire")
-
-    def _leave_out(self) -> None:
-        """The knobs that the wire lacks, those apart that ask for what happens anyway."""
-        for key, idle in LACKED.items():
-            value = getattr(self._request, key)
-            if value is not None and value not in idle:
-                self.dropped.add(key)
-
-    def _carry(self, extra: Object) -> Object:
-        """What only the wire of origin knows: kept where this is it, else receipted."""
-        if self._own:
-            return extra
-        self.dropped.left(extra)
-        return {}
-
-    def _marks(self, part: Part | Tool) -> Object:
-        if part.cache is not None:
-            self.dropped.add("cache")
-        return self._carry(part.extra)
 
     # knobs
 
@@ -114,9 +108,14 @@ class Encoding:
         if budget is None and reasoning.effort is None:  # what it thinks is shown, and thinking is not asked for so
             self.dropped.update(["reasoning.summary"] if reasoning.summary else ())
             return None
-        if budget is None:
-            budget = self._budget(reasoning.effort or "")
+        budget = self._budget(reasoning.effort or "") if budget is None else self._bounded(budget)
         return None if budget is None else {"type": "enabled", "token_budget": budget}
+
+    def _bounded(self, budget: int) -> int:
+        if self._own or budget <= MOST_THINKING:
+            return budget
+        self.dropped.add("reasoning.budget")
+        return MOST_THINKING
 
     def _budget(self, effort: str) -> int | None:
         """The tokens that an effort stands for. Of an answer that is limited it leaves half to be said."""
@@ -124,7 +123,7 @@ class Encoding:
             self.dropped.add("reasoning")
             return None
         limit = self._request.max_tokens
-        return BUDGETS[effort] if limit is None else max(1, min(BUDGETS[effort], limit // 2))
+        return BUDGETS[effort] if limit is None else max(1, half_of(limit, BUDGETS[effort]))
 
     # tools
 
@@ -160,18 +159,18 @@ class Encoding:
         said = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
         if not self._own and not tool.parameters:  # required
             said["parameters"] = {"type": "object", "properties": {}}
-        return _function({key: value for key, value in said.items() if value is not None}, self._marks(tool))
+        return nest("function", without_nulls(said), self.dropped.marks(tool))
 
     # messages
 
     def _turn(self, turn: Turn) -> list[Object]:
         """Results are messages of their own, and go before the rest of their turn."""
-        extra = self._carry(turn.extra)
+        extra = self.dropped.carried(turn.extra)
         if turn.role == "assistant":
             return [extra | self._spoken(turn)]
-        heard = turn.role == "user"
-        messages = [self._result(part) for part in turn.parts if isinstance(part, ToolResult) and heard]
-        rest = [part for part in turn.parts if not (isinstance(part, ToolResult) and heard)]
+        heard, parts = turn.role == "user", [as_text(part) for part in turn.parts]
+        messages = [self._result(part) for part in parts if isinstance(part, ToolResult) and heard]
+        rest = [part for part in parts if not (isinstance(part, ToolResult) and heard)]
         if rest or not messages:
             role = "system" if turn.role == "developer" else turn.role
             messages.append({"role": role, "content": self._content(rest, turn.role)} | extra)
@@ -184,19 +183,19 @@ class Encoding:
             if not isinstance(part, Text | Opaque):
                 raise Unrepresentable(f"{part.at}: a tool result of Cohere's wire holds text alone.", param=part.at)
         content = self._content(result.parts, None)
-        return {"role": "tool", "tool_call_id": result.id, "content": content} | self._marks(result)
+        return {"role": "tool", "tool_call_id": result.id, "content": content} | self.dropped.marks(result)
 
     def _spoken(self, turn: Turn) -> Object:
         message: Object = {"role": "assistant"}
         content: list[Part] = []
         citations: list[Object] = []
-        for part in turn.parts:
+        for part in map(as_text, turn.parts):
             if isinstance(part, ToolCall):
                 message.setdefault("tool_calls", []).append(self._call(part))
-            elif isinstance(part, Thinking) and part.extra.get(PLAN) is True:
+            elif isinstance(part, Thinking) and self._is_plan(part, turn):
                 message["tool_plan"] = message.get("tool_plan", "") + part.text
-            elif isinstance(part, Thinking) and not self._own:
-                self.dropped.add("thinking")  # many of Cohere's models do not take any, and no user has seen it
+            elif isinstance(part, Thinking) and not self._takes(part):
+                self.dropped.add("thinking")
             else:
                 citations += self._cited(part, len(content))
                 content.append(part)
@@ -205,6 +204,16 @@ class Encoding:
         if content or len(message) == 1:
             message["content"] = self._content(content, turn.role)
         return message
+
+    def _is_plan(self, thought: Thinking, turn: Turn) -> bool:
+        """Other wires have no word for a plan: there it is a thought before calls."""
+        if self._own or thought.redacted or not plans(self._request.model):
+            return PLAN in thought.extra
+        return any(isinstance(part, ToolCall) for part in turn.parts)
+
+    def _takes(self, thought: Thinking) -> bool:
+        """A sealed thought says nothing here, and a model that does not think is told none."""
+        return self._own or not (thought.redacted or plans(self._request.model))
 
     def _cited(self, part: Part, index: int) -> list[Object]:
         if not isinstance(part, Text) or not part.citations:
@@ -218,8 +227,9 @@ class Encoding:
         if call.kind == "custom":
             message = f"{call.at} calls a tool with free text, and Cohere's wire takes JSON alone."
             raise Unrepresentable(message, param=call.at)
+        self.dropped.unsealed(call)
         arguments = call.arguments if self._own else call.arguments or "{}"  # JSON text, so not empty
-        return {"id": call.id} | _function({"name": call.name, "arguments": arguments}, self._marks(call))
+        return {"id": call.id} | nest("function", {"name": call.name, "arguments": arguments}, self.dropped.marks(call))
 
     def _content(self, parts: list[Part], role: Role | None) -> object:
         """A string where one will do. `role`: None in a tool's result."""
@@ -234,11 +244,12 @@ class Encoding:
             case Text():
                 if self._own and "document" in part.extra:
                     return {"type": "document", **part.extra}
-                return {"type": "text", "text": part.text} | self._marks(part)
+                self.dropped.unsealed(part)
+                return {"type": "text", "text": part.text} | self.dropped.marks(part)
             case Refusal():
-                return {"type": "text", "text": part.text} | self._marks(part)
+                return {"type": "text", "text": part.text} | self.dropped.marks(part)
             case Thinking() if role == "assistant":
-                return {"type": "thinking", "thinking": part.text} | self._marks(part)
+                return {"type": "thinking", "thinking": part.text} | self.dropped.marks(part)
             case Image() if role is not None and (role == "user" or self._own):
                 return self._image(part)
             case Opaque(wire="cohere"):
@@ -252,13 +263,6 @@ class Encoding:
     def _image(self, part: Image) -> Object:
         source = part.source
         if isinstance(source, Stored):
-            raise Unrepresentable(f"{part.at} is a file at another provider.", param=part.at)
-        url = f"data:{source.media_type};base64,{source.data}" if isinstance(source, Inline) else source.url
-        marks = self._marks(part)
-        inner = {"url": url} | ({"detail": part.detail} if part.detail else {})
-        return {"type": "image_url", **marks, "image_url": inner | as_object(marks.get("image_url"))}
-
-
-def _function(inner: Object, marks: Object) -> Object:
-    """A tool, or a call of one, with what was left over at both levels."""
-    return {"type": "function", **marks, "function": inner | as_object(marks.get("function"))}
+            raise stored_elsewhere(part.at)
+        inner = {"url": url_of(source)} | ({"detail": part.detail} if part.detail else {})
+        return nest("image_url", inner, self.dropped.marks(part))

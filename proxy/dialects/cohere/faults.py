@@ -7,21 +7,22 @@ that a client sees.
 
 from collections.abc import Mapping
 
-from proxy.errors import Busy, Down, GatewayError, Headers, Kind, Refused, Timeout, UpstreamError
-from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, kept_headers
+from proxy.errors import Down, GatewayError, Headers, Timeout, UpstreamError
+from proxy.fields import as_text, dump, kept_headers, object_in
 from proxy.framing import sse
+from proxy.statuses import class_of
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
     """The error that an answer of another status than 200 means. Its body is kept where the client may read it."""
-    said = _object_of(body)
+    said = object_in(body)
     kept = kept_headers(headers, "x-trial-endpoint-call-")
     return fault(said.get("message"), status, kept, body if isinstance(said.get("message"), str) else None)
 
 
 def fault_of_no_answer(body: bytes) -> UpstreamError:
     """Bytes that came as an answer and are none: an error's JSON, a page of HTML, nothing."""
-    said = _object_of(body)
+    said = object_in(body)
     if isinstance(said.get("message"), str):
         return fault(said["message"])
     return Down("The provider's answer is empty." if not body.strip() else "The provider's answer cannot be read.")
@@ -40,27 +41,8 @@ def fault(message: object, status: int = 200, headers: Headers = (), body: bytes
     """The error that a provider's text and status mean. `message`: a text, or anything at all."""
     text = as_text(message) or f"The provider answered {status} with no readable error."
     meant = status if status >= 400 else 502
-    made, kind = _classify(meant, text)
+    made, kind = class_of(meant, quota="month" in text.lower())  # a trial key's month is a quota, its minute a rate
     return made(text, status=meant, kind=kind, headers=headers, upstream_status=status, body=body)
-
-
-def _classify(status: int, text: str) -> tuple[type[UpstreamError], Kind | None]:
-    """The class, and the kind where it is not the class's own. A trial key's month is a quota, its minute a rate."""
-    if status in (429, 529):
-        return Busy, "quota_exceeded" if "month" in text.lower() else None
-    if status in (408, 504):
-        return Timeout, None
-    if status >= 500:
-        return Down, None
-    kinds: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
-    return Refused, kinds.get(status)
-
-
-def _object_of(body: bytes) -> Object:
-    try:
-        return as_object(decode_json(body))
-    except UNREADABLE:
-        return {}
 
 
 def error_body(error: GatewayError, more: dict[str, str] | None = None) -> bytes:

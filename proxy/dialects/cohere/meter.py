@@ -14,7 +14,7 @@ from proxy.framing import Batches, data_of
 
 MAX_EVENT = 1024 * 1024  # bytes; what tells of tokens is far shorter
 
-_END = b'"message-end"'
+_START, _END = b'"message-start"', b'"message-end"'
 
 
 class StreamMeter:
@@ -25,6 +25,7 @@ class StreamMeter:
         self.model = ""
         self.finished = False
         self.error: UpstreamError | None = None
+        self._begun = False
         self._batches = Batches(MAX_EVENT)
 
     def feed(self, data: bytes) -> None:
@@ -38,6 +39,10 @@ class StreamMeter:
         self._look(rest)
 
     def _look(self, events: bytes) -> None:
+        if events and not self._begun:
+            self._begun = True
+            if _START not in events and isinstance(_read(data := data_of(events)).get("message"), str):
+                self.error = fault_of_no_answer(data)
         if _END in events:
             for event in events.split(b"\n\n"):
                 if _END in event and not self.finished and self.error is None:

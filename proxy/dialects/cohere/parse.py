@@ -26,7 +26,8 @@ from proxy.canon import (
 from proxy.dialects.cohere.citations import citation_of, is_of_text
 from proxy.dialects.cohere.words import DEMANDS, KNOBS, NAME, OWN_EFFORT, SPELLED
 from proxy.errors import BadRequest
-from proxy.fields import Fields, Object, as_object, dump, standard_base64, wrong, wrong_word
+from proxy.fields import Fields, Object, Verbatim, as_object, dump, standard_base64, wrong, wrong_word
+from proxy.functions import function_tool
 
 PLAN = "tool_plan"  # in the `extra` of a Thinking: it stood there, and goes back there
 
@@ -56,25 +57,9 @@ def parse_request(top: Fields) -> Request:
 
 def _tools(top: Fields) -> list[Tool]:
     """`strict_tools` is said of all of them."""
-    tools = [_tool(Fields(value, at)) for value, at in top.items("tools")]
+    tools = [function_tool(Fields(value, at)) for value, at in top.items("tools")]
     strict = top.flag("strict_tools") if tools else None
     return [replace(tool, strict=strict) for tool in tools]
-
-
-def _tool(fields: Fields) -> Tool:
-    kind = fields.text("type") or "function"
-    if kind != "function":
-        raise wrong_word(fields.path("type"), "function", kind)
-    inner = fields.need_inner("function")
-    tool = Tool(
-        name=inner.need_text("name"),
-        description=inner.text("description"),
-        parameters=inner.object("parameters"),
-        at=fields.at,
-    )
-    fields.keep("function", inner)
-    tool.extra = fields.rest
-    return tool
 
 
 def _tool_choice(top: Fields) -> ToolChoice | None:
@@ -149,7 +134,7 @@ def _turn(fields: Fields) -> Turn:
 def _spoken(fields: Fields) -> list[Part]:
     """An assistant's message. The parts stand in the order in which a model makes them."""
     plan = fields.text("tool_plan")
-    parts: list[Part] = [Thinking(text=plan, at=fields.path("tool_plan"), extra={PLAN: True})] if plan else []
+    parts: list[Part] = [Thinking(text=plan, at=fields.path("tool_plan"), extra={PLAN: Verbatim()})] if plan else []
     content = _content(fields) if "content" in fields.rest else []
     _cite(fields, content)
     return [*parts, *content, *(_call(Fields(value, at)) for value, at in fields.items("tool_calls"))]

@@ -36,7 +36,8 @@ from proxy.dialects.cohere.citations import item_of, spelled
 from proxy.dialects.cohere.faults import error_body, error_event
 from proxy.dialects.cohere.parse import PLAN
 from proxy.dialects.cohere.usage import usage_fields
-from proxy.dialects.cohere.words import STOP_WORDS
+from proxy.dialects.cohere.words import FAILED, STOP_WORDS
+from proxy.endings import word_for
 from proxy.errors import GatewayError, Unrepresentable
 from proxy.fields import Object, dump, encode_json
 from proxy.framing import sse
@@ -92,7 +93,7 @@ class StreamRenderer:
         match part:
             case Text() | Refusal():
                 block, out = self._content("text", {"type": "text", "text": ""})
-            case Thinking() if part.extra.get(PLAN) is True:
+            case Thinking() if PLAN in part.extra:
                 block = _Block(_head("tool-plan-delta", b'"delta":{"message":{"tool_plan":'), b"}}")
             case Thinking():
                 if not part.redacted:  # of what is sealed there is nothing to see
@@ -171,7 +172,7 @@ def _message(choice: Choice) -> tuple[Object, list[Object]]:
                 content.append({"type": "text", "text": part.text})
             case Refusal():
                 content.append({"type": "text", "text": part.text})
-            case Thinking() if part.extra.get(PLAN) is True:
+            case Thinking() if PLAN in part.extra:
                 plan += part.text
             case Thinking():
                 if not part.redacted:
@@ -211,7 +212,9 @@ def _call_fields(call: ToolCall, arguments: str, index: int) -> Object:
 
 def _end(stop: Stop, usage: Usage | None) -> Object:
     told = {} if usage is None else {"usage": usage_fields(usage)}
-    return {"finish_reason": STOP_WORDS[stop.reason], **told}
+    word = word_for(stop, STOP_WORDS)
+    why = {"error": f"The provider ended the answer: {stop.raw or stop.reason}."} if word == FAILED else {}
+    return {"finish_reason": word, **why, **told}
 
 
 def _unsayable(part: Part) -> Unrepresentable:

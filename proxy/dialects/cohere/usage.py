@@ -6,11 +6,10 @@ is the usage here; the second rides along. Cached tokens are a part of `input_to
 """
 
 from proxy.canon import Usage
-from proxy.fields import Object, as_object, is_number
+from proxy.fields import Object, as_object, count_of
 
 _COUNTED = {"tokens", "cached_tokens"}
 _TOKENS = {"input_tokens", "output_tokens", "reasoning_tokens"}
-_SANE = 10**12  # tokens; nobody read more
 
 
 def usage_of(told: object) -> Usage | None:
@@ -19,22 +18,17 @@ def usage_of(told: object) -> Usage | None:
         return None
     tokens = as_object(told.get("tokens"))
     counts = tokens or as_object(told.get("billed_units"))
-    read, written = _count(counts, "input_tokens"), _count(counts, "output_tokens")
-    cached, thought = min(_count(told, "cached_tokens"), read), min(_count(tokens, "reasoning_tokens"), written)
+    read, written = count_of(counts.get("input_tokens")), count_of(counts.get("output_tokens"))
+    cached = min(count_of(told.get("cached_tokens")), read)
+    thought = min(count_of(tokens.get("reasoning_tokens")), written)
     rest = _rest(tokens, _TOKENS)
     return Usage(
-        input=read - cached + _count(tokens, "image_tokens"),
+        input=read - cached + count_of(tokens.get("image_tokens")),
         cache_read=cached,
         output=written - thought,
         reasoning=thought,
         extra=_rest(told, _COUNTED) | ({"tokens": rest} if rest else {}),
     )
-
-
-def _count(told: Object, key: str) -> int:
-    """The SDK's types say that a count is a float."""
-    value = told.get(key)
-    return int(value) if is_number(value) and 0 <= value <= _SANE else 0
 
 
 def _rest(told: Object, known: set[str]) -> Object:
@@ -43,6 +37,9 @@ def _rest(told: Object, known: set[str]) -> Object:
 
 def usage_fields(usage: Usage) -> Object:
     rest = as_object(usage.extra.get("tokens"))
-    tokens = {"input_tokens": usage.total_input - _count(rest, "image_tokens"), "output_tokens": usage.total_output}
+    tokens = {
+        "input_tokens": usage.total_input - count_of(rest.get("image_tokens")),
+        "output_tokens": usage.total_output,
+    }
     thought = {"reasoning_tokens": usage.reasoning} if usage.reasoning else {}
     return usage.extra | {"tokens": rest | tokens | thought, "cached_tokens": usage.cache_read}

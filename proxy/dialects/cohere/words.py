@@ -3,9 +3,15 @@
 The tables of this wire, where they can be seen at a glance.
 """
 
+import re
+
 from proxy.canon import Reason
+from proxy.endings import AS_IT_CAME
 
 NAME = "cohere"
+
+# The events of a stream that say nothing yet.
+SILENT = re.compile(rb'"type"\s*:\s*"message-start"')
 
 # Without these the answer would be another one, and no other wire can say them: they cross to this wire or not at all.
 DEMANDS = {"documents"}  # what the answer is to be grounded in
@@ -65,10 +71,17 @@ LACKED: dict[str, tuple[object, ...]] = {
 # The words of `tool_choice`; silence is "auto".
 MODE_WORDS = {"required": "REQUIRED", "none": "NONE"}
 
-# Tokens of thinking that stand for the efforts of other wires. Beyond 31,000 Cohere's models have no room to answer.
+# Tokens of thinking that stand for the efforts of other wires. Beyond the most Cohere's models have no room to answer.
 # https://docs.cohere.com/docs/reasoning
-BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24576, "xhigh": 31000, "max": 31000}
+MOST_THINKING = 31000
+BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24576, "xhigh": MOST_THINKING, "max": MOST_THINKING}
 OWN_EFFORT = "medium"  # stands for thinking without a budget, which leaves the measure to the model
+
+# Models that do not think, but say what they plan before they call tools (`tool_plan`). Those that came later think, in
+# blocks of `thinking`, and get those back as an assistant's content. https://docs.cohere.com/docs/models
+plans = re.compile(
+    r"(?:.*/)?(?:c4ai-)?(?:command(?:-light)?(?:-nightly)?$|command-r|command-a-(?:03|vision|translate)|aya)"
+).match
 
 # What `finish_reason` says (https://docs.cohere.com/reference/chat). The two that begin with ERROR_ are of the older
 # API; ERROR and TIMEOUT are in faults.py.
@@ -81,17 +94,20 @@ REASONS: dict[str, Reason] = {
     "ERROR_LIMIT": "context",
 }
 
-# The mirror, in the words of today's API. Of an answer that is not complete MAX_TOKENS alone says so without calling it
-# an error.
+FAILED = "ERROR"
+
+# The mirror, in the words of today's API. ERROR says that the generation failed, and its `error` why: that is the word
+# for an answer that was withheld (the older API: ERROR_TOXIC), and for a call that nobody can read. What was suspended
+# has not failed: there is more to come, as MAX_TOKENS says.
 STOP_WORDS: dict[Reason, str] = {
     "stop": "COMPLETE",
     "stop_sequence": "STOP_SEQUENCE",
     "length": "MAX_TOKENS",
     "context": "MAX_TOKENS",
     "tool_use": "TOOL_CALL",
-    "content_filter": "MAX_TOKENS",
-    "refusal": "MAX_TOKENS",
+    "content_filter": FAILED,
+    "refusal": FAILED,
     "pause": "MAX_TOKENS",
-    "malformed_tool_call": "COMPLETE",
-    "other": "COMPLETE",
+    "malformed_tool_call": FAILED,
+    "other": AS_IT_CAME,  # the official SDK takes any word
 }

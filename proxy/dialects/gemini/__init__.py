@@ -21,11 +21,12 @@ from proxy.dialects.gemini.frames import ChunkGate, has_chunk
 from proxy.dialects.gemini.meter import StreamMeter, WholeMeter
 from proxy.dialects.gemini.parse import bare, check_model, parse_request, published
 from proxy.dialects.gemini.render import ArrayRenderer, StreamRenderer, WholeRenderer
+from proxy.dialects.gemini.spelling import in_camel, may_be_snake
 from proxy.dialects.gemini.words import NAME, VERBS
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import BadRequest, GatewayError, Unrepresentable, UpstreamError
 from proxy.fields import Fields, Object, as_object, dump, encode_json, without_nulls
-from proxy.ports import Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
+from proxy.ports import UNKNOWN, Abilities, Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
 
 
 class Gemini:
@@ -36,6 +37,8 @@ class Gemini:
     ping: bytes | None = None  # Google's SDKs take anything but a chunk for a broken answer
     demands_limit = False
     no_urls: frozenset[type] = frozenset()
+    alarm = b'"error"'
+    seals: Sequence[bytes] = (b'"thoughtSignature"',)
     sign: re.Pattern[bytes] | None = None
 
     def has_event(self, held: bytes) -> bool:
@@ -58,7 +61,8 @@ class Gemini:
 
     def parse(self, body: bytes, peek: Peek) -> Request:
         try:
-            return parse_request(parse_object(body), peek)
+            value = parse_object(body)
+            return parse_request(in_camel(value) if may_be_snake(body) else value, peek)
         except RecursionError:
             raise BadRequest("The request body is nested too deeply.", code="invalid_json") from None
 
@@ -83,8 +87,8 @@ class Gemini:
     def model_list(self, names: Sequence[str]) -> bytes:
         return dump({"models": [_model_card(name) for name in names]})
 
-    def model_card(self, name: str) -> bytes:
-        return dump(_model_card(name))
+    def model_card(self, name: str, abilities: Abilities = UNKNOWN) -> bytes:
+        return dump(_model_card(name, abilities))
 
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
         """`ask_usage` changes nothing: this wire always tells. A body that repeats the model must name the new one."""
@@ -140,6 +144,13 @@ class Gemini:
         return dump({"totalTokens": tokens})
 
 
-def _model_card(name: str) -> Object:
+def _model_card(name: str, abilities: Abilities = UNKNOWN) -> Object:
     """https://ai.google.dev/api/models#Model"""
-    return {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": list(VERBS)}
+    known = without_nulls(
+        {
+            "inputTokenLimit": abilities.context,
+            "outputTokenLimit": abilities.max_output,
+            "thinking": abilities.thinking,
+        }
+    )
+    return {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": list(VERBS), **known}

@@ -102,6 +102,8 @@ class Sources:
     def add(self, citations: Iterable[Citation], text: str, before: int) -> None:
         """`text`: the block that they stand on; `before`: the bytes of text that came before it."""
         for one in citations:
+            if not (one.url or one.title or one.quote):
+                continue
             chunk = _chunk(one)
             if chunk not in self._chunks:
                 self._chunks.append(chunk)

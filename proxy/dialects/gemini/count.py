@@ -7,6 +7,7 @@ Vertex AI takes the request's fields as they are. Google's own answer is a numbe
 from proxy.canon import Request
 from proxy.dialects.gemini.faults import error_in, fault
 from proxy.dialects.gemini.parse import bare, parse_request
+from proxy.dialects.gemini.spelling import in_camel
 from proxy.errors import BadRequest
 from proxy.fields import UNREADABLE, Object, as_object, decode_json, dump, nonsense, wrong
 from proxy.ports import Peek
@@ -17,14 +18,14 @@ WHOLE = ("generateContentRequest", "generate_content_request")
 def parse_count(body: Object, peek: Peek) -> Request:
     spelled = [key for key in body if key in WHOLE]
     if not spelled:
-        return parse_request(body, peek)
+        return parse_request(in_camel(body), peek)
     if len(body) > 1:
         message = f"{WHOLE[0]} says the whole request: give nothing beside it."
         raise BadRequest(message, param=WHOLE[0])
     whole = body[spelled[0]]
     if not isinstance(whole, dict):
         raise wrong(WHOLE[0], "an object", whole)
-    return parse_request(whole, peek)
+    return parse_request(in_camel(whole), peek)
 
 
 def counting_body(model: str, encoded: bytes) -> bytes:

@@ -6,8 +6,8 @@ A candidate speaks one block at a time: a part of another kind closes the one be
 one block, until a seal ends it: Google asks that sealed text never be joined to other text. A seal that comes with no
 text, as the last part of most streams, belongs to the text before it: there it stands in an answer that comes whole.
 
-`safetyRatings`, `avgLogprobs`, `finishMessage` and `tokenCount` of a candidate have no place in the events: only the
-pass-through lane carries them.
+What only this wire says of a candidate (`safetyRatings`, `avgLogprobs`, `finishMessage`, `tokenCount`), and of the
+prompt once the answer has begun, rides with its Stop: the last word of each counts.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,8 +22,8 @@ from proxy.canon import (
     Event,
     Finish,
     Opaque,
-    Open,
     Part,
+    Reason,
     Start,
     Stop,
     Text,
@@ -39,11 +39,16 @@ from proxy.dialects.gemini.media import heard
 from proxy.dialects.gemini.partial import PartialArguments
 from proxy.dialects.gemini.usage import usage_of
 from proxy.dialects.gemini.words import FINISHES, MAX_CANDIDATES, NAME, REASONS
+from proxy.endings import reason_of
 from proxy.errors import Down
 from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json, encode_json, nonsense
 from proxy.framing import FrameTooLong
+from proxy.sentence import Sentence
 
 _OF_CHUNK = frozenset("candidates usageMetadata modelVersion responseId createTime error".split())
+_OF_CANDIDATE = frozenset(
+    "content index finishReason logprobsResult groundingMetadata citationMetadata urlContextMetadata".split()
+)
 _OF_CALL = frozenset("id name args partialArgs willContinue".split())
 _OF_TEXT = frozenset("text thought thoughtSignature".split())
 
@@ -102,19 +107,20 @@ class _Voice(Struct):
     pieces: PartialArguments | None = None  # of the open call
     called: bool = False
     raw: str = ""  # its finishReason
+    extra: Object = {}  # what else is said of it
 
 
-class _Answer:
+class _Answer(Sentence):
     """What an answer has said so far. One that comes whole is a stream of one chunk, each part a block."""
 
     def __init__(self, streamed: bool) -> None:
+        super().__init__()
         self._streamed = streamed
         self.begun = False
         self._voices: dict[int, _Voice] = {}
-        self._blocks = 0
         self._blocked = ""  # why the prompt was
+        self._feedback: Object = {}  # on the prompt, behind the first chunk
         self._usage: Usage | None = None
-        self._out: list[Event] = []
 
     def hear(self, chunk: object) -> list[Event]:
         """One more chunk. Raises UpstreamError."""
@@ -129,6 +135,8 @@ class _Answer:
         usage, feedback = usage_of(chunk.get("usageMetadata")), as_object(chunk.get("promptFeedback"))
         if not self.begun and (candidates or usage or feedback):
             self._start(chunk)
+        elif feedback:
+            self._feedback = {"promptFeedback": feedback}
         self._blocked = self._blocked or as_text(feedback.get("blockReason"))
         for position, candidate in enumerate(candidates):
             self._candidate(candidate, position)
@@ -180,6 +188,8 @@ class _Answer:
             self._part(voice, part)
         self._remarks(voice, candidate)
         voice.raw = _word(candidate.get("finishReason")) or voice.raw
+        if not candidate.keys() <= _OF_CANDIDATE:
+            voice.extra |= {key: value for key, value in candidate.items() if key not in _OF_CANDIDATE}
 
     def _remarks(self, voice: _Voice, candidate: Object) -> None:
         """What is said of a text beside it."""
@@ -191,9 +201,12 @@ class _Answer:
 
     def _stop(self, voice: _Voice | None) -> Stop:
         if voice is None:
-            return Stop(reason="content_filter", raw=self._blocked) if self._blocked else Stop(reason="other")
-        reason = REASONS.get(voice.raw or "STOP", "other")
-        return Stop(reason="tool_use" if reason == "stop" and voice.called else reason, raw=voice.raw)
+            reason: Reason = "content_filter" if self._blocked else "other"
+            return Stop(reason=reason, raw=self._blocked, extra=self._feedback)
+        reason = reason_of(voice.raw or "STOP", REASONS)
+        if reason == "stop" and voice.called:
+            reason = "tool_use"
+        return Stop(reason=reason, raw=voice.raw, extra=voice.extra | self._feedback)
 
     # parts
 
@@ -242,7 +255,8 @@ class _Answer:
         extra = {key: value for key, value in call.items() if key not in _OF_CALL}
         kept = {"functionCall": extra} if extra else {}
         voice.kind, voice.called = "call", True
-        voice.index = self._open(voice, ToolCall(id=as_text(call.get("id")), name=name, extra=kept))
+        shell = ToolCall(id=as_text(call.get("id")), name=name, extra=kept)
+        voice.index = self._open(shell, voice.number)
         voice.pieces = PartialArguments(as_object(call.get("args")))
         if seal:
             self._out.append(Delta(index=voice.index, signature=seal))
@@ -254,14 +268,8 @@ class _Answer:
         if voice.kind != kind:
             self._close(voice)
             voice.kind = kind
-            voice.index = self._open(voice, shell())
+            voice.index = self._open(shell(), voice.number)
         return voice.index
-
-    def _open(self, voice: _Voice, part: Part) -> int:
-        index = self._blocks
-        self._blocks += 1
-        self._out.append(Open(index=index, part=part, choice=voice.number))
-        return index
 
     def _close(self, voice: _Voice) -> None:
         if voice.pieces is not None:
@@ -274,7 +282,7 @@ class _Answer:
     def _aside(self, voice: _Voice, part: Part) -> None:
         """A block that is whole at once."""
         self._close(voice)
-        self._out.append(Close(index=self._open(voice, part)))
+        self._whole(part, voice.number)
 
 
 def _word(reason: object) -> str:

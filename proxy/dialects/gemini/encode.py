@@ -7,7 +7,7 @@ dropped and named in the receipt; content that it cannot carry is refused with i
 from proxy.canon import Request, Tool
 from proxy.dialects.gemini.encode_parts import Contents
 from proxy.dialects.gemini.schema import gemini_schema
-from proxy.dialects.gemini.thinking import thinking_config
+from proxy.dialects.gemini.thinking import as_said, thinking_config
 from proxy.dialects.gemini.words import COUNTS, KNOBS_LACKED, MODE_WORDS, NAME, NUMBERS, TIERS
 from proxy.errors import Unrepresentable
 from proxy.fields import Object, merged
@@ -20,7 +20,7 @@ class Encoding:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._own = request.wire == NAME
-        self.dropped = Receipt(request)
+        self.dropped = Receipt(request, NAME)
 
     def body(self) -> Object:
         request = self._request
@@ -57,8 +57,8 @@ class Encoding:
     def _tier(self) -> str | None:
         tier = self._request.service_tier
         if tier is None or self._own:
-            return tier
-        if tier not in TIERS and tier != "auto":
+            return None if tier is None else TIERS.get(tier) or tier
+        if tier not in TIERS:
             self.dropped.add("service_tier")
         return TIERS.get(tier)
 
@@ -97,8 +97,7 @@ class Encoding:
         return said
 
     def _thinking(self) -> Object | None:
-        reasoning = self._request.reasoning
-        return None if reasoning is None else thinking_config(reasoning, self._request.model, self._own, self.dropped)
+        return as_said(self._request) if self._own else thinking_config(self._request, self.dropped)
 
     # tools
 

@@ -25,7 +25,7 @@ from proxy.dialects.gemini.words import NAME, NO_SEAL
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.fields import Object, as_object, merged
-from proxy.receipts import Receipt
+from proxy.receipts import Receipt, stored_elsewhere
 
 
 class Contents:
@@ -52,7 +52,8 @@ class Contents:
         if not contents and not self._own:
             at = self._request.name_of("turns")
             raise Unrepresentable(f"{at} must hold more than a system prompt and blanks.", param=at)
-        return {"systemInstruction": instruction, "contents": contents}
+        said = instruction if self._own or instruction.get("parts") else {}
+        return {"systemInstruction": said, "contents": contents}
 
     def _leads(self, turn: Turn) -> bool:
         return turn.role in ("system", "developer")
@@ -155,7 +156,7 @@ class Contents:
         if part.source is None:
             raise _refusal(part, "a sound of another provider's by its id")
         if isinstance(part.source, Stored) and not self._own:
-            raise _refusal(part, "a file that lies at another provider")
+            raise stored_elsewhere(part.at)
         if isinstance(part, Image) and part.detail not in (None, "auto"):
             self._dropped.add("image.detail")
         said = media.said(part, part.source, self._own)

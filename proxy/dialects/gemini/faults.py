@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from math import ceil
 
 from proxy.dialects.gemini.words import ERROR_STATUS, ERROR_WORDS
-from proxy.errors import Busy, Down, GatewayError, Headers, Kind, Refused, Timeout, UpstreamError
+from proxy.errors import GatewayError, Headers, Kind, Refused, UpstreamError
 from proxy.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, dump, kept_headers
+from proxy.statuses import class_of
 
 _TYPE = "type.googleapis.com/google.rpc."
 
@@ -72,17 +73,11 @@ def _meant(status: int, said: Object, word: str) -> int:
 
 def _classify(status: int, said: Object) -> tuple[type[UpstreamError], Kind | None]:
     """The class, and the kind where it is not the class's own."""
-    if status in (429, 529):
-        return Busy, "quota_exceeded" if _is_spent(said) else None
-    if status in (408, 504):
-        return Timeout, None
-    if status >= 500 or status == 499:  # 499: Google gave up, not the client
-        return Down, None
+    made, kind = class_of(
+        502 if status == 499 else status, quota=_is_spent(said)
+    )  # 499: Google gave up, not the client
     of_key = any(as_text(detail.get("reason")).startswith("API_KEY_") for detail in _details(said))
-    if of_key:
-        return Refused, "authentication"
-    kinds: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
-    return Refused, kinds.get(status)
+    return made, "authentication" if made is Refused and of_key else kind
 
 
 def _is_spent(said: Object) -> bool:

@@ -7,6 +7,7 @@ apart. A stream of events that breaks has the error among them as bare JSON, ove
 import re
 from collections.abc import Iterator
 
+from proxy.dialects.gemini.words import SAYING
 from proxy.framing import LONGEST_LINE, MAX_FRAME, FrameTooLong, Lines, has_sse
 from proxy.gates import TextGate, event_end
 
@@ -45,10 +46,10 @@ def is_array(held: bytes) -> bool:
 
 
 def has_chunk(held: bytes) -> bool:
-    """Does the beginning of a stream hold a whole chunk? Raises Unframed."""
+    """Does the beginning of a stream hold a whole chunk that says something? Raises Unframed."""
     if _begun(held)[:1] in (b"[", b"{"):
-        return len(held) > LONGEST_LINE or next(Chunks().feed(held), None) is not None
-    return has_sse(held)
+        return len(held) > LONGEST_LINE or any(map(SAYING.search, Chunks().feed(held)))
+    return has_sse(held, lambda data: SAYING.search(data) is None)
 
 
 class ChunkGate:

@@ -1,8 +1,6 @@
 """What does an answer that passes through cost, and did it end?
 
-Every chunk of a stream tells of tokens, and only the last count holds: what has come is kept, and looked at from the
-end backwards when somebody asks. That is safe: inside a JSON string every quote is escaped, so `"usageMetadata"` can
-only be a key or a whole value.
+Every chunk of a stream tells of tokens, and only the last count holds.
 """
 
 from collections.abc import Iterator
@@ -13,17 +11,14 @@ import msgspec
 from msgspec import Struct
 
 from proxy import whole
-from proxy.canon import Usage
 from proxy.dialects.gemini.faults import error_in, fault
 from proxy.dialects.gemini.frames import Chunks, is_array
 from proxy.dialects.gemini.usage import usage_of
-from proxy.errors import UpstreamError
 from proxy.fields import UNREADABLE, as_list, as_object, as_text, decode_json
 from proxy.framing import Batches, FrameTooLong, data_of
+from proxy.watching import LateMeter, event_at, giving_last, holding
 
 MAX_EVENT = 8 * 1024 * 1024  # bytes; an image comes in one event, and the count of its tokens in the same
-
-_BATCH = 64 * 1024  # bytes that wait to be looked at
 
 
 class _Said(Struct):
@@ -35,32 +30,27 @@ class _Said(Struct):
     promptFeedback: Any = None  # noqa: N815
     error: Any = None
 
-    def is_last(self) -> bool:
-        """Has a candidate its reason, or the prompt one for being blocked?"""
-        blocked = as_object(self.promptFeedback).get("blockReason")
-        return bool(blocked) or any(as_object(one).get("finishReason") for one in as_list(self.candidates))
+    def is_blocked(self) -> bool:
+        """Has the prompt a reason for being so?"""
+        return bool(as_object(self.promptFeedback).get("blockReason"))
+
+    def endings(self) -> Iterator[tuple[int, bool]]:
+        """The number of each candidate, and whether it has its reason."""
+        for position, candidate in enumerate(map(as_object, as_list(self.candidates))):
+            if isinstance(number := candidate.get("index", position), int):
+                yield number, bool(candidate.get("finishReason"))
 
 
 _read = msgspec.json.Decoder(_Said).decode
 
 
-class StreamMeter:
-    """Watches a stream. Finished: a finishReason, or a prompt that was blocked."""
+class StreamMeter(LateMeter):
+    """Watches a stream. Finished: a finishReason of every candidate, or a prompt that was blocked."""
 
     def __init__(self) -> None:
-        self._usage: Usage | None = None
-        self._model = ""
-        self._finished = False
-        self._error: UpstreamError | None = None
+        super().__init__()
+        self._blocked = False
         self._events: Batches | _Array | None = None
-        self._kept: list[bytes] = []
-        self._size = 0  # their bytes
-
-    def feed(self, data: bytes) -> None:
-        self._kept.append(data)
-        self._size += len(data)
-        if self._size > _BATCH:
-            self._catch_up()
 
     def close(self) -> None:
         """The end of the stream: an event that it cut off counts, as it does for the decoder."""
@@ -69,31 +59,15 @@ class StreamMeter:
             self._look(self._events.close())
 
     @property
-    def usage(self) -> Usage | None:
-        self._catch_up()
-        return self._usage
-
-    @property
-    def model(self) -> str:
-        self._catch_up()
-        return self._model
-
-    @property
     def finished(self) -> bool:
         self._catch_up()
-        return self._finished
-
-    @property
-    def error(self) -> UpstreamError | None:
-        self._catch_up()
-        return self._error
+        return self._choices.over or (self._blocked and self._choices.silent)
 
     def _catch_up(self) -> None:
-        data = b"".join(self._kept)
+        data = self._taken()
         if self._events is None and data.strip():
             self._events = _Array() if is_array(data) else Batches(MAX_EVENT)
         if self._events is not None and data:
-            self._kept, self._size = [], 0
             self._look(self._events.feed(data))
 
     def _look(self, events: bytes) -> None:
@@ -101,15 +75,19 @@ class StreamMeter:
         if not events:
             return
         if not self._model:
-            named = (as_text(said.modelVersion) for said in _said(events, b'"modelVersion"'))
+            named = (as_text(_read_event(event).modelVersion) for event in holding(events, b'"modelVersion"'))
             self._model = next(filter(None, named), "")
-        counted = (usage_of(said.usageMetadata) for said in _said_last(events, b'"usageMetadata"'))
+        counted = (usage_of(_read_event(event).usageMetadata) for event in giving_last(events, b'"usageMetadata"'))
         self._usage = next((usage for usage in counted if usage is not None), self._usage)
-        for word in (b'"finishReason"', b'"blockReason"'):
-            self._finished = self._finished or any(said.is_last() for said in _said_last(events, word))
+        for at in self._choices.places(events):
+            self._choices.note(_read_event(event_at(events, at)).endings())
+        for event in holding(events, b'"finishReason"'):
+            self._choices.note(_read_event(event).endings())
+        blocked = map(_read_event, holding(events, b'"blockReason"'))
+        self._blocked = self._blocked or any(said.is_blocked() for said in blocked)
         if self._error is None:
-            errors = (said.error for said in _said(events, b'"error"') if said.error)
-            self._error = next(map(fault, errors), None)
+            broken = (_read_event(event).error for event in holding(events, b'"error"'))
+            self._error = next(map(fault, filter(None, broken)), None)
 
 
 class _Array:
@@ -126,30 +104,6 @@ class _Array:
 
     def close(self) -> bytes:
         return b""
-
-
-def _bounds(events: bytes, at: int) -> tuple[int, int]:
-    """Where the event that has this place begins and ends."""
-    end = events.find(b"\n\n", at)
-    return events.rfind(b"\n\n", 0, at) + 1, end if end >= 0 else len(events)
-
-
-def _said(events: bytes, word: bytes) -> Iterator[_Said]:
-    """The events in which the word stands, read; the first one first."""
-    at = events.find(word)
-    while at >= 0:
-        start, end = _bounds(events, at)
-        yield _read_event(events[start:end])
-        at = events.find(word, end)
-
-
-def _said_last(events: bytes, word: bytes) -> Iterator[_Said]:
-    """The same, the last one first, since it has the last word."""
-    at = events.rfind(word)
-    while at >= 0:
-        start, end = _bounds(events, at)
-        yield _read_event(events[start:end])
-        at = events.rfind(word, 0, start)
 
 
 def _read_event(event: bytes) -> _Said:

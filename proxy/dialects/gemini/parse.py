@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from proxy.canon import Format, Reasoning, Request, Tool, ToolChoice, Turn
 from proxy.dialects.gemini.parse_parts import Chat
 from proxy.dialects.gemini.schema import json_schema
-from proxy.dialects.gemini.spelling import in_camel
 from proxy.dialects.gemini.words import (
     CONFIG_DEMANDS,
     COUNTS,
@@ -20,6 +19,8 @@ from proxy.dialects.gemini.words import (
     NAME,
     NUMBERS,
     SPELLED,
+    TIER_BEGINS,
+    TIERS_READ,
 )
 from proxy.errors import BadRequest
 from proxy.fields import Fields, Left, Object, is_number, wrong, wrong_word
@@ -27,7 +28,8 @@ from proxy.ports import Peek
 
 
 def parse_request(body: Object, peek: Peek) -> Request:
-    top = Fields(in_camel(body), "")
+    """`body`: its keys in camelCase (spelling.py). Raises BadRequest."""
+    top = Fields(body, "")
     check_model(top, peek.model)
     config = top.inner("generationConfig")
     knobs: Object = {name: config.number(key) for name, key in NUMBERS.items()}
@@ -48,7 +50,7 @@ def parse_request(body: Object, peek: Peek) -> Request:
         modalities=_modalities(config),
         metadata=_labels(top),
         store=top.flag("store"),
-        service_tier=top.text("serviceTier"),
+        service_tier=_tier(top),
         names=SPELLED,
         **knobs,
     )
@@ -184,6 +186,8 @@ def _function(fields: Fields) -> Tool:
 
 def _choose(request: Request, top: Fields) -> None:
     """The tool choice, if it is a mode or one tool; several names are a demand. What is left over stays."""
+    if "toolConfig" not in top.rest:
+        return
     config = top.inner("toolConfig")
     calling = config.inner("functionCallingConfig")
     names = calling.texts("allowedFunctionNames") or []
@@ -223,6 +227,11 @@ def _labels(top: Fields) -> dict[str, str] | None:
         if not isinstance(value, str):
             raise wrong(f"labels.{key}", "a string", value)
     return labels
+
+
+def _tier(top: Fields) -> str | None:
+    word = top.text("serviceTier")
+    return None if word is None else TIERS_READ.get(word.lower().removeprefix(TIER_BEGINS), word)
 
 
 def _turns(top: Fields) -> list[Turn]:

@@ -5,7 +5,6 @@ from its place (so that it is the same in the next request), and encode_parts.py
 """
 
 import re
-from collections.abc import Iterable
 
 from proxy.canon import Opaque, Part, Role, Text, Thinking, ToolCall, ToolResult, Turn
 from proxy.dialects.gemini.media import read_file, read_inline
@@ -55,7 +54,7 @@ class Chat:
         if isinstance(value, str):
             return [Text(text=value, at=at)]
         fields = Fields(value, at)
-        return self._parts(fields) if "parts" in fields.rest else [self._part(fields)]
+        return self._parts(fields) if "parts" in fields.rest else [self._any_part(fields)]
 
     def turn(self, fields: Fields) -> Turn:
         """A result's role was `function` once, and may be absent as well: both are the user's."""
@@ -68,9 +67,16 @@ class Chat:
     def _parts(self, fields: Fields) -> list[Part]:
         if isinstance(fields.rest.get("parts"), dict):
             fields.rest["parts"] = [fields.rest["parts"]]
-        return _joined(self._part(Fields(value, at)) for value, at in fields.items("parts"))
+        return _joined([self._part(value, at) for value, at in fields.items("parts")])
 
-    def _part(self, fields: Fields) -> Part:
+    def _part(self, value: object, at: str) -> Part:
+        match value:
+            case {"text": str(text), **more} if not more:  # as nearly always
+                return Text(text=text, at=at)
+            case _:
+                return self._any_part(Fields(value, at))
+
+    def _any_part(self, fields: Fields) -> Part:
         kinds = [kind for kind in _KINDS if kind in fields.rest]
         if len(kinds) > 1:
             raise BadRequest(f"{fields.at} must be one thing, but {' and '.join(kinds)} came.", param=fields.at)
@@ -145,11 +151,13 @@ def _text(fields: Fields) -> Text | Thinking:
     return Text(text=text, signature=signature)
 
 
-def _joined(parts: Iterable[Part]) -> list[Part]:
+def _joined(parts: list[Part]) -> list[Part]:
     """Of a stream a client keeps each piece: a thought is all that was thought up to its seal, which comes last.
 
     (Google seals what follows a thought: such a thought is as many parts as it came in.)
     """
+    if len(parts) < 2:
+        return parts
     joined: list[Part] = []
     open_thought: list[Thinking] = []
     for part in parts:

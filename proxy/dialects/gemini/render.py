@@ -5,7 +5,6 @@ shape; a call is told in one part, once its arguments are whole. Clients that do
 the elements of one JSON array.
 """
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import assert_never
 
@@ -13,42 +12,33 @@ from msgspec import Struct
 
 from proxy import whole
 from proxy.canon import (
-    Audio,
     Choice,
     Citation,
     Close,
     Completion,
     Delta,
-    Document,
     Event,
     Finish,
-    Image,
-    Inline,
-    Opaque,
     Open,
     Part,
     Refusal,
     Request,
     Start,
-    Stop,
     Text,
     Thinking,
-    ToolCall,
-    ToolResult,
     Usage,
-    Video,
     fold,
 )
-from proxy.dialects.gemini import media
 from proxy.dialects.gemini.citations import Sources, own_metadata
+from proxy.dialects.gemini.endings import ending_of, feedback_of, is_blocked, late_feedback
 from proxy.dialects.gemini.faults import error_body
 from proxy.dialects.gemini.logprobs import logprobs_result
-from proxy.dialects.gemini.seals import redacted_out, seal_out
+from proxy.dialects.gemini.render_parts import parts_of
+from proxy.dialects.gemini.seals import seal_out
 from proxy.dialects.gemini.usage import usage_fields
-from proxy.dialects.gemini.words import NAME, REASONS, STOP_WORDS
-from proxy.envelope import parse_object
-from proxy.errors import BadRequest, GatewayError, Unrepresentable
-from proxy.fields import Object, as_object, dump, encode_json, merged
+from proxy.dialects.gemini.words import NAME
+from proxy.errors import GatewayError
+from proxy.fields import Object, dump, encode_json
 
 
 class _Block(Struct):
@@ -82,7 +72,7 @@ class StreamRenderer:
                 return self._delta(event)
             case Start():
                 self._start, self._head = event, _head_of(event, self._model)
-                feedback = _feedback(event)
+                feedback = feedback_of(event)
                 return self._frame(dump(feedback | self._head)) if feedback else b""
             case Open():
                 return self._open(event)
@@ -148,7 +138,7 @@ class StreamRenderer:
         if block.tail:
             self._place(block)
             return b""
-        return self._chunk(block.choice, _parts_of(_summed(block.part, block.events)), {})
+        return self._chunk(block.choice, parts_of(_summed(block.part, block.events)), {})
 
     def _place(self, block: _Block) -> None:
         text, before = "".join(event.text for event in block.events), self._said.get(block.choice, 0)
@@ -157,15 +147,16 @@ class StreamRenderer:
             self._sources.setdefault(block.choice, Sources()).add(block.citations, text, before)
 
     def _finish(self, event: Finish) -> bytes:
-        if _is_blocked(self._start, event.stops, bool(self._said)):
-            return self._last(dump(_metered(self._usage) | self._head))
+        told = late_feedback(self._start, event.stops) | _metered(self._usage) | self._head
+        if is_blocked(self._start, event.stops, bool(self._said)):
+            return self._last(dump(told))
         candidates = []
         for number, stop in enumerate(event.stops):
             empty = {"parts": [{"text": ""}], "role": "model"}  # so that no SDK misses it
             sources = self._sources.get(number, Sources()).metadata()
-            word = _finish_word(stop, number in self._refused)
-            candidates.append({"content": empty, "finishReason": word, **sources, "index": number})
-        return self._last(dump({"candidates": candidates, **_metered(self._usage), **self._head}))
+            ending = ending_of(stop, number in self._refused, self._start)
+            candidates.append({"content": empty, **ending, **sources, "index": number})
+        return self._last(dump({"candidates": candidates, **told}))
 
 
 class ArrayRenderer(StreamRenderer):
@@ -198,10 +189,12 @@ class WholeRenderer(whole.Renderer):
 
     def spell(self, completion: Completion) -> bytes:
         said = any(choice.parts for choice in completion.choices)
-        body = _feedback(completion.start)
-        if not _is_blocked(completion.start, [choice.stop for choice in completion.choices], said):
-            body["candidates"] = [_candidate(number, choice) for number, choice in enumerate(completion.choices)]
-        return dump(body | _metered(completion.usage) | _head_of(completion.start, self._model))
+        start, stops = completion.start, [choice.stop for choice in completion.choices]
+        body = feedback_of(start) | late_feedback(start, stops)
+        if not is_blocked(start, stops, said):
+            numbered = enumerate(completion.choices)
+            body["candidates"] = [_candidate(number, choice, start) for number, choice in numbered]
+        return dump(body | _metered(completion.usage) | _head_of(start, self._model))
 
 
 def _head_of(start: Start, model: str) -> Object:
@@ -215,41 +208,21 @@ def _head_of(start: Start, model: str) -> Object:
 
 def _time(seconds: int) -> str:
     try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}Z"
     except (ValueError, OverflowError, OSError):
         return "1970-01-01T00:00:00Z"
-
-
-def _feedback(start: Start) -> Object:
-    """What Google said of the prompt."""
-    feedback = as_object(start.extra.get("promptFeedback"))
-    return {"promptFeedback": feedback} if feedback else {}
-
-
-def _is_blocked(start: Start, stops: Iterable[Stop], said: bool) -> bool:
-    """An answer whose prompt was blocked has no candidates."""
-    reason = as_object(start.extra.get("promptFeedback")).get("blockReason")
-    return bool(reason) and not said and {stop.reason for stop in stops} == {"content_filter"}
 
 
 def _metered(usage: Usage | None) -> Object:
     return {} if usage is None else {"usageMetadata": usage_fields(usage)}
 
 
-def _finish_word(stop: Stop, refused: bool) -> str:
-    """Google's own word as it is, known or not; for another wire's the nearest."""
-    if refused and stop.reason == "stop":
-        return STOP_WORDS["refusal"]
-    is_new = stop.reason == "other" and stop.raw.replace("_", "").isalpha() and stop.raw.isupper()
-    return stop.raw if stop.raw in REASONS or is_new else STOP_WORDS[stop.reason]
-
-
-def _candidate(number: int, choice: Choice) -> Object:
+def _candidate(number: int, choice: Choice, start: Start) -> Object:
     parts: list[Object] = []
     sources, before = Sources(), 0
     more: Object = {}
     for part in choice.parts:
-        parts += _parts_of(part)
+        parts += parts_of(part)
         if isinstance(part, Text):
             more |= logprobs_result(part.logprobs)
             sources.add([one for one in part.citations if one.wire != NAME], part.text, before)
@@ -258,8 +231,8 @@ def _candidate(number: int, choice: Choice) -> Object:
     cited = [one for part in choice.parts if isinstance(part, Text) for one in part.citations]
     more |= sources.metadata() | own_metadata(cited)
     content = {"parts": parts, "role": "model"}
-    word = _finish_word(choice.stop, any(isinstance(part, Refusal) for part in choice.parts))
-    return {"content": content, "finishReason": word, **more, "index": number}
+    ending = ending_of(choice.stop, any(isinstance(part, Refusal) for part in choice.parts), start)
+    return {"content": content, **ending, **more, "index": number}
 
 
 def _summed(part: Part, deltas: list[Delta]) -> Part:
@@ -270,41 +243,3 @@ def _summed(part: Part, deltas: list[Delta]) -> Part:
 
 def _at_zero(delta: Delta) -> Delta:
     return Delta(index=0, text=delta.text, signature=delta.signature, transcript=delta.transcript)
-
-
-def _parts_of(part: Part) -> list[Object]:
-    """The parts that spell it. Raises Unrepresentable."""
-    match part:
-        case Text() | Refusal():
-            said: Object = {"text": part.text}
-        case Thinking():
-            said = {"text": part.text, "thought": True}
-            if part.redacted:
-                said["thoughtSignature"] = redacted_out(part.redacted)
-        case ToolCall():
-            named = {"id": part.id} if part.id else {}
-            said = {"functionCall": {**named, "name": part.name, "args": _arguments(part)}}
-        case Audio(source=Inline(), transcript=transcript) if transcript:
-            return [{"text": transcript}, *_parts_of(Audio(source=part.source))]
-        case Image() | Audio() | Video() | Document() if part.source is not None:
-            said = media.said(part, part.source)
-        case Opaque(wire="gemini", value=value):
-            return [value]
-        case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
-            what = type(part).__name__.lower()
-            raise Unrepresentable(f"The answer holds a block ({what}) that Gemini's wire has not.", param="candidates")
-        case _:
-            assert_never(part)
-    if isinstance(part, Text | Thinking | ToolCall) and part.signature:
-        said["thoughtSignature"] = seal_out(part.signature)
-    return [merged(said, {key: part.extra[key] for key in ("functionCall",) if key in part.extra})]
-
-
-def _arguments(call: ToolCall) -> Object:
-    """The arguments as an object. What a model wrote wrongly, or not to the end, is handed on for all to see."""
-    if call.kind == "custom":
-        return {"input": call.arguments}
-    try:
-        return parse_object(call.arguments.encode() or b"{}")
-    except (BadRequest, UnicodeEncodeError):
-        return {"malformed_arguments": call.arguments}

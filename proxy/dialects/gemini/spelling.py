@@ -17,11 +17,17 @@ _FREE = frozenset(
     " parameters parametersJsonSchema responseSchema responseJsonSchema".split()
 )
 
+_snake = re.compile(rb'_[A-Za-z0-9_]*"[ \t\r\n]*:|\\u').search
 _hump = re.compile(r"(?<=[A-Za-z0-9])_([a-z0-9])").sub
 
 
 def camel(key: str) -> str:
     return _hump(lambda found: found[1].upper(), key) if "_" in key else key
+
+
+def may_be_snake(body: bytes) -> bool:
+    """Could a key of this JSON be in snake_case? One look at the text is cheaper than one at each key."""
+    return _snake(body) is not None
 
 
 def in_camel(value: Any, at: str = "") -> Any:

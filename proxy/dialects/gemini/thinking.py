@@ -6,10 +6,11 @@ Gemini 3 and later take a level, 2.5 a number of tokens, older ones nothing
 
 import re
 
-from proxy.canon import Reasoning
+from proxy.canon import Request
 from proxy.dialects.gemini.words import BUDGET_BOUNDS, MAY_BE_OFF, MOST, THINKING_BUDGETS, THINKING_LEVELS
 from proxy.fields import Object
 from proxy.receipts import Receipt
+from proxy.thinking import half_of
 
 _generation = re.compile(r"gemini-(\d+)(?:\.(\d+))?").search
 
@@ -20,10 +21,11 @@ def generation(model: str) -> tuple[int, int]:
     return (int(found[1][:9]), int((found[2] or "0")[:9])) if found else (99, 0)
 
 
-def thinking_config(reasoning: Reasoning, model: str, own: bool, dropped: Receipt) -> Object | None:
-    """`thinkingConfig`; None where there is nothing to say. `own`: the client said it in this wire's words."""
-    if own:
-        return _as_said(reasoning)
+def thinking_config(request: Request, dropped: Receipt) -> Object | None:
+    """`thinkingConfig`, for a request of another wire; None where there is nothing to say."""
+    reasoning, model = request.reasoning, request.model
+    if reasoning is None:
+        return None
     asked = reasoning.budget if reasoning.budget is not None else reasoning.effort
     if reasoning.off or asked in (0, "none"):
         return _silenced(model, dropped)
@@ -36,11 +38,15 @@ def thinking_config(reasoning: Reasoning, model: str, own: bool, dropped: Receip
     if reasoning.budget is not None:
         said["thinkingBudget"] = _bounded(reasoning.budget, model, dropped)
     elif reasoning.effort is not None:
-        said |= _effort(reasoning.effort, model, dropped)
+        said |= _effort(reasoning.effort, request, dropped)
     return said
 
 
-def _as_said(reasoning: Reasoning) -> Object:
+def as_said(request: Request) -> Object | None:
+    """`thinkingConfig` in this wire's own words again."""
+    reasoning = request.reasoning
+    if reasoning is None:
+        return None
     said: Object = {}
     if reasoning.effort is not None:
         said["thinkingLevel"] = reasoning.effort.upper()
@@ -59,21 +65,30 @@ def _silenced(model: str, dropped: Receipt) -> Object | None:
     return None
 
 
-def _effort(effort: str, model: str, dropped: Receipt) -> Object:
+def _effort(effort: str, request: Request, dropped: Receipt) -> Object:
     if effort in MOST:
         dropped.add("reasoning")
         effort = "high"
     if effort not in THINKING_LEVELS:
         dropped.add("reasoning")
         return {}
-    if generation(model) >= (3, 0):
+    if generation(request.model) >= (3, 0):
         return {"thinkingLevel": THINKING_LEVELS[effort]}
-    return {"thinkingBudget": THINKING_BUDGETS[effort]}
+    limit, budget = request.max_tokens, THINKING_BUDGETS[effort]
+    if limit is not None:
+        budget = max(1, half_of(limit, budget))  # none would turn it off
+    return {"thinkingBudget": _within(budget, request.model)}
 
 
 def _bounded(budget: int, model: str, dropped: Receipt) -> int:
-    for name, least, most in BUDGET_BOUNDS:
-        if name in model and not least <= budget <= most:
-            dropped.add("reasoning.budget")
-            return min(max(budget, least), most)
-    return budget
+    within = _within(budget, model)
+    if within != budget:
+        dropped.add("reasoning.budget")
+    return within
+
+
+def _within(budget: int, model: str) -> int:
+    """The nearest budget that the model takes."""
+    bounds = ((least, most) for name, least, most in BUDGET_BOUNDS if name in model)
+    least, most = next(bounds, (budget, budget))
+    return min(max(budget, least), most)

@@ -5,7 +5,7 @@ https://ai.google.dev/api/generate-content#UsageMetadata: `promptTokenCount` has
 """
 
 from proxy.canon import Usage
-from proxy.fields import Object, as_list, as_object
+from proxy.fields import Object, as_list, as_object, count_of
 
 _COUNTED = {
     "promptTokenCount",
@@ -23,7 +23,6 @@ _TOLD_ONLY_HERE = (
     "trafficType",
     "serviceTier",
 )
-_SANE = 10**12  # tokens; nobody read more
 
 
 def usage_of(said: object) -> Usage | None:
@@ -32,12 +31,12 @@ def usage_of(said: object) -> Usage | None:
     Tokens that the total knows and no other count does were thought: the first thinking models told them so.
     """
     told = as_object(said)
-    prompt, tools = _count(told, "promptTokenCount"), _count(told, "toolUsePromptTokenCount")
-    spoken, thought = _count(told, "candidatesTokenCount"), _count(told, "thoughtsTokenCount")
-    untold = max(0, _count(told, "totalTokenCount") - prompt - tools - spoken - thought)
+    prompt, tools = count_of(told.get("promptTokenCount")), count_of(told.get("toolUsePromptTokenCount"))
+    spoken, thought = count_of(told.get("candidatesTokenCount")), count_of(told.get("thoughtsTokenCount"))
+    untold = max(0, count_of(told.get("totalTokenCount")) - prompt - tools - spoken - thought)
     if not prompt + tools + spoken + thought + untold:
         return None
-    cached = min(_count(told, "cachedContentTokenCount"), prompt)
+    cached = min(count_of(told.get("cachedContentTokenCount")), prompt)
     heard = _sound(told, "promptTokensDetails") - _sound(told, "cacheTokensDetails")
     audio_input = min(max(0, heard) + _sound(told, "toolUsePromptTokensDetails"), prompt + tools - cached)
     audio_output = min(_sound(told, "candidatesTokensDetails"), spoken)
@@ -52,20 +51,15 @@ def usage_of(said: object) -> Usage | None:
     )
 
 
-def _count(told: Object, key: str) -> int:
-    value = told.get(key)
-    return value if type(value) is int and 0 < value <= _SANE else 0
-
-
 def _sound(told: Object, key: str) -> int:
     details = [as_object(item) for item in as_list(told.get(key))]
-    return sum(_count(item, "tokenCount") for item in details if item.get("modality") in ("AUDIO", 4))
+    return sum(count_of(item.get("tokenCount")) for item in details if item.get("modality") in ("AUDIO", 4))
 
 
 def usage_fields(usage: Usage) -> Object:
     """`usageMetadata`. Details that came are told as they came; of another wire's, only sound is told apart."""
     said = {key: usage.extra[key] for key in _TOLD_ONLY_HERE if key in usage.extra}
-    tools = min(_count(said, "toolUsePromptTokenCount"), usage.total_input)
+    tools = min(count_of(said.get("toolUsePromptTokenCount")), usage.total_input)
     spoken = usage.output + usage.audio_output
     counts = {
         "promptTokenCount": usage.total_input - tools,

@@ -3,9 +3,14 @@
 The tables of this wire, where they can be seen at a glance.
 """
 
+import re
+
 from proxy.canon import Reason
 
 NAME = "gemini"
+
+# What a chunk that says something has one of: others count tokens alone.
+SAYING = re.compile(rb'"(?:parts|finishReason|blockReason|error)"\s*:')
 
 # What a path may ask for behind the model's colon, and whether that is a stream.
 VERBS = {"generateContent": False, "streamGenerateContent": True, "countTokens": False}
@@ -86,15 +91,21 @@ REASONS: dict[str, Reason] = {
     "IMAGE_SAFETY": "content_filter",
     "IMAGE_PROHIBITED_CONTENT": "content_filter",
     "IMAGE_RECITATION": "content_filter",
+    "LANGUAGE": "content_filter",  # Google answers in some, and withholds what came in another
     "MODEL_ARMOR": "content_filter",
     "MALFORMED_FUNCTION_CALL": "malformed_tool_call",
     "UNEXPECTED_TOOL_CALL": "malformed_tool_call",
     "CONTINUATION": "pause",
-    "LANGUAGE": "other",
     "OTHER": "other",
+    "IMAGE_OTHER": "other",
+    "NO_IMAGE": "other",
+    "MALFORMED_RESPONSE": "other",
+    "TOO_MANY_TOOL_CALLS": "other",
+    "MISSING_THOUGHT_SIGNATURE": "other",
 }
 
-# The mirror, and the word that is nearest to what this wire has no word for.
+# The mirror, and the word that is nearest to what this wire has no word for: an enum's, since not all of Google's SDKs
+# take another. `finishMessage` has the provider's own.
 STOP_WORDS: dict[Reason, str] = {
     "stop": "STOP",
     "stop_sequence": "STOP",
@@ -126,8 +137,11 @@ MAY_BE_OFF = "2.5-flash"
 # keeps none. Google names this word for such calls. https://ai.google.dev/gemini-api/docs/thought-signatures#faqs
 NO_SEAL = "skip_thought_signature_validator"
 
-# The tiers of other wires that this one has as well.
-TIERS = {"default": "standard", "standard": "standard", "flex": "flex", "priority": "priority"}
+# Our words for a tier, and this wire's; "" is what it does unasked. SDKs' enums may have a beginning before the word.
+# https://ai.google.dev/gemini-api/docs/optimization
+TIERS = {"auto": "", "default": "standard", "flex": "flex", "priority": "priority"}
+TIERS_READ = {word: ours for ours, word in TIERS.items() if word}
+TIER_BEGINS = "service_tier_"
 
 # The `status` of an error, with its HTTP status. https://cloud.google.com/apis/design/errors#handling_errors
 ERROR_STATUS = {

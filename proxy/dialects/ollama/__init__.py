@@ -10,22 +10,23 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from proxy.canon import Image, Request
+from proxy.canon import Event, Image, Request
 from proxy.dialects.ollama.decode import StreamDecoder, WholeDecoder
 from proxy.dialects.ollama.encode import Encoding
 from proxy.dialects.ollama.faults import error_body, error_line, fault_of_body
+from proxy.dialects.ollama.loading import loaded
 from proxy.dialects.ollama.meter import StreamMeter, WholeMeter
 from proxy.dialects.ollama.parse import parse_request
 from proxy.dialects.ollama.render import StreamRenderer, WholeRenderer
-from proxy.dialects.ollama.words import NAME
+from proxy.dialects.ollama.words import NAME, SAYS
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fields import Fields, Object, dump, encode_json, without_nulls
-from proxy.framing import has_line
 from proxy.gates import TextGate, line_end
-from proxy.ports import Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
+from proxy.ports import UNKNOWN, Abilities, Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
 
 _UNDATED = "1970-01-01T00:00:00Z"  # required, and not known
+_ARCHITECTURE = "unknown"  # clients look for the length of the context under its name
 
 
 class Ollama:
@@ -39,13 +40,15 @@ class Ollama:
     ping: bytes | None = None  # clients read every line as JSON, blank ones too
     demands_limit = False
     no_urls: frozenset[type] = frozenset({Image})
+    alarm = b""
+    seals: Sequence[bytes] = ()
     sign: re.Pattern[bytes] | None = None
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
 
     def has_event(self, held: bytes) -> bool:
-        return has_line(held)
+        return SAYS.search(held) is not None
 
     def gate(self) -> Gate:
         return TextGate(line_end)
@@ -56,6 +59,9 @@ class Ollama:
 
     def parse(self, body: bytes, peek: Peek) -> Request:
         return parse_request(Fields(parse_object(body), ""))
+
+    def loaded(self, request: Request) -> Sequence[Event]:
+        return loaded(request)
 
     def renderer(self, request: Request) -> Renderer:
         made = StreamRenderer if request.stream else WholeRenderer
@@ -78,11 +84,14 @@ class Ollama:
         told = {"modified_at": _UNDATED, "size": 0, "digest": "", "details": _DETAILS}
         return dump({"models": [{"name": name, "model": name, **told} for name in names]})
 
-    def model_card(self, name: str) -> bytes:
+    def model_card(self, name: str, abilities: Abilities = UNKNOWN) -> bytes:
         """https://docs.ollama.com/api/show: clients offer tools to a model that says it can take them, and no other."""
         told = {"modelfile": "", "parameters": "", "template": "", "modified_at": _UNDATED}
-        can = {"capabilities": ["completion", "tools"]}
-        return dump({**told, "details": _DETAILS, "model_info": {"general.basename": name}, **can})
+        holds = {"tools": abilities.tools is not False, "vision": abilities.images, "thinking": abilities.thinking}
+        can = ["completion", *(name for name, has in holds.items() if has)]
+        known = without_nulls({f"{_ARCHITECTURE}.context_length": abilities.context})
+        info = {"general.architecture": _ARCHITECTURE, "general.basename": name, **known}
+        return dump({**told, "details": _DETAILS, "model_info": info, "capabilities": can})
 
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
         """`ask_usage` changes nothing: this wire always tells."""

@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from proxy import whole
-from proxy.canon import Close, Delta, Event, Finish, Image, Open, Part, Start, Stop, Text, Thinking, ToolCall
+from proxy.canon import Close, Delta, Event, Finish, Image, Part, Start, Stop, Text, Thinking, ToolCall
 from proxy.dialects.ollama.faults import fault
 from proxy.dialects.ollama.parse import inline
 from proxy.dialects.ollama.usage import usage_of
 from proxy.dialects.ollama.words import NAME, OF_START, REASONS
+from proxy.endings import reason_of
 from proxy.errors import Down
-from proxy.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, encode_json, nonsense
+from proxy.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, encode_json, nonsense, text_in
 from proxy.framing import FrameTooLong, NewlineDelimited
+from proxy.sentence import Sentence
 
 
 class StreamDecoder:
@@ -61,16 +63,15 @@ def _cut() -> Down:
     return Down("The provider's answer broke off before its end.", kind="network_error", code="stream_cut")
 
 
-class _Answer:
+class _Answer(Sentence):
     """What an answer has said so far. One that comes whole is a single line, and the last."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.over = False
         self._started = False
         self._kind = ""  # of the open block
-        self._blocks = 0  # opened so far: the open one is the last
         self._called = False
-        self._out: list[Event] = []
 
     def hear(self, line: object) -> list[Event]:
         """One more line. Raises UpstreamError."""
@@ -99,9 +100,9 @@ class _Answer:
         self._out.append(Start(wire=NAME, model=model, created=_created(line), extra=extra))
 
     def _message(self, message: Object, logprobs: list[Object]) -> None:
-        if thought := _text(message, "thinking"):
+        if thought := text_in(message, "thinking"):
             self._out.append(Delta(index=self._in("thinking", Thinking), text=thought))
-        text = _text(message, "content") or _text(message, "response")
+        text = text_in(message, "content") or text_in(message, "response")
         if text or (logprobs and not thought):  # of the tokens of a thought there is no place to tell
             self._out.append(Delta(index=self._in("text", Text), text=text, logprobs=logprobs))
         for data in as_list(message.get("images")):
@@ -128,7 +129,7 @@ class _Answer:
         if (usage := usage_of(line)) is not None:
             self._out.append(usage)
         word = as_text(line.get("done_reason"))
-        reason = REASONS.get(word or "stop", "other")  # old servers give no reason
+        reason = reason_of(word or "stop", REASONS)  # old servers give no reason
         if reason == "stop" and self._called:
             reason = "tool_use"
         self._out.append(Finish(stops=(Stop(reason=reason, raw=word),)))
@@ -136,16 +137,11 @@ class _Answer:
     # blocks
 
     def _in(self, kind: str, shell: Callable[[], Part]) -> int:
-        """The index of the open block, once that is one of this kind."""
+        """The index of the open block, which is the last, once that is one of this kind."""
         if self._kind != kind:
             self._close()
             self._open(shell())
             self._kind = kind
-        return self._blocks - 1
-
-    def _open(self, part: Part) -> int:
-        self._out.append(Open(index=self._blocks, part=part))
-        self._blocks += 1
         return self._blocks - 1
 
     def _close(self) -> None:
@@ -156,17 +152,7 @@ class _Answer:
     def _aside(self, part: Part, text: str = "") -> None:
         """A block that is whole at once."""
         self._close()
-        index = self._open(part)
-        if text:
-            self._out.append(Delta(index=index, text=text))
-        self._out.append(Close(index=index))
-
-
-def _text(said: Object, key: str) -> str:
-    value = said.get(key)
-    if value is not None and not isinstance(value, str):
-        raise nonsense(f"{key} is no text")
-    return value or ""
+        self._whole(part, text=text)
 
 
 def _logprobs(line: Object) -> list[Object]:

@@ -18,6 +18,7 @@ from proxy.canon import (
     Refusal,
     Request,
     Role,
+    Stored,
     Text,
     Thinking,
     Tool,
@@ -29,8 +30,10 @@ from proxy.canon import (
 from proxy.dialects.ollama.words import EFFORTS, LACKED, LEVELS, NAME, OPTIONS, OWN_EFFORT, knows_levels
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
-from proxy.fields import Object, as_object
-from proxy.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
+from proxy.fields import Object, as_object, without_nulls
+from proxy.functions import nest
+from proxy.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several, stored_elsewhere
+from proxy.textual import as_text
 
 
 class _Message(Struct):
@@ -40,6 +43,11 @@ class _Message(Struct):
     thoughts: list[str] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
     calls: list[Object] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        """Nothing said is no paragraph."""
+        if text:
+            self.texts.append(text)
 
     def fields(self, glue: str) -> Object:
         more: Object = {"thinking": "".join(self.thoughts), "images": self.images, "tool_calls": self.calls}
@@ -53,13 +61,13 @@ class Encoding:
         self._request = request
         self._own = request.wire == NAME
         self._names: dict[str, str] = {}  # of the tools that were called, by the call's id
-        self.dropped = Receipt(request)
+        self.dropped = Receipt(request, NAME)
 
     def body(self) -> Object:
         request = self._request
         self._refuse()
-        self._leave_out()
-        extra = self._carry(request.extra)
+        self.dropped.lacking(LACKED)
+        extra = self.dropped.carried(request.extra)
         said = {
             "tools": self._tools() or None,
             "format": self._format(),
@@ -78,25 +86,6 @@ class Encoding:
         refuse_beyond_text(self._request, "Ollama's wire")
         if not self._own:
             refuse_demands(self._request, "Ollama's wire")
-
-    def _leave_out(self) -> None:
-        """The knobs that the wire lacks, those apart that ask for what happens anyway."""
-        for key, idle in LACKED.items():
-            value = getattr(self._request, key)
-            if value is not None and value not in idle:
-                self.dropped.add(key)
-
-    def _carry(self, extra: Object) -> Object:
-        """What only the wire of origin knows: kept where this is it, else receipted."""
-        if self._own:
-            return extra
-        self.dropped.left(extra)
-        return {}
-
-    def _marks(self, part: Part | Tool) -> Object:
-        if part.cache is not None:
-            self.dropped.add("cache")
-        return self._carry(part.extra)
 
     # knobs
 
@@ -120,7 +109,7 @@ class Encoding:
             return None
         effort = reasoning.effort
         if reasoning.off or reasoning.budget == 0 or effort == "none":
-            return False
+            return self._off()
         if reasoning.budget is not None:
             self.dropped.add("reasoning.budget")
             effort = effort or _effort(reasoning.budget)
@@ -128,13 +117,26 @@ class Encoding:
             self.dropped.update(["reasoning.summary"] if reasoning.summary else ())
             return None
         if knows_levels(self._request.model):
-            return effort if self._own else LEVELS.get(effort, OWN_EFFORT)
+            return effort if self._own else self._level(effort)
         if effort == OWN_EFFORT or reasoning.budget is not None:
             return True
         if not self._own:
             self.dropped.add("reasoning.effort")
             return True
         return effort
+
+    def _off(self) -> bool | str:
+        """A model that knows levels always thinks: let it be little."""
+        if self._own or not knows_levels(self._request.model):
+            return False
+        self.dropped.add("reasoning")
+        return LEVELS["minimal"]
+
+    def _level(self, effort: str) -> str:
+        word = LEVELS.get(effort, OWN_EFFORT)
+        if word != effort:
+            self.dropped.add("reasoning.effort")
+        return word
 
     # tools
 
@@ -154,7 +156,7 @@ class Encoding:
         if tool.strict:
             self.dropped.add("tool.strict")
         said = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-        return _function({key: value for key, value in said.items() if value is not None}, self._marks(tool))
+        return nest("function", without_nulls(said), self.dropped.marks(tool))
 
     # messages
 
@@ -173,10 +175,10 @@ class Encoding:
 
     def _turn(self, turn: Turn) -> list[Object]:
         """Results are messages of their own, and go before the rest of their turn."""
-        extra = self._carry(turn.extra)
-        heard = turn.role == "user"
-        messages = [self._result(part, turn.role) for part in turn.parts if isinstance(part, ToolResult) and heard]
-        rest = [part for part in turn.parts if not (isinstance(part, ToolResult) and heard)]
+        extra = self.dropped.carried(turn.extra)
+        heard, parts = turn.role == "user", [as_text(part) for part in turn.parts]
+        messages = [self._result(part, turn.role) for part in parts if isinstance(part, ToolResult) and heard]
+        rest = [part for part in parts if not (isinstance(part, ToolResult) and heard)]
         if rest or not messages:
             role = "system" if turn.role == "developer" else turn.role
             glue = "" if role == "assistant" else "\n"  # an answer may come in pieces, a question has paragraphs
@@ -192,7 +194,7 @@ class Encoding:
         gathered = self._gathered(result.parts, role)
         name = self._names.get(result.id)
         named = {} if name is None else {"tool_name": name}
-        message = {"role": "tool", "tool_call_id": result.id} | named | self._marks(result)
+        message = {"role": "tool", "tool_call_id": result.id} | named | self.dropped.marks(result)
         return message | gathered.fields("\n")
 
     def _gathered(self, parts: list[Part], role: Role) -> _Message:
@@ -204,13 +206,14 @@ class Encoding:
     def _add(self, part: Part, message: _Message, role: Role) -> None:
         match part:
             case Text():
-                message.texts.append(part.text)
+                message.say(part.text)
                 if part.citations:
                     self.dropped.add("text.citations")
-                self._marks(part)
+                self.dropped.unsealed(part)
+                self.dropped.marks(part)
             case Refusal():
-                message.texts.append(part.text)
-                self._marks(part)
+                message.say(part.text)
+                self.dropped.marks(part)
             case Image():
                 message.images.append(self._image(part))
             case Thinking() if role == "assistant":
@@ -224,7 +227,7 @@ class Encoding:
                 assert_never(part)
 
     def _think_again(self, part: Thinking, message: _Message) -> None:
-        self._marks(part)
+        self.dropped.marks(part)
         message.thoughts.append(part.text)
         if part.redacted:
             self.dropped.add("thinking")
@@ -232,9 +235,11 @@ class Encoding:
     def _image(self, part: Image) -> str:
         if part.detail not in (None, "auto"):
             self.dropped.add("image.detail")
-        self._marks(part)
+        self.dropped.marks(part)
+        if isinstance(part.source, Stored):
+            raise stored_elsewhere(part.at)
         if not isinstance(part.source, Inline):
-            raise Unrepresentable(f"{part.at}: Ollama takes an image's bytes, and no URL or file id.", param=part.at)
+            raise Unrepresentable(f"{part.at}: Ollama takes an image's bytes, and no URL.", param=part.at)
         return part.source.data
 
     def _call(self, call: ToolCall) -> Object:
@@ -245,9 +250,12 @@ class Encoding:
             given = parse_object(call.arguments.encode() or b"{}")
         except BadRequest:
             raise Unrepresentable(f"{at}: the arguments of {call.name} must be a JSON object.", param=at) from None
+        self.dropped.unsealed(call)
         self._names[call.id] = call.name
         named = {"id": call.id} if call.id else {}
-        return named | _function({"name": call.name, "arguments": given}, self._marks(call), kind=False)
+        told = nest("function", {"name": call.name, "arguments": given}, self.dropped.marks(call))
+        del told["type"]  # a call does not say it
+        return named | told
 
 
 def is_generate(request: Request) -> bool:
@@ -260,9 +268,3 @@ def _effort(budget: int) -> str:
     if budget < 0:  # Gemini's word for: as many as the model likes
         return OWN_EFFORT
     return next((effort for most, effort in EFFORTS if budget <= most), "high")
-
-
-def _function(inner: Object, marks: Object, kind: bool = True) -> Object:
-    """A tool, or a call of one, with what was left over at both levels. A call does not say its type."""
-    typed = {"type": "function"} if kind else {}
-    return typed | marks | {"function": inner | as_object(marks.get("function"))}

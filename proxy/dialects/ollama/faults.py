@@ -5,16 +5,14 @@ An error is one sentence: {"error": "model 'x' not found"}. (https://docs.ollama
 
 from collections.abc import Mapping
 
-from proxy.errors import Busy, Down, GatewayError, Headers, Kind, Refused, Timeout, UpstreamError
-from proxy.fields import UNREADABLE, as_object, as_text, decode_json, dump, kept_headers
+from proxy.errors import GatewayError, Headers, UpstreamError
+from proxy.fields import as_object, as_text, dump, kept_headers, object_in
+from proxy.statuses import class_of
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
     """The error that an answer of another status than 200 means. Its body is kept where the client may read it."""
-    try:
-        said = as_object(decode_json(body))
-    except UNREADABLE:
-        said = {}
+    said = object_in(body)
     readable = isinstance(said.get("error"), str)
     return fault(said.get("error"), status, kept_headers(headers, "x-ratelimit-"), body if readable else None)
 
@@ -23,7 +21,7 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
     """The error that a provider's text and status mean. `error`: a text, or anything at all."""
     message = as_text(error) or as_text(as_object(error).get("message"))
     meant = status if status >= 400 else 502  # in the middle of an answer only the server's own failures are told
-    made, kind = _classify(meant)
+    made, kind = class_of(529 if meant == 503 else meant)  # 503: the queue is full
     return made(
         message or f"The provider answered {status} with no readable error.",
         status=meant,
@@ -32,18 +30,6 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
         upstream_status=status,
         body=body,
     )
-
-
-def _classify(status: int) -> tuple[type[UpstreamError], Kind | None]:
-    """The class, and the kind where it is not the class's own. 503 says that the queue is full."""
-    if status in (429, 503, 529):
-        return Busy, None
-    if status in (408, 504):
-        return Timeout, None
-    if status >= 500:
-        return Down, None
-    kinds: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
-    return Refused, kinds.get(status)
 
 
 def error_body(error: GatewayError) -> bytes:

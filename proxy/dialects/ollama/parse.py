@@ -10,9 +10,6 @@ Older servers gave calls no ids, and the official SDK sends back none. So a call
 a result finds its call by id, by the tool's name, or by the order in which they stand.
 """
 
-import base64
-import binascii
-
 from proxy.canon import (
     Format,
     Image,
@@ -22,13 +19,14 @@ from proxy.canon import (
     Request,
     Text,
     Thinking,
-    Tool,
     ToolCall,
     ToolResult,
     Turn,
 )
-from proxy.dialects.ollama.words import DEMANDS, MAGIC, NAME, OPTIONS, OWN_EFFORT, SPELLED
+from proxy.dialects.ollama.words import DEMANDS, NAME, OPTIONS, OWN_EFFORT, SPELLED
 from proxy.fields import Fields, Object, dump, standard_base64, wrong, wrong_word
+from proxy.filetypes import media_type_of_base64
+from proxy.functions import function_tool
 
 
 def parse_request(top: Fields) -> Request:
@@ -39,7 +37,7 @@ def parse_request(top: Fields) -> Request:
         turns=_turns(top) if chat else _prompted(top),
         stream=stream is not False,
         include_usage=True,  # a stream of this wire always has it
-        tools=[_tool(Fields(value, at)) for value, at in top.items("tools")],
+        tools=[function_tool(Fields(value, at)) for value, at in top.items("tools")],
         format=_format(top),
         reasoning=_reasoning(top),
         logprobs=top.flag("logprobs"),
@@ -95,22 +93,6 @@ def _reasoning(top: Fields) -> Reasoning | None:
             raise wrong("think", "a boolean, or low, medium or high", value)
 
 
-def _tool(fields: Fields) -> Tool:
-    kind = fields.text("type") or "function"
-    if kind != "function":
-        raise wrong_word(fields.path("type"), "function", kind)
-    inner = fields.need_inner("function")
-    tool = Tool(
-        name=inner.need_text("name"),
-        description=inner.text("description"),
-        parameters=inner.object("parameters"),
-        at=fields.at,
-    )
-    fields.keep("function", inner)
-    tool.extra = fields.rest
-    return tool
-
-
 # --- turns -----------------------------------------------------------------------------------------------------------
 
 
@@ -163,11 +145,8 @@ def _images(fields: Fields) -> list[Image]:
 
 def inline(data: str) -> Inline:
     """An image, base64, with the type that its first bytes show; "" where they show none."""
-    try:
-        start = base64.b64decode(data[:16].encode(), validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        start = b""
-    return Inline(standard_base64(data), next((media for magic, media in MAGIC if magic.match(start)), ""))
+    media_type = media_type_of_base64(data)
+    return Inline(standard_base64(data), media_type if media_type.startswith("image/") else "")
 
 
 def _call(fields: Fields, made: str) -> ToolCall:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from proxy import whole
+from proxy.arguments import as_given
 from proxy.canon import (
     Audio,
     Choice,
@@ -39,8 +40,9 @@ from proxy.dialects.ollama.encode import is_generate
 from proxy.dialects.ollama.faults import error_body, error_line
 from proxy.dialects.ollama.usage import usage_fields
 from proxy.dialects.ollama.words import OF_START, STOP_WORDS
+from proxy.endings import word_for
 from proxy.errors import GatewayError, Unrepresentable
-from proxy.fields import UNREADABLE, Object, dump, encode_json
+from proxy.fields import Object, dump, encode_json
 from proxy.single import check_choice, only
 
 Clock = Callable[[], float]
@@ -162,33 +164,29 @@ class WholeRenderer(whole.Renderer):
 
 
 class _Watch:
-    """How long did it take, as far as we could see? From the head of the answer to its first word, and to its end.
+    """How long did it take, as far as could be seen? To the first word of the answer, and from there to its end.
 
-    What comes whole was written all that while. No duration is nothing, since clients divide by them.
+    Nobody sees a model being loaded. Of an answer that comes whole nobody sees the first word either: it was written
+    all that while. What was not seen is not told: Ollama's own server leaves out a duration that it has not.
+    (https://github.com/ollama/ollama/blob/main/api/types.go: `Metrics`)
     """
 
     def __init__(self, clock: Clock) -> None:
         self.now = clock
-        self._began = self._spoke = clock()
-        self._silent = True
+        self._began = clock()
+        self._spoke: float | None = None
 
     def see(self) -> None:
         """A block opens."""
-        if self._silent:
-            self._silent, self._spoke = False, self.now()
+        if self._spoke is None:
+            self._spoke = self.now()
 
     def durations(self) -> Object:
         end = self.now()
-        return {
-            "total_duration": _nanoseconds(end - self._began),
-            "load_duration": 0,
-            "prompt_eval_duration": _nanoseconds(self._spoke - self._began),
-            "eval_duration": _nanoseconds(end - self._spoke),
-        }
-
-
-def _nanoseconds(seconds: float) -> int:
-    return max(1, int(seconds * 1e9))
+        seen = {"total_duration": end - self._began, "eval_duration": end - (self._spoke or self._began)}
+        if self._spoke is not None:
+            seen["prompt_eval_duration"] = self._spoke - self._began
+        return {key: round(seconds * 1e9) for key, seconds in seen.items() if seconds > 0}
 
 
 def _shape_of(request: Request) -> _Shape:
@@ -212,12 +210,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _end(stop: Stop, usage: Usage | None, watch: _Watch) -> Object:
-    return {"done": True, "done_reason": _reason(stop)} | usage_fields(usage, watch.durations())
-
-
-def _reason(stop: Stop) -> str:
-    """A word that we do not know goes on as it came: `load` and `unload` among them."""
-    return stop.raw if stop.reason == "other" and stop.raw else STOP_WORDS[stop.reason]
+    return {"done": True, "done_reason": word_for(stop, STOP_WORDS)} | usage_fields(usage, watch.durations())
 
 
 def _check(part: Part) -> None:
@@ -251,13 +244,4 @@ def _message(choice: Choice, text: str) -> tuple[Object, list[object]]:
 
 def _call(call: ToolCall, arguments: str, number: int) -> Object:
     named = {"id": call.id} if call.id else {}
-    return named | {"function": {"index": number, "name": call.name, "arguments": _given(arguments)}}
-
-
-def _given(arguments: str) -> Object:
-    """The arguments as an object. What a model wrote wrongly, or not to the end, is handed on for all to see."""
-    try:
-        value = msgspec.json.decode(arguments or "{}", type=Object)
-    except (*UNREADABLE, UnicodeEncodeError):
-        return {"malformed_arguments": arguments}
-    return value
+    return named | {"function": {"index": number, "name": call.name, "arguments": as_given(arguments)}}

@@ -27,9 +27,10 @@ def _count(value: object) -> int | None:
 
 
 def usage_fields(usage: Usage | None, measured: Object) -> Object:
-    """`measured`: the durations that we saw, where the provider told none."""
+    """`measured`: the durations that we saw, for those that the provider did not tell."""
     told = {} if usage is None else usage.extra
-    fields: Object = {key: told.get(key, measured[key]) for key in DURATIONS}
+    both = measured | told
+    fields = {key: both[key] for key in DURATIONS if key in both}
     if usage is not None:
         fields |= {"prompt_eval_count": usage.total_input, "eval_count": usage.total_output}
     return fields

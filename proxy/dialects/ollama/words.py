@@ -6,8 +6,13 @@ The tables of this wire, where they can be seen at a glance.
 import re
 
 from proxy.canon import Reason
+from proxy.endings import AS_IT_CAME
 
 NAME = "ollama"
+
+# The lines of a stream that say something. The first one may only show that the model is loaded.
+_SAYING = rb'"(?:content|response|thinking)"\s*:\s*"[^"]|"(?:tool_calls|images|logprobs)"\s*:\s*\[|"error"\s*:'
+SAYS = re.compile(rb'^(?!(?!.*(?:%b)).*"done"\s*:\s*false).*\S.*\n' % _SAYING, re.MULTILINE)
 
 # Without these the answer would be another one, and no other wire can say them: they cross to this wire or not at all.
 # All four are of /api/generate. (https://docs.ollama.com/api/generate)
@@ -64,14 +69,6 @@ OWN_EFFORT = "medium"  # stands for `think: true`, which leaves the measure to t
 # The effort that a budget of thinking stands for: up to so many tokens. Beyond, it is "high".
 EFFORTS = ((2048, "low"), (8192, "medium"))
 
-# What an image's first bytes say that it is: the wire does not tell.
-MAGIC = (
-    (re.compile(rb"\x89PNG"), "image/png"),
-    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
-    (re.compile(rb"GIF8"), "image/gif"),
-    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "image/webp"),
-)
-
 # What `done_reason` says. Of "load" and "unload" (the model was asked for nothing else) other wires know nothing.
 REASONS: dict[str, Reason] = {"stop": "stop", "length": "length"}
 
@@ -85,8 +82,8 @@ STOP_WORDS: dict[Reason, str] = {
     "content_filter": "content_filter",
     "refusal": "content_filter",
     "pause": "length",  # the answer is not complete, and only `length` says so
-    "malformed_tool_call": "stop",
-    "other": "stop",
+    "malformed_tool_call": AS_IT_CAME,
+    "other": AS_IT_CAME,  # `load` and `unload` among them
 }
 
 # Nanoseconds, told with the last line: of loading the model, of reading the prompt, of writing the answer, and of all.

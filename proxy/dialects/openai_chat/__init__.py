@@ -18,15 +18,16 @@ from proxy.dialects.openai_chat.encode import Encoding, limit_field
 from proxy.dialects.openai_chat.faults import error_body, fault_of_body
 from proxy.dialects.openai_chat.meter import StreamMeter, WholeMeter
 from proxy.dialects.openai_chat.parse import parse_request
-from proxy.dialects.openai_chat.render import StreamRenderer, WholeRenderer
+from proxy.dialects.openai_chat.render import StreamRenderer
+from proxy.dialects.openai_chat.render_whole import WholeRenderer
 from proxy.dialects.openai_chat.strip import UsageStrip
-from proxy.dialects.openai_chat.words import NAME, SIGN
+from proxy.dialects.openai_chat.words import NAME, SAYING, SIGN
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.framing import has_sse, sse
 from proxy.gates import TextGate, event_end
-from proxy.ports import Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
+from proxy.ports import UNKNOWN, Abilities, Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
 
 
 class OpenAIChat:
@@ -37,13 +38,15 @@ class OpenAIChat:
     ping: bytes | None = b": ping\n\n"
     demands_limit = False
     no_urls: frozenset[type] = frozenset({Audio, Document})
+    alarm = b'"error"'
+    seals: Sequence[bytes] = (b'signature"', b"encrypted")
     sign: re.Pattern[bytes] | None = SIGN
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
 
     def has_event(self, held: bytes) -> bool:
-        return has_sse(held)
+        return has_sse(held, _is_silent)
 
     def gate(self) -> Gate:
         return TextGate(event_end)
@@ -74,7 +77,7 @@ class OpenAIChat:
     def model_list(self, names: Sequence[str]) -> bytes:
         return dump({"object": "list", "data": [_model_card(name) for name in names]})
 
-    def model_card(self, name: str) -> bytes:
+    def model_card(self, name: str, abilities: Abilities = UNKNOWN) -> bytes:
         return dump(_model_card(name))
 
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
@@ -102,6 +105,10 @@ class OpenAIChat:
 
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         return fault_of_body(status, headers, body)
+
+
+def _is_silent(data: bytes) -> bool:
+    return b'"choices"' in data and SAYING.search(data) is None
 
 
 def _model_card(name: str) -> Object:

@@ -5,33 +5,21 @@ https://platform.openai.com/docs/api-reference/chat/object: `annotations` of a m
 
 from collections.abc import Iterable
 
+from proxy import annotations
 from proxy.canon import Citation
 from proxy.dialects.openai_chat.words import NAME
-from proxy.fields import Object, as_object, as_text
+from proxy.fields import Object, as_object
 
 
 def citations_of(values: Iterable[object]) -> list[Citation]:
-    return [_citation(as_object(value)) for value in values]
+    return [
+        annotations.citation_of(NAME, value, as_object(value.get("url_citation"))) for value in map(as_object, values)
+    ]
 
 
 def spelled(citations: Iterable[Citation]) -> list[Object]:
-    """Ours as they came; of another wire's, those that have an address."""
-    return [one.value if one.wire == NAME else _annotation(one) for one in citations if one.wire == NAME or one.url]
-
-
-def _citation(value: Object) -> Citation:
-    told = as_object(value.get("url_citation"))
-    start, end = told.get("start_index"), told.get("end_index")
-    return Citation(
-        wire=NAME,
-        value=value,
-        url=as_text(told.get("url")),
-        title=as_text(told.get("title")),
-        start=start if isinstance(start, int) else None,
-        end=end if isinstance(end, int) else None,
-    )
+    return annotations.spelled(NAME, citations, _annotation)
 
 
 def _annotation(one: Citation) -> Object:
-    place = {"start_index": one.start or 0, "end_index": one.end or 0}
-    return {"type": "url_citation", "url_citation": {"url": one.url, "title": one.title, **place}}
+    return {"type": "url_citation", "url_citation": annotations.fields_of(one)}

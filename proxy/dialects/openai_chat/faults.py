@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 
 from proxy.dialects.openai_chat.words import ERROR_STATUS, ERROR_WORDS
-from proxy.errors import Busy, Down, GatewayError, Headers, Kind, Refused, Timeout, UpstreamError
+from proxy.errors import GatewayError, Headers, UpstreamError
 from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, kept_headers
+from proxy.statuses import class_of
 
 # A host may repeat the key that it refused, and that key is ours, not the client's.
 _KEY = re.compile(r"\b(?:(?:sk|pk|rk|gsk|xai|pplx|hf|r8|fw|csk|nvapi|tgp)[-_]|AIza)[\w*-]{6,}")
@@ -31,7 +32,7 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
     message = _message(error) or f"The provider answered {status} with no readable error."
     quota = any(name in text.lower() for name in ("quota", "billing", "insufficient") for text in (code, word))
     meant = _meant(status, said, f"{code} {word}".lower())
-    made, kind = _classify(meant, quota)
+    made, kind = class_of(meant, quota)
     return made(
         _KEY.sub("***", message)[:_LONGEST],
         status=meant,
@@ -43,18 +44,6 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
         upstream_type=word,
         body=body,
     )
-
-
-def _classify(status: int, quota: bool) -> tuple[type[UpstreamError], Kind | None]:
-    """The class, and the kind where it is not the class's own."""
-    if status in (429, 529):
-        return Busy, "quota_exceeded" if quota else None
-    if status in (408, 504):
-        return Timeout, None
-    if status >= 500:
-        return Down, None
-    kinds: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
-    return Refused, kinds.get(status)
 
 
 def _meant(status: int, said: Object, words: str) -> int:

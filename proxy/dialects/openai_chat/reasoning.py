@@ -5,7 +5,7 @@ from msgspec import Struct
 from proxy.canon import Thinking
 from proxy.fields import Object, as_object
 
-THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details")
+SENT = "thoughts"  # in the `extra` of a message's first Thinking: how the client spelled them all
 _OF_DETAIL = {"type", "text", "summary", "signature", "data", "index"}
 
 

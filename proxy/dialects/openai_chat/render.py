@@ -4,31 +4,23 @@ Events in, bytes out: a stream as it goes, or the whole completion at Finish.
 """
 
 from collections.abc import Callable
-from hashlib import sha256
-from typing import Any, assert_never
+from typing import assert_never
 
 from msgspec import Struct
 
-from proxy import whole
 from proxy.canon import (
     Audio,
-    Choice,
     Close,
-    Completion,
     Delta,
     Document,
     Event,
     Finish,
     Image,
-    Inline,
     Opaque,
     Open,
-    Part,
     Refusal,
     Request,
     Start,
-    Stop,
-    Stored,
     Text,
     Thinking,
     ToolCall,
@@ -37,15 +29,16 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.openai_chat.citations import spelled
-from proxy.dialects.openai_chat.encode import legacy_call, nest, noun_of, url_of
+from proxy.dialects.openai_chat.encode_messages import legacy_call
 from proxy.dialects.openai_chat.faults import error_body
 from proxy.dialects.openai_chat.reasoning import detail_of
+from proxy.dialects.openai_chat.render_fields import finish_fields, made_id, named, picture, top_of, unsayable
 from proxy.dialects.openai_chat.seals import sealed
 from proxy.dialects.openai_chat.usage import usage_fields
-from proxy.dialects.openai_chat.words import STOP_WORDS
-from proxy.errors import GatewayError, Unrepresentable
-from proxy.fields import Object, dump, encode_json
+from proxy.errors import GatewayError
+from proxy.fields import Object, encode_json
 from proxy.framing import sse
+from proxy.functions import nest
 
 
 class _Block(Struct):
@@ -104,7 +97,7 @@ class StreamRenderer:
         return sse(error_body(error))
 
     def _start(self, start: Start) -> bytes:
-        top = _top(start, "chat.completion.chunk", self._request, self._clock)
+        top = top_of(start, "chat.completion.chunk", self._request, self._clock)
         once = {key: top.pop(key) for key in start.extra if key in top and key not in _REPEATED}
         self._seed = f"{top['id']} {top['created']}"
         self._head = b"data: %b" % encode_json(top)[:-1]
@@ -141,13 +134,13 @@ class StreamRenderer:
                 said = self._call(block, part)
             case Audio():
                 block.kind = "audio"
-                said = {"audio": _named(part)}
+                said = {"audio": named(part)}
             case Image():
-                said = {"images": [_picture(part)]}
+                said = {"images": [picture(part)]}
             case Opaque(wire="openai_chat"):
                 said = {"content": [part.value]}
             case Video() | Document() | ToolResult() | Opaque():
-                raise _unsayable(part)
+                raise unsayable(part)
             case _:
                 assert_never(part)
         return b"" if said is None else self._frame(choice, encode_json(said))
@@ -180,7 +173,7 @@ class StreamRenderer:
         before = b'{"tool_calls":[{"index":%d,"%b":{"%b":' % (number, key.encode(), field.encode())
         self._say(block, "call", before, b"}}]}")
         block.number = number
-        name = part.id or _made_id(self._seed, part, block.choice, number)
+        name = part.id or made_id(self._seed, part, block.choice, number)
         return {"tool_calls": [{"index": number, "id": name, **nest(key, opening, part.extra)}]}
 
     def _delta(self, event: Delta) -> bytes:
@@ -245,114 +238,10 @@ class StreamRenderer:
         frames = []
         for choice, stop in enumerate(event.stops):
             frames.append(self._tell_notes(choice))
-            said = _finish_fields(stop)
+            said = finish_fields(stop)
             reason = encode_json(said.pop("finish_reason"))
             finish = b"%b,%b" % (reason, encode_json(said)[1:-1]) if said else reason
             frames += [self._begin(choice), self._frame(choice, b"{}", finish=finish)]
         if self._request.include_usage and self._usage is not None:
             frames.append(b'%b,"choices":[],"usage":%b}\n\n' % (self._head, encode_json(usage_fields(self._usage))))
         return b"".join([*frames, b"data: [DONE]\n\n"])
-
-
-class WholeRenderer(whole.Renderer):
-    def __init__(self, request: Request, clock: Callable[[], float]) -> None:
-        super().__init__()
-        self._request = request
-        self._clock = clock
-
-    def error(self, error: GatewayError) -> bytes:
-        return error_body(error)
-
-    def spell(self, completion: Completion) -> bytes:
-        body = _top(completion.start, "chat.completion", self._request, self._clock)
-        seed = f"{body['id']} {body['created']}"
-        body["choices"] = [_choice_fields(number, choice, seed) for number, choice in enumerate(completion.choices)]
-        if completion.usage is not None:
-            body["usage"] = usage_fields(completion.usage)
-        return dump(body)
-
-
-def _top(start: Start, kind: str, request: Request, clock: Callable[[], float]) -> Object:
-    created = int(clock()) if start.created is None else start.created
-    return start.extra | {"id": start.id, "object": kind, "created": created, "model": start.model or request.model}
-
-
-def _made_id(seed: str, call: ToolCall, choice: int, number: int) -> str:
-    """The id of a call whose wire has none: the same whenever the same answer is told, and another in the next one."""
-    return "call_" + sha256(f"{seed} {choice} {number} {call.name}".encode()).hexdigest()[:24]
-
-
-def _choice_fields(number: int, choice: Choice, seed: str) -> Object:
-    message: Object = {"role": "assistant", "content": None, "refusal": None}
-    content: list[Object] = []
-    logprobs: Object = {}
-    details: list[Object] = []
-    for part in choice.parts:
-        match part:
-            case Text():
-                content.append({"type": "text", "text": part.text})
-                _extend(message, "annotations", spelled(part.citations))
-                _extend(logprobs, "content", part.logprobs)
-            case Refusal():
-                message["refusal"] = (message["refusal"] or "") + part.text
-                _extend(logprobs, "refusal", part.extra.get("logprobs", []))
-            case Thinking():
-                message["reasoning_content"] = message.get("reasoning_content", "") + part.text
-                details.append(detail_of(part, len(details)))
-            case ToolCall() if "function_call" in part.extra:
-                message["function_call"] = legacy_call(part)
-            case ToolCall():
-                key, field = ("function", "arguments") if part.kind == "function" else ("custom", "input")
-                call = nest(key, {"name": part.name, field: part.arguments}, sealed(part.extra, part.signature))
-                name = part.id or _made_id(seed, part, number, len(message.get("tool_calls", ())))
-                _extend(message, "tool_calls", [{"id": name, **call}])
-            case Audio():
-                data = part.source.data if isinstance(part.source, Inline) else ""
-                message["audio"] = _named(part) | {"data": data, "transcript": part.transcript}
-            case Image():
-                _extend(message, "images", [_picture(part)])
-            case Opaque(wire="openai_chat"):
-                content.append(part.value)
-            case Video() | Document() | ToolResult() | Opaque():
-                raise _unsayable(part)
-            case _:
-                assert_never(part)
-    if details:
-        message["reasoning_details"] = details
-    if any(isinstance(part, Opaque) for part in choice.parts):
-        message["content"] = content  # a list is Mistral's way, and only a block of its own makes it one
-    elif content or not choice.parts:
-        message["content"] = "".join(item["text"] for item in content)
-    said = {"content": None, "refusal": None} | logprobs if logprobs else None
-    return {"index": number, "message": message, "logprobs": said, **_finish_fields(choice.stop)}
-
-
-def _unsayable(part: Part) -> Unrepresentable:
-    return Unrepresentable(f"The answer holds {noun_of(part)}, which Chat Completions cannot carry.")
-
-
-def _extend(fields: Object, key: str, values: list[Any]) -> None:
-    if values:
-        fields[key] = [*fields.get(key, ()), *values]
-
-
-def _named(part: Audio) -> Object:
-    return {"id": part.id} | ({} if part.expires_at is None else {"expires_at": part.expires_at})
-
-
-def _picture(part: Image) -> Object:
-    url = part.source.id if isinstance(part.source, Stored) else url_of(part.source)
-    return {"type": "image_url", "image_url": {"url": url}}
-
-
-def _finish_fields(stop: Stop) -> Object:
-    """The finish_reason, and what it cannot say: the provider's own word, and the stop string, as vLLM has it."""
-    word = STOP_WORDS[stop.reason]
-    if stop.raw == "function_call" and stop.reason == "tool_use":
-        word = stop.raw
-    fields: Object = {"finish_reason": word}
-    if stop.raw and stop.raw != word:
-        fields["native_finish_reason"] = stop.raw
-    if stop.sequence is not None:
-        fields["stop_reason"] = stop.sequence
-    return fields

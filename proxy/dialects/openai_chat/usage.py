@@ -1,12 +1,11 @@
 """How many tokens did a host count, and how does a client read them?"""
 
 from proxy.canon import Usage
-from proxy.fields import Object, as_object
+from proxy.fields import Object, as_object, count_of
 
 _COUNTED = {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"}
 _INPUTS = {"cached_tokens", "cache_write_tokens", "audio_tokens"}
 _OUTPUTS = {"reasoning_tokens", "audio_tokens"}
-_SANE = 10**12  # tokens; nobody read more
 
 
 def usage_of(said: Object) -> Usage:
@@ -17,16 +16,18 @@ def usage_of(said: Object) -> Usage:
     Azure counts a cached prompt of its own); a cache hit has four names (DeepSeek, Mistral, Moonshot).
     """
     inputs, outputs = as_object(said.get("prompt_tokens_details")), as_object(said.get("completion_tokens_details"))
-    prompt, completion = _count(said.get("prompt_tokens")), _count(said.get("completion_tokens"))
+    prompt, completion = count_of(said.get("prompt_tokens")), count_of(said.get("completion_tokens"))
     cached = _first(inputs, "cached_tokens") or _first(
         said, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens"
     )
     written = _first(inputs, "cache_write_tokens") or _first(said, "cache_creation_input_tokens")
     thought = _first(outputs, "reasoning_tokens") or _first(said, "reasoning_tokens")
-    untold = max(0, _count(said.get("total_tokens")) - prompt - completion)
-    cache_read, cache_write, audio_input, fresh = _portion(prompt, cached, written, _count(inputs.get("audio_tokens")))
+    untold = max(0, count_of(said.get("total_tokens")) - prompt - completion)
+    cache_read, cache_write, audio_input, fresh = _portion(
+        prompt, cached, written, count_of(inputs.get("audio_tokens"))
+    )
     reasoning, audio_output, _, output = _portion(
-        completion + untold, max(thought, untold), _count(outputs.get("audio_tokens")), 0
+        completion + untold, max(thought, untold), count_of(outputs.get("audio_tokens")), 0
     )
     extra = _rest(said, _COUNTED)
     if rest := _rest(inputs, _INPUTS):
@@ -53,16 +54,9 @@ def said_usage(usage: object, x_groq: object) -> Usage | None:
     return usage_of(hidden) if isinstance(hidden, dict) and hidden else None
 
 
-def _count(value: object) -> int:
-    """A number of tokens: whatever is none (negative, huge, a string) counts as nothing."""
-    if type(value) is not int and type(value) is not float:
-        return 0
-    return int(value) if 0 <= value <= _SANE else 0
-
-
 def _first(said: Object, *keys: str) -> int:
     for key in keys:
-        if key in said and (count := _count(said[key])):
+        if key in said and (count := count_of(said[key])):
             return count
     return 0
 

@@ -6,9 +6,17 @@ The tables of this wire, where they can be seen at a glance.
 import re
 
 from proxy.canon import Reason
+from proxy.endings import AS_IT_CAME
 from proxy.errors import Kind
 
 NAME = "openai_chat"
+
+# What a chunk that says something has one of: a choice that ends, or that has more than a role and empty values. A
+# first chunk may only say who speaks, and Azure's what its filter made of the prompt.
+_NOTHING = rb'\s*(?:"role"\s*:\s*"\w*"|"\w+"\s*:\s*(?:null|""|\[\s*\]))\s*'
+SAYING = re.compile(
+    rb'"(?:finish_reason"\s*:\s*"|(?:delta|message)"\s*:\s*\{(?!(?:%b(?:,%b)*+)?\s*\}))' % (_NOTHING, _NOTHING)
+)
 
 SIGN = re.compile(rb'"object"\s*:\s*"chat\.completion')
 
@@ -95,7 +103,8 @@ REASONS: dict[str, Reason] = {
     "content_filter": "content_filter",
 }
 
-# Clients know these five words and no other; what else was meant goes in `native_finish_reason`, as OpenRouter has it.
+# Clients know these five words; what else was meant goes in `native_finish_reason`, as OpenRouter has it. Where none of
+# the five is true the provider's own word stands in their place: OpenAI's SDKs check none of them.
 STOP_WORDS: dict[Reason, str] = {
     "stop": "stop",
     "stop_sequence": "stop",
@@ -105,8 +114,8 @@ STOP_WORDS: dict[Reason, str] = {
     "content_filter": "content_filter",
     "refusal": "content_filter",
     "pause": "length",  # the answer is not complete, and only `length` says so
-    "malformed_tool_call": "stop",
-    "other": "stop",
+    "malformed_tool_call": AS_IT_CAME,
+    "other": AS_IT_CAME,
 }
 
 # In an error's code or type, with the status that it stands for: hosts put errors under 200 as well.

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from proxy.canon import Request
+from proxy.dialects.openai_responses.count import count_answer, count_body, count_read
 from proxy.dialects.openai_responses.decode import StreamDecoder, WholeDecoder
 from proxy.dialects.openai_responses.encode import Encoding
 from proxy.dialects.openai_responses.faults import error_body, failure, fault_of_body
@@ -19,13 +20,13 @@ from proxy.dialects.openai_responses.meter import StreamMeter, WholeMeter
 from proxy.dialects.openai_responses.parse import parse_request
 from proxy.dialects.openai_responses.render import StreamRenderer, WholeRenderer
 from proxy.dialects.openai_responses.response import NOTHING
-from proxy.dialects.openai_responses.words import NAME, SIGN
+from proxy.dialects.openai_responses.words import NAME, SIGN, SILENT
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.framing import has_sse
 from proxy.gates import TextGate, event_end
-from proxy.ports import Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
+from proxy.ports import UNKNOWN, Abilities, Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
 
 
 class OpenAIResponses:
@@ -36,13 +37,15 @@ class OpenAIResponses:
     ping: bytes | None = b": ping\n\n"
     demands_limit = False
     no_urls: frozenset[type] = frozenset()
+    alarm = b""
+    seals: Sequence[bytes] = (b'"encrypted_content"',)
     sign: re.Pattern[bytes] | None = SIGN
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
 
     def has_event(self, held: bytes) -> bool:
-        return has_sse(held)
+        return has_sse(held, SILENT.search)
 
     def gate(self) -> Gate:
         return TextGate(event_end)
@@ -73,7 +76,7 @@ class OpenAIResponses:
     def model_list(self, names: Sequence[str]) -> bytes:
         return dump({"object": "list", "data": [_model_card(name) for name in names]})
 
-    def model_card(self, name: str) -> bytes:
+    def model_card(self, name: str, abilities: Abilities = UNKNOWN) -> bytes:
         return dump(_model_card(name))
 
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
@@ -95,6 +98,20 @@ class OpenAIResponses:
 
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         return fault_of_body(status, headers, body)
+
+    # POST /v1/responses/input_tokens, both faces
+
+    def count_parse(self, body: bytes, peek: Peek) -> Request:
+        return self.parse(body, peek)
+
+    def count_answer(self, tokens: int) -> bytes:
+        return count_answer(tokens)
+
+    def count_body(self, request: Request) -> bytes:
+        return count_body(request)
+
+    def count_read(self, body: bytes) -> int:
+        return count_read(body)
 
 
 def _model_card(name: str) -> Object:

@@ -19,6 +19,7 @@ from proxy.dialects.openai_responses.decode_item import Item, Sentence
 from proxy.dialects.openai_responses.faults import error_in, fault
 from proxy.dialects.openai_responses.usage import said_usage
 from proxy.dialects.openai_responses.words import NAME, REASONS
+from proxy.endings import reason_of
 from proxy.errors import Down
 from proxy.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, is_number, nonsense
 from proxy.framing import Frame, FrameTooLong, ServerSentEvents
@@ -159,5 +160,5 @@ class _Answer:
         status = as_text(response.get("status"))
         if status == "incomplete":
             raw = as_text(as_object(response.get("incomplete_details")).get("reason"))
-            return Stop(reason=REASONS.get(raw, "other"), raw=raw or status)
+            return Stop(reason=reason_of(raw, REASONS), raw=raw or status)
         return Stop(reason="tool_use" if ToolCall in self._sentence.kinds else "stop", raw=status)

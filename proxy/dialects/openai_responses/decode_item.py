@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from proxy.arguments import as_json
 from proxy.canon import (
     Citation,
     Close,
@@ -29,7 +30,7 @@ from proxy.dialects.openai_responses.citations import citations_of
 from proxy.dialects.openai_responses.parse_input import texts_of
 from proxy.dialects.openai_responses.seals import opened
 from proxy.dialects.openai_responses.words import CALLS, DRAWING, NAME, OF_CALL
-from proxy.fields import Object, as_list, as_object, as_text, encode_json, nonsense
+from proxy.fields import Object, as_list, as_object, as_text, nonsense
 
 
 class Sentence:
@@ -132,7 +133,7 @@ class Item:
                 self._reasoned()
             case kind if kind in CALLS:
                 block = self._call()
-                block.more(block.rest(_arguments(self._value.get(CALLS[kind]))))
+                block.more(block.rest(as_json(self._value.get(CALLS[kind]))))
             case _:
                 self._aside(self._value)
         for block in self._blocks.values():
@@ -248,10 +249,3 @@ def _drawn(item: Object) -> Image | None:
         return None
     rest = {key: value for key, value in item.items() if key != "result"}
     return Image(source=Inline(data, f"image/{as_text(item.get('output_format')) or 'png'}"), extra={DRAWING: rest})
-
-
-def _arguments(value: object) -> str:
-    """JSON text, or free text; a few hosts send the object itself."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    return encode_json(value).decode()

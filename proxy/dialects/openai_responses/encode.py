@@ -28,7 +28,7 @@ class Encoding:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._own = request.wire == NAME
-        self.dropped = Receipt(request)
+        self.dropped = Receipt(request, NAME)
         self._saying = Saying(request, self.dropped)
 
     def body(self) -> Object:
@@ -162,23 +162,16 @@ class Encoding:
         named = {"name": tool.name, "description": tool.description}
         if tool.kind == "function":
             named |= self._shape(tool)
-        return {"type": tool.kind, **{key: value for key, value in named.items() if value is not None}} | self._marks(
-            tool
-        )
+        return {
+            "type": tool.kind,
+            **{key: value for key, value in named.items() if value is not None},
+        } | self.dropped.marks(tool)
 
     def _shape(self, tool: Tool) -> Object:
         """What a function takes. Silence about `strict` says true here, and false on every other wire."""
         if self._own:
             return {"parameters": tool.parameters, "strict": tool.strict}
         return {"parameters": tool.parameters or {"type": "object", "properties": {}}, "strict": bool(tool.strict)}
-
-    def _marks(self, tool: Tool) -> Object:
-        if self._own:
-            return tool.extra
-        self.dropped.left(tool.extra)
-        if tool.cache is not None:
-            self.dropped.add("cache")
-        return {}
 
     def _choice(self, choice: ToolChoice) -> object:
         if choice.mode != "tool":

@@ -26,13 +26,14 @@ from proxy.canon import (
     Turn,
     Video,
 )
+from proxy.dataurls import url_of
 from proxy.dialects.openai_responses.citations import spelled
 from proxy.dialects.openai_responses.items import noun_of
 from proxy.dialects.openai_responses.seals import closed
-from proxy.dialects.openai_responses.words import CALLS, NAME
+from proxy.dialects.openai_responses.words import CALLS, NAME, SENT
 from proxy.errors import Unrepresentable
 from proxy.fields import Object
-from proxy.receipts import Receipt
+from proxy.receipts import Receipt, stored_elsewhere
 
 _SYSTEM = ("system", "developer")
 _ITEMS = (ToolCall, ToolResult, Thinking)  # these are items of their own; other parts stand in a message
@@ -66,16 +67,17 @@ class Saying:
         if not self._leading:
             return {}
         turn = self._turns[0]
-        self._carry(turn.extra)
+        self.dropped.carried(turn.extra)
         texts = [self._item(part, turn.role)["text"] for part in turn.parts]
-        return {"instructions": "\n\n".join(texts)}
+        text = "\n\n".join(texts)
+        return {"instructions": text} if text else {}
 
     def items(self) -> list[Object]:
         turns = self._turns[1:] if self._leading else self._turns
         return [item for turn in turns for item in self._said(turn)]
 
     def _said(self, turn: Turn) -> Iterator[Object]:
-        extra = self._carry(turn.extra)
+        extra = self.dropped.carried(turn.extra)
         for alone, group in groupby(turn.parts, self._stands_alone):
             parts = list(group)
             if alone or turn.role == "assistant":
@@ -88,18 +90,6 @@ class Saying:
     def _stands_alone(self, part: Part) -> bool:
         return isinstance(part, _ITEMS) or (isinstance(part, Opaque) and "content" not in part.extra)
 
-    def _carry(self, extra: Object) -> Object:
-        """What only the wire of origin knows: kept where this is it, else receipted."""
-        if self._own:
-            return extra
-        self.dropped.left(extra)
-        return {}
-
-    def _marks(self, part: Part) -> Object:
-        if part.cache is not None:
-            self.dropped.add("cache")
-        return self._carry(part.extra)
-
     # items
 
     def _own_item(self, part: Part, role: Role) -> Object | None:
@@ -111,7 +101,7 @@ class Saying:
                 return {
                     "role": "assistant",
                     "content": [{"type": "refusal", "refusal": part.text}],
-                    **self._marks(part),
+                    **self.dropped.marks(part),
                 }
             case Thinking():
                 return self._thought(part)
@@ -128,7 +118,8 @@ class Saying:
 
     def _message(self, part: Text) -> Object:
         """A text that the model said; a string, unless it has something to show, since that is what all hosts know."""
-        marks = self._marks(part)
+        marks = self.dropped.marks(part)
+        self.dropped.unsealed(part)
         if not self._own or not (part.citations or part.logprobs):
             if part.citations:
                 self.dropped.add("text.citations")
@@ -141,23 +132,25 @@ class Saying:
 
         Or, from this wire's own client, by the provider's name for it; some hosts think openly, in `content`.
         """
-        known = part.redacted or part.id or "content" in part.extra
+        sent = part.extra.get(SENT, {})
+        known = part.redacted or part.id or "content" in sent
         if not (part.signature or (self._own and known)):
             self.dropped.add("thinking")
             return None
-        marks, seal = self._marks(part), closed(part)
+        marks, seal = {key: value for key, value in self.dropped.marks(part).items() if key != SENT}, closed(part)
         item: Object = {
             "type": "reasoning",
             "summary": [{"type": "summary_text", "text": part.text}] if part.text else [],
         }
         item |= ({"id": part.id} if part.id else {}) | ({"encrypted_content": seal} if seal else {})
-        return item | marks
+        return item | marks | (sent if self._own else {})
 
     def _call(self, call: ToolCall) -> Object:
+        self.dropped.unsealed(call)
         kind = "custom_tool_call" if call.kind == "custom" else "function_call"
         empty = "" if self._own or call.kind == "custom" else "{}"  # JSON text, so not empty
         said = {"type": kind, "call_id": call.id, "name": call.name, CALLS[kind]: call.arguments or empty}
-        return said | self._marks(call)
+        return said | self.dropped.marks(call)
 
     def _result(self, result: ToolResult) -> Object:
         if result.is_error:  # this wire has no word for failure
@@ -167,7 +160,7 @@ class Saying:
                 raise _refusal(part, f"{noun_of(part)} in a tool result")
         kind = "custom_tool_call_output" if result.id in self._customs else "function_call_output"
         said = {"type": kind, "call_id": result.id, "output": self._content(result.parts, "user")}
-        return said | self._marks(result)
+        return said | self.dropped.marks(result)
 
     # content
 
@@ -184,15 +177,16 @@ class Saying:
             case Text():
                 if part.citations:
                     self.dropped.add("text.citations")
-                return {"type": "input_text", "text": part.text} | self._marks(part)
+                self.dropped.unsealed(part)
+                return {"type": "input_text", "text": part.text} | self.dropped.marks(part)
             case Image():
                 detail = part.detail if self._own else part.detail or "auto"  # the SDK's types demand one
                 shown = {} if detail is None else {"detail": detail}
-                return {"type": "input_image", **self._pictured(part), **shown} | self._marks(part)
+                return {"type": "input_image", **self._pictured(part), **shown} | self.dropped.marks(part)
             case Document():
-                return {"type": "input_file", **self._filed(part)} | self._marks(part)
+                return {"type": "input_file", **self._filed(part)} | self.dropped.marks(part)
             case Audio() if self._own:  # not in the reference, nor in the SDK's types; some hosts take it
-                return {"type": "input_audio", "input_audio": _sound(part)} | self._marks(part)
+                return {"type": "input_audio", "input_audio": _sound(part)} | self.dropped.marks(part)
             case Opaque(wire=wire, value=value) if wire == NAME:
                 return value
             case Refusal() | Thinking() | ToolCall() | ToolResult() | Audio() | Video() | Opaque():
@@ -226,7 +220,7 @@ class Saying:
 
     def _stored(self, stored: str, part: Part) -> str:
         if not self._of_openai:
-            raise _refusal(part, "a file of another provider's by its id")
+            raise stored_elsewhere(part.at)
         return stored
 
 
@@ -237,7 +231,3 @@ def _sound(audio: Audio) -> Object:
 
 def _refusal(part: Part, what: str) -> Unrepresentable:
     return Unrepresentable(f"{part.at}: the Responses API cannot carry {what}.", param=part.at)
-
-
-def url_of(source: Inline | Remote) -> str:
-    return source.url if isinstance(source, Remote) else f"data:{source.media_type};base64,{source.data}"

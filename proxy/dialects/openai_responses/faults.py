@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping
 
 from proxy.dialects.openai_responses.words import ERROR_STATUS, ERROR_WORDS, FAILURE_CODES
-from proxy.errors import Busy, Down, GatewayError, Headers, Kind, Refused, Timeout, UpstreamError
-from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, kept_headers
+from proxy.errors import GatewayError, Headers, UpstreamError
+from proxy.fields import Object, as_object, as_text, dump, kept_headers, object_in
 from proxy.framing import sse
+from proxy.statuses import class_of
 
 # A host may repeat the key that it refused, and that key is ours, not the client's.
 _KEY = re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|nvapi)[-_][\w*-]{6,}")
@@ -18,10 +19,7 @@ _LONGEST = 2000  # characters of a provider's message that are worth repeating
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
     """The error that an answer of another status than 200 means. Its body is kept where the client may read it."""
-    try:
-        said = as_object(decode_json(body))
-    except UNREADABLE:
-        said = {}
+    said = object_in(body)
     readable = "error" in said and not _KEY.search(body.decode())
     kept = kept_headers(headers, "x-ratelimit-")
     return fault(error_in(said), status, kept, body if readable else None)
@@ -41,7 +39,7 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
     told = _KEY.sub("***", message)[:_LONGEST] or f"The provider answered {status} with no readable error."
     meant = _meant(status, f"{code} {word}".lower())
     quota = any(name in f"{code} {word}" for name in ("quota", "billing"))
-    made, kind = _classify(meant, quota)
+    made, kind = class_of(meant, quota)
     return made(
         told,
         status=meant,
@@ -60,18 +58,6 @@ def _meant(status: int, words: str) -> int:
     if status >= 400:
         return status
     return next((meant for word, meant in ERROR_STATUS if word in words), 502)
-
-
-def _classify(status: int, quota: bool) -> tuple[type[UpstreamError], Kind | None]:
-    """The class, and the kind where it is not the class's own."""
-    if status in (429, 529):
-        return Busy, "quota_exceeded" if quota else None
-    if status in (408, 504):
-        return Timeout, None
-    if status >= 500:
-        return Down, None
-    kinds: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
-    return Refused, kinds.get(status)
 
 
 def error_fields(error: GatewayError) -> Object:

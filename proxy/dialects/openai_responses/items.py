@@ -48,20 +48,21 @@ class Names:
         return part.id or f"call_{sha256(f'{self._stem} {number} {part.name}'.encode()).hexdigest()[:24]}"
 
 
-def item_of(part: Part, names: Names, number: int) -> Object:
+def item_of(part: Part, names: Names, number: int, status: str = "completed") -> Object:
     """The whole item, the answer's `number`-th. Raises Unrepresentable."""
-    name = names.item(part, number)
+    name, stands = names.item(part, number), {"status": status}
     match part:
         case Text() | Refusal():
             phase = {"phase": part.extra["phase"]} if "phase" in part.extra else {}
-            message = {"id": name, "type": "message", "status": "completed", "role": "assistant", **phase}
+            message = {"id": name, "type": "message", **stands, "role": "assistant", **phase}
             return message | {"content": [content_of(part)]}
         case Thinking():
             summary = [{"type": "summary_text", "text": part.text}] if part.text else []
-            return {"id": name, "type": "reasoning", "summary": summary, **_sealed(closed(part))}
+            cut = {} if status == "completed" else stands  # OpenAI's own thoughts have none where they are whole
+            return {"id": name, "type": "reasoning", "summary": summary, **_sealed(closed(part)), **cut}
         case ToolCall():
             kind = "custom_tool_call" if part.kind == "custom" else "function_call"
-            head = {"id": name, "type": kind, "status": "completed", "call_id": names.call(part, number)}
+            head = {"id": name, "type": kind, **stands, "call_id": names.call(part, number)}
             marks = {key: part.extra[key] for key in CALL_MARKS if key in part.extra}
             return head | {"name": part.name, CALLS[kind]: part.arguments} | marks
         case Opaque(wire=wire, value=value) if wire == NAME:

@@ -28,7 +28,10 @@ class _Response(Struct, frozen=True):
     status: Any = None
     error: Any = None
     output: msgspec.Raw = _NOTHING  # it is long, and nothing of it is asked for
+    type: Any = None  # this and what follows are an error's
     code: Any = None
+    message: Any = None
+    param: Any = None
 
 
 class _Event(Struct):
@@ -76,8 +79,7 @@ class StreamMeter:
             return
         kind, response = as_text(said.type), _read(said.response)
         if kind == "error" or (not kind and said.error):
-            told: Object = {"error": said.error, "code": said.code, "message": said.message, "param": said.param}
-            self.error = fault(error_in(told))
+            self.error = fault(error_in(_told(said)))
             return
         self.model = self.model or as_text(response.model)
         if kind in _ENDS:
@@ -100,6 +102,10 @@ def _read(response: msgspec.Raw) -> _Response:
         return _Response()
 
 
+def _told(said: _Event | _Response) -> Object:
+    return {"error": said.error, "code": said.code, "message": said.message, "param": said.param}
+
+
 def _failure(response: _Response, status: str) -> UpstreamError | None:
     if (as_text(response.status) or status) not in ("failed", "cancelled"):
         return None
@@ -115,7 +121,7 @@ class WholeMeter(whole.Meter):
         self.finished = True
         self.usage = said_usage(said.usage)
         self.model = as_text(said.model)
-        if not bytes(said.output).startswith(b"[") and said.error:
-            self.error = fault(error_in({"error": said.error, "code": said.code}))
+        if not bytes(said.output).startswith(b"[") and (said.error or said.type == "error"):
+            self.error = fault(error_in(_told(said)))
         else:
             self.error = _failure(said, "")

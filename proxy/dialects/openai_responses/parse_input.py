@@ -28,9 +28,9 @@ from proxy.canon import (
 )
 from proxy.dialects.openai_responses.citations import citations_of
 from proxy.dialects.openai_responses.seals import opened, put_back
-from proxy.dialects.openai_responses.words import CALLS, CLIENT_SIDE, NAME, OF_CALL, OF_MESSAGE
+from proxy.dialects.openai_responses.words import CALLS, CLIENT_SIDE, NAME, OF_CALL, OF_MESSAGE, SENT
 from proxy.errors import BadRequest
-from proxy.fields import Fields, as_list, as_object, as_text, standard_base64, wrong, wrong_word
+from proxy.fields import Fields, Object, Verbatim, as_list, as_object, as_text, standard_base64, wrong, wrong_word
 
 
 def turns_of(top: Fields) -> list[Turn]:
@@ -99,14 +99,17 @@ def _whole(part: Part) -> Part:
 
 
 def _reasoning(fields: Fields) -> Thinking:
-    """The text is the summary's, or else that of the thoughts themselves; `extra` has both where one is not enough."""
+    """The text is the summary's, or else that of the thoughts themselves, which nobody else hears beside a summary."""
     name, seal = fields.text("id") or "", fields.text("encrypted_content") or ""
     fields.rest.pop("status", None)
     summary, content = fields.array("summary"), fields.array("content")
     text = texts_of(summary) or texts_of(content)
     plain = [{"type": "summary_text", "text": text}] if text else []
+    if texts_of(summary) and texts_of(content):
+        fields.rest["content"] = content
     if content is not None or (summary or []) != plain:
-        fields.rest |= {"summary": summary or []} | ({} if content is None else {"content": content})
+        told: Object = {} if content is None else {"content": content}
+        fields.rest[SENT] = Verbatim(summary=summary or [], **told)
     return replace(opened(seal), id=name, text=text, at=fields.at, extra=fields.rest)
 
 

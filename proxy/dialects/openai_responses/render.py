@@ -6,6 +6,9 @@ https://platform.openai.com/docs/api-reference/responses-streaming
 Each block is an item of its own, so that blocks that interleave do so on the wire as well. What a block holds is told
 three times: in deltas, when it is done, and in the response that ends the stream. What stands before the text of a
 delta does not change, and is encoded once, when the block opens.
+
+An answer that stops at its limit stops within its last item, and only Finish tells: so that an item is done when the
+next one begins, or the answer ends.
 """
 
 from collections.abc import Callable, Iterator
@@ -40,7 +43,7 @@ from proxy.canon import (
 from proxy.dialects.openai_responses.citations import spelled
 from proxy.dialects.openai_responses.faults import error_body, failure
 from proxy.dialects.openai_responses.items import Names, content_of, item_of, seal_of, shell_of
-from proxy.dialects.openai_responses.response import NOTHING, begun, ended
+from proxy.dialects.openai_responses.response import NOTHING, begun, ended, status_of
 from proxy.errors import GatewayError
 from proxy.fields import Object, dump, encode_json
 from proxy.framing import sse
@@ -72,6 +75,8 @@ class StreamRenderer:
         self._open: dict[int, _Item] = {}  # by block
         self._output: dict[int, Object] = {}  # by output_index: the items that are done
         self._items = 0  # begun
+        self._last = 0  # output_index of the one that began last
+        self._waiting: Part | None = None  # what that was, once it is closed
         self._usage: Usage | None = None
 
     def feed(self, event: Event) -> bytes:
@@ -83,7 +88,7 @@ class StreamRenderer:
             case Open():
                 return self._begin(event)
             case Close():
-                return b"".join(self._close(self._open.pop(event.index), event))
+                return self._close(self._open.pop(event.index), event)
             case Usage():
                 self._usage = event
                 return b""
@@ -93,7 +98,8 @@ class StreamRenderer:
                 assert_never(event)
 
     def error(self, error: GatewayError) -> bytes:
-        return failure(error, self._response, self._sent)
+        done = self._settle()
+        return done + failure(error, self._response, self._sent)
 
     def _start(self, start: Start) -> bytes:
         self._response = begun(start, self._request, self._clock)
@@ -102,9 +108,11 @@ class StreamRenderer:
         return created + self._frame("response.in_progress", response=self._response)
 
     def _finish(self, event: Finish) -> bytes:
+        stop = only(event.stops)
+        done = self._settle(status_of(stop))
         output = [self._output[number] for number in sorted(self._output)]
-        response = ended(self._response, output, only(event.stops), self._usage, int(self._clock()))
-        return self._frame(f"response.{response['status']}", response=response)
+        response = ended(self._response, output, stop, self._usage, int(self._clock()))
+        return done + self._frame(f"response.{response['status']}", response=response)
 
     def _frame(self, kind: str, **fields: object) -> bytes:
         self._sent += 1
@@ -114,12 +122,13 @@ class StreamRenderer:
 
     def _begin(self, event: Open) -> bytes:
         check_choice(event)
-        number = self._items
+        done = self._settle()
+        number = self._last = self._items
         self._items += 1
         value = shell_of(event.part, self._names, number)
         item = _Item({"item_id": value.get("id", ""), "output_index": number}, value, event, number)
         self._open[event.index] = item
-        added = self._frame("response.output_item.added", output_index=number, item=value)
+        added = done + self._frame("response.output_item.added", output_index=number, item=value)
         if isinstance(event.part, Text | Refusal):
             item.place["content_index"] = 0
             added += self._frame("response.content_part.added", **item.place, part=content_of(event.part))
@@ -152,8 +161,16 @@ class StreamRenderer:
         place = item.place | {"annotation_index": item.cited - 1}
         return self._frame("response.output_text.annotation.added", **place, annotation=annotation)
 
-    def _close(self, item: _Item, event: Close) -> Iterator[bytes]:
+    def _close(self, item: _Item, event: Close) -> bytes:
         part = fold([Start(), item.shell, *item.deltas, event, Finish()]).choices[0].parts[0]
+        spoken = b"".join(self._spoken(part, item))
+        if item.number < self._last:
+            return spoken + self._done(part, item.number)
+        self._waiting = part
+        return spoken
+
+    def _spoken(self, part: Part, item: _Item) -> Iterator[bytes]:
+        """What was said in deltas, once more as a whole."""
         done = f"response.{_speaks(part)}.done"
         match part:
             case Text():
@@ -174,14 +191,21 @@ class StreamRenderer:
                 pass  # they come whole, with Open
             case _:
                 assert_never(part)
-        value = item_of(part, self._names, item.number)
-        yield self._done(value, item.number)
-        if (seal := seal_of(part, value, self._names, self._items)) is not None:
-            yield self._frame("response.output_item.added", output_index=self._items, item=seal)
-            yield self._done(seal, self._items)
-            self._items += 1
 
-    def _done(self, value: Object, number: int) -> bytes:
+    def _settle(self, status: str = "completed") -> bytes:
+        """The last item is done, if it is closed."""
+        part, self._waiting = self._waiting, None
+        return b"" if part is None else self._done(part, self._last, status)
+
+    def _done(self, part: Part, number: int, status: str = "completed") -> bytes:
+        value = item_of(part, self._names, number, status)
+        done = self._tell(value, number)
+        if (seal := seal_of(part, value, self._names, self._items)) is None:
+            return done
+        place, self._items = self._items, self._items + 1
+        return done + self._frame("response.output_item.added", output_index=place, item=seal) + self._tell(seal, place)
+
+    def _tell(self, value: Object, number: int) -> bytes:
         self._output[number] = value
         return self._frame("response.output_item.done", output_index=number, item=value)
 
@@ -199,8 +223,10 @@ class WholeRenderer(whole.Renderer):
         choice = only(completion.choices)
         head = begun(completion.start, self._request, self._clock)
         names, output = Names(head["id"]), list[Object]()
-        for part in choice.parts:
-            output.append(item_of(part, names, len(output)))
+        last = len(choice.parts) - 1
+        for place, part in enumerate(choice.parts):
+            status = status_of(choice.stop) if place == last else "completed"
+            output.append(item_of(part, names, len(output), status))
             if (seal := seal_of(part, output[-1], names, len(output))) is not None:
                 output.append(seal)
         return dump(ended(head, output, choice.stop, completion.usage, int(self._clock())))

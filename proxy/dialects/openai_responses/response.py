@@ -10,7 +10,8 @@ from hashlib import sha256
 from proxy.canon import Request, Start, Stop, Usage
 from proxy.dialects.openai_responses.encode import Encoding
 from proxy.dialects.openai_responses.usage import usage_fields
-from proxy.dialects.openai_responses.words import ECHOED, INCOMPLETE
+from proxy.dialects.openai_responses.words import COMPLETE, ECHOED, STOP_WORDS
+from proxy.endings import word_for
 from proxy.fields import Object
 
 NOTHING: Object = {
@@ -53,14 +54,20 @@ def _offered(tool: Object) -> Object:
     return {"parameters": None, "strict": False, **tool} if tool["type"] == "function" else tool
 
 
+def status_of(stop: Stop) -> str:
+    """Of a response, and of its last item: the others were whole before that began."""
+    return COMPLETE if word_for(stop, STOP_WORDS) == COMPLETE else "incomplete"
+
+
 def ended(head: Object, output: list[Object], stop: Stop, usage: Usage | None, now: int) -> Object:
     """The response once all is said."""
-    reason = INCOMPLETE[stop.reason]
+    status = status_of(stop)
+    complete = status == COMPLETE
     return {
         **head,
-        "completed_at": now if reason is None else None,
-        "status": "completed" if reason is None else "incomplete",
-        "incomplete_details": None if reason is None else {"reason": reason},
+        "completed_at": now if complete else None,
+        "status": status,
+        "incomplete_details": None if complete else {"reason": word_for(stop, STOP_WORDS)},
         "output": output,
         "usage": None if usage is None else usage_fields(usage),
     }

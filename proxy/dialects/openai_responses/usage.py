@@ -1,12 +1,11 @@
 """How many tokens did a host count, and how does a client read them?"""
 
 from proxy.canon import Usage
-from proxy.fields import Object, as_object
+from proxy.fields import Object, as_object, count_of
 
 _COUNTED = {"input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details", "total_tokens"}
 _INPUTS = {"cached_tokens", "cache_write_tokens"}
 _OUTPUTS = {"reasoning_tokens"}
-_SANE = 10**12  # tokens; nobody read more
 
 
 def said_usage(said: object) -> Usage | None:
@@ -14,10 +13,10 @@ def said_usage(said: object) -> Usage | None:
     if not isinstance(said, dict) or not said:
         return None
     inputs, outputs = as_object(said.get("input_tokens_details")), as_object(said.get("output_tokens_details"))
-    read, written = _count(said.get("input_tokens")), _count(said.get("output_tokens"))
-    cached = min(_count(inputs.get("cached_tokens")), read)
-    stored = min(_count(inputs.get("cache_write_tokens")), read - cached)
-    thought = min(_count(outputs.get("reasoning_tokens")), written)
+    read, written = count_of(said.get("input_tokens")), count_of(said.get("output_tokens"))
+    cached = min(count_of(inputs.get("cached_tokens")), read)
+    stored = min(count_of(inputs.get("cache_write_tokens")), read - cached)
+    thought = min(count_of(outputs.get("reasoning_tokens")), written)
     extra = _rest(said, _COUNTED)
     for key, details, known in (
         ("input_tokens_details", inputs, _INPUTS),
@@ -33,11 +32,6 @@ def said_usage(said: object) -> Usage | None:
         reasoning=thought,
         extra=extra,
     )
-
-
-def _count(value: object) -> int:
-    """A number of tokens: whatever is none (negative, huge, a string) counts as nothing."""
-    return value if type(value) is int and 0 <= value <= _SANE else 0
 
 
 def _rest(said: Object, known: set[str]) -> Object:

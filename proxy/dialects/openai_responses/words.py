@@ -6,10 +6,14 @@ The tables of this wire, where they can be seen at a glance.
 import re
 
 from proxy.canon import Reason
+from proxy.endings import AS_IT_CAME
 from proxy.errors import Kind
 from proxy.fields import Object
 
 NAME = "openai_responses"
+
+# The events of a stream that say nothing yet.
+SILENT = re.compile(rb'"type"\s*:\s*"(?:response\.(?:created|queued|in_progress)|keepalive)"')
 
 SIGN = re.compile(rb'"object"\s*:\s*"response"|"type"\s*:\s*"response\.')
 
@@ -93,6 +97,8 @@ OF_CALL = {"type", "id", "call_id", "name", "arguments", "input", "status", "ite
 CALL_MARKS = ("namespace", "caller", "async")  # what a call in an answer may say besides; SDKs know no other
 OF_MESSAGE = {"type", "id", "role", "content", "status"}
 
+SENT = "thoughts"  # in the `extra` of a Thinking: how its client spelled the text, where we would not spell it so
+
 DRAWING = "image_generation_call"  # the item of a server's tool whose work is the answer itself
 
 # What a client did, or was asked and answers: an item of these endings stands in a user's turn.
@@ -103,18 +109,20 @@ CLIENT_SIDE = ("_output", "_response")
 # Why an answer is incomplete (`incomplete_details.reason`).
 REASONS: dict[str, Reason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
-# The mirror: None says that the answer is complete.
-INCOMPLETE: dict[Reason, str | None] = {
-    "stop": None,
-    "stop_sequence": None,
+COMPLETE = "completed"
+
+# The mirror: COMPLETE, or the reason why the answer is not; OpenAI's SDKs take any word there.
+STOP_WORDS: dict[Reason, str] = {
+    "stop": COMPLETE,
+    "stop_sequence": COMPLETE,
     "length": "max_output_tokens",
     "context": "max_output_tokens",
-    "tool_use": None,
+    "tool_use": COMPLETE,
     "content_filter": "content_filter",
     "refusal": "content_filter",  # a model that declines in words has a part for that, and its answer is complete
     "pause": "max_output_tokens",  # the answer is not all there, and only this says so
-    "malformed_tool_call": None,
-    "other": None,
+    "malformed_tool_call": AS_IT_CAME,
+    "other": AS_IT_CAME,
 }
 
 # What a response repeats of its request, and what it says where the request was silent.
@@ -175,3 +183,9 @@ ERROR_WORDS: dict[Kind, str] = {
 
 # The `code` of a stream's error, where clients look for one of few words (Codex waits and asks again, or gives up).
 FAILURE_CODES: dict[Kind, str] = {"rate_limit": "rate_limit_exceeded", "quota_exceeded": "insufficient_quota"}
+
+# What a count of tokens has words for: https://platform.openai.com/docs/api-reference/responses/input-tokens
+COUNTED = frozenset(
+    "model input instructions tools tool_choice parallel_tool_calls reasoning text truncation previous_response_id"
+    " conversation".split()
+)

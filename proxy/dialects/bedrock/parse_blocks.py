@@ -1,0 +1,181 @@
+"""What is said in the blocks of a message?
+
+Each block is a union: an object with one member, whose name tells the kind. What was left over within a block is the
+part's `extra`.
+"""
+
+from proxy.canon import (
+    Audio,
+    Document,
+    Image,
+    Inline,
+    Opaque,
+    Part,
+    Remote,
+    Source,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Video,
+)
+from proxy.dialects.bedrock.blobs import blob_of_text, unwrap
+from proxy.dialects.bedrock.citations import citations_of
+from proxy.dialects.bedrock.words import NAME, media_type_of
+from proxy.errors import BadRequest
+from proxy.fields import Fields, Left, Object, as_list, as_object, as_text, dump, standard_base64, wrong, wrong_word
+
+
+def parts_of(items: list[tuple[object, str]]) -> list[Part]:
+    """The blocks; a cachePoint is a mark on the block before it, or on nothing, where there is none to be marked."""
+    parts: list[Part] = []
+    for value, at in items:
+        kind, inner = member_of(value, at)
+        cache = cache_point(kind, inner)
+        if cache is None:
+            parts.append(_part(kind, inner, at))
+            parts[-1].at = at
+        elif parts and parts[-1].cache is None:
+            parts[-1].cache = cache
+        else:
+            parts.append(Text(cache=cache, at=at))
+    return parts
+
+
+def member_of(value: object, at: str) -> tuple[str, object]:
+    """The one member of a union."""
+    members = Fields(value, at).rest
+    if len(members) != 1:
+        names = ", ".join(members) or "none"
+        raise BadRequest(f"{at} must be an object with one member, but it has {names[:80]}.", param=at)
+    return next(iter(members.items()))
+
+
+def cache_point(kind: str, inner: object) -> Object | None:
+    """None where this is something else, or a cachePoint of a type that we do not know."""
+    if kind != "cachePoint":
+        return None
+    match inner:
+        case {"type": "default", "ttl": str(ttl), **rest} if not rest:
+            return {"type": "ephemeral", "ttl": ttl}
+        case {"type": "default", **rest} if not rest:
+            return {"type": "ephemeral"}
+        case _:
+            return None
+
+
+def _part(kind: str, inner: object, at: str) -> Part:
+    match kind:
+        case "text":
+            if not isinstance(inner, str):
+                raise wrong(f"{at}.text", "a string", inner)
+            return Text(text=inner)
+        case "image" | "audio" | "video" | "document":
+            return _medium(kind, Fields(inner, f"{at}.{kind}"))
+        case "toolUse":
+            return _tool_use(Fields(inner, f"{at}.toolUse"))
+        case "toolResult":
+            return _tool_result(Fields(inner, f"{at}.toolResult"))
+        case "reasoningContent":
+            return _thought(inner, f"{at}.reasoningContent")
+        case "citationsContent":
+            return _cited(Fields(inner, f"{at}.citationsContent"))
+        case "json":  # in a tool's result
+            return Text(text=dump(inner).decode(), extra={"json": Left()})
+        case _:
+            return Opaque(wire=NAME, value={kind: inner})
+
+
+def _medium(kind: str, fields: Fields) -> Part:
+    whole = dict(fields.rest)
+    media_type = media_type_of(kind, fields.text("format") or "")
+    name = fields.need_name("name") if kind == "document" else None
+    place, inner = member_of(fields.rest.pop("source", None), fields.path("source"))
+    source = _source(place, inner, media_type, f"{fields.path('source')}.{place}")
+    if source is None:
+        return Opaque(wire=NAME, value={kind: whole})
+    extra = fields.rest | ({"source": Left()} if place == "text" else {})
+    match kind:
+        case "image":
+            return Image(source=source, extra=extra)
+        case "audio":
+            return Audio(source=source, extra=extra)
+        case "video":
+            return Video(source=source, extra=extra)
+        case _:
+            return Document(source=source, name=name, extra=extra)
+
+
+def _source(place: str, inner: object, media_type: str, at: str) -> Source | None:
+    """None where only this wire understands the source: a document made of blocks, an object of another account's."""
+    match place:
+        case "bytes" if isinstance(inner, str):
+            return Inline(data=standard_base64(inner), media_type=media_type)
+        case "text" if isinstance(inner, str):
+            return Inline(data=blob_of_text(inner), media_type=media_type or "text/plain")
+        case "bytes" | "text":
+            raise wrong(at, "a string", inner)
+        case "s3Location":
+            location = Fields(inner, at)
+            uri = location.need_name("uri")
+            return None if location.rest else Remote(url=uri, media_type=media_type)
+        case _:
+            return None
+
+
+def _tool_use(fields: Fields) -> Part:
+    """A call, or what a system tool was asked: that one is not the client's to run."""
+    kind = fields.rest.pop("type", "tool_use")
+    if kind != "tool_use":
+        return Opaque(wire=NAME, value={"toolUse": fields.rest | {"type": kind}})
+    call = ToolCall(
+        id=fields.need_name("toolUseId"),
+        name=fields.need_name("name"),
+        arguments=dump(fields.need_object("input")).decode(),
+    )
+    call.extra = fields.rest
+    return call
+
+
+def _tool_result(fields: Fields) -> Part:
+    if "type" in fields.rest:  # of a system tool
+        return Opaque(wire=NAME, value={"toolResult": fields.rest})
+    for number, block in enumerate(as_list(fields.rest.get("content"))):
+        if "toolResult" in as_object(block):  # so no client decides how deep our own calls nest
+            raise wrong_word(f"{fields.path('content')}[{number}]", "what a toolResult may hold", "toolResult")
+    status = fields.text("status")
+    if status not in (None, "success", "error"):
+        raise wrong_word(fields.path("status"), "success or error", status or "")
+    result = ToolResult(
+        id=fields.need_name("toolUseId"),
+        parts=parts_of(fields.need_items("content")),
+        is_error=None if status is None else status == "error",
+    )
+    result.extra = fields.rest
+    return result
+
+
+def _thought(value: object, at: str) -> Part:
+    kind, inner = member_of(value, at)
+    if kind == "redactedContent":
+        if not isinstance(inner, str) or not inner:  # a seal of nothing would look like open thought
+            raise wrong(f"{at}.redactedContent", "a string that is not empty", inner)
+        return Thinking(redacted=unwrap(inner))
+    if kind != "reasoningText":
+        return Opaque(wire=NAME, value={"reasoningContent": value})
+    fields = Fields(inner, f"{at}.reasoningText")
+    thought = Thinking(text=fields.need_text("text"), signature=fields.text("signature") or "")
+    thought.extra = fields.rest
+    return thought
+
+
+def _cited(fields: Fields) -> Part:
+    """Text, and where it comes from. Of several pieces of text one is made, which `extra` remembers."""
+    pieces = fields.rest.get("content")
+    citations = citations_of(Fields(value, at).rest for value, at in fields.items("citations"))
+    text = "".join(as_text(as_object(piece).get("text")) for piece in as_list(pieces))
+    if pieces == [{"text": text}]:
+        del fields.rest["content"]
+    elif pieces is not None and not isinstance(pieces, list):
+        raise wrong(fields.path("content"), "an array", pieces)
+    return Text(text=text, citations=citations, extra=fields.rest)

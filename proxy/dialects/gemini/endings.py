@@ -1,0 +1,37 @@
+"""How does an answer of generateContent end, and what does Google say of it beside what it holds?"""
+
+from collections.abc import Iterable
+
+from proxy.canon import Start, Stop
+from proxy.dialects.gemini.words import NAME, REASONS, STOP_WORDS
+from proxy.fields import Object, as_object
+
+
+def ending_of(stop: Stop, refused: bool, start: Start) -> Object:
+    """Google's own word as it is, known or not, and what else it said; for another wire's word the nearest."""
+    if refused and stop.reason == "stop":
+        return {"finishReason": STOP_WORDS["refusal"]}
+    is_new = stop.reason == "other" and stop.raw.replace("_", "").isalpha() and stop.raw.isupper()
+    word = stop.raw if stop.raw in REASONS or is_new else STOP_WORDS[stop.reason]
+    if start.wire == NAME:
+        return {"finishReason": word} | {key: value for key, value in stop.extra.items() if key != "promptFeedback"}
+    untold = stop.reason == "other" and stop.raw not in ("", word)
+    return {"finishReason": word} | ({"finishMessage": stop.raw} if untold else {})
+
+
+def feedback_of(start: Start) -> Object:
+    """What Google said of the prompt."""
+    feedback = as_object(start.extra.get("promptFeedback"))
+    return {"promptFeedback": feedback} if feedback else {}
+
+
+def late_feedback(start: Start, stops: Iterable[Stop]) -> Object:
+    """What Google said of the prompt once the answer had begun."""
+    said = [stop.extra["promptFeedback"] for stop in stops if start.wire == NAME and "promptFeedback" in stop.extra]
+    return {"promptFeedback": said[-1]} if said else {}
+
+
+def is_blocked(start: Start, stops: Iterable[Stop], said: bool) -> bool:
+    """An answer whose prompt was blocked has no candidates."""
+    reason = as_object(start.extra.get("promptFeedback")).get("blockReason")
+    return bool(reason) and not said and {stop.reason for stop in stops} == {"content_filter"}

@@ -1,0 +1,61 @@
+"""How is one part of an answer told to a client of generateContent, once it is whole?"""
+
+from typing import assert_never
+
+from proxy.canon import (
+    Audio,
+    Document,
+    Image,
+    Inline,
+    Opaque,
+    Part,
+    Refusal,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Video,
+)
+from proxy.dialects.gemini import media
+from proxy.dialects.gemini.seals import redacted_out, seal_out
+from proxy.envelope import parse_object
+from proxy.errors import BadRequest, Unrepresentable
+from proxy.fields import Object, merged
+
+
+def parts_of(part: Part) -> list[Object]:
+    """The parts that spell it. Raises Unrepresentable."""
+    match part:
+        case Text() | Refusal():
+            said: Object = {"text": part.text}
+        case Thinking():
+            said = {"text": part.text, "thought": True}
+            if part.redacted:
+                said["thoughtSignature"] = redacted_out(part.redacted)
+        case ToolCall():
+            named = {"id": part.id} if part.id else {}
+            said = {"functionCall": {**named, "name": part.name, "args": _arguments(part)}}
+        case Audio(source=Inline(), transcript=transcript) if transcript:
+            return [{"text": transcript}, *parts_of(Audio(source=part.source))]
+        case Image() | Audio() | Video() | Document() if part.source is not None:
+            said = media.said(part, part.source)
+        case Opaque(wire="gemini", value=value):
+            return [value]
+        case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
+            what = type(part).__name__.lower()
+            raise Unrepresentable(f"The answer holds a block ({what}) that Gemini's wire has not.", param="candidates")
+        case _:
+            assert_never(part)
+    if isinstance(part, Text | Thinking | ToolCall) and part.signature:
+        said["thoughtSignature"] = seal_out(part.signature)
+    return [merged(said, {key: part.extra[key] for key in ("functionCall",) if key in part.extra})]
+
+
+def _arguments(call: ToolCall) -> Object:
+    """The arguments as an object. What a model wrote wrongly, or not to the end, is handed on for all to see."""
+    if call.kind == "custom":
+        return {"input": call.arguments}
+    try:
+        return parse_object(call.arguments.encode() or b"{}")
+    except (BadRequest, UnicodeEncodeError):
+        return {"malformed_arguments": call.arguments}

@@ -1,0 +1,141 @@
+"""How are the turns of a chat said in messages?
+
+The mirror of parse_turns.py.
+
+A tool message holds text alone. What else a tool gave back on another wire (a picture of the screen, a file) is shown
+by the user, in a message after the last of the results, which must stand together; a text before it names the call.
+"""
+
+from msgspec.structs import replace
+
+from proxy.canon import (
+    Audio,
+    Document,
+    Image,
+    Part,
+    Refusal,
+    Request,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Turn,
+    Video,
+)
+from proxy.dialects.openai_chat.encode_parts import Parts, refusal
+from proxy.dialects.openai_chat.reasoning import SENT
+from proxy.dialects.openai_chat.seals import sealed
+from proxy.dialects.openai_chat.words import NAME
+from proxy.fields import Object, as_object
+from proxy.functions import nest
+from proxy.receipts import Receipt
+from proxy.textual import as_text
+
+_SHOWN = (Image, Audio, Video, Document)  # what a tool message cannot hold, and a user's can
+
+
+class Messages:
+    """Of one request. `dropped` gathers the receipt."""
+
+    def __init__(self, request: Request, dropped: Receipt) -> None:
+        self._turns = request.turns
+        self._own = request.wire == NAME
+        self._parts = Parts(request, dropped)
+        self._dropped = dropped
+        self._shown: list[Object] = []  # by tools, and not yet told
+
+    def told(self) -> list[Object]:
+        """The messages; what tools have shown comes once all of their results are told."""
+        messages: list[Object] = []
+        turns = self._turns if self._own else map(_as_texts, self._turns)
+        for message in (message for turn in turns for message in self._turn(turn)):
+            if message["role"] not in ("tool", "function"):
+                messages += self._flush()
+            messages.append(message)
+        return messages + self._flush()
+
+    def _flush(self) -> list[Object]:
+        shown, self._shown = self._shown, []
+        return [{"role": "user", "content": shown}] if shown else []
+
+    def _turn(self, turn: Turn) -> list[Object]:
+        extra = self._dropped.carried(turn.extra)
+        if turn.role == "assistant":
+            return [self._spoken(turn) | extra]
+        messages = [self._result(part, turn) for part in turn.parts if isinstance(part, ToolResult)]
+        rest = [part for part in turn.parts if not isinstance(part, ToolResult)]
+        if rest or not messages:
+            messages.append({"role": turn.role, "content": self._parts.content(rest, turn)} | extra)
+        return messages
+
+    def _result(self, result: ToolResult, turn: Turn) -> Object:
+        """A tool message holds text alone, and has no word for failure."""
+        if result.is_error is not None:
+            self._dropped.add("tool_result.is_error")
+        shown = [] if self._own else [part for part in result.parts if isinstance(part, _SHOWN)]
+        if shown:
+            self._shown.append({"type": "text", "text": f"What the tool call {result.id} gave back:"})
+            self._shown += [self._parts.item(part, turn) for part in shown]
+        content = self._parts.content([part for part in result.parts if part not in shown], turn)
+        if shown and not content:
+            content = "The result is in the user's next message."
+        if self._own and result.extra.get("role") == "function":
+            return {"role": "function", "content": content} | self._parts.marks(result)
+        return {"role": "tool", "tool_call_id": result.id, "content": content} | self._parts.marks(result)
+
+    def _spoken(self, turn: Turn) -> Object:
+        message: Object = {"role": "assistant"}
+        content: list[Part] = []
+        thoughts: list[Thinking] = []
+        for part in turn.parts:
+            if isinstance(part, Thinking) and "thinking" not in part.extra:
+                thoughts.append(part)
+            elif isinstance(part, Refusal):
+                message["refusal"] = message.get("refusal", "") + part.text
+                self._parts.marks(part)
+            elif isinstance(part, Audio) and part.source is None:
+                self._replay(part, message)
+            elif isinstance(part, ToolCall):
+                self._add_call(part, message)
+            else:
+                content.append(part)
+        self._think(thoughts, message)
+        silent = not content and len(message) > 1
+        return {**message, "content": None if silent else self._parts.content(content, turn)}
+
+    def _replay(self, part: Audio, message: Object) -> None:
+        if not self._own:
+            raise refusal(part, "a sound of another provider's by its id")
+        message["audio"] = {"id": part.id}
+
+    def _add_call(self, call: ToolCall, message: Object) -> None:
+        if self._own and "function_call" in call.extra:
+            message["function_call"] = legacy_call(call)
+            return
+        message.setdefault("tool_calls", []).append({"id": call.id} | self._call(call))
+
+    def _call(self, call: ToolCall) -> Object:
+        marks = sealed(self._parts.marks(call), call.signature)
+        if call.kind == "custom":
+            return nest("custom", {"name": call.name, "input": call.arguments}, marks)
+        arguments = call.arguments if self._own else call.arguments or "{}"  # OpenAI: JSON text, so not empty
+        return nest("function", {"name": call.name, "arguments": arguments}, marks)
+
+    def _think(self, thoughts: list[Thinking], message: Object) -> None:
+        """Replayed reasoning goes back to its own wire only: OpenAI takes none, and no user has seen it."""
+        if not thoughts:
+            return
+        if not self._own:
+            self._dropped.add("thinking")
+            return
+        sent = thoughts[0].extra.get(SENT)
+        message |= sent or {"reasoning_content": "".join(part.text for part in thoughts)}
+
+
+def _as_texts(turn: Turn) -> Turn:
+    """OpenAI's files are PDFs (https://platform.openai.com/docs/guides/pdf-files): a text is said as one."""
+    return replace(turn, parts=[as_text(part) for part in turn.parts])
+
+
+def legacy_call(call: ToolCall) -> Object:
+    """A call from before there were `tool_calls`, as an assistant's message has it."""
+    return as_object(call.extra["function_call"]) | {"name": call.name, "arguments": call.arguments}

@@ -1,0 +1,140 @@
+"""How is one part of a turn said in a message?
+
+What this wire cannot carry is refused with its path.
+"""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from proxy.canon import (
+    Audio,
+    Document,
+    Image,
+    Inline,
+    Opaque,
+    Part,
+    Refusal,
+    Remote,
+    Request,
+    Source,
+    Stored,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Turn,
+    Video,
+)
+from proxy.dataurls import url_of
+from proxy.dialects.openai_chat.words import NAME
+from proxy.errors import Unrepresentable
+from proxy.fields import Object
+from proxy.functions import nest
+from proxy.receipts import Receipt, stored_elsewhere
+
+
+class Parts:
+    """Of one request. `dropped` gathers the receipt."""
+
+    def __init__(self, request: Request, dropped: Receipt) -> None:
+        self._own = request.wire == NAME
+        self._of_responses = request.wire == "openai_responses"
+        self._dropped = dropped
+
+    def marks(self, part: Part) -> Object:
+        return marks_of(part, self._own, self._dropped)
+
+    def content(self, parts: Iterable[Part], turn: Turn) -> object:
+        """A string where one will do: many hosts know nothing else."""
+        items = [self.item(part, turn) for part in parts]
+        if not items:
+            return ""
+        alone = len(items) == 1 and items[0].keys() == {"type", "text"} and items[0]["type"] == "text"
+        return items[0]["text"] if alone else items
+
+    def item(self, part: Part, turn: Turn) -> Object:
+        match part:
+            case Text():
+                if part.citations:
+                    self._dropped.add("text.citations")
+                self._dropped.unsealed(part)
+                return {"type": "text", "text": part.text} | self.marks(part)
+            case Image() | Audio() | Video() | Document():
+                if turn.role != "user" and not self._own:
+                    raise refusal(part, f"{noun_of(part)} outside a user turn")
+                return self._medium(part)
+            case Thinking() if self._own and "thinking" in part.extra:
+                return {"type": "thinking", **self.marks(part), **part.extra["thinking"]}
+            case Opaque(wire="openai_chat"):
+                return part.value
+            case Refusal() | Thinking() | ToolCall() | ToolResult() | Opaque():
+                raise refusal(part, f"{noun_of(part)} in a {turn.role} turn")
+            case _:
+                assert_never(part)
+
+    def _medium(self, part: Image | Audio | Video | Document) -> Object:
+        source = part.source
+        if isinstance(part, Image) and isinstance(source, Inline | Remote):
+            inner = {"url": url_of(source)} | ({"detail": part.detail} if part.detail else {})
+            return nest("image_url", inner, self.marks(part))
+        if isinstance(part, Video) and not self._own:  # OpenAI refuses it; OpenRouter, Qwen and others do not
+            raise refusal(part, noun_of(part))
+        if isinstance(part, Video) and isinstance(source, Inline | Remote):
+            return nest("video_url", {"url": url_of(source)}, self.marks(part))
+        if isinstance(part, Audio) and isinstance(source, Inline):
+            return nest("input_audio", {"data": source.data, "format": _sound(source.media_type)}, self.marks(part))
+        if isinstance(part, Document) and self._takes(part.source):
+            return nest("file", self._filed(part), self.marks(part))
+        if isinstance(source, Stored):
+            raise stored_elsewhere(part.at)
+        raise refusal(part, f"{noun_of(part)} by a URL" if isinstance(source, Remote) else "another provider's sound")
+
+    def _takes(self, source: Source) -> bool:
+        """A document by URL is OpenRouter's; a file id means something to OpenAI alone."""
+        of_openai = isinstance(source, Stored) and self._of_responses
+        return self._own or of_openai or isinstance(source, Inline)
+
+    def _filed(self, document: Document) -> Object:
+        named = {} if document.name is None else {"filename": document.name}
+        match document.source:
+            case Stored(id=stored):
+                return {"file_id": stored, **named}
+            case Remote(url=url):
+                return {"file_data": url, **named}
+            case Inline(data=data, media_type=media) as source:
+                if not self._own and not named:  # OpenAI wants a name with the data
+                    named = {"filename": "document.pdf" if media == "application/pdf" else "document"}
+                return {"file_data": url_of(source) if media else data, **named}
+
+
+def marks_of(part: Part | Tool, own: bool, dropped: Receipt) -> Object:
+    """What goes out beside what a part says. A host of this wire may take cache points, but not every one does."""
+    if part.cache is None or not own:
+        return dropped.marks(part)
+    return part.extra | {"cache_control": part.cache}
+
+
+def refusal(part: Part, what: str) -> Unrepresentable:
+    return Unrepresentable(f"{part.at}: Chat Completions cannot carry {what}.", param=part.at)
+
+
+def _sound(media: str) -> str:
+    """The format of `input_audio`: the subtype, but for the two that OpenAI names otherwise."""
+    subtype = media.partition("/")[2]
+    return {"mpeg": "mp3", "x-wav": "wav", "": "wav"}.get(subtype, subtype)
+
+
+def noun_of(part: Part) -> str:
+    if isinstance(part, Opaque):
+        return f"a block of {part.wire} ({part.value.get('type', 'unnamed')})"
+    nouns = {
+        Image: "an image",
+        Audio: "a sound",
+        Video: "a video",
+        Document: "a document",
+        ToolResult: "a tool result",
+        Thinking: "thinking",
+        ToolCall: "a tool call",
+    }
+    return nouns.get(type(part), type(part).__name__)

@@ -1,0 +1,57 @@
+"""What do a chunk and a whole completion say alike?"""
+
+from collections.abc import Callable
+from hashlib import sha256
+
+from proxy.canon import (
+    Audio,
+    Image,
+    Part,
+    Request,
+    Start,
+    Stop,
+    Stored,
+    ToolCall,
+)
+from proxy.dataurls import url_of
+from proxy.dialects.openai_chat.encode_parts import noun_of
+from proxy.dialects.openai_chat.words import STOP_WORDS
+from proxy.endings import word_for
+from proxy.errors import Unrepresentable
+from proxy.fields import Object
+
+
+def top_of(start: Start, kind: str, request: Request, clock: Callable[[], float]) -> Object:
+    created = int(clock()) if start.created is None else start.created
+    return start.extra | {"id": start.id, "object": kind, "created": created, "model": start.model or request.model}
+
+
+def made_id(seed: str, call: ToolCall, choice: int, number: int) -> str:
+    """The id of a call whose wire has none: the same whenever the same answer is told, and another in the next one."""
+    return "call_" + sha256(f"{seed} {choice} {number} {call.name}".encode()).hexdigest()[:24]
+
+
+def unsayable(part: Part) -> Unrepresentable:
+    return Unrepresentable(f"The answer holds {noun_of(part)}, which Chat Completions cannot carry.")
+
+
+def named(part: Audio) -> Object:
+    return {"id": part.id} | ({} if part.expires_at is None else {"expires_at": part.expires_at})
+
+
+def picture(part: Image) -> Object:
+    url = part.source.id if isinstance(part.source, Stored) else url_of(part.source)
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def finish_fields(stop: Stop) -> Object:
+    """The finish_reason, and what it cannot say: the provider's own word, and the stop string, as vLLM has it."""
+    word = word_for(stop, STOP_WORDS)
+    if stop.raw == "function_call" and stop.reason == "tool_use":
+        word = stop.raw
+    fields: Object = {"finish_reason": word}
+    if stop.raw and stop.raw != word:
+        fields["native_finish_reason"] = stop.raw
+    if stop.sequence is not None:
+        fields["stop_reason"] = stop.sequence
+    return fields

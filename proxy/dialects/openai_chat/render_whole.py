@@ -1,0 +1,100 @@
+"""How is a completion told that goes out whole?"""
+
+from collections.abc import Callable
+from typing import Any, assert_never
+
+from proxy import whole
+from proxy.canon import (
+    Audio,
+    Choice,
+    Completion,
+    Document,
+    Image,
+    Inline,
+    Opaque,
+    Refusal,
+    Request,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Video,
+)
+from proxy.dialects.openai_chat.citations import spelled
+from proxy.dialects.openai_chat.encode_messages import legacy_call
+from proxy.dialects.openai_chat.faults import error_body
+from proxy.dialects.openai_chat.reasoning import detail_of
+from proxy.dialects.openai_chat.render_fields import finish_fields, made_id, named, picture, top_of, unsayable
+from proxy.dialects.openai_chat.seals import sealed
+from proxy.dialects.openai_chat.usage import usage_fields
+from proxy.errors import GatewayError
+from proxy.fields import Object, dump
+from proxy.functions import nest
+
+
+class WholeRenderer(whole.Renderer):
+    def __init__(self, request: Request, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._request = request
+        self._clock = clock
+
+    def error(self, error: GatewayError) -> bytes:
+        return error_body(error)
+
+    def spell(self, completion: Completion) -> bytes:
+        body = top_of(completion.start, "chat.completion", self._request, self._clock)
+        seed = f"{body['id']} {body['created']}"
+        body["choices"] = [_choice_fields(number, choice, seed) for number, choice in enumerate(completion.choices)]
+        if completion.usage is not None:
+            body["usage"] = usage_fields(completion.usage)
+        return dump(body)
+
+
+def _choice_fields(number: int, choice: Choice, seed: str) -> Object:
+    message: Object = {"role": "assistant", "content": None, "refusal": None}
+    content: list[Object] = []
+    logprobs: Object = {}
+    details: list[Object] = []
+    for part in choice.parts:
+        match part:
+            case Text():
+                content.append({"type": "text", "text": part.text})
+                _extend(message, "annotations", spelled(part.citations))
+                _extend(logprobs, "content", part.logprobs)
+            case Refusal():
+                message["refusal"] = (message["refusal"] or "") + part.text
+                _extend(logprobs, "refusal", part.extra.get("logprobs", []))
+            case Thinking():
+                message["reasoning_content"] = message.get("reasoning_content", "") + part.text
+                details.append(detail_of(part, len(details)))
+            case ToolCall() if "function_call" in part.extra:
+                message["function_call"] = legacy_call(part)
+            case ToolCall():
+                key, field = ("function", "arguments") if part.kind == "function" else ("custom", "input")
+                call = nest(key, {"name": part.name, field: part.arguments}, sealed(part.extra, part.signature))
+                name = part.id or made_id(seed, part, number, len(message.get("tool_calls", ())))
+                _extend(message, "tool_calls", [{"id": name, **call}])
+            case Audio():
+                data = part.source.data if isinstance(part.source, Inline) else ""
+                message["audio"] = named(part) | {"data": data, "transcript": part.transcript}
+            case Image():
+                _extend(message, "images", [picture(part)])
+            case Opaque(wire="openai_chat"):
+                content.append(part.value)
+            case Video() | Document() | ToolResult() | Opaque():
+                raise unsayable(part)
+            case _:
+                assert_never(part)
+    if details:
+        message["reasoning_details"] = details
+    if any(isinstance(part, Opaque) for part in choice.parts):
+        message["content"] = content  # a list is Mistral's way, and only a block of its own makes it one
+    elif content or not choice.parts:
+        message["content"] = "".join(item["text"] for item in content)
+    said = {"content": None, "refusal": None} | logprobs if logprobs else None
+    return {"index": number, "message": message, "logprobs": said, **finish_fields(choice.stop)}
+
+
+def _extend(fields: Object, key: str, values: list[Any]) -> None:
+    if values:
+        fields[key] = [*fields.get(key, ()), *values]

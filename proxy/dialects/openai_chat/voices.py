@@ -1,0 +1,135 @@
+"""Which block is each choice of an answer in, and which calls has it made?
+
+A choice speaks one block at a time: a block of another kind closes the one before it. Tool calls alone overlap, with
+each other and with what follows, so they stay open until the answer ends. A call opens once its name is known.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Literal
+
+from msgspec import Struct
+
+from proxy.arguments import as_json
+from proxy.canon import Close, Delta, Part, ToolCall
+from proxy.dialects.openai_chat.seals import unsealed
+from proxy.fields import Object, as_object, nonsense, text_in
+from proxy.sentence import Sentence
+
+_OF_CALL = frozenset("index id type function custom".split())  # the known keys of a call; the others are `extra`
+
+
+class Call(Struct):
+    """A tool call as it arrives. `index` is its block's, once that is open; until then `arguments` waits."""
+
+    index: int | None = None
+    id: str = ""
+    name: str = ""
+    kind: Literal["function", "custom"] = "function"
+    arguments: str = ""
+    extra: Object = {}
+
+
+class Voice(Struct):
+    """One choice: the block that it is in, and the calls that it has made."""
+
+    number: int
+    kind: str = ""  # of the open block
+    key: int | None = None  # of the open block, where it is thinking
+    index: int = 0  # of the open block
+    calls: list[Call] = []
+    known: dict[int | str, Call] = {}  # by the wire's index, or by id where it has none
+    raw: str = ""  # its finish_reason
+    sequence: str | None = None
+
+
+class Voices(Sentence):
+    """`streamed`: the calls come in pieces."""
+
+    def __init__(self, streamed: bool) -> None:
+        super().__init__()
+        self._streamed = streamed
+        self._id: str | None = None  # of the answer; None until Start is out
+
+    def _in(self, voice: Voice, kind: str, shell: Callable[[], Part], key: int | None = None) -> int:
+        """The index of the choice's open block, once that is one of this kind (and key)."""
+        same = voice.kind == kind and (key is None or voice.key is None or key == voice.key)
+        if not same:
+            self._close(voice)
+            voice.kind, voice.key = kind, key
+            voice.index = self._open(shell(), voice.number)
+        elif key is not None:
+            voice.key = key
+        return voice.index
+
+    def _close(self, voice: Voice) -> None:
+        if voice.kind:
+            self._out.append(Close(index=voice.index))
+            voice.kind = ""
+
+    def _aside(self, voice: Voice, part: Part) -> None:
+        """A block that is whole at once."""
+        self._close(voice)
+        self._whole(part, voice.number)
+
+    # tool calls
+
+    def _called(self, voice: Voice, said: Object) -> None:
+        calls = said.get("tool_calls")
+        if calls is not None and not isinstance(calls, list):
+            raise nonsense("tool_calls is no array")
+        for item in calls or ():
+            if not isinstance(item, dict):
+                raise nonsense("a tool call is no JSON object")
+            self._fragment(voice, item)
+        legacy = as_object(said.get("function_call"))
+        if text_in(legacy, "name") or as_json(legacy.get("arguments")):
+            rest = {key: value for key, value in legacy.items() if key not in ("name", "arguments")}
+            self._fragment(voice, {"index": -1, "function": legacy, "function_call": rest})
+
+    def _fragment(self, voice: Voice, item: Object) -> None:
+        function, custom = as_object(item.get("function")), as_object(item.get("custom"))
+        inner = custom if item.get("type") == "custom" else function or custom
+        name, named = text_in(inner, "name"), text_in(item, "id")
+        call = self._which(voice, item.get("index"), named, name)
+        if call.index is None:
+            call.id, call.name = call.id or named, call.name or name
+            call.kind = "function" if inner is function else "custom"
+            call.extra = call.extra | {key: item[key] for key in item if key not in _OF_CALL and item[key] is not None}
+        text = as_json(inner.get("arguments") if inner is function else inner.get("input"))
+        if call.index is None:
+            call.arguments += text
+            if call.name:
+                self._open_call(voice, call)
+        elif (seal := unsealed(item)[0]) or text:
+            self._out.append(Delta(index=call.index, text=text, signature=seal))
+
+    def _which(self, voice: Voice, index: object, named: str, name: str) -> Call:
+        """The call that a fragment belongs to.
+
+        Hosts leave out the index (Mistral), or give every call the same one: then a new id with a name is a new call.
+        In a message each entry is one.
+        """
+        key = index if isinstance(index, int) else named
+        call = voice.known.get(key) if self._streamed else None
+        if call is not None and name and named and call.id and named != call.id:
+            call = None
+        if call is None and key == "" and not name and voice.calls:
+            call = voice.calls[-1]
+        if call is None:
+            call = Call()
+            voice.calls.append(call)
+            if key != "":
+                voice.known[key] = call
+        return call
+
+    def _open_call(self, voice: Voice, call: Call) -> None:
+        if call.index is not None:
+            return
+        self._close(voice)
+        made = f"call_{re.sub('[^A-Za-z0-9]', '', self._id or '')[:40]}_{self._blocks}"
+        seal, extra = unsealed(call.extra)
+        shell = ToolCall(id=call.id or made, name=call.name, kind=call.kind, extra=extra)
+        call.index = self._open(shell, voice.number)
+        if call.arguments or seal:
+            self._out.append(Delta(index=call.index, text=call.arguments, signature=seal))

@@ -1,0 +1,33 @@
+"""How many tokens is a request, before it is sent?
+
+https://platform.openai.com/docs/api-reference/responses/input-tokens
+"""
+
+from proxy.canon import Request
+from proxy.dialects.openai_responses.encode import Encoding
+from proxy.dialects.openai_responses.faults import error_in, fault
+from proxy.dialects.openai_responses.words import COUNTED
+from proxy.fields import UNREADABLE, as_object, decode_json, dump, nonsense
+
+
+def count_body(request: Request) -> bytes:
+    """The request as it would be sent, as far as a count has words for it."""
+    return dump({key: value for key, value in Encoding(request).body().items() if key in COUNTED})
+
+
+def count_read(body: bytes) -> int:
+    """Raises UpstreamError."""
+    try:
+        said = as_object(decode_json(body))
+    except UNREADABLE:
+        said = {}
+    if said.get("error"):
+        raise fault(error_in(said))
+    tokens = said.get("input_tokens")
+    if type(tokens) is not int or tokens < 0:
+        raise nonsense("it counts no input_tokens")
+    return tokens
+
+
+def count_answer(tokens: int) -> bytes:
+    return dump({"object": "response.input_tokens", "input_tokens": tokens})

@@ -1,0 +1,32 @@
+"""What is a file, by how it begins?
+
+Of what some wire takes as an image or a document. A media type that a stranger said may be wrong, and some wires say
+none: the first bytes know better.
+"""
+
+import re
+from base64 import b64decode
+from binascii import Error
+
+_BEGINNINGS = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
+    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
+    (re.compile(rb"GIF8[79]a"), "image/gif"),
+    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "image/webp"),
+    (re.compile(rb"%PDF-"), "application/pdf"),
+)
+_HEAD = 16  # characters of base64 that hold the longest of these
+
+
+def media_type_of(data: bytes) -> str:
+    """The media type that its first bytes tell; "" where they tell none."""
+    return next((media_type for begins, media_type in _BEGINNINGS if begins.match(data)), "")
+
+
+def media_type_of_base64(text: str) -> str:
+    """The same of a file in base64; "" as well where its beginning is none."""
+    head = text[:_HEAD]
+    try:
+        return media_type_of(b64decode(head[: len(head) // 4 * 4], validate=True))
+    except (Error, ValueError):  # the second where it is not ASCII
+        return ""

@@ -1,0 +1,69 @@
+"""What of a request can its model not take, whatever its wire could say?
+
+The model table knows it, or a row of `models` in the configuration: what they call false decides here, and what they do
+not know does not. Content is refused with its path; a wish to think is left out, as any knob that a target lacks. A
+document that is text is none to a model, which reads it as text.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple, NoReturn
+
+from proxy.canon import Document, Image, Part, Request, ToolCall, ToolResult
+from proxy.errors import Unrepresentable
+from proxy.ports import Abilities
+from proxy.textual import as_text
+
+_OURS = ("function", "custom")  # tools that a client runs; those of a vendor's own are its wire's to refuse
+
+
+class _Lack(NamedTuple):
+    ability: str
+    said: str  # of the model
+
+
+_CALLS = _Lack("tools", "calls no tools")
+_SYSTEM = _Lack("system", "takes no system prompt")
+_LACKS: dict[type, _Lack] = {
+    Image: _Lack("images", "sees no images"),
+    Document: _Lack("documents", "reads no documents"),
+    ToolCall: _CALLS,
+    ToolResult: _CALLS,
+}
+
+
+def fit(request: Request, can: Abilities) -> list[str]:
+    """Make it one that the model takes, and name what is left out. Raises Unrepresentable."""
+    if False not in can:
+        return []
+    for at, lack in _content(request):
+        if getattr(can, lack.ability) is False:
+            _refuse(request, at, lack)
+    return _calmed(request) if can.thinking is False else []
+
+
+def _content(request: Request) -> Iterator[tuple[str, _Lack]]:
+    """What a model may lack the ability for: where it stands, and what it takes."""
+    yield from ((tool.at, _CALLS) for tool in request.tools if tool.kind in _OURS)
+    for turn in request.turns:
+        if turn.role in ("system", "developer"):
+            yield turn.at, _SYSTEM
+        for part in turn.parts:
+            yield from ((inner.at or turn.at, _LACKS[type(inner)]) for inner in _within(part) if type(inner) in _LACKS)
+
+
+def _within(part: Part) -> Iterator[Part]:
+    said = as_text(part)
+    yield said
+    if isinstance(said, ToolResult):
+        yield from said.parts
+
+
+def _calmed(request: Request) -> list[str]:
+    """Less the wish to think. One that it should not is granted anyway."""
+    asked, request.reasoning = request.reasoning, None
+    return [] if asked is None or asked.off else [request.name_of("reasoning")]
+
+
+def _refuse(request: Request, at: str, lack: _Lack) -> NoReturn:
+    told = f"{at}: {request.model} {lack.said}, as far as is known; a row of `models` may say `{lack.ability}: true`."
+    raise Unrepresentable(told, param=at)

@@ -1,0 +1,59 @@
+"""What does a provider's answer say, event by event, as this client may see it?
+
+Pieces of one text that came at once are one piece; seals are marked, and kept where the client could not keep them.
+"""
+
+from collections.abc import Iterable
+
+from proxy.canon import Delta, Event
+from proxy.errors import UpstreamError
+from proxy.ports import Decoder
+from proxy.seals import Sealer
+from proxy.vault import Recall
+
+
+class Hearing:
+    def __init__(self, decoder: Decoder, recall: Recall, sealer: Sealer) -> None:
+        self._decoder = decoder
+        self._recall = recall
+        self._sealer = sealer
+        self.fault: UpstreamError | None = None  # what the answer turned out to be, after all that it has said
+        self._ended = False
+
+    @property
+    def over(self) -> bool:
+        """Has all been said that there was to say?"""
+        return self._ended and self.fault is None
+
+    def feed(self, chunk: bytes, last: bool) -> list[Event]:
+        said: list[Event] = []
+        try:
+            said.extend(self._decoder.feed(chunk))  # what came before an error stays
+            if last:
+                said.extend(self._decoder.close())
+        except UpstreamError as error:
+            self.fault = error
+        self._ended = last
+        said = at_once(said)
+        self._recall.watch(said)
+        return self._sealer.feed(said)
+
+
+def at_once(events: Iterable[Event]) -> list[Event]:
+    """The same sentence, each run of a block's texts joined."""
+    out: list[Event] = []
+    run: list[Delta] = []
+    for event in events:
+        text = event if isinstance(event, Delta) and event.is_text else None
+        if run and (text is None or text.index != run[0].index):
+            out.append(_sum(run))
+            run = []
+        if text is None:
+            out.append(event)
+        else:
+            run.append(text)
+    return [*out, _sum(run)] if run else out
+
+
+def _sum(run: list[Delta]) -> Delta:
+    return run[0] if len(run) == 1 else Delta(index=run[0].index, text="".join([delta.text for delta in run]))

@@ -1,0 +1,59 @@
+"""What is an answer in the client's words?
+
+A provider's bytes in, the client's out. What the ledger wants of the answer is noted on the way.
+"""
+
+from typing import assert_never
+
+from proxy.canon import Close, Delta, Event, Finish, Open, Request, Start, Usage
+from proxy.errors import BadRequest, Down, Unrepresentable, UpstreamError
+from proxy.lanes.asking import blame, name_of
+from proxy.lanes.hearing import Hearing
+from proxy.lanes.sieve import Sieve
+from proxy.ports import Call, Renderer
+
+
+class Telling:
+    """One answer. `begun`: it has said something. `ended`: nothing more is heard. `fault`: what broke it."""
+
+    def __init__(self, call: Call, request: Request, hearing: Hearing, renderer: Renderer) -> None:
+        self.begun = self.ended = False
+        self.fault: UpstreamError | None = None
+        self._call = call
+        self._hearing = hearing
+        self._sieve = Sieve(request.wire)
+        self._renderer = renderer
+        self._asked = call.dropped  # the receipt of the request
+
+    def feed(self, chunk: bytes, last: bool) -> bytes:
+        """Also where there is a fault: what came before it."""
+        said = self._hearing.feed(chunk, last)
+        self.fault = self._hearing.fault
+        if self.fault is not None:
+            blame(self._call, self.fault)
+        self.ended = last
+        out = bytearray()
+        try:
+            for event in said:
+                self._note(event)
+            for event in self._sieve.feed(said):
+                out += self._renderer.feed(event)
+        except Unrepresentable as error:  # the client asked for nothing wrong: it is the answer that does not fit
+            self.fault = Down(error.message, provider=name_of(self._call), code=error.code, param=error.param)
+        except BadRequest as error:  # the renderer cannot spell it: it is nested too deeply
+            message = f"The provider's answer cannot be told: {error.message}"
+            self.fault = Down(message, provider=name_of(self._call), code="upstream_protocol")
+        if self._sieve.dropped:  # a header tells of it where the head still waits, and else the log and the metrics
+            self._call.dropped = (*self._asked, *self._sieve.dropped)
+        return bytes(out)
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case Open() | Delta() | Close() | Finish():
+                self.begun = True
+            case Start():
+                self._call.answered_model = event.model
+            case Usage():
+                self._call.usage = event
+            case _:
+                assert_never(event)

@@ -1,0 +1,101 @@
+"""Which provider made a seal that bears no mark?
+
+An answer that passes through keeps its bytes, and the seals in it bear no mark of ours. Where several providers take
+one wire, a client may bring such a seal to another one than it is from. So seals are remembered as they pass, by digest
+and with their maker's name. One that nobody here has seen goes to whom the client asks
+(docs/decisions/0013-unmarked-seals.md).
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from hashlib import blake2b
+
+import msgspec
+
+SEALS = 50_000  # that are remembered, in some 15 MB; those that were met least recently are forgotten first
+TAIL = 256  # bytes at the end of a seal that tell it from any other, with its length
+
+# How the names end under which the wires have seals: `thoughtSignature` is one. A sealed thought may be `data`, as much
+# else is that is no seal of anybody's; it is looked at where one of the other words stands beside it.
+_NAMES = (b'ignature"', b'encrypted_content"', b'redactedContent"')
+_DATA, _BESIDE_DATA = b'"data"', (b"redacted_thinking", b"reasoning.encrypted")
+_value = re.compile(rb'\s*+:\s*+"((?:[^"\\]++|\\.)++)"', re.DOTALL).match
+_text = msgspec.json.Decoder(str).decode
+_STANDARD = bytes.maketrans(b"-_", b"+/")
+
+
+class Provenance:
+    """`shared`: the wires that more than one provider takes. On any other there is nobody to take a seal for another's.
+
+    `limit`: how many seals are remembered.
+    """
+
+    def __init__(self, shared: Collection[str] = (), limit: int = SEALS) -> None:
+        self._shared = frozenset(shared)
+        self._limit = limit
+        self._makers: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()  # the least recently met first
+        self._known: set[str] = set()  # whoever made one of them
+
+    def __repr__(self) -> str:
+        return f"<Provenance of {len(self._makers)} seals>"
+
+    def tap(self, wire: str, words: Sequence[bytes], provider: str) -> Callable[[bytes], None] | None:
+        """What is to see an answer's events; None where nobody need. `words`: one of them stands beside each seal."""
+        return partial(self._watch, words, provider) if words and wire in self._shared else None
+
+    def judge(self, provider: str) -> Callable[[str], bool] | None:
+        """Tells the seals that others made, and that this provider did not; None where there are none."""
+        return partial(self._is_foreign, provider) if self.knows_others(provider) else None
+
+    def knows_others(self, provider: str) -> bool:
+        return len(self._known) > (provider in self._known)
+
+    def holds_foreign(self, body: bytes, provider: str) -> bool:
+        """Is there such a seal in a request?"""
+        return any(self._is_foreign(provider, seal) for seal in _seals_in(body))
+
+    def _watch(self, words: Sequence[bytes], provider: str, events: bytes) -> None:
+        for word in words:
+            if events.find(word) >= 0:  # `in` takes twice as long: it asks first whether the word is a number
+                self._note(provider, events)
+                return
+
+    def _note(self, provider: str, events: bytes) -> None:
+        for seal in _seals_in(events):
+            digest = _digest(seal)
+            makers = self._makers.get(digest, ())
+            self._makers[digest] = makers if provider in makers else (*makers, provider)
+            self._makers.move_to_end(digest)
+            self._known.add(provider)
+        while len(self._makers) > self._limit:
+            self._makers.popitem(last=False)
+
+    def _is_foreign(self, provider: str, seal: str) -> bool:
+        digest = _digest(seal)
+        makers = self._makers.get(digest)
+        if makers is None:
+            return False
+        with suppress(KeyError):  # a large body is looked at in a thread, and meanwhile it may be forgotten
+            self._makers.move_to_end(digest)
+        return provider not in makers
+
+
+def _seals_in(data: bytes) -> Iterator[str]:
+    beside = any(word in data for word in _BESIDE_DATA)
+    for name in (*_NAMES, _DATA) if beside else _NAMES:
+        at = data.find(name)
+        while at >= 0:
+            at += len(name)
+            if found := _value(data, at):
+                with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                    yield _text(b'"%b"' % found[1])
+            at = data.find(name, at)
+
+
+def _digest(seal: str) -> bytes:
+    """The same in either alphabet of base64, with its padding or without: some SDKs decode it, and encode it anew."""
+    data = seal.encode("utf-8", "surrogatepass").rstrip(b"=").translate(_STANDARD)
+    return blake2b(b"%d %b" % (len(data), data[-TAIL:]), digest_size=16).digest()

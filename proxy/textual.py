@@ -1,0 +1,52 @@
+"""What does a document say whose bytes are text, for a wire that has no place for such a file?
+
+There it is said as text, in a frame with its name, so that the model can tell it from what the user says.
+"""
+
+import re
+from base64 import b64decode
+from binascii import Error
+from html import escape
+from mimetypes import guess_type
+
+from msgspec.structs import replace
+
+from proxy.canon import Document, Inline, Part, Text, ToolResult
+
+# Beside text/*: what people read and write in an editor.
+_is_text = re.compile(
+    r"text/.|application/(?:(?:[\w.-]+\+)?(?:json|xml|yaml)|(?:x-)?(?:yaml|javascript|sh|ndjson|toml|sql))$", re.ASCII
+).match
+
+
+def is_text(media_type: str) -> bool:
+    return _is_text(media_type.partition(";")[0].strip().lower()) is not None
+
+
+def text_of(data: str) -> str | None:
+    """None where it is no base64, or no UTF-8."""
+    try:
+        return b64decode(data, validate=True).decode()
+    except (Error, ValueError):
+        return None
+
+
+def as_text(part: Part) -> Part:
+    """The part itself, or the text that it is. A result holds such documents as well."""
+    if isinstance(part, Document):
+        return _framed(part)
+    if isinstance(part, ToolResult) and any(isinstance(inner, Document) for inner in part.parts):
+        return replace(part, parts=[as_text(inner) for inner in part.parts])
+    return part
+
+
+def _framed(part: Document) -> Document | Text:
+    if not isinstance(part.source, Inline):
+        return part
+    media_type = part.source.media_type or guess_type(part.name or "")[0] or ""
+    text = text_of(part.source.data) if is_text(media_type) else None
+    if text is None:
+        return part
+    named = "" if part.name is None else f' name="{escape(part.name)}"'
+    said = f"<document{named}>\n{text}\n</document>"
+    return Text(text=said, cache=part.cache, at=part.at, extra=part.extra)

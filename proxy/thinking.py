@@ -1,0 +1,12 @@
+"""How much of an answer may be thought?
+
+Every wire's limit of the answer counts the thoughts as well: `max_completion_tokens` of OpenAI's, `max_output_tokens`,
+`max_tokens` of Anthropic's and Cohere's, `maxOutputTokens` of Google's
+(https://ai.google.dev/gemini-api/docs/thinking: thoughts are tokens of the output). So the limit crosses as it is, and
+the tokens that stand for an effort are what must fit into it.
+"""
+
+
+def half_of(limit: int, wanted: int) -> int:
+    """The tokens that stand for an effort: of an answer that is limited they leave half to be said."""
+    return min(wanted, limit // 2)

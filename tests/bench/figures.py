@@ -1,0 +1,254 @@
+"""What do the rows of the figure sheet come to that no test asserts, since they are times, CPU and memory?
+
+    python tests/bench/figures.py [J1 C4 B3 D1]
+
+J1: how long the loop stands still, and a probe waits, while one large body is read. C4: what it costs that more
+clients knock than there are descriptors for. B3: how long five thousand are borne that do not finish their heads, and
+what others notice of them. D1: how soon a provider is let go of when a client leaves. Each figure stands beside its
+bar. The exit code: 0, 1 where a bar does not hold, 2 where nothing could be measured.
+"""
+
+import argparse
+import asyncio
+import resource
+import select
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # started by path, not by name
+
+import uvloop
+
+from tests.bench.parties import MIB, Pillion, Probing, Provider, pillion, post
+from tests.bench.traffic import NotMeasured
+from tests.client import OPENAI, client, spell
+from tests.evil import Evil
+from tests.gateway import Place
+from tests.test_cancel import PHASES, half
+
+BROKEN, UNMEASURED = 1, 2  # exit codes
+ROUNDS = 3  # of each body; the median counts
+
+
+class Figure(NamedTuple):
+    row: str
+    what: str
+    value: float
+    bar: float  # the most that it may be
+    unit: str
+
+    @property
+    def holds(self) -> bool:
+        return self.value <= self.bar
+
+    def __str__(self) -> str:
+        mark = "" if self.holds else "  <- over"
+        return f"{self.row}  {self.what:70} {self.value:7.1f} {self.unit:3}  bar {self.bar:6.1f}{mark}"
+
+
+# --- J1: large bodies ------------------------------------------------------------------------------------------------
+
+TURN = b'{"role":"user","content":"x"},{"role":"assistant","content":"y"},'
+WAYS = {"passed through": "/v1/chat/completions", "translated": "/v1/messages"}
+
+
+class Body(NamedTuple):
+    name: str
+    make: Callable[[int], bytes]  # of about so many bytes
+    status: int = 200
+
+
+def said(content: bytes, before: bytes = b"") -> bytes:
+    return b'{"model":"openai/m","max_tokens":9,"messages":[%b{"role":"user","content":"%b"}]}' % (before, content)
+
+
+def keys(size: int) -> bytes:
+    return b"{" + b",".join(b'"k%d":1' % number for number in range(size // 12)) + b"}"
+
+
+TEXT = Body("one text", lambda size: said(b"lorem ipsum " * (size // 12)))
+EMOJI = Body("one text with an emoji", lambda size: said(b"lorem ipsum " * (size // 12) + "🌍".encode()))
+MANY = Body("as many messages as may be", lambda size: said(b"lorem " * ((size - MIB) // 6), TURN * 16_000))
+SMALL = Body("small messages, too many", lambda size: said(b"x", TURN * (size // len(TURN))), 400)
+BODIES = [
+    TEXT, EMOJI, MANY, SMALL,
+    Body("one text of short lines", lambda size: said(rb"lorem\n" * (size // 7))),
+    Body("one text of quotes", lambda size: said(rb"\"" * (size // 2))),
+    Body("top-level keys", keys, 400),
+    Body("numbers", lambda size: b'{"a":[%b1]}' % (b"1," * (size // 2)), 400),
+    Body("a text without an end", lambda size: said(b"lorem ipsum " * (size // 12))[:-3], 400),
+]  # fmt: skip
+
+
+def j1(folder: Path) -> Iterator[Figure]:
+    with pillion(folder, Provider().url, {}) as gateway:
+        for way, path in WAYS.items():
+            for body in BODIES:
+                stalls, waits, _ = zip(*(read(gateway, path, body, 10 * MIB) for _ in range(ROUNDS)), strict=True)
+                yield Figure("J1", f"10 MiB {way}, {body.name}: the loop stood still", median(stalls), 50, "ms")
+                yield Figure("J1", f"10 MiB {way}, {body.name}: a probe waited", median(waits), 50, "ms")
+        for body in (TEXT, EMOJI, MANY, SMALL):
+            _, _, memory = read(gateway, WAYS["translated"], body, 60 * MIB)
+            yield Figure("J1", f"60 MiB translated, {body.name}: memory, as times the body", memory, 10, "")
+
+
+def read(gateway: Pillion, path: str, body: Body, size: int) -> tuple[float, float, float]:
+    """Milliseconds for which the loop stands still and a probe waits, and memory as a multiple of the body."""
+    data = body.make(size)
+    before = gateway.server.rss()
+    gateway.server.peak()
+    gateway.stall()
+    with Probing(gateway.cluster) as probing:
+        status = post(gateway.server.port, path, data)
+    if status != body.status:
+        raise NotMeasured(f"{body.name} got {status} at {path}")
+    return gateway.stall(), max(probing.took), (gateway.server.peak() - before) * MIB / len(data)
+
+
+# --- C4: more clients than descriptors ----------------------------------------------------------------------------
+
+DESCRIPTORS, CLIENTS, WHILE = 256, 1000, 3.0  # seconds
+
+
+def c4(folder: Path) -> Iterator[Figure]:
+    with pillion(folder, Provider(answers=False).url, {}, DESCRIPTORS) as gateway, ExitStack() as stack:
+        port = gateway.server.port
+        knocking(stack, port, spell("POST", OPENAI.path, OPENAI.request(True, "openai/m")), CLIENTS)
+        knocking(stack, port, b"", CLIENTS)
+        time.sleep(1)  # until most have been told
+        spent = gateway.server.cpu()
+        with Probing(gateway.cluster) as probing:
+            time.sleep(WHILE)
+        cpu = 100 * (gateway.server.cpu() - spent) / WHILE
+        yield Figure("C4", f"{CLIENTS} streams and {CLIENTS} that say nothing: CPU", cpu, 20, "%")
+        yield Figure("C4", "meanwhile a probe waited", max(probing.took), 50, "ms")
+        stack.close()
+        left = time.perf_counter()
+        body = OPENAI.request(model="echo/text")
+        while not answered(port, body):
+            time.sleep(0.005)
+        yield Figure("C4", "served again after they left", time.perf_counter() - left, 1, "s")
+
+
+def knocking(stack: ExitStack, port: int, data: bytes, count: int) -> list[socket.socket]:
+    """So many clients, each of which has said this."""
+    made = []
+    for _ in range(count):
+        made.append(stack.enter_context(socket.create_connection(("127.0.0.1", port))))
+        made[-1].sendall(data)
+    return made
+
+
+def answered(port: int, body: bytes) -> bool:
+    with suppress(OSError):
+        return post(port, OPENAI.path, body) == 200
+    return False
+
+
+# --- B3: those who dribble -------------------------------------------------------------------------------------------
+
+DRIBBLING = 5000
+HEAD, BODY = b"POST /v1/chat/completions HT", spell("POST", OPENAI.path, OPENAI.request(model="echo/text"))[:-5]
+
+
+def b3(folder: Path) -> Iterator[Figure]:
+    for what, data, count, bar in (("heads", HEAD, DRIBBLING, 11.0), ("bodies", BODY, 500, 31.0)):
+        with pillion(folder, Provider().url, {}) as gateway, ExitStack() as stack:
+            before = latency(gateway)
+            dribbling = knocking(stack, gateway.server.port, data, count)
+            began = time.perf_counter()
+            beside = latency(gateway)
+            yield Figure(
+                "B3", f"{count} {what} without an end: the last was closed", began_to_end(dribbling, began), bar, "s"
+            )
+            yield Figure("B3", "meanwhile others' p99, of what it was", 100 * beside / before, 110, "%")
+
+
+def latency(gateway: Pillion) -> float:
+    """The 99th percentile of a thousand short answers."""
+    body, took = OPENAI.request(model="openai/m"), []
+    for _ in range(1000):
+        began = time.perf_counter()
+        post(gateway.server.port, OPENAI.path, body)
+        took.append(time.perf_counter() - began)
+    return sorted(took)[990]
+
+
+def began_to_end(socks: Sequence[socket.socket], began: float) -> float:
+    """Seconds until each was answered, or hung up on."""
+    waiting = {sock.fileno(): sock for sock in socks}
+    with select.epoll() as poll:
+        for number in waiting:
+            poll.register(number, select.EPOLLIN)
+        while waiting:
+            for number, _ in poll.poll(60):
+                poll.unregister(number)
+                del waiting[number]
+    return time.perf_counter() - began
+
+
+# --- D1: clients that leave ------------------------------------------------------------------------------------------
+
+LEAVING = 40  # in each phase
+
+
+def d1(folder: Path) -> Iterator[Figure]:
+    took = sorted(uvloop.run(leavings(folder)))
+    yield Figure("D1", f"{len(took)} clients left, the provider's connection was closed: p99", took[-3], 100, "ms")
+    yield Figure("D1", "at the latest", took[-1], 250, "ms")
+
+
+async def leavings(folder: Path) -> list[float]:
+    """Milliseconds until the provider saw its connection closed, phase by phase."""
+    plays = [*PHASES.values(), (half(OPENAI), True)]
+    queue = [play for play in plays for _ in range(LEAVING)]
+    scenarios = iter(queue)
+    async with Evil(answering=lambda _: next(scenarios)[0], tls=True) as evil:
+        with pillion(folder, evil.url, {"PILLION_OPENAI_CA": str(evil.ca_pem)}) as gateway:
+            return [await leaving(gateway, evil, stream) for _, stream in queue]
+
+
+async def leaving(gateway: Pillion, evil: Evil, stream: bool) -> float:
+    loop, number = asyncio.get_running_loop(), len(evil.requests)
+    async with client(Place("127.0.0.1", gateway.server.port)) as one:
+        await one.send(spell("POST", OPENAI.path, OPENAI.request(stream, "openai/m")))
+        request = await evil.received(number + 1)
+        await evil.pushed_all()
+        left = loop.time()
+        one.leave("rst" if number % 2 else "fin")
+        closed = await evil.closed(request.connection)
+    return 1000 * (closed.at - left)
+
+
+ROWS: Mapping[str, Callable[[Path], Iterator[Figure]]] = {"J1": j1, "C4": c4, "B3": b3, "D1": d1}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)} (all)")
+    rows = parser.parse_args().rows or list(ROWS)
+    if wrong := [row for row in rows if row not in ROWS]:
+        parser.error(f"there is no {', '.join(wrong)}")
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    over = 0
+    with tempfile.TemporaryDirectory(prefix="pillion-figures-") as folder:
+        try:
+            for figure in (figure for row in rows for figure in ROWS[row](Path(folder))):
+                print(figure, flush=True)
+                over += not figure.holds
+        except (NotMeasured, OSError) as error:
+            print(f"figures: {error}", file=sys.stderr)
+            return UNMEASURED
+    return BROKEN if over else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""Is a file known by its first bytes, however it is spelled, and nothing else taken for one?"""
+
+from base64 import b64encode, urlsafe_b64encode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.filetypes import media_type_of, media_type_of_base64
+
+FILES = [
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff\xe0", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"RIFF\n\0\0\0WEBPVP8 ", "image/webp"),
+    (b"%PDF-1.7", "application/pdf"),
+    (b"RIFF\n\0\0\0WAVE", ""),
+    (b"GIF8", ""),
+    (b"\x89PNG", ""),
+    (b" %PDF-1.7", ""),
+    (b"<svg/>", ""),
+    (b"", ""),
+]
+
+
+@pytest.mark.parametrize(("start", "media_type"), FILES)
+def test_a_file_is_what_its_first_bytes_say(start: bytes, media_type: str) -> None:
+    for data in (start, start + b"\n and more of it"):
+        assert media_type_of(data) == media_type
+        assert media_type_of_base64(b64encode(data).decode()) == media_type
+
+
+def test_the_rest_of_a_file_is_not_looked_at() -> None:
+    assert media_type_of_base64(b64encode(b"RIFF\n\0\0\0WEBP").decode() + "\n*") == "image/webp"
+    assert media_type_of_base64(b64encode(b"%PDF-1").decode().rstrip("=") + "A") == "application/pdf"
+
+
+@pytest.mark.parametrize("text", ["*", "é" * 16, "\ud800" * 16, urlsafe_b64encode(b"\xff\xd8\xff\xfe").decode()])
+def test_what_is_no_base64_is_no_file(text: str) -> None:
+    assert media_type_of_base64(text) == ""
+
+
+@given(st.binary())
+def test_base64_says_the_same_as_the_bytes(data: bytes) -> None:
+    assert media_type_of_base64(b64encode(data).decode()) == media_type_of(data)

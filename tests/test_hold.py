@@ -1,0 +1,257 @@
+"""Is a status sent only when the provider's stream has said something, on the lane that passes it through as well?"""
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from proxy import registry
+from proxy.canon import Close, Delta, Event, Finish, Open
+from proxy.errors import UpstreamError
+from proxy.eventstream import encode_headers, frame_of
+from proxy.framing import Unframed
+from proxy.lanes.asking import HOLD_LIMIT
+from proxy.ports import Decoder
+from tests import recordings
+from tests.client import ask
+from tests.evil import Evil, Scenario
+from tests.gateway import pillion
+from tests.recordings import Row, needs_recordings
+
+Object = dict[str, Any]
+
+
+def sse(*events: Object) -> bytes:
+    return b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events)
+
+
+def message(kind: str, payload: Object) -> bytes:
+    """A message of Bedrock's streams."""
+    head = ((":event-type", kind), (":content-type", "application/json"), (":message-type", "event"))
+    return frame_of(encode_headers(head), json.dumps(payload).encode())
+
+
+def invoked(event: Object) -> bytes:
+    return message("chunk", {"bytes": b64encode(json.dumps(event, separators=(",", ":")).encode()).decode()})
+
+
+def choice(delta: Object, **fields: Any) -> Object:
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": None, **fields}]}
+
+
+def line(**fields: Any) -> bytes:
+    return json.dumps({"model": "m", "done": False, **fields}).encode() + b"\n"
+
+
+# What says nothing yet, and what says something, by the dialect.
+SILENT: dict[str, list[bytes]] = {
+    "anthropic": [sse({"type": "ping"}), sse({"message": {"type": "message"}, "type": "message_start"})],
+    "openai_responses": [
+        sse({"type": f"response.{word}", "response": {}}) for word in ("created", "queued", "in_progress")
+    ],
+    "openai_chat": [
+        sse({"choices": [], "prompt_filter_results": [{"delta": 1}]}),
+        sse(choice({"role": "assistant", "content": ""})),
+        sse(choice({"content": None, "role": "assistant", "tool_calls": []})),
+        sse(choice({}), {**choice({}), "usage": {"prompt_tokens": 1}}),
+    ],
+    "gemini": [
+        sse({"usageMetadata": {}, "modelVersion": "m"}),
+        sse({"candidates": [{"content": {"role": "model"}, "index": 0}]}),
+        b'[{"usageMetadata": {}}',
+    ],
+    "cohere": [sse({"type": "message-start", "delta": {"message": {"role": "assistant", "content": []}}})],
+    "ollama": [line(message={"role": "assistant", "content": ""}), line(response="", thinking="")],
+    "bedrock": [message("messageStart", {"role": "assistant"})],
+    "bedrock_invoke": [invoked({"type": "message_start", "message": {}})],
+}
+TELLING: dict[str, list[bytes]] = {
+    "anthropic": [
+        sse({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        sse({"type": "not_invented_yet"}),
+        b'event: content_block_stop\ndata: {"type": "content_block_stop"}\nid: 7\n\n',
+    ],
+    "openai_responses": [sse({"type": "response.output_text.delta", "delta": "x"}), sse({"type": "response.failed"})],
+    "openai_chat": [
+        sse(choice({"role": "assistant", "content": "x"})),
+        sse(choice({"content": "", "reasoning": " "})),
+        sse(choice({"tool_calls": [{"index": 0}]})),
+        sse(choice({}, finish_reason="stop")),
+        sse({"choices": [{"delta": {"content": ""}}, {"index": 1, "delta": {"content": "x"}}]}),
+        sse({"choices": [{"message": {"content": "x"}}]}),
+        sse({"not": "invented yet"}),
+        b"data: [DONE]\n\n",
+    ],
+    "gemini": [
+        sse({"candidates": [{"content": {"parts": [{"text": "x"}]}}]}),
+        sse({"candidates": [{"finishReason": "STOP"}]}),
+        sse({"promptFeedback": {"blockReason": "SAFETY"}}),
+        b'[{"candidates": [{"finishReason": "STOP"}]}',
+    ],
+    "cohere": [sse({"type": "content-delta", "index": 0}), sse({"type": "message-end"})],
+    "ollama": [
+        line(message={"content": "x"}),
+        line(message={"content": "", "thinking": "x"}),
+        line(message={"content": "", "tool_calls": [{}]}),
+        line(response="x"),
+        line(done=True),
+        line(error="x"),
+        b'{"status": "not invented yet"}\n',
+    ],
+    "bedrock": [message("contentBlockDelta", {"delta": {"text": "messageStart"}}), message("messageStop", {})],
+    "bedrock_invoke": [invoked({"type": "content_block_delta"}), invoked({"outputText": "of another family"})],
+}
+
+
+@pytest.mark.parametrize(("wire", "said"), [(wire, said) for wire in SILENT for said in SILENT[wire]])
+def test_what_says_nothing_is_no_event(wire: str, said: bytes) -> None:
+    assert not registry.dialect(wire).has_event(said)
+    assert not registry.dialect(wire).has_event(said + said)
+
+
+@pytest.mark.parametrize(("wire", "said"), [(wire, said) for wire in TELLING for said in TELLING[wire]])
+def test_what_says_something_is_one_as_soon_as_it_is_whole(wire: str, said: bytes) -> None:
+    has_event = registry.dialect(wire).has_event
+    before = b"" if said.startswith(b"[") else b"".join(one for one in SILENT[wire] if not one.startswith(b"["))
+    assert has_event(before + said)
+    ended = said.rstrip(b"\n")[:-1] if wire not in ("bedrock", "bedrock_invoke") else said[:-1]
+    assert not has_event(before + ended)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_whichever_way_lines_end(end: bytes) -> None:
+    for wire in ("anthropic", "openai_chat", "openai_responses", "cohere"):
+        has_event = registry.dialect(wire).has_event
+        assert not has_event(b"".join(SILENT[wire]).replace(b"\n", end))
+        assert has_event(b"".join([*SILENT[wire], TELLING[wire][0]]).replace(b"\n", end))
+
+
+# --- and on the recordings, whatever a decoder makes of them ----------------------------------------------------------
+
+RECORDED = {
+    "anthropic": "*messages",
+    "openai_chat": "*chat_completions",
+    "openai_responses": "*responses",
+    "gemini": "*streamGenerateContent",
+    "bedrock": "*converse-stream",
+    "cohere": "*v2_chat",
+    "ollama": "*ollama*api_*",
+}
+STEP = 64  # bytes
+
+
+@needs_recordings
+@pytest.mark.parametrize("wire", RECORDED)
+def test_no_stream_is_held_once_a_decoder_has_heard_something(wire: str) -> None:
+    streams = [
+        row
+        for row in recordings.load(RECORDED[wire])
+        if row["status"] == 200 and row["framing"] not in ("json", "text")
+    ]
+    assert len(streams) > 5
+    for row in streams:
+        heard = first_word(registry.dialect(wire).decoder(stream=True), cut(row))
+        held = next((n for n, data in enumerate(grown(row), 1) if has_event(wire, data)), heard)
+        assert held <= heard, row["id"]
+        recordings.replayed(row)
+
+
+def cut(row: Row) -> list[bytes]:
+    data = recordings.body(row)
+    return [data[at : at + STEP] for at in range(0, len(data), STEP)]
+
+
+def grown(row: Row) -> Iterator[bytes]:
+    data = recordings.body(row)
+    return (data[: at + STEP] for at in range(0, len(data), STEP))
+
+
+def has_event(wire: str, data: bytes) -> bool:
+    try:
+        return registry.dialect(wire).has_event(data)
+    except Unframed:
+        return True
+
+
+def first_word(decoder: Decoder, chunks: Sequence[bytes]) -> int:
+    """With which chunk it comes; behind the last one where none says a word."""
+    for number, chunk in enumerate(chunks, 1):
+        try:
+            if any(isinstance(event, Open | Delta | Close | Finish) for event in heard(decoder, chunk)):
+                return number
+        except UpstreamError:
+            break
+    return len(chunks) + 1
+
+
+def heard(decoder: Decoder, chunk: bytes) -> Iterator[Event]:
+    return decoder.feed(chunk)
+
+
+# --- and in a gateway ------------------------------------------------------------------------------------------------
+
+SSE = [("content-type", "text/event-stream")]
+EVENTS = [("content-type", "application/vnd.amazon.eventstream")]
+ASKED: dict[str, tuple[str, Object]] = {
+    "anthropic": ("/v1/messages", {"model": "anthropic/m", "max_tokens": 9}),
+    "openai_chat": ("/v1/chat/completions", {"model": "openai/m"}),
+    "openai_responses": ("/v1/responses", {"model": "openai/m", "input": "Hi"}),
+}
+FAULTS = {
+    "anthropic": sse({"type": "error", "error": {"type": "overloaded_error", "message": "Too busy"}}),
+    "openai_chat": sse({"error": {"message": "Too busy", "code": 529}}),
+    "openai_responses": sse(
+        {"type": "response.failed", "response": {"status": "failed", "error": {"code": "rate_limit_exceeded",
+                                                                              "message": "Too busy"}}}
+    ),
+}  # fmt: skip
+MEANT = {"anthropic": 529, "openai_chat": 529, "openai_responses": 429}
+
+
+def environ(url: str) -> dict[str, str]:
+    return {
+        "OPENAI_API_KEY": "sk-of-openai",
+        "PILLION_OPENAI_BASE_URL": f"{url}/v1",
+        "ANTHROPIC_API_KEY": "sk-of-anthropic",
+        "PILLION_ANTHROPIC_BASE_URL": url,
+    }
+
+
+@pytest.mark.parametrize("split", [None, "bytes"])
+@pytest.mark.parametrize("wire", ASKED)
+async def test_an_error_behind_what_says_nothing_has_its_status(wire: str, split: Any) -> None:
+    path, asked = ASKED[wire]
+    said = b": a comment\n\n" + b"".join(SILENT[wire]) + FAULTS[wire]
+    async with (
+        Evil(Scenario(headers=SSE, body=said, framing="chunked", split=split)) as evil,
+        pillion(**environ(evil.url)) as gateway,
+    ):
+        body = {"stream": True, "messages": [{"role": "user", "content": "Hi"}], **asked}
+        got = await ask(gateway, "POST", path, json.dumps(body).encode())
+    assert (got.status, b"Too busy" in got.body, got.header("content-type")) == (MEANT[wire], True, "application/json")
+
+
+@pytest.mark.parametrize("wire", ASKED)
+async def test_a_stream_that_ends_before_it_says_something_is_no_200(wire: str) -> None:
+    path, asked = ASKED[wire]
+    async with (
+        Evil(Scenario(headers=SSE, body=b"".join(SILENT[wire]), framing="chunked")) as evil,
+        pillion(**environ(evil.url)) as gateway,
+    ):
+        body = {"stream": True, "messages": [{"role": "user", "content": "Hi"}], **asked}
+        got = await ask(gateway, "POST", path, json.dumps(body).encode())
+    assert (got.status, b"ended before it began" in got.body) == (502, True)
+
+
+async def test_no_more_is_held_than_the_limit() -> None:
+    """What repeats a long request is sent on, whatever may yet come."""
+    start = sse({"type": "response.created", "response": {"instructions": "x" * HOLD_LIMIT}})
+    async with (
+        Evil(Scenario(headers=SSE, body=start + FAULTS["openai_responses"], split=[len(start)], gap=0.05)) as evil,
+        pillion(**environ(evil.url)) as gateway,
+    ):
+        body = {"model": "openai/m", "input": "Hi", "stream": True}
+        got = await ask(gateway, "POST", "/v1/responses", json.dumps(body).encode())
+    assert (got.status, got.body) == (200, start + FAULTS["openai_responses"])

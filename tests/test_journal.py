@@ -1,0 +1,366 @@
+"""Does a line say what its reader needs: whose fault it was, where the time went, and why no connection came about?
+
+test_logs.py has the rest of the line, and how it gets out.
+"""
+
+import asyncio
+import json
+import logging
+import re
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp.connector
+import pytest
+import trustme
+
+from proxy.canon import Usage
+from proxy.errors import BadRequest, Busy, Down, GatewayError, Refused, Timeout, Unauthorized
+from proxy.logs import Handler, Log, as_words
+from proxy.middleware.journal import Journal
+from proxy.outcome import outcome
+from proxy.ports import Call, Reply
+from tests.client import ANTHROPIC, LANES, OPENAI, Speech, ask, chat, lane_name
+from tests.evil import Evil, Scenario, trust
+from tests.gateway import telling
+from tests.test_logs import JSON, SSE, Kept, log_to, told
+from tests.test_metrics import targeted
+from tests.test_server import Watched, answering, saying, serving
+
+every_lane = pytest.mark.parametrize(("speech", "provider"), LANES, ids=lane_name)
+streamed_and_whole = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+
+
+async def line_of(error: BaseException, asked: Call) -> dict[str, Any]:
+    """What the journal says of a call that raises this."""
+    kept = Kept()
+
+    async def broken(call: Call) -> Reply:
+        raise error
+
+    with pytest.raises(type(error)):
+        await Journal(log_to(kept))(asked, broken)
+    (line,) = kept.lines
+    return line
+
+
+# --- times -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 500])
+@every_lane
+async def test_time_that_a_provider_took_is_its_own_also_where_it_fails(
+    speech: Speech, provider: Speech, status: int
+) -> None:
+    kept = Kept()
+    slow = Scenario(status=status, body=provider.whole, headers=JSON, delay_head=0.05)
+    async with Evil(slow) as evil, telling(log_to(kept), provider.environ(evil.url)) as gateway:
+        await chat(gateway, speech, speech.request(model=f"{provider.provider}/m"))
+        (line,) = await told(kept)
+    assert line["status"] == status
+    assert line["duration_ms"] >= line["upstream_ms"] >= 45
+    assert line["upstream_ms"] + line["overhead_ms"] == pytest.approx(line["duration_ms"], abs=2)
+
+
+async def test_what_was_not_waited_for_is_left_out() -> None:
+    line = await line_of(BadRequest("No."), targeted())
+    assert {"first_byte_ms", "upstream_ms", "attempts", "tokens", "bytes_out", "detail"}.isdisjoint(line)
+    assert line["overhead_ms"] > 0
+
+
+async def test_tokens_that_were_not_counted_are_left_out() -> None:
+    kept = Kept()
+
+    async def answer(call: Call) -> Reply:
+        return Reply(200, [], b"")
+
+    for usage in (Usage(), Usage(output=7, extra={"images": 2})):
+        call = targeted()
+        call.usage = usage
+        for ending in (await Journal(log_to(kept))(call, answer)).endings:
+            ending(None)
+    assert [line.get("tokens") for line in kept.lines] == [None, {"output": 7}]
+
+
+# --- whose fault -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [
+        (Refused("the key is wrong", status=401, kind="authentication"), "warning"),
+        (Refused("not for you", status=403, kind="authentication"), "warning"),
+        (Refused("nothing is left", status=402, kind="quota_exceeded"), "warning"),
+        (Busy("later"), "warning"),
+        (Busy("no more today", kind="quota_exceeded"), "warning"),
+        (Down("it broke"), "warning"),
+        (Timeout("too slow"), "warning"),
+        (Refused("messages must not be empty"), "info"),
+        (Refused("no such model", status=404), "info"),
+        (Unauthorized("the client's key is wrong"), "info"),
+        (BadRequest("no JSON"), "info"),
+        (GatewayError("we go", status=503, code="shutting_down"), "warning"),
+        (GatewayError("a bug"), "error"),
+        (ValueError("a bug"), "error"),
+        (asyncio.CancelledError(), "info"),
+    ],
+    ids=repr,
+)
+def test_what_a_provider_does_to_us_is_a_warning_and_the_clients_own_is_none(error: BaseException, level: str) -> None:
+    assert outcome(error).level == level
+
+
+async def test_a_key_that_has_expired_leaves_a_line_for_those_who_read_warnings_alone() -> None:
+    kept = Kept()
+    expired = Scenario(status=401, body=b'{"error":{"message":"expired","code":"invalid_api_key"}}', headers=JSON)
+    async with Evil(expired) as evil, telling(log_to(kept, "warning"), OPENAI.environ(evil.url)) as gateway:
+        await chat(gateway, OPENAI, OPENAI.request(model="openai/m"))
+        (line,) = await told(kept)
+    assert (line["level"], line["message"]) == ("warning", "openai refused pillion's key: expired")
+
+
+# --- why no connection came about ------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def dead() -> AsyncIterator[str]:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"  # bound, and nobody listens
+
+
+@asynccontextmanager
+async def unnamed() -> AsyncIterator[str]:
+    yield "http://nobody.invalid"
+
+
+@asynccontextmanager
+async def unknown_authority() -> AsyncIterator[str]:
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(theirs)
+    async with Evil(tls=theirs) as evil:
+        yield evil.url
+
+
+@asynccontextmanager
+async def no_http() -> AsyncIterator[str]:
+    async with Evil(Scenario(raw=b"SSH-2.0-OpenSSH_9.9\r\n\r\n")) as evil:
+        yield evil.url
+
+
+@asynccontextmanager
+async def resetting() -> AsyncIterator[str]:
+    async with Evil(Scenario(body=b"x", cut_at=0, cut_of="wire", how="rst")) as evil:
+        yield evil.url
+
+
+@pytest.mark.parametrize(
+    ("somewhere", "message", "detail"),
+    [
+        (dead, "The provider cannot be reached.", r"127\.0\.0\.1:\d+: Connection refused"),
+        (unnamed, "The provider's host name is not known.", r"nobody\.invalid:80: \w.+"),
+        (
+            unknown_authority,
+            "No secure connection to the provider.",
+            r"127\.0\.0\.1:\d+: unable to get local issuer certificate",
+        ),
+        (no_http, "The provider's answer is not valid HTTP.", r"Expected HTTP/.*"),
+        (resetting, "The provider closed the connection without an answer.", "Connection reset by peer"),
+    ],
+)
+async def test_the_log_says_why_and_the_client_reads_what_it_may(
+    somewhere: Any, message: str, detail: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", trust())
+    kept = Kept()
+    async with somewhere() as url, telling(log_to(kept), OPENAI.environ(url)) as gateway:
+        got = await chat(gateway, OPENAI, OPENAI.request(model="openai/m"))
+        (line,) = await told(kept)
+    assert OPENAI.error(got.body)["message"] == line["message"] == message
+    assert re.fullmatch(detail, line["detail"]), line["detail"]
+    assert line["detail"].encode() not in got.body
+
+
+async def test_nothing_that_a_provider_said_is_in_the_detail() -> None:
+    kept = Kept()
+    async with (
+        Evil(Scenario(raw=b"HTTP/1.1 200 OK\r\nx-canary canary\r\n\r\n")) as evil,
+        telling(log_to(kept), OPENAI.environ(evil.url)) as gateway,
+    ):
+        await chat(gateway, OPENAI, OPENAI.request(model="openai/m"))
+        (line,) = await told(kept)
+    assert line["detail"]
+    assert b"canary" not in kept.data
+
+
+# --- who answers as no provider would --------------------------------------------------------------------------------
+
+PAGE = b"<!doctype html><title>It works!</title>"
+HTML = [("Content-Type", "text/html; charset=utf-8")]
+
+
+@streamed_and_whole
+@every_lane
+async def test_a_web_page_is_called_one(speech: Speech, provider: Speech, stream: bool) -> None:
+    kept = Kept()
+    for page in (PAGE, b"\n" + PAGE, b""):
+        async with (
+            Evil(Scenario(body=page, headers=HTML)) as evil,
+            telling(log_to(kept), provider.environ(evil.url)) as gateway,
+        ):
+            got = await chat(gateway, speech, speech.request(stream, f"{provider.provider}/m"))
+        due = "a stream" if stream else "JSON"
+        said = f"{provider.provider} answered text/html where {due} was due: check base_url."
+        assert (got.status, speech.error(got.body)["message"]) == (502, said)
+    assert {line["code"] for line in kept.lines} == {"upstream_protocol"}
+
+
+@streamed_and_whole
+@every_lane
+async def test_an_answer_that_is_only_called_a_page_is_read_all_the_same(
+    speech: Speech, provider: Speech, stream: bool
+) -> None:
+    body = provider.stream if stream else provider.whole
+    plan = Scenario(body=body, headers=HTML, framing="chunked", split=[20], gap=0.01)
+    async with Evil(plan) as evil, telling(log_to(Kept()), provider.environ(evil.url)) as gateway:
+        got = await chat(gateway, speech, speech.request(stream, f"{provider.provider}/m"))
+    assert (got.status, got.whole) == (200, True)
+    if speech is provider and not stream:
+        assert got.body == body
+
+
+@streamed_and_whole
+@pytest.mark.parametrize(
+    ("media_type", "shown"),
+    [("text/plain", ", of type text/plain,"), ("x" * 300, ", of no known type,"), ("\xff/\xfe", ", of no known type,")],
+    ids=ascii,
+)
+async def test_what_passes_through_and_is_no_answer_has_its_type_named(
+    stream: bool, media_type: str, shown: str
+) -> None:
+    plan = Scenario(body=b"ok", headers=[("Content-Type", media_type)])
+    async with Evil(plan) as evil, telling(log_to(Kept()), OPENAI.environ(evil.url)) as gateway:
+        got = await chat(gateway, OPENAI, OPENAI.request(stream, "openai/m"))
+    assert got.status == 502
+    assert f"The provider's {'stream' if stream else 'answer'}{shown} " in OPENAI.error(got.body)["message"]
+
+
+@pytest.mark.parametrize("status", [301, 307])
+@every_lane
+async def test_a_redirect_says_which_and_what_to_look_at(speech: Speech, provider: Speech, status: int) -> None:
+    moved = Scenario(status=status, headers=[("Location", "http://127.0.0.1:1/")])
+    async with Evil(moved) as evil, telling(log_to(Kept()), provider.environ(evil.url)) as gateway:
+        got = await chat(gateway, speech, speech.request(model=f"{provider.provider}/m"))
+    said = f"{provider.provider} answered {status}, and redirects are not followed: check base_url."
+    assert speech.error(got.body)["message"] == said
+
+
+# --- whose key -------------------------------------------------------------------------------------------------------
+
+
+def refusal(provider: Speech, message: str) -> bytes:
+    error = {"type": "authentication_error", "message": message}
+    return json.dumps({"type": "error", "error": error} if provider is ANTHROPIC else {"error": error}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(401, "refused pillion's key"), (403, "does not allow that to pillion's key")],
+)
+@every_lane
+async def test_a_key_that_a_provider_refuses_is_said_to_be_pillions(
+    speech: Speech, provider: Speech, status: int, said: str
+) -> None:
+    """Where its words repeat the key, they are not passed on as they are, even to a client of its own wire."""
+    key = f"sk-{provider.provider}-secret"
+    refused = Scenario(status=status, body=refusal(provider, f"the key {key} is wrong"), headers=JSON)
+    async with Evil(refused) as evil, telling(log_to(Kept()), provider.environ(evil.url)) as gateway:
+        got = await chat(gateway, speech, speech.request(model=f"{provider.provider}/m"))
+    assert got.status == status
+    assert speech.error(got.body)["message"] == f"{provider.provider} {said}: the key *** is wrong"
+
+
+async def test_an_error_as_the_first_event_repeats_our_key_to_nobody() -> None:
+    key = "sk-openai-secret"
+    body = b'data: {"error":{"message":"the key %b","type":"x%b","code":401}}\n\n' % (key.encode(), key.encode())
+    kept = Kept()
+    plan = Scenario(body=body, headers=SSE, framing="chunked")
+    async with Evil(plan) as evil, telling(log_to(kept), OPENAI.environ(evil.url)) as gateway:
+        got = await chat(gateway, OPENAI, OPENAI.request(True, "openai/m"))
+        (line,) = await told(kept)
+    assert (got.status, line["message"]) == (401, "openai refused pillion's key: the key ***")
+    assert key.encode() not in got.body + kept.data
+
+
+# --- our id, in every line -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("live", [False, True], ids=["whole", "live"])
+async def test_an_observer_that_fails_is_told_of_with_the_requests_id(
+    live: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def raising(_: object) -> None:
+        raise ValueError
+
+    watched = Watched(saying(b"a", b"b") if live else b"ab")
+    watched.reply.taps.append(raising)
+    watched.reply.endings.insert(0, raising)
+    async with serving(answering(lambda: watched.reply)) as at:
+        got = await ask(at, "POST", "/x", b"{}")
+        await watched.end()
+    assert [vars(record).get("id") for record in caplog.records] == [got.header("x-pillion-request-id")] * 2
+
+
+async def test_a_bug_is_told_of_with_the_requests_id(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken(call: Call) -> Reply:
+        raise ValueError("a bug")
+
+    async with serving(broken) as at:
+        got = await ask(at, "POST", "/x", b"{}")
+    (record,) = caplog.records
+    assert vars(record).get("id") == got.header("x-pillion-request-id")
+
+
+async def test_a_request_that_reached_no_route_has_its_facts_in_fields_and_once() -> None:
+    kept = Kept()
+    logger, handler = logging.getLogger("pillion"), Handler(Log("info", as_words, kept, str))
+    logger.addHandler(handler)
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        async with telling(log_to(Kept()), {}) as gateway:
+            got = await ask(gateway, "GET", "/nowhere")
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+    ours = (got.header("x-pillion-request-id") or "").encode()
+    (line,) = kept.data.splitlines()
+    assert b" refused " in line
+    assert b" id=%b status=404 error=invalid_request code=unknown_url " % ours in line
+    assert [line.count(word) for word in (ours, b"404", b"unknown_url")] == [1, 1, 1]
+
+
+# --- what comes back as it was ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("speech", "stream", "came"),
+    [
+        (OPENAI, False, "caf\udce9 \udcff\udcfe"),
+        (OPENAI, True, "caf\udce9 \udcff\udcfe"),
+        (ANTHROPIC, False, "caf\udce9 \udcff\udcfe"),
+        (ANTHROPIC, True, "caf\ufffd \ufffd\ufffd"),  # frames of our own go out through aiohttp's response
+    ],
+)
+async def test_a_header_of_a_providers_that_is_no_utf8_comes_back_as_it_was(
+    speech: Speech, stream: bool, came: str
+) -> None:
+    body = OPENAI.stream if stream else OPENAI.whole
+    headers = [*(SSE if stream else JSON), ("x-mark", "caf\xe9 \xff\xfe")]
+    plan = Scenario(body=body, headers=headers, framing="chunked", split=[300], gap=0.01)
+    async with Evil(plan) as evil, telling(log_to(Kept()), OPENAI.environ(evil.url)) as gateway:
+        got = await chat(gateway, speech, speech.request(stream, "openai/m"))
+    assert (got.status, got.whole, got.header("x-mark")) == (200, True, came)
