@@ -54,11 +54,13 @@ class Envelope:
             raise BadRequest("The request body is nested too deeply.", code="invalid_json") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _unreadable("The request body", body, error) from None
-        if len(self._values) > MEMBERS or max(map(len, self._values), default=0) > LONGEST_KEY:
+        names = "".join(self._values)
+        if len(self._values) > MEMBERS or (len(names) > LONGEST_KEY and max(map(len, self._values)) > LONGEST_KEY):
             raise BadRequest(f"The request body has more than {MEMBERS} keys, or one of over {LONGEST_KEY} characters.")
         # To Go's parser "Model" is "model", and the long s of "\u017ftream" an s: it ignores case by Unicode's simple
         # folding, and casefold() holds as equal whatever that does. https://pkg.go.dev/encoding/json#Unmarshal
-        if len(set(map(str.casefold, self._values))) < len(self._values):
+        plain = names.isascii() and names.islower()
+        if not plain and len(set(map(str.casefold, self._values))) < len(self._values):
             raise _duplicate(self._values)
         self._spans: dict[str, tuple[int, int]] = {}
         if not self._is_uniform():
@@ -87,7 +89,7 @@ class Envelope:
             raise BadRequest(f"{key} is nested too deeply.", code="invalid_json", param=key) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:  # no UTF-8, a number beyond all bounds
             raise _unreadable(key, self.body, error, param=key) from None
-        if isinstance(value, dict):
+        if isinstance(value, dict) and (len(value) > 1 or bytes(raw).count(b'"') > 2):  # else there is but one key
             Envelope(bytes(raw))
         return value
 

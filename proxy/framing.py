@@ -344,10 +344,12 @@ def has_sse(held: bytes, is_silent: Callable[[bytes], object]) -> bool:
 
     `is_silent`: does an event with this data say nothing yet?
     """
-    whole = _LineEnds().unify(held).split(b"\n\n")[:-1]
-    for frame in filter(None, map(frame_of, whole)):
-        if not is_silent(frame.data):
+    data, at = _LineEnds().unify(held), 0
+    while (end := data.find(b"\n\n", at)) >= 0:
+        frame = frame_of(data[at:end])
+        if frame is not None and not is_silent(frame.data):
             return True
+        at = end + 2
     if len(held) > LONGEST_LINE and not _line_in(held):
         raise Unframed
     return False

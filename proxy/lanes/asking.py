@@ -84,17 +84,18 @@ def is_stream(call: Call, answer: Answer, dialect: Dialect) -> bool:
 
 
 async def hold(
-    call: Call, answer: Answer, dialect: Dialect, hear: Callable[[bytes], None] = lambda chunk: None
+    call: Call, answer: Answer, dialect: Dialect, hear: Callable[[bytes, bytes], None] = lambda chunk, held: None
 ) -> bytes:
     """A stream up to the first event that says something: an error in its place still has its status.
 
-    `hear` is shown each chunk as it comes, and b"" at the end. Raises UpstreamError, and what `hear` raises.
+    `hear` is shown each chunk as it comes (b"" at the end), and all that came. Raises UpstreamError, and what `hear`
+    raises.
     """
     held = b""
     while True:
         chunk = await timed(call, answer.chunk())
-        hear(chunk)
         held += chunk
+        hear(chunk, held)
         try:
             if not chunk or len(held) > HOLD_LIMIT or dialect.has_event(held):
                 return held

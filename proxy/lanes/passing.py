@@ -117,8 +117,12 @@ def _check_whole(call: Call, answer: Answer, meter: Meter) -> None:
 async def _hold(call: Call, answer: Answer, meter: Meter) -> bytes:
     """The beginning of a stream, which is no error's; an empty stream is none."""
 
-    def hear(chunk: bytes) -> None:
+    alarm = call.dialect.alarm
+
+    def hear(chunk: bytes, held: bytes) -> None:
         meter.feed(chunk)
+        if chunk and alarm and held.find(alarm) < 0:  # a meter that is asked has to look
+            return
         if not chunk:
             meter.close()
         if meter.error is not None:
