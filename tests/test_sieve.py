@@ -28,6 +28,7 @@ from proxy.canon import (
     ToolCall,
     Usage,
 )
+from proxy.dialects.bedrock import Bedrock
 from proxy.dialects.ollama import Ollama
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_responses import OpenAIResponses
@@ -71,6 +72,7 @@ def dialect(wire: str) -> Dialect:
     clocked: dict[str, Dialect] = {
         "openai_chat": OpenAIChat(lambda: 1.0),
         "openai_responses": OpenAIResponses(lambda: 1.0),
+        "bedrock": Bedrock(lambda: 1.0),
         "ollama": Ollama(lambda: 1.0),
     }
     return clocked.get(wire) or registry.dialect(wire)
