@@ -42,6 +42,7 @@ from proxy.errors import (
     BadRequest,
     Unrepresentable,
 )
+from proxy.fields import standard_base64
 from proxy.ports import Dialect, Path, Peek
 from tests import recordings
 from tests.placed import placed
@@ -94,7 +95,8 @@ def normal(value: dict[str, Any]) -> dict[str, Any]:
     - `stream: false` is left out, and so are an empty `system`, `tools`, `metadata` or `output_config`;
     - a tool's `type: custom` is left out;
     - `output_format` is `output_config.format`;
-    - a `signature` that is empty is left out.
+    - a `signature` that is empty is left out;
+    - base64 has its padding.
     """
     fields = {key: item for key, item in value.items() if item is not None}
     if "output_format" in fields:
@@ -118,6 +120,8 @@ def normal_block(block: dict[str, Any]) -> dict[str, Any]:
     }
     if block["type"] == "tool_result" and block.get("content"):
         return block | {"content": normal_content(block["content"])}
+    if isinstance(source := block.get("source"), dict) and source.get("type") == "base64":
+        block |= {"source": source | {"data": standard_base64(source["data"])}}
     return {key: value for key, value in block.items() if block["type"] != "tool_result" or value or key != "content"}
 
 
