@@ -92,6 +92,19 @@ class OverLimit(GatewayError):
     kind: Kind = "rate_limit"
 
 
+class OverBudget(OverLimit):
+    """There is no money left for it; as vendors say it of an account that is empty."""
+
+    code = "insufficient_quota"
+    kind: Kind = "quota_exceeded"
+
+
+class LedgerUnavailable(GatewayError):
+    """It cannot be written down what is spent, and a budget depends on that."""
+
+    status, code = 503, "ledger_unavailable"
+
+
 class UpstreamError(GatewayError):
     """The provider's fault, or the network's on the way to it.
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from msgspec import Struct, field
 
+from proxy.allowance import ClientKey
 from proxy.canon import Event, Request, Usage
 from proxy.envelope import Envelope
 from proxy.errors import GatewayError, UpstreamError
@@ -369,10 +370,36 @@ class Target(NamedTuple):
         return f"<Target {self.adapter.name}/{self.model}>"
 
 
+class Wishes(NamedTuple):
+    """What a client says to pillion itself, in headers or in fields of its body that no provider ever sees."""
+
+    provider: str = ""  # who is to answer, where the model's name does not say it
+    thinking: str = ""  # a word for the effort, as `thinking_mode` has it
+    context: int | None = None  # tokens of the window that the model needs
+    cost_limit: int | None = None  # nano-dollars that the request may cost at most
+    summary: bool = False  # the answer is to tell what it took
+
+
+NO_WISHES = Wishes()
 NO_BODY = Envelope(b"{}")
 
 
 # --- the way through -------------------------------------------------------------------------------------------------
+
+
+class Account(Protocol):
+    """Who must hear of each attempt: what it may cost is set aside before, and settled after.
+
+    For each attempt `reserve` is called, and where it returns, `settle` exactly once, whatever happens in between.
+    """
+
+    async def reserve(self, call: "Call") -> object:
+        """Before `call.target` is asked; what it returns goes to `settle`. Raises OverLimit, BadRequest."""
+        ...
+
+    def settle(self, call: "Call", held: Any, error: BaseException | None) -> None:
+        """The attempt has ended, with an error or without; `call` says what came of it."""
+        ...
 
 
 class Call(Struct, kw_only=True):
@@ -388,14 +415,20 @@ class Call(Struct, kw_only=True):
     raw_query: str = ""  # the query as it stood in the path
     rest: str = ""  # what the path says after the route's own part; admin: the model that a body asks to be shown
     client: str = ""  # auth: the name of the key that was shown
+    key: ClientKey | None = None  # auth: what who shows it may do
     envelope: Envelope = NO_BODY  # intake
     model: str = ""  # intake: as the client named it
     stream: bool = False  # intake
     as_array: bool = False  # intake: the stream is to be one JSON array
     timeout: float | None = None  # intake: seconds, where the client said so
+    wishes: Wishes = NO_WISHES  # intake: what the client says to us, and to no provider
+    accounts: "list[Account]" = field(default_factory=list)  # cost and ratelimit: who must hear of each attempt
     target: Target | None = None  # failover
     attempts: int = 0  # failover
+    spent: int = 0  # cost: nano-dollars, by all attempts that have ended
+    price_source: str = ""  # cost: where the price of the last attempt is from
     waited: float = 0.0  # failover and dispatch: seconds spent waiting for the provider
+    asked: bool = False  # dispatch: the target was sent something, so it may have to be paid
     upstream_id: str = ""  # dispatch: the provider's own request id
     dropped: tuple[str, ...] = ()  # dispatch: knobs that the target's wire lacks, and blocks that the client's does
     usage: Usage | None = None  # dispatch: at the end of the answer

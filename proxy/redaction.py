@@ -70,12 +70,17 @@ class Redaction:
 def secrets_of(config: Config) -> Iterator[Secret]:
     """All that the operator has said and nobody may see."""
     yield config.client_key
+    yield config.webhook
+    yield from (held.key for held in config.keys)
+    yield config.store
+    yield Secret(urlsplit(config.store.reveal()).password or "")
     for provider in config.providers.values():
         yield from secrets_of_provider(provider)
 
 
 def secrets_of_provider(provider: Provider) -> Iterator[Secret]:
     yield provider.api_key
+    yield from (key for key, _ in provider.api_keys)
     yield from provider.headers.values()
     yield provider.proxy
     password = urlsplit(provider.proxy.reveal()).password or ""

@@ -29,7 +29,7 @@ FLOORS = [
     " statuses".split(),
     "ports framing eventstream gates envelope fields wire door listening config config.* headers hosts seals"
     " conversation outcome provenance ratelimits receipts room thinking textual".split(),
-    ["canon", "errors", "address", "alarm", "aside", "inbound", "__init__"],
+    ["canon", "errors", "address", "alarm", "allowance", "aside", "inbound", "__init__"],
 ]
 # Who may import from its own floor, and what.
 NEIGHBOURS = [

@@ -5,14 +5,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from msgspec import UNSET, inspect
+from msgspec import UNSET, Struct, inspect
 
 from proxy.config import layered, load
 from proxy.config.conversion import Conversion
 from proxy.config.environment import Leaf, leaves
 from proxy.config.layers import gathered
 from proxy.config.reading import read
-from proxy.config.schema import File, Model, ProviderRow
+from proxy.config.schema import (
+    JWT,
+    APIKey,
+    Budget,
+    ClientKeyRow,
+    Fault,
+    Faults,
+    File,
+    LimitsRow,
+    Model,
+    Price,
+    ProviderRow,
+    RouteRow,
+    TargetRow,
+)
 from proxy.config.values import Mistakes, Node, Series, Table
 from proxy.probe import WAIT
 
@@ -22,10 +36,23 @@ EXAMPLE = ROOT / "config.yaml"
 PRESETS = gathered(None, {}, {}).presets
 
 
+TABLES = ("aliases", "routes", "providers", "keys", "prices", "budgets")
+NAMED: dict[str, type[Struct]] = {
+    "routes.NAME": RouteRow,
+    "routes.NAME.targets": TargetRow,
+    "keys.NAME": ClientKeyRow,
+    "prices.PROVIDER/MODEL": Price,
+    "budgets.NAME": Budget,
+    "faults.providers.NAME": Fault,
+    "providers.NAME.api_keys": APIKey,
+}
+
+
 def tables() -> dict[str, str]:
     """What stands between the page's marks."""
     return {
         "keys": "\n".join(_keys()),
+        "named": "\n".join(_rows_by_name()),
         "providers": "\n".join(_rows()),
         "words": "\n" + ", ".join(f"`{word}`" for word in PRESETS.not_instances) + ".\n",
         "presets": "\n".join(_presets()),
@@ -40,8 +67,20 @@ def _keys() -> Iterator[str]:
     for leaf in leaves(File):
         more = f", `{leaf.variable()}_FILE`" if leaf.is_secret else ""
         yield f"| `{'.'.join(leaf.keys)}` | `{leaf.variable()}`{more} | {_default(leaf)} | {_described(leaf)} |"
-    for key in ("aliases", "providers"):
+    for key in TABLES:
         yield f"| `{key}` | | none | {_sentence(File, key)} |"
+    yield f"| `limits.models` | | none | {_sentence(LimitsRow, 'models')} |"
+    yield f"| `jwt.keys` | | none | {_sentence(JWT, 'keys')} |"
+    yield f"| `faults.providers` | | none | {_sentence(Faults, 'providers')} |"
+    yield ""
+
+
+def _rows_by_name() -> Iterator[str]:
+    """Of tables whose keys are names of the operator's."""
+    for above, schema in NAMED.items():
+        yield from ("", f"| key of `{above}` | default | |", "|---|---|---|")
+        for leaf in leaves(schema):
+            yield f"| `{'.'.join(leaf.keys)}` | {_default(leaf)} | {_described(leaf)} |"
     yield ""
 
 
@@ -74,7 +113,7 @@ def _presets() -> Iterator[str]:
 
 def _default(leaf: Leaf) -> str:
     match leaf.default:
-        case None | []:
+        case None | [] | {}:
             return "none"
         case bool():
             return str(leaf.default).lower()
@@ -108,7 +147,12 @@ def test_the_page_is_what_the_schema_and_the_presets_say() -> None:
 
 
 def test_every_key_has_its_sentence() -> None:
-    assert [leaf.keys for schema in (File, ProviderRow, Model) for leaf in leaves(schema) if not leaf.description] == []
+    assert [
+        leaf.keys
+        for schema in (File, ProviderRow, Model, *NAMED.values())
+        for leaf in leaves(schema)
+        if not leaf.description
+    ] == []
 
 
 # --- config.yaml -----------------------------------------------------------------------------------------------------
@@ -126,7 +170,8 @@ def test_the_example_changes_nothing() -> None:
 def test_the_example_is_right_with_everything_in_it(tmp_path: Path) -> None:
     whole, credentials = tmp_path / "config.yaml", tmp_path / "vertex.json"
     credentials.write_text("{}")
-    whole.write_text(uncommented().replace("/run/secrets/vertex.json", str(credentials)))
+    text = uncommented().replace("/run/secrets/vertex.json", str(credentials))
+    whole.write_text(text.replace("\ntransparent: ", "\n#"))  # which goes with no key of ours
     config = load(whole, {"MY_APP_KEY": "x", "OPENAI_API_KEY": "y"})
     assert list(config.providers) == [
         "openai", "openai-east", "azure", "bedrock", "gemini", "vertex", "ollama", "my-vllm"
@@ -154,6 +199,17 @@ def test_the_example_shows_every_key() -> None:
     models = tree.at("providers", "my-vllm", "models")
     assert isinstance(models, Series)
     assert {"name", *Model.__struct_fields__} - set(_shown_names(models.items[1])) == set()
+
+
+def test_the_example_shows_every_key_of_what_has_a_name() -> None:
+    tree = read(uncommented(), "config.yaml", Mistakes())
+    for place, schema in NAMED.items():
+        above = place.removeprefix("providers.NAME.").partition(".NAME")[0].partition(".PROVIDER")[0].split(".")
+        if schema not in (APIKey, TargetRow):
+            rows = tree.at(*above)
+            assert isinstance(rows, Table), place
+            shown = {keys for row in rows.entries.values() for keys in _shown(row)}
+            assert {*_leaf_keys(schema)} - shown == set(), place
 
 
 def _leaf_keys(schema: Any) -> Iterator[tuple[str, ...]]:

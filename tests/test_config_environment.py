@@ -2,10 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from proxy.config import Config, Secret, load
+from proxy.config import Config, Secret, layered, load
 from proxy.config.environment import leaves
 from proxy.config.schema import File
 from proxy.config.secret import LIMIT, LOOK_AGAIN
@@ -37,9 +38,44 @@ VALUES = {
 }  # fmt: skip
 
 
+# And what File says then, where that is no text.
+MORE: dict[str, Any] = {
+    "failover.fallback_order": ["echo"], "failover.others": False, "failover.deadline": 9.0, "failover.resume": True,
+    "retry.max_retries": 4, "retry.initial_delay": 0.25, "retry.max_delay": 3.0, "retry.backoff_factor": 1.5,
+    "retry.retryable_errors": ["timeout", "unknown"], "retry.budget": 0.1,
+    "hedge.enabled": True, "hedge.after": 1.0, "hedge.share": 0.5,
+    "breaker.failures": 7, "breaker.cooldown": 1.0, "breaker.longest": 2.0, "breaker.ramp": 3.0,
+    "health.interval": 0.0, "health.timeout": 4.0,
+    "overload.max_connections": 5, "overload.max_requests": 6, "overload.max_queue": 0, "overload.wait": 8.0,
+    "faults.enabled": True, "workers": 2, "reload": False, "explain": 0,
+    "jwt.jwks": "/keys.json", "jwt.issuer": "i", "jwt.audience": "a", "jwt.algorithms": ["ES256"], "jwt.claim": "c",
+    "limits.client.requests_per_minute": 1, "limits.client.tokens_per_minute": 2, "limits.client.concurrent": 3,
+    "limits.queue.seconds": 4.5, "limits.queue.length": 5, "unknown_price": "refuse", "state_dir": "/s",
+    "alerts.webhook": "https://w.example", "ledger.synchronous": "full", "ledger.create": True, "ledger.keep_days": 9,
+    "store": "redis://h", "cache.enabled": True, "cache.ttl": 1.5, "cache.size": 0, "cache.shared": True,
+    "cache.stored": True, "cache.single_flight": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", MORE)
+def test_a_key_has_its_variable(key: str) -> None:
+    text = ",".join(MORE[key]) if isinstance(MORE[key], list) else str(MORE[key])
+    variables = {".".join(leaf.keys): leaf.variable() for leaf in leaves(File)}
+    others = {"PILLION_JWT_JWKS": "/k", "PILLION_JWT_ISSUER": "i", "PILLION_JWT_AUDIENCE": "a"}
+    environ = (others if key.startswith("jwt") else {}) | {variables[key]: text}
+    found: Any = layered(environ=environ).file
+    for part in key.split("."):
+        found = getattr(found, part)
+    assert found == MORE[key]
+
+
+def test_transparent_has_its_variable() -> None:
+    assert given(PILLION_TRANSPARENT="echo").transparent == "echo"
+
+
 def test_every_key_has_its_variable() -> None:
     by_key = {".".join(leaf.keys): leaf.variable() for leaf in leaves(File)}
-    assert set(by_key) == set(VALUES)
+    assert set(by_key) == {*VALUES, *MORE, "transparent"}
     config = given(**{by_key[key]: value for key, value in VALUES.items()})
     assert (str(config.listen), str(config.metrics_address), str(config.admin_address)) == (
         "127.0.0.1:1", "h:2", "127.0.0.1:3",

@@ -6,12 +6,33 @@ app's own variables, they point at us, and we would call ourselves.
 """
 
 from proxy.address import Address
-from proxy.config.effective import Config, Provider, layered, load, log_format
-from proxy.config.schema import Client, Log, Model, Timers
+from proxy.config.effective import Config, HeldKey, Provider, Route, layered, load, log_format
+from proxy.config.schema import (
+    JWT,
+    Breaker,
+    Budget,
+    Cache,
+    Client,
+    Failover,
+    Fault,
+    Faults,
+    Health,
+    Hedge,
+    Ledger,
+    LimitsRow,
+    Log,
+    Model,
+    Overload,
+    Price,
+    Queue,
+    Retry,
+    Timers,
+)
 from proxy.config.secret import Secret
 from proxy.config.shown import flags, json_schema, show
 
 __all__ = [
-    "Address", "Client", "Config", "Log", "Model", "Provider", "Secret", "Timers", "flags", "json_schema", "layered",
-    "load", "log_format", "show",
+    "JWT", "Address", "Breaker", "Budget", "Cache", "Client", "Config", "Failover", "Fault", "Faults", "Health",
+    "Hedge", "HeldKey", "Ledger", "LimitsRow", "Log", "Model", "Overload", "Price", "Provider", "Queue", "Retry",
+    "Route", "Secret", "Timers", "flags", "json_schema", "layered", "load", "log_format", "show",
 ]  # fmt: skip

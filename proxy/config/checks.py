@@ -40,7 +40,7 @@ def check(layers: Layers) -> None:
     for name, row in layers.rows.items():
         other = prefixes.setdefault(prefix(name), name)
         if other != name:
-            _note(layers, ("providers", name), f"its variables would be called like those of {other}")
+            note(layers, ("providers", name), f"its variables would be called like those of {other}")
         value = layers.file.providers.get(name)
         if value is not None:
             _provider(layers, row, value, ours)
@@ -54,7 +54,7 @@ def base_url(value: ProviderRow, row: Row) -> str:
     return url.rstrip("/")
 
 
-def _note(layers: Layers, keys: Keys, problem: str, about: Keys = ()) -> None:
+def note(layers: Layers, keys: Keys, problem: str, about: Keys = ()) -> None:
     """At the nearest place that is known: a key that is missing stands nowhere, the table that lacks it does."""
     if layers.mistakes.within(*keys, *about):
         return
@@ -71,30 +71,30 @@ def _addresses(layers: Layers) -> list[Address]:
     key = (file.client_key or "").strip()
     for keys, where in found.items():
         if where is None:
-            _note(layers, keys, "must be HOST:PORT, such as 127.0.0.1:7455, or unix:/path")
+            note(layers, keys, "must be HOST:PORT, such as 127.0.0.1:7455, or unix:/path")
         elif keys != ("metrics_address",) and not (where.is_local or file.allow_open or has_key):
             problem = f"{where} can be reached from elsewhere, and there is no client key: set PILLION_CLIENT_KEY"
-            _note(layers, keys, f"{problem}, or PILLION_ALLOW_OPEN=1 if everybody may use it")
+            note(layers, keys, f"{problem}, or PILLION_ALLOW_OPEN=1 if everybody may use it")
         elif keys != ("metrics_address",) and not (where.is_local or file.allow_open or len(key) >= SHORTEST_KEY):
             problem = f"is too short where {where} can be reached from elsewhere"
-            _note(layers, ("client_key",), f"{problem}: {SHORTEST_KEY} characters at least")
+            note(layers, ("client_key",), f"{problem}: {SHORTEST_KEY} characters at least")
     there = [(keys, where) for keys, where in found.items() if where is not None]
     for (first, taken), (keys, where) in combinations(there, 2):
         if clash(taken, where):
             by = spelled(first) if taken == where else f"{spelled(first)}, which is {taken}"
-            _note(layers, keys, f"{where} is taken by {by}; this needs an address of its own")
+            note(layers, keys, f"{where} is taken by {by}; this needs an address of its own")
     return [where for _, where in there]
 
 
 def _server(layers: Layers) -> None:
     file = layers.file
     if file.client_key is not None and not file.client_key.strip():
-        _note(layers, ("client_key",), "is empty; leave it out for none")
+        note(layers, ("client_key",), "is empty; leave it out for none")
     for n, host in enumerate(file.allowed_hosts):
         if not _HOST.fullmatch(host):
-            _note(layers, ("allowed_hosts", f"[{n}]"), "must be a host's name, with or without a port")
+            note(layers, ("allowed_hosts", f"[{n}]"), "must be a host's name, with or without a port")
     if file.min_sigterm_delay > file.max_sigterm_delay:
-        _note(layers, ("min_sigterm_delay",), "is longer than max_sigterm_delay")
+        note(layers, ("min_sigterm_delay",), "is longer than max_sigterm_delay")
 
 
 def _models(layers: Layers) -> None:
@@ -103,15 +103,15 @@ def _models(layers: Layers) -> None:
     named = known if file.upstream is None else known | _names(layers, layers.presets.providers)
     for keys, model in _named_models(layers.file):
         if model in file.aliases:
-            _note(layers, keys, f"is another alias; {_MODEL}")
+            note(layers, keys, f"is another alias; {_MODEL}")
         elif not _is_model(model, named):
-            _note(layers, keys, _MODEL + _hint(layers, model))
+            note(layers, keys, _MODEL + _hint(layers, model))
     provider, slash, model = (file.upstream or "").partition("/")
     if file.upstream is not None and (slash and not model):
-        _note(layers, ("upstream",), "must be PROVIDER or PROVIDER/MODEL")
+        note(layers, ("upstream",), "must be PROVIDER or PROVIDER/MODEL")
     elif file.upstream is not None and provider not in known:
         there = ", ".join([*layers.rows, "echo"])
-        _note(layers, ("upstream",), f"is no configured provider{_hint(layers, provider)}; there are {there}")
+        note(layers, ("upstream",), f"is no configured provider{_hint(layers, provider)}; there are {there}")
 
 
 def _names(layers: Layers, providers: Collection[str]) -> set[str]:
@@ -144,27 +144,27 @@ def _hint(layers: Layers, name: str) -> str:
 def _provider(layers: Layers, row: Row, value: ProviderRow, ours: Collection[Address]) -> None:
     keys = ("providers", row.name)
     if row.name == "echo" or not _NAME.fullmatch(row.name):
-        _note(layers, keys, "a name has letters, digits, dots, dashes and underscores; echo is taken")
+        note(layers, keys, "a name has letters, digits, dots, dashes and underscores; echo is taken")
     if layers.mistakes.within(*keys, "preset"):
         return
     if value.kind == "echo":
-        _note(layers, (*keys, "kind"), "echo is built in and needs no row: ask for echo/MODEL (docs/echo.md)")
+        note(layers, (*keys, "kind"), "echo is built in and needs no row: ask for echo/MODEL (docs/echo.md)")
     if missing := _missing(row, value):
-        _note(layers, keys, f"{missing[0]} is missing (in the file, or as {missing[1]})", about=missing[:1])
+        note(layers, keys, f"{missing[0]} is missing (in the file, or as {missing[1]})", about=missing[:1])
     else:
         for key, problem in _of_urls(value, base_url(value, row), ours):
-            _note(layers, (*keys, key), problem)
+            note(layers, (*keys, key), problem)
     for key, problem in _of_files(value):
-        _note(layers, (*keys, key), problem)
+        note(layers, (*keys, key), problem)
     for key in value.body.keys() & _OF_THE_REQUEST:
-        _note(layers, (*keys, "body", key), "is for the request to say")
+        note(layers, (*keys, "body", key), "is for the request to say")
     for header, text in value.headers.items():
         if not _HEADER.fullmatch(header) or not sendable(text):
-            _note(layers, (*keys, "headers", header), "cannot be sent in a header: it is not printable ASCII")
+            note(layers, (*keys, "headers", header), "cannot be sent in a header: it is not printable ASCII")
         elif header.lower() in _OURS:
-            _note(layers, (*keys, "headers", header), "is for pillion to say")
+            note(layers, (*keys, "headers", header), "is for pillion to say")
     if not sendable((value.api_key or "").strip()):
-        _note(layers, (*keys, "api_key"), "cannot be sent in a header: it is not printable ASCII")
+        note(layers, (*keys, "api_key"), "cannot be sent in a header: it is not printable ASCII")
 
 
 def _missing(row: Row, value: ProviderRow) -> tuple[str, str] | None:

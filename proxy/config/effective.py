@@ -5,15 +5,38 @@ everybody else reads; or it raises every mistake at once.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from proxy.address import Address, address
-from proxy.config import checks
+from proxy.allowance import ClientKey, Limits
+from proxy.config import checks, spending, targets
 from proxy.config.layers import Layers, gathered
 from proxy.config.models import Cards, known
-from proxy.config.schema import Client, Log, Model, ProviderRow, Timers
+from proxy.config.schema import (
+    JWT,
+    Breaker,
+    Budget,
+    Cache,
+    Client,
+    ClientKeyRow,
+    Failover,
+    Faults,
+    Health,
+    Hedge,
+    Ledger,
+    LimitsRow,
+    Log,
+    Model,
+    Overload,
+    Price,
+    ProviderRow,
+    Retry,
+    RouteRow,
+    TargetRow,
+    Timers,
+)
 from proxy.config.secret import Secret
 
 NO_SECRET = Secret("")
@@ -51,6 +74,9 @@ class Provider(NamedTuple):
     pull: bool = False  # a model that it lacks is fetched (Ollama)
     takes_urls: bool = True  # it fetches what a URL in a request names
     counts_tokens: bool = False  # at the Responses API's own endpoint
+    api_keys: tuple[tuple[Secret, int], ...] = ()  # where there are several: each with its weight
+    limits: Limits = Limits()
+    prices: str = ""  # the name that its price list goes by
     vouched: bool = False  # that the host has all of its dialects: by the operator, or by the preset that names it
 
     def card(self, model: str) -> Model | None:
@@ -60,6 +86,22 @@ class Provider(NamedTuple):
     def timers_for(self, model: str) -> Timers:
         card = self.cards.of(model)
         return self.timers if card is None or card.timers is None else card.timers
+
+
+class Route(NamedTuple):
+    """A model name of the operator's, and who serves it: PROVIDER/MODEL and a weight each."""
+
+    targets: tuple[tuple[str, int], ...]
+    strategy: str
+    cache: bool | None  # None: as the cache has it
+
+
+class HeldKey(NamedTuple):
+    """A client's key: itself, or its SHA-256."""
+
+    client: ClientKey
+    key: Secret
+    digest: bytes = b""  # where the key itself is not known here
 
 
 class Config(NamedTuple):
@@ -87,6 +129,34 @@ class Config(NamedTuple):
     serves: dict[str, tuple[str, ...]]  # the beginnings of a provider's model names, of those without a key as well
     presets: dict[str, tuple[str, ...]]  # every provider there is a preset for, and what its key is called
     warnings: tuple[str, ...]  # what the operator has said in vain, a sentence each
+    keys: tuple[HeldKey, ...]  # of clients
+    jwt: JWT
+    transparent: str | None  # the provider that gets the app's own key
+    limits: LimitsRow
+    prices: dict[str, Price]  # by PROVIDER/MODEL
+    unknown_price: str  # dearest, refuse or free
+    budgets: dict[str, Budget]
+    webhook: Secret  # a URL
+    state_dir: Path | None  # None: there is nowhere to keep anything
+    ledger: Ledger
+    store: Secret  # a URL
+    cache: Cache
+    routes: dict[str, Route]  # by the name that they serve
+    failover: Failover
+    retry: Retry
+    hedge: Hedge
+    breaker: Breaker
+    health: Health
+    overload: Overload
+    faults: Faults
+    workers: int
+    reload: bool
+    explain: int
+
+    @property
+    def has_keys(self) -> bool:
+        """Must a client show one, as far as the configuration says?"""
+        return bool(self.client_key or self.keys or self.jwt.jwks)
 
     @property
     def host(self) -> str:
@@ -120,6 +190,8 @@ def layered(
         path = Path(environ["PILLION_CONFIG"])
     layers = gathered(path, environ, flags or {})
     checks.check(layers)
+    spending.check(layers)
+    targets.check(layers)
     layers.mistakes.raise_any()
     return layers
 
@@ -154,7 +226,46 @@ def _config(layers: Layers) -> Config:
         serves=serves | {name: provider.serves for name, provider in providers.items()},
         presets={name: tuple(row.keys) for name, row in presets.providers.items()},
         warnings=layers.warnings,
+        keys=tuple(_held(name, row, layers) for name, row in file.keys.items()),
+        jwt=file.jwt,
+        transparent=file.transparent,
+        limits=file.limits,
+        prices=file.prices,
+        unknown_price=file.unknown_price,
+        budgets=file.budgets,
+        webhook=_secret(file.alerts.webhook, layers, "alerts", "webhook"),
+        state_dir=Path(file.state_dir) if file.state_dir else layers.state_dir,
+        ledger=file.ledger,
+        store=_secret(file.store, layers, "store"),
+        cache=file.cache,
+        routes={name: _route(row) for name, row in file.routes.items()},
+        failover=file.failover,
+        retry=file.retry,
+        hedge=file.hedge,
+        breaker=file.breaker,
+        health=file.health,
+        overload=file.overload,
+        faults=file.faults,
+        workers=file.workers,
+        reload=file.reload,
+        explain=file.explain,
     )
+
+
+def _route(row: RouteRow) -> Route:
+    rows = [TargetRow(target=row) if isinstance(row, str) else row for row in row.targets]
+    return Route(tuple((row.target, row.weight) for row in rows), row.strategy, row.cache)
+
+
+def _held(name: str, row: ClientKeyRow, layers: Layers) -> HeldKey:
+    client = ClientKey(
+        name=name,
+        models=tuple(row.models),
+        providers=tuple(row.providers),
+        limits=row.limits or layers.file.limits.client,
+        expires=spending.moment(row.expires) if row.expires else None,
+    )
+    return HeldKey(client, _secret(row.key, layers, "keys", name, "key"), bytes.fromhex(row.sha256 or ""))
 
 
 def _provider(name: str, layers: Layers) -> Provider:
@@ -193,7 +304,19 @@ def _provider(name: str, layers: Layers) -> Provider:
         takes_urls=value.takes_urls,
         vouched=_is_vouched(name, "dialects", layers),
         counts_tokens=value.counts_tokens and _is_vouched(name, "counts_tokens", layers),
+        api_keys=tuple(_api_keys(name, value, layers)),
+        limits=value.limits,
+        prices=value.prices or "",
     )
+
+
+def _api_keys(name: str, value: ProviderRow, layers: Layers) -> Iterator[tuple[Secret, int]]:
+    for n, row in enumerate(value.api_keys):
+        place = ("providers", name, "api_keys", f"[{n}]")
+        if isinstance(row, str):
+            yield _secret(row, layers, *place), 1
+        else:
+            yield _secret(row.key, layers, *place, "key"), row.weight
 
 
 def _is_vouched(name: str, key: str, layers: Layers) -> bool:

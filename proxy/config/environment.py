@@ -92,6 +92,8 @@ def is_secret(kind: inspect.Type) -> bool:
             return any(is_secret(each) for each in kind.types)
         case inspect.DictType():
             return is_secret(kind.value_type)
+        case inspect.ListType():
+            return is_secret(kind.item_type)
         case _:
             return False
 

@@ -56,6 +56,7 @@ class Layers(NamedTuple):
     origins: Mapping[Keys, Origin]
     mistakes: Mistakes
     warnings: tuple[str, ...]  # of what counts for nothing, and is no mistake
+    state_dir: Path | None = None  # where the operating system would have our state
 
 
 class _Data(NamedTuple):
@@ -78,7 +79,16 @@ def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, 
         top.entries["providers"] = Table({name: row.node for name, row in rows.items()}, DEFAULT)
     conversion = Conversion(mistakes)
     warnings = tuple(environment.warnings([*data.presets.providers, *rows]))
-    return _apart(Layers(conversion.struct(top, File), rows, data.presets, conversion.origins, mistakes, warnings))
+    said = conversion.struct(top, File)
+    return _apart(Layers(said, rows, data.presets, conversion.origins, mistakes, warnings, _state_dir(environ)))
+
+
+def _state_dir(environ: Mapping[str, str]) -> Path | None:
+    """https://specifications.freedesktop.org/basedir-spec/latest/: a relative path is none."""
+    if (said := Path(environ.get("XDG_STATE_HOME") or "")).is_absolute():
+        return said / "pillion"
+    home = Path(environ.get("HOME") or "")
+    return home / ".local" / "state" / "pillion" if home.is_absolute() else None
 
 
 def _apart(layers: Layers) -> Layers:

@@ -1,0 +1,31 @@
+"""What may a client do, and how much of it?"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Count = Annotated[int, Meta(ge=1, le=10**9)]
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much in how long."""
+
+    requests_per_minute: Annotated[Count | None, Meta(description="Requests that may begin in a minute.")] = None
+    tokens_per_minute: Annotated[Count | None, Meta(description="Tokens in and out, in a minute.")] = None
+    concurrent: Annotated[Count | None, Meta(description="Requests under way at once.")] = None
+
+    def __bool__(self) -> bool:
+        return self != NO_LIMITS
+
+
+NO_LIMITS = Limits()
+
+
+class ClientKey(Struct, frozen=True, kw_only=True):
+    """A client that has shown its key, and what it may ask for. The key itself is not in here."""
+
+    name: str
+    models: tuple[str, ...] = ()  # PROVIDER/MODEL, in which * is any part; none: all
+    providers: tuple[str, ...] = ()  # none: all
+    limits: Limits = NO_LIMITS
+    expires: float | None = None  # seconds since 1970

@@ -1,0 +1,129 @@
+"""Does it make sense, what clients may do and what may be spent?
+
+As `checks` has it: everything that is wrong is noted, and nothing that only follows from what was wrong before.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime, time
+from urllib.parse import urlsplit
+
+from proxy.config.checks import note
+from proxy.config.layers import Layers
+from proxy.config.schema import Budget
+from proxy.config.secret import sendable
+from proxy.config.values import Keys
+
+DEFAULT_CLIENT = "default"  # whose key is `client_key`
+
+_NAME = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
+_STORES = ("redis", "rediss")
+
+
+def check(layers: Layers) -> None:
+    """Notes what is wrong in the layers' mistakes."""
+    there = {*layers.rows, "echo"}
+    _keys(layers, there)
+    _tokens(layers)
+    _budgets(layers, there)
+    _limits_and_prices(layers, there)
+    file = layers.file
+    if file.transparent is not None and file.transparent not in there:
+        note(layers, ("transparent",), f"is no configured provider; there are {', '.join(sorted(there))}")
+    elif file.transparent is not None and (file.keys or file.client_key or file.jwt.jwks):
+        note(layers, ("transparent",), "the app shows its provider's key, so it can show none of ours: take one away")
+    if file.store is not None and urlsplit(file.store).scheme not in _STORES:
+        note(layers, ("store",), "must be redis://HOST:PORT/DB, or rediss:// for TLS")
+    if file.alerts.webhook is not None and urlsplit(file.alerts.webhook).scheme not in ("http", "https"):
+        note(layers, ("alerts", "webhook"), "must be an http(s) URL")
+
+
+def moment(text: str) -> float:
+    """Seconds since 1970. A day's last moment is its end. Raises ValueError."""
+    when = datetime.fromisoformat(text)
+    if "T" not in text and " " not in text:
+        when = datetime.combine(when, time.max)
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+def _keys(layers: Layers, there: Collection[str]) -> None:
+    digests: dict[str, str] = {}
+    for name, row in layers.file.keys.items():
+        keys = ("keys", name)
+        if not _NAME.fullmatch(name):
+            note(layers, keys, "a name has letters, digits and .-_@+, 64 at most")
+        elif name == DEFAULT_CLIENT and layers.file.client_key:
+            note(layers, keys, "is what the key of client_key goes by")
+        if (row.key is None) == (row.sha256 is None) and not layers.mistakes.within(*keys):
+            note(layers, keys, "wants either key or sha256")
+        if row.key is not None and not row.key.strip():
+            note(layers, (*keys, "key"), "is empty")
+        elif row.key is not None and not sendable(row.key.strip()):
+            note(layers, (*keys, "key"), "cannot be sent in a header: it is not printable ASCII")
+        if row.sha256 is not None and not _DIGEST.fullmatch(row.sha256):
+            note(layers, (*keys, "sha256"), "must be 64 hexadecimal digits")
+        same = digests.setdefault(row.key or (row.sha256 or "").lower(), name)
+        if same != name:
+            note(layers, keys, f"has the same key as {same}")
+        for n, provider in enumerate(row.providers):
+            if provider not in there:
+                note(layers, (*keys, "providers", f"[{n}]"), "is no configured provider")
+        if row.expires is not None and not _is_moment(row.expires):
+            note(layers, (*keys, "expires"), 'must be a date, such as "2027-01-31" or "2027-01-31T12:00:00Z"')
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        moment(text)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def _tokens(layers: Layers) -> None:
+    jwt = layers.file.jwt
+    if jwt.jwks is None:
+        return
+    for key in ("issuer", "audience"):
+        if not getattr(jwt, key):
+            note(layers, ("jwt", key), "is missing: a token for somebody else would do as well", about=(key,))
+    if urlsplit(jwt.jwks).scheme == "http":
+        note(layers, ("jwt", "jwks"), "must be https, or a file: who sits in between would choose the keys")
+    if weak := [name for name in jwt.algorithms if name.lower() == "none" or name.startswith("HS")]:
+        note(layers, ("jwt", "algorithms"), f"{', '.join(weak)} would let anybody sign")
+
+
+def _budgets(layers: Layers, there: Collection[str]) -> None:
+    scopes: dict[tuple[object, ...], str] = {}
+    for name, budget in layers.file.budgets.items():
+        keys = ("budgets", name)
+        if not _NAME.fullmatch(name):
+            note(layers, keys, "a name has letters, digits and .-_@+, 64 at most")
+        for key, problem in _of_scope(budget, there, layers.file.keys):
+            note(layers, (*keys, key), problem)
+        scope = (budget.window, budget.client, budget.provider, budget.model)
+        same = scopes.setdefault(scope, name)
+        if same != name:
+            note(layers, keys, f"is about the same as {same}, and says something else: leave out one of the two")
+
+
+def _of_scope(budget: Budget, there: Collection[str], clients: Collection[str]) -> Iterator[tuple[str, str]]:
+    if budget.provider is not None and budget.provider not in there:
+        yield "provider", "is no configured provider"
+    provider, _, model = (budget.model or "").partition("/")
+    if budget.model is not None and (not model or provider not in there):
+        yield "model", "must be PROVIDER/MODEL of a configured provider"
+    elif budget.model is not None and budget.provider not in (None, provider):
+        yield "model", f"is none of {budget.provider}'s"
+    if clients and budget.client not in (None, "*", DEFAULT_CLIENT) and not _NAME.fullmatch(budget.client or ""):
+        yield "client", "is no name of a client key"
+
+
+def _limits_and_prices(layers: Layers, there: Collection[str]) -> None:
+    named: list[Keys] = [("limits", "models", name) for name in layers.file.limits.models]
+    named += [("prices", name) for name in layers.file.prices]
+    for keys in named:
+        provider, _, model = keys[-1].partition("/")
+        if not model or provider not in there:
+            note(layers, keys, "must be PROVIDER/MODEL of a configured provider")

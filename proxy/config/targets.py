@@ -1,0 +1,51 @@
+"""Does it make sense, whom to ask and whom next?
+
+As `checks` has it: everything that is wrong is noted, and nothing that only follows from what was wrong before.
+"""
+
+from collections.abc import Collection
+from typing import get_args
+
+from proxy.config.checks import note
+from proxy.config.layers import Layers
+from proxy.config.schema import RouteRow
+from proxy.errors import Kind
+
+
+def check(layers: Layers) -> None:
+    """Notes what is wrong in the layers' mistakes."""
+    there = {*layers.rows, "echo"}
+    there |= {word for word, name in layers.presets.synonyms.items() if name in there}
+    for name, route in layers.file.routes.items():
+        _route(layers, name, route, there)
+    for n, said in enumerate(layers.file.failover.fallback_order):
+        if said.partition("/")[0] not in there or said.endswith("/"):
+            problem = f"must be PROVIDER or PROVIDER/MODEL; there are {', '.join(sorted(there))}"
+            note(layers, ("failover", "fallback_order", f"[{n}]"), problem)
+    for n, kind in enumerate(layers.file.retry.retryable_errors):
+        if kind not in get_args(Kind):
+            note(layers, ("retry", "retryable_errors", f"[{n}]"), f"must be one of {', '.join(get_args(Kind))}")
+    for provider in layers.file.faults.providers.keys() - {*there, "*"}:
+        note(layers, ("faults", "providers", provider), "is no configured provider")
+    for name, value in layers.file.providers.items():
+        if value is not None and value.api_keys and value.api_key:
+            note(layers, ("providers", name, "api_keys"), "there is an api_key as well: leave out one of the two")
+
+
+def _route(layers: Layers, name: str, route: RouteRow, there: Collection[str]) -> None:
+    keys = ("routes", name)
+    if name in layers.file.aliases:
+        note(layers, keys, "is an alias as well")
+    if "/" in name and name.partition("/")[0] in there:
+        note(layers, keys, "looks like a provider's own model: give it a name of yours")
+    if not route.targets and not layers.mistakes.within(*keys):
+        note(layers, keys, "has no targets")
+    seen: set[str] = set()
+    for n, row in enumerate(route.targets):
+        target = row if isinstance(row, str) else row.target
+        provider, _, model = target.partition("/")
+        if not model or provider not in there:
+            note(layers, (*keys, "targets", f"[{n}]"), "must be PROVIDER/MODEL of a configured provider")
+        elif target in seen:
+            note(layers, (*keys, "targets", f"[{n}]"), "is there twice: say a weight")
+        seen.add(target)

@@ -1,0 +1,107 @@
+"""Are clients' rights, limits and budgets that make no sense refused, with their place?"""
+
+from pathlib import Path
+
+import pytest
+
+from proxy.allowance import ClientKey, Limits
+from proxy.config import Config, load
+from proxy.config.spending import moment
+from proxy.errors import ConfigError
+
+ISSUED = "jwt: {jwks: /k, issuer: i, audience: a"
+
+
+def loaded(text: str, folder: Path, **environ: str) -> Config:
+    file = folder / "config.yaml"
+    file.write_text(text)
+    return load(file, environ)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("keys: {a b: {key: x}}", "keys.a b: a name has letters"),
+        ("keys: {a: {}}", "keys.a: wants either key or sha256"),
+        (f"keys: {{a: {{key: x, sha256: '{'0' * 64}'}}}}", "keys.a: wants either key or sha256"),
+        ("keys: {a: {key: ' '}}", "keys.a.key: is empty"),
+        ("keys: {a: {key: é}}", "keys.a.key: cannot be sent"),
+        ("keys: {a: {sha256: abc}}", "keys.a.sha256: must be 64"),
+        ("keys: {a: {key: x}, b: {key: x}}", "keys.b: has the same key as a"),
+        ("keys: {a: {key: x, providers: [nobody]}}", "keys.a.providers[0]: is no configured provider"),
+        ("keys: {a: {key: x, expires: soon}}", "keys.a.expires: must be a date"),
+        ("keys: {default: {key: x}}\nclient_key: y", "keys.default: is what the key of client_key goes by"),
+        ("jwt: {jwks: /k, audience: a}", "jwt.issuer: is missing"),
+        ("jwt: {jwks: 'http://k', issuer: i, audience: a}", "jwt.jwks: must be https"),
+        (ISSUED + ", algorithms: [RS256, none]}", "jwt.algorithms: none would let anybody sign"),
+        (ISSUED + ", algorithms: [HS256]}", "jwt.algorithms: HS256 would let anybody sign"),
+        ("transparent: nobody", "transparent: is no configured provider"),
+        ("transparent: echo\nclient_key: x", "transparent: the app shows its provider's key"),
+        ("store: 'mysql://h'", "store: must be redis://"),
+        ("alerts: {webhook: 'file:///x'}", "alerts.webhook: must be an http(s) URL"),
+        ("budgets: {a: {window: day}}", "budgets.a: usd is missing"),
+        ("budgets: {a: {usd: -1}}", "budgets.a.usd: expected a number of dollars from 0"),
+        ("budgets: {a: {usd: 1, provider: nobody}}", "budgets.a.provider: is no configured provider"),
+        ("budgets: {a: {usd: 1, model: echo}}", "budgets.a.model: must be PROVIDER/MODEL"),
+        ("budgets: {a: {usd: 1}, b: {usd: 2}}", "budgets.b: is about the same as a"),
+        ("limits: {models: {echo: {concurrent: 1}}}", "limits.models.echo: must be PROVIDER/MODEL"),
+        ("limits: {client: {concurrent: 0}}", "limits.client.concurrent: expected a whole number from 1"),
+        ("prices: {echo/x: {input: 1}}", "prices.echo/x: output is missing"),
+        ("prices: {nobody/x: {input: 1, output: 1}}", "prices.nobody/x: must be PROVIDER/MODEL"),
+        ("unknown_price: cheap", "unknown_price: expected one of"),
+        ("routes: {r: {targets: []}}", "routes.r: has no targets"),
+        ("routes: {r: {targets: [x]}}", "routes.r.targets[0]: must be PROVIDER/MODEL"),
+        ("routes: {r: {targets: [echo/a, {target: echo/a}]}}", "routes.r.targets[1]: is there twice"),
+        ("routes: {echo/a: {targets: [echo/b]}}", "routes.echo/a: looks like a provider's own model"),
+        ("aliases: {r: echo/a}\nroutes: {r: {targets: [echo/b]}}", "routes.r: is an alias as well"),
+        ("failover: {fallback_order: [nobody/x]}", "failover.fallback_order[0]: must be PROVIDER"),
+        ("retry: {retryable_errors: [bad]}", "retry.retryable_errors[0]: must be one of"),
+        ("faults: {providers: {nobody: {status: 500}}}", "faults.providers.nobody: is no configured provider"),
+        ("providers: {openai: {api_key: x, api_keys: [y]}}", "providers.openai.api_keys: there is an api_key as well"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(text: str, problem: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(text, tmp_path)
+    assert problem in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_key_and_what_it_may(tmp_path: Path) -> None:
+    text = """
+keys:
+  mobile: {key: k1, models: [echo/*], providers: [echo], expires: "2027-01-31"}
+  backend: {key: k2, limits: {concurrent: 2}}
+limits: {client: {requests_per_minute: 5}}
+"""
+    config = loaded(text, tmp_path)
+    mobile, backend = config.keys
+    until = moment("2027-01-31T23:59:59.999999")
+    assert mobile.client == ClientKey(
+        name="mobile", models=("echo/*",), providers=("echo",), limits=Limits(requests_per_minute=5), expires=until
+    )
+    assert backend.client == ClientKey(name="backend", limits=Limits(concurrent=2))
+    assert (mobile.key.reveal(), "k1" in repr(config), config.has_keys) == ("k1", False, True)
+
+
+def test_several_keys_of_a_provider(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("two\n")
+    text = f"providers: {{openai: {{api_keys: [one, {{key: '${{file:{tmp_path}/key}}', weight: 3}}]}}}}"
+    provider = loaded(text, tmp_path).providers["openai"]
+    assert [(key.reveal(), weight) for key, weight in provider.api_keys] == [("one", 1), ("two", 3)]
+    by_variable = load(environ={"PILLION_OPENAI_API_KEYS": "a, b", "PILLION_OPENAI_BASE_URL": "http://h/v1"})
+    assert [key.reveal() for key, _ in by_variable.providers["openai"].api_keys] == ["a", "b"]
+    assert "two" not in repr(provider)
+
+
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({"PILLION_STATE_DIR": "/s", "HOME": "/h"}, "/s"),
+        ({"XDG_STATE_HOME": "/x", "HOME": "/h"}, "/x/pillion"),
+        ({"XDG_STATE_HOME": "x", "HOME": "/h"}, "/h/.local/state/pillion"),
+        ({}, None),
+    ],
+)
+def test_where_the_state_is(environ: dict[str, str], folder: str | None) -> None:
+    assert load(environ=environ).state_dir == (folder and Path(folder))
