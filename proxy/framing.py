@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import msgspec
+from proxy.repeats import Repeats
 
 MAX_FRAME = 64 * 1024 * 1024  # bytes; beyond it an answer is an attack or a fault, never an event or a whole
 
@@ -155,7 +155,7 @@ class ServerSentEvents:
         """The end of the stream: what it cut off, if that had data."""
         return filter(None, [frame_of(self.last())])
 
-    def sift(self, data: bytes, repeats: "Repeats") -> Iterator[bytes | str]:
+    def sift(self, data: bytes, repeats: Repeats) -> Iterator[bytes | str]:
         """The events as they stand, with LF for line ends and no blank line; of those that repeat their joined texts.
 
         Raises FrameTooLong, after what came before.
@@ -236,87 +236,6 @@ class Batches(_Whole):
     def _outgrown(self) -> None:
         self._parts = [b":"]
         self.held = 1
-
-
-class Repeats:
-    """Events that differ from the one before in one string alone, as most of a stream's do: read without a parser.
-
-    data: {"content":"Hel"}\\n\\ndata: {"content":"lo"}\\n\\n
-    ------- head -----   ------- seam --------   - end -
-    """
-
-    __slots__ = ("_after", "_before", "_end", "_head", "_mark", "_misses", "_seam")
-
-    def __init__(self) -> None:
-        self._head = self._end = self._seam = b""
-        self._mark = b""  # the middle of the seam, short enough to be looked for fast
-        self._before = self._after = 0  # bytes of the seam on either side of it
-        self._misses = 0
-
-    def run(self, whole: bytes, at: int) -> tuple[str, int]:
-        """The strings, joined, of the events from `at` on whose rest is what `learn` was told of, and where they end.
-
-        `whole`: events as they stand, each with its blank line.
-        """
-        head, end, seam = self._head, self._end, self._seam
-        if not head or not whole.startswith(head, at):
-            return "", at
-        *parts, rest = whole[at + len(head) - self._after :].split(self._mark)
-        strings = [part[self._after : len(part) - self._before] for part in parts]
-        last, closed, _ = rest[self._after :].partition(end)
-        if closed:
-            strings.append(last)
-        while strings and not whole.startswith(head + seam.join(strings) + end, at):
-            strings = strings[: len(strings) // 2]  # one among them is another, but for the mark
-        joined = b"".join(strings)
-        if _is_plain(joined):
-            text = joined.decode()
-        else:
-            strings, text = _texts(strings, end)
-        return text, at + len(strings) * len(seam) + sum(map(len, strings))
-
-    def learn(self, event: bytes, text: str) -> None:
-        """`event` said `text`, and nothing else that is new. A stream that never repeats is soon left alone."""
-        self.forget()
-        spelled = b'"%b"' % text.encode("utf-8", "replace")
-        if self._misses > MISSES or not _is_word(text) or event.count(spelled) != 1:
-            return
-        before, _, after = event.partition(spelled)
-        if not after.lstrip().startswith(b":"):  # else it is a key
-            self._head, self._end = before + b'"', b'"%b\n\n' % after
-            self._seam = self._end + self._head
-            self._before = max(0, len(self._end) - NEEDLE + len(BEGINNING))
-            self._mark = self._seam[self._before :][:NEEDLE]
-            self._after = len(self._seam) - self._before - len(self._mark)
-            self._misses += 1
-
-    def forget(self) -> None:
-        self._head = b""
-
-
-BEGINNING = b'data: {"'  # of any event, nearly: what tells one kind from another is rather how it ends
-NEEDLE = 40  # bytes; the longer it is, the longer CPython prepares each search
-MISSES = 20  # times that a stream may be learned anew
-
-_string = msgspec.json.Decoder(str).decode
-_is_plain = re.compile(rb"[ !#-\[\]-~]*").fullmatch  # says itself
-_is_word = re.compile(r"[ A-Za-z0-9.,]{2,}").fullmatch  # has one spelling, and is no part of a chunk's own words
-
-
-def _texts(strings: list[bytes], end: bytes) -> tuple[list[bytes], str]:
-    """As many of them as are one JSON string each, and what those say. Events of another kind may follow in one."""
-    read: list[bytes] = []
-    texts: list[str] = []
-    for string in strings:
-        inside, closed, _ = string.partition(end)
-        try:
-            texts.append(_string(b'"%b"' % inside))
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            break
-        read.append(inside)
-        if closed:
-            break
-    return read, "".join(texts)
 
 
 class Body:

@@ -1,16 +1,12 @@
 """How does a line get to standard error, and what does it look like?
 
-Everybody who has something to say makes a struct of it; here it is spelled, as JSON or for people, and put out. The
-writer has a thread of its own, so that a reader who does not read (a full pipe, a stopped terminal) stalls that thread
-and no request. What libraries log takes the same way.
+Everybody who has something to say makes a struct of it; here it is spelled, as JSON or for people, and handed to the
+writer. What libraries log takes the same way.
 """
 
 import logging
-import os
 import re
-import select
 import sys
-import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from time import gmtime, strftime, time
@@ -22,17 +18,14 @@ from msgspec import Struct, field
 
 from proxy.config import Log as Wish
 from proxy.redaction import Redaction
+from proxy.writer import Writer
 
-GATHER = 0.05  # seconds in which lines gather before they are written at once
-LINES_HELD = 8192  # more are lost, and counted
-FAREWELL = 1.0  # seconds that the last lines have to be written, once we end
 LONGEST = 500  # characters of a text from outside
 LONGEST_TRACE = 20_000  # of an exception's trace
 
 _encode = msgspec.json.Encoder().encode
-_plain = re.compile(
-    r'[^\s="\x00-\x1f\x7f]+'
-).fullmatch  # a word that ends where it seems to, and is no field of its own
+# A word that ends where it seems to, and is no field of its own.
+_plain = re.compile(r'[^\s="\x00-\x1f\x7f]+').fullmatch
 _MILLISECONDS = [f".{number:03}Z" for number in range(1000)]
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -168,76 +161,6 @@ def stamp() -> str:
 
 
 # --- where it goes ---------------------------------------------------------------------------------------------------
-
-
-class Writer:
-    """Puts lines out on a descriptor, many at once. `lost` counts those that could not be held or written."""
-
-    def __init__(self, descriptor: int, lost_line: Callable[[int], bytes]) -> None:
-        """`lost_line` says how many were lost, once lines flow again."""
-        self._descriptor = descriptor
-        self._lost_line = lost_line
-        self._lines: list[bytes] = []
-        self._refused = 0  # counted by whoever writes
-        self._unwritten = 0  # counted by the thread
-        self._told = 0  # lost lines that were told of
-        self._news = threading.Event()
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-        self._thread.start()
-
-    def __repr__(self) -> str:
-        return f"<Writer on {self._descriptor}, {len(self._lines)} lines held, {self.lost} lost>"
-
-    @property
-    def lost(self) -> int:
-        return self._refused + self._unwritten
-
-    def write(self, line: bytes) -> None:
-        """Never waits."""
-        if len(self._lines) >= LINES_HELD:
-            self._refused += 1
-            return
-        self._lines.append(line)
-        if not self._news.is_set():
-            self._news.set()
-
-    def close(self) -> None:
-        """Write what is held, as far as somebody reads it."""
-        self._closing.set()
-        self._news.set()
-        self._thread.join(FAREWELL)
-
-    def _run(self) -> None:
-        while not self._closing.is_set() or self._lines:
-            self._news.wait()
-            self._news.clear()
-            self._closing.wait(GATHER)
-            self._put()
-
-    def _put(self) -> None:
-        """All that is held, in one write."""
-        count, lost = len(self._lines), self.lost
-        lines = self._lines[:count]  # others go on appending: each of these steps is one, whichever thread is next
-        del self._lines[:count]
-        if lost > self._told:
-            lines.append(self._lost_line(lost - self._told))
-        try:
-            self._write(b"".join(lines))
-            self._told = lost
-        except OSError:  # nobody reads any more, or the disk is full
-            self._unwritten += count
-
-    def _write(self, data: bytes) -> None:
-        """Raises OSError."""
-        left = memoryview(data)
-        while left:
-            try:
-                left = left[os.write(self._descriptor, left) :]
-            except BlockingIOError:  # somebody who shares the descriptor has made it so
-                writable = select.poll()
-                writable.register(self._descriptor, select.POLLOUT)
-                writable.poll()
 
 
 class Handler(logging.Handler):

@@ -13,11 +13,11 @@ from proxy.framing import (
     FrameTooLong,
     Lines,
     NewlineDelimited,
-    Repeats,
     ServerSentEvents,
     data_of,
     sse,
 )
+from proxy.repeats import Repeats
 from tests.laws import drain, split_proof, splits
 
 BOM = b"\xef\xbb\xbf"

@@ -16,13 +16,15 @@ from typing import Any
 import pytest
 
 from proxy import logs
+from proxy import writer as writing
 from proxy.config import Log as Wish
 from proxy.config import Secret
 from proxy.errors import Down, GatewayError
-from proxy.logs import Handler, Line, Log, Note, Writer, as_json, as_words, visible
+from proxy.logs import Handler, Line, Log, Note, as_json, as_words, visible
 from proxy.middleware.journal import Entry, Journal, Tokens
 from proxy.ports import Reply
 from proxy.redaction import Redaction
+from proxy.writer import Writer
 from tests.client import ANTHROPIC, OPENAI, SPEECHES, Speech, ask, chat, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import telling
@@ -395,7 +397,7 @@ def test_lines_that_gather_are_one_write(pipe: Pipe, monkeypatch: pytest.MonkeyP
         return write(descriptor, data)
 
     monkeypatch.setattr(os, "write", watched)
-    monkeypatch.setattr(logs, "GATHER", 60)  # only its end lets this writer go on
+    monkeypatch.setattr(writing, "GATHER", 60)  # only its end lets this writer go on
     writer = Writer(pipe.writing, lost_line)
     writer.write(b"0\n")
     while writer._news.is_set():  # until the thread has seen that one
@@ -416,7 +418,7 @@ def test_a_line_need_not_wait_for_others(pipe: Pipe) -> None:
 
 
 def test_nobody_waits_for_a_full_pipe_and_what_is_lost_is_told(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "LINES_HELD", 10)
+    monkeypatch.setattr(writing, "LINES_HELD", 10)
     pipe.fill()
     writer = Writer(pipe.writing, lost_line)
     for number in range(1000):  # if one of these waited, it would do so for ever
@@ -446,7 +448,7 @@ def test_a_reader_that_is_gone_costs_lines_and_nothing_else(pipe: Pipe) -> None:
 
 
 def test_its_end_does_not_wait_for_ever(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "FAREWELL", 0.05)
+    monkeypatch.setattr(writing, "FAREWELL", 0.05)
     pipe.fill()
     writer = Writer(pipe.writing, lost_line)
     writer.write(b"one\n")

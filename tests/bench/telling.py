@@ -22,10 +22,11 @@ from proxy import registry
 from proxy.adapters.echo import Echo
 from proxy.canon import Usage
 from proxy.exposition import exposition
-from proxy.logs import GATHER, Log, Writer, as_json, as_words
+from proxy.logs import Log, as_json, as_words
 from proxy.middleware.journal import Journal
 from proxy.middleware.metrics import NAMES, Metrics
 from proxy.ports import Call, Reply, Target
+from proxy.writer import GATHER, Writer
 
 ROUNDS = 20_000
 PAUSE = 1000  # calls after which the writer may catch up

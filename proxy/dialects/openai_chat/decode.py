@@ -46,7 +46,8 @@ from proxy.fields import (
     nonsense,
     text_in,
 )
-from proxy.framing import FrameTooLong, Repeats, ServerSentEvents, frame_of
+from proxy.framing import FrameTooLong, ServerSentEvents, frame_of
+from proxy.repeats import Repeats
 
 # The known keys of a chunk; the others are `extra`. `obfuscation` and `p` are padding.
 _OF_CHUNK = frozenset("id object created model choices usage error obfuscation p".split())
