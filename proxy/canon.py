@@ -344,6 +344,9 @@ class Usage(Struct, frozen=True, kw_only=True):
         return self.output + self.reasoning + self.audio_output
 
 
+NO_USAGE = Usage()
+
+
 class Stop(Struct, frozen=True, kw_only=True):
     """Why one choice ended. `raw` is the wire's own word for it; `sequence` the stop string that was met.
 

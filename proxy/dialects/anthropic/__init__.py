@@ -29,13 +29,26 @@ from proxy.dialects.anthropic.faults import error_body, fault_of_body
 from proxy.dialects.anthropic.meter import StreamMeter, WholeMeter
 from proxy.dialects.anthropic.parse import parse_prompt, parse_request
 from proxy.dialects.anthropic.render import StreamRenderer, WholeRenderer
-from proxy.dialects.anthropic.words import NAME, SILENT
+from proxy.dialects.anthropic.words import BOUNDS, NAME, SILENT
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.framing import has_sse, sse
 from proxy.gates import TextGate, event_end
-from proxy.ports import UNKNOWN, Abilities, Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
+from proxy.ports import (
+    UNKNOWN,
+    Abilities,
+    Decoder,
+    Encoded,
+    Forward,
+    Gate,
+    Headers,
+    Hints,
+    Meter,
+    Path,
+    Peek,
+    Renderer,
+)
 
 
 class Anthropic:
@@ -46,6 +59,7 @@ class Anthropic:
     ping: bytes | None = b'event: ping\ndata: {"type": "ping"}\n\n'
     demands_limit = True
     no_urls: frozenset[type] = frozenset()
+    bounds = BOUNDS
     alarm = b""
     seals: Sequence[bytes] = (b'"signature"', b'"encrypted_content"', b'"redacted_thinking"')
     sign: re.Pattern[bytes] | None = None

@@ -26,6 +26,7 @@ from proxy.dialects.anthropic.meter import WholeMeter
 from proxy.dialects.anthropic.parse import parse_request
 from proxy.dialects.anthropic.render import StreamRenderer as EventRenderer
 from proxy.dialects.anthropic.render import WholeRenderer
+from proxy.dialects.anthropic.words import BOUNDS
 from proxy.dialects.bedrock import Bedrock
 from proxy.dialects.bedrock.faults import exception_of, fault_of_message
 from proxy.dialects.bedrock.usage import usage_in_head, usage_in_metrics
@@ -48,6 +49,7 @@ class Invoke(Bedrock):
     name = "bedrock_invoke"
     demands_limit = True
     no_urls: frozenset[type] = frozenset((Document, Image))  # Bedrock fetches nothing for Claude
+    bounds = BOUNDS
     opening = b64encode(b'{"type":"message_star')
     verbs: ClassVar = {"invoke": False, "invoke-with-response-stream": True}
 

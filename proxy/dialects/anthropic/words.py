@@ -8,8 +8,15 @@ from typing import Literal, NamedTuple
 
 from proxy.canon import Reason
 from proxy.endings import AS_IT_CAME
+from proxy.ports import Bounds
 
 NAME = "anthropic"
+
+BOUNDS = Bounds(
+    output=(("max_tokens",),),
+    own_tools=re.compile(r"custom|(?:bash|text_editor|computer|memory)_\d+"),
+    state=("container", "mcp_servers"),
+)
 
 # The events of a stream that say nothing yet.
 SILENT = re.compile(rb'"type"\s*:\s*"(?:ping|message_start)"')

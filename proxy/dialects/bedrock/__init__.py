@@ -31,7 +31,21 @@ from proxy.eventstream import BadMessage, Frames
 from proxy.fields import Fields, Object, dump, without_nulls
 from proxy.framing import Unframed
 from proxy.gates import MessageGate
-from proxy.ports import UNKNOWN, Abilities, Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
+from proxy.ports import (
+    UNKNOWN,
+    Abilities,
+    Bounds,
+    Decoder,
+    Encoded,
+    Forward,
+    Gate,
+    Headers,
+    Hints,
+    Meter,
+    Path,
+    Peek,
+    Renderer,
+)
 
 OPENING = 256  # bytes of a message within which that would stand
 
@@ -44,6 +58,12 @@ class Bedrock:
     ping: bytes | None = None
     demands_limit = False
     no_urls: frozenset[type] = frozenset({Audio, Document, Image, Video})
+    bounds = Bounds(
+        output=(("inferenceConfig", "maxTokens"),),
+        tools=("toolConfig", "tools"),
+        own_tools=re.compile("toolSpec|cachePoint"),
+        state=("promptVariables",),
+    )
     verbs: ClassVar = {**VERBS, VERB: False}  # what a path ends with, and whether the answer is a stream
     alarm = b""
     seals: Sequence[bytes] = (b'"signature"', b'"redactedContent"')

@@ -26,7 +26,21 @@ from proxy.dialects.gemini.words import NAME, VERBS
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import BadRequest, GatewayError, Unrepresentable, UpstreamError
 from proxy.fields import Fields, Object, as_object, dump, encode_json, without_nulls
-from proxy.ports import UNKNOWN, Abilities, Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
+from proxy.ports import (
+    UNKNOWN,
+    Abilities,
+    Bounds,
+    Decoder,
+    Encoded,
+    Forward,
+    Gate,
+    Headers,
+    Hints,
+    Meter,
+    Path,
+    Peek,
+    Renderer,
+)
 
 
 class Gemini:
@@ -37,6 +51,12 @@ class Gemini:
     ping: bytes | None = None  # Google's SDKs take anything but a chunk for a broken answer
     demands_limit = False
     no_urls: frozenset[type] = frozenset()
+    bounds = Bounds(
+        output=(("generationConfig", "maxOutputTokens"), ("generation_config", "max_output_tokens")),
+        choices=("generationConfig", "candidateCount"),
+        own_tools=re.compile("functionDeclarations|function_declarations"),
+        state=("cachedContent", "cached_content"),
+    )
     alarm = b'"error"'
     seals: Sequence[bytes] = (b'"thoughtSignature"',)
     sign: re.Pattern[bytes] | None = None

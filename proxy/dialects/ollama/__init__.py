@@ -23,7 +23,21 @@ from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.gates import TextGate, line_end
-from proxy.ports import UNKNOWN, Abilities, Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
+from proxy.ports import (
+    UNKNOWN,
+    Abilities,
+    Bounds,
+    Decoder,
+    Encoded,
+    Forward,
+    Gate,
+    Headers,
+    Hints,
+    Meter,
+    Path,
+    Peek,
+    Renderer,
+)
 
 _UNDATED = "1970-01-01T00:00:00Z"  # required, and not known
 _ARCHITECTURE = "unknown"  # clients look for the length of the context under its name
@@ -40,6 +54,7 @@ class Ollama:
     ping: bytes | None = None  # clients read every line as JSON, blank ones too
     demands_limit = False
     no_urls: frozenset[type] = frozenset({Image})
+    bounds = Bounds(output=(("options", "num_predict"),))
     alarm = b""
     seals: Sequence[bytes] = ()
     sign: re.Pattern[bytes] | None = None
@@ -102,6 +117,10 @@ class Ollama:
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
         said = without_nulls({"num_predict": hints.max_tokens, "temperature": hints.temperature})
         return {"options": said} if said else {}
+
+    def window(self, tokens: int) -> Object:
+        """https://docs.ollama.com/context-length: the model is loaded with so much, and with no more than it has."""
+        return {"options": {"num_ctx": tokens}}
 
     def encode(self, request: Request) -> Encoded:
         encoding = Encoding(request)

@@ -26,7 +26,21 @@ from proxy.errors import GatewayError, UpstreamError
 from proxy.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.framing import has_sse
 from proxy.gates import TextGate, event_end
-from proxy.ports import UNKNOWN, Abilities, Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
+from proxy.ports import (
+    UNKNOWN,
+    Abilities,
+    Bounds,
+    Decoder,
+    Encoded,
+    Forward,
+    Gate,
+    Headers,
+    Hints,
+    Meter,
+    Path,
+    Peek,
+    Renderer,
+)
 
 
 class OpenAIResponses:
@@ -37,6 +51,11 @@ class OpenAIResponses:
     ping: bytes | None = b": ping\n\n"
     demands_limit = False
     no_urls: frozenset[type] = frozenset()
+    bounds = Bounds(
+        output=(("max_output_tokens",),),
+        own_tools=re.compile("function|custom|local_shell|shell|apply_patch|computer.*|namespace"),
+        state=("previous_response_id", "conversation", "prompt"),
+    )
     alarm = b""
     seals: Sequence[bytes] = (b'"encrypted_content"',)
     sign: re.Pattern[bytes] | None = SIGN

@@ -1,0 +1,40 @@
+"""How many tokens were in what an answer said, where nobody has counted them?
+
+Its beginning was kept, and is read by the client's own dialect once it is over: nearly no answer comes to that, and an
+estimate is good enough for those that do.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from math import ceil
+
+from proxy.canon import Delta, Event
+from proxy.errors import GatewayError
+from proxy.ports import Decoder, Dialect, Heard
+
+PER_TOKEN = 4  # bytes of ASCII
+PER_WIDE_TOKEN = 3  # bytes of anything else
+
+
+def tokens_of(heard: Heard | None, dialect: Dialect, stream: bool) -> int:
+    """An estimate, scaled up from what was kept."""
+    kept = sum(map(len, heard.chunks)) if heard is not None else 0
+    if heard is None or not kept:
+        return 0
+    decoder, tokens = dialect.decoder(stream), 0
+    with suppress(GatewayError):  # it was cut, or ends in an error: what came before it counts
+        for event in _events(decoder, heard.chunks):
+            tokens += _tokens(event.text) if isinstance(event, Delta) else 0
+    return ceil(tokens * heard.size / kept)
+
+
+def _events(decoder: Decoder, chunks: Iterable[bytes]) -> Iterator[Event]:
+    for chunk in chunks:
+        yield from decoder.feed(chunk)
+    yield from decoder.close()
+
+
+def _tokens(text: str) -> int:
+    return (
+        ceil(len(text) / PER_TOKEN) if text.isascii() else ceil(len(text.encode("utf-8", "replace")) / PER_WIDE_TOKEN)
+    )
