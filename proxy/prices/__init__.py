@@ -1,0 +1,178 @@
+"""What does this model cost at this provider, now?
+
+What the operator says first, then what runs on a machine of the operator's own, then the provider's price list; and
+for what nobody knows, whatever the operator has decided (docs/decisions/0015-prices.md).
+"""
+
+from collections.abc import Collection, Mapping
+from decimal import Decimal
+from functools import cached_property
+from math import inf
+from typing import NamedTuple
+
+from proxy.config import schema
+from proxy.errors import BadRequest, ConfigError
+from proxy.prices.counts import is_absurd, tier_of
+from proxy.prices.lists import Catalogue, Model, UnknownList
+from proxy.prices.price import CHEAPER, OTHER, STANDARD, Price
+from proxy.prices.rates import Rates, Row
+
+__all__ = ["Price", "Prices", "UnknownPrice", "is_absurd", "tier_of"]
+
+REMEMBERED = 1000  # names of models that are kept; clients choose them
+LONGEST = 256  # characters; no list has a longer name
+
+_NOTHING = Rates({"input": "0", "output": "0"})
+_FREE, _TAKEN_FOR_FREE = Price("free", _NOTHING), Price("free", _NOTHING, is_known=False)
+
+
+class UnknownPrice(BadRequest):
+    """Nobody knows what the request costs, and `unknown_price: refuse` stands."""
+
+    code = "unknown_price"
+
+
+class Span(NamedTuple):
+    """A price, and when it is valid, in unix seconds."""
+
+    price: Price
+    since: float = -inf
+    until: float = inf
+
+
+class Prices:
+    """At all providers that are configured. What is not free has its list read at once, and not with a request."""
+
+    def __init__(
+        self,
+        lists: Mapping[str, str],
+        overrides: Mapping[str, schema.Price],
+        free: Collection[str],
+        unknown: str,
+    ) -> None:
+        """`lists`: by provider, the name of its list, or ""; `unknown`: dearest, refuse or free. Raises ConfigError."""
+        self._lists = {provider: name for provider, name in lists.items() if name}
+        self._free = frozenset(free)
+        self._unknown = unknown
+        self._guesses: dict[str, Price] = {}
+        self._rows: dict[tuple[str, str, str], Span] = {}
+        self._met: dict[tuple[str, str], Span] = {}
+        if not self._free.issuperset(lists):
+            _ = self._catalogue
+        self._overrides = {model: self._override(model, price) for model, price in overrides.items()}
+
+    def __repr__(self) -> str:
+        return f"<Prices of {', '.join(f'{name} ({source})' for name, source in self._lists.items()) or 'no list'}>"
+
+    def of(self, provider: str, model: str, when: float, tier: str = "") -> Price:
+        """`when`: unix seconds; `tier`: a service tier in the provider's words. Raises UnknownPrice."""
+        span = self._met.get((provider, model))
+        if span is None or not span.since <= when < span.until:
+            span = self._look_up(provider, model, when)
+        price = span.price.at(tier)
+        if not price.is_known and self._unknown == "refuse":
+            raise _refusal(provider, model, tier)
+        return price
+
+    @cached_property
+    def _catalogue(self) -> Catalogue:
+        try:
+            return Catalogue(self._lists.values())
+        except UnknownList as error:
+            name = str(error.args[0])
+            provider = next(each for each, named in self._lists.items() if named == name)
+            there_are = ", ".join(error.there_are)
+            raise ConfigError(f"providers.{provider}.prices: there is no list {name}; there are {there_are}") from None
+
+    def _look_up(self, provider: str, model: str, when: float) -> Span:
+        span = self._span(provider, model, when)
+        if len(self._met) >= REMEMBERED:
+            self._met.clear()
+        if len(model) <= LONGEST:
+            self._met[provider, model] = span
+        return span
+
+    def _span(self, provider: str, model: str, when: float) -> Span:
+        if override := self._overrides.get(f"{provider}/{model}"):
+            return Span(override)
+        if provider in self._free:
+            return Span(_FREE)
+        name = self._lists.get(provider, "")
+        found = self._catalogue.find(name, model) if name and len(model) <= LONGEST else None
+        return Span(self._guess(name)) if found is None else self._listed(name, *found, when)
+
+    def _listed(self, name: str, of: str, row: Model, when: float) -> Span:
+        """Of a row, which may be `of` a list on which the provider's falls back. Models that share it share this."""
+        key = (name, of, row.id)
+        span = self._rows.get(key)
+        if span is None or not span.since <= when < span.until:
+            span = self._rows[key] = Span(self._priced(name, row, when), *row.span(when))
+        return span
+
+    def _priced(self, name: str, row: Model, when: float) -> Price:
+        standard_row = row.standard(when)
+        if not standard_row.keys() & {"input", "output"}:
+            return self._guess(name)
+        tiers: dict[str, Price] = {}
+        standard = self._price(name, standard_row, tiers)
+        dearest = self._dearest(name)
+        tiers |= dict.fromkeys(STANDARD, standard)
+        tiers |= dict.fromkeys(CHEAPER, Price(standard.source, standard.rates, False, tiers))
+        tiers |= {tier: self._price(name, rates, tiers) for tier, rates in row.by_tier(when).items()}
+        tiers[OTHER] = Price(dearest.source, dearest.rates, False, tiers)
+        return standard
+
+    def _price(self, name: str, row: Row, tiers: Mapping[str, Price]) -> Price:
+        """What the row does not say is the dearest of its list, and the price is then a guess."""
+        source, is_whole = self._catalogue.source, {"input", "output"} <= row.keys()
+        rates = Rates(row, self._catalogue.lists[name].dearest)
+        return Price(source if is_whole else f"{source} and dearest of {name}", rates, is_whole, tiers)
+
+    def _guess(self, name: str) -> Price:
+        """What an unknown model costs. `name`: its provider's list; "" where there is none."""
+        return _TAKEN_FOR_FREE if self._unknown == "free" else self._dearest(name)
+
+    def _dearest(self, name: str) -> Price:
+        if name not in self._guesses:
+            row = self._catalogue.lists[name].dearest if name else self._catalogue.dearest
+            self._guesses[name] = Price(f"dearest of {name or 'all lists'}", Rates(row), False)
+        return self._guesses[name]
+
+    def _override(self, model: str, said: schema.Price) -> Price:
+        """What is not said costs what `input` or `output` does; a search over there what the list says."""
+        prices = {kind: getattr(said, kind) for kind in _SAID}
+        row = {kind: _text(prices[_SAID[kind]] if price is None else price) for kind, price in prices.items()}
+        row["request"] = str(1000 * Decimal(_text(said.request or 0.0)))
+        rates = Rates(row)
+        name = self._lists.get(model.partition("/")[0], "")
+        if name and not rates.is_free:
+            rates = Rates(row, {"search": self._catalogue.lists[name].dearest.get("search", "0")})
+        return Price("config", rates)
+
+
+# What config.yaml may say of a price, and what is meant where it says nothing.
+_SAID = {
+    "input": "input",
+    "cache_read": "input",
+    "cache_write": "input",
+    "cache_write_1h": "input",
+    "audio_input": "input",
+    "output": "output",
+    "reasoning": "output",
+    "audio_output": "output",
+}
+
+
+def _text(dollars: float) -> str:
+    """The decimal that the operator wrote, and not what a binary fraction makes of it."""
+    return repr(dollars)
+
+
+def _refusal(provider: str, model: str, tier: str) -> UnknownPrice:
+    name = f"{provider}/{model}"[:LONGEST]
+    within = f" in the tier {tier[:LONGEST]}" if tier else ""
+    return UnknownPrice(
+        f"Nobody knows what {name} costs{within}, and unknown_price is refuse. Say it in config.yaml, in prices under"
+        f" {name}, or set unknown_price to dearest or free.",
+        param="model",
+    )

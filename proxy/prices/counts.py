@@ -1,0 +1,110 @@
+"""What was counted that no bucket of Usage has: tool calls, pictures among the tokens, the tier that served them?
+
+It stands in `Usage.extra`, as the wire of origin spells it. Nothing here trusts a type or a sign.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from proxy.canon import Usage
+from proxy.fields import as_list, as_object, as_text, count_of
+
+MOST = 10**12  # tokens in one bucket; nobody read or wrote more
+
+BUCKETS = "input cache_read cache_write cache_write_1h audio_input output reasoning audio_output".split()
+
+# Counts beside the tokens, and where they are. `tool_search` is what the provider's own tool looked up: Anthropic tells
+# it, https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool, and OpenRouter in the same words.
+# The other two are Perplexity's, https://docs.perplexity.ai/getting-started/pricing: most of its models search for a
+# fee by request, so that there a search has a price only where the list says so.
+CALLS: Mapping[str, tuple[str, ...]] = {
+    "tool_search": ("server_tool_use", "web_search_requests"),
+    "search": ("num_search_queries",),
+    "citation": ("citation_tokens",),
+}
+
+
+class Detail(NamedTuple):
+    """Tokens of a bucket that may have a price of their own: of these modalities, in these lists and not in those."""
+
+    bucket: str
+    modalities: tuple[object, ...]
+    within: tuple[str, ...]
+    without: tuple[str, ...] = ()
+
+
+_IMAGE, _VIDEO, _AUDIO = ("IMAGE", "DOCUMENT", 2, 5), ("VIDEO", 3), ("AUDIO", 4)  # names, and the numbers of the enum
+_READ, _CACHED = ("promptTokensDetails", "toolUsePromptTokensDetails"), ("cacheTokensDetails",)
+
+# Google's, https://ai.google.dev/api/generate-content#UsageMetadata: a page of a document is an image.
+DETAILS: Mapping[str, Detail] = {
+    "image_input": Detail("input", _IMAGE, _READ, _CACHED),
+    "video_input": Detail("input", _VIDEO, _READ, _CACHED),
+    "image_cache_read": Detail("cache_read", _IMAGE, _CACHED),
+    "video_cache_read": Detail("cache_read", _VIDEO, _CACHED),
+    "audio_cache_read": Detail("cache_read", _AUDIO, _CACHED),
+    "image_output": Detail("output", _IMAGE, ("candidatesTokensDetails",)),
+    "video_output": Detail("output", _VIDEO, ("candidatesTokensDetails",)),
+}
+
+
+def is_absurd(usage: Usage) -> bool:
+    """Is a count below zero, or more than anybody can have used? Such a bucket costs nothing, and should be flagged."""
+    return any(not 0 <= getattr(usage, bucket) <= MOST for bucket in BUCKETS)
+
+
+def sane(usage: Usage) -> Usage:
+    """The same, every absurd bucket empty."""
+    absurd = [bucket for bucket in BUCKETS if not 0 <= getattr(usage, bucket) <= MOST]
+    return replace(usage, **dict.fromkeys(absurd, 0))
+
+
+def billed(usage: Usage) -> Usage:
+    """What is paid for. Cohere's models read a preamble of its own, and what it bills is told beside the tokens.
+
+    https://docs.cohere.com/reference/chat: `usage.billed_units`
+    """
+    told = as_object(usage.extra.get("billed_units"))
+    if "input_tokens" not in told or "output_tokens" not in told:
+        return usage
+    return Usage(input=count_of(told["input_tokens"]), output=count_of(told["output_tokens"]))
+
+
+def tier_of(usage: Usage) -> str:
+    """The tier in which an answer says that it was served, in the provider's words; "" where it says nothing.
+
+    Anthropic tells a speed beside its tier, and the speed has the price.
+    """
+    told = usage.extra.get
+    speed = told("speed")
+    if speed and speed != "standard":
+        return as_text(speed)
+    return as_text(told("service_tier") or told("serviceTier") or told("trafficType"))  # the last two are Google's
+
+
+def calls(usage: Usage, kind: str) -> int:
+    """How many there were of a kind of CALLS."""
+    *path, last = CALLS[kind]
+    told: Any = usage.extra
+    for key in path:
+        told = as_object(told.get(key))
+    return count_of(told.get(last))
+
+
+def details(usage: Usage) -> dict[str, int]:
+    """How many tokens there were of each kind of DETAILS; no bucket gives more than it has."""
+    left = {bucket: getattr(usage, bucket) for bucket in ("input", "cache_read", "output")}
+    found = {}
+    for kind, detail in DETAILS.items():
+        within = sum(_tokens(usage, key, detail.modalities) for key in detail.within)
+        without = sum(_tokens(usage, key, detail.modalities) for key in detail.without)
+        found[kind] = min(max(0, within - without), left[detail.bucket])
+        left[detail.bucket] -= found[kind]
+    return found
+
+
+def _tokens(usage: Usage, key: str, modalities: tuple[object, ...]) -> int:
+    rows = map(as_object, as_list(usage.extra.get(key)))
+    return sum(count_of(row.get("tokenCount")) for row in rows if row.get("modality") in modalities)

@@ -1,0 +1,69 @@
+"""What does one model cost at one provider?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from proxy.canon import Usage
+from proxy.prices.counts import tier_of
+from proxy.prices.rates import Rates
+
+MOST = 10**18  # nano-dollars: a thousand million dollars, and the ledger's integers hold nine of them
+
+# What providers call the tier that costs what their list says. The last three are paid for beforehand, and counted as
+# if they were not.
+STANDARD = frozenset(
+    "standard default auto standard_only on_demand traffic_type_unspecified unspecified"
+    " provisioned_throughput scale reserved".split()
+)
+CHEAPER = frozenset({"batch", "flex"})  # wherever they have a price, it is below the standard one
+OTHER = "?"  # no provider's word
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Price:
+    """`source` says where the price is from, for the ledger.
+
+    `is_known`: it is no guess. `is_free`: no usage costs anything. `tiers`: the same model's price by the word for a
+    tier, and OTHER for every other word; none: it has one price for all.
+    """
+
+    source: str
+    rates: Rates
+    is_known: bool = True
+    tiers: "Mapping[str, Price]" = field(default_factory=dict)
+
+    @property
+    def is_free(self) -> bool:
+        return self.rates.is_free
+
+    def __repr__(self) -> str:
+        return f"<Price {self.source}{'' if self.is_known else ', a guess'}{', free' if self.is_free else ''}>"
+
+    def at(self, tier: str) -> "Price":
+        """In another tier, named in the provider's words; a guess where the list has no price for it."""
+        if not tier or not self.tiers:
+            return self
+        return self.tiers.get(tier) or self.tiers.get(_plain(tier)) or self.tiers[OTHER]
+
+    def cost(self, usage: Usage, tier: str = "") -> int:
+        """Nano-dollars, rounded half to even; never negative.
+
+        `tier`: in which the request was served; else the one that the answer names; else the price's own.
+        """
+        rates = self.rates
+        if tier or usage.extra:
+            rates = self.at(tier or tier_of(usage)).rates
+        nanos, rest = divmod(rates.total(usage), rates.denominator)
+        if rest and (rest * 2 > rates.denominator or (rest * 2 == rates.denominator and nanos & 1)):
+            nanos += 1
+        return min(nanos, MOST)
+
+    def bound(self, input_tokens: int, output_tokens: int) -> int:
+        """Nano-dollars that no usage within these exceeds, whatever its kinds. The provider's own tools come on top."""
+        return min(-(-self.rates.most(input_tokens, output_tokens) // self.rates.denominator), MOST)
+
+
+def _plain(tier: str) -> str:
+    """Google's enums and Vertex's traffic types have a beginning before the word: ON_DEMAND_FLEX."""
+    word = tier.lower()
+    return word if word in STANDARD else word.removeprefix("service_tier_").removeprefix("on_demand_")

@@ -1,0 +1,151 @@
+"""What do so many tokens of each kind cost, to the last digit?
+
+A price is a decimal fraction of a dollar for a million tokens. Each becomes a whole number over a denominator that all
+of a model's prices share, so that a sum is exact and is rounded once.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from fractions import Fraction
+from math import lcm
+from typing import NamedTuple
+
+from proxy.canon import Usage
+from proxy.money import NANOS
+from proxy.prices.counts import BUCKETS, CALLS, DETAILS, billed, calls, details, is_absurd, sane
+
+# In dollars; where it depends on the length of the prompt, by the number of tokens that this must be longer than.
+Amount = str | Mapping[int, str]
+Row = Mapping[str, Amount]
+
+# Each kind of token or call, and whose price it has: the first of these that the row says. Where a row prices only one
+# of two that meet (sound that was cached), that price holds for both.
+CHAINS: Mapping[str, tuple[str, ...]] = {
+    "input": ("input",),
+    "cache_read": ("cache_read", "input"),
+    "cache_write": ("cache_write", "input"),
+    "cache_write_1h": ("cache_write_1h", "cache_write", "input"),
+    "audio_input": ("audio_input", "input"),
+    "image_input": ("image_input", "input"),
+    "video_input": ("video_input", "input"),
+    "audio_cache_read": ("audio_cache_read", "cache_read", "audio_input", "input"),
+    "image_cache_read": ("image_cache_read", "cache_read", "image_input", "input"),
+    "video_cache_read": ("cache_read", "video_input", "input"),
+    "output": ("output",),
+    "reasoning": ("reasoning", "output"),
+    "audio_output": ("audio_output", "output"),
+    "image_output": ("image_output", "output"),
+    "video_output": ("video_output", "output"),
+    "citation": ("citation", "output"),
+    "tool_search": ("search",),
+    "search": ("search",),
+    "request": ("request",),
+}
+BY_THOUSAND = frozenset({"tool_search", "search", "request"})  # the others by the million
+FEES = frozenset({"search", "request"})  # what has no price of these costs nothing; of all else, what the dearest does
+
+_READ = [kind for kind, chain in CHAINS.items() if chain[-1] == "input"]
+_WRITTEN = [kind for kind, chain in CHAINS.items() if chain[-1] == "output" and kind not in CALLS]
+_NO_ROW: Row = {}
+_SUSPECT = 39  # bits: what is below zero or has more of them is looked at more closely
+
+
+class Band(NamedTuple):
+    """The prices of prompts up to some length, over the common denominator."""
+
+    tokens: tuple[int, ...]  # by bucket
+    details: tuple[tuple[str, int], ...]  # what a token costs more than others of its bucket, or less
+    calls: tuple[tuple[str, str, int], ...]  # the kind, where to look for it first, and its price
+    request: int
+    most_read: int  # the dearest kind
+    most_written: int
+
+
+class Rates:
+    """A row's prices. What it does not say costs what `dearest` says."""
+
+    __slots__ = ("_bands", "_starts", "denominator", "is_free")
+
+    def __init__(self, row: Row, dearest: Row = _NO_ROW) -> None:
+        exact = [_exact(row, dearest, start) for start in (0, *starts(row, dearest))]
+        self.denominator = lcm(*(price.denominator for prices in exact for price in prices.values()))
+        self._starts = starts(row, dearest)
+        self._bands = [_band(prices, self.denominator) for prices in exact]
+        self.is_free = not any(price for prices in exact for price in prices.values())
+
+    def total(self, usage: Usage) -> int:
+        """Nano-dollars, times the denominator. Absurd counts cost nothing."""
+        if usage.extra and "billed_units" in usage.extra:
+            usage = billed(usage)
+        read, hit, write, keep = usage.input, usage.cache_read, usage.cache_write, usage.cache_write_1h
+        heard, written, thought, spoken = usage.audio_input, usage.output, usage.reasoning, usage.audio_output
+        if (read | hit | write | keep | heard | written | thought | spoken) >> _SUSPECT and is_absurd(usage):
+            return self.total(sane(usage))
+        band = self._bands[0]
+        if self._starts:
+            band = self._bands[bisect_left(self._starts, read + hit + write + keep + heard)]
+        a, b, c, d, e, f, g, h = band.tokens
+        total = read * a + hit * b + write * c + keep * d + heard * e + written * f + thought * g + spoken * h
+        if usage.extra and (band.calls or band.details):
+            total += _beside(band, usage)
+        return total + band.request
+
+    def most(self, read: int, written: int) -> int:
+        """The same, of the dearest usage within so many tokens of each direction."""
+        read, written, only = max(0, read), max(0, written), self._bands[0]
+        if not self._starts or read <= self._starts[0]:
+            return only.most_read * read + only.most_written * written + only.request
+        ends = [min(read, end) for end in self._starts] + [read]
+        begun = bisect_left(self._starts, read) + 1
+        return max(
+            band.most_read * end + band.most_written * written + band.request
+            for band, end in zip(self._bands[:begun], ends, strict=False)
+        )
+
+
+def starts(*rows: Row) -> list[int]:
+    """The lengths of a prompt beyond which some price is another."""
+    return sorted({n for row in rows for amount in row.values() if not isinstance(amount, str) for n in amount if n})
+
+
+def price_of(row: Row, kind: str, start: int = 0) -> Fraction | None:
+    """Dollars, for a prompt longer than `start`; None where the row does not say."""
+    said = next((row[name] for name in CHAINS[kind] if name in row), None)
+    if said is None or isinstance(said, str):
+        return None if said is None else Fraction(said)
+    return Fraction(said[max(n for n in said if n <= start)])
+
+
+def _exact(row: Row, dearest: Row, start: int) -> dict[str, Fraction]:
+    """Nano-dollars for one of each kind."""
+    prices = {}
+    for kind in CHAINS:
+        price = price_of(row, kind, start)
+        if price is None and kind not in FEES:
+            price = price_of(dearest, kind, start)
+        prices[kind] = (price or Fraction(0)) * NANOS / (1000 if kind in BY_THOUSAND else 10**6)
+    return prices
+
+
+def _band(prices: Mapping[str, Fraction], denominator: int) -> Band:
+    whole = {kind: int(price * denominator) for kind, price in prices.items()}
+    more = {kind: whole[kind] - whole[detail.bucket] for kind, detail in DETAILS.items()}
+    return Band(
+        tokens=tuple(whole[bucket] for bucket in BUCKETS),
+        details=tuple((kind, difference) for kind, difference in more.items() if difference),
+        calls=tuple((kind, path[0], whole[kind]) for kind, path in CALLS.items() if whole[kind]),
+        request=whole["request"],
+        most_read=max(whole[kind] for kind in _READ),
+        most_written=max(whole[kind] for kind in _WRITTEN),
+    )
+
+
+def _beside(band: Band, usage: Usage) -> int:
+    total = 0
+    for kind, key, price in band.calls:
+        if key in usage.extra:
+            total += calls(usage, kind) * price
+    if band.details:
+        found = details(usage)
+        total += sum(found[kind] * difference for kind, difference in band.details)
+    return total
