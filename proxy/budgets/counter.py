@@ -1,0 +1,218 @@
+"""What may still be spent of one budget, in one window?
+
+The law. `spent` is what settled requests cost, `reserved` what those under way may cost at most. While no bound is
+wrong:
+
+- strict: a request is admitted where spent + reserved + its bound <= limit. To settle moves a request's share from
+  `reserved` to `spent` and never makes the sum larger, so spent + reserved <= limit always, and spent with it.
+- lenient: a request is admitted where spent + reserved < limit, whatever its bound. So the one that crosses the line
+  comes last: until the sum has sunk below the limit again, nothing follows it. At every moment all requests but one,
+  the latest to be admitted, come to less than the limit: one request is over at most, under any concurrency.
+- A request that no bound is known of: `unbounded_usd` is its bound, where that is said. Else strict refuses it. Lenient
+  takes it for the one that may cross: while it is under way there is no second, and others are admitted as strict
+  has it, within what is left. So again all but one come to no more than the limit.
+- What is known to cost nothing is always admitted.
+
+A bound that was wrong is counted in full, and told of. Nothing here waits, looks at a clock, or knows of other budgets.
+"""
+
+from decimal import ROUND_CEILING, Decimal
+from math import inf, isinf
+from typing import Literal, NamedTuple
+
+from proxy.budgets.windows import Window
+from proxy.config import Budget
+from proxy.money import dollars, nanos_of
+
+# threshold: so much was spent that somebody should know. exhausted: all of it was, or the first request was refused
+# because of what was. overrun: an attempt cost more than was set aside for it. Each once in a window.
+News = Literal["threshold", "exhausted", "overrun"]
+
+# Why a request is refused: no bound, where one must be; another without one is under way; more than the budget ever
+# has; more than has not been spent; more than is neither spent nor set aside.
+Cause = Literal["unbounded", "alone", "too_dear", "spent", "reserved"]
+
+
+class Terms(NamedTuple):
+    """What the operator says of a budget; money in nano-dollars."""
+
+    name: str
+    window: Literal["day", "month", "total"]
+    client: str | None  # `*`: each has its own
+    provider: str | None
+    model: str | None  # PROVIDER/MODEL
+    limit: int
+    strict: bool
+    threshold: int
+    cap: int | None  # for a request that has no bound
+    cheaper: bool  # what it cannot pay may go to a cheaper target
+    stops: bool  # a live stream that has spent its reservation
+
+    def cover(self, client: str, provider: str, model: str) -> bool:
+        return (
+            self.client in (None, "*", client)
+            and self.provider in (None, provider)
+            and self.model in (None, f"{provider}/{model}")
+        )
+
+
+def terms_of(name: str, row: Budget) -> Terms:
+    limit = nanos_of(repr(row.usd))
+    share = (Decimal(repr(row.alert)) * limit).to_integral_value(ROUND_CEILING)
+    return Terms(
+        name=name,
+        window=row.window,
+        client=row.client,
+        provider=row.provider,
+        model=row.model,
+        limit=limit,
+        strict=row.mode == "strict",
+        threshold=int(share),
+        cap=None if row.unbounded_usd is None else nanos_of(repr(row.unbounded_usd)),
+        cheaper=row.at_end == "cheaper",
+        stops=row.stop_streams,
+    )
+
+
+class Alert(NamedTuple):
+    """What somebody should know of a budget; money in nano-dollars."""
+
+    kind: News
+    budget: str
+    client: str  # empty: it is no client's own
+    window: str  # day, month or total
+    spent: int
+    limit: int
+    resets_at: float | None = None  # seconds since 1970; None: never
+
+
+class Standing(NamedTuple):
+    """Where a budget stands; money in nano-dollars."""
+
+    name: str
+    client: str
+    window: str
+    limit: int
+    spent: int
+    reserved: int
+    remaining: int
+    resets_at: float | None
+    overruns: int  # attempts that cost more than was set aside for them
+
+
+class Counter:
+    """One budget, of one client where each has its own, in one window. A bound of None: nobody can say."""
+
+    __slots__ = (
+        "_quiet", "_told", "alone", "cap", "client", "end", "limit", "overruns", "reserved", "spent", "start",
+        "strict", "terms",
+    )  # fmt: skip
+
+    def __init__(self, terms: Terms, client: str, window: Window) -> None:
+        self.terms = terms
+        self.client = client
+        self.start, self.end = window
+        self.limit = terms.limit
+        self.strict = terms.strict
+        self.cap = terms.cap
+        self.spent = 0
+        self.reserved = 0
+        self.alone = False  # one without any bound is under way
+        self.overruns = 0
+        self._told: set[News] = set()
+        self._quiet: float = max(terms.threshold, 1)  # below this there is nothing to tell
+
+    def __repr__(self) -> str:
+        whose = f" of {self.client}" if self.client else ""
+        spent, limit, reserved = map(dollars, (self.spent, self.limit, self.reserved))
+        return f"<Counter {self.terms.name}{whose}: {spent} of {limit} dollars spent, {reserved} set aside>"
+
+    def admits(self, bound: int | None) -> bool:
+        if bound == 0:
+            return True
+        if bound is None:
+            bound = self.cap
+            if bound is None:
+                return not self.strict and not self.alone and self.spent + self.reserved < self.limit
+        if self.strict or self.alone:
+            return self.spent + self.reserved + bound <= self.limit
+        return self.spent + self.reserved < self.limit
+
+    def take(self, bound: int | None) -> None:
+        """Set aside what was admitted."""
+        amount = self.cap if bound is None else bound
+        if amount is None:
+            self.alone = True
+        else:
+            self.reserved += amount
+
+    def settle(self, bound: int | None, nanos: int) -> list[News]:
+        """Count what it cost, in place of what was set aside; what there is to tell of that."""
+        amount = self.cap if bound is None else bound
+        self.spent += nanos
+        if amount is None:
+            self.alone = False
+            return self._news() if self.spent >= self._quiet else _NONE
+        self.reserved -= amount
+        if nanos > amount:
+            self.overruns += 1
+            return [*self._once("overrun"), *self._news()]
+        return self._news() if self.spent >= self._quiet else _NONE
+
+    def restore(self, nanos: int) -> None:
+        """Count what was spent before we began. Whoever counted it then has told of it as well."""
+        self.spent += nanos
+        if self.spent >= self._quiet:
+            self._news()
+
+    def cause(self, bound: int | None) -> Cause:
+        """Why it is not admitted."""
+        amount = self.cap if bound is None else bound
+        if self.strict and amount is None:
+            return "unbounded"
+        need = amount if self.strict and amount is not None else 1  # the last nano-dollar is enough for lenient
+        if need > self.limit:
+            return "too_dear"
+        if self.spent + need > self.limit:
+            return "spent"
+        return "alone" if self.alone and amount is None else "reserved"
+
+    def refused(self, cause: Cause) -> list[News]:
+        """What there is to tell of a refusal: a strict budget may never come to its last nano-dollar."""
+        return self._once("exhausted") if cause == "spent" else _NONE
+
+    @property
+    def remaining(self) -> int:
+        return max(self.limit - self.spent - self.reserved, 0)
+
+    @property
+    def resets_at(self) -> float | None:
+        return None if isinf(self.end) else self.end
+
+    def standing(self) -> Standing:
+        name, window = self.terms.name, self.terms.window
+        return Standing(
+            name, self.client, window, self.limit, self.spent, self.reserved, self.remaining, self.resets_at,
+            self.overruns,
+        )  # fmt: skip
+
+    def alert(self, kind: News) -> Alert:
+        return Alert(kind, self.terms.name, self.client, self.terms.window, self.spent, self.limit, self.resets_at)
+
+    def _news(self) -> list[News]:
+        """The marks that have been reached, and were not told of yet."""
+        marks: tuple[tuple[News, int], ...] = (
+            ("threshold", max(self.terms.threshold, 1)),
+            ("exhausted", max(self.limit, 1)),
+        )
+        self._quiet = min((mark for _, mark in marks if mark > self.spent), default=inf)
+        return [news for kind, mark in marks if self.spent >= mark for news in self._once(kind)]
+
+    def _once(self, kind: News) -> list[News]:
+        if kind in self._told:
+            return _NONE
+        self._told.add(kind)
+        return [kind]
+
+
+_NONE: list[News] = []

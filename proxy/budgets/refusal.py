@@ -1,0 +1,58 @@
+"""What does a client read whom a budget turns away?
+
+Which budget, what it has left, what the request may cost, and whether it helps to wait. `Retry-After` is said only
+where the end of the window is what to wait for: other requests may end at any moment, and to name the end of the
+day would be wrong.
+"""
+
+from collections.abc import Mapping
+from math import ceil
+
+from proxy.budgets.counter import Cause, Counter
+from proxy.budgets.windows import SPANS, spelled
+from proxy.errors import OverBudget
+from proxy.money import dollars
+
+HINTS: Mapping[Cause, str] = {
+    "unbounded": "A strict budget pays for none such unless `unbounded_usd` says what to set aside for it. Say how"
+    " long the answer may be, and leave out what only the provider can price: tools that it runs, state and"
+    " files that it keeps.",
+    "alone": "Another such request is under way, and there is one at a time unless `unbounded_usd` says what to set"
+    " aside for it.",
+    "too_dear": "That is more than it ever has.",
+    "spent": "",
+    "reserved": "Ask again when requests that are under way have ended.",
+}
+
+
+def refusal(counter: Counter, bound: int | None, cause: Cause, now: float) -> OverBudget:
+    amount = counter.cap if bound is None else bound
+    costs = (
+        "nobody can say what this request costs" if amount is None else f"this request may cost up to {dollars(amount)}"
+    )
+    parts = (f"Budget {_name(counter)} has {_left(counter)}, and {costs}.", HINTS[cause], _anew(counter, cause))
+    wait = counter.resets_at if cause == "spent" else None
+    error = OverBudget(
+        " ".join(filter(None, parts)),
+        headers=() if wait is None else [("retry-after", str(max(ceil(wait - now), 1)))],
+    )
+    error.cheaper = counter.terms.cheaper
+    return error
+
+
+def _name(counter: Counter) -> str:
+    return f"`{counter.terms.name}`" + (f" of client {counter.client}" if counter.client else "")
+
+
+def _left(counter: Counter) -> str:
+    span = SPANS[counter.terms.window]
+    aside = f" ({dollars(counter.reserved)} more are set aside for requests under way)" if counter.reserved else ""
+    return f"{dollars(counter.remaining)} of its {dollars(counter.limit)} dollars left {span}{aside}"
+
+
+def _anew(counter: Counter, cause: Cause) -> str:
+    if cause in ("unbounded", "too_dear"):
+        return ""
+    if counter.resets_at is None:
+        return "It does not begin anew."
+    return f"It begins anew at {spelled(counter.resets_at)}."

@@ -1,0 +1,60 @@
+"""From when until when does a budget's money last?
+
+A window is found by the time, from UTC's calendar, and is never moved on by a timer or by a first request. So one that
+nobody looked at is no exception, and a clock that goes back finds the window that it had left.
+"""
+
+from calendar import timegm
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from math import inf
+from typing import NamedTuple
+
+DAY = 86400  # seconds; UTC as Unix counts it has neither leap seconds nor summer time
+LAST = datetime(9999, 1, 1, tzinfo=UTC).timestamp()  # the calendar ends soon after
+
+
+class Window(NamedTuple):
+    """Seconds since 1970; the end is not in it."""
+
+    start: float
+    end: float
+
+
+def day(at: float) -> Window:
+    start = at // DAY * DAY
+    return Window(start, start + DAY)
+
+
+def month(at: float) -> Window:
+    when = _date(at)
+    return Window(_first(when.year, when.month), _first(when.year + when.month // 12, when.month % 12 + 1))
+
+
+def total(_at: float) -> Window:
+    return Window(-inf, inf)
+
+
+WINDOWS: Mapping[str, Callable[[float], Window]] = {"day": day, "month": month, "total": total}
+SPANS: Mapping[str, str] = {"day": "today", "month": "this month", "total": "in all"}  # for sentences
+
+
+def some_before(kind: str, at: float, count: int) -> float:
+    """When the window began that is so many before the one of this time."""
+    start = WINDOWS[kind](at).start
+    for _ in range(count):
+        start = WINDOWS[kind](start - 1).start
+    return start
+
+
+def spelled(at: float) -> str:
+    """As RFC 3339 has it: "2026-11-01T00:00:00Z"."""
+    return f"{_date(at):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _date(at: float) -> datetime:
+    return datetime.fromtimestamp(min(max(at, 0.0), LAST), UTC)
+
+
+def _first(year: int, number: int) -> float:
+    return float(timegm((year, number, 1, 0, 0, 0)))
