@@ -67,23 +67,33 @@ def _addresses(layers: Layers) -> list[Address]:
     """Where pillion listens, by each of its listeners."""
     file = layers.file
     found = {keys: address(text) for keys, text in listeners(file).items()}
-    has_key = bool(file.client_key) or layers.mistakes.within("client_key")
-    key = (file.client_key or "").strip()
+    told = (file.client_key, file.keys, file.jwt.jwks)
+    has_key = any(told) or any(layers.mistakes.within(key) for key in ("client_key", "keys", "jwt"))
     for keys, where in found.items():
         if where is None:
             note(layers, keys, "must be HOST:PORT, such as 127.0.0.1:7455, or unix:/path")
-        elif keys != ("metrics_address",) and not (where.is_local or file.allow_open or has_key):
+        elif keys == ("metrics_address",) or where.is_local or file.allow_open:
+            continue
+        elif not has_key:
             problem = f"{where} can be reached from elsewhere, and there is no client key: set PILLION_CLIENT_KEY"
             note(layers, keys, f"{problem}, or PILLION_ALLOW_OPEN=1 if everybody may use it")
-        elif keys != ("metrics_address",) and not (where.is_local or file.allow_open or len(key) >= SHORTEST_KEY):
+        else:
             problem = f"is too short where {where} can be reached from elsewhere"
-            note(layers, ("client_key",), f"{problem}: {SHORTEST_KEY} characters at least")
+            for held in _short_keys(file):
+                note(layers, held, f"{problem}: {SHORTEST_KEY} characters at least")
     there = [(keys, where) for keys, where in found.items() if where is not None]
     for (first, taken), (keys, where) in combinations(there, 2):
         if clash(taken, where):
             by = spelled(first) if taken == where else f"{spelled(first)}, which is {taken}"
             note(layers, keys, f"{where} is taken by {by}; this needs an address of its own")
     return [where for _, where in there]
+
+
+def _short_keys(file: File) -> Iterator[Keys]:
+    """Where the client keys stand that strangers could guess."""
+    held: dict[Keys, str | None] = {("client_key",): file.client_key}
+    held |= {("keys", name, "key"): row.key for name, row in file.keys.items()}
+    return (keys for keys, key in held.items() if key and len(key.strip()) < SHORTEST_KEY)
 
 
 def _server(layers: Layers) -> None:

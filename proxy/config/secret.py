@@ -60,17 +60,17 @@ class Secret:
             self._value, self._seen = value, seen
 
 
-def secret_text(file: Path) -> str:
+def secret_text(file: Path, limit: int = LIMIT) -> str:
     """What the file holds, less the line end and blanks around it. Raises OSError, and ValueError where it is no text.
 
-    Only a regular file can be read again; a pipe would have us wait for ever.
+    `limit`: the bytes that it may have. Only a regular file can be read again; a pipe would have us wait for ever.
     """
     with open(file, "rb", opener=_unhurried) as opened:
         if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
             raise OSError(0, "not a regular file")
-        data = opened.read(LIMIT + 1)
-    if len(data) > LIMIT:
-        raise OSError(0, f"longer than {LIMIT} bytes")
+        data = opened.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(0, f"longer than {limit} bytes")
     return data.decode("utf-8-sig").strip()
 
 

@@ -16,7 +16,7 @@ from proxy.config.values import Keys
 
 DEFAULT_CLIENT = "default"  # whose key is `client_key`
 
-_NAME = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
+CLIENT_NAME = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 _STORES = ("redis", "rediss")
 
@@ -51,7 +51,7 @@ def _keys(layers: Layers, there: Collection[str]) -> None:
     digests: dict[str, str] = {}
     for name, row in layers.file.keys.items():
         keys = ("keys", name)
-        if not _NAME.fullmatch(name):
+        if not CLIENT_NAME.fullmatch(name):
             note(layers, keys, "a name has letters, digits and .-_@+, 64 at most")
         elif name == DEFAULT_CLIENT and layers.file.client_key:
             note(layers, keys, "is what the key of client_key goes by")
@@ -98,7 +98,7 @@ def _budgets(layers: Layers, there: Collection[str]) -> None:
     scopes: dict[tuple[object, ...], str] = {}
     for name, budget in layers.file.budgets.items():
         keys = ("budgets", name)
-        if not _NAME.fullmatch(name):
+        if not CLIENT_NAME.fullmatch(name):
             note(layers, keys, "a name has letters, digits and .-_@+, 64 at most")
         for key, problem in _of_scope(budget, there, layers.file.keys):
             note(layers, (*keys, key), problem)
@@ -116,7 +116,7 @@ def _of_scope(budget: Budget, there: Collection[str], clients: Collection[str]) 
         yield "model", "must be PROVIDER/MODEL of a configured provider"
     elif budget.model is not None and budget.provider not in (None, provider):
         yield "model", f"is none of {budget.provider}'s"
-    if clients and budget.client not in (None, "*", DEFAULT_CLIENT) and not _NAME.fullmatch(budget.client or ""):
+    if clients and budget.client not in (None, "*", DEFAULT_CLIENT) and not CLIENT_NAME.fullmatch(budget.client or ""):
         yield "client", "is no name of a client key"
 
 

@@ -1,51 +1,46 @@
 """Who is asking?
 
-One key, PILLION_CLIENT_KEY, shown in any of the places where the vendors' SDKs put theirs. One that stands in a file
-may be another from one request to the next. Without a client key nobody is asked, and start-up says so.
+A client shows a key of ours, or a token of the operator's identity provider, in any of the places where the vendors'
+SDKs put theirs. Where there are no keys nobody is asked, and start-up says so.
 """
 
-import hmac
-from collections.abc import Mapping
-from hashlib import sha256
+import time
+from collections.abc import Awaitable, Callable
 
-from proxy.config import Secret
+from proxy.allowance import ClientKey
+from proxy.clients import Clients
 from proxy.errors import Unauthorized
 from proxy.ports import Call, Handler, Reply
+from proxy.rights import ALLOWED, is_restricted
+from proxy.shown import shown
 
-_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
+ByToken = Callable[[str], Awaitable[ClientKey | None]]
 
 
 class Auth:
-    def __init__(self, key: Secret) -> None:
-        self._key = key
-        self._known = ("", b"")  # the key as it was last, and its digest
+    def __init__(
+        self, clients: Clients, by_token: ByToken | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        """`by_token`: where tokens are taken; whose it is, and None where it is no token at all."""
+        self._clients = clients
+        self._by_token = by_token
+        self._clock = clock
 
     async def __call__(self, call: Call, handler: Handler) -> Reply:
         """Raises Unauthorized."""
-        if self._key:
-            shown = _shown(call.headers, call.query)
-            if not shown:
-                raise Unauthorized("No API key was shown; pillion wants its client key.", code="missing_api_key")
-            # Digests, so that the time it takes says nothing of the key, its length included.
-            if not hmac.compare_digest(_digest(shown), self._expected()):
-                raise Unauthorized("The API key that was shown is not pillion's client key.")
-            call.client = "default"
+        if self._clients.are_asked():
+            key = shown(call.headers, call.query)
+            client = self._clients.find(key) or await self._otherwise(key)
+            if client.expires is not None and self._clock() >= client.expires:
+                raise Unauthorized("The API key has expired.", code="expired_api_key")
+            call.key, call.client = client, client.name
+            if is_restricted(client):
+                call.accounts.append(ALLOWED)
         return await handler(call)
 
-    def _expected(self) -> bytes:
-        key = self._key.reveal()
-        if key != self._known[0]:
-            self._known = (key, _digest(key))
-        return self._known[1]
-
-
-def _digest(key: str) -> bytes:
-    return sha256(key.encode("utf-8", "surrogateescape")).digest()
-
-
-def _shown(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
-    """The key, from the first place that has one."""
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
-    return next((headers[name] for name in _HEADERS if headers.get(name)), query.get("key", ""))
+    async def _otherwise(self, key: str) -> ClientKey:
+        """Raises Unauthorized, and GatewayError where the identity provider is needed and out of reach."""
+        client = await self._by_token(key) if self._by_token is not None else None
+        if client is None:
+            raise Unauthorized("The API key that was shown is not pillion's client key.")
+        return client

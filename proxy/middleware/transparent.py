@@ -1,0 +1,76 @@
+"""With whose key is the provider asked, where the app brings its own?
+
+In transparent mode pillion holds no key of that provider's, and asks for none of its own: what the app shows goes to
+that one provider, and a call that would go to any other is refused. Each key has an adapter of its own, as if it had
+been configured, so that the provider's words are cleared of it like of a key of ours.
+"""
+
+import hmac
+import secrets
+from collections.abc import Callable
+
+from proxy.adapters.http import HTTPProvider
+from proxy.allowance import ClientKey, Limits
+from proxy.clients import digest_of
+from proxy.config import Provider, Secret
+from proxy.headers import CREDENTIALS
+from proxy.ports import Adapter, Call, Handler, Reply
+from proxy.rights import check
+from proxy.shown import shown
+from proxy.upstream import Upstream
+
+KEPT = 64  # adapters
+
+NO_SECRET = Secret("")
+
+
+class Transparent:
+    """The middleware at the head of the chain, and `lend`, which stands behind failover."""
+
+    def __init__(self, provider: str, make: Callable[[Secret], Adapter] | None, limits: Limits) -> None:
+        """`make`: the provider's adapter with this key; None for one that takes no key at all."""
+        self._provider = provider
+        self._make = make
+        self._limits = limits
+        self._salt = secrets.token_bytes(32)
+        self._adapters: dict[bytes, Adapter] = {}  # by the key's digest, the oldest first
+
+    async def __call__(self, call: Call, handler: Handler) -> Reply:
+        """Raises Unauthorized."""
+        call.client = self._alias(shown(call.headers, call.query))
+        call.key = ClientKey(name=call.client, providers=(self._provider,), limits=self._limits)
+        return await handler(call)
+
+    async def lend(self, call: Call, handler: Handler) -> Reply:
+        """The target is asked with the app's own key. Raises GatewayError, 403, where that is for another provider."""
+        check(call)
+        if self._make is not None and call.target is not None:
+            adapter = self._with(shown(call.headers, call.query), self._make)
+            call.target = call.target._replace(adapter=adapter)
+        return await handler(call)
+
+    def _with(self, key: str, make: Callable[[Secret], Adapter]) -> Adapter:
+        digest = digest_of(key)
+        adapter = self._adapters.get(digest)
+        if adapter is None:
+            if len(self._adapters) >= KEPT:
+                del self._adapters[next(iter(self._adapters))]
+            adapter = self._adapters[digest] = make(Secret(key))
+        return adapter
+
+    def _alias(self, key: str) -> str:
+        """A name under which nobody gets what is another's, and that tells nothing of the key, as the salt is ours."""
+        return f"app-{hmac.digest(self._salt, digest_of(key), 'sha256').hex()[:12]}"
+
+
+def lent(make: type[HTTPProvider], provider: Provider, upstream: Upstream, key: Secret) -> Adapter:
+    """The provider's adapter, with a client's key."""
+    adapter = make(keyless(provider)._replace(api_key=key), upstream)
+    adapter.hold_clients_key()
+    return adapter
+
+
+def keyless(provider: Provider) -> Provider:
+    """The same, less what shows a key."""
+    headers = {name: value for name, value in provider.headers.items() if name.lower() not in CREDENTIALS}
+    return provider._replace(api_key=NO_SECRET, api_keys=(), headers=headers)

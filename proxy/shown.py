@@ -1,0 +1,35 @@
+"""Which key does a request show?
+
+Each vendor's SDK has a place of its own for it, and pillion reads all of them. Two keys that differ are refused: a
+proxy in front of us may have judged by the one and we would judge by the other.
+"""
+
+from collections.abc import Mapping
+
+from proxy.errors import Unauthorized
+
+_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
+_SIGNED = "aws4-"  # AWS4-HMAC-SHA256, and AWS4-ECDSA-P256-SHA256
+# https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html
+_NO_SIGNATURE = (
+    "pillion cannot check a SigV4 signature, as it does not know AWS's secret key: set AWS_BEARER_TOKEN_BEDROCK to your"
+    " pillion key, and the AWS SDK shows that instead."
+)
+
+
+def shown(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
+    """The key. Raises Unauthorized where there is none, or more than one."""
+    said = headers.get("authorization", "")
+    keys = [token] if said[:7].lower() == "bearer " and (token := said[7:].strip()) else []
+    for name in _HEADERS:  # a comprehension would take half as long again
+        if headers.get(name):
+            keys.append(headers[name])  # noqa: PERF401
+    if query and (key := query.get("key")):
+        keys.append(key)
+    if len(keys) == 1 or len(set(keys)) == 1:
+        return keys[0]
+    if keys:
+        raise Unauthorized("Two different API keys were shown: show one.", code="conflicting_api_keys")
+    if said.lower().startswith(_SIGNED):
+        raise Unauthorized(_NO_SIGNATURE, code="signature_not_supported")
+    raise Unauthorized("No API key was shown; pillion wants its client key.", code="missing_api_key")

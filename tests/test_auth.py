@@ -1,0 +1,320 @@
+"""Is nobody let in but who shows a good key, wherever it is shown, and to nothing but what the key allows?"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from proxy import registry
+from proxy.adapters.echo import Echo
+from proxy.allowance import ClientKey, Limits
+from proxy.clients import Clients
+from proxy.config import Config, Secret, load
+from proxy.errors import GatewayError, Unauthorized
+from proxy.middleware.auth import Auth
+from proxy.ports import Call, Target
+from proxy.rights import ALLOWED, allows
+from tests.client import SPEECHES, Speech, ask, chat, client, lane_name, spell
+from tests.gateway import pillion
+from tests.test_middleware import call, fine
+
+KEY = "right"
+LONG = "right-0123456789abcdef"  # for what listens elsewhere than on loopback
+
+# --- who is let in ---------------------------------------------------------------------------------------------------
+
+PLACES = [
+    ({"Authorization": "Bearer right"}, {}),
+    ({"authorization": "bearer  right "}, {}),
+    ({"X-API-Key": "right"}, {}),
+    ({"api-key": "right"}, {}),
+    ({"x-goog-api-key": "right"}, {}),
+    ({}, {"key": "right"}),
+    ({"authorization": "Basic abc", "x-api-key": "right"}, {}),
+    ({"authorization": "Bearer ", "x-api-key": "right"}, {}),
+    ({"authorization": "Bearer right", "x-api-key": "right"}, {"key": "right"}),
+    ({"authorization": "AWS4-HMAC-SHA256 Credential=x", "x-api-key": "right"}, {}),
+]
+
+
+def config(text: str = f"client_key: {KEY}", folder: Path | None = None) -> Config:
+    """That of a file with this text."""
+    if folder is None:
+        return load(environ={"PILLION_CLIENT_KEY": KEY} if text else {})
+    return load(environ=environ(text, folder))
+
+
+def environ(text: str, folder: Path) -> dict[str, str]:
+    (folder / "config.yaml").write_text(text)
+    return {"PILLION_CONFIG": str(folder / "config.yaml")}
+
+
+def auth(config: Config, now: float = 0.0) -> Auth:
+    return Auth(Clients(config), clock=lambda: now)
+
+
+async def test_a_key_in_a_file_may_be_another_from_one_request_to_the_next(tmp_path: Path) -> None:
+    now, file = 0.0, tmp_path / "key"
+    file.write_text(KEY)
+    held = config()._replace(client_key=Secret(KEY, file, lambda: now))
+    one = Auth(Clients(held, lambda: now))
+    assert (await one(call({"x-api-key": KEY}), fine)).status == 200
+    file.write_text("rotated")
+    now = 10.0
+    assert (await one(call({"x-api-key": "rotated"}), fine)).status == 200
+    with pytest.raises(Unauthorized):
+        await one(call({"x-api-key": KEY}), fine)
+
+
+@pytest.mark.parametrize(("headers", "query"), PLACES)
+async def test_the_key_is_read_wherever_an_sdk_puts_it(headers: dict[str, str], query: dict[str, str]) -> None:
+    asked = call(headers, query)
+    assert (await auth(config())(asked, fine)).status == 200
+    assert (asked.client, asked.key) == ("default", ClientKey(name="default"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "code"),
+    [
+        ({}, {}, "missing_api_key"),
+        ({"authorization": "Basic right"}, {}, "missing_api_key"),
+        ({"authorization": "right"}, {}, "missing_api_key"),
+        ({"x-api-key": ""}, {"key": ""}, "missing_api_key"),
+        ({"authorization": "Bearer wrong"}, {}, "invalid_api_key"),
+        ({"authorization": "Bearer wrong", "x-api-key": "right"}, {}, "conflicting_api_keys"),
+        ({"authorization": "Bearer right", "x-api-key": "wrong"}, {}, "conflicting_api_keys"),
+        ({"api-key": "right"}, {"key": "wrong"}, "conflicting_api_keys"),
+        ({"x-api-key": "right2"}, {}, "invalid_api_key"),
+        ({"x-api-key": "RIGHT"}, {}, "invalid_api_key"),
+        ({"x-api-key": "caf\udce9\u00e9"}, {}, "invalid_api_key"),
+        ({}, {"key": "wrong"}, "invalid_api_key"),
+        ({"authorization": "Bearer eyJhbGciOiJub25lIn0.e30."}, {}, "invalid_api_key"),
+    ],
+)
+async def test_no_key_and_a_wrong_key_are_refused(headers: dict[str, str], query: dict[str, str], code: str) -> None:
+    with pytest.raises(Unauthorized) as caught:
+        await auth(config())(call(headers, query), fine)
+    assert (caught.value.status, caught.value.code) == (401, code)
+    assert not [shown for shown in ("wrong", "right") if shown in caught.value.message]
+
+
+@pytest.mark.parametrize("scheme", ["AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"])
+async def test_a_signature_alone_is_told_what_to_show_in_its_place(scheme: str) -> None:
+    with pytest.raises(Unauthorized, match="set AWS_BEARER_TOKEN_BEDROCK to your pillion key") as caught:
+        await auth(config())(call({"authorization": f"{scheme} Credential=AKIA/20260101/us-east-1/bedrock"}), fine)
+    assert (caught.value.status, caught.value.code) == (401, "signature_not_supported")
+
+
+async def test_without_a_client_key_nobody_is_asked() -> None:
+    asked = call({"authorization": "Bearer whatever", "x-api-key": "another"})
+    assert (await auth(config(""))(asked, fine)).status == 200
+    assert (asked.client, asked.key, asked.accounts) == ("", None, [])
+
+
+async def test_a_key_of_any_bytes_can_be_shown() -> None:
+    held = config()._replace(client_key=Secret("caf\udce9"))
+    assert (await auth(held)(call({"x-api-key": "caf\udce9"}), fine)).status == 200
+
+
+async def test_each_key_of_the_configuration_goes_by_its_own_name(tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"known by its digest").hexdigest()
+    held = config(
+        f"client_key: {KEY}\nlimits: {{client: {{concurrent: 3}}}}\n"
+        f"keys: {{ann: {{key: hers, limits: {{concurrent: 9}}}}, bob: {{sha256: {digest.upper()}}}}}",
+        tmp_path,
+    )
+    for key, name, most in [(KEY, "default", 3), ("hers", "ann", 9), ("known by its digest", "bob", 3)]:
+        asked = call({"x-api-key": key})
+        await auth(held)(asked, fine)
+        assert (asked.client, asked.key) == (name, ClientKey(name=name, limits=Limits(concurrent=most)))
+    with pytest.raises(Unauthorized):
+        await auth(held)(call({"x-api-key": digest}), fine)
+
+
+async def test_a_key_ends_with_its_last_day(tmp_path: Path) -> None:
+    held = config("keys: {ann: {key: hers, expires: '2026-01-31'}}", tmp_path)
+    last = 1769903999.0  # 2026-01-31T23:59:59Z
+    assert (await auth(held, last)(call({"x-api-key": "hers"}), fine)).status == 200
+    with pytest.raises(Unauthorized) as caught:
+        await auth(held, last + 1)(call({"x-api-key": "hers"}), fine)
+    assert (caught.value.status, caught.value.code) == (401, "expired_api_key")
+
+
+@pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
+async def test_a_stranger_is_turned_away_before_the_body_comes(speech: Speech) -> None:
+    async with pillion(PILLION_CLIENT_KEY=KEY) as gateway, client(gateway) as one:
+        head = spell("POST", speech.path, headers=[*speech.headers, ("Content-Length", "1000")])
+        await one.send(head)  # and no body
+        got = await one.answer()
+        assert got.status == 401
+        assert speech.error(got.body)["type"]
+
+
+@pytest.mark.parametrize("path", ["/providers", "/metrics", "/v1/models", "/v1/models/x", "/providers/echo/health"])
+async def test_what_pillion_says_of_itself_needs_the_key(path: str) -> None:
+    async with pillion(PILLION_CLIENT_KEY=KEY) as gateway:
+        assert (await ask(gateway, "GET", path)).status == 401
+
+
+@pytest.mark.parametrize("path", ["/startup", "/readiness", "/liveness"])
+async def test_probes_need_no_key(path: str) -> None:
+    async with pillion(PILLION_CLIENT_KEY=KEY) as gateway:
+        assert (await ask(gateway, "GET", path)).status == 200
+
+
+@pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
+async def test_the_right_key_opens_the_door(speech: Speech) -> None:
+    async with pillion(PILLION_CLIENT_KEY=KEY) as gateway:
+        request = speech.request(model="echo/text")
+        assert (await chat(gateway, speech, request, [("Authorization", f"Bearer {KEY}")])).status == 200
+        assert (await ask(gateway, "POST", f"{speech.path}?key={KEY}", request)).status == 200
+
+
+async def test_keys_without_a_client_key_are_keys_too(tmp_path: Path) -> None:
+    async with pillion(**environ("keys: {ann: {key: hers}}", tmp_path)) as gateway:
+        assert (await ask(gateway, "GET", "/v1/models")).status == 401
+        assert (await ask(gateway, "GET", "/v1/models", headers=[("x-api-key", "hers")])).status == 200
+        got = await ask(gateway, "GET", "/v1/providers", headers=[("x-api-key", "hers")])
+        assert (got.status, json.loads(got.body)["error"]["code"]) == (404, "admin_listener_only")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "there is no client key"),
+        ("keys: {ann: {key: short}}", "keys.ann.key: is too short where 0.0.0.0:1 can be reached from elsewhere"),
+        (f"client_key: {LONG}\nkeys: {{ann: {{key: short}}}}", "keys.ann.key: is too short"),
+        (f"keys: {{ann: {{key: {LONG}}}}}", ""),
+        (f"keys: {{ann: {{sha256: {'a' * 64}}}}}", ""),
+        ("jwt: {jwks: /keys.json, issuer: i, audience: a}", ""),
+    ],
+)
+def test_who_listens_to_strangers_asks_for_a_key(text: str, problem: str, tmp_path: Path) -> None:
+    told = ""
+    try:
+        config(f"listen: 0.0.0.0:1\n{text}", tmp_path)
+    except Exception as error:
+        told = str(error)
+    assert problem in told if problem else not told
+
+
+# --- and to what -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("models", "providers", "asked", "may"),
+    [
+        ([], [], "openai/gpt", True),
+        (["openai/gpt"], [], "openai/gpt", True),
+        (["openai/gpt"], [], "openai/gpt-4", False),
+        (["openai/gpt"], [], "azure/gpt", False),
+        (["openai/*"], [], "openai/org/gpt", True),
+        (["*"], [], "openai/gpt", True),
+        (["*/gpt-*-mini"], [], "azure/gpt-4o-mini", True),
+        (["*/gpt-*-mini"], [], "azure/gpt-mini", False),
+        (["a/x*x"], [], "a/x", False),
+        (["a/x*x"], [], "a/xx", True),
+        (["a/*b*c*"], [], "a/cb", False),
+        (["a/*b*c*"], [], "a/1b2c3", True),
+        (["a/[x]?"], [], "a/x1", False),
+        (["a/x", "b/*"], [], "b/y", True),
+        ([], ["openai"], "openai/gpt", True),
+        ([], ["openai"], "azure/gpt", False),
+        (["*/gpt"], ["openai"], "azure/gpt", False),
+        (["*/gpt"], ["openai"], "openai/o3", False),
+    ],
+)
+def test_a_model_must_fit_a_pattern_and_a_provider_be_named(
+    models: list[str], providers: list[str], asked: str, may: bool
+) -> None:
+    key = ClientKey(name="ann", models=tuple(models), providers=tuple(providers))
+    provider, _, model = asked.partition("/")
+    assert allows(key, provider, model) is may
+
+
+def test_where_there_are_no_keys_everything_is_allowed() -> None:
+    assert allows(None, "openai", "gpt")
+
+
+def test_a_long_name_is_looked_through_once() -> None:
+    key = ClientKey(name="ann", models=("a/" + "*a" * 50 + "b",))
+    assert not allows(key, "a", "a" * 1_000_000)
+
+
+async def restricted(model: str) -> Call:
+    asked = call()
+    asked.key, asked.target = ClientKey(name="ann", models=("echo/text",)), Target(Echo("echo"), model)
+    await ALLOWED.reserve(asked)
+    return asked
+
+
+async def test_the_account_of_a_restricted_key_lets_the_allowed_target_pass_and_no_other() -> None:
+    ALLOWED.settle(await restricted("text"), None, None)
+    with pytest.raises(GatewayError) as caught:
+        await restricted("tool" * 1000)
+    assert (caught.value.status, caught.value.code, caught.value.param) == (403, "model_not_allowed", "model")
+    assert len(caught.value.message) < 400
+
+
+@pytest.mark.parametrize(
+    ("dialect", "word"),
+    [
+        ("openai_chat", "model_not_allowed"),
+        ("openai_responses", "model_not_allowed"),
+        ("anthropic", "permission_error"),
+        ("gemini", "PERMISSION_DENIED"),
+        ("bedrock", "AccessDeniedException"),
+        ("ollama", "may not ask echo"),
+        ("cohere", "may not ask echo"),
+    ],
+)
+async def test_each_wire_says_it_in_its_own_words(dialect: str, word: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        await restricted("tool")
+    spoken = registry.dialect(dialect)
+    said = spoken.error(caught.value, "req_1").decode() + str(spoken.error_headers(caught.value))
+    assert word in said
+    assert "may not ask echo for 'tool'" in said
+
+
+RESTRICTED = """
+providers: {openai: {base_url: http://127.0.0.1:9/v1, api_key: k}}
+aliases: {fast: echo/text, slow: echo/tool}
+keys:
+  ann: {key: hers, models: [echo/text]}
+  bob: {key: his, providers: [openai]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "model", "status"),
+    [
+        ("hers", "echo/text", 200),
+        ("hers", "fast", 200),
+        ("hers", "echo/tool", 403),
+        ("hers", "slow", 403),
+        ("hers", "tool", 403),
+        ("his", "echo/text", 403),
+        ("his", "fast", 403),
+    ],
+)
+@pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
+async def test_what_a_name_stands_for_decides_and_not_the_name(
+    speech: Speech, key: str, model: str, status: int, tmp_path: Path
+) -> None:
+    async with pillion(**environ(RESTRICTED, tmp_path)) as gateway:
+        for stream in (False, True):
+            got = await chat(gateway, speech, speech.request(stream, model=model), [("x-api-key", key)])
+            assert got.status == status
+            if status == 403:
+                assert "This key may not ask echo for" in speech.error(got.body)["message"]
+
+
+async def test_tokens_are_counted_for_allowed_models_alone(tmp_path: Path) -> None:
+    async with pillion(**environ(RESTRICTED, tmp_path)) as gateway:
+        body = {"messages": [{"role": "user", "content": "hello"}]}
+        for model, status in (("echo/text", 200), ("echo/tool", 403)):
+            asked = json.dumps({**body, "model": model}).encode()
+            got = await ask(gateway, "POST", "/v1/messages/count_tokens", asked, [("x-api-key", "hers")])
+            assert got.status == status

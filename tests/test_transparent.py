@@ -1,0 +1,225 @@
+"""Does the app's own key reach the one provider that it is for, and does no other key go there, nor it elsewhere?"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy import registry
+from proxy.allowance import ClientKey, Limits
+from proxy.config import Provider, Secret, load
+from proxy.middleware.transparent import KEPT, Transparent, keyless
+from proxy.ports import Adapter, Call, Reply, Target
+from proxy.upstream import Upstream
+from tests.client import ANTHROPIC, LANES, OPENAI, Speech, ask, chat, lane_name
+from tests.evil import Evil, Scenario
+from tests.gateway import pillion
+from tests.test_middleware import call, fine
+
+OURS = "sk-ours-canary-0123456789"
+THEIRS = "sk-theirs-0123456789"
+
+both = pytest.mark.parametrize(("speech", "provider"), LANES, ids=lane_name)
+
+
+def environ(speech: Speech, url: str) -> dict[str, str]:
+    """That wire's provider stands at the URL, and another elsewhere; both have keys of ours."""
+    other = ANTHROPIC if speech is OPENAI else OPENAI
+    keys = {f"{each.provider.upper()}_API_KEY": OURS for each in (speech, other)}
+    return other.environ("http://127.0.0.1:9") | speech.environ(url) | keys | {"PILLION_TRANSPARENT": speech.provider}
+
+
+def whole(speech: Speech) -> Scenario:
+    return Scenario(body=speech.whole, headers=[("Content-Type", "application/json")])
+
+
+def shown_to(request_headers: list[tuple[str, str]]) -> list[str]:
+    """The headers that hold either key."""
+    return [f"{name.lower()}: {value}" for name, value in request_headers if OURS in value or THEIRS in value]
+
+
+SHOWN = {"openai": f"authorization: Bearer {THEIRS}", "anthropic": f"x-api-key: {THEIRS}"}
+
+
+@both
+@pytest.mark.parametrize("place", ["Authorization: Bearer ", "x-api-key: ", "?key="])
+async def test_the_apps_own_key_goes_where_the_provider_looks_for_it(
+    speech: Speech, provider: Speech, place: str
+) -> None:
+    async with Evil(whole(provider)) as evil, pillion(**environ(provider, evil.url)) as gateway:
+        name, _, value = place.partition(": ")
+        headers = [*speech.headers, *([(name, value + THEIRS)] if value or name != "?key=" else [])]
+        path = speech.path + (place + THEIRS if name == "?key=" else "")
+        body = speech.request(model=f"{provider.provider}/m")
+        got = await ask(gateway, "POST", path, body, headers)
+        assert got.status == 200
+        (request,) = evil.requests
+        assert shown_to(request.headers) == [SHOWN[provider.provider]]
+        assert THEIRS not in request.target
+
+
+@both
+async def test_no_other_provider_is_asked(speech: Speech, provider: Speech) -> None:
+    async with Evil() as evil, Evil() as other:
+        elsewhere = ANTHROPIC if provider is OPENAI else OPENAI
+        places = environ(provider, evil.url) | elsewhere.environ(other.url)
+        async with pillion(**places) as gateway:
+            for model in (f"{elsewhere.provider}/m", "echo/text"):
+                for stream in (False, True):
+                    body = speech.request(stream, model=model)
+                    got = await chat(gateway, speech, body, [("x-api-key", THEIRS)])
+                    assert got.status == 403
+                    assert "may not ask" in speech.error(got.body)["message"]
+        assert evil.requests == other.requests == []
+
+
+@pytest.mark.parametrize("speech", [OPENAI, ANTHROPIC], ids=lane_name)
+async def test_without_a_key_of_its_own_an_app_gets_nothing(speech: Speech) -> None:
+    async with Evil() as evil, pillion(**environ(speech, evil.url)) as gateway:
+        got = await chat(gateway, speech, speech.request(model=f"{speech.provider}/m"))
+        assert got.status == 401
+        assert evil.requests == []
+
+
+async def test_the_apps_account_pays_and_no_header_of_ours_that_holds_a_key_goes_out(tmp_path: Path) -> None:
+    async with Evil(whole(OPENAI)) as evil:
+        file = tmp_path / "config.yaml"
+        file.write_text(f"providers: {{openai: {{headers: {{Authorization: 'Bearer {OURS}', X-Team: red}}}}}}")
+        named = {"PILLION_CONFIG": str(file), **OPENAI.environ(evil.url), "PILLION_TRANSPARENT": "openai"}
+        del named["OPENAI_API_KEY"]
+        async with pillion(**named) as gateway:
+            headers = [("Authorization", f"Bearer {THEIRS}"), ("OpenAI-Organization", "org-theirs")]
+            assert (await chat(gateway, OPENAI, OPENAI.request(model="openai/m"), headers)).status == 200
+        (request,) = evil.requests
+        assert shown_to(request.headers) == [SHOWN["openai"]]
+        assert request.header("openai-organization") == "org-theirs"
+        assert request.header("x-team") == "red"
+
+
+async def test_a_provider_that_repeats_the_apps_key_is_not_repeated() -> None:
+    said = json.dumps({"error": {"message": f"no such key: {THEIRS}", "type": "x", "param": None, "code": "x"}})
+    refusal = Scenario(status=401, body=said.encode(), headers=[("Content-Type", "application/json")])
+    async with Evil(refusal, refusal) as evil, pillion(**environ(OPENAI, evil.url)) as gateway:
+        for speech in (OPENAI, ANTHROPIC):
+            got = await chat(gateway, speech, speech.request(model="openai/m"), [("x-api-key", THEIRS)])
+            assert got.status == 401
+            assert THEIRS.encode() not in got.body
+
+
+async def test_our_own_key_is_not_shown_for_a_list_either() -> None:
+    async with Evil(Scenario(body=b'{"data":[]}')) as evil, pillion(**environ(OPENAI, evil.url)) as gateway:
+        await ask(gateway, "GET", "/v1/models", headers=[("x-api-key", THEIRS)])
+        assert [shown_to(request.headers) for request in evil.requests] == [[]]
+
+
+KINDS: Mapping[str, dict[str, Any]] = {
+    "openai": {},
+    "azure": {},
+    "anthropic": {},
+    "gemini": {},
+    "vertex": {"project": "p", "location": "l"},
+    "bedrock": {"location": "us-east-1"},
+    "ollama": {},
+    "cohere": {},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_each_kind_of_provider_can_be_asked_with_a_clients_key(kind: str, tmp_path: Path) -> None:
+    row = {"kind": kind, "base_url": "http://127.0.0.1:9", "api_key": OURS, **KINDS[kind]}
+    (tmp_path / "c.yaml").write_text(json.dumps({"providers": {"it": row}}))
+    provider = load(tmp_path / "c.yaml", {}).providers["it"]
+    upstream = Upstream()
+    try:
+        made = registry.adapter(kind)(keyless(provider)._replace(api_key=Secret(THEIRS)), upstream)
+        lines = made.credentials()
+        assert [value for _, value in lines if THEIRS in value]
+        assert not [value for _, value in lines if OURS in value]
+    finally:
+        await upstream.close()
+
+
+def test_what_shows_a_key_is_taken_from_a_provider_and_nothing_else(tmp_path: Path) -> None:
+    headers = "{Authorization: a, X-Api-Key: b, Cookie: c, X-Team: d}"
+    (tmp_path / "c.yaml").write_text(f"providers: {{openai: {{org_id: o, headers: {headers}}}}}")
+    provider = load(tmp_path / "c.yaml", {"OPENAI_API_KEY": OURS}).providers["openai"]
+    less = keyless(provider)
+    assert not less.api_key
+    assert less.api_keys == ()
+    assert list(less.headers) == ["X-Team"]
+    assert less._replace(api_key=provider.api_key, headers=provider.headers) == provider
+
+
+# --- the middleware itself -------------------------------------------------------------------------------------------
+
+
+class Made:
+    """Adapters, one for each key."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.keys: list[str] = []
+        self._upstream = Upstream()
+        self._provider = provider
+
+    def __call__(self, key: Secret) -> Adapter:
+        self.keys.append(key.reveal())
+        return registry.adapter("openai")(self._provider._replace(api_key=key), self._upstream)
+
+    async def close(self) -> None:
+        await self._upstream.close()
+
+
+async def test_a_key_has_one_adapter_and_few_are_kept() -> None:
+    provider = load(environ={"OPENAI_API_KEY": OURS}).providers["openai"]
+    made = Made(provider)
+    transparent = Transparent("openai", made, Limits())
+    catalogued = registry.adapter("openai")(keyless(provider), made._upstream)
+    seen: list[Adapter] = []
+
+    async def handler(asked: Call) -> Reply:
+        assert asked.target is not None
+        seen.append(asked.target.adapter)
+        return await fine(asked)
+
+    async def lend(key: str) -> None:
+        asked = call({"x-api-key": key})
+        await transparent(asked, fine)
+        asked.target = Target(catalogued, "m")
+        await transparent.lend(asked, handler)
+
+    try:
+        for key in ("a", "b", "a"):
+            await lend(key)
+        assert made.keys == ["a", "b"]
+        assert seen[0] is seen[2] is not seen[1]
+        for n in range(KEPT):
+            await lend(f"k{n}")
+        await lend("a")
+        assert len(made.keys) == 2 + KEPT + 1
+        assert len(transparent._adapters) == KEPT
+    finally:
+        await made.close()
+
+
+async def test_each_key_has_a_name_that_tells_nothing_of_it_and_limits_of_its_own() -> None:
+    names: dict[str, set[str]] = {"a": set(), "b": set()}
+    transparent = Transparent("openai", None, Limits(concurrent=3))
+    for key in ("a", "b", "a"):
+        asked = call({"authorization": f"Bearer {key}"})
+        await transparent(asked, fine)
+        assert asked.key == ClientKey(name=asked.client, providers=("openai",), limits=Limits(concurrent=3))
+        names[key].add(asked.client)
+    assert [len(found) for found in names.values()] == [1, 1]
+    assert names["a"] != names["b"]
+    other, asked = Transparent("openai", None, Limits()), call({"authorization": "Bearer a"})
+    await other(asked, fine)
+    assert {asked.client} != names["a"]
+
+
+async def test_echo_takes_no_key_and_is_the_only_one() -> None:
+    async with pillion(PILLION_TRANSPARENT="echo", OPENAI_API_KEY=OURS) as gateway:
+        for model, status in (("echo/text", 200), ("openai/gpt", 403)):
+            got = await chat(gateway, OPENAI, OPENAI.request(model=model), [("x-api-key", THEIRS)])
+            assert got.status == status
