@@ -1,46 +1,43 @@
 """What do they ask for?
 
-Reads the body and learns from it what the rest of the chain must know: which model, whether it is to be streamed, and
-how long it may take. It stands behind auth, so that a stranger's megabytes are never read, and inside metrics, so that
-nonsense is counted.
+Reads the body and learns from it what the rest of the chain must know: which model, whether it is to be streamed, how
+long it may take, and what the client wishes of pillion itself. It stands behind auth, so that a stranger's megabytes
+are never read, and inside metrics, so that nonsense is counted.
 """
 
-import re
+from collections.abc import Callable
 
 from proxy.aside import aside
 from proxy.envelope import Envelope, check_values
 from proxy.errors import BadRequest
-from proxy.ports import Call, Handler, Path, Reply
-
-TIMEOUT = "x-pillion-timeout"  # seconds
-
-_number = re.compile(r"[0-9]+(?:\.[0-9]+)?").fullmatch
+from proxy.ports import NO_WISHES, Call, Handler, Path, Reply, Wishes, Wishing
+from proxy.wishes import COST_LIMIT, SUMMARY, TIMEOUT, seconds, wishing, with_headers
 
 
 class Intake:
-    """`longest`: seconds that a client may ask for."""
+    """`longest`: seconds that a client may ask for. `named`: one name of a provider and a model that came apart."""
 
-    def __init__(self, longest: float) -> None:
+    def __init__(self, longest: float, named: Callable[[str, str], str] = "{}/{}".format) -> None:
         self._longest = longest
+        self._named = named
 
     async def __call__(self, call: Call, handler: Handler) -> Reply:
         """Raises BadRequest."""
-        body = await call.receive()
-        call.envelope = await aside(len(body), _read, body)
+        body, dialect = await call.receive(), wishing(call.dialect)
+        call.wishes, call.envelope = await aside(len(body), _read, body, dialect)
         call.model, call.stream, call.as_array = call.dialect.peek(call.envelope, Path(call.rest, call.query))
+        if call.wishes.provider:
+            call.model = self._named(call.wishes.provider, call.model)
         if TIMEOUT in call.headers:
-            call.timeout = _seconds(call.headers[TIMEOUT], self._longest)
+            call.timeout = seconds(call.headers[TIMEOUT], self._longest)
+        if COST_LIMIT in call.headers or SUMMARY in call.headers:
+            call.wishes = with_headers(call.wishes, call.headers)
+            if call.wishes.summary and dialect is None:
+                raise BadRequest(f"{SUMMARY}: the {call.dialect.name} wire has no place for one.", param=SUMMARY)
         return await handler(call)
 
 
-def _read(body: bytes) -> Envelope:
+def _read(body: bytes, dialect: Wishing | None) -> tuple[Wishes, Envelope]:
     check_values(body)
-    return Envelope(body)
-
-
-def _seconds(text: str, longest: float) -> float:
-    """Raises BadRequest. Who asks for more than there is would believe to have it."""
-    seconds = float(text) if _number(text) else 0.0
-    if not 0 < seconds <= longest:
-        raise BadRequest(f"{TIMEOUT} must be a number of seconds above 0, and at most {longest:g}.", param=TIMEOUT)
-    return seconds
+    envelope = Envelope(body)
+    return (NO_WISHES, envelope) if dialect is None else dialect.wishes(envelope)

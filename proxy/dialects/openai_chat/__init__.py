@@ -11,6 +11,7 @@ where the answer would be another one without it: `words.DEMANDS` tells which. N
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from proxy.canon import Audio, Document, Request
 from proxy.dialects.openai_chat.decode import StreamDecoder, WholeDecoder
@@ -21,13 +22,31 @@ from proxy.dialects.openai_chat.parse import parse_request
 from proxy.dialects.openai_chat.render import StreamRenderer
 from proxy.dialects.openai_chat.render_whole import WholeRenderer
 from proxy.dialects.openai_chat.strip import UsageStrip
+from proxy.dialects.openai_chat.summary import SummaryCoda, summarised
+from proxy.dialects.openai_chat.wishes import wishes_in
 from proxy.dialects.openai_chat.words import NAME, SAYING, SIGN
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.framing import has_sse, sse
 from proxy.gates import TextGate, event_end
-from proxy.ports import UNKNOWN, Abilities, Decoder, Encoded, Forward, Gate, Headers, Hints, Meter, Path, Peek, Renderer
+from proxy.ports import (
+    UNKNOWN,
+    Abilities,
+    Bounds,
+    Coda,
+    Decoder,
+    Encoded,
+    Forward,
+    Gate,
+    Headers,
+    Hints,
+    Meter,
+    Path,
+    Peek,
+    Renderer,
+    Wishes,
+)
 
 
 class OpenAIChat:
@@ -38,6 +57,11 @@ class OpenAIChat:
     ping: bytes | None = b": ping\n\n"
     demands_limit = False
     no_urls: frozenset[type] = frozenset({Audio, Document})
+    bounds = Bounds(
+        output=(("max_completion_tokens",), ("max_tokens",)),
+        choices=("n",),
+        state=("web_search_options",),
+    )
     alarm = b'"error"'
     seals: Sequence[bytes] = (b'signature"', b"encrypted")
     sign: re.Pattern[bytes] | None = SIGN
@@ -54,6 +78,15 @@ class OpenAIChat:
     def peek(self, envelope: Envelope, path: Path) -> Peek:
         top = Fields({key: envelope.get(key) for key in ("model", "stream")}, "")
         return Peek(top.need_name("model"), top.flag("stream") or False)
+
+    def wishes(self, envelope: Envelope) -> tuple[Wishes, Envelope]:
+        return wishes_in(envelope)
+
+    def summarised(self, body: bytes, summary: Mapping[str, Any]) -> bytes:
+        return summarised(body, summary)
+
+    def coda(self, tell: Callable[[], Mapping[str, Any]]) -> Coda:
+        return SummaryCoda(tell)
 
     def parse(self, body: bytes, peek: Peek) -> Request:
         return parse_request(Fields(parse_object(body), ""))

@@ -1,0 +1,60 @@
+"""How is a client of chat completions told what its answer took?
+
+In an object `pillion`. It is the last key of a whole answer; in a stream it has a chunk to itself before `[DONE]`,
+since only then all is known. That chunk has no choices, as the one with the usage has none, so that every client
+knows the kind: https://platform.openai.com/docs/api-reference/chat-streaming
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from proxy.fields import Object, dump, object_in
+from proxy.framing import data_of, sse
+
+KEY = "pillion"
+
+_is_empty = re.compile(rb"\s*\{\s*\}\s*").fullmatch
+# The event that ends a stream: a line of its own, and what may stand before it in the same event. No text of an answer
+# looks like it: in JSON no line ends within a string.
+_end = re.compile(
+    rb"(?<![^\r\n])(?:(?:event|id|retry)?:[^\r\n]*+(?:\r\n|\r|\n)){0,4}+data:[ \t]*\[DONE\][ \t]*(?![^\r\n])"
+).search
+_chunk = re.compile(rb'(?<![^\r\n])data:[^\r\n]*"choices"[^\r\n]*').search
+_SHARED = ("id", "created", "model")  # by all chunks of a stream
+_BLANK = (b"\n\n", b"\r\n\r\n", b"\r\r")
+
+
+def summarised(body: bytes, summary: Mapping[str, Any]) -> bytes:
+    """The answer with one more key. One of that name that it had is the earlier one, which no parser keeps."""
+    close = body.rindex(b"}")
+    comma = b"" if _is_empty(body) else b","
+    return b'%b%b"%b":%b%b' % (body[:close], comma, KEY.encode(), dump(summary), body[close:])
+
+
+class SummaryCoda:
+    """For one stream, in whole events. Some hosts leave out [DONE]: then the chunk is the last thing that is said."""
+
+    def __init__(self, tell: Callable[[], Mapping[str, Any]]) -> None:
+        self._tell = tell
+        self._shared: Object = {}
+        self._is_open = self._told = False
+
+    def feed(self, data: bytes) -> bytes:
+        if not self._shared.get("id") and (found := _chunk(data)):  # Azure's first one has none
+            said = object_in(data_of(found[0]))
+            self._shared = {key: said[key] for key in _SHARED if key in said}
+        self._is_open = not data.endswith(_BLANK)
+        if self._told or b"[DONE]" not in data or (end := _end(data)) is None:
+            return data
+        return data[: end.start()] + self._said() + data[end.start() :]
+
+    def close(self) -> bytes:
+        if self._told:
+            return b""
+        return (b"\n\n" if self._is_open else b"") + self._said()
+
+    def _said(self) -> bytes:
+        self._told = True
+        chunk = {"object": "chat.completion.chunk", "choices": [], KEY: self._tell()}
+        return sse(dump(self._shared | chunk))

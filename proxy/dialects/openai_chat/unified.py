@@ -1,0 +1,40 @@
+"""How does one ask at /v1/chat, pillion's own endpoint?
+
+In chat completions as they are, with pillion's own fields (wishes.py), and the answer tells what it took. Nothing else
+is another: any client of that wire may ask here.
+
+Cohere's first API had the same path. Its bodies have one `message` and no `messages`, and its SDK still sends them: who
+does is told where Cohere's second one is, in words that its SDK reads.
+https://docs.cohere.com/v1/reference/chat
+"""
+
+from proxy.dialects.openai_chat import OpenAIChat
+from proxy.envelope import Envelope
+from proxy.errors import GatewayError, Unsupported
+from proxy.fields import dump
+from proxy.ports import Path, Peek, Wishes
+
+
+class CoheresFirst(Unsupported):
+    """A request of the API that pillion does not serve."""
+
+
+class UnifiedChat(OpenAIChat):
+    """The clients' face. To providers it is the wire that it is named for."""
+
+    def wishes(self, envelope: Envelope) -> tuple[Wishes, Envelope]:
+        wishes, rest = super().wishes(envelope)
+        return wishes._replace(summary=True), rest
+
+    def peek(self, envelope: Envelope, path: Path) -> Peek:
+        if "message" in envelope and "messages" not in envelope:
+            raise CoheresFirst(
+                "`message` is of Cohere's v1 API, which pillion does not serve: its v2 is here, at /v2/chat. /v1/chat"
+                " takes OpenAI's `messages`."
+            )
+        return super().peek(envelope, path)
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        if isinstance(error, CoheresFirst):
+            return dump({"message": error.message, "id": request_id})
+        return super().error(error, request_id)

@@ -1,0 +1,40 @@
+"""Has the model the context that a client wants of it?
+
+A client of pillion's own fields may say how many tokens it needs (`context_window`). What is known to have fewer is
+not asked. A wire that can be told is told, as Ollama loads a model with as much as is wanted; of the others a model has
+what it has, and where nobody knows how much that is, the receipt says that nobody looked.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from proxy.errors import BadRequest
+from proxy.ports import Call, Dialect, Target, Windowed
+
+FIELD = "context_window"
+
+
+class Window(NamedTuple):
+    fields: Mapping[str, Any] = {}  # that say it to the provider
+    dropped: tuple[str, ...] = ()
+
+
+_AS_IT_IS = Window()
+
+
+def window(call: Call, target: Target, dialect: Dialect) -> Window:
+    """`dialect` is the provider's. Raises BadRequest."""
+    wanted = call.wishes.context
+    if wanted is None:
+        return _AS_IT_IS
+    known = target.adapter.abilities(target.model).context
+    if known is not None and known < wanted:
+        raise BadRequest(
+            f"{FIELD} is {wanted}, and {target.adapter.name}/{target.model} has {known} tokens, as far as is known; a"
+            " row of `models` may say another `context`.",
+            code="context_length_exceeded",
+            param=FIELD,
+        )
+    if isinstance(dialect, Windowed):
+        return Window(dialect.window(wanted))
+    return _AS_IT_IS if known is not None else Window(dropped=(FIELD,))

@@ -1,0 +1,59 @@
+"""What did it take, for a client that wants to know?
+
+Beside cache and failover this is the third that may put another body in place, and does so for those alone who ask for
+it (docs/decisions/0021-unified.md). It stands outside cost, which must have settled a whole answer, and outside cache,
+which keeps answers as providers gave them.
+"""
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from proxy.money import dollars
+from proxy.ports import Call, Coda, Handler, Reply, Wishing
+from proxy.wishes import wishing
+
+_is_object = re.compile(rb"\s*\{").match
+
+
+async def summary(call: Call, handler: Handler) -> Reply:
+    """The middleware. Of an error nothing is told: its headers say who was asked."""
+    reply = await handler(call)
+    if call.wishes.summary and (dialect := wishing(call.dialect)) is not None:
+        reply.body = _with_summary(call, dialect, reply.body)
+    return reply
+
+
+def _with_summary(call: Call, dialect: Wishing, body: bytes | AsyncGenerator[bytes]) -> bytes | AsyncGenerator[bytes]:
+    tell = partial(told, call)
+    if not isinstance(body, bytes):
+        return _live(body, dialect.coda(tell))
+    if _is_object(body):
+        return dialect.summarised(body, tell())
+    coda = dialect.coda(tell)  # a stream that has come whole
+    return coda.feed(body) + coda.close()
+
+
+async def _live(body: AsyncGenerator[bytes], coda: Coda) -> AsyncGenerator[bytes]:
+    async with aclosing(body):
+        async for chunk in body:
+            yield coda.feed(chunk)
+    if last := coda.close():
+        yield last
+
+
+def told(call: Call) -> dict[str, Any]:
+    """As of now. What nobody knows is null; an answer for which nobody was asked costs nothing."""
+    nanos = 0 if not call.attempts else call.bill(call) if call.bill is not None else None
+    provider, model = (None, None) if call.target is None else (call.target.adapter.name, call.target.model)
+    return {
+        "cost_usd": None if nanos is None else dollars(nanos),
+        "duration_ms": round((monotonic() - call.started) * 1000, 2),
+        "provider": provider,
+        "model": model,
+        "attempts": call.attempts,
+        "dropped": list(call.dropped),
+    }

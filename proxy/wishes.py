@@ -1,0 +1,72 @@
+"""What may a client say to pillion itself, and in what form?
+
+In headers on every wire, and in fields of its own on those that let it (`ports.Wishing`). What is said in both ways
+holds in both: of two limits the lower one counts.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import cast
+
+from proxy.errors import BadRequest
+from proxy.fields import wrong_word
+from proxy.money import MOST, nanos_of
+from proxy.ports import Dialect, Wishes, Wishing
+
+TIMEOUT = "x-pillion-timeout"  # seconds
+COST_LIMIT = "x-pillion-cost-limit"  # dollars
+SUMMARY = "x-pillion-summary"
+
+LONGEST = 40  # characters of an amount: more than any double has
+
+_seconds = re.compile(r"[0-9]+(?:\.[0-9]+)?").fullmatch
+_amount = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?").fullmatch
+_SWITCH = {"true": True, "false": False}
+
+
+def wishing(dialect: Dialect) -> Wishing | None:
+    """The dialect, where it is one."""
+    return cast(Wishing, dialect) if _is_wishing(type(dialect)) else None
+
+
+@lru_cache(maxsize=64)
+def _is_wishing(kind: type) -> bool:
+    """Remembered: to look for a protocol's methods takes 20 microseconds."""
+    return issubclass(kind, Wishing)
+
+
+def seconds(text: str, longest: float) -> float:
+    """Raises BadRequest. Who asks for more than there is would believe to have it."""
+    said = float(text) if _seconds(text) else 0.0
+    if not 0 < said <= longest:
+        raise BadRequest(f"{TIMEOUT} must be a number of seconds above 0, and at most {longest:g}.", param=TIMEOUT)
+    return said
+
+
+def cost_limit(text: str, at: str) -> int:
+    """Nano-dollars, rounded down: nobody pays more than was said. Raises BadRequest."""
+    try:
+        if len(text) <= LONGEST and _amount(text):
+            return nanos_of(text)
+    except ValueError:
+        pass
+    raise wrong_word(at, f"a number of dollars from 0 to {MOST}, such as 0.05", text)
+
+
+def with_headers(wishes: Wishes, headers: Mapping[str, str]) -> Wishes:
+    """What the body says, and the headers do. Raises BadRequest."""
+    if COST_LIMIT in headers:
+        limits = [cost_limit(headers[COST_LIMIT], COST_LIMIT)]
+        limits += [] if wishes.cost_limit is None else [wishes.cost_limit]
+        wishes = wishes._replace(cost_limit=min(limits))
+    if SUMMARY in headers:
+        wishes = wishes._replace(summary=_switch(headers[SUMMARY]))
+    return wishes
+
+
+def _switch(text: str) -> bool:
+    said = _SWITCH.get(text.lower())
+    if said is None:
+        raise wrong_word(SUMMARY, "true or false", text)
+    return said
