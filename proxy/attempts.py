@@ -16,7 +16,7 @@ async def attempt(call: Call, handler: Handler) -> Reply:
     """Ask `call.target`. Raises what an account or the target raises."""
     call.attempts += 1
     call.began, call.headed = monotonic(), 0.0
-    call.asked, call.usage, call.heard = False, None, None
+    call.asked, call.is_settled, call.usage, call.heard = False, False, None, None
     call.upstream_id, call.answered_model, call.dropped = "", "", ()
     held: Held = []
     try:

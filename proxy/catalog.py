@@ -16,7 +16,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
-from proxy.errors import UnknownModel, UpstreamError
+from proxy.errors import BadRequest, UnknownModel, UpstreamError
 from proxy.ports import Adapter, Target
 
 LISTED = 20  # names in a 404
@@ -72,6 +72,31 @@ class Catalog:
                 self._met[name] = target
         return target
 
+    def met(self, name: str) -> Target | None:
+        """What `resolve` says of a name that has been met, and could mean nothing else."""
+        return None if self._upstream is not None else self._met.get(name)
+
+    def named(self, provider: str, model: str) -> str:
+        """PROVIDER/MODEL, for a client that says the two apart. Raises BadRequest where they contradict each other.
+
+        Who serves the models of many makers has a maker's name in front of them (`openai/gpt-oss-120b`): there another
+        provider's is a part of the model's. Who has names of its own has no such.
+        """
+        if self._upstream is None and self.adapter(provider) is None:
+            there = ", ".join(self.adapters)
+            message = f"provider: {provider!r} is not known.{self._hint(provider)} Providers: {there}."
+            raise UnknownModel(message, param="provider")
+        first, slash, _ = model.partition("/")
+        meant, own = self._synonyms.get(first, first), self._synonyms.get(provider, provider)
+        if slash and meant == own:
+            return model
+        if slash and own in self._serves and (meant in self.adapters or meant in self._presets):
+            raise BadRequest(
+                f"provider is {provider}, and model names {first}: leave one out, or say {provider}/{model}.",
+                param="provider",
+            )
+        return f"{provider}/{model}"
+
     async def names(self, via: str = "") -> list[str]:
         """Every `provider/model` that is known, and the aliases; a provider that cannot be asked is passed over.
 
@@ -112,7 +137,7 @@ class Catalog:
     def _spelled(self, name: str) -> Target | None:
         """PROVIDER/MODEL of one that is there."""
         provider, _, model = name.partition("/")
-        adapter = self._adapter(provider)
+        adapter = self.adapter(provider)
         return Target(adapter, model) if adapter is not None and model else None
 
     async def _find(self, name: str) -> Target:
@@ -130,7 +155,8 @@ class Catalog:
             raise await self._unknown(name)
         return target
 
-    def _adapter(self, provider: str) -> Adapter | None:
+    def adapter(self, provider: str) -> Adapter | None:
+        """By its name, or another word for it."""
         return self.adapters.get(provider) or self.adapters.get(self._synonyms.get(provider, ""))
 
     async def _listed(self, name: str) -> Target | None:
@@ -159,7 +185,7 @@ class Catalog:
 
     async def _fallback(self, name: str) -> Target | None:
         provider, _, model = (self._default_model or "").partition("/")
-        if adapter := self._adapter(provider):
+        if adapter := self.adapter(provider):
             return Target(adapter, model)
         for adapter in self._local:
             if await self._models(adapter) is not None:
@@ -182,17 +208,18 @@ class Catalog:
     async def _unknown(self, name: str, which: str = "") -> UnknownModel:
         provider, slash, _ = name.partition("/")
         provider = self._synonyms.get(provider, provider) if slash else self._owner(name)
-        keys = self._presets.get(provider, ())
         names = await self.names()
         more = f" and {len(names) - LISTED} more (GET /v1/models)" if len(names) > LISTED else ""
-        hint = (
-            f" {provider} is not configured: set {' or '.join(keys)}." if keys and provider not in self.adapters else ""
-        )
         return UnknownModel(
-            f"{which or f'The model {name!r}'} is not known.{hint} Providers: {', '.join(self._there(names))}. "
-            f"Models: {', '.join(names[:LISTED])}{more}.",
+            f"{which or f'The model {name!r}'} is not known.{self._hint(provider)} Providers:"
+            f" {', '.join(self._there(names))}. Models: {', '.join(names[:LISTED])}{more}.",
             param="model",
         )
+
+    def _hint(self, provider: str) -> str:
+        """What to set, for one that could be there."""
+        keys = self._presets.get(provider, ()) if provider not in self.adapters else ()
+        return f" {provider} is not configured: set {' or '.join(keys)}." if keys else ""
 
     def _there(self, names: Sequence[str]) -> list[str]:
         """The providers, less those that nobody configured and that list nothing."""

@@ -1,15 +1,18 @@
 """What was typed, and what is to be done?
 
-argv to config, and the commands: serve (also without a word), check, config schema, config show, wait, healthcheck,
-version. What a command needs beyond the configuration is imported once it is known which one it is.
+argv to config, and the commands: serve (also without a word), check, config schema, config show, keys, spend, ledger,
+wait, healthcheck, version. What a command needs beyond the configuration is imported once it is known which one it is.
 """
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from proxy import __version__, probe, registry
 from proxy.address import Address
+from proxy.allowance import Count
 from proxy.config import Config, flags, json_schema, layered, load, log_format, show
 from proxy.errors import ConfigError
 from proxy.logs import complain
@@ -39,6 +42,8 @@ def _do(arguments: argparse.Namespace, typed: dict[str, str]) -> int:
             print(json_schema())
         case "config", _:
             print(show(layered(arguments.config, flags=typed)), end="")
+        case ("keys" | "spend" | "ledger") as command, _:
+            return _run(command, arguments.config, typed, arguments)
         case "healthcheck", _:
             return probe.told(probe.healthcheck(_where(load(arguments.config, flags=typed))))
         case "wait", _:
@@ -48,8 +53,8 @@ def _do(arguments: argparse.Namespace, typed: dict[str, str]) -> int:
     return 0
 
 
-def _run(command: str, config: Path | None, typed: dict[str, str]) -> int:
-    """Raises ConfigError."""
+def _run(command: str, config: Path | None, typed: dict[str, str], *more: argparse.Namespace) -> int:
+    """`more`: what was typed beside the configuration. Raises ConfigError."""
     loaded = load(config, flags=typed)  # before the libraries: what is wrong with it is told at once
     try:
         do = registry.command(command)
@@ -59,7 +64,7 @@ def _run(command: str, config: Path | None, typed: dict[str, str]) -> int:
             raise
         how = "install what pillion needs: pip install --upgrade pillion"
         raise ConfigError(f"{library} cannot be imported ({error.msg}); {how}") from None
-    code: int = do(loaded)
+    code: int = do(loaded, *more)
     return code
 
 
@@ -82,6 +87,12 @@ def _parser() -> argparse.ArgumentParser:
     what.add_parser("schema", help="print the JSON Schema of config.yaml, for editors")
     show_help = "print the configuration in force, without its secrets, and where each value is from"
     what.add_parser("show", parents=[with_config], allow_abbrev=False, help=show_help)
+    _add_keys(commands.add_parser("keys", help="make, show and take away the keys of clients"), with_config)
+    _add_spend(commands.add_parser("spend", parents=[with_config], allow_abbrev=False, help="show what was spent"))
+    books = commands.add_parser("ledger", help="the book of what was spent")
+    init = books.add_subparsers(dest="what", metavar="WHAT", required=True)
+    init_help = "begin a new one, where a strict budget wants one and it is gone"
+    init.add_parser("init", parents=[with_config], allow_abbrev=False, help=init_help)
     wait = commands.add_parser("wait", parents=[with_config], allow_abbrev=False, help="wait until pillion is ready")
     wait.add_argument(
         "--timeout",
@@ -94,6 +105,32 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("healthcheck", parents=[with_config], allow_abbrev=False, help=health_help)
     commands.add_parser("version", help="print the version")
     return parser
+
+
+def _add_keys(keys: argparse.ArgumentParser, with_config: argparse.ArgumentParser) -> None:
+    whats = keys.add_subparsers(dest="what", metavar="WHAT", required=True)
+    made = whats.add_parser("add", parents=[with_config], allow_abbrev=False, help="make a key, and print it once")
+    made.add_argument("name", metavar="NAME", help="what it goes by, in the log and in all that is counted")
+    made.add_argument("--models", type=_names, default=[], metavar="A,B", help="PROVIDER/MODEL, * is any part, or all")
+    made.add_argument("--providers", type=_names, default=[], metavar="A,B", help="those that it may reach, else all")
+    made.add_argument("--expires", metavar="DATE", help='its last day, or moment: "2027-01-31T12:00:00Z"')
+    made.add_argument("--rpm", type=_count, metavar="N", help="requests that may begin in a minute")
+    made.add_argument("--tpm", type=_count, metavar="N", help="tokens in and out, in a minute")
+    made.add_argument("--concurrent", type=_count, metavar="N", help="requests under way at once")
+    shown = whats.add_parser("list", parents=[with_config], allow_abbrev=False, help="show what keys there are")
+    shown.add_argument("--json", action="store_true", help="as JSON")
+    gone = whats.add_parser("revoke", parents=[with_config], allow_abbrev=False, help="take a minted key away")
+    gone.add_argument("name", metavar="NAME", help="what it goes by")
+
+
+def _add_spend(spend: argparse.ArgumentParser) -> None:
+    spend.add_argument("--since", metavar="DATE", help="from then on: 2027-01-31, or 2027-01-31T12:00:00Z")
+    spend.add_argument("--until", metavar="DATE", help="up to then")
+    spend.add_argument("--by", dest="group_by", metavar="A,B", help="day, hour, provider, model, client; else day")
+    spend.add_argument("--client", metavar="NAME", help="by this client key alone")
+    form = spend.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="as JSON")
+    form.add_argument("--csv", action="store_true", help="as CSV")
 
 
 def _configured() -> argparse.ArgumentParser:
@@ -113,6 +150,18 @@ def _configured() -> argparse.ArgumentParser:
             help=f"{flag.description} ({flag.variable})",
         )
     return parser
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _count(text: str) -> int:
+    """Raises ArgumentTypeError, of which argparse makes a usage error."""
+    try:
+        return msgspec.convert(int(text), Count)
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be a whole number from 1 to 1000000000") from None
 
 
 def _seconds(text: str) -> float:

@@ -97,6 +97,7 @@ class OverBudget(OverLimit):
 
     code = "insufficient_quota"
     kind: Kind = "quota_exceeded"
+    cheaper = False  # may a target that costs less be asked?
 
 
 class LedgerUnavailable(GatewayError):

@@ -32,7 +32,7 @@ class CannotListen(Exception):
 
 
 class Listener:
-    """A place that is ours. `close` gives it up; connections that it has accepted stay."""
+    """A place that is ours; `start` lets in who knocks. `close` gives it up; connections that it has accepted stay."""
 
     def __init__(self, doors: Doors, socks: Sequence[socket.socket], room: Room, path: str = "") -> None:
         self._loop = asyncio.get_running_loop()
@@ -44,10 +44,12 @@ class Listener:
         self._coming: set[asyncio.Task[None]] = set()
         # Host and port: the one that the kernel chose, where it was asked for port 0. A Unix socket has none.
         self.address: tuple[str, int] = ("", 0) if path else socks[0].getsockname()[:2]
-        self._open()
 
     def __repr__(self) -> str:
         return f"<Listener {self._path or self.address}>"
+
+    def start(self) -> None:
+        self._open()
 
     def close(self) -> None:
         self._shut()

@@ -16,6 +16,8 @@ from proxy.envelope import Envelope
 from proxy.errors import GatewayError, UpstreamError
 
 Headers = list[tuple[str, str]]
+PROBES = frozenset({"startup", "readiness", "liveness", "metrics"})  # operations that machines ask for, day and night
+HEARD = 64 * 1024  # bytes of an answer that are kept, to count what nobody else has counted
 
 
 # --- dialects: one wire's language, both faces, sans-I/O -------------------------------------------------------------
@@ -90,8 +92,25 @@ class Encoded(NamedTuple):
     dropped: tuple[str, ...] = ()
 
 
+class Bounds(NamedTuple):
+    """Where a request of a wire says how dear it may become."""
+
+    output: Sequence[Sequence[str]]  # paths of what bounds the answer, in tokens; the first that is there counts
+    choices: Sequence[str] = ()  # of how many answers are asked for
+    tools: Sequence[str] = ("tools",)
+    own_tools: re.Pattern[str] = re.compile("function|custom")  # those that the client runs: their type, or only key
+    state: Sequence[str] = ()  # keys of what lies at the provider, or is asked of it beside an answer
+
+
 class Strip(Protocol):
     """Takes out of a stream what the client did not ask for; every other byte passes."""
+
+    def feed(self, data: bytes) -> bytes: ...
+    def close(self) -> bytes: ...
+
+
+class Coda(Protocol):
+    """Puts into a stream, before its last word, what the client asked to be told; every other byte passes."""
 
     def feed(self, data: bytes) -> bytes: ...
     def close(self) -> bytes: ...
@@ -166,6 +185,7 @@ class Dialect(Protocol):
     no_urls: frozenset[type]  # the kinds of Part that it carries as bytes, and by no URL
     alarm: bytes  # stands in each event of an error; empty where a stream's meter may be asked for one at no cost
     seals: Sequence[bytes]  # words of which one stands beside each seal in an answer
+    bounds: Bounds
     sign: re.Pattern[bytes] | None  # what stands in every answer of this wire, where a host may confuse it with another
 
     def has_event(self, held: bytes) -> bool:
@@ -264,6 +284,32 @@ class HeadCounting(Protocol):
     def usage_in_head(self, headers: Mapping[str, str]) -> Usage | None: ...
 
 
+@runtime_checkable
+class Windowed(Protocol):
+    """A dialect in which a request may say how many tokens of context its model is to have."""
+
+    def window(self, tokens: int) -> Mapping[str, Any]:
+        """The fields that say it."""
+        ...
+
+
+@runtime_checkable
+class Wishing(Protocol):
+    """A dialect in whose bodies a client may speak to pillion itself, and in whose answers pillion may answer."""
+
+    def wishes(self, envelope: Envelope) -> "tuple[Wishes, Envelope]":
+        """What is said to us, and the body without it. Raises BadRequest, with the field's path."""
+        ...
+
+    def summarised(self, body: bytes, summary: Mapping[str, Any]) -> bytes:
+        """A whole answer, with what it took."""
+        ...
+
+    def coda(self, tell: Callable[[], Mapping[str, Any]]) -> Coda:
+        """For one stream. What it took is asked for once, when all else has been said."""
+        ...
+
+
 # --- adapters: one provider ------------------------------------------------------------------------------------------
 
 
@@ -335,6 +381,10 @@ class Adapter(Protocol):
         """Has the provider a way to count the tokens of a request in this dialect?"""
         ...
 
+    def has_other_key(self, model: str) -> bool:
+        """Is there a key that might do where the last one has not?"""
+        ...
+
     def hints(self, model: str) -> Hints: ...
     def abilities(self, model: str) -> Abilities: ...
 
@@ -374,7 +424,7 @@ class Wishes(NamedTuple):
     """What a client says to pillion itself, in headers or in fields of its body that no provider ever sees."""
 
     provider: str = ""  # who is to answer, where the model's name does not say it
-    thinking: str = ""  # a word for the effort, as `thinking_mode` has it
+    spelled: Mapping[str, str] = {}  # by a field that stands in the body for it: what the client said in its place
     context: int | None = None  # tokens of the window that the model needs
     cost_limit: int | None = None  # nano-dollars that the request may cost at most
     summary: bool = False  # the answer is to tell what it took
@@ -382,9 +432,21 @@ class Wishes(NamedTuple):
 
 NO_WISHES = Wishes()
 NO_BODY = Envelope(b"{}")
+NO_HEAD: tuple[float, Mapping[str, str]] = (0.0, {})
 
 
 # --- the way through -------------------------------------------------------------------------------------------------
+
+
+class Attempt(NamedTuple):
+    """What came of one target, for whoever asks how a call was answered."""
+
+    target: "Target"
+    number: int = 0  # 0: it was not asked
+    seconds: float = 0.0  # to its head, or its failure
+    first_byte: float = 0.0
+    code: str = ""  # of its error
+    skipped: str = ""  # why it was not asked
 
 
 class Account(Protocol):
@@ -424,15 +486,38 @@ class Call(Struct, kw_only=True):
     wishes: Wishes = NO_WISHES  # intake: what the client says to us, and to no provider
     accounts: "list[Account]" = field(default_factory=list)  # cost and ratelimit: who must hear of each attempt
     target: Target | None = None  # failover
-    attempts: int = 0  # failover
+    attempts: int = 0  # attempts
+    began: float = 0.0  # attempts: the last one, as `started` is counted
+    headed: float = 0.0  # attempts: and when its answer's head was there; 0: it had none
+    history: list[Attempt] = field(default_factory=list)  # failover: whom we asked, and whom not
     spent: int = 0  # cost: nano-dollars, by all attempts that have ended
+    bill: "Callable[[Call], int | None] | None" = None  # cost: what it costs by now, with the attempt under way
+    is_settled: bool = False  # cost and attempts: nothing of what was spent is still to come
+    stop_at: int | None = None  # cost: nano-dollars at which a live answer is stopped
     price_source: str = ""  # cost: where the price of the last attempt is from
     waited: float = 0.0  # failover and dispatch: seconds spent waiting for the provider
+    heard: "Heard | None" = None  # attempts: what the client heard of the last attempt
     asked: bool = False  # dispatch: the target was sent something, so it may have to be paid
+    answer_head: tuple[float, Mapping[str, str]] = NO_HEAD  # dispatch: when it came, as `started`, and its headers
     upstream_id: str = ""  # dispatch: the provider's own request id
     dropped: tuple[str, ...] = ()  # dispatch: knobs that the target's wire lacks, and blocks that the client's does
     usage: Usage | None = None  # dispatch: at the end of the answer
     answered_model: str = ""  # dispatch: the model that the provider says it used
+
+
+class Heard:
+    """The beginning of what was said, and how long all of it was."""
+
+    __slots__ = ("chunks", "size")
+
+    def __init__(self) -> None:
+        self.chunks: list[bytes] = []
+        self.size = 0  # bytes
+
+    def tap(self, chunk: bytes) -> None:
+        if self.size < HEARD:
+            self.chunks.append(chunk)
+        self.size += len(chunk)
 
 
 Tap = Callable[[bytes], None]

@@ -1,4 +1,4 @@
-"""How is what is left of a provider's rate limit said to a client of the other wire?
+"""How is it said what is left of a rate limit, a provider's or ours?
 
 OpenAI and its kin say it in `x-ratelimit-*`, and when it is full again as a duration (`6m0s`, `12ms`); Anthropic says
 it in `anthropic-ratelimit-*`, and as a point in time (RFC 3339). Each field stands for itself: what the provider does
@@ -7,19 +7,22 @@ https://platform.openai.com/docs/guides/rate-limits and https://platform.claude.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from math import ceil
 
 Line = tuple[str, str]
+Standing = tuple[str, int, int, int]  # requests or tokens; their limit, what is left, nanoseconds until all is there
 Reading = Callable[[str, float], str]  # a value and the time, in seconds since 1970; "" where it cannot be read
 
 _IN_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}  # as Go spells it
 _PIECE = r"(\d{1,9}(?:\.\d{1,9})?)(h|ms|m|s|us|µs|ns)"
 _pieces = re.compile(_PIECE, re.ASCII).findall
 _is_duration = re.compile(f"(?:{_PIECE})+", re.ASCII).fullmatch
-_is_number = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII).fullmatch  # Azure's: seconds
-_is_count = re.compile(r"\d{1,18}", re.ASCII).fullmatch
+# Azure's: milliseconds. Of 120 requests a minute one is back after `500`, of 120,000 tokens 14 are after `7`.
+_is_number = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII).fullmatch
+is_count = re.compile(r"\d{1,18}", re.ASCII).fullmatch
 
 
 def spelled(headers: Mapping[str, str], dialect_name: str, now: float) -> list[Line]:
@@ -32,34 +35,80 @@ def spelled(headers: Mapping[str, str], dialect_name: str, now: float) -> list[L
     return [(name, value) for name, value in said if value and name not in headers]
 
 
+def told(lines: Sequence[Line], standings: Sequence[Standing], dialect_name: str, now: float) -> list[Line]:
+    """The head of an answer, and in it what is left of our limits, where its client looks for that.
+
+    Where a provider has said that less is left of its own, that stays. `now`: seconds since 1970.
+    """
+    if dialect_name not in _WORDS:
+        return list(lines)
+    words, spell = _WORDS[dialect_name]
+    theirs, ours = dict(lines), {}
+    for what, limit, left, full_in in standings:
+        of_limit, of_left, of_reset = words[what]
+        said = theirs.get(of_left, "")
+        if not is_count(said) or int(said) > left:
+            ours[of_limit], ours[of_left], ours[of_reset] = str(limit), str(left), spell(full_in, now)
+    kept = lines if ours.keys().isdisjoint(theirs) else [line for line in lines if line[0] not in ours]
+    return [*kept, *ours.items()]
+
+
+def seconds_until(value: str, now: float) -> float | None:
+    """How long it is until a limit is full again, in whichever of the spellings; None where it cannot be read."""
+    if (seconds := _seconds(value)) is not None:
+        return seconds
+    moment = _instant(value)
+    return None if moment is None else max(0.0, moment - now)
+
+
 def _count(value: str, now: float) -> str:
-    return value if _is_count(value) else ""
+    return value if is_count(value) else ""
 
 
 def _moment(value: str, now: float) -> str:
-    """When a duration is over: a whole second, as Anthropic has it, and never too soon."""
-    if _is_number(value):
-        seconds = float(value)
-    elif _is_duration(value):
-        seconds = sum(float(number) * _IN_SECONDS[unit] for number, unit in _pieces(value))
-    else:
-        return ""
-    try:
-        moment = datetime.fromtimestamp(0, UTC) + timedelta(seconds=ceil(now + seconds))
-    except OverflowError:
-        return ""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    """When a duration is over."""
+    seconds = _seconds(value)
+    return "" if seconds is None else _as_moment(now + seconds)
 
 
 def _duration(value: str, now: float) -> str:
     """How long it is until then, to the millisecond."""
+    moment = _instant(value)
+    return "" if moment is None else _as_duration(max(0, round((moment - now) * 1000)))
+
+
+def _seconds(value: str) -> float | None:
+    if _is_number(value):
+        return float(value) / 1000
+    if not _is_duration(value):
+        return None
+    return sum(float(number) * _IN_SECONDS[unit] for number, unit in _pieces(value))
+
+
+def _instant(value: str) -> float | None:
+    """Seconds since 1970."""
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
+        return None
+    return None if moment.tzinfo is None else moment.timestamp()
+
+
+def _as_moment(at: float) -> str:
+    """A whole second, as Anthropic has it, and never too soon."""
+    return _spelled_moment(ceil(at))
+
+
+@lru_cache(maxsize=256)
+def _spelled_moment(second: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(0, UTC) + timedelta(seconds=second):%Y-%m-%dT%H:%M:%SZ}"
+    except OverflowError:
         return ""
-    if moment.tzinfo is None:
-        return ""
-    milliseconds = max(0, round((moment.timestamp() - now) * 1000))
+
+
+def _as_duration(milliseconds: int) -> str:
+    """As Go spells it."""
     if 0 < milliseconds < 1000:
         return f"{milliseconds}ms"
     minutes, rest = divmod(milliseconds, 60_000)
@@ -80,3 +129,27 @@ _PAIRS: tuple[tuple[str, str, Reading, Reading], ...] = (
 _OPENAI = [(theirs, name, reading) for name, theirs, reading, _ in _PAIRS]
 _ANTHROPIC = [(theirs, name, reading) for theirs, name, _, reading in _PAIRS]
 _ROWS = {"openai_chat": _OPENAI, "openai_responses": _OPENAI, "anthropic": _ANTHROPIC}
+
+Three = tuple[str, str, str]  # of a limit, of what remains of it, and of its reset
+
+
+def _by_limit(names: Sequence[str]) -> Mapping[str, Three]:
+    return {"requests": (names[0], names[1], names[2]), "tokens": (names[3], names[4], names[5])}
+
+
+def _in_a_while(nanoseconds: int, now: float) -> str:
+    return _as_duration(-(-nanoseconds // 10**6))
+
+
+def _by_then(nanoseconds: int, now: float) -> str:
+    return _as_moment(now + nanoseconds / 1e9)
+
+
+# How our own are told: the names, and what a reset is on that wire.
+_FOR_OPENAI = (_by_limit([name for name, *_ in _PAIRS]), _in_a_while)
+_FOR_ANTHROPIC = (_by_limit([name for _, name, *_ in _PAIRS]), _by_then)
+_WORDS: Mapping[str, tuple[Mapping[str, Three], Callable[[int, float], str]]] = {
+    "openai_chat": _FOR_OPENAI,
+    "openai_responses": _FOR_OPENAI,
+    "anthropic": _FOR_ANTHROPIC,
+}

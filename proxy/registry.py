@@ -14,6 +14,7 @@ from proxy.errors import ConfigError
 if TYPE_CHECKING:
     from proxy.adapters.http import HTTPProvider
     from proxy.ports import Dialect
+    from proxy.tokens import Tokens
 
 ADAPTERS = {
     "openai": "proxy.adapters.openai:OpenAI",
@@ -29,6 +30,7 @@ ADAPTERS = {
 DIALECTS = {
     "openai_chat": "proxy.dialects.openai_chat:OpenAIChat",
     "azure_chat": "proxy.dialects.openai_chat.azure:AzureChat",
+    "unified_chat": "proxy.dialects.openai_chat.unified:UnifiedChat",
     "openai_responses": "proxy.dialects.openai_responses:OpenAIResponses",
     "anthropic": "proxy.dialects.anthropic:Anthropic",
     "anthropic_vertex": "proxy.dialects.anthropic.vertex:AnthropicVertex",
@@ -44,7 +46,13 @@ COMMANDS = {
     "any": "proxy.commands:do",
     "serve": "proxy.serving:serve",
     "check": "proxy.serving:check",
+    "keys": "proxy.minting:keys",
+    "spend": "proxy.spend:spend",
+    "ledger": "proxy.spend:ledger",
 }
+
+# What only a configuration that names it needs, and which brings libraries of its own.
+EXTRAS = {"tokens": "proxy.tokens:Tokens"}
 
 _dialects: "dict[str, Dialect]" = {}
 
@@ -61,6 +69,12 @@ def adapter(kind: str) -> "type[HTTPProvider]":
 def command(name: str) -> Any:
     """What does the command, from Config to the exit code; `any` finds out which it is, from what was typed."""
     return _load(COMMANDS, "pillion.commands", name)
+
+
+def tokens() -> "type[Tokens]":
+    """The class that checks an identity provider's tokens. Raises ConfigError where its library is not there."""
+    made: type[Tokens] = _load(EXTRAS, "pillion.extras", "tokens")
+    return made
 
 
 def dialect(name: str) -> "Dialect":

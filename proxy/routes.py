@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from proxy.admin import Admin
+from proxy.books import Books
 from proxy.dispatch import chain
 from proxy.errors import GatewayError, Unsupported
 from proxy.ports import Call, Handler, Middleware, Reply
@@ -44,12 +45,13 @@ class Ways(NamedTuple):
     call: Sequence[Middleware]  # to a model
 
 
-def for_apps(admin: Admin, ways: Ways, dispatch: Handler, operated: Sequence[Route]) -> list[Route]:
+def for_apps(admin: Admin, books: Books, ways: Ways, dispatch: Handler, operated: Sequence[Route]) -> list[Route]:
     """Who knows no key may see that we live, and nothing else. What is served stands behind what is not, and wins.
 
     `operated`: what operators have here.
     """
-    keyed = [*missing(), *lists(admin), Route("GET", "/metrics", "metrics", admin.metrics), *operated]
+    own = [Route("GET", "/usage", "usage", books.usage), Route("GET", "/budgets", "budgets", books.budgets)]
+    keyed = [*missing(), *lists(admin), Route("GET", "/metrics", "metrics", admin.metrics), *own, *operated]
     return [
         *_behind(ways.keyed, keyed),
         *_behind(ways.anybody, probes(admin)),
@@ -63,8 +65,9 @@ def for_cluster(admin: Admin, ways: Ways) -> list[Route]:
     return _behind(ways.anybody, [*probes(admin), metrics])
 
 
-def for_operators(admin: Admin, ways: Ways, operated: Sequence[Route]) -> list[Route]:
-    keyed = [Route("GET", "/metrics", "metrics", admin.metrics), *operated]
+def for_operators(admin: Admin, books: Books, ways: Ways, operated: Sequence[Route]) -> list[Route]:
+    whole = [Route("GET", "/usage", "usage", books.all_usage), Route("GET", "/budgets", "budgets", books.all_budgets)]
+    keyed = [Route("GET", "/metrics", "metrics", admin.metrics), *whole, *operated]
     return [*_behind(ways.keyed, keyed), *_behind(ways.anybody, probes(admin))]
 
 
@@ -103,6 +106,7 @@ def chats(chat: Handler) -> list[Route]:
         return Route("POST", path, operation, chat, dialect, tail=True, ends=ends, versions=versions)
 
     return [
+        Route("POST", "/chat", "chat", chat, "unified_chat"),
         Route("POST", "/chat/completions", "chat", chat, "openai_chat"),
         Route("POST", "/responses", "chat", chat, "openai_responses"),
         Route("POST", "/responses/input_tokens", "count_tokens", chat, "openai_responses"),
@@ -164,7 +168,6 @@ def missing() -> list[Route]:
     ]
     return [
         *unserved,
-        Route("POST", "/chat", "missing", old_chat, "cohere"),
         Route("POST", "/models", "missing", not_yet, tail=True, versions=GOOGLES),  # Gemini's other verbs
         Route("GET", "/responses", "missing", no_websocket, "openai_responses"),
     ]
@@ -172,11 +175,6 @@ def missing() -> list[Route]:
 
 async def not_yet(call: Call) -> Reply:
     raise Unsupported("pillion knows this route and does not serve it yet.")
-
-
-async def old_chat(call: Call) -> Reply:
-    """Cohere's SDK still speaks it; a body of another vendor's would get an answer that its client cannot read."""
-    raise Unsupported("/v1/chat is Cohere's v1 API. Its v2 is here, at /v2/chat; OpenAI's is /v1/chat/completions.")
 
 
 async def elsewhere(call: Call) -> Reply:

@@ -24,13 +24,12 @@ from proxy.inbound import BodyBroken, BodyTooLong, BodyTooSlow, Inbound
 from proxy.listening import Listener, listen
 from proxy.logs import LEVELS
 from proxy.outcome import outcome
-from proxy.ports import Call, Dialect, Reply
+from proxy.ports import PROBES, Call, Dialect, Reply
 from proxy.receipts import shortened
 from proxy.room import Room
 from proxy.routing import Route, Routing
 
 BODY_LIMIT = 64 * 1024 * 1024  # bytes of a request
-PROBES = frozenset({"startup", "readiness", "liveness", "metrics"})  # whoever asks these must hear, however many others
 
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 
@@ -84,9 +83,14 @@ class Server:
         self._parting: GatewayError | None = None  # what is told to those whose answers are cut
 
     async def open(self, host: str, port: int, path: str = "") -> None:
-        """Listen, at a Unix socket where there is a path. Raises OSError where the address is taken."""
+        """Take a place, at a Unix socket where there is a path; who comes may knock. Raises OSError: it is taken."""
         loop = asyncio.get_running_loop()
         self._listener = await listen(lambda: Door(self, loop), host, port, path, self._room)
+
+    def start(self) -> None:
+        """Let in who has come, and who comes."""
+        assert self._listener is not None
+        self._listener.start()
 
     def retire(self) -> None:
         """Stop listening, close the connections that are idle, and each other one after its answer."""

@@ -219,15 +219,27 @@ async def _greet(app: App, lines: Log) -> None:
 
 async def _greeting(app: App) -> str:
     """Where, who, what, and the one line that the app needs."""
-    config, main = app.config, app.addresses[0]
+    main = app.addresses[0]
     lines = [f"pillion {__version__} listens on {_url(main)}"]
     lines += [f"  {line}" for line in await _providers(app)]
     lines.append(f"  {'echo':10} built in, offline  models: {', '.join(ECHO_SHOWN)} (docs/echo.md)")
     lines += [f"  {WHAT_IS_THERE[name]} on {_url(where)}" for name, where in _others(app)]
     lines.append(f"  In your app: {_export(main)}")
-    if not config.client_key:
-        lines.append("  No client key is set (PILLION_CLIENT_KEY): every process on this host may use it.")
+    lines.append(f"  {_who_may(app)}")
     return "\n".join(lines)
+
+
+def _who_may(app: App) -> str:
+    config, clients = app.config, app.clients
+    if config.transparent is not None:
+        return f"Apps show a key of their own, which goes to {config.transparent} alone."
+    if not clients.are_asked():
+        return (
+            "No client key is set (PILLION_CLIENT_KEY, or `pillion keys add NAME`): every process on this host may use"
+            " it."
+        )
+    tokens = f", or a token of {config.jwt.issuer}" if config.jwt.jwks else ""
+    return f"Apps must show a client key: there are {clients.configured} configured, {clients.minted} minted{tokens}."
 
 
 async def _providers(app: App) -> list[str]:

@@ -29,6 +29,7 @@ from proxy.wire import Exchange, Wire, why
 STANDARD = Timers()
 OLDEST = (3, 14, 4)  # version of aiohttp
 IDLE_LIFE = 15.0  # seconds that a connection waits for another request: few providers wait for less
+TOLD = 10.0  # seconds that whoever wants to be told has to take it
 
 
 class Upstream:
@@ -142,6 +143,20 @@ class Upstream:
                 return response.status, bytes(body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _mapped(error, seconds) from None
+
+    async def tell(self, url: str, body: bytes) -> int:
+        """POST JSON to whom the operator wants to be told, and nobody's provider: the status. Raises UpstreamError."""
+        try:
+            async with self._session.post(
+                url,
+                data=body,
+                headers={"content-type": "application/json"},
+                timeout=aiohttp.ClientTimeout(total=TOLD),
+                allow_redirects=False,
+            ) as response:
+                return response.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _mapped(error, TOLD) from None
 
     async def _connect(self, origin: Origin, fresh: bool) -> Held:
         """A connection of the connector's; `fresh`: a new one, and those that wait are closed as they are stale."""

@@ -1,5 +1,7 @@
 """What holds for every test: the loop it runs on, the stillness after it, and the count of recordings replayed."""
 
+import os
+import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +13,10 @@ from tests import laws, recordings
 from tests.quiesce import Loop, loop_of_test, quiesced
 
 __all__ = ["loop_of_test", "quiesced"]
+
+# No process that a test starts finds what is kept for the person who runs the tests.
+_STATE = tempfile.TemporaryDirectory(prefix="pillion-state-")
+os.environ["XDG_STATE_HOME"] = _STATE.name
 
 # The same cases in each run, so that what passed here passes there; the soak looks for new ones.
 settings.register_profile("same", derandomize=True, database=None, deadline=None)

@@ -7,6 +7,15 @@ from proxy.app import App
 from proxy.config import Address, load
 from proxy.logs import SILENT, Log
 
+# A provider that fails is asked once, and never left alone: most tests want to see what came of that.
+DEFAULTS = {
+    "PILLION_LISTEN": "127.0.0.1:0",
+    "PILLION_ALLOWED_HOSTS": "pillion, h",
+    "PILLION_RETRY_MAX_RETRIES": "0",
+    "PILLION_FAILOVER_OTHERS": "false",
+    "PILLION_BREAKER_FAILURES": "1000000",
+}
+
 
 class Place:
     """One of its listeners."""
@@ -38,8 +47,7 @@ async def pillion(**environ: str) -> AsyncIterator[Gateway]:
 @asynccontextmanager
 async def telling(log: Log, environ: Mapping[str, str]) -> AsyncIterator[Gateway]:
     """The same, with a log."""
-    defaults = {"PILLION_LISTEN": "127.0.0.1:0", "PILLION_ALLOWED_HOSTS": "pillion, h"}
-    app = App(load(environ={**defaults, **environ}), log=log)
+    app = App(load(environ={**DEFAULTS, **environ}), log=log)
     try:
         await app.open()
         yield Gateway(app)

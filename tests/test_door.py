@@ -110,6 +110,7 @@ async def serving(handler: Handler = echoing, patience: Patience = STANDARD) -> 
     routes = [Route(ANY, path, "chat", noting, dialect="openai_chat") for path in paths]
     at = Listening(Server(routes, registry.dialect, patience), "", 0)
     await at.server.open("127.0.0.1", 0)
+    at.server.start()
     at.host, at.port = at.server.address
     try:
         yield at

@@ -10,6 +10,8 @@ from proxy.errors import (
     Down,
     GatewayError,
     Kind,
+    LedgerUnavailable,
+    OverBudget,
     OverLimit,
     Refused,
     Timeout,
@@ -32,6 +34,8 @@ TREE: list[tuple[type[GatewayError], int, Kind, str, bool]] = [
     (UpstreamError, 502, "server_error", "upstream_error", True),
     (Refused, 400, "invalid_request", "upstream_refused", False),
     (Busy, 429, "rate_limit", "rate_limit_exceeded", True),
+    (OverBudget, 429, "quota_exceeded", "insufficient_quota", False),
+    (LedgerUnavailable, 503, "server_error", "ledger_unavailable", False),
     (Down, 502, "server_error", "upstream_error", True),
     (Timeout, 504, "timeout", "upstream_timeout", True),
 ]

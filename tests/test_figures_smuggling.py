@@ -199,6 +199,7 @@ async def ours() -> AsyncIterator[Ours]:
     ]
     server = Server(routes, registry.dialect)
     await server.open("127.0.0.1", 0)
+    server.start()
     try:
         yield Ours(server, seen, *server.address)
     finally:

@@ -17,6 +17,7 @@ from proxy.canon import Usage
 from proxy.config import load
 from proxy.errors import BadRequest, Busy, Down, GatewayError, Timeout, UnknownModel
 from proxy.exposition import OPEN, exposition
+from proxy.gauges import SECONDS
 from proxy.middleware import metrics as counting
 from proxy.middleware.metrics import Metrics
 from proxy.ports import Call, Reply, Target
@@ -380,7 +381,7 @@ async def test_pieces_together_are_what_prometheus_client_spells_at_once(
 async def test_the_loop_turns_between_pieces_and_each_is_small() -> None:
     counts = await crowded()
     pieces = list(counts.metrics.registry.collect())
-    row = max(len(counting.SECONDS), len(counting.OVERHEAD)) + 3
+    row = max(len(SECONDS), len(counting.OVERHEAD)) + 3
     assert max(len(family.samples) for family in pieces) < counting.PIECE + row
     telling = asyncio.ensure_future(exposition(counts.metrics.registry, ""))
     turns = 0

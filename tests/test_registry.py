@@ -10,8 +10,8 @@ import pytest
 from proxy import registry
 from proxy.errors import ConfigError
 
-# How clients of a cloud's own routes ask, by the wire that they speak on them.
-FACES = {"azure_chat": "openai_chat", "anthropic_vertex": "anthropic"}
+# How clients ask at a cloud's own routes, and at ours, by the wire that they speak there.
+FACES = {"azure_chat": "openai_chat", "unified_chat": "openai_chat", "anthropic_vertex": "anthropic"}
 
 
 @pytest.mark.parametrize("name", registry.DIALECTS)

@@ -18,7 +18,6 @@ from tests.gateway import pillion
     ("dialect", "path"),
     [
         *((dialect, f"/v1{path}/more") for dialect, paths in NOT_YET.items() if dialect for path in paths),
-        ("cohere", "/v1/chat"),
         *(("cohere", f"/v1/{name}") for name in ("embed", "tokenize", "detokenize", "classify", "summarize")),
         ("cohere", "/v2/embed"),
         ("ollama", "/api/embed"),

@@ -474,7 +474,7 @@ async def test_no_key_gets_out_with_a_bug_of_ours(folder: Path, monkeypatch: pyt
         def broken(name: str) -> object:
             raise ValueError(f"{key('key by variable')}, {key('header')} and {key('password')}")
 
-        monkeypatch.setattr(planted.app.catalog, "_adapter", broken)
+        monkeypatch.setattr(planted.app.catalog, "adapter", broken)
         assert (await planted.ask("POST", OPENAI.path, GOOD)).status == 500
 
     sinks = await with_gateway(folder, "http://127.0.0.1:9", False, use)

@@ -36,6 +36,7 @@ async def serving(handler: Handler, method: str = "POST", patience: Patience = S
     """A server with one route and nothing behind it."""
     one = Server([Route(method, "/x", "chat", handler, dialect="openai_chat")], registry.dialect, patience)
     await one.open("127.0.0.1", 0)
+    one.start()
     try:
         yield Listening(*one.address)
     finally:
@@ -273,7 +274,7 @@ ROUTES = [
     ("GET", "/providers", 200),
     ("GET", "/metrics", 200),
     ("POST", "/chat/completions", 200),
-    ("POST", "/chat", 501),
+    ("POST", "/chat", 200),
     ("POST", "/tokenize", 501),
     ("POST", "/messages", 200),
     ("POST", "/embeddings", 501),
@@ -560,6 +561,7 @@ async def test_a_bug_of_ours_is_a_500_without_its_traceback(speech: Speech, capl
 
     at_fault = Server([Route("POST", speech.path, "chat", buggy, dialect=speech.name)], registry.dialect)
     await at_fault.open("127.0.0.1", 0)
+    at_fault.start()
     try:
         got = await chat(Listening(*at_fault.address), speech, b"{}")
     finally:

@@ -90,6 +90,9 @@ class HTTPProvider(ABC):
     def counts(self, dialect: str) -> bool:
         return dialect in self.count_paths
 
+    def has_other_key(self, model: str) -> bool:
+        return False
+
     def hints(self, model: str) -> Hints:
         """What the configuration says for requests that do not say it."""
         if (made := self._hints.get(model)) is not None:
@@ -122,6 +125,10 @@ class HTTPProvider(ABC):
         """The configured headers in which the key is shown as well."""
         shown = {name for name, _ in self.credentials()} | ({"authorization"} if self._lent else set())
         return [name for name in self._config.headers if name.lower() in shown]
+
+    def hold_clients_key(self) -> None:
+        """The key is the client's own, who may as well say whose account pays."""
+        self._ours = _said_by(self._config, holds_key=False)
 
     def hide(self, text: str) -> str:
         """A provider's words less our key, which some repeat when they refuse it."""

@@ -20,6 +20,8 @@ T = TypeVar("T")
 ERROR_LIMIT = 1024 * 1024  # bytes of a provider's error that are read
 HOLD_LIMIT = 256 * 1024  # bytes that may be held back until a stream has said something
 WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of one whole answer
+# Codes of errors after which the provider has certainly seen nothing, and bills nothing.
+NEVER_REACHED = frozenset({"connect_timeout", "tls_timeout", "connect_error", "dns_error", "tls_error", "proxy_error"})
 _REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid")
 _PAGES = frozenset({"text/html", "text/xml", "application/xml"})
 _is_page = re.compile(rb"(?:\xef\xbb\xbf)?\s*<").match
@@ -28,7 +30,8 @@ _is_type = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}", re.ASCII).fullmatch
 
 async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> Answer:
     """Send, and return the head of an answer that is one. Raises UpstreamError."""
-    answer = await timed(call, target.adapter.send(sent))
+    answer = await _head(call, target, sent)
+    call.answer_head = monotonic(), answer.headers
     call.upstream_id = next(filter(None, map(answer.headers.get, _REQUEST_IDS)), "")
     if 200 <= answer.status < 300:
         return answer if media_type_of(answer) not in _PAGES else await _no_page(call, answer)
@@ -43,6 +46,16 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
         error.body = None
         error.headers = [*error.headers, *ratelimits.spelled(answer.headers, call.dialect.name, time())]
     raise error
+
+
+async def _head(call: Call, target: Target, sent: Outgoing) -> Answer:
+    """Raises UpstreamError."""
+    call.asked = True  # also where the client leaves meanwhile, and who knows how far we were
+    try:
+        return await timed(call, target.adapter.send(sent))
+    except UpstreamError as error:
+        call.asked = error.code not in NEVER_REACHED
+        raise
 
 
 async def _no_page(call: Call, answer: Answer) -> Answer:

@@ -25,6 +25,7 @@ from proxy.lanes.asking import (
     whole,
 )
 from proxy.lanes.translating import Translation
+from proxy.lanes.windows import window
 from proxy.ports import Answer, Call, Dialect, Forward, HeadCounting, Meter, Outgoing, Reply, Strip, Target
 from proxy.provenance import Provenance
 
@@ -41,6 +42,7 @@ class PassThrough:
 
         Raises GatewayError before the first byte; after it, the body raises.
         """
+        self._translate.receipt(call, window(call, target, call.dialect).dropped)
         forward = await aside(len(call.envelope.body), _forward, call, target)
         answer = await ask(call, target, call.dialect, _outgoing(call, target, forward))
         live = is_stream(call, answer, call.dialect) or (call.as_array and media_type_of(answer) == "application/json")
@@ -150,6 +152,8 @@ async def _relay(call: Call, answer: Answer, meter: Meter, strip: Strip | None, 
             if strip is not None:
                 events = strip.feed(events)
             if events:
+                if call.wishes.summary:  # it is told before the last event
+                    _note_usage(call, meter)
                 yield events
             if chunk := await answer.chunk():
                 meter.feed(chunk)
@@ -160,6 +164,7 @@ async def _relay(call: Call, answer: Answer, meter: Meter, strip: Strip | None, 
         if strip is not None:
             rest = strip.feed(rest) + strip.close()
         if rest and (meter.finished or meter.error is not None):
+            _note_usage(call, meter)
             yield rest
         _check_end(call, meter)
     except Unframed as error:
@@ -193,8 +198,12 @@ def _before_our_key(call: Call, fault: UpstreamError, events: bytes) -> bytes | 
     return b"" if hide(words) != words else None
 
 
-def _note(call: Call, meter: Meter) -> None:
+def _note_usage(call: Call, meter: Meter) -> None:
     call.usage = meter.usage
     call.answered_model = meter.model
+
+
+def _note(call: Call, meter: Meter) -> None:
+    _note_usage(call, meter)
     if meter.error is not None:
         blame(call, meter.error)

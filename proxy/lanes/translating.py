@@ -5,8 +5,9 @@ of the request goes every one that another provider made, and the answer's are m
 in the vault where the client's wire has no place for them. Of the answer goes what only its own wire understands.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from time import time
+from typing import Any
 
 from proxy import headers, ratelimits
 from proxy.aside import aside
@@ -18,6 +19,7 @@ from proxy.lanes.asking import Begun, ask, hold, is_stream, name_of, or_abort, s
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.hearing import Hearing
 from proxy.lanes.telling import Telling
+from proxy.lanes.windows import window
 from proxy.ports import Answer, Call, Dialect, Encoded, Hints, Loading, Outgoing, Peek, Renderer, Reply, Target
 from proxy.provenance import Provenance
 from proxy.seals import Sealer, unseal
@@ -38,17 +40,15 @@ class Translation:
 
         Raises GatewayError before the first byte; after it, the body raises.
         """
-        size = len(call.envelope.body)
+        size, room = len(call.envelope.body), window(call, target, dialect)
         request, recall, unfit = await aside(size, self._read, call, target, dialect)
         own = _is_own(call, request, dialect)
         if not own and (said := _loaded(call, request)):
             return said
         await self._fetching(call, request, target, dialect)
-        encoded = await aside(size, self._encoded, request, target, dialect)
-        gone = sorted({*unfit, *encoded.dropped})
-        call.dropped = (*gone, *(() if own else headers.untranslatable(call.headers)))
-        if self._strict and call.dropped:
-            raise _refusal(call.dropped)
+        encoded = await aside(size, self._encoded, request, target, dialect, room.fields)
+        gone = sorted({*unfit, *encoded.dropped, *room.dropped})
+        self.receipt(call, (*gone, *(() if own else headers.untranslatable(call.headers))))
         operation = call.operation if dialect is call.dialect else "chat"
         lines = headers.outgoing(call.headers) if own else headers.translated(call.headers)
         sent = Outgoing(dialect.name, target.model, encoded.body, call.stream, lines, "", operation, call.timeout)
@@ -67,6 +67,13 @@ class Translation:
         recall = self._vault.recall(request, call.client, target.adapter.name)
         return await _answered(call, request, call.dialect.renderer(request), answer, dialect, recall)
 
+    def receipt(self, call: Call, dropped: tuple[str, ...]) -> None:
+        """Note what is left out, in the client's words. Raises Unrepresentable where nothing may be."""
+        spelled = call.wishes.spelled
+        call.dropped = dropped = tuple(spelled.get(name, name) for name in dropped) if spelled else dropped
+        if self._strict and dropped:
+            raise _refusal(dropped)
+
     def _read(self, call: Call, target: Target, dialect: Dialect) -> tuple[Request, Recall, list[str]]:
         """What the client asks for, as far as this provider may hear of it, and the receipt. Raises BadRequest."""
         provider = target.adapter.name
@@ -79,15 +86,16 @@ class Translation:
         unable = [] if own else fit(request, target.adapter.abilities(target.model))
         return request, recall, [*foreign, *unable]
 
-    def _encoded(self, request: Request, target: Target, dialect: Dialect) -> Encoded:
-        """Raises BadRequest."""
+    def _encoded(self, request: Request, target: Target, dialect: Dialect, wished: Mapping[str, Any]) -> Encoded:
+        """`wished`: fields that the client wants, before those that the operator does. Raises BadRequest."""
         try:
             encoded = dialect.encode(request)
         except Unrepresentable as error:
             self._fetching.hint(error, request, target, dialect)
             raise
-        fields = target.adapter.hints(target.model).fields
-        return encoded._replace(body=Envelope(encoded.body).filled(fields)) if fields else encoded
+        for fields in filter(None, (wished, target.adapter.hints(target.model).fields)):
+            encoded = encoded._replace(body=Envelope(encoded.body).filled(fields))
+        return encoded
 
 
 def _parsed(call: Call, target: Target) -> Request:

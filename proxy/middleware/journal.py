@@ -13,12 +13,11 @@ from proxy.canon import Usage
 from proxy.errors import GatewayError, UpstreamError
 from proxy.logs import LEVELS, Line, Log, stamp, visible
 from proxy.outcome import outcome
-from proxy.ports import Call, Handler, Reply
+from proxy.ports import PROBES, Call, Handler, Reply
 from proxy.receipts import shortened
 
 KINDS_KEPT = 256  # of calls
 LONGEST_NAME = 200  # characters of a name that a client or a provider chose
-PROBES = frozenset({"startup", "readiness", "liveness", "metrics"})  # asked every few seconds, by machines
 
 # Usage, but for its last field: counts that only the wire of origin has a name for.
 Tokens = defstruct("Tokens", [(name, int, 0) for name in Usage.__struct_fields__[:-1]], omit_defaults=True, gc=False)

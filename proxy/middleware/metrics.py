@@ -10,13 +10,11 @@ The counts are plain numbers here, and become Prometheus's families when it asks
 locks and copies of prometheus-client's own counters, at ten of them per call.
 """
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import accumulate
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec.structs import astuple
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -31,13 +29,14 @@ from prometheus_client.registry import Collector
 
 from proxy.canon import Usage
 from proxy.errors import UpstreamError
+from proxy.gauges import Place, Spread, Tallied, Watched
+from proxy.money import NANOS
 from proxy.outcome import outcome
 from proxy.ports import Call, Handler, Reply, Target
 
 NAMES = 100  # of models that are not configured, of codes, of fields
 LONGEST_NAME = 100  # characters
 PIECE = 100  # samples of a family that are told at once: about a millisecond's work
-SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 600)
 OVERHEAD = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1)
 KINDS = tuple(name for name in Usage.__struct_fields__ if name != "extra")  # of tokens
 PLACE = ("provider", "model")
@@ -56,65 +55,6 @@ TIMERS = {
 OF_CLIENTS = ("body", "write")  # timers that no provider is asked to keep
 ABORTS = ("before_head", "after_head")
 CALLS = frozenset({"chat", "generate", "count_tokens"})  # operations that ask a model
-
-
-class Spread:
-    """How values, in seconds, spread over buckets."""
-
-    __slots__ = ("_bounds", "_counts", "_total")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._total = 0.0
-
-    def observe(self, value: float) -> None:
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._total += value
-
-    def told(self) -> tuple[list[tuple[str, float]], float]:
-        """Cumulative buckets by their upper bounds, and the sum: as the exposition format wants them."""
-        names = [*map(str, self._bounds), "+Inf"]
-        return list(zip(names, map(float, accumulate(self._counts)), strict=True)), self._total
-
-
-class Place:
-    """What happened at one provider with one model."""
-
-    __slots__ = ("duration", "ended", "first_byte", "tokens")
-
-    def __init__(self) -> None:
-        self.ended: Counter[tuple[str, int]] = Counter()  # by operation and status
-        self.tokens: Counter[str] = Counter()  # by kind
-        self.duration = Spread(SECONDS)
-        self.first_byte = Spread(SECONDS)
-
-
-class Watched(NamedTuple):
-    """A number that somebody else keeps. One whose name ends in `_total` only grows."""
-
-    name: str
-    about: str
-    read: Callable[[], float]
-
-    def family(self) -> Metric:
-        kind = CounterMetricFamily if self.name.endswith("_total") else GaugeMetricFamily
-        return kind(self.name, self.about, value=self.read())
-
-
-class Tallied(NamedTuple):
-    """Numbers that somebody else counts, by names that are ours: only so many can come."""
-
-    name: str
-    about: str
-    label: str
-    read: Callable[[], Mapping[str, float]]
-
-    def family(self) -> Metric:
-        family = CounterMetricFamily(self.name, self.about, labels=[self.label])
-        for value, count in self.read().items():
-            family.add_metric([value], count)
-        return family
 
 
 class Metrics(Collector):
@@ -149,9 +89,17 @@ class Metrics(Collector):
         """Tell of a number that somebody else keeps."""
         self._watched.append(Watched(name, about, read))
 
-    def tally(self, name: str, about: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
-        """Tell of what somebody else counts, by the name of each."""
-        self._watched.append(Tallied(name, about, label, read))
+    def tally(
+        self, name: str, about: str, labels: Sequence[str], read: Callable[[], Mapping[tuple[str, ...], float]]
+    ) -> None:
+        """Tell of what somebody else keeps, by the names of each."""
+        self._watched.append(Tallied(name, about, labels, read))
+
+    def paid(self, target: Target, nanos: int, is_guess: bool) -> None:
+        """An attempt has cost so much."""
+        place = self._place(target)
+        place.nanos += nanos
+        place.guessed += is_guess
 
     def state(self, name: str, about: str, **facts: str) -> None:
         """Tell of facts that do not change."""
@@ -168,7 +116,7 @@ class Metrics(Collector):
             raise
         taken = monotonic() - call.started
         self._overhead.observe(taken - call.waited)
-        self._place(call, is_answered=call.operation != "count_tokens").first_byte.observe(taken)
+        self._place(call.target, is_answered=call.operation != "count_tokens").first_byte.observe(taken)
         reply.endings.append(partial(self._end, call, reply.status))
         return reply
 
@@ -223,6 +171,14 @@ class Metrics(Collector):
             (([*where, kind], count) for where, place in places for kind, count in list(place.tokens.items())),
         )
         yield from _pieces(
+            partial(CounterMetricFamily, "pillion_cost_usd", "Dollars that attempts have cost.", labels=PLACE),
+            ((where, place.nanos / NANOS) for where, place in places if place.nanos),
+        )
+        yield from _pieces(
+            partial(CounterMetricFamily, "pillion_guessed_prices", "Attempts whose price nobody knows.", labels=PLACE),
+            ((where, place.guessed) for where, place in places if place.guessed),
+        )
+        yield from _pieces(
             partial(HistogramMetricFamily, "pillion_request_duration_seconds",
                     "From the request to the answer's end.", labels=PLACE),
             ((where, *place.duration.told()) for where, place in places),
@@ -238,7 +194,7 @@ class Metrics(Collector):
         self._in_flight -= 1
         if error is not None:
             status = self._failed(call, status, error)
-        place = self._place(call)
+        place = self._place(call.target)
         place.ended[call.operation, status] += 1
         place.duration.observe(monotonic() - call.started)
         if call.dropped:
@@ -265,8 +221,7 @@ class Metrics(Collector):
     def _blame(self, target: Target, error: UpstreamError) -> None:
         self._blamed[target.adapter.name, error.kind, self._bounded(error.code, self._codes)] += 1
 
-    def _place(self, call: Call, is_answered: bool = False) -> Place:
-        target = call.target
+    def _place(self, target: Target | None, is_answered: bool = False) -> Place:
         where = ("", "") if target is None else (target.adapter.name, target.model)
         place = self._places.get(where)
         if place is None:

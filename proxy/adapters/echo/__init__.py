@@ -95,6 +95,9 @@ class Echo:
     def counts(self, dialect: str) -> bool:
         return False
 
+    def has_other_key(self, model: str) -> bool:
+        return False
+
     def hints(self, model: str) -> Hints:
         return NO_HINTS
 

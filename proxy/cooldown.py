@@ -1,0 +1,199 @@
+"""Which of a provider's keys is asked next?
+
+They take turns, each as often as its weight says. One that the provider refuses is left out for a while:
+
+    429                    the key, for the longer of what the provider says and 1 s, twice that the next time, to 60 s
+    quota used up, 402     the key, likewise, from a minute to an hour
+    403                    the key for that model alone, likewise, from a minute to an hour
+    401                    the key, until it is another one or is found to work
+
+Anything else is not the key's fault: an overload (529) meets all of them. When its time is over a key is tried, at
+most once in its gap, until a request succeeds; then it is back in the turn. Where all are left out, the one that is to
+be back first is tried likewise. The gap is a tenth of the key's pause, but a second at least and a
+minute at most. Between those tries another target is to be preferred; who has none asks the same key all the same.
+
+An attempt tells of the time at which it was begun. One that began before its key was left out neither ends that nor
+makes it twice as long: a hundred refusals at once are one.
+"""
+
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from proxy.errors import UpstreamError
+
+LONGEST_HINT = 86_400.0  # seconds; a provider may ask for days, and is asked once a day whether it still means it
+MODELS = 1000  # that a key is left out for at once: clients name models, and may name any number
+
+
+class Saved(Struct, frozen=True, kw_only=True):
+    """A key that is left out, for a store or for a neighbour. `key` is its name, never the key."""
+
+    key: str
+    model: str  # "" for all
+    until: float | None  # seconds since 1970; None: until it works
+    pause: float  # seconds
+    times: int
+
+
+class _Pause(NamedTuple):
+    first: float
+    longest: float
+
+
+_BUSY, _SPENT, _FORBIDDEN, _FAILED = _Pause(1, 60), _Pause(60, 3600), _Pause(60, 3600), _Pause(inf, inf)
+
+
+class _Rest:
+    """A key that is left out, or on trial. Times are the clock's."""
+
+    __slots__ = ("asked", "gap", "pause", "since", "times", "until")
+
+    def __init__(self, now: float, until: float, pause: float, times: int) -> None:
+        self.since = self.asked = now
+        self.until = until
+        self.pause = pause
+        self.times = times  # that it was left out and had not worked in between
+        self.gap = min(max(pause / 10, 1.0), 60.0)
+
+    def may_be_tried(self, now: float) -> bool:
+        return now >= self.asked + self.gap
+
+
+class Cooldown:
+    """The keys of one provider, one at least, by their place in the list.
+
+    `names`: one for each, another one where the key is another, and never the key itself. `weights`: whole numbers.
+    `clock`: seconds, never going back.
+    """
+
+    def __init__(self, names: Sequence[str], weights: Sequence[int], clock: Callable[[], float]) -> None:
+        self._names = names
+        self._weights = weights
+        self._clock = clock
+        self._all = range(len(names))
+        self._turns = [0] * len(names)  # how far each is ahead of the others, in weight
+        self._rests: list[dict[str, _Rest]] = [{} for _ in names]  # of each key by model, "" for all of them
+
+    def __repr__(self) -> str:
+        now = self._clock()
+        ends = [max((rest.until for rest in rests.values()), default=now) for rests in self._rests]
+        failed, cooling = ends.count(inf), sum(now < end < inf for end in ends)
+        return f"<Cooldown {len(self._names)} keys, {cooling} cooling, {failed} failed>"
+
+    def pick(self, model: str) -> int | None:
+        """Whose turn it is. None: all are left out, and it is too early to try one."""
+        if not any(self._rests):
+            return self._turn(self._all)
+        now = self._clock()
+        free = [index for index in self._all if not self._rests[index] or self._is_free(index, model, now)]
+        index = self._turn(free) if free else self._soonest(model)
+        rest = self._rest(index, model)
+        if rest is not None:
+            if not rest.may_be_tried(now):
+                return None
+            rest.asked = now
+        return index
+
+    def last_resort(self, model: str) -> int:
+        """For a request that `pick` has no key for and that has nowhere else to go."""
+        index = self._soonest(model)
+        if rest := self._rest(index, model):
+            rest.asked = self._clock()
+        return index
+
+    def succeeded(self, index: int, model: str, began: float) -> None:
+        """The provider answered it. `began`: when it was asked, by the clock. A probe of the key names no model."""
+        if rests := self._rests[index]:
+            for scope in {"", model}:
+                if scope in rests and began >= rests[scope].since:
+                    del rests[scope]
+
+    def failed(self, index: int, error: UpstreamError, model: str, hint: float | None, began: float) -> None:
+        """The provider refused it. `hint`: seconds that it asks us to wait. `began`: as above."""
+        scope, pause = _meant(error, model)
+        if pause is None:
+            return
+        now = self._clock()
+        rest = self._rests[index].get(scope)
+        times = 1 if rest is None else rest.times + (began >= rest.since)
+        length = max(min(pause.first * 2 ** min(times - 1, 32), pause.longest), min(hint or 0.0, LONGEST_HINT))
+        until = max(now + length, now if rest is None else rest.until)
+        self._leave_out(index, scope, _Rest(now, until, length, times))
+
+    def state(self, wall: float) -> list[Saved]:
+        """Who is left out. `wall`: the time, in seconds since 1970."""
+        now = self._clock()
+        return [
+            Saved(
+                key=self._names[index],
+                model=model,
+                until=None if rest.until == inf else wall + rest.until - now,
+                pause=min(rest.pause, LONGEST_HINT),
+                times=rest.times,
+            )
+            for index in self._all
+            for model, rest in self._rests[index].items()
+            if rest.until > now
+        ]
+
+    def restore(self, saved: Sequence[Saved], wall: float) -> None:
+        """Leave out who was left out when that was said, and still would be; keys of other names are passed over."""
+        now = self._clock()
+        for each in saved:
+            until = inf if each.until is None else now + min(each.until - wall, LONGEST_HINT)
+            for index in self._all:
+                rest = self._rests[index].get(each.model)
+                if self._names[index] == each.key and until > (now if rest is None else rest.until):
+                    pause = inf if each.until is None else min(max(0.0, each.pause), LONGEST_HINT)
+                    self._leave_out(index, each.model, _Rest(now, until, pause, max(each.times, 1)))
+
+    def _turn(self, keys: Sequence[int]) -> int:
+        """Smooth weighted round robin: everyone gains its weight, and who is ahead pays for all."""
+        turns, weights = self._turns, self._weights
+        first, paid = keys[0], 0
+        for index in keys:
+            turns[index] += weights[index]
+            paid += weights[index]
+            if turns[index] > turns[first]:
+                first = index
+        turns[first] -= paid
+        return first
+
+    def _is_free(self, index: int, model: str, now: float) -> bool:
+        rest = self._rest(index, model)
+        return rest is None or (now >= rest.until and rest.may_be_tried(now))
+
+    def _rest(self, index: int, model: str) -> _Rest | None:
+        """The longer one, where both the key and the key for this model are left out."""
+        rests = self._rests[index]
+        whole, part = rests.get(""), rests.get(model)
+        if whole is None or part is None:
+            return whole or part
+        return whole if whole.until >= part.until else part
+
+    def _soonest(self, model: str) -> int:
+        return min(self._all, key=lambda index: rest.until if (rest := self._rest(index, model)) else 0.0)
+
+    def _leave_out(self, index: int, model: str, rest: _Rest) -> None:
+        rests = self._rests[index]
+        rests[model] = rest
+        if len(rests) > MODELS:
+            del rests[next(filter(None, rests))]  # of a single model, the oldest
+
+
+def _meant(error: UpstreamError, model: str) -> tuple[str, _Pause | None]:
+    """What the key is left out for, and how."""
+    match error.kind, error.status:
+        case "authentication", 403:
+            return model, _FORBIDDEN
+        case "authentication", _:
+            return "", _FAILED
+        case "quota_exceeded", _:
+            return "", _SPENT
+        case "rate_limit", 429:
+            return "", _BUSY
+        case _:
+            return "", None

@@ -1,0 +1,76 @@
+"""What does a count look like until Prometheus asks for it?
+
+Plain numbers, and their families only then.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 600)
+
+
+class Spread:
+    """How values, in seconds, spread over buckets."""
+
+    __slots__ = ("_bounds", "_counts", "_total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._total = 0.0
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._total += value
+
+    def told(self) -> tuple[list[tuple[str, float]], float]:
+        """Cumulative buckets by their upper bounds, and the sum: as the exposition format wants them."""
+        names = [*map(str, self._bounds), "+Inf"]
+        return list(zip(names, map(float, accumulate(self._counts)), strict=True)), self._total
+
+
+class Place:
+    """What happened at one provider with one model."""
+
+    __slots__ = ("duration", "ended", "first_byte", "guessed", "nanos", "tokens")
+
+    def __init__(self) -> None:
+        self.nanos = 0  # that it cost
+        self.guessed = 0  # attempts of which nobody knows the price
+        self.ended: Counter[tuple[str, int]] = Counter()  # by operation and status
+        self.tokens: Counter[str] = Counter()  # by kind
+        self.duration = Spread(SECONDS)
+        self.first_byte = Spread(SECONDS)
+
+
+class Watched(NamedTuple):
+    """A number that somebody else keeps. One whose name ends in `_total` only grows."""
+
+    name: str
+    about: str
+    read: Callable[[], float]
+
+    def family(self) -> Metric:
+        kind = CounterMetricFamily if self.name.endswith("_total") else GaugeMetricFamily
+        return kind(self.name, self.about, value=self.read())
+
+
+class Tallied(NamedTuple):
+    """Numbers that somebody else keeps, by names that are ours: only so many can come. As Watched has it."""
+
+    name: str
+    about: str
+    labels: Sequence[str]
+    read: Callable[[], Mapping[tuple[str, ...], float]]
+
+    def family(self) -> Metric:
+        kind = CounterMetricFamily if self.name.endswith("_total") else GaugeMetricFamily
+        family = kind(self.name, self.about, labels=self.labels)
+        for values, count in self.read().items():
+            family.add_metric(values, count)
+        return family

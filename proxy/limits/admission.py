@@ -1,0 +1,141 @@
+"""May the request go on now, or must it wait for its turn?
+
+A request passes when each of its scopes has room for it, and takes from all of them in one go: between the look and the
+taking nobody else runs, so that limits are exact however many come at once.
+
+Where the operator lets requests wait, each scope has a queue, and nobody overtakes in it: not the small one the big
+one, nor who comes when there is room again. A request stands at the end of the queue of its first scope, and goes on to
+that of the next when it is the first and there is room; its place it keeps. The scopes come in one order, the narrow
+ones first: so a model whose limit is spent holds up no other model of its provider, and no two requests wait for each
+other. A timer for each queue knows when its first may pass; who ends, or leaves a queue, looks as well.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
+
+from proxy.config import Queue
+from proxy.errors import GatewayError
+from proxy.limits.need import Need
+from proxy.limits.refusal import refusal, too_large
+from proxy.limits.scope import Held, Scope, Ticket, What
+
+TICK = 0.001  # seconds: the loop's timers are no finer
+SECOND = 10**9  # nanoseconds
+NOBODY_KNOWS = float("inf")
+
+
+class Admission:
+    """`clock`: nanoseconds, and it never goes back."""
+
+    def __init__(self, queue: Queue, clock: Callable[[], int]) -> None:
+        self.refused: Counter[tuple[str, str]] = Counter()  # by whose limit it was, and what it limits
+        self.queued = 0  # now
+        self._queue = queue
+        self._clock = clock
+
+    def admit(self, scopes: Sequence[Scope], need: Need) -> Held | None:
+        """None where a limit stands in the way, or somebody who came before."""
+        now = self._clock()
+        marks: list[int] = []
+        for scope in scopes:
+            if scope.queue or (mark := scope.take(need, now)) is None:
+                _undo(scopes[: len(marks)], need)
+                return None
+            marks.append(mark)
+        return Held(scopes, marks, need)
+
+    async def enter(self, scopes: Sequence[Scope], need: Need) -> Held:
+        """Wait, where the operator allows it and there is room to. Raises OverLimit, Busy."""
+        self._check_size(scopes, need)
+        if not self._queue.seconds or any(len(scope.queue) >= self._queue.length for scope in scopes):
+            raise self._refusal(scopes, need)
+        ticket = Ticket(scopes, need, asyncio.get_running_loop().create_future())
+        ticket.stand(0)
+        self.advance(scopes)
+        self.queued += 1
+        try:
+            await asyncio.wait((ticket.turn,), timeout=self._queue.seconds)
+            if not ticket.turn.done():
+                raise self._refusal(scopes, need, ticket)
+        except asyncio.CancelledError:
+            if ticket.turn.done():  # it came in the same moment
+                self.leave(ticket.turn.result(), 0)
+            raise
+        finally:
+            self.queued -= 1
+            self.advance(ticket.step_out())
+        return ticket.turn.result()
+
+    def leave(self, held: Held, used: int | None) -> None:
+        """The request has ended; the second time nothing more is given back. `used`: tokens; None: as it was held."""
+        scopes, held.scopes = held.scopes, ()
+        if not scopes:
+            return
+        now, need, is_awaited = self._clock(), held.need, False
+        for scope, mark in zip(scopes, held.marks, strict=True):
+            scope.settle(mark, need, used, now)
+            is_awaited = is_awaited or bool(scope.queue)
+        if is_awaited:
+            self.advance(scopes)
+
+    def advance(self, scopes: Iterable[Scope]) -> None:
+        """There may be room: let those pass who are the first of their queues."""
+        crowded = [scope for scope in scopes if scope.queue]
+        while crowded:
+            scope = crowded.pop()
+            if scope.queue and (held := self._passed(ticket := scope.queue[0])) is not None:
+                crowded.extend(ticket.step_out())
+                ticket.turn.set_result(held)
+
+    def _passed(self, ticket: Ticket) -> Held | None:
+        """None where there is no room: there it stands, with a timer set."""
+        now = self._clock()
+        marks: list[int] = []
+        for index, scope in enumerate(ticket.scopes):
+            is_first = ticket.stand(index)
+            mark = scope.take(ticket.need, now) if is_first else None
+            if mark is None:
+                _undo(ticket.scopes[:index], ticket.need)
+                if is_first:
+                    self._set_timer(scope, max(map(_length, scope.waits(ticket.need, now))))
+                return None
+            marks.append(mark)
+        return Held(ticket.scopes, marks, ticket.need)
+
+    def _set_timer(self, scope: Scope, wait: float) -> None:
+        if scope.timer is not None:
+            scope.timer.cancel()
+            scope.timer = None
+        if wait < NOBODY_KNOWS:  # else whoever ends will look
+            delay = max(wait / SECOND, TICK)
+            scope.timer = asyncio.get_running_loop().call_later(delay, self.advance, (scope,))
+
+    def _check_size(self, scopes: Sequence[Scope], need: Need) -> None:
+        """Raises OverLimit."""
+        for scope in scopes:
+            if (what := scope.too_much(need)) is not None:
+                self.refused[scope.kind, what] += 1
+                raise too_large(scope, what, need)
+
+    def _refusal(self, scopes: Sequence[Scope], need: Need, ticket: Ticket | None = None) -> GatewayError:
+        """In the words of the limit that takes longest, with those counted in who are ahead. `ticket`: its own."""
+        now, waits = self._clock(), []
+        ahead: dict[Ticket, None] = {}
+        for scope in scopes:
+            ahead |= dict.fromkeys(takewhile(lambda each: each is not ticket, scope.queue))
+            needs = [each.need for each in ahead]
+            waits += [(scope, *each) for each in scope.waits(need, now, needs)]
+        scope, what, wait = max(waits, key=lambda each: _length(each[1:]))
+        self.refused[scope.kind, what] += 1
+        return refusal(scope, what, need, wait)
+
+
+def _undo(scopes: Sequence[Scope], need: Need) -> None:
+    for scope in scopes:
+        scope.undo(need)
+
+
+def _length(wait: tuple[What, int | None]) -> float:
+    return NOBODY_KNOWS if wait[1] is None else wait[1]

@@ -1,0 +1,171 @@
+"""What has a provider told of its own limits, and when does it let the next one pass?
+
+OpenAI, Anthropic and most others fill their limits up continuously: of 5,000 requests a minute one is back after 12 ms,
+which is what `x-ratelimit-reset-requests` says then, and Groq's of a day likewise. So between what was left and the
+whole, at the moment of the reset, lies a straight line; where the whole is not told, nothing more is there before the
+reset. What is asked meanwhile is taken off, and the next answer knows better. After the reset nothing is known.
+
+Whether a request that says how much it may write takes as much from the beginning is each vendor's own: OpenAI's
+reckons with it, Anthropic's does not, and refuses when nothing is left.
+https://platform.openai.com/docs/guides/rate-limits and https://platform.claude.com/docs/en/api/rate-limits
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+
+from proxy.limits.need import Need
+from proxy.limits.scope import Scope, Waits, What
+from proxy.ratelimits import is_count, seconds_until
+
+SECOND = 10**9  # nanoseconds
+LONGEST = 3600 * SECOND  # for so long it is taken at its word: a clock may be wrong
+YEAR = 365 * 86400.0  # seconds
+
+Count = Callable[[Need], int]
+
+
+class Row(NamedTuple):
+    """Where a limit is told, and how much of it a request takes."""
+
+    what: What
+    count: Count
+    left: str
+    limit: str
+    reset: str
+
+
+def _one(need: Need) -> int:
+    return 1
+
+
+def _read(need: Need) -> int:
+    return need.read
+
+
+def _all(need: Need) -> int:
+    return need.read + (need.write if need.says else 0)
+
+
+def _openai(what: What, count: Count) -> Row:
+    names = (f"x-ratelimit-{word}-{what}" for word in ("remaining", "limit", "reset"))
+    return Row(what, count, *names)
+
+
+def _anthropic(name: str, what: What, count: Count) -> Row:
+    names = (f"anthropic-ratelimit-{name}-{word}" for word in ("remaining", "limit", "reset"))
+    return Row(what, count, *names)
+
+
+ROWS = (
+    _openai("requests", _one),
+    _openai("tokens", _all),
+    _anthropic("requests", "requests", _one),
+    _anthropic("input-tokens", "tokens", _read),
+    _anthropic("output-tokens", "tokens", _one),
+    _anthropic("tokens", "tokens", _one),  # of whichever of the two is the tighter
+)
+
+
+class Announced:
+    """One limit, as the last answer told of it."""
+
+    __slots__ = ("_at", "_count", "_full", "_headers", "_left", "_row", "_told", "_wall", "what")
+
+    def __init__(self, row: Row) -> None:
+        self.what = row.what
+        self._row = row
+        self._count = row.count
+        self._at = self._told = self._left = 0
+        self._headers: Mapping[str, str] = {}
+        self._wall = 0.0
+        self._full: int | None = None  # the moment when it is; None: not yet read
+
+    def hear(self, headers: Mapping[str, str], at: int, wall: float) -> None:
+        """`headers`: of an answer that came `at` that moment of our clock, and at that of the `wall`.
+
+        One that came before the last is old news, and the same one is none. Of the rest only so much is read here as is
+        needed while there is enough left.
+        """
+        left = headers[self._row.left]
+        if at >= self._at and headers is not self._headers and is_count(left):
+            self._told = self._left = int(left)
+            self._at, self._headers, self._wall, self._full = at, headers, wall, None
+
+    def wait(self, need: Need, now: int, ahead: Sequence[Need] = ()) -> int:
+        """Until the provider may let a request pass."""
+        short = self._count(need) - self._left + sum(map(self._count, ahead))
+        if short <= 0:
+            return 0
+        if self._full is None:
+            self._full = self._at + self._reset()
+        until, limit = self._full, self._headers.get(self._row.limit, "")
+        if is_count(limit) and int(limit) > self._told:
+            until = min(until, self._at - (-short * (self._full - self._at) // (int(limit) - self._told)))
+        return max(0, min(until, self._at + LONGEST) - now)
+
+    def add(self, need: Need, sign: int) -> None:
+        """It is asked for that, or, with a minus, is not."""
+        self._left -= sign * self._count(need)
+
+    def _reset(self) -> int:
+        """Nanoseconds from then; 0 where it is not told, or cannot be read."""
+        seconds = seconds_until(self._headers.get(self._row.reset, ""), self._then())
+        return 0 if seconds is None else round(min(seconds, YEAR) * SECOND)
+
+    def _then(self) -> float:
+        """By the provider's own clock, where the answer has its date: ours may be wrong."""
+        try:
+            return parsedate_to_datetime(self._headers["date"]).timestamp()
+        except (KeyError, ValueError, OverflowError):
+            return self._wall
+
+
+class Announcements(Scope):
+    """What is known of one model at one provider."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self, provider: str, model: str) -> None:
+        super().__init__("announced", f"{provider}/{model}", counts_tokens=True)
+        self._known: dict[str, Announced] = {}
+
+    def __repr__(self) -> str:
+        return f"<Announcements of {self.name}: {', '.join(self._known) or 'none'}; {len(self.queue)} wait>"
+
+    def hear(self, rows: Sequence[Row], headers: Mapping[str, str], at: int, wall: float) -> None:
+        """`rows`: those that an answer tells of."""
+        for row in rows:
+            if row.left not in self._known:
+                self._known[row.left] = Announced(row)
+            self._known[row.left].hear(headers, at, wall)
+
+    def take(self, need: Need, now: int) -> int | None:
+        for each in self._known.values():
+            if each.wait(need, now):
+                return None
+        for each in self._known.values():
+            each.add(need, 1)
+        return 0
+
+    def undo(self, need: Need) -> None:
+        for each in self._known.values():
+            each.add(need, -1)
+
+    def settle(self, mark: int, need: Need, used: int | None, now: int) -> None:
+        """The next answer tells."""
+
+    def waits(self, need: Need, now: int, ahead: Sequence[Need] = ()) -> Waits:
+        return [(each.what, each.wait(need, now, ahead)) for each in self._known.values()]
+
+    def too_much(self, need: Need) -> None:
+        """The provider may count otherwise: when its limit is full, it is asked."""
+
+    def told(self, what: What, need: Need) -> str:
+        provider, _, model = self.name.partition("/")
+        return f"{provider} has told that its limit of {what} for {model} is used up"
+
+
+def told_of(headers: Mapping[str, str]) -> list[Row]:
+    """The limits that an answer tells of. `headers`: names in lower case."""
+    return [row for row in ROWS if row.left in headers]

@@ -1,0 +1,66 @@
+"""How much of a limit may this request take?
+
+Tokens are an estimate: a token for every four bytes of the body, as much for a picture as one of middle size has, and
+as many of the answer as the request allows it. It is settled from what the provider counts, so it need not be good; but
+it must not be so large that an honest request could never pass.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from proxy.envelope import Envelope
+from proxy.lanes.estimate import IMAGE
+from proxy.ports import Call
+
+BYTES_PER_TOKEN = 4
+ANSWER = 1000  # tokens, where the request does not say how long its answer may be
+MOST = 10**9  # tokens, as limits have them
+LARGE = 16 * 1024  # bytes of a body in which it is worth looking for pictures
+MEDIA = 4 * 1024  # bytes of a string that may be one
+
+
+class Need(NamedTuple):
+    """Tokens that are read, and tokens that are written: at most so many, where the request `says` so."""
+
+    read: int = 0
+    write: int = 0
+    says: bool = True
+
+    def within(self, limit: int) -> int:
+        """Tokens that it takes of such a limit. What is merely guessed of its answer is no reason for none at all."""
+        whole = self.read + self.write
+        return whole if self.says or whole <= limit else max(self.read, limit)
+
+
+NO_TOKENS = Need()
+
+
+def need_of(call: Call) -> Need:
+    """Raises BadRequest where the request says how long its answer may be, and cannot be read there."""
+    if call.operation == "count_tokens":  # they are counted, and neither read nor written
+        return NO_TOKENS
+    body = call.envelope.body
+    read = len(body) // BYTES_PER_TOKEN if len(body) < LARGE else _read(body)
+    write = _longest(call.envelope, call.dialect.bounds.output)
+    return Need(read, ANSWER, False) if write is None else Need(read, min(write, MOST))
+
+
+def _read(body: bytes) -> int:
+    media = [len(text) for text in body.split(b'"') if len(text) > MEDIA and _is_media(text)]
+    return (len(body) - sum(media)) // BYTES_PER_TOKEN + len(media) * IMAGE
+
+
+def _is_media(text: bytes) -> bool:
+    """Is it base64? Prose has spaces, or else bytes or escapes beyond ASCII."""
+    return b" " not in text and b"\\" not in text and text.isascii()
+
+
+def _longest(envelope: Envelope, paths: Sequence[Sequence[str]]) -> int | None:
+    """What the request says of its answer's length, in tokens. What is no such number is the provider's to refuse."""
+    for path in paths:
+        value: Any = envelope.get(path[0])
+        for key in path[1:]:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if type(value) is int and value > 0:
+            return value
+    return None

@@ -1,0 +1,185 @@
+"""Whose limits are they, how much of them is left, and who waits for them?
+
+A scope is a client, a provider or a model: what the operator lets it have, or what a provider has announced. Nothing
+here waits. All times are nanoseconds.
+"""
+
+from abc import ABC, abstractmethod
+from asyncio import Future, TimerHandle
+from collections import deque
+from collections.abc import Sequence
+from typing import Literal
+
+from proxy.allowance import Limits
+from proxy.gcra import Bucket
+from proxy.limits.need import Need
+from proxy.ratelimits import Standing
+
+Kind = Literal["client", "provider", "model", "announced"]
+What = Literal["concurrent", "requests", "tokens"]
+Waits = Sequence[tuple[What, int | None]]  # by each limit: until it would let a request pass; None: nobody knows
+
+
+class Scope(ABC):
+    """`name` is for messages."""
+
+    __slots__ = ("counts_tokens", "kind", "name", "queue", "timer")
+
+    def __init__(self, kind: Kind, name: str, counts_tokens: bool) -> None:
+        self.kind = kind
+        self.name = name
+        self.counts_tokens = counts_tokens  # so that a request must be estimated
+        self.queue: deque[Ticket] = deque()
+        self.timer: TimerHandle | None = None  # when the first of the queue may pass
+
+    @abstractmethod
+    def take(self, need: Need, now: int) -> int | None:
+        """Let a request pass, if it may. What it returns goes to `settle`; None: it may not."""
+
+    @abstractmethod
+    def undo(self, need: Need) -> None:
+        """As if it had not been let pass in this very moment."""
+
+    @abstractmethod
+    def settle(self, mark: int, need: Need, used: int | None, now: int) -> None:
+        """It has ended. `used`: tokens; None where nobody knows better than the need."""
+
+    @abstractmethod
+    def waits(self, need: Need, now: int, ahead: Sequence[Need] = ()) -> Waits:
+        """For a request that stands behind those that are ahead of it."""
+
+    @abstractmethod
+    def too_much(self, need: Need) -> What | None:
+        """The limit that the request alone exceeds, so that it could never pass."""
+
+    @abstractmethod
+    def told(self, what: What, need: Need) -> str:
+        """For a message: the limit, and what the request asks of it."""
+
+
+class Limited(Scope):
+    """One with limits of the operator's."""
+
+    __slots__ = ("_concurrent", "_requests", "_tokens", "_under_way", "limits")
+
+    def __init__(self, kind: Kind, name: str, limits: Limits) -> None:
+        super().__init__(kind, name, limits.tokens_per_minute is not None)
+        self.limits = limits
+        self._concurrent = limits.concurrent
+        self._under_way = 0
+        self._requests = None if limits.requests_per_minute is None else Bucket(limits.requests_per_minute)
+        self._tokens = None if limits.tokens_per_minute is None else Bucket(limits.tokens_per_minute)
+
+    def __repr__(self) -> str:
+        return f"<Limited {self.kind} {self.name}: {self._under_way} under way, {len(self.queue)} wait>"
+
+    def take(self, need: Need, now: int) -> int | None:
+        if self._concurrent is not None and self._under_way >= self._concurrent:
+            return None
+        if self._requests is not None and self._requests.take(1, now) is None:
+            return None
+        mark: int | None = 0
+        if self._tokens is not None:
+            mark = self._tokens.take(need.within(self._tokens.limit), now)
+            if mark is None:
+                if self._requests is not None:
+                    self._requests.undo(1)
+                return None
+        self._under_way += 1
+        return mark
+
+    def undo(self, need: Need) -> None:
+        self._under_way -= 1
+        if self._requests is not None:
+            self._requests.undo(1)
+        if self._tokens is not None:
+            self._tokens.undo(need.within(self._tokens.limit))
+
+    def settle(self, mark: int, need: Need, used: int | None, now: int) -> None:
+        """A request that has begun has begun; its tokens are those that it used."""
+        self._under_way -= 1
+        if self._tokens is not None and used is not None:
+            self._tokens.settle(mark, need.within(self._tokens.limit) - used, now)
+
+    def waits(self, need: Need, now: int, ahead: Sequence[Need] = ()) -> Waits:
+        waits: list[tuple[What, int | None]] = []
+        if self._concurrent is not None:
+            waits.append(("concurrent", 0 if self._under_way + len(ahead) < self._concurrent else None))
+        if self._requests is not None:
+            waits.append(("requests", self._requests.wait(1 + len(ahead), now)))
+        if self._tokens is not None:
+            count = sum(each.within(self._tokens.limit) for each in (need, *ahead))
+            waits.append(("tokens", self._tokens.wait(count, now)))
+        return waits
+
+    def too_much(self, need: Need) -> What | None:
+        return "tokens" if self._tokens is not None and need.within(self._tokens.limit) > self._tokens.limit else None
+
+    def told(self, what: What, need: Need) -> str:
+        if what == "concurrent":
+            return f"The limit of {self.name} is {self._concurrent} requests at once"
+        bucket = self._requests if what == "requests" else self._tokens
+        assert bucket is not None
+        limit = f"The limit of {self.name} is {bucket.limit} {what} per minute"
+        if what == "requests":
+            return limit
+        length = "as long as its answer may be" if need.says else "its answer included"
+        return f"{limit}, and this request may take {need.within(bucket.limit)}, {length}"
+
+    def standings(self, now: int) -> list[Standing]:
+        """What its client is told."""
+        told: list[Standing] = []
+        if self._requests is not None:
+            told.append(("requests", self._requests.limit, *self._requests.state(now)))
+        if self._tokens is not None:
+            told.append(("tokens", self._tokens.limit, *self._tokens.state(now)))
+        return told
+
+    def is_idle(self, now: int) -> bool:
+        """Is it as if it had just been made?"""
+        return not (self._under_way or self.queue or any(full_in for *_, full_in in self.standings(now)))
+
+
+class Held:
+    """What a request has taken: `marks`, one of each scope."""
+
+    __slots__ = ("marks", "need", "scopes")
+
+    def __init__(self, scopes: Sequence[Scope], marks: Sequence[int], need: Need) -> None:
+        self.scopes = scopes
+        self.marks = marks
+        self.need = need
+
+    def __repr__(self) -> str:
+        return f"<Held of {', '.join(scope.name for scope in self.scopes) or 'nobody'}>"
+
+
+class Ticket:
+    """A request that waits for its turn. It stands in the queues of its first scopes, as many as it has `reached`."""
+
+    __slots__ = ("need", "reached", "scopes", "turn")
+
+    def __init__(self, scopes: Sequence[Scope], need: Need, turn: "Future[Held]") -> None:
+        self.scopes = scopes
+        self.need = need
+        self.turn = turn
+        self.reached = 0
+
+    def stand(self, index: int) -> bool:
+        """In the queue of this scope, if not yet. Is it the first there?"""
+        queue = self.scopes[index].queue
+        if index == self.reached:
+            queue.append(self)
+            self.reached += 1
+        return queue[0] is self
+
+    def step_out(self) -> Sequence[Scope]:
+        """Of all queues; the scopes whose they are."""
+        stood = self.scopes[: self.reached]
+        self.reached = 0
+        for scope in stood:
+            scope.queue.remove(self)
+            if scope.timer is not None:  # whoever is the first now sets one of its own
+                scope.timer.cancel()
+                scope.timer = None
+        return stood

@@ -1,0 +1,217 @@
+"""Can they afford it, and what did it cost?
+
+An account of each attempt: before it the dearest that it may become is set aside in the budgets, and an intent stands
+in the ledger; after it both learn what it was. So an attempt that nobody lived to settle is in the ledger all the same.
+"""
+
+import time
+from collections.abc import Callable
+from time import monotonic
+from typing import NamedTuple
+
+from proxy.budgets import Budgets, Reservation
+from proxy.canon import NO_USAGE, Usage
+from proxy.errors import BadRequest, OverBudget, UpstreamError
+from proxy.extent import extent
+from proxy.heard import tokens_of
+from proxy.money import dollars
+from proxy.outcome import outcome
+from proxy.ports import Call, Handler, Reply, Target
+from proxy.prices import Price, Prices, tier_of
+from proxy.store import ESTIMATED, STREAM, UNPRICED, Ledger, Row
+
+COST = "x-pillion-cost-usd"
+SHORT = 1000  # tokens of an answer where nobody says more: for an estimate, and never for a bound
+BYTES_PER_TOKEN = 4
+LOOK = 8 * 1024  # bytes of a live answer after which it is seen anew what it has cost
+
+Paid = Callable[[Target, int, bool], None]  # nano-dollars for one attempt, and whether the price was a guess
+
+
+class Held(NamedTuple):
+    """What is set aside for an attempt."""
+
+    price: Price
+    reservation: Reservation | None
+    slot: int
+    row: Row
+
+
+class Cost:
+    """The middleware, and the account of each attempt. `paid` hears what each cost."""
+
+    def __init__(self, prices: Prices, budgets: Budgets, ledger: Ledger, paid: Paid) -> None:
+        self._prices = prices
+        self._budgets = budgets
+        self._ledger = ledger
+        self._paid = paid
+
+    async def __call__(self, call: Call, handler: Handler) -> Reply:
+        """Raises OverBudget, LedgerUnavailable, UnknownPrice."""
+        if call.operation == "count_tokens":  # for which nobody bills
+            return await handler(call)
+        call.accounts.append(self)
+        call.bill = self._so_far
+        reply = await handler(call)
+        if not isinstance(reply.body, bytes):
+            if call.stop_at is not None:
+                reply.taps.append(_Brake(call, reply, self._so_far).tap)
+        elif call.attempts:
+            reply.headers.append((COST, dollars(call.spent)))
+        return reply
+
+    async def reserve(self, call: Call) -> Held:
+        """Before any byte goes to the provider. Raises OverBudget, LedgerUnavailable, UnknownPrice, BadRequest."""
+        assert call.target is not None
+        provider, model, now = call.target.adapter.name, call.target.model, time.time()
+        price = self._prices.of(provider, model, now, _tier_asked(call))
+        reservation = None
+        if self._budgets.is_there or call.wishes.cost_limit is not None:
+            bound = self._bound(call, call.target, price)
+            _check_limit(call, bound)
+            reservation = self._budgets.reserve(call.client, provider, model, bound)
+            call.stop_at = reservation.stop_at
+        row = _row(call, call.target, price, now)
+        try:
+            slot = self._ledger.intend(row)
+            await self._ledger.durable(slot)
+        except BaseException:
+            if reservation is not None:
+                self._budgets.settle(reservation, 0)
+            raise
+        return Held(price, reservation, slot, row)
+
+    def settle(self, call: Call, held: Held, error: BaseException | None) -> None:
+        call.is_settled = True
+        if not call.asked:
+            self._ledger.forget(held.slot)
+            self._release(held, 0)
+            return
+        assert call.target is not None
+        row, price = held.row, held.price
+        usage, row.flags = _usage(call, row.flags, error)
+        if tier := tier_of(usage):
+            price = price.at(tier)
+        row.nanos, row.source = price.cost(usage), price.source
+        row.input, row.cache_read, row.cache_write = usage.input, usage.cache_read, usage.cache_write
+        row.cache_write_1h, row.audio_input, row.output = usage.cache_write_1h, usage.audio_input, usage.output
+        row.reasoning, row.audio_output = usage.reasoning, usage.audio_output
+        row.duration = monotonic() - call.began
+        row.first_byte = max(call.headed - call.began, 0.0)
+        if error is not None:
+            how = outcome(error)
+            row.status, row.error = how.status, how.code
+        row.flags |= 0 if price.is_known else UNPRICED
+        self._ledger.settle(held.slot, row)
+        self._release(held, row.nanos)
+        call.spent += row.nanos
+        call.price_source = price.source
+        self._paid(call.target, row.nanos, not price.is_known)
+
+    def _so_far(self, call: Call) -> int:
+        """What a call has cost by now, an answer that is still under way included."""
+        if call.is_settled or call.target is None:
+            return call.spent
+        usage = call.usage or _heard(call)
+        tier = tier_of(usage) or _tier_asked(call)
+        price = self._prices.of(call.target.adapter.name, call.target.model, time.time(), tier)
+        return call.spent + price.cost(usage)
+
+    def _release(self, held: Held, nanos: int) -> None:
+        if held.reservation is not None:
+            self._budgets.settle(held.reservation, nanos)
+
+    def _bound(self, call: Call, target: Target, price: Price) -> int | None:
+        """Nano-dollars that the attempt cannot exceed; None where nobody knows. Raises BadRequest."""
+        if price.is_free:
+            return 0
+        hints, abilities = target.adapter.hints(target.model), target.adapter.abilities(target.model)
+        longest = hints.max_tokens or hints.needed or abilities.max_output
+        known = extent(call.envelope, call.dialect.bounds, longest)
+        if known.is_open or known.output is None:
+            return None
+        return price.bound(known.input, known.output)
+
+
+def _check_limit(call: Call, bound: int | None) -> None:
+    """Raises BadRequest where the request may cost more than its client will pay."""
+    limit = call.wishes.cost_limit
+    if limit is None or (bound is not None and call.spent + bound <= limit):
+        return
+    may = "what nobody can say" if bound is None else f"up to {dollars(call.spent + bound)} dollars"
+    raise BadRequest(
+        f"This request may cost {may}, and its cost_limit is {dollars(limit)}: say how long the answer may be, or allow"
+        " more.",
+        code="cost_limit_exceeded",
+        param="cost_limit",
+    )
+
+
+def about(call: Call, price: Price) -> int:
+    """Nano-dollars, by a guess at the length of question and answer."""
+    return price.bound(len(call.envelope.body) // BYTES_PER_TOKEN, SHORT)
+
+
+def _row(call: Call, target: Target, price: Price, now: float) -> Row:
+    """An intent: what the attempt is about to cost, as far as anybody can guess. In the order of Row's fields."""
+    read, flags = len(call.envelope.body) // BYTES_PER_TOKEN, STREAM if call.stream else 0
+    if not price.is_known:
+        flags |= UNPRICED
+    return Row(
+        0, now, call.id, call.attempts, call.client, call.dialect.name, call.operation, target.adapter.name,
+        target.model, read, 0, 0, 0, 0, SHORT, 0, 0, price.bound(read, SHORT), price.source, 0.0, 0.0, 200, "", flags,
+    )  # fmt: skip
+
+
+def _usage(call: Call, flags: int, error: BaseException | None) -> tuple[Usage, int]:
+    """What was used, and the row's flags. Of an answer that nobody has counted it is what was heard of it."""
+    if isinstance(error, UpstreamError) and (error.upstream_status or 0) >= 400:
+        return call.usage or NO_USAGE, flags  # it was refused, and is not billed
+    usage = call.usage
+    if usage is not None and error is None:
+        return usage, flags
+    heard = _heard(call)
+    written = heard.output
+    if usage is None or not usage.total_input:
+        usage = heard
+    elif usage.total_output < written:
+        usage = Usage(
+            input=usage.input,
+            cache_read=usage.cache_read,
+            cache_write=usage.cache_write,
+            cache_write_1h=usage.cache_write_1h,
+            audio_input=usage.audio_input,
+            output=written,
+        )
+    return usage, flags | ESTIMATED
+
+
+def _heard(call: Call) -> Usage:
+    """An estimate, by the length of what was asked and of what was heard."""
+    written = tokens_of(call.heard, call.dialect, call.stream)
+    return Usage(input=len(call.envelope.body) // BYTES_PER_TOKEN, output=written)
+
+
+class _Brake:
+    """Stops a live answer that has spent what was set aside for it."""
+
+    def __init__(self, call: Call, reply: Reply, so_far: Callable[[Call], int]) -> None:
+        self._call = call
+        self._reply = reply
+        self._so_far = so_far
+        self._look_at = LOOK  # bytes
+
+    def tap(self, chunk: bytes) -> None:
+        call = self._call
+        if call.heard is None or call.stop_at is None or call.heard.size < self._look_at:
+            return
+        self._look_at = call.heard.size + LOOK
+        if self._so_far(call) > call.stop_at:
+            self._reply.stop(
+                OverBudget(f"The answer has cost the {dollars(call.stop_at)} dollars that its budget had set aside.")
+            )
+
+
+def _tier_asked(call: Call) -> str:
+    tier = call.envelope.get("service_tier") if "service_tier" in call.envelope else ""
+    return tier if isinstance(tier, str) else ""

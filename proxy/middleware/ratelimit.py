@@ -1,0 +1,184 @@
+"""May they, now?
+
+A client's own limits stand before everything that its request would cause, and what they hold is given back when its
+answer has ended; a provider's and a model's, and what a provider has announced of its own, around each attempt. Every
+answer tells its client what is left of its own.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic_ns, time
+from typing import NamedTuple
+
+from proxy.allowance import Limits
+from proxy.aside import LARGE, aside
+from proxy.canon import NO_USAGE
+from proxy.config import LimitsRow
+from proxy.errors import GatewayError, UpstreamError
+from proxy.heard import tokens_of
+from proxy.limits.admission import Admission
+from proxy.limits.announced import Announcements, told_of
+from proxy.limits.need import NO_TOKENS, Need, need_of
+from proxy.limits.scope import Held, Limited, Scope
+from proxy.ports import Call, Handler, Reply
+from proxy.ratelimits import told
+
+SECOND = 10**9  # nanoseconds
+MOST_CLIENTS = 10_000  # whose limits are remembered; of those who have rested there is nothing to remember
+MOST_TARGETS = 256  # whose announced limits are
+NOBODYS = (None, None, None)
+NOTHING = Held((), (), NO_TOKENS)  # is held where nothing limits an attempt
+MOST_TOKENS = 10**8  # of one request; whoever counts more counts wrong
+
+
+class Place(NamedTuple):
+    """A provider, and the model by its own name for it."""
+
+    provider: str
+    model: str
+
+
+class RateLimit:
+    """The middleware, and the account of each attempt.
+
+    `providers`: their limits, by name. `clock`: nanoseconds, and it never goes back; `wall`: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        limits: LimitsRow,
+        providers: Mapping[str, Limits],
+        clock: Callable[[], int] = monotonic_ns,
+        wall: Callable[[], float] = time,
+    ) -> None:
+        self._clock = clock
+        self._wall = wall
+        self._admission = Admission(limits.queue, clock)
+        self._default = limits.client or None
+        self._clients: dict[str, Limited] = {}
+        self._providers = {name: Limited("provider", name, each) for name, each in providers.items() if each}
+        self._models = {_named(name): Limited("model", name, each) for name, each in limits.models.items() if each}
+        self._announced: dict[Place, Announcements] = {}
+
+    @property
+    def refused(self) -> Counter[tuple[str, str]]:
+        """How often, by whose limit it was (client, provider, model, announced) and by what it limits."""
+        return self._admission.refused
+
+    @property
+    def queued(self) -> int:
+        """How many wait now."""
+        return self._admission.queued
+
+    async def __call__(self, call: Call, handler: Handler) -> Reply:
+        """Raises OverLimit, and what the handler raises."""
+        call.accounts.append(self)
+        scope = self._client(call)
+        reply = await (handler(call) if scope is None else self._limited(call, handler, scope))
+        self._listen(call)
+        return reply
+
+    async def reserve(self, call: Call) -> Held:
+        """What an attempt takes of the limits of its provider and its model. Raises OverLimit, Busy."""
+        place = _place(call)
+        scopes = (self._announced.get(place), self._models.get(place), self._providers.get(place.provider))
+        if scopes == NOBODYS:
+            return NOTHING
+        there = [scope for scope in scopes if scope is not None]
+        size = len(call.envelope.body)
+        need = _need(call, there) if size <= LARGE else await aside(size, _need, call, there)
+        return self._admission.admit(there, need) or await self._admission.enter(there, need)
+
+    def settle(self, call: Call, held: Held, error: BaseException | None) -> None:
+        if error is not None and call.answer_head[0] >= call.began:  # else it is of an attempt before this one
+            self._listen(call)
+        self._leave(call, held, error)
+
+    def learn(self, provider: str, model: str, headers: Mapping[str, str], now: float) -> None:
+        """What an answer says of the provider's own limits. `now`: when it came, by our clock, in seconds."""
+        rows = told_of(headers)
+        if not rows:
+            return
+        place = Place(provider, model)
+        if place not in self._announced:
+            if len(self._announced) >= MOST_TARGETS:
+                self._announced.clear()  # the next answer of each tells anew
+            self._announced[place] = Announcements(provider, model)
+        scope = self._announced[place]
+        at = int(now * SECOND)
+        scope.hear(rows, headers, at, self._wall() - (self._clock() - at) / SECOND)
+        self._admission.advance((scope,))
+
+    async def _limited(self, call: Call, handler: Handler, scope: Limited) -> Reply:
+        """Whatever the answer is, it tells what is left, and at its end what was held is given back."""
+        size, scopes, held = len(call.envelope.body), (scope,), NOTHING
+        try:
+            need = _need(call, scopes) if size <= LARGE else await aside(size, _need, call, scopes)
+            held = self._admission.admit(scopes, need) or await self._admission.enter(scopes, need)
+            reply = await handler(call)
+        except BaseException as error:
+            self._leave(call, held, error)
+            if isinstance(error, GatewayError):
+                error.headers = self._told(call, scope, error.headers)
+            raise
+        reply.endings.append(lambda error: self._leave(call, held, error))
+        reply.headers = self._told(call, scope, reply.headers)
+        return reply
+
+    def _leave(self, call: Call, held: Held, error: BaseException | None) -> None:
+        used = None if held.need is NO_TOKENS else _used(call, held.need, error)
+        self._admission.leave(held, used)
+
+    def _client(self, call: Call) -> Limited | None:
+        """The scope of who asks; None where nothing limits them."""
+        limits = call.key.limits if call.key is not None and call.key.limits else self._default
+        if limits is None:
+            return None
+        scope = self._clients.get(call.client)
+        if scope is None or (scope.limits is not limits and scope.limits != limits):
+            if len(self._clients) >= MOST_CLIENTS:
+                now = self._clock()
+                self._clients = {name: each for name, each in self._clients.items() if not each.is_idle(now)}
+            name = f"client {call.client}" if call.client else "clients without a key"
+            scope = self._clients[call.client] = Limited("client", name, limits)
+        return scope
+
+    def _listen(self, call: Call) -> None:
+        """To what the provider has said in the head of its last answer. Counting has limits of its own."""
+        at, headers = call.answer_head
+        if headers and call.target is not None and call.operation != "count_tokens":
+            self.learn(*_place(call), headers, at)
+
+    def _told(self, call: Call, scope: Limited, lines: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        return told(lines, scope.standings(self._clock()), call.dialect.name, self._wall())
+
+
+def _need(call: Call, scopes: Sequence[Scope]) -> Need:
+    for scope in scopes:
+        if scope.counts_tokens:
+            return need_of(call)
+    return NO_TOKENS
+
+
+def _place(call: Call) -> Place:
+    assert call.target is not None
+    return Place(call.target.adapter.name, call.target.model)
+
+
+def _named(name: str) -> Place:
+    provider, _, model = name.partition("/")
+    return Place(provider, model)
+
+
+def _used(call: Call, need: Need, error: BaseException | None) -> int | None:
+    """Tokens; None where nobody counted them, or counted wrong, so that the estimate stands."""
+    if not call.asked or (isinstance(error, UpstreamError) and (error.upstream_status or 0) >= 400):
+        return 0
+    usage = call.usage
+    if error is None:
+        used = -1 if usage is None else usage.total_input + usage.total_output
+    else:  # it was cut, and what it says of its length by then is not all that was heard
+        usage = usage or NO_USAGE
+        heard = tokens_of(call.heard, call.dialect, call.stream)
+        used = (usage.total_input or need.read) + max(usage.total_output, heard)
+    return used if 0 <= used <= MOST_TOKENS else None

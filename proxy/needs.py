@@ -1,0 +1,40 @@
+"""What must a model be able to do to answer this request, and can it?
+
+By a look at the body that parses nothing: tools, images, documents, and how long it is. What is not known of a model is
+let through, and its provider may refuse it.
+"""
+
+import re
+
+from proxy.envelope import Envelope
+from proxy.ports import Abilities
+
+BYTES_PER_TOKEN = 4
+
+_TOOLS = ("tools", "toolConfig", "functions")
+_image = re.compile(
+    rb'"type"\s*:\s*"(?:image|image_url|input_image)"|"image"\s*:\s*\{|"images"\s*:\s*\[\s*"|"(?:mime_?type)"\s*:\s*"image/',
+    re.IGNORECASE,
+).search
+_document = re.compile(
+    rb'"type"\s*:\s*"(?:document|file|input_file)"|"document"\s*:\s*\{|"(?:mime_?type)"\s*:\s*"application/pdf',
+    re.IGNORECASE,
+).search
+
+
+def lacking(envelope: Envelope, abilities: Abilities) -> str:
+    """What the request needs and the model has not, in a few words; "" where nothing is known to be wanting."""
+    if abilities.tools is False and any(envelope.raw(key) not in (None, b"null", b"[]", b"{}") for key in _TOOLS):
+        return "no tools"
+    if abilities.images is False and _image(envelope.body):
+        return "no images"
+    if abilities.documents is False and _document(envelope.body):
+        return "no documents"
+    return _too_long(envelope, abilities)
+
+
+def _too_long(envelope: Envelope, abilities: Abilities) -> str:
+    """An image's bytes are no text: of a body that has one the length says nothing."""
+    if abilities.context is None or len(envelope.body) <= abilities.context * BYTES_PER_TOKEN:
+        return ""
+    return "" if _image(envelope.body) or _document(envelope.body) else f"context of {abilities.context} tokens"

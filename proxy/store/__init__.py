@@ -1,0 +1,35 @@
+"""What did every attempt cost, and how is that still known after a crash?
+
+    row       what is written down of one attempt
+    intents   the slots in which a row stands until the database has it
+    schema    the tables, and the SQL of both
+    database  the one connection
+    reasons   what an error of SQLite's means
+    files     where all this is, and who has it
+    opening   is what is there a ledger to count on?
+    writer    the one thread that has the connection
+    usage     what was used, grouped
+    ledger    the face of it all
+
+docs/decisions/0016-ledger.md says why.
+"""
+
+from proxy.store.ledger import Ledger
+from proxy.store.opening import begin
+from proxy.store.row import ABSURD, CRASHED, ESTIMATED, STREAM, UNPRICED, Row
+from proxy.store.usage import Group, Query, Total, read_usage
+
+__all__ = [
+    "ABSURD",
+    "CRASHED",
+    "ESTIMATED",
+    "STREAM",
+    "UNPRICED",
+    "Group",
+    "Ledger",
+    "Query",
+    "Row",
+    "Total",
+    "begin",
+    "read_usage",
+]

@@ -1,0 +1,197 @@
+"""How do rows and their sums get into one SQLite file, and what does it know of itself?
+
+One connection in one process writes: SQLite before 3.51.3 may corrupt a WAL that two connections write and reset at
+once (https://www.sqlite.org/wal.html#walresetbug). Everything raises sqlite3.Error.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import chain
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec.structs import astuple
+
+from proxy.store.row import Row, fit
+from proxy.store.schema import CREATE, DISAGREEMENTS, FLOOR, KEYS, LOST, addition, insertion
+from proxy.store.sums import added_up
+
+T = TypeVar("T")
+
+PATIENCE = 2.0  # seconds that a lock is waited for
+
+# How many rows go into one statement. The interpreter's lock is let go of and fetched again for each, and while the
+# loop is busy it takes a millisecond to get it back.
+_STEPS = (64, 8, 1)
+_INSERTIONS = {count: insertion(count) for count in _STEPS}
+_ADDITIONS = {table: {count: addition(table, count) for count in _STEPS} for table in KEYS}
+
+
+class Database:
+    """The one connection. Not for two threads at once."""
+
+    def __init__(self, path: Path | None, synchronous: str = "normal") -> None:
+        """Not open yet. Without a path it is in memory. `synchronous`: as config.Ledger has it."""
+        self._path = path
+        self._synchronous = synchronous
+        self._connection: sqlite3.Connection | None = None
+
+    def __repr__(self) -> str:
+        return f"<Database {self._path or 'in memory'}, {'open' if self._connection is not None else 'closed'}>"
+
+    def open(self) -> None:
+        """The file, made where it is not there. Raises OSError as well."""
+        self.close()
+        if self._path is not None:
+            _make_private(self._path)
+        self._connection = sqlite3.connect(
+            self._path or ":memory:", timeout=PATIENCE, isolation_level=None, check_same_thread=False
+        )
+        for pragma in ("cell_size_check = ON", "journal_mode = WAL", f"synchronous = {self._synchronous}"):
+            self._run(f"PRAGMA {pragma}")
+
+    def begin(self, lost: int = 0) -> None:
+        """A new ledger, in an empty file. `lost`: in which second the one before it was, or 0."""
+        with self._transaction():
+            for statement in CREATE:
+                self._run(statement)
+            self._say(LOST, lost)
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+    def reopen(self) -> None:
+        """After an error of the disk. What was committed but perhaps never reached it goes there another way."""
+        self.close()
+        self.open()
+        is_busy, *_ = self._run("PRAGMA wal_checkpoint(TRUNCATE)")[0]
+        if is_busy:
+            raise sqlite3.OperationalError("the log cannot be written back while others read it")
+
+    # --- what it knows of itself ---
+
+    @property
+    def version(self) -> int:
+        """0 where nothing is in it."""
+        return int(self._run("PRAGMA user_version")[0][0])
+
+    @property
+    def has_tables(self) -> bool:
+        return bool(self._run("SELECT 1 FROM sqlite_master LIMIT 1"))
+
+    @property
+    def fault(self) -> str:
+        """Why the sums are not to be trusted, or nothing. Single rows are not looked at: there may be millions.
+
+        The quick check would not see that a key is out of its order, and so no longer found.
+        """
+        for table in ("meta", "hours", "days"):
+            if (said := str(self._run(f"PRAGMA integrity_check({table})")[0][0])) != "ok":
+                return said
+        if any(self._run(question)[0][0] for question in DISAGREEMENTS):
+            return "its sums disagree"
+        return ""
+
+    @property
+    def lost(self) -> int:
+        """The second in which a ledger before this one was lost, whose sums it does not have; or 0."""
+        return self._told(LOST)
+
+    @lost.setter
+    def lost(self, second: int) -> None:
+        with self._transaction():
+            self._say(LOST, second)
+
+    @property
+    def floor(self) -> int:
+        """Rows up to this id were all written, and may have been pruned since."""
+        return self._told(FLOOR)
+
+    @property
+    def highest(self) -> int:
+        """The highest id that was ever written."""
+        return max(self.floor, self._run("SELECT ifnull(max(id), 0) FROM attempts")[0][0])
+
+    # --- what is done with it ---
+
+    def insert(self, rows: Sequence[Row]) -> None:
+        """All of them or none, with their sums. One that is there already, by its id, is not counted again."""
+        try:
+            self._insert(rows)
+        except sqlite3.IntegrityError:  # after a commit that only seemed to fail, or from a slot of before
+            there = "SELECT 1 FROM attempts WHERE id = ?"
+            self._insert([row for row in rows if not self._run(there, (row.id,))])
+
+    def _insert(self, rows: Sequence[Row]) -> None:
+        said = [astuple(fit(row)) for row in rows]
+        with self._transaction():
+            if self._path is not None:  # in memory nobody will ever read a row once it is summed
+                self._put(_INSERTIONS, said)
+            for table, sums in added_up(rows).items():
+                self._put(_ADDITIONS[table], sums)
+
+    def _put(self, statements: Mapping[int, str], rows: Sequence[tuple[object, ...]]) -> None:
+        for part in _parts(rows):
+            self._run(statements[len(part)], tuple(chain.from_iterable(part)))
+
+    def prune(self, before: float, below: int | None, most: int) -> int:
+        """Delete of the `most` oldest rows those that began before a time, and how many that were.
+
+        `below`: an id from which on some may not be written yet; theirs and later ones stay.
+        """
+        last = "SELECT max(id) FROM (SELECT id, at FROM attempts WHERE id < ? ORDER BY id LIMIT ?) WHERE at < ?"
+        high = (1 << 62) if below is None else below
+        with self._transaction():
+            ((newest,),) = self._run(last, (high, most, before))
+            if newest is None:
+                return 0
+            self._say(FLOOR, max(newest, self.floor))
+            gone = self.ask(lambda db: db.execute("DELETE FROM attempts WHERE id <= ? AND at < ?", (newest, before)))
+            return gone.rowcount
+
+    def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        if self._connection is None:
+            raise sqlite3.OperationalError("the database is closed")
+        return question(self._connection)
+
+    def _run(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[int, ...]]:
+        return self.ask(lambda db: db.execute(statement, values).fetchall())
+
+    def _told(self, name: str) -> int:
+        return int(self._run("SELECT value FROM meta WHERE name = ?", (name,))[0][0])
+
+    def _say(self, name: str, value: int) -> None:
+        self._run("UPDATE meta SET value = ? WHERE name = ?", (value, name))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._run("BEGIN IMMEDIATE")
+            yield
+            self._run("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self.ask(lambda db: db.rollback())
+            raise
+
+
+def _parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    at = 0
+    for count in _STEPS:
+        while len(rows) - at >= count:
+            yield rows[at : at + count]
+            at += count
+
+
+def _make_private(path: Path) -> None:
+    """SQLite gives its other two files the mode of this one. Raises OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,72 @@
+"""Where is a ledger, who has it, and was there one before?
+
+The folder is nobody else's (0700, where it is made here), and so is each file (0600), whatever the umask.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+from time import gmtime, strftime
+
+from proxy.store.reasons import Unusable
+
+_BEGUN = b"pillion has begun a ledger here. Where there is none beside this file, it was lost.\n"
+
+
+class Files:
+    """The files of one ledger. All of it raises OSError."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.database = folder / "ledger.db"
+        self.intents = folder / "ledger.intents"
+        self._lock = folder / "ledger.lock"
+        self._descriptor: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<Files {self.folder}, {'ours' if self._descriptor is not None else 'not ours'}>"
+
+    def lock(self) -> None:
+        """For as long as this process lives. Raises Unusable where another one has it."""
+        if not self.folder.exists():
+            self.folder.mkdir(mode=0o700, parents=True)
+            self.folder.chmod(0o700)
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(descriptor, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if isinstance(error, BlockingIOError):
+                raise Unusable(f"another pillion has the ledger in {self.folder}") from None
+            raise
+        self._descriptor = descriptor
+
+    def unlock(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    @property
+    def was_begun(self) -> bool:
+        """Was there ever a ledger here?"""
+        return self._lock.exists() and self._lock.stat().st_size > 0
+
+    def mark_begun(self) -> None:
+        if not self.was_begun:
+            self._lock.write_bytes(_BEGUN)
+
+    def set_aside(self, now: float) -> Path:
+        """Under another name, with what SQLite keeps beside it; the name."""
+        self.mark_begun()
+        stamp = strftime("%Y%m%dT%H%M%SZ", gmtime(now))
+        aside = self._unused(f"{self.database.name}.corrupt-{stamp}")
+        for suffix in ("-wal", "-shm", ""):
+            there = self.database.with_name(self.database.name + suffix)
+            if there.exists():
+                there.rename(aside.with_name(aside.name + suffix))
+        return aside
+
+    def _unused(self, name: str) -> Path:
+        paths = (self.folder / (f"{name}-{n}" if n else name) for n in range(1000))
+        return next(path for path in paths if not path.exists())

@@ -1,0 +1,204 @@
+"""What was under way when we were killed?
+
+Before a provider is asked, what the attempt will cost at most is written into a slot of a file: one `pwrite`, which
+takes a microsecond. A page in the kernel's cache outlives the process. When the attempt has ended its row takes the
+intent's place, and the slot is free again once the database has the row:
+
+    free --put--> open --settle--> settled --release--> free        (what is written stays until it is written over)
+                    +----forget-----------------------> free        (written over at once)
+
+A slot is as large as a disk's sector and stands in one, so that it is never half written:
+
+    CRC-32 of the row and the state (4 bytes)   length (2)   version (1)   state (1)   row, as row.py spells it
+
+The file is allocated ahead of need, so that a disk that is full refuses no intent. `put`, `settle` and `forget` are the
+loop's, `release` and `grow` the writer's, `renew` whoever syncs; a list's `pop` and `extend`, and a dict's `copy`, are
+one step each under the interpreter's lock.
+"""
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from errno import ENOSPC
+from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
+from zlib import crc32
+
+from proxy.store import row as rows
+from proxy.store.row import CRASHED, ESTIMATED, Row
+
+SLOT = 512  # bytes
+BLOCK = 1024  # slots that are allocated at once
+FIRST = 2  # blocks
+MOST = 32 * BLOCK  # slots
+VERSION = 1
+NO_SLOT = -1
+OPEN, SETTLED = 1, 2
+
+_HEAD = Struct("<IHBB")
+_NOTHING = bytes(_HEAD.size)
+
+
+class Found(NamedTuple):
+    """What a file of slots holds. The rows of open slots are marked."""
+
+    rows: list[Row]
+    unreadable: int  # slots
+    is_newer: bool = False
+
+
+class Intents:
+    """The file of slots. All of it raises OSError."""
+
+    def __init__(self, path: Path) -> None:
+        """A new one, in place of the one that is there."""
+        self._path = path
+        self._held: dict[int, bytes] = {}  # by slot: what stands in those that are not free
+        self._free: list[int] = []
+        self._end = 0  # slots from here on were never used
+        self._allocated = FIRST * BLOCK
+        self._fd = self._made({})
+
+    def __repr__(self) -> str:
+        return f"<Intents {self._path}, {len(self._held)} of {self._allocated} slots in use>"
+
+    @property
+    def held(self) -> int:
+        return len(self._held)
+
+    def put(self, said: bytes) -> int:
+        """The slot that an intent is in."""
+        slot = self._take()
+        try:
+            self._write(slot, OPEN, said)
+        except OSError:
+            self._free.append(slot)
+            raise
+        return slot
+
+    def settle(self, slot: int, said: bytes) -> None:
+        self._write(slot, SETTLED, said)
+
+    def forget(self, slot: int) -> None:
+        os.pwrite(self._fd, _NOTHING, slot * SLOT)
+        self.release([slot])
+
+    def release(self, slots: Iterable[int]) -> None:
+        """The database has their rows. A row that is read again all the same is known by its id, and not booked."""
+        free = [slot for slot in slots if self._held.pop(slot, None) is not None]
+        self._free.extend(free)
+
+    def grow(self) -> None:
+        """Allocate ahead of need."""
+        is_near = self._allocated - self._end + len(self._free) < BLOCK
+        if is_near and self._allocated < MOST:
+            os.posix_fallocate(self._fd, self._allocated * SLOT, BLOCK * SLOT)
+            self._allocated += BLOCK
+
+    def oldest(self) -> int | None:
+        """The lowest id of those that the database may not have yet."""
+        ids = [rows.read(said[_HEAD.size :]).id for said in self._held.copy().values()]
+        return min(ids, default=None)
+
+    def sync(self) -> None:
+        os.fdatasync(self._fd)
+
+    def renew(self) -> None:
+        """Where the disk failed a sync: its pages count as clean from then on, so all goes into another file.
+
+        The descriptor stays: it is the new file's from one moment to the next, and what the loop wrote into the old one
+        meanwhile is written once more.
+        """
+        before = self._held.copy()
+        made = self._made(before)
+        os.dup2(made, self._fd, inheritable=False)
+        os.close(made)
+        now = self._held.copy()
+        for slot in before.keys() | now.keys():
+            if before.get(slot) is not now.get(slot):
+                os.pwrite(self._fd, now.get(slot, _NOTHING), slot * SLOT)
+        os.fdatasync(self._fd)
+
+    def close(self, is_done: bool) -> None:
+        """`is_done`: the database has all that was ever in it, so nothing needs to stay."""
+        descriptor, self._fd = self._fd, -1  # a thread that hangs and comes back must find nobody else's file
+        os.close(descriptor)
+        if is_done and not self._held:
+            with suppress(OSError):
+                self._path.unlink()
+
+    def _take(self) -> int:
+        try:
+            return self._free.pop()
+        except IndexError:
+            if self._end == MOST:
+                raise OSError(ENOSPC, "no slot is free") from None
+            self._end += 1
+            return self._end - 1
+
+    def _write(self, slot: int, state: int, said: bytes) -> None:
+        data = _HEAD.pack(crc32(said, state), len(said), VERSION, state) + said
+        os.pwrite(self._fd, data, slot * SLOT)
+        self._held[slot] = data
+
+    def _made(self, held: dict[int, bytes]) -> int:
+        """The descriptor of a new file, allocated, with these slots in it, where the old one was."""
+        new = self._path.with_name(f"{self._path.name}.new")
+        new.unlink(missing_ok=True)
+        descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(descriptor, 0o600)
+            os.posix_fallocate(descriptor, 0, self._allocated * SLOT)
+            for slot, data in held.items():
+                os.pwrite(descriptor, data, slot * SLOT)
+            os.fsync(descriptor)
+            new.rename(self._path)
+            _sync_folder(self._path.parent)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+
+def _sync_folder(folder: Path) -> None:
+    """So that a file's new name outlives a power cut as well."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def found(path: Path) -> Found:
+    """What is left in it; nothing where there is no such file. Raises OSError."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return Found([], 0)
+    said: list[Row] = []
+    unreadable = 0
+    for at in range(0, len(data) - SLOT + 1, SLOT):
+        crc, length, version, state = _HEAD.unpack_from(data, at)
+        body = data[at + _HEAD.size : at + _HEAD.size + length]
+        if not (crc or length or version or state):
+            continue
+        if crc != crc32(body, state) or length > rows.LONGEST:
+            unreadable += 1
+        elif version > VERSION:
+            return Found([], 0, is_newer=True)
+        elif (row := _row(state, body)) is not None:
+            said.append(row)
+        else:
+            unreadable += 1
+    return Found(said, unreadable)
+
+
+def _row(state: int, body: bytes) -> Row | None:
+    try:
+        row = rows.read(body)
+    except ValueError:
+        return None
+    if state == OPEN:
+        row.flags |= ESTIMATED | CRASHED
+    return row

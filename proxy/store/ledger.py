@@ -1,0 +1,271 @@
+"""What was spent, and is it written down?
+
+    intend   before a provider is asked; what it will cost at most is kept from now on, come what may
+    settle   when the attempt has ended, with what it cost; or `forget`, where no provider was reached
+
+Nothing here waits for a disk, but for `durable` under `synchronous: full`, and the questions.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from time import time
+from typing import TypeVar
+
+from proxy import config
+from proxy.errors import ConfigError, LedgerUnavailable
+from proxy.store import intents
+from proxy.store.database import Database
+from proxy.store.files import Files
+from proxy.store.intents import NO_SLOT, Intents
+from proxy.store.opening import Terms, mended, opened
+from proxy.store.reasons import Unusable, reason
+from proxy.store.row import Row, spelled
+from proxy.store.usage import Group, Query, Total, totals, usage
+from proxy.store.writer import Writer
+
+log = logging.getLogger("pillion")
+T = TypeVar("T")
+
+_DAY = 86400  # seconds
+_AWAY = "What is spent cannot be written down now ({}), and a budget depends on it: ask again later."
+
+
+class Ledger:
+    """The one ledger of a pillion. Opened and closed in a running loop."""
+
+    def __init__(
+        self, folder: Path | None, config: config.Ledger, is_hard: bool, clock: Callable[[], float] = time
+    ) -> None:
+        """`folder`: None for memory alone. `is_hard`: a strict budget counts on it. `clock`: unix seconds."""
+        self._config = config
+        self._is_hard = is_hard
+        self._clock = clock
+        self._files = Files(folder) if folder is not None else None
+        self._intents: Intents | None = None
+        self._writer = Writer(Database(None), self)  # until it is open
+        self._sync: _Sync | None = None
+        self._fallen = ""  # why it is in memory alone, where the operator wanted more
+        self._unsound = ""  # why the last intent could not be kept
+        self._next = 1
+        self.uncovered = 0  # attempts of which no intent was kept: a crash would lose their rows
+
+    def __repr__(self) -> str:
+        where = self._files.folder if self._intents is not None and self._files is not None else "memory"
+        return f"<Ledger in {where}, {self.failed or 'well'}>"
+
+    # --- its life ---
+
+    async def open(self) -> None:
+        """Raises ConfigError where a strict budget counts on it and it cannot be used; else it is in memory then."""
+        self._writer = await asyncio.to_thread(self._opened)
+        self._sync = _Sync(self._intents) if self._intents and self._config.synchronous == "full" else None
+        self._writer.start()
+
+    async def close(self) -> None:
+        """Every settled row is written, or in its slot, within a few seconds."""
+        await asyncio.to_thread(self._close)
+
+    def _opened(self) -> Writer:
+        if self._files is None:
+            return Writer(self._in_memory("there is no folder to keep it in (state_dir, PILLION_STATE_DIR)"), self)
+        try:
+            self._files.lock()
+            return Writer(self._on_disk(self._files), self)
+        except (Unusable, OSError, sqlite3.Error) as error:
+            self._files.unlock()
+            if self._is_hard:
+                raise ConfigError(f"the ledger cannot be used: {reason(error)}") from None
+            self._fallen = reason(error)
+            return Writer(self._in_memory(self._fallen), self)
+
+    def _on_disk(self, files: Files) -> Database:
+        """Raises Unusable, OSError, sqlite3.Error."""
+        database = opened(files, self._terms())
+        try:
+            self._next = 1 + max(self._replayed(files, database), database.highest)
+            self._intents = Intents(files.intents)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _replayed(self, files: Files, database: Database) -> int:
+        """Book what was under way when pillion was killed; the highest id of that."""
+        left = intents.found(files.intents)
+        if left.is_newer:
+            raise Unusable(f"{files.intents} is of a newer pillion: start that one once more, or use another state_dir")
+        if left.unreadable:
+            words = "%d slots of %s cannot be read: what they said is lost"
+            log.error(words, left.unreadable, files.intents, extra={"event": "ledger_corrupt"})
+        floor = database.floor
+        database.insert([row for row in left.rows if row.id > floor])
+        return max((row.id for row in left.rows), default=0)
+
+    def _in_memory(self, why: str) -> Database:
+        """Raises ConfigError."""
+        if self._is_hard and not self._config.create:
+            raise ConfigError(f"a strict budget counts on the ledger, and {why}")
+        log.warning("what is spent is forgotten when pillion ends: %s", why, extra={"event": "ledger_in_memory"})
+        database = Database(None)
+        database.open()
+        database.begin()
+        return database
+
+    def _close(self) -> None:
+        is_done = self._writer.close()
+        if self._sync is not None:
+            self._sync.close()
+        if self._intents is not None:
+            self._intents.close(is_done and not self.pending)
+        if self.pending:
+            where = self._files and self._intents and f"they are in {self._files.intents}, for the next start"
+            words = "%d rows could not be written to the ledger (%s): %s"
+            log.error(words, self.pending, self.failed, where or "they are lost", extra={"event": "ledger_failed"})
+        if self._files is not None:
+            self._files.unlock()
+
+    def _terms(self) -> Terms:
+        return Terms(self._config.synchronous, self._is_hard, self._config.create, self._clock())
+
+    # --- for each attempt ---
+
+    def intend(self, row: Row) -> int:
+        """The slot; gives the row its id. Raises LedgerUnavailable where a strict budget counts on it."""
+        row.id, self._next = self._next, self._next + 1
+        if self._intents is None:
+            return NO_SLOT
+        if self._is_hard and self._writer.failed:
+            raise LedgerUnavailable(_AWAY.format(self._writer.failed))
+        try:
+            slot = self._intents.put(spelled(row))
+        except OSError as error:
+            self._uncover(error)
+            return NO_SLOT
+        self._unsound = ""
+        return slot
+
+    def settle(self, slot: int, row: Row) -> None:
+        """Never raises. The row's id is what `intend` gave."""
+        said = spelled(row)
+        if slot != NO_SLOT and self._intents is not None:
+            try:
+                self._intents.settle(slot, said)
+            except OSError as error:  # then the intent stays, at its estimate, until the database has the row
+                self._unsound = reason(error)
+        if not self._writer.put(slot, row):
+            self.written([slot])
+
+    def forget(self, slot: int) -> None:
+        """The attempt never reached a provider: no row."""
+        if slot == NO_SLOT or self._intents is None:
+            return
+        try:
+            self._intents.forget(slot)
+        except OSError as error:
+            self._unsound = reason(error)
+
+    async def durable(self, slot: int) -> None:
+        """Until the intent outlives a power cut, where the operator wants that. Raises as `intend` does."""
+        if self._sync is None or slot == NO_SLOT:
+            return
+        try:
+            await self._sync.done()
+        except OSError as error:
+            self._uncover(error)
+
+    def _uncover(self, error: OSError) -> None:
+        self._unsound = reason(error)
+        if self._is_hard:
+            raise LedgerUnavailable(_AWAY.format(self._unsound)) from None
+        self.uncovered += 1
+
+    # --- questions ---
+
+    async def usage(self, query: Query) -> list[Group]:
+        """Raises LedgerUnavailable."""
+        return await self._ask(usage(query))
+
+    async def totals(self) -> list[Total]:
+        """What was spent of all time, by day; what a crash cut short included. Raises LedgerUnavailable."""
+        return await self._ask(totals)
+
+    async def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await self._writer.ask(question)
+        except sqlite3.Error as error:
+            raise LedgerUnavailable(f"The ledger cannot be read now: {reason(error)}.") from None
+
+    @property
+    def failed(self) -> str:
+        """Why it cannot be written now, or nothing."""
+        return self._fallen or self._writer.failed or self._unsound
+
+    @property
+    def lost(self) -> int:
+        """Rows that nobody will ever see."""
+        return self._writer.lost
+
+    @property
+    def pending(self) -> int:
+        """Rows that the database has not yet."""
+        return self._writer.pending
+
+    # --- for the writer, in its thread ---
+
+    def written(self, slots: Sequence[int]) -> None:
+        if self._intents is not None:
+            self._intents.release(slots)
+
+    def mend(self, error: Exception) -> None:
+        """Raises Unusable, OSError, sqlite3.Error."""
+        if self._files is not None and self._intents is not None:
+            mended(self._writer.database, self._files, self._terms(), error)
+
+    def grow(self) -> None:
+        """A disk that is full is told of by the intent that finds no room."""
+        if self._intents is not None:
+            with suppress(OSError):
+                self._intents.grow()
+
+    def prunable(self) -> tuple[float, int | None]:
+        oldest = self._intents.oldest() if self._intents is not None else None
+        return self._clock() - self._config.keep_days * _DAY, oldest
+
+
+class _Sync:
+    """Many wait for one sync of the slots, in a thread of its own: a database that is locked must not delay it."""
+
+    def __init__(self, intents: Intents) -> None:
+        self._intents = intents
+        self._thread = ThreadPoolExecutor(1, "ledger-sync")
+        self._next: Future[None] | None = None  # it has not begun yet, so it will sync all that is written by now
+
+    async def done(self) -> None:
+        """Raises OSError."""
+        if (waited := self._next) is None:
+            waited = self._next = Future()
+            self._thread.submit(self._run, waited)
+        await asyncio.shield(asyncio.wrap_future(waited))
+
+    def close(self) -> None:
+        self._thread.shutdown()
+
+    def _run(self, waited: Future[None]) -> None:
+        self._next = None
+        try:
+            self._put()
+        except OSError as error:
+            waited.set_exception(error)
+        else:
+            waited.set_result(None)
+
+    def _put(self) -> None:
+        try:
+            self._intents.sync()
+        except OSError:
+            self._intents.renew()

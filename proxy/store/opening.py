@@ -1,0 +1,138 @@
+"""Is what is there a ledger that budgets can count on, and what if it is not?
+
+    there, sound                           used
+    there, sound, but begun after a loss   used *
+    there, corrupt                         set aside, and then lost
+    none, but there was one                lost: begun, and marked as begun after a loss *
+    none, and never was one                begun *
+    a newer pillion's, or another one has it, or the disk fails: not touched, not used
+
+    * where a strict budget counts on it, only if the operator says `create`
+
+So a ledger that was lost never looks like a budget that nobody has spent.
+"""
+
+import logging
+import sqlite3
+from pathlib import Path
+from time import gmtime, strftime
+from typing import NamedTuple
+
+from proxy.errors import ConfigError
+from proxy.store.database import Database
+from proxy.store.files import Files
+from proxy.store.reasons import Unusable, is_corruption, is_senseless, loses_the_connection, reason
+from proxy.store.schema import VERSION
+
+log = logging.getLogger("pillion")
+
+_CONSENT = "to begin without what it knew, say ledger.create: true (PILLION_LEDGER_CREATE), or `pillion ledger init`"
+
+
+class Terms(NamedTuple):
+    """`is_hard`: a strict budget counts on it. `create`: the operator wants a new one where there is none."""
+
+    synchronous: str
+    is_hard: bool
+    create: bool
+    now: float  # unix seconds
+
+
+def opened(files: Files, terms: Terms) -> Database:
+    """The files are locked. Raises Unusable, OSError, sqlite3.Error."""
+    database = Database(files.database, terms.synchronous)
+    try:
+        if not _is_sound(database, files, terms):
+            _begin(database, files, terms)
+        elif terms.is_hard and database.lost:
+            _accept(database, files, terms)
+    except BaseException:
+        database.close()
+        raise
+    files.mark_begun()
+    return database
+
+
+def mended(database: Database, files: Files, terms: Terms, error: Exception) -> None:
+    """After an error, while pillion runs. Raises as `opened` does: it is not mended yet."""
+    if isinstance(error, Unusable):
+        raise error
+    if is_corruption(error):
+        _set_aside(database, files, terms, reason(error))
+        _begin(database, files, terms)
+    elif loses_the_connection(error):
+        database.reopen()
+
+
+def begin(folder: Path, now: float) -> str:
+    """What `pillion ledger init` does, and a sentence about it. Raises ConfigError."""
+    files = Files(folder)
+    try:
+        files.lock()
+        was_there = files.database.exists()
+        opened(files, Terms("normal", True, True, now)).close()
+    except (Unusable, OSError, sqlite3.Error) as error:
+        raise ConfigError(f"the ledger in {folder} cannot be begun: {reason(error)}") from None
+    finally:
+        files.unlock()
+    return f"the ledger in {folder} {'can be used' if was_there else 'is begun'}"
+
+
+def _is_sound(database: Database, files: Files, terms: Terms) -> bool:
+    """Is there a ledger? It is open then; what is there and is none is set aside. Raises Unusable."""
+    if not files.database.exists() or not files.database.stat().st_size:
+        return False
+    try:
+        database.open()
+        if not database.version and not database.has_tables:
+            return False
+        fault = _fault(database, files)
+    except sqlite3.Error as error:
+        if not is_senseless(error):
+            raise
+        fault = reason(error)
+    if fault:
+        _set_aside(database, files, terms, fault)
+    return not fault
+
+
+def _fault(database: Database, files: Files) -> str:
+    """Raises Unusable."""
+    if database.version > VERSION:
+        raise Unusable(
+            f"{files.database} is of a newer pillion (its version is {database.version}, this one knows {VERSION}): use"
+            " that one, or another state_dir"
+        )
+    return database.fault if database.version == VERSION else f"its version is {database.version}"
+
+
+def _set_aside(database: Database, files: Files, terms: Terms, fault: str) -> None:
+    database.close()
+    aside = files.set_aside(terms.now)
+    log.error("the ledger was corrupt (%s) and is set aside: %s", fault, aside, extra={"event": "ledger_corrupt"})
+
+
+def _begin(database: Database, files: Files, terms: Terms) -> None:
+    """Raises Unusable."""
+    was_lost = files.was_begun
+    if terms.is_hard and not terms.create:
+        what = "was lost" if was_lost else "is not there"
+        raise Unusable(f"the ledger in {files.folder} {what}, and a strict budget counts on it; {_CONSENT}")
+    database.open()
+    database.begin(0 if terms.is_hard or not was_lost else int(terms.now))
+    if was_lost:
+        words = "the ledger in %s was lost, and is begun anew: what was spent before is not known"
+        log.error(words, files.folder, extra={"event": "ledger_lost"})
+
+
+def _accept(database: Database, files: Files, terms: Terms) -> None:
+    """Raises Unusable."""
+    when = strftime("%Y-%m-%d", gmtime(database.lost))
+    if not terms.create:
+        raise Unusable(
+            f"the ledger in {files.folder} was lost on {when} and begun anew: it does not know what was spent before,"
+            f" and a strict budget counts on it; {_CONSENT}"
+        )
+    database.lost = 0
+    words = "the ledger in %s was lost on %s: what was spent before is not known, and budgets do without it from now on"
+    log.warning(words, files.folder, when, extra={"event": "ledger_lost"})

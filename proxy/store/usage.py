@@ -1,0 +1,122 @@
+"""What was used, by whom, where, and when?
+
+From the sums of days and, for what is no whole day or is asked by the hour, from those of hours.
+"""
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from datetime import date
+from math import ceil, floor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from proxy.errors import ConfigError
+from proxy.store.database import PATIENCE
+from proxy.store.reasons import reason
+from proxy.store.schema import HOURS_OF_DAY, SECONDS, VERSION, grouping
+
+GROUPINGS = ("day", "hour", "provider", "model", "client")
+
+_FOR_EVER = 1 << 40  # in hours
+
+
+class Query(NamedTuple):
+    """Which sums. A period counts with the whole of the hours that it touches."""
+
+    since: float = 0.0  # unix seconds
+    until: float | None = None  # unix seconds; it is over by then
+    by: tuple[str, ...] = ()  # of GROUPINGS, each once
+    client: str | None = None  # of this client alone
+
+
+class Group(NamedTuple):
+    """The sums of what has these keys, in the order of the query's `by`."""
+
+    keys: tuple[str, ...]
+    requests: int
+    errors: int
+    input: int
+    cache_read: int
+    cache_write: int
+    cache_write_1h: int
+    audio_input: int
+    output: int
+    reasoning: int
+    audio_output: int
+    nanos: int
+    estimated: int  # requests whose usage or cost is an estimate
+    unpriced: int  # requests whose price nobody knows
+
+
+class Total(NamedTuple):
+    at: float  # unix seconds: when the day begins, UTC
+    client: str
+    provider: str
+    model: str
+    nanos: int
+
+
+def usage(query: Query) -> Callable[[sqlite3.Connection], list[Group]]:
+    """The question to a database."""
+    periods, table = _periods(query)
+    bounds = [value for period in periods for value in (*period, *([] if query.client is None else [query.client]))]
+    statement, keys = grouping(table, query.by, query.client is not None), len(query.by)
+    spellings = [_SPELLINGS.get(name, str) for name in query.by]
+
+    def group(row: tuple[Any, ...]) -> Group:
+        return Group(tuple([spell(key) for spell, key in zip(spellings, row, strict=False)]), *row[keys:])
+
+    def ask(database: sqlite3.Connection) -> list[Group]:
+        return list(map(group, database.execute(statement, bounds)))
+
+    return ask
+
+
+def _periods(query: Query) -> tuple[list[tuple[int, int]], str]:
+    """From when until when, each period in the table's own unit: see `grouping`."""
+    since = floor(query.since / SECONDS["hours"])
+    until = _FOR_EVER if query.until is None else max(since, ceil(query.until / SECONDS["hours"]))
+    if "hour" in query.by:
+        return [(since, until)], "hours"
+    first, last = ceil(since / HOURS_OF_DAY), until // HOURS_OF_DAY
+    if first > last:  # within a day
+        return [(0, 0), (since, until), (0, 0)], "days"
+    return [(first, last), (since, first * HOURS_OF_DAY), (last * HOURS_OF_DAY, until)], "days"
+
+
+def _day(number: int) -> str:
+    return date.fromordinal(_EPOCH + number).isoformat()
+
+
+def _hour(number: int) -> str:
+    day, hour = divmod(number, HOURS_OF_DAY)
+    return f"{_day(day)}T{hour:02}:00Z"
+
+
+_EPOCH = date(1970, 1, 1).toordinal()
+_SPELLINGS: Mapping[str, Callable[[Any], str]] = {"day": _day, "hour": _hour}
+
+
+def totals(database: sqlite3.Connection) -> list[Total]:
+    """Of all time."""
+    found = database.execute("SELECT day * 86400, client, provider, model, nanos FROM days")
+    return [Total(*row) for row in found]
+
+
+def read_usage(folder: Path, query: Query) -> list[Group]:
+    """For commands: what has been written, of a pillion that runs as well. Raises ConfigError."""
+    path = folder / "ledger.db"
+    if not path.exists():
+        raise ConfigError(f"there is no ledger in {folder}: nothing was spent, or state_dir is another one")
+    where = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(where, uri=True, timeout=PATIENCE)) as database:
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if not version:
+                raise ConfigError(f"there is no ledger in {folder} yet")
+            if version != VERSION:
+                raise ConfigError(f"{path}: its version is {version}, and this pillion knows {VERSION}")
+            return usage(query)(database)
+    except sqlite3.Error as error:
+        raise ConfigError(f"{path}: {reason(error)}") from None

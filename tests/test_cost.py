@@ -1,0 +1,248 @@
+"""Is every attempt booked with what it cost, whatever came of it, and refused where it cannot be paid?"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.app import App
+from proxy.config import Config, load
+from proxy.money import NANOS
+from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Got, ask, client, spell
+from tests.evil import Evil, Scenario
+from tests.gateway import DEFAULTS, Gateway
+from tests.test_door import soon
+
+SSE = [("Content-Type", "text/event-stream")]
+JSON = [("Content-Type", "application/json")]
+
+# Dollars for a million tokens: 5 in and 2 out are 5 * 1 + 2 * 3 = 11 micro-dollars.
+PRICES = "prices: {openai/m: {input: 1, output: 3}, anthropic/m: {input: 1, output: 3}}\n"
+ELEVEN = "0.000011"
+WHOLE = Scenario(body=OPENAI.whole, headers=JSON)
+STREAM = Scenario(body=OPENAI.stream[:-14] + USAGE_CHUNK + OPENAI.stream[-14:], headers=SSE, framing="chunked")
+
+
+@asynccontextmanager
+async def pillion(evil: Evil, folder: Path, text: str = "", **environ: str) -> AsyncIterator[Gateway]:
+    """One whose ledger is in the folder; `text`: what config.yaml says beside the prices."""
+    file = folder / "config.yaml"
+    file.write_text(PRICES + text)
+    state = folder / "state"
+    said = {**DEFAULTS, **OPENAI.environ(evil.url), **ANTHROPIC.environ(evil.url), "PILLION_STATE_DIR": str(state)}
+    app = App(load(file, {**said, **environ}))
+    try:
+        await app.open()
+        yield Gateway(app)
+    finally:
+        await app.close()
+
+
+async def chat(gateway: Gateway, model: str = "openai/m", headers: Any = (), **fields: Any) -> Got:
+    return await ask(gateway, "POST", OPENAI.path, OPENAI.request(model=model, **fields), headers)
+
+
+async def booked(gateway: Gateway, by: str = "provider") -> list[dict[str, Any]]:
+    got = await ask(gateway, "GET", f"/v1/usage?group_by={by}")
+    assert got.status == 200, got.body
+    rows: list[dict[str, Any]] = json.loads(got.body)["data"]
+    return rows
+
+
+def sums(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    tokens = row["tokens"]
+    return row["requests"], row["errors"], tokens["input"], tokens["output"], row["cost_usd"], row["estimated"]
+
+
+async def test_a_whole_answer_says_what_it_cost_and_the_ledger_knows(tmp_path: Path) -> None:
+    async with Evil(WHOLE, WHOLE) as evil, pillion(evil, tmp_path) as gateway:
+        for _ in range(2):
+            got = await chat(gateway)
+            assert (got.status, got.header("x-pillion-cost-usd")) == (200, ELEVEN)
+        (row,) = await booked(gateway)
+        assert (row["provider"], *sums(row)) == ("openai", 2, 0, 10, 4, "0.000022", 0)
+
+
+@pytest.mark.parametrize("speech", [OPENAI, ANTHROPIC], ids=lambda one: one.name)
+async def test_a_stream_is_booked_at_its_end(tmp_path: Path, speech: Any) -> None:
+    async with Evil(STREAM) as evil, pillion(evil, tmp_path) as gateway:
+        body = speech.request(stream=True, model="openai/m")
+        got = await ask(gateway, "POST", speech.path, body, speech.headers)
+        assert (got.status, got.header("x-pillion-cost-usd")) == (200, None)
+        (row,) = await booked(gateway)
+        assert sums(row) == (1, 0, 5, 2, ELEVEN, 0)
+
+
+async def test_what_the_provider_refuses_is_a_row_that_costs_nothing(tmp_path: Path) -> None:
+    body = b'{"error":{"message":"no","type":"invalid_request_error","param":null,"code":null}}'
+    async with Evil(Scenario(status=400, body=body, headers=JSON)) as evil, pillion(evil, tmp_path) as gateway:
+        assert (await chat(gateway)).status == 400
+        (row,) = await booked(gateway)
+        assert sums(row) == (1, 1, 0, 0, "0", 0)
+
+
+async def test_who_was_never_reached_is_no_row(tmp_path: Path) -> None:
+    async with Evil() as evil:
+        gone = evil.url
+    environ = {"PILLION_OPENAI_BASE_URL": f"{gone}/v1"}
+    async with Evil() as evil, pillion(evil, tmp_path, **environ) as gateway:
+        assert (await chat(gateway)).status == 502
+        assert await booked(gateway) == []
+        assert gateway.app.accounting.ledger.pending == 0
+
+
+async def test_each_attempt_is_a_row(tmp_path: Path) -> None:
+    """M7."""
+    body = b'{"error":{"message":"busy","type":"server_error","param":null,"code":null}}'
+    failing = Scenario(status=500, body=body, headers=JSON)
+    environ = {"PILLION_RETRY_MAX_RETRIES": "2", "PILLION_RETRY_INITIAL_DELAY": "0"}
+    async with Evil(failing, failing, WHOLE) as evil, pillion(evil, tmp_path, **environ) as gateway:
+        got = await chat(gateway)
+        assert (got.status, got.header("x-pillion-attempts"), got.header("x-pillion-cost-usd")) == (200, "3", ELEVEN)
+        (row,) = await booked(gateway)
+        assert sums(row) == (3, 2, 5, 2, ELEVEN, 0)
+
+
+async def test_a_client_that_leaves_is_booked_with_what_it_heard(tmp_path: Path) -> None:
+    half = Scenario(body=OPENAI.stream, headers=SSE, framing="chunked", cut_at=len(OPENAI.stream) * 3 // 4, how="stall")
+    async with Evil(half) as evil, pillion(evil, tmp_path) as gateway:
+        async with client(gateway) as one:
+            body = OPENAI.request(stream=True, model="openai/m")
+            await one.send(spell("POST", OPENAI.path, body))
+            await one.head()
+            await one.until("ü".encode())
+            one.leave("rst")
+        await soon(lambda: gateway.app.upstream.in_use == 0)
+        (row,) = await booked(gateway)
+        read = len(body) // 4
+        written = row["tokens"]["output"]
+        assert written >= 2
+        assert sums(row) == (1, 1, read, written, f"0.{read * 1000 + written * 3000:09}".rstrip("0"), 1)
+
+
+async def test_an_answer_that_nobody_counted_is_estimated(tmp_path: Path) -> None:
+    silent = Scenario(body=OPENAI.stream, headers=SSE, framing="chunked")
+    async with Evil(silent) as evil, pillion(evil, tmp_path) as gateway:
+        await ask(gateway, "POST", OPENAI.path, OPENAI.request(stream=True, model="openai/m"))
+        (row,) = await booked(gateway)
+        assert (row["requests"], row["errors"], row["estimated"]) == (1, 0, 1)
+        assert row["tokens"]["output"] >= 2
+        assert row["cost_usd"] != "0"
+
+
+async def test_an_unknown_price_is_never_nothing_unless_the_operator_says_so(tmp_path: Path) -> None:
+    for n, (word, status, guessed) in enumerate((("dearest", 200, 1), ("free", 200, 1), ("refuse", 400, 0))):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        async with Evil(*[WHOLE] * (status == 200)) as evil, pillion(evil, folder, f"unknown_price: {word}") as gateway:
+            got = await chat(gateway, "openai/nobody-knows-it")
+            assert got.status == status
+            cost = got.header("x-pillion-cost-usd")
+            assert (cost == "0") == (word == "free") or status == 400
+            assert sum(row["unpriced"] for row in await booked(gateway)) == guessed
+            assert len(evil.requests) == (status == 200)
+            if status == 400:
+                assert json.loads(got.body)["error"]["code"] == "unknown_price"
+
+
+# --- limits and budgets ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("limit", "status"), [("0.00005", 400), ("1", 200)])
+async def test_a_request_that_may_cost_more_than_its_client_will_pay(tmp_path: Path, limit: str, status: int) -> None:
+    async with Evil(*[WHOLE] * (status == 200)) as evil, pillion(evil, tmp_path) as gateway:
+        got = await chat(gateway, headers=[("x-pillion-cost-limit", limit)], max_tokens=100)
+        assert got.status == status
+        assert len(evil.requests) == (status == 200)
+        if status == 400:
+            assert json.loads(got.body)["error"]["code"] == "cost_limit_exceeded"
+            assert await booked(gateway) == []
+
+
+async def test_a_cost_that_nobody_can_bound_is_above_every_limit(tmp_path: Path) -> None:
+    async with Evil() as evil, pillion(evil, tmp_path) as gateway:
+        got = await chat(
+            gateway, headers=[("x-pillion-cost-limit", "1000")], tools=[{"type": "web_search"}], max_tokens=1
+        )
+        assert (got.status, json.loads(got.body)["error"]["code"]) == (400, "cost_limit_exceeded")
+
+
+BUDGET = "budgets: {all: {usd: 0.001, window: day}}\nledger: {create: true}\n"
+
+
+async def test_a_strict_budget_refuses_before_any_byte_goes_out(tmp_path: Path) -> None:
+    """M3: 300 tokens of answer, at most, are 0.0009 dollars."""
+    async with Evil(WHOLE) as evil, pillion(evil, tmp_path, BUDGET) as gateway:
+        assert (await chat(gateway, max_tokens=300)).status == 200
+        got = await chat(gateway, max_tokens=400)
+        assert (got.status, json.loads(got.body)["error"]["code"]) == (429, "insufficient_quota")
+        assert len(evil.requests) == 1
+        (standing,) = gateway.app.accounting.budgets.standing()
+        assert (standing.spent, standing.reserved) == (11_000, 0)
+
+
+async def test_a_strict_budget_holds_whatever_comes_at_once(tmp_path: Path) -> None:
+    """Each may cost 0.0003 and a bit, and costs 0.000011: three at a time."""
+    async with Evil(answering=lambda _: WHOLE) as evil, pillion(evil, tmp_path, BUDGET) as gateway:
+        got = await asyncio.gather(*(chat(gateway, max_tokens=80) for _ in range(60)))
+        served = [one for one in got if one.status == 200]
+        (standing,) = gateway.app.accounting.budgets.standing()
+        assert {one.status for one in got} <= {200, 429}
+        assert (standing.reserved, standing.spent) == (0, len(served) * 11_000)
+        assert standing.spent <= 0.001 * NANOS
+        assert len(evil.requests) == len(served) >= 3
+
+
+async def test_what_was_spent_before_a_restart_counts(tmp_path: Path) -> None:
+    async with Evil(WHOLE) as evil:
+        async with pillion(evil, tmp_path, BUDGET) as gateway:
+            assert (await chat(gateway, max_tokens=300)).status == 200
+        async with pillion(evil, tmp_path, BUDGET.replace("ledger: {create: true}\n", "")) as gateway:
+            (standing,) = gateway.app.accounting.budgets.standing()
+            assert standing.spent == 11_000
+
+
+async def test_a_free_model_needs_no_budget(tmp_path: Path) -> None:
+    text = BUDGET.replace("0.001", "0")
+    async with Evil() as evil, pillion(evil, tmp_path, text) as gateway:
+        assert (await chat(gateway, "echo/echo")).status == 200
+        assert (await chat(gateway, max_tokens=1)).status == 429
+
+
+async def test_without_a_word_on_its_length_an_answer_has_the_models_own_bound_or_none(tmp_path: Path) -> None:
+    async with Evil() as evil, pillion(evil, tmp_path, BUDGET) as gateway:
+        got = await chat(gateway)
+        assert got.status == 429
+        assert "nobody can say what this request costs" in json.loads(got.body)["error"]["message"]
+
+
+async def test_a_stream_that_has_spent_what_was_set_aside_is_stopped(tmp_path: Path) -> None:
+    text = "budgets: {all: {usd: 1, window: day, unbounded_usd: 0.00002, stop_streams: true}}\nledger: {create: true}\n"
+    head, chunk = OPENAI.stream.split(b"\n\n")[:2]
+    long = head + b"\n\n" + (chunk + b"\n\n") * 1000
+    endless = Scenario(body=long, headers=SSE, framing="chunked", cut_at=len(long) - 1, how="stall", split=2000)
+    async with Evil(endless) as evil, pillion(evil, tmp_path, text) as gateway:
+        got = await ask(gateway, "POST", OPENAI.path, OPENAI.request(stream=True, model="openai/m"))
+        assert got.status == 200
+        assert OPENAI.error(OPENAI.last_event(got.body))["code"] == "insufficient_quota"
+        assert not OPENAI.ends_whole(got.body)
+        await evil.closed()
+        (standing,) = gateway.app.accounting.budgets.standing()
+        assert standing.reserved == 0
+        assert 0.00002 * NANOS < standing.spent < 0.004 * NANOS
+
+
+async def test_no_ledger_is_no_reason_to_refuse_without_a_budget(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where the folder should be")
+    async with Evil(WHOLE) as evil, pillion(evil, tmp_path) as gateway:
+        assert (await chat(gateway)).status == 200
+        assert gateway.app.accounting.ledger.failed
+
+
+def test_the_config_is_what_these_tests_mean() -> None:
+    config: Config = load(environ={})
+    assert (config.unknown_price, config.budgets, config.ledger.synchronous) == ("dearest", {}, "normal")

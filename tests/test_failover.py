@@ -1,0 +1,441 @@
+"""Is a call answered by somebody where anybody can, and is nobody asked in vain?"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from proxy.breaker import Rules
+from proxy.catalog import Catalog
+from proxy.config import Failover as Choice
+from proxy.config import Retry, Route
+from proxy.envelope import Envelope
+from proxy.errors import (
+    BadRequest,
+    Busy,
+    Down,
+    GatewayError,
+    OverBudget,
+    Refused,
+    Timeout,
+    UnknownModel,
+    Unrepresentable,
+)
+from proxy.middleware.failover import Failover
+from proxy.plan import Planner
+from proxy.ports import UNKNOWN, Abilities, Call, Reply
+from proxy.registry import dialect
+from proxy.standing import Standings
+
+
+class Provider:
+    """As much of an adapter as failover sees."""
+
+    real = True
+
+    def __init__(
+        self, name: str, models: Sequence[str] = ("m",), abilities: Abilities = UNKNOWN, keys: int = 1
+    ) -> None:
+        self.name, self._models, self._abilities, self.keys = name, models, abilities, keys
+
+    async def models(self, via: str = "") -> list[str]:
+        return list(self._models)
+
+    def has(self, model: str) -> bool:
+        return model in self._models
+
+    def abilities(self, model: str) -> Abilities:
+        return self._abilities
+
+    def has_other_key(self, model: str) -> bool:
+        self.keys -= 1
+        return self.keys > 0
+
+
+def reset() -> Down:
+    return Down("reset", kind="network_error", code="upstream_closed")
+
+
+def down() -> Down:
+    return Down("500", upstream_status=500)
+
+
+def busy(*headers: tuple[str, str]) -> Busy:
+    return Busy("429", upstream_status=429, headers=headers)
+
+
+class Upstreams:
+    """Answers by a script: for each provider what its next attempts come to; then it is fine."""
+
+    def __init__(self, **scripts: Iterable[BaseException | Reply]) -> None:
+        self.scripts: dict[str, Iterator[BaseException | Reply]] = {k: iter(v) for k, v in scripts.items()}
+        self.asked: list[str] = []
+        self.slept: list[float] = []
+        self.was_asked = asyncio.Event()
+
+    async def __call__(self, call: Call) -> Reply:
+        assert call.target is not None
+        name = call.target.adapter.name
+        self.asked.append(f"{name}/{call.target.model}")
+        call.asked = True
+        self.was_asked.set()
+        step = next(self.scripts.get(name, iter(())), None) or Reply(200, [], b"{}")
+        if isinstance(step, BaseException):
+            raise step
+        return step
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
+class World:
+    def __init__(
+        self,
+        providers: Sequence[Provider],
+        upstreams: Upstreams,
+        *,
+        routes: dict[str, Route] | None = None,
+        choice: Choice | None = None,
+        retry: Retry | None = None,
+        defaults: dict[str, str] | None = None,
+        local: Iterable[str] = (),
+        rules: Rules | None = None,
+        is_well: Callable[[str], bool] = lambda name: True,
+        cost: Callable[[Any, Any], int | None] = lambda call, target: None,
+        alone: bool = False,
+    ) -> None:
+        adapters: Any = {provider.name: provider for provider in providers}
+        catalog = Catalog(adapters, aliases={}, synonyms={}, serves={}, default_model=None, presets={})
+        planner = Planner(catalog, routes or {}, choice or Choice(), defaults or {}, local, alone)
+        self.standings = Standings(rules or Rules())
+        self.upstreams = upstreams
+        self.failover = Failover(planner, self.standings, retry or Retry(), 120.0, cost, is_well, sleep=upstreams.sleep)
+
+    async def ask(self, model: str = "a/m", body: bytes = b"{}", **fields: Any) -> Call:
+        call = self.call(model, body, **fields)
+        await self.failover(call, self.upstreams)
+        return call
+
+    def call(self, model: str = "a/m", body: bytes = b"{}", **fields: Any) -> Call:
+        made = Call(
+            id="1", operation="chat", dialect=dialect("openai_chat"), headers={}, query={}, receive=_nothing,
+            started=monotonic(), **fields,
+        )  # fmt: skip
+        made.model, made.envelope = model, Envelope(body)
+        return made
+
+
+async def _nothing() -> bytes:
+    return b""
+
+
+def three(upstreams: Upstreams, **more: Any) -> World:
+    return World([Provider("a"), Provider("b"), Provider("c")], upstreams, **more)
+
+
+# --- the same target again -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [reset, down, busy])
+async def test_what_may_pass_is_asked_again(error: Callable[[], GatewayError]) -> None:
+    upstreams = Upstreams(a=[error(), error()])
+    call = await three(upstreams).ask()
+    assert (upstreams.asked, call.attempts) == (["a/m"] * 3, 3)
+    assert len(upstreams.slept) == 2
+    assert 0 <= upstreams.slept[0] <= 0.5
+    assert 0 <= upstreams.slept[1] <= 1.0
+
+
+async def test_only_as_often_as_may_be() -> None:
+    upstreams = Upstreams(a=[down() for _ in range(9)])
+    with pytest.raises(Down):
+        await World([Provider("a")], upstreams, retry=Retry(max_retries=1)).ask()
+    assert upstreams.asked == ["a/m"] * 2
+
+
+async def test_what_the_provider_asks_for_is_waited() -> None:
+    upstreams = Upstreams(a=[busy(("retry-after", "3"))])
+    await three(upstreams).ask()
+    assert 3 <= upstreams.slept[0] <= 3.5
+
+
+async def test_who_wants_to_be_left_alone_for_long_is() -> None:
+    upstreams = Upstreams(a=[busy(("retry-after", "30"))])
+    call = await three(upstreams).ask()
+    assert (upstreams.asked, upstreams.slept, call.target.adapter.name) == (["a/m", "b/m"], [], "b")  # type: ignore[union-attr]
+
+
+async def test_all_requests_together_repeat_a_share_alone() -> None:
+    upstreams = Upstreams(a=[down() for _ in range(1000)])
+    world = World([Provider("a")], upstreams, rules=Rules(failures=10**6, least=10**6))
+    for _ in range(100):
+        with pytest.raises(Down):
+            await world.ask()
+    assert len(upstreams.asked) <= 100 * 1.2 + 3
+
+
+async def test_no_attempt_is_begun_after_the_clients_own_time() -> None:
+    upstreams = Upstreams(a=[busy(("retry-after", "5"))])
+    with pytest.raises(Busy):
+        await World([Provider("a")], upstreams).ask(timeout=4.0)
+    assert upstreams.asked == ["a/m"]
+
+
+async def test_a_repetition_has_what_is_left_of_the_clients_time() -> None:
+    upstreams = Upstreams(a=[busy(("retry-after", "1"))])
+    call = await World([Provider("a")], upstreams).ask(timeout=10.0)
+    assert call.timeout == pytest.approx(9, abs=0.6)
+
+
+async def test_another_key_is_tried_at_once() -> None:
+    upstreams = Upstreams(a=[Refused("no", status=401, kind="authentication", upstream_status=401)])
+    await World([Provider("a", keys=3)], upstreams).ask()
+    assert (upstreams.asked, upstreams.slept) == (["a/m"] * 2, [0.0])
+
+
+async def test_only_the_kinds_that_the_operator_names_are_asked_again() -> None:
+    upstreams = Upstreams(a=[down()])
+    await three(upstreams, retry=Retry(retryable_errors=["rate_limit"])).ask()
+    assert upstreams.asked == ["a/m", "b/m"]
+
+
+# --- another target --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Down("x", upstream_status=500), Refused("no", status=401, kind="authentication", upstream_status=401),
+        Busy("q", kind="quota_exceeded", upstream_status=429), Refused("?", status=404, upstream_status=404),
+        Timeout("t", code="first_event_timeout"), reset(),
+    ],
+)  # fmt: skip
+async def test_another_is_asked_where_one_cannot(error: GatewayError) -> None:
+    upstreams = Upstreams(a=[error])
+    call = await three(upstreams, retry=Retry(max_retries=0)).ask()
+    assert upstreams.asked == ["a/m", "b/m"]
+    assert [(repr(one.target), one.code) for one in call.history] == [
+        ("<Target a/m>", error.code),
+        ("<Target b/m>", ""),
+    ]
+
+
+@pytest.mark.parametrize("error", [Refused("bad", upstream_status=400), BadRequest("bad"), Unrepresentable("no")])
+async def test_what_is_wrong_everywhere_is_asked_once(error: GatewayError) -> None:
+    upstreams = Upstreams(a=[error])
+    with pytest.raises(type(error)):
+        await three(upstreams).ask()
+    assert upstreams.asked == ["a/m"]
+
+
+async def test_the_first_error_is_told_where_nobody_can() -> None:
+    upstreams = Upstreams(a=[Down("first", upstream_status=500)], b=[Down("second")], c=[Busy("third")])
+    world = three(upstreams, retry=Retry(max_retries=0))
+    call = world.call()
+    with pytest.raises(Down, match="first"):
+        await world.failover(call, upstreams)
+    assert (upstreams.asked, repr(call.target)) == (["a/m", "b/m", "c/m"], "<Target a/m>")
+
+
+async def test_the_order_is_the_operators_then_any_and_those_at_home_last() -> None:
+    fails = {name: [Down("x")] for name in "abcde"}
+    providers = [Provider("a"), Provider("home"), Provider("b"), Provider("c"), Provider("d", models=["other"])]
+    upstreams = Upstreams(**fails)
+    world = World(
+        providers, upstreams, choice=Choice(fallback_order=["c/special"]), local=["home"], retry=Retry(max_retries=0)
+    )
+    await world.ask()
+    assert upstreams.asked == ["a/m", "c/special", "b/m", "home/m"]
+
+
+async def test_who_has_no_such_model_is_asked_for_its_default_or_passed_over() -> None:
+    providers = [Provider("a"), Provider("b", models=["x"]), Provider("c", models=["y"])]
+    upstreams = Upstreams(a=[Down("x")])
+    await World(providers, upstreams, defaults={"c": "y"}, retry=Retry(max_retries=0)).ask()
+    assert upstreams.asked == ["a/m", "c/y"]
+
+
+@pytest.mark.parametrize("more", [{"alone": True}, {"choice": Choice(others=False)}])
+async def test_who_wants_one_provider_alone_has_it(more: dict[str, Any]) -> None:
+    upstreams = Upstreams(a=[Down("x")])
+    with pytest.raises(Down):
+        await three(upstreams, retry=Retry(max_retries=0), **more).ask()
+    assert upstreams.asked == ["a/m"]
+
+
+async def test_a_spent_budget_sends_to_a_cheaper_one_only_where_it_says_so() -> None:
+    def spent(cheaper: bool) -> OverBudget:
+        error = OverBudget("spent")
+        error.cheaper = cheaper
+        return error
+
+    upstreams = Upstreams(a=[spent(True)])
+    await three(upstreams).ask()
+    assert upstreams.asked == ["a/m", "b/m"]
+    with pytest.raises(OverBudget):
+        await three(Upstreams(a=[spent(False)])).ask()
+
+
+async def test_a_name_that_means_nothing_is_no_attempt() -> None:
+    world = three(Upstreams())
+    call = world.call("nobody")
+    with pytest.raises(UnknownModel):
+        await world.failover(call, world.upstreams)
+    assert (call.target, call.attempts) == (None, 0)
+
+
+# --- routes ----------------------------------------------------------------------------------------------------------
+
+
+def route(*targets: str, strategy: str = "order", weights: Sequence[int] = ()) -> dict[str, Route]:
+    rows = tuple(zip(targets, weights or [1] * len(targets), strict=True))
+    return {"smart": Route(rows, strategy, None)}
+
+
+async def test_a_route_goes_to_its_targets_and_no_others() -> None:
+    upstreams = Upstreams(b=[Down("x")], c=[Down("x")])
+    world = three(upstreams, routes=route("b/one", "c/two"), retry=Retry(max_retries=0))
+    with pytest.raises(Down):
+        await world.ask("smart")
+    assert upstreams.asked == ["b/one", "c/two"]
+
+
+async def test_weights_share_out_the_requests() -> None:
+    upstreams = Upstreams()
+    world = three(upstreams, routes=route("a/m", "b/m", strategy="weighted", weights=[9, 1]))
+    for _ in range(1000):
+        await world.ask("smart")
+    assert 850 <= upstreams.asked.count("a/m") <= 950
+
+
+async def test_the_cheapest_is_asked_first() -> None:
+    prices = {"a": 3, "b": None, "c": 1}
+    upstreams = Upstreams(c=[Down("x")])
+    world = three(
+        upstreams, routes=route("a/m", "b/m", "c/m", strategy="least_cost"), retry=Retry(max_retries=0),
+        cost=lambda call, target: prices[target.adapter.name],
+    )  # fmt: skip
+    await world.ask("smart")
+    assert upstreams.asked == ["c/m", "a/m"]
+
+
+async def test_a_conversation_stays_where_it_is() -> None:
+    upstreams = Upstreams()
+    world = three(upstreams, routes=route("a/m", "b/m", "c/m", strategy="sticky"))
+    start = b'{"messages":[{"role":"user","content":"%d"}' + b" " * 2000
+    for n in range(30):
+        for more in (b"]}", b',{"role":"assistant","content":"x"}]}'):
+            await world.ask("smart", start % n + more)
+    pairs = list(zip(upstreams.asked[::2], upstreams.asked[1::2], strict=True))
+    assert all(one == other for one, other in pairs)
+    assert len({one for one, _ in pairs}) == 3
+
+
+async def test_who_lacks_what_is_needed_is_passed_over_and_said_so() -> None:
+    providers = [Provider("a", abilities=Abilities(tools=False)), Provider("b", abilities=Abilities(tools=True))]
+    upstreams = Upstreams()
+    world = World(providers, upstreams, routes=route("a/m", "b/m"))
+    call = await world.ask("smart", b'{"tools":[{"type":"function"}]}')
+    assert upstreams.asked == ["b/m"]
+    assert [(repr(one.target), one.skipped) for one in call.history] == [
+        ("<Target a/m>", "no tools"),
+        ("<Target b/m>", ""),
+    ]
+
+
+async def test_what_one_wire_cannot_say_another_of_the_route_may() -> None:
+    upstreams = Upstreams(a=[Unrepresentable("no")])
+    await three(upstreams, routes=route("a/m", "b/m")).ask("smart")
+    assert upstreams.asked == ["a/m", "b/m"]
+
+
+# --- rest ------------------------------------------------------------------------------------------------------------
+
+
+async def test_who_fails_too_often_is_left_alone() -> None:
+    upstreams = Upstreams(a=[down() for _ in range(9)])
+    world = three(upstreams, rules=Rules(failures=2), retry=Retry(max_retries=0))
+    for _ in range(4):
+        await world.ask()
+    assert upstreams.asked == ["a/m", "b/m", "a/m", "b/m", "b/m", "b/m"]
+
+
+async def test_where_all_rest_the_client_is_told_when_to_come_again() -> None:
+    upstreams = Upstreams(a=[down(), down()])
+    world = World([Provider("a")], upstreams, rules=Rules(failures=1), retry=Retry(max_retries=0))
+    with pytest.raises(Down):
+        await world.ask()
+    with pytest.raises(Down) as caught:
+        await world.ask()
+    assert (caught.value.status, caught.value.code, len(upstreams.asked)) == (503, "target_resting", 1)
+    assert 9 <= int(dict(caught.value.headers)["retry-after"]) <= 11
+
+
+@pytest.mark.parametrize("error", [Refused("bad", upstream_status=400), busy(), BadRequest("bad")])
+async def test_what_a_provider_refuses_makes_nobody_ill(error: GatewayError) -> None:
+    upstreams = Upstreams(a=[error, error])
+    world = World([Provider("a")], upstreams, rules=Rules(failures=1), retry=Retry(max_retries=0))
+    for _ in range(2):
+        with pytest.raises(type(error)):
+            await world.ask()
+    assert len(upstreams.asked) == 2
+
+
+async def test_the_unwell_come_last_and_are_never_all_left_out() -> None:
+    upstreams = Upstreams(b=[Down("x")])
+    world = World(
+        [Provider("a"), Provider("b")], upstreams, is_well=lambda name: name == "b", retry=Retry(max_retries=0)
+    )
+    await world.ask()
+    assert upstreams.asked == ["b/m", "a/m"]
+
+
+async def test_a_stream_that_breaks_counts_against_its_target() -> None:
+    async def body() -> AsyncGenerator[bytes]:
+        yield b""
+
+    live = Reply(200, [], body())
+    upstreams = Upstreams(a=[live])
+    world = World([Provider("a")], upstreams, rules=Rules(failures=1))
+    call = await world.ask()
+    standing = world.standings.of(call.target)  # type: ignore[arg-type]
+    assert (standing.latency.in_flight, standing.breaker.state) == (1, "closed")
+    for ending in live.endings:
+        ending(reset())
+    assert (standing.latency.in_flight, standing.breaker.state) == (0, "open")
+    assert isinstance(live.body, AsyncGenerator)
+    await live.body.aclose()
+
+
+async def test_a_client_that_leaves_says_nothing_of_the_target() -> None:
+    upstreams = Upstreams(a=[asyncio.CancelledError()])
+    world = World([Provider("a")], upstreams, rules=Rules(failures=1))
+    with pytest.raises(asyncio.CancelledError):
+        await world.ask()
+    (standing,) = world.standings
+    assert (standing.latency.in_flight, standing.breaker.state) == (0, "closed")
+
+
+async def test_a_pause_ends_with_its_client() -> None:
+    upstreams = Upstreams(a=[busy(("retry-after", "5"))])
+    world = World([Provider("a")], upstreams)
+    world.failover.sleep = asyncio.sleep
+    task: asyncio.Task[Call] = asyncio.create_task(world.ask())
+    await upstreams.was_asked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert upstreams.asked == ["a/m"]
+
+
+async def test_time_in_pauses_is_no_time_of_ours() -> None:
+    async def slow(seconds: float) -> None:
+        await asyncio.sleep(0.02)
+
+    upstreams = Upstreams(a=[down()])
+    world = World([Provider("a")], upstreams)
+    world.failover.sleep = slow
+    call = await world.ask()
+    assert call.waited > 0.01

@@ -1,0 +1,194 @@
+"""Is what was under way found again, and nothing else?"""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from struct import pack
+from typing import Any
+from zlib import crc32
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.store import intents
+from proxy.store.intents import BLOCK, FIRST, OPEN, SLOT, Intents, found
+from proxy.store.row import CRASHED, ESTIMATED, Row, spelled
+from tests.crash import row
+
+
+def numbered(number: int) -> Row:
+    this = row(f"r{number}", number)
+    this.id = number
+    return this
+
+
+def said(number: int) -> bytes:
+    return spelled(numbered(number))
+
+
+def ids(path: Path) -> list[int]:
+    return sorted(row.id for row in found(path).rows)
+
+
+@pytest.fixture
+def slots(tmp_path: Path) -> Iterator[Intents]:
+    made = Intents(tmp_path / "i")
+    yield made
+    made.close(is_done=False)
+
+
+def test_an_open_slot_is_found_at_its_estimate_and_a_settled_one_as_it_is(slots: Intents, tmp_path: Path) -> None:
+    slots.put(said(1))
+    slots.settle(slots.put(said(2)), said(3))
+    left = sorted(found(tmp_path / "i").rows, key=lambda row: row.id)
+    assert [(row.id, row.flags) for row in left] == [(1, ESTIMATED | CRASHED), (3, 0)]
+
+
+def test_what_is_forgotten_is_not_found(slots: Intents, tmp_path: Path) -> None:
+    slots.put(said(1))
+    slots.forget(slots.put(said(2)))
+    assert ids(tmp_path / "i") == [1]
+
+
+def test_a_slot_that_is_free_is_used_again(slots: Intents) -> None:
+    first = slots.put(said(1))
+    slots.release([first, first, intents.NO_SLOT])
+    assert [slots.put(said(2)), slots.put(said(3))] == [first, first + 1]
+    assert repr(slots).endswith("2 of 2048 slots in use>")
+
+
+def test_the_oldest_is_of_those_that_are_held(slots: Intents) -> None:
+    assert slots.oldest() is None
+    slots.put(said(9))
+    slots.put(said(7))
+    slots.release([slots.put(said(5))])
+    assert (slots.oldest(), slots.held) == (7, 2)
+
+
+def test_it_is_allocated_ahead_of_need(slots: Intents, tmp_path: Path) -> None:
+    def blocks() -> int:
+        return (tmp_path / "i").stat().st_blocks * 512 // (BLOCK * SLOT)
+
+    slots.grow()
+    assert blocks() == FIRST
+    for number in range(FIRST * BLOCK - BLOCK + 1):
+        slots.put(said(number))
+    slots.grow()
+    assert blocks() == FIRST + 1
+
+
+def test_when_no_slot_is_left_an_intent_says_so(slots: Intents, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intents, "MOST", 2)
+    held = [slots.put(said(1)), slots.put(said(2))]
+    with pytest.raises(OSError, match="no slot"):
+        slots.put(said(3))
+    slots.release(held[:1])
+    assert slots.put(said(4)) == held[0]
+
+
+def test_a_slot_that_cannot_be_written_is_free_again(slots: Intents, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "pwrite", fail)
+        with pytest.raises(OSError, match="I/O"):
+            slots.put(said(1))
+    assert (slots.put(said(2)), slots.held) == (0, 1)
+
+
+def fail(*_: object) -> int:
+    raise OSError(5, "I/O error")
+
+
+def test_after_a_sync_that_failed_all_is_in_another_file(slots: Intents, tmp_path: Path) -> None:
+    slots.put(said(1))
+    old = (tmp_path / "i").stat().st_ino
+    slots.renew()
+    slots.put(said(2))
+    assert (tmp_path / "i").stat().st_ino != old
+    assert ids(tmp_path / "i") == [1, 2]
+    assert not os.get_inheritable(slots._fd)
+
+
+def test_what_happens_while_a_file_is_renewed_is_in_the_new_one(
+    slots: Intents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, settled, forgotten = (slots.put(said(number)) for number in (1, 2, 3))
+    fsync = os.fsync
+
+    def meanwhile(descriptor: int) -> None:
+        monkeypatch.undo()
+        slots.settle(settled, said(20))
+        slots.forget(forgotten)
+        slots.put(said(4))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    slots.renew()
+    left = {row.id: bool(row.flags & CRASHED) for row in found(tmp_path / "i").rows}
+    assert left == {1: True, 20: False, 4: True}
+    assert kept == 0
+
+
+def test_a_file_that_is_done_with_is_gone(tmp_path: Path) -> None:
+    for is_held, is_done in [(True, True), (False, False), (False, True)]:
+        slots = Intents(tmp_path / "i")
+        if is_held:
+            slots.put(said(1))
+        slots.close(is_done)
+        assert (tmp_path / "i").exists() == (is_held or not is_done)
+
+
+def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        slots = Intents(tmp_path / "i")
+    finally:
+        os.umask(before)
+    slots.close(is_done=False)
+    assert stat.S_IMODE((tmp_path / "i").stat().st_mode) == 0o600
+
+
+# --- what cannot be read ---------------------------------------------------------------------------------------------
+
+
+def test_where_there_is_no_file_nothing_is_found(tmp_path: Path) -> None:
+    assert found(tmp_path / "i") == ([], 0, False)
+
+
+def slot(body: bytes, version: int = 1, state: int = OPEN, **spoilt: Any) -> bytes:
+    crc, length = spoilt.get("crc", crc32(body, state)), spoilt.get("length", len(body))
+    return (pack("<IHBB", crc, length, version, state) + body).ljust(SLOT, b"\0")
+
+
+@pytest.mark.parametrize(
+    ("data", "unreadable"),
+    [
+        (b"", 0),
+        (bytes(SLOT), 0),
+        (b"x" * (SLOT - 1), 0),
+        (b"x" * SLOT, 1),
+        (slot(b"no row"), 1),
+        (slot(said(1), crc=1), 1),
+        (slot(said(1), length=9), 1),
+        (slot(said(1), length=60000), 1),
+        (slot(b""), 1),
+    ],
+)
+def test_a_slot_that_cannot_be_read_is_counted(tmp_path: Path, data: bytes, unreadable: int) -> None:
+    (tmp_path / "i").write_bytes(data + slot(said(7)) if len(data) % SLOT == 0 else data)
+    left = found(tmp_path / "i")
+    assert left.unreadable == unreadable
+    assert [row.id for row in left.rows] == ([7] if len(data) % SLOT == 0 else [])
+
+
+def test_a_newer_pillions_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "i").write_bytes(slot(said(1)) + slot(b"who knows", version=2))
+    assert found(tmp_path / "i") == ([], 0, True)
+
+
+@given(st.lists(st.binary(max_size=SLOT), max_size=4))
+def test_any_bytes_at_all_can_be_read(tmp_path_factory: pytest.TempPathFactory, parts: list[bytes]) -> None:
+    path = tmp_path_factory.getbasetemp() / "any-slots"
+    path.write_bytes(b"".join(part.ljust(SLOT, b"\0") for part in parts))
+    found(path)

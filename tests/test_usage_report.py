@@ -1,0 +1,111 @@
+"""Is what was used shown as it is, exact, to programs and to people?"""
+
+import csv
+import json
+
+import pytest
+
+from proxy.errors import BadRequest
+from proxy.store import Group, Query
+from proxy.usage_report import as_csv, as_json, as_table, asked
+
+BY = ("day", "model")
+GROUPS = [
+    Group(("2027-01-31", "gpt-4o"), 3, 1, 1000, 20, 3, 4, 5, 600, 70, 8, 1_234_567_891, 1, 0),
+    Group(("2027-02-01", 'a,"b"\n\x1b[31m'), 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1),
+]
+TOKENS = "input cache_read cache_write cache_write_1h audio_input output reasoning audio_output".split()
+
+
+def test_json_has_groups_and_their_total() -> None:
+    said = json.loads(as_json(GROUPS, BY))
+    assert said["object"] == "list"
+    assert said["data"][0] == {
+        "day": "2027-01-31",
+        "model": "gpt-4o",
+        "requests": 3,
+        "errors": 1,
+        "tokens": dict(zip(TOKENS, [1000, 20, 3, 4, 5, 600, 70, 8], strict=True)),
+        "cost_usd": "1.234567891",
+        "estimated": 1,
+        "unpriced": 0,
+    }
+    assert {name: said["total"][name] for name in ("requests", "errors", "cost_usd", "estimated", "unpriced")} == {
+        "requests": 4, "errors": 1, "cost_usd": "1.234567892", "estimated": 1, "unpriced": 1
+    }  # fmt: skip
+    assert said["total"]["tokens"]["input"] == 1000
+
+
+def test_json_of_nothing_is_noughts() -> None:
+    said = json.loads(as_json([], BY))
+    assert said["data"] == []
+    assert (said["total"]["requests"], said["total"]["cost_usd"], said["total"]["tokens"]["output"]) == (0, "0", 0)
+
+
+def test_csv_has_the_same_columns_whatever_a_name_holds() -> None:
+    head, *lines = csv.reader(as_csv(GROUPS, BY).splitlines(keepends=True))
+    tokens = [f"{name}_tokens" for name in TOKENS]
+    assert head == ["day", "model", "requests", "errors", *tokens, "cost_usd", "estimated", "unpriced"]
+    assert dict(zip(head, lines[0], strict=True))["cost_usd"] == "1.234567891"
+    assert lines[1][1] == GROUPS[1].keys[1]
+    assert {len(line) for line in lines} == {len(head)}
+
+
+def test_people_get_a_table_that_no_name_can_spoil() -> None:
+    assert as_table(GROUPS, BY).splitlines() == [
+        "day         model            requests  errors  input  cached  output          cost  estimated  unpriced",
+        "2027-01-31  gpt-4o                  3       1  1,005      27     678  $1.234567891          1         0",
+        r'2027-02-01  a,"b"\n\x1b[31m         1       0      0       0       0  $0.000000001          0         1',
+        "total                               4       1  1,005      27     678  $1.234567892          1         1",
+    ]
+
+
+def test_a_table_of_one_sum_has_no_total() -> None:
+    assert as_table([Group((), *GROUPS[0][1:])], ()).splitlines() == [
+        "requests  errors  input  cached  output          cost  estimated  unpriced",
+        "       3       1  1,005      27     678  $1.234567891          1         0",
+    ]
+
+
+def test_a_name_that_is_empty_is_seen() -> None:
+    assert as_table([Group(("",), *GROUPS[0][1:])], ("client",)).splitlines()[1].split()[0] == "-"
+
+
+def test_a_table_of_nothing_says_so() -> None:
+    assert as_table([], BY) == "nothing was used"
+
+
+# --- what is asked for -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "query"),
+    [
+        ({}, Query(by=("day",))),
+        ({"since": "1970-01-02"}, Query(86400.0, None, ("day",))),
+        ({"since": "1970-01-01T01:00:00+01:00", "until": "1970-01-01T00:00:10Z"}, Query(0.0, 10.0, ("day",))),
+        ({"group_by": "model, client"}, Query(by=("model", "client"))),
+        ({"group_by": ""}, Query(by=())),
+        ({"other": "x"}, Query(by=("day",))),
+    ],
+)
+def test_words_make_a_query(words: dict[str, str], query: Query) -> None:
+    assert asked(words) == query
+
+
+@pytest.mark.parametrize(
+    ("words", "param"),
+    [
+        ({"since": "yesterday"}, "since"),
+        ({"since": ""}, "since"),
+        ({"until": "1969-01-01"}, "until"),
+        ({"since": "0001-01-01T00:00:00+23:00"}, "since"),
+        ({"since": "2027-01-02", "until": "2027-01-02"}, "since"),
+        ({"group_by": "day,day"}, "group_by"),
+        ({"group_by": "dialect; DROP TABLE hours"}, "group_by"),
+    ],
+)
+def test_words_that_make_none_are_named(words: dict[str, str], param: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        asked(words)
+    assert refused.value.param == param
