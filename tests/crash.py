@@ -34,7 +34,7 @@ from proxy.store.intents import Intents
 NOW = 1_790_000_000.0  # unix seconds
 ESTIMATE, COST = 1000, 7  # nano-dollars
 AT_ONCE = 8  # attempts under way
-LONGEST = 0.06  # seconds that a child lives, where it is killed at random
+LONGEST = 0.04  # seconds that a child lives, where it is killed at random
 
 
 class Point(NamedTuple):

@@ -77,6 +77,10 @@ def test_it_is_allocated_ahead_of_need(slots: Intents, tmp_path: Path) -> None:
         slots.put(said(number))
     slots.grow()
     assert blocks() == FIRST + 1
+    for number in range(3 * BLOCK):
+        slots.put(said(number))
+    slots.grow()
+    assert blocks() == FIRST + 3
 
 
 def test_when_no_slot_is_left_an_intent_says_so(slots: Intents, monkeypatch: pytest.MonkeyPatch) -> None:

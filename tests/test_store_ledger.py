@@ -381,6 +381,15 @@ async def test_two_that_are_set_aside_in_a_second_have_two_names(tmp_path: Path)
     assert aside(tmp_path) == 2
 
 
+async def test_a_slot_that_is_there_twice_is_booked_once(tmp_path: Path) -> None:
+    async with ledger(tmp_path) as book:
+        book.intend(row("open", 1000))
+    data = (tmp_path / "ledger.intents").read_bytes()
+    (tmp_path / "ledger.intents").write_bytes(data[:512] * 2)
+    async with ledger(tmp_path) as book:
+        assert await spent(book) == 1000
+
+
 async def test_slots_that_cannot_be_read_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with ledger(tmp_path) as book:
         book.intend(row("open", 1000))

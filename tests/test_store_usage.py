@@ -70,7 +70,7 @@ def sums_of(rows: Sequence[Row]) -> tuple[int, ...]:
     return *counts, sum(row.flags & ESTIMATED > 0 for row in rows), sum(row.flags & UNPRICED > 0 for row in rows)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(rows_, st.lists(st.integers(1, 12)))
 def test_rows_hours_days_and_totals_agree_whatever_comes_twice(folder: Path, rows: list[Row], cuts: list[int]) -> None:
     with closing(fresh(folder)) as database:
@@ -97,7 +97,7 @@ def summed(database: Database, table: str) -> tuple[int, ...]:
     return said
 
 
-@settings(max_examples=80)
+@settings(max_examples=30)
 @given(
     rows_,
     st.lists(st.sampled_from(GROUPINGS), unique=True, max_size=4),

@@ -91,10 +91,10 @@ class Intents:
 
     def grow(self) -> None:
         """Allocate ahead of need."""
-        is_near = self._allocated - self._end + len(self._free) < BLOCK
-        if is_near and self._allocated < MOST:
-            os.posix_fallocate(self._fd, self._allocated * SLOT, BLOCK * SLOT)
-            self._allocated += BLOCK
+        while self._allocated - self._end + len(self._free) < BLOCK and self._allocated < MOST:
+            first = max(self._allocated, self._end)  # a burst has got ahead: what it wrote to is there
+            os.posix_fallocate(self._fd, first * SLOT, BLOCK * SLOT)
+            self._allocated = first + BLOCK
 
     def oldest(self) -> int | None:
         """The lowest id of those that the database may not have yet."""

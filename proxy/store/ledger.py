@@ -103,7 +103,7 @@ class Ledger:
             words = "%d slots of %s cannot be read: what they said is lost"
             log.error(words, left.unreadable, files.intents, extra={"event": "ledger_corrupt"})
         floor = database.floor
-        database.insert([row for row in left.rows if row.id > floor])
+        database.insert([*{row.id: row for row in left.rows if row.id > floor}.values()])
         return max((row.id for row in left.rows), default=0)
 
     def _in_memory(self, why: str) -> Database:
@@ -126,7 +126,7 @@ class Ledger:
             where = self._files and self._intents and f"they are in {self._files.intents}, for the next start"
             words = "%d rows could not be written to the ledger (%s): %s"
             log.error(words, self.pending, self.failed, where or "they are lost", extra={"event": "ledger_failed"})
-        if self._files is not None:
+        if self._files is not None and is_done:  # a writer that hangs may come back
             self._files.unlock()
 
     def _terms(self) -> Terms:
@@ -259,7 +259,7 @@ class _Sync:
         self._next = None
         try:
             self._put()
-        except OSError as error:
+        except Exception as error:
             waited.set_exception(error)
         else:
             waited.set_result(None)

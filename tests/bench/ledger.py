@@ -7,6 +7,7 @@ not hold.
 """
 
 import asyncio
+import resource
 import sys
 import tempfile
 import time
@@ -94,6 +95,11 @@ def fill(folder: Path, rows: int) -> None:
     files.unlock()
 
 
+def memory() -> float:
+    """MiB that are resident."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
 async def timed(do: Callable[[], object]) -> float:
     """Milliseconds."""
     began = time.perf_counter()
@@ -107,9 +113,9 @@ async def attempts(ledger: Ledger, rows: int) -> Iterator[Figure]:
     """What intend and settle take of the loop, and all threads of the processor."""
     intending: list[float] = []
     settling: list[float] = []
+    batches = [[row(n, rows) for n in range(AT_ONCE)] for _ in range(ROUNDS)]
     busy = time.process_time()
-    for _ in range(ROUNDS):
-        under_way = [row(n, rows) for n in range(AT_ONCE)]
+    for under_way in batches:
         before = time.perf_counter()
         slots = [ledger.intend(each) for each in under_way]
         between = time.perf_counter()
@@ -123,7 +129,7 @@ async def attempts(ledger: Ledger, rows: int) -> Iterator[Figure]:
         [
             Figure("intend: of the loop", median(intending), 5, "us"),
             Figure("settle: of the loop", median(settling), 5, "us"),
-            Figure("a row, with the making of it here: of the processor", busy, 25, "us"),
+            Figure("an attempt, written and summed: of the processor", busy, 20, "us"),
         ]
     )
 
@@ -140,18 +146,22 @@ async def worst_stall(ledger: Ledger, query: Query) -> float:
 
 
 async def figures(folder: Path, rows: int) -> list[Figure]:
+    before = memory()
     ledger = Ledger(folder, Wish(), True)
     said = [Figure(f"start, {2 * AT_ONCE} slots of a crash to replay", await timed(ledger.open), 1000, "ms")]
     said.append(Figure("totals, of all time", await timed(ledger.totals), 100, "ms"))
     for by in [(), *((name,) for name in GROUPINGS), ("day", "model", "client"), ("hour", "model", "client")]:
-        query = Query(BEGAN + 3600, BEGAN + MONTH - 3600, by)  # no whole days: of hours, whatever it asks
+        query = Query(BEGAN + 3600, BEGAN + MONTH - 3600, by)  # it begins and ends within a day
         took = [await timed(lambda query=query: ledger.usage(query)) for _ in range(5)]  # type: ignore[misc]
-        said.append(Figure(f"a month by {', '.join(by) or 'nothing'}", median(took), 100, "ms"))
+        lines = len(await ledger.usage(query))
+        bar = 100 if lines < 10_000 else 1000
+        said.append(Figure(f"a month by {', '.join(by) or 'nothing'}: {lines:,} lines", median(took), bar, "ms"))
     query = Query(BEGAN, BEGAN + MONTH, ("day", "model"))
     said.append(Figure("a month of whole days by day, model", await timed(lambda: ledger.usage(query)), 100, "ms"))
     stall = await worst_stall(ledger, Query(by=("hour", "model", "client")))
     said.append(Figure("meanwhile the loop stands still for", stall, 50, "ms"))
     said += await attempts(ledger, rows)
+    said.append(Figure("memory, with all of these questions", memory() - before, 64, "MiB"))
     await ledger.close()
     return said
 
