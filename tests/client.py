@@ -258,7 +258,11 @@ async def client(gateway: Address, receive_buffer: int = 0) -> AsyncIterator[Cli
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     sock.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(sock, (gateway.host, gateway.port))
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, (gateway.host, gateway.port))
+    except OSError:
+        sock.close()
+        raise
     reader, writer = await asyncio.open_connection(sock=sock, limit=receive_buffer or 256 * 1024)
     try:
         yield Client(reader, writer)
