@@ -95,7 +95,7 @@ class Beside(RuleBasedStateMachine):
 
 
 TestBeside = Beside.TestCase
-TestBeside.settings = settings(max_examples=150, stateful_step_count=60)
+TestBeside.settings = settings(max_examples=100, stateful_step_count=50)
 
 
 def opened(clock: Clock, rules: Rules = RULES) -> Breaker:

@@ -1,12 +1,12 @@
 """Is a key that the provider refuses left alone for as long as it should be, and the last one never for good?"""
 
 from collections import Counter
-from math import inf
+from math import inf, nan
 from typing import NamedTuple
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
@@ -152,7 +152,7 @@ class Beside(RuleBasedStateMachine):
 
 
 TestBeside = Beside.TestCase
-TestBeside.settings = settings(max_examples=150, stateful_step_count=60)
+TestBeside.settings = settings(max_examples=100, stateful_step_count=50)
 
 
 # --- turns -----------------------------------------------------------------------------------------------------------
@@ -218,6 +218,19 @@ def test_a_key_may_be_left_out_for_one_model_and_asked_for_another() -> None:
     refuse(cooldown, 0, clock, FORBIDDEN)
     assert {cooldown.pick("m") for _ in range(10)} == {1}
     assert {cooldown.pick("another") for _ in range(10)} == {0, 1}
+    cooldown.succeeded(0, "another", clock())
+    assert {cooldown.pick("m") for _ in range(10)} == {1}
+    cooldown.succeeded(0, "m", clock())
+    assert {cooldown.pick("m") for _ in range(10)} == {0, 1}
+
+
+def test_where_the_key_is_out_and_for_the_model_as_well_the_longer_counts() -> None:
+    cooldown, clock = keys(2)
+    refuse(cooldown, 0, clock)
+    refuse(cooldown, 0, clock, FORBIDDEN)
+    clock.sleep(30)
+    assert {cooldown.pick("m") for _ in range(10)} == {1}
+    assert {cooldown.pick("another") for _ in range(10)} == {0, 1}
 
 
 @pytest.mark.parametrize("status", [400, 401])
@@ -268,6 +281,7 @@ def test_its_time_over_a_key_is_tried_once_in_its_gap_until_it_works() -> None:
     cooldown, clock = keys(2)
     refuse(cooldown, 0, clock, hint=30)  # a gap of 3 s
     clock.sleep(30)
+    assert cooldown.state(WALL) == []
     assert Counter(cooldown.pick("m") for _ in range(100)) == {0: 1, 1: 99}
     clock.sleep(3)
     assert Counter(cooldown.pick("m") for _ in range(100)) == {0: 1, 1: 99}
@@ -357,6 +371,9 @@ def test_of_what_two_know_the_longer_counts() -> None:
     ),
     st.floats(0, 1e12),
 )
+@example(Saved(key="key 0", model="", until=WALL + 100, pause=nan, times=1), WALL)
+@example(Saved(key="key 0", model="", until=WALL + 100, pause=1.0, times=-(10**400)), WALL)
+@example(Saved(key="key 0", model="", until=WALL + 100, pause=1.0, times=10**400), WALL)
 def test_whatever_was_kept_a_key_is_left(saved: Saved, wall: float) -> None:
     cooldown, clock = keys(1)
     cooldown.restore([saved], wall)
