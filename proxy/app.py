@@ -1,48 +1,44 @@
-"""What exists, and in which order does a request meet it?
+"""What exists, for as long as pillion runs?
 
-The composition root: everything is made here, once, and handed what it needs. The order of the middlewares is the
-list in `App._ways`.
+The composition root: listeners, what is counted, and the pool of connections are made here, once. What one
+configuration makes of them is an Assembly; another one takes its place while pillion runs (`become`).
 """
 
 import asyncio
 import ssl
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
 from platform import python_version
 
-from proxy import __version__, registry, routes
-from proxy.accounting import Accounting, prices_of
-from proxy.adapters.echo import Echo
+from proxy import __version__, registry, watched
+from proxy.accounting import Accounting
+from proxy.active import Active
 from proxy.admin import Admin
-from proxy.books import Books
+from proxy.assembly import Assembly, Lasting, shared
 from proxy.breaker import Rules
+from proxy.budgets import Spent
 from proxy.catalog import Catalog
 from proxy.clients import Clients
-from proxy.config import Address, Breaker, Config, Provider
-from proxy.dispatch import Dispatch
-from proxy.door import Patience
+from proxy.config import Address, Breaker, Config
 from proxy.errors import GatewayError
+from proxy.explain import Explain
+from proxy.handover import Handed, share
 from proxy.hosts import Hosts
 from proxy.listening import CannotListen
 from proxy.logs import SILENT, Log
-from proxy.middleware.auth import Auth
-from proxy.middleware.failover import Failover
-from proxy.middleware.intake import Intake
-from proxy.middleware.journal import Journal
+from proxy.middleware.cache import Cache
 from proxy.middleware.metrics import Metrics
+from proxy.middleware.overload import Overload
 from proxy.middleware.ratelimit import RateLimit
-from proxy.middleware.summary import summary
-from proxy.middleware.transparent import Transparent, keyless, lent
-from proxy.plan import Planner
-from proxy.ports import Adapter, Middleware
+from proxy.middleware.transparent import salted
+from proxy.parts import Parts, parts_of
 from proxy.provenance import Provenance
 from proxy.redaction import Redaction, secrets_of
 from proxy.remote import Fetcher
-from proxy.room import Room
+from proxy.room import MANY, Room
 from proxy.routing import Route
-from proxy.server import Server
+from proxy.server import Check, Server
 from proxy.standing import Standings
 from proxy.upstream import Upstream
 from proxy.vault import Vault
@@ -52,95 +48,109 @@ class App:
     """pillion, put together. Made, opened and closed inside a running loop. Raises ConfigError."""
 
     def __init__(
-        self, config: Config, tls: ssl.SSLContext | None = None, log: Log = SILENT, room: Room | None = None
+        self,
+        config: Config,
+        tls: ssl.SSLContext | None = None,
+        log: Log = SILENT,
+        room: Room | None = None,
+        hide: Redaction | None = None,
     ) -> None:
         """`tls`: whom to trust among providers, where it is not the system's choice. `log`: where requests are told.
-        `room`: how many connections clients may have, where there is a limit.
+        `room`: how many connections clients may have, where there is a limit. `hide`: what takes secrets out of the
+        log, to learn of those of another configuration.
         """
+        parts = parts_of(config)
         self.config = config
         self.room = room or Room()
-        self.clients = Clients(config)
-        self._tokens = registry.tokens() if config.jwt.jwks else None
-        makers = {name: registry.adapter(provider.kind) for name, provider in config.providers.items()}
-        prices = prices_of(config)
+        self.room.allow(config.overload.max_connections)
         self.upstream = Upstream(tls)  # from here on there is something to close: no ConfigError any more
-        adapters: dict[str, Adapter] = {
-            name: make(self._provider(name), self.upstream) for name, make in makers.items()
-        }
-        self._fetcher = Fetcher() if config.fetch_images else None
-        self.catalog = _catalog(config, adapters | {"echo": Echo("echo")})
-        self.standings = Standings(_rules(config.breaker))
-        self.metrics = Metrics(_models(config), Redaction(secrets_of(config)))
-        self.accounting = Accounting(config, prices, self.upstream.tell, self.metrics.paid)
-        self.admin = Admin(self.catalog, self.metrics.registry)
-        books = Books(self.accounting.ledger, self.accounting.budgets, self.clients.are_asked)
-        ways = self._ways(log)
-        provenance = Provenance(_shared(adapters.values()))
-        dispatch = Dispatch(registry.dialect, Vault(), config.strict, self._fetcher, provenance)
-        self._hosts = Hosts(config.allowed_hosts)
-        operated = routes.operated(self.admin)
-        quits = routes.quits(self.admin) if config.quitquitquit else []
-        there = [*(routes.apart() if self.clients.are_asked() else operated), *quits]
-        self.server = self._server(routes.for_apps(self.admin, books, ways, dispatch, there), self._hosts)
-        self.listeners = [(config.listen, self.server)]
-        if config.admin_address is not None:
-            there = routes.for_operators(self.admin, books, ways, [*operated, *quits])
-            self.listeners.append((config.admin_address, self._server(there, self._hosts)))
-        self.cluster = self._server(routes.for_cluster(self.admin, ways), Hosts(config.allowed_hosts, private=True))
+        self.accounting = Accounting(config, self.upstream.tell)
+        self._hide = hide or Redaction(secrets_of(config))
+        self.metrics = Metrics(_models(config), self._hide)
+        explain = Explain(config.explain, self._hide)
+        self.lasting = Lasting(
+            log=log,
+            upstream=self.upstream,
+            fetcher=Fetcher(),
+            metrics=self.metrics,
+            accounting=self.accounting,
+            limits=RateLimit(config.limits, {name: row.limits for name, row in config.providers.items()}),
+            cache=Cache(config.cache, config.state_dir),
+            overload=Overload(config.overload.max_requests or MANY, config.overload),
+            standings=Standings(_rules(config.breaker)),
+            vault=Vault(),
+            provenance=Provenance(),
+            salt=salted(),
+            active=Active(explain.keep, self._hide),
+            explain=explain,
+            hide=self._hide,
+        )
+        self.now = Assembly(config, parts, self.lasting)
+        self.lasting.cache.become(config.cache, fingerprint(config), self.now.wants_cache)
+        self.lasting.provenance.become(shared(self.now.adapters.values()))
+        self.admin = Admin(self.now.planner, self.metrics.registry)
+        self.server, self.operators, self.cluster = (self._server(*shown) for shown in self._shown(self.now))
         self._watch(log)
 
-    def _ways(self, log: Log) -> routes.Ways:
-        """What asks no model meets the beginning of the list alone."""
-        auth, config = self._auth(), self.config
-        middlewares: list[Middleware] = [
-            Journal(log),  # what is there to say of it?
-            self.metrics,  # what happened?
-            auth,  # who is asking?
-            Intake(config.max_request_timeout, self.catalog.named),  # what do they ask for?
-            summary,  # what did it take, for a client that wants to know?
-            RateLimit(config.limits, {name: provider.limits for name, provider in config.providers.items()}),  # now?
-            self.accounting.cost,  # can they afford it, and what did it cost?
-            self._failover(),  # whom do we ask, and whom next?
-            *([auth.lend] if isinstance(auth, Transparent) else []),  # with whose key?
-            self.metrics.attempt,  # and what came of that?
-        ]
-        keyed = middlewares[: middlewares.index(auth) + 1]
-        return routes.Ways(anybody=keyed[:1], keyed=keyed, call=middlewares)
+    @property
+    def catalog(self) -> Catalog:
+        return self.now.catalog
 
-    def _auth(self) -> Auth | Transparent:
-        config, upstream = self.config, self.upstream
-        if config.transparent is not None:
-            row = config.providers.get(config.transparent)  # echo has none, and takes no key
-            make = partial(lent, registry.adapter(row.kind), row, upstream) if row is not None else None
-            return Transparent(config.transparent, make, config.limits.client)
-        if self._tokens is None:
-            return Auth(self.clients)
-        return Auth(self.clients, self._tokens(config.jwt, upstream, self.clients.named, config.limits.client).client)
+    @property
+    def clients(self) -> Clients:
+        return self.now.clients
 
-    def _provider(self, name: str) -> Provider:
-        """In transparent mode pillion shows none of its own keys to the one provider that there is."""
-        provider = self.config.providers[name]
-        return keyless(provider) if name == self.config.transparent else provider
+    # --- another configuration ---
 
-    def _failover(self) -> Failover:
-        config = self.config
-        planner = Planner(
-            self.catalog,
-            config.routes,
-            config.failover,
-            {name: provider.model for name, provider in config.providers.items()},
-            local=[name for name, provider in config.providers.items() if provider.free],
-            alone=bool(config.upstream or config.transparent),
-        )
-        return Failover(
-            planner, self.standings, config.retry, config.failover.deadline, self.accounting.estimate, _well
-        )
+    async def become(self, config: Config) -> None:
+        """Serve by another configuration. Calls that are under way go on as they began.
+
+        Whatever this raises, ConfigError and LedgerUnavailable among it, all stays as it was.
+        """
+        self.accounting.check(config)
+        parts = await asyncio.to_thread(parts_of, config)
+        spent = await self.accounting.reckoned(config)
+        self._swap(config, parts, spent)  # with nothing awaited from here on, as more may be spent meanwhile
+
+    def _swap(self, config: Config, parts: Parts, spent: Sequence[Spent]) -> None:
+        """First all that may fail, then all that is seen. Raises ConfigError, and what adapters raise."""
+        later, lasting = Assembly(config, parts, self.lasting, self.now), self.lasting
+        later.check_headers()
+        shown = list(self._shown(later))
+        self.accounting.become(config, spent)
+        lasting.limits.become(config.limits, {name: row.limits for name, row in config.providers.items()})
+        lasting.overload.become(config.overload.max_requests or MANY, config.overload)
+        lasting.cache.become(config.cache, fingerprint(config), later.wants_cache)
+        lasting.standings.become(_rules(config.breaker), {*later.kept, "echo"})
+        lasting.provenance.become(shared(later.adapters.values()))
+        self.metrics.become(_models(config))
+        self._hide.become(secrets_of(config))
+        self.room.allow(config.overload.max_connections)
+        self.admin.become(later.planner)
+        lasting.explain.become(config.explain)
+        for server, (there, checks) in zip((self.server, self.operators, self.cluster), shown, strict=True):
+            server.become(there, later.patience, config.body_limit, checks)
+        self.config, self.now = config, later
+
+    def _shown(self, now: Assembly) -> Iterator[tuple[list[Route], Sequence[Check]]]:
+        """To apps, to operators, and to the cluster: whatever is asked for, or refused."""
+        hosts = Hosts(now.config.allowed_hosts)
+        yield now.for_apps(self.admin), now.checks(hosts)
+        yield now.for_operators(self.admin), now.checks(hosts)
+        yield now.for_cluster(self.admin), now.checks(Hosts(now.config.allowed_hosts, private=True))
+
+    def _server(self, there: Sequence[Route], checks: Sequence[Check]) -> Server:
+        return Server(there, registry.dialect, self.now.patience, self.config.body_limit, checks, self.room)
+
+    # --- what is told of it ---
 
     def _watch(self, log: Log) -> None:
         """What others than the metrics count, or know."""
-        watch, state, upstream = self.metrics.watch, self.metrics.state, self.upstream
-        state("pillion_build", "What runs.", version=__version__, python=python_version())
-        state("pillion_config", "The configuration in force, secrets left out.", hash=fingerprint(self.config))
+        watch, tally, upstream, overload = self.metrics.watch, self.metrics.tally, self.upstream, self.lasting.overload
+        about, version = "What runs.", {"version": __version__, "python": python_version()}
+        self.metrics.state("pillion_build", about, **version)
+        about = "The configuration in force, secrets left out."
+        tally("pillion_config_info", about, ["hash"], lambda: {(fingerprint(self.config),): 1})
         watch("pillion_client_connections", "That clients have open.", self._connections)
         watch("pillion_client_connections_limit", "That they may have.", lambda: self.room.limit)
         watch(
@@ -148,33 +158,53 @@ class App:
             "For want of room: told 503, or closed while idle.",
             lambda: self.room.turned_away,
         )
-        self.metrics.tally("pillion_refused_total", "Requests that reached no route.", ["code"], self._refused)
+        tally("pillion_refused_total", "Requests that reached no route.", ["code"], self._refused)
+        watch("pillion_requests_queued", "That wait for a place.", lambda: overload.queued)
+        tally("pillion_requests_limit", "That may be under way.", [], self._limit)
+        about, labels = "Attempts that something went wrong with on purpose.", ["provider", "fault"]
+        tally("pillion_faults_total", about, labels, lambda: self.now.faults.given if self.now.faults else {})
         watch("pillion_upstream_connections_in_use", "To providers, with a call on them.", lambda: upstream.in_use)
         watch("pillion_upstream_connections_pooled", "To providers, waiting for a call.", lambda: upstream.pooled)
         watch("pillion_log_lines_lost_total", "Lines of the log that nobody took.", lambda: log.sink.lost)
+        watched.money(self.metrics, self.accounting.budgets, self.accounting.ledger, self.accounting.alerts)
+        watched.limits(self.metrics, self.lasting.limits)
+        watched.cache(self.metrics, self.lasting.cache)
+        watched.targets(self.metrics, self.lasting.standings)
 
-    def _server(self, there: Sequence[Route], hosts: Hosts) -> Server:
-        config, client = self.config, self.config.client
-        patience = Patience(client.header, client.body_stall, client.body, client.keep_alive, client.write_stall)
-        checks = (hosts.check, self.upstream.trail.check)
-        return Server(there, registry.dialect, patience, config.body_limit, checks, self.room)
+    def _connections(self) -> int:
+        return sum(server.connections for _, server in self._all())
 
-    async def open(self) -> None:
-        """Raises CannotListen where an address is taken, and ConfigError; whoever opens closes, also then."""
-        for address, server in self._all():
+    def _refused(self) -> Mapping[tuple[str, ...], float]:
+        counts = sum((server.refused for _, server in self._all()), Counter[str]())
+        return {(code,): count for code, count in counts.items()}
+
+    def _limit(self) -> Mapping[tuple[str, ...], float]:
+        most = self.config.overload.max_requests
+        return {} if most is None else {(): most}
+
+    # --- its life ---
+
+    async def open(self, handed: Sequence[Handed] = ()) -> None:
+        """`handed`: sockets that take the place of those that would be opened here.
+
+        Raises CannotListen where an address is taken, and ConfigError; whoever opens closes, also then.
+        """
+        shares = await share(handed, [address for address, _ in self._all()])
+        for (address, server), socks in zip(self._all(), shares, strict=True):
             try:
-                await server.open(*address)
+                await server.open(address, socks)
             except OSError as error:
                 raise CannotListen(f"cannot listen on {address}: {error.strerror or error}") from None
         await self.accounting.open()
+        await self.lasting.cache.open()
         for _, server in self._all():
             server.start()
         self.admin.ready = True
 
     @property
     def addresses(self) -> list[Address]:
-        """Where it listens: for apps, then for operators, then for the cluster; each as it is configured."""
-        return [address if address.path else Address(*server.address) for address, server in self._all()]
+        """Where it listens: for apps, then for operators, then for the cluster."""
+        return [server.address for _, server in self._all()]
 
     def retire(self) -> None:
         """Let no more requests in. The cluster's listener stays: it tells that we are not ready, and how we end."""
@@ -193,17 +223,16 @@ class App:
         self.admin.ready = False
         for _, server in self._all():
             await server.close()
+        await self.lasting.cache.close()
         await self.accounting.close()
         await self.upstream.close()
-        if self._fetcher is not None:
-            await self._fetcher.close()
+        await self.lasting.fetcher.close()
 
-    def _connections(self) -> int:
-        return sum(server.connections for _, server in self._all())
-
-    def _refused(self) -> Mapping[tuple[str, ...], float]:
-        counts = sum((server.refused for _, server in self._all()), Counter[str]())
-        return {(code,): count for code, count in counts.items()}
+    @property
+    def listeners(self) -> list[tuple[Address, Server]]:
+        """Those that serve requests."""
+        admin = self.config.admin_address
+        return [(self.config.listen, self.server), *([(admin, self.operators)] if admin is not None else [])]
 
     def _all(self) -> list[tuple[Address, Server]]:
         cluster = self.config.metrics_address
@@ -214,16 +243,6 @@ def _rules(breaker: Breaker) -> Rules:
     """A share of failures says nothing before there are some more outcomes than failures in a row would take."""
     least = max(20, 4 * breaker.failures)
     return Rules(breaker.failures, least=least, cool=breaker.cooldown, longest=breaker.longest, ramp=breaker.ramp)
-
-
-def _well(provider: str) -> bool:
-    return True
-
-
-def _shared(adapters: Iterable[Adapter]) -> set[str]:
-    """The wires that more than one of them takes."""
-    wires = Counter(wire for adapter in adapters for wire in adapter.dialects)
-    return {wire for wire, takers in wires.items() if takers > 1}
 
 
 def fingerprint(config: Config) -> str:
@@ -239,18 +258,3 @@ def _models(config: Config) -> Mapping[str, Collection[str]]:
         name: {*row.models, row.model, *(model for provider, _, model in named if provider == name)}
         for name, row in config.providers.items()
     }
-
-
-def _catalog(config: Config, adapters: Mapping[str, Adapter]) -> Catalog:
-    return Catalog(
-        adapters,
-        aliases=config.aliases,
-        synonyms=config.synonyms,
-        serves=config.serves,
-        default_model=config.default_model,
-        presets=config.presets,
-        upstream=config.upstream,
-        defaults={name: provider.model for name, provider in config.providers.items()},
-        local=[name for name, row in config.providers.items() if row.kind == "ollama" and not row.assumed],
-        assumed=[name for name, row in config.providers.items() if row.assumed],
-    )

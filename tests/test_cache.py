@@ -18,19 +18,19 @@ from hypothesis import strategies as st
 from proxy.allowance import ClientKey
 from proxy.answers import Answer, Answers, Gathering, Shelf, lasting, streamed
 from proxy.answers.answer import OVERHEAD, read, spelled
-from proxy.app import App
+from proxy.assembly import Assembly
 from proxy.config import Cache as Rules
-from proxy.config import load
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Down
-from proxy.logs import SILENT, Log
 from proxy.middleware.cache import Cache
+from proxy.middleware.cost import Cost
+from proxy.onlookers import conclude
 from proxy.ports import Call, Handler, Reply, Wishes
 from proxy.routes import Ways
 from proxy.sameness import canonical, identity, is_deterministic
 from tests.client import ANTHROPIC, OPENAI, Got, Speech, chat, client, lane_name, spell
 from tests.evil import Evil, Scenario
-from tests.gateway import Gateway
+from tests.gateway import Gateway, pillion
 from tests.taking import Taken, behind, call, delivery, take
 
 CHUNKS = [b"data: 1\n\n", b"data: 2\n\n", b"data: [DONE]\n\n"]
@@ -203,6 +203,7 @@ async def test_a_fresh_answer_takes_the_old_ones_place() -> None:
         provider.chunks = (b"new",)
         await asking(cache, provider, call(headers={"x-pillion-cache": "refresh"}))
         assert (await asking(cache, provider)).body == b"new"
+        assert cache.answers.bytes == Answer(headers=(("content-type", "x/y"),), body=b"new").weight
     assert (provider.asked, len(cache.answers)) == (2, 1)
 
 
@@ -216,11 +217,30 @@ async def test_another_word_is_refused(word: str) -> None:
 
 
 async def test_a_route_may_decide() -> None:
-    provider, cache = Provider(), Cache(Rules(), wanted=lambda call: call.model == "cached")
-    for _ in range(2):
-        await asking(cache, provider, call(b'{"model":"cached"}'))
-        await asking(cache, provider, call(b'{"model":"other"}'))
-    assert (provider.asked, cache.hits) == (3, 1)
+    routes = {"cached": True, "fresh": False}
+    for enabled, hits in ((False, 1), (True, 2)):
+        provider = Provider()
+        cache = Cache(Rules(enabled=enabled), wanted=lambda call: routes.get(call.model))
+        for _ in range(2):
+            for model in ("cached", "fresh", "other"):
+                await asking(cache, provider, call(b'{"model":"%b"}' % model.encode()))
+        assert (provider.asked, cache.hits) == (6 - hits, hits)
+
+
+async def test_other_rules_hold_from_now_on() -> None:
+    provider = Provider(b"x" * 1000)
+    async with cached() as cache:
+        for n in range(4):
+            await asking(cache, provider, call(b'{"model":"m%d"}' % n))
+        cache.become(Rules(enabled=True, size=9000))
+        assert len(cache.answers) == 4
+        cache.become(Rules(enabled=True, size=8000))
+        assert len(cache.answers) == 3
+        assert (await asking(cache, provider, call(b'{"model":"m3"}'))).cache == "hit"
+        cache.become(Rules(enabled=True, size=9000), about="another configuration")
+        assert (await asking(cache, provider, call(b'{"model":"m3"}'))).cache == "miss"
+        cache.become(Rules())
+        assert (await asking(cache, provider, call(b'{"model":"m3"}'))).cache is None
 
 
 # --- the same, or not ------------------------------------------------------------------------------------------------
@@ -283,6 +303,11 @@ def test_any_bytes_at_all_are_some_question(body: bytes) -> None:
     assert canonical(body) or body == b""
 
 
+@pytest.mark.parametrize("value", [b'"\xff"', b"[" * 100_000, b"1" * 5000, b'"\\ud800"', b""])
+def test_a_body_that_cannot_be_read_is_like_no_other(value: bytes) -> None:
+    assert canonical(b'{"a":%b}' % value) == b'{"a":%b}' % value
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -297,6 +322,7 @@ def test_any_bytes_at_all_are_some_question(body: bytes) -> None:
         {"key": ClientKey(name="", models=("openai/*",))},
         {"key": ClientKey(name="", providers=("openai",))},
         {"wishes": Wishes(context=1000)},
+        {"wishes": Wishes(spelled={"reasoning_effort": "thinking_mode"})},  # as the receipt calls it
         {"envelope": Envelope(b'{"b":1}')},
         {"headers": {"anthropic-beta": "x"}},
         {"headers": {"openai-organization": "x"}},
@@ -358,6 +384,17 @@ async def test_what_goes_on_at_the_provider_is_asked_each_time(header: str, stat
     assert [each.cache for each in got] == told
 
 
+async def test_a_fault_is_for_the_one_that_asked_for_it() -> None:
+    provider, faulty = Provider(), {"x-pillion-fault": "delay=1"}
+    provider.hold.clear()
+    async with cached(single_flight=True) as cache:
+        waiting = [asyncio.ensure_future(asking(cache, provider, call(headers=each))) for each in (faulty, {}, {})]
+        await asyncio.sleep(0)
+        provider.hold.set()
+        assert [(await each).cache for each in waiting] == ["miss", "miss", "shared"]
+        assert (await asking(cache, provider, call(headers=faulty))).cache == "miss"
+
+
 async def test_a_large_body_is_read_aside() -> None:
     provider, body = Provider(), json.dumps({"model": "m", "a": ["x" * 1000] * 600}).encode()
     async with cached() as cache:
@@ -413,6 +450,12 @@ async def test_a_stream_whose_client_leaves_is_not_kept(single_flight: bool) -> 
     assert provider.asked == 2
 
 
+async def test_a_whole_answer_that_nobody_took_is_not_kept() -> None:
+    async with cached() as cache:
+        conclude(await behind(cache, Provider())(call()), ConnectionResetError(), "req_1")
+        assert len(cache.answers) == 0
+
+
 async def test_a_stream_that_is_stopped_is_not_kept() -> None:
     provider = Provider(*CHUNKS)
     async with cached() as cache:
@@ -443,6 +486,18 @@ async def test_an_answer_longer_than_a_quarter_of_the_room_is_not_kept(chunks: S
         assert (len(cache.answers), cache.answers.bytes) == (0, 0)
     assert [each.body for each in got] == [b"x" * 30_000] * 2
     assert provider.asked == 2
+
+
+async def test_what_becomes_too_long_is_let_go_at_once() -> None:
+    async def body() -> AsyncGenerator[bytes]:
+        for _ in range(5):
+            yield b"x" * 100
+
+    answers = Answers(1600, ttl=60)
+    gathering = Gathering(answers)
+    held = [answers.bytes async for _ in gathering.over(body())]
+    assert held == [100, 200, 300, 400, 0]
+    assert gathering.take() is None
 
 
 async def test_what_is_still_coming_takes_room() -> None:
@@ -522,6 +577,21 @@ async def test_a_shared_call_is_booked_once_under_the_first() -> None:
     assert [each.dropped for each in calls] == [("seed",)] * 3
     assert ["x-pillion-cost-usd" in each.headers for each in got] == [True, False, False]
     assert all(each.headers["content-type"] == "x/y" for each in got)
+
+
+async def test_who_shares_is_told_what_was_left_out_by_the_head_and_by_the_end() -> None:
+    provider, first, second = Provider(*CHUNKS), call(), call()
+    provider.rest.clear()
+    async with cached(single_flight=True) as cache:
+        taking = asyncio.ensure_future(asking(cache, provider, first))
+        await asyncio.sleep(0)
+        reply = await behind(cache, provider)(second)
+        by_head = second.dropped
+        first.dropped = ("seed", "web_search")  # a block of the answer
+        provider.rest.set()
+        await take(reply)
+        await taking
+    assert (by_head, second.dropped) == (("seed",), ("seed", "web_search"))
 
 
 @pytest.mark.parametrize(
@@ -622,8 +692,8 @@ async def test_a_file_that_is_too_old_or_of_the_future_is_removed(tmp_path: Path
     changed = file.stat().st_mtime - age
     os.utime(file, (changed, changed))
     async with cached(tmp_path, stored=True) as cache:
-        assert (await asking(cache, provider, call(headers={"x-pillion-cache": "shared"}))).cache == "miss"
-        assert len(cache.answers) == 1
+        assert len(cache.answers) == 0
+        assert (await asking(cache, provider)).cache == "miss"
     assert provider.asked == 2
 
 
@@ -645,9 +715,13 @@ async def test_the_bound_includes_the_files(tmp_path: Path) -> None:
             await asking(cache, Provider(b"x" * 2000), call(b'{"model":"m%d"}' % n))
     assert len(files(tmp_path)) == len(cache.answers) <= 5
     assert sum(file.stat().st_size for file in files(tmp_path)) <= 16_000
+    by_age = files(tmp_path)
+    for n, file in enumerate(by_age):
+        changed = file.stat().st_mtime - n
+        os.utime(file, (changed, changed))
     async with cached(tmp_path, stored=True, size=13_000) as smaller:
         assert len(smaller.answers) == 4
-    assert len(files(tmp_path)) == 4
+    assert files(tmp_path) == by_age[:4]
 
 
 def _broken(answer: Answer) -> list[bytes]:
@@ -674,6 +748,9 @@ async def test_a_file_that_is_broken_is_as_if_there_were_none(tmp_path: Path) ->
         (file,) = files(tmp_path)
         file.write_bytes(data)
         async with cached(tmp_path, stored=True) as cache:
+            assert (len(cache.answers), await cache.answers.find(file.name), len(cache.answers)) == (1, None, 0)
+        async with cached(tmp_path, stored=True) as cache:
+            file.write_bytes(data)
             assert (await asking(cache, provider)).cache == "miss"
         assert read(file.read_bytes()) is not None  # it was put right
 
@@ -744,6 +821,18 @@ async def test_a_disk_that_is_slow_is_not_waited_for(tmp_path: Path, monkeypatch
     assert len(files(tmp_path)) == 2
 
 
+async def test_a_disk_that_has_kept_up_is_given_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = Answer(headers=(), body=b"x")
+    monkeypatch.setattr("proxy.answers.shelf.BACKLOG", answer.weight)
+    shelf = Shelf(tmp_path)
+    await shelf.look()
+    for n in range(3):
+        shelf.write(f"{n:064}", answer)
+        await shelf.look()  # which is done after it
+    await shelf.close()
+    assert len(files(tmp_path)) == 3
+
+
 async def test_after_the_end_nothing_is_written(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     await shelf.close()
@@ -756,42 +845,43 @@ async def test_after_the_end_nothing_is_written(tmp_path: Path) -> None:
 # --- on the wire -----------------------------------------------------------------------------------------------------
 
 
-class WithCache(App):
-    """pillion with a cache: behind whoever asks and what they may, in front of what it costs."""
+class Stage:
+    """A pillion, and a gate behind its cache: who has come so far waits there until it is opened."""
 
-    def _ways(self, log: Log) -> Ways:
-        ways = super()._ways(log)
-        self.cache, self.gate = Cache(self.config.cache), asyncio.Event()
+    cache: Cache
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
         self.gate.set()
-        at = list(ways.call).index(self.accounting.cost)
-        return ways._replace(call=[*ways.call[:at], self.cache, self._held, *ways.call[at:]])
+
+    def chained(self, ways: Ways) -> Ways:
+        at = next(n for n, middleware in enumerate(ways.call) if isinstance(middleware, Cost))
+        return ways._replace(call=[*ways.call[:at], self._held, *ways.call[at:]])
+
+    async def together(self, gateway: Gateway, count: int, request: bytes) -> list[Got]:
+        """What so many clients get that ask for the same, all before the first of them is answered."""
+        self.gate.clear()
+        asked, enough = [("x-pillion-cache", "shared")], self.cache.shared + self.cache.misses + count
+        waiting = [asyncio.ensure_future(chat(gateway, OPENAI, request, asked)) for _ in range(count)]
+        async with asyncio.timeout(5):
+            while self.cache.shared + self.cache.misses < enough:  # noqa: ASYNC110  nothing tells when all have come
+                await asyncio.sleep(0.001)
+        self.gate.set()
+        return await asyncio.gather(*waiting)
 
     async def _held(self, call: Call, handler: Handler) -> Reply:
         await self.gate.wait()
         return await handler(call)
 
-    async def together(self, count: int, speech: Speech, request: bytes) -> list[Got]:
-        """What so many clients get that ask for the same, all before the first of them is answered."""
-        self.gate.clear()
-        asked = [("x-pillion-cache", "shared")]
-        waiting = [asyncio.ensure_future(chat(Gateway(self), speech, request, asked)) for _ in range(count)]
-        async with asyncio.timeout(5):
-            while self.cache.shared + self.cache.misses < count:  # noqa: ASYNC110  nothing tells when all have come
-                await asyncio.sleep(0.001)
-        self.gate.set()
-        return await asyncio.gather(*waiting)
-
 
 @asynccontextmanager
-async def gateway_of(speech: Speech, evil: Evil) -> AsyncIterator[tuple[Gateway, WithCache]]:
-    told = {"PILLION_LISTEN": "127.0.0.1:0", "PILLION_ALLOWED_HOSTS": "pillion", **speech.environ(evil.url)}
-    app = WithCache(load(environ=told), log=SILENT)
-    try:
-        await app.open()
-        yield Gateway(app), app
-    finally:
-        await app.close()
-        await app.cache.close()
+async def gateway_of(speech: Speech, evil: Evil) -> AsyncIterator[tuple[Gateway, Stage]]:
+    stage, chained = Stage(), Assembly._chained
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Assembly, "_chained", lambda assembly: stage.chained(chained(assembly)))
+        async with pillion(**speech.environ(evil.url)) as gateway:
+            stage.cache = gateway.app.lasting.cache
+            yield gateway, stage
 
 
 def request_of(speech: Speech, stream: bool) -> bytes:
@@ -823,14 +913,14 @@ async def test_an_app_gets_the_same_bytes_again(speech: Speech, stream: bool) ->
 
 async def test_tokens_and_money_are_counted_once() -> None:
     plays = Scenario(body=OPENAI.whole, headers=[("content-type", "application/json")])
-    async with Evil(plays, plays) as evil, gateway_of(OPENAI, evil) as (gateway, app):
+    async with Evil(plays, plays) as evil, gateway_of(OPENAI, evil) as (gateway, stage):
         request = request_of(OPENAI, stream=False)
         first = await chat(gateway, OPENAI, request, [ON])
         again = await chat(gateway, OPENAI, request, [ON])
-        shared = await app.together(3, OPENAI, request)
+        shared = await stage.together(gateway, 3, request)
         assert len(evil.requests) == 2
         tokens = {"provider": "openai", "model": "m", "kind": "input"}
-        assert app.metrics.registry.get_sample_value("pillion_tokens_total", tokens) == 10
+        assert gateway.app.metrics.registry.get_sample_value("pillion_tokens_total", tokens) == 10
         for name in ("x-pillion-attempts", "x-pillion-cost-usd"):
             assert [got.header(name) is None for got in (first, again)] == [False, True]
             assert sorted(got.header(name) is None for got in shared) == [False, True, True]
@@ -849,8 +939,8 @@ async def test_what_pillion_tells_of_one_answer_is_not_in_the_next() -> None:
 
 
 async def test_apps_at_once_cause_one_request() -> None:
-    async with Evil(streaming(OPENAI)) as evil, gateway_of(OPENAI, evil) as (_, app):
-        got = await app.together(8, OPENAI, request_of(OPENAI, stream=True))
+    async with Evil(streaming(OPENAI)) as evil, gateway_of(OPENAI, evil) as (gateway, stage):
+        got = await stage.together(gateway, 8, request_of(OPENAI, stream=True))
         assert {each.body for each in got} == {OPENAI.stream}
         assert all(each.whole for each in got)
         assert len(evil.requests) == 1
@@ -859,7 +949,7 @@ async def test_apps_at_once_cause_one_request() -> None:
 async def test_the_provider_is_let_go_when_the_last_app_has_left() -> None:
     begun = OPENAI.stream.index(b"\n\n", OPENAI.stream.index("Grü".encode())) + 2
     message = spell("POST", OPENAI.path, request_of(OPENAI, stream=True), [("x-pillion-cache", "shared")])
-    async with Evil(streaming(OPENAI, cut_at=begun, how="stall")) as evil, gateway_of(OPENAI, evil) as (gateway, app):
+    async with Evil(streaming(OPENAI, cut_at=begun, how="stall")) as evil, gateway_of(OPENAI, evil) as (gateway, stage):
         async with client(gateway) as other:
             async with client(gateway) as first:
                 for one in (first, other):
@@ -867,7 +957,7 @@ async def test_the_provider_is_let_go_when_the_last_app_has_left() -> None:
                     await one.until("Grü".encode())
                 first.leave("rst")
             assert not evil.closings
-            assert app.cache.shared == 1
+            assert stage.cache.shared == 1
             other.leave("rst")
             await evil.closed((await evil.received(1)).connection)
         assert len(evil.requests) == 1
@@ -875,12 +965,12 @@ async def test_the_provider_is_let_go_when_the_last_app_has_left() -> None:
 
 async def test_a_stream_that_breaks_ends_with_its_wires_error_for_each() -> None:
     begun = OPENAI.stream.index(b"\n\n", OPENAI.stream.index("Grü".encode())) + 2
-    async with Evil(streaming(OPENAI, cut_at=begun)) as evil, gateway_of(OPENAI, evil) as (_, app):
-        for each in await app.together(3, OPENAI, request_of(OPENAI, stream=True)):
+    async with Evil(streaming(OPENAI, cut_at=begun)) as evil, gateway_of(OPENAI, evil) as (gateway, stage):
+        for each in await stage.together(gateway, 3, request_of(OPENAI, stream=True)):
             assert each.body.startswith(OPENAI.stream[:begun])
             assert OPENAI.error(OPENAI.last_event(each.body))["code"] == "upstream_cut"
             assert not each.whole
-        assert (len(evil.requests), app.cache.shared) == (1, 2)
+        assert (len(evil.requests), stage.cache.shared) == (1, 2)
 
 
 async def test_a_word_that_is_none_is_an_error_on_the_wire() -> None:

@@ -32,6 +32,8 @@ class Provider:
         self.ended: list[BaseException | None] = []
         self.seen: list[bytes] = []
         self.cancelled = self.closed = self.aborted = False
+        self.parting = asyncio.Event()  # until then it is not let go
+        self.parting.set()
         self._coming: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
 
     async def __call__(self, asked: Call) -> Reply:
@@ -82,6 +84,7 @@ class Provider:
                 self.pulled += len(next_one)
                 yield next_one
         finally:
+            await self.parting.wait()
             self.closed = True
 
 
@@ -216,10 +219,12 @@ async def test_when_all_have_left_before_the_head_nothing_more_is_asked(provider
     flights = Flights(LONGEST)
     waiting = [asyncio.ensure_future(taken(flights, provider)) for _ in range(3)]
     await settle()
+    (task,) = flights._tasks
     for each in waiting:
         each.cancel()
     await settle()
     assert provider.cancelled
+    assert task.cancelled()
     assert is_empty(flights)
 
 
@@ -233,6 +238,7 @@ async def test_when_all_have_left_in_the_middle_the_provider_is_let_go(provider:
         async with delivery(reply) as (_, chunks):
             for _ in range(reads):
                 await anext(chunks)
+    assert KEY not in flights
     await settle()
     assert provider.aborted
     assert provider.closed
@@ -242,16 +248,22 @@ async def test_when_all_have_left_in_the_middle_the_provider_is_let_go(provider:
 
 async def test_who_asks_while_a_flight_is_broken_off_has_one_of_its_own(provider: Provider) -> None:
     flights = Flights(LONGEST)
-    first = asyncio.ensure_future(taken(flights, provider))
-    await settle()
-    first.cancel()
-    await asyncio.sleep(0)
+    provider.say(CHUNKS[0])
+    provider.parting.clear()
+    async with delivery(await share(flights, provider)):
+        await settle()
     second = asyncio.ensure_future(taken(flights, provider))
+    await settle()
+    assert not provider.closed
+    provider.parting.set()
+    await settle()
+    assert provider.closed
+    third = asyncio.ensure_future(taken(flights, provider))  # the end of the first is not the end of the second
     await settle()
     provider.say(*CHUNKS)
     provider.end()
-    assert (await second).chunks == CHUNKS
-    assert (provider.asked, provider.cancelled) == (2, True)
+    assert (await second).chunks == (await third).chunks == CHUNKS
+    assert provider.asked == 2
 
 
 async def test_one_that_is_stopped_alone_has_words_of_its_own(provider: Provider) -> None:

@@ -1,0 +1,14 @@
+"""What do we know already, because somebody has asked it before?
+
+    answer  one answer, as it is given again, and as it stands in a file
+    shelf   the files
+    memory  all that is known, and how much of it
+
+docs/decisions/0020-cache.md says why.
+"""
+
+from proxy.answers.answer import Answer, lasting, streamed
+from proxy.answers.memory import Answers, Found, Gathering
+from proxy.answers.shelf import Shelf
+
+__all__ = ["Answer", "Answers", "Found", "Gathering", "Shelf", "lasting", "streamed"]

@@ -1,0 +1,167 @@
+"""Which answers are known, for how long, and how many?
+
+As many as there is room for: when it is full, the one goes that was asked for longest ago. What is still coming takes
+its room already, and so does what stands in a file. One answer gets a quarter of the room at most.
+"""
+
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from time import monotonic
+from typing import NamedTuple
+
+from proxy.answers.answer import Answer
+from proxy.answers.shelf import Shelf
+
+
+class Found(NamedTuple):
+    """`age` is in seconds."""
+
+    answer: Answer
+    age: float
+
+
+class _Entry:
+    """`answer`: None where it stands in its file alone. `since` and `weight`: as Answers counts."""
+
+    __slots__ = ("answer", "since", "weight")
+
+    def __init__(self, answer: Answer | None, since: float, weight: int) -> None:
+        self.answer = answer
+        self.since = since
+        self.weight = weight
+
+
+class Answers:
+    """`size`: bytes that all may take. `ttl`: seconds for which one is good. `clock`: seconds, and never goes back."""
+
+    def __init__(
+        self, size: int, ttl: float, shelf: Shelf | None = None, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self.evictions = 0
+        self._shelf = shelf
+        self._clock = clock
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()  # by question, the one asked for last at the end
+        self._kept = self._coming = 0  # bytes
+        self.become(size, ttl)
+
+    def become(self, size: int, ttl: float) -> None:
+        """Let these hold from now on, for what is there as well."""
+        self.longest = size // 4
+        self._size = size
+        self._ttl = ttl
+        self._make_room()
+
+    def __repr__(self) -> str:
+        return f"<Answers: {len(self._entries)}, {self.bytes} of {self._size} bytes>"
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def bytes(self) -> int:
+        return self._kept + self._coming
+
+    async def open(self) -> None:
+        """Look at what was kept before."""
+        if self._shelf is None:
+            return
+        now = self._clock()
+        for key, size, age in await self._shelf.look():
+            if 0 <= age < self._ttl and size <= self.longest:
+                self._put(key, _Entry(None, now - age, size))
+            else:
+                self._shelf.remove(key)
+
+    async def close(self) -> None:
+        if self._shelf is not None:
+            await self._shelf.close()
+
+    async def find(self, key: str) -> Found | None:
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        age = self._clock() - entry.since
+        if age >= self._ttl:
+            self._remove(key)
+            return None
+        self._entries.move_to_end(key)
+        answer = entry.answer or await self._fetch(key, entry)
+        return None if answer is None else Found(answer, age)
+
+    def keep(self, key: str, answer: Answer) -> None:
+        """Unless it is too long."""
+        if answer.weight > self.longest:
+            return
+        self._put(key, _Entry(answer, self._clock(), answer.weight))
+        if self._shelf is not None:
+            self._shelf.write(key, answer)
+
+    def claim(self, size: int) -> bool:
+        """Room for so many bytes of what is coming. False: there is none."""
+        if self._coming + size > self._size:
+            return False
+        self._coming += size
+        self._make_room()
+        return True
+
+    def release(self, size: int) -> None:
+        self._coming -= size
+
+    async def _fetch(self, key: str, entry: _Entry) -> Answer | None:
+        """From its file. One that is gone or broken is forgotten."""
+        assert self._shelf is not None
+        entry.answer = await self._shelf.read(key)
+        if entry.answer is None and self._entries.get(key) is entry:
+            self._remove(key)
+        return entry.answer
+
+    def _put(self, key: str, entry: _Entry) -> None:
+        if (old := self._entries.pop(key, None)) is not None:
+            self._kept -= old.weight
+        self._entries[key] = entry
+        self._kept += entry.weight
+        self._make_room()
+
+    def _make_room(self) -> None:
+        while self._entries and self.bytes > self._size:
+            self._remove(next(iter(self._entries)))
+            self.evictions += 1
+
+    def _remove(self, key: str) -> None:
+        self._kept -= self._entries.pop(key).weight
+        if self._shelf is not None:
+            self._shelf.remove(key)
+
+
+class Gathering:
+    """A stream as it comes, until it is known whether it may be kept."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self._chunks: list[bytes] | None = []
+        self._size = 0
+
+    async def over(self, body: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+        """The same body, looked at."""
+        async with aclosing(body):
+            async for chunk in body:
+                self._add(chunk)
+                yield chunk
+
+    def take(self) -> Sequence[bytes] | None:
+        """What has come, which is forgotten here; None where it was too much."""
+        chunks, self._chunks = self._chunks, None
+        self._answers.release(self._size)
+        self._size = 0
+        return chunks
+
+    def _add(self, chunk: bytes) -> None:
+        if self._chunks is None:
+            return
+        size = len(chunk)
+        if self._size + size > self._answers.longest or not self._answers.claim(size):
+            self.take()
+            return
+        self._size += size
+        self._chunks.append(chunk)

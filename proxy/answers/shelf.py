@@ -1,0 +1,157 @@
+"""How do answers outlive the process?
+
+A file for each, in a folder that nobody else may look into, under the name of its question's digest. A file is written
+beside and put in place whole; how old it is, its time of change says. One thread does it all, in the order in which it
+was told to, so that the loop waits for no disk.
+"""
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from time import time
+from typing import NamedTuple, TypeVar, TypeVarTuple
+
+from proxy.answers.answer import OVERHEAD, Answer, read, spelled
+
+T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
+
+FOLDER = "answers"
+BACKLOG = 16 * 1024 * 1024  # bytes that wait for the disk; of what comes meanwhile no file is made
+FORGOTTEN = 60.0  # seconds after which nobody goes on writing a file
+
+_is_key = re.compile(r"[0-9a-f]{64}").fullmatch
+_is_unfinished = re.compile(r"[0-9a-f]{64}\.[0-9]+\.new").fullmatch
+
+log = logging.getLogger("pillion")
+
+
+class Kept(NamedTuple):
+    """A file. `age` is in seconds, and below 0 where the clock was put back."""
+
+    key: str
+    size: int
+    age: float
+
+
+class Shelf:
+    """`state`: the state directory. `wall`: seconds since 1970."""
+
+    def __init__(self, state: Path, wall: Callable[[], float] = time) -> None:
+        self._folder = state / FOLDER
+        self._wall = wall
+        self._thread = ThreadPoolExecutor(1, "answers")  # it starts when it is first wanted
+        self._jobs: set[asyncio.Future[None]] = set()
+        self._backlog = 0
+        self._is_told = False  # that it cannot be written
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        return f"<Shelf {self._folder}>"
+
+    async def look(self) -> list[Kept]:
+        """What is there, the oldest first."""
+        return await self._aside(self._look)
+
+    async def read(self, key: str) -> Answer | None:
+        return None if self._is_closed else await self._aside(self._read, key)
+
+    def write(self, key: str, answer: Answer) -> None:
+        """In time, and only where the disk keeps up."""
+        if self._backlog + answer.weight <= BACKLOG:
+            self._backlog += answer.weight
+            self._later(answer.weight, self._write, key, answer)
+
+    def remove(self, key: str) -> None:
+        self._later(0, self._remove, key)
+
+    async def close(self) -> None:
+        """What was told is done first."""
+        self._is_closed = True
+        if self._jobs:
+            await asyncio.wait(self._jobs)
+        self._thread.shutdown()
+
+    def _aside(self, work: Callable[[*Arguments], T], *arguments: *Arguments) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+    def _later(self, weight: int, work: Callable[[*Arguments], None], *arguments: *Arguments) -> None:
+        if self._is_closed:
+            return
+
+        def done(job: asyncio.Future[None]) -> None:
+            self._jobs.discard(job)
+            self._backlog -= weight
+
+        job = self._aside(work, *arguments)
+        self._jobs.add(job)
+        job.add_done_callback(done)
+
+    # --- in the thread: no error leaves it ---
+
+    def _look(self) -> list[Kept]:
+        found: list[Kept] = []
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with os.scandir(self._folder) as files:
+                for file in files:
+                    self._note(file, found)
+        except OSError as error:
+            self._tell(error)
+        return sorted(found, key=lambda kept: -kept.age)
+
+    def _note(self, file: os.DirEntry[str], found: list[Kept]) -> None:
+        """What bears another name than ours was put there by somebody else."""
+        if not file.is_file(follow_symlinks=False):
+            return
+        with suppress(FileNotFoundError):  # another pillion has removed it meanwhile
+            stat = file.stat(follow_symlinks=False)
+            age = self._wall() - stat.st_mtime
+            if _is_key(file.name):
+                found.append(Kept(file.name, stat.st_size + OVERHEAD, age))
+            elif _is_unfinished(file.name) and age > FORGOTTEN:
+                os.unlink(file.path)
+
+    def _read(self, key: str) -> Answer | None:
+        try:
+            descriptor = os.open(self._folder / key, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with open(descriptor, "rb") as file:
+                return read(file.read())
+        except OSError:
+            return None
+
+    def _write(self, key: str, answer: Answer) -> None:
+        unfinished = self._folder / f"{key}.{os.getpid()}.new"
+        try:
+            data = spelled(answer)
+            with open(unfinished, "wb", opener=_private) as file:
+                file.write(data)
+            os.replace(unfinished, self._folder / key)
+        except UnicodeEncodeError:
+            return
+        except OSError as error:
+            with suppress(OSError):
+                unfinished.unlink()
+            self._tell(error)
+        else:
+            self._is_told = False
+
+    def _remove(self, key: str) -> None:
+        with suppress(OSError):  # it is not there, or will be too old one day
+            (self._folder / key).unlink()
+
+    def _tell(self, error: OSError) -> None:
+        """Once, until it can be written again."""
+        if not self._is_told:
+            self._is_told = True
+            why = error.strerror or "it cannot be used"
+            log.warning("%s: %s; answers are kept in memory alone", self._folder, why, extra={"event": "cache_unkept"})
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -1,0 +1,269 @@
+"""What does one configuration make?
+
+Adapters, a catalog, the chain of middlewares and the routes before it: all that a request meets, put together anew for
+each configuration (docs/decisions/0023-reload.md). What goes on counting from one to the next is handed in (`Lasting`).
+The order of the middlewares is the list in `Assembly._ways`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from proxy import registry, routes
+from proxy.accounting import Accounting, Charges
+from proxy.active import Active
+from proxy.adapters.echo import Echo
+from proxy.adapters.http import HTTPProvider
+from proxy.admin import Admin
+from proxy.books import Books
+from proxy.catalog import Catalog
+from proxy.config import Config, Provider, Secret
+from proxy.dispatch import Dispatch
+from proxy.door import Patience
+from proxy.errors import ConfigError
+from proxy.explain import Explain
+from proxy.hosts import Hosts
+from proxy.logs import Log
+from proxy.middleware.auth import Auth
+from proxy.middleware.cache import Cache
+from proxy.middleware.failover import Failover
+from proxy.middleware.faults import Faults, refuse
+from proxy.middleware.intake import Intake
+from proxy.middleware.journal import Journal
+from proxy.middleware.metrics import Metrics
+from proxy.middleware.overload import Overload
+from proxy.middleware.ratelimit import RateLimit
+from proxy.middleware.summary import summary
+from proxy.middleware.transparent import Transparent, keyless, lent
+from proxy.parts import Parts
+from proxy.plan import Planner
+from proxy.ports import Adapter, Call, Middleware
+from proxy.provenance import Provenance
+from proxy.redaction import Redaction
+from proxy.rehearsal import UNFETCHED, Rehearsal
+from proxy.remote import Fetcher
+from proxy.roster import Roster
+from proxy.routing import Route, Routing
+from proxy.server import Check
+from proxy.standing import Standings
+from proxy.upstream import Upstream
+from proxy.vault import Vault
+
+
+class Lasting(NamedTuple):
+    """What one configuration hands on to the next, for as long as pillion runs."""
+
+    log: Log
+    upstream: Upstream
+    fetcher: Fetcher
+    metrics: Metrics
+    accounting: Accounting
+    limits: RateLimit
+    cache: Cache
+    overload: Overload
+    standings: Standings
+    vault: Vault
+    provenance: Provenance
+    salt: Secret  # of the names that the keys of apps go by
+    active: Active
+    explain: Explain
+    hide: Redaction
+
+
+class Assembly:
+    """`before`: the one that this is to follow. A provider that stays as it is goes on, with what it knows."""
+
+    def __init__(self, config: Config, parts: Parts, lasting: Lasting, before: "Assembly | None" = None) -> None:
+        self.config = config
+        self.clients = parts.clients
+        self.charges = Charges(lasting.accounting, parts.prices, lasting.metrics.paid)
+        self._parts = parts
+        self._lasting = lasting
+        self._rows = {name: self._row(provider) for name, provider in config.providers.items()}
+        self.kept = {name for name, row in self._rows.items() if before is not None and before.serves(row)}
+        self.adapters = {name: self._adapter(name, before) for name in self._rows}
+        self.catalog = _catalog(config, {**self.adapters, "echo": Echo("echo")})
+        self.faults = Faults(config.faults, self._names(), registry.dialect) if config.faults.enabled else None
+        self.hosts = Hosts(config.allowed_hosts)
+        self.planner = self._planner()
+        self._intake = Intake(config.max_request_timeout, self.catalog.named)
+        self._failover = self._choosing()
+        self._ways = self._chained()
+        self._dispatch = self._dispatching(lasting.fetcher)
+        self._desk = self._told()
+
+    def __repr__(self) -> str:
+        return f"<Assembly of {', '.join(self.catalog.adapters)}>"
+
+    # --- what it shows, on each of the listeners ---
+
+    def for_apps(self, admin: Admin) -> list[Route]:
+        return routes.for_apps(admin, self._desk, self._ways, self._dispatch, self._quits(admin))
+
+    def for_operators(self, admin: Admin) -> list[Route]:
+        return routes.for_operators(admin, self._desk, self._ways, self._quits(admin))
+
+    def for_cluster(self, admin: Admin) -> list[Route]:
+        return routes.for_cluster(admin, self._ways)
+
+    def checks(self, hosts: Hosts) -> Sequence[Check]:
+        return hosts.check, self._lasting.upstream.trail.check, self.faults.check if self.faults else refuse
+
+    @property
+    def patience(self) -> Patience:
+        client = self.config.client
+        return Patience(client.header, client.body_stall, client.body, client.keep_alive, client.write_stall)
+
+    def _quits(self, admin: Admin) -> list[Route]:
+        return routes.quits(admin) if self.config.quitquitquit else []
+
+    # --- the chain ---
+
+    def _chained(self) -> routes.Ways:
+        """What asks no model meets the beginning of the list alone."""
+        auth, config, lasting = self._auth(), self.config, self._lasting
+        middlewares: list[Middleware] = [
+            Journal(lasting.log),  # what is there to say of it?
+            lasting.metrics,  # what happened?
+            auth,  # who is asking?
+            lasting.active,  # is it still under way?
+            *([lasting.overload] if config.overload.max_requests else []),  # is there a place for them?
+            self._intake,  # what do they ask for?
+            summary,  # what did it take, for a client that wants to know?
+            lasting.limits,  # may they, now?
+            lasting.cache,  # do we already know?
+            self.charges.cost,  # can they afford it, and what did it cost?
+            self._failover,  # whom do we ask, and whom next?
+            *([auth.lend] if isinstance(auth, Transparent) else []),  # with whose key?
+            lasting.metrics.attempt,  # and what came of that?
+            *([self.faults] if self.faults else []),  # what goes wrong on purpose?
+        ]
+        keyed = middlewares[: middlewares.index(auth) + 1]
+        return routes.Ways(anybody=keyed[:1], keyed=keyed, call=middlewares)
+
+    def _auth(self) -> Auth | Transparent:
+        config, upstream, clients = self.config, self._lasting.upstream, self.clients
+        if config.transparent is not None:
+            row = config.providers.get(config.transparent)  # echo has none, and takes no key
+            make = partial(lent, self._parts.makers[row.name], row, upstream) if row is not None else None
+            return Transparent(config.transparent, make, config.limits.client, self._lasting.salt)
+        if self._parts.tokens is None:
+            return Auth(clients)
+        return Auth(clients, self._parts.tokens(config.jwt, upstream, clients.named, config.limits.client).client)
+
+    def _planner(self) -> Planner:
+        config = self.config
+        return Planner(
+            self.catalog,
+            config.routes,
+            config.failover,
+            {name: provider.model for name, provider in config.providers.items()},
+            local=[name for name, provider in config.providers.items() if provider.free],
+            alone=_is_alone(config),
+        )
+
+    def _choosing(self) -> Failover:
+        config, estimate = self.config, self.charges.estimate
+        deadline = config.failover.deadline
+        return Failover(self.planner, self._lasting.standings, config.retry, deadline, estimate, _well)
+
+    def _dispatching(self, fetcher: Fetcher) -> Dispatch:
+        config, lasting = self.config, self._lasting
+        fetching = fetcher if config.fetch_images else None
+        return Dispatch(registry.dialect, lasting.vault, config.strict, fetching, lasting.provenance)
+
+    def wants_cache(self, call: Call) -> bool | None:
+        """Are the answers of its route kept? None where nothing is said of that."""
+        route = self.config.routes.get(call.model)
+        return None if route is None else route.cache
+
+    # --- what is told of what goes on ---
+
+    def _told(self) -> routes.Desk:
+        accounting, lasting = self._lasting.accounting, self._lasting
+        return routes.Desk(
+            Books(accounting.ledger, accounting.budgets),
+            lasting.active,
+            lasting.explain,
+            Rehearsal(
+                Routing(routes.chats(self._dispatch)),
+                registry.dialect,
+                self._intake,
+                self._failover,
+                self.charges.cost,
+                self._dispatching(UNFETCHED),
+            ),
+            Roster(self.catalog.adapters, self._rows, lasting.standings, _unchecked, lasting.hide),
+            self.clients.whose,
+        )
+
+    # --- the providers ---
+
+    def serves(self, row: Provider) -> bool:
+        """Is this provider there, just so? Of one that names files nobody knows whether they still say the same."""
+        return not (row.ca or row.credentials) and self._rows.get(row.name) == row
+
+    def _row(self, provider: Provider) -> Provider:
+        """In transparent mode pillion shows none of its own keys to the one provider that there is."""
+        return keyless(provider) if provider.name == self.config.transparent else provider
+
+    def _adapter(self, name: str, before: "Assembly | None") -> Adapter:
+        if before is not None and name in self.kept:
+            return before.adapters[name]
+        return self._parts.makers[name](self._rows[name], self._lasting.upstream)
+
+    def _names(self) -> Mapping[str, str]:
+        """The providers, by each of their names."""
+        there = self.catalog.adapters
+        return {name: name for name in there} | {
+            word: name for word, name in self.config.synonyms.items() if name in there
+        }
+
+    def check_headers(self) -> None:
+        """Would a header go out twice, by itself and with a key? Only an adapter knows.
+
+        Raises ConfigError, a line for each mistake.
+        """
+        if problems := [
+            f"providers.{adapter.name}.headers.{header}: is sent with the key already; leave out one of the two"
+            for adapter in self.adapters.values()
+            if isinstance(adapter, HTTPProvider)
+            for header in adapter.said_twice()
+        ]:
+            raise ConfigError("\n".join(problems))
+
+
+def _well(provider: str) -> bool:
+    return True
+
+
+def _unchecked(provider: str) -> None:
+    """Nobody has looked how it is."""
+
+
+def _is_alone(config: Config) -> bool:
+    """Does all traffic go to one place?"""
+    return bool(config.upstream or config.transparent)
+
+
+def shared(adapters: Iterable[Adapter]) -> set[str]:
+    """The wires that more than one of them takes."""
+    wires = Counter(wire for adapter in adapters for wire in adapter.dialects)
+    return {wire for wire, takers in wires.items() if takers > 1}
+
+
+def _catalog(config: Config, adapters: Mapping[str, Adapter]) -> Catalog:
+    return Catalog(
+        adapters,
+        aliases=config.aliases,
+        synonyms=config.synonyms,
+        serves=config.serves,
+        default_model=config.default_model,
+        presets=config.presets,
+        upstream=config.upstream,
+        defaults={name: provider.model for name, provider in config.providers.items()},
+        local=[name for name, row in config.providers.items() if row.kind == "ollama" and not row.assumed],
+        assumed=[name for name, row in config.providers.items() if row.assumed],
+        routes={} if _is_alone(config) else {n: [to for to, _ in row.targets] for n, row in config.routes.items()},
+    )

@@ -1,0 +1,174 @@
+"""Do we already know?
+
+    x-pillion-cache: on       from memory, if it is there; and what comes is kept
+                     refresh  asked anew, and kept
+                     shared   asked together with who asks the same at this moment
+                     off      as if there were no cache
+
+Without the header the configuration says which of these it is. Beside failover this is the one that puts another body
+in place: an answer that was given before, or one that several calls share.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from proxy import config
+from proxy.answers import Answer, Answers, Found, Gathering, Shelf, lasting, streamed
+from proxy.aside import aside
+from proxy.errors import BadRequest
+from proxy.flights import Flights
+from proxy.lanes.asking import timed
+from proxy.ports import Call, Handler, Headers, Reply
+from proxy.sameness import identity, is_deterministic, stands_alone
+
+CACHE = "x-pillion-cache"
+HIT, MISS, SHARED = (CACHE, "hit"), (CACHE, "miss"), (CACHE, "shared")
+
+
+class Mode(NamedTuple):
+    """What is done for a call: is its answer looked for, kept, shared while it comes?"""
+
+    recalls: bool = False
+    keeps: bool = False
+    shares: bool = False
+
+
+OFF = Mode()
+REFRESH = Mode(keeps=True)
+TOGETHER = Mode(shares=True)
+
+
+Wanted = Callable[[Call], bool | None]
+
+
+def _by_the_rules(call: Call) -> None:
+    """For a call that says nothing of it."""
+
+
+class Cache:
+    """`state`: the state directory. The rest is what `become` is told."""
+
+    def __init__(
+        self, rules: config.Cache, state: Path | None = None, about: str = "", wanted: Wanted = _by_the_rules
+    ) -> None:
+        shelf = Shelf(state) if rules.stored and state is not None else None
+        self.answers = Answers(rules.size, rules.ttl, shelf)
+        self.flights = Flights(rules.size)
+        self.hits = self.misses = self.shared = 0
+        self.become(rules, about, wanted)
+
+    def become(self, rules: config.Cache, about: str = "", wanted: Wanted = _by_the_rules) -> None:
+        """Let these rules hold from now on; whether there are files is settled at the start.
+
+        `about`: what answers depend on beside the request, such as the configuration. `wanted`: is memory asked for a
+        call that does not say? None: as the rules have it.
+        """
+        self.answers.become(rules.size, rules.ttl)
+        self.flights.most = rules.size
+        self._about = about
+        self._wanted = wanted
+        self._is_enabled = rules.enabled
+        self._is_shared = rules.shared
+        self._on = Mode(recalls=True, keeps=True, shares=rules.single_flight)
+        self._unsaid = TOGETHER if rules.single_flight else OFF
+        self._said = {"on": self._on, "refresh": REFRESH, "off": OFF}
+
+    async def open(self) -> None:
+        await self.answers.open()
+
+    async def close(self) -> None:
+        await self.flights.close()
+        await self.answers.close()
+
+    async def __call__(self, call: Call, handler: Handler) -> Reply:
+        """Raises BadRequest, and what the target raises."""
+        mode = self._mode(call)
+        if mode is OFF:
+            return await handler(call)
+        if stands_alone(call):
+            return await self._asked(call, handler)
+        key = await aside(len(call.envelope.body), identity, call, self._about, self._is_shared)
+        if mode.recalls and (found := await self.answers.find(key)) is not None:
+            return self._again(call, found)
+        if mode.keeps:
+            handler = partial(self._keeping, key, handler)
+        if mode.shares or (mode.recalls and is_deterministic(call.envelope)):
+            return await self._together_with_others(key, call, handler)
+        return await self._asked(call, handler)
+
+    def _mode(self, call: Call) -> Mode:
+        """Raises BadRequest."""
+        said = call.headers.get(CACHE)
+        if said is None:
+            return self._on if self._is_wanted(call) else self._unsaid
+        word = said.strip().lower()
+        if word == "shared":
+            return self._on._replace(shares=True) if self._is_wanted(call) else TOGETHER
+        if (mode := self._said.get(word)) is None:
+            raise BadRequest(f"{CACHE} must be on, off, refresh or shared, and not {said[:40]!r}.", param=CACHE)
+        return mode
+
+    def _is_wanted(self, call: Call) -> bool:
+        said = self._wanted(call)
+        return self._is_enabled if said is None else said
+
+    def _again(self, call: Call, found: Found) -> Reply:
+        """Nobody is asked, and nothing is paid. What was left out then is left out now."""
+        self.hits += 1
+        answer = found.answer
+        call.dropped = answer.dropped
+        head = [*answer.headers, ("age", str(int(found.age))), HIT]
+        return Reply(200, head, answer.again(), last_words=call.dialect.error_event)
+
+    async def _asked(self, call: Call, handler: Handler) -> Reply:
+        self.misses += 1
+        reply = await handler(call)
+        reply.headers.append(MISS)
+        return reply
+
+    async def _together_with_others(self, key: str, call: Call, handler: Handler) -> Reply:
+        """What one of them may take, or spend, the others may not take for their own."""
+        whose = (key, call.timeout, call.wishes.cost_limit)
+        if whose not in self.flights:
+            self.misses += 1
+            reply = (await self.flights.share(whose, call, handler)).reply
+            reply.headers.append(MISS)
+            return reply
+        self.shared += 1
+        reply, first = await timed(call, self.flights.share(whose, call, handler))
+        reply.headers = [*lasting(reply.headers), SHARED]
+        _leave_out_alike(call, first)
+        reply.endings.append(lambda error: _leave_out_alike(call, first))
+        return reply
+
+    async def _keeping(self, key: str, handler: Handler, call: Call) -> Reply:
+        """An answer is kept when it has come to its end, and so has what is told of it."""
+        reply = await handler(call)
+        if reply.status != 200:
+            return reply
+        head, body = lasting(reply.headers), reply.body
+        if isinstance(body, bytes):
+            reply.endings.append(lambda error: self._keep_whole(key, call, head, body, error))
+        else:
+            gathering = Gathering(self.answers)
+            reply.body = gathering.over(body)
+            reply.endings.append(lambda error: self._keep_stream(key, call, head, gathering, error))
+        return reply
+
+    def _keep_whole(self, key: str, call: Call, head: Headers, body: bytes, error: BaseException | None) -> None:
+        if error is None:
+            self.answers.keep(key, Answer(headers=tuple(head), body=body, dropped=call.dropped))
+
+    def _keep_stream(
+        self, key: str, call: Call, head: Headers, gathering: Gathering, error: BaseException | None
+    ) -> None:
+        chunks = gathering.take()
+        if error is None and chunks is not None:
+            self.answers.keep(key, streamed(head, chunks, call.dropped))
+
+
+def _leave_out_alike(call: Call, first: Call) -> None:
+    """What the wire of the one lacks, that of all lacks; of a stream it may become more until its end."""
+    call.dropped = first.dropped

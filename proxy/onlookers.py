@@ -1,0 +1,29 @@
+"""Who looks on while an answer goes out, and who hears how it ended?
+
+The taps and the endings of a reply, called as `ports.Reply` promises it: an observer that fails costs nobody anything.
+"""
+
+import logging
+
+from proxy.ports import Reply
+
+log = logging.getLogger("pillion")
+
+
+def show(reply: Reply, chunk: bytes, request_id: str) -> None:
+    """Let the taps see a chunk; one that raises is not asked again."""
+    for tap in tuple(reply.taps):
+        try:
+            tap(chunk)
+        except Exception:
+            log.exception("a tap failed, and is not asked again for this answer", extra={"id": request_id})
+            reply.taps.remove(tap)
+
+
+def conclude(reply: Reply, error: BaseException | None, request_id: str) -> None:
+    """Tell every ending what broke the answer, or None; also after one that raises."""
+    for ending in reply.endings:
+        try:
+            ending(error)
+        except Exception:
+            log.exception("an ending failed", extra={"id": request_id})
