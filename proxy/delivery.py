@@ -25,6 +25,7 @@ from proxy.door import Door
 from proxy.errors import GatewayError, UpstreamError
 from proxy.headers import spell
 from proxy.inbound import Inbound
+from proxy.onlookers import conclude, show
 from proxy.ports import Headers, Reply
 
 PING_INTERVAL = 15.0  # seconds of silence before a live stream is kept awake
@@ -51,7 +52,7 @@ async def deliver(door: Door, inbound: Inbound, reply: Reply, ours: bytes) -> No
         broke = error
         raise
     finally:
-        _conclude(inbound, reply, broke or reply.stopped)
+        conclude(reply, broke or reply.stopped, inbound.id)
 
 
 def answer(status: int, headers: Headers, ours: bytes, body: bytes) -> bytes:
@@ -100,7 +101,7 @@ _clock = _Clock()
 
 def _whole(door: Door, inbound: Inbound, reply: Reply, body: bytes, ours: bytes) -> None:
     if reply.taps:
-        _show(inbound, reply, body)
+        show(reply, body, inbound.id)
     head = _head(door, inbound, reply, ours)
     if reply.status in BODILESS:
         door.write(head + b"\r\n")
@@ -138,7 +139,7 @@ async def _live(door: Door, inbound: Inbound, reply: Reply, body: AsyncGenerator
             lines = await _lines(door, inbound, reply, ours)
             async for chunk in body:
                 if reply.taps:
-                    _show(inbound, reply, chunk)
+                    show(reply, chunk, inbound.id)
                 if (written := lines.write(chunk)) is not None:
                     await written
                 if door.writing_paused:
@@ -314,25 +315,3 @@ def _pairs(headers: Headers, ours: bytes) -> Headers:
     text = (spell(headers) + ours).decode("utf-8", "replace")
     lines = text.removesuffix("\r\n").split("\r\n")  # splitlines() knows more ends
     return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
-
-
-# --- who looks on ----------------------------------------------------------------------------------------------------
-
-
-def _show(inbound: Inbound, reply: Reply, chunk: bytes) -> None:
-    """Let the taps see a chunk. One that raises is dropped: an observer must not cost a client its answer."""
-    for tap in list(reply.taps):
-        try:
-            tap(chunk)
-        except Exception:
-            log.exception("a tap failed, and is not asked again for this answer", extra={"id": inbound.id})
-            reply.taps.remove(tap)
-
-
-def _conclude(inbound: Inbound, reply: Reply, broke: BaseException | None) -> None:
-    """Tell every ending, also after one that raises."""
-    for ending in reply.endings:
-        try:
-            ending(broke)
-        except Exception:
-            log.exception("an ending failed", extra={"id": inbound.id})
