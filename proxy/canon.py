@@ -319,10 +319,14 @@ class Close(Struct, frozen=True, kw_only=True):
     index: int
 
 
-class Usage(Struct, frozen=True, kw_only=True):
-    """Tokens in disjoint buckets: their sum is what was read and written, and no token is in two.
+BUCKETS = ("input", "cache_read", "cache_write", "cache_write_1h", "audio_input", "output", "reasoning", "audio_output")
 
-    A later Usage replaces an earlier one. `extra` holds counts that only the wire of origin has a name for.
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """Tokens in disjoint buckets (BUCKETS): their sum is what was read and written, and no token is in two.
+
+    A later Usage replaces an earlier one. `extra` holds counts that only the wire of origin has a name for. What is
+    behind the buckets is for the bill, and a wire need not be able to say it.
     """
 
     input: int = 0  # fresh text and images
@@ -333,6 +337,9 @@ class Usage(Struct, frozen=True, kw_only=True):
     output: int = 0  # text and tool arguments
     reasoning: int = 0
     audio_output: int = 0
+    searches: int = 0  # by a tool of the provider's own, which has a fee for each
+    tier: str = ""  # that served the request, in the provider's words
+    is_odd: bool = False  # one of the counts cannot be: below zero, beyond all bounds, no number; it counts as nothing
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -36,8 +36,19 @@ def extent(envelope: Envelope, bounds: Bounds, longest: int | None) -> Extent:
     return Extent(len(envelope.body), None if output is None else output * max(choices or 1, 1), is_open)
 
 
-def _at(envelope: Envelope, path: Sequence[str]) -> Any:
-    value = envelope.get(path[0])
+def tier(said: Envelope | Mapping[str, Any], bounds: Bounds) -> str:
+    """In which a request asks to be served, in the words of its wire; "" in none but the standard one.
+
+    Raises BadRequest.
+    """
+    for path in bounds.tiers:
+        if path[0] in said and isinstance(word := _at(said, path), str) and word != "standard":
+            return word
+    return ""
+
+
+def _at(said: Envelope | Mapping[str, Any], path: Sequence[str]) -> Any:
+    value = said.get(path[0])
     for key in path[1:]:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value

@@ -7,7 +7,7 @@ cannot use; what cannot be passed over is `nonsense`.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import isfinite
 from typing import Any, TypeGuard, TypeVar
 
@@ -225,6 +225,20 @@ def count_of(value: object) -> int:
     if type(value) is not int and type(value) is not float:
         return 0
     return int(value) if 0 <= value <= _SANE else 0
+
+
+def are_counts(told: Object, keys: Iterable[str]) -> bool:
+    """Is each of these a number of tokens, or not told? What is neither counts as nothing, and should be flagged."""
+    for key in keys:
+        if key in told:
+            value = told[key]
+            if not (type(value) is int and 0 <= value <= _SANE) and not _is_rare_count(value):
+                return False
+    return True
+
+
+def _is_rare_count(value: object) -> bool:
+    return value is None or (type(value) is float and 0 <= value <= _SANE)
 
 
 _SANE = 10**12  # tokens; nobody read more

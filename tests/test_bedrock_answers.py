@@ -388,7 +388,7 @@ def test_an_unknown_block_of_a_whole_answer_is_kept() -> None:
             },
             Usage(input=1, output=2, cache_write=4, cache_write_1h=5),
         ),
-        ({"inputTokens": "1", "outputTokens": -2, "totalTokens": None}, Usage()),
+        ({"inputTokens": "1", "outputTokens": -2, "totalTokens": None}, Usage(is_odd=True)),
         ({"inputTokens": 1, "serverToolUsage": {"x": 1}}, Usage(input=1, extra={"serverToolUsage": {"x": 1}})),
         ({}, None),
         ("many", None),

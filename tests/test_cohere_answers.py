@@ -792,8 +792,8 @@ def test_any_bytes_at_all(pieces: list[bytes]) -> None:
         ),
         ({"tokens": {"input_tokens": 3}, "cached_tokens": 10}, Usage(cache_read=3)),
         ({"tokens": {"output_tokens": 3, "reasoning_tokens": 10}}, Usage(reasoning=3)),
-        ({"tokens": {"input_tokens": -3, "output_tokens": "x"}}, Usage()),
-        ({"tokens": {"input_tokens": 10**300}}, Usage()),
+        ({"tokens": {"input_tokens": -3, "output_tokens": "x"}}, Usage(is_odd=True)),
+        ({"tokens": {"input_tokens": 10**300}}, Usage(is_odd=True)),
     ],
     ids=str,
 )

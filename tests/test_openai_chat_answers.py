@@ -248,6 +248,7 @@ USAGE = st.builds(
     audio_output=COUNT,
     extra=st.sampled_from([{}, {"cost": 0.5}, {"completion_tokens_details": {"accepted_prediction_tokens": 3}}]),
 )
+TIER = st.sampled_from(["", "on_demand"])  # a host may name it with the counts alone
 START = st.builds(
     Start,
     wire=st.just("openai_chat"),
@@ -349,7 +350,8 @@ def sentences(draw: st.DrawFn) -> list[Event]:
             if not alike:
                 line.append(part)
         lines.append(line)
-    said: list[Event] = [draw(START)]
+    start = draw(START)
+    said: list[Event] = [start]
     calls: list[list[int]] = [[] for _ in lines]
     index = 0
     for turn in range(max(map(len, lines))):
@@ -364,7 +366,7 @@ def sentences(draw: st.DrawFn) -> list[Event]:
                 index += 1
     said += [Close(index=each) for line_calls in calls for each in line_calls]
     if draw(st.booleans()):
-        said.append(draw(USAGE))
+        said.append(replace(draw(USAGE), tier=start.extra.get("service_tier") or draw(TIER)))
     said.append(Finish(stops=tuple(CALLED if line_calls else draw(STOP) for line_calls in calls)))
     return said
 
@@ -403,6 +405,8 @@ def test_a_rendered_whole_answer_decodes_to_what_was_rendered(events: list[Event
     for choice in answer.choices:
         choice.parts = one_of_each(choice.parts)
     body = laws.say(CHAT.renderer(replace(ASKED, stream=False)), list(unfold(answer)))
+    if answer.usage and answer.usage.tier:  # whole, it stands in the head, whenever the host named it
+        answer.start = replace(answer.start, extra=answer.start.extra | {"service_tier": answer.usage.tier})
     assert fold(decoded(body, stream=False)) == answer
     assert metered([body], stream=False).usage == answer.usage
 
@@ -869,9 +873,9 @@ def test_an_error_beside_choices_ends_a_stream_that_has_not_ended() -> None:
         ),
         (
             {"prompt_tokens": -5, "completion_tokens": "9", "total_tokens": 1e30, "cost": 0.1},
-            Usage(extra={"cost": 0.1}),
+            Usage(extra={"cost": 0.1}, is_odd=True),
         ),
-        ({"prompt_tokens": 3.0, "completion_tokens": True, "prompt_tokens_details": 5}, Usage(input=3)),
+        ({"prompt_tokens": 3.0, "completion_tokens": True, "prompt_tokens_details": 5}, Usage(input=3, is_odd=True)),
     ],
 )
 def test_usage_is_read_into_disjoint_buckets(said: Json, usage: Usage) -> None:

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy import prices as module
-from proxy.canon import Usage
+from proxy.canon import BUCKETS, Usage
 from proxy.config import schema
 from proxy.errors import ConfigError
-from proxy.prices import Price, Prices, UnknownPrice, is_absurd, tier_of
-from proxy.prices.counts import BUCKETS, MOST
+from proxy.prices import Price, Prices, UnknownPrice, is_absurd
+from proxy.prices.counts import MOST
 from proxy.prices.lists import Clause, Dated, Index, Model
 from proxy.prices.price import MOST as DEAREST
 from proxy.prices.rates import Rates
@@ -98,25 +98,9 @@ def test_a_tier_without_a_price_is_never_free() -> None:
     assert unknown.at("default") is price
 
 
-@pytest.mark.parametrize(
-    ("extra", "tier"),
-    [
-        ({}, ""),
-        ({"service_tier": "standard", "speed": "fast"}, "fast"),
-        ({"service_tier": "batch", "speed": "standard"}, "batch"),
-        ({"serviceTier": "PRIORITY"}, "PRIORITY"),
-        ({"trafficType": "ON_DEMAND"}, "ON_DEMAND"),
-        ({"service_tier": None, "speed": 3}, ""),
-        ({"service_tier": ["flex"]}, ""),
-    ],
-)
-def test_an_answer_tells_its_tier(extra: dict[str, Any], tier: str) -> None:
-    assert tier_of(Usage(extra=extra)) == tier
-
-
 def test_the_tier_that_served_counts_and_not_the_one_that_was_asked_for() -> None:
     price = every_list.of("openai", "gpt-5", NOW.timestamp(), "priority")
-    served = Usage(input=1000, extra={"service_tier": "default"})
+    served = Usage(input=1000, tier="default")
     assert price.cost(served) == price.at("default").cost(Usage(input=1000)) < price.cost(Usage(input=1000))
     assert price.cost(served, "priority") == price.cost(Usage(input=1000))
 
@@ -125,7 +109,7 @@ def test_the_tier_that_served_counts_and_not_the_one_that_was_asked_for() -> Non
 
 
 def test_searches_by_the_provider_cost_what_they_cost() -> None:
-    searched = Usage(extra={"server_tool_use": {"web_search_requests": 3}})
+    searched = Usage(searches=3)
     assert every_list.of("anthropic", "claude-sonnet-4-5", NOW.timestamp()).cost(searched) == 30_000_000
     # claude-3-opus has no price for them, so they cost what they do elsewhere at Anthropic's
     assert every_list.of("anthropic", "claude-3-opus-latest", NOW.timestamp()).cost(searched) == 30_000_000
@@ -276,7 +260,7 @@ def test_an_override_wins_and_holds_in_every_tier() -> None:
     usage = Usage(input=1, cache_read=1, cache_write=1, cache_write_1h=1, audio_input=1, output=1, reasoning=1)
     assert price.cost(usage) == 150 * 4 + 70 + 600 * 2 + 1_000_000
     assert (price.source, price.is_known, price.is_free) == ("config", True, False)
-    assert price.cost(Usage(extra={"server_tool_use": {"web_search_requests": 1}})) == 1_000_000 + 10_000_000
+    assert price.cost(Usage(searches=1)) == 1_000_000 + 10_000_000
 
 
 @given(st.floats(0, 10**9), st.floats(0, 10**9), st.integers(0, 10**6))
@@ -289,7 +273,7 @@ def test_an_override_is_the_decimal_that_was_written(read: float, written: float
 def test_an_override_of_nothing_is_free() -> None:
     price = priced(x=schema.Price(input=0, output=0)).of("openai", "x", 0.0)
     assert price.is_free
-    assert price.cost(Usage(input=5, extra={"server_tool_use": {"web_search_requests": 1}})) == 0
+    assert price.cost(Usage(input=5, searches=1)) == 0
 
 
 def test_an_override_wins_over_free() -> None:

@@ -17,11 +17,12 @@ from genai_prices import types
 from genai_prices.data_snapshot import get_snapshot
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy import registry
-from proxy.canon import Usage
-from proxy.prices import is_absurd, tier_of
-from proxy.prices.counts import BUCKETS, MOST
+from proxy.canon import BUCKETS, Usage
+from proxy.prices import is_absurd
+from proxy.prices.counts import MOST
 from proxy.prices.lists import Catalogue, Model
 from proxy.prices.price import MOST as DEAREST
 from tests import recordings
@@ -92,8 +93,21 @@ def theirs(usage: Usage) -> Theirs:
         output_image_tokens=of(image, f"{written}TokensDetails"),
         output_video_tokens=of(video, f"{written}TokensDetails"),
         output_citation_tokens=citations,
-        web_searches=(told.get("server_tool_use") or {}).get("web_search_requests", told.get("num_search_queries", 0)),
+        web_searches=usage.searches + told.get("num_search_queries", 0),
     )
+
+
+def tier_context(expected: Oracle, row: Model, usage: Usage) -> dict[str, str] | None:
+    """The tier that an answer names, as the oracle wants to be told of it; None where it has one price for all."""
+    if usage.tier not in row.by_tier(NOW.timestamp()):
+        return None
+    variants = expected.model.price_variants or ()
+    return next(variant.when for variant in variants if [*variant.when.values()] == [usage.tier])
+
+
+def priced(row: Model, usage: Usage) -> Usage:
+    """Without the searches, where the row does not price them: they cost what the dearest one does."""
+    return usage if "search" in row.standard(NOW.timestamp()) else replace(usage, searches=0)
 
 
 def is_whole(row: Model, when: datetime = NOW) -> bool:
@@ -148,15 +162,17 @@ def test_every_recorded_usage_costs_what_the_oracle_says() -> None:
             continue
         seen += 1
         recordings.replayed(row)
-        price = every_list.of(listing, model, NOW.timestamp(), tier_of(usage))
-        cost = expected.cost(theirs(usage))
+        price = every_list.of(listing, model, NOW.timestamp(), usage.tier)
+        usage = priced(found[1], usage)
+        cost = expected.cost(theirs(usage), NOW, tier_context(expected, found[1], usage))
         if (exact(price, usage), price.cost(usage), price.is_known) != (cost, round(cost), True):
             wrong.append(f"{row['id']}: {float(exact(price, usage))}, and the oracle {float(cost)}")
     assert wrong == []
     assert seen > 1200
 
 
-# Where the oracle reads another usage out of an answer than our meter does, and why ours is right.
+# Where the oracle reads another usage out of an answer than our meter does, and why ours is right. The tier is not for
+# it to read, and of searches it reads Anthropic's alone.
 _THOUGHTS_IN_TOTAL = "thoughts are in total_tokens alone, and Google bills them as output"
 _OWN_WORD_FOR_HITS = "the host's own word for what was cached is not known there"
 _OWN_PROMPT = "xAI on Azure tells more cached tokens than there were tokens; the oracle refuses that"
@@ -199,18 +215,20 @@ FLAVOURS = {"chat_completions": "chat", "responses": "responses"}
 def test_every_whole_answer_is_read_as_the_oracle_reads_it() -> None:
     seen, different = 0, set()
     for row, listing, model, usage in HEARD:
-        expected = oracle(listing, model)
+        expected, found = oracle(listing, model), catalogue.find(listing, model)
         flavour = "" if expected is None else _flavour(row, expected.provider)
-        if row["framing"] != "json" or expected is None or not flavour:
+        if row["framing"] != "json" or expected is None or found is None or not flavour:
             continue
         seen += 1
         try:
             _, read = expected.provider.extract_usage(json.loads(recordings.body(row)), api_flavor=flavour)
-            cost = expected.cost(read)
+            usage = priced(found[1], usage)
+            read.web_searches = usage.searches
+            cost = expected.cost(read, NOW, tier_context(expected, found[1], usage))
         except (ValueError, AttributeError):
             different.add(row["id"])
             continue
-        if exact(every_list.of(listing, model, NOW.timestamp(), tier_of(usage)), usage) != cost:
+        if exact(every_list.of(listing, model, NOW.timestamp(), usage.tier), usage) != cost:
             different.add(row["id"])
     assert different == DIFFERENT.keys()
     assert seen > 1000
@@ -299,12 +317,11 @@ def usages(draw: st.DrawFn) -> Usage:
         "cacheTokensDetails": [{"modality": "AUDIO", "tokenCount": cached_audio}],
         "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": painted}],
     }
-    calls: dict[str, Any] = {"server_tool_use": {"web_search_requests": draw(st.integers(0, 20))}}
     counts = {bucket: draw(few) for bucket in BUCKETS}
     counts["input"] += image + video
     counts["cache_read"] += cached_audio
     counts["output"] += painted
-    return used(counts, draw(st.sampled_from([{}, details, calls])))
+    return used(counts | {"searches": draw(st.integers(0, 20))}, draw(st.sampled_from([{}, details])))
 
 
 @settings(max_examples=200)
@@ -314,7 +331,7 @@ def test_any_usage_costs_what_the_oracle_says(name: tuple[str, str], usage: Usag
     expected, found = known(listing, model)
     row = found.standard(when.timestamp())
     assume({"input", "output"} <= row.keys() and not is_absurd(usage))
-    assume("search" in row or not usage.extra.get("server_tool_use"))  # else it costs what the dearest one does
+    assume("search" in row or not usage.searches)  # else it costs what the dearest one does
     price = every_list.of(listing, model, when.timestamp())
     cost = expected.cost(theirs(usage), when)
     assert exact(price, usage) == cost
@@ -335,7 +352,7 @@ lately = st.datetimes(datetime(2026, 10, 15), datetime(2028, 1, 1), timezones=st
 def test_any_tier_costs_what_the_oracle_says(name: tuple[str, str, str], usage: Usage, when: datetime) -> None:
     listing, model, tier = name
     expected, found = known(listing, model)
-    assume(not is_absurd(usage) and not usage.extra.get("server_tool_use"))
+    assume(not is_absurd(usage) and not usage.searches)
     assume(tier in found.by_tier(when.timestamp()))
     variants = expected.model.price_variants or ()
     context = next(variant.when for variant in variants if [*variant.when.values()] == [tier])

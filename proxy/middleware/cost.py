@@ -9,16 +9,18 @@ from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
 
-from proxy.budgets import Budgets, Reservation
+from msgspec.structs import replace
+
+from proxy.budgets import Budgets, Leases, Reservation
 from proxy.canon import NO_USAGE, Usage
 from proxy.errors import BadRequest, OverBudget, UpstreamError
-from proxy.extent import extent
+from proxy.extent import extent, tier
 from proxy.heard import tokens_of
 from proxy.money import dollars
 from proxy.outcome import outcome
 from proxy.ports import Call, Handler, Reply, Target
-from proxy.prices import Price, Prices, tier_of
-from proxy.store import ESTIMATED, STREAM, UNPRICED, Ledger, Row
+from proxy.prices import Price, Prices
+from proxy.store import ABSURD, ESTIMATED, STREAM, UNPRICED, Ledger, Row
 
 COST = "x-pillion-cost-usd"
 SHORT = 1000  # tokens of an answer where nobody says more: for an estimate, and never for a bound
@@ -37,14 +39,27 @@ class Held(NamedTuple):
     row: Row
 
 
-class Cost:
-    """The middleware, and the account of each attempt. `paid` hears what each cost."""
+class Foreseen(NamedTuple):
+    """Nano-dollars: by a guess at the answer's length, and what it cannot exceed; None where nobody knows."""
 
-    def __init__(self, prices: Prices, budgets: Budgets, ledger: Ledger, paid: Paid) -> None:
+    about: int
+    bound: int | None
+    source: str
+
+
+class Cost:
+    """The middleware, and the account of each attempt. `paid` hears what each cost. `leases`: where a fleet shares the
+    budgets.
+    """
+
+    def __init__(
+        self, prices: Prices, budgets: Budgets, ledger: Ledger, paid: Paid, leases: Leases | None = None
+    ) -> None:
         self._prices = prices
         self._budgets = budgets
         self._ledger = ledger
         self._paid = paid
+        self._leases = leases
 
     async def __call__(self, call: Call, handler: Handler) -> Reply:
         """Raises OverBudget, LedgerUnavailable, UnknownPrice."""
@@ -60,22 +75,31 @@ class Cost:
             reply.headers.append((COST, dollars(call.spent)))
         return reply
 
+    def foresee(self, call: Call, target: Target) -> Foreseen:
+        """What an attempt there would cost. Raises UnknownPrice, BadRequest."""
+        price = self._prices.of(target.adapter.name, target.model, time.time(), _tier_asked(call, target))
+        return Foreseen(about(call, price), self._bound(call, target, price), price.source)
+
     async def reserve(self, call: Call) -> Held:
         """Before any byte goes to the provider. Raises OverBudget, LedgerUnavailable, UnknownPrice, BadRequest."""
         assert call.target is not None
         provider, model, now = call.target.adapter.name, call.target.model, time.time()
-        price = self._prices.of(provider, model, now, _tier_asked(call))
+        price = self._prices.of(provider, model, now, _tier_asked(call, call.target))
         reservation = None
         if self._budgets.is_there or call.wishes.cost_limit is not None:
             bound = self._bound(call, call.target, price)
             _check_limit(call, bound)
+            if self._leases is not None:
+                await self._leases.provide(self._budgets.counters(call.client, provider, model), bound)
             reservation = self._budgets.reserve(call.client, provider, model, bound)
             call.stop_at = reservation.stop_at
-        row = _row(call, call.target, price, now)
+        row, slot = _row(call, call.target, price, now), None
         try:
             slot = self._ledger.intend(row)
             await self._ledger.durable(slot)
         except BaseException:
+            if slot is not None:
+                self._ledger.forget(slot)
             if reservation is not None:
                 self._budgets.settle(reservation, 0)
             raise
@@ -90,8 +114,7 @@ class Cost:
         assert call.target is not None
         row, price = held.row, held.price
         usage, row.flags = _usage(call, row.flags, error)
-        if tier := tier_of(usage):
-            price = price.at(tier)
+        price = self._answered(call, price).at(usage.tier)
         row.nanos, row.source = price.cost(usage), price.source
         row.input, row.cache_read, row.cache_write = usage.input, usage.cache_read, usage.cache_write
         row.cache_write_1h, row.audio_input, row.output = usage.cache_write_1h, usage.audio_input, usage.output
@@ -101,6 +124,7 @@ class Cost:
         if error is not None:
             how = outcome(error)
             row.status, row.error = how.status, how.code
+        row.flags &= ~UNPRICED  # which the intent's price may have been, and not the answer's
         row.flags |= 0 if price.is_known else UNPRICED
         self._ledger.settle(held.slot, row)
         self._release(held, row.nanos)
@@ -113,13 +137,26 @@ class Cost:
         if call.is_settled or call.target is None:
             return call.spent
         usage = call.usage or _heard(call)
-        tier = tier_of(usage) or _tier_asked(call)
-        price = self._prices.of(call.target.adapter.name, call.target.model, time.time(), tier)
-        return call.spent + price.cost(usage)
+        served = usage.tier or _tier_asked(call, call.target)
+        price = self._prices.of(call.target.adapter.name, call.target.model, time.time(), served)
+        return call.spent + self._answered(call, price).cost(usage)
+
+    def _answered(self, call: Call, price: Price) -> Price:
+        """That of the model that answered, where the target's own name has none: a deployment's, a profile's ARN.
+
+        `price`: the target's.
+        """
+        if price.is_known or not call.answered_model or call.target is None:
+            return price
+        asked = _tier_asked(call, call.target)
+        found = self._prices.of(call.target.adapter.name, call.answered_model, time.time(), asked)
+        return found if found.is_known and not found.is_free else price
 
     def _release(self, held: Held, nanos: int) -> None:
         if held.reservation is not None:
             self._budgets.settle(held.reservation, nanos)
+        elif self._budgets.is_there:  # by now
+            self._budgets.count(held.row.client, held.row.provider, held.row.model, nanos)
 
     def _bound(self, call: Call, target: Target, price: Price) -> int | None:
         """Nano-dollars that the attempt cannot exceed; None where nobody knows. Raises BadRequest."""
@@ -168,22 +205,14 @@ def _usage(call: Call, flags: int, error: BaseException | None) -> tuple[Usage, 
     if isinstance(error, UpstreamError) and (error.upstream_status or 0) >= 400:
         return call.usage or NO_USAGE, flags  # it was refused, and is not billed
     usage = call.usage
-    if usage is not None and error is None:
+    if usage is not None and error is None and not usage.is_odd:
         return usage, flags
-    heard = _heard(call)
-    written = heard.output
+    heard, flags = _heard(call), flags | ESTIMATED | (ABSURD if usage is not None and usage.is_odd else 0)
     if usage is None or not usage.total_input:
-        usage = heard
-    elif usage.total_output < written:
-        usage = Usage(
-            input=usage.input,
-            cache_read=usage.cache_read,
-            cache_write=usage.cache_write,
-            cache_write_1h=usage.cache_write_1h,
-            audio_input=usage.audio_input,
-            output=written,
-        )
-    return usage, flags | ESTIMATED
+        return heard, flags
+    if usage.total_output < heard.output:
+        usage = replace(usage, output=heard.output, reasoning=0, audio_output=0)
+    return usage, flags
 
 
 def _heard(call: Call) -> Usage:
@@ -212,6 +241,7 @@ class _Brake:
             )
 
 
-def _tier_asked(call: Call) -> str:
-    tier = call.envelope.get("service_tier") if "service_tier" in call.envelope else ""
-    return tier if isinstance(tier, str) else ""
+def _tier_asked(call: Call, target: Target) -> str:
+    """The client's word, else the operator's (`body` in config.yaml); "" where neither says one. Raises BadRequest."""
+    bounds, fields = call.dialect.bounds, target.adapter.hints(target.model).fields
+    return tier(call.envelope, bounds) or tier(fields, bounds)

@@ -9,7 +9,7 @@ from time import monotonic
 from msgspec import Struct, defstruct, field
 from msgspec.structs import astuple, replace
 
-from proxy.canon import Usage
+from proxy.canon import BUCKETS
 from proxy.errors import GatewayError, UpstreamError
 from proxy.logs import LEVELS, Line, Log, stamp, visible
 from proxy.outcome import outcome
@@ -19,8 +19,7 @@ from proxy.receipts import shortened
 KINDS_KEPT = 256  # of calls
 LONGEST_NAME = 200  # characters of a name that a client or a provider chose
 
-# Usage, but for its last field: counts that only the wire of origin has a name for.
-Tokens = defstruct("Tokens", [(name, int, 0) for name in Usage.__struct_fields__[:-1]], omit_defaults=True, gc=False)
+Tokens = defstruct("Tokens", [(name, int, 0) for name in BUCKETS], omit_defaults=True, gc=False)
 
 
 class Entry(Line, kw_only=True, gc=False):
@@ -124,7 +123,7 @@ class Journal:
             entry.upstream_id = visible(call.upstream_id, LONGEST_NAME)
         if call.dropped:
             entry.dropped = [self._log.clean(name, LONGEST_NAME) for name in shortened(call.dropped)]
-        if call.usage is not None and any(counts := astuple(call.usage)[:-1]):
+        if call.usage is not None and any(counts := astuple(call.usage)[: len(BUCKETS)]):
             entry.tokens = Tokens(*counts)
         return entry
 

@@ -27,7 +27,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from proxy.canon import Usage
+from proxy.canon import BUCKETS
 from proxy.errors import UpstreamError
 from proxy.gauges import Place, Spread, Tallied, Watched
 from proxy.money import NANOS
@@ -38,7 +38,7 @@ NAMES = 100  # of models that are not configured, of codes, of fields
 LONGEST_NAME = 100  # characters
 PIECE = 100  # samples of a family that are told at once: about a millisecond's work
 OVERHEAD = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1)
-KINDS = tuple(name for name in Usage.__struct_fields__ if name != "extra")  # of tokens
+KINDS = BUCKETS  # of tokens
 PLACE = ("provider", "model")
 OTHER = "other"
 # The timers that we have, by the code of the error that each ends in. `upstream_timeout` is the provider's own.
@@ -65,7 +65,6 @@ class Metrics(Collector):
     ) -> None:
         """`configured`: models, by provider. `hide` takes secrets out of a text."""
         self.registry = CollectorRegistry()
-        self._configured = configured or {}
         self._hide = hide
         self._places: dict[tuple[str, str], Place] = {}
         self._models = 0  # that are not configured and have a place
@@ -75,15 +74,21 @@ class Metrics(Collector):
         self._errors: Counter[tuple[str, str]] = Counter()  # by kind and code
         self._attempts: Counter[str] = Counter()  # by provider
         self._blamed: Counter[tuple[str, str, str]] = Counter()  # errors of attempts by provider, kind and code
-        self._timeouts = Counter(dict.fromkeys(_timers(self._configured), 0))  # by timer and provider
+        self._timeouts: Counter[tuple[str, str]] = Counter()  # by timer and provider
         self._aborts = dict.fromkeys(ABORTS, 0)
         self._dropped: Counter[str] = Counter()  # by field
         self._in_flight = 0
         self._watched: list[Watched | Tallied] = []
         self._facts: list[InfoMetricFamily] = []
+        self.become(configured or {})
         for collect in (ProcessCollector, PlatformCollector, GCCollector):
             collect(registry=self.registry)
         self.registry.register(self)
+
+    def become(self, configured: Mapping[str, Collection[str]]) -> None:
+        """These are the models that the operator names."""
+        self._configured = configured
+        self._timeouts.update(dict.fromkeys(_timers(configured), 0))
 
     def watch(self, name: str, about: str, read: Callable[[], float]) -> None:
         """Tell of a number that somebody else keeps."""
@@ -94,6 +99,10 @@ class Metrics(Collector):
     ) -> None:
         """Tell of what somebody else keeps, by the names of each."""
         self._watched.append(Tallied(name, about, labels, read))
+
+    def has_place(self, provider: str, model: str) -> bool:
+        """Does it count under its own name?"""
+        return (provider, model) in self._places
 
     def paid(self, target: Target, nanos: int, is_guess: bool) -> None:
         """An attempt has cost so much."""
@@ -200,7 +209,7 @@ class Metrics(Collector):
         if call.dropped:
             self._dropped.update(self._bounded(name, self._fields) for name in call.dropped)
         if call.usage is not None:
-            for kind, count in zip(KINDS, astuple(call.usage), strict=False):  # the last field is no count
+            for kind, count in zip(KINDS, astuple(call.usage), strict=False):  # the other fields are no tokens
                 if count:
                     place.tokens[kind] += count
 

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from proxy.config import schema
 from proxy.errors import BadRequest, ConfigError
-from proxy.prices.counts import is_absurd, tier_of
+from proxy.prices.counts import is_absurd
 from proxy.prices.lists import Catalogue, Model, UnknownList
 from proxy.prices.price import CHEAPER, OTHER, STANDARD, Price
 from proxy.prices.rates import Rates, Row
 
-__all__ = ["Price", "Prices", "UnknownPrice", "is_absurd", "tier_of"]
+__all__ = ["Price", "Prices", "UnknownPrice", "is_absurd"]
 
 REMEMBERED = 1000  # names of models that are kept; clients choose them
 LONGEST = 256  # characters; no list has a longer name

@@ -1,29 +1,21 @@
-"""What was counted that no bucket of Usage has: tool calls, pictures among the tokens, the tier that served them?
+"""What was counted that no bucket of Usage has: what one host alone bills, and pictures among the tokens?
 
 It stands in `Usage.extra`, as the wire of origin spells it. Nothing here trusts a type or a sign.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from proxy.canon import Usage
-from proxy.fields import as_list, as_object, as_text, count_of
+from proxy.canon import BUCKETS, Usage
+from proxy.fields import as_list, as_object, count_of
 
 MOST = 10**12  # tokens in one bucket; nobody read or wrote more
 
-BUCKETS = "input cache_read cache_write cache_write_1h audio_input output reasoning audio_output".split()
-
-# Counts beside the tokens, and where they are. `tool_search` is what the provider's own tool looked up: Anthropic tells
-# it, https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool, and OpenRouter in the same words.
-# The other two are Perplexity's, https://docs.perplexity.ai/getting-started/pricing: most of its models search for a
-# fee by request, so that there a search has a price only where the list says so.
-CALLS: Mapping[str, tuple[str, ...]] = {
-    "tool_search": ("server_tool_use", "web_search_requests"),
-    "search": ("num_search_queries",),
-    "citation": ("citation_tokens",),
-}
+# Counts beside the tokens, and where they are. Both are Perplexity's, https://docs.perplexity.ai/getting-started/pricing:
+# most of its models search for a fee by request, so that there a search has a price only where the list says so.
+CALLS: Mapping[str, str] = {"search": "num_search_queries", "citation": "citation_tokens"}
 
 
 class Detail(NamedTuple):
@@ -70,27 +62,6 @@ def billed(usage: Usage) -> Usage:
     if "input_tokens" not in told or "output_tokens" not in told:
         return usage
     return Usage(input=count_of(told["input_tokens"]), output=count_of(told["output_tokens"]))
-
-
-def tier_of(usage: Usage) -> str:
-    """The tier in which an answer says that it was served, in the provider's words; "" where it says nothing.
-
-    Anthropic tells a speed beside its tier, and the speed has the price.
-    """
-    told = usage.extra.get
-    speed = told("speed")
-    if speed and speed != "standard":
-        return as_text(speed)
-    return as_text(told("service_tier") or told("serviceTier") or told("trafficType"))  # the last two are Google's
-
-
-def calls(usage: Usage, kind: str) -> int:
-    """How many there were of a kind of CALLS."""
-    *path, last = CALLS[kind]
-    told: Any = usage.extra
-    for key in path:
-        told = as_object(told.get(key))
-    return count_of(told.get(last))
 
 
 def details(usage: Usage) -> dict[str, int]:

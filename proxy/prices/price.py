@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from proxy.canon import Usage
-from proxy.prices.counts import tier_of
 from proxy.prices.rates import Rates
 
 MOST = 10**18  # nano-dollars: a thousand million dollars, and the ledger's integers hold nine of them
@@ -50,9 +49,7 @@ class Price:
 
         `tier`: in which the request was served; else the one that the answer names; else the price's own.
         """
-        rates = self.rates
-        if tier or usage.extra:
-            rates = self.at(tier or tier_of(usage)).rates
+        rates = self.at(tier or usage.tier).rates
         nanos, rest = divmod(rates.total(usage), rates.denominator)
         if rest and (rest * 2 > rates.denominator or (rest * 2 == rates.denominator and nanos & 1)):
             nanos += 1

@@ -10,9 +10,10 @@ from fractions import Fraction
 from math import lcm
 from typing import NamedTuple
 
-from proxy.canon import Usage
+from proxy.canon import BUCKETS, Usage
+from proxy.fields import count_of
 from proxy.money import NANOS
-from proxy.prices.counts import BUCKETS, CALLS, DETAILS, billed, calls, details, is_absurd, sane
+from proxy.prices.counts import CALLS, DETAILS, billed, details, is_absurd, sane
 
 # In dollars; where it depends on the length of the prompt, by the number of tokens that this must be longer than.
 Amount = str | Mapping[int, str]
@@ -55,7 +56,8 @@ class Band(NamedTuple):
 
     tokens: tuple[int, ...]  # by bucket
     details: tuple[tuple[str, int], ...]  # what a token costs more than others of its bucket, or less
-    calls: tuple[tuple[str, str, int], ...]  # the kind, where to look for it first, and its price
+    calls: tuple[tuple[str, int], ...]  # where in `extra` the number of one kind stands, and its price
+    search: int  # by the provider's own tool
     request: int
     most_read: int  # the dearest kind
     most_written: int
@@ -88,7 +90,7 @@ class Rates:
         total = read * a + hit * b + write * c + keep * d + heard * e + written * f + thought * g + spoken * h
         if usage.extra and (band.calls or band.details):
             total += _beside(band, usage)
-        return total + band.request
+        return total + usage.searches * band.search + band.request
 
     def most(self, read: int, written: int) -> int:
         """The same, of the dearest usage within so many tokens of each direction."""
@@ -133,7 +135,8 @@ def _band(prices: Mapping[str, Fraction], denominator: int) -> Band:
     return Band(
         tokens=tuple(whole[bucket] for bucket in BUCKETS),
         details=tuple((kind, difference) for kind, difference in more.items() if difference),
-        calls=tuple((kind, path[0], whole[kind]) for kind, path in CALLS.items() if whole[kind]),
+        calls=tuple((key, whole[kind]) for kind, key in CALLS.items() if whole[kind]),
+        search=whole["tool_search"],
         request=whole["request"],
         most_read=max(whole[kind] for kind in _READ),
         most_written=max(whole[kind] for kind in _WRITTEN),
@@ -142,9 +145,8 @@ def _band(prices: Mapping[str, Fraction], denominator: int) -> Band:
 
 def _beside(band: Band, usage: Usage) -> int:
     total = 0
-    for kind, key, price in band.calls:
-        if key in usage.extra:
-            total += calls(usage, kind) * price
+    for key, price in band.calls:
+        total += count_of(usage.extra.get(key)) * price
     if band.details:
         found = details(usage)
         total += sum(found[kind] * difference for kind, difference in band.details)

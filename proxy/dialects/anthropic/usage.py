@@ -2,13 +2,16 @@
 
 from proxy.canon import Usage
 from proxy.dialects.anthropic.words import DELTA_FIELDS, END_FIELDS
-from proxy.fields import Object, as_object
+from proxy.fields import Object, are_counts, as_object, as_text, count_of
 
 _COUNTED = frozenset(
     "input_tokens cache_read_input_tokens cache_creation_input_tokens cache_creation output_tokens"
     " output_tokens_details".split()
 )
 
+
+_COUNTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
+_MINUTES, _HOUR = "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"
 
 # No counts, but they come with the last of them, and no other event has a place for them: they ride in `extra`.
 _BESIDE = frozenset(DELTA_FIELDS + END_FIELDS)
@@ -30,26 +33,36 @@ class Tally:
 
 def usage_of(told: Object) -> Usage | None:
     """None where there are zeros alone: a model that read nothing and wrote nothing has told nothing."""
-    hour = _count(told.get("cache_creation"), "ephemeral_1h_input_tokens")
-    minutes = _count(told.get("cache_creation"), "ephemeral_5m_input_tokens")
-    written = _count(told, "cache_creation_input_tokens") or hour + minutes
-    output = _count(told, "output_tokens")
-    thinking = min(_count(told.get("output_tokens_details"), "thinking_tokens"), output)
+    made, thought = as_object(told.get("cache_creation")), as_object(told.get("output_tokens_details"))
+    tools = as_object(told.get("server_tool_use"))
+    minutes, hour = count_of(made.get(_MINUTES)), count_of(made.get(_HOUR))
+    written = count_of(told.get("cache_creation_input_tokens")) or hour + minutes
+    output = count_of(told.get("output_tokens"))
+    thinking = min(count_of(thought.get("thinking_tokens")), output)
     usage = Usage(
-        input=_count(told, "input_tokens"),
-        cache_read=_count(told, "cache_read_input_tokens"),
+        input=count_of(told.get("input_tokens")),
+        cache_read=count_of(told.get("cache_read_input_tokens")),
         cache_write=written - min(hour, written),
         cache_write_1h=min(hour, written),
         output=output - thinking,
         reasoning=thinking,
+        searches=count_of(tools.get("web_search_requests")),
+        tier=_tier(told),
+        is_odd=not (
+            are_counts(told, _COUNTS)
+            and are_counts(made, (_MINUTES, _HOUR))
+            and are_counts(thought, ("thinking_tokens",))
+            and are_counts(tools, ("web_search_requests",))
+        ),
         extra={key: value for key, value in told.items() if key not in _COUNTED and value is not None},
     )
-    return usage if usage.total_input or usage.total_output else None
+    return usage if usage.total_input or usage.total_output or usage.is_odd else None
 
 
-def _count(told: object, key: str) -> int:
-    value = as_object(told).get(key)
-    return value if type(value) is int and value > 0 else 0
+def _tier(told: Object) -> str:
+    """A speed is told beside the tier, and has the price: https://platform.claude.com/docs/en/build-with-claude/fast-mode"""
+    speed = as_text(told.get("speed"))
+    return speed if speed not in ("", "standard") else as_text(told.get("service_tier"))
 
 
 def usage_fields(usage: Usage | None) -> Object:

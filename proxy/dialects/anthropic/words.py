@@ -16,6 +16,7 @@ BOUNDS = Bounds(
     output=(("max_tokens",),),
     own_tools=re.compile(r"custom|(?:bash|text_editor|computer|memory)_\d+"),
     state=("container", "mcp_servers"),
+    tiers=(("speed",), ("service_tier",)),
 )
 
 # The events of a stream that say nothing yet.

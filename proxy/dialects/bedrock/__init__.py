@@ -63,6 +63,7 @@ class Bedrock:
         tools=("toolConfig", "tools"),
         own_tools=re.compile("toolSpec|cachePoint"),
         state=("promptVariables",),
+        tiers=(("serviceTier", "type"),),
     )
     verbs: ClassVar = {**VERBS, VERB: False}  # what a path ends with, and whether the answer is a stream
     alarm = b""

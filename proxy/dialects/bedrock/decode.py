@@ -44,6 +44,7 @@ class _Said(Struct, rename="camel"):
     stop_reason: str | None = None
     additional_model_response_fields: Any = None
     usage: Any = None
+    service_tier: Any = None
 
 
 class Answer(Struct, rename="camel"):
@@ -53,6 +54,7 @@ class Answer(Struct, rename="camel"):
     stop_reason: str | None = None
     additional_model_response_fields: Any = None
     usage: Any = None
+    service_tier: Any = None
 
 
 class _Content(Struct):
@@ -144,7 +146,7 @@ class StreamDecoder:
             yield self._finish(self._stop)
 
     def _metadata(self, said: _Said) -> Iterator[Event]:
-        usage = usage_of(said.usage)
+        usage = usage_of(said.usage, said.service_tier)
         if usage is not None:
             self._usage = usage
             yield usage
@@ -222,7 +224,8 @@ class WholeDecoder(whole.Decoder):
         parts = [part_of(raw) for raw in message.content or ()]
         stop = _stop_of(answer.stop_reason, answer.additional_model_response_fields)
         choice = Choice(parts=parts, stop=stop)
-        yield from unfold(Completion(start=Start(wire=NAME), choices=[choice], usage=usage_of(answer.usage)))
+        usage = usage_of(answer.usage, answer.service_tier)
+        yield from unfold(Completion(start=Start(wire=NAME), choices=[choice], usage=usage))
 
 
 def _stop_of(word: str | None, more: object) -> Stop:

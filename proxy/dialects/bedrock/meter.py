@@ -55,7 +55,8 @@ class StreamMeter:
         elif message.headers.get(":event-type") == "metadata":
             self._told = True
             with suppress(*UNREADABLE):
-                self.usage = usage_of(ANSWER.decode(message.payload).usage) or self.usage
+                told = ANSWER.decode(message.payload)
+                self.usage = usage_of(told.usage, told.service_tier) or self.usage
         self._is_over = self.error is not None or (self.finished and self._told)
 
 
@@ -69,6 +70,6 @@ class WholeMeter(whole.Meter):
         except UNREADABLE:
             return
         self.finished = True
-        self.usage = usage_of(answer.usage)
+        self.usage = usage_of(answer.usage, answer.service_tier)
         if answer.output is None:
             self.error = fault_of_no_answer(body)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from proxy.canon import Usage
-from proxy.fields import Object, as_list, as_object, count_of
+from proxy.fields import Object, are_counts, as_list, as_object, as_text, count_of
 
 # `...Count` says again what its neighbour says.
 _COUNTED = frozenset(
@@ -18,8 +18,11 @@ _COUNTED = frozenset(
 )
 
 
-def usage_of(told: object) -> Usage | None:
-    """None where nothing was told. Zeros are news: of a guardrail that let nothing through."""
+_COUNTS = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
+
+
+def usage_of(told: object, tier: object = None) -> Usage | None:
+    """None where nothing was told. Zeros are news: of a guardrail that let nothing through. `tier`: `serviceTier`."""
     if not isinstance(told, dict) or not told:
         return None
     details = [as_object(one) for one in as_list(told.get("cacheDetails"))]
@@ -32,6 +35,8 @@ def usage_of(told: object) -> Usage | None:
         cache_write=written - hour,
         cache_write_1h=hour,
         output=count_of(told.get("outputTokens")),
+        tier=as_text(as_object(tier).get("type")),
+        is_odd=not (are_counts(told, _COUNTS) and all(are_counts(one, ("inputTokens",)) for one in details)),
         extra={key: value for key, value in told.items() if key not in _COUNTED and value},
     )
 

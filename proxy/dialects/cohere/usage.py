@@ -6,18 +6,20 @@ is the usage here; the second rides along. Cached tokens are a part of `input_to
 """
 
 from proxy.canon import Usage
-from proxy.fields import Object, as_object, count_of
+from proxy.fields import Object, are_counts, as_object, count_of
 
 _COUNTED = {"tokens", "cached_tokens"}
+_CACHED = ("cached_tokens",)
 _TOKENS = {"input_tokens", "output_tokens", "reasoning_tokens"}
+_COUNTS = (*_TOKENS, "image_tokens")
 
 
 def usage_of(told: object) -> Usage | None:
     """None where nothing was told."""
     if not isinstance(told, dict) or not told:
         return None
-    tokens = as_object(told.get("tokens"))
-    counts = tokens or as_object(told.get("billed_units"))
+    tokens, paid = as_object(told.get("tokens")), as_object(told.get("billed_units"))
+    counts = tokens or paid
     read, written = count_of(counts.get("input_tokens")), count_of(counts.get("output_tokens"))
     cached = min(count_of(told.get("cached_tokens")), read)
     thought = min(count_of(tokens.get("reasoning_tokens")), written)
@@ -27,6 +29,7 @@ def usage_of(told: object) -> Usage | None:
         cache_read=cached,
         output=written - thought,
         reasoning=thought,
+        is_odd=not (are_counts(told, _CACHED) and are_counts(tokens, _COUNTS) and are_counts(paid, _COUNTS)),
         extra=_rest(told, _COUNTED) | ({"tokens": rest} if rest else {}),
     )
 

@@ -56,6 +56,7 @@ class Gemini:
         choices=("generationConfig", "candidateCount"),
         own_tools=re.compile("functionDeclarations|function_declarations"),
         state=("cachedContent", "cached_content"),
+        tiers=(("serviceTier",), ("service_tier",)),
     )
     alarm = b'"error"'
     seals: Sequence[bytes] = (b'"thoughtSignature"',)

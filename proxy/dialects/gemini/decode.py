@@ -29,7 +29,6 @@ from proxy.canon import (
     Text,
     Thinking,
     ToolCall,
-    Usage,
 )
 from proxy.dialects.gemini.citations import citations_of
 from proxy.dialects.gemini.faults import error_in, fault
@@ -37,7 +36,7 @@ from proxy.dialects.gemini.frames import Chunks
 from proxy.dialects.gemini.logprobs import logprobs_of
 from proxy.dialects.gemini.media import heard
 from proxy.dialects.gemini.partial import PartialArguments
-from proxy.dialects.gemini.usage import usage_of
+from proxy.dialects.gemini.usage import Tally
 from proxy.dialects.gemini.words import FINISHES, MAX_CANDIDATES, NAME, REASONS
 from proxy.endings import reason_of
 from proxy.errors import Down
@@ -120,7 +119,7 @@ class _Answer(Sentence):
         self._voices: dict[int, _Voice] = {}
         self._blocked = ""  # why the prompt was
         self._feedback: Object = {}  # on the prompt, behind the first chunk
-        self._usage: Usage | None = None
+        self._tally = Tally()
 
     def hear(self, chunk: object) -> list[Event]:
         """One more chunk. Raises UpstreamError."""
@@ -132,16 +131,15 @@ class _Answer(Sentence):
         if not isinstance(candidates, list):
             raise nonsense("candidates is no array")
         self._out = []
-        usage, feedback = usage_of(chunk.get("usageMetadata")), as_object(chunk.get("promptFeedback"))
-        if not self.begun and (candidates or usage or feedback):
+        counted, feedback = self._tally.hear(chunk), as_object(chunk.get("promptFeedback"))
+        if not self.begun and (candidates or counted or feedback):
             self._start(chunk)
         elif feedback:
             self._feedback = {"promptFeedback": feedback}
         self._blocked = self._blocked or as_text(feedback.get("blockReason"))
         for position, candidate in enumerate(candidates):
             self._candidate(candidate, position)
-        if usage is not None and usage != self._usage:
-            self._usage = usage
+        if usage := self._tally.news():
             self._out.append(usage)
         return self._out
 

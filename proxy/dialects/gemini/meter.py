@@ -13,7 +13,7 @@ from msgspec import Struct
 from proxy import whole
 from proxy.dialects.gemini.faults import error_in, fault
 from proxy.dialects.gemini.frames import Chunks, is_array
-from proxy.dialects.gemini.usage import usage_of
+from proxy.dialects.gemini.usage import Tally
 from proxy.fields import UNREADABLE, as_list, as_object, as_text, decode_json
 from proxy.framing import Batches, FrameTooLong, data_of
 from proxy.watching import LateMeter, event_at, giving_last, holding
@@ -50,6 +50,7 @@ class StreamMeter(LateMeter):
     def __init__(self) -> None:
         super().__init__()
         self._blocked = False
+        self._tally = Tally()
         self._events: Batches | _Array | None = None
 
     def close(self) -> None:
@@ -77,8 +78,12 @@ class StreamMeter(LateMeter):
         if not self._model:
             named = (as_text(_read_event(event).modelVersion) for event in holding(events, b'"modelVersion"'))
             self._model = next(filter(None, named), "")
-        counted = (usage_of(_read_event(event).usageMetadata) for event in giving_last(events, b'"usageMetadata"'))
-        self._usage = next((usage for usage in counted if usage is not None), self._usage)
+        for event in giving_last(events, b'"usageMetadata"'):
+            if self._tally.add(_read_event(event).usageMetadata):
+                break
+        for said in map(_read_event, holding(events, b'"webSearchQueries"')):
+            self._tally.search(said.candidates, said.modelVersion)
+        self._usage = self._tally.usage
         for at in self._choices.places(events):
             self._choices.note(_read_event(event_at(events, at)).endings())
         for event in holding(events, b'"finishReason"'):
@@ -123,7 +128,9 @@ class WholeMeter(whole.Meter):
             return
         said = as_object(value)
         self.finished = isinstance(value, dict)
-        self.usage = usage_of(said.get("usageMetadata"))
+        tally = Tally()
+        tally.hear(said)
+        self.usage = tally.usage
         self.model = as_text(said.get("modelVersion"))
         if error := error_in(value):
             self.error = fault(error)

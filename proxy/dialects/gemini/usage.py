@@ -4,8 +4,12 @@ https://ai.google.dev/api/generate-content#UsageMetadata: `promptTokenCount` has
 `candidatesTokenCount` has no thoughts, and what Google's own tools made the model read is a third count.
 """
 
+import re
+
+from msgspec.structs import replace
+
 from proxy.canon import Usage
-from proxy.fields import Object, as_list, as_object, count_of
+from proxy.fields import Object, are_counts, as_list, as_object, as_text, count_of
 
 _COUNTED = {
     "promptTokenCount",
@@ -14,15 +18,55 @@ _COUNTED = {
     "thoughtsTokenCount",
     "totalTokenCount",
 }
-_TOLD_ONLY_HERE = (
-    "toolUsePromptTokenCount",
-    "promptTokensDetails",
-    "cacheTokensDetails",
-    "candidatesTokensDetails",
-    "toolUsePromptTokensDetails",
-    "trafficType",
-    "serviceTier",
-)
+_DETAILS = ("promptTokensDetails", "cacheTokensDetails", "candidatesTokensDetails", "toolUsePromptTokensDetails")
+_TOLD_ONLY_HERE = ("toolUsePromptTokenCount", *_DETAILS, "trafficType", "serviceTier")
+_COUNTS = (*_COUNTED, "toolUsePromptTokenCount")
+_COUNT = ("tokenCount",)
+
+# Models that are billed by the prompt that was searched for; later ones by the search:
+# https://ai.google.dev/gemini-api/docs/google-search#pricing
+_by_prompt = re.compile(r"gemini-[12]\.").search
+
+
+class Tally:
+    """What an answer has told of its tokens, where only the last count holds; and of its searches, where all do."""
+
+    def __init__(self) -> None:
+        self._told: Usage | None = None
+        self._last: Usage | None = None  # that was news
+        self._queries: set[str] = set()
+        self._by_prompt = False
+
+    @property
+    def usage(self) -> Usage | None:
+        if self._told is None or not self._queries:
+            return self._told
+        return replace(self._told, searches=1 if self._by_prompt else len(self._queries))
+
+    def news(self) -> Usage | None:
+        """The usage, where it is another than it was."""
+        if self.usage == self._last:
+            return None
+        self._last = self.usage
+        return self._last
+
+    def hear(self, said: Object) -> bool:
+        """A chunk, or a whole answer. Did it count anything?"""
+        self.search(said.get("candidates"), said.get("modelVersion"))
+        return self.add(said.get("usageMetadata"))
+
+    def add(self, said: object) -> bool:
+        """`said`: `usageMetadata`. Did it count anything?"""
+        usage = usage_of(said)
+        self._told = usage or self._told
+        return usage is not None
+
+    def search(self, candidates: object, model: object) -> None:
+        """What the candidates looked for. A query that is empty, or was asked before, is not billed."""
+        for candidate in map(as_object, as_list(candidates)):
+            if asked := as_list(as_object(candidate.get("groundingMetadata")).get("webSearchQueries")):
+                self._queries.update(filter(None, map(as_text, asked)))
+                self._by_prompt = self._by_prompt or _by_prompt(as_text(model)) is not None
 
 
 def usage_of(said: object) -> Usage | None:
@@ -34,7 +78,8 @@ def usage_of(said: object) -> Usage | None:
     prompt, tools = count_of(told.get("promptTokenCount")), count_of(told.get("toolUsePromptTokenCount"))
     spoken, thought = count_of(told.get("candidatesTokenCount")), count_of(told.get("thoughtsTokenCount"))
     untold = max(0, count_of(told.get("totalTokenCount")) - prompt - tools - spoken - thought)
-    if not prompt + tools + spoken + thought + untold:
+    is_odd = not (are_counts(told, _COUNTS) and _are_rows(told))
+    if not (prompt + tools + spoken + thought + untold or is_odd):
         return None
     cached = min(count_of(told.get("cachedContentTokenCount")), prompt)
     heard = _sound(told, "promptTokensDetails") - _sound(told, "cacheTokensDetails")
@@ -47,8 +92,20 @@ def usage_of(said: object) -> Usage | None:
         output=spoken - audio_output,
         reasoning=thought + untold,
         audio_output=audio_output,
+        tier=as_text(told.get("serviceTier")) or as_text(told.get("trafficType")),  # the second is Vertex AI's word
+        is_odd=is_odd,
         extra={key: value for key, value in told.items() if key not in _COUNTED and value is not None},
     )
+
+
+def _are_rows(told: Object) -> bool:
+    """Are the details counts?"""
+    for key in _DETAILS:
+        if key in told:
+            for row in as_list(told[key]):
+                if not are_counts(as_object(row), _COUNT):
+                    return False
+    return True
 
 
 def _sound(told: Object, key: str) -> int:

@@ -6,23 +6,26 @@ nothing, or not be told of. The durations are kept beside the counts: no other w
 
 from proxy.canon import Usage
 from proxy.dialects.ollama.words import DURATIONS
-from proxy.fields import Object
+from proxy.fields import Object, are_counts, count_of
+
+_COUNTS = ("prompt_eval_count", "eval_count")
 
 
 def usage_of(line: Object) -> Usage | None:
     """None where nothing was counted: a model was loaded."""
-    read, written = _count(line.get("prompt_eval_count")), _count(line.get("eval_count"))
+    read, written = (line.get(key) for key in _COUNTS)
     if read is None and written is None:
         return None
-    told = {key: _count(line.get(key)) for key in DURATIONS}
+    told = {key: _duration(line.get(key)) for key in DURATIONS}
     return Usage(
-        input=read or 0,
-        output=written or 0,
+        input=count_of(read),
+        output=count_of(written),
+        is_odd=not are_counts(line, _COUNTS),
         extra={key: value for key, value in told.items() if value is not None},
     )
 
 
-def _count(value: object) -> int | None:
+def _duration(value: object) -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 

@@ -61,6 +61,7 @@ class OpenAIChat:
         output=(("max_completion_tokens",), ("max_tokens",)),
         choices=("n",),
         state=("web_search_options",),
+        tiers=(("service_tier",),),
     )
     alarm = b'"error"'
     seals: Sequence[bytes] = (b'signature"', b"encrypted")

@@ -136,7 +136,7 @@ class _Answer(Voices):
         if error and not choices:
             raise fault(error)
         self._noted = error or self._noted
-        usage = said_usage(chunk.get("usage"), chunk.get("x_groq"))
+        usage = said_usage(chunk.get("usage"), chunk.get("x_groq"), chunk.get("service_tier"), chunk.get("model"))
         if self._id is None:
             self._start(chunk, ready=bool(choices or usage))
         for position, choice in enumerate(choices):

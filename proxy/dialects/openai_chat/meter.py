@@ -30,6 +30,7 @@ class _Said(Struct):
     choices: Any = None
     error: Any = None
     x_groq: Any = None
+    service_tier: Any = None
 
     def finish_reasons(self) -> Iterator[tuple[int, str]]:
         """The number of each choice, and why it ended; "" where it goes on."""
@@ -46,6 +47,7 @@ class _Whole(Struct):
     choices: msgspec.Raw = msgspec.Raw()
     error: Any = None
     x_groq: Any = None
+    service_tier: Any = None
 
 
 read = msgspec.json.Decoder(_Said).decode
@@ -87,7 +89,7 @@ class StreamMeter(LateMeter):
         if b'"error"' in events:
             self._blame(events)
         counted = map(_read_event, giving_last(events, b'"usage"'))
-        told = (said_usage(said.usage, said.x_groq) for said in counted)
+        told = (said_usage(said.usage, said.x_groq, said.service_tier, said.model) for said in counted)
         self._usage = next((usage for usage in told if usage is not None), self._usage)
         if not self._done:  # else it is over anyhow, and that is cheaper to know
             for at in chain(self._choices.places(events), (found.start() for found in _reasons(events))):
@@ -128,7 +130,7 @@ class WholeMeter(whole.Meter):
         except UNREADABLE:
             return
         self.finished = True
-        self.usage = said_usage(said.usage, said.x_groq)
+        self.usage = said_usage(said.usage, said.x_groq, said.service_tier, said.model)
         self.model = as_text(said.model)
         if said.error and bytes(said.choices) in _NO_CHOICES:
             self.error = fault(said.error)

@@ -34,7 +34,7 @@ from proxy.dialects.openai_chat.faults import error_body
 from proxy.dialects.openai_chat.reasoning import detail_of
 from proxy.dialects.openai_chat.render_fields import finish_fields, made_id, named, picture, top_of, unsayable
 from proxy.dialects.openai_chat.seals import sealed
-from proxy.dialects.openai_chat.usage import usage_fields
+from proxy.dialects.openai_chat.usage import tier_beside, usage_fields
 from proxy.errors import GatewayError
 from proxy.fields import Object, encode_json
 from proxy.framing import sse
@@ -73,6 +73,7 @@ class StreamRenderer:
         self._calls: dict[int, int] = {}  # tool calls opened, by choice: a choice that is in here has begun
         self._thoughts: dict[int, int] = {}  # thinking blocks opened, by choice
         self._notes: dict[int, list[Object]] = {}  # annotations not yet told, by choice
+        self._said = Start()
         self._usage: Usage | None = None
 
     def feed(self, event: Event) -> bytes:
@@ -99,6 +100,7 @@ class StreamRenderer:
     def _start(self, start: Start) -> bytes:
         top = top_of(start, "chat.completion.chunk", self._request, self._clock)
         once = {key: top.pop(key) for key in start.extra if key in top and key not in _REPEATED}
+        self._said = start
         self._seed = f"{top['id']} {top['created']}"
         self._head = b"data: %b" % encode_json(top)[:-1]
         self._once = b",%b" % encode_json(once)[1:-1] if once else b""
@@ -243,5 +245,6 @@ class StreamRenderer:
             finish = b"%b,%b" % (reason, encode_json(said)[1:-1]) if said else reason
             frames += [self._begin(choice), self._frame(choice, b"{}", finish=finish)]
         if self._request.include_usage and self._usage is not None:
-            frames.append(b'%b,"choices":[],"usage":%b}\n\n' % (self._head, encode_json(usage_fields(self._usage))))
+            told = {"choices": [], "usage": usage_fields(self._usage)} | tier_beside(self._said, self._usage)
+            frames.append(b"%b,%b\n\n" % (self._head, encode_json(told)[1:]))
         return b"".join([*frames, b"data: [DONE]\n\n"])

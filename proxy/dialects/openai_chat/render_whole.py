@@ -26,7 +26,7 @@ from proxy.dialects.openai_chat.faults import error_body
 from proxy.dialects.openai_chat.reasoning import detail_of
 from proxy.dialects.openai_chat.render_fields import finish_fields, made_id, named, picture, top_of, unsayable
 from proxy.dialects.openai_chat.seals import sealed
-from proxy.dialects.openai_chat.usage import usage_fields
+from proxy.dialects.openai_chat.usage import tier_beside, usage_fields
 from proxy.errors import GatewayError
 from proxy.fields import Object, dump
 from proxy.functions import nest
@@ -47,6 +47,7 @@ class WholeRenderer(whole.Renderer):
         body["choices"] = [_choice_fields(number, choice, seed) for number, choice in enumerate(completion.choices)]
         if completion.usage is not None:
             body["usage"] = usage_fields(completion.usage)
+            body |= tier_beside(completion.start, completion.usage)
         return dump(body)
 
 

@@ -1,19 +1,39 @@
 """How many tokens did a host count, and how does a client read them?"""
 
-from proxy.canon import Usage
-from proxy.fields import Object, as_object, count_of
+import re
+
+from proxy.canon import Start, Usage
+from proxy.dialects.openai_chat.words import NAME
+from proxy.fields import Object, are_counts, as_object, as_text, count_of
 
 _COUNTED = {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"}
 _INPUTS = {"cached_tokens", "cache_write_tokens", "audio_tokens"}
 _OUTPUTS = {"reasoning_tokens", "audio_tokens"}
 
+# What else hosts count, beside the details: read here, or by the price list.
+_BESIDE = (
+    "prompt_cache_hit_tokens cached_tokens num_cached_tokens cache_creation_input_tokens reasoning_tokens"
+    " citation_tokens num_search_queries".split()
+)
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
-def usage_of(said: Object) -> Usage:
+# OpenRouter's words for what its own tool looked up: https://openrouter.ai/docs/guides/features/server-tools/web-search
+_SEARCHED = "web_search_requests"
+
+# OpenAI's models that search before each answer, for a fee, and do not tell:
+# https://platform.openai.com/docs/guides/tools-web-search
+_searches = re.compile("-search-(?:preview|api)")
+
+
+def usage_of(said: Object, tier: str = "", searches: int = 0) -> Usage:
     """Disjoint buckets from nested ones.
 
-    OpenAI's details are parts of the two totals. Three hosts are not so tidy, and one rule for each covers them: tokens
+    OpenAI's details are parts of the two totals. Four hosts are not so tidy, and one rule for each covers them: tokens
     that `total_tokens` knows and the two others do not were thought (xAI, Gemini); no part exceeds its whole (xAI on
-    Azure counts a cached prompt of its own); a cache hit has four names (DeepSeek, Mistral, Moonshot).
+    Azure counts a cached prompt of its own); a cache hit has four names (DeepSeek, Mistral, Moonshot); what Perplexity
+    thought while it searched stands beside the completion, and is no part of it.
+
+    `tier` and `searches`: what is told, or known, beside the counts.
     """
     inputs, outputs = as_object(said.get("prompt_tokens_details")), as_object(said.get("completion_tokens_details"))
     prompt, completion = count_of(said.get("prompt_tokens")), count_of(said.get("completion_tokens"))
@@ -21,11 +41,12 @@ def usage_of(said: Object) -> Usage:
         said, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens"
     )
     written = _first(inputs, "cache_write_tokens") or _first(said, "cache_creation_input_tokens")
-    thought = _first(outputs, "reasoning_tokens") or _first(said, "reasoning_tokens")
-    untold = max(0, count_of(said.get("total_tokens")) - prompt - completion)
+    thought, aside = _thoughts(said, outputs, completion)
+    untold = max(0, count_of(said.get("total_tokens")) - prompt - completion, aside)
     cache_read, cache_write, audio_input, fresh = _portion(
         prompt, cached, written, count_of(inputs.get("audio_tokens"))
     )
+    tools = as_object(said.get("server_tool_use") or said.get("server_tool_use_details"))
     reasoning, audio_output, _, output = _portion(
         completion + untold, max(thought, untold), count_of(outputs.get("audio_tokens")), 0
     )
@@ -42,16 +63,33 @@ def usage_of(said: Object) -> Usage:
         output=output,
         reasoning=reasoning,
         audio_output=audio_output,
+        searches=searches + count_of(tools.get(_SEARCHED)),
+        tier=tier or as_text(said.get("service_tier")),  # Mistral tells it here
+        is_odd=not (
+            are_counts(said, _COUNTS)
+            and (not extra or are_counts(said, _BESIDE))
+            and are_counts(inputs, _INPUTS)
+            and are_counts(outputs, _OUTPUTS)
+            and are_counts(tools, (_SEARCHED,))
+        ),
         extra=extra,
     )
 
 
-def said_usage(usage: object, x_groq: object) -> Usage | None:
-    """The usage of one chunk or answer. Groq's older streams hide it in `x_groq`."""
-    if isinstance(usage, dict) and usage:
-        return usage_of(usage)
-    hidden = as_object(x_groq).get("usage")
-    return usage_of(hidden) if isinstance(hidden, dict) and hidden else None
+def said_usage(usage: object, x_groq: object, tier: object, model: object) -> Usage | None:
+    """The usage of one chunk or answer, and what that says beside it. Groq's older streams hide it in `x_groq`."""
+    told = usage if isinstance(usage, dict) and usage else as_object(x_groq).get("usage")
+    if not isinstance(told, dict) or not told:
+        return None
+    return usage_of(told, as_text(tier), 1 if _searches.search(as_text(model)) else 0)
+
+
+def _thoughts(said: Object, outputs: Object, completion: int) -> tuple[int, int]:
+    """How many tokens were thought, and how many of them the completion does not hold."""
+    if within := _first(outputs, "reasoning_tokens"):
+        return within, 0
+    thought = _first(said, "reasoning_tokens")
+    return thought, thought if thought > completion or "citation_tokens" in said else 0
 
 
 def _first(said: Object, *keys: str) -> int:
@@ -73,6 +111,12 @@ def _rest(said: Object, known: set[str]) -> Object:
     if said.keys() <= known:
         return {}
     return {key: value for key, value in said.items() if key not in known and value is not None}
+
+
+def tier_beside(start: Start, usage: Usage) -> Object:
+    """The tier, where the host named it with the counts and not before, as Groq does."""
+    is_told = start.wire != NAME or not usage.tier or "service_tier" in start.extra or "service_tier" in usage.extra
+    return {} if is_told else {"service_tier": usage.tier}
 
 
 def usage_fields(usage: Usage) -> Object:

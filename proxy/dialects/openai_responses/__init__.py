@@ -55,6 +55,7 @@ class OpenAIResponses:
         output=(("max_output_tokens",),),
         own_tools=re.compile("function|custom|local_shell|shell|apply_patch|computer.*|namespace"),
         state=("previous_response_id", "conversation", "prompt"),
+        tiers=(("service_tier",),),
     )
     alarm = b""
     seals: Sequence[bytes] = (b'"encrypted_content"',)

@@ -102,7 +102,7 @@ class _Answer:
         for item in self._items.values():
             item.settle()
         yield from self._sentence.said()
-        usage = said_usage(response.get("usage"))
+        usage = said_usage(response.get("usage"), response.get("service_tier"), as_list(response.get("output")))
         if usage is not None:
             yield usage
         if response.get("status") in ("failed", "cancelled"):

@@ -4,6 +4,7 @@ Few events of a stream hold a response, or an error, and no other is parsed: ins
 escaped, so that `"response"` can only be a key or a whole value.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -12,12 +13,13 @@ from msgspec import Struct
 from proxy import whole
 from proxy.canon import Usage
 from proxy.dialects.openai_responses.faults import error_in, fault
-from proxy.dialects.openai_responses.usage import said_usage
+from proxy.dialects.openai_responses.usage import SEARCH, said_usage
 from proxy.errors import UpstreamError
-from proxy.fields import UNREADABLE, Object, as_text
+from proxy.fields import UNREADABLE, Object, as_list, as_text, decode_json
 from proxy.framing import MAX_FRAME, Batches, data_of
 
 _NOTHING = msgspec.Raw(b"")
+_SEARCH = SEARCH.encode()
 
 
 class _Response(Struct, frozen=True):
@@ -27,7 +29,8 @@ class _Response(Struct, frozen=True):
     usage: Any = None
     status: Any = None
     error: Any = None
-    output: msgspec.Raw = _NOTHING  # it is long, and nothing of it is asked for
+    service_tier: Any = None
+    output: msgspec.Raw = _NOTHING  # it is long, and only searches are looked for in it
     type: Any = None  # this and what follows are an error's
     code: Any = None
     message: Any = None
@@ -83,7 +86,7 @@ class StreamMeter:
             return
         self.model = self.model or as_text(response.model)
         if kind in _ENDS:
-            self.usage = said_usage(response.usage)
+            self.usage = _usage(response)
             self.error = _failure(response, kind.removeprefix("response."))
             self.finished = self.error is None
 
@@ -100,6 +103,15 @@ def _read(response: msgspec.Raw) -> _Response:
         return _response_of(response)
     except UNREADABLE:  # no response at all, or none that is an object
         return _Response()
+
+
+def _usage(response: _Response) -> Usage | None:
+    output = bytes(response.output)
+    items: list[Any] = []
+    if _SEARCH in output:
+        with suppress(*UNREADABLE):
+            items = as_list(decode_json(output))
+    return said_usage(response.usage, response.service_tier, items)
 
 
 def _told(said: _Event | _Response) -> Object:
@@ -119,7 +131,7 @@ class WholeMeter(whole.Meter):
         except UNREADABLE:
             return
         self.finished = True
-        self.usage = said_usage(said.usage)
+        self.usage = _usage(said)
         self.model = as_text(said.model)
         if not bytes(said.output).startswith(b"[") and (said.error or said.type == "error"):
             self.error = fault(error_in(_told(said)))

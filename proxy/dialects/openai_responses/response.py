@@ -10,7 +10,7 @@ from hashlib import sha256
 from proxy.canon import Request, Start, Stop, Usage
 from proxy.dialects.openai_responses.encode import Encoding
 from proxy.dialects.openai_responses.usage import usage_fields
-from proxy.dialects.openai_responses.words import COMPLETE, ECHOED, STOP_WORDS
+from proxy.dialects.openai_responses.words import COMPLETE, ECHOED, STOP_WORDS, TIERS
 from proxy.endings import word_for
 from proxy.fields import Object
 
@@ -63,8 +63,10 @@ def ended(head: Object, output: list[Object], stop: Stop, usage: Usage | None, n
     """The response once all is said."""
     status = status_of(stop)
     complete = status == COMPLETE
+    served = {"service_tier": usage.tier} if usage is not None and usage.tier in TIERS else {}
     return {
         **head,
+        **served,
         "completed_at": now if complete else None,
         "status": status,
         "incomplete_details": None if complete else {"reason": word_for(stop, STOP_WORDS)},

@@ -1,15 +1,23 @@
 """How many tokens did a host count, and how does a client read them?"""
 
+from typing import Any
+
 from proxy.canon import Usage
-from proxy.fields import Object, as_object, count_of
+from proxy.fields import Object, are_counts, as_object, as_text, count_of
+
+SEARCH = "web_search_call"  # the item of a search by the provider's own tool
 
 _COUNTED = {"input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details", "total_tokens"}
 _INPUTS = {"cached_tokens", "cache_write_tokens"}
 _OUTPUTS = {"reasoning_tokens"}
+_COUNTS = ("input_tokens", "output_tokens")
 
 
-def said_usage(said: object) -> Usage | None:
-    """Disjoint buckets from nested ones: the details are parts of the totals, and no part exceeds its whole."""
+def said_usage(said: object, tier: object, output: list[Any]) -> Usage | None:
+    """Disjoint buckets from nested ones: the details are parts of the totals, and no part exceeds its whole.
+
+    `tier` and `output`: what the response says beside its counts.
+    """
     if not isinstance(said, dict) or not said:
         return None
     inputs, outputs = as_object(said.get("input_tokens_details")), as_object(said.get("output_tokens_details"))
@@ -30,8 +38,20 @@ def said_usage(said: object) -> Usage | None:
         cache_write=stored,
         output=written - thought,
         reasoning=thought,
+        searches=sum(map(_is_search, output)),
+        tier=as_text(tier),
+        is_odd=not (are_counts(said, _COUNTS) and are_counts(inputs, _INPUTS) and are_counts(outputs, _OUTPUTS)),
         extra=extra,
     )
+
+
+def _is_search(item: object) -> bool:
+    """One that is billed: to open a page that was found, and to look for a word on it, is free.
+
+    https://platform.openai.com/docs/guides/tools-web-search, Output and citations; older answers name no action.
+    """
+    value = as_object(item)
+    return value.get("type") == SEARCH and as_object(value.get("action")).get("type", "search") == "search"
 
 
 def _rest(said: Object, known: set[str]) -> Object:

@@ -1,0 +1,555 @@
+"""Is all that is billed beside the tokens counted, in both lanes alike: the tier, the searches, and the nonsense?"""
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy import registry
+from proxy.app import App
+from proxy.canon import BUCKETS, Usage
+from proxy.config import load
+from proxy.envelope import Envelope
+from proxy.eventstream import encode_headers, frame_of
+from proxy.extent import tier
+from proxy.fields import are_counts
+from proxy.prices import Prices
+from proxy.store import ABSURD, UNPRICED
+from tests import laws, recordings
+from tests.client import OPENAI, ask
+from tests.evil import Evil, Scenario
+from tests.gateway import DEFAULTS, Gateway
+
+Json = dict[str, Any]
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
+JSON = [("Content-Type", "application/json")]
+
+
+def heard(wire: str, body: bytes, stream: bool = False) -> Usage | None:
+    """As a decoder hears it, which must be as the meter does."""
+    dialect = registry.dialect(wire)
+    events, error = laws.listen(dialect.decoder(stream), [body])
+    assert error is None
+    usage = next((event for event in reversed(events) if isinstance(event, Usage)), None)
+    assert laws.watch(dialect.meter(stream), [body]).usage == usage
+    return usage
+
+
+def counted(wire: str, body: bytes, stream: bool = False) -> Usage:
+    usage = heard(wire, body, stream)
+    assert usage is not None
+    return usage
+
+
+# --- a provider's answers, with more in them than their tokens -------------------------------------------------------
+
+
+def dumped(**fields: Any) -> bytes:
+    return json.dumps(fields).encode()
+
+
+def sse(*events: Json) -> bytes:
+    return b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events)
+
+
+def frames(*messages: tuple[str, Json]) -> bytes:
+    return b"".join(
+        frame_of(
+            encode_headers([(":event-type", kind), (":content-type", "application/json"), (":message-type", "event")]),
+            json.dumps(payload).encode(),
+        )
+        for kind, payload in messages
+    )
+
+
+CHAT_USED = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+RESPONSES_USED = {"input_tokens": 5, "output_tokens": 2, "total_tokens": 7}
+ANTHROPIC_USED = {"input_tokens": 5, "output_tokens": 2}
+GEMINI_USED = {"promptTokenCount": 5, "candidatesTokenCount": 2, "totalTokenCount": 7}
+BEDROCK_USED = {"inputTokens": 5, "outputTokens": 2, "totalTokens": 7}
+COHERE_USED = {"tokens": {"input_tokens": 5, "output_tokens": 2}}
+OLLAMA_USED = {"prompt_eval_count": 5, "eval_count": 2}
+
+
+def chat(usage: Json, **fields: Any) -> bytes:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}
+    return dumped(id="c", model="gpt-5", choices=[choice], usage=usage, **fields)
+
+
+def chat_stream(usage: Json, **fields: Any) -> bytes:
+    """Where only the last chunk says what the fields do, as Groq has it."""
+    choice = {"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}
+    head = {"id": "c", "model": "gpt-5"}
+    return sse(head | {"choices": [choice]}, head | {"choices": [], "usage": usage} | fields) + b"data: [DONE]\n\n"
+
+
+def response(usage: Json, *items: Json, **fields: Any) -> Json:
+    said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a"}]}
+    return {"id": "r", "model": "gpt-5", "status": "completed", "output": [*items, said], "usage": usage, **fields}
+
+
+def responses(usage: Json, *items: Json, **fields: Any) -> bytes:
+    return json.dumps(response(usage, *items, **fields)).encode()
+
+
+def responses_stream(usage: Json, *items: Json, **fields: Any) -> bytes:
+    begun = {"id": "r", "model": "gpt-5", "service_tier": "auto", "output": []}
+    ended = response(usage, *items, **fields)
+    return sse(
+        {"type": "response.created", "response": begun},
+        *({"type": "response.output_item.done", "output_index": n, "item": item} for n, item in enumerate(items)),
+        {"type": "response.completed", "response": ended},
+    )
+
+
+def anthropic(usage: Json) -> bytes:
+    return dumped(id="m", model="claude", content=[{"type": "text", "text": "a"}], stop_reason="end_turn", usage=usage)
+
+
+def gemini(usage: Json, *queries: str, model: str = "gemini-3-pro") -> bytes:
+    more = {"groundingMetadata": {"webSearchQueries": list(queries)}} if queries else {}
+    candidate = {"content": {"parts": [{"text": "a"}], "role": "model"}, "finishReason": "STOP", **more}
+    return dumped(candidates=[candidate], usageMetadata=usage, modelVersion=model)
+
+
+def converse(usage: Json, **fields: Any) -> bytes:
+    return dumped(output={"message": {"content": [{"text": "a"}]}}, stopReason="end_turn", usage=usage, **fields)
+
+
+def converse_stream(usage: Json, **fields: Any) -> bytes:
+    return frames(
+        ("messageStart", {"role": "assistant"}),
+        ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "a"}}),
+        ("contentBlockStop", {"contentBlockIndex": 0}),
+        ("messageStop", {"stopReason": "end_turn"}),
+        ("metadata", {"usage": usage, **fields}),
+    )
+
+
+def cohere(usage: Json) -> bytes:
+    return dumped(id="c", message={"content": [{"type": "text", "text": "a"}]}, finish_reason="COMPLETE", usage=usage)
+
+
+def ollama(usage: Json) -> bytes:
+    return dumped(model="m", message={"role": "assistant", "content": "a"}, done=True, done_reason="stop", **usage)
+
+
+# --- the tier that served --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wire", "body", "stream", "tier"),
+    [
+        ("openai_chat", chat(CHAT_USED), False, ""),
+        ("openai_chat", chat(CHAT_USED, service_tier="priority"), False, "priority"),
+        ("openai_chat", chat(CHAT_USED, service_tier=None), False, ""),
+        ("openai_chat", chat(CHAT_USED, service_tier=["flex"]), False, ""),
+        ("openai_chat", chat({**CHAT_USED, "service_tier": "standard"}), False, "standard"),  # Mistral
+        ("openai_chat", chat_stream(CHAT_USED, service_tier="on_demand"), True, "on_demand"),
+        ("openai_responses", responses(RESPONSES_USED, service_tier="flex"), False, "flex"),
+        ("openai_responses", responses_stream(RESPONSES_USED, service_tier="flex"), True, "flex"),
+        ("anthropic", anthropic({**ANTHROPIC_USED, "service_tier": "standard", "speed": "fast"}), False, "fast"),
+        ("anthropic", anthropic({**ANTHROPIC_USED, "service_tier": "batch", "speed": "standard"}), False, "batch"),
+        ("anthropic", anthropic({**ANTHROPIC_USED, "service_tier": None, "speed": 3}), False, ""),
+        ("gemini", gemini({**GEMINI_USED, "serviceTier": "PRIORITY"}), False, "PRIORITY"),
+        ("gemini", gemini({**GEMINI_USED, "trafficType": "ON_DEMAND"}), False, "ON_DEMAND"),
+        ("bedrock", converse(BEDROCK_USED, serviceTier={"type": "flex"}), False, "flex"),
+        ("bedrock", converse(BEDROCK_USED, serviceTier="flex"), False, ""),
+        ("bedrock", converse_stream(BEDROCK_USED, serviceTier={"type": "priority"}), True, "priority"),
+    ],
+)
+def test_an_answer_tells_its_tier(wire: str, body: bytes, stream: bool, tier: str) -> None:
+    assert counted(wire, body, stream).tier == tier
+
+
+@pytest.mark.parametrize(
+    ("wire", "body", "asked"),
+    [
+        ("openai_chat", {"service_tier": "flex"}, "flex"),
+        ("openai_chat", {"service_tier": 7}, ""),
+        ("openai_chat", {}, ""),
+        ("openai_responses", {"service_tier": "priority"}, "priority"),
+        ("anthropic", {"service_tier": "standard_only"}, "standard_only"),
+        ("anthropic", {"service_tier": "auto", "speed": "fast"}, "fast"),
+        ("anthropic", {"service_tier": "auto", "speed": "standard"}, "auto"),
+        ("gemini", {"serviceTier": "SERVICE_TIER_FLEX"}, "SERVICE_TIER_FLEX"),
+        ("gemini", {"service_tier": "flex"}, "flex"),
+        ("bedrock", {"serviceTier": {"type": "reserved"}}, "reserved"),
+        ("bedrock", {"serviceTier": "reserved"}, ""),
+        ("ollama", {"service_tier": "flex"}, ""),
+        ("cohere", {"service_tier": "flex"}, ""),
+    ],
+)
+def test_a_request_asks_for_its_tier(wire: str, body: Json, asked: str) -> None:
+    bounds = registry.dialect(wire).bounds
+    assert tier(Envelope(json.dumps(body).encode()), bounds) == tier(body, bounds) == asked
+
+
+# --- searches by the provider's own tool -----------------------------------------------------------------------------
+
+
+def search(action: object = "search") -> Json:
+    return {"type": "web_search_call", "id": "ws", "status": "completed", "action": {"type": action}}
+
+
+SOUGHT = [search(), search("open_page"), search("find_in_page"), {"type": "web_search_call"}, search()]
+GROUNDED = ("", "x", "y", "x")
+SEARCHED = {"web_search_requests": 3}
+
+
+@pytest.mark.parametrize(
+    ("wire", "body", "stream", "searches"),
+    [
+        ("openai_responses", responses(RESPONSES_USED, *SOUGHT), False, 3),
+        ("openai_responses", responses_stream(RESPONSES_USED, *SOUGHT), True, 3),
+        ("openai_responses", responses(RESPONSES_USED, {"type": "x", "text": '"web_search_call"'}), False, 0),
+        ("gemini", gemini(GEMINI_USED, *GROUNDED), False, 2),
+        ("gemini", gemini(GEMINI_USED, *GROUNDED, model="gemini-2.5-pro"), False, 1),
+        ("gemini", gemini(GEMINI_USED, ""), False, 0),
+        ("gemini", sse(json.loads(gemini(GEMINI_USED, "x")), json.loads(gemini(GEMINI_USED, "y", "x"))), True, 2),
+        ("openai_chat", chat(CHAT_USED), False, 0),
+        ("openai_chat", chat(CHAT_USED) + b" ", False, 0),
+        ("openai_chat", chat({**CHAT_USED, "server_tool_use_details": SEARCHED}), False, 3),
+        (
+            "openai_chat",
+            chat({**CHAT_USED, "server_tool_use_details": SEARCHED, "server_tool_use": SEARCHED}),
+            False,
+            3,
+        ),
+        ("anthropic", anthropic({**ANTHROPIC_USED, "server_tool_use": SEARCHED}), False, 3),
+    ],
+)
+def test_searches_are_counted(wire: str, body: bytes, stream: bool, searches: int) -> None:
+    assert counted(wire, body, stream).searches == searches
+
+
+@pytest.mark.parametrize(
+    "model", ["gpt-4o-search-preview-2025-03-11", "gpt-5-search-api", "openai/gpt-4o-search-preview"]
+)
+def test_a_model_that_always_searches_does_so_once(model: str) -> None:
+    whole, stream = chat(CHAT_USED), chat_stream(CHAT_USED)
+    assert counted("openai_chat", whole.replace(b"gpt-5", model.encode())).searches == 1
+    assert counted("openai_chat", stream.replace(b"gpt-5", model.encode()), stream=True).searches == 1
+    assert counted("openai_chat", whole.replace(b"gpt-5", b"sonar-pro-search")).searches == 0
+
+
+def test_searches_told_behind_the_last_count_are_counted() -> None:
+    first = json.loads(gemini(GEMINI_USED))
+    last = json.loads(gemini({}, "x"))
+    assert counted("gemini", sse(first, last), stream=True).searches == 1
+
+
+@pytest.mark.parametrize(
+    ("listing", "model", "dollars"),
+    [("openai", "gpt-5", 0.01), ("google", "gemini-3.1-pro-preview", 0.014), ("groq", "x", 0)],
+)
+def test_a_search_costs_what_the_list_says(listing: str, model: str, dollars: float) -> None:
+    price = Prices({listing: listing}, {}, [], "dearest").of(listing, model, NOW)
+    plain, searched = Usage(input=5, output=2), Usage(input=5, output=2, searches=3)
+    assert price.cost(searched) - price.cost(plain) == round(3 * dollars * 10**9)
+
+
+def test_deep_research_costs_what_perplexity_says() -> None:
+    """By its own example: https://docs.perplexity.ai/getting-started/pricing"""
+    used = {
+        "prompt_tokens": 33,
+        "completion_tokens": 7163,
+        "total_tokens": 7196,
+        "citation_tokens": 20016,
+        "num_search_queries": 18,
+        "reasoning_tokens": 73997,
+    }
+    usage = counted("openai_chat", chat(used))
+    assert (usage.input, usage.output, usage.reasoning) == (33, 7163, 73997)
+    price = Prices({"perplexity": "perplexity"}, {}, [], "dearest").of("perplexity", "sonar-deep-research", NOW)
+    parts = 33 * 2 + 7163 * 8 + 20016 * 2 + 73997 * 3 + 18 * 5000
+    assert price.cost(usage) == parts * 1000
+    assert round(price.cost(usage) / 10**9, 2) == 0.41
+    short = counted("openai_chat", chat(used | {"reasoning_tokens": 100}))
+    assert (short.output, short.reasoning) == (7163, 100)
+
+
+def test_thoughts_within_a_completion_stay_there() -> None:
+    usage = counted("openai_chat", chat({**CHAT_USED, "reasoning_tokens": 1}))
+    assert (usage.output, usage.reasoning) == (1, 1)
+
+
+# --- every recording -------------------------------------------------------------------------------------------------
+
+DIALECTS = {
+    "chat_completions": "openai_chat",
+    "responses": "openai_responses",
+    "messages": "anthropic",
+    "generateContent": "gemini",
+    "streamGenerateContent": "gemini",
+    "converse": "bedrock",
+    "converse-stream": "bedrock",
+    "v2_chat": "cohere",
+}
+
+
+class Told(NamedTuple):
+    searches: int
+    tiers: set[str]
+
+
+@recordings.needs_recordings
+def test_what_was_recorded_is_told_alike_by_meters_and_decoders() -> None:
+    told = dict.fromkeys(DIALECTS.values(), Told(0, set()))
+    for row in recordings.load("*"):
+        if row["status"] != 200 or row["endpoint"] not in DIALECTS:
+            continue
+        recordings.replayed(row)
+        wire, stream = DIALECTS[row["endpoint"]], row["framing"] != "json"
+        dialect, body = registry.dialect(wire), recordings.body(row)
+        events, error = laws.listen(dialect.decoder(stream), [body])
+        usage = next((event for event in reversed(events) if isinstance(event, Usage)), None)
+        if error is None:
+            assert laws.watch(dialect.meter(stream), [body]).usage == usage, row["id"]
+        if usage is not None:
+            assert not usage.is_odd, row["id"]
+            told[wire] = Told(told[wire].searches + usage.searches, told[wire].tiers | {usage.tier})
+    assert {wire: (said.searches, said.tiers - {""}) for wire, said in told.items()} == {
+        "openai_chat": (7, {"default", "priority", "on_demand", "standard"}),
+        "openai_responses": (28, {"auto", "default", "flex", "priority"}),
+        "anthropic": (18, {"standard"}),
+        "gemini": (13, {"standard", "ON_DEMAND", "PROVISIONED_THROUGHPUT"}),
+        "bedrock": (0, set()),
+        "cohere": (0, set()),
+    }
+
+
+# --- counts that are none --------------------------------------------------------------------------------------------
+
+
+class Counts(NamedTuple):
+    """A wire's answer, and each place in what it tells of tokens where a count stands."""
+
+    wire: str
+    body: Any
+    used: Json
+    paths: list[tuple[str, ...]]
+
+
+COUNTS = [
+    Counts(
+        "openai_chat",
+        chat,
+        CHAT_USED,
+        [
+            ("prompt_tokens",),
+            ("completion_tokens",),
+            ("total_tokens",),
+            ("num_search_queries",),
+            ("citation_tokens",),
+            ("reasoning_tokens",),
+            ("prompt_cache_hit_tokens",),
+            ("prompt_tokens_details", "cached_tokens"),
+            ("completion_tokens_details", "reasoning_tokens"),
+            ("server_tool_use", "web_search_requests"),
+        ],
+    ),
+    Counts(
+        "openai_responses",
+        responses,
+        RESPONSES_USED,
+        [
+            ("input_tokens",),
+            ("output_tokens",),
+            ("input_tokens_details", "cached_tokens"),
+            ("output_tokens_details", "reasoning_tokens"),
+        ],
+    ),
+    Counts(
+        "anthropic",
+        anthropic,
+        ANTHROPIC_USED,
+        [
+            ("input_tokens",),
+            ("output_tokens",),
+            ("cache_read_input_tokens",),
+            ("cache_creation", "ephemeral_1h_input_tokens"),
+            ("output_tokens_details", "thinking_tokens"),
+            ("server_tool_use", "web_search_requests"),
+        ],
+    ),
+    Counts(
+        "gemini",
+        gemini,
+        GEMINI_USED,
+        [
+            ("promptTokenCount",),
+            ("candidatesTokenCount",),
+            ("thoughtsTokenCount",),
+            ("totalTokenCount",),
+            ("toolUsePromptTokenCount",),
+            ("promptTokensDetails", "*", "tokenCount"),
+        ],
+    ),
+    Counts(
+        "bedrock",
+        converse,
+        BEDROCK_USED,
+        [("inputTokens",), ("outputTokens",), ("cacheReadInputTokens",), ("cacheDetails", "*", "inputTokens")],
+    ),
+    Counts(
+        "cohere",
+        cohere,
+        COHERE_USED,
+        [("tokens", "input_tokens"), ("tokens", "image_tokens"), ("cached_tokens",), ("billed_units", "input_tokens")],
+    ),
+    Counts("ollama", ollama, OLLAMA_USED, [("prompt_eval_count",), ("eval_count",)]),
+]
+PLACES = [(each, path) for each in COUNTS for path in each.paths]
+NONSENSE: list[Any] = [-1, -1.0, 1e30, 10**12 + 1, 10**40, "12", True, [], {}]
+
+
+def spoilt(used: Json, path: tuple[str, ...], value: Any) -> Json:
+    key, *rest = path
+    if not rest:
+        return used | {key: value}
+    if rest[0] == "*":
+        return used | {key: [spoilt({"modality": "TEXT", "ttl": "5m"}, tuple(rest[1:]), value)]}
+    return used | {key: spoilt(used.get(key, {}), tuple(rest), value)}
+
+
+@pytest.mark.parametrize(("each", "path"), PLACES, ids=lambda value: getattr(value, "wire", None) or ".".join(value))
+def test_a_count_that_is_none_is_told_and_counts_as_nothing(each: Counts, path: tuple[str, ...]) -> None:
+    assert not counted(each.wire, each.body(spoilt(each.used, path, None))).is_odd
+    assert not counted(each.wire, each.body(spoilt(each.used, path, 1))).is_odd
+    for value in NONSENSE:
+        usage = counted(each.wire, each.body(spoilt(each.used, path, value)))
+        assert usage.is_odd, value
+        assert all(0 <= getattr(usage, bucket) <= 10**12 for bucket in BUCKETS), value
+
+
+LISTS = Prices({name: name for name in ("openai", "anthropic", "google", "cohere", "perplexity")}, {}, [], "dearest")
+PRICED = [
+    LISTS.of(name, model, NOW)
+    for name, model in (
+        ("openai", "gpt-5"),
+        ("anthropic", "claude-sonnet-4-5"),
+        ("google", "gemini-2.5-pro"),
+        ("cohere", "command-a-03-2025"),
+        ("perplexity", "sonar-deep-research"),
+        ("openai", "no-such-model"),
+    )
+]
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=3,
+)
+
+
+@given(st.sampled_from(COUNTS), st.data())
+@settings(max_examples=150, deadline=None)
+def test_no_answer_costs_less_than_nothing(each: Counts, data: st.DataObject) -> None:
+    used = each.used
+    for path in data.draw(st.lists(st.sampled_from(each.paths), max_size=4, unique_by=lambda path: path[0])):
+        used = spoilt(used, path, data.draw(VALUES))
+    for key in data.draw(st.lists(st.sampled_from([path[0] for path in each.paths]), max_size=1)):
+        used = used | {key: data.draw(VALUES)}
+    usage = heard(each.wire, each.body(used))
+    if usage is not None:
+        assert all(price.cost(usage) >= 0 for price in PRICED)
+
+
+def test_what_is_not_told_is_no_nonsense() -> None:
+    assert are_counts({}, ["x"])
+    assert are_counts({"x": None, "y": 3.0, "z": 10**12}, "xyz")
+    assert not are_counts({"x": float("nan")}, "x")
+
+
+# --- what is booked --------------------------------------------------------------------------------------------------
+
+PRICES = "prices: {openai/m: {input: 1, output: 3}, openai/gpt-real: {input: 2, output: 6}}\n"
+
+
+@asynccontextmanager
+async def pillion(evil: Evil, folder: Path, text: str = PRICES) -> AsyncIterator[Gateway]:
+    file = folder / "config.yaml"
+    file.write_text(text)
+    environ = {**DEFAULTS, **OPENAI.environ(evil.url), "PILLION_STATE_DIR": str(folder / "state")}
+    app = App(load(file, environ))
+    try:
+        await app.open()
+        yield Gateway(app)
+    finally:
+        await app.close()
+
+
+async def booked(folder: Path, answer: bytes, model: str, text: str = PRICES, **fields: Any) -> tuple[int, str, int]:
+    """Nano-dollars, where the price is from, and the flags of the one row."""
+    async with Evil(Scenario(body=answer, headers=JSON)) as evil, pillion(evil, folder, text) as gateway:
+        got = await ask(gateway, "POST", OPENAI.path, OPENAI.request(model=model, **fields))
+        assert got.status == 200
+    with sqlite3.connect(folder / "state" / "ledger.db") as ledger:
+        rows = ledger.execute("SELECT nanos, source, flags FROM attempts").fetchall()
+    ledger.close()
+    ((nanos, source, flags),) = rows
+    return nanos, source, flags
+
+
+def answered(model: str, usage: Json, **fields: Any) -> bytes:
+    return json.dumps(json.loads(chat(usage, **fields)) | {"model": model}).encode()
+
+
+async def test_nonsense_is_booked_and_flagged(tmp_path: Path) -> None:
+    nanos, _, flags = await booked(tmp_path, answered("m", {**CHAT_USED, "prompt_tokens": -5}), "openai/m")
+    assert (nanos >= 0, flags & ABSURD) == (True, ABSURD)
+
+
+async def test_sense_is_not_flagged(tmp_path: Path) -> None:
+    assert await booked(tmp_path, answered("m", CHAT_USED), "openai/m") == (11_000, "config", 0)
+
+
+async def test_the_model_that_answered_has_the_price_that_its_deployment_has_not(tmp_path: Path) -> None:
+    nanos, source, flags = await booked(tmp_path, answered("gpt-real", CHAT_USED), "openai/my-deployment")
+    assert (nanos, source, flags & UNPRICED) == (22_000, "config", 0)
+
+
+async def test_a_model_that_nobody_knows_is_dear_whoever_answers(tmp_path: Path) -> None:
+    nanos, source, flags = await booked(tmp_path, answered("no-such-model", CHAT_USED), "openai/my-deployment")
+    assert (source, flags & UNPRICED) == ("dearest of openai", UNPRICED)
+    assert nanos > 22_000
+
+
+async def test_no_upstream_makes_itself_free(tmp_path: Path) -> None:
+    text = "prices: {openai/gift: {input: 0, output: 0}}\n"
+    nanos, source, _ = await booked(tmp_path, answered("gift", CHAT_USED), "openai/my-deployment", text)
+    assert (source, nanos > 0) == ("dearest of openai", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "served", "times"),
+    [
+        ("", "", "", 1),
+        ("", "", "priority", 2),
+        ("", "priority", "default", 1),
+        ("", "priority", "", 2),
+        ("providers: {openai: {body: {service_tier: priority}}}\n", "", "", 2),
+        ("providers: {openai: {body: {service_tier: priority}}}\n", "auto", "", 1),
+    ],
+)
+async def test_the_tier_that_served_is_paid_else_the_one_that_was_asked_for(
+    tmp_path: Path, text: str, asked: str, served: str, times: int
+) -> None:
+    fields = {"service_tier": asked} if asked else {}
+    answer = answered("gpt-5", CHAT_USED, **({"service_tier": served} if served else {}))
+    nanos, _, flags = await booked(tmp_path, answer, "openai/gpt-5", text, **fields)
+    assert (nanos, flags) == (times * (5 * 1250 + 2 * 10_000), 0)
+
+
+async def test_a_tier_that_nobody_priced_is_a_guess(tmp_path: Path) -> None:
+    answer = answered("gpt-5", CHAT_USED, service_tier="turbo")
+    _, source, flags = await booked(tmp_path, answer, "openai/gpt-5", "")
+    assert (source, flags) == ("dearest of openai", UNPRICED)
