@@ -70,22 +70,47 @@ class Cooldown:
     """
 
     def __init__(self, names: Sequence[str], weights: Sequence[int], clock: Callable[[], float]) -> None:
-        self._names = names
+        self._names = list(names)
         self._weights = weights
         self._clock = clock
         self._all = range(len(names))
         self._turns = [0] * len(names)  # how far each is ahead of the others, in weight
         self._rests: list[dict[str, _Rest]] = [{} for _ in names]  # of each key by model, "" for all of them
+        self.leaves_out = False  # there is something to remember of one of them
 
     def __repr__(self) -> str:
+        cooling, failed = self.counts()
+        return f"<Cooldown {len(self._names)} keys, {cooling} cooling, {failed} failed>"
+
+    def counts(self) -> tuple[int, int]:
+        """How many are cooling, and how many have failed, for whichever model."""
         now = self._clock()
         ends = [max((rest.until for rest in rests.values()), default=now) for rests in self._rests]
-        failed, cooling = ends.count(inf), sum(now < end < inf for end in ends)
-        return f"<Cooldown {len(self._names)} keys, {cooling} cooling, {failed} failed>"
+        return sum(now < end < inf for end in ends), ends.count(inf)
+
+    def renew(self, index: int, name: str) -> None:
+        """It is another key now, of which nothing is known."""
+        self._names[index] = name
+        self._rests[index].clear()
+        self.leaves_out = any(self._rests)
+
+    def has_failed(self, index: int) -> bool:
+        rest = self._rests[index].get("")
+        return rest is not None and rest.until == inf
+
+    def has_good(self, model: str) -> bool:
+        """Is there one against which nothing speaks?"""
+        return any(self._rest(index, model) is None for index in self._all)
+
+    def may_pick(self, model: str) -> bool:
+        """Would `pick` have one?"""
+        now = self._clock()
+        rest = self._rest(self._soonest(model), model)
+        return rest is None or rest.may_be_tried(now) or any(self._is_free(index, model, now) for index in self._all)
 
     def pick(self, model: str) -> int | None:
         """Whose turn it is. None: all are left out, and it is too early to try one."""
-        if not any(self._rests):
+        if not self.leaves_out:
             return self._turn(self._all)
         now = self._clock()
         free = [index for index in self._all if not self._rests[index] or self._is_free(index, model, now)]
@@ -104,24 +129,29 @@ class Cooldown:
             rest.asked = self._clock()
         return index
 
-    def succeeded(self, index: int, model: str, began: float) -> None:
-        """The provider answered it. `began`: when it was asked, by the clock. A probe of the key names no model."""
-        if rests := self._rests[index]:
-            for scope in {"", model}:
-                if scope in rests and began >= rests[scope].since:
-                    del rests[scope]
+    def succeeded(self, index: int, model: str, began: float) -> bool:
+        """The provider answered it; is that news? `began`: when it was asked, by the clock. A probe of the key names no
+        model.
+        """
+        rests = self._rests[index]
+        back = [scope for scope in {"", model} if scope in rests and began >= rests[scope].since]
+        for scope in back:
+            del rests[scope]
+        self.leaves_out = any(self._rests)
+        return bool(back)
 
-    def failed(self, index: int, error: UpstreamError, model: str, hint: float | None, began: float) -> None:
-        """The provider refused it. `hint`: seconds that it asks us to wait. `began`: as above."""
+    def failed(self, index: int, error: UpstreamError, model: str, hint: float | None, began: float) -> bool:
+        """The provider refused it; is it the key's fault? `hint`: seconds that it asks for. `began`: as above."""
         scope, pause = _meant(error, model)
         if pause is None:
-            return
+            return False
         now = self._clock()
         rest = self._rests[index].get(scope)
         times = 1 if rest is None else rest.times + (began >= rest.since)
         length = max(min(pause.first * 2 ** min(times - 1, 32), pause.longest), min(hint or 0.0, LONGEST_HINT))
         until = max(now + length, now if rest is None else rest.until)
         self._leave_out(index, scope, _Rest(now, until, length, times))
+        return True
 
     def state(self, wall: float) -> list[Saved]:
         """Who is left out. `wall`: the time, in seconds since 1970."""
@@ -180,6 +210,7 @@ class Cooldown:
     def _leave_out(self, index: int, model: str, rest: _Rest) -> None:
         rests = self._rests[index]
         rests[model] = rest
+        self.leaves_out = True
         if len(rests) > MODELS:
             del rests[next(filter(None, rests))]  # of a single model, the oldest
 

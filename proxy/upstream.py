@@ -10,9 +10,9 @@ import ssl
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
-from pathlib import Path
 from time import monotonic
 from typing import cast
+from weakref import WeakValueDictionary
 
 import aiohttp
 from aiohttp import http_parser
@@ -37,8 +37,10 @@ class Upstream:
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.trail = Trail()
-        self._origins: dict[tuple[str, Timers, str, Path | None], Origin] = {}
-        self._contexts: dict[Path, ssl.SSLContext] = {}
+        # Kept by whoever uses them, and so forgotten with the last configuration that does.
+        self._origins: WeakValueDictionary[tuple[str, Timers, str, ssl.SSLContext | None], Origin]
+        self._origins = WeakValueDictionary()
+        self._resting: set[Origin] = set()  # those that have connections which wait
         self._sweep: asyncio.TimerHandle | None = None
         self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=IDLE_LIFE, ssl=tls or True)
         # The connector has no argument for the class of its connections; test_upstream.py watches this seam.
@@ -60,29 +62,26 @@ class Upstream:
 
     @property
     def _waiting(self) -> int:
-        return sum(len(origin.idle) for origin in self._origins.values())
+        return sum(len(origin.idle) for origin in self._resting)
 
     async def close(self) -> None:
         if self._sweep is not None:
             self._sweep.cancel()
-        for origin in self._origins.values():
+        for origin in self._resting:
             while origin.idle:
                 origin.idle.pop().connection.close()
         await self._session.close()
 
-    def origin(self, base_url: str, timers: Timers = STANDARD, proxy: str = "", ca: Path | None = None) -> Origin:
-        """The one destination of this URL, with these timers, through that proxy. `ca`: whom to trust there."""
-        key = (base_url, timers, proxy, ca)
-        if key not in self._origins:
+    def origin(
+        self, base_url: str, timers: Timers = STANDARD, proxy: str = "", tls: ssl.SSLContext | None = None
+    ) -> Origin:
+        """The one destination of this URL, with these timers, through that proxy. `tls`: whom to trust there."""
+        key = (base_url, timers, proxy, tls)
+        origin = self._origins.get(key)
+        if origin is None:
             made = Proxy.at(proxy) if proxy else None
-            self._origins[key] = Origin(URL(base_url), timers, made, self._trusting(ca) if ca else None)
-        return self._origins[key]
-
-    def _trusting(self, ca: Path) -> ssl.SSLContext:
-        if ca not in self._contexts:
-            self._contexts[ca] = ssl.create_default_context(cafile=ca)
-            self._contexts[ca].set_alpn_protocols(["http/1.1"])
-        return self._contexts[ca]
+            origin = self._origins[key] = Origin(URL(base_url), timers, made, tls)
+        return origin
 
     async def send(
         self, origin: Origin, head: bytes, body: bytes, *, stream: bool, total: float | None = None
@@ -182,6 +181,7 @@ class Upstream:
             held.connection.close()
             return
         origin.idle.append(Held(held.connection, held.wire, monotonic()))
+        self._resting.add(origin)
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().call_later(IDLE_LIFE, self._close_old)
 
@@ -189,17 +189,20 @@ class Upstream:
         """Close what has waited for too long, or was closed by its provider."""
         self._sweep = None
         oldest = monotonic() - IDLE_LIFE
-        for origin in self._origins.values():
+        for origin in self._resting:
             stale = [held for held in origin.idle if held.since <= oldest or not held.wire.is_connected()]
             origin.idle = [held for held in origin.idle if held not in stale]
             for held in stale:
                 held.connection.close()
-        if self._waiting:
+        self._resting = {origin for origin in self._resting if origin.idle}
+        if self._resting:
             self._sweep = asyncio.get_running_loop().call_later(IDLE_LIFE / 2, self._close_old)
 
 
 class WireAnswer:
     """A provider's answer, as ports.Answer has it."""
+
+    asked: object = None  # the adapter's: with which key, and when
 
     def __init__(self, exchange: Exchange) -> None:
         self.status = exchange.status

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.adapters.echo import Echo
 from proxy.catalog import LISTED, Catalog
-from proxy.errors import Down, UnknownModel
+from proxy.errors import Down, UnknownModel, UpstreamError
 from proxy.ports import Abilities, Adapter, Answer, Health, Hints, Outgoing
 
 SERVES = {"openai": ["gpt", "o3"], "anthropic": ["claude"], "google": ["gemini"]}
@@ -45,6 +45,12 @@ class Listing:
 
     def abilities(self, model: str) -> Abilities:
         raise AssertionError("a catalog tells of no model")
+
+    def has_other_key(self, model: str) -> bool:
+        raise AssertionError("a catalog shows no key")
+
+    def refused(self, answer: Answer, error: UpstreamError) -> None:
+        raise AssertionError("a catalog sends nothing")
 
     def hints(self, model: str) -> Hints:
         raise AssertionError("a catalog sends nothing")

@@ -22,7 +22,7 @@ from proxy.adapters.echo.schema import Unfillable, fill
 from proxy.adapters.echo.script import PLAIN, TEXT, Said, behaviour, streamed
 from proxy.errors import BadRequest, Down, UnknownModel
 from proxy.framing import ServerSentEvents
-from proxy.ports import Adapter, Answer, Outgoing
+from proxy.ports import Adapter, Answer, Health, Outgoing
 
 LIMIT = 64 * 1024 * 1024
 USER = [{"role": "user", "content": "Say it again, Sam: café 你好 👋!"}]
@@ -159,7 +159,7 @@ async def test_it_is_an_adapter() -> None:
     echo: Adapter = Echo("demo")
     assert (echo.name, echo.dialects, echo.real, echo.ask_usage) == ("demo", ("openai_chat",), False, True)
     assert repr(echo) == "<Echo demo>"
-    assert (await echo.health()) == (True, 0.0, "")
+    assert (await echo.health()) == Health(True, 0.0)
     for model in await echo.models():
         assert echo.has(model)
         assert behaviour(model).source == model

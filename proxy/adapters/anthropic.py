@@ -21,9 +21,8 @@ class Anthropic(HTTPProvider):
     models_path = "/v1/models?limit=1000"  # a page has 20 unless more are asked for
     list_headers = {"anthropic-version": VERSION}  # noqa: RUF012  likewise
 
-    def credentials(self) -> Headers:
-        key = self._config.api_key
-        return [("x-api-key", key.reveal())] if key else []
+    def credentials(self, key: str) -> Headers:
+        return [("x-api-key", key)] if key else []
 
     def send(self, outgoing: Outgoing) -> Awaitable[Answer]:
         """A body of Bedrock's Invoke says in itself what Anthropic wants in the head."""

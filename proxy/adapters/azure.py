@@ -30,8 +30,7 @@ class Azure(HTTPProvider):
         self._version = f"api-version={quote(version, safe='')}" if version and is_told else ""
         self.models_path = self._versioned("/models")
 
-    def credentials(self) -> Headers:
-        key = self._config.api_key.reveal()
+    def credentials(self, key: str) -> Headers:
         if key.startswith(_JWT):
             return [("authorization", f"Bearer {key}")]
         return [("api-key", key)] if key else []

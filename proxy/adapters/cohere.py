@@ -22,9 +22,8 @@ class Cohere(HTTPProvider):
     # https://docs.cohere.com/reference/list-models: a page has 20 unless more are asked for, and 1000 at most.
     models_path = "/v1/models?endpoint=chat&page_size=1000"
 
-    def credentials(self) -> Headers:
-        key = self._config.api_key
-        return [("authorization", f"Bearer {key.reveal()}")] if key else []
+    def credentials(self, key: str) -> Headers:
+        return [("authorization", f"Bearer {key}")] if key else []
 
     def ids_in(self, body: bytes) -> list[str]:
         return [row.name for row in msgspec.json.decode(body, type=_ModelList).models]

@@ -1,9 +1,9 @@
 """What do all providers that are reached over HTTP share?
 
 A subclass says where its endpoints are (`paths`, or `target` where that takes more than a pattern; `models_path`), how
-it shows its key (`credentials`) and how it lists its models (`ids_in`). One that must sign each request, or edit an
-envelope key, says so in `send`, and ends in `post` as all do. The rest is here: request heads made once, the model list
-kept for a while, health by the cheapest endpoint there is.
+it shows a key (`credentials`) and how it lists its models (`ids_in`). One that must sign each request, or edit an
+envelope key, says so in `send`, and ends in `post` as all do. The rest is here: request heads made once, keys used by
+turns, the model list kept for a while, health by the cheapest endpoint there is.
 """
 
 import asyncio
@@ -15,13 +15,14 @@ from urllib.parse import quote
 
 import msgspec
 
+from proxy.adapters.keys import Asked, Key, Keys
 from proxy.config import Provider, Secret, Timers
 from proxy.errors import Down, UpstreamError
 from proxy.headers import ACCOUNTS, CREDENTIALS, spell
-from proxy.origins import Origin
+from proxy.origins import Origin, trusting
 from proxy.ports import NO_HINTS, UNKNOWN, Abilities, Answer, Headers, Health, Hints, Outgoing
 from proxy.redaction import Redaction, secrets_of_provider
-from proxy.upstream import Upstream
+from proxy.upstream import Upstream, WireAnswer
 
 LIST_LIFE = 300.0  # seconds that a model list is believed
 LIST_RETRY = 30.0  # seconds before a list that failed is asked for again
@@ -58,9 +59,14 @@ class HTTPProvider(ABC):
         self._config = config
         self._redact = Redaction([*secrets_of_provider(config), *lent])
         self._lent = lent
-        self._ours = _said_by(config, holds_key=bool(config.api_key or lent))
+        self.keys = Keys(
+            config.name, config.api_keys or ((config.api_key, 1),), lambda key: spell(self.credentials(key))
+        )
+        self._is_keyed = bool(self.keys)  # by us: there are keys to choose from, and to be left out
+        self._ours = _said_by(config, holds_key=bool(self.keys or lent))
         self._upstream = upstream
         self._proxy = config.proxy.reveal()
+        self._tls = trusting(config.ca) if config.ca else None  # of the file as it is now
         self._origin = self._at(config.timers)
         self._via = upstream.trail.via(config.name)
         self._via_line = spell([self._via])  # behind the client's own Via: they stand in the order of the way
@@ -68,7 +74,6 @@ class HTTPProvider(ABC):
         self._lacking: set[str] = set()  # dialects of which the host knows no endpoint ...
         self._lacking_until = 0.0  # ... and until when that is believed
         self._heads: dict[str, bytes] = {}  # by target
-        self._shown = ("", b"")  # a key, and the header lines that show it
         self._spelled: tuple[Headers, bytes] = ([], b"")  # the configured headers, and their lines
         self._listed: list[str] = []
         self._listed_until = 0.0
@@ -91,7 +96,15 @@ class HTTPProvider(ABC):
         return dialect in self.count_paths
 
     def has_other_key(self, model: str) -> bool:
-        return False
+        return self.keys.has_good(model)
+
+    def refused(self, answer: Answer, error: UpstreamError) -> None:
+        if self._is_keyed and isinstance(answer, WireAnswer) and isinstance(answer.asked, Asked):
+            self.keys.refused(answer.asked, error)
+
+    def keys_state(self) -> Mapping[str, int]:
+        """How many there are (`count`), and how many of them are left out: `cooling` for a while, `failed` for good."""
+        return self.keys.counts()
 
     def hints(self, model: str) -> Hints:
         """What the configuration says for requests that do not say it."""
@@ -114,8 +127,8 @@ class HTTPProvider(ABC):
         return Abilities(*limits, known.system, known.tools, known.images, known.documents, known.thinking)
 
     @abstractmethod
-    def credentials(self) -> Headers:
-        """The headers that show the key; none where there is no key."""
+    def credentials(self, key: str) -> Headers:
+        """The headers that show this key, which may be "". They are asked for from `__init__` on."""
 
     def configured(self) -> Headers:
         """The headers that the operator says beside them, as they are now: one from a file may change."""
@@ -123,11 +136,13 @@ class HTTPProvider(ABC):
 
     def said_twice(self) -> list[str]:
         """The configured headers in which the key is shown as well."""
-        shown = {name for name, _ in self.credentials()} | ({"authorization"} if self._lent else set())
+        shown = {name for name, _ in self.credentials(self.keys.good().value)}
+        shown |= {"authorization"} if self._lent else set()
         return [name for name in self._config.headers if name.lower() in shown]
 
     def hold_clients_key(self) -> None:
         """The key is the client's own, who may as well say whose account pays."""
+        self._is_keyed = False
         self._ours = _said_by(self._config, holds_key=False)
 
     def hide(self, text: str) -> str:
@@ -136,7 +151,7 @@ class HTTPProvider(ABC):
 
     def send(self, outgoing: Outgoing) -> Awaitable[Answer]:
         """The answer's head, whatever its status. Raises UpstreamError."""
-        return self.post(outgoing, self.target(outgoing), outgoing.body, self._credential_lines())
+        return self.post(outgoing, self.target(outgoing), outgoing.body)
 
     def target(self, outgoing: Outgoing) -> str:
         """Path and query of the request, below the base URL."""
@@ -146,8 +161,14 @@ class HTTPProvider(ABC):
             path = path.replace("{model}", quote(outgoing.model, safe="", errors="surrogateescape"))
         return f"{path}?{outgoing.query}" if outgoing.query else path
 
-    async def post(self, outgoing: Outgoing, target: str, body: bytes, credentials: bytes) -> Answer:
-        """Send it. `credentials`: header lines. A host that echoes them is not heard. Raises UpstreamError."""
+    async def post(self, outgoing: Outgoing, target: str, body: bytes, credentials: bytes | None = None) -> Answer:
+        """Send it. `credentials`: header lines, where no key of ours shows who asks; a host that echoes them is not
+        heard. Raises UpstreamError.
+        """
+        key, began = None, time.monotonic()
+        if credentials is None:
+            key = self.keys.pick(outgoing.model)
+            credentials = key.lines
         theirs = spell([line for line in outgoing.headers if line[0] not in self._ours])
         ours = self._configured_lines() + credentials
         head = (self._heads.get(target) or self._head(target)) + ours + theirs + self._via_line
@@ -159,6 +180,10 @@ class HTTPProvider(ABC):
             error.provider = self.name
             raise
         answer.headers = self._redact.headers(answer.headers)
+        if key is not None and answer.status >= 400:
+            answer.asked = Asked(key, outgoing.model, began)  # what it means, its dialect will find out
+        elif key is not None and self.keys.leaves_out and outgoing.operation != "count_tokens":  # which takes no quota
+            self.keys.answered(Asked(key, outgoing.model, began))
         return answer
 
     def _origin_of(self, model: str) -> Origin:
@@ -167,7 +192,7 @@ class HTTPProvider(ABC):
         return self._origin if timers == self._config.timers else self._at(timers)
 
     def _at(self, timers: Timers) -> Origin:
-        return self._upstream.origin(self._config.base_url, timers, self._proxy, self._config.ca)
+        return self._upstream.origin(self._config.base_url, timers, self._proxy, self._tls)
 
     async def models(self, via: str = "") -> list[str]:
         """Configured ids first, then the provider's, which are asked for at most every five minutes."""
@@ -182,12 +207,20 @@ class HTTPProvider(ABC):
         return model in self._config.models or model in self._listed
 
     async def health(self) -> Health:
-        started = asyncio.get_running_loop().time()
+        started = time.monotonic()
         try:
-            await self._ask_models()
+            await self.check(self.keys.good())
         except UpstreamError as error:
-            return Health(False, asyncio.get_running_loop().time() - started, error.message)
-        return Health(True, asyncio.get_running_loop().time() - started)
+            return Health(False, time.monotonic() - started, error.message, answers=_answers(error))
+        return Health(True, time.monotonic() - started)
+
+    async def check(self, key: Key) -> None:
+        """Ask for what costs nothing. Raises UpstreamError."""
+        await self._ask_models(key=key)
+
+    async def try_failed_keys(self, seconds: float) -> None:
+        """Of those that were refused one may be good again. Where the list is open to all, a request finds out."""
+        await self.keys.try_failed(self.check, seconds)
 
     async def _refresh(self, via: str) -> None:
         try:
@@ -198,11 +231,11 @@ class HTTPProvider(ABC):
             self._list_error, life = None, LIST_LIFE
         self._listed_until = time.monotonic() + life
 
-    async def _ask_models(self, via: str = "") -> list[str]:
+    async def _ask_models(self, via: str = "", key: Key | None = None) -> list[str]:
         ids: list[str] = []
         path = self.models_path
         for _ in range(LIST_PAGES):
-            body = await self._ask_page(path, via)
+            body = await self._ask_page(path, key or self.keys.good(), via)
             try:
                 ids += self.ids_in(body)
                 path = self.next_page(body)
@@ -213,11 +246,11 @@ class HTTPProvider(ABC):
                 break
         return ids
 
-    async def _ask_page(self, path: str, via: str = "") -> bytes:
+    async def _ask_page(self, path: str, key: Key, via: str = "") -> bytes:
         name, ours = self._via
         way = (name, f"{via}, {ours}" if via else ours)
         fixed = dict([("accept-encoding", "identity"), way, *self.list_headers.items()])
-        headers = fixed | dict([*self.configured(), *self.credentials()])
+        headers = fixed | dict([*self.configured(), *self.credentials(key.value)])
         status, body = await self._upstream.get(self._origin, path, headers, SIDE_TIMEOUT)
         if status != 200:
             raise Down(f"{self.name} answered {status} for its model list.", provider=self.name, upstream_status=status)
@@ -231,15 +264,8 @@ class HTTPProvider(ABC):
         """The path of the page behind this one; empty where there is none. Raises msgspec.DecodeError."""
         return ""
 
-    def _credential_lines(self) -> bytes:
-        """Spelled once per key: a key from a file may change."""
-        key = self._config.api_key.reveal()
-        if key != self._shown[0] or not self._shown[1]:
-            self._shown = (key, spell(self.credentials()))
-        return self._shown[1]
-
     def _configured_lines(self) -> bytes:
-        """Likewise."""
+        """Spelled once, as long as they stay the same."""
         if self._config.headers and (said := self.configured()) != self._spelled[0]:
             self._spelled = (said, spell(said))
         return self._spelled[1]
@@ -260,3 +286,13 @@ def _said_by(config: Provider, holds_key: bool) -> frozenset[str]:
     named = frozenset(map(str.lower, config.headers))
     shows = holds_key or config.org_id or config.project or CREDENTIALS & named
     return named | ACCOUNTS if shows else named
+
+
+def _answers(error: UpstreamError) -> bool:
+    """Is somebody there who could be asked for more than this?
+
+    Some hosts have no list of models, or one of another shape, and some keys may not see it.
+    """
+    if error.upstream_status is not None:
+        return error.upstream_status < 500
+    return error.code == "upstream_protocol"

@@ -19,6 +19,7 @@ from contextlib import suppress
 import msgspec
 
 from proxy.adapters.http import HTTPProvider
+from proxy.adapters.keys import Key
 from proxy.config import Provider
 from proxy.dialects.ollama.faults import fault_of_body
 from proxy.errors import Refused, Timeout, UpstreamError
@@ -52,9 +53,8 @@ class Ollama(HTTPProvider):
         self._looking: asyncio.Task[None] | None = None
         self._pulls: dict[str, asyncio.Task[str]] = {}  # under way, by model
 
-    def credentials(self) -> Headers:
-        key = self._config.api_key
-        return [("authorization", f"Bearer {key.reveal()}")] if key else []
+    def credentials(self, key: str) -> Headers:
+        return [("authorization", f"Bearer {key}")] if key else []
 
     def target(self, outgoing: Outgoing) -> str:
         target = super().target(outgoing)
@@ -87,12 +87,12 @@ class Ollama(HTTPProvider):
         finally:
             self._looking = None
 
-    async def _ask_models(self, via: str = "") -> list[str]:
+    async def _ask_models(self, via: str = "", key: Key | None = None) -> list[str]:
         if not self._config.assumed:
-            return await super()._ask_models(via)
+            return await super()._ask_models(via, key)
         try:
             async with asyncio.timeout(ASSUMED_TIMEOUT):
-                return await super()._ask_models(via)
+                return await super()._ask_models(via, key)
         except TimeoutError:
             raise Timeout(f"{self.name} did not list its models within {ASSUMED_TIMEOUT:g} s.") from None
 
@@ -139,7 +139,7 @@ class Ollama(HTTPProvider):
         # Not `stream`, whose timers know no silence as long as the checking of a large model: the whole alone is timed.
         order = Outgoing("ollama", model, body, stream=False, headers=[], query="", timeout=PULL_TIME)
         try:
-            answer = await self.post(order, "/api/pull", body, self._credential_lines())
+            answer = await self.post(order, "/api/pull", body)
             failed = await self._follow(answer, model)
         except UpstreamError as error:
             failed = error.message

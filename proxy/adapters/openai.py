@@ -30,8 +30,8 @@ class OpenAI(HTTPProvider):
         """Few hosts do, beside OpenAI itself."""
         return self._config.counts_tokens and dialect in self.dialects and super().counts(dialect)
 
-    def credentials(self) -> Headers:
+    def credentials(self, key: str) -> Headers:
         config = self._config
         said = [("openai-organization", config.org_id), ("openai-project", config.project)]
-        shown = [("authorization", f"Bearer {config.api_key.reveal()}")] if config.api_key else []
+        shown = [("authorization", f"Bearer {key}")] if key else []
         return [*shown, *(line for line in said if line[1])]

@@ -36,11 +36,24 @@ class Secret:
     def __bool__(self) -> bool:
         return bool(self._value)
 
+    def __eq__(self, other: object) -> bool:
+        """Is it the same now, and will it be?"""
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return self._file == other._file and self.reveal() == other.reveal()
+
+    __hash__ = None  # type: ignore[assignment]  # it may change
+
     def reveal(self) -> str:
         if self._file is not None and self._clock() >= self._look_at:
             self._look_at = self._clock() + LOOK_AGAIN
             self._look(self._file)
         return self._value
+
+    def look(self) -> str:
+        """What the file says at this moment: for whoever was refused with what it said a moment ago."""
+        self._look_at = -1.0
+        return self.reveal()
 
     def become(self, value: str) -> None:
         """Another value from now on: that of a token which somebody gives us, and which ends."""

@@ -41,6 +41,7 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
     with or_abort(answer):
         body = await timed(call, answer.read(ERROR_LIMIT))
     error = dialect.decode_error(answer.status, answer.headers, body)
+    target.adapter.refused(answer, error)
     blame(call, error)
     if dialect is not call.dialect:
         error.body = None

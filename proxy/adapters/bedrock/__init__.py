@@ -10,7 +10,6 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Be
 
 import re
 import time
-from asyncio import get_running_loop
 from collections.abc import Sequence
 from typing import ClassVar
 from urllib.parse import quote, unquote_to_bytes
@@ -18,10 +17,11 @@ from urllib.parse import quote, unquote_to_bytes
 from proxy.adapters.bedrock.credentials import Chain
 from proxy.adapters.bedrock.signing import Clock, Signer
 from proxy.adapters.http import SIDE_TIMEOUT, HTTPProvider
+from proxy.adapters.keys import Key
 from proxy.config import Provider
-from proxy.errors import Refused, UpstreamError
+from proxy.errors import Down, Refused
 from proxy.headers import spell
-from proxy.ports import Answer, Headers, Health, Outgoing
+from proxy.ports import Answer, Headers, Outgoing
 from proxy.upstream import Upstream
 
 # The list of jobs that run on their own: the only thing that the runtime's host tells free of charge.
@@ -62,9 +62,9 @@ class Bedrock(HTTPProvider):
         """An ARN is AWS's name for a model, a profile or an endpoint, and nobody else's."""
         return super().has(model) or model.startswith(("arn:aws:", "arn:aws-"))
 
-    def credentials(self) -> Headers:
+    def credentials(self, key: str) -> Headers:
         """With a bearer token; without one, each request is signed."""
-        return [("authorization", f"Bearer {self._config.api_key.reveal()}")]
+        return [("authorization", f"Bearer {key}")]
 
     def target(self, outgoing: Outgoing) -> str:
         """A name of any characters is one segment, and stands on the wire exactly as it is signed."""
@@ -78,9 +78,8 @@ class Bedrock(HTTPProvider):
         """`x-amz-` headers belong to a signature, and the client's was for us."""
         kept = [line for line in outgoing.headers if not line[0].startswith("x-amz-")]
         outgoing, target = outgoing._replace(headers=kept), self.target(outgoing)
-        if self._config.api_key:
-            shown = self._credential_lines()
-        else:
+        shown = None
+        if not self.keys:
             content = ("content-type", "application/json")
             shown = spell(await self._signed("POST", target, [("host", self._host), content], outgoing.body))
         return await self.post(outgoing, target, outgoing.body, shown)
@@ -88,26 +87,18 @@ class Bedrock(HTTPProvider):
     async def models(self, via: str = "") -> list[str]:
         return list(self._config.models)
 
-    async def health(self) -> Health:
+    async def check(self, key: Key) -> None:
         """Do credentials come, does the host answer, and does it know them? It costs nothing, and asks no model.
 
         Credentials that may not list jobs are good all the same: who is refused by name was recognised.
         """
-        started = get_running_loop().time()
-        try:
-            ok, detail = await self._look()
-        except UpstreamError as error:
-            ok, detail = False, error.message
-        return Health(ok, get_running_loop().time() - started, detail)
-
-    async def _look(self) -> tuple[bool, str]:
         host = ("host", self._host)
-        shown = self.credentials() if self._config.api_key else await self._signed("GET", HEALTH_PATH, [host], b"")
+        shown = self.credentials(key.value) if self.keys else await self._signed("GET", HEALTH_PATH, [host], b"")
         lines = [("accept-encoding", "identity"), host, self._via, *self.configured(), *shown]
         status, body = await self._upstream.get(self._origin, HEALTH_PATH, dict(lines), SIDE_TIMEOUT)
-        if status == 200 or (status == 403 and b"not authorized to perform" in body):
-            return True, ""
-        return False, f"{self.name} answered {status} for its list of jobs."
+        if status != 200 and not (status == 403 and b"not authorized to perform" in body):
+            message = f"{self.name} answered {status} for its list of jobs."
+            raise Down(message, provider=self.name, upstream_status=status)
 
     async def _signed(self, method: str, target: str, headers: Headers, body: bytes) -> Headers:
         """The headers that sign. Raises Refused where there is nobody to sign for, or nowhere."""

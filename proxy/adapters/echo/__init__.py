@@ -28,7 +28,7 @@ from proxy.adapters.echo.script import (
     streamed,
     whole,
 )
-from proxy.errors import BadRequest, Down
+from proxy.errors import BadRequest, Down, UpstreamError
 from proxy.framing import sse
 from proxy.ports import NO_HINTS, UNKNOWN, Abilities, Answer, Health, Hints, Outgoing
 
@@ -97,6 +97,9 @@ class Echo:
 
     def has_other_key(self, model: str) -> bool:
         return False
+
+    def refused(self, answer: Answer, error: UpstreamError) -> None:
+        """There is no key."""
 
     def hints(self, model: str) -> Hints:
         return NO_HINTS

@@ -42,8 +42,8 @@ class Gemini(HTTPProvider):
         # https://ai.google.dev/api/models#method:-models.list: a page has 50 unless more are asked for, 1000 at most
         self.models_path = f"/{self._version}/models?pageSize=1000"
 
-    def credentials(self) -> Headers:
-        key, payer = self._config.api_key.reveal(), self._config.project
+    def credentials(self, key: str) -> Headers:
+        payer = self._config.project
         pays = [("x-goog-user-project", payer)] if payer and is_token(key) else []
         return [*shown(key), *pays]
 

@@ -19,6 +19,7 @@ import msgspec
 from proxy.adapters.google.asking import is_token, next_page, query, shown, verb
 from proxy.adapters.google.login import Login
 from proxy.adapters.http import HTTPProvider
+from proxy.adapters.keys import Key
 from proxy.config import Provider
 from proxy.dialects.gemini.count import WHOLE
 from proxy.envelope import Envelope
@@ -60,19 +61,19 @@ class Vertex(HTTPProvider):
     models_path = "/v1beta1/publishers/google/models?pageSize=1000"  # no other version has the list
 
     def __init__(self, config: Provider, upstream: Upstream) -> None:
-        self._login = None if config.api_key else Login(config)
+        self._login = None if config.api_key or config.api_keys else Login(config)
         super().__init__(config, upstream, [] if self._login is None else [self._login.token])
         self.dialects = tuple(self.paths)
 
     def takes(self, model: str) -> Sequence[str]:
         return _TAKEN.get(_published(model)[0], ("openai_chat",))
 
-    def credentials(self) -> Headers:
-        return self._login.headers if self._login is not None else shown(self._config.api_key.reveal())
+    def credentials(self, key: str) -> Headers:
+        return self._login.headers if self._login is not None else shown(key)
 
     async def send(self, outgoing: Outgoing) -> Answer:
         login = self._login
-        lines = self._credential_lines() if login is None else await login.lines()
+        lines = None if login is None else await login.lines()
         answer = await self.post(outgoing, self.target(outgoing), _body(outgoing), lines)
         if answer.status == 401 and login is not None:
             login.refused()
@@ -90,15 +91,15 @@ class Vertex(HTTPProvider):
     def next_page(self, body: bytes) -> str:
         return next_page(self.models_path, msgspec.json.decode(body, type=_Page).next_page_token)
 
-    async def _ask_page(self, path: str, via: str = "") -> bytes:
+    async def _ask_page(self, path: str, key: Key, via: str = "") -> bytes:
         if self._login is not None:
             await self._login.lines()
-        return await super()._ask_page(path, via)
+        return await super()._ask_page(path, key, via)
 
     def _place(self, publisher: str) -> str:
         """Version, project and location. Raises Refused: one of them is not known."""
         config, version = self._config, self._config.api_version or "v1"
-        key = config.api_key.reveal()
+        key = self.keys.good().value
         if publisher == _GOOGLE and key and not is_token(key):
             return f"/{version}"
         project = config.project or (self._login.project if self._login is not None else "")

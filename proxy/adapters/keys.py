@@ -1,0 +1,192 @@
+"""With which of its keys is a provider asked, and what did its answer say of that one?
+
+Whose turn it is, and who is left out, `Cooldown` says. Here are the keys themselves: as they are at this moment, since
+one that stands in a file may change, and then it is another key, of which nothing is known. What comes back for its
+former value is of no interest any more.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from time import monotonic, time
+from typing import NamedTuple
+
+from proxy.config import Secret
+from proxy.cooldown import LONGEST_HINT, Cooldown, Saved
+from proxy.errors import UpstreamError
+from proxy.waits import retry_after
+
+log = logging.getLogger("pillion")
+
+
+class Key:
+    """One of the keys, as long as it stays the same. `lines`: the header lines that show it."""
+
+    __slots__ = ("index", "lines", "value")
+
+    def __init__(self, index: int, value: str, lines: bytes) -> None:
+        self.index = index
+        self.value = value
+        self.lines = lines
+
+    def __repr__(self) -> str:
+        return f"<Key {self.index + 1}>"
+
+
+class Asked(NamedTuple):
+    """A question to a provider. `began`: by the clock."""
+
+    key: Key
+    model: str
+    began: float
+
+
+class Keys:
+    """Of one provider, one at least, which may be none at all (""). `rows`: each with its weight.
+
+    `spell`: the header lines that show a key. `clock`: seconds, never going back; `wall`: since 1970.
+    """
+
+    def __init__(
+        self,
+        provider: str,
+        rows: Sequence[tuple[Secret, int]],
+        spell: Callable[[str], bytes],
+        clock: Callable[[], float] = monotonic,
+        wall: Callable[[], float] = time,
+    ) -> None:
+        self._provider = provider
+        self._secrets = [secret for secret, _ in rows]
+        self._spell = spell
+        self._clock = clock
+        self._wall = wall
+        self._is_single = len(rows) == 1
+        self._keys = [self._made(index) for index in range(len(rows))]
+        self._cooldown = Cooldown([""] * len(rows), [weight for _, weight in rows], clock)
+        self._name: Callable[[str], str] = lambda value: ""
+        self._changed: Callable[[], None] = lambda: None
+
+    def __repr__(self) -> str:
+        return f"<Keys of {self._provider}: {self._cooldown!r}>"
+
+    def __bool__(self) -> bool:
+        """Is there any?"""
+        return any(key.value for key in self._keys)
+
+    # --- asking ---
+
+    @property
+    def leaves_out(self) -> bool:
+        """Is an answer of interest that says nothing but that the key is good?"""
+        return self._cooldown.leaves_out
+
+    def pick(self, model: str) -> Key:
+        """Whose turn it is. The last one must do, whatever is known of it: the provider's own refusal says more."""
+        if self._cooldown.leaves_out:
+            self._look()
+        elif self._is_single:
+            return self._current(0)
+        picked = self._cooldown.pick(model)
+        return self._current(self._cooldown.last_resort(model) if picked is None else picked)
+
+    def answered(self, asked: Asked) -> None:
+        """The provider has done what it was asked for."""
+        index = asked.key.index
+        if asked.key is self._keys[index]:
+            had_failed = self._cooldown.has_failed(index)
+            if self._cooldown.succeeded(index, asked.model, asked.began):
+                self._changed()
+            if had_failed and not self._cooldown.has_failed(index):
+                log.info("%s works again", self._named(index), extra={"event": "key_works"})
+
+    def refused(self, asked: Asked, error: UpstreamError) -> None:
+        """It has not, and says why. Where that was the key, the error says so from now on.
+
+        A key that was refused as none, and that stands in a file, may have been rotated a moment ago.
+        """
+        index, had_failed = asked.key.index, self._cooldown.has_failed(asked.key.index)
+        if error.kind == "authentication":
+            self._secrets[index].look()
+        if self._current(index) is not asked.key:
+            error.of_key = error.kind == "authentication"
+            return
+        hint = retry_after({name.lower(): said for name, said in error.headers}, self._wall(), LONGEST_HINT)
+        error.of_key = self._cooldown.failed(index, error, asked.model, hint, asked.began)
+        if error.of_key:
+            self._changed()
+        if self._cooldown.has_failed(index) and not had_failed:
+            words = "%s was refused: it is left out until it is another one, or found to work"
+            log.warning(words, self._named(index), extra={"event": "key_failed"})
+
+    # --- who is left out ---
+
+    def may_ask(self) -> bool:
+        """Is there one to ask with now, and not only for want of another provider?"""
+        if not self._cooldown.leaves_out:
+            return True
+        self._look()
+        return self._cooldown.may_pick("")
+
+    def has_good(self, model: str) -> bool:
+        """Is there one against which nothing speaks?"""
+        return self._cooldown.has_good(model)
+
+    def good(self) -> Key:
+        """For the side roads, out of turn: the first that is as good as any."""
+        self._look()
+        return next((key for key in self._keys if not self._cooldown.has_failed(key.index)), self._keys[0])
+
+    async def try_failed(self, check: Callable[[Key], Awaitable[None]], seconds: float) -> None:
+        """Those that were refused as no keys, all within so long. `check` costs nothing, and raises UpstreamError."""
+        self._look()
+        failed = [key for key in self._keys if self._cooldown.has_failed(key.index)]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for key in failed:
+                    with suppress(UpstreamError):
+                        asked = Asked(key, "", self._clock())
+                        await check(key)
+                        self.answered(asked)
+
+    def counts(self) -> dict[str, int]:
+        cooling, failed = self._cooldown.counts()
+        return {"count": sum(bool(key.value) for key in self._keys), "cooling": cooling, "failed": failed}
+
+    # --- what is kept of it ---
+
+    def follow(self, name: Callable[[str], str], changed: Callable[[], None]) -> None:
+        """From now on call a key by its `name`, which tells nothing of it, and say when one is left out, or back."""
+        self._name, self._changed = name, changed
+        for key in self._keys:
+            self._cooldown.renew(key.index, name(key.value))
+
+    def saved(self) -> list[Saved]:
+        return self._cooldown.state(self._wall())
+
+    def restore(self, saved: Sequence[Saved]) -> None:
+        self._cooldown.restore(saved, self._wall())
+
+    def _look(self) -> None:
+        """Has one become another, also of those that nobody asks with?"""
+        for key in self._keys:
+            self._current(key.index)
+
+    def _current(self, index: int) -> Key:
+        key, value = self._keys[index], self._secrets[index].reveal()
+        return key if key.value == value else self._renewed(index)
+
+    def _renewed(self, index: int) -> Key:
+        key = self._keys[index] = self._made(index)
+        self._cooldown.renew(index, self._name(key.value))
+        self._changed()
+        log.info("%s is another one now", self._named(index), extra={"event": "key_rotated"})
+        return key
+
+    def _made(self, index: int) -> Key:
+        value = self._secrets[index].reveal()
+        return Key(index, value, self._spell(value))
+
+    def _named(self, index: int) -> str:
+        """For the log: `openai's key 2 of 3`."""
+        return f"{self._provider}'s key" + ("" if self._is_single else f" {index + 1} of {len(self._keys)}")
