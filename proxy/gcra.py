@@ -46,6 +46,11 @@ class Bucket:
         self._due = due
         return due + self._given
 
+    def charge(self, count: int, now: int) -> None:
+        """So many have passed elsewhere, whether they might or not: then nothing is left at worst."""
+        at = self._pace * now
+        self._due = min(max(at, self._due) + count * self._step, at + self._burst)
+
     def undo(self, count: int) -> None:
         """As if so many had not been taken in this very moment."""
         self._due -= count * self._step

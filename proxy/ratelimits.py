@@ -38,19 +38,23 @@ def spelled(headers: Mapping[str, str], dialect_name: str, now: float) -> list[L
 def told(lines: Sequence[Line], standings: Sequence[Standing], dialect_name: str, now: float) -> list[Line]:
     """The head of an answer, and in it what is left of our limits, where its client looks for that.
 
-    Where a provider has said that less is left of its own, that stays. `now`: seconds since 1970.
+    Where a provider has said that less is left of its own, that stays. `now`: seconds since 1970. The wire has words
+    for it.
     """
-    if dialect_name not in _WORDS:
-        return list(lines)
     words, spell = _WORDS[dialect_name]
     theirs, ours = dict(lines), {}
     for what, limit, left, full_in in standings:
         of_limit, of_left, of_reset = words[what]
-        said = theirs.get(of_left, "")
-        if not is_count(said) or int(said) > left:
+        said = theirs.get(of_left)
+        if said is None or not is_count(said) or int(said) > left:
             ours[of_limit], ours[of_left], ours[of_reset] = str(limit), str(left), spell(full_in, now)
     kept = lines if ours.keys().isdisjoint(theirs) else [line for line in lines if line[0] not in ours]
     return [*kept, *ours.items()]
+
+
+def has_words(dialect_name: str) -> bool:
+    """Is there anything that a client of this wire looks for?"""
+    return dialect_name in _WORDS
 
 
 def seconds_until(value: str, now: float) -> float | None:
@@ -111,9 +115,11 @@ def _as_duration(milliseconds: int) -> str:
     """As Go spells it."""
     if 0 < milliseconds < 1000:
         return f"{milliseconds}ms"
+    if milliseconds < 60_000:
+        return f"{milliseconds / 1000:g}s"
     minutes, rest = divmod(milliseconds, 60_000)
     hours, minutes = divmod(minutes, 60)
-    return (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "") + f"{rest / 1000:g}s"
+    return (f"{hours}h" if hours else "") + f"{minutes}m{rest / 1000:g}s"
 
 
 # OpenAI's name, Anthropic's, and how each is made of the other's value. Anthropic's limits of input and of output

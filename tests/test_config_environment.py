@@ -40,7 +40,7 @@ VALUES = {
 
 # And what File says then, where that is no text.
 MORE: dict[str, Any] = {
-    "failover.fallback_order": ["echo"], "failover.others": False, "failover.deadline": 9.0, "failover.resume": True,
+    "failover.fallback_order": ["echo"], "failover.others": False, "failover.deadline": 9.0, "failover.resume": False,
     "retry.max_retries": 4, "retry.initial_delay": 0.25, "retry.max_delay": 3.0, "retry.backoff_factor": 1.5,
     "retry.retryable_errors": ["timeout", "unknown"], "retry.budget": 0.1,
     "hedge.enabled": True, "hedge.after": 1.0, "hedge.share": 0.5,

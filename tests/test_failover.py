@@ -190,9 +190,11 @@ async def test_a_repetition_has_what_is_left_of_the_clients_time() -> None:
 
 
 async def test_another_key_is_tried_at_once() -> None:
-    upstreams = Upstreams(a=[Refused("no", status=401, kind="authentication", upstream_status=401)])
-    await World([Provider("a", keys=3)], upstreams).ask()
-    assert (upstreams.asked, upstreams.slept) == (["a/m"] * 2, [0.0])
+    refused, elsewhere = Refused("no", status=401, kind="authentication"), Down("x", upstream_status=500)
+    refused.of_key = True
+    upstreams = Upstreams(a=[refused, refused, elsewhere])
+    await World([Provider("a", keys=4), Provider("b")], upstreams, retry=Retry(max_retries=0)).ask()
+    assert (upstreams.asked, upstreams.slept) == (["a/m"] * 3 + ["b/m"], [0.0, 0.0])
 
 
 async def test_only_the_kinds_that_the_operator_names_are_asked_again() -> None:

@@ -47,6 +47,16 @@ def test_the_wait_is_exact(limit: int, counts: list[int], then: int, more: st.Da
     assert bucket.take(count, now + wait) is not None
 
 
+@pytest.mark.parametrize("limit", [7, 61, 999, 999_983])
+def test_the_wait_is_rounded_up_to_the_nanosecond(limit: int) -> None:
+    bucket = Bucket(limit)
+    assert bucket.take(limit, START) is not None
+    wait = bucket.wait(1, START)
+    assert wait == ceil(Fraction(MINUTE, limit))
+    assert bucket.take(1, START + wait - 1) is None
+    assert bucket.take(1, START + wait) is not None
+
+
 @settings(max_examples=200)
 @given(limit=st.integers(1, 50), steps=st.lists(st.tuples(st.integers(0, 20 * SECOND), st.integers(1, 5)), max_size=60))
 def test_no_stretch_of_time_lets_pass_more_than_the_limit_and_its_share(
@@ -98,6 +108,20 @@ def test_what_time_has_forgiven_is_not_given_back_as_well() -> None:
     assert bucket.state(START + MINUTE)[0] == 0
 
 
+def test_what_was_given_back_to_others_is_not_given_back_again() -> None:
+    """The first stood before the second in what was to be paid for; without it, the second was paid for earlier."""
+    bucket = Bucket(200)
+    first, second = bucket.take(100, START), bucket.take(50, START)
+    assert first is not None
+    assert second is not None
+    bucket.settle(first, 100, START)
+    then = START + MINUTE // 2
+    assert bucket.state(then) == (200, 0)
+    assert bucket.take(100, then) is not None
+    bucket.settle(second, 50, then)
+    assert bucket.state(then)[0] == 100
+
+
 def test_what_was_used_beyond_the_estimate_is_a_debt() -> None:
     bucket = Bucket(1000)
     mark = bucket.take(1000, START)
@@ -109,8 +133,7 @@ def test_what_was_used_beyond_the_estimate_is_a_debt() -> None:
 
 
 class Taken(NamedTuple):
-    at: int
-    count: int
+    tokens: int
     mark: int
 
 
@@ -159,16 +182,16 @@ class BucketAgainstLaw(RuleBasedStateMachine):
             charge = [self.now, count]
             self.knowing.charges.append(charge)
             self.patient.charges.append([self.now, count])
-            self.open.append((Taken(self.now, count, mark), charge))
+            self.open.append((Taken(count, mark), charge))
 
     @precondition(lambda self: self.open)
     @rule(which=st.integers(0, 10), used=st.integers(0, 90))
     def settle(self, which: int, used: int) -> None:
         taken, charge = self.open.pop(which % len(self.open))
-        self.bucket.settle(taken.mark, taken.count - used, self.now)
+        self.bucket.settle(taken.mark, taken.tokens - used, self.now)
         charge[1] = used
-        if used > taken.count:
-            self.patient.charges.append([self.now, used - taken.count])
+        if used > taken.tokens:
+            self.patient.charges.append([self.now, used - taken.tokens])
         self.settled = True
 
     @invariant()

@@ -39,8 +39,8 @@ class Clock:
         return self.now
 
 
-def limited(name: str = "x", **limits: int) -> Limited:
-    return Limited("client", name, Limits(**limits))
+def limited(**limits: int) -> Limited:
+    return Limited("client", "x", Limits(**limits))
 
 
 def lines(error: OverLimit | Busy) -> dict[str, str]:
@@ -135,6 +135,12 @@ def test_whoever_passes_takes_from_all_scopes_and_else_from_none() -> None:
     assert admission.admit((narrow, wide), Need(60, 0)) is None
     assert [admission.admit((wide, narrow), Need(5, 0)) is None for _ in range(9)] == [False] * 8 + [True]
     assert wide.standings(clock.now)[0][2] == 1
+
+
+def test_who_does_not_pass_for_its_tokens_is_no_request() -> None:
+    admission, scope = Admission(Queue(), Clock()), limited(requests_per_minute=2, tokens_per_minute=100)
+    assert [admission.admit((scope,), Need(80, 0)) is None for _ in range(9)] == [False] + [True] * 8
+    assert admission.admit((scope,), Need(20, 0)) is not None
 
 
 @pytest.mark.parametrize(
@@ -400,7 +406,8 @@ def test_whatever_they_do_the_limit_holds_and_nobody_overtakes(steps: list[tuple
 
 async def _live(steps: list[tuple[str, int, int]]) -> None:
     crowd, scope = Crowd(LONG, Clock()), limited(concurrent=3, tokens_per_minute=100)
-    came, names = [], (str(n) for n in range(1000))
+    came: list[str] = []
+    names = map(str, range(1000))
     for what, which, size in steps:
         waiting = [name for name in came if name not in crowd.passed and not crowd.tasks[name].done()]
         if what == "come":
@@ -415,8 +422,9 @@ async def _live(steps: list[tuple[str, int, int]]) -> None:
         assert sum(held.need.read for held in crowd.held.values()) <= 100
         assert crowd.passed == [name for name in came if name in crowd.passed]
         assert crowd.admission.queued == len(scope.queue)
-    for name in list(came):
-        await crowd.go_away(name) if name not in crowd.passed and not crowd.tasks[name].done() else None
+    for name in came:
+        if not crowd.tasks[name].done():
+            await crowd.go_away(name)
     assert (crowd.admission.queued, scope.timer) == (0, None)
 
 
@@ -582,14 +590,15 @@ def test_every_recorded_limit_comes_back_little_by_little() -> None:
             assert seconds is not None
             shares[round(seconds * int(said[0]), -1)] += 1
     assert sum(shares.values()) > 200
-    assert set(shares) <= {60.0, 86400.0}
+    assert set(shares) <= {*range(0, 70, 10), 86400.0}  # by the time of the answer, some of it was back
+    assert shares[60.0] > 150
 
 
 def test_a_scope_tells_of_itself() -> None:
-    scope = limited("client app", concurrent=2)
+    scope = limited(concurrent=2)
     held = Admission(Queue(), Clock()).admit((scope,), ONE)
-    assert repr(scope) == "<Limited client client app: 1 under way, 0 wait>"
-    assert repr(held) == "<Held of client app>"
+    assert repr(scope) == "<Limited client x: 1 under way, 0 wait>"
+    assert repr(held) == "<Held of x>"
     assert repr(Provider(openai("1", "1s")).scope) == (
         "<Announcements of openai/m: x-ratelimit-remaining-requests; 0 wait>"
     )

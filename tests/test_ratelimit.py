@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anthropic
@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 
 from proxy import registry
 from proxy.adapters.echo import Echo
+from proxy.address import Address
 from proxy.allowance import ClientKey, Limits
 from proxy.attempts import attempt
 from proxy.canon import Usage
@@ -20,6 +21,7 @@ from proxy.dispatch import chain
 from proxy.envelope import Envelope
 from proxy.errors import Busy, Down, GatewayError, OverLimit
 from proxy.middleware import ratelimit
+from proxy.middleware.intake import Intake
 from proxy.middleware.ratelimit import RateLimit
 from proxy.ports import Call, Handler, Reply, Target
 from proxy.ratelimits import told
@@ -129,14 +131,12 @@ async def test_a_thousand_a_minute_are_a_thousand_of_a_hundred_thousand_that_64_
 
     async def offer(count: int) -> None:
         nonlocal passed
+        asked = call()
         for n in range(count):
-            try:
-                reply = await world.ask(yielding)
-            except OverLimit:
-                pass
-            else:
+            asked.accounts.clear()
+            with suppress(OverLimit):
+                end(await world.limit(asked, yielding))
                 passed += 1
-                end(reply)
             if not n % 50:
                 await asyncio.sleep(0)
 
@@ -240,7 +240,7 @@ async def test_where_nobody_limits_anything_all_is_as_it_was() -> None:
 async def test_clients_who_have_rested_are_forgotten_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ratelimit, "MOST_CLIENTS", 3)
     world = World(limits(requests=1))
-    await world.ask(fine, client="early")
+    end(await world.ask(fine, client="early"))
     world.clock.now += 60 * SECOND
     for name in ("a", "b", "c"):
         end(await world.ask(fine, client=name))
@@ -472,12 +472,13 @@ def test_the_other_wires_lines_travel_on_beside_ours() -> None:
 
 
 @asynccontextmanager
-async def listening(handler: Handler) -> AsyncIterator[Server]:
+async def listening(handler: Handler) -> AsyncIterator[str]:
     paths = [("/chat/completions", "openai_chat"), ("/messages", "anthropic")]
     server = Server([Route("POST", path, "chat", handler, dialect) for path, dialect in paths], registry.dialect)
-    await server.open("127.0.0.1", 0)
+    await server.open(Address("127.0.0.1", 0))
+    server.start()
     try:
-        yield server
+        yield f"http://{server.address.host}:{server.address.port}"
     finally:
         await server.close()
 
@@ -485,9 +486,7 @@ async def listening(handler: Handler) -> AsyncIterator[Server]:
 async def test_the_sdks_raise_their_own_error_and_hand_out_the_headers() -> None:
     world = World(limits(requests=1))
     messages: Any = [{"role": "user", "content": "Hi"}]
-    async with listening(chain([world.limit], attempted(whole))) as server:
-        host, port = server.address
-        url = f"http://{host}:{port}"
+    async with listening(chain([Intake(60), world.limit], asked_of_echo)) as url:
         async with openai.AsyncOpenAI(api_key="x", base_url=f"{url}/v1", max_retries=0) as client:
             told = await client.chat.completions.with_raw_response.create(model="m", messages=messages)
             assert told.headers["x-ratelimit-remaining-requests"] == "0"
@@ -501,6 +500,11 @@ async def test_the_sdks_raise_their_own_error_and_hand_out_the_headers() -> None
                 await other.messages.create(model="m", messages=messages, max_tokens=5)
         assert refused.value.response.headers["retry-after"] == "60"
         assert refused.value.response.headers["anthropic-ratelimit-requests-remaining"] == "0"
+
+
+async def asked_of_echo(call: Call) -> Reply:
+    call.target = TARGET
+    return await attempt(call, whole)
 
 
 async def whole(call: Call) -> Reply:
@@ -521,18 +525,19 @@ async def test_the_openai_sdk_comes_back_when_it_is_told_to() -> None:
         return await world.limit(call, whole)
 
     messages: Any = [{"role": "user", "content": "Hi"}]
-    async with listening(handler) as server:
-        url = "http://{}:{}/v1".format(*server.address)
-        async with openai.AsyncOpenAI(api_key="x", base_url=url, max_retries=1) as client:
-            await client.chat.completions.create(model="m", messages=messages)
+    async with (
+        listening(handler) as url,
+        openai.AsyncOpenAI(api_key="x", base_url=f"{url}/v1", max_retries=1) as client,
+    ):
+        await client.chat.completions.create(model="m", messages=messages)
     assert tries == 2
 
 
 @pytest.mark.parametrize("speech", [OPENAI, ANTHROPIC], ids=lane_name)
 async def test_the_error_is_spelled_on_the_clients_wire(speech: Speech) -> None:
     world = World(limits(tokens=10))
-    async with listening(chain([world.limit], whole)) as server:
-        got = await chat(Place(*server.address), speech, speech.request(model="m"))
+    async with listening(chain([Intake(60), world.limit], whole)) as url:
+        got = await chat(Place("127.0.0.1", int(url.rpartition(":")[2])), speech, speech.request(model="m"))
     assert got.status == 429
     assert "can never pass" in speech.error(got.body)["message"]
 

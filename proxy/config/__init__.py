@@ -6,6 +6,7 @@ app's own variables, they point at us, and we would call ourselves.
 """
 
 from proxy.address import Address
+from proxy.config.descriptors import handed_over
 from proxy.config.effective import Config, HeldKey, Provider, Route, layered, load, log_format
 from proxy.config.schema import (
     JWT,
@@ -30,9 +31,11 @@ from proxy.config.schema import (
 )
 from proxy.config.secret import Secret
 from proxy.config.shown import flags, json_schema, show
+from proxy.config.source import Source
 
 __all__ = [
     "JWT", "Address", "Breaker", "Budget", "Cache", "Client", "Config", "Failover", "Fault", "Faults", "Health",
     "Hedge", "HeldKey", "Ledger", "LimitsRow", "Log", "Model", "Overload", "Price", "Provider", "Queue", "Retry",
-    "Route", "Secret", "Timers", "flags", "json_schema", "layered", "load", "log_format", "show",
+    "Route", "Secret", "Source", "Timers", "flags", "handed_over", "json_schema", "layered", "load", "log_format",
+    "show",
 ]  # fmt: skip

@@ -28,6 +28,10 @@ _HOST = re.compile(r"(\*\.)?[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9a-fA-F:.]+\](:[0-9]+
 _OURS = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "content-type", "expect"}
 _OF_THE_REQUEST = {"model", "stream"}  # what a field of a provider's `body` must not turn into another question
 _BASE = "must be http(s)://HOST[:PORT][/PATH] and nothing more"
+_ALONE = (  # docs/decisions/0023-reload.md
+    "limits, budgets and the ledger are counted in it. A second pillion wants a state_dir and an address of its own, or"
+    " a `store` that they share"
+)
 _MODEL = "must be PROVIDER/MODEL of a configured provider"
 
 
@@ -103,6 +107,10 @@ def _server(layers: Layers) -> None:
     for n, host in enumerate(file.allowed_hosts):
         if not _HOST.fullmatch(host):
             note(layers, ("allowed_hosts", f"[{n}]"), "must be a host's name, with or without a port")
+    if file.workers > 1:
+        note(layers, ("workers",), f"is {file.workers}, and one process serves: {_ALONE}")
+    if file.failover.resume:
+        note(layers, ("failover", "resume"), "is not there yet: a stream that breaks ends with its wire's error event")
     if file.min_sigterm_delay > file.max_sigterm_delay:
         note(layers, ("min_sigterm_delay",), "is longer than max_sigterm_delay")
 

@@ -177,6 +177,12 @@ def load(
     return _config(layered(path, environ, flags))
 
 
+def located(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Which file it is; None where there is none."""
+    said = environ.get("PILLION_CONFIG")
+    return Path(said) if path is None and said else path
+
+
 def log_format(flags: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> str:
     """What the log is to look like, for whoever must tell that the rest of the configuration cannot be used."""
     return flags.get("PILLION_LOG_FORMAT") or environ.get("PILLION_LOG_FORMAT") or "auto"
@@ -186,9 +192,7 @@ def layered(
     path: Path | None = None, environ: Mapping[str, str] = os.environ, flags: Mapping[str, str] | None = None
 ) -> Layers:
     """What `load` makes its Config of: every value, and where it is from. Raises ConfigError likewise."""
-    if path is None and environ.get("PILLION_CONFIG"):
-        path = Path(environ["PILLION_CONFIG"])
-    layers = gathered(path, environ, flags or {})
+    layers = gathered(located(path, environ), environ, flags or {})
     checks.check(layers)
     spending.check(layers)
     targets.check(layers)

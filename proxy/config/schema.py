@@ -256,7 +256,7 @@ class Failover(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         120.0
     )
     resume: Annotated[
-        bool, Meta(description="Have another target go on with a text whose stream broke, where its wire can say so.")
+        bool, Meta(description="Not there yet: have another target go on with a text whose stream broke.")
     ] = False
 
 

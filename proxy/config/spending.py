@@ -18,6 +18,7 @@ DEFAULT_CLIENT = "default"  # whose key is `client_key`
 
 CLIENT_NAME = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
+LARGEST_SHARED = 9_000_000  # dollars: what Redis reckons with are doubles, and nano-dollars below 2**53
 _STORES = ("redis", "rediss")
 
 
@@ -100,6 +101,8 @@ def _budgets(layers: Layers, there: Collection[str]) -> None:
         keys = ("budgets", name)
         if not CLIENT_NAME.fullmatch(name):
             note(layers, keys, "a name has letters, digits and .-_@+, 64 at most")
+        if layers.file.store is not None and budget.usd > LARGEST_SHARED:
+            note(layers, (*keys, "usd"), f"is shared through `store`, which can count to {LARGEST_SHARED:,} dollars")
         for key, problem in _of_scope(budget, there, layers.file.keys):
             note(layers, (*keys, key), problem)
         scope = (budget.window, budget.client, budget.provider, budget.model)

@@ -32,8 +32,12 @@ class Admission:
     def __init__(self, queue: Queue, clock: Callable[[], int]) -> None:
         self.refused: Counter[tuple[str, str]] = Counter()  # by whose limit it was, and what it limits
         self.queued = 0  # now
-        self._queue = queue
         self._clock = clock
+        self.become(queue)
+
+    def become(self, queue: Queue) -> None:
+        """For those that come from now on; who waits, waits for as long as it was told."""
+        self._queue = queue
 
     def admit(self, scopes: Sequence[Scope], need: Need) -> Held | None:
         """None where a limit stands in the way, or somebody who came before."""

@@ -57,10 +57,11 @@ def _is_media(text: bytes) -> bool:
 
 def _longest(envelope: Envelope, paths: Sequence[Sequence[str]]) -> int | None:
     """What the request says of its answer's length, in tokens. What is no such number is the provider's to refuse."""
-    for path in paths:
-        value: Any = envelope.get(path[0])
-        for key in path[1:]:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        if type(value) is int and value > 0:
-            return value
+    for key, *rest in paths:
+        if key in envelope:
+            value: Any = envelope.get(key)
+            for inner in rest:
+                value = value.get(inner) if isinstance(value, Mapping) else None
+            if type(value) is int and value > 0:
+                return value
     return None

@@ -7,37 +7,39 @@
 
 All of it before the first byte has reached the client: a stream counts as answered with its first event that says
 something, and what breaks after that is told in the client's own words. Which error means what `retries` says, whom
-there is to ask `plan`, in which order `balance`, and who is resting each target's own breaker.
+there is to ask `plan`, in which order `balance`, and who is resting each target's own breaker. Beside a first
+one that is silent the next one may be asked: `hedging`.
 """
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from math import ceil
+from itertools import chain
 from time import monotonic, time
 
-from proxy.attempts import attempt
+from proxy.attempts import attempt, note
 from proxy.balance import Option, order
 from proxy.config import Retry
 from proxy.errors import Down, GatewayError, OverBudget, Unrepresentable, UpstreamError
+from proxy.hedging import Asking, Hedging, Race, Trial
 from proxy.lanes.asking import timed
 from proxy.needs import lacking
 from proxy.plan import Plan, Planner
 from proxy.ports import Attempt, Call, Handler, Reply, Target
 from proxy.retries import Backoff, RetryBudget, Verdict, verdict
 from proxy.rights import allows
-from proxy.standing import Standing, Standings
+from proxy.standing import RESTING, Standing, Standings
 from proxy.sticking import conversation
-
-RESTING = "target_resting"
-SICK = frozenset({"server_error", "network_error", "timeout"})  # kinds of error that say that a target is not well
 
 Cost = Callable[[Call, Target], int | None]  # nano-dollars that it may take there; None: nobody knows
 
 
 class Failover:
-    """`deadline`: seconds after which no attempt is begun. `is_well`: what the health checks say of a provider."""
+    """`deadline`: seconds after which no attempt is begun. `is_well`: what the health checks say of a provider.
+
+    `hedging`: None where nobody is asked beside a target that is silent.
+    """
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class Failover:
         cost: Cost,
         is_well: Callable[[str], bool],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        hedging: Hedging | None = None,
     ) -> None:
         self.planner = planner
         self.standings = standings
@@ -56,6 +59,7 @@ class Failover:
         self.cost = cost
         self.is_well = is_well
         self.sleep = sleep
+        self.hedging = hedging
         self.budget = RetryBudget(retry.budget, clock=monotonic)
         self.backoff = Backoff(retry.initial_delay, retry.backoff_factor, retry.max_delay, random.random)
 
@@ -64,7 +68,11 @@ class Failover:
         self.budget.asked()
         plan = self.planner.known(call.model)
         if plan is None:
-            plan = await timed(call, self.planner.first(call.model))
+            plan = await timed(call, self.planner.first(call.model, call.key))
+        call.how = plan.how
+        if self.hedging is not None:
+            self.hedging.asked()
+            return await _Way(self, call, handler, plan).go()
         if len(plan.targets) > 1 or not self.is_well(plan.targets[0].adapter.name):
             return await _Way(self, call, handler, plan).go()
         call.target = plan.targets[0]  # nearly every call's way is no longer than this
@@ -75,25 +83,38 @@ class Failover:
             failed = error
         return await _Way(self, call, handler, plan).go(failed)
 
+    async def rehearse(self, call: Call) -> Plan:
+        """Note in the call's history whom it would ask, each because those before it fail, and who would be passed
+        over. Nobody is asked. Raises UnknownModel.
+        """
+        plan = await self.planner.first(call.model, call.key)
+        call.how = plan.how
+        _Way(self, call, _nobody, plan).rehearse()
+        return plan
+
     async def attempt(self, call: Call, handler: Handler, standing: Standing) -> Reply:
         """Ask `call.target` once, and learn from it how it stands. Raises GatewayError."""
         ticket = standing.breaker.allow()
         if not ticket:
-            raise _resting(standing)
+            raise standing.resting()
         latency = standing.latency
         latency.in_flight += 1
         try:
             reply = await attempt(call, handler)
         except BaseException as error:
-            _ended(standing, ticket, error)
-            call.history.append(_note(call, standing.target, error))
+            standing.ended(ticket, error)
+            call.history.append(note(call, standing.target, error))
+            if self.hedging is not None:
+                self.hedging.heard(call, standing, error)
             raise
         latency.observe(call.headed - call.began)
-        call.history.append(_note(call, standing.target, None))
+        call.history.append(note(call, standing.target, None))
+        if self.hedging is not None:
+            self.hedging.heard(call, standing, None)
         if isinstance(reply.body, bytes):
-            _ended(standing, ticket, None)
+            standing.ended(ticket, None)
         else:
-            reply.endings.append(partial(_ended, standing, ticket))
+            reply.endings.append(partial(standing.ended, ticket))
         return reply
 
 
@@ -109,6 +130,7 @@ class _Way:
         self._timeout = call.timeout
         self._errors: list[tuple[GatewayError, Target]] = []
         self._is_begun = False  # the only target has failed before
+        self._left = self._candidates()
 
     async def go(self, failed: GatewayError | None = None) -> Reply:
         """`failed`: how the only target has failed already. Raises what the first one did, where nobody answers."""
@@ -116,10 +138,16 @@ class _Way:
             self._is_begun = True
             if reply := await self._answer(self._plan.targets[0], failed):
                 return reply
-        for target in self._candidates():
+        while target := next(self._left, None):
             if reply := await self._answer(target):
                 return reply
         raise self._said()
+
+    def rehearse(self) -> None:
+        """As `go` does it, where every target fails in a way that lets another one answer."""
+        for number, target in enumerate(self._left, start=1):
+            self._call.history.append(Attempt(target, number))
+            self._errors.append((Down("Nobody was asked."), target))
 
     async def _answer(self, target: Target, failed: GatewayError | None = None) -> Reply | None:
         """None where the next one is to be asked. Raises GatewayError where nobody is."""
@@ -164,9 +192,10 @@ class _Way:
         """Why a target is passed over; "" where it is not. The only one that there is must do."""
         if standing.breaker.retry_at is not None:
             return "resting"
+        is_only = len(self._plan.targets) == 1 and target is self._plan.targets[0]
         if not allows(self._call.key, target.adapter.name, target.model):
-            return "not allowed" if self._errors or len(self._plan.targets) > 1 else ""
-        if not self._errors and len(self._plan.targets) == 1:
+            return "" if is_only else "not allowed"
+        if is_only:
             return ""
         return lacking(self._call.envelope, target.adapter.abilities(target.model))
 
@@ -188,7 +217,7 @@ class _Way:
             call.target = target
             if failed is None:
                 try:
-                    return await rules.attempt(call, self._handler, standing)
+                    return await self._once(standing)
                 except GatewayError as error:
                     failed = error
             pause = self._pause(failed, target, tries)
@@ -197,22 +226,46 @@ class _Way:
             await timed(call, rules.sleep(pause))
             failed, tries = None, tries + 1
 
+    async def _once(self, standing: Standing) -> Reply:
+        """Ask `call.target`; and where it is the first one of all, and silent for long, another one beside it."""
+        call, rules = self._call, self._rules
+        after = None if rules.hedging is None or call.attempts else rules.hedging.after(call, standing)
+        asking = rules.attempt(call, self._handler, standing)
+        return await (asking if after is None else Race(call, self._hedge, self._may_go_on).run(asking, after))
+
+    def _hedge(self) -> tuple[Trial, Asking] | None:
+        """Whoever is next, where they may be asked now."""
+        hedging, target = self._rules.hedging, next(self._left, None)
+        if hedging is None or target is None:
+            return None
+        trial = Trial(self._call, target)
+        is_well = self._rules.is_well(target.adapter.name)
+        if is_well and monotonic() < self._until and self._has_time(trial.call, 0.0) and hedging.may(trial.call):
+            return trial, self._beside(trial.call, target)
+        self._left = chain((target,), self._left)
+        return None
+
+    async def _beside(self, call: Call, target: Target) -> Reply:
+        """Raises GatewayError. Who has refused without having been asked still has their turn, when the first fails."""
+        try:
+            return await self._rules.attempt(call, self._handler, self._rules.standings.of(target))
+        except GatewayError:
+            if not call.asked:
+                self._left = chain((target,), self._left)
+            raise
+
     def _pause(self, error: GatewayError, target: Target, tries: int) -> float | None:
         """Seconds until the same target may be asked again; None where it is not to be."""
         if not isinstance(error, UpstreamError) or self._rules.standings.of(target).breaker.retry_at is not None:
             return None
         rules, call = self._rules, self._call
         said = self._verdict(error)
-        if target.adapter.has_other_key(target.model) and error.kind in (
-            "authentication",
-            "rate_limit",
-            "quota_exceeded",
-        ):
-            pause = 0.0  # another key of the provider's knows nothing of this one's troubles
-        elif not said.again or (said.wait or 0.0) > rules.retry.max_delay:
+        if error.of_key and target.adapter.has_other_key(target.model):
+            # Another key knows nothing of this one's troubles: it is no repetition, and each is refused but once.
+            return 0.0 if monotonic() < self._until and self._has_time(call, 0.0) else None
+        if not said.again or (said.wait or 0.0) > rules.retry.max_delay:
             return None
-        else:
-            pause = rules.backoff.wait(tries, said.wait)
+        pause = rules.backoff.wait(tries, said.wait)
         if tries >= rules.retry.max_retries or monotonic() + pause >= self._until or not self._has_time(call, pause):
             return None
         return pause if rules.budget.may_retry() else None
@@ -227,36 +280,10 @@ class _Way:
     def _said(self) -> GatewayError:
         if not self._errors:
             self._call.target = self._plan.targets[0]
-            return _resting(self._rules.standings.of(self._call.target))
+            return self._rules.standings.of(self._call.target).resting()
         error, self._call.target = self._errors[0]
         return error
 
 
-def _ended(standing: Standing, ticket: int, error: BaseException | None) -> None:
-    """What a provider refuses it has answered; of what we broke off nobody knows."""
-    standing.latency.in_flight -= 1
-    if error is None or (isinstance(error, UpstreamError) and error.kind not in SICK):
-        standing.breaker.succeeded(ticket)
-    elif isinstance(error, UpstreamError):
-        standing.breaker.failed(ticket)
-    else:
-        standing.breaker.let_go(ticket)
-
-
-def _note(call: Call, target: Target, error: BaseException | None) -> Attempt:
-    first_byte = call.headed - call.began if call.headed else 0.0
-    code = error.code if isinstance(error, GatewayError) else type(error).__name__ if error else ""
-    return Attempt(target, call.attempts, monotonic() - call.began, first_byte, code)
-
-
-def _resting(standing: Standing) -> Down:
-    """Nobody was asked: it counts as no attempt."""
-    name = standing.target.adapter.name
-    wait = max(1, ceil((standing.breaker.retry_at or 0.0) - monotonic()))
-    return Down(
-        f"{name} has failed too often, and is left alone for {wait} s.",
-        status=503,
-        code=RESTING,
-        provider=name,
-        headers=[("retry-after", str(wait))],
-    )
+async def _nobody(call: Call) -> Reply:
+    raise NotImplementedError  # of a rehearsal, in which nobody is asked

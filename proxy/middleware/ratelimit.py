@@ -6,7 +6,7 @@ answer tells its client what is left of its own.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic_ns, time
 from typing import NamedTuple
 
@@ -15,13 +15,16 @@ from proxy.aside import LARGE, aside
 from proxy.canon import NO_USAGE
 from proxy.config import LimitsRow
 from proxy.errors import GatewayError, UpstreamError
+from proxy.fleet import Fleet
 from proxy.heard import tokens_of
 from proxy.limits.admission import Admission
 from proxy.limits.announced import Announcements, told_of
+from proxy.limits.fleet import FleetAdmission
 from proxy.limits.need import NO_TOKENS, Need, need_of
-from proxy.limits.scope import Held, Limited, Scope
+from proxy.limits.scope import Held, Kind, Limited, Scope
+from proxy.limits.shared import Shared
 from proxy.ports import Call, Handler, Reply
-from proxy.ratelimits import told
+from proxy.ratelimits import has_words, told
 
 SECOND = 10**9  # nanoseconds
 MOST_CLIENTS = 10_000  # whose limits are remembered; of those who have rested there is nothing to remember
@@ -42,6 +45,7 @@ class RateLimit:
     """The middleware, and the account of each attempt.
 
     `providers`: their limits, by name. `clock`: nanoseconds, and it never goes back; `wall`: seconds since 1970.
+    `fleet`: with whom the operator's limits are shared.
     """
 
     def __init__(
@@ -50,15 +54,36 @@ class RateLimit:
         providers: Mapping[str, Limits],
         clock: Callable[[], int] = monotonic_ns,
         wall: Callable[[], float] = time,
+        fleet: Fleet | None = None,
     ) -> None:
         self._clock = clock
         self._wall = wall
-        self._admission = Admission(limits.queue, clock)
-        self._default = limits.client or None
+        self._fleet = fleet
+        queue = limits.queue
+        self._admission = Admission(queue, clock) if fleet is None else FleetAdmission(queue, clock, fleet)
         self._clients: dict[str, Limited] = {}
-        self._providers = {name: Limited("provider", name, each) for name, each in providers.items() if each}
-        self._models = {_named(name): Limited("model", name, each) for name, each in limits.models.items() if each}
+        self._providers: dict[str, Limited] = {}
+        self._models: dict[Place, Limited] = {}
         self._announced: dict[Place, Announcements] = {}
+        self.become(limits, providers)
+        if fleet is not None:
+            fleet.beats.append(self._tell)
+            fleet.gone.append(self._divide)
+
+    def become(self, limits: LimitsRow, providers: Mapping[str, Limits]) -> None:
+        """Let these count from now on. A limit that stays as it is has counted what went before; another begins."""
+        self._admission.become(limits.queue)
+        self._default = limits.client or None
+        self._providers = {
+            name: self._kept(self._providers.get(name), "provider", name, each)
+            for name, each in providers.items()
+            if each
+        }
+        self._models = {
+            (place := _named(name)): self._kept(self._models.get(place), "model", name, each)
+            for name, each in limits.models.items()
+            if each
+        }
 
     @property
     def refused(self) -> Counter[tuple[str, str]]:
@@ -140,8 +165,33 @@ class RateLimit:
                 now = self._clock()
                 self._clients = {name: each for name, each in self._clients.items() if not each.is_idle(now)}
             name = f"client {call.client}" if call.client else "clients without a key"
-            scope = self._clients[call.client] = Limited("client", name, limits)
+            scope = self._clients[call.client] = self._scope("client", name, limits)
         return scope
+
+    def _kept(self, scope: Limited | None, kind: Kind, name: str, limits: Limits) -> Limited:
+        return scope if scope is not None and scope.limits == limits else self._scope(kind, name, limits)
+
+    def _scope(self, kind: Kind, name: str, limits: Limits) -> Limited:
+        if self._fleet is None:
+            return Limited(kind, name, limits)
+        return Shared(kind, name, limits, self._fleet, self._clock())
+
+    def _shared(self) -> Iterator[Shared]:
+        for scopes in (self._clients, self._providers, self._models):
+            yield from (scope for scope in scopes.values() if isinstance(scope, Shared))
+
+    def _tell(self) -> None:
+        """The store, what it does not know of yet."""
+        assert self._fleet is not None
+        now = self._clock()
+        for scope in self._shared():
+            for script, keys, words in scope.due(now):
+                self._fleet.tell(script, keys, words, lambda _: None)
+
+    def _divide(self) -> None:
+        """The store is away."""
+        for scope in self._shared():
+            scope.divide(self._clock())
 
     def _listen(self, call: Call) -> None:
         """To what the provider has said in the head of its last answer. Counting has limits of its own."""
@@ -150,6 +200,8 @@ class RateLimit:
             self.learn(*_place(call), headers, at)
 
     def _told(self, call: Call, scope: Limited, lines: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        if not has_words(call.dialect.name):
+            return list(lines)
         return told(lines, scope.standings(self._clock()), call.dialect.name, self._wall())
 
 

@@ -1,0 +1,186 @@
+"""May the request go on now, where a whole fleet has but one limit?
+
+The store is asked once for all that a request takes: of each limit, or of none. Who is refused may wait here, as with
+limits of our own: in the order in which they came, as far as this sidecar knows it; among several there is none. While
+the store is away each scope is this sidecar's share, and all goes as it does without a fleet.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from proxy.config import Queue
+from proxy.fleet import Answer, Fleet
+from proxy.limits.admission import NOBODY_KNOWS, SECOND, TICK, Admission
+from proxy.limits.need import Need
+from proxy.limits.rate import SCRIPTS, TAKE, Mark
+from proxy.limits.refusal import refusal
+from proxy.limits.scope import Held, Scope, What
+from proxy.limits.shared import Claim, Shared
+
+LOOK_AGAIN = 0.05  # seconds, where nobody tells when one of too many has ended: it may be on another sidecar
+
+
+class Taken(Held):
+    """What the store has let pass: `told`, of each scope; and `own`, what it took of limits that are not shared."""
+
+    __slots__ = ("own", "told")
+
+    def __init__(self, scopes: Sequence[Shared], told: Sequence[Mark | None], need: Need, own: Held) -> None:
+        super().__init__(scopes, (), need)
+        self.told = told
+        self.own = own
+
+
+class Denied(NamedTuple):
+    """By the limit that takes longest. `wait`: nanoseconds; None: nobody knows."""
+
+    scope: Shared
+    what: What
+    wait: int | None
+
+    @property
+    def length(self) -> float:
+        return NOBODY_KNOWS if self.wait is None else self.wait
+
+
+Verdict = Taken | Denied | None  # None: the store is away
+Claims = Sequence[tuple[Shared, Claim]]
+
+
+class FleetAdmission(Admission):
+    """`clock`: nanoseconds, and it never goes back."""
+
+    def __init__(self, queue: Queue, clock: Callable[[], int], fleet: Fleet) -> None:
+        super().__init__(queue, clock)
+        self._fleet = fleet
+        fleet.scripts |= SCRIPTS
+
+    def admit(self, scopes: Sequence[Scope], need: Need) -> Held | None:
+        """None also where the store must be asked."""
+        if any(isinstance(scope, Shared) for scope in scopes):
+            if self._fleet.is_up:
+                return None
+            self._fleet.fallbacks += 1
+        return super().admit(scopes, need)
+
+    async def enter(self, scopes: Sequence[Scope], need: Need) -> Held:
+        shared = [scope for scope in scopes if isinstance(scope, Shared)]
+        if not shared or not self._fleet.is_up:
+            return await super().enter(scopes, need)
+        self._check_size(scopes, need)
+        others = [scope for scope in scopes if not isinstance(scope, Shared)]
+        own = super().admit(others, need) or await super().enter(others, need)
+        held = None
+        try:
+            held = await self._decided(shared, need, own)
+        finally:
+            if held is None:
+                for scope in own.scopes:
+                    scope.undo(need)
+        return held or super().admit(scopes, need) or await super().enter(scopes, need)
+
+    def leave(self, held: Held, used: int | None) -> None:
+        if not isinstance(held, Taken):
+            super().leave(held, used)
+            return
+        scopes, held.scopes = held.scopes, ()
+        for scope, mark in zip(scopes, held.told, strict=False):  # strictly, there is none the second time
+            assert isinstance(scope, Shared)
+            scope.give_back(mark, held.need, used, self._clock())
+        super().leave(held.own, used)
+
+    async def _decided(self, shared: Sequence[Shared], need: Need, own: Held) -> Taken | None:
+        """None: the store is away. Raises OverLimit."""
+        first = shared[0]
+        verdict: Verdict = self._worst(_claims(shared, need))
+        if not first.waiting:
+            verdict = await self._asked(shared, need, own)
+        if isinstance(verdict, Denied) and self._queue.seconds and first.waiting < self._queue.length:
+            verdict = await self._queued(verdict, need, own, shared)
+        if isinstance(verdict, Denied):
+            self.refused[verdict.scope.kind, verdict.what] += 1
+            raise refusal(verdict.scope, verdict.what, need, verdict.wait)
+        return verdict
+
+    async def _queued(self, denied: Denied, need: Need, own: Held, shared: Sequence[Shared]) -> Verdict:
+        """In the queue of the first of its scopes."""
+        first = shared[0]
+        self.queued += 1
+        first.waiting += 1
+        try:
+            async with asyncio.timeout(self._queue.seconds), first.turns:
+                while True:
+                    await asyncio.sleep(LOOK_AGAIN if denied.wait is None else max(denied.wait / SECOND, TICK))
+                    verdict = await self._asked(shared, need, own)
+                    if not isinstance(verdict, Denied):
+                        return verdict
+                    denied = verdict
+        except TimeoutError:
+            return denied
+        finally:
+            self.queued -= 1
+            first.waiting -= 1
+
+    async def _asked(self, shared: Sequence[Shared], need: Need, own: Held) -> Verdict:
+        claims = _claims(shared, need)
+        verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        for scope in shared:
+            scope.ask()
+        words = [word for _, claim in claims for word in claim.words()]
+        heard = partial(self._hear, claims, need, own, verdict)
+        self._fleet.tell(TAKE, [claim.key for _, claim in claims], [self._fleet.id, "may", *words], heard)
+        try:
+            return await verdict
+        except asyncio.CancelledError:
+            if verdict.done() and not verdict.cancelled():  # it came in the same moment
+                self._unwanted(verdict.result())
+            raise
+
+    def _hear(self, claims: Claims, need: Need, own: Held, waits: "asyncio.Future[Verdict]", answer: Answer) -> None:
+        scopes = list(dict.fromkeys(scope for scope, _ in claims))
+        for scope in scopes:
+            scope.asking -= 1
+        verdict = None if answer is None else self._read(claims, need, own, scopes, answer)
+        if answer is None:
+            self._fleet.fallbacks += 1
+        if waits.done():  # whoever asked has left
+            self._unwanted(verdict)
+        else:
+            waits.set_result(verdict)
+
+    def _read(
+        self, claims: Claims, need: Need, own: Held, scopes: Sequence[Shared], answer: Sequence[int]
+    ) -> Taken | Denied:
+        now, (passes, tick, *numbers) = self._clock(), answer
+        marks: dict[Shared, Mark] = {}
+        for (scope, claim), value, given in zip(claims, numbers[::2], numbers[1::2], strict=True):
+            if claim.rate is None:
+                scope.with_others = value
+            else:
+                claim.rate.hear(value, now)
+                if claim.what == "tokens":
+                    marks[scope] = Mark(value, tick, given)
+        if not passes:
+            return self._worst(claims)
+        for scope in scopes:
+            scope.enter(need, now)
+        return Taken(scopes, [marks.get(scope) for scope in scopes], need, own)
+
+    def _worst(self, claims: Claims) -> Denied:
+        """As far as we have heard."""
+        return max((Denied(scope, claim.what, scope.wait(claim)) for scope, claim in claims), key=_length)
+
+    def _unwanted(self, verdict: Verdict) -> None:
+        if isinstance(verdict, Taken):
+            verdict.own = Held((), (), verdict.need)  # is undone by who has asked
+            self.leave(verdict, 0)
+
+
+def _claims(shared: Iterable[Shared], need: Need) -> Claims:
+    return [(scope, claim) for scope in shared for claim in scope.claims(need)]
+
+
+def _length(denied: Denied) -> float:
+    return denied.length
