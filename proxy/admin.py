@@ -1,22 +1,22 @@
 """What does pillion say of itself?
 
-Health, metrics, providers and models: handlers like any other, from Call to Reply. Where the client's wire has its
+Health, metrics and models: handlers like any other, from Call to Reply. Where the client's wire has its
 own shape for a list of models, its dialect spells it.
 """
 
 import asyncio
-from collections.abc import Mapping
 
 import msgspec
 from prometheus_async import aio
 from prometheus_client import CollectorRegistry, Histogram
 
-from proxy.catalog import Catalog
 from proxy.envelope import parse_object
 from proxy.errors import GatewayError, UnknownModel
 from proxy.exposition import exposition
 from proxy.fields import Fields
-from proxy.ports import Adapter, Call, Health, Reply
+from proxy.plan import Planner
+from proxy.ports import Call, Health, Reply, Target
+from proxy.rights import allows, check_names
 
 OLLAMA = "0.13.0"  # whose native API is spoken here: clients ask before they use what is new
 
@@ -25,8 +25,8 @@ _TEXT = [("content-type", "text/plain; charset=utf-8")]
 
 
 class Admin:
-    def __init__(self, catalog: Catalog, registry: CollectorRegistry) -> None:
-        self._catalog = catalog
+    def __init__(self, planner: Planner, registry: CollectorRegistry) -> None:
+        self._planner = planner
         self._registry = registry
         self._seconds = Histogram(
             "pillion_health_check_seconds", "How long a provider took to say that it is well.", ["provider"],
@@ -34,6 +34,9 @@ class Admin:
         )  # fmt: skip
         self.ready = False  # app says so once the listeners are open
         self.stop = asyncio.Event()  # somebody wants us to end
+
+    def become(self, planner: Planner) -> None:
+        self._planner = planner
 
     async def startup(self, call: Call) -> Reply:
         return _probe(self.ready)
@@ -55,16 +58,27 @@ class Admin:
         return Reply(200, [("content-type", content_type)], body)
 
     async def models(self, call: Call) -> Reply:
-        return Reply(200, _JSON, call.dialect.model_list(await self._catalog.names(_via(call))))
+        """Those that who asks may use."""
+        return Reply(200, _JSON, call.dialect.model_list(await self._planner.catalog.names(_via(call), call.key)))
 
     async def model(self, call: Call) -> Reply:
-        """Raises UnknownModel."""
-        target = await self._catalog.resolve(call.rest)
-        names = {call.rest, f"{target.adapter.name}/{target.model}"}
-        if not target.adapter.has(target.model) and names.isdisjoint(await self._catalog.names(_via(call))):
+        """Raises UnknownModel, and GatewayError, 403, where who asks may not use it."""
+        target = await self._allowed(call)
+        names, catalog = {call.rest, f"{target.adapter.name}/{target.model}"}, self._planner.catalog
+        if not target.adapter.has(target.model) and names.isdisjoint(await catalog.names(_via(call), call.key)):
             raise UnknownModel(f"{target.adapter.name} lists no model {target.model!r}.", param="model")
         abilities = target.adapter.abilities(target.model)
         return Reply(200, _JSON, call.dialect.model_card(call.rest, abilities))
+
+    async def _allowed(self, call: Call) -> Target:
+        """Of a route the first of its targets that may be asked."""
+        plan = await self._planner.first(call.rest, call.key)
+        for target in plan.targets:
+            if allows(call.key, target.adapter.name, target.model):
+                return target
+        target = plan.targets[0]
+        check_names(call.key, target.adapter.name, target.model)
+        return target
 
     async def show(self, call: Call) -> Reply:
         """One model, asked for by a body. Raises BadRequest, UnknownModel."""
@@ -75,25 +89,18 @@ class Admin:
     async def version(self, call: Call) -> Reply:
         return Reply(200, _JSON, msgspec.json.encode({"version": OLLAMA}))
 
-    async def providers(self, call: Call) -> Reply:
-        rows = [_row(adapter) for adapter in self._catalog.adapters.values()]
-        return Reply(200, _JSON, msgspec.json.encode({"object": "list", "data": rows}))
-
     async def provider_health(self, call: Call) -> Reply:
         """`/providers/{name}/health`. 200 when it is well, 503 when not, 404 when there is none of that name."""
         name, _, what = call.rest.rpartition("/")
-        adapter = self._catalog.adapters.get(name)
+        adapters = self._planner.catalog.adapters
+        adapter = adapters.get(name)
         if adapter is None or what != "health":
-            known = ", ".join(self._catalog.adapters)
+            known = ", ".join(adapters)
             raise GatewayError(f"There is no provider {name or what!r}; there are {known}.", status=404,
                                kind="invalid_request", code="provider_not_found")  # fmt: skip
         health: Health = await aio.time(self._seconds.labels(name), asyncio.ensure_future(adapter.health()))
         body = {"name": name, "ok": health.ok, "latency_ms": round(health.latency * 1000, 1), "detail": health.detail}
         return Reply(200 if health.ok else 503, _JSON, msgspec.json.encode(body))
-
-
-def _row(adapter: Adapter) -> Mapping[str, object]:
-    return {"id": adapter.name, "object": "provider", "dialects": list(adapter.dialects), "offline": not adapter.real}
 
 
 def _via(call: Call) -> str:

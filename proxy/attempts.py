@@ -7,7 +7,9 @@ answer before its head goes out, so that its headers can tell; a stream when it 
 from time import monotonic
 from typing import Any
 
-from proxy.ports import Account, Call, Handler, Heard, Reply
+from proxy.errors import UpstreamError
+from proxy.outcome import outcome
+from proxy.ports import Account, Attempt, Call, Handler, Heard, Reply, Target
 
 Held = list[tuple[Account, Any]]
 
@@ -17,7 +19,7 @@ async def attempt(call: Call, handler: Handler) -> Reply:
     call.attempts += 1
     call.began, call.headed = monotonic(), 0.0
     call.asked, call.is_settled, call.usage, call.heard = False, False, None, None
-    call.upstream_id, call.answered_model, call.dropped = "", "", ()
+    call.upstream_id, call.answered_model, call.dropped, call.wire = "", "", (), ""
     held: Held = []
     try:
         for account in call.accounts:
@@ -30,6 +32,24 @@ async def attempt(call: Call, handler: Handler) -> Reply:
     if held:
         _follow(call, reply, held)
     return reply
+
+
+def note(call: Call, target: Target, error: BaseException | None) -> Attempt:
+    """What came of the attempt that has just had its answer's head, or none."""
+    began, how = call.began, outcome(error) if error is not None else None
+    return Attempt(
+        target,
+        call.attempts,
+        monotonic() - began,
+        call.headed - began if call.headed else 0.0,
+        how.code if how is not None else "",
+        "",
+        how.kind if how is not None else "",
+        (isinstance(error, UpstreamError) and error.upstream_status) or 0,
+        max(call.answer_head[0] - began, 0.0),
+        call.wire,
+        call.is_translated,
+    )
 
 
 def _follow(call: Call, reply: Reply, held: Held) -> None:

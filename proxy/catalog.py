@@ -14,10 +14,13 @@ each such failure once, and a 404 of those that are not over.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 
+from proxy.allowance import ClientKey
 from proxy.errors import BadRequest, UnknownModel, UpstreamError
 from proxy.ports import Adapter, Target
+from proxy.rights import allows, is_restricted, may_reach
 
 LISTED = 20  # names in a 404
 REMEMBERED = 1000  # resolved names that are kept; clients choose them
@@ -39,11 +42,13 @@ class Catalog:
         defaults: Mapping[str, str] = {},
         local: Sequence[str] = (),
         assumed: Sequence[str] = (),
+        routes: Mapping[str, Sequence[str]] = {},
     ) -> None:
         """`serves`: the beginnings of a provider's model names. `presets`: what the key of each known one is called.
 
         `upstream`: PROVIDER or PROVIDER/MODEL that gets everything. `defaults`: the default models of providers.
-        `local`: providers that may have any model. `assumed`: those that nobody configured.
+        `local`: providers that may have any model. `assumed`: those that nobody configured. `routes`: models of the
+        operator's, and what each may stand for.
         """
         self.adapters = adapters
         self._aliases = aliases
@@ -57,33 +62,41 @@ class Catalog:
         self._assumed = [adapters[name] for name in assumed]
         self._real = [adapter for adapter in adapters.values() if adapter.real and adapter not in self._assumed]
         self._stand_ins = [adapter for adapter in adapters.values() if not adapter.real]
+        self._routes = routes
         self._met: dict[str, Target] = {}  # names that were resolved before
+        self._rules: dict[str, str] = {}  # by which rule, and of some that will be resolved anew as well
         self._unlisted: dict[str, UpstreamError] = {}  # providers whose list failed, and how
 
-    async def resolve(self, name: str) -> Target:
-        """Raises UnknownModel, which lists what there is."""
+    async def resolve(self, name: str, key: ClientKey | None = None) -> Target:
+        """`key`: who asks. Raises UnknownModel, which lists what there is for them."""
         if self._upstream is not None:
             return self._chosen(self._upstream, name)
         target = self._met.get(name)
         if target is None:
             meant = self._aliases.get(name)
-            target = await self._find(name) if meant is None else await self._meant(name, meant)
+            target = await self._find(name, key) if meant is None else await self._meant(name, meant, key)
             if len(self._met) < REMEMBERED and self._is_certain(meant or name, target):
                 self._met[name] = target
         return target
+
+    def how(self, name: str) -> str:
+        """By which rule it was resolved: `upstream`, `alias`, or one of `_claims`; "" where it was not."""
+        if self._upstream is not None:
+            return "upstream"
+        return "alias" if name in self._aliases else self._rules.get(name, "")
 
     def met(self, name: str) -> Target | None:
         """What `resolve` says of a name that has been met, and could mean nothing else."""
         return None if self._upstream is not None else self._met.get(name)
 
-    def named(self, provider: str, model: str) -> str:
+    def named(self, provider: str, model: str, key: ClientKey | None = None) -> str:
         """PROVIDER/MODEL, for a client that says the two apart. Raises BadRequest where they contradict each other.
 
         Who serves the models of many makers has a maker's name in front of them (`openai/gpt-oss-120b`): there another
         provider's is a part of the model's. Who has names of its own has no such.
         """
         if self._upstream is None and self.adapter(provider) is None:
-            there = ", ".join(self.adapters)
+            there = ", ".join(name for name in self.adapters if may_reach(key, name))
             message = f"provider: {provider!r} is not known.{self._hint(provider)} Providers: {there}."
             raise UnknownModel(message, param="provider")
         first, slash, _ = model.partition("/")
@@ -97,15 +110,24 @@ class Catalog:
             )
         return f"{provider}/{model}"
 
-    async def names(self, via: str = "") -> list[str]:
-        """Every `provider/model` that is known, and the aliases; a provider that cannot be asked is passed over.
+    async def names(self, via: str = "", key: ClientKey | None = None) -> list[str]:
+        """The routes, the aliases, and every `provider/model` that is known, as far as who shows the key may ask for
+        them; a provider that cannot be asked is passed over.
 
         `via`: as the request for them has it. Two pillions that list each other's models know by it that they do.
         """
         lists = await asyncio.gather(*(self._models(adapter, via) for adapter in self.adapters.values()))
         known = [f"{name}/{model}" for name, models in zip(self.adapters, lists, strict=True) for model in models or ()]
-        aliases = [alias for alias, meant in self._aliases.items() if self._upstream or self._spelled(meant)]
-        return [*aliases, *known]
+        aliases = {alias: [meant] for alias, meant in self._aliases.items() if self._upstream or self._spelled(meant)}
+        meanings = {**self._routes, **aliases, **{name: [name] for name in known}}
+        if key is None or not is_restricted(key):
+            return list(meanings)
+        return [name for name, meant in meanings.items() if any(self._is_allowed(key, each) for each in meant)]
+
+    def _is_allowed(self, key: ClientKey, name: str) -> bool:
+        """By what a PROVIDER/MODEL comes to. Raises UnknownModel."""
+        target = self._spelled(name) if self._upstream is None else self._chosen(self._upstream, name)
+        return target is not None and allows(key, target.adapter.name, target.model)
 
     def _chosen(self, upstream: str, name: str) -> Target:
         """Whatever the app asks for, the operator's choice is asked. The offline echo takes any name for its own."""
@@ -128,11 +150,11 @@ class Catalog:
             return True
         return self._real in ([], [target.adapter]) and (not self._assumed or self._by_beginning(name) is not None)
 
-    async def _meant(self, alias: str, meant: str) -> Target:
+    async def _meant(self, alias: str, meant: str, key: ClientKey | None) -> Target:
         """An alias says a provider and a model, and is no guess."""
         if target := self._spelled(meant):
             return target
-        raise await self._unknown(meant, f"The model {meant!r}, which {alias!r} stands for,")
+        raise await self._unknown(meant, key, f"The model {meant!r}, which {alias!r} stands for,")
 
     def _spelled(self, name: str) -> Target | None:
         """PROVIDER/MODEL of one that is there."""
@@ -140,20 +162,31 @@ class Catalog:
         adapter = self.adapter(provider)
         return Target(adapter, model) if adapter is not None and model else None
 
-    async def _find(self, name: str) -> Target:
-        if target := self._spelled(name):
-            return target
-        slash = "/" in name
-        target = await self._listed(name)
-        if target is None and not slash:
-            target = self._by_beginning(name)
-        if target is None:
-            target = await self._listed_by_assumed(name)
-        if target is None and not slash:
-            target = await self._fallback(name)
-        if target is None:
-            raise await self._unknown(name)
-        return target
+    async def _find(self, name: str, key: ClientKey | None) -> Target:
+        async with aclosing(self._claims(name)) as claims:
+            async for rule, target in claims:
+                if target is not None:
+                    self._note(name, rule)
+                    return target
+        raise await self._unknown(name, key)
+
+    async def _claims(self, name: str) -> AsyncGenerator[tuple[str, Target | None]]:
+        """What each rule says of it, in their order."""
+        bare = "/" not in name
+        yield "named", self._spelled(name)
+        yield "listed", await self._listed(name)
+        if bare:
+            yield "beginning", self._by_beginning(name)
+        yield "listed", await self._listed_by_assumed(name)
+        if bare:
+            yield "default", self._default()
+            yield "local", await self._at_home(name)
+            yield "stand_in", self._standing_in(name)
+
+    def _note(self, name: str, rule: str) -> None:
+        if len(self._rules) >= 2 * REMEMBERED:
+            self._rules = {name: rule for name, rule in self._rules.items() if name in self._met}
+        self._rules[name] = rule
 
     def adapter(self, provider: str) -> Adapter | None:
         """By its name, or another word for it."""
@@ -183,13 +216,18 @@ class Catalog:
                 return Target(self.adapters[provider], name)
         return None
 
-    async def _fallback(self, name: str) -> Target | None:
+    def _default(self) -> Target | None:
         provider, _, model = (self._default_model or "").partition("/")
-        if adapter := self.adapter(provider):
-            return Target(adapter, model)
+        adapter = self.adapter(provider)
+        return None if adapter is None else Target(adapter, model)
+
+    async def _at_home(self, name: str) -> Target | None:
         for adapter in self._local:
             if await self._models(adapter) is not None:
                 return Target(adapter, name)
+        return None
+
+    def _standing_in(self, name: str) -> Target | None:
         return Target(self._stand_ins[0], name) if self._stand_ins and not self._real else None
 
     async def _models(self, adapter: Adapter, via: str = "") -> list[str] | None:
@@ -205,14 +243,14 @@ class Catalog:
         self._unlisted.pop(adapter.name, None)
         return models
 
-    async def _unknown(self, name: str, which: str = "") -> UnknownModel:
+    async def _unknown(self, name: str, key: ClientKey | None, which: str = "") -> UnknownModel:
         provider, slash, _ = name.partition("/")
         provider = self._synonyms.get(provider, provider) if slash else self._owner(name)
-        names = await self.names()
+        names = await self.names(key=key)
         more = f" and {len(names) - LISTED} more (GET /v1/models)" if len(names) > LISTED else ""
         return UnknownModel(
             f"{which or f'The model {name!r}'} is not known.{self._hint(provider)} Providers:"
-            f" {', '.join(self._there(names))}. Models: {', '.join(names[:LISTED])}{more}.",
+            f" {', '.join(self._there(names, key))}. Models: {', '.join(names[:LISTED])}{more}.",
             param="model",
         )
 
@@ -221,10 +259,14 @@ class Catalog:
         keys = self._presets.get(provider, ()) if provider not in self.adapters else ()
         return f" {provider} is not configured: set {' or '.join(keys)}." if keys else ""
 
-    def _there(self, names: Sequence[str]) -> list[str]:
+    def _there(self, names: Sequence[str], key: ClientKey | None) -> list[str]:
         """The providers, less those that nobody configured and that list nothing."""
         listing = {name.partition("/")[0] for name in names}
-        there = [name for name, adapter in self.adapters.items() if adapter not in self._assumed or name in listing]
+        there = [
+            name
+            for name, adapter in self.adapters.items()
+            if may_reach(key, name) and (adapter not in self._assumed or name in listing)
+        ]
         return [f"{name} (could not be asked)" if name in self._unlisted else name for name in there]
 
     def _owner(self, name: str) -> str:

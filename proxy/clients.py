@@ -15,6 +15,7 @@ from proxy.allowance import ClientKey
 from proxy.config import Config, HeldKey
 from proxy.config.spending import DEFAULT_CLIENT
 from proxy.keyring import Keyring
+from proxy.ports import Call
 
 LOOK_AGAIN = 1.0  # seconds
 
@@ -27,6 +28,7 @@ class Clients:
         self._held = held(config)
         self._limits = config.limits.client
         self._takes_tokens = bool(config.jwt.jwks)
+        self._bring_their_own = config.transparent is not None
         self._ring = Keyring(config.state_dir)
         self._clock = clock
         self._digests: list[bytes] | None = None  # of those that are configured, as they are now
@@ -52,6 +54,10 @@ class Clients:
         if self._clock() >= self._look_at:
             self._look()
         return bool(self._held) or self._takes_tokens or self._ring.exists
+
+    def whose(self, call: Call) -> str | None:
+        """What a client may be told of (`rights.Whose`): its own, where it shows a key, be it one that it brings."""
+        return call.client if self._bring_their_own or self.are_asked() else None
 
     def find(self, key: str) -> ClientKey | None:
         """Whose key it is; None where it is nobody's. As of the last `are_asked`."""

@@ -1,7 +1,8 @@
 """What was typed, and what is to be done?
 
 argv to config, and the commands: serve (also without a word), check, config schema, config show, keys, spend, ledger,
-wait, healthcheck, version. What a command needs beyond the configuration is imported once it is known which one it is.
+providers, wait, healthcheck, version. What a command needs beyond the configuration is imported once it is known which
+one it is.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import msgspec
 from proxy import __version__, probe, registry
 from proxy.address import Address
 from proxy.allowance import Count
-from proxy.config import Config, flags, json_schema, layered, load, log_format, show
+from proxy.config import Config, Source, flags, json_schema, layered, load, log_format, show
 from proxy.errors import ConfigError
 from proxy.logs import complain
 
@@ -35,6 +36,7 @@ def do(words: Sequence[str]) -> int:
 
 def _do(arguments: argparse.Namespace, typed: dict[str, str]) -> int:
     """Raises ConfigError."""
+    source = Source(arguments.config, typed)
     match arguments.command, getattr(arguments, "what", None):
         case "version", _:
             print(VERSION)
@@ -42,20 +44,22 @@ def _do(arguments: argparse.Namespace, typed: dict[str, str]) -> int:
             print(json_schema())
         case "config", _:
             print(show(layered(arguments.config, flags=typed)), end="")
-        case ("keys" | "spend" | "ledger") as command, _:
-            return _run(command, arguments.config, typed, arguments)
+        case ("keys" | "spend" | "ledger" | "providers") as command, _:
+            return _run(command, source, arguments)
         case "healthcheck", _:
             return probe.told(probe.healthcheck(_where(load(arguments.config, flags=typed))))
         case "wait", _:
             return probe.told(probe.wait(_where(load(arguments.config, flags=typed)), arguments.timeout))
-        case command, _:
-            return _run(command or "serve", arguments.config, typed)
+        case "check", _:
+            return _run("check", source)
+        case _:
+            return _run("serve", source, source)
     return 0
 
 
-def _run(command: str, config: Path | None, typed: dict[str, str], *more: argparse.Namespace) -> int:
-    """`more`: what was typed beside the configuration. Raises ConfigError."""
-    loaded = load(config, flags=typed)  # before the libraries: what is wrong with it is told at once
+def _run(command: str, source: Source, *more: argparse.Namespace | Source) -> int:
+    """`more`: what else it takes. Raises ConfigError."""
+    loaded = source.load()  # before the libraries: what is wrong with it is told at once
     try:
         do = registry.command(command)
     except ImportError as error:
@@ -93,6 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     init = books.add_subparsers(dest="what", metavar="WHAT", required=True)
     init_help = "begin a new one, where a strict budget wants one and it is gone"
     init.add_parser("init", parents=[with_config], allow_abbrev=False, help=init_help)
+    there_help = "show how the providers of a pillion that runs are"
+    there = commands.add_parser("providers", parents=[with_config], allow_abbrev=False, help=there_help)
+    there.add_argument("--json", action="store_true", help="as JSON")
     wait = commands.add_parser("wait", parents=[with_config], allow_abbrev=False, help="wait until pillion is ready")
     wait.add_argument(
         "--timeout",

@@ -62,10 +62,13 @@ class Dispatch:
         own = client.name in taken
         if call.operation == "count_tokens":
             counting = client if own else self._dialect(next(filter(target.adapter.counts, taken), taken[0]))
+            call.wire, call.is_translated = counting.name, not own
             return await count(call, target, counting, self._fetching, self._provenance)
         preferred = client if own else self._dialect(taken[0])
         others = [self._dialect(name) for name in taken if name != preferred.name] if len(taken) > 1 else []
-        if not own or await self._must_be_parsed(call.envelope.body, target.adapter.name):
+        call.wire = preferred.name
+        call.is_translated = not own or await self._must_be_parsed(call.envelope.body, target.adapter.name)
+        if call.is_translated:
             return await self._translate(call, target, preferred, others)
         try:
             return await self._pass_through(call, target, others)
@@ -75,6 +78,7 @@ class Dispatch:
             target.adapter.lacks(client.name)
             if client.name in target.adapter.takes(target.model):  # the adapter knows better
                 raise
+            call.wire, call.is_translated = others[0].name, True
             return await self._translate(call, target, others[0], ())
 
     async def _must_be_parsed(self, body: bytes, provider: str) -> bool:

@@ -36,6 +36,8 @@ def outcome(error: BaseException) -> Outcome:
             return Outcome(error.status, error.kind, error.code, "pillion")
         case ConnectionAbortedError():  # by the door, as nobody reads the answer
             return Outcome(CLIENT_GONE, "client", "client_stalled", "client")
+        case CancelledError(args=[GatewayError() as reason, *_]):  # somebody ended it, and the client will hear why
+            return outcome(reason)
         case CancelledError() if error.args:  # the door has a reason: it was not the client that left
             return Outcome(503, "server_error", "shutting_down", "pillion")
         case Exception() if not isinstance(error, ConnectionError):

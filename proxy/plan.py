@@ -8,6 +8,7 @@ gets all traffic (`upstream`) gets it alone, and so does the offline echo, which
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from proxy.allowance import ClientKey
 from proxy.catalog import Catalog
 from proxy.config import Failover, Route
 from proxy.ports import Target
@@ -16,12 +17,13 @@ KEPT = 1000  # names whose targets are known; clients choose them
 
 
 class Plan(NamedTuple):
-    """`weights` stand beside the targets; `name` is the route's, "" where there is none."""
+    """`weights` stand beside the targets; `name` is the route's, "" where there is none. `how`: see Catalog.how."""
 
     targets: Sequence[Target]
     weights: Sequence[int] = ()
     strategy: str = "order"
     name: str = ""
+    how: str = ""
 
 
 class Planner:
@@ -39,7 +41,7 @@ class Planner:
         local: Iterable[str],
         alone: bool = False,
     ) -> None:
-        self._catalog = catalog
+        self.catalog = catalog
         self._routes = routes
         self._failover = failover
         self._defaults = defaults
@@ -49,23 +51,23 @@ class Planner:
 
     def known(self, name: str) -> Plan | None:
         """Where nobody has to be asked for it: what `first` would say."""
-        target = None if name in self._routes else self._catalog.met(name)
+        target = None if name in self._routes else self.catalog.met(name)
         if target is None:
             return None
         plan = self._plans.get(name)
         if plan is None or plan.targets[0] is not target:
             if len(self._plans) >= KEPT:
                 self._plans.clear()
-            plan = self._plans[name] = Plan((target,))
+            plan = self._plans[name] = Plan((target,), how=self.catalog.how(name))
         return plan
 
-    async def first(self, name: str) -> Plan:
-        """Of a route all its targets; else the one that the name means. Raises UnknownModel."""
+    async def first(self, name: str, key: ClientKey | None = None) -> Plan:
+        """Of a route all its targets; else the one that the name means. `key`: who asks. Raises UnknownModel."""
         route = None if self._alone else self._routes.get(name)
         if route is None:
-            return Plan((await self._catalog.resolve(name),))
-        targets = [await self._catalog.resolve(target) for target, _ in route.targets]
-        return Plan(targets, [weight for _, weight in route.targets], route.strategy, name)
+            return Plan((await self.catalog.resolve(name, key),), how=self.catalog.how(name))
+        targets = [await self.catalog.resolve(target, key) for target, _ in route.targets]
+        return Plan(targets, [weight for _, weight in route.targets], route.strategy, name, "route")
 
     def others(self, plan: Plan) -> Iterator[Target]:
         """Whom to ask where the plan's own targets have failed. A route has no others than those it names."""
@@ -82,12 +84,12 @@ class Planner:
 
     def _rest(self) -> list[str]:
         """Every provider that somebody configured, those on this machine last."""
-        real = [name for name, adapter in self._catalog.adapters.items() if adapter.real]
+        real = [name for name, adapter in self.catalog.adapters.items() if adapter.real]
         return sorted(real, key=lambda name: name in self._local)
 
     def _target(self, provider: str, model: str, is_said: bool) -> Target | None:
         """None where it has no such model, nor a default one."""
-        adapter = self._catalog.adapter(provider)
+        adapter = self.catalog.adapter(provider)
         if adapter is None:
             return None
         if is_said or adapter.has(model):

@@ -100,6 +100,7 @@ class Bounds(NamedTuple):
     tools: Sequence[str] = ("tools",)
     own_tools: re.Pattern[str] = re.compile("function|custom")  # those that the client runs: their type, or only key
     state: Sequence[str] = ()  # keys of what lies at the provider, or is asked of it beside an answer
+    tiers: Sequence[Sequence[str]] = ()  # paths of the tier that is asked for; the first that is not standard counts
 
 
 class Strip(Protocol):
@@ -355,9 +356,12 @@ class Answer(Protocol):
 
 
 class Health(NamedTuple):
+    """`answers`: somebody is there, whatever they say; a key that may list no models may well chat."""
+
     ok: bool
     latency: float  # seconds
     detail: str = ""
+    answers: bool = True
 
 
 class Adapter(Protocol):
@@ -383,6 +387,10 @@ class Adapter(Protocol):
 
     def has_other_key(self, model: str) -> bool:
         """Is there a key that might do where the last one has not?"""
+        ...
+
+    def refused(self, answer: Answer, error: UpstreamError) -> None:
+        """What an answer of its was found to mean: the key may be to blame."""
         ...
 
     def hints(self, model: str) -> Hints: ...
@@ -447,6 +455,11 @@ class Attempt(NamedTuple):
     first_byte: float = 0.0
     code: str = ""  # of its error
     skipped: str = ""  # why it was not asked
+    kind: str = ""  # of its error, as the next one
+    status: int = 0  # the provider's own
+    head: float = 0.0  # seconds to the head of the provider's answer; 0: there was none
+    wire: str = ""  # the dialect in which it was asked
+    is_translated: bool = False  # its request, from the client's words
 
 
 class Account(Protocol):
@@ -474,6 +487,7 @@ class Call(Struct, kw_only=True):
     query: Mapping[str, str]
     receive: Callable[[], Awaitable[bytes]]  # reads the body, once; raises BadRequest
     started: float  # seconds, time.monotonic: the loop's own clock counts in whole milliseconds
+    interrupt: Callable[[object], object] | None = None  # cancels what its answer waits for, for this reason
     raw_query: str = ""  # the query as it stood in the path
     rest: str = ""  # what the path says after the route's own part; admin: the model that a body asks to be shown
     client: str = ""  # auth: the name of the key that was shown
@@ -486,6 +500,7 @@ class Call(Struct, kw_only=True):
     wishes: Wishes = NO_WISHES  # intake: what the client says to us, and to no provider
     accounts: "list[Account]" = field(default_factory=list)  # cost and ratelimit: who must hear of each attempt
     target: Target | None = None  # failover
+    how: str = ""  # failover: by which rule the model's name was understood
     attempts: int = 0  # attempts
     began: float = 0.0  # attempts: the last one, as `started` is counted
     headed: float = 0.0  # attempts: and when its answer's head was there; 0: it had none
@@ -498,6 +513,8 @@ class Call(Struct, kw_only=True):
     waited: float = 0.0  # failover and dispatch: seconds spent waiting for the provider
     heard: "Heard | None" = None  # attempts: what the client heard of the last attempt
     asked: bool = False  # dispatch: the target was sent something, so it may have to be paid
+    wire: str = ""  # dispatch: the dialect in which the target is asked
+    is_translated: bool = False  # dispatch: the request does not pass through as it came
     answer_head: tuple[float, Mapping[str, str]] = NO_HEAD  # dispatch: when it came, as `started`, and its headers
     upstream_id: str = ""  # dispatch: the provider's own request id
     dropped: tuple[str, ...] = ()  # dispatch: knobs that the target's wire lacks, and blocks that the client's does

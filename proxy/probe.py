@@ -114,7 +114,7 @@ def _in_file(path: str) -> dict[str, str] | None:
 
 def _why_not(where: Address, path: str, patience: float) -> str:
     try:
-        with _connected(where, patience) as sock, sock.makefile("rb") as answer:
+        with connected(where, patience) as sock, sock.makefile("rb") as answer:
             sock.sendall(f"GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n".encode())
             status = answer.readline(256).split(b" ")[1:2]
     except OSError as error:
@@ -125,7 +125,7 @@ def _why_not(where: Address, path: str, patience: float) -> str:
     return f"{where} answers {said} to {path}"
 
 
-def _connected(where: Address, patience: float) -> socket.socket:
+def connected(where: Address, patience: float) -> socket.socket:
     """Raises OSError."""
     if not where.path:
         host = _ANYWHERE.get(where.host, where.host).encode()  # for text a codec would have to be loaded

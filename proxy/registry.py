@@ -14,6 +14,7 @@ from proxy.errors import ConfigError
 if TYPE_CHECKING:
     from proxy.adapters.http import HTTPProvider
     from proxy.ports import Dialect
+    from proxy.store.redis import Redis
     from proxy.tokens import Tokens
 
 ADAPTERS = {
@@ -49,10 +50,11 @@ COMMANDS = {
     "keys": "proxy.minting:keys",
     "spend": "proxy.spend:spend",
     "ledger": "proxy.spend:ledger",
+    "providers": "proxy.terminal:providers",
 }
 
 # What only a configuration that names it needs, and which brings libraries of its own.
-EXTRAS = {"tokens": "proxy.tokens:Tokens"}
+EXTRAS = {"tokens": "proxy.tokens:Tokens", "store": "proxy.store.redis:Redis"}
 
 _dialects: "dict[str, Dialect]" = {}
 
@@ -74,6 +76,12 @@ def command(name: str) -> Any:
 def tokens() -> "type[Tokens]":
     """The class that checks an identity provider's tokens. Raises ConfigError where its library is not there."""
     made: type[Tokens] = _load(EXTRAS, "pillion.extras", "tokens")
+    return made
+
+
+def store() -> "type[Redis]":
+    """The class that carries what a fleet asks. Raises ConfigError where its library is not there."""
+    made: type[Redis] = _load(EXTRAS, "pillion.extras", "store")
     return made
 
 

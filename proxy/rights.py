@@ -4,11 +4,19 @@ Judged by the target, as a name was resolved: an alias, or another spelling of a
 of a key's `models`, `*` is any run of characters, slashes included; every other character is itself.
 """
 
+from collections.abc import Callable
+
 from proxy.allowance import ClientKey
 from proxy.errors import GatewayError
 from proxy.ports import Call
 
 LONGEST_NAME = 200  # characters of a model that are repeated
+
+Whose = Callable[[Call], str | None]  # as whose is somebody told what went on? A client's name; None: everybody's
+
+
+def everybodys(call: Call) -> None:
+    """Of operators (`Whose`)."""
 
 
 def is_restricted(key: ClientKey) -> bool:
@@ -25,12 +33,25 @@ def allows(key: ClientKey | None, provider: str, model: str) -> bool:
     return not key.models or any(_fits(pattern, name) for pattern in key.models)
 
 
+def may_reach(key: ClientKey | None, provider: str) -> bool:
+    """Could it be allowed any model of the provider's?"""
+    if key is None:
+        return True
+    if key.providers and provider not in key.providers:
+        return False
+    return not key.models or any(_reaches(pattern, provider) for pattern in key.models)
+
+
 def check(call: Call) -> None:
     """May it ask its target? Raises GatewayError, 403."""
     assert call.target is not None  # failover chose it
-    provider, model = call.target.adapter.name, call.target.model
-    if not allows(call.key, provider, model):
-        raise _not_allowed(call.key, provider, model[:LONGEST_NAME])
+    check_names(call.key, call.target.adapter.name, call.target.model)
+
+
+def check_names(key: ClientKey | None, provider: str, model: str) -> None:
+    """Raises GatewayError, 403."""
+    if not allows(key, provider, model):
+        raise _not_allowed(key, provider, model[:LONGEST_NAME])
 
 
 class Allowed:
@@ -56,6 +77,13 @@ def _not_allowed(key: ClientKey | None, provider: str, model: str) -> GatewayErr
         code="model_not_allowed",
         param="model",
     )
+
+
+def _reaches(pattern: str, provider: str) -> bool:
+    """What stands before the first `*` is the beginning of a name of the provider's, or goes on as such a name."""
+    fixed, star, _ = pattern.partition("*")
+    own = f"{provider}/"
+    return fixed.startswith(own) or (bool(star) and own.startswith(fixed))
 
 
 def _fits(pattern: str, name: str) -> bool:

@@ -1,10 +1,11 @@
 """How many connections may clients have, and who goes where one too many comes?
 
 Each is a descriptor, of which a process has so many and no more (RLIMIT_NOFILE), and each call needs another one, to
-its provider: so clients may have less than half of them, on all listeners together. When one too many comes, those go
-that have been without a request for longest, as either side may close a connection at any time (RFC 9112, 9.5). Where
-all are busy, a few more are let in, to be answered a probe, or told 503. Whoever comes then waits to be accepted until
-one of these has gone, and the kernel keeps them in order.
+its provider: so clients may have less than half of them, on all listeners together, or fewer where the operator says so
+(`overload.max_connections`). When one too many comes, those go that have been without a request for longest, as either
+side may close a connection at any time (RFC 9112, 9.5). Where all are busy, a few more are let in, to be answered a
+probe, or told 503. Whoever comes then waits to be accepted until one of these has gone, and the kernel keeps them in
+order.
 """
 
 import logging
@@ -51,7 +52,7 @@ class Room:
     """The room that there is for clients, whichever listener they come to."""
 
     def __init__(self, descriptors: int = MANY) -> None:
-        self.limit = max(1, (descriptors - OURS - SPARE) // 2)
+        self._allowed = self.limit = max(1, (descriptors - OURS - SPARE) // 2)
         self.coming = 0  # accepted, and not yet guests
         self.turned_away = 0  # told 503, or closed for others
         self.late: set[Guest] = set()  # who came when all were busy
@@ -64,6 +65,14 @@ class Room:
 
     def __repr__(self) -> str:
         return f"<Room {len(self._inside)} of {self.limit}, {len(self._leaving)} leaving>"
+
+    def allow(self, most: int | None) -> None:
+        """How many the operator allows; None: as many as the descriptors do, which is the most in any case."""
+        self.limit = self._allowed if most is None else min(most, self._allowed)
+        if most is not None and most > self._allowed:
+            words = "max_connections is %d, and %d descriptors allow %d (ulimit -n)"
+            log.warning(words, most, self._descriptors, self._allowed, extra={"event": "crowded"})
+        self.go_on()
 
     @property
     def full(self) -> bool:
@@ -125,11 +134,14 @@ class Room:
         if now - self._told < QUIET:
             return
         self._told = now
+        by_whom = "max_connections allows"
+        if self.limit == self._allowed:
+            by_whom = f"{self._descriptors} descriptors allow (ulimit -n)"
         log.warning(
-            "clients have %d connections, the most that %d descriptors allow (ulimit -n): idle ones are closed for"
-            " others, and where none is idle, others are told 503",
+            "clients have %d connections, the most that %s: idle ones are closed for others, and where none is idle,"
+            " others are told 503",
             self.limit,
-            self._descriptors,
+            by_whom,
             extra={"event": "crowded"},
         )
 

@@ -9,13 +9,19 @@ Each route has its handler alone; which middlewares a request meets before that 
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
+from proxy.active import Active
 from proxy.admin import Admin
 from proxy.books import Books
 from proxy.dispatch import chain
 from proxy.errors import GatewayError, Unsupported
+from proxy.explain import Explain
 from proxy.ports import Call, Handler, Middleware, Reply
+from proxy.rehearsal import Rehearsal
+from proxy.rights import Whose, everybodys
+from proxy.roster import Roster
 from proxy.routing import ANY, Route
 
 GOOGLES = ("", "/v1", "/v1beta", "/v1beta1", "/v1alpha")  # the versions in which Google's SDKs ask
@@ -45,15 +51,23 @@ class Ways(NamedTuple):
     call: Sequence[Middleware]  # to a model
 
 
-def for_apps(admin: Admin, books: Books, ways: Ways, dispatch: Handler, operated: Sequence[Route]) -> list[Route]:
-    """Who knows no key may see that we live, and nothing else. What is served stands behind what is not, and wins.
+class Desk(NamedTuple):
+    """Where one may ask what goes on. `whose`: as whose clients are told of it."""
 
-    `operated`: what operators have here.
-    """
-    own = [Route("GET", "/usage", "usage", books.usage), Route("GET", "/budgets", "budgets", books.budgets)]
-    keyed = [*missing(), *lists(admin), Route("GET", "/metrics", "metrics", admin.metrics), *own, *operated]
+    books: Books
+    active: Active
+    explain: Explain
+    rehearsal: Rehearsal
+    roster: Roster
+    whose: Whose
+
+
+def for_apps(admin: Admin, desk: Desk, ways: Ways, dispatch: Handler, quits: Sequence[Route]) -> list[Route]:
+    """Who knows no key may see that we live, and nothing else. What is served stands behind what is not, and wins."""
+    keyed = [*missing(), *lists(admin), Route("GET", "/metrics", "metrics", admin.metrics), *told(desk, desk.whose)]
     return [
-        *_behind(ways.keyed, keyed),
+        *_behind(ways.keyed, [*keyed, *quits]),
+        *_behind([*ways.keyed, _of_all(desk.whose)], operated(admin, desk)),
         *_behind(ways.anybody, probes(admin)),
         *_behind(ways.call, chats(dispatch)),
     ]
@@ -65,27 +79,50 @@ def for_cluster(admin: Admin, ways: Ways) -> list[Route]:
     return _behind(ways.anybody, [*probes(admin), metrics])
 
 
-def for_operators(admin: Admin, books: Books, ways: Ways, operated: Sequence[Route]) -> list[Route]:
-    whole = [Route("GET", "/usage", "usage", books.all_usage), Route("GET", "/budgets", "budgets", books.all_budgets)]
-    keyed = [Route("GET", "/metrics", "metrics", admin.metrics), *whole, *operated]
-    return [*_behind(ways.keyed, keyed), *_behind(ways.anybody, probes(admin))]
+def for_operators(admin: Admin, desk: Desk, ways: Ways, quits: Sequence[Route]) -> list[Route]:
+    keyed = [Route("GET", "/metrics", "metrics", admin.metrics), *told(desk, everybodys), *operated(admin, desk)]
+    return [*_behind(ways.keyed, [*keyed, *quits]), *_behind(ways.anybody, probes(admin))]
 
 
 def _behind(way: Sequence[Middleware], routes: Sequence[Route]) -> list[Route]:
     return [route._replace(handler=chain(way, route.handler)) for route in routes]
 
 
-def operated(admin: Admin) -> list[Route]:
+def told(desk: Desk, whose: Whose) -> list[Route]:
+    """What each client may know of its own requests, and operators of all."""
+    return [
+        Route("GET", "/usage", "usage", partial(desk.books.usage, whose)),
+        Route("GET", "/budgets", "budgets", partial(desk.books.budgets, whose)),
+        Route("GET", "/explain", "explain", partial(desk.explain.tell, whose), tail=True),
+        Route("POST", "/explain", "explain", partial(desk.rehearsal.tell, whose)),
+        Route("GET", "/requests/active", "active", partial(desk.active.all, whose)),
+        Route("DELETE", "/requests/active", "cancel", partial(desk.active.cancel, whose), tail=True),
+        Route("POST", "/requests/active", "cancel", partial(desk.active.cancel, whose), tail=True, ends="/cancel"),
+    ]
+
+
+def operated(admin: Admin, desk: Desk) -> list[Route]:
     """What is about all clients."""
     return [
-        Route("GET", "/providers", "providers", admin.providers),
+        Route("GET", "/providers", "providers", desk.roster.tell),
         Route("GET", "/providers", "health", admin.provider_health, tail=True),
     ]
 
 
-def apart() -> list[Route]:
-    """The same, where each client has a key and sees its own alone."""
-    return [Route(ANY, "/providers", "apart", elsewhere, tail=tail) for tail in (False, True)]
+def _of_all(whose: Whose) -> Middleware:
+    """Where each client sees its own alone, they are told where to look for this. Keys may be minted at any time."""
+
+    async def turn_away(call: Call, handler: Handler) -> Reply:
+        if whose(call) is not None:
+            raise GatewayError(
+                "Where clients have keys, this is on the admin listener alone: PILLION_ADMIN_ADDRESS.",
+                status=404,
+                kind="invalid_request",
+                code="admin_listener_only",
+            )
+        return await handler(call)
+
+    return turn_away
 
 
 def quits(admin: Admin) -> list[Route]:
@@ -175,15 +212,6 @@ def missing() -> list[Route]:
 
 async def not_yet(call: Call) -> Reply:
     raise Unsupported("pillion knows this route and does not serve it yet.")
-
-
-async def elsewhere(call: Call) -> Reply:
-    raise GatewayError(
-        "Where clients have keys, this is on the admin listener alone: PILLION_ADMIN_ADDRESS.",
-        status=404,
-        kind="invalid_request",
-        code="admin_listener_only",
-    )
 
 
 async def no_websocket(call: Call) -> Reply:

@@ -1,13 +1,20 @@
 """Does pillion tell the truth about itself and its providers?"""
 
 import json
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from proxy.health import Checked
+from proxy.keyring import Minted, change
+from proxy.roster import Roster
 from tests.client import ANTHROPIC, OPENAI, SPEECHES, Address, Speech, ask, chat, lane_name
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion
+from tests.test_middleware import call
 
 LISTED = Scenario(body=b'{"object":"list","data":[{"id":"gpt-5"},{"id":"gpt-6"}]}')
 FAILING = Scenario(status=500, body=b"no")
@@ -99,6 +106,81 @@ async def test_providers_are_listed_with_what_they_speak() -> None:
     assert b"canary" not in got.body
 
 
+async def test_a_providers_row_says_where_it_is_and_how_it_stands(tmp_path: Path) -> None:
+    async with Evil(LISTED, FAILING) as evil:
+        models = "[{name: ours, context: 9, tools: false}]"
+        keys = f"base_url: {evil.url}/canary/v1, api_keys: [canary-1, canary-2]"
+        config = config_file(f"providers: {{openai: {{{keys}, models: {models}}}}}", tmp_path)
+        async with pillion(**config, PILLION_BREAKER_FAILURES="1") as gateway:
+            await ask(gateway, "GET", "/v1/models")
+            await chat(gateway, OPENAI, OPENAI.request(model="openai/gpt-6"))
+            got = await ask(gateway, "GET", "/v1/providers")
+    row = json.loads(got.body)["data"][0]
+    assert row["host"] == evil.url.removeprefix("http://")
+    assert row["keys"]["count"] == 2
+    assert row["models"] == [{"id": "ours", "context": 9, "tools": False}]
+    assert row["capabilities"] == {"count_tokens": False, "fetches_urls": True, "usage_in_streams": True}
+    (target,) = row["targets"]
+    assert (target["model"], target["state"], target["in_flight"]) == ("gpt-6", "open", 0)
+    assert b"canary" not in got.body
+
+
+@pytest.mark.parametrize(
+    ("checked", "said"),
+    [
+        (Checked(True, 0.0421, 86400.0, ""), ("well", 42.1, "1970-01-02T00:00:00Z", None)),
+        (Checked(False, 5.0, 0.0, "no answer"), ("unwell", 5000.0, "1970-01-01T00:00:00Z", "no answer")),
+        (None, ("unknown", None, None, None)),
+    ],
+)
+async def test_what_the_last_check_found_is_told(checked: Checked | None, said: tuple[object, ...]) -> None:
+    async with pillion(OPENAI_API_KEY="x") as gateway:
+        adapters = gateway.app.catalog.adapters
+        rows = gateway.app.config.providers
+        reply = await Roster(adapters, rows, (), lambda name: checked if name == "openai" else None, str).tell(call())
+    assert isinstance(reply.body, bytes)
+    openai, ollama, echo = json.loads(reply.body)["data"]
+    assert tuple(openai[name] for name in ("status", "latency_ms", "checked_at", "error")) == said
+    assert (ollama["status"], echo["status"]) == ("assumed", "well")
+
+
+def config_file(text: str, folder: Path) -> dict[str, str]:
+    (folder / "config.yaml").write_text(text)
+    return {"PILLION_CONFIG": str(folder / "config.yaml"), "PILLION_STATE_DIR": str(folder)}
+
+
+async def test_the_first_key_that_is_minted_closes_what_is_about_all_clients(tmp_path: Path) -> None:
+    minted = Minted(name="ann", sha256=sha256(b"hers").hexdigest(), created=datetime.now(UTC))
+    async with pillion(PILLION_STATE_DIR=str(tmp_path), PILLION_ADMIN_ADDRESS="127.0.0.1:0") as gateway:
+        operators = gateway.at(gateway.app.addresses[1])
+        for path in ("/v1/providers", "/v1/providers/echo/health"):
+            assert (await ask(gateway, "GET", path)).status == 200
+        change(tmp_path, lambda rows: (*rows, minted))
+        gateway.app.clients._look_at = 0.0  # a second has passed
+        for path in ("/v1/providers", "/v1/providers/echo/health"):
+            assert (await ask(gateway, "GET", path)).status == 401
+            got = await ask(gateway, "GET", path, headers=[("x-api-key", "hers")])
+            assert (got.status, OPENAI.error(got.body)["code"]) == (404, "admin_listener_only")
+            assert (await ask(operators, "GET", path, headers=[("x-api-key", "hers")])).status == 200
+
+
+async def test_where_apps_bring_their_own_keys_each_sees_its_own_spending(tmp_path: Path) -> None:
+    text = "budgets: {each: {usd: 9, client: '*', mode: lenient}}\ntransparent: echo"
+    async with pillion(**config_file(text, tmp_path)) as gateway:
+        one, other = [("x-api-key", "sk-theirs-0123456789")], [("x-api-key", "sk-others-0123456789")]
+        for _ in range(2):
+            assert (await chat(gateway, OPENAI, OPENAI.request(model="echo/text"), one)).status == 200
+        for who, requests, budgets in ((one, 2, 1), (other, 0, 0)):
+            usage = json.loads((await ask(gateway, "GET", "/v1/usage", headers=who)).body)
+            assert usage["total"]["requests"] == requests
+            standing = json.loads((await ask(gateway, "GET", "/v1/budgets", headers=who)).body)
+            assert len(standing["data"]) == budgets
+        got = await ask(gateway, "GET", "/v1/usage?group_by=client&client=x", headers=one)
+        (row,) = json.loads(got.body)["data"]
+        assert row["client"].startswith("app-")
+        assert (await ask(gateway, "GET", "/v1/providers", headers=one)).status == 404
+
+
 async def test_a_providers_health_is_asked_of_the_provider() -> None:
     async with Evil(LISTED, FAILING) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
         well, ill = [await ask(gateway, "GET", "/v1/providers/openai/health") for _ in range(2)]
@@ -152,3 +234,73 @@ async def test_models_are_listed_in_anthropics_shape_to_who_speaks_it() -> None:
     said = json.loads(got.body)
     assert [row["id"] for row in said["data"]][:2] == ["openai/gpt-5", "openai/gpt-6"]
     assert said["has_more"] is False
+
+
+RESTRICTED = """
+providers:
+  openai: {base_url: http://127.0.0.1:9/v1, api_key: k, models: [gpt-5, gpt-6]}
+  groq: {base_url: http://127.0.0.1:9/v1, api_key: k, models: [llama]}
+aliases: {fast: openai/gpt-5, slow: groq/llama}
+routes: {mixed: {targets: [groq/llama, openai/gpt-5]}, other: {targets: [groq/llama]}}
+keys:
+  all: {key: all}
+  one: {key: one, models: [openai/gpt-5]}
+  own: {key: own, providers: [openai]}
+  any: {key: any, models: ["*/gpt-*"]}
+"""
+EVERYTHING = ["mixed", "other", "fast", "slow", "openai/gpt-5", "openai/gpt-6", "groq/llama"]
+
+
+@pytest.mark.parametrize(
+    ("key", "names"),
+    [
+        ("all", EVERYTHING),
+        ("one", ["mixed", "fast", "openai/gpt-5"]),
+        ("own", ["mixed", "fast", "openai/gpt-5", "openai/gpt-6"]),
+        ("any", ["mixed", "fast", "openai/gpt-5", "openai/gpt-6"]),
+    ],
+)
+async def test_a_key_sees_the_models_that_it_may_use(key: str, names: list[str], tmp_path: Path) -> None:
+    async with pillion(**config_file(RESTRICTED, tmp_path)) as gateway:
+        got = await ask(gateway, "GET", "/v1/models", headers=[("x-api-key", key)])
+        there = [row["id"] for row in json.loads(got.body)["data"]]
+        assert [name for name in there if not name.startswith("echo/")] == names
+        for name in EVERYTHING:
+            got = await ask(gateway, "GET", f"/v1/models/{name}", headers=[("x-api-key", key)])
+            assert got.status == (200 if name in names else 403), name
+            shown = await ask(gateway, "POST", "/api/show", b'{"model":"%b"}' % name.encode(), [("x-api-key", key)])
+            assert shown.status == got.status
+
+
+async def test_a_404_lists_to_a_key_what_it_may_use(tmp_path: Path) -> None:
+    asked = OPENAI.request(model="nobody/m")
+    apart = json.dumps({"model": "m", "provider": "nobody", "messages": []}).encode()
+    async with pillion(**config_file(RESTRICTED, tmp_path)) as gateway:
+        for method, path, body in (
+            ("POST", "/v1/chat/completions", asked),
+            ("GET", "/v1/models/nobody/m", b""),
+            ("POST", "/v1/explain", asked),
+            ("POST", "/v1/chat", apart),
+        ):
+            whole, own = [await ask(gateway, method, path, body, [("x-api-key", key)]) for key in ("all", "one")]
+            assert (whole.status, own.status) == (404, 404)
+            assert "groq" in OPENAI.error(whole.body)["message"]
+            said = OPENAI.error(own.body)["message"]
+            assert "openai" in said
+            assert [name for name in ("groq", "gpt-6", "slow", "other", "echo") if name in said] == []
+
+
+async def test_all_names_mean_the_one_that_gets_everything(tmp_path: Path) -> None:
+    text = """
+providers: {openai: {base_url: http://127.0.0.1:9/v1, api_key: k, models: [gpt-5]}}
+upstream: openai/gpt-5
+routes: {mixed: {targets: [openai/gpt-5]}}
+keys: {one: {key: one, models: [openai/gpt-5]}, two: {key: two, models: [echo/*]}}
+"""
+    async with pillion(**config_file(text, tmp_path)) as gateway:
+        for key, count in (("one", 1), ("two", 0)):
+            got = await ask(gateway, "GET", "/v1/models", headers=[("x-api-key", key)])
+            names = [row["id"] for row in json.loads(got.body)["data"]]
+            assert names.count("openai/gpt-5") == count
+            assert "mixed" not in names
+            assert bool(names) == bool(count)

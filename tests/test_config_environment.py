@@ -47,7 +47,7 @@ MORE: dict[str, Any] = {
     "breaker.failures": 7, "breaker.cooldown": 1.0, "breaker.longest": 2.0, "breaker.ramp": 3.0,
     "health.interval": 0.0, "health.timeout": 4.0,
     "overload.max_connections": 5, "overload.max_requests": 6, "overload.max_queue": 0, "overload.wait": 8.0,
-    "faults.enabled": True, "workers": 2, "reload": False, "explain": 0,
+    "faults.enabled": True, "reload": False, "explain": 0,
     "jwt.jwks": "/keys.json", "jwt.issuer": "i", "jwt.audience": "a", "jwt.algorithms": ["ES256"], "jwt.claim": "c",
     "limits.client.requests_per_minute": 1, "limits.client.tokens_per_minute": 2, "limits.client.concurrent": 3,
     "limits.queue.seconds": 4.5, "limits.queue.length": 5, "unknown_price": "refuse", "state_dir": "/s",
@@ -75,7 +75,7 @@ def test_transparent_has_its_variable() -> None:
 
 def test_every_key_has_its_variable() -> None:
     by_key = {".".join(leaf.keys): leaf.variable() for leaf in leaves(File)}
-    assert set(by_key) == {*VALUES, *MORE, "transparent"}
+    assert set(by_key) == {*VALUES, *MORE, "transparent", "workers"}
     config = given(**{by_key[key]: value for key, value in VALUES.items()})
     assert (str(config.listen), str(config.metrics_address), str(config.admin_address)) == (
         "127.0.0.1:1", "h:2", "127.0.0.1:3",

@@ -99,6 +99,9 @@ class Nowhere:
     def abort(self) -> None:
         raise AssertionError("aborted")
 
+    def interrupt(self, reason: object = "") -> None:
+        raise AssertionError("interrupted")
+
 
 async def answered(gateway: Gateway, method: str, target: bytes, headers: dict[str, str]) -> tuple[int, Inbound]:
     """Through the server's one entry, past the sockets."""

@@ -1,0 +1,54 @@
+"""Is everything there that a configuration takes?
+
+Looked for, and read, before anything is put together: what is missing here is told of as a mistake.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from proxy import registry
+from proxy.accounting import prices_of
+from proxy.adapters.http import HTTPProvider
+from proxy.clients import Clients
+from proxy.config import Config, Provider
+from proxy.errors import ConfigError
+from proxy.prices import Prices
+
+if TYPE_CHECKING:
+    from proxy.tokens import Tokens
+
+
+class Parts(NamedTuple):
+    clients: Clients
+    makers: Mapping[str, type[HTTPProvider]]  # by provider
+    prices: Prices
+    tokens: "type[Tokens] | None"
+
+
+def parts_of(config: Config) -> Parts:
+    """Raises ConfigError. It may take a while, and needs no loop."""
+    check_adapters(config)
+    return Parts(
+        Clients(config),
+        {name: registry.adapter(provider.kind) for name, provider in config.providers.items()},
+        prices_of(config),
+        registry.tokens() if config.jwt.jwks else None,
+    )
+
+
+def check_adapters(config: Config) -> None:
+    """Is there one for every provider, and does it know each dialect? Raises ConfigError, a line for each mistake."""
+    if problems := [problem for provider in config.providers.values() for problem in _problems(provider)]:
+        raise ConfigError("\n".join(problems))
+
+
+def _problems(provider: Provider) -> Iterator[str]:
+    try:
+        paths = registry.adapter(provider.kind).paths
+    except ConfigError as error:
+        yield f"providers.{provider.name}.kind: {error}"
+        return
+    for dialect in provider.dialects:
+        if dialect not in paths:
+            there = ", ".join(paths)
+            yield f"providers.{provider.name}.dialects: {provider.kind} takes no {dialect!r}; it takes {there}"
