@@ -51,6 +51,10 @@ class Alerts:
     def __repr__(self) -> str:
         return f"<Alerts {self.counts.total()} told, {len(self._waiting)} waiting, {self.lost} lost>"
 
+    def become(self, webhook: Secret) -> None:
+        """Who is told from now on."""
+        self._webhook = webhook
+
     def tell(self, alert: Alert) -> None:
         """Never waits, never raises."""
         self.counts[alert.kind, alert.budget] += 1

@@ -5,7 +5,8 @@ its end what it was. counter.py has the law of one budget in one window, windows
 0017-budgets.md says why.
 """
 
-from proxy.budgets.counter import Alert, Standing
+from proxy.budgets.counter import Alert, Counter, Standing
+from proxy.budgets.leases import Leases
 from proxy.budgets.reservations import Budgets, Reservation, Spent
 
-__all__ = ["Alert", "Budgets", "Reservation", "Spent", "Standing"]
+__all__ = ["Alert", "Budgets", "Counter", "Leases", "Reservation", "Spent", "Standing"]

@@ -117,7 +117,7 @@ class Counter:
         self.cap = terms.cap
         self.spent = 0
         self.reserved = 0
-        self.alone = False  # one without any bound is under way
+        self.alone = 0  # requests without any bound that are under way: one, but for those whose bound was taken away
         self.overruns = 0
         self._told: set[News] = set()
         self._quiet: float = max(terms.threshold, 1)  # below this there is nothing to tell
@@ -126,6 +126,13 @@ class Counter:
         whose = f" of {self.client}" if self.client else ""
         spent, limit, reserved = map(dollars, (self.spent, self.limit, self.reserved))
         return f"<Counter {self.terms.name}{whose}: {spent} of {limit} dollars spent, {reserved} set aside>"
+
+    def become(self, terms: Terms) -> None:
+        """Count on, by these terms. Nothing may be set aside now: what is, is taken anew."""
+        if (terms.limit, terms.threshold) != (self.limit, self.terms.threshold):
+            self._told.clear()
+            self._quiet = max(terms.threshold, 1)
+        self.terms, self.limit, self.strict, self.cap = terms, terms.limit, terms.strict, terms.cap
 
     def admits(self, bound: int | None) -> bool:
         if bound == 0:
@@ -142,16 +149,24 @@ class Counter:
         """Set aside what was admitted."""
         amount = self.cap if bound is None else bound
         if amount is None:
-            self.alone = True
+            self.alone += 1
         else:
             self.reserved += amount
+
+    def give_back(self, bound: int | None) -> None:
+        """As if it had not been taken."""
+        amount = self.cap if bound is None else bound
+        if amount is None:
+            self.alone -= 1
+        else:
+            self.reserved -= amount
 
     def settle(self, bound: int | None, nanos: int) -> list[News]:
         """Count what it cost, in place of what was set aside; what there is to tell of that."""
         amount = self.cap if bound is None else bound
         self.spent += nanos
         if amount is None:
-            self.alone = False
+            self.alone -= 1
             return self._news() if self.spent >= self._quiet else _NONE
         self.reserved -= amount
         if nanos > amount:

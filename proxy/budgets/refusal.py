@@ -14,9 +14,9 @@ from proxy.errors import OverBudget
 from proxy.money import dollars
 
 HINTS: Mapping[Cause, str] = {
-    "unbounded": "A strict budget pays for none such unless `unbounded_usd` says what to set aside for it. Say how"
-    " long the answer may be, and leave out what only the provider can price: tools that it runs, state and"
-    " files that it keeps.",
+    "unbounded": "A strict budget, or one that a fleet shares, pays for none such unless `unbounded_usd` says what to"
+    " set aside for it. Say how long the answer may be, and leave out what only the provider can price: tools that"
+    " it runs, state and files that it keeps.",
     "alone": "Another such request is under way, and there is one at a time unless `unbounded_usd` says what to set"
     " aside for it.",
     "too_dear": "That is more than it ever has.",

@@ -6,12 +6,12 @@ budget, and where the ledger has it, whose row bears the time of its beginning. 
 restart is what was counted here.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from proxy.budgets.counter import Alert, Counter, News, Standing, Terms, terms_of
 from proxy.budgets.refusal import refusal
-from proxy.budgets.windows import WINDOWS, some_before
+from proxy.budgets.windows import WINDOWS, Window, some_before
 from proxy.config import Budget
 from proxy.money import dollars
 
@@ -19,6 +19,10 @@ KEPT = 7  # windows before the present one: that many a clock may go back and fi
 PURSES = 10_000  # budgets that are a client's own; clients beyond that share one
 FOUND = 4096  # clients and models whose budgets are known without a search
 OTHERS = "*"  # no client is called that
+
+
+Place = tuple[str, str, str]  # client, provider, model
+Make = Callable[[Terms, str, Window], Counter]
 
 
 class Spent(NamedTuple):
@@ -34,11 +38,12 @@ class Spent(NamedTuple):
 class Purse:
     """One budget of one client, from window to window."""
 
-    __slots__ = ("_client", "_counters", "current", "terms")
+    __slots__ = ("_client", "_counters", "_make", "current", "terms")
 
-    def __init__(self, terms: Terms, client: str, now: float) -> None:
+    def __init__(self, terms: Terms, client: str, now: float, make: Make) -> None:
         self.terms = terms
         self._client = client
+        self._make = make
         self._counters: dict[float, Counter] = {}
         self.current = self._counter(now)
 
@@ -47,6 +52,13 @@ class Purse:
         if not self.current.start <= when < self.current.end:
             self.current = self._counter(when)
         return self.current
+
+    def become(self, terms: Terms) -> None:
+        """Whatever was counted, was."""
+        if terms != self.terms:
+            self.terms = terms
+            for counter in self._counters.values():
+                counter.become(terms)
 
     def turn(self, now: float) -> Counter:
         """Likewise; and of earlier windows only a few stay. Of later ones, which only a clock that was wrong has seen,
@@ -60,16 +72,17 @@ class Purse:
     def _counter(self, when: float) -> Counter:
         window = WINDOWS[self.terms.window](when)
         if window.start not in self._counters:
-            self._counters[window.start] = Counter(self.terms, self._client, window)
+            self._counters[window.start] = self._make(self.terms, self._client, window)
         return self._counters[window.start]
 
 
 class Reservation:
     """What is set aside for one attempt, in all the budgets that it falls under."""
 
-    __slots__ = ("bound", "counters", "is_open")
+    __slots__ = ("bound", "counters", "is_open", "place")
 
-    def __init__(self, bound: int | None, counters: list[Counter]) -> None:
+    def __init__(self, place: Place, bound: int | None, counters: list[Counter]) -> None:
+        self.place = place
         self.bound = bound
         self.counters = counters
         self.is_open = True
@@ -88,17 +101,25 @@ class Reservation:
 
 
 class Budgets:
-    """All of them. `clock`: seconds since 1970, as the ledger has it. `tell` hears what somebody should know."""
+    """All of them. `clock`: seconds since 1970, as the ledger has it. `tell` hears what somebody should know. `make`:
+    what counts one of them in one window.
+    """
 
-    def __init__(self, rows: Mapping[str, Budget], clock: Callable[[], float], tell: Callable[[Alert], None]) -> None:
-        self._terms = [terms_of(name, row) for name, row in rows.items()]
+    def __init__(
+        self,
+        rows: Mapping[str, Budget],
+        clock: Callable[[], float],
+        tell: Callable[[Alert], None],
+        make: Make = Counter,
+    ) -> None:
+        self._terms: Sequence[Terms] = ()
         self._clock = clock
         self._tell = tell
+        self._make = make
         self._purses: dict[tuple[str, str], Purse] = {}
-        self._found: dict[tuple[str, str, str], tuple[Purse, ...]] = {}
-        for terms in self._terms:
-            if terms.client != "*":
-                self._purse(terms, "")
+        self._found: dict[Place, tuple[Purse, ...]] = {}
+        self._open: set[Reservation] = set()
+        self._begin([terms_of(name, row) for name, row in rows.items()])
 
     def __repr__(self) -> str:
         return f"<Budgets {' '.join(terms.name for terms in self._terms) or 'none'}>"
@@ -114,20 +135,35 @@ class Budgets:
 
     def restore(self, spent: Iterable[Spent]) -> None:
         """Count what was spent before we began: once, before the first attempt. Raises ValueError: a negative sum."""
-        now = self._clock()
-        oldest = {kind: some_before(kind, now, KEPT) for kind in WINDOWS}
-        for at, client, provider, model, nanos in spent:
-            if nanos < 0:
-                raise ValueError(f"a negative sum for {provider}/{model}: {nanos}")
-            for purse in self._of(client, provider, model):
-                if at >= oldest[purse.terms.window]:
-                    purse.at(at).restore(nanos)
+        self._restore(spent, frozenset())
+
+    def lacks(self, rows: Mapping[str, Budget]) -> bool:
+        """Is there one among these that has not counted what was spent?"""
+        return any(not self._has(terms_of(name, row)) for name, row in rows.items())
+
+    def become(self, rows: Mapping[str, Budget], spent: Iterable[Spent]) -> None:
+        """Have these instead. One that is about the same goes on, though its amount or its mode may be another.
+
+        `spent`: what was spent up to now, for those that `lacks` is about. What is under way is set aside in all.
+        """
+        terms = [terms_of(name, row) for name, row in rows.items()]
+        stay = {each.name: each for each in terms if self._has(each)}
+        self._set_aside(Counter.give_back)
+        self._purses = {key: purse for key, purse in self._purses.items() if key[0] in stay}
+        for purse in self._purses.values():
+            purse.become(stay[purse.terms.name])
+        self._begin(terms)
+        self._restore(spent, stay.keys())
+        for held in self._open:
+            held.counters = [counter for counter in held.counters if counter.terms.name in stay]
+            held.counters += [each for each in self.counters(*held.place) if each.terms.name not in stay]
+        self._set_aside(Counter.take)
 
     def reserve(self, client: str, provider: str, model: str, bound: int | None) -> Reservation:
         """Set aside the nano-dollars that an attempt may cost at most; None: nobody can say. Raises OverBudget."""
         if bound is not None and bound < 0:
             raise ValueError(f"a negative bound: {bound}")
-        counters = self._counters(client, provider, model)
+        counters = self.counters(client, provider, model)
         for counter in counters:
             if not counter.admits(bound):
                 cause = counter.cause(bound)
@@ -135,7 +171,9 @@ class Budgets:
                 raise refusal(counter, bound, cause, self._clock())
         for counter in counters:
             counter.take(bound)
-        return Reservation(bound, counters)
+        held = Reservation((client, provider, model), bound, counters)
+        self._open.add(held)
+        return held
 
     def settle(self, held: Reservation, nanos: int) -> None:
         """Count what the attempt cost. Raises RuntimeError the second time, and ValueError: a negative cost."""
@@ -144,6 +182,7 @@ class Budgets:
         if nanos < 0:
             raise ValueError(f"a negative cost: {nanos}")
         held.is_open = False
+        self._open.discard(held)
         bound, news = held.bound, []
         for counter in held.counters:
             if kinds := counter.settle(bound, nanos):
@@ -151,21 +190,55 @@ class Budgets:
         if news:  # all are settled before anybody is told
             self._tell_all(news)
 
+    def count(self, client: str, provider: str, model: str, nanos: int) -> None:
+        """What an attempt cost for which nothing was set aside, as it began when there was no budget."""
+        counters = self.counters(client, provider, model)
+        for counter in counters:
+            counter.take(nanos)
+        self._tell_all([(counter, kind) for counter in counters for kind in counter.settle(nanos, nanos)])
+
     def affords(self, client: str, provider: str, model: str, bound: int | None) -> bool:
         """Would it be set aside, if somebody asked for it now?"""
-        return all(counter.admits(bound) for counter in self._counters(client, provider, model))
+        return all(counter.admits(bound) for counter in self.counters(client, provider, model))
 
     def standing(self) -> list[Standing]:
         now = self._clock()
         return [purse.turn(now).standing() for purse in self._purses.values()]
 
-    def _counters(self, client: str, provider: str, model: str) -> list[Counter]:
+    def counters(self, client: str, provider: str, model: str) -> list[Counter]:
         """Of this moment."""
         now, counters = self._clock(), []
         for purse in self._of(client, provider, model):
             counter = purse.current
             counters.append(counter if counter.start <= now < counter.end else purse.turn(now))
         return counters
+
+    def _begin(self, terms: Sequence[Terms]) -> None:
+        self._terms = terms
+        self._found.clear()
+        for each in terms:
+            if each.client != "*":
+                self._purse(each, "")
+
+    def _has(self, terms: Terms) -> bool:
+        """Is there a budget of this name, which is about the same?"""
+        return any(_about(each) == _about(terms) for each in self._terms)
+
+    def _restore(self, spent: Iterable[Spent], but: Collection[str]) -> None:
+        """`but`: budgets that know it. Raises ValueError: a negative sum."""
+        now = self._clock()
+        oldest = {kind: some_before(kind, now, KEPT) for kind in WINDOWS}
+        for at, client, provider, model, nanos in spent:
+            if nanos < 0:
+                raise ValueError(f"a negative sum for {provider}/{model}: {nanos}")
+            for purse in self._of(client, provider, model):
+                if purse.terms.name not in but and at >= oldest[purse.terms.window]:
+                    purse.at(at).restore(nanos)
+
+    def _set_aside(self, how: Callable[[Counter, int | None], None]) -> None:
+        for held in self._open:
+            for counter in held.counters:
+                how(counter, held.bound)
 
     def _of(self, client: str, provider: str, model: str) -> tuple[Purse, ...]:
         key = (client, provider, model)
@@ -182,9 +255,13 @@ class Budgets:
         if key not in self._purses and terms.client == "*" and len(self._purses) >= PURSES:
             key = (terms.name, OTHERS)
         if key not in self._purses:
-            self._purses[key] = Purse(terms, key[1], self._clock())
+            self._purses[key] = Purse(terms, key[1], self._clock(), self._make)
         return self._purses[key]
 
     def _tell_all(self, news: Iterable[tuple[Counter, News]]) -> None:
         for counter, kind in news:
             self._tell(counter.alert(kind))
+
+
+def _about(terms: Terms) -> tuple[str | None, ...]:
+    return terms.name, terms.window, terms.client, terms.provider, terms.model

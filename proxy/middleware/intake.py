@@ -7,6 +7,7 @@ are never read, and inside metrics, so that nonsense is counted.
 
 from collections.abc import Callable
 
+from proxy.allowance import ClientKey
 from proxy.aside import aside
 from proxy.envelope import Envelope, check_values
 from proxy.errors import BadRequest
@@ -15,9 +16,13 @@ from proxy.wishes import COST_LIMIT, SUMMARY, TIMEOUT, seconds, wishing, with_he
 
 
 class Intake:
-    """`longest`: seconds that a client may ask for. `named`: one name of a provider and a model that came apart."""
+    """`longest`: seconds that a client may ask for. `named`: one name of a provider and a model that came apart, for
+    who shows that key.
+    """
 
-    def __init__(self, longest: float, named: Callable[[str, str], str] = "{}/{}".format) -> None:
+    def __init__(
+        self, longest: float, named: Callable[[str, str, ClientKey | None], str] = "{}/{}".format
+    ) -> None:
         self._longest = longest
         self._named = named
 
@@ -27,7 +32,7 @@ class Intake:
         call.wishes, call.envelope = await aside(len(body), _read, body, dialect)
         call.model, call.stream, call.as_array = call.dialect.peek(call.envelope, Path(call.rest, call.query))
         if call.wishes.provider:
-            call.model = self._named(call.wishes.provider, call.model)
+            call.model = self._named(call.wishes.provider, call.model, call.key)
         if TIMEOUT in call.headers:
             call.timeout = seconds(call.headers[TIMEOUT], self._longest)
         if COST_LIMIT in call.headers or SUMMARY in call.headers:

@@ -27,12 +27,14 @@ NO_SECRET = Secret("")
 class Transparent:
     """The middleware at the head of the chain, and `lend`, which stands behind failover."""
 
-    def __init__(self, provider: str, make: Callable[[Secret], Adapter] | None, limits: Limits) -> None:
-        """`make`: the provider's adapter with this key; None for one that takes no key at all."""
+    def __init__(
+        self, provider: str, make: Callable[[Secret], Adapter] | None, limits: Limits, salt: Secret | None = None
+    ) -> None:
+        """`make`: the provider's adapter with this key; None for one that takes no key at all. `salt`: see `salted`."""
         self._provider = provider
         self._make = make
         self._limits = limits
-        self._salt = secrets.token_bytes(32)
+        self._salt = (salt or salted()).reveal().encode()
         self._adapters: dict[bytes, Adapter] = {}  # by the key's digest, the oldest first
 
     async def __call__(self, call: Call, handler: Handler) -> Reply:
@@ -61,6 +63,11 @@ class Transparent:
     def _alias(self, key: str) -> str:
         """A name under which nobody gets what is another's, and that tells nothing of the key, as the salt is ours."""
         return f"app-{hmac.digest(self._salt, digest_of(key), 'sha256').hex()[:12]}"
+
+
+def salted() -> Secret:
+    """Who has the same goes by the same name, and so is one client to all that counts."""
+    return Secret(secrets.token_hex(32))
 
 
 def lent(make: type[HTTPProvider], provider: Provider, upstream: Upstream, key: Secret) -> Adapter:

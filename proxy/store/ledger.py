@@ -9,7 +9,7 @@ Nothing here waits for a disk, but for `durable` under `synchronous: full`, and 
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -188,17 +188,27 @@ class Ledger:
 
     async def usage(self, query: Query) -> list[Group]:
         """Raises LedgerUnavailable."""
-        return await self._ask(usage(query))
+        return await self._heard(self._writer.ask(usage(query)))
 
     async def totals(self) -> list[Total]:
         """What was spent of all time, by day; what a crash cut short included. Raises LedgerUnavailable."""
-        return await self._ask(totals)
+        return await self._heard(self._writer.ask(totals))
 
-    async def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+    async def reckoned(self) -> list[Total]:
+        """The same, up to the moment in which this returns: what waits to be written as well."""
+        found, rows = await self._heard(self._writer.reckoned(totals))
+        return [*found, *(Total(row.at, row.client, row.provider, row.model, row.nanos) for row in rows)]
+
+    async def _heard(self, answer: Awaitable[T]) -> T:
         try:
-            return await self._writer.ask(question)
+            return await answer
         except sqlite3.Error as error:
             raise LedgerUnavailable(f"The ledger cannot be read now: {reason(error)}.") from None
+
+    @property
+    def is_hard(self) -> bool:
+        """May a strict budget count on it?"""
+        return self._is_hard
 
     @property
     def failed(self) -> str:

@@ -57,6 +57,8 @@ class Writer:
         self.database = database
         self._upkeep = upkeep
         self._held: list[tuple[int, Row]] = []
+        self._put = self._written = 0  # rows, so far
+        self._recent: list[Row] | None = None  # those put since somebody asked what they come to
         self._asked: list[tuple[Question[Any], Future[Any]]] = []
         self._error: Exception | None = None
         self._prune_at = monotonic() + PRUNE_EVERY
@@ -81,6 +83,9 @@ class Writer:
             self.lost += 1
             return False
         self._held.append((slot, row))
+        self._put += 1
+        if self._recent is not None:
+            self._recent.append(row)
         if not self._news.is_set():
             self._news.set()
         return True
@@ -94,6 +99,26 @@ class Writer:
         self._hurry.set()
         self._news.set()
         return await asyncio.wrap_future(answer)
+
+    async def reckoned(self, question: Question[T]) -> tuple[T, list[Row]]:
+        """The answer, and the rows that it does not know of: of those that were put by the moment this returns.
+
+        The thread has written the first so many of all, and holds the next ones; those behind them are the recent ones
+        but for their beginning. One such question at a time. Raises as `ask` does.
+        """
+
+        def ask(connection: sqlite3.Connection) -> tuple[T, list[Row], int]:
+            answer = question(connection)
+            held = [row for _, row in self._held]
+            return answer, held, self._written + len(held)
+
+        recent: list[Row] = []
+        self._recent, before = recent, self._put
+        try:
+            answer, held, known = await self.ask(ask)
+        finally:
+            self._recent = None
+        return answer, [*held, *recent[known - before :]]
 
     def close(self) -> bool:
         """Write what is held, as far as it can be written within a time; is the thread done?"""
@@ -138,6 +163,7 @@ class Writer:
         while batch := self._held[:AT_ONCE]:
             self.database.insert([row for _, row in batch])
             del self._held[: len(batch)]  # the loop goes on appending: each of these steps is one
+            self._written += len(batch)
             self._upkeep.written([slot for slot, _ in batch])
         if monotonic() >= self._prune_at:
             self._prune()

@@ -1,0 +1,84 @@
+"""What may one sidecar of a fleet spend of a budget that all of them share?
+
+What it has leased. The store keeps, for each sidecar, how much of a budget it owns: what it has spent, and what it
+holds beside that. The law:
+
+- A lease is granted where what all sidecars own and the lease are no more than the limit; lenient: where what all own
+  is less than the limit, so that the one request that crosses it comes last, in the whole fleet.
+- A sidecar admits what its own lease can pay, spent + reserved + bound <= lease, whatever the mode.
+
+So strict never goes over, and lenient by one request, while no bound is wrong. Each report says how much a sidecar has
+spent and how much it holds, and not what has changed: so it may be lost, or come twice, and with a number of its own
+that grows, also late. A store that has lost what it knew learns it again with the next report of each.
+
+What a sidecar held when it died nobody gets: it may have been spent, and nobody is left to say. It is at most what it
+spent in its last second, and what was under way; for what a sidecar does not use it gives back with the next beat.
+"""
+
+from proxy.budgets.counter import Cause, Counter, News, Terms
+from proxy.budgets.windows import Window
+
+
+class Leased(Counter):
+    """`others`: what the rest of the fleet has spent, as last heard. `spent` is the whole fleet's, `used` our own.
+
+    `lease` is what we own since the window began, `used` included; `wanted`, the bounds of requests that wait for a
+    lease; `told`, what the store knows.
+    """
+
+    __slots__ = ("_fresh", "_recent", "lease", "number", "others", "told", "used", "wanted")
+
+    def __init__(self, terms: Terms, client: str, window: Window) -> None:
+        super().__init__(terms, client, window)
+        self.used = self.lease = self.others = self.wanted = 0
+        self.number = 0  # of the last report
+        self.told: tuple[int, int] | None = None
+        self._fresh = self._recent = 0  # was set aside since the last beat, and between the two before it
+
+    def amount(self, bound: int | None) -> int | None:
+        return self.cap if bound is None else bound
+
+    @property
+    def free(self) -> int:
+        """What of the lease is neither spent nor set aside; negative where a bound was wrong."""
+        return self.lease - self.used - self.reserved
+
+    @property
+    def held(self) -> int:
+        """What we own and have not spent."""
+        return max(self.lease - self.used, 0)
+
+    @property
+    def ample(self) -> int:
+        """What a lease should be good for: for all who wait, and for as much as the last second took."""
+        return max(self.wanted - self.free, 0) + max(self._recent, self._fresh)
+
+    def admits(self, bound: int | None) -> bool:
+        amount = self.amount(bound)
+        return amount == 0 or (amount is not None and amount <= self.free)
+
+    def cause(self, bound: int | None) -> Cause:
+        return "unbounded" if self.amount(bound) is None else super().cause(bound)
+
+    def take(self, bound: int | None) -> None:
+        super().take(bound)
+        self._fresh += self.amount(bound) or 0
+
+    def settle(self, bound: int | None, nanos: int) -> list[News]:
+        self.used += nanos
+        return super().settle(bound, nanos)
+
+    def hear(self, used: int, spent: int) -> None:
+        """The fleet had spent so much when we had `used` so much of it."""
+        self.others = max(spent - used, 0)
+        self.spent = self.others + self.used
+
+    def slacken(self) -> None:
+        """A beat: keep what is set aside, and as much as the last second took."""
+        self._recent, self._fresh = self._fresh, 0
+        self.lease -= max(self.free - self._recent, 0)
+
+    @property
+    def is_over(self) -> bool:
+        """Is there nothing that the store should still hear of it?"""
+        return not (self.reserved or self.held) and self.told == (self.used, 0)

@@ -1,0 +1,187 @@
+"""How does a sidecar come by what it may spend of a budget that a fleet shares?
+
+What it has leased it spends without asking. Where that does not suffice it asks for more, once for all who wait; and
+with each beat says what it has spent, and gives back what it does not need. leased.py has the law.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from functools import partial
+from math import isinf
+from time import time
+
+from proxy.budgets.counter import Counter, Terms
+from proxy.budgets.leased import Leased
+from proxy.budgets.windows import Window
+from proxy.fleet import PREFIX, Answer, Fleet, StoreUnavailable
+
+STANDS = 86400  # seconds that a window's numbers stay in the store when it is over
+SHARES = 4  # of what is left one sidecar gets at most, by the number of sidecars, beyond what it needs at once
+QUIET = 3000  # milliseconds after the store has come up anew in which nothing is leased: all report first
+TRIES = 3
+
+# Report, and lease more. KEYS: the budget's numbers, and the fleet's. ARGV: whose report it is, its number, what was
+# spent and what is held; what is needed, and what would do; the limit; whether one may cross it; among how many what is
+# left is shared; when all this may be forgotten, or 0; which life of the store the sidecar knows; how long is quiet;
+# and whether it is the sidecar's last report. Says what was leased, or -1 where a later report was there before; what
+# all have spent, what all own, which life it is, and whether it is quiet.
+LEASE = """
+local key, fleet, id = KEYS[1], KEYS[2], ARGV[1]
+local n = {}
+for i = 2, 13 do n[i] = tonumber(ARGV[i]) end
+local number, used, held, need, ample, limit = n[2], n[3], n[4], n[5], n[6], n[7]
+local crosses, shares, ends, knows, quiet, is_last = n[8] == 1, n[9], n[10], n[11], n[12], n[13] == 1
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function whole(x) return string.format('%.0f', x) end
+local run = tonumber(string.sub(string.match(redis.call('INFO', 'server'), 'run_id:(%x+)'), 1, 12), 16)
+local known = redis.call('HMGET', fleet, 'run', 'since')
+local since = tonumber(known[2]) or 0
+if tonumber(known[1]) ~= run then
+  since = (known[1] or knows ~= 0) and now or 0
+  redis.call('HSET', fleet, 'run', whole(run), 'since', whole(since))
+end
+local is_quiet = math.abs(now - since) < quiet
+local told = redis.call('HMGET', key, 'spent', 'owned', 'spent:' .. id, 'owned:' .. id, 'number:' .. id)
+for i = 1, 5 do told[i] = tonumber(told[i]) or 0 end
+local spent, owned = told[1], told[2]
+if number <= told[5] then return {-1, spent, owned, run, 0} end
+spent = spent - told[3] + used
+owned = owned - told[4] + used + held
+local more, rest = 0, limit - owned
+if need > 0 and not is_quiet then
+  if rest >= need then
+    more = math.min(rest, math.max(need, math.min(ample, math.floor(rest / shares))))
+  elseif crosses and rest > 0 then
+    more = need
+  end
+end
+redis.call('HSET', key, 'spent', whole(spent), 'owned', whole(owned + more))
+if is_last then
+  redis.call('HDEL', key, 'spent:' .. id, 'owned:' .. id, 'number:' .. id)
+else
+  redis.call('HSET', key, 'spent:' .. id, whole(used), 'owned:' .. id, whole(used + held + more), 'number:' .. id,
+    whole(number))
+end
+if ends > 0 then redis.call('PEXPIREAT', key, whole(ends)) end
+return {more, spent, owned + more, run, is_quiet and 1 or 0}
+"""
+_FLEET = f"{PREFIX}fleet"
+
+
+class Leases:
+    """All of them. `counter` makes those that budgets count in."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._counters: dict[str, Leased] = {}
+        self._asks = asyncio.Lock()
+        fleet.scripts.add(LEASE)
+        fleet.beats.append(self.report)
+
+    def __repr__(self) -> str:
+        return f"<Leases of {len(self._counters)} budgets>"
+
+    def counter(self, terms: Terms, client: str, window: Window) -> Leased:
+        counter = Leased(terms, client, window)
+        known = self._counters.setdefault(_key(counter), counter)  # it has been there before: the store knows of it
+        known.become(terms)
+        self._tell(known)  # to hear what others have spent
+        return known
+
+    async def provide(self, counters: Iterable[Counter], bound: int | None) -> None:
+        """Lease what these lack, as far as there is any. Raises StoreUnavailable."""
+        short = [each for each in counters if isinstance(each, Leased) and _lacks(each, bound)]
+        if not short:
+            return
+        amounts = [each.amount(bound) or 0 for each in short]
+        for counter, amount in zip(short, amounts, strict=True):
+            counter.wanted += amount
+        try:
+            async with self._asks:
+                for _ in range(TRIES):  # while we asked for the second, somebody may have spent the first
+                    if all([await self._has(*each) for each in zip(short, amounts, strict=True)]):
+                        return
+        finally:
+            for counter, amount in zip(short, amounts, strict=True):
+                counter.wanted -= amount
+
+    def report(self) -> None:
+        """With each beat. What is over is forgotten."""
+        now = time()
+        for key, counter in list(self._counters.items()):
+            counter.slacken()
+            if now > counter.end and counter.is_over:
+                del self._counters[key]
+                self._tell(counter, is_last=True)
+            elif counter.told != (counter.used, counter.held):
+                self._tell(counter)
+
+    def give_back(self) -> None:
+        """We end: this is our last word, to be carried before the store is closed."""
+        counters, self._counters = self._counters, {}
+        for counter in counters.values():
+            counter.lease = counter.used
+            self._tell(counter, is_last=True)
+
+    async def _has(self, counter: Leased, amount: int) -> bool:
+        """Is there so much now? Raises StoreUnavailable."""
+        need = amount - counter.free
+        if need <= 0:
+            return True
+        waits: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._tell(counter, need, waits)
+        answer = await waits
+        if amount <= counter.free:
+            return True
+        if answer is None:
+            self._fleet.fallbacks += 1
+            raise _unavailable(counter, "cannot be reached")
+        if answer[4]:
+            raise _unavailable(counter, "has come up anew, and asks all what they have spent")
+        return False
+
+    def _tell(
+        self, counter: Leased, need: int = 0, waits: "asyncio.Future[Answer] | None" = None, is_last: bool = False
+    ) -> None:
+        counter.number += 1
+        number, used, held, terms = counter.number, counter.used, counter.held, counter.terms
+        ends = 0 if isinf(counter.end) else int(counter.end + STANDS) * 1000
+        words = (
+            self._fleet.id, number, used, held, need, max(counter.ample, need), counter.limit,
+            int(not terms.strict), SHARES * self._fleet.members, ends, self._fleet.run, QUIET, int(is_last),
+        )  # fmt: skip
+        heard = partial(self._hear, counter, (number, used, held), waits)
+        self._fleet.tell(LEASE, [_key(counter), _FLEET], words, heard)
+
+    def _hear(
+        self, counter: Leased, said: tuple[int, int, int], waits: "asyncio.Future[Answer] | None", answer: Answer
+    ) -> None:
+        """Only the last report's answer leases anything: any other was overtaken, and what it leased with it."""
+        number, used, held = said
+        if answer is not None and answer[0] >= 0 and number == counter.number:
+            more, spent, _, self._fleet.run, _ = answer
+            counter.lease += more
+            counter.told = used, held + more
+            counter.hear(used, spent)
+        if waits is not None and not waits.done():
+            waits.set_result(answer)
+
+
+def _lacks(counter: Leased, bound: int | None) -> bool:
+    """What can never be leased is not asked for: it is refused in the budget's own words."""
+    amount = counter.amount(bound)
+    return amount is not None and counter.free < amount and not (counter.strict and amount > counter.limit)
+
+
+def _key(counter: Leased) -> str:
+    start = "" if isinf(counter.start) else f"{counter.start:.0f}"
+    return f"{PREFIX}budget:{counter.terms.name}:{counter.terms.window}:{start}:{counter.client}"
+
+
+def _unavailable(counter: Leased, why: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"Budget `{counter.terms.name}` is shared through `store`, which {why}, and what was leased of it before is"
+        " spent; ask again.",
+        headers=[("retry-after", "1")],
+    )

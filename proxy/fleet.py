@@ -1,0 +1,99 @@
+"""What does one sidecar of a fleet ask of all the others?
+
+They know nothing of each other. Each keeps its share of what all count in one store, and asks it by short scripts, one
+after the other on one connection: an `Ask` stands in a line until whoever carries them (store/redis.py) has its answer.
+Nobody who asks waits long: where the store does not answer at once it counts as away, all that stands in the line is
+told so, and until it is back nobody asks (docs/decisions/0025-fleet.md).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from secrets import token_hex
+from time import monotonic
+
+from proxy.errors import LedgerUnavailable
+
+PREFIX = "pillion:1:"  # of each key; another number where what stands under them means something else
+
+Answer = Sequence[int] | None  # of a script; None: the store is away
+Word = str | int
+
+
+class StoreUnavailable(LedgerUnavailable):
+    """What the fleet has spent cannot be asked, and a budget depends on that."""
+
+    code = "store_unavailable"
+
+
+class Ask:
+    """A script, and who hears its answer. `at`: when it was asked, in seconds of the monotonic clock."""
+
+    __slots__ = ("args", "at", "heard", "keys", "script")
+
+    def __init__(self, script: str, keys: Sequence[str], args: Sequence[Word], heard: Callable[[Answer], None]) -> None:
+        self.script = script
+        self.keys = keys
+        self.args = args
+        self.heard = heard
+        self.at = monotonic()
+
+
+class Fleet:
+    """`id`: this sidecar's. `members`: how many there were when last heard of. `run`: which life of the store it was.
+
+    `beats` are called once a second while the store is there, and first of all when it is back, to ask what is due.
+    """
+
+    def __init__(self) -> None:
+        self.id = token_hex(8)
+        self.members = 1
+        self.run = 0
+        self.is_up = False
+        self.scripts: set[str] = set()  # that the store knows before it is asked: so none has to wait for its text
+        self.fallbacks = 0  # requests that were decided without the store
+        self.beats: list[Callable[[], None]] = []
+        self.gone: list[Callable[[], None]] = []  # are called when the store goes away
+        self.line: deque[Ask] = deque()
+        self.is_asked = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Fleet of {self.members}, store {'up' if self.is_up else 'away'}, {len(self.line)} asked>"
+
+    def ask(self, script: str, keys: Sequence[str], args: Sequence[Word]) -> "asyncio.Future[Answer]":
+        """Its answer is None where the store is away, or goes away meanwhile."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.tell(script, keys, args, partial(_resolve, answer))
+        return answer
+
+    def tell(self, script: str, keys: Sequence[str], args: Sequence[Word], heard: Callable[[Answer], None]) -> None:
+        """The same, for who does not wait."""
+        if not self.is_up:
+            heard(None)
+            return
+        self.line.append(Ask(script, keys, args, heard))
+        self.is_asked.set()
+
+    def came(self) -> None:
+        """The store is there, and learns first what it has missed."""
+        self.is_up = True
+        self.beat()
+
+    def beat(self) -> None:
+        for each in self.beats:
+            each()
+
+    def went(self) -> None:
+        """The store is away: so all hear who are waiting."""
+        was_up, self.is_up = self.is_up, False
+        while self.line:
+            self.line.popleft().heard(None)
+        if was_up:
+            for each in self.gone:
+                each()
+
+
+def _resolve(answer: "asyncio.Future[Answer]", said: Answer) -> None:
+    if not answer.done():
+        answer.set_result(said)

@@ -1,0 +1,278 @@
+"""Who carries what a fleet asks to Redis, and finds out when it is gone?
+
+One task on one connection, which nobody else touches: so no answer is ever read by another than who asked, whoever
+leaves meanwhile. What stands in the line goes out together, and answers come in the order of the questions. Anything
+but an answer within `PATIENCE` means that Redis is away: slow, stopped, loading, read-only, full or not there at all is
+one and the same. Then the connection is closed, and a new one is tried until a script that writes has been answered.
+
+redis-py's own repetitions are off, as a second attempt would come too late; and no word of its errors is passed on, as
+they may hold the URL with its password.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha1
+from time import monotonic
+from typing import Any
+
+from proxy.config import Secret
+from proxy.errors import ConfigError
+from proxy.fleet import PREFIX, Ask, Fleet
+
+try:
+    from redis.asyncio import Redis as Client
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import (
+        AuthenticationError,
+        BusyLoadingError,
+        NoPermissionError,
+        NoScriptError,
+        OutOfMemoryError,
+        ReadOnlyError,
+        RedisError,
+        ResponseError,
+    )
+    from redis.exceptions import ConnectionError as NoConnection
+    from redis.exceptions import TimeoutError as TooLate
+except ImportError:
+    raise ConfigError("`store` needs redis-py: pip install 'pillion[redis]'") from None
+
+PATIENCE = 0.035  # seconds that anybody waits for an answer; what else a request takes has the rest of 50 ms
+LEAST = 0.005  # seconds of them for a question that had to wait for others
+CONNECT = 1.0  # seconds; nobody waits for it
+AGAIN = 0.25  # seconds between two looks whether it is back
+BEAT = 1.0  # seconds
+LIVES = 10_000  # milliseconds after which a sidecar that was not heard of is none
+MOST = 128  # questions that go out together
+TURNS = 3  # of the loop in which an answer that is already there is read
+
+log = logging.getLogger("pillion")
+
+# Who is there? Says how many, and that Redis can be written.
+MEMBERS = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[2]))
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return {redis.call('ZCARD', KEYS[1])}
+"""
+LEAVE = "return {redis.call('ZREM', KEYS[1], ARGV[1])}"
+
+# The first that fits is said: some are kinds of others.
+REASONS: Mapping[type[BaseException], str] = {
+    AuthenticationError: "refuses our password",
+    NoPermissionError: "does not allow us what we need",
+    BusyLoadingError: "is loading its data",
+    ReadOnlyError: "is read-only",
+    OutOfMemoryError: "is out of memory",
+    TimeoutError: "does not answer in time",
+    TooLate: "does not answer in time",
+    NoConnection: "cannot be reached",
+    OSError: "cannot be reached",
+    RedisError: "answers with an error",
+}
+
+
+class Redis:
+    """`url`: redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], or rediss:// for TLS. Raises ConfigError: it is none."""
+
+    def __init__(self, url: Secret, fleet: Fleet) -> None:
+        self._url = url
+        self._fleet = fleet
+        self._client = self._made()
+        self._task: asyncio.Task[None] | None = None
+        self._why = ""
+        self._digests: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"<Redis {'up' if self._fleet.is_up else self._why or 'not yet open'}>"
+
+    async def open(self) -> None:
+        """Whether it is there or not: what can be decided without it goes on without it."""
+        await self._try()
+        self._task = asyncio.get_running_loop().create_task(self._serve(), name="redis")
+
+    async def close(self) -> None:
+        """What is still in the line is carried first, as far as Redis is there."""
+        if self._task is None:
+            return
+        await _ended(self._task)
+        if self._fleet.is_up:
+            self._fleet.tell(LEAVE, [_MEMBERS], [self._fleet.id], _nobody)
+            while self._fleet.line and await self._carried():
+                pass
+        self._fleet.went()
+        await self._drop()
+
+    async def _serve(self) -> None:
+        while True:
+            if await self._try():
+                await self._carry()
+            await asyncio.sleep(AGAIN)
+
+    async def _carry(self) -> None:
+        """Until it is away."""
+        due = monotonic() + BEAT
+        while True:
+            if monotonic() >= due:
+                due = monotonic() + BEAT
+                self._beat()
+            if not self._fleet.line:
+                await self._idle(due - monotonic())
+            elif not await self._carried():
+                return
+
+    async def _idle(self, seconds: float) -> None:
+        self._fleet.is_asked.clear()
+        try:
+            async with asyncio.timeout(max(seconds, 0.0)):
+                await self._fleet.is_asked.wait()
+        except TimeoutError:
+            pass
+
+    async def _try(self) -> bool:
+        """Is it there? If it has just come back, everybody is told."""
+        if self._fleet.is_up:
+            return True
+        try:
+            async with asyncio.timeout(CONNECT):
+                for script in {MEMBERS, LEAVE, *self._fleet.scripts}:
+                    await self._client.script_load(script)
+            (answer,) = await self._asked([self._members()])
+        except Exception as error:  # whatever it is: it is tried again
+            await self._lost(error)
+            return False
+        self._count(answer)
+        self._why = ""
+        log.info("store: redis is there; %d in the fleet", self._fleet.members, extra={"event": "store_up"})
+        self._fleet.came()
+        return True
+
+    def _beat(self) -> None:
+        self._fleet.line.append(self._members())
+        self._fleet.beat()
+
+    def _members(self) -> Ask:
+        return Ask(MEMBERS, [_MEMBERS], [self._fleet.id, LIVES], self._count)
+
+    def _count(self, answer: Sequence[int] | None) -> None:
+        if answer:
+            self._fleet.members = max(answer[0], 1)
+
+    async def _carried(self) -> bool:
+        """Ask what stands first in the line. False: Redis is away."""
+        line = self._fleet.line
+        asks = [line.popleft() for _ in range(min(len(line), MOST))]
+        try:
+            answers = await self._asked(asks)
+        except BaseException as error:
+            line.extendleft(reversed(asks))
+            if not isinstance(error, Exception):  # we are told to end
+                raise
+            await self._lost(error)
+            return False
+        for ask, answer in zip(asks, answers, strict=True):
+            ask.heard(answer)
+        return True
+
+    async def _asked(self, asks: Sequence[Ask]) -> list[Any]:
+        """Raises TimeoutError, and what redis-py raises."""
+        seconds = min(PATIENCE, asks[0].at + PATIENCE - monotonic())
+        return await _within(max(seconds, LEAST), self._answers(asks))
+
+    async def _answers(self, asks: Sequence[Ask]) -> list[Any]:
+        answers = await self._sent(asks)
+        if unknown := [n for n, answer in enumerate(answers) if isinstance(answer, NoScriptError)]:
+            for script in {asks[n].script for n in unknown}:
+                await self._client.script_load(script)
+            for n, answer in zip(unknown, await self._sent([asks[n] for n in unknown]), strict=True):
+                answers[n] = answer
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+            if not isinstance(answer, list) or not all(type(each) is int for each in answer):
+                raise ResponseError
+        return answers
+
+    async def _sent(self, asks: Iterable[Ask]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for ask in asks:
+            pipeline.evalsha(self._digest(ask.script), len(ask.keys), *ask.keys, *ask.args)
+        return await pipeline.execute(raise_on_error=False)
+
+    def _digest(self, script: str) -> str:
+        """By which Redis knows it."""
+        if script not in self._digests:
+            self._digests[script] = sha1(script.encode(), usedforsecurity=False).hexdigest()
+        return self._digests[script]
+
+    async def _lost(self, error: BaseException) -> None:
+        """Who waits is told at once, and the log once for each change."""
+        self._fleet.went()
+        why = next((text for kind, text in REASONS.items() if isinstance(error, kind)), type(error).__name__)
+        if why != self._why:
+            self._why = why
+            log.warning(
+                "store: redis %s: limits are kept to a share, and budgets spend what they have leased", why,
+                extra={"event": "store_away"},
+            )  # fmt: skip
+        await self._drop()
+        self._client = self._made()
+
+    async def _drop(self) -> None:
+        """Close the connection: what may still come on it is nobody's answer."""
+        try:
+            async with asyncio.timeout(CONNECT):
+                await self._client.aclose()
+        except (RedisError, OSError, TimeoutError):  # it is closed
+            pass
+
+    def _made(self) -> Client:
+        try:
+            client = Client.from_url(
+                self._url.reveal(),
+                single_connection_client=True,
+                retry=Retry(NoBackoff(), 0),
+                socket_timeout=CONNECT,
+                socket_connect_timeout=CONNECT,
+                protocol=2,
+                decode_responses=False,
+            )
+            # The first to read what stands behind the `?`; it connects to nobody.
+            client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        except (ValueError, TypeError, RedisError):  # whose words hold what stands there
+            raise ConfigError("store: is no URL of a Redis; write redis://[:PASSWORD@]HOST:PORT/DB") from None
+        return client
+
+
+_MEMBERS = f"{PREFIX}members"
+
+
+def _nobody(_answer: Sequence[int] | None) -> None:
+    """Waits for it."""
+
+
+async def _within(seconds: float, asking: Any) -> list[Any]:
+    """What comes of it in time. Where we were late ourselves, what had come by then is in time. Raises TimeoutError."""
+    task = asyncio.ensure_future(asking)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        for _ in range(TURNS):
+            if not task.done():
+                await asyncio.sleep(0)
+        if task.done():
+            answers: list[Any] = task.result()
+            return answers
+        raise TimeoutError
+    finally:
+        await _ended(task)
+
+
+async def _ended(task: "asyncio.Task[Any]") -> None:
+    """Told as often as it takes: where a timer of redis-py's own runs out in the same moment, it hears that alone."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=AGAIN)

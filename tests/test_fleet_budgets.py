@@ -1,0 +1,271 @@
+"""Does a fleet never spend more than its budgets, whatever becomes of the store, and does what is left come back?"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from time import time
+from typing import Any
+
+import pytest
+
+from proxy.budgets import Budgets, Leases, Reservation
+from proxy.config import Budget, Secret
+from proxy.errors import OverBudget
+from proxy.fleet import Fleet, StoreUnavailable
+from proxy.store import redis as store
+from tests import laws
+from tests.redisserver import Server, redis, until
+
+NANOS = 10**9
+ME = ("ann", "echo", "m")
+PATIENCE = 10.0  # seconds: a machine that has more to do than to run this is no store that is away
+SHORT = 0.035  # seconds, as in the field
+KEY = "pillion:1:budget:b:total::"
+
+
+class Sidecar:
+    """As far as budgets go."""
+
+    def __init__(self, server: Server, rows: Mapping[str, Budget]) -> None:
+        self.fleet = Fleet()
+        self.leases = Leases(self.fleet)
+        self.told: list[Any] = []
+        self.budgets = Budgets(rows, time, self.told.append, self.leases.counter)
+        self.store = store.Redis(Secret(server.url), self.fleet)
+        self.spent = 0
+
+    async def reserve(self, bound: int | None) -> Reservation:
+        await self.leases.provide(self.budgets.counters(*ME), bound)
+        return self.budgets.reserve(*ME, bound)
+
+    async def spend(self, bound: int, cost: int) -> None:
+        held = await self.reserve(bound)
+        await asyncio.sleep(0)
+        self.budgets.settle(held, cost)
+        self.spent += cost
+
+    async def die(self) -> None:
+        """Without a word, as one does that is killed."""
+        self.fleet.line.clear()
+        self.fleet.is_up = False
+        await self.store.close()
+
+
+@pytest.fixture
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+    monkeypatch.setattr("proxy.store.redis.BEAT", 0.2)
+    async with redis() as server:
+        yield server
+
+
+@asynccontextmanager
+async def sidecar(server: Server, usd: float = 1, mode: Any = "strict", **terms: Any) -> AsyncIterator[Sidecar]:
+    one = Sidecar(server, {"b": Budget(usd=usd, mode=mode, window=terms.pop("window", "total"), **terms)})
+    await one.store.open()
+    try:
+        yield one
+    finally:
+        one.leases.give_back()
+        await one.store.close()
+
+
+async def numbers(server: Server) -> tuple[int, int]:
+    """What the store says that all have spent, and own."""
+    spent, owned = await server.do("HMGET", KEY, "spent", "owned")
+    return int(spent), int(owned)
+
+
+@pytest.mark.parametrize("seed", range(laws.share("fleets that spend a budget", 40, 1)))
+@pytest.mark.parametrize("mode", ["strict", "lenient"])
+async def test_a_fleet_spends_what_there_is_and_no_more(server: Server, seed: int, mode: str) -> None:
+    dice = random.Random(seed)
+    dearest = 30 * 10**6
+    async with sidecar(server, mode=mode) as one, sidecar(server, mode=mode) as two, sidecar(server, mode=mode) as six:
+        fleet = [one, two, six]
+
+        async def run(mate: Sidecar) -> None:
+            for _ in range(60):
+                bound = dice.randrange(1, dearest)
+                try:
+                    await mate.spend(bound, dice.randrange(bound + 1))
+                except OverBudget:
+                    await asyncio.sleep(0)
+
+        await asyncio.gather(*(run(mate) for mate in fleet for _ in range(4)))
+        for mate in fleet:
+            mate.leases.report()
+            mate.leases.report()
+        spent = sum(mate.spent for mate in fleet)
+        assert spent <= NANOS + (dearest if mode == "lenient" else 0)
+        assert spent > NANOS - 4 * 3 * dearest  # nor is much refused that could be paid
+    assert await numbers(server) == (spent, spent)
+
+
+async def test_what_one_needs_another_can_have_once_it_is_given_back(server: Server) -> None:
+    async with sidecar(server) as one, sidecar(server) as two:
+        held = await one.reserve(NANOS)
+        with pytest.raises(OverBudget, match="under way"):
+            await two.reserve(NANOS // 2)
+        one.budgets.settle(held, NANOS // 4)
+        one.leases.report()
+        one.leases.report()
+        await until(lambda: not one.fleet.line)
+        await two.spend(NANOS // 2, NANOS // 2)
+        with pytest.raises(OverBudget):
+            await one.reserve(NANOS // 2)
+    assert await numbers(server) == (NANOS * 3 // 4, NANOS * 3 // 4)
+
+
+async def test_who_comes_later_counts_what_was_spent_before(server: Server) -> None:
+    async with sidecar(server) as one:
+        await one.spend(NANOS, 7 * NANOS // 10)
+    async with sidecar(server) as two:
+        await until(lambda: two.budgets.standing()[0].spent == 7 * NANOS // 10)
+        with pytest.raises(OverBudget, match=r"0\.3 of its 1 dollars left"):
+            await two.reserve(NANOS // 2)
+        await two.spend(3 * NANOS // 10, 0)
+
+
+async def test_lenient_lets_one_request_cross_the_line_in_the_whole_fleet(server: Server) -> None:
+    async with sidecar(server, mode="lenient") as one, sidecar(server, mode="lenient") as two:
+        await one.spend(NANOS, 9 * NANOS // 10)
+        one.leases.report()
+        one.leases.report()
+        held = await two.reserve(NANOS)
+        for mate in (one, two):
+            with pytest.raises(OverBudget):
+                await mate.reserve(NANOS)
+        two.budgets.settle(held, NANOS)
+        assert one.spent + NANOS == 19 * NANOS // 10
+
+
+@pytest.mark.parametrize("mode", ["strict", "lenient"])
+async def test_what_has_no_bound_wants_a_cap(server: Server, mode: str) -> None:
+    async with sidecar(server, mode=mode) as one:
+        with pytest.raises(OverBudget, match="one that a fleet shares, pays for none such unless `unbounded_usd`"):
+            await one.reserve(None)
+    async with sidecar(server, mode=mode, unbounded_usd=0.4) as two:
+        await two.reserve(None)
+        await two.reserve(None)
+
+
+async def test_what_one_held_when_it_was_killed_nobody_spends(server: Server) -> None:
+    async with sidecar(server) as one, sidecar(server) as two:
+        await two.reserve(NANOS // 10)
+        await two.die()
+        stranded = (await numbers(server))[1]
+        assert NANOS // 10 <= stranded <= NANOS // 4 + NANOS // 10
+        await one.spend(NANOS - stranded, NANOS - stranded)
+        with pytest.raises(OverBudget):
+            await one.reserve(1)
+
+
+async def test_without_the_store_a_sidecar_spends_its_lease_and_then_says_why_not(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sidecar(server) as one:
+        held = await one.reserve(NANOS // 2)
+        one.budgets.settle(held, NANOS // 10)
+        monkeypatch.setattr("proxy.store.redis.PATIENCE", SHORT)
+        server.stop()
+        lease = one.budgets.counters(*ME)[0]
+        await until(lambda: not one.fleet.is_up)
+        left = lease.lease - NANOS // 10  # type: ignore[attr-defined]
+        assert left > 0
+        await one.spend(left, left)
+        with pytest.raises(StoreUnavailable, match="`store`, which cannot be reached") as caught:
+            await one.reserve(1)
+        assert caught.value.status == 503
+        assert dict(caught.value.headers)["retry-after"] == "1"
+        await one.reserve(0)  # what costs nothing goes on
+        monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+        server.go_on()
+        await until(lambda: one.fleet.is_up)
+        await one.spend(NANOS // 10, NANOS // 10)
+        spent = one.spent + NANOS // 10
+    assert await numbers(server) == (spent, spent)
+
+
+async def test_a_store_that_has_lost_all_learns_it_again_before_it_leases(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.budgets.leases.QUIET", 1000)
+    async with sidecar(server) as one, sidecar(server) as two:
+        await one.spend(NANOS // 2, NANOS // 2)
+        held = await two.reserve(NANOS // 4)
+        await until(lambda: not one.fleet.line and one.fleet.run and two.fleet.run)
+        await server.kill()
+        await until(lambda: not one.fleet.is_up and not two.fleet.is_up)
+        await server.start()
+        await until(lambda: one.fleet.is_up)
+        with pytest.raises(StoreUnavailable, match="has come up anew"):
+            await one.reserve(NANOS // 2)
+        await until(lambda: two.fleet.is_up)
+        two.budgets.settle(held, NANOS // 4)
+
+        async def may() -> bool:
+            try:
+                one.budgets.settle(await one.reserve(NANOS // 5), 0)
+            except StoreUnavailable:
+                return False
+            return True
+
+        await until(may)
+        with pytest.raises(OverBudget):
+            await one.reserve(NANOS // 2)
+        await until(lambda: not one.fleet.line and not two.fleet.line)
+    assert await numbers(server) == (3 * NANOS // 4, 3 * NANOS // 4)
+
+
+async def test_an_older_report_that_comes_late_changes_nothing(server: Server) -> None:
+    async with sidecar(server) as one:
+        await one.spend(NANOS // 2, NANOS // 2)
+        one.leases.report()
+        await until(lambda: not one.fleet.line)
+        told = one.budgets.counters(*ME)[0]
+        told.number -= 2  # type: ignore[attr-defined]
+        told.used -= NANOS // 4  # type: ignore[attr-defined]
+        one.leases.report()
+        assert (await numbers(server))[0] == NANOS // 2
+        told.number += 2  # type: ignore[attr-defined]
+        told.used += NANOS // 4  # type: ignore[attr-defined]
+
+
+async def test_a_lease_that_a_report_has_overtaken_is_none(server: Server) -> None:
+    async with sidecar(server) as one:
+        await one.spend(NANOS // 10, NANOS // 20)
+        await until(lambda: not one.fleet.line)
+        task = asyncio.ensure_future(one.reserve(NANOS // 2))
+        await asyncio.sleep(0)
+        assert one.fleet.line
+        one.leases.report()
+        held = await task
+        counter = one.budgets.counters(*ME)[0]
+        assert (await numbers(server))[1] == counter.lease  # type: ignore[attr-defined]
+        one.budgets.settle(held, 0)
+
+
+async def test_who_leaves_while_more_is_leased_takes_nothing_along(server: Server) -> None:
+    async with sidecar(server) as one:
+        for turns in range(4):
+            task = asyncio.ensure_future(one.reserve(NANOS))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait({task})
+            if not task.cancelled():
+                one.budgets.settle(task.result(), 0)
+            one.budgets.settle(await one.reserve(NANOS), 0)
+    assert await numbers(server) == (0, 0)
+
+
+async def test_a_budget_that_goes_and_comes_back_counts_on(server: Server) -> None:
+    async with sidecar(server) as one:
+        await one.spend(NANOS // 2, NANOS // 2)
+        one.budgets.become({}, ())
+        one.budgets.become({"b": Budget(usd=2, mode="strict", window="total")}, ())
+        await one.spend(3 * NANOS // 2, 3 * NANOS // 2)
+        with pytest.raises(OverBudget):
+            await one.reserve(1)

@@ -1,0 +1,213 @@
+"""Does a fleet keep one limit, to the last request, and each sidecar its share where it cannot ask?"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from time import monotonic_ns
+
+import pytest
+
+from proxy.allowance import Limits
+from proxy.config import Queue
+from proxy.errors import OverLimit
+from proxy.limits.need import Need
+from proxy.limits.rate import Rate
+from proxy.limits.scope import Held
+from tests import laws
+from tests.fleetmate import PATIENCE, Mate, joined, offer
+from tests.redisserver import Server, redis, until
+
+PROCESSES = 4
+SHORT = 0.035  # seconds, as in the field
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has more to do than to run this is no store that is away."""
+    monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+    monkeypatch.setattr("proxy.store.redis.BEAT", 0.1)
+
+
+@pytest.fixture
+async def server(patient: None) -> AsyncIterator[Server]:
+    async with redis() as server:
+        yield server
+
+
+async def test_four_processes_let_pass_what_one_would_to_the_last_request(server: Server) -> None:
+    """Row M4 of the reliability table."""
+    limit, offered = 1000, laws.share("requests offered to a fleet's limit", 100_000, 6_000)
+    args = [sys.executable, "-m", "tests.fleetmate", server.url, str(limit), str(offered // PROCESSES)]
+    mates = [await asyncio.create_subprocess_exec(*args, stdout=asyncio.subprocess.PIPE) for _ in range(PROCESSES)]
+    told = [(await mate.communicate())[0].split() for mate in mates]
+    passed, first, _, fallbacks = zip(*(map(int, words) for words in told), strict=True)
+    async with joined(server.url) as fleet:
+        mate = Mate(fleet, Limits(requests_per_minute=limit))
+        more = await offer(mate, 50)  # the last of them is refused, and so nothing was left
+        rate = Rate(limit, "")
+        ticks = max(mate.admission.ticks) - min(first)
+    assert sum(fallbacks) == 0
+    assert sum(passed) + more == (rate.burst + rate.pace * ticks) // rate.step
+
+
+async def held(mate: Mate, count: int, need: Need = Need()) -> list[Held]:  # noqa: B008  it is a tuple
+    return [await mate.ask(need) for _ in range(count)]
+
+
+async def test_requests_under_way_are_counted_over_the_whole_fleet(server: Server) -> None:
+    async with joined(server.url) as one, joined(server.url) as two:
+        first, second = Mate(one, Limits(concurrent=3)), Mate(two, Limits(concurrent=3))
+        ours = await held(first, 2)
+        theirs = await held(second, 1)
+        for mate in (first, second):
+            with pytest.raises(OverLimit, match="3 requests at once"):
+                await mate.ask()
+        first.admission.leave(ours[0], None)
+        first.admission.leave(ours[0], None)  # the second time nothing is given back
+        await held(first, 1)
+        with pytest.raises(OverLimit):
+            await second.ask()
+        second.admission.leave(theirs[0], None)
+        await held(second, 1)
+
+
+async def test_whoever_leaves_while_the_store_is_asked_holds_nothing(server: Server) -> None:
+    async with joined(server.url) as fleet:
+        mate = Mate(fleet, Limits(concurrent=1))
+        for turns in range(4):
+            task = asyncio.ensure_future(mate.ask())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait({task})
+            if not task.cancelled():
+                mate.admission.leave(task.result(), None)
+            await until(lambda: not mate.scope.asking)
+            mate.admission.leave(await mate.ask(), None)
+
+
+async def test_tokens_that_were_not_used_are_given_back_to_all(server: Server) -> None:
+    limits = Limits(tokens_per_minute=1000)
+    async with joined(server.url) as one, joined(server.url) as two:
+        first, second = Mate(one, limits), Mate(two, limits)
+        ours = await first.ask(Need(500, 490))
+        with pytest.raises(OverLimit, match="1000 tokens per minute"):
+            await second.ask(Need(500, 0))
+        first.admission.leave(ours, 100)
+        await first.ask(Need(1, 0))  # behind which ours was carried
+        await second.ask(Need(500, 300))
+        with pytest.raises(OverLimit):
+            await second.ask(Need(500, 0))
+
+
+async def test_more_than_was_taken_is_taken_afterwards(server: Server) -> None:
+    async with joined(server.url) as fleet:
+        mate = Mate(fleet, Limits(tokens_per_minute=1000))
+        mate.admission.leave(await mate.ask(Need(100, 0)), 950)
+        with pytest.raises(OverLimit):
+            await mate.ask(Need(100, 0))
+
+
+async def test_a_request_takes_of_all_limits_or_of_none(server: Server) -> None:
+    async with joined(server.url) as fleet:
+        mate = Mate(fleet, Limits(requests_per_minute=10, tokens_per_minute=100))
+        for _ in range(5):
+            with pytest.raises(OverLimit, match="never pass"):
+                await mate.ask(Need(200, 0))
+        await mate.ask(Need(90, 0))
+        for _ in range(5):
+            with pytest.raises(OverLimit, match="tokens"):
+                await mate.ask(Need(90, 0))
+        assert mate.scope.standings(monotonic_ns())[0][2] == 9
+
+
+async def test_who_may_wait_waits_in_turn(server: Server) -> None:
+    async with joined(server.url) as fleet:
+        mate = Mate(fleet, Limits(concurrent=1), Queue(seconds=5, length=3))
+        order: list[int] = []
+        first = await mate.ask()
+
+        async def one(number: int) -> None:
+            took = await mate.ask()
+            order.append(number)
+            mate.admission.leave(took, None)
+
+        tasks = [asyncio.ensure_future(one(1)), asyncio.ensure_future(one(2))]
+        await until(lambda: mate.admission.queued == 2)
+        mate.admission.leave(first, None)
+        tasks.append(asyncio.ensure_future(one(3)))
+        await asyncio.gather(*tasks)
+        assert order == [1, 2, 3]
+
+
+async def test_who_has_waited_in_vain_is_refused(server: Server) -> None:
+    async with joined(server.url) as fleet:
+        mate = Mate(fleet, Limits(concurrent=1), Queue(seconds=0.1, length=3))
+        await mate.ask()
+        with pytest.raises(OverLimit, match="when one of them has ended"):
+            await mate.ask()
+        assert mate.admission.queued == mate.scope.waiting == 0
+
+
+async def test_a_limit_of_one_lets_one_pass(server: Server) -> None:
+    async with joined(server.url) as fleet:
+        assert await offer(Mate(fleet, Limits(requests_per_minute=1)), 3) == 1
+
+
+async def test_while_the_store_is_away_each_keeps_to_its_share_and_tells_it_later(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = Limits(requests_per_minute=100)
+    async with joined(server.url) as one, joined(server.url) as two:
+        first, second = Mate(one, limits), Mate(two, limits)
+        await until(lambda: one.members == 2)
+        await held(first, 10)
+        await until(lambda: two.members == 2)
+        monkeypatch.setattr("proxy.store.redis.PATIENCE", SHORT)
+        server.stop()
+        await until(lambda: not (one.is_up or two.is_up))
+        assert 40 <= await offer(first, 100) <= 41
+        assert 50 <= await offer(second, 100) <= 51
+        assert one.fallbacks == 100
+        monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+        server.go_on()
+        await until(lambda: one.is_up and two.is_up)
+        assert await offer(first, 20) + await offer(second, 20) <= 4  # ten and ninety have passed, a few were regained
+
+
+async def test_what_ended_while_the_store_was_away_is_not_under_way(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with joined(server.url) as one:
+        mate = Mate(one, Limits(concurrent=3))
+        ours = await held(mate, 3)
+        monkeypatch.setattr("proxy.store.redis.PATIENCE", SHORT)
+        server.stop()
+        await until(lambda: not one.is_up)
+        for took in ours[:2]:
+            mate.admission.leave(took, None)
+        ours += await held(mate, 1)
+        monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+        server.go_on()
+        await until(lambda: one.is_up)
+        ours += await held(mate, 1)
+        with pytest.raises(OverLimit):
+            await mate.ask()
+        for took in ours[2:]:
+            mate.admission.leave(took, None)
+        await held(mate, 3)
+
+
+async def test_a_share_is_one_at_least(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with joined(server.url) as one, joined(server.url) as two:
+        mate = Mate(one, Limits(requests_per_minute=1, concurrent=1))
+        await until(lambda: one.members == two.members == 2)
+        monkeypatch.setattr("proxy.store.redis.PATIENCE", SHORT)
+        server.stop()
+        await until(lambda: not one.is_up)
+        assert await offer(mate, 3) == 1
+        monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+        server.go_on()
+        await until(lambda: one.is_up)
+        with pytest.raises(OverLimit):
+            await mate.ask()

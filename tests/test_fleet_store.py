@@ -1,0 +1,250 @@
+"""Is a store that is slow, stopped, broken or gone noticed at once, and is nobody kept waiting for it?"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from proxy import registry
+from proxy.config import Secret
+from proxy.errors import ConfigError
+from proxy.fleet import Fleet
+from proxy.store import redis as store
+from tests import laws
+from tests.client import OPENAI, ask, chat
+from tests.evil import Evil
+from tests.gateway import Gateway, pillion
+from tests.redisserver import Server, redis, until
+from tests.test_cost import BUDGET, WHOLE
+from tests.test_cost import chat as paid
+from tests.test_cost import pillion as priced
+
+DECIDED = 0.05 if laws.SOAK else 1.0  # seconds; a machine that has more to do takes longer for everything
+PASSWORD = "hunter2hunter2"
+SHORT, PATIENCE = 0.035, 10.0  # seconds: as in the field, and where a busy machine is no store that is away
+SLOW = 5000 if laws.SOAK else 1000  # milliseconds
+Act = Callable[[Server], Awaitable[object]]
+
+
+async def _stop(server: Server) -> None:
+    server.stop()
+
+
+async def _go_on(server: Server) -> None:
+    server.go_on()
+
+
+async def _wait(_server: Server) -> None:
+    """It ends of itself."""
+
+
+# Row M6 of the reliability table: what becomes of the store, how it is mended, and what the log says of it.
+FAULTS: dict[str, tuple[Act, Act, str]] = {
+    "refused": (Server.kill, Server.start, "cannot be reached"),
+    "stopped": (_stop, _go_on, "does not answer in time"),
+    "slow": (lambda server: server.do("CLIENT", "PAUSE", SLOW), _wait, "does not answer in time"),
+    "read-only": (
+        lambda server: server.do("REPLICAOF", "127.0.0.1", 1),
+        lambda server: server.do("REPLICAOF", "NO", "ONE"),
+        "is read-only",
+    ),
+    "full": (
+        lambda server: server.do("CONFIG", "SET", "maxmemory", 1),
+        lambda server: server.do("CONFIG", "SET", "maxmemory", 0),
+        "is out of memory",
+    ),
+}
+
+
+@asynccontextmanager
+async def carried(url: str) -> AsyncIterator[Fleet]:
+    fleet = Fleet()
+    carrier = store.Redis(Secret(url), fleet)
+    await carrier.open()
+    try:
+        yield fleet
+    finally:
+        await carrier.close()
+
+
+async def decided(fleet: Fleet) -> object:
+    """What the store says, or None: in time, whichever it is."""
+    began = monotonic()
+    answer = await fleet.ask("return {redis.call('INCR', KEYS[1])}", ["x"], [])
+    assert monotonic() - began < DECIDED
+    return answer
+
+
+def count_looks(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """One for each connection that is made, of which there are more than elsewhere."""
+    looks: list[None] = []
+    made = store.Redis._made
+
+    def note(carrier: store.Redis) -> Any:
+        looks.append(None)
+        return made(carrier)
+
+    monkeypatch.setattr("proxy.store.redis.AGAIN", 0.02)
+    monkeypatch.setattr("proxy.store.redis.CONNECT", 0.1)
+    monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+    monkeypatch.setattr(store.Redis, "_made", note)
+    return looks
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_a_store_that_fails_is_left_alone_until_it_is_back(
+    name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = count_looks(monkeypatch)
+    break_it, mend_it, said = FAULTS[name]
+    caplog.set_level(logging.INFO, "pillion")
+    async with redis(PASSWORD) as server, carried(server.url) as fleet:
+        await until(lambda: fleet.is_up)
+        await until(lambda: decided(fleet))
+        await break_it(server)
+        monkeypatch.setattr("proxy.store.redis.PATIENCE", SHORT)
+        answers = [await decided(fleet) for _ in range(3)]
+        await until(lambda: not fleet.is_up)
+        assert answers[1:] == [None, None]
+        assert [await decided(fleet) for _ in range(100)] == [None] * 100
+        assert not fleet.line
+        seen = len(looks)
+        await until(lambda: len(looks) > seen + 2)  # it is looked whether it is back
+        assert not fleet.is_up
+        monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+        await mend_it(server)
+        await until(lambda: fleet.is_up)
+        await until(lambda: decided(fleet))
+    lines = [record.getMessage() for record in caplog.records]
+    assert any(said in line for line in lines)
+    assert sum("is there" in line for line in lines) == 2
+    assert all(line != after for line, after in pairwise(lines))
+    assert PASSWORD not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"-LOADING Redis is loading the dataset in memory\r\n", "is loading its data"),
+        (b"-MASTERDOWN Link with MASTER is down.\r\n", "answers with an err"),
+        (b"-NOAUTH Authentication required.\r\n", "refuses our password"),
+        (b"-ERR \xff\xfe\r\n", "answers with an err"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", ""),
+        (b":1\r\n", ""),
+        (b"$-1\r\n", ""),
+        (b"*1\r\n$3\r\nabc\r\n", ""),
+        (b"", "does not answer in time"),
+    ],
+)  # fmt: skip
+async def test_whatever_answers_there_is_no_store(
+    answer: bytes, said: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.store.redis.CONNECT", 0.1)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await reader.read(65536):
+                writer.write(answer)
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    async with listening, carried(f"redis://{f':{PASSWORD}@' if said else ''}127.0.0.1:{port}") as fleet:
+        assert await decided(fleet) is None
+        await asyncio.sleep(0)
+        assert not fleet.is_up
+    assert said in caplog.text
+    assert PASSWORD not in caplog.text
+
+
+async def test_who_leaves_takes_nobody_elses_answer_along() -> None:
+    """Row X1: a connection is shared, and an answer is its asker's alone."""
+    async with redis() as server, carried(server.url) as fleet:
+        await until(lambda: fleet.is_up)
+
+        async def ask(number: int) -> None:
+            answer = await fleet.ask("return {tonumber(ARGV[1])}", [], [number])
+            assert answer in ([number], None)
+
+        tasks = [asyncio.ensure_future(ask(number)) for number in range(laws.share("answers of a store", 10_000, 1000))]
+        for task in tasks[::3]:
+            task.cancel()
+            await asyncio.sleep(0)
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        assert not [each for each in done if isinstance(each, AssertionError)]
+
+
+@pytest.mark.parametrize("url", ["redis://h:port/0", "redis://:hunter2hunter2@h:99999999", "redis://h?hunter2=1"])
+def test_what_is_no_url_is_told_without_what_it_says(url: str) -> None:
+    with pytest.raises(ConfigError, match="store: is no URL of a Redis") as caught:
+        store.Redis(Secret(url), Fleet())
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_the_library_is_loaded_where_a_store_is_configured() -> None:
+    assert registry.store() is store.Redis
+
+
+async def test_two_pillions_share_a_budget_and_refuse_without_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request may cost 0.0009 dollars, costs 0.000011, and there is 0.001."""
+    monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+    async with redis(PASSWORD) as server, Evil(answering=lambda _: WHOLE) as evil, AsyncExitStack() as stack:
+        one, other = [
+            await stack.enter_async_context(priced(evil, folder(tmp_path, name), BUDGET, PILLION_STORE=server.url))
+            for name in "ab"
+        ]
+        got = await asyncio.gather(*(paid(gateway, max_tokens=290) for gateway in (one, other) * 10))
+        assert {answer.status for answer in got} <= {200, 429}
+        served = [answer for answer in got if answer.status == 200]
+        assert len(evil.requests) == len(served) >= 1
+        await server.kill()
+        await until(lambda: not one.app.fleet.is_up)  # type: ignore[union-attr]
+        refused = await paid(one, max_tokens=290)
+        while refused.status == 200:  # by what was leased before
+            refused = await paid(one, max_tokens=290)
+        assert (refused.status, json.loads(refused.body)["error"]["code"]) == (503, "store_unavailable")
+        told = (await ask(one, "GET", "/metrics")).body
+        assert b"pillion_store_up 0.0" in told
+        assert b"pillion_store_fallbacks_total 1.0" in told
+        assert PASSWORD.encode() not in told
+
+
+def folder(path: Path, name: str) -> Path:
+    (path / name).mkdir()
+    return path / name
+
+
+@asynccontextmanager
+async def two(server: Server, **environ: str) -> AsyncIterator[tuple[Gateway, Gateway]]:
+    environ = {"PILLION_STORE": server.url, "PILLION_MODEL": "echo/echo", **environ}
+    async with pillion(**environ) as one, pillion(**environ) as other:
+        yield one, other
+
+
+async def test_two_pillions_share_a_limit_and_tell_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+    limits = {"PILLION_LIMITS_CLIENT_REQUESTS_PER_MINUTE": "5"}
+    async with redis(PASSWORD) as server, two(server, **limits) as gateways:
+        statuses, left = [], []
+        for number in range(8):
+            answer = await chat(gateways[number % 2], OPENAI, OPENAI.request())
+            statuses.append(answer.status)
+            left.append(dict(answer.headers)["x-ratelimit-remaining-requests"])
+        assert statuses == [200] * 5 + [429] * 3
+        assert left == ["4", "3", "2", "1", "0", "0", "0", "0"]
+        await server.kill()
+        await until(lambda: not gateways[0].app.fleet.is_up)  # type: ignore[union-attr]
+        assert (await chat(gateways[0], OPENAI, OPENAI.request())).status in (200, 429)  # by its share
