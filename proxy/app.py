@@ -23,8 +23,11 @@ from proxy.clients import Clients
 from proxy.config import Address, Breaker, Config
 from proxy.errors import GatewayError
 from proxy.explain import Explain
+from proxy.fleet import Fleet
 from proxy.handover import Handed, share
+from proxy.health import Health
 from proxy.hosts import Hosts
+from proxy.keystate import KeyStates
 from proxy.listening import CannotListen
 from proxy.logs import SILENT, Log
 from proxy.middleware.cache import Cache
@@ -61,12 +64,15 @@ class App:
         """
         parts = parts_of(config)
         self.config = config
+        self.fleet = Fleet() if config.store else None
+        self.store = registry.store()(config.store, self.fleet) if self.fleet else None
         self.room = room or Room()
         self.room.allow(config.overload.max_connections)
         self.upstream = Upstream(tls)  # from here on there is something to close: no ConfigError any more
-        self.accounting = Accounting(config, self.upstream.tell)
+        self.accounting = Accounting(config, self.upstream.tell, self.fleet)
         self._hide = hide or Redaction(secrets_of(config))
         self.metrics = Metrics(_models(config), self._hide)
+        limits = {name: row.limits for name, row in config.providers.items()}
         explain = Explain(config.explain, self._hide)
         self.lasting = Lasting(
             log=log,
@@ -74,10 +80,12 @@ class App:
             fetcher=Fetcher(),
             metrics=self.metrics,
             accounting=self.accounting,
-            limits=RateLimit(config.limits, {name: row.limits for name, row in config.providers.items()}),
+            limits=RateLimit(config.limits, limits, fleet=self.fleet),
             cache=Cache(config.cache, config.state_dir),
             overload=Overload(config.overload.max_requests or MANY, config.overload),
             standings=Standings(_rules(config.breaker)),
+            health=Health(),
+            keystates=KeyStates(config.state_dir),
             vault=Vault(),
             provenance=Provenance(),
             salt=salted(),
@@ -88,6 +96,7 @@ class App:
         self.now = Assembly(config, parts, self.lasting)
         self.lasting.cache.become(config.cache, fingerprint(config), self.now.wants_cache)
         self.lasting.provenance.become(shared(self.now.adapters.values()))
+        self._look_after(self.now)
         self.admin = Admin(self.now.planner, self.metrics.registry)
         self.server, self.operators, self.cluster = (self._server(*shown) for shown in self._shown(self.now))
         self._watch(log)
@@ -123,6 +132,7 @@ class App:
         lasting.cache.become(config.cache, fingerprint(config), later.wants_cache)
         lasting.standings.become(_rules(config.breaker), {*later.kept, "echo"})
         lasting.provenance.become(shared(later.adapters.values()))
+        self._look_after(later)
         self.metrics.become(_models(config))
         self._hide.become(secrets_of(config))
         self.room.allow(config.overload.max_connections)
@@ -131,6 +141,12 @@ class App:
         for server, (there, checks) in zip((self.server, self.operators, self.cluster), shown, strict=True):
             server.become(there, later.patience, config.body_limit, checks)
         self.config, self.now = config, later
+
+    def _look_after(self, now: Assembly) -> None:
+        """One that nobody configured is looked for when somebody asks."""
+        there = {name: one for name, one in now.adapters.items() if not now.config.providers[name].assumed}
+        self.lasting.keystates.become({name: one.keys for name, one in now.adapters.items()})
+        self.lasting.health.become(now.config.health, there)
 
     def _shown(self, now: Assembly) -> Iterator[tuple[list[Route], Sequence[Check]]]:
         """To apps, to operators, and to the cluster: whatever is asked for, or refused."""
@@ -168,8 +184,11 @@ class App:
         watch("pillion_log_lines_lost_total", "Lines of the log that nobody took.", lambda: log.sink.lost)
         watched.money(self.metrics, self.accounting.budgets, self.accounting.ledger, self.accounting.alerts)
         watched.limits(self.metrics, self.lasting.limits)
+        if self.fleet is not None:
+            watched.fleet(self.metrics, self.fleet)
         watched.cache(self.metrics, self.lasting.cache)
         watched.targets(self.metrics, self.lasting.standings)
+        watched.providers(self.metrics, self.lasting.health, lambda: self.now.adapters)
 
     def _connections(self) -> int:
         return sum(server.connections for _, server in self._all())
@@ -195,11 +214,14 @@ class App:
                 await server.open(address, socks)
             except OSError as error:
                 raise CannotListen(f"cannot listen on {address}: {error.strerror or error}") from None
+        if self.store is not None:
+            await self.store.open()
         await self.accounting.open()
         await self.lasting.cache.open()
         for _, server in self._all():
             server.start()
         self.admin.ready = True
+        self.lasting.health.open()
 
     @property
     def addresses(self) -> list[Address]:
@@ -221,10 +243,14 @@ class App:
 
     async def close(self) -> None:
         self.admin.ready = False
+        await self.lasting.health.close()
         for _, server in self._all():
             await server.close()
+        await self.lasting.keystates.close()
         await self.lasting.cache.close()
         await self.accounting.close()
+        if self.store is not None:
+            await self.store.close()
         await self.upstream.close()
         await self.lasting.fetcher.close()
 

@@ -23,7 +23,10 @@ from proxy.dispatch import Dispatch
 from proxy.door import Patience
 from proxy.errors import ConfigError
 from proxy.explain import Explain
+from proxy.health import Health
+from proxy.hedging import Hedging
 from proxy.hosts import Hosts
+from proxy.keystate import KeyStates
 from proxy.logs import Log
 from proxy.middleware.auth import Auth
 from proxy.middleware.cache import Cache
@@ -63,6 +66,8 @@ class Lasting(NamedTuple):
     cache: Cache
     overload: Overload
     standings: Standings
+    health: Health
+    keystates: KeyStates
     vault: Vault
     provenance: Provenance
     salt: Secret  # of the names that the keys of apps go by
@@ -165,8 +170,10 @@ class Assembly:
 
     def _choosing(self) -> Failover:
         config, estimate = self.config, self.charges.estimate
-        deadline = config.failover.deadline
-        return Failover(self.planner, self._lasting.standings, config.retry, deadline, estimate, _well)
+        is_well = partial(_is_well, self._lasting.health, self.adapters)
+        hedging = Hedging(config.hedge) if config.hedge.enabled else None
+        standings, deadline = self._lasting.standings, config.failover.deadline
+        return Failover(self.planner, standings, config.retry, deadline, estimate, is_well, hedging=hedging)
 
     def _dispatching(self, fetcher: Fetcher) -> Dispatch:
         config, lasting = self.config, self._lasting
@@ -194,7 +201,7 @@ class Assembly:
                 self.charges.cost,
                 self._dispatching(UNFETCHED),
             ),
-            Roster(self.catalog.adapters, self._rows, lasting.standings, _unchecked, lasting.hide),
+            Roster(self.catalog.adapters, self._rows, lasting.standings, lasting.health.of, lasting.hide),
             self.clients.whose,
         )
 
@@ -208,7 +215,7 @@ class Assembly:
         """In transparent mode pillion shows none of its own keys to the one provider that there is."""
         return keyless(provider) if provider.name == self.config.transparent else provider
 
-    def _adapter(self, name: str, before: "Assembly | None") -> Adapter:
+    def _adapter(self, name: str, before: "Assembly | None") -> HTTPProvider:
         if before is not None and name in self.kept:
             return before.adapters[name]
         return self._parts.makers[name](self._rows[name], self._lasting.upstream)
@@ -228,23 +235,20 @@ class Assembly:
         if problems := [
             f"providers.{adapter.name}.headers.{header}: is sent with the key already; leave out one of the two"
             for adapter in self.adapters.values()
-            if isinstance(adapter, HTTPProvider)
             for header in adapter.said_twice()
         ]:
             raise ConfigError("\n".join(problems))
 
 
-def _well(provider: str) -> bool:
-    return True
-
-
-def _unchecked(provider: str) -> None:
-    """Nobody has looked how it is."""
-
-
 def _is_alone(config: Config) -> bool:
     """Does all traffic go to one place?"""
     return bool(config.upstream or config.transparent)
+
+
+def _is_well(health: Health, adapters: Mapping[str, HTTPProvider], provider: str) -> bool:
+    """Is it there, as far as is known, with a key to ask it with?"""
+    adapter = adapters.get(provider)
+    return health.is_well(provider) and (adapter is None or adapter.keys.may_ask())
 
 
 def shared(adapters: Iterable[Adapter]) -> set[str]:

@@ -49,6 +49,12 @@ class Breaker:
     def __repr__(self) -> str:
         return f"<Breaker {self.state}>"
 
+    def become(self, rules: Rules) -> None:
+        """What is under way lasts no longer than these would have it."""
+        self._rules = rules
+        most = rules.ramp if self._state == "ramp" else rules.longest
+        self._until = min(self._until, self._clock() + most)
+
     @property
     def state(self) -> State:
         if self._state in ("open", "ramp") and self._clock() >= self._until:

@@ -33,6 +33,7 @@ HEAD_LIMIT = 64 * 1024  # bytes of a request's line and headers; and of what is 
 HEADERS_LIMIT = 256  # header lines
 QUEUE_LIMIT = 16  # pipelined requests that wait for their turn before the client must; one read may bring more
 LINGER = 10.0  # seconds in which what comes behind an early answer, or our last, is read and thrown away
+FAREWELL = 0.05  # seconds that a connection without a request is kept open when we are about to end
 GRACE = 0.01  # seconds that a client may have said its last before we ask whether it is still there
 
 
@@ -135,8 +136,8 @@ class Door(BaseProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._house.came(self)
         self._await(self._house.patience.keep_alive)
+        self._house.came(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         waiter, self._drain_waiter = self._drain_waiter, None
@@ -372,10 +373,10 @@ class Door(BaseProtocol):
         self._closing = True
 
     def retire(self) -> None:
-        """Close as soon as nothing is under way."""
+        """Close as soon as nothing is under way. What a client says before it can have heard of that is answered."""
         self._closing = True
-        if self._inbound is None and not self._heading:
-            self.part()
+        if self._inbound is None and not self._heading and not self._parting:
+            self._await(FAREWELL)
 
     @property
     def busy(self) -> bool:
@@ -396,10 +397,10 @@ class Door(BaseProtocol):
         """Has the client said what we have not read yet?"""
         return self._in_kernel(termios.FIONREAD) > 0
 
-    def interrupt(self) -> None:
+    def interrupt(self, reason: object = "interrupted") -> None:
         """Cancel what the answer waits for. The client is still there, and whoever answers may tell it why."""
         if self._task is not None:
-            self._task.cancel("interrupted")
+            self._task.cancel(reason)
 
     def part(self) -> None:
         """Close, politely: what is written still goes out, and a client that is still sending is heard out."""

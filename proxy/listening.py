@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from errno import EADDRINUSE, EEXIST, EMFILE, ENFILE, ENOBUFS, ENOMEM
 
+from proxy.address import Address
 from proxy.room import Room
 
 BACKLOG = 1024  # connections that wait to be accepted
@@ -35,6 +36,7 @@ class Listener:
     """A place that is ours; `start` lets in who knocks. `close` gives it up; connections that it has accepted stay."""
 
     def __init__(self, doors: Doors, socks: Sequence[socket.socket], room: Room, path: str = "") -> None:
+        """`path`: of a socket that we have made, and take away."""
         self._loop = asyncio.get_running_loop()
         self._doors = doors
         self._socks = list(socks)
@@ -42,11 +44,10 @@ class Listener:
         self._path = path
         self._file = _identity(path) if path else None
         self._coming: set[asyncio.Task[None]] = set()
-        # Host and port: the one that the kernel chose, where it was asked for port 0. A Unix socket has none.
-        self.address: tuple[str, int] = ("", 0) if path else socks[0].getsockname()[:2]
+        self.address = address_of(socks[0])
 
     def __repr__(self) -> str:
-        return f"<Listener {self._path or self.address}>"
+        return f"<Listener {self.address}>"
 
     def start(self) -> None:
         self._open()
@@ -103,12 +104,25 @@ class Listener:
             self._room.go_on()
 
 
-async def listen(doors: Doors, host: str, port: int, path: str = "", room: Room | None = None) -> Listener:
-    """`doors` makes a protocol for each connection. Raises OSError where the place is taken or cannot be had."""
-    socks = [_at_path(path)] if path else await _at_address(host, port)
+async def listen(
+    doors: Doors, address: Address, room: Room | None = None, handed: Sequence[socket.socket] = ()
+) -> Listener:
+    """`doors` makes a protocol for each connection. `handed`: sockets that are there already, and stay when we go.
+
+    Raises OSError where the place is taken or cannot be had.
+    """
+    socks = handed or ([_at_path(address.path)] if address.path else await _at_address(address.host, address.port))
     for sock in socks:
         sock.setblocking(False)
-    return Listener(doors, socks, room or Room(), path)
+        if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):  # Linux and macOS
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)  # what is accepted inherits it
+    return Listener(doors, socks, room or Room(), "" if handed else address.path)
+
+
+def address_of(sock: socket.socket) -> Address:
+    """Where it listens: at the port that the kernel chose, where it was asked for port 0."""
+    name = sock.getsockname()
+    return Address("", 0, name) if sock.family == socket.AF_UNIX else Address(*name[:2])
 
 
 async def _at_address(host: str, port: int) -> list[socket.socket]:
@@ -119,8 +133,6 @@ async def _at_address(host: str, port: int) -> list[socket.socket]:
     try:
         for family, _, _, _, where in dict.fromkeys(found):
             socks.append(socket.create_server(where, family=family, backlog=BACKLOG))
-            if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # Linux and macOS; what is accepted inherits it
-                socks[-1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
     except OSError as error:
         for sock in socks:
             sock.close()

@@ -198,10 +198,17 @@ def start(wish: Wish, hide: Redaction) -> Log:
     descriptor = sys.stderr.fileno()
     spell = as_words if _is_for_people(wish.format) else as_json
     log = Log(wish.level, spell, Writer(descriptor, lambda count: spell(_lost(count))), hide)
-    logging.basicConfig(handlers=[Handler(log)], level=max(log.least, logging.WARNING), force=True)
-    logging.getLogger("pillion").setLevel(log.least)
+    logging.basicConfig(handlers=[Handler(log)], force=True)
+    change_level(log, wish.level)
     logging.captureWarnings(True)
     return log
+
+
+def change_level(log: Log, level: str) -> None:
+    """Say as much as this from now on."""
+    log.least = LEVELS[level]
+    logging.getLogger().setLevel(max(log.least, logging.WARNING))
+    logging.getLogger("pillion").setLevel(log.least)
 
 
 def complain(problems: Iterable[str], form: str) -> None:

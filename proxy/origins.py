@@ -6,6 +6,7 @@ A destination, made once: its URL, its timers, whom to trust there, and the egre
 import asyncio
 import ssl
 from base64 import b64encode
+from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
@@ -52,7 +53,7 @@ class Origin:
     computes a key, a timeout and a trace for every request.
     """
 
-    __slots__ = ("idle", "proxy", "request", "timeout", "timers", "tls", "url")
+    __slots__ = ("__weakref__", "idle", "proxy", "request", "timeout", "timers", "tls", "url")
 
     def __init__(self, url: URL, timers: Timers, proxy: Proxy | None, tls: ssl.SSLContext | None) -> None:
         self.url = url
@@ -93,6 +94,13 @@ class Origin:
         if self.plain_proxy is not None:  # wants the whole URL (RFC 9112, 3.2.2)
             return request_head(str(self.url.origin()) + path, [*headers, *self.plain_proxy.credentials])
         return request_head(path, headers)
+
+
+def trusting(ca: Path) -> ssl.SSLContext:
+    """Those alone whom this file's certificates vouch for. Raises OSError, and SSLError where it holds none."""
+    context = ssl.create_default_context(cafile=ca)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def request_head(target: str, headers: Headers) -> bytes:

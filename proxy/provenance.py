@@ -42,6 +42,9 @@ class Provenance:
     def __repr__(self) -> str:
         return f"<Provenance of {len(self._makers)} seals>"
 
+    def become(self, shared: Collection[str]) -> None:
+        self._shared = frozenset(shared)
+
     def tap(self, wire: str, words: Sequence[bytes], provider: str) -> Callable[[bytes], None] | None:
         """What is to see an answer's events; None where nobody need. `words`: one of them stands beside each seal."""
         return partial(self._watch, words, provider) if words and wire in self._shared else None

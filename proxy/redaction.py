@@ -21,7 +21,7 @@ class Redaction:
     """Takes secrets out of texts. One that changes is looked for in its new value, and still in the one before it."""
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
-        self._secrets = tuple(secrets)
+        self._current = self._secrets = tuple(secrets)
         self._values: list[str] = []
         self._former: list[str] = []  # what each was before: whoever has not heard of the change still shows that
         self._spellings: tuple[str, ...] = ()
@@ -29,6 +29,15 @@ class Redaction:
 
     def __repr__(self) -> str:
         return f"<Redaction of {len(self._secrets)} secrets>"
+
+    def become(self, secrets: Iterable[Secret]) -> None:
+        """These are what nobody may see; and those before them, which answers that are under way may still show."""
+        before, self._current = self._current, tuple(secrets)
+        if self._current == before:
+            self._secrets = (*self._current, *self._secrets[len(before) :])
+            return
+        self._secrets = (*self._current, *before, *map(Secret, self._former[: len(before)]))
+        self._values, self._former = [], []
 
     def __call__(self, text: str) -> str:
         if len(text) < SHORTEST - 2:  # base64 of a value, less its ends, may be shorter than the value by as much

@@ -14,9 +14,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
+from socket import socket
 from time import monotonic
 from urllib.parse import parse_qsl, quote
 
+from proxy.accents import spoken
+from proxy.address import Address
 from proxy.delivery import answer, deliver
 from proxy.door import Door, Malformed, Patience
 from proxy.errors import BadRequest, GatewayError, UpstreamError
@@ -32,16 +35,6 @@ from proxy.routing import Route, Routing
 BODY_LIMIT = 64 * 1024 * 1024  # bytes of a request
 
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
-
-# What each vendor's SDK says of itself, and no other does.
-_SPOKEN = (
-    ("anthropic-version", "anthropic"),
-    ("x-goog-api-client", "gemini"),
-    ("x-goog-api-key", "gemini"),
-    ("x-amzn-bedrock-accept", "bedrock"),
-    ("amz-sdk-invocation-id", "bedrock"),
-    ("x-fern-sdk-name", "cohere"),
-)
 
 log = logging.getLogger("pillion")
 
@@ -66,11 +59,8 @@ class Server:
         checks: Sequence[Check] = (),
         room: Room | None = None,
     ) -> None:
-        self.patience = patience
-        self.body_limit = body_limit
-        self.routing = Routing(routes)
+        self.become(routes, patience, body_limit, checks)
         self.refused: Counter[str] = Counter()  # requests that reached no route, by the code of our answer
-        self._checks = checks
         self._room = room or Room()
         self._doors: set[Door] = set()
         self._live: dict[Door, Reply] = {}  # answers that go out as they come
@@ -80,12 +70,20 @@ class Server:
         self._ids = f"req_{secrets.token_hex(8)}"  # of this listener; the rest of an id is a count
         self._count = count()
         self._listener: Listener | None = None
+        self._is_retired = False
         self._parting: GatewayError | None = None  # what is told to those whose answers are cut
 
-    async def open(self, host: str, port: int, path: str = "") -> None:
-        """Take a place, at a Unix socket where there is a path; who comes may knock. Raises OSError: it is taken."""
+    def become(self, routes: Sequence[Route], patience: Patience, body_limit: int, checks: Sequence[Check]) -> None:
+        """Answer by these from the next request on; those that are being answered have theirs."""
+        self.routing = Routing(routes)
+        self.patience = patience
+        self.body_limit = body_limit
+        self._checks = checks
+
+    async def open(self, address: Address, handed: Sequence[socket] = ()) -> None:
+        """Take a place, or what is handed over in its stead; who comes may knock. Raises OSError: it is taken."""
         loop = asyncio.get_running_loop()
-        self._listener = await listen(lambda: Door(self, loop), host, port, path, self._room)
+        self._listener = await listen(lambda: Door(self, loop), address, self._room, handed)
 
     def start(self) -> None:
         """Let in who has come, and who comes."""
@@ -94,13 +92,16 @@ class Server:
 
     def retire(self) -> None:
         """Stop listening, close the connections that are idle, and each other one after its answer."""
+        self._is_retired = True
         if self._listener is not None:
             self._listener.close()
         for door in list(self._doors):
             door.retire()
 
     async def left(self) -> None:
-        """Until no connection is left."""
+        """Until no connection is left, nor one on its way in."""
+        if self._listener is not None:
+            await self._listener.wait_closed()
         await self._nobody.wait()
 
     def cut(self, error: GatewayError) -> int:
@@ -126,6 +127,8 @@ class Server:
         self._doors.add(door)
         self._nobody.clear()
         self._room.came(door)
+        if self._is_retired:
+            door.retire()
 
     def went(self, door: Door) -> None:
         self._doors.discard(door)
@@ -138,8 +141,8 @@ class Server:
         return len(self._doors)
 
     @property
-    def address(self) -> tuple[str, int]:
-        """Where it listens: host and port."""
+    def address(self) -> Address:
+        """Where it listens."""
         assert self._listener is not None
         return self._listener.address
 
@@ -151,7 +154,7 @@ class Server:
             for check in self._checks:
                 check(inbound.headers)
             route, rest = self.routing.find(inbound.method, inbound.path)
-            call = self._call(inbound, route, rest, request_id)
+            call = self._call(inbound, door, route, rest, request_id)
             if self._room.late and route.operation not in PROBES:
                 self._check_room(door, inbound)
             reply = await route.handler(call)
@@ -192,21 +195,22 @@ class Server:
         """The answer to what is no HTTP request: in our words, with an id, and with nothing of what was sent."""
         request_id = f"{self._ids}{next(self._count):08x}"
         error = BadRequest(malformed.message, status=malformed.status, code=malformed.code)
-        reply = self._refusal(error, None, self._dialect(_spoken(malformed.headers)), request_id)
+        reply = self._refusal(error, None, self._dialect(spoken(malformed.headers)), request_id)
         assert isinstance(reply.body, bytes)
         return answer(reply.status, reply.headers, _ours(None, request_id), reply.body)
 
-    def _call(self, inbound: Inbound, route: Route, rest: str, request_id: str) -> Call:
+    def _call(self, inbound: Inbound, door: Door, route: Route, rest: str, request_id: str) -> Call:
         query = inbound.raw_query
         return Call(
             id=request_id,
             operation=route.operation,
-            dialect=self._dialect(route.dialect or _spoken(inbound.headers)),
+            dialect=self._dialect(route.dialect or spoken(inbound.headers)),
             headers=inbound.headers,
             query=dict(parse_qsl(query, keep_blank_values=True)) if query else {},
             raw_query=query,
             receive=partial(_receive, inbound, self.body_limit, self.patience),
             started=monotonic(),
+            interrupt=door.interrupt,
             rest=rest,
         )
 
@@ -214,7 +218,7 @@ class Server:
         """Whose error this is to be: the route's, or by the headers where the path leads nowhere."""
         if call is not None:
             return call.dialect
-        return self._dialect(self.routing.dialect(inbound.path) or _spoken(inbound.headers))
+        return self._dialect(self.routing.dialect(inbound.path) or spoken(inbound.headers))
 
     def _refusal(self, error: GatewayError, call: Call | None, dialect: Dialect, request_id: str) -> Reply:
         """An error as an answer: the provider's own bytes where the client can read them, else the dialect's."""
@@ -251,11 +255,6 @@ async def _receive(inbound: Inbound, limit: int, patience: Patience) -> bytes:
 
 def _too_long(limit: int) -> BadRequest:
     return BadRequest(f"The request is longer than {limit} bytes.", status=413, code="request_too_large")
-
-
-def _spoken(headers: Mapping[str, str]) -> str:
-    """The dialect of a caller whose path says nothing of it."""
-    return next((dialect for name, dialect in _SPOKEN if name in headers), "openai_chat")
 
 
 def _ours(call: Call | None, request_id: str) -> bytes:

@@ -14,21 +14,23 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
 import uvloop
 
-from proxy import __version__, logs, registry
-from proxy.adapters.http import HTTPProvider
+from proxy import __version__, logs
 from proxy.app import App, fingerprint
-from proxy.config import Address, Config, Provider
+from proxy.config import Address, Config, Source, handed_over
 from proxy.errors import ConfigError, GatewayError
+from proxy.handover import Handed, taken
 from proxy.listening import CannotListen
 from proxy.logs import Log
+from proxy.parts import check_adapters
 from proxy.ports import Adapter
 from proxy.redaction import Redaction, secrets_of
+from proxy.reloading import Reloading
 from proxy.room import Room, descriptors
 from proxy.upstream import check_aiohttp
 
@@ -43,14 +45,16 @@ ECHO_SHOWN = ("echo", "text", "tool", "json", "think", "error-429")  # of many
 log = logging.getLogger("pillion")
 
 
-def serve(config: Config) -> int:
-    """The exit code. Raises ConfigError."""
+def serve(config: Config, source: Source) -> int:
+    """The exit code. `source`: where the configuration is from. Raises ConfigError."""
+    handed = taken(handed_over())
     _fill_descriptors()
     check_aiohttp()
-    _check_adapters(config)
-    lines = logs.start(config.log, Redaction(secrets_of(config)))
+    check_adapters(config)
+    hide = Redaction(secrets_of(config))
+    lines = logs.start(config.log, hide)
     try:
-        return uvloop.run(_run(config, lines))
+        return uvloop.run(_run(config, source, lines, hide, handed))
     except CannotListen as error:
         logs.complain([str(error)], config.log.format)
         return CANNOT_LISTEN
@@ -61,7 +65,6 @@ def serve(config: Config) -> int:
 def check(config: Config) -> int:
     """Everything that serving would make, made and let go. Raises ConfigError."""
     check_aiohttp()
-    _check_adapters(config)
     asyncio.run(_made(config))
     for warning in config.warnings:
         print(f"pillion: warning: {warning}", file=sys.stderr)
@@ -74,55 +77,28 @@ async def _made(config: Config) -> None:
     """Raises ConfigError."""
     app = App(config)
     try:
-        _check_headers(app)
+        app.now.check_headers()
     finally:
         await app.close()
-
-
-def _check_adapters(config: Config) -> None:
-    """Is there one for every provider, and does it know each dialect? Raises ConfigError, a line for each mistake."""
-    if problems := [problem for provider in config.providers.values() for problem in _problems(provider)]:
-        raise ConfigError("\n".join(problems))
-
-
-def _problems(provider: Provider) -> Iterator[str]:
-    try:
-        paths = registry.adapter(provider.kind).paths
-    except ConfigError as error:
-        yield f"providers.{provider.name}.kind: {error}"
-        return
-    for dialect in provider.dialects:
-        if dialect not in paths:
-            there = ", ".join(paths)
-            yield f"providers.{provider.name}.dialects: {provider.kind} takes no {dialect!r}; it takes {there}"
-
-
-def _check_headers(app: App) -> None:
-    """Would a header go out twice, by itself and with a key? Only an adapter knows. Raises ConfigError, likewise."""
-    if problems := [
-        f"providers.{adapter.name}.headers.{header}: is sent with the key already; leave out one of the two"
-        for adapter in app.catalog.adapters.values()
-        if isinstance(adapter, HTTPProvider)
-        for header in adapter.said_twice()
-    ]:
-        raise ConfigError("\n".join(problems))
 
 
 # --- the life of a process -------------------------------------------------------------------------------------------
 
 
-async def _run(config: Config, lines: Log) -> int:
+async def _run(config: Config, source: Source, lines: Log, hide: Redaction, handed: Sequence[Handed]) -> int:
     """Raises ConfigError, CannotListen."""
     _check_loop()
-    app = App(config, log=lines, room=Room(descriptors()))
+    app = App(config, log=lines, room=Room(descriptors()), hide=hide)
+    reloading = Reloading(app, source, lines)
     hurry = asyncio.Event()
-    signals = _listen_to_signals(app.admin.stop, hurry)
+    signals = _listen_to_signals(app.admin.stop, hurry, reloading.ask)
     try:
-        _check_headers(app)
-        await app.open()
+        app.now.check_headers()
+        await app.open(handed)
         _spare_the_collector()
         await _greet(app, lines)
-        await app.admin.stop.wait()
+        async with reloading:
+            await app.admin.stop.wait()
         by = signals[0] if signals else "/quitquitquit"
         log.info("told to stop by %s", by, extra={"event": "draining", "by": by})
         cut = await drain(app, hurry)
@@ -150,17 +126,38 @@ def _check_loop() -> None:
         raise ConfigError("asyncio is in debug mode, which is no way to serve: unset PYTHONASYNCIODEBUG and -X dev")
 
 
-def _listen_to_signals(stop: asyncio.Event, hurry: asyncio.Event) -> list[str]:
-    """The first says stop, every other one hurry. The names of those that have come."""
+def _listen_to_signals(stop: asyncio.Event, hurry: asyncio.Event, reload: Callable[[], None]) -> list[str]:
+    """The first says stop, every other one hurry. The names of those that have come.
+
+    SIGHUP is for `reload`, unless it says that the terminal is closed in which pillion was started.
+    """
     came: list[str] = []
+    had_terminal = _has_terminal()
 
     def tell(name: str) -> None:
         (hurry if came else stop).set()
         came.append(name)
 
+    def hang_up() -> None:
+        if had_terminal and not _has_terminal():
+            tell(signal.SIGHUP.name)
+        else:
+            reload()
+
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, tell, number.name)
+        loop.add_signal_handler(number, tell, number.name)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
     return came
+
+
+def _has_terminal() -> bool:
+    """Is there one that controls us, so that to close it ends us?"""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
 
 
 async def drain(app: App, hurry: asyncio.Event) -> int:

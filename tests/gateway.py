@@ -14,6 +14,7 @@ DEFAULTS = {
     "PILLION_RETRY_MAX_RETRIES": "0",
     "PILLION_FAILOVER_OTHERS": "false",
     "PILLION_BREAKER_FAILURES": "1000000",
+    "PILLION_HEALTH_INTERVAL": "0",  # and an upstream is asked for what the test asks for
 }
 
 
@@ -27,7 +28,7 @@ class Place:
 
 class Gateway:
     def __init__(self, app: App) -> None:
-        host, port = app.server.address
+        host, port, _ = app.server.address
         self.app = app
         self.host = host
         self.port = port

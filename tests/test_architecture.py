@@ -16,22 +16,27 @@ FLOORS = [
     ["cli"],
     ["commands"],
     ["serving"],
+    ["reloading"],
     ["app"],
-    ["routes", "accounting"],
-    ["server", "admin", "books", "spend", "dispatch", "registry", "minting", "middleware", "middleware.*"],
+    ["assembly"],
+    ["parts"],
+    ["routes"],
+    ["accounting", "rehearsal", "watched"],
+    "server admin active roster terminal books spend dispatch registry minting middleware middleware.*".split(),
+    ["hedging"],
     ["limits", "limits.*"],
     ["lanes", "lanes.*"],
     ["plan"],
-    ["catalog", "tokens", "usage_report"],
+    ["catalog", "tokens", "usage_report", "explain", "health", "keystate"],
     ["adapters", "adapters.*"],
-    "dialects dialects.* upstream clients origins remote delivery gauges routing probe store store.* vault logs alerts"
-    " prices prices.* flights exposition".split(),
-    ["watching"],
+    "dialects dialects.* upstream clients origins handover remote delivery gauges routing probe store store.* vault"
+    " logs alerts prices prices.* flights exposition".split(),
+    ["watching", "faults"],
     "attempts extent heard needs standing sticking redaction whole single endings choices claude filetypes annotations"
     " arguments dataurls functions sentence statuses budgets budgets.* wishes keyring rights"
     " answers answers.* onlookers sameness".split(),
-    "ports framing eventstream gates envelope fields wire door listening config config.* headers hosts seals"
-    " conversation outcome provenance ratelimits receipts room shown thinking textual"
+    "fleet ports framing eventstream gates envelope fields wire door listening config config.* headers hosts"
+    " accents seals conversation outcome provenance ratelimits receipts room shown thinking textual"
     " retries breaker balance cooldown".split(),
     [
         "canon",
@@ -46,6 +51,7 @@ FLOORS = [
         "money",
         "inbound",
         "recent",
+        "percentile",
         "waits",
         "__init__",
     ],
@@ -53,6 +59,7 @@ FLOORS = [
 # Who may import from its own floor, and what.
 NEIGHBOURS = [
     ("adapters.*", "adapters.http"),
+    ("adapters.*", "adapters.keys"),
     ("dialects.anthropic.invoke", "dialects.bedrock*"),  # one vendor's body in the other's envelope
     ("dialects.bedrock.count", "dialects.anthropic.parse"),  # likewise
     ("lanes.*", "lanes.*"),
@@ -97,9 +104,10 @@ OWNERS = {
     "prometheus_client": ["middleware.metrics", "gauges", "exposition", "admin"],
     "prometheus_async": ["middleware.metrics", "admin"],
     "jwt": ["tokens"],
+    "redis": ["store.redis"],
     "sqlite3": ["store.database", "store.reasons", "store.opening", "store.usage", "store.writer", "store.ledger"],
     "yaml": ["config.reading"],
-    "os.environ": ["config.effective", "probe"],
+    "os.environ": ["config.effective", "config.source", "config.descriptors", "probe"],
     "os.environb": ["config.effective"],
     "os.getenv": ["config.effective"],
     "importlib.import_module": ["registry"],

@@ -19,6 +19,7 @@ import pytest
 from aiohttp_sse import EventSourceResponse
 
 from proxy import delivery, door, registry
+from proxy.address import Address
 from proxy.door import Door, Malformed, Patience
 from proxy.errors import Down, GatewayError, OverLimit
 from proxy.inbound import BODY_AHEAD
@@ -109,9 +110,9 @@ async def serving(handler: Handler = echoing, patience: Patience = STANDARD) -> 
     paths = ["/x", "/smuggled"]
     routes = [Route(ANY, path, "chat", noting, dialect="openai_chat") for path in paths]
     at = Listening(Server(routes, registry.dialect, patience), "", 0)
-    await at.server.open("127.0.0.1", 0)
+    await at.server.open(Address("127.0.0.1", 0))
     at.server.start()
-    at.host, at.port = at.server.address
+    at.host, at.port, _ = at.server.address
     try:
         yield at
     finally:

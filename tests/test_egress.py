@@ -12,6 +12,7 @@ import pytest
 
 from proxy.config import Timers
 from proxy.errors import Down, Timeout, UpstreamError
+from proxy.origins import trusting
 from proxy.upstream import Upstream
 from tests.client import OPENAI, ask, chat
 from tests.evil import Evil, Scenario
@@ -144,7 +145,7 @@ async def test_a_proxy_that_is_silent_is_timed_as_a_connection() -> None:
 async def test_a_provider_that_is_silent_behind_a_proxy_is_timed_as_tls(tmp_path: Path) -> None:
     async with Evil(welcome="stall", tls=True) as evil, relay() as one, pool() as upstream:
         with pytest.raises(Timeout) as caught:
-            await post(upstream, evil.url, QUICK, proxy=f"http://127.0.0.1:{one.port}", ca=evil.ca_pem)
+            await post(upstream, evil.url, QUICK, proxy=f"http://127.0.0.1:{one.port}", tls=trusting(evil.ca_pem))
         assert caught.value.code == "tls_timeout"
 
 
@@ -161,8 +162,9 @@ async def test_the_proxies_of_the_environment_are_not_ours(monkeypatch: pytest.M
 
 async def test_a_providers_own_ca_is_trusted_for_that_provider_alone() -> None:
     async with Evil(LISTED, ANSWER, tls=True) as evil, pool() as upstream:
-        assert await get(upstream, evil.url, ca=evil.ca_pem) == 200
-        assert await post(upstream, evil.url, ca=evil.ca_pem) == OPENAI.whole
+        tls = trusting(evil.ca_pem)
+        assert await get(upstream, evil.url, tls=tls) == 200
+        assert await post(upstream, evil.url, tls=tls) == OPENAI.whole
         assert evil.connections == 1
         for asking in (post(upstream, evil.url), get(upstream, evil.url)):
             with pytest.raises(UpstreamError) as caught:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import h11
 
 from proxy import registry
+from proxy.address import Address
 from proxy.ports import Call, Reply
 from proxy.routing import ANY, Route
 from proxy.server import Server
@@ -198,10 +199,10 @@ async def ours() -> AsyncIterator[Ours]:
         Route(ANY, path, "chat", partial(note, path == "/smuggled")) for path in ("/x", "/smuggled", "*", "//h/x")
     ]
     server = Server(routes, registry.dialect)
-    await server.open("127.0.0.1", 0)
+    await server.open(Address("127.0.0.1", 0))
     server.start()
     try:
-        yield Ours(server, seen, *server.address)
+        yield Ours(server, seen, *server.address[:2])
     finally:
         await server.close()
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from proxy import delivery, registry
+from proxy.address import Address
 from proxy.door import Patience
 from proxy.errors import BadRequest, Down, GatewayError, OverLimit
 from proxy.ports import Call, Handler, Reply
@@ -35,10 +36,10 @@ class Listening:
 async def serving(handler: Handler, method: str = "POST", patience: Patience = STANDARD) -> AsyncIterator[Listening]:
     """A server with one route and nothing behind it."""
     one = Server([Route(method, "/x", "chat", handler, dialect="openai_chat")], registry.dialect, patience)
-    await one.open("127.0.0.1", 0)
+    await one.open(Address("127.0.0.1", 0))
     one.start()
     try:
-        yield Listening(*one.address)
+        yield Listening(*one.address[:2])
     finally:
         await one.close()
 
@@ -560,10 +561,10 @@ async def test_a_bug_of_ours_is_a_500_without_its_traceback(speech: Speech, capl
         raise ValueError("canary")
 
     at_fault = Server([Route("POST", speech.path, "chat", buggy, dialect=speech.name)], registry.dialect)
-    await at_fault.open("127.0.0.1", 0)
+    await at_fault.open(Address("127.0.0.1", 0))
     at_fault.start()
     try:
-        got = await chat(Listening(*at_fault.address), speech, b"{}")
+        got = await chat(Listening(*at_fault.address[:2]), speech, b"{}")
     finally:
         await at_fault.close()
     assert got.status == 500
@@ -586,5 +587,5 @@ async def test_an_address_that_is_taken_is_an_os_error() -> None:
     async with pillion() as gateway:
         second = Server([], registry.dialect)
         with pytest.raises(OSError, match="address already in use"):
-            await second.open(gateway.host, gateway.port)
+            await second.open(Address(gateway.host, gateway.port))
         await second.close()

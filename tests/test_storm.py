@@ -8,6 +8,7 @@ import asyncio
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from proxy.app import App
@@ -26,6 +27,10 @@ JSON = [("Content-Type", "application/json")]
 WHOLE_STREAM = OPENAI.stream[:-14] + USAGE_CHUNK + OPENAI.stream[-14:]
 BUSY = b'{"error":{"message":"slow down","type":"rate_limit_error","param":null,"code":null}}'
 DOWN = b'{"error":{"message":"oh no","type":"server_error","param":null,"code":null}}'
+REFUSALS = {
+    "busy": Scenario(status=429, body=BUSY, headers=[*JSON, ("Retry-After", "0")]),
+    "down": Scenario(status=500, body=DOWN, headers=JSON),
+}
 
 
 class Provider:
@@ -36,21 +41,16 @@ class Provider:
         self.did: Counter[str] = Counter()
 
     def answer(self, request: Received) -> Scenario:
-        what = self._dice.choices(["well", "cut", "reset", "busy", "down"], [80, 6, 6, 4, 4])[0]
+        what = self._dice.choices(["well", "fin", "rst", "busy", "down"], [80, 6, 6, 4, 4])[0]
         self.did[what] += 1
+        if what in REFUSALS:
+            return REFUSALS[what]
         streaming = json.loads(request.body).get("stream", False)
-        body = WHOLE_STREAM if streaming else OPENAI.whole
-        match what:
-            case "busy":
-                return Scenario(status=429, body=BUSY, headers=[*JSON, ("Retry-After", "0")])
-            case "down":
-                return Scenario(status=500, body=DOWN, headers=JSON)
-            case "cut" | "reset":
-                at = self._dice.randrange(len(body))
-                how = "fin" if what == "cut" else "rst"
-                return Scenario(body=body, headers=SSE if streaming else JSON, framing="chunked", cut_at=at, how=how)  # type: ignore[arg-type]
-        headers = SSE if streaming else JSON
-        return Scenario(body=body, headers=headers, framing="chunked", split=self._dice.randrange(9), gap=0.002)
+        body, headers = (WHOLE_STREAM, SSE) if streaming else (OPENAI.whole, JSON)
+        well = Scenario(body=body, headers=headers, framing="chunked", split=self._dice.randrange(9), gap=0.002)
+        if what == "well":
+            return well
+        return replace(well, cut_at=self._dice.randrange(len(body)), how="fin" if what == "fin" else "rst")
 
 
 async def one_client(gateway: Gateway, dice: random.Random, told: Counter[str]) -> None:

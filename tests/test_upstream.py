@@ -178,7 +178,7 @@ async def test_calls_share_a_connection_and_it_is_a_wire() -> None:
         for _ in range(5):
             assert await read(upstream, evil.url) == BODY
         assert evil.connections == 1
-        (held,) = [held for origin in upstream._origins.values() for held in origin.idle]
+        (held,) = [held for origin in upstream._resting for held in origin.idle]
         assert type(held.wire) is Wire
         assert repr(upstream) == "<Upstream 0 in use, 1 pooled>"
 

@@ -11,6 +11,7 @@ import asyncio
 import os
 import resource
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter, process_time
 
@@ -18,14 +19,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # starte
 
 from proxy import serving
 from proxy.app import App
-from proxy.config import load
+from proxy.config import Source
+from proxy.handover import Handed
 
 TICK = 0.002  # seconds
 
 
 class Ticking(App):
-    async def open(self) -> None:
-        await super().open()
+    async def open(self, handed: Sequence[Handed] = ()) -> None:
+        await super().open(handed)
         self.worst = 0.0
         self.metrics.watch("bench_stall_seconds", "By which a tick came late.", self._take)
         self._ticks = asyncio.create_task(self._tick())
@@ -51,4 +53,5 @@ if __name__ == "__main__":
         limit = int(sys.argv[1])
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit // 2, limit))  # as many as it may have it gives itself
     serving.App = Ticking  # type: ignore[attr-defined]
-    sys.exit(serving.serve(load(environ=os.environ)))
+    source = Source(environ=os.environ)
+    sys.exit(serving.serve(source.load(), source))

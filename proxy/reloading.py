@@ -1,0 +1,141 @@
+"""How does another configuration come into force while pillion runs?
+
+    SIGHUP, or a file that has changed --> read and checked --> put together --> in force, for the next request
+                                                 |                   |
+                                                 +-- anything wrong -+--> told, and all stays as it is
+
+Reloads come one after another; those that are asked for during one are one. docs/decisions/0023-reload.md says what
+lives on, and what wants a restart.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from time import time
+from types import TracebackType
+from typing import Any, Self
+
+from proxy.app import App, fingerprint
+from proxy.config import Config, Source
+from proxy.errors import ConfigError, LedgerUnavailable
+from proxy.logs import Log, change_level
+
+LOOK = 2.0  # seconds between two looks at the file
+SUCCESS, FAILURE = "success", "failure"
+
+# What a process has for as long as it lives, by the names that operators know.
+FIXED: Mapping[str, Callable[[Config], Any]] = {
+    "listen": lambda config: config.listen,
+    "metrics_address": lambda config: config.metrics_address,
+    "admin.address": lambda config: config.admin_address,
+    "state_dir": lambda config: config.state_dir,
+    "ledger": lambda config: config.ledger,
+    "store": lambda config: config.store,
+    "log.format": lambda config: config.log.format,
+}
+
+log = logging.getLogger("pillion")
+
+
+class Reloading:
+    """A context: inside, the configuration may change. `every`: seconds between two looks."""
+
+    def __init__(self, app: App, source: Source, lines: Log, every: float = LOOK) -> None:
+        self.results: dict[tuple[str, ...], int] = {(SUCCESS,): 0, (FAILURE,): 0}
+        self.succeeded_at = time()
+        self._app = app
+        self._source = source
+        self._lines = lines
+        self._every = every
+        self._asked = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._is_over = False
+        self._watch()
+
+    def __repr__(self) -> str:
+        return f"<Reloading {self._source}: {dict(self.results)}>"
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="reloading")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """One that is under way is left as it is: it has not begun to be in force."""
+        assert self._task is not None
+        self._is_over = True
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    def ask(self) -> None:
+        """Somebody wants the file read, whether it has changed or not."""
+        if self._is_over:
+            log.warning("pillion ends, and reads no configuration any more", extra={"event": "reload_failed"})
+        self._asked.set()
+
+    async def _run(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._every):  # wait_for, up to Python 3.11, may lose a cancellation
+                    await self._asked.wait()
+            if self._asked.is_set():
+                self._asked.clear()
+                await self._reload("SIGHUP")
+            elif self._app.config.reload and self._source.has_changed():
+                await self._reload("file")
+
+    async def _reload(self, by: str) -> None:
+        before = self._app.config
+        try:
+            later = await asyncio.to_thread(self._source.load)
+            check_fixed(before, later)
+            await self._app.become(later)
+        except (ConfigError, LedgerUnavailable) as error:
+            self._failed(by, str(error).splitlines())
+        except Exception:
+            log.exception("a reload failed inside pillion", extra={"event": "reload_failed", "by": by})
+            self._failed(by, [])
+        else:
+            self._succeeded(by, before, later)
+
+    def _failed(self, by: str, problems: list[str]) -> None:
+        self.results[FAILURE,] += 1
+        for problem in problems:
+            log.error("%s", problem, extra={"event": "reload_failed", "by": by})
+        words = "the configuration stays as it is, %s: the new one cannot be used"
+        log.error(words, fingerprint(self._app.config), extra={"event": "reload_failed", "by": by})
+
+    def _succeeded(self, by: str, before: Config, later: Config) -> None:
+        self.results[SUCCESS,] += 1
+        self.succeeded_at = time()
+        change_level(self._lines, later.log.level)
+        log.info("configuration %s is in force", fingerprint(later), extra={"event": "reloaded", "by": by})
+        for warning in later.warnings:
+            if warning not in before.warnings:
+                log.warning("%s", warning, extra={"event": "unknown_variable"})
+
+    def _watch(self) -> None:
+        about = "Tries to bring another configuration into force."
+        self._app.metrics.tally("pillion_config_reloads_total", about, ["result"], lambda: self.results)
+        about = "When one last was, in seconds since 1970; or when pillion started."
+        name = "pillion_config_last_reload_success_timestamp_seconds"
+        self._app.metrics.watch(name, about, lambda: self.succeeded_at)
+
+
+def check_fixed(before: Config, later: Config) -> None:
+    """Raises ConfigError, a line for each setting that only a restart can change."""
+    if problems := list(_changed(before, later)):
+        raise ConfigError("\n".join(problems))
+
+
+def _changed(before: Config, later: Config) -> Iterator[str]:
+    for name, of in FIXED.items():
+        if of(before) != of(later):
+            yield f"{name}: was {_told(of(before))} and is now {_told(of(later))}, which takes a restart"
+
+
+def _told(value: Any) -> str:
+    return "nothing" if value is None else str(value)

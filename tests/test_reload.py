@@ -1,0 +1,614 @@
+"""Does another configuration come into force whole, at once and without anybody noticing, or not at all?
+
+In this process; test_handover.py has the signals, and restarts.
+"""
+
+import asyncio
+import gc
+import json
+import logging
+import os
+import re
+import weakref
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy import upstream
+from proxy.app import App, fingerprint
+from proxy.breaker import Breaker, Rules
+from proxy.config import Source
+from proxy.errors import ConfigError, Down, LedgerUnavailable
+from proxy.logs import Log, as_json
+from proxy.ports import Target
+from proxy.reloading import FAILURE, FIXED, SUCCESS, Reloading
+from tests.client import OPENAI, Client, ask, chat, client, spell
+from tests.clock import Clock
+from tests.evil import Evil, Scenario
+from tests.gateway import DEFAULTS, Gateway
+from tests.test_door import soon
+from tests.test_drain import SSE
+
+ANSWER = Scenario(body=OPENAI.whole, headers=[("Content-Type", "application/json")])
+FIRST, SAID, REST = (event + b"\n\n" for event in OPENAI.stream.split(b"\n\n", 2))
+SLOW = Scenario(
+    body=FIRST + SAID * 100 + REST, headers=SSE, framing="chunked", split=[len(FIRST), *[len(SAID)] * 100], gap=0.003
+)
+KEY = "sk-canary-of-a-reload"
+
+
+@pytest.fixture(autouse=True)
+def levels() -> Iterator[None]:
+    """Of the log, which belongs to the process."""
+    loggers = [logging.getLogger(), logging.getLogger("pillion")]
+    before = [each.level for each in loggers]
+    yield
+    for each, level in zip(loggers, before, strict=True):
+        each.setLevel(level)
+
+
+class Lines:
+    """A log's lines, kept."""
+
+    lost = 0
+
+    def __init__(self) -> None:
+        self.said: list[bytes] = []
+
+    def write(self, line: bytes) -> None:
+        self.said.append(line)
+
+    def close(self) -> None: ...
+
+
+class Changing(Gateway):
+    """A pillion whose configuration stands in a file."""
+
+    def __init__(self, app: App, file: Path, reloads: Reloading) -> None:
+        super().__init__(app)
+        self.file = file
+        self.reloads = reloads
+
+    def write(self, **settings: Any) -> None:
+        self.file.write_text(json.dumps(settings))
+
+    async def reload(self) -> str:
+        """As a SIGHUP does: how it ended."""
+        before = dict(self.reloads.results)
+        self.reloads.ask()
+        await soon(lambda: self.reloads.results != before)
+        return next(result for (result,), count in self.reloads.results.items() if count != before[result,])
+
+    async def change(self, **settings: Any) -> None:
+        self.write(**settings)
+        assert await self.reload() == SUCCESS
+
+    async def metric(self, name: str, **labels: str) -> float | None:
+        return self.app.metrics.registry.get_sample_value(name, labels)
+
+
+@asynccontextmanager
+async def changing(folder: Path, environ: dict[str, str] | None = None, /, **settings: Any) -> AsyncIterator[Changing]:
+    file = folder / "config.yaml"
+    file.write_text(json.dumps(settings))
+    source = Source(file, environ={**DEFAULTS, "PILLION_STATE_DIR": str(folder / "state"), **(environ or {})})
+    log = Log("error", as_json, Lines(), str)
+    app = App(source.load(), log=log)
+    try:
+        await app.open()
+        async with Reloading(app, source, log, every=0.01) as reloads:
+            yield Changing(app, file, reloads)
+    finally:
+        await app.close()
+
+
+def provider(evil: Evil, **more: Any) -> dict[str, Any]:
+    return {"openai": {"base_url": f"{evil.url}/v1", "api_key": KEY, **more}}
+
+
+async def say(gateway: Gateway, model: str = "openai/m") -> int:
+    return (await chat(gateway, OPENAI, OPENAI.request(model=model))).status
+
+
+async def begun(one: Client, model: str = "openai/m") -> bytes:
+    """The first bytes of a stream."""
+    await one.send(spell("POST", OPENAI.path, OPENAI.request(True, model), OPENAI.headers))
+    assert (await one.head())[0] == 200
+    return await one.some()
+
+
+# --- what is under way, and what comes next --------------------------------------------------------------------------
+
+
+async def test_a_stream_ends_where_it_began_and_the_next_request_goes_elsewhere(tmp_path: Path) -> None:
+    async with Evil(SLOW) as one, Evil(ANSWER) as other, changing(tmp_path, providers=provider(one)) as gateway:
+        async with client(gateway) as held:
+            start = await begun(held)
+            await gateway.change(providers=provider(other))
+            assert gateway.app.upstream.in_use == 1
+            await held.send(spell("POST", OPENAI.path, OPENAI.request(model="openai/m"), OPENAI.headers))
+            assert OPENAI.ends_whole(start + await held.until(b"0\r\n\r\n"))
+            assert (await held.answer()).status == 200  # on the same connection
+        assert (len(one.requests), len(other.requests)) == (1, 1)
+
+
+async def test_reloads_cut_nobody_and_refuse_nobody(tmp_path: Path) -> None:
+    """R3 of the reliability figures, with fewer streams."""
+
+    def answer(request: Any) -> Scenario:
+        return replace(SLOW, gap=0.01) if b'"stream": true' in request.body else ANSWER
+
+    async with Evil(answering=answer) as evil, changing(tmp_path, providers=provider(evil)) as gateway:
+        async with AsyncExitStack() as stack:
+            ones = [await stack.enter_async_context(client(gateway)) for _ in range(30)]
+            starts = await asyncio.gather(*(begun(one) for one in ones))
+            rests = asyncio.gather(*(one.until(b"0\r\n\r\n") for one in ones))
+            reloads = 0
+            while not rests.done():
+                reloads += 1
+                await gateway.change(providers=provider(evil, max_tokens=reloads))
+                assert await say(gateway) == 200
+                assert json.loads(evil.requests[-1].body)["max_tokens"] == reloads
+        assert all(OPENAI.ends_whole(start + rest) for start, rest in zip(starts, await rests, strict=True))
+        assert reloads > 10
+        assert gateway.app.upstream.in_use == 0
+
+
+async def test_the_connections_of_a_provider_that_is_gone_are_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "IDLE_LIFE", 0.05)
+    async with Evil(SLOW) as evil, changing(tmp_path, providers=provider(evil)) as gateway:
+        async with client(gateway) as held:
+            start = await begun(held)
+            await gateway.change()
+            assert await say(gateway) == 404
+            assert gateway.app.upstream.in_use == 1  # its last call
+            assert OPENAI.ends_whole(start + await held.until(b"0\r\n\r\n"))
+        await evil.closed()
+        assert gateway.app.upstream.pooled == 0
+
+
+async def test_a_provider_that_stays_as_it_is_keeps_its_connections_and_what_it_knows(tmp_path: Path) -> None:
+    async with Evil(ANSWER, ANSWER, ANSWER) as evil, changing(tmp_path, providers=provider(evil)) as gateway:
+        await say(gateway)
+        adapter = gateway.app.catalog.adapters["openai"]
+        await gateway.change(providers=provider(evil), strict=True)
+        assert gateway.app.catalog.adapters["openai"] is adapter
+        await say(gateway)
+        await gateway.change(providers=provider(evil, model="m"), strict=True)
+        assert gateway.app.catalog.adapters["openai"] is not adapter
+        await say(gateway)
+        assert evil.connections == 1
+
+
+async def test_a_file_of_certificates_is_read_again(tmp_path: Path) -> None:
+    async with Evil(ANSWER, tls=True) as evil, Evil(tls=True) as other:
+        ca = tmp_path / "ca.pem"
+        ca.write_text("none")
+        with pytest.raises(ConfigError, match="holds no certificates"):
+            async with changing(tmp_path, providers=provider(evil, ca=str(ca))):
+                pass
+        ca.write_bytes(other.ca_pem.read_bytes())
+        async with changing(tmp_path, providers=provider(evil, ca=str(ca))) as gateway:
+            before = gateway.app.catalog.adapters["openai"]
+            assert await gateway.reload() == SUCCESS
+            assert gateway.app.catalog.adapters["openai"] is not before
+            assert await say(gateway) == 200
+
+
+async def test_what_one_configuration_has_made_is_gone_with_it(tmp_path: Path) -> None:
+    """At once: by the time that the collector looks for circles there may be many."""
+    async with Evil() as evil, changing(tmp_path, {"PILLION_RELOAD": "false"}) as gateway:
+        await gateway.change(providers=provider(evil))
+        gc.disable()
+        try:
+            made = weakref.ref(gateway.app.now)
+            await gateway.change(providers=provider(evil, model="m"))
+            assert made() is None
+        finally:
+            gc.enable()
+
+
+# --- what may be wrong -----------------------------------------------------------------------------------------------
+
+
+async def test_no_part_of_a_file_is_ever_in_force(tmp_path: Path) -> None:
+    """Cut at each byte."""
+    async with changing(tmp_path, strict=True, aliases={"a": "echo/text"}) as gateway:
+        whole, now = gateway.file.read_text(), gateway.app.now
+        for size in range(len(whole)):
+            gateway.file.write_text(whole[:size] or "{")
+            assert await gateway.reload() == FAILURE
+            assert gateway.app.now is now
+        assert await say(gateway, "a") == 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"strict": "perhaps"}, "config.yaml:1: strict"),
+        ({"providers": {"x": {"kind": "smoke", "base_url": "http://h"}}}, "there is no adapter 'smoke'"),
+        ({"providers": {"x": {"base_url": "http://h", "dialects": ["zzz"]}}}, "openai takes no 'zzz'"),
+        (
+            {"providers": {"x": {"base_url": "http://h", "api_key": "k", "headers": {"Authorization": "b"}}}},
+            "is sent with the key already",
+        ),
+        ({"workers": 2}, "one process serves"),
+        ({"budgets": {"it": {"usd": 1}}}, "the first strict one takes a restart"),
+    ],
+)
+async def test_a_mistake_changes_nothing_and_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, settings: dict[str, Any], says: str
+) -> None:
+    async with changing(tmp_path) as gateway:
+        now, config = gateway.app.now, gateway.app.config
+        gateway.write(**settings)
+        assert await gateway.reload() == FAILURE
+        assert (gateway.app.now, gateway.app.config) == (now, config)
+        assert says in caplog.text
+        assert fingerprint(config) in caplog.text
+        assert await say(gateway, "echo/text") == 200
+
+
+@pytest.mark.parametrize(
+    ("key", "settings"),
+    [
+        ("listen", {"listen": "127.0.0.1:1"}),
+        ("metrics_address", {"metrics_address": "127.0.0.1:1"}),
+        ("admin.address", {"admin": {"address": "127.0.0.1:1"}}),
+        ("state_dir", {"state_dir": "/elsewhere"}),
+        ("ledger", {"ledger": {"keep_days": 3}}),
+        ("store", {"store": "redis://:canary@h:1/0"}),
+        ("log.format", {"log": {"format": "json"}}),
+    ],
+)
+async def test_what_takes_a_restart_is_refused_as_a_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, key: str, settings: dict[str, Any]
+) -> None:
+    async with changing(tmp_path) as gateway:
+        file = tmp_path / "other.yaml"
+        file.write_text(json.dumps({**settings, "strict": True}))
+        later = Source(file, environ={k: v for k, v in DEFAULTS.items() if k != "PILLION_LISTEN"})
+        gateway.reloads._source = later
+        assert await gateway.reload() == FAILURE
+        assert not gateway.app.config.strict
+    assert re.search(rf"{re.escape(key)}: was .* takes a restart", caplog.text)
+    assert "canary" not in caplog.text
+
+
+def test_each_setting_that_takes_a_restart_is_tested() -> None:
+    (mark,) = test_what_takes_a_restart_is_refused_as_a_whole.pytestmark
+    assert {key for key, _ in mark.args[1]} == set(FIXED)
+
+
+async def test_a_fault_of_our_own_changes_nothing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async with Evil() as evil, changing(tmp_path) as gateway:
+        monkeypatch.setattr("proxy.adapters.openai.OpenAI.__init__", broken)
+        now = gateway.app.now
+        gateway.write(providers=provider(evil))
+        assert await gateway.reload() == FAILURE
+        assert gateway.app.now is now
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_ledger_that_cannot_say_what_was_spent_lets_no_new_budget_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away() -> None:
+        raise LedgerUnavailable("away")
+
+    async with changing(tmp_path) as gateway:
+        monkeypatch.setattr(gateway.app.accounting.ledger, "reckoned", away)
+        gateway.write(budgets={"it": {"usd": 1, "mode": "lenient"}})
+        assert await gateway.reload() == FAILURE
+        gateway.write(strict=True)
+        assert await gateway.reload() == SUCCESS
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_file_that_changes_is_read_without_being_asked_for(tmp_path: Path) -> None:
+    async with changing(tmp_path) as gateway:
+        gateway.write(strict=True)
+        await soon(lambda: gateway.app.config.strict)
+
+
+async def test_where_nobody_wants_that_it_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Source] = []
+    monkeypatch.setattr(Source, "has_changed", lambda source: looks.append(source))
+    async with changing(tmp_path, reload=False) as gateway:
+        gateway.write(strict=True, reload=True)
+        assert await gateway.reload() == SUCCESS
+        assert gateway.app.config.strict
+        assert not looks
+        await soon(lambda: bool(looks))  # as it is wanted by now
+
+
+def test_a_file_that_is_being_written_is_left_alone_until_it_is_still(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("strict: true\n")
+    source = Source(file, environ={})
+    source.load()
+    assert not source.has_changed()
+    for _ in range(3):
+        with file.open("a") as opened:
+            opened.write("aliases: {}\n")
+        assert not source.has_changed()
+    assert source.has_changed()
+    assert not source.has_changed()  # it is told of once, right or wrong
+
+
+def test_a_new_version_of_a_configmap_is_a_change(tmp_path: Path) -> None:
+    for version in ("one", "two"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "config.yaml").write_text("strict: true\n")
+        os.utime(tmp_path / version / "config.yaml", (1, 1))
+    (tmp_path / "..data").symlink_to("one")
+    (tmp_path / "config.yaml").symlink_to("..data/config.yaml")
+    source = Source(tmp_path / "config.yaml", environ={})
+    source.load()
+    (tmp_path / "new").symlink_to("two")
+    (tmp_path / "new").rename(tmp_path / "..data")
+    assert [source.has_changed() for _ in range(3)] == [False, True, False]
+
+
+def test_a_file_that_is_gone_is_no_change_and_one_that_is_back_is(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("strict: true\n")
+    source = Source(environ={"PILLION_CONFIG": str(file)})
+    source.load()
+    file.unlink()
+    assert not any(source.has_changed() for _ in range(3))
+    file.write_text("strict: false\n")
+    assert [source.has_changed() for _ in range(3)] == [False, True, False]
+
+
+def test_without_a_file_there_is_none_to_look_at() -> None:
+    source = Source(environ={})
+    assert not source.load().strict
+    assert not source.has_changed()
+    assert repr(source) == "<Source without a file>"
+
+
+# --- when ------------------------------------------------------------------------------------------------------------
+
+
+async def test_ten_that_are_asked_for_at_once_are_one_or_two(tmp_path: Path) -> None:
+    async with changing(tmp_path, {"PILLION_RELOAD": "false"}) as gateway:
+        for _ in range(10):
+            gateway.reloads.ask()
+        await soon(lambda: gateway.reloads.results[SUCCESS,] == 1)
+        gateway.reloads.ask()
+        await soon(lambda: gateway.reloads.results[SUCCESS,] == 2)
+        gateway.write(strict=True)
+        await gateway.reload()
+        assert gateway.reloads.results[SUCCESS,] == 3
+
+
+async def test_one_that_is_under_way_when_pillion_ends_is_not_in_force(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING", "pillion")
+    async with changing(tmp_path, {"PILLION_RELOAD": "false"}) as gateway:
+        now, reads = gateway.app.now, asyncio.Event()
+        held = asyncio.Event()
+
+        async def reckoned(_: object) -> list[object]:
+            reads.set()
+            await held.wait()
+            return []
+
+        gateway.app.accounting.reckoned = reckoned  # type: ignore[method-assign, assignment]
+        gateway.reloads.ask()
+        await reads.wait()
+        await gateway.reloads.__aexit__(None, None, None)
+        held.set()
+        gateway.reloads.ask()
+        assert gateway.app.now is now
+        assert "reads no configuration any more" in caplog.text
+
+
+# --- what lives on ---------------------------------------------------------------------------------------------------
+
+
+async def test_limits_that_stay_have_counted_what_went_before_and_others_begin(tmp_path: Path) -> None:
+    limits = {"client": {"requests_per_minute": 2}}
+    async with changing(tmp_path, limits=limits) as gateway:
+        assert await say(gateway, "echo/text") == 200
+        await gateway.change(limits=limits, strict=True)
+        assert [await say(gateway, "echo/text") for _ in range(2)] == [200, 429]
+        await gateway.change(limits={"client": {"requests_per_minute": 3}})
+        assert [await say(gateway, "echo/text") for _ in range(4)] == [200, 200, 200, 429]
+        await gateway.change()
+        assert await say(gateway, "echo/text") == 200
+
+
+PRICES = {"openai/m": {"input": 1000.0, "output": 1000.0}}
+
+
+@pytest.mark.parametrize("before", [{}, {"budgets": {"it": {"usd": 50, "mode": "lenient", "provider": "openai"}}}])
+async def test_a_new_budget_has_all_that_was_spent_once(tmp_path: Path, before: dict[str, Any]) -> None:
+    """Before it, while it came, and since; by requests that had no budget as well."""
+
+    def answer(request: Any) -> Scenario:
+        return SLOW if b'"stream": true' in request.body else ANSWER
+
+    async with Evil(answering=answer) as evil:
+        settings = {"providers": provider(evil), "prices": PRICES}
+        async with changing(tmp_path, **settings, **before) as gateway:
+            accounting = gateway.app.accounting
+            async with client(gateway) as held:
+                await say(gateway)
+                start = await begun(held)
+                await say(gateway)
+                later = {"it": {"usd": 60, "mode": "lenient"}, "its": {"usd": 70, "mode": "lenient", "client": "*"}}
+                await gateway.change(**settings, budgets=later)
+                await say(gateway)
+                assert OPENAI.ends_whole(start + await held.until(b"0\r\n\r\n"))
+            await soon(lambda: not gateway.app.upstream.in_use)
+            told = sum(total.nanos for total in await accounting.ledger.totals())
+            assert told > 0
+            assert [row.spent for row in accounting.budgets.standing()] == [told, told]
+            assert [row.reserved for row in accounting.budgets.standing()] == [0, 0]
+
+
+async def test_a_strict_budget_is_not_overrun_by_reloads(tmp_path: Path) -> None:
+    budget = {"usd": 0.2, "mode": "strict"}
+    async with Evil(answering=lambda _: ANSWER) as evil:
+        settings = {"providers": provider(evil, max_tokens=100), "prices": PRICES, "ledger": {"create": True}}
+        async with changing(tmp_path, **settings, budgets={"it": budget}) as gateway:
+            statuses = []
+            for n in range(20):
+                statuses.append(await say(gateway))
+                (row,) = gateway.app.accounting.budgets.standing()
+                assert row.spent + row.reserved <= row.limit
+                await gateway.change(**settings, budgets={"it": budget | {"alert": 0.5 + n / 100}})
+            assert statuses[0] == 200
+            assert statuses[-1] == 429
+
+
+@pytest.mark.parametrize("kind", ["providers", "models"])
+async def test_so_it_is_with_those_of_providers_and_models(tmp_path: Path, kind: str) -> None:
+    def settings(count: int) -> dict[str, Any]:
+        limits = {"requests_per_minute": count}
+        return (
+            {"providers": provider(evil, limits=limits)}
+            if kind == "providers"
+            else {"providers": provider(evil), "limits": {"models": {"openai/m": limits}}}
+        )
+
+    async with Evil(answering=lambda _: ANSWER) as evil, changing(tmp_path, **settings(2)) as gateway:
+        assert await say(gateway) == 200
+        await gateway.change(**settings(2), strict=True)
+        assert [await say(gateway) for _ in range(2)] == [200, 429]
+        await gateway.change(**settings(3))
+        assert await say(gateway) == 200
+
+
+async def test_a_breaker_stays_open_unless_its_provider_is_another_one(tmp_path: Path) -> None:
+    ours = {"PILLION_BREAKER_FAILURES": ""}
+    async with Evil() as evil, changing(tmp_path, ours, providers=provider(evil)) as gateway:
+        standings, target = gateway.app.lasting.standings, Target(gateway.app.catalog.adapters["openai"], "m")
+        breaker = standings.of(target).breaker
+        await gateway.change(providers=provider(evil), breaker={"failures": 1}, strict=True)
+        assert standings.of(target).breaker is breaker
+        breaker.failed(breaker.allow())
+        assert breaker.state == "open"  # by the rules that are in force
+        await gateway.change(providers=provider(evil, model="m"), breaker={"failures": 1})
+        assert standings.of(target).breaker.state == "closed"
+
+
+@pytest.mark.parametrize(("state", "rules"), [("open", Rules(longest=2.0)), ("ramp", Rules(ramp=2.0))])
+def test_nobody_rests_for_longer_than_the_new_rules_would_have_it(state: str, rules: Rules) -> None:
+    clock = Clock()
+    breaker = Breaker(Rules(failures=1), clock)
+    breaker.failed(breaker.allow())
+    if state == "ramp":
+        clock.sleep(10)
+        breaker.succeeded(breaker.allow())
+    assert breaker.state == state
+    breaker.become(rules)
+    clock.sleep(2)
+    assert breaker.state != state
+    assert breaker.allow()
+
+
+def test_a_ramp_that_is_taken_away_is_over() -> None:
+    clock = Clock()
+    breaker = Breaker(Rules(failures=1), clock)
+    breaker.failed(breaker.allow())
+    clock.sleep(10)
+    breaker.succeeded(breaker.allow())
+    breaker.become(Rules(ramp=0))
+    assert breaker.allow()
+    assert breaker.state == "closed"
+
+
+async def test_the_metrics_tell_what_is_in_force_since_when_and_how_often_it_was_tried(tmp_path: Path) -> None:
+    async with changing(tmp_path) as gateway:
+        first, started = fingerprint(gateway.app.config), gateway.reloads.succeeded_at
+        await say(gateway, "echo/text")
+        for result in (SUCCESS, FAILURE):
+            assert await gateway.metric("pillion_config_reloads_total", result=result) == 0
+        await gateway.change(strict=True)
+        gateway.write(strict="perhaps")
+        await gateway.reload()
+        assert await gateway.metric("pillion_config_info", hash=first) is None
+        assert await gateway.metric("pillion_config_info", hash=fingerprint(gateway.app.config)) == 1
+        for result in (SUCCESS, FAILURE):
+            assert await gateway.metric("pillion_config_reloads_total", result=result) == 1
+        at = await gateway.metric("pillion_config_last_reload_success_timestamp_seconds")
+        assert at is not None
+        assert at > started
+        told = {"operation": "chat", "provider": "echo", "model": "text", "status": "200"}
+        assert await gateway.metric("pillion_requests_total", **told) == 1
+
+
+async def test_the_level_of_the_log_and_new_warnings_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    environ: dict[str, str] = {}
+    async with changing(tmp_path) as gateway:
+        await gateway.change(log={"level": "info"})
+        assert logging.getLogger("pillion").level == logging.INFO
+        file_environ = gateway.reloads._source._environ
+        environ |= file_environ
+        gateway.reloads._source._environ = {**file_environ, "PILLION_STRIKT": "1"}
+        await gateway.reload()
+        await gateway.reload()
+    assert caplog.text.count("PILLION_STRIKT is no variable") == 1
+    assert "is in force" in caplog.text
+
+
+async def test_secrets_of_both_configurations_are_hidden(tmp_path: Path) -> None:
+    async with Evil() as evil, changing(tmp_path, providers=provider(evil)) as gateway:
+        await gateway.change(providers=provider(evil, api_key="sk-another-canary"))
+        hide = gateway.app._hide
+        assert hide(f"{KEY} and sk-another-canary") == "*** and ***"
+        await gateway.change(providers=provider(evil, api_key="sk-another-canary"), strict=True)
+        assert hide(f"{KEY} and sk-another-canary") == "*** and ***"
+
+
+async def test_a_client_that_shows_its_own_key_is_the_same_client(tmp_path: Path) -> None:
+    settings = {"transparent": "echo", "limits": {"client": {"requests_per_minute": 2}}}
+    body, shown = OPENAI.request(model="echo/text"), [("Authorization", "Bearer sk-of-the-app")]
+    async with changing(tmp_path, **settings) as gateway:
+        assert (await chat(gateway, OPENAI, body, shown)).status == 200
+        await gateway.change(**settings, strict=True)
+        assert [(await chat(gateway, OPENAI, body, shown)).status for _ in range(2)] == [200, 429]
+
+
+async def test_client_keys_come_and_go(tmp_path: Path) -> None:
+    async with changing(tmp_path, client_key="k" * 20) as gateway:
+        assert await say(gateway, "echo/text") == 401
+        await gateway.change()
+        assert await say(gateway, "echo/text") == 200
+
+
+async def test_hosts_and_timers_are_those_of_the_new_configuration(tmp_path: Path) -> None:
+    async with changing(tmp_path, {"PILLION_ALLOWED_HOSTS": ""}) as gateway:
+        assert (await ask(gateway, "GET", "/readiness")).status == 421
+        await gateway.change(allowed_hosts=["pillion"], client={"header": 3}, body_limit=2048)
+        assert (await ask(gateway, "GET", "/readiness")).status == 200
+        assert (gateway.app.server.patience.header, gateway.app.server.body_limit) == (3, 2048)
+
+
+async def test_an_attempt_that_fails_after_a_reload_is_told_as_before(tmp_path: Path) -> None:
+    """Of a provider that is gone by then."""
+    async with Evil(replace(ANSWER, cut_at=0, how="stall")) as evil, changing(tmp_path, providers=provider(evil)) as it:
+        asking = asyncio.create_task(chat(it, OPENAI, OPENAI.request(model="openai/m")))
+        await evil.received()
+        await it.change()
+        evil.hang_up(0, "rst")
+        got = await asking
+        assert got.status == Down("").status
+        assert OPENAI.error(got.body)["code"]
