@@ -285,7 +285,7 @@ def sentences(draw: st.DrawFn) -> list[Event]:
     events += [Close(index=number) for number in texts]
     if draw(st.booleans()):
         billed = {"billed_units": {"input_tokens": draw(COUNTS)}, "tokens": {"image_tokens": 7}}
-        counts = {key: draw(COUNTS) for key in ("cache_read", "output", "reasoning")}
+        counts: dict[str, Any] = {key: draw(COUNTS) for key in ("cache_read", "output", "reasoning")}
         events.append(Usage(input=7 + draw(COUNTS), **counts, extra=draw(st.just({}) | st.just(billed))))
     word = draw(st.sampled_from(["COMPLETE", "STOP_SEQUENCE", "MAX_TOKENS", "TOOL_CALL"]))
     return [*events, Finish(stops=(Stop(reason=REASONS[word], raw=word),))]

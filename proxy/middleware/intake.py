@@ -20,9 +20,7 @@ class Intake:
     who shows that key.
     """
 
-    def __init__(
-        self, longest: float, named: Callable[[str, str, ClientKey | None], str] = "{}/{}".format
-    ) -> None:
+    def __init__(self, longest: float, named: Callable[[str, str, ClientKey | None], str] = "{}/{}".format) -> None:
         self._longest = longest
         self._named = named
 
