@@ -5,7 +5,8 @@ PYTHON ?= $(shell for p in /usr/bin/python3 python3 python3.13 python3.12 python
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+# More than the two cores of a small machine: some tests wait for what they have started.
+WORKERS ?= 3
 ARGS ?=
 
 .PHONY: help run test check format bench soak conformance live image clean
@@ -17,7 +18,7 @@ run: $(VENV)/installed ## serve on 127.0.0.1:7455
 	@exec $(BIN)/pillion serve --config $${PILLION_CONFIG:-config.yaml} $(ARGS)
 
 test: $(VENV)/tested ## every test
-	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: $(VENV)/checked ## ruff, ruff format, mypy --strict, the architecture
 	$(BIN)/ruff check .

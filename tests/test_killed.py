@@ -16,7 +16,7 @@ from tests.client import OPENAI, Address, ask
 from tests.evil import Evil, Scenario
 from tests.test_cli import address, serving
 
-KILLS = 200 if laws.SOAK else 6
+KILLS = 200 if laws.SOAK else 4
 CLIENTS = 8
 PRICES = "prices: {openai/m: {input: 1, output: 3}}\n"
 ELEVEN = 11_000  # nano-dollars: five tokens in, two out
