@@ -10,13 +10,13 @@ import msgspec
 from prometheus_async import aio
 from prometheus_client import CollectorRegistry, Histogram
 
+from proxy.access.rights import allows, check_names
 from proxy.envelope import parse_object
 from proxy.errors import GatewayError, UnknownModel
-from proxy.exposition import exposition
-from proxy.fields import Fields
-from proxy.plan import Planner
+from proxy.failover.plan import Planner
+from proxy.grammar.fields import Fields
 from proxy.ports import Call, Health, Reply, Target
-from proxy.rights import allows, check_names
+from proxy.reports.exposition import exposition
 
 OLLAMA = "0.13.0"  # whose native API is spoken here: clients ask before they use what is new
 

@@ -11,40 +11,41 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
 from platform import python_version
 
-from proxy import __version__, registry, watched
-from proxy.accounting import Accounting
-from proxy.active import Active
+from proxy import __version__, registry
+from proxy.access.clients import Clients
 from proxy.admin import Admin
 from proxy.assembly import Assembly, Lasting, shared
-from proxy.breaker import Rules
 from proxy.budgets import Spent
 from proxy.catalog import Catalog
-from proxy.clients import Clients
 from proxy.config import Address, Breaker, Config
+from proxy.edge.handover import Handed, share
+from proxy.edge.hosts import Hosts
+from proxy.edge.listening import CannotListen
+from proxy.edge.remote import Fetcher
+from proxy.edge.room import MANY, Room
 from proxy.errors import GatewayError
-from proxy.explain import Explain
+from proxy.failover.breaker import Rules
+from proxy.failover.health import Health
+from proxy.failover.keystate import KeyStates
+from proxy.failover.standing import Standings
 from proxy.fleet import Fleet
-from proxy.handover import Handed, share
-from proxy.health import Health
-from proxy.hosts import Hosts
-from proxy.keystate import KeyStates
-from proxy.listening import CannotListen
 from proxy.logs import SILENT, Log
+from proxy.logs.redaction import Redaction, secrets_of
 from proxy.middleware.cache import Cache
 from proxy.middleware.metrics import Metrics
 from proxy.middleware.overload import Overload
 from proxy.middleware.ratelimit import RateLimit
 from proxy.middleware.transparent import salted
 from proxy.parts import Parts, parts_of
-from proxy.provenance import Provenance
-from proxy.redaction import Redaction, secrets_of
-from proxy.remote import Fetcher
-from proxy.room import MANY, Room
+from proxy.reports import watched
+from proxy.reports.active import Active
+from proxy.reports.explain import Explain
 from proxy.routing import Route
+from proxy.sealing.provenance import Provenance
+from proxy.sealing.vault import Vault
 from proxy.server import Check, Server
-from proxy.standing import Standings
+from proxy.spending.accounting import Accounting
 from proxy.upstream import Upstream
-from proxy.vault import Vault
 
 
 class App:

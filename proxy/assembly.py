@@ -2,7 +2,7 @@
 
 Adapters, a catalog, the chain of middlewares and the routes before it: all that a request meets, put together anew for
 each configuration (docs/decisions/0023-reload.md). What goes on counting from one to the next is handed in (`Lasting`).
-The order of the middlewares is the list in `Assembly._ways`.
+The order of the middlewares is the list in `Assembly._chained`.
 """
 
 from collections import Counter
@@ -11,23 +11,23 @@ from functools import partial
 from typing import NamedTuple
 
 from proxy import registry, routes
-from proxy.accounting import Accounting, Charges
-from proxy.active import Active
 from proxy.adapters.echo import Echo
 from proxy.adapters.http import HTTPProvider
 from proxy.admin import Admin
-from proxy.books import Books
 from proxy.catalog import Catalog
 from proxy.config import Config, Provider, Secret
 from proxy.dispatch import Dispatch
-from proxy.door import Patience
+from proxy.edge.door import Patience
+from proxy.edge.hosts import Hosts
+from proxy.edge.remote import Fetcher
 from proxy.errors import ConfigError
-from proxy.explain import Explain
-from proxy.health import Health
-from proxy.hedging import Hedging
-from proxy.hosts import Hosts
-from proxy.keystate import KeyStates
+from proxy.failover.health import Health
+from proxy.failover.hedging import Hedging
+from proxy.failover.keystate import KeyStates
+from proxy.failover.plan import Planner
+from proxy.failover.standing import Standings
 from proxy.logs import Log
+from proxy.logs.redaction import Redaction
 from proxy.middleware.auth import Auth
 from proxy.middleware.cache import Cache
 from proxy.middleware.failover import Failover
@@ -40,18 +40,18 @@ from proxy.middleware.ratelimit import RateLimit
 from proxy.middleware.summary import summary
 from proxy.middleware.transparent import Transparent, keyless, lent
 from proxy.parts import Parts
-from proxy.plan import Planner
 from proxy.ports import Adapter, Call, Middleware
-from proxy.provenance import Provenance
-from proxy.redaction import Redaction
-from proxy.rehearsal import UNFETCHED, Rehearsal
-from proxy.remote import Fetcher
-from proxy.roster import Roster
+from proxy.reports.active import Active
+from proxy.reports.books import Books
+from proxy.reports.explain import Explain
+from proxy.reports.rehearsal import UNFETCHED, Rehearsal
+from proxy.reports.roster import Roster
 from proxy.routing import Route, Routing
+from proxy.sealing.provenance import Provenance
+from proxy.sealing.vault import Vault
 from proxy.server import Check
-from proxy.standing import Standings
+from proxy.spending.accounting import Accounting, Charges
 from proxy.upstream import Upstream
-from proxy.vault import Vault
 
 
 class Lasting(NamedTuple):

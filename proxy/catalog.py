@@ -17,10 +17,10 @@ import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
-from proxy.allowance import ClientKey
+from proxy.access.allowance import ClientKey
+from proxy.access.rights import allows, is_restricted, may_reach
 from proxy.errors import BadRequest, UnknownModel, UpstreamError
 from proxy.ports import Adapter, Target
-from proxy.rights import allows, is_restricted, may_reach
 
 LISTED = 20  # names in a 404
 REMEMBERED = 1000  # resolved names that are kept; clients choose them

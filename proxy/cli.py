@@ -6,7 +6,8 @@ take. All else is for `commands`.
 
 import sys
 
-from proxy import probe, registry
+from proxy import registry
+from proxy.reports import probe
 
 
 def main(argv: list[str] | None = None) -> int:

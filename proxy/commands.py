@@ -11,12 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from proxy import __version__, probe, registry
-from proxy.address import Address
-from proxy.allowance import Count
+from proxy import __version__, registry
+from proxy.access.allowance import Count
 from proxy.config import Config, Source, flags, json_schema, layered, load, log_format, show
+from proxy.edge.address import Address
 from proxy.errors import ConfigError
 from proxy.logs import complain
+from proxy.reports import probe
 
 USAGE_ERROR = 2
 VERSION = f"pillion {__version__}"

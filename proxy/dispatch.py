@@ -9,17 +9,17 @@ was.
 import re
 from collections.abc import Callable, Sequence
 
-from proxy.aside import aside
+from proxy.edge.aside import aside
+from proxy.edge.remote import Fetcher
 from proxy.errors import UpstreamError
 from proxy.lanes.counting import count
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.passing import PassThrough
 from proxy.lanes.translating import Translation
 from proxy.ports import Call, Dialect, Handler, Middleware, Reply
-from proxy.provenance import Provenance
-from proxy.remote import Fetcher
-from proxy.seals import is_marked
-from proxy.vault import Vault
+from proxy.sealing.provenance import Provenance
+from proxy.sealing.seals import is_marked
+from proxy.sealing.vault import Vault
 
 
 def chain(middlewares: Sequence[Middleware], handler: Handler) -> Handler:

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy import registry
-from proxy.accounting import prices_of
+from proxy.access.clients import Clients
 from proxy.adapters.http import HTTPProvider
-from proxy.clients import Clients
 from proxy.config import Config, Provider
 from proxy.errors import ConfigError
 from proxy.prices import Prices
+from proxy.spending.accounting import prices_of
 
 if TYPE_CHECKING:
-    from proxy.tokens import Tokens
+    from proxy.access.tokens import Tokens
 
 
 class Parts(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from msgspec import Struct, field
 
-from proxy.allowance import ClientKey
+from proxy.access.allowance import ClientKey
 from proxy.canon import Event, Request, Usage
 from proxy.envelope import Envelope
 from proxy.errors import GatewayError, UpstreamError

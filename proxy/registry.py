@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from proxy.errors import ConfigError
 
 if TYPE_CHECKING:
+    from proxy.access.tokens import Tokens
     from proxy.adapters.http import HTTPProvider
     from proxy.ports import Dialect
     from proxy.store.redis import Redis
-    from proxy.tokens import Tokens
 
 ADAPTERS = {
     "openai": "proxy.adapters.openai:OpenAI",
@@ -47,14 +47,14 @@ COMMANDS = {
     "any": "proxy.commands:do",
     "serve": "proxy.serving:serve",
     "check": "proxy.serving:check",
-    "keys": "proxy.minting:keys",
-    "spend": "proxy.spend:spend",
-    "ledger": "proxy.spend:ledger",
-    "providers": "proxy.terminal:providers",
+    "keys": "proxy.access.minting:keys",
+    "spend": "proxy.reports.spend:spend",
+    "ledger": "proxy.reports.spend:ledger",
+    "providers": "proxy.reports.terminal:providers",
 }
 
 # What only a configuration that names it needs, and which brings libraries of its own.
-EXTRAS = {"tokens": "proxy.tokens:Tokens", "store": "proxy.store.redis:Redis"}
+EXTRAS = {"tokens": "proxy.access.tokens:Tokens", "store": "proxy.store.redis:Redis"}
 
 _dialects: "dict[str, Dialect]" = {}
 

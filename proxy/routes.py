@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from proxy.active import Active
+from proxy.access.rights import Whose, everybodys
 from proxy.admin import Admin
-from proxy.books import Books
 from proxy.dispatch import chain
 from proxy.errors import GatewayError, Unsupported
-from proxy.explain import Explain
 from proxy.ports import Call, Handler, Middleware, Reply
-from proxy.rehearsal import Rehearsal
-from proxy.rights import Whose, everybodys
-from proxy.roster import Roster
+from proxy.reports.active import Active
+from proxy.reports.books import Books
+from proxy.reports.explain import Explain
+from proxy.reports.rehearsal import Rehearsal
+from proxy.reports.roster import Roster
 from proxy.routing import ANY, Route
 
 GOOGLES = ("", "/v1", "/v1beta", "/v1beta1", "/v1alpha")  # the versions in which Google's SDKs ask

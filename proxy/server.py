@@ -18,18 +18,18 @@ from socket import socket
 from time import monotonic
 from urllib.parse import parse_qsl, quote
 
-from proxy.accents import spoken
-from proxy.address import Address
-from proxy.delivery import answer, deliver
-from proxy.door import Door, Malformed, Patience
+from proxy.access.accents import spoken
+from proxy.edge.address import Address
+from proxy.edge.delivery import answer, deliver
+from proxy.edge.door import Door, Malformed, Patience
+from proxy.edge.inbound import BodyBroken, BodyTooLong, BodyTooSlow, Inbound
+from proxy.edge.listening import Listener, listen
+from proxy.edge.room import Room
 from proxy.errors import BadRequest, GatewayError, UpstreamError
-from proxy.inbound import BodyBroken, BodyTooLong, BodyTooSlow, Inbound
-from proxy.listening import Listener, listen
+from proxy.grammar.receipts import shortened
 from proxy.logs import LEVELS
-from proxy.outcome import outcome
 from proxy.ports import PROBES, Call, Dialect, Reply
-from proxy.receipts import shortened
-from proxy.room import Room
+from proxy.reports.outcome import outcome
 from proxy.routing import Route, Routing
 
 BODY_LIMIT = 64 * 1024 * 1024  # bytes of a request

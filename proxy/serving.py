@@ -23,15 +23,15 @@ import uvloop
 from proxy import __version__, logs
 from proxy.app import App, fingerprint
 from proxy.config import Address, Config, Source, handed_over
+from proxy.edge.handover import Handed, taken
+from proxy.edge.listening import CannotListen
+from proxy.edge.room import Room, descriptors
 from proxy.errors import ConfigError, GatewayError
-from proxy.handover import Handed, taken
-from proxy.listening import CannotListen
 from proxy.logs import Log
+from proxy.logs.redaction import Redaction, secrets_of
 from proxy.parts import check_adapters
 from proxy.ports import Adapter
-from proxy.redaction import Redaction, secrets_of
 from proxy.reloading import Reloading
-from proxy.room import Room, descriptors
 from proxy.upstream import check_aiohttp
 
 CANNOT_LISTEN = 1

@@ -19,12 +19,12 @@ from aiohttp import http_parser
 from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
-from proxy.address import Address
 from proxy.config import Timers
+from proxy.edge.address import Address
+from proxy.edge.origins import Held, Origin, Proxy
+from proxy.edge.wire import Exchange, Wire, why
 from proxy.errors import ConfigError, Down, Timeout, UpstreamError
 from proxy.headers import Trail
-from proxy.origins import Held, Origin, Proxy
-from proxy.wire import Exchange, Wire, why
 
 STANDARD = Timers()
 OLDEST = (3, 14, 4)  # version of aiohttp

@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import cast
 
 from proxy.errors import BadRequest
-from proxy.fields import wrong_word
-from proxy.money import MOST, nanos_of
+from proxy.grammar.fields import wrong_word
 from proxy.ports import Dialect, Wishes, Wishing
+from proxy.spending.money import MOST, nanos_of
 
 TIMEOUT = "x-pillion-timeout"  # seconds
 COST_LIMIT = "x-pillion-cost-limit"  # dollars

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic_ns
 
-from proxy.allowance import Limits
+from proxy.access.allowance import Limits
 from proxy.config import Queue, Secret
 from proxy.errors import OverLimit
 from proxy.fleet import Fleet

@@ -9,9 +9,9 @@ from multidict import CIMultiDict
 
 from proxy import registry
 from proxy.dispatch import chain
+from proxy.edge.onlookers import conclude, show
 from proxy.errors import GatewayError
 from proxy.middleware.intake import Intake
-from proxy.onlookers import conclude, show
 from proxy.ports import Call, Handler, Middleware, Reply
 
 

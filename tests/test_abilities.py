@@ -25,7 +25,7 @@ from proxy.config.models import Cards
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.lanes.abilities import fit
 from proxy.ports import UNKNOWN, Abilities, Peek
-from proxy.seals import MARK
+from proxy.sealing.seals import MARK
 from tests.client import ANTHROPIC, OPENAI, Got, ask
 from tests.conformance.scene import RECORDED, is_error, rows_of
 from tests.conformance.told import WIRES, Wire

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from proxy import registry
-from proxy.active import Active
+from proxy.access.rights import everybodys
 from proxy.errors import GatewayError
-from proxy.outcome import outcome
 from proxy.ports import Call, Reply
-from proxy.rights import everybodys
+from proxy.reports.active import Active
+from proxy.reports.outcome import outcome
 from tests.client import LANES, OPENAI, SPEECHES, Client, Speech, ask, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion

@@ -20,7 +20,7 @@ from proxy.upstream import Upstream
 from tests import recordings
 from tests.client import ANTHROPIC, OPENAI, ask
 from tests.evil import Evil, Received, Scenario
-from tests.gateway import Gateway, pillion
+from tests.gateway import DEFAULTS, Gateway, pillion
 from tests.recordings import Row, needs_recordings
 
 KEY = "azure-canary"
@@ -64,7 +64,7 @@ async def adapter(config: Provider) -> AsyncIterator[Adapter]:
 @asynccontextmanager
 async def served(*rows: Provider) -> AsyncIterator[Gateway]:
     """A pillion with these providers and no others."""
-    config = load(environ={"PILLION_LISTEN": "127.0.0.1:0", "PILLION_ALLOWED_HOSTS": "pillion"})
+    config = load(environ=DEFAULTS)
     app = App(config._replace(providers={each.name: each for each in rows}))
     try:
         await app.open()

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.health import Checked
-from proxy.keyring import Minted, change
-from proxy.roster import Roster
+from proxy.access.keyring import Minted, change
+from proxy.failover.health import Checked
+from proxy.reports.roster import Roster
 from tests.client import ANTHROPIC, OPENAI, SPEECHES, Address, Speech, ask, chat, lane_name
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from proxy.alarm import Alarm
+from proxy.edge.alarm import Alarm
 
 
 async def test_the_earliest_time_counts_and_rings_once() -> None:

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from proxy import alerts
-from proxy.alerts import Alerts
 from proxy.budgets import Alert
 from proxy.config import Secret
 from proxy.errors import Down
-from proxy.money import NANOS
+from proxy.spending import alerts
+from proxy.spending.alerts import Alerts
+from proxy.spending.money import NANOS
 
 URL = "https://hooks.example.com/services/T0/kept-very-secret?token=also-kept"
 NEARLY = Alert("threshold", "team", "ci", "day", 8 * NANOS, 10 * NANOS, 1_792_108_800.0)

@@ -33,7 +33,6 @@ from proxy.canon import (
     ToolResult,
     Turn,
 )
-from proxy.claude import BUDGETS, DEFAULT_MAX_TOKENS
 from proxy.dialects.anthropic import Anthropic
 from proxy.dialects.anthropic.citations import citations_of
 from proxy.dialects.anthropic.words import SPELLED, SPELLED_BY
@@ -42,7 +41,8 @@ from proxy.errors import (
     BadRequest,
     Unrepresentable,
 )
-from proxy.fields import standard_base64
+from proxy.grammar.claude import BUDGETS, DEFAULT_MAX_TOKENS
+from proxy.grammar.fields import standard_base64
 from proxy.ports import Dialect, Path, Peek
 from tests import recordings
 from tests.placed import placed

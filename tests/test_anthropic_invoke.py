@@ -36,7 +36,7 @@ from proxy.dialects.anthropic import Anthropic
 from proxy.dialects.anthropic.invoke import Invoke
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Down, OverLimit, Unrepresentable, Unsupported, UpstreamError
-from proxy.eventstream import encode_message
+from proxy.framing.eventstream import encode_message
 from proxy.ports import Hints, Path, Peek
 from tests import laws, recordings, replay
 from tests.client import ANTHROPIC, OPENAI, ask

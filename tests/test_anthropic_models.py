@@ -22,9 +22,9 @@ from proxy.canon import (
     ToolResult,
     Turn,
 )
-from proxy.claude import BUDGETS, DEFAULT_MAX_TOKENS
 from proxy.dialects.anthropic.words import CACHE_POINTS, takes_of
 from proxy.errors import Down, Refused, Unrepresentable
+from proxy.grammar.claude import BUDGETS, DEFAULT_MAX_TOKENS
 from proxy.ports import Encoded
 from tests import recordings
 from tests.test_anthropic import ASKED, TOLD, USER, WIRE, accepted, foreign, sent, turn

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from proxy import keystate, registry
+from proxy import registry
 from proxy.adapters.keys import Asked, Keys
 from proxy.app import App
 from proxy.config import Provider, Secret, Timers, load, secret
-from proxy.cooldown import Saved
 from proxy.errors import Busy, Refused
-from proxy.keystate import FILE, KeyStates
+from proxy.failover import keystate
+from proxy.failover.cooldown import Saved
+from proxy.failover.keystate import FILE, KeyStates
 from proxy.ports import Outgoing
 from proxy.upstream import Upstream
 from tests.client import OPENAI, Got, ask, chat

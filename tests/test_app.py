@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from proxy.door import Patience
+from proxy.edge.door import Patience
 from proxy.errors import GatewayError
 from proxy.headers import Trail
-from proxy.outcome import outcome
+from proxy.reports.outcome import outcome
 from tests.client import LANES, OPENAI, SPEECHES, Got, Speech, ask, chat, lane_name
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.arguments import as_given, as_json
+from proxy.grammar.arguments import as_given, as_json
 
 
 @pytest.mark.parametrize(("value", "text"), [(None, ""), ("", ""), ('{"a": 1}', '{"a": 1}'), ({"a": 1}, '{"a":1}')])

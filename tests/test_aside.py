@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from proxy.aside import LARGE, aside
+from proxy.edge.aside import LARGE, aside
 from proxy.envelope import Envelope
 from proxy.lanes import counting
 from proxy.middleware import intake
 from proxy.registry import dialect
-from proxy.vault import Recall
+from proxy.sealing.vault import Recall
 from tests.client import ANTHROPIC, OPENAI, Speech, chat, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from proxy.attempts import attempt
 from proxy.errors import Down, OverLimit
+from proxy.failover.attempts import attempt
 from proxy.ports import Call, Headers, Reply
 from proxy.registry import dialect
 

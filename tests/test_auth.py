@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from proxy import registry
+from proxy.access.allowance import ClientKey, Limits
+from proxy.access.clients import Clients
+from proxy.access.rights import ALLOWED, allows
 from proxy.adapters.echo import Echo
-from proxy.allowance import ClientKey, Limits
-from proxy.clients import Clients
 from proxy.config import Config, Secret, load
 from proxy.errors import GatewayError, Unauthorized
 from proxy.middleware.auth import Auth
 from proxy.ports import Call, Target
-from proxy.rights import ALLOWED, allows
 from tests.client import SPEECHES, Speech, ask, chat, client, lane_name, spell
 from tests.gateway import pillion
 from tests.test_middleware import call, fine

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.balance import Option, PeakEWMA, order
+from proxy.failover.balance import Option, PeakEWMA, order
 from tests.clock import Clock
 
 STRATEGIES = ("order", "weighted", "least_latency", "least_cost", "sticky")

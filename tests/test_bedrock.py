@@ -36,7 +36,6 @@ from proxy.canon import (
     Turn,
     Video,
 )
-from proxy.claude import BUDGETS, DEFAULT_MAX_TOKENS
 from proxy.dialects.anthropic import Anthropic
 from proxy.dialects.bedrock import Bedrock
 from proxy.dialects.bedrock.turns import BESIDE_A_DOCUMENT, NOTHING
@@ -44,7 +43,8 @@ from proxy.dialects.bedrock.words import FORMATS, TAKEN, format_of, media_type_o
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Unrepresentable
-from proxy.fields import dump
+from proxy.grammar.claude import BUDGETS, DEFAULT_MAX_TOKENS
+from proxy.grammar.fields import dump
 from proxy.ports import Dialect, Path, Peek
 from tests import recordings
 from tests.placed import placed

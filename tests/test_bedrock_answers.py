@@ -54,8 +54,8 @@ from proxy.errors import (
     Unrepresentable,
     UpstreamError,
 )
-from proxy.eventstream import EventStream, encode_message
 from proxy.framing import Unframed
+from proxy.framing.eventstream import EventStream, encode_message
 from tests import laws, recordings
 
 WIRE = Bedrock(clock=lambda: 0.0)

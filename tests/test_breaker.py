@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from proxy.breaker import Breaker, Rules
+from proxy.failover.breaker import Breaker, Rules
 from tests.clock import Clock
 
 RULES = Rules(failures=3, share=0.5, least=6, window=10.0, cool=4.0, longest=16.0, ramp=10.0)

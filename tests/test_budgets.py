@@ -5,7 +5,7 @@ import pytest
 from proxy.budgets import Budgets, Spent, reservations
 from proxy.config import Budget
 from proxy.errors import OverBudget
-from proxy.money import NANOS
+from proxy.spending.money import NANOS
 from tests.till import ME, NOON, Till, Who
 
 # --- whom a budget is about ------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from proxy.budgets import Reservation, Spent
 from proxy.config import Budget
 from proxy.config import Ledger as LedgerRow
 from proxy.errors import OverBudget
-from proxy.money import NANOS
+from proxy.spending.money import NANOS
 from proxy.store import Ledger
 from tests.crash import row
 from tests.till import ME, NOON, Till, Who

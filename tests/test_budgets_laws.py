@@ -18,7 +18,7 @@ from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, 
 from proxy.budgets import Budgets, Reservation, Spent
 from proxy.config import Budget
 from proxy.errors import OverBudget
-from proxy.money import NANOS, nanos_of
+from proxy.spending.money import NANOS, nanos_of
 from tests.laws import SOAK
 from tests.till import ME, NOON, Till, Who
 

@@ -15,19 +15,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.allowance import ClientKey
+from proxy.access.allowance import ClientKey
 from proxy.answers import Answer, Answers, Gathering, Shelf, lasting, streamed
 from proxy.answers.answer import OVERHEAD, read, spelled
+from proxy.answers.sameness import canonical, identity, is_deterministic
 from proxy.assembly import Assembly
 from proxy.config import Cache as Rules
+from proxy.edge.onlookers import conclude
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Down
 from proxy.middleware.cache import Cache
 from proxy.middleware.cost import Cost
-from proxy.onlookers import conclude
 from proxy.ports import Call, Handler, Reply, Wishes
 from proxy.routes import Ways
-from proxy.sameness import canonical, identity, is_deterministic
 from tests.client import ANTHROPIC, OPENAI, Got, Speech, chat, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion

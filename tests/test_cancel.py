@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import pytest
 
-from proxy.wire import Wire
+from proxy.edge.wire import Wire
 from tests.client import ANTHROPIC, LANES, OPENAI, Client, Speech, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion

@@ -36,7 +36,7 @@ from proxy.canon import (
 )
 from proxy.dialects.cohere.words import REASONS, STOP_WORDS
 from proxy.errors import Busy, Down, Refused, Timeout, UnknownModel, Unrepresentable, UpstreamError
-from proxy.fields import Verbatim
+from proxy.grammar.fields import Verbatim
 from tests import laws, recordings
 from tests.test_cohere import ANY_JSON, CITED, ROWS, WIRE, Json, places, put
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.address import Address, address
 from proxy.config import load
 from proxy.config.address import clash, is_base, is_proxy, leads_to
+from proxy.edge.address import Address, address
 from proxy.errors import ConfigError
 
 OWN_NAME = socket.gethostname()

@@ -28,7 +28,7 @@ from proxy.config.schema import (
     TargetRow,
 )
 from proxy.config.values import Mistakes, Node, Series, Table
-from proxy.probe import WAIT
+from proxy.reports.probe import WAIT
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "configuration.md"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.allowance import ClientKey, Limits
+from proxy.access.allowance import ClientKey, Limits
 from proxy.config import Config, load
 from proxy.config.spending import moment
 from proxy.errors import ConfigError

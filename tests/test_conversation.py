@@ -27,7 +27,7 @@ from proxy.canon import (
     Turn,
     Video,
 )
-from proxy.conversation import Conversation, digest_of, identities
+from proxy.sealing.conversation import Conversation, digest_of, identities
 
 CACHED = {"type": "ephemeral"}
 

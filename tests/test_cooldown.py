@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from proxy.cooldown import LONGEST_HINT, MODELS, Cooldown, Saved
 from proxy.errors import Busy, Down, Refused, Timeout, UpstreamError
+from proxy.failover.cooldown import LONGEST_HINT, MODELS, Cooldown, Saved
 from tests.clock import Clock
 
 BUSY = Busy("x")

@@ -11,7 +11,7 @@ import pytest
 
 from proxy.app import App
 from proxy.config import Config, load
-from proxy.money import NANOS
+from proxy.spending.money import NANOS
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Got, ask, client, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import DEFAULTS, Gateway

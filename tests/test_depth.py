@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from proxy import registry
-from proxy.eventstream import EventStream, Message, encode_message
+from proxy.framing.eventstream import EventStream, Message, encode_message
 from tests import laws
 from tests.client import OPENAI, ask
 from tests.evil import Evil, Scenario

@@ -18,11 +18,12 @@ from typing import Any, Literal
 import pytest
 from aiohttp_sse import EventSourceResponse
 
-from proxy import delivery, door, registry
-from proxy.address import Address
-from proxy.door import Door, Malformed, Patience
+from proxy import registry
+from proxy.edge import delivery, door
+from proxy.edge.address import Address
+from proxy.edge.door import Door, Malformed, Patience
+from proxy.edge.inbound import BODY_AHEAD
 from proxy.errors import Down, GatewayError, OverLimit
-from proxy.inbound import BODY_AHEAD
 from proxy.ports import Call, Handler, Reply
 from proxy.routing import ANY, Route
 from proxy.server import STANDARD, Server

@@ -11,8 +11,8 @@ from typing import Literal
 import pytest
 
 from proxy.config import Timers
+from proxy.edge.origins import trusting
 from proxy.errors import Down, Timeout, UpstreamError
-from proxy.origins import trusting
 from proxy.upstream import Upstream
 from tests.client import OPENAI, ask, chat
 from tests.evil import Evil, Scenario

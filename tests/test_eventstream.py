@@ -1,4 +1,4 @@
-"""Does proxy.eventstream tell AWS event-stream messages apart, prove them, and write what AWS's own SDK reads?"""
+"""Does proxy.framing.eventstream tell AWS's messages apart, prove them, and write what AWS's own SDK reads?"""
 
 import struct
 from contextlib import suppress
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.eventstream import (
+from proxy.framing.eventstream import (
     MAX_HEADERS,
     MAX_MESSAGE,
     BadMessage,

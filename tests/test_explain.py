@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from proxy.access.rights import everybodys
 from proxy.canon import Usage
 from proxy.envelope import Envelope
 from proxy.errors import Down, Timeout
-from proxy.explain import Explain, Record, record_of
 from proxy.ports import Attempt, Heard, Target
-from proxy.rights import everybodys
+from proxy.reports.explain import Explain, Record, record_of
 from tests.client import ANTHROPIC, LANES, OPENAI, SPEECHES, Got, Speech, ask, chat, lane_name
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion

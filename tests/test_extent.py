@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from proxy.envelope import Envelope
-from proxy.extent import Extent, extent
 from proxy.registry import DIALECTS, dialect
+from proxy.spending.extent import Extent, extent
 
 
 def of(wire: str, body: dict[str, Any], longest: int | None = None) -> Extent:

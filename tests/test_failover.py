@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from proxy.breaker import Rules
 from proxy.catalog import Catalog
 from proxy.config import Failover as Choice
 from proxy.config import Retry, Route
@@ -23,11 +22,12 @@ from proxy.errors import (
     UnknownModel,
     Unrepresentable,
 )
+from proxy.failover.breaker import Rules
+from proxy.failover.plan import Planner
+from proxy.failover.standing import Standings
 from proxy.middleware.failover import Failover
-from proxy.plan import Planner
 from proxy.ports import UNKNOWN, Abilities, Call, Reply
 from proxy.registry import dialect
-from proxy.standing import Standings
 
 
 class Provider:

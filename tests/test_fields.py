@@ -1,4 +1,4 @@
-"""Does proxy.fields refuse what is wrong by its name, keep what nobody took, and never raise anything else?"""
+"""Does proxy.grammar.fields refuse what is wrong by its name, keep what nobody took, and never raise anything else?"""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import BadRequest
-from proxy.fields import (
+from proxy.grammar.fields import (
     UNREADABLE,
     Fields,
     as_list,

@@ -14,9 +14,9 @@ from urllib.parse import quote
 import pytest
 
 from proxy.config import load
-from proxy.door import Door
+from proxy.edge.door import Door
+from proxy.edge.inbound import Inbound
 from proxy.errors import ConfigError, GatewayError
-from proxy.inbound import Inbound
 from proxy.routing import ANY, Routing
 from tests.client import ask
 from tests.gateway import Gateway, pillion

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from proxy import listening
-from proxy import room as room_
-from proxy.room import OURS, SPARE, Room, descriptors
+from proxy.edge import listening
+from proxy.edge import room as room_
+from proxy.edge.room import OURS, SPARE, Room, descriptors
 from tests.client import OPENAI, SPEECHES, Address, Client, Speech, ask, chat, client, lane_name, spell
 from tests.evil import Evil
 from tests.gateway import Gateway, pillion

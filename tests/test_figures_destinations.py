@@ -14,9 +14,9 @@ from typing import Any, NoReturn, cast
 import pytest
 from yarl import URL
 
-from proxy.door import Door
-from proxy.inbound import Inbound
-from proxy.origins import Origin
+from proxy.edge.door import Door
+from proxy.edge.inbound import Inbound
+from proxy.edge.origins import Origin
 from tests.gateway import Gateway, pillion
 from tests.laws import share
 from tests.test_figures_access import Nowhere, routes

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import h11
 
 from proxy import registry
-from proxy.address import Address
+from proxy.edge.address import Address
 from proxy.ports import Call, Reply
 from proxy.routing import ANY, Route
 from proxy.server import Server

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.filetypes import media_type_of, media_type_of_base64
+from proxy.grammar.filetypes import media_type_of, media_type_of_base64
 
 FILES = [
     (b"\x89PNG\r\n\x1a\n", "image/png"),

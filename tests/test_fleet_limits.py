@@ -7,7 +7,7 @@ from time import monotonic_ns
 
 import pytest
 
-from proxy.allowance import Limits
+from proxy.access.allowance import Limits
 from proxy.config import Queue
 from proxy.errors import OverLimit
 from proxy.limits.need import Need

@@ -11,9 +11,9 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy import flights as module
+from proxy.answers import flights as module
+from proxy.answers.flights import AHEAD, LONGEST, Flight, Flights
 from proxy.errors import Busy, Down, GatewayError, OverBudget
-from proxy.flights import AHEAD, LONGEST, Flight, Flights
 from proxy.ports import Call, Reply
 from tests.taking import Taken, call, delivery, take
 

@@ -17,7 +17,7 @@ from proxy.framing import (
     data_of,
     sse,
 )
-from proxy.repeats import Repeats
+from proxy.grammar.repeats import Repeats
 from tests.laws import drain, split_proof, splits
 
 BOM = b"\xef\xbb\xbf"

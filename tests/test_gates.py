@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from proxy import registry
 from proxy.dialects.gemini.frames import ChunkGate
-from proxy.eventstream import encode_message
 from proxy.framing import Unframed
-from proxy.gates import MessageGate, TextGate, event_end, line_end
+from proxy.framing.eventstream import encode_message
+from proxy.framing.gates import MessageGate, TextGate, event_end, line_end
 from proxy.ports import Gate
 from tests import laws
 from tests.client import ANTHROPIC, OPENAI, SPEECHES, USAGE_CHUNK, Got, Speech, chat, client, lane_name, spell

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from proxy.gcra import MINUTE, Bucket
+from proxy.limits.gcra import MINUTE, Bucket
 
 SECOND = 10**9
 START = 46_000 * SECOND  # a machine that has run for half a day

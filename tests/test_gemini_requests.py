@@ -37,7 +37,7 @@ from proxy.dialects.gemini.seals import redacted_out, seal_in, seal_out
 from proxy.dialects.gemini.words import NO_SEAL
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Down, Unrepresentable, UpstreamError
-from proxy.fields import standard_base64
+from proxy.grammar.fields import standard_base64
 from proxy.ports import Path, Peek
 from tests import recordings
 from tests.placed import placed

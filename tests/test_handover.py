@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from proxy.address import Address
 from proxy.config import handed_over, load
+from proxy.edge.address import Address
+from proxy.edge.handover import Handed, share
+from proxy.edge.listening import Listener
 from proxy.errors import ConfigError
-from proxy.handover import Handed, share
-from proxy.listening import Listener
 from tests.client import OPENAI, ask, chat, client, spell
 from tests.evil import Evil
 from tests.gateway import Place, pillion

@@ -10,9 +10,10 @@ from typing import Any, cast
 
 import pytest
 
-from proxy import config, health
+from proxy import config
 from proxy.adapters.http import HTTPProvider
-from proxy.health import Checked, Health
+from proxy.failover import health
+from proxy.failover.health import Checked, Health
 from proxy.ports import Health as Found
 from tests.client import OPENAI, ask, chat
 from tests.clock import Clock

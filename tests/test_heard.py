@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from proxy.heard import tokens_of
 from proxy.ports import HEARD, Heard
 from proxy.registry import dialect
+from proxy.spending.heard import tokens_of
 
 CHAT = dialect("openai_chat")
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from proxy.allowance import ClientKey
+from proxy.access.allowance import ClientKey
 from proxy.app import App
-from proxy.breaker import Rules
 from proxy.canon import Usage
 from proxy.config import Hedge, Retry, load
 from proxy.errors import Down, GatewayError, OverBudget, Refused
-from proxy.explain import Explain
-from proxy.hedging import LOST, OF_AN_ATTEMPT, SAVED, Hedging
+from proxy.failover.breaker import Rules
+from proxy.failover.hedging import LOST, OF_AN_ATTEMPT, SAVED, Hedging
 from proxy.ports import Call, Reply, Wishes
+from proxy.reports.explain import Explain
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Speech, ask, client, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import DEFAULTS, Gateway

@@ -10,8 +10,8 @@ import pytest
 from proxy import registry
 from proxy.canon import Close, Delta, Event, Finish, Open
 from proxy.errors import UpstreamError
-from proxy.eventstream import encode_headers, frame_of
 from proxy.framing import Unframed
+from proxy.framing.eventstream import encode_headers, frame_of
 from proxy.lanes.asking import HOLD_LIMIT
 from proxy.ports import Decoder
 from tests import recordings

@@ -2,8 +2,8 @@
 
 import pytest
 
+from proxy.edge.hosts import Hosts
 from proxy.errors import GatewayError
-from proxy.hosts import Hosts
 from tests.client import OPENAI, ask, client, spell
 from tests.gateway import pillion
 

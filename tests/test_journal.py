@@ -21,8 +21,8 @@ from proxy.canon import Usage
 from proxy.errors import BadRequest, Busy, Down, GatewayError, Refused, Timeout, Unauthorized
 from proxy.logs import Handler, Log, as_words
 from proxy.middleware.journal import Journal
-from proxy.outcome import outcome
 from proxy.ports import Call, Reply
+from proxy.reports.outcome import outcome
 from tests.client import ANTHROPIC, LANES, OPENAI, Speech, ask, chat, lane_name
 from tests.evil import Evil, Scenario, trust
 from tests.gateway import telling

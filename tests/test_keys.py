@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 
 from proxy import serving as greeted_by
-from proxy.allowance import ClientKey, Limits
+from proxy.access.allowance import ClientKey, Limits
+from proxy.access.clients import Clients
+from proxy.access.keyring import FILE, LARGEST, NEW, Keyring, Minted, Rows, change, read
 from proxy.cli import main
-from proxy.clients import Clients
 from proxy.config import Config, load
 from proxy.errors import ConfigError
-from proxy.keyring import FILE, LARGEST, NEW, Keyring, Minted, Rows, change, read
 from tests.client import OPENAI, Address, ask, chat
 from tests.gateway import pillion
 from tests.test_cli import address, run, serving
@@ -378,7 +378,7 @@ def test_the_file_is_looked_at_once_a_second_and_read_when_it_is_another(
         reads.append(path)
         return read(path)
 
-    monkeypatch.setattr("proxy.keyring.read", counted)
+    monkeypatch.setattr("proxy.access.keyring.read", counted)
     for _ in range(50):
         running.after(0.5)
     assert reads == []

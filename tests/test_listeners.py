@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.listening import CannotListen
+from proxy.edge.listening import CannotListen
 from tests.client import OPENAI, Client, ask, spell
 from tests.gateway import pillion
 

@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 
 from proxy import logs
-from proxy import writer as writing
 from proxy.config import Log as Wish
 from proxy.config import Secret
 from proxy.errors import Down, GatewayError
 from proxy.logs import Handler, Line, Log, Note, as_json, as_words, visible
+from proxy.logs import writer as writing
+from proxy.logs.redaction import Redaction
+from proxy.logs.writer import Writer
 from proxy.middleware.journal import Entry, Journal, Tokens
 from proxy.ports import Reply
-from proxy.redaction import Redaction
-from proxy.writer import Writer
 from tests.client import ANTHROPIC, OPENAI, SPEECHES, Speech, ask, chat, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import telling

@@ -16,11 +16,11 @@ from proxy.app import fingerprint
 from proxy.canon import Usage
 from proxy.config import load
 from proxy.errors import BadRequest, Busy, Down, GatewayError, Timeout, UnknownModel
-from proxy.exposition import OPEN, exposition
-from proxy.gauges import SECONDS
 from proxy.middleware import metrics as counting
 from proxy.middleware.metrics import Metrics
 from proxy.ports import Call, Reply, Target
+from proxy.reports.exposition import OPEN, exposition
+from proxy.reports.gauges import SECONDS
 from tests.client import OPENAI, Address, Headers, ask, chat, client
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.money import NANOS, dollars, nanos_of
+from proxy.spending.money import NANOS, dollars, nanos_of
 
 
 @pytest.mark.parametrize(

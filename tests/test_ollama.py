@@ -35,7 +35,7 @@ from proxy.dialects.ollama import Ollama
 from proxy.dialects.ollama.words import SPELLED
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Unrepresentable
-from proxy.fields import standard_base64
+from proxy.grammar.fields import standard_base64
 from proxy.ports import Dialect, Path, Peek
 from tests import recordings
 from tests.placed import placed

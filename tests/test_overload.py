@@ -10,11 +10,11 @@ import pytest
 from multidict import CIMultiDict
 
 from proxy import config
+from proxy.edge.room import OURS, SPARE, Room
 from proxy.errors import GatewayError
 from proxy.middleware.overload import Overload
 from proxy.ports import Call, Reply
 from proxy.registry import dialect
-from proxy.room import OURS, SPARE, Room
 from tests.client import ANTHROPIC, OPENAI, SPEECHES, Client, Speech, ask, chat, client, lane_name, spell
 from tests.clock import Clock
 from tests.evil import Evil, Received, Scenario

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.percentile import EVERY, KEPT, LEAST, Percentile
+from proxy.failover.percentile import EVERY, KEPT, LEAST, Percentile
 
 TIMES = st.lists(st.floats(0, 1e6), min_size=LEAST, max_size=2 * KEPT)
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from proxy.eventstream import encode_headers, frame_of
-from proxy.provenance import Provenance
+from proxy.framing.eventstream import encode_headers, frame_of
+from proxy.sealing.provenance import Provenance
 from tests.client import Got, ask
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, pillion
@@ -75,7 +75,7 @@ def test_events_without_a_seals_word_are_not_looked_into(monkeypatch: pytest.Mon
     def refuse(data: bytes) -> Iterator[str]:
         raise AssertionError(data)
 
-    monkeypatch.setattr("proxy.provenance._seals_in", refuse)
+    monkeypatch.setattr("proxy.sealing.provenance._seals_in", refuse)
     watched(Provenance({"w"}), b'data: {"type":"text_delta","text":"the \\"signature\\" of it"}\n\n')
 
 

@@ -11,20 +11,20 @@ import pytest
 from multidict import CIMultiDict
 
 from proxy import registry
+from proxy.access.allowance import ClientKey, Limits
 from proxy.adapters.echo import Echo
-from proxy.address import Address
-from proxy.allowance import ClientKey, Limits
-from proxy.attempts import attempt
 from proxy.canon import Usage
 from proxy.config import LimitsRow, Queue
 from proxy.dispatch import chain
+from proxy.edge.address import Address
 from proxy.envelope import Envelope
 from proxy.errors import Busy, Down, GatewayError, OverLimit
+from proxy.failover.attempts import attempt
+from proxy.limits.ratelimits import told
 from proxy.middleware import ratelimit
 from proxy.middleware.intake import Intake
 from proxy.middleware.ratelimit import RateLimit
 from proxy.ports import Call, Handler, Reply, Target
-from proxy.ratelimits import told
 from proxy.routing import Route
 from proxy.server import Server
 from tests.client import ANTHROPIC, OPENAI, Speech, chat, lane_name

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.ratelimits import spelled
+from proxy.limits.ratelimits import spelled
 from tests import recordings
 from tests.client import ANTHROPIC, OPENAI, Speech, ask, chat
 from tests.evil import Evil, Scenario

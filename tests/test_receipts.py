@@ -14,7 +14,7 @@ from proxy import registry
 from proxy.canon import Part, Reasoning, Request, Text, ToolResult, Turn
 from proxy.dialects.gemini.spelling import in_camel
 from proxy.errors import BadRequest, Unrepresentable
-from proxy.fields import standard_base64
+from proxy.grammar.fields import standard_base64
 from proxy.ports import Encoded, Peek
 from tests import recordings
 from tools.matrix import MODELS as EVERY_MODEL

@@ -20,9 +20,9 @@ import pytest
 
 from proxy import upstream
 from proxy.app import App, fingerprint
-from proxy.breaker import Breaker, Rules
 from proxy.config import Source
 from proxy.errors import ConfigError, Down, LedgerUnavailable
+from proxy.failover.breaker import Breaker, Rules
 from proxy.logs import Log, as_json
 from proxy.ports import Target
 from proxy.reloading import FAILURE, FIXED, SUCCESS, Reloading

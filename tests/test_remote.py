@@ -16,12 +16,12 @@ from aiohttp import DefaultResolver
 
 from proxy import app, registry
 from proxy.canon import Audio, Document, Image, Inline, Part, Remote, Request, Source, ToolResult, Turn, Video
+from proxy.edge.remote import Address, Fetcher, Found, NotFetched, is_public
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.lanes import fetching
 from proxy.lanes.fetching import Fetching
 from proxy.ports import Adapter, Call, Target
 from proxy.registry import DIALECTS
-from proxy.remote import Address, Fetcher, Found, NotFetched, is_public
 from tests.client import ANTHROPIC, OPENAI, Got, Speech, ask, chat, client, spell
 from tests.evil import Evil, Scenario, trust
 from tests.gateway import Gateway, pillion

@@ -27,9 +27,9 @@ from proxy.errors import (
     UnknownModel,
     Unrepresentable,
 )
-from proxy.recent import SLOTS
-from proxy.retries import Backoff, RetryBudget, Verdict, verdict
-from proxy.waits import retry_after
+from proxy.failover.recent import SLOTS
+from proxy.failover.retries import Backoff, RetryBudget, Verdict, verdict
+from proxy.failover.waits import retry_after
 from tests.clock import Clock
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()

@@ -40,7 +40,7 @@ from proxy.dialects.gemini import Gemini
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.ports import Dialect, Peek
-from proxy.seals import MARK, Sealer, is_marked, unseal
+from proxy.sealing.seals import MARK, Sealer, is_marked, unseal
 
 Object = dict[str, Any]
 

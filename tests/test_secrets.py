@@ -24,9 +24,9 @@ import pytest
 from proxy.app import App
 from proxy.cli import main
 from proxy.config import Config, Secret, load
-from proxy.eventstream import encode_headers, frame_of
+from proxy.framing.eventstream import encode_headers, frame_of
 from proxy.logs import Handler, Log, as_json, as_words
-from proxy.redaction import Redaction, secrets_of, spellings
+from proxy.logs.redaction import Redaction, secrets_of, spellings
 from tests import laws
 from tests.client import OPENAI, Address, Got, ask, client
 from tests.evil import Evil, Received, Scenario

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from proxy import delivery, registry
-from proxy.address import Address
-from proxy.door import Patience
+from proxy import registry
+from proxy.edge import delivery
+from proxy.edge.address import Address
+from proxy.edge.door import Patience
 from proxy.errors import BadRequest, Down, GatewayError, OverLimit
 from proxy.ports import Call, Handler, Reply
 from proxy.routing import Route

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from proxy import probe
 from proxy import serving as greeted_by
-from proxy.address import Address
 from proxy.cli import main
 from proxy.config import load
+from proxy.edge.address import Address
+from proxy.reports import probe
 from tests.client import OPENAI, Client, ask, client, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion

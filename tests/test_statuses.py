@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.errors import Busy, Down, Kind, Refused, Timeout, UpstreamError
-from proxy.statuses import class_of
+from proxy.grammar.statuses import class_of
 
 
 @pytest.mark.parametrize(

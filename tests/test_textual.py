@@ -9,7 +9,7 @@ import pytest
 from proxy import registry
 from proxy.canon import Document, Inline, Part, Remote, Request, Stored, Text, ToolCall, ToolResult, Turn
 from proxy.errors import Unrepresentable
-from proxy.textual import as_text, is_text
+from proxy.grammar.textual import as_text, is_text
 
 NOTES = Inline(b64encode("Büy <milk>.\n".encode()).decode(), "text/plain")
 SAID = '<document name="notes.txt">\nBüy <milk>.\n\n</document>'

@@ -19,12 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from proxy import registry, tokens
-from proxy.allowance import ClientKey, Limits
+from proxy import registry
+from proxy.access import tokens
+from proxy.access.allowance import ClientKey, Limits
+from proxy.access.tokens import LEEWAY, LIFE, PAUSE, STALE, KeySet, Tokens
 from proxy.app import App
 from proxy.config import JWT, load
 from proxy.errors import ConfigError, GatewayError, Unauthorized
-from proxy.tokens import LEEWAY, LIFE, PAUSE, STALE, KeySet, Tokens
 from proxy.upstream import Upstream
 from tests.client import OPENAI, ask, chat
 from tests.evil import Evil, Scenario, trust
@@ -303,7 +304,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("proxy.tokens.monotonic", made)
+    monkeypatch.setattr("proxy.access.tokens.monotonic", made)
     return made
 
 
@@ -513,6 +514,6 @@ def test_whoever_takes_no_tokens_loads_nothing_for_them() -> None:
 
 def test_whoever_takes_them_and_has_not_what_it_needs_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jwt", None)
-    monkeypatch.delitem(sys.modules, "proxy.tokens")
+    monkeypatch.delitem(sys.modules, "proxy.access.tokens")
     with pytest.raises(ConfigError, match=r"`jwt` needs PyJWT: pip install 'pillion\[jwt\]'"):
         registry.tokens()

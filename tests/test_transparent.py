@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy import registry
-from proxy.allowance import ClientKey, Limits
+from proxy.access.allowance import ClientKey, Limits
 from proxy.config import Provider, Secret, load
 from proxy.middleware.transparent import KEPT, Transparent, keyless
 from proxy.ports import Adapter, Call, Reply, Target

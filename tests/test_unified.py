@@ -20,8 +20,8 @@ from proxy.dispatch import Dispatch
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest
 from proxy.middleware.summary import told
-from proxy.money import MOST, NANOS
 from proxy.ports import Call, Reply, Wishes
+from proxy.spending.money import MOST, NANOS
 from proxy.wishes import cost_limit, with_headers
 from tests import recordings
 from tests.client import ANTHROPIC, OPENAI, SPEECHES, USAGE_CHUNK, Got, Speech, ask, chat, lane_name

@@ -17,10 +17,10 @@ import pytest
 import trustme
 
 from proxy.config import Timers
+from proxy.edge.origins import request_head
+from proxy.edge.wire import Wire
 from proxy.errors import Down, Timeout, UpstreamError
-from proxy.origins import request_head
 from proxy.upstream import Upstream, WireAnswer
-from proxy.wire import Wire
 from tests.evil import Evil, Received, Scenario, Split, trust
 
 LIMIT = 1024 * 1024

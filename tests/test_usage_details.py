@@ -17,10 +17,10 @@ from proxy.app import App
 from proxy.canon import BUCKETS, Usage
 from proxy.config import load
 from proxy.envelope import Envelope
-from proxy.eventstream import encode_headers, frame_of
-from proxy.extent import tier
-from proxy.fields import are_counts
+from proxy.framing.eventstream import encode_headers, frame_of
+from proxy.grammar.fields import are_counts
 from proxy.prices import Prices
+from proxy.spending.extent import tier
 from proxy.store import ABSURD, UNPRICED
 from tests import laws, recordings
 from tests.client import OPENAI, ask

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from proxy.errors import BadRequest
+from proxy.reports.usage_report import as_csv, as_json, as_table, asked
 from proxy.store import Group, Query
-from proxy.usage_report import as_csv, as_json, as_table, asked
 
 BY = ("day", "model")
 GROUPS = [

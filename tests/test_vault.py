@@ -39,7 +39,7 @@ from proxy.dialects.anthropic import Anthropic
 from proxy.dialects.gemini import Gemini
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.ports import Dialect, Peek
-from proxy.vault import Vault
+from proxy.sealing.vault import Vault
 from tests import recordings
 
 Object = dict[str, Any]
@@ -415,7 +415,7 @@ def test_whoever_has_nothing_in_the_vault_pays_for_no_hash(monkeypatch: pytest.M
     def hashed() -> None:
         raise AssertionError("a conversation was hashed")
 
-    monkeypatch.setattr("proxy.vault.Conversation", hashed)
+    monkeypatch.setattr("proxy.sealing.vault.Conversation", hashed)
     turns = [user(), assistant(Text(text="a"))]
     assert restored(vault, *turns, client="you")[1] == [Text(text="a")]
     assert restored(vault, *turns, provider="q")[1] == [Text(text="a")]

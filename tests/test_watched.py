@@ -4,12 +4,13 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy import config, watched
-from proxy.alerts import Alerts
+from proxy import config
 from proxy.budgets import Alert, Budgets
 from proxy.config import Budget, Secret
 from proxy.middleware.cache import Cache
 from proxy.middleware.metrics import Metrics
+from proxy.reports import watched
+from proxy.spending.alerts import Alerts
 from proxy.store import Ledger
 from tests.client import OPENAI, Address, ask, chat
 from tests.evil import Evil, Scenario

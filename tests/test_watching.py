@@ -1,6 +1,6 @@
 """Does a meter find the events that hold a word, and no half of one?"""
 
-from proxy.watching import LateMeter, event_at, giving_last, holding
+from proxy.grammar.watching import LateMeter, event_at, giving_last, holding
 
 EVENTS = (
     b'data: {"usage":null}\n\ndata: {"usage":{"a":1}}\n\ndata: {"x":"\\"usage\\""}\n\ndata: {"usage" : {"a":2}}\n\n'

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from proxy.edge.wire import HEAD_LIMIT, HIGH_WATER, Exchange, Wire
 from proxy.errors import Down, Timeout, UpstreamError
 from proxy.headers import spell
-from proxy.wire import HEAD_LIMIT, HIGH_WATER, Exchange, Wire
 from tests.laws import splits
 
 BODY = '{"text":"Grüße"}'.encode()

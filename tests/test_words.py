@@ -42,7 +42,7 @@ from proxy.dialects.gemini.words import STOP_WORDS as GEMINI_WORDS
 from proxy.dialects.ollama.words import STOP_WORDS as OLLAMA_WORDS
 from proxy.dialects.openai_chat.words import STOP_WORDS as CHAT_WORDS
 from proxy.dialects.openai_responses.words import STOP_WORDS as RESPONSES_WORDS
-from proxy.endings import AS_IT_CAME, reason_of
+from proxy.grammar.endings import AS_IT_CAME, reason_of
 from tests import laws
 
 Json = dict[str, Any]

@@ -16,8 +16,8 @@ import msgspec
 from proxy import registry
 from proxy.canon import Choice, Completion, Reason, Request, Start, Stop, Text, Usage, unfold
 from proxy.canon import fold as folded
-from proxy.endings import AS_IT_CAME
 from proxy.errors import BadRequest, Unrepresentable
+from proxy.grammar.endings import AS_IT_CAME
 from proxy.ports import Peek
 from tools.probes import ELSEWHERE, PROBES, Probe
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 
 from proxy.adapters.http import HTTPProvider
 from proxy.envelope import Envelope
-from proxy.fields import as_list
+from proxy.grammar.fields import as_list
 from proxy.ports import Answer, Headers, Outgoing
 
 VERSION = "2023-06-01"

@@ -17,11 +17,11 @@ import msgspec
 
 from proxy.adapters.keys import Asked, Key, Keys
 from proxy.config import Provider, Secret, Timers
+from proxy.edge.origins import Origin, trusting
 from proxy.errors import Down, UpstreamError
 from proxy.headers import ACCOUNTS, CREDENTIALS, spell
-from proxy.origins import Origin, trusting
+from proxy.logs.redaction import Redaction, secrets_of_provider
 from proxy.ports import NO_HINTS, UNKNOWN, Abilities, Answer, Headers, Health, Hints, Outgoing
-from proxy.redaction import Redaction, secrets_of_provider
 from proxy.upstream import Upstream, WireAnswer
 
 LIST_LIFE = 300.0  # seconds that a model list is believed

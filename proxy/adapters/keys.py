@@ -13,9 +13,9 @@ from time import monotonic, time
 from typing import NamedTuple
 
 from proxy.config import Secret
-from proxy.cooldown import LONGEST_HINT, Cooldown, Saved
 from proxy.errors import UpstreamError
-from proxy.waits import retry_after
+from proxy.failover.cooldown import LONGEST_HINT, Cooldown, Saved
+from proxy.failover.waits import retry_after
 
 log = logging.getLogger("pillion")
 

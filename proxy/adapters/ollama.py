@@ -23,8 +23,8 @@ from proxy.adapters.keys import Key
 from proxy.config import Provider
 from proxy.dialects.ollama.faults import fault_of_body
 from proxy.errors import Refused, Timeout, UpstreamError
-from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, is_number
 from proxy.framing import FrameTooLong, NewlineDelimited
+from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, is_number
 from proxy.ports import Answer, Headers, Outgoing
 from proxy.upstream import Upstream
 

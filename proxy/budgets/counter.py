@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 
 from proxy.budgets.windows import Window
 from proxy.config import Budget
-from proxy.money import dollars, nanos_of
+from proxy.spending.money import dollars, nanos_of
 
 # threshold: so much was spent that somebody should know. exhausted: all of it was, or the first request was refused
 # because of what was. overrun: an attempt cost more than was set aside for it. Each once in a window.

@@ -11,7 +11,7 @@ from math import ceil
 from proxy.budgets.counter import Cause, Counter
 from proxy.budgets.windows import SPANS, spelled
 from proxy.errors import OverBudget
-from proxy.money import dollars
+from proxy.spending.money import dollars
 
 HINTS: Mapping[Cause, str] = {
     "unbounded": "A strict budget, or one that a fleet shares, pays for none such unless `unbounded_usd` says what to"

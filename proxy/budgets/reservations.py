@@ -13,7 +13,7 @@ from proxy.budgets.counter import Alert, Counter, News, Standing, Terms, terms_o
 from proxy.budgets.refusal import refusal
 from proxy.budgets.windows import WINDOWS, Window, some_before
 from proxy.config import Budget
-from proxy.money import dollars
+from proxy.spending.money import dollars
 
 KEPT = 7  # windows before the present one: that many a clock may go back and find what was spent
 PURSES = 10_000  # budgets that are a client's own; clients beyond that share one

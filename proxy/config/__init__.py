@@ -5,7 +5,6 @@ file, the vendors' own variables, preset. Upstream URLs never come from `OPENAI_
 app's own variables, they point at us, and we would call ourselves.
 """
 
-from proxy.address import Address
 from proxy.config.descriptors import handed_over
 from proxy.config.effective import Config, HeldKey, Provider, Route, layered, load, log_format
 from proxy.config.schema import (
@@ -32,6 +31,7 @@ from proxy.config.schema import (
 from proxy.config.secret import Secret
 from proxy.config.shown import flags, json_schema, show
 from proxy.config.source import Source
+from proxy.edge.address import Address
 
 __all__ = [
     "JWT", "Address", "Breaker", "Budget", "Cache", "Client", "Config", "Failover", "Fault", "Faults", "Health",

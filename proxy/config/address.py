@@ -4,7 +4,7 @@ import re
 import socket
 from urllib.parse import urlsplit
 
-from proxy.address import Address, is_loopback, parsed
+from proxy.edge.address import Address, is_loopback, parsed
 
 _PORTS = {"http": 80, "https": 443}
 

@@ -11,13 +11,13 @@ from itertools import combinations
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from proxy.address import Address, address
 from proxy.config.address import clash, is_base, is_proxy, leads_to
 from proxy.config.environment import prefix
 from proxy.config.layers import Layers, Row, listeners
 from proxy.config.schema import File, ProviderRow
 from proxy.config.secret import secret_text, sendable, why_unreadable
 from proxy.config.values import DEFAULT, Keys, spelled
+from proxy.edge.address import Address, address
 
 SHORTEST_KEY = 16  # characters of a client key that strangers may guess at
 

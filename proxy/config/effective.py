@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from proxy.address import Address, address
-from proxy.allowance import ClientKey, Limits
+from proxy.access.allowance import ClientKey, Limits
 from proxy.config import checks, spending, targets
 from proxy.config.layers import Layers, gathered
 from proxy.config.models import Cards, known
@@ -38,6 +37,7 @@ from proxy.config.schema import (
     Timers,
 )
 from proxy.config.secret import Secret
+from proxy.edge.address import Address, address
 
 NO_SECRET = Secret("")
 

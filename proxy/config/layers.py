@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from proxy.address import address
 from proxy.config.address import leads_to
 from proxy.config.conversion import Conversion
 from proxy.config.environment import Environment, own_key, prefix
@@ -34,6 +33,7 @@ from proxy.config.values import (
     table,
     texts,
 )
+from proxy.edge.address import address
 
 _OF_A_PRESET = {"by_name", "always", "variables", "places", "keys"}  # what a row does not take over from it
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
-from proxy.address import LISTEN
-from proxy.allowance import Count, Limits
+from proxy.access.allowance import Count, Limits
+from proxy.edge.address import LISTEN
 
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86400, extra={"unit": "seconds"})]
 Delay: TypeAlias = Annotated[float, Meta(ge=0, le=86400, extra={"unit": "seconds"})]

@@ -10,8 +10,8 @@ from typing import NamedTuple, NoReturn
 
 from proxy.canon import Document, Image, Part, Request, ToolCall, ToolResult
 from proxy.errors import Unrepresentable
+from proxy.grammar.textual import as_text
 from proxy.ports import Abilities
-from proxy.textual import as_text
 
 _OURS = ("function", "custom")  # tools that a client runs; those of a vendor's own are its wire's to refuse
 

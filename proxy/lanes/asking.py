@@ -10,9 +10,9 @@ from functools import lru_cache
 from time import monotonic, time
 from typing import TypeVar
 
-from proxy import ratelimits
 from proxy.errors import Down, UpstreamError
 from proxy.framing import Unframed
+from proxy.limits import ratelimits
 from proxy.ports import Answer, Call, Dialect, Outgoing, Target
 
 T = TypeVar("T")

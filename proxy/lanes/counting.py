@@ -5,14 +5,14 @@ says that it is one in `x-pillion-estimated`.
 """
 
 from proxy import headers
-from proxy.aside import aside
+from proxy.edge.aside import aside
 from proxy.errors import Unsupported
 from proxy.lanes.asking import ask, timed
 from proxy.lanes.estimate import estimate
 from proxy.lanes.fetching import Fetching
 from proxy.ports import Call, Counting, Dialect, Outgoing, Peek, Reply, Target
-from proxy.provenance import Provenance
-from proxy.seals import unseal
+from proxy.sealing.provenance import Provenance
+from proxy.sealing.seals import unseal
 
 LIMIT = 1024 * 1024  # bytes of a provider's count
 

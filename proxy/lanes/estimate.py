@@ -24,7 +24,7 @@ from proxy.canon import (
     ToolResult,
     Video,
 )
-from proxy.fields import dump
+from proxy.grammar.fields import dump
 
 TURN = 4  # tokens around each turn: its role, its beginning and its end
 IMAGE = 1100  # https://platform.claude.com/docs/en/build-with-claude/vision: of some 900 x 900 pixels

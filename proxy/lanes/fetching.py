@@ -16,11 +16,11 @@ from typing import NamedTuple, TypeGuard
 from msgspec.structs import replace
 
 from proxy.canon import Audio, Document, Image, Inline, Part, Remote, Request, Source, ToolResult, Video
+from proxy.edge.remote import Fetcher, Found, NotFetched
 from proxy.errors import BadRequest, Unrepresentable
-from proxy.filetypes import media_type_of
+from proxy.grammar.filetypes import media_type_of
 from proxy.lanes.asking import timed
 from proxy.ports import Call, Dialect, Target
-from proxy.remote import Fetcher, Found, NotFetched
 
 AT_ONCE = 8  # for one request
 MOST = 20  # URLs of one request

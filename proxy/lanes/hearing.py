@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from proxy.canon import Delta, Event
 from proxy.errors import UpstreamError
 from proxy.ports import Decoder
-from proxy.seals import Sealer
-from proxy.vault import Recall
+from proxy.sealing.seals import Sealer
+from proxy.sealing.vault import Recall
 
 
 class Hearing:

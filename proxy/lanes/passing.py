@@ -7,7 +7,7 @@ watches the copy.
 from collections.abc import AsyncGenerator, Sequence
 
 from proxy import headers
-from proxy.aside import aside
+from proxy.edge.aside import aside
 from proxy.envelope import Envelope
 from proxy.errors import Down, UpstreamError
 from proxy.framing import Unframed
@@ -27,7 +27,7 @@ from proxy.lanes.asking import (
 from proxy.lanes.translating import Translation
 from proxy.lanes.windows import window
 from proxy.ports import Answer, Call, Dialect, Forward, HeadCounting, Meter, Outgoing, Reply, Strip, Target
-from proxy.provenance import Provenance
+from proxy.sealing.provenance import Provenance
 
 
 class PassThrough:

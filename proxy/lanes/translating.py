@@ -9,9 +9,9 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from time import time
 from typing import Any
 
-from proxy import headers, ratelimits
-from proxy.aside import aside
+from proxy import headers
 from proxy.canon import Request
+from proxy.edge.aside import aside
 from proxy.envelope import Envelope
 from proxy.errors import Unrepresentable
 from proxy.lanes.abilities import fit
@@ -20,10 +20,11 @@ from proxy.lanes.fetching import Fetching
 from proxy.lanes.hearing import Hearing
 from proxy.lanes.telling import Telling
 from proxy.lanes.windows import window
+from proxy.limits import ratelimits
 from proxy.ports import Answer, Call, Dialect, Encoded, Hints, Loading, Outgoing, Peek, Renderer, Reply, Target
-from proxy.provenance import Provenance
-from proxy.seals import Sealer, unseal
-from proxy.vault import Recall, Vault
+from proxy.sealing.provenance import Provenance
+from proxy.sealing.seals import Sealer, unseal
+from proxy.sealing.vault import Recall, Vault
 
 
 class Translation:

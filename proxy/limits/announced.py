@@ -15,8 +15,8 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from proxy.limits.need import Need
+from proxy.limits.ratelimits import is_count, seconds_until
 from proxy.limits.scope import Scope, Waits, What
-from proxy.ratelimits import is_count, seconds_until
 
 SECOND = 10**9  # nanoseconds
 LONGEST = 3600 * SECOND  # for so long it is taken at its word: a clock may be wrong

@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Literal
 
-from proxy.allowance import Limits
-from proxy.gcra import Bucket
+from proxy.access.allowance import Limits
+from proxy.limits.gcra import Bucket
 from proxy.limits.need import Need
-from proxy.ratelimits import Standing
+from proxy.limits.ratelimits import Standing
 
 Kind = Literal["client", "provider", "model", "announced"]
 What = Literal["concurrent", "requests", "tokens"]

@@ -10,13 +10,13 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from proxy.allowance import Limits
+from proxy.access.allowance import Limits
 from proxy.fleet import PREFIX, Answer, Fleet, Word
-from proxy.gcra import Bucket
+from proxy.limits.gcra import Bucket
 from proxy.limits.need import Need
 from proxy.limits.rate import LEAVE, SETTLE, TAKE, UNDER_WAY, Mark, Rate
+from proxy.limits.ratelimits import Standing
 from proxy.limits.scope import Kind, Limited, What
-from proxy.ratelimits import Standing
 
 
 class Claim(NamedTuple):

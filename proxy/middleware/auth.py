@@ -7,12 +7,12 @@ SDKs put theirs. Where there are no keys nobody is asked, and start-up says so.
 import time
 from collections.abc import Awaitable, Callable
 
-from proxy.allowance import ClientKey
-from proxy.clients import Clients
+from proxy.access.allowance import ClientKey
+from proxy.access.clients import Clients
+from proxy.access.rights import ALLOWED, is_restricted
+from proxy.access.shown import shown
 from proxy.errors import Unauthorized
 from proxy.ports import Call, Handler, Reply
-from proxy.rights import ALLOWED, is_restricted
-from proxy.shown import shown
 
 ByToken = Callable[[str], Awaitable[ClientKey | None]]
 

@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 from proxy import config
 from proxy.answers import Answer, Answers, Found, Gathering, Shelf, lasting, streamed
-from proxy.aside import aside
+from proxy.answers.flights import Flights
+from proxy.answers.sameness import identity, is_deterministic, stands_alone
+from proxy.edge.aside import aside
 from proxy.errors import BadRequest
-from proxy.flights import Flights
 from proxy.lanes.asking import timed
 from proxy.ports import Call, Handler, Headers, Reply
-from proxy.sameness import identity, is_deterministic, stands_alone
 
 CACHE = "x-pillion-cache"
 HIT, MISS, SHARED = (CACHE, "hit"), (CACHE, "miss"), (CACHE, "shared")

@@ -14,12 +14,12 @@ from msgspec.structs import replace
 from proxy.budgets import Budgets, Leases, Reservation
 from proxy.canon import NO_USAGE, Usage
 from proxy.errors import BadRequest, OverBudget, UpstreamError
-from proxy.extent import extent, tier
-from proxy.heard import tokens_of
-from proxy.money import dollars
-from proxy.outcome import outcome
 from proxy.ports import Call, Handler, Reply, Target
 from proxy.prices import Price, Prices
+from proxy.reports.outcome import outcome
+from proxy.spending.extent import extent, tier
+from proxy.spending.heard import tokens_of
+from proxy.spending.money import dollars
 from proxy.store import ABSURD, ESTIMATED, STREAM, UNPRICED, Ledger, Row
 
 COST = "x-pillion-cost-usd"

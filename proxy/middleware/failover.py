@@ -18,19 +18,19 @@ from functools import partial
 from itertools import chain
 from time import monotonic, time
 
-from proxy.attempts import attempt, note
-from proxy.balance import Option, order
+from proxy.access.rights import allows
 from proxy.config import Retry
 from proxy.errors import Down, GatewayError, OverBudget, Unrepresentable, UpstreamError
-from proxy.hedging import Asking, Hedging, Race, Trial
+from proxy.failover.attempts import attempt, note
+from proxy.failover.balance import Option, order
+from proxy.failover.hedging import Asking, Hedging, Race, Trial
+from proxy.failover.needs import lacking
+from proxy.failover.plan import Plan, Planner
+from proxy.failover.retries import Backoff, RetryBudget, Verdict, verdict
+from proxy.failover.standing import RESTING, Standing, Standings
+from proxy.failover.sticking import conversation
 from proxy.lanes.asking import timed
-from proxy.needs import lacking
-from proxy.plan import Plan, Planner
 from proxy.ports import Attempt, Call, Handler, Reply, Target
-from proxy.retries import Backoff, RetryBudget, Verdict, verdict
-from proxy.rights import allows
-from proxy.standing import RESTING, Standing, Standings
-from proxy.sticking import conversation
 
 Cost = Callable[[Call, Target], int | None]  # nano-dollars that it may take there; None: nobody knows
 

@@ -23,7 +23,7 @@ import msgspec
 from proxy import config
 from proxy.config import Fault
 from proxy.errors import BadRequest, Timeout
-from proxy.faults import Failing
+from proxy.failover.faults import Failing
 from proxy.lanes.asking import timed
 from proxy.ports import Adapter, Call, Dialect, Handler, Reply, Target
 

@@ -7,8 +7,8 @@ are never read, and inside metrics, so that nonsense is counted.
 
 from collections.abc import Callable
 
-from proxy.allowance import ClientKey
-from proxy.aside import aside
+from proxy.access.allowance import ClientKey
+from proxy.edge.aside import aside
 from proxy.envelope import Envelope, check_values
 from proxy.errors import BadRequest
 from proxy.ports import NO_WISHES, Call, Handler, Path, Reply, Wishes, Wishing

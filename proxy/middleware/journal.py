@@ -11,10 +11,10 @@ from msgspec.structs import astuple, replace
 
 from proxy.canon import BUCKETS
 from proxy.errors import GatewayError, UpstreamError
+from proxy.grammar.receipts import shortened
 from proxy.logs import LEVELS, Line, Log, stamp, visible
-from proxy.outcome import outcome
 from proxy.ports import PROBES, Call, Handler, Reply
-from proxy.receipts import shortened
+from proxy.reports.outcome import outcome
 
 KINDS_KEPT = 256  # of calls
 LONGEST_NAME = 200  # characters of a name that a client or a provider chose

@@ -29,10 +29,10 @@ from prometheus_client.registry import Collector
 
 from proxy.canon import BUCKETS
 from proxy.errors import UpstreamError
-from proxy.gauges import Place, Spread, Tallied, Watched
-from proxy.money import NANOS
-from proxy.outcome import outcome
 from proxy.ports import Call, Handler, Reply, Target
+from proxy.reports.gauges import Place, Spread, Tallied, Watched
+from proxy.reports.outcome import outcome
+from proxy.spending.money import NANOS
 
 NAMES = 100  # of models that are not configured, of codes, of fields
 LONGEST_NAME = 100  # characters

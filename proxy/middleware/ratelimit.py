@@ -10,21 +10,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic_ns, time
 from typing import NamedTuple
 
-from proxy.allowance import Limits
-from proxy.aside import LARGE, aside
+from proxy.access.allowance import Limits
 from proxy.canon import NO_USAGE
 from proxy.config import LimitsRow
+from proxy.edge.aside import LARGE, aside
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fleet import Fleet
-from proxy.heard import tokens_of
 from proxy.limits.admission import Admission
 from proxy.limits.announced import Announcements, told_of
 from proxy.limits.fleet import FleetAdmission
 from proxy.limits.need import NO_TOKENS, Need, need_of
+from proxy.limits.ratelimits import has_words, told
 from proxy.limits.scope import Held, Kind, Limited, Scope
 from proxy.limits.shared import Shared
 from proxy.ports import Call, Handler, Reply
-from proxy.ratelimits import has_words, told
+from proxy.spending.heard import tokens_of
 
 SECOND = 10**9  # nanoseconds
 MOST_CLIENTS = 10_000  # whose limits are remembered; of those who have rested there is nothing to remember

@@ -12,8 +12,8 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from proxy.money import dollars
 from proxy.ports import Call, Coda, Handler, Reply, Wishing
+from proxy.spending.money import dollars
 from proxy.wishes import wishing
 
 _is_object = re.compile(rb"\s*\{").match

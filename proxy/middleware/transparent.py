@@ -9,14 +9,14 @@ import hmac
 import secrets
 from collections.abc import Callable
 
+from proxy.access.allowance import ClientKey, Limits
+from proxy.access.clients import digest_of
+from proxy.access.rights import check
+from proxy.access.shown import shown
 from proxy.adapters.http import HTTPProvider
-from proxy.allowance import ClientKey, Limits
-from proxy.clients import digest_of
 from proxy.config import Provider, Secret
 from proxy.headers import CREDENTIALS
 from proxy.ports import Adapter, Call, Handler, Reply
-from proxy.rights import check
-from proxy.shown import shown
 from proxy.upstream import Upstream
 
 KEPT = 64  # adapters

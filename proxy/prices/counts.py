@@ -9,7 +9,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from proxy.canon import BUCKETS, Usage
-from proxy.fields import as_list, as_object, count_of
+from proxy.grammar.fields import as_list, as_object, count_of
 
 MOST = 10**12  # tokens in one bucket; nobody read or wrote more
 

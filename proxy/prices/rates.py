@@ -11,9 +11,9 @@ from math import lcm
 from typing import NamedTuple
 
 from proxy.canon import BUCKETS, Usage
-from proxy.fields import count_of
-from proxy.money import NANOS
+from proxy.grammar.fields import count_of
 from proxy.prices.counts import CALLS, DETAILS, billed, details, is_absurd, sane
+from proxy.spending.money import NANOS
 
 # In dollars; where it depends on the length of the prompt, by the number of tokens that this must be longer than.
 Amount = str | Mapping[int, str]

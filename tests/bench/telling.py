@@ -21,12 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # starte
 from proxy import registry
 from proxy.adapters.echo import Echo
 from proxy.canon import Usage
-from proxy.exposition import exposition
 from proxy.logs import Log, as_json, as_words
+from proxy.logs.writer import GATHER, Writer
 from proxy.middleware.journal import Journal
 from proxy.middleware.metrics import NAMES, Metrics
 from proxy.ports import Call, Reply, Target
-from proxy.writer import GATHER, Writer
+from proxy.reports.exposition import exposition
 
 ROUNDS = 20_000
 PAUSE = 1000  # calls after which the writer may catch up

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # starte
 from proxy import serving
 from proxy.app import App
 from proxy.config import Source
-from proxy.handover import Handed
+from proxy.edge.handover import Handed
 
 TICK = 0.002  # seconds
 

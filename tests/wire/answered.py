@@ -13,7 +13,7 @@ from proxy.canon import Event, Reasoning, Request, Text, Turn
 from proxy.errors import Unrepresentable
 from proxy.lanes.sieve import Sieve
 from proxy.ports import Dialect
-from proxy.seals import Sealer
+from proxy.sealing.seals import Sealer
 from tests.wire.paper import HERE, Json, read, spelled
 
 CLIENTS = ("openai_chat", "openai_responses", "anthropic", "gemini", "bedrock", "ollama", "cohere")

@@ -24,7 +24,7 @@ from proxy.config import Provider
 from proxy.dialects.gemini.count import WHOLE
 from proxy.envelope import Envelope
 from proxy.errors import Refused
-from proxy.fields import encode_json
+from proxy.grammar.fields import encode_json
 from proxy.ports import Answer, Headers, Outgoing
 from proxy.upstream import Upstream
 

@@ -32,9 +32,9 @@ from proxy.dialects.anthropic.render import StreamRenderer, WholeRenderer
 from proxy.dialects.anthropic.words import BOUNDS, NAME, SILENT
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
-from proxy.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.framing import has_sse, sse
-from proxy.gates import TextGate, event_end
+from proxy.framing.gates import TextGate, event_end
+from proxy.grammar.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.ports import (
     UNKNOWN,
     Abilities,

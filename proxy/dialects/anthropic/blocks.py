@@ -30,14 +30,14 @@ from proxy.canon import (
     Turn,
     Video,
 )
-from proxy.claude import is_sealed
 from proxy.dialects.anthropic.citations import spelled
 from proxy.dialects.anthropic.words import IMAGES
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
-from proxy.fields import Object
-from proxy.receipts import Receipt, stored_elsewhere
-from proxy.textual import is_text, text_of
+from proxy.grammar.claude import is_sealed
+from proxy.grammar.fields import Object
+from proxy.grammar.receipts import Receipt, stored_elsewhere
+from proxy.grammar.textual import is_text, text_of
 
 _TOOL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from proxy.canon import Citation
 from proxy.dialects.anthropic.words import NAME
-from proxy.fields import Object, as_object, as_text
+from proxy.grammar.fields import Object, as_object, as_text
 
 _FOUND = "web_search_result_location"
 

@@ -7,7 +7,7 @@ from proxy.canon import Request
 from proxy.dialects.anthropic.encode import Encoding
 from proxy.dialects.anthropic.faults import fault
 from proxy.dialects.anthropic.words import UNCOUNTED
-from proxy.fields import UNREADABLE, as_object, decode_json, dump, nonsense
+from proxy.grammar.fields import UNREADABLE, as_object, decode_json, dump, nonsense
 
 
 def count_body(request: Request) -> bytes:

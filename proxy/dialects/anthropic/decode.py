@@ -10,7 +10,6 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from proxy import whole
 from proxy.canon import (
     Choice,
     Close,
@@ -44,10 +43,11 @@ from proxy.dialects.anthropic.events import (
 from proxy.dialects.anthropic.faults import fault, fault_of_no_answer
 from proxy.dialects.anthropic.usage import Tally
 from proxy.dialects.anthropic.words import NAME, REASONS
-from proxy.endings import reason_of
 from proxy.errors import Down
-from proxy.fields import UNREADABLE, Object, nonsense
 from proxy.framing import MAX_FRAME, Batches, data_of
+from proxy.grammar import whole
+from proxy.grammar.endings import reason_of
+from proxy.grammar.fields import UNREADABLE, Object, nonsense
 
 
 class _Block(Struct):

@@ -6,14 +6,14 @@ path.
 """
 
 from proxy.canon import Request, Tool
-from proxy.claude import is_claude, thinks_with
 from proxy.dialects.anthropic.blocks import Blocks
 from proxy.dialects.anthropic.messages import as_they_came, in_order, parted
 from proxy.dialects.anthropic.thinking import plan, plan_as_asked
 from proxy.dialects.anthropic.words import CACHE_POINTS, KNOBS_LACKED, MODE_WORDS, NAME, TIERS, takes_of
 from proxy.errors import Unrepresentable
-from proxy.fields import Object, as_list, merged
-from proxy.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
+from proxy.grammar.claude import is_claude, thinks_with
+from proxy.grammar.fields import Object, as_list, merged
+from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 
 
 class Encoding:

@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 
 from proxy.canon import Start
 from proxy.dialects.anthropic.words import DELTA_FIELDS, END_FIELDS, NAME, START_FIELDS
-from proxy.fields import Object
+from proxy.grammar.fields import Object
 
 
 class DeltaFields(Struct):

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from proxy.dialects.anthropic.words import ERROR_STATUS, ERROR_WORDS
 from proxy.errors import Down, GatewayError, Headers, UpstreamError
-from proxy.fields import UNREADABLE, as_object, as_text, decode_json, dump, kept_headers
-from proxy.statuses import class_of
+from proxy.grammar.fields import UNREADABLE, as_object, as_text, decode_json, dump, kept_headers
+from proxy.grammar.statuses import class_of
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:

@@ -33,9 +33,9 @@ from proxy.dialects.bedrock.usage import usage_in_head, usage_in_metrics
 from proxy.dialects.bedrock.words import STREAM_TYPE
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import BadRequest, GatewayError, Unsupported, UpstreamError
-from proxy.eventstream import BadMessage, EventStream, Frames, Message, encode_headers, frame_of, message_of
-from proxy.fields import UNREADABLE, Fields, Object, as_object, decode_json, dump, nonsense, without_nulls
 from proxy.framing import sse
+from proxy.framing.eventstream import BadMessage, EventStream, Frames, Message, encode_headers, frame_of, message_of
+from proxy.grammar.fields import UNREADABLE, Fields, Object, as_object, decode_json, dump, nonsense, without_nulls
 from proxy.ports import Decoder, Encoded, Hints, Meter, Peek, Renderer
 
 # Bedrock's name for 2023-06-01. Clients may say another (Anthropic's SDK has that of its own API), and all parse alike.

@@ -8,7 +8,7 @@ from proxy.canon import Role, Turn
 from proxy.dialects.anthropic.blocks import Blocks
 from proxy.dialects.anthropic.words import Takes
 from proxy.errors import Unrepresentable
-from proxy.fields import Object
+from proxy.grammar.fields import Object
 
 _SYSTEM: tuple[Role, ...] = ("system", "developer")
 

@@ -6,14 +6,14 @@ escaped, and the type of each that tells begins with `message_`.
 
 import msgspec
 
-from proxy import whole
 from proxy.canon import Usage
 from proxy.dialects.anthropic.events import EVENT, MESSAGE, beside_delta, beside_message
 from proxy.dialects.anthropic.faults import fault
 from proxy.dialects.anthropic.usage import Tally
 from proxy.errors import UpstreamError
-from proxy.fields import UNREADABLE
 from proxy.framing import Batches, data_of
+from proxy.grammar import whole
+from proxy.grammar.fields import UNREADABLE
 
 MAX_EVENT = 1024 * 1024  # bytes; what tells of tokens is far shorter
 

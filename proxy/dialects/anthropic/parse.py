@@ -29,8 +29,8 @@ from proxy.canon import (
 from proxy.dialects.anthropic.citations import citations_of, was_shown
 from proxy.dialects.anthropic.words import DEMANDS, NAME, SPELLED, SPELLED_BY, TIERS_READ
 from proxy.errors import BadRequest
-from proxy.fields import Fields, as_list, as_object, dump, standard_base64, wrong, wrong_word
-from proxy.receipts import names_in
+from proxy.grammar.fields import Fields, as_list, as_object, dump, standard_base64, wrong, wrong_word
+from proxy.grammar.receipts import names_in
 
 
 def parse_request(top: Fields) -> Request:

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import assert_never
 
-from proxy import whole
-from proxy.arguments import as_given
 from proxy.canon import (
     Audio,
     Close,
@@ -35,11 +33,13 @@ from proxy.dialects.anthropic.citations import shown
 from proxy.dialects.anthropic.faults import error_body
 from proxy.dialects.anthropic.usage import beside, usage_fields
 from proxy.dialects.anthropic.words import DELTA_FIELDS, END_FIELDS, START_FIELDS, STOP_WORDS
-from proxy.endings import word_for
 from proxy.errors import GatewayError, Unrepresentable
-from proxy.fields import Object, dump
 from proxy.framing import sse
-from proxy.single import OneByOne, only
+from proxy.grammar import whole
+from proxy.grammar.arguments import as_given
+from proxy.grammar.endings import word_for
+from proxy.grammar.fields import Object, dump
+from proxy.grammar.single import OneByOne, only
 
 
 class StreamRenderer:

@@ -9,9 +9,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.canon import Reasoning, Request
-from proxy.claude import BUDGETS, DEFAULT_MAX_TOKENS, budget_for, is_forced, moved_to, room_for
 from proxy.dialects.anthropic.words import DISPLAYS, Takes
-from proxy.fields import Object
+from proxy.grammar.claude import BUDGETS, DEFAULT_MAX_TOKENS, budget_for, is_forced, moved_to, room_for
+from proxy.grammar.fields import Object
 
 
 class Plan(Struct, frozen=True):

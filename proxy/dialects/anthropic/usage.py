@@ -2,7 +2,7 @@
 
 from proxy.canon import Usage
 from proxy.dialects.anthropic.words import DELTA_FIELDS, END_FIELDS
-from proxy.fields import Object, are_counts, as_object, as_text, count_of
+from proxy.grammar.fields import Object, are_counts, as_object, as_text, count_of
 
 _COUNTED = frozenset(
     "input_tokens cache_read_input_tokens cache_creation_input_tokens cache_creation output_tokens"

@@ -12,7 +12,7 @@ from proxy.canon import Request
 from proxy.dialects.anthropic import Anthropic
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest
-from proxy.fields import Fields, encode_json
+from proxy.grammar.fields import Fields, encode_json
 from proxy.ports import Forward, Path, Peek
 
 # What stands behind `/projects/` or `/publishers/`. A model may have slashes of its own: `openai/gpt-5`.

@@ -7,7 +7,7 @@ import re
 from typing import Literal, NamedTuple
 
 from proxy.canon import Reason
-from proxy.endings import AS_IT_CAME
+from proxy.grammar.endings import AS_IT_CAME
 from proxy.ports import Bounds
 
 NAME = "anthropic"

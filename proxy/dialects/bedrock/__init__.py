@@ -27,10 +27,10 @@ from proxy.dialects.bedrock.render import StreamRenderer, WholeRenderer
 from proxy.dialects.bedrock.words import NAME, STREAM_TYPE, VERBS
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import BadRequest, GatewayError, UpstreamError
-from proxy.eventstream import BadMessage, Frames
-from proxy.fields import Fields, Object, dump, without_nulls
 from proxy.framing import Unframed
-from proxy.gates import MessageGate
+from proxy.framing.eventstream import BadMessage, Frames
+from proxy.framing.gates import MessageGate
+from proxy.grammar.fields import Fields, Object, dump, without_nulls
 from proxy.ports import (
     UNKNOWN,
     Abilities,

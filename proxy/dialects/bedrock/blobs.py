@@ -8,7 +8,7 @@ unwrapped when the client sends it back.
 from base64 import b64decode, b64encode
 from binascii import Error
 
-from proxy.filetypes import media_type_of_base64
+from proxy.grammar.filetypes import media_type_of_base64
 
 _WRAPPED = b"pillion:"
 

@@ -14,7 +14,7 @@ from proxy.canon import Citation, Image, Inline, Opaque, Part, Text, Thinking, T
 from proxy.dialects.bedrock.blobs import join, unwrap
 from proxy.dialects.bedrock.citations import citations_of
 from proxy.dialects.bedrock.words import NAME, media_type_of
-from proxy.fields import UNREADABLE, Object, as_list, as_object, as_text, nonsense
+from proxy.grammar.fields import UNREADABLE, Object, as_list, as_object, as_text, nonsense
 
 
 class Block(Struct):

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from proxy.canon import Citation
 from proxy.dialects.bedrock.words import NAME
-from proxy.fields import Object, as_list, as_object, as_text
+from proxy.grammar.fields import Object, as_list, as_object, as_text
 
 
 def citations_of(values: Iterable[object]) -> list[Citation]:

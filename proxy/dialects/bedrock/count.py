@@ -14,7 +14,7 @@ from proxy.dialects.bedrock.parse import parse_request
 from proxy.dialects.bedrock.words import NAME
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest
-from proxy.fields import UNREADABLE, Fields, Object, as_object, decode_json, dump, nonsense, wrong_word
+from proxy.grammar.fields import UNREADABLE, Fields, Object, as_object, decode_json, dump, nonsense, wrong_word
 from proxy.ports import Peek
 
 VERB = "count-tokens"

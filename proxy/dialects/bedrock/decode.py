@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from proxy import whole
 from proxy.canon import Choice, Close, Completion, Delta, Event, Finish, Open, Part, Start, Stop, Text, Usage, unfold
 from proxy.dialects.bedrock.blocks import (
     KINDS,
@@ -29,10 +28,11 @@ from proxy.dialects.bedrock.blocks import (
 from proxy.dialects.bedrock.faults import fault_of_message, fault_of_no_answer
 from proxy.dialects.bedrock.usage import usage_of
 from proxy.dialects.bedrock.words import NAME, REASONS
-from proxy.endings import reason_of
 from proxy.errors import Down
-from proxy.eventstream import BadMessage, EventStream, Message
-from proxy.fields import UNREADABLE, Object, as_object, nonsense
+from proxy.framing.eventstream import BadMessage, EventStream, Message
+from proxy.grammar import whole
+from proxy.grammar.endings import reason_of
+from proxy.grammar.fields import UNREADABLE, Object, as_object, nonsense
 
 
 class _Said(Struct, rename="camel"):

@@ -7,13 +7,13 @@ content that it cannot carry is refused with its path.
 import re
 
 from proxy.canon import Request, Tool, ToolCall
-from proxy.claude import room_for, thinks_with
 from proxy.dialects.bedrock.reasoning import said_by_client, said_to
 from proxy.dialects.bedrock.turns import TOOL_NAME, Conversation, cache_point
 from proxy.dialects.bedrock.words import CACHES_TOOLS, KNOBS_LACKED, NAME, TIERS, TOP_K, family_of
 from proxy.errors import Unrepresentable
-from proxy.fields import Object, dump, merged
-from proxy.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
+from proxy.grammar.claude import room_for, thinks_with
+from proxy.grammar.fields import Object, dump, merged
+from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 
 # RequestMetadata: how many labels there may be, and of what.
 _MAX_LABELS = 16

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 from proxy.dialects.bedrock.words import ERROR_STATUS, ERROR_WORDS, EXCEPTION_WORDS
 from proxy.errors import Down, GatewayError, Headers, Kind, UpstreamError
-from proxy.eventstream import Message, encode_message
-from proxy.fields import Object, as_object, as_text, dump, kept_headers, object_in
-from proxy.statuses import class_of
+from proxy.framing.eventstream import Message, encode_message
+from proxy.grammar.fields import Object, as_object, as_text, dump, kept_headers, object_in
+from proxy.grammar.statuses import class_of
 
 _LONGEST = 2000  # characters of a provider's message that are worth repeating
 _SIGNATURES = {"InvalidSignatureException", "IncompleteSignature"}

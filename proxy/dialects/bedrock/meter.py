@@ -8,14 +8,14 @@ from contextlib import suppress
 
 import msgspec
 
-from proxy import whole
 from proxy.canon import Usage
 from proxy.dialects.bedrock.decode import ANSWER
 from proxy.dialects.bedrock.faults import fault_of_message, fault_of_no_answer
 from proxy.dialects.bedrock.usage import usage_of
 from proxy.errors import UpstreamError
-from proxy.eventstream import BadMessage, Frames, headers_in, message_of
-from proxy.fields import UNREADABLE
+from proxy.framing.eventstream import BadMessage, Frames, headers_in, message_of
+from proxy.grammar import whole
+from proxy.grammar.fields import UNREADABLE
 
 
 class StreamMeter:

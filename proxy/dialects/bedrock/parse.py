@@ -16,7 +16,7 @@ from proxy.dialects.bedrock.parse_blocks import cache_point, member_of, parts_of
 from proxy.dialects.bedrock.words import DEMANDS, NAME, SPELLED
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest
-from proxy.fields import Fields, Object, as_object, as_text, wrong, wrong_word
+from proxy.grammar.fields import Fields, Object, as_object, as_text, wrong, wrong_word
 from proxy.ports import Peek
 
 

@@ -23,7 +23,18 @@ from proxy.dialects.bedrock.blobs import blob_of_text, unwrap
 from proxy.dialects.bedrock.citations import citations_of
 from proxy.dialects.bedrock.words import NAME, media_type_of
 from proxy.errors import BadRequest
-from proxy.fields import Fields, Left, Object, as_list, as_object, as_text, dump, standard_base64, wrong, wrong_word
+from proxy.grammar.fields import (
+    Fields,
+    Left,
+    Object,
+    as_list,
+    as_object,
+    as_text,
+    dump,
+    standard_base64,
+    wrong,
+    wrong_word,
+)
 
 
 def parts_of(items: list[tuple[object, str]]) -> list[Part]:

@@ -5,10 +5,10 @@ additionalModelRequestFields.
 """
 
 from proxy.canon import Reasoning, Request
-from proxy.claude import budget_for, moved_to
 from proxy.dialects.bedrock.words import EFFORTS
-from proxy.fields import Object
-from proxy.receipts import Receipt
+from proxy.grammar.claude import budget_for, moved_to
+from proxy.grammar.fields import Object
+from proxy.grammar.receipts import Receipt
 
 
 def said_by_client(reasoning: Reasoning) -> Object:

@@ -6,7 +6,6 @@ Events in, bytes out: a stream of messages as it goes, or the whole answer at Fi
 from collections.abc import Callable
 from typing import assert_never
 
-from proxy import whole
 from proxy.canon import (
     Audio,
     Close,
@@ -34,11 +33,12 @@ from proxy.dialects.bedrock.faults import error_body, exception_of
 from proxy.dialects.bedrock.spell import block_of, call_head, drawn, unsayable
 from proxy.dialects.bedrock.usage import usage_fields
 from proxy.dialects.bedrock.words import REASONS, STOP_WORDS, STREAM_TYPE
-from proxy.endings import word_for
 from proxy.errors import GatewayError
-from proxy.eventstream import encode_headers, frame_of
-from proxy.fields import Object, as_list, dump
-from proxy.single import OneByOne, only
+from proxy.framing.eventstream import encode_headers, frame_of
+from proxy.grammar import whole
+from proxy.grammar.endings import word_for
+from proxy.grammar.fields import Object, as_list, dump
+from proxy.grammar.single import OneByOne, only
 
 Clock = Callable[[], float]
 

@@ -27,7 +27,7 @@ from proxy.dialects.bedrock.blobs import sniff, wrap
 from proxy.dialects.bedrock.citations import spelled
 from proxy.dialects.bedrock.words import TAKEN, format_of
 from proxy.errors import Unrepresentable
-from proxy.fields import UNREADABLE, Object
+from proxy.grammar.fields import UNREADABLE, Object
 
 _OBJECT = msgspec.json.Decoder(Object)
 

@@ -33,9 +33,9 @@ from proxy.dialects.bedrock.documents import Names
 from proxy.dialects.bedrock.words import CACHES_TEXT, NAME, TAKEN, family_of, format_of
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
-from proxy.fields import Object, decode_json
-from proxy.receipts import Receipt, stored_elsewhere
-from proxy.textual import is_text
+from proxy.grammar.fields import Object, decode_json
+from proxy.grammar.receipts import Receipt, stored_elsewhere
+from proxy.grammar.textual import is_text
 
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _TOOL_ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from proxy.canon import Usage
-from proxy.fields import Object, are_counts, as_list, as_object, as_text, count_of
+from proxy.grammar.fields import Object, are_counts, as_list, as_object, as_text, count_of
 
 # `...Count` says again what its neighbour says.
 _COUNTED = frozenset(

@@ -10,7 +10,7 @@ from typing import Any
 
 from proxy.canon import Citation
 from proxy.dialects.cohere.words import NAME
-from proxy.fields import Object, as_list, as_object, as_text, is_number
+from proxy.grammar.fields import Object, as_list, as_object, as_text, is_number
 
 
 def citation_of(value: Object) -> Citation:

@@ -31,9 +31,9 @@ from proxy.dialects.cohere.parse import PLAN
 from proxy.dialects.cohere.usage import usage_of
 from proxy.dialects.cohere.words import NAME
 from proxy.errors import Down
-from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json, nonsense, text_in
 from proxy.framing import Frame, FrameTooLong, ServerSentEvents
-from proxy.sentence import Sentence
+from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_json, nonsense, text_in
+from proxy.grammar.sentence import Sentence
 
 Block = TypeVar("Block")
 

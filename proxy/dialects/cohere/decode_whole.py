@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from proxy import whole
 from proxy.canon import (
     Choice,
     Completion,
@@ -21,8 +20,9 @@ from proxy.dialects.cohere.faults import fault_of_finish, fault_of_no_answer
 from proxy.dialects.cohere.parse import PLAN, text_of
 from proxy.dialects.cohere.usage import usage_of
 from proxy.dialects.cohere.words import NAME, REASONS
-from proxy.endings import reason_of
-from proxy.fields import Object, as_list, as_object, as_text, nonsense, object_in, text_in
+from proxy.grammar import whole
+from proxy.grammar.endings import reason_of
+from proxy.grammar.fields import Object, as_list, as_object, as_text, nonsense, object_in, text_in
 
 
 class WholeDecoder(whole.Decoder):

@@ -24,7 +24,6 @@ from proxy.canon import (
     Turn,
     Video,
 )
-from proxy.dataurls import url_of
 from proxy.dialects.cohere.citations import spelled
 from proxy.dialects.cohere.parse import PLAN
 from proxy.dialects.cohere.words import (
@@ -39,11 +38,12 @@ from proxy.dialects.cohere.words import (
     plans,
 )
 from proxy.errors import Unrepresentable
-from proxy.fields import Object, as_list, merged, without_nulls
-from proxy.functions import nest
-from proxy.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several, stored_elsewhere
-from proxy.textual import as_text
-from proxy.thinking import half_of
+from proxy.grammar.dataurls import url_of
+from proxy.grammar.fields import Object, as_list, merged, without_nulls
+from proxy.grammar.functions import nest
+from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several, stored_elsewhere
+from proxy.grammar.textual import as_text
+from proxy.grammar.thinking import half_of
 
 
 class Encoding:

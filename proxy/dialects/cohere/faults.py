@@ -8,9 +8,9 @@ that a client sees.
 from collections.abc import Mapping
 
 from proxy.errors import Down, GatewayError, Headers, Timeout, UpstreamError
-from proxy.fields import as_text, dump, kept_headers, object_in
 from proxy.framing import sse
-from proxy.statuses import class_of
+from proxy.grammar.fields import as_text, dump, kept_headers, object_in
+from proxy.grammar.statuses import class_of
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:

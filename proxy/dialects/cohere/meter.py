@@ -4,13 +4,13 @@ Its last event tells all of it, and no other is parsed: inside a JSON string eve
 can only be a whole value. The model's name is never told on this wire.
 """
 
-from proxy import whole
 from proxy.canon import Usage
 from proxy.dialects.cohere.faults import fault_of_finish, fault_of_no_answer
 from proxy.dialects.cohere.usage import usage_of
 from proxy.errors import UpstreamError
-from proxy.fields import UNREADABLE, Object, as_object, decode_json
 from proxy.framing import Batches, data_of
+from proxy.grammar import whole
+from proxy.grammar.fields import UNREADABLE, Object, as_object, decode_json
 
 MAX_EVENT = 1024 * 1024  # bytes; what tells of tokens is far shorter
 

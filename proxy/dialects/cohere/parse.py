@@ -26,8 +26,8 @@ from proxy.canon import (
 from proxy.dialects.cohere.citations import citation_of, is_of_text
 from proxy.dialects.cohere.words import DEMANDS, KNOBS, NAME, OWN_EFFORT, SPELLED
 from proxy.errors import BadRequest
-from proxy.fields import Fields, Object, Verbatim, as_object, dump, standard_base64, wrong, wrong_word
-from proxy.functions import function_tool
+from proxy.grammar.fields import Fields, Object, Verbatim, as_object, dump, standard_base64, wrong, wrong_word
+from proxy.grammar.functions import function_tool
 
 PLAN = "tool_plan"  # in the `extra` of a Thinking: it stood there, and goes back there
 

@@ -8,7 +8,6 @@ from typing import assert_never
 
 from msgspec import Struct
 
-from proxy import whole
 from proxy.canon import (
     Audio,
     Choice,
@@ -37,11 +36,12 @@ from proxy.dialects.cohere.faults import error_body, error_event
 from proxy.dialects.cohere.parse import PLAN
 from proxy.dialects.cohere.usage import usage_fields
 from proxy.dialects.cohere.words import FAILED, STOP_WORDS
-from proxy.endings import word_for
 from proxy.errors import GatewayError, Unrepresentable
-from proxy.fields import Object, dump, encode_json
 from proxy.framing import sse
-from proxy.single import check_choice, only
+from proxy.grammar import whole
+from proxy.grammar.endings import word_for
+from proxy.grammar.fields import Object, dump, encode_json
+from proxy.grammar.single import check_choice, only
 
 
 class _Block(Struct):

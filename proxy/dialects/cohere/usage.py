@@ -6,7 +6,7 @@ is the usage here; the second rides along. Cached tokens are a part of `input_to
 """
 
 from proxy.canon import Usage
-from proxy.fields import Object, are_counts, as_object, count_of
+from proxy.grammar.fields import Object, are_counts, as_object, count_of
 
 _COUNTED = {"tokens", "cached_tokens"}
 _CACHED = ("cached_tokens",)

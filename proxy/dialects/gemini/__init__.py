@@ -25,7 +25,7 @@ from proxy.dialects.gemini.spelling import in_camel, may_be_snake
 from proxy.dialects.gemini.words import NAME, VERBS
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import BadRequest, GatewayError, Unrepresentable, UpstreamError
-from proxy.fields import Fields, Object, as_object, dump, encode_json, without_nulls
+from proxy.grammar.fields import Fields, Object, as_object, dump, encode_json, without_nulls
 from proxy.ports import (
     UNKNOWN,
     Abilities,

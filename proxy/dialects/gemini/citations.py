@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from proxy.canon import Citation
 from proxy.dialects.gemini.words import NAME
-from proxy.fields import Object, as_list, as_object, as_text
+from proxy.grammar.fields import Object, as_list, as_object, as_text
 
 
 def citations_of(candidate: Object, text: str) -> list[Citation]:

@@ -9,7 +9,7 @@ from proxy.dialects.gemini.faults import error_in, fault
 from proxy.dialects.gemini.parse import bare, parse_request
 from proxy.dialects.gemini.spelling import in_camel
 from proxy.errors import BadRequest
-from proxy.fields import UNREADABLE, Object, as_object, decode_json, dump, nonsense, wrong
+from proxy.grammar.fields import UNREADABLE, Object, as_object, decode_json, dump, nonsense, wrong
 from proxy.ports import Peek
 
 WHOLE = ("generateContentRequest", "generate_content_request")

@@ -15,7 +15,6 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from proxy import whole
 from proxy.canon import (
     Close,
     Delta,
@@ -38,11 +37,12 @@ from proxy.dialects.gemini.media import heard
 from proxy.dialects.gemini.partial import PartialArguments
 from proxy.dialects.gemini.usage import Tally
 from proxy.dialects.gemini.words import FINISHES, MAX_CANDIDATES, NAME, REASONS
-from proxy.endings import reason_of
 from proxy.errors import Down
-from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json, encode_json, nonsense
 from proxy.framing import FrameTooLong
-from proxy.sentence import Sentence
+from proxy.grammar import whole
+from proxy.grammar.endings import reason_of
+from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_json, encode_json, nonsense
+from proxy.grammar.sentence import Sentence
 
 _OF_CHUNK = frozenset("candidates usageMetadata modelVersion responseId createTime error".split())
 _OF_CANDIDATE = frozenset(

@@ -10,8 +10,8 @@ from proxy.dialects.gemini.schema import gemini_schema
 from proxy.dialects.gemini.thinking import as_said, thinking_config
 from proxy.dialects.gemini.words import COUNTS, KNOBS_LACKED, MODE_WORDS, NAME, NUMBERS, TIERS
 from proxy.errors import Unrepresentable
-from proxy.fields import Object, merged
-from proxy.receipts import Receipt, refuse_demands
+from proxy.grammar.fields import Object, merged
+from proxy.grammar.receipts import Receipt, refuse_demands
 
 
 class Encoding:

@@ -24,8 +24,8 @@ from proxy.dialects.gemini.thinking import generation
 from proxy.dialects.gemini.words import NAME, NO_SEAL
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
-from proxy.fields import Object, as_object, merged
-from proxy.receipts import Receipt, stored_elsewhere
+from proxy.grammar.fields import Object, as_object, merged
+from proxy.grammar.receipts import Receipt, stored_elsewhere
 
 
 class Contents:

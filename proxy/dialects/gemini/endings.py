@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from proxy.canon import Start, Stop
 from proxy.dialects.gemini.words import NAME, REASONS, STOP_WORDS
-from proxy.fields import Object, as_object
+from proxy.grammar.fields import Object, as_object
 
 
 def ending_of(stop: Stop, refused: bool, start: Start) -> Object:

@@ -9,8 +9,8 @@ from math import ceil
 
 from proxy.dialects.gemini.words import ERROR_STATUS, ERROR_WORDS
 from proxy.errors import GatewayError, Headers, Kind, Refused, UpstreamError
-from proxy.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, dump, kept_headers
-from proxy.statuses import class_of
+from proxy.grammar.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, dump, kept_headers
+from proxy.grammar.statuses import class_of
 
 _TYPE = "type.googleapis.com/google.rpc."
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from proxy.dialects.gemini.words import SAYING
 from proxy.framing import LONGEST_LINE, MAX_FRAME, FrameTooLong, Lines, has_sse
-from proxy.gates import TextGate, event_end
+from proxy.framing.gates import TextGate, event_end
 
 _BOM = b"\xef\xbb\xbf"
 

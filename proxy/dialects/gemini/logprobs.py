@@ -5,7 +5,7 @@ https://ai.google.dev/api/generate-content#LogprobsResult; ours are entries as O
 
 from typing import Any
 
-from proxy.fields import Object, as_list, as_object, as_text, is_number
+from proxy.grammar.fields import Object, as_list, as_object, as_text, is_number
 
 
 def logprobs_of(candidate: Object) -> list[Any]:

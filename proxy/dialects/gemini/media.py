@@ -10,7 +10,7 @@ from mimetypes import guess_type
 
 from proxy.canon import Audio, Document, Image, Inline, Remote, Source, Stored, Video
 from proxy.dialects.gemini.words import AUDIO, DOCUMENT, IMAGE, VIDEO
-from proxy.fields import Fields, Object, as_object, as_text, standard_base64
+from proxy.grammar.fields import Fields, Object, as_object, as_text, standard_base64
 
 Medium = Image | Audio | Video | Document
 

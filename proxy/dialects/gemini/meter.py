@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from proxy import whole
 from proxy.dialects.gemini.faults import error_in, fault
 from proxy.dialects.gemini.frames import Chunks, is_array
 from proxy.dialects.gemini.usage import Tally
-from proxy.fields import UNREADABLE, as_list, as_object, as_text, decode_json
 from proxy.framing import Batches, FrameTooLong, data_of
-from proxy.watching import LateMeter, event_at, giving_last, holding
+from proxy.grammar import whole
+from proxy.grammar.fields import UNREADABLE, as_list, as_object, as_text, decode_json
+from proxy.grammar.watching import LateMeter, event_at, giving_last, holding
 
 MAX_EVENT = 8 * 1024 * 1024  # bytes; an image comes in one event, and the count of its tokens in the same
 

@@ -23,7 +23,7 @@ from proxy.dialects.gemini.words import (
     TIERS_READ,
 )
 from proxy.errors import BadRequest
-from proxy.fields import Fields, Left, Object, is_number, wrong, wrong_word
+from proxy.grammar.fields import Fields, Left, Object, is_number, wrong, wrong_word
 from proxy.ports import Peek
 
 

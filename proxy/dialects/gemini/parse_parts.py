@@ -11,7 +11,7 @@ from proxy.dialects.gemini.media import read_file, read_inline
 from proxy.dialects.gemini.seals import seal_in
 from proxy.dialects.gemini.words import NAME
 from proxy.errors import BadRequest
-from proxy.fields import Fields, dump, wrong, wrong_word
+from proxy.grammar.fields import Fields, dump, wrong, wrong_word
 
 _MADE = "call_gemini_"
 

@@ -9,7 +9,7 @@ import re
 from itertools import pairwise
 from typing import Any
 
-from proxy.fields import Object, as_list, as_object, as_text, nonsense
+from proxy.grammar.fields import Object, as_list, as_object, as_text, nonsense
 
 _step = re.compile(r"\.([^.\[\]]+)|\[(\d{1,9})\]|\['((?:[^'\\]|\\.)*)'\]|\[\"((?:[^\"\\]|\\.)*)\"\]")
 _DEEPEST = 100  # steps of a path

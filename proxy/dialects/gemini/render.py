@@ -10,7 +10,6 @@ from typing import assert_never
 
 from msgspec import Struct
 
-from proxy import whole
 from proxy.canon import (
     Choice,
     Citation,
@@ -38,7 +37,8 @@ from proxy.dialects.gemini.seals import seal_out
 from proxy.dialects.gemini.usage import usage_fields
 from proxy.dialects.gemini.words import NAME
 from proxy.errors import GatewayError
-from proxy.fields import Object, dump, encode_json
+from proxy.grammar import whole
+from proxy.grammar.fields import Object, dump, encode_json
 
 
 class _Block(Struct):

@@ -20,7 +20,7 @@ from proxy.dialects.gemini import media
 from proxy.dialects.gemini.seals import redacted_out, seal_out
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
-from proxy.fields import Object, merged
+from proxy.grammar.fields import Object, merged
 
 
 def parts_of(part: Part) -> list[Object]:

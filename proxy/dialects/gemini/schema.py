@@ -12,7 +12,7 @@ from typing import Any
 from proxy.dialects.gemini.spelling import camel
 from proxy.dialects.gemini.words import SCHEMA_TYPES
 from proxy.errors import BadRequest
-from proxy.fields import Object, wrong
+from proxy.grammar.fields import Object, wrong
 
 _TYPES = {word.lower(): word for word in SCHEMA_TYPES[1:]}
 _SIZES = {"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"}

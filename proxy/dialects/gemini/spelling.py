@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from proxy.errors import BadRequest
-from proxy.fields import Object
+from proxy.grammar.fields import Object
 
 # What holds keys that are nobody's but the client's: arguments, results, labels. Schemas as well: schema.py reads them.
 _FREE = frozenset(

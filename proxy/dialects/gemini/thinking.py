@@ -8,9 +8,9 @@ import re
 
 from proxy.canon import Request
 from proxy.dialects.gemini.words import BUDGET_BOUNDS, MAY_BE_OFF, MOST, THINKING_BUDGETS, THINKING_LEVELS
-from proxy.fields import Object
-from proxy.receipts import Receipt
-from proxy.thinking import half_of
+from proxy.grammar.fields import Object
+from proxy.grammar.receipts import Receipt
+from proxy.grammar.thinking import half_of
 
 _generation = re.compile(r"gemini-(\d+)(?:\.(\d+))?").search
 

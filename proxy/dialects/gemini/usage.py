@@ -9,7 +9,7 @@ import re
 from msgspec.structs import replace
 
 from proxy.canon import Usage
-from proxy.fields import Object, are_counts, as_list, as_object, as_text, count_of
+from proxy.grammar.fields import Object, are_counts, as_list, as_object, as_text, count_of
 
 _COUNTED = {
     "promptTokenCount",

@@ -21,8 +21,8 @@ from proxy.dialects.ollama.render import StreamRenderer, WholeRenderer
 from proxy.dialects.ollama.words import NAME, SAYS
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
-from proxy.fields import Fields, Object, dump, encode_json, without_nulls
-from proxy.gates import TextGate, line_end
+from proxy.framing.gates import TextGate, line_end
+from proxy.grammar.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.ports import (
     UNKNOWN,
     Abilities,

@@ -9,17 +9,27 @@ Tool calls come whole. The answer of /api/generate has the fields of a message a
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from proxy import whole
 from proxy.canon import Close, Delta, Event, Finish, Image, Part, Start, Stop, Text, Thinking, ToolCall
 from proxy.dialects.ollama.faults import fault
 from proxy.dialects.ollama.parse import inline
 from proxy.dialects.ollama.usage import usage_of
 from proxy.dialects.ollama.words import NAME, OF_START, REASONS
-from proxy.endings import reason_of
 from proxy.errors import Down
-from proxy.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, encode_json, nonsense, text_in
 from proxy.framing import FrameTooLong, NewlineDelimited
-from proxy.sentence import Sentence
+from proxy.grammar import whole
+from proxy.grammar.endings import reason_of
+from proxy.grammar.fields import (
+    UNREADABLE,
+    Object,
+    as_list,
+    as_object,
+    as_text,
+    decode_json,
+    encode_json,
+    nonsense,
+    text_in,
+)
+from proxy.grammar.sentence import Sentence
 
 
 class StreamDecoder:

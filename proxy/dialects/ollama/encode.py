@@ -30,10 +30,10 @@ from proxy.canon import (
 from proxy.dialects.ollama.words import EFFORTS, LACKED, LEVELS, NAME, OPTIONS, OWN_EFFORT, knows_levels
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
-from proxy.fields import Object, as_object, without_nulls
-from proxy.functions import nest
-from proxy.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several, stored_elsewhere
-from proxy.textual import as_text
+from proxy.grammar.fields import Object, as_object, without_nulls
+from proxy.grammar.functions import nest
+from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several, stored_elsewhere
+from proxy.grammar.textual import as_text
 
 
 class _Message(Struct):

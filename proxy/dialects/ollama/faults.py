@@ -6,8 +6,8 @@ An error is one sentence: {"error": "model 'x' not found"}. (https://docs.ollama
 from collections.abc import Mapping
 
 from proxy.errors import GatewayError, Headers, UpstreamError
-from proxy.fields import as_object, as_text, dump, kept_headers, object_in
-from proxy.statuses import class_of
+from proxy.grammar.fields import as_object, as_text, dump, kept_headers, object_in
+from proxy.grammar.statuses import class_of
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:

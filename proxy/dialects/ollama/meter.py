@@ -6,12 +6,12 @@ a JSON string every quote is escaped, so `"done":` can only be a key.
 
 import re
 
-from proxy import whole
 from proxy.canon import Usage
 from proxy.dialects.ollama.faults import fault
 from proxy.dialects.ollama.usage import usage_of
 from proxy.errors import UpstreamError
-from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json
+from proxy.grammar import whole
+from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_json
 
 MAX_LINE = 4 * 1024 * 1024  # bytes; what tells of tokens is far shorter, but for the `context` of /api/generate
 

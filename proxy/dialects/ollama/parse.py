@@ -24,9 +24,9 @@ from proxy.canon import (
     Turn,
 )
 from proxy.dialects.ollama.words import DEMANDS, NAME, OPTIONS, OWN_EFFORT, SPELLED
-from proxy.fields import Fields, Object, dump, standard_base64, wrong, wrong_word
-from proxy.filetypes import media_type_of_base64
-from proxy.functions import function_tool
+from proxy.grammar.fields import Fields, Object, dump, standard_base64, wrong, wrong_word
+from proxy.grammar.filetypes import media_type_of_base64
+from proxy.grammar.functions import function_tool
 
 
 def parse_request(top: Fields) -> Request:

@@ -10,8 +10,6 @@ from typing import assert_never
 import msgspec
 from msgspec import Struct
 
-from proxy import whole
-from proxy.arguments import as_given
 from proxy.canon import (
     Audio,
     Choice,
@@ -40,10 +38,12 @@ from proxy.dialects.ollama.encode import is_generate
 from proxy.dialects.ollama.faults import error_body, error_line
 from proxy.dialects.ollama.usage import usage_fields
 from proxy.dialects.ollama.words import OF_START, STOP_WORDS
-from proxy.endings import word_for
 from proxy.errors import GatewayError, Unrepresentable
-from proxy.fields import Object, dump, encode_json
-from proxy.single import check_choice, only
+from proxy.grammar import whole
+from proxy.grammar.arguments import as_given
+from proxy.grammar.endings import word_for
+from proxy.grammar.fields import Object, dump, encode_json
+from proxy.grammar.single import check_choice, only
 
 Clock = Callable[[], float]
 

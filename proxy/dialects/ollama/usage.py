@@ -6,7 +6,7 @@ nothing, or not be told of. The durations are kept beside the counts: no other w
 
 from proxy.canon import Usage
 from proxy.dialects.ollama.words import DURATIONS
-from proxy.fields import Object, are_counts, count_of
+from proxy.grammar.fields import Object, are_counts, count_of
 
 _COUNTS = ("prompt_eval_count", "eval_count")
 

@@ -6,7 +6,7 @@ The tables of this wire, where they can be seen at a glance.
 import re
 
 from proxy.canon import Reason
-from proxy.endings import AS_IT_CAME
+from proxy.grammar.endings import AS_IT_CAME
 
 NAME = "ollama"
 

@@ -11,7 +11,7 @@ from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_chat.parse import parse_request
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import BadRequest
-from proxy.fields import Fields
+from proxy.grammar.fields import Fields
 from proxy.ports import Path, Peek
 
 _END = "/chat/completions"

@@ -6,7 +6,6 @@ Bytes in, events out, fed as they come. The mirror of render.py; whatever is no 
 from collections.abc import Iterator
 from typing import Any
 
-from proxy import whole
 from proxy.canon import (
     Audio,
     Close,
@@ -33,9 +32,11 @@ from proxy.dialects.openai_chat.reasoning import Thought, flat, thoughts_in
 from proxy.dialects.openai_chat.usage import said_usage
 from proxy.dialects.openai_chat.voices import Voice, Voices
 from proxy.dialects.openai_chat.words import MAX_CHOICES, NAME, REASONS
-from proxy.endings import reason_of
 from proxy.errors import BadRequest, Down
-from proxy.fields import (
+from proxy.framing import FrameTooLong, ServerSentEvents, frame_of
+from proxy.grammar import whole
+from proxy.grammar.endings import reason_of
+from proxy.grammar.fields import (
     UNREADABLE,
     Object,
     as_list,
@@ -46,8 +47,7 @@ from proxy.fields import (
     nonsense,
     text_in,
 )
-from proxy.framing import FrameTooLong, ServerSentEvents, frame_of
-from proxy.repeats import Repeats
+from proxy.grammar.repeats import Repeats
 
 # The known keys of a chunk; the others are `extra`. `obfuscation` and `p` are padding.
 _OF_CHUNK = frozenset("id object created model choices usage error obfuscation p".split())

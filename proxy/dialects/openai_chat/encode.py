@@ -16,9 +16,9 @@ from proxy.dialects.openai_chat.encode_messages import Messages
 from proxy.dialects.openai_chat.encode_parts import marks_of
 from proxy.dialects.openai_chat.words import EFFORTS, KNOBS, NAME, TIERS
 from proxy.errors import Unrepresentable
-from proxy.fields import Object, as_object
-from proxy.functions import nest
-from proxy.receipts import Receipt, refuse_beyond_text, refuse_demands
+from proxy.grammar.fields import Object, as_object
+from proxy.grammar.functions import nest
+from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands
 
 
 def limit_field(model: str) -> str:

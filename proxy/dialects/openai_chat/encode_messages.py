@@ -25,10 +25,10 @@ from proxy.dialects.openai_chat.encode_parts import Parts, refusal
 from proxy.dialects.openai_chat.reasoning import SENT
 from proxy.dialects.openai_chat.seals import sealed
 from proxy.dialects.openai_chat.words import NAME
-from proxy.fields import Object, as_object
-from proxy.functions import nest
-from proxy.receipts import Receipt
-from proxy.textual import as_text
+from proxy.grammar.fields import Object, as_object
+from proxy.grammar.functions import nest
+from proxy.grammar.receipts import Receipt
+from proxy.grammar.textual import as_text
 
 _SHOWN = (Image, Audio, Video, Document)  # what a tool message cannot hold, and a user's can
 

@@ -26,12 +26,12 @@ from proxy.canon import (
     Turn,
     Video,
 )
-from proxy.dataurls import url_of
 from proxy.dialects.openai_chat.words import NAME
 from proxy.errors import Unrepresentable
-from proxy.fields import Object
-from proxy.functions import nest
-from proxy.receipts import Receipt, stored_elsewhere
+from proxy.grammar.dataurls import url_of
+from proxy.grammar.fields import Object
+from proxy.grammar.functions import nest
+from proxy.grammar.receipts import Receipt, stored_elsewhere
 
 
 class Parts:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from proxy.dialects.openai_chat.words import ERROR_STATUS, ERROR_WORDS
 from proxy.errors import GatewayError, Headers, UpstreamError
-from proxy.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, kept_headers
-from proxy.statuses import class_of
+from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, kept_headers
+from proxy.grammar.statuses import class_of
 
 # A host may repeat the key that it refused, and that key is ours, not the client's.
 _KEY = re.compile(r"\b(?:(?:sk|pk|rk|gsk|xai|pplx|hf|r8|fw|csk|nvapi|tgp)[-_]|AIza)[\w*-]{6,}")

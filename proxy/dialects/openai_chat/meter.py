@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from proxy import whole
 from proxy.dialects.openai_chat.faults import fault
 from proxy.dialects.openai_chat.usage import said_usage
-from proxy.fields import UNREADABLE, as_list, as_object, as_text
 from proxy.framing import Batches, data_of
-from proxy.watching import LateMeter, bounds, event_at, giving_last, holding
+from proxy.grammar import whole
+from proxy.grammar.fields import UNREADABLE, as_list, as_object, as_text
+from proxy.grammar.watching import LateMeter, bounds, event_at, giving_last, holding
 
 MAX_EVENT = 1024 * 1024  # bytes; a longer event is an image or a sound, and holds no usage worth waiting for
 

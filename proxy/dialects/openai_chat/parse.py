@@ -14,8 +14,8 @@ from proxy.canon import (
 )
 from proxy.dialects.openai_chat.parse_turns import turns_of
 from proxy.dialects.openai_chat.words import DEMANDS, KNOBS, NAME, SPELLED, SPELLED_BY
-from proxy.fields import Fields, Left, Object, as_object, is_number, wrong
-from proxy.receipts import names_in
+from proxy.grammar.fields import Fields, Left, Object, as_object, is_number, wrong
+from proxy.grammar.receipts import names_in
 
 
 def parse_request(top: Fields) -> Request:

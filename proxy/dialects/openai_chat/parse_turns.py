@@ -32,7 +32,7 @@ from proxy.dialects.openai_chat.reasoning import SENT, flat, thoughts_in
 from proxy.dialects.openai_chat.seals import unsealed
 from proxy.dialects.openai_chat.words import NAME
 from proxy.errors import BadRequest
-from proxy.fields import Fields, Left, Object, Verbatim, as_object, standard_base64, wrong, wrong_word
+from proxy.grammar.fields import Fields, Left, Object, Verbatim, as_object, standard_base64, wrong, wrong_word
 
 
 def turns_of(top: Fields) -> list[Turn]:

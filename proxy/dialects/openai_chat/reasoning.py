@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from proxy.canon import Thinking
-from proxy.fields import Object, as_object
+from proxy.grammar.fields import Object, as_object
 
 SENT = "thoughts"  # in the `extra` of a message's first Thinking: how the client spelled them all
 _OF_DETAIL = {"type", "text", "summary", "signature", "data", "index"}

@@ -36,9 +36,9 @@ from proxy.dialects.openai_chat.render_fields import finish_fields, made_id, nam
 from proxy.dialects.openai_chat.seals import sealed
 from proxy.dialects.openai_chat.usage import tier_beside, usage_fields
 from proxy.errors import GatewayError
-from proxy.fields import Object, encode_json
 from proxy.framing import sse
-from proxy.functions import nest
+from proxy.grammar.fields import Object, encode_json
+from proxy.grammar.functions import nest
 
 
 class _Block(Struct):

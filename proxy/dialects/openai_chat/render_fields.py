@@ -13,12 +13,12 @@ from proxy.canon import (
     Stored,
     ToolCall,
 )
-from proxy.dataurls import url_of
 from proxy.dialects.openai_chat.encode_parts import noun_of
 from proxy.dialects.openai_chat.words import STOP_WORDS
-from proxy.endings import word_for
 from proxy.errors import Unrepresentable
-from proxy.fields import Object
+from proxy.grammar.dataurls import url_of
+from proxy.grammar.endings import word_for
+from proxy.grammar.fields import Object
 
 
 def top_of(start: Start, kind: str, request: Request, clock: Callable[[], float]) -> Object:

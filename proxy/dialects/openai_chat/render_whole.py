@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any, assert_never
 
-from proxy import whole
 from proxy.canon import (
     Audio,
     Choice,
@@ -28,8 +27,9 @@ from proxy.dialects.openai_chat.render_fields import finish_fields, made_id, nam
 from proxy.dialects.openai_chat.seals import sealed
 from proxy.dialects.openai_chat.usage import tier_beside, usage_fields
 from proxy.errors import GatewayError
-from proxy.fields import Object, dump
-from proxy.functions import nest
+from proxy.grammar import whole
+from proxy.grammar.fields import Object, dump
+from proxy.grammar.functions import nest
 
 
 class WholeRenderer(whole.Renderer):

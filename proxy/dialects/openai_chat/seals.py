@@ -4,7 +4,7 @@ https://ai.google.dev/gemini-api/docs/thought-signatures: as Gemini's own host o
 `extra_content`.
 """
 
-from proxy.fields import Object, as_object
+from proxy.grammar.fields import Object, as_object
 
 
 def unsealed(extra: Object) -> tuple[str, Object]:

@@ -6,8 +6,8 @@ We ask every stream for its usage. Where the client did not, the chunk that says
 import re
 
 from proxy.dialects.openai_chat.meter import MAX_EVENT, read
-from proxy.fields import UNREADABLE
 from proxy.framing import data_of
+from proxy.grammar.fields import UNREADABLE
 
 # A line end that follows a line end. A CR that ends the bytes may be half of a CRLF: that one waits for more.
 _BLANK = re.compile(rb"[\r\n](?:(?<=\n)\n|\r(?:\n|(?=[^\n])))")

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from proxy.fields import Object, dump, object_in
 from proxy.framing import data_of, sse
+from proxy.grammar.fields import Object, dump, object_in
 
 KEY = "pillion"
 

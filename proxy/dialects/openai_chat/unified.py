@@ -11,7 +11,7 @@ https://docs.cohere.com/v1/reference/chat
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.envelope import Envelope
 from proxy.errors import GatewayError, Unsupported
-from proxy.fields import dump
+from proxy.grammar.fields import dump
 from proxy.ports import Path, Peek, Wishes
 
 

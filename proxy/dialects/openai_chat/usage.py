@@ -4,7 +4,7 @@ import re
 
 from proxy.canon import Start, Usage
 from proxy.dialects.openai_chat.words import NAME
-from proxy.fields import Object, are_counts, as_object, as_text, count_of
+from proxy.grammar.fields import Object, are_counts, as_object, as_text, count_of
 
 _COUNTED = {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"}
 _INPUTS = {"cached_tokens", "cache_write_tokens", "audio_tokens"}

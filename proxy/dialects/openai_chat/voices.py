@@ -10,11 +10,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-from proxy.arguments import as_json
 from proxy.canon import Close, Delta, Part, ToolCall
 from proxy.dialects.openai_chat.seals import unsealed
-from proxy.fields import Object, as_object, nonsense, text_in
-from proxy.sentence import Sentence
+from proxy.grammar.arguments import as_json
+from proxy.grammar.fields import Object, as_object, nonsense, text_in
+from proxy.grammar.sentence import Sentence
 
 _OF_CALL = frozenset("index id type function custom".split())  # the known keys of a call; the others are `extra`
 

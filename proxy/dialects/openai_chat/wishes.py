@@ -10,7 +10,7 @@ https://openrouter.ai/docs/features/provider-routing
 
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest
-from proxy.fields import Fields, encode_json, is_number, wrong, wrong_word
+from proxy.grammar.fields import Fields, encode_json, is_number, wrong, wrong_word
 from proxy.ports import NO_WISHES, Wishes
 from proxy.wishes import cost_limit
 

@@ -6,8 +6,8 @@ The tables of this wire, where they can be seen at a glance.
 import re
 
 from proxy.canon import Reason
-from proxy.endings import AS_IT_CAME
 from proxy.errors import Kind
+from proxy.grammar.endings import AS_IT_CAME
 
 NAME = "openai_chat"
 

@@ -23,9 +23,9 @@ from proxy.dialects.openai_responses.response import NOTHING
 from proxy.dialects.openai_responses.words import NAME, SIGN, SILENT
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
-from proxy.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.framing import has_sse
-from proxy.gates import TextGate, event_end
+from proxy.framing.gates import TextGate, event_end
+from proxy.grammar.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.ports import (
     UNKNOWN,
     Abilities,

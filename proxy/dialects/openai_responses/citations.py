@@ -5,10 +5,10 @@ https://platform.openai.com/docs/api-reference/responses/object: `annotations` o
 
 from collections.abc import Iterable
 
-from proxy import annotations
 from proxy.canon import Citation
 from proxy.dialects.openai_responses.words import NAME
-from proxy.fields import Object, as_object
+from proxy.grammar import annotations
+from proxy.grammar.fields import Object, as_object
 
 
 def citations_of(values: Iterable[object]) -> list[Citation]:

@@ -7,7 +7,7 @@ from proxy.canon import Request
 from proxy.dialects.openai_responses.encode import Encoding
 from proxy.dialects.openai_responses.faults import error_in, fault
 from proxy.dialects.openai_responses.words import COUNTED
-from proxy.fields import UNREADABLE, as_object, decode_json, dump, nonsense
+from proxy.grammar.fields import UNREADABLE, as_object, decode_json, dump, nonsense
 
 
 def count_body(request: Request) -> bytes:

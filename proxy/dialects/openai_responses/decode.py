@@ -13,16 +13,16 @@ only the pass-through lane carries that.
 
 from collections.abc import Iterator
 
-from proxy import whole
 from proxy.canon import Event, Finish, Refusal, Start, Stop, Text, ToolCall
 from proxy.dialects.openai_responses.decode_item import Item, Sentence
 from proxy.dialects.openai_responses.faults import error_in, fault
 from proxy.dialects.openai_responses.usage import said_usage
 from proxy.dialects.openai_responses.words import NAME, REASONS
-from proxy.endings import reason_of
 from proxy.errors import Down
-from proxy.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, is_number, nonsense
 from proxy.framing import Frame, FrameTooLong, ServerSentEvents
+from proxy.grammar import whole
+from proxy.grammar.endings import reason_of
+from proxy.grammar.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, is_number, nonsense
 
 
 class StreamDecoder:

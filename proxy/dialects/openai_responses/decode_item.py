@@ -9,7 +9,6 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from proxy.arguments import as_json
 from proxy.canon import (
     Citation,
     Close,
@@ -30,7 +29,8 @@ from proxy.dialects.openai_responses.citations import citations_of
 from proxy.dialects.openai_responses.parse_input import texts_of
 from proxy.dialects.openai_responses.seals import opened
 from proxy.dialects.openai_responses.words import CALLS, DRAWING, NAME, OF_CALL
-from proxy.fields import Object, as_list, as_object, as_text, nonsense
+from proxy.grammar.arguments import as_json
+from proxy.grammar.fields import Object, as_list, as_object, as_text, nonsense
 
 
 class Sentence:

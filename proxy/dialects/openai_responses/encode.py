@@ -18,8 +18,8 @@ from proxy.dialects.openai_responses.words import (
     TIERS,
 )
 from proxy.errors import Unrepresentable
-from proxy.fields import Object, as_list, as_object
-from proxy.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
+from proxy.grammar.fields import Object, as_list, as_object
+from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 
 
 class Encoding:

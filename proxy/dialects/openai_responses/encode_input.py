@@ -26,14 +26,14 @@ from proxy.canon import (
     Turn,
     Video,
 )
-from proxy.dataurls import url_of
 from proxy.dialects.openai_responses.citations import spelled
 from proxy.dialects.openai_responses.items import noun_of
 from proxy.dialects.openai_responses.seals import closed
 from proxy.dialects.openai_responses.words import CALLS, NAME, SENT
 from proxy.errors import Unrepresentable
-from proxy.fields import Object
-from proxy.receipts import Receipt, stored_elsewhere
+from proxy.grammar.dataurls import url_of
+from proxy.grammar.fields import Object
+from proxy.grammar.receipts import Receipt, stored_elsewhere
 
 _SYSTEM = ("system", "developer")
 _ITEMS = (ToolCall, ToolResult, Thinking)  # these are items of their own; other parts stand in a message

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 from proxy.dialects.openai_responses.words import ERROR_STATUS, ERROR_WORDS, FAILURE_CODES
 from proxy.errors import GatewayError, Headers, UpstreamError
-from proxy.fields import Object, as_object, as_text, dump, kept_headers, object_in
 from proxy.framing import sse
-from proxy.statuses import class_of
+from proxy.grammar.fields import Object, as_object, as_text, dump, kept_headers, object_in
+from proxy.grammar.statuses import class_of
 
 # A host may repeat the key that it refused, and that key is ours, not the client's.
 _KEY = re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|nvapi)[-_][\w*-]{6,}")

@@ -24,7 +24,7 @@ from proxy.dialects.openai_responses.citations import spelled
 from proxy.dialects.openai_responses.seals import closed, seal_behind
 from proxy.dialects.openai_responses.words import CALL_MARKS, CALLS, DRAWING, NAME
 from proxy.errors import Unrepresentable
-from proxy.fields import Object, as_object
+from proxy.grammar.fields import Object, as_object
 
 _PREFIXES: dict[type[Part], str] = {Text: "msg", Refusal: "msg", Thinking: "rs", ToolCall: "fc", Image: "ig"}
 

@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from proxy import whole
 from proxy.canon import Usage
 from proxy.dialects.openai_responses.faults import error_in, fault
 from proxy.dialects.openai_responses.usage import SEARCH, said_usage
 from proxy.errors import UpstreamError
-from proxy.fields import UNREADABLE, Object, as_list, as_text, decode_json
 from proxy.framing import MAX_FRAME, Batches, data_of
+from proxy.grammar import whole
+from proxy.grammar.fields import UNREADABLE, Object, as_list, as_text, decode_json
 
 _NOTHING = msgspec.Raw(b"")
 _SEARCH = SEARCH.encode()

@@ -6,7 +6,7 @@ A body in, a Request out. Wrong types are a BadRequest that names the field's pa
 from proxy.canon import Format, Reasoning, Request, Text, Tool, ToolChoice, Turn
 from proxy.dialects.openai_responses.parse_input import turns_of
 from proxy.dialects.openai_responses.words import DEMANDS, KNOBS, LOGPROBS, NAME, REMEMBERED, SEALS, SILENCE, SPELLED
-from proxy.fields import Fields, Object, as_object, wrong, wrong_word
+from proxy.grammar.fields import Fields, Object, as_object, wrong, wrong_word
 
 
 def parse_request(top: Fields) -> Request:

@@ -30,7 +30,17 @@ from proxy.dialects.openai_responses.citations import citations_of
 from proxy.dialects.openai_responses.seals import opened, put_back
 from proxy.dialects.openai_responses.words import CALLS, CLIENT_SIDE, NAME, OF_CALL, OF_MESSAGE, SENT
 from proxy.errors import BadRequest
-from proxy.fields import Fields, Object, Verbatim, as_list, as_object, as_text, standard_base64, wrong, wrong_word
+from proxy.grammar.fields import (
+    Fields,
+    Object,
+    Verbatim,
+    as_list,
+    as_object,
+    as_text,
+    standard_base64,
+    wrong,
+    wrong_word,
+)
 
 
 def turns_of(top: Fields) -> list[Turn]:

@@ -16,7 +16,6 @@ from typing import assert_never
 
 from msgspec import Struct
 
-from proxy import whole
 from proxy.canon import (
     Audio,
     Close,
@@ -45,9 +44,10 @@ from proxy.dialects.openai_responses.faults import error_body, failure
 from proxy.dialects.openai_responses.items import Names, content_of, item_of, seal_of, shell_of
 from proxy.dialects.openai_responses.response import NOTHING, begun, ended, status_of
 from proxy.errors import GatewayError
-from proxy.fields import Object, dump, encode_json
 from proxy.framing import sse
-from proxy.single import check_choice, only
+from proxy.grammar import whole
+from proxy.grammar.fields import Object, dump, encode_json
+from proxy.grammar.single import check_choice, only
 
 
 class _Item(Struct):

@@ -11,8 +11,8 @@ from proxy.canon import Request, Start, Stop, Usage
 from proxy.dialects.openai_responses.encode import Encoding
 from proxy.dialects.openai_responses.usage import usage_fields
 from proxy.dialects.openai_responses.words import COMPLETE, ECHOED, STOP_WORDS, TIERS
-from proxy.endings import word_for
-from proxy.fields import Object
+from proxy.grammar.endings import word_for
+from proxy.grammar.fields import Object
 
 NOTHING: Object = {
     "id": "",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from proxy.canon import Usage
-from proxy.fields import Object, are_counts, as_object, as_text, count_of
+from proxy.grammar.fields import Object, are_counts, as_object, as_text, count_of
 
 SEARCH = "web_search_call"  # the item of a search by the provider's own tool
 

@@ -1,0 +1,104 @@
+"""Which client is it that shows this key?
+
+Keys come from the configuration (`client_key`, `keys`) and from `pillion keys add`; both may change while pillion
+runs, and are looked at once a second. They are found by their SHA-256: nobody can choose a key so that its digest
+comes near another's, hence the time that a look into a dict takes says nothing of the keys that are there.
+"""
+
+import hmac
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
+from time import monotonic
+
+from proxy.access.allowance import ClientKey
+from proxy.access.keyring import Keyring
+from proxy.config import Config, HeldKey
+from proxy.config.spending import DEFAULT_CLIENT
+from proxy.ports import Call
+
+LOOK_AGAIN = 1.0  # seconds
+
+log = logging.getLogger("pillion")
+
+
+class Clients:
+    def __init__(self, config: Config, clock: Callable[[], float] = monotonic) -> None:
+        """Raises ConfigError where the minted keys cannot be read."""
+        self._held = held(config)
+        self._limits = config.limits.client
+        self._takes_tokens = bool(config.jwt.jwks)
+        self._bring_their_own = config.transparent is not None
+        self._ring = Keyring(config.state_dir)
+        self._clock = clock
+        self._digests: list[bytes] | None = None  # of those that are configured, as they are now
+        self._rows = self._ring.rows
+        self._by_digest: dict[bytes, tuple[bytes, ClientKey]] = {}
+        self._by_name: dict[str, ClientKey] = {}
+        self._look_at = 0.0
+        self._look()
+
+    def __repr__(self) -> str:
+        return f"<Clients: {len(self._held)} keys configured, {len(self._ring.rows)} minted>"
+
+    @property
+    def configured(self) -> int:
+        return len(self._held)
+
+    @property
+    def minted(self) -> int:
+        return len(self._ring.rows)
+
+    def are_asked(self) -> bool:
+        """Must they show a key? So it is as soon as there is one; and once keys were minted, also when all are gone."""
+        if self._clock() >= self._look_at:
+            self._look()
+        return bool(self._held) or self._takes_tokens or self._ring.exists
+
+    def whose(self, call: Call) -> str | None:
+        """What a client may be told of (`rights.Whose`): its own, where it shows a key, be it one that it brings."""
+        return call.client if self._bring_their_own or self.are_asked() else None
+
+    def find(self, key: str) -> ClientKey | None:
+        """Whose key it is; None where it is nobody's. As of the last `are_asked`."""
+        digest = digest_of(key)
+        found = self._by_digest.get(digest)
+        if found is None or not hmac.compare_digest(found[0], digest):
+            return None
+        return found[1]
+
+    def named(self, name: str) -> ClientKey | None:
+        return self._by_name.get(name)
+
+    def _look(self) -> None:
+        self._look_at = self._clock() + LOOK_AGAIN
+        self._ring.look()
+        digests = [each.digest or digest_of(each.key.reveal()) for each in self._held]
+        if digests != self._digests or self._ring.rows is not self._rows:
+            self._digests, self._rows = digests, self._ring.rows
+            clients = dict(self._all(digests))
+            self._by_digest = {digest: (digest, client) for digest, client in clients.items()}
+            self._by_name = {client.name: client for client in clients.values()}
+
+    def _all(self, digests: Sequence[bytes]) -> Iterator[tuple[bytes, ClientKey]]:
+        """By digest. Of two of a name the configured one counts: they would share what is counted by name."""
+        taken = {each.client.name for each in self._held}
+        for row in self._rows:
+            if row.name not in taken:
+                yield bytes.fromhex(row.sha256), row.client(self._limits)
+            else:
+                words = "the minted key %s counts for nothing: one of the configuration has its name"
+                log.warning(words, row.name, extra={"event": "key_shadowed"})
+        yield from zip(digests, (each.client for each in self._held), strict=True)
+
+
+def held(config: Config) -> Sequence[HeldKey]:
+    """All keys of the configuration."""
+    if not config.client_key:
+        return config.keys
+    default = ClientKey(name=DEFAULT_CLIENT, limits=config.limits.client)
+    return (HeldKey(default, config.client_key), *config.keys)
+
+
+def digest_of(key: str) -> bytes:
+    return sha256(key.encode("utf-8", "surrogateescape")).digest()

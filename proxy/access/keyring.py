@@ -1,0 +1,186 @@
+"""Which keys were minted here, and where are they kept?
+
+In `keys.json` of the state directory: of each key its SHA-256 and what it may do, and never the key. A minted key has
+256 random bits, which nobody finds by trying, so that its plain digest tells nothing; a slow hash would protect
+passwords, and there are none. Whoever writes holds a lock, and puts a whole new file in the old one's place. A pillion
+that runs looks once a second whether it is another one (`Keyring`).
+"""
+
+import fcntl
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from proxy.access.allowance import NO_LIMITS, ClientKey, Limits
+from proxy.config.secret import secret_text, why_unreadable
+from proxy.config.spending import CLIENT_NAME
+from proxy.errors import ConfigError
+
+FILE, LOCK, NEW = "keys.json", "keys.lock", "keys.json.new"
+VERSION = 1
+LARGEST = 16 * 1024 * 1024  # bytes: some fifty thousand keys
+
+Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
+
+log = logging.getLogger("pillion")
+
+
+class Minted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key that was minted, less itself. A field that is not known here might take away a right: it is refused."""
+
+    name: Annotated[str, Meta(pattern=rf"^(?:{CLIENT_NAME.pattern})\Z")]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    created: Moment
+    expires: Moment | None = None
+    models: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
+    limits: Limits = NO_LIMITS
+
+    def client(self, limits: Limits) -> ClientKey:
+        """`limits`: where it has none of its own."""
+        expires = self.expires.timestamp() if self.expires is not None else None
+        return ClientKey(
+            name=self.name,
+            models=self.models,
+            providers=self.providers,
+            limits=self.limits or limits,
+            expires=expires,
+        )
+
+
+Rows: TypeAlias = tuple[Minted, ...]
+
+
+class _Version(Struct):
+    version: int
+
+
+class _File(Struct, forbid_unknown_fields=True):
+    version: int
+    keys: Rows
+
+
+def read(path: Path) -> Rows:
+    """Raises ConfigError where it cannot be read, and FileNotFoundError where there is none."""
+    try:
+        text = secret_text(path, LARGEST)
+        version = msgspec.json.decode(text, type=_Version).version
+        if version != VERSION:
+            raise ConfigError(f"{path}: is of version {version}, and this pillion knows {VERSION}: upgrade it")
+        rows = msgspec.json.decode(text, type=_File).keys
+    except FileNotFoundError:
+        raise
+    except (msgspec.DecodeError, RecursionError) as error:  # its message has places and types, and no values
+        raise ConfigError(f"{path}: {error}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {why_unreadable(error)}") from None
+    twice = [name for name, count in Counter(row.name for row in rows).items() if count > 1]
+    if twice:
+        raise ConfigError(f"{path}: there are two keys of the name {twice[0]}")
+    return rows
+
+
+class Keyring:
+    """The minted keys, as a pillion that runs knows them. What cannot be read changes nothing: the last good stays."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """Raises ConfigError: with no good state to fall back on, nobody knows whom to let in."""
+        self._path = folder / FILE if folder is not None else None
+        self._seen: tuple[int, int, int] | None = None
+        self._is_told = False  # that it cannot be read
+        self.rows: Rows = ()
+        self.exists = False  # also where no key is left in it
+        if self._path is not None:
+            self._look(self._path)
+
+    def __repr__(self) -> str:
+        return f"<Keyring of {len(self.rows)} minted keys>"
+
+    def look(self) -> None:
+        """Have keys come or gone?"""
+        if self._path is None:
+            return
+        try:
+            self._look(self._path)
+        except ConfigError as error:
+            if not self._is_told:
+                log.error("%s; the minted keys stay as they were", error, extra={"event": "keys_unreadable"})
+            self._is_told = True
+
+    def _look(self, path: Path) -> None:
+        """Raises ConfigError."""
+        try:
+            found = path.stat()
+            seen = (found.st_mtime_ns, found.st_ino, found.st_size)
+            if seen != self._seen:
+                self._seen = seen  # also of one that cannot be read, so that it is not read every second
+                self.rows, self.exists, self._is_told = read(path), True, False
+        except (FileNotFoundError, NotADirectoryError):
+            if self.exists:
+                self._seen = None
+                raise ConfigError(f"{path}: is gone") from None
+        except OSError as error:
+            raise ConfigError(f"{path}: {why_unreadable(error)}") from None
+
+
+# --- changing it -----------------------------------------------------------------------------------------------------
+
+
+def change(folder: Path, edited: Callable[[Rows], Rows]) -> None:
+    """Put what `edited` makes of the rows in their place. Raises ConfigError, and what `edited` raises."""
+    path = folder / FILE
+    try:
+        _make_private(folder)
+        with _locked(folder / LOCK):
+            try:
+                rows = read(path)
+            except FileNotFoundError:
+                rows = ()
+            _replace(path, msgspec.json.format(msgspec.json.encode(_File(VERSION, edited(rows)))) + b"\n")
+    except OSError as error:
+        raise ConfigError(f"{path}: {why_unreadable(error)}") from None
+
+
+def _make_private(folder: Path) -> None:
+    """Whatever the umask; parents as well, as who may rename one of those has all that is below it."""
+    if folder.is_dir():
+        return
+    _make_private(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)  # a umask may have taken from us what is ours
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One at a time. The lock is a file that stays; the other is replaced, and who held that would hold nothing."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Whoever reads finds the old file or the new one, also after a power cut."""
+    new = path.with_name(NEW)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "wb") as file:
+        os.fchmod(descriptor, 0o600)
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+    new.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

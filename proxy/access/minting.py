@@ -1,0 +1,206 @@
+"""Which keys may clients show, and who makes or takes them away?
+
+`pillion keys add NAME`, `pillion keys list` and `pillion keys revoke NAME`. A key is printed once, by itself, so that
+it can be caught in a variable; what there is to say beside it goes to standard error.
+"""
+
+import secrets
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from time import time
+from typing import NamedTuple
+
+import msgspec
+
+from proxy.access.allowance import Limits
+from proxy.access.clients import digest_of, held
+from proxy.access.keyring import FILE, Minted, Rows, change, read
+from proxy.config import Config
+from proxy.config.spending import CLIENT_NAME, DEFAULT_CLIENT, moment
+from proxy.errors import ConfigError
+
+PREFIX = "pil_"
+RANDOM = 32  # bytes, of which urlsafe base64 makes 43 characters
+
+_NONE = "-"
+_NO_PROVIDER = "there is no provider of that name, neither in the configuration nor among the presets"
+
+
+class Listed(NamedTuple):
+    """A key as it is shown: nothing of which it could be made."""
+
+    name: str
+    origin: str  # minted, or configured
+    created: datetime | None
+    expires: datetime | None
+    models: Sequence[str]
+    providers: Sequence[str]
+    limits: Limits
+
+
+def keys(config: Config, typed: Namespace) -> int:
+    """The exit code. Raises ConfigError."""
+    match typed.what:
+        case "add":
+            _add(config, typed)
+        case "revoke":
+            _revoke(config, typed.name)
+        case _:
+            _list(config, typed.json)
+    return 0
+
+
+def _add(config: Config, typed: Namespace) -> None:
+    if config.transparent is not None:
+        raise ConfigError(f"transparent: apps show the keys of {config.transparent}, and can show none of pillion's")
+    key = PREFIX + secrets.token_urlsafe(RANDOM)
+    row = Minted(
+        name=_new_name(config, typed.name),
+        sha256=digest_of(key).hex(),
+        created=datetime.now(UTC).replace(microsecond=0),
+        expires=_end(typed.expires),
+        models=_models(config, typed.models),
+        providers=_providers(config, typed.providers),
+        limits=Limits(typed.rpm, typed.tpm, typed.concurrent),
+    )
+    change(_folder(config), lambda rows: _told(key, _with(rows, row)))
+    print(
+        "pillion: this is shown once, and only its digest is kept; a pillion that runs knows it in a second.",
+        file=sys.stderr,
+    )
+
+
+def _told(key: str, rows: Rows) -> Rows:
+    """Printed before it is kept: a key that is kept and that nobody has seen would lock everybody out."""
+    try:
+        print(key, flush=True)
+    except OSError:
+        raise ConfigError("the key could not be printed, and so is not kept") from None
+    return rows
+
+
+def _revoke(config: Config, name: str) -> None:
+    if any(each.client.name == name for each in held(config)):
+        raise ConfigError(f"{name} is a key of the configuration: take it out there")
+    folder = _folder(config)
+    change(folder, lambda rows: _without(rows, name))
+    print(f"revoked {name}")
+    if not (read(folder / FILE) or config.has_keys):
+        left = f"it was the last one, and clients are still asked for a key: remove {folder / FILE} and start anew"
+        print(f"pillion: {left} to ask nobody.", file=sys.stderr)
+
+
+def _list(config: Config, as_json: bool) -> None:
+    rows = list(_listed(config))
+    if as_json:
+        shown = [{**row._asdict(), "limits": msgspec.to_builtins(row.limits)} for row in rows]
+        print(msgspec.json.format(msgspec.json.encode(shown)).decode())
+    else:
+        print(_table([[name.upper() for name in Listed._fields], *map(_cells, rows)]))
+
+
+# --- what is asked for -----------------------------------------------------------------------------------------------
+
+
+def _folder(config: Config) -> Path:
+    if config.state_dir is None:
+        raise ConfigError("there is nowhere to keep keys: set PILLION_STATE_DIR")
+    return config.state_dir
+
+
+def _new_name(config: Config, name: str) -> str:
+    if not CLIENT_NAME.fullmatch(name):
+        raise ConfigError("a key wants a name: letters, digits and .-_@+, 64 at most")
+    if name == DEFAULT_CLIENT:
+        raise ConfigError(f"{name} is what the key of client_key goes by: take another name")
+    if any(each.client.name == name for each in config.keys):
+        raise ConfigError(f"{name} is a key of the configuration already: take another name")
+    return name
+
+
+def _end(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        end = datetime.fromtimestamp(moment(text), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise ConfigError('--expires must be a date, such as "2027-01-31" or "2027-01-31T12:00:00Z"') from None
+    if end.timestamp() <= time():
+        raise ConfigError(f"--expires {text} is over")
+    return end
+
+
+def _providers(config: Config, names: Sequence[str]) -> tuple[str, ...]:
+    for name in names:
+        if not _is_known(config, name):
+            raise ConfigError(f"--providers {name}: {_NO_PROVIDER}")
+    return tuple(names)
+
+
+def _models(config: Config, patterns: Sequence[str]) -> tuple[str, ...]:
+    for pattern in patterns:
+        provider, slash, model = pattern.partition("/")
+        if not (slash and model):
+            raise ConfigError(f"--models {pattern}: must be PROVIDER/MODEL, in which * is any part")
+        if "*" not in provider and not _is_known(config, provider):
+            raise ConfigError(f"--models {pattern}: {_NO_PROVIDER}")
+    return tuple(patterns)
+
+
+def _is_known(config: Config, provider: str) -> bool:
+    """Presets count as well: the pillion that serves may have keys of providers that we have not."""
+    return provider == "echo" or provider in config.providers or provider in config.presets
+
+
+def _with(rows: Rows, row: Minted) -> Rows:
+    if any(each.name == row.name for each in rows):
+        raise ConfigError(f"there is a key {row.name} already: revoke it first, or take another name")
+    return (*rows, row)
+
+
+def _without(rows: Rows, name: str) -> Rows:
+    left = tuple(row for row in rows if row.name != name)
+    if len(left) == len(rows):
+        there = f"there are {', '.join(row.name for row in rows)}" if rows else "there is none"
+        raise ConfigError(f"no key {name} was minted; {there}")
+    return left
+
+
+# --- what is shown ---------------------------------------------------------------------------------------------------
+
+
+def _listed(config: Config) -> Iterator[Listed]:
+    for client, *_ in held(config):
+        expires = datetime.fromtimestamp(client.expires, UTC) if client.expires is not None else None
+        yield Listed(client.name, "configured", None, expires, client.models, client.providers, client.limits)
+    for row in _minted(config):
+        limits = row.limits or config.limits.client
+        yield Listed(row.name, "minted", row.created, row.expires, row.models, row.providers, limits)
+
+
+def _minted(config: Config) -> Rows:
+    try:
+        return read(config.state_dir / FILE) if config.state_dir is not None else ()
+    except FileNotFoundError:
+        return ()
+
+
+def _cells(row: Listed) -> list[str]:
+    limits = {
+        "a minute": row.limits.requests_per_minute,
+        "tokens a minute": row.limits.tokens_per_minute,
+        "at once": row.limits.concurrent,
+    }
+    told = [f"{count} {what}" for what, count in limits.items() if count is not None]
+    dates = [when.isoformat(timespec="seconds") if when is not None else "" for when in (row.created, row.expires)]
+    cells = [row.name, row.origin, *dates, ",".join(row.models), ",".join(row.providers), ", ".join(told)]
+    return [cell or _NONE for cell in cells]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(lines)

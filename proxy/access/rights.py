@@ -1,0 +1,102 @@
+"""May this client ask this provider for this model?
+
+Judged by the target, as a name was resolved: an alias, or another spelling of a provider, opens no door. In a pattern
+of a key's `models`, `*` is any run of characters, slashes included; every other character is itself.
+"""
+
+from collections.abc import Callable
+
+from proxy.access.allowance import ClientKey
+from proxy.errors import GatewayError
+from proxy.ports import Call
+
+LONGEST_NAME = 200  # characters of a model that are repeated
+
+Whose = Callable[[Call], str | None]  # as whose is somebody told what went on? A client's name; None: everybody's
+
+
+def everybodys(call: Call) -> None:
+    """Of operators (`Whose`)."""
+
+
+def is_restricted(key: ClientKey) -> bool:
+    return bool(key.models or key.providers)
+
+
+def allows(key: ClientKey | None, provider: str, model: str) -> bool:
+    """A client without a key is one of a pillion that asks for none."""
+    if key is None:
+        return True
+    if key.providers and provider not in key.providers:
+        return False
+    name = f"{provider}/{model}"
+    return not key.models or any(_fits(pattern, name) for pattern in key.models)
+
+
+def may_reach(key: ClientKey | None, provider: str) -> bool:
+    """Could it be allowed any model of the provider's?"""
+    if key is None:
+        return True
+    if key.providers and provider not in key.providers:
+        return False
+    return not key.models or any(_reaches(pattern, provider) for pattern in key.models)
+
+
+def check(call: Call) -> None:
+    """May it ask its target? Raises GatewayError, 403."""
+    assert call.target is not None  # failover chose it
+    check_names(call.key, call.target.adapter.name, call.target.model)
+
+
+def check_names(key: ClientKey | None, provider: str, model: str) -> None:
+    """Raises GatewayError, 403."""
+    if not allows(key, provider, model):
+        raise _not_allowed(key, provider, model[:LONGEST_NAME])
+
+
+class Allowed:
+    """An account of each attempt (ports.Account): whichever target failover comes to, it must be an allowed one."""
+
+    async def reserve(self, call: Call) -> None:
+        """Raises GatewayError, 403."""
+        check(call)
+
+    def settle(self, call: Call, held: None, error: BaseException | None) -> None:
+        """Nothing was set aside."""
+
+
+ALLOWED = Allowed()
+
+
+def _not_allowed(key: ClientKey | None, provider: str, model: str) -> GatewayError:
+    may = ", ".join((key.models or key.providers) if key else ())
+    return GatewayError(
+        f"This key may not ask {provider} for {model!r}. It may ask for: {may}.",
+        status=403,
+        kind="authentication",
+        code="model_not_allowed",
+        param="model",
+    )
+
+
+def _reaches(pattern: str, provider: str) -> bool:
+    """What stands before the first `*` is the beginning of a name of the provider's, or goes on as such a name."""
+    fixed, star, _ = pattern.partition("*")
+    own = f"{provider}/"
+    return fixed.startswith(own) or (bool(star) and own.startswith(fixed))
+
+
+def _fits(pattern: str, name: str) -> bool:
+    """Each part at its first place behind the one before. Clients choose names, so nothing is ever tried twice."""
+    first, *rest = pattern.split("*")
+    if not rest:
+        return name == first
+    if not name.startswith(first):
+        return False
+    at, last = len(first), rest.pop()
+    for part in rest:
+        found = name.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return name.endswith(last) and at + len(last) <= len(name)

@@ -1,0 +1,257 @@
+"""Whose is this token, and is it good?
+
+JSON Web Tokens (RFC 7519) that the operator's identity provider signs, for clients that have no key of ours. Its public
+keys come from a file, or over https through the pool that providers are asked by; they are believed for five minutes,
+and renewed behind the backs of those who ask. A token whose key is not among them has them fetched anew, twice a
+minute at most. What was found good is remembered as long as the keys are, since a signature costs more than all
+else that happens to a request.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from time import monotonic
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from proxy.access.allowance import ClientKey, Limits
+from proxy.config import JWT
+from proxy.config.secret import secret_text, why_unreadable
+from proxy.errors import ConfigError, GatewayError, Unauthorized, UpstreamError
+from proxy.upstream import Upstream
+
+try:
+    import jwt
+    from jwt.exceptions import (
+        ExpiredSignatureError,
+        ImmatureSignatureError,
+        InvalidAlgorithmError,
+        InvalidAudienceError,
+        InvalidIssuerError,
+        InvalidKeyError,
+        InvalidSignatureError,
+        MissingRequiredClaimError,
+    )
+except ImportError:
+    raise ConfigError("`jwt` needs PyJWT: pip install 'pillion[jwt]'") from None
+
+LEEWAY = 30.0  # seconds by which the identity provider's clock and ours may differ
+LIFE = 300.0  # seconds that its keys are believed without another look ...
+STALE = 3600.0  # ... and at most, while it cannot be asked
+PAUSE = 30.0  # seconds between two questions that brought nothing
+PATIENCE = 5.0  # seconds for one
+LARGEST = 1024 * 1024  # bytes of a key set in a file
+REMEMBERED = 1024  # tokens
+NEVER = 2**40  # seconds since 1970: some issuers say an end that is no time at all
+
+_NO_KID = ""  # of a token, or a key, that names none
+_REQUIRED = ["exp", "iss", "aud"]
+
+_is_token = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*", re.ASCII).fullmatch
+_is_name = re.compile(r"[!-~]{1,200}").fullmatch  # of a client, in logs and sums
+
+# Ways in which a token is none of ours: the code, and what the client reads.
+_FAULTS: tuple[tuple[type[Exception], str, str], ...] = (
+    (ExpiredSignatureError, "expired_token", "The token has expired."),
+    (ImmatureSignatureError, "immature_token", "The token is not good yet."),
+    (InvalidAudienceError, "invalid_token_audience", "The token is for another audience."),
+    (InvalidIssuerError, "invalid_token_issuer", "The token is of another issuer."),
+    (InvalidAlgorithmError, "invalid_token_algorithm", "The token is signed by an algorithm that is not allowed."),
+    (InvalidSignatureError, "invalid_token_signature", "The token's signature is wrong."),
+    (InvalidKeyError, "invalid_token_key", "The token is signed by a key that is too weak."),
+    (MissingRequiredClaimError, "invalid_token_claim", f"The token lacks one of the claims {', '.join(_REQUIRED)}."),
+    (Exception, "invalid_token", "The token cannot be read."),
+)
+
+log = logging.getLogger("pillion")
+
+Keys = Mapping[str, jwt.PyJWK]
+
+
+class KeySet:
+    """The identity provider's public keys, by their `kid`."""
+
+    def __init__(self, place: str, upstream: Upstream) -> None:
+        self._place = place
+        self._upstream = upstream
+        self._keys: Keys = {}
+        self._got = self._tried = -STALE  # seconds, as monotonic counts
+        self._asking: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<KeySet of {len(self._keys)} keys from {self._place}>"
+
+    def current(self) -> Keys:
+        """Those that are believed now, of which there may be none. Another object once they were fetched anew."""
+        now = monotonic()
+        if now >= self._got + LIFE:
+            self._ask(now)
+        if self._keys and now >= self._got + STALE:
+            self._keys = {}
+        return self._keys
+
+    async def of(self, kid: str) -> jwt.PyJWK | None:
+        """The key of that name. Raises GatewayError where there are no keys."""
+        if (found := _named(self.current(), kid)) is not None:
+            return found
+        self._ask(monotonic())
+        if self._asking is not None:
+            await asyncio.shield(self._asking)  # whoever leaves takes it from nobody
+        if not self._keys:
+            raise GatewayError("The identity provider's keys cannot be had.", status=503, code="jwks_unavailable")
+        return _named(self._keys, kid)
+
+    def _ask(self, now: float) -> None:
+        if self._asking is None and now >= self._tried + PAUSE:
+            self._asking = asyncio.create_task(self._fetch())
+
+    async def _fetch(self) -> None:
+        try:
+            self._keys = _keys_in(await self._read())
+            self._got = monotonic()
+        except Exception as error:  # PyJWT reads what others wrote: whatever it trips over, there are no new keys
+            words = "the keys of the identity provider cannot be had from %s: %s"
+            log.warning(words, self._place, _why(error), extra={"event": "jwks_failed"})
+        finally:
+            self._tried = monotonic()
+            self._asking = None
+
+    async def _read(self) -> str | bytes:
+        """Raises OSError, ValueError, UpstreamError."""
+        url = urlsplit(self._place)
+        if url.scheme != "https":
+            return secret_text(Path(self._place), LARGEST)
+        origin = self._upstream.origin(f"{url.scheme}://{url.netloc}")
+        path = f"{url.path}?{url.query}" if url.query else url.path
+        asked = {"accept": "application/json", "accept-encoding": "identity"}
+        status, body = await self._upstream.get(origin, path, asked, PATIENCE)
+        if status != 200:
+            raise ValueError(f"it answered {status}")
+        return body
+
+
+class _Good(NamedTuple):
+    """A token that was found good."""
+
+    subject: str
+    until: float  # seconds since 1970
+
+
+class Tokens:
+    """`named` finds a client key by its name; `limits` are of those that are none."""
+
+    def __init__(
+        self, config: JWT, upstream: Upstream, named: Callable[[str], ClientKey | None], limits: Limits
+    ) -> None:
+        self._config = config
+        self._named = named
+        self._limits = limits
+        self._keys = KeySet(config.jwks or "", upstream)
+        self._good: dict[bytes, _Good] = {}  # by digest
+        self._good_by: Keys = {}  # the keys that they were checked by
+
+    async def client(self, token: str) -> ClientKey | None:
+        """Whose it is; None where it is no token. Raises Unauthorized, and GatewayError where it cannot be checked."""
+        if not _is_token(token):
+            return None
+        digest = sha256(token.encode()).digest()
+        if self._keys.current() is not self._good_by:
+            self._good, self._good_by = {}, self._keys.current()
+        good = self._good.get(digest)
+        if good is None or time.time() >= good.until:
+            good = await self._checked(token)
+            if len(self._good) >= REMEMBERED:
+                self._good.clear()
+            self._good[digest] = good
+        return self._client(good.subject)
+
+    async def _checked(self, token: str) -> _Good:
+        """Raises Unauthorized, GatewayError."""
+        key = await self._keys.of(_kid(token))
+        if key is None:
+            raise Unauthorized("The token is signed by a key that is not known.", code="unknown_token_key")
+        claims = _claims(token, key, self._config)
+        return _Good(_subject(claims, self._config.claim), min(int(claims["exp"]), NEVER) + LEEWAY)
+
+    def _client(self, subject: str) -> ClientKey:
+        """Raises Unauthorized."""
+        if self._config.keys:
+            key = self._named(self._config.keys.get(subject, ""))
+            if key is None:
+                raise Unauthorized("The token is good, and its client is not known here.", code="unknown_client")
+            return key
+        if self._named(subject) is not None:
+            message = f"The token's claim {self._config.claim} says the name of a client key."
+            raise Unauthorized(message, code="invalid_token_claim")
+        return ClientKey(name=subject, limits=self._limits)
+
+
+def _named(keys: Keys, kid: str) -> jwt.PyJWK | None:
+    """A token that names no key is checked by the only one that there is."""
+    if kid == _NO_KID and len(keys) == 1:
+        return next(iter(keys.values()))
+    return keys.get(kid)
+
+
+def _keys_in(text: str | bytes) -> Keys:
+    """Those that check signatures. A shared secret (`oct`) would let its holder sign. Raises PyJWTError, ValueError."""
+    found = jwt.PyJWKSet.from_dict(msgspec.json.decode(text, type=dict[str, Any]))
+    public = [key for key in found if key.key_type != "oct" and key.public_key_use in (None, "sig")]
+    return {key.key_id or _NO_KID: key for key in public}
+
+
+def _kid(token: str) -> str:
+    """Raises Unauthorized."""
+    try:
+        return str(jwt.get_unverified_header(token).get("kid", _NO_KID))
+    except Exception as error:  # what strangers wrote
+        raise _fault(error) from None
+
+
+def _claims(token: str, key: jwt.PyJWK, config: JWT) -> Mapping[str, Any]:
+    """Raises Unauthorized."""
+    try:
+        claims: Mapping[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=config.algorithms,
+            audience=config.audience,
+            issuer=config.issuer,
+            leeway=LEEWAY,
+            options={"require": _REQUIRED, "enforce_minimum_key_length": True},
+        )
+    except Exception as error:  # what strangers wrote
+        raise _fault(error) from None
+    return claims
+
+
+def _subject(claims: Mapping[str, Any], claim: str) -> str:
+    """Raises Unauthorized."""
+    said = claims.get(claim)
+    if not isinstance(said, str) or not _is_name(said):
+        raise Unauthorized(f"The token's claim {claim} names no client.", code="invalid_token_claim", param=claim)
+    return said
+
+
+def _fault(error: Exception) -> Unauthorized:
+    code, message = next((code, message) for kind, code, message in _FAULTS if isinstance(error, kind))
+    return Unauthorized(message, code=code)
+
+
+def _why(error: Exception) -> str:
+    """For the log, without what stands in the keys."""
+    match error:
+        case UpstreamError():
+            return f"{error.message} {error.detail}".strip()
+        case OSError() | UnicodeDecodeError():
+            return why_unreadable(error)
+        case ValueError() if not isinstance(error, msgspec.DecodeError):
+            return str(error)
+        case _:
+            return "it is no set of keys (RFC 7517)"

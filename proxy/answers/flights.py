@@ -1,0 +1,295 @@
+"""How do several calls that ask the same share one answer, while it comes?
+
+The first one takes a flight off, and the others join it: one call upstream, in a task of its own, of which each has the
+whole answer at a pace of its own. It goes on when the first one leaves, and is broken off when the last one does.
+
+    a call --> its seat --\\
+    a call --> its seat ---- the log of what has come <-- the flight <-- the provider
+    a call --> its seat --/
+
+While the log has everything from the beginning, more may join, and the flight reads AHEAD bytes before the fastest.
+Where it becomes too long, or all logs together do, nobody joins any more, what all have read is let go, and the flight
+reads AHEAD bytes before the slowest: then one that reads nothing holds up the others, until the door hangs up on it.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from copy import copy
+from functools import partial
+from typing import NamedTuple, TypeAlias
+
+from proxy.edge.onlookers import conclude, show
+from proxy.errors import GatewayError
+from proxy.ports import Call, Handler, Reply
+
+AHEAD = 256 * 1024  # bytes that nobody has taken yet
+LONGEST = 4 * 1024 * 1024  # bytes of a log that has everything
+TURN = 64 * 1024  # bytes after which others have theirs
+
+Key: TypeAlias = tuple[object, ...]
+
+
+class Shared(NamedTuple):
+    """A reply for one call, and the call that was made for all of them."""
+
+    reply: Reply
+    call: Call
+
+
+class Flights:
+    """Those under way. `most`: bytes of all logs together that have everything."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.held = 0  # bytes of all logs
+        self._open: dict[Key, Flight] = {}  # those that may be joined
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Flights: {len(self._tasks)} under way, {len(self._open)} open, {self.held} bytes>"
+
+    def __contains__(self, key: Key) -> bool:
+        """Is there one to join?"""
+        return key in self._open
+
+    async def share(self, key: Key, call: Call, handler: Handler) -> Shared:
+        """Join the flight of this key, or take one off. Raises what the handler does, each time a new one."""
+        flight = self._open.get(key) or self._take_off(key, call, handler)
+        seat = flight.join()
+        try:
+            await flight.headed()
+        except BaseException:
+            flight.leave(seat)
+            raise
+        return Shared(flight.reply(seat), flight.call)
+
+    async def close(self) -> None:
+        """Break off all that are under way."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def shut(self, flight: "Flight") -> None:
+        """Nobody joins it any more."""
+        if self._open.get(flight.key) is flight:
+            del self._open[flight.key]
+
+    def _take_off(self, key: Key, call: Call, handler: Handler) -> "Flight":
+        flight = self._open[key] = Flight(self, key, call)
+        task = flight.task = asyncio.get_running_loop().create_task(flight.fly(handler))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return flight
+
+
+class Seat:
+    """How far one call has come."""
+
+    __slots__ = ("at", "has_left", "read")
+
+    def __init__(self) -> None:
+        self.at = 0  # the next chunk's number
+        self.read = 0  # bytes
+        self.has_left = False
+
+
+class Flight:
+    """One call upstream, for all that sit in it."""
+
+    def __init__(self, flights: Flights, key: Key, call: Call) -> None:
+        self.key = key
+        self.call = call
+        self.task: asyncio.Task[None] | None = None
+        self._flights = flights
+        self._seats: set[Seat] = set()
+        self._reply: Reply | None = None
+        self._error: BaseException | None = None
+        self._last_words = b""
+        self._has_landed = False
+        self._log: list[bytes] = []
+        self._gone = 0  # chunks before those in the log
+        self._came = self._held = 0  # bytes at all, and in the log
+        self._has_all = True
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    # --- those who share it ---
+
+    def join(self) -> Seat:
+        seat = Seat()
+        self._seats.add(seat)
+        return seat
+
+    def leave(self, seat: Seat) -> None:
+        """The last one breaks it off. Harmless when it has left."""
+        if seat.has_left:
+            return
+        seat.has_left = True
+        self._seats.discard(seat)
+        self._tell()
+        if self._seats:
+            self._check_room()
+            return
+        self._has_all = False
+        self._flights.shut(self)
+        self._let_go()
+        if self.task is not None and not self._has_landed:
+            self.task.cancel()
+
+    async def headed(self) -> None:
+        """Until there is a reply. Raises what came in its place."""
+        while self._reply is None and not self._has_landed:
+            await self._news.wait()
+        if self._reply is None:
+            raise _again(self._error)
+
+    def reply(self, seat: Seat) -> Reply:
+        """As if it were for this one alone."""
+        inner = self._reply
+        assert inner is not None
+        if isinstance(inner.body, bytes):
+            self.leave(seat)
+            return Reply(inner.status, list(inner.headers), inner.body)
+        return Reply(
+            inner.status,
+            list(inner.headers),
+            self._body(seat),
+            ping=inner.ping,
+            last_words=self._say if inner.last_words is not None else None,
+            abort=partial(self.leave, seat),
+        )
+
+    async def _body(self, seat: Seat) -> AsyncGenerator[bytes]:
+        """Raises GatewayError, behind all that came before it."""
+        turn = TURN
+        try:
+            while not seat.has_left:
+                if seat.at < self._gone + len(self._log):
+                    yield self._next(seat)
+                    if seat.read >= turn:
+                        turn = seat.read + TURN
+                        await asyncio.sleep(0)
+                elif self._has_landed:
+                    break
+                else:
+                    await self._news.wait()
+            if self._error is not None and not seat.has_left:
+                raise _again(self._error)
+        finally:
+            self.leave(seat)
+
+    def _next(self, seat: Seat) -> bytes:
+        chunk = self._log[seat.at - self._gone]
+        seat.at += 1
+        seat.read += len(chunk)
+        self._check_room()
+        return chunk
+
+    def _say(self, error: GatewayError) -> bytes:
+        """Last words. What broke the flight is said once for all: who spells it remembers what it has said.
+
+        What stops one seat alone must not be said by that one, since the others go on.
+        """
+        return self._last_words if self._error is not None else self.call.dialect.error_event(error)
+
+    # --- the task ---
+
+    async def fly(self, handler: Handler) -> None:
+        reply: Reply | None = None
+        try:
+            reply = self._reply = await handler(self.call)
+            self._tell()
+            if isinstance(reply.body, bytes):
+                show(reply, reply.body, self.call.id)
+            else:
+                await self._hear(reply, reply.body)
+        except BaseException as error:
+            self._error = error
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._land(reply)
+
+    async def _hear(self, reply: Reply, body: AsyncGenerator[bytes]) -> None:
+        try:
+            async with aclosing(body):
+                async for chunk in body:
+                    show(reply, chunk, self.call.id)
+                    self._note(chunk)
+                    if reply.stopped is not None:
+                        break
+                    await self._pace()
+        except GatewayError as error:
+            raise (reply.stopped or error) from None
+        finally:
+            if reply.abort is not None:
+                reply.abort()
+        if reply.stopped is not None:
+            raise reply.stopped
+
+    def _note(self, chunk: bytes) -> None:
+        size = len(chunk)
+        if self._has_all and (self._held + size > LONGEST or self._flights.held + size > self._flights.most):
+            self._has_all = False
+            self._flights.shut(self)
+        self._log.append(chunk)
+        self._came += size
+        self._held += size
+        self._flights.held += size
+        if not self._has_all:
+            self._let_go()
+        self._tell()
+
+    async def _pace(self) -> None:
+        if self._is_ahead():
+            self._room.clear()
+            await self._room.wait()
+
+    def _land(self, reply: Reply | None) -> None:
+        self._has_landed = True
+        if reply is not None:
+            error = self._error
+            if isinstance(error, GatewayError) and reply.last_words is not None:
+                self._last_words = reply.last_words(error)
+            conclude(reply, error, self.call.id)
+        self._flights.shut(self)
+        self._tell()
+
+    # --- both ---
+
+    def _tell(self) -> None:
+        """Wake all who wait for news."""
+        self._news.set()
+        self._news.clear()
+
+    def _check_room(self) -> None:
+        if not self._room.is_set() and not self._is_ahead():
+            self._room.set()
+
+    def _is_ahead(self) -> bool:
+        """Has more come than anybody has use for?"""
+        if not self._seats:
+            return False
+        pace = max if self._has_all else min
+        return self._came - pace(seat.read for seat in self._seats) >= AHEAD
+
+    def _let_go(self) -> None:
+        """What all have read."""
+        read = min((seat.at for seat in self._seats), default=self._gone + len(self._log)) - self._gone
+        size = sum(map(len, self._log[:read]))
+        del self._log[:read]
+        self._gone += read
+        self._held -= size
+        self._flights.held -= size
+
+
+def _again(error: BaseException | None) -> Exception:
+    """An error of each one's own, for they gather traces, and headers, on their ways."""
+    if isinstance(error, GatewayError):
+        return copy(error)
+    failure = RuntimeError("what several calls share has failed")
+    failure.__cause__ = error
+    return failure

@@ -1,0 +1,69 @@
+"""What is owed around one attempt at a target, whatever comes of it?
+
+The accounts of the call set aside what it may take before the target is asked, and settle exactly once after: a whole
+answer before its head goes out, so that its headers can tell; a stream when it has ended.
+"""
+
+from time import monotonic
+from typing import Any
+
+from proxy.errors import UpstreamError
+from proxy.ports import Account, Attempt, Call, Handler, Heard, Reply, Target
+from proxy.reports.outcome import outcome
+
+Held = list[tuple[Account, Any]]
+
+
+async def attempt(call: Call, handler: Handler) -> Reply:
+    """Ask `call.target`. Raises what an account or the target raises."""
+    call.attempts += 1
+    call.began, call.headed = monotonic(), 0.0
+    call.asked, call.is_settled, call.usage, call.heard = False, False, None, None
+    call.upstream_id, call.answered_model, call.dropped, call.wire = "", "", (), ""
+    held: Held = []
+    try:
+        for account in call.accounts:
+            held.append((account, await account.reserve(call)))
+        reply = await handler(call)
+    except BaseException as error:
+        _settle(call, held, error)
+        raise
+    call.headed = monotonic()
+    if held:
+        _follow(call, reply, held)
+    return reply
+
+
+def note(call: Call, target: Target, error: BaseException | None) -> Attempt:
+    """What came of the attempt that has just had its answer's head, or none."""
+    began, how = call.began, outcome(error) if error is not None else None
+    return Attempt(
+        target,
+        call.attempts,
+        monotonic() - began,
+        call.headed - began if call.headed else 0.0,
+        how.code if how is not None else "",
+        "",
+        how.kind if how is not None else "",
+        (isinstance(error, UpstreamError) and error.upstream_status) or 0,
+        max(call.answer_head[0] - began, 0.0),
+        call.wire,
+        call.is_translated,
+    )
+
+
+def _follow(call: Call, reply: Reply, held: Held) -> None:
+    call.heard = Heard()
+    if isinstance(reply.body, bytes):
+        call.heard.tap(reply.body)
+        _settle(call, held, None)
+    else:
+        reply.taps.append(call.heard.tap)
+        reply.endings.append(lambda error: _settle(call, held, error))
+
+
+def _settle(call: Call, held: Held, error: BaseException | None) -> None:
+    """The last that was reserved is the first that is settled."""
+    while held:
+        account, kept = held.pop()
+        account.settle(call, kept, error)

@@ -1,0 +1,146 @@
+"""Is this target to be asked at all, or left alone until it is well?
+
+    closed --`failures` in a row, or a `share` of the last `window` seconds--> open
+    open --its time is over--> half_open: one probe, and nobody beside it
+    half_open --the probe fails--> open, for twice as long, up to `longest`
+    half_open --the probe succeeds--> ramp: a share of the requests that grows from nothing to all over `ramp` seconds
+    ramp --its time is over--> closed;  --as closed does--> open, for twice as long
+
+Who is let in has a ticket and hands it back once, with how it ended. An outcome counts in the state that let it in and
+in no other: what was begun before the breaker opened, and fails a minute later, tells nothing of how the target is now.
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from proxy.failover.recent import Recent
+
+State = Literal["closed", "open", "half_open", "ramp"]
+
+
+class Rules(NamedTuple):
+    """When a breaker opens, and for how long."""
+
+    failures: int = 5  # in a row
+    share: float = 0.5  # of the last `window` seconds' outcomes
+    least: int = 20  # outcomes that must be known before a share says anything
+    window: float = 10.0  # seconds
+    cool: float = 10.0  # seconds that it is open for the first time
+    longest: float = 300.0  # seconds that it is open at most
+    ramp: float = 10.0  # seconds; 0: everybody comes back at once
+
+
+class Breaker:
+    """Of one target. `clock`: seconds, never going back."""
+
+    __slots__ = ("_clock", "_credit", "_generation", "_in_a_row", "_opened", "_outcomes", "_rules", "_state", "_until")
+
+    def __init__(self, rules: Rules, clock: Callable[[], float]) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._outcomes = Recent(2, rules.window, clock)
+        self._state: State = "closed"
+        self._generation = 1  # the ticket of all that are let in by this state; each change makes another
+        self._in_a_row = 0  # failures
+        self._opened = 0  # times since it was closed
+        self._until = 0.0  # open: when its probe may go; ramp: when it is closed again
+        self._credit = 0.0  # ramp: what is left of the shares of those who were not let in
+
+    def __repr__(self) -> str:
+        return f"<Breaker {self.state}>"
+
+    def become(self, rules: Rules) -> None:
+        """What is under way lasts no longer than these would have it."""
+        self._rules = rules
+        most = rules.ramp if self._state == "ramp" else rules.longest
+        self._until = min(self._until, self._clock() + most)
+
+    @property
+    def state(self) -> State:
+        if self._state in ("open", "ramp") and self._clock() >= self._until:
+            return "half_open" if self._state == "open" else "closed"
+        return self._state
+
+    @property
+    def retry_at(self) -> float | None:
+        """When an open one lets its probe in, by its clock; None where it is not open."""
+        return self._until if self.state == "open" else None
+
+    def allow(self) -> int:
+        """A ticket, for one attempt; 0: leave it alone. Each ticket is handed back to one of the three below, once."""
+        if self._state == "closed":
+            return self._generation
+        return self._allow_one() if self._state == "ramp" else self._allow_probe()
+
+    def succeeded(self, ticket: int) -> None:
+        """The target answered; that it refused the request as wrong is an answer too."""
+        if ticket != self._generation:
+            return
+        if self._state == "half_open":
+            self._back()
+        else:
+            self._in_a_row = 0
+            self._outcomes.add(_GOOD)
+
+    def failed(self, ticket: int) -> None:
+        """The target did not answer as it should: a 5xx, a timeout, no connection."""
+        if ticket != self._generation:
+            return
+        if self._state == "half_open":
+            self._open()
+            return
+        self._lapse()
+        self._in_a_row += 1
+        self._outcomes.add(_BAD)
+        if self._in_a_row >= self._rules.failures or self._is_sick():
+            self._open()
+
+    def let_go(self, ticket: int) -> None:
+        """Nobody knows how it would have ended, as when the client has left; the next request is the probe."""
+        if ticket == self._generation and self._state == "half_open":
+            self._change("open")
+
+    def _allow_probe(self) -> int:
+        if self._state == "half_open" or self._clock() < self._until:
+            return 0
+        self._change("half_open")
+        return self._generation
+
+    def _lapse(self) -> None:
+        """The end of a ramp. It makes no new generation: those that it let in count in the state behind it."""
+        if self._state == "ramp" and self._clock() >= self._until:
+            self._state = "closed"
+            self._opened = 0
+
+    def _allow_one(self) -> int:
+        self._lapse()
+        if self._state == "closed":
+            return self._generation
+        self._credit += 1 - (self._until - self._clock()) / self._rules.ramp
+        if self._credit < 1:
+            return 0
+        self._credit -= 1
+        return self._generation
+
+    def _is_sick(self) -> bool:
+        good, bad = self._outcomes.counts()
+        return good + bad >= self._rules.least and bad >= self._rules.share * (good + bad)
+
+    def _open(self) -> None:
+        self._change("open")
+        self._until = self._clock() + min(self._rules.cool * 2 ** min(self._opened, 32), self._rules.longest)
+        self._opened += 1
+
+    def _back(self) -> None:
+        self._change("ramp")
+        self._until = self._clock() + self._rules.ramp
+        self._credit = 1.0  # the first to come is let in
+        self._in_a_row = 0
+        self._outcomes.clear()
+
+    def _change(self, state: State) -> None:
+        self._state = state
+        self._generation += 1
+
+
+_GOOD, _BAD = 0, 1

@@ -1,0 +1,122 @@
+"""What does a provider look like that fails on purpose?
+
+Like one that fails of itself: an answer of another status, in the words of the wire that it was asked in, or one that
+breaks off. It is the lanes that hear of it, so that whatever stands before them takes it for real.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from proxy.config import Fault
+from proxy.errors import Down, UpstreamError
+from proxy.grammar.statuses import class_of
+from proxy.ports import Adapter, Answer, Dialect, Outgoing
+
+WAIT = ("retry-after", "1")  # of those that come again
+BUSY = frozenset({429, 503, 529})
+
+
+class Failing:
+    """An adapter with a fault. What is not said here is the provider's own. `dialect` finds one by its name."""
+
+    def __init__(self, adapter: Adapter, fault: Fault, dialect: Callable[[str], Dialect]) -> None:
+        self._adapter = adapter
+        self._fault = fault
+        self._dialect = dialect
+
+    def __repr__(self) -> str:
+        return f"<Failing {self._adapter!r}>"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._adapter, name)
+
+    async def send(self, outgoing: Outgoing) -> Answer:
+        """Nothing is sent where the answer is made up. Raises UpstreamError."""
+        fault, name = self._fault, self._adapter.name
+        if fault.status is not None:
+            answer: Answer = _refusal(fault.status, name, self._dialect(outgoing.dialect))
+        else:
+            if outgoing.timeout is not None:  # the delay was a part of it
+                outgoing = outgoing._replace(timeout=outgoing.timeout - fault.delay)
+            answer = await self._adapter.send(outgoing)
+        return answer if fault.cut is None else Broken(answer, fault.cut, name)
+
+    def refused(self, answer: Answer, error: UpstreamError) -> None:
+        """A key that the provider itself has refused is one. Of what was made up it knows nothing."""
+        if not isinstance(answer, MadeUp):
+            self._adapter.refused(answer.answer if isinstance(answer, Broken) else answer, error)
+
+
+def _refusal(status: int, provider: str, dialect: Dialect) -> "MadeUp":
+    made, kind = class_of(status)
+    error = made(f"{provider} answers {status}, as an injected fault says.", status=status, kind=kind)
+    lines = [("content-type", "application/json"), *dialect.error_headers(error), *([WAIT] if status in BUSY else [])]
+    return MadeUp(status, {name.lower(): value for name, value in lines}, dialect.error(error, "fault"))
+
+
+class MadeUp:
+    """An answer that nobody gave."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self._left = body
+
+    async def read(self, limit: int) -> bytes:
+        return await self.chunk()
+
+    async def chunk(self) -> bytes:
+        left, self._left = self._left, b""
+        return left
+
+    def begun(self) -> None:
+        """No timer runs here."""
+
+    def ended(self) -> bool:
+        return not self._left
+
+    def abort(self) -> None:
+        """There is no connection."""
+
+
+class Broken:
+    """An answer that breaks off after so many bytes, where it has more."""
+
+    def __init__(self, answer: Answer, cut: int, provider: str) -> None:
+        self.status = answer.status
+        self.headers = answer.headers
+        self.begun = answer.begun
+        self.abort = answer.abort
+        self.answer = answer
+        self._left = cut
+        self._is_broken = False
+        self._provider = provider
+
+    async def read(self, limit: int) -> bytes:
+        body = await self.answer.read(limit)
+        if len(body) > self._left:
+            raise self._cut()
+        return body
+
+    async def chunk(self) -> bytes:
+        chunk = b"" if self._is_broken else await self.answer.chunk()
+        if len(chunk) > self._left:
+            self._is_broken = True
+            self.abort()
+            chunk = chunk[: self._left]
+        self._left -= len(chunk)
+        if self._is_broken and not chunk:
+            raise self._cut()
+        return chunk
+
+    def ended(self) -> bool:
+        return not self._is_broken and self.answer.ended()
+
+    def _cut(self) -> Down:
+        """Of an error that broke off it is known all the same that it was one, for which nobody bills."""
+        return Down(
+            f"{self._provider}'s answer was cut short by an injected fault.",
+            provider=self._provider,
+            code="upstream_cut",
+            upstream_status=self.status,
+        )

@@ -1,0 +1,222 @@
+"""When is a second target asked while the first one is still silent, and what becomes of the one that loses?
+
+    first   |--------- after -------------------> x   let go of: `hedge_lost`
+    second                  |-------> answers         its reply is the call's
+
+The first that answers wins, which by the hold (lanes) is the first that says something. An attempt writes what it
+learns to its Call. Two at once need two: the first one has the client's own, and a hedge a copy (Trial), of which the
+client's gets back what the hedge has left there if it wins, and what it has spent in any case.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import aclosing
+from copy import copy
+from time import monotonic
+from typing import Any
+
+from proxy.config import Hedge
+from proxy.edge.onlookers import conclude
+from proxy.errors import BadRequest, GatewayError
+from proxy.failover.standing import Standing
+from proxy.lanes.asking import timed
+from proxy.ports import Call, Reply, Target
+from proxy.reports.outcome import outcome
+from proxy.spending.extent import extent
+
+LOST = "hedge_lost"
+HEDGED = frozenset({"chat", "generate"})  # operations; who counts tokens is asked once
+SAVED = 10  # hedges that may come at once after a quiet time
+# What attempts, dispatch, cost and failover write of the one attempt that they are about.
+OF_AN_ATTEMPT = (
+    "target", "began", "headed", "stop_at", "is_settled", "price_source", "heard", "asked", "wire", "is_translated",
+    "answer_head", "upstream_id", "dropped", "usage", "answered_model",
+)  # fmt: skip
+
+_ONE = 10**6  # hedge; shares are counted in whole parts of it, as a sum of fractions goes astray
+
+Asking = Coroutine[Any, Any, Reply]  # an attempt
+
+
+class Hedging:
+    """Which calls may have a hedge, and when."""
+
+    def __init__(self, hedge: Hedge) -> None:
+        self._after = hedge.after
+        self._share = round(hedge.share * _ONE)
+        self._saved = 0
+
+    def __repr__(self) -> str:
+        return f"<Hedging, {self._saved / _ONE:g} saved>"
+
+    def asked(self) -> None:
+        """A request has come, and is worth its share of a hedge: of all requests no more than that share has one."""
+        self._saved = min(self._saved + self._share, SAVED * _ONE)
+
+    def after(self, call: Call, standing: Standing) -> float | None:
+        """Seconds of silence after which a second target is asked; None where none is to be.
+
+        Who says what a call may cost at most has not said it of two attempts at once.
+        """
+        if self._saved < _ONE or call.operation not in HEDGED or call.wishes.cost_limit is not None:
+            return None
+        return self._after or standing.first_bytes[call.stream].value
+
+    def may(self, call: Call) -> bool:
+        """A yes is booked: it must be used. What costs what it will, or has effects of its own, is not asked twice."""
+        if self._saved < _ONE or not _is_bounded(call):
+            return False
+        self._saved -= _ONE
+        return True
+
+    def heard(self, call: Call, standing: Standing, error: BaseException | None) -> None:
+        """An attempt has come to its head, or has failed.
+
+        One that lost was still silent: where that was for longer than most are, it counts, or else each hedge would
+        have the next one come sooner.
+        """
+        times, seconds = standing.first_bytes[call.stream], (call.headed or monotonic()) - call.began
+        if error is None or (is_lost(error) and times.value is not None and seconds >= times.value):
+            times.add(seconds)
+
+
+def is_lost(error: BaseException) -> bool:
+    return _is_end(error) and outcome(error).code == LOST
+
+
+def _is_bounded(call: Call) -> bool:
+    try:
+        return not extent(call.envelope, call.dialect.bounds, None).is_open
+    except BadRequest:  # which the first target may say
+        return False
+
+
+class Trial:
+    """A hedge, and the Call of its own. `client`: the call that it is a hedge of."""
+
+    def __init__(self, client: Call, target: Target) -> None:
+        self._client = client
+        self.call = copy(client)  # the history, and the accounts, are the client's own
+        self.call.target, self.call.spent = target, 0
+
+    def book(self) -> None:
+        """Whether it has won or lost: it was an attempt, and has cost something."""
+        self._client.attempts = max(self._client.attempts, self.call.attempts)
+        self._client.spent += self.call.spent
+        self.call.spent = 0
+
+    def won(self, reply: Reply) -> Reply:
+        """What is told of the client's call is from now on told of this attempt."""
+        self._bring_back()
+        if not isinstance(reply.body, bytes):
+            reply.body = self._told(reply.body)
+            reply.endings.append(lambda error: self._bring_back())  # settled by now, and nobody else has looked yet
+        return reply
+
+    def _bring_back(self) -> None:
+        for name in OF_AN_ATTEMPT:
+            setattr(self._client, name, getattr(self.call, name))
+        self.book()
+
+    async def _told(self, body: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+        """The same chunks. Before each, the client's call knows what its attempt knows by then."""
+        async with aclosing(body):
+            async for chunk in body:
+                self._bring_back()
+                yield chunk
+
+
+class Race:
+    """One call's two attempts.
+
+    `begin`: the hedge, and its attempt; None where nobody is to be asked. `may_go_on`: may another target answer, when
+    the first one has failed so?
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        begin: Callable[[], tuple[Trial, Asking] | None],
+        may_go_on: Callable[[GatewayError], bool],
+    ) -> None:
+        self._call = call
+        self._begin = begin
+        self._may_go_on = may_go_on
+        self._trial: Trial | None = None
+        self._running: dict[asyncio.Task[Reply], Call] = {}
+
+    async def run(self, first: Asking, after: float) -> Reply:
+        """`first`: an attempt that writes to the client's own Call. Raises what it does, where nobody answers."""
+        ahead = self._start(first, self._call)
+        try:
+            winner = await self._winner(ahead, after)
+            await self._let_go([task for task in self._running if task is not winner], _lost())
+        except BaseException as error:  # the client has left, or who has ended the call says why
+            await self._let_go(list(self._running), *(error.args[:1] if _is_end(error) else ()))
+            raise
+        reply = winner.result()
+        return reply if self._trial is None or winner is ahead else self._trial.won(reply)
+
+    def _start(self, asking: Asking, call: Call) -> asyncio.Task[Reply]:
+        task = asyncio.create_task(asking)
+        self._running[task] = call
+        return task
+
+    async def _winner(self, ahead: asyncio.Task[Reply], after: float) -> asyncio.Task[Reply]:
+        """Whose answer is the call's, or whose failure."""
+        await asyncio.wait([ahead], timeout=after)
+        if ahead.done():
+            return ahead
+        if (begun := self._begin()) is None:
+            await asyncio.wait([ahead])
+            return ahead
+        self._trial, asking = begun
+        behind = self._start(asking, self._trial.call)
+        await asyncio.wait([ahead, behind], return_when=asyncio.FIRST_COMPLETED)
+        if not ahead.done():
+            if _failure(behind) is None:
+                return behind
+            await asyncio.wait([ahead])
+            return ahead
+        failed = _failure(ahead)
+        if not isinstance(failed, GatewayError) or not self._may_go_on(failed):
+            return ahead
+        await timed(self._call, asyncio.wait([behind]))
+        return behind if _failure(behind) is None else ahead
+
+    async def _let_go(self, tasks: Sequence[asyncio.Task[Reply]], *reason: object) -> None:
+        """Break them off, and wait until each has settled what it owes."""
+        for task in tasks:
+            task.cancel(*reason)
+        for task in tasks:
+            await asyncio.wait([task])
+            call = self._running.pop(task)
+            if _failure(task) is None:  # it had come to its head all the same
+                await _drop(call, task.result(), asyncio.CancelledError(*reason))
+        if self._trial is not None:
+            self._trial.book()
+
+
+def _is_end(error: BaseException) -> bool:
+    return isinstance(error, asyncio.CancelledError)
+
+
+def _failure(task: asyncio.Task[Reply]) -> BaseException | None:
+    return asyncio.CancelledError() if task.cancelled() else task.exception()
+
+
+def _lost() -> GatewayError:
+    return GatewayError("Another target has answered first.", status=499, kind="unknown", code=LOST)
+
+
+async def _drop(call: Call, reply: Reply, error: asyncio.CancelledError) -> None:
+    """An answer that nobody is to hear."""
+    if reply.abort is not None:
+        reply.abort()
+    if not isinstance(reply.body, bytes):
+        await reply.body.aclose()
+    conclude(reply, error, call.id)
+    how = outcome(error)
+    for at, one in enumerate(call.history):
+        if one.number == call.attempts:
+            call.history[at] = one._replace(code=how.code, kind=how.kind)

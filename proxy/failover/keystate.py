@@ -1,0 +1,146 @@
+"""Which providers' keys were left out when pillion ended, and still should be?
+
+A sidecar restarts with each deploy of its app, and the first request after that must not go to a key whose quota is
+used up until Monday. So it is kept in `keystate.json` of the state directory: of each key a name, which is a keyed hash
+of it and tells nothing to whoever has no candidate, and until when it is left out. Kept as well as may be: a file that
+is broken, or cannot be written, is told of once, and keys begin anew, as their providers will say the same again.
+
+`rows` and `merge` are all that a fleet would need to tell one another; for the names to be the same, so must the salt.
+"""
+
+import asyncio
+import hmac
+import logging
+import os
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from proxy.adapters.keys import Keys
+from proxy.config.secret import secret_text, why_unreadable
+from proxy.failover.cooldown import Saved
+
+FILE = "keystate.json"
+VERSION = 1
+LARGEST = 16 * 1024 * 1024  # bytes
+PAUSE = 1.0  # seconds between two times that it is written
+
+Rows = Mapping[str, Sequence[Saved]]  # by provider
+
+log = logging.getLogger("pillion")
+
+
+class _File(Struct):
+    version: int
+    salt: str
+    providers: dict[str, list[Saved]]
+
+
+class KeyStates:
+    """Of all providers. `folder`: None where there is nowhere to keep anything."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._path = folder / FILE if folder is not None else None
+        found = _read(self._path) if self._path is not None else None
+        self._salt = found.salt if found is not None else secrets.token_hex(16)
+        self._others: Rows = found.providers if found is not None else {}  # of providers that are not there now
+        self._followed: Mapping[str, Keys] = {}
+        self._is_stale = self._has_failed = False
+        self._writing: asyncio.Task[None] | None = None
+        self._closed = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<KeyStates of {', '.join(self._followed)}>"
+
+    def become(self, followed: Mapping[str, Keys]) -> None:
+        """These are the providers' keys from now on. What is known of keys that stay is known of them."""
+        known, before = self.rows(), self._followed
+        self._followed = followed
+        self._others = {name: saved for name, saved in known.items() if name not in followed}
+        for name, keys in followed.items():
+            if keys is not before.get(name):
+                keys.follow(self._name, self._changed)
+                keys.restore(known.get(name, ()))
+
+    def rows(self) -> Rows:
+        """Who is left out."""
+        return {**self._others, **{name: keys.saved() for name, keys in self._followed.items()}}
+
+    def merge(self, rows: Rows) -> None:
+        """Somebody else says who is; of what two know, the longer counts."""
+        for name, saved in rows.items():
+            if name in self._followed:
+                self._followed[name].restore(saved)
+
+    async def close(self) -> None:
+        """With all of it written."""
+        self._closed.set()
+        if self._writing is not None:
+            await self._writing
+
+    def _name(self, key: str) -> str:
+        return hmac.digest(self._salt.encode(), key.encode("utf-8", "surrogateescape"), "sha256").hex()[:16]
+
+    def _changed(self) -> None:
+        self._is_stale = True
+        if self._path is not None and self._writing is None and not self._closed.is_set():
+            self._writing = asyncio.create_task(self._write(self._path), name="keys' state")
+
+    async def _write(self, path: Path) -> None:
+        """Until there is nothing new, and once in a while at most."""
+        while self._is_stale:
+            self._is_stale = False
+            data = msgspec.json.encode(_File(VERSION, self._salt, _told(self.rows().items())))
+            try:
+                await asyncio.to_thread(_replace, path, data)
+            except OSError as error:
+                self._complain(path, error)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PAUSE):
+                    await self._closed.wait()
+        self._writing = None
+
+    def _complain(self, path: Path, error: OSError) -> None:
+        if not self._has_failed:
+            words = "%s: %s; which keys are left out is forgotten when pillion ends"
+            log.warning(words, path, why_unreadable(error), extra={"event": "keystate_failed"})
+        self._has_failed = True
+
+
+def _told(rows: Iterable[tuple[str, Sequence[Saved]]]) -> dict[str, list[Saved]]:
+    return {name: list(saved) for name, saved in rows if saved}
+
+
+def _read(path: Path) -> _File | None:
+    """None where there is none, or one that is not ours."""
+    try:
+        found = msgspec.json.decode(secret_text(path, LARGEST), type=_File)
+        if found.version == VERSION:
+            return found
+        why = f"is of version {found.version}"
+    except FileNotFoundError:
+        return None
+    except (msgspec.DecodeError, RecursionError):
+        why = "is broken"
+    except (OSError, ValueError) as error:
+        why = why_unreadable(error)
+    log.warning("%s: %s; no key is left out for what was before", path, why, extra={"event": "keystate_unreadable"})
+    return None
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Whoever reads finds the old file or the new one; after a power cut perhaps neither, which does no harm.
+
+    Of several processes each writes its own, whose name it is told by. Raises OSError.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "wb") as file:
+        os.fchmod(descriptor, 0o600)
+        file.write(data)
+    new.rename(path)

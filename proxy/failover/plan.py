@@ -1,0 +1,98 @@
+"""Whom could a call go to, in which order, and why is somebody passed over?
+
+A route of the operator's says it. Without one it is the provider that the model's name means, then those of
+`fallback_order`, then every other one that has a model of that name or a default one, those on this machine last. Who
+gets all traffic (`upstream`) gets it alone, and so does the offline echo, which stands in for nobody.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from proxy.access.allowance import ClientKey
+from proxy.catalog import Catalog
+from proxy.config import Failover, Route
+from proxy.ports import Target
+
+KEPT = 1000  # names whose targets are known; clients choose them
+
+
+class Plan(NamedTuple):
+    """`weights` stand beside the targets; `name` is the route's, "" where there is none. `how`: see Catalog.how."""
+
+    targets: Sequence[Target]
+    weights: Sequence[int] = ()
+    strategy: str = "order"
+    name: str = ""
+    how: str = ""
+
+
+class Planner:
+    """`defaults`: the models that providers have where nobody names one. `local`: providers on this machine.
+
+    `alone`: all traffic goes to one place.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        routes: Mapping[str, Route],
+        failover: Failover,
+        defaults: Mapping[str, str],
+        local: Iterable[str],
+        alone: bool = False,
+    ) -> None:
+        self.catalog = catalog
+        self._routes = routes
+        self._failover = failover
+        self._defaults = defaults
+        self._local = frozenset(local)
+        self._alone = alone
+        self._plans: dict[str, Plan] = {}
+
+    def known(self, name: str) -> Plan | None:
+        """Where nobody has to be asked for it: what `first` would say."""
+        target = None if name in self._routes else self.catalog.met(name)
+        if target is None:
+            return None
+        plan = self._plans.get(name)
+        if plan is None or plan.targets[0] is not target:
+            if len(self._plans) >= KEPT:
+                self._plans.clear()
+            plan = self._plans[name] = Plan((target,), how=self.catalog.how(name))
+        return plan
+
+    async def first(self, name: str, key: ClientKey | None = None) -> Plan:
+        """Of a route all its targets; else the one that the name means. `key`: who asks. Raises UnknownModel."""
+        route = None if self._alone else self._routes.get(name)
+        if route is None:
+            return Plan((await self.catalog.resolve(name, key),), how=self.catalog.how(name))
+        targets = [await self.catalog.resolve(target, key) for target, _ in route.targets]
+        return Plan(targets, [weight for _, weight in route.targets], route.strategy, name, "route")
+
+    def others(self, plan: Plan) -> Iterator[Target]:
+        """Whom to ask where the plan's own targets have failed. A route has no others than those it names."""
+        first = plan.targets[0]
+        if plan.name or self._alone or not first.adapter.real:
+            return
+        seen = {first.adapter.name}
+        for said in [*self._failover.fallback_order, *(self._rest() if self._failover.others else ())]:
+            provider, _, model = said.partition("/")
+            target = self._target(provider, model or first.model, is_said=bool(model))
+            if target is not None and target.adapter.name not in seen:
+                seen.add(target.adapter.name)
+                yield target
+
+    def _rest(self) -> list[str]:
+        """Every provider that somebody configured, those on this machine last."""
+        real = [name for name, adapter in self.catalog.adapters.items() if adapter.real]
+        return sorted(real, key=lambda name: name in self._local)
+
+    def _target(self, provider: str, model: str, is_said: bool) -> Target | None:
+        """None where it has no such model, nor a default one."""
+        adapter = self.catalog.adapter(provider)
+        if adapter is None:
+            return None
+        if is_said or adapter.has(model):
+            return Target(adapter, model)
+        default = self._defaults.get(adapter.name, "")
+        return Target(adapter, default) if default else None

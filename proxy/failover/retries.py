@@ -1,0 +1,146 @@
+"""Which errors are worth asking again after, of the same target or of another; when, and how often at most?
+
+One table, by what an error calls itself, then by its status, then by its kind. Which kinds of error the same target is
+asked again after is the operator's to say (`retryable_errors`); the rows say where that would be in vain all the same.
+
+                        | the same target again         | another target
+    ------------------- | ----------------------------- | --------------
+    rate limit, 529     | yes, not before it says       | yes
+    5xx                 | yes, but for 501 and 505      | yes
+    network             | yes, but for a bad TLS peer   | yes
+    timeout             | yes, where nothing was begun  | yes
+    409, 425            | yes, as after a 5xx           | yes
+    authentication      | no                            | yes: it is the key's fault
+    quota               | no                            | yes
+    404, 405, 410, 413  | no                            | yes: it has that model, or takes that much
+    any other 4xx       | no                            | no: the request is wrong everywhere
+    content refused     | no                            | no: nobody is asked until somebody gives in
+    our own 4xx         | no                            | only where this target's wire is what cannot say it
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
+
+from proxy.errors import GatewayError, Kind, UpstreamError
+from proxy.failover.recent import Recent
+from proxy.failover.waits import retry_after
+
+
+class Verdict(NamedTuple):
+    again: bool  # may the same target be asked once more?
+    elsewhere: bool  # may another one?
+    wait: float | None = None  # seconds that the provider asks for
+
+
+class _Rule(NamedTuple):
+    again: bool  # where the operator has its kind retried at all
+    elsewhere: bool
+    kind: Kind | None = None  # what it counts as there, if not as its own
+
+
+_RETRIED, _ELSEWHERE, _STOP = _Rule(True, True), _Rule(False, True), _Rule(False, False)
+
+_BY_NAME: dict[str, _Rule] = {
+    # Ours: of the network, of timers, of answers that are none.
+    "tls_error": _ELSEWHERE,  # a certificate does not become right
+    "first_event_timeout": _ELSEWHERE,  # these three had their time, and are paid for
+    "idle_timeout": _ELSEWHERE,
+    "total_timeout": _ELSEWHERE,
+    "pull_timeout": _ELSEWHERE,  # a model is on its way, and will be for a while
+    "upstream_protocol": _ELSEWHERE,  # whoever speaks no HTTP, or sends a page, does so again
+    "upstream_redirect": _ELSEWHERE,
+    "upstream_too_long": _ELSEWHERE,
+    "upstream_aborted": _STOP,  # it was we who let go
+    "unrepresentable": _ELSEWHERE,
+    # The providers': there may be more room elsewhere.
+    "context_length_exceeded": _ELSEWHERE,
+    # What was said is refused, under whichever status.
+    "content_filter": _STOP,  # https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter
+    "content_policy_violation": _STOP,
+    "invalid_prompt": _STOP,  # https://platform.openai.com/docs/api-reference/responses/object, under `error`
+    "data_inspection_failed": _STOP,  # https://help.aliyun.com/zh/model-studio/error-code
+}
+_LATER = _Rule(True, True, "server_error")
+_BY_STATUS: dict[int, _Rule] = {
+    404: _ELSEWHERE,
+    405: _ELSEWHERE,
+    409: _LATER,  # a lock that was held; the vendors' own SDKs ask again
+    410: _ELSEWHERE,
+    413: _ELSEWHERE,
+    425: _LATER,
+    501: _ELSEWHERE,
+    505: _ELSEWHERE,
+}
+_BY_KIND: dict[str, _Rule] = {"invalid_request": _Rule(True, False)}  # every other kind: _RETRIED
+
+
+def verdict(error: GatewayError, retryable: Collection[str], now: float) -> Verdict:
+    """`retryable`: kinds of error after which the same target is asked again. `now`: seconds since 1970."""
+    if not isinstance(error, UpstreamError):  # ours: nobody was asked, and asking does not change our mind
+        rule = _BY_NAME.get(error.code)
+        return Verdict(False, error.elsewhere if rule is None else rule.elsewhere)
+    headers = {name.lower(): value for name, value in error.headers}
+    rule = _rule(error)
+    again = rule.again and (rule.kind or error.kind) in retryable and _may_be_asked(headers)
+    return Verdict(again, rule.elsewhere, retry_after(headers, now))
+
+
+def _rule(error: UpstreamError) -> _Rule:
+    for name in (error.code, error.upstream_type):
+        if rule := _BY_NAME.get(name.lower()):
+            return rule
+    return _BY_STATUS.get(error.status) or _BY_KIND.get(error.kind, _RETRIED)
+
+
+def _may_be_asked(headers: Mapping[str, str]) -> bool:
+    """OpenAI and Anthropic say so themselves where it is in vain; their own SDKs obey."""
+    return headers.get("x-should-retry", "").strip().lower() != "false"
+
+
+class Backoff:
+    """How long to wait before the next time: any time up to a bound that grows, so that no two come together.
+
+    `random` gives numbers from 0 up to 1. https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    """
+
+    def __init__(self, initial: float, factor: float, longest: float, random: Callable[[], float]) -> None:
+        self._bounds = [min(longest, initial * factor**n) for n in range(_GROWTH)]
+        self._random = random
+
+    def wait(self, attempt: int, hint: float | None = None) -> float:
+        """Seconds. `attempt`: 0 before the first repetition. What the provider asks for comes first, and in full."""
+        return (hint or 0.0) + self._random() * self._bounds[min(attempt, _GROWTH - 1)]
+
+
+_GROWTH = 32  # times that the bound grows
+
+
+class RetryBudget:
+    """How many repetitions all requests together may have, so that an outage is not made worse by us.
+
+    Of the last `per` seconds' requests that share, and `floor` beside it, so that whoever asks rarely may ask again.
+    """
+
+    def __init__(self, share: float = 0.2, floor: int = 3, per: float = 10.0, *, clock: Callable[[], float]) -> None:
+        self._share = share
+        self._floor = floor
+        self._recent = Recent(2, per, clock)
+
+    def __repr__(self) -> str:
+        asked, retried = self._recent.counts()
+        return f"<RetryBudget {retried} retries of {asked} requests>"
+
+    def asked(self) -> None:
+        """A request has come; once for each, however often it is repeated."""
+        self._recent.add(_ASKED)
+
+    def may_retry(self) -> bool:
+        """A yes is booked: it must be used."""
+        asked, retried = self._recent.counts()
+        if retried + 1 > self._floor + self._share * asked:
+            return False
+        self._recent.add(_RETRIED_ONE)
+        return True
+
+
+_ASKED, _RETRIED_ONE = 0, 1

@@ -1,0 +1,89 @@
+"""How does each target stand: is it well, and how quick is it?
+
+What the calls themselves have shown. A model that nobody has asked for stands as well as any.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from math import ceil
+from time import monotonic
+
+from proxy.errors import Down, UpstreamError
+from proxy.failover.balance import PeakEWMA
+from proxy.failover.breaker import Breaker, Rules
+from proxy.failover.percentile import Percentile
+from proxy.ports import Target
+
+KEPT = 1000  # targets; clients choose models
+RESTING = "target_resting"
+SICK = frozenset({"server_error", "network_error", "timeout"})  # kinds of error that say that a target is not well
+
+
+class Standing:
+    """Of one target."""
+
+    __slots__ = ("breaker", "first_bytes", "latency", "target")
+
+    def __init__(self, target: Target, rules: Rules, clock: Callable[[], float]) -> None:
+        self.target = target
+        self.breaker = Breaker(rules, clock)
+        self.latency = PeakEWMA(clock)
+        self.first_bytes = (Percentile(), Percentile())  # of whole answers, and of streams; hedging keeps them
+
+    def __repr__(self) -> str:
+        """As operators read it: <Standing openai/gpt-4o closed, 3 in flight>"""
+        name = f"{self.target.adapter.name}/{self.target.model}"
+        return f"<Standing {name} {self.breaker.state}, {self.latency.in_flight} in flight>"
+
+    def ended(self, ticket: int, error: BaseException | None) -> None:
+        """An attempt. What a provider refuses it has answered; of what we broke off nobody knows."""
+        self.latency.in_flight -= 1
+        if error is None or (isinstance(error, UpstreamError) and error.kind not in SICK):
+            self.breaker.succeeded(ticket)
+        elif isinstance(error, UpstreamError):
+            self.breaker.failed(ticket)
+        else:
+            self.breaker.let_go(ticket)
+
+    def resting(self) -> Down:
+        """Nobody was asked: it counts as no attempt."""
+        name = self.target.adapter.name
+        wait = max(1, ceil((self.breaker.retry_at or 0.0) - monotonic()))
+        return Down(
+            f"{name} has failed too often, and is left alone for {wait} s.",
+            status=503,
+            code=RESTING,
+            provider=name,
+            headers=[("retry-after", str(wait))],
+        )
+
+
+class Standings:
+    def __init__(self, rules: Rules, clock: Callable[[], float] = monotonic) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._known: dict[tuple[str, str], Standing] = {}
+
+    def __iter__(self) -> Iterator[Standing]:
+        return iter(list(self._known.values()))
+
+    def become(self, rules: Rules, kept: Collection[str]) -> None:
+        """Judge by these. Of providers that are not `kept`, and so are others from now on, nothing is known."""
+        self._rules = rules
+        self._known = {key: standing for key, standing in self._known.items() if key[0] in kept}
+        for standing in self:
+            standing.breaker.become(rules)
+
+    def of(self, target: Target) -> Standing:
+        key = (target.adapter.name, target.model)
+        standing = self._known.get(key)
+        if standing is None:
+            if len(self._known) >= KEPT:
+                self._forget()
+            standing = self._known[key] = Standing(target, self._rules, self._clock)
+        return standing
+
+    def _forget(self) -> None:
+        """Those of which there is nothing to remember; else the ones that were met first."""
+        idle = [key for key, one in self._known.items() if one.breaker.state == "closed" and not one.latency.in_flight]
+        for key in idle or list(self._known)[: KEPT // 2]:
+            del self._known[key]

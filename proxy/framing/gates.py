@@ -1,0 +1,104 @@
+"""How far may a stream be handed on, so that it breaks between two events and never within one?
+
+Bytes in, the same bytes out, in their order, and each as soon as its event is whole. What is left of a chunk waits for
+the rest of its event: where that does not come, whatever is said of the break instead stands in a place of its own.
+"""
+
+from collections.abc import Callable
+
+from proxy.framing import MAX_FRAME, Unframed
+from proxy.framing.eventstream import PRELUDE, BadMessage, length_of
+
+
+class TextGate:
+    """For events that end in a mark. `end_of`: where the last one ends in these bytes, and what stood before them."""
+
+    def __init__(self, end_of: Callable[[bytes, bytes], int], limit: int = MAX_FRAME) -> None:
+        self._end_of = end_of
+        self._limit = limit
+        self._parts: list[bytes] = []  # of the event that is still open
+        self._held = 0  # their bytes
+
+    def feed(self, data: bytes) -> bytes:
+        """Raises Unframed."""
+        end = self._end_of(data, self._parts[-1][-1:] if self._parts else b"")
+        if end == len(data) and not self._parts:
+            return data
+        whole = b"".join([*self._parts, data[:end]]) if end else b""
+        if end:
+            self._parts, self._held = [], 0
+        self._keep(data[end:])
+        return whole
+
+    def close(self) -> bytes:
+        """What still waits, for an answer that was whole all the same."""
+        held = b"".join(self._parts)
+        self._parts, self._held = [], 0
+        return held
+
+    def _keep(self, data: bytes) -> None:
+        self._held += len(data)
+        if self._held > self._limit:
+            raise Unframed("an event does not end")
+        if data:
+            self._parts.append(data)
+
+
+def line_end(data: bytes, before: bytes) -> int:
+    """Newline-delimited JSON."""
+    return data.rfind(b"\n") + 1
+
+
+def event_end(data: bytes, before: bytes) -> int:
+    """Server-Sent Events. A blank line ends one: two line ends, each of them CR, LF or CRLF."""
+    if data.endswith(_USUAL):
+        return len(data)
+    end = max(map(data.rfind, _BLANK)) + 2
+    if end == 1 and before + data[:1] not in _BLANK:  # none here, and none that had begun before
+        return 0
+    return end + data.startswith(b"\r\n", end - 1)
+
+
+_USUAL = (b"\n\n", b"\n\r\n")
+_BLANK = (b"\n\n", b"\n\r", b"\r\r")  # how every pair of line ends begins that is not one CRLF
+
+
+class MessageGate:
+    """AWS event-stream: a message says how long it is."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()  # of the message that is still open
+        self._wanted = PRELUDE  # bytes that must be there before there is anything to do
+
+    def feed(self, data: bytes) -> bytes:
+        """Raises Unframed, after what came before."""
+        if self._held:
+            self._held += data
+            if len(self._held) < self._wanted:
+                return b""
+            data = bytes(self._held)
+            self._held.clear()
+        end, self._wanted = _messages_in(data)
+        if end < len(data):
+            self._held += data[end:]
+        return data[:end]
+
+    def close(self) -> bytes:
+        held = bytes(self._held)
+        self._held.clear()
+        return held
+
+
+def _messages_in(data: bytes) -> tuple[int, int]:
+    """The bytes of all whole messages, and how many the next one must have."""
+    end = 0
+    try:
+        while len(data) - end >= PRELUDE:
+            size = length_of(data[end : end + PRELUDE])
+            if size > len(data) - end:
+                return end, size
+            end += size
+    except BadMessage as error:
+        if not end:
+            raise Unframed(str(error)) from None
+    return end, PRELUDE

@@ -1,0 +1,94 @@
+"""Where in the bytes of a stream stand the few events that a meter must read?
+
+Nearly every event tells it nothing. So what comes is kept, and looked at together: when somebody asks, when it is much,
+and at the end; words are looked for as bytes, from the end backwards where the last one counts. That is safe: inside a
+JSON string every quote is escaped, so that a quoted word can only be a key or a whole value.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+from proxy.canon import Usage
+from proxy.errors import UpstreamError
+from proxy.grammar.choices import Choices
+
+_BATCH = 64 * 1024  # bytes that wait to be looked at
+_is_null = re.compile(rb"\s*:\s*null").match
+
+
+class LateMeter(ABC):
+    """A stream of several choices, whose bytes wait in `_kept`."""
+
+    def __init__(self) -> None:
+        self._usage: Usage | None = None
+        self._model = ""
+        self._error: UpstreamError | None = None
+        self._choices = Choices()
+        self._kept: list[bytes] = []
+        self._size = 0  # their bytes
+
+    def feed(self, data: bytes) -> None:
+        self._kept.append(data)
+        self._size += len(data)
+        if self._size > _BATCH:
+            self._catch_up()
+
+    @property
+    def usage(self) -> Usage | None:
+        self._catch_up()
+        return self._usage
+
+    @property
+    def model(self) -> str:
+        self._catch_up()
+        return self._model
+
+    @property
+    def error(self) -> UpstreamError | None:
+        self._catch_up()
+        return self._error
+
+    @abstractmethod
+    def _catch_up(self) -> None:
+        """Look at what was kept."""
+
+    def _taken(self) -> bytes:
+        """What was kept, and is no longer."""
+        data = b"".join(self._kept)
+        self._kept, self._size = [], 0
+        return data
+
+
+# --- in whole events, with a blank line behind each ------------------------------------------------------------------
+
+
+def bounds(events: bytes, at: int) -> tuple[int, int]:
+    """Where the event that has this place begins and ends."""
+    end = events.find(b"\n\n", at)
+    return events.rfind(b"\n\n", 0, at) + 1, end if end >= 0 else len(events)
+
+
+def event_at(events: bytes, at: int) -> bytes:
+    start, end = bounds(events, at)
+    return events[start:end]
+
+
+def holding(events: bytes, word: bytes) -> Iterator[bytes]:
+    """The events in which the word stands, the first one first."""
+    at = events.find(word)
+    while at >= 0:
+        start, end = bounds(events, at)
+        yield events[start:end]
+        at = events.find(word, end)
+
+
+def giving_last(events: bytes, key: bytes) -> Iterator[bytes]:
+    """The events that give this key a value, the last one first, since it has the last word."""
+    at = events.rfind(key)
+    while at >= 0:
+        if not _is_null(events, at + len(key)):
+            start, end = bounds(events, at)
+            yield events[start:end]
+            at = start
+        at = events.rfind(key, 0, at)

@@ -1,0 +1,69 @@
+"""What is alike in hearing, metering and telling an answer that comes whole, whatever the wire?
+
+Its bytes are gathered to the end, and then read at once; its events likewise, and then spelled. Each dialect says how.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import suppress
+
+from proxy.canon import Completion, Event, Finish, Usage, fold
+from proxy.errors import UpstreamError
+from proxy.framing import Body, FrameTooLong
+from proxy.grammar.fields import nonsense
+
+
+class Decoder(ABC):
+    def __init__(self) -> None:
+        self._body = Body()
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        try:
+            self._body.feed(data)
+        except FrameTooLong as error:
+            raise nonsense(str(error)) from None
+        return iter(())
+
+    def close(self) -> Iterator[Event]:
+        return self.read(self._body.close())
+
+    @abstractmethod
+    def read(self, body: bytes) -> Iterator[Event]:
+        """The sentence that the answer spells. Raises UpstreamError."""
+
+
+class Meter(ABC):
+    """Finished: its bytes are a JSON object."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.model = ""
+        self.finished = False
+        self.error: UpstreamError | None = None
+        self._body = Body()
+
+    def feed(self, data: bytes) -> None:
+        with suppress(FrameTooLong):
+            self._body.feed(data)
+
+    def close(self) -> None:
+        self.look(self._body.close())
+
+    @abstractmethod
+    def look(self, body: bytes) -> None:
+        """Note what the answer tells of itself. Raises nothing, whatever the bytes."""
+
+
+class Renderer(ABC):
+    media_type = "application/json"
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+
+    def feed(self, event: Event) -> bytes:
+        self._events.append(event)
+        return self.spell(fold(self._events)) if isinstance(event, Finish) else b""
+
+    @abstractmethod
+    def spell(self, completion: Completion) -> bytes:
+        """The whole answer. Raises Unrepresentable."""

@@ -1,0 +1,245 @@
+"""How does a line get to standard error, and what does it look like?
+
+Everybody who has something to say makes a struct of it; here it is spelled, as JSON or for people, and handed to the
+writer. What libraries log takes the same way.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from time import gmtime, strftime, time
+from traceback import format_exception
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import Struct, field
+
+from proxy.config import Log as Wish
+from proxy.logs.redaction import Redaction
+from proxy.logs.writer import Writer
+
+LONGEST = 500  # characters of a text from outside
+LONGEST_TRACE = 20_000  # of an exception's trace
+
+_encode = msgspec.json.Encoder().encode
+# A word that ends where it seems to, and is no field of its own.
+_plain = re.compile(r'[^\s="\x00-\x1f\x7f]+').fullmatch
+_MILLISECONDS = [f".{number:03}Z" for number in range(1000)]
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class Line(Struct, kw_only=True, omit_defaults=True, gc=False):
+    """What every line says first: when (UTC, ISO 8601), how bad, and what happened."""
+
+    time: str
+    level: str
+    event: str
+
+
+class Note(Line, kw_only=True, gc=False):
+    """Something that is said in words."""
+
+    logger: str = ""
+    id: str = ""  # of a request that no middleware has seen, as the next three
+    status: int = 0
+    error: str = ""  # its kind
+    code: str = ""
+    listen: str = ""  # where it does, once it has started, as the next two
+    admin: str = ""
+    metrics: str = ""
+    providers: list[str] = field(default_factory=list)
+    by: str = ""  # what told it to stop
+    cut: int = 0  # answers, when it had to end
+    exit_code: int | None = None
+    message: str = ""
+    exception: str = ""
+
+
+_EXTRA = frozenset(Note.__struct_fields__) - {*Line.__struct_fields__, "logger", "message", "exception"}
+
+
+Spell = Callable[[Line], bytes]
+
+
+class Sink(Protocol):
+    @property
+    def lost(self) -> int:
+        """Lines that were never put out."""
+        ...
+
+    def write(self, line: bytes) -> None:
+        """Never waits."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Log:
+    """What is worth a line, how it is spelled, and where it goes. `hide` takes secrets out of a text."""
+
+    def __init__(self, level: str, spell: Spell, sink: Sink, hide: Callable[[str], str]) -> None:
+        self.least = LEVELS[level]
+        self.is_for_people = spell is as_words
+        self.sink = sink
+        self._spell = spell
+        self._hide = hide
+
+    def tell(self, line: Line) -> None:
+        self.sink.write(self._spell(line))
+
+    def clean(self, text: str, longest: int = LONGEST) -> str:
+        """A text from outside, as it may stand in a line. Secrets go first: half of one would not be found."""
+        return visible(self._hide(text), longest)
+
+
+# --- how it looks ----------------------------------------------------------------------------------------------------
+
+
+def as_json(line: Line) -> bytes:
+    return _encode(line) + b"\n"
+
+
+def as_words(line: Line) -> bytes:
+    """For people: when, how bad, what, the fields by name, and last what has blanks in it."""
+    said = msgspec.to_builtins(line)
+    message, trace = said.pop("message", ""), said.pop("exception", "")
+    start = [said.pop("time"), said.pop("level").upper().ljust(7), said.pop("event")]
+    fields = [f"{name}={_word(value)}" for name, value in _flat(said)]
+    lines = [" ".join([*start, *fields, *([message] if message else [])])]
+    lines += [f"    | {row}" for row in trace.split("\\n") if row]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _flat(said: dict[str, Any]) -> list[tuple[str, Any]]:
+    """`tokens: {input: 5}` is `tokens.input=5`."""
+    flat: list[tuple[str, Any]] = []
+    for name, value in said.items():
+        flat += [(f"{name}.{key}", item) for key, item in value.items()] if isinstance(value, dict) else [(name, value)]
+    return flat
+
+
+def _word(value: Any) -> str:
+    text = ",".join(value) if isinstance(value, list) else str(value)
+    return text if _plain(text) else _encode(text).decode()
+
+
+def visible(text: str, longest: int = LONGEST) -> str:
+    """Cut to length, and what is not printable (a line end, a terminal's escape, half a character) spelled out."""
+    if len(text) > longest:
+        text = f"{text[:longest]}[{len(text) - longest} more]"
+    if text.isprintable():
+        return text
+    return "".join([char if char.isprintable() else char.encode("unicode_escape").decode() for char in text])
+
+
+class _Clock:
+    """The time, its seconds spelled once for all the lines of a second."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        self._last = (0, "")  # one value, as several threads have lines
+
+    def stamp(self, now: float) -> str:
+        second, spelled = self._last
+        if second != int(now):
+            second = int(now)
+            spelled = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
+            self._last = (second, spelled)
+        return spelled + _MILLISECONDS[int((now - second) * 1000)]
+
+
+_clock = _Clock()
+
+
+def stamp() -> str:
+    """Now."""
+    return _clock.stamp(time())
+
+
+# --- where it goes ---------------------------------------------------------------------------------------------------
+
+
+class Handler(logging.Handler):
+    """What is logged with the standard library, as lines of ours. `extra` may say `event`, and other fields of Note."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._log.tell(self._note(record))
+        except Exception:  # the standard's own answer writes the record's arguments to standard error
+            self._log.tell(Note(time=stamp(), level="error", event="log", logger=record.name, message="(unreadable)"))
+
+    def _note(self, record: logging.LogRecord) -> Note:
+        said = vars(record)
+        trace = "".join(format_exception(*record.exc_info)) if record.exc_info else ""
+        return Note(
+            time=_clock.stamp(record.created),
+            level="error" if record.levelno > logging.ERROR else record.levelname.lower(),
+            event=said.get("event", "log"),
+            logger="" if record.name == "pillion" else record.name,
+            message=self._log.clean(record.getMessage()),
+            exception=self._log.clean(trace, LONGEST_TRACE),
+            **{name: said[name] for name in said.keys() & _EXTRA},
+        )
+
+
+# --- who begins ------------------------------------------------------------------------------------------------------
+
+
+def start(wish: Wish, hide: Redaction) -> Log:
+    """Let everything that is logged in this process go to standard error. Whoever starts it closes it."""
+    descriptor = sys.stderr.fileno()
+    spell = as_words if _is_for_people(wish.format) else as_json
+    log = Log(wish.level, spell, Writer(descriptor, lambda count: spell(_lost(count))), hide)
+    logging.basicConfig(handlers=[Handler(log)], force=True)
+    change_level(log, wish.level)
+    logging.captureWarnings(True)
+    return log
+
+
+def change_level(log: Log, level: str) -> None:
+    """Say as much as this from now on."""
+    log.least = LEVELS[level]
+    logging.getLogger().setLevel(max(log.least, logging.WARNING))
+    logging.getLogger("pillion").setLevel(log.least)
+
+
+def complain(problems: Iterable[str], form: str) -> None:
+    """Why we do not start, a line each: the log is not there yet, or has nobody left to take its lines.
+
+    `form`: of the log, as Log.format has it; for people the lines are as every command has them.
+    """
+    for text in problems:
+        note = Note(time=stamp(), level="error", event="failed", message=visible(text))
+        line = f"pillion: {text}" if _is_for_people(form) else _encode(note).decode()
+        with suppress(OSError):
+            print(line, file=sys.stderr)
+
+
+def _is_for_people(form: str) -> bool:
+    return form == "human" or (form != "json" and sys.stderr.isatty())
+
+
+def _lost(count: int) -> Note:
+    message = f"{count} lines were lost, as nobody took them"
+    return Note(time=stamp(), level="warning", event="log_lost", message=message)
+
+
+class _Nowhere:
+    lost = 0
+
+    def write(self, line: bytes) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+SILENT = Log("error", as_json, _Nowhere(), str)

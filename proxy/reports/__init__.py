@@ -1,0 +1,1 @@
+"""What does pillion tell those who run it: of requests, of providers, of money?"""

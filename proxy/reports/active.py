@@ -1,0 +1,148 @@
+"""Which requests are under way now, and how is one of them ended?
+
+Each call to a model is in a dict from when we know who asks to the end of its answer, and nowhere after that.
+
+    receiving --its body is here--> waiting --its answer's head--> streaming, or sending what has come whole --> gone
+
+Whoever may see one may end it, whatever it waits for: the provider is let go at once, and the client hears of it in its
+own words, by an answer where none has begun, else by its stream's last event.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from proxy.access.rights import LONGEST_NAME, Whose
+from proxy.errors import GatewayError
+from proxy.ports import NO_BODY, Call, Handler, Heard, Reply
+from proxy.spending.heard import tokens_of
+
+SAMPLE = 4096  # bytes of a stream by which its tokens are estimated
+TURN = 20  # requests that are told of before others have their turn
+
+_JSON = [("content-type", "application/json")]
+
+Over = Callable[[Call, int, BaseException | None], None]  # a call has ended: the status of its head, and what broke it
+
+
+class Active:
+    """The middleware, and the routes that tell of it. `hide` takes secrets out of a text."""
+
+    def __init__(self, over: Over, hide: Callable[[str], str]) -> None:
+        self._live: dict[str, tuple[Call, Reply | None]] = {}
+        self._cancelled: dict[str, GatewayError] = {}  # and what the client of each is to hear
+        self._over = over
+        self._hide = hide
+
+    def __repr__(self) -> str:
+        return f"<Active: {len(self._live)} requests>"
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    async def __call__(self, call: Call, handler: Handler) -> Reply:
+        """Raises what the handler does, and GatewayError where somebody has cancelled the call."""
+        self._live[call.id] = call, None
+        try:
+            reply = await handler(call)
+        except BaseException as error:
+            said = self._said(call, error)
+            self._ended(call, 0, said)
+            if said is error:
+                raise
+            raise said from None
+        self._live[call.id] = call, reply
+        reply.endings.append(partial(self._ended, call, reply.status))
+        return reply
+
+    async def all(self, whose: Whose, call: Call) -> Reply:
+        """The oldest first."""
+        rows, client = [], whose(call)
+        for live, reply in list(self._live.values()):
+            if client in (None, live.client):
+                rows.append(self._row(live, reply))
+                if len(rows) % TURN == 0:
+                    await asyncio.sleep(0)
+        return Reply(200, _JSON, msgspec.json.encode({"object": "list", "data": rows}))
+
+    async def cancel(self, whose: Whose, call: Call) -> Reply:
+        """Raises GatewayError, 404, where there is none of that id that who asks may see."""
+        await call.receive()  # which is refused as a web page's form would have it
+        name, client = call.rest.removesuffix("/cancel"), whose(call)
+        live, reply = self._live.get(name, (None, None))
+        if live is None or client not in (None, live.client):
+            raise GatewayError(
+                "No request of that id is under way.", status=404, kind="invalid_request", code="request_not_active"
+            )
+        if name not in self._cancelled:  # the second time might cut the words that tell of the first
+            self._cancel(live, reply)
+        return Reply(200, _JSON, msgspec.json.encode({"id": name, "object": "request", "cancelled": True}))
+
+    def _cancel(self, call: Call, reply: Reply | None) -> None:
+        """Whatever it waits for: its body, a limit's queue, the provider, a client that reads slowly."""
+        error = self._cancelled[call.id] = _cancelled()
+        if reply is not None:
+            reply.stop(error)
+        if call.interrupt is not None:
+            call.interrupt(error)
+
+    def _said(self, call: Call, error: BaseException) -> BaseException:
+        """What the client is to hear, where a call has come to this."""
+        said = self._cancelled.get(call.id)
+        if said is None or not isinstance(error, asyncio.CancelledError):
+            return error
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()  # what is left to do is to tell of it
+        return said
+
+    def _ended(self, call: Call, status: int, error: BaseException | None) -> None:
+        del self._live[call.id]
+        if self._cancelled:
+            self._cancelled.pop(call.id, None)
+        self._over(call, status, error)
+
+    def _row(self, call: Call, reply: Reply | None) -> dict[str, Any]:
+        target = call.target
+        return {
+            "id": call.id,
+            "object": "request",
+            "age_seconds": round(monotonic() - call.started, 3),
+            "phase": _phase(call, reply),
+            "client": call.client or None,
+            "operation": call.operation,
+            "dialect": call.dialect.name,
+            "model": self._hide(call.model)[:LONGEST_NAME] or None,
+            "target": None if target is None else f"{target.adapter.name}/{self._hide(target.model)[:LONGEST_NAME]}",
+            "attempts": call.attempts,
+            "stream": call.stream,
+            "bytes": call.heard.size if call.heard is not None else 0,
+            "tokens": _tokens(call),
+        }
+
+
+def _phase(call: Call, reply: Reply | None) -> str:
+    if reply is not None:
+        return "sending" if isinstance(reply.body, bytes) else "streaming"
+    return "receiving" if call.envelope is NO_BODY else "waiting"
+
+
+def _tokens(call: Call) -> int:
+    """What was said so far: as the provider counts it where it has done so, else by how the answer began."""
+    if call.usage is not None and call.usage.total_output:
+        return call.usage.total_output
+    if call.heard is None:
+        return 0
+    beginning = Heard()
+    beginning.tap(b"".join(call.heard.chunks)[:SAMPLE])
+    beginning.size = call.heard.size
+    return tokens_of(beginning, call.dialect, call.stream)
+
+
+def _cancelled() -> GatewayError:
+    """No SDK asks again after this status (nginx's, of a request that somebody has broken off)."""
+    return GatewayError("This request was cancelled at pillion.", status=499, kind="unknown", code="request_cancelled")

@@ -1,0 +1,235 @@
+"""Why was a request answered as it was: who was asked, who was not, what was changed on the way, what did it cost?
+
+Of each call to a model a few facts stay when it has ended, in a ring: no body, no header, nothing that either hangs on.
+They are put into words when somebody asks.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic, time
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import astuple
+
+from proxy.access.rights import LONGEST_NAME, Whose
+from proxy.budgets.windows import spelled
+from proxy.canon import Usage
+from proxy.errors import GatewayError
+from proxy.grammar.receipts import shortened
+from proxy.logs import visible
+from proxy.ports import Attempt, Call, Reply
+from proxy.reports.outcome import Outcome, outcome
+from proxy.spending.money import dollars
+
+KINDS = Usage.__struct_fields__[: Usage.__struct_fields__.index("tier")]  # of what is counted; the rest is no count
+NOT_ALLOWED = "not allowed"  # why a client's own key has a target passed over
+
+_JSON = [("content-type", "application/json")]
+
+
+class Record(Struct, gc=False):
+    """What stays of a call. Times are as `Call.started`."""
+
+    id: str
+    client: str
+    operation: str
+    dialect: str
+    model: str  # as it was asked for
+    how: str
+    provider: str
+    sent: str  # the model, as the provider was asked for it
+    answered: str
+    stream: bool
+    started: float
+    began: float  # the last attempt
+    ended: float
+    waited: float
+    attempts: int
+    history: Sequence[Attempt]
+    dropped: tuple[str, ...]
+    usage: tuple[int, ...]
+    nanos: int
+    price_source: str
+    upstream_id: str
+    status: int
+    broke: Outcome | None
+
+
+class Explain:
+    """The ring, and the route. `most`: calls that are remembered. `hide` takes secrets out of a text."""
+
+    def __init__(self, most: int, hide: Callable[[str], str]) -> None:
+        self._ring: deque[Record] = deque(maxlen=most)
+        self._hide = hide
+
+    def __repr__(self) -> str:
+        return f"<Explain: {len(self._ring)} of {self._ring.maxlen} requests>"
+
+    def become(self, most: int) -> None:
+        """From now on so many are remembered."""
+        if most != self._ring.maxlen:
+            self._ring = deque(self._ring, most)
+
+    def keep(self, call: Call, status: int, error: BaseException | None) -> None:
+        """The call has ended. `status`: that of its head; 0 where it had none."""
+        if self._ring.maxlen:
+            record = record_of(call, status, error)
+            names = len(record.model) + len(record.answered) + len(record.upstream_id)
+            if names > LONGEST_NAME or record.dropped or error is not None or record.attempts > 1:
+                _shorten(record, self._hide)
+            self._ring.append(record)
+
+    async def tell(self, whose: Whose, call: Call) -> Reply:
+        """Raises GatewayError, 404, where no request of that id is known that who asks may see."""
+        client = whose(call)
+        for record in reversed(self._ring):  # nearly everybody asks after one that has just ended
+            if record.id == call.rest and client in (None, record.client):
+                return Reply(200, _JSON, msgspec.json.encode(self._said(record, client is None)))
+        raise GatewayError(
+            f"No request of that id is among the last {self._ring.maxlen} that have ended (`explain` says how many).",
+            status=404,
+            kind="invalid_request",
+            code="request_not_found",
+        )
+
+    def _said(self, record: Record, is_whole: bool) -> dict[str, Any]:
+        """`is_whole`: for operators, who see also whom the client may not ask."""
+        at = time() - (monotonic() - record.started)
+        return {
+            "id": record.id,
+            "object": "explanation",
+            "at": spelled(at),
+            "client": record.client or None,
+            "operation": record.operation,
+            "dialect": record.dialect,
+            "stream": record.stream,
+            "status": record.status,
+            "error": _error(record.broke),
+            "model": {
+                "asked": self._name(record.model),
+                "understood_as": record.how or None,
+                "target": f"{record.provider}/{self._name(record.sent)}" if record.provider else None,
+                "answered": self._name(record.answered) or None,
+            },
+            "attempts": [
+                row
+                for one in _ended(record)
+                if is_whole or one.skipped != NOT_ALLOWED
+                for row in [told(one, record.dialect, self._name)]
+            ],
+            "dropped": list(map(self._name, record.dropped)),
+            "usage": dict(zip(KINDS, record.usage, strict=True)) if record.usage else None,
+            "cost_usd": dollars(record.nanos),
+            "price_source": record.price_source or None,
+            "seconds": {
+                "total": _rounded(record.ended - record.started),
+                "waiting_for_providers": _rounded(record.waited),
+            },
+            "upstream_id": self._name(record.upstream_id) or None,
+        }
+
+    def _name(self, text: str) -> str:
+        """A name that a client or a provider chose."""
+        return short(self._hide(text))
+
+
+def short(name: str) -> str:
+    return visible(name, LONGEST_NAME)
+
+
+def record_of(call: Call, status: int, error: BaseException | None) -> Record:
+    """Copies, and not references to what a whole request hangs on; the history's targets live longer than it anyway."""
+    target, usage = call.target, call.usage
+    broke = None if error is None else outcome(error)
+    return Record(
+        call.id,
+        call.client,
+        call.operation,
+        call.dialect.name,
+        call.model,
+        call.how,
+        "" if target is None else target.adapter.name,
+        "" if target is None else target.model,
+        call.answered_model,
+        call.stream,
+        call.started,
+        call.began,
+        monotonic(),
+        call.waited,
+        call.attempts,
+        call.history,
+        call.dropped,
+        () if usage is None else astuple(usage)[: len(KINDS)],
+        call.spent,
+        call.price_source,
+        call.upstream_id,
+        status or (0 if broke is None else broke.status),
+        broke,
+    )
+
+
+def _shorten(record: Record, hide: Callable[[str], str]) -> None:
+    """Who chooses names must not choose how much is remembered. Secrets go first: half of one would not be found."""
+
+    def cut(name: str) -> str:
+        return hide(name)[:LONGEST_NAME]
+
+    record.model, record.sent, record.answered = cut(record.model), cut(record.sent), cut(record.answered)
+    record.upstream_id = cut(record.upstream_id)
+    record.dropped = tuple(map(cut, shortened(record.dropped)))
+    record.history = [
+        one._replace(target=one.target._replace(model=cut(one.target.model)), code=cut(one.code))
+        for one in record.history
+    ]
+    if record.broke is not None:
+        record.broke = record.broke._replace(code=cut(record.broke.code))
+
+
+def told(attempt: Attempt, dialect: str, name: Callable[[str], str]) -> Mapping[str, Any]:
+    """One target, in words. `dialect`: the client's."""
+    row: dict[str, Any] = {"target": f"{attempt.target.adapter.name}/{name(attempt.target.model)}"}
+    if attempt.skipped:
+        return row | {"skipped": attempt.skipped}
+    return row | {
+        "number": attempt.number,
+        "lane": _lane(attempt),
+        "from": dialect,
+        "to": attempt.wire or None,
+        "upstream_status": attempt.status or None,
+        "error": {"kind": attempt.kind, "code": name(attempt.code)} if attempt.code else None,
+        "seconds": {
+            "head": _rounded(attempt.head),
+            "first_event": _rounded(attempt.first_byte),
+            "total": _rounded(attempt.seconds),
+        },
+    }
+
+
+def _ended(record: Record) -> list[Attempt]:
+    """The history, in which the attempt that was answered has only had its head."""
+    broke = record.broke if record.broke is not None and record.broke.by == "upstream" else None
+    return [
+        one._replace(
+            seconds=record.ended - record.began,
+            kind=broke.kind if broke is not None else "",
+            code=broke.code if broke is not None else "",
+        )
+        if one.number and not one.code
+        else one
+        for one in record.history
+    ]
+
+
+def _lane(attempt: Attempt) -> str | None:
+    """None: it never came to one."""
+    return ("translated" if attempt.is_translated else "passed_through") if attempt.wire else None
+
+
+def _error(broke: Outcome | None) -> Mapping[str, str] | None:
+    return None if broke is None else {"kind": broke.kind, "code": broke.code, "ended_by": broke.by}
+
+
+def _rounded(seconds: float) -> float:
+    return round(seconds, 6)

@@ -1,0 +1,155 @@
+"""What would become of this request, if it were sent?
+
+    POST /v1/explain?path=/v1/messages      with the body that would go there; without a path, to /v1/chat
+
+It goes the way of any other, up to the moment in which a provider would be asked. Nobody is, nothing is booked, no
+limit counts it, and what a URL names is not fetched.
+"""
+
+from collections.abc import Callable
+from copy import copy
+from functools import partial
+from typing import Any, cast
+
+import msgspec
+
+from proxy.access.rights import Whose, check
+from proxy.edge.remote import Fetcher, Found, NotFetched
+from proxy.errors import GatewayError
+from proxy.limits.need import need_of
+from proxy.middleware.cost import Cost
+from proxy.middleware.failover import Failover
+from proxy.ports import Adapter, Answer, Call, Dialect, Handler, Middleware, Outgoing, Reply, Target
+from proxy.reports.explain import NOT_ALLOWED, short
+from proxy.routing import Routing
+from proxy.spending.money import dollars
+
+PATH = "/v1/chat"  # of a body that comes without one
+
+_JSON = [("content-type", "application/json")]
+
+
+class Rehearsal:
+    """`paths`: the routes to models. `dispatch`: one whose fetcher is UNFETCHED."""
+
+    def __init__(
+        self,
+        paths: Routing,
+        dialect: Callable[[str], Dialect],
+        intake: Middleware,
+        failover: Failover,
+        cost: Cost,
+        dispatch: Handler,
+    ) -> None:
+        self._paths = paths
+        self._dialect = dialect
+        self._intake = intake
+        self._failover = failover
+        self._cost = cost
+        self._dispatch = dispatch
+
+    async def tell(self, whose: Whose, call: Call) -> Reply:
+        """Raises GatewayError: no such path, UnknownModel, BadRequest."""
+        return await self._intake(self._asked(call), partial(self._told, is_whole=whose(call) is None))
+
+    def _asked(self, call: Call) -> Call:
+        """The request that it would be."""
+        path, _, _ = call.query.get("path", PATH).partition("?")
+        route, rest = self._paths.find("POST", path)
+        asked = copy(call)
+        asked.operation, asked.dialect, asked.rest = route.operation, self._dialect(route.dialect), rest
+        asked.query, asked.raw_query = {}, ""
+        return asked
+
+    async def _told(self, call: Call, is_whole: bool) -> Reply:
+        """`is_whole`: for operators, who see also whom the client may not ask."""
+        plan = await self._failover.rehearse(call)
+        targets = [one for one in call.history if is_whole or one.skipped != NOT_ALLOWED]
+        first = next((one.target for one in call.history if not one.skipped), None)
+        said = {
+            "object": "rehearsal",
+            "operation": call.operation,
+            "dialect": call.dialect.name,
+            "stream": call.stream,
+            "model": {"asked": short(call.model), "understood_as": call.how or None},
+            "strategy": plan.strategy if plan.name else None,
+            "targets": [
+                {"target": _name(one.target)} | ({"skipped": one.skipped} if one.skipped else {}) for one in targets
+            ],
+            "request": None if first is None else await self._carried(call, first),
+            "tokens": _tokens(call),
+            "cost": None if first is None else self._priced(call, first),
+        }
+        return Reply(200, _JSON, msgspec.json.encode(said))
+
+    async def _carried(self, call: Call, target: Target) -> dict[str, Any]:
+        """How the first target would get it, or why it would not."""
+        size, refused = 0, None
+        call.target = target
+        try:
+            check(call)
+            call.target = Target(cast(Adapter, _Deaf(target.adapter)), target.model)
+            await self._dispatch(call)
+        except _Held as held:
+            size = len(held.outgoing.body)
+        except GatewayError as error:
+            refused = {"status": error.status, "code": error.code, "param": error.param, "message": error.message}
+        return {
+            "target": _name(target),
+            "lane": ("translated" if call.is_translated else "passed_through") if call.wire else None,
+            "from": call.dialect.name,
+            "to": call.wire or None,
+            "bytes": size,
+            "dropped": list(map(short, call.dropped)),
+            "refused": refused,
+        }
+
+    def _priced(self, call: Call, target: Target) -> dict[str, Any]:
+        try:
+            cost = self._cost.foresee(call, target)
+        except GatewayError as error:
+            return {"about_usd": None, "bound_usd": None, "price_source": error.code}
+        return {
+            "about_usd": dollars(cost.about),
+            "bound_usd": None if cost.bound is None else dollars(cost.bound),
+            "price_source": cost.source,
+        }
+
+
+class _Held(GatewayError):
+    """A provider would be asked now."""
+
+    def __init__(self, outgoing: Outgoing) -> None:
+        super().__init__("This is a rehearsal.")
+        self.outgoing = outgoing
+
+
+class _Deaf:
+    """A provider that is asked for nothing, and otherwise as it is."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self._adapter = adapter
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._adapter, name)
+
+    async def send(self, outgoing: Outgoing) -> Answer:
+        raise _Held(outgoing)
+
+
+class _Unfetched:
+    async def get(self, url: str, limit: int) -> Found:
+        raise NotFetched("a rehearsal fetches nothing")
+
+
+UNFETCHED = cast(Fetcher, _Unfetched())
+
+
+def _name(target: Target) -> str:
+    return f"{target.adapter.name}/{short(target.model)}"
+
+
+def _tokens(call: Call) -> dict[str, Any]:
+    """By the same estimate by which limits are asked. Raises BadRequest."""
+    need = need_of(call)
+    return {"input": need.read, "output": need.write, "output_is_said": need.says}

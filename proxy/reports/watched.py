@@ -1,0 +1,145 @@
+"""What do the metrics tell that others count, or know?
+
+Money, limits, targets and the cache: numbers that lie where they are needed, read when somebody scrapes. Labels are
+bounded: of budgets that each client has of its own those are told that have spent most, and of targets those that the
+metrics count under their own names.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from heapq import nlargest
+from time import monotonic
+from typing import get_args
+
+from proxy.adapters.http import HTTPProvider
+from proxy.budgets import Budgets, Standing
+from proxy.failover.breaker import State
+from proxy.failover.health import Checked, Health
+from proxy.failover.standing import Standing as Target
+from proxy.failover.standing import Standings
+from proxy.fleet import Fleet
+from proxy.middleware.cache import Cache
+from proxy.middleware.metrics import Metrics
+from proxy.middleware.ratelimit import RateLimit
+from proxy.spending.alerts import Alerts
+from proxy.spending.money import NANOS
+from proxy.store import Ledger
+
+CLIENTS = 100  # whose own budgets are told
+MOMENT = 0.1  # seconds in which all families of budgets are told from one look
+STATES: tuple[State, ...] = get_args(State)
+
+Counts = Mapping[tuple[str, ...], float]
+
+
+def money(metrics: Metrics, budgets: Budgets, ledger: Ledger, alerts: Alerts) -> None:
+    look = _Look(budgets)
+    labels = ["budget", "client", "window"]
+    for name, about, read in (
+        ("limit", "That may be spent.", lambda row: row.limit),
+        ("spent", "That was spent in this window.", lambda row: row.spent),
+        ("reserved", "Set aside for what is under way.", lambda row: row.reserved),
+        ("remaining", "That is neither spent nor set aside.", lambda row: row.remaining),
+    ):
+        metrics.tally(f"pillion_budget_{name}_usd", f"Dollars: {about}", labels, look.dollars(read))
+    about = "Alerts: the threshold was reached, all was spent, or a request cost more than was set aside."
+    metrics.tally("pillion_budget_alerts_total", about, ["kind", "budget"], lambda: _told(alerts.counts))
+    metrics.watch("pillion_budget_alerts_lost_total", "That the webhook never took.", lambda: alerts.lost)
+    metrics.watch("pillion_ledger_pending_rows", "That the database has not yet.", lambda: ledger.pending)
+    metrics.watch("pillion_ledger_lost_rows_total", "That nobody will ever see.", lambda: ledger.lost)
+    metrics.watch("pillion_ledger_uncovered_total", "Attempts that a crash would have lost.", lambda: ledger.uncovered)
+    metrics.watch("pillion_ledger_failed", "1 while it cannot be written.", lambda: bool(ledger.failed))
+
+
+class _Look:
+    """At all budgets, once for all that is told of them."""
+
+    def __init__(self, budgets: Budgets) -> None:
+        self._budgets = budgets
+        self._rows: list[Standing] = []
+        self._until = 0.0
+
+    def dollars(self, read: Callable[[Standing], int]) -> Callable[[], Counts]:
+        return lambda: {(row.name, row.client, row.window): read(row) / NANOS for row in self._now()}
+
+    def _now(self) -> list[Standing]:
+        if monotonic() >= self._until:
+            rows = self._budgets.standing()
+            own = nlargest(CLIENTS, (row for row in rows if row.client), key=lambda row: row.spent)
+            self._rows = [*(row for row in rows if not row.client), *own]
+            self._until = monotonic() + MOMENT
+        return self._rows
+
+
+def limits(metrics: Metrics, counted: RateLimit) -> None:
+    about = "Requests that a rate limit refused, by whose it is and what it limits."
+    metrics.tally("pillion_limit_refusals_total", about, ["scope", "limit"], lambda: _told(counted.refused))
+    metrics.watch("pillion_limit_queue", "Requests that wait for a rate limit.", lambda: counted.queued)
+
+
+def fleet(metrics: Metrics, told: Fleet) -> None:
+    metrics.watch("pillion_store_up", "1 while the store that a fleet shares is there.", lambda: told.is_up)
+    about = "Requests that were decided without the store, by a share of a limit or for want of a lease."
+    metrics.watch("pillion_store_fallbacks_total", about, lambda: told.fallbacks)
+    metrics.watch("pillion_fleet_members", "Sidecars that share it, as last heard.", lambda: told.members)
+
+
+def cache(metrics: Metrics, counted: Cache) -> None:
+    metrics.tally(
+        "pillion_cache_requests_total",
+        "Requests, by what the cache did for them.",
+        ["outcome"],
+        lambda: {("hit",): counted.hits, ("miss",): counted.misses, ("shared",): counted.shared},
+    )
+    answers = counted.answers
+    metrics.watch("pillion_cache_answers", "That are kept.", lambda: len(answers))
+    metrics.watch("pillion_cache_bytes", "That they take.", lambda: answers.bytes)
+    metrics.watch("pillion_cache_evictions_total", "Answers that made room for others.", lambda: answers.evictions)
+
+
+def providers(metrics: Metrics, health: Health, adapters: Callable[[], Mapping[str, HTTPProvider]]) -> None:
+    def found(read: Callable[[Checked], float]) -> Callable[[], Counts]:
+        return lambda: {(name,): read(one) for name, one in health.all().items()}
+
+    place = ["provider"]
+    about = "1 where the last health check found somebody there, else 0."
+    metrics.tally("pillion_provider_up", about, place, found(lambda one: one.ok))
+    about = "How long the last health check took."
+    metrics.tally("pillion_provider_check_seconds", about, place, found(lambda one: one.latency))
+    about = "Keys that are left out: cooling for a while, or failed until they are others."
+    metrics.tally(
+        "pillion_provider_keys_out",
+        about,
+        [*place, "state"],
+        lambda: {
+            (name, state): count
+            for name, one in adapters().items()
+            for state, count in one.keys_state().items()
+            if state != "count"
+        },
+    )
+
+
+def targets(metrics: Metrics, standings: Standings) -> None:
+    def told() -> Iterator[tuple[tuple[str, str], Target]]:
+        for one in standings:
+            where = one.target.adapter.name, one.target.model
+            if metrics.has_place(*where):
+                yield where, one
+
+    place = ["provider", "model"]
+    metrics.tally(
+        "pillion_target_state", "1 for the state that a target's breaker is in.", [*place, "state"],
+        lambda: {(*where, state): state == one.breaker.state for where, one in told() for state in STATES},
+    )  # fmt: skip
+    metrics.tally(
+        "pillion_target_in_flight", "Attempts at a target that are under way.", place,
+        lambda: {where: one.latency.in_flight for where, one in told()},
+    )  # fmt: skip
+    metrics.tally(
+        "pillion_target_latency_seconds", "To the first event, as of late; it fades where nothing is heard.", place,
+        lambda: {where: one.latency.value for where, one in told() if one.latency.value},
+    )  # fmt: skip
+
+
+def _told(counts: Mapping[tuple[str, str], int]) -> Counts:
+    return {(first, second): count for (first, second), count in counts.items()}

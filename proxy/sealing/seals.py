@@ -1,0 +1,254 @@
+"""Whose seal is this, and may it be sent there?
+
+A seal is a provider's opaque proof of its own reasoning: the signature of a thought, a text or a tool call, or a
+thought that is sealed as a whole. It must go back unchanged to the provider that made it, and to no other one. Dialects
+carry seals raw and never judge whose they are; this module stands between two of them. `Sealer` marks a seal on its way
+to the client with its provider, and with the id of its block; `unseal` takes the mark off when it comes back, or the
+seal out when it is another provider's. What the client's wire cannot carry is for the vault.
+
+An answer that passes through is not marked. Whose its seals are is for provenance.py to tell, as far as it has seen
+them; one that it has not is taken for the target's own, where the target speaks the client's wire.
+"""
+
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, assert_never
+
+from msgspec.structs import replace
+
+from proxy.canon import (
+    Audio,
+    Close,
+    Delta,
+    Document,
+    Event,
+    Finish,
+    Image,
+    Opaque,
+    Open,
+    Part,
+    Refusal,
+    Request,
+    Start,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Usage,
+    Video,
+)
+from proxy.grammar.fields import Verbatim
+
+# --- the mark --------------------------------------------------------------------------------------------------------
+# Base64 throughout, since on some wires a seal is bytes, which SDKs decode and encode on the way: in either alphabet,
+# with its padding or without.
+
+MARK = b"cGlsbGlv"  # the base64 of "pillio"; what dialects wrap a seal in, where their wire needs that, begins so too
+_MARK = MARK.decode()
+_HEAD = b"pillion\0"
+_STANDARD = str.maketrans("-_", "+/")
+
+
+class _Mark(NamedTuple):
+    provider: str
+    id: str  # of the thought's block
+    seal: str
+
+
+def is_marked(body: bytes) -> bool:
+    """May a seal that we marked be in there? Then no provider may get the bytes as they are."""
+    return MARK in body
+
+
+def _marked(mark: _Mark) -> str:
+    name = "" if "\0" in mark.id else mark.id  # no wire has such an id, and it would end ours
+    fields = "\0".join((mark.provider, name, mark.seal))
+    return b64encode(_HEAD + fields.encode("utf-8", "surrogatepass")).decode()
+
+
+def _read(marked: str) -> _Mark | None:
+    """None where it is damaged."""
+    try:
+        held = b64decode(marked.translate(_STANDARD) + "=" * (-len(marked) % 4), validate=True)
+        fields = held.removeprefix(_HEAD).decode("utf-8", "surrogatepass").split("\0", 2)
+    except ValueError:
+        return None
+    return _Mark(*fields) if held.startswith(_HEAD) and len(fields) == 3 else None
+
+
+# --- to the client ---------------------------------------------------------------------------------------------------
+
+
+class Sealer:
+    """Marks the seals of one answer.
+
+    The pieces of a seal wait for the end of their block and come as one just before it closes: base64 does not join.
+    """
+
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
+        self._ids: dict[int, str] = {}  # of thoughts, by block
+        self._held: dict[int, list[str]] = {}  # pieces of a seal, by block
+
+    def feed(self, events: Iterable[Event]) -> list[Event]:
+        told: list[Event] = []
+        for event in events:
+            match event:
+                case Delta():
+                    if event.signature:
+                        told += self._delta(event)
+                    else:
+                        told.append(event)
+                case Open():
+                    told.append(self._open(event))
+                case Close():
+                    told += self._seal(event)
+                    told.append(event)
+                case Start() | Usage() | Finish():
+                    told.append(event)
+                case _:
+                    assert_never(event)
+        return told
+
+    def _delta(self, event: Delta) -> tuple[Event, ...]:
+        self._held.setdefault(event.index, []).append(event.signature)
+        rest = replace(event, signature="")
+        return () if rest == Delta(index=event.index) else (rest,)
+
+    def _open(self, event: Open) -> Open:
+        part = event.part
+        if isinstance(part, Thinking):
+            self._ids[event.index] = part.id
+            if part.redacted:
+                part = replace(part, redacted=_marked(_Mark(self._provider, part.id, part.redacted)))
+        if isinstance(part, Thinking | Text | ToolCall) and part.signature:
+            self._held[event.index] = [part.signature]
+            part = replace(part, signature="")
+        return event if part is event.part else replace(event, part=part)
+
+    def _seal(self, event: Close) -> tuple[Event, ...]:
+        """What its block has held back."""
+        pieces = self._held.pop(event.index, None)
+        if pieces is None:
+            return ()
+        mark = _Mark(self._provider, self._ids.get(event.index, ""), "".join(pieces))
+        return (Delta(index=event.index, signature=_marked(mark)),)
+
+
+# --- from the client -------------------------------------------------------------------------------------------------
+
+
+def unseal(
+    request: Request, provider: str, own_wire: bool, is_foreign: Callable[[str], bool] | None = None
+) -> tuple[str, ...]:
+    """Leave in the request, in place, only the seals that this provider made; return the receipt of what went.
+
+    `own_wire`: the target speaks the client's dialect. A seal without a mark is from that dialect's providers, and the
+    target's own unless `is_foreign` knows it for another's.
+    """
+    unsealing = _Unsealing(request, provider, own_wire, is_foreign if own_wire else None)
+    for turn in request.turns:
+        turn.parts = unsealing.parts(turn.parts)
+        unsealing.fields(turn.extra)
+    unsealing.fields(request.extra)
+    unsealing.fields(request.demands)
+    return tuple(sorted(unsealing.dropped))
+
+
+class _Unsealing:
+    def __init__(
+        self, request: Request, provider: str, own_wire: bool, is_foreign: Callable[[str], bool] | None
+    ) -> None:
+        self._is_foreign = is_foreign
+        self._name_of = request.name_of
+        self._provider = provider
+        self._own_wire = own_wire
+        self.dropped: set[str] = set()
+
+    def parts(self, parts: list[Part]) -> list[Part]:
+        return list(filter(self._part, parts))
+
+    def _part(self, part: Part) -> bool:
+        """False where nothing is left of it."""
+        if type(part) is Text and not (part.signature or part.citations or part.extra):
+            return True  # as nearly always
+        if part.extra:
+            self.fields(part.extra)
+        match part:
+            case Thinking():
+                return self._thinking(part)
+            case Text():
+                for citation in part.citations:
+                    self.fields(citation.value)
+                part.signature = self._kept(part.signature, "text.signature").seal
+            case ToolCall():
+                part.signature = self._kept(part.signature, "tool_call.signature").seal
+            case ToolResult():
+                part.parts = self.parts(part.parts)
+            case Opaque():
+                self.fields(part.value)
+            case Image() | Audio() | Video() | Document() | Refusal():
+                pass
+            case _:
+                assert_never(part)
+        return True
+
+    def _thinking(self, part: Thinking) -> bool:
+        if not is_sealed(part):
+            return True
+        whole = self._kept(part.redacted, "thinking.redacted", part.id)
+        kept = self._kept(part.signature, "thinking.signature", part.id)
+        part.redacted, part.signature = whole.seal, kept.seal
+        part.id = whole.id if whole.seal else kept.id  # a provider's name for what it cannot read is nobody's
+        return bool(part.text) or is_sealed(part)
+
+    def _kept(self, seal: str, name: str, block: str = "") -> _Mark:
+        """The seal as its provider made it; empty where that is another one."""
+        if not seal.startswith(_MARK):
+            is_foreign = self._is_foreign is not None and self._is_foreign(seal)
+            mark = _Mark(self._provider, block, seal) if self._own_wire and not is_foreign else None
+        else:
+            mark = _read(seal)
+        if mark is not None and mark.provider == self._provider:
+            return mark
+        if seal:
+            self.dropped.add(self._name_of(name))
+        return _Mark("", "", "")
+
+    def fields(self, fields: dict[str, Any]) -> None:
+        """Unmark what stands among the client's other fields: dialects keep there, as it came, what a part says.
+
+        A field that holds another provider's seal goes whole, since half of it may be worse than nothing. In what was
+        understood it is the seal of the part, of which the part's own receipt tells.
+        """
+        for key, value in list(fields.items()):
+            if isinstance(value, Verbatim):
+                self.fields(value)
+            elif not self._unmark(fields, key):
+                del fields[key]
+                self.dropped.update(() if isinstance(fields, Verbatim) else (key,))
+
+    def _unmark(self, node: Any, key: Any) -> bool:
+        """False where another provider's seal is in there. No recursion: how deep it nests is up to the client."""
+        places = [(node, key)]
+        while places:
+            node, key = places.pop()
+            value = node[key]
+            if isinstance(value, dict):
+                places += [(value, inner) for inner in value]
+            elif isinstance(value, list):
+                places += [(value, inner) for inner in range(len(value))]
+            elif not isinstance(value, str):
+                continue
+            elif self._is_foreign is not None and self._is_foreign(value):
+                return False
+            elif value.startswith(_MARK):
+                mark = _read(value)
+                if mark is None or mark.provider != self._provider:
+                    return False
+                node[key] = mark.seal
+        return True
+
+
+def is_sealed(part: Thinking) -> bool:
+    return bool(part.signature or part.redacted)

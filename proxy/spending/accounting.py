@@ -1,0 +1,84 @@
+"""Who counts the money, and how do they hang together?
+
+The budgets, the ledger and whoever is alerted are made together, opened before the first request and closed after the
+last; what an attempt is charged is each configuration's own to say.
+"""
+
+import time
+from collections.abc import Iterable
+
+from proxy.budgets import Budgets, Counter, Leases, Spent
+from proxy.config import Config
+from proxy.errors import ConfigError
+from proxy.fleet import Fleet
+from proxy.middleware.cost import Cost, Paid, about
+from proxy.ports import Call, Target
+from proxy.prices import Prices, UnknownPrice
+from proxy.spending.alerts import Alerts, Post
+from proxy.store import Ledger
+
+
+def prices_of(config: Config) -> Prices:
+    """Raises ConfigError."""
+    providers = config.providers
+    lists = {name: provider.prices for name, provider in providers.items()} | {"echo": ""}
+    free = {"echo", *(name for name, provider in providers.items() if provider.free)}
+    return Prices(lists, config.prices, free, config.unknown_price)
+
+
+class Accounting:
+    """What goes on counting for as long as pillion runs. `post`: how a webhook is told. `fleet`: who shares budgets."""
+
+    def __init__(self, config: Config, post: Post, fleet: Fleet | None = None) -> None:
+        self.alerts = Alerts(config.webhook, post)
+        self.leases = None if fleet is None else Leases(fleet)
+        make = Counter if self.leases is None else self.leases.counter
+        self.budgets = Budgets(config.budgets, time.time, self.alerts.tell, make)
+        self.ledger = Ledger(config.state_dir, config.ledger, self.budgets.is_hard)
+
+    async def open(self) -> None:
+        """Raises ConfigError."""
+        await self.ledger.open()
+        if self.budgets.is_there and self.leases is None:  # a fleet's are in its store
+            self.budgets.restore(Spent(*total) for total in await self.ledger.totals())
+
+    def check(self, config: Config) -> None:
+        """Can it count for this one as well? Raises ConfigError."""
+        if not self.ledger.is_hard and any(row.mode == "strict" for row in config.budgets.values()):
+            raise ConfigError("budgets: the first strict one takes a restart: the ledger must be opened on its terms")
+
+    async def reckoned(self, config: Config) -> list[Spent]:
+        """What was spent up to the moment in which this returns; nothing where each budget has counted that itself.
+
+        Raises LedgerUnavailable.
+        """
+        if self.leases is not None or not self.budgets.lacks(config.budgets):
+            return []
+        return [Spent(*total) for total in await self.ledger.reckoned()]
+
+    def become(self, config: Config, spent: Iterable[Spent]) -> None:
+        """`spent`: what `reckoned` said just now."""
+        self.budgets.become(config.budgets, spent)
+        self.alerts.become(config.webhook)
+
+    async def close(self) -> None:
+        if self.leases is not None:
+            self.leases.give_back()
+        await self.alerts.close()
+        await self.ledger.close()
+
+
+class Charges:
+    """What an attempt costs by one configuration's prices. `paid`: who hears what each has cost."""
+
+    def __init__(self, accounting: Accounting, prices: Prices, paid: Paid) -> None:
+        self.cost = Cost(prices, accounting.budgets, accounting.ledger, paid, accounting.leases)
+        self._prices = prices
+
+    def estimate(self, call: Call, target: Target) -> int | None:
+        """What a call would cost there, in nano-dollars, to compare targets by; None where nobody knows."""
+        try:
+            price = self._prices.of(target.adapter.name, target.model, time.time())
+        except UnknownPrice:
+            return None
+        return about(call, price) if price.is_known else None

@@ -1,0 +1,141 @@
+"""Who is told of a budget that nears its end?
+
+The log, a counter that the metrics read, and the operator's webhook, which gets a POST of JSON. Nobody waits for that:
+alerts stand in a short queue, and a task empties it, which is there only while there are some. The webhook's URL is a
+secret, so that no line says more of it than which setting it is.
+"""
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from proxy.budgets import Alert
+from proxy.budgets.windows import SPANS, spelled
+from proxy.config import Secret
+from proxy.errors import UpstreamError
+from proxy.spending.money import dollars
+
+PAUSES = (1.0, 5.0, 25.0)  # seconds before each of the three times that it is tried again
+PATIENCE = 10.0  # seconds for an answer
+HELD = 100  # alerts that wait; more are lost, and counted
+FAREWELL = 2.0  # seconds that the last ones have, once we end
+LATER = frozenset({408, 425, 429})  # beside 5xx: statuses that may be another one next time
+
+Post = Callable[[str, bytes], Awaitable[int]]  # a URL and JSON; the status of the answer
+Sleep = Callable[[float], Awaitable[None]]
+
+logger = logging.getLogger("pillion")
+
+SENTENCES = {
+    "threshold": "has spent {spent} of {limit} dollars {span}",
+    "exhausted": "cannot pay any more: it has spent {spent} of {limit} dollars {span}",
+    "overrun": "paid more for a request than was set aside for it: it has spent {spent} of {limit} dollars {span}",
+}
+
+
+class Alerts:
+    """`tell` is what budgets call. `counts` is by kind and budget; `lost`: those that the webhook never took."""
+
+    def __init__(self, webhook: Secret, post: Post, sleep: Sleep = asyncio.sleep) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.lost = 0
+        self._webhook = webhook
+        self._post = post
+        self._sleep = sleep
+        self._waiting: deque[Alert] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Alerts {self.counts.total()} told, {len(self._waiting)} waiting, {self.lost} lost>"
+
+    def become(self, webhook: Secret) -> None:
+        """Who is told from now on."""
+        self._webhook = webhook
+
+    def tell(self, alert: Alert) -> None:
+        """Never waits, never raises."""
+        self.counts[alert.kind, alert.budget] += 1
+        logger.warning("%s", sentence(alert), extra={"event": "budget_alert"})
+        if not self._webhook:
+            return
+        if len(self._waiting) >= HELD:
+            self._lose(alert, f"{HELD} others are waiting")
+            return
+        self._waiting.append(alert)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._deliver(), name="alerts")
+
+    async def close(self) -> None:
+        """What still waits has a moment; the rest is counted as lost."""
+        if (task := self._task) is not None:
+            _, unfinished = await asyncio.wait({task}, timeout=FAREWELL)
+            if unfinished:
+                task.cancel()
+                await asyncio.wait({task})
+        while self._waiting:
+            self._lose(self._waiting.popleft(), "pillion ends")
+
+    async def _deliver(self) -> None:
+        try:
+            while self._waiting:
+                if problem := await self._delivered(body_of(self._waiting[0])):
+                    self._lose(self._waiting[0], problem)
+                self._waiting.popleft()
+        finally:
+            self._task = None
+
+    async def _delivered(self, body: bytes) -> str:
+        """Empty, or why not."""
+        problem, passes = await self._tried(body)
+        for pause in PAUSES:
+            if not passes:
+                break
+            await self._sleep(pause)
+            problem, passes = await self._tried(body)
+        return problem
+
+    async def _tried(self, body: bytes) -> tuple[str, bool]:
+        """What went wrong, in words that hold nothing of the URL, and may it be better next time?"""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                status = await self._post(self._webhook.reveal(), body)
+        except UpstreamError as error:
+            return error.message, True
+        except Exception as error:  # of any kind: the next alert must still be told. Its text may name the URL
+            return type(error).__name__, True
+        return "" if 200 <= status < 300 else f"it answered {status}", status >= 500 or status in LATER
+
+    def _lose(self, alert: Alert, why: str) -> None:
+        self.lost += 1
+        logger.warning(
+            "alerts.webhook was not told of budget %s (%s): %s", alert.budget, alert.kind, why,
+            extra={"event": "webhook_failed"},
+        )  # fmt: skip
+
+
+def sentence(alert: Alert) -> str:
+    whose = f" of client {alert.client}" if alert.client else ""
+    said = SENTENCES[alert.kind].format(
+        spent=dollars(alert.spent), limit=dollars(alert.limit), span=SPANS[alert.window]
+    )
+    return f"Budget {alert.budget}{whose} {said}."
+
+
+def body_of(alert: Alert) -> bytes:
+    """`text` is what Slack, Mattermost and Google Chat show; the rest is for programs."""
+    return msgspec.json.encode(
+        {
+            "text": sentence(alert),
+            "event": "budget_alert",
+            "kind": alert.kind,
+            "budget": alert.budget,
+            "client": alert.client,
+            "window": alert.window,
+            "spent_usd": dollars(alert.spent),
+            "limit_usd": dollars(alert.limit),
+            "resets_at": None if alert.resets_at is None else spelled(alert.resets_at),
+        }
+    )
