@@ -466,10 +466,15 @@ class Account(Protocol):
     """Who must hear of each attempt: what it may cost is set aside before, and settled after.
 
     For each attempt `reserve` is called, and where it returns, `settle` exactly once, whatever happens in between.
+    Where the answer is a live one, `begun` is called when its head is there.
     """
 
     async def reserve(self, call: "Call") -> object:
         """Before `call.target` is asked; what it returns goes to `settle`. Raises OverLimit, BadRequest."""
+        ...
+
+    def begun(self, call: "Call", reply: "Reply") -> None:
+        """A live answer is about to go out."""
         ...
 
     def settle(self, call: "Call", held: Any, error: BaseException | None) -> None:

@@ -31,6 +31,7 @@ from proxy.logs import LEVELS
 from proxy.ports import PROBES, Call, Dialect, Reply
 from proxy.reports.outcome import outcome
 from proxy.routing import Route, Routing
+from proxy.spending.money import dollars
 
 BODY_LIMIT = 64 * 1024 * 1024  # bytes of a request
 
@@ -160,10 +161,10 @@ class Server:
             reply = await route.handler(call)
         except BaseException as error:
             reply = self._refusal(self._fault(error, door, request_id), call, self._caller(inbound, call), request_id)
-        if not isinstance(reply.body, bytes):
+        if not (is_whole := isinstance(reply.body, bytes)):
             self._live[door] = reply
         try:
-            await deliver(door, inbound, reply, _ours(call, request_id))
+            await deliver(door, inbound, reply, _ours(call, request_id, is_whole))
         except ConnectionError:
             door.abort()
         except Exception:
@@ -197,7 +198,7 @@ class Server:
         error = BadRequest(malformed.message, status=malformed.status, code=malformed.code)
         reply = self._refusal(error, None, self._dialect(spoken(malformed.headers)), request_id)
         assert isinstance(reply.body, bytes)
-        return answer(reply.status, reply.headers, _ours(None, request_id), reply.body)
+        return answer(reply.status, reply.headers, _ours(None, request_id, is_whole=True), reply.body)
 
     def _call(self, inbound: Inbound, door: Door, route: Route, rest: str, request_id: str) -> Call:
         query = inbound.raw_query
@@ -257,8 +258,8 @@ def _too_long(limit: int) -> BadRequest:
     return BadRequest(f"The request is longer than {limit} bytes.", status=413, code="request_too_large")
 
 
-def _ours(call: Call | None, request_id: str) -> bytes:
-    """The header lines that we add to an answer."""
+def _ours(call: Call | None, request_id: str, is_whole: bool) -> bytes:
+    """The header lines that we add to an answer. A whole one can tell what it has cost."""
     upstream_id = (call.upstream_id if call is not None else "") or request_id
     lines = (
         f"x-request-id: {upstream_id}\r\nrequest-id: {upstream_id}\r\n"
@@ -272,6 +273,8 @@ def _ours(call: Call | None, request_id: str) -> bytes:
             )
         ours = monotonic() - call.started - call.waited
         lines += f"x-pillion-overhead-ms: {ours * 1000:.2f}\r\n"
+        if is_whole and call.bill is not None and call.attempts:
+            lines += f"x-pillion-cost-usd: {dollars(call.spent)}\r\n"
         if call.dropped:
             lines += f"x-pillion-dropped: {', '.join(map(_visible, shortened(call.dropped)))}\r\n"
     return lines.encode("utf-8", "surrogateescape")

@@ -36,6 +36,9 @@ class Book:
         self.notes.append(("reserve", self.name, call.attempts))
         return self.name
 
+    def begun(self, call: Call, reply: Reply) -> None:
+        self.notes.append(("begun", self.name))
+
     def settle(self, call: Call, held: Any, error: BaseException | None) -> None:
         heard = b"".join(call.heard.chunks) if call.heard else b""
         self.notes.append(("settle", held, type(error).__name__ if error else "", heard))
@@ -66,14 +69,14 @@ async def test_a_stream_is_settled_at_its_end(error: BaseException | None) -> No
 
     notes: list[Any] = []
     reply = await attempt(call(Book("a", notes)), live)
-    assert notes == [("reserve", "a", 1)]
+    assert notes == [("reserve", "a", 1), ("begun", "a")]
     for chunk in (b"data: 1\n\n", b"data: 2\n\n"):
         for tap in reply.taps:
             tap(chunk)
     for ending in reply.endings * 2:
         ending(error)
     name = type(error).__name__ if error else ""
-    assert notes[1:] == [("settle", "a", name, b"data: 1\n\ndata: 2\n\n")]
+    assert notes[2:] == [("settle", "a", name, b"data: 1\n\ndata: 2\n\n")]
     assert isinstance(reply.body, AsyncGenerator)
     await reply.body.aclose()
 

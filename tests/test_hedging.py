@@ -80,6 +80,9 @@ class Account:
         self.open.append(call.target.adapter.name)
         return call.target.adapter.name
 
+    def begun(self, call: Call, reply: Reply) -> None:
+        """Nothing to do."""
+
     def settle(self, call: Call, held: str, error: BaseException | None) -> None:
         assert call.target is not None
         self.open.remove(held)

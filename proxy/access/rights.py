@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from proxy.access.allowance import ClientKey
 from proxy.errors import GatewayError
-from proxy.ports import Call
+from proxy.ports import Call, Reply
 
 LONGEST_NAME = 200  # characters of a model that are repeated
 
@@ -60,6 +60,9 @@ class Allowed:
     async def reserve(self, call: Call) -> None:
         """Raises GatewayError, 403."""
         check(call)
+
+    def begun(self, call: Call, reply: Reply) -> None:
+        """It was asked before."""
 
     def settle(self, call: Call, held: None, error: BaseException | None) -> None:
         """Nothing was set aside."""

@@ -59,6 +59,8 @@ def _follow(call: Call, reply: Reply, held: Held) -> None:
         _settle(call, held, None)
     else:
         reply.taps.append(call.heard.tap)
+        for account, _ in held:
+            account.begun(call, reply)
         reply.endings.append(lambda error: _settle(call, held, error))
 
 

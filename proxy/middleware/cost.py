@@ -5,7 +5,7 @@ in the ledger; after it both learn what it was. So an attempt that nobody lived 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import NamedTuple
 
@@ -22,7 +22,6 @@ from proxy.spending.heard import tokens_of
 from proxy.spending.money import dollars
 from proxy.store import ABSURD, ESTIMATED, STREAM, UNPRICED, Ledger, Row
 
-COST = "x-pillion-cost-usd"
 SHORT = 1000  # tokens of an answer where nobody says more: for an estimate, and never for a bound
 BYTES_PER_TOKEN = 4
 LOOK = 8 * 1024  # bytes of a live answer after which it is seen anew what it has cost
@@ -61,19 +60,12 @@ class Cost:
         self._paid = paid
         self._leases = leases
 
-    async def __call__(self, call: Call, handler: Handler) -> Reply:
+    def __call__(self, call: Call, handler: Handler) -> Awaitable[Reply]:
         """Raises OverBudget, LedgerUnavailable, UnknownPrice."""
-        if call.operation == "count_tokens":  # for which nobody bills
-            return await handler(call)
-        call.accounts.append(self)
-        call.bill = self._so_far
-        reply = await handler(call)
-        if not isinstance(reply.body, bytes):
-            if call.stop_at is not None:
-                reply.taps.append(_Brake(call, reply, self._so_far).tap)
-        elif call.attempts:
-            reply.headers.append((COST, dollars(call.spent)))
-        return reply
+        if call.operation != "count_tokens":  # for which nobody bills
+            call.accounts.append(self)
+            call.bill = self._so_far
+        return handler(call)
 
     def foresee(self, call: Call, target: Target) -> Foreseen:
         """What an attempt there would cost. Raises UnknownPrice, BadRequest."""
@@ -104,6 +96,10 @@ class Cost:
                 self._budgets.settle(reservation, 0)
             raise
         return Held(price, reservation, slot, row)
+
+    def begun(self, call: Call, reply: Reply) -> None:
+        if call.stop_at is not None:
+            reply.taps.append(_Brake(call, reply, self._so_far).tap)
 
     def settle(self, call: Call, held: Held, error: BaseException | None) -> None:
         call.is_settled = True

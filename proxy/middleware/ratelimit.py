@@ -6,7 +6,7 @@ answer tells its client what is left of its own.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from time import monotonic_ns, time
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from proxy.edge.aside import LARGE, aside
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fleet import Fleet
 from proxy.limits.admission import Admission
-from proxy.limits.announced import Announcements, told_of
+from proxy.limits.announced import LEFT, Announcements, leave_plenty, told_of
 from proxy.limits.fleet import FleetAdmission
 from proxy.limits.need import NO_TOKENS, Need, need_of
 from proxy.limits.ratelimits import has_words, told
@@ -95,16 +95,16 @@ class RateLimit:
         """How many wait now."""
         return self._admission.queued
 
-    async def __call__(self, call: Call, handler: Handler) -> Reply:
+    def __call__(self, call: Call, handler: Handler) -> Awaitable[Reply]:
         """Raises OverLimit, and what the handler raises."""
         call.accounts.append(self)
-        scope = self._client(call)
-        reply = await (handler(call) if scope is None else self._limited(call, handler, scope))
-        self._listen(call)
-        return reply
+        limits = call.key.limits if call.key is not None and call.key.limits else self._default
+        return handler(call) if limits is None else self._limited(call, handler, self._client(call, limits))
 
     async def reserve(self, call: Call) -> Held:
         """What an attempt takes of the limits of its provider and its model. Raises OverLimit, Busy."""
+        if not (self._announced or self._models or self._providers):
+            return NOTHING
         place = _place(call)
         scopes = (self._announced.get(place), self._models.get(place), self._providers.get(place.provider))
         if scopes == NOBODYS:
@@ -114,17 +114,20 @@ class RateLimit:
         need = _need(call, there) if size <= LARGE else await aside(size, _need, call, there)
         return self._admission.admit(there, need) or await self._admission.enter(there, need)
 
+    def begun(self, call: Call, reply: Reply) -> None:
+        self._listen(call)
+
     def settle(self, call: Call, held: Held, error: BaseException | None) -> None:
-        if error is not None and call.answer_head[0] >= call.began:  # else it is of an attempt before this one
-            self._listen(call)
-        self._leave(call, held, error)
+        self._listen(call)
+        if held is not NOTHING:
+            self._leave(call, held, error)
 
     def learn(self, provider: str, model: str, headers: Mapping[str, str], now: float) -> None:
         """What an answer says of the provider's own limits. `now`: when it came, by our clock, in seconds."""
         rows = told_of(headers)
-        if not rows:
-            return
         place = Place(provider, model)
+        if not rows or (place not in self._announced and leave_plenty(rows, headers)):
+            return
         if place not in self._announced:
             if len(self._announced) >= MOST_TARGETS:
                 self._announced.clear()  # the next answer of each tells anew
@@ -154,11 +157,8 @@ class RateLimit:
         used = None if held.need is NO_TOKENS else _used(call, held.need, error)
         self._admission.leave(held, used)
 
-    def _client(self, call: Call) -> Limited | None:
-        """The scope of who asks; None where nothing limits them."""
-        limits = call.key.limits if call.key is not None and call.key.limits else self._default
-        if limits is None:
-            return None
+    def _client(self, call: Call, limits: Limits) -> Limited:
+        """The scope of who asks."""
         scope = self._clients.get(call.client)
         if scope is None or (scope.limits is not limits and scope.limits != limits):
             if len(self._clients) >= MOST_CLIENTS:
@@ -194,9 +194,9 @@ class RateLimit:
             scope.divide(self._clock())
 
     def _listen(self, call: Call) -> None:
-        """To what the provider has said in the head of its last answer. Counting has limits of its own."""
+        """To what the provider has said in the head of this attempt's answer. Counting has limits of its own."""
         at, headers = call.answer_head
-        if headers and call.target is not None and call.operation != "count_tokens":
+        if at >= call.began and not LEFT.isdisjoint(headers) and call.operation != "count_tokens":
             self.learn(*_place(call), headers, at)
 
     def _told(self, call: Call, scope: Limited, lines: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
