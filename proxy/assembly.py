@@ -141,7 +141,6 @@ class Assembly:
             self.charges.cost,  # can they afford it, and what did it cost?
             self._failover,  # whom do we ask, and whom next?
             *([auth.lend] if isinstance(auth, Transparent) else []),  # with whose key?
-            lasting.metrics.attempt,  # and what came of that?
             *([self.faults] if self.faults else []),  # what goes wrong on purpose?
         ]
         keyed = middlewares[: middlewares.index(auth) + 1]
@@ -173,7 +172,8 @@ class Assembly:
         is_well = partial(_is_well, self._lasting.health, self.adapters)
         hedging = Hedging(config.hedge) if config.hedge.enabled else None
         standings, deadline = self._lasting.standings, config.failover.deadline
-        return Failover(self.planner, standings, config.retry, deadline, estimate, is_well, hedging=hedging)
+        tell = self._lasting.metrics.attempted
+        return Failover(self.planner, standings, config.retry, deadline, estimate, is_well, hedging=hedging, tell=tell)
 
     def _dispatching(self, fetcher: Fetcher) -> Dispatch:
         config, lasting = self.config, self._lasting

@@ -13,7 +13,7 @@ the provider byte for byte: two equal keys in a message are for its parser to ju
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import isfinite
 from typing import Any, NoReturn
 
@@ -68,6 +68,10 @@ class Envelope:
 
     def __contains__(self, key: str) -> bool:
         return key in self._values
+
+    def lacks(self, keys: Collection[str]) -> bool:
+        """Is none of these there?"""
+        return self._values.keys().isdisjoint(keys)
 
     def __repr__(self) -> str:
         return f"<Envelope {len(self.body)} bytes: {', '.join(self._values)}>"

@@ -53,7 +53,9 @@ class Counts:
             return Reply(200, [], b"")
 
         async def attempt(call: Call) -> Reply:
-            return await (self.metrics.attempt(call, handler) if call.target is not None else handler(call))
+            if call.target is not None:
+                self.metrics.attempted(call, error)
+            return await handler(call)
 
         if error is None:
             return await self.metrics(asked, attempt)

@@ -125,10 +125,6 @@ class Budgets:
         return f"<Budgets {' '.join(terms.name for terms in self._terms) or 'none'}>"
 
     @property
-    def is_there(self) -> bool:
-        return bool(self._terms)
-
-    @property
     def is_hard(self) -> bool:
         """Is there one that must never be overrun?"""
         return any(terms.strict for terms in self._terms)
@@ -215,6 +211,7 @@ class Budgets:
 
     def _begin(self, terms: Sequence[Terms]) -> None:
         self._terms = terms
+        self.is_there = bool(terms)
         self._found.clear()
         for each in terms:
             if each.client != "*":

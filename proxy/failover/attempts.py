@@ -4,6 +4,7 @@ The accounts of the call set aside what it may take before the target is asked, 
 answer before its head goes out, so that its headers can tell; a stream when it has ended.
 """
 
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -14,24 +15,46 @@ from proxy.reports.outcome import outcome
 Held = list[tuple[Account, Any]]
 
 
-async def attempt(call: Call, handler: Handler) -> Reply:
-    """Ask `call.target`. Raises what an account or the target raises."""
+Tell = Callable[[Call, BaseException | None], None]
+
+
+def unheard(call: Call, error: BaseException | None) -> None:
+    """Nobody wants to know (`Tell`)."""
+
+
+async def attempt(call: Call, handler: Handler, tell: Tell = unheard) -> Reply:
+    """Ask `call.target`. Raises what an account or the target raises.
+
+    `tell`: who hears that a target was asked, when its answer's head is there or none will come.
+    """
+    if call.attempts:
+        _forget(call)
     call.attempts += 1
-    call.began, call.headed = monotonic(), 0.0
-    call.asked, call.is_settled, call.usage, call.heard = False, False, None, None
-    call.upstream_id, call.answered_model, call.dropped, call.wire = "", "", (), ""
+    call.began = monotonic()
     held: Held = []
     try:
         for account in call.accounts:
             held.append((account, await account.reserve(call)))
-        reply = await handler(call)
     except BaseException as error:
         _settle(call, held, error)
         raise
+    try:
+        reply = await handler(call)
+    except BaseException as error:
+        tell(call, error)
+        _settle(call, held, error)
+        raise
+    tell(call, None)
     call.headed = monotonic()
     if held:
         _follow(call, reply, held)
     return reply
+
+
+def _forget(call: Call) -> None:
+    """What the attempt before has left."""
+    call.headed, call.asked, call.is_settled, call.usage, call.heard = 0.0, False, False, None, None
+    call.upstream_id, call.answered_model, call.dropped, call.wire = "", "", (), ""
 
 
 def note(call: Call, target: Target, error: BaseException | None) -> Attempt:

@@ -12,34 +12,32 @@ SLOTS = 10  # in the span
 class Recent:
     """Counts several things over one span. `kinds`: how many things; `span`: seconds; `clock`: never goes back."""
 
-    __slots__ = ("_at", "_clock", "_kinds", "_rows", "_scale", "_sums")
+    __slots__ = ("_at", "_clock", "_kinds", "_row", "_rows", "_sums", "_turn", "_until")
 
     def __init__(self, kinds: int, span: float, clock: Callable[[], float]) -> None:
         self._kinds = kinds
         self._clock = clock
-        self._scale = SLOTS / span
+        self._turn = span / SLOTS  # seconds of a slot
         self.clear()
 
     def __repr__(self) -> str:
         return f"<Recent {self.counts()}>"
 
     def clear(self) -> None:
-        self._at = int(self._clock() * self._scale)  # the slot that is now, counted from the clock's zero
         self._rows = [[0] * self._kinds for _ in range(SLOTS + 1)]
         self._sums = [0] * self._kinds
+        self._stand(int(self._clock() / self._turn))
 
     def add(self, kind: int) -> None:
-        at = int(self._clock() * self._scale)
-        if at != self._at:
-            self._move(at)
-        self._rows[at % (SLOTS + 1)][kind] += 1
+        if (now := self._clock()) >= self._until:
+            self._move(int(now / self._turn))
+        self._row[kind] += 1
         self._sums[kind] += 1
 
     def counts(self) -> list[int]:
         """Of each kind; it is ours, and changes with the next event."""
-        at = int(self._clock() * self._scale)
-        if at != self._at:
-            self._move(at)
+        if (now := self._clock()) >= self._until:
+            self._move(int(now / self._turn))
         return self._sums
 
     def _move(self, at: int) -> None:
@@ -49,4 +47,10 @@ class Recent:
             for kind in range(self._kinds):
                 self._sums[kind] -= row[kind]
                 row[kind] = 0
+        self._stand(at)
+
+    def _stand(self, at: int) -> None:
+        """`at`: the slot that is now, counted from the clock's zero."""
         self._at = at
+        self._row = self._rows[at % (SLOTS + 1)]
+        self._until = (at + 1) * self._turn

@@ -51,12 +51,14 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
 
 async def _head(call: Call, target: Target, sent: Outgoing) -> Answer:
     """Raises UpstreamError."""
-    call.asked = True  # also where the client leaves meanwhile, and who knows how far we were
+    call.asked, began = True, monotonic()  # also where the client leaves meanwhile, and who knows how far we were
     try:
-        return await timed(call, target.adapter.send(sent))
+        return await target.adapter.send(sent)
     except UpstreamError as error:
         call.asked = error.code not in NEVER_REACHED
         raise
+    finally:
+        call.waited += monotonic() - began
 
 
 async def _no_page(call: Call, answer: Answer) -> Answer:
@@ -118,9 +120,9 @@ async def hold(
             raise Down(message, code="upstream_protocol", provider=name_of(call)) from None
 
 
-async def whole(call: Call, answer: Answer) -> bytes:
+def whole(call: Call, answer: Answer) -> Awaitable[bytes]:
     """An answer that is no stream. Raises UpstreamError."""
-    return await timed(call, answer.read(WHOLE_LIMIT))
+    return timed(call, answer.read(WHOLE_LIMIT))
 
 
 def spoken(held: bytes, asked: Dialect, others: Sequence[Dialect]) -> Dialect:

@@ -42,7 +42,8 @@ class PassThrough:
 
         Raises GatewayError before the first byte; after it, the body raises.
         """
-        self._translate.receipt(call, window(call, target, call.dialect).dropped)
+        if call.wishes.context is not None:
+            self._translate.receipt(call, window(call, target, call.dialect).dropped)
         forward = await aside(len(call.envelope.body), _forward, call, target)
         answer = await ask(call, target, call.dialect, _outgoing(call, target, forward))
         live = is_stream(call, answer, call.dialect) or (call.as_array and media_type_of(answer) == "application/json")

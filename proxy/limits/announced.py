@@ -22,7 +22,7 @@ SECOND = 10**9  # nanoseconds
 LONGEST = 3600 * SECOND  # for so long it is taken at its word: a clock may be wrong
 YEAR = 365 * 86400.0  # seconds
 # With so much left nothing is kept of what is told: more than is ever asked for before another answer tells anew.
-PLENTY = {"requests": 1_000, "tokens": 5_000_000}
+PLENTY: Mapping[What, int] = {"requests": 1_000, "tokens": 5_000_000}
 
 Count = Callable[[Need], int]
 
@@ -67,7 +67,7 @@ ROWS = (
     _anthropic("output-tokens", "tokens", _one),
     _anthropic("tokens", "tokens", _one),  # of whichever of the two is the tighter
 )
-LEFT = frozenset(row.left for row in ROWS)
+_LEFT = {row.left: PLENTY[row.what] for row in ROWS}
 
 
 class Announced:
@@ -174,6 +174,6 @@ def told_of(headers: Mapping[str, str]) -> list[Row]:
     return [row for row in ROWS if row.left in headers]
 
 
-def leave_plenty(rows: Sequence[Row], headers: Mapping[str, str]) -> bool:
-    """Is so much left of all of them that nobody needs to reckon with them?"""
-    return all(is_count(left := headers[row.left]) and int(left) >= PLENTY[row.what] for row in rows)
+def leave_plenty(headers: Mapping[str, str]) -> bool:
+    """Is so much left of all that an answer tells of that nobody needs to reckon with it?"""
+    return all(is_count(left := headers[name]) and int(left) >= _LEFT[name] for name in _LEFT.keys() & headers)

@@ -26,21 +26,28 @@ class Auth:
         self._by_token = by_token
         self._clock = clock
 
-    async def __call__(self, call: Call, handler: Handler) -> Reply:
+    def __call__(self, call: Call, handler: Handler) -> Awaitable[Reply]:
         """Raises Unauthorized."""
         if self._clients.are_asked():
             key = shown(call.headers, call.query)
-            client = self._clients.find(key) or await self._otherwise(key)
-            if client.expires is not None and self._clock() >= client.expires:
-                raise Unauthorized("The API key has expired.", code="expired_api_key")
-            call.key, call.client = client, client.name
-            if is_restricted(client):
-                call.accounts.append(ALLOWED)
-        return await handler(call)
+            client = self._clients.find(key)
+            if client is None:
+                return self._otherwise(key, call, handler)
+            self._let_in(call, client)
+        return handler(call)
 
-    async def _otherwise(self, key: str) -> ClientKey:
+    async def _otherwise(self, key: str, call: Call, handler: Handler) -> Reply:
         """Raises Unauthorized, and GatewayError where the identity provider is needed and out of reach."""
         client = await self._by_token(key) if self._by_token is not None else None
         if client is None:
             raise Unauthorized("The API key that was shown is not pillion's client key.")
-        return client
+        self._let_in(call, client)
+        return await handler(call)
+
+    def _let_in(self, call: Call, client: ClientKey) -> None:
+        """Raises Unauthorized."""
+        if client.expires is not None and self._clock() >= client.expires:
+            raise Unauthorized("The API key has expired.", code="expired_api_key")
+        call.key, call.client = client, client.name
+        if is_restricted(client):
+            call.accounts.append(ALLOWED)

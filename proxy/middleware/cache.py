@@ -9,7 +9,7 @@ Without the header the configuration says which of these it is. Beside failover 
 in place: an answer that was given before, or one that several calls share.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -82,11 +82,12 @@ class Cache:
         await self.flights.close()
         await self.answers.close()
 
-    async def __call__(self, call: Call, handler: Handler) -> Reply:
+    def __call__(self, call: Call, handler: Handler) -> Awaitable[Reply]:
         """Raises BadRequest, and what the target raises."""
         mode = self._mode(call)
-        if mode is OFF:
-            return await handler(call)
+        return handler(call) if mode is OFF else self._looked_up(mode, call, handler)
+
+    async def _looked_up(self, mode: Mode, call: Call, handler: Handler) -> Reply:
         if stands_alone(call):
             return await self._asked(call, handler)
         key = await aside(len(call.envelope.body), identity, call, self._about, self._is_shared)

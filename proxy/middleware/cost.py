@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import NamedTuple
 
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from proxy.budgets import Budgets, Leases, Reservation
-from proxy.canon import NO_USAGE, Usage
+from proxy.canon import BUCKETS, NO_USAGE, Usage
 from proxy.errors import BadRequest, OverBudget, UpstreamError
 from proxy.ports import Call, Handler, Reply, Target
 from proxy.prices import Price, Prices
@@ -112,9 +112,9 @@ class Cost:
         usage, row.flags = _usage(call, row.flags, error)
         price = self._answered(call, price).at(usage.tier)
         row.nanos, row.source = price.cost(usage), price.source
-        row.input, row.cache_read, row.cache_write = usage.input, usage.cache_read, usage.cache_write
-        row.cache_write_1h, row.audio_input, row.output = usage.cache_write_1h, usage.audio_input, usage.output
-        row.reasoning, row.audio_output = usage.reasoning, usage.audio_output
+        counts = astuple(usage)[: len(BUCKETS)]
+        row.input, row.cache_read, row.cache_write, row.cache_write_1h, row.audio_input = counts[:5]
+        row.output, row.reasoning, row.audio_output = counts[5:]
         row.duration = monotonic() - call.began
         row.first_byte = max(call.headed - call.began, 0.0)
         if error is not None:

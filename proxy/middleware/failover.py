@@ -21,7 +21,7 @@ from time import monotonic, time
 from proxy.access.rights import allows
 from proxy.config import Retry
 from proxy.errors import Down, GatewayError, OverBudget, Unrepresentable, UpstreamError
-from proxy.failover.attempts import attempt, note
+from proxy.failover.attempts import Tell, attempt, note, unheard
 from proxy.failover.balance import Option, order
 from proxy.failover.hedging import Asking, Hedging, Race, Trial
 from proxy.failover.needs import lacking
@@ -38,7 +38,7 @@ Cost = Callable[[Call, Target], int | None]  # nano-dollars that it may take the
 class Failover:
     """`deadline`: seconds after which no attempt is begun. `is_well`: what the health checks say of a provider.
 
-    `hedging`: None where nobody is asked beside a target that is silent.
+    `hedging`: None where nobody is asked beside a target that is silent. `tell`: who hears of each that was asked.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Failover:
         is_well: Callable[[str], bool],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         hedging: Hedging | None = None,
+        tell: Tell = unheard,
     ) -> None:
         self.planner = planner
         self.standings = standings
@@ -60,6 +61,7 @@ class Failover:
         self.is_well = is_well
         self.sleep = sleep
         self.hedging = hedging
+        self.tell = tell
         self.budget = RetryBudget(retry.budget, clock=monotonic)
         self.backoff = Backoff(retry.initial_delay, retry.backoff_factor, retry.max_delay, random.random)
 
@@ -100,7 +102,7 @@ class Failover:
         latency = standing.latency
         latency.in_flight += 1
         try:
-            reply = await attempt(call, handler)
+            reply = await attempt(call, handler, self.tell)
         except BaseException as error:
             standing.ended(ticket, error)
             call.history.append(note(call, standing.target, error))

@@ -13,6 +13,7 @@ locks and copies of prometheus-client's own counters, at ten of them per call.
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from operator import add
 from time import monotonic
 from typing import Any
 
@@ -137,16 +138,12 @@ class Metrics(Collector):
             self._failed(call, 0, error)
             raise
 
-    async def attempt(self, call: Call, handler: Handler) -> Reply:
-        """The innermost middleware: once for each target that is asked."""
+    def attempted(self, call: Call, error: BaseException | None) -> None:
+        """Once for each target that was asked: the head of its answer is there, or none will come."""
         assert call.target is not None  # failover chose it
-        try:
-            return await handler(call)
-        except UpstreamError as error:
+        self._attempts[call.target.adapter.name] += 1
+        if isinstance(error, UpstreamError):
             self._blame(call.target, error)
-            raise
-        finally:
-            self._attempts[call.target.adapter.name] += 1
 
     def collect(self) -> Iterator[Metric]:
         """Long families in pieces, which only `exposition` can put together. Anything may happen between two."""
@@ -177,7 +174,12 @@ class Metrics(Collector):
         )  # fmt: skip
         yield from _pieces(
             partial(CounterMetricFamily, "pillion_tokens", "Tokens, by kind.", labels=[*PLACE, "kind"]),
-            (([*where, kind], count) for where, place in places for kind, count in list(place.tokens.items())),
+            (
+                ([*where, kind], count)
+                for where, place in places
+                for kind, count in zip(KINDS, place.tokens, strict=True)
+                if count
+            ),
         )
         yield from _pieces(
             partial(CounterMetricFamily, "pillion_cost_usd", "Dollars that attempts have cost.", labels=PLACE),
@@ -209,9 +211,7 @@ class Metrics(Collector):
         if call.dropped:
             self._dropped.update(self._bounded(name, self._fields) for name in call.dropped)
         if call.usage is not None:
-            for kind, count in zip(KINDS, astuple(call.usage), strict=False):  # the other fields are no tokens
-                if count:
-                    place.tokens[kind] += count
+            place.tokens = list(map(add, place.tokens, astuple(call.usage)))  # whose other fields are no tokens
 
     def _failed(self, call: Call, status: int, error: BaseException) -> int:
         """The status that the call counts under."""
@@ -223,7 +223,7 @@ class Metrics(Collector):
             self._timeouts[timer, provider] += 1
         if how.by == "client":
             self._aborts["after_head" if status else "before_head"] += 1
-        if status and isinstance(error, UpstreamError) and call.target is not None:  # before the head, `attempt` saw it
+        if status and isinstance(error, UpstreamError) and call.target is not None:  # else it was `attempted`
             self._blame(call.target, error)
         return status or how.status
 

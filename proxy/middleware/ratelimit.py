@@ -17,7 +17,7 @@ from proxy.edge.aside import LARGE, aside
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fleet import Fleet
 from proxy.limits.admission import Admission
-from proxy.limits.announced import LEFT, Announcements, leave_plenty, told_of
+from proxy.limits.announced import Announcements, leave_plenty, told_of
 from proxy.limits.fleet import FleetAdmission
 from proxy.limits.need import NO_TOKENS, Need, need_of
 from proxy.limits.ratelimits import has_words, told
@@ -126,7 +126,7 @@ class RateLimit:
         """What an answer says of the provider's own limits. `now`: when it came, by our clock, in seconds."""
         rows = told_of(headers)
         place = Place(provider, model)
-        if not rows or (place not in self._announced and leave_plenty(rows, headers)):
+        if not rows:
             return
         if place not in self._announced:
             if len(self._announced) >= MOST_TARGETS:
@@ -196,7 +196,9 @@ class RateLimit:
     def _listen(self, call: Call) -> None:
         """To what the provider has said in the head of this attempt's answer. Counting has limits of its own."""
         at, headers = call.answer_head
-        if at >= call.began and not LEFT.isdisjoint(headers) and call.operation != "count_tokens":
+        if at >= call.began and call.operation != "count_tokens":
+            if not self._announced and leave_plenty(headers):
+                return
             self.learn(*_place(call), headers, at)
 
     def _told(self, call: Call, scope: Limited, lines: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ which keeps answers as providers gave them.
 """
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from functools import partial
 from time import monotonic
@@ -19,11 +19,15 @@ from proxy.wishes import wishing
 _is_object = re.compile(rb"\s*\{").match
 
 
-async def summary(call: Call, handler: Handler) -> Reply:
+def summary(call: Call, handler: Handler) -> Awaitable[Reply]:
     """The middleware. Of an error nothing is told: its headers say who was asked."""
+    dialect = wishing(call.dialect) if call.wishes.summary else None
+    return handler(call) if dialect is None else _summarised(call, handler, dialect)
+
+
+async def _summarised(call: Call, handler: Handler, dialect: Wishing) -> Reply:
     reply = await handler(call)
-    if call.wishes.summary and (dialect := wishing(call.dialect)) is not None:
-        reply.body = _with_summary(call, dialect, reply.body)
+    reply.body = _with_summary(call, dialect, reply.body)
     return reply
 
 

@@ -8,7 +8,10 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from fractions import Fraction
 from math import lcm
+from operator import mul
 from typing import NamedTuple
+
+from msgspec.structs import astuple
 
 from proxy.canon import BUCKETS, Usage
 from proxy.grammar.fields import count_of
@@ -48,7 +51,7 @@ FEES = frozenset({"search", "request"})  # what has no price of these costs noth
 _READ = [kind for kind, chain in CHAINS.items() if chain[-1] == "input"]
 _WRITTEN = [kind for kind, chain in CHAINS.items() if chain[-1] == "output" and kind not in CALLS]
 _NO_ROW: Row = {}
-_SUSPECT = 39  # bits: what is below zero or has more of them is looked at more closely
+_SUSPECT = 10**11  # tokens: what is below zero or above this is looked at more closely
 
 
 class Band(NamedTuple):
@@ -57,6 +60,7 @@ class Band(NamedTuple):
     tokens: tuple[int, ...]  # by bucket
     details: tuple[tuple[str, int], ...]  # what a token costs more than others of its bucket, or less
     calls: tuple[tuple[str, int], ...]  # where in `extra` the number of one kind stands, and its price
+    beside: frozenset[str]  # what may stand in `extra` that one of these two is about
     search: int  # by the provider's own tool
     request: int
     most_read: int  # the dearest kind
@@ -79,16 +83,12 @@ class Rates:
         """Nano-dollars, times the denominator. Absurd counts cost nothing."""
         if usage.extra and "billed_units" in usage.extra:
             usage = billed(usage)
-        read, hit, write, keep = usage.input, usage.cache_read, usage.cache_write, usage.cache_write_1h
-        heard, written, thought, spoken = usage.audio_input, usage.output, usage.reasoning, usage.audio_output
-        if (read | hit | write | keep | heard | written | thought | spoken) >> _SUSPECT and is_absurd(usage):
+        counts: tuple[int, ...] = astuple(usage)[: len(BUCKETS)]
+        if (min(counts) < 0 or max(counts) > _SUSPECT) and is_absurd(usage):
             return self.total(sane(usage))
-        band = self._bands[0]
-        if self._starts:
-            band = self._bands[bisect_left(self._starts, read + hit + write + keep + heard)]
-        a, b, c, d, e, f, g, h = band.tokens
-        total = read * a + hit * b + write * c + keep * d + heard * e + written * f + thought * g + spoken * h
-        if usage.extra and (band.calls or band.details):
+        band = self._bands[bisect_left(self._starts, usage.total_input)] if self._starts else self._bands[0]
+        total: int = sum(map(mul, counts, band.tokens))
+        if usage.extra and not band.beside.isdisjoint(usage.extra):
             total += _beside(band, usage)
         return total + usage.searches * band.search + band.request
 
@@ -132,10 +132,13 @@ def _exact(row: Row, dearest: Row, start: int) -> dict[str, Fraction]:
 def _band(prices: Mapping[str, Fraction], denominator: int) -> Band:
     whole = {kind: int(price * denominator) for kind, price in prices.items()}
     more = {kind: whole[kind] - whole[detail.bucket] for kind, detail in DETAILS.items()}
+    by_detail = tuple((kind, difference) for kind, difference in more.items() if difference)
+    calls = tuple((key, whole[kind]) for kind, key in CALLS.items() if whole[kind])
     return Band(
         tokens=tuple(whole[bucket] for bucket in BUCKETS),
-        details=tuple((kind, difference) for kind, difference in more.items() if difference),
-        calls=tuple((key, whole[kind]) for kind, key in CALLS.items() if whole[kind]),
+        details=by_detail,
+        calls=calls,
+        beside=frozenset(key for key, _ in calls).union(*(DETAILS[kind].within for kind, _ in by_detail)),
         search=whole["tool_search"],
         request=whole["request"],
         most_read=max(whole[kind] for kind in _READ),

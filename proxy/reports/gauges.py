@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from proxy.canon import BUCKETS
+
 SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 600)
 
 
@@ -43,7 +45,7 @@ class Place:
         self.nanos = 0  # that it cost
         self.guessed = 0  # attempts of which nobody knows the price
         self.ended: Counter[tuple[str, int]] = Counter()  # by operation and status
-        self.tokens: Counter[str] = Counter()  # by kind
+        self.tokens = [0] * len(BUCKETS)  # by kind
         self.duration = Spread(SECONDS)
         self.first_byte = Spread(SECONDS)
 

@@ -41,7 +41,7 @@ def tier(said: Envelope | Mapping[str, Any], bounds: Bounds) -> str:
 
     Raises BadRequest.
     """
-    for path in bounds.tiers:
+    for path in bounds.tiers if said else ():
         if path[0] in said and isinstance(word := _at(said, path), str) and word != "standard":
             return word
     return ""

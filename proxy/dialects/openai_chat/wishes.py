@@ -29,6 +29,8 @@ WIDEST = 10**9  # tokens; no model has a window near it
 
 def wishes_in(envelope: Envelope) -> tuple[Wishes, Envelope]:
     """What is said to us, and the body without it. Raises BadRequest, with the field's path."""
+    if envelope.lacks(FIELDS):
+        return NO_WISHES, envelope
     ours = [key for key in FIELDS if key in envelope]
     if "provider" in ours and not _is_text_or_null(envelope.raw("provider")):
         ours.remove("provider")
