@@ -100,6 +100,11 @@ class Text(_Placed, kw_only=True, tag="text"):
     cache: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_plain(self) -> bool:
+        """Is it a text and nothing more? Nearly every one is."""
+        return self.cache is None and not (self.signature or self.citations or self.logprobs or self.extra)
+
 
 class Image(_Placed, kw_only=True, tag="image"):
     source: Source
@@ -198,6 +203,12 @@ class Turn(Struct, kw_only=True):
     parts: list[Part]
     at: str = ""  # the turn's path in the client's body, such as `messages[3]`: errors name it
     extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def plain(self) -> str | None:
+        """Its text, where it says one and nothing more; None elsewhere."""
+        part = self.parts[0] if len(self.parts) == 1 and not self.extra else None
+        return part.text if type(part) is Text and part.is_plain else None
 
 
 class Tool(Struct, kw_only=True):
@@ -396,22 +407,17 @@ def fold(events: Iterable[Event]) -> Completion:
     usage: Usage | None = None
     blocks: dict[int, tuple[int, Part, list[Delta]]] = {}
     stops: tuple[Stop, ...] | None = None
-    for event in events:
-        match event:
-            case Start():
-                start = event
-            case Open():
-                blocks[event.index] = (event.choice, event.part, [])
-            case Delta():
-                blocks[event.index][2].append(event)
-            case Close():
-                pass
-            case Usage():
-                usage = event
-            case Finish():
-                stops = event.stops
-            case _:
-                assert_never(event)
+    for event in events:  # a `match` would ask each event up to six questions that are dear of a Struct
+        if type(event) is Delta:
+            blocks[event.index][2].append(event)
+        elif type(event) is Open:
+            blocks[event.index] = (event.choice, event.part, [])
+        elif type(event) is Start:
+            start = event
+        elif type(event) is Usage:
+            usage = event
+        elif type(event) is Finish:
+            stops = event.stops
     if start is None or stops is None:
         raise Ungrammatical("the sentence has no beginning, or no end")
     choices = [Choice(parts=[], stop=stop) for stop in stops]
@@ -477,8 +483,10 @@ def _sum(part: Part, deltas: list[Delta]) -> Part:
     """The part that a shell and its deltas spell."""
     if not deltas:
         return part
-    text = "".join(delta.text for delta in deltas)
-    signature = "".join(delta.signature for delta in deltas)
+    text = "".join([delta.text for delta in deltas])
+    if type(part) is Text and all(delta.is_text for delta in deltas):
+        return replace(part, text=part.text + text)  # as nearly always
+    signature = "".join([delta.signature for delta in deltas])
     match part:
         case Text():
             return replace(

@@ -76,7 +76,7 @@ class Fields:
         if not isinstance(value, dict):
             raise wrong(at, "an object", value)
         self.at = at
-        self.rest: Object = {key: item for key, item in value.items() if item is not None}
+        self.rest: Object = without_nulls(value) if None in value.values() else value.copy()
 
     def path(self, key: str) -> str:
         return f"{self.at}.{key}" if self.at else key
@@ -114,7 +114,10 @@ class Fields:
 
     def items(self, key: str) -> list[tuple[Any, str]]:
         """An array's items, each with its path; none where there is no array."""
-        return [(value, f"{self.path(key)}[{number}]") for number, value in enumerate(self.array(key) or ())]
+        if key not in self.rest:
+            return []
+        at = self.path(key)
+        return [(value, f"{at}[{number}]") for number, value in enumerate(self.array(key) or ())]
 
     def inner(self, key: str) -> "Fields":
         """An object within this one, empty where there is none. What nobody takes of it is lost, but for `keep`."""
@@ -126,7 +129,10 @@ class Fields:
             self.rest[key] = Left(inner.rest)
 
     def need_text(self, key: str) -> str:
-        return self._need(key, self.text, "a string")
+        value = self.rest.pop(key, None)
+        if not isinstance(value, str):
+            raise wrong(self.path(key), "a string", value)
+        return value
 
     def need_name(self, key: str) -> str:
         """A string that is not empty."""

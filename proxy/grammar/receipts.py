@@ -97,6 +97,6 @@ def refuse_several(request: Request, wire: str) -> None:
 
 def refuse_beyond_text(request: Request, wire: str) -> None:
     """Where an answer is text. Raises Unrepresentable."""
-    if others := set(request.modalities or ()) - {"text"}:
+    if request.modalities and (others := set(request.modalities) - {"text"}):
         at = request.name_of("modalities")
         raise Unrepresentable(f"{at} asks for {min(others)}, and {wire} answers in text alone.", param=at)

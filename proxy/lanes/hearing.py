@@ -18,12 +18,6 @@ class Hearing:
         self._recall = recall
         self._sealer = sealer
         self.fault: UpstreamError | None = None  # what the answer turned out to be, after all that it has said
-        self._ended = False
-
-    @property
-    def over(self) -> bool:
-        """Has all been said that there was to say?"""
-        return self._ended and self.fault is None
 
     def feed(self, chunk: bytes, last: bool) -> list[Event]:
         said: list[Event] = []
@@ -33,7 +27,6 @@ class Hearing:
                 said.extend(self._decoder.close())
         except UpstreamError as error:
             self.fault = error
-        self._ended = last
         said = at_once(said)
         self._recall.watch(said)
         return self._sealer.feed(said)
@@ -44,7 +37,7 @@ def at_once(events: Iterable[Event]) -> list[Event]:
     out: list[Event] = []
     run: list[Delta] = []
     for event in events:
-        text = event if isinstance(event, Delta) and event.is_text else None
+        text = event if type(event) is Delta and event.is_text else None
         if run and (text is None or text.index != run[0].index):
             out.append(_sum(run))
             run = []

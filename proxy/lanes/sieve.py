@@ -8,11 +8,10 @@ Likewise every `extra`, which is another wire's by-word on what the client is to
 """
 
 from collections.abc import Iterable
-from typing import assert_never
 
 from msgspec.structs import replace
 
-from proxy.canon import Close, Delta, Event, Finish, Opaque, Open, Start, Usage
+from proxy.canon import Close, Event, Opaque, Open, Start, Usage
 
 
 class Sieve:
@@ -28,20 +27,17 @@ class Sieve:
         """What is left of them."""
         left: list[Event] = []
         for event in events:
-            match event:
-                case Delta() | Finish():
-                    left.append(event)
-                case Open():
-                    left += self._open(event)
-                case Close():
-                    left += self._close(event)
-                case Start():
-                    self._own = event.wire == self._wire
-                    left.append(self._bare(event))
-                case Usage():
-                    left.append(self._bare(event))
-                case _:
-                    assert_never(event)
+            if type(event) is Open:
+                left += self._open(event)
+            elif type(event) is Close and event.index in self._out:
+                self._out.remove(event.index)
+            elif type(event) is Start:
+                self._own = event.wire == self._wire
+                left.append(self._bare(event))
+            elif type(event) is Usage:
+                left.append(self._bare(event))
+            else:
+                left.append(event)
         return left
 
     def _bare(self, event: Start | Usage) -> Event:
@@ -56,12 +52,6 @@ class Sieve:
                 self.dropped.append(name)
             return ()
         return (event if self._own or not part.extra else replace(event, part=replace(part, extra={})),)
-
-    def _close(self, event: Close) -> tuple[Event, ...]:
-        if event.index not in self._out:
-            return (event,)
-        self._out.remove(event.index)
-        return ()
 
 
 def _name_of(part: Opaque) -> str:

@@ -22,19 +22,16 @@ from proxy.canon import (
     Delta,
     Document,
     Event,
-    Finish,
     Image,
     Opaque,
     Open,
     Part,
     Refusal,
     Request,
-    Start,
     Text,
     Thinking,
     ToolCall,
     ToolResult,
-    Usage,
     Video,
 )
 from proxy.grammar.fields import Verbatim
@@ -93,21 +90,14 @@ class Sealer:
     def feed(self, events: Iterable[Event]) -> list[Event]:
         told: list[Event] = []
         for event in events:
-            match event:
-                case Delta():
-                    if event.signature:
-                        told += self._delta(event)
-                    else:
-                        told.append(event)
-                case Open():
-                    told.append(self._open(event))
-                case Close():
-                    told += self._seal(event)
-                    told.append(event)
-                case Start() | Usage() | Finish():
-                    told.append(event)
-                case _:
-                    assert_never(event)
+            if type(event) is Delta and event.signature:
+                told += self._delta(event)
+            elif type(event) is Open:
+                told.append(self._open(event))
+            elif type(event) is Close and event.index in self._held:
+                told += (self._seal(event), event)
+            else:
+                told.append(event)
         return told
 
     def _delta(self, event: Delta) -> tuple[Event, ...]:
@@ -117,6 +107,8 @@ class Sealer:
 
     def _open(self, event: Open) -> Open:
         part = event.part
+        if type(part) is Text and not part.signature:
+            return event  # as nearly always
         if isinstance(part, Thinking):
             self._ids[event.index] = part.id
             if part.redacted:
@@ -126,13 +118,10 @@ class Sealer:
             part = replace(part, signature="")
         return event if part is event.part else replace(event, part=part)
 
-    def _seal(self, event: Close) -> tuple[Event, ...]:
+    def _seal(self, event: Close) -> Delta:
         """What its block has held back."""
-        pieces = self._held.pop(event.index, None)
-        if pieces is None:
-            return ()
-        mark = _Mark(self._provider, self._ids.get(event.index, ""), "".join(pieces))
-        return (Delta(index=event.index, signature=_marked(mark)),)
+        mark = _Mark(self._provider, self._ids.get(event.index, ""), "".join(self._held.pop(event.index)))
+        return Delta(index=event.index, signature=_marked(mark))
 
 
 # --- from the client -------------------------------------------------------------------------------------------------

@@ -39,7 +39,6 @@ from proxy.canon import (
     ToolCall,
     ToolResult,
     Turn,
-    Usage,
     Video,
     fold,
 )
@@ -197,18 +196,12 @@ class Recall:
     def watch(self, events: Iterable[Event]) -> None:
         """Events of the answer as its provider said them, before they are marked."""
         for event in events:
-            match event:
-                case Delta():
-                    self._hear(event)
-                case Open():
-                    self._open(event)
-                case Finish():
-                    if self._sealed and len(event.stops) == 1:  # who can tell with which of several the client went on?
-                        self._remember()
-                case Start() | Close() | Usage():
-                    pass
-                case _:
-                    assert_never(event)
+            if type(event) is Delta:
+                self._hear(event)
+            elif type(event) is Open:
+                self._open(event)
+            elif type(event) is Finish and self._sealed and len(event.stops) == 1:
+                self._remember()  # of several, who can tell with which the client went on?
 
     def _hear(self, event: Delta) -> None:
         if (block := self._blocks.get(event.index)) is None:
@@ -219,10 +212,17 @@ class Recall:
             block.seals.append(event.signature)
 
     def _open(self, event: Open) -> None:
-        if not isinstance(event.part, Thinking | Text | Refusal | ToolCall):
-            return
+        match event.part:
+            case (Text() | ToolCall()) as part:
+                sealed = bool(part.signature)
+            case Thinking() as thought:
+                sealed = is_sealed(thought)
+            case Refusal():
+                sealed = False
+            case _:
+                return
         self._blocks[event.index] = _Block(event)
-        self._sealed = self._sealed or any(piece.seal for piece in _pieces([event.part]))
+        self._sealed = self._sealed or sealed
 
     def _remember(self) -> None:
         said = [event for block in self._blocks.values() for event in block.said()]

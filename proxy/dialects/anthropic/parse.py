@@ -71,6 +71,8 @@ def parse_prompt(top: Fields) -> Request:
 
 def _output(top: Fields) -> tuple[Format | None, str | None]:
     """The format and the effort. `output_format` is the beta's name for what is `output_config.format` now."""
+    if "output_config" not in top.rest and "output_format" not in top.rest:
+        return None, None
     config = top.inner("output_config")
     effort = config.text("effort")
     if "format" in config.rest and "output_format" in top.rest:
@@ -112,7 +114,9 @@ def _reasoning(top: Fields, effort: str | None) -> Reasoning | None:
 
 
 def _user(top: Fields) -> str | None:
-    metadata = top.inner("metadata")
+    if "metadata" not in top.rest:
+        return None
+    metadata = top.need_inner("metadata")
     user = metadata.text("user_id")
     top.keep("metadata", metadata)
     return user

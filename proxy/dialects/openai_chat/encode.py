@@ -20,11 +20,12 @@ from proxy.grammar.fields import Object, as_object
 from proxy.grammar.functions import nest
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands
 
+_is_newer = re.compile(r"(?:.*/)?(?:o1|o3|o4|gpt-5)").match
+
 
 def limit_field(model: str) -> str:
     """OpenAI's reasoning models refuse `max_tokens`; other hosts know nothing else."""
-    newer = re.match(r"(?:.*/)?(?:o1|o3|o4|gpt-5)", model)
-    return "max_completion_tokens" if newer else "max_tokens"
+    return "max_completion_tokens" if _is_newer(model) else "max_tokens"
 
 
 class Encoding:
@@ -50,7 +51,7 @@ class Encoding:
             "modalities": request.modalities if self._own else None,  # silence says text, and few hosts know more
             "metadata": request.metadata,
             **self._reasoning(),
-            **{name: value for name in KNOBS if (value := self._knob(name)) is not None},
+            **self._knobs(),
         }
         body |= self.dropped.carried(request.extra) | request.demands
         body |= {key: value for key, value in optional.items() if value is not None}
@@ -61,15 +62,20 @@ class Encoding:
 
     # knobs
 
-    def _knob(self, name: str) -> object:
+    def _knobs(self) -> Object:
         """OpenAI refuses arguments that it does not know, and tiers that are another vendor's."""
-        value: object = getattr(self._request, name)
-        if value is None or self._own:
-            return value
-        if name == "top_k" or (name == "service_tier" and value not in TIERS):
-            self.dropped.add(name)
-            return None
-        return value
+        said = {name: value for name in KNOBS if (value := getattr(self._request, name)) is not None}
+        if self._own:
+            return said
+        if "top_k" in said:
+            self._leave_out("top_k", said)
+        if "service_tier" in said and said["service_tier"] not in TIERS:
+            self._leave_out("service_tier", said)
+        return said
+
+    def _leave_out(self, name: str, said: Object) -> None:
+        self.dropped.add(name)
+        del said[name]
 
     def _limit_field(self) -> str:
         """A client's own word is kept."""
@@ -79,6 +85,8 @@ class Encoding:
 
     def _reasoning(self) -> Object:
         """The effort. What OpenRouter alone knows goes in its `reasoning`, and then the effort does."""
+        if self._request.reasoning is None and not (self._own and self._request.extra):
+            return {}
         reasoning, rest = self._request.reasoning or Reasoning(), self._request.extra.get("reasoning")
         if reasoning.summary is not None:
             self.dropped.add("reasoning.summary")
@@ -118,14 +126,14 @@ class Encoding:
 
     def _add_tools(self, body: Object) -> None:
         tools, choice = self._request.tools, self._request.tool_choice
+        if not tools and not self._own:
+            return  # a choice among no tools says nothing, and OpenAI refuses it
         legacy = [tool for tool in tools if self._own and tool.at.startswith("functions[")]
         modern = [self._tool(tool) for tool in tools if tool not in legacy]
         if modern:
             body["tools"] = modern
         if legacy:
             body["functions"] = [self._offer(tool) | tool.extra for tool in legacy]
-        if not tools and not self._own:
-            return  # a choice among no tools says nothing, and OpenAI refuses it
         if choice is not None:
             body["function_call" if legacy and not modern else "tool_choice"] = self._choice(choice, bool(modern))
         if self._request.parallel_tools is not None:

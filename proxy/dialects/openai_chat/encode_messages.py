@@ -46,18 +46,22 @@ class Messages:
     def told(self) -> list[Object]:
         """The messages; what tools have shown comes once all of their results are told."""
         messages: list[Object] = []
-        turns = self._turns if self._own else map(_as_texts, self._turns)
-        for message in (message for turn in turns for message in self._turn(turn)):
-            if message["role"] not in ("tool", "function"):
-                messages += self._flush()
-            messages.append(message)
-        return messages + self._flush()
+        for turn in self._turns:
+            for message in self._turn(turn):
+                if self._shown and message["role"] not in ("tool", "function"):
+                    messages.append(self._flush())
+                messages.append(message)
+        return [*messages, self._flush()] if self._shown else messages
 
-    def _flush(self) -> list[Object]:
+    def _flush(self) -> Object:
         shown, self._shown = self._shown, []
-        return [{"role": "user", "content": shown}] if shown else []
+        return {"role": "user", "content": shown}
 
     def _turn(self, turn: Turn) -> list[Object]:
+        if (words := turn.plain) is not None:
+            return [{"role": turn.role, "content": words}]
+        if not self._own:
+            turn = _as_texts(turn)
         extra = self._dropped.carried(turn.extra)
         if turn.role == "assistant":
             return [self._spoken(turn) | extra]

@@ -37,20 +37,22 @@ def usage_of(said: Object, tier: str = "", searches: int = 0) -> Usage:
     """
     inputs, outputs = as_object(said.get("prompt_tokens_details")), as_object(said.get("completion_tokens_details"))
     prompt, completion = count_of(said.get("prompt_tokens")), count_of(said.get("completion_tokens"))
-    cached = _first(inputs, "cached_tokens") or _first(
-        said, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens"
-    )
-    written = _first(inputs, "cache_write_tokens") or _first(said, "cache_creation_input_tokens")
-    thought, aside = _thoughts(said, outputs, completion)
+    cached, written = count_of(inputs.get("cached_tokens")), count_of(inputs.get("cache_write_tokens"))
+    thought, aside = count_of(outputs.get("reasoning_tokens")), 0
+    tools: Object = {}
+    if extra := _rest(said, _COUNTED):
+        cached = cached or _first(extra, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
+        written = written or _first(extra, "cache_creation_input_tokens")
+        if not thought:
+            thought, aside = _thoughts(extra, completion)
+        tools = as_object(extra.get("server_tool_use") or extra.get("server_tool_use_details"))
     untold = max(0, count_of(said.get("total_tokens")) - prompt - completion, aside)
     cache_read, cache_write, audio_input, fresh = _portion(
         prompt, cached, written, count_of(inputs.get("audio_tokens"))
     )
-    tools = as_object(said.get("server_tool_use") or said.get("server_tool_use_details"))
     reasoning, audio_output, _, output = _portion(
         completion + untold, max(thought, untold), count_of(outputs.get("audio_tokens")), 0
     )
-    extra = _rest(said, _COUNTED)
     if rest := _rest(inputs, _INPUTS):
         extra["prompt_tokens_details"] = rest
     if rest := _rest(outputs, _OUTPUTS):
@@ -63,14 +65,13 @@ def usage_of(said: Object, tier: str = "", searches: int = 0) -> Usage:
         output=output,
         reasoning=reasoning,
         audio_output=audio_output,
-        searches=searches + count_of(tools.get(_SEARCHED)),
-        tier=tier or as_text(said.get("service_tier")),  # Mistral tells it here
+        searches=searches + (count_of(tools[_SEARCHED]) if _SEARCHED in tools else 0),
+        tier=tier or as_text(extra.get("service_tier")),  # Mistral tells it here
         is_odd=not (
             are_counts(said, _COUNTS)
-            and (not extra or are_counts(said, _BESIDE))
             and are_counts(inputs, _INPUTS)
             and are_counts(outputs, _OUTPUTS)
-            and are_counts(tools, (_SEARCHED,))
+            and (not extra or (are_counts(said, _BESIDE) and are_counts(tools, (_SEARCHED,))))
         ),
         extra=extra,
     )
@@ -84,12 +85,10 @@ def said_usage(usage: object, x_groq: object, tier: object, model: object) -> Us
     return usage_of(told, as_text(tier), 1 if _searches.search(as_text(model)) else 0)
 
 
-def _thoughts(said: Object, outputs: Object, completion: int) -> tuple[int, int]:
-    """How many tokens were thought, and how many of them the completion does not hold."""
-    if within := _first(outputs, "reasoning_tokens"):
-        return within, 0
-    thought = _first(said, "reasoning_tokens")
-    return thought, thought if thought > completion or "citation_tokens" in said else 0
+def _thoughts(extra: Object, completion: int) -> tuple[int, int]:
+    """How many tokens were thought that stand beside the details, and how many the completion does not hold."""
+    thought = _first(extra, "reasoning_tokens")
+    return thought, thought if thought > completion or "citation_tokens" in extra else 0
 
 
 def _first(said: Object, *keys: str) -> int:
