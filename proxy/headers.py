@@ -81,7 +81,7 @@ def returning(provider: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def returning_translated(provider: Mapping[str, str]) -> list[tuple[str, str]]:
     """Those of them that stay true of an answer that was written anew."""
-    return [(name, value) for name, value in returning(provider) if name not in ("content-type", "cache-control")]
+    return _without_named([line for line in provider.items() if _stays_true(line[0])], provider)
 
 
 def spell(headers: Sequence[tuple[str, str]]) -> bytes:
@@ -138,6 +138,11 @@ def _may_be_asked(name: str) -> bool:
 @lru_cache(maxsize=1024)
 def _may_come_back(name: str) -> bool:
     return name not in _NEVER_BACK and not name.startswith(_NEVER_BACK_FAMILIES)
+
+
+@lru_cache(maxsize=1024)
+def _stays_true(name: str) -> bool:
+    return name not in ("content-type", "cache-control") and _may_come_back(name)
 
 
 def _without_named(kept: list[tuple[str, str]], headers: Mapping[str, str]) -> list[tuple[str, str]]:

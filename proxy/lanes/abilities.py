@@ -6,6 +6,7 @@ document that is text is none to a model, which reads it as text.
 """
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import NamedTuple, NoReturn
 
 from proxy.canon import Document, Image, Part, Request, ToolCall, ToolResult
@@ -23,6 +24,7 @@ class _Lack(NamedTuple):
 
 _CALLS = _Lack("tools", "calls no tools")
 _SYSTEM = _Lack("system", "takes no system prompt")
+_of_content = attrgetter("system", "tools", "images", "documents")
 _LACKS: dict[type, _Lack] = {
     Image: _Lack("images", "sees no images"),
     Document: _Lack("documents", "reads no documents"),
@@ -35,9 +37,10 @@ def fit(request: Request, can: Abilities) -> list[str]:
     """Make it one that the model takes, and name what is left out. Raises Unrepresentable."""
     if False not in can:
         return []
-    for at, lack in _content(request):
-        if getattr(can, lack.ability) is False:
-            _refuse(request, at, lack)
+    if False in _of_content(can):
+        for at, lack in _content(request):
+            if getattr(can, lack.ability) is False:
+                _refuse(request, at, lack)
     return _calmed(request) if can.thinking is False else []
 
 

@@ -32,11 +32,10 @@ class Telling:
         if self.fault is not None:
             blame(self._call, self.fault)
         self.ended = last
-        out = bytearray()
+        out: list[bytes] = []
         try:
             self._note(said)
-            for event in self._sieve.feed(said):
-                out += self._renderer.feed(event)
+            out.extend(map(self._renderer.feed, self._sieve.feed(said)))  # what came before an error stays
         except Unrepresentable as error:  # the client asked for nothing wrong: it is the answer that does not fit
             self.fault = Down(error.message, provider=name_of(self._call), code=error.code, param=error.param)
         except BadRequest as error:  # the renderer cannot spell it: it is nested too deeply
@@ -44,7 +43,7 @@ class Telling:
             self.fault = Down(message, provider=name_of(self._call), code="upstream_protocol")
         if self._sieve.dropped:  # a header tells of it where the head still waits, and else the log and the metrics
             self._call.dropped = (*self._asked, *self._sieve.dropped)
-        return bytes(out)
+        return b"".join(out)
 
     def _note(self, said: Iterable[Event]) -> None:
         for event in said:

@@ -137,8 +137,9 @@ def unseal(
     """
     unsealing = _Unsealing(request, provider, own_wire, is_foreign if own_wire else None)
     for turn in request.turns:
-        turn.parts = unsealing.parts(turn.parts)
-        unsealing.fields(turn.extra)
+        if turn.plain is None:
+            turn.parts = unsealing.parts(turn.parts)
+            unsealing.fields(turn.extra)
     unsealing.fields(request.extra)
     unsealing.fields(request.demands)
     return tuple(sorted(unsealing.dropped))
@@ -159,7 +160,7 @@ class _Unsealing:
 
     def _part(self, part: Part) -> bool:
         """False where nothing is left of it."""
-        if type(part) is Text and not (part.signature or part.citations or part.extra):
+        if type(part) is Text and part.is_plain:
             return True  # as nearly always
         if part.extra:
             self.fields(part.extra)

@@ -129,7 +129,7 @@ class WholeRenderer(whole.Renderer):
 
     def spell(self, completion: Completion) -> bytes:
         choice = only(completion.choices)
-        refused = any(isinstance(part, Refusal) for part in choice.parts)
+        refused = any(type(part) is Refusal for part in choice.parts)
         message = {
             **_message_head(completion.start, self._model),
             "content": [_block(part, index) for index, part in enumerate(choice.parts)],
@@ -223,9 +223,14 @@ _CALL_KEYS = ("caller", "toolset_name")  # what a tool_use of this wire may have
 
 def _message_head(start: Start, model: str) -> Object:
     name = start.model or model
-    made_up = _made_up("msg", f"{name} {start.created}")
-    told = {key: start.extra[key] for key in START_FIELDS if key in start.extra}
-    return {**told, "id": start.id or made_up, "type": "message", "role": "assistant", "model": name}
+    told = {key: start.extra[key] for key in START_FIELDS if key in start.extra} if start.extra else {}
+    return {
+        **told,
+        "id": start.id or _made_up("msg", f"{name} {start.created}"),
+        "type": "message",
+        "role": "assistant",
+        "model": name,
+    }
 
 
 def _made_up(prefix: str, text: str) -> str:

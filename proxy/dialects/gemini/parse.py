@@ -32,8 +32,8 @@ def parse_request(body: Object, peek: Peek) -> Request:
     top = Fields(body, "")
     check_model(top, peek.model)
     config = top.inner("generationConfig")
-    knobs: Object = {name: config.number(key) for name, key in NUMBERS.items()}
-    knobs |= {name: _count(config, key) for name, key in COUNTS.items()}
+    knobs: Object = {name: config.number(key) for name, key in NUMBERS.items() if key in config.rest}
+    knobs |= {name: _count(config, key) for name, key in COUNTS.items() if key in config.rest}
     request = Request(
         wire=NAME,
         model=peek.model,
@@ -96,8 +96,8 @@ def check_model(top: Fields, model: str) -> None:
 def _count(fields: Fields, key: str) -> int | None:
     """An integer; Google takes 40.0 for one."""
     value = fields.rest.pop(key, None)
-    if value is None:
-        return None
+    if value is None or type(value) is int:
+        return value
     if not is_number(value) or value != int(value):
         raise wrong(fields.path(key), "an integer", value)
     return int(value)
@@ -119,15 +119,17 @@ def _modalities(config: Fields) -> list[str] | None:
 
 def _format(config: Fields) -> Format | None:
     """The format, if it is JSON or plain text; of another type it stays, and becomes a demand."""
-    media_type = config.rest.get("responseMimeType", "application/json")
     schemas = [key for key in ("responseSchema", "responseJsonSchema") if key in config.rest]
+    if not schemas and "responseMimeType" not in config.rest:
+        return None
+    media_type = config.rest.get("responseMimeType", "application/json")
     if len(schemas) > 1:
         at = config.path(schemas[1])
         raise BadRequest(f"{at} says what {schemas[0]} says: give one.", param=at)
     if media_type == "application/json" and schemas:
         config.rest.pop("responseMimeType", None)
         return Format(kind="schema", schema=_response_schema(config, schemas[0]))
-    if "responseMimeType" not in config.rest or schemas or media_type not in ("application/json", "text/plain"):
+    if schemas or media_type not in ("application/json", "text/plain"):
         return None
     del config.rest["responseMimeType"]
     return Format(kind="json" if media_type == "application/json" else "text")

@@ -5,7 +5,9 @@ shape; a call is told in one part, once its arguments are whole. Clients that do
 the elements of one JSON array.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import assert_never
 
 from msgspec import Struct
@@ -206,6 +208,7 @@ def _head_of(start: Start, model: str) -> Object:
     return head
 
 
+@lru_cache(maxsize=256)  # many answers have the same second
 def _time(seconds: int) -> str:
     try:
         return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}Z"
@@ -218,21 +221,25 @@ def _metered(usage: Usage | None) -> Object:
 
 
 def _candidate(number: int, choice: Choice, start: Start) -> Object:
-    parts: list[Object] = []
+    content = {"parts": [told for part in choice.parts for told in parts_of(part)], "role": "model"}
+    ending = ending_of(choice.stop, any(type(part) is Refusal for part in choice.parts), start)
+    is_noted = any(type(part) is Text and (part.logprobs or part.citations) for part in choice.parts)
+    return {"content": content, **ending, **(_notes(choice.parts) if is_noted else {}), "index": number}
+
+
+def _notes(parts: Iterable[Part]) -> Object:
+    """What is said of the texts."""
     sources, before = Sources(), 0
-    more: Object = {}
-    for part in choice.parts:
-        parts += parts_of(part)
+    cited: list[Citation] = []
+    notes: Object = {}
+    for part in parts:
         if isinstance(part, Text):
-            more |= logprobs_result(part.logprobs)
+            notes |= logprobs_result(part.logprobs)
             sources.add([one for one in part.citations if one.wire != NAME], part.text, before)
+            cited += part.citations
         if isinstance(part, Text | Refusal):
             before += len(part.text.encode(errors="replace"))
-    cited = [one for part in choice.parts if isinstance(part, Text) for one in part.citations]
-    more |= sources.metadata() | own_metadata(cited)
-    content = {"parts": parts, "role": "model"}
-    ending = ending_of(choice.stop, any(isinstance(part, Refusal) for part in choice.parts), start)
-    return {"content": content, **ending, **more, "index": number}
+    return notes | sources.metadata() | own_metadata(cited)
 
 
 def _summed(part: Part, deltas: list[Delta]) -> Part:

@@ -25,6 +25,8 @@ from proxy.grammar.fields import Object, merged
 
 def parts_of(part: Part) -> list[Object]:
     """The parts that spell it. Raises Unrepresentable."""
+    if type(part) is Text and part.is_plain:
+        return [{"text": part.text}]  # as nearly always
     match part:
         case Text() | Refusal():
             said: Object = {"text": part.text}

@@ -27,7 +27,7 @@ def camel(key: str) -> str:
 
 def may_be_snake(body: bytes) -> bool:
     """Could a key of this JSON be in snake_case? One look at the text is cheaper than one at each key."""
-    return _snake(body) is not None
+    return (b"_" in body or b"\\u" in body) and _snake(body) is not None
 
 
 def in_camel(value: Any, at: str = "") -> Any:

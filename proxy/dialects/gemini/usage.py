@@ -116,18 +116,18 @@ def _sound(told: Object, key: str) -> int:
 def usage_fields(usage: Usage) -> Object:
     """`usageMetadata`. Details that came are told as they came; of another wire's, only sound is told apart."""
     said = {key: usage.extra[key] for key in _TOLD_ONLY_HERE if key in usage.extra}
-    tools = min(count_of(said.get("toolUsePromptTokenCount")), usage.total_input)
-    spoken = usage.output + usage.audio_output
+    read, spoken = usage.total_input, usage.output + usage.audio_output
+    tools = min(count_of(said.get("toolUsePromptTokenCount")), read)
     counts = {
-        "promptTokenCount": usage.total_input - tools,
+        "promptTokenCount": read - tools,
         "cachedContentTokenCount": usage.cache_read,
         "candidatesTokenCount": spoken,
         "thoughtsTokenCount": usage.reasoning,
-        "totalTokenCount": usage.total_input + usage.total_output,
+        "totalTokenCount": read + usage.total_output,
     }
     optional = ("cachedContentTokenCount", "thoughtsTokenCount")
     told = {key: count for key, count in counts.items() if count or key not in optional}
-    inputs, outputs = (usage.total_input - tools, usage.audio_input), (spoken, usage.audio_output)
+    inputs, outputs = (read - tools, usage.audio_input), (spoken, usage.audio_output)
     return told | _details("promptTokensDetails", *inputs) | _details("candidatesTokensDetails", *outputs) | said
 
 

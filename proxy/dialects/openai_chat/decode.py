@@ -136,7 +136,9 @@ class _Answer(Voices):
         if error and not choices:
             raise fault(error)
         self._noted = error or self._noted
-        usage = said_usage(chunk.get("usage"), chunk.get("x_groq"), chunk.get("service_tier"), chunk.get("model"))
+        usage = None
+        if chunk.get("usage") or "x_groq" in chunk:
+            usage = said_usage(chunk.get("usage"), chunk.get("x_groq"), chunk.get("service_tier"), chunk.get("model"))
         if self._id is None:
             self._start(chunk, ready=bool(choices or usage))
         for position, choice in enumerate(choices):
@@ -226,11 +228,12 @@ class _Answer(Voices):
             content = None
         elif content is not None and not isinstance(content, str):
             raise nonsense("content is no text")
-        scored, cited = as_list(logprobs.get("content")), citations_of(as_list(said.get("annotations")))
+        scored = as_list(logprobs.get("content")) if logprobs else []
+        cited = citations_of(as_list(notes)) if (notes := said.get("annotations")) else []
         if content or cited or (scored and voice.kind in ("", "text") and not thinks):
             index = self._in(voice, "text", Text)
             self._out.append(Delta(index=index, text=content or "", logprobs=scored, citations=cited))
-        scored = as_list(logprobs.get("refusal"))
+        scored = as_list(logprobs.get("refusal")) if logprobs else []
         if (refusal := text_in(said, "refusal")) or scored:
             self._out.append(Delta(index=self._in(voice, "refusal", Refusal), text=refusal, logprobs=scored))
 

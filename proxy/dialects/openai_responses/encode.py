@@ -51,7 +51,7 @@ class Encoding:
         """Everything but the model, and what was said."""
         request = self._request
         said = {
-            **{key: self._knob(name) for name, (key, _) in KNOBS.items()},
+            **(_knobs_of(request) if self._own else {key: self._fitted(name) for name, (key, _) in KNOBS.items()}),
             **self._offer(),
             "text": self._text(),
             "reasoning": self._reasoning(),
@@ -87,10 +87,9 @@ class Encoding:
 
     # knobs
 
-    def _knob(self, name: str) -> object:
+    def _fitted(self, name: str) -> object:
+        """A knob of another wire's."""
         value = getattr(self._request, name)
-        if self._own:
-            return value
         if name == "store":
             return bool(value)
         if name == "parallel_tools" and not self._request.tools:
@@ -178,3 +177,7 @@ class Encoding:
             return choice.mode
         custom = any(tool.kind == "custom" and tool.name == choice.name for tool in self._request.tools)
         return {"type": "custom" if custom else "function", "name": choice.name}
+
+
+def _knobs_of(request: Request) -> Object:
+    return {key: value for name, (key, _) in KNOBS.items() if (value := getattr(request, name)) is not None}

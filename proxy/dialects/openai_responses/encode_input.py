@@ -4,6 +4,7 @@ The mirror of parse_input.py.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import groupby
 from typing import assert_never
 
@@ -47,13 +48,13 @@ class Saying:
         self._of_openai = request.wire in (NAME, "openai_chat")
         self._turns = request.turns
         self._leading = self._led()
-        self._customs = {
-            part.id
-            for turn in request.turns
-            for part in turn.parts
-            if isinstance(part, ToolCall) and part.kind == "custom"
-        }
         self.dropped = dropped
+
+    @cached_property
+    def _customs(self) -> set[str]:
+        """The calls of custom tools, by id. An answer repeats the instructions alone, and never asks."""
+        parts = (part for turn in self._turns for part in turn.parts)
+        return {part.id for part in parts if isinstance(part, ToolCall) and part.kind == "custom"}
 
     def _led(self) -> bool:
         """Does the first turn become `instructions`? Of another wire's, where it is the only one that leads."""
