@@ -47,7 +47,10 @@ class Routing:
                 )
                 for method in _methods(route):
                     methods[method] = route
-        self._tails = [(*key, tails[key]) for key in sorted(tails, key=lambda key: (-len(key[0]), -len(key[1])))]
+        self._tails: dict[str, list[tuple[str, Methods]]] = {}  # by their beginning, the longest end first
+        for start, end in sorted(tails, key=lambda key: -len(key[1])):
+            self._tails.setdefault(start, []).append((end, tails[start, end]))
+        self._depth = max((start.count("/") for start in self._tails), default=0)
 
     def find(self, method: str, path: str) -> tuple[Route, str]:
         """The route, and what the path says behind its own part.
@@ -84,6 +87,14 @@ class Routing:
         raise GatewayError(f"There is no {path} here.", status=404, kind="invalid_request", code="unknown_url")
 
     def _with_tail(self, path: str) -> Iterator[tuple[str, Methods]]:
-        for start, end, methods in self._tails:
-            if path.startswith(start) and path.endswith(end) and len(path) > len(start) + len(end):
-                yield start, methods
+        for start in reversed(self._beginnings(path)):
+            for end, methods in self._tails.get(start, ()):
+                if path.endswith(end) and len(path) > len(start) + len(end):
+                    yield start, methods
+
+    def _beginnings(self, path: str) -> list[str]:
+        """The path up to each of its slashes, as far as any route's own part goes."""
+        found, at = list[str](), 0
+        while len(found) < self._depth and (at := path.find("/", at) + 1):
+            found.append(path[:at])
+        return found
