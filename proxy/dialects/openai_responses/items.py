@@ -3,6 +3,7 @@
 https://platform.openai.com/docs/api-reference/responses/object
 """
 
+from functools import cached_property
 from hashlib import sha256
 from typing import assert_never
 
@@ -33,8 +34,12 @@ class Names:
     """The ids of a response's items and calls, the same whenever the same response is told."""
 
     def __init__(self, response: str) -> None:
-        self._stem = sha256(response.encode()).hexdigest()[:32]
+        self._response = response
         self._given: dict[int, str] = {}
+
+    @cached_property
+    def _stem(self) -> str:
+        return sha256(self._response.encode()).hexdigest()[:32]
 
     def item(self, part: Part, number: int) -> str:
         """The item's id: a thought has its provider's. But xAI gives one to several, and SDKs refuse that."""

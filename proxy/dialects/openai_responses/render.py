@@ -14,7 +14,7 @@ next one begins, or the answer ends.
 from collections.abc import Callable, Iterator
 from typing import assert_never
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from proxy.canon import (
     Audio,
@@ -104,8 +104,9 @@ class StreamRenderer:
     def _start(self, start: Start) -> bytes:
         self._response = begun(start, self._request, self._clock)
         self._names = Names(self._response["id"])
-        created = self._frame("response.created", response=self._response)
-        return created + self._frame("response.in_progress", response=self._response)
+        response = Raw(dump(self._response))
+        created = self._frame("response.created", response=response)
+        return created + self._frame("response.in_progress", response=response)
 
     def _finish(self, event: Finish) -> bytes:
         stop = only(event.stops)
@@ -232,12 +233,14 @@ class WholeRenderer(whole.Renderer):
         return dump(ended(head, output, choice.stop, completion.usage, int(self._clock())))
 
 
+_SPOKEN: dict[type[Part], str] = {Text: "output_text", Refusal: "refusal", Thinking: "reasoning_summary_text"}
+
+
 def _speaks(part: Part) -> str:
     """What a stream calls the text of such a part."""
     if isinstance(part, ToolCall):
         return "custom_tool_call_input" if part.kind == "custom" else "function_call_arguments"
-    words: dict[type[Part], str] = {Text: "output_text", Refusal: "refusal", Thinking: "reasoning_summary_text"}
-    return words.get(type(part), "")
+    return _SPOKEN.get(type(part), "")
 
 
 def _summary(text: str) -> Object:
