@@ -14,12 +14,14 @@ the provider byte for byte: two equal keys in a message are for its parser to ju
 import json
 import re
 from collections.abc import Collection, Mapping
+from functools import partial
 from math import isfinite
 from typing import Any, NoReturn
 
 import msgspec
 
 from proxy.errors import BadRequest
+from proxy.longtexts import LONG, PLACE, cut
 
 MEMBERS = 1000  # on the first level; no wire has a hundred, and each is stepped over
 LONGEST_KEY = 1000  # characters
@@ -27,6 +29,7 @@ DIGITS = 4300  # of a whole number: as many as Python takes
 VALUES = 100_000  # at any depth: of each, what is built may weigh hundreds of bytes
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_text = msgspec.json.Decoder(str).decode
 
 # A separator, a key and its colon; `\\.` steps over every escape.
 _next_value = re.compile(rb'[ \t\r\n]*+[{,][ \t\r\n]*+"(?:[^"\\]++|\\.)*+"[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL).match
@@ -213,9 +216,11 @@ def parse_object(body: bytes) -> dict[str, Any]:
     """
     check_values(body)
     try:
-        value = _strict(body.decode())
-        if b"\\u" in body:
-            _decode(body)  # json takes half a surrogate pair, which no UTF-8 can carry; msgspec does not
+        value = _without_long_texts(body) if len(body) > LONG else None
+        if value is None:
+            value = _strict(body.decode())
+            if b"\\u" in body:
+                _decode(body)  # json takes half a surrogate pair, which no UTF-8 can carry; msgspec does not
     except RecursionError:
         raise BadRequest("The request body is nested too deeply.", code="invalid_json") from None
     except ValueError as error:  # malformed JSON, bytes that are no UTF-8, a number of too many digits
@@ -223,6 +228,24 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadRequest("The request body must be a JSON object.", code="invalid_json")
     return value
+
+
+def _without_long_texts(body: bytes) -> Any:
+    """What the body spells, if there are such texts, and the body can be read so."""
+    rest, spelled = cut(body)
+    if not spelled:
+        return None
+    try:
+        _decode(rest)
+        hook = partial(_unique_with, [_text(text) for text in spelled])
+        return json.JSONDecoder(object_pairs_hook=hook, **_NUMBERS).decode(rest.decode())
+    except (ValueError, msgspec.DecodeError):
+        return None
+
+
+def _unique_with(texts: list[str], pairs: list[tuple[str, Any]]) -> Any:
+    key, value = pairs[0] if len(pairs) == 1 else ("", None)
+    return texts[value] if key == PLACE else _unique(pairs)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -247,9 +270,8 @@ def _no_number(word: str) -> NoReturn:
     raise ValueError(f"{word} is no number that can be kept")
 
 
-_strict = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_finite, parse_int=_whole_number
-).decode
+_NUMBERS: Mapping[str, Any] = {"parse_constant": _no_number, "parse_float": _finite, "parse_int": _whole_number}
+_strict = json.JSONDecoder(object_pairs_hook=_unique, **_NUMBERS).decode
 
 
 def _unreadable(what: str, body: bytes, error: Exception, param: str | None = None) -> BadRequest:

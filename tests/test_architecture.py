@@ -40,7 +40,7 @@ FLOORS = [
     " edge.wire edge.door edge.listening edge.hosts edge.room config config.* headers access.accents access.shown"
     " sealing.* reports.outcome limits.ratelimits failover.retries failover.breaker failover.balance"
     " failover.cooldown".split(),
-    "canon errors edge.address edge.alarm edge.aside edge.inbound access.allowance logs.writer grammar.repeats"
+    "canon errors longtexts edge.address edge.alarm edge.aside edge.inbound access.allowance logs.writer grammar.repeats"
     " limits.gcra spending.money failover.recent failover.percentile failover.waits __init__".split(),
     # Rooms whose own file is empty but for what the room is for.
     "access adapters dialects edge failover grammar lanes limits reports sealing spending".split(),
@@ -74,7 +74,7 @@ NEIGHBOURS = [
 # Who may import less of the floors below than there is.
 ONLY = {
     "dialects.*": "grammar.* framing framing.* envelope ports wishes canon errors".split(),
-    "envelope": ["errors"],
+    "envelope": ["errors", "longtexts"],
 }
 # Who alone may import a library, or a part of one: the longest name counts.
 OWNERS = {
