@@ -69,7 +69,11 @@ class Held:
         """A text may stand within a longer one, or in base64 of another alphabet."""
         if not isinstance(value, str):
             return (type(value) is bool, value) in self._numbers or json.dumps(value) in self.texts
-        return value in self.texts or _squeezed(value) in self._squeezed or not _recoded(value).isdisjoint(self._texts)
+        return value in self.texts or _squeezed(value) in self._squeezed or any(map(self._tells, _recoded(value)))
+
+    def _tells(self, text: str) -> bool:
+        """A document may be said as text, between two lines that tell its name."""
+        return text in self._texts or f"\n{text}\n" in self.texts
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """What does Cohere's SDK read?
 
 An event that it cannot read it passes over, and an unknown one as well. Its wire has no other word for a stream that
-broke than a message-end with the finish reason ERROR, so that here this is what raises.
+broke than a message-end with the finish reason ERROR, so that here this is what raises, unless it counts its tokens: of
+an answer that was withheld all is told.
 """
 
 from collections.abc import AsyncIterator
@@ -58,7 +59,7 @@ class Chat:
                 case "tool-call-delta":
                     calls[-1][1] += said.delta.message.tool_calls.function.arguments
                 case "message-end":
-                    if said.delta.finish_reason in ("ERROR", "TIMEOUT"):
+                    if said.delta.finish_reason in ("ERROR", "TIMEOUT") and said.delta.usage is None:
                         raise Raised(said.delta.error or "")
                     made = [Call(name, arguments(pieces), own) for name, pieces, own in calls]
                     return Told(text, plan + thinking, made, said.delta.finish_reason or "", _used(said.delta.usage))
