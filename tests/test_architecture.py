@@ -40,8 +40,8 @@ FLOORS = [
     " edge.wire edge.door edge.listening edge.hosts edge.room config config.* headers access.accents access.shown"
     " sealing.* reports.outcome limits.ratelimits failover.retries failover.breaker failover.balance"
     " failover.cooldown".split(),
-    "canon errors longtexts edge.address edge.alarm edge.aside edge.inbound access.allowance logs.writer grammar.repeats"
-    " limits.gcra spending.money failover.recent failover.percentile failover.waits __init__".split(),
+    "canon errors longtexts edge.address edge.alarm edge.aside edge.inbound access.allowance logs.writer"
+    " grammar.repeats limits.gcra spending.money failover.recent failover.percentile failover.waits __init__".split(),
     # Rooms whose own file is empty but for what the room is for.
     "access adapters dialects edge failover grammar lanes limits reports sealing spending".split(),
 ]

@@ -230,7 +230,7 @@ def count_of(value: object) -> int:
     """A number of tokens: whatever is none (negative, huge, a string) counts as nothing."""
     if type(value) is not int and type(value) is not float:
         return 0
-    return int(value) if 0 <= value <= _SANE else 0
+    return int(value) if 0 <= value <= SANE else 0
 
 
 def are_counts(told: Object, keys: Iterable[str]) -> bool:
@@ -238,16 +238,16 @@ def are_counts(told: Object, keys: Iterable[str]) -> bool:
     for key in keys:
         if key in told:
             value = told[key]
-            if not (type(value) is int and 0 <= value <= _SANE) and not _is_rare_count(value):
+            if not (type(value) is int and 0 <= value <= SANE) and not _is_rare_count(value):
                 return False
     return True
 
 
 def _is_rare_count(value: object) -> bool:
-    return value is None or (type(value) is float and 0 <= value <= _SANE)
+    return value is None or (type(value) is float and 0 <= value <= SANE)
 
 
-_SANE = 10**12  # tokens; nobody read more
+SANE = 10**12  # tokens; nobody read more
 
 
 def without_nulls(fields: Object) -> Object:

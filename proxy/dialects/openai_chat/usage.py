@@ -3,6 +3,7 @@
 import re
 
 from proxy.canon import Start, Usage
+from proxy.dialects.openai_chat.counts import plain
 from proxy.dialects.openai_chat.words import NAME
 from proxy.grammar.fields import Object, are_counts, as_object, as_text, count_of
 
@@ -35,6 +36,11 @@ def usage_of(said: Object, tier: str = "", searches: int = 0) -> Usage:
 
     `tier` and `searches`: what is told, or known, beside the counts.
     """
+    return plain(said, tier, searches) or understood(said, tier, searches)
+
+
+def understood(said: Object, tier: str, searches: int) -> Usage:
+    """The same, of whatever a host may say."""
     inputs, outputs = as_object(said.get("prompt_tokens_details")), as_object(said.get("completion_tokens_details"))
     prompt, completion = count_of(said.get("prompt_tokens")), count_of(said.get("completion_tokens"))
     cached, written = count_of(inputs.get("cached_tokens")), count_of(inputs.get("cache_write_tokens"))

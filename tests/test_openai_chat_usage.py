@@ -1,0 +1,54 @@
+"""Do both readings of a usage say the same: the quick one, and the one that understands every host?"""
+
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from proxy.dialects.openai_chat.counts import plain
+from proxy.dialects.openai_chat.usage import understood
+
+COUNTS = st.one_of(st.integers(0, 60), st.integers(0, 60), st.sampled_from([-1, 10**13, 1.5, None, "7", True]))
+INPUTS = ("cached_tokens", "cache_write_tokens", "audio_tokens")
+OUTPUTS = ("reasoning_tokens", "audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens")
+
+
+def some(keys: tuple[str, ...], more: tuple[str, ...] = ()) -> st.SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(st.sampled_from([*keys * 4, *more]), COUNTS)
+
+
+def told(prompt: int, completion: int) -> st.SearchStrategy[dict[str, Any]]:
+    """Mostly such that the parts fit into the wholes."""
+    wholes = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    parts = st.fixed_dictionaries(
+        {},
+        optional={
+            "prompt_tokens_details": st.one_of(some(INPUTS, ("text_tokens",)), st.none()),
+            "completion_tokens_details": st.one_of(some(OUTPUTS, ("image_tokens",)), st.none()),
+            "total_tokens": st.one_of(COUNTS, st.integers(0, 1000)),
+            "cached_tokens": COUNTS,
+            "service_tier": st.just("flex"),
+        },
+    )
+    return parts.map(lambda part: wholes | part)
+
+
+@given(st.integers(0, 200).flatmap(lambda prompt: told(prompt, 150)), st.sampled_from(["", "flex"]), st.integers(0, 1))
+@example({"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}, "", 0)
+def test_both_readings_say_the_same(said: dict[str, Any], tier: str, searches: int) -> None:
+    quick = plain(said, tier, searches)
+    assert quick is None or quick == understood(said, tier, searches)
+
+
+def test_what_openai_says_is_read_quickly() -> None:
+    said = {
+        "prompt_tokens": 24,
+        "completion_tokens": 50,
+        "total_tokens": 74,
+        "prompt_tokens_details": {"cached_tokens": 8, "audio_tokens": 2},
+        "completion_tokens_details": dict(zip(OUTPUTS, (16, 4, 0, 3), strict=True)),
+    }
+    quick = plain(said, "", 0)
+    assert quick is not None
+    assert quick == understood(said, "", 0)
+    assert (quick.input, quick.cache_read, quick.audio_input, quick.output, quick.reasoning) == (14, 8, 2, 30, 16)
