@@ -315,7 +315,7 @@ def weight(record: Record) -> int:
         *record.dropped,
         record.model,
         record.sent,
-        record.answered,
+        record.answered_model,
         record.upstream_id,
     ]
     texts += [text for one in record.history for text in (one.target.model, one.code)]

@@ -36,6 +36,11 @@ class Secret:
     def __bool__(self) -> bool:
         return bool(self._value)
 
+    @property
+    def is_nothing(self) -> bool:
+        """Is there none, and no file that could ever say one?"""
+        return self._file is None and not self._value
+
     def __eq__(self, other: object) -> bool:
         """Is it the same now, and will it be?"""
         if not isinstance(other, Secret):

@@ -176,4 +176,7 @@ def told_of(headers: Mapping[str, str]) -> list[Row]:
 
 def leave_plenty(headers: Mapping[str, str]) -> bool:
     """Is so much left of all that an answer tells of that nobody needs to reckon with it?"""
-    return all(is_count(left := headers[name]) and int(left) >= _LEFT[name] for name in _LEFT.keys() & headers)
+    for name in _LEFT.keys() & headers:
+        if not is_count(left := headers[name]) or int(left) < _LEFT[name]:
+            return False
+    return True

@@ -88,12 +88,10 @@ def secrets_of(config: Config) -> Iterator[Secret]:
 
 
 def secrets_of_provider(provider: Provider) -> Iterator[Secret]:
-    yield provider.api_key
-    yield from (key for key, _ in provider.api_keys)
-    yield from provider.headers.values()
-    yield provider.proxy
     password = urlsplit(provider.proxy.reveal()).password or ""
-    yield from (Secret(password), Secret(unquote(password)))
+    keys = (key for key, _ in provider.api_keys)
+    said = (provider.api_key, *keys, *provider.headers.values(), provider.proxy)
+    yield from (secret for secret in (*said, Secret(password), Secret(unquote(password))) if not secret.is_nothing)
 
 
 def spellings(value: str) -> Iterator[str]:

@@ -109,9 +109,14 @@ class Cost:
             return
         assert call.target is not None
         row, price = held.row, held.price
-        usage, row.flags = _usage(call, row.flags, error)
-        price = self._answered(call, price).at(usage.tier)
+        flags = row.flags & ~UNPRICED  # which the intent's price may have been, and not the answer's
+        usage, flags = _usage(call, flags, error)
+        if not price.is_known:
+            price = self._answered(call, price)
+        if usage.tier:
+            price = price.at(usage.tier)
         row.nanos, row.source = price.cost(usage), price.source
+        row.flags = flags if price.is_known else flags | UNPRICED
         counts = astuple(usage)[: len(BUCKETS)]
         row.input, row.cache_read, row.cache_write, row.cache_write_1h, row.audio_input = counts[:5]
         row.output, row.reasoning, row.audio_output = counts[5:]
@@ -120,8 +125,6 @@ class Cost:
         if error is not None:
             how = outcome(error)
             row.status, row.error = how.status, how.code
-        row.flags &= ~UNPRICED  # which the intent's price may have been, and not the answer's
-        row.flags |= 0 if price.is_known else UNPRICED
         self._ledger.settle(held.slot, row)
         self._release(held, row.nanos)
         call.spent += row.nanos

@@ -6,6 +6,7 @@ They are put into words when somebody asks.
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from time import monotonic, time
 from typing import Any
 
@@ -35,26 +36,30 @@ class Record(Struct, gc=False):
     id: str
     client: str
     operation: str
-    dialect: str
     model: str  # as it was asked for
     how: str
-    provider: str
-    sent: str  # the model, as the provider was asked for it
-    answered: str
+    answered_model: str
     stream: bool
     started: float
     began: float  # the last attempt
-    ended: float
     waited: float
     attempts: int
     history: Sequence[Attempt]
     dropped: tuple[str, ...]
-    usage: tuple[int, ...]
-    nanos: int
+    spent: int
     price_source: str
     upstream_id: str
+    # So far they are a call's own, by its names.
+    dialect: str
+    provider: str
+    sent: str  # the model, as the provider was asked for it
+    ended: float
+    usage: tuple[int, ...]
     status: int
     broke: Outcome | None
+
+
+_facts: Callable[[Call], tuple[Any, ...]] = attrgetter(*Record.__struct_fields__[: Record.__struct_fields__.index("dialect")])
 
 
 class Explain:
@@ -76,7 +81,7 @@ class Explain:
         """The call has ended. `status`: that of its head; 0 where it had none."""
         if self._ring.maxlen:
             record = record_of(call, status, error)
-            names = len(record.model) + len(record.answered) + len(record.upstream_id)
+            names = len(record.model) + len(record.answered_model) + len(record.upstream_id)
             if names > LONGEST_NAME or record.dropped or error is not None or record.attempts > 1:
                 _shorten(record, self._hide)
             self._ring.append(record)
@@ -111,7 +116,7 @@ class Explain:
                 "asked": self._name(record.model),
                 "understood_as": record.how or None,
                 "target": f"{record.provider}/{self._name(record.sent)}" if record.provider else None,
-                "answered": self._name(record.answered) or None,
+                "answered": self._name(record.answered_model) or None,
             },
             "attempts": [
                 row
@@ -121,7 +126,7 @@ class Explain:
             ],
             "dropped": list(map(self._name, record.dropped)),
             "usage": dict(zip(KINDS, record.usage, strict=True)) if record.usage else None,
-            "cost_usd": dollars(record.nanos),
+            "cost_usd": dollars(record.spent),
             "price_source": record.price_source or None,
             "seconds": {
                 "total": _rounded(record.ended - record.started),
@@ -143,31 +148,16 @@ def record_of(call: Call, status: int, error: BaseException | None) -> Record:
     """Copies, and not references to what a whole request hangs on; the history's targets live longer than it anyway."""
     target, usage = call.target, call.usage
     broke = None if error is None else outcome(error)
-    return Record(
-        call.id,
-        call.client,
-        call.operation,
+    beside = (
         call.dialect.name,
-        call.model,
-        call.how,
         "" if target is None else target.adapter.name,
         "" if target is None else target.model,
-        call.answered_model,
-        call.stream,
-        call.started,
-        call.began,
         monotonic(),
-        call.waited,
-        call.attempts,
-        call.history,
-        call.dropped,
         () if usage is None else astuple(usage)[: len(KINDS)],
-        call.spent,
-        call.price_source,
-        call.upstream_id,
         status or (0 if broke is None else broke.status),
         broke,
     )
+    return Record(*(_facts(call) + beside))
 
 
 def _shorten(record: Record, hide: Callable[[str], str]) -> None:
@@ -176,7 +166,7 @@ def _shorten(record: Record, hide: Callable[[str], str]) -> None:
     def cut(name: str) -> str:
         return hide(name)[:LONGEST_NAME]
 
-    record.model, record.sent, record.answered = cut(record.model), cut(record.sent), cut(record.answered)
+    record.model, record.sent, record.answered_model = cut(record.model), cut(record.sent), cut(record.answered_model)
     record.upstream_id = cut(record.upstream_id)
     record.dropped = tuple(map(cut, shortened(record.dropped)))
     record.history = [
