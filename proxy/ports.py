@@ -78,7 +78,7 @@ class Abilities(NamedTuple):
 UNKNOWN = Abilities()
 
 
-class Forward(NamedTuple):
+class Forward(Struct, frozen=True, gc=False):
     """A body for the pass-through lane, and what must be withheld from the answer that it will cause."""
 
     body: bytes
@@ -314,7 +314,7 @@ class Wishing(Protocol):
 # --- adapters: one provider ------------------------------------------------------------------------------------------
 
 
-class Outgoing(NamedTuple):
+class Outgoing(Struct, frozen=True, gc=False):
     """What is sent to a provider: a body in a dialect that it takes, and the client's headers that may travel."""
 
     dialect: str
@@ -446,7 +446,7 @@ NO_HEAD: tuple[float, Mapping[str, str]] = (0.0, {})
 # --- the way through -------------------------------------------------------------------------------------------------
 
 
-class Attempt(NamedTuple):
+class Attempt(Struct, frozen=True, gc=False):
     """What came of one target, for whoever asks how a call was answered."""
 
     target: "Target"

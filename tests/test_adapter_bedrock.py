@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 import boto3  # type: ignore[import-untyped]
 import pytest
+from msgspec.structs import replace
 
 from proxy.adapters.bedrock import Bedrock, credentials
 from proxy.canon import Opaque, Text
@@ -91,7 +92,7 @@ async def bedrock(url: str, clock: Callable[[], float] = time.time, **changes: A
 
 
 def outgoing(model: str = "m", dialect: str = "bedrock", headers: Headers | None = None, **changes: Any) -> Outgoing:
-    return Outgoing(dialect, model, b'{"messages":[]}', False, headers or [], "")._replace(**changes)
+    return replace(Outgoing(dialect, model, b'{"messages":[]}', False, headers or [], ""), **changes)
 
 
 async def sent(asked: Outgoing, path: str = "", **changes: Any) -> Received:

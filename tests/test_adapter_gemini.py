@@ -10,6 +10,7 @@ import openai
 import pytest
 from google import genai
 from google.genai import errors, types
+from msgspec.structs import replace
 
 from proxy.adapters.http import LIST_PAGES
 from proxy.config import Secret
@@ -31,7 +32,7 @@ ASKED = b'{"contents":[{"role":"user","parts":[{"text":"Hello?"}]}]}'
 
 async def sent(model: str = "m", body: bytes = b"{}", config: Json | None = None, **changes: Any) -> Received:
     """What the upstream receives."""
-    outgoing = Outgoing("gemini", model, body, False, [], "")._replace(**changes)
+    outgoing = replace(Outgoing("gemini", model, body, False, [], ""), **changes)
     async with Evil(WHOLE) as evil, provider(evil.url, "gemini", **(config or {})) as adapter:
         await (await adapter.send(outgoing)).read(1000)
         return evil.requests[0]

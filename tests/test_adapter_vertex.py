@@ -24,6 +24,7 @@ from google.auth import exceptions
 from google.auth.compute_engine import _metadata
 from google.genai import types
 from google.oauth2.credentials import Credentials
+from msgspec.structs import replace
 
 from proxy import registry
 from proxy.adapters.google import login
@@ -54,7 +55,7 @@ COUNTED = Scenario(body=b'{"totalTokens":7}', headers=JSON)
 async def sent(dialect: str = "gemini", model: str = "m", body: bytes = b"{}", **changes: Any) -> Received:
     """What the upstream receives."""
     config = changes.pop("config", READY)
-    outgoing = Outgoing(dialect, model, body, False, [], "")._replace(**changes)
+    outgoing = replace(Outgoing(dialect, model, body, False, [], ""), **changes)
     async with Evil(WHOLE) as evil, provider(evil.url, "vertex", **config) as adapter:
         await (await adapter.send(outgoing)).read(1000)
         return evil.requests[0]

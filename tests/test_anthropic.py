@@ -43,7 +43,7 @@ from proxy.errors import (
 )
 from proxy.grammar.claude import BUDGETS, DEFAULT_MAX_TOKENS
 from proxy.grammar.fields import standard_base64
-from proxy.ports import Dialect, Path, Peek
+from proxy.ports import Dialect, Forward, Path, Peek
 from tests import recordings
 from tests.placed import placed
 
@@ -425,7 +425,7 @@ def test_forward_edits_the_model_and_nothing_else() -> None:
     data = b'{ "stream":true,\n"model" : "alias", "x":1.0 }'
     envelope = Envelope(data)
     assert WIRE.forward(envelope, "alias", ask_usage=True).body is data
-    assert WIRE.forward(envelope, "claude", ask_usage=True) == (data.replace(b"alias", b"claude"), None)
+    assert WIRE.forward(envelope, "claude", ask_usage=True) == Forward(data.replace(b"alias", b"claude"))
 
 
 JSON = st.recursive(

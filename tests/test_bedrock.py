@@ -45,7 +45,7 @@ from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.claude import BUDGETS, DEFAULT_MAX_TOKENS
 from proxy.grammar.fields import dump
-from proxy.ports import Dialect, Path, Peek
+from proxy.ports import Dialect, Forward, Path, Peek
 from tests import recordings
 from tests.placed import placed
 
@@ -194,7 +194,7 @@ def test_another_operation_is_told_which_there_are(rest: str) -> None:
 
 def test_the_body_is_forwarded_as_it_came() -> None:
     envelope = Envelope(b'{ "messages" : [] }')
-    assert WIRE.forward(envelope, "another", True) == (envelope.body, None)
+    assert WIRE.forward(envelope, "another", True) == Forward(envelope.body)
 
 
 # --- recorded requests -----------------------------------------------------------------------------------------------

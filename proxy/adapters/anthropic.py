@@ -7,6 +7,8 @@ https://docs.anthropic.com/en/api/versioning
 
 from collections.abc import Awaitable
 
+from msgspec.structs import replace
+
 from proxy.adapters.http import HTTPProvider
 from proxy.envelope import Envelope
 from proxy.grammar.fields import as_list
@@ -29,7 +31,7 @@ class Anthropic(HTTPProvider):
         if b'"anthropic_' in outgoing.body:
             outgoing = _with_head(outgoing)
         if not any(name == "anthropic-version" for name, _ in outgoing.headers):
-            outgoing = outgoing._replace(headers=[*outgoing.headers, ("anthropic-version", VERSION)])
+            outgoing = replace(outgoing, headers=[*outgoing.headers, ("anthropic-version", VERSION)])
         return super().send(outgoing)
 
 
@@ -38,4 +40,4 @@ def _with_head(outgoing: Outgoing) -> Outgoing:
     betas = [name for name in as_list(envelope.get("anthropic_beta")) if isinstance(name, str)]
     said = [("anthropic-beta", ",".join(betas))] if betas else []
     body = envelope.without("anthropic_beta", "anthropic_version")
-    return outgoing._replace(headers=[*outgoing.headers, *said], body=body)
+    return replace(outgoing, headers=[*outgoing.headers, *said], body=body)

@@ -15,6 +15,8 @@ from copy import copy
 from time import monotonic
 from typing import Any
 
+from msgspec.structs import replace
+
 from proxy.config import Hedge
 from proxy.edge.onlookers import conclude
 from proxy.errors import BadRequest, GatewayError
@@ -219,4 +221,4 @@ async def _drop(call: Call, reply: Reply, error: asyncio.CancelledError) -> None
     how = outcome(error)
     for at, one in enumerate(call.history):
         if one.number == call.attempts:
-            call.history[at] = one._replace(code=how.code, kind=how.kind)
+            call.history[at] = replace(one, code=how.code, kind=how.kind)

@@ -6,6 +6,8 @@ watches the copy.
 
 from collections.abc import AsyncGenerator, Sequence
 
+from msgspec.structs import replace
+
 from proxy import headers
 from proxy.edge.aside import aside
 from proxy.envelope import Envelope
@@ -83,7 +85,7 @@ def _forward(call: Call, target: Target) -> Forward:
     hints = target.adapter.hints(target.model)
     if hints.says_something:
         for fields in filter(None, (call.dialect.hinted(call.envelope, hints), hints.fields)):
-            forward = forward._replace(body=Envelope(forward.body).filled(fields))
+            forward = replace(forward, body=Envelope(forward.body).filled(fields))
     return forward
 
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import NamedTuple
 
+from msgspec import Struct
 from msgspec.structs import astuple, replace
 
 from proxy.budgets import Budgets, Leases, Reservation
@@ -29,7 +30,7 @@ LOOK = 8 * 1024  # bytes of a live answer after which it is seen anew what it ha
 Paid = Callable[[Target, int, bool], None]  # nano-dollars for one attempt, and whether the price was a guess
 
 
-class Held(NamedTuple):
+class Held(Struct, frozen=True, gc=False):
     """What is set aside for an attempt."""
 
     price: Price

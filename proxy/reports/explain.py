@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 from proxy.access.rights import LONGEST_NAME, Whose
 from proxy.budgets.windows import spelled
@@ -59,7 +59,8 @@ class Record(Struct, gc=False):
     broke: Outcome | None
 
 
-_facts: Callable[[Call], tuple[Any, ...]] = attrgetter(*Record.__struct_fields__[: Record.__struct_fields__.index("dialect")])
+_OF_CALL = Record.__struct_fields__[: Record.__struct_fields__.index("dialect")]
+_facts: Callable[[Call], tuple[Any, ...]] = attrgetter(*_OF_CALL)
 
 
 class Explain:
@@ -170,7 +171,7 @@ def _shorten(record: Record, hide: Callable[[str], str]) -> None:
     record.upstream_id = cut(record.upstream_id)
     record.dropped = tuple(map(cut, shortened(record.dropped)))
     record.history = [
-        one._replace(target=one.target._replace(model=cut(one.target.model)), code=cut(one.code))
+        replace(one, target=one.target._replace(model=cut(one.target.model)), code=cut(one.code))
         for one in record.history
     ]
     if record.broke is not None:
@@ -201,7 +202,8 @@ def _ended(record: Record) -> list[Attempt]:
     """The history, in which the attempt that was answered has only had its head."""
     broke = record.broke if record.broke is not None and record.broke.by == "upstream" else None
     return [
-        one._replace(
+        replace(
+            one,
             seconds=record.ended - record.began,
             kind=broke.kind if broke is not None else "",
             code=broke.code if broke is not None else "",

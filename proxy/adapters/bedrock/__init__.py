@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 from urllib.parse import quote, unquote_to_bytes
 
+from msgspec.structs import replace
+
 from proxy.adapters.bedrock.credentials import Chain
 from proxy.adapters.bedrock.signing import Clock, Signer
 from proxy.adapters.http import SIDE_TIMEOUT, HTTPProvider
@@ -77,7 +79,7 @@ class Bedrock(HTTPProvider):
     async def send(self, outgoing: Outgoing) -> Answer:
         """`x-amz-` headers belong to a signature, and the client's was for us."""
         kept = [line for line in outgoing.headers if not line[0].startswith("x-amz-")]
-        outgoing, target = outgoing._replace(headers=kept), self.target(outgoing)
+        outgoing, target = replace(outgoing, headers=kept), self.target(outgoing)
         shown = None
         if not self.keys:
             content = ("content-type", "application/json")

@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from urllib.parse import quote
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.adapters.google.asking import is_token, next_page, query, shown, verb
 from proxy.adapters.http import HTTPProvider
@@ -49,7 +50,7 @@ class Gemini(HTTPProvider):
 
     def send(self, outgoing: Outgoing) -> Awaitable[Answer]:
         if outgoing.operation == "count_tokens":
-            outgoing = outgoing._replace(body=_within_request(outgoing))
+            outgoing = replace(outgoing, body=_within_request(outgoing))
         return super().send(outgoing)
 
     def target(self, outgoing: Outgoing) -> str:
