@@ -92,7 +92,13 @@ def test_a_duration_is_over_at_a_whole_second(value: str, expected: str) -> None
 
 
 def test_a_day_ends() -> None:
-    assert moment("23h59m", NOON) == "2026-01-02T11:59:00Z"
+    assert moment("23h59m") == "2026-01-02T11:59:00Z"
+    assert moment("1d") == "2026-01-02T12:00:00Z"
+
+
+@pytest.mark.parametrize("value", [f"{NOON + 5:.0f}", f"{(NOON + 5) * 1000:.0f}", "2026-01-01T12:00:05Z"])
+def test_some_of_openais_kin_say_a_moment_themselves(value: str) -> None:
+    assert moment(value) == "2026-01-01T12:00:05Z"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +123,7 @@ def test_a_moment_is_so_far_away(value: str, expected: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "-1s", "soon", "1d", "1 s", "s", "1e9", "\u0663s", "9" * 400, "9999999999s", "999999999h", "1s\r\nx: y"],
+    ["", "-1s", "soon", "1 s", "s", "1e9", "\u0663s", "9" * 400, "9999999999s", "999999999h", "1s\r\nx: y"],
 )
 def test_a_duration_that_cannot_be_read_is_not_told(value: str) -> None:
     assert moment(value) is None

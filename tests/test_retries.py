@@ -210,7 +210,11 @@ def test_a_date_without_a_zone_is_not_the_machines_own(monkeypatch: pytest.Monke
         ({"x-ratelimit-reset-tokens": "6m0s"}, 60.0),
         ({"x-ratelimit-reset-tokens": "1m2s"}, 60.0),
         ({"x-ratelimit-reset-tokens": "1.5s"}, 1.5),
-        ({"x-ratelimit-reset-tokens": "17"}, 17.0),
+        ({"x-ratelimit-reset-tokens": "17"}, 0.017),  # Azure's milliseconds
+        ({"x-ratelimit-reset-requests": "1500", "x-ratelimit-reset-tokens": "7"}, 1.5),
+        ({"x-ratelimit-reset": "17"}, 17.0),
+        ({"x-ratelimit-reset-tokens-minute": "11.38"}, 11.38),  # Cerebras
+        ({"x-ratelimit-reset-tokens": f"{NOON + 5:.0f}"}, 5.0),
         ({"x-ratelimit-reset": f"{NOON + 5:.0f}"}, 5.0),
         ({"x-ratelimit-reset": f"{(NOON + 5) * 1000:.0f}"}, 5.0),
         ({"x-ratelimit-reset": f"{NOON - 5:.0f}"}, None),

@@ -1,8 +1,9 @@
 """How is it said what is left of a rate limit, a provider's or ours?
 
 OpenAI and its kin say it in `x-ratelimit-*`, and when it is full again as a duration (`6m0s`, `12ms`); Anthropic says
-it in `anthropic-ratelimit-*`, and as a point in time (RFC 3339). Each field stands for itself: what the provider does
-not say, or says in a way that cannot be read, is not made up. Its own lines travel on beside these.
+it in `anthropic-ratelimit-*`, and as a point in time (RFC 3339); resets.py reads both. Each field stands for itself:
+what the provider does not say, or says in a way that cannot be read, is not made up. Its own lines travel on beside
+these.
 https://platform.openai.com/docs/guides/rate-limits and https://platform.claude.com/docs/en/api/rate-limits
 """
 
@@ -12,16 +13,12 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from math import ceil
 
+from proxy.limits.resets import MILLISECONDS, instant, seconds_from
+
 Line = tuple[str, str]
 Standing = tuple[str, int, int, int]  # requests or tokens; their limit, what is left, nanoseconds until all is there
 Reading = Callable[[str, float], str]  # a value and the time, in seconds since 1970; "" where it cannot be read
 
-_IN_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}  # as Go spells it
-_PIECE = r"(\d{1,9}(?:\.\d{1,9})?)(h|ms|m|s|us|µs|ns)"
-_pieces = re.compile(_PIECE, re.ASCII).findall
-_is_duration = re.compile(f"(?:{_PIECE})+", re.ASCII).fullmatch
-# Azure's: milliseconds. Of 120 requests a minute one is back after `500`, of 120,000 tokens 14 are after `7`.
-_is_number = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII).fullmatch
 is_count = re.compile(r"\d{1,18}", re.ASCII).fullmatch
 
 
@@ -59,10 +56,8 @@ def has_words(dialect_name: str) -> bool:
 
 def seconds_until(value: str, now: float) -> float | None:
     """How long it is until a limit is full again, in whichever of the spellings; None where it cannot be read."""
-    if (seconds := _seconds(value)) is not None:
-        return seconds
-    moment = _instant(value)
-    return None if moment is None else max(0.0, moment - now)
+    seconds = seconds_from(value, now, MILLISECONDS)
+    return None if seconds is None else max(0.0, seconds)
 
 
 def _count(value: str, now: float) -> str:
@@ -70,32 +65,15 @@ def _count(value: str, now: float) -> str:
 
 
 def _moment(value: str, now: float) -> str:
-    """When a duration is over."""
-    seconds = _seconds(value)
+    """When a duration is over. Of 120 requests a minute one is back after Azure's `500`, so it counts milliseconds."""
+    seconds = seconds_until(value, now)
     return "" if seconds is None else _as_moment(now + seconds)
 
 
 def _duration(value: str, now: float) -> str:
     """How long it is until then, to the millisecond."""
-    moment = _instant(value)
+    moment = instant(value)
     return "" if moment is None else _as_duration(max(0, round((moment - now) * 1000)))
-
-
-def _seconds(value: str) -> float | None:
-    if _is_number(value):
-        return float(value) / 1000
-    if not _is_duration(value):
-        return None
-    return sum(float(number) * _IN_SECONDS[unit] for number, unit in _pieces(value))
-
-
-def _instant(value: str) -> float | None:
-    """Seconds since 1970."""
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return None if moment.tzinfo is None else moment.timestamp()
 
 
 def _as_moment(at: float) -> str:
