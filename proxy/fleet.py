@@ -12,13 +12,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from secrets import token_hex
 from time import monotonic
+from typing import Any
 
 from proxy.errors import LedgerUnavailable
 
 PREFIX = "pillion:1:"  # of each key; another number where what stands under them means something else
 
 Answer = Sequence[int] | None  # of a script; None: the store is away
-Word = str | int
+Words = Sequence[bytes] | None  # of one that says words, likewise
+Word = str | bytes | int
 
 
 class StoreUnavailable(LedgerUnavailable):
@@ -28,15 +30,25 @@ class StoreUnavailable(LedgerUnavailable):
 
 
 class Ask:
-    """A script, and who hears its answer. `at`: when it was asked, in seconds of the monotonic clock."""
+    """A script, and who hears its answer. `at`: when it was asked, in seconds of the monotonic clock. `says`: what its
+    answer is a list of.
+    """
 
-    __slots__ = ("args", "at", "heard", "keys", "script")
+    __slots__ = ("args", "at", "heard", "keys", "says", "script")
 
-    def __init__(self, script: str, keys: Sequence[str], args: Sequence[Word], heard: Callable[[Answer], None]) -> None:
+    def __init__(
+        self,
+        script: str,
+        keys: Sequence[str],
+        args: Sequence[Word],
+        heard: Callable[[Any], None],
+        says: type[int | bytes] = int,
+    ) -> None:
         self.script = script
         self.keys = keys
         self.args = args
         self.heard = heard
+        self.says = says
         self.at = monotonic()
 
 
@@ -69,10 +81,17 @@ class Fleet:
 
     def tell(self, script: str, keys: Sequence[str], args: Sequence[Word], heard: Callable[[Answer], None]) -> None:
         """The same, for who does not wait."""
+        self._put(Ask(script, keys, args, heard))
+
+    def read(self, script: str, keys: Sequence[str], args: Sequence[Word], heard: Callable[[Words], None]) -> None:
+        """The same, of a script that says words."""
+        self._put(Ask(script, keys, args, heard, bytes))
+
+    def _put(self, ask: Ask) -> None:
         if not self.is_up:
-            heard(None)
+            ask.heard(None)
             return
-        self.line.append(Ask(script, keys, args, heard))
+        self.line.append(ask)
         self.is_asked.set()
 
     def came(self) -> None:

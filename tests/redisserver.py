@@ -17,20 +17,25 @@ from typing import Any
 from redis.asyncio import Redis as Client
 from redis.exceptions import RedisError
 
+from tests.evil import authority
+
 PATIENCE = 10.0  # seconds for a server to come up
 POLL = 0.01
 
 
 class Server:
-    """`url` holds the password."""
+    """`url` holds the password. `tls`: it speaks nothing else, and its certificate is `authority`'s, for `name`."""
 
-    def __init__(self, folder: str, password: str = "") -> None:
+    def __init__(self, folder: str, password: str = "", tls: bool = False, name: str = "127.0.0.1") -> None:
         self.port = _free_port()
-        self.url = f"redis://{f':{password}@' if password else ''}127.0.0.1:{self.port}/3"
+        place = f"{f':{password}@' if password else ''}127.0.0.1:{self.port}/3"
+        self.url = f"rediss://{place}?ssl_ca_certs={folder}/ca.pem" if tls else f"redis://{place}"
+        self._own_url = f"rediss://{place}?ssl_cert_reqs=none" if tls else self.url
         self._args = [
-            "redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-            "--dir", folder, "--enable-debug-command", "yes", "--loglevel", "warning",
+            "redis-server", "--tls-port" if tls else "--port", str(self.port), "--bind", "127.0.0.1", "--dir", folder,
+            "--save", "", "--appendonly", "no", "--enable-debug-command", "yes", "--loglevel", "warning",
             *(["--requirepass", password] if password else []),
+            *(_certified(folder, name) if tls else []),
         ]  # fmt: skip
         self._log = Path(folder, "log")
         self._process: subprocess.Popen[bytes] | None = None
@@ -54,7 +59,7 @@ class Server:
 
     async def do(self, *words: str | float) -> Any:
         """A command, from a connection of its own."""
-        client = Client.from_url(self.url, decode_responses=True)
+        client = Client.from_url(self._own_url, decode_responses=True)
         try:
             return await client.execute_command(*words)  # type: ignore[no-untyped-call]
         finally:
@@ -76,9 +81,9 @@ class Server:
 
 
 @asynccontextmanager
-async def redis(password: str = "") -> AsyncIterator[Server]:
+async def redis(password: str = "", tls: bool = False, name: str = "127.0.0.1") -> AsyncIterator[Server]:
     with tempfile.TemporaryDirectory(prefix="pillion-redis-") as folder:
-        server = Server(folder, password)
+        server = Server(folder, password, tls, name)
         try:
             await server.start()
             yield server
@@ -94,6 +99,17 @@ async def until(is_so: Callable[[], object]) -> None:
             if await said if asyncio.iscoroutine(said) else said:
                 return
             await asyncio.sleep(POLL)
+
+
+def _certified(folder: str, name: str) -> list[str]:
+    """Redis's own arguments, and the files that they name."""
+    ca, key, certificate = (f"{folder}/{file}.pem" for file in ("ca", "key", "certificate"))
+    issued = authority().issue_cert(name)
+    authority().cert_pem.write_to_path(ca)
+    issued.private_key_pem.write_to_path(key)
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    files = ["--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", ca]
+    return ["--port", "0", *files, "--tls-auth-clients", "no"]
 
 
 def _free_port() -> int:

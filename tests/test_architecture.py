@@ -92,7 +92,7 @@ OWNERS = {
     "prometheus_client": ["middleware.metrics", "reports.gauges", "reports.exposition", "admin"],
     "prometheus_async": ["middleware.metrics", "admin"],
     "jwt": ["access.tokens"],
-    "redis": ["store.redis"],
+    "redis": ["store.redis", "store.connection"],
     "sqlite3": ["store.database", "store.reasons", "store.opening", "store.usage", "store.writer", "store.ledger"],
     "yaml": ["config.reading"],
     "os.environ": ["config.effective", "config.source", "config.descriptors", "reports.probe"],

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
@@ -11,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
+import trustme
 
 from proxy import registry
 from proxy.config import Secret
@@ -19,7 +21,7 @@ from proxy.fleet import Fleet
 from proxy.store import redis as store
 from tests import laws
 from tests.client import OPENAI, ask, chat
-from tests.evil import Evil
+from tests.evil import Evil, authority
 from tests.gateway import Gateway, pillion
 from tests.redisserver import Server, redis, until
 from tests.test_cost import BUDGET, WHOLE
@@ -190,6 +192,80 @@ def test_what_is_no_url_is_told_without_what_it_says(url: str) -> None:
         store.Redis(Secret(url), Fleet())
     assert "hunter2" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+async def test_over_tls_a_store_is_asked_as_without(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "pillion")
+    async with redis(PASSWORD, tls=True) as server, carried(server.url) as fleet:
+        await until(lambda: fleet.is_up)
+        assert await fleet.ask("return {redis.call('INCR', KEYS[1])}", ["x"], []) == [1]
+        await server.kill()
+        await until(lambda: not fleet.is_up)
+        await server.start()
+        await until(lambda: fleet.is_up)
+    assert PASSWORD not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "asks", "said"),
+    [
+        ("127.0.0.1", "", "shows a certificate that is not trusted (self-signed certificate in certificate chain)"),
+        ("127.0.0.1", "?ssl_ca_certs={other}", "shows a certificate that is not trusted ("),
+        ("redis.example", "?ssl_ca_certs={ca}", "is not valid for '127.0.0.1'"),
+    ],
+)
+async def test_one_that_is_not_trusted_is_no_store(
+    name: str, asks: str, said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "other"))
+    authority().cert_pem.write_to_path(str(tmp_path / "ca"))
+    async with redis(PASSWORD, tls=True, name=name) as server:
+        url = server.url.partition("?")[0] + asks.format(other=tmp_path / "other", ca=tmp_path / "ca")
+        async with carried(url) as fleet:
+            assert not fleet.is_up
+            assert await fleet.ask("return {1}", [], []) is None
+    assert said in caplog.text
+    assert len(caplog.records) == 1
+    assert PASSWORD not in caplog.text
+
+
+async def test_what_answers_in_the_clear_is_no_store_over_tls(caplog: pytest.LogCaptureFixture) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"-ERR Protocol error\r\n")
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    async with listening, carried(f"rediss://:{PASSWORD}@127.0.0.1:{port}/0") as fleet:
+        assert not fleet.is_up
+    assert "does not speak TLS as we do" in caplog.text
+
+
+@pytest.mark.parametrize(("content", "why"), [(None, "no such file"), ("", "holds no cert"), ("x", "holds no cert")])
+def test_a_file_of_certificates_that_cannot_be_used_is_told_at_the_start(
+    content: str | None, why: str, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "ca").write_text(content)
+    with pytest.raises(ConfigError, match=f"store: ssl_ca_certs.*{why}") as caught:
+        store.Redis(Secret(f"rediss://:{PASSWORD}@h:1/0?ssl_ca_certs={tmp_path / 'ca'}"), Fleet())
+    assert PASSWORD not in str(caught.value)
+
+
+async def test_while_a_store_is_away_no_look_for_it_makes_a_context_of_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[ssl.SSLContext] = []
+    create = ssl.create_default_context
+
+    def make() -> ssl.SSLContext:
+        made.append(create())
+        return made[-1]
+
+    monkeypatch.setattr(ssl, "create_default_context", make)
+    looks = count_looks(monkeypatch)
+    async with carried("rediss://127.0.0.1:9/0"):
+        await until(lambda: len(looks) > 3)
+    assert len(made) == 1
 
 
 def test_the_library_is_loaded_where_a_store_is_configured() -> None:

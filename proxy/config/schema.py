@@ -491,7 +491,8 @@ class File(Struct, kw_only=True, forbid_unknown_fields=True):
     store: Annotated[
         SecretText | None,
         Meta(
-            description="redis://HOST:PORT/DB through which a fleet shares limits and budgets; wants the extra `redis`."
+            description="redis://HOST:PORT/DB through which a fleet shares limits, budgets and which keys are left out;"
+            " rediss://HOST:PORT/DB?ssl_ca_certs=FILE for TLS. Wants the extra `redis`."
         ),
     ] = None
     cache: Annotated[Cache, Meta(description="Answers that are given again.")] = Cache()

@@ -4,44 +4,21 @@ One task on one connection, which nobody else touches: so no answer is ever read
 leaves meanwhile. What stands in the line goes out together, and answers come in the order of the questions. Anything
 but an answer within `PATIENCE` means that Redis is away: slow, stopped, loading, read-only, full or not there at all is
 one and the same. Then the connection is closed, and a new one is tried until a script that writes has been answered.
-
-redis-py's own repetitions are off, as a second attempt would come too late; and no word of its errors is passed on, as
-they may hold the URL with its password.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha1
 from time import monotonic
 from typing import Any
 
 from proxy.config import Secret
-from proxy.errors import ConfigError
 from proxy.fleet import PREFIX, Ask, Fleet
-
-try:
-    from redis.asyncio import Redis as Client
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-    from redis.exceptions import (
-        AuthenticationError,
-        BusyLoadingError,
-        NoPermissionError,
-        NoScriptError,
-        OutOfMemoryError,
-        ReadOnlyError,
-        RedisError,
-        ResponseError,
-    )
-    from redis.exceptions import ConnectionError as NoConnection
-    from redis.exceptions import TimeoutError as TooLate
-except ImportError:
-    raise ConfigError("`store` needs redis-py: pip install 'pillion[redis]'") from None
+from proxy.store.connection import CONNECT, Client, NoScriptError, RedisError, ResponseError, Way, reason
 
 PATIENCE = 0.035  # seconds that anybody waits for an answer; what else a request takes has the rest of 50 ms
 LEAST = 0.005  # seconds of them for a question that had to wait for others
-CONNECT = 1.0  # seconds; nobody waits for it
 AGAIN = 0.25  # seconds between two looks whether it is back
 BEAT = 1.0  # seconds
 LIVES = 10_000  # milliseconds after which a sidecar that was not heard of is none
@@ -61,26 +38,12 @@ return {redis.call('ZCARD', KEYS[1])}
 """
 LEAVE = "return {redis.call('ZREM', KEYS[1], ARGV[1])}"
 
-# The first that fits is said: some are kinds of others.
-REASONS: Mapping[type[BaseException], str] = {
-    AuthenticationError: "refuses our password",
-    NoPermissionError: "does not allow us what we need",
-    BusyLoadingError: "is loading its data",
-    ReadOnlyError: "is read-only",
-    OutOfMemoryError: "is out of memory",
-    TimeoutError: "does not answer in time",
-    TooLate: "does not answer in time",
-    NoConnection: "cannot be reached",
-    OSError: "cannot be reached",
-    RedisError: "answers with an error",
-}
-
 
 class Redis:
-    """`url`: redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], or rediss:// for TLS. Raises ConfigError: it is none."""
+    """`url` as `Way` has it. Raises ConfigError."""
 
     def __init__(self, url: Secret, fleet: Fleet) -> None:
-        self._url = url
+        self._way = Way(url)
         self._fleet = fleet
         self._client = self._made()
         self._task: asyncio.Task[None] | None = None
@@ -190,10 +153,10 @@ class Redis:
                 await self._client.script_load(script)
             for n, answer in zip(unknown, await self._sent([asks[n] for n in unknown]), strict=True):
                 answers[n] = answer
-        for answer in answers:
+        for ask, answer in zip(asks, answers, strict=True):
             if isinstance(answer, BaseException):
                 raise answer
-            if not isinstance(answer, list) or not all(type(each) is int for each in answer):
+            if not isinstance(answer, list) or not all(type(each) is ask.says for each in answer):
                 raise ResponseError
         return answers
 
@@ -212,7 +175,7 @@ class Redis:
     async def _lost(self, error: BaseException) -> None:
         """Who waits is told at once, and the log once for each change."""
         self._fleet.went()
-        why = next((text for kind, text in REASONS.items() if isinstance(error, kind)), type(error).__name__)
+        why = reason(error)
         if why != self._why:
             self._why = why
             log.warning(
@@ -231,21 +194,7 @@ class Redis:
             pass
 
     def _made(self) -> Client:
-        try:
-            client = Client.from_url(
-                self._url.reveal(),
-                single_connection_client=True,
-                retry=Retry(NoBackoff(), 0),
-                socket_timeout=CONNECT,
-                socket_connect_timeout=CONNECT,
-                protocol=2,
-                decode_responses=False,
-            )
-            # The first to read what stands behind the `?`; it connects to nobody.
-            client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-        except (ValueError, TypeError, RedisError):  # whose words hold what stands there
-            raise ConfigError("store: is no URL of a Redis; write redis://[:PASSWORD@]HOST:PORT/DB") from None
-        return client
+        return self._way.client()
 
 
 _MEMBERS = f"{PREFIX}members"
