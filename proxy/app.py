@@ -86,7 +86,7 @@ class App:
             overload=Overload(config.overload.max_requests or MANY, config.overload),
             standings=Standings(_rules(config.breaker)),
             health=Health(),
-            keystates=KeyStates(config.state_dir),
+            keystates=KeyStates(config.state_dir, self.fleet),
             vault=Vault(),
             provenance=Provenance(),
             salt=salted(),

@@ -121,7 +121,7 @@ class Beside(RuleBasedStateMachine):
         self.known = {where: known for where, known in self.known.items() if known.until > self.clock()}
         self.clock.now = later
         self.cooldown.restore(saved, WALL + 5)
-        self.known = {where: known._replace(since=later) for where, known in self.known.items() if known.until > later}
+        self.known = {where: known for where, known in self.known.items() if known.until > later}
         self.asked = dict.fromkeys(self.known, later)
 
     def heard(self, data: st.DataObject) -> Attempt:
@@ -191,7 +191,7 @@ def test_each_cause_has_its_pause_which_doubles_up_to_its_longest(cause: str) ->
     for n in range(14):
         refuse(cooldown, 0, clock, error)
         pause, model = min(first * 2**n, longest), "" if of_key else "m"
-        saved = Saved(key="key 0", model=model, until=WALL + pause, pause=pause, times=n + 1)
+        saved = Saved(key="key 0", model=model, until=WALL + pause, pause=pause, times=n + 1, since=WALL)
         assert cooldown.state(WALL) == [saved]
         clock.sleep(pause)
 
@@ -360,6 +360,26 @@ def test_of_what_two_know_the_longer_counts() -> None:
     assert [row.until for row in cooldown.state(WALL)] == [WALL + 30, WALL + 5]
 
 
+def test_what_a_neighbour_found_to_work_is_back_unless_it_was_refused_since() -> None:
+    cooldown, clock = keys(2)
+    refuse(cooldown, 0, clock, FAILED)
+    works = Saved(key="key 0", model="", until=0.0, pause=0.0, times=0, since=WALL + 5)
+    clock.sleep(9)
+    refuse(cooldown, 1, clock, FAILED)
+    assert cooldown.restore([works, msgspec.structs.replace(works, key="key 1")], WALL + 9)
+    assert {cooldown.pick("m") for _ in range(4)} == {0}
+    assert not cooldown.restore([works, msgspec.structs.replace(works, key="key 1")], WALL + 9)  # no news
+
+
+def test_what_a_neighbour_was_refused_with_is_not_found_to_work_by_what_was_asked_before() -> None:
+    cooldown, clock = keys(1)
+    began = clock()
+    clock.sleep(5)
+    cooldown.restore([Saved(key="key 0", model="", until=None, pause=1.0, times=1, since=WALL + 3)], WALL + 5)
+    assert cooldown.succeeded(0, "m", began) == []
+    assert cooldown.succeeded(0, "m", began + 4) == [""]
+
+
 @given(
     st.builds(
         Saved,
@@ -368,6 +388,7 @@ def test_of_what_two_know_the_longer_counts() -> None:
         until=st.none() | st.floats(),
         pause=st.floats(),
         times=st.integers(),
+        since=st.floats(),
     ),
     st.floats(0, 1e12),
 )

@@ -65,7 +65,7 @@ class Keys:
         self._keys = [self._made(index) for index in range(len(rows))]
         self._cooldown = Cooldown([""] * len(rows), [weight for _, weight in rows], clock)
         self._name: Callable[[str], str] = lambda value: ""
-        self._changed: Callable[[], None] = lambda: None
+        self._changed: Callable[[Sequence[Saved]], None] = lambda news: None
 
     def __repr__(self) -> str:
         return f"<Keys of {self._provider}: {self._cooldown!r}>"
@@ -95,8 +95,8 @@ class Keys:
         index = asked.key.index
         if asked.key is self._keys[index]:
             had_failed = self._cooldown.has_failed(index)
-            if self._cooldown.succeeded(index, asked.model, asked.began):
-                self._changed()
+            if back := self._cooldown.succeeded(index, asked.model, asked.began):
+                self._changed([self._said(index, model, asked.began) for model in back])
             if had_failed and not self._cooldown.has_failed(index):
                 log.info("%s works again", self._named(index), extra={"event": "key_works"})
 
@@ -112,9 +112,10 @@ class Keys:
             error.of_key = error.kind == "authentication"
             return
         hint = retry_after({name.lower(): said for name, said in error.headers}, self._wall(), LONGEST_HINT)
-        error.of_key = self._cooldown.failed(index, error, asked.model, hint, asked.began)
-        if error.of_key:
-            self._changed()
+        model = self._cooldown.failed(index, error, asked.model, hint, asked.began)
+        error.of_key = model is not None
+        if model is not None:
+            self._changed([self._said(index, model, asked.began)])
         if self._cooldown.has_failed(index) and not had_failed:
             words = "%s was refused: it is left out until it is another one, or found to work"
             log.warning(words, self._named(index), extra={"event": "key_failed"})
@@ -155,8 +156,10 @@ class Keys:
 
     # --- what is kept of it ---
 
-    def follow(self, name: Callable[[str], str], changed: Callable[[], None]) -> None:
-        """From now on call a key by its `name`, which tells nothing of it, and say when one is left out, or back."""
+    def follow(self, name: Callable[[str], str], changed: Callable[[Sequence[Saved]], None]) -> None:
+        """From now on call a key by its `name`, which tells nothing of it, and say when one is left out, or back; or,
+        with nothing to say of it, that it is another one.
+        """
         self._name, self._changed = name, changed
         for key in self._keys:
             self._cooldown.renew(key.index, name(key.value))
@@ -164,8 +167,12 @@ class Keys:
     def saved(self) -> list[Saved]:
         return self._cooldown.state(self._wall())
 
-    def restore(self, saved: Sequence[Saved]) -> None:
-        self._cooldown.restore(saved, self._wall())
+    def restore(self, saved: Sequence[Saved]) -> bool:
+        """Is any of that news?"""
+        return self._cooldown.restore(saved, self._wall())
+
+    def _said(self, index: int, model: str, found: float) -> Saved:
+        return self._cooldown.said(index, model, found, self._wall())
 
     def _look(self) -> None:
         """Has one become another, also of those that nobody asks with?"""
@@ -179,7 +186,7 @@ class Keys:
     def _renewed(self, index: int) -> Key:
         key = self._keys[index] = self._made(index)
         self._cooldown.renew(index, self._name(key.value))
-        self._changed()
+        self._changed(())
         log.info("%s is another one now", self._named(index), extra={"event": "key_rotated"})
         return key
 

@@ -24,18 +24,20 @@ from msgspec import Struct
 
 from proxy.errors import UpstreamError
 
+ABOUT = 0.1  # seconds by which the time at which a neighbour found something out may be wrong
 LONGEST_HINT = 86_400.0  # seconds; a provider may ask for days, and is asked once a day whether it still means it
 MODELS = 1000  # that a key is left out for at once: clients name models, and may name any number
 
 
 class Saved(Struct, frozen=True, kw_only=True):
-    """A key that is left out, for a store or for a neighbour. `key` is its name, never the key."""
+    """A key that is left out, or is back, for a store or for a neighbour. `key` is its name, never the key."""
 
     key: str
     model: str  # "" for all
     until: float | None  # seconds since 1970; None: until it works
     pause: float  # seconds
-    times: int
+    times: int  # 0: it works
+    since: float = 0.0  # seconds since 1970: when that was found out
 
 
 class _Pause(NamedTuple):
@@ -51,8 +53,9 @@ class _Rest:
 
     __slots__ = ("asked", "gap", "pause", "since", "times", "until")
 
-    def __init__(self, now: float, until: float, pause: float, times: int) -> None:
-        self.since = self.asked = now
+    def __init__(self, now: float, until: float, pause: float, times: int, since: float | None = None) -> None:
+        self.since = now if since is None else since
+        self.asked = now
         self.until = until
         self.pause = pause
         self.times = times  # that it was left out and had not worked in between
@@ -129,56 +132,80 @@ class Cooldown:
             rest.asked = self._clock()
         return index
 
-    def succeeded(self, index: int, model: str, began: float) -> bool:
-        """The provider answered it; is that news? `began`: when it was asked, by the clock. A probe of the key names no
-        model.
+    def succeeded(self, index: int, model: str, began: float) -> list[str]:
+        """The provider answered it; for which models is it back, "" for all? `began`: when it was asked, by the clock.
+        A probe of the key names no model.
         """
         rests = self._rests[index]
         back = [scope for scope in {"", model} if scope in rests and began >= rests[scope].since]
         for scope in back:
-            del rests[scope]
-        self.leaves_out = any(self._rests)
-        return bool(back)
+            self._forget(index, scope)
+        return back
 
-    def failed(self, index: int, error: UpstreamError, model: str, hint: float | None, began: float) -> bool:
-        """The provider refused it; is it the key's fault? `hint`: seconds that it asks for. `began`: as above."""
+    def failed(self, index: int, error: UpstreamError, model: str, hint: float | None, began: float) -> str | None:
+        """The provider refused it; for which model is it left out, "" for all? None where it is not the key's fault.
+
+        `hint`: seconds that the provider asks for. `began`: as above.
+        """
         scope, pause = _meant(error, model)
         if pause is None:
-            return False
+            return None
         now = self._clock()
         rest = self._rests[index].get(scope)
         times = 1 if rest is None else rest.times + (began >= rest.since)
         length = max(min(pause.first * 2 ** min(times - 1, 32), pause.longest), min(hint or 0.0, LONGEST_HINT))
         until = max(now + length, now if rest is None else rest.until)
         self._leave_out(index, scope, _Rest(now, until, length, times))
-        return True
+        return scope
 
     def state(self, wall: float) -> list[Saved]:
         """Who is left out. `wall`: the time, in seconds since 1970."""
         now = self._clock()
         return [
-            Saved(
-                key=self._names[index],
-                model=model,
-                until=None if rest.until == inf else wall + rest.until - now,
-                pause=min(rest.pause, LONGEST_HINT),
-                times=rest.times,
-            )
+            self.said(index, model, now, wall)
             for index in self._all
             for model, rest in self._rests[index].items()
             if rest.until > now
         ]
 
-    def restore(self, saved: Sequence[Saved], wall: float) -> None:
-        """Leave out who was left out when that was said, and still would be; keys of other names are passed over."""
-        now = self._clock()
-        for each in saved:
-            until = inf if each.until is None else now + min(each.until - wall, LONGEST_HINT)
-            for index in self._all:
-                rest = self._rests[index].get(each.model)
-                if self._names[index] == each.key and until > (now if rest is None else rest.until):
-                    pause = inf if each.until is None else min(max(0.0, each.pause), LONGEST_HINT)
-                    self._leave_out(index, each.model, _Rest(now, until, pause, max(each.times, 1)))
+    def said(self, index: int, model: str, found: float, wall: float) -> Saved:
+        """How the key stands. `found`: when it was found to work, where it does, by the clock. `wall`: as above."""
+        rest, then = self._rests[index].get(model), wall - self._clock()
+        if rest is None:
+            return Saved(key=self._names[index], model=model, until=0.0, pause=0.0, times=0, since=then + found)
+        return Saved(
+            key=self._names[index],
+            model=model,
+            until=None if rest.until == inf else then + rest.until,
+            pause=min(rest.pause, LONGEST_HINT),
+            times=rest.times,
+            since=then + rest.since,
+        )
+
+    def restore(self, saved: Sequence[Saved], wall: float) -> bool:
+        """Leave out who was left out when that was said, and still would be, and have back who is; was there any?
+
+        Keys of other names are passed over.
+        """
+        heard = [
+            self._hear(index, each, wall) for each in saved for index in self._all if self._names[index] == each.key
+        ]
+        return any(heard)
+
+    def _hear(self, index: int, said: Saved, wall: float) -> bool:
+        now, rest = self._clock(), self._rests[index].get(said.model)
+        since = min(now, now - (wall - said.since))  # in this order: what is no number is now
+        if said.times == 0:
+            if rest is None or since + ABOUT < rest.since:
+                return False
+            self._forget(index, said.model)
+            return True
+        until = inf if said.until is None else now + min(said.until - wall, LONGEST_HINT)
+        if not until > (now if rest is None else rest.until + ABOUT):  # or it is what we have told ourselves
+            return False
+        pause = inf if said.until is None else min(max(0.0, said.pause), LONGEST_HINT)
+        self._leave_out(index, said.model, _Rest(now, until, pause, max(said.times, 1), since))
+        return True
 
     def _turn(self, keys: Sequence[int]) -> int:
         """Smooth weighted round robin: everyone gains its weight, and who is ahead pays for all."""
@@ -206,6 +233,10 @@ class Cooldown:
 
     def _soonest(self, model: str) -> int:
         return min(self._all, key=lambda index: rest.until if (rest := self._rest(index, model)) else 0.0)
+
+    def _forget(self, index: int, scope: str) -> None:
+        del self._rests[index][scope]
+        self.leaves_out = any(self._rests)
 
     def _leave_out(self, index: int, model: str, rest: _Rest) -> None:
         rests = self._rests[index]

@@ -5,7 +5,7 @@ used up until Monday. So it is kept in `keystate.json` of the state directory: o
 of it and tells nothing to whoever has no candidate, and until when it is left out. Kept as well as may be: a file that
 is broken, or cannot be written, is told of once, and keys begin anew, as their providers will say the same again.
 
-`rows` and `merge` are all that a fleet would need to tell one another; for the names to be the same, so must the salt.
+In a fleet its sidecars tell one another the same (keyshare.py).
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -23,13 +24,13 @@ from msgspec import Struct
 from proxy.adapters.keys import Keys
 from proxy.config.secret import secret_text, why_unreadable
 from proxy.failover.cooldown import Saved
+from proxy.failover.keyshare import KeyShare, Rows
+from proxy.fleet import Fleet
 
 FILE = "keystate.json"
 VERSION = 1
 LARGEST = 16 * 1024 * 1024  # bytes
 PAUSE = 1.0  # seconds between two times that it is written
-
-Rows = Mapping[str, Sequence[Saved]]  # by provider
 
 log = logging.getLogger("pillion")
 
@@ -41,9 +42,9 @@ class _File(Struct):
 
 
 class KeyStates:
-    """Of all providers. `folder`: None where there is nowhere to keep anything."""
+    """Of all providers. `folder`: None where there is nowhere to keep anything. `fleet`: None where we are alone."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, fleet: Fleet | None = None) -> None:
         self._path = folder / FILE if folder is not None else None
         found = _read(self._path) if self._path is not None else None
         self._salt = found.salt if found is not None else secrets.token_hex(16)
@@ -52,6 +53,7 @@ class KeyStates:
         self._is_stale = self._has_failed = False
         self._writing: asyncio.Task[None] | None = None
         self._closed = asyncio.Event()
+        self._share = None if fleet is None else KeyShare(fleet, self.rows, self.merge)
 
     def __repr__(self) -> str:
         return f"<KeyStates of {', '.join(self._followed)}>"
@@ -63,7 +65,7 @@ class KeyStates:
         self._others = {name: saved for name, saved in known.items() if name not in followed}
         for name, keys in followed.items():
             if keys is not before.get(name):
-                keys.follow(self._name, self._changed)
+                keys.follow(self._name, partial(self._changed, name))
                 keys.restore(known.get(name, ()))
 
     def rows(self) -> Rows:
@@ -71,10 +73,11 @@ class KeyStates:
         return {**self._others, **{name: keys.saved() for name, keys in self._followed.items()}}
 
     def merge(self, rows: Rows) -> None:
-        """Somebody else says who is; of what two know, the longer counts."""
-        for name, saved in rows.items():
-            if name in self._followed:
-                self._followed[name].restore(saved)
+        """Somebody else says who is, or who is back."""
+        followed = self._followed
+        heard = [followed[name].restore(saved) for name, saved in rows.items() if name in followed]
+        if any(heard):
+            self._keep()
 
     async def close(self) -> None:
         """With all of it written."""
@@ -83,9 +86,17 @@ class KeyStates:
             await self._writing
 
     def _name(self, key: str) -> str:
-        return hmac.digest(self._salt.encode(), key.encode("utf-8", "surrogateescape"), "sha256").hex()[:16]
+        name = hmac.digest(self._salt.encode(), key.encode("utf-8", "surrogateescape"), "sha256").hex()[:16]
+        if self._share is not None:
+            self._share.call(name, key)
+        return name
 
-    def _changed(self) -> None:
+    def _changed(self, provider: str, news: Sequence[Saved]) -> None:
+        self._keep()
+        if self._share is not None:
+            self._share.tell(provider, news)
+
+    def _keep(self) -> None:
         self._is_stale = True
         if self._path is not None and self._writing is None and not self._closed.is_set():
             self._writing = asyncio.create_task(self._write(self._path), name="keys' state")
