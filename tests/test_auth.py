@@ -187,7 +187,7 @@ async def test_keys_without_a_client_key_are_keys_too(tmp_path: Path) -> None:
         (f"client_key: {LONG}\nkeys: {{ann: {{key: short}}}}", "keys.ann.key: is too short"),
         (f"keys: {{ann: {{key: {LONG}}}}}", ""),
         (f"keys: {{ann: {{sha256: {'a' * 64}}}}}", ""),
-        ("jwt: {jwks: /keys.json, issuer: i, audience: a}", ""),
+        ("jwt: {jwks: 'https://i/keys', issuer: i, audience: a}", ""),
     ],
 )
 def test_who_listens_to_strangers_asks_for_a_key(text: str, problem: str, tmp_path: Path) -> None:

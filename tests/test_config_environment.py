@@ -48,7 +48,7 @@ MORE: dict[str, Any] = {
     "health.interval": 0.0, "health.timeout": 4.0,
     "overload.max_connections": 5, "overload.max_requests": 6, "overload.max_queue": 0, "overload.wait": 8.0,
     "faults.enabled": True, "reload": False, "explain": 0,
-    "jwt.jwks": "/keys.json", "jwt.issuer": "i", "jwt.audience": "a", "jwt.algorithms": ["ES256"], "jwt.claim": "c",
+    "jwt.jwks": "https://i/keys", "jwt.issuer": "i", "jwt.audience": "a", "jwt.algorithms": ["ES256"], "jwt.claim": "c",
     "limits.client.requests_per_minute": 1, "limits.client.tokens_per_minute": 2, "limits.client.concurrent": 3,
     "limits.queue.seconds": 4.5, "limits.queue.length": 5, "unknown_price": "refuse", "state_dir": "/s",
     "alerts.webhook": "https://w.example", "ledger.synchronous": "full", "ledger.create": True, "ledger.keep_days": 9,
@@ -61,7 +61,7 @@ MORE: dict[str, Any] = {
 def test_a_key_has_its_variable(key: str) -> None:
     text = ",".join(MORE[key]) if isinstance(MORE[key], list) else str(MORE[key])
     variables = {".".join(leaf.keys): leaf.variable() for leaf in leaves(File)}
-    others = {"PILLION_JWT_JWKS": "/k", "PILLION_JWT_ISSUER": "i", "PILLION_JWT_AUDIENCE": "a"}
+    others = {"PILLION_JWT_JWKS": "https://i/keys", "PILLION_JWT_ISSUER": "i", "PILLION_JWT_AUDIENCE": "a"}
     environ = (others if key.startswith("jwt") else {}) | {variables[key]: text}
     found: Any = layered(environ=environ).file
     for part in key.split("."):

@@ -9,7 +9,7 @@ from proxy.config import Config, load
 from proxy.config.spending import moment
 from proxy.errors import ConfigError
 
-ISSUED = "jwt: {jwks: /k, issuer: i, audience: a"
+ISSUED = "jwt: {jwks: 'https://k/', issuer: i, audience: a"
 
 
 def loaded(text: str, folder: Path, **environ: str) -> Config:
@@ -31,7 +31,11 @@ def loaded(text: str, folder: Path, **environ: str) -> Config:
         ("keys: {a: {key: x, providers: [nobody]}}", "keys.a.providers[0]: is no configured provider"),
         ("keys: {a: {key: x, expires: soon}}", "keys.a.expires: must be a date"),
         ("keys: {default: {key: x}}\nclient_key: y", "keys.default: is what the key of client_key goes by"),
-        ("jwt: {jwks: /k, audience: a}", "jwt.issuer: is missing"),
+        ("jwt: {jwks: 'https://k/', audience: a}", "jwt.issuer: is missing"),
+        ("jwt: {jwks: /nowhere/k, issuer: i, audience: a}", "jwt.jwks: cannot be read: no such file or directory"),
+        ("jwt: {jwks: /dev/null, issuer: i, audience: a}", "jwt.jwks: cannot be read: not a regular file"),
+        ("jwt: {jwks: /proc/version, issuer: i, audience: a}", "jwt.jwks: is no set of keys"),
+        ("jwt: {jwks: 'ftp://k/', issuer: i, audience: a}", "jwt.jwks: cannot be read"),
         ("jwt: {jwks: 'http://k', issuer: i, audience: a}", "jwt.jwks: must be https"),
         (ISSUED + ", algorithms: [RS256, none]}", "jwt.algorithms: none would let anybody sign"),
         (ISSUED + ", algorithms: [HS256]}", "jwt.algorithms: HS256 would let anybody sign"),

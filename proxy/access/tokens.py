@@ -23,6 +23,7 @@ import msgspec
 from proxy.access.allowance import ClientKey, Limits
 from proxy.config import JWT
 from proxy.config.secret import secret_text, why_unreadable
+from proxy.config.spending import LARGEST_KEY_SET
 from proxy.errors import ConfigError, GatewayError, Unauthorized, UpstreamError
 from proxy.upstream import Upstream
 
@@ -46,7 +47,6 @@ LIFE = 300.0  # seconds that its keys are believed without another look ...
 STALE = 3600.0  # ... and at most, while it cannot be asked
 PAUSE = 30.0  # seconds between two questions that brought nothing
 PATIENCE = 5.0  # seconds for one
-LARGEST = 1024 * 1024  # bytes of a key set in a file
 REMEMBERED = 1024  # tokens
 NEVER = 2**40  # seconds since 1970: some issuers say an end that is no time at all
 
@@ -126,7 +126,7 @@ class KeySet:
         """Raises OSError, ValueError, UpstreamError."""
         url = urlsplit(self._place)
         if url.scheme != "https":
-            return secret_text(Path(self._place), LARGEST)
+            return secret_text(Path(self._place), LARGEST_KEY_SET)
         origin = self._upstream.origin(f"{url.scheme}://{url.netloc}")
         path = f"{url.path}?{url.query}" if url.query else url.path
         asked = {"accept": "application/json", "accept-encoding": "identity"}

@@ -6,12 +6,17 @@ As `checks` has it: everything that is wrong is noted, and nothing that only fol
 import re
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
 
 from proxy.config.checks import note
 from proxy.config.layers import Layers
 from proxy.config.schema import Budget
-from proxy.config.secret import sendable
+from proxy.config.secret import secret_text, sendable, why_unreadable
 from proxy.config.values import Keys
 
 DEFAULT_CLIENT = "default"  # whose key is `client_key`
@@ -19,6 +24,7 @@ DEFAULT_CLIENT = "default"  # whose key is `client_key`
 CLIENT_NAME = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 LARGEST_SHARED = 9_000_000  # dollars: what Redis reckons with are doubles, and nano-dollars below 2**53
+LARGEST_KEY_SET = 1024 * 1024  # bytes, in a file
 _STORES = ("redis", "rediss")
 
 
@@ -91,8 +97,27 @@ def _tokens(layers: Layers) -> None:
             note(layers, ("jwt", key), "is missing: a token for somebody else would do as well", about=(key,))
     if urlsplit(jwt.jwks).scheme == "http":
         note(layers, ("jwt", "jwks"), "must be https, or a file: who sits in between would choose the keys")
+    elif urlsplit(jwt.jwks).scheme != "https" and (problem := _why_no_key_set(jwt.jwks)):
+        note(layers, ("jwt", "jwks"), problem)
     if weak := [name for name in jwt.algorithms if name.lower() == "none" or name.startswith("HS")]:
         note(layers, ("jwt", "algorithms"), f"{', '.join(weak)} would let anybody sign")
+
+
+class _KeySet(Struct):
+    """As far as it can be told from any other file without a library that knows keys. RFC 7517, section 5."""
+
+    keys: list[dict[str, Any]]
+
+
+def _why_no_key_set(file: str) -> str:
+    """Why the file cannot be used; "" where it can."""
+    try:
+        msgspec.json.decode(secret_text(Path(file), LARGEST_KEY_SET), type=_KeySet)
+    except (msgspec.DecodeError, RecursionError):
+        return "is no set of keys: a JSON object with a list `keys` (RFC 7517)"
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {why_unreadable(error)}"
+    return ""
 
 
 def _budgets(layers: Layers, there: Collection[str]) -> None:
