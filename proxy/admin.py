@@ -11,6 +11,7 @@ from prometheus_async import aio
 from prometheus_client import CollectorRegistry, Histogram
 
 from proxy.access.rights import allows, check_names
+from proxy.catalog import bounded
 from proxy.envelope import parse_object
 from proxy.errors import GatewayError, UnknownModel
 from proxy.failover.plan import Planner
@@ -62,7 +63,8 @@ class Admin:
         return Reply(200, _JSON, call.dialect.model_list(await self._planner.catalog.names(_via(call), call.key)))
 
     async def model(self, call: Call) -> Reply:
-        """Raises UnknownModel, and GatewayError, 403, where who asks may not use it."""
+        """Raises BadRequest, UnknownModel, and GatewayError, 403, where who asks may not use it."""
+        bounded(call.rest)
         target = await self._allowed(call)
         names, catalog = {call.rest, f"{target.adapter.name}/{target.model}"}, self._planner.catalog
         if not target.adapter.has(target.model) and names.isdisjoint(await catalog.names(_via(call), call.key)):

@@ -23,9 +23,20 @@ from proxy.errors import BadRequest, UnknownModel, UpstreamError
 from proxy.ports import Adapter, Target
 
 LISTED = 20  # names in a 404
+LONGEST = 2048  # characters of a name: as many as Bedrock's may have, which are the longest
 REMEMBERED = 1000  # resolved names that are kept; clients choose them
 
 log = logging.getLogger("pillion")
+
+
+def bounded(name: str, param: str = "model") -> str:
+    """What a client calls a model, or a provider. Raises BadRequest where it is too long to be a name.
+
+    https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
+    """
+    if len(name) > LONGEST:
+        raise BadRequest(f"{param} has {len(name)} characters; a name has {LONGEST} at most.", param=param)
+    return name
 
 
 class Catalog:

@@ -121,7 +121,7 @@ async def test_a_name_of_any_length_is_cut_and_a_secret_in_it_hidden(tmp_path: P
     async with Evil(SILENT, SILENT) as evil:
         config = {**OPENAI.environ(evil.url), "OPENAI_API_KEY": canary, "PILLION_STATE_DIR": str(tmp_path)}
         async with pillion(**config) as gateway, client(gateway) as one, client(gateway) as other:
-            await send(one, OPENAI, "openai/" + "m" * 100_000)
+            await send(one, OPENAI, "openai/" + "m" * 2_000)
             await send(other, OPENAI, f"openai/{'m' * 180}{canary}")
             await evil.received(2)
             for row in await listed(gateway):

@@ -8,6 +8,7 @@ are never read, and inside metrics, so that nonsense is counted.
 from collections.abc import Callable
 
 from proxy.access.allowance import ClientKey
+from proxy.catalog import bounded
 from proxy.edge.aside import aside
 from proxy.envelope import Envelope, check_values
 from proxy.errors import BadRequest
@@ -28,9 +29,10 @@ class Intake:
         """Raises BadRequest."""
         body, dialect = await call.receive(), wishing(call.dialect)
         call.wishes, call.envelope = await aside(len(body), _read, body, dialect)
-        call.model, call.stream, call.as_array = call.dialect.peek(call.envelope, Path(call.rest, call.query))
+        peek = call.dialect.peek(call.envelope, Path(call.rest, call.query))
+        call.model, call.stream, call.as_array = bounded(peek.model), peek.stream, peek.as_array
         if call.wishes.provider:
-            call.model = self._named(call.wishes.provider, call.model, call.key)
+            call.model = self._named(bounded(call.wishes.provider, "provider"), call.model, call.key)
         if TIMEOUT in call.headers:
             call.timeout = seconds(call.headers[TIMEOUT], self._longest)
         if COST_LIMIT in call.headers or SUMMARY in call.headers:
