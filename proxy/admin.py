@@ -10,7 +10,7 @@ import msgspec
 from prometheus_async import aio
 from prometheus_client import CollectorRegistry, Histogram
 
-from proxy.access.rights import allows, check_names
+from proxy.access.rights import Whose, allows, check_names
 from proxy.catalog import bounded
 from proxy.envelope import parse_object
 from proxy.errors import GatewayError, UnknownModel
@@ -20,6 +20,7 @@ from proxy.ports import Call, Health, Reply, Target
 from proxy.reports.exposition import exposition
 
 OLLAMA = "0.13.0"  # whose native API is spoken here: clients ask before they use what is new
+BUDGETS = "pillion_budget_"  # how the metrics begin that tell of them
 
 _JSON = [("content-type", "application/json")]
 _TEXT = [("content-type", "text/plain; charset=utf-8")]
@@ -54,8 +55,10 @@ class Admin:
         self.stop.set()
         return Reply(200, _TEXT, b"ok\n")
 
-    async def metrics(self, call: Call) -> Reply:
-        content_type, body = await exposition(self._registry, call.headers.get("accept", ""))
+    async def metrics(self, whose: Whose, call: Call) -> Reply:
+        """Who is told of its own alone is told of no budgets, whose names and clients are others' as well."""
+        without = None if whose(call) is None else BUDGETS
+        content_type, body = await exposition(self._registry, call.headers.get("accept", ""), without)
         return Reply(200, [("content-type", content_type)], body)
 
     async def models(self, call: Call) -> Reply:

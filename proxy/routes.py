@@ -64,7 +64,8 @@ class Desk(NamedTuple):
 
 def for_apps(admin: Admin, desk: Desk, ways: Ways, dispatch: Handler, quits: Sequence[Route]) -> list[Route]:
     """Who knows no key may see that we live, and nothing else. What is served stands behind what is not, and wins."""
-    keyed = [*missing(), *lists(admin), Route("GET", "/metrics", "metrics", admin.metrics), *told(desk, desk.whose)]
+    metrics = Route("GET", "/metrics", "metrics", partial(admin.metrics, desk.whose))
+    keyed = [*missing(), *lists(admin), metrics, *told(desk, desk.whose)]
     return [
         *_behind(ways.keyed, [*keyed, *quits]),
         *_behind([*ways.keyed, _of_all(desk.whose)], operated(admin, desk)),
@@ -75,12 +76,13 @@ def for_apps(admin: Admin, desk: Desk, ways: Ways, dispatch: Handler, quits: Seq
 
 def for_cluster(admin: Admin, ways: Ways) -> list[Route]:
     """No key is asked for here, so nothing is here that costs money or tells a secret."""
-    metrics = Route("GET", "/metrics", "metrics", admin.metrics, versions=ITS_OWN)
+    metrics = Route("GET", "/metrics", "metrics", partial(admin.metrics, everybodys), versions=ITS_OWN)
     return _behind(ways.anybody, [*probes(admin), metrics])
 
 
 def for_operators(admin: Admin, desk: Desk, ways: Ways, quits: Sequence[Route]) -> list[Route]:
-    keyed = [Route("GET", "/metrics", "metrics", admin.metrics), *told(desk, everybodys), *operated(admin, desk)]
+    metrics = Route("GET", "/metrics", "metrics", partial(admin.metrics, everybodys))
+    keyed = [metrics, *told(desk, everybodys), *operated(admin, desk)]
     return [*_behind(ways.keyed, [*keyed, *quits]), *_behind(ways.anybody, probes(admin))]
 
 

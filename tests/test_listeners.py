@@ -86,6 +86,38 @@ async def test_without_keys_operators_are_served_with_the_apps(path: str) -> Non
         assert (await ask(gateway, "GET", path)).status == 200
 
 
+OF_BUDGETS = """
+keys: {ann: {key: the-key-of-ann}, bob: {key: the-key-of-bob}}
+budgets: {each: {usd: 1, client: '*'}, bobs-own: {usd: 2, client: bob}}
+admin: {address: '127.0.0.1:0'}
+ledger: {create: true}
+metrics_address: 127.0.0.1:0
+"""
+ANN, BOB = [("x-api-key", "the-key-of-ann")], [("x-api-key", "the-key-of-bob")]
+
+
+async def test_an_app_is_not_told_of_the_budgets_of_others(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(OF_BUDGETS)
+    request = OPENAI.request(model="echo/text")
+    async with pillion(PILLION_CONFIG=str(tmp_path / "config.yaml"), PILLION_STATE_DIR=str(tmp_path)) as gateway:
+        for key in (ANN, BOB):
+            assert (await ask(gateway, "POST", OPENAI.path, request, key)).status == 200
+        operators, cluster = [gateway.at(address) for address in gateway.app.addresses[1:]]
+        whole = (await ask(operators, "GET", "/metrics", headers=ANN)).body
+        assert b'budget_limit_usd{budget="bobs-own",client="bob",' in whole
+        assert b"pillion_budget_limit_usd{" in (await ask(cluster, "GET", "/metrics")).body
+        for accept in ("text/plain", "application/openmetrics-text"):
+            told = (await ask(gateway, "GET", "/metrics", headers=[*ANN, ("Accept", accept)])).body
+            assert b"pillion_budget" not in told
+            assert b"bob" not in told
+            assert b"pillion_requests_total{" in told
+
+
+async def test_where_no_key_is_asked_for_metrics_tell_of_budgets() -> None:
+    async with pillion(PILLION_BUDGETS='{"all": {"usd": 1}}') as gateway:
+        assert b"pillion_budget_limit_usd" in (await ask(gateway, "GET", "/metrics")).body
+
+
 @pytest.mark.parametrize("path", ADMIN)
 async def test_with_keys_operators_have_a_listener_of_their_own(path: str) -> None:
     async with pillion(PILLION_CLIENT_KEY=KEY, PILLION_ADMIN_ADDRESS="127.0.0.1:0") as gateway:

@@ -27,13 +27,17 @@ class _One(Collector):
         return (self._family,)
 
 
-async def exposition(registry: CollectorRegistry, accept: str) -> tuple[str, bytes]:
-    """The content type, and the text. `accept`: the header of whoever asks."""
+async def exposition(registry: CollectorRegistry, accept: str, without: str | None = None) -> tuple[str, bytes]:
+    """The content type, and the text. `accept`: the header of whoever asks. `without`: how the names of families begin
+    that are not for them.
+    """
     is_open = _wants_open(accept)
     encode, content_type = choose_encoder(f"{OPEN}; version=1.0.0" if is_open else "")
     parts: list[bytes] = []
     last = ""
     for family in registry.collect():
+        if without is not None and family.name.startswith(without):
+            continue
         text = encode(_One(family)).removesuffix(END)
         parts.append(_samples(text) if family.name == last else text)
         last = family.name
