@@ -85,6 +85,7 @@ class App:
             cache=Cache(config.cache, config.state_dir),
             overload=Overload(config.overload.max_requests or MANY, config.overload),
             standings=Standings(_rules(config.breaker)),
+            hedges=Counter(),
             health=Health(),
             keystates=KeyStates(config.state_dir, self.fleet),
             vault=Vault(),
@@ -189,6 +190,7 @@ class App:
             watched.fleet(self.metrics, self.fleet)
         watched.cache(self.metrics, self.lasting.cache)
         watched.targets(self.metrics, self.lasting.standings)
+        watched.hedges(self.metrics, self.lasting.hedges)
         watched.providers(self.metrics, self.lasting.health, lambda: self.now.adapters)
 
     def _connections(self) -> int:

@@ -66,6 +66,7 @@ class Lasting(NamedTuple):
     cache: Cache
     overload: Overload
     standings: Standings
+    hedges: Counter[tuple[str, str]]  # by provider and outcome
     health: Health
     keystates: KeyStates
     vault: Vault
@@ -170,7 +171,7 @@ class Assembly:
     def _choosing(self) -> Failover:
         config, estimate = self.config, self.charges.estimate
         is_well = partial(_is_well, self._lasting.health, self.adapters)
-        hedging = Hedging(config.hedge) if config.hedge.enabled else None
+        hedging = Hedging(config.hedge, self._lasting.hedges) if config.hedge.enabled else None
         standings, deadline = self._lasting.standings, config.failover.deadline
         tell = self._lasting.metrics.attempted
         return Failover(self.planner, standings, config.retry, deadline, estimate, is_well, hedging=hedging, tell=tell)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -97,7 +98,8 @@ class Hedged(World):
         self.up = Upstreams()
         providers = [Provider("a"), Provider("b"), Provider("c")]
         super().__init__(providers, self.up, retry=Retry(max_retries=0), **more)  # type: ignore[arg-type]
-        self.failover.hedging = Hedging(hedge or Hedge(enabled=True, after=0.001, share=1.0))
+        self.counts = Counter[tuple[str, str]]()
+        self.failover.hedging = Hedging(hedge or Hedge(enabled=True, after=0.001, share=1.0), self.counts)
         self.account = Account(*refuses)
 
     def begin(self, model: str = "a/m", body: bytes = b"{}", **fields: Any) -> tuple[Call, asyncio.Task[Reply]]:
@@ -132,6 +134,7 @@ async def test_the_second_answers_while_the_first_is_silent() -> None:
     assert (repr(call.target), call.attempts, call.spent) == ("<Target b/m>", 2, 10)
     assert told(call) == [("b", "", 2), ("a", LOST, 1)]
     assert world.account.settled == [("b", ""), ("a", "CancelledError")]
+    assert world.counts == {("b", "won"): 1}
     assert world.is_still()
 
 
@@ -143,6 +146,7 @@ async def test_the_first_one_still_wins_where_it_is_quicker() -> None:
     assert (repr(call.target), call.attempts, call.spent) == ("<Target a/m>", 2, 11)
     assert told(call) == [("a", "", 1), ("b", LOST, 2)]
     assert world.account.settled == [("a", ""), ("b", "CancelledError")]
+    assert world.counts == {("b", "lost"): 1}
     assert world.is_still()
 
 
@@ -153,6 +157,7 @@ async def test_who_is_quick_is_asked_alone() -> None:
     world.up.answers("a", WHOLE)
     await task
     assert (world.up.asked, call.attempts, told(call)) == (["a"], 1, [("a", "", 1)])
+    assert not world.counts
 
 
 async def test_a_hedge_is_waited_for_where_the_first_fails() -> None:
@@ -164,6 +169,7 @@ async def test_a_hedge_is_waited_for_where_the_first_fails() -> None:
     world.up.answers("b", WHOLE)
     assert await task is WHOLE
     assert (world.up.lost, told(call)) == ({}, [("a", "upstream_error", 1), ("b", "", 2)])
+    assert world.counts == {("b", "won"): 1}
 
 
 async def test_the_first_is_waited_for_where_its_hedge_fails() -> None:
@@ -196,6 +202,7 @@ async def test_where_both_fail_the_others_are_asked() -> None:
     with pytest.raises(Down, match="first"):
         await task
     assert (world.up.asked, call.attempts, repr(call.target)) == (["a", "b", "c"], 3, "<Target a/m>")
+    assert world.counts == {("b", "lost"): 1}
     assert world.is_still()
 
 
@@ -361,7 +368,7 @@ async def test_no_more_calls_than_their_share_have_one() -> None:
 
 
 def test_a_quiet_time_saves_no_more_than_a_few() -> None:
-    hedging, call = Hedging(Hedge(enabled=True, after=1, share=0.5)), World.call(None)  # type: ignore[arg-type]
+    hedging, call = Hedging(Hedge(enabled=True, after=1, share=0.5), Counter()), World.call(None)  # type: ignore[arg-type]
     for _ in range(1000):
         hedging.asked()
     assert [hedging.may(call) for _ in range(SAVED + 1)] == [True] * SAVED + [False]
@@ -416,6 +423,7 @@ async def test_what_cannot_be_paid_is_no_hedge_and_still_comes_after() -> None:
     world.up.answers("a", down())
     await task
     assert told(call) == [("b", "insufficient_quota", 2), ("a", "upstream_error", 1), ("b", "", 3)]
+    assert not world.counts
     assert world.is_still()
 
 
@@ -556,6 +564,8 @@ async def test_a_whole_answer_tells_what_both_have_cost(tmp_path: Path) -> None:
         assert float(got.header("x-pillion-cost-usd") or 0) == pytest.approx(cost)
         assert cost > 0.000011
         await let_go(slow)
+        metrics = (await ask(there, "GET", "/metrics")).body
+        assert b'pillion_hedges_total{outcome="won",provider="anthropic"} 1.0' in metrics
 
 
 async def test_a_client_that_leaves_aborts_both(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ client's gets back what the hedge has left there if it wins, and what it has spe
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from copy import copy
@@ -41,12 +42,13 @@ Asking = Coroutine[Any, Any, Reply]  # an attempt
 
 
 class Hedging:
-    """Which calls may have a hedge, and when."""
+    """Which calls may have a hedge, and when. `counts`: hedges, by provider and by what came of them."""
 
-    def __init__(self, hedge: Hedge) -> None:
+    def __init__(self, hedge: Hedge, counts: Counter[tuple[str, str]]) -> None:
         self._after = hedge.after
         self._share = round(hedge.share * _ONE)
         self._saved = 0
+        self.counts = counts
 
     def __repr__(self) -> str:
         return f"<Hedging, {self._saved / _ONE:g} saved>"
@@ -94,10 +96,12 @@ def _is_bounded(call: Call) -> bool:
 
 
 class Trial:
-    """A hedge, and the Call of its own. `client`: the call that it is a hedge of."""
+    """A hedge, and the Call of its own. `client`: the call that it is a hedge of. `counts`: as Hedging has them."""
 
-    def __init__(self, client: Call, target: Target) -> None:
+    def __init__(self, client: Call, target: Target, counts: Counter[tuple[str, str]]) -> None:
         self._client = client
+        self._provider = target.adapter.name
+        self._counts = counts
         self.call = copy(client)  # the history, and the accounts, are the client's own
         self.call.target, self.call.spent = target, 0
 
@@ -106,6 +110,11 @@ class Trial:
         self._client.attempts = max(self._client.attempts, self.call.attempts)
         self._client.spent += self.call.spent
         self.call.spent = 0
+
+    def count(self, has_won: bool) -> None:
+        """One that was refused before it was sent was none."""
+        if self.call.asked:
+            self._counts[self._provider, "won" if has_won else "lost"] += 1
 
     def won(self, reply: Reply) -> Reply:
         """What is told of the client's call is from now on told of this attempt."""
@@ -150,12 +159,16 @@ class Race:
     async def run(self, first: Asking, after: float) -> Reply:
         """`first`: an attempt that writes to the client's own Call. Raises what it does, where nobody answers."""
         ahead = self._start(first, self._call)
+        winner = None
         try:
             winner = await self._winner(ahead, after)
             await self._let_go([task for task in self._running if task is not winner], _lost())
         except BaseException as error:  # the client has left, or who has ended the call says why
             await self._let_go(list(self._running), *(error.args[:1] if _is_end(error) else ()))
             raise
+        finally:
+            if self._trial is not None:
+                self._trial.count(winner not in (None, ahead))
         reply = winner.result()
         return reply if self._trial is None or winner is ahead else self._trial.won(reply)
 

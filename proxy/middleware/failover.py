@@ -240,7 +240,7 @@ class _Way:
         hedging, target = self._rules.hedging, next(self._left, None)
         if hedging is None or target is None:
             return None
-        trial = Trial(self._call, target)
+        trial = Trial(self._call, target, hedging.counts)
         is_well = self._rules.is_well(target.adapter.name)
         if is_well and monotonic() < self._until and self._has_time(trial.call, 0.0) and hedging.may(trial.call):
             return trial, self._beside(trial.call, target)

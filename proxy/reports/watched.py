@@ -141,5 +141,10 @@ def targets(metrics: Metrics, standings: Standings) -> None:
     )  # fmt: skip
 
 
+def hedges(metrics: Metrics, counts: Mapping[tuple[str, str], int]) -> None:
+    about = "Targets that were asked beside one that was silent, by whether they answered first."
+    metrics.tally("pillion_hedges_total", about, ["provider", "outcome"], lambda: _told(counts))
+
+
 def _told(counts: Mapping[tuple[str, str], int]) -> Counts:
     return {(first, second): count for (first, second), count in counts.items()}
