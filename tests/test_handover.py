@@ -63,7 +63,7 @@ async def started(*socks: socket.socket, **more: str) -> AsyncIterator[Process]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *words,
-        env=environ(**{"PILLION_LOG_FORMAT": "json", "PILLION_HEALTH_INTERVAL": "0", **more}),
+        env=environ(**{"PILLION_LOG_FORMAT": "json", **more}),
         stdout=DEVNULL,
         stderr=PIPE,
         pass_fds=high,
