@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from proxy.canon import Usage
 from proxy.errors import UpstreamError
+from proxy.framing import Batches
 from proxy.grammar.choices import Choices
 
 _BATCH = 64 * 1024  # bytes that wait to be looked at
@@ -58,6 +59,38 @@ class LateMeter(ABC):
         data = b"".join(self._kept)
         self._kept, self._size = [], 0
         return data
+
+
+class EventMeter(ABC):
+    """A stream of which few events tell something: each of those is looked into as it comes. `limit`: bytes of one."""
+
+    def __init__(self, limit: int) -> None:
+        self.usage: Usage | None = None
+        self.model = ""
+        self.finished = False
+        self.error: UpstreamError | None = None
+        self._batches = Batches(limit)
+
+    def feed(self, data: bytes) -> None:
+        self._look(self._batches.feed(data))
+
+    def close(self) -> None:
+        """The end of the stream: an event that it cut off counts, as it does for the decoder."""
+        self._look(self._batches.close())
+
+    def _look(self, events: bytes) -> None:
+        if self._tells(events):
+            for event in events.split(b"\n\n"):
+                if self._tells(event):
+                    self._event(event)
+
+    @abstractmethod
+    def _tells(self, text: bytes) -> bool:
+        """May there be an event in it that tells something?"""
+
+    @abstractmethod
+    def _event(self, event: bytes) -> None:
+        """One that may. Raises nothing, whatever the bytes."""
 
 
 # --- in whole events, with a blank line behind each ------------------------------------------------------------------

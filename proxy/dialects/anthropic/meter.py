@@ -6,41 +6,26 @@ escaped, and the type of each that tells begins with `message_`.
 
 import msgspec
 
-from proxy.canon import Usage
 from proxy.dialects.anthropic.events import EVENT, MESSAGE, beside_delta, beside_message
 from proxy.dialects.anthropic.faults import fault
 from proxy.dialects.anthropic.usage import Tally
-from proxy.errors import UpstreamError
-from proxy.framing import Batches, data_of
+from proxy.framing import data_of
 from proxy.grammar import whole
 from proxy.grammar.fields import UNREADABLE
+from proxy.grammar.watching import EventMeter
 
 MAX_EVENT = 1024 * 1024  # bytes; what tells of tokens is far shorter
 
 
-class StreamMeter:
+class StreamMeter(EventMeter):
     """Watches a stream. Finished: message_stop."""
 
     def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.model = ""
-        self.finished = False
-        self.error: UpstreamError | None = None
+        super().__init__(MAX_EVENT)
         self._tally = Tally()
-        self._batches = Batches(MAX_EVENT)
 
-    def feed(self, data: bytes) -> None:
-        self._look(self._batches.feed(data))
-
-    def close(self) -> None:
-        """The end of the stream: an event that it cut off counts, as it does for the decoder."""
-        self._look(self._batches.close())
-
-    def _look(self, events: bytes) -> None:
-        if _tells(events):
-            for event in events.split(b"\n\n"):
-                if _tells(event):
-                    self._event(event)
+    def _tells(self, text: bytes) -> bool:
+        return b"message_" in text or b'"error"' in text
 
     def _event(self, event: bytes) -> None:
         if self.finished:
@@ -61,10 +46,6 @@ class StreamMeter:
                 self.error = self.error or fault(said.error)
             case _:
                 pass
-
-
-def _tells(text: bytes) -> bool:
-    return b"message_" in text or b'"error"' in text
 
 
 class WholeMeter(whole.Meter):

@@ -26,7 +26,8 @@ from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.framing import has_sse
 from proxy.framing.gates import TextGate, event_end
-from proxy.grammar.fields import Fields, Object, dump, encode_json, without_nulls
+from proxy.grammar.fields import Fields, Object, dump, without_nulls
+from proxy.grammar.named import peek_of, renamed
 from proxy.ports import (
     UNKNOWN,
     Abilities,
@@ -64,8 +65,7 @@ class Cohere:
         return TextGate(event_end)
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
-        top = Fields({key: envelope.get(key) for key in ("model", "stream")}, "")
-        return Peek(top.need_name("model"), top.flag("stream") or False)
+        return peek_of(envelope)
 
     def parse(self, body: bytes, peek: Peek) -> Request:
         return parse_request(Fields(parse_object(body), ""))
@@ -93,9 +93,7 @@ class Cohere:
 
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
         """`ask_usage` changes nothing: this wire always tells."""
-        if envelope.get("model") == model:
-            return Forward(envelope.body)
-        return Forward(envelope.edit({"model": encode_json(model)}))
+        return renamed(envelope, model)
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
         return without_nulls({"max_tokens": hints.max_tokens, "temperature": hints.temperature})

@@ -22,7 +22,8 @@ from proxy.dialects.ollama.words import NAME, SAYS
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.framing.gates import TextGate, line_end
-from proxy.grammar.fields import Fields, Object, dump, encode_json, without_nulls
+from proxy.grammar.fields import Fields, Object, dump, without_nulls
+from proxy.grammar.named import peek_of, renamed
 from proxy.ports import (
     UNKNOWN,
     Abilities,
@@ -69,8 +70,7 @@ class Ollama:
         return TextGate(line_end)
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
-        top = Fields({key: envelope.get(key) for key in ("model", "stream")}, "")
-        return Peek(top.need_name("model"), top.flag("stream") is not False)
+        return peek_of(envelope, unsaid=True)
 
     def parse(self, body: bytes, peek: Peek) -> Request:
         return parse_request(Fields(parse_object(body), ""))
@@ -110,9 +110,7 @@ class Ollama:
 
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
         """`ask_usage` changes nothing: this wire always tells."""
-        if envelope.get("model") == model:
-            return Forward(envelope.body)
-        return Forward(envelope.edit({"model": encode_json(model)}))
+        return renamed(envelope, model)
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
         said = without_nulls({"num_predict": hints.max_tokens, "temperature": hints.temperature})

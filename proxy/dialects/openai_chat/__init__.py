@@ -30,6 +30,7 @@ from proxy.errors import GatewayError, UpstreamError
 from proxy.framing import has_sse, sse
 from proxy.framing.gates import TextGate, event_end
 from proxy.grammar.fields import Fields, Object, dump, encode_json, without_nulls
+from proxy.grammar.named import peek_of
 from proxy.ports import (
     UNKNOWN,
     Abilities,
@@ -77,8 +78,7 @@ class OpenAIChat:
         return TextGate(event_end)
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
-        top = Fields({key: envelope.get(key) for key in ("model", "stream")}, "")
-        return Peek(top.need_name("model"), top.flag("stream") or False)
+        return peek_of(envelope)
 
     def wishes(self, envelope: Envelope) -> tuple[Wishes, Envelope]:
         return wishes_in(envelope)

@@ -25,7 +25,8 @@ from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.framing import has_sse
 from proxy.framing.gates import TextGate, event_end
-from proxy.grammar.fields import Fields, Object, dump, encode_json, without_nulls
+from proxy.grammar.fields import Fields, Object, dump, without_nulls
+from proxy.grammar.named import peek_of, renamed
 from proxy.ports import (
     UNKNOWN,
     Abilities,
@@ -71,8 +72,7 @@ class OpenAIResponses:
         return TextGate(event_end)
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
-        top = Fields({key: envelope.get(key) for key in ("model", "stream")}, "")
-        return Peek(top.need_name("model"), top.flag("stream") or False)
+        return peek_of(envelope)
 
     def parse(self, body: bytes, peek: Peek) -> Request:
         return parse_request(Fields(parse_object(body), ""))
@@ -101,9 +101,7 @@ class OpenAIResponses:
 
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
         """`ask_usage` changes nothing: this wire always tells."""
-        if envelope.get("model") == model:
-            return Forward(envelope.body)
-        return Forward(envelope.edit({"model": encode_json(model)}))
+        return renamed(envelope, model)
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
         said = {"max_output_tokens": hints.max_tokens, "temperature": hints.temperature}

@@ -14,9 +14,10 @@ from proxy.canon import Usage
 from proxy.dialects.openai_responses.faults import error_in, fault
 from proxy.dialects.openai_responses.usage import SEARCH, said_usage
 from proxy.errors import UpstreamError
-from proxy.framing import MAX_FRAME, Batches, data_of
+from proxy.framing import MAX_FRAME, data_of
 from proxy.grammar import whole
 from proxy.grammar.fields import UNREADABLE, Object, as_list, as_text, decode_json
+from proxy.grammar.watching import EventMeter
 
 _NOTHING = msgspec.Raw(b"")
 _SEARCH = SEARCH.encode()
@@ -50,28 +51,14 @@ _event_of = msgspec.json.Decoder(_Event).decode
 _response_of = msgspec.json.Decoder(_Response).decode
 
 
-class StreamMeter:
+class StreamMeter(EventMeter):
     """Watches a stream. Finished: response.completed or response.incomplete."""
 
     def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.model = ""
-        self.finished = False
-        self.error: UpstreamError | None = None
-        self._batches = Batches(MAX_FRAME)  # the last event repeats all of the answer, pictures included
+        super().__init__(MAX_FRAME)  # the last event repeats all of the answer, pictures included
 
-    def feed(self, data: bytes) -> None:
-        self._look(self._batches.feed(data))
-
-    def close(self) -> None:
-        """The end of the stream: an event that it cut off counts, as it does for the decoder."""
-        self._look(self._batches.close())
-
-    def _look(self, events: bytes) -> None:
-        if _tells(events):
-            for event in events.split(b"\n\n"):
-                if _tells(event):
-                    self._event(event)
+    def _tells(self, text: bytes) -> bool:
+        return b'"response"' in text or b'"error"' in text
 
     def _event(self, event: bytes) -> None:
         if self.finished or self.error is not None:
@@ -92,10 +79,6 @@ class StreamMeter:
 
 
 _ENDS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
-
-
-def _tells(text: bytes) -> bool:
-    return b'"response"' in text or b'"error"' in text
 
 
 def _read(response: msgspec.Raw) -> _Response:
