@@ -18,8 +18,9 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from proxy.adapters.echo import Echo
 from proxy.adapters.echo.ask import read, tokens
 from proxy.adapters.echo.pattern import Unreadable, sample
-from proxy.adapters.echo.schema import Unfillable, fill
+from proxy.adapters.echo.schema import fill
 from proxy.adapters.echo.script import PLAIN, TEXT, Said, behaviour, streamed
+from proxy.adapters.echo.words import Unfillable
 from proxy.errors import BadRequest, Down, UnknownModel
 from proxy.framing import ServerSentEvents
 from proxy.ports import Adapter, Answer, Health, Outgoing

@@ -17,7 +17,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.adapters.echo.ask import Ask, Choice, Message, Tool, tokens
-from proxy.adapters.echo.schema import Unfillable, fill
+from proxy.adapters.echo.schema import fill
+from proxy.adapters.echo.words import Unfillable
 from proxy.errors import BadRequest, UnknownModel
 from proxy.framing import sse
 
