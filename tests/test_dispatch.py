@@ -11,7 +11,20 @@ from proxy import registry
 from proxy.dispatch import chain
 from proxy.ports import Call, Handler, Reply
 from tests import recordings
-from tests.client import ANTHROPIC, LANES, OPENAI, SPEECHES, USAGE_CHUNK, Got, Speech, chat, client, lane_name, spell
+from tests.client import (
+    ANTHROPIC,
+    LANES,
+    OPENAI,
+    SPEECHES,
+    USAGE_CHUNK,
+    Got,
+    Speech,
+    ask,
+    chat,
+    client,
+    lane_name,
+    spell,
+)
 from tests.evil import Evil, Scenario, Split
 from tests.gateway import Gateway, pillion
 
@@ -313,6 +326,14 @@ async def test_a_stream_is_said_in_the_clients_words(speech: Speech, provider: S
         if event.get("choices") or event.get("type") == "content_block_delta"
     ]
     assert "".join(deltas) == "Grüße"
+
+
+async def test_how_long_an_answer_took_begins_when_it_is_asked_for() -> None:
+    """Ollama's clients are told; a provider that is slow to begin has taken that long as well."""
+    body = json.dumps({"model": "openai/m", "messages": [{"role": "user", "content": "Hi"}], "stream": False}).encode()
+    async with Evil(whole(OPENAI, delay_head=0.2)) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        got = await ask(gateway, "POST", "/api/chat", body, JSON)
+    assert json.loads(got.body)["total_duration"] > 150_000_000
 
 
 async def test_knobs_that_the_target_lacks_are_named() -> None:
