@@ -115,6 +115,19 @@ def test_every_question_gets_its_part(
         assert database.ask(usage(query)) == [*naive(rows, query)]
 
 
+@settings(max_examples=30)
+@given(rows_, st.lists(st.sampled_from(GROUPINGS), unique=True, max_size=4), st.integers(1, 5))
+def test_pages_come_to_the_whole(folder: Path, rows: list[Row], by: list[str], most: int) -> None:
+    rows, query = [*{row.id: fit(row) for row in rows}.values()], Query(by=tuple(by))
+    with closing(fresh(folder)) as database:
+        database.insert(rows)
+        said = page = database.ask(usage(query._replace(most=most)))
+        while page and by and len(said) <= len(rows):
+            page = database.ask(usage(query._replace(most=most, behind=page[-1].keys)))
+            said += page
+        assert said == [*naive(rows, query)]
+
+
 def naive(rows: list[Row], query: Query) -> Iterator[Group]:
     first = floor(query.since / HOUR) * HOUR
     last = float("inf") if query.until is None else ceil(query.until / HOUR) * HOUR

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from proxy.errors import BadRequest
-from proxy.reports.usage_report import as_csv, as_json, as_table, asked
+from proxy.reports.usage_report import PAGE, as_csv, as_json, as_page, as_table, asked, paged, total
 from proxy.store import Group, Query
 
 BY = ("day", "model")
@@ -40,6 +40,14 @@ def test_json_of_nothing_is_noughts() -> None:
     said = json.loads(as_json([], BY))
     assert said["data"] == []
     assert (said["total"]["requests"], said["total"]["cost_usd"], said["total"]["tokens"]["output"]) == (0, "0", 0)
+
+
+def test_a_page_says_where_the_next_one_begins_and_what_all_of_it_comes_to() -> None:
+    said = json.loads(as_page(GROUPS[:1], BY, total(GROUPS), has_more=True))
+    assert (len(said["data"]), said["total"]["requests"], said["has_more"]) == (1, 4, True)
+    assert paged(Query(by=BY), {"page": said["next_page"]}) == Query(by=BY, behind=GROUPS[0].keys, most=PAGE)
+    said = json.loads(as_page(GROUPS[1:], BY, total(GROUPS), has_more=False))
+    assert (said["has_more"], said["next_page"]) == (False, None)
 
 
 def test_csv_has_the_same_columns_whatever_a_name_holds() -> None:
@@ -108,4 +116,23 @@ def test_words_make_a_query(words: dict[str, str], query: Query) -> None:
 def test_words_that_make_none_are_named(words: dict[str, str], param: str) -> None:
     with pytest.raises(BadRequest) as refused:
         asked(words)
+    assert refused.value.param == param
+
+
+ELSEWHERE = json.loads(as_page(GROUPS, BY, total(GROUPS), has_more=True))["next_page"]
+
+
+@pytest.mark.parametrize(
+    ("words", "by", "param"),
+    [
+        *(({"limit": word}, BY, "limit") for word in ("0", "501", "-1", "1.5", "many", "", "\u0663", "9" * 5000)),
+        *(({"page": word}, BY, "page") for word in ("", "x", "WzFd", "W10", "\ud800", "\u00fc", "WyJ4IiwgIm0iXQ==")),
+        ({"page": ELSEWHERE}, ("day",), "page"),
+        ({"page": ELSEWHERE}, ("hour", "model"), "page"),
+        ({"page": ELSEWHERE}, (), "page"),
+    ],
+)
+def test_a_page_that_cannot_be_is_refused(words: dict[str, str], by: tuple[str, ...], param: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        paged(Query(by=by), words)
     assert refused.value.param == param

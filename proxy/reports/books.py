@@ -5,15 +5,16 @@ everything is there.
 """
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 import msgspec
 
 from proxy.access.rights import Whose
 from proxy.budgets import Budgets, Standing
 from proxy.ports import Call, Reply
-from proxy.reports.usage_report import as_csv, as_json, asked
+from proxy.reports.usage_report import PAGE, as_csv, as_page, asked, paged, total
 from proxy.spending.money import dollars
-from proxy.store import Ledger
+from proxy.store import Group, Ledger, Query
 
 _JSON = [("content-type", "application/json")]
 _CSV = [("content-type", "text/csv; charset=utf-8")]
@@ -28,11 +29,33 @@ class Books:
         """Who sees everybody's may ask for one client's. Raises BadRequest, LedgerUnavailable."""
         client = whose(call)
         query = asked(call.query)._replace(client=call.query.get("client") if client is None else client)
-        groups = await self._ledger.usage(query)
         if call.query.get("format") == "csv" or "text/csv" in call.headers.get("accept", ""):
-            said = await asyncio.to_thread(as_csv, groups, query.by)  # of a year by hours there are thousands
-            return Reply(200, _CSV, said.encode())
-        return Reply(200, _JSON, await asyncio.to_thread(as_json, groups, query.by))
+            return Reply(200, _CSV, await self._lines(query))
+        page = paged(query, call.query)
+        groups, has_more = await self._page(page)
+        is_all = not (has_more or page.behind)
+        whole = total(groups if is_all else await self._ledger.usage(query._replace(by=())))
+        return Reply(200, _JSON, await asyncio.to_thread(as_page, groups, query.by, whole, has_more))
+
+    async def _page(self, query: Query) -> tuple[list[Group], bool]:
+        """Up to so many groups, and are there more?"""
+        assert query.most is not None
+        groups = await self._ledger.usage(query._replace(most=query.most + 1))
+        return groups[: query.most], len(groups) > query.most
+
+    async def _lines(self, query: Query) -> bytes | AsyncGenerator[bytes]:
+        """All of it: of a year by hours there are tens of thousands, which come as they are read."""
+        groups, has_more = await self._page(query := query._replace(most=PAGE))
+        head = (await asyncio.to_thread(as_csv, groups, query.by)).encode()
+        return self._others(query, head, groups[-1].keys) if has_more else head
+
+    async def _others(self, query: Query, head: bytes, behind: tuple[str, ...]) -> AsyncGenerator[bytes]:
+        yield head
+        has_more = True
+        while has_more:
+            groups, has_more = await self._page(query._replace(behind=behind))
+            yield (await asyncio.to_thread(as_csv, groups, query.by, False)).encode()
+            behind = groups[-1].keys if groups else behind
 
     async def budgets(self, whose: Whose, call: Call) -> Reply:
         """How they stand, and what is left."""

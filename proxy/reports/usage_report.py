@@ -4,6 +4,7 @@ As JSON and as CSV for programs, as a table for people. Dollars are exact, in de
 """
 
 import csv
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from io import StringIO
@@ -15,9 +16,12 @@ from proxy.errors import BadRequest
 from proxy.logs import visible
 from proxy.spending.money import dollars
 from proxy.store.sums import total as added
-from proxy.store.usage import GROUPINGS, Group, Query
+from proxy.store.usage import GROUPINGS, Group, Query, unspelled
 
 TOKENS = Group._fields[3:11]
+PAGE = (
+    500  # lines of an answer: a month by hour, model and client has tens of thousands, and each takes some of the loop
+)
 
 _SHOWN = ("requests", "errors", "input", "cached", "output", "cost", "estimated", "unpriced")  # to people
 _LONGEST = 60  # characters of a name in a table
@@ -35,6 +39,27 @@ def asked(words: Mapping[str, str], by: tuple[str, ...] = ("day",)) -> Query:
     if since is not None and until is not None and since >= until:
         raise BadRequest("since must be before until", param="since")
     return Query(since or 0.0, until, _groupings(words["group_by"]) if "group_by" in words else by)
+
+
+def paged(query: Query, words: Mapping[str, str]) -> Query:
+    """The page of it that is wanted: of `limit` lines, from where `page` says. Raises BadRequest."""
+    limit = words.get("limit", str(PAGE))
+    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:9]) <= PAGE):
+        raise BadRequest(f"limit must be a number from 1 to {PAGE}", param="limit")
+    return query._replace(most=int(limit), behind=_place(words["page"], query.by) if "page" in words else ())
+
+
+def _place(word: str, by: Sequence[str]) -> tuple[str, ...]:
+    try:
+        keys = msgspec.json.decode(urlsafe_b64decode(word.encode()), type=tuple[str, ...])
+        unspelled(by, keys)
+    except ValueError:  # in whichever way
+        raise BadRequest("page must be what next_page said, and group_by as it was then", param="page") from None
+    return keys
+
+
+def _spelled(keys: Sequence[str]) -> str:
+    return urlsafe_b64encode(msgspec.json.encode(keys)).decode()
 
 
 def _moment(words: Mapping[str, str], name: str) -> float | None:
@@ -65,16 +90,28 @@ def _groupings(text: str) -> tuple[str, ...]:
 
 
 def as_json(groups: Sequence[Group], by: Sequence[str]) -> bytes:
+    """All that there is."""
+    return msgspec.json.encode(_listed(groups, by, total(groups)))
+
+
+def as_page(groups: Sequence[Group], by: Sequence[str], whole: Group, has_more: bool) -> bytes:
+    """Some of it. `whole`: the sum of all; `has_more`: others follow."""
+    following = _spelled(groups[-1].keys) if has_more else None
+    return msgspec.json.encode({**_listed(groups, by, whole), "has_more": has_more, "next_page": following})
+
+
+def _listed(groups: Sequence[Group], by: Sequence[str], whole: Group) -> dict[str, Any]:
     data = [{**dict(zip(by, group.keys, strict=True)), **_said(group)} for group in groups]
-    return msgspec.json.encode({"object": "list", "data": data, "total": _said(total(groups))})
+    return {"object": "list", "data": data, "total": _said(whole)}
 
 
-def as_csv(groups: Sequence[Group], by: Sequence[str]) -> str:
+def as_csv(groups: Sequence[Group], by: Sequence[str], has_head: bool = True) -> str:
     """A line each, without a total: whoever adds them up has it."""
     said = StringIO()
     lines = csv.writer(said)
-    tokens = [f"{name}_tokens" for name in TOKENS]
-    lines.writerow([*by, "requests", "errors", *tokens, "cost_usd", "estimated", "unpriced"])
+    if has_head:
+        tokens = [f"{name}_tokens" for name in TOKENS]
+        lines.writerow([*by, "requests", "errors", *tokens, "cost_usd", "estimated", "unpriced"])
     for group in groups:
         lines.writerow([*group.keys, *group[1:11], dollars(group.nanos), group.estimated, group.unpriced])
     return said.getvalue()

@@ -75,10 +75,11 @@ DISAGREEMENTS = (
 )
 
 
-def grouping(table: str, by: Sequence[str], is_of_one: bool) -> str:
-    """The sums of a table's in a period by these columns; `is_of_one`: one client's.
+def grouping(table: str, by: Sequence[str], is_of_one: bool, is_behind: bool = False) -> str:
+    """The sums of a table's in a period by these columns, and so many of them; `is_of_one`: one client's.
 
-    Of days, whatever sticks out at either end of a period is added from the hours: two more periods.
+    `is_behind`: those whose keys come later in the order than some. Of days, whatever sticks out
+    at either end of a period is added from the hours: two more periods.
     """
     keys, sums = ", ".join(by), ", ".join(f"sum({name})" for name in SUMS)
     said = _slice("hours", "hour, hour / 24 AS day", is_of_one)
@@ -86,7 +87,8 @@ def grouping(table: str, by: Sequence[str], is_of_one: bool) -> str:
         edge = _slice("hours", "hour / 24 AS day", is_of_one)
         said = f"{_slice('days', 'day', is_of_one)} UNION ALL {edge} UNION ALL {edge}"
     end = f"GROUP BY {keys} ORDER BY {keys}" if by else "HAVING count(*) > 0"
-    return f"SELECT {', '.join([*by, sums])} FROM ({said}) {end}"
+    behind = f"WHERE ({keys}) > ({', '.join('?' * len(by))}) " if is_behind else ""
+    return f"SELECT {', '.join([*by, sums])} FROM ({said}) {behind}{end} LIMIT ?"
 
 
 def _slice(table: str, unit: str, is_of_one: bool) -> str:

@@ -4,9 +4,9 @@ From the sums of days and, for what is no whole day or is asked by the hour, fro
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from datetime import date
+from datetime import UTC, date, datetime
 from math import ceil, floor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from proxy.store.schema import HOURS_OF_DAY, SECONDS, VERSION, grouping
 GROUPINGS = ("day", "hour", "provider", "model", "client")
 
 _FOR_EVER = 1 << 40  # in hours
+_ALL = -1  # of them, as SQLite has it
 
 
 class Query(NamedTuple):
@@ -28,6 +29,8 @@ class Query(NamedTuple):
     until: float | None = None  # unix seconds; it is over by then
     by: tuple[str, ...] = ()  # of GROUPINGS, each once
     client: str | None = None  # of this client alone
+    behind: tuple[str, ...] = ()  # only groups that come later than that of these keys
+    most: int | None = None  # groups
 
 
 class Group(NamedTuple):
@@ -58,10 +61,11 @@ class Total(NamedTuple):
 
 
 def usage(query: Query) -> Callable[[sqlite3.Connection], list[Group]]:
-    """The question to a database."""
+    """The question to a database. Raises ValueError where `behind` is no group's keys."""
     periods, table = _periods(query)
     bounds = [value for period in periods for value in (*period, *([] if query.client is None else [query.client]))]
-    statement, keys = grouping(table, query.by, query.client is not None), len(query.by)
+    bounds += [*unspelled(query.by, query.behind), _ALL if query.most is None else query.most]
+    statement, keys = grouping(table, query.by, query.client is not None, bool(query.behind)), len(query.by)
     spellings = [_SPELLINGS.get(name, str) for name in query.by]
 
     def group(row: tuple[Any, ...]) -> Group:
@@ -71,6 +75,13 @@ def usage(query: Query) -> Callable[[sqlite3.Connection], list[Group]]:
         return list(map(group, database.execute(statement, bounds)))
 
     return ask
+
+
+def unspelled(by: Sequence[str], keys: Sequence[str]) -> list[int | str]:
+    """Keys as the tables have them. Raises ValueError where they are none of such groups."""
+    if keys and len(keys) != len(by):
+        raise ValueError(keys)
+    return [_NUMBERS.get(name, str)(key) for name, key in zip(by, keys, strict=False)]
 
 
 def _periods(query: Query) -> tuple[list[tuple[int, int]], str]:
@@ -94,8 +105,17 @@ def _hour(number: int) -> str:
     return f"{_day(day)}T{hour:02}:00Z"
 
 
+def _day_number(text: str) -> int:
+    return date.fromisoformat(text).toordinal() - _EPOCH
+
+
+def _hour_number(text: str) -> int:
+    return int(datetime.strptime(text, "%Y-%m-%dT%H:00Z").replace(tzinfo=UTC).timestamp()) // SECONDS["hours"]
+
+
 _EPOCH = date(1970, 1, 1).toordinal()
 _SPELLINGS: Mapping[str, Callable[[Any], str]] = {"day": _day, "hour": _hour}
+_NUMBERS: Mapping[str, Callable[[str], int | str]] = {"day": _day_number, "hour": _hour_number}
 
 
 def totals(database: sqlite3.Connection) -> list[Total]:
