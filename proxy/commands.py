@@ -6,6 +6,7 @@ one it is.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,6 +39,9 @@ def do(words: Sequence[str]) -> int:
 def _do(arguments: argparse.Namespace, typed: dict[str, str]) -> int:
     """Raises ConfigError."""
     source = Source(arguments.config, typed)
+    if "alone" in arguments and arguments.what is None:
+        arguments.alone.print_help(sys.stderr)
+        return USAGE_ERROR
     match arguments.command, getattr(arguments, "what", None):
         case "version", _:
             print(VERSION)
@@ -87,17 +91,15 @@ def _parser() -> argparse.ArgumentParser:
     serve_help, check_help = "run the gateway (what `pillion` alone does)", "say what is wrong with the configuration"
     commands.add_parser("serve", parents=[with_config], allow_abbrev=False, help=serve_help)
     commands.add_parser("check", parents=[with_config], allow_abbrev=False, help=check_help)
-    whats = commands.add_parser("config", help="what can be configured, and what is")
-    what = whats.add_subparsers(dest="what", metavar="WHAT", required=True)
+    what = _whats(commands.add_parser("config", help="what can be configured, and what is"))
     what.add_parser("schema", help="print the JSON Schema of config.yaml, for editors")
     show_help = "print the configuration in force, without its secrets, and where each value is from"
     what.add_parser("show", parents=[with_config], allow_abbrev=False, help=show_help)
     _add_keys(commands.add_parser("keys", help="make, show and take away the keys of clients"), with_config)
     _add_spend(commands.add_parser("spend", parents=[with_config], allow_abbrev=False, help="show what was spent"))
-    books = commands.add_parser("ledger", help="the book of what was spent")
-    init = books.add_subparsers(dest="what", metavar="WHAT", required=True)
+    books = _whats(commands.add_parser("ledger", help="the book of what was spent"))
     init_help = "begin a new one, where a strict budget wants one and it is gone"
-    init.add_parser("init", parents=[with_config], allow_abbrev=False, help=init_help)
+    books.add_parser("init", parents=[with_config], allow_abbrev=False, help=init_help)
     there_help = "show how the providers of a pillion that runs are"
     there = commands.add_parser("providers", parents=[with_config], allow_abbrev=False, help=there_help)
     there.add_argument("--json", action="store_true", help="as JSON")
@@ -115,8 +117,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _whats(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+    """Room for what comes behind a command, which alone says what there is."""
+    parser.set_defaults(alone=parser)
+    return parser.add_subparsers(dest="what", metavar="WHAT")
+
+
 def _add_keys(keys: argparse.ArgumentParser, with_config: argparse.ArgumentParser) -> None:
-    whats = keys.add_subparsers(dest="what", metavar="WHAT", required=True)
+    whats = _whats(keys)
     made = whats.add_parser("add", parents=[with_config], allow_abbrev=False, help="make a key, and print it once")
     made.add_argument("name", metavar="NAME", help="what it goes by, in the log and in all that is counted")
     made.add_argument("--models", type=_names, default=[], metavar="A,B", help="PROVIDER/MODEL, * is any part, or all")

@@ -48,6 +48,14 @@ def run(*words: str, **more: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.parametrize("command", ["config", "keys", "ledger"])
+def test_a_command_that_wants_another_word_says_which_there_are(command: str) -> None:
+    code, out, complaint = run(command)
+    _, told, _ = run(command, "--help")
+    assert (code, out, complaint) == (2, "", told)
+    assert re.search(r"^    \w+ +\w+", complaint, re.MULTILINE)
+
+
 @asynccontextmanager
 async def serving(*words: str, **more: str) -> AsyncIterator[tuple[Process, str]]:
     """pillion as a process, and its greeting."""
