@@ -41,6 +41,7 @@ def loaded(text: str, folder: Path, **environ: str) -> Config:
         (ISSUED + ", algorithms: [HS256]}", "jwt.algorithms: HS256 would let anybody sign"),
         ("transparent: nobody", "transparent: is no configured provider"),
         ("transparent: echo\nclient_key: x", "transparent: the app shows its provider's key"),
+        ("cache: {stored: true}", "cache.stored: wants a folder to keep answers in: set state_dir"),
         ("store: 'mysql://h'", "store: must be redis://"),
         ("alerts: {webhook: 'file:///x'}", "alerts.webhook: must be an http(s) URL"),
         ("budgets: {a: {window: day}}", "budgets.a: usd is missing"),

@@ -42,6 +42,8 @@ def check(layers: Layers) -> None:
         note(layers, ("transparent",), "the app shows its provider's key, so it can show none of ours: take one away")
     if file.store is not None and urlsplit(file.store).scheme not in _STORES:
         note(layers, ("store",), "must be redis://HOST:PORT/DB, or rediss:// for TLS")
+    if file.cache.stored and not (file.state_dir or layers.state_dir):
+        note(layers, ("cache", "stored"), "wants a folder to keep answers in: set state_dir (PILLION_STATE_DIR)")
     if file.alerts.webhook is not None and urlsplit(file.alerts.webhook).scheme not in ("http", "https"):
         note(layers, ("alerts", "webhook"), "must be an http(s) URL")
 
