@@ -973,6 +973,17 @@ async def test_a_stream_that_breaks_ends_with_its_wires_error_for_each() -> None
         assert (len(evil.requests), stage.cache.shared) == (1, 2)
 
 
+async def test_an_error_says_where_it_is_from_as_answers_do() -> None:
+    body = b'{"error":{"message":"no","type":"invalid_request_error","param":null,"code":null}}'
+    refused = Scenario(status=400, body=body, headers=[("Content-Type", "application/json")])
+    async with Evil(refused, refused) as evil, gateway_of(OPENAI, evil) as (gateway, stage):
+        one = await chat(gateway, OPENAI, request_of(OPENAI, stream=False), [ON])
+        assert (one.status, one.header("x-pillion-cache")) == (400, "miss")
+        got = await stage.together(gateway, 4, request_of(OPENAI, stream=False))
+        assert sorted(each.header("x-pillion-cache") or "" for each in got) == ["miss", *["shared"] * 3]
+        assert ({each.status for each in got}, len(evil.requests)) == ({400}, 2)
+
+
 async def test_a_word_that_is_none_is_an_error_on_the_wire() -> None:
     async with Evil() as evil, gateway_of(OPENAI, evil) as (gateway, _):
         got = await chat(gateway, OPENAI, request_of(OPENAI, stream=False), [("x-pillion-cache", "maybe")])

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 from proxy import config
 from proxy.answers import Answer, Answers, Found, Gathering, Shelf, lasting, streamed
-from proxy.answers.flights import Flights
+from proxy.answers.flights import Flights, Key
 from proxy.answers.sameness import identity, is_deterministic, stands_alone
 from proxy.edge.aside import aside
-from proxy.errors import BadRequest
+from proxy.errors import BadRequest, GatewayError
 from proxy.lanes.asking import timed
 from proxy.ports import Call, Handler, Headers, Reply
 
@@ -125,21 +125,23 @@ class Cache:
 
     async def _asked(self, call: Call, handler: Handler) -> Reply:
         self.misses += 1
-        reply = await handler(call)
-        reply.headers.append(MISS)
-        return reply
+        return await _marked(handler(call), MISS)
 
     async def _together_with_others(self, key: str, call: Call, handler: Handler) -> Reply:
         """What one of them may take, or spend, the others may not take for their own."""
         whose = (key, call.timeout, call.wishes.cost_limit)
         if whose not in self.flights:
             self.misses += 1
-            reply = (await self.flights.share(whose, call, handler)).reply
-            reply.headers.append(MISS)
-            return reply
+            return await _marked(self._first(whose, call, handler), MISS)
         self.shared += 1
+        return await _marked(self._other(whose, call, handler), SHARED)
+
+    async def _first(self, whose: Key, call: Call, handler: Handler) -> Reply:
+        return (await self.flights.share(whose, call, handler)).reply
+
+    async def _other(self, whose: Key, call: Call, handler: Handler) -> Reply:
         reply, first = await timed(call, self.flights.share(whose, call, handler))
-        reply.headers = [*lasting(reply.headers), SHARED]
+        reply.headers = lasting(reply.headers)
         _leave_out_alike(call, first)
         reply.endings.append(lambda error: _leave_out_alike(call, first))
         return reply
@@ -168,6 +170,17 @@ class Cache:
         chunks = gathering.take()
         if error is None and chunks is not None:
             self.answers.keep(key, streamed(head, chunks, call.dropped))
+
+
+async def _marked(asking: Awaitable[Reply], line: tuple[str, str]) -> Reply:
+    """Where it is from is said of an error as well: that it was asked anew, or is one that others had too."""
+    try:
+        reply = await asking
+    except GatewayError as error:
+        error.headers = [*error.headers, line]
+        raise
+    reply.headers.append(line)
+    return reply
 
 
 def _leave_out_alike(call: Call, first: Call) -> None:
