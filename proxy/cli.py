@@ -4,20 +4,28 @@ Such questions are asked every few seconds for as long as a container lives: not
 take. All else is for `commands`.
 """
 
+import os
 import sys
 
 from proxy import registry
 from proxy.reports import probe
+
+CUT_OFF = 141  # what a shell makes of SIGPIPE: `pillion spend | head`
 
 
 def main(argv: list[str] | None = None) -> int:
     """The exit code.
 
     0; 1 where the address is taken, or pillion is not up; 2 where the configuration, or a library, cannot be used; 3
-    where answers were cut at the end.
+    where answers were cut at the end; 141 where whoever read what is printed has had enough of it.
     """
     words = sys.argv[1:] if argv is None else argv
     if (question := probe.plain(words)) is not None:
         return probe.told(probe.ask(question))
-    code: int = registry.command("any")(words)
+    try:
+        code: int = registry.command("any")(words)
+        sys.stdout.flush()  # now, and not when nobody can say any more what became of it
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end of all
+        return CUT_OFF
     return code

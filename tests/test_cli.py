@@ -56,6 +56,15 @@ def test_a_command_that_wants_another_word_says_which_there_are(command: str) ->
     assert re.search(r"^    \w+ +\w+", complaint, re.MULTILINE)
 
 
+def test_who_reads_no_further_is_no_error() -> None:
+    command = [sys.executable, "-m", "proxy", "config", "schema"]
+    with subprocess.Popen(command, env=environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert (process.wait(30), process.stderr.read()) == (141, b"")
+
+
 @asynccontextmanager
 async def serving(*words: str, **more: str) -> AsyncIterator[tuple[Process, str]]:
     """pillion as a process, and its greeting."""

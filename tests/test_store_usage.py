@@ -197,7 +197,7 @@ def version(number: int) -> Any:
     [
         (version(0), "there is no ledger in .* yet"),
         (version(2), "its version is 2, and this pillion knows 1"),
-        (lambda path: path.write_bytes(b"rubbish" * 1000), "no ledger of pillion's"),
+        (lambda path: path.write_bytes(b"rubbish" * 1000), "no ledger of pillion's; when pillion starts again it sets"),
         (lambda path: path.mkdir(), "the disk fails"),
     ],
 )

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from proxy.errors import ConfigError
 from proxy.store.database import PATIENCE
-from proxy.store.reasons import reason
+from proxy.store.reasons import is_corruption, reason
 from proxy.store.schema import HOURS_OF_DAY, SECONDS, VERSION, grouping
 
 GROUPINGS = ("day", "hour", "provider", "model", "client")
@@ -139,4 +139,7 @@ def read_usage(folder: Path, query: Query) -> list[Group]:
                 raise ConfigError(f"{path}: its version is {version}, and this pillion knows {VERSION}")
             return usage(query)(database)
     except sqlite3.Error as error:
-        raise ConfigError(f"{path}: {reason(error)}") from None
+        then = (
+            "; when pillion starts again it sets this one aside, and says how to go on" if is_corruption(error) else ""
+        )
+        raise ConfigError(f"{path}: {reason(error)}{then}") from None
