@@ -95,11 +95,12 @@ class Encoded(NamedTuple):
 class Bounds(NamedTuple):
     """Where a request of a wire says how dear it may become."""
 
-    output: Sequence[Sequence[str]]  # paths of what bounds the answer, in tokens; the first that is there counts
-    choices: Sequence[str] = ()  # of how many answers are asked for
+    output: Sequence[Sequence[str]]  # paths of what bounds the answer, in tokens
+    choices: Sequence[Sequence[str]] = ()  # paths of how many answers are asked for
     tools: Sequence[str] = ("tools",)
     own_tools: re.Pattern[str] = re.compile("function|custom")  # those that the client runs: their type, or only key
     state: Sequence[str] = ()  # keys of what lies at the provider, or is asked of it beside an answer
+    beside: Sequence[str] = ()  # keys of what is billed beside the answer, or in its place
     tiers: Sequence[Sequence[str]] = ()  # paths of the tier that is asked for; the first that is not standard counts
 
 

@@ -282,15 +282,15 @@ async def test_two_pillions_share_a_budget_and_refuse_without_the_store(
             await stack.enter_async_context(priced(evil, folder(tmp_path, name), BUDGET, PILLION_STORE=server.url))
             for name in "ab"
         ]
-        got = await asyncio.gather(*(paid(gateway, max_tokens=290) for gateway in (one, other) * 10))
+        got = await asyncio.gather(*(paid(gateway, max_tokens=220) for gateway in (one, other) * 10))
         assert {answer.status for answer in got} <= {200, 429}
         served = [answer for answer in got if answer.status == 200]
         assert len(evil.requests) == len(served) >= 1
         await server.kill()
         await until(lambda: not one.app.fleet.is_up)  # type: ignore[union-attr]
-        refused = await paid(one, max_tokens=290)
+        refused = await paid(one, max_tokens=220)
         while refused.status == 200:  # by what was leased before
-            refused = await paid(one, max_tokens=290)
+            refused = await paid(one, max_tokens=220)
         assert (refused.status, json.loads(refused.body)["error"]["code"]) == (503, "store_unavailable")
         told = (await ask(one, "GET", "/metrics")).body
         assert b"pillion_store_up 0.0" in told

@@ -21,10 +21,12 @@ from msgspec.structs import replace
 
 from proxy import registry
 from proxy.canon import BUCKETS, Usage
+from proxy.envelope import Envelope
 from proxy.prices import is_absurd
-from proxy.prices.counts import MOST
+from proxy.prices.counts import DETAILS, MOST
 from proxy.prices.lists import Catalogue, Model
 from proxy.prices.price import MOST as DEAREST
+from proxy.spending.extent import Longest, extent, tier
 from tests import recordings
 from tests.test_prices import COUNTS, FILE, LISTS, NOW, every_list, exact, used
 from tools import build_prices
@@ -377,6 +379,46 @@ def test_no_usage_within_a_bound_is_dearer(
     usage = used(dict(zip(BUCKETS, read + written[:3], strict=True)), details)
     price = every_list.of(listing, model, when.timestamp())
     assert price.cost(usage) <= price.bound(usage.total_input + spare, usage.total_output + spare)
+
+
+@recordings.needs_recordings
+def test_nothing_that_was_recorded_cost_more_than_it_was_bound_to() -> None:
+    """What a request says of its answer's length counts; where it says nothing, what was written."""
+    seen, dearer = 0, set()
+    for row, listing, model, usage in HEARD:
+        if not isinstance(row.get("request_json"), dict):
+            continue
+        envelope, bounds = _asked(row), registry.dialect(DIALECTS[row["endpoint"]]).bounds
+        known = extent(envelope, bounds, Longest(usage.total_output, usage.total_output), model)
+        if known.is_open or known.output is None:
+            continue
+        seen += 1
+        elided = sum(each["chars"] for each in row["request_elided"])
+        price = every_list.of(listing, model, NOW.timestamp(), tier(envelope, bounds))
+        is_billed_so = "billed_units" not in usage.extra  # Cohere's models read a preamble that nobody pays for
+        longer = usage.total_input > known.input + elided and is_billed_so
+        if longer or price.cost(usage) > price.bound(known.input + elided, known.output):
+            dearer.add(row["id"])
+    assert not dearer
+    assert seen > 1000
+
+
+def _asked(row: recordings.Row) -> Envelope:
+    """As tersely as it can be said."""
+    return Envelope(json.dumps(row["request_json"], separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def test_a_fee_is_for_what_has_no_bound_or_is_in_the_bound() -> None:
+    """By request: in it. By search and citation: the models that search unasked, and else a tool of the provider's."""
+    nothing, bounds = Envelope(b"{}"), registry.dialect("openai_chat").bounds
+    cites = {model for (_, model), row in FOUND.items() if "citation" in row.standard(NOW.timestamp())}
+    assert cites
+    assert all(extent(nothing, bounds, Longest(), model).is_open for model in cites)
+    kinds = {kind for row in FOUND.values() for kind in row.standard(NOW.timestamp())}
+    assert kinds - set(BUCKETS) - DETAILS.keys() == {"search", "request", "citation"}
+    for listing, name in NAMES:
+        price = every_list.of(listing, name, NOW.timestamp())
+        assert price.cost(Usage()) <= price.bound(0, 0)
 
 
 def test_the_dearest_is_no_cheaper_than_any_row() -> None:

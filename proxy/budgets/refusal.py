@@ -16,7 +16,7 @@ from proxy.spending.money import dollars
 HINTS: Mapping[Cause, str] = {
     "unbounded": "A strict budget, or one that a fleet shares, pays for none such unless `unbounded_usd` says what to"
     " set aside for it. Say how long the answer may be, and leave out what only the provider can price: tools that"
-    " it runs, state and files that it keeps.",
+    " it runs, models that search, state and files that it keeps, sound, film and PDFs.",
     "alone": "Another such request is under way, and there is one at a time unless `unbounded_usd` says what to set"
     " aside for it.",
     "too_dear": "That is more than it ever has.",

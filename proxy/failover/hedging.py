@@ -25,7 +25,7 @@ from proxy.failover.standing import Standing
 from proxy.lanes.asking import timed
 from proxy.ports import Call, Reply, Target
 from proxy.reports.outcome import outcome
-from proxy.spending.extent import extent
+from proxy.spending.extent import Longest, extent
 
 LOST = "hedge_lost"
 HEDGED = frozenset({"chat", "generate"})  # operations; who counts tokens is asked once
@@ -90,7 +90,7 @@ def is_lost(error: BaseException) -> bool:
 
 def _is_bounded(call: Call) -> bool:
     try:
-        return not extent(call.envelope, call.dialect.bounds, None).is_open
+        return not extent(call.envelope, call.dialect.bounds, Longest()).is_open
     except BadRequest:  # which the first target may say
         return False
 

@@ -5,12 +5,11 @@ as many of the answer as the request allows it. It is settled from what the prov
 it must not be so large that an honest request could never pass.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from proxy.envelope import Envelope
 from proxy.lanes.estimate import IMAGE
 from proxy.ports import Call
+from proxy.spending.extent import is_length, said_length
 
 BYTES_PER_TOKEN = 4
 ANSWER = 1000  # tokens, where the request does not say how long its answer may be
@@ -41,7 +40,7 @@ def need_of(call: Call) -> Need:
         return NO_TOKENS
     body = call.envelope.body
     read = len(body) // BYTES_PER_TOKEN if len(body) < LARGE else _read(body)
-    write = _longest(call.envelope, call.dialect.bounds.output)
+    write = next(filter(is_length, said_length(call.envelope, call.dialect.bounds)), None)
     return Need(read, ANSWER, False) if write is None else Need(read, min(write, MOST))
 
 
@@ -53,15 +52,3 @@ def _read(body: bytes) -> int:
 def _is_media(text: bytes) -> bool:
     """Is it base64? Prose has spaces, or else bytes or escapes beyond ASCII."""
     return b" " not in text and b"\\" not in text and text.isascii()
-
-
-def _longest(envelope: Envelope, paths: Sequence[Sequence[str]]) -> int | None:
-    """What the request says of its answer's length, in tokens. What is no such number is the provider's to refuse."""
-    for key, *rest in paths:
-        if key in envelope:
-            value: Any = envelope.get(key)
-            for inner in rest:
-                value = value.get(inner) if isinstance(value, Mapping) else None
-            if type(value) is int and value > 0:
-                return value
-    return None

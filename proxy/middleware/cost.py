@@ -14,11 +14,12 @@ from msgspec.structs import astuple, replace
 
 from proxy.budgets import Budgets, Leases, Reservation
 from proxy.canon import BUCKETS, NO_USAGE, Usage
+from proxy.envelope import Envelope
 from proxy.errors import BadRequest, OverBudget, UpstreamError
 from proxy.ports import Call, Handler, Reply, Target
 from proxy.prices import Price, Prices
 from proxy.reports.outcome import outcome
-from proxy.spending.extent import extent, tier
+from proxy.spending.extent import Longest, extent, tier
 from proxy.spending.heard import tokens_of
 from proxy.spending.money import dollars
 from proxy.store import ABSURD, ESTIMATED, STREAM, UNPRICED, Ledger, Row
@@ -162,9 +163,10 @@ class Cost:
         """Nano-dollars that the attempt cannot exceed; None where nobody knows. Raises BadRequest."""
         if price.is_free:
             return 0
-        hints, abilities = target.adapter.hints(target.model), target.adapter.abilities(target.model)
-        longest = hints.max_tokens or hints.needed or abilities.max_output
-        known = extent(call.envelope, call.dialect.bounds, longest)
+        hints, ever = target.adapter.hints(target.model), target.adapter.abilities(target.model).max_output
+        longest = Longest(hints.max_tokens or hints.needed or ever, ever)
+        asked = Envelope(call.envelope.filled(hints.fields)) if hints.fields else call.envelope  # as it will be sent
+        known = extent(asked, call.dialect.bounds, longest, target.model)
         if known.is_open or known.output is None:
             return None
         return price.bound(known.input, known.output)

@@ -1,22 +1,61 @@
 """How dear may a request become, before anybody has answered it?
 
 By what its wire says of the answer's length. What has no bound is said so: a tool that the provider runs, state that
-lies at the provider, a file that is named by its URL or id. A token is a byte at least, so no text has more of the one
-than of the other.
+lies at the provider, a file that is named by its URL or id, sound, film and pages. A token is a byte at least, so no
+text has more of the one than of the other; but what providers read is more than what they were sent. They put words of
+their own around tools, schemas and citations, and a picture is as many tokens as it has tiles, however small its file.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from proxy.envelope import Envelope
 from proxy.ports import Bounds
 
-# A value, not a word in a text: there the quotes would be escaped.
-_elsewhere = re.compile(
-    rb'"(?:url|image_url|file_url|file_?uri|uri)"\s*:\s*"(?!data:)|"file_?id"\s*:\s*"|"s3_?location"\s*:', re.IGNORECASE
-).search
-_HINTS = (b"://", b"file_id", b"fileId", b"file_uri", b"fileUri", b"s3Location")  # one stands in each of them
+# Tokens that no byte of the request is, above all that was recorded, which is 30, 1,600 and 1,500.
+TEMPLATE = 128  # the words around turns; gpt-oss and Llama are told the date as well
+WORDING = 2048  # how to use tools, keep to a schema, cite: Cohere's say most
+TOOL = 2048  # each tool that the provider knows by its name: a computer, an editor, a memory
+# Most of one picture: Qwen-VL's 16,384, and GPT-5.4's 10,000 patches at 1.62. Only one model counts dearer tiles.
+# https://platform.openai.com/docs/guides/images-vision#calculating-costs
+IMAGE = 16_384
+_DEAR_IMAGES, _DEAR_IMAGE = re.compile("gpt-4o-mini"), 48_169
+# Models that search unasked, with a fee for each time: OpenAI's, Perplexity's, Groq's, and OpenRouter's of any.
+_searching = re.compile(r"-search(?:-|$)|deep-research|^perplexity/|(?:^|/)compound\b|:online$").search
+
+# What stands in a body, in the order of its bytes: values, and keys. Within a text a backslash stands before a quote.
+_marks = re.compile(
+    rb"""["](?<!\\")(?=[a-zA-Z\s])(?:
+    (?P<open>
+        (?:url|image_url|file_url|uri)"\s*:\s*"\s*[A-Za-z][A-Za-z0-9+.-]*://   # it lies elsewhere
+      | file(?:_u|U)ri"\s*:\s*" | file(?:_i|I)d"\s*:\s*" | s3(?:_l|L)ocation"\s*:
+      | type"\s*:\s*"(?:container_(?:auto|reference)"|compact_)                # a machine, or a second answer
+      | \s*[dD][aA][tT][aA]:(?!image/|text/)[^",\s]{0,100},                    # sound, film and pages, inline
+      | (?:audio|video)/ | application/(?!json\b|xml\b)
+      | (?:input_audio|audio|video)"\s*:\s*\{
+      | file(?:_d|D)ata"\s*:\s*"(?!data:)
+      | format"\s*:\s*"(?:pdf|docx?|xlsx?)"
+    )
+  | (?P<image> \s*(?:[dD][aA][tT][aA]:)?image/ | image"\s*:\s*\{ )
+  | (?P<images> images"\s*:\s*\[[^\]]*\] )
+  | (?P<wording> (?:tools|functions|toolConfig|tool_config|citations|documents|response_?[fF]ormat
+      |output_?(?:[fF]ormat|[cC]onfig)|response(?:_json)?_schema|response(?:Json)?Schema|json_schema|schema)"
+      \s*:\s*[^\sn] | format"\s*:\s*(?:\{|"json) )                             # and not null
+    )""",
+    re.VERBOSE,
+)
+# Letters may be spelled by their numbers, and slashes with a backslash before them, as PHP does.
+_is_disguised = re.compile(rb"\\(?:/|u00[2-7])").search
+
+
+class Longest(NamedTuple):
+    """Tokens of an answer: `unsaid`, where the request says nothing of it; `ever`, whatever it says."""
+
+    unsaid: int | None = None
+    ever: int | None = None
 
 
 class Extent(NamedTuple):
@@ -27,13 +66,24 @@ class Extent(NamedTuple):
     is_open: bool  # something in it costs what it will
 
 
-def extent(envelope: Envelope, bounds: Bounds, longest: int | None) -> Extent:
-    """`longest`: the tokens of an answer where the request does not say it. Raises BadRequest."""
-    output = next((n for path in bounds.output if (n := _count(_at(envelope, path))) is not None), longest)
-    choices = _count(_at(envelope, bounds.choices)) if bounds.choices else 1
-    is_open = any(_says(envelope, key) for key in bounds.state) or _has_foreign_tools(envelope, bounds)
-    is_open = is_open or _points_elsewhere(envelope.body)
-    return Extent(len(envelope.body), None if output is None else output * max(choices or 1, 1), is_open)
+def extent(envelope: Envelope, bounds: Bounds, longest: Longest, model: str = "") -> Extent:
+    """`model`: as its provider knows it. Raises BadRequest."""
+    marks, tools = _marked(envelope.body), _tools(envelope, bounds)
+    asked = envelope.keys()
+    is_open = any(_says(envelope, key) for key in asked if key in bounds.state or key in bounds.beside)
+    is_open = is_open or tools is None or marks["open"] > 0 or _searching(model.lower()) is not None
+    added = TEMPLATE + (tools or 0) * TOOL + (WORDING if marks["wording"] else 0) + marks["image"] * image_of(model)
+    return Extent(len(envelope.body) + added, _written(envelope, bounds, longest), is_open)
+
+
+def image_of(model: str) -> int:
+    """Tokens of one picture, at most."""
+    return _DEAR_IMAGE if _DEAR_IMAGES.search(model.lower()) else IMAGE
+
+
+def said_length(envelope: Envelope, bounds: Bounds) -> Sequence[Any]:
+    """What the request says of its answer's length, wherever its wire lets it. Raises BadRequest."""
+    return [said for path in bounds.output if (said := _at(envelope, path)) is not None]
 
 
 def tier(said: Envelope | Mapping[str, Any], bounds: Bounds) -> str:
@@ -47,6 +97,23 @@ def tier(said: Envelope | Mapping[str, Any], bounds: Bounds) -> str:
     return ""
 
 
+def _written(envelope: Envelope, bounds: Bounds, longest: Longest) -> int | None:
+    """Of all answers. Where the length is said twice, some hosts hear the one and some the other."""
+    lengths = said_length(envelope, bounds)
+    output = longest.ever if lengths else longest.unsaid
+    if lengths and all(map(is_length, lengths)):
+        output = max(lengths)
+    counts = [said for path in bounds.choices if (said := _at(envelope, path)) is not None]
+    if output is None or not all(type(count) is int for count in counts):  # "8" is 8 to some
+        return None
+    return output * max(1, *counts) if counts else output
+
+
+def is_length(value: object) -> bool:
+    """Else it is the provider's to refuse, or to take for none: as Ollama does -1, and Google 0."""
+    return type(value) is int and value > 0
+
+
 def _at(said: Envelope | Mapping[str, Any], path: Sequence[str]) -> Any:
     value = said.get(path[0])
     for key in path[1:]:
@@ -54,30 +121,44 @@ def _at(said: Envelope | Mapping[str, Any], path: Sequence[str]) -> Any:
     return value
 
 
-def _count(value: Any) -> int | None:
-    """What is no number of tokens is the provider's to refuse."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
 def _says(envelope: Envelope, key: str) -> bool:
-    return key in envelope and envelope.raw(key) not in (b"null", b"[]", b'""')
+    return envelope.raw(key) not in (b"null", b"[]", b'""', b"false")
 
 
-def _has_foreign_tools(envelope: Envelope, bounds: Bounds) -> bool:
+def _tools(envelope: Envelope, bounds: Bounds) -> int | None:
+    """How many are the client's to run that the provider has words of its own for; None where it runs one itself."""
     if not bounds.tools or bounds.tools[0] not in envelope:
-        return False
-    tools = _at(envelope, bounds.tools)
-    return isinstance(tools, list) and not all(_is_own(tool, bounds.own_tools) for tool in tools)
+        return 0
+    tools = _at(envelope, bounds.tools) or ()
+    if not isinstance(tools, list | tuple):
+        return None
+    kinds = [_kind(tool) for tool in tools]
+    if not all(bounds.own_tools.fullmatch(kind) for kind in kinds):
+        return None
+    return sum(kind not in _PLAIN for kind in kinds)
 
 
-def _is_own(tool: Any, own: re.Pattern[str]) -> bool:
-    """Does the client run it itself?"""
+_PLAIN = {"function", "custom", "toolSpec", "cachePoint", "functionDeclarations", "function_declarations"}
+
+
+def _kind(tool: Any) -> str:
+    """Its type, or only key: nobody's own where it has neither."""
     if not isinstance(tool, Mapping):
-        return False
+        return ""
     if isinstance(kind := tool.get("type"), str):
-        return own.fullmatch(kind) is not None
-    return "name" in tool or all(own.fullmatch(key) for key in tool)
+        return kind
+    if "name" in tool:
+        return "custom"
+    return next(iter(tool)) if len(tool) == 1 else ""
 
 
-def _points_elsewhere(body: bytes) -> bool:
-    return any(hint in body for hint in _HINTS) and _elsewhere(body) is not None
+def _marked(body: bytes) -> dict[str, int]:
+    """How often each kind stands there."""
+    if _is_disguised(body):
+        body = msgspec.json.encode(msgspec.json.decode(body))
+    found = dict.fromkeys(_marks.groupindex, 0)
+    for mark in _marks.finditer(body):
+        found[mark.lastgroup or ""] += 1
+        if mark.lastgroup == "images":  # a list of them, each a string
+            found["image"] += mark[0].count(b'"', len(b'"images"')) // 2
+    return found

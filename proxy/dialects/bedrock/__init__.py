@@ -59,7 +59,7 @@ class Bedrock:
     demands_limit = False
     no_urls: frozenset[type] = frozenset({Audio, Document, Image, Video})
     bounds = Bounds(
-        output=(("inferenceConfig", "maxTokens"),),
+        output=(("inferenceConfig", "maxTokens"), ("additionalModelRequestFields", "max_tokens")),
         tools=("toolConfig", "tools"),
         own_tools=re.compile("toolSpec|cachePoint"),
         state=("promptVariables",),

@@ -11,6 +11,7 @@ the object's own name. Null says what absence says.
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 from proxy.canon import Request
 from proxy.dialects.gemini.count import WHOLE, counted, counting_body, parse_count
@@ -42,6 +43,8 @@ from proxy.ports import (
     Renderer,
 )
 
+CONFIGS = ("generationConfig", "generation_config")
+
 
 class Gemini:
     """The dialect."""
@@ -52,8 +55,8 @@ class Gemini:
     demands_limit = False
     no_urls: frozenset[type] = frozenset()
     bounds = Bounds(
-        output=(("generationConfig", "maxOutputTokens"), ("generation_config", "max_output_tokens")),
-        choices=("generationConfig", "candidateCount"),
+        output=[*product(CONFIGS, ("maxOutputTokens", "max_output_tokens"))],
+        choices=[*product(CONFIGS, ("candidateCount", "candidate_count"))],
         own_tools=re.compile("functionDeclarations|function_declarations"),
         state=("cachedContent", "cached_content"),
         tiers=(("serviceTier",), ("service_tier",)),

@@ -60,8 +60,9 @@ class OpenAIChat:
     no_urls: frozenset[type] = frozenset({Audio, Document})
     bounds = Bounds(
         output=(("max_completion_tokens",), ("max_tokens",)),
-        choices=("n",),
-        state=("web_search_options",),
+        choices=(("n",), ("best_of",)),
+        state=("web_search_options", "search_parameters", "plugins", "enable_search", "cached_content", "extra_body"),
+        beside=("models", "prediction"),  # OpenRouter's other models; what was foretold, and was not said
         tiers=(("service_tier",),),
     )
     alarm = b'"error"'

@@ -55,7 +55,7 @@ class OpenAIResponses:
     bounds = Bounds(
         output=(("max_output_tokens",),),
         own_tools=re.compile("function|custom|local_shell|shell|apply_patch|computer.*|namespace"),
-        state=("previous_response_id", "conversation", "prompt"),
+        state=("previous_response_id", "conversation", "prompt", "background"),
         tiers=(("service_tier",),),
     )
     alarm = b""
