@@ -137,6 +137,7 @@ def test_as_many_answers_as_nobody_can_say_have_no_bound(many: Any) -> None:
         ("openai_chat", rb'{"messages":[{"content":[{"image_url":{"url":" https://x"}}]}]}'),
         ("openai_chat", rb'{"messages":[{"content":[{"file":{"file\u005fid":"f"}}]}]}'),
         ("openai_chat", rb'{"messages":[{"content":[{"file":{"file_data":"DATA:application\/pdf;base64,AA=="}}]}]}'),
+        ("openai_chat", rb'{"messages":[{"u\u0072l":"https:\/\/x","url":"data:image/png;base64,AA=="}]}'),
     ],
 )
 def test_what_has_no_bound(wire: str, body: dict[str, Any] | bytes) -> None:
@@ -182,6 +183,21 @@ def test_other_models_have_one(model: str) -> None:
 )
 def test_what_has_one(wire: str, body: dict[str, Any]) -> None:
     assert not of(wire, body, longest=5).is_open
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rb"\/ \u0022url\u0022: \u0022https://x",
+        rb"\/ \\",
+        rb"\/ \ud83d\ude00",
+        rb"\/ \u0041\u005c",
+        rb"\/\n\u00e9",
+        rb"\/ 1e999",
+    ],
+)
+def test_an_escape_in_a_text_is_no_mark_and_no_fault(text: bytes) -> None:
+    assert not of("openai_chat", b'{"max_tokens":7,"messages":["' + text + b'",1e999]}').is_open
 
 
 # --- what is read beyond what was sent -------------------------------------------------------------------------------

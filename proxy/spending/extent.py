@@ -10,8 +10,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
 from proxy.envelope import Envelope
 from proxy.ports import Bounds
 
@@ -49,6 +47,7 @@ _marks = re.compile(
 )
 # Letters may be spelled by their numbers, and slashes with a backslash before them, as PHP does.
 _is_disguised = re.compile(rb"\\(?:/|u00[2-7])").search
+_escapes = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|.)", re.DOTALL)
 
 
 class Longest(NamedTuple):
@@ -155,10 +154,16 @@ def _kind(tool: Any) -> str:
 def _marked(body: bytes) -> dict[str, int]:
     """How often each kind stands there."""
     if _is_disguised(body):
-        body = msgspec.json.encode(msgspec.json.decode(body))
+        body = _escapes.sub(_plain, body)
     found = dict.fromkeys(_marks.groupindex, 0)
     for mark in _marks.finditer(body):
         found[mark.lastgroup or ""] += 1
         if mark.lastgroup == "images":  # a list of them, each a string
             found["image"] += mark[0].count(b'"', len(b'"images"')) // 2
     return found
+
+
+def _plain(escape: re.Match[bytes]) -> bytes:
+    """What it stands for, where that says the same without it."""
+    char = b"/" if escape[0] == b"\\/" else bytes.fromhex((escape[1] or b"").decode())
+    return escape[0] if char in (b"", b'"', b"\\") else char
