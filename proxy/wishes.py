@@ -17,6 +17,7 @@ from proxy.spending.money import MOST, nanos_of
 TIMEOUT = "x-pillion-timeout"  # seconds
 COST_LIMIT = "x-pillion-cost-limit"  # dollars
 SUMMARY = "x-pillion-summary"
+FAULT = "x-pillion-fault"  # what is to go wrong on purpose
 
 LONGEST = 40  # characters of an amount: more than any double has
 

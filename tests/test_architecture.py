@@ -58,6 +58,7 @@ NEIGHBOURS = [
     ("limits.*", "limits.*"),
     ("answers", "answers.*"),
     ("answers.*", "answers.*"),
+    ("answers.sameness", "wishes"),
     ("framing.gates", "framing"),
     ("framing.gates", "framing.eventstream"),
     ("ports", "envelope"),

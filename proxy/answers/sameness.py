@@ -17,8 +17,8 @@ from proxy import headers
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest
 from proxy.ports import Call
+from proxy.wishes import FAULT
 
-FAULT = "x-pillion-fault"
 VERSION = 1  # of what follows: another one finds nothing that was kept before
 
 # Who calls, through what, for which attempt, and where it is traced.

@@ -26,8 +26,8 @@ from proxy.errors import BadRequest, Timeout
 from proxy.failover.faults import Failing
 from proxy.lanes.asking import timed
 from proxy.ports import Adapter, Call, Dialect, Handler, Reply, Target
+from proxy.wishes import FAULT
 
-FAULT = "x-pillion-fault"
 ANY = "*"  # for the providers that have no row of their own
 NOT_ENABLED = (
     f"{FAULT}: faults are not switched on here. For tests, set PILLION_FAULTS_ENABLED=true, or faults.enabled in"
