@@ -134,6 +134,35 @@ async def test_an_answer_that_nobody_counted_is_estimated(tmp_path: Path) -> Non
         assert row["cost_usd"] != "0"
 
 
+async def test_who_does_not_wait_for_a_whole_answer_is_booked_with_a_guess_at_it(tmp_path: Path) -> None:
+    """Else a client that hangs up in time has all that it asks for booked at the price of its questions."""
+    for n, (said, written) in enumerate(((9, 9), (5000, 1000), (None, 1000))):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        silent = Scenario(body=OPENAI.whole, cut_at=0, cut_of="wire", how="stall")
+        async with Evil(silent) as evil, pillion(evil, folder) as gateway:
+            body = OPENAI.request(model="openai/m", max_tokens=said)
+            async with client(gateway) as one:
+                await one.send(spell("POST", OPENAI.path, body))
+                await evil.received(1)
+                one.leave("rst")
+                await evil.closed()
+            (row,) = await booked(gateway)
+            assert sums(row)[:4] == (1, 1, len(body) // 4, written)
+            assert row["estimated"] == 1
+
+
+async def test_what_is_taken_for_free_costs_nothing_whatever_model_answers(tmp_path: Path) -> None:
+    """Nothing was set aside for it, and what costs nothing is always admitted: a budget would never stop it."""
+    text = "unknown_price: free\n" + BUDGET.replace("0.001", "0.00001")
+    named = Scenario(body=OPENAI.whole.replace(b'"model":"', b'"model":"gpt-4o","x":"', 1), headers=JSON)
+    async with Evil(named, named) as evil, pillion(evil, tmp_path, text) as gateway:
+        for _ in range(2):
+            assert (await chat(gateway, "openai/my-own-name-for-it")).header("x-pillion-cost-usd") == "0"
+        (standing,) = gateway.app.accounting.budgets.standing()
+        assert standing.spent == 0
+
+
 async def test_an_unknown_price_is_never_nothing_unless_the_operator_says_so(tmp_path: Path) -> None:
     for n, (word, status, guessed) in enumerate((("dearest", 200, 1), ("free", 200, 1), ("refuse", 400, 0))):
         folder = tmp_path / str(n)

@@ -6,6 +6,7 @@ in the ledger; after it both learn what it was. So an attempt that nobody lived 
 
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from time import monotonic
 from typing import NamedTuple
 
@@ -15,11 +16,11 @@ from msgspec.structs import astuple, replace
 from proxy.budgets import Budgets, Leases, Reservation
 from proxy.canon import BUCKETS, NO_USAGE, Usage
 from proxy.envelope import Envelope
-from proxy.errors import BadRequest, OverBudget, UpstreamError
+from proxy.errors import BadRequest, Down, OverBudget, UpstreamError
 from proxy.ports import Call, Handler, Reply, Target
 from proxy.prices import Price, Prices
 from proxy.reports.outcome import outcome
-from proxy.spending.extent import Longest, extent, tier
+from proxy.spending.extent import Longest, extent, is_length, said_length, tier
 from proxy.spending.heard import tokens_of
 from proxy.spending.money import dollars
 from proxy.store import ABSURD, ESTIMATED, STREAM, UNPRICED, Ledger, Row
@@ -147,8 +148,8 @@ class Cost:
 
         `price`: the target's.
         """
-        if price.is_known or not call.answered_model or call.target is None:
-            return price
+        if price.is_known or price.is_free or not call.answered_model or call.target is None:
+            return price  # what is taken for free had nothing set aside for it
         asked = _tier_asked(call, call.target)
         found = self._prices.of(call.target.adapter.name, call.answered_model, time.time(), asked)
         return found if found.is_known and not found.is_free else price
@@ -210,6 +211,8 @@ def _usage(call: Call, flags: int, error: BaseException | None) -> tuple[Usage, 
     if usage is not None and error is None and not usage.is_odd:
         return usage, flags
     heard, flags = _heard(call), flags | ESTIMATED | (ABSURD if usage is not None and usage.is_odd else 0)
+    if not (call.stream or heard.output or isinstance(error, Down)):
+        heard = replace(heard, output=_unheard(call))
     if usage is None or not usage.total_input:
         return heard, flags
     if usage.total_output < heard.output:
@@ -221,6 +224,14 @@ def _heard(call: Call) -> Usage:
     """An estimate, by the length of what was asked and of what was heard."""
     written = tokens_of(call.heard, call.dialect, call.stream)
     return Usage(input=len(call.envelope.body) // BYTES_PER_TOKEN, output=written)
+
+
+def _unheard(call: Call) -> int:
+    """Tokens of an answer that was to come whole: whoever did not wait for it has heard none, and it may be billed."""
+    lengths: list[int] = []
+    with suppress(BadRequest):  # of a length that nobody can read
+        lengths += filter(is_length, said_length(call.envelope, call.dialect.bounds))
+    return min([SHORT, *lengths])
 
 
 class _Brake:
