@@ -73,6 +73,7 @@ class Abilities(NamedTuple):
     images: bool | None = None
     documents: bool | None = None
     thinking: bool | None = None
+    prefill: bool | None = None  # a last turn of its own, which it goes on with
 
 
 UNKNOWN = Abilities()

@@ -18,6 +18,7 @@ VERSION = "2023-06-01"
 
 
 class Anthropic(HTTPProvider):
+    prefills = True
     paths = {"anthropic": "/v1/messages"}  # noqa: RUF012  the base declares it a ClassVar
     count_paths = {"anthropic": "/v1/messages/count_tokens"}  # noqa: RUF012  likewise
     models_path = "/v1/models?limit=1000"  # a page has 20 unless more are asked for

@@ -47,6 +47,7 @@ class HTTPProvider(ABC):
     count_paths: ClassVar[Mapping[str, str]] = {}  # likewise, of those in which the provider counts tokens
     models_path: str  # and what is asked for behind its question mark
     no_urls: Collection[str] = ()
+    prefills: ClassVar[bool] = False  # a last turn of the assistant's is gone on with, by a model that does so
     list_headers: ClassVar[Mapping[str, str]] = {}  # what a model list is asked with, beside the key
 
     def __init__(self, config: Provider, upstream: Upstream, lent: Sequence[Secret] = ()) -> None:
@@ -124,7 +125,8 @@ class HTTPProvider(ABC):
         if known is None:
             return UNKNOWN
         limits = known.context, known.max_output
-        return Abilities(*limits, known.system, known.tools, known.images, known.documents, known.thinking)
+        takes = known.system, known.tools, known.images, known.documents, known.thinking
+        return Abilities(*limits, *takes, known.prefill if self.prefills else None)
 
     @abstractmethod
     def credentials(self, key: str) -> Headers:

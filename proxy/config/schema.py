@@ -84,6 +84,9 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     images: Annotated[bool | None, Meta(description="Does it see images?")] = None
     documents: Annotated[bool | None, Meta(description="Does it read documents (PDF and its like)?")] = None
     thinking: Annotated[bool | None, Meta(description="Can it think before it answers?")] = None
+    prefill: Annotated[
+        bool | None, Meta(description="Does it go on with a last turn of its own, at a provider of Claude's?")
+    ] = None
     timers: Annotated[Timers | None, Meta(description="Where they differ from the provider's.")] = None
 
 
@@ -256,7 +259,7 @@ class Failover(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         120.0
     )
     resume: Annotated[
-        bool, Meta(description="Not there yet: have another target go on with a text whose stream broke.")
+        bool, Meta(description="Have another target go on with a text whose stream broke, where one can.")
     ] = False
 
 

@@ -37,6 +37,7 @@ _GEOGRAPHY = re.compile(r"^(?:us|us-gov|eu|apac|jp|au|ca|global)\.(?=[a-z0-9]+\.
 
 
 class Bedrock(HTTPProvider):
+    prefills = True
     paths: ClassVar = {"bedrock": "/model/{model}/converse", "bedrock_invoke": "/model/{model}/invoke"}
     stream_paths: ClassVar = {
         "bedrock": "/model/{model}/converse-stream",

@@ -48,6 +48,7 @@ class _Page(msgspec.Struct, rename="camel"):
 
 
 class Vertex(HTTPProvider):
+    prefills = True
     paths = {  # noqa: RUF012  the base declares it a ClassVar
         "gemini": "{place}/{model}:{verb}",
         "anthropic": "{place}/{model}:{verb}",
