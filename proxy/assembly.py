@@ -37,6 +37,7 @@ from proxy.middleware.journal import Journal
 from proxy.middleware.metrics import Metrics
 from proxy.middleware.overload import Overload
 from proxy.middleware.ratelimit import RateLimit
+from proxy.middleware.resume import Resume
 from proxy.middleware.summary import summary
 from proxy.middleware.transparent import Transparent, keyless, lent
 from proxy.parts import Parts
@@ -140,7 +141,7 @@ class Assembly:
             lasting.limits,  # may they, now?
             lasting.cache,  # do we already know?
             self.charges.cost,  # can they afford it, and what did it cost?
-            self._failover,  # whom do we ask, and whom next?
+            self._asking(),  # whom do we ask, and whom next?
             *([auth.lend] if isinstance(auth, Transparent) else []),  # with whose key?
             *([self.faults] if self.faults else []),  # what goes wrong on purpose?
         ]
@@ -175,6 +176,10 @@ class Assembly:
         standings, deadline = self._lasting.standings, config.failover.deadline
         tell = self._lasting.metrics.attempted
         return Failover(self.planner, standings, config.retry, deadline, estimate, is_well, hedging=hedging, tell=tell)
+
+    def _asking(self) -> Failover | Resume:
+        wants = self.config.failover.resume
+        return Resume(self._failover, self._lasting.metrics.broke) if wants else self._failover
 
     def _dispatching(self, fetcher: Fetcher) -> Dispatch:
         config, lasting = self.config, self._lasting

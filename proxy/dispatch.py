@@ -16,7 +16,7 @@ from proxy.lanes.counting import count
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.passing import PassThrough
 from proxy.lanes.translating import Translation
-from proxy.ports import Call, Dialect, Handler, Middleware, Reply
+from proxy.ports import Call, Dialect, Handler, Middleware, Reply, Target
 from proxy.sealing.provenance import Provenance
 from proxy.sealing.seals import is_marked
 from proxy.sealing.vault import Vault
@@ -67,7 +67,7 @@ class Dispatch:
         preferred = client if own else self._dialect(taken[0])
         others = [self._dialect(name) for name in taken if name != preferred.name] if len(taken) > 1 else []
         call.wire = preferred.name
-        call.is_translated = not own or await self._must_be_parsed(call.envelope.body, target.adapter.name)
+        call.is_translated = not own or bool(call.so_far) or await self._must_be_parsed(call.envelope.body, target)
         if call.is_translated:
             return await self._translate(call, target, preferred, others)
         try:
@@ -81,8 +81,9 @@ class Dispatch:
             call.wire, call.is_translated = others[0].name, True
             return await self._translate(call, target, others[0], ())
 
-    async def _must_be_parsed(self, body: bytes, provider: str) -> bool:
+    async def _must_be_parsed(self, body: bytes, target: Target) -> bool:
         """May a seal be in there that this provider must not get, or not as it is?"""
+        provider = target.adapter.name
         if is_marked(body):
             return True
         known = self._provenance.knows_others(provider)

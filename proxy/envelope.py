@@ -244,8 +244,7 @@ def _without_long_texts(body: bytes) -> Any:
 
 
 def _unique_with(texts: list[str], pairs: list[tuple[str, Any]]) -> Any:
-    key, value = pairs[0] if len(pairs) == 1 else ("", None)
-    return texts[value] if key == PLACE else _unique(pairs)
+    return texts[pairs[0][1]] if len(pairs) == 1 and pairs[0][0] == PLACE else _unique(pairs)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -112,7 +112,8 @@ class UpstreamError(GatewayError):
     `upstream_status` is the provider's own. `body` holds its answer's bytes where the client may read them as they
     are (its own wire, and well-formed); else the client's dialect spells `message`. `detail` is for the log alone: what
     the network says. `told` says that the client has read it already, in the provider's own words, as the last event
-    of a stream. `of_key`: it was the key that the provider refused, and its adapter leaves that one out.
+    of a stream; `event` has those words where they were kept from it. `of_key`: it was the key that the provider
+    refused, and its adapter leaves that one out.
     """
 
     status, code = 502, "upstream_error"
@@ -136,6 +137,7 @@ class UpstreamError(GatewayError):
         self.body = body
         self.detail = detail
         self.told = False
+        self.event = b""
         self.of_key = False
 
 

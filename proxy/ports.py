@@ -189,6 +189,7 @@ class Dialect(Protocol):
     alarm: bytes  # stands in each event of an error; empty where a stream's meter may be asked for one at no cost
     seals: Sequence[bytes]  # words of which one stands beside each seal in an answer
     bounds: Bounds
+    refers: bool  # the events of a stream name, by numbers and ids of its provider's, those before them
     sign: re.Pattern[bytes] | None  # what stands in every answer of this wire, where a host may confuse it with another
 
     def has_event(self, held: bytes) -> bool:
@@ -507,6 +508,8 @@ class Call(Struct, kw_only=True):
     wishes: Wishes = NO_WISHES  # intake: what the client says to us, and to no provider
     accounts: "list[Account]" = field(default_factory=list)  # cost and ratelimit: who must hear of each attempt
     target: Target | None = None  # failover
+    resumable: bool = False  # resume: an error in its stream is kept from the client until nobody goes on with it
+    so_far: str = ""  # resume: the beginning of the answer, which the target is to go on with
     how: str = ""  # failover: by which rule the model's name was understood
     attempts: int = 0  # attempts
     began: float = 0.0  # attempts: the last one, as `started` is counted
@@ -515,6 +518,7 @@ class Call(Struct, kw_only=True):
     spent: int = 0  # cost: nano-dollars, by all attempts that have ended
     bill: "Callable[[Call], int | None] | None" = None  # cost: what it costs by now, with the attempt under way
     is_settled: bool = False  # cost and attempts: nothing of what was spent is still to come
+    booked: Usage | None = None  # cost: what an attempt that failed is booked with
     stop_at: int | None = None  # cost: nano-dollars at which a live answer is stopped
     price_source: str = ""  # cost: where the price of the last attempt is from
     waited: float = 0.0  # failover and dispatch: seconds spent waiting for the provider

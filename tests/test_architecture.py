@@ -24,7 +24,7 @@ FLOORS = [
     ["routes"],
     ["spending.accounting", "reports.rehearsal", "reports.watched"],
     ["server", "admin", "reports.*", "dispatch", "registry", "access.minting", "middleware", "middleware.*"],
-    ["failover.hedging"],
+    ["failover.hedging", "failover.sofar"],
     ["limits.*"],
     ["lanes.*"],
     ["failover.plan"],

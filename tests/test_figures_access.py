@@ -31,7 +31,7 @@ PROBES = {"startup", "readiness", "liveness"}
 def routes(routing: Routing) -> list[tuple[str, str, str]]:
     """Method, path and operation of each; what a path says behind its route's own part is `m`."""
     found = [(path, methods) for path, methods in routing.exact.items()]
-    found += [(f"{start}m{end}", methods) for start, end, methods in routing._tails]
+    found += [(f"{start}m{end}", methods) for start, tails in routing._tails.items() for end, methods in tails]
     return [
         ("GET" if method == ANY else method, path, route.operation)
         for path, methods in found

@@ -109,8 +109,6 @@ def _server(layers: Layers) -> None:
             note(layers, ("allowed_hosts", f"[{n}]"), "must be a host's name, with or without a port")
     if file.workers > 1:
         note(layers, ("workers",), f"is {file.workers}, and one process serves: {_ALONE}")
-    if file.failover.resume:
-        note(layers, ("failover", "resume"), "is not there yet: a stream that breaks ends with its wire's error event")
     if file.min_sigterm_delay > file.max_sigterm_delay:
         note(layers, ("min_sigterm_delay",), "is longer than max_sigterm_delay")
 

@@ -33,7 +33,7 @@ SAVED = 10  # hedges that may come at once after a quiet time
 # What attempts, dispatch, cost and failover write of the one attempt that they are about.
 OF_AN_ATTEMPT = (
     "target", "began", "headed", "stop_at", "is_settled", "price_source", "heard", "asked", "wire", "is_translated",
-    "answer_head", "upstream_id", "dropped", "usage", "answered_model",
+    "answer_head", "upstream_id", "dropped", "usage", "answered_model", "booked",
 )  # fmt: skip
 
 _ONE = 10**6  # hedge; shares are counted in whole parts of it, as a sum of fractions goes astray
@@ -67,8 +67,8 @@ class Hedging:
         return self._after or standing.first_bytes[call.stream].value
 
     def may(self, call: Call) -> bool:
-        """A yes is booked: it must be used. What costs what it will, or has effects of its own, is not asked twice."""
-        if self._saved < _ONE or not _is_bounded(call):
+        """A yes is booked: it must be used."""
+        if self._saved < _ONE or not is_bounded(call):
             return False
         self._saved -= _ONE
         return True
@@ -88,7 +88,8 @@ def is_lost(error: BaseException) -> bool:
     return _is_end(error) and outcome(error).code == LOST
 
 
-def _is_bounded(call: Call) -> bool:
+def is_bounded(call: Call) -> bool:
+    """May it be asked twice? What costs what it will, or has effects of its own, is not."""
     try:
         return not extent(call.envelope, call.dialect.bounds, Longest()).is_open
     except BadRequest:  # which the first target may say
@@ -96,12 +97,11 @@ def _is_bounded(call: Call) -> bool:
 
 
 class Trial:
-    """A hedge, and the Call of its own. `client`: the call that it is a hedge of. `counts`: as Hedging has them."""
+    """Another attempt, and the Call of its own. `client`: the call that it is an attempt of."""
 
-    def __init__(self, client: Call, target: Target, counts: Counter[tuple[str, str]]) -> None:
+    def __init__(self, client: Call, target: Target) -> None:
         self._client = client
-        self._provider = target.adapter.name
-        self._counts = counts
+        self.provider = target.adapter.name
         self.call = copy(client)  # the history, and the accounts, are the client's own
         self.call.target, self.call.spent = target, 0
 
@@ -110,11 +110,6 @@ class Trial:
         self._client.attempts = max(self._client.attempts, self.call.attempts)
         self._client.spent += self.call.spent
         self.call.spent = 0
-
-    def count(self, has_won: bool) -> None:
-        """One that was refused before it was sent was none."""
-        if self.call.asked:
-            self._counts[self._provider, "won" if has_won else "lost"] += 1
 
     def won(self, reply: Reply) -> Reply:
         """What is told of the client's call is from now on told of this attempt."""
@@ -125,8 +120,7 @@ class Trial:
         return reply
 
     def _bring_back(self) -> None:
-        for name in OF_AN_ATTEMPT:
-            setattr(self._client, name, getattr(self.call, name))
+        retell(self._client, self.call)
         self.book()
 
     async def _told(self, body: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
@@ -137,11 +131,17 @@ class Trial:
                 yield chunk
 
 
+def retell(call: Call, attempt: Call) -> None:
+    """Have what is told of a call be told of this attempt."""
+    for name in OF_AN_ATTEMPT:
+        setattr(call, name, getattr(attempt, name))
+
+
 class Race:
     """One call's two attempts.
 
     `begin`: the hedge, and its attempt; None where nobody is to be asked. `may_go_on`: may another target answer, when
-    the first one has failed so?
+    the first one has failed so? `counts`: as Hedging has them.
     """
 
     def __init__(
@@ -149,8 +149,10 @@ class Race:
         call: Call,
         begin: Callable[[], tuple[Trial, Asking] | None],
         may_go_on: Callable[[GatewayError], bool],
+        counts: Counter[tuple[str, str]],
     ) -> None:
         self._call = call
+        self._counts = counts
         self._begin = begin
         self._may_go_on = may_go_on
         self._trial: Trial | None = None
@@ -167,10 +169,14 @@ class Race:
             await self._let_go(list(self._running), *(error.args[:1] if _is_end(error) else ()))
             raise
         finally:
-            if self._trial is not None:
-                self._trial.count(winner not in (None, ahead))
+            self._count(has_won=winner not in (None, ahead))
         reply = winner.result()
         return reply if self._trial is None or winner is ahead else self._trial.won(reply)
+
+    def _count(self, has_won: bool) -> None:
+        """A hedge that was refused before it was sent was none."""
+        if self._trial is not None and self._trial.call.asked:
+            self._counts[self._trial.provider, "won" if has_won else "lost"] += 1
 
     def _start(self, asking: Asking, call: Call) -> asyncio.Task[Reply]:
         task = asyncio.create_task(asking)

@@ -36,7 +36,7 @@ VIDEO_BYTES = 1000
 
 def estimate(request: Request) -> int:
     """Tokens."""
-    tools = sum(_text(tool.name + (tool.description or "")) + _json(tool.parameters) for tool in request.tools)
+    tools = sum(tokens_in(tool.name + (tool.description or "")) + _json(tool.parameters) for tool in request.tools)
     turns = sum(TURN + sum(map(_part, turn.parts)) for turn in request.turns)
     shape = _json(request.format.schema) if request.format is not None else 0
     return max(1, tools + turns + shape)
@@ -45,11 +45,11 @@ def estimate(request: Request) -> int:
 def _part(part: Part) -> int:
     match part:
         case Text() | Refusal():
-            return _text(part.text)
+            return tokens_in(part.text)
         case Thinking():
-            return _text(part.text) + len(part.redacted) // 8
+            return tokens_in(part.text) + len(part.redacted) // 8
         case ToolCall():
-            return TURN + _text(part.name) + _text(part.arguments)
+            return TURN + tokens_in(part.name) + tokens_in(part.arguments)
         case ToolResult():
             return TURN + sum(map(_part, part.parts))
         case Image():
@@ -66,7 +66,8 @@ def _part(part: Part) -> int:
             assert_never(part)
 
 
-def _text(text: str) -> int:
+def tokens_in(text: str) -> int:
+    """Those of a text, roughly."""
     return ceil(len(text) / 4) if text.isascii() else ceil(len(text.encode("utf-8", "surrogatepass")) / 3)
 
 

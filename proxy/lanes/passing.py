@@ -149,8 +149,8 @@ async def _relay(call: Call, answer: Answer, meter: Meter, strip: Strip | None, 
         while chunk:
             events = gate.feed(chunk)
             fault = meter.error if not alarm or events.find(alarm) >= 0 else None
-            if fault is not None and (before := _before_our_key(call, fault, events)) is not None:
-                yield before if strip is None else strip.feed(before)
+            if fault is not None and (before := _readable(call, fault, events, strip)) is not None:
+                yield before
                 raise fault
             if strip is not None:
                 events = strip.feed(events)
@@ -162,7 +162,7 @@ async def _relay(call: Call, answer: Answer, meter: Meter, strip: Strip | None, 
                 meter.feed(chunk)
         meter.close()
         rest = gate.close()
-        if meter.error is not None and _before_our_key(call, meter.error, rest) is not None:
+        if meter.error is not None and _readable(call, meter.error, rest, strip) is not None:
             raise meter.error
         if strip is not None:
             rest = strip.feed(rest) + strip.close()
@@ -185,6 +185,18 @@ def _check_end(call: Call, meter: Meter) -> None:
         raise meter.error
     if not meter.finished:
         raise Down("The provider's stream ended before its answer did.", code="upstream_cut", provider=name_of(call))
+
+
+def _readable(call: Call, fault: UpstreamError, events: bytes, strip: Strip | None) -> bytes | None:
+    """Of the events that tell of a fault those that the client reads before we tell it; None: all, and they do so.
+
+    It reads none of them where somebody may go on with the answer: what came with the fault can be said again.
+    """
+    before = _before_our_key(call, fault, events)
+    if before is None and call.resumable:
+        fault.event = events if strip is None else strip.feed(events)
+        return b""
+    return before if before is None or strip is None else strip.feed(before)
 
 
 def _before_our_key(call: Call, fault: UpstreamError, events: bytes) -> bytes | None:

@@ -18,6 +18,7 @@ from proxy.lanes.abilities import fit
 from proxy.lanes.asking import Begun, ask, hold, is_stream, name_of, or_abort, spoken, timed, whole
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.hearing import Hearing
+from proxy.lanes.prefill import go_on
 from proxy.lanes.telling import Telling
 from proxy.lanes.windows import window
 from proxy.limits import ratelimits
@@ -103,6 +104,8 @@ def _parsed(call: Call, target: Target) -> Request:
     """Raises BadRequest."""
     request = call.dialect.parse(call.envelope.body, Peek(call.model, call.stream, call.as_array))
     request.model = target.model
+    if call.so_far:
+        go_on(request, call.so_far)
     return request
 
 

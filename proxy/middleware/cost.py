@@ -128,6 +128,7 @@ class Cost:
         if error is not None:
             how = outcome(error)
             row.status, row.error = how.status, how.code
+            call.booked = usage
         self._ledger.settle(held.slot, row)
         self._release(held, row.nanos)
         call.spent += row.nanos

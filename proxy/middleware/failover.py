@@ -13,9 +13,9 @@ one that is silent the next one may be asked: `hedging`.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
-from itertools import chain
+from itertools import chain, filterfalse
 from time import monotonic, time
 
 from proxy.access.rights import allows
@@ -94,6 +94,11 @@ class Failover:
         _Way(self, call, _nobody, plan).rehearse()
         return plan
 
+    async def rest(self, call: Call, handler: Handler, met: Iterable[Target]) -> Iterator[Target]:
+        """Whom it could ask beside those that it has come to. Raises UnknownModel."""
+        plan = await self.planner.first(call.model, call.key)
+        return _Way(self, call, handler, plan, frozenset(met)).left
+
     async def attempt(self, call: Call, handler: Handler, standing: Standing) -> Reply:
         """Ask `call.target` once, and learn from it how it stands. Raises GatewayError."""
         ticket = standing.breaker.allow()
@@ -123,7 +128,9 @@ class Failover:
 class _Way:
     """One call's way through its targets."""
 
-    def __init__(self, rules: Failover, call: Call, handler: Handler, plan: Plan) -> None:
+    def __init__(
+        self, rules: Failover, call: Call, handler: Handler, plan: Plan, met: frozenset[Target] = frozenset()
+    ) -> None:
         self._rules = rules
         self._call = call
         self._handler = handler
@@ -132,7 +139,7 @@ class _Way:
         self._timeout = call.timeout
         self._errors: list[tuple[GatewayError, Target]] = []
         self._is_begun = False  # the only target has failed before
-        self._left = self._candidates()
+        self.left = self._candidates(met)
 
     async def go(self, failed: GatewayError | None = None) -> Reply:
         """`failed`: how the only target has failed already. Raises what the first one did, where nobody answers."""
@@ -140,14 +147,14 @@ class _Way:
             self._is_begun = True
             if reply := await self._answer(self._plan.targets[0], failed):
                 return reply
-        while target := next(self._left, None):
+        while target := next(self.left, None):
             if reply := await self._answer(target):
                 return reply
         raise self._said()
 
     def rehearse(self) -> None:
         """As `go` does it, where every target fails in a way that lets another one answer."""
-        for number, target in enumerate(self._left, start=1):
+        for number, target in enumerate(self.left, start=1):
             self._call.history.append(Attempt(target, number))
             self._errors.append((Down("Nobody was asked."), target))
 
@@ -161,10 +168,10 @@ class _Way:
                 raise self._said() from None
         return None
 
-    def _candidates(self) -> Iterator[Target]:
+    def _candidates(self, met: frozenset[Target]) -> Iterator[Target]:
         """Those that can serve it and do not rest, the ones that are unwell behind the others."""
         unwell = []
-        for target in self._all():
+        for target in filterfalse(met.__contains__, self._all()):
             standing = self._rules.standings.of(target)
             if reason := self._why_not(target, standing):
                 self._call.history.append(Attempt(target, skipped=reason))
@@ -233,18 +240,20 @@ class _Way:
         call, rules = self._call, self._rules
         after = None if rules.hedging is None or call.attempts else rules.hedging.after(call, standing)
         asking = rules.attempt(call, self._handler, standing)
-        return await (asking if after is None else Race(call, self._hedge, self._may_go_on).run(asking, after))
+        if after is None or rules.hedging is None:
+            return await asking
+        return await Race(call, self._hedge, self._may_go_on, rules.hedging.counts).run(asking, after)
 
     def _hedge(self) -> tuple[Trial, Asking] | None:
         """Whoever is next, where they may be asked now."""
-        hedging, target = self._rules.hedging, next(self._left, None)
+        hedging, target = self._rules.hedging, next(self.left, None)
         if hedging is None or target is None:
             return None
-        trial = Trial(self._call, target, hedging.counts)
+        trial = Trial(self._call, target)
         is_well = self._rules.is_well(target.adapter.name)
         if is_well and monotonic() < self._until and self._has_time(trial.call, 0.0) and hedging.may(trial.call):
             return trial, self._beside(trial.call, target)
-        self._left = chain((target,), self._left)
+        self.left = chain((target,), self.left)
         return None
 
     async def _beside(self, call: Call, target: Target) -> Reply:
@@ -253,7 +262,7 @@ class _Way:
             return await self._rules.attempt(call, self._handler, self._rules.standings.of(target))
         except GatewayError:
             if not call.asked:
-                self._left = chain((target,), self._left)
+                self.left = chain((target,), self.left)
             raise
 
     def _pause(self, error: GatewayError, target: Target, tries: int) -> float | None:

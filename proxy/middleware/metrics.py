@@ -28,8 +28,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from proxy.canon import BUCKETS
-from proxy.errors import UpstreamError
+from proxy.canon import BUCKETS, Usage
+from proxy.errors import GatewayError, UpstreamError
 from proxy.ports import Call, Handler, Reply, Target
 from proxy.reports.gauges import Place, Spread, Tallied, Watched
 from proxy.reports.outcome import outcome
@@ -211,7 +211,7 @@ class Metrics(Collector):
         if call.dropped:
             self._dropped.update(self._bounded(name, self._fields) for name in call.dropped)
         if call.usage is not None:
-            place.tokens = list(map(add, place.tokens, astuple(call.usage)))  # whose other fields are no tokens
+            _count(place, call.usage)
 
     def _failed(self, call: Call, status: int, error: BaseException) -> int:
         """The status that the call counts under."""
@@ -227,8 +227,14 @@ class Metrics(Collector):
             self._blame(call.target, error)
         return status or how.status
 
-    def _blame(self, target: Target, error: UpstreamError) -> None:
+    def _blame(self, target: Target, error: GatewayError) -> None:
         self._blamed[target.adapter.name, error.kind, self._bounded(error.code, self._codes)] += 1
+
+    def broke(self, target: Target, error: GatewayError, usage: Usage | None) -> None:
+        """An attempt whose stream broke, in a call of which another one is told."""
+        self._blame(target, error)
+        if usage is not None:
+            _count(self._place(target), usage)
 
     def _place(self, target: Target | None, is_answered: bool = False) -> Place:
         where = ("", "") if target is None else (target.adapter.name, target.model)
@@ -258,6 +264,10 @@ class Metrics(Collector):
 
     def _is_label(self, name: str) -> bool:
         return len(name) <= LONGEST_NAME and name.isprintable() and self._hide(name) == name
+
+
+def _count(place: Place, usage: Usage) -> None:
+    place.tokens = list(map(add, place.tokens, astuple(usage)))  # whose other fields are no tokens
 
 
 def _timers(providers: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -63,6 +63,7 @@ class Anthropic:
     bounds = BOUNDS
     alarm = b""
     seals: Sequence[bytes] = (b'"signature"', b'"encrypted_content"', b'"redacted_thinking"')
+    refers = False
     sign: re.Pattern[bytes] | None = None
 
     def has_event(self, held: bytes) -> bool:

@@ -68,6 +68,7 @@ class Bedrock:
     verbs: ClassVar = {**VERBS, VERB: False}  # what a path ends with, and whether the answer is a stream
     alarm = b""
     seals: Sequence[bytes] = (b'"signature"', b'"redactedContent"')
+    refers = False
     sign: re.Pattern[bytes] | None = None
     opening = b":event-type\x07\x00\x0cmessageStart"  # stands where a stream's message begins that says nothing yet
 

@@ -56,6 +56,7 @@ class Cohere:
     bounds = Bounds(output=(("max_tokens",),), state=("connectors",))
     alarm = b""
     seals: Sequence[bytes] = ()
+    refers = False
     sign: re.Pattern[bytes] | None = None
 
     def has_event(self, held: bytes) -> bool:

@@ -63,6 +63,7 @@ class Gemini:
     )
     alarm = b'"error"'
     seals: Sequence[bytes] = (b'"thoughtSignature"',)
+    refers = False
     sign: re.Pattern[bytes] | None = None
 
     def has_event(self, held: bytes) -> bool:

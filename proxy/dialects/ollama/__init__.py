@@ -58,6 +58,7 @@ class Ollama:
     bounds = Bounds(output=(("options", "num_predict"),))
     alarm = b""
     seals: Sequence[bytes] = ()
+    refers = False
     sign: re.Pattern[bytes] | None = None
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:

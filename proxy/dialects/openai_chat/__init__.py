@@ -67,6 +67,7 @@ class OpenAIChat:
     )
     alarm = b'"error"'
     seals: Sequence[bytes] = (b'signature"', b"encrypted")
+    refers = False
     sign: re.Pattern[bytes] | None = SIGN
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:

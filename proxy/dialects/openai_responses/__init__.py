@@ -60,6 +60,7 @@ class OpenAIResponses:
     )
     alarm = b""
     seals: Sequence[bytes] = (b'"encrypted_content"',)
+    refers = True
     sign: re.Pattern[bytes] | None = SIGN
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:

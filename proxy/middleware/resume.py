@@ -1,0 +1,260 @@
+"""Who goes on with an answer that breaks after its head?
+
+    first target  --Start, text--> x  its stream breaks, and its attempt is settled as one that failed
+    another one        asked for an answer that begins with that text   --text--> the end
+
+It stands around failover, where `failover.resume` is on. A stream goes by as it came, and is read only when it breaks
+(docs/decisions/0022-failover.md). It is gone on with once. Where nobody can do that, or who does fails as well, the
+client is told of the first error, as it would have been.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
+from copy import copy
+from time import monotonic, time
+from typing import NamedTuple, Protocol
+
+from msgspec.structs import replace
+
+from proxy.canon import NO_USAGE, Usage
+from proxy.config import Retry
+from proxy.edge.aside import aside
+from proxy.edge.onlookers import conclude, show
+from proxy.errors import GatewayError, UpstreamError
+from proxy.failover.hedging import HEDGED, LOST, Trial, is_bounded, retell
+from proxy.failover.retries import verdict
+from proxy.failover.sofar import SoFar, asks_for_text, parted
+from proxy.failover.splice import Rest
+from proxy.failover.standing import Standing, Standings
+from proxy.ports import Attempt, Call, Handler, Peek, Renderer, Reply, Target
+
+NO_PREFILL = "goes on with no text"
+
+Broke = Callable[[Target, GatewayError, Usage | None], None]
+
+
+class Choosing(Protocol):
+    """Failover, as far as it is needed here."""
+
+    standings: Standings
+    retry: Retry
+    deadline: float
+
+    async def __call__(self, call: Call, handler: Handler) -> Reply: ...
+    async def attempt(self, call: Call, handler: Handler, standing: Standing) -> Reply: ...
+    async def rest(self, call: Call, handler: Handler, met: Iterable[Target]) -> Iterator[Target]: ...
+
+
+class Resume:
+    """The middleware. `broke` hears of an attempt whose stream broke, where the client is not told of that."""
+
+    def __init__(self, failover: Choosing, broke: Broke) -> None:
+        self.failover = failover
+        self.broke = broke
+
+    async def __call__(self, call: Call, handler: Handler) -> Reply:
+        """Raises what failover does."""
+        call.resumable = _may_be_wanted(call)
+        reply = await self.failover(call, handler)
+        if not call.resumable or isinstance(reply.body, bytes):
+            return reply
+        return _Stream(self, call, handler, reply).told
+
+    def blames(self, error: UpstreamError) -> bool:
+        """Might another target do what this one has not?"""
+        return verdict(error, self.failover.retry.retryable_errors, time()).elsewhere
+
+    async def another(self, call: Call, handler: Handler, text: str) -> tuple[Trial, Reply] | None:
+        """Who goes on from this text, and the head of their answer. None where nobody does."""
+        until = monotonic() + self.failover.deadline
+        for target in await self.failover.rest(call, handler, _met(call)):
+            if text and not target.adapter.abilities(target.model).prefill:
+                call.history.append(Attempt(target, skipped=NO_PREFILL))
+                continue
+            trial = Trial(call, target)
+            trial.call.resumable, trial.call.so_far = False, text
+            if monotonic() >= until or not _has_time(trial.call):
+                return None
+            try:
+                return trial, await self.failover.attempt(trial.call, handler, self.failover.standings.of(target))
+            except GatewayError:  # the next one may do better
+                continue
+            finally:
+                trial.book()
+        return None
+
+
+class _Going(NamedTuple):
+    """Another answer has begun, and is told as the rest of the first one."""
+
+    reply: Reply
+    rest: Rest
+
+
+class _Stream:
+    """One answer on its way to its client, from one target or from two."""
+
+    def __init__(self, rules: Resume, call: Call, handler: Handler, first: Reply) -> None:
+        self._rules = rules
+        self._call = call
+        self._handler = handler
+        self._now: Reply | None = first  # of the attempt that is under way
+        self._broken: Call | None = None  # what was known of the first attempt, once its stream has broken
+        self._failed: UpstreamError | None = None  # how it has
+        self._so_far = SoFar(call.dialect)
+        self.told = Reply(first.status, first.headers, self._body(first), first.ping, first.last_words, self._abort)
+        self.told.endings.append(self._over)
+
+    async def _body(self, first: Reply) -> AsyncGenerator[bytes]:
+        """Raises UpstreamError: the first one, where there is no way around it."""
+        try:
+            async with aclosing(_shown(first, self._call.id)) as chunks:
+                async for chunk in chunks:
+                    self._so_far.tap(chunk)
+                    yield chunk
+            return
+        except UpstreamError as error:
+            failed = error
+        going = await self._other(failed)
+        if going is None:
+            if failed.event:
+                yield failed.event
+                failed.told = True
+            raise failed
+        async with aclosing(self._rest(going, failed)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def _rest(self, going: _Going, failed: UpstreamError) -> AsyncGenerator[bytes]:
+        """Raises UpstreamError."""
+        reply, rest = going
+        try:
+            async with aclosing(_shown(reply, self._call.id)) as chunks:
+                async for chunk in chunks:
+                    if out := rest.feed(chunk):
+                        yield out
+                    if rest.fault is not None:
+                        break
+            if rest.fault is None:
+                yield rest.close()
+            fault = rest.fault
+        except UpstreamError as error:
+            fault = error
+        if fault is None:
+            return
+        if self.told.stopped is None:
+            self._give_up(fault)
+        raise failed
+
+    # --- who goes on ---
+
+    async def _other(self, failed: UpstreamError) -> _Going | None:
+        call = self._call
+        if self.told.stopped is not None or not self._rules.blames(failed):
+            return None
+        renderer = await self._renderer()
+        if renderer is None:
+            return None
+        self._settle(failed)
+        _mark(call, failed)
+        self._broken, self._failed = copy(call), failed
+        text, blanks = parted(self._so_far.text)
+        found = await self._rules.another(call, self._handler, text)
+        if found is None:
+            self._broken = None
+            return None
+        trial, reply = found
+        self._now = trial.won(reply)
+        self.told.last_words = renderer.error
+        splice = self._so_far.spliced(blanks, self._broken.booked or NO_USAGE)
+        return _Going(self._now, Rest(call.dialect.decoder(True), splice, renderer))
+
+    async def _renderer(self) -> Renderer | None:
+        """As it would be if all that the client has read were its own; None where nobody may go on."""
+        call, envelope = self._call, self._call.envelope
+        if not self._so_far.may_be_gone_on_with() or not _may_be_two(call):
+            return None
+        peek = Peek(call.model, call.stream, call.as_array)
+        try:
+            request = await aside(len(envelope.body), call.dialect.parse, envelope.body, peek)
+            request.model = call.target.model if call.target is not None else call.model
+            renderer = call.dialect.renderer(request)
+            for event in self._so_far.events():
+                renderer.feed(event)
+        except GatewayError:
+            return None
+        return renderer if asks_for_text(request) else None
+
+    def _give_up(self, fault: GatewayError) -> None:
+        """The second one has failed as well, and all that is told of the call is told of the first one again."""
+        call, broken = self._call, self._broken
+        self._settle(fault)
+        _mark(call, fault)
+        if call.target is not None:
+            self._rules.broke(call.target, fault, call.usage)
+        if broken is not None:
+            retell(call, broken)
+        self._broken = None
+
+    # --- its end ---
+
+    def _abort(self) -> None:
+        if self._now is not None and self._now.abort is not None:
+            self._now.abort()
+
+    def _settle(self, error: BaseException | None) -> None:
+        """Whoever waits for the end of the attempt hears of it, once."""
+        now, self._now = self._now, None
+        if now is not None:
+            conclude(now, error, self._call.id)
+
+    def _over(self, error: BaseException | None) -> None:
+        self._settle(error)
+        broken = self._broken
+        if broken is not None and broken.target is not None and self._failed is not None:
+            self._rules.broke(broken.target, self._failed, broken.usage)
+
+
+async def _shown(reply: Reply, request_id: str) -> AsyncGenerator[bytes]:
+    """Its chunks, and whoever looks on at the attempt sees them."""
+    if isinstance(reply.body, bytes):
+        show(reply, reply.body, request_id)
+        yield reply.body
+        return
+    async with aclosing(reply.body) as chunks:
+        async for chunk in chunks:
+            show(reply, chunk, request_id)
+            yield chunk
+
+
+def _may_be_wanted(call: Call) -> bool:
+    """Who says what a call may cost has not said it of two attempts."""
+    return call.stream and not call.as_array and call.operation in HEDGED and call.wishes.cost_limit is None
+
+
+def _may_be_two(call: Call) -> bool:
+    """May two attempts make one answer of it? One that is stopped at a sum is not paid for twice, and a wire whose
+    events refer to others has names in it that only its provider goes on with.
+    """
+    return call.stop_at is None and (call.is_translated or not call.dialect.refers) and is_bounded(call)
+
+
+def _met(call: Call) -> set[Target]:
+    """Whom it has come to, but for who was only outrun."""
+    return {one.target for one in call.history if one.code != LOST}
+
+
+def _mark(call: Call, error: GatewayError) -> None:
+    """In its history the attempt that was answered has broken."""
+    for at, one in enumerate(call.history):
+        if one.number and not one.code:
+            seconds = monotonic() - call.began
+            call.history[at] = replace(one, seconds=seconds, code=error.code, kind=error.kind)
+
+
+def _has_time(call: Call) -> bool:
+    """Is there any left of what the client gave us? Then the next attempt has as much."""
+    if call.timeout is None:
+        return True
+    call.timeout -= monotonic() - call.began
+    return call.timeout > 0
