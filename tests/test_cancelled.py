@@ -217,7 +217,7 @@ async def staged(scene: Scene, folder: Path) -> AsyncIterator[Stage]:
         "prices: {openai/m: {input: 1, output: 3}, anthropic/m: {input: 1, output: 3}}\n"
         f"budgets: {{all: {{usd: 1000, window: day, unbounded_usd: {900 // (places + 1)}}}}}\n"
         f"limits: {{client: {{concurrent: {places}}}, models: {{openai/m: {{concurrent: 1}}}}}}\n"
-        "ledger: {create: true}\n"
+        "ledger: {create: true, synchronous: full}\n"
     )
 
     def openai(request: Received) -> Scenario:
