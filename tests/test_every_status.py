@@ -1,0 +1,113 @@
+"""What does a client hear of each status that a provider may answer with, whatever stands in the body? (U2)
+
+Every status from 100 to 599, of each provider, with an error of its own, a page, nothing, or what breaks off: always
+an error on the client's own wire, with the provider's status where that is an error. test_retries.py has what each
+means for failover, and every form of Retry-After.
+"""
+
+import asyncio
+import json
+import random
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests import laws
+from tests.client import SPEECHES, Got, Speech, chat
+from tests.evil import Evil, Received, Scenario
+from tests.gateway import Gateway, pillion
+
+AT_A_TIME = 64
+SAMPLED = 30  # `make test` takes one of so many
+BIG = 10 * 1024 * 1024
+JSON, HTML = [("Content-Type", "application/json")], [("Content-Type", "text/html")]
+BODILESS = (204, 304)
+OURS = {408: 504}  # by the provider's; all others stay what they are
+PROVIDERS = ("openai", "anthropic", "gemini", "bedrock", "ollama", "cohere", "groq")
+ERROR = b'{"type":"error","error":{"message":"no","type":"x","code":"x","param":null},"message":"no"}'
+
+
+class Answer(NamedTuple):
+    status: int
+    what: str
+
+    @property
+    def text(self) -> str:
+        return f"answer {self.status} with {self.what}"
+
+
+BODIES = {
+    "an_error": Scenario(body=ERROR, headers=JSON),
+    "a_page": Scenario(body=b"<html><body>No</body></html>", headers=HTML),
+    "nothing": Scenario(),
+    "nonsense": Scenario(body=b'{"error":', headers=JSON),
+    "what_breaks_off": Scenario(body=ERROR, headers=JSON, cut_at=20, how="rst"),
+    "too_much": Scenario(body=b'{"error":"' + b"x" * BIG, headers=JSON),
+}
+LONG = "too_much"
+
+
+def answer(request: Received) -> Scenario:
+    """As its words have it."""
+    found = re.search(rb"answer (\d+) with (\w+)", request.body)
+    if found is None:
+        return Scenario(status=400)
+    status, what = int(found[1]), found[2].decode()
+    plan = BODIES[what]
+    if status in BODILESS:  # whoever sends a body with these has sent another answer
+        plan = BODIES["nothing"]
+    return Scenario(**{**vars(plan), "status": status})
+
+
+def answers() -> list[Answer]:
+    every = [Answer(status, what) for status in range(100, 600) for what in BODIES if what != LONG]
+    some = random.Random(4).sample(
+        every, laws.share("statuses and bodies, of each provider", len(every), len(every) // SAMPLED)
+    )
+    return [*some, *(Answer(status, LONG) for status in ((200, 400, 429, 500) if laws.SOAK else (500,)))]
+
+
+def check(got: Got, speech: Speech, asked: Answer) -> None:
+    error = speech.error(got.body)
+    assert got.whole
+    assert "failed; its log says why" not in error["message"]
+    if asked.status < 400 or asked.what in ("what_breaks_off", LONG):
+        assert got.status in (502, 504)
+    else:
+        assert got.status == OURS.get(asked.status, asked.status)
+
+
+@asynccontextmanager
+async def staged(folder: Path) -> AsyncIterator[Gateway]:
+    async with Evil(answering=answer) as evil:
+        timers = {"connect": 5, "headers": 0.5, "total": 0.5}
+        row = {"api_key": "sk-of-nobody", "timers": timers}
+        rows = {name: {**row, "base_url": evil.url + "/v1" * (name in ("openai", "groq"))} for name in PROVIDERS}
+        file = folder / "config.json"
+        file.write_text(json.dumps({"providers": rows}))
+        async with pillion(PILLION_CONFIG=str(file), AWS_REGION="us-east-1") as gateway:
+            yield gateway
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_every_status_is_an_error_on_the_clients_own_wire(provider: str, tmp_path: Path) -> None:
+    wrong: list[str] = []
+
+    async def one(number: int, asked: Answer) -> None:
+        speech = SPEECHES[number % 2]
+        said = [{"role": "user", "content": asked.text}]
+        got = await chat(gateway, speech, speech.request(number % 4 > 1, f"{provider}/m", messages=said))
+        try:
+            check(got, speech, asked)
+        except (AssertionError, ValueError) as error:
+            wrong.append(f"{speech.name}, {asked.text}: {got.status} {got.body[:200]!r} {error!s:.80}")
+
+    every = list(enumerate(answers()))
+    async with staged(tmp_path) as gateway:
+        for at in range(0, len(every), AT_A_TIME):
+            await asyncio.gather(*(one(number, asked) for number, asked in every[at : at + AT_A_TIME]))
+    assert not wrong, f"{len(wrong)} of {len(every)}:\n" + "\n".join(wrong[:20])
