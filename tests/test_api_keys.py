@@ -205,10 +205,10 @@ async def test_a_key_that_was_rotated_a_moment_ago_loses_no_request(tmp_path: Pa
     (tmp_path / "key").write_text(ONE)
     row = f"${{file:{tmp_path}/key}}"
     async with configured(plays(one=refusal(401, "invalid_api_key")), tmp_path, api_key=row) as stage:
-        stage.gateway.app.now.adapters["openai"].keys.good()  # looked at just now, and so not for a second
+        stage.gateway.app.now.adapters["openai"].keys.good()  # looked at just now, and so not for a while
         (tmp_path / "key").write_text(NEW)
         assert await stage.ask(3) == [200] * 3
-        assert stage.asked() in ({ONE: 1, NEW: 3}, {NEW: 3})  # the latter where that second has passed
+        assert stage.asked() in ({ONE: 1, NEW: 3}, {NEW: 3})  # the latter where that while has passed
         assert stage.state() == {"count": 1, "cooling": 0, "failed": 0}
 
 

@@ -1,8 +1,8 @@
 """How is a value kept that nobody may see, and that may change under us?
 
 A secret that stands in a file of its own (`OPENAI_API_KEY_FILE`) is rotated by writing that file: it is looked at
-when the secret is used, at most once a second, and read again when it is another one. One that somebody lends us for
-an hour is told its new value.
+when the secret is used, at most ten times a second, and read again when it is another one. One that somebody lends us
+for an hour is told its new value.
 """
 
 import os
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 LIMIT = 64 * 1024  # bytes; a longer file is no key
-LOOK_AGAIN = 1.0  # seconds
+LOOK_AGAIN = 0.1  # seconds: a key that was replaced is shown no longer than that
 
 _SENDABLE = re.compile(r"[\t -~]*")
 
