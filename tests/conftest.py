@@ -57,7 +57,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     else:
         terminalreporter.write_line(f"recordings replayed: {len(recordings.count())} distinct of {recordings.total()}")
     if laws.taken:
-        share = "all" if laws.SOAK else "a twentieth of what make soak takes"
+        share = "all" if laws.SOAK else f"{laws.SPLITS / laws.MOST_SPLITS:.0%} of what make soak takes"
         terminalreporter.write_line(f"seeded splits of recorded streams: {laws.taken['splits']}, {share}")
     if _too_few(config):
         terminalreporter.write_line(f"too few: the whole suite replays at least {recordings.MINIMUM}", red=True)
