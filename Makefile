@@ -33,6 +33,7 @@ format: $(VENV)/checked ## put the code in order
 bench: $(VENV)/tested ## CPU per request beside nginx, start-up and memory (wants gcc, nginx, wrk); then other figures
 	$(BIN)/python tests/bench/run.py $(ARGS)
 	$(BIN)/python tests/bench/figures.py
+	$(BIN)/python tests/bench/outages.py
 
 soak: $(VENV)/tested ## what `make test` takes a part of, whole
 	PILLION_SOAK=1 $(BIN)/pytest -n $(WORKERS) --timeout 3600 $(ARGS)

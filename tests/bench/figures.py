@@ -227,21 +227,23 @@ async def leaving(gateway: Pillion, evil: Evil, stream: bool) -> float:
     return 1000 * (closed.at - left)
 
 
-ROWS: Mapping[str, Callable[[Path], Iterator[Figure]]] = {"J1": j1, "C4": c4, "B3": b3, "D1": d1}
+Rows = Mapping[str, Callable[[Path], Iterator[Figure]]]
+ROWS: Rows = {"J1": j1, "C4": c4, "B3": b3, "D1": d1}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)} (all)")
-    rows = parser.parse_args().rows or list(ROWS)
-    if wrong := [row for row in rows if row not in ROWS]:
+def tell(about: str, there: Rows) -> int:
+    """Measure those that are asked for, and print each: the exit code."""
+    parser = argparse.ArgumentParser(description=about.partition("\n")[0])
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(there)} (all)")
+    rows = parser.parse_args().rows or list(there)
+    if wrong := [row for row in rows if row not in there]:
         parser.error(f"there is no {', '.join(wrong)}")
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     over = 0
     with tempfile.TemporaryDirectory(prefix="pillion-figures-") as folder:
         try:
-            for figure in (figure for row in rows for figure in ROWS[row](Path(folder))):
+            for figure in (figure for row in rows for figure in there[row](Path(folder))):
                 print(figure, flush=True)
                 over += not figure.holds
         except (NotMeasured, OSError) as error:
@@ -251,4 +253,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tell(__doc__ or "", ROWS))

@@ -79,6 +79,9 @@ class Server:
         (of / "clear_refs").write_text("5")  # proc(5): the peak begins anew
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
+    def signal(self, number: signal.Signals) -> None:
+        self._popen.send_signal(number)
+
     def stop(self) -> None:
         """End the session, first kindly. Until its leader is reaped, at the very end, no other group has its number."""
         if self._popen.returncode is not None:
