@@ -6,6 +6,7 @@ keeps header hygiene's last check, and turns every way in which a connection can
 
 import asyncio
 import re
+import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
@@ -30,6 +31,9 @@ STANDARD = Timers()
 OLDEST = (3, 14, 4)  # version of aiohttp
 IDLE_LIFE = 15.0  # seconds that a connection waits for another request: few providers wait for less
 TOLD = 10.0  # seconds that whoever wants to be told has to take it
+# A provider that vanishes without a word is missed after a minute: asked by the kernel when it is silent, and given up
+# when it acknowledges nothing (tcp(7)). A whole answer has no other timer that is as short.
+WATCHED = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 60_000}
 
 
 class Upstream:
@@ -42,7 +46,9 @@ class Upstream:
         self._origins = WeakValueDictionary()
         self._resting: set[Origin] = set()  # those that have connections which wait
         self._sweep: asyncio.TimerHandle | None = None
-        self._connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=IDLE_LIFE, ssl=tls or True)
+        self._connector = aiohttp.TCPConnector(
+            limit=0, ttl_dns_cache=60, keepalive_timeout=IDLE_LIFE, ssl=tls or True, socket_factory=_socket
+        )
         # The connector has no argument for the class of its connections; test_upstream.py watches this seam.
         self._connector._factory = cast("partial[ResponseHandler]", _wire)
         self._session = aiohttp.ClientSession(
@@ -248,6 +254,16 @@ def _wire() -> Wire:
     if (made := _being_made.get(None)) is not None:
         made.append(wire)
     return wire
+
+
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in WATCHED.items():
+        if hasattr(socket, name):  # not every system has all of them
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return made
 
 
 def _too_slow(origin: Origin, made: list[Wire]) -> Timeout:

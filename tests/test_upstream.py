@@ -20,7 +20,7 @@ from proxy.config import Timers
 from proxy.edge.origins import request_head
 from proxy.edge.wire import Wire
 from proxy.errors import Down, Timeout, UpstreamError
-from proxy.upstream import Upstream, WireAnswer
+from proxy.upstream import WATCHED, Upstream, WireAnswer
 from tests.evil import Evil, Received, Scenario, Split, trust
 
 LIMIT = 1024 * 1024
@@ -181,6 +181,20 @@ async def test_calls_share_a_connection_and_it_is_a_wire() -> None:
         (held,) = [held for origin in upstream._resting for held in origin.idle]
         assert type(held.wire) is Wire
         assert repr(upstream) == "<Upstream 0 in use, 1 pooled>"
+
+
+async def test_the_kernel_watches_for_a_provider_that_vanishes() -> None:
+    """B4: without a word, so that nothing ever comes."""
+    async with Evil(ANSWER) as evil, pool() as upstream:
+        answer = await post(upstream, evil.url)
+        (wire,) = upstream._connector._acquired
+        assert wire.transport is not None
+        there = wire.transport.get_extra_info("socket")
+        assert there.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        options = {name: there.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in WATCHED}
+        assert options == WATCHED
+        assert WATCHED["TCP_KEEPIDLE"] + WATCHED["TCP_KEEPINTVL"] * WATCHED["TCP_KEEPCNT"] <= 60
+        await answer.read(LIMIT)
 
 
 @pytest.mark.parametrize(
