@@ -169,6 +169,20 @@ async def test_whatever_answers_there_is_no_store(
     assert PASSWORD not in caplog.text
 
 
+async def test_what_fails_when_nobody_waits_any_more_is_nobodys_fault() -> None:
+    """Else asyncio complains of it in the log."""
+
+    async def failing() -> list[int]:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise ValueError("in the same moment") from None
+        return []
+
+    with pytest.raises(TimeoutError):
+        await store._within(0.01, failing())
+
+
 async def test_who_leaves_takes_nobody_elses_answer_along() -> None:
     """Row X1: a connection is shared, and an answer is its asker's alone."""
     async with redis() as server, carried(server.url) as fleet:

@@ -225,3 +225,5 @@ async def _ended(task: "asyncio.Task[Any]") -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=AGAIN)
+    if not task.cancelled():
+        task.exception()  # what it failed of in that moment is nobody's any more; unheard, asyncio would log it
