@@ -24,8 +24,19 @@ def main(argv: list[str] | None = None) -> int:
         return probe.told(probe.ask(question))
     try:
         code: int = registry.command("any")(words)
-        sys.stdout.flush()  # now, and not when nobody can say any more what became of it
+        _flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end of all
         return CUT_OFF
     return code
+
+
+def _flush() -> None:
+    """Now, and not when the code is said. Raises BrokenPipeError; of a full disk the interpreter tells by itself."""
+    try:
+        if sys.stdout is not None:  # which it is where it was closed
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass

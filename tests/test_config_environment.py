@@ -61,8 +61,9 @@ MORE: dict[str, Any] = {
 def test_a_key_has_its_variable(key: str) -> None:
     text = ",".join(MORE[key]) if isinstance(MORE[key], list) else str(MORE[key])
     variables = {".".join(leaf.keys): leaf.variable() for leaf in leaves(File)}
-    others = {"PILLION_JWT_JWKS": "https://i/keys", "PILLION_JWT_ISSUER": "i", "PILLION_JWT_AUDIENCE": "a"}
-    environ = (others if key.startswith("jwt") else {}) | {variables[key]: text}
+    of_tokens = {"PILLION_JWT_JWKS": "https://i/keys", "PILLION_JWT_ISSUER": "i", "PILLION_JWT_AUDIENCE": "a"}
+    others = of_tokens if key.startswith("jwt") else {"PILLION_STATE_DIR": "/s"}
+    environ = others | {variables[key]: text}
     found: Any = layered(environ=environ).file
     for part in key.split("."):
         found = getattr(found, part)

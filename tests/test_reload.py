@@ -464,7 +464,7 @@ async def test_a_new_budget_has_all_that_was_spent_once(tmp_path: Path, before: 
 
 
 async def test_a_strict_budget_is_not_overrun_by_reloads(tmp_path: Path) -> None:
-    budget = {"usd": 0.2, "mode": "strict"}
+    budget = {"usd": 0.4, "mode": "strict"}
     async with Evil(answering=lambda _: ANSWER) as evil:
         settings = {"providers": provider(evil, max_tokens=100), "prices": PRICES, "ledger": {"create": True}}
         async with changing(tmp_path, **settings, budgets={"it": budget}) as gateway:
