@@ -76,9 +76,9 @@ class Encoding:
 
     def _carried(self, body: Object) -> Object:
         """What this wire alone has a word for, where it is the request's own; what was left of an object, put back."""
-        if not self._own:
+        carried = self._request.extra | self._request.demands if self._own else {}
+        if not carried:
             return {}
-        carried = self._request.extra | self._request.demands
         for key in ("text", "reasoning"):
             if key in carried:
                 carried[key] = as_object(body.get(key)) | as_object(carried[key])
