@@ -178,6 +178,20 @@ async def test_an_unknown_price_is_never_nothing_unless_the_operator_says_so(tmp
                 assert json.loads(got.body)["error"]["code"] == "unknown_price"
 
 
+async def test_a_stream_of_a_tier_without_a_price_ends_well_for_who_asks_what_it_took(tmp_path: Path) -> None:
+    """`refuse` is for requests. What is under way is told, and booked, at the dearest price that there is."""
+    tiered = USAGE_CHUNK.replace(b'"choices"', b'"service_tier":"of-gold","choices"', 1)
+    assert tiered != USAGE_CHUNK
+    stream = Scenario(body=OPENAI.stream[:-14] + tiered + OPENAI.stream[-14:], headers=SSE, framing="chunked")
+    async with Evil(stream) as evil, pillion(evil, tmp_path, "unknown_price: refuse\n") as gateway:
+        body = OPENAI.request(stream=True, model="openai/gpt-4o")
+        got = await ask(gateway, "POST", OPENAI.path, body, [("x-pillion-summary", "true")])
+        assert OPENAI.ends_whole(got.body), got.body
+        assert b'"cost_usd":"0.' in got.body
+        (row,) = await booked(gateway)
+        assert f'"cost_usd":"{row["cost_usd"]}"'.encode() in got.body
+
+
 # --- limits and budgets ----------------------------------------------------------------------------------------------
 
 

@@ -139,10 +139,9 @@ class Cost:
         """What a call has cost by now, an answer that is still under way included."""
         if call.is_settled or call.target is None:
             return call.spent
-        usage = call.usage or _heard(call)
-        served = usage.tier or _tier_asked(call, call.target)
-        price = self._prices.of(call.target.adapter.name, call.target.model, time.time(), served)
-        return call.spent + self._answered(call, price).cost(usage)
+        usage, asked = call.usage or _heard(call), _tier_asked(call, call.target)
+        price = self._prices.of(call.target.adapter.name, call.target.model, time.time(), asked)
+        return call.spent + self._answered(call, price).cost(usage)  # in the tier that it was served in
 
     def _answered(self, call: Call, price: Price) -> Price:
         """That of the model that answered, where the target's own name has none: a deployment's, a profile's ARN.
