@@ -1,5 +1,6 @@
 """Are clients' rights, limits and budgets that make no sense refused, with their place?"""
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,12 @@ def loaded(text: str, folder: Path, **environ: str) -> Config:
         ("keys: {a: {key: é}}", "keys.a.key: cannot be sent"),
         ("keys: {a: {sha256: abc}}", "keys.a.sha256: must be 64"),
         ("keys: {a: {key: x}, b: {key: x}}", "keys.b: has the same key as a"),
+        ("keys: {a: {key: x}, b: {key: ' x '}}", "keys.b: has the same key as a"),
+        (
+            f"keys: {{a: {{key: x}}, b: {{sha256: {sha256(b'x').hexdigest().upper()}}}}}",
+            "keys.b: has the same key as a",
+        ),
+        ("client_key: x\nkeys: {a: {key: x}}", "keys.a: has the same key as client_key"),
         ("keys: {a: {key: x, providers: [nobody]}}", "keys.a.providers[0]: is no configured provider"),
         ("keys: {a: {key: x, expires: soon}}", "keys.a.expires: must be a date"),
         ("keys: {default: {key: x}}\nclient_key: y", "keys.default: is what the key of client_key goes by"),
@@ -48,6 +55,7 @@ def loaded(text: str, folder: Path, **environ: str) -> Config:
         ("budgets: {a: {usd: -1}}", "budgets.a.usd: expected a number of dollars from 0"),
         ("budgets: {a: {usd: 1, provider: nobody}}", "budgets.a.provider: is no configured provider"),
         ("budgets: {a: {usd: 1, model: echo}}", "budgets.a.model: must be PROVIDER/MODEL"),
+        ("keys: {k: {key: x}}\nbudgets: {a: {usd: 1, client: a|b}}", "budgets.a.client: is no name of a client key"),
         ("budgets: {a: {usd: 1}, b: {usd: 2}}", "budgets.b: is about the same as a"),
         ("limits: {models: {echo: {concurrent: 1}}}", "limits.models.echo: must be PROVIDER/MODEL"),
         ("limits: {client: {concurrent: 0}}", "limits.client.concurrent: expected a whole number from 1"),
@@ -87,6 +95,18 @@ limits: {client: {requests_per_minute: 5}}
     )
     assert backend.client == ClientKey(name="backend", limits=Limits(concurrent=2))
     assert (mobile.key.reveal(), "k1" in repr(config), config.has_keys) == ("k1", False, True)
+
+
+def test_keys_that_are_none_are_not_told_to_be_the_same(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded("keys: {a: {}, b: {}, c: {key: ' '}, d: {key: ''}}", tmp_path)
+    assert "the same" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 4
+
+
+def test_a_budget_may_be_of_whomever_a_token_names(tmp_path: Path) -> None:
+    text = "keys: {a: {key: x}}\nbudgets: {b: {usd: 1, client: 'auth0|7'}}\n" + ISSUED + "}"
+    assert loaded(text, tmp_path).budgets["b"].client == "auth0|7"
 
 
 def test_several_keys_of_a_provider(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ comes near another's, hence the time that a look into a dict takes says nothing 
 import hmac
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from hashlib import sha256
 from time import monotonic
 
 from proxy.access.allowance import ClientKey
 from proxy.access.keyring import Keyring
 from proxy.config import Config, HeldKey
+from proxy.config.secret import digest_of
 from proxy.config.spending import DEFAULT_CLIENT
 from proxy.ports import Call
 
@@ -98,7 +98,3 @@ def held(config: Config) -> Sequence[HeldKey]:
         return config.keys
     default = ClientKey(name=DEFAULT_CLIENT, limits=config.limits.client)
     return (HeldKey(default, config.client_key), *config.keys)
-
-
-def digest_of(key: str) -> bytes:
-    return sha256(key.encode("utf-8", "surrogateescape")).digest()

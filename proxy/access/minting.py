@@ -16,9 +16,10 @@ from typing import NamedTuple
 import msgspec
 
 from proxy.access.allowance import Limits
-from proxy.access.clients import digest_of, held
+from proxy.access.clients import held
 from proxy.access.keyring import FILE, Minted, Rows, change, read
 from proxy.config import Config
+from proxy.config.secret import digest_of
 from proxy.config.spending import CLIENT_NAME, DEFAULT_CLIENT, moment
 from proxy.errors import ConfigError
 

@@ -10,6 +10,7 @@ import re
 import stat
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 LIMIT = 64 * 1024  # bytes; a longer file is no key
@@ -90,6 +91,11 @@ def secret_text(file: Path, limit: int = LIMIT) -> str:
     if len(data) > limit:
         raise OSError(0, f"longer than {limit} bytes")
     return data.decode("utf-8-sig").strip()
+
+
+def digest_of(key: str) -> bytes:
+    """SHA-256, by which a client's key is known where it is not kept itself."""
+    return sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def sendable(value: str) -> bool:

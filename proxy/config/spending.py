@@ -16,7 +16,7 @@ from msgspec import Struct
 from proxy.config.checks import note
 from proxy.config.layers import Layers
 from proxy.config.schema import Budget
-from proxy.config.secret import secret_text, sendable, why_unreadable
+from proxy.config.secret import digest_of, secret_text, sendable, why_unreadable
 from proxy.config.values import Keys
 
 DEFAULT_CLIENT = "default"  # whose key is `client_key`
@@ -57,7 +57,8 @@ def moment(text: str) -> float:
 
 
 def _keys(layers: Layers, there: Collection[str]) -> None:
-    digests: dict[str, str] = {}
+    shared = _digest(layers.file.client_key, None)
+    whose = {} if shared is None else {shared: "client_key"}
     for name, row in layers.file.keys.items():
         keys = ("keys", name)
         if not CLIENT_NAME.fullmatch(name):
@@ -72,14 +73,20 @@ def _keys(layers: Layers, there: Collection[str]) -> None:
             note(layers, (*keys, "key"), "cannot be sent in a header: it is not printable ASCII")
         if row.sha256 is not None and not _DIGEST.fullmatch(row.sha256):
             note(layers, (*keys, "sha256"), "must be 64 hexadecimal digits")
-        same = digests.setdefault(row.key or (row.sha256 or "").lower(), name)
-        if same != name:
+        if (digest := _digest(row.key, row.sha256)) is not None and (same := whose.setdefault(digest, name)) != name:
             note(layers, keys, f"has the same key as {same}")
         for n, provider in enumerate(row.providers):
             if provider not in there:
                 note(layers, (*keys, "providers", f"[{n}]"), "is no configured provider")
         if row.expires is not None and not _is_moment(row.expires):
             note(layers, (*keys, "expires"), 'must be a date, such as "2027-01-31" or "2027-01-31T12:00:00Z"')
+
+
+def _digest(key: str | None, sha256: str | None) -> bytes | None:
+    """Of a key that is said in either way; None where it is none that anybody could show."""
+    if key is not None:
+        return digest_of(key.strip()) if key.strip() and sendable(key.strip()) else None
+    return bytes.fromhex(sha256) if sha256 is not None and _DIGEST.fullmatch(sha256) else None
 
 
 def _is_moment(text: str) -> bool:
@@ -124,13 +131,15 @@ def _why_no_key_set(file: str) -> str:
 
 def _budgets(layers: Layers, there: Collection[str]) -> None:
     scopes: dict[tuple[object, ...], str] = {}
-    for name, budget in layers.file.budgets.items():
+    file = layers.file
+    names_are_ours = bool(file.keys) and not (file.jwt.jwks and not file.jwt.keys)  # a token may say any name
+    for name, budget in file.budgets.items():
         keys = ("budgets", name)
         if not CLIENT_NAME.fullmatch(name):
             note(layers, keys, "a name has letters, digits and .-_@+, 64 at most")
-        if layers.file.store is not None and budget.usd > LARGEST_SHARED:
+        if file.store is not None and budget.usd > LARGEST_SHARED:
             note(layers, (*keys, "usd"), f"is shared through `store`, which can count to {LARGEST_SHARED:,} dollars")
-        for key, problem in _of_scope(budget, there, layers.file.keys):
+        for key, problem in _of_scope(budget, there, names_are_ours):
             note(layers, (*keys, key), problem)
         scope = (budget.window, budget.client, budget.provider, budget.model)
         same = scopes.setdefault(scope, name)
@@ -138,7 +147,7 @@ def _budgets(layers: Layers, there: Collection[str]) -> None:
             note(layers, keys, f"is about the same as {same}, and says something else: leave out one of the two")
 
 
-def _of_scope(budget: Budget, there: Collection[str], clients: Collection[str]) -> Iterator[tuple[str, str]]:
+def _of_scope(budget: Budget, there: Collection[str], names_are_ours: bool) -> Iterator[tuple[str, str]]:
     if budget.provider is not None and budget.provider not in there:
         yield "provider", "is no configured provider"
     provider, _, model = (budget.model or "").partition("/")
@@ -146,7 +155,7 @@ def _of_scope(budget: Budget, there: Collection[str], clients: Collection[str]) 
         yield "model", "must be PROVIDER/MODEL of a configured provider"
     elif budget.model is not None and budget.provider not in (None, provider):
         yield "model", f"is none of {budget.provider}'s"
-    if clients and budget.client not in (None, "*", DEFAULT_CLIENT) and not CLIENT_NAME.fullmatch(budget.client or ""):
+    if names_are_ours and budget.client not in (None, "*") and not CLIENT_NAME.fullmatch(budget.client or ""):
         yield "client", "is no name of a client key"
 
 

@@ -10,11 +10,11 @@ import secrets
 from collections.abc import Callable
 
 from proxy.access.allowance import ClientKey, Limits
-from proxy.access.clients import digest_of
 from proxy.access.rights import check
 from proxy.access.shown import shown
 from proxy.adapters.http import HTTPProvider
 from proxy.config import Provider, Secret
+from proxy.config.secret import digest_of
 from proxy.headers import CREDENTIALS
 from proxy.ports import Adapter, Call, Handler, Reply
 from proxy.upstream import Upstream
