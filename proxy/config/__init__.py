@@ -6,7 +6,8 @@ app's own variables, they point at us, and we would call ourselves.
 """
 
 from proxy.config.descriptors import handed_over
-from proxy.config.effective import Config, HeldKey, Provider, Route, layered, load, log_format
+from proxy.config.effective import Config, HeldKey, Provider, Route
+from proxy.config.loading import layered, load, log_format
 from proxy.config.schema import (
     JWT,
     Breaker,

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from proxy.config.effective import Config, load, located
+from proxy.config.effective import Config
+from proxy.config.loading import load, located
 
 
 class _Stamp(NamedTuple):

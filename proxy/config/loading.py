@@ -1,0 +1,188 @@
+"""How does all that the operator has said become one configuration?
+
+`load` is the way in: it lays the layers over each other, checks what they say together, and gives out the Config that
+everybody else reads; or it raises every mistake at once.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from proxy.access.allowance import ClientKey
+from proxy.config import checks, spending, targets
+from proxy.config.effective import Config, HeldKey, Provider, Route
+from proxy.config.layers import Layers, gathered
+from proxy.config.models import Cards, known
+from proxy.config.schema import ClientKeyRow, Model, ProviderRow, RouteRow, TargetRow
+from proxy.config.secret import Secret
+from proxy.edge.address import address
+
+
+def load(
+    path: Path | None = None, environ: Mapping[str, str] = os.environ, flags: Mapping[str, str] | None = None
+) -> Config:
+    """The configuration in force; without a path, that of PILLION_CONFIG or none.
+
+    `flags`: what was typed, under the names of the variables. Raises ConfigError, a line for each mistake.
+    """
+    return _config(layered(path, environ, flags))
+
+
+def located(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Which file it is; None where there is none."""
+    said = environ.get("PILLION_CONFIG")
+    return Path(said) if path is None and said else path
+
+
+def log_format(flags: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> str:
+    """What the log is to look like, for whoever must tell that the rest of the configuration cannot be used."""
+    return flags.get("PILLION_LOG_FORMAT") or environ.get("PILLION_LOG_FORMAT") or "auto"
+
+
+def layered(
+    path: Path | None = None, environ: Mapping[str, str] = os.environ, flags: Mapping[str, str] | None = None
+) -> Layers:
+    """What `load` makes its Config of: every value, and where it is from. Raises ConfigError likewise."""
+    layers = gathered(located(path, environ), environ, flags or {})
+    checks.check(layers)
+    spending.check(layers)
+    targets.check(layers)
+    layers.mistakes.raise_any()
+    return layers
+
+
+def _config(layers: Layers) -> Config:
+    file, presets = layers.file, layers.presets
+    providers = {name: _provider(name, layers) for name in layers.rows}
+    serves = {name: tuple(row.serves) for name, row in presets.providers.items()}
+    listen = address(file.listen)
+    assert listen is not None
+    known("")  # the table is read now, and not with the first request
+    return Config(
+        listen=listen,
+        metrics_address=address(file.metrics_address or ""),
+        admin_address=address(file.admin.address or ""),
+        allowed_hosts=tuple(file.allowed_hosts),
+        client_key=_secret(file.client_key, layers, "client_key"),
+        body_limit=file.body_limit,
+        client=file.client,
+        max_request_timeout=file.max_request_timeout,
+        min_sigterm_delay=file.min_sigterm_delay,
+        max_sigterm_delay=file.max_sigterm_delay,
+        quitquitquit=file.quitquitquit,
+        log=file.log,
+        strict=file.strict,
+        fetch_images=file.fetch_images,
+        upstream=file.upstream,
+        default_model=file.default_model,
+        aliases=file.aliases,
+        providers=providers,
+        synonyms=presets.synonyms,
+        serves=serves | {name: provider.serves for name, provider in providers.items()},
+        presets={name: tuple(row.keys) for name, row in presets.providers.items()},
+        warnings=layers.warnings,
+        keys=tuple(_held(name, row, layers) for name, row in file.keys.items()),
+        jwt=file.jwt,
+        transparent=file.transparent,
+        limits=file.limits,
+        prices=file.prices,
+        unknown_price=file.unknown_price,
+        budgets=file.budgets,
+        webhook=_secret(file.alerts.webhook, layers, "alerts", "webhook"),
+        state_dir=Path(file.state_dir) if file.state_dir else layers.state_dir,
+        ledger=file.ledger,
+        store=_secret(file.store, layers, "store"),
+        cache=file.cache,
+        routes={name: _route(row) for name, row in file.routes.items()},
+        failover=file.failover,
+        retry=file.retry,
+        hedge=file.hedge,
+        breaker=file.breaker,
+        health=file.health,
+        overload=file.overload,
+        faults=file.faults,
+        workers=file.workers,
+        reload=file.reload,
+        explain=file.explain,
+    )
+
+
+def _route(row: RouteRow) -> Route:
+    rows = [TargetRow(target=row) if isinstance(row, str) else row for row in row.targets]
+    return Route(tuple((row.target, row.weight) for row in rows), row.strategy, row.cache)
+
+
+def _held(name: str, row: ClientKeyRow, layers: Layers) -> HeldKey:
+    client = ClientKey(
+        name=name,
+        models=tuple(row.models),
+        providers=tuple(row.providers),
+        limits=row.limits or layers.file.limits.client,
+        expires=spending.moment(row.expires) if row.expires else None,
+    )
+    return HeldKey(client, _secret(row.key, layers, "keys", name, "key"), bytes.fromhex(row.sha256 or ""))
+
+
+def _provider(name: str, layers: Layers) -> Provider:
+    value, row = layers.file.providers[name] or ProviderRow(), layers.rows[name]
+    return Provider(
+        name=name,
+        kind=value.kind,
+        base_url=checks.base_url(value, row),
+        api_key=_secret(value.api_key, layers, "providers", name, "api_key"),
+        key_names=row.key_names,
+        serves=tuple(value.serves),
+        models=tuple(model if isinstance(model, str) else model.name for model in value.models),
+        ask_usage=value.ask_usage,
+        headers={
+            header: _secret(text, layers, "providers", name, "headers", header)
+            for header, text in value.headers.items()
+        },
+        timers=value.timers,
+        cards=Cards((model for model in value.models if isinstance(model, Model)), row.timers),
+        model=value.model or "",
+        max_tokens=value.max_tokens,
+        temperature=value.temperature,
+        org_id=value.org_id or "",
+        project=value.project or "",
+        location=value.location or "",
+        proxy=Secret((value.proxy or "").strip()),  # whose connections are made by it, so that it stays as it is
+        ca=Path(value.ca) if value.ca else None,
+        dialects=tuple(value.dialects),
+        body=value.body,
+        api_version=value.api_version or "",
+        credentials=Path(value.credentials) if value.credentials else None,
+        profile=value.profile or "",
+        free=value.free,
+        assumed=row.assumed,
+        pull=value.pull,
+        takes_urls=value.takes_urls,
+        vouched=_is_vouched(name, "dialects", layers),
+        counts_tokens=value.counts_tokens and _is_vouched(name, "counts_tokens", layers),
+        api_keys=tuple(_api_keys(name, value, layers)),
+        limits=value.limits,
+        prices=value.prices or "",
+    )
+
+
+def _api_keys(name: str, value: ProviderRow, layers: Layers) -> Iterator[tuple[Secret, int]]:
+    for n, row in enumerate(value.api_keys):
+        place = ("providers", name, "api_keys", f"[{n}]")
+        if isinstance(row, str):
+            yield _secret(row, layers, *place), 1
+        else:
+            yield _secret(row.key, layers, *place, "key"), row.weight
+
+
+def _is_vouched(name: str, key: str, layers: Layers) -> bool:
+    """Is what is said under the key said of the host?
+
+    A preset speaks of its own, and not of the one that an operator puts in its place.
+    """
+    url, said = (layers.origins.get(("providers", name, each)) for each in ("base_url", key))
+    return bool(said and (said.told or (url and not url.told)))
+
+
+def _secret(value: str | None, layers: Layers, *keys: str) -> Secret:
+    origin = layers.origins.get(keys)
+    return Secret((value or "").strip(), origin.file if origin else None)

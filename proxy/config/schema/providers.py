@@ -1,0 +1,141 @@
+"""What may be said of a provider and of its models, by the operator and by presets.yaml?"""
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct, field
+
+from proxy.access.allowance import Count, Limits
+from proxy.config.schema.scalars import Seconds, SecretText
+
+
+class Timers(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long a provider may take for each phase; docs/decisions/0004-timers.md says why these."""
+
+    connect: Annotated[Seconds, Meta(description="How long a provider may take to a connection, TLS included.")] = 10.0
+    headers: Annotated[Seconds, Meta(description="How long a provider may take to the head of a stream's answer.")] = (
+        30.0
+    )
+    first_event: Annotated[
+        Seconds,
+        Meta(
+            description="How long a provider may take to the first event of a stream that says something; presets give"
+            " some models more."
+        ),
+    ] = 120.0
+    idle: Annotated[Seconds, Meta(description="How long a provider may be silent once a stream has begun.")] = 60.0
+    total: Annotated[
+        Seconds, Meta(description="How long a provider may take for a whole answer. A live stream has no total.")
+    ] = 600.0
+
+
+class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model that is known without asking the provider, and what is known of it."""
+
+    name: Annotated[str, Meta(description="As the provider spells it.")]
+    context: Annotated[Count | None, Meta(description="Tokens that question and answer may have.")] = None
+    max_output: Annotated[Count | None, Meta(description="Tokens that an answer may have.")] = None
+    system: Annotated[bool | None, Meta(description="Does it take a system prompt?")] = None
+    tools: Annotated[bool | None, Meta(description="Does it call tools?")] = None
+    images: Annotated[bool | None, Meta(description="Does it see images?")] = None
+    documents: Annotated[bool | None, Meta(description="Does it read documents (PDF and its like)?")] = None
+    thinking: Annotated[bool | None, Meta(description="Can it think before it answers?")] = None
+    prefill: Annotated[
+        bool | None, Meta(description="Does it go on with a last turn of its own, at a provider of Claude's?")
+    ] = None
+    timers: Annotated[Timers | None, Meta(description="Where they differ from the provider's.")] = None
+
+
+class APIKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of a provider's several keys."""
+
+    key: Annotated[SecretText, Meta(description="The key.")]
+    weight: Annotated[Count, Meta(description="Its share, beside the others'.")] = 1
+
+
+class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A provider. What a row does not say, the preset of its name says."""
+
+    preset: Annotated[
+        str | None, Meta(description="The preset to begin with, where it is not the one of the provider's name.")
+    ] = None
+    kind: Annotated[str, Meta(description="The adapter: `openai` for every host that speaks its wire.")] = "openai"
+    base_url: Annotated[
+        str | None, Meta(description="Where it is: http(s)://HOST[:PORT][/PATH]; `{location}` stands for the location.")
+    ] = None
+    api_key: Annotated[SecretText | None, Meta(description="The key, unless a variable holds it.")] = None
+    api_keys: Annotated[
+        list[SecretText | APIKey],
+        Meta(description="Several keys in place of one, used by turns: keys, or rows with a weight."),
+    ] = field(default_factory=list)
+    keys: Annotated[list[str], Meta(description="Variables that may hold the key; they win over `api_key`.")] = field(
+        default_factory=list
+    )
+    model: Annotated[str | None, Meta(description="Its default model: what `upstream: PROVIDER` means.")] = None
+    max_tokens: Annotated[Count | None, Meta(description="For requests that name none.")] = None
+    temperature: Annotated[
+        Annotated[float, Meta(ge=0, le=2)] | None, Meta(description="For requests that name none.")
+    ] = None
+    org_id: Annotated[str | None, Meta(description="The organisation that pays.")] = None
+    project: Annotated[str | None, Meta(description="The project: OpenAI's, Google Cloud's.")] = None
+    location: Annotated[str | None, Meta(description="The region: Bedrock's, Vertex's.")] = None
+    api_version: Annotated[
+        str | None, Meta(description="Of its API: Azure's dated ones (without it, its v1 API), Gemini's, Vertex's.")
+    ] = None
+    credentials: Annotated[
+        str | None, Meta(description="A file: Vertex's, such as a service account's JSON; else Google's own search.")
+    ] = None
+    profile: Annotated[
+        str | None, Meta(description="Bedrock's: the AWS profile that has the credentials; else AWS's own search.")
+    ] = None
+    headers: Annotated[dict[str, SecretText], Meta(description="Sent with every request. Never shown.")] = field(
+        default_factory=dict
+    )
+    timers: Annotated[Timers, Meta(description="How long it may take for each phase.")] = Timers()
+    proxy: Annotated[SecretText | None, Meta(description="An egress proxy: http://[USER:PASSWORD@]HOST:PORT.")] = None
+    ca: Annotated[str | None, Meta(description="A file of CA certificates to trust, in place of the system's.")] = None
+    models: Annotated[list[str | Model], Meta(description="Models that are known without asking: names, or rows.")] = (
+        field(default_factory=list)
+    )
+    serves: Annotated[list[str], Meta(description="Bare model names that begin so are this provider's.")] = field(
+        default_factory=list
+    )
+    ask_usage: Annotated[bool, Meta(description="`false` for a host that refuses `stream_options`.")] = True
+    takes_urls: Annotated[
+        bool, Meta(description="`false` for a host that takes an image as bytes alone, and by no URL.")
+    ] = True
+    counts_tokens: Annotated[
+        bool, Meta(description="`true` for a host that counts a request's tokens at `/responses/input_tokens`.")
+    ] = False
+    dialects: Annotated[
+        list[str], Meta(description="The wires that it takes, where they are not the adapter's: [openai_chat].")
+    ] = field(default_factory=list)
+    body: Annotated[
+        dict[str, Any],
+        Meta(description="Fields of the provider's own wire, for requests that lack them. Shown as they are."),
+    ] = field(default_factory=dict)
+    pull: Annotated[
+        bool, Meta(description="Ollama's: fetch what it has not of `model` and `models`, and ask again.")
+    ] = False
+    free: Annotated[bool, Meta(description="It costs nothing: a model on a machine of your own.")] = False
+    limits: Annotated[Limits, Meta(description="How much pillion may ask of it.")] = Limits()
+    prices: Annotated[
+        str | None,
+        Meta(description="The name of its price list in proxy/prices.json; none: nobody knows its prices."),
+    ] = None
+
+
+class Preset(ProviderRow, kw_only=True, forbid_unknown_fields=True):
+    """A provider as data. Beside what a row says:"""
+
+    by_name: bool = False  # a key alone does not make it a provider: another preset has the same one
+    always: bool = False  # it is a provider though the operator says nothing of it
+    variables: dict[str, list[str]] = field(default_factory=dict)  # key of the row: variables of the vendor's own
+    places: dict[str, str] = field(default_factory=dict)  # base URLs of locations whose host is spelled otherwise
+
+
+class Presets(Struct, kw_only=True, forbid_unknown_fields=True):
+    """presets.yaml."""
+
+    providers: dict[str, Preset]
+    synonyms: dict[str, str]
+    not_instances: list[str] = field(default_factory=list)  # words that never name an instance (environment.py)

@@ -1,0 +1,11 @@
+"""Which numbers may stand in the configuration, and which texts are never shown?"""
+
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta
+
+Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86400, extra={"unit": "seconds"})]
+Delay: TypeAlias = Annotated[float, Meta(ge=0, le=86400, extra={"unit": "seconds"})]
+Dollars: TypeAlias = Annotated[float, Meta(ge=0, le=10**9, extra={"unit": "dollars"})]
+Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+SecretText: TypeAlias = Annotated[str, Meta(extra={"secret": True})]
