@@ -157,7 +157,7 @@ async def test_nobody_else_may_read_its_files(tmp_path: Path) -> None:
             there = modes(tmp_path / "a" / "state")
     finally:
         os.umask(before)
-    assert modes(tmp_path / "a") == {"state": 0o700}
+    assert (modes(tmp_path)["a"], modes(tmp_path / "a")) == (0o700, {"state": 0o700})
     assert there == dict.fromkeys(
         ["ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.intents", "ledger.lock"], 0o600
     )

@@ -23,6 +23,7 @@ from proxy.access.allowance import NO_LIMITS, ClientKey, Limits
 from proxy.config.secret import secret_text, why_unreadable
 from proxy.config.spending import CLIENT_NAME
 from proxy.errors import ConfigError
+from proxy.folders import make_private
 
 FILE, LOCK, NEW = "keys.json", "keys.lock", "keys.json.new"
 VERSION = 1
@@ -138,7 +139,7 @@ def change(folder: Path, edited: Callable[[Rows], Rows]) -> None:
     """Put what `edited` makes of the rows in their place. Raises ConfigError, and what `edited` raises."""
     path = folder / FILE
     try:
-        _make_private(folder)
+        make_private(folder)
         with _locked(folder / LOCK):
             try:
                 rows = read(path)
@@ -147,15 +148,6 @@ def change(folder: Path, edited: Callable[[Rows], Rows]) -> None:
             _replace(path, msgspec.json.format(msgspec.json.encode(_File(VERSION, edited(rows)))) + b"\n")
     except OSError as error:
         raise ConfigError(f"{path}: {why_unreadable(error)}") from None
-
-
-def _make_private(folder: Path) -> None:
-    """Whatever the umask; parents as well, as who may rename one of those has all that is below it."""
-    if folder.is_dir():
-        return
-    _make_private(folder.parent)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    folder.chmod(0o700)  # a umask may have taken from us what is ours
 
 
 @contextmanager

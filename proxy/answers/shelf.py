@@ -17,6 +17,7 @@ from time import time
 from typing import NamedTuple, TypeVar, TypeVarTuple
 
 from proxy.answers.answer import OVERHEAD, Answer, read, spelled
+from proxy.folders import make_private
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -97,7 +98,7 @@ class Shelf:
     def _look(self) -> list[Kept]:
         found: list[Kept] = []
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._folder)
             with os.scandir(self._folder) as files:
                 for file in files:
                     self._note(file, found)

@@ -26,6 +26,7 @@ from proxy.config.secret import secret_text, why_unreadable
 from proxy.failover.cooldown import Saved
 from proxy.failover.keyshare import KeyShare, Rows
 from proxy.fleet import Fleet
+from proxy.folders import make_private
 
 FILE = "keystate.json"
 VERSION = 1
@@ -148,7 +149,7 @@ def _replace(path: Path, data: bytes) -> None:
 
     Of several processes each writes its own, whose name it is told by. Raises OSError.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(path.parent)
     new = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with open(descriptor, "wb") as file:

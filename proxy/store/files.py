@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from time import gmtime, strftime
 
+from proxy.folders import make_private
 from proxy.store.reasons import Unusable
 
 _BEGUN = b"pillion has begun a ledger here. Where there is none beside this file, it was lost.\n"
@@ -28,9 +29,7 @@ class Files:
 
     def lock(self) -> None:
         """For as long as this process lives. Raises Unusable where another one has it."""
-        if not self.folder.exists():
-            self.folder.mkdir(mode=0o700, parents=True)
-            self.folder.chmod(0o700)
+        make_private(self.folder)
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.fchmod(descriptor, 0o600)
