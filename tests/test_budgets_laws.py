@@ -20,7 +20,7 @@ from proxy.config import Budget
 from proxy.errors import OverBudget
 from proxy.spending.money import NANOS, nanos_of
 from tests.laws import SOAK
-from tests.till import ME, NOON, Till, Who
+from tests.till import ME, NOON, Till, Who, affords
 
 # --- M1 and M2 -------------------------------------------------------------------------------------------------------
 
@@ -72,7 +72,7 @@ def test_lenient_is_over_by_one_request_whatever_it_costs() -> None:
         costs: list[int] = []
         for _ in range(2000):
             bound = chance.choice((NANOS // 300, NANOS // 10, 2 * NANOS, None))
-            if len(under_way) < 500 and till.budgets.affords(*ME, bound):
+            if len(under_way) < 500 and affords(till.budgets, ME, bound):
                 under_way.append(till.budgets.reserve(*ME, bound))
             elif under_way:
                 costs.append(_settled(till, under_way, chance, chance.choice((0.01, 0.5, 1))))
@@ -197,7 +197,7 @@ class Law(RuleBasedStateMachine):
 
     def _reserved(self, who: Who, bound: int | None) -> Asked | None:
         expected = all(may(row, bound, self._of(name, whose, self.now)) for name, row, whose in self._scopes(who))
-        assert self.budgets.affords(*who, bound) == expected
+        assert affords(self.budgets, who, bound) == expected
         try:
             held = self.budgets.reserve(*who, bound)
         except OverBudget:

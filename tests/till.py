@@ -28,7 +28,7 @@ class Till:
 
     def admits(self, bound: int | None, who: Who = ME) -> bool:
         """Would it be admitted, and is it?"""
-        says = self.budgets.affords(*who, bound)
+        says = affords(self.budgets, who, bound)
         try:
             held = self.budgets.reserve(*who, bound)
         except OverBudget:
@@ -44,3 +44,8 @@ class Till:
     @property
     def reserved(self) -> int:
         return sum(row.reserved for row in self.budgets.standing())
+
+
+def affords(budgets: Budgets, who: Who, bound: int | None) -> bool:
+    """Would it be set aside, if somebody asked for it now?"""
+    return all(counter.admits(bound) for counter in budgets.counters(*who))

@@ -193,10 +193,6 @@ class Budgets:
             counter.take(nanos)
         self._tell_all([(counter, kind) for counter in counters for kind in counter.settle(nanos, nanos)])
 
-    def affords(self, client: str, provider: str, model: str, bound: int | None) -> bool:
-        """Would it be set aside, if somebody asked for it now?"""
-        return all(counter.admits(bound) for counter in self.counters(client, provider, model))
-
     def standing(self) -> list[Standing]:
         now = self._clock()
         return [purse.turn(now).standing() for purse in self._purses.values()]
