@@ -41,8 +41,8 @@ FLOORS = [
     " sealing.* reports.outcome limits.ratelimits failover.retries failover.breaker failover.balance"
     " failover.cooldown".split(),
     "canon errors longtexts edge.address edge.alarm edge.aside edge.inbound access.allowance logs.writer"
-    " grammar.repeats limits.gcra spending.money folders failover.recent failover.percentile failover.waits"
-    " __init__".split(),
+    " grammar.repeats limits.gcra spending.money spending.tokens folders failover.recent failover.percentile"
+    " failover.waits __init__".split(),
     ["limits.resets"],
     # Rooms whose own file is empty but for what the room is for.
     "access adapters dialects edge failover grammar lanes limits reports sealing spending".split(),

@@ -18,11 +18,12 @@ from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Busy, OverLimit
 from proxy.limits.admission import Admission
 from proxy.limits.announced import LONGEST, Announcements, told_of
-from proxy.limits.need import ANSWER, NO_TOKENS, Need, need_of
+from proxy.limits.need import NO_TOKENS, Need, need_of
 from proxy.limits.ratelimits import seconds_until
 from proxy.limits.refusal import refusal
 from proxy.limits.scope import Held, Limited, Scope
 from proxy.ports import Call
+from proxy.spending.tokens import ANSWER
 from tests import recordings
 from tests.recordings import needs_recordings
 

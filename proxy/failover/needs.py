@@ -8,8 +8,7 @@ import re
 
 from proxy.envelope import Envelope
 from proxy.ports import Abilities
-
-BYTES_PER_TOKEN = 4
+from proxy.spending.tokens import BYTES_PER_TOKEN
 
 _TOOLS = ("tools", "toolConfig", "functions")
 _image = re.compile(

@@ -1,8 +1,7 @@
 """How many tokens would a request have, roughly, where its provider cannot be asked?
 
-Honest means: not nothing, of the right order, and never by a rule that looks more exact than it is. Text counts a token
-for every four bytes, or every three where it is not ASCII, as tokenisers come out on prose and on code; an image and a
-page are what vendors charge for one of middle size.
+Honest means: not nothing, of the right order, and never by a rule that looks more exact than it is. Text counts by its
+bytes (`spending/tokens.py`); an image and a page are what vendors charge for one of middle size.
 """
 
 from math import ceil
@@ -25,6 +24,7 @@ from proxy.canon import (
     Video,
 )
 from proxy.grammar.fields import dump
+from proxy.spending.tokens import BYTES_PER_TOKEN, tokens_in
 
 TURN = 4  # tokens around each turn: its role, its beginning and its end
 IMAGE = 1100  # https://platform.claude.com/docs/en/build-with-claude/vision: of some 900 x 900 pixels
@@ -66,13 +66,8 @@ def _part(part: Part) -> int:
             assert_never(part)
 
 
-def tokens_in(text: str) -> int:
-    """Those of a text, roughly."""
-    return ceil(len(text) / 4) if text.isascii() else ceil(len(text.encode("utf-8", "surrogatepass")) / 3)
-
-
 def _json(value: object) -> int:
-    return ceil(len(dump(value)) / 4) if value else 0
+    return ceil(len(dump(value)) / BYTES_PER_TOKEN) if value else 0
 
 
 def _size(source: Source | None) -> int:

@@ -6,7 +6,7 @@ https://platform.claude.com/docs/en/build-with-claude/prompt-engineering/prefill
 """
 
 from proxy.canon import Request, Text, Turn
-from proxy.lanes.estimate import tokens_in
+from proxy.spending.tokens import tokens_in
 
 
 def go_on(request: Request, text: str) -> None:

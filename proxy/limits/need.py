@@ -10,9 +10,8 @@ from typing import NamedTuple
 from proxy.lanes.estimate import IMAGE
 from proxy.ports import Call
 from proxy.spending.extent import is_length, said_length
+from proxy.spending.tokens import ANSWER, BYTES_PER_TOKEN
 
-BYTES_PER_TOKEN = 4
-ANSWER = 1000  # tokens, where the request does not say how long its answer may be
 MOST = 10**9  # tokens, as limits have them
 LARGE = 16 * 1024  # bytes of a body in which it is worth looking for pictures
 MEDIA = 4 * 1024  # bytes of a string that may be one

@@ -23,10 +23,9 @@ from proxy.reports.outcome import outcome
 from proxy.spending.extent import Longest, extent, is_length, said_length, tier
 from proxy.spending.heard import tokens_of
 from proxy.spending.money import dollars
+from proxy.spending.tokens import ANSWER, BYTES_PER_TOKEN
 from proxy.store import ABSURD, ESTIMATED, STREAM, UNPRICED, Ledger, Row
 
-SHORT = 1000  # tokens of an answer where nobody says more: for an estimate, and never for a bound
-BYTES_PER_TOKEN = 4
 LOOK = 8 * 1024  # bytes of a live answer after which it is seen anew what it has cost
 
 Paid = Callable[[Target, int, bool], None]  # nano-dollars for one attempt, and whether the price was a guess
@@ -189,7 +188,7 @@ def _check_limit(call: Call, bound: int | None) -> None:
 
 def about(call: Call, price: Price) -> int:
     """Nano-dollars, by a guess at the length of question and answer."""
-    return price.bound(len(call.envelope.body) // BYTES_PER_TOKEN, SHORT)
+    return price.bound(len(call.envelope.body) // BYTES_PER_TOKEN, ANSWER)
 
 
 def _row(call: Call, target: Target, price: Price, now: float) -> Row:
@@ -199,7 +198,7 @@ def _row(call: Call, target: Target, price: Price, now: float) -> Row:
         flags |= UNPRICED
     return Row(
         0, now, call.id, call.attempts, call.client, call.dialect.name, call.operation, target.adapter.name,
-        target.model, read, 0, 0, 0, 0, SHORT, 0, 0, price.bound(read, SHORT), price.source, 0.0, 0.0, 200, "", flags,
+        target.model, read, 0, 0, 0, 0, ANSWER, 0, 0, price.bound(read, ANSWER), price.source, 0.0, 0.0, 200, "", flags,
     )  # fmt: skip
 
 
@@ -231,7 +230,7 @@ def _unheard(call: Call) -> int:
     lengths: list[int] = []
     with suppress(BadRequest):  # of a length that nobody can read
         lengths += filter(is_length, said_length(call.envelope, call.dialect.bounds))
-    return min([SHORT, *lengths])
+    return min([ANSWER, *lengths])
 
 
 class _Brake:

@@ -11,9 +11,7 @@ from math import ceil
 from proxy.canon import Delta, Event
 from proxy.errors import GatewayError
 from proxy.ports import Decoder, Dialect, Heard
-
-PER_TOKEN = 4  # bytes of ASCII
-PER_WIDE_TOKEN = 3  # bytes of anything else
+from proxy.spending.tokens import tokens_in
 
 
 def tokens_of(heard: Heard | None, dialect: Dialect, stream: bool) -> int:
@@ -24,7 +22,7 @@ def tokens_of(heard: Heard | None, dialect: Dialect, stream: bool) -> int:
     decoder, tokens = dialect.decoder(stream), 0
     with suppress(GatewayError):  # it was cut, or ends in an error: what came before it counts
         for event in _events(decoder, heard.chunks):
-            tokens += _tokens(event.text) if isinstance(event, Delta) else 0
+            tokens += tokens_in(event.text) if isinstance(event, Delta) else 0
     return ceil(tokens * heard.size / kept)
 
 
@@ -32,9 +30,3 @@ def _events(decoder: Decoder, chunks: Iterable[bytes]) -> Iterator[Event]:
     for chunk in chunks:
         yield from decoder.feed(chunk)
     yield from decoder.close()
-
-
-def _tokens(text: str) -> int:
-    return (
-        ceil(len(text) / PER_TOKEN) if text.isascii() else ceil(len(text.encode("utf-8", "replace")) / PER_WIDE_TOKEN)
-    )
