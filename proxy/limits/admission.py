@@ -17,12 +17,12 @@ from itertools import takewhile
 
 from proxy.config import Queue
 from proxy.errors import GatewayError
+from proxy.limits.gcra import SECOND
 from proxy.limits.need import Need
 from proxy.limits.refusal import refusal, too_large
 from proxy.limits.scope import Held, Scope, Ticket, What
 
-TICK = 0.001  # seconds: the loop's timers are no finer
-SECOND = 10**9  # nanoseconds
+SHORTEST = 0.001  # seconds: the loop's timers are no finer
 NOBODY_KNOWS = float("inf")
 
 
@@ -113,7 +113,7 @@ class Admission:
             scope.timer.cancel()
             scope.timer = None
         if wait < NOBODY_KNOWS:  # else whoever ends will look
-            delay = max(wait / SECOND, TICK)
+            delay = max(wait / SECOND, SHORTEST)
             scope.timer = asyncio.get_running_loop().call_later(delay, self.advance, (scope,))
 
     def _check_size(self, scopes: Sequence[Scope], need: Need) -> None:

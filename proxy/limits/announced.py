@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
+from proxy.limits.gcra import SECOND
 from proxy.limits.need import Need
 from proxy.limits.ratelimits import is_count, seconds_until
 from proxy.limits.scope import Scope, Waits, What
 
-SECOND = 10**9  # nanoseconds
 LONGEST = 3600 * SECOND  # for so long it is taken at its word: a clock may be wrong
 YEAR = 365 * 86400.0  # seconds
 # With so much left nothing is kept of what is told: more than is ever asked for before another answer tells anew.

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from proxy.config import Queue
 from proxy.fleet import Answer, Fleet
-from proxy.limits.admission import NOBODY_KNOWS, SECOND, TICK, Admission
+from proxy.limits.admission import NOBODY_KNOWS, SHORTEST, Admission
+from proxy.limits.gcra import SECOND
 from proxy.limits.need import Need
 from proxy.limits.rate import SCRIPTS, TAKE, Mark
 from proxy.limits.refusal import refusal
@@ -112,7 +113,7 @@ class FleetAdmission(Admission):
         try:
             async with asyncio.timeout(self._queue.seconds), first.turns:
                 while True:
-                    await asyncio.sleep(LOOK_AGAIN if denied.wait is None else max(denied.wait / SECOND, TICK))
+                    await asyncio.sleep(LOOK_AGAIN if denied.wait is None else max(denied.wait / SECOND, SHORTEST))
                     verdict = await self._asked(shared, need, own)
                     if not isinstance(verdict, Denied):
                         return verdict

@@ -20,7 +20,8 @@ pass the limit. So the bucket is never kinder than one that had known from the b
 
 from math import gcd
 
-MINUTE = 60 * 10**9  # nanoseconds
+SECOND = 10**9  # nanoseconds, in which all clocks of limits count
+MINUTE = 60 * SECOND
 
 
 class Bucket:

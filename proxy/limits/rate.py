@@ -11,10 +11,10 @@ from collections import deque
 from math import gcd
 from typing import NamedTuple
 
+from proxy.limits.gcra import SECOND
+
 TICK = 10**5  # nanoseconds
 TICKS = 600_000  # in a minute
-MINUTE = TICK * TICKS
-SECOND = 10**9
 
 # Take from all in one go, or from none; `force`: take whatever is left. For each key of ARGV come a word, and three
 # numbers: `rate`, what a full one owes, what a tick pays for, what is to be taken; `load`, how many may be under way,

@@ -5,11 +5,11 @@ answer. What a provider announced of its own is told as if it had refused itself
 """
 
 from proxy.errors import Busy, GatewayError, Headers, OverLimit
+from proxy.limits.gcra import SECOND
 from proxy.limits.need import Need
 from proxy.limits.scope import Kind, Scope, What
 
-SECOND = 10**9  # nanoseconds
-MILLISECOND = 10**6
+MILLISECOND = 10**6  # nanoseconds
 AGAIN = SECOND  # where nobody knows when
 
 

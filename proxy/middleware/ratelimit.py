@@ -19,6 +19,7 @@ from proxy.fleet import Fleet
 from proxy.limits.admission import Admission
 from proxy.limits.announced import Announcements, leave_plenty, told_of
 from proxy.limits.fleet import FleetAdmission
+from proxy.limits.gcra import SECOND
 from proxy.limits.need import NO_TOKENS, Need, need_of
 from proxy.limits.ratelimits import has_words, told
 from proxy.limits.scope import Held, Kind, Limited, Scope
@@ -26,7 +27,6 @@ from proxy.limits.shared import Shared
 from proxy.ports import Call, Handler, Reply
 from proxy.spending.heard import tokens_of
 
-SECOND = 10**9  # nanoseconds
 MOST_CLIENTS = 10_000  # whose limits are remembered; of those who have rested there is nothing to remember
 MOST_TARGETS = 256  # whose announced limits are
 NOBODYS = (None, None, None)
