@@ -56,7 +56,7 @@ class Clients:
         return bool(self._held) or self._takes_tokens or self._ring.exists
 
     def whose(self, call: Call) -> str | None:
-        """What a client may be told of (`rights.Whose`): its own, where it shows a key, be it one that it brings."""
+        """Of whose requests a client is told (`rights.Whose`): its own, where it shows a key, ours or a provider's."""
         return call.client if self._bring_their_own or self.are_asked() else None
 
     def find(self, key: str) -> ClientKey | None:

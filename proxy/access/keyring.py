@@ -106,7 +106,7 @@ class Keyring:
         return f"<Keyring of {len(self.rows)} minted keys>"
 
     def look(self) -> None:
-        """Have keys come or gone?"""
+        """Read the file again where it has changed. Of one that cannot be read the log tells once."""
         if self._path is None:
             return
         try:

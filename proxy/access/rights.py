@@ -12,11 +12,11 @@ from proxy.ports import Call, Reply
 
 LONGEST_NAME = 200  # characters of a model that are repeated
 
-Whose = Callable[[Call], str | None]  # as whose is somebody told what went on? A client's name; None: everybody's
+Whose = Callable[[Call], str | None]  # of whose requests is the caller told? A client's name; None: of all clients'
 
 
 def everybodys(call: Call) -> None:
-    """Of operators (`Whose`)."""
+    """What operators are told of (`Whose`)."""
 
 
 def is_restricted(key: ClientKey) -> bool:
@@ -62,7 +62,7 @@ class Allowed:
         check(call)
 
     def begun(self, call: Call, reply: Reply) -> None:
-        """It was asked before."""
+        """`reserve` has judged it."""
 
     def settle(self, call: Call, held: None, error: BaseException | None) -> None:
         """Nothing was set aside."""
@@ -83,14 +83,14 @@ def _not_allowed(key: ClientKey | None, provider: str, model: str) -> GatewayErr
 
 
 def _reaches(pattern: str, provider: str) -> bool:
-    """What stands before the first `*` is the beginning of a name of the provider's, or goes on as such a name."""
+    """By what stands before the first `*`: a name of the provider's begins so, or it begins as the provider does."""
     fixed, star, _ = pattern.partition("*")
     own = f"{provider}/"
     return fixed.startswith(own) or (bool(star) and own.startswith(fixed))
 
 
 def _fits(pattern: str, name: str) -> bool:
-    """Each part at its first place behind the one before. Clients choose names, so nothing is ever tried twice."""
+    """Each part is sought behind the one before, once: clients choose names, and no name may take long to judge."""
     first, *rest = pattern.split("*")
     if not rest:
         return name == first

@@ -1,8 +1,10 @@
 """What do we know already, because somebody has asked it before?
 
-    answer  one answer, as it is given again, and as it stands in a file
-    shelf   the files
-    memory  all that is known, and how much of it
+    answer    one answer, as it is given again, and as it stands in a file
+    shelf     the files
+    memory    all that is known, and how much of it
+    sameness  do two requests ask the same?
+    flights   one answer for several calls, while it comes
 
 docs/decisions/0020-cache.md says why.
 """

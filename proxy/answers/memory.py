@@ -143,7 +143,7 @@ class Gathering:
         self._size = 0
 
     async def over(self, body: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-        """The same body, looked at."""
+        """The same body; what passes is kept."""
         async with aclosing(body):
             async for chunk in body:
                 self._add(chunk)

@@ -128,7 +128,7 @@ class Counter:
         return f"<Counter {self.terms.name}{whose}: {spent} of {limit} dollars spent, {reserved} set aside>"
 
     def become(self, terms: Terms) -> None:
-        """Count on, by these terms. Nothing may be set aside now: what is, is taken anew."""
+        """Go on counting, by these terms. Whoever calls has given back what was set aside, and takes it anew."""
         if (terms.limit, terms.threshold) != (self.limit, self.terms.threshold):
             self._told.clear()
             self._quiet = max(terms.threshold, 1)

@@ -50,7 +50,7 @@ class Leased(Counter):
 
     @property
     def ample(self) -> int:
-        """What a lease should be good for: for all who wait, and for as much as the last second took."""
+        """How much to lease where there is so much: what those who wait lack, and what the last second took."""
         return max(self.wanted - self.free, 0) + max(self._recent, self._fresh)
 
     def admits(self, bound: int | None) -> bool:

@@ -48,26 +48,26 @@ class Purse:
         self.current = self._counter(now)
 
     def at(self, when: float) -> Counter:
-        """The window of this time is the present one."""
+        """The counter of this time's window, which is the present one from now on."""
         if not self.current.start <= when < self.current.end:
             self.current = self._counter(when)
         return self.current
 
-    def become(self, terms: Terms) -> None:
-        """Whatever was counted, was."""
-        if terms != self.terms:
-            self.terms = terms
-            for counter in self._counters.values():
-                counter.become(terms)
-
     def turn(self, now: float) -> Counter:
-        """Likewise; and of earlier windows only a few stay. Of later ones, which only a clock that was wrong has seen,
+        """As `at`; and of earlier windows only a few stay. Of later ones, which only a clock that was wrong has seen,
         all do: what was spent in them counts when they come."""
         self.at(now)
         earlier = sorted(start for start in self._counters if start < self.current.start)
         for start in earlier[:-KEPT]:
             del self._counters[start]
         return self.current
+
+    def become(self, terms: Terms) -> None:
+        """What was counted stays counted."""
+        if terms != self.terms:
+            self.terms = terms
+            for counter in self._counters.values():
+                counter.become(terms)
 
     def _counter(self, when: float) -> Counter:
         window = WINDOWS[self.terms.window](when)
@@ -101,8 +101,10 @@ class Reservation:
 
 
 class Budgets:
-    """All of them. `clock`: seconds since 1970, as the ledger has it. `tell` hears what somebody should know. `make`:
-    what counts one of them in one window.
+    """All of them. `is_there`: is there any?
+
+    `clock`: seconds since 1970, as the ledger has it. `tell` hears what somebody should know. `make`: what counts one
+    of them in one window.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Budgets:
         tell: Callable[[Alert], None],
         make: Make = Counter,
     ) -> None:
+        self.is_there = False
         self._terms: Sequence[Terms] = ()
         self._clock = clock
         self._tell = tell

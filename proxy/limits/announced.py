@@ -87,8 +87,8 @@ class Announced:
     def hear(self, headers: Mapping[str, str], at: int, wall: float) -> None:
         """`headers`: of an answer that came `at` that moment of our clock, and at that of the `wall`.
 
-        One that came before the last is old news, and the same one is none. Of the rest only so much is read here as is
-        needed while there is enough left.
+        An answer that is older than the last one counts for nothing, nor does the same one for a second time. Only what
+        is left is read here; the rest once that does not suffice.
         """
         left = headers[self._row.left]
         if at >= self._at and headers is not self._headers and is_count(left):
@@ -156,7 +156,7 @@ class Announcements(Scope):
             each.add(need, -1)
 
     def settle(self, mark: int, need: Need, used: int | None, now: int) -> None:
-        """The next answer tells."""
+        """Nothing is given back: the next answer tells what is left."""
 
     def waits(self, need: Need, now: int, ahead: Sequence[Need] = ()) -> Waits:
         return [(each.what, each.wait(need, now, ahead)) for each in self._known.values()]

@@ -170,10 +170,11 @@ class FleetAdmission(Admission):
         return Taken(scopes, [marks.get(scope) for scope in scopes], need, own)
 
     def _worst(self, claims: Claims) -> Denied:
-        """As far as we have heard."""
+        """The limit that takes longest, as far as we have heard."""
         return max((Denied(scope, claim.what, scope.wait(claim)) for scope, claim in claims), key=_length)
 
     def _unwanted(self, verdict: Verdict) -> None:
+        """Whoever asked has left: what the store has let pass is given back."""
         if isinstance(verdict, Taken):
             verdict.own = Held((), (), verdict.need)  # is undone by who has asked
             self.leave(verdict, 0)

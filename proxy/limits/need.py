@@ -25,7 +25,7 @@ class Need(NamedTuple):
     says: bool = True
 
     def within(self, limit: int) -> int:
-        """Tokens that it takes of such a limit. What is merely guessed of its answer is no reason for none at all."""
+        """Tokens that it takes of a limit so large. A mere guess at its answer takes no more than there is to take."""
         whole = self.read + self.write
         return whole if self.says or whole <= limit else max(self.read, limit)
 

@@ -130,7 +130,7 @@ class Mark(NamedTuple):
 
 
 class Minute:
-    """What has passed in the last one, by the second."""
+    """What has passed in the last minute, by the second."""
 
     __slots__ = ("_seconds",)
 

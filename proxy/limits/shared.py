@@ -98,7 +98,7 @@ class Shared(Limited):
             rate.missed.note(-less, now)
 
     def due(self, now: int) -> Iterator[tuple[str, Sequence[str], Sequence[Word]]]:
-        """What the store should hear of it."""
+        """For the store: how many are under way here, and what has passed while it was away."""
         if self.limits.concurrent is not None and not self.asking and (self._under_way or self._is_told):
             self._is_told = bool(self._under_way)
             yield UNDER_WAY, [self._under_way_key], [self._fleet.id, self._under_way]
@@ -111,7 +111,7 @@ class Shared(Limited):
     # --- while the store is away ---
 
     def divide(self, now: int) -> None:
-        """From now on a share of it is what there is."""
+        """The store is away: from now on this sidecar's share is what there is."""
         members, limits = self._fleet.members, self.limits
         self._requests = _share(self.rates.get("requests"), members, now)
         self._tokens = _share(self.rates.get("tokens"), members, now)

@@ -141,7 +141,7 @@ _PLAIN = {"function", "custom", "toolSpec", "cachePoint", "functionDeclarations"
 
 
 def _kind(tool: Any) -> str:
-    """Its type, or only key: nobody's own where it has neither."""
+    """Its type, or its only key; "" where it has neither, so that it counts as the provider's."""
     if not isinstance(tool, Mapping):
         return ""
     if isinstance(kind := tool.get("type"), str):

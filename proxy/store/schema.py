@@ -76,10 +76,10 @@ DISAGREEMENTS = (
 
 
 def grouping(table: str, by: Sequence[str], is_of_one: bool, is_behind: bool = False) -> str:
-    """The sums of a table's in a period by these columns, and so many of them; `is_of_one`: one client's.
+    """The question for a table's sums in a period, grouped by these columns, and for how many groups.
 
-    `is_behind`: those whose keys come later in the order than some. Of days, whatever sticks out
-    at either end of a period is added from the hours: two more periods.
+    `is_of_one`: one client's. `is_behind`: only groups whose keys come after some. Of days, whatever sticks out at
+    either end of a period is added from the hours: two more periods.
     """
     keys, sums = ", ".join(by), ", ".join(f"sum({name})" for name in SUMS)
     said = _slice("hours", "hour, hour / 24 AS day", is_of_one)
