@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.budgets import Budgets, Leases, Reservation
+from proxy.budgets import Alert, Budgets, Leases, Reservation
 from proxy.config import Budget, Secret
 from proxy.errors import OverBudget
 from proxy.fleet import Fleet, StoreUnavailable
@@ -149,6 +149,19 @@ async def test_what_has_no_bound_wants_a_cap(server: Server, mode: str) -> None:
     async with sidecar(server, mode=mode, unbounded_usd=0.4) as two:
         await two.reserve(None)
         await two.reserve(None)
+
+
+async def test_what_costs_nothing_goes_on_also_where_more_was_spent_than_leased() -> None:
+    """Nobody asks for a lease of nothing, and so nobody waits for a store that is away."""
+    leases = Leases(Fleet())
+    told: list[Alert] = []
+    budgets = Budgets({"b": Budget(usd=1)}, time, told.append, leases.counter)
+    budgets.count(*ME, 20)  # of which nothing was leased
+    counters = budgets.counters(*ME)
+    with pytest.raises(StoreUnavailable):
+        await leases.provide(counters, 1)
+    await leases.provide(counters, 0)
+    budgets.settle(budgets.reserve(*ME, 0), 0)
 
 
 async def test_what_one_held_when_it_was_killed_nobody_spends(server: Server) -> None:

@@ -169,9 +169,11 @@ class Leases:
 
 
 def _lacks(counter: Leased, bound: int | None) -> bool:
-    """What can never be leased is not asked for: it is refused in the budget's own words."""
+    """What costs nothing never does; what can never be leased is refused in the budget's own words, and not sought."""
     amount = counter.amount(bound)
-    return amount is not None and counter.free < amount and not (counter.strict and amount > counter.limit)
+    if not amount:
+        return False
+    return counter.free < amount and not (counter.strict and amount > counter.limit)
 
 
 def _key(counter: Leased) -> str:
