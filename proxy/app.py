@@ -119,7 +119,7 @@ class App:
         Whatever this raises, ConfigError and LedgerUnavailable among it, all stays as it was.
         """
         self.accounting.check(config)
-        parts = await asyncio.to_thread(parts_of, config)
+        parts = await asyncio.to_thread(parts_of, config, self.clients.ring)
         spent = await self.accounting.reckoned(config)
         self._swap(config, parts, spent)  # with nothing awaited from here on, as more may be spent meanwhile
 

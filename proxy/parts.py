@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from proxy import registry
 from proxy.access.clients import Clients
+from proxy.access.keyring import Keyring
 from proxy.adapters.http import HTTPProvider
 from proxy.config import Config, Provider
 from proxy.errors import ConfigError
@@ -25,11 +26,11 @@ class Parts(NamedTuple):
     tokens: "type[Tokens] | None"
 
 
-def parts_of(config: Config) -> Parts:
-    """Raises ConfigError. It may take a while, and needs no loop."""
+def parts_of(config: Config, ring: Keyring | None = None) -> Parts:
+    """`ring`: the minted keys of a pillion that runs. Raises ConfigError. It may take a while, and needs no loop."""
     check_adapters(config)
     return Parts(
-        Clients(config),
+        Clients(config, ring=ring),
         {name: registry.adapter(provider.kind) for name, provider in config.providers.items()},
         prices_of(config),
         registry.tokens() if config.jwt.jwks else None,

@@ -13,14 +13,18 @@ import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxy import upstream
+from proxy.access.keyring import Minted
+from proxy.access.keyring import change as keep_keys
 from proxy.app import App, fingerprint
 from proxy.config import Source
+from proxy.config.secret import digest_of
 from proxy.errors import ConfigError, Down, LedgerUnavailable
 from proxy.failover.breaker import Breaker, Rules
 from proxy.logs import Log, as_json
@@ -461,6 +465,17 @@ async def test_a_new_budget_has_all_that_was_spent_once(tmp_path: Path, before: 
             assert told > 0
             assert [row.spent for row in accounting.budgets.standing()] == [told, told]
             assert [row.reserved for row in accounting.budgets.standing()] == [0, 0]
+
+
+async def test_a_door_that_was_shut_stays_shut_though_the_keys_are_gone(tmp_path: Path) -> None:
+    key = Minted(name="ann", sha256=digest_of("ann's").hex(), created=datetime.now(UTC))
+    keep_keys(tmp_path / "state", lambda _: (key,))
+    async with Evil(answering=lambda _: ANSWER) as evil, changing(tmp_path, providers=provider(evil)) as gateway:
+        (tmp_path / "state" / "keys.json").unlink()
+        await gateway.change(providers=provider(evil), strict=True)
+        assert await say(gateway) == 401
+        shown = [("authorization", "Bearer ann's")]
+        assert (await chat(gateway, OPENAI, OPENAI.request(model="openai/m"), shown)).status == 200
 
 
 async def test_a_strict_budget_is_not_overrun_by_reloads(tmp_path: Path) -> None:

@@ -23,23 +23,25 @@ log = logging.getLogger("pillion")
 
 
 class Clients:
-    def __init__(self, config: Config, clock: Callable[[], float] = monotonic) -> None:
-        """Raises ConfigError where the minted keys cannot be read."""
+    """All who have a key. `ring`: the minted ones, for as long as pillion runs, lest it forget that there were any."""
+
+    def __init__(self, config: Config, clock: Callable[[], float] = monotonic, ring: Keyring | None = None) -> None:
+        """Raises ConfigError where there is no `ring` yet, and the minted keys cannot be read."""
         self._held = held(config)
         self._limits = config.limits.client
         self._takes_tokens = bool(config.jwt.jwks)
         self._bring_their_own = config.transparent is not None
-        self._ring = Keyring(config.state_dir)
+        self.ring = ring or Keyring(config.state_dir)
         self._clock = clock
         self._digests: list[bytes] | None = None  # of those that are configured, as they are now
-        self._rows = self._ring.rows
+        self._rows = self.ring.rows
         self._by_digest: dict[bytes, tuple[bytes, ClientKey]] = {}
         self._by_name: dict[str, ClientKey] = {}
         self._look_at = 0.0
         self._look()
 
     def __repr__(self) -> str:
-        return f"<Clients: {len(self._held)} keys configured, {len(self._ring.rows)} minted>"
+        return f"<Clients: {len(self._held)} keys configured, {len(self.ring.rows)} minted>"
 
     @property
     def configured(self) -> int:
@@ -47,13 +49,13 @@ class Clients:
 
     @property
     def minted(self) -> int:
-        return len(self._ring.rows)
+        return len(self.ring.rows)
 
     def are_asked(self) -> bool:
         """Must they show a key? So it is as soon as there is one; and once keys were minted, also when all are gone."""
         if self._clock() >= self._look_at:
             self._look()
-        return bool(self._held) or self._takes_tokens or self._ring.exists
+        return bool(self._held) or self._takes_tokens or self.ring.exists
 
     def whose(self, call: Call) -> str | None:
         """Of whose requests a client is told (`rights.Whose`): its own, where it shows a key, ours or a provider's."""
@@ -72,10 +74,10 @@ class Clients:
 
     def _look(self) -> None:
         self._look_at = self._clock() + LOOK_AGAIN
-        self._ring.look()
+        self.ring.look()
         digests = [each.digest or digest_of(each.key.reveal()) for each in self._held]
-        if digests != self._digests or self._ring.rows is not self._rows:
-            self._digests, self._rows = digests, self._ring.rows
+        if digests != self._digests or self.ring.rows is not self._rows:
+            self._digests, self._rows = digests, self.ring.rows
             clients = dict(self._all(digests))
             self._by_digest = {digest: (digest, client) for digest, client in clients.items()}
             self._by_name = {client.name: client for client in clients.values()}
