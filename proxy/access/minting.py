@@ -89,7 +89,7 @@ def _revoke(config: Config, name: str) -> None:
     folder = _folder(config)
     change(folder, lambda rows: _without(rows, name))
     print(f"revoked {name}")
-    if not (read(folder / FILE) or config.has_keys):
+    if not (_minted(config) or config.has_keys):
         left = f"it was the last one, and clients are still asked for a key: remove {folder / FILE} and start anew"
         print(f"pillion: {left} to ask nobody.", file=sys.stderr)
 
@@ -183,6 +183,7 @@ def _listed(config: Config) -> Iterator[Listed]:
 
 
 def _minted(config: Config) -> Rows:
+    """Raises ConfigError where they cannot be read."""
     try:
         return read(config.state_dir / FILE) if config.state_dir is not None else ()
     except FileNotFoundError:

@@ -187,7 +187,7 @@ class Ledger:
     # --- questions ---
 
     async def usage(self, query: Query) -> list[Group]:
-        """Raises LedgerUnavailable."""
+        """Raises LedgerUnavailable, and ValueError where `behind` is no group's keys."""
         return await self._heard(self._writer.ask(usage(query)))
 
     async def totals(self) -> list[Total]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from proxy.errors import ConfigError
 from proxy.store.database import PATIENCE
+from proxy.store.files import Files
 from proxy.store.reasons import is_corruption, reason
 from proxy.store.schema import HOURS_OF_DAY, SECONDS, VERSION, grouping
 
@@ -126,7 +127,7 @@ def totals(database: sqlite3.Connection) -> list[Total]:
 
 def read_usage(folder: Path, query: Query) -> list[Group]:
     """For commands: what has been written, of a pillion that runs as well. Raises ConfigError."""
-    path = folder / "ledger.db"
+    path = Files(folder).database
     if not path.exists():
         raise ConfigError(f"there is no ledger in {folder}: nothing was spent, or state_dir is another one")
     where = f"{path.absolute().as_uri()}?mode=ro"
