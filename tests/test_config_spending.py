@@ -43,6 +43,8 @@ def loaded(text: str, folder: Path, **environ: str) -> Config:
         ("jwt: {jwks: /dev/null, issuer: i, audience: a}", "jwt.jwks: cannot be read: not a regular file"),
         ("jwt: {jwks: /proc/version, issuer: i, audience: a}", "jwt.jwks: is no set of keys"),
         ("jwt: {jwks: 'ftp://k/', issuer: i, audience: a}", "jwt.jwks: cannot be read"),
+        ("jwt: {jwks: 'https://[', issuer: i, audience: a}", "jwt.jwks: cannot be read"),
+        ("jwt: {jwks: 'https://k:x/', issuer: i, audience: a}", "jwt.jwks: cannot be read"),
         ("jwt: {jwks: 'http://k', issuer: i, audience: a}", "jwt.jwks: must be https"),
         (ISSUED + ", algorithms: [RS256, none]}", "jwt.algorithms: none would let anybody sign"),
         (ISSUED + ", algorithms: [HS256]}", "jwt.algorithms: HS256 would let anybody sign"),
@@ -50,7 +52,9 @@ def loaded(text: str, folder: Path, **environ: str) -> Config:
         ("transparent: echo\nclient_key: x", "transparent: the app shows its provider's key"),
         ("cache: {stored: true}", "cache.stored: wants a folder to keep answers in: set state_dir"),
         ("store: 'mysql://h'", "store: must be redis://"),
+        ("store: 'redis://:secret@h\u2100/0'", "store: must be redis://"),
         ("alerts: {webhook: 'file:///x'}", "alerts.webhook: must be an http(s) URL"),
+        ("alerts: {webhook: 'https://secret['}", "alerts.webhook: must be an http(s) URL"),
         ("budgets: {a: {window: day}}", "budgets.a: usd is missing"),
         ("budgets: {a: {usd: -1}}", "budgets.a.usd: expected a number of dollars from 0"),
         ("budgets: {a: {usd: 1, provider: nobody}}", "budgets.a.provider: is no configured provider"),
@@ -77,6 +81,7 @@ def test_what_makes_no_sense_is_refused(text: str, problem: str, tmp_path: Path)
     with pytest.raises(ConfigError) as caught:
         loaded(text, tmp_path)
     assert problem in str(caught.value)
+    assert "secret" not in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
 

@@ -1,4 +1,4 @@
-"""Is this the URL of a provider, and does it lead to where we listen ourselves?"""
+"""Is this a URL, a provider's perhaps, and does it lead to where we listen ourselves?"""
 
 import re
 import socket
@@ -18,6 +18,16 @@ def is_base(url: str) -> bool:
         return False
     whole = url.isascii() and url.isprintable() and " " not in url
     return whole and parts.scheme in _PORTS and bool(parts.hostname) and not extra
+
+
+def scheme_of(url: str) -> str:
+    """ "" where it is no URL. What is wrong with it is not said: a key may stand in it."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # which is read only now
+    except ValueError:
+        return ""
+    return parts.scheme
 
 
 def is_proxy(url: str) -> bool:

@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
+from proxy.config.address import scheme_of
 from proxy.config.checks import note
 from proxy.config.layers import Layers
 from proxy.config.schema import Budget
@@ -40,11 +40,11 @@ def check(layers: Layers) -> None:
         note(layers, ("transparent",), f"is no configured provider; there are {', '.join(sorted(there))}")
     elif file.transparent is not None and (file.keys or file.client_key or file.jwt.jwks):
         note(layers, ("transparent",), "the app shows its provider's key, so it can show none of ours: take one away")
-    if file.store is not None and urlsplit(file.store).scheme not in _STORES:
+    if file.store is not None and scheme_of(file.store) not in _STORES:
         note(layers, ("store",), "must be redis://HOST:PORT/DB, or rediss:// for TLS")
     if file.cache.stored and not (file.state_dir or layers.state_dir):
         note(layers, ("cache", "stored"), "wants a folder to keep answers in: set state_dir (PILLION_STATE_DIR)")
-    if file.alerts.webhook is not None and urlsplit(file.alerts.webhook).scheme not in ("http", "https"):
+    if file.alerts.webhook is not None and scheme_of(file.alerts.webhook) not in ("http", "https"):
         note(layers, ("alerts", "webhook"), "must be an http(s) URL")
 
 
@@ -104,9 +104,9 @@ def _tokens(layers: Layers) -> None:
     for key in ("issuer", "audience"):
         if not getattr(jwt, key):
             note(layers, ("jwt", key), "is missing: a token for somebody else would do as well", about=(key,))
-    if urlsplit(jwt.jwks).scheme == "http":
+    if scheme_of(jwt.jwks) == "http":
         note(layers, ("jwt", "jwks"), "must be https, or a file: who sits in between would choose the keys")
-    elif urlsplit(jwt.jwks).scheme != "https" and (problem := _why_no_key_set(jwt.jwks)):
+    elif scheme_of(jwt.jwks) != "https" and (problem := _why_no_key_set(jwt.jwks)):
         note(layers, ("jwt", "jwks"), problem)
     if weak := [name for name in jwt.algorithms if name.lower() == "none" or name.startswith("HS")]:
         note(layers, ("jwt", "algorithms"), f"{', '.join(weak)} would let anybody sign")
