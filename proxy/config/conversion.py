@@ -135,7 +135,7 @@ def _read(node: Scalar, wanted: inspect.Type) -> Any:
         case inspect.BoolType() if node.kind == "boolean" or is_given:
             return _BOOLEANS.get(text.strip().lower(), UNSET)
         case inspect.IntType() if (node.kind == "number" or is_given) and _WHOLE.fullmatch(text.strip()):
-            return int(text) if len(text) <= SHOWN else UNSET
+            return int(text) if len(text) <= DIGITS else UNSET
         case inspect.FloatType() if (node.kind == "number" or is_given) and _DECIMAL.fullmatch(text.strip()):
             return float(text)
     return UNSET
