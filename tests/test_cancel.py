@@ -84,6 +84,17 @@ async def test_a_client_that_leaves_a_silent_provider(speech: Speech, provider: 
 
 
 @BOTH_WAYS
+async def test_a_client_that_leaves_in_the_middle_of_a_count(how: Any) -> None:
+    stalls = Scenario(body=b'{"input_tokens": 11}', headers=JSON, cut_at=5, how="stall")
+    async with Evil(stalls, tls=True) as evil, reached(evil, ANTHROPIC) as gateway, client(gateway) as one:
+        body = ANTHROPIC.request(model="anthropic/m")
+        await one.send(spell("POST", "/v1/messages/count_tokens", body, ANTHROPIC.headers))
+        await evil.pushed_all()
+        one.leave(how)
+        await let_go(evil, gateway)
+
+
+@BOTH_WAYS
 @pytest.mark.parametrize(("speech", "provider"), LANES, ids=lane_name)
 async def test_a_client_that_leaves_in_the_middle_of_a_stream(speech: Speech, provider: Speech, how: Any) -> None:
     async with Evil(half(provider), tls=True) as evil, reached(evil, provider) as gateway, client(gateway) as one:
