@@ -22,7 +22,9 @@ from proxy.config import load
 from proxy.config.models import known
 from proxy.dialects.anthropic.words import takes_of
 from proxy.edge.onlookers import conclude
+from proxy.errors import UnknownModel
 from proxy.failover.hedging import LOST
+from proxy.failover.plan import Plan
 from proxy.failover.sofar import SoFar, asks_for_text, parted
 from proxy.failover.splice import Splice, summed
 from proxy.lanes.prefill import go_on
@@ -418,6 +420,28 @@ async def test_where_the_second_one_fails_too_the_first_error_is_told(tmp_path: 
         assert blamed == {"anthropic": 1, "anthropic-east": 1}
         assert (await counted(gateway, "tokens"))[("anthropic", "input")] == 20
         assert gateway.app.upstream.in_use == 0
+
+
+async def test_where_the_name_means_nobody_any_more_the_first_error_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(ANTHROPIC, tmp_path) as (gateway, breaks, second):
+        breaks.ends_in(breaks.ends()[5], OVERLOADED)
+        planner = gateway.app.now.planner
+        plans = [await planner.first("r")]
+
+        async def first(name: str, key: object = None) -> Plan:
+            if not plans:
+                raise UnknownModel("It was there a moment ago.")
+            return plans.pop()
+
+        monkeypatch.setattr(planner, "first", first)
+        got = await chat(gateway, ANTHROPIC, ANTHROPIC.request(stream=True, model="r"))
+        error = ANTHROPIC.error(ANTHROPIC.last_event(got.body))
+        assert (error["type"], error["message"]) == ("overloaded_error", "Busy now")
+        blamed = {name: count for (name, _), count in (await counted(gateway, "upstream_errors")).items()}
+        assert blamed == {"anthropic": 1}
+        assert not second.requests
 
 
 async def test_who_takes_no_prefill_is_passed_over(tmp_path: Path) -> None:

@@ -67,7 +67,11 @@ class Resume:
     async def another(self, call: Call, handler: Handler, text: str) -> tuple[Trial, Reply] | None:
         """Who goes on from this text, and the head of their answer. None where nobody does."""
         until = monotonic() + self.failover.deadline
-        for target in await self.failover.rest(call, handler, _met(call)):
+        try:
+            rest = await self.failover.rest(call, handler, _met(call))
+        except GatewayError:  # what the model's name meant when the call began, it means no more
+            return None
+        for target in rest:
             if text and not target.adapter.abilities(target.model).prefill:
                 call.history.append(Attempt(target, skipped=NO_PREFILL))
                 continue
