@@ -36,7 +36,7 @@ FLOORS = [
     ["grammar.watching", "failover.faults"],
     "failover.* spending.* logs.redaction grammar.* budgets budgets.* wishes access.keyring access.rights answers"
     " answers.* edge.onlookers".split(),
-    "fleet ports framing framing.* envelope grammar.fields grammar.receipts grammar.thinking grammar.textual"
+    "fleet ports ports.* framing framing.* envelope grammar.fields grammar.receipts grammar.thinking grammar.textual"
     " edge.wire edge.door edge.listening edge.hosts edge.room config config.* headers access.accents access.shown"
     " sealing.* reports.outcome limits.ratelimits failover.retries failover.breaker failover.balance"
     " failover.cooldown".split(),
@@ -62,7 +62,9 @@ NEIGHBOURS = [
     ("answers.sameness", "wishes"),
     ("framing.gates", "framing"),
     ("framing.gates", "framing.eventstream"),
-    ("ports", "envelope"),
+    ("ports", "ports.*"),
+    ("ports.*", "ports.*"),
+    ("ports.*", "envelope"),
     ("grammar.receipts", "grammar.fields"),
     ("sealing.seals", "grammar.fields"),
     ("edge.listening", "edge.room"),
@@ -308,7 +310,7 @@ def test_a_module_without_a_question_is_found(source: str) -> None:
         ("adapters.echo.script", "import proxy.adapters.echo.schema"),
         ("dialects.gemini", "import proxy.dialects.gemini.parse"),
         ("dialects.gemini", "from proxy import canon\nfrom proxy.framing import sse\nimport msgspec"),
-        ("ports", "import proxy.envelope\nfrom proxy.canon import Event"),
+        ("ports.calls", "import proxy.envelope\nfrom proxy.canon import Event\nimport proxy.ports.dialects"),
         ("edge.delivery", "from aiohttp import web\nimport aiohttp.web_log\nfrom proxy import __version__"),
         ("upstream", "import aiohttp\naiohttp.ClientSession()\nfrom os import getpid"),
         ("config.loading", "import os\nos.environ"),

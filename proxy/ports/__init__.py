@@ -1,0 +1,35 @@
+"""What shape has everything that crosses a border between two rooms of this house?
+
+Shapes only: no behaviour beyond what keeps a shape honest. `Call` goes in, `Reply` comes out, a `Middleware` stands
+between the two, a `Dialect` knows one wire's language, an `Adapter` knows one provider. Everybody imports them from
+here.
+"""
+
+from proxy.ports.adapters import Adapter, Answer, Health, Outgoing, Target
+from proxy.ports.calls import HEARD, NO_BODY, PROBES, Account, Attempt, Call, Handler, Heard, Middleware, Reply
+from proxy.ports.dialects import (
+    NO_HINTS,
+    UNKNOWN,
+    Abilities,
+    Bounds,
+    Decoder,
+    Dialect,
+    Encoded,
+    Forward,
+    Gate,
+    Headers,
+    Hints,
+    Meter,
+    Path,
+    Peek,
+    Renderer,
+    Strip,
+)
+from proxy.ports.optional import NO_WISHES, Coda, Counting, HeadCounting, Loading, Windowed, Wishes, Wishing
+
+__all__ = [
+    "HEARD", "NO_BODY", "NO_HINTS", "NO_WISHES", "PROBES", "UNKNOWN", "Abilities", "Account", "Adapter", "Answer",
+    "Attempt", "Bounds", "Call", "Coda", "Counting", "Decoder", "Dialect", "Encoded", "Forward", "Gate", "Handler",
+    "HeadCounting", "Headers", "Health", "Heard", "Hints", "Loading", "Meter", "Middleware", "Outgoing", "Path",
+    "Peek", "Renderer", "Reply", "Strip", "Target", "Windowed", "Wishes", "Wishing",
+]  # fmt: skip
