@@ -458,10 +458,10 @@ async def test_an_error_of_the_provider_has_its_request_id() -> None:
     assert (got.status, got.header("x-request-id")) == (429, "theirs")
 
 
-HOSTILE = ["m\r\nX-Forged: 1", "m\nX-Forged: 1", "m\0", "\x7f", "\N{PILE OF POO}", "a%0d b", "x" * 5000]
+HOSTILE = ["m\r\nX-Forged: 1", "m\nX-Forged: 1", "m\0", "\x7f", "\N{PILE OF POO}", "a%0d b", "x" * 2000]
 
 
-@pytest.mark.parametrize("model", HOSTILE, ids=ascii)
+@pytest.mark.parametrize("model", HOSTILE, ids=lambda name: ascii(name)[:20])
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_models_name_cannot_break_the_head(model: str, stream: bool) -> None:
     body = OPENAI.stream if stream else OPENAI.whole
