@@ -17,8 +17,8 @@ from proxy.admin import Admin
 from proxy.catalog import Catalog
 from proxy.config import Config, Provider, Secret
 from proxy.dispatch import Dispatch
-from proxy.edge.door import Patience
 from proxy.edge.hosts import Hosts
+from proxy.edge.patience import Patience
 from proxy.edge.remote import Fetcher
 from proxy.errors import ConfigError
 from proxy.failover.health import Health

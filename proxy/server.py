@@ -21,9 +21,11 @@ from urllib.parse import parse_qsl, quote
 from proxy.access.accents import spoken
 from proxy.edge.address import Address
 from proxy.edge.delivery import answer, deliver
-from proxy.edge.door import Door, Malformed, Patience
+from proxy.edge.door import Door
 from proxy.edge.inbound import BodyBroken, BodyTooLong, BodyTooSlow, Inbound
 from proxy.edge.listening import Listener, listen
+from proxy.edge.patience import Patience
+from proxy.edge.requests import Malformed
 from proxy.edge.room import Room
 from proxy.errors import BadRequest, GatewayError, UpstreamError
 from proxy.grammar.receipts import shortened

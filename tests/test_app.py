@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from proxy.edge.door import Patience
+from proxy.edge.patience import Patience
 from proxy.errors import GatewayError
 from proxy.headers import Trail
 from proxy.reports.outcome import outcome

@@ -40,10 +40,10 @@ FLOORS = [
     " edge.wire edge.door edge.listening edge.hosts edge.room config config.* headers access.accents access.shown"
     " sealing.* reports.outcome limits.ratelimits failover.retries failover.breaker failover.balance"
     " failover.cooldown".split(),
-    "canon errors longtexts edge.address edge.alarm edge.aside edge.inbound access.allowance logs.writer"
-    " grammar.repeats limits.gcra spending.money spending.tokens folders failover.recent failover.percentile"
-    " failover.waits __init__".split(),
-    ["limits.resets"],
+    "canon errors longtexts edge.address edge.alarm edge.aside edge.flow edge.pulse edge.requests access.allowance"
+    " logs.writer grammar.repeats limits.gcra spending.money spending.tokens folders failover.recent"
+    " failover.percentile failover.waits __init__".split(),
+    "limits.resets edge.inbound edge.kernel edge.patience".split(),
     # Rooms whose own file is empty but for what the room is for.
     "access adapters dialects edge failover grammar lanes limits reports sealing spending".split(),
 ]
@@ -83,13 +83,13 @@ ONLY = {
 }
 # Who alone may import a library, or a part of one: the longest name counts.
 OWNERS = {
-    "aiohttp": ["upstream", "edge.wire", "edge.door", "edge.origins", "edge.remote"],
+    "aiohttp": ["upstream", "edge.wire", "edge.flow", "edge.origins", "edge.remote"],
     "aiohttp.web*": ["edge.delivery"],
     "aiohttp.StreamReader": ["edge.delivery"],  # these three are common to its two sides
     "aiohttp.abc": ["edge.delivery"],
     "aiohttp.http": ["edge.delivery"],
     "aiohttp_sse": ["edge.delivery"],
-    "httptools": ["edge.wire", "edge.door"],
+    "httptools": ["edge.wire", "edge.requests"],
     "google": ["adapters.google.login"],
     "botocore": ["adapters.bedrock.credentials", "adapters.bedrock.signing"],
     "aiobotocore": ["adapters.bedrock.credentials"],
@@ -266,7 +266,7 @@ KNOWN = {"canon", "errors", "ports", "envelope", "framing", "config", "upstream"
         ("upstream", "from aiohttp.http import X", "belongs to edge.delivery"),
         ("server", "import aiohttp", "server imports aiohttp, which belongs to upstream and edge.wire"),
         ("dispatch", "from aiohttp_sse import sse_response", "belongs to edge.delivery"),
-        ("upstream", "import httptools", "belongs to edge.wire and edge.door"),
+        ("upstream", "import httptools", "belongs to edge.wire and edge.requests"),
         ("adapters.vertex", "import botocore.auth", "belongs to adapters.bedrock"),
         ("adapters.vertex", "from aiobotocore.session import X", "belongs to adapters.bedrock"),
         ("middleware.cost", "import prometheus_client", "belongs to middleware.metrics and"),

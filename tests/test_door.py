@@ -21,8 +21,10 @@ from aiohttp_sse import EventSourceResponse
 from proxy import registry
 from proxy.edge import delivery, door
 from proxy.edge.address import Address
-from proxy.edge.door import Door, Malformed, Patience
+from proxy.edge.door import Door
 from proxy.edge.inbound import BODY_AHEAD
+from proxy.edge.patience import Patience
+from proxy.edge.requests import HEAD_LIMIT, HEADERS_LIMIT, Malformed
 from proxy.errors import Down, GatewayError, OverLimit
 from proxy.ports import Call, Handler, Reply
 from proxy.routing import ANY, Route
@@ -278,7 +280,7 @@ async def test_requests_behind_one_with_a_body_are_not_taken_for_it(ear: Ear) ->
 
 
 async def test_a_head_behind_a_long_body_is_not_as_long_as_that(ear: Ear) -> None:
-    body = b"x" * 3 * door.HEAD_LIMIT
+    body = b"x" * 3 * HEAD_LIMIT
     first = b"POST /x HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % len(body) + body
     async with serving() as at, client(at) as one:
         await ear.after(one, first + WHOLE[:20], WHOLE[20:])
@@ -368,10 +370,11 @@ async def test_netcat_waits_for_a_slow_answer_and_is_asked_whether_it_is_there(p
         await one.send(WHOLE)
         one.writer.write_eof()
         assert await one.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
-        (here,) = at.doors
+        pulse = at.doors[0]._pulse
+        assert pulse is not None
         for _ in range(5):  # asks again, of the kernel and not of the client
-            before = here._pulse
-            await soon(lambda before=before: here._pulse is not before)  # type: ignore[misc]
+            before = pulse._next
+            await soon(lambda before=before: pulse._next is not before)  # type: ignore[misc]
         gate.open.set()
         got = await one.answer()
         assert (got.status, got.body, got.whole) == (200, b"a\nb\nc\n", True)
@@ -859,7 +862,7 @@ async def test_a_header_that_comes_twice_is_one_header() -> None:
         assert (headers["x-a"], headers["x-b"].strip(), headers["x-c"]) == ("1, \udcff", "3", "")
 
 
-@pytest.mark.parametrize("lines", [door.HEADERS_LIMIT - 1, door.HEADERS_LIMIT, 50_000])
+@pytest.mark.parametrize("lines", [HEADERS_LIMIT - 1, HEADERS_LIMIT, 50_000])
 @pytest.mark.parametrize("name", [b"a%d", b"a"], ids=["names", "one name"])
 async def test_a_head_has_so_many_lines(
     name: bytes, lines: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
@@ -876,7 +879,7 @@ async def test_a_head_has_so_many_lines(
         monkeypatch.setattr(at.server, "refuse", noting)
         await one.send(GET[:-2] + more + b"\r\n")
         got = await one.answer()
-        if lines < door.HEADERS_LIMIT:  # with Host
+        if lines < HEADERS_LIMIT:  # with Host
             assert got.status == 200
         else:
             check_refusal(got, logged(caplog), 431)
@@ -885,10 +888,10 @@ async def test_a_head_has_so_many_lines(
             assert (
                 sum(map(len, [*malformed.headers, *malformed.headers.values()])) < 8 * lines
             )  # and no joined megabytes
-            assert len(malformed.headers) <= door.HEADERS_LIMIT
+            assert len(malformed.headers) <= HEADERS_LIMIT
 
 
-LONG = door.HEAD_LIMIT - 4096
+LONG = HEAD_LIMIT - 4096
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 7])
@@ -908,7 +911,7 @@ async def test_a_head_over_the_limit_is_refused_though_it_came_whole(
 ) -> None:
     caplog.set_level("INFO")
     async with serving() as at, client(at) as one:
-        await ear.after(one, WHOLE[:-3], WHOLE[-3:] + head % (b"x" * door.HEAD_LIMIT) + SMUGGLED)
+        await ear.after(one, WHOLE[:-3], WHOLE[-3:] + head % (b"x" * HEAD_LIMIT) + SMUGGLED)
         assert (await one.answer()).status == 200
         (got,) = apart(await ended(one))
     check_refusal(got, logged(caplog), 431)
@@ -924,7 +927,7 @@ async def test_a_head_over_the_limit_is_refused(
     async with serving() as at, client(at) as one:
         await one.send(start)
         for _ in range(pieces):  # without end
-            await one.send(b"x" * (door.HEAD_LIMIT // pieces + 1))
+            await one.send(b"x" * (HEAD_LIMIT // pieces + 1))
         await one.send(b"x")
         got = await one.answer()
         check_refusal(got, logged(caplog), 431)

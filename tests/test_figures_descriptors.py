@@ -233,7 +233,7 @@ async def test_what_a_client_has_said_shows_before_it_is_read() -> None:
         await soon(lambda: gateway.app.server.connections == 1)
         (door,) = gateway.app.server._doors
         assert not door.speaks
-        door._hold()
+        door.hold()
         await one.send(b"GET")
         await soon(lambda: door.speaks)
         door.read_on()

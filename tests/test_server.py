@@ -12,7 +12,7 @@ import pytest
 from proxy import registry
 from proxy.edge import delivery
 from proxy.edge.address import Address
-from proxy.edge.door import Patience
+from proxy.edge.patience import Patience
 from proxy.errors import BadRequest, Down, GatewayError, OverLimit
 from proxy.ports import Call, Handler, Reply
 from proxy.routing import Route
