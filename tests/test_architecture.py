@@ -35,7 +35,7 @@ FLOORS = [
     " reports.exposition".split(),
     ["grammar.watching", "failover.faults"],
     "failover.* spending.* logs.redaction grammar.* budgets budgets.* wishes access.keyring access.rights answers"
-    " answers.* edge.onlookers".split(),
+    " answers.* edge.onlookers edge.keptawake".split(),
     "fleet ports ports.* framing framing.* envelope grammar.fields grammar.receipts grammar.thinking grammar.textual"
     " edge.wire edge.door edge.listening edge.hosts edge.room config config.* headers access.accents access.shown"
     " sealing.* reports.outcome limits.ratelimits failover.retries failover.breaker failover.balance"
@@ -84,11 +84,11 @@ ONLY = {
 # Who alone may import a library, or a part of one: the longest name counts.
 OWNERS = {
     "aiohttp": ["upstream", "edge.wire", "edge.flow", "edge.origins", "edge.remote"],
-    "aiohttp.web*": ["edge.delivery"],
-    "aiohttp.StreamReader": ["edge.delivery"],  # these three are common to its two sides
-    "aiohttp.abc": ["edge.delivery"],
-    "aiohttp.http": ["edge.delivery"],
-    "aiohttp_sse": ["edge.delivery"],
+    "aiohttp.web*": ["edge.keptawake"],
+    "aiohttp.StreamReader": ["edge.keptawake"],  # these three are common to its two sides
+    "aiohttp.abc": ["edge.keptawake"],
+    "aiohttp.http": ["edge.keptawake"],
+    "aiohttp_sse": ["edge.keptawake"],
     "httptools": ["edge.wire", "edge.requests"],
     "google": ["adapters.google.login"],
     "botocore": ["adapters.bedrock.credentials", "adapters.bedrock.signing"],
@@ -258,14 +258,14 @@ KNOWN = {"canon", "errors", "ports", "envelope", "framing", "config", "upstream"
         ("envelope", "import proxy.canon", "envelope imports canon, and of lower floors may import only"),
         ("middleware.auth", "from ..errors import X", "middleware.auth imports ..errors.X by a relative name"),
         ("newcomer", "", "newcomer has no floor"),
-        ("upstream", "from aiohttp import web", "imports aiohttp.web, which belongs to edge.delivery"),
-        ("upstream", "from aiohttp.web_log import X", "imports aiohttp.web_log.X, which belongs to edge.delivery"),
-        ("upstream", "import aiohttp\naiohttp.web.run_app()", "imports aiohttp.web, which belongs to edge.delivery"),
+        ("upstream", "from aiohttp import web", "imports aiohttp.web, which belongs to edge.keptawake"),
+        ("upstream", "from aiohttp.web_log import X", "imports aiohttp.web_log.X, which belongs to edge.keptawake"),
+        ("upstream", "import aiohttp\naiohttp.web.run_app()", "imports aiohttp.web, which belongs to edge.keptawake"),
         ("server", "from aiohttp import ClientSession", "belongs to upstream and edge.wire"),
         ("server", "from aiohttp.http_writer import X", "belongs to upstream and edge.wire"),
-        ("upstream", "from aiohttp.http import X", "belongs to edge.delivery"),
+        ("upstream", "from aiohttp.http import X", "belongs to edge.keptawake"),
         ("server", "import aiohttp", "server imports aiohttp, which belongs to upstream and edge.wire"),
-        ("dispatch", "from aiohttp_sse import sse_response", "belongs to edge.delivery"),
+        ("dispatch", "from aiohttp_sse import sse_response", "belongs to edge.keptawake"),
         ("upstream", "import httptools", "belongs to edge.wire and edge.requests"),
         ("adapters.vertex", "import botocore.auth", "belongs to adapters.bedrock"),
         ("adapters.vertex", "from aiobotocore.session import X", "belongs to adapters.bedrock"),
@@ -311,7 +311,7 @@ def test_a_module_without_a_question_is_found(source: str) -> None:
         ("dialects.gemini", "import proxy.dialects.gemini.parse"),
         ("dialects.gemini", "from proxy import canon\nfrom proxy.framing import sse\nimport msgspec"),
         ("ports.calls", "import proxy.envelope\nfrom proxy.canon import Event\nimport proxy.ports.dialects"),
-        ("edge.delivery", "from aiohttp import web\nimport aiohttp.web_log\nfrom proxy import __version__"),
+        ("edge.keptawake", "from aiohttp import web\nimport aiohttp.web_log\nfrom proxy import __version__"),
         ("upstream", "import aiohttp\naiohttp.ClientSession()\nfrom os import getpid"),
         ("config.loading", "import os\nos.environ"),
         ("config.reading", "import yaml\nyaml.safe_load(x)\nyaml.load(x, yaml.CSafeLoader)"),

@@ -19,7 +19,7 @@ import pytest
 from aiohttp_sse import EventSourceResponse
 
 from proxy import registry
-from proxy.edge import delivery, door
+from proxy.edge import door, keptawake
 from proxy.edge.address import Address
 from proxy.edge.door import Door
 from proxy.edge.inbound import BODY_AHEAD
@@ -1407,15 +1407,15 @@ async def test_a_providers_request_id_is_one_line(ping: bytes | None) -> None:
 
 async def test_no_ping_follows_the_end_of_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where the end itself takes a while, since the client reads slowly."""
-    monkeypatch.setattr(delivery, "PING_INTERVAL", 0.01)
-    end = delivery.KeptAwake.write_eof
+    monkeypatch.setattr(keptawake, "PING_INTERVAL", 0.01)
+    end = keptawake.KeptAwake.write_eof
 
-    async def slowly(self: delivery.KeptAwake, data: bytes = b"") -> None:
+    async def slowly(self: keptawake.KeptAwake, data: bytes = b"") -> None:
         await end(self, data)
         self._eof_sent = False
         await asyncio.sleep(0.1)
 
-    monkeypatch.setattr(delivery.KeptAwake, "write_eof", slowly)
+    monkeypatch.setattr(keptawake.KeptAwake, "write_eof", slowly)
     reply = Watched(saying(b"a\n"), ping=b"PING\n").reply
     async with serving(replying(reply, Reply(200, [], b"next"))) as at, client(at) as one:
         await one.send(WHOLE + WHOLE)
@@ -1425,11 +1425,11 @@ async def test_no_ping_follows_the_end_of_a_stream(monkeypatch: pytest.MonkeyPat
 
 
 async def test_a_client_that_is_not_reading_is_not_pinged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "PING_INTERVAL", 0.01)
+    monkeypatch.setattr(keptawake, "PING_INTERVAL", 0.01)
     pings = 0
     write = EventSourceResponse.write
 
-    async def counting(self: delivery.KeptAwake, data: bytes) -> None:
+    async def counting(self: keptawake.KeptAwake, data: bytes) -> None:
         nonlocal pings
         pings += data == b"PING\n"
         await write(self, data)
@@ -1446,7 +1446,7 @@ async def test_a_client_that_is_not_reading_is_not_pinged(monkeypatch: pytest.Mo
 
 
 async def test_a_ping_to_a_client_that_has_left_is_nobodys_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "PING_INTERVAL", 0.01)
+    monkeypatch.setattr(keptawake, "PING_INTERVAL", 0.01)
     watched = Watched(saying(b"a\n", for_ever=True), ping=b"PING\n")
     lost = Door.connection_lost
     late = asyncio.Event()

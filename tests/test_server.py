@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from proxy import registry
-from proxy.edge import delivery
+from proxy.edge import keptawake
 from proxy.edge.address import Address
 from proxy.edge.patience import Patience
 from proxy.errors import BadRequest, Down, GatewayError, OverLimit
@@ -243,7 +243,7 @@ async def test_a_client_that_reads_slowly_gets_everything() -> None:
 
 
 async def test_a_silent_stream_of_our_own_is_kept_awake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "PING_INTERVAL", 0.01)
+    monkeypatch.setattr(keptawake, "PING_INTERVAL", 0.01)
     watched = Watched(saying(b"data: 1\n\n", for_ever=True), ping=b"PING\n")
     async with serving(answering(lambda: watched.reply)) as at, client(at) as one:
         await one.send(POST)
@@ -254,7 +254,7 @@ async def test_a_silent_stream_of_our_own_is_kept_awake(monkeypatch: pytest.Monk
 
 
 async def test_a_stream_that_is_passed_through_is_never_pinged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "PING_INTERVAL", 0.01)
+    monkeypatch.setattr(keptawake, "PING_INTERVAL", 0.01)
     gap = Scenario(
         body=ANTHROPIC.stream,
         split=[400],

@@ -7,28 +7,21 @@ error event, and no last HTTP chunk follows, so that nobody takes it for whole.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from email.utils import formatdate
 from http import HTTPStatus
 from time import time
-from typing import Protocol, cast
-
-from aiohttp import StreamReader, web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage, StreamWriter
-from aiohttp_sse import EventSourceResponse
-from multidict import CIMultiDict, CIMultiDictProxy
-from yarl import URL
+from typing import Protocol
 
 from proxy.edge.door import Door
 from proxy.edge.inbound import Inbound
+from proxy.edge.keptawake import kept_awake
 from proxy.edge.onlookers import conclude, show
 from proxy.errors import GatewayError, UpstreamError
 from proxy.headers import spell
 from proxy.ports import Headers, Reply
 
-PING_INTERVAL = 15.0  # seconds of silence before a live stream is kept awake
 BODILESS = frozenset({204, 304})
 START = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 BIG = 16 * 1024  # bytes of a chunk that are not worth copying
@@ -166,12 +159,9 @@ async def _live(door: Door, inbound: Inbound, reply: Reply, body: AsyncGenerator
 
 
 async def _lines(door: Door, inbound: Inbound, reply: Reply, ours: bytes) -> Lines:
-    """Frames of our own go out through aiohttp-sse's response."""
     if reply.ping is not None:
         inbound.keep_alive = door.stays  # as its head will say
-        kept_awake = KeptAwake(door, reply.ping, CIMultiDict(_pairs(reply.headers, ours)))
-        await kept_awake.prepare(_request(door, inbound))
-        return kept_awake
+        return await kept_awake(door, inbound, reply.ping, spell(reply.headers) + ours)
     head = _head(door, inbound, reply, ours)
     return _Chunks(door, head) if inbound.http11 else _Bare(door, head)
 
@@ -252,66 +242,3 @@ class _Chunks(_Bare):
 
     def end(self) -> None:
         self._door.write(b"0\r\n\r\n")
-
-
-class KeptAwake(EventSourceResponse):
-    """A stream of our own frames. In a silent gap it says the wire's own ping, so that no middlebox cuts it."""
-
-    def __init__(self, door: Door, ping: bytes, headers: Mapping[str, str]) -> None:
-        super().__init__(
-            headers=headers, sep="\n", allow_all_methods=True, send_timeout=None, ping_interval=PING_INTERVAL
-        )
-        self._door = door
-        self._frame = ping
-        self._spoke = False
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        self.headers["Connection"] = "keep-alive" if request.keep_alive else "close"
-        return await super().prepare(request)
-
-    async def write(self, data: "bytes | bytearray | memoryview[int]") -> None:
-        self._spoke = True
-        await super().write(data)
-
-    def end(self) -> Awaitable[None]:
-        return self.write_eof()
-
-    def stop(self) -> None:
-        """No ping may follow the end."""
-        self.stop_streaming()
-
-    async def _ping(self) -> None:
-        while True:
-            await asyncio.sleep(self._ping_interval)
-            if not self._spoke and not self._door.writing_paused:
-                await super().write(self._frame)
-            self._spoke = False
-
-
-def _request(door: Door, inbound: Inbound) -> web.BaseRequest:
-    """The request as aiohttp's responses want to see it."""
-    message = RawRequestMessage(
-        inbound.method,
-        inbound.path,
-        HttpVersion11 if inbound.http11 else HttpVersion10,
-        CIMultiDictProxy(CIMultiDict(inbound.headers)),
-        (),
-        not door.stays,
-        None,
-        False,
-        False,
-        URL.build(path="/"),
-    )
-    protocol = cast(web.RequestHandler, door)
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    assert task is not None
-    empty = StreamReader(door, 1, loop=loop)
-    return web.BaseRequest(message, empty, protocol, StreamWriter(door, loop), task, loop)
-
-
-def _pairs(headers: Headers, ours: bytes) -> Headers:
-    """The lines of a head as aiohttp takes them: as text, so that bytes which are no UTF-8 do not stay as they were."""
-    text = (spell(headers) + ours).decode("utf-8", "replace")
-    lines = text.removesuffix("\r\n").split("\r\n")  # splitlines() knows more ends
-    return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
