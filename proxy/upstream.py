@@ -8,7 +8,7 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import partial
 from time import monotonic
@@ -21,10 +21,11 @@ from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from proxy.config import Timers
-from proxy.edge.address import Address
+from proxy.edge.exchange import Exchange
+from proxy.edge.failures import mapped, too_slow
 from proxy.edge.origins import Held, Origin, Proxy
-from proxy.edge.wire import Exchange, Wire, why
-from proxy.errors import ConfigError, Down, Timeout, UpstreamError
+from proxy.edge.wire import Wire
+from proxy.errors import ConfigError, Down
 from proxy.headers import Trail
 
 STANDARD = Timers()
@@ -147,7 +148,7 @@ class Upstream:
                         raise Down("The provider's list does not end.", code="upstream_too_long")
                 return response.status, bytes(body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _mapped(error, seconds) from None
+            raise mapped(error, seconds) from None
 
     async def tell(self, url: str, body: bytes) -> int:
         """POST JSON to whom the operator wants to be told, and nobody's provider: the status. Raises UpstreamError."""
@@ -161,7 +162,7 @@ class Upstream:
             ) as response:
                 return response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _mapped(error, TOLD) from None
+            raise mapped(error, TOLD) from None
 
     async def _connect(self, origin: Origin, fresh: bool) -> Held:
         """A connection of the connector's; `fresh`: a new one, and those that wait are closed as they are stale."""
@@ -173,9 +174,10 @@ class Upstream:
             try:
                 connection = await self._connector.connect(origin.request, [], origin.timeout)
             except TimeoutError:
-                raise _too_slow(origin, made) from None
+                is_reached = len(made) > (origin.proxy is not None)  # to a proxy there is a connection before it
+                raise too_slow(origin.url, origin.timers.connect, is_reached) from None
             except (aiohttp.ClientError, OSError) as error:
-                raise _mapped(error, origin.timers.connect) from None
+                raise mapped(error, origin.timers.connect) from None
             wire = connection.protocol
             assert isinstance(wire, Wire)
             if wire.fresh or not (fresh or wire.should_close):
@@ -266,56 +268,9 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
     return made
 
 
-def _too_slow(origin: Origin, made: list[Wire]) -> Timeout:
-    """One timer for both phases of a connection, and a name for each. To a proxy there is a connection before them."""
-    where = _place(origin.url.host, origin.url.port)
-    if origin.url.scheme == "https" and len(made) > (origin.proxy is not None):
-        return Timeout(
-            f"No TLS with the provider within {origin.timers.connect:g} s.", code="tls_timeout", detail=where
-        )
-    return Timeout(
-        f"No connection to the provider within {origin.timers.connect:g} s.", code="connect_timeout", detail=where
-    )
-
-
 def _plain(exchange: Exchange) -> None:
     """We asked for no content coding, so that nobody can send a bomb. Raises Down where one came all the same."""
     coding = exchange.headers.get("content-encoding", "identity")
     if coding.lower() != "identity":
         exchange.abort()
         raise Down("The provider's answer is in a content coding that was not asked for.", code="upstream_protocol")
-
-
-# Ways in which no connection comes about, the particular ones first: what the client reads, and the code.
-_WAYS: Sequence[tuple[type[Exception], str, str]] = (
-    (aiohttp.ClientProxyConnectionError, "The egress proxy cannot be reached.", "proxy_error"),
-    (aiohttp.ClientConnectorDNSError, "The provider's host name is not known.", "dns_error"),
-    (aiohttp.ClientSSLError, "No secure connection to the provider.", "tls_error"),
-    (aiohttp.ClientConnectorError, "The provider cannot be reached.", "connect_error"),
-    (Exception, "The connection to the provider failed.", "network_error"),
-)
-
-
-def _mapped(error: Exception, seconds: float) -> UpstreamError:
-    """Every way in which no connection comes about, in the words of our own tree, and for the log in the network's."""
-    if isinstance(error, TimeoutError):
-        return Timeout(f"No connection to the provider within {seconds:g} s.", code="connect_timeout")
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return Down(f"The egress proxy answered {error.status}.", kind="network_error", code="proxy_error")
-    message, code = next((message, code) for kind, message, code in _WAYS if isinstance(error, kind))
-    return Down(message, kind="network_error", code=code, detail=_detail(error))
-
-
-def _detail(error: Exception) -> str:
-    """Where it failed, and why. aiohttp's own text is not to be shown: it may hold a URL, or lines of a head."""
-    match error:
-        case aiohttp.ClientConnectorCertificateError():
-            return f"{_place(error.host, error.port)}: {why(error.certificate_error)}"
-        case aiohttp.ClientConnectorError():
-            return f"{_place(error.host, error.port)}: {why(error.os_error)}"
-        case _:
-            return why(error)
-
-
-def _place(host: str | None, port: int | None) -> str:
-    return str(Address(host or "", port or 0))

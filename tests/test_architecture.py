@@ -35,10 +35,10 @@ FLOORS = [
     " reports.exposition".split(),
     ["grammar.watching", "failover.faults"],
     "failover.* spending.* logs.redaction grammar.* budgets budgets.* wishes access.keyring access.rights answers"
-    " answers.* edge.onlookers edge.keptawake".split(),
+    " answers.* edge.onlookers edge.keptawake edge.exchange".split(),
     "fleet ports ports.* framing framing.* envelope grammar.fields grammar.receipts grammar.thinking grammar.textual"
-    " edge.wire edge.door edge.listening edge.hosts edge.room config config.* headers access.accents access.shown"
-    " sealing.* reports.outcome limits.ratelimits failover.retries failover.breaker failover.balance"
+    " edge.wire edge.door edge.failures edge.listening edge.hosts edge.room config config.* headers access.accents"
+    " access.shown sealing.* reports.outcome limits.ratelimits failover.retries failover.breaker failover.balance"
     " failover.cooldown".split(),
     "canon errors longtexts edge.address edge.alarm edge.aside edge.flow edge.pulse edge.requests access.allowance"
     " logs.writer grammar.repeats limits.gcra spending.money spending.tokens folders failover.recent"
@@ -83,13 +83,13 @@ ONLY = {
 }
 # Who alone may import a library, or a part of one: the longest name counts.
 OWNERS = {
-    "aiohttp": ["upstream", "edge.wire", "edge.flow", "edge.origins", "edge.remote"],
+    "aiohttp": ["upstream", "edge.wire", "edge.failures", "edge.flow", "edge.origins", "edge.remote"],
     "aiohttp.web*": ["edge.keptawake"],
     "aiohttp.StreamReader": ["edge.keptawake"],  # these three are common to its two sides
     "aiohttp.abc": ["edge.keptawake"],
     "aiohttp.http": ["edge.keptawake"],
     "aiohttp_sse": ["edge.keptawake"],
-    "httptools": ["edge.wire", "edge.requests"],
+    "httptools": ["edge.exchange", "edge.requests"],
     "google": ["adapters.google.login"],
     "botocore": ["adapters.bedrock.credentials", "adapters.bedrock.signing"],
     "aiobotocore": ["adapters.bedrock.credentials"],
@@ -266,7 +266,7 @@ KNOWN = {"canon", "errors", "ports", "envelope", "framing", "config", "upstream"
         ("upstream", "from aiohttp.http import X", "belongs to edge.keptawake"),
         ("server", "import aiohttp", "server imports aiohttp, which belongs to upstream and edge.wire"),
         ("dispatch", "from aiohttp_sse import sse_response", "belongs to edge.keptawake"),
-        ("upstream", "import httptools", "belongs to edge.wire and edge.requests"),
+        ("upstream", "import httptools", "belongs to edge.exchange and edge.requests"),
         ("adapters.vertex", "import botocore.auth", "belongs to adapters.bedrock"),
         ("adapters.vertex", "from aiobotocore.session import X", "belongs to adapters.bedrock"),
         ("middleware.cost", "import prometheus_client", "belongs to middleware.metrics and"),

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import pytest
 
+from proxy.edge.exchange import Exchange
 from proxy.edge.wire import Wire
 from tests.client import ANTHROPIC, LANES, OPENAI, Client, Speech, client, lane_name, spell
 from tests.evil import Evil, Scenario
@@ -249,6 +250,6 @@ def unread(gateway: Gateway) -> list[int]:
 
 def held(gateway: Gateway) -> list[int]:
     """Bytes of each stream that came and are not gone: on the provider's side, and on the client's."""
-    came = sorted(wire.exchange._held for wire in wires(gateway) if wire.exchange)
+    came = sorted(wire.exchange._held for wire in wires(gateway) if isinstance(wire.exchange, Exchange))
     gone = sorted(door.transport.get_write_buffer_size() for door in gateway.app.server._doors if door.transport)
     return [one + other for one, other in zip(came, gone, strict=True)]

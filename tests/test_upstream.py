@@ -17,6 +17,7 @@ import pytest
 import trustme
 
 from proxy.config import Timers
+from proxy.edge.exchange import Exchange
 from proxy.edge.origins import request_head
 from proxy.edge.wire import Wire
 from proxy.errors import Down, Timeout, UpstreamError
@@ -284,7 +285,7 @@ async def test_a_reader_that_does_not_read_stalls_the_provider() -> None:
             await asyncio.sleep(0.05)
         assert pushed < 12 * 1024 * 1024  # what two kernel buffers take, and not what we were sent
         (held,) = (wire.exchange for wire in upstream._connector._acquired if isinstance(wire, Wire))
-        assert held is not None
+        assert isinstance(held, Exchange)
         assert held._held < 512 * 1024
         answer.abort()
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from proxy.edge.wire import HEAD_LIMIT, HIGH_WATER, Exchange, Wire
+from proxy.edge.exchange import HEAD_LIMIT, HIGH_WATER, Exchange
+from proxy.edge.wire import Wire
 from proxy.errors import Down, Timeout, UpstreamError
 from proxy.headers import spell
 from tests.laws import splits

@@ -1,8 +1,8 @@
 """How does one HTTP exchange go over a client's connection?
 
-The mirror of wire.py. llhttp, through httptools, reads the requests; what is written goes straight to the transport.
-aiohttp's own server would do it as well, at twice the cost for a short answer, without a timer for a head that does
-not end, and with an answer to malformed requests that shows their bytes: docs/decisions/0008-door.md.
+The mirror of wire.py and exchange.py. llhttp reads the requests (requests.py); what is written goes straight to the
+transport. aiohttp's own server would do it as well, at twice the cost for a short answer, without a timer for a head
+that does not end, and with an answer to malformed requests that shows their bytes: docs/decisions/0008-door.md.
 
     idle --first byte--> head --end of head--> answering (a task) --> idle, or closed
                           |                        |

@@ -1,0 +1,277 @@
+"""How does one HTTP exchange go over a pooled connection?
+
+What the provider answers is read by llhttp, through httptools. aiohttp's own client would read it as well, at many
+times the cost for a stream: docs/decisions/0003-wire.md has the figures.
+
+    idle --begin--> waiting --head--> body --end--> idle (back to the pool)
+                       |                |
+                       +---- fault -----+--> aborted, never pooled again
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import httptools
+
+from proxy.edge.failures import why
+from proxy.edge.wire import Wire
+from proxy.errors import Down, Timeout, UpstreamError
+
+HEAD_LIMIT = 128 * 1024  # bytes that may come with no byte of body among them: heads, interim answers, trailers
+HIGH_WATER = 64 * 1024  # bytes held for a slow reader before the provider is told to wait
+NO_BODY = frozenset({204, 304})
+
+
+class Exchange:
+    """One request sent and one answer read. `release(reusable)` is called once, when the connection is done with."""
+
+    __slots__ = (
+        "_began",
+        "_bounded",
+        "_chunks",
+        "_clock",
+        "_counted",
+        "_done",
+        "_error",
+        "_first",
+        "_head",
+        "_headed",
+        "_held",
+        "_idle",
+        "_interim",
+        "_last",
+        "_parser",
+        "_paused",
+        "_release",
+        "_surplus",
+        "_total",
+        "_waiter",
+        "_watched",
+        "_wire",
+        "headers",
+        "on_body",
+        "pooled",
+        "started",
+        "status",
+    )
+
+    def __init__(self, wire: Wire, release: Callable[[bool], None]) -> None:
+        self._wire = wire
+        self._release: Callable[[bool], None] | None = release
+        self._clock = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+        self._began = self._head = self._first = self._idle = self._total = 0.0  # seconds; but for the first, allowed
+        self._last = 0.0
+        self._chunks: list[bytes] = []
+        self.on_body = self._chunks.append  # llhttp calls it per HTTP chunk, often dozens of times in a read
+        self._parser = httptools.HttpResponseParser(self)  # it takes its callbacks from us now, and no later ones
+        self._held = 0  # bytes in _chunks
+        self._counted = 0  # bytes since the last one of the body
+        self._paused = self._headed = self._done = self._interim = self._watched = False
+        self._surplus: int | None = None  # how many chunks are this answer's, where bytes came behind it
+        self._bounded = False  # the head says where the body ends
+        self._error: UpstreamError | None = None
+        self.started = False  # a byte has come
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.pooled = not wire.fresh
+        wire.fresh = False
+        wire.exchange = self
+
+    def __repr__(self) -> str:
+        state = "done" if self._done else f"{self.status}, {self._held} bytes held" if self._headed else "waiting"
+        return f"<Exchange {state}>"
+
+    # --- the caller's side ---
+
+    def send(self, data: bytes, *, headers: float, first_event: float, idle: float, total: float) -> None:
+        """Write the request, and set the timers, in seconds (0: none).
+
+        To the head; to the first event that says something, which is when `begun` is called; between chunks from then
+        on; and in all.
+        """
+        if self._wire.transport is None:  # the peer closed while its connection was handed over
+            self.lost(None)
+            return
+        self._wire.transport.write(data)
+        self._began = self._clock.time()
+        self._head, self._first, self._idle, self._total = headers, first_event, idle, total
+        if when := self._next_look(self._began):
+            self._wire.wake_at(when)
+
+    async def head(self) -> None:
+        """Wait for the answer's head. Raises UpstreamError."""
+        while not self._headed:
+            if self._error is not None:
+                raise self._error
+            self._waiter = self._clock.create_future()
+            await self._waiter
+            self._waiter = None
+
+    async def chunk(self) -> bytes:
+        """What has come of the body, waiting for some; b"" at its end. Raises UpstreamError, after what came before."""
+        while not self._chunks:
+            if self._error is not None:
+                raise self._error
+            if self._done:
+                return b""
+            self._last = self._clock.time()
+            self._waiter = self._clock.create_future()
+            await self._waiter
+            self._waiter = None
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        self._held = 0
+        if self._paused:
+            self._paused = False
+            self._wire.hold(False)
+        return data
+
+    def begun(self) -> None:
+        """The answer has said something: from now on it is silence that is timed."""
+        if not self._watched and not self._done:
+            self._watched = True
+            self._last = self._clock.time()
+            if self._idle:
+                self._wire.wake_at(self._last + self._idle)
+
+    def ended(self) -> bool:
+        """Has the whole body come, and been taken?"""
+        return self._done and self._error is None and not self._chunks
+
+    def abort(self) -> None:
+        """Let go of the connection, whatever it still carries."""
+        if not self._done:
+            self._fail(Down("The connection to the provider was let go.", code="upstream_aborted"))
+
+    # --- the connection's side ---
+
+    def received(self, data: bytes) -> None:
+        self._last = self._clock.time()
+        self.started = True
+        chunks, before = self._chunks, len(self._chunks)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail(Down("The provider switched protocols unasked.", code="upstream_protocol"))
+        except httptools.HttpParserError as error:  # in llhttp's own words, which repeat nothing of what came
+            self._fail(Down("The provider's answer is not valid HTTP.", code="upstream_protocol", detail=str(error)))
+        if self._surplus is not None:  # another answer's, behind the end of this one
+            del chunks[self._surplus :]
+        self._held += sum(map(len, chunks[before:]))
+        self._counted = 0 if len(chunks) > before else self._counted + len(data)
+        if self._counted > HEAD_LIMIT:
+            self._fail(Down("The head or the trailer of the provider's answer does not end.", code="upstream_protocol"))
+        if self._held > HIGH_WATER and not self._paused and not self._done:
+            self._paused = True
+            self._wire.hold(True)
+        if self._waiter is not None:
+            self._wake()
+
+    def lost(self, exc: BaseException | None) -> None:
+        """The peer has closed. Only an answer whose head gave no length may end like this."""
+        if self._headed and not self._bounded and exc is None:
+            self._end(reusable=False)
+        elif not self._headed:
+            message = "The provider closed the connection without an answer."
+            self._fail(Down(message, code="upstream_closed", detail=why(exc)))
+        else:
+            self._fail(Down("The provider's answer was cut short.", code="upstream_cut", detail=why(exc)))
+        if self._waiter is not None:
+            self._wake()
+
+    # --- llhttp's side ---
+
+    def on_message_begin(self) -> None:
+        if self._done:
+            self._surplus = len(self._chunks)  # bytes after the end: whatever they are, not the next answer
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._headed:  # a trailer
+            return
+        key = name.decode("latin-1").lower()
+        text = value.decode("utf-8", "surrogateescape")  # what is no UTF-8 is spelled to the client as it came
+        self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._interim = True
+            self.headers = {}
+            return
+        if self._done:
+            return
+        self.status = status
+        self._headed = True
+        self._bounded = status in NO_BODY or "content-length" in self.headers or "transfer-encoding" in self.headers
+
+    def on_message_complete(self) -> None:
+        if self._interim:
+            self._interim = False
+        elif not self._done:
+            self._end(reusable=self._parser.should_keep_alive())
+
+    # --- endings ---
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _end(self, *, reusable: bool) -> None:
+        """The whole answer is here, though perhaps not yet read."""
+        self._done = True
+        # Not at once: llhttp is still reading this chunk, and bytes behind the answer make the connection unusable.
+        self._clock.call_soon(self._let_go, reusable)
+
+    def _fail(self, error: UpstreamError) -> None:
+        if self._error is None and not self._done:
+            self._error = error
+            self._done = True
+            self._let_go(False)
+        self._wake()
+
+    def _let_go(self, reusable: bool) -> None:
+        release, self._release = self._release, None
+        if release is None:
+            return
+        wire = self._wire
+        wire.exchange = None
+        if self._paused:
+            self._paused = False
+            wire.hold(False)
+        release(reusable and self._surplus is None and wire.is_connected())
+
+    # --- time ---
+
+    def look(self) -> float:
+        """Is a timer over? If none is: when to look again, by the loop's clock; 0 where nothing is left to wait for."""
+        if self._done:
+            return 0.0
+        now = self._clock.time()
+        if self._total and now >= self._began + self._total:
+            self._late("total_timeout", "did not end", self._total)
+        elif self._head and not self._headed and now >= self._began + self._head:
+            self._late("headers_timeout", "did not begin", self._head)
+        elif self._first and not self._watched and now >= self._began + self._first:
+            self._late("first_event_timeout", "said nothing", self._first)
+        elif self._watched and self._idle and self._silence(now) >= self._idle:
+            self._fail(Timeout(f"The provider's stream was silent for {self._idle:g} s.", code="idle_timeout"))
+        else:
+            return self._next_look(now)
+        return 0.0
+
+    def _next_look(self, now: float) -> float:
+        times = [self._began + self._total] if self._total else []
+        if self._watched and self._idle:
+            times.append(now + self._idle - self._silence(now))
+        elif not self._watched:
+            times += [self._began + self._first] if self._first else []
+            times += [self._began + self._head] if self._head and not self._headed else []
+        return min(times, default=0.0)
+
+    def _silence(self, now: float) -> float:
+        """Seconds without a byte; time in which nobody waits for one does not count."""
+        return now - self._last if self._waiter is not None else 0.0
+
+    def _late(self, code: str, what: str, seconds: float) -> None:
+        self._fail(Timeout(f"The provider's answer {what} within {seconds:g} s.", code=code))

@@ -1,0 +1,73 @@
+"""In which ways does a connection fail, and what is told of it?
+
+To the client a sentence and a code of our own, to the log what the network says: never a URL, nor anything that came.
+"""
+
+import os
+import ssl
+from collections.abc import Sequence
+
+import aiohttp
+from yarl import URL
+
+from proxy.edge.address import Address
+from proxy.errors import Down, Timeout, UpstreamError
+
+# Ways in which no connection comes about, the particular ones first: what the client reads, and the code.
+_WAYS: Sequence[tuple[type[Exception], str, str]] = (
+    (aiohttp.ClientProxyConnectionError, "The egress proxy cannot be reached.", "proxy_error"),
+    (aiohttp.ClientConnectorDNSError, "The provider's host name is not known.", "dns_error"),
+    (aiohttp.ClientSSLError, "No secure connection to the provider.", "tls_error"),
+    (aiohttp.ClientConnectorError, "The provider cannot be reached.", "connect_error"),
+    (Exception, "The connection to the provider failed.", "network_error"),
+)
+
+
+def mapped(error: Exception, seconds: float) -> UpstreamError:
+    """Every way in which no connection comes about, in the words of our own tree, and for the log in the network's."""
+    if isinstance(error, TimeoutError):
+        return Timeout(f"No connection to the provider within {seconds:g} s.", code="connect_timeout")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return Down(f"The egress proxy answered {error.status}.", kind="network_error", code="proxy_error")
+    message, code = next((message, code) for kind, message, code in _WAYS if isinstance(error, kind))
+    return Down(message, kind="network_error", code=code, detail=_detail(error))
+
+
+def _detail(error: Exception) -> str:
+    """Where it failed, and why. aiohttp's own text is not to be shown: it may hold a URL, or lines of a head."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return f"{_place(error.host, error.port)}: {why(error.certificate_error)}"
+        case aiohttp.ClientConnectorError():
+            return f"{_place(error.host, error.port)}: {why(error.os_error)}"
+        case _:
+            return why(error)
+
+
+def _place(host: str | None, port: int | None) -> str:
+    return str(Address(host or "", port or 0))
+
+
+def too_slow(url: URL, seconds: float, is_reached: bool) -> Timeout:
+    """One timer for both phases of a connection, and a name for each. `is_reached`: TCP stood."""
+    where = _place(url.host, url.port)
+    if url.scheme == "https" and is_reached:
+        return Timeout(f"No TLS with the provider within {seconds:g} s.", code="tls_timeout", detail=where)
+    return Timeout(f"No connection to the provider within {seconds:g} s.", code="connect_timeout", detail=where)
+
+
+def why(error: BaseException | None) -> str:
+    """What the network says of it, for the log: never a URL, nor anything that came."""
+    match error:
+        case None:
+            return ""
+        case ssl.SSLCertVerificationError(verify_message=str(message)):
+            return message
+        case ssl.SSLError(reason=str(reason)):
+            return reason.lower().replace("_", " ")
+        case OSError(errno=int(number)) if number > 0 and not isinstance(error, ssl.SSLError):
+            return os.strerror(number)
+        case OSError(strerror=str(words)):  # of the resolver, or of OpenSSL: their numbers are their own
+            return words
+        case _:
+            return type(error).__name__
