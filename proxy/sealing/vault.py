@@ -11,57 +11,37 @@ Kept are thoughts and seals, in memory alone, and of everything else no word: le
 
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate, groupby
-from sys import getsizeof
+from collections.abc import Callable, Iterable
+from itertools import groupby
 from threading import Lock
-from typing import Literal, NamedTuple, assert_never
+from typing import NamedTuple
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from proxy.canon import (
-    Audio,
     Close,
     Delta,
-    Document,
     Event,
     Finish,
-    Image,
-    Opaque,
     Open,
-    Part,
     Refusal,
     Request,
     Start,
     Text,
     Thinking,
     ToolCall,
-    ToolResult,
     Turn,
-    Video,
     fold,
 )
 from proxy.sealing.conversation import Conversation, digest_of, identities
+from proxy.sealing.pieces import Kept, fill, pieces_of, size_of
 from proxy.sealing.seals import is_sealed
 
-
-class _Piece(NamedTuple):
-    """What is kept of one part of an answer: no word of it, unless it is a thought."""
-
-    kind: Literal["thinking", "redacted", "text", "call"]
-    seal: str
-    id: str = ""  # of a thought
-    text: str = ""  # of a thought
-    length: int = 0  # of a text, in characters
-
-
-_Kept = tuple[_Piece, ...]  # of one answer, in its order
 _Scope = tuple[str, str, str]  # client, provider, model
 
 
 class _Entry(NamedTuple):
-    kept: _Kept
+    kept: Kept
     scope: _Scope
     size: int
     used: float  # by the vault's clock
@@ -101,7 +81,7 @@ class Vault:
             self._expire()
             return scope in self._scopes
 
-    def get(self, key: bytes) -> _Kept | None:
+    def get(self, key: bytes) -> Kept | None:
         with self._lock:
             self._expire()
             entry = self._entries.get(key)
@@ -111,12 +91,12 @@ class Vault:
             self._entries.move_to_end(key)
             return entry.kept
 
-    def put(self, key: bytes, scope: _Scope, kept: _Kept) -> None:
+    def put(self, key: bytes, scope: _Scope, kept: Kept) -> None:
         with self._lock:
             self._expire()
             if key in self._entries:
                 self._drop(key)
-            entry = _Entry(kept, scope, _size(kept), self._clock())
+            entry = _Entry(kept, scope, size_of(kept), self._clock())
             if entry.size > self._limit_bytes:
                 return
             self._entries[key] = entry
@@ -139,15 +119,6 @@ class Vault:
         self._scopes[entry.scope] -= 1
         if not self._scopes[entry.scope]:
             del self._scopes[entry.scope]
-
-
-# Bytes that surround the texts: of an entry its key, its slot and its tuples; of a piece its own tuple.
-_ENTRY, _PIECE = 700, 150
-
-
-def _size(kept: _Kept) -> int:
-    """Bytes of memory."""
-    return _ENTRY + sum(_PIECE + getsizeof(piece.seal) + getsizeof(piece.id) + getsizeof(piece.text) for piece in kept)
 
 
 class _Block(Struct):
@@ -190,7 +161,7 @@ class Recall:
     def _mend(self, turns: list[Turn], before: bytes) -> None:
         for identity in identities([part for turn in turns for part in turn.parts]):
             if kept := self._vault.get(self._key(before, identity)):
-                _fill(turns, kept)
+                fill(turns, kept)
                 return
 
     def watch(self, events: Iterable[Event]) -> None:
@@ -232,97 +203,9 @@ class Recall:
             for turn in self._turns:
                 conversation.add(turn)
             self._before = conversation.digest()
-        kept = _pieces(parts)
+        kept = pieces_of(parts)
         for identity in identities(parts):
             self._vault.put(self._key(self._before, identity), self._scope, kept)
 
     def _key(self, before: bytes, identity: list[str]) -> bytes:
         return digest_of((*self._scope, before.hex(), *identity))
-
-
-# --- what an answer leaves behind, and how it is put back ------------------------------------------------------------
-
-
-def _pieces(parts: Iterable[Part]) -> _Kept:
-    """Thoughts without a seal are not kept: nobody wants them back."""
-    kept: list[_Piece] = []
-    for part in parts:
-        match part:
-            case Thinking() if part.redacted:
-                kept.append(_Piece("redacted", part.redacted, part.id))
-            case Thinking() if part.signature:
-                kept.append(_Piece("thinking", part.signature, part.id, part.text))
-            case Text() if part.text or part.signature:
-                kept.append(_Piece("text", part.signature, length=len(part.text)))
-            case ToolCall():
-                kept.append(_Piece("call", part.signature))
-            case Thinking() | Text() | Refusal() | Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
-                pass
-            case _:
-                assert_never(part)
-    return tuple(kept)
-
-
-def _fill(turns: list[Turn], kept: _Kept) -> None:
-    """Fill in what these turns, which are one answer, lack: seals, and thoughts where none of theirs is sealed."""
-    parts = [part for turn in turns for part in turn.parts]
-    said: list[Part] = [part for part in parts if not isinstance(part, Thinking)]
-    shown = [part for part in parts if isinstance(part, Thinking)]
-    _sign([part for part in said if isinstance(part, Text)], kept, "text")
-    _sign([part for part in said if isinstance(part, ToolCall)], kept, "call")
-    if any(map(is_sealed, shown)):
-        return
-    thoughts: list[Part] = [_thought(piece) for piece in kept if piece.kind in ("thinking", "redacted")]
-    made = _in_order(said, kept) if len(turns) == 1 else None
-    if made is not None:
-        turns[0].parts = made if thoughts else [*shown, *made]
-    elif thoughts:
-        for turn in turns:
-            turn.parts = [part for part in turn.parts if not isinstance(part, Thinking)]
-        turns[0].parts = thoughts + turns[0].parts
-
-
-def _sign(parts: Sequence[Text | ToolCall], kept: _Kept, kind: str) -> None:
-    pieces = [piece for piece in kept if piece.kind == kind]
-    if len(parts) == len(pieces):
-        for part, piece in zip(parts, pieces, strict=True):
-            part.signature = part.signature or piece.seal
-
-
-def _thought(piece: _Piece) -> Thinking:
-    if piece.kind == "redacted":
-        return Thinking(id=piece.id, redacted=piece.seal)
-    return Thinking(id=piece.id, text=piece.text, signature=piece.seal)
-
-
-def _in_order(said: list[Part], kept: _Kept) -> list[Part] | None:
-    """The parts as the model made them, a thought between two of them as well; None where they are not all there.
-
-    Clients of Chat Completions have all text in one and all calls behind it; thoughts may not move.
-    """
-    texts = _cut([part for part in said if isinstance(part, Text)], kept)
-    calls = [part for part in said if isinstance(part, ToolCall)]
-    if texts is None or len(calls) != sum(piece.kind == "call" for piece in kept):
-        return None
-    if any(not isinstance(part, Text | ToolCall) for part in said):
-        return None
-    waiting: dict[str, Iterator[Part]] = {"text": iter(texts), "call": iter(calls)}
-    return [next(waiting[piece.kind]) if piece.kind in waiting else _thought(piece) for piece in kept]
-
-
-def _cut(texts: list[Text], kept: _Kept) -> list[Text] | None:
-    """The texts, in as many pieces as there were; None where that cannot be."""
-    pieces = [piece for piece in kept if piece.kind == "text"]
-    if len(texts) == len(pieces):
-        return texts
-    whole = texts[0] if texts else Text()
-    if len(texts) > 1 or len(whole.text) != sum(piece.length for piece in pieces):
-        return None
-    ends = accumulate(piece.length for piece in pieces)
-    made = [
-        Text(text=whole.text[end - piece.length : end], signature=piece.seal)
-        for piece, end in zip(pieces, ends, strict=True)
-    ]
-    if made:  # what is said of a text is said of its end
-        made[-1] = replace(whole, text=made[-1].text, signature=made[-1].signature)
-    return made
