@@ -6,7 +6,6 @@ own shape for a list of models, its dialect spells it.
 
 import asyncio
 
-import msgspec
 from prometheus_async import aio
 from prometheus_client import CollectorRegistry, Histogram
 
@@ -18,11 +17,11 @@ from proxy.failover.plan import Planner
 from proxy.grammar.fields import Fields
 from proxy.ports import Call, Health, Reply, Target
 from proxy.reports.exposition import exposition
+from proxy.reports.replies import reply_of, spelled_reply
 
 OLLAMA = "0.13.0"  # whose native API is spoken here: clients ask before they use what is new
 BUDGETS = "pillion_budget_"  # how the metrics begin that tell of them
 
-_JSON = [("content-type", "application/json")]
 _TEXT = [("content-type", "text/plain; charset=utf-8")]
 
 
@@ -63,7 +62,7 @@ class Admin:
 
     async def models(self, call: Call) -> Reply:
         """Those that who asks may use."""
-        return Reply(200, _JSON, call.dialect.model_list(await self._planner.catalog.names(_via(call), call.key)))
+        return spelled_reply(call.dialect.model_list(await self._planner.catalog.names(_via(call), call.key)))
 
     async def model(self, call: Call) -> Reply:
         """Raises BadRequest, UnknownModel, and GatewayError, 403, where who asks may not use it."""
@@ -73,7 +72,7 @@ class Admin:
         if not target.adapter.has(target.model) and names.isdisjoint(await catalog.names(_via(call), call.key)):
             raise UnknownModel(f"{target.adapter.name} lists no model {target.model!r}.", param="model")
         abilities = target.adapter.abilities(target.model)
-        return Reply(200, _JSON, call.dialect.model_card(call.rest, abilities))
+        return spelled_reply(call.dialect.model_card(call.rest, abilities))
 
     async def _allowed(self, call: Call) -> Target:
         """Of a route the first of its targets that may be asked."""
@@ -92,7 +91,7 @@ class Admin:
         return await self.model(call)
 
     async def version(self, call: Call) -> Reply:
-        return Reply(200, _JSON, msgspec.json.encode({"version": OLLAMA}))
+        return reply_of({"version": OLLAMA})
 
     async def provider_health(self, call: Call) -> Reply:
         """`/providers/{name}/health`. 200 when it is well, 503 when not, 404 when there is none of that name."""
@@ -105,7 +104,7 @@ class Admin:
                                kind="invalid_request", code="provider_not_found")  # fmt: skip
         health: Health = await aio.time(self._seconds.labels(name), asyncio.ensure_future(adapter.health()))
         body = {"name": name, "ok": health.ok, "latency_ms": round(health.latency * 1000, 1), "detail": health.detail}
-        return Reply(200 if health.ok else 503, _JSON, msgspec.json.encode(body))
+        return reply_of(body, 200 if health.ok else 503)
 
 
 def _via(call: Call) -> str:

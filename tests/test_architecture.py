@@ -32,7 +32,7 @@ FLOORS = [
     ["adapters.*"],
     "dialects.* upstream access.* edge.origins edge.handover edge.remote edge.delivery reports.gauges routing"
     " reports.probe store store.* sealing.vault logs spending.alerts prices prices.* answers.flights"
-    " reports.exposition".split(),
+    " reports.exposition reports.replies".split(),
     ["grammar.watching", "failover.faults"],
     "failover.* spending.* logs.redaction grammar.* budgets budgets.* wishes access.keyring access.rights answers"
     " answers.* edge.onlookers edge.keptawake edge.exchange sealing.pieces".split(),

@@ -14,17 +14,15 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-import msgspec
-
 from proxy.access.rights import LONGEST_NAME, Whose
 from proxy.errors import GatewayError
 from proxy.ports import NO_BODY, Call, Handler, Heard, Reply
+from proxy.reports.replies import list_reply, reply_of
 from proxy.spending.heard import tokens_of
 
 SAMPLE = 4096  # bytes of a stream by which its tokens are estimated
 TURN = 20  # requests that are told of before others have their turn
 
-_JSON = [("content-type", "application/json")]
 
 Over = Callable[[Call, int, BaseException | None], None]  # a call has ended: the status of its head, and what broke it
 
@@ -67,7 +65,7 @@ class Active:
                 rows.append(self._row(live, reply))
                 if len(rows) % TURN == 0:
                     await asyncio.sleep(0)
-        return Reply(200, _JSON, msgspec.json.encode({"object": "list", "data": rows}))
+        return list_reply(rows)
 
     async def cancel(self, whose: Whose, call: Call) -> Reply:
         """Raises GatewayError, 404, where there is none of that id that who asks may see."""
@@ -80,7 +78,7 @@ class Active:
             )
         if name not in self._cancelled:  # the second time might cut the words that tell of the first
             self._cancel(live, reply)
-        return Reply(200, _JSON, msgspec.json.encode({"id": name, "object": "request", "cancelled": True}))
+        return reply_of({"id": name, "object": "request", "cancelled": True})
 
     def _cancel(self, call: Call, reply: Reply | None) -> None:
         """Whatever it waits for: its body, a limit's queue, the provider, a client that reads slowly."""

@@ -7,16 +7,14 @@ everything is there.
 import asyncio
 from collections.abc import AsyncGenerator
 
-import msgspec
-
 from proxy.access.rights import Whose
 from proxy.budgets import Budgets, Standing
 from proxy.ports import Call, Reply
+from proxy.reports.replies import list_reply, spelled_reply
 from proxy.reports.usage_report import PAGE, as_csv, as_page, asked, paged, total
 from proxy.spending.money import dollars
 from proxy.store import Group, Ledger, Query
 
-_JSON = [("content-type", "application/json")]
 _CSV = [("content-type", "text/csv; charset=utf-8")]
 
 
@@ -35,7 +33,7 @@ class Books:
         groups, has_more = await self._page(page)
         is_all = not (has_more or page.behind)
         whole = total(groups if is_all else await self._ledger.usage(query._replace(by=())))
-        return Reply(200, _JSON, await asyncio.to_thread(as_page, groups, query.by, whole, has_more))
+        return spelled_reply(await asyncio.to_thread(as_page, groups, query.by, whole, has_more))
 
     async def _page(self, query: Query) -> tuple[list[Group], bool]:
         """Up to so many groups, and are there more?"""
@@ -77,4 +75,4 @@ def _standing(rows: list[Standing]) -> Reply:
         }
         for row in rows
     ]
-    return Reply(200, _JSON, msgspec.json.encode({"object": "list", "data": data}))
+    return list_reply(data)

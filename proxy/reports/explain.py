@@ -10,7 +10,6 @@ from operator import attrgetter
 from time import monotonic, time
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple, replace
 
@@ -22,12 +21,11 @@ from proxy.grammar.receipts import shortened
 from proxy.logs import visible
 from proxy.ports import Attempt, Call, Reply
 from proxy.reports.outcome import Outcome, outcome
+from proxy.reports.replies import reply_of
 from proxy.spending.money import dollars
 
 KINDS = Usage.__struct_fields__[: Usage.__struct_fields__.index("tier")]  # of what is counted; the rest is no count
 NOT_ALLOWED = "not allowed"  # why a client's own key has a target passed over
-
-_JSON = [("content-type", "application/json")]
 
 
 class Record(Struct, gc=False):
@@ -92,7 +90,7 @@ class Explain:
         client = whose(call)
         for record in reversed(self._ring):  # nearly everybody asks after one that has just ended
             if record.id == call.rest and client in (None, record.client):
-                return Reply(200, _JSON, msgspec.json.encode(self._said(record, client is None)))
+                return reply_of(self._said(record, client is None))
         raise GatewayError(
             f"No request of that id is among the last {self._ring.maxlen} that have ended (`explain` says how many).",
             status=404,

@@ -11,8 +11,6 @@ from copy import copy
 from functools import partial
 from typing import Any, cast
 
-import msgspec
-
 from proxy.access.rights import Whose, check
 from proxy.edge.remote import Fetcher, Found, NotFetched
 from proxy.errors import GatewayError
@@ -21,12 +19,11 @@ from proxy.middleware.cost import Cost
 from proxy.middleware.failover import Failover
 from proxy.ports import Adapter, Answer, Call, Dialect, Handler, Middleware, Outgoing, Reply, Target
 from proxy.reports.explain import NOT_ALLOWED, short
+from proxy.reports.replies import reply_of
 from proxy.routing import Routing
 from proxy.spending.money import dollars
 
 PATH = "/v1/chat"  # of a body that comes without one
-
-_JSON = [("content-type", "application/json")]
 
 
 class Rehearsal:
@@ -80,7 +77,7 @@ class Rehearsal:
             "tokens": _tokens(call),
             "cost": None if first is None else self._priced(call, first),
         }
-        return Reply(200, _JSON, msgspec.json.encode(said))
+        return reply_of(said)
 
     async def _carried(self, call: Call, target: Target) -> dict[str, Any]:
         """How the first target would get it, or why it would not."""

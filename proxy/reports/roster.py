@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
-
 from proxy.adapters.http import HTTPProvider
 from proxy.budgets.windows import spelled
 from proxy.config import Provider
@@ -18,8 +16,7 @@ from proxy.failover.health import Checked
 from proxy.failover.standing import Standing
 from proxy.ports import Adapter, Call, Reply
 from proxy.reports.explain import short
-
-_JSON = [("content-type", "application/json")]
+from proxy.reports.replies import list_reply
 
 
 class Roster:
@@ -44,7 +41,7 @@ class Roster:
         for standing in self._standings:
             targets[standing.target.adapter.name].append(standing)
         data = [self._row(adapter, targets[adapter.name]) for adapter in self._adapters.values()]
-        return Reply(200, _JSON, msgspec.json.encode({"object": "list", "data": data}))
+        return list_reply(data)
 
     def _row(self, adapter: Adapter, targets: Sequence[Standing]) -> dict[str, Any]:
         row, checked = self._rows.get(adapter.name), self._checked(adapter.name)
