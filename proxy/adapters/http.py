@@ -27,7 +27,7 @@ from proxy.upstream import Upstream, WireAnswer
 LIST_LIFE = 300.0  # seconds that a model list is believed
 LIST_RETRY = 30.0  # seconds before a list that failed is asked for again
 LIST_PAGES = 5  # of one list that are asked for
-HEADS_KEPT = 256  # request heads that are remembered
+KEPT = 256  # request heads that are remembered, and models of which it is known what the operator says for them
 SIDE_TIMEOUT = 5.0  # seconds for a model list or a health check
 
 
@@ -116,7 +116,7 @@ class HTTPProvider(ABC):
         made = Hints(model, config.max_tokens, config.temperature, needed, config.body)
         if made == Hints(model):
             made = NO_HINTS
-        if len(self._hints) < HEADS_KEPT:
+        if len(self._hints) < KEPT:
             self._hints[model] = made
         return made
 
@@ -277,7 +277,7 @@ class HTTPProvider(ABC):
         host = url.raw_authority.rpartition("@")[2]
         fixed = [("host", host), ("content-type", "application/json"), ("accept-encoding", "identity")]
         head = self._origin.start(target, fixed)
-        if len(self._heads) >= HEADS_KEPT:  # clients choose queries, and with some providers models
+        if len(self._heads) >= KEPT:  # clients choose queries, and with some providers models
             self._heads.clear()
         self._heads[target] = head
         return head
