@@ -22,20 +22,17 @@ import msgspec
 
 from proxy.errors import BadRequest
 from proxy.longtexts import LONG, PLACE, cut
+from proxy.manyvalues import check_values
 
 MEMBERS = 1000  # on the first level; no wire has a hundred, and each is stepped over
 LONGEST_KEY = 1000  # characters
 DIGITS = 4300  # of a whole number: as many as Python takes
-VALUES = 100_000  # at any depth: of each, what is built may weigh hundreds of bytes
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _text = msgspec.json.Decoder(str).decode
 
 # A separator, a key and its colon; `\\.` steps over every escape.
 _next_value = re.compile(rb'[ \t\r\n]*+[{,][ \t\r\n]*+"(?:[^"\\]++|\\.)*+"[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL).match
-_BEFORE_A_VALUE = (b",", b"[", b"{")
-# Escapes and some of what is between them: so few that it takes milliseconds, as nobody else can run meanwhile.
-_within_string = re.compile(rb'(?:[^"\\]{1,50}+|\\.){0,20000}+', re.DOTALL).match
 _ends = re.compile(rb"[ \t\r\n]*+\{?[ \t\r\n]*+\}[ \t\r\n]*+").fullmatch
 
 
@@ -174,39 +171,6 @@ class Envelope:
             spans[key] = (start, at)
         if _ends(body, at) is None:
             raise _duplicate(self._values)
-
-
-def check_values(body: bytes) -> None:
-    """Raises BadRequest where there are more than VALUES, before anything is built of them.
-
-    Nothing is read of a body that is too short for so many, nor of one with too few separators, in strings or not.
-    """
-    if len(body) < 2 * VALUES or sum(map(body.count, _BEFORE_A_VALUE)) < VALUES:
-        return
-    found = at = 0
-    while found < VALUES and at < len(body):
-        quote = _quote(body, at)
-        between = body[at:quote]
-        found += between.count(b",") + between.count(b"[") + between.count(b"{")
-        at = _behind_string(body, quote + 1)
-    if found >= VALUES:
-        raise BadRequest(f"The request body holds more than {VALUES} values.", code="too_many_values")
-
-
-def _behind_string(body: bytes, at: int) -> int:
-    """Where the string has ended that begins there."""
-    end = _quote(body, at)
-    if body[end - 1 : end] == b"\\":
-        end = at
-        while (match := _within_string(body, end)) and match.end() > end:
-            end = match.end()
-    return end + 1
-
-
-def _quote(body: bytes, at: int) -> int:
-    """Where the next one stands; the body's end where there is none."""
-    found = body.find(b'"', at)
-    return found if found >= 0 else len(body)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

@@ -36,10 +36,10 @@ FLOORS = [
     ["grammar.watching", "failover.faults"],
     "failover.* spending.* logs.redaction grammar.* budgets budgets.* wishes access.keyring access.rights answers"
     " answers.* edge.onlookers edge.keptawake edge.exchange sealing.pieces".split(),
-    "fleet ports ports.* framing framing.* envelope grammar.fields grammar.receipts grammar.thinking grammar.textual"
-    " edge.wire edge.door edge.failures edge.listening edge.hosts edge.room config config.* headers access.accents"
-    " access.shown sealing.* reports.outcome limits.ratelimits failover.retries failover.breaker failover.balance"
-    " failover.cooldown".split(),
+    "fleet ports ports.* framing framing.* envelope manyvalues grammar.fields grammar.receipts grammar.thinking"
+    " grammar.textual edge.wire edge.door edge.failures edge.listening edge.hosts edge.room config config.* headers"
+    " access.accents access.shown sealing.* reports.outcome limits.ratelimits failover.retries failover.breaker"
+    " failover.balance failover.cooldown".split(),
     "canon errors longtexts edge.address edge.alarm edge.aside edge.flow edge.pulse edge.requests access.allowance"
     " logs.writer grammar.repeats limits.gcra spending.money spending.tokens folders failover.recent"
     " failover.percentile failover.waits __init__".split(),
@@ -65,6 +65,7 @@ NEIGHBOURS = [
     ("ports", "ports.*"),
     ("ports.*", "ports.*"),
     ("ports.*", "envelope"),
+    ("envelope", "manyvalues"),
     ("grammar.receipts", "grammar.fields"),
     ("sealing.seals", "grammar.fields"),
     ("edge.listening", "edge.room"),

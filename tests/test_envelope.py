@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy import envelope as envelope_
-from proxy.envelope import LONGEST_KEY, MEMBERS, Envelope, check_values, parse_object
+from proxy import manyvalues
+from proxy.envelope import LONGEST_KEY, MEMBERS, Envelope, parse_object
 from proxy.errors import BadRequest
+from proxy.manyvalues import check_values
 
 # --- any JSON, spelled in any way ------------------------------------------------------------------------------------
 
@@ -380,9 +381,9 @@ def values_in(value: Any) -> int:
 def test_more_values_than_there_may_be_are_refused(members: dict[str, Any], dice: Random) -> None:
     body, count = "".join(layout(list(members.items()), dice)).encode(), values_in(members)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(envelope_, "VALUES", count)
+        patch.setattr(manyvalues, "VALUES", count)
         check_values(body)
-        patch.setattr(envelope_, "VALUES", count - 1)
+        patch.setattr(manyvalues, "VALUES", count - 1)
         with pytest.raises(BadRequest, match=f"more than {count - 1} values"):
             check_values(body)
 
@@ -394,7 +395,7 @@ LONG = [b"," * 300_000, rb"\",[" * 100_000, rb"\\" * 100_000 + b"," * 300_000, b
 def test_what_stands_in_a_string_is_no_value(text: bytes) -> None:
     check_values(b'{"a":"%b","b":[1,"%b"]}' % (text, text))
     with pytest.raises(BadRequest, match="values"):
-        check_values(b'{"a":"%b","b":[%b]}' % (text, b"1," * envelope_.VALUES))
+        check_values(b'{"a":"%b","b":[%b]}' % (text, b"1," * manyvalues.VALUES))
 
 
 @pytest.mark.parametrize("end", [b"", b"\\", b'\\"'])
@@ -404,9 +405,9 @@ def test_a_string_without_an_end_holds_none(end: bytes) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [b"1," * envelope_.VALUES, b"[" * 2 * envelope_.VALUES, b"[]," * envelope_.VALUES, b'"",' * envelope_.VALUES],
+    [b"1," * manyvalues.VALUES, b"[" * 2 * manyvalues.VALUES, b"[]," * manyvalues.VALUES, b'"",' * manyvalues.VALUES],
 )
 def test_they_are_counted_before_anything_is_built(values: bytes) -> None:
-    with pytest.raises(BadRequest, match=f"more than {envelope_.VALUES} values") as caught:
+    with pytest.raises(BadRequest, match=f"more than {manyvalues.VALUES} values") as caught:
         parse_object(b'{"a":[' + values)
     assert (caught.value.status, caught.value.code) == (400, "too_many_values")
