@@ -195,7 +195,7 @@ class Mate:
     def __init__(self, shared: Fleet, before: Callable[[], dict[str, list[Saved]]] = dict) -> None:
         self.rows: list[Saved] = []
         self.share = KeyShare(shared, before, lambda heard: self.rows.extend(heard.get("it", ())))
-        self.share.call("mine", ONE)
+        self.share.follow("mine", ONE)
 
     async def tells(self, said: Saved) -> None:
         self.share._has_told = False

@@ -43,7 +43,7 @@ class Asked(NamedTuple):
 
 
 class Keys:
-    """Of one provider, one at least, which may be none at all (""). `rows`: each with its weight.
+    """The keys of one provider: at least one, which is "" where it has none. `rows`: each with its weight.
 
     `spell`: the header lines that show a key. `clock`: seconds, never going back; `wall`: since 1970.
     """

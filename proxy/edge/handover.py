@@ -22,7 +22,7 @@ FIRST = 3  # descriptor, behind the standard three: https://www.freedesktop.org/
 
 
 class Handed:
-    """One of them. Raises ConfigError where it is nothing that can be listened at."""
+    """A socket that was handed over. Raises ConfigError where nobody can listen at it."""
 
     def __init__(self, descriptor: int) -> None:
         problem = f"descriptor {descriptor}, of LISTEN_FDS, is no stream socket that listens"

@@ -22,7 +22,7 @@ _AUTHORITY = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?P<
 
 
 class Hosts:
-    """Who may be called what. `private`: names that cannot be anybody's in public are let in as well."""
+    """The names by which we may be asked. `private`: those that can be nobody's in public as well."""
 
     def __init__(self, allowed: Iterable[str] = (), private: bool = False) -> None:
         names = [name.strip().lower() for name in allowed]

@@ -49,7 +49,7 @@ class Guest(Protocol):
 
 
 class Room:
-    """The room that there is for clients, whichever listener they come to."""
+    """What room there is for clients, whichever listener they come to."""
 
     def __init__(self, descriptors: int = MANY) -> None:
         self._allowed = self.limit = max(1, (descriptors - OURS - SPARE) // 2)

@@ -13,13 +13,11 @@ from proxy.ports import Account, Attempt, Call, Handler, Heard, Reply, Target
 from proxy.reports.outcome import outcome
 
 Held = list[tuple[Account, Any]]
-
-
 Tell = Callable[[Call, BaseException | None], None]
 
 
 def unheard(call: Call, error: BaseException | None) -> None:
-    """Nobody wants to know (`Tell`)."""
+    """The Tell of whoever has nobody to tell."""
 
 
 async def attempt(call: Call, handler: Handler, tell: Tell = unheard) -> Reply:

@@ -31,7 +31,7 @@ class Rules(NamedTuple):
 
 
 class Breaker:
-    """Of one target. `clock`: seconds, never going back."""
+    """One target's. `clock`: seconds, never going back."""
 
     __slots__ = ("_clock", "_credit", "_generation", "_in_a_row", "_opened", "_outcomes", "_rules", "_state", "_until")
 

@@ -9,8 +9,8 @@ They take turns, each as often as its weight says. One that the provider refuses
 
 Anything else is not the key's fault: an overload (529) meets all of them. When its time is over a key is tried, at
 most once in its gap, until a request succeeds; then it is back in the turn. Where all are left out, the one that is to
-be back first is tried likewise. The gap is a tenth of the key's pause, but a second at least and a
-minute at most. Between those tries another target is to be preferred; who has none asks the same key all the same.
+be back first is tried likewise. The gap is a tenth of the key's pause, but a second at least and a minute at most.
+Between those tries another target is to be preferred; a request that has none is sent with that key all the same.
 
 An attempt tells of the time at which it was begun. One that began before its key was left out neither ends that nor
 makes it twice as long: a hundred refusals at once are one.

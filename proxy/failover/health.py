@@ -37,7 +37,9 @@ class Checked(NamedTuple):
 
 
 class Health:
-    """`dice` gives numbers from 0 up to 1; `clock`: seconds, never going back."""
+    """Looks after the providers, and knows how each was found. `dice` gives numbers from 0 up to 1; `clock`: seconds,
+    never going back.
+    """
 
     def __init__(self, dice: Callable[[], float] = random.random, clock: Callable[[], float] = monotonic) -> None:
         self._rules = config.Health()

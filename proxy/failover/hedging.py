@@ -60,14 +60,14 @@ class Hedging:
     def after(self, call: Call, standing: Standing) -> float | None:
         """Seconds of silence after which a second target is asked; None where none is to be.
 
-        Who says what a call may cost at most has not said it of two attempts at once.
+        A client that limits what a call may cost has not said so of two attempts at once.
         """
         if self._saved < _ONE or call.operation not in HEDGED or call.wishes.cost_limit is not None:
             return None
         return self._after or standing.first_bytes[call.stream].value
 
     def may(self, call: Call) -> bool:
-        """A yes is booked: it must be used."""
+        """Is there a hedge for it? A yes is taken from what is saved, and must be used."""
         if self._saved < _ONE or not is_bounded(call):
             return False
         self._saved -= _ONE
@@ -89,7 +89,7 @@ def is_lost(error: BaseException) -> bool:
 
 
 def is_bounded(call: Call) -> bool:
-    """May it be asked twice? What costs what it will, or has effects of its own, is not."""
+    """May two targets be asked? Not where a request has no bound to its cost, or effects beside its answer."""
     try:
         return not extent(call.envelope, call.dialect.bounds, Longest()).is_open
     except BadRequest:  # which the first target may say
@@ -97,7 +97,7 @@ def is_bounded(call: Call) -> bool:
 
 
 class Trial:
-    """Another attempt, and the Call of its own. `client`: the call that it is an attempt of."""
+    """Another attempt at a client's call, with a Call of its own. `client`: the client's."""
 
     def __init__(self, client: Call, target: Target) -> None:
         self._client = client

@@ -105,7 +105,7 @@ Rows = Mapping[str, Sequence[Saved]]  # by provider
 class KeyShare:
     """`rows`: all that are left out here. `hear` is told who is left out, or back, elsewhere.
 
-    A sidecar calls a key by a name of its own; `call` says what key that is.
+    A sidecar has names of its own for keys; `follow` says which key has which.
     """
 
     def __init__(self, fleet: Fleet, rows: Callable[[], Rows], hear: Callable[[Rows], None]) -> None:
@@ -125,8 +125,8 @@ class KeyShare:
     def __repr__(self) -> str:
         return f"<KeyShare of {len(self._ours)} keys, {len(self._untold)} to tell>"
 
-    def call(self, ours: str, key: str) -> None:
-        """From now on hear of this key, too; perhaps somebody knows it already."""
+    def follow(self, ours: str, key: str) -> None:
+        """From now on tell and hear of this key, which has this name here. Perhaps somebody knows it already."""
         if len(key) >= SHORTEST:
             self._shared[ours] = shared = shared_name(key)
             self._ours[shared] = ours

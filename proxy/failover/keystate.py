@@ -89,7 +89,7 @@ class KeyStates:
     def _name(self, key: str) -> str:
         name = hmac.digest(self._salt.encode(), key.encode("utf-8", "surrogateescape"), "sha256").hex()[:16]
         if self._share is not None:
-            self._share.call(name, key)
+            self._share.follow(name, key)
         return name
 
     def _changed(self, provider: str, news: Sequence[Saved]) -> None:

@@ -135,7 +135,7 @@ class RetryBudget:
         self._recent.add(_ASKED)
 
     def may_retry(self) -> bool:
-        """A yes is booked: it must be used."""
+        """Is there one left? A yes is counted, and must be used."""
         asked, retried = self._recent.counts()
         if retried + 1 > self._floor + self._share * asked:
             return False

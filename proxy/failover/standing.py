@@ -35,7 +35,7 @@ class Standing:
         return f"<Standing {name} {self.breaker.state}, {self.latency.in_flight} in flight>"
 
     def ended(self, ticket: int, error: BaseException | None) -> None:
-        """An attempt. What a provider refuses it has answered; of what we broke off nobody knows."""
+        """An attempt has ended. A refusal is an answer too; how one that we broke off would have ended nobody knows."""
         self.latency.in_flight -= 1
         if error is None or (isinstance(error, UpstreamError) and error.kind not in SICK):
             self.breaker.succeeded(ticket)

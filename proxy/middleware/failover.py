@@ -138,7 +138,7 @@ class _Way:
         self._until = call.started + rules.deadline
         self._timeout = call.timeout
         self._errors: list[tuple[GatewayError, Target]] = []
-        self._is_begun = False  # the only target has failed before
+        self._is_begun = False  # the only target has been asked already, and has failed
         self.left = self._candidates(met)
 
     async def go(self, failed: GatewayError | None = None) -> Reply:
@@ -297,4 +297,4 @@ class _Way:
 
 
 async def _nobody(call: Call) -> Reply:
-    raise NotImplementedError  # of a rehearsal, in which nobody is asked
+    raise NotImplementedError  # in a rehearsal nobody is asked

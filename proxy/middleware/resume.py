@@ -232,7 +232,7 @@ async def _shown(reply: Reply, request_id: str) -> AsyncGenerator[bytes]:
 
 
 def _may_be_wanted(call: Call) -> bool:
-    """Who says what a call may cost has not said it of two attempts."""
+    """Might its answer be gone on with? Whoever limits what a call may cost has not said so of two attempts."""
     return call.stream and not call.as_array and call.operation in HEDGED and call.wishes.cost_limit is None
 
 

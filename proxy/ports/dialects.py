@@ -88,7 +88,7 @@ class Encoded(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """Where a request of a wire says how dear it may become."""
+    """Where a request of a wire says how much it may cost."""
 
     output: Sequence[Sequence[str]]  # paths of what bounds the answer, in tokens
     choices: Sequence[Sequence[str]] = ()  # paths of how many answers are asked for
