@@ -92,7 +92,6 @@ class Assembly:
         self.adapters = {name: self._adapter(name, before) for name in self._rows}
         self.catalog = _catalog(config, {**self.adapters, "echo": Echo("echo")})
         self.faults = Faults(config.faults, self._names(), registry.dialect) if config.faults.enabled else None
-        self.hosts = Hosts(config.allowed_hosts)
         self.planner = self._planner()
         self._intake = Intake(config.max_request_timeout, self.catalog.named)
         self._failover = self._choosing()
