@@ -73,9 +73,19 @@ class App:
         self.accounting = Accounting(config, self.upstream.tell, self.fleet)
         self._hide = hide or Redaction(secrets_of(config))
         self.metrics = Metrics(_models(config), self._hide)
+        self.lasting = self._lasting(config, log)
+        self.now = Assembly(config, parts, self.lasting)
+        self.lasting.cache.become(config.cache, fingerprint(config), self.now.wants_cache)
+        self.lasting.provenance.become(shared(self.now.adapters.values()))
+        self._look_after(self.now)
+        self.admin = Admin(self.now.planner, self.metrics.registry)
+        self.server, self.operators, self.cluster = (self._server(*shown) for shown in self._shown(self.now))
+        self._watch(log)
+
+    def _lasting(self, config: Config, log: Log) -> Lasting:
         limits = {name: row.limits for name, row in config.providers.items()}
         explain = Explain(config.explain, self._hide)
-        self.lasting = Lasting(
+        return Lasting(
             log=log,
             upstream=self.upstream,
             fetcher=Fetcher(),
@@ -95,13 +105,6 @@ class App:
             explain=explain,
             hide=self._hide,
         )
-        self.now = Assembly(config, parts, self.lasting)
-        self.lasting.cache.become(config.cache, fingerprint(config), self.now.wants_cache)
-        self.lasting.provenance.become(shared(self.now.adapters.values()))
-        self._look_after(self.now)
-        self.admin = Admin(self.now.planner, self.metrics.registry)
-        self.server, self.operators, self.cluster = (self._server(*shown) for shown in self._shown(self.now))
-        self._watch(log)
 
     @property
     def catalog(self) -> Catalog:
