@@ -13,7 +13,8 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from types import SimpleNamespace
+from typing import Any, Literal, cast
 
 import pytest
 from aiohttp_sse import EventSourceResponse
@@ -22,6 +23,7 @@ from proxy import registry
 from proxy.edge import door, keptawake
 from proxy.edge.address import Address
 from proxy.edge.door import Door
+from proxy.edge.flow import Flow
 from proxy.edge.inbound import BODY_AHEAD
 from proxy.edge.patience import Patience
 from proxy.edge.requests import HEAD_LIMIT, HEADERS_LIMIT, Malformed
@@ -30,6 +32,7 @@ from proxy.ports import Call, Handler, Reply
 from proxy.routing import ANY, Route
 from proxy.server import STANDARD, Server
 from tests.client import Client, Got, client
+from tests.clock import Clock
 from tests.test_server import MEGABYTE, Watched, saying
 
 KEY = "sk-canary-0123456789"
@@ -1106,6 +1109,30 @@ async def test_a_client_that_does_not_read_is_cut(kind: str, caplog: pytest.LogC
         await at.left()
         assert watched.aborted == (kind != "whole")
     assert logged(caplog) == []
+
+
+async def test_who_stops_to_read_is_cut_so_long_after_and_not_twice_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its kernel takes at the beginning counts as read, and what it takes then does not begin another time."""
+    clock, left = Clock(0.0), iter([300, 200, 100, *[100] * 99])
+
+    async def wait(waiters: list[asyncio.Future[None]], timeout: float) -> None:
+        clock.sleep(timeout)
+
+    class Stalled(Flow):
+        patience = Patience(reading=60.0)
+        unsent = property(lambda self: next(left))
+
+        def abort(self) -> None:
+            self.transport = None
+
+    loop = asyncio.get_running_loop()
+    stalled = Stalled(loop)
+    stalled.transport, stalled._paused = cast(Any, object()), True
+    monkeypatch.setattr(asyncio, "wait", wait)
+    monkeypatch.setattr(stalled, "_loop", SimpleNamespace(time=clock, create_future=loop.create_future))
+    with pytest.raises(ConnectionAbortedError):
+        await stalled.drained()
+    assert clock.now == pytest.approx(66.0)  # two looks at a client that reads, and twenty at one that does not
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,6 +11,8 @@ from aiohttp.base_protocol import BaseProtocol
 from proxy.edge import kernel
 from proxy.edge.patience import Patience
 
+LOOKS = 20  # at a client that does not read, within its patience
+
 
 class Flow(BaseProtocol):
     """A connection, as far as bytes go over it."""
@@ -36,13 +38,16 @@ class Flow(BaseProtocol):
 
     async def drained(self) -> None:
         """Wait for a client that reads slowly. Raises ConnectionAbortedError where it has stopped to."""
+        left, moved = self.unsent, self._loop.time()
         while self._paused and self.transport is not None:
-            left = self.unsent
-            if self._drain_waiter is None:
-                self._drain_waiter = self._loop.create_future()
+            if (waiter := self._drain_waiter) is None:
+                waiter = self._drain_waiter = self._loop.create_future()
             # Unlike a timeout, wait() does not cancel the future, for which a response's ping may be waiting as well.
-            done, _ = await asyncio.wait([self._drain_waiter], timeout=self.patience.reading)
-            if not done and self.unsent >= left:
+            await asyncio.wait([waiter], timeout=self.patience.reading / LOOKS)
+            # At first its own kernel takes some without anybody reading: only the last time that any went counts.
+            if (unsent := self.unsent) < left:
+                left, moved = unsent, self._loop.time()
+            elif not waiter.done() and self._loop.time() - moved >= self.patience.reading:
                 self.abort()
                 raise ConnectionAbortedError("the client does not read its answer")
         if self.transport is None:
