@@ -67,8 +67,8 @@ def for_apps(admin: Admin, desk: Desk, ways: Ways, dispatch: Handler, quits: Seq
     metrics = Route("GET", "/metrics", "metrics", partial(admin.metrics, desk.whose))
     keyed = [*missing(), *lists(admin), metrics, *told(desk, desk.whose)]
     return [
-        *_behind(ways.keyed, [*keyed, *quits]),
-        *_behind([*ways.keyed, _of_all(desk.whose)], operated(admin, desk)),
+        *_behind(ways.keyed, keyed),
+        *_behind([*ways.keyed, _of_all(desk.whose)], [*operated(admin, desk), *quits]),
         *_behind(ways.anybody, probes(admin)),
         *_behind(ways.call, chats(dispatch)),
     ]

@@ -263,9 +263,15 @@ async def test_quitquitquit_is_not_there_unless_it_is_wanted() -> None:
         assert not gateway.app.admin.stop.is_set()
 
 
-async def test_quitquitquit_asks_for_the_key() -> None:
-    async with pillion(PILLION_QUITQUITQUIT="true", PILLION_CLIENT_KEY="k") as gateway:
+async def test_where_clients_have_keys_none_of_them_ends_it_for_all() -> None:
+    apart = {"PILLION_QUITQUITQUIT": "true", "PILLION_CLIENT_KEY": "k", "PILLION_ADMIN_ADDRESS": "127.0.0.1:0"}
+    async with pillion(**apart) as gateway:
         assert (await quit_(gateway)).status == 401
-        assert json.loads((await quit_(gateway, Authorization="Bearer wrong")).body)["error"]
+        got = await quit_(gateway, Authorization="Bearer k")
+        assert (got.status, json.loads(got.body)["error"]["code"]) == (404, "admin_listener_only")
+        operators = gateway.at(gateway.app.addresses[1])
+        assert (await ask(operators, "POST", "/quitquitquit")).status == 401
         assert not gateway.app.admin.stop.is_set()
-        assert (await quit_(gateway, Authorization="Bearer k")).status == 200
+        got = await ask(operators, "POST", "/quitquitquit", headers=[("authorization", "Bearer k")])
+        assert got.status == 200
+        assert gateway.app.admin.stop.is_set()
