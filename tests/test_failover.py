@@ -26,7 +26,7 @@ from proxy.failover.breaker import Rules
 from proxy.failover.plan import Planner
 from proxy.failover.standing import Standings
 from proxy.middleware.failover import Failover
-from proxy.ports import UNKNOWN, Abilities, Call, Reply
+from proxy.ports import UNKNOWN, Abilities, Call, Reply, Target
 from proxy.registry import dialect
 
 
@@ -267,17 +267,34 @@ async def test_who_wants_one_provider_alone_has_it(more: dict[str, Any]) -> None
     assert upstreams.asked == ["a/m"]
 
 
+def priced(call: Call, target: Target) -> int | None:
+    return {"a": 50, "b": 100, "c": 1, "d": 20}.get(target.adapter.name)
+
+
 async def test_a_spent_budget_sends_to_a_cheaper_one_only_where_it_says_so() -> None:
     def spent(cheaper: bool) -> OverBudget:
         error = OverBudget("spent")
         error.cheaper = cheaper
         return error
 
-    upstreams = Upstreams(a=[spent(True)])
-    await three(upstreams).ask()
-    assert upstreams.asked == ["a/m", "b/m"]
+    upstreams = Upstreams(a=[spent(True)], d=[down()])
+    providers = [Provider(name) for name in "abcde"]  # of e nobody knows what it costs
+    call = await World(providers, upstreams, cost=priced, retry=Retry(max_retries=0)).ask()
+    assert upstreams.asked == ["a/m", "d/m", "c/m"]
+    assert {one.target.adapter.name: one.skipped for one in call.history if one.skipped} == {
+        "b": "not cheaper", "e": "not cheaper"
+    }  # fmt: skip
     with pytest.raises(OverBudget):
-        await three(Upstreams(a=[spent(False)])).ask()
+        await three(Upstreams(a=[spent(False)]), cost=priced).ask()
+
+
+async def test_behind_a_spent_budget_nobody_dearer_is_asked() -> None:
+    error = OverBudget("spent")
+    error.cheaper = True
+    upstreams = Upstreams(c=[error])
+    with pytest.raises(OverBudget):
+        await three(upstreams, cost=priced).ask("c/m")
+    assert upstreams.asked == ["c/m"]
 
 
 async def test_a_name_that_means_nothing_is_no_attempt() -> None:

@@ -16,6 +16,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, filterfalse
+from operator import itemgetter
 from time import monotonic, time
 
 from proxy.access.rights import allows
@@ -166,7 +167,21 @@ class _Way:
             self._errors.append((error, target))
             if not self._may_go_on(error):
                 raise self._said() from None
+            if isinstance(error, OverBudget):
+                self.left = self._cheaper(target)
         return None
+
+    def _cheaper(self, than: Target) -> Iterator[Target]:
+        """Of those that are left, who would take less by all that is known: the next cheaper one first."""
+        call, most = self._call, self._rules.cost(self._call, than)
+        found: list[tuple[int, Target]] = []
+        for target in self.left:
+            cost = self._rules.cost(call, target)
+            if cost is None or most is None or cost >= most:
+                call.history.append(Attempt(target, skipped="not cheaper"))
+            else:
+                found.append((cost, target))
+        return (target for _, target in sorted(found, key=itemgetter(0), reverse=True))
 
     def _candidates(self, met: frozenset[Target]) -> Iterator[Target]:
         """Those that can serve it and do not rest, the ones that are unwell behind the others."""
