@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from proxy.app import App, fingerprint
-from proxy.config import Config, Source
+from proxy.config import Config, LimitsRow, Source
 from proxy.errors import ConfigError, LedgerUnavailable
 from proxy.logs import Log, change_level
 
@@ -33,6 +33,13 @@ FIXED: Mapping[str, Callable[[Config], Any]] = {
     "ledger": lambda config: config.ledger,
     "store": lambda config: config.store,
     "log.format": lambda config: config.log.format,
+}
+
+# What the beginning of a file may lack that stands in all of it, and that keeps others out. YAML has no end.
+GUARDS: Mapping[str, Callable[[Config], bool]] = {
+    "client keys": lambda config: config.has_keys,
+    "budgets": lambda config: bool(config.budgets),
+    "limits": lambda config: config.limits != LimitsRow(),
 }
 
 log = logging.getLogger("pillion")
@@ -92,6 +99,8 @@ class Reloading:
         try:
             later = await asyncio.to_thread(self._source.load)
             check_fixed(before, later)
+            if by == "file":
+                check_guards(before, later)
             await self._app.become(later)
         except (ConfigError, LedgerUnavailable) as error:
             self._failed(by, str(error).splitlines())
@@ -129,6 +138,12 @@ def check_fixed(before: Config, later: Config) -> None:
     """Raises ConfigError, a line for each setting that only a restart can change."""
     if problems := list(_changed(before, later)):
         raise ConfigError("\n".join(problems))
+
+
+def check_guards(before: Config, later: Config) -> None:
+    """Raises ConfigError where a file, which somebody may still be writing, has lost what keeps others out."""
+    if gone := [name for name, are_there in GUARDS.items() if are_there(before) and not are_there(later)]:
+        raise ConfigError(f"the file says nothing of {' and '.join(gone)} any more: SIGHUP says that it is meant so")
 
 
 def _changed(before: Config, later: Config) -> Iterator[str]:

@@ -232,6 +232,28 @@ async def test_no_part_of_a_file_is_ever_in_force(tmp_path: Path) -> None:
         assert await say(gateway, "a") == 200
 
 
+KEPT: dict[str, Any] = {
+    "keys": {"ann": {"key": "the-key-of-ann"}},
+    "budgets": {"it": {"usd": 1, "mode": "lenient"}},
+    "limits": {"client": {"requests_per_minute": 5}},
+}
+
+
+@pytest.mark.parametrize("gone", KEPT)
+async def test_a_file_that_has_lost_what_keeps_others_out_must_be_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, gone: str
+) -> None:
+    """As one does of which somebody has written only the beginning: the beginning of a YAML file is one."""
+    async with changing(tmp_path, **KEPT) as gateway:
+        now = gateway.app.now
+        gateway.write(**{name: said for name, said in KEPT.items() if name != gone})
+        await soon(lambda: gateway.reloads.results[FAILURE,] == 1)
+        assert gateway.app.now is now
+        assert "SIGHUP says that it is meant so" in caplog.text
+        assert await gateway.reload() == SUCCESS
+        assert gateway.app.now is not now
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
