@@ -82,7 +82,6 @@ TELLING: dict[str, list[bytes]] = {
         sse({"choices": [{"delta": {"content": ""}}, {"index": 1, "delta": {"content": "x"}}]}),
         sse({"choices": [{"message": {"content": "x"}}]}),
         sse({"not": "invented yet"}),
-        b"data: [DONE]\n\n",
     ],
     "gemini": [
         sse({"candidates": [{"content": {"parts": [{"text": "x"}]}}]}),
@@ -238,6 +237,19 @@ async def test_a_stream_that_ends_before_it_says_something_is_no_200(wire: str) 
     path, asked = ASKED[wire]
     async with (
         Evil(Scenario(headers=SSE, body=b"".join(SILENT[wire]), framing="chunked")) as evil,
+        pillion(**environ(evil.url)) as gateway,
+    ):
+        body = {"stream": True, "messages": [{"role": "user", "content": "Hi"}], **asked}
+        got = await ask(gateway, "POST", path, json.dumps(body).encode())
+    assert (got.status, b"ended before it began" in got.body) == (502, True)
+
+
+async def test_an_end_alone_is_no_answer() -> None:
+    end = b"data: [DONE]\n\n"
+    assert not registry.dialect("openai_chat").has_event(end)
+    path, asked = ASKED["openai_chat"]
+    async with (
+        Evil(Scenario(headers=SSE, body=end, framing="chunked")) as evil,
         pillion(**environ(evil.url)) as gateway,
     ):
         body = {"stream": True, "messages": [{"role": "user", "content": "Hi"}], **asked}

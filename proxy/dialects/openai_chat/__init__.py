@@ -144,7 +144,8 @@ class OpenAIChat:
 
 
 def _is_silent(data: bytes) -> bool:
-    return b'"choices"' in data and SAYING.search(data) is None
+    """An end alone says nothing either: whoever ends so has not begun."""
+    return data == b"[DONE]" or (b'"choices"' in data and SAYING.search(data) is None)
 
 
 def _model_card(name: str) -> Object:
