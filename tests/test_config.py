@@ -633,3 +633,7 @@ def test_any_host_may_be_asked_by_the_responses_api_alone(file: Path) -> None:
     text = "providers: {mine: {preset: openai-responses, base_url: 'http://h/v1', api_key: k}}"
     row = read(file, text).providers["mine"]
     assert (row.dialects, row.base_url, row.serves) == (("openai_responses",), "http://h/v1", ())
+
+
+def test_a_stream_that_stalls_leaves_time_to_ask_another_target() -> None:
+    assert load(environ={}).failover.deadline > 2 * Timers().first_event

@@ -37,9 +37,9 @@ class Failover(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     others: Annotated[
         bool, Meta(description="Then every other provider that has a model of that name, or a default one.")
     ] = True
-    deadline: Annotated[Seconds, Meta(description="No attempt is begun after so long, whatever is left to try.")] = (
-        120.0
-    )
+    deadline: Annotated[
+        Seconds, Meta(description="No attempt is begun after so long: none behind one that stalls for longer.")
+    ] = 600.0
     resume: Annotated[
         bool, Meta(description="Have another target go on with a text whose stream broke, where one can.")
     ] = False
