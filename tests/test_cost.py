@@ -11,6 +11,7 @@ import pytest
 
 from proxy.app import App
 from proxy.config import Config, load
+from proxy.spending.extent import TEMPLATE
 from proxy.spending.money import NANOS
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Got, ask, client, spell
 from tests.evil import Evil, Scenario
@@ -150,6 +151,40 @@ async def test_who_does_not_wait_for_a_whole_answer_is_booked_with_a_guess_at_it
             (row,) = await booked(gateway)
             assert sums(row)[:4] == (1, 1, len(body) // 4, written)
             assert row["estimated"] == 1
+
+
+async def test_under_a_strict_budget_it_is_booked_with_all_that_it_may_have_cost(tmp_path: Path) -> None:
+    silent = Scenario(body=OPENAI.whole, cut_at=0, cut_of="wire", how="stall")
+    async with Evil(silent) as evil, pillion(evil, tmp_path, BUDGET.replace("0.001", "1")) as gateway:
+        (counter,) = (budgets := gateway.app.accounting.budgets).counters("", "openai", "m")
+        async with client(gateway) as one:
+            await one.send(spell("POST", OPENAI.path, OPENAI.request(model="openai/m", max_tokens=5000)))
+            await evil.received(1)
+            reserved = counter.reserved
+            one.leave("rst")
+            await evil.closed()
+        (row,) = await booked(gateway)
+        (standing,) = budgets.standing()
+        assert standing.spent == reserved > 5000 * 3000
+        assert (row["cost_usd"], row["estimated"]) == (f"0.{reserved:09}".rstrip("0"), 1)
+
+
+async def test_an_answer_of_no_tokens_at_all_is_not_believed(tmp_path: Path) -> None:
+    nothing = OPENAI.whole.replace(b'{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}',
+                                   b'{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}')  # fmt: skip
+    async with Evil(Scenario(body=nothing, headers=JSON)) as evil, pillion(evil, tmp_path) as gateway:
+        await chat(gateway, "openai/m")
+        (row,) = await booked(gateway)
+        assert (row["estimated"], row["tokens"]["output"] >= 2, row["cost_usd"] > "0") == (1, True, True)
+
+
+async def test_a_length_below_what_a_wire_takes_is_bounded_by_what_it_is_asked_for(tmp_path: Path) -> None:
+    """OpenAI's Responses are asked for 16 tokens at least."""
+    body = OPENAI.request(model="openai/m", max_tokens=1)
+    nanos = (len(body) + TEMPLATE) * 1000 + 10 * 3000
+    async with Evil() as evil, pillion(evil, tmp_path) as gateway:
+        got = await ask(gateway, "POST", OPENAI.path, body, [("x-pillion-cost-limit", f"0.{nanos:09}")])
+        assert (got.status, OPENAI.error(got.body)["code"]) == (400, "cost_limit_exceeded")
 
 
 async def test_what_is_taken_for_free_costs_nothing_whatever_model_answers(tmp_path: Path) -> None:

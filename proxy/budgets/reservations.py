@@ -92,6 +92,11 @@ class Reservation:
         return f"<Reservation of {what} in {len(self.counters)} budgets, {'open' if self.is_open else 'settled'}>"
 
     @property
+    def uncounted(self) -> int | None:
+        """Nano-dollars that are booked where nobody knows what it took: all, where one of them must not be overrun."""
+        return self.bound if any(counter.strict for counter in self.counters) else None
+
+    @property
     def stop_at(self) -> int | None:
         """Nano-dollars with which a live stream is to be stopped, where one of its budgets wants that."""
         amounts = (

@@ -26,6 +26,7 @@ from proxy.spending.money import dollars
 from proxy.spending.tokens import ANSWER, BYTES_PER_TOKEN
 from proxy.store import ABSURD, ESTIMATED, STREAM, UNPRICED, Ledger, Row
 
+LEAST = 16  # tokens that every wire can be asked for: OpenAI's Responses refuse less, and get so much
 LOOK = 8 * 1024  # bytes of a live answer after which it is seen anew what it has cost
 
 Paid = Callable[[Target, int, bool], None]  # nano-dollars for one attempt, and whether the price was a guess
@@ -88,6 +89,8 @@ class Cost:
             reservation = self._budgets.reserve(call.client, provider, model, bound)
             call.stop_at = reservation.stop_at
         row, slot = _row(call, call.target, price, now), None
+        if reservation is not None and reservation.uncounted is not None:
+            row.nanos = reservation.uncounted  # for whoever finds it after a crash
         try:
             slot = self._ledger.intend(row)
             await self._ledger.durable(slot)
@@ -118,6 +121,8 @@ class Cost:
         if usage.tier:
             price = price.at(usage.tier)
         row.nanos, row.source = price.cost(usage), price.source
+        if error is not None and held.reservation is not None and _is_unheard(call, error):
+            row.nanos = max(row.nanos, held.reservation.uncounted or 0)
         row.flags = flags if price.is_known else flags | UNPRICED
         counts = astuple(usage)[: len(BUCKETS)]
         row.input, row.cache_read, row.cache_write, row.cache_write_1h, row.audio_input = counts[:5]
@@ -169,7 +174,7 @@ class Cost:
         known = extent(asked, call.dialect.bounds, longest, target.model)
         if known.is_open or known.output is None:
             return None
-        return price.bound(known.input, known.output)
+        return price.bound(known.input, max(known.output, LEAST))
 
 
 def _check_limit(call: Call, bound: int | None) -> None:
@@ -207,10 +212,10 @@ def _usage(call: Call, flags: int, error: BaseException | None) -> tuple[Usage, 
     if isinstance(error, UpstreamError) and (error.upstream_status or 0) >= 400:
         return call.usage or NO_USAGE, flags  # it was refused, and is not billed
     usage = call.usage
-    if usage is not None and error is None and not usage.is_odd:
+    if usage is not None and error is None and not usage.is_odd and (usage.total_input or usage.total_output):
         return usage, flags
     heard, flags = _heard(call), flags | ESTIMATED | (ABSURD if usage is not None and usage.is_odd else 0)
-    if not (call.stream or heard.output or isinstance(error, Down)):
+    if _is_unheard(call, error):
         heard = replace(heard, output=_unheard(call))
     if usage is None or not usage.total_input:
         return heard, flags
@@ -225,8 +230,13 @@ def _heard(call: Call) -> Usage:
     return Usage(input=len(call.envelope.body) // BYTES_PER_TOKEN, output=written)
 
 
+def _is_unheard(call: Call, error: BaseException | None) -> bool:
+    """Was an answer to come whole, of which nobody heard a word? Unless the provider broke it off, it may be billed."""
+    return not (call.stream or isinstance(error, Down) or tokens_of(call.heard, call.dialect, call.stream))
+
+
 def _unheard(call: Call) -> int:
-    """Tokens of an answer that was to come whole: whoever did not wait for it has heard none, and it may be billed."""
+    """Tokens of such an answer, by a guess."""
     lengths: list[int] = []
     with suppress(BadRequest):  # of a length that nobody can read
         lengths += filter(is_length, said_length(call.envelope, call.dialect.bounds))
