@@ -1,7 +1,10 @@
-"""A pillion in this process, as users get it: a real listener, the real chain, and an environment of the test's own."""
+"""How is a pillion used in this process, as users get it? With a real listener, the real chain, and an environment of
+the test's own.
+"""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from proxy.app import App
 from proxy.config import Address, load
@@ -40,7 +43,7 @@ class Gateway:
 
 @asynccontextmanager
 async def pillion(**environ: str) -> AsyncIterator[Gateway]:
-    """Serve with this environment and no config file: `pillion(OPENAI_API_KEY="x", PILLION_OPENAI_BASE_URL=...)`."""
+    """Serve with this environment alone: `pillion(OPENAI_API_KEY="x")`, `pillion(**config_file(text, folder))`."""
     async with telling(SILENT, environ) as gateway:
         yield gateway
 
@@ -48,9 +51,21 @@ async def pillion(**environ: str) -> AsyncIterator[Gateway]:
 @asynccontextmanager
 async def telling(log: Log, environ: Mapping[str, str]) -> AsyncIterator[Gateway]:
     """The same, with a log."""
-    app = App(load(environ={**DEFAULTS, **environ}), log=log)
+    async with opened(App(load(environ={**DEFAULTS, **environ}), log=log)) as gateway:
+        yield gateway
+
+
+@asynccontextmanager
+async def opened(app: App) -> AsyncIterator[Gateway]:
+    """One that the test has put together."""
     try:
         await app.open()
         yield Gateway(app)
     finally:
         await app.close()
+
+
+def config_file(text: str, folder: Path) -> dict[str, str]:
+    """The environment in which there is a config.yaml of this text, and a state directory beside it."""
+    (folder / "config.yaml").write_text(text)
+    return {"PILLION_CONFIG": str(folder / "config.yaml"), "PILLION_STATE_DIR": str(folder / "state")}

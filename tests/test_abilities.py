@@ -30,7 +30,7 @@ from tests.client import ANTHROPIC, OPENAI, Got, ask
 from tests.conformance.scene import RECORDED, is_error, rows_of
 from tests.conformance.told import WIRES, Wire
 from tests.evil import Evil, Received, Scenario
-from tests.gateway import Gateway, pillion
+from tests.gateway import Gateway, config_file, pillion
 from tests.recordings import needs_recordings
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -134,11 +134,9 @@ BLIND = "{name: blind, images: false, tools: false, documents: false, thinking: 
 
 
 def configured(folder: Path, evil: Evil) -> dict[str, str]:
-    file = folder / "config.yaml"
     hosts = {"anthropic": evil.url, "openai": f"{evil.url}/v1"}
     rows = [f"{name}: {{base_url: '{url}', api_key: sk-x, models: [{BLIND}]}}" for name, url in hosts.items()]
-    file.write_text(f"providers: {{{', '.join(rows)}}}")
-    return {"PILLION_CONFIG": str(file)}
+    return config_file(f"providers: {{{', '.join(rows)}}}", folder)
 
 
 def speaking(request: Received) -> Scenario:

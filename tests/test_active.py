@@ -17,7 +17,7 @@ from proxy.reports.active import Active
 from proxy.reports.outcome import outcome
 from tests.client import LANES, OPENAI, SPEECHES, Client, Speech, ask, client, lane_name, spell
 from tests.evil import Evil, Scenario
-from tests.gateway import Gateway, pillion
+from tests.gateway import Gateway, config_file, pillion
 from tests.test_door import soon
 from tests.test_middleware import call, fine
 
@@ -31,11 +31,6 @@ lanes = pytest.mark.parametrize(("speech", "provider"), LANES, ids=lane_name)
 
 def half(speech: Speech) -> Scenario:
     return Scenario(body=speech.stream, headers=SSE, framing="chunked", cut_at=len(speech.stream) * 3 // 4, how="stall")
-
-
-def environ(text: str, folder: Path) -> dict[str, str]:
-    (folder / "config.yaml").write_text(text)
-    return {"PILLION_CONFIG": str(folder / "config.yaml"), "PILLION_STATE_DIR": str(folder)}
 
 
 def showing(key: str) -> list[tuple[str, str]]:
@@ -134,8 +129,8 @@ async def test_a_name_of_any_length_is_cut_and_a_secret_in_it_hidden(tmp_path: P
 
 
 async def test_a_client_sees_its_own_and_ends_no_others(tmp_path: Path) -> None:
-    apart = {"PILLION_ADMIN_ADDRESS": "127.0.0.1:0"}
-    async with pillion(**environ(KEYS, tmp_path), **apart) as gateway, client(gateway) as one, client(gateway) as other:
+    environ = {**config_file(KEYS, tmp_path), "PILLION_ADMIN_ADDRESS": "127.0.0.1:0"}
+    async with pillion(**environ) as gateway, client(gateway) as one, client(gateway) as other:
         await send(one, OPENAI, "echo/text+stall-1", key="hers")
         await send(other, OPENAI, "echo/text+stall-1", key="his")
         (hers,), (his,) = await until(gateway, 2, "hers"), await listed(gateway, "his")
@@ -164,7 +159,7 @@ async def test_an_app_that_brings_its_own_key_sees_what_went_by_that(tmp_path: P
 
 
 async def test_a_stranger_sees_nothing(tmp_path: Path) -> None:
-    async with pillion(**environ(KEYS, tmp_path)) as gateway:
+    async with pillion(**config_file(KEYS, tmp_path)) as gateway:
         for method, path in (
             ("GET", "/v1/requests/active"),
             ("DELETE", "/v1/requests/active/x"),

@@ -20,7 +20,7 @@ from proxy.upstream import Upstream
 from tests import recordings
 from tests.client import ANTHROPIC, OPENAI, ask
 from tests.evil import Evil, Received, Scenario
-from tests.gateway import DEFAULTS, Gateway, pillion
+from tests.gateway import DEFAULTS, Gateway, opened, pillion
 from tests.recordings import Row, needs_recordings
 
 KEY = "azure-canary"
@@ -65,12 +65,8 @@ async def adapter(config: Provider) -> AsyncIterator[Adapter]:
 async def served(*rows: Provider) -> AsyncIterator[Gateway]:
     """A pillion with these providers and no others."""
     config = load(environ=DEFAULTS)
-    app = App(config._replace(providers={each.name: each for each in rows}))
-    try:
-        await app.open()
-        yield Gateway(app)
-    finally:
-        await app.close()
+    async with opened(App(config._replace(providers={each.name: each for each in rows}))) as gateway:
+        yield gateway
 
 
 def outgoing(dialect: str = "openai_chat", query: str = "", model: str = "my gpt/4") -> Outgoing:

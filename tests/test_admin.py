@@ -13,7 +13,7 @@ from proxy.failover.health import Checked
 from proxy.reports.roster import Roster
 from tests.client import ANTHROPIC, OPENAI, SPEECHES, Address, Speech, ask, chat, lane_name
 from tests.evil import Evil, Scenario
-from tests.gateway import pillion
+from tests.gateway import config_file, pillion
 from tests.test_middleware import call
 
 LISTED = Scenario(body=b'{"object":"list","data":[{"id":"gpt-5"},{"id":"gpt-6"}]}')
@@ -142,11 +142,6 @@ async def test_what_the_last_check_found_is_told(checked: Checked | None, said: 
     openai, ollama, echo = json.loads(reply.body)["data"]
     assert tuple(openai[name] for name in ("status", "latency_ms", "checked_at", "error")) == said
     assert (ollama["status"], echo["status"]) == ("assumed", "well")
-
-
-def config_file(text: str, folder: Path) -> dict[str, str]:
-    (folder / "config.yaml").write_text(text)
-    return {"PILLION_CONFIG": str(folder / "config.yaml"), "PILLION_STATE_DIR": str(folder)}
 
 
 async def test_the_first_key_that_is_minted_closes_what_is_about_all_clients(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from proxy.upstream import Upstream
 from tests.client import OPENAI, Got, ask, chat
 from tests.clock import Clock
 from tests.evil import Evil, Received, Scenario
-from tests.gateway import DEFAULTS, Gateway, pillion
+from tests.gateway import DEFAULTS, Gateway, opened, pillion
 from tests.test_door import soon
 
 ONE, TWO, NEW = "sk-canary-one-0123456789", "sk-canary-two-0123456789", "sk-canary-new-0123456789"
@@ -449,10 +449,8 @@ async def test_another_configuration_forgets_no_key(tmp_path: Path) -> None:
     environ = dict(DEFAULTS, PILLION_OPENAI_API_KEYS=f"{ONE},{TWO}", PILLION_STATE_DIR=str(tmp_path))
     async with Evil(answering=plays(one=refusal(401))) as evil:
         environ["PILLION_OPENAI_BASE_URL"] = f"{evil.url}/v1"
-        app = App(load(environ=environ))
-        try:
-            await app.open()
-            stage = Stage(Gateway(app), evil)
+        async with opened(App(load(environ=environ))) as gateway:
+            app, stage = gateway.app, Stage(gateway, evil)
             assert await stage.ask(4) == [200] * 4
             await app.become(load(environ=environ | {"PILLION_OPENAI_MODEL": "n"}))  # another adapter
             stage.asked()
@@ -461,8 +459,6 @@ async def test_another_configuration_forgets_no_key(tmp_path: Path) -> None:
             await app.become(load(environ={name: said for name, said in environ.items() if "OPENAI" not in name}))
             assert "openai" not in app.now.adapters
             assert [row.until for row in app.lasting.keystates.rows()["openai"]] == [None]  # it may come again
-        finally:
-            await app.close()
 
 
 # --- what is told ----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from proxy.errors import GatewayError, Unauthorized
 from proxy.middleware.auth import Auth
 from proxy.ports import Call, Target
 from tests.client import SPEECHES, Speech, ask, chat, client, lane_name, spell
-from tests.gateway import pillion
+from tests.gateway import config_file, pillion
 from tests.test_middleware import call, fine
 
 KEY = "right"
@@ -42,12 +42,7 @@ def config(text: str = f"client_key: {KEY}", folder: Path | None = None) -> Conf
     """That of a file with this text."""
     if folder is None:
         return load(environ={"PILLION_CLIENT_KEY": KEY} if text else {})
-    return load(environ=environ(text, folder))
-
-
-def environ(text: str, folder: Path) -> dict[str, str]:
-    (folder / "config.yaml").write_text(text)
-    return {"PILLION_CONFIG": str(folder / "config.yaml")}
+    return load(environ=config_file(text, folder))
 
 
 def auth(config: Config, now: float = 0.0) -> Auth:
@@ -172,7 +167,7 @@ async def test_the_right_key_opens_the_door(speech: Speech) -> None:
 
 
 async def test_keys_without_a_client_key_are_keys_too(tmp_path: Path) -> None:
-    async with pillion(**environ("keys: {ann: {key: hers}}", tmp_path)) as gateway:
+    async with pillion(**config_file("keys: {ann: {key: hers}}", tmp_path)) as gateway:
         assert (await ask(gateway, "GET", "/v1/models")).status == 401
         assert (await ask(gateway, "GET", "/v1/models", headers=[("x-api-key", "hers")])).status == 200
         got = await ask(gateway, "GET", "/v1/providers", headers=[("x-api-key", "hers")])
@@ -303,7 +298,7 @@ keys:
 async def test_what_a_name_stands_for_decides_and_not_the_name(
     speech: Speech, key: str, model: str, status: int, tmp_path: Path
 ) -> None:
-    async with pillion(**environ(RESTRICTED, tmp_path)) as gateway:
+    async with pillion(**config_file(RESTRICTED, tmp_path)) as gateway:
         for stream in (False, True):
             got = await chat(gateway, speech, speech.request(stream, model=model), [("x-api-key", key)])
             assert got.status == status
@@ -312,7 +307,7 @@ async def test_what_a_name_stands_for_decides_and_not_the_name(
 
 
 async def test_tokens_are_counted_for_allowed_models_alone(tmp_path: Path) -> None:
-    async with pillion(**environ(RESTRICTED, tmp_path)) as gateway:
+    async with pillion(**config_file(RESTRICTED, tmp_path)) as gateway:
         body = {"messages": [{"role": "user", "content": "hello"}]}
         for model, status in (("echo/text", 200), ("echo/tool", 403)):
             asked = json.dumps({**body, "model": model}).encode()

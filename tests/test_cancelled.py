@@ -19,14 +19,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
-from proxy.app import App
-from proxy.config import load
 from proxy.edge.door import Door
 from proxy.edge.inbound import Inbound
 from proxy.store import writer
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Got, Speech, ask, chat
 from tests.evil import Evil, Received, Scenario
-from tests.gateway import DEFAULTS, Gateway
+from tests.gateway import Gateway, config_file, pillion
 from tests.test_door import soon
 
 SSE = [("Content-Type", "text/event-stream")]
@@ -211,8 +209,7 @@ class Stage:
 async def staged(scene: Scene, folder: Path) -> AsyncIterator[Stage]:
     """With everything on that holds something, and one place at each."""
     places = 1 + scene.beside
-    file = folder / "config.yaml"
-    file.write_text(
+    text = (
         "routes: {r: {targets: [openai/m, anthropic/m]}}\n"
         "prices: {openai/m: {input: 1, output: 3}, anthropic/m: {input: 1, output: 3}}\n"
         f"budgets: {{all: {{usd: 1000, window: day, unbounded_usd: {900 // (places + 1)}}}}}\n"
@@ -229,20 +226,15 @@ async def staged(scene: Scene, folder: Path) -> AsyncIterator[Stage]:
     async with Evil(answering=openai) as one, Evil(answering=lambda request: well("anthropic", request)) as other:
         hosts = [one, other]
         said = {
-            **DEFAULTS,
+            **config_file(text, folder),
             **OPENAI.environ(one.url),
             **ANTHROPIC.environ(other.url),
-            "PILLION_STATE_DIR": str(folder / "state"),
             "PILLION_OVERLOAD_MAX_REQUESTS": str(places),
             "PILLION_OVERLOAD_MAX_QUEUE": "0",
             **dict(scene.environ),
         }
-        app = App(load(file, said))
-        try:
-            await app.open()
-            yield Stage(scene, Gateway(app), hosts)
-        finally:
-            await app.close()
+        async with pillion(**said) as gateway:
+            yield Stage(scene, gateway, hosts)
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["as it waits", "as its turn comes"])

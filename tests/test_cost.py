@@ -2,20 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from proxy.app import App
 from proxy.config import Config, load
 from proxy.spending.extent import TEMPLATE
 from proxy.spending.money import NANOS
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Got, ask, client, spell
 from tests.evil import Evil, Scenario
-from tests.gateway import DEFAULTS, Gateway
+from tests.gateway import Gateway, config_file, pillion
 from tests.test_door import soon
 
 SSE = [("Content-Type", "text/event-stream")]
@@ -28,19 +27,10 @@ WHOLE = Scenario(body=OPENAI.whole, headers=JSON)
 STREAM = Scenario(body=OPENAI.stream[:-14] + USAGE_CHUNK + OPENAI.stream[-14:], headers=SSE, framing="chunked")
 
 
-@asynccontextmanager
-async def pillion(evil: Evil, folder: Path, text: str = "", **environ: str) -> AsyncIterator[Gateway]:
+def priced(evil: Evil, folder: Path, text: str = "", **environ: str) -> AbstractAsyncContextManager[Gateway]:
     """One whose ledger is in the folder; `text`: what config.yaml says beside the prices."""
-    file = folder / "config.yaml"
-    file.write_text(PRICES + text)
-    state = folder / "state"
-    said = {**DEFAULTS, **OPENAI.environ(evil.url), **ANTHROPIC.environ(evil.url), "PILLION_STATE_DIR": str(state)}
-    app = App(load(file, {**said, **environ}))
-    try:
-        await app.open()
-        yield Gateway(app)
-    finally:
-        await app.close()
+    hosts = {**OPENAI.environ(evil.url), **ANTHROPIC.environ(evil.url)}
+    return pillion(**{**config_file(PRICES + text, folder), **hosts, **environ})
 
 
 async def chat(gateway: Gateway, model: str = "openai/m", headers: Any = (), **fields: Any) -> Got:
@@ -60,7 +50,7 @@ def sums(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 async def test_a_whole_answer_says_what_it_cost_and_the_ledger_knows(tmp_path: Path) -> None:
-    async with Evil(WHOLE, WHOLE) as evil, pillion(evil, tmp_path) as gateway:
+    async with Evil(WHOLE, WHOLE) as evil, priced(evil, tmp_path) as gateway:
         for _ in range(2):
             got = await chat(gateway)
             assert (got.status, got.header("x-pillion-cost-usd")) == (200, ELEVEN)
@@ -70,7 +60,7 @@ async def test_a_whole_answer_says_what_it_cost_and_the_ledger_knows(tmp_path: P
 
 @pytest.mark.parametrize("speech", [OPENAI, ANTHROPIC], ids=lambda one: one.name)
 async def test_a_stream_is_booked_at_its_end(tmp_path: Path, speech: Any) -> None:
-    async with Evil(STREAM) as evil, pillion(evil, tmp_path) as gateway:
+    async with Evil(STREAM) as evil, priced(evil, tmp_path) as gateway:
         body = speech.request(stream=True, model="openai/m")
         got = await ask(gateway, "POST", speech.path, body, speech.headers)
         assert (got.status, got.header("x-pillion-cost-usd")) == (200, None)
@@ -80,7 +70,7 @@ async def test_a_stream_is_booked_at_its_end(tmp_path: Path, speech: Any) -> Non
 
 async def test_what_the_provider_refuses_is_a_row_that_costs_nothing(tmp_path: Path) -> None:
     body = b'{"error":{"message":"no","type":"invalid_request_error","param":null,"code":null}}'
-    async with Evil(Scenario(status=400, body=body, headers=JSON)) as evil, pillion(evil, tmp_path) as gateway:
+    async with Evil(Scenario(status=400, body=body, headers=JSON)) as evil, priced(evil, tmp_path) as gateway:
         assert (await chat(gateway)).status == 400
         (row,) = await booked(gateway)
         assert sums(row) == (1, 1, 0, 0, "0", 0)
@@ -90,7 +80,7 @@ async def test_who_was_never_reached_is_no_row(tmp_path: Path) -> None:
     async with Evil() as evil:
         gone = evil.url
     environ = {"PILLION_OPENAI_BASE_URL": f"{gone}/v1"}
-    async with Evil() as evil, pillion(evil, tmp_path, **environ) as gateway:
+    async with Evil() as evil, priced(evil, tmp_path, **environ) as gateway:
         assert (await chat(gateway)).status == 502
         assert await booked(gateway) == []
         assert gateway.app.accounting.ledger.pending == 0
@@ -101,7 +91,7 @@ async def test_each_attempt_is_a_row(tmp_path: Path) -> None:
     body = b'{"error":{"message":"busy","type":"server_error","param":null,"code":null}}'
     failing = Scenario(status=500, body=body, headers=JSON)
     environ = {"PILLION_RETRY_MAX_RETRIES": "2", "PILLION_RETRY_INITIAL_DELAY": "0"}
-    async with Evil(failing, failing, WHOLE) as evil, pillion(evil, tmp_path, **environ) as gateway:
+    async with Evil(failing, failing, WHOLE) as evil, priced(evil, tmp_path, **environ) as gateway:
         got = await chat(gateway)
         assert (got.status, got.header("x-pillion-attempts"), got.header("x-pillion-cost-usd")) == (200, "3", ELEVEN)
         (row,) = await booked(gateway)
@@ -110,7 +100,7 @@ async def test_each_attempt_is_a_row(tmp_path: Path) -> None:
 
 async def test_a_client_that_leaves_is_booked_with_what_it_heard(tmp_path: Path) -> None:
     half = Scenario(body=OPENAI.stream, headers=SSE, framing="chunked", cut_at=len(OPENAI.stream) * 3 // 4, how="stall")
-    async with Evil(half) as evil, pillion(evil, tmp_path) as gateway:
+    async with Evil(half) as evil, priced(evil, tmp_path) as gateway:
         async with client(gateway) as one:
             body = OPENAI.request(stream=True, model="openai/m")
             await one.send(spell("POST", OPENAI.path, body))
@@ -127,7 +117,7 @@ async def test_a_client_that_leaves_is_booked_with_what_it_heard(tmp_path: Path)
 
 async def test_an_answer_that_nobody_counted_is_estimated(tmp_path: Path) -> None:
     silent = Scenario(body=OPENAI.stream, headers=SSE, framing="chunked")
-    async with Evil(silent) as evil, pillion(evil, tmp_path) as gateway:
+    async with Evil(silent) as evil, priced(evil, tmp_path) as gateway:
         await ask(gateway, "POST", OPENAI.path, OPENAI.request(stream=True, model="openai/m"))
         (row,) = await booked(gateway)
         assert (row["requests"], row["errors"], row["estimated"]) == (1, 0, 1)
@@ -141,7 +131,7 @@ async def test_who_does_not_wait_for_a_whole_answer_is_booked_with_a_guess_at_it
         folder = tmp_path / str(n)
         folder.mkdir()
         silent = Scenario(body=OPENAI.whole, cut_at=0, cut_of="wire", how="stall")
-        async with Evil(silent) as evil, pillion(evil, folder) as gateway:
+        async with Evil(silent) as evil, priced(evil, folder) as gateway:
             body = OPENAI.request(model="openai/m", max_tokens=said)
             async with client(gateway) as one:
                 await one.send(spell("POST", OPENAI.path, body))
@@ -191,7 +181,7 @@ async def test_what_is_taken_for_free_costs_nothing_whatever_model_answers(tmp_p
     """Nothing was set aside for it, and what costs nothing is always admitted: a budget would never stop it."""
     text = "unknown_price: free\n" + BUDGET.replace("0.001", "0.00001")
     named = Scenario(body=OPENAI.whole.replace(b'"model":"', b'"model":"gpt-4o","x":"', 1), headers=JSON)
-    async with Evil(named, named) as evil, pillion(evil, tmp_path, text) as gateway:
+    async with Evil(named, named) as evil, priced(evil, tmp_path, text) as gateway:
         for _ in range(2):
             assert (await chat(gateway, "openai/my-own-name-for-it")).header("x-pillion-cost-usd") == "0"
         (standing,) = gateway.app.accounting.budgets.standing()
@@ -202,7 +192,7 @@ async def test_an_unknown_price_is_never_nothing_unless_the_operator_says_so(tmp
     for n, (word, status, guessed) in enumerate((("dearest", 200, 1), ("free", 200, 1), ("refuse", 400, 0))):
         folder = tmp_path / str(n)
         folder.mkdir()
-        async with Evil(*[WHOLE] * (status == 200)) as evil, pillion(evil, folder, f"unknown_price: {word}") as gateway:
+        async with Evil(*[WHOLE] * (status == 200)) as evil, priced(evil, folder, f"unknown_price: {word}") as gateway:
             got = await chat(gateway, "openai/nobody-knows-it")
             assert got.status == status
             cost = got.header("x-pillion-cost-usd")
@@ -218,7 +208,7 @@ async def test_a_stream_of_a_tier_without_a_price_ends_well_for_who_asks_what_it
     tiered = USAGE_CHUNK.replace(b'"choices"', b'"service_tier":"of-gold","choices"', 1)
     assert tiered != USAGE_CHUNK
     stream = Scenario(body=OPENAI.stream[:-14] + tiered + OPENAI.stream[-14:], headers=SSE, framing="chunked")
-    async with Evil(stream) as evil, pillion(evil, tmp_path, "unknown_price: refuse\n") as gateway:
+    async with Evil(stream) as evil, priced(evil, tmp_path, "unknown_price: refuse\n") as gateway:
         body = OPENAI.request(stream=True, model="openai/gpt-4o")
         got = await ask(gateway, "POST", OPENAI.path, body, [("x-pillion-summary", "true")])
         assert OPENAI.ends_whole(got.body), got.body
@@ -232,7 +222,7 @@ async def test_a_stream_of_a_tier_without_a_price_ends_well_for_who_asks_what_it
 
 @pytest.mark.parametrize(("limit", "status"), [("0.00005", 400), ("1", 200)])
 async def test_a_request_that_may_cost_more_than_its_client_will_pay(tmp_path: Path, limit: str, status: int) -> None:
-    async with Evil(*[WHOLE] * (status == 200)) as evil, pillion(evil, tmp_path) as gateway:
+    async with Evil(*[WHOLE] * (status == 200)) as evil, priced(evil, tmp_path) as gateway:
         got = await chat(gateway, headers=[("x-pillion-cost-limit", limit)], max_tokens=100)
         assert got.status == status
         assert len(evil.requests) == (status == 200)
@@ -242,7 +232,7 @@ async def test_a_request_that_may_cost_more_than_its_client_will_pay(tmp_path: P
 
 
 async def test_a_cost_that_nobody_can_bound_is_above_every_limit(tmp_path: Path) -> None:
-    async with Evil() as evil, pillion(evil, tmp_path) as gateway:
+    async with Evil() as evil, priced(evil, tmp_path) as gateway:
         got = await chat(
             gateway, headers=[("x-pillion-cost-limit", "1000")], tools=[{"type": "web_search"}], max_tokens=1
         )
@@ -254,7 +244,7 @@ BUDGET = "budgets: {all: {usd: 0.001, window: day}}\nledger: {create: true}\n"
 
 async def test_a_strict_budget_refuses_before_any_byte_goes_out(tmp_path: Path) -> None:
     """M3: 200 tokens of answer, at most, are 0.0006 dollars, and what is read may be some 0.0003."""
-    async with Evil(WHOLE) as evil, pillion(evil, tmp_path, BUDGET) as gateway:
+    async with Evil(WHOLE) as evil, priced(evil, tmp_path, BUDGET) as gateway:
         assert (await chat(gateway, max_tokens=200)).status == 200
         got = await chat(gateway, max_tokens=400)
         assert (got.status, json.loads(got.body)["error"]["code"]) == (429, "insufficient_quota")
@@ -265,7 +255,7 @@ async def test_a_strict_budget_refuses_before_any_byte_goes_out(tmp_path: Path) 
 
 async def test_a_strict_budget_holds_whatever_comes_at_once(tmp_path: Path) -> None:
     """Each may cost less than 0.00033, and costs 0.000011: three at a time."""
-    async with Evil(answering=lambda _: WHOLE) as evil, pillion(evil, tmp_path, BUDGET) as gateway:
+    async with Evil(answering=lambda _: WHOLE) as evil, priced(evil, tmp_path, BUDGET) as gateway:
         got = await asyncio.gather(*(chat(gateway, max_tokens=20) for _ in range(60)))
         served = [one for one in got if one.status == 200]
         (standing,) = gateway.app.accounting.budgets.standing()
@@ -277,22 +267,22 @@ async def test_a_strict_budget_holds_whatever_comes_at_once(tmp_path: Path) -> N
 
 async def test_what_was_spent_before_a_restart_counts(tmp_path: Path) -> None:
     async with Evil(WHOLE) as evil:
-        async with pillion(evil, tmp_path, BUDGET) as gateway:
+        async with priced(evil, tmp_path, BUDGET) as gateway:
             assert (await chat(gateway, max_tokens=200)).status == 200
-        async with pillion(evil, tmp_path, BUDGET.replace("ledger: {create: true}\n", "")) as gateway:
+        async with priced(evil, tmp_path, BUDGET.replace("ledger: {create: true}\n", "")) as gateway:
             (standing,) = gateway.app.accounting.budgets.standing()
             assert standing.spent == 11_000
 
 
 async def test_a_free_model_needs_no_budget(tmp_path: Path) -> None:
     text = BUDGET.replace("0.001", "0")
-    async with Evil() as evil, pillion(evil, tmp_path, text) as gateway:
+    async with Evil() as evil, priced(evil, tmp_path, text) as gateway:
         assert (await chat(gateway, "echo/echo")).status == 200
         assert (await chat(gateway, max_tokens=1)).status == 429
 
 
 async def test_without_a_word_on_its_length_an_answer_has_the_models_own_bound_or_none(tmp_path: Path) -> None:
-    async with Evil() as evil, pillion(evil, tmp_path, BUDGET) as gateway:
+    async with Evil() as evil, priced(evil, tmp_path, BUDGET) as gateway:
         got = await chat(gateway)
         assert got.status == 429
         assert "nobody can say what this request costs" in json.loads(got.body)["error"]["message"]
@@ -303,7 +293,7 @@ async def test_a_stream_that_has_spent_what_was_set_aside_is_stopped(tmp_path: P
     head, chunk = OPENAI.stream.split(b"\n\n")[:2]
     long = head + b"\n\n" + (chunk + b"\n\n") * 1000
     endless = Scenario(body=long, headers=SSE, framing="chunked", cut_at=len(long) - 1, how="stall", split=2000)
-    async with Evil(endless) as evil, pillion(evil, tmp_path, text) as gateway:
+    async with Evil(endless) as evil, priced(evil, tmp_path, text) as gateway:
         got = await ask(gateway, "POST", OPENAI.path, OPENAI.request(stream=True, model="openai/m"))
         assert got.status == 200
         assert OPENAI.error(OPENAI.last_event(got.body))["code"] == "insufficient_quota"
@@ -316,7 +306,7 @@ async def test_a_stream_that_has_spent_what_was_set_aside_is_stopped(tmp_path: P
 
 async def test_no_ledger_is_no_reason_to_refuse_without_a_budget(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where the folder should be")
-    async with Evil(WHOLE) as evil, pillion(evil, tmp_path) as gateway:
+    async with Evil(WHOLE) as evil, priced(evil, tmp_path) as gateway:
         assert (await chat(gateway)).status == 200
         assert gateway.app.accounting.ledger.failed
 

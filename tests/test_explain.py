@@ -19,7 +19,7 @@ from proxy.ports import Attempt, Heard, Target
 from proxy.reports.explain import Explain, Record, record_of
 from tests.client import ANTHROPIC, LANES, OPENAI, SPEECHES, Got, Speech, ask, chat, lane_name
 from tests.evil import Evil, Scenario
-from tests.gateway import Gateway, pillion
+from tests.gateway import Gateway, config_file, pillion
 from tests.test_middleware import call
 
 Json = dict[str, Any]
@@ -44,11 +44,6 @@ def whole(speech: Speech) -> Scenario:
 
 def streamed(speech: Speech) -> Scenario:
     return Scenario(body=speech.stream, headers=SSE, framing="chunked")
-
-
-def environ(text: str, folder: Path) -> dict[str, str]:
-    (folder / "config.yaml").write_text(text)
-    return {"PILLION_CONFIG": str(folder / "config.yaml"), "PILLION_STATE_DIR": str(folder)}
 
 
 def showing(key: str) -> list[tuple[str, str]]:
@@ -133,7 +128,7 @@ async def test_how_a_name_was_understood_is_told(model: str, how: str, tmp_path:
 
     async with (
         Evil(answering=answer) as evil,
-        pillion(**environ(HOW.replace("URL", evil.url), tmp_path)) as gateway,
+        pillion(**config_file(HOW.replace("URL", evil.url), tmp_path)) as gateway,
     ):
         for _ in range(2):  # the second time it is known
             said = await explained(gateway, await chat(gateway, OPENAI, OPENAI.request(model=model)))
@@ -158,7 +153,7 @@ failover: {others: false}
 
 async def test_each_attempt_and_each_that_was_passed_over_is_told(tmp_path: Path) -> None:
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
-    async with Evil(FAILING) as evil, pillion(**environ(ROUTE.replace("URL", evil.url), tmp_path)) as gateway:
+    async with Evil(FAILING) as evil, pillion(**config_file(ROUTE.replace("URL", evil.url), tmp_path)) as gateway:
         got = await chat(gateway, OPENAI, OPENAI.request(model="both", tools=tools))
         said = await explained(gateway, got)
     first, second, third = said["attempts"]
@@ -234,7 +229,7 @@ routes: {both: {targets: [echo/error-500, openai/m, echo/text]}}
 
 async def test_a_client_is_told_of_its_own_and_of_nobody_whom_it_may_not_ask(tmp_path: Path) -> None:
     apart = {"PILLION_ADMIN_ADDRESS": "127.0.0.1:0"}
-    config = environ(KEYS.replace("URL", "http://127.0.0.1:9"), tmp_path)
+    config = config_file(KEYS.replace("URL", "http://127.0.0.1:9"), tmp_path)
     async with pillion(**config, **apart) as gateway:
         got = await chat(gateway, OPENAI, OPENAI.request(model="both"), showing("hers"))
         path = f"/v1/explain/{got.header('x-pillion-request-id')}"
@@ -382,7 +377,7 @@ async def test_a_rehearsal_and_the_request_agree_on_what_is_sent_and_dropped() -
 
 async def test_a_rehearsal_names_whom_it_would_ask_next_and_whom_not(tmp_path: Path) -> None:
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
-    async with pillion(**environ(ROUTE.replace("URL", "http://127.0.0.1:9"), tmp_path)) as gateway:
+    async with pillion(**config_file(ROUTE.replace("URL", "http://127.0.0.1:9"), tmp_path)) as gateway:
         said = await rehearsed(gateway, OPENAI.request(model="both", tools=tools))
     assert said["targets"] == [
         {"target": "openai/m"},
@@ -457,7 +452,7 @@ async def test_what_makes_no_sense_is_an_error(query: str, body: bytes, status: 
 
 
 async def test_a_model_that_the_key_may_not_use_is_refused_in_a_rehearsal(tmp_path: Path) -> None:
-    async with pillion(**environ("keys: {ann: {key: hers, models: [echo/text]}}", tmp_path)) as gateway:
+    async with pillion(**config_file("keys: {ann: {key: hers, models: [echo/text]}}", tmp_path)) as gateway:
         said = await rehearsed(gateway, OPENAI.request(model="echo/tool"), headers=showing("hers"))
     assert said["request"]["refused"]["code"] == "model_not_allowed"
     assert said["request"]["bytes"] == 0

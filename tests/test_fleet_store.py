@@ -24,9 +24,8 @@ from tests.client import OPENAI, ask, chat
 from tests.evil import Evil, authority
 from tests.gateway import Gateway, pillion
 from tests.redisserver import Server, redis, until
-from tests.test_cost import BUDGET, WHOLE
+from tests.test_cost import BUDGET, WHOLE, priced
 from tests.test_cost import chat as paid
-from tests.test_cost import pillion as priced
 
 DECIDED = 0.05 if laws.SOAK else 1.0  # seconds; a machine that has more to do takes longer for everything
 PASSWORD = "hunter2hunter2"

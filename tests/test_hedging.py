@@ -3,17 +3,16 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxy.access.allowance import ClientKey
-from proxy.app import App
 from proxy.canon import Usage
-from proxy.config import Hedge, Retry, load
+from proxy.config import Hedge, Retry
 from proxy.errors import Down, GatewayError, OverBudget, Refused
 from proxy.failover.breaker import Rules
 from proxy.failover.hedging import LOST, OF_AN_ATTEMPT, SAVED, Hedging
@@ -21,7 +20,7 @@ from proxy.ports import Call, Reply, Wishes
 from proxy.reports.explain import Explain
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Speech, ask, client, spell
 from tests.evil import Evil, Scenario
-from tests.gateway import DEFAULTS, Gateway
+from tests.gateway import Gateway, config_file, pillion
 from tests.test_door import soon
 from tests.test_failover import Provider, World, route
 
@@ -486,28 +485,19 @@ def stream(speech: Speech) -> Scenario:
     return Scenario(body=body, headers=SSE, framing="chunked")
 
 
-@asynccontextmanager
-async def gateway(first: Evil, second: Evil, folder: Path) -> AsyncIterator[Gateway]:
+def hedged(first: Evil, second: Evil, folder: Path) -> AbstractAsyncContextManager[Gateway]:
     """The first is OpenAI's, the second Anthropic's."""
-    file = folder / "config.yaml"
-    file.write_text(PRICES + "routes: {r: {targets: [openai/m, anthropic/m]}}\n")
     said = {
-        **DEFAULTS,
+        **config_file(PRICES + "routes: {r: {targets: [openai/m, anthropic/m]}}\n", folder),
         **OPENAI.environ(first.url),
         **ANTHROPIC.environ(second.url),
         "PILLION_OPENAI_CA": str(first.ca_pem),
         "PILLION_ANTHROPIC_CA": str(second.ca_pem),
-        "PILLION_STATE_DIR": str(folder / "state"),
         "PILLION_HEDGE_ENABLED": "true",
         "PILLION_HEDGE_AFTER": "0.01",
         "PILLION_HEDGE_SHARE": "1",
     }
-    app = App(load(file, said))
-    try:
-        await app.open()
-        yield Gateway(app)
-    finally:
-        await app.close()
+    return pillion(**said)
 
 
 async def rows(gateway: Gateway) -> dict[str, tuple[Any, ...]]:
@@ -528,7 +518,7 @@ async def test_a_stream_comes_from_whoever_speaks_first(tmp_path: Path, speech: 
     async with (
         Evil(loser, tls=True) as slow,
         Evil(stream(ANTHROPIC), tls=True) as quick,
-        gateway(slow, quick, tmp_path) as there,
+        hedged(slow, quick, tmp_path) as there,
     ):
         body = speech.request(stream=True, model="r")
         got = await ask(there, "POST", speech.path, body, speech.headers)
@@ -555,7 +545,7 @@ async def test_a_whole_answer_tells_what_both_have_cost(tmp_path: Path) -> None:
     async with (
         Evil(SILENT, tls=True) as slow,
         Evil(Scenario(body=ANTHROPIC.whole, headers=JSON), tls=True) as quick,
-        gateway(slow, quick, tmp_path) as there,
+        hedged(slow, quick, tmp_path) as there,
     ):
         got = await ask(there, "POST", OPENAI.path, OPENAI.request(model="r"))
         assert (got.status, got.header("x-pillion-attempts")) == (200, "2")
@@ -572,7 +562,7 @@ async def test_a_client_that_leaves_aborts_both(tmp_path: Path) -> None:
     async with (
         Evil(SILENT, tls=True) as slow,
         Evil(SILENT, tls=True) as other,
-        gateway(slow, other, tmp_path) as there,
+        hedged(slow, other, tmp_path) as there,
     ):
         async with client(there) as one:
             await one.send(spell("POST", OPENAI.path, OPENAI.request(stream=True, model="r")))
@@ -592,7 +582,7 @@ async def test_a_client_that_leaves_the_winner_lets_go_of_it(tmp_path: Path, spe
     async with (
         Evil(SILENT, tls=True) as slow,
         Evil(half, tls=True) as quick,
-        gateway(slow, quick, tmp_path) as there,
+        hedged(slow, quick, tmp_path) as there,
     ):
         async with client(there) as one:
             await one.send(spell("POST", speech.path, speech.request(stream=True, model="r"), speech.headers))
@@ -605,8 +595,5 @@ async def test_a_client_that_leaves_the_winner_lets_go_of_it(tmp_path: Path, spe
 
 
 async def test_off_is_off() -> None:
-    app = App(load(environ=DEFAULTS))
-    try:
-        assert app.now._failover.hedging is None
-    finally:
-        await app.close()
+    async with pillion() as gateway:
+        assert gateway.app.now._failover.hedging is None

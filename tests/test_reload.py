@@ -33,7 +33,7 @@ from proxy.reloading import FAILURE, FIXED, SUCCESS, Reloading
 from tests.client import OPENAI, Client, ask, chat, client, spell
 from tests.clock import Clock
 from tests.evil import Evil, Scenario
-from tests.gateway import DEFAULTS, Gateway
+from tests.gateway import DEFAULTS, Gateway, opened
 from tests.test_door import soon
 from tests.test_drain import SSE
 
@@ -101,13 +101,11 @@ async def changing(folder: Path, environ: dict[str, str] | None = None, /, **set
     file.write_text(json.dumps(settings))
     source = Source(file, environ={**DEFAULTS, "PILLION_STATE_DIR": str(folder / "state"), **(environ or {})})
     log = Log("error", as_json, Lines(), str)
-    app = App(source.load(), log=log)
-    try:
-        await app.open()
-        async with Reloading(app, source, log, every=0.01) as reloads:
-            yield Changing(app, file, reloads)
-    finally:
-        await app.close()
+    async with (
+        opened(App(source.load(), log=log)) as gateway,
+        Reloading(gateway.app, source, log, every=0.01) as reloads,
+    ):
+        yield Changing(gateway.app, file, reloads)
 
 
 def provider(evil: Evil, **more: Any) -> dict[str, Any]:

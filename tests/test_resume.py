@@ -4,7 +4,7 @@ import json
 import random
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -16,9 +16,7 @@ from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 
 from proxy import registry
-from proxy.app import App
 from proxy.canon import Close, Delta, Event, Finish, Open, Request, Start, Stop, Text, Thinking, ToolCall, Turn, Usage
-from proxy.config import load
 from proxy.config.models import known
 from proxy.dialects.anthropic.words import takes_of
 from proxy.edge.onlookers import conclude
@@ -33,7 +31,7 @@ from proxy.ports import Attempt, Dialect, Reply, Target, Wishes
 from tests import laws
 from tests.client import ANTHROPIC, OPENAI, Speech, ask, chat, client, spell
 from tests.evil import Evil, Received, Scenario
-from tests.gateway import DEFAULTS, Gateway
+from tests.gateway import Gateway, config_file, pillion
 from tests.test_door import soon
 from tests.test_failover import Provider, Upstreams, World, three
 
@@ -109,29 +107,19 @@ class Breaks:
         return self.scenario
 
 
-@asynccontextmanager
-async def pillion(
+def routed(
     first: Evil, second: Evil, speech: Speech, folder: Path, resume: bool = True, model: str = OLD, **more: str
-) -> AsyncIterator[Gateway]:
+) -> AbstractAsyncContextManager[Gateway]:
     """The first target is of that wire, the second one this model of Anthropic's."""
-    file = folder / "config.yaml"
     name = {"anthropic": f"anthropic/{OLD}", "openai_chat": "openai/m"}[speech.name]
-    file.write_text(f"routes: {{r: {{targets: [{name}, anthropic-east/{model}]}}}}\n")
     environ = {
-        **DEFAULTS,
+        **config_file(f"routes: {{r: {{targets: [{name}, anthropic-east/{model}]}}}}\n", folder),
         **speech.environ(first.url),
         "ANTHROPIC_EAST_API_KEY": "sk-east-secret",
         "PILLION_ANTHROPIC_EAST_BASE_URL": second.url,
-        "PILLION_STATE_DIR": str(folder / "state"),
         "PILLION_FAILOVER_RESUME": str(resume).lower(),
-        **more,
     }
-    app = App(load(file, environ))
-    try:
-        await app.open()
-        yield Gateway(app)
-    finally:
-        await app.close()
+    return pillion(**{**environ, **more})
 
 
 @asynccontextmanager
@@ -142,7 +130,7 @@ async def world(
     async with (
         Evil(answering=breaks) as first,
         Evil(answering=going_on) as second,
-        pillion(first, second, speech, folder, resume, **more) as gateway,
+        routed(first, second, speech, folder, resume, **more) as gateway,
     ):
         yield gateway, breaks, second
 
@@ -403,7 +391,7 @@ async def test_where_the_second_one_fails_too_the_first_error_is_told(tmp_path: 
     async with (
         Evil(answering=breaks) as first,
         Evil(answering=second_fails) as second,
-        pillion(first, second, ANTHROPIC, tmp_path) as gateway,
+        routed(first, second, ANTHROPIC, tmp_path) as gateway,
     ):
         got = await chat(gateway, ANTHROPIC, ANTHROPIC.request(stream=True, model="r"))
         error = ANTHROPIC.error(ANTHROPIC.last_event(got.body))
@@ -489,7 +477,7 @@ async def test_a_client_that_ends_it_ends_the_second_one_too(tmp_path: Path, how
     async with (
         Evil(answering=breaks) as first,
         Evil(answering=stalls) as second,
-        pillion(first, second, ANTHROPIC, tmp_path) as gateway,
+        routed(first, second, ANTHROPIC, tmp_path) as gateway,
         client(gateway) as one,
     ):
         body = ANTHROPIC.request(stream=True, model="r")

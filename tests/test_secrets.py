@@ -30,7 +30,7 @@ from proxy.logs.redaction import Redaction, secrets_of, spellings
 from tests import laws
 from tests.client import OPENAI, Address, Got, ask, client
 from tests.evil import Evil, Received, Scenario
-from tests.gateway import Gateway, pillion
+from tests.gateway import Gateway, opened, pillion
 from tests.test_cli import environ as environment
 
 # --- the keys and their forms ----------------------------------------------------------------------------------------
@@ -200,9 +200,9 @@ def logged(sinks: Sinks, config: Config, words: bool) -> tuple[Log, logging.Hand
 class Planted:
     """A gateway whose every word is kept."""
 
-    def __init__(self, app: App, sinks: Sinks) -> None:
-        self.gateway = Gateway(app)
-        self.app = app
+    def __init__(self, gateway: Gateway, sinks: Sinks) -> None:
+        self.gateway = gateway
+        self.app = gateway.app
         self.sinks = sinks
 
     async def ask(self, method: str, path: str, body: bytes = b"") -> Got:
@@ -219,19 +219,17 @@ async def with_gateway(folder: Path, url: str, words: bool, use: Callable[[Plant
     root, level = logging.getLogger(), logging.getLogger().level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
-    app = App(config, log=log)
     try:
-        await app.open()
-        planted = Planted(app, sinks)
-        used = use(planted)
-        if asyncio.iscoroutine(used):
-            await used
-        for path in ("/metrics", "/v1/models", "/v1/providers", "/v1/providers/openai/health", "/readiness"):
-            await planted.ask("GET", path)
-        for thing in (config, app, *vars(app).values(), *app.catalog.adapters.values(), *secrets_of(config)):
-            sinks.add("repr", repr(thing).encode())
+        async with opened(App(config, log=log)) as gateway:
+            app, planted = gateway.app, Planted(gateway, sinks)
+            used = use(planted)
+            if asyncio.iscoroutine(used):
+                await used
+            for path in ("/metrics", "/v1/models", "/v1/providers", "/v1/providers/openai/health", "/readiness"):
+                await planted.ask("GET", path)
+            for thing in (config, app, *vars(app).values(), *app.catalog.adapters.values(), *secrets_of(config)):
+                sinks.add("repr", repr(thing).encode())
     finally:
-        await app.close()
         root.setLevel(level)
         root.removeHandler(handler)
     return sinks

@@ -22,7 +22,7 @@ from proxy.store import ESTIMATED
 from tests import laws
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Client, Speech, client, spell
 from tests.evil import Evil, Received, Scenario
-from tests.gateway import DEFAULTS, Gateway
+from tests.gateway import DEFAULTS, Gateway, config_file, opened
 from tests.test_door import soon
 
 STREAMS = 1000 if laws.SOAK else 60  # at a time
@@ -132,27 +132,22 @@ async def test_a_storm_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest
     async with Evil(answering=provider.answer) as evil:
         said = {
             **DEFAULTS,
+            **config_file(text(0), tmp_path),
             "OPENAI_API_KEY_FILE": str(key),
             "PILLION_OPENAI_BASE_URL": f"{evil.url}/v1",
-            "PILLION_STATE_DIR": str(tmp_path / "state"),
             "PILLION_OPENAI_TIMERS_HEADERS": str(PATIENCE),
             "PILLION_RETRY_MAX_RETRIES": "2",
             "PILLION_RETRY_INITIAL_DELAY": "0.001",
         }
-        config.write_text(text(0))
-        app = App(load(config, said))
-        try:
-            await app.open()
-            clients = Clients(Gateway(app))
+        async with opened(App(load(environ=said))) as gateway:
+            app, clients = gateway.app, Clients(gateway)
             asking = asyncio.gather(*(clients.one(number) for number in range(STREAMS)))
-            reloads = await changing(clients.gateway, config, said, asking)
+            reloads = await changing(gateway, config, said, asking)
             await asking
             await soon(lambda: app.upstream.in_use == 0)
             assert {standing.reserved for standing in app.accounting.budgets.standing()} == {0}
             assert {standing.latency.in_flight for standing in app.lasting.standings} <= {0}
             assert (len(app.lasting.active), app.server.connections) == (0, 0)
-        finally:
-            await app.close()
     laws.figures["calls of the storm under way at once"] = (clients.most, STREAMS)
     check_books(provider, clients, tmp_path / "state" / "ledger.db")
     told = clients.told

@@ -29,7 +29,7 @@ from proxy.errors import ConfigError, GatewayError, Unauthorized
 from proxy.upstream import Upstream
 from tests.client import OPENAI, ask, chat
 from tests.evil import Evil, Scenario, trust
-from tests.gateway import Gateway
+from tests.gateway import Gateway, opened
 from tests.test_cli import with_python
 from tests.test_secrets import Sinks, logged
 
@@ -451,12 +451,10 @@ async def trusting(folder: Path, jwks: str) -> AsyncIterator[tuple[Gateway, Sink
     sinks = Sinks()
     log, handler = logged(sinks, made, words=False)
     logging.getLogger("pillion").addHandler(handler)
-    app = App(made, tls=trust(), log=log)
     try:
-        await app.open()
-        yield Gateway(app), sinks
+        async with opened(App(made, tls=trust(), log=log)) as gateway:
+            yield gateway, sinks
     finally:
-        await app.close()
         logging.getLogger("pillion").removeHandler(handler)
 
 

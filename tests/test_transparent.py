@@ -15,7 +15,7 @@ from proxy.ports import Adapter, Call, Reply, Target
 from proxy.upstream import Upstream
 from tests.client import ANTHROPIC, LANES, OPENAI, Speech, ask, chat, lane_name
 from tests.evil import Evil, Scenario
-from tests.gateway import pillion
+from tests.gateway import config_file, pillion
 from tests.test_middleware import call, fine
 
 OURS = "sk-ours-canary-0123456789"
@@ -85,9 +85,8 @@ async def test_without_a_key_of_its_own_an_app_gets_nothing(speech: Speech) -> N
 
 async def test_the_apps_account_pays_and_no_header_of_ours_that_holds_a_key_goes_out(tmp_path: Path) -> None:
     async with Evil(whole(OPENAI)) as evil:
-        file = tmp_path / "config.yaml"
-        file.write_text(f"providers: {{openai: {{headers: {{Authorization: 'Bearer {OURS}', X-Team: red}}}}}}")
-        named = {"PILLION_CONFIG": str(file), **OPENAI.environ(evil.url), "PILLION_TRANSPARENT": "openai"}
+        text = f"providers: {{openai: {{headers: {{Authorization: 'Bearer {OURS}', X-Team: red}}}}}}"
+        named = {**config_file(text, tmp_path), **OPENAI.environ(evil.url), "PILLION_TRANSPARENT": "openai"}
         del named["OPENAI_API_KEY"]
         async with pillion(**named) as gateway:
             headers = [("Authorization", f"Bearer {THEIRS}"), ("OpenAI-Organization", "org-theirs")]

@@ -26,7 +26,7 @@ from proxy.wishes import cost_limit, with_headers
 from tests import recordings
 from tests.client import ANTHROPIC, OPENAI, SPEECHES, USAGE_CHUNK, Got, Speech, ask, chat, lane_name
 from tests.evil import Evil, Received, Scenario
-from tests.gateway import Gateway, pillion
+from tests.gateway import Gateway, config_file, pillion
 from tests.replay import CHAT, streamed
 
 Json = dict[str, Any]
@@ -68,9 +68,7 @@ def configured(tmp_path: Path) -> Callable[[Evil], dict[str, str]]:
             f"{name}: {{base_url: '{url}', api_key: sk-x, {card}{', ' + body if name == 'ollama' else ''}}}"
             for name, url in rows.items()
         ]
-        file = tmp_path / "config.yaml"
-        file.write_text(f"providers: {{{', '.join(told)}}}")
-        return {"PILLION_CONFIG": str(file)}
+        return config_file(f"providers: {{{', '.join(told)}}}", tmp_path)
 
     return environ
 

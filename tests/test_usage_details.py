@@ -2,8 +2,6 @@
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy import registry
-from proxy.app import App
 from proxy.canon import BUCKETS, Usage
-from proxy.config import load
 from proxy.envelope import Envelope
 from proxy.framing.eventstream import encode_headers, frame_of
 from proxy.grammar.fields import are_counts
@@ -25,7 +21,7 @@ from proxy.store import ABSURD, UNPRICED
 from tests import laws, recordings
 from tests.client import OPENAI, ask
 from tests.evil import Evil, Scenario
-from tests.gateway import DEFAULTS, Gateway
+from tests.gateway import config_file, pillion
 
 Json = dict[str, Any]
 
@@ -474,22 +470,12 @@ def test_what_is_not_told_is_no_nonsense() -> None:
 PRICES = "prices: {openai/m: {input: 1, output: 3}, openai/gpt-real: {input: 2, output: 6}}\n"
 
 
-@asynccontextmanager
-async def pillion(evil: Evil, folder: Path, text: str = PRICES) -> AsyncIterator[Gateway]:
-    file = folder / "config.yaml"
-    file.write_text(text)
-    environ = {**DEFAULTS, **OPENAI.environ(evil.url), "PILLION_STATE_DIR": str(folder / "state")}
-    app = App(load(file, environ))
-    try:
-        await app.open()
-        yield Gateway(app)
-    finally:
-        await app.close()
-
-
 async def booked(folder: Path, answer: bytes, model: str, text: str = PRICES, **fields: Any) -> tuple[int, str, int]:
     """Nano-dollars, where the price is from, and the flags of the one row."""
-    async with Evil(Scenario(body=answer, headers=JSON)) as evil, pillion(evil, folder, text) as gateway:
+    async with (
+        Evil(Scenario(body=answer, headers=JSON)) as evil,
+        pillion(**config_file(text, folder), **OPENAI.environ(evil.url)) as gateway,
+    ):
         got = await ask(gateway, "POST", OPENAI.path, OPENAI.request(model=model, **fields))
         assert got.status == 200
     with sqlite3.connect(folder / "state" / "ledger.db") as ledger:

@@ -14,7 +14,7 @@ from proxy.spending.alerts import Alerts
 from proxy.store import Ledger
 from tests.client import OPENAI, Address, ask, chat
 from tests.evil import Evil, Scenario
-from tests.gateway import pillion
+from tests.gateway import config_file, pillion
 
 FAILING = Scenario(status=500, body=b"no")
 
@@ -29,11 +29,6 @@ async def scraped(gateway: Address) -> Samples:
         for family in text_string_to_metric_families(text)
         for one in family.samples
     }
-
-
-def config_file(text: str, folder: Path) -> dict[str, str]:
-    (folder / "config.yaml").write_text(text)
-    return {"PILLION_CONFIG": str(folder / "config.yaml"), "PILLION_STATE_DIR": str(folder)}
 
 
 async def test_budgets_are_told_by_name_and_client(tmp_path: Path) -> None:
