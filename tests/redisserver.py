@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,7 @@ from redis.asyncio import Redis as Client
 from redis.exceptions import RedisError
 
 from tests.evil import authority
-
-PATIENCE = 10.0  # seconds for a server to come up
-POLL = 0.01
+from tests.waiting import soon
 
 
 class Server:
@@ -42,7 +40,7 @@ class Server:
 
     async def start(self) -> None:
         self._launch()
-        await until(self._answers)
+        await soon(self._answers)
 
     async def kill(self) -> None:
         process, self._process = self._process, None
@@ -89,16 +87,6 @@ async def redis(password: str = "", tls: bool = False, name: str = "127.0.0.1") 
             yield server
         finally:
             await server.kill()
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    """Waits for it, and for its truth where it must be awaited."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            said = is_so()
-            if await said if asyncio.iscoroutine(said) else said:
-                return
-            await asyncio.sleep(POLL)
 
 
 def _certified(folder: str, name: str) -> list[str]:

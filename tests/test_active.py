@@ -18,8 +18,8 @@ from proxy.reports.outcome import outcome
 from tests.client import LANES, OPENAI, SPEECHES, Client, Speech, ask, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, config_file, pillion
-from tests.test_door import soon
 from tests.test_middleware import call, fine
+from tests.waiting import soon
 
 SSE = [("Content-Type", "text/event-stream")]
 SILENT = Scenario(cut_at=0, cut_of="wire", how="stall")

@@ -27,7 +27,7 @@ from tests.client import OPENAI, Got, ask, chat
 from tests.clock import Clock
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import DEFAULTS, Gateway, opened, pillion
-from tests.test_door import soon
+from tests.waiting import soon
 
 ONE, TWO, NEW = "sk-canary-one-0123456789", "sk-canary-two-0123456789", "sk-canary-new-0123456789"
 JSON = [("Content-Type", "application/json")]

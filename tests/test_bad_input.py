@@ -2,7 +2,6 @@
 usable afterwards or properly closed?
 """
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ import pytest
 from tests.client import OPENAI, SPEECHES, Client, Got, Headers, Speech, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion
+from tests.waiting import soon
 
 DEEP = b'{"a":' * 90_000
 TEXT = '{"role":"user","content":"x"}'
@@ -286,9 +286,8 @@ async def test_a_body_that_breaks_off_ends_the_call_without_a_word_in_the_log_of
 
 async def counted(gateway: Gateway, in_flight: int) -> None:
     """Until so many calls are under way."""
-    async with asyncio.timeout(5):
-        while gateway.app.metrics.registry.get_sample_value("pillion_requests_in_flight") != in_flight:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+    registry = gateway.app.metrics.registry
+    await soon(lambda: registry.get_sample_value("pillion_requests_in_flight") == in_flight)
 
 
 # --- what is not HTTP ------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from tests.client import ANTHROPIC, OPENAI, Got, Speech, chat, client, lane_name
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion
 from tests.taking import Taken, behind, call, delivery, take
+from tests.waiting import soon
 
 CHUNKS = [b"data: 1\n\n", b"data: 2\n\n", b"data: [DONE]\n\n"]
 ON = ("x-pillion-cache", "on")
@@ -863,9 +864,7 @@ class Stage:
         self.gate.clear()
         asked, enough = [("x-pillion-cache", "shared")], self.cache.shared + self.cache.misses + count
         waiting = [asyncio.ensure_future(chat(gateway, OPENAI, request, asked)) for _ in range(count)]
-        async with asyncio.timeout(5):
-            while self.cache.shared + self.cache.misses < enough:  # noqa: ASYNC110  nothing tells when all have come
-                await asyncio.sleep(0.001)
+        await soon(lambda: self.cache.shared + self.cache.misses >= enough)
         self.gate.set()
         return await asyncio.gather(*waiting)
 

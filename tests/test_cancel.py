@@ -24,7 +24,7 @@ from proxy.edge.wire import Wire
 from tests.client import ANTHROPIC, LANES, OPENAI, Client, Speech, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion
-from tests.test_door import soon
+from tests.waiting import soon
 
 SSE = [("Content-Type", "text/event-stream")]
 JSON = [("Content-Type", "application/json")]

@@ -25,7 +25,7 @@ from proxy.store import writer
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Got, Speech, ask, chat
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, config_file, pillion
-from tests.test_door import soon
+from tests.waiting import soon
 
 SSE = [("Content-Type", "text/event-stream")]
 JSON = [("Content-Type", "application/json")]

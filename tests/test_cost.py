@@ -15,7 +15,7 @@ from proxy.spending.money import NANOS
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Got, ask, client, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, config_file, pillion
-from tests.test_door import soon
+from tests.waiting import soon
 
 SSE = [("Content-Type", "text/event-stream")]
 JSON = [("Content-Type", "application/json")]

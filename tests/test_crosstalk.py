@@ -15,7 +15,7 @@ from tests import laws
 from tests.client import ANTHROPIC, OPENAI, SPEECHES, Client, Speech, client, spell
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, pillion
-from tests.test_door import soon
+from tests.waiting import soon
 
 CLIENTS = 40  # at a time
 LEAVE = 0.4  # of them

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -34,6 +34,7 @@ from proxy.server import STANDARD, Server
 from tests.client import Client, Got, client
 from tests.clock import Clock
 from tests.test_server import MEGABYTE, Watched, saying
+from tests.waiting import soon
 
 KEY = "sk-canary-0123456789"
 HOST = b"Host: h\r\n"
@@ -70,12 +71,6 @@ class Listening:
     async def left(self) -> None:
         """Until no connection is left."""
         await soon(lambda: not self.doors)
-
-
-async def soon(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not is_so():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
 
 
 async def echoing(call: Call) -> Reply:

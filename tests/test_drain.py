@@ -17,7 +17,7 @@ from proxy.serving import drain
 from tests.client import ANTHROPIC, LANES, OPENAI, Client, Got, Speech, ask, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion
-from tests.test_door import soon
+from tests.waiting import soon
 
 SSE = [("Content-Type", "text/event-stream")]
 HALF = Scenario(body=OPENAI.stream, headers=SSE, framing="chunked", cut_at=300, how="stall")

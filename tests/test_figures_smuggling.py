@@ -19,7 +19,7 @@ from proxy.ports import Call, Reply
 from proxy.routing import ANY, Route
 from proxy.server import Server
 from tests.client import client
-from tests.test_door import soon
+from tests.waiting import soon
 
 HOST = "Host: h\r\n"
 BEHIND = "POST /smuggled HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"

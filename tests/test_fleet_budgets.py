@@ -15,7 +15,8 @@ from proxy.errors import OverBudget
 from proxy.fleet import Fleet, StoreUnavailable
 from proxy.store import redis as store
 from tests import laws
-from tests.redisserver import Server, redis, until
+from tests.redisserver import Server, redis
+from tests.waiting import soon
 
 NANOS = 10**9
 ME = ("ann", "echo", "m")
@@ -111,7 +112,7 @@ async def test_what_one_needs_another_can_have_once_it_is_given_back(server: Ser
         one.budgets.settle(held, NANOS // 4)
         one.leases.report()
         one.leases.report()
-        await until(lambda: not one.fleet.line)
+        await soon(lambda: not one.fleet.line)
         await two.spend(NANOS // 2, NANOS // 2)
         with pytest.raises(OverBudget):
             await one.reserve(NANOS // 2)
@@ -122,7 +123,7 @@ async def test_who_comes_later_counts_what_was_spent_before(server: Server) -> N
     async with sidecar(server) as one:
         await one.spend(NANOS, 7 * NANOS // 10)
     async with sidecar(server) as two:
-        await until(lambda: two.budgets.standing()[0].spent == 7 * NANOS // 10)
+        await soon(lambda: two.budgets.standing()[0].spent == 7 * NANOS // 10)
         with pytest.raises(OverBudget, match=r"0\.3 of its 1 dollars left"):
             await two.reserve(NANOS // 2)
         await two.spend(3 * NANOS // 10, 0)
@@ -184,7 +185,7 @@ async def test_without_the_store_a_sidecar_spends_its_lease_and_then_says_why_no
         monkeypatch.setattr("proxy.store.redis.PATIENCE", SHORT)
         server.stop()
         lease = one.budgets.counters(*ME)[0]
-        await until(lambda: not one.fleet.is_up)
+        await soon(lambda: not one.fleet.is_up)
         left = lease.lease - NANOS // 10  # type: ignore[attr-defined]
         assert left > 0
         await one.spend(left, left)
@@ -195,7 +196,7 @@ async def test_without_the_store_a_sidecar_spends_its_lease_and_then_says_why_no
         await one.reserve(0)  # what costs nothing goes on
         monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
         server.go_on()
-        await until(lambda: one.fleet.is_up)
+        await soon(lambda: one.fleet.is_up)
         await one.spend(NANOS // 10, NANOS // 10)
         spent = one.spent + NANOS // 10
     assert await numbers(server) == (spent, spent)
@@ -208,14 +209,14 @@ async def test_a_store_that_has_lost_all_learns_it_again_before_it_leases(
     async with sidecar(server) as one, sidecar(server) as two:
         await one.spend(NANOS // 2, NANOS // 2)
         held = await two.reserve(NANOS // 4)
-        await until(lambda: not one.fleet.line and one.fleet.run and two.fleet.run)
+        await soon(lambda: not one.fleet.line and one.fleet.run and two.fleet.run)
         await server.kill()
-        await until(lambda: not one.fleet.is_up and not two.fleet.is_up)
+        await soon(lambda: not one.fleet.is_up and not two.fleet.is_up)
         await server.start()
-        await until(lambda: one.fleet.is_up)
+        await soon(lambda: one.fleet.is_up)
         with pytest.raises(StoreUnavailable, match="has come up anew"):
             await one.reserve(NANOS // 2)
-        await until(lambda: two.fleet.is_up)
+        await soon(lambda: two.fleet.is_up)
         two.budgets.settle(held, NANOS // 4)
 
         async def may() -> bool:
@@ -225,10 +226,10 @@ async def test_a_store_that_has_lost_all_learns_it_again_before_it_leases(
                 return False
             return True
 
-        await until(may)
+        await soon(may)
         with pytest.raises(OverBudget):
             await one.reserve(NANOS // 2)
-        await until(lambda: not one.fleet.line and not two.fleet.line)
+        await soon(lambda: not one.fleet.line and not two.fleet.line)
     assert await numbers(server) == (3 * NANOS // 4, 3 * NANOS // 4)
 
 
@@ -236,7 +237,7 @@ async def test_an_older_report_that_comes_late_changes_nothing(server: Server) -
     async with sidecar(server) as one:
         await one.spend(NANOS // 2, NANOS // 2)
         one.leases.report()
-        await until(lambda: not one.fleet.line)
+        await soon(lambda: not one.fleet.line)
         told = one.budgets.counters(*ME)[0]
         told.number -= 2  # type: ignore[attr-defined]
         told.used -= NANOS // 4  # type: ignore[attr-defined]
@@ -249,7 +250,7 @@ async def test_an_older_report_that_comes_late_changes_nothing(server: Server) -
 async def test_a_lease_that_a_report_has_overtaken_is_none(server: Server) -> None:
     async with sidecar(server) as one:
         await one.spend(NANOS // 10, NANOS // 20)
-        await until(lambda: not one.fleet.line)
+        await soon(lambda: not one.fleet.line)
         task = asyncio.ensure_future(one.reserve(NANOS // 2))
         await asyncio.sleep(0)
         assert one.fleet.line

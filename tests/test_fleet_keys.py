@@ -18,8 +18,9 @@ from proxy.fleet import Fleet
 from proxy.store import redis as store
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import pillion
-from tests.redisserver import Server, redis, until
+from tests.redisserver import Server, redis
 from tests.test_api_keys import ONE, TWO, Play, Stage, plays, refusal
+from tests.waiting import soon
 
 DAY = "86400"
 FORBIDDEN = Refused("no", status=403, kind="authentication")
@@ -74,7 +75,7 @@ def is_away(stage: Stage) -> bool:
 
 
 async def knows(stage: Stage, **state: int) -> None:
-    await until(lambda: stage.state().items() >= state.items())
+    await soon(lambda: stage.state().items() >= state.items())
 
 
 # --- through pillion -------------------------------------------------------------------------------------------------
@@ -101,7 +102,7 @@ async def test_a_key_that_one_is_refused_with_is_left_out_by_all(status: int, co
 async def test_one_that_may_not_use_a_model_may_use_others_everywhere() -> None:
     async with redis() as server, fleet(plays(one=refusal(403)), server.url) as (one, other):
         assert await one.ask(2, "openai/gpt-\u00e4/1") == [200] * 2
-        await until(lambda: keys_of(other).saved())
+        await soon(lambda: keys_of(other).saved())
         assert {keys_of(other).pick("gpt-\u00e4/1").value for _ in range(4)} == {TWO}
         assert {keys_of(other).pick("m").value for _ in range(4)} == {ONE, TWO}
 
@@ -125,7 +126,7 @@ async def test_who_joins_later_hears_of_it() -> None:
         async with fleet(play, server.url) as (one, _):
             assert await one.ask(2) == [200] * 2
             await knows(one, failed=1)
-            await until(lambda: server.do("HLEN", "pillion:1:keys"))
+            await soon(lambda: server.do("HLEN", "pillion:1:keys"))
         async with fleet(play, server.url) as (one, other):
             await knows(one, failed=1)
             await knows(other, failed=1)
@@ -139,7 +140,7 @@ async def test_without_the_store_each_is_on_its_own_and_tells_when_it_is_back() 
         assert await one.ask(2) == [200] * 2
         await knows(other, failed=1)
         await server.kill()
-        await until(lambda: is_away(one) and is_away(other))
+        await soon(lambda: is_away(one) and is_away(other))
         host.play = plays(two=refusal(429, "insufficient_quota", retry_after=DAY))
         works(one, ONE)
         assert await one.ask(4) == [200] * 4
@@ -158,7 +159,7 @@ async def test_what_the_store_forgets_while_it_is_there_it_is_told_again() -> No
         assert await one.ask(2) == [200] * 2
         await knows(other, failed=1)
         await server.do("FLUSHALL")
-        await until(lambda: server.do("HLEN", "pillion:1:keys"))
+        await soon(lambda: server.do("HLEN", "pillion:1:keys"))
         assert other.state()["failed"] == 1
 
 
@@ -183,7 +184,7 @@ async def carried(server: Server) -> AsyncIterator[Fleet]:
     carrier = store.Redis(Secret(server.url), shared)
     await carrier.open()
     try:
-        await until(lambda: shared.is_up)
+        await soon(lambda: shared.is_up)
         yield shared
     finally:
         await carrier.close()
@@ -200,7 +201,7 @@ class Mate:
     async def tells(self, said: Saved) -> None:
         self.share._has_told = False
         self.share.tell("it", [said])
-        await until(lambda: not self.share._is_asking and not self.share._untold)
+        await soon(lambda: not self.share._is_asking and not self.share._untold)
 
 
 def row(since: float, pause: float | None) -> Saved:
@@ -265,9 +266,9 @@ async def test_many_are_told_and_heard_in_pieces_and_all_with_one_beat(monkeypat
         key = here.pick("m")
         for n in range(count):
             here.refused(Asked(key, f"model {n}", 1e9), FORBIDDEN)
-        await until(lambda: _counts(server, count))
+        await soon(lambda: _counts(server, count))
         second.beat()
-        await until(lambda: len(there.saved()) == count)
+        await soon(lambda: len(there.saved()) == count)
 
 
 async def test_what_worked_while_the_store_went_away_is_told_when_it_is_back() -> None:
@@ -275,9 +276,9 @@ async def test_what_worked_while_the_store_went_away_is_told_when_it_is_back() -
         mate = Mate(shared)
         await server.kill()
         mate.share.tell("it", [row(0.0, 0.0)])  # nobody knows yet that it has gone
-        await until(lambda: not shared.is_up)
+        await soon(lambda: not shared.is_up)
         await server.start()
-        await until(lambda: _counts(server, 1))
+        await soon(lambda: _counts(server, 1))
 
 
 async def test_a_store_that_has_forgotten_and_heard_others_first_is_asked_for_all() -> None:
@@ -288,7 +289,7 @@ async def test_a_store_that_has_forgotten_and_heard_others_first_is_asked_for_al
         await server.do("FLUSHALL")
         await other.tells(row(0.0, None))
         shared.came()
-        await until(lambda: mate.rows and mate.rows[-1].until is None)
+        await soon(lambda: mate.rows and mate.rows[-1].until is None)
 
 
 async def test_the_oldest_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +301,7 @@ async def test_the_oldest_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
             keys.refused(Asked(keys.pick("m"), f"model {n}", 1e9), FORBIDDEN)
         models = [f"model {n}" for n in range(4, 9)]
         name = f"it/{shared_name(ONE)}/"
-        await until(lambda: _has(server, [name + model for model in models]))
+        await soon(lambda: _has(server, [name + model for model in models]))
         assert await server.do("TTL", "pillion:1:keys") > 86400
 
 

@@ -15,7 +15,8 @@ from proxy.limits.rate import Rate
 from proxy.limits.scope import Held
 from tests import laws
 from tests.fleetmate import PATIENCE, Mate, joined, offer
-from tests.redisserver import Server, redis, until
+from tests.redisserver import Server, redis
+from tests.waiting import soon
 
 PROCESSES = 4
 SHORT = 0.035  # seconds, as in the field
@@ -82,7 +83,7 @@ async def test_whoever_leaves_while_the_store_is_asked_holds_nothing(server: Ser
             await asyncio.wait({task})
             if not task.cancelled():
                 mate.admission.leave(task.result(), None)
-            await until(lambda: not mate.scope.asking)
+            await soon(lambda: not mate.scope.asking)
             mate.admission.leave(await mate.ask(), None)
 
 
@@ -133,7 +134,7 @@ async def test_who_may_wait_waits_in_turn(server: Server) -> None:
             mate.admission.leave(took, None)
 
         tasks = [asyncio.ensure_future(one(1)), asyncio.ensure_future(one(2))]
-        await until(lambda: mate.admission.queued == 2)
+        await soon(lambda: mate.admission.queued == 2)
         mate.admission.leave(first, None)
         tasks.append(asyncio.ensure_future(one(3)))
         await asyncio.gather(*tasks)
@@ -160,18 +161,18 @@ async def test_while_the_store_is_away_each_keeps_to_its_share_and_tells_it_late
     limits = Limits(requests_per_minute=100)
     async with joined(server.url) as one, joined(server.url) as two:
         first, second = Mate(one, limits), Mate(two, limits)
-        await until(lambda: one.members == 2)
+        await soon(lambda: one.members == 2)
         await held(first, 10)
-        await until(lambda: two.members == 2)
+        await soon(lambda: two.members == 2)
         monkeypatch.setattr("proxy.store.redis.PATIENCE", SHORT)
         server.stop()
-        await until(lambda: not (one.is_up or two.is_up))
+        await soon(lambda: not (one.is_up or two.is_up))
         assert 40 <= await offer(first, 100) <= 41
         assert 50 <= await offer(second, 100) <= 51
         assert one.fallbacks == 100
         monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
         server.go_on()
-        await until(lambda: one.is_up and two.is_up)
+        await soon(lambda: one.is_up and two.is_up)
         assert await offer(first, 20) + await offer(second, 20) <= 4  # ten and ninety have passed, a few were regained
 
 
@@ -183,13 +184,13 @@ async def test_what_ended_while_the_store_was_away_is_not_under_way(
         ours = await held(mate, 3)
         monkeypatch.setattr("proxy.store.redis.PATIENCE", SHORT)
         server.stop()
-        await until(lambda: not one.is_up)
+        await soon(lambda: not one.is_up)
         for took in ours[:2]:
             mate.admission.leave(took, None)
         ours += await held(mate, 1)
         monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
         server.go_on()
-        await until(lambda: one.is_up)
+        await soon(lambda: one.is_up)
         ours += await held(mate, 1)
         with pytest.raises(OverLimit):
             await mate.ask()
@@ -201,13 +202,13 @@ async def test_what_ended_while_the_store_was_away_is_not_under_way(
 async def test_a_share_is_one_at_least(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     async with joined(server.url) as one, joined(server.url) as two:
         mate = Mate(one, Limits(requests_per_minute=1, concurrent=1))
-        await until(lambda: one.members == two.members == 2)
+        await soon(lambda: one.members == two.members == 2)
         monkeypatch.setattr("proxy.store.redis.PATIENCE", SHORT)
         server.stop()
-        await until(lambda: not one.is_up)
+        await soon(lambda: not one.is_up)
         assert await offer(mate, 3) == 1
         monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
         server.go_on()
-        await until(lambda: one.is_up)
+        await soon(lambda: one.is_up)
         with pytest.raises(OverLimit):
             await mate.ask()

@@ -23,9 +23,10 @@ from tests import laws
 from tests.client import OPENAI, ask, chat
 from tests.evil import Evil, authority
 from tests.gateway import Gateway, pillion
-from tests.redisserver import Server, redis, until
+from tests.redisserver import Server, redis
 from tests.test_cost import BUDGET, WHOLE, priced
 from tests.test_cost import chat as paid
+from tests.waiting import soon
 
 DECIDED = 0.05 if laws.SOAK else 1.0  # seconds; a machine that has more to do takes longer for everything
 PASSWORD = "hunter2hunter2"
@@ -107,22 +108,22 @@ async def test_a_store_that_fails_is_left_alone_until_it_is_back(
     break_it, mend_it, said = FAULTS[name]
     caplog.set_level(logging.INFO, "pillion")
     async with redis(PASSWORD) as server, carried(server.url) as fleet:
-        await until(lambda: fleet.is_up)
-        await until(lambda: decided(fleet))
+        await soon(lambda: fleet.is_up)
+        await soon(lambda: decided(fleet))
         await break_it(server)
         monkeypatch.setattr("proxy.store.redis.PATIENCE", SHORT)
         answers = [await decided(fleet) for _ in range(3)]
-        await until(lambda: not fleet.is_up)
+        await soon(lambda: not fleet.is_up)
         assert answers[1:] == [None, None]
         assert [await decided(fleet) for _ in range(100)] == [None] * 100
         assert not fleet.line
         seen = len(looks)
-        await until(lambda: len(looks) > seen + 2)  # it is looked whether it is back
+        await soon(lambda: len(looks) > seen + 2)  # it is looked whether it is back
         assert not fleet.is_up
         monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
         await mend_it(server)
-        await until(lambda: fleet.is_up)
-        await until(lambda: decided(fleet))
+        await soon(lambda: fleet.is_up)
+        await soon(lambda: decided(fleet))
     lines = [record.getMessage() for record in caplog.records]
     assert any(said in line for line in lines)
     assert sum("is there" in line for line in lines) == 2
@@ -185,7 +186,7 @@ async def test_what_fails_when_nobody_waits_any_more_is_nobodys_fault() -> None:
 async def test_who_leaves_takes_nobody_elses_answer_along() -> None:
     """Row X1: a connection is shared, and an answer is its asker's alone."""
     async with redis() as server, carried(server.url) as fleet:
-        await until(lambda: fleet.is_up)
+        await soon(lambda: fleet.is_up)
 
         async def ask(number: int) -> None:
             answer = await fleet.ask("return {tonumber(ARGV[1])}", [], [number])
@@ -210,12 +211,12 @@ def test_what_is_no_url_is_told_without_what_it_says(url: str) -> None:
 async def test_over_tls_a_store_is_asked_as_without(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "pillion")
     async with redis(PASSWORD, tls=True) as server, carried(server.url) as fleet:
-        await until(lambda: fleet.is_up)
+        await soon(lambda: fleet.is_up)
         assert await fleet.ask("return {redis.call('INCR', KEYS[1])}", ["x"], []) == [1]
         await server.kill()
-        await until(lambda: not fleet.is_up)
+        await soon(lambda: not fleet.is_up)
         await server.start()
-        await until(lambda: fleet.is_up)
+        await soon(lambda: fleet.is_up)
     assert PASSWORD not in caplog.text
 
 
@@ -277,7 +278,7 @@ async def test_while_a_store_is_away_no_look_for_it_makes_a_context_of_tls(monke
     monkeypatch.setattr(ssl, "create_default_context", make)
     looks = count_looks(monkeypatch)
     async with carried("rediss://127.0.0.1:9/0"):
-        await until(lambda: len(looks) > 3)
+        await soon(lambda: len(looks) > 3)
     assert len(made) == 1
 
 
@@ -300,7 +301,7 @@ async def test_two_pillions_share_a_budget_and_refuse_without_the_store(
         served = [answer for answer in got if answer.status == 200]
         assert len(evil.requests) == len(served) >= 1
         await server.kill()
-        await until(lambda: not one.app.fleet.is_up)  # type: ignore[union-attr]
+        await soon(lambda: not one.app.fleet.is_up)  # type: ignore[union-attr]
         refused = await paid(one, max_tokens=220)
         while refused.status == 200:  # by what was leased before
             refused = await paid(one, max_tokens=220)
@@ -335,5 +336,5 @@ async def test_two_pillions_share_a_limit_and_tell_of_it(monkeypatch: pytest.Mon
         assert statuses == [200] * 5 + [429] * 3
         assert left == ["4", "3", "2", "1", "0", "0", "0", "0"]
         await server.kill()
-        await until(lambda: not gateways[0].app.fleet.is_up)  # type: ignore[union-attr]
+        await soon(lambda: not gateways[0].app.fleet.is_up)  # type: ignore[union-attr]
         assert (await chat(gateways[0], OPENAI, OPENAI.request())).status in (200, 429)  # by its share

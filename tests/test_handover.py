@@ -26,9 +26,9 @@ from tests.client import OPENAI, ask, chat, client, spell
 from tests.evil import Evil
 from tests.gateway import Place, pillion
 from tests.test_cli import environ
-from tests.test_door import soon
 from tests.test_reload import ANSWER, SLOW, begun, provider
 from tests.test_serving import code, until_closed
+from tests.waiting import soon
 
 # What systemd does: the sockets become the descriptors from 3 on, and then the program takes our place.
 LAUNCHER = """

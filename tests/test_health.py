@@ -19,7 +19,7 @@ from tests.client import OPENAI, ask, chat
 from tests.clock import Clock
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, pillion
-from tests.test_door import soon
+from tests.waiting import soon
 
 KEY, OTHER = "sk-canary-health-1", "sk-canary-health-2"
 JSON = [("Content-Type", "application/json")]

@@ -21,8 +21,8 @@ from proxy.reports.explain import Explain
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Speech, ask, client, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, config_file, pillion
-from tests.test_door import soon
 from tests.test_failover import Provider, World, route
+from tests.waiting import soon
 
 WHOLE = Reply(200, [], b"{}")
 

@@ -27,7 +27,7 @@ from tests.client import ANTHROPIC, LANES, OPENAI, SPEECHES, Got, Speech, ask, c
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, pillion
 from tests.replay import CHAT, MESSAGES, streamed
-from tests.test_door import soon
+from tests.waiting import soon
 
 every_lane = pytest.mark.parametrize(("speech", "provider"), LANES, ids=lane_name)
 SSE = [("content-type", "text/event-stream")]

@@ -26,6 +26,7 @@ from proxy.errors import ConfigError
 from tests.client import OPENAI, Address, ask, chat
 from tests.gateway import pillion
 from tests.test_cli import address, run, serving
+from tests.waiting import soon
 
 KEY_FORM = r"pil_[A-Za-z0-9_-]{43}"
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -469,10 +470,11 @@ async def test_the_greeting_says_who_may_use_it(folder: Path) -> None:
 
 async def until(at: Address, key: str, status: int) -> None:
     """Until a client that shows this key gets that status."""
-    async with asyncio.timeout(10):
-        asked = OPENAI.request(model="echo/text")
-        while (await chat(at, OPENAI, asked, [("x-api-key", key)])).status != status:  # noqa: ASYNC110  another process
-            await asyncio.sleep(0.05)
+
+    async def gets_it() -> bool:
+        return (await chat(at, OPENAI, OPENAI.request(model="echo/text"), [("x-api-key", key)])).status == status
+
+    await soon(gets_it)
 
 
 async def test_a_pillion_that_serves_hears_of_what_is_typed_beside_it(tmp_path: Path) -> None:

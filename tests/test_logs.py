@@ -29,6 +29,7 @@ from tests.client import ANTHROPIC, OPENAI, SPEECHES, Speech, ask, chat, client,
 from tests.evil import Evil, Scenario
 from tests.gateway import telling
 from tests.test_metrics import targeted
+from tests.waiting import soon
 
 JSON = [("Content-Type", "application/json")]
 SSE = [("Content-Type", "text/event-stream")]
@@ -61,9 +62,7 @@ def log_to(kept: Kept, level: str = "info", hide: Callable[[str], str] = str) ->
 
 async def told(kept: Kept, count: int = 1) -> list[Fields]:
     """The lines, as soon as there are as many: a request's comes when its answer has gone out."""
-    async with asyncio.timeout(PATIENCE):
-        while len(kept.lines) < count:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+    await soon(lambda: len(kept.lines) >= count)
     assert len(kept.lines) == count
     return kept.lines
 

@@ -19,7 +19,7 @@ from tests.client import ANTHROPIC, OPENAI, SPEECHES, Client, Speech, ask, chat,
 from tests.clock import Clock
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, pillion
-from tests.test_door import soon
+from tests.waiting import soon
 
 KEY = "a-client-key-of-ours"
 RULES = config.Overload(max_queue=4, wait=60)

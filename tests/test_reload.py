@@ -34,8 +34,8 @@ from tests.client import OPENAI, Client, ask, chat, client, spell
 from tests.clock import Clock
 from tests.evil import Evil, Scenario
 from tests.gateway import DEFAULTS, Gateway, opened
-from tests.test_door import soon
 from tests.test_drain import SSE
+from tests.waiting import soon
 
 ANSWER = Scenario(body=OPENAI.whole, headers=[("Content-Type", "application/json")])
 FIRST, SAID, REST = (event + b"\n\n" for event in OPENAI.stream.split(b"\n\n", 2))

@@ -32,8 +32,8 @@ from tests import laws
 from tests.client import ANTHROPIC, OPENAI, Speech, ask, chat, client, spell
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, config_file, pillion
-from tests.test_door import soon
 from tests.test_failover import Provider, Upstreams, World, three
+from tests.waiting import soon
 
 OLD = "claude-sonnet-4-5"  # it takes a prefill
 PIECES = ["Grüße", ", ", "world", "!\n", "\n", "  Two", " blanks", " \U0001f642", "\n\nThe", " end."]

@@ -28,6 +28,7 @@ from tests.gateway import pillion
 from tests.test_cli import ROOT, Listening, address, serving
 from tests.test_cli import environ as environment
 from tests.test_drain import SILENT, SSE, draining, half, last_event
+from tests.waiting import soon
 
 SLOW = Scenario(body=OPENAI.stream, headers=SSE, framing="chunked", split=[400], gap=0.3)
 
@@ -46,19 +47,20 @@ async def begun(one: Client) -> None:
 
 
 async def not_ready(at: Listening) -> None:
-    async with asyncio.timeout(10):
-        while (await ask(at, "GET", "/readiness")).status != 503:  # noqa: ASYNC110  another process
-            await asyncio.sleep(0.01)
+    async def says_so() -> bool:
+        return (await ask(at, "GET", "/readiness")).status == 503
+
+    await soon(says_so)
 
 
 async def until_closed(at: Listening) -> None:
     """Until nobody listens there."""
-    async with asyncio.timeout(10):
-        while True:
-            with socket.socket() as sock:
-                if sock.connect_ex((at.host, at.port)):
-                    return
-            await asyncio.sleep(0.01)
+
+    def is_refused() -> bool:
+        with socket.socket() as sock:
+            return sock.connect_ex((at.host, at.port)) != 0
+
+    await soon(is_refused)
 
 
 async def test_the_greeting_does_not_wait_for_whom_nobody_configured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from tests import laws
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Client, Speech, client, spell
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import DEFAULTS, Gateway, config_file, opened
-from tests.test_door import soon
+from tests.waiting import soon
 
 STREAMS = 1000 if laws.SOAK else 60  # at a time
 ROUNDS = 5 if laws.SOAK else 2  # requests of each client
