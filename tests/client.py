@@ -147,11 +147,13 @@ def lane_name(value: object) -> str | None:
     return value.name if isinstance(value, Speech) else None
 
 
-class Address(Protocol):
-    """Where to ask: a Gateway, or whatever else listens."""
+class Place(Protocol):
+    """Where to ask: an Address, a Gateway, or whatever else listens."""
 
-    host: str
-    port: int
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
 
 
 # --- the client ------------------------------------------------------------------------------------------------------
@@ -252,7 +254,7 @@ class Client:
 
 
 @asynccontextmanager
-async def client(gateway: Address, receive_buffer: int = 0) -> AsyncIterator[Client]:
+async def client(gateway: Place, receive_buffer: int = 0) -> AsyncIterator[Client]:
     """A connection. `receive_buffer`, in bytes, is what the kernel takes for a client that does not read."""
     sock = socket.socket()
     if receive_buffer:
@@ -284,12 +286,12 @@ def spell(method: str, path: str, body: bytes = b"", headers: Headers = (), vers
     return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + body
 
 
-async def ask(gateway: Address, method: str, path: str, body: bytes = b"", headers: Headers = ()) -> Got:
+async def ask(gateway: Place, method: str, path: str, body: bytes = b"", headers: Headers = ()) -> Got:
     """One request on a connection of its own."""
     async with client(gateway) as one:
         await one.send(spell(method, path, body, headers))
         return await one.answer(bodiless=method == "HEAD")
 
 
-async def chat(gateway: Address, speech: Speech, body: bytes, headers: Headers = ()) -> Got:
+async def chat(gateway: Place, speech: Speech, body: bytes, headers: Headers = ()) -> Got:
     return await ask(gateway, "POST", speech.path, body, [*speech.headers, *headers])

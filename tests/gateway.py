@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from proxy.app import App
-from proxy.config import Address, load
+from proxy.config import load
 from proxy.logs import SILENT, Log
 
 # A provider that fails is asked once, and never left alone: most tests want to see what came of that.
@@ -21,14 +21,6 @@ DEFAULTS = {
 }
 
 
-class Place:
-    """One of its listeners."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self.host = host
-        self.port = port
-
-
 class Gateway:
     def __init__(self, app: App) -> None:
         host, port, _ = app.server.address
@@ -36,9 +28,6 @@ class Gateway:
         self.host = host
         self.port = port
         self.url = f"http://{host}:{port}"
-
-    def at(self, address: Address) -> Place:
-        return Place(address.host, address.port)
 
 
 @asynccontextmanager

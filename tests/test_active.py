@@ -135,7 +135,7 @@ async def test_a_client_sees_its_own_and_ends_no_others(tmp_path: Path) -> None:
         await send(other, OPENAI, "echo/text+stall-1", key="his")
         (hers,), (his,) = await until(gateway, 2, "hers"), await listed(gateway, "his")
         assert (hers["client"], his["client"]) == ("ann", "bob")
-        operators = gateway.at(gateway.app.addresses[1])
+        operators = gateway.app.addresses[1]
         got = await ask(operators, "GET", "/v1/requests/active", headers=showing("his"))
         assert [row["client"] for row in json.loads(got.body)["data"]] == ["ann", "bob"]
         for by in ("DELETE", "POST"):

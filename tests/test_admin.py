@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy.access.keyring import Minted, change
 from proxy.failover.health import Checked
 from proxy.reports.roster import Roster
-from tests.client import ANTHROPIC, OPENAI, SPEECHES, Address, Speech, ask, chat, lane_name
+from tests.client import ANTHROPIC, OPENAI, SPEECHES, Place, Speech, ask, chat, lane_name
 from tests.evil import Evil, Scenario
 from tests.gateway import config_file, pillion
 from tests.test_middleware import call
@@ -20,7 +20,7 @@ LISTED = Scenario(body=b'{"object":"list","data":[{"id":"gpt-5"},{"id":"gpt-6"}]
 FAILING = Scenario(status=500, body=b"no")
 
 
-async def samples(gateway: Address) -> dict[str, float]:
+async def samples(gateway: Place) -> dict[str, float]:
     """What /metrics says, by name and labels."""
     got = await ask(gateway, "GET", "/metrics")
     assert (got.status, (got.header("content-type") or "").split(";")[0]) == (200, "text/plain")
@@ -147,7 +147,7 @@ async def test_what_the_last_check_found_is_told(checked: Checked | None, said: 
 async def test_the_first_key_that_is_minted_closes_what_is_about_all_clients(tmp_path: Path) -> None:
     minted = Minted(name="ann", sha256=sha256(b"hers").hexdigest(), created=datetime.now(UTC))
     async with pillion(PILLION_STATE_DIR=str(tmp_path), PILLION_ADMIN_ADDRESS="127.0.0.1:0") as gateway:
-        operators = gateway.at(gateway.app.addresses[1])
+        operators = gateway.app.addresses[1]
         for path in ("/v1/providers", "/v1/providers/echo/health"):
             assert (await ask(gateway, "GET", path)).status == 200
         change(tmp_path, lambda rows: (*rows, minted))

@@ -10,7 +10,6 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -18,18 +17,13 @@ import pytest
 
 from proxy import __version__
 from proxy.cli import main
+from proxy.edge.address import Address
 from proxy.errors import ConfigError
 from proxy.upstream import check_aiohttp
 from tests.client import OPENAI, ask, chat
 
 ROOT = Path(__file__).parent.parent
 KEY = "sk-canary-0123"
-
-
-@dataclass
-class Listening:
-    host: str
-    port: int
 
 
 def environ(**more: str) -> dict[str, str]:
@@ -86,10 +80,10 @@ async def serving(*words: str, **more: str) -> AsyncIterator[tuple[Process, str]
         await process.communicate()
 
 
-def address(greeting: str) -> Listening:
+def address(greeting: str) -> Address:
     found = re.search(r"listens on http://([\d.]+):(\d+)", greeting)
     assert found
-    return Listening(found[1], int(found[2]))
+    return Address(found[1], int(found[2]))
 
 
 @pytest.mark.parametrize("word", ["version", "--version"])

@@ -141,7 +141,7 @@ async def test_the_clusters_listener_tells_to_the_end_that_we_are_not_ready() ->
         await evil.received()
         async with draining(gateway):
             await refused(gateway)
-            where = gateway.at(gateway.app.addresses[-1])
+            where = gateway.app.addresses[-1]
             assert (await ask(where, "GET", "/readiness")).status == 503
             assert (await ask(where, "GET", "/liveness")).status == 200
             assert (await ask(where, "GET", "/metrics")).status == 200

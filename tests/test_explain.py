@@ -238,7 +238,7 @@ async def test_a_client_is_told_of_its_own_and_of_nobody_whom_it_may_not_ask(tmp
         assert mine["client"] == "ann"
         assert (await ask(gateway, "GET", path, headers=showing("his"))).status == 404
         assert (await ask(gateway, "GET", path)).status == 401
-        operators = gateway.at(gateway.app.addresses[1])
+        operators = gateway.app.addresses[1]
         all_of_it = json.loads((await ask(operators, "GET", path, headers=showing("his"))).body)
         assert all_of_it["attempts"][1] == {"target": "openai/m", "skipped": "not allowed"}
         dry = await ask(gateway, "POST", "/v1/explain", OPENAI.request(model="both"), showing("hers"))

@@ -45,7 +45,7 @@ async def test_every_route_but_the_probes_asks_for_the_key() -> None:
     ) as gateway:
         for (_, server), where in zip(gateway.app.listeners, gateway.app.addresses, strict=True):
             for method, path, operation in routes(server.routing):
-                got = await ask(gateway.at(where), method, path, b"{}" if method == "POST" else b"")
+                got = await ask(where, method, path, b"{}" if method == "POST" else b"")
                 assert got.status == (200 if operation in PROBES else 401), (method, path)
         assert not gateway.app.admin.stop.is_set()
 

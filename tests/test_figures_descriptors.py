@@ -20,11 +20,12 @@ import pytest
 
 from proxy.edge import listening
 from proxy.edge import room as room_
+from proxy.edge.address import Address
 from proxy.edge.room import OURS, SPARE, Room, descriptors
-from tests.client import OPENAI, SPEECHES, Address, Client, Speech, ask, chat, client, lane_name, spell
+from tests.client import OPENAI, SPEECHES, Client, Place, Speech, ask, chat, client, lane_name, spell
 from tests.evil import Evil
 from tests.gateway import Gateway, pillion
-from tests.test_cli import Listening, environ
+from tests.test_cli import environ
 from tests.test_drain import half
 from tests.waiting import soon
 
@@ -44,8 +45,8 @@ sys.exit(main(["serve"]))
 @dataclass
 class Limited:
     pid: int
-    at: Listening
-    cluster: Listening
+    at: Address
+    cluster: Address
     complaints: asyncio.StreamReader
 
     def descriptors(self) -> int:
@@ -73,7 +74,7 @@ async def limited(**more: str) -> AsyncIterator[Limited]:
     try:
         async with asyncio.timeout(30):
             started = json.loads(await process.stderr.readline())
-        at, cluster = (Listening("127.0.0.1", int(started[name].rpartition(":")[2])) for name in ("listen", "metrics"))
+        at, cluster = (Address("127.0.0.1", int(started[name].rpartition(":")[2])) for name in ("listen", "metrics"))
         yield Limited(process.pid, at, cluster, process.stderr)
     finally:
         if process.returncode is None:
@@ -81,7 +82,7 @@ async def limited(**more: str) -> AsyncIterator[Limited]:
         await process.communicate()
 
 
-async def ready(at: Address) -> bool:
+async def ready(at: Place) -> bool:
     return (await ask(at, "GET", "/readiness")).status == 200
 
 
@@ -113,7 +114,7 @@ async def test_of_a_thousand_streams_some_are_served_and_the_others_told_to_come
         assert [line["event"] for line in await gateway.warnings()] == ["crowded"]
 
 
-async def asking(at: Address, stack: AsyncExitStack) -> Client:
+async def asking(at: Place, stack: AsyncExitStack) -> Client:
     """Somebody who comes, and asks for a stream at once."""
     one = await stack.enter_async_context(client(at))
     await one.send(spell("POST", OPENAI.path, OPENAI.request(stream=True, model="gpt")))
@@ -305,7 +306,7 @@ async def test_all_listeners_share_one_room() -> None:
     apart = {"PILLION_METRICS_ADDRESS": "127.0.0.1:0", "PILLION_ADMIN_ADDRESS": "127.0.0.1:0"}
     async with narrow(1, **apart) as gateway, AsyncExitStack() as stack:
         for where in gateway.app.addresses:
-            one = await stack.enter_async_context(client(gateway.at(where)))
+            one = await stack.enter_async_context(client(where))
             assert await served(one, "/liveness") == 200
         assert gateway.app.room.turned_away == 2
 

@@ -15,7 +15,7 @@ from typing import cast
 
 import pytest
 
-from tests.client import ANTHROPIC, OPENAI, Address, spell
+from tests.client import ANTHROPIC, OPENAI, Place, spell
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import pillion
 from tests.laws import share
@@ -47,7 +47,7 @@ class Asking(asyncio.Protocol):
         self.over.set_result(None)
 
 
-async def answer(at: Address, data: bytes) -> bytes:
+async def answer(at: Place, data: bytes) -> bytes:
     """All of it. Raises TimeoutError."""
     transport, asking = await asyncio.get_running_loop().create_connection(lambda: Asking(data), at.host, at.port)
     try:
@@ -96,7 +96,7 @@ def answering(request: Received) -> Scenario:
     return Scenario(headers=[("Content-Type", kind)], body=speech.stream if live else speech.whole)
 
 
-async def take(at: Address, cases: Iterator[bytes], wrong: list[str]) -> None:
+async def take(at: Place, cases: Iterator[bytes], wrong: list[str]) -> None:
     for case in cases:
         try:
             found = fault(await answer(at, case))

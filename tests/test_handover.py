@@ -24,7 +24,7 @@ from proxy.edge.listening import Listener
 from proxy.errors import ConfigError
 from tests.client import OPENAI, ask, chat, client, spell
 from tests.evil import Evil
-from tests.gateway import Place, pillion
+from tests.gateway import pillion
 from tests.test_cli import environ
 from tests.test_reload import ANSWER, SLOW, begun, provider
 from tests.test_serving import code, until_closed
@@ -50,8 +50,8 @@ def bound(path: Path | None = None) -> Iterator[socket.socket]:
             yield far
 
 
-def place(sock: socket.socket) -> Place:
-    return Place(*sock.getsockname()[:2])
+def place(sock: socket.socket) -> Address:
+    return Address(*sock.getsockname()[:2])
 
 
 @asynccontextmanager
@@ -89,9 +89,9 @@ async def event(process: Process, name: str) -> dict[str, Any]:
     raise AssertionError(f"it ended without {name}")
 
 
-def where(started_line: dict[str, Any]) -> Place:
+def where(started_line: dict[str, Any]) -> Address:
     host, _, port = started_line["listen"].rpartition(":")
-    return Place(host, int(port))
+    return Address(host, int(port))
 
 
 # --- signals ---------------------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ async def test_a_sighup_while_pillion_ends_changes_nothing_and_hurries_nobody(tm
             async with client(at) as one:
                 start = await begun(one)
                 process.terminate()
-                await until_closed(at)  # type: ignore[arg-type]
+                await until_closed(at)
                 process.send_signal(signal.SIGHUP)
                 assert "reads no configuration any more" in (await event(process, "reload_failed"))["message"]
                 assert OPENAI.ends_whole(start + await one.rest())
@@ -184,7 +184,7 @@ async def test_one_pillion_after_the_other_takes_the_same_socket_and_nobody_is_r
     """Who comes while none runs waits for the next one. R4 of the reliability figures, with fewer restarts."""
     asked, more = list[int](), {"PILLION_STATE_DIR": str(tmp_path)}
 
-    async def keep_asking(at: Place) -> None:
+    async def keep_asking(at: Address) -> None:
         while True:
             asked.append((await chat(at, OPENAI, OPENAI.request(model="echo/text"))).status)
 

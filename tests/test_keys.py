@@ -23,7 +23,7 @@ from proxy.access.keyring import FILE, LARGEST, NEW, Keyring, Minted, Rows, chan
 from proxy.cli import main
 from proxy.config import Config, load
 from proxy.errors import ConfigError
-from tests.client import OPENAI, Address, ask, chat
+from tests.client import OPENAI, Place, ask, chat
 from tests.gateway import pillion
 from tests.test_cli import address, run, serving
 from tests.waiting import soon
@@ -468,7 +468,7 @@ async def test_the_greeting_says_who_may_use_it(folder: Path) -> None:
         assert told in await greeted_by._greeting(gateway.app)
 
 
-async def until(at: Address, key: str, status: int) -> None:
+async def until(at: Place, key: str, status: int) -> None:
     """Until a client that shows this key gets that status."""
 
     async def gets_it() -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from proxy.store import CRASHED, ESTIMATED
 from tests import laws
-from tests.client import OPENAI, Address, ask
+from tests.client import OPENAI, Place, ask
 from tests.evil import Evil, Scenario
 from tests.test_cli import address, serving
 
@@ -53,7 +53,7 @@ async def test_no_request_that_was_answered_is_lost_by_a_kill(tmp_path: Path) ->
     assert len(heard) > 10 * KILLS
 
 
-async def asked(where: Address, heard: set[str]) -> None:
+async def asked(where: Place, heard: set[str]) -> None:
     """Ask until nobody answers any more."""
     with suppress(OSError, AssertionError, asyncio.IncompleteReadError):
         while True:

@@ -29,7 +29,7 @@ SHOWN = [("Authorization", f"Bearer {KEY}")]
 @pytest.mark.parametrize("path", ["/metrics", "/startup", "/readiness", "/liveness"])
 async def test_the_cluster_sees_metrics_and_probes_and_needs_no_key(path: str) -> None:
     async with pillion(PILLION_METRICS_ADDRESS=CLUSTER, PILLION_CLIENT_KEY=KEY) as gateway:
-        assert (await ask(gateway.at(gateway.app.addresses[-1]), "GET", path)).status == 200
+        assert (await ask(gateway.app.addresses[-1], "GET", path)).status == 200
 
 
 NOT_FOR_THE_CLUSTER = [
@@ -41,7 +41,7 @@ NOT_FOR_THE_CLUSTER = [
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_the_cluster_sees_nothing_else(method: str) -> None:
     async with pillion(PILLION_METRICS_ADDRESS=CLUSTER, PILLION_QUITQUITQUIT="true") as gateway:
-        there = gateway.at(gateway.app.addresses[-1])
+        there = gateway.app.addresses[-1]
         for path in NOT_FOR_THE_CLUSTER:
             got = await ask(there, method, path, b"{}" if method == "POST" else b"")
             assert (got.status, OPENAI.error(got.body)["code"]) == (404, "unknown_url"), path
@@ -102,7 +102,7 @@ async def test_an_app_is_not_told_of_the_budgets_of_others(tmp_path: Path) -> No
     async with pillion(PILLION_CONFIG=str(tmp_path / "config.yaml"), PILLION_STATE_DIR=str(tmp_path)) as gateway:
         for key in (ANN, BOB):
             assert (await ask(gateway, "POST", OPENAI.path, request, key)).status == 200
-        operators, cluster = [gateway.at(address) for address in gateway.app.addresses[1:]]
+        operators, cluster = gateway.app.addresses[1:]
         whole = (await ask(operators, "GET", "/metrics", headers=ANN)).body
         assert b'budget_limit_usd{budget="bobs-own",client="bob",' in whole
         assert b"pillion_budget_limit_usd{" in (await ask(cluster, "GET", "/metrics")).body
@@ -124,7 +124,7 @@ async def test_with_keys_operators_have_a_listener_of_their_own(path: str) -> No
         assert (await ask(gateway, "GET", path)).status == 401
         got = await ask(gateway, "GET", path, headers=SHOWN)
         assert (got.status, OPENAI.error(got.body)["code"]) == (404, "admin_listener_only")
-        there = gateway.at(gateway.app.addresses[1])
+        there = gateway.app.addresses[1]
         assert (await ask(there, "GET", path)).status == 401
         assert (await ask(there, "GET", path, headers=SHOWN)).status == 200
         assert (await ask(there, "GET", "/readiness")).status == 200
@@ -135,7 +135,7 @@ async def test_each_listener_asks_for_the_host() -> None:
     async with pillion(
         PILLION_ADMIN_ADDRESS="127.0.0.1:0", PILLION_METRICS_ADDRESS=CLUSTER, PILLION_ALLOWED_HOSTS="other"
     ) as gateway:
-        main, admin, cluster = [gateway.at(address) for address in gateway.app.addresses]
+        main, admin, cluster = gateway.app.addresses
         assert [(await ask(at, "GET", "/liveness")).status for at in (main, admin, cluster)] == [421, 421, 200]
         page = [("Origin", "https://evil.example")]
         assert (await ask(cluster, "GET", "/metrics", headers=page)).status == 403

@@ -21,7 +21,7 @@ from proxy.middleware.metrics import Metrics
 from proxy.ports import Call, Reply, Target
 from proxy.reports.exposition import OPEN, exposition
 from proxy.reports.gauges import SECONDS
-from tests.client import OPENAI, Address, Headers, ask, chat, client
+from tests.client import OPENAI, Headers, Place, ask, chat, client
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion
 from tests.test_middleware import call
@@ -264,7 +264,7 @@ async def test_fields_and_codes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
 # --- what others count -----------------------------------------------------------------------------------------------
 
 
-async def scraped(gateway: Address, headers: Headers = ()) -> dict[tuple[str, Labels], float]:
+async def scraped(gateway: Place, headers: Headers = ()) -> dict[tuple[str, Labels], float]:
     got = await ask(gateway, "GET", "/metrics", headers=headers)
     samples = [sample for family in read_text(got.body.decode()) for sample in family.samples]
     return {(sample.name, tuple(sample.labels.values())): sample.value for sample in samples}

@@ -28,7 +28,6 @@ from proxy.ports import Call, Handler, Reply, Target
 from proxy.routing import Route
 from proxy.server import Server
 from tests.client import ANTHROPIC, OPENAI, Speech, chat, lane_name
-from tests.gateway import Place
 
 SECOND = 10**9
 NOON = 1_767_268_800.0  # 2026-01-01T12:00:00Z
@@ -537,7 +536,7 @@ async def test_the_openai_sdk_comes_back_when_it_is_told_to() -> None:
 async def test_the_error_is_spelled_on_the_clients_wire(speech: Speech) -> None:
     world = World(limits(tokens=10))
     async with listening(chain([Intake(60), world.limit], whole)) as url:
-        got = await chat(Place("127.0.0.1", int(url.rpartition(":")[2])), speech, speech.request(model="m"))
+        got = await chat(Address("127.0.0.1", int(url.rpartition(":")[2])), speech, speech.request(model="m"))
     assert got.status == 429
     assert "can never pass" in speech.error(got.body)["message"]
 

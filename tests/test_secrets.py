@@ -28,7 +28,7 @@ from proxy.framing.eventstream import encode_headers, frame_of
 from proxy.logs import Handler, Log, as_json, as_words
 from proxy.logs.redaction import Redaction, secrets_of, spellings
 from tests import laws
-from tests.client import OPENAI, Address, Got, ask, client
+from tests.client import OPENAI, Got, Place, ask, client
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, opened, pillion
 from tests.test_cli import environ as environment
@@ -186,7 +186,7 @@ class Sinks:
         return "\n".join(found)
 
 
-async def sent(gateway: Address, data: bytes) -> bytes:
+async def sent(gateway: Place, data: bytes) -> bytes:
     async with client(gateway) as one:
         await one.send(data)
         return await one.rest()

@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -27,20 +26,14 @@ MEGABYTE = b"x" * (1024 * 1024)
 Ended = list[BaseException | None]
 
 
-@dataclass
-class Listening:
-    host: str
-    port: int
-
-
 @asynccontextmanager
-async def serving(handler: Handler, method: str = "POST", patience: Patience = STANDARD) -> AsyncIterator[Listening]:
+async def serving(handler: Handler, method: str = "POST", patience: Patience = STANDARD) -> AsyncIterator[Address]:
     """A server with one route and nothing behind it."""
     one = Server([Route(method, "/x", "chat", handler, dialect="openai_chat")], registry.dialect, patience)
     await one.open(Address("127.0.0.1", 0))
     one.start()
     try:
-        yield Listening(*one.address[:2])
+        yield Address(*one.address[:2])
     finally:
         await one.close()
 
@@ -565,7 +558,7 @@ async def test_a_bug_of_ours_is_a_500_without_its_traceback(speech: Speech, capl
     await at_fault.open(Address("127.0.0.1", 0))
     at_fault.start()
     try:
-        got = await chat(Listening(*at_fault.address[:2]), speech, b"{}")
+        got = await chat(Address(*at_fault.address[:2]), speech, b"{}")
     finally:
         await at_fault.close()
     assert got.status == 500

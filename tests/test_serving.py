@@ -25,7 +25,7 @@ from proxy.reports import probe
 from tests.client import OPENAI, Client, ask, client, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion
-from tests.test_cli import ROOT, Listening, address, serving
+from tests.test_cli import ROOT, address, serving
 from tests.test_cli import environ as environment
 from tests.test_drain import SILENT, SSE, draining, half, last_event
 from tests.waiting import soon
@@ -46,14 +46,14 @@ async def begun(one: Client) -> None:
     assert await one.some()
 
 
-async def not_ready(at: Listening) -> None:
+async def not_ready(at: Address) -> None:
     async def says_so() -> bool:
         return (await ask(at, "GET", "/readiness")).status == 503
 
     await soon(says_so)
 
 
-async def until_closed(at: Listening) -> None:
+async def until_closed(at: Address) -> None:
     """Until nobody listens there."""
 
     def is_refused() -> bool:
@@ -163,7 +163,7 @@ async def test_machines_read_where_it_listens_who_is_there_and_how_it_ended(by: 
             process.send_signal(signal.Signals[by])
         else:
             host, _, port = first["listen"].rpartition(":")
-            assert (await ask(Listening(host, int(port)), "POST", by)).status == 200
+            assert (await ask(Address(host, int(port)), "POST", by)).status == 200
 
     ours = {"LISTN": "x", "QUITQUITQUIT": "1", "METRICS_ADDRESS": f"unix:{tmp_path}/m"}
     environ = {"OPENAI_API_KEY": "k", **{f"PILLION_{name}": text for name, text in ours.items()}}
@@ -183,7 +183,7 @@ async def test_machines_read_where_it_listens_who_is_there_and_how_it_ended(by: 
 async def test_how_many_answers_were_cut_stands_in_fields() -> None:
     async def stop(first: Mapping[str, Any]) -> None:
         host, _, port = first["listen"].rpartition(":")
-        async with client(Listening(host, int(port))) as one:
+        async with client(Address(host, int(port))) as one:
             await begun(one)
             process.terminate()
             await one.rest()

@@ -12,7 +12,7 @@ from proxy.middleware.metrics import Metrics
 from proxy.reports import watched
 from proxy.spending.alerts import Alerts
 from proxy.store import Ledger
-from tests.client import OPENAI, Address, ask, chat
+from tests.client import OPENAI, Place, ask, chat
 from tests.evil import Evil, Scenario
 from tests.gateway import config_file, pillion
 
@@ -21,7 +21,7 @@ FAILING = Scenario(status=500, body=b"no")
 Samples = dict[tuple[str, frozenset[str]], float]
 
 
-async def scraped(gateway: Address) -> Samples:
+async def scraped(gateway: Place) -> Samples:
     """By name, less its prefix, and the values of its labels."""
     text = (await ask(gateway, "GET", "/metrics")).body.decode()
     return {

@@ -26,11 +26,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # starte
 
 import uvloop
 
+from proxy.edge.address import Address
 from tests.bench.parties import MIB, Pillion, Probing, Provider, pillion, post
 from tests.bench.traffic import NotMeasured
 from tests.client import OPENAI, client, spell
 from tests.evil import Evil
-from tests.gateway import Place
 from tests.test_cancel import PHASES, half
 
 BROKEN, UNMEASURED = 1, 2  # exit codes
@@ -217,7 +217,7 @@ async def leavings(folder: Path) -> list[float]:
 
 async def leaving(gateway: Pillion, evil: Evil, stream: bool) -> float:
     loop, number = asyncio.get_running_loop(), len(evil.requests)
-    async with client(Place("127.0.0.1", gateway.server.port)) as one:
+    async with client(Address("127.0.0.1", gateway.server.port)) as one:
         await one.send(spell("POST", OPENAI.path, OPENAI.request(stream, "openai/m")))
         request = await evil.received(number + 1)
         await evil.pushed_all()

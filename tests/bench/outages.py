@@ -25,13 +25,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # starte
 
 import uvloop
 
+from proxy.edge.address import Address
 from tests import client as clients
 from tests.bench.figures import Figure, Rows, tell
 from tests.bench.parties import Pillion, Probing, pillion
 from tests.bench.traffic import NotMeasured
 from tests.client import OPENAI, Client, ask, client, spell
 from tests.evil import Evil, Received, Scenario
-from tests.gateway import Place
 from tests.test_bad_upstream import refusing
 from tests.test_cancel import full
 from tests.test_handover import bound, event, place, started
@@ -44,8 +44,8 @@ clients.PATIENCE = 300.0  # seconds; an answer may be meant to take long here
 MUTE = Scenario(cut_at=0, cut_of="wire", how="stall")
 
 
-def at(gateway: Pillion) -> Place:
-    return Place("127.0.0.1", gateway.server.port)
+def at(gateway: Pillion) -> Address:
+    return Address("127.0.0.1", gateway.server.port)
 
 
 def p99(values: list[float]) -> float:
@@ -112,7 +112,7 @@ SATURATION = PLACES / WORK  # requests a second
 class Load:
     """Requests at a steady pace, each on a connection that is there already; how soon each was served, or refused."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Address) -> None:
         self.served: list[float] = []  # seconds
         self.refused: list[float] = []
         self.other: Counter[int] = Counter()
@@ -285,7 +285,7 @@ async def restarted(folder: Path) -> list[Figure]:
     failed = Counter[str]()
     took: list[float] = []
 
-    async def one(where: Place) -> None:
+    async def one(where: Address) -> None:
         began = time.perf_counter()
         try:
             got = await ask(where, "POST", OPENAI.path, OPENAI.request(model="echo/text"))
@@ -295,7 +295,7 @@ async def restarted(folder: Path) -> list[Figure]:
             took.append(time.perf_counter() - began)
             failed[str(got.status)] += got.status != 200
 
-    async def keep_asking(where: Place) -> None:
+    async def keep_asking(where: Address) -> None:
         began = time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for number in count():
