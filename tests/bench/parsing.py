@@ -1,4 +1,6 @@
-"""What does it cost to read one streamed answer: with aiohttp's client, and with httptools? (docs/decisions/0003)
+"""What does it cost to read one streamed answer: with aiohttp's client, and with httptools?
+
+What came of it stands in docs/decisions/0003-wire.md.
 
     .venv/bin/python tests/bench/parsing.py
 

@@ -1,0 +1,57 @@
+"""Is everything there that the pages, the comments and the docstrings name: files, headings, modules, verbs of make?"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SOURCES = [
+    ROOT / "Makefile", ROOT / "Containerfile", ROOT / "config.yaml", ROOT / "setup.cfg", ROOT / "pyproject.toml",
+    *(path for room in ("proxy", "tests", "tools", "deploy") for path in sorted((ROOT / room).rglob("*"))
+      if path.suffix in {".py", ".sh", ".yaml", ".service"}),
+]  # fmt: skip
+
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
+FROM_THE_ROOT = re.compile(r"(?<![\w./-])(?:proxy|tests|tools|docs|deploy)/[\w./-]*\w")
+FROM_A_ROOM = re.compile(r"`([\w-]+/[\w./-]+\.(?:py|yaml|md|sh|json))`")  # `edge/wire.py` of proxy/
+MODULE = re.compile(r"-m ((?:proxy|tests|tools)(?:\.\w+)*)")
+VERB = re.compile(r"(?:`|^)make ([a-z]+)", re.MULTILINE)
+
+
+def is_there(path: str) -> bool:
+    return (ROOT / path).exists() or (ROOT / "proxy" / path).exists()
+
+
+def is_module(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return path.with_suffix(".py").exists() or (path / "__main__.py").exists()
+
+
+def headings(page: Path) -> set[str]:
+    """As they stand behind a `#`."""
+    found = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+def missing(page: Path) -> Iterator[str]:
+    text, makefile = page.read_text(), (ROOT / "Makefile").read_text()
+    yield from (path for path in FROM_THE_ROOT.findall(text) + FROM_A_ROOM.findall(text) if not is_there(path))
+    yield from (name for name in MODULE.findall(text) if not is_module(name))
+    yield from (verb for verb in VERB.findall(text) if f"\n{verb}: " not in makefile)
+    for path, heading in LINK.findall(text):
+        there = page.parent / path if path else page
+        if not there.exists() or (heading and heading not in headings(there)):
+            yield f"{path}#{heading}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_names_is_there(page: Path) -> None:
+    assert list(missing(page)) == []
+
+
+def test_what_a_source_names_is_there() -> None:
+    named = {(path, str(source)) for source in SOURCES for path in FROM_THE_ROOT.findall(source.read_text())}
+    assert [each for each in sorted(named) if not is_there(each[0])] == []
