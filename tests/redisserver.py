@@ -6,7 +6,6 @@ A server of its own for each test, on a free port of the loopback, with nothing 
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from redis.asyncio import Redis as Client
 from redis.exceptions import RedisError
 
 from tests.evil import authority
+from tests.nowhere import free_port
 from tests.waiting import soon
 
 
@@ -25,7 +25,7 @@ class Server:
     """`url` holds the password. `tls`: it speaks nothing else, and its certificate is `authority`'s, for `name`."""
 
     def __init__(self, folder: str, password: str = "", tls: bool = False, name: str = "127.0.0.1") -> None:
-        self.port = _free_port()
+        self.port = free_port()
         place = f"{f':{password}@' if password else ''}127.0.0.1:{self.port}/3"
         self.url = f"rediss://{place}?ssl_ca_certs={folder}/ca.pem" if tls else f"redis://{place}"
         self._own_url = f"rediss://{place}?ssl_cert_reqs=none" if tls else self.url
@@ -98,10 +98,3 @@ def _certified(folder: str, name: str) -> list[str]:
     issued.cert_chain_pems[0].write_to_path(certificate)
     files = ["--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", ca]
     return ["--port", "0", *files, "--tls-auth-clients", "no"]
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

@@ -13,7 +13,7 @@ from proxy.reports.outcome import outcome
 from tests.client import LANES, OPENAI, SPEECHES, Got, Speech, ask, chat, lane_name
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion
-from tests.test_serving import free
+from tests.nowhere import free_port
 
 
 @asynccontextmanager
@@ -51,7 +51,7 @@ def seen(gateway: Gateway) -> int:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("speech", "provider"), LANES, ids=lane_name)
 async def test_a_pillion_that_asks_itself_finds_out(speech: Speech, provider: Speech, stream: bool) -> None:
-    port = free()
+    port = free_port()
     async with (
         second_address(port) as url,
         pillion(PILLION_LISTEN=f"127.0.0.1:{port}", **provider.environ(url)) as gateway,
@@ -64,7 +64,7 @@ async def test_a_pillion_that_asks_itself_finds_out(speech: Speech, provider: Sp
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
 async def test_two_pillions_in_a_ring_find_out_and_a_row_of_them_is_none(speech: Speech, stream: bool) -> None:
-    ports = free(), free()
+    ports = free_port(), free_port()
     urls = [f"http://127.0.0.1:{port}" for port in ports]
     async with (
         pillion(PILLION_LISTEN=f"127.0.0.1:{ports[0]}", **speech.environ(urls[1])) as one,
@@ -80,7 +80,7 @@ async def test_two_pillions_in_a_ring_find_out_and_a_row_of_them_is_none(speech:
 
 
 async def test_a_model_list_does_not_go_round_either() -> None:
-    port = free()
+    port = free_port()
     async with (
         second_address(port) as url,
         pillion(PILLION_LISTEN=f"127.0.0.1:{port}", **OPENAI.environ(url)) as gateway,
@@ -97,7 +97,7 @@ def test_a_request_that_comes_round_is_worth_a_warning() -> None:
 
 
 async def test_two_pillions_that_list_each_others_models_find_out() -> None:
-    ports = free(), free()
+    ports = free_port(), free_port()
     urls = [f"http://127.0.0.1:{port}" for port in ports]
     async with (
         pillion(PILLION_LISTEN=f"127.0.0.1:{ports[0]}", **OPENAI.environ(urls[1])) as one,

@@ -5,22 +5,19 @@ hang, and never a stream that ends as if it were whole.
 """
 
 import json
-import socket
-import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp.connector
 import pytest
-import trustme
 
 from proxy.lanes import asking
 from tests.client import ANTHROPIC, LANES, OPENAI, Got, Speech, chat, lane_name
 from tests.evil import Evil, Scenario, trust
 from tests.gateway import pillion
+from tests.nowhere import forged, refusing, unnamed
 
 JSON = [("Content-Type", "application/json")]
 HTML = [("Content-Type", "text/html")]
@@ -157,27 +154,6 @@ async def test_when_to_ask_again_is_passed_on(speech: Speech, provider: Speech, 
 
 
 # --- no connection ---------------------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def refusing() -> AsyncIterator[str]:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}"  # bound, and nobody listens
-
-
-@asynccontextmanager
-async def unnamed() -> AsyncIterator[str]:
-    yield "http://nobody.invalid"
-
-
-@asynccontextmanager
-async def forged() -> AsyncIterator[str]:
-    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(theirs)
-    async with Evil(tls=theirs) as evil:
-        yield evil.url
-        assert evil.requests == []
 
 
 async def test_a_comment_before_an_error_does_not_make_it_a_200() -> None:

@@ -7,15 +7,12 @@ import asyncio
 import json
 import logging
 import re
-import socket
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp.connector
 import pytest
-import trustme
 
 from proxy.canon import Usage
 from proxy.errors import BadRequest, Busy, Down, GatewayError, Refused, Timeout, Unauthorized
@@ -26,6 +23,7 @@ from proxy.reports.outcome import outcome
 from tests.client import ANTHROPIC, LANES, OPENAI, Speech, ask, chat, lane_name
 from tests.evil import Evil, Scenario, trust
 from tests.gateway import telling
+from tests.nowhere import forged, refusing, unnamed
 from tests.test_logs import JSON, SSE, Kept, log_to, told
 from tests.test_metrics import targeted
 from tests.test_server import Watched, answering, saying, serving
@@ -126,26 +124,6 @@ async def test_a_key_that_has_expired_leaves_a_line_for_those_who_read_warnings_
 
 
 @asynccontextmanager
-async def dead() -> AsyncIterator[str]:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}"  # bound, and nobody listens
-
-
-@asynccontextmanager
-async def unnamed() -> AsyncIterator[str]:
-    yield "http://nobody.invalid"
-
-
-@asynccontextmanager
-async def unknown_authority() -> AsyncIterator[str]:
-    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(theirs)
-    async with Evil(tls=theirs) as evil:
-        yield evil.url
-
-
-@asynccontextmanager
 async def no_http() -> AsyncIterator[str]:
     async with Evil(Scenario(raw=b"SSH-2.0-OpenSSH_9.9\r\n\r\n")) as evil:
         yield evil.url
@@ -160,10 +138,10 @@ async def resetting() -> AsyncIterator[str]:
 @pytest.mark.parametrize(
     ("somewhere", "message", "detail"),
     [
-        (dead, "The provider cannot be reached.", r"127\.0\.0\.1:\d+: Connection refused"),
+        (refusing, "The provider cannot be reached.", r"127\.0\.0\.1:\d+: Connection refused"),
         (unnamed, "The provider's host name is not known.", r"nobody\.invalid:80: \w.+"),
         (
-            unknown_authority,
+            forged,
             "No secure connection to the provider.",
             r"127\.0\.0\.1:\d+: unable to get local issuer certificate",
         ),

@@ -25,6 +25,7 @@ from proxy.reports import probe
 from tests.client import OPENAI, Client, ask, client, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion
+from tests.nowhere import free_port
 from tests.test_cli import ROOT, address, serving
 from tests.test_cli import environ as environment
 from tests.test_drain import SILENT, SSE, draining, half, last_event
@@ -199,7 +200,7 @@ async def test_how_many_answers_were_cut_stands_in_fields() -> None:
 
 @pytest.mark.parametrize("places", [">/dev/full", ">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full", "| true"])
 async def test_it_serves_whoever_hears_its_greeting(places: str) -> None:
-    where = f"127.0.0.1:{free()}"
+    where = f"127.0.0.1:{free_port()}"
     words = f"{sys.executable} -m proxy & echo $! >&3; wait $!; echo $? >&3"
     command = f"{{ {words}; }} {places}" if places.startswith("|") else f"{words.replace(' &', f' {places} &', 1)}"
     reading, writing = os.pipe()
@@ -236,21 +237,14 @@ async def waited(at: Address, seconds: float = 20.0) -> str:
 @pytest.mark.parametrize("place", ["127.0.0.1", "0.0.0.0", "[::1]", "localhost", "unix"])
 @pytest.mark.parametrize("which", ["LISTEN", "METRICS_ADDRESS"])
 async def test_who_is_up_is_found_up(which: str, place: str, tmp_path: Path) -> None:
-    where = f"unix:{tmp_path}/s" if place == "unix" else f"{place}:{free()}"
+    where = f"unix:{tmp_path}/s" if place == "unix" else f"{place}:{free_port()}"
     environ = {f"PILLION_{which}": where, "PILLION_ALLOW_OPEN": "1"}
     async with pillion(**environ):
         assert (await healthy(there(**environ)), await waited(there(**environ))) == ("", "")
 
 
-def free() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
 async def test_who_is_not_up_is_not(tmp_path: Path) -> None:
-    where = f"127.0.0.1:{free()}"
+    where = f"127.0.0.1:{free_port()}"
     assert await healthy(there(PILLION_LISTEN=where)) == f"{where}: connection refused"
     assert await waited(there(PILLION_LISTEN=where), 0.2) == f"{where}: connection refused"
     nowhere = f"unix:{tmp_path}/nobody"
@@ -258,7 +252,7 @@ async def test_who_is_not_up_is_not(tmp_path: Path) -> None:
 
 
 async def test_who_is_waited_for_may_come_later() -> None:
-    where = f"127.0.0.1:{free()}"
+    where = f"127.0.0.1:{free_port()}"
     waiting = asyncio.create_task(waited(there(PILLION_LISTEN=where)))
     await asyncio.sleep(0.05)
     async with pillion(PILLION_LISTEN=where):
@@ -266,7 +260,7 @@ async def test_who_is_waited_for_may_come_later() -> None:
 
 
 async def test_who_drains_is_alive_and_not_ready() -> None:
-    where = f"127.0.0.1:{free()}"
+    where = f"127.0.0.1:{free_port()}"
     async with pillion(PILLION_METRICS_ADDRESS=where) as gateway, draining(gateway, least=30):
         cluster = there(PILLION_METRICS_ADDRESS=where)
         assert await healthy(cluster) == ""
@@ -375,7 +369,7 @@ def test_a_question_may_say_for_how_long() -> None:
 
 
 def test_what_is_intricate_is_asked_all_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    where = f"127.0.0.1:{free()}"
+    where = f"127.0.0.1:{free_port()}"
     (tmp_path / "config.yaml").write_text(f"listen: ${{NOT_SET:-{where}}}")
     for command in ("healthcheck", "wait --timeout 0"):
         assert main([*command.split(), "--config", str(tmp_path / "config.yaml")]) == 1

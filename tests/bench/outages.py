@@ -32,7 +32,7 @@ from tests.bench.parties import Pillion, Probing, pillion
 from tests.bench.traffic import NotMeasured
 from tests.client import OPENAI, Client, ask, client, spell
 from tests.evil import Evil, Received, Scenario
-from tests.test_bad_upstream import refusing
+from tests.nowhere import refusing
 from tests.test_cancel import full
 from tests.test_handover import bound, event, place, started
 from tests.test_serving import code
