@@ -1,4 +1,4 @@
-"""What every decoder, renderer, framer and meter must obey, told once for all dialects."""
+"""What must every decoder, renderer, framer and meter obey? Told once, for all dialects."""
 
 import os
 import random
@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
-from proxy.canon import Event
-from proxy.errors import UpstreamError
-from proxy.ports import Decoder, Meter, Renderer
+import pytest
+
+from proxy.canon import Event, Request, grammatical
+from proxy.errors import Unrepresentable, UpstreamError
+from proxy.ports import Decoder, Dialect, Meter, Renderer
 
 T = TypeVar("T", covariant=True)
 
@@ -70,6 +72,29 @@ def listen(decoder: Decoder, chunks: list[bytes]) -> tuple[list[Event], Upstream
     except UpstreamError as error:
         return events, error
     return events, None
+
+
+def decoded(decoder: Decoder, data: bytes) -> list[Event]:
+    """The sentence that the bytes are."""
+    events, error = listen(decoder, [data])
+    assert error is None, error
+    return list(grammatical(events))
+
+
+def failure(decoder: Decoder, data: bytes) -> UpstreamError:
+    """What the bytes end in."""
+    _, error = listen(decoder, [data])
+    assert error is not None
+    return error
+
+
+def refused(dialect: Dialect, request: Request) -> str:
+    """The field that cannot cross, which the message names."""
+    with pytest.raises(Unrepresentable) as caught:
+        dialect.encode(request)
+    assert caught.value.param is not None
+    assert caught.value.param in caught.value.message
+    return caught.value.param
 
 
 def say(renderer: Renderer, events: list[Event]) -> bytes:

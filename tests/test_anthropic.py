@@ -44,7 +44,8 @@ from proxy.errors import (
 from proxy.grammar.claude import BUDGETS, DEFAULT_MAX_TOKENS
 from proxy.grammar.fields import standard_base64
 from proxy.ports import Dialect, Forward, Path, Peek
-from tests import recordings
+from tests import laws, recordings
+from tests.nested import places, put, without_nulls
 from tests.placed import placed
 
 WIRE = Anthropic()
@@ -454,20 +455,6 @@ FULL: dict[str, Any] = {
 }
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(place for key, item in inner for place in places(item, (*path, key)))]
-
-
-def put(value: Any, path: tuple[Any, ...], item: Any) -> Any:
-    """A copy of the value with the item at that place."""
-    if not path:
-        return item
-    copy = dict(value) if isinstance(value, dict) else list(value)
-    copy[path[0]] = put(value[path[0]], path[1:], item)
-    return copy
-
-
 @given(st.sampled_from(places(FULL)), JSON)
 @settings(max_examples=400, deadline=None)
 def test_any_json_in_any_place_is_read_or_refused_by_name(path: tuple[Any, ...], item: Any) -> None:
@@ -480,12 +467,6 @@ def test_any_json_in_any_place_is_read_or_refused_by_name(path: tuple[Any, ...],
         return
     # A null that stands for an absent field is forgotten everywhere.
     assert normal(without_nulls(sent(request))) == normal(without_nulls(value))
-
-
-def without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
-    return [without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 # --- what other wires ask of this one --------------------------------------------------------------------------------
@@ -510,12 +491,8 @@ def accepted(value: dict[str, Any]) -> None:
     CREATE.validate_python(rest, extra="forbid")
 
 
-def refused(request: Request) -> str | None:
-    with pytest.raises(Unrepresentable) as caught:
-        WIRE.encode(request)
-    assert caught.value.param is not None
-    assert caught.value.param in caught.value.message
-    return caught.value.param
+def refused(request: Request) -> str:
+    return laws.refused(WIRE, request)
 
 
 def test_the_sdk_accepts_what_we_say_for_another_wire() -> None:

@@ -53,7 +53,8 @@ from proxy.errors import (
 )
 from proxy.framing import Frame, ServerSentEvents
 from tests import laws, recordings
-from tests.test_anthropic import ASKED, CALL, JSON, ROWS, THOUGHT, WIRE, places, put
+from tests.nested import places, put
+from tests.test_anthropic import ASKED, CALL, JSON, ROWS, THOUGHT, WIRE
 
 SDK_EVENT: TypeAdapter[Any] = TypeAdapter(anthropic.types.RawMessageStreamEvent)
 
@@ -96,15 +97,11 @@ STOP = {"type": "message_stop"}
 
 
 def decoded(data: bytes, streamed: bool = True) -> list[Event]:
-    events, error = laws.listen(WIRE.decoder(streamed), [data])
-    assert error is None
-    return list(grammatical(events))
+    return laws.decoded(WIRE.decoder(streamed), data)
 
 
 def failure(data: bytes, streamed: bool = True) -> UpstreamError:
-    _, error = laws.listen(WIRE.decoder(streamed), [data])
-    assert error is not None
-    return error
+    return laws.failure(WIRE.decoder(streamed), data)
 
 
 def asked(streamed: bool = True) -> Request:

@@ -23,10 +23,10 @@ from proxy.canon import (
     Turn,
 )
 from proxy.dialects.anthropic.words import CACHE_POINTS, takes_of
-from proxy.errors import Down, Refused, Unrepresentable
+from proxy.errors import Down, Refused
 from proxy.grammar.claude import BUDGETS, DEFAULT_MAX_TOKENS
 from proxy.ports import Encoded
-from tests import recordings
+from tests import laws, recordings
 from tests.test_anthropic import ASKED, TOLD, USER, WIRE, accepted, foreign, sent, turn
 
 NEWEST, SONNET_5, OPUS_4_8 = "claude-opus-5-5", "claude-sonnet-5", "claude-opus-4-8"
@@ -244,12 +244,8 @@ def test_a_forced_tool_is_offered_where_none_can_be_forced(choice: ToolChoice) -
     assert dropped == ("reasoning",)
 
 
-def refusal(request: Request) -> str | None:
-    with pytest.raises(Unrepresentable) as caught:
-        WIRE.encode(request)
-    assert caught.value.param is not None
-    assert caught.value.param in caught.value.message
-    return caught.value.param
+def refusal(request: Request) -> str:
+    return laws.refused(WIRE, request)
 
 
 def test_a_prefill_is_sent_without_the_blank_at_its_end() -> None:

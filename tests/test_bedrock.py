@@ -47,6 +47,7 @@ from proxy.grammar.claude import BUDGETS, DEFAULT_MAX_TOKENS
 from proxy.grammar.fields import dump
 from proxy.ports import Dialect, Forward, Path, Peek
 from tests import recordings
+from tests.nested import places, put
 from tests.placed import placed
 
 WIRE = Bedrock()
@@ -532,26 +533,11 @@ RICH = body_of(
 ANYTHING: list[Any] = [None, True, 7, 1.5, "", "x", [], {}, [None], [7], ["x"], [[]], [{}], {"a": 1}]
 
 
-def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    yield at
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in items:
-        yield from places(item, (*at, key))
-
-
-def with_put(value: Any, at: tuple[Any, ...], new: Any) -> Any:
-    if not at:
-        return new
-    copy = dict(value) if isinstance(value, dict) else list(value)
-    copy[at[0]] = with_put(value[at[0]], at[1:], new)
-    return copy
-
-
 @pytest.mark.parametrize("at", list(places(RICH))[1:], ids=str)
 def test_anything_anywhere_is_read_or_refused(at: tuple[Any, ...]) -> None:
     for new in ANYTHING:
         try:
-            request = parsed(with_put(RICH, at, new))
+            request = parsed(put(RICH, at, new))
         except BadRequest:
             continue
         WIRE.encode(request)
@@ -573,7 +559,7 @@ json_values = st.recursive(
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_any_json_anywhere_is_read_or_refused(at: tuple[Any, ...], new: Any) -> None:
     with suppress(BadRequest):
-        WIRE.encode(WIRE.parse(dump(with_put(RICH, at, new)), Peek(CLAUDE, False)))
+        WIRE.encode(WIRE.parse(dump(put(RICH, at, new)), Peek(CLAUDE, False)))
 
 
 # --- asking Bedrock for what others want -----------------------------------------------------------------------------

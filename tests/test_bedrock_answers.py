@@ -104,9 +104,7 @@ def whole(*content: Any, **fields: Any) -> bytes:
 
 
 def decoded(data: bytes, streamed: bool = True) -> list[Event]:
-    events, error = laws.listen(WIRE.decoder(streamed), [data])
-    assert error is None
-    return list(grammatical(events))
+    return laws.decoded(WIRE.decoder(streamed), data)
 
 
 def parts(data: bytes, streamed: bool = True) -> list[Part]:
@@ -114,9 +112,7 @@ def parts(data: bytes, streamed: bool = True) -> list[Part]:
 
 
 def failure(data: bytes, streamed: bool = True) -> UpstreamError:
-    _, error = laws.listen(WIRE.decoder(streamed), [data])
-    assert error is not None
-    return error
+    return laws.failure(WIRE.decoder(streamed), data)
 
 
 def said(events: list[Event], streamed: bool = True) -> bytes:

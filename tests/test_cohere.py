@@ -33,9 +33,10 @@ from proxy.canon import (
 from proxy.dialects.cohere import Cohere
 from proxy.dialects.cohere.words import BUDGETS, SPELLED
 from proxy.envelope import Envelope
-from proxy.errors import BadRequest, Unrepresentable
+from proxy.errors import BadRequest
 from proxy.ports import Dialect, Path, Peek
-from tests import recordings
+from tests import laws, recordings
+from tests.nested import places, put
 from tests.placed import placed
 
 WIRE = Cohere()
@@ -71,12 +72,8 @@ def sent(request: Request) -> Json:
     return json.loads(WIRE.encode(request).body)
 
 
-def refused(request: Request) -> str | None:
-    with pytest.raises(Unrepresentable) as caught:
-        WIRE.encode(request)
-    assert caught.value.param is not None
-    assert caught.value.param in caught.value.message
-    return caught.value.param
+def refused(request: Request) -> str:
+    return laws.refused(WIRE, request)
 
 
 # --- requests --------------------------------------------------------------------------------------------------------
@@ -386,20 +383,6 @@ FULL: Json = {
     "stop_sequences": ["x"],
     "stream": True,
 }
-
-
-def places(value: Json, path: tuple[Json, ...] = ()) -> list[tuple[Json, ...]]:
-    """Where something stands in a JSON value."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(place for key, item in inner for place in places(item, (*path, key)))]
-
-
-def put(value: Json, path: tuple[Json, ...], item: Json) -> Json:
-    if not path:
-        return item
-    copy = dict(value) if isinstance(value, dict) else list(value)
-    copy[path[0]] = put(copy[path[0]], path[1:], item)
-    return copy
 
 
 ANY_JSON = st.recursive(

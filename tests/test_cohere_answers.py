@@ -38,7 +38,8 @@ from proxy.dialects.cohere.words import REASONS, STOP_WORDS
 from proxy.errors import Busy, Down, Refused, Timeout, UnknownModel, Unrepresentable, UpstreamError
 from proxy.grammar.fields import Verbatim
 from tests import laws, recordings
-from tests.test_cohere import ANY_JSON, CITED, ROWS, WIRE, Json, places, put
+from tests.nested import places, put
+from tests.test_cohere import ANY_JSON, CITED, ROWS, WIRE, Json
 
 STREAMS = [row for row in ROWS if row["framing"] == "sse"]
 WHOLES = [row for row in ROWS if row["framing"] == "json"]
@@ -94,15 +95,11 @@ def whole(reason: Json = "COMPLETE", **message: Json) -> Json:
 
 
 def decoded(data: bytes, streamed: bool = True) -> list[Event]:
-    events, error = laws.listen(WIRE.decoder(streamed), [data])
-    assert error is None
-    return list(grammatical(events))
+    return laws.decoded(WIRE.decoder(streamed), data)
 
 
 def failure(data: bytes, streamed: bool = True) -> UpstreamError:
-    _, error = laws.listen(WIRE.decoder(streamed), [data])
-    assert error is not None
-    return error
+    return laws.failure(WIRE.decoder(streamed), data)
 
 
 def parts_of(*events: Json) -> list[Part]:

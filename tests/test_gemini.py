@@ -63,6 +63,7 @@ from proxy.errors import (
 from proxy.framing import LONGEST_LINE, FrameTooLong, Unframed
 from proxy.ports import Dialect
 from tests import laws, recordings
+from tests.nested import places, put
 
 WIRE = Gemini()
 IS_A_DIALECT: Dialect = WIRE  # for mypy
@@ -86,9 +87,7 @@ def candidate(*parts: dict[str, Any], finish: str | None = None, **fields: Any) 
 
 
 def decoded(data: bytes, streamed: bool = True) -> list[Event]:
-    events, error = laws.listen(WIRE.decoder(streamed), [data])
-    assert error is None, error
-    return list(grammatical(events))
+    return laws.decoded(WIRE.decoder(streamed), data)
 
 
 def parts_of(*chunks: dict[str, Any]) -> list[Part]:
@@ -101,9 +100,7 @@ def whole(*parts: dict[str, Any], **fields: Any) -> Choice:
 
 
 def failure(data: bytes, streamed: bool = True) -> UpstreamError:
-    _, error = laws.listen(WIRE.decoder(streamed), [data])
-    assert error is not None
-    return error
+    return laws.failure(WIRE.decoder(streamed), data)
 
 
 def asked(streamed: bool = True, as_array: bool = False) -> Request:
@@ -648,20 +645,6 @@ FULL: dict[str, Any] = {
     "createTime": "2026-01-01T00:00:00.123456789Z",
     "error": {},
 }
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(place for key, item in inner for place in places(item, (*path, key)))]
-
-
-def put(value: Any, path: tuple[Any, ...], item: Any) -> Any:
-    """A copy of the value with the item at that place."""
-    if not path:
-        return item
-    copy = dict(value) if isinstance(value, dict) else list(value)
-    copy[path[0]] = put(value[path[0]], path[1:], item)
-    return copy
 
 
 @given(st.sampled_from(places(FULL)), JSON)

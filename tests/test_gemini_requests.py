@@ -40,8 +40,9 @@ from proxy.errors import BadRequest, Down, Unrepresentable, UpstreamError
 from proxy.grammar.fields import standard_base64
 from proxy.ports import Path, Peek
 from tests import recordings
+from tests.nested import places, put
 from tests.placed import placed
-from tests.test_gemini import JSON, places, put
+from tests.test_gemini import JSON
 
 WIRE = Gemini()
 ASKED = Peek("gemini-2.5-pro", False)

@@ -38,7 +38,8 @@ from proxy.dialects.ollama.meter import MAX_LINE
 from proxy.dialects.ollama.words import DURATIONS
 from proxy.errors import Busy, Down, OverLimit, Refused, Timeout, UnknownModel, Unrepresentable, UpstreamError
 from tests import laws, recordings
-from tests.test_ollama import ANY_JSON, PNG, ROWS, WIRE, Json, call_of, places, put
+from tests.nested import places, put
+from tests.test_ollama import ANY_JSON, PNG, ROWS, WIRE, Json, call_of
 
 STREAMS = [row for row in ROWS if row["framing"] == "ndjson"]
 WHOLES = [row for row in ROWS if row["framing"] == "json" and row["status"] == 200]
@@ -60,15 +61,11 @@ def done(reason: str | None = "stop", **fields: Json) -> Json:
 
 
 def decoded(data: bytes, streamed: bool = True) -> list[Event]:
-    events, error = laws.listen(WIRE.decoder(streamed), [data])
-    assert error is None
-    return list(grammatical(events))
+    return laws.decoded(WIRE.decoder(streamed), data)
 
 
 def failure(data: bytes, streamed: bool = True) -> UpstreamError:
-    _, error = laws.listen(WIRE.decoder(streamed), [data])
-    assert error is not None
-    return error
+    return laws.failure(WIRE.decoder(streamed), data)
 
 
 def parts_of(data: bytes) -> list[Part]:

@@ -38,6 +38,7 @@ from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Busy, Down, OverLimit, Refused, Timeout, Unauthorized, Unrepresentable
 from proxy.ports import Dialect, Path, Peek
 from tests import recordings
+from tests.nested import places, put
 from tests.placed import placed
 
 CHAT: Dialect = OpenAIChat(clock=lambda: 1700000000.0)
@@ -578,23 +579,6 @@ RICH = asked(
     max_completion_tokens=6,
     metadata={"a": "b"},
 )
-
-
-def places(value: Json, path: tuple[Json, ...] = ()) -> list[tuple[Json, ...]]:
-    """The path of every value in a document."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(place for key, item in inner for place in places(item, (*path, key)))]
-
-
-def put(value: Json, path: tuple[Json, ...], item: Json) -> Json:
-    if not path:
-        return item
-    value = copy.deepcopy(value)
-    holder = value
-    for key in path[:-1]:
-        holder = holder[key]
-    holder[path[-1]] = item
-    return value
 
 
 @settings(max_examples=400, deadline=None)

@@ -45,6 +45,7 @@ from proxy.errors import Busy, Down, Refused, Unrepresentable, UpstreamError
 from proxy.lanes.hearing import at_once
 from proxy.ports import Dialect, Meter
 from tests import laws, recordings
+from tests.nested import places, put
 
 CHAT: Dialect = OpenAIChat(clock=lambda: 1700000000.0)
 Json = Any
@@ -1115,22 +1116,6 @@ SAID = {
     "usage": {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 3}},
     "x_groq": {"usage": {}},
 }
-
-
-def places(value: Json, path: tuple[Json, ...] = ()) -> list[tuple[Json, ...]]:
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(place for key, item in inner for place in places(item, (*path, key)))]
-
-
-def put(value: Json, path: tuple[Json, ...], item: Json) -> Json:
-    if not path:
-        return item
-    value = json.loads(json.dumps(value))
-    holder = value
-    for key in path[:-1]:
-        holder = holder[key]
-    holder[path[-1]] = item
-    return value
 
 
 @settings(max_examples=400, deadline=None)

@@ -35,9 +35,10 @@ from proxy.canon import (
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.dialects.openai_responses.words import SEALS, SPELLED
 from proxy.envelope import Envelope
-from proxy.errors import BadRequest, Unrepresentable
+from proxy.errors import BadRequest
 from proxy.ports import Dialect, Path, Peek
-from tests import recordings
+from tests import laws, recordings
+from tests.nested import places, put, without_nulls
 from tests.placed import placed
 
 WIRE = OpenAIResponses(clock=lambda: 1750000000.0)
@@ -147,12 +148,6 @@ def normal_said(part: dict[str, Any]) -> Any:
     if part["type"] == "refusal" or part.get("annotations") or part.get("logprobs"):
         return [{"annotations": [], "logprobs": [], **part} if part["type"] == "output_text" else part]
     return part["text"]
-
-
-def without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
-    return [without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 ROWS = [row for row in recordings.load("*.responses") if row["request_json"] and "model" in row["request_json"]]
@@ -493,19 +488,6 @@ JSON = st.recursive(
 )
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(place for key, item in inner for place in places(item, (*path, key)))]
-
-
-def put(value: Any, path: tuple[Any, ...], item: Any) -> Any:
-    if not path:
-        return item
-    copy: Any = value.copy()
-    copy[path[0]] = put(value[path[0]], path[1:], item)
-    return copy
-
-
 @given(st.sampled_from(places(FULL)), JSON)
 @settings(max_examples=400, deadline=None)
 def test_any_json_in_any_place_is_read_and_said_or_refused_by_name(path: tuple[Any, ...], item: Any) -> None:
@@ -533,11 +515,8 @@ def accepted(request: Request) -> dict[str, Any]:
     return value
 
 
-def refused(request: Request) -> str | None:
-    with pytest.raises(Unrepresentable) as caught:
-        WIRE.encode(request)
-    assert caught.value.param is not None
-    return caught.value.param
+def refused(request: Request) -> str:
+    return laws.refused(WIRE, request)
 
 
 def test_a_chat_of_another_wire_is_not_stored_and_asks_for_its_seals() -> None:

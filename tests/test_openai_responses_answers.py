@@ -87,15 +87,11 @@ def stream(*events: dict[str, Any]) -> bytes:
 
 
 def decoded(data: bytes, streamed: bool = True) -> list[Event]:
-    events, error = laws.listen(WIRE.decoder(streamed), [data])
-    assert error is None
-    return list(grammatical(events))
+    return laws.decoded(WIRE.decoder(streamed), data)
 
 
 def failure(data: bytes, streamed: bool = True) -> UpstreamError:
-    _, error = laws.listen(WIRE.decoder(streamed), [data])
-    assert error is not None
-    return error
+    return laws.failure(WIRE.decoder(streamed), data)
 
 
 def asked(streamed: bool = True, **fields: Any) -> Request:
