@@ -1,4 +1,4 @@
-"""What holds for every test: the loop it runs on, the stillness after it, and the count of recordings replayed."""
+"""What holds for every test? The loop it runs on, the stillness after it, and the count of recordings replayed."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""Chat Completions requests: what a client sends, what a provider is sent, and what either is told when it is wrong."""
+"""What does a client ask of Chat Completions, what is a provider sent, and what is either told when it is wrong?"""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Chat Completions answers: decoded, rendered, metered and stripped, and the laws that hold for all of them."""
+"""Are answers of Chat Completions decoded, rendered, metered and stripped, as the laws for all of them have it?"""
 
 import json
 import random

@@ -1,1 +1,1 @@
-"""What makes pages and container images out of the tree."""
+"""What makes prices, pages and container images out of the tree?"""
