@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -77,13 +78,15 @@ async def relay(how: Literal["relay", "refuse", "stall"] = "relay", key: str = "
         yield one
 
 
-async def get(upstream: Upstream, url: str, **more: object) -> int:
-    origin = upstream.origin(url, QUICK, **more)  # type: ignore[arg-type]
+async def get(upstream: Upstream, url: str, proxy: str = "", tls: ssl.SSLContext | None = None) -> int:
+    origin = upstream.origin(url, QUICK, proxy, tls)
     return (await upstream.get(origin, "/models", {}, 5))[0]
 
 
-async def post(upstream: Upstream, url: str, timers: Timers = ENOUGH, **more: object) -> bytes:
-    origin = upstream.origin(url, timers, **more)  # type: ignore[arg-type]
+async def post(
+    upstream: Upstream, url: str, timers: Timers = ENOUGH, proxy: str = "", tls: ssl.SSLContext | None = None
+) -> bytes:
+    origin = upstream.origin(url, timers, proxy, tls)
     answer = await upstream.send(origin, origin.start("/x", [("host", "h")]), b"{}", stream=False)
     return await answer.read(1_000_000)
 

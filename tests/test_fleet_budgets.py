@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from proxy.budgets import Alert, Budgets, Leases, Reservation
+from proxy.budgets.leased import Leased
 from proxy.config import Budget, Secret
 from proxy.errors import OverBudget
 from proxy.fleet import Fleet, StoreUnavailable
@@ -35,6 +36,12 @@ class Sidecar:
         self.budgets = Budgets(rows, time, self.told.append, self.leases.counter)
         self.store = store.Redis(Secret(server.url), self.fleet)
         self.spent = 0
+
+    @property
+    def counter(self) -> Leased:
+        counter = self.budgets.counters(*ME)[0]
+        assert isinstance(counter, Leased)
+        return counter
 
     async def reserve(self, bound: int | None) -> Reservation:
         await self.leases.provide(self.budgets.counters(*ME), bound)
@@ -184,9 +191,9 @@ async def test_without_the_store_a_sidecar_spends_its_lease_and_then_says_why_no
         one.budgets.settle(held, NANOS // 10)
         monkeypatch.setattr("proxy.store.redis.PATIENCE", SHORT)
         server.stop()
-        lease = one.budgets.counters(*ME)[0]
+        lease = one.counter
         await soon(lambda: not one.fleet.is_up)
-        left = lease.lease - NANOS // 10  # type: ignore[attr-defined]
+        left = lease.lease - NANOS // 10
         assert left > 0
         await one.spend(left, left)
         with pytest.raises(StoreUnavailable, match="`store`, which cannot be reached") as caught:
@@ -238,13 +245,13 @@ async def test_an_older_report_that_comes_late_changes_nothing(server: Server) -
         await one.spend(NANOS // 2, NANOS // 2)
         one.leases.report()
         await soon(lambda: not one.fleet.line)
-        told = one.budgets.counters(*ME)[0]
-        told.number -= 2  # type: ignore[attr-defined]
-        told.used -= NANOS // 4  # type: ignore[attr-defined]
+        told = one.counter
+        told.number -= 2
+        told.used -= NANOS // 4
         one.leases.report()
         assert (await numbers(server))[0] == NANOS // 2
-        told.number += 2  # type: ignore[attr-defined]
-        told.used += NANOS // 4  # type: ignore[attr-defined]
+        told.number += 2
+        told.used += NANOS // 4
 
 
 async def test_a_lease_that_a_report_has_overtaken_is_none(server: Server) -> None:
@@ -256,8 +263,8 @@ async def test_a_lease_that_a_report_has_overtaken_is_none(server: Server) -> No
         assert one.fleet.line
         one.leases.report()
         held = await task
-        counter = one.budgets.counters(*ME)[0]
-        assert (await numbers(server))[1] == counter.lease  # type: ignore[attr-defined]
+        counter = one.counter
+        assert (await numbers(server))[1] == counter.lease
         one.budgets.settle(held, 0)
 
 
