@@ -286,6 +286,11 @@ def spell(method: str, path: str, body: bytes = b"", headers: Headers = (), vers
     return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + body
 
 
+def showing(key: str) -> Headers:
+    """The client key, where there is one."""
+    return [("x-api-key", key)] if key else []
+
+
 async def ask(gateway: Place, method: str, path: str, body: bytes = b"", headers: Headers = ()) -> Got:
     """One request on a connection of its own."""
     async with client(gateway) as one:

@@ -15,9 +15,10 @@ from proxy.errors import GatewayError
 from proxy.ports import Call, Reply
 from proxy.reports.active import Active
 from proxy.reports.outcome import outcome
-from tests.client import LANES, OPENAI, SPEECHES, Client, Speech, ask, client, lane_name, spell
+from tests.client import LANES, OPENAI, SPEECHES, Client, Speech, ask, client, lane_name, showing, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, config_file, pillion
+from tests.test_drain import half
 from tests.test_middleware import call, fine
 from tests.waiting import soon
 
@@ -27,14 +28,6 @@ KEYS = "keys: {ann: {key: hers}, bob: {key: his}}\n"
 
 both_ways = pytest.mark.parametrize("by", ["DELETE", "POST"])
 lanes = pytest.mark.parametrize(("speech", "provider"), LANES, ids=lane_name)
-
-
-def half(speech: Speech) -> Scenario:
-    return Scenario(body=speech.stream, headers=SSE, framing="chunked", cut_at=len(speech.stream) * 3 // 4, how="stall")
-
-
-def showing(key: str) -> list[tuple[str, str]]:
-    return [("x-api-key", key)] if key else []
 
 
 async def listed(gateway: Gateway, key: str = "") -> list[dict[str, Any]]:

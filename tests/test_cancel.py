@@ -24,6 +24,7 @@ from proxy.edge.wire import Wire
 from tests.client import ANTHROPIC, LANES, OPENAI, Client, Speech, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion
+from tests.test_drain import half
 from tests.waiting import soon
 
 SSE = [("Content-Type", "text/event-stream")]
@@ -50,10 +51,6 @@ async def let_go(evil: Evil, gateway: Gateway) -> None:
     await soon(lambda: gateway.app.upstream.in_use == 0)
     assert gateway.app.upstream.pooled == 0
     assert [one._tls.left for one in evil._connections if one._tls] == [False] * evil.connections
-
-
-def half(speech: Speech) -> Scenario:
-    return Scenario(body=speech.stream, headers=SSE, framing="chunked", cut_at=len(speech.stream) * 3 // 4, how="stall")
 
 
 # Phase: what the provider does, and is a stream asked for?

@@ -106,7 +106,17 @@ def test_the_help_says_of_each_flag_what_its_value_is(capsys: pytest.CaptureFixt
     assert "VALUE" not in told
 
 
-@pytest.mark.parametrize("words", [["fly"], ["serve", "--port", "1"], ["check", "--config"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["fly"],
+        ["serve", "--port", "1"],
+        ["check", "--config"],
+        ["config", "hide"],
+        ["check", "--list", "x"],
+        ["check", "--client-key", "x"],
+    ],
+)
 def test_what_nobody_understands_is_a_usage_error(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(words)

@@ -242,11 +242,3 @@ def test_a_secret_has_no_flag() -> None:
     names = {flag.name for flag in flags()}
     assert "listen" in names
     assert [name for name in names if "key" in name] == []
-
-
-@pytest.mark.parametrize("words", [["config", "hide"], ["check", "--list", "x"], ["check", "--client-key", "x"]])
-def test_what_is_no_flag_is_a_usage_error(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(words)
-    assert caught.value.code == 2
-    assert "usage: pillion" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from proxy.envelope import Envelope
 from proxy.errors import Down, Timeout
 from proxy.ports import Attempt, Heard, Target
 from proxy.reports.explain import Explain, Record, record_of
-from tests.client import ANTHROPIC, LANES, OPENAI, SPEECHES, Got, Speech, ask, chat, lane_name
+from tests.client import ANTHROPIC, LANES, OPENAI, SPEECHES, Got, Speech, ask, chat, lane_name, showing
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, config_file, pillion
 from tests.test_middleware import call
@@ -44,10 +44,6 @@ def whole(speech: Speech) -> Scenario:
 
 def streamed(speech: Speech) -> Scenario:
     return Scenario(body=speech.stream, headers=SSE, framing="chunked")
-
-
-def showing(key: str) -> list[tuple[str, str]]:
-    return [("x-api-key", key)] if key else []
 
 
 async def explained(gateway: Gateway, got: Got, key: str = "") -> Json:

@@ -11,8 +11,8 @@ import pytest
 from tests.client import OPENAI, SPEECHES, Speech, chat, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion
-from tests.test_cancel import SSE, full, half
-from tests.test_drain import last_event
+from tests.test_cancel import SSE, full
+from tests.test_drain import half, last_event
 
 MUTE = Scenario(cut_at=0, cut_of="wire", how="stall")
 WORDLESS = Scenario(body=b": wait\n\n" * 9, headers=SSE, framing="chunked", cut_at=20, how="stall")

@@ -31,7 +31,8 @@ from tests.bench.parties import MIB, Pillion, Probing, Provider, pillion, post
 from tests.bench.traffic import NotMeasured
 from tests.client import OPENAI, client, spell
 from tests.evil import Evil
-from tests.test_cancel import PHASES, half
+from tests.test_cancel import PHASES
+from tests.test_drain import half
 
 BROKEN, UNMEASURED = 1, 2  # exit codes
 ROUNDS = 3  # of each body; the median counts
