@@ -145,7 +145,7 @@ async def test_who_does_not_wait_for_a_whole_answer_is_booked_with_a_guess_at_it
 
 async def test_under_a_strict_budget_it_is_booked_with_all_that_it_may_have_cost(tmp_path: Path) -> None:
     silent = Scenario(body=OPENAI.whole, cut_at=0, cut_of="wire", how="stall")
-    async with Evil(silent) as evil, pillion(evil, tmp_path, BUDGET.replace("0.001", "1")) as gateway:
+    async with Evil(silent) as evil, priced(evil, tmp_path, BUDGET.replace("0.001", "1")) as gateway:
         (counter,) = (budgets := gateway.app.accounting.budgets).counters("", "openai", "m")
         async with client(gateway) as one:
             await one.send(spell("POST", OPENAI.path, OPENAI.request(model="openai/m", max_tokens=5000)))
@@ -162,7 +162,7 @@ async def test_under_a_strict_budget_it_is_booked_with_all_that_it_may_have_cost
 async def test_an_answer_of_no_tokens_at_all_is_not_believed(tmp_path: Path) -> None:
     nothing = OPENAI.whole.replace(b'{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}',
                                    b'{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}')  # fmt: skip
-    async with Evil(Scenario(body=nothing, headers=JSON)) as evil, pillion(evil, tmp_path) as gateway:
+    async with Evil(Scenario(body=nothing, headers=JSON)) as evil, priced(evil, tmp_path) as gateway:
         await chat(gateway, "openai/m")
         (row,) = await booked(gateway)
         assert (row["estimated"], row["tokens"]["output"] >= 2, row["cost_usd"] > "0") == (1, True, True)
@@ -172,7 +172,7 @@ async def test_a_length_below_what_a_wire_takes_is_bounded_by_what_it_is_asked_f
     """OpenAI's Responses are asked for 16 tokens at least."""
     body = OPENAI.request(model="openai/m", max_tokens=1)
     nanos = (len(body) + TEMPLATE) * 1000 + 10 * 3000
-    async with Evil() as evil, pillion(evil, tmp_path) as gateway:
+    async with Evil() as evil, priced(evil, tmp_path) as gateway:
         got = await ask(gateway, "POST", OPENAI.path, body, [("x-pillion-cost-limit", f"0.{nanos:09}")])
         assert (got.status, OPENAI.error(got.body)["code"]) == (400, "cost_limit_exceeded")
 

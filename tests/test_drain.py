@@ -269,7 +269,7 @@ async def test_where_clients_have_keys_none_of_them_ends_it_for_all() -> None:
         assert (await quit_(gateway)).status == 401
         got = await quit_(gateway, Authorization="Bearer k")
         assert (got.status, json.loads(got.body)["error"]["code"]) == (404, "admin_listener_only")
-        operators = gateway.at(gateway.app.addresses[1])
+        operators = gateway.app.addresses[1]
         assert (await ask(operators, "POST", "/quitquitquit")).status == 401
         assert not gateway.app.admin.stop.is_set()
         got = await ask(operators, "POST", "/quitquitquit", headers=[("authorization", "Bearer k")])
