@@ -133,7 +133,7 @@ async def _hold(call: Call, answer: Answer, meter: Meter) -> bytes:
         if meter.error is not None:
             blame(call, meter.error)
             raise meter.error
-        if not chunk and not (meter.finished and call.dialect.has_event(held)):
+        if not chunk and not meter.finished:
             message = f"The provider's stream{of_type(answer, call.dialect.stream_type)} ended before it began."
             raise Down(message, code="upstream_cut", provider=name_of(call))
 

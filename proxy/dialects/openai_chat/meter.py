@@ -58,11 +58,13 @@ _reasons = re.compile(rb'"finish_reason"\s*:\s*(?!\s|null)').finditer
 
 
 class StreamMeter(LateMeter):
-    """Watches a stream. Finished: [DONE], or every choice its finish_reason, since some hosts leave [DONE] out."""
+    """Watches a stream. Finished: [DONE] behind at least one event, or every choice its finish_reason, since some hosts
+    leave [DONE] out.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._done = False
+        self._begun = self._done = False
         self._batches = Batches(MAX_EVENT)
 
     def close(self) -> None:
@@ -73,7 +75,7 @@ class StreamMeter(LateMeter):
     @property
     def finished(self) -> bool:
         self._catch_up()
-        return self._done or self._choices.over
+        return (self._done and self._begun) or self._choices.over
 
     def _catch_up(self) -> None:
         if self._kept:
@@ -83,6 +85,7 @@ class StreamMeter(LateMeter):
         if self._done or not events:
             return
         events = self._until_done(events)
+        self._begun = self._begun or b"data:" in events
         if not self._model:
             named = (as_text(_read_event(event).model) for event in holding(events, b'"model"'))
             self._model = next(filter(None, named), "")
