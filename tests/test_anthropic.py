@@ -45,6 +45,7 @@ from proxy.grammar.claude import BUDGETS, DEFAULT_MAX_TOKENS
 from proxy.grammar.fields import standard_base64
 from proxy.ports import Dialect, Forward, Path, Peek
 from tests import laws, recordings
+from tests.laws import examples
 from tests.nested import places, put, without_nulls
 from tests.placed import placed
 
@@ -456,7 +457,7 @@ FULL: dict[str, Any] = {
 
 
 @given(st.sampled_from(places(FULL)), JSON)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_any_json_in_any_place_is_read_or_refused_by_name(path: tuple[Any, ...], item: Any) -> None:
     value = put(FULL, path, item)
     try:

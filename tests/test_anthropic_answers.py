@@ -53,6 +53,7 @@ from proxy.errors import (
 )
 from proxy.framing import Frame, ServerSentEvents
 from tests import laws, recordings
+from tests.laws import examples
 from tests.nested import places, put
 from tests.test_anthropic import ASKED, CALL, JSON, ROWS, THOUGHT, WIRE
 
@@ -173,7 +174,7 @@ def sentences(draw: st.DrawFn) -> list[Event]:
 
 
 @given(sentences())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_rendered_is_decoded(events: list[Event]) -> None:
     assert decoded(said(events)) == events
     assert fold(decoded(said(events, streamed=False), streamed=False)) == fold(events)
@@ -625,7 +626,7 @@ EVENTS = [
 
 
 @given(st.sampled_from(EVENTS), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_json_in_any_place_of_a_stream(events: list[dict[str, Any]], data: st.DataObject) -> None:
     last = put(events[-1], data.draw(st.sampled_from(places(events[-1]))), data.draw(JSON))
     text = stream(*events[:-1]) + b"data: " + json.dumps(last).encode() + b"\n\n" + stream(block_stop(0), STOP)
@@ -637,7 +638,7 @@ def test_any_json_in_any_place_of_a_stream(events: list[dict[str, Any]], data: s
 
 
 @given(st.sampled_from(places(ANSWER)), JSON)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_json_in_any_place_of_a_whole_answer(path: tuple[Any, ...], item: Any) -> None:
     text = json.dumps(put(ANSWER, path, item)).encode()
     heard, error = laws.listen(WIRE.decoder(False), [text])
@@ -648,7 +649,7 @@ def test_any_json_in_any_place_of_a_whole_answer(path: tuple[Any, ...], item: An
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_bytes_at_all(data: bytes) -> None:
     for streamed in (True, False):
         assert laws.listen(WIRE.decoder(streamed), [data])[1] is not None

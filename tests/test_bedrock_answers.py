@@ -57,6 +57,7 @@ from proxy.errors import (
 from proxy.framing import Unframed
 from proxy.framing.eventstream import EventStream, encode_message
 from tests import laws, recordings
+from tests.laws import examples
 
 WIRE = Bedrock(clock=lambda: 0.0)
 
@@ -883,7 +884,7 @@ frames = st.builds(lambda kind, payload: message(kind, **payload), st.sampled_fr
 
 
 @given(st.lists(frames | st.just(STOP) | st.just(META), max_size=8), st.binary(max_size=3))
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=300)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=examples(300))
 def test_any_messages_are_a_sentence_or_an_error(messages: list[bytes], tail: bytes) -> None:
     data = START + b"".join(messages) + tail
     events, error = laws.listen(WIRE.decoder(True), [data])

@@ -36,6 +36,7 @@ from proxy.envelope import Envelope
 from proxy.errors import BadRequest
 from proxy.ports import Dialect, Path, Peek
 from tests import laws, recordings
+from tests.laws import examples
 from tests.nested import places, put
 from tests.placed import placed
 
@@ -392,7 +393,7 @@ ANY_JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.sampled_from(places(FULL)), ANY_JSON)
 def test_any_json_in_any_place_is_read_or_refused(path: tuple[Json, ...], item: Json) -> None:
     try:

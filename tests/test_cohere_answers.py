@@ -38,6 +38,7 @@ from proxy.dialects.cohere.words import REASONS, STOP_WORDS
 from proxy.errors import Busy, Down, Refused, Timeout, UnknownModel, Unrepresentable, UpstreamError
 from proxy.grammar.fields import Verbatim
 from tests import laws, recordings
+from tests.laws import examples
 from tests.nested import places, put
 from tests.test_cohere import ANY_JSON, CITED, ROWS, WIRE, Json
 
@@ -288,7 +289,7 @@ def sentences(draw: st.DrawFn) -> list[Event]:
     return [*events, Finish(stops=(Stop(reason=REASONS[word], raw=word),))]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(sentences())
 def test_what_is_rendered_is_decoded(events: list[Event]) -> None:
     assert decoded(said(events)) == events
@@ -725,7 +726,7 @@ ANSWER: Json = whole(
 ) | {"usage": {"tokens": {"input_tokens": 1}}, "logprobs": [{"text": "Hi", "logprobs": [-1]}]}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.sampled_from(places(STREAM)[1:]), ANY_JSON)
 def test_any_json_in_any_place_of_a_stream(path: tuple[Json, ...], item: Json) -> None:
     data = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in put(STREAM, path, item))
@@ -736,7 +737,7 @@ def test_any_json_in_any_place_of_a_stream(path: tuple[Json, ...], item: Json) -
         assert (meter.finished, meter.usage) == (True, fold(events).usage)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.sampled_from(places(ANSWER)), ANY_JSON)
 def test_any_json_in_any_place_of_a_whole_answer(path: tuple[Json, ...], item: Json) -> None:
     data = json.dumps(put(ANSWER, path, item)).encode()

@@ -18,7 +18,7 @@ from tests.conformance.told import WIRES, Call, Json, Told, Used, Wire, differen
 from tests.conformance.vendor import invalid
 from tests.recordings import needs_recordings
 
-SAMPLE = 0 if laws.SOAK else 5  # cases of each figure and pair; 0: all
+SAMPLE = 0 if laws.SOAK else 3  # cases of each figure and pair; 0: all
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,7 @@ from proxy.adapters.echo.words import Unfillable
 from proxy.errors import BadRequest, Down, UnknownModel
 from proxy.framing import ServerSentEvents
 from proxy.ports import Adapter, Answer, Health, Outgoing
+from tests.laws import examples
 
 LIMIT = 64 * 1024 * 1024
 USER = [{"role": "user", "content": "Say it again, Sam: café 你好 👋!"}]
@@ -455,7 +456,7 @@ ODD = st.fixed_dictionaries(
 
 
 @given(st.binary(max_size=64) | ODD.map(lambda value: json.dumps(value).encode()))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_no_body_raises(data: bytes) -> None:
     async def go() -> None:
         answer = await send(data)

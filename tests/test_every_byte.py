@@ -25,7 +25,7 @@ from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, pillion
 
 AT_A_TIME = 128
-SAMPLED = 40  # `make test` takes one of so many cuts
+SAMPLED = 80  # `make test` takes one of so many cuts
 SAID = "Grüße"
 SENTENCE: list[Event] = [
     Start(id="a1", model="real"),

@@ -124,7 +124,7 @@ def expected(routing: Routing, method: str, path: str) -> int:
 def spellings(whole: Sequence[tuple[str, str, str]]) -> Iterator[tuple[str, bytes, str, bool]]:
     """Method, target, host, and is that one of our names?"""
     count = len(whole) * len(PATHS) * len(HOSTS)
-    taken = share("H4, routes by spellings of paths and of hosts, sampled", 100_000, 5_000)
+    taken = share("H4, routes by spellings of paths and of hosts, sampled", 100_000, 2_500)
     for number in random.Random(7).sample(range(count), taken):
         rest, at_host = divmod(number, len(HOSTS))
         at_route, at_path = divmod(rest, len(PATHS))

@@ -177,7 +177,7 @@ def origins(gateway: Gateway) -> set[URL]:
 def requests(gateway: Gateway) -> Iterator[tuple[str, bytes, dict[str, str], bytes]]:
     dice = random.Random(7)
     whole = [route for route in routes(gateway.app.server.routing) if route[2] not in ("missing", "quitquitquit")]
-    for _ in range(share("A2, requests that name places to go to", 100_000, 8_000)):
+    for _ in range(share("A2, requests that name places to go to", 100_000, 3_000)):
         yield said(gateway, dice, whole)
 
 

@@ -108,7 +108,7 @@ async def take(at: Place, cases: Iterator[bytes], wrong: list[str]) -> None:
 
 def cases() -> Iterator[bytes]:
     dice = random.Random(7)
-    for _ in range(share("F1, spoilt requests", 1_000_000, 6_000)):
+    for _ in range(share("F1, spoilt requests", 1_000_000, 2_500)):
         yield spoilt(dice)
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from proxy.limits.gcra import MINUTE, Bucket
+from tests.laws import examples
 
 SECOND = 10**9
 START = 46_000 * SECOND  # a machine that has run for half a day
@@ -57,7 +58,7 @@ def test_the_wait_is_rounded_up_to_the_nanosecond(limit: int) -> None:
     assert bucket.take(1, START + wait) is not None
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(limit=st.integers(1, 50), steps=st.lists(st.tuples(st.integers(0, 20 * SECOND), st.integers(1, 5)), max_size=60))
 def test_no_stretch_of_time_lets_pass_more_than_the_limit_and_its_share(
     limit: int, steps: list[tuple[int, int]]

@@ -63,6 +63,7 @@ from proxy.errors import (
 from proxy.framing import LONGEST_LINE, FrameTooLong, Unframed
 from proxy.ports import Dialect
 from tests import laws, recordings
+from tests.laws import examples
 from tests.nested import places, put
 
 WIRE = Gemini()
@@ -592,7 +593,7 @@ def test_bare_json_between_events_is_the_error_it_says() -> None:
 @given(
     st.lists(st.sampled_from([b"data: ", b"{", b"}", b"[", b"]", b'"', b"\\", b"\r", b"\n", b"\n\n", b"a", b",", b":"]))
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_bytes_are_a_sentence_or_an_upstream_error(pieces: list[bytes]) -> None:
     data = b"".join(pieces)
     for streamed in (True, False):
@@ -648,7 +649,7 @@ FULL: dict[str, Any] = {
 
 
 @given(st.sampled_from(places(FULL)), JSON)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_json_in_any_place_of_an_answer_is_read_told_and_metered_or_an_upstream_error(
     path: tuple[Any, ...], item: Any
 ) -> None:

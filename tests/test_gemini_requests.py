@@ -40,6 +40,7 @@ from proxy.errors import BadRequest, Down, Unrepresentable, UpstreamError
 from proxy.grammar.fields import standard_base64
 from proxy.ports import Path, Peek
 from tests import recordings
+from tests.laws import examples
 from tests.nested import places, put
 from tests.placed import placed
 from tests.test_gemini import JSON
@@ -334,7 +335,7 @@ TWICE = {"name": "f", "parameters": {"type": "ARRAY", "maxItems": 1, "max_items"
 
 
 @given(st.sampled_from(places(FULL)), JSON)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_json_in_any_place_is_read_or_refused_by_name(path: tuple[Any, ...], item: Any) -> None:
     value = put(FULL, path, item)
     try:

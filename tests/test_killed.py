@@ -17,7 +17,7 @@ from tests.evil import Evil, Scenario
 from tests.test_cli import address, serving
 from tests.waiting import soon
 
-KILLS = 200 if laws.SOAK else 4
+KILLS = 200 if laws.SOAK else 3
 CLIENTS = 8
 HEARD = 10, 100  # answers before a kill: at least, and less than
 PRICES = "prices: {openai/m: {input: 1, output: 3}}\n"

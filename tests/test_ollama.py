@@ -38,6 +38,7 @@ from proxy.errors import BadRequest
 from proxy.grammar.fields import standard_base64
 from proxy.ports import Dialect, Path, Peek
 from tests import laws, recordings
+from tests.laws import examples
 from tests.nested import places, put
 from tests.placed import placed
 
@@ -427,7 +428,7 @@ ANY_JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.sampled_from(places(FULL)), ANY_JSON, st.booleans())
 def test_any_json_in_any_place_is_read_or_refused(path: tuple[Json, ...], item: Json, chat: bool) -> None:
     value = put(FULL, path, item)

@@ -38,6 +38,7 @@ from proxy.dialects.ollama.meter import MAX_LINE
 from proxy.dialects.ollama.words import DURATIONS
 from proxy.errors import Busy, Down, OverLimit, Refused, Timeout, UnknownModel, Unrepresentable, UpstreamError
 from tests import laws, recordings
+from tests.laws import examples
 from tests.nested import places, put
 from tests.test_ollama import ANY_JSON, PNG, ROWS, WIRE, Json, call_of
 
@@ -531,7 +532,7 @@ ANSWER: Json = chunk(content="x", thinking="t", tool_calls=[{"id": "i", **call_o
 }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.sampled_from(places(ANSWER)), ANY_JSON, st.booleans())
 def test_any_json_in_any_place_of_an_answer(path: tuple[Json, ...], item: Json, streamed: bool) -> None:
     data = lines(put(ANSWER, path, item))

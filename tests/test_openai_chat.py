@@ -38,6 +38,7 @@ from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Busy, Down, OverLimit, Refused, Timeout, Unauthorized, Unrepresentable
 from proxy.ports import Dialect, Path, Peek
 from tests import recordings
+from tests.laws import examples
 from tests.nested import places, put
 from tests.placed import placed
 
@@ -581,7 +582,7 @@ RICH = asked(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(place=st.sampled_from(places(RICH)), item=JSON)
 def test_any_json_in_any_place_is_parsed_or_refused(place: tuple[Json, ...], item: Json) -> None:
     body = put(RICH, place, item)
@@ -981,7 +982,7 @@ def test_the_headers_that_say_when_to_come_again_are_kept() -> None:
     assert dict(error.headers) == {key: value for key, value in headers.items() if key != "server"}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     status=st.integers(100, 599),
     body=st.binary(max_size=30) | JSON.map(lambda value: json.dumps({"error": value}).encode()),

@@ -45,6 +45,7 @@ from proxy.errors import Busy, Down, Refused, Unrepresentable, UpstreamError
 from proxy.lanes.hearing import at_once
 from proxy.ports import Dialect, Meter
 from tests import laws, recordings
+from tests.laws import examples
 from tests.nested import places, put
 
 CHAT: Dialect = OpenAIChat(clock=lambda: 1700000000.0)
@@ -381,7 +382,9 @@ def settled(events: list[Event]) -> list[Event]:
     return [*rest, *closes, *usage, *finish]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(sentences())
 def test_a_rendered_stream_decodes_to_what_was_rendered(events: list[Event]) -> None:
     body = laws.say(CHAT.renderer(ASKED), list(grammatical(events)))
@@ -399,7 +402,9 @@ def one_of_each(part_list: list[Part]) -> list[Part]:
     return sorted([*many, *rest], key=lambda part: order.index(type(part)))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(sentences())
 def test_a_rendered_whole_answer_decodes_to_what_was_rendered(events: list[Event]) -> None:
     answer = fold(events)
@@ -1118,7 +1123,7 @@ SAID = {
 }
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(place=st.sampled_from(places(SAID)), item=JSON, stream=st.booleans())
 def test_any_json_in_any_place_is_a_sentence_or_an_upstream_error(
     place: tuple[Json, ...], item: Json, stream: bool
@@ -1131,7 +1136,7 @@ def test_any_json_in_any_place_is_a_sentence_or_an_upstream_error(
         laws.say(CHAT.renderer(replace(ASKED, stream=stream)), events)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.lists(st.sampled_from([b"data:", b"{", b"}", b"[DONE]", b"\n", b"\r", b":", b'"usage"', b"\xff", b" ", b"null"]))
 )

@@ -38,6 +38,7 @@ from proxy.envelope import Envelope
 from proxy.errors import BadRequest
 from proxy.ports import Dialect, Path, Peek
 from tests import laws, recordings
+from tests.laws import examples
 from tests.nested import places, put, without_nulls
 from tests.placed import placed
 
@@ -489,7 +490,7 @@ JSON = st.recursive(
 
 
 @given(st.sampled_from(places(FULL)), JSON)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_any_json_in_any_place_is_read_and_said_or_refused_by_name(path: tuple[Any, ...], item: Any) -> None:
     value = put(FULL, path, item)
     try:

@@ -63,6 +63,7 @@ from proxy.errors import (
 from proxy.framing import Frame, ServerSentEvents
 from proxy.ports import Peek
 from tests import laws, recordings
+from tests.laws import examples
 
 WORLD = "openai_responses"
 NOW = 1750000000
@@ -650,7 +651,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=10) | st.lists(st.binary(max_size=20), max_size=5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_bytes_are_a_sentence_or_an_upstream_error(pieces: list[bytes]) -> None:
     events, error = laws.listen(WIRE.decoder(True), pieces)
     meter = laws.watch(WIRE.meter(True), pieces)
@@ -733,7 +734,7 @@ def sentences(draw: st.DrawFn) -> list[Event]:
 
 
 @given(sentences())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_rendered_stream_is_heard_as_it_was_said(events: list[Event]) -> None:
     assert decoded(said(events)) == events
 

@@ -28,6 +28,7 @@ from proxy.prices.lists import Catalogue, Model
 from proxy.prices.price import MOST as DEAREST
 from proxy.spending.extent import Longest, extent, tier
 from tests import recordings
+from tests.laws import examples
 from tests.test_prices import COUNTS, FILE, LISTS, NOW, every_list, exact, used
 from tools import build_prices
 
@@ -326,7 +327,7 @@ def usages(draw: st.DrawFn) -> Usage:
     return used(counts | {"searches": draw(st.integers(0, 20))}, draw(st.sampled_from([{}, details])))
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.sampled_from(WHOLE), usages(), moments)
 def test_any_usage_costs_what_the_oracle_says(name: tuple[str, str], usage: Usage, when: datetime) -> None:
     listing, model = name
@@ -349,7 +350,7 @@ TIERED = [
 lately = st.datetimes(datetime(2026, 10, 15), datetime(2028, 1, 1), timezones=st.just(UTC))
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.sampled_from(TIERED), usages(), lately)
 def test_any_tier_costs_what_the_oracle_says(name: tuple[str, str, str], usage: Usage, when: datetime) -> None:
     listing, model, tier = name
@@ -368,7 +369,7 @@ def test_any_tier_costs_what_the_oracle_says(name: tuple[str, str, str], usage: 
 parts = st.lists(st.integers(0, 300_000), min_size=5, max_size=5)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.sampled_from(NAMES), parts, parts, st.integers(0, 10), moments)
 def test_no_usage_within_a_bound_is_dearer(
     name: tuple[str, str], read: list[int], written: list[int], spare: int, when: datetime

@@ -212,7 +212,7 @@ STOPS = {"anthropic": "end_turn", "openai_chat": "stop"}
 def cuts(breaks: Breaks, figure: str) -> list[int]:
     """The end of each event, and bytes between."""
     between = sorted(set(range(len(breaks.body))) - set(breaks.ends()))
-    return sorted({*breaks.ends(), *random.Random(7).sample(between, laws.share(figure, len(between), 50))})
+    return sorted({*breaks.ends(), *random.Random(7).sample(between, laws.share(figure, len(between), 15))})
 
 
 @pytest.mark.parametrize("provider", [ANTHROPIC, OPENAI], ids=lambda one: f"first_{one.name}")

@@ -31,6 +31,7 @@ from proxy.failover.recent import SLOTS
 from proxy.failover.retries import Backoff, RetryBudget, Verdict, verdict
 from proxy.failover.waits import retry_after
 from tests.clock import Clock
+from tests.laws import examples
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()
 RETRYABLE = Retry().retryable_errors
@@ -270,7 +271,7 @@ FORMS = st.one_of(
 
 @given(st.dictionaries(st.sampled_from(NAMES), FORMS), st.floats(0, 1e11))
 @example({"retry-after": "1" * 10_000}, NOON)
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 def test_whatever_a_header_says_the_wait_is_a_sane_one(headers: dict[str, str], now: float) -> None:
     said = retry_after(headers, now)
     assert said is None or (isfinite(said) and 0 <= said <= 60)
@@ -311,7 +312,7 @@ STEPS = st.lists(
 
 
 @given(STEPS, st.sampled_from([0.0, 0.2, 1.0]), st.sampled_from([0, 3]))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_no_more_is_retried_than_the_share_and_the_floor(
     steps: list[float | tuple[str, int]], share: float, floor: int
 ) -> None:

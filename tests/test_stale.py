@@ -60,7 +60,7 @@ async def asking(one: Client, numbers: range) -> Counter[tuple[int, bool]]:
 
 
 async def test_nobody_notices_that_idle_connections_are_closed() -> None:
-    count = laws.share("requests to a provider that closes at random", 10_000, 1_000)
+    count = laws.share("requests to a provider that closes at random", 10_000, 400)
     each, fickle, heard = count // CLIENTS, Fickle(), Counter[tuple[int, bool]]()
     async with fickle.evil as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
 

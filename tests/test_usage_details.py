@@ -22,6 +22,7 @@ from tests import laws, recordings
 from tests.client import OPENAI, ask
 from tests.evil import Evil, Scenario
 from tests.gateway import config_file, pillion
+from tests.laws import examples
 
 Json = dict[str, Any]
 
@@ -447,7 +448,7 @@ VALUES = st.recursive(
 
 
 @given(st.sampled_from(COUNTS), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_no_answer_costs_less_than_nothing(each: Counts, data: st.DataObject) -> None:
     used = each.used
     for path in data.draw(st.lists(st.sampled_from(each.paths), max_size=4, unique_by=lambda path: path[0])):
