@@ -1,7 +1,7 @@
 """Are clients, providers and models kept to their limits, exactly, and told so in their own words?"""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -567,6 +567,38 @@ async def test_what_a_provider_has_announced_is_respected_until_its_reset() -> N
     assert world.limit.refused == {("announced", "requests"): 1}
     world.clock.now += 30 * SECOND
     end(await world.ask(attempted(fine)))
+
+
+@pytest.mark.parametrize(
+    ("what", "left", "is_kept"),
+    [
+        ("requests", "1000", False),
+        ("requests", "999", True),
+        ("tokens", "5000000", False),
+        ("tokens", "4999999", True),
+        ("requests", "many", True),
+    ],
+)
+async def test_of_what_leaves_plenty_nothing_is_kept(what: str, left: str, is_kept: bool) -> None:
+    world = World()
+    end(await world.ask(telling(world, {f"x-ratelimit-remaining-{what}": left})))
+    assert bool(world.limit._announced) is is_kept
+
+
+async def test_a_stream_tells_with_its_head_and_not_at_its_end() -> None:
+    async def said() -> AsyncGenerator[bytes]:
+        yield b"data: 1"
+
+    async def live(call: Call) -> Reply:
+        call.answer_head, call.began = (world.clock.now / SECOND, SPENT), 0.0
+        return Reply(200, [], said())
+
+    world = World()
+    reply = await world.ask(attempted(live))
+    assert (await world.refused(attempted(fine))).code == "provider_rate_limit"
+    end(reply)
+    assert isinstance(reply.body, AsyncGenerator)
+    await reply.body.aclose()
 
 
 async def test_an_error_tells_of_limits_too() -> None:

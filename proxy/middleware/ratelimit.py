@@ -124,8 +124,7 @@ class RateLimit:
 
     def learn(self, provider: str, model: str, headers: Mapping[str, str], now: float) -> None:
         """What an answer says of the provider's own limits. `now`: when it came, by our clock, in seconds."""
-        rows = told_of(headers)
-        place = Place(provider, model)
+        rows, place = told_of(headers), Place(provider, model)
         if not rows:
             return
         if place not in self._announced:
