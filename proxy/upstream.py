@@ -92,7 +92,7 @@ class Upstream:
 
     async def send(
         self, origin: Origin, head: bytes, body: bytes, *, stream: bool, total: float | None = None
-    ) -> "WireAnswer":
+    ) -> Exchange:
         """POST, and return at the head of the answer. `head` is the request line and headers but for the length.
 
         `total`: seconds until the answer must have ended, in place of the origin's own; a stream has none of those.
@@ -124,7 +124,7 @@ class Upstream:
                 exchange.abort()
                 raise
             else:
-                return WireAnswer(exchange)
+                return exchange
 
     async def get(self, origin: Origin, path: str, headers: Mapping[str, str], seconds: float) -> tuple[int, bytes]:
         """GET for the side roads (model lists, health): status and body, at most 8 MiB. Raises UpstreamError."""
@@ -205,30 +205,6 @@ class Upstream:
         self._resting = {origin for origin in self._resting if origin.idle}
         if self._resting:
             self._sweep = asyncio.get_running_loop().call_later(IDLE_LIFE / 2, self._close_old)
-
-
-class WireAnswer:
-    """A provider's answer, as ports.Answer has it."""
-
-    asked: object = None  # the adapter's: with which key, and when
-
-    def __init__(self, exchange: Exchange) -> None:
-        self.status = exchange.status
-        self.headers: Mapping[str, str] = exchange.headers
-        self.chunk = exchange.chunk
-        self.begun = exchange.begun
-        self.ended = exchange.ended
-        self.abort = exchange.abort
-
-    async def read(self, limit: int) -> bytes:
-        chunks, size = [], 0
-        while chunk := await self.chunk():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > limit:
-                self.abort()
-                raise Down(f"The provider's answer is longer than {limit} bytes.", code="upstream_too_long")
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def check_aiohttp() -> None:

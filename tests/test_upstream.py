@@ -21,7 +21,7 @@ from proxy.edge.exchange import Exchange
 from proxy.edge.origins import request_head
 from proxy.edge.wire import Wire
 from proxy.errors import Down, Timeout, UpstreamError
-from proxy.upstream import WATCHED, Upstream, WireAnswer
+from proxy.upstream import WATCHED, Upstream
 from tests.evil import Evil, Received, Scenario, Split, trust
 
 LIMIT = 1024 * 1024
@@ -48,7 +48,7 @@ async def pool() -> AsyncIterator[Upstream]:
 
 async def post(
     upstream: Upstream, url: str, timers: Timers = ENOUGH, path: str = "/x", stream: bool = False
-) -> WireAnswer:
+) -> Exchange:
     head = request_head(path, [("host", "h")])
     return await upstream.send(upstream.origin(url, timers), head, b"{}", stream=stream)
 

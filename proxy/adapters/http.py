@@ -17,12 +17,13 @@ import msgspec
 
 from proxy.adapters.keys import Asked, Key, Keys
 from proxy.config import Provider, Secret, Timers
+from proxy.edge.exchange import Exchange
 from proxy.edge.origins import Origin, trusting
 from proxy.errors import Down, UpstreamError
 from proxy.headers import ACCOUNTS, CREDENTIALS, spell
 from proxy.logs.redaction import Redaction, secrets_of_provider
 from proxy.ports import NO_HINTS, UNKNOWN, Abilities, Answer, Headers, Health, Hints, Outgoing
-from proxy.upstream import Upstream, WireAnswer
+from proxy.upstream import Upstream
 
 LIST_LIFE = 300.0  # seconds that a model list is believed
 LIST_RETRY = 30.0  # seconds before a list that failed is asked for again
@@ -100,7 +101,7 @@ class HTTPProvider(ABC):
         return self.keys.has_good(model)
 
     def refused(self, answer: Answer, error: UpstreamError) -> None:
-        if self._is_keyed and isinstance(answer, WireAnswer) and isinstance(answer.asked, Asked):
+        if self._is_keyed and isinstance(answer, Exchange) and isinstance(answer.asked, Asked):
             self.keys.refused(answer.asked, error)
 
     def keys_state(self) -> Mapping[str, int]:

@@ -9,10 +9,11 @@ times the cost for a stream: docs/decisions/0003-wire.md has the figures.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import httptools
 
+from proxy.edge import heads
 from proxy.edge.failures import why
 from proxy.edge.wire import Wire
 from proxy.errors import Down, Timeout, UpstreamError
@@ -23,57 +24,34 @@ NO_BODY = frozenset({204, 304})
 
 
 class Exchange:
-    """One request sent and one answer read. `release(reusable)` is called once, when the connection is done with."""
+    """One request sent and one answer read, as ports.Answer has it.
 
-    __slots__ = (
-        "_began",
-        "_bounded",
-        "_chunks",
-        "_clock",
-        "_counted",
-        "_done",
-        "_error",
-        "_first",
-        "_head",
-        "_headed",
-        "_held",
-        "_idle",
-        "_interim",
-        "_last",
-        "_parser",
-        "_paused",
-        "_release",
-        "_surplus",
-        "_total",
-        "_waiter",
-        "_watched",
-        "_wire",
-        "headers",
-        "on_body",
-        "pooled",
-        "started",
-        "status",
-    )
+    `release(reusable)` is called once, when the connection is done with.
+    """
+
+    started = False  # a byte has come
+    status = 0
+    asked: object = None  # the adapter's: with which key, and when
+
+    _waiter: asyncio.Future[None] | None = None
+    _began = _head = _first = _idle = _total = 0.0  # seconds; but for the first, allowed
+    _last = 0.0
+    _held = 0  # bytes in _chunks
+    _counted = 0  # bytes since the last one of the body
+    _paused = _headed = _done = _interim = _watched = False
+    _surplus: int | None = None  # how many chunks are this answer's, where bytes came behind it
+    _bounded = False  # the head says where the body ends
+    _error: UpstreamError | None = None
 
     def __init__(self, wire: Wire, release: Callable[[bool], None]) -> None:
         self._wire = wire
         self._release: Callable[[bool], None] | None = release
         self._clock = asyncio.get_running_loop()
-        self._waiter: asyncio.Future[None] | None = None
-        self._began = self._head = self._first = self._idle = self._total = 0.0  # seconds; but for the first, allowed
-        self._last = 0.0
         self._chunks: list[bytes] = []
+        self._lines: list[tuple[bytes, bytes]] = []  # of the head
         self.on_body = self._chunks.append  # llhttp calls it per HTTP chunk, often dozens of times in a read
         self._parser = httptools.HttpResponseParser(self)  # it takes its callbacks from us now, and no later ones
-        self._held = 0  # bytes in _chunks
-        self._counted = 0  # bytes since the last one of the body
-        self._paused = self._headed = self._done = self._interim = self._watched = False
-        self._surplus: int | None = None  # how many chunks are this answer's, where bytes came behind it
-        self._bounded = False  # the head says where the body ends
-        self._error: UpstreamError | None = None
-        self.started = False  # a byte has come
-        self.status = 0
-        self.headers: dict[str, str] = {}
+        self.headers: Mapping[str, str] = {}
         self.pooled = not wire.fresh
         wire.fresh = False
         wire.exchange = self
@@ -96,8 +74,8 @@ class Exchange:
         self._wire.transport.write(data)
         self._began = self._clock.time()
         self._head, self._first, self._idle, self._total = headers, first_event, idle, total
-        if when := self._next_look(self._began):
-            self._wire.wake_at(when)
+        if soonest := min(filter(None, (headers, first_event, total)), default=0.0):
+            self._wire.wake_at(self._began + soonest)
 
     async def head(self) -> None:
         """Wait for the answer's head. Raises UpstreamError."""
@@ -126,6 +104,20 @@ class Exchange:
             self._paused = False
             self._wire.hold(False)
         return data
+
+    async def read(self, limit: int) -> bytes:
+        """All of the body. Raises UpstreamError: cut, timed out, or longer than `limit` bytes."""
+        body = await self.chunk()
+        if not self.ended():
+            chunks, size = [body], len(body)
+            while size <= limit and (chunk := await self.chunk()):
+                chunks.append(chunk)
+                size += len(chunk)
+            body = b"".join(chunks)
+        if len(body) > limit:
+            self.abort()
+            raise Down(f"The provider's answer is longer than {limit} bytes.", code="upstream_too_long")
+        return body
 
     def begun(self) -> None:
         """The answer has said something: from now on it is silence that is timed."""
@@ -187,20 +179,17 @@ class Exchange:
             self._surplus = len(self._chunks)  # bytes after the end: whatever they are, not the next answer
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._headed:  # a trailer
-            return
-        key = name.decode("latin-1").lower()
-        text = value.decode("utf-8", "surrogateescape")  # what is no UTF-8 is spelled to the client as it came
-        self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+        self._lines.append((name, value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
         if status < 200:
             self._interim = True
-            self.headers = {}
+            self._lines = []
             return
         if self._done:
             return
+        self.headers, _ = heads.told(self._lines)  # what comes behind it, trailers, nobody reads
         self.status = status
         self._headed = True
         self._bounded = status in NO_BODY or "content-length" in self.headers or "transfer-encoding" in self.headers

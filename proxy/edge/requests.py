@@ -4,11 +4,13 @@ llhttp, through httptools, reads them; what it lets pass and HTTP does not is re
 soon as its head is whole, and its body is added as it comes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 import httptools
 
+from proxy.edge import heads
 from proxy.edge.inbound import Inbound, Sender
 
 HEAD_LIMIT = 64 * 1024  # bytes of a request's line and headers; and of what is no body between two pieces of one
@@ -61,8 +63,6 @@ class Requests:
     __slots__ = (
         "_counted",
         "_headers",
-        "_hosts",
-        "_length",
         "_lines",
         "_parser",
         "_slow",
@@ -80,7 +80,7 @@ class Requests:
         self._headers: dict[str, str] = {}
         self._wish = ""  # the protocol that the request would rather be in, whose head is read again
         self._target = b""
-        self._lines = self._length = self._hosts = 0  # lines of the head that is being read, bytes in them, other hosts
+        self._lines: list[tuple[bytes, bytes]] = []  # of the head that is being read
         self._counted = 0  # bytes of reads since the last piece of a body, or end of a request
         self._slow = False  # the head did not come in one piece
         self.heading = False
@@ -130,7 +130,7 @@ class Requests:
         self.heading = False
         reading, self.reading = self.reading, None
         if reading is None:
-            self._taker.reject(Malformed(status, code, message, self._headers))
+            self._taker.reject(Malformed(status, code, message, heads.told(self._lines[:HEADERS_LIMIT])[0]))
         else:  # whoever reads the body answers; what never completes does not stay
             reading.fail()
 
@@ -138,41 +138,28 @@ class Requests:
 
     def on_message_begin(self) -> None:
         self.heading = True
-        self._headers = {}
+        self._lines = []
         self._target = b""
-        self._lines = self._length = self._hosts = 0
         self._slow = False
 
     def on_url(self, url: bytes) -> None:
         self._target += url
-        self._length += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.heading:  # a trailer
-            return
-        self._lines += 1
-        self._length += len(name) + len(value) + 4  # `: ` and the line's end
-        if self._lines > HEADERS_LIMIT:
-            return
-        key = name.decode("latin-1").lower()
-        text = value.decode("utf-8", "surrogateescape")
-        headers = self._headers
-        if key in headers:
-            text = f"{headers[key]}, {text}"
-            self._hosts += key == "host"
-        headers[key] = text
+        self._lines.append((name, value))
 
     def on_headers_complete(self) -> None:
         self.heading = False
         if self.deaf:
             return
-        headers = self._headers
-        if self._lines > HEADERS_LIMIT or self._length > HEAD_LIMIT:
+        if len(self._lines) > HEADERS_LIMIT or self._length() > HEAD_LIMIT:
             self._reject_long()
             return
+        headers, repeated = heads.told(self._lines)
+        self._headers = headers
         version = self._parser.get_http_version()
-        doubtful = version != "1.1" or "host" not in headers or self._hosts or "transfer-encoding" in headers
-        if doubtful and not self._sound(version):
+        doubtful = version != "1.1" or "host" not in headers or repeated or "transfer-encoding" in headers
+        if doubtful and not self._sound(version, repeated):
             self.reject(400, "invalid_http", "The request is not valid HTTP.")
             return
         if "upgrade" in headers and self._wishes():
@@ -185,10 +172,14 @@ class Requests:
         self.reading = inbound
         self._taker.take(inbound)
 
-    def _sound(self, version: str) -> bool:
+    def _length(self) -> int:
+        """Bytes of the head: each line has `: ` and its end as well."""
+        return len(self._target) + sum(map(len, chain.from_iterable(self._lines))) + 4 * len(self._lines)
+
+    def _sound(self, version: str, repeated: Collection[str]) -> bool:
         """What llhttp lets pass and RFC 9112 does not: 2.3 (versions), 3.2 (Host), 6.1 (codings of the body)."""
         headers = self._headers
-        if version not in ("1.0", "1.1") or self._hosts:
+        if version not in ("1.0", "1.1") or "host" in repeated:
             return False
         if version == "1.0":
             return "transfer-encoding" not in headers

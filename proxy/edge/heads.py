@@ -1,0 +1,34 @@
+"""What do the header lines of a message say, once llhttp has read them?
+
+Line by line they are only kept: a head has dozens, and what is done once for all of them costs a third.
+"""
+
+from collections.abc import Collection, Sequence
+
+Lines = Sequence[tuple[bytes, bytes]]  # names and values, as they came
+
+_NOBODY: frozenset[str] = frozenset()
+
+
+def told(lines: Lines) -> tuple[dict[str, str], Collection[str]]:
+    """Values by name, in lower case, and the names that were there more than once, whose values are one list then
+    (RFC 9110, 5.3). What is no UTF-8 is spelled to others as it came.
+    """
+    if not lines:
+        return {}, _NOBODY
+    names, values = zip(*lines, strict=True)
+    keys = b"\n".join(names).decode("latin-1").lower().split("\n")
+    texts = b"\n".join(values).decode("utf-8", "surrogateescape").split("\n")
+    headers = dict(zip(keys, texts, strict=True))  # llhttp lets no line end into either
+    return (headers, _NOBODY) if len(headers) == len(keys) else _joined(keys, texts)
+
+
+def _joined(keys: Sequence[str], texts: Sequence[str]) -> tuple[dict[str, str], Collection[str]]:
+    headers: dict[str, str] = {}
+    repeated = set()
+    for key, text in zip(keys, texts, strict=True):
+        if key in headers:
+            repeated.add(key)
+            text = f"{headers[key]}, {text}"
+        headers[key] = text
+    return headers, repeated
