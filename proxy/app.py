@@ -187,6 +187,7 @@ class App:
         watch("pillion_upstream_connections_in_use", "To providers, with a call on them.", lambda: upstream.in_use)
         watch("pillion_upstream_connections_pooled", "To providers, waiting for a call.", lambda: upstream.pooled)
         watch("pillion_log_lines_lost_total", "Lines of the log that nobody took.", lambda: log.sink.lost)
+        watch("pillion_requests_in_flight", "Calls to models under way.", lambda: len(self.lasting.active))
         watched.money(self.metrics, self.accounting.budgets, self.accounting.ledger, self.accounting.alerts)
         watched.limits(self.metrics, self.lasting.limits)
         if self.fleet is not None:

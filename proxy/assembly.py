@@ -40,6 +40,7 @@ from proxy.middleware.ratelimit import RateLimit
 from proxy.middleware.resume import Resume
 from proxy.middleware.summary import summary
 from proxy.middleware.transparent import Transparent, keyless, lent
+from proxy.middleware.witness import Witness
 from proxy.parts import Parts
 from proxy.ports import Adapter, Call, Middleware
 from proxy.reports.active import Active
@@ -129,9 +130,9 @@ class Assembly:
     def _chained(self) -> routes.Ways:
         """What asks no model meets the beginning of the list alone."""
         auth, config, lasting = self._auth(), self.config, self._lasting
+        journal = Journal(lasting.log)
         middlewares: list[Middleware] = [
-            Journal(lasting.log),  # what is there to say of it?
-            lasting.metrics,  # what happened?
+            Witness(journal, lasting.metrics, lasting.active.ended, said=lasting.active.said),  # who hears of its end?
             auth,  # who is asking?
             lasting.active,  # is it still under way?
             *([lasting.overload] if config.overload.max_requests else []),  # is there a place for them?
@@ -145,7 +146,7 @@ class Assembly:
             *([self.faults] if self.faults else []),  # what goes wrong on purpose?
         ]
         keyed = middlewares[: middlewares.index(auth) + 1]
-        return routes.Ways(anybody=keyed[:1], keyed=keyed, call=middlewares)
+        return routes.Ways(anybody=[Witness(journal)], keyed=keyed, call=middlewares)
 
     def _auth(self) -> Auth | Transparent:
         config, upstream, clients = self.config, self._lasting.upstream, self.clients

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+from collections.abc import Callable, Coroutine
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from proxy import registry
 from proxy.access.rights import everybodys
 from proxy.errors import GatewayError
-from proxy.ports import Call, Reply
+from proxy.middleware.witness import Witness
+from proxy.ports import Call, Handler, Reply
 from proxy.reports.active import Active
 from proxy.reports.outcome import outcome
 from tests.client import LANES, OPENAI, SPEECHES, Client, Speech, ask, client, lane_name, showing, spell
@@ -28,6 +30,16 @@ KEYS = "keys: {ann: {key: hers}, bob: {key: his}}\n"
 
 both_ways = pytest.mark.parametrize("by", ["DELETE", "POST"])
 lanes = pytest.mark.parametrize(("speech", "provider"), LANES, ids=lane_name)
+
+
+def watched(active: Active) -> Callable[[Call, Handler], Coroutine[None, None, Reply]]:
+    """With the witness before it, as in the chain."""
+    witness = Witness(active.ended, said=active.said)
+
+    async def asked(call: Call, handler: Handler) -> Reply:
+        return await witness(call, lambda each: active(each, handler))
+
+    return asked
 
 
 async def listed(gateway: Gateway, key: str = "") -> list[dict[str, Any]]:
@@ -271,29 +283,30 @@ def test_a_task_that_somebody_ended_has_ended_for_their_reason() -> None:
 
 async def test_whoever_hears_of_the_end_hears_once_of_each() -> None:
     heard: list[tuple[str, int, BaseException | None]] = []
-    active = Active(lambda call, status, error: heard.append((call.id, status, error)), str)
+    active = Active(lambda sight: heard.append((sight.call.id, sight.status, sight.error)), str)
+    witness = watched(active)
     broken = ValueError("no")
 
     async def fail(call: Call) -> Reply:
         raise broken
 
-    reply = await active(call(), fine)
+    reply = await witness(call(), fine)
     assert (len(active), heard) == (1, [])
     for ending in reply.endings:
         ending(None)
     with pytest.raises(ValueError, match="no"):
-        await active(call(), fail)
+        await witness(call(), fail)
     assert (len(active), heard) == (0, [("req_1", 200, None), ("req_1", 0, broken)])
 
 
 async def test_the_client_that_leaves_is_not_told_that_somebody_ended_it() -> None:
-    active = Active(lambda call, status, error: None, str)
+    active = Active(lambda sight: None, str)
 
     async def wait(call: Call) -> Reply:
         await asyncio.Event().wait()
         raise AssertionError
 
-    task = asyncio.create_task(active(call(), wait))
+    task = asyncio.create_task(watched(active)(call(), wait))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -301,7 +314,7 @@ async def test_the_client_that_leaves_is_not_told_that_somebody_ended_it() -> No
 
 
 async def test_whoever_goes_on_after_a_cancelled_call_is_not_cancelled() -> None:
-    active, asked, words = Active(lambda call, status, error: None, str), call(), call()
+    active, asked, words = Active(lambda sight: None, str), call(), call()
     words.rest = asked.id
 
     async def wait(call: Call) -> Reply:
@@ -313,7 +326,7 @@ async def test_whoever_goes_on_after_a_cancelled_call_is_not_cancelled() -> None
         assert task is not None
         asked.interrupt = task.cancel
         with pytest.raises(GatewayError, match="was cancelled"):
-            await active(asked, wait)
+            await watched(active)(asked, wait)
         return task.cancelling()
 
     task = asyncio.create_task(go_on())
@@ -325,7 +338,7 @@ async def test_whoever_goes_on_after_a_cancelled_call_is_not_cancelled() -> None
 
 async def test_who_ends_what_has_failed_meanwhile_changes_nothing() -> None:
     """The provider's answer and the operator's word come in one turn of the loop."""
-    active, turn = Active(lambda call, status, error: None, str), asyncio.get_running_loop().create_future()
+    active, turn = Active(lambda sight: None, str), asyncio.get_running_loop().create_future()
 
     async def wait(call: Call) -> Reply:
         try:
@@ -335,7 +348,7 @@ async def test_who_ends_what_has_failed_meanwhile_changes_nothing() -> None:
         raise AssertionError
 
     asked = call()
-    task = asyncio.create_task(active(asked, wait))
+    task = asyncio.create_task(watched(active)(asked, wait))
     asked.interrupt = task.cancel
     await asyncio.sleep(0)
     asked.rest = "req_1"

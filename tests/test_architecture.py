@@ -35,7 +35,7 @@ FLOORS = [
     " reports.exposition reports.replies".split(),
     ["grammar.watching", "failover.faults"],
     "failover.* spending.* logs.redaction grammar.* budgets budgets.* wishes access.keyring access.rights answers"
-    " answers.* edge.onlookers edge.keptawake edge.exchange sealing.pieces".split(),
+    " answers.* edge.onlookers edge.keptawake edge.exchange sealing.pieces reports.sight".split(),
     "fleet ports ports.* framing framing.* envelope manyvalues grammar.fields grammar.receipts grammar.thinking"
     " grammar.textual edge.wire edge.door edge.failures edge.listening edge.hosts edge.room config config.* headers"
     " access.accents access.shown sealing.* reports.outcome limits.ratelimits failover.retries failover.breaker"

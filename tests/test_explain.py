@@ -20,7 +20,7 @@ from proxy.reports.explain import Explain, Record, record_of
 from tests.client import ANTHROPIC, LANES, OPENAI, SPEECHES, Got, Speech, ask, chat, lane_name, showing
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, config_file, pillion
-from tests.test_middleware import call
+from tests.test_middleware import call, seen
 
 Json = dict[str, Any]
 
@@ -176,7 +176,7 @@ async def test_an_attempt_that_was_answered_lasts_until_its_answer_has_ended() -
     explain, one, target = Explain(1, str), call(), Target(Name(), "m")  # type: ignore[arg-type]
     one.began, one.attempts = one.started - 5, 2
     one.history = [Attempt(target, 1, 0.5, code="upstream_error"), Attempt(target, 2, 0.25, 0.25)]
-    explain.keep(one, 200, None)
+    explain.keep(seen(one, 200))
     asked = call()
     asked.rest = one.id
     reply = await explain.tell(everybodys, asked)
@@ -271,7 +271,7 @@ def test_nothing_that_a_call_hangs_on_stays() -> None:
     one, explain = call(), Explain(10, str)
     one.envelope, one.heard, one.usage = Envelope(body), Heard(), Usage(input=5, extra=extra)
     one.heard.tap(heard)
-    explain.keep(one, 200, error)
+    explain.keep(seen(one, 200, error))
     del one, error
     gc.collect()
     assert [sys.getrefcount(each) for each in (body, heard, extra)] == before
@@ -287,7 +287,7 @@ def test_who_chooses_names_does_not_choose_how_much_is_remembered() -> None:
         one.model = one.answered_model = one.upstream_id = target.model
         one.target, one.history = target, [Attempt(target, 1, code=name)]
         one.dropped = tuple(f"{n}.{name}" for n in range(100))
-        explain.keep(one, 200, Down(name, code=name) if n % 2 else None)
+        explain.keep(seen(one, 200, Down(name, code=name) if n % 2 else None))
     assert max(map(weight, explain._ring)) < 20_000
 
 
@@ -295,7 +295,7 @@ def test_nor_does_a_provider_with_its_codes() -> None:
     explain, one, name = Explain(1, str), call(), "c" * 1_000_000
     one.attempts, target = 2, Target(Name(), "m")  # type: ignore[arg-type]
     one.history = [Attempt(target, 1, code=name), Attempt(target, 2)]
-    explain.keep(one, 200, None)
+    explain.keep(seen(one, 200))
     assert weight(explain._ring[0]) < 1000
 
 
@@ -318,21 +318,21 @@ async def test_another_configuration_may_have_more_kept_or_fewer() -> None:
     for n in range(5):
         one = call()
         one.id = f"req_{n}"
-        explain.keep(one, 200, None)
+        explain.keep(seen(one, 200))
     explain.become(2)
     assert repr(explain) == "<Explain: 2 of 2 requests>"
     asked = call()
     asked.rest = "req_4"
     assert (await explain.tell(everybodys, asked)).status == 200
     explain.become(0)
-    explain.keep(call(), 200, None)
+    explain.keep(seen(call(), 200))
     assert repr(explain) == "<Explain: 0 of 0 requests>"
 
 
 def test_an_error_before_the_head_gives_the_status() -> None:
-    assert record_of(call(), 0, Timeout("slow", code="idle_timeout")).status == 504
-    assert record_of(call(), 0, asyncio.CancelledError()).status == 499
-    assert record_of(call(), 200, Timeout("slow", code="idle_timeout")).status == 200
+    assert record_of(seen(call(), 0, Timeout("slow", code="idle_timeout"))).status == 504
+    assert record_of(seen(call(), 0, asyncio.CancelledError())).status == 499
+    assert record_of(seen(call(), 200, Timeout("slow", code="idle_timeout"))).status == 200
 
 
 # --- what would become of it -----------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Speech, ask, client, sp
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, config_file, pillion
 from tests.test_failover import Provider, World, route
+from tests.test_middleware import seen
 from tests.waiting import soon
 
 WHOLE = Reply(200, [], b"{}")
@@ -299,7 +300,7 @@ def test_each_field_of_a_call_is_of_an_attempt_or_of_the_call() -> None:
     of_the_call = {
         "id", "operation", "dialect", "headers", "query", "receive", "started", "raw_query", "rest", "client", "key",
         "envelope", "model", "stream", "as_array", "timeout", "wishes", "accounts", "how", "attempts", "history",
-        "spent", "bill", "waited", "interrupt", "resumable", "so_far",
+        "spent", "bill", "waited", "interrupt", "resumable", "so_far", "reply",
     }  # fmt: skip
     assert of_the_call | set(OF_AN_ATTEMPT) == set(Call.__struct_fields__)
     assert not of_the_call & set(OF_AN_ATTEMPT)
@@ -344,7 +345,7 @@ async def test_what_breaks_the_winner_is_told_of_the_winner() -> None:
     call, task = await world.both()
     world.up.answers("a", WHOLE)
     await task
-    explain.keep(call, 200, Down("cut", code="upstream_cut"))
+    explain.keep(seen(call, 200, Down("cut", code="upstream_cut")))
     call.rest = call.id
     said = await explain.tell(lambda asking: None, call)
     assert isinstance(said.body, bytes)

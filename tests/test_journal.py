@@ -18,6 +18,7 @@ from proxy.canon import Usage
 from proxy.errors import BadRequest, Busy, Down, GatewayError, Refused, Timeout, Unauthorized
 from proxy.logs import Handler, Log, as_words
 from proxy.middleware.journal import Journal
+from proxy.middleware.witness import Witness
 from proxy.ports import Call, Reply
 from proxy.reports.outcome import outcome
 from tests.client import ANTHROPIC, LANES, OPENAI, Speech, ask, chat, lane_name
@@ -40,7 +41,7 @@ async def line_of(error: BaseException, asked: Call) -> dict[str, Any]:
         raise error
 
     with pytest.raises(type(error)):
-        await Journal(log_to(kept))(asked, broken)
+        await Witness(Journal(log_to(kept)))(asked, broken)
     (line,) = kept.lines
     return line
 
@@ -78,7 +79,7 @@ async def test_tokens_that_were_not_counted_are_left_out() -> None:
     for usage in (Usage(), Usage(output=7, extra={"images": 2})):
         call = targeted()
         call.usage = usage
-        for ending in (await Journal(log_to(kept))(call, answer)).endings:
+        for ending in (await Witness(Journal(log_to(kept)))(call, answer)).endings:
             ending(None)
     assert [line.get("tokens") for line in kept.lines] == [None, {"output": 7}]
 

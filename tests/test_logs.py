@@ -24,6 +24,7 @@ from proxy.logs import writer as writing
 from proxy.logs.redaction import Redaction
 from proxy.logs.writer import Writer
 from proxy.middleware.journal import Entry, Journal, Tokens
+from proxy.middleware.witness import Witness
 from proxy.ports import Reply
 from tests.client import ANTHROPIC, OPENAI, SPEECHES, Speech, ask, chat, client, lane_name, spell
 from tests.evil import Evil, Scenario
@@ -193,7 +194,7 @@ async def test_a_bug_of_ours_is_an_error() -> None:
         raise ValueError("a bug")
 
     with pytest.raises(ValueError, match="a bug"):
-        await Journal(log_to(kept))(targeted(), broken)
+        await Witness(Journal(log_to(kept)))(targeted(), broken)
     assert [(line["level"], line["status"], line["code"]) for line in kept.lines] == [("error", 500, "internal_error")]
 
 
@@ -208,7 +209,7 @@ async def test_what_others_wrote_is_cut_to_length_and_without_line_ends() -> Non
         raise error
 
     with pytest.raises(Down):
-        await Journal(log_to(kept))(call, broken)
+        await Witness(Journal(log_to(kept)))(call, broken)
     assert len(kept.data) < 6000
     assert kept.data.count(b"\n") == 1
     (line,) = kept.lines

@@ -10,6 +10,7 @@ from proxy import registry
 from proxy.errors import BadRequest
 from proxy.middleware.intake import Intake
 from proxy.ports import Call, Reply
+from proxy.reports.sight import Sight
 
 
 def call(headers: Mapping[str, str] | None = None, query: Mapping[str, str] | None = None, body: bytes = b"{}") -> Call:
@@ -25,6 +26,13 @@ def call(headers: Mapping[str, str] | None = None, query: Mapping[str, str] | No
         receive=receive,
         started=monotonic(),
     )
+
+
+def seen(call: Call, status: int, error: BaseException | None = None) -> Sight:
+    """A call that has ended so."""
+    sight = Sight(call, 0.0, status)
+    sight.over(error)
+    return sight
 
 
 async def fine(call: Call) -> Reply:

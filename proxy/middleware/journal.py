@@ -4,8 +4,6 @@ One line for each, at its end, whatever the end: who asked whom for which model,
 body, never a header, never a query.
 """
 
-from time import monotonic
-
 from msgspec import Struct, defstruct, field
 from msgspec.structs import astuple, replace
 
@@ -13,8 +11,9 @@ from proxy.canon import BUCKETS
 from proxy.errors import GatewayError, UpstreamError
 from proxy.grammar.receipts import shortened
 from proxy.logs import LEVELS, Line, Log, stamp, visible
-from proxy.ports import PROBES, Call, Handler, Reply
-from proxy.reports.outcome import outcome
+from proxy.ports import PROBES, Call
+from proxy.reports.outcome import Outcome
+from proxy.reports.sight import Sight
 
 KINDS_KEPT = 256  # of calls
 LONGEST_NAME = 200  # characters of a name that a client or a provider chose
@@ -57,38 +56,27 @@ class Entry(Line, kw_only=True, gc=False):
 
 
 class Journal:
-    """The middleware."""
+    """An observer of calls."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._kinds: dict[tuple[object, ...], Entry] = {}  # by what their names are taken from
 
-    async def __call__(self, call: Call, handler: Handler) -> Reply:
-        try:
-            reply = await handler(call)
-        except BaseException as error:
-            self.failed(call, error, _Watch(self, call))
-            raise
-        watch = _Watch(self, call, reply)
-        reply.endings.append(watch.ended)
-        if not isinstance(reply.body, bytes):
-            reply.taps.append(watch.saw)
-        return reply
-
-    def went_well(self, call: Call, watch: "_Watch") -> None:
-        level = "debug" if call.operation in PROBES else "info"
+    def __call__(self, sight: Sight) -> None:
+        how = sight.how
+        level = how.level if how is not None else "debug" if sight.call.operation in PROBES else "info"
         if LEVELS[level] >= self._log.least:
-            self._log.tell(self._entry(call, watch, level))
+            entry = self._entry(sight, level)
+            if how is not None and sight.error is not None:
+                self._explain(entry, sight, how, sight.error)
+            self._log.tell(entry)
 
-    def failed(self, call: Call, error: BaseException, watch: "_Watch") -> None:
-        how = outcome(error)
-        if LEVELS[how.level] < self._log.least:
-            return
-        entry = self._entry(call, watch, how.level)
-        clean = self._log.clean
-        entry.status = watch.status or how.status
+    def _explain(self, entry: Entry, sight: Sight, how: Outcome, error: BaseException) -> None:
+        """What went wrong."""
+        call, clean = sight.call, self._log.clean
+        entry.status = sight.status or how.status
         entry.error, entry.code = how.kind, clean(how.code)
-        entry.ended_by = how.by if watch.status or how.by == "client" else ""
+        entry.ended_by = how.by if sight.status or how.by == "client" else ""
         entry.model = clean(call.model, LONGEST_NAME)  # who knows what was put there
         if call.target is not None:
             entry.model_sent = clean(call.target.model, LONGEST_NAME)
@@ -96,10 +84,10 @@ class Journal:
             entry.param, entry.message = clean(error.param or ""), clean(error.message)
         if isinstance(error, UpstreamError) and error.detail:
             entry.detail = clean(error.detail)
-        self._log.tell(entry)
 
-    def _entry(self, call: Call, watch: "_Watch", level: str) -> Entry:
-        waited, head = int(call.waited * 1e6), int(watch.head * 1e6)  # microseconds
+    def _entry(self, sight: Sight, level: str) -> Entry:
+        call = sight.call
+        waited, head = int(call.waited * 1e6), int(sight.head * 1e6)  # microseconds
         key = (call.operation, call.client, call.dialect, call.target, call.model, call.answered_model)
         entry = replace(
             self._kinds.get(key) or self._kind(call, key),
@@ -107,13 +95,13 @@ class Journal:
             level=level,
             id=call.id,
             stream=call.stream,
-            status=watch.status,
+            status=sight.status,
             attempts=call.attempts,
-            duration_ms=int((monotonic() - call.started) * 1e6) / 1e3,
+            duration_ms=int(sight.taken * 1e6) / 1e3,
             bytes_in=len(call.envelope.body) if call.model else 0,
-            bytes_out=watch.bytes_out,
+            bytes_out=sight.bytes_out,
         )
-        if watch.status:
+        if sight.status:
             entry.first_byte_ms = head / 1e3
         if waited:
             entry.upstream_ms = waited / 1e3
@@ -153,27 +141,3 @@ class Journal:
         if max(map(len, names)) <= LONGEST_NAME:
             self._kinds[key] = entry
         return entry
-
-
-class _Watch:
-    """Sees a reply on its way. One that never came has no status."""
-
-    __slots__ = ("_call", "_journal", "bytes_out", "head", "status")
-
-    def __init__(self, journal: Journal, call: Call, reply: Reply | None = None) -> None:
-        self._journal = journal
-        self._call = call
-        self.head = monotonic() - call.started  # seconds
-        self.status = self.bytes_out = 0
-        if reply is not None:
-            self.status = reply.status
-            self.bytes_out = len(reply.body) if isinstance(reply.body, bytes) else 0
-
-    def saw(self, chunk: bytes) -> None:
-        self.bytes_out += len(chunk)
-
-    def ended(self, error: BaseException | None) -> None:
-        if error is None:
-            self._journal.went_well(self._call, self)
-        else:
-            self._journal.failed(self._call, error, self)

@@ -14,14 +14,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import add
-from time import monotonic
 from typing import Any
 
 from msgspec.structs import astuple
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
-    GaugeMetricFamily,
     HistogramMetricFamily,
     InfoMetricFamily,
     Metric,
@@ -30,9 +28,10 @@ from prometheus_client.registry import Collector
 
 from proxy.canon import BUCKETS, Usage
 from proxy.errors import GatewayError, UpstreamError
-from proxy.ports import Call, Handler, Reply, Target
+from proxy.ports import PROBES, Call, Target
 from proxy.reports.gauges import Place, Spread, Tallied, Watched
-from proxy.reports.outcome import outcome
+from proxy.reports.outcome import Outcome
+from proxy.reports.sight import Sight
 from proxy.spending.money import NANOS
 
 NAMES = 100  # of models that are not configured, of codes, of fields
@@ -59,7 +58,7 @@ CALLS = frozenset({"chat", "generate", "count_tokens"})  # operations that ask a
 
 
 class Metrics(Collector):
-    """The middlewares, and the collector that Prometheus's registry asks."""
+    """An observer of calls, and the collector that Prometheus's registry asks."""
 
     def __init__(
         self, configured: Mapping[str, Collection[str]] | None = None, hide: Callable[[str], str] = str
@@ -78,7 +77,6 @@ class Metrics(Collector):
         self._timeouts: Counter[tuple[str, str]] = Counter()  # by timer and provider
         self._aborts = dict.fromkeys(ABORTS, 0)
         self._dropped: Counter[str] = Counter()  # by field
-        self._in_flight = 0
         self._watched: list[Watched | Tallied] = []
         self._facts: list[InfoMetricFamily] = []
         self.become(configured or {})
@@ -115,28 +113,23 @@ class Metrics(Collector):
         """Tell of facts that do not change."""
         self._facts.append(InfoMetricFamily(name, about, value=facts))
 
-    async def __call__(self, call: Call, handler: Handler) -> Reply:
+    def __call__(self, sight: Sight) -> None:
+        """A call has ended. What asks no model, such as a list of them, counts where it fails."""
+        call, status = sight.call, sight.status
+        if sight.how is not None and call.operation not in PROBES:
+            status = self._failed(sight, sight.how)
         if call.operation not in CALLS:
-            return await self._beside(call, handler)
-        self._in_flight += 1
-        try:
-            reply = await handler(call)
-        except BaseException as error:
-            self._end(call, 0, error)
-            raise
-        taken = monotonic() - call.started
-        self._overhead.observe(taken - call.waited)
-        self._place(call.target, is_answered=call.operation != "count_tokens").first_byte.observe(taken)
-        reply.endings.append(partial(self._end, call, reply.status))
-        return reply
-
-    async def _beside(self, call: Call, handler: Handler) -> Reply:
-        """What asks no model, such as a list of them, counts where it fails."""
-        try:
-            return await handler(call)
-        except BaseException as error:
-            self._failed(call, 0, error)
-            raise
+            return
+        place = self._place(call.target, is_answered=sight.status > 0 and call.operation != "count_tokens")
+        if sight.status:
+            self._overhead.observe(sight.head - call.waited)
+            place.first_byte.observe(sight.head)
+        place.ended[call.operation, status] += 1
+        place.duration.observe(sight.taken)
+        if call.dropped:
+            self._dropped.update(self._bounded(name, self._fields) for name in call.dropped)
+        if call.usage is not None:
+            _count(place, call.usage)
 
     def attempted(self, call: Call, error: BaseException | None) -> None:
         """Once for each target that was asked: the head of its answer is there, or none will come."""
@@ -149,7 +142,6 @@ class Metrics(Collector):
         """Long families in pieces, which only `exposition` can put together. Anything may happen between two."""
         yield from self._facts
         yield from (watched.family() for watched in self._watched)
-        yield GaugeMetricFamily("pillion_requests_in_flight", "Calls under way.", value=self._in_flight)
         overhead = HistogramMetricFamily("pillion_overhead_seconds", "Our own part of the time to the head.")
         overhead.add_metric([], *self._overhead.told())
         yield overhead
@@ -200,32 +192,19 @@ class Metrics(Collector):
             ((where, *place.first_byte.told()) for where, place in places),
         )  # fmt: skip
 
-    def _end(self, call: Call, status: int, error: BaseException | None) -> None:
-        """`status`: that of the head, where there was one."""
-        self._in_flight -= 1
-        if error is not None:
-            status = self._failed(call, status, error)
-        place = self._place(call.target)
-        place.ended[call.operation, status] += 1
-        place.duration.observe(monotonic() - call.started)
-        if call.dropped:
-            self._dropped.update(self._bounded(name, self._fields) for name in call.dropped)
-        if call.usage is not None:
-            _count(place, call.usage)
-
-    def _failed(self, call: Call, status: int, error: BaseException) -> int:
+    def _failed(self, sight: Sight, how: Outcome) -> int:
         """The status that the call counts under."""
-        how = outcome(error)
+        call, error = sight.call, sight.error
         self._errors[how.kind, self._bounded(how.code, self._codes)] += 1
         if how.code in TIMERS:
             timer, target = TIMERS[how.code], call.target
             provider = "" if target is None or timer in OF_CLIENTS else target.adapter.name
             self._timeouts[timer, provider] += 1
         if how.by == "client":
-            self._aborts["after_head" if status else "before_head"] += 1
-        if status and isinstance(error, UpstreamError) and call.target is not None:  # else it was `attempted`
+            self._aborts["after_head" if sight.status else "before_head"] += 1
+        if sight.status and isinstance(error, UpstreamError) and call.target is not None:  # else it was `attempted`
             self._blame(call.target, error)
-        return status or how.status
+        return sight.status or how.status
 
     def _blame(self, target: Target, error: GatewayError) -> None:
         self._blamed[target.adapter.name, error.kind, self._bounded(error.code, self._codes)] += 1

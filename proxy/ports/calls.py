@@ -105,6 +105,7 @@ class Call(Struct, kw_only=True):
     dropped: tuple[str, ...] = ()  # dispatch: knobs that the target's wire lacks, and blocks that the client's does
     usage: Usage | None = None  # dispatch: at the end of the answer
     answered_model: str = ""  # dispatch: the model that the provider says it used
+    reply: "Reply | None" = None  # witness: what goes out to the client
 
 
 class Heard:

@@ -9,8 +9,7 @@ own words, by an answer where none has begun, else by its stream's last event.
 """
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any
 
@@ -18,20 +17,21 @@ from proxy.access.rights import LONGEST_NAME, Whose
 from proxy.errors import GatewayError
 from proxy.ports import NO_BODY, Call, Handler, Heard, Reply
 from proxy.reports.replies import list_reply, reply_of
+from proxy.reports.sight import Observer, Sight
 from proxy.spending.heard import tokens_of
 
 SAMPLE = 4096  # bytes of a stream by which its tokens are estimated
 TURN = 20  # requests that are told of before others have their turn
 
 
-Over = Callable[[Call, int, BaseException | None], None]  # a call has ended: the status of its head, and what broke it
-
-
 class Active:
-    """The middleware, and the routes that tell of it. `hide` takes secrets out of a text."""
+    """The middleware, an observer of calls, and the routes that tell of them. `over`: who hears of each that has ended.
 
-    def __init__(self, over: Over, hide: Callable[[str], str]) -> None:
-        self._live: dict[str, tuple[Call, Reply | None]] = {}
+    `hide` takes secrets out of a text.
+    """
+
+    def __init__(self, over: Observer, hide: Callable[[str], str]) -> None:
+        self._live: dict[str, Call] = {}
         self._cancelled: dict[str, GatewayError] = {}  # and what the client of each is to hear
         self._over = over
         self._hide = hide
@@ -42,54 +42,19 @@ class Active:
     def __len__(self) -> int:
         return len(self._live)
 
-    async def __call__(self, call: Call, handler: Handler) -> Reply:
-        """Raises what the handler does, and GatewayError where somebody has cancelled the call."""
-        self._live[call.id] = call, None
-        try:
-            reply = await handler(call)
-        except BaseException as error:
-            said = self._said(call, error)
-            self._ended(call, 0, said)
-            if said is error:
-                raise
-            raise said from None
-        self._live[call.id] = call, reply
-        reply.endings.append(partial(self._ended, call, reply.status))
-        return reply
+    def __call__(self, call: Call, handler: Handler) -> Awaitable[Reply]:
+        self._live[call.id] = call
+        return handler(call)
 
-    async def all(self, whose: Whose, call: Call) -> Reply:
-        """The oldest first."""
-        rows, client = [], whose(call)
-        for live, reply in list(self._live.values()):
-            if client in (None, live.client):
-                rows.append(self._row(live, reply))
-                if len(rows) % TURN == 0:
-                    await asyncio.sleep(0)
-        return list_reply(rows)
+    def ended(self, sight: Sight) -> None:
+        """Of calls that it has not seen, as nobody was let in with them, nothing is told."""
+        if self._live.pop(sight.call.id, None) is not None:
+            if self._cancelled:
+                self._cancelled.pop(sight.call.id, None)
+            self._over(sight)
 
-    async def cancel(self, whose: Whose, call: Call) -> Reply:
-        """Raises GatewayError, 404, where there is none of that id that who asks may see."""
-        await call.receive()  # which is refused as a web page's form would have it
-        name, client = call.rest.removesuffix("/cancel"), whose(call)
-        live, reply = self._live.get(name, (None, None))
-        if live is None or client not in (None, live.client):
-            raise GatewayError(
-                "No request of that id is under way.", status=404, kind="invalid_request", code="request_not_active"
-            )
-        if name not in self._cancelled:  # the second time might cut the words that tell of the first
-            self._cancel(live, reply)
-        return reply_of({"id": name, "object": "request", "cancelled": True})
-
-    def _cancel(self, call: Call, reply: Reply | None) -> None:
-        """Whatever it waits for: its body, a limit's queue, the provider, a client that reads slowly."""
-        error = self._cancelled[call.id] = _cancelled()
-        if reply is not None:
-            reply.stop(error)
-        if call.interrupt is not None:
-            call.interrupt(error)
-
-    def _said(self, call: Call, error: BaseException) -> BaseException:
-        """What the client is to hear, where a call has come to this."""
+    def said(self, call: Call, error: BaseException) -> BaseException:
+        """What the client is to hear, where a call has come to this: that somebody has cancelled it, if so."""
         said = self._cancelled.get(call.id)
         if said is None or not isinstance(error, asyncio.CancelledError):
             return error
@@ -98,19 +63,44 @@ class Active:
             task.uncancel()  # what is left to do is to tell of it
         return said
 
-    def _ended(self, call: Call, status: int, error: BaseException | None) -> None:
-        del self._live[call.id]
-        if self._cancelled:
-            self._cancelled.pop(call.id, None)
-        self._over(call, status, error)
+    async def all(self, whose: Whose, call: Call) -> Reply:
+        """The oldest first."""
+        rows, client = [], whose(call)
+        for live in list(self._live.values()):
+            if client in (None, live.client):
+                rows.append(self._row(live))
+                if len(rows) % TURN == 0:
+                    await asyncio.sleep(0)
+        return list_reply(rows)
 
-    def _row(self, call: Call, reply: Reply | None) -> dict[str, Any]:
+    async def cancel(self, whose: Whose, call: Call) -> Reply:
+        """Raises GatewayError, 404, where there is none of that id that who asks may see."""
+        await call.receive()  # which is refused as a web page's form would have it
+        name, client = call.rest.removesuffix("/cancel"), whose(call)
+        live = self._live.get(name)
+        if live is None or client not in (None, live.client):
+            raise GatewayError(
+                "No request of that id is under way.", status=404, kind="invalid_request", code="request_not_active"
+            )
+        if name not in self._cancelled:  # the second time might cut the words that tell of the first
+            self._cancel(live)
+        return reply_of({"id": name, "object": "request", "cancelled": True})
+
+    def _cancel(self, call: Call) -> None:
+        """Whatever it waits for: its body, a limit's queue, the provider, a client that reads slowly."""
+        error = self._cancelled[call.id] = _cancelled()
+        if call.reply is not None:
+            call.reply.stop(error)
+        if call.interrupt is not None:
+            call.interrupt(error)
+
+    def _row(self, call: Call) -> dict[str, Any]:
         target = call.target
         return {
             "id": call.id,
             "object": "request",
             "age_seconds": round(monotonic() - call.started, 3),
-            "phase": _phase(call, reply),
+            "phase": _phase(call),
             "client": call.client or None,
             "operation": call.operation,
             "dialect": call.dialect.name,
@@ -123,9 +113,9 @@ class Active:
         }
 
 
-def _phase(call: Call, reply: Reply | None) -> str:
-    if reply is not None:
-        return "sending" if isinstance(reply.body, bytes) else "streaming"
+def _phase(call: Call) -> str:
+    if call.reply is not None:
+        return "sending" if isinstance(call.reply.body, bytes) else "streaming"
     return "receiving" if call.envelope is NO_BODY else "waiting"
 
 

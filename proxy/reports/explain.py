@@ -20,8 +20,9 @@ from proxy.errors import GatewayError
 from proxy.grammar.receipts import shortened
 from proxy.logs import visible
 from proxy.ports import Attempt, Call, Reply
-from proxy.reports.outcome import Outcome, outcome
+from proxy.reports.outcome import Outcome
 from proxy.reports.replies import reply_of
+from proxy.reports.sight import Sight
 from proxy.spending.money import dollars
 
 KINDS = Usage.__struct_fields__[: Usage.__struct_fields__.index("tier")]  # of what is counted; the rest is no count
@@ -76,12 +77,12 @@ class Explain:
         if most != self._ring.maxlen:
             self._ring = deque(self._ring, most)
 
-    def keep(self, call: Call, status: int, error: BaseException | None) -> None:
-        """The call has ended. `status`: that of its head; 0 where it had none."""
+    def keep(self, sight: Sight) -> None:
+        """The call has ended."""
         if self._ring.maxlen:
-            record = record_of(call, status, error)
+            record = record_of(sight)
             names = len(record.model) + len(record.answered_model) + len(record.upstream_id)
-            if names > LONGEST_NAME or record.dropped or error is not None or record.attempts > 1:
+            if names > LONGEST_NAME or record.dropped or record.broke is not None or record.attempts > 1:
                 _shorten(record, self._hide)
             self._ring.append(record)
 
@@ -143,18 +144,18 @@ def short(name: str) -> str:
     return visible(name, LONGEST_NAME)
 
 
-def record_of(call: Call, status: int, error: BaseException | None) -> Record:
+def record_of(sight: Sight) -> Record:
     """Copies, and not references to what a whole request hangs on; the history's targets live longer than it anyway."""
+    call, how = sight.call, sight.how
     target, usage = call.target, call.usage
-    broke = None if error is None else outcome(error)
     beside = (
         call.dialect.name,
         "" if target is None else target.adapter.name,
         "" if target is None else target.model,
-        monotonic(),
+        call.started + sight.taken,
         () if usage is None else astuple(usage)[: len(KINDS)],
-        status or (0 if broke is None else broke.status),
-        broke,
+        sight.status or (0 if how is None else how.status),
+        how,
     )
     return Record(*(_facts(call) + beside))
 

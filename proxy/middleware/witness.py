@@ -1,0 +1,57 @@
+"""Who hears that a call has ended?
+
+It stands before all others and sees each call twice: when its answer's head is there, and when all of it is over,
+whatever way it went. Then everybody who tells of calls is told, once, and by the same account of it: the log, the
+metrics, what is known of requests under way and of those before.
+"""
+
+import logging
+from collections.abc import Callable
+from time import monotonic
+
+from proxy.ports import Call, Handler, Reply
+from proxy.reports.sight import Observer, Sight
+
+log = logging.getLogger("pillion")
+
+Said = Callable[[Call, BaseException], BaseException]
+
+
+def _as_it_is(call: Call, error: BaseException) -> BaseException:
+    return error
+
+
+class Witness:
+    """The middleware. `said`: what the client is to hear of an error, and everybody else as well."""
+
+    def __init__(self, *observers: Observer, said: Said = _as_it_is) -> None:
+        self._observers = observers
+        self._said = said
+
+    async def __call__(self, call: Call, handler: Handler) -> Reply:
+        """Raises what the handler does."""
+        try:
+            reply = call.reply = await handler(call)
+        except BaseException as error:
+            said = self._said(call, error)
+            self._tell(Sight(call, monotonic() - call.started), said)
+            if said is error:
+                raise
+            raise said from None
+        sight = Sight(call, monotonic() - call.started, reply.status)
+        if isinstance(reply.body, bytes):
+            sight.bytes_out = len(reply.body)
+        else:
+            reply.taps.append(sight.saw)
+        reply.endings.append(lambda error: self._tell(sight, error))
+        return reply
+
+    def _tell(self, sight: Sight, error: BaseException | None) -> None:
+        """An observer that fails costs nobody anything."""
+        sight.over(error)
+        sight.call.reply = None  # which holds us, and so the call
+        for observe in self._observers:
+            try:
+                observe(sight)
+            except Exception:
+                log.exception("an observer failed", extra={"id": sight.call.id})

@@ -1,0 +1,36 @@
+"""What is seen of a call, from its answer's head to its end?"""
+
+from collections.abc import Callable
+from time import monotonic
+
+from proxy.ports import Call
+from proxy.reports.outcome import Outcome, outcome
+
+
+class Sight:
+    """One call's. Of one that was never answered the status is 0, and `head` when it failed.
+
+    `how`: what became of it, where it did not come to its own end.
+    """
+
+    __slots__ = ("bytes_out", "call", "error", "head", "how", "status", "taken")
+
+    def __init__(self, call: Call, head: float, status: int = 0) -> None:
+        self.call = call
+        self.head = head  # seconds, as the next
+        self.taken = head
+        self.status = status
+        self.bytes_out = 0
+        self.error: BaseException | None = None
+        self.how: Outcome | None = None
+
+    def saw(self, chunk: bytes) -> None:
+        self.bytes_out += len(chunk)
+
+    def over(self, error: BaseException | None) -> None:
+        self.taken = monotonic() - self.call.started
+        if error is not None:
+            self.error, self.how = error, outcome(error)
+
+
+Observer = Callable[[Sight], None]  # hears of each call once, at its end
