@@ -16,7 +16,7 @@ from proxy.lanes.counting import count
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.passing import PassThrough
 from proxy.lanes.translating import Translation
-from proxy.ports import Call, Dialect, Handler, Middleware, Reply, Target
+from proxy.ports import Call, Dialect, Handler, Middleware, Reply
 from proxy.sealing.provenance import Provenance
 from proxy.sealing.seals import is_marked
 from proxy.sealing.vault import Vault
@@ -57,7 +57,7 @@ class Dispatch:
     async def __call__(self, call: Call) -> Reply:
         """Raises GatewayError before the first byte; after it, the body raises."""
         assert call.target is not None  # failover chose it
-        target, client = call.target, call.dialect
+        target, client, body = call.target, call.dialect, call.envelope.body
         taken = target.adapter.takes(target.model)
         own = client.name in taken
         if call.operation == "count_tokens":
@@ -67,7 +67,10 @@ class Dispatch:
         preferred = client if own else self._dialect(taken[0])
         others = [self._dialect(name) for name in taken if name != preferred.name] if len(taken) > 1 else []
         call.wire = preferred.name
-        call.is_translated = not own or bool(call.so_far) or await self._must_be_parsed(call.envelope.body, target)
+        # Beside what the provider cannot read as it is: a seal may be in there that it must not get, or not so.
+        call.is_translated = not own or call.so_far != "" or is_marked(body)
+        if not call.is_translated and self._provenance.knows_others(target.adapter.name):
+            call.is_translated = await aside(len(body), self._provenance.holds_foreign, body, target.adapter.name)
         if call.is_translated:
             return await self._translate(call, target, preferred, others)
         try:
@@ -80,14 +83,6 @@ class Dispatch:
                 raise
             call.wire, call.is_translated = others[0].name, True
             return await self._translate(call, target, others[0], ())
-
-    async def _must_be_parsed(self, body: bytes, target: Target) -> bool:
-        """May a seal be in there that this provider must not get, or not as it is?"""
-        provider = target.adapter.name
-        if is_marked(body):
-            return True
-        known = self._provenance.knows_others(provider)
-        return known and await aside(len(body), self._provenance.holds_foreign, body, provider)
 
 
 def _is_endpoint_missing(error: UpstreamError, dialect: Dialect) -> bool:

@@ -56,7 +56,7 @@ _TRANSLATED_OUT = ("user-agent", "traceparent", "tracestate", "via")
 
 def outgoing(client: Mapping[str, str]) -> list[tuple[str, str]]:
     """The client's headers (names in lower case) that a provider of its own wire gets."""
-    return _without_named([line for line in client.items() if _may_leave(line[0])], client)
+    return _without_named(_picked(client, _leaving(tuple(client))), client)
 
 
 def translated(client: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -76,7 +76,7 @@ def query_out(query: str) -> str:
 
 def returning(provider: Mapping[str, str]) -> list[tuple[str, str]]:
     """The provider's headers (names in lower case) that the client gets."""
-    return _without_named([line for line in provider.items() if _may_come_back(line[0])], provider)
+    return _without_named(_picked(provider, _coming_back(tuple(provider))), provider)
 
 
 def returning_translated(provider: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -119,7 +119,21 @@ class Trail:
         )
 
 
-# Verdicts are remembered: the names that arrive are the same few, call after call.
+# Verdicts are remembered: the names that arrive are the same few, in the same order, call after call.
+
+
+@lru_cache(maxsize=256)
+def _leaving(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(filter(_may_leave, names))
+
+
+@lru_cache(maxsize=256)
+def _coming_back(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(filter(_may_come_back, names))
+
+
+def _picked(headers: Mapping[str, str], names: tuple[str, ...]) -> list[tuple[str, str]]:
+    return list(zip(names, map(headers.__getitem__, names), strict=True))
 
 
 @lru_cache(maxsize=1024)

@@ -10,6 +10,7 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Collection, Mapping, Sequence
+from operator import itemgetter
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -172,7 +173,7 @@ class HTTPProvider(ABC):
         if credentials is None:
             key = self.keys.pick(outgoing.model)
             credentials = key.lines
-        theirs = spell([line for line in outgoing.headers if line[0] not in self._ours])
+        theirs = spell(self._less_ours(outgoing.headers))
         ours = self._configured_lines() + credentials
         head = (self._heads.get(target) or self._head(target)) + ours + theirs + self._via_line
         try:
@@ -188,6 +189,12 @@ class HTTPProvider(ABC):
         elif key is not None and self.keys.leaves_out and outgoing.operation != "count_tokens":  # which takes no quota
             self.keys.answered(Asked(key, outgoing.model, began))
         return answer
+
+    def _less_ours(self, lines: Headers) -> Headers:
+        """The client's, but for those that the operator says."""
+        if self._ours.isdisjoint(map(itemgetter(0), lines)):
+            return lines
+        return [line for line in lines if line[0] not in self._ours]
 
     def _origin_of(self, model: str) -> Origin:
         """The base URL, with the timers that this model has."""

@@ -150,7 +150,7 @@ class Exchange:
             self._fail(Down("The provider's answer is not valid HTTP.", code="upstream_protocol", detail=str(error)))
         if self._surplus is not None:  # another answer's, behind the end of this one
             del chunks[self._surplus :]
-        self._held += sum(map(len, chunks[before:]))
+        self._held += len(data)  # some of it is no body, and makes no difference
         self._counted = 0 if len(chunks) > before else self._counted + len(data)
         if self._counted > HEAD_LIMIT:
             self._fail(Down("The head or the trailer of the provider's answer does not end.", code="upstream_protocol"))
@@ -189,7 +189,8 @@ class Exchange:
             return
         if self._done:
             return
-        self.headers, _ = heads.told(self._lines)  # what comes behind it, trailers, nobody reads
+        self.headers, _ = heads.told(self._lines)
+        self._lines = []  # of a trailer, which nobody reads
         self.status = status
         self._headed = True
         self._bounded = status in NO_BODY or "content-length" in self.headers or "transfer-encoding" in self.headers
@@ -225,6 +226,7 @@ class Exchange:
             return
         wire = self._wire
         wire.exchange = None
+        del self._parser  # which holds us: else each answer would be the garbage collector's to find
         if self._paused:
             self._paused = False
             wire.hold(False)

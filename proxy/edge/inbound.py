@@ -37,41 +37,23 @@ class BodyBroken(Exception):
 class Inbound:
     """One request as it came, its body perhaps still on its way. Names of headers are in lower case."""
 
-    __slots__ = (
-        "_body",
-        "_door",
-        "_fault",
-        "_forgotten",
-        "_size",
-        "_waiter",
-        "complete",
-        "expects",
-        "headers",
-        "http11",
-        "id",
-        "keep_alive",
-        "live",
-        "method",
-        "path",
-        "raw_query",
-        "wanted",
-    )
+    complete = False
+    wanted = False
+    expects = False  # the client waits for a word before it sends the body
+    live = False  # the answer goes out as it comes
+    keep_alive = True
+    id = ""  # ours, for the log: the server's to give
+
+    _body: bytes | bytearray = b""
+    _size = 0  # bytes that came, kept or not
+    _waiter: asyncio.Future[None] | None = None
+    _fault = _forgotten = False
 
     def __init__(self, door: Sender, method: str, target: bytes, headers: dict[str, str], http11: bool) -> None:
         self._door = door
-        self._body: bytes | bytearray = b""
-        self._size = 0  # bytes that came, kept or not
-        self._waiter: asyncio.Future[None] | None = None
-        self._fault = self._forgotten = False
-        self.complete = False
-        self.wanted = False
-        self.expects = False  # the client waits for a word before it sends the body
-        self.live = False  # the answer goes out as it comes
-        self.id = ""  # ours, for the log: the server's to give
         self.method = method
         self.headers = headers
         self.http11 = http11
-        self.keep_alive = True
         if target[:1] != b"/":
             target = self._absolute(target)
         path, _, query = target.partition(b"?")

@@ -30,7 +30,14 @@ _is_type = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}", re.ASCII).fullmatch
 
 async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> Answer:
     """Send, and return the head of an answer that is one. Raises UpstreamError."""
-    answer = await _head(call, target, sent)
+    call.asked, began = True, monotonic()  # also where the client leaves meanwhile, and who knows how far we were
+    try:
+        answer = await target.adapter.send(sent)
+    except UpstreamError as failed:
+        call.asked = failed.code not in NEVER_REACHED
+        raise
+    finally:
+        call.waited += monotonic() - began
     call.answer_head = monotonic(), answer.headers
     call.upstream_id = next(filter(None, map(answer.headers.get, _REQUEST_IDS)), "")
     if 200 <= answer.status < 300:
@@ -38,8 +45,11 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
     if answer.status < 400:
         answer.abort()
         raise _misled(call, f"{answer.status}, and redirects are not followed", "upstream_redirect", answer.status)
-    with or_abort(answer):
+    try:
         body = await timed(call, answer.read(ERROR_LIMIT))
+    except BaseException:  # a client that has left above all: the provider must not go on
+        answer.abort()
+        raise
     error = dialect.decode_error(answer.status, answer.headers, body)
     target.adapter.refused(answer, error)
     blame(call, error)
@@ -49,25 +59,16 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
     raise error
 
 
-async def _head(call: Call, target: Target, sent: Outgoing) -> Answer:
-    """Raises UpstreamError."""
-    call.asked, began = True, monotonic()  # also where the client leaves meanwhile, and who knows how far we were
-    try:
-        return await target.adapter.send(sent)
-    except UpstreamError as error:
-        call.asked = error.code not in NEVER_REACHED
-        raise
-    finally:
-        call.waited += monotonic() - began
-
-
 async def _no_page(call: Call, answer: Answer) -> Answer:
     """The answer, unless it is a web page. Its type alone does not say: hosts have given that to JSON as well."""
-    with or_abort(answer):
+    try:
         began = await timed(call, answer.chunk())
         if not began or _is_page(began):
             due = "a stream" if call.stream else "JSON"
             raise _misled(call, f"{media_type_of(answer)} where {due} was due", "upstream_protocol", answer.status)
+    except BaseException:  # a client that has left above all: the provider must not go on
+        answer.abort()
+        raise
     return Begun(answer, began)
 
 
@@ -120,9 +121,13 @@ async def hold(
             raise Down(message, code="upstream_protocol", provider=name_of(call)) from None
 
 
-def whole(call: Call, answer: Answer) -> Awaitable[bytes]:
+async def whole(call: Call, answer: Answer) -> bytes:
     """An answer that is no stream. Raises UpstreamError."""
-    return timed(call, answer.read(WHOLE_LIMIT))
+    began = monotonic()
+    try:
+        return await answer.read(WHOLE_LIMIT)
+    finally:
+        call.waited += monotonic() - began
 
 
 def spoken(held: bytes, asked: Dialect, others: Sequence[Dialect]) -> Dialect:
@@ -150,22 +155,6 @@ class Begun:
 
     async def read(self, limit: int) -> bytes:
         return self._held + await self._answer.read(limit)
-
-
-class or_abort:  # noqa: N801  reads as a word: `with or_abort(answer):`
-    """Whatever ends our waiting, a client that has left above all: the provider must not go on."""
-
-    __slots__ = ("_answer",)
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
-        if kind is not None:
-            self._answer.abort()
 
 
 async def timed(call: Call, waiting: Awaitable[T]) -> T:

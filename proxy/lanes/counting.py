@@ -7,7 +7,7 @@ says that it is one in `x-pillion-estimated`.
 from proxy import headers
 from proxy.edge.aside import aside
 from proxy.errors import Unsupported
-from proxy.lanes.asking import ask, or_abort, timed
+from proxy.lanes.asking import ask, timed
 from proxy.lanes.estimate import estimate
 from proxy.lanes.fetching import Fetching
 from proxy.ports import Call, Counting, Dialect, Outgoing, Peek, Reply, Target
@@ -42,8 +42,11 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
     query = headers.query_out(call.raw_query) if own else ""
     sent = Outgoing(dialect.name, target.model, body, False, lines, query, "count_tokens", call.timeout)
     answer = await ask(call, target, dialect, sent)
-    with or_abort(answer):
+    try:
         said = await timed(call, answer.read(LIMIT))
+    except BaseException:  # a client that has left above all: the provider must not go on
+        answer.abort()
+        raise
     tokens = dialect.count_read(said)
     if own:
         return Reply(answer.status, headers.returning(answer.headers), said)

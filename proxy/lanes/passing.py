@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from msgspec.structs import replace
 
 from proxy import headers
-from proxy.edge.aside import aside
+from proxy.edge.aside import LARGE, aside
 from proxy.envelope import Envelope
 from proxy.errors import Down, UpstreamError
 from proxy.framing import Unframed
@@ -22,7 +22,6 @@ from proxy.lanes.asking import (
     media_type_of,
     name_of,
     of_type,
-    or_abort,
     spoken,
     whole,
 )
@@ -46,14 +45,18 @@ class PassThrough:
         """
         if call.wishes.context is not None:
             self._translate.receipt(call, window(call, target, call.dialect).dropped)
-        forward = await aside(len(call.envelope.body), _forward, call, target)
+        size = len(call.envelope.body)
+        forward = _forward(call, target) if size <= LARGE else await aside(size, _forward, call, target)
         answer = await ask(call, target, call.dialect, _outgoing(call, target, forward))
         live = is_stream(call, answer, call.dialect) or (call.as_array and media_type_of(answer) == "application/json")
         meter = call.dialect.meter(live)
-        with or_abort(answer):
+        try:
             held = await (_hold if live else _whole)(call, answer, meter)
             if (spoke := spoken(held, call.dialect, others)) is not call.dialect:
                 return await self._translate.answer(call, target, Begun(answer, held), spoke)
+        except BaseException:  # a client that has left above all: the provider must not go on
+            answer.abort()
+            raise
         reply = _live(call, answer, meter, forward.strip, held) if live else _replied(call, answer, meter, held)
         if tap := self._provenance.tap(call.dialect.name, call.dialect.seals, target.adapter.name):
             reply.taps.append(tap)

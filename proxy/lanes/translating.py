@@ -15,7 +15,7 @@ from proxy.edge.aside import aside
 from proxy.envelope import Envelope
 from proxy.errors import Unrepresentable
 from proxy.lanes.abilities import fit
-from proxy.lanes.asking import Begun, ask, hold, is_stream, name_of, or_abort, spoken, timed, whole
+from proxy.lanes.asking import Begun, ask, hold, is_stream, name_of, spoken, timed, whole
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.hearing import Hearing
 from proxy.lanes.prefill import go_on
@@ -57,9 +57,12 @@ class Translation:
         renderer = call.dialect.renderer(request)  # whose clock runs from now on
         answer = await ask(call, target, dialect, sent)
         if others:
-            with or_abort(answer):
+            try:
                 live = is_stream(call, answer, dialect)
                 held = await (hold(call, answer, dialect) if live else whole(call, answer))
+            except BaseException:  # a client that has left above all: the provider must not go on
+                answer.abort()
+                raise
             answer, dialect = Begun(answer, held), spoken(held, dialect, others)
         return await _answered(call, request, renderer, answer, dialect, recall)
 
@@ -146,8 +149,11 @@ async def _answered(
     telling = Telling(call, request, hearing, renderer)
     limits = ratelimits.spelled(answer.headers, call.dialect.name, time())
     head = [*headers.returning_translated(answer.headers), *limits, ("content-type", renderer.media_type)]
-    with or_abort(answer):
+    try:
         first = await _first(call, answer, telling)
+    except BaseException:  # a client that has left above all: the provider must not go on
+        answer.abort()
+        raise
     if telling.ended and telling.fault is None:
         answer.abort()
         return Reply(200, head, first)  # a stream that has come whole is sent whole

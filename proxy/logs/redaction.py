@@ -46,9 +46,11 @@ class Redaction:
         return self._hidden(text)
 
     def headers(self, lines: Mapping[str, str]) -> Mapping[str, str]:
-        """Header lines, their values less the secrets. Nearly all are shorter than a key, and not looked at."""
+        """Header lines, their values less the secrets. Those that are shorter than a key are not looked at."""
         self._look()
         shortest = self._shortest
+        if max(map(len, lines.values()), default=0) < shortest:
+            return lines
         found = {
             name: hidden
             for name, value in lines.items()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from proxy.access.allowance import ClientKey
 from proxy.catalog import bounded
-from proxy.edge.aside import aside
+from proxy.edge.aside import LARGE, aside
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest
 from proxy.manyvalues import check_values
@@ -29,7 +29,8 @@ class Intake:
     async def __call__(self, call: Call, handler: Handler) -> Reply:
         """Raises BadRequest."""
         body, dialect = await call.receive(), wishing(call.dialect)
-        call.wishes, call.envelope = await aside(len(body), _read, body, dialect)
+        size = len(body)
+        call.wishes, call.envelope = _read(body, dialect) if size <= LARGE else await aside(size, _read, body, dialect)
         peek = call.dialect.peek(call.envelope, Path(call.rest, call.query))
         call.model, call.stream, call.as_array = bounded(peek.model), peek.stream, peek.as_array
         if call.wishes.provider:
