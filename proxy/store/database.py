@@ -21,6 +21,8 @@ from proxy.store.sums import added_up
 T = TypeVar("T")
 
 PATIENCE = 2.0  # seconds that a lock is waited for
+# What is read lies in the kernel's cache as well: a cache of our own need not be more than half a megabyte.
+_PRAGMAS = ("cell_size_check = ON", "cache_size = -512", "journal_mode = WAL")
 
 # How many rows go into one statement. The interpreter's lock is let go of and fetched again for each, and while the
 # loop is busy it takes a millisecond to get it back.
@@ -49,7 +51,7 @@ class Database:
         self._connection = sqlite3.connect(
             self._path or ":memory:", timeout=PATIENCE, isolation_level=None, check_same_thread=False
         )
-        for pragma in ("cell_size_check = ON", "journal_mode = WAL", f"synchronous = {self._synchronous}"):
+        for pragma in (*_PRAGMAS, f"synchronous = {self._synchronous}"):
             self._run(f"PRAGMA {pragma}")
 
     def begin(self, lost: int = 0) -> None:
