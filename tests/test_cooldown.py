@@ -317,6 +317,17 @@ def test_of_several_the_one_that_is_back_first_is_the_last_resort() -> None:
     assert repr(cooldown) == "<Cooldown 3 keys, 2 cooling, 1 failed>"
 
 
+def test_where_all_have_failed_each_has_its_turn_so_that_one_that_works_again_is_found() -> None:
+    cooldown, clock = keys(3)
+    for index in range(3):
+        refuse(cooldown, index, clock, FAILED)
+    asked = []
+    for _ in range(6):
+        clock.sleep(1)
+        asked.append(cooldown.last_resort("m"))
+    assert asked == [0, 1, 2, 0, 1, 2]
+
+
 # --- what is kept ----------------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from proxy import config
 from proxy.adapters.http import HTTPProvider
+from proxy.adapters.keys import STRANGER
 from proxy.failover import health
 from proxy.failover.health import Checked, Health
 from proxy.ports import Health as Found
@@ -165,6 +166,27 @@ async def test_a_key_that_was_refused_is_tried_and_comes_back() -> None:
         assert adapter.keys_state()["failed"] == 1
         good.add(KEY)
         await soon(lambda: adapter.keys_state()["failed"] == 0)
+
+
+@pytest.mark.parametrize("looks_at_keys", [False, True])
+async def test_a_list_that_is_open_to_all_proves_no_key(looks_at_keys: bool) -> None:
+    """Nor does one that refuses whoever shows no key, and looks at none."""
+
+    def play(request: Received) -> Scenario:
+        shown = (request.header("authorization") or "").removeprefix("Bearer ")
+        is_in = (shown or not looks_at_keys) if request.method == "GET" else shown == OTHER
+        return listing()(request) if is_in else Scenario(status=401, body=b'{"error":{"message":"no"}}', headers=JSON)
+
+    environ = {"PILLION_OPENAI_API_KEYS": f"{KEY},{OTHER}", "OPENAI_API_KEY": ""}
+    async with checked(play, **environ) as (gateway, evil):
+        adapter = gateway.app.now.adapters["openai"]
+        assert (await chat(gateway, OPENAI, OPENAI.request(model="openai/m"))).status == 200
+        asked = len(evil.requests)
+        await soon(lambda: sum(STRANGER in str(request.headers) for request in evil.requests[asked:]) > 2)
+        assert adapter.keys_state()["failed"] == 1
+        assert {(await chat(gateway, OPENAI, OPENAI.request(model="openai/m"))).status for _ in range(4)} == {200}
+    tried = [request.header("authorization") for request in evil.requests if request.method == "POST"]
+    assert tried.count(f"Bearer {KEY}") == 1
 
 
 # --- when it is looked at --------------------------------------------------------------------------------------------

@@ -229,7 +229,9 @@ class HTTPProvider(ABC):
         await self._ask_models(key=key)
 
     async def try_failed_keys(self, seconds: float) -> None:
-        """Of those that were refused one may be good again. Where the list is open to all, a request finds out."""
+        """Of those that were refused one may be good again. Where the list is open to all, that shows when the key is
+        another one, or when none is left and each has to do in its turn.
+        """
         await self.keys.try_failed(self.check, seconds)
 
     async def _refresh(self, via: str) -> None:

@@ -17,6 +17,9 @@ from proxy.errors import UpstreamError
 from proxy.failover.cooldown import LONGEST_HINT, Cooldown, Saved
 from proxy.failover.waits import retry_after
 
+STRANGER = "pillion-knows-no-such-key"  # no provider has ever given it to anybody
+_TURNED_AWAY = frozenset({400, 401, 403})  # what a key that is none is answered; 400 by Gemini
+
 log = logging.getLogger("pillion")
 
 
@@ -139,7 +142,10 @@ class Keys:
         return next((key for key in self._keys if not self._cooldown.has_failed(key.index)), self._keys[0])
 
     async def try_failed(self, check: Callable[[Key], Awaitable[None]], seconds: float) -> None:
-        """Those that were refused as no keys, all within so long. `check` costs nothing, and raises UpstreamError."""
+        """Those that were refused as no keys, all within so long. `check` costs nothing, and raises UpstreamError.
+
+        Where a key that is none is let in as well, it proves nothing.
+        """
         self._look()
         failed = [key for key in self._keys if self._cooldown.has_failed(key.index)]
         with suppress(TimeoutError):
@@ -148,7 +154,17 @@ class Keys:
                     with suppress(UpstreamError):
                         asked = Asked(key, "", self._clock())
                         await check(key)
+                        if not await self._turns_strangers_away(check):
+                            return
                         self.answered(asked)
+
+    async def _turns_strangers_away(self, check: Callable[[Key], Awaitable[None]]) -> bool:
+        """Is a good key asked for? Some hosts show their list to all, or to whoever shows any key at all."""
+        try:
+            await check(Key(-1, STRANGER, self._spell(STRANGER)))
+        except UpstreamError as error:
+            return error.upstream_status in _TURNED_AWAY
+        return False
 
     def counts(self) -> dict[str, int]:
         cooling, failed = self._cooldown.counts()

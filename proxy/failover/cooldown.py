@@ -232,7 +232,13 @@ class Cooldown:
         return whole if whole.until >= part.until else part
 
     def _soonest(self, model: str) -> int:
-        return min(self._all, key=lambda index: rest.until if (rest := self._rest(index, model)) else 0.0)
+        """Of those that are back at one time, as all are that have failed, the one that was asked longest ago."""
+
+        def back(index: int) -> tuple[float, float]:
+            rest = self._rest(index, model)
+            return (rest.until, rest.asked) if rest is not None else (0.0, 0.0)
+
+        return min(self._all, key=back)
 
     def _forget(self, index: int, scope: str) -> None:
         del self._rests[index][scope]
