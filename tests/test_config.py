@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from proxy import registry
 from proxy.config import Config, Provider, Secret, Timers, load
+from proxy.config.targets import BEGIN_ANEW
 from proxy.errors import ConfigError
 
 KEY = "sk-canary-0123456789"
@@ -221,6 +223,8 @@ MISTAKES = [
     ("providers: {bedrock: }", ":1: providers.bedrock: location is missing"),
     ("providers: {x: {base_url: 'http://h', models: [{context: 5}]}}", "providers.x.models[0]: name is missing"),
     ("providers: {x: {base_url: 'http://h', models: [[a]]}}", "providers.x.models[0]: expected text, got a list"),
+    ("providers: {x: {base_url: 'http://h', models: [{name: b, prefill: true}]}}", "x.models[0].prefill: a provider"),
+    ("providers: {ollama: {models: [{name: claude-3, prefill: true}]}}", "of kind ollama goes on with no text"),
     ("providers: {x: 5}", "providers.x: expected a mapping (key: value), got a number"),
     ("providers: [x]", "providers: expected a mapping (key: value), got a list"),
     ("providers: {a-b: {base_url: 'http://h'}, a_b: {base_url: 'http://h'}}", "providers.a_b: its variables"),
@@ -446,6 +450,15 @@ def test_a_models_row_says_what_is_known_of_it(file: Path) -> None:
     assert card is not None
     assert (card.context, card.max_output, card.tools, card.images) == (1000, 100, True, False)
     assert (card.documents, card.thinking, card.timers) == (False, True, None)
+
+
+def test_a_model_may_go_on_with_a_text_where_its_provider_lets_it(file: Path) -> None:
+    row = "{name: n, prefill: true}"
+    text = f"providers: {{anthropic: {{models: [{row}]}}, bedrock: {{location: l, models: [{row}]}},"
+    config = read(file, f"{text} x: {{base_url: 'http://h', models: [claude-sonnet-4-5]}}}}")
+    cards = [config.providers[name].card(model) for name, model in (("anthropic", "n"), ("x", "claude-sonnet-4-5"))]
+    assert [card is not None and card.prefill for card in cards] == [True, True]  # x is known by the model's name alone
+    assert {kind for kind in registry.ADAPTERS if not registry.adapter(kind).prefills} == BEGIN_ANEW
 
 
 def test_a_row_has_all_that_others_want_of_it(file: Path) -> None:

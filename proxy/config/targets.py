@@ -8,8 +8,11 @@ from typing import get_args
 
 from proxy.config.checks import note
 from proxy.config.layers import Layers
-from proxy.config.schema import RouteRow
+from proxy.config.schema import ProviderRow, RouteRow
 from proxy.errors import Kind
+
+# Kinds of providers that begin anew behind a last turn of the assistant's, or want a field of their own for it.
+BEGIN_ANEW = frozenset({"openai", "azure", "gemini", "ollama", "cohere"})
 
 
 def check(layers: Layers) -> None:
@@ -30,6 +33,8 @@ def check(layers: Layers) -> None:
     for name, value in layers.file.providers.items():
         if value is not None and value.api_keys and value.api_key:
             note(layers, ("providers", name, "api_keys"), "there is an api_key as well: leave out one of the two")
+        if value is not None and value.kind in BEGIN_ANEW:
+            _prefill(layers, name, value)
 
 
 def _route(layers: Layers, name: str, route: RouteRow, there: Collection[str]) -> None:
@@ -49,3 +54,11 @@ def _route(layers: Layers, name: str, route: RouteRow, there: Collection[str]) -
         elif target in seen:
             note(layers, (*keys, "targets", f"[{n}]"), "is there twice: say a weight")
         seen.add(target)
+
+
+def _prefill(layers: Layers, name: str, value: ProviderRow) -> None:
+    """What the operator says of it; that models.yaml says it of a name is no mistake, wherever that is served."""
+    for n, row in enumerate(value.models):
+        keys = ("providers", name, "models", f"[{n}]", "prefill")
+        if not isinstance(row, str) and row.prefill and layers.origins[keys].told:
+            note(layers, keys, f"a provider of kind {value.kind} goes on with no text: leave it out")
