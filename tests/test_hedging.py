@@ -39,6 +39,7 @@ class Upstreams:
         self.asked: list[str] = []
         self.calls: dict[str, Call] = {}
         self.lost: dict[str, BaseException] = {}
+        self.lingers = 0  # turns of the loop that one needs to let go
         self._answers: dict[str, asyncio.Future[Reply]] = {}
 
     async def __call__(self, call: Call) -> Reply:
@@ -50,6 +51,7 @@ class Upstreams:
             return await asyncio.shield(self._answer(name))
         except asyncio.CancelledError as error:
             self.lost[name] = error
+            await passed(self.lingers)
             raise
 
     async def sleep(self, seconds: float) -> None:
@@ -291,6 +293,36 @@ async def test_wherever_a_client_leaves_everything_is_settled(who: str, turns: i
             ending(None)
     assert world.is_still()
     assert all(len(one.ended) == one.aborted for one in streams.values() if one.ended != [None])
+
+
+@pytest.mark.parametrize("turns", range(14))
+@pytest.mark.parametrize("again", range(1, 6))
+async def test_who_is_told_to_leave_twice_still_settles_everything(turns: int, again: int) -> None:
+    """The second time so many turns of the loop after the first, while the losers are waited for."""
+    world, streams = Hedged(), {name: Stream() for name in "ab"}
+    world.up.lingers = 4
+    call, task = await world.both(stream=True)
+    for name, stream in streams.items():
+        if turns:
+            world.up.answers(name, stream.reply)
+    await passed(turns)
+    reason = GatewayError("Cancelled.", code="request_cancelled")
+    if task.cancel(reason):
+        await passed(again)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as left:
+            await task
+        assert left.value.args == (reason,)
+    else:
+        for ending in task.result().endings:
+            ending(None)
+    assert (world.is_still(), call.spent) == (True, 10)
+    assert all(len(one.ended) == one.aborted for one in streams.values() if one.ended != [None])
+
+
+async def passed(turns: int) -> None:
+    for _ in range(turns):
+        await asyncio.sleep(0)
 
 
 # --- what the client's call knows ------------------------------------------------------------------------------------

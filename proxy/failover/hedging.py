@@ -166,8 +166,12 @@ class Race:
             winner = await self._winner(ahead, after)
             await self._let_go([task for task in self._running if task is not winner], _lost())
         except BaseException as error:  # the client has left, or who has ended the call says why
-            await self._let_go(list(self._running), *(error.args[:1] if _is_end(error) else ()))
-            raise
+            try:
+                await self._let_go(list(self._running), *(error.args[:1] if _is_end(error) else ()))
+            except asyncio.CancelledError:
+                if not _is_end(error):
+                    raise
+            raise error
         finally:
             self._count(has_won=winner not in (None, ahead))
         reply = winner.result()
@@ -206,16 +210,35 @@ class Race:
         return behind if _failure(behind) is None else ahead
 
     async def _let_go(self, tasks: Sequence[asyncio.Task[Reply]], *reason: object) -> None:
-        """Break them off, and wait until each has settled what it owes."""
+        """Break them off, and wait until each has settled what it owes, however often we are told to leave."""
         for task in tasks:
             task.cancel(*reason)
+        try:
+            if tasks:
+                await _to_its_end(self._settled(tasks, asyncio.CancelledError(*reason)))
+        finally:
+            if self._trial is not None:
+                self._trial.book()
+
+    async def _settled(self, tasks: Sequence[asyncio.Task[Reply]], error: asyncio.CancelledError) -> None:
         for task in tasks:
             await asyncio.wait([task])
             call = self._running.pop(task)
             if _failure(task) is None:  # it had come to its head all the same
-                await _drop(call, task.result(), asyncio.CancelledError(*reason))
-        if self._trial is not None:
-            self._trial.book()
+                await _drop(call, task.result(), error)
+
+
+async def _to_its_end(settling: Coroutine[Any, Any, None]) -> None:
+    """Raises CancelledError only when it is done."""
+    task, left = asyncio.create_task(settling), None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            left = left or error  # who is told twice says why with the first
+    task.result()
+    if left is not None:
+        raise left
 
 
 def _is_end(error: BaseException) -> bool:
