@@ -37,6 +37,7 @@ def pytest_testnodedown(node: Any) -> None:
     recordings.count(set(output.get("replayed", ())))
     laws.taken.update(output.get("splits", {}))
     laws.figures.update(output.get("figures", {}))
+    laws.measured.update(output.get("measured", {}))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -45,6 +46,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         output["replayed"] = sorted(recordings.count())
         output["splits"] = dict(laws.taken)
         output["figures"] = laws.figures
+        output["measured"] = laws.measured
     elif _too_few(session.config) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -52,6 +54,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for figure, (count, whole) in sorted(laws.figures.items()):
         terminalreporter.write_line(f"{figure}: {count:,} of {whole:,} ({count / whole:.0%})")
+    for figure, text in sorted(laws.measured.items()):
+        terminalreporter.write_line(f"{figure}: {text}")
     if not recordings.present():
         terminalreporter.write_line(f"recordings replayed: none, {recordings.why_absent()}")
     else:

@@ -24,7 +24,7 @@ import struct
 import tempfile
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self, cast
@@ -189,6 +189,7 @@ class Answer:
     scenario: Scenario
     pushed: int = 0
     state: Literal["going", "whole", "cut", "stalled", "abandoned"] = "going"
+    at: list[float] = field(default_factory=list)  # when each piece went out, by the loop's clock
 
 
 @dataclass(frozen=True)
@@ -493,6 +494,7 @@ class _Connection(asyncio.Protocol):
         for count, piece in enumerate(scenario.pieces()):
             if count:
                 await asyncio.sleep(scenario.delay_body if count == 1 and scenario.raw is None else scenario.gap)
+            answer.at.append(asyncio.get_running_loop().time())
             await self._push(piece, answer)
         await self._finish(answer, request)
 

@@ -21,6 +21,7 @@ SPLITS = MOST_SPLITS if SOAK else 20
 
 taken: Counter[str] = Counter()  # how many of them this run took
 figures: dict[str, tuple[int, int]] = {}  # by name: how many cases this run takes, and how many there are
+measured: dict[str, str] = {}  # by name: what this machine made of it, which is told and held to no bar
 
 
 class Feeder(Protocol[T]):
