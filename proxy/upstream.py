@@ -23,6 +23,7 @@ from yarl import URL
 from proxy.config import Timers
 from proxy.edge.exchange import Exchange
 from proxy.edge.failures import mapped, too_slow
+from proxy.edge.names import KNOWN_FOR, Names
 from proxy.edge.origins import Held, Origin, Proxy
 from proxy.edge.wire import Wire
 from proxy.errors import ConfigError, Down
@@ -31,6 +32,7 @@ from proxy.headers import Trail
 STANDARD = Timers()
 OLDEST = (3, 14, 4)  # version of aiohttp
 IDLE_LIFE = 15.0  # seconds that a connection waits for another request: few providers wait for less
+LIFE = 45.0  # seconds after which a connection is used no more: its provider's name may mean another address by now
 TOLD = 10.0  # seconds that whoever wants to be told has to take it
 # A provider that vanishes without a word is missed after a minute: asked by the kernel when it is silent, and given up
 # when it acknowledges nothing (tcp(7)). A whole answer has no other timer that is as short.
@@ -47,8 +49,14 @@ class Upstream:
         self._origins = WeakValueDictionary()
         self._resting: set[Origin] = set()  # those that have connections which wait
         self._sweep: asyncio.TimerHandle | None = None
+        self._names = Names(aiohttp.ThreadedResolver())
         self._connector = aiohttp.TCPConnector(
-            limit=0, ttl_dns_cache=60, keepalive_timeout=IDLE_LIFE, ssl=tls or True, socket_factory=_socket
+            limit=0,
+            resolver=self._names,
+            ttl_dns_cache=KNOWN_FOR,
+            keepalive_timeout=IDLE_LIFE,
+            ssl=tls or True,
+            socket_factory=_socket,
         )
         # The connector has no argument for the class of its connections; test_upstream.py watches this seam.
         self._connector._factory = cast("partial[ResponseHandler]", _wire)
@@ -78,6 +86,7 @@ class Upstream:
             while origin.idle:
                 origin.idle.pop().connection.close()
         await self._session.close()
+        await self._names.close()
 
     def origin(
         self, base_url: str, timers: Timers = STANDARD, proxy: str = "", tls: ssl.SSLContext | None = None
@@ -174,21 +183,29 @@ class Upstream:
             try:
                 connection = await self._connector.connect(origin.request, [], origin.timeout)
             except TimeoutError:
+                self._forget(origin)
                 is_reached = len(made) > (origin.proxy is not None)  # to a proxy there is a connection before it
                 raise too_slow(origin.url, origin.timers.connect, is_reached) from None
             except (aiohttp.ClientError, OSError) as error:
+                self._forget(origin)
                 raise mapped(error, origin.timers.connect) from None
             wire = connection.protocol
             assert isinstance(wire, Wire)
             if wire.fresh or not (fresh or wire.should_close):
-                return Held(connection, wire)
+                return Held(connection, wire, made=monotonic())
             connection.close()
 
+    def _forget(self, origin: Origin) -> None:
+        """Where it is: nobody was there, and the name may know of another address."""
+        url = origin.proxy.url if origin.proxy else origin.url
+        self._connector.clear_dns_cache(url.raw_host, url.port)
+
     def _release(self, origin: Origin, held: Held, reusable: bool) -> None:
-        if not reusable or self._connector.closed:
+        now = monotonic()
+        if not reusable or now - held.made > LIFE or self._connector.closed:
             held.connection.close()
             return
-        origin.idle.append(Held(held.connection, held.wire, monotonic()))
+        origin.idle.append(held._replace(since=now))
         self._resting.add(origin)
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().call_later(IDLE_LIFE, self._close_old)

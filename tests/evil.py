@@ -210,7 +210,8 @@ class Evil:
 
     `early` answers at the head of a request, without waiting for its body. `welcome` is what a new connection meets:
     "fin", "rst" and "stall" come before any byte, TLS handshake included. `tls` may be a context with another
-    certificate than the good one for 127.0.0.1 and localhost, which `authority` vouches for.
+    certificate than the good one for 127.0.0.1 and localhost, which `authority` vouches for. `host`, `port`: where it
+    listens, any port of the loopback unless it is said.
     """
 
     def __init__(
@@ -220,6 +221,8 @@ class Evil:
         tls: bool | ssl.SSLContext = False,
         early: bool = False,
         welcome: Literal["serve", "fin", "rst", "stall"] = "serve",
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         self.queue = deque(scenarios)
         self.early = early
@@ -229,7 +232,8 @@ class Evil:
         self.closings: list[Closed] = []
         self.faults: list[str] = []
         self.tls = _good_certificate() if tls is True else tls or None
-        self.port = 0
+        self.host = host
+        self.port = port
         self._answering = answering
         self._connections: list[_Connection] = []
         self._news = asyncio.Event()
@@ -240,7 +244,7 @@ class Evil:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0)
+        self._server = await loop.create_server(lambda: _Connection(self), self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         self._folder = tempfile.TemporaryDirectory()
         if self.tls is not None:
@@ -259,7 +263,7 @@ class Evil:
 
     @property
     def url(self) -> str:
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
 
     @property
     def connections(self) -> int:

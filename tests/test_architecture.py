@@ -37,8 +37,8 @@ FLOORS = [
     "failover.* spending.* logs.redaction grammar.* budgets budgets.* wishes access.keyring access.rights answers"
     " answers.* edge.onlookers edge.keptawake edge.exchange sealing.pieces reports.sight".split(),
     "fleet ports ports.* framing framing.* envelope manyvalues grammar.fields grammar.receipts grammar.thinking"
-    " grammar.textual edge.wire edge.door edge.failures edge.listening edge.hosts edge.room config config.* headers"
-    " access.accents access.shown sealing.* reports.outcome limits.ratelimits failover.retries failover.breaker"
+    " grammar.textual edge.wire edge.names edge.door edge.failures edge.listening edge.hosts edge.room config config.*"
+    " headers access.accents access.shown sealing.* reports.outcome limits.ratelimits failover.retries failover.breaker"
     " failover.balance failover.cooldown".split(),
     "canon errors longtexts edge.address edge.alarm edge.aside edge.flow edge.pulse edge.requests access.allowance"
     " logs.writer grammar.repeats limits.gcra spending.money spending.tokens folders failover.recent"
@@ -87,7 +87,7 @@ OWNERS = {
     "aiohttp": ["upstream", "edge.wire", "edge.failures", "edge.flow", "edge.origins", "edge.remote"],
     "aiohttp.web*": ["edge.keptawake"],
     "aiohttp.StreamReader": ["edge.keptawake"],  # these three are common to its two sides
-    "aiohttp.abc": ["edge.keptawake"],
+    "aiohttp.abc": ["edge.keptawake", "edge.names"],
     "aiohttp.http": ["edge.keptawake"],
     "aiohttp_sse": ["edge.keptawake"],
     "httptools": ["edge.exchange", "edge.requests"],

@@ -25,7 +25,8 @@ class Held(NamedTuple):
 
     connection: Connection
     wire: Wire
-    since: float = 0.0  # seconds, time.monotonic
+    since: float = 0.0  # that it waits: seconds, time.monotonic
+    made: float = 0.0  # likewise
 
 
 class Proxy(NamedTuple):
