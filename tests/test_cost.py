@@ -159,6 +159,18 @@ async def test_under_a_strict_budget_it_is_booked_with_all_that_it_may_have_cost
         assert (row["cost_usd"], row["estimated"]) == (f"0.{reserved:09}".rstrip("0"), 1)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503, 529])
+async def test_what_the_provider_refuses_costs_nothing(tmp_path: Path, status: int, stream: bool) -> None:
+    refusal = Scenario(status=status, body=b'{"error":{"message":"no"}}', headers=JSON)
+    async with Evil(refusal) as evil, priced(evil, tmp_path, BUDGET.replace("0.001", "1")) as gateway:
+        body = OPENAI.request(stream, "openai/m", max_tokens=5000)
+        assert (await ask(gateway, "POST", OPENAI.path, body)).status >= 400
+        (row,) = await booked(gateway)
+        (standing,) = gateway.app.accounting.budgets.standing()
+        assert (row["cost_usd"], standing.spent, standing.reserved) == ("0", 0, 0)
+
+
 async def test_an_answer_of_no_tokens_at_all_is_not_believed(tmp_path: Path) -> None:
     nothing = OPENAI.whole.replace(b'{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}',
                                    b'{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}')  # fmt: skip

@@ -209,8 +209,8 @@ def _row(call: Call, target: Target, price: Price, now: float) -> Row:
 
 def _usage(call: Call, flags: int, error: BaseException | None) -> tuple[Usage, int]:
     """What was used, and the row's flags. Of an answer that nobody has counted it is what was heard of it."""
-    if isinstance(error, UpstreamError) and (error.upstream_status or 0) >= 400:
-        return call.usage or NO_USAGE, flags  # it was refused, and is not billed
+    if _is_refusal(error):
+        return call.usage or NO_USAGE, flags
     usage = call.usage
     if usage is not None and error is None and not usage.is_odd and (usage.total_input or usage.total_output):
         return usage, flags
@@ -230,9 +230,15 @@ def _heard(call: Call) -> Usage:
     return Usage(input=len(call.envelope.body) // BYTES_PER_TOKEN, output=written)
 
 
+def _is_refusal(error: BaseException | None) -> bool:
+    """By the provider, which bills nothing for it."""
+    return isinstance(error, UpstreamError) and (error.upstream_status or 0) >= 400
+
+
 def _is_unheard(call: Call, error: BaseException | None) -> bool:
     """Was an answer to come whole, of which nobody heard a word? Unless the provider broke it off, it may be billed."""
-    return not (call.stream or isinstance(error, Down) or tokens_of(call.heard, call.dialect, call.stream))
+    is_over = isinstance(error, Down) or _is_refusal(error)
+    return not (call.stream or is_over or tokens_of(call.heard, call.dialect, call.stream))
 
 
 def _unheard(call: Call) -> int:
