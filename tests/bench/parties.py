@@ -87,7 +87,8 @@ def _request(sock: socket.socket) -> bool:
         held += some
     head, _, body = held.partition(b"\r\n\r\n")
     lines = head.lower().split(b"\r\n")
-    left = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length")) - len(body)
+    sizes = [int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length")]  # none: it is a GET
+    left = sum(sizes) - len(body)
     while left > 0:
         left -= len(sock.recv(min(left, MIB)))
     return True
