@@ -1,8 +1,8 @@
 """What does Cohere's SDK read?
 
 An event that it cannot read it passes over, and an unknown one as well. Its wire has no other word for a stream that
-broke than a message-end with the finish reason ERROR, so that here this is what raises, unless it counts its tokens: of
-an answer that was withheld all is told.
+broke than a message-end with the finish reason ERROR, and the same word for an answer that was withheld. So that raises
+here, unless it counts its tokens, and what was read goes with it: whoever looks for an answer finds it there.
 """
 
 from collections.abc import AsyncIterator
@@ -59,10 +59,11 @@ class Chat:
                 case "tool-call-delta":
                     calls[-1][1] += said.delta.message.tool_calls.function.arguments
                 case "message-end":
-                    if said.delta.finish_reason in ("ERROR", "TIMEOUT") and said.delta.usage is None:
-                        raise Raised(said.delta.error or "")
                     made = [Call(name, arguments(pieces), own) for name, pieces, own in calls]
-                    return Told(text, plan + thinking, made, said.delta.finish_reason or "", _used(said.delta.usage))
+                    told = Told(text, plan + thinking, made, said.delta.finish_reason or "", _used(said.delta.usage))
+                    if told.finish in ("ERROR", "TIMEOUT") and said.delta.usage is None:
+                        raise Raised(said.delta.error or "", told=told)
+                    return told
                 case _:
                     pass
         raise Raised("the stream ended without a message-end")
