@@ -6,7 +6,7 @@ The order of the middlewares is the list in `Assembly._chained`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -255,12 +255,6 @@ def _is_well(health: Health, adapters: Mapping[str, HTTPProvider], provider: str
     """Is it there, as far as is known, with a key to ask it with?"""
     adapter = adapters.get(provider)
     return health.is_well(provider) and (adapter is None or adapter.keys.may_ask())
-
-
-def shared(adapters: Iterable[Adapter]) -> set[str]:
-    """The wires that more than one of them takes."""
-    wires = Counter(wire for adapter in adapters for wire in adapter.dialects)
-    return {wire for wire, takers in wires.items() if takers > 1}
 
 
 def _catalog(config: Config, adapters: Mapping[str, Adapter]) -> Catalog:

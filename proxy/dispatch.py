@@ -16,7 +16,7 @@ from proxy.lanes.counting import count
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.passing import PassThrough
 from proxy.lanes.translating import Translation
-from proxy.ports import Call, Dialect, Handler, Middleware, Reply
+from proxy.ports import Call, Dialect, Handler, Middleware, Reply, Target
 from proxy.sealing.provenance import Provenance
 from proxy.sealing.seals import is_marked
 from proxy.sealing.vault import Vault
@@ -69,8 +69,8 @@ class Dispatch:
         call.wire = preferred.name
         # Beside what the provider cannot read as it is: a seal may be in there that it must not get, or not so.
         call.is_translated = not own or call.so_far != "" or is_marked(body)
-        if not call.is_translated and self._provenance.knows_others(target.adapter.name):
-            call.is_translated = await aside(len(body), self._provenance.holds_foreign, body, target.adapter.name)
+        if not call.is_translated and client.seals and self._provenance.may_tell(target.adapter.name, client.name):
+            call.is_translated = await self._holds_foreign(body, client, target)
         if call.is_translated:
             return await self._translate(call, target, preferred, others)
         try:
@@ -83,6 +83,12 @@ class Dispatch:
                 raise
             call.wire, call.is_translated = others[0].name, True
             return await self._translate(call, target, others[0], ())
+
+    async def _holds_foreign(self, body: bytes, client: Dialect, target: Target) -> bool:
+        """Is a seal in there that others made, as far as anybody can tell?"""
+        asked = body, client.seals, target.adapter.name, client.name
+        return await aside(len(body), self._provenance.holds_foreign, *asked)
+
 
 
 def _is_endpoint_missing(error: UpstreamError, dialect: Dialect) -> bool:

@@ -31,7 +31,7 @@ FLOORS = [
     "catalog access.tokens reports.usage_report reports.explain failover.health failover.keystate".split(),
     ["adapters.*"],
     "dialects.* upstream access.* edge.origins edge.handover edge.remote edge.delivery reports.gauges routing"
-    " reports.probe store store.* sealing.vault logs spending.alerts prices prices.* answers.flights"
+    " reports.probe store store.* sealing.makers sealing.vault logs spending.alerts prices prices.* answers.flights"
     " reports.exposition reports.replies".split(),
     ["grammar.watching", "failover.faults"],
     "failover.* spending.* logs.redaction grammar.* budgets budgets.* wishes access.keyring access.rights answers"
@@ -68,6 +68,7 @@ NEIGHBOURS = [
     ("envelope", "manyvalues"),
     ("grammar.receipts", "grammar.fields"),
     ("sealing.seals", "grammar.fields"),
+    ("sealing.provenance", "sealing.forms"),
     ("edge.listening", "edge.room"),
     ("upstream", "edge.origins"),
     ("config", "config.*"),

@@ -12,8 +12,10 @@ from proxy.sealing.provenance import Provenance
 from tests.client import Got, ask
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, pillion
+from tests.test_seal_forms import made
 
 Object = dict[str, Any]
+FERNET = made("openai")
 WORDS = (b'ignature"', b"_content", b"redacted")
 
 
@@ -31,7 +33,7 @@ def watched(told: Provenance, said: bytes, provider: str = "a") -> None:
 
 
 def is_foreign(told: Provenance, seal: str, provider: str) -> bool:
-    judge = told.judge(provider)
+    judge = told.judge(provider, "w")
     return judge is not None and judge(seal)
 
 
@@ -44,14 +46,14 @@ def is_foreign(told: Provenance, seal: str, provider: str) -> bool:
 def test_a_seal_belongs_to_whoever_made_it(key: str) -> None:
     told = passed("gAAAA-x", key=key)
     body = json.dumps({"input": [{key: "gAAAA-x", "type": "redacted_thinking"}]}).encode()
-    assert (is_foreign(told, "gAAAA-x", "a"), told.holds_foreign(body, "a")) == (False, False)
-    assert (is_foreign(told, "gAAAA-x", "b"), told.holds_foreign(body, "b")) == (True, True)
+    assert (is_foreign(told, "gAAAA-x", "a"), told.holds_foreign(body, WORDS, "a", "w")) == (False, False)
+    assert (is_foreign(told, "gAAAA-x", "b"), told.holds_foreign(body, WORDS, "b", "w")) == (True, True)
 
 
 def test_one_that_nobody_has_seen_is_nobodys() -> None:
     told = passed("gAAAA-x")
     assert not is_foreign(told, "gAAAA-y", "b")
-    assert not told.holds_foreign(b'{"signature":"gAAAA-y"}', "b")
+    assert not told.holds_foreign(b'{"signature":"gAAAA-y"}', WORDS, "b", "w")
 
 
 def test_one_that_two_have_made_is_both_of_theirs() -> None:
@@ -60,10 +62,27 @@ def test_one_that_two_have_made_is_both_of_theirs() -> None:
 
 
 def test_where_nobody_else_made_a_seal_there_is_nothing_to_ask() -> None:
-    assert Provenance({"w"}).judge("a") is None
-    assert passed("s").judge("a") is None
-    assert not passed("s").knows_others("a")
-    assert passed("s").knows_others("b")
+    assert Provenance({"w"}).judge("a", "w") is None
+    assert passed("s").judge("a", "w") is None
+    assert not passed("s").may_tell("a", "w")
+    assert passed("s").may_tell("b", "w")
+
+
+def test_one_that_nobody_has_seen_is_its_makers_where_its_form_tells() -> None:
+    told = Provenance(foreign={("b", "w"): {"openai"}})
+    body = b'{"signature":"%b"}' % FERNET.encode()
+    assert [told.may_tell(*place) for place in (("b", "w"), ("b", "another"), ("a", "w"))] == [True, False, False]
+    assert (is_foreign(told, FERNET, "b"), told.holds_foreign(body, WORDS, "b", "w")) == (True, True)
+    assert (told.holds_foreign(body, WORDS, "b", "another"), told.holds_foreign(body, WORDS, "a", "w")) == (
+        False,
+        False,
+    )
+    assert not is_foreign(told, "of-no-known-form", "b")
+
+
+def test_what_was_seen_tells_more_than_a_form() -> None:
+    told = passed(FERNET, "b", told=Provenance({"w"}, {("b", "w"): {"openai"}, ("a", "w"): {"google"}}))
+    assert [is_foreign(told, FERNET, name) for name in "ab"] == [True, False]
 
 
 @pytest.mark.parametrize(("wire", "words"), [("another", WORDS), ("w", ())])
@@ -101,7 +120,7 @@ def test_an_escaped_seal_is_read_as_what_it_says() -> None:
     told = Provenance({"w"})
     watched(told, b'{"signature": "ab\\/cd\\u003d", "x": 1}')
     assert is_foreign(told, "ab/cd=", "b")
-    assert told.holds_foreign(b'{"signature":"ab/\\u0063d"}', "b")
+    assert told.holds_foreign(b'{"signature":"ab/\\u0063d"}', WORDS, "b", "w")
     watched(told, b'{"signature": "\\ud800"}{"signature":"\xff"}{"signature":null}')  # is none
 
 
@@ -276,6 +295,35 @@ async def test_a_seal_from_elsewhere_goes_where_the_client_says() -> None:
     async with Evil(plays) as evil, pillion(**wire.environ(evil.url)) as gateway:
         await asks(gateway, wire, wire.providers[1])
         assert SAID.encode() in evil.requests[-1].body
+
+
+@pytest.mark.parametrize(
+    ("name", "provider", "maker", "goes"),
+    [
+        ("openai_responses", "xai", "openai", False),
+        ("openai_responses", "openai", "openai", True),
+        ("openai_responses", "openai", "anthropic", True),  # of no provider of this wire here, and who knows this host
+        ("openai_chat", "xai", "openai", False),
+        ("anthropic", "anthropic-east", "anthropic", True),
+        ("gemini", "gemini-east", "google", True),
+    ],
+)
+async def test_a_seal_from_before_a_restart_goes_to_whom_its_form_allows(
+    name: str, provider: str, maker: str, goes: bool
+) -> None:
+    wire, seal = WIRES[name], made(maker)  # by nobody whom this process saw
+    ours = SEALS[name].decode()
+
+    def answer(request: Received) -> Scenario:
+        return Scenario(headers=[("content-type", wire.media_type)], body=wire.said(), framing="chunked")
+
+    async with Evil(answering=answer) as evil, pillion(**wire.environ(evil.url)) as gateway:
+        body = json.dumps(wire.back(provider) | ({"stream": True} if "model" in wire.back(provider) else {}))
+        body = body.replace("Z0FBQUE=" if name == "gemini" else ours, seal)
+        got = await ask(gateway, "POST", wire.path(provider), body.encode())
+        asked = [request for request in evil.requests if request.method == "POST"]
+    assert (got.status, seal.encode() in asked[0].body) == (200, goes)
+    assert bool(got.header("x-pillion-dropped")) is not goes
 
 
 async def test_where_tokens_are_counted_likewise() -> None:

@@ -157,6 +157,8 @@ def _provider(name: str, layers: Layers) -> Provider:
         assumed=row.assumed,
         pull=value.pull,
         takes_urls=value.takes_urls,
+        seals=None if value.seals is None else frozenset(value.seals),
+        seals_vouched=_is_vouched(name, "seals", layers),
         vouched=_is_vouched(name, "dialects", layers),
         counts_tokens=value.counts_tokens and _is_vouched(name, "counts_tokens", layers),
         api_keys=tuple(_api_keys(name, value, layers)),

@@ -28,7 +28,7 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
     request = await aside(size, client.count_parse, call.envelope.body, Peek(call.model, stream=False))
     request.model = target.model
     provider = target.adapter.name
-    foreign = await aside(size, unseal, request, provider, own, provenance.judge(provider))
+    foreign = await aside(size, unseal, request, provider, own, provenance.judge(provider, client.name))
     if not (target.adapter.counts(dialect.name) and isinstance(dialect, Counting)):
         estimated = ("x-pillion-estimated", "input_tokens")
         return Reply(200, [_JSON, estimated], client.count_answer(await aside(size, estimate, request)))

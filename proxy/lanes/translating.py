@@ -84,7 +84,7 @@ class Translation:
         provider = target.adapter.name
         request = _parsed(call, target)
         own = _is_own(call, request, dialect)
-        foreign = unseal(request, provider, own, self._provenance.judge(provider))
+        foreign = unseal(request, provider, own, self._provenance.judge(provider, request.wire))
         recall = self._vault.recall(request, call.client, provider)
         recall.restore()
         _hint(request, target.adapter.hints(target.model), dialect)

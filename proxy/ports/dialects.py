@@ -174,7 +174,7 @@ class Dialect(Protocol):
     demands_limit: bool  # a request must say how long its answer may be
     no_urls: frozenset[type]  # the kinds of Part that it carries as bytes, and by no URL
     alarm: bytes  # stands in each event of an error; empty where a stream's meter may be asked for one at no cost
-    seals: Sequence[bytes]  # words of which one stands beside each seal in an answer
+    seals: Sequence[bytes]  # words of which one stands beside each seal
     bounds: Bounds
     refers: bool  # the events of a stream name, by numbers and ids of its provider's, those before them
     sign: re.Pattern[bytes] | None  # what stands in every answer of this wire, where a host may confuse it with another

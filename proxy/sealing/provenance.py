@@ -2,18 +2,20 @@
 
 An answer that passes through keeps its bytes, and the seals in it bear no mark of ours. Where several providers take
 one wire, a client may bring such a seal to another one than it is from. So seals are remembered as they pass, by digest
-and with their maker's name. One that nobody here has seen goes to whom the client asks
-(docs/decisions/0013-unmarked-seals.md).
+and with their maker's name. Of one that nobody here has seen its form may tell (forms.py) that the target cannot have
+made it; else it goes to whom the client asks (docs/decisions/0013-unmarked-seals.md).
 """
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
 
 import msgspec
+
+from proxy.sealing.forms import maker_of
 
 SEALS = 50_000  # that are remembered, in some 15 MB; those that were met least recently are forgotten first
 TAIL = 256  # bytes at the end of a seal that tell it from any other, with its length
@@ -26,15 +28,20 @@ _value = re.compile(rb'\s*+:\s*+"((?:[^"\\]++|\\.)++)"', re.DOTALL).match
 _text = msgspec.json.Decoder(str).decode
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 
+Foreign = Mapping[tuple[str, str], Collection[str]]
+NOBODYS: Foreign = {}
+
 
 class Provenance:
     """`shared`: the wires that more than one provider takes. On any other there is nobody to take a seal for another's.
 
-    `limit`: how many seals are remembered.
+    `foreign`: by provider and wire, whose seals it cannot have made, as forms.py names them. `limit`: how many seals
+    are remembered.
     """
 
-    def __init__(self, shared: Collection[str] = (), limit: int = SEALS) -> None:
+    def __init__(self, shared: Collection[str] = (), foreign: Foreign = NOBODYS, limit: int = SEALS) -> None:
         self._shared = frozenset(shared)
+        self._foreign = foreign
         self._limit = limit
         self._makers: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()  # the least recently met first
         self._known: set[str] = set()  # whoever made one of them
@@ -42,29 +49,29 @@ class Provenance:
     def __repr__(self) -> str:
         return f"<Provenance of {len(self._makers)} seals>"
 
-    def become(self, shared: Collection[str]) -> None:
-        self._shared = frozenset(shared)
+    def become(self, shared: Collection[str], foreign: Foreign) -> None:
+        self._shared, self._foreign = frozenset(shared), foreign
 
     def tap(self, wire: str, words: Sequence[bytes], provider: str) -> Callable[[bytes], None] | None:
         """What is to see an answer's events; None where nobody need. `words`: one of them stands beside each seal."""
         return partial(self._watch, words, provider) if words and wire in self._shared else None
 
-    def judge(self, provider: str) -> Callable[[str], bool] | None:
-        """Tells the seals that others made, and that this provider did not; None where there are none."""
-        return partial(self._is_foreign, provider) if self.knows_others(provider) else None
+    def judge(self, provider: str, wire: str) -> Callable[[str], bool] | None:
+        """Tells the seals that others made, and that this provider did not; None where nothing would."""
+        return partial(self._is_foreign, provider, wire) if self.may_tell(provider, wire) else None
 
-    def knows_others(self, provider: str) -> bool:
-        return len(self._known) > (provider in self._known)
+    def may_tell(self, provider: str, wire: str) -> bool:
+        return (provider, wire) in self._foreign or len(self._known) > (provider in self._known)
 
-    def holds_foreign(self, body: bytes, provider: str) -> bool:
-        """Is there such a seal in a request?"""
-        return any(self._is_foreign(provider, seal) for seal in _seals_in(body))
+    def holds_foreign(self, body: bytes, words: Sequence[bytes], provider: str, wire: str) -> bool:
+        """Is there such a seal in a request? `words`: one of them stands beside each seal."""
+        if not _has_one(words, body):
+            return False
+        return any(self._is_foreign(provider, wire, seal) for seal in _seals_in(body))
 
     def _watch(self, words: Sequence[bytes], provider: str, events: bytes) -> None:
-        for word in words:
-            if events.find(word) >= 0:  # `in` takes twice as long: it asks first whether the word is a number
-                self._note(provider, events)
-                return
+        if _has_one(words, events):
+            self._note(provider, events)
 
     def _note(self, provider: str, events: bytes) -> None:
         for seal in _seals_in(events):
@@ -76,14 +83,22 @@ class Provenance:
         while len(self._makers) > self._limit:
             self._makers.popitem(last=False)
 
-    def _is_foreign(self, provider: str, seal: str) -> bool:
+    def _is_foreign(self, provider: str, wire: str, seal: str) -> bool:
         digest = _digest(seal)
         makers = self._makers.get(digest)
         if makers is None:
-            return False
+            foreign = self._foreign.get((provider, wire), ())
+            return bool(foreign) and maker_of(seal) in foreign
         with suppress(KeyError):  # a large body is looked at in a thread, and meanwhile it may be forgotten
             self._makers.move_to_end(digest)
         return provider not in makers
+
+
+def _has_one(words: Sequence[bytes], data: bytes) -> bool:
+    for word in words:  # noqa: SIM110  what `any` wants takes as long as the search
+        if data.find(word) >= 0:  # `in` takes twice as long: it asks first whether the word is a number
+            return True
+    return False
 
 
 def _seals_in(data: bytes) -> Iterator[str]:

@@ -1,11 +1,13 @@
 """What may be said of a provider and of its models, by the operator and by presets.yaml?"""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
 from proxy.access.allowance import Count, Limits
 from proxy.config.schema.scalars import Seconds, SecretText
+
+Maker = Literal["openai", "bedrock-mantle", "deepseek", "anthropic", "google"]  # sealing/forms.py knows their seals
 
 
 class Timers(Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,6 +108,10 @@ class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
     counts_tokens: Annotated[
         bool, Meta(description="`true` for a host that counts a request's tokens at `/responses/input_tokens`.")
     ] = False
+    seals: Annotated[
+        list[Maker] | None,
+        Meta(description="Whose sealed reasoning its models make. Without it nobody knows, as of a gateway of many."),
+    ] = None
     dialects: Annotated[
         list[str], Meta(description="The wires that it takes, where they are not the adapter's: [openai_chat].")
     ] = field(default_factory=list)

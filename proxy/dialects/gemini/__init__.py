@@ -62,7 +62,7 @@ class Gemini:
         tiers=(("serviceTier",), ("service_tier",)),
     )
     alarm = b'"error"'
-    seals: Sequence[bytes] = (b'"thoughtSignature"',)
+    seals: Sequence[bytes] = (b'ignature"',)  # in either spelling
     refers = False
     sign: re.Pattern[bytes] | None = None
 
