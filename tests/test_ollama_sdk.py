@@ -98,6 +98,24 @@ def test_a_stream(client: ollama.Client, canned: Canned) -> None:
     assert (last.done, last.done_reason, last.prompt_eval_count, last.eval_count) == (True, "length", 3, 5)
 
 
+def test_a_line_stays_one_whatever_the_model_says(client: ollama.Client, canned: Canned) -> None:
+    """The SDK cuts lines where `str.splitlines` does."""
+    breaks = "a\u2028b\u2029c\x85d\x0b\x0c\x1c\x1d\x1e\r\ne 😀"
+    call: list[Event] = [
+        Open(index=1, part=ToolCall(id="c", name="f")),
+        Delta(index=1, text=json.dumps({"x": breaks})),
+        Close(index=1),
+    ]
+    text: list[Event] = [Open(index=0, part=Text()), Delta(index=0, text=breaks), Close(index=0)]
+    canned.body = said([Start(model="gpt"), *text, *call, Finish()])
+    heard = list(client.chat("m", PROMPT, stream=True))
+    assert "".join(part.message.content or "" for part in heard) == breaks
+    assert [call.function.arguments for part in heard for call in part.message.tool_calls or ()] == [{"x": breaks}]
+    canned.body = said([Start(), *text])[:-1] + b"\n" + WIRE.error_event(Down(f"It broke.{breaks}"))
+    with pytest.raises(ollama.ResponseError, match="It broke"):
+        list(client.chat("m", PROMPT, stream=True))
+
+
 def test_a_whole_answer(client: ollama.Client, canned: Canned) -> None:
     canned.body = said(EVENTS, streamed=False)
     heard = client.chat("m", PROMPT)

@@ -5,6 +5,7 @@ An error is one sentence: {"error": "model 'x' not found"}. (https://docs.ollama
 
 from collections.abc import Mapping
 
+from proxy.dialects.ollama.lines import one_line
 from proxy.errors import GatewayError, Headers, UpstreamError
 from proxy.grammar.fields import as_object, as_text, dump, kept_headers, object_in
 from proxy.grammar.statuses import class_of
@@ -37,4 +38,4 @@ def error_body(error: GatewayError) -> bytes:
 
 
 def error_line(error: GatewayError) -> bytes:
-    return error_body(error) + b"\n"
+    return one_line(error_body(error)) + b"\n"

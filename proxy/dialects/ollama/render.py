@@ -36,6 +36,7 @@ from proxy.canon import (
 )
 from proxy.dialects.ollama.encode import is_generate
 from proxy.dialects.ollama.faults import error_body, error_line
+from proxy.dialects.ollama.lines import one_line
 from proxy.dialects.ollama.usage import usage_fields
 from proxy.dialects.ollama.words import OF_START, STOP_WORDS
 from proxy.errors import GatewayError, Unrepresentable
@@ -89,6 +90,9 @@ class StreamRenderer:
         self._usage: Usage | None = None
 
     def feed(self, event: Event) -> bytes:
+        return one_line(self._told(event))
+
+    def _told(self, event: Event) -> bytes:
         match event:
             case Delta():
                 return self._delta(event)
