@@ -67,7 +67,7 @@ class Invoke(Bedrock):
         return parse_request(Fields(said | {"model": peek.model, "stream": peek.stream}, ""))
 
     def renderer(self, request: Request) -> Renderer:
-        return StreamRenderer(request.model) if request.stream else WholeRenderer(request.model)
+        return StreamRenderer(request) if request.stream else WholeRenderer(request)
 
     def meter(self, stream: bool) -> Meter:
         return StreamMeter() if stream else WholeMeter()
@@ -157,8 +157,8 @@ class StreamRenderer:
 
     media_type = STREAM_TYPE
 
-    def __init__(self, model: str) -> None:
-        self._events = EventRenderer(model)
+    def __init__(self, request: Request) -> None:
+        self._events = EventRenderer(request)
         self._usage = Usage()
 
     def feed(self, event: Event) -> bytes:

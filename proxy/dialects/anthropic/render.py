@@ -20,6 +20,7 @@ from proxy.canon import (
     Open,
     Part,
     Refusal,
+    Request,
     Start,
     Stop,
     Text,
@@ -37,6 +38,7 @@ from proxy.errors import GatewayError, Unrepresentable
 from proxy.framing import sse
 from proxy.grammar import whole
 from proxy.grammar.arguments import as_given
+from proxy.grammar.callids import id_of, seed_of
 from proxy.grammar.endings import word_for
 from proxy.grammar.fields import Object, dump
 from proxy.grammar.single import OneByOne, only
@@ -50,8 +52,9 @@ class StreamRenderer:
 
     media_type = "text/event-stream"
 
-    def __init__(self, model: str) -> None:
-        self._model = model
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._seed = ""  # of the ids that we make
         self._start: Start | None = None
         self._usage: Usage | None = None
         self._refused = False
@@ -67,7 +70,7 @@ class StreamRenderer:
             case Delta() | Open() | Close():
                 return self._begin() + b"".join(map(self._say, self._blocks.feed(event)))
             case Start():
-                self._start = event
+                self._start, self._seed = event, seed_of(event, self._request)
                 return b""
             case Usage():
                 self._usage = event
@@ -83,7 +86,7 @@ class StreamRenderer:
     def _begin(self) -> bytes:
         if self._start is None:
             return b""
-        head = _message_head(self._start, self._model)
+        head = _message_head(self._start, self._request.model)
         self._start = None
         stop = {"stop_reason": None, "stop_sequence": None}
         return _frame("message_start", message={**head, "content": [], **stop, "usage": usage_fields(self._usage)})
@@ -102,7 +105,7 @@ class StreamRenderer:
                 self._part, self._lead = event.part, _lead(event.part, index)
                 self._refused |= isinstance(event.part, Refusal)
                 self._sent += 1
-                return _opened(event.part, index)
+                return _opened(event.part, index, self._seed)
             case Close():
                 return _frame("content_block_stop", index=self._sent - 1)
             case _:
@@ -120,9 +123,9 @@ class StreamRenderer:
 
 
 class WholeRenderer(whole.Renderer):
-    def __init__(self, model: str) -> None:
+    def __init__(self, request: Request) -> None:
         super().__init__()
-        self._model = model
+        self._request = request
 
     def error(self, error: GatewayError) -> bytes:
         return error_body(error)
@@ -130,9 +133,10 @@ class WholeRenderer(whole.Renderer):
     def spell(self, completion: Completion) -> bytes:
         choice = only(completion.choices)
         refused = any(type(part) is Refusal for part in choice.parts)
+        seed = seed_of(completion.start, self._request)
         message = {
-            **_message_head(completion.start, self._model),
-            "content": [_block(part, index) for index, part in enumerate(choice.parts)],
+            **_message_head(completion.start, self._request.model),
+            "content": [_block(part, index, seed) for index, part in enumerate(choice.parts)],
             **_stop_said(choice.stop, refused),
             **beside(completion.usage, DELTA_FIELDS + END_FIELDS),
             "usage": usage_fields(completion.usage),
@@ -144,9 +148,9 @@ def _frame(name: str, **fields: object) -> bytes:
     return sse(dump({"type": name, **fields}), name)
 
 
-def _opened(part: Part, index: int) -> bytes:
+def _opened(part: Part, index: int, seed: str) -> bytes:
     """content_block_start. Clients gather a tool's input from deltas alone, so that it never stands in the start."""
-    block = _block(part, index)
+    block = _block(part, index, seed)
     given = block.get("input")
     if not isinstance(given, dict) or not given:
         return _frame("content_block_start", index=index, content_block=block)
@@ -192,7 +196,7 @@ def _besides(part: Part, delta: Delta) -> Iterator[Object]:
             assert_never(part)
 
 
-def _block(part: Part, index: int) -> Object:
+def _block(part: Part, index: int, seed: str) -> Object:
     match part:
         case Text():
             citations = shown(part.citations)
@@ -204,7 +208,7 @@ def _block(part: Part, index: int) -> Object:
                 return {"type": "redacted_thinking", "data": redacted}
             return {"type": "thinking", "thinking": part.text, "signature": part.signature}
         case ToolCall():
-            name = part.id or _made_up("toolu", f"{index} {part.name}")
+            name = id_of(part, "toolu_", seed, index)
             block = {"type": "tool_use", "id": name, "name": part.name, "input": as_given(part.arguments)}
             return block | {key: part.extra[key] for key in _CALL_KEYS if key in part.extra}
         case Opaque(wire="anthropic", value=value):
@@ -226,16 +230,11 @@ def _message_head(start: Start, model: str) -> Object:
     told = {key: start.extra[key] for key in START_FIELDS if key in start.extra} if start.extra else {}
     return {
         **told,
-        "id": start.id or _made_up("msg", f"{name} {start.created}"),
+        "id": start.id or "msg_" + sha256(f"{name} {start.created}".encode()).hexdigest()[:24],
         "type": "message",
         "role": "assistant",
         "model": name,
     }
-
-
-def _made_up(prefix: str, text: str) -> str:
-    """An id for what has none: the same whenever it is told."""
-    return f"{prefix}_{sha256(text.encode()).hexdigest()[:24]}"
 
 
 def _stop_said(stop: Stop, refused: bool) -> Object:

@@ -96,7 +96,7 @@ class Bedrock:
         return parse_request(Fields(parse_object(body), ""), peek)
 
     def renderer(self, request: Request) -> Renderer:
-        return StreamRenderer(self._clock) if request.stream else WholeRenderer(self._clock)
+        return (StreamRenderer if request.stream else WholeRenderer)(request, self._clock)
 
     def meter(self, stream: bool) -> Meter:
         return StreamMeter() if stream else WholeMeter()

@@ -19,6 +19,7 @@ from proxy.canon import (
     Open,
     Part,
     Refusal,
+    Request,
     Start,
     Stop,
     Text,
@@ -36,6 +37,7 @@ from proxy.dialects.bedrock.words import REASONS, STOP_WORDS, STREAM_TYPE
 from proxy.errors import GatewayError
 from proxy.framing.eventstream import encode_headers, frame_of
 from proxy.grammar import whole
+from proxy.grammar.callids import seed_of
 from proxy.grammar.endings import word_for
 from proxy.grammar.fields import Object, as_list, dump
 from proxy.grammar.single import OneByOne, only
@@ -52,7 +54,9 @@ class StreamRenderer:
 
     media_type = STREAM_TYPE
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, request: Request, clock: Clock) -> None:
+        self._request = request
+        self._seed = ""  # of the ids that we make
         self._clock = clock
         self._began = clock()
         self._usage: Usage | None = None
@@ -67,6 +71,7 @@ class StreamRenderer:
             case Delta() | Open() | Close():
                 return b"".join(map(self._say, self._blocks.feed(event)))
             case Start():
+                self._seed = seed_of(event, self._request)
                 return _frame("messageStart", {"role": "assistant"})
             case Usage():
                 self._usage = event
@@ -95,7 +100,7 @@ class StreamRenderer:
                 self._part = event.part
                 self._refused |= isinstance(event.part, Refusal)
                 self._sent += 1
-                said = _opened(event.part, index + 1)
+                said = _opened(event.part, index + 1, self._seed)
                 self._silent = not said
                 return said
             case Close():
@@ -106,8 +111,9 @@ class StreamRenderer:
 
 
 class WholeRenderer(whole.Renderer):
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, request: Request, clock: Clock) -> None:
         super().__init__()
+        self._request = request
         self._clock = clock
         self._began = clock()
 
@@ -117,7 +123,8 @@ class WholeRenderer(whole.Renderer):
     def spell(self, completion: Completion) -> bytes:
         choice = only(completion.choices)
         refused = any(isinstance(part, Refusal) for part in choice.parts)
-        content = [block_of(part, index) for index, part in enumerate(choice.parts)]
+        seed = seed_of(completion.start, self._request)
+        content = [block_of(part, index, seed) for index, part in enumerate(choice.parts)]
         answer = {
             "output": {"message": {"role": "assistant", "content": content}},
             **_stop_said(choice.stop, refused),
@@ -183,14 +190,14 @@ def _piece(index: int, kind: bytes, text: str) -> bytes:
     return frame_of(_DELTA, b'{"contentBlockIndex":%d,"delta":%b}' % (index, kind % dump(text)))
 
 
-def _opened(part: Part, index: int) -> bytes:
+def _opened(part: Part, index: int, seed: str) -> bytes:
     match part:
         case Text() | Refusal():
             return b""
         case Thinking():
-            return _delta(index, block_of(part, index)) if part.redacted else b""
+            return _delta(index, block_of(part, index, seed)) if part.redacted else b""
         case ToolCall():
-            return _start(index, {"toolUse": call_head(part, index)})
+            return _start(index, {"toolUse": call_head(part, index, seed)})
         case Image():
             form, data = drawn(part, index)
             return _start(index, {"image": {"format": form}}) + _delta(index, {"image": {"source": {"bytes": data}}})

@@ -3,7 +3,6 @@
 Whole, as in `output.message.content`; a stream says the same in deltas.
 """
 
-from hashlib import sha256
 from typing import assert_never
 
 import msgspec
@@ -27,13 +26,14 @@ from proxy.dialects.bedrock.blobs import sniff, wrap
 from proxy.dialects.bedrock.citations import spelled
 from proxy.dialects.bedrock.words import TAKEN, format_of
 from proxy.errors import Unrepresentable
+from proxy.grammar.callids import id_of
 from proxy.grammar.fields import UNREADABLE, Object
 
 _OBJECT = msgspec.json.Decoder(Object)
 
 
-def block_of(part: Part, index: int) -> Object:
-    """`index`: the block's place in the answer. Raises Unrepresentable."""
+def block_of(part: Part, index: int, seed: str) -> Object:
+    """`index`: the block's place in the answer. `seed`: of the ids that we make. Raises Unrepresentable."""
     match part:
         case Text():
             return _text(part)
@@ -42,7 +42,7 @@ def block_of(part: Part, index: int) -> Object:
         case Thinking():
             return {"reasoningContent": _thought(part)}
         case ToolCall():
-            return {"toolUse": call_head(part, index) | {"input": _input(part.arguments)}}
+            return {"toolUse": call_head(part, index, seed) | {"input": _input(part.arguments)}}
         case Image():
             form, data = drawn(part, index)
             return {"image": {"format": form, "source": {"bytes": data}}}
@@ -54,10 +54,9 @@ def block_of(part: Part, index: int) -> Object:
             assert_never(part)
 
 
-def call_head(part: ToolCall, index: int) -> Object:
+def call_head(part: ToolCall, index: int, seed: str) -> Object:
     """The id, made here where the provider had none, and the name."""
-    made_up = "tooluse_" + sha256(f"{index} {part.name}".encode()).hexdigest()[:22]
-    return {"toolUseId": part.id or made_up, "name": part.name}
+    return {"toolUseId": id_of(part, "tooluse_", seed, index, length=22), "name": part.name}
 
 
 def drawn(part: Image, index: int) -> tuple[str, str]:

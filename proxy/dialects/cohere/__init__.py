@@ -72,7 +72,7 @@ class Cohere:
         return parse_request(Fields(parse_object(body), ""))
 
     def renderer(self, request: Request) -> Renderer:
-        return StreamRenderer(request.model) if request.stream else WholeRenderer(request.model)
+        return StreamRenderer(request) if request.stream else WholeRenderer(request)
 
     def meter(self, stream: bool) -> Meter:
         return StreamMeter() if stream else WholeMeter()

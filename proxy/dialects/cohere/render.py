@@ -22,6 +22,7 @@ from proxy.canon import (
     Open,
     Part,
     Refusal,
+    Request,
     Start,
     Stop,
     Text,
@@ -39,9 +40,10 @@ from proxy.dialects.cohere.words import FAILED, STOP_WORDS
 from proxy.errors import GatewayError, Unrepresentable
 from proxy.framing import sse
 from proxy.grammar import whole
+from proxy.grammar.callids import id_of, seed_of
 from proxy.grammar.endings import word_for
 from proxy.grammar.fields import Object, dump, encode_json
-from proxy.grammar.single import check_choice, only
+from proxy.grammar.single import OneByOne, only
 
 
 class _Block(Struct):
@@ -54,28 +56,32 @@ class _Block(Struct):
 
 
 class StreamRenderer:
-    """One event per delta. What does not change between them is encoded once, when a block opens."""
+    """One event per delta. What does not change between them is encoded once, when a block opens.
+
+    Cohere tells one block after the other, and clients add a delta to the last one: what belongs to a later block waits
+    until the earlier is closed.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, model: str) -> None:
-        self._model = model
-        self._blocks: dict[int, _Block] = {}
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._seed = ""  # of the ids that we make
+        self._order = OneByOne()
+        self._block = _Block()  # the one that is open
         self._contents = self._calls = self._cited = 0  # begun so far
         self._usage: Usage | None = None
 
     def feed(self, event: Event) -> bytes:
         match event:
-            case Delta():
+            case Delta(index=index) if index == self._order.open:  # one for every token
                 return self._delta(event)
+            case Delta() | Open() | Close():
+                return b"".join(map(self._say, self._order.feed(event)))
             case Start():
+                self._seed = seed_of(event, self._request)
                 message = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
-                return _frame("message-start", id=_id(event, self._model), delta={"message": message})
-            case Open():
-                check_choice(event)
-                return self._open(event.index, event.part)
-            case Close():
-                return self._blocks.pop(event.index).end
+                return _frame("message-start", id=_id(event, self._request.model), delta={"message": message})
             case Usage():
                 self._usage = event
                 return b""
@@ -88,7 +94,19 @@ class StreamRenderer:
     def error(self, error: GatewayError) -> bytes:
         return error_event(error)
 
-    def _open(self, index: int, part: Part) -> bytes:
+    def _say(self, event: Open | Delta | Close) -> bytes:
+        match event:
+            case Delta():
+                return self._delta(event)
+            case Open():
+                self._block, out = self._opened(event.index, event.part)
+                return out
+            case Close():
+                return self._block.end
+            case _:
+                assert_never(event)
+
+    def _opened(self, index: int, part: Part) -> tuple[_Block, bytes]:
         block, out = _Block(), b""
         match part:
             case Text() | Refusal():
@@ -106,8 +124,7 @@ class StreamRenderer:
                 raise _unsayable(part)
             case _:
                 assert_never(part)
-        self._blocks[index] = block
-        return out
+        return block, out
 
     def _content(self, key: str, shell: Object) -> tuple[_Block, bytes]:
         number = self._contents
@@ -121,11 +138,11 @@ class StreamRenderer:
         self._calls += 1
         inner = b'"index":%d,"delta":{"message":{"tool_calls":{"function":{"arguments":' % number
         block = _Block(_head("tool-call-delta", inner), b"}}}}", _frame("tool-call-end", index=number))
-        call = _call_fields(part, "", index)
+        call = _call_fields(part, "", index, self._seed)
         return block, _frame("tool-call-start", index=number, delta={"message": {"tool_calls": call}})
 
     def _delta(self, event: Delta) -> bytes:
-        block = self._blocks[event.index]
+        block = self._block
         if not block.head:
             return b""
         out = b""
@@ -144,22 +161,22 @@ class StreamRenderer:
 
 
 class WholeRenderer(whole.Renderer):
-    def __init__(self, model: str) -> None:
+    def __init__(self, request: Request) -> None:
         super().__init__()
-        self._model = model
+        self._request = request
 
     def error(self, error: GatewayError) -> bytes:
         return error_body(error)
 
     def spell(self, completion: Completion) -> bytes:
         choice = only(completion.choices)
-        message, logprobs = _message(choice)
+        message, logprobs = _message(choice, seed_of(completion.start, self._request))
         scored = {"logprobs": logprobs} if logprobs else {}
         end = _end(choice.stop, completion.usage)
-        return dump({"id": _id(completion.start, self._model), "message": message, **end, **scored})
+        return dump({"id": _id(completion.start, self._request.model), "message": message, **end, **scored})
 
 
-def _message(choice: Choice) -> tuple[Object, list[Object]]:
+def _message(choice: Choice, seed: str) -> tuple[Object, list[Object]]:
     """The fields of a whole message, and what is told of its tokens."""
     content: list[Object] = []
     lists: dict[str, list[Object]] = {"tool_calls": [], "citations": [], "logprobs": []}
@@ -178,7 +195,7 @@ def _message(choice: Choice) -> tuple[Object, list[Object]]:
                 if not part.redacted:
                     content.append({"type": "thinking", "thinking": part.text})
             case ToolCall():
-                lists["tool_calls"].append(_call_fields(part, part.arguments, index))
+                lists["tool_calls"].append(_call_fields(part, part.arguments, index, seed))
             case Opaque(wire="cohere", value=value):
                 content.append(value)
             case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
@@ -204,10 +221,10 @@ def _id(start: Start, model: str) -> str:
     return start.id or sha256(f"{start.model or model} {start.created}".encode()).hexdigest()[:32]
 
 
-def _call_fields(call: ToolCall, arguments: str, index: int) -> Object:
-    """An id is required; where the provider gave none, one is made of the block's number and the name."""
-    made = f"call_{sha256(f'{index} {call.name}'.encode()).hexdigest()[:12]}"
-    return {"id": call.id or made, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+def _call_fields(call: ToolCall, arguments: str, index: int, seed: str) -> Object:
+    """An id is required; where the provider gave none, one is made."""
+    name = id_of(call, "call_", seed, index, length=12)
+    return {"id": name, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
 def _end(stop: Stop, usage: Usage | None) -> Object:

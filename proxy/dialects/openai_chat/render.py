@@ -32,11 +32,12 @@ from proxy.dialects.openai_chat.citations import spelled
 from proxy.dialects.openai_chat.encode_messages import legacy_call
 from proxy.dialects.openai_chat.faults import error_body
 from proxy.dialects.openai_chat.reasoning import detail_of
-from proxy.dialects.openai_chat.render_fields import finish_fields, made_id, named, picture, top_of, unsayable
+from proxy.dialects.openai_chat.render_fields import finish_fields, named, picture, top_of, unsayable
 from proxy.dialects.openai_chat.seals import sealed
 from proxy.dialects.openai_chat.usage import tier_beside, usage_fields
 from proxy.errors import GatewayError
 from proxy.framing import sse
+from proxy.grammar.callids import id_of, seed_of
 from proxy.grammar.fields import Object, encode_json
 from proxy.grammar.functions import nest
 
@@ -101,7 +102,7 @@ class StreamRenderer:
         top = top_of(start, "chat.completion.chunk", self._request, self._clock)
         once = {key: top.pop(key) for key in start.extra if key in top and key not in _REPEATED}
         self._said = start
-        self._seed = f"{top['id']} {top['created']}"
+        self._seed = seed_of(start, self._request)
         self._head = b"data: %b" % encode_json(top)[:-1]
         self._once = b",%b" % encode_json(once)[1:-1] if once else b""
         return b""
@@ -175,7 +176,7 @@ class StreamRenderer:
         before = b'{"tool_calls":[{"index":%d,"%b":{"%b":' % (number, key.encode(), field.encode())
         self._say(block, "call", before, b"}}]}")
         block.number = number
-        name = part.id or made_id(self._seed, part, block.choice, number)
+        name = id_of(part, "call_", f"{self._seed} {block.choice}", number)
         return {"tool_calls": [{"index": number, "id": name, **nest(key, opening, part.extra)}]}
 
     def _delta(self, event: Delta) -> bytes:

@@ -1,7 +1,6 @@
 """What do a chunk and a whole completion say alike?"""
 
 from collections.abc import Callable
-from hashlib import sha256
 
 from proxy.canon import (
     Audio,
@@ -11,7 +10,6 @@ from proxy.canon import (
     Start,
     Stop,
     Stored,
-    ToolCall,
 )
 from proxy.dialects.openai_chat.encode_parts import noun_of
 from proxy.dialects.openai_chat.words import STOP_WORDS
@@ -24,11 +22,6 @@ from proxy.grammar.fields import Object
 def top_of(start: Start, kind: str, request: Request, clock: Callable[[], float]) -> Object:
     created = int(clock()) if start.created is None else start.created
     return start.extra | {"id": start.id, "object": kind, "created": created, "model": start.model or request.model}
-
-
-def made_id(seed: str, call: ToolCall, choice: int, number: int) -> str:
-    """The id of a call whose wire has none: the same whenever the same answer is told, and another in the next one."""
-    return "call_" + sha256(f"{seed} {choice} {number} {call.name}".encode()).hexdigest()[:24]
 
 
 def unsayable(part: Part) -> Unrepresentable:

@@ -23,11 +23,12 @@ from proxy.dialects.openai_chat.citations import spelled
 from proxy.dialects.openai_chat.encode_messages import legacy_call
 from proxy.dialects.openai_chat.faults import error_body
 from proxy.dialects.openai_chat.reasoning import detail_of
-from proxy.dialects.openai_chat.render_fields import finish_fields, made_id, named, picture, top_of, unsayable
+from proxy.dialects.openai_chat.render_fields import finish_fields, named, picture, top_of, unsayable
 from proxy.dialects.openai_chat.seals import sealed
 from proxy.dialects.openai_chat.usage import tier_beside, usage_fields
 from proxy.errors import GatewayError
 from proxy.grammar import whole
+from proxy.grammar.callids import id_of, seed_of
 from proxy.grammar.fields import Object, dump
 from proxy.grammar.functions import nest
 
@@ -43,7 +44,7 @@ class WholeRenderer(whole.Renderer):
 
     def spell(self, completion: Completion) -> bytes:
         body = top_of(completion.start, "chat.completion", self._request, self._clock)
-        seed = f"{body['id']} {body['created']}"
+        seed = seed_of(completion.start, self._request)
         body["choices"] = [_choice_fields(number, choice, seed) for number, choice in enumerate(completion.choices)]
         if completion.usage is not None:
             body["usage"] = usage_fields(completion.usage)
@@ -73,7 +74,7 @@ def _choice_fields(number: int, choice: Choice, seed: str) -> Object:
             case ToolCall():
                 key, field = ("function", "arguments") if part.kind == "function" else ("custom", "input")
                 call = nest(key, {"name": part.name, field: part.arguments}, sealed(part.extra, part.signature))
-                name = part.id or made_id(seed, part, number, len(message.get("tool_calls", ())))
+                name = id_of(part, "call_", f"{seed} {number}", len(message.get("tool_calls", ())))
                 _extend(message, "tool_calls", [{"id": name, **call}])
             case Audio():
                 data = part.source.data if isinstance(part.source, Inline) else ""

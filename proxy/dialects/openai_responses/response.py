@@ -33,7 +33,7 @@ def begun(start: Start, request: Request, clock: Callable[[], float]) -> Object:
     """A response of which nothing has been said yet."""
     created = int(clock()) if start.created is None else start.created
     model = start.model or request.model
-    name = start.id or "resp_" + sha256(f"{model} {created}".encode()).hexdigest()[:48]
+    name = start.id or "resp_" + sha256(f"{model} {created} {len(request.turns)}".encode()).hexdigest()[:48]
     return {**NOTHING, "id": name, "created_at": created, "model": model, **_echo(request)}
 
 
