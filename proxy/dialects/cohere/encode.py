@@ -41,6 +41,7 @@ from proxy.errors import Unrepresentable
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.fields import Object, as_list, merged, without_nulls
 from proxy.grammar.functions import nest
+from proxy.grammar.neighbours import joined
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several, stored_elsewhere
 from proxy.grammar.textual import as_text
 from proxy.grammar.thinking import half_of
@@ -58,7 +59,8 @@ class Encoding:
         request = self._request
         self._refuse()
         self.dropped.lacking(LACKED)
-        body: Object = {"model": request.model, "messages": [one for turn in request.turns for one in self._turn(turn)]}
+        turns = request.turns if self._own else joined(request.turns)
+        body: Object = {"model": request.model, "messages": [one for turn in turns for one in self._turn(turn)]}
         said = {key: self._within(name) for name, (key, _) in KNOBS.items()}
         said |= {"response_format": self._format(), "thinking": self._thinking()}
         body |= {key: value for key, value in said.items() if value is not None}

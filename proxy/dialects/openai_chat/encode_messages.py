@@ -27,6 +27,7 @@ from proxy.dialects.openai_chat.seals import sealed
 from proxy.dialects.openai_chat.words import NAME
 from proxy.grammar.fields import Object, as_object
 from proxy.grammar.functions import nest
+from proxy.grammar.neighbours import joined
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.textual import as_text
 
@@ -37,8 +38,8 @@ class Messages:
     """Of one request. `dropped` gathers the receipt."""
 
     def __init__(self, request: Request, dropped: Receipt) -> None:
-        self._turns = request.turns
         self._own = request.wire == NAME
+        self._turns = request.turns if self._own else joined(request.turns)
         self._parts = Parts(request, dropped)
         self._dropped = dropped
         self._shown: list[Object] = []  # by tools, and not yet told
