@@ -284,6 +284,7 @@ class Request(Struct, kw_only=True):
     service_tier: str | None = None  # in OpenAI's words (auto, default, flex, priority), where its wire has the like
     extra: dict[str, Any] = field(default_factory=dict)
     demands: dict[str, Any] = field(default_factory=dict)  # like `extra`, but the answer would be another without it
+    call: str = ""  # our own name for the request: the answer goes by it where its provider gives it none
     names: Mapping[str, str] = field(default_factory=dict)  # what the client calls a field, where that is not our name
 
     def name_of(self, field: str) -> str:

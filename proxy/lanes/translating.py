@@ -106,7 +106,7 @@ class Translation:
 def _parsed(call: Call, target: Target) -> Request:
     """Raises BadRequest."""
     request = call.dialect.parse(call.envelope.body, Peek(call.model, call.stream, call.as_array))
-    request.model = target.model
+    request.model, request.call = target.model, call.id
     if call.so_far:
         go_on(request, call.so_far)
     return request

@@ -4,7 +4,6 @@ Events in, bytes out: a stream as it goes, or the whole message at Finish.
 """
 
 from collections.abc import Iterator
-from hashlib import sha256
 from typing import assert_never
 
 from proxy.canon import (
@@ -38,9 +37,9 @@ from proxy.errors import GatewayError, Unrepresentable
 from proxy.framing import sse
 from proxy.grammar import whole
 from proxy.grammar.arguments import as_given
-from proxy.grammar.callids import id_of, seed_of
 from proxy.grammar.endings import word_for
 from proxy.grammar.fields import Object, dump
+from proxy.grammar.ids import answer_id, id_of, seed_of
 from proxy.grammar.single import OneByOne, only
 
 
@@ -86,7 +85,7 @@ class StreamRenderer:
     def _begin(self) -> bytes:
         if self._start is None:
             return b""
-        head = _message_head(self._start, self._request.model)
+        head = _message_head(self._start, self._request)
         self._start = None
         stop = {"stop_reason": None, "stop_sequence": None}
         return _frame("message_start", message={**head, "content": [], **stop, "usage": usage_fields(self._usage)})
@@ -135,7 +134,7 @@ class WholeRenderer(whole.Renderer):
         refused = any(type(part) is Refusal for part in choice.parts)
         seed = seed_of(completion.start, self._request)
         message = {
-            **_message_head(completion.start, self._request.model),
+            **_message_head(completion.start, self._request),
             "content": [_block(part, index, seed) for index, part in enumerate(choice.parts)],
             **_stop_said(choice.stop, refused),
             **beside(completion.usage, DELTA_FIELDS + END_FIELDS),
@@ -225,15 +224,14 @@ def _block(part: Part, index: int, seed: str) -> Object:
 _CALL_KEYS = ("caller", "toolset_name")  # what a tool_use of this wire may have besides
 
 
-def _message_head(start: Start, model: str) -> Object:
-    name = start.model or model
+def _message_head(start: Start, request: Request) -> Object:
     told = {key: start.extra[key] for key in START_FIELDS if key in start.extra} if start.extra else {}
     return {
         **told,
-        "id": start.id or "msg_" + sha256(f"{name} {start.created}".encode()).hexdigest()[:24],
+        "id": answer_id(start, request, "msg_"),
         "type": "message",
         "role": "assistant",
-        "model": name,
+        "model": start.model or request.model,
     }
 
 

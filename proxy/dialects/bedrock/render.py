@@ -37,9 +37,9 @@ from proxy.dialects.bedrock.words import REASONS, STOP_WORDS, STREAM_TYPE
 from proxy.errors import GatewayError
 from proxy.framing.eventstream import encode_headers, frame_of
 from proxy.grammar import whole
-from proxy.grammar.callids import seed_of
 from proxy.grammar.endings import word_for
 from proxy.grammar.fields import Object, as_list, dump
+from proxy.grammar.ids import seed_of
 from proxy.grammar.single import OneByOne, only
 
 Clock = Callable[[], float]

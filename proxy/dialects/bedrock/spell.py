@@ -26,8 +26,8 @@ from proxy.dialects.bedrock.blobs import sniff, wrap
 from proxy.dialects.bedrock.citations import spelled
 from proxy.dialects.bedrock.words import TAKEN, format_of
 from proxy.errors import Unrepresentable
-from proxy.grammar.callids import id_of
 from proxy.grammar.fields import UNREADABLE, Object
+from proxy.grammar.ids import id_of
 
 _OBJECT = msgspec.json.Decoder(Object)
 

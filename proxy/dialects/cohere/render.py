@@ -3,7 +3,6 @@
 Events in, bytes out: a stream as it goes, or the whole answer at Finish.
 """
 
-from hashlib import sha256
 from typing import assert_never
 
 from msgspec import Struct
@@ -40,9 +39,9 @@ from proxy.dialects.cohere.words import FAILED, STOP_WORDS
 from proxy.errors import GatewayError, Unrepresentable
 from proxy.framing import sse
 from proxy.grammar import whole
-from proxy.grammar.callids import id_of, seed_of
 from proxy.grammar.endings import word_for
 from proxy.grammar.fields import Object, dump, encode_json
+from proxy.grammar.ids import answer_id, id_of, seed_of
 from proxy.grammar.single import OneByOne, only
 
 
@@ -81,7 +80,9 @@ class StreamRenderer:
             case Start():
                 self._seed = seed_of(event, self._request)
                 message = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
-                return _frame("message-start", id=_id(event, self._request.model), delta={"message": message})
+                return _frame(
+                    "message-start", id=answer_id(event, self._request, "", length=32), delta={"message": message}
+                )
             case Usage():
                 self._usage = event
                 return b""
@@ -173,7 +174,9 @@ class WholeRenderer(whole.Renderer):
         message, logprobs = _message(choice, seed_of(completion.start, self._request))
         scored = {"logprobs": logprobs} if logprobs else {}
         end = _end(choice.stop, completion.usage)
-        return dump({"id": _id(completion.start, self._request.model), "message": message, **end, **scored})
+        return dump(
+            {"id": answer_id(completion.start, self._request, "", length=32), "message": message, **end, **scored}
+        )
 
 
 def _message(choice: Choice, seed: str) -> tuple[Object, list[Object]]:
@@ -214,11 +217,6 @@ def _head(name: str, inner: bytes) -> bytes:
 
 def _frame(name: str, **fields: object) -> bytes:
     return sse(dump({"type": name, **fields}), name)
-
-
-def _id(start: Start, model: str) -> str:
-    """Required; where the provider gave none, one is made."""
-    return start.id or sha256(f"{start.model or model} {start.created}".encode()).hexdigest()[:32]
 
 
 def _call_fields(call: ToolCall, arguments: str, index: int, seed: str) -> Object:

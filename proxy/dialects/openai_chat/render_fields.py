@@ -17,11 +17,13 @@ from proxy.errors import Unrepresentable
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.endings import word_for
 from proxy.grammar.fields import Object
+from proxy.grammar.ids import answer_id
 
 
 def top_of(start: Start, kind: str, request: Request, clock: Callable[[], float]) -> Object:
     created = int(clock()) if start.created is None else start.created
-    return start.extra | {"id": start.id, "object": kind, "created": created, "model": start.model or request.model}
+    name = answer_id(start, request, "chatcmpl-")
+    return start.extra | {"id": name, "object": kind, "created": created, "model": start.model or request.model}
 
 
 def unsayable(part: Part) -> Unrepresentable:

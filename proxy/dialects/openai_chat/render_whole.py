@@ -28,9 +28,9 @@ from proxy.dialects.openai_chat.seals import sealed
 from proxy.dialects.openai_chat.usage import tier_beside, usage_fields
 from proxy.errors import GatewayError
 from proxy.grammar import whole
-from proxy.grammar.callids import id_of, seed_of
 from proxy.grammar.fields import Object, dump
 from proxy.grammar.functions import nest
+from proxy.grammar.ids import id_of, seed_of
 
 
 class WholeRenderer(whole.Renderer):

@@ -5,7 +5,6 @@ good part of that.
 """
 
 from collections.abc import Callable
-from hashlib import sha256
 
 from proxy.canon import Request, Start, Stop, Usage
 from proxy.dialects.openai_responses.encode import Encoding
@@ -13,6 +12,7 @@ from proxy.dialects.openai_responses.usage import usage_fields
 from proxy.dialects.openai_responses.words import COMPLETE, ECHOED, STOP_WORDS, TIERS
 from proxy.grammar.endings import word_for
 from proxy.grammar.fields import Object
+from proxy.grammar.ids import answer_id
 
 NOTHING: Object = {
     "id": "",
@@ -33,7 +33,7 @@ def begun(start: Start, request: Request, clock: Callable[[], float]) -> Object:
     """A response of which nothing has been said yet."""
     created = int(clock()) if start.created is None else start.created
     model = start.model or request.model
-    name = start.id or "resp_" + sha256(f"{model} {created} {len(request.turns)}".encode()).hexdigest()[:48]
+    name = answer_id(start, request, "resp_", length=48)
     return {**NOTHING, "id": name, "created_at": created, "model": model, **_echo(request)}
 
 

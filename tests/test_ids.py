@@ -1,4 +1,4 @@
-"""Has each call of a conversation an id of its own, also where its provider gives none?"""
+"""Has each answer, and each call of a conversation, an id of its own, also where its provider gives none?"""
 
 import re
 
@@ -46,3 +46,18 @@ def test_no_two_calls_of_a_conversation_have_one_id(wire: str, stream: bool) -> 
 def test_an_answer_that_is_told_again_has_the_same_ids(wire: str) -> None:
     start = Start(id="r", created=7)
     assert ids(wire, 3, start, True) == ids(wire, 3, start, True) == ids(wire, 3, start, False)
+
+
+@pytest.mark.parametrize("wire", ["openai_chat", "openai_responses", "anthropic", "cohere"])
+def test_no_two_answers_have_one_id(wire: str) -> None:
+    """Bedrock's have neither a name nor a time."""
+
+    def told(call: str, stream: bool) -> bytes:
+        asked = Request(wire=wire, model="m", turns=[Turn(role="user", parts=[])], stream=stream, call=call)
+        said = laws.say(registry.dialect(wire).renderer(asked), [Start(), Finish()])
+        found = re.search(rb'"id":"((?:chatcmpl-|resp_|msg_)?[0-9a-f]{24,})"', said)
+        assert found, said
+        return found[1]
+
+    for stream in (False, True):
+        assert told("req_1", stream) == told("req_1", not stream) != told("req_2", stream)
