@@ -90,7 +90,6 @@ class Dispatch:
         return await aside(len(body), self._provenance.holds_foreign, *asked)
 
 
-
 def _is_endpoint_missing(error: UpstreamError, dialect: Dialect) -> bool:
     """Does the host know no such endpoint, rather than nothing of what was asked for?
 
