@@ -267,6 +267,129 @@ async def test_bytes_that_come_on_an_idle_connection_close_it(behind: bytes) -> 
     assert not talk.wire.is_connected()
 
 
+# --- poured ----------------------------------------------------------------------------------------------------------
+
+
+async def all_of(talk: Talk, sink: Callable[[bytes], bool]) -> int:
+    """Pour until the end; how often that was."""
+    times = 1
+    async with asyncio.timeout(PATIENCE):
+        await talk.exchange.head()
+        while not await talk.exchange.pour(sink):
+            times += 1
+    return times
+
+
+async def pouring(talk: Talk, sink: Callable[[bytes], bool]) -> asyncio.Task[int]:
+    """Somebody who waits for its end."""
+    task = asyncio.create_task(all_of(talk, sink))
+    await turn()
+    return task
+
+
+def into(out: list[bytes], enough: int = 1_000_000) -> Callable[[bytes], bool]:
+    """A sink that has enough for now with each piece from the `enough`-th on."""
+
+    def sink(piece: bytes) -> bool:
+        out.append(piece)
+        return len(out) < enough
+
+    return sink
+
+
+@pytest.mark.parametrize("enough", [1, 2, 1_000_000])
+@pytest.mark.parametrize("framing", ANSWERS)
+async def test_an_answer_that_is_poured_is_the_same_in_every_split(framing: str, enough: int) -> None:
+    for chunks in splits(ANSWERS[framing]):
+        talk, out = Talk(), list[bytes]()
+        task = await pouring(talk, into(out, enough))
+        for chunk in chunks:
+            talk.receive(chunk)
+            if len(out) % 2:  # sometimes whoever waits has their turn in between
+                await turn()
+        if framing == "eof":
+            talk.wire.connection_lost(None)
+        await task
+        assert b"".join(out) == BODY
+        await turn()
+        assert talk.released == [framing != "eof"]
+
+
+async def test_what_is_poured_is_handed_on_before_anybody_else_has_a_turn() -> None:
+    talk, out = Talk(), list[bytes]()
+    talk.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\na")
+    task = await pouring(talk, into(out))
+    talk.receive(b"b", b"c")
+    assert out == [b"a", b"b", b"c"]
+    talk.receive(b"d")
+    assert (await task, out) == (1, [b"a", b"b", b"c", b"d"])
+
+
+async def test_a_sink_that_has_enough_stops_the_provider_until_it_is_poured_on() -> None:
+    talk, out = Talk(), list[bytes]()
+    talk.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n")
+    task = asyncio.create_task(talk.exchange.pour(into(out, 2)))
+    await turn()
+    talk.receive(b"a", b"b", *[b"x" * 1024] * (HIGH_WATER // 1024 + 1))
+    assert out == [b"a", b"b"]
+    assert not talk.pipe.reading
+    assert await task is False
+    assert await talk.exchange.pour(into(out, 1)) is False
+    assert len(out[-1]) == HIGH_WATER + 1024
+    assert talk.pipe.reading
+
+
+@pytest.mark.parametrize("lost", LOSSES, ids=repr)
+async def test_a_poured_answer_that_breaks_off_ends_in_an_error_after_what_came(lost: BaseException | None) -> None:
+    talk, out = Talk(), list[bytes]()
+    task = await pouring(talk, into(out))
+    talk.receive(ANSWERS["length"][:-3])
+    talk.wire.connection_lost(lost if isinstance(lost, Exception) else None)
+    with pytest.raises(Down, match="cut short"):
+        await task
+    assert b"".join(out) == BODY[:-3]
+
+
+async def test_what_a_sink_raises_is_for_whoever_pours_and_it_gets_nothing_more() -> None:
+    talk, out = Talk(), list[bytes]()
+
+    def sink(piece: bytes) -> bool:
+        out.append(piece)
+        raise ConnectionResetError("the client has left")
+
+    talk.receive(ANSWERS["length"][: -len(BODY)])
+    task = await pouring(talk, sink)
+    talk.receive(BODY[:3], BODY[3:-3])
+    with pytest.raises(ConnectionResetError):
+        await task
+    assert out == [BODY[:3]]
+    talk.exchange.abort()
+    assert talk.released == [False]
+
+
+async def test_who_stops_pouring_has_heard_all_that_came() -> None:
+    talk, out = Talk(), list[bytes]()
+    talk.receive(ANSWERS["length"][: -len(BODY)])
+    task = await pouring(talk, into(out))
+    talk.receive(BODY[:-3])
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    talk.receive(BODY[-3:])
+    assert b"".join(out) == BODY[:-3]
+    assert await talk.exchange.chunk() == BODY[-3:]
+
+
+async def test_a_poured_answer_that_falls_silent_is_given_up() -> None:
+    talk, out = Talk(), list[bytes]()
+    talk.send(idle=0.02)
+    talk.receive(ANSWERS["length"][:-3])
+    talk.exchange.begun()
+    with pytest.raises(Timeout, match="silent"):
+        await all_of(talk, into(out))
+    assert b"".join(out) == BODY[:-3]
+
+
 # --- flow ------------------------------------------------------------------------------------------------------------
 
 

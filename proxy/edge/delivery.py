@@ -20,7 +20,7 @@ from proxy.edge.keptawake import kept_awake
 from proxy.edge.onlookers import conclude, show
 from proxy.errors import GatewayError, UpstreamError
 from proxy.headers import spell
-from proxy.ports import Headers, Reply
+from proxy.ports import Headers, Pour, Reply
 
 BODILESS = frozenset({204, 304})
 START = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
@@ -93,6 +93,7 @@ _clock = _Clock()
 
 
 def _whole(door: Door, inbound: Inbound, reply: Reply, body: bytes, ours: bytes) -> None:
+    reply.sent = len(body)
     if reply.taps:
         show(reply, body, inbound.id)
     head = _head(door, inbound, reply, ours)
@@ -130,15 +131,11 @@ async def _live(door: Door, inbound: Inbound, reply: Reply, body: AsyncGenerator
     try:
         async with aclosing(body):
             lines = await _lines(door, inbound, reply, ours)
-            async for chunk in body:
-                if reply.taps:
-                    show(reply, chunk, inbound.id)
-                if (written := lines.write(chunk)) is not None:
-                    await written
-                if door.writing_paused:
-                    await door.drained()
-                if reply.stopped is not None:
-                    break
+            pour: Pour | None = getattr(body, "pour", None)
+            if pour is not None and isinstance(lines, _Bare):
+                await _poured(door, inbound, reply, pour, lines)
+            else:
+                await _piecewise(door, inbound, reply, body, lines)
         if reply.stopped is not None:
             raise reply.stopped
         await _end(lines)
@@ -156,6 +153,33 @@ async def _live(door: Door, inbound: Inbound, reply: Reply, body: AsyncGenerator
             lines.stop()
         if reply.abort is not None:
             reply.abort()
+
+
+async def _poured(door: Door, inbound: Inbound, reply: Reply, pour: Pour, lines: "_Bare") -> None:
+    """Each piece is written in the call in which it came."""
+
+    def write(chunk: bytes) -> bool:
+        reply.sent += len(chunk)
+        if reply.taps:
+            show(reply, chunk, inbound.id)
+        lines.write(chunk)
+        return not door.writing_paused and reply.stopped is None
+
+    while not await pour(write) and reply.stopped is None:
+        await door.drained()
+
+
+async def _piecewise(door: Door, inbound: Inbound, reply: Reply, body: AsyncGenerator[bytes], lines: Lines) -> None:
+    async for chunk in body:
+        reply.sent += len(chunk)
+        if reply.taps:
+            show(reply, chunk, inbound.id)
+        if (written := lines.write(chunk)) is not None:
+            await written
+        if door.writing_paused:
+            await door.drained()
+        if reply.stopped is not None:
+            break
 
 
 async def _lines(door: Door, inbound: Inbound, reply: Reply, ours: bytes) -> Lines:

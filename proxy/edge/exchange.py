@@ -17,6 +17,7 @@ from proxy.edge import heads
 from proxy.edge.failures import why
 from proxy.edge.wire import Wire
 from proxy.errors import Down, Timeout, UpstreamError
+from proxy.ports import Sink
 
 HEAD_LIMIT = 128 * 1024  # bytes that may come with no byte of body among them: heads, interim answers, trailers
 HIGH_WATER = 64 * 1024  # bytes held for a slow reader before the provider is told to wait
@@ -33,7 +34,8 @@ class Exchange:
     status = 0
     asked: object = None  # the adapter's: with which key, and when
 
-    _waiter: asyncio.Future[None] | None = None
+    _waiter: asyncio.Future[bool] | None = None  # whether all that came may be handed on
+    _sink: Sink | None = None  # takes what comes, while somebody waits for its end
     _began = _head = _first = _idle = _total = 0.0  # seconds; but for the first, allowed
     _last = 0.0
     _held = 0  # bytes in _chunks
@@ -82,9 +84,7 @@ class Exchange:
         while not self._headed:
             if self._error is not None:
                 raise self._error
-            self._waiter = self._clock.create_future()
-            await self._waiter
-            self._waiter = None
+            await self._news()
 
     async def chunk(self) -> bytes:
         """What has come of the body, waiting for some; b"" at its end. Raises UpstreamError, after what came before."""
@@ -93,17 +93,27 @@ class Exchange:
                 raise self._error
             if self._done:
                 return b""
-            self._last = self._clock.time()
-            self._waiter = self._clock.create_future()
-            await self._waiter
-            self._waiter = None
-        data = b"".join(self._chunks)
-        self._chunks.clear()
-        self._held = 0
-        if self._paused:
-            self._paused = False
-            self._wire.hold(False)
-        return data
+            await self._news()
+        return self._taken()
+
+    async def pour(self, sink: Sink) -> bool:
+        """Hand on what comes as soon as it comes, with nobody woken for each piece: to its end, or until the sink has
+        enough for now (False). Raises UpstreamError, after what came before, and what the sink raises.
+        """
+        while self._chunks or not self._done:
+            if self._chunks:
+                if not sink(self._taken()):
+                    return False
+                continue
+            self._sink = sink
+            try:
+                if not await self._news():
+                    return False
+            finally:
+                self._sink = None
+        if self._error is not None:
+            raise self._error
+        return True
 
     async def read(self, limit: int) -> bytes:
         """All of the body. Raises UpstreamError: cut, timed out, or longer than `limit` bytes."""
@@ -150,15 +160,29 @@ class Exchange:
             self._fail(Down("The provider's answer is not valid HTTP.", code="upstream_protocol", detail=str(error)))
         if self._surplus is not None:  # another answer's, behind the end of this one
             del chunks[self._surplus :]
-        self._held += len(data)  # some of it is no body, and makes no difference
-        self._counted = 0 if len(chunks) > before else self._counted + len(data)
+        if len(chunks) == before:
+            self._count(len(data))
+        elif self._sink is not None:
+            self._counted = 0
+            self._push(self._sink)
+        else:
+            self._counted = 0
+            self._keep(before)
+        if self._waiter is not None and (self._sink is None or self._done):
+            self._wake()
+
+    def _count(self, size: int) -> None:
+        """Bytes without any of the body among them."""
+        self._counted += size
         if self._counted > HEAD_LIMIT:
             self._fail(Down("The head or the trailer of the provider's answer does not end.", code="upstream_protocol"))
+
+    def _keep(self, before: int) -> None:
+        """The chunks behind the first so many wait for whoever reads slowly."""
+        self._held += sum(map(len, self._chunks[before:]))
         if self._held > HIGH_WATER and not self._paused and not self._done:
             self._paused = True
             self._wire.hold(True)
-        if self._waiter is not None:
-            self._wake()
 
     def lost(self, exc: BaseException | None) -> None:
         """The peer has closed. Only an answer whose head gave no length may end like this."""
@@ -201,11 +225,44 @@ class Exchange:
         elif not self._done:
             self._end(reusable=self._parser.should_keep_alive())
 
-    # --- endings ---
+    # --- who waits ---
 
-    def _wake(self) -> None:
+    async def _news(self) -> bool:
+        """Until something has come, or the end; with a sink, until it has enough (False). Raises what that does."""
+        self._last = self._clock.time()
+        self._waiter = self._clock.create_future()
+        try:
+            return await self._waiter
+        finally:
+            self._waiter = None
+
+    def _taken(self) -> bytes:
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        self._held = 0
+        if self._paused:
+            self._paused = False
+            self._wire.hold(False)
+        return data
+
+    def _push(self, sink: Sink) -> None:
+        """What the sink raises is for whoever waits, and not for the connection."""
+        try:
+            may_go_on = sink(self._taken())
+        except BaseException as error:
+            self._sink = None
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_exception(error)
+        else:
+            if not may_go_on:
+                self._sink = None
+                self._wake(False)
+
+    def _wake(self, may_go_on: bool = True) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self._waiter.set_result(may_go_on)
+
+    # --- endings ---
 
     def _end(self, *, reusable: bool) -> None:
         """The whole answer is here, though perhaps not yet read."""

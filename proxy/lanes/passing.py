@@ -4,15 +4,14 @@ The client's own bytes out, edited where they must be and nowhere else, and the 
 watches the copy.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from proxy import headers
 from proxy.edge.aside import LARGE, aside
 from proxy.envelope import Envelope
-from proxy.errors import Down, UpstreamError
-from proxy.framing import Unframed
+from proxy.errors import Down
 from proxy.lanes.asking import (
     Begun,
     ask,
@@ -25,6 +24,7 @@ from proxy.lanes.asking import (
     spoken,
     whole,
 )
+from proxy.lanes.relaying import Relay, note
 from proxy.lanes.translating import Translation
 from proxy.lanes.windows import window
 from proxy.ports import Answer, Call, Dialect, Forward, HeadCounting, Meter, Outgoing, Reply, Strip, Target
@@ -76,9 +76,9 @@ def _live(call: Call, answer: Answer, meter: Meter, strip: Strip | None, held: b
     if answer.ended():
         meter.close()
     if answer.ended() and meter.finished and meter.error is None:  # a stream that has come whole is sent whole
-        _note(call, meter)
+        note(call, meter)
         return Reply(answer.status, back, held if strip is None else strip.feed(held) + strip.close())
-    body = _relay(call, answer, meter, strip, held)
+    body = Relay(call, answer, meter, strip, held)
     return Reply(answer.status, back, body, last_words=call.dialect.error_event, abort=answer.abort)
 
 
@@ -114,7 +114,7 @@ async def _whole(call: Call, answer: Answer, meter: Meter) -> bytes:
 
 
 def _check_whole(call: Call, answer: Answer, meter: Meter) -> None:
-    _note(call, meter)
+    note(call, meter)
     if meter.error is not None:
         raise meter.error
     if not meter.finished:
@@ -143,85 +143,3 @@ async def _hold(call: Call, answer: Answer, meter: Meter) -> bytes:
     held = await hold(call, answer, call.dialect, hear)
     answer.begun()
     return held
-
-
-async def _relay(call: Call, answer: Answer, meter: Meter, strip: Strip | None, held: bytes) -> AsyncGenerator[bytes]:
-    """The provider's bytes, by whole events. Raises UpstreamError where they end before the answer does."""
-    gate, chunk, alarm = call.dialect.gate(), held, call.dialect.alarm
-    try:
-        while chunk:
-            events = gate.feed(chunk)
-            fault = meter.error if not alarm or events.find(alarm) >= 0 else None
-            if fault is not None and (before := _readable(call, fault, events, strip)) is not None:
-                yield before
-                raise fault
-            if strip is not None:
-                events = strip.feed(events)
-            if events:
-                if call.wishes.summary:  # it is told before the last event
-                    _note_usage(call, meter)
-                yield events
-            if chunk := await answer.chunk():
-                meter.feed(chunk)
-        meter.close()
-        rest = gate.close()
-        if meter.error is not None and _readable(call, meter.error, rest, strip) is not None:
-            raise meter.error
-        if strip is not None:
-            rest = strip.feed(rest) + strip.close()
-        if rest and (meter.finished or meter.error is not None):
-            _note_usage(call, meter)
-            yield rest
-        _check_end(call, meter)
-    except Unframed as error:
-        message = f"The provider's stream makes no sense: {error}."
-        raise Down(message, code="upstream_protocol", provider=name_of(call)) from None
-    finally:
-        answer.abort()
-        _note(call, meter)
-
-
-def _check_end(call: Call, meter: Meter) -> None:
-    """Raises UpstreamError where a stream has ended, and its answer has not."""
-    if meter.error is not None:
-        meter.error.told = True
-        raise meter.error
-    if not meter.finished:
-        raise Down("The provider's stream ended before its answer did.", code="upstream_cut", provider=name_of(call))
-
-
-def _readable(call: Call, fault: UpstreamError, events: bytes, strip: Strip | None) -> bytes | None:
-    """Of the events that tell of a fault those that the client reads before we tell it; None: all, and they do so.
-
-    It reads none of them where somebody may go on with the answer: what came with the fault can be said again.
-    """
-    before = _before_our_key(call, fault, events)
-    if before is None and call.resumable:
-        fault.event = events if strip is None else strip.feed(events)
-        return b""
-    return before if before is None or strip is None else strip.feed(before)
-
-
-def _before_our_key(call: Call, fault: UpstreamError, events: bytes) -> bytes | None:
-    """The events before the first that repeats our key; None where none does. `fault`: what they tell of.
-
-    Where its words alone repeat the key, which stood there escaped twice or wrapped, nobody knows the place.
-    """
-    assert call.target is not None
-    hide, text = call.target.adapter.hide, events.decode("utf-8", "surrogateescape")
-    if (hidden := hide(text)) != text:
-        same = next((at for at, (one, other) in enumerate(zip(text, hidden, strict=False)) if one != other), 0)
-        return call.dialect.gate().feed(text[:same].encode("utf-8", "surrogateescape"))
-    words = f"{fault.message} {fault.code} {fault.param}"
-    return b"" if hide(words) != words else None
-
-
-def _note_usage(call: Call, meter: Meter) -> None:
-    call.usage = meter.usage
-    call.answered_model = meter.model
-
-
-def _note(call: Call, meter: Meter) -> None:
-    _note_usage(call, meter)
-    if meter.error is not None:
-        blame(call, meter.error)

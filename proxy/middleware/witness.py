@@ -39,10 +39,6 @@ class Witness:
                 raise
             raise said from None
         sight = Sight(call, monotonic() - call.started, reply.status)
-        if isinstance(reply.body, bytes):
-            sight.bytes_out = len(reply.body)
-        else:
-            reply.taps.append(sight.saw)
         reply.endings.append(lambda error: self._tell(sight, error))
         return reply
 

@@ -5,7 +5,7 @@ between the two, a `Dialect` knows one wire's language, an `Adapter` knows one p
 here.
 """
 
-from proxy.ports.adapters import Adapter, Answer, Health, Outgoing, Target
+from proxy.ports.adapters import Adapter, Answer, Health, Outgoing, Pour, Sink, Target
 from proxy.ports.calls import HEARD, NO_BODY, PROBES, Account, Attempt, Call, Handler, Heard, Middleware, Reply
 from proxy.ports.dialects import (
     NO_HINTS,
@@ -25,11 +25,20 @@ from proxy.ports.dialects import (
     Renderer,
     Strip,
 )
-from proxy.ports.optional import NO_WISHES, Coda, Counting, HeadCounting, Loading, Windowed, Wishes, Wishing
+from proxy.ports.optional import (
+    NO_WISHES,
+    Coda,
+    Counting,
+    HeadCounting,
+    Loading,
+    Windowed,
+    Wishes,
+    Wishing,
+)
 
 __all__ = [
     "HEARD", "NO_BODY", "NO_HINTS", "NO_WISHES", "PROBES", "UNKNOWN", "Abilities", "Account", "Adapter", "Answer",
     "Attempt", "Bounds", "Call", "Coda", "Counting", "Decoder", "Dialect", "Encoded", "Forward", "Gate", "Handler",
     "HeadCounting", "Headers", "Health", "Heard", "Hints", "Loading", "Meter", "Middleware", "Outgoing", "Path",
-    "Peek", "Renderer", "Reply", "Strip", "Target", "Windowed", "Wishes", "Wishing",
+    "Peek", "Pour", "Renderer", "Reply", "Sink", "Strip", "Target", "Windowed", "Wishes", "Wishing",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 An adapter holds the credentials, and translates nothing: it is handed a body in a dialect that it takes.
 """
 
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
@@ -51,6 +51,13 @@ class Answer(Protocol):
     def abort(self) -> None:
         """Close the connection now, whatever it still carries. Harmless after the end."""
         ...
+
+
+Sink = Callable[[bytes], bool]  # takes some bytes; may it have more?
+# How an answer, or a body, hands itself on as it comes, with no task woken for each piece, where it has such a `pour`:
+# all of it, or until the sink has enough for now; then it returns False, and goes on when it is called again. It raises
+# as reading it would, and what the sink raises.
+Pour = Callable[[Sink], Awaitable[bool]]
 
 
 class Health(NamedTuple):

@@ -142,6 +142,7 @@ class Reply(Struct):
     taps: list[Tap] = field(default_factory=list)  # each sees every chunk
     endings: list[Ending] = field(default_factory=list)  # each is called once, with what broke the body, or None
     stopped: GatewayError | None = None
+    sent: int = 0  # delivery: bytes of the body
 
     def stop(self, error: GatewayError) -> None:
         """End a live stream here, with the wire's own error event."""

@@ -24,11 +24,10 @@ class Sight:
         self.error: BaseException | None = None
         self.how: Outcome | None = None
 
-    def saw(self, chunk: bytes) -> None:
-        self.bytes_out += len(chunk)
-
     def over(self, error: BaseException | None) -> None:
         self.taken = monotonic() - self.call.started
+        if self.call.reply is not None:
+            self.bytes_out = self.call.reply.sent
         if error is not None:
             self.error, self.how = error, outcome(error)
 

@@ -1,0 +1,201 @@
+"""How do a provider's own bytes go on to the client, while they come?
+
+By whole events, so that what breaks a stream is told between two of them. A relay is a body like any other, asked for
+one piece after the other by whoever wants to look into it or keep it. Who only hands it on has it poured: then each
+piece goes through at once, in the call in which it came, and no task is woken for it.
+"""
+
+from collections.abc import AsyncGenerator
+from types import TracebackType
+from typing import Any
+
+from proxy.errors import Down, UpstreamError
+from proxy.framing import Unframed
+from proxy.lanes.asking import blame, name_of
+from proxy.ports import Answer, Call, Meter, Pour, Sink, Strip
+
+
+class Relay(AsyncGenerator[bytes]):
+    """The body of a live answer. `held`: its beginning, which the meter has seen. Raises UpstreamError where the
+    provider's bytes end before the answer does.
+    """
+
+    def __init__(self, call: Call, answer: Answer, meter: Meter, strip: Strip | None, held: bytes) -> None:
+        self._call = call
+        self._answer = answer
+        self._meter = meter
+        self._strip = strip
+        self._held = held
+        self._gate = call.dialect.gate()
+        self._alarm = call.dialect.alarm
+        self._fault: UpstreamError | None = None  # what the provider has told of, behind what was handed on
+        self._is_over = False
+        self._pieces: AsyncGenerator[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Relay of {self._answer!r}>"
+
+    async def pour(self, sink: Sink) -> bool:
+        """Hand all of it on, or until the sink has enough for now (False). Raises as the pieces do, and what it raises.
+
+        Of an answer that knows no such way, piece by piece.
+        """
+        try:
+            pour: Pour | None = getattr(self._answer, "pour", None)
+            is_all = await (self._told(sink) if pour is None else self._poured(sink, pour))
+        except BaseException:
+            self._over()
+            raise
+        if is_all:
+            self._over()
+        return is_all
+
+    async def asend(self, value: None) -> bytes:
+        """The next piece."""
+        if self._pieces is None:
+            self._pieces = self._one_by_one()
+        return await self._pieces.asend(value)
+
+    async def athrow(
+        self, kind: Any, value: BaseException | object = None, traceback: TracebackType | None = None
+    ) -> bytes:
+        if self._pieces is None:
+            self._pieces = self._one_by_one()
+        return await self._pieces.athrow(kind, value, traceback)
+
+    async def aclose(self) -> None:
+        """The client has it all, or no more is wanted: let go of the provider."""
+        if self._pieces is not None:
+            await self._pieces.aclose()
+        self._over()
+
+    async def _poured(self, sink: Sink, pour: Pour) -> bool:
+        def hear(chunk: bytes) -> bool:
+            self._meter.feed(chunk)
+            return hand_on(chunk)
+
+        def hand_on(chunk: bytes) -> bool:
+            events = self._passed(chunk)
+            may_go_on = not events or sink(events)
+            if self._fault is not None:
+                raise self._fault
+            return may_go_on
+
+        try:
+            held, self._held = self._held, b""
+            if not ((not held or hand_on(held)) and await pour(hear)):
+                return False
+            if rest := self._rest():
+                sink(rest)
+            self._check_end()
+        except Unframed as error:
+            raise self._senseless(error) from None
+        return True
+
+    async def _told(self, sink: Sink) -> bool:
+        async for piece in self:
+            if not sink(piece):
+                return False
+        return True
+
+    async def _one_by_one(self) -> AsyncGenerator[bytes]:
+        chunk, self._held = self._held, b""
+        try:
+            while chunk:
+                if events := self._passed(chunk):
+                    yield events
+                if self._fault is not None:
+                    raise self._fault
+                if chunk := await self._answer.chunk():
+                    self._meter.feed(chunk)
+            if rest := self._rest():
+                yield rest
+            self._check_end()
+        except Unframed as error:
+            raise self._senseless(error) from None
+        finally:
+            self._over()
+
+    def _passed(self, chunk: bytes) -> bytes:
+        """The whole events that are there now, as the client gets them. Raises Unframed."""
+        events = self._gate.feed(chunk)
+        if not self._alarm or events.find(self._alarm) >= 0:
+            fault = self._meter.error
+            if fault is not None and (before := self._readable(fault, events)) is not None:
+                self._fault = fault
+                return before
+        if self._strip is not None:
+            events = self._strip.feed(events)
+        if events and self._call.wishes.summary:  # it is told before the last event
+            note_usage(self._call, self._meter)
+        return events
+
+    def _rest(self) -> bytes:
+        """What still waited for the rest of its event, where the answer is whole all the same. Raises UpstreamError."""
+        meter, strip = self._meter, self._strip
+        meter.close()
+        rest = self._gate.close()
+        if meter.error is not None and self._readable(meter.error, rest) is not None:
+            raise meter.error
+        if strip is not None:
+            rest = strip.feed(rest) + strip.close()
+        if not (meter.finished or meter.error is not None):
+            return b""
+        note_usage(self._call, meter)
+        return rest
+
+    def _check_end(self) -> None:
+        """Raises UpstreamError where a stream has ended, and its answer has not."""
+        error = self._meter.error
+        if error is not None:
+            error.told = True
+            raise error
+        if not self._meter.finished:
+            message, name = "The provider's stream ended before its answer did.", name_of(self._call)
+            raise Down(message, code="upstream_cut", provider=name)
+
+    def _over(self) -> None:
+        if not self._is_over:  # an error is blamed once
+            self._is_over = True
+            self._answer.abort()
+            note(self._call, self._meter)
+
+    def _senseless(self, error: Unframed) -> Down:
+        message = f"The provider's stream makes no sense: {error}."
+        return Down(message, code="upstream_protocol", provider=name_of(self._call))
+
+    def _readable(self, fault: UpstreamError, events: bytes) -> bytes | None:
+        """Of the events that tell of a fault those that the client reads before we tell it; None: all, and they do so.
+
+        It reads none of them where somebody may go on with the answer: what came with the fault can be said again.
+        """
+        before, strip = _before_our_key(self._call, fault, events), self._strip
+        if before is None and self._call.resumable:
+            fault.event = events if strip is None else strip.feed(events)
+            return b""
+        return before if before is None or strip is None else strip.feed(before)
+
+
+def note_usage(call: Call, meter: Meter) -> None:
+    call.usage = meter.usage
+    call.answered_model = meter.model
+
+
+def note(call: Call, meter: Meter) -> None:
+    note_usage(call, meter)
+    if meter.error is not None:
+        blame(call, meter.error)
+
+
+def _before_our_key(call: Call, fault: UpstreamError, events: bytes) -> bytes | None:
+    """The events before the first that repeats our key; None where none does. `fault`: what they tell of.
+
+    Where its words alone repeat the key, which stood there escaped twice or wrapped, nobody knows the place.
+    """
+    assert call.target is not None
+    hide, text = call.target.adapter.hide, events.decode("utf-8", "surrogateescape")
+    if (hidden := hide(text)) != text:
+        same = next((at for at, (one, other) in enumerate(zip(text, hidden, strict=False)) if one != other), 0)
+        return call.dialect.gate().feed(text[:same].encode("utf-8", "surrogateescape"))
+    words = f"{fault.message} {fault.code} {fault.param}"
+    return b"" if hide(words) != words else None
