@@ -97,9 +97,11 @@ async def test_who_refuses_has_the_others_let_go_and_nobody_is_asked() -> None:
         raise AssertionError
 
     notes: list[Any] = []
+    refused = call(Book("a", notes), Book("b", notes, OverLimit("no")))
     with pytest.raises(OverLimit):
-        await attempt(call(Book("a", notes), Book("b", notes, OverLimit("no"))), never)
+        await attempt(refused, never)
     assert notes == [("reserve", "a", 1), ("settle", "a", "OverLimit", b"")]
+    assert refused.attempts == 0
 
 
 async def test_nothing_of_an_attempt_is_taken_for_the_next_ones() -> None:

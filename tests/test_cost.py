@@ -14,7 +14,8 @@ from proxy.spending.extent import TEMPLATE
 from proxy.spending.money import NANOS
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Got, ask, client, spell
 from tests.evil import Evil, Scenario
-from tests.gateway import Gateway, config_file, pillion
+from tests.gateway import DEFAULTS, Gateway, config_file, pillion, telling
+from tests.test_logs import Kept, log_to
 from tests.waiting import soon
 
 SSE = [("Content-Type", "text/event-stream")]
@@ -263,6 +264,31 @@ async def test_a_strict_budget_refuses_before_any_byte_goes_out(tmp_path: Path) 
         assert len(evil.requests) == 1
         (standing,) = gateway.app.accounting.budgets.standing()
         assert (standing.spent, standing.reserved) == (11_000, 0)
+
+
+LIMIT = "providers: {openai: {limits: {tokens_per_minute: 1}}}\n"
+
+
+@pytest.mark.parametrize("text", [BUDGET, LIMIT], ids=["a budget", "a limit"])
+async def test_where_nobody_was_asked_there_was_no_attempt(tmp_path: Path, text: str) -> None:
+    """In the headers, in the log, and to whoever asks why; and a target that answers after that is the first."""
+    kept = Kept()
+    cheap = "routes: {r: {targets: [openai/m, echo/text]}}\n"
+    async with Evil() as evil:
+        environ = {**DEFAULTS, **config_file(PRICES + text + cheap, tmp_path)}
+        environ |= {**OPENAI.environ(evil.url), **ANTHROPIC.environ(evil.url)}
+        async with telling(log_to(kept), environ) as gateway:
+            got = await chat(gateway)
+            assert (got.status, got.header("x-pillion-provider"), got.header("x-pillion-attempts")) == (
+                429, "openai", "0",
+            )  # fmt: skip
+            said = await ask(gateway, "GET", f"/v1/explain/{got.header('x-pillion-request-id')}")
+            assert [one["number"] for one in json.loads(said.body)["attempts"]] == [0]
+            assert (await booked(gateway), evil.requests) == ([], [])
+            if text is LIMIT:  # the operator's own, which another target may answer
+                assert (await chat(gateway, "r")).header("x-pillion-attempts") == "1"
+    refused = next(line for line in kept.lines if line["status"] == 429)
+    assert "attempts" not in refused
 
 
 async def test_a_strict_budget_holds_whatever_comes_at_once(tmp_path: Path) -> None:

@@ -454,7 +454,7 @@ async def test_what_cannot_be_paid_is_no_hedge_and_still_comes_after() -> None:
     world.up.answers("b", WHOLE)
     world.up.answers("a", down())
     await task
-    assert told(call) == [("b", "insufficient_quota", 2), ("a", "upstream_error", 1), ("b", "", 3)]
+    assert told(call) == [("b", "insufficient_quota", 0), ("a", "upstream_error", 1), ("b", "", 2)]
     assert not world.counts
     assert world.is_still()
 

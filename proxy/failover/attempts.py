@@ -35,6 +35,7 @@ async def attempt(call: Call, handler: Handler, tell: Tell = unheard) -> Reply:
             held.append((account, await account.reserve(call)))
     except BaseException as error:
         _settle(call, held, error)
+        call.attempts -= 1  # nobody was asked
         raise
     try:
         reply = await handler(call)
@@ -55,12 +56,12 @@ def _forget(call: Call) -> None:
     call.upstream_id, call.answered_model, call.dropped, call.wire = "", "", (), ""
 
 
-def note(call: Call, target: Target, error: BaseException | None) -> Attempt:
-    """What came of the attempt that has just had its answer's head, or none."""
+def note(call: Call, target: Target, error: BaseException | None, number: int) -> Attempt:
+    """What came of the attempt that has just had its answer's head, or none. `number`: 0 where an account refused it."""
     began, how = call.began, outcome(error) if error is not None else None
     return Attempt(
         target,
-        call.attempts,
+        number,
         monotonic() - began,
         call.headed - began if call.headed else 0.0,
         how.code if how is not None else "",

@@ -105,18 +105,18 @@ class Failover:
         ticket = standing.breaker.allow()
         if not ticket:
             raise standing.resting()
-        latency = standing.latency
+        latency, had = standing.latency, call.attempts
         latency.in_flight += 1
         try:
             reply = await attempt(call, handler, self.tell)
         except BaseException as error:
             standing.ended(ticket, error)
-            call.history.append(note(call, standing.target, error))
+            call.history.append(note(call, standing.target, error, call.attempts if call.attempts > had else 0))
             if self.hedging is not None:
                 self.hedging.heard(call, standing, error)
             raise
         latency.observe(call.headed - call.began)
-        call.history.append(note(call, standing.target, None))
+        call.history.append(note(call, standing.target, None, call.attempts))
         if self.hedging is not None:
             self.hedging.heard(call, standing, None)
         if isinstance(reply.body, bytes):
