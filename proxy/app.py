@@ -46,6 +46,7 @@ from proxy.sealing.provenance import Foreign, Provenance
 from proxy.sealing.vault import Vault
 from proxy.server import Check, Server
 from proxy.spending.accounting import Accounting
+from proxy.spending.adoption import Adoption
 from proxy.upstream import Upstream
 
 
@@ -71,11 +72,13 @@ class App:
         self.room = room or Room()
         self.room.allow(config.overload.max_connections)
         self.upstream = Upstream(tls)  # from here on there is something to close: no ConfigError any more
-        self.accounting = Accounting(config, self.upstream.tell, self.fleet)
+        self.accounting = Accounting(config, parts.budgets, self.upstream.tell, self.fleet)
         self._hide = hide or Redaction(secrets_of(config))
         self.metrics = Metrics(_models(config), self._hide)
         self.lasting = self._lasting(config, log)
         self.now = Assembly(config, parts, self.lasting)
+        self.clients.ring.agree(parts.minted)
+        self.adoption = Adoption(self.clients.ring, self.accounting, lambda: self.config)
         self.lasting.cache.become(config.cache, fingerprint(config), self.now.wants_cache)
         self.lasting.provenance.become(*_whose(self.now))
         self._look_after(self.now)
@@ -122,17 +125,18 @@ class App:
 
         Whatever this raises, ConfigError and LedgerUnavailable among it, all stays as it was.
         """
-        self.accounting.check(config)
-        parts = await asyncio.to_thread(parts_of, config, self.clients.ring)
-        spent = await self.accounting.reckoned(config)
-        self._swap(config, parts, spent)  # with nothing awaited from here on, as more may be spent meanwhile
+        async with self.accounting.turn:
+            parts = await asyncio.to_thread(parts_of, config, self.clients.ring)
+            spent = await self.accounting.reckoned(parts.budgets)
+            self._swap(config, parts, spent)  # with nothing awaited from here on, as more may be spent meanwhile
 
     def _swap(self, config: Config, parts: Parts, spent: Sequence[Spent]) -> None:
         """First all that may fail, then all that is seen. Raises ConfigError, and what adapters raise."""
         later, lasting = Assembly(config, parts, self.lasting, self.now), self.lasting
         later.check_headers()
         shown = list(self._shown(later))
-        self.accounting.become(config, spent)
+        self.accounting.become(parts.budgets, spent, config.webhook)
+        parts.clients.ring.agree(parts.minted)
         lasting.limits.become(config.limits, {name: row.limits for name, row in config.providers.items()})
         lasting.overload.become(config.overload.max_requests or MANY, config.overload)
         lasting.cache.become(config.cache, fingerprint(config), later.wants_cache)
@@ -256,6 +260,7 @@ class App:
             await server.close()
         await self.lasting.keystates.close()
         await self.lasting.cache.close()
+        await self.adoption.close()
         await self.accounting.close()
         if self.store is not None:
             await self.store.close()

@@ -19,6 +19,7 @@ from proxy.edge.address import Address
 from proxy.errors import ConfigError
 from proxy.logs import complain
 from proxy.reports import probe
+from proxy.spending.money import NANOS, nanos_of
 
 USAGE_ERROR = 2
 VERSION = f"pillion {__version__}"
@@ -133,6 +134,10 @@ def _add_keys(keys: argparse.ArgumentParser, with_config: argparse.ArgumentParse
     made.add_argument("--rpm", type=_count, metavar="N", help="requests that may begin in a minute")
     made.add_argument("--tpm", type=_count, metavar="N", help="tokens in and out, in a minute")
     made.add_argument("--concurrent", type=_count, metavar="N", help="requests under way at once")
+    made.add_argument("--budget", type=_usd, metavar="USD", help="what it may spend, in dollars")
+    windows = ("day", "month", "total")
+    made.add_argument("--budget-window", choices=windows, help="in a day, a month (both UTC), or at all; else a month")
+    made.add_argument("--budget-mode", choices=("strict", "lenient"), help="never more, or by one request; else strict")
     shown = whats.add_parser("list", parents=[with_config], allow_abbrev=False, help="show what keys there are")
     shown.add_argument("--json", action="store_true", help="as JSON")
     gone = whats.add_parser("revoke", parents=[with_config], allow_abbrev=False, help="take a minted key away")
@@ -178,6 +183,14 @@ def _count(text: str) -> int:
         return msgspec.convert(int(text), Count)
     except ValueError:
         raise argparse.ArgumentTypeError("must be a whole number from 1 to 1000000000") from None
+
+
+def _usd(text: str) -> float:
+    """Raises ArgumentTypeError, of which argparse makes a usage error."""
+    try:
+        return nanos_of(text) / NANOS
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be a number of dollars, from 0 to 1000000000") from None
 
 
 def _seconds(text: str) -> float:

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy import registry
+from proxy.access.budgeted import budgets_of
 from proxy.access.clients import Clients
-from proxy.access.keyring import Keyring
+from proxy.access.keyring import Keyring, Rows
 from proxy.adapters.http import HTTPProvider
-from proxy.config import Config, Provider
+from proxy.config import Budget, Config, Provider
 from proxy.errors import ConfigError
 from proxy.prices import Prices
 from proxy.spending.accounting import prices_of
@@ -24,16 +25,22 @@ class Parts(NamedTuple):
     makers: Mapping[str, type[HTTPProvider]]  # by provider
     prices: Prices
     tokens: "type[Tokens] | None"
+    minted: Rows
+    budgets: Mapping[str, Budget]  # those of minted keys among them
 
 
 def parts_of(config: Config, ring: Keyring | None = None) -> Parts:
     """`ring`: the minted keys of a pillion that runs. Raises ConfigError. It may take a while, and needs no loop."""
     check_adapters(config)
+    clients = Clients(config, ring=ring)
+    minted = clients.ring.found
     return Parts(
-        Clients(config, ring=ring),
+        clients,
         {name: registry.adapter(provider.kind) for name, provider in config.providers.items()},
         prices_of(config),
         registry.tokens() if config.jwt.jwks else None,
+        minted,
+        budgets_of(config, minted),
     )
 
 

@@ -22,6 +22,7 @@ FLOORS = [
     ["assembly"],
     ["parts"],
     ["routes"],
+    ["spending.adoption"],
     ["spending.accounting", "reports.rehearsal", "reports.watched"],
     ["server", "admin", "reports.*", "dispatch", "registry", "access.minting", "middleware", "middleware.*"],
     ["failover.hedging", "failover.sofar"],

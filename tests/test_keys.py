@@ -131,13 +131,13 @@ def test_what_a_key_may_do_is_kept_and_listed(folder: Path, typed: Typed) -> Non
     assert listed[0]["expires"].startswith("2099-01-31T23:59:59")
     assert listed[0]["limits"] == {"requests_per_minute": 60, "tokens_per_minute": 1000, "concurrent": 2}
     heads, first, second = typed("list")[1].splitlines()
-    assert heads.split() == ["NAME", "ORIGIN", "CREATED", "EXPIRES", "MODELS", "PROVIDERS", "LIMITS"]
+    assert heads.split() == ["NAME", "ORIGIN", "CREATED", "EXPIRES", "MODELS", "PROVIDERS", "LIMITS", "BUDGET"]
     assert re.fullmatch(
         r"ann +minted +\S+ +2099-01-31T23:59:59\S+ +openai/\*,echo/text +openai,echo"
-        r" +60 a minute, 1000 tokens a minute, 2 at once",
+        r" +60 a minute, 1000 tokens a minute, 2 at once +-",
         first,
     )
-    assert re.fullmatch(r"bob +minted +\S+ +- +- +- +-", second)
+    assert re.fullmatch(r"bob +minted +\S+ +- +- +- +- +-", second)
 
 
 def test_the_keys_of_the_configuration_are_listed_beside_them(

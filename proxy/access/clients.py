@@ -5,6 +5,7 @@ runs, and are looked at once a second. They are found by their SHA-256: nobody c
 comes near another's, hence the time that a look into a dict takes says nothing of the keys that are there.
 """
 
+import asyncio
 import hmac
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -55,6 +56,8 @@ class Clients:
         """Must they show a key? So it is as soon as there is one; and once keys were minted, also when all are gone."""
         if self._clock() >= self._look_at:
             self._look()
+            if self.ring.is_due:
+                self.ring.adopt()
         return bool(self._held) or self._takes_tokens or self.ring.exists
 
     def whose(self, call: Call) -> str | None:
@@ -68,6 +71,15 @@ class Clients:
         if found is None or not hmac.compare_digest(found[0], digest):
             return None
         return found[1]
+
+    async def awaited(self, key: str) -> ClientKey | None:
+        """The same, once the budgets are in force for which keys may wait."""
+        if self.ring.is_due and (adopting := self.ring.adopt()) is not None:
+            await asyncio.shield(adopting)  # which others may wait for as well
+        if self.ring.rows is self._rows:
+            return None
+        self._look()
+        return self.find(key)
 
     def named(self, name: str) -> ClientKey | None:
         return self._by_name.get(name)

@@ -3,23 +3,27 @@
 In `keys.json` of the state directory: of each key its SHA-256 and what it may do, and never the key. A minted key has
 256 random bits, which nobody finds by trying, so that its plain digest tells nothing; a slow hash would protect
 passwords, and there are none. Whoever writes holds a lock, and puts a whole new file in the old one's place. A pillion
-that runs looks once a second whether it is another one (`Keyring`).
+that runs looks once a second whether it is another one (`Keyring`); a key that has a budget of its own counts there
+once that is in force, and not before.
 """
 
 import fcntl
 import logging
 import os
+from asyncio import Task
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
 
 from proxy.access.allowance import NO_LIMITS, ClientKey, Limits
+from proxy.config import KeyBudget
 from proxy.config.secret import secret_text, why_unreadable
 from proxy.config.spending import CLIENT_NAME
 from proxy.errors import ConfigError
@@ -34,7 +38,7 @@ Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
 log = logging.getLogger("pillion")
 
 
-class Minted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Minted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A key that was minted, less itself. A field that is not known here might take away a right: it is refused."""
 
     name: Annotated[str, Meta(pattern=rf"^(?:{CLIENT_NAME.pattern})\Z")]
@@ -44,6 +48,7 @@ class Minted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     models: tuple[str, ...] = ()
     providers: tuple[str, ...] = ()
     limits: Limits = NO_LIMITS
+    budget: KeyBudget | None = None
 
     def client(self, limits: Limits) -> ClientKey:
         """`limits`: where it has none of its own."""
@@ -97,13 +102,28 @@ class Keyring:
         self._path = folder / FILE if folder is not None else None
         self._seen: tuple[int, int, int] | None = None
         self._is_told = False  # that it cannot be read
-        self.rows: Rows = ()
+        self._lock = Lock()  # a reload looks in a thread of its own
+        self._wanted = self._in_force = frozenset[tuple[str, KeyBudget]]()
+        self.found: Rows = ()
+        self.rows: Rows = ()  # those of them that count
         self.exists = False  # also where no key is left in it
+        self.adopt: Callable[[], Task[None] | None] = nobody_adopts
         if self._path is not None:
             self._look(self._path)
 
     def __repr__(self) -> str:
         return f"<Keyring of {len(self.rows)} minted keys>"
+
+    @property
+    def is_due(self) -> bool:
+        """Are there other budgets now than are in force?"""
+        return self._wanted != self._in_force
+
+    def agree(self, rows: Rows) -> None:
+        """The budgets of these are in force, and no others."""
+        with self._lock:
+            self._in_force = _budgets(rows)
+            self.rows = self._counting()
 
     def look(self) -> None:
         """Read the file again where it has changed. Of one that cannot be read the log tells once."""
@@ -119,17 +139,37 @@ class Keyring:
     def _look(self, path: Path) -> None:
         """Raises ConfigError."""
         try:
-            found = path.stat()
-            seen = (found.st_mtime_ns, found.st_ino, found.st_size)
+            there = path.stat()
+            seen = (there.st_mtime_ns, there.st_ino, there.st_size)
             if seen != self._seen:
-                self._seen = seen  # also of one that cannot be read, so that it is not read every second
-                self.rows, self.exists, self._is_told = read(path), True, False
+                try:
+                    found = read(path)
+                finally:
+                    self._seen = seen  # also of one that cannot be read, so that it is not read every second
+                self._know(found)
         except (FileNotFoundError, NotADirectoryError):
             if self.exists:
                 self._seen = None
                 raise ConfigError(f"{path}: is gone") from None
         except OSError as error:
             raise ConfigError(f"{path}: {why_unreadable(error)}") from None
+
+    def _know(self, found: Rows) -> None:
+        with self._lock:
+            self.found, self.exists, self._is_told = found, True, False
+            self._wanted = _budgets(found)
+            self.rows = self._counting()
+
+    def _counting(self) -> Rows:
+        return tuple(row for row in self.found if row.budget is None or (row.name, row.budget) in self._in_force)
+
+
+def nobody_adopts() -> None:
+    """`Keyring.adopt` of one whose budgets nobody keeps."""
+
+
+def _budgets(rows: Rows) -> frozenset[tuple[str, KeyBudget]]:
+    return frozenset((row.name, row.budget) for row in rows if row.budget is not None)
 
 
 # --- changing it -----------------------------------------------------------------------------------------------------

@@ -16,9 +16,10 @@ from typing import NamedTuple
 import msgspec
 
 from proxy.access.allowance import Limits
+from proxy.access.budgeted import budgets_of
 from proxy.access.clients import held
 from proxy.access.keyring import FILE, Minted, Rows, change, read
-from proxy.config import Config
+from proxy.config import Config, KeyBudget
 from proxy.config.secret import digest_of
 from proxy.config.spending import CLIENT_NAME, DEFAULT_CLIENT, moment
 from proxy.errors import ConfigError
@@ -27,6 +28,7 @@ PREFIX = "pil_"
 RANDOM = 32  # bytes, of which urlsafe base64 makes 43 characters
 
 _NONE = "-"
+_SPANS = {"day": "a day", "month": "a month", "total": "in all"}
 _NO_PROVIDER = "there is no provider of that name, neither in the configuration nor among the presets"
 
 
@@ -40,6 +42,7 @@ class Listed(NamedTuple):
     models: Sequence[str]
     providers: Sequence[str]
     limits: Limits
+    budget: KeyBudget | None
 
 
 def keys(config: Config, typed: Namespace) -> int:
@@ -66,12 +69,16 @@ def _add(config: Config, typed: Namespace) -> None:
         models=_models(config, typed.models),
         providers=_providers(config, typed.providers),
         limits=Limits(typed.rpm, typed.tpm, typed.concurrent),
+        budget=_budget(typed),
     )
-    change(_folder(config), lambda rows: _told(key, _with(rows, row)))
+    change(_folder(config), lambda rows: _told(key, _with(config, rows, row)))
     print(
         "pillion: this is shown once, and only its digest is kept; a pillion that runs knows it in a second.",
         file=sys.stderr,
     )
+    if _is_first_strict(config, row):
+        words = "it is the first strict budget here: a pillion that runs lets the key in when it is started anew"
+        print(f"pillion: {words}, with a ledger (`pillion ledger init` begins one).", file=sys.stderr)
 
 
 def _told(key: str, rows: Rows) -> Rows:
@@ -97,8 +104,7 @@ def _revoke(config: Config, name: str) -> None:
 def _list(config: Config, as_json: bool) -> None:
     rows = list(_listed(config))
     if as_json:
-        shown = [{**row._asdict(), "limits": msgspec.to_builtins(row.limits)} for row in rows]
-        print(msgspec.json.format(msgspec.json.encode(shown)).decode())
+        print(msgspec.json.format(msgspec.json.encode([row._asdict() for row in rows])).decode())
     else:
         print(_table([[name.upper() for name in Listed._fields], *map(_cells, rows)]))
 
@@ -151,14 +157,31 @@ def _models(config: Config, patterns: Sequence[str]) -> tuple[str, ...]:
     return tuple(patterns)
 
 
+def _budget(typed: Namespace) -> KeyBudget | None:
+    said = {"window": typed.budget_window, "mode": typed.budget_mode}
+    terms = {name: word for name, word in said.items() if word is not None}
+    if typed.budget is None and terms:
+        raise ConfigError(f"--budget-{next(iter(terms))} says nothing without --budget, the dollars")
+    return None if typed.budget is None else KeyBudget(usd=typed.budget, **terms)
+
+
+def _is_first_strict(config: Config, row: Minted) -> bool:
+    """Strict ones want a ledger that was opened for them."""
+    others = budgets_of(config, tuple(each for each in _minted(config) if each.name != row.name))
+    strict = any(each.mode == "strict" for each in others.values())
+    return row.budget is not None and row.budget.mode == "strict" and not strict
+
+
 def _is_known(config: Config, provider: str) -> bool:
     """Presets count as well: the pillion that serves may have keys of providers that we have not."""
     return provider == "echo" or provider in config.providers or provider in config.presets
 
 
-def _with(rows: Rows, row: Minted) -> Rows:
+def _with(config: Config, rows: Rows, row: Minted) -> Rows:
+    """Raises ConfigError."""
     if any(each.name == row.name for each in rows):
         raise ConfigError(f"there is a key {row.name} already: revoke it first, or take another name")
+    budgets_of(config, (*rows, row))
     return (*rows, row)
 
 
@@ -174,12 +197,12 @@ def _without(rows: Rows, name: str) -> Rows:
 
 
 def _listed(config: Config) -> Iterator[Listed]:
-    for client, *_ in held(config):
+    for client, *_, budget in held(config):
         expires = datetime.fromtimestamp(client.expires, UTC) if client.expires is not None else None
-        yield Listed(client.name, "configured", None, expires, client.models, client.providers, client.limits)
+        yield Listed(client.name, "configured", None, expires, client.models, client.providers, client.limits, budget)
     for row in _minted(config):
         limits = row.limits or config.limits.client
-        yield Listed(row.name, "minted", row.created, row.expires, row.models, row.providers, limits)
+        yield Listed(row.name, "minted", row.created, row.expires, row.models, row.providers, limits, row.budget)
 
 
 def _minted(config: Config) -> Rows:
@@ -198,7 +221,8 @@ def _cells(row: Listed) -> list[str]:
     }
     told = [f"{count} {what}" for what, count in limits.items() if count is not None]
     dates = [when.isoformat(timespec="seconds") if when is not None else "" for when in (row.created, row.expires)]
-    cells = [row.name, row.origin, *dates, ",".join(row.models), ",".join(row.providers), ", ".join(told)]
+    budget = "" if row.budget is None else f"${row.budget.usd:g} {_SPANS[row.budget.window]}, {row.budget.mode}"
+    cells = [row.name, row.origin, *dates, ",".join(row.models), ",".join(row.providers), ", ".join(told), budget]
     return [cell or _NONE for cell in cells]
 
 

@@ -19,6 +19,7 @@ from proxy.config.schema import (
     Faults,
     Health,
     Hedge,
+    KeyBudget,
     Ledger,
     LimitsRow,
     Log,
@@ -36,7 +37,7 @@ from proxy.edge.address import Address
 
 __all__ = [
     "JWT", "Address", "Breaker", "Budget", "Cache", "Client", "Config", "Failover", "Fault", "Faults", "Health",
-    "Hedge", "HeldKey", "Ledger", "LimitsRow", "Log", "Model", "Overload", "Price", "Provider", "Queue", "Retry",
-    "Route", "Secret", "Source", "Timers", "flags", "handed_over", "json_schema", "layered", "load", "log_format",
-    "show",
+    "Hedge", "HeldKey", "KeyBudget", "Ledger", "LimitsRow", "Log", "Model", "Overload", "Price", "Provider", "Queue",
+    "Retry", "Route", "Secret", "Source", "Timers", "flags", "handed_over", "json_schema", "layered", "load",
+    "log_format", "show",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from proxy.config.schema import (
     Faults,
     Health,
     Hedge,
+    KeyBudget,
     Ledger,
     LimitsRow,
     Log,
@@ -96,6 +97,7 @@ class HeldKey(NamedTuple):
     client: ClientKey
     key: Secret
     digest: bytes = b""  # where the key itself is not known here
+    budget: KeyBudget | None = None  # its own
 
 
 class Config(NamedTuple):
@@ -129,7 +131,7 @@ class Config(NamedTuple):
     limits: LimitsRow
     prices: dict[str, Price]  # by PROVIDER/MODEL
     unknown_price: str  # dearest, refuse or free
-    budgets: dict[str, Budget]
+    budgets: dict[str, Budget]  # those of client keys among them
     webhook: Secret  # a URL
     state_dir: Path | None  # None: there is nowhere to keep anything
     ledger: Ledger

@@ -87,7 +87,7 @@ def _config(layers: Layers) -> Config:
         limits=file.limits,
         prices=file.prices,
         unknown_price=file.unknown_price,
-        budgets=file.budgets,
+        budgets=spending.budgets(file),
         webhook=_secret(file.alerts.webhook, layers, "alerts", "webhook"),
         state_dir=Path(file.state_dir) if file.state_dir else layers.state_dir,
         ledger=file.ledger,
@@ -120,7 +120,7 @@ def _held(name: str, row: ClientKeyRow, layers: Layers) -> HeldKey:
         limits=row.limits or layers.file.limits.client,
         expires=spending.moment(row.expires) if row.expires else None,
     )
-    return HeldKey(client, _secret(row.key, layers, "keys", name, "key"), bytes.fromhex(row.sha256 or ""))
+    return HeldKey(client, _secret(row.key, layers, "keys", name, "key"), bytes.fromhex(row.sha256 or ""), row.budget)
 
 
 def _provider(name: str, layers: Layers) -> Provider:

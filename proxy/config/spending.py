@@ -4,18 +4,19 @@ As `checks` has it: everything that is wrong is noted, and nothing that only fol
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from proxy.config.address import scheme_of
 from proxy.config.checks import note
 from proxy.config.layers import Layers
-from proxy.config.schema import Budget
+from proxy.config.schema import Budget, File, KeyBudget
 from proxy.config.secret import digest_of, secret_text, sendable, why_unreadable
 from proxy.config.values import Keys
 
@@ -129,22 +130,58 @@ def _why_no_key_set(file: str) -> str:
     return ""
 
 
+def own(name: str, row: KeyBudget) -> Budget:
+    """What a client key may spend by itself, as a budget of that client."""
+    return Budget(**asdict(row), client=name)
+
+
+def budgets(file: File) -> dict[str, Budget]:
+    """All that the configuration has, by name."""
+    return file.budgets | {name: own(name, row.budget) for name, row in file.keys.items() if row.budget is not None}
+
+
+def contradiction(name: str, budget: Budget, others: Mapping[str, Budget]) -> str:
+    """Why there cannot be this one beside the others; "" where there can."""
+    if name in others:
+        return f"goes by the name of a row of `budgets`, {name}: leave out one of the two"
+    scope = _scope(budget)
+    same = next((other for other, row in others.items() if _scope(row) == scope), None)
+    return "" if same is None else f"is about the same as {same}, and says something else: leave out one of the two"
+
+
+def too_large(budget: Budget, is_shared: bool) -> str:
+    """Why it cannot be counted; "" where it can."""
+    if is_shared and budget.usd > LARGEST_SHARED:
+        return f"is shared through `store`, which can count to {LARGEST_SHARED:,} dollars"
+    return ""
+
+
+def _scope(budget: Budget) -> tuple[str | None, ...]:
+    return budget.window, budget.client, budget.provider, budget.model
+
+
 def _budgets(layers: Layers, there: Collection[str]) -> None:
-    scopes: dict[tuple[object, ...], str] = {}
-    file = layers.file
+    file, known = layers.file, dict[str, Budget]()
     names_are_ours = bool(file.keys) and not (file.jwt.jwks and not file.jwt.keys)  # a token may say any name
     for name, budget in file.budgets.items():
         keys = ("budgets", name)
         if not CLIENT_NAME.fullmatch(name):
             note(layers, keys, "a name has letters, digits and .-_@+, 64 at most")
-        if file.store is not None and budget.usd > LARGEST_SHARED:
-            note(layers, (*keys, "usd"), f"is shared through `store`, which can count to {LARGEST_SHARED:,} dollars")
         for key, problem in _of_scope(budget, there, names_are_ours):
             note(layers, (*keys, key), problem)
-        scope = (budget.window, budget.client, budget.provider, budget.model)
-        same = scopes.setdefault(scope, name)
-        if same != name:
-            note(layers, keys, f"is about the same as {same}, and says something else: leave out one of the two")
+        _beside(layers, keys, name, budget, known)
+    for name, row in file.keys.items():
+        if row.budget is not None:
+            _beside(layers, ("keys", name, "budget"), name, own(name, row.budget), known)
+
+
+def _beside(layers: Layers, keys: Keys, name: str, budget: Budget, known: dict[str, Budget]) -> None:
+    """Can there be this one as well? `known`: those before it."""
+    if problem := too_large(budget, layers.file.store is not None):
+        note(layers, (*keys, "usd"), problem)
+    if problem := contradiction(name, budget, known):
+        note(layers, keys, problem)
+    known.setdefault(name, budget)
 
 
 def _of_scope(budget: Budget, there: Collection[str], names_are_ours: bool) -> Iterator[tuple[str, str]]:

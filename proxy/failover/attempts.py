@@ -57,7 +57,7 @@ def _forget(call: Call) -> None:
 
 
 def note(call: Call, target: Target, error: BaseException | None, number: int) -> Attempt:
-    """What came of the attempt that has just had its answer's head, or none. `number`: 0 where an account refused it."""
+    """What came of the attempt that has just had its answer's head, or none. `number`: 0 where nobody was asked."""
     began, how = call.began, outcome(error) if error is not None else None
     return Attempt(
         target,

@@ -38,7 +38,9 @@ class Auth:
 
     async def _otherwise(self, key: str, call: Call, handler: Handler) -> Reply:
         """Raises Unauthorized, and GatewayError where the identity provider is needed and out of reach."""
-        client = await self._by_token(key) if self._by_token is not None else None
+        client = await self._clients.awaited(key)
+        if client is None and self._by_token is not None:
+            client = await self._by_token(key)
         if client is None:
             raise Unauthorized("The API key that was shown is not pillion's client key.")
         self._let_in(call, client)

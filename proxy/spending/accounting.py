@@ -4,11 +4,12 @@ The budgets, the ledger and whoever is alerted are made together, opened before 
 last; what an attempt is charged is each configuration's own to say.
 """
 
+import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from proxy.budgets import Budgets, Counter, Leases, Spent
-from proxy.config import Config
+from proxy.config import Budget, Config, Secret
 from proxy.errors import ConfigError
 from proxy.fleet import Fleet
 from proxy.middleware.cost import Cost, Paid, about
@@ -27,13 +28,17 @@ def prices_of(config: Config) -> Prices:
 
 
 class Accounting:
-    """What goes on counting for as long as pillion runs. `post`: how a webhook is told. `fleet`: who shares budgets."""
+    """What goes on counting for as long as pillion runs. `post`: how a webhook is told. `fleet`: who shares budgets.
 
-    def __init__(self, config: Config, post: Post, fleet: Fleet | None = None) -> None:
+    `turn`: whoever brings other budgets into force holds it from `reckoned` on.
+    """
+
+    def __init__(self, config: Config, budgets: Mapping[str, Budget], post: Post, fleet: Fleet | None = None) -> None:
+        self.turn = asyncio.Lock()
         self.alerts = Alerts(config.webhook, post)
         self.leases = None if fleet is None else Leases(fleet)
         make = Counter if self.leases is None else self.leases.counter
-        self.budgets = Budgets(config.budgets, time.time, self.alerts.tell, make)
+        self.budgets = Budgets(budgets, time.time, self.alerts.tell, make)
         self.ledger = Ledger(config.state_dir, config.ledger, self.budgets.is_hard)
 
     async def open(self) -> None:
@@ -42,24 +47,21 @@ class Accounting:
         if self.budgets.is_there and self.leases is None:  # a fleet's are in its store
             self.budgets.restore(Spent(*total) for total in await self.ledger.totals())
 
-    def check(self, config: Config) -> None:
-        """Can it count for this one as well? Raises ConfigError."""
-        if not self.ledger.is_hard and any(row.mode == "strict" for row in config.budgets.values()):
-            raise ConfigError("budgets: the first strict one takes a restart: the ledger must be opened on its terms")
-
-    async def reckoned(self, config: Config) -> list[Spent]:
+    async def reckoned(self, budgets: Mapping[str, Budget]) -> list[Spent]:
         """What was spent up to the moment in which this returns; nothing where each budget has counted that itself.
 
-        Raises LedgerUnavailable.
+        Raises LedgerUnavailable, and ConfigError where it cannot count for these.
         """
-        if self.leases is not None or not self.budgets.lacks(config.budgets):
+        if not self.ledger.is_hard and any(row.mode == "strict" for row in budgets.values()):
+            raise ConfigError("budgets: the first strict one takes a restart: the ledger must be opened on its terms")
+        if self.leases is not None or not self.budgets.lacks(budgets):
             return []
         return [Spent(*total) for total in await self.ledger.reckoned()]
 
-    def become(self, config: Config, spent: Iterable[Spent]) -> None:
+    def become(self, budgets: Mapping[str, Budget], spent: Iterable[Spent], webhook: Secret) -> None:
         """`spent`: what `reckoned` said just now."""
-        self.budgets.become(config.budgets, spent)
-        self.alerts.become(config.webhook)
+        self.budgets.become(budgets, spent)
+        self.alerts.become(webhook)
 
     async def close(self) -> None:
         if self.leases is not None:

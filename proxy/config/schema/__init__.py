@@ -14,10 +14,10 @@ variables and docs/configuration.md are all made of these structs. In `extra`, `
 from proxy.config.schema.failover import Breaker, Failover, Health, Hedge, Retry, RouteRow, TargetRow
 from proxy.config.schema.file import AdminRow, Cache, Client, Fault, Faults, File, Log, Overload
 from proxy.config.schema.providers import APIKey, Model, Preset, Presets, ProviderRow, Timers
-from proxy.config.schema.spending import JWT, Alerts, Budget, ClientKeyRow, Ledger, LimitsRow, Price, Queue
+from proxy.config.schema.spending import JWT, Alerts, Budget, ClientKeyRow, KeyBudget, Ledger, LimitsRow, Price, Queue
 
 __all__ = [
     "JWT", "APIKey", "AdminRow", "Alerts", "Breaker", "Budget", "Cache", "Client", "ClientKeyRow", "Failover",
-    "Fault", "Faults", "File", "Health", "Hedge", "Ledger", "LimitsRow", "Log", "Model", "Overload", "Preset",
-    "Presets", "Price", "ProviderRow", "Queue", "Retry", "RouteRow", "TargetRow", "Timers",
+    "Fault", "Faults", "File", "Health", "Hedge", "KeyBudget", "Ledger", "LimitsRow", "Log", "Model", "Overload",
+    "Preset", "Presets", "Price", "ProviderRow", "Queue", "Retry", "RouteRow", "TargetRow", "Timers",
 ]  # fmt: skip

@@ -25,6 +25,39 @@ class LimitsRow(Struct, kw_only=True, forbid_unknown_fields=True):
     queue: Annotated[Queue, Meta(description="For requests that a limit would refuse.")] = Queue()
 
 
+class KeyBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What may be spent in a window, and what happens at the end of it."""
+
+    usd: Annotated[Dollars, Meta(description="How much.")]
+    window: Annotated[
+        Literal["day", "month", "total"], Meta(description="In a day, in a month (both UTC), or at all.")
+    ] = "month"
+    mode: Annotated[
+        Literal["strict", "lenient"],
+        Meta(description="`strict`: never more; `lenient`: the request that crosses the line is still served."),
+    ] = "strict"
+    alert: Annotated[Share, Meta(description="The share at which the log, a metric and the webhook tell.")] = 0.8
+    at_end: Annotated[
+        Literal["refuse", "cheaper"],
+        Meta(description="What happens to a request that it cannot pay: refused, or sent to a cheaper target."),
+    ] = "refuse"
+    unbounded_usd: Annotated[
+        Dollars | None,
+        Meta(description="Reserved for a request whose cost has no bound; without it, a strict budget refuses such."),
+    ] = None
+    stop_streams: Annotated[bool, Meta(description="Stop a live stream that has spent what was reserved for it.")] = (
+        False
+    )
+
+
+class Budget(KeyBudget, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What may be spent. Without a client, a provider or a model it is all that pillion spends."""
+
+    client: Annotated[str | None, Meta(description="By this client key; `*`: by each of them.")] = None
+    provider: Annotated[str | None, Meta(description="At this provider.")] = None
+    model: Annotated[str | None, Meta(description="For this model: PROVIDER/MODEL.")] = None
+
+
 class ClientKeyRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A key that an app may show, and what it may do with it."""
 
@@ -37,6 +70,9 @@ class ClientKeyRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         default_factory=list
     )
     limits: Annotated[Limits, Meta(description="Its own limits.")] = Limits()
+    budget: Annotated[
+        KeyBudget | None, Meta(description="What it may spend by itself: a budget that goes by its name.")
+    ] = None
     expires: Annotated[
         str | None, Meta(description='Its last day, or moment: "2027-01-31", "2027-01-31T12:00:00Z".')
     ] = None
@@ -54,34 +90,6 @@ class JWT(Struct, kw_only=True, forbid_unknown_fields=True):
     claim: Annotated[str, Meta(description="The claim that names the client.")] = "sub"
     keys: Annotated[dict[str, str], Meta(description="What the claim says, and the client key that it counts as.")] = (
         field(default_factory=dict)
-    )
-
-
-class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What may be spent. Without a client, a provider or a model it is all that pillion spends."""
-
-    usd: Annotated[Dollars, Meta(description="How much.")]
-    window: Annotated[
-        Literal["day", "month", "total"], Meta(description="In a day, in a month (both UTC), or at all.")
-    ] = "month"
-    client: Annotated[str | None, Meta(description="By this client key; `*`: by each of them.")] = None
-    provider: Annotated[str | None, Meta(description="At this provider.")] = None
-    model: Annotated[str | None, Meta(description="For this model: PROVIDER/MODEL.")] = None
-    mode: Annotated[
-        Literal["strict", "lenient"],
-        Meta(description="`strict`: never more; `lenient`: the request that crosses the line is still served."),
-    ] = "strict"
-    alert: Annotated[Share, Meta(description="The share at which the log, a metric and the webhook tell.")] = 0.8
-    at_end: Annotated[
-        Literal["refuse", "cheaper"],
-        Meta(description="What happens to a request that it cannot pay: refused, or sent to a cheaper target."),
-    ] = "refuse"
-    unbounded_usd: Annotated[
-        Dollars | None,
-        Meta(description="Reserved for a request whose cost has no bound; without it, a strict budget refuses such."),
-    ] = None
-    stop_streams: Annotated[bool, Meta(description="Stop a live stream that has spent what was reserved for it.")] = (
-        False
     )
 
 

@@ -1,0 +1,28 @@
+"""What may each client spend, by the configuration and by the keys that were minted?"""
+
+from collections.abc import Mapping
+
+from proxy.access.keyring import Rows
+from proxy.config import Budget, Config
+from proxy.config.spending import DEFAULT_CLIENT, contradiction, own, too_large
+from proxy.errors import ConfigError
+
+
+def budgets_of(config: Config, minted: Rows) -> Mapping[str, Budget]:
+    """All that there are, by name. Raises ConfigError, a line for each that contradicts another."""
+    budgets, problems = dict(config.budgets), []
+    configured = _configured(config)
+    for row in minted:
+        if row.budget is not None and row.name not in configured:  # else the minted key counts for nothing
+            budget = own(row.name, row.budget)
+            why = contradiction(row.name, budget, budgets) or too_large(budget, bool(config.store))
+            problems += [f"the budget of the minted key {row.name} {why}"] if why else []
+            budgets.setdefault(row.name, budget)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return budgets
+
+
+def _configured(config: Config) -> set[str]:
+    """The names of its keys."""
+    return {each.client.name for each in config.keys} | ({DEFAULT_CLIENT} if config.client_key else set())

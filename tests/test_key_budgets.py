@@ -1,0 +1,290 @@
+"""Has a client key a budget of its own wherever it is from, from its first request on, and across whatever comes?"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.access.budgeted import budgets_of
+from proxy.access.keyring import FILE, Minted, Rows, change, read
+from proxy.budgets import Spent
+from proxy.config import Budget, KeyBudget, load
+from proxy.config.secret import digest_of
+from proxy.errors import ConfigError, LedgerUnavailable
+from proxy.reloading import FAILURE
+from tests.client import OPENAI, Got, ask, showing
+from tests.client import chat as asked
+from tests.evil import Evil
+from tests.gateway import Gateway
+from tests.test_config_spending import loaded
+from tests.test_cost import WHOLE, priced
+from tests.test_keys import Typed, folder, typed
+from tests.test_reload import Changing, changing, provider
+from tests.waiting import soon
+
+__all__ = ["folder", "typed"]  # fixtures
+
+CREATED = datetime(2026, 1, 2, tzinfo=UTC)
+CENT = KeyBudget(usd=0.01, mode="lenient", window="total")
+
+
+def minted(name: str, budget: KeyBudget | None = CENT, key: str = "") -> Minted:
+    return Minted(name=name, sha256=digest_of(key or name).hex(), created=CREATED, budget=budget)
+
+
+def keep(path: Path, *rows: Minted) -> None:
+    change(path / "state", lambda _: rows)
+
+
+async def chat(gateway: Gateway, key: str, model: str = "openai/m") -> Got:
+    return await asked(gateway, OPENAI, OPENAI.request(model=model), showing(key))
+
+
+async def standing(gateway: Gateway, key: str = "") -> dict[str, Mapping[str, Any]]:
+    """By name, as `/v1/budgets` tells it."""
+    got = await ask(gateway, "GET", "/v1/budgets", headers=showing(key) if key else ())
+    assert got.status == 200, got.body
+    return {row["name"]: row for row in json.loads(got.body)["data"]}
+
+
+def left(gateway: Gateway) -> dict[str, int]:
+    return {row.name: row.spent for row in gateway.app.accounting.budgets.standing()}
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No second is waited for before the file is looked at, or a try is made, again."""
+    monkeypatch.setattr("proxy.access.clients.LOOK_AGAIN", 0.0)
+    monkeypatch.setattr("proxy.spending.adoption.AGAIN", 0.0)
+
+
+# --- of the configuration --------------------------------------------------------------------------------------------
+
+
+def test_it_is_a_budget_of_that_client_by_its_name(tmp_path: Path) -> None:
+    text = "keys: {app: {key: x, budget: {usd: 2, window: day, unbounded_usd: 1}}}\nbudgets: {all: {usd: 9}}"
+    config = loaded(text, tmp_path)
+    assert config.budgets == {
+        "all": Budget(usd=9),
+        "app": Budget(usd=2, window="day", client="app", unbounded_usd=1),
+    }
+
+
+@pytest.mark.parametrize(
+    ("budgets", "problem"),
+    [
+        (
+            "app: {usd: 1, provider: echo}",
+            "keys.app.budget: goes by the name of a row of `budgets`, app: leave out one",
+        ),
+        ("its: {usd: 1, client: app}", "keys.app.budget: is about the same as its, and says something else"),
+    ],
+)
+def test_two_that_contradict_each_other_are_a_mistake(budgets: str, problem: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(f"keys: {{app: {{key: x, budget: {{usd: 2}}}}}}\nbudgets: {{{budgets}}}", tmp_path)
+    assert problem in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("budget", "problem"),
+    [
+        ("{}", "keys.a.budget: usd is missing"),
+        ("{usd: -1}", "keys.a.budget.usd: expected a number of dollars from 0"),
+        ("{usd: 1, client: b}", "keys.a.budget.client: unknown key"),
+        ("{usd: 1, model: echo/x}", "keys.a.budget.model: unknown key"),
+        ("{usd: 9000001}\nstore: redis://h", "keys.a.budget.usd: is shared through `store`"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(budget: str, problem: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=problem.replace(".", r"\.")):
+        loaded("keys:\n  a:\n    key: x\n    budget: " + budget, tmp_path)
+
+
+async def test_it_stops_that_key_and_is_shown_to_it_alone(tmp_path: Path) -> None:
+    text = """
+keys:
+  ann: {key: ann, budget: {usd: 0.000011, mode: lenient}}
+  bob: {key: bob, budget: {usd: 0.01}}
+ledger: {create: true}
+"""
+    async with Evil(WHOLE, WHOLE) as evil, priced(evil, tmp_path, text) as gateway:
+        assert [(await chat(gateway, key)).status for key in ("ann", "ann")] == [200, 429]
+        hers, his = await standing(gateway, "ann"), await standing(gateway, "bob")
+        assert (list(hers), list(his)) == (["ann"], ["bob"])
+        assert (hers["ann"]["client"], hers["ann"]["spent_usd"]) == ("ann", "0.000011")
+
+
+# --- minted ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_minted_ones_is_in_force_from_the_start_and_after_a_restart(tmp_path: Path) -> None:
+    keep(tmp_path, minted("ann", KeyBudget(usd=0.000022, mode="lenient")))
+    async with Evil(WHOLE, WHOLE) as evil:
+        async with priced(evil, tmp_path) as gateway:
+            assert (await chat(gateway, "ann")).status == 200
+        async with priced(evil, tmp_path) as gateway:
+            assert left(gateway) == {"ann": 11_000}
+            assert [(await chat(gateway, "ann")).status for _ in range(2)] == [200, 429]
+
+
+async def test_one_that_is_minted_meanwhile_is_let_in_with_all_that_its_name_has_spent(tmp_path: Path) -> None:
+    """By the first request that shows it; and when it is revoked its budget is gone."""
+    keep(tmp_path, minted("ann", None, "old"), minted("bob", None))
+    async with Evil(*[WHOLE] * 4) as evil, priced(evil, tmp_path) as gateway:
+        assert (await chat(gateway, "old")).status == 200
+        assert left(gateway) == {}
+        keep(tmp_path, minted("ann", key="new"), minted("bob", None))
+        assert (await chat(gateway, "new")).status == 200
+        assert left(gateway) == {"ann": 22_000}
+        assert (await chat(gateway, "old")).status == 401
+        keep(tmp_path, minted("ann", KeyBudget(usd=0.000033, mode="lenient", window="total"), "new"))
+        assert [(await chat(gateway, "new")).status for _ in range(2)] == [200, 429]
+        keep(tmp_path, minted("bob", None))
+        assert (await chat(gateway, "new")).status == 401
+        await soon(lambda: left(gateway) == {})
+
+
+async def test_no_request_passes_by_it_while_it_comes_into_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The ledger cannot say what was spent: the key stays out, which is told once, until it can."""
+    keep(tmp_path, minted("bob", None))
+    async with Evil(WHOLE) as evil, priced(evil, tmp_path) as gateway:
+
+        async def fail() -> list[Spent]:
+            raise LedgerUnavailable("The ledger cannot be read now.")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(gateway.app.accounting.ledger, "reckoned", fail)
+            keep(tmp_path, minted("ann"), minted("bob", None))
+            assert [(await chat(gateway, "ann")).status for _ in range(3)] == [401] * 3
+            assert evil.requests == []
+        assert (await chat(gateway, "ann")).status == 200
+        assert left(gateway) == {"ann": 11_000}
+    told = [record for record in caplog.records if getattr(record, "event", "") == "key_waits"]
+    assert [record.getMessage().partition("in force: ")[2] for record in told] == ["The ledger cannot be read now."]
+
+
+async def test_the_first_strict_one_waits_for_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    strict = minted("ann", KeyBudget(usd=1))
+    keep(tmp_path, minted("bob", None))
+    async with Evil(WHOLE) as evil:
+        async with priced(evil, tmp_path) as gateway:
+            keep(tmp_path, strict)
+            assert [(await chat(gateway, "ann")).status for _ in range(2)] == [401] * 2
+        assert [record.getMessage() for record in caplog.records if "first strict one" in record.getMessage()] != []
+        async with priced(evil, tmp_path, "ledger: {create: true}\n") as gateway:
+            assert (await chat(gateway, "ann", "echo/text")).status == 200
+            assert left(gateway) == {"ann": 0}
+
+
+def settings(evil: Evil, **more: Any) -> dict[str, Any]:
+    return {"providers": provider(evil), "prices": {"openai/m": {"input": 1, "output": 3}}, **more}
+
+
+async def test_a_reload_lets_it_be_and_refuses_what_contradicts_it(tmp_path: Path) -> None:
+    keep(tmp_path, minted("ann"))
+    async with Evil(WHOLE, WHOLE) as evil, changing(tmp_path, **settings(evil)) as gateway:
+        assert (await chat(gateway, "ann")).status == 200
+        await gateway.change(**settings(evil, budgets={"all": {"usd": 1, "mode": "lenient"}}))
+        assert left(gateway) == {"ann": 11_000, "all": 11_000}
+        for name, row in {"ann": {"provider": "openai"}, "its": {"client": "ann", "window": "total"}}.items():
+            gateway.write(**settings(evil, budgets={name: {"usd": 1, "mode": "lenient", **row}}))
+            assert await gateway.reload() == FAILURE
+        assert (await chat(gateway, "ann")).status == 200
+        assert left(gateway) == {"ann": 22_000, "all": 22_000}
+        await gateway.change(**settings(evil, keys={"ann": {"key": "configured"}}))  # the minted one counts for nothing
+        assert left(gateway) == {}
+
+
+async def test_one_that_was_away_while_a_reload_came_is_not_let_in_without_it(tmp_path: Path) -> None:
+    keep(tmp_path, minted("ann"))
+    async with Evil(WHOLE) as evil, changing(tmp_path, **settings(evil)) as gateway:
+        keep(tmp_path)
+        await gateway.change(**settings(evil, strict=True))
+        assert left(gateway) == {}
+        keep(tmp_path, minted("ann"))
+        assert (await chat(gateway, "ann")).status == 200
+        assert left(gateway) == {"ann": 11_000}
+
+
+async def test_what_is_minted_while_a_reload_is_under_way_counts_once(tmp_path: Path) -> None:
+    keep(tmp_path, minted("bob", None))
+    async with Evil(*[WHOLE] * 20) as evil, changing(tmp_path, **settings(evil)) as gateway:
+        for turn in range(5):
+            rows = [minted("bob", None), *(minted(f"k{n}") for n in range(turn + 1))]
+            keep(tmp_path, *rows)
+            gateway.write(**settings(evil, strict=bool(turn % 2)))
+            gateway.reloads.ask()
+            assert (await chat(gateway, f"k{turn}")).status == 200
+            await settled(gateway)
+        await soon(lambda: not gateway.app.clients.ring.is_due)
+        assert left(gateway) == {f"k{n}": 11_000 for n in range(5)}
+
+
+async def settled(gateway: Changing) -> None:
+    await soon(lambda: not gateway.app.accounting.turn.locked())
+
+
+def test_a_minted_one_that_contradicts_the_configuration_lets_nothing_start(tmp_path: Path) -> None:
+    config = load(environ={"PILLION_STATE_DIR": str(tmp_path)})
+    rows: Rows = (minted("ann"), minted("bob", None))
+    assert budgets_of(config, rows) == {"ann": Budget(usd=0.01, mode="lenient", window="total", client="ann")}
+    same = config._replace(budgets={"ann": Budget(usd=1), "its": Budget(usd=1, client="bob", window="total")})
+    with pytest.raises(ConfigError) as caught:
+        budgets_of(same, (minted("ann"), minted("bob")))
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("the budget of the minted key ann goes by the name of a row of `budgets`, ann: ")
+    assert second.startswith("the budget of the minted key bob is about the same as its")
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_it_is_minted_kept_and_listed(folder: Path, typed: Typed) -> None:
+    typed.add("ann", "--budget", "0.5", "--budget-window", "day", "--budget-mode", "lenient")
+    typed.add("bob")
+    assert [row.budget for row in read(folder / FILE)] == [KeyBudget(usd=0.5, window="day", mode="lenient"), None]
+    assert "budget" not in json.loads((folder / FILE).read_text())["keys"][1]  # an older pillion reads it
+    heads, ann, bob = typed("list")[1].splitlines()
+    assert heads.endswith("BUDGET")
+    assert ann.endswith("$0.5 a day, lenient")
+    assert bob.endswith(" -")
+    first, second = json.loads(typed("list", "--json")[1])
+    assert (first["budget"]["usd"], first["budget"]["window"], second["budget"]) == (0.5, "day", None)
+
+
+def test_who_mints_the_first_strict_one_hears_what_it_takes(folder: Path, typed: Typed) -> None:
+    assert "first strict budget" in typed("add", "ann", "--budget", "5")[2]
+    assert "first strict budget" not in typed("add", "bob", "--budget", "5")[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--budget-window day", "pillion: --budget-window says nothing without --budget"),
+        ("--budget -1", "argument --budget: must be a number of dollars"),
+        ("--budget much", "argument --budget: must be a number of dollars"),
+        ("--budget 1 --budget-window year", "argument --budget-window: invalid choice"),
+        ("--budget 1", "pillion: the budget of the minted key ann goes by the name of a row of `budgets`"),
+    ],
+)
+def test_what_makes_no_sense_mints_nothing(
+    words: str,
+    said: str,
+    folder: Path,
+    typed: Typed,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "c.yaml").write_text("budgets: {ann: {usd: 1}}")
+    monkeypatch.setenv("PILLION_CONFIG", str(tmp_path / "c.yaml"))
+    code, out, complaint = typed("add", "ann", *words.split())
+    assert (code, out) == (2, "")
+    assert said in complaint
+    assert not (folder / FILE).exists()
