@@ -16,6 +16,7 @@ from time import time
 from types import TracebackType
 from typing import Any, Self
 
+from proxy.access.budgeted import in_vain
 from proxy.app import App, fingerprint
 from proxy.config import Config, LimitsRow, Source
 from proxy.errors import ConfigError, LedgerUnavailable
@@ -125,6 +126,11 @@ class Reloading:
         for warning in later.warnings:
             if warning not in before.warnings:
                 log.warning("%s", warning, extra={"event": "unknown_variable"})
+        minted = self._app.clients.ring.found
+        said = {*in_vain(before, minted)}
+        for warning in in_vain(later, minted):
+            if warning not in said:
+                log.warning("%s", warning, extra={"event": "unknown_client"})
 
     def _watch(self) -> None:
         about = "Tries to bring another configuration into force."

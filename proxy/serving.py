@@ -21,6 +21,8 @@ from typing import Any
 import uvloop
 
 from proxy import __version__, logs
+from proxy.access.budgeted import in_vain
+from proxy.access.keyring import Rows
 from proxy.app import App, fingerprint
 from proxy.config import Address, Config, Source, handed_over
 from proxy.edge.handover import Handed, taken
@@ -65,19 +67,20 @@ def serve(config: Config, source: Source) -> int:
 def check(config: Config) -> int:
     """Everything that serving would make, made and let go. Raises ConfigError."""
     check_aiohttp()
-    asyncio.run(_made(config))
-    for warning in config.warnings:
+    minted = asyncio.run(_made(config))
+    for warning in (*config.warnings, *in_vain(config, minted)):
         print(f"pillion: warning: {warning}", file=sys.stderr)
     names = [name for name, provider in config.providers.items() if not provider.assumed]
     print(f"ok: {', '.join([*names, 'echo'])}")
     return 0
 
 
-async def _made(config: Config) -> None:
-    """Raises ConfigError."""
+async def _made(config: Config) -> Rows:
+    """The keys that were minted. Raises ConfigError."""
     app = App(config)
     try:
         app.now.check_headers()
+        return app.clients.ring.found
     finally:
         await app.close()
 
@@ -207,11 +210,14 @@ async def _greet(app: App, lines: Log) -> None:
             os.write(STDOUT, f"{await _greeting(app)}\n".encode("utf-8", "surrogateescape"))
     there = [name for name, row in app.config.providers.items() if not row.assumed]
     where = {name: str(address) for name, address in [("listen", app.addresses[0]), *_others(app)]}
-    words = "pillion %s is ready, configuration %s"
-    extra = {"event": "started", **where, "providers": [*there, "echo"]}
+    is_open = not (app.config.transparent or app.clients.are_asked())
+    words = "pillion %s is ready, configuration %s" + ("; no client key is asked for" if is_open else "")
+    extra = {"event": "started", **where, "providers": [*there, "echo"], "asks_for_keys": not is_open}
     log.info(words, __version__, fingerprint(app.config), extra=extra)
     for warning in app.config.warnings:
         log.warning("%s", warning, extra={"event": "unknown_variable"})
+    for warning in in_vain(app.config, app.clients.ring.found):
+        log.warning("%s", warning, extra={"event": "unknown_client"})
 
 
 async def _greeting(app: App) -> str:

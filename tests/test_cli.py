@@ -138,6 +138,15 @@ def test_a_header_that_goes_out_with_the_key_as_well_is_a_mistake(tmp_path: Path
         assert complaints.startswith("pillion: providers.groq.headers.authorization: is sent with the key already")
 
 
+def test_check_warns_of_a_budget_of_nobody(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("budgets: {b: {usd: 1, mode: lenient, client: ann}}")
+    state = {"PILLION_CONFIG": str(tmp_path / "c.yaml"), "PILLION_STATE_DIR": str(tmp_path)}
+    told = "pillion: warning: budgets.b.client: there is no client key ann, so nothing counts in it\n"
+    assert run("check", **state) == (0, "ok: echo\n", told)
+    assert run("keys", "add", "ann", **state)[0] == 0
+    assert run("check", **state) == (0, "ok: echo\n", "")
+
+
 def test_check_says_what_would_be_served() -> None:
     assert run("check", OPENAI_API_KEY=KEY) == (0, "ok: openai, echo\n", "")
 

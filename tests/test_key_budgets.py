@@ -1,6 +1,7 @@
 """Has a client key a budget of its own wherever it is from, from its first request on, and across whatever comes?"""
 
 import json
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.access.budgeted import budgets_of
+from proxy.access.budgeted import budgets_of, in_vain
 from proxy.access.keyring import FILE, Minted, Rows, change, read
 from proxy.budgets import Spent
 from proxy.config import Budget, KeyBudget, load
@@ -19,7 +20,7 @@ from tests.client import OPENAI, Got, ask, showing
 from tests.client import chat as asked
 from tests.evil import Evil
 from tests.gateway import Gateway
-from tests.test_config_spending import loaded
+from tests.test_config_spending import ISSUED, loaded
 from tests.test_cost import WHOLE, priced
 from tests.test_keys import Typed, folder, typed
 from tests.test_reload import Changing, changing, provider
@@ -288,3 +289,39 @@ def test_what_makes_no_sense_mints_nothing(
     assert (code, out) == (2, "")
     assert said in complaint
     assert not (folder / FILE).exists()
+
+
+# --- a budget of nobody ----------------------------------------------------------------------------------------------
+
+NOBODY = "budgets.b.client: there is no client key nobody, so nothing counts in it"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", [NOBODY]),
+        ("keys: {a: {key: x}}\n", [NOBODY]),
+        ("keys: {nobody: {key: x}}\n", []),
+        (ISSUED + "}\n", []),  # a token may say any name
+        (ISSUED + ", keys: {sub: a}}\nkeys: {a: {key: x}}\n", [NOBODY]),
+    ],
+)
+def test_a_budget_of_a_client_that_is_not_there_is_told_of(text: str, told: list[str], tmp_path: Path) -> None:
+    config = loaded(
+        text + "budgets: {b: {usd: 1, client: nobody}, all: {usd: 1}, each: {usd: 1, client: '*'}}", tmp_path
+    )
+    assert list(in_vain(config, ())) == told
+    assert list(in_vain(config, (minted("nobody", None),))) == []
+
+
+async def test_so_it_is_when_another_configuration_comes_into_force(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "pillion")
+    budgets = {"b": {"usd": 1, "mode": "lenient", "client": "nobody"}}
+    async with changing(tmp_path) as gateway:
+        await gateway.change(budgets=budgets)
+        await gateway.change(budgets=budgets, strict=True)
+    assert [record.getMessage() for record in caplog.records if getattr(record, "event", "") == "unknown_client"] == [
+        NOBODY
+    ]

@@ -1,6 +1,6 @@
 """What may each client spend, by the configuration and by the keys that were minted?"""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from proxy.access.keyring import Rows
 from proxy.config import Budget, Config
@@ -21,6 +21,16 @@ def budgets_of(config: Config, minted: Rows) -> Mapping[str, Budget]:
     if problems:
         raise ConfigError("\n".join(problems))
     return budgets
+
+
+def in_vain(config: Config, minted: Rows) -> Iterator[str]:
+    """A sentence for each budget of a client that there is not. A token may say any name."""
+    if config.jwt.jwks and not config.jwt.keys:
+        return
+    there = _configured(config) | {row.name for row in minted}
+    for name, budget in config.budgets.items():
+        if budget.client not in (None, "*", *there):
+            yield f"budgets.{name}.client: there is no client key {budget.client}, so nothing counts in it"
 
 
 def _configured(config: Config) -> set[str]:

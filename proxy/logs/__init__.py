@@ -51,6 +51,7 @@ class Note(Line, kw_only=True, gc=False):
     admin: str = ""
     metrics: str = ""
     providers: list[str] = field(default_factory=list)
+    asks_for_keys: bool | None = None  # must clients show one?
     by: str = ""  # what told it to stop
     cut: int = 0  # answers, when it had to end
     exit_code: int | None = None
