@@ -84,3 +84,27 @@ async def test_a_page_that_nobody_named_is_refused(tmp_path: Path) -> None:
     async with used(tmp_path, 1) as gateway:
         got = await ask(gateway, "GET", "/v1/usage?page=elsewhere")
     assert (got.status, json.loads(got.body)["error"]["param"]) == (400, "page")
+
+
+@pytest.mark.parametrize(
+    ("query", "param", "words"),
+    [
+        ("start=2027-01-01", "start", "there is no parameter 'start'; there are since, until, group_by, client,"),
+        ("since=2027-01-01&key=k&groupby=day&x=", "groupby", "there is no parameter 'groupby', 'x'; there are"),
+        ("format=xml", "format", "format must be json or csv, but 'xml' came"),
+        ("format=", "format", "format must be json or csv, but '' came"),
+    ],
+)
+async def test_a_word_that_nobody_reads_is_named_and_what_there_is(query: str, param: str, words: str) -> None:
+    async with pillion() as gateway:
+        got = await ask(gateway, "GET", f"/v1/usage?{query}")
+    error = json.loads(got.body)["error"]
+    assert (got.status, error["param"], error["message"][: len(words)]) == (400, param, words)
+
+
+async def test_what_the_query_says_of_the_form_wins_over_the_header() -> None:
+    csv_please = [("accept", "text/csv")]
+    async with pillion() as gateway:
+        for query, kind in (("", "text/csv"), ("?format=json", "application/json"), ("?key=k", "text/csv")):
+            got = await ask(gateway, "GET", f"/v1/usage{query}", headers=csv_please)
+            assert (got.status, (got.header("content-type") or "").partition(";")[0]) == (200, kind)

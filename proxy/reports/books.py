@@ -11,7 +11,7 @@ from proxy.access.rights import Whose
 from proxy.budgets import Budgets, Standing
 from proxy.ports import Call, Reply
 from proxy.reports.replies import list_reply, spelled_reply
-from proxy.reports.usage_report import PAGE, as_csv, as_page, asked, paged, total
+from proxy.reports.usage_report import PAGE, as_csv, as_page, asked, form, paged, total
 from proxy.spending.money import dollars
 from proxy.store import Group, Ledger, Query
 
@@ -25,9 +25,9 @@ class Books:
 
     async def usage(self, whose: Whose, call: Call) -> Reply:
         """Who sees everybody's may ask for one client's. Raises BadRequest, LedgerUnavailable."""
-        client = whose(call)
+        client, wants = whose(call), form(call.query, call.headers.get("accept", ""))
         query = asked(call.query)._replace(client=call.query.get("client") if client is None else client)
-        if call.query.get("format") == "csv" or "text/csv" in call.headers.get("accept", ""):
+        if wants == "csv":
             return Reply(200, _CSV, await self._lines(query))
         page = paged(query, call.query)
         groups, has_more = await self._page(page)

@@ -23,6 +23,10 @@ PAGE = (
     500  # lines of an answer: a month by hour, model and client has tens of thousands, and each takes some of the loop
 )
 
+PARAMETERS = ("since", "until", "group_by", "client", "limit", "page", "format")
+_KEY = "key"  # of Google's SDKs, in the query: auth has read it
+FORMATS = ("json", "csv")
+
 _SHOWN = ("requests", "errors", "input", "cached", "output", "cost", "estimated", "unpriced")  # to people
 _LONGEST = 60  # characters of a name in a table
 
@@ -39,6 +43,17 @@ def asked(words: Mapping[str, str], by: tuple[str, ...] = ("day",)) -> Query:
     if since is not None and until is not None and since >= until:
         raise BadRequest("since must be before until", param="since")
     return Query(since or 0.0, until, _groupings(words["group_by"]) if "group_by" in words else by)
+
+
+def form(words: Mapping[str, str], accept: str) -> str:
+    """Of FORMATS, the one that is wanted. `accept`: the header. Raises BadRequest: also of a word that nobody reads."""
+    if unknown := [name for name in words if name not in PARAMETERS and name != _KEY]:
+        named = ", ".join(repr(name[:40]) for name in unknown)
+        raise BadRequest(f"there is no parameter {named}; there are {', '.join(PARAMETERS)}", param=unknown[0][:40])
+    said = words.get("format", "csv" if "text/csv" in accept else "json")
+    if said not in FORMATS:
+        raise BadRequest(f"format must be {' or '.join(FORMATS)}, but {said[:40]!r} came", param="format")
+    return said
 
 
 def paged(query: Query, words: Mapping[str, str]) -> Query:
