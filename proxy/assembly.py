@@ -8,7 +8,7 @@ The order of the middlewares is the list in `Assembly._chained`.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from proxy import registry, routes
 from proxy.adapters.echo import Echo
@@ -55,6 +55,9 @@ from proxy.server import Check
 from proxy.spending.accounting import Accounting, Charges
 from proxy.upstream import Upstream
 
+if TYPE_CHECKING:
+    from proxy.access.tokens import Tokens
+
 
 class Lasting(NamedTuple):
     """What one configuration hands on to the next, for as long as pillion runs."""
@@ -94,6 +97,7 @@ class Assembly:
         self.catalog = _catalog(config, {**self.adapters, "echo": Echo("echo")})
         self.faults = Faults(config.faults, self._names(), registry.dialect) if config.faults.enabled else None
         self.planner = self._planner()
+        self.tokens = self._taking_tokens(before)
         self._intake = Intake(config.max_request_timeout, self.catalog.named)
         self._failover = self._choosing()
         self._ways = self._chained()
@@ -149,14 +153,21 @@ class Assembly:
         return routes.Ways(anybody=[Witness(journal)], keyed=keyed, call=middlewares)
 
     def _auth(self) -> Auth | Transparent:
-        config, upstream, clients = self.config, self._lasting.upstream, self.clients
+        config, upstream = self.config, self._lasting.upstream
         if config.transparent is not None:
             row = config.providers.get(config.transparent)  # echo has none, and takes no key
             make = partial(lent, self._parts.makers[row.name], row, upstream) if row is not None else None
             return Transparent(config.transparent, make, config.limits.client, self._lasting.salt)
-        if self._parts.tokens is None:
-            return Auth(clients)
-        return Auth(clients, self._parts.tokens(config.jwt, upstream, clients.named, config.limits.client).client)
+        return Auth(self.clients, self.tokens.client if self.tokens is not None else None)
+
+    def _taking_tokens(self, before: "Assembly | None") -> "Tokens | None":
+        config, make = self.config, self._parts.tokens
+        if make is None:
+            return None
+        tokens = make(config.jwt, self._lasting.upstream, self.clients.named, config.limits.client)
+        if before is not None and before.tokens is not None:
+            tokens.follow(before.tokens)
+        return tokens
 
     def _planner(self) -> Planner:
         config = self.config

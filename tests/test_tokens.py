@@ -18,6 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from msgspec.structs import replace
 
 from proxy import registry
 from proxy.access import tokens
@@ -499,6 +500,42 @@ async def test_where_the_identity_provider_fails_tokens_are_not_checked_and_keys
             assert got.status == status
         told = [json.loads(line) for line in sinks.said["the log"].splitlines()]
         assert [line["level"] for line in told if line["event"] == "jwks_failed"] == ["warning"]
+
+
+async def test_the_keys_outlive_another_configuration_and_what_was_found_good_does_not(tmp_path: Path) -> None:
+    """The identity provider is away after its first answer: whoever asked it again would let nobody in."""
+    answer = Scenario(body=json.dumps(SET).encode(), headers=[("Content-Type", "application/json")])
+    gone = [Scenario(status=500, body=b"no")] * 9
+    async with Evil(answer, *gone, tls=True) as evil, trusting(tmp_path, f"{evil.url}/keys") as (gateway, _):
+
+        async def asked() -> int:
+            shown = [("Authorization", f"Bearer {token()}")]
+            return (await chat(gateway, OPENAI, OPENAI.request(model="echo/text"), shown)).status
+
+        async def become(**more: Any) -> int:
+            jwt = replace(gateway.app.config.jwt, **more)
+            await gateway.app.become(gateway.app.config._replace(jwt=jwt, strict=not gateway.app.config.strict))
+            return await asked()
+
+        assert [await asked(), await become(), await become()] == [200, 200, 200]
+        assert await become(audience="somebody else") == 401
+        assert len(evil.requests) == 1
+        assert await become(audience=AUDIENCE, jwks=f"{evil.url}/others") == 503
+        assert [request.target for request in evil.requests] == ["/keys", "/others"]
+
+
+async def test_a_file_of_keys_is_read_again_with_another_configuration(tmp_path: Path, file: Path) -> None:
+    async with trusting(tmp_path, str(file)) as (gateway, _):
+        shown = [("Authorization", f"Bearer {token()}")]
+
+        async def asked() -> int:
+            return (await chat(gateway, OPENAI, OPENAI.request(model="echo/text"), shown)).status
+
+        assert await asked() == 200
+        publish(file, public(RSA, kid="another"))
+        assert await asked() == 200
+        await gateway.app.become(gateway.app.config)
+        assert await asked() == 401
 
 
 def test_whoever_takes_no_tokens_loads_nothing_for_them() -> None:

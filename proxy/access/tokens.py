@@ -22,6 +22,7 @@ import msgspec
 
 from proxy.access.allowance import ClientKey, Limits
 from proxy.config import JWT
+from proxy.config.address import scheme_of
 from proxy.config.secret import secret_text, why_unreadable
 from proxy.config.spending import LARGEST_KEY_SET
 from proxy.errors import ConfigError, GatewayError, Unauthorized, UpstreamError
@@ -155,6 +156,14 @@ class Tokens:
         self._keys = KeySet(config.jwks or "", upstream)
         self._good: dict[bytes, _Good] = {}  # by digest
         self._good_by: Keys = {}  # the keys that they were checked by
+
+    def follow(self, before: "Tokens") -> None:
+        """Go on with the keys that are known, where they are from the same place: the provider may be away just now.
+
+        A file is read anew, as whoever has another configuration read may have put other keys there.
+        """
+        if before._config.jwks == self._config.jwks and scheme_of(self._config.jwks or "") == "https":
+            self._keys = before._keys
 
     async def client(self, token: str) -> ClientKey | None:
         """Whose it is; None where it is no token. Raises Unauthorized, and GatewayError where it cannot be checked."""
