@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -181,6 +181,42 @@ async def test_what_fails_when_nobody_waits_any_more_is_nobodys_fault() -> None:
 
     with pytest.raises(TimeoutError):
         await store._within(0.01, failing())
+
+
+class Prompt:
+    """A store that answers two milliseconds after it was asked."""
+
+    async def __call__(self, times: int = 1) -> list[int]:
+        loop = asyncio.get_running_loop()
+        for _ in range(times):
+            answer: asyncio.Future[int] = loop.create_future()
+            loop.call_later(0.002, answer.set_result, 1)
+            await answer
+        return [times]
+
+
+async def test_what_our_own_loop_is_late_by_is_not_the_stores() -> None:
+    """All of the patience is over before the question has gone out, and again before the next one has."""
+    loop = asyncio.get_running_loop()
+    loop.call_soon(sleep, 2 * SHORT)
+    assert await store._within(SHORT, Prompt()()) == [1]
+    loop.call_soon(sleep, 2 * SHORT)
+    loop.call_later(0.001, sleep, 2 * SHORT)
+    assert await store._within(SHORT, Prompt()(2)) == [2]
+
+
+async def test_a_store_that_is_silent_is_away_however_late_we_are() -> None:
+    turns: list[asyncio.Handle] = []
+
+    def hold_up() -> None:
+        turns.append(asyncio.get_running_loop().call_soon(hold_up))
+        sleep(0.02)
+
+    hold_up()
+    with pytest.raises(TimeoutError):
+        await store._within(SHORT, asyncio.Event().wait())
+    turns[-1].cancel()
+    assert len(turns) <= 4 * SHORT / store.LEAST
 
 
 async def test_who_leaves_takes_nobody_elses_answer_along() -> None:

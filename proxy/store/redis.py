@@ -18,7 +18,8 @@ from proxy.fleet import PREFIX, Ask, Fleet
 from proxy.store.connection import CONNECT, Client, NoScriptError, RedisError, ResponseError, Way, reason
 
 PATIENCE = 0.035  # seconds that anybody waits for an answer; what else a request takes has the rest of 50 ms
-LEAST = 0.005  # seconds of them for a question that had to wait for others
+LEAST = 0.005  # seconds of them for a question that had to wait for others, or for us
+LATE = 0.010  # seconds beyond them that our own lag may take
 AGAIN = 0.25  # seconds between two looks whether it is back
 BEAT = 1.0  # seconds
 LIVES = 10_000  # milliseconds after which a sidecar that was not heard of is none
@@ -205,10 +206,20 @@ def _nobody(_answer: Sequence[int] | None) -> None:
 
 
 async def _within(seconds: float, asking: Any) -> list[Any]:
-    """What comes of it in time. Where we were late ourselves, what had come by then is in time. Raises TimeoutError."""
-    task = asyncio.ensure_future(asking)
+    """What comes of it in time, which is Redis's and not our own.
+
+    Of a look that our loop came back from late, only as much counts as it was meant to take: the question may have
+    gone out at the end of it. Until it is `LATE`; then one look that is on time is the last. What had come by then is
+    in time. Raises TimeoutError.
+    """
+    task, left, until = asyncio.ensure_future(asking), seconds, monotonic() + seconds + LATE
     try:
-        await asyncio.wait({task}, timeout=seconds)
+        while left > 0 and not task.done():
+            began, look = monotonic(), min(left, LEAST)
+            await asyncio.wait({task}, timeout=look)
+            left -= look
+            if (now := monotonic()) >= until and now - began < 2 * look:
+                break
         for _ in range(TURNS):
             if not task.done():
                 await asyncio.sleep(0)
