@@ -351,7 +351,7 @@ class Usage(Struct, frozen=True, kw_only=True):
     audio_output: int = 0
     searches: int = 0  # by a tool of the provider's own, which has a fee for each
     tier: str = ""  # that served the request, in the provider's words
-    is_odd: bool = False  # one of the counts cannot be: below zero, beyond all bounds, no number; it counts as nothing
+    is_odd: bool = False  # a count cannot be (below zero, beyond all bounds, no number, null): it counts as nothing
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property

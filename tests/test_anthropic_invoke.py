@@ -14,6 +14,7 @@ import pytest
 from anthropic import AsyncAnthropicBedrock
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.canon import (
     Choice,
@@ -335,7 +336,8 @@ def test_bedrocks_own_counts_are_read_and_nonsense_is_none() -> None:
     last = chunk({"outputText": "x", "amazon-bedrock-invocationMetrics": LAST})
     assert laws.watch(WIRE.meter(True), [last]).usage == WIRE.usage_in_head(COUNTED) == counted
     assert WIRE.usage_in_head({}) is None
-    assert WIRE.usage_in_head({"x-amzn-bedrock-input-token-count": "-7"}) is None
+    spoilt = COUNTED | {"x-amzn-bedrock-input-token-count": "-7"}
+    assert WIRE.usage_in_head(spoilt) == replace(counted, input=0, is_odd=True)
     for metrics in ({"inputTokenCount": -7}, {"inputTokenCount": "7"}):
         usage = laws.watch(WIRE.meter(True), [chunk({"amazon-bedrock-invocationMetrics": metrics})]).usage
         assert usage == Usage(is_odd=True)

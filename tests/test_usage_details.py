@@ -12,17 +12,21 @@ from hypothesis import strategies as st
 
 from proxy import registry
 from proxy.canon import BUCKETS, Usage
+from proxy.config import Price
 from proxy.envelope import Envelope
 from proxy.framing.eventstream import encode_headers, frame_of
 from proxy.grammar.fields import are_counts
+from proxy.middleware import cost
+from proxy.ports import Heard
 from proxy.prices import Prices
 from proxy.spending.extent import tier
-from proxy.store import ABSURD, UNPRICED
+from proxy.store import ABSURD, ESTIMATED, UNPRICED
 from tests import laws, recordings
 from tests.client import OPENAI, ask
 from tests.evil import Evil, Scenario
 from tests.gateway import config_file, pillion
 from tests.laws import examples
+from tests.taking import call
 
 Json = dict[str, Any]
 
@@ -400,11 +404,22 @@ COUNTS = [
     Counts(
         "cohere",
         cohere,
-        COHERE_USED,
+        COHERE_USED | {"billed_units": {"input_tokens": 5, "output_tokens": 2}},
         [("tokens", "input_tokens"), ("tokens", "image_tokens"), ("cached_tokens",), ("billed_units", "input_tokens")],
     ),
     Counts("ollama", ollama, OLLAMA_USED, [("prompt_eval_count",), ("eval_count",)]),
 ]
+# What was read and what was written: null beside the other, each is unknown, and no nought as all else may be.
+MAIN = {
+    "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "inputTokens", "outputTokens",
+    "promptTokenCount", "candidatesTokenCount", "prompt_eval_count", "eval_count",
+}  # fmt: skip
+
+
+def is_main(path: tuple[str, ...]) -> bool:
+    return path[-1] in MAIN and "*" not in path
+
+
 PLACES = [(each, path) for each in COUNTS for path in each.paths]
 NONSENSE: list[Any] = [-1, -1.0, 1e30, 10**12 + 1, 10**40, "12", True, [], {}]
 
@@ -420,7 +435,7 @@ def spoilt(used: Json, path: tuple[str, ...], value: Any) -> Json:
 
 @pytest.mark.parametrize(("each", "path"), PLACES, ids=lambda value: getattr(value, "wire", None) or ".".join(value))
 def test_a_count_that_is_none_is_told_and_counts_as_nothing(each: Counts, path: tuple[str, ...]) -> None:
-    assert not counted(each.wire, each.body(spoilt(each.used, path, None))).is_odd
+    assert counted(each.wire, each.body(spoilt(each.used, path, None))).is_odd == is_main(path)
     assert not counted(each.wire, each.body(spoilt(each.used, path, 1))).is_odd
     for value in NONSENSE:
         usage = counted(each.wire, each.body(spoilt(each.used, path, value)))
@@ -428,6 +443,52 @@ def test_a_count_that_is_none_is_told_and_counts_as_nothing(each: Counts, path: 
         assert all(0 <= getattr(usage, bucket) <= 10**12 for bucket in BUCKETS), value
 
 
+GONE = object()
+
+
+def without(used: Json, path: tuple[str, ...]) -> Json:
+    key, *rest = path
+    return (
+        {name: value for name, value in used.items() if name != key}
+        if not rest
+        else used | {key: without(used[key], tuple(rest))}
+    )
+
+
+@pytest.mark.parametrize("value", [None, -1, 10**13, "12", 0, GONE], ids=["null", "-1", "10^13", "text", "0", "gone"])
+@pytest.mark.parametrize(
+    ("each", "path"),
+    [(each, path) for each, path in PLACES if is_main(path)],
+    ids=lambda value: getattr(value, "wire", None) or ".".join(value),
+)
+def test_what_was_not_counted_is_not_booked_as_nothing(each: Counts, path: tuple[str, ...], value: Any) -> None:
+    """An estimate is, and the row says so. Nobody reads nothing; and in this answer something is said."""
+    heard = Heard()
+    heard.tap(OPENAI.whole)
+    asked = call(envelope=Envelope(OPENAI.request(model="m", user="x" * 40)), heard=heard)
+    spoiled = without(each.used, path) if value is GONE else spoilt(each.used, path, value)
+    asked.usage = counted(each.wire, each.body(spoiled))
+    usage, flags = cost._usage(asked, 0, None)
+    assert (usage.total_input > 0, usage.total_output > 0) == (True, True)
+    assert bool(flags & ABSURD) == (value is not GONE and value != 0)
+    if path[0] == "billed_units" and value in (0, GONE):  # what is billed is Cohere's to say
+        return
+    assert flags & ESTIMATED or usage.total_output == 2  # where the total tells what was written
+    assert READ.cost(usage) > 0
+    assert WRITTEN.cost(usage) > 0
+
+
+def test_what_is_odd_is_filled_up_beside_what_is_not() -> None:
+    asked = call(envelope=Envelope(OPENAI.request(model="m", user="x" * 400)))
+    odd = anthropic({"input_tokens": -5, "cache_read_input_tokens": 1, "output_tokens": 2})
+    asked.usage = counted("anthropic", odd)
+    usage, _ = cost._usage(asked, 0, None)
+    assert (usage.cache_read, usage.total_input, usage.output) == (1, len(asked.envelope.body) // 4, 1000)
+
+
+READ, WRITTEN = (
+    Prices({"p": ""}, {"p/m": Price(input=read, output=1 - read)}, [], "dearest").of("p", "m", NOW) for read in (1, 0)
+)
 LISTS = Prices({name: name for name in ("openai", "anthropic", "google", "cohere", "perplexity")}, {}, [], "dearest")
 PRICED = [
     LISTS.of(name, model, NOW)

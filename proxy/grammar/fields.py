@@ -243,6 +243,11 @@ def are_counts(told: Object, keys: Iterable[str]) -> bool:
     return True
 
 
+def is_null_beside(told: Object, read: str, written: str) -> bool:
+    """Is one of these two null, and the other told? It is unknown then, and no nought; what is missing may be one."""
+    return read in told and written in told and (told[read] is None) != (told[written] is None)
+
+
 def _is_rare_count(value: object) -> bool:
     return value is None or (type(value) is float and 0 <= value <= SANE)
 

@@ -213,7 +213,10 @@ def _usage(call: Call, flags: int, error: BaseException | None) -> tuple[Usage, 
         return call.usage or NO_USAGE, flags
     usage = call.usage
     if usage is not None and error is None and not usage.is_odd and (usage.total_input or usage.total_output):
-        return usage, flags
+        if usage.total_input and usage.total_output:
+            return usage, flags
+        filled = _filled(usage, _heard(call))  # nobody reads nothing, or says something in no tokens
+        return filled, flags if filled is usage else flags | ESTIMATED
     heard, flags = _heard(call), flags | ESTIMATED | (ABSURD if usage is not None and usage.is_odd else 0)
     if _is_unheard(call, error):
         heard = replace(heard, output=_unheard(call))
@@ -221,7 +224,16 @@ def _usage(call: Call, flags: int, error: BaseException | None) -> tuple[Usage, 
         return heard, flags
     if usage.total_output < heard.output:
         usage = replace(usage, output=heard.output, reasoning=0, audio_output=0)
+    if usage.is_odd and usage.total_input < heard.input:
+        usage = replace(usage, input=usage.input + heard.input - usage.total_input)
     return usage, flags
+
+
+def _filled(usage: Usage, heard: Usage) -> Usage:
+    """With an estimate for what was not counted at all."""
+    if not usage.total_input:
+        return replace(usage, input=heard.input)
+    return replace(usage, output=heard.output) if heard.output else usage
 
 
 def _heard(call: Call) -> Usage:

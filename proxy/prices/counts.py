@@ -9,7 +9,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from proxy.canon import BUCKETS, Usage
-from proxy.grammar.fields import as_list, as_object, count_of
+from proxy.grammar.fields import are_counts, as_list, as_object, count_of
 
 MOST = 10**12  # tokens in one bucket; nobody read or wrote more
 
@@ -59,9 +59,12 @@ def billed(usage: Usage) -> Usage:
     https://docs.cohere.com/reference/chat: `usage.billed_units`
     """
     told = as_object(usage.extra.get("billed_units"))
-    if "input_tokens" not in told or "output_tokens" not in told:
+    if told.get("input_tokens") is None or told.get("output_tokens") is None or not are_counts(told, _BILLED):
         return usage
     return Usage(input=count_of(told["input_tokens"]), output=count_of(told["output_tokens"]))
+
+
+_BILLED = ("input_tokens", "output_tokens")
 
 
 def details(usage: Usage) -> dict[str, int]:

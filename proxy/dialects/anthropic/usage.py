@@ -2,7 +2,7 @@
 
 from proxy.canon import Usage
 from proxy.dialects.anthropic.words import DELTA_FIELDS, END_FIELDS
-from proxy.grammar.fields import Object, are_counts, as_object, as_text, count_of
+from proxy.grammar.fields import Object, are_counts, as_object, as_text, count_of, is_null_beside
 
 _COUNTED = frozenset(
     "input_tokens cache_read_input_tokens cache_creation_input_tokens cache_creation output_tokens"
@@ -26,7 +26,7 @@ class Tally:
     def add(self, usage: object, beside: Object | None = None) -> Usage | None:
         """`beside`: what came with the counts, and is none."""
         if isinstance(usage, dict):
-            self._told.update((key, value) for key, value in usage.items() if value is not None)
+            self._told.update((k, value) for k, value in usage.items() if value is not None or k not in self._told)
         self._told |= beside or {}
         return usage_of(self._told)
 
@@ -50,6 +50,7 @@ def usage_of(told: Object) -> Usage | None:
         tier=_tier(told),
         is_odd=not (
             are_counts(told, _COUNTS)
+            and not is_null_beside(told, "input_tokens", "output_tokens")
             and are_counts(made, (_MINUTES, _HOUR))
             and are_counts(thought, ("thinking_tokens",))
             and are_counts(tools, ("web_search_requests",))

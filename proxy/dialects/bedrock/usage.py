@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from proxy.canon import Usage
-from proxy.grammar.fields import Object, are_counts, as_list, as_object, as_text, count_of
+from proxy.grammar.fields import Object, are_counts, as_list, as_object, as_text, count_of, is_null_beside
 
 # `...Count` says again what its neighbour says.
 _COUNTED = frozenset(
@@ -36,15 +36,19 @@ def usage_of(told: object, tier: object = None) -> Usage | None:
         cache_write_1h=hour,
         output=count_of(told.get("outputTokens")),
         tier=as_text(as_object(tier).get("type")),
-        is_odd=not (are_counts(told, _COUNTS) and all(are_counts(one, ("inputTokens",)) for one in details)),
+        is_odd=not (
+            are_counts(told, _COUNTS)
+            and not is_null_beside(told, "inputTokens", "outputTokens")
+            and all(are_counts(one, ("inputTokens",)) for one in details)
+        ),
         extra={key: value for key, value in told.items() if key not in _COUNTED and value},
     )
 
 
 def usage_in_head(headers: Mapping[str, str]) -> Usage | None:
     """What InvokeModel counts of a whole answer, whatever the model's family. None where it tells nothing."""
-    told = {key: int(value) for key, name in _HEAD.items() if _is_count(value := headers.get(name, ""))}
-    return usage_of(told)
+    said = {key: headers[name] for key, name in _HEAD.items() if name in headers}
+    return usage_of({key: int(value) if _is_count(value) else value for key, value in said.items()})
 
 
 def usage_in_metrics(metrics: Object) -> Usage | None:

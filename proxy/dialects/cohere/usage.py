@@ -6,7 +6,7 @@ is the usage here; the second rides along. Cached tokens are a part of `input_to
 """
 
 from proxy.canon import Usage
-from proxy.grammar.fields import Object, are_counts, as_object, count_of
+from proxy.grammar.fields import Object, are_counts, as_object, count_of, is_null_beside
 
 _COUNTED = {"tokens", "cached_tokens"}
 _CACHED = ("cached_tokens",)
@@ -29,9 +29,13 @@ def usage_of(told: object) -> Usage | None:
         cache_read=cached,
         output=written - thought,
         reasoning=thought,
-        is_odd=not (are_counts(told, _CACHED) and are_counts(tokens, _COUNTS) and are_counts(paid, _COUNTS)),
+        is_odd=not (are_counts(told, _CACHED) and _are_well(tokens) and _are_well(paid)),
         extra=_rest(told, _COUNTED) | ({"tokens": rest} if rest else {}),
     )
+
+
+def _are_well(counts: Object) -> bool:
+    return are_counts(counts, _COUNTS) and not is_null_beside(counts, "input_tokens", "output_tokens")
 
 
 def _rest(told: Object, known: set[str]) -> Object:

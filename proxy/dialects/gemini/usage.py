@@ -9,7 +9,7 @@ import re
 from msgspec.structs import replace
 
 from proxy.canon import Usage
-from proxy.grammar.fields import Object, are_counts, as_list, as_object, as_text, count_of
+from proxy.grammar.fields import Object, are_counts, as_list, as_object, as_text, count_of, is_null_beside
 
 _COUNTED = {
     "promptTokenCount",
@@ -21,6 +21,7 @@ _COUNTED = {
 _DETAILS = ("promptTokensDetails", "cacheTokensDetails", "candidatesTokensDetails", "toolUsePromptTokensDetails")
 _TOLD_ONLY_HERE = ("toolUsePromptTokenCount", *_DETAILS, "trafficType", "serviceTier")
 _COUNTS = (*_COUNTED, "toolUsePromptTokenCount")
+_MAIN = ("promptTokenCount", "candidatesTokenCount")
 _COUNT = ("tokenCount",)
 
 # Models that are billed by the prompt that was searched for; later ones by the search:
@@ -78,7 +79,7 @@ def usage_of(said: object) -> Usage | None:
     prompt, tools = count_of(told.get("promptTokenCount")), count_of(told.get("toolUsePromptTokenCount"))
     spoken, thought = count_of(told.get("candidatesTokenCount")), count_of(told.get("thoughtsTokenCount"))
     untold = max(0, count_of(told.get("totalTokenCount")) - prompt - tools - spoken - thought)
-    is_odd = not (are_counts(told, _COUNTS) and _are_rows(told))
+    is_odd = not (are_counts(told, _COUNTS) and _are_rows(told)) or is_null_beside(told, *_MAIN)
     if not (prompt + tools + spoken + thought + untold or is_odd):
         return None
     cached = min(count_of(told.get("cachedContentTokenCount")), prompt)

@@ -6,7 +6,7 @@ nothing, or not be told of. The durations are kept beside the counts: no other w
 
 from proxy.canon import Usage
 from proxy.dialects.ollama.words import DURATIONS
-from proxy.grammar.fields import Object, are_counts, count_of
+from proxy.grammar.fields import Object, are_counts, count_of, is_null_beside
 
 _COUNTS = ("prompt_eval_count", "eval_count")
 
@@ -20,7 +20,7 @@ def usage_of(line: Object) -> Usage | None:
     return Usage(
         input=count_of(read),
         output=count_of(written),
-        is_odd=not are_counts(line, _COUNTS),
+        is_odd=not are_counts(line, _COUNTS) or is_null_beside(line, *_COUNTS),
         extra={key: value for key, value in told.items() if value is not None},
     )
 

@@ -5,7 +5,7 @@ import re
 from proxy.canon import Start, Usage
 from proxy.dialects.openai_chat.counts import plain
 from proxy.dialects.openai_chat.words import NAME
-from proxy.grammar.fields import Object, are_counts, as_object, as_text, count_of
+from proxy.grammar.fields import Object, are_counts, as_object, as_text, count_of, is_null_beside
 
 _COUNTED = {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"}
 _INPUTS = {"cached_tokens", "cache_write_tokens", "audio_tokens"}
@@ -75,6 +75,7 @@ def understood(said: Object, tier: str, searches: int) -> Usage:
         tier=tier or as_text(extra.get("service_tier")),  # Mistral tells it here
         is_odd=not (
             are_counts(said, _COUNTS)
+            and not is_null_beside(said, "prompt_tokens", "completion_tokens")
             and are_counts(inputs, _INPUTS)
             and are_counts(outputs, _OUTPUTS)
             and (not extra or (are_counts(said, _BESIDE) and are_counts(tools, (_SEARCHED,))))

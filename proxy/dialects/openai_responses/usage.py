@@ -3,7 +3,7 @@
 from typing import Any
 
 from proxy.canon import Usage
-from proxy.grammar.fields import Object, are_counts, as_object, as_text, count_of
+from proxy.grammar.fields import Object, are_counts, as_object, as_text, count_of, is_null_beside
 
 SEARCH = "web_search_call"  # the item of a search by the provider's own tool
 
@@ -40,7 +40,12 @@ def said_usage(said: object, tier: object, output: list[Any]) -> Usage | None:
         reasoning=thought,
         searches=sum(map(_is_search, output)),
         tier=as_text(tier),
-        is_odd=not (are_counts(said, _COUNTS) and are_counts(inputs, _INPUTS) and are_counts(outputs, _OUTPUTS)),
+        is_odd=not (
+            are_counts(said, _COUNTS)
+            and not is_null_beside(said, *_COUNTS)
+            and are_counts(inputs, _INPUTS)
+            and are_counts(outputs, _OUTPUTS)
+        ),
         extra=extra,
     )
 
