@@ -248,6 +248,18 @@ def is_null_beside(told: Object, read: str, written: str) -> bool:
     return read in told and written in told and (told[read] is None) != (told[written] is None)
 
 
+def placed(tier: str, place: str) -> str:
+    """A service tier, and the place to which inference is kept, where that is any: "standard@us" is dearer."""
+    return tier if place in _ANYWHERE else f"{tier or 'standard'}@{place}"
+
+
+_ANYWHERE = (
+    "",
+    "global",
+    "not_available",
+)  # Anthropic's words: https://platform.claude.com/docs/en/build-with-claude/data-residency
+
+
 def _is_rare_count(value: object) -> bool:
     return value is None or (type(value) is float and 0 <= value <= SANE)
 

@@ -15,9 +15,13 @@ from proxy.errors import BadRequest, ConfigError
 from proxy.prices.counts import is_absurd
 from proxy.prices.lists import Catalogue, Model, UnknownList
 from proxy.prices.price import CHEAPER, OTHER, STANDARD, Price
-from proxy.prices.rates import Rates, Row
+from proxy.prices.rates import Rates, Row, times
 
 __all__ = ["Price", "Prices", "UnknownPrice", "is_absurd"]
+
+# Of a list, the place to which inference may be kept, and how much dearer all tokens are there:
+# https://platform.claude.com/docs/en/about-claude/pricing#data-residency-pricing
+PLACES = {"anthropic": ("us", Decimal("1.1"))}
 
 REMEMBERED = 1000  # names of models that are kept; clients choose them
 LONGEST = 256  # characters; no list has a longer name
@@ -119,6 +123,10 @@ class Prices:
         tiers |= dict.fromkeys(STANDARD, standard)
         tiers |= dict.fromkeys(CHEAPER, Price(standard.source, standard.rates, False, tiers))
         tiers |= {tier: self._price(name, rates, tiers) for tier, rates in row.by_tier(when).items()}
+        if name in PLACES:
+            rows = {**dict.fromkeys(STANDARD, standard_row), **row.by_tier(when)}
+            place, factor = PLACES[name]
+            tiers |= {f"{tier}@{place}": self._price(name, times(each, factor), tiers) for tier, each in rows.items()}
         tiers[OTHER] = Price(dearest.source, dearest.rates, False, tiers)
         return standard
 
@@ -134,7 +142,9 @@ class Prices:
 
     def _dearest(self, name: str) -> Price:
         if name not in self._guesses:
-            row = self._catalogue.lists[name].dearest if name else self._catalogue.dearest
+            row: Row = self._catalogue.lists[name].dearest if name else self._catalogue.dearest
+            if name in PLACES:
+                row = times(row, PLACES[name][1])  # nobody knows where it was served, either
             self._guesses[name] = Price(f"dearest of {name or 'all lists'}", Rates(row), False)
         return self._guesses[name]
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from proxy.envelope import Envelope
+from proxy.grammar.fields import as_text, placed
 from proxy.ports import Bounds
 
 # Tokens that no byte of the request is, above all that was recorded, which is 30, 1,600 and 1,500.
@@ -45,6 +46,8 @@ _marks = re.compile(
     )""",
     re.VERBOSE,
 )
+_PLACE = "inference_geo"  # Anthropic's, whoever the client is: an operator may say it in `body`
+
 # Letters may be spelled by their numbers, and slashes with a backslash before them, as PHP does.
 _is_disguised = re.compile(rb"\\(?:/|u00[2-7])").search
 _escapes = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|.)", re.DOTALL)
@@ -90,10 +93,11 @@ def tier(said: Envelope | Mapping[str, Any], bounds: Bounds) -> str:
 
     Raises BadRequest.
     """
-    for path in bounds.tiers if said else ():
-        if path[0] in said and isinstance(word := _at(said, path), str) and word != "standard":
-            return word
-    return ""
+    if not said:
+        return ""
+    words = (_at(said, path) for path in bounds.tiers if path[0] in said)
+    found = next((word for word in words if isinstance(word, str) and word != "standard"), "")
+    return placed(found, as_text(said.get(_PLACE))) if _PLACE in said else found
 
 
 def _written(envelope: Envelope, bounds: Bounds, longest: Longest) -> int | None:
