@@ -23,10 +23,10 @@ from tests.gateway import Gateway
 from tests.test_config_spending import ISSUED, loaded
 from tests.test_cost import WHOLE, priced
 from tests.test_keys import Typed, folder, typed
-from tests.test_reload import Changing, changing, provider
+from tests.test_reload import Changing, changing, levels, provider
 from tests.waiting import soon
 
-__all__ = ["folder", "typed"]  # fixtures
+__all__ = ["folder", "levels", "typed"]  # fixtures
 
 CREATED = datetime(2026, 1, 2, tzinfo=UTC)
 CENT = KeyBudget(usd=0.01, mode="lenient", window="total")
