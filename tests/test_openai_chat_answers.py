@@ -871,7 +871,7 @@ def test_an_error_beside_choices_ends_a_stream_that_has_not_ended() -> None:
         ),
         (  # xAI on Azure: more cached than asked
             {"prompt_tokens": 203, "completion_tokens": 15, "prompt_tokens_details": {"cached_tokens": 314}},
-            Usage(input=203, output=15),
+            Usage(cache_read=203, output=15),
         ),
         (  # DeepSeek
             {"prompt_tokens": 220, "completion_tokens": 39, "prompt_cache_hit_tokens": 192},

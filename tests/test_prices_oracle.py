@@ -181,7 +181,7 @@ def test_every_recorded_usage_costs_what_the_oracle_says() -> None:
 # it to read, and of searches it reads Anthropic's alone.
 _THOUGHTS_IN_TOTAL = "thoughts are in total_tokens alone, and Google bills them as output"
 _OWN_WORD_FOR_HITS = "the host's own word for what was cached is not known there"
-_OWN_PROMPT = "xAI on Azure tells more cached tokens than there were tokens: none is believed; the oracle refuses that"
+_OWN_PROMPT = "xAI on Azure tells more cached tokens than there were tokens; the oracle refuses that"
 _NUMBERS = "modalities as numbers, on which the oracle breaks"
 _ASIDE = "turns that shortened the conversation are billed beside the answer, and not read there"
 _ADVISED = "turns of another model are billed beside the answer, by a price of its own, and not read there"

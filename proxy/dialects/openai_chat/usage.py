@@ -30,10 +30,9 @@ def usage_of(said: Object, tier: str = "", searches: int = 0) -> Usage:
     """Disjoint buckets from nested ones.
 
     OpenAI's details are parts of the two totals. Four hosts are not so tidy, and one rule for each covers them: tokens
-    that `total_tokens` knows and the two others do not were thought (xAI, Gemini); no part exceeds its whole, and more
-    hits than there were tokens are not believed (xAI on Azure counts a cached prompt of its own); a cache hit has four
-    names (DeepSeek, Mistral, Moonshot); what Perplexity thought while it searched stands beside the completion, and is
-    no part of it.
+    that `total_tokens` knows and the two others do not were thought (xAI, Gemini); no part exceeds its whole (xAI on
+    Azure counts a cached prompt of its own); a cache hit has four names (DeepSeek, Mistral, Moonshot); what Perplexity
+    thought while it searched stands beside the completion, and is no part of it.
 
     `tier` and `searches`: what is told, or known, beside the counts.
     """
@@ -54,8 +53,9 @@ def understood(said: Object, tier: str, searches: int) -> Usage:
             thought, aside = _thoughts(extra, completion)
         tools = as_object(extra.get("server_tool_use") or extra.get("server_tool_use_details"))
     untold = max(0, count_of(said.get("total_tokens")) - prompt - completion, aside)
-    hits = cached if cached <= prompt else 0  # else of a prompt of the host's own: what of the client's nobody can say
-    cache_read, cache_write, audio_input, fresh = _portion(prompt, hits, written, count_of(inputs.get("audio_tokens")))
+    cache_read, cache_write, audio_input, fresh = _portion(
+        prompt, cached, written, count_of(inputs.get("audio_tokens"))
+    )
     reasoning, audio_output, _, output = _portion(
         completion + untold, max(thought, untold), count_of(outputs.get("audio_tokens")), 0
     )
