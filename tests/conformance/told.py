@@ -182,11 +182,3 @@ def _squeezed(text: str) -> str:
 def _where(expected: str, got: str) -> str:
     at = next((i for i, (a, b) in enumerate(zip(expected, got, strict=False)) if a != b), min(len(expected), len(got)))
     return f"from character {at} on {expected[at : at + 60]!r} became {got[at : at + 60]!r}"
-
-
-def used_by_turns(usage: Json) -> Used:
-    """Anthropic's: what the top-level counts say, and the turns that they leave out."""
-    turns = [turn for turn in usage.get("iterations") or () if turn["type"] not in ("message", "fallback_message")]
-    names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
-    read, cached, written, said = (sum(part.get(name) or 0 for part in (usage, *turns)) for name in names)
-    return Used(read + cached + written, cached, written, said)

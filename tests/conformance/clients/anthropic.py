@@ -9,7 +9,7 @@ from anthropic import AsyncAnthropic
 from anthropic.types import Message
 
 from tests.conformance.clients.raised import Raised
-from tests.conformance.told import Call, Told, used_by_turns
+from tests.conformance.told import Call, Told, Used
 
 _ASKED: dict[str, Any] = {"max_tokens": 1000, "messages": [{"role": "user", "content": "Hi"}]}
 _OURS = {"text", "thinking", "redacted_thinking", "tool_use"}
@@ -40,11 +40,13 @@ class Messages:
 
 
 def _told(said: Message) -> Told:
+    usage = said.usage
+    cached, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
     return Told(
         text="".join(block.text for block in said.content if block.type == "text"),
         thinking="".join(block.thinking for block in said.content if block.type == "thinking"),
         calls=[Call(block.name, block.input, block.id) for block in said.content if block.type == "tool_use"],
         finish=said.stop_reason or "",
-        used=used_by_turns(said.usage.model_dump()),
+        used=Used(usage.input_tokens + cached + written, cached, written, usage.output_tokens),
         apart=frozenset("server tools" for block in said.content if block.type not in _OURS),
     )
