@@ -41,8 +41,8 @@ FLOORS = [
     " grammar.textual edge.wire edge.names edge.door edge.failures edge.listening edge.hosts edge.room config config.*"
     " headers access.accents access.shown sealing.* reports.outcome limits.ratelimits failover.retries failover.breaker"
     " failover.balance failover.cooldown".split(),
-    "canon errors longtexts edge.address edge.alarm edge.aside edge.flow edge.pulse edge.requests access.allowance"
-    " logs.writer grammar.repeats limits.gcra spending.money spending.tokens folders failover.recent"
+    "canon canon.* errors longtexts edge.address edge.alarm edge.aside edge.flow edge.pulse edge.requests"
+    " access.allowance logs.writer grammar.repeats limits.gcra spending.money spending.tokens folders failover.recent"
     " failover.percentile failover.waits __init__".split(),
     "limits.resets edge.heads edge.inbound edge.kernel edge.patience".split(),
     # Rooms whose own file is empty but for what the room is for.
@@ -76,6 +76,8 @@ NEIGHBOURS = [
     ("prices", "prices.*"),
     ("prices.*", "prices.*"),
     ("config.*", "config.*"),
+    ("canon", "canon.*"),
+    ("canon.*", "canon.*"),
     ("budgets", "budgets.*"),
     ("budgets.*", "budgets.*"),
 ]

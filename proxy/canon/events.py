@@ -1,0 +1,123 @@
+"""What is an answer, said bit by bit?"""
+
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+from proxy.canon.parts import Citation, Part
+
+Reason = Literal[
+    "stop",  # the model ended its turn
+    "stop_sequence",  # one of the request's stop strings was met
+    "length",  # max_tokens was reached
+    "context",  # the context window is full
+    "tool_use",  # the model waits for tool results
+    "content_filter",  # the provider withheld the answer
+    "refusal",  # the model declined
+    "pause",  # a long server-side turn was suspended; send it back to go on
+    "malformed_tool_call",  # the provider says that the model's call could not be read
+    "other",  # a word we do not know; Stop.raw has it
+]
+
+
+class Start(Struct, frozen=True, kw_only=True):
+    wire: str = ""  # the dialect that the answer is in: only there does any `extra` of it mean anything
+    id: str = ""
+    model: str = ""
+    created: int | None = None  # seconds since 1970
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Open(Struct, frozen=True, kw_only=True):
+    """A block begins. `part` is its shell: text and arguments empty, what never streams (id, name) already there."""
+
+    index: int  # unique in the sentence
+    part: Part
+    choice: int = 0
+
+
+class Delta(Struct, frozen=True, kw_only=True):
+    """More of block `index`. `text` is text, thinking, refusal, arguments or base64 sound: whatever the block is of."""
+
+    index: int
+    text: str = ""
+    signature: str = ""
+    transcript: str = ""
+    logprobs: list[Any] = field(default_factory=list)
+    citations: list[Citation] = field(default_factory=list)
+
+    @property
+    def is_text(self) -> bool:
+        """Is it text and nothing more?"""
+        return not (self.signature or self.transcript or self.logprobs or self.citations)
+
+
+class Close(Struct, frozen=True, kw_only=True):
+    index: int
+
+
+BUCKETS = ("input", "cache_read", "cache_write", "cache_write_1h", "audio_input", "output", "reasoning", "audio_output")
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """Tokens in disjoint buckets (BUCKETS): their sum is what was read and written, and no token is in two.
+
+    A later Usage replaces an earlier one. `extra` holds counts that only the wire of origin has a name for. What is
+    behind the buckets is for the bill, and a wire need not be able to say it.
+    """
+
+    input: int = 0  # fresh text and images
+    cache_read: int = 0
+    cache_write: int = 0  # five minutes, or the vendor's only kind
+    cache_write_1h: int = 0
+    audio_input: int = 0
+    output: int = 0  # text and tool arguments
+    reasoning: int = 0
+    audio_output: int = 0
+    searches: int = 0  # by a tool of the provider's own, which has a fee for each
+    tier: str = ""  # that served the request, in the provider's words
+    is_odd: bool = False  # a count cannot be (below zero, beyond all bounds, no number, null): it counts as nothing
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def total_input(self) -> int:
+        return self.input + self.cache_read + self.cache_write + self.cache_write_1h + self.audio_input
+
+    @property
+    def total_output(self) -> int:
+        return self.output + self.reasoning + self.audio_output
+
+
+NO_USAGE = Usage()
+
+
+class Stop(Struct, frozen=True, kw_only=True):
+    """Why one choice ended. `raw` is the wire's own word for it; `sequence` the stop string that was met.
+
+    `extra` holds what only the wire of origin says of the choice at its end.
+    """
+
+    reason: Reason = "stop"
+    raw: str = ""
+    sequence: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Finish(Struct, frozen=True, kw_only=True):
+    stops: tuple[Stop, ...] = (Stop(),)  # by choice
+
+
+Event = Start | Open | Delta | Close | Usage | Finish
+
+
+class Choice(Struct, kw_only=True):
+    parts: list[Part]
+    stop: Stop
+
+
+class Completion(Struct, kw_only=True):
+    """A whole answer: what `fold` makes of a sentence."""
+
+    start: Start
+    choices: list[Choice]
+    usage: Usage | None = None

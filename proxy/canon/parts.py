@@ -1,0 +1,165 @@
+"""What are a turn, and an answer, made of?"""
+
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+# --- where the bytes of an image, a sound or a document are ----------------------------------------------------------
+
+
+class Inline(Struct, frozen=True, tag="inline"):
+    """Bytes carried in the request itself: base64 text, as every wire but multipart has them."""
+
+    data: str
+    media_type: str = ""
+
+
+class Remote(Struct, frozen=True, tag="remote"):
+    """A URL that the provider is asked to fetch."""
+
+    url: str
+    media_type: str = ""
+
+
+class Stored(Struct, frozen=True, tag="stored"):
+    """A file that was uploaded to the provider before; the id means nothing anywhere else."""
+
+    id: str
+
+
+Source = Inline | Remote | Stored
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+# `extra` on a part holds what its own wire alone can say of it (`cache_control` goes in `cache`, since two can).
+
+
+class _Placed(Struct, kw_only=True):
+    """`at` is the part's path in the client's body, such as `messages[3].content[0]`: errors name it.
+
+    Two parts are equal wherever they stand.
+    """
+
+    at: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        said = (name for name in self.__struct_fields__ if name != "at")
+        return type(other) is type(self) and all(getattr(self, name) == getattr(other, name) for name in said)
+
+
+class Citation(Struct, kw_only=True):
+    """Where a passage comes from. What every wire has a word for, and the whole as its own wire (`wire`) spells it."""
+
+    wire: str
+    value: dict[str, Any]
+    url: str = ""
+    title: str = ""
+    quote: str = ""  # the passage of the source
+    start: int | None = None  # in characters of the text that it stands on
+    end: int | None = None
+
+
+class Text(_Placed, kw_only=True, tag="text"):
+    """`signature`: a seal that the provider put on its own answer and wants to see again (Gemini)."""
+
+    text: str = ""
+    signature: str = ""
+    citations: list[Citation] = field(default_factory=list)
+    logprobs: list[Any] = field(default_factory=list)  # one OpenAI-shaped entry per token
+    cache: dict[str, Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_plain(self) -> bool:
+        """Is it a text and nothing more? Nearly every one is."""
+        return self.cache is None and not (self.signature or self.citations or self.logprobs or self.extra)
+
+
+class Image(_Placed, kw_only=True, tag="image"):
+    source: Source
+    detail: str | None = None
+    cache: dict[str, Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Audio(_Placed, kw_only=True, tag="audio"):
+    """A sound. In an answer `source` is Inline; a turn sent back may hold only the `id` of an earlier answer's."""
+
+    source: Source | None = None
+    id: str = ""
+    transcript: str = ""
+    expires_at: int | None = None  # seconds since 1970
+    cache: dict[str, Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Video(_Placed, kw_only=True, tag="video"):
+    source: Source
+    cache: dict[str, Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Document(_Placed, kw_only=True, tag="document"):
+    source: Source
+    name: str | None = None  # a file name or a title
+    cache: dict[str, Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Thinking(_Placed, kw_only=True, tag="thinking"):
+    """Reasoning shown before the answer. `redacted` is the sealed form: then `text` is empty.
+
+    `signature` is the provider's seal, to be sent back unchanged and to no other provider. `id` is the provider's own
+    name for the block, where it has one (Responses).
+    """
+
+    id: str = ""
+    text: str = ""
+    signature: str = ""
+    redacted: str = ""
+    cache: dict[str, Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class ToolCall(_Placed, kw_only=True, tag="tool_call"):
+    """`arguments` is JSON text exactly as the model wrote it, or free text where `kind` is "custom".
+
+    `id` is empty where the wire has none: the next wire makes one that is deterministic.
+    """
+
+    id: str
+    name: str
+    arguments: str = ""
+    signature: str = ""  # as of Text
+    kind: Literal["function", "custom"] = "function"
+    cache: dict[str, Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Refusal(_Placed, kw_only=True, tag="refusal"):
+    text: str = ""
+    cache: dict[str, Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Opaque(_Placed, kw_only=True, tag="opaque"):
+    """A block that only its own wire (`wire`, a dialect's name) understands: server tools and the like, kept whole."""
+
+    wire: str
+    value: dict[str, Any]
+    cache: dict[str, Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class ToolResult(_Placed, kw_only=True, tag="tool_result"):
+    """What a tool gave back. It stands in a user turn, whatever role its wire gives it."""
+
+    id: str
+    parts: list["Part"] = field(default_factory=list)
+    is_error: bool | None = None
+    cache: dict[str, Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+Part = Text | Image | Audio | Video | Document | Thinking | ToolCall | ToolResult | Refusal | Opaque

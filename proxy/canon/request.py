@@ -1,0 +1,104 @@
+"""What is asked for?"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+from proxy.canon.parts import Part, Text
+
+Role = Literal["system", "developer", "user", "assistant"]
+
+
+class Turn(Struct, kw_only=True):
+    role: Role
+    parts: list[Part]
+    at: str = ""  # the turn's path in the client's body, such as `messages[3]`: errors name it
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def plain(self) -> str | None:
+        """Its text, where it says one and nothing more; None elsewhere."""
+        part = self.parts[0] if len(self.parts) == 1 and not self.extra else None
+        return part.text if type(part) is Text and part.is_plain else None
+
+
+class Tool(Struct, kw_only=True):
+    """A tool on offer. `kind` is "function", "custom", or the vendor's own word for a server tool, kept in `extra`."""
+
+    name: str
+    kind: str = "function"
+    description: str | None = None
+    parameters: dict[str, Any] | None = None  # JSON Schema
+    strict: bool | None = None
+    at: str = ""  # such as `tools[0]`
+    cache: dict[str, Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class ToolChoice(Struct, frozen=True):
+    mode: Literal["auto", "none", "required", "tool"]
+    name: str | None = None  # with mode "tool"
+
+
+class Format(Struct, kw_only=True):
+    """The shape that the answer's text must have."""
+
+    kind: Literal["text", "json", "schema"]
+    name: str | None = None
+    description: str | None = None
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Reasoning(Struct, kw_only=True):
+    effort: str | None = None  # minimal, low, medium, high, ...
+    budget: int | None = None  # tokens
+    off: bool = False
+    summary: str | None = None  # show it in the answer, and how: auto, concise, detailed
+
+
+class Request(Struct, kw_only=True):
+    """One chat request. None means that the client was silent; `extra` holds top-level fields of its own wire."""
+
+    wire: str  # the dialect that it was parsed from: only there does `extra` mean anything
+    model: str
+    turns: list[Turn]
+    stream: bool = False
+    as_array: bool = False  # the stream is to be one JSON array (Gemini without `alt=sse`)
+    include_usage: bool = False  # the client asked to see usage in its stream
+    tools: list[Tool] = field(default_factory=list)
+    tool_choice: ToolChoice | None = None
+    parallel_tools: bool | None = None
+    format: Format | None = None
+    reasoning: Reasoning | None = None
+    max_tokens: int | None = None
+    limit_field: str = ""  # the client's own name for max_tokens, where its wire has two
+    longest: int | None = None  # answer that the model gives, in tokens, where that is known
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    stop: list[str] | None = None
+    n: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    metadata: dict[str, str] | None = None  # the client's own labels, which the provider keeps
+    store: bool | None = None
+    prompt_cache_key: str | None = None
+    verbosity: str | None = None  # low, medium, high
+    modalities: list[str] | None = None  # of the answer: text, audio, image
+    service_tier: str | None = None  # in OpenAI's words (auto, default, flex, priority), where its wire has the like
+    extra: dict[str, Any] = field(default_factory=dict)
+    demands: dict[str, Any] = field(default_factory=dict)  # like `extra`, but the answer would be another without it
+    call: str = ""  # our own name for the request: the answer goes by it where its provider gives it none
+    names: Mapping[str, str] = field(default_factory=dict)  # what the client calls a field, where that is not our name
+
+    def name_of(self, field: str) -> str:
+        """What the client calls a field, for errors and receipts. `field`: ours (docs/decisions/0010-receipts.md)."""
+        return self.names.get(field, field)
