@@ -90,7 +90,7 @@ def test_the_page_has_a_row_for_each_wire_and_says_the_bar() -> None:
 
 
 def test_each_lane_is_the_first_of_some_round() -> None:
-    assert [run._from("abc", number) for number in range(4)] == [[*"abc"], [*"bca"], [*"cab"], [*"abc"]]
+    assert [run.in_turn("abc", number) for number in range(4)] == [[*"abc"], [*"bca"], [*"cab"], [*"abc"]]
 
 
 @pytest.mark.parametrize("wire", WIRES)

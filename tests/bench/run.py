@@ -138,8 +138,8 @@ def _rows(stage: Stage, name: str, arguments: argparse.Namespace) -> list[Row]:
         load(lane.exchange, lane.server.port, scenario.connections, WARM_UP, stage.folder)
     taken: dict[str, list[Slice]] = {who: [] for who in lanes}
     for number in range(arguments.rounds):
-        for who in _from(list(lanes), number):
-            taken[who].append(_slice(stage.folder, lanes[who], scenario.connections, seconds))
+        for who in in_turn(list(lanes), number):
+            taken[who].append(sliced(stage.folder, lanes[who], scenario.connections, seconds))
     passed = _row(name, PASSED, "nginx", taken["nginx"], taken[PASSED])
     return [passed, *(_row(name, wire, "pass-through", taken[PASSED], taken[wire]) for wire in arguments.wire)]
 
@@ -150,13 +150,13 @@ def _lanes(stage: Stage, scenario: Scenario, wires: Sequence[str]) -> dict[str, 
     return {"nginx": Lane(stage.nginx, asked[PASSED]), **ours}
 
 
-def _from(names: Sequence[str], number: int) -> list[str]:
+def in_turn(names: Sequence[str], number: int) -> list[str]:
     """All of them, from another one on in each round."""
     first = number % len(names)
     return [*names[first:], *names[:first]]
 
 
-def _slice(folder: Path, lane: Lane, connections: int, seconds: int) -> Slice:
+def sliced(folder: Path, lane: Lane, connections: int, seconds: int) -> Slice:
     before = lane.server.cpu()
     told = load(lane.exchange, lane.server.port, connections, seconds, folder)
     return Slice(told, (lane.server.cpu() - before) / told.requests * 1e6)

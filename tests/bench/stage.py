@@ -43,8 +43,8 @@ def need_tools() -> None:
 @contextmanager
 def staged(folder: Path) -> Iterator[Stage]:
     """All three, each having answered well, until the block is left. Raises NotMeasured."""
-    _compile(folder)
-    with _upstream(folder) as upstream, _nginx(folder, upstream) as nginx, pillion(folder, upstream) as gateway:
+    compiled(folder)
+    with standing_in(folder) as upstream, _nginx(folder, upstream) as nginx, pillion(folder, upstream) as gateway:
         upstream.await_good(exchange())
         nginx.await_good(exchange())
         gateway.await_good(READINESS)
@@ -66,14 +66,14 @@ def pillion(folder: Path, upstream: Server) -> Server:
     return Server(command, port, folder / "pillion.log", environ, CHECKOUT)
 
 
-def _compile(folder: Path) -> None:
+def compiled(folder: Path) -> None:
     command = ["gcc", "-O2", "-o", str(folder / "upstream"), str(HERE / "upstream.c")]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode:
         raise NotMeasured(f"gcc cannot compile upstream.c:\n{ran.stderr}")
 
 
-def _upstream(folder: Path) -> Server:
+def standing_in(folder: Path) -> Server:
     port = free_port()
     return Server([str(folder / "upstream"), str(port)], port, folder / "upstream.log", ENVIRON, folder)
 
