@@ -66,7 +66,7 @@ class Talk:
         self.exchange.send(b"POST ...", headers=headers, first_event=first_event, idle=idle, total=total)
 
     def receive(self, *chunks: bytes) -> None:
-        for chunk in chunks:
+        for chunk in filter(None, chunks):  # no transport hands on an empty one
             self.wire.data_received(chunk)
 
     async def read(self) -> bytes:
@@ -241,7 +241,8 @@ async def test_a_small_head_may_come_in_one_piece_with_a_large_body() -> None:
 
 # --- bytes behind the answer -----------------------------------------------------------------------------------------
 
-BEHIND = [b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"garbage", b"\0", b"}"]
+ANOTHER = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+BEHIND = [ANOTHER, ANOTHER * 2, b"garbage", b"\0", b"}"]
 
 
 @pytest.mark.parametrize("behind", BEHIND)
@@ -364,6 +365,49 @@ async def test_what_a_sink_raises_is_for_whoever_pours_and_it_gets_nothing_more(
         await task
     assert out == [BODY[:3]]
     talk.exchange.abort()
+    assert talk.released == [False]
+
+
+@pytest.mark.parametrize("at", range(1, len(ANOTHER)))
+async def test_nothing_that_comes_behind_the_answer_is_poured(at: int) -> None:
+    talk, out = Talk(), list[bytes]()
+    talk.receive(ANSWERS["length"][: -len(BODY)])
+    task = await pouring(talk, into(out))
+    talk.receive(BODY + ANOTHER[:at], ANOTHER[at:])
+    await task
+    assert b"".join(out) == BODY
+    await turn()
+    assert talk.released == [False]
+
+
+async def test_what_a_sink_raises_tells_more_than_what_broke_the_answer_in_the_same_read() -> None:
+    talk = Talk()
+
+    def sink(piece: bytes) -> bool:
+        raise ConnectionResetError("the client has left")
+
+    talk.receive(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    task = await pouring(talk, sink)
+    talk.receive(b"2\r\nhi\r\nzz\r\n")
+    with pytest.raises(ConnectionResetError):
+        await task
+    assert talk.released == [False]
+
+
+async def test_a_sink_may_let_go_of_the_answer() -> None:
+    talk, out = Talk(), list[bytes]()
+
+    def sink(piece: bytes) -> bool:
+        out.append(piece)
+        talk.exchange.abort()
+        return True
+
+    talk.receive(ANSWERS["length"][: -len(BODY)])
+    task = await pouring(talk, sink)
+    talk.receive(BODY[:3], BODY[3:])
+    with pytest.raises(Down, match="let go"):
+        await task
+    assert out == [BODY[:3]]
     assert talk.released == [False]
 
 

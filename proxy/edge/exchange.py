@@ -149,15 +149,19 @@ class Exchange:
     # --- the connection's side ---
 
     def received(self, data: bytes) -> None:
+        if self._done:  # and our turn to let go has not come: whatever these bytes are, they are no part of it
+            self._surplus = len(self._chunks)
+            return
         self._last = self._clock.time()
         self.started = True
         chunks, before = self._chunks, len(self._chunks)
+        fault: UpstreamError | None = None  # told of behind what came before it
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._fail(Down("The provider switched protocols unasked.", code="upstream_protocol"))
+            fault = Down("The provider switched protocols unasked.", code="upstream_protocol")
         except httptools.HttpParserError as error:  # in llhttp's own words, which repeat nothing of what came
-            self._fail(Down("The provider's answer is not valid HTTP.", code="upstream_protocol", detail=str(error)))
+            fault = Down("The provider's answer is not valid HTTP.", code="upstream_protocol", detail=str(error))
         if self._surplus is not None:  # another answer's, behind the end of this one
             del chunks[self._surplus :]
         if len(chunks) == before:
@@ -168,6 +172,8 @@ class Exchange:
         else:
             self._counted = 0
             self._keep(before)
+        if fault is not None:
+            self._fail(fault)
         if self._waiter is not None and (self._sink is None or self._done):
             self._wake()
 
@@ -199,7 +205,7 @@ class Exchange:
     # --- llhttp's side ---
 
     def on_message_begin(self) -> None:
-        if self._done:
+        if self._done and self._surplus is None:
             self._surplus = len(self._chunks)  # bytes after the end: whatever they are, not the next answer
 
     def on_header(self, name: bytes, value: bytes) -> None:
