@@ -32,7 +32,6 @@ from proxy.headers import Trail
 STANDARD = Timers()
 OLDEST = (3, 14, 4)  # version of aiohttp
 IDLE_LIFE = 15.0  # seconds that a connection waits for another request: few providers wait for less
-LIFE = 45.0  # seconds after which a connection is used no more: its provider's name may mean another address by now
 TOLD = 10.0  # seconds that whoever wants to be told has to take it
 # A provider that vanishes without a word is missed after a minute: asked by the kernel when it is silent, and given up
 # when it acknowledges nothing (tcp(7)). A whole answer has no other timer that is as short.
@@ -192,7 +191,7 @@ class Upstream:
             wire = connection.protocol
             assert isinstance(wire, Wire)
             if wire.fresh or not (fresh or wire.should_close):
-                return Held(connection, wire, made=monotonic())
+                return Held(connection, wire)
             connection.close()
 
     def _forget(self, origin: Origin) -> None:
@@ -201,11 +200,10 @@ class Upstream:
         self._connector.clear_dns_cache(url.raw_host, url.port)
 
     def _release(self, origin: Origin, held: Held, reusable: bool) -> None:
-        now = monotonic()
-        if not reusable or now - held.made > LIFE or self._connector.closed:
+        if not reusable or held.wire.is_old or self._connector.closed:
             held.connection.close()
             return
-        origin.idle.append(held._replace(since=now))
+        origin.idle.append(held._replace(since=monotonic()))
         self._resting.add(origin)
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().call_later(IDLE_LIFE, self._close_old)

@@ -15,7 +15,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from proxy import upstream
-from proxy.edge import names
+from proxy.edge import names, wire
 from tests import laws
 from tests.client import OPENAI, Got, ask, chat
 from tests.evil import Evil, Scenario
@@ -141,9 +141,22 @@ async def test_a_connection_that_is_used_all_the_time_moves_as_well(monkeypatch:
         resolver.says = ["127.0.0.2"]
         assert await statuses(gateway, 3) == [200] * 3
         assert (old.connections, len(old.requests), len(new.requests)) == (1, 6, 0)
-        monkeypatch.setattr(upstream, "LIFE", 0.0)  # as if so long had passed
+        monkeypatch.setattr(wire, "LIFE", 0.0)  # as if so long had passed
         assert await statuses(gateway, 3) == [200] * 3
         assert (old.connections, len(old.requests), len(new.requests)) == (1, 7, 2)
+
+
+async def test_a_connection_over_which_models_are_listed_moves_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = Resolver("127.0.0.1")
+    async with Evil(answering=lambda _: ANSWER) as evil, resolving(resolver, evil.port, monkeypatch) as gateway:
+        listed = gateway.app.now.adapters["openai"].health
+        assert [(await listed()).answers for _ in range(3)] == [True] * 3
+        assert (evil.connections, len(evil.requests)) == (1, 3)
+        monkeypatch.setattr(wire, "LIFE", 0.0)
+        assert (await statuses(gateway, 1), evil.connections) == ([200], 2)
+        await listed()
+        await listed()
+        assert evil.connections == 4
 
 
 @pytest.mark.parametrize("known_for", [0, 60])
@@ -166,4 +179,4 @@ async def test_where_the_old_address_is_dead_the_next_request_finds_the_new_one(
 
 def test_all_have_moved_within_seventy_seconds() -> None:
     """What is known of a name, a connection that was made of it, and the time that this may wait."""
-    assert names.KNOWN_FOR + upstream.LIFE + upstream.IDLE_LIFE <= 60 + 10
+    assert names.KNOWN_FOR + wire.LIFE + upstream.IDLE_LIFE <= 60 + 10

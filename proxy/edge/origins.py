@@ -26,7 +26,6 @@ class Held(NamedTuple):
     connection: Connection
     wire: Wire
     since: float = 0.0  # that it waits: seconds, time.monotonic
-    made: float = 0.0  # likewise
 
 
 class Proxy(NamedTuple):

@@ -9,11 +9,14 @@ generating and billing after our client has gone (uvloop's sslproto waits for th
 """
 
 import asyncio
+from time import monotonic
 from typing import Protocol
 
 from aiohttp.client_proto import ResponseHandler
 
 from proxy.edge.alarm import Alarm
+
+LIFE = 45.0  # seconds after which a connection is used no more: its provider's name may mean another address by now
 
 
 class Reading(Protocol):
@@ -39,6 +42,16 @@ class Wire(ResponseHandler):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._alarm = Alarm(loop, self._look)
+        self._made = monotonic()
+
+    @property
+    def is_old(self) -> bool:
+        return monotonic() - self._made > LIFE
+
+    @property
+    def should_close(self) -> bool:
+        """Whether aiohttp's own pool, in which those of the side roads wait, is to let go of it."""
+        return self.is_old or super().should_close
 
     def data_received(self, data: bytes) -> None:
         if self.exchange is not None:
