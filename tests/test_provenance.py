@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from proxy.canon import Close, Delta, Event, Open, Thinking
 from proxy.framing.eventstream import encode_headers, frame_of
 from proxy.sealing.provenance import Provenance
+from proxy.sealing.seals import MARK, Sealer
 from tests.client import Got, ask
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, pillion
@@ -339,3 +341,17 @@ async def test_where_tokens_are_counted_likewise() -> None:
             body = json.dumps({k: v for k, v in wire.back(provider).items() if k != "max_tokens"}).encode()
             got = await ask(gateway, "POST", "/v1/messages/count_tokens", body)
             assert (got.status, SAID.encode() in evil.requests[-1].body) == (200, is_there)
+
+
+async def test_where_tokens_are_counted_a_provider_gets_its_own_seals_without_our_mark() -> None:
+    wire = WIRES["anthropic"]
+    said: list[Event] = [Open(index=0, part=Thinking(signature="c2VhbA==")), Close(index=0)]
+    _, signed, _ = Sealer(wire.providers[0]).feed(said)
+    plays = Scenario(headers=[("content-type", "application/json")], body=b'{"input_tokens":3}')
+    async with Evil(plays) as evil, pillion(**wire.environ(evil.url)) as gateway:
+        assert isinstance(signed, Delta)
+        body = json.dumps({key: value for key, value in wire.back(wire.providers[0]).items() if key != "max_tokens"})
+        marked = body.replace(SAID, signed.signature).encode()
+        got = await ask(gateway, "POST", "/v1/messages/count_tokens", marked)
+        assert (got.status, MARK in evil.requests[-1].body) == (200, False)
+        assert json.loads(evil.requests[-1].body)["messages"][1]["content"][0]["signature"] == "c2VhbA=="

@@ -12,7 +12,7 @@ from proxy.lanes.estimate import estimate
 from proxy.lanes.fetching import Fetching
 from proxy.ports import Call, Counting, Dialect, Outgoing, Peek, Reply, Target
 from proxy.sealing.provenance import Provenance
-from proxy.sealing.seals import unseal
+from proxy.sealing.seals import is_marked, unseal
 
 LIMIT = 1024 * 1024  # bytes of a provider's count
 
@@ -33,7 +33,7 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
         estimated = ("x-pillion-estimated", "input_tokens")
         return Reply(200, [_JSON, estimated], client.count_answer(await aside(size, estimate, request)))
     await fetching(call, request, target, dialect)
-    as_it_came = own and not foreign
+    as_it_came = own and not foreign and not is_marked(call.envelope.body)
     if as_it_came:
         body = (await aside(size, dialect.forward, call.envelope, target.model, False)).body
     else:
