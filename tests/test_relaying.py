@@ -1,0 +1,109 @@
+"""Does a provider's stream come to the client alike, whether it is poured or asked for piece by piece?
+
+Whole or broken, however it is cut, and however often the client has enough: the same bytes, the same end, the same
+blame. test_wire.py asks the same of what is below, one exchange.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
+
+import pytest
+
+from proxy.canon import Usage
+from proxy.errors import UpstreamError
+from proxy.lanes.relaying import Relay
+from proxy.ports import Adapter, Target
+from tests import taking
+from tests.client import ANTHROPIC, OPENAI, Speech
+from tests.laws import splits
+from tests.test_wire import Talk, turn
+
+PATIENCE = 5.0  # seconds
+KEY = "sk-secret"
+HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+FIRST = {speech.name: speech.stream.index(b"\n\n") + 2 for speech in (OPENAI, ANTHROPIC)}  # bytes that were held
+FAULTS = {
+    "openai_chat": b'data: {"error":{"message":"no more, %b","type":"server_error"}}\n\n' % KEY.encode(),
+    "anthropic": b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"no, %b"}}\n\n'
+    % KEY.encode(),
+}
+ENDS: dict[str, Callable[[Speech], bytes]] = {
+    "whole": lambda speech: speech.stream,
+    "cut": lambda speech: speech.stream[: len(speech.stream) // 2],
+    "without its last line end": lambda speech: speech.stream[:-1],
+    "its own error": lambda speech: (
+        speech.stream[: len(speech.stream) // 2].rpartition(b"\n\n")[0] + b"\n\n" + FAULTS[speech.name]
+    ),
+    "its own error, without our key": lambda speech: (
+        speech.stream[: FIRST[speech.name]] + FAULTS[speech.name].replace(KEY.encode(), b"x")
+    ),
+}
+
+
+class Came(NamedTuple):
+    """What a client has got of it, and what its call knows then."""
+
+    said: bytes
+    error: tuple[str, str, bool] | None
+    usage: Usage | None
+    model: str
+
+
+async def poured(relay: Relay, sink: Callable[[bytes], bool]) -> None:
+    while not await relay.pour(sink):
+        await turn()
+
+
+async def asked_for(relay: Relay, sink: Callable[[bytes], bool]) -> None:
+    async for piece in relay:
+        sink(piece)
+
+
+Way = Callable[[Relay, Callable[[bytes], bool]], Awaitable[None]]
+
+
+async def came(speech: Speech, pieces: Sequence[bytes], way: Way, every: int, resumable: bool) -> Came:
+    """`every`: the client has enough for now with each so many-th piece."""
+    adapter = SimpleNamespace(name="p", hide=lambda text: text.replace(KEY, "***"))
+    call = taking.call(dialect=speech.name, target=Target(cast(Adapter, adapter), "m"), resumable=resumable)
+    talk, meter, out = Talk(), call.dialect.meter(stream=True), list[bytes]()
+    held = speech.stream[: FIRST[speech.name]]
+    meter.feed(held)
+    talk.receive(HEAD)
+
+    def sink(piece: bytes) -> bool:
+        out.append(piece)
+        return len(out) % every > 0
+
+    relay = Relay(call, talk.exchange, meter, None, held)
+    task = asyncio.ensure_future(way(relay, sink))
+    await turn()
+    for number, piece in enumerate(pieces):
+        if talk.wire.exchange is not None:
+            talk.receive(piece)
+        if number % 2:
+            await turn()
+    talk.wire.connection_lost(None)
+    error: Any = None
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await task
+    except UpstreamError as broke:
+        error = broke.code, broke.message, broke.told
+    assert talk.released == [False]
+    return Came(b"".join(out), error, call.usage, call.answered_model)
+
+
+@pytest.mark.parametrize("resumable", [False, True], ids=["", "resumable"])
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("speech", [OPENAI, ANTHROPIC], ids=lambda speech: speech.name)
+async def test_a_stream_is_the_same_poured_as_piece_by_piece(speech: Speech, end: str, resumable: bool) -> None:
+    rest = ENDS[end](speech)[FIRST[speech.name] :]
+    expected = await came(speech, [rest], asked_for, 1, resumable)
+    assert (expected.error is None) == (end in ("whole", "without its last line end"))
+    assert KEY not in str(expected)
+    for pieces in splits(rest, count=10):
+        for every in (1, 2, 1_000_000):
+            assert await came(speech, pieces, poured, every, resumable) == expected
