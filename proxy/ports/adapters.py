@@ -30,7 +30,7 @@ class Answer(Protocol):
     """A provider's answer, its head read and its body not yet. Whoever has it must read it to its end, or abort it."""
 
     status: int
-    headers: Mapping[str, str]  # names in lower case, hop-by-hop ones gone
+    headers: Mapping[str, str]  # all that came, names in lower case; `proxy.headers` says which may go on
 
     async def read(self, limit: int) -> bytes:
         """The whole body. Raises UpstreamError: cut, timed out, or longer than `limit` bytes."""
