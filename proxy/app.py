@@ -41,8 +41,8 @@ from proxy.reports import watched
 from proxy.reports.active import Active
 from proxy.reports.explain import Explain
 from proxy.routing import Route
-from proxy.sealing.makers import foreign, shared
-from proxy.sealing.provenance import Foreign, Provenance
+from proxy.sealing.makers import whose
+from proxy.sealing.provenance import Provenance
 from proxy.sealing.vault import Vault
 from proxy.server import Check, Server
 from proxy.spending.accounting import Accounting
@@ -80,7 +80,7 @@ class App:
         self.clients.ring.agree(parts.minted)
         self.adoption = Adoption(self.clients.ring, self.accounting, lambda: self.config)
         self.lasting.cache.become(config.cache, fingerprint(config), self.now.wants_cache)
-        self.lasting.provenance.become(*_whose(self.now))
+        self.lasting.provenance.become(*whose(config, self.now.adapters.values()))
         self._look_after(self.now)
         self.admin = Admin(self.now.planner, self.metrics.registry)
         self.server, self.operators, self.cluster = (self._server(*shown) for shown in self._shown(self.now))
@@ -141,7 +141,7 @@ class App:
         lasting.overload.become(config.overload.max_requests or MANY, config.overload)
         lasting.cache.become(config.cache, fingerprint(config), later.wants_cache)
         lasting.standings.become(_rules(config.breaker), {*later.kept, "echo"})
-        lasting.provenance.become(*_whose(later))
+        lasting.provenance.become(*whose(config, later.adapters.values()))
         self._look_after(later)
         self.metrics.become(_models(config))
         self._hide.become(secrets_of(config))
@@ -282,11 +282,6 @@ def _rules(breaker: Breaker) -> Rules:
     """A share of failures says nothing before there are some more outcomes than failures in a row would take."""
     least = max(20, 4 * breaker.failures)
     return Rules(breaker.failures, least=least, cool=breaker.cooldown, longest=breaker.longest, ramp=breaker.ramp)
-
-
-def _whose(now: Assembly) -> tuple[Collection[str], Foreign]:
-    adapters = now.adapters.values()
-    return shared(adapters), foreign(now.config, adapters)
 
 
 def fingerprint(config: Config) -> str:

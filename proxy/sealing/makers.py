@@ -4,12 +4,17 @@ What is told to provenance.py, once for each configuration.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from proxy.config import Config
 from proxy.ports import Adapter
 from proxy.sealing.forms import MAKERS
 from proxy.sealing.provenance import Foreign
+
+
+def whose(config: Config, adapters: Collection[Adapter]) -> tuple[set[str], Foreign]:
+    """Both, as provenance.py wants them."""
+    return shared(adapters), foreign(config, adapters)
 
 
 def shared(adapters: Iterable[Adapter]) -> set[str]:
