@@ -36,7 +36,7 @@ FLOORS = [
     " reports.exposition reports.replies".split(),
     ["grammar.watching", "failover.faults"],
     "failover.* spending.* logs.redaction grammar.* budgets budgets.* wishes access.keyring access.rights answers"
-    " answers.* edge.onlookers edge.keptawake edge.exchange sealing.pieces reports.sight".split(),
+    " answers.* edge.onlookers edge.keptawake edge.exchange edge.lateness sealing.pieces reports.sight".split(),
     "fleet ports ports.* framing framing.* envelope manyvalues grammar.fields grammar.receipts grammar.thinking"
     " grammar.textual edge.wire edge.names edge.door edge.failures edge.listening edge.hosts edge.room config config.*"
     " headers access.accents access.shown sealing.* reports.outcome limits.ratelimits failover.retries failover.breaker"
@@ -54,6 +54,7 @@ NEIGHBOURS = [
     ("adapters.*", "adapters.keys"),
     ("dialects.anthropic.invoke", "dialects.bedrock*"),  # one vendor's body in the other's envelope
     ("dialects.bedrock.count", "dialects.anthropic.parse"),  # likewise
+    ("edge.exchange", "edge.lateness"),
     ("lanes.*", "lanes.*"),
     ("store", "store.*"),
     ("store.*", "store.*"),

@@ -15,8 +15,9 @@ import httptools
 
 from proxy.edge import heads
 from proxy.edge.failures import why
+from proxy.edge.lateness import Timed
 from proxy.edge.wire import Wire
-from proxy.errors import Down, Timeout, UpstreamError
+from proxy.errors import Down, UpstreamError
 from proxy.ports import Sink
 
 HEAD_LIMIT = 128 * 1024  # bytes that may come with no byte of body among them: heads, interim answers, trailers
@@ -24,7 +25,7 @@ HIGH_WATER = 64 * 1024  # bytes held for a slow reader before the provider is to
 NO_BODY = frozenset({204, 304})
 
 
-class Exchange:
+class Exchange(Timed):
     """One request sent and one answer read, as ports.Answer has it.
 
     `release(reusable)` is called once, when the connection is done with.
@@ -34,13 +35,10 @@ class Exchange:
     status = 0
     asked: object = None  # the adapter's: with which key, and when
 
-    _waiter: asyncio.Future[bool] | None = None  # whether all that came may be handed on
     _sink: Sink | None = None  # takes what comes, while somebody waits for its end
-    _began = _head = _first = _idle = _total = 0.0  # seconds; but for the first, allowed
-    _last = 0.0
     _held = 0  # bytes in _chunks
     _counted = 0  # bytes since the last one of the body
-    _paused = _headed = _done = _interim = _watched = False
+    _paused = _interim = False
     _surplus: int | None = None  # how many chunks are this answer's, where bytes came behind it
     _bounded = False  # the head says where the body ends
     _error: UpstreamError | None = None
@@ -128,14 +126,6 @@ class Exchange:
             self.abort()
             raise Down(f"The provider's answer is longer than {limit} bytes.", code="upstream_too_long")
         return body
-
-    def begun(self) -> None:
-        """The answer has said something: from now on it is silence that is timed."""
-        if not self._watched and not self._done:
-            self._watched = True
-            self._last = self._clock.time()
-            if self._idle:
-                self._wire.wake_at(self._last + self._idle)
 
     def ended(self) -> bool:
         """Has the whole body come, and been taken?"""
@@ -294,38 +284,3 @@ class Exchange:
             self._paused = False
             wire.hold(False)
         release(reusable and self._surplus is None and wire.is_connected())
-
-    # --- time ---
-
-    def look(self) -> float:
-        """Is a timer over? If none is: when to look again, by the loop's clock; 0 where nothing is left to wait for."""
-        if self._done:
-            return 0.0
-        now = self._clock.time()
-        if self._total and now >= self._began + self._total:
-            self._late("total_timeout", "did not end", self._total)
-        elif self._head and not self._headed and now >= self._began + self._head:
-            self._late("headers_timeout", "did not begin", self._head)
-        elif self._first and not self._watched and now >= self._began + self._first:
-            self._late("first_event_timeout", "said nothing", self._first)
-        elif self._watched and self._idle and self._silence(now) >= self._idle:
-            self._fail(Timeout(f"The provider's stream was silent for {self._idle:g} s.", code="idle_timeout"))
-        else:
-            return self._next_look(now)
-        return 0.0
-
-    def _next_look(self, now: float) -> float:
-        times = [self._began + self._total] if self._total else []
-        if self._watched and self._idle:
-            times.append(now + self._idle - self._silence(now))
-        elif not self._watched:
-            times += [self._began + self._first] if self._first else []
-            times += [self._began + self._head] if self._head and not self._headed else []
-        return min(times, default=0.0)
-
-    def _silence(self, now: float) -> float:
-        """Seconds without a byte; time in which nobody waits for one does not count."""
-        return now - self._last if self._waiter is not None else 0.0
-
-    def _late(self, code: str, what: str, seconds: float) -> None:
-        self._fail(Timeout(f"The provider's answer {what} within {seconds:g} s.", code=code))

@@ -1,0 +1,66 @@
+"""When has a provider kept us waiting for too long?
+
+Its answer has a time to begin, a time to say something, and then one for each silence; and one in all. A silence is
+the provider's only while somebody waits for its bytes.
+"""
+
+import asyncio
+
+from proxy.edge.wire import Wire
+from proxy.errors import Timeout, UpstreamError
+
+
+class Timed:
+    """The timers of an exchange, which is built on this. The wire looks at them, when it was told to."""
+
+    _wire: Wire
+    _clock: asyncio.AbstractEventLoop
+    _waiter: asyncio.Future[bool] | None = None  # whether all that came may be handed on
+    _headed = _done = False  # what has come: its head; its end
+    _watched = False  # it has said something: now its silences are timed
+    _began = _head = _first = _idle = _total = 0.0  # seconds; but for the first, allowed
+    _last = 0.0  # when a byte came, or somebody began to wait for one
+
+    def begun(self) -> None:
+        """The answer has said something: from now on it is silence that is timed."""
+        if not self._watched and not self._done:
+            self._watched = True
+            self._last = self._clock.time()
+            if self._idle:
+                self._wire.wake_at(self._last + self._idle)
+
+    def look(self) -> float:
+        """Is a timer over? If none is: when to look again, by the loop's clock; 0 where nothing is left to wait for."""
+        if self._done:
+            return 0.0
+        now = self._clock.time()
+        if self._total and now >= self._began + self._total:
+            self._late("total_timeout", "did not end", self._total)
+        elif self._head and not self._headed and now >= self._began + self._head:
+            self._late("headers_timeout", "did not begin", self._head)
+        elif self._first and not self._watched and now >= self._began + self._first:
+            self._late("first_event_timeout", "said nothing", self._first)
+        elif self._watched and self._idle and self._silence(now) >= self._idle:
+            self._fail(Timeout(f"The provider's stream was silent for {self._idle:g} s.", code="idle_timeout"))
+        else:
+            return self._next_look(now)
+        return 0.0
+
+    def _next_look(self, now: float) -> float:
+        times = [self._began + self._total] if self._total else []
+        if self._watched and self._idle:
+            times.append(now + self._idle - self._silence(now))
+        elif not self._watched:
+            times += [self._began + self._first] if self._first else []
+            times += [self._began + self._head] if self._head and not self._headed else []
+        return min(times, default=0.0)
+
+    def _silence(self, now: float) -> float:
+        """Seconds without a byte; time in which nobody waits for one does not count."""
+        return now - self._last if self._waiter is not None else 0.0
+
+    def _late(self, code: str, what: str, seconds: float) -> None:
+        self._fail(Timeout(f"The provider's answer {what} within {seconds:g} s.", code=code))
+
+    def _fail(self, error: UpstreamError) -> None:
+        raise NotImplementedError
