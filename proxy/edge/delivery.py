@@ -15,6 +15,7 @@ from time import time
 from typing import Protocol
 
 from proxy.edge.door import Door
+from proxy.edge.heads import BODILESS
 from proxy.edge.inbound import Inbound
 from proxy.edge.keptawake import kept_awake
 from proxy.edge.onlookers import conclude, show
@@ -22,7 +23,6 @@ from proxy.errors import GatewayError, UpstreamError
 from proxy.headers import spell
 from proxy.ports import Headers, Pour, Reply
 
-BODILESS = frozenset({204, 304})
 START = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 BIG = 16 * 1024  # bytes of a chunk that are not worth copying
 

@@ -22,7 +22,6 @@ from proxy.ports import Sink
 
 HEAD_LIMIT = 128 * 1024  # bytes that may come with no byte of body among them: heads, interim answers, trailers
 HIGH_WATER = 64 * 1024  # bytes held for a slow reader before the provider is told to wait
-NO_BODY = frozenset({204, 304})
 
 
 class Exchange(Timed):
@@ -209,11 +208,11 @@ class Exchange(Timed):
             return
         if self._done:
             return
-        self.headers, _ = heads.told(self._lines)
-        self._lines = []  # of a trailer, which nobody reads
-        self.status = status
+        told, _ = heads.told(self._lines)
+        self._lines = []  # what may come yet are a trailer's, which nobody reads
+        self.status, self.headers = status, told
         self._headed = True
-        self._bounded = status in NO_BODY or "content-length" in self.headers or "transfer-encoding" in self.headers
+        self._bounded = status in heads.BODILESS or "content-length" in told or "transfer-encoding" in told
 
     def on_message_complete(self) -> None:
         if self._interim:

@@ -1,13 +1,15 @@
-"""What do the header lines of a message say, once llhttp has read them?
+"""What does the head of a message say, once llhttp has read it?
 
-Line by line they are only kept: a head has dozens, and what is done once for all of them costs a third.
+While it is read, its lines are only collected: there are dozens, and to read all of them at once costs a third.
 """
 
 from collections.abc import Collection, Sequence
 
 Lines = Sequence[tuple[bytes, bytes]]  # names and values, as they came
 
-_NOBODY: frozenset[str] = frozenset()
+BODILESS = frozenset({204, 304})  # statuses behind whose head no body comes (RFC 9112, 6.3)
+
+_NO_NAMES: frozenset[str] = frozenset()
 
 
 def told(lines: Lines) -> tuple[dict[str, str], Collection[str]]:
@@ -15,12 +17,12 @@ def told(lines: Lines) -> tuple[dict[str, str], Collection[str]]:
     (RFC 9110, 5.3). What is no UTF-8 is spelled to others as it came.
     """
     if not lines:
-        return {}, _NOBODY
+        return {}, _NO_NAMES
     names, values = zip(*lines, strict=True)
     keys = b"\n".join(names).decode("latin-1").lower().split("\n")
     texts = b"\n".join(values).decode("utf-8", "surrogateescape").split("\n")
     headers = dict(zip(keys, texts, strict=True))  # llhttp lets no line end into either
-    return (headers, _NOBODY) if len(headers) == len(keys) else _joined(keys, texts)
+    return (headers, _NO_NAMES) if len(headers) == len(keys) else _joined(keys, texts)
 
 
 def _joined(keys: Sequence[str], texts: Sequence[str]) -> tuple[dict[str, str], Collection[str]]:
