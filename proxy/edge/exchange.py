@@ -223,7 +223,9 @@ class Exchange(Timed):
     # --- who waits ---
 
     async def _news(self) -> bool:
-        """Until something has come, or the end; with a sink, until it has enough (False). Raises what that does."""
+        """Wait until something has come, or the end; with a sink, for the end, or until it has enough (False). Raises
+        what the sink does.
+        """
         self._last = self._clock.time()
         self._waiter = self._clock.create_future()
         try:

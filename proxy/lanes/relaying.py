@@ -28,7 +28,7 @@ class Relay(AsyncGenerator[bytes]):
         self._held = held
         self._gate = call.dialect.gate()
         self._alarm = call.dialect.alarm
-        self._fault: UpstreamError | None = None  # what the provider has told of, behind what was handed on
+        self._fault: UpstreamError | None = None  # told by the provider: raised behind what came before it
         self._is_over = False
         self._pieces: AsyncGenerator[bytes] | None = None
 
@@ -36,9 +36,10 @@ class Relay(AsyncGenerator[bytes]):
         return f"<Relay of {self._answer!r}>"
 
     async def pour(self, sink: Sink) -> bool:
-        """Hand all of it on, or until the sink has enough for now (False). Raises as the pieces do, and what it raises.
+        """Hand all of it on, or until the sink has enough for now (False). Raises what asking for the pieces would, and
+        what the sink raises.
 
-        Of an answer that knows no such way, piece by piece.
+        An answer that has no `pour` of its own, such as echo's, is asked for piece by piece.
         """
         try:
             pour: Pour | None = getattr(self._answer, "pour", None)
@@ -165,9 +166,11 @@ class Relay(AsyncGenerator[bytes]):
         return Down(message, code="upstream_protocol", provider=name_of(self._call))
 
     def _readable(self, fault: UpstreamError, events: bytes) -> bytes | None:
-        """Of the events that tell of a fault those that the client reads before we tell it; None: all, and they do so.
+        """The provider tells of a fault in these events. Those that go on to the client before we tell of it ourselves;
+        None: all of them do, and we need not.
 
-        It reads none of them where somebody may go on with the answer: what came with the fault can be said again.
+        None of them goes on (b"") where another target may go on with the answer: what came with the fault can be said
+        again.
         """
         before, strip = _before_our_key(self._call, fault, events), self._strip
         if before is None and self._call.resumable:

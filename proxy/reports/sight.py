@@ -8,17 +8,17 @@ from proxy.reports.outcome import Outcome, outcome
 
 
 class Sight:
-    """One call's. Of one that was never answered the status is 0, and `head` when it failed.
+    """One call's. `status` is 0 where no answer began; `head` is then the time until the call failed.
 
-    `how`: what became of it, where it did not come to its own end.
+    `how`: what became of it, where it did not come to its own end; else None.
     """
 
     __slots__ = ("bytes_out", "call", "error", "head", "how", "status", "taken")
 
     def __init__(self, call: Call, head: float, status: int = 0) -> None:
         self.call = call
-        self.head = head  # seconds, as the next
-        self.taken = head
+        self.head = head  # seconds until the answer's head was there
+        self.taken = head  # seconds until all was over
         self.status = status
         self.bytes_out = 0
         self.error: BaseException | None = None
