@@ -38,7 +38,6 @@ NAMES = 100  # of models that are not configured, of codes, of fields
 LONGEST_NAME = 100  # characters
 PIECE = 100  # samples of a family that are told at once: about a millisecond's work
 OVERHEAD = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1)
-KINDS = BUCKETS  # of tokens
 PLACE = ("provider", "model")
 OTHER = "other"
 # The timers that we have, by the code of the error that each ends in. `upstream_timeout` is the provider's own.
@@ -169,7 +168,7 @@ class Metrics(Collector):
             (
                 ([*where, kind], count)
                 for where, place in places
-                for kind, count in zip(KINDS, place.tokens, strict=True)
+                for kind, count in zip(BUCKETS, place.tokens, strict=True)
                 if count
             ),
         )

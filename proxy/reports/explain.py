@@ -25,7 +25,7 @@ from proxy.reports.replies import reply_of
 from proxy.reports.sight import Sight
 from proxy.spending.money import dollars
 
-KINDS = Usage.__struct_fields__[: Usage.__struct_fields__.index("tier")]  # of what is counted; the rest is no count
+COUNTS = Usage.__struct_fields__[: Usage.__struct_fields__.index("tier")]  # its fields up to there are counts
 NOT_ALLOWED = "not allowed"  # why a client's own key has a target passed over
 
 
@@ -125,7 +125,7 @@ class Explain:
                 for row in [told(one, record.dialect, self._name)]
             ],
             "dropped": list(map(self._name, record.dropped)),
-            "usage": dict(zip(KINDS, record.usage, strict=True)) if record.usage else None,
+            "usage": dict(zip(COUNTS, record.usage, strict=True)) if record.usage else None,
             "cost_usd": dollars(record.spent),
             "price_source": record.price_source or None,
             "seconds": {
@@ -153,7 +153,7 @@ def record_of(sight: Sight) -> Record:
         "" if target is None else target.adapter.name,
         "" if target is None else target.model,
         call.started + sight.taken,
-        () if usage is None else astuple(usage)[: len(KINDS)],
+        () if usage is None else astuple(usage)[: len(COUNTS)],
         sight.status or (0 if how is None else how.status),
         how,
     )
