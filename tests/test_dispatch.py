@@ -3,12 +3,14 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from proxy import registry
 from proxy.dispatch import chain
+from proxy.lanes.asking import Begun
 from proxy.ports import Call, Handler, Reply
 from tests import recordings
 from tests.client import (
@@ -27,6 +29,7 @@ from tests.client import (
 )
 from tests.evil import Evil, Scenario, Split
 from tests.gateway import Gateway, pillion
+from tests.test_wire import ANSWERS, BODY, Talk
 
 JSON = [("Content-Type", "application/json")]
 SSE = [("Content-Type", "text/event-stream; charset=utf-8")]
@@ -395,3 +398,11 @@ async def test_a_client_that_leaves_a_live_stream_takes_the_provider_with_it(
         one.leave(how)
         await evil.closed()
         assert gateway.app.upstream.in_use == 0
+
+
+async def test_an_answer_whose_beginning_was_read_has_not_ended_before_that_is_taken() -> None:
+    for take in (Begun.chunk, partial(Begun.read, limit=99)):
+        talk = Talk()
+        talk.receive(ANSWERS["length"])
+        begun = Begun(talk.exchange, await talk.exchange.chunk())
+        assert (begun.ended(), await take(begun), begun.ended()) == (False, BODY, True)

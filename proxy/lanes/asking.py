@@ -144,7 +144,6 @@ class Begun:
         self.status = answer.status
         self.headers = answer.headers
         self.begun = answer.begun
-        self.ended = answer.ended
         self.abort = answer.abort
         self._answer = answer
         self._held = held
@@ -154,7 +153,11 @@ class Begun:
         return held or await self._answer.chunk()
 
     async def read(self, limit: int) -> bytes:
-        return self._held + await self._answer.read(limit)
+        held, self._held = self._held, b""
+        return held + await self._answer.read(limit)
+
+    def ended(self) -> bool:
+        return not self._held and self._answer.ended()
 
 
 async def timed(call: Call, waiting: Awaitable[T]) -> T:
