@@ -16,6 +16,7 @@ from proxy import registry
 from proxy.canon import BUCKETS, Usage
 from proxy.config import Price
 from proxy.envelope import Envelope
+from proxy.errors import Down
 from proxy.framing.eventstream import encode_headers, frame_of
 from proxy.grammar.fields import are_counts
 from proxy.middleware import cost
@@ -526,6 +527,20 @@ def test_what_is_odd_is_filled_up_beside_what_is_not() -> None:
     asked.usage = counted("anthropic", odd)
     usage, _ = cost._usage(asked, 0, None)
     assert (usage.cache_read, usage.total_input, usage.output) == (1, len(asked.envelope.body) // 4, 1000)
+
+
+@pytest.mark.parametrize("value", [None, -5, "12", GONE], ids=["null", "-5", "text", "gone"])
+@pytest.mark.parametrize("error", [None, Down("cut")], ids=["whole", "cut"])
+def test_what_was_written_is_believed_beside_what_was_read_and_not_counted(value: Any, error: Down | None) -> None:
+    """Most of it may be thoughts, which nobody hears: an estimate by what was heard would book next to nothing."""
+    heard = Heard()
+    heard.tap(OPENAI.whole)
+    asked = call(envelope=Envelope(OPENAI.request(model="m", user="x" * 400)), heard=heard)
+    told = {"completion_tokens": 5000, "completion_tokens_details": {"reasoning_tokens": 4000}}
+    asked.usage = counted("openai_chat", chat(told if value is GONE else told | {"prompt_tokens": value}))
+    usage, flags = cost._usage(asked, 0, error)
+    assert (usage.total_input, usage.output, usage.reasoning) == (len(asked.envelope.body) // 4, 1000, 4000)
+    assert flags & ESTIMATED
 
 
 READ, WRITTEN = (

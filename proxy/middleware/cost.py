@@ -220,11 +220,11 @@ def _usage(call: Call, flags: int, error: BaseException | None) -> tuple[Usage, 
     heard, flags = _heard(call), flags | ESTIMATED | (ABSURD if usage is not None and usage.is_odd else 0)
     if _is_unheard(call, error):
         heard = replace(heard, output=_unheard(call))
-    if usage is None or not usage.total_input:
+    if usage is None or not (usage.total_input or usage.total_output):
         return heard, flags
     if usage.total_output < heard.output:
         usage = replace(usage, output=heard.output, reasoning=0, audio_output=0)
-    if usage.is_odd and usage.total_input < heard.input:
+    if usage.total_input < heard.input and (usage.is_odd or not usage.total_input):
         usage = replace(usage, input=usage.input + heard.input - usage.total_input)
     return usage, flags
 
