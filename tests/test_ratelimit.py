@@ -101,9 +101,9 @@ async def fine(call: Call) -> Reply:
     return Reply(200, [("content-type", "application/json")], b"{}")
 
 
-def using(input: int, output: int) -> Handler:  # noqa: A002  as Usage has it
+def using(input: int, output: int, is_odd: bool = False) -> Handler:  # noqa: A002  as Usage has it
     async def handler(call: Call) -> Reply:
-        call.usage = Usage(input=input, output=output)
+        call.usage = Usage(input=input, output=output, is_odd=is_odd)
         return await fine(call)
 
     return handler
@@ -298,6 +298,10 @@ def tokens_left(world: World) -> int:
         (fine, 913),  # nobody counted: the estimate stands
         (using(-5, 3), 913),
         (using(10**30, 3), 913),
+        (using(0, 3, is_odd=True), 913),
+        (using(10, 20, is_odd=True), 970),  # in a part of a part
+        (using(0, 0), 913),
+        (using(0, 3), 990),  # nobody reads nothing
         (failing(Busy("no", upstream_status=429)), 1000),  # refused, and not answered
         (failing(Down("no"), asked=False), 1000),
         (failing(Down("cut")), 993),  # it was read, and nothing was heard

@@ -227,11 +227,11 @@ def _used(call: Call, need: Need, error: BaseException | None) -> int | None:
     """Tokens; None where nobody counted them, or counted wrong, so that the estimate stands."""
     if not call.asked or (isinstance(error, UpstreamError) and (error.upstream_status or 0) >= 400):
         return 0
-    usage = call.usage
-    if error is None:
-        used = -1 if usage is None else usage.total_input + usage.total_output
-    else:  # it was cut, and what it says of its length by then is not all that was heard
-        usage = usage or NO_USAGE
-        heard = tokens_of(call.heard, call.dialect, call.stream)
-        used = (usage.total_input or need.read) + max(usage.total_output, heard)
+    usage = call.usage or NO_USAGE
+    read, written = usage.total_input, usage.total_output
+    if error is not None:  # it was cut, and what it says of its length by then is not all that was heard
+        written = max(written, tokens_of(call.heard, call.dialect, call.stream))
+    elif not (read or written) or (usage.is_odd and not (read and written)):
+        return None
+    used = (read or need.read) + written  # nobody reads nothing
     return used if 0 <= used <= MOST_TOKENS else None
