@@ -136,3 +136,13 @@ def test_a_page_that_cannot_be_is_refused(words: dict[str, str], by: tuple[str, 
     with pytest.raises(BadRequest) as refused:
         paged(Query(by=by), words)
     assert refused.value.param == param
+
+
+@pytest.mark.parametrize(
+    "limit",
+    ["0", "501", "", "-1", "1.0", "٣", "000000001999", "000000001" + "0" * 5000],
+    ids=lambda limit: limit[:12],
+)
+def test_a_page_has_no_more_lines_than_may_be(limit: str) -> None:
+    with pytest.raises(BadRequest, match="limit must be a number from 1 to 500"):
+        paged(Query(by=BY), {"limit": limit})

@@ -4,6 +4,7 @@ As JSON and as CSV for programs, as a table for people. Dollars are exact, in de
 """
 
 import csv
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,9 +20,8 @@ from proxy.store.sums import total as added
 from proxy.store.usage import GROUPINGS, Group, Query, unspelled
 
 TOKENS = Group._fields[3:11]
-PAGE = (
-    500  # lines of an answer: a month by hour, model and client has tens of thousands, and each takes some of the loop
-)
+# Lines of an answer: a month by hour, model and client has tens of thousands, and each takes some of the loop.
+PAGE = 500
 
 PARAMETERS = ("since", "until", "group_by", "client", "limit", "page", "format")
 _KEY = "key"  # of Google's SDKs, in the query: auth has read it
@@ -59,9 +59,13 @@ def form(words: Mapping[str, str], accept: str) -> str:
 def paged(query: Query, words: Mapping[str, str]) -> Query:
     """The page of it that is wanted: of `limit` lines, from where `page` says. Raises BadRequest."""
     limit = words.get("limit", str(PAGE))
-    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:9]) <= PAGE):
+    if not _is_number(limit) or not 1 <= int(limit) <= PAGE:
         raise BadRequest(f"limit must be a number from 1 to {PAGE}", param="limit")
     return query._replace(most=int(limit), behind=_place(words["page"], query.by) if "page" in words else ())
+
+
+# Longer ones may have more digits than Python reads.
+_is_number = re.compile(r"[0-9]{1,9}").fullmatch
 
 
 def _place(word: str, by: Sequence[str]) -> tuple[str, ...]:
