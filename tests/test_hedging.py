@@ -16,7 +16,7 @@ from proxy.config import Hedge, Retry
 from proxy.errors import Down, GatewayError, OverBudget, Refused
 from proxy.failover.breaker import Rules
 from proxy.failover.hedging import LOST, OF_AN_ATTEMPT, SAVED, Hedging
-from proxy.ports import Call, Reply, Wishes
+from proxy.ports import Call, Reply, Target, Wishes
 from proxy.reports.explain import Explain
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Speech, ask, client, spell
 from tests.evil import Evil, Scenario
@@ -457,6 +457,23 @@ async def test_what_cannot_be_paid_is_no_hedge_and_still_comes_after() -> None:
     assert told(call) == [("b", "insufficient_quota", 0), ("a", "upstream_error", 1), ("b", "", 2)]
     assert not world.counts
     assert world.is_still()
+
+
+async def test_who_is_tried_by_another_request_just_then_is_no_hedge() -> None:
+    """Its breaker lets one probe in, and is no longer open: nobody passes it over, and it asks nobody."""
+    world = Hedged(rules=Rules(failures=1, cool=0.0))
+    b = world.failover.planner.catalog.adapter("b")
+    assert b is not None
+    breaker = world.standings.of(Target(b, "m")).breaker
+    breaker.failed(breaker.allow())
+    assert (breaker.allow() > 0, breaker.state) == (True, "half_open")
+    call, task = world.begin()
+    await world.until("a")
+    await soon(lambda: world.failover.hedging._saved == 0)  # type: ignore[union-attr]
+    world.up.answers("a", WHOLE)
+    await task
+    assert told(call) == [("a", "", 1)]
+    assert not world.counts
 
 
 async def test_a_hedge_has_what_is_left_of_the_clients_time() -> None:

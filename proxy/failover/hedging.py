@@ -104,6 +104,7 @@ class Trial:
         self.provider = target.adapter.name
         self.call = copy(client)  # the history, and the accounts, are the client's own
         self.call.target, self.call.spent = target, 0
+        self.call.asked = False  # what the copy says of that is of the client's
 
     def book(self) -> None:
         """Whether it has won or lost: it was an attempt, and has cost something."""
