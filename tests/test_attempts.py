@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.errors import Down, OverLimit
+from proxy.errors import Down, OverLimit, Unrepresentable
 from proxy.failover.attempts import attempt
 from proxy.ports import Call, Headers, Reply
 from proxy.registry import dialect
@@ -102,6 +102,25 @@ async def test_who_refuses_has_the_others_let_go_and_nobody_is_asked() -> None:
         await attempt(refused, never)
     assert notes == [("reserve", "a", 1), ("settle", "a", "OverLimit", b"")]
     assert refused.attempts == 0
+
+
+async def test_what_a_target_cannot_be_asked_is_no_attempt_and_leaves_nothing_to_the_next() -> None:
+    async def cannot(call: Call) -> Reply:
+        call.wire, call.dropped = "gemini", ("seed",)
+        raise Unrepresentable("no such part there")
+
+    async def whole(call: Call) -> Reply:
+        assert (call.wire, call.dropped, call.is_settled) == ("", (), False)
+        return Reply(200, HEAD, b"{}")
+
+    notes: list[Any] = []
+    one = call(Book("a", notes))
+    with pytest.raises(Unrepresentable):
+        await attempt(one, cannot, lambda call, error: notes.append("told"))
+    assert (one.attempts, notes) == (0, [("reserve", "a", 1), ("settle", "a", "Unrepresentable", b"")])
+    one.is_settled = True  # as cost leaves it
+    await attempt(one, whole)
+    assert one.attempts == 1
 
 
 async def test_nothing_of_an_attempt_is_taken_for_the_next_ones() -> None:

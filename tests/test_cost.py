@@ -319,6 +319,15 @@ async def test_a_free_model_needs_no_budget(tmp_path: Path) -> None:
         assert (await chat(gateway, max_tokens=1)).status == 429
 
 
+async def test_what_a_wire_cannot_carry_was_no_attempt(tmp_path: Path) -> None:
+    sound = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    async with Evil() as evil, priced(evil, tmp_path) as gateway:
+        got = await chat(gateway, "anthropic/m", messages=[{"role": "user", "content": [sound]}])
+        assert (got.status, got.header("x-pillion-attempts"), evil.requests) == (400, "0", [])
+        told = (await ask(gateway, "GET", "/metrics")).body.decode()
+        assert "pillion_upstream_attempts_total{" not in told
+
+
 async def test_without_a_word_on_its_length_an_answer_has_the_models_own_bound_or_none(tmp_path: Path) -> None:
     async with Evil() as evil, priced(evil, tmp_path, BUDGET) as gateway:
         got = await chat(gateway)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from proxy.errors import UpstreamError
+from proxy.errors import GatewayError, UpstreamError
 from proxy.ports import Account, Attempt, Call, Handler, Heard, Reply, Target
 from proxy.reports.outcome import outcome
 
@@ -25,7 +25,7 @@ async def attempt(call: Call, handler: Handler, tell: Tell = unheard) -> Reply:
 
     `tell`: who hears that a target was asked, when its answer's head is there or none will come.
     """
-    if call.attempts:
+    if call.began:
         _forget(call)
     call.attempts += 1
     call.began = monotonic()
@@ -40,7 +40,10 @@ async def attempt(call: Call, handler: Handler, tell: Tell = unheard) -> Reply:
     try:
         reply = await handler(call)
     except BaseException as error:
-        tell(call, error)
+        if _is_refused_here(call, error):
+            call.attempts -= 1
+        else:
+            tell(call, error)
         _settle(call, held, error)
         raise
     tell(call, None)
@@ -54,6 +57,11 @@ def _forget(call: Call) -> None:
     """What the attempt before has left."""
     call.headed, call.asked, call.is_settled, call.usage, call.heard = 0.0, False, False, None, None
     call.upstream_id, call.answered_model, call.dropped, call.wire = "", "", (), ""
+
+
+def _is_refused_here(call: Call, error: BaseException) -> bool:
+    """Was the target never asked, since we cannot say to it what the client said?"""
+    return isinstance(error, GatewayError) and not (call.asked or isinstance(error, UpstreamError))
 
 
 def note(call: Call, target: Target, error: BaseException | None, number: int) -> Attempt:
