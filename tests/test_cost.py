@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from proxy.config import Config, load
+from proxy.spending.brake import LOOK
 from proxy.spending.extent import TEMPLATE
 from proxy.spending.money import NANOS
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Got, ask, client, spell
@@ -335,12 +336,16 @@ async def test_without_a_word_on_its_length_an_answer_has_the_models_own_bound_o
         assert "nobody can say what this request costs" in json.loads(got.body)["error"]["message"]
 
 
+def stopping(usd: str) -> str:
+    """What stops streams that have cost so much."""
+    return f"budgets: {{all: {{usd: 1, unbounded_usd: {usd}, stop_streams: true}}}}\nledger: {{create: true}}\n"
+
+
 async def test_a_stream_that_has_spent_what_was_set_aside_is_stopped(tmp_path: Path) -> None:
-    text = "budgets: {all: {usd: 1, window: day, unbounded_usd: 0.00002, stop_streams: true}}\nledger: {create: true}\n"
     head, chunk = OPENAI.stream.split(b"\n\n")[:2]
     long = head + b"\n\n" + (chunk + b"\n\n") * 1000
     endless = Scenario(body=long, headers=SSE, framing="chunked", cut_at=len(long) - 1, how="stall", split=2000)
-    async with Evil(endless) as evil, priced(evil, tmp_path, text) as gateway:
+    async with Evil(endless) as evil, priced(evil, tmp_path, stopping("0.00002")) as gateway:
         got = await ask(gateway, "POST", OPENAI.path, OPENAI.request(stream=True, model="openai/m"))
         assert got.status == 200
         assert OPENAI.error(OPENAI.last_event(got.body))["code"] == "insufficient_quota"
@@ -349,6 +354,29 @@ async def test_a_stream_that_has_spent_what_was_set_aside_is_stopped(tmp_path: P
         (standing,) = gateway.app.accounting.budgets.standing()
         assert standing.reserved == 0
         assert 0.00002 * NANOS < standing.spent < 0.004 * NANOS
+
+
+async def test_a_stream_is_stopped_whatever_its_beginning_says_of_its_cost(tmp_path: Path) -> None:
+    """Anthropic's says what was read, and no word of what will be written."""
+    *head, chunk = [event + b"\n\n" for event in ANTHROPIC.stream.split(b"\n\n")[:3]]
+    long = b"".join([*head, *[chunk] * 5000])
+    endless = Scenario(body=long, headers=SSE, framing="chunked", cut_at=len(long) - 1, how="stall")
+    async with Evil(endless) as evil, priced(evil, tmp_path, stopping("0.00002")) as gateway:
+        got = await ask(gateway, "POST", OPENAI.path, OPENAI.request(stream=True, model="anthropic/m"))
+        assert OPENAI.error(OPENAI.last_event(got.body))["code"] == "insufficient_quota"
+
+
+async def test_a_stream_is_not_stopped_for_what_another_attempt_has_cost(tmp_path: Path) -> None:
+    head, chunk, *rest = [event + b"\n\n" for event in OPENAI.stream.split(b"\n\n")[:-1]]
+    long = Scenario(body=b"".join([head, *[chunk] * 100, *rest]), headers=SSE, framing="chunked", split=2000)
+    cut = Scenario(body=head, headers=SSE, framing="chunked", cut_at=len(head) - 1)
+    again = {"PILLION_RETRY_MAX_RETRIES": "1", "PILLION_RETRY_INITIAL_DELAY": "0"}
+    async with Evil(cut, long) as evil, priced(evil, tmp_path, stopping("0.0019"), **again) as gateway:
+        got = await ask(gateway, "POST", OPENAI.path, OPENAI.request(True, "openai/m", user="x" * 4000))
+        assert (len(evil.requests), OPENAI.ends_whole(got.body), len(got.body) > LOOK) == (2, True, True)
+        (row,) = await booked(gateway)
+        assert (row["requests"], row["errors"]) == (2, 1)
+        assert 0.002 < float(row["cost_usd"]) < 2 * 0.0019
 
 
 async def test_no_ledger_is_no_reason_to_refuse_without_a_budget(tmp_path: Path) -> None:

@@ -16,10 +16,11 @@ from msgspec.structs import astuple, replace
 from proxy.budgets import Budgets, Leases, Reservation
 from proxy.canon import BUCKETS, NO_USAGE, Usage
 from proxy.envelope import Envelope
-from proxy.errors import BadRequest, Down, OverBudget, UpstreamError
+from proxy.errors import BadRequest, Down, UpstreamError
 from proxy.ports import Call, Handler, Reply, Target
 from proxy.prices import Price, Prices
 from proxy.reports.outcome import outcome
+from proxy.spending.brake import Brake
 from proxy.spending.extent import Longest, extent, is_length, said_length, tier
 from proxy.spending.heard import tokens_of
 from proxy.spending.money import dollars
@@ -27,7 +28,6 @@ from proxy.spending.tokens import ANSWER, BYTES_PER_TOKEN
 from proxy.store import ABSURD, ESTIMATED, STREAM, UNPRICED, Ledger, Row
 
 LEAST = 16  # tokens that every wire can be asked for: OpenAI's Responses refuse less, and get so much
-LOOK = 8 * 1024  # bytes of a live answer after which it is seen anew what it has cost
 
 Paid = Callable[[Target, int, bool], None]  # nano-dollars for one attempt, and whether the price was a guess
 
@@ -104,7 +104,7 @@ class Cost:
 
     def begun(self, call: Call, reply: Reply) -> None:
         if call.stop_at is not None:
-            reply.taps.append(_Brake(call, reply, self._so_far).tap)
+            reply.taps.append(Brake(call, reply, self._under_way).tap)
 
     def settle(self, call: Call, held: Held, error: BaseException | None) -> None:
         call.is_settled = True
@@ -143,9 +143,17 @@ class Cost:
         """What a call has cost by now, an answer that is still under way included."""
         if call.is_settled or call.target is None:
             return call.spent
-        usage, asked = call.usage or _heard(call), _tier_asked(call, call.target)
-        price = self._prices.of(call.target.adapter.name, call.target.model, time.time(), asked)
-        return call.spent + self._answered(call, price).cost(usage)  # in the tier that it was served in
+        return call.spent + self._cost(call, call.target, call.usage or _heard(call))
+
+    def _under_way(self, call: Call) -> int:
+        """What the attempt under way has cost by now. A count from its beginning says nothing of what was written."""
+        assert call.target is not None
+        heard = _heard(call)
+        return self._cost(call, call.target, _no_shorter(call.usage or heard, heard))
+
+    def _cost(self, call: Call, target: Target, usage: Usage) -> int:
+        price = self._prices.of(target.adapter.name, target.model, time.time(), _tier_asked(call, target))
+        return self._answered(call, price).cost(usage)  # in the tier that it was served in
 
     def _answered(self, call: Call, price: Price) -> Price:
         """That of the model that answered, where the target's own name has none: a deployment's, a profile's ARN.
@@ -222,11 +230,17 @@ def _usage(call: Call, flags: int, error: BaseException | None) -> tuple[Usage, 
         heard = replace(heard, output=_unheard(call))
     if usage is None or not (usage.total_input or usage.total_output):
         return heard, flags
-    if usage.total_output < heard.output:
-        usage = replace(usage, output=heard.output, reasoning=0, audio_output=0)
+    usage = _no_shorter(usage, heard)
     if usage.total_input < heard.input and (usage.is_odd or not usage.total_input):
         usage = replace(usage, input=usage.input + heard.input - usage.total_input)
     return usage, flags
+
+
+def _no_shorter(usage: Usage, heard: Usage) -> Usage:
+    """With no less written than was heard."""
+    if usage.total_output >= heard.output:
+        return usage
+    return replace(usage, output=heard.output, reasoning=0, audio_output=0)
 
 
 def _filled(usage: Usage, heard: Usage) -> Usage:
@@ -259,26 +273,6 @@ def _unheard(call: Call) -> int:
     with suppress(BadRequest):  # of a length that nobody can read
         lengths += filter(is_length, said_length(call.envelope, call.dialect.bounds))
     return min([ANSWER, *lengths])
-
-
-class _Brake:
-    """Stops a live answer that has spent what was set aside for it."""
-
-    def __init__(self, call: Call, reply: Reply, so_far: Callable[[Call], int]) -> None:
-        self._call = call
-        self._reply = reply
-        self._so_far = so_far
-        self._look_at = LOOK  # bytes
-
-    def tap(self, chunk: bytes) -> None:
-        call = self._call
-        if call.heard is None or call.stop_at is None or call.heard.size < self._look_at:
-            return
-        self._look_at = call.heard.size + LOOK
-        if self._so_far(call) > call.stop_at:
-            self._reply.stop(
-                OverBudget(f"The answer has cost the {dollars(call.stop_at)} dollars that its budget had set aside.")
-            )
 
 
 def _tier_asked(call: Call, target: Target) -> str:
