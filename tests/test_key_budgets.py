@@ -24,6 +24,7 @@ from tests.test_config_spending import ISSUED, loaded
 from tests.test_cost import WHOLE, priced
 from tests.test_keys import Typed, folder, typed
 from tests.test_reload import Changing, changing, levels, provider
+from tests.test_tokens import AUDIENCE, ISSUER, SET, publish, token
 from tests.waiting import soon
 
 __all__ = ["folder", "levels", "typed"]  # fixtures
@@ -182,6 +183,20 @@ async def test_the_first_strict_one_waits_for_a_restart(tmp_path: Path, caplog: 
         async with priced(evil, tmp_path, "ledger: {create: true}\n") as gateway:
             assert (await chat(gateway, "ann", "echo/text")).status == 200
             assert left(gateway) == {"ann": 0}
+
+
+@pytest.mark.parametrize("keys", ["", ", keys: {ann: ann}"], ids=["by its claim", "by the key it is mapped to"])
+async def test_no_token_is_let_in_by_the_name_of_a_key_that_waits(keys: str, tmp_path: Path) -> None:
+    publish(tmp_path / "jwks.json", *SET["keys"])
+    issued = f"jwt: {{jwks: {tmp_path}/jwks.json, issuer: '{ISSUER}', audience: {AUDIENCE}{keys}}}\n"
+    async with Evil(WHOLE) as evil, priced(evil, tmp_path, issued) as gateway:
+        keep(tmp_path, minted("ann", KeyBudget(usd=1)))  # the first strict one
+        got = await chat(gateway, token(sub="ann"))
+        assert (got.status, evil.requests) == (401, [])
+        assert "The client key ann waits until its budget is in force" in OPENAI.error(got.body)["message"]
+        keep(tmp_path, minted("ann"))
+        assert (await chat(gateway, token(sub="ann"))).status == (200 if keys else 401)
+        assert left(gateway) == {"ann": 11_000 if keys else 0}
 
 
 def settings(evil: Evil, **more: Any) -> dict[str, Any]:

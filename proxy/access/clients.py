@@ -8,7 +8,7 @@ comes near another's, hence the time that a look into a dict takes says nothing 
 import asyncio
 import hmac
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from time import monotonic
 
 from proxy.access.allowance import ClientKey
@@ -16,6 +16,7 @@ from proxy.access.keyring import Keyring
 from proxy.config import Config, HeldKey
 from proxy.config.secret import digest_of
 from proxy.config.spending import DEFAULT_CLIENT
+from proxy.errors import Unauthorized
 from proxy.ports import Call
 
 LOOK_AGAIN = 1.0  # seconds
@@ -35,9 +36,10 @@ class Clients:
         self.ring = ring or Keyring(config.state_dir)
         self._clock = clock
         self._digests: list[bytes] | None = None  # of those that are configured, as they are now
-        self._rows = self.ring.rows
+        self._found, self._rows = self.ring.found, self.ring.rows
         self._by_digest: dict[bytes, tuple[bytes, ClientKey]] = {}
         self._by_name: dict[str, ClientKey] = {}
+        self._waiting: Set[str] = frozenset()  # names of keys whose budgets are not in force
         self._look_at = 0.0
         self._look()
 
@@ -82,17 +84,21 @@ class Clients:
         return self.find(key)
 
     def named(self, name: str) -> ClientKey | None:
+        """Raises Unauthorized where it waits for its budget: nobody is let in by its name meanwhile."""
+        if name in self._waiting:
+            raise Unauthorized(f"The client key {name} waits until its budget is in force.", code="key_waits")
         return self._by_name.get(name)
 
     def _look(self) -> None:
         self._look_at = self._clock() + LOOK_AGAIN
         self.ring.look()
         digests = [each.digest or digest_of(each.key.reveal()) for each in self._held]
-        if digests != self._digests or self.ring.rows is not self._rows:
-            self._digests, self._rows = digests, self.ring.rows
+        if digests != self._digests or self.ring.rows is not self._rows or self.ring.found is not self._found:
+            self._digests, self._found, self._rows = digests, self.ring.found, self.ring.rows
             clients = dict(self._all(digests))
             self._by_digest = {digest: (digest, client) for digest, client in clients.items()}
             self._by_name = {client.name: client for client in clients.values()}
+            self._waiting = {row.name for row in self._found} - self._by_name.keys()
 
     def _all(self, digests: Sequence[bytes]) -> Iterator[tuple[bytes, ClientKey]]:
         """By digest. Of two of a name the configured one counts: they would share what is counted by name."""
