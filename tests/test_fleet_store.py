@@ -17,7 +17,7 @@ import trustme
 from proxy import registry
 from proxy.config import Secret
 from proxy.errors import ConfigError
-from proxy.fleet import Fleet
+from proxy.fleet import Answer, Fleet
 from proxy.store import redis as store
 from tests import laws
 from tests.client import OPENAI, ask, chat
@@ -129,6 +129,26 @@ async def test_a_store_that_fails_is_left_alone_until_it_is_back(
     assert sum("is there" in line for line in lines) == 2
     assert all(line != after for line, after in pairwise(lines))
     assert PASSWORD not in caplog.text
+
+
+async def test_who_trips_over_an_answer_keeps_nobody_else_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    """Such an answer is none: whoever asked is told that the store is away, and so are all behind."""
+
+    def trip(answer: Answer) -> None:
+        heard.append(answer)
+        if answer is not None:
+            raise IndexError
+
+    heard: list[Answer] = []
+    async with redis(PASSWORD) as server, carried(server.url) as fleet:
+        await soon(lambda: fleet.is_up)
+        fleet.tell("return {1}", [], [], trip)
+        async with asyncio.timeout(PATIENCE):
+            assert await fleet.ask("return {1}", [], []) is None
+            await soon(lambda: fleet.is_up)
+            assert await decided(fleet)
+    assert heard == [[1], None]
+    assert "redis IndexError" in caplog.text
 
 
 @pytest.mark.parametrize(

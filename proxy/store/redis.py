@@ -8,6 +8,7 @@ one and the same. Then the connection is closed, and a new one is tried until a 
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Iterable, Sequence
 from hashlib import sha1
 from time import monotonic
@@ -129,17 +130,17 @@ class Redis:
     async def _carried(self) -> bool:
         """Ask what stands first in the line. False: Redis is away."""
         line = self._fleet.line
-        asks = [line.popleft() for _ in range(min(len(line), MOST))]
+        asks = deque(line.popleft() for _ in range(min(len(line), MOST)))
         try:
-            answers = await self._asked(asks)
+            for answer in await self._asked(asks):
+                asks[0].heard(answer)  # who trips over it hears that Redis is away, as all behind do
+                asks.popleft()
         except BaseException as error:
             line.extendleft(reversed(asks))
             if not isinstance(error, Exception):  # we are told to end
                 raise
             await self._lost(error)
             return False
-        for ask, answer in zip(asks, answers, strict=True):
-            ask.heard(answer)
         return True
 
     async def _asked(self, asks: Sequence[Ask]) -> list[Any]:
