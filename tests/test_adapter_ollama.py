@@ -24,6 +24,7 @@ from tests.gateway import Gateway, pillion
 from tests.recordings import Row, needs_recordings
 from tests.test_adapter_azure import HI, JSON, KEY, Playing, adapter, answer_of, row, served
 from tests.test_adapter_cohere import anthropic_text
+from tests.waiting import soon
 
 CHATS = [said for said in recordings.load("*ollama.api_chat") if said["status"] == 200]
 PROMPTS = recordings.load("*ollama.api_generate")
@@ -440,6 +441,26 @@ async def test_who_has_no_time_leaves_and_the_pull_goes_on(caplog: pytest.LogCap
         await (await one.send(outgoing())).read(1000)
         assert len(slow.pulls) == 1
         assert caplog.messages[-1] == "ollama pulled m: done"
+
+
+async def test_who_leaves_in_the_moment_in_which_a_pull_ends_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the model would be asked for a client that is gone."""
+    ends: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(room.Ollama, "_pull", lambda self, model: _waited(ends))
+    config = row("ollama", "http://127.0.0.1:9", pull=True, models=("m",))
+    async with adapter(config) as one:
+        assert isinstance(one, room.Ollama)
+        waiting = asyncio.create_task(one._pulled(outgoing(timeout=60)))
+        await soon(lambda: bool(one._pulls))
+        pull = one._pulls["m"]
+        pull.add_done_callback(lambda _: waiting.cancel())
+        ends.set_result("")
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+
+async def _waited(ends: asyncio.Future[str]) -> str:
+    return await ends
 
 
 async def test_a_pull_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,7 +129,8 @@ class Ollama(HTTPProvider):
             self._pulls[model] = asyncio.create_task(self._pull(model))
             self._pulls[model].add_done_callback(lambda _: self._pulls.pop(model))
         try:
-            return await asyncio.wait_for(asyncio.shield(self._pulls[model]), outgoing.timeout)
+            async with asyncio.timeout(outgoing.timeout):  # wait_for, up to Python 3.11, may lose a cancellation
+                return await asyncio.shield(self._pulls[model])
         except TimeoutError:
             raise Timeout(f"{model} is still being pulled.", code="pull_timeout", provider=self.name) from None
 
