@@ -19,7 +19,7 @@ from proxy.fleet import PREFIX, Ask, Fleet
 from proxy.store.connection import CONNECT, Client, NoScriptError, RedisError, ResponseError, Way, reason
 
 PATIENCE = 0.035  # seconds that anybody waits for an answer; what else a request takes has the rest of 50 ms
-LEAST = 0.005  # seconds of them for a question that had to wait for others, or for us
+LEAST = 0.005  # of these seconds, what a question has at least that had to wait for others, or for us; also one look
 LATE = 0.010  # seconds beyond them that our own lag may take
 AGAIN = 0.25  # seconds between two looks whether it is back
 BEAT = 1.0  # seconds
@@ -207,11 +207,11 @@ def _nobody(_answer: Sequence[int] | None) -> None:
 
 
 async def _within(seconds: float, asking: Any) -> list[Any]:
-    """What comes of it in time, which is Redis's and not our own.
+    """What comes of it within so many seconds of Redis's own; our loop's lag is not counted. Raises TimeoutError.
 
-    Of a look that our loop came back from late, only as much counts as it was meant to take: the question may have
-    gone out at the end of it. Until it is `LATE`; then one look that is on time is the last. What had come by then is
-    in time. Raises TimeoutError.
+    So it is looked every `LEAST` seconds. A look from which our loop comes back late counts as one that was on time:
+    perhaps the question went out only at its end. When `LATE` seconds more than allowed are over, the first look that
+    is on time is the last. An answer that has come by then, and was not read yet, is in time.
     """
     task, left, until = asyncio.ensure_future(asking), seconds, monotonic() + seconds + LATE
     try:
