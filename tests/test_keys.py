@@ -411,6 +411,17 @@ def newer(file: Path) -> None:
     file.write_text('{"version": 2}')
 
 
+def test_each_reason_why_it_cannot_be_read_is_told_of(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever mends one mistake by hand and makes another hears of that one, too."""
+    keep(folder, row("ann"))
+    running = Running(folder)
+    for spoil in (nonsense, newer, gone):
+        spoil(folder / FILE)
+        assert running.after(1).clients.are_asked()
+    nonsenses, newers, gones = caplog.messages
+    assert ("malformed" in nonsenses, "is of version 2" in newers, "is gone" in gones) == (True, True, True)
+
+
 @pytest.mark.parametrize("spoil", [gone, nonsense, newer])
 def test_a_file_that_breaks_changes_nothing_and_is_told_of_once(
     spoil: Callable[[Path], None], folder: Path, caplog: pytest.LogCaptureFixture

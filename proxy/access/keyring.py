@@ -101,7 +101,7 @@ class Keyring:
         """Raises ConfigError: with no good state to fall back on, nobody knows whom to let in."""
         self._path = folder / FILE if folder is not None else None
         self._seen: tuple[int, int, int] | None = None
-        self._is_told = False  # that it cannot be read
+        self._told = ""  # why it cannot be read
         self._lock = Lock()  # a reload looks in a thread of its own
         self._wanted = self._in_force = frozenset[tuple[str, KeyBudget]]()
         self.found: Rows = ()
@@ -126,15 +126,15 @@ class Keyring:
             self.rows = self._counting()
 
     def look(self) -> None:
-        """Read the file again where it has changed. Of one that cannot be read the log tells once."""
+        """Read the file again where it has changed. Of each reason why it cannot be read the log tells once."""
         if self._path is None:
             return
         try:
             self._look(self._path)
         except ConfigError as error:
-            if not self._is_told:
+            if self._told != str(error):
+                self._told = str(error)
                 log.error("%s; the minted keys stay as they were", error, extra={"event": "keys_unreadable"})
-            self._is_told = True
 
     def _look(self, path: Path) -> None:
         """Raises ConfigError."""
@@ -156,7 +156,7 @@ class Keyring:
 
     def _know(self, found: Rows) -> None:
         with self._lock:
-            self.found, self.exists, self._is_told = found, True, False
+            self.found, self.exists, self._told = found, True, ""
             self._wanted = _budgets(found)
             self.rows = self._counting()
 
