@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from proxy import registry
-from proxy.adapters.keys import Asked, Keys
+from proxy.adapters.keys import STRANGER, Asked, Key, Keys
 from proxy.app import App
 from proxy.config import Provider, Secret, Timers, load, secret
-from proxy.errors import Busy, Refused
+from proxy.errors import Busy, Down, Refused
 from proxy.failover import keystate
 from proxy.failover.cooldown import Saved
 from proxy.failover.keystate import FILE, KeyStates
@@ -239,6 +239,24 @@ def test_one_that_was_left_out_and_is_another_now_has_its_turn_again(tmp_path: P
     (tmp_path / "key").write_text(NEW)
     clock.sleep(secret.LOOK_AGAIN)
     assert {keys.pick("m").value for _ in range(4)} == {NEW, TWO}
+
+
+async def test_a_provider_is_shown_a_key_that_is_none_once_for_all_that_may_be_back() -> None:
+    """As often as there are keys it might take us for somebody who tries them by lot."""
+
+    async def check(key: Key) -> None:
+        tried.append(key.value)
+        if key.value not in (ONE, TWO):
+            raise Down("no", upstream_status=401)
+
+    tried: list[str] = []
+    keys = Keys("it", [(Secret(value), 1) for value in (ONE, "gone", TWO)], str.encode)
+    for _ in range(3):
+        keys.refused(Asked(keys.pick("m"), "m", 1e9), Refused("no", status=401, kind="authentication"))
+    assert keys.counts()["failed"] == 3
+    await keys.try_failed(check, 5.0)
+    assert tried == [ONE, STRANGER, "gone", TWO]
+    assert keys.counts()["failed"] == 1
 
 
 def test_a_key_that_works_is_not_blamed_for_one_before_it(tmp_path: Path) -> None:
