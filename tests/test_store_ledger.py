@@ -113,6 +113,28 @@ async def test_a_question_is_answered_behind_all_that_was_settled_before_it(tmp_
             assert await spent(book) == 7 * n
 
 
+async def test_who_asks_when_all_is_just_written_has_their_own_written_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, go_on = threading.Event(), threading.Event()
+
+    def recover(self: writer.Writer) -> None:
+        written.set()
+        go_on.wait()
+
+    async with ledger(tmp_path) as book:
+        monkeypatch.setattr(writer.Writer, "_recover", recover)
+        spend(book)
+        before = asyncio.create_task(spent(book))
+        await asyncio.to_thread(written.wait)
+        spend(book)
+        behind = asyncio.create_task(spent(book))
+        await asyncio.sleep(0)
+        go_on.set()
+        assert await behind == 14
+        assert await before in (7, 14)
+
+
 async def test_totals_are_of_days_and_of_whom(tmp_path: Path) -> None:
     async with ledger(tmp_path) as book:
         spend(book, 2)

@@ -140,20 +140,21 @@ class Writer:
             self._turn()
         self._turn()
         self.database.close()
-        self._answer()  # whoever asked at the last moment
+        self._answer(len(self._asked))  # whoever asked at the last moment
 
     def _patience(self) -> float:
         return 0 if self._error is not None else max(0.0, self._prune_at - monotonic())
 
     def _turn(self) -> None:
-        """All that is held, and all that is asked."""
+        """All that is held, and all that was asked by now: who asks while it is written may have put rows before."""
+        asked = len(self._asked)
         try:
             self._write()
         except Exception as error:
             self._fail(error)
         else:
             self._recover()
-        self._answer()
+        self._answer(asked)
 
     def _write(self) -> None:
         if self._error is not None:
@@ -173,8 +174,8 @@ class Writer:
         gone = self.database.prune(*self._upkeep.prunable(), PRUNED)
         self._prune_at = monotonic() + (GATHER if gone == PRUNED else PRUNE_EVERY)
 
-    def _answer(self) -> None:
-        while self._asked:
+    def _answer(self, count: int) -> None:
+        for _ in range(count):
             question, answer = self._asked.pop(0)
             if not answer.set_running_or_notify_cancel():  # who asked has gone
                 continue
