@@ -148,7 +148,12 @@ class Beside(RuleBasedStateMachine):
         return self.clock() >= self.until(index, model) and self.may_be_tried(index, model)
 
     def soonest(self, model: str) -> int:
-        return min(range(self.COUNT), key=lambda index: self.until(index, model))
+        """Of those that are back at one time, the one that was asked longest ago."""
+        return min(range(self.COUNT), key=lambda index: (self.until(index, model), self.last(index, model)))
+
+    def last(self, index: int, model: str) -> float:
+        where = self.against(index, model)
+        return self.asked[where] if where else 0
 
 
 TestBeside = Beside.TestCase
