@@ -12,12 +12,12 @@ log = logging.getLogger("pillion")
 
 def show(reply: Reply, chunk: bytes, request_id: str) -> None:
     """Let the taps see a chunk; one that raises is not asked again."""
-    for tap in tuple(reply.taps):
+    for tap in reply.taps:
         try:
             tap(chunk)
         except Exception:
             log.exception("a tap failed, and is not asked again for this answer", extra={"id": request_id})
-            reply.taps.remove(tap)
+            reply.taps = [each for each in reply.taps if each is not tap]  # a list of its own: this one is gone through
 
 
 def conclude(reply: Reply, error: BaseException | None, request_id: str) -> None:
