@@ -17,7 +17,7 @@ T = TypeVar("T", covariant=True)
 SMALL = 2048  # bytes: up to here a stream is cut at every single offset
 SOAK = bool(os.environ.get("PILLION_SOAK"))
 MOST_SPLITS = 250  # seeded ways to cut a recorded stream: more than 100,000 for all of them
-SPLITS = MOST_SPLITS if SOAK else 20
+SPLITS = MOST_SPLITS if SOAK else 12
 
 taken: Counter[str] = Counter()  # how many of them this run took
 figures: dict[str, tuple[int, int]] = {}  # by name: how many cases this run takes, and how many there are
@@ -30,8 +30,8 @@ class Feeder(Protocol[T]):
 
 
 def examples(whole: int) -> int:
-    """How many random cases a law is tried with: in `make test` a third of those of `make soak`."""
-    return whole if SOAK else whole // 3
+    """How many random cases a law is tried with: in `make test` a quarter of those of `make soak`."""
+    return whole if SOAK else whole // 4
 
 
 def splits(data: bytes, seed: int = 7, count: int = 50) -> Iterator[list[bytes]]:
@@ -48,7 +48,7 @@ def splits(data: bytes, seed: int = 7, count: int = 50) -> Iterator[list[bytes]]
 
 
 def stream_splits(data: bytes) -> Iterator[list[bytes]]:
-    """`splits` of a recorded stream, counted: `make test` takes twenty, `make soak` two hundred and fifty."""
+    """`splits` of a recorded stream, counted: `make test` takes a dozen, `make soak` two hundred and fifty."""
     taken.update(splits=SPLITS)
     return splits(data, count=SPLITS)
 
