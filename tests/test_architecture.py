@@ -25,6 +25,7 @@ FLOORS = [
     ["spending.adoption"],
     ["spending.accounting", "reports.rehearsal", "reports.watched"],
     ["server", "admin", "reports.*", "dispatch", "registry", "access.minting", "middleware", "middleware.*"],
+    ["failover.way"],
     ["failover.hedging", "failover.sofar"],
     ["limits.*"],
     ["lanes.*"],

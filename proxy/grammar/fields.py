@@ -253,11 +253,8 @@ def placed(tier: str, place: str) -> str:
     return tier if place in _ANYWHERE else f"{tier or 'standard'}@{place}"
 
 
-_ANYWHERE = (
-    "",
-    "global",
-    "not_available",
-)  # Anthropic's words: https://platform.claude.com/docs/en/build-with-claude/data-residency
+# Anthropic's words: https://platform.claude.com/docs/en/build-with-claude/data-residency
+_ANYWHERE = ("", "global", "not_available")
 
 
 def _is_rare_count(value: object) -> bool:

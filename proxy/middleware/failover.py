@@ -6,34 +6,28 @@
           +--nobody left--> what the first one said
 
 All of it before the first byte has reached the client: a stream counts as answered with its first event that says
-something, and what breaks after that is told in the client's own words. Which error means what `retries` says, whom
-there is to ask `plan`, in which order `balance`, and who is resting each target's own breaker. Beside a first
-one that is silent the next one may be asked: `hedging`.
+something, and what breaks after that is told in the client's own words. Nearly every call is answered by the first
+target; the others go a `way`. Which error means what `retries` says, whom there is to ask `plan`, in which order
+`balance`, and who is resting each target's own breaker. Beside a first one that is silent the next one may be asked:
+`hedging`.
 """
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
-from itertools import chain, filterfalse
-from operator import itemgetter
-from time import monotonic, time
+from time import monotonic
 
-from proxy.access.rights import allows
 from proxy.config import Retry
-from proxy.errors import Down, GatewayError, OverBudget, Unrepresentable, UpstreamError
+from proxy.errors import GatewayError
 from proxy.failover.attempts import Tell, attempt, note, unheard
-from proxy.failover.balance import Option, order
-from proxy.failover.hedging import Asking, Hedging, Race, Trial
-from proxy.failover.needs import lacking
+from proxy.failover.hedging import Hedging
 from proxy.failover.plan import Plan, Planner
-from proxy.failover.retries import Backoff, RetryBudget, Verdict, verdict
-from proxy.failover.standing import RESTING, Standing, Standings
-from proxy.failover.sticking import conversation
+from proxy.failover.retries import Backoff, RetryBudget
+from proxy.failover.standing import Standing, Standings
+from proxy.failover.way import Cost, Way
 from proxy.lanes.asking import timed
-from proxy.ports import Attempt, Call, Handler, Reply, Target
-
-Cost = Callable[[Call, Target], int | None]  # nano-dollars that it may take there; None: nobody knows
+from proxy.ports import Call, Handler, Reply, Target
 
 
 class Failover:
@@ -75,16 +69,16 @@ class Failover:
         call.how = plan.how
         if self.hedging is not None:
             self.hedging.asked()
-            return await _Way(self, call, handler, plan).go()
+            return await Way(self, call, handler, plan).go()
         if len(plan.targets) > 1 or not self.is_well(plan.targets[0].adapter.name):
-            return await _Way(self, call, handler, plan).go()
+            return await Way(self, call, handler, plan).go()
         call.target = plan.targets[0]  # nearly every call's way is no longer than this
         standing = self.standings.of(call.target)
         try:
             return await self.attempt(call, handler, standing)
         except GatewayError as error:
             failed = error
-        return await _Way(self, call, handler, plan).go(failed)
+        return await Way(self, call, handler, plan).go(failed)
 
     async def rehearse(self, call: Call) -> Plan:
         """Note in the call's history whom it would ask, each because those before it fail, and who would be passed
@@ -92,13 +86,13 @@ class Failover:
         """
         plan = await self.planner.first(call.model, call.key)
         call.how = plan.how
-        _Way(self, call, _nobody, plan).rehearse()
+        Way(self, call, _nobody, plan).rehearse()
         return plan
 
     async def rest(self, call: Call, handler: Handler, met: Iterable[Target]) -> Iterator[Target]:
         """Whom it could ask beside those that it has come to. Raises UnknownModel."""
         plan = await self.planner.first(call.model, call.key)
-        return _Way(self, call, handler, plan, frozenset(met)).left
+        return Way(self, call, handler, plan, frozenset(met)).left
 
     async def attempt(self, call: Call, handler: Handler, standing: Standing) -> Reply:
         """Ask `call.target` once, and learn from it how it stands. Raises GatewayError."""
@@ -124,191 +118,6 @@ class Failover:
         else:
             reply.endings.append(partial(standing.ended, ticket))
         return reply
-
-
-class _Way:
-    """One call's way through its targets."""
-
-    def __init__(
-        self, rules: Failover, call: Call, handler: Handler, plan: Plan, met: frozenset[Target] = frozenset()
-    ) -> None:
-        self._rules = rules
-        self._call = call
-        self._handler = handler
-        self._plan = plan
-        self._until = call.started + rules.deadline
-        self._timeout = call.timeout
-        self._errors: list[tuple[GatewayError, Target]] = []
-        self._is_begun = False  # the only target has been asked already, and has failed
-        self.left = self._candidates(met)
-
-    async def go(self, failed: GatewayError | None = None) -> Reply:
-        """`failed`: how the only target has failed already. Raises what the first one did, where nobody answers."""
-        if failed is not None and failed.code != RESTING:
-            self._is_begun = True
-            if reply := await self._answer(self._plan.targets[0], failed):
-                return reply
-        while target := next(self.left, None):
-            if reply := await self._answer(target):
-                return reply
-        raise self._said()
-
-    def rehearse(self) -> None:
-        """As `go` does it, where every target fails in a way that lets another one answer."""
-        for number, target in enumerate(self.left, start=1):
-            self._call.history.append(Attempt(target, number))
-            self._errors.append((Down("Nobody was asked."), target))
-
-    async def _answer(self, target: Target, failed: GatewayError | None = None) -> Reply | None:
-        """None where the next one is to be asked. Raises GatewayError where nobody is."""
-        try:
-            return await self._ask(target, self._rules.standings.of(target), failed)
-        except GatewayError as error:
-            self._errors.append((error, target))
-            if not self._may_go_on(error):
-                raise self._said() from None
-            if isinstance(error, OverBudget):
-                self.left = self._cheaper(target)
-        return None
-
-    def _cheaper(self, than: Target) -> Iterator[Target]:
-        """Of those that are left, who would take less by all that is known: the next cheaper one first."""
-        call, most = self._call, self._rules.cost(self._call, than)
-        found: list[tuple[int, Target]] = []
-        for target in self.left:
-            cost = self._rules.cost(call, target)
-            if cost is None or most is None or cost >= most:
-                call.history.append(Attempt(target, skipped="not cheaper"))
-            else:
-                found.append((cost, target))
-        return (target for _, target in sorted(found, key=itemgetter(0), reverse=True))
-
-    def _candidates(self, met: frozenset[Target]) -> Iterator[Target]:
-        """Those that can serve it and do not rest, the ones that are unwell behind the others."""
-        unwell = []
-        for target in filterfalse(met.__contains__, self._all()):
-            standing = self._rules.standings.of(target)
-            if reason := self._why_not(target, standing):
-                self._call.history.append(Attempt(target, skipped=reason))
-            elif self._rules.is_well(target.adapter.name):
-                yield target
-            else:
-                unwell.append(target)
-        yield from unwell
-
-    def _all(self) -> Iterator[Target]:
-        """Those of the plan in the order of its strategy, then, when they have failed, the others."""
-        plan, rules = self._plan, self._rules
-        if len(plan.targets) == 1:
-            yield from [] if self._is_begun else plan.targets
-        else:
-            options = [self._option(target, weight) for target, weight in zip(plan.targets, plan.weights, strict=True)]
-            key = conversation(self._call) if plan.strategy == "sticky" else ""
-            yield from (option.target for option in order(plan.strategy, options, key, random.random))
-        yield from rules.planner.others(plan)
-
-    def _option(self, target: Target, weight: int) -> Option[Target]:
-        rules, by_cost = self._rules, self._plan.strategy == "least_cost"
-        cost = rules.cost(self._call, target) if by_cost else None
-        return Option(target, repr(target), weight, cost, rules.standings.of(target).latency)
-
-    def _why_not(self, target: Target, standing: Standing) -> str:
-        """Why a target is passed over; "" where it is not. The only one that there is must do."""
-        if standing.breaker.retry_at is not None:
-            return "resting"
-        is_only = len(self._plan.targets) == 1 and target is self._plan.targets[0]
-        if not allows(self._call.key, target.adapter.name, target.model):
-            return "" if is_only else "not allowed"
-        if is_only:
-            return ""
-        return lacking(self._call.envelope, target.adapter.abilities(target.model))
-
-    def _may_go_on(self, error: GatewayError) -> bool:
-        """May another target be asked after this?"""
-        if isinstance(error, OverBudget):
-            return error.cheaper
-        if isinstance(error, Unrepresentable):
-            return len(self._plan.targets) > 1 or len(self._errors) > 1
-        return self._verdict(error).elsewhere and monotonic() < self._until
-
-    def _verdict(self, error: GatewayError) -> Verdict:
-        return verdict(error, self._rules.retry.retryable_errors, time())
-
-    async def _ask(self, target: Target, standing: Standing, failed: GatewayError | None) -> Reply:
-        """One target, as often as may be. Raises GatewayError."""
-        call, rules, tries = self._call, self._rules, 0
-        while True:
-            call.target = target
-            if failed is None:
-                try:
-                    return await self._once(standing)
-                except GatewayError as error:
-                    failed = error
-            pause = self._pause(failed, target, tries)
-            if pause is None:
-                raise failed
-            await timed(call, rules.sleep(pause))
-            failed, tries = None, tries + 1
-
-    async def _once(self, standing: Standing) -> Reply:
-        """Ask `call.target`; and where it is the first one of all, and silent for long, another one beside it."""
-        call, rules = self._call, self._rules
-        after = None if rules.hedging is None or call.attempts else rules.hedging.after(call, standing)
-        asking = rules.attempt(call, self._handler, standing)
-        if after is None or rules.hedging is None:
-            return await asking
-        return await Race(call, self._hedge, self._may_go_on, rules.hedging.counts).run(asking, after)
-
-    def _hedge(self) -> tuple[Trial, Asking] | None:
-        """Whoever is next, where they may be asked now."""
-        hedging, target = self._rules.hedging, next(self.left, None)
-        if hedging is None or target is None:
-            return None
-        trial = Trial(self._call, target)
-        is_well = self._rules.is_well(target.adapter.name)
-        if is_well and monotonic() < self._until and self._has_time(trial.call, 0.0) and hedging.may(trial.call):
-            return trial, self._beside(trial.call, target)
-        self.left = chain((target,), self.left)
-        return None
-
-    async def _beside(self, call: Call, target: Target) -> Reply:
-        """Raises GatewayError. Who has refused without having been asked still has their turn, when the first fails."""
-        try:
-            return await self._rules.attempt(call, self._handler, self._rules.standings.of(target))
-        except GatewayError:
-            if not call.asked:
-                self.left = chain((target,), self.left)
-            raise
-
-    def _pause(self, error: GatewayError, target: Target, tries: int) -> float | None:
-        """Seconds until the same target may be asked again; None where it is not to be."""
-        if not isinstance(error, UpstreamError) or self._rules.standings.of(target).breaker.retry_at is not None:
-            return None
-        rules, call = self._rules, self._call
-        said = self._verdict(error)
-        if error.of_key and target.adapter.has_other_key(target.model):
-            # Another key knows nothing of this one's troubles: it is no repetition, and each is refused but once.
-            return 0.0 if monotonic() < self._until and self._has_time(call, 0.0) else None
-        if not said.again or (said.wait or 0.0) > rules.retry.max_delay:
-            return None
-        pause = rules.backoff.wait(tries, said.wait)
-        if tries >= rules.retry.max_retries or monotonic() + pause >= self._until or not self._has_time(call, pause):
-            return None
-        return pause if rules.budget.may_retry() else None
-
-    def _has_time(self, call: Call, pause: float) -> bool:
-        """Is there any left of what the client gave us, after such a pause? Then the next attempt has as much."""
-        if self._timeout is None:
-            return True
-        call.timeout = self._timeout - (monotonic() + pause - call.started)
-        return call.timeout > 0
-
-    def _said(self) -> GatewayError:
-        if not self._errors:
-            self._call.target = self._plan.targets[0]
-            return self._rules.standings.of(self._call.target).resting()
-        error, self._call.target = self._errors[0]
-        return error
 
 
 async def _nobody(call: Call) -> Reply:
