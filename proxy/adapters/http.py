@@ -17,6 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 from proxy.adapters.keys import Asked, Key, Keys
+from proxy.adapters.listing import answers, ids
 from proxy.config import Provider, Secret, Timers
 from proxy.edge.exchange import Exchange
 from proxy.edge.origins import Origin, trusting
@@ -31,14 +32,6 @@ LIST_RETRY = 30.0  # seconds before a list that failed is asked for again
 LIST_PAGES = 5  # of one list that are asked for
 KEPT = 256  # request heads that are remembered, and models of which it is known what the operator says for them
 SIDE_TIMEOUT = 5.0  # seconds for a model list or a health check
-
-
-class _Named(msgspec.Struct):
-    id: str
-
-
-class _ModelList(msgspec.Struct):
-    data: list[_Named]
 
 
 class HTTPProvider(ABC):
@@ -221,7 +214,7 @@ class HTTPProvider(ABC):
         try:
             await self.check(self.keys.good())
         except UpstreamError as error:
-            return Health(False, time.monotonic() - started, error.message, answers=_answers(error))
+            return Health(False, time.monotonic() - started, error.message, answers=answers(error))
         return Health(True, time.monotonic() - started)
 
     async def check(self, key: Key) -> None:
@@ -270,7 +263,7 @@ class HTTPProvider(ABC):
 
     def ids_in(self, body: bytes) -> list[str]:
         """The ids in a model list, or in a page of one. Raises msgspec.DecodeError."""
-        return [row.id for row in msgspec.json.decode(body, type=_ModelList).data]
+        return ids(body)
 
     def next_page(self, body: bytes) -> str:
         """The path of the page behind this one; empty where there is none. Raises msgspec.DecodeError."""
@@ -298,13 +291,3 @@ def _said_by(config: Provider, holds_key: bool) -> frozenset[str]:
     named = frozenset(map(str.lower, config.headers))
     shows = holds_key or config.org_id or config.project or CREDENTIALS & named
     return named | ACCOUNTS if shows else named
-
-
-def _answers(error: UpstreamError) -> bool:
-    """Is somebody there who could be asked for more than this?
-
-    Some hosts have no list of models, or one of another shape, and some keys may not see it.
-    """
-    if error.upstream_status is not None:
-        return error.upstream_status < 500
-    return error.code == "upstream_protocol"
