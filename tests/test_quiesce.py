@@ -69,8 +69,9 @@ async def test_closed_by_its_fixture(served): pass
 async def test_closed_a_little_later():
     async def soon():
         with socket.create_server(("127.0.0.1", 0)):
-            await asyncio.sleep(0.02)
-    asyncio.create_task(soon())
+            for _ in range(10):
+                await asyncio.sleep(0)
+    KEPT.append(asyncio.create_task(soon()))
 """
 
 FAULTS = {
