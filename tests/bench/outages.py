@@ -36,6 +36,7 @@ from tests.nowhere import refusing
 from tests.test_cancel import full
 from tests.test_handover import bound, event, place, started
 from tests.test_serving import code
+from tests.waiting import soon
 
 JSON = [("Content-Type", "application/json")]
 SSE = [("Content-Type", "text/event-stream")]
@@ -198,8 +199,8 @@ def live_or_whole(request: Received) -> Scenario:
 
 
 @asynccontextmanager
-async def under_way(gateway: Pillion) -> AsyncIterator[Counter[bool]]:
-    """A thousand live streams, and in the end how many of them were given whole."""
+async def under_way(gateway: Pillion, evil: Evil) -> AsyncIterator[Counter[bool]]:
+    """A thousand live streams, all of them begun, and in the end how many of them were given whole."""
     whole = Counter[bool]()
 
     async def one(here: Client) -> None:
@@ -211,6 +212,8 @@ async def under_way(gateway: Pillion) -> AsyncIterator[Counter[bool]]:
             here = await stack.enter_async_context(client(at(gateway)))
             await here.send(spell("POST", OPENAI.path, OPENAI.request(True, "openai/m")))
             group.create_task(one(here))
+        # What else is asked meanwhile would stand behind a thousand beginnings.
+        await soon(lambda: len(evil.requests) >= STREAMS)
         yield whole
 
 
@@ -223,7 +226,7 @@ async def reloaded(folder: Path) -> list[Figure]:
     took: list[float] = []
     async with Evil(answering=live_or_whole) as evil:
         with pillion(folder, evil.url, configured(folder, aliases={"now": "openai/m"})) as gateway:
-            async with under_way(gateway) as whole:
+            async with under_way(gateway, evil) as whole:
                 for number in range(RELOADS):
                     configured(folder, aliases={"now": f"openai/m{number}"})
                     began = time.perf_counter()
@@ -255,7 +258,7 @@ async def rotated(folder: Path) -> list[Figure]:
     environ = {**configured(folder, providers={"openai": {"keys": ["BENCH_KEY"]}}), "BENCH_KEY_FILE": str(file)}
     async with Evil(answering=live_or_whole) as evil:
         with pillion(folder, evil.url, environ) as gateway:
-            async with under_way(gateway) as whole:
+            async with under_way(gateway, evil) as whole:
                 for number in range(KEYS):
                     file.write_text(f"sk-number-{number}-of-many")
                     await asyncio.sleep(SETTLED)
