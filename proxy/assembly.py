@@ -58,6 +58,8 @@ from proxy.upstream import Upstream
 if TYPE_CHECKING:
     from proxy.access.tokens import Tokens
 
+_SAID_TWICE = "is sent with the key already; leave out one of the two"
+
 
 class Lasting(NamedTuple):
     """What one configuration hands on to the next, for as long as pillion runs."""
@@ -249,8 +251,9 @@ class Assembly:
 
         Raises ConfigError, a line for each mistake.
         """
+        places = self.config.places
         if problems := [
-            f"providers.{adapter.name}.headers.{header}: is sent with the key already; leave out one of the two"
+            f"{places.told('providers', adapter.name, 'headers', header)}: {_SAID_TWICE}"
             for adapter in self.adapters.values()
             for header in adapter.said_twice()
         ]:

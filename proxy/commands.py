@@ -39,7 +39,7 @@ def do(words: Sequence[str]) -> int:
 
 def _do(arguments: argparse.Namespace, typed: dict[str, str]) -> int:
     """Raises ConfigError."""
-    source = Source(arguments.config, typed)
+    source = Source(arguments.config, typed, no_adapter=registry.no_adapter)
     if "alone" in arguments and arguments.what is None:
         arguments.alone.print_help(sys.stderr)
         return USAGE_ERROR

@@ -46,17 +46,21 @@ def parts_of(config: Config, ring: Keyring | None = None) -> Parts:
 
 def check_adapters(config: Config) -> None:
     """Is there one for every provider, and does it know each dialect? Raises ConfigError, a line for each mistake."""
-    if problems := [problem for provider in config.providers.values() for problem in _problems(provider)]:
+    problems = [
+        f"{config.places.told('providers', provider.name, key)}: {problem}"
+        for provider in config.providers.values()
+        for key, problem in _problems(provider)
+    ]
+    if problems:
         raise ConfigError("\n".join(problems))
 
 
-def _problems(provider: Provider) -> Iterator[str]:
+def _problems(provider: Provider) -> Iterator[tuple[str, str]]:
     try:
         paths = registry.adapter(provider.kind).paths
     except ConfigError as error:
-        yield f"providers.{provider.name}.kind: {error}"
+        yield "kind", str(error)
         return
     for dialect in provider.dialects:
         if dialect not in paths:
-            there = ", ".join(paths)
-            yield f"providers.{provider.name}.dialects: {provider.kind} takes no {dialect!r}; it takes {there}"
+            yield "dialects", f"{provider.kind} takes no {dialect!r}; it takes {', '.join(paths)}"

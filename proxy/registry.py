@@ -5,7 +5,7 @@ nor does a server to a command that needs none. What is not a row is looked for 
 packages (groups `pillion.adapters`, `pillion.dialects` and `pillion.commands`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,12 @@ def adapter(kind: str) -> "type[HTTPProvider]":
     return made
 
 
+def no_adapter(kind: str) -> str:
+    """Why nothing serves providers of this kind; "" where something does. It loads nothing."""
+    group = "pillion.adapters"
+    return "" if kind in ADAPTERS or _brought(group, kind) else _none_of(ADAPTERS, group, kind)
+
+
 def command(name: str) -> Any:
     """What does the command, from Config to the exit code; `any` finds out which it is, from what was typed."""
     return _load(COMMANDS, "pillion.commands", name)
@@ -96,8 +102,16 @@ def _load(rows: Mapping[str, str], group: str, name: str) -> Any:
     if name in rows:
         module, _, attribute = rows[name].partition(":")
         return getattr(import_module(module), attribute)
+    for entry in _brought(group, name):
+        return entry.load()
+    raise ConfigError(_none_of(rows, group, name))
+
+
+def _brought(group: str, name: str) -> Sequence[Any]:
+    """What installed packages have of the name."""
     metadata = import_module("importlib.metadata")  # slow, and needed by those who bring their own alone
-    for entry in metadata.entry_points(group=group):
-        if entry.name == name:
-            return entry.load()
-    raise ConfigError(f"there is no {group.removeprefix('pillion.').rstrip('s')} {name!r}; there are {', '.join(rows)}")
+    return [entry for entry in metadata.entry_points(group=group) if entry.name == name]
+
+
+def _none_of(rows: Mapping[str, str], group: str, name: str) -> str:
+    return f"there is no {group.removeprefix('pillion.').rstrip('s')} {name!r}; there are {', '.join(rows)}"

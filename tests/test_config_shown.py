@@ -231,11 +231,33 @@ def test_every_mistake_is_a_line_of_its_own(
 @pytest.mark.usefixtures("no_keys")
 def test_check_tells_of_every_kind_that_there_is_none_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "config.yaml"
-    file.write_text("providers: {a: {kind: smoke, base_url: 'http://h'}, b: {kind: fire, base_url: 'http://h'}}")
+    file.write_text(
+        "explain: no\nproviders:\n  a: {kind: smoke, base_url: 'http://h'}\n  b: {kind: fire, base_url: h}\n"
+    )
     assert main(["check", "--config", str(file)]) == 2
-    told = capsys.readouterr().err
-    assert "pillion: providers.a.kind: there is no adapter 'smoke'; there are" in told
-    assert "pillion: providers.b.kind: there is no adapter 'fire'; there are" in told
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith(f"pillion: {file}:1: explain: ")
+    assert told[1].startswith(f"pillion: {file}:3: providers.a.kind: there is no adapter 'smoke'; there are")
+    assert told[2].startswith(f"pillion: {file}:4: providers.b.base_url: must be http(s)://")
+    assert told[3].startswith(f"pillion: {file}:4: providers.b.kind: there is no adapter 'fire'; there are")
+
+
+@pytest.mark.usefixtures("no_keys")
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("dialects: [zzz]", "dialects: openai takes no 'zzz'"),
+        ("prices: zzz", "prices: there is no list zzz"),
+        ("headers: {authorization: x}", "headers.authorization: is sent with the key already"),
+    ],
+)
+def test_what_only_those_find_who_put_it_to_use_has_its_line_too(
+    line: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"explain: 5\nproviders:\n  groq:\n    api_key: k\n    {line}\n")
+    assert main(["check", "--config", str(file)]) == 2
+    assert capsys.readouterr().err.startswith(f"pillion: {file}:5: providers.groq.{said}")
 
 
 def test_a_secret_has_no_flag() -> None:

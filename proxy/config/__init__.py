@@ -33,11 +33,12 @@ from proxy.config.schema import (
 from proxy.config.secret import Secret
 from proxy.config.shown import flags, json_schema, show
 from proxy.config.source import Source
+from proxy.config.values import NOWHERE, Places
 from proxy.edge.address import Address
 
 __all__ = [
-    "JWT", "Address", "Breaker", "Budget", "Cache", "Client", "Config", "Failover", "Fault", "Faults", "Health",
-    "Hedge", "HeldKey", "KeyBudget", "Ledger", "LimitsRow", "Log", "Model", "Overload", "Price", "Provider", "Queue",
-    "Retry", "Route", "Secret", "Source", "Timers", "flags", "handed_over", "json_schema", "layered", "load",
-    "log_format", "show",
+    "JWT", "NOWHERE", "Address", "Breaker", "Budget", "Cache", "Client", "Config", "Failover", "Fault", "Faults",
+    "Health", "Hedge", "HeldKey", "KeyBudget", "Ledger", "LimitsRow", "Log", "Model", "Overload", "Places", "Price",
+    "Provider", "Queue", "Retry", "Route", "Secret", "Source", "Timers", "flags", "handed_over", "json_schema",
+    "layered", "load", "log_format", "show",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from proxy.config.environment import prefix
 from proxy.config.layers import Layers, Row, listeners
 from proxy.config.schema import File, ProviderRow
 from proxy.config.secret import secret_text, sendable, why_unreadable
-from proxy.config.values import DEFAULT, Keys, spelled
+from proxy.config.values import Keys, Places, spelled
 from proxy.edge.address import Address, address
 
 SHORTEST_KEY = 16  # characters of a client key that strangers may guess at
@@ -33,9 +33,12 @@ _ALONE = (  # docs/decisions/0023-reload.md
     " a `store` that they share"
 )
 _MODEL = "must be PROVIDER/MODEL of a configured provider"
+_HEADER_TEXT = "cannot be sent in a header: it is not printable ASCII"
+
+NoAdapter = Callable[[str], str]  # why nothing serves providers of this kind; "" where something does
 
 
-def check(layers: Layers) -> None:
+def check(layers: Layers, no_adapter: NoAdapter) -> None:
     """Notes what is wrong in the layers' mistakes."""
     ours = _addresses(layers)
     _server(layers)
@@ -48,6 +51,8 @@ def check(layers: Layers) -> None:
         value = layers.file.providers.get(name)
         if value is not None:
             _provider(layers, row, value, ours)
+            if value.kind != "echo" and (problem := no_adapter(value.kind)):
+                note(layers, ("providers", name, "kind"), problem)
 
 
 def base_url(value: ProviderRow, row: Row) -> str:
@@ -62,9 +67,7 @@ def note(layers: Layers, keys: Keys, problem: str, about: Keys = ()) -> None:
     """At the nearest place that is known: a key that is missing stands nowhere, the table that lacks it does."""
     if layers.mistakes.within(*keys, *about):
         return
-    places = [*(keys[:n] for n in range(len(keys), 0, -1)), (*keys, "api_key")]  # the last is why a provider is there
-    origins = (layers.origins[place] for place in places if place in layers.origins)
-    layers.mistakes.add(next((origin for origin in origins if origin.told), DEFAULT), keys, problem)
+    layers.mistakes.add(Places(layers.origins).nearest(keys), keys, problem)
 
 
 def _addresses(layers: Layers) -> list[Address]:
@@ -176,11 +179,11 @@ def _provider(layers: Layers, row: Row, value: ProviderRow, ours: Collection[Add
         note(layers, (*keys, "body", key), "is for the request to say")
     for header, text in value.headers.items():
         if not _HEADER.fullmatch(header) or not sendable(text):
-            note(layers, (*keys, "headers", header), "cannot be sent in a header: it is not printable ASCII")
+            note(layers, (*keys, "headers", header), _HEADER_TEXT)
         elif header.lower() in _OURS:
             note(layers, (*keys, "headers", header), "is for pillion to say")
     if not sendable((value.api_key or "").strip()):
-        note(layers, (*keys, "api_key"), "cannot be sent in a header: it is not printable ASCII")
+        note(layers, (*keys, "api_key"), _HEADER_TEXT)
 
 
 def _missing(row: Row, value: ProviderRow) -> tuple[str, str] | None:

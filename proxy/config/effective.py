@@ -30,6 +30,7 @@ from proxy.config.schema import (
     Timers,
 )
 from proxy.config.secret import Secret
+from proxy.config.values import NOWHERE, Places
 from proxy.edge.address import Address
 
 NO_SECRET = Secret("")
@@ -148,6 +149,7 @@ class Config(NamedTuple):
     workers: int
     reload: bool
     explain: int
+    places: Places = NOWHERE  # for mistakes that are found when it is put to use
 
     @property
     def has_keys(self) -> bool:

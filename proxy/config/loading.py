@@ -10,22 +10,28 @@ from pathlib import Path
 
 from proxy.access.allowance import ClientKey
 from proxy.config import checks, spending, targets
+from proxy.config.checks import NoAdapter
 from proxy.config.effective import Config, HeldKey, Provider, Route
 from proxy.config.layers import Layers, gathered
 from proxy.config.models import Cards, known
 from proxy.config.schema import ClientKeyRow, Model, ProviderRow, RouteRow, TargetRow
 from proxy.config.secret import Secret
+from proxy.config.values import Places
 from proxy.edge.address import address
 
 
 def load(
-    path: Path | None = None, environ: Mapping[str, str] = os.environ, flags: Mapping[str, str] | None = None
+    path: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    flags: Mapping[str, str] | None = None,
+    no_adapter: NoAdapter = lambda kind: "",
 ) -> Config:
     """The configuration in force; without a path, that of PILLION_CONFIG or none.
 
-    `flags`: what was typed, under the names of the variables. Raises ConfigError, a line for each mistake.
+    `flags`: what was typed, under the names of the variables. `no_adapter`: without it any `kind` will do. Raises
+    ConfigError, a line for each mistake.
     """
-    return _config(layered(path, environ, flags))
+    return _config(layered(path, environ, flags, no_adapter))
 
 
 def located(path: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -40,11 +46,14 @@ def log_format(flags: Mapping[str, str], environ: Mapping[str, str] = os.environ
 
 
 def layered(
-    path: Path | None = None, environ: Mapping[str, str] = os.environ, flags: Mapping[str, str] | None = None
+    path: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    flags: Mapping[str, str] | None = None,
+    no_adapter: NoAdapter = lambda kind: "",
 ) -> Layers:
     """What `load` makes its Config of: every value, and where it is from. Raises ConfigError likewise."""
     layers = gathered(located(path, environ), environ, flags or {})
-    checks.check(layers)
+    checks.check(layers, no_adapter)
     spending.check(layers)
     targets.check(layers)
     layers.mistakes.raise_any()
@@ -104,6 +113,7 @@ def _config(layers: Layers) -> Config:
         workers=file.workers,
         reload=file.reload,
         explain=file.explain,
+        places=Places(layers.origins),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from proxy.config.checks import NoAdapter
 from proxy.config.effective import Config
 from proxy.config.loading import load, located
 
@@ -25,14 +26,19 @@ class _Stamp(NamedTuple):
 
 
 class Source:
-    """`path`, `flags`: as `load` has them."""
+    """`path`, `flags`, `no_adapter`: as `load` has them."""
 
     def __init__(
-        self, path: Path | None = None, flags: Mapping[str, str] | None = None, environ: Mapping[str, str] = os.environ
+        self,
+        path: Path | None = None,
+        flags: Mapping[str, str] | None = None,
+        environ: Mapping[str, str] = os.environ,
+        no_adapter: NoAdapter = lambda kind: "",
     ) -> None:
         self._path = located(path, environ)
         self._flags = flags or {}
         self._environ = environ
+        self._no_adapter = no_adapter
         self._read: _Stamp | None = None
         self._seen: _Stamp | None = None
 
@@ -42,7 +48,7 @@ class Source:
     def load(self) -> Config:
         """As it is now. Raises ConfigError."""
         self._read = self._seen = self._stamp()  # before it is read: what is written meanwhile is a change
-        return load(self._path, self._environ, self._flags)
+        return load(self._path, self._environ, self._flags, self._no_adapter)
 
     def has_changed(self) -> bool:
         """Is there one to be read? Each is told of once, also where it then turns out to be wrong."""

@@ -4,6 +4,7 @@ The tree that every layer of the configuration is read into, before anybody asks
 knows where it stands, so that a mistake can be told with its line, and `config show` can say who decided.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -68,6 +69,33 @@ def separated(node: Scalar) -> Series:
     """A list that a variable holds."""
     items = (item.strip() for item in node.text.split(","))
     return Series(tuple(node._replace(text=item) for item in items if item), node.origin)
+
+
+class Places:
+    """Where each value stands, for mistakes that only those can find who put it to use.
+
+    It says nothing of what the configuration is: lines may move, and it is the same.
+    """
+
+    def __init__(self, origins: Mapping[Keys, Origin] | None = None) -> None:
+        self._origins = origins or {}
+
+    def __repr__(self) -> str:
+        return "<Places>"
+
+    def nearest(self, keys: Keys) -> Origin:
+        """A key that is missing stands nowhere, the table that lacks it does."""
+        above = (keys[:n] for n in range(len(keys), 0, -1))
+        places = [*above, (*keys, "api_key")]  # the last is why a provider is there
+        origins = (self._origins[place] for place in places if place in self._origins)
+        return next((origin for origin in origins if origin.told), DEFAULT)
+
+    def told(self, *keys: str) -> str:
+        """How a mistake's line begins: `config.yaml:3: providers.x.kind`."""
+        return ": ".join(filter(None, [self.nearest(keys).told, spelled(keys)]))
+
+
+NOWHERE = Places()
 
 
 def is_null(node: Node | None) -> bool:

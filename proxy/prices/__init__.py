@@ -10,7 +10,7 @@ from functools import cached_property
 from math import inf
 from typing import NamedTuple
 
-from proxy.config import schema
+from proxy.config import NOWHERE, Places, schema
 from proxy.errors import BadRequest, ConfigError
 from proxy.prices.counts import is_absurd
 from proxy.prices.lists import Catalogue, Model, UnknownList
@@ -53,8 +53,10 @@ class Prices:
         overrides: Mapping[str, schema.Price],
         free: Collection[str],
         unknown: str,
+        places: Places = NOWHERE,
     ) -> None:
         """`lists`: by provider, the name of its list, or ""; `unknown`: dearest, refuse or free. Raises ConfigError."""
+        self._places = places
         self._lists = {provider: name for provider, name in lists.items() if name}
         self._free = frozenset(free)
         self._unknown = unknown
@@ -86,7 +88,8 @@ class Prices:
             name = str(error.args[0])
             provider = next(each for each, named in self._lists.items() if named == name)
             there_are = ", ".join(error.there_are)
-            raise ConfigError(f"providers.{provider}.prices: there is no list {name}; there are {there_are}") from None
+            place = self._places.told("providers", provider, "prices")
+            raise ConfigError(f"{place}: there is no list {name}; there are {there_are}") from None
 
     def _look_up(self, provider: str, model: str, when: float) -> Span:
         span = self._span(provider, model, when)

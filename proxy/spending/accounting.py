@@ -24,7 +24,7 @@ def prices_of(config: Config) -> Prices:
     providers = config.providers
     lists = {name: provider.prices for name, provider in providers.items()} | {"echo": ""}
     free = {"echo", *(name for name, provider in providers.items() if provider.free)}
-    return Prices(lists, config.prices, free, config.unknown_price)
+    return Prices(lists, config.prices, free, config.unknown_price, config.places)
 
 
 class Accounting:
