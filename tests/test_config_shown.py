@@ -260,6 +260,18 @@ def test_what_only_those_find_who_put_it_to_use_has_its_line_too(
     assert capsys.readouterr().err.startswith(f"pillion: {file}:5: providers.groq.{said}")
 
 
+@pytest.mark.usefixtures("no_keys")
+@pytest.mark.parametrize("key", ["a key with a\nline end", "ein Schlüssel"])
+def test_a_client_key_that_no_header_can_show_is_refused(
+    key: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PILLION_CLIENT_KEY", key)
+    assert main(["check"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("pillion: environment PILLION_CLIENT_KEY: client_key: cannot be sent in a header")
+    assert key not in told
+
+
 def test_a_secret_has_no_flag() -> None:
     names = {flag.name for flag in flags()}
     assert "listen" in names

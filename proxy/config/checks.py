@@ -107,6 +107,8 @@ def _server(layers: Layers) -> None:
     file = layers.file
     if file.client_key is not None and not file.client_key.strip():
         note(layers, ("client_key",), "is empty; leave it out for none")
+    if not sendable((file.client_key or "").strip()):
+        note(layers, ("client_key",), _HEADER_TEXT)
     for n, host in enumerate(file.allowed_hosts):
         if not _HOST.fullmatch(host):
             note(layers, ("allowed_hosts", f"[{n}]"), "must be a host's name, with or without a port")
