@@ -782,6 +782,15 @@ async def test_an_answer_that_may_have_no_body_has_none(method: bytes, status: i
         assert len(at.calls) == 2
 
 
+async def test_blanks_around_a_value_are_no_part_of_it() -> None:
+    """RFC 9112, 5: llhttp leaves those behind it."""
+    lines = b"Host: \t h\t \r\nX-A:  a b \t\r\nX-A: c\t\r\nX-Last: d \r\n"
+    async with serving() as at, client(at) as one:
+        await one.send(b"GET /x HTTP/1.1\r\n" + lines + b"\r\n")
+        assert (await one.answer()).status == 200
+        assert at.calls[0].headers == {"host": "h", "x-a": "a b, c", "x-last": "d"}
+
+
 async def test_the_host_of_an_absolute_target_is_the_one_that_counts() -> None:
     async with serving(naming) as at, client(at) as one:
         await one.send(b"GET http://user@there:80/x?q=%25 HTTP/1.1\r\n" + HOST + b"\r\n")

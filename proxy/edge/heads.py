@@ -14,14 +14,17 @@ _NO_NAMES: frozenset[str] = frozenset()
 
 def told(lines: Lines) -> tuple[dict[str, str], Collection[str]]:
     """Values by name, in lower case, and the names that were there more than once, whose values are one list then
-    (RFC 9110, 5.3). What is no UTF-8 is spelled to others as it came.
+    (RFC 9110, 5.3), less the blanks around them (5.5). What is no UTF-8 is spelled to others as it came.
     """
     if not lines:
         return {}, _NO_NAMES
     names, values = zip(*lines, strict=True)
     keys = b"\n".join(names).decode("latin-1").lower().split("\n")
-    texts = b"\n".join(values).decode("utf-8", "surrogateescape").split("\n")
-    headers = dict(zip(keys, texts, strict=True))  # llhttp lets no line end into either
+    text = b"\n".join(values).decode("utf-8", "surrogateescape")
+    texts = text.split("\n")  # llhttp lets no line end into either
+    if " \n" in text or "\t\n" in text or text.endswith((" ", "\t")):  # it leaves there what is no part of a value
+        texts = [each.rstrip(" \t") for each in texts]
+    headers = dict(zip(keys, texts, strict=True))
     return (headers, _NO_NAMES) if len(headers) == len(keys) else _joined(keys, texts)
 
 
