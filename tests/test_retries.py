@@ -67,6 +67,7 @@ OF_STATUS = {
     429: AGAIN,
     501: ELSEWHERE,
     505: ELSEWHERE,
+    508: ELSEWHERE,
 }
 OWN = {("gemini", 499): AGAIN, ("bedrock", 424): AGAIN, ("bedrock_invoke", 424): AGAIN}  # the provider's, not ours
 
@@ -82,7 +83,7 @@ def test_every_status_of_every_provider_has_its_verdict(wire: str, body: bytes) 
 
 def test_every_status_of_every_kind_has_its_verdict() -> None:
     for status, kind, made in product(range(100, 600), get_args(Kind), (Refused, Busy, Down, Timeout)):
-        own = OF_STATUS.get(status) if status in (404, 405, 409, 410, 413, 425, 501, 505) else None
+        own = OF_STATUS.get(status) if status in (404, 405, 409, 410, 413, 425, 501, 505, 508) else None
         due = own or (AGAIN if kind in RETRYABLE else STOP if kind == "invalid_request" else ELSEWHERE)
         assert judged(made("No.", status=status, kind=kind)) == due, (status, kind)
 

@@ -6,7 +6,7 @@ asked again after is the operator's to say (`retryable_errors`); the rows say wh
                         | the same target again         | another target
     ------------------- | ----------------------------- | --------------
     rate limit, 529     | yes, not before it says       | yes
-    5xx                 | yes, but for 501 and 505      | yes
+    5xx                 | yes, but for 501, 505 and 508 | yes
     network             | yes, but for a bad TLS peer   | yes
     timeout             | yes, where nothing was begun  | yes
     409, 425            | yes, as after a 5xx           | yes
@@ -70,6 +70,7 @@ _BY_STATUS: dict[int, _Rule] = {
     425: _LATER,
     501: _ELSEWHERE,
     505: _ELSEWHERE,
+    508: _ELSEWHERE,  # what comes round to us does so again, and each round would ask as often
 }
 _BY_KIND: dict[str, _Rule] = {"invalid_request": _Rule(True, False)}  # every other kind: _RETRIED
 
