@@ -203,6 +203,13 @@ async def test_echo_fails_on_purpose_as_well() -> None:
         assert (await faulted(gateway, OPENAI, "status=503; rate=0")).status == 200
 
 
+async def test_echo_fails_as_often_as_its_models_name_says_so() -> None:
+    quick = {"PILLION_RETRY_INITIAL_DELAY": "0", "PILLION_BREAKER_FAILURES": "2"}
+    async with pillion(**quick) as gateway:
+        got = [await chat(gateway, OPENAI, OPENAI.request(model="echo/error-500")) for _ in range(4)]
+    assert [each.status for each in got] == [500] * 4
+
+
 async def test_another_provider_answers_where_one_fails_on_purpose() -> None:
     order = {"PILLION_FAILOVER_OTHERS": "true", "PILLION_ANTHROPIC_MODEL": "claude"}
     async with before(OPENAI) as (_, _), Evil(answering=lambda request: answering(ANTHROPIC, request)) as other:

@@ -35,11 +35,14 @@ class Standing:
         return f"<Standing {name} {self.breaker.state}, {self.latency.in_flight} in flight>"
 
     def ended(self, ticket: int, error: BaseException | None) -> None:
-        """An attempt has ended. A refusal is an answer too; how one that we broke off would have ended nobody knows."""
+        """An attempt has ended. A refusal is an answer too; how one that we broke off would have ended nobody knows.
+
+        The offline echo is never unwell: it fails where its model's name says so, and says the same the next time.
+        """
         self.latency.in_flight -= 1
         if error is None or (isinstance(error, UpstreamError) and error.kind not in SICK):
             self.breaker.succeeded(ticket)
-        elif isinstance(error, UpstreamError):
+        elif isinstance(error, UpstreamError) and self.target.adapter.real:
             self.breaker.failed(ticket)
         else:
             self.breaker.let_go(ticket)
