@@ -19,6 +19,7 @@ from contextlib import aclosing
 
 from proxy.access.allowance import ClientKey
 from proxy.access.rights import allows, is_restricted, may_reach
+from proxy.config.environment import prefix
 from proxy.errors import BadRequest, UnknownModel, UpstreamError
 from proxy.ports import Adapter, Target
 
@@ -150,7 +151,7 @@ class Catalog:
         if not model:
             raise UnknownModel(
                 f"PILLION_UPSTREAM={provider} names no model, and {provider} has no default one: "
-                f"set PILLION_UPSTREAM={provider}/MODEL, or `model` of the provider.",
+                f"set PILLION_UPSTREAM={provider}/MODEL, or {prefix(provider)}_MODEL.",
                 param="model",
             )
         return Target(adapter, model)

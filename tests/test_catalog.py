@@ -367,7 +367,7 @@ async def test_an_upstream_gets_everything(name: str) -> None:
 
 async def test_an_upstream_without_a_model_names_the_variable() -> None:
     told = await unknown(catalog(Listing("openai", ["gpt-5"]), upstream="openai", defaults={"openai": ""}), "gpt-5")
-    assert "PILLION_UPSTREAM=openai/MODEL" in told
+    assert "PILLION_UPSTREAM=openai/MODEL, or PILLION_OPENAI_MODEL" in told
 
 
 async def test_echo_as_the_upstream_keeps_the_name_that_was_asked_for() -> None:
