@@ -33,9 +33,9 @@ PUBLISHED = ("/projects", "/publishers")  # how Vertex AI's paths begin
 NOT_YET = {
     "": ("/completions", "/embeddings", "/moderations", "/rerank", "/batches", "/files", "/uploads", "/images",
          "/audio", "/realtime", "/fine_tuning", "/assistants", "/threads", "/vector_stores", "/conversations",
-         "/openai", *PUBLISHED),
+         "/containers", "/evals", "/skills", "/videos", "/openai", *PUBLISHED),
     "openai_responses": ("/responses",),
-    "anthropic": ("/messages/batches",),
+    "anthropic": ("/complete", "/messages/batches"),
     "bedrock": ("/model",),
     "ollama": ("/api",),
     "cohere": ("/embed", "/embed-jobs", "/classify", "/tokenize", "/detokenize", "/summarize", "/generate",
@@ -207,13 +207,21 @@ def missing() -> list[Route]:
     ]
     return [
         *unserved,
-        Route("POST", "/models", "missing", not_yet, tail=True, versions=GOOGLES),  # Gemini's other verbs
+        Route("POST", "/models", "missing", no_verb, tail=True, versions=GOOGLES),
         Route("GET", "/responses", "missing", no_websocket, "openai_responses"),
     ]
 
 
 async def not_yet(call: Call) -> Reply:
     raise Unsupported("pillion knows this route and does not serve it yet.")
+
+
+async def no_verb(call: Call) -> Reply:
+    """Gemini's other verbs stand behind a colon; whoever posts to a model itself has the wrong method."""
+    if ":" in call.rest:
+        return await not_yet(call)
+    raise GatewayError("A model takes GET, HEAD.", status=405, kind="invalid_request", code="method_not_allowed",
+                       headers=[("allow", "GET, HEAD")])  # fmt: skip
 
 
 async def no_websocket(call: Call) -> Reply:

@@ -22,6 +22,8 @@ from tests.gateway import pillion
         ("cohere", "/v2/embed"),
         ("ollama", "/api/embed"),
         ("openai_chat", "/v1/embeddings"),
+        ("openai_chat", "/v1/videos"),
+        ("gemini", "/v1beta/models/gemini-embedding-001:embedContent"),
     ],
 )
 async def test_what_is_not_served_is_told_on_its_own_wire(dialect: str, path: str) -> None:

@@ -301,6 +301,7 @@ async def test_every_route_stands_with_and_without_v1(method: str, path: str, st
         ("OPTIONS", "/v1/chat/completions", "POST"),
         ("HEAD", "/v1/chat/completions", "POST"),
         ("PATCH", "/liveness", "GET, HEAD"),
+        ("POST", "/v1/models/echo/text", "GET, HEAD"),
     ],
 )
 async def test_a_wrong_method_hears_which_are_right(method: str, path: str, allow: str) -> None:
