@@ -205,7 +205,8 @@ def _spare_the_collector() -> None:
 
 async def _greet(app: App, lines: Log) -> None:
     """People are told at some length, whoever reads the log in a line of it."""
-    if lines.is_for_people or os.isatty(STDOUT):
+    is_greeted = lines.is_for_people or os.isatty(STDOUT)
+    if is_greeted:
         with suppress(OSError):  # whoever started us need not listen
             os.write(STDOUT, f"{await _greeting(app)}\n".encode("utf-8", "surrogateescape"))
     there = [name for name, row in app.config.providers.items() if not row.assumed]
@@ -213,6 +214,8 @@ async def _greet(app: App, lines: Log) -> None:
     is_open = not (app.config.transparent or app.clients.are_asked())
     words = "pillion %s is ready, configuration %s" + ("; no client key is asked for" if is_open else "")
     extra = {"event": "started", **where, "providers": [*there, "echo"], "asks_for_keys": not is_open}
+    if not is_greeted:
+        extra["in_your_app"] = _export(app.addresses[0])
     log.info(words, __version__, fingerprint(app.config), extra=extra)
     for warning in app.config.warnings:
         log.warning("%s", warning, extra={"event": "unknown_variable"})

@@ -174,6 +174,8 @@ async def test_machines_read_where_it_listens_who_is_there_and_how_it_ended(by: 
     assert await process.stdout.read() == b""  # that is for people
     assert first["event"] == "started"
     assert re.fullmatch(r"127\.0\.0\.1:\d+", first["listen"])
+    url = f"http://{first['listen']}"
+    assert first["in_your_app"] == f"export OPENAI_BASE_URL={url}/v1 ANTHROPIC_BASE_URL={url}"
     assert (first["metrics"], first["providers"]) == (f"unix:{tmp_path}/m", ["openai", "echo"])
     assert (first["asks_for_keys"], first["message"].endswith("; no client key is asked for")) == (False, True)
     assert [line["event"] for line in lines if line["level"] == "warning"] == ["unknown_variable"]

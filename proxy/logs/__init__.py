@@ -50,6 +50,7 @@ class Note(Line, kw_only=True, gc=False):
     listen: str = ""  # where it does, once it has started, as the next two
     admin: str = ""
     metrics: str = ""
+    in_your_app: str = ""  # what to export there, where nobody was greeted with it
     providers: list[str] = field(default_factory=list)
     asks_for_keys: bool | None = None  # must clients show one?
     by: str = ""  # what told it to stop
