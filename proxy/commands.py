@@ -8,6 +8,7 @@ one it is.
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -194,8 +195,8 @@ def _usd(text: str) -> float:
 
 
 def _seconds(text: str) -> float:
-    """Raises ValueError, of which argparse makes a usage error."""
-    seconds = float(text)
-    if not 0 <= seconds <= 86400:
-        raise ValueError
-    return seconds
+    """Raises ArgumentTypeError, of which argparse makes a usage error."""
+    with suppress(ValueError):
+        if 0 <= (seconds := float(text)) <= 86400:
+            return seconds
+    raise argparse.ArgumentTypeError("must be a number of seconds from 0 to 86400 (PILLION_WAIT_TIMEOUT likewise)")
