@@ -148,7 +148,7 @@ def _add_keys(keys: argparse.ArgumentParser, with_config: argparse.ArgumentParse
 def _add_spend(spend: argparse.ArgumentParser) -> None:
     spend.add_argument("--since", metavar="DATE", help="from then on: 2027-01-31, or 2027-01-31T12:00:00Z")
     spend.add_argument("--until", metavar="DATE", help="up to then")
-    spend.add_argument("--by", dest="group_by", metavar="A,B", help="day, hour, provider, model, client; else day")
+    spend.add_argument("--by", dest="group_by", metavar="A,B", help="day, hour, provider, model, key; else day")
     spend.add_argument("--client", metavar="NAME", help="by this client key alone")
     form = spend.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="as JSON")

@@ -80,6 +80,16 @@ async def test_csv_of_a_ledger_that_fails_on_the_way_does_not_end_as_if_it_were_
         assert not got.whole
 
 
+@pytest.mark.parametrize("by", ["key", "client", "model,key"])
+async def test_who_spent_it_is_a_key_or_a_client_as_was_asked(tmp_path: Path, by: str) -> None:
+    async with used(tmp_path, 1) as gateway:
+        got = await ask(gateway, "GET", f"/v1/usage?group_by={by}")
+    (line,) = json.loads(got.body)["data"]
+    names = by.split(",")
+    assert list(line)[: len(names)] == names
+    assert line[names[-1]] == "app"
+
+
 async def test_a_page_that_nobody_named_is_refused(tmp_path: Path) -> None:
     async with used(tmp_path, 1) as gateway:
         got = await ask(gateway, "GET", "/v1/usage?page=elsewhere")

@@ -147,7 +147,7 @@ def key(row: Row, name: str) -> str:
         case "hour":
             return when.strftime("%Y-%m-%dT%H:00Z")
         case _:
-            return str(getattr(row, name))
+            return str(getattr(row, "client" if name == "key" else name))
 
 
 @pytest.mark.parametrize("rows", [1, 63, 64, 65, 200, 512])

@@ -17,7 +17,7 @@ from proxy.store.files import Files
 from proxy.store.reasons import is_corruption, reason
 from proxy.store.schema import HOURS_OF_DAY, SECONDS, VERSION, grouping
 
-GROUPINGS = ("day", "hour", "provider", "model", "client")
+GROUPINGS = ("day", "hour", "provider", "model", "client", "key")
 
 _FOR_EVER = 1 << 40  # in hours
 _ALL = -1  # of them, as SQLite has it
@@ -66,7 +66,8 @@ def usage(query: Query) -> Callable[[sqlite3.Connection], list[Group]]:
     periods, table = _periods(query)
     bounds = [value for period in periods for value in (*period, *([] if query.client is None else [query.client]))]
     bounds += [*unspelled(query.by, query.behind), _ALL if query.most is None else query.most]
-    statement, keys = grouping(table, query.by, query.client is not None, bool(query.behind)), len(query.by)
+    columns = [_COLUMNS.get(name, name) for name in query.by]
+    statement, keys = grouping(table, columns, query.client is not None, bool(query.behind)), len(columns)
     spellings = [_SPELLINGS.get(name, str) for name in query.by]
 
     def group(row: tuple[Any, ...]) -> Group:
@@ -115,6 +116,7 @@ def _hour_number(text: str) -> int:
 
 
 _EPOCH = date(1970, 1, 1).toordinal()
+_COLUMNS: Mapping[str, str] = {"key": "client"}  # a client is known by the name of its key
 _SPELLINGS: Mapping[str, Callable[[Any], str]] = {"day": _day, "hour": _hour}
 _NUMBERS: Mapping[str, Callable[[str], int | str]] = {"day": _day_number, "hour": _hour_number}
 
