@@ -170,9 +170,14 @@ async def test_where_apps_bring_their_own_keys_each_sees_its_own_spending(tmp_pa
             assert usage["total"]["requests"] == requests
             standing = json.loads((await ask(gateway, "GET", "/v1/budgets", headers=who)).body)
             assert len(standing["data"]) == budgets
-        got = await ask(gateway, "GET", "/v1/usage?group_by=client&client=x", headers=one)
+        got = await ask(gateway, "GET", "/v1/usage?group_by=client", headers=one)
         (row,) = json.loads(got.body)["data"]
         assert row["client"].startswith("app-")
+        same = await ask(gateway, "GET", f"/v1/usage?group_by=client&client={row['client']}", headers=one)
+        assert json.loads(same.body)["data"] == [row]
+        got = await ask(gateway, "GET", f"/v1/usage?client={row['client']}", headers=other)
+        error = OPENAI.error(got.body)
+        assert (got.status, error["code"], error["param"]) == (403, "usage_not_allowed", "client")
         assert (await ask(gateway, "GET", "/v1/providers", headers=one)).status == 404
 
 

@@ -9,9 +9,10 @@ from collections.abc import AsyncGenerator
 
 from proxy.access.rights import Whose
 from proxy.budgets import Budgets, Standing
+from proxy.errors import GatewayError
 from proxy.ports import Call, Reply
 from proxy.reports.replies import list_reply, spelled_reply
-from proxy.reports.usage_report import PAGE, as_csv, as_page, asked, form, paged, total
+from proxy.reports.usage_report import PAGE, as_csv, as_page, asked, form, paged, said_in, total
 from proxy.spending.money import dollars
 from proxy.store import Group, Ledger, Query
 
@@ -24,12 +25,13 @@ class Books:
         self._budgets = budgets
 
     async def usage(self, whose: Whose, call: Call) -> Reply:
-        """Who sees everybody's may ask for one client's. Raises BadRequest, LedgerUnavailable."""
-        client, wants = whose(call), form(call.query, call.headers.get("accept", ""))
-        query = asked(call.query)._replace(client=call.query.get("client") if client is None else client)
+        """Who sees everybody's may ask for one client's. Raises GatewayError, 400 and 403, and LedgerUnavailable."""
+        words = said_in(call.raw_query)
+        wants = form(words, call.headers.get("accept", ""))
+        query = asked(words)._replace(client=_client(whose(call), words.get("client")))
         if wants == "csv":
             return Reply(200, _CSV, await self._lines(query))
-        page = paged(query, call.query)
+        page = paged(query, words)
         groups, has_more = await self._page(page)
         is_all = not (has_more or page.behind)
         whole = total(groups if is_all else await self._ledger.usage(query._replace(by=())))
@@ -59,6 +61,19 @@ class Books:
         """How they stand, and what is left."""
         rows, client = self._budgets.standing(), whose(call)
         return _standing([row for row in rows if client is None or row.client == client])
+
+
+def _client(own: str | None, wanted: str | None) -> str | None:
+    """Whose usage is told: `own` is the client that may see no other's. Raises GatewayError, 403."""
+    if own is None or wanted in (None, own):
+        return own or wanted
+    raise GatewayError(
+        f"This key sees its own usage alone, and it goes by {own}: leave out client, or say that.",
+        status=403,
+        kind="authentication",
+        code="usage_not_allowed",
+        param="client",
+    )
 
 
 def _standing(rows: list[Standing]) -> Reply:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -25,6 +26,7 @@ PAGE = 500
 
 PARAMETERS = ("since", "until", "group_by", "client", "limit", "page", "format")
 _KEY = "key"  # of Google's SDKs, in the query: auth has read it
+_PAGING = ("limit", "page")
 FORMATS = ("json", "csv")
 
 _SHOWN = ("requests", "errors", "input", "cached", "output", "cost", "estimated", "unpriced")  # to people
@@ -32,6 +34,16 @@ _LONGEST = 60  # characters of a name in a table
 
 
 # --- what is wanted --------------------------------------------------------------------------------------------------
+
+
+def said_in(query: str) -> dict[str, str]:
+    """The parameters, as the path has them. Raises BadRequest of one that is there twice: which of the two is meant?"""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    words = dict(pairs)
+    if len(words) < len(pairs):
+        twice = next(name for name in words if sum(name == other for other, _ in pairs) > 1)[:40]
+        raise BadRequest(f"{twice!r} is there twice: say it once, several names with commas", param=twice)
+    return words
 
 
 def asked(words: Mapping[str, str], by: tuple[str, ...] = ("day",)) -> Query:
@@ -53,6 +65,8 @@ def form(words: Mapping[str, str], accept: str) -> str:
     said = words.get("format", "csv" if "text/csv" in accept else "json")
     if said not in FORMATS:
         raise BadRequest(f"format must be {' or '.join(FORMATS)}, but {said[:40]!r} came", param="format")
+    if said == "csv" and (paging := [name for name in _PAGING if name in words]):
+        raise BadRequest(f"{paging[0]} goes with json: csv has all lines in one answer", param=paging[0])
     return said
 
 
