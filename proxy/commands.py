@@ -175,7 +175,11 @@ def _configured() -> argparse.ArgumentParser:
 
 
 def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    """Raises ArgumentTypeError of none: a key that may do all is made by leaving the option out, not by "$UNSET"."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("names nothing; leave it out for all")
+    return names
 
 
 def _count(text: str) -> int:

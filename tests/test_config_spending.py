@@ -36,6 +36,10 @@ def loaded(text: str, folder: Path, **environ: str) -> Config:
         ),
         ("client_key: x\nkeys: {a: {key: x}}", "keys.a: has the same key as client_key"),
         ("keys: {a: {key: x, providers: [nobody]}}", "keys.a.providers[0]: is no configured provider"),
+        ("keys: {a: {key: x, models: [gpt-4o]}}", "keys.a.models[0]: fits no model: must be PROVIDER/MODEL"),
+        ("keys: {a: {key: x, models: [echo/*, 'gpt-*']}}", "keys.a.models[1]: fits no model: must be PROVIDER/MODEL"),
+        ("keys: {a: {key: x, models: [nobody/*]}}", "keys.a.models[0]: fits no model: must be PROVIDER/MODEL"),
+        ("keys: {a: {key: x, models: [echo/]}}", "keys.a.models[0]: fits no model: must be PROVIDER/MODEL"),
         ("keys: {a: {key: x, expires: soon}}", "keys.a.expires: must be a date"),
         ("keys: {default: {key: x}}\nclient_key: y", "keys.default: is what the key of client_key goes by"),
         ("jwt: {jwks: 'https://k/', audience: a}", "jwt.issuer: is missing"),
@@ -63,6 +67,9 @@ def loaded(text: str, folder: Path, **environ: str) -> Config:
         ("budgets: {a: {usd: 1}, b: {usd: 2}}", "budgets.b: is about the same as a"),
         ("limits: {models: {echo: {concurrent: 1}}}", "limits.models.echo: must be PROVIDER/MODEL"),
         ("limits: {client: {concurrent: 0}}", "limits.client.concurrent: expected a whole number from 1"),
+        ("limits: {models: {'echo/*': {concurrent: 1}}}", "limits.models.echo/*: is about one model"),
+        ("prices: {'echo/a*': {input: 1, output: 1}}", "prices.echo/a*: is about one model"),
+        ("budgets: {a: {usd: 1, model: 'echo/*'}}", "budgets.a.model: is about one model"),
         ("prices: {echo/x: {input: 1}}", "prices.echo/x: output is missing"),
         ("prices: {nobody/x: {input: 1, output: 1}}", "prices.nobody/x: must be PROVIDER/MODEL"),
         ("unknown_price: cheap", "unknown_price: expected one of"),
@@ -135,3 +142,11 @@ def test_several_keys_of_a_provider(tmp_path: Path) -> None:
 )
 def test_where_the_state_is(environ: dict[str, str], folder: str | None) -> None:
     assert load(environ=environ).state_dir == (folder and Path(folder))
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*", "*/gpt-4o", "*gpt-4o", "e*", "echo/*", "echo/a*b", "openai/gpt-4o", "openai/*"]
+)
+def test_a_key_may_be_kept_to_whatever_could_be_there(pattern: str, tmp_path: Path) -> None:
+    config = loaded(f"keys: {{a: {{key: x, models: ['{pattern}']}}}}", tmp_path)
+    assert config.keys[0].client.models == (pattern,)

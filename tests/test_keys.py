@@ -168,6 +168,8 @@ def test_the_keys_of_the_configuration_are_listed_beside_them(
         ("add new --models gpt", "pillion: --models gpt: must be PROVIDER/MODEL"),
         ("add new --models opnai/gpt", "pillion: --models opnai/gpt: there is no provider of that name"),
         ("add new --providers openai,opnai", "pillion: --providers opnai: there is no provider of that name"),
+        (["add", "new", "--models", ""], "argument --models: names nothing; leave it out for all"),
+        (["add", "new", "--providers", " , "], "argument --providers: names nothing; leave it out for all"),
         ("add new --expires soon", "pillion: --expires must be a date"),
         ("add new --expires 99999-01-01", "pillion: --expires must be a date"),
         ("add new --expires 2020-01-01", "pillion: --expires 2020-01-01 is over"),

@@ -27,6 +27,9 @@ _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 LARGEST_SHARED = 9_000_000  # dollars: what Redis reckons with are doubles, and nano-dollars below 2**53
 LARGEST_KEY_SET = 1024 * 1024  # bytes, in a file
 _STORES = ("redis", "rediss")
+_NO_MODEL = "fits no model: must be PROVIDER/MODEL, in which * is any part"
+# A pattern would be the name of a model that nobody asks for: a price, a limit or a budget of nothing.
+_ONE_MODEL = "is about one model, by its whole name: * stands for no other"
 
 
 def check(layers: Layers) -> None:
@@ -79,8 +82,18 @@ def _keys(layers: Layers, there: Collection[str]) -> None:
         for n, provider in enumerate(row.providers):
             if provider not in there:
                 note(layers, (*keys, "providers", f"[{n}]"), "is no configured provider")
+        for n, pattern in enumerate(row.models):
+            if not any(_reaches(pattern, provider) for provider in (*there, *layers.presets.providers)):
+                note(layers, (*keys, "models", f"[{n}]"), _NO_MODEL)
         if row.expires is not None and not _is_moment(row.expires):
             note(layers, (*keys, "expires"), 'must be a date, such as "2027-01-31" or "2027-01-31T12:00:00Z"')
+
+
+def _reaches(pattern: str, provider: str) -> bool:
+    """Could it fit a model of the provider's? A preset's may be there tomorrow, when its key is."""
+    fixed, star, _ = pattern.partition("*")
+    own = f"{provider}/"
+    return (fixed.startswith(own) and pattern != own) or (bool(star) and own.startswith(fixed))
 
 
 def _digest(key: str | None, sha256: str | None) -> bytes | None:
@@ -190,6 +203,8 @@ def _of_scope(budget: Budget, there: Collection[str], names_are_ours: bool) -> I
     provider, _, model = (budget.model or "").partition("/")
     if budget.model is not None and (not model or provider not in there):
         yield "model", "must be PROVIDER/MODEL of a configured provider"
+    elif "*" in model:
+        yield "model", _ONE_MODEL
     elif budget.model is not None and budget.provider not in (None, provider):
         yield "model", f"is none of {budget.provider}'s"
     if names_are_ours and budget.client not in (None, "*") and not CLIENT_NAME.fullmatch(budget.client or ""):
@@ -203,3 +218,5 @@ def _limits_and_prices(layers: Layers, there: Collection[str]) -> None:
         provider, _, model = keys[-1].partition("/")
         if not model or provider not in there:
             note(layers, keys, "must be PROVIDER/MODEL of a configured provider")
+        elif "*" in model:
+            note(layers, keys, _ONE_MODEL)
