@@ -25,6 +25,7 @@ from proxy.ports import Call, Handler, Headers, Reply
 
 CACHE = "x-pillion-cache"
 HIT, MISS, SHARED = (CACHE, "hit"), (CACHE, "miss"), (CACHE, "shared")
+FREE = ("x-pillion-cost-usd", "0")
 
 
 class Mode(NamedTuple):
@@ -121,7 +122,7 @@ class Cache:
         answer = found.answer
         call.dropped = answer.dropped
         head = [*answer.headers, ("age", str(int(found.age))), HIT]
-        return Reply(200, head, answer.again(), last_words=call.dialect.error_event)
+        return _for_nothing(call, Reply(200, head, answer.again(), last_words=call.dialect.error_event))
 
     async def _asked(self, call: Call, handler: Handler) -> Reply:
         self.misses += 1
@@ -144,7 +145,7 @@ class Cache:
         reply.headers = lasting(reply.headers)
         _leave_out_alike(call, first)
         reply.endings.append(lambda error: _leave_out_alike(call, first))
-        return reply
+        return _for_nothing(call, reply)
 
     async def _keeping(self, key: str, handler: Handler, call: Call) -> Reply:
         """An answer is kept when it has come to its end, and so has what is told of it."""
@@ -180,6 +181,13 @@ async def _marked(asking: Awaitable[Reply], line: tuple[str, str]) -> Reply:
         error.headers = [*error.headers, line]
         raise
     reply.headers.append(line)
+    return reply
+
+
+def _for_nothing(call: Call, reply: Reply) -> Reply:
+    """A whole answer tells what it has cost, and so does one that was paid for by another."""
+    if isinstance(reply.body, bytes) and call.operation != "count_tokens":  # for which nobody bills
+        reply.headers.append(FREE)
     return reply
 
 
