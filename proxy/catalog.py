@@ -89,7 +89,9 @@ class Catalog:
             target = await self._find(name, key) if meant is None else await self._meant(name, meant, key)
             if len(self._met) < REMEMBERED and self._is_certain(meant or name, target):
                 self._met[name] = target
-        return target
+        if key is None or allows(key, target.adapter.name, target.model):
+            return target
+        return await self._instead(name, key) or target
 
     def how(self, name: str) -> str:
         """By which rule it was resolved: `upstream`, `alias`, or one of `_claims`; "" where it was not."""
@@ -214,6 +216,13 @@ class Catalog:
 
     def _having(self, name: str) -> Target | None:
         return next((Target(adapter, name) for adapter in [*self._real, *self._stand_ins] if adapter.has(name)), None)
+
+    async def _instead(self, name: str, key: ClientKey) -> Target | None:
+        """Of several that list a name, one that they may ask for it."""
+        for adapter in self._real if self._rules.get(name) == "listed" else ():
+            if allows(key, adapter.name, name) and (adapter.has(name) or name in (await self._models(adapter) or ())):
+                return Target(adapter, name)
+        return None
 
     async def _listed_by_assumed(self, name: str) -> Target | None:
         for adapter in self._assumed:

@@ -15,7 +15,8 @@ from proxy.config import Config, Secret, load
 from proxy.errors import GatewayError, Unauthorized
 from proxy.middleware.auth import Auth
 from proxy.ports import Call, Target
-from tests.client import SPEECHES, Speech, ask, chat, client, lane_name, spell
+from tests.client import OPENAI, SPEECHES, Speech, ask, chat, client, lane_name, spell
+from tests.evil import Evil, Scenario
 from tests.gateway import config_file, pillion
 from tests.test_middleware import call, fine
 
@@ -304,6 +305,24 @@ async def test_what_a_name_stands_for_decides_and_not_the_name(
             assert got.status == status
             if status == 403:
                 assert "This key may not ask echo for" in speech.error(got.body)["message"]
+
+
+async def test_a_bare_name_is_whose_the_key_may_ask_where_several_have_it(tmp_path: Path) -> None:
+    plays = [Scenario(body=OPENAI.whole, headers=[("Content-Type", "application/json")])] * 2
+    async with Evil(*plays) as evil:
+        rows = "".join(
+            f"  {name}: {{preset: openai, base_url: {url}/v1, api_key: k, models: [m]}}\n"
+            for name, url in (("first", "http://127.0.0.1:9"), ("second", evil.url))
+        )
+        text = f"providers:\n{rows}keys: {{ann: {{key: hers, providers: [second]}}}}"
+        async with pillion(**config_file(text, tmp_path)) as gateway:
+            for _ in range(2):
+                got = await chat(gateway, OPENAI, OPENAI.request(model="m"), [("x-api-key", "hers")])
+                assert (got.status, got.header("x-pillion-provider")) == (200, "second")
+            for model in ("first/m", "first/other"):
+                got = await chat(gateway, OPENAI, OPENAI.request(model=model), [("x-api-key", "hers")])
+                assert got.status == 403
+        assert len(evil.requests) == 2
 
 
 async def test_tokens_are_counted_for_allowed_models_alone(tmp_path: Path) -> None:

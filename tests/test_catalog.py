@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 
+from proxy.access.allowance import ClientKey
 from proxy.adapters.echo import Echo
 from proxy.catalog import LISTED, Catalog
 from proxy.errors import Down, UnknownModel, UpstreamError
@@ -160,6 +161,30 @@ async def test_with_several_providers_the_lists_decide_before_the_beginning_of_t
     assert await meant(names, "gpt-5") == "openai/gpt-5"
     assert (openai.asked, other.asked) == (1, 1)
     assert await meant(names, "gpt-unlisted") == "openai/gpt-unlisted"
+
+
+@pytest.mark.parametrize(
+    ("key", "provider"),
+    [
+        (ClientKey(name="k"), "anthropic"),
+        (ClientKey(name="k", providers=("openai",)), "openai"),
+        (ClientKey(name="k", models=("openai/*",)), "openai"),
+        (ClientKey(name="k", providers=("late",)), "late"),
+        (ClientKey(name="k", models=("late/other",)), "anthropic"),  # which refuses it
+    ],
+    ids=["all", "provider", "model", "unlisted", "none"],
+)
+async def test_of_several_that_have_a_name_a_key_is_given_one_that_it_may_ask(key: ClientKey, provider: str) -> None:
+    both = catalog(Listing("anthropic", ["m"]), Listing("openai", ["m"]), Listing("late", listed=["m"]))
+    for _ in range(2):
+        assert (await both.resolve("m", key)).adapter.name == provider
+    assert await meant(both, "m") == "anthropic/m"
+
+
+async def test_a_key_is_given_no_other_provider_than_was_named() -> None:
+    both = catalog(Listing("anthropic", ["m"]), Listing("openai", ["m"]), aliases={"a": "anthropic/m"})
+    for name in ("anthropic/m", "a"):
+        assert (await both.resolve(name, ClientKey(name="k", providers=("openai",)))).adapter.name == "anthropic"
 
 
 async def test_one_provider_is_not_asked_for_what_its_name_begins_with() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from proxy.access.allowance import ClientKey
+from proxy.access.rights import allows, is_restricted
 from proxy.catalog import Catalog
 from proxy.config import Failover, Route
 from proxy.ports import Target
@@ -49,10 +50,12 @@ class Planner:
         self._alone = alone
         self._plans: dict[str, Plan] = {}
 
-    def known(self, name: str) -> Plan | None:
+    def known(self, name: str, key: ClientKey | None) -> Plan | None:
         """Where nobody has to be asked for it: what `first` would say."""
         target = None if name in self._routes else self.catalog.met(name)
         if target is None:
+            return None
+        if key is not None and is_restricted(key) and not allows(key, target.adapter.name, target.model):
             return None
         plan = self._plans.get(name)
         if plan is None or plan.targets[0] is not target:

@@ -63,7 +63,7 @@ class Failover:
     async def __call__(self, call: Call, handler: Handler) -> Reply:
         """Raises UnknownModel, and what the targets raise."""
         self.budget.asked()
-        plan = self.planner.known(call.model)
+        plan = self.planner.known(call.model, call.key)
         if plan is None:
             plan = await timed(call, self.planner.first(call.model, call.key))
         call.how = plan.how
