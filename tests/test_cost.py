@@ -78,6 +78,16 @@ async def test_what_the_provider_refuses_is_a_row_that_costs_nothing(tmp_path: P
         assert sums(row) == (1, 1, 0, 0, "0", 0)
 
 
+async def test_a_refusal_pays_no_fee_for_the_request(tmp_path: Path) -> None:
+    fee = config_file("prices: {openai/m: {input: 1, output: 3, request: 0.01}}", tmp_path)
+    refusals = [Scenario(status=status, body=b'{"error":{"message":"no"}}', headers=JSON) for status in (401, 429, 503)]
+    async with Evil(*refusals, WHOLE) as evil, pillion(**fee, **OPENAI.environ(evil.url)) as gateway:
+        costs = [(await chat(gateway)).header("x-pillion-cost-usd") for _ in range(4)]
+        assert costs == ["0", "0", "0", "0.010011"]
+        (row,) = await booked(gateway)
+        assert sums(row) == (4, 3, 5, 2, "0.010011", 0)
+
+
 async def test_who_was_never_reached_is_no_row(tmp_path: Path) -> None:
     async with Evil() as evil:
         gone = evil.url

@@ -120,7 +120,8 @@ class Cost:
             price = self._answered(call, price)
         if usage.tier:
             price = price.at(usage.tier)
-        row.nanos, row.source = price.cost(usage), price.source
+        # A refusal is no request: some models have a fee for each.
+        row.nanos, row.source = 0 if usage is NO_USAGE else price.cost(usage), price.source
         if error is not None and held.reservation is not None and _is_unheard(call, error):
             row.nanos = max(row.nanos, held.reservation.uncounted or 0)
         row.flags = flags if price.is_known else flags | UNPRICED
