@@ -78,6 +78,14 @@ async def test_what_the_provider_refuses_is_a_row_that_costs_nothing(tmp_path: P
         assert sums(row) == (1, 1, 0, 0, "0", 0)
 
 
+async def test_the_first_answer_of_a_model_costs_under_its_own_name(tmp_path: Path) -> None:
+    async with Evil(WHOLE) as evil, priced(evil, tmp_path) as gateway:
+        await chat(gateway)
+        place, value = {"provider": "openai", "model": "m"}, gateway.app.metrics.registry.get_sample_value
+        assert value("pillion_cost_usd_total", place) == float(ELEVEN)
+        assert value("pillion_tokens_total", {**place, "kind": "input"}) == 5
+
+
 async def test_a_refusal_pays_no_fee_for_the_request(tmp_path: Path) -> None:
     fee = config_file("prices: {openai/m: {input: 1, output: 3, request: 0.01}}", tmp_path)
     refusals = [Scenario(status=status, body=b'{"error":{"message":"no"}}', headers=JSON) for status in (401, 429, 503)]

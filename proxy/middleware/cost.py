@@ -29,7 +29,8 @@ from proxy.store import ABSURD, ESTIMATED, STREAM, UNPRICED, Ledger, Row
 
 LEAST = 16  # tokens that every wire can be asked for: OpenAI's Responses refuse less, and get so much
 
-Paid = Callable[[Target, int, bool], None]  # nano-dollars for one attempt, and whether the price was a guess
+# Nano-dollars for one attempt; whether the price was a guess, and whether the target has answered.
+Paid = Callable[[Target, int, bool, bool], None]
 
 
 class Held(Struct, frozen=True, gc=False):
@@ -138,7 +139,7 @@ class Cost:
         self._release(held, row.nanos)
         call.spent += row.nanos
         call.price_source = price.source
-        self._paid(call.target, row.nanos, not price.is_known)
+        self._paid(call.target, row.nanos, not price.is_known, error is None)
 
     def _so_far(self, call: Call) -> int:
         """What a call has cost by now, an answer that is still under way included."""

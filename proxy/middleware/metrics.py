@@ -102,9 +102,9 @@ class Metrics(Collector):
         """Does it count under its own name?"""
         return (provider, model) in self._places
 
-    def paid(self, target: Target, nanos: int, is_guess: bool) -> None:
-        """An attempt has cost so much."""
-        place = self._place(target)
+    def paid(self, target: Target, nanos: int, is_guess: bool, is_answered: bool) -> None:
+        """An attempt has cost so much. Of a call this is heard before its end is."""
+        place = self._place(target, is_answered)
         place.nanos += nanos
         place.guessed += is_guess
 
