@@ -102,6 +102,12 @@ async def test_a_signature_alone_is_told_what_to_show_in_its_place(scheme: str) 
     assert (caught.value.status, caught.value.code) == (401, "signature_not_supported")
 
 
+async def test_a_signature_in_the_query_is_told_so_too() -> None:
+    with pytest.raises(Unauthorized) as caught:
+        await auth(config())(call({}, {"X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Signature": "0f"}), fine)
+    assert (caught.value.status, caught.value.code) == (401, "signature_not_supported")
+
+
 async def test_without_a_client_key_nobody_is_asked() -> None:
     asked = call({"authorization": "Bearer whatever", "x-api-key": "another"})
     assert (await auth(config(""))(asked, fine)).status == 200

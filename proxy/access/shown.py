@@ -10,6 +10,7 @@ from proxy.errors import Unauthorized
 
 _HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
 _SIGNED = "aws4-"  # AWS4-HMAC-SHA256, and AWS4-ECDSA-P256-SHA256
+_PRESIGNED = "X-Amz-Signature"  # the same, in the query
 # https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html
 _NO_SIGNATURE = (
     "pillion cannot check a SigV4 signature, as it does not know AWS's secret key: set AWS_BEARER_TOKEN_BEDROCK to your"
@@ -30,6 +31,6 @@ def shown(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
         return keys[0]
     if keys:
         raise Unauthorized("Two different API keys were shown: show one.", code="conflicting_api_keys")
-    if said.lower().startswith(_SIGNED):
+    if said.lower().startswith(_SIGNED) or _PRESIGNED in query:
         raise Unauthorized(_NO_SIGNATURE, code="signature_not_supported")
     raise Unauthorized("No API key was shown; pillion wants its client key.", code="missing_api_key")
