@@ -74,7 +74,8 @@ class Cost:
     def foresee(self, call: Call, target: Target) -> Foreseen:
         """What an attempt there would cost. Raises UnknownPrice, BadRequest."""
         price = self._prices.of(target.adapter.name, target.model, time.time(), _tier_asked(call, target))
-        return Foreseen(about(call, price), self._bound(call, target, price), price.source)
+        guess, bound = about(call, price), self._bound(call, target, price)
+        return Foreseen(guess if bound is None else min(guess, bound), bound, price.source)
 
     async def reserve(self, call: Call) -> Held:
         """Before any byte goes to the provider. Raises OverBudget, LedgerUnavailable, UnknownPrice, BadRequest."""
