@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import unquote_plus
 
-from proxy.errors import BadRequest, GatewayError
+from proxy.errors import BadRequest, GatewayError, Unrepresentable
 
 HOP_BY_HOP = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding"
@@ -49,8 +49,18 @@ _NEVER_BACK = (
 )
 _NEVER_OUT_FAMILIES = ("x-pillion-", "sec-fetch-", "access-control-")
 _NEVER_BACK_FAMILIES = ("access-control-", "x-pillion-")
-# What still means something to a provider that speaks another language than the client.
+# What InvokeModel says beside its body, where Converse has fields for it, and Vertex AI. Their own hosts alone read it.
+_CLOUDS_OWN = (
+    "x-amzn-bedrock-performanceconfig-latency",
+    "x-amzn-bedrock-service-tier",
+    "x-amzn-bedrock-trace",
+    "x-vertex-ai-llm-request-type",
+    "x-vertex-ai-llm-shared-request-type",
+)
+_GUARDS = ("x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion")  # what may be said at all
+# What changes the answer of a vendor that speaks the body's language.
 _VENDORS_OWN = ("anthropic-beta", "openai-beta", "openai-organization", "openai-project")
+# What still means something to a provider that speaks another language than the client.
 _TRANSLATED_OUT = ("user-agent", "traceparent", "tracestate", "via")
 
 
@@ -64,9 +74,16 @@ def translated(client: Mapping[str, str]) -> list[tuple[str, str]]:
     return _without_named([(name, client[name]) for name in _TRANSLATED_OUT if name in client], client)
 
 
-def untranslatable(client: Mapping[str, str]) -> tuple[str, ...]:
-    """The client's headers that would have changed the answer, and mean nothing to a provider of another wire."""
-    return tuple(name for name in _VENDORS_OWN if name in client)
+def untranslatable(client: Mapping[str, str], own: bool) -> tuple[str, ...]:
+    """The client's headers that would have changed the answer, and mean nothing to a provider of another wire.
+
+    `own`: the body stays in its language, and only the envelope is another's. Raises Unrepresentable: a header says
+    what may be answered at all, and nobody would heed it.
+    """
+    for name in _GUARDS:
+        if name in client:
+            raise Unrepresentable(f"{name}: this provider has no guardrails of Bedrock's.", param=name)
+    return tuple(name for name in (_CLOUDS_OWN if own else _CLOUDS_OWN + _VENDORS_OWN) if name in client)
 
 
 def query_out(query: str) -> str:

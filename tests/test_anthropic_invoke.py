@@ -40,7 +40,7 @@ from proxy.errors import BadRequest, Down, OverLimit, Unrepresentable, Unsupport
 from proxy.framing.eventstream import encode_message
 from proxy.ports import Hints, Path, Peek
 from tests import laws, recordings, replay
-from tests.client import ANTHROPIC, OPENAI, ask
+from tests.client import ANTHROPIC, OPENAI, Speech, ask
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion, telling
 from tests.test_adapter_bedrock import ENVIRON, Environ, an_environment, refused, sdk, verify
@@ -583,6 +583,27 @@ async def test_a_beta_that_cannot_cross_is_on_the_receipt() -> None:
         body = json.dumps(BODY | {"anthropic_beta": ["computer-use"]}).encode()
         got = await ask(gateway, "POST", "/model/openai%2Fm/invoke", body)
     assert (got.status, got.header("x-pillion-dropped")) == (200, "anthropic_beta")
+
+
+GUARD = [("X-Amzn-Bedrock-GuardrailIdentifier", "g"), ("X-Amzn-Bedrock-GuardrailVersion", "1")]
+PACE = [("X-Amzn-Bedrock-PerformanceConfig-Latency", "optimized"), ("X-Amzn-Bedrock-Service-Tier", "flex")]
+
+
+@pytest.mark.parametrize("provider", [OPENAI, ANTHROPIC])
+async def test_what_invoke_says_in_headers_is_no_more_lost_than_what_converse_says_in_its_body(
+    provider: Speech,
+) -> None:
+    """A guardrail says what may be answered at all, to Anthropic no less, whose body it stands beside."""
+    whole = Scenario(headers=[("content-type", "application/json")], body=provider.whole)
+    path = f"/model/{provider.provider}%2Fm/invoke"
+    async with Evil(whole) as evil, pillion(**provider.environ(evil.url)) as gateway:
+        told = await ask(gateway, "POST", path, json.dumps(BODY).encode(), PACE)
+        refused = await ask(gateway, "POST", path, json.dumps(BODY).encode(), GUARD)
+        assert len(evil.requests) == 1
+    dropped = "x-amzn-bedrock-performanceconfig-latency, x-amzn-bedrock-service-tier"
+    assert (told.status, told.header("x-pillion-dropped")) == (200, dropped)
+    assert refused.status == 400
+    assert b"x-amzn-bedrock-guardrailidentifier" in refused.body
 
 
 async def test_a_seal_that_we_marked_goes_back_to_bedrock_as_it_was(aws: Environ) -> None:

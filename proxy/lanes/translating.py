@@ -50,7 +50,8 @@ class Translation:
         await self._fetching(call, request, target, dialect)
         encoded = await aside(size, self._encoded, request, target, dialect, room.fields)
         gone = sorted({*unfit, *encoded.dropped, *room.dropped})
-        self.receipt(call, (*gone, *(() if own else headers.untranslatable(call.headers))))
+        unsaid = () if dialect is call.dialect else headers.untranslatable(call.headers, own)
+        self.receipt(call, (*gone, *unsaid))
         operation = call.operation if dialect is call.dialect else "chat"
         lines = headers.outgoing(call.headers) if own else headers.translated(call.headers)
         sent = Outgoing(dialect.name, target.model, encoded.body, call.stream, lines, "", operation, call.timeout)
