@@ -307,7 +307,7 @@ BLOCKS: list[tuple[Any, Part]] = [
     ),
     (
         {"image": {"format": "png", "source": {"s3Location": {"uri": "s3://b/k"}}}},
-        Image(source=Remote("s3://b/k", "image/png")),
+        Image(source=Stored("s3://b/k", "image/png")),
     ),
     (
         {"document": {"format": "md", "name": "n", "source": {"text": "plain words"}, "context": "c"}},

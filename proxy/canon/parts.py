@@ -25,6 +25,7 @@ class Stored(Struct, frozen=True, tag="stored"):
     """A file that was uploaded to the provider before; the id means nothing anywhere else."""
 
     id: str
+    media_type: str = ""
 
 
 Source = Inline | Remote | Stored

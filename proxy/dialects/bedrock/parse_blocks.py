@@ -11,8 +11,8 @@ from proxy.canon import (
     Inline,
     Opaque,
     Part,
-    Remote,
     Source,
+    Stored,
     Text,
     Thinking,
     ToolCall,
@@ -129,7 +129,7 @@ def _source(place: str, inner: object, media_type: str, at: str) -> Source | Non
         case "s3Location":
             location = Fields(inner, at)
             uri = location.need_name("uri")
-            return None if location.rest else Remote(url=uri, media_type=media_type)
+            return None if location.rest else Stored(id=uri, media_type=media_type)
         case _:
             return None
 

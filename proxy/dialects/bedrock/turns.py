@@ -223,7 +223,7 @@ class Conversation:
 
     def _format(self, kind: str, part: _Medium, source: Source, at: str) -> str:
         """What the media type says, or the file's first bytes, or its name."""
-        media_type = "" if isinstance(source, Stored) else source.media_type
+        media_type = source.media_type
         said = format_of(kind, media_type)
         if self._own or said in TAKEN[kind]:
             return said
@@ -246,7 +246,9 @@ class Conversation:
                 if not self._own and not bytes_of(data):
                     raise Unrepresentable(f"{at} is empty, or no base64.", param=at)
                 return {"bytes": data}
-            case Remote(url=url) if self._own or url.startswith("s3://"):
+            case Stored(id=uri) if self._own:
+                return {"s3Location": {"uri": uri}}
+            case Remote(url=url) if url.startswith("s3://"):
                 return {"s3Location": {"uri": url}}
             case Remote():
                 raise Unrepresentable(f"{at} stands at a URL, and Converse fetches from S3 alone.", param=at)
