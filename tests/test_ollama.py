@@ -227,7 +227,7 @@ def test_every_field_of_a_chat_has_its_place() -> None:
             ),
             turn(
                 "user",
-                ToolResult(id="call_2_1", parts=[Text(text="of g")], extra={"tool_name": "g"}),
+                ToolResult(id="call_2_1", parts=[Text(text="of g")]),
                 at="messages[3]",
             ),
             turn("user", ToolResult(id="call_2_0", parts=[Text(text="of f")]), at="messages[4]"),
@@ -305,19 +305,41 @@ def test_an_image_that_shows_nothing_is_of_no_type(data: str) -> None:
     [
         ([call_of("f"), call_of("f")], [{}, {}], ["call_0_0", "call_0_1"]),
         ([call_of("f"), call_of("g")], [{"tool_name": "g"}, {"tool_name": "f"}], ["call_0_1", "call_0_0"]),
+        ([call_of("f"), call_of("g")], [{"name": "g"}, {"name": "f"}], ["call_0_1", "call_0_0"]),
         ([call_of("f"), call_of("f")], [{"tool_name": "f"}, {"tool_name": "f"}], ["call_0_0", "call_0_1"]),
         ([call_of("f") | {"id": "a"}, call_of("g") | {"id": "b"}], [{"tool_call_id": "b"}, {}], ["b", "a"]),
         ([call_of("f")], [{}, {}], ["call_0_0", "call_2"]),
         ([call_of("f")], [{"tool_name": "other"}], ["call_1"]),
         ([call_of("f")], [{"tool_call_id": "elsewhere"}, {}], ["elsewhere", "call_0_0"]),
     ],
-    ids=["order", "name", "name, then order", "id", "one too many", "no such name", "no such id"],
+    ids=["order", "name", "name of old", "name, then order", "id", "one too many", "no such name", "no such id"],
 )
 def test_a_result_finds_its_call(calls: list[Json], results: list[Json], ids: list[str]) -> None:
     told = [{"role": "assistant", "content": "", "tool_calls": calls}]
     told += [{"role": "tool", "content": "r", **result} for result in results]
     found = [part for one in parsed(messages=told).turns for part in one.parts if isinstance(part, ToolResult)]
     assert [result.id for result in found] == ids
+
+
+@pytest.mark.parametrize(
+    ("named", "left"),
+    [
+        ({"tool_name": "f"}, {}),
+        ({"name": "f"}, {}),
+        ({"tool_name": "other"}, {"tool_name": "other"}),
+        ({"tool_name": "f", "name": "other"}, {"name": "other"}),
+        ({"tool_call_id": "call_0_0", "tool_name": "other"}, {"tool_name": "other"}),
+    ],
+    ids=["its name", "its name of old", "another's", "two names", "an id and another's name"],
+)
+def test_the_name_of_a_call_that_was_found_is_not_missed(named: Json, left: Json) -> None:
+    """Else every loop of tools that the SDK's documentation shows would be on the receipt, and `strict` refuse it."""
+    told = [
+        {"role": "assistant", "content": "", "tool_calls": [call_of("f")]},
+        {"role": "tool", "content": "r", **named},
+    ]
+    (result,) = parsed(messages=told).turns[1].parts
+    assert result.extra == left
 
 
 def test_a_result_is_of_the_last_turn_that_called() -> None:

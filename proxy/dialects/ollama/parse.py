@@ -23,7 +23,7 @@ from proxy.canon import (
     ToolResult,
     Turn,
 )
-from proxy.dialects.ollama.words import DEMANDS, NAME, OPTIONS, OWN_EFFORT, SPELLED
+from proxy.dialects.ollama.words import DEMANDS, NAME, OPTIONS, OWN_EFFORT, SPELLED, TOOL_NAMES
 from proxy.grammar.fields import Fields, Object, dump, standard_base64, wrong, wrong_word
 from proxy.grammar.filetypes import media_type_of_base64
 from proxy.grammar.functions import function_tool
@@ -163,10 +163,13 @@ def _call(fields: Fields, made: str) -> ToolCall:
 
 
 def _result(fields: Fields, calls: "_Calls", number: int) -> ToolResult:
-    call, name = fields.text("tool_call_id"), fields.text("tool_name")
-    parts = _content(fields)
-    extra = fields.rest if name is None else fields.rest | {"tool_name": name}
-    return ToolResult(id=calls.answered(call, name) or f"call_{number}", parts=parts, at=fields.at, extra=extra)
+    told, parts = fields.text("tool_call_id"), _content(fields)
+    named = {key: name for key in TOOL_NAMES if (name := fields.text(key)) is not None}
+    call = calls.answered(told, next(iter(named.values()), None))
+    # A name that is the call's has done its work: the call has it.
+    fields.rest |= {key: name for key, name in named.items() if call is None or name != call.name}
+    made = (told if call is None else call.id) or f"call_{number}"
+    return ToolResult(id=made, parts=parts, at=fields.at, extra=fields.rest)
 
 
 class _Calls:
@@ -179,10 +182,10 @@ class _Calls:
         if calls:
             self._waiting = list(calls)
 
-    def answered(self, told: str | None, name: str | None) -> str | None:
-        """The id of the call that a result answers: the one it tells of, else the first of its name, else the first."""
+    def answered(self, told: str | None, name: str | None) -> ToolCall | None:
+        """The call that a result answers: the one whose id it tells, else the first of its name, else the first."""
         for call in self._waiting:
             if told == call.id or (told is None and name in (None, call.name)):
                 self._waiting.remove(call)
-                return call.id
-        return told
+                return call
+        return None

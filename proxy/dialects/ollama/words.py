@@ -60,6 +60,9 @@ LACKED: dict[str, tuple[object, ...]] = {
     "service_tier": ("auto", "default"),
 }
 
+# What a result calls its tool: the wire's own word, and the one that examples for its SDK had before there was that.
+TOOL_NAMES = ("tool_name", "name")
+
 # `think` is a boolean; these models alone know levels, and pass over the boolean.
 # https://docs.ollama.com/capabilities/thinking
 knows_levels = re.compile(r"(?:.*/)?gpt-oss\b").match
