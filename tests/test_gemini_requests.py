@@ -153,7 +153,10 @@ def test_recorded_request_goes_out_as_it_came(row: recordings.Row) -> None:
 
 
 def unsealed(request: Request) -> Request:
-    """Less the word that stands for a seal, and the places of tools, since functions stand together."""
+    """Less the word that stands for a seal, the places of tools, since functions stand together, and what the client
+    calls a schema, which goes out in one field whichever it came in.
+    """
+    request.names = {}
     for tool in request.tools:
         tool.at = ""
     for part in (part for turn in request.turns for part in turn.parts):
@@ -501,6 +504,8 @@ def test_a_tool_choice_is_a_mode_one_tool_or_a_demand(calling: Any, choice: Any,
         ({"responseMimeType": "application/json"}, Format(kind="json")),
         ({"responseMimeType": "text/plain"}, Format(kind="text")),
         ({"responseJsonSchema": {"a": 1}}, Format(kind="schema", schema={"a": 1})),
+        ({"_responseJsonSchema": {"a_b": 1}}, Format(kind="schema", schema={"a_b": 1})),
+        ({"_response_json_schema": {"a_b": 1}}, Format(kind="schema", schema={"a_b": 1})),
         ({"responseMimeType": "text/x.enum", "responseSchema": {"type": "STRING", "enum": ["a"]}}, None),
         ({"temperature": 1}, None),
     ],

@@ -18,12 +18,15 @@ from proxy.dialects.gemini.words import (
     MODES,
     NAME,
     NUMBERS,
+    SCHEMAS,
     SPELLED,
+    SPELLED_BY,
     TIER_BEGINS,
     TIERS_READ,
 )
 from proxy.errors import BadRequest
 from proxy.grammar.fields import Fields, Left, Object, is_number, wrong, wrong_word
+from proxy.grammar.receipts import names_in
 from proxy.ports import Peek
 
 
@@ -32,6 +35,7 @@ def parse_request(body: Object, peek: Peek) -> Request:
     top = Fields(body, "")
     check_model(top, peek.model)
     config = top.inner("generationConfig")
+    names = names_in(config.rest, SPELLED, SPELLED_BY)
     knobs: Object = {name: config.number(key) for name, key in NUMBERS.items() if key in config.rest}
     knobs |= {name: _count(config, key) for name, key in COUNTS.items() if key in config.rest}
     request = Request(
@@ -51,7 +55,7 @@ def parse_request(body: Object, peek: Peek) -> Request:
         metadata=_labels(top),
         store=top.flag("store"),
         service_tier=_tier(top),
-        names=SPELLED,
+        names=names,
         **knobs,
     )
     _choose(request, top)
@@ -119,7 +123,7 @@ def _modalities(config: Fields) -> list[str] | None:
 
 def _format(config: Fields) -> Format | None:
     """The format, if it is JSON or plain text; of another type it stays, and becomes a demand."""
-    schemas = [key for key in ("responseSchema", "responseJsonSchema") if key in config.rest]
+    schemas = [key for key in SCHEMAS if key in config.rest]
     if not schemas and "responseMimeType" not in config.rest:
         return None
     media_type = config.rest.get("responseMimeType", "application/json")
@@ -198,7 +202,7 @@ def _choose(request: Request, top: Fields) -> None:
     if mode not in MODES:
         raise wrong_word(at, ", ".join(MODES[1:]), str(value))
     if names and (mode != "ANY" or len(names) > 1):
-        named = {"mode": mode} | {"allowedFunctionNames": names}
+        named = {"allowedFunctionNames": names, "mode": mode}
         request.demands["toolConfig"] = Left(functionCallingConfig=Left(named))
     else:
         request.tool_choice = _choice(mode, names)

@@ -14,7 +14,7 @@ from proxy.grammar.fields import Object
 # What holds keys that are nobody's but the client's: arguments, results, labels. Schemas as well: schema.py reads them.
 _FREE = frozenset(
     "args response labels partMetadata headers customMetadata"
-    " parameters parametersJsonSchema responseSchema responseJsonSchema".split()
+    " parameters parametersJsonSchema responseSchema responseJsonSchema _responseJsonSchema".split()
 )
 
 _snake = re.compile(rb'_[A-Za-z0-9_]*"[ \t\r\n]*:|\\u').search

@@ -54,6 +54,11 @@ SPELLED = {name: f"generationConfig.{key}" for name, key in (NUMBERS | COUNTS).i
     "turn.trailing_space": "contents.parts",
 }
 
+# Where a client shows the shape of the answer: as Google's own kind of schema, or as JSON Schema, whose REST reference
+# has it with an underscore as well. https://ai.google.dev/api/generate-content#generationconfig
+SCHEMAS = ("responseSchema", "responseJsonSchema", "_responseJsonSchema")
+SPELLED_BY = {key: {"format.schema": f"generationConfig.{key}"} for key in SCHEMAS}
+
 # Canonical knobs that this wire has no word for, or a word that not every Google host knows (`labels`, `store`).
 KNOBS_LACKED = ("logit_bias", "user", "safety_identifier", "metadata", "prompt_cache_key", "verbosity")
 
@@ -61,8 +66,7 @@ KNOBS_LACKED = ("logit_bias", "user", "safety_identifier", "metadata", "prompt_c
 DEMANDS = {"cachedContent"}  # a part of the prompt that lies at Google's
 CONFIG_DEMANDS = {
     "responseMimeType",  # left where it is neither JSON nor plain text
-    "responseSchema",
-    "responseJsonSchema",
+    *SCHEMAS,
     "responseFormat",
     "translationConfig",
 }
