@@ -14,6 +14,7 @@ from proxy.errors import Unrepresentable
 from proxy.grammar.claude import is_claude, thinks_with
 from proxy.grammar.fields import Object, as_list, merged
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
+from proxy.grammar.shapes import held_to
 
 
 class Encoding:
@@ -133,7 +134,8 @@ class Encoding:
             return output
         if shape.description:
             self.dropped.add("format.description")
-        return output | {"format": {"type": "json_schema", "schema": shape.schema}}
+        schema = shape.schema if self._own else held_to(shape.schema, self.dropped)
+        return output | {"format": {"type": "json_schema", "schema": schema}}
 
     # tools
 

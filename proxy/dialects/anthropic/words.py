@@ -90,6 +90,7 @@ SPELLED = {
     "turns": "messages",
     "stop": "stop_sequences",
     "format": "output_config.format",
+    "format.schema": "output_config.format.schema",
     "user": "metadata.user_id",
     "parallel_tools": "tool_choice.disable_parallel_tool_use",
     "reasoning": "output_config.effort",
@@ -106,7 +107,10 @@ SPELLED = {
 }
 
 # Where a body has the key, these are called otherwise.
-SPELLED_BY = {"thinking": {"reasoning": "thinking"}, "output_format": {"format": "output_format"}}
+SPELLED_BY = {
+    "thinking": {"reasoning": "thinking"},
+    "output_format": {"format": "output_format", "format.schema": "output_format.schema"},
+}
 
 # What an image may be. (.../docs/en/build-with-claude/vision)
 IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")

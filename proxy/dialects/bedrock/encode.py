@@ -14,6 +14,7 @@ from proxy.errors import Unrepresentable
 from proxy.grammar.claude import room_for, thinks_with
 from proxy.grammar.fields import Object, dump, merged
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
+from proxy.grammar.shapes import held_to
 
 # RequestMetadata: how many labels there may be, and of what.
 _MAX_LABELS = 16
@@ -145,7 +146,8 @@ class Encoding:
             self.dropped.add("format")
             return output
         named = {"name": shape.name, "description": shape.description}
-        schema = {"schema": dump(shape.schema).decode()} | {key: text for key, text in named.items() if text}
+        held = shape.schema if self._own else held_to(shape.schema, self.dropped)
+        schema = {"schema": dump(held).decode()} | {key: text for key, text in named.items() if text}
         return output | {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": schema}}}
 
     def _labels(self) -> Object:

@@ -30,6 +30,7 @@ SPELLED = {
     "top_k": "additionalModelRequestFields.top_k",
     "format": "outputConfig.textFormat",
     "format.description": "outputConfig.textFormat.structure.jsonSchema.description",
+    "format.schema": "outputConfig.textFormat.structure.jsonSchema.schema",
     "metadata": "requestMetadata",
     "service_tier": "serviceTier",
     "tools": "toolConfig.tools",

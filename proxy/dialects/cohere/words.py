@@ -35,6 +35,7 @@ KNOBS = {
 SPELLED = {name: key for name, (key, _) in KNOBS.items() if key != name} | {
     "turns": "messages",
     "format": "response_format",
+    "format.schema": "response_format.json_schema",
     "reasoning": "thinking",
     "reasoning.effort": "thinking",
     "reasoning.budget": "thinking.token_budget",

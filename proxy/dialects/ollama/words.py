@@ -39,6 +39,7 @@ OPTIONS = {
 # docs/decisions/0010-receipts.md
 SPELLED = {name: f"options.{key}" for name, (key, _) in OPTIONS.items()} | {
     "stop": "options.stop",
+    "format.schema": "format",
     "turns": "messages",
     "reasoning": "think",
     "reasoning.effort": "think",

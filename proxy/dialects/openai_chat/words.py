@@ -64,6 +64,7 @@ SPELLED = {
     "turns": "messages",
     "format": "response_format",
     "format.description": "response_format.json_schema.description",
+    "format.schema": "response_format.json_schema.schema",
     "parallel_tools": "parallel_tool_calls",
     "reasoning": "reasoning_effort",
     "reasoning.effort": "reasoning_effort",

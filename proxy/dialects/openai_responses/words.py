@@ -52,6 +52,7 @@ SPELLED = {
     "turns": "input",
     "format": "text.format",
     "format.description": "text.format.description",
+    "format.schema": "text.format.schema",
     "verbosity": "text.verbosity",
     "max_tokens": "max_output_tokens",
     "parallel_tools": "parallel_tool_calls",

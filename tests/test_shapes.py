@@ -1,0 +1,70 @@
+"""Does proxy.grammar.shapes say a schema as Anthropic and Bedrock take it, and lose none of its words?"""
+
+from typing import Any
+
+import pytest
+
+from proxy.grammar.shapes import BOUNDS, closed, unbounded
+
+Json = dict[str, Any]
+
+NAME: Json = {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ({"properties": {"a": NAME}}, {"properties": {"a": NAME}, "additionalProperties": False}),
+        ({"properties": {}, "additionalProperties": True}, {"properties": {}, "additionalProperties": True}),
+        ({"type": "object"}, {"type": "object"}),
+        ({"type": "object", "additionalProperties": NAME}, {"type": "object", "additionalProperties": NAME}),
+        (
+            {"properties": {"properties": {"type": "string", "enum": ["properties"]}}},
+            {"properties": {"properties": {"type": "string", "enum": ["properties"]}}, "additionalProperties": False},
+        ),
+    ],
+    ids=["names members", "open by its word", "any object", "a map", "a member called properties"],
+)
+def test_an_object_that_names_its_members_is_closed(schema: Json, said: Json) -> None:
+    assert closed(schema) == said
+
+
+def wrapped(schema: Json) -> list[Json]:
+    """Everywhere that a schema stands in another."""
+    return [
+        {"type": "array", "items": schema},
+        {"anyOf": [schema, {"type": "null"}]},
+        {"prefixItems": [schema]},
+        {"$defs": {"minimum": schema}, "$ref": "#/$defs/minimum"},
+        {"type": "object", "additionalProperties": schema},
+    ]
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_what_is_within_is_told_likewise(place: int) -> None:
+    inner: Json = {"properties": {"a": {"type": "integer", "minimum": 1}}}
+    told: Json = {"properties": {"a": {"type": "integer", "description": "(minimum: 1)"}}}
+    assert unbounded(wrapped(inner)[place]) == wrapped(told)[place]
+    assert closed(wrapped(inner)[place]) == wrapped(inner | {"additionalProperties": False})[place]
+
+
+@pytest.mark.parametrize("bound", sorted(BOUNDS))
+def test_a_bound_is_told_in_words(bound: str) -> None:
+    schema = {"type": "x", "description": "How many.", bound: 3}
+    assert unbounded(schema) == {"type": "x", "description": f"How many. ({bound}: 3)"}
+    assert unbounded({"properties": {bound: NAME}}) == {"properties": {bound: NAME}}
+
+
+def test_several_bounds_are_told_together() -> None:
+    assert unbounded({"minimum": 1, "maximum": 9}) == {"description": "(minimum: 1, maximum: 9)"}
+
+
+@pytest.mark.parametrize("fewest", [0, 1])
+def test_an_array_that_is_empty_or_not_is_a_bound_that_is_taken(fewest: int) -> None:
+    schema = {"type": "array", "items": NAME, "minItems": fewest}
+    assert unbounded(schema) == schema
+
+
+@pytest.mark.parametrize("odd", [{"properties": ["a"]}, {"properties": {"a": True}}, {"anyOf": {}}, {"items": [1]}, {}])
+def test_what_is_no_schema_is_for_the_provider_to_refuse(odd: Json) -> None:
+    assert {**closed(unbounded(odd)), "additionalProperties": 0} == {**odd, "additionalProperties": 0}
