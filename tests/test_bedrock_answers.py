@@ -299,6 +299,13 @@ def test_blocks_may_interleave_and_need_no_start() -> None:
     assert parts(data) == [Text(text="ab"), ToolCall(id="t", name="f", arguments='{"x":1}')]
 
 
+@pytest.mark.parametrize("said", [b"", block_delta(0, toolUse={"input": ""})], ids=["no delta", "an empty one"])
+def test_a_streamed_call_without_input_is_what_a_whole_one_is(said: bytes) -> None:
+    data = stream(block_start(0, toolUse={"toolUseId": "t", "name": "f"}), said, block_stop(0))
+    empty = whole({"toolUse": {"toolUseId": "t", "name": "f", "input": {}}})
+    assert parts(data) == parts(empty, streamed=False) == [ToolCall(id="t", name="f", arguments="{}")]
+
+
 def test_thoughts_are_heard_with_their_seals() -> None:
     data = stream(
         block_delta(0, reasoningContent={"text": "h"}),

@@ -288,7 +288,7 @@ CALL = st.builds(
     ToolCall,
     id=st.uuids().map(str),
     name=WORDS,
-    arguments=WORDS | st.just(""),
+    arguments=WORDS | st.just("{}"),
     kind=st.sampled_from(["function", "custom"]),
     extra=st.sampled_from([{}, {"extra_content": {"a": 1}}]),
     signature=st.sampled_from(["", "", "seal"]),
@@ -594,7 +594,7 @@ def tool(**fields: Json) -> Json:
         ),
         pytest.param(
             [tool(index=0, id="a", function={"name": "f"}), tool(index=0, id="b", function={"name": "g"})],
-            [("a", "f", ""), ("b", "g", "")],
+            [("a", "f", "{}"), ("b", "g", "{}")],
             id="one index for all",
         ),
         pytest.param(
@@ -616,7 +616,7 @@ def tool(**fields: Json) -> Json:
         pytest.param(
             [tool(index=0, id="a", function={"name": "f", "arguments": {"x": 1}})], [("a", "f", '{"x":1}')], id="object"
         ),
-        pytest.param([tool(index=0, id="a", function={"name": "f", "arguments": None})], [("a", "f", "")], id="null"),
+        pytest.param([tool(index=0, id="a", function={"name": "f", "arguments": None})], [("a", "f", "{}")], id="null"),
         pytest.param(
             [tool(index=0, id="a", type="custom", custom={"name": "f", "input": "x"})], [("a", "f", "x")], id="custom"
         ),
@@ -633,7 +633,7 @@ def tool(**fields: Json) -> Json:
             [("a", "f", "13"), ("b", "g", "2")],
             id="several in one delta",
         ),
-        pytest.param([tool(index=0, function={"name": "f", "arguments": ""})], [("call_c_0", "f", "")], id="no id"),
+        pytest.param([tool(index=0, function={"name": "f", "arguments": ""})], [("call_c_0", "f", "{}")], id="no id"),
         pytest.param(
             [{"function_call": {"name": "f", "arguments": ""}}, {"function_call": {"arguments": "{}"}}],
             [("call_c_0", "f", "{}")],
@@ -645,6 +645,14 @@ def test_tool_calls_as_hosts_send_them(deltas: list[Json], expected: list[tuple[
     calls = parts(*map(chunk, deltas))
     assert [(call.id, call.name, call.arguments) for call in calls if isinstance(call, ToolCall)] == expected
     assert len(calls) == len(expected)
+
+
+@pytest.mark.parametrize(("reason", "arguments"), [("tool_calls", "{}"), ("stop", "{}"), ("length", "")])
+def test_a_call_without_arguments_is_json_unless_it_was_cut(reason: str, arguments: str) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": ""}}
+    body = {"id": "c", "model": "m", "choices": [{"message": {"tool_calls": [call]}, "finish_reason": reason}]}
+    (heard,) = fold(decoded(json.dumps(body).encode(), stream=False)).choices[0].parts
+    assert heard == ToolCall(id="a", name="f", arguments=arguments)
 
 
 def test_in_a_whole_message_every_entry_is_a_call_of_its_own() -> None:

@@ -23,6 +23,7 @@ class Block(Struct):
     index: int  # in our sentence
     part: Part
     gathered: bool = False
+    silent: bool = True  # has nothing come that it grows by?
     pieces: list[Any] = msgspec.field(default_factory=list)
 
 

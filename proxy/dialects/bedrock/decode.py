@@ -13,7 +13,22 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from proxy.canon import Choice, Close, Completion, Delta, Event, Finish, Open, Part, Start, Stop, Text, Usage, unfold
+from proxy.canon import (
+    Choice,
+    Close,
+    Completion,
+    Delta,
+    Event,
+    Finish,
+    Open,
+    Part,
+    Start,
+    Stop,
+    Text,
+    ToolCall,
+    Usage,
+    unfold,
+)
 from proxy.dialects.bedrock.blocks import (
     KINDS,
     SEALED,
@@ -197,6 +212,7 @@ class StreamDecoder:
         if kind == SEALED or not isinstance(block.part, KINDS[kind]) or not isinstance(text, str):
             raise nonsense(f"a delta is no text, or of another kind than its block: {kind}")
         if text:
+            block.silent = False
             is_signature = kind == "reasoningContent.signature"
             yield Delta(index=block.index, signature=text) if is_signature else Delta(index=block.index, text=text)
 
@@ -210,6 +226,8 @@ class StreamDecoder:
         self._blocks[number] = None
         if block.gathered:
             yield Open(index=block.index, part=gathered_part(block))
+        elif block.silent and isinstance(block.part, ToolCall):  # a tool that takes nothing; a whole answer says {}
+            yield Delta(index=block.index, text="{}")
         yield Close(index=block.index)
 
 

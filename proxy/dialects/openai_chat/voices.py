@@ -27,6 +27,7 @@ class Call(Struct):
     name: str = ""
     kind: Literal["function", "custom"] = "function"
     arguments: str = ""
+    silent: bool = True  # have no arguments come yet?
     extra: Object = {}
 
 
@@ -97,6 +98,7 @@ class Voices(Sentence):
             call.kind = "function" if inner is function else "custom"
             call.extra = call.extra | {key: item[key] for key in item if key not in _OF_CALL and item[key] is not None}
         text = as_json(inner.get("arguments") if inner is function else inner.get("input"))
+        call.silent = call.silent and not text
         if call.index is None:
             call.arguments += text
             if call.name:
@@ -122,6 +124,12 @@ class Voices(Sentence):
             if key != "":
                 voice.known[key] = call
         return call
+
+    def _end_call(self, voice: Voice, call: Call) -> None:
+        """Some hosts send no arguments where a function takes none; those of a call that was cut are not known."""
+        self._open_call(voice, call)
+        if call.silent and call.kind == "function" and voice.raw != "length" and call.index is not None:
+            self._out.append(Delta(index=call.index, text="{}"))
 
     def _open_call(self, voice: Voice, call: Call) -> None:
         if call.index is not None:
