@@ -283,7 +283,7 @@ def test_every_field_of_a_request_has_its_place() -> None:
         include_usage=True,
         tools=[
             Tool(name="f", description="d", parameters={"type": "object"}, strict=True, at="tools[0]"),
-            Tool(name="patch", kind="custom", at="tools[1]", extra={"format": FREE["format"]}),
+            Tool(name="patch", kind="custom", form=FREE["format"], at="tools[1]"),
             Tool(
                 name="web_search",
                 kind="web_search",

@@ -31,6 +31,7 @@ class Tool(Struct, kw_only=True):
     description: str | None = None
     parameters: dict[str, Any] | None = None  # JSON Schema
     strict: bool | None = None
+    form: dict[str, Any] | None = None  # what a custom tool's text must be, as the Responses API spells it
     at: str = ""  # such as `tools[0]`
     cache: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)

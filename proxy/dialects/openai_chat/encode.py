@@ -145,6 +145,7 @@ class Encoding:
             "description": tool.description,
             "parameters": tool.parameters,
             "strict": tool.strict,
+            "format": None if tool.form is None else _form(tool.form),
         }
         return {key: value for key, value in fields.items() if value is not None}
 
@@ -165,3 +166,10 @@ class Encoding:
         custom = any(tool.kind == "custom" and tool.name == choice.name for tool in self._request.tools)
         kind = "custom" if custom else "function"
         return {"type": kind, kind: {"name": choice.name}}
+
+
+def _form(form: Object) -> Object:
+    """What a custom tool's text must be: on this wire a grammar is an object within."""
+    if form.get("type") != "grammar":
+        return form
+    return {"type": "grammar", "grammar": {key: value for key, value in form.items() if key != "type"}}

@@ -127,10 +127,23 @@ def _tool(value: object, at: str) -> Tool:
     cache = fields.object("cache_control")
     if kind not in ("function", "custom"):
         return Tool(name=kind, kind=kind, at=at, cache=cache, extra=fields.rest)
-    tool = _offer(fields.need_inner(kind), at)
-    return replace(
-        tool, kind=kind, at=at, cache=cache, extra={**({kind: Left(tool.extra)} if tool.extra else {}), **fields.rest}
-    )
+    inner = fields.need_inner(kind)
+    form = _form(inner) if kind == "custom" else None
+    tool = _offer(inner, at)
+    extra = {**({kind: Left(tool.extra)} if tool.extra else {}), **fields.rest}
+    return replace(tool, kind=kind, form=form, at=at, cache=cache, extra=extra)
+
+
+def _form(custom: Fields) -> Object | None:
+    """What the text must be, if that is one of OpenAI's two forms. Here a grammar is an object within."""
+    match custom.rest.get("format"):
+        case {"type": "grammar", "grammar": dict() as grammar, **rest} if not rest and "type" not in grammar:
+            del custom.rest["format"]
+            return {"type": "grammar"} | grammar
+        case {"type": "text", **rest} if not rest:
+            return custom.object("format")
+        case _:
+            return None
 
 
 def _function(value: object, at: str) -> Tool:

@@ -158,7 +158,7 @@ class Encoding:
             raise Unrepresentable(
                 f"{tool.at} is of type {tool.kind}, which the Responses API does not have.", param=tool.at
             )
-        named = {"name": tool.name, "description": tool.description}
+        named: Object = {"name": tool.name, "description": tool.description, "format": tool.form}
         if tool.kind == "function":
             named |= self._shape(tool)
         return {

@@ -111,6 +111,7 @@ def _tool(value: object, at: str) -> Tool:
         description=fields.text("description"),
         parameters=fields.object("parameters"),
         strict=fields.flag("strict"),
+        form=fields.object("format") if kind == "custom" else None,
         at=at,
         extra=fields.rest,
     )

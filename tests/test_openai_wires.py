@@ -1,0 +1,54 @@
+"""Does what both of OpenAI's wires have a word for cross from the one to the other, and back, without a receipt?"""
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy.dialects.openai_chat import OpenAIChat
+from proxy.dialects.openai_responses import OpenAIResponses
+from proxy.ports import Dialect, Peek
+
+CHAT: Dialect = OpenAIChat(clock=lambda: 1750000000.0)
+RESPONSES: Dialect = OpenAIResponses(clock=lambda: 1750000000.0)
+LARK = {"syntax": "lark", "definition": 'start: "a"'}
+FREE = {"name": "p", "description": "Runs it."}
+SAID_BY_BOTH = [
+    pytest.param(
+        {"tools": [{"type": "custom", "custom": FREE | {"format": {"type": "grammar", "grammar": LARK}}}]},
+        {"tools": [{"type": "custom", **FREE, "format": {"type": "grammar", **LARK}}]},
+        id="grammar of a custom tool",
+    ),
+    pytest.param(
+        {"tools": [{"type": "custom", "custom": FREE | {"format": {"type": "text"}}}]},
+        {"tools": [{"type": "custom", **FREE, "format": {"type": "text"}}]},
+        id="custom tool of free text",
+    ),
+]
+
+
+def crossed(source: Dialect, target: Dialect, **fields: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What goes out on the other wire, and the receipt."""
+    body = {"model": "gpt-5.1", ("messages" if source is CHAT else "input"): [{"role": "user", "content": "Hi"}]}
+    encoded = target.encode(source.parse(json.dumps(body | fields).encode(), Peek("gpt-5.1", False)))
+    return json.loads(encoded.body), encoded.dropped
+
+
+@pytest.mark.parametrize(("chat", "responses"), SAID_BY_BOTH)
+def test_what_both_wires_say_crosses(chat: dict[str, Any], responses: dict[str, Any]) -> None:
+    said, dropped = crossed(CHAT, RESPONSES, **chat)
+    assert (said | responses, dropped) == (said, ())
+    said, dropped = crossed(RESPONSES, CHAT, **responses)
+    assert (said | chat, dropped) == (said, ())
+
+
+@pytest.mark.parametrize(("chat", "responses"), SAID_BY_BOTH)
+def test_each_wire_says_its_own_words_again(chat: dict[str, Any], responses: dict[str, Any]) -> None:
+    assert crossed(CHAT, CHAT, **chat)[0].items() >= chat.items()
+    assert crossed(RESPONSES, RESPONSES, **responses)[0].items() >= responses.items()
+
+
+def test_a_form_that_only_one_wire_knows_is_left_out_aloud() -> None:
+    odd = {"type": "custom", "custom": FREE | {"format": {"type": "regex", "regex": "a"}}}
+    said, dropped = crossed(CHAT, RESPONSES, tools=[odd])
+    assert (said["tools"], dropped) == ([{"type": "custom", **FREE}], ("custom.format",))
