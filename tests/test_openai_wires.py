@@ -24,6 +24,7 @@ SAID_BY_BOTH = [
         {"tools": [{"type": "custom", **FREE, "format": {"type": "text"}}]},
         id="custom tool of free text",
     ),
+    pytest.param({"reasoning_effort": "none"}, {"reasoning": {"effort": "none"}}, id="no thinking"),
 ]
 
 

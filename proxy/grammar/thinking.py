@@ -6,6 +6,10 @@ Every wire's limit of the answer counts the thoughts as well: `max_completion_to
 the tokens that stand for an effort are what must fit into it.
 """
 
+# Of OpenAI's two wires. Their clients say `none` themselves: whether its model takes that is for the host to say, as it
+# is where nothing is translated. In another wire's place it is not said, since many models refuse it.
+SAYS_NONE = frozenset({"openai_chat", "openai_responses"})
+
 
 def half_of(limit: int, wanted: int) -> int:
     """The tokens that stand for an effort: of an answer that is limited they leave half to be said."""

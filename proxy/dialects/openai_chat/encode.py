@@ -19,6 +19,7 @@ from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object, as_object
 from proxy.grammar.functions import nest
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands
+from proxy.grammar.thinking import SAYS_NONE
 
 _is_newer = re.compile(r"(?:.*/)?(?:o1|o3|o4|gpt-5)").match
 
@@ -101,9 +102,9 @@ class Encoding:
         if reasoning is None:
             return None
         if reasoning.off:
-            if self._own:
+            if self._request.wire in SAYS_NONE:
                 return "none"
-            self.dropped.add("reasoning")  # most models refuse to be told so, and none of them reasons unasked
+            self.dropped.add("reasoning")
             return None
         if reasoning.budget is not None and not self._own:
             self.dropped.add("reasoning.budget")

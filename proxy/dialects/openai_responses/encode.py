@@ -20,6 +20,7 @@ from proxy.dialects.openai_responses.words import (
 from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object, as_list, as_object
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
+from proxy.grammar.thinking import SAYS_NONE
 
 
 class Encoding:
@@ -131,9 +132,9 @@ class Encoding:
         if reasoning is None:
             return None
         if reasoning.off:
-            if self._own:
+            if self._request.wire in SAYS_NONE:
                 return "none"
-            self.dropped.add("reasoning")  # many models refuse to be told so
+            self.dropped.add("reasoning")
             return None
         if reasoning.budget is not None:
             self.dropped.add("reasoning.budget")
