@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.grammar.filetypes import media_type_of, media_type_of_base64
+from proxy.canon import Inline, Remote
+from proxy.grammar.filetypes import media_type_of, media_type_of_base64, seen
 
 FILES = [
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -29,6 +30,29 @@ def test_a_file_is_what_its_first_bytes_say(start: bytes, media_type: str) -> No
     for data in (start, start + b"\n and more of it"):
         assert media_type_of(data) == media_type
         assert media_type_of_base64(b64encode(data).decode()) == media_type
+
+
+@pytest.mark.parametrize(
+    ("start", "said", "told"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "", "image/png"),
+        (b"\x89PNG\r\n\x1a\n", "image/jpeg", "image/png"),
+        (b"\xff\xd8\xff\xe0", "image/jpg", "image/jpeg"),
+        (b"what no wire takes", "image/jpg", "image/jpeg"),
+        (b"what no wire takes", "Image/BMP;charset=utf-8", "image/bmp"),
+        (b"%PDF-1.7", "application/octet-stream", "application/pdf"),
+        (b"%PDF-1.7", "application/pdf;name=a.pdf", "application/pdf"),
+        (b"a text", "text/plain;charset=utf-8", "text/plain;charset=utf-8"),
+        (b"what no wire takes", "", ""),
+    ],
+)
+def test_a_file_is_seen_as_what_it_is(start: bytes, said: str, told: str) -> None:
+    data = b64encode(start).decode()
+    assert seen(Inline(data, said)) == Inline(data, told)
+
+
+def test_what_stands_elsewhere_is_not_looked_at() -> None:
+    assert seen(Remote("https://x.example/a.png")) == Remote("https://x.example/a.png")
 
 
 def test_the_rest_of_a_file_is_not_looked_at() -> None:

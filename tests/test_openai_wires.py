@@ -53,3 +53,26 @@ def test_a_form_that_only_one_wire_knows_is_left_out_aloud() -> None:
     odd = {"type": "custom", "custom": FREE | {"format": {"type": "regex", "regex": "a"}}}
     said, dropped = crossed(CHAT, RESPONSES, tools=[odd])
     assert (said["tools"], dropped) == ([{"type": "custom", **FREE}], ("custom.format",))
+
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+@pytest.mark.parametrize("said", ["image/png", "image/jpeg", "image/jpg", ""])
+def test_an_image_is_what_its_bytes_are(said: str) -> None:
+    url, told = f"data:{said};base64,{PIXEL}", f"data:image/png;base64,{PIXEL}"
+    shown = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}
+    assert crossed(CHAT, RESPONSES, messages=[shown])[0]["input"][0]["content"][0]["image_url"] == told
+    seen = {"role": "user", "content": [{"type": "input_image", "image_url": url}]}
+    assert crossed(RESPONSES, CHAT, input=[seen])[0]["messages"][0]["content"][0]["image_url"]["url"] == told
+
+
+def test_a_pdf_is_one_whatever_it_is_called() -> None:
+    file = {"filename": "a.pdf", "file_data": "data:application/octet-stream;base64,JVBERi0xLjQK"}
+    told = {"type": "input_file", **file, "file_data": "data:application/pdf;base64,JVBERi0xLjQK"}
+    shown = {"role": "user", "content": [{"type": "file", "file": file}]}
+    assert crossed(CHAT, RESPONSES, messages=[shown])[0]["input"][0]["content"] == [told]
+    seen = {"role": "user", "content": [{"type": "input_file", **file}]}
+    assert (
+        crossed(RESPONSES, CHAT, input=[seen])[0]["messages"][0]["content"][0]["file"]["file_data"] == told["file_data"]
+    )

@@ -8,6 +8,8 @@ import re
 from base64 import b64decode
 from binascii import Error
 
+from proxy.canon import Inline, Source
+
 _BEGINNINGS = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
     (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
@@ -30,3 +32,17 @@ def media_type_of_base64(text: str) -> str:
         return media_type_of(b64decode(head[: len(head) // 4 * 4], validate=True))
     except (Error, ValueError):  # the second where it is not ASCII
         return ""
+
+
+def seen(source: Source) -> Source:
+    """The source of an image or a document, of the type that it is.
+
+    OpenAI looks at the bytes, and its clients call them what they like: another type than they are, `image/jpg`, or
+    none. Anthropic and Google go by what is said, and refuse all three.
+    """
+    if not isinstance(source, Inline):
+        return source
+    told = media_type_of_base64(source.data) or source.media_type
+    if told.lower().startswith("image/"):
+        told = told.partition(";")[0].strip().lower()
+    return Inline(source.data, "image/jpeg" if told == "image/jpg" else told)

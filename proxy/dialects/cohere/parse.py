@@ -27,6 +27,7 @@ from proxy.dialects.cohere.citations import citation_of, is_of_text
 from proxy.dialects.cohere.words import DEMANDS, KNOBS, NAME, OWN_EFFORT, SPELLED
 from proxy.errors import BadRequest
 from proxy.grammar.fields import Fields, Object, Verbatim, as_object, dump, standard_base64, wrong, wrong_word
+from proxy.grammar.filetypes import seen
 from proxy.grammar.functions import function_tool
 
 PLAN = "tool_plan"  # in the `extra` of a Thinking: it stood there, and goes back there
@@ -200,7 +201,7 @@ def _part(value: object, at: str) -> Part:
             part = Thinking(text=fields.need_text("thinking"))
         case "image_url":
             inner = fields.need_inner("image_url")
-            part = Image(source=_source(inner.need_text("url"), inner.path("url")), detail=inner.text("detail"))
+            part = Image(source=seen(_source(inner.need_text("url"), inner.path("url"))), detail=inner.text("detail"))
             fields.keep("image_url", inner)
         case "document":
             # Other wires read it as the JSON text that Cohere makes of it; only here can it be cited by its id.

@@ -33,6 +33,7 @@ from proxy.dialects.openai_chat.seals import unsealed
 from proxy.dialects.openai_chat.words import NAME
 from proxy.errors import BadRequest
 from proxy.grammar.fields import Fields, Left, Object, Verbatim, as_object, standard_base64, wrong, wrong_word
+from proxy.grammar.filetypes import seen
 
 
 def turns_of(top: Fields) -> list[Turn]:
@@ -175,9 +176,9 @@ def _part(value: object, at: str) -> Part:
 
 def _image(fields: Fields) -> Image:
     if isinstance(fields.rest.get("image_url"), str):  # Mistral takes the URL alone
-        return Image(source=source_of(fields.need_text("image_url"), fields.path("image_url")))
+        return Image(source=seen(source_of(fields.need_text("image_url"), fields.path("image_url"))))
     inner = fields.need_inner("image_url")
-    image = Image(source=source_of(inner.need_text("url"), inner.path("url")), detail=inner.text("detail"))
+    image = Image(source=seen(source_of(inner.need_text("url"), inner.path("url"))), detail=inner.text("detail"))
     fields.keep("image_url", inner)
     return image
 
@@ -190,7 +191,7 @@ def _file(fields: Fields) -> Document:
     else:
         data = inner.need_text("file_data")
         known = data[:5].lower() == "data:" or data[:8].lower().startswith(("http://", "https://"))
-        source = source_of(data, inner.path("file_data")) if known else Inline(standard_base64(data))
+        source = seen(source_of(data, inner.path("file_data"))) if known else Inline(standard_base64(data))
     fields.keep("file", inner)
     return Document(source=source, name=name)
 

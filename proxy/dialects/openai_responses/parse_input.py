@@ -41,6 +41,7 @@ from proxy.grammar.fields import (
     wrong,
     wrong_word,
 )
+from proxy.grammar.filetypes import seen
 
 
 def turns_of(top: Fields) -> list[Turn]:
@@ -193,7 +194,7 @@ def _spoken(fields: Fields) -> Text:
 def _image_source(fields: Fields) -> Source:
     if stored := fields.text("file_id"):
         return Stored(stored)
-    return _source(fields.need_text("image_url"), fields.path("image_url"))
+    return seen(_source(fields.need_text("image_url"), fields.path("image_url")))
 
 
 def _file_source(fields: Fields) -> Source:
@@ -202,7 +203,9 @@ def _file_source(fields: Fields) -> Source:
     if url := fields.text("file_url"):
         return Remote(url)
     data = fields.need_text("file_data")
-    return _source(data, fields.path("file_data")) if data[:5].lower() == "data:" else Inline(standard_base64(data))
+    if data[:5].lower() != "data:":
+        return Inline(standard_base64(data))
+    return seen(_source(data, fields.path("file_data")))
 
 
 def _source(url: str, at: str) -> Source:
