@@ -775,7 +775,7 @@ def test_the_sdk_s_types_know_what_we_say_for_another_wire() -> None:
         ({"logit_bias": {"5": 1}}, "logit_bias"),
         ({"user": "u"}, "user"),
         ({"safety_identifier": "s"}, "safety_identifier"),
-        ({"metadata": {}}, "metadata"),
+        ({"metadata": {"a": "b"}}, "metadata"),
         ({"prompt_cache_key": "k"}, "prompt_cache_key"),
         ({"verbosity": "low"}, "verbosity"),
         ({"store": True}, "store"),

@@ -1,16 +1,18 @@
-"""Does what both of OpenAI's wires have a word for cross from the one to the other, and back, without a receipt?"""
+"""Does what OpenAI's clients say cross to its other wire, and reach others, with a receipt for what is lost alone?"""
 
 import json
 from typing import Any
 
 import pytest
 
+from proxy.dialects.gemini import Gemini
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.ports import Dialect, Peek
 
 CHAT: Dialect = OpenAIChat(clock=lambda: 1750000000.0)
 RESPONSES: Dialect = OpenAIResponses(clock=lambda: 1750000000.0)
+GEMINI: Dialect = Gemini()
 LARK = {"syntax": "lark", "definition": 'start: "a"'}
 FREE = {"name": "p", "description": "Runs it."}
 SAID_BY_BOTH = [
@@ -76,3 +78,44 @@ def test_a_pdf_is_one_whatever_it_is_called() -> None:
     assert (
         crossed(RESPONSES, CHAT, input=[seen])[0]["messages"][0]["content"][0]["file"]["file_data"] == told["file_data"]
     )
+
+
+SAYS_NOTHING = [
+    {"frequency_penalty": 0, "presence_penalty": 0},
+    {"logit_bias": {}},
+    {"stop": []},
+    {"metadata": {}},
+]
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+OLD_CALL = {"name": "f", "arguments": "{}"}
+ECHOES = [
+    pytest.param([{"role": "assistant", "content": "Hi", "annotations": []}], id="no annotations"),
+    pytest.param(
+        [
+            {"role": "assistant", "content": None, "tool_calls": [{"index": 0, **CALL}]},
+            {"role": "tool", "tool_call_id": "c", "name": "f", "content": "x"},
+        ],
+        id="a streamed call, and its result by name",
+    ),
+    pytest.param(
+        [
+            {"role": "assistant", "content": None, "function_call": OLD_CALL},
+            {"role": "function", "name": "f", "content": "x"},
+        ],
+        id="a call from before there were tools",
+    ),
+]
+
+
+@pytest.mark.parametrize("wire", [RESPONSES, GEMINI], ids=["responses", "gemini"])
+@pytest.mark.parametrize("fields", SAYS_NOTHING, ids=str)
+def test_what_says_nothing_needs_no_receipt(wire: Dialect, fields: dict[str, Any]) -> None:
+    assert crossed(CHAT, wire, **fields)[1] == ()
+
+
+@pytest.mark.parametrize("turns", ECHOES)
+def test_an_answer_that_is_sent_back_needs_no_receipt(turns: list[dict[str, Any]]) -> None:
+    asked = {"role": "user", "content": "Hi"}
+    messages = [asked, *turns, asked]
+    assert crossed(CHAT, RESPONSES, messages=messages)[1] == ()
+    assert crossed(CHAT, CHAT, messages=messages) == ({"model": "gpt-5.1", "messages": messages}, ())

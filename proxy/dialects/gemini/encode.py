@@ -48,7 +48,7 @@ class Encoding:
         """What the client said and this wire cannot."""
         request = self._request
         self.dropped.left(request.extra)
-        self.dropped.update(knob for knob in KNOBS_LACKED if getattr(request, knob) is not None)
+        self.dropped.lacking(KNOBS_LACKED)
         if request.store:
             self.dropped.add("store")
         if request.parallel_tools is False:

@@ -60,7 +60,14 @@ SCHEMAS = ("responseSchema", "responseJsonSchema", "_responseJsonSchema")
 SPELLED_BY = {key: {"format.schema": f"generationConfig.{key}"} for key in SCHEMAS}
 
 # Canonical knobs that this wire has no word for, or a word that not every Google host knows (`labels`, `store`).
-KNOBS_LACKED = ("logit_bias", "user", "safety_identifier", "metadata", "prompt_cache_key", "verbosity")
+KNOBS_LACKED: dict[str, tuple[object, ...]] = {
+    "logit_bias": ({},),
+    "user": (),
+    "safety_identifier": (),
+    "metadata": ({},),
+    "prompt_cache_key": (),
+    "verbosity": (),
+}
 
 # Without these the answer would be another one, and no other wire can say them: they cross to this wire or not at all.
 DEMANDS = {"cachedContent"}  # a part of the prompt that lies at Google's

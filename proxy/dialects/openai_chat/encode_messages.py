@@ -24,7 +24,7 @@ from proxy.canon import (
 from proxy.dialects.openai_chat.encode_parts import Parts, refusal
 from proxy.dialects.openai_chat.reasoning import SENT
 from proxy.dialects.openai_chat.seals import sealed
-from proxy.dialects.openai_chat.words import NAME
+from proxy.dialects.openai_chat.words import NAME, SPELT
 from proxy.grammar.fields import Object, as_object
 from proxy.grammar.functions import nest
 from proxy.grammar.neighbours import joined
@@ -63,7 +63,7 @@ class Messages:
             return [{"role": turn.role, "content": words}]
         if not self._own:
             turn = _as_texts(turn)
-        extra = self._dropped.carried(turn.extra)
+        extra = _respelt(self._dropped.carried(turn.extra))
         if turn.role == "assistant":
             return [self._spoken(turn) | extra]
         messages = [self._result(part, turn) for part in turn.parts if isinstance(part, ToolResult)]
@@ -83,9 +83,9 @@ class Messages:
         content = self._parts.content([part for part in result.parts if part not in shown], turn)
         if shown and not content:
             content = "The result is in the user's next message."
-        if self._own and result.extra.get("role") == "function":
-            return {"role": "function", "content": content} | self._parts.marks(result)
-        return {"role": "tool", "tool_call_id": result.id, "content": content} | self._parts.marks(result)
+        marks = _respelt(self._parts.marks(result))
+        head = {} if marks.get("role") == "function" else {"role": "tool", "tool_call_id": result.id}
+        return {**head, "content": content, **marks}
 
     def _spoken(self, turn: Turn) -> Object:
         message: Object = {"role": "assistant"}
@@ -119,7 +119,7 @@ class Messages:
         message.setdefault("tool_calls", []).append({"id": call.id} | self._call(call))
 
     def _call(self, call: ToolCall) -> Object:
-        marks = sealed(self._parts.marks(call), call.signature)
+        marks = sealed(_respelt(self._parts.marks(call)), call.signature)
         if call.kind == "custom":
             return nest("custom", {"name": call.name, "input": call.arguments}, marks)
         arguments = call.arguments if self._own else call.arguments or "{}"  # OpenAI: JSON text, so not empty
@@ -134,6 +134,13 @@ class Messages:
             return
         sent = thoughts[0].extra.get(SENT)
         message |= sent or {"reasoning_content": "".join(part.text for part in thoughts)}
+
+
+def _respelt(extra: Object) -> Object:
+    """With what other wires do not miss in its place again."""
+    if SPELT not in extra:
+        return extra
+    return {key: value for key, value in extra.items() if key != SPELT} | as_object(extra[SPELT])
 
 
 def _as_texts(turn: Turn) -> Turn:

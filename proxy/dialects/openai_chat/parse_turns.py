@@ -30,9 +30,9 @@ from proxy.canon import (
 )
 from proxy.dialects.openai_chat.reasoning import SENT, flat, thoughts_in
 from proxy.dialects.openai_chat.seals import unsealed
-from proxy.dialects.openai_chat.words import NAME
+from proxy.dialects.openai_chat.words import NAME, SPELT
 from proxy.errors import BadRequest
-from proxy.grammar.fields import Fields, Left, Object, Verbatim, as_object, standard_base64, wrong, wrong_word
+from proxy.grammar.fields import Fields, Left, Verbatim, as_object, standard_base64, wrong, wrong_word
 from proxy.grammar.filetypes import seen
 
 
@@ -64,19 +64,23 @@ def _turn(fields: Fields, calls: dict[str, str]) -> Turn:
 
 
 def _tool_result(fields: Fields, role: str, calls: dict[str, str]) -> ToolResult:
-    extra: Object = {}
+    """The tool's name, and an older word for the role, tell no more than the id of its call does."""
     if role == "tool":
-        call = fields.need_text("tool_call_id")
+        call, said = fields.need_text("tool_call_id"), Verbatim()
+        if (name := fields.text("name")) is not None:
+            said["name"] = name
     else:
         name = fields.need_text("name")
-        call = calls.get(name, f"call_{name}")
-        extra = {"role": role, "name": name}
+        call, said = calls.get(name, f"call_{name}"), Verbatim(role=role, name=name)
     parts, cache = _content(fields), fields.object("cache_control")
-    return ToolResult(id=call, parts=parts, at=fields.at, cache=cache, extra={**extra, **fields.rest})
+    extra = {SPELT: said, **fields.rest} if said else fields.rest
+    return ToolResult(id=call, parts=parts, at=fields.at, cache=cache, extra=extra)
 
 
 def _spoken(fields: Fields, calls: dict[str, str]) -> list[Part]:
     """An assistant's message. The parts stand in the order in which a model makes them."""
+    if fields.rest.get("annotations") == []:  # as OpenAI answers, and its SDK sends back
+        fields.rest[SPELT] = Verbatim(annotations=fields.rest.pop("annotations"))
     parts = [*_thoughts_sent(fields), *_content(fields)]
     if refusal := fields.text("refusal"):
         parts.append(Refusal(text=refusal, at=fields.path("refusal")))
@@ -107,6 +111,8 @@ def _call(fields: Fields) -> ToolCall:
         cache=fields.object("cache_control"),
     )
     fields.keep(kind, inner)
+    if "index" in fields.rest:  # Mistral's answers have it, and streams that an SDK has put together: the place
+        fields.rest[SPELT] = Verbatim(index=fields.rest.pop("index"))
     call.signature, call.extra = unsealed(fields.rest)
     return call
 

@@ -58,6 +58,8 @@ KNOBS = {
     "service_tier": "text",
 }
 
+SPELT = "spelt"  # in an `extra`: what the client said that no other wire misses, as it said it
+
 # What this wire's clients call what receipts and refusals name, where they do not call it as we do.
 # docs/decisions/0010-receipts.md
 SPELLED = {

@@ -71,7 +71,7 @@ class Encoding:
 
     def _leave_out(self) -> None:
         """The knobs that the wire lacks, and what another wire alone knows."""
-        self.dropped.update(key for key in KNOBS_LACKED if getattr(self._request, key) is not None)
+        self.dropped.lacking(KNOBS_LACKED)
         if not self._own:
             self.dropped.left(self._request.extra)
 

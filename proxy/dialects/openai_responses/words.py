@@ -71,7 +71,14 @@ SPELLED = {
 }
 
 # Canonical knobs that this wire has no word for.
-KNOBS_LACKED = ("top_k", "seed", "stop", "frequency_penalty", "presence_penalty", "logit_bias")
+KNOBS_LACKED: dict[str, tuple[object, ...]] = {
+    "top_k": (),
+    "seed": (),
+    "stop": ([],),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+}
 
 # What `include` asks for that every wire has: the seals of its thoughts, which the others hand out unasked, and
 # logprobs. The rest of the list shows more of server tools, and goes to `extra`.
