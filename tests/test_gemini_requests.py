@@ -486,11 +486,12 @@ def test_a_result_of_a_call_that_is_gone_keeps_its_name() -> None:
         ({"mode": "MODE_UNSPECIFIED"}, None, False),
         ({}, None, False),
         ({"mode": "ANY", "allowedFunctionNames": ["f"]}, ToolChoice("tool", "f"), False),
-        ({"mode": "ANY", "allowedFunctionNames": ["f", "g"]}, None, True),
-        ({"mode": "VALIDATED", "allowedFunctionNames": ["f"]}, None, True),
+        ({"mode": "ANY", "allowedFunctionNames": ["f", "g"]}, ToolChoice("required", among=("f", "g")), False),
+        ({"mode": "VALIDATED", "allowedFunctionNames": ["f"]}, ToolChoice("auto", among=("f",)), False),
+        ({"mode": "AUTO", "allowedFunctionNames": ["f"]}, None, True),
     ],
 )
-def test_a_tool_choice_is_a_mode_one_tool_or_a_demand(calling: Any, choice: Any, demanded: bool) -> None:
+def test_a_tool_choice_is_a_mode_some_tools_or_a_demand(calling: Any, choice: Any, demanded: bool) -> None:
     request = parsed(toolConfig={"functionCallingConfig": calling})
     assert (request.tool_choice, bool(request.demands)) == (choice, demanded)
     back = sent(request).get("toolConfig", {}).get("functionCallingConfig", {})

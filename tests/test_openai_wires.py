@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 
+from proxy.dialects.anthropic import Anthropic
+from proxy.dialects.bedrock import Bedrock
+from proxy.dialects.cohere import Cohere
 from proxy.dialects.gemini import Gemini
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_responses import OpenAIResponses
+from proxy.errors import Unrepresentable
 from proxy.ports import Dialect, Peek
 
 CHAT: Dialect = OpenAIChat(clock=lambda: 1750000000.0)
@@ -15,7 +19,33 @@ RESPONSES: Dialect = OpenAIResponses(clock=lambda: 1750000000.0)
 GEMINI: Dialect = Gemini()
 LARK = {"syntax": "lark", "definition": 'start: "a"'}
 FREE = {"name": "p", "description": "Runs it."}
+F, G = ({"name": name, "parameters": {"type": "object", "properties": {}}, "strict": False} for name in "fg")
+CHOSEN = [{"type": "function", "name": "f"}, {"type": "custom", "name": "p"}]
 SAID_BY_BOTH = [
+    pytest.param(
+        {
+            "tools": [
+                {"type": "function", "function": F},
+                {"type": "function", "function": G},
+                {"type": "custom", "custom": FREE},
+            ],
+            "tool_choice": {
+                "type": "allowed_tools",
+                "allowed_tools": {
+                    "mode": "required",
+                    "tools": [
+                        {"type": "function", "function": {"name": "f"}},
+                        {"type": "custom", "custom": {"name": "p"}},
+                    ],
+                },
+            },
+        },
+        {
+            "tools": [{"type": "function", **F}, {"type": "function", **G}, {"type": "custom", **FREE}],
+            "tool_choice": {"type": "allowed_tools", "mode": "required", "tools": CHOSEN},
+        },
+        id="a choice among some tools",
+    ),
     pytest.param(
         {"tools": [{"type": "custom", "custom": FREE | {"format": {"type": "grammar", "grammar": LARK}}}]},
         {"tools": [{"type": "custom", **FREE, "format": {"type": "grammar", **LARK}}]},
@@ -119,3 +149,49 @@ def test_an_answer_that_is_sent_back_needs_no_receipt(turns: list[dict[str, Any]
     messages = [asked, *turns, asked]
     assert crossed(CHAT, RESPONSES, messages=messages)[1] == ()
     assert crossed(CHAT, CHAT, messages=messages) == ({"model": "gpt-5.1", "messages": messages}, ())
+
+
+# --- a choice among some of the tools --------------------------------------------------------------------------------
+
+
+def among(mode: str, *names: str) -> dict[str, Any]:
+    tools = [{"type": "function", **F}, {"type": "function", **G}]
+    chosen = [{"type": "function", "name": name} for name in names]
+    return {"tools": tools, "tool_choice": {"type": "allowed_tools", "mode": mode, "tools": chosen}}
+
+
+@pytest.mark.parametrize(("mode", "word"), [("auto", "VALIDATED"), ("required", "ANY")])
+def test_gemini_has_a_word_for_a_choice_among_some_tools(mode: str, word: str) -> None:
+    said, dropped = crossed(RESPONSES, GEMINI, **among(mode, "f"))
+    assert said["toolConfig"]["functionCallingConfig"] == {"mode": word, "allowedFunctionNames": ["f"]}
+    assert len(said["tools"][0]["functionDeclarations"]) == 2
+    assert dropped == ()
+
+
+@pytest.mark.parametrize(
+    ("wire", "said"),
+    [
+        (Anthropic(), {"tool_choice": {"type": "any"}}),
+        (Bedrock(), {}),
+        (Cohere(), {"tool_choice": "REQUIRED"}),
+    ],
+    ids=["anthropic", "bedrock", "cohere"],
+)
+def test_elsewhere_the_other_tools_are_not_on_offer(wire: Dialect, said: dict[str, Any]) -> None:
+    body, dropped = crossed(RESPONSES, wire, **among("required", "f"))
+    assert body.items() >= said.items()
+    assert '"f"' in json.dumps(body)
+    assert '"g"' not in json.dumps(body)
+    assert dropped == ("tools",)
+    assert crossed(RESPONSES, wire, **among("required", "f", "g"))[1] == ()
+
+
+def test_a_choice_among_tools_that_nobody_offers_is_refused() -> None:
+    with pytest.raises(Unrepresentable, match="tool_choice names no tool that is on offer"):
+        crossed(RESPONSES, Anthropic(), **among("auto", "h"))
+
+
+def test_a_choice_of_a_servers_tool_is_still_refused_elsewhere() -> None:
+    choice = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]}
+    with pytest.raises(Unrepresentable, match="tool_choice: there is no word for it in Chat Completions"):
+        crossed(RESPONSES, CHAT, **among("auto", "f") | {"tool_choice": choice})

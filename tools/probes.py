@@ -176,6 +176,8 @@ def _tools() -> Iterator[Probe]:
     for mode in ("auto", "required", "none"):
         yield _with(f"choice: {mode}", _OFFERED, tool_choice=ToolChoice(mode))
     yield _with("choice: one", _OFFERED, tool_choice=ToolChoice("tool", "weather"))
+    two = _request(_hi(), tools=[_tool(), _tool(name="clock")])
+    yield _with("choice: some", two, tool_choice=ToolChoice("required", among=("weather",)))
     yield _with("parallel off", _OFFERED, parallel_tools=False)
     yield from _calls()
 

@@ -40,6 +40,7 @@ class Tool(Struct, kw_only=True):
 class ToolChoice(Struct, frozen=True):
     mode: Literal["auto", "none", "required", "tool"]
     name: str | None = None  # with mode "tool"
+    among: tuple[str, ...] = ()  # with "auto" and "required": the tools that may be chosen, where not all may
 
 
 class Format(Struct, kw_only=True):

@@ -7,7 +7,9 @@ understands. Whatever is named has the client's own name: docs/decisions/0010-re
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from proxy.canon import Part, Request, Text, Tool, ToolCall
+from msgspec.structs import replace
+
+from proxy.canon import Part, Request, Text, Tool, ToolCall, ToolChoice
 from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object, paths
 
@@ -55,6 +57,22 @@ class Receipt:
         if part.cache is not None:
             self.add("cache")
         return self.carried(part.extra)
+
+    def narrowed(self, request: Request) -> Request:
+        """Where the wire has no word for a choice among some of the tools: the others are not on offer.
+
+        Raises Unrepresentable.
+        """
+        choice = request.tool_choice
+        if choice is None or not choice.among:
+            return request
+        tools = [tool for tool in request.tools if tool.name in choice.among]
+        if not tools:
+            at = self._name_of("tool_choice")
+            raise Unrepresentable(f"{at} names no tool that is on offer.", param=at)
+        if len(tools) < len(request.tools):
+            self.add("tools")
+        return replace(request, tools=tools, tool_choice=ToolChoice(choice.mode))
 
     def lacking(self, knobs: Mapping[str, tuple[object, ...]]) -> None:
         """The knobs that the wire lacks. With each stands what it may ask for because it is so anyway."""

@@ -21,11 +21,11 @@ class Encoding:
     """One request on its way to the wire. `own`: it came on this wire, so that `extra` means something here."""
 
     def __init__(self, request: Request) -> None:
-        self._request = request
         self._own = request.wire == NAME
         self._takes = takes_of(request.model)
         self._plan = plan_as_asked(request) if self._own else plan(request, self._takes)
         self.dropped = Receipt(request, NAME)
+        self._request = self.dropped.narrowed(request)
         self.dropped.update(self._plan.moved)
         self._blocks = Blocks(self._own, is_claude(request.model), self.dropped)
 

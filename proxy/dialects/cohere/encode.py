@@ -51,9 +51,9 @@ class Encoding:
     """One request on its way to the wire. `own`: it came on this wire, so that `extra` means something here."""
 
     def __init__(self, request: Request) -> None:
-        self._request = request
         self._own = request.wire == NAME
         self.dropped = Receipt(request, NAME)
+        self._request = self.dropped.narrowed(request)
 
     def body(self) -> Object:
         request = self._request

@@ -140,7 +140,9 @@ class Encoding:
         choice = self._request.tool_choice
         if choice is None or (not self._own and not self._request.tools):
             return {}  # a choice among no tools says nothing, and Google refuses some of them
-        calling: Object = {"mode": MODE_WORDS[choice.mode]}
-        if choice.name is not None:
-            calling["allowedFunctionNames"] = [choice.name]
+        among = list(choice.among) if choice.name is None else [choice.name]
+        mode = "VALIDATED" if among and choice.mode == "auto" else MODE_WORDS[choice.mode]  # AUTO has no names
+        calling: Object = {"mode": mode}
+        if among:
+            calling["allowedFunctionNames"] = among
         return {"functionCallingConfig": calling}

@@ -191,7 +191,7 @@ def _function(fields: Fields) -> Tool:
 
 
 def _choose(request: Request, top: Fields) -> None:
-    """The tool choice, if it is a mode or one tool; several names are a demand. What is left over stays."""
+    """The tool choice; names beside a mode that has none are a demand. What is left over stays."""
     if "toolConfig" not in top.rest:
         return
     config = top.inner("toolConfig")
@@ -201,7 +201,7 @@ def _choose(request: Request, top: Fields) -> None:
     mode = MODES[0] if value is None else _word(value, at, MODES)
     if mode not in MODES:
         raise wrong_word(at, ", ".join(MODES[1:]), str(value))
-    if names and (mode != "ANY" or len(names) > 1):
+    if names and mode not in ("ANY", "VALIDATED"):
         named = {"allowedFunctionNames": names, "mode": mode}
         request.demands["toolConfig"] = Left(functionCallingConfig=Left(named))
     else:
@@ -215,11 +215,11 @@ def _choose(request: Request, top: Fields) -> None:
 def _choice(mode: str, names: list[str]) -> ToolChoice | None:
     match mode:
         case "AUTO" | "VALIDATED":
-            return ToolChoice("auto")
+            return ToolChoice("auto", among=tuple(names))
         case "NONE":
             return ToolChoice("none")
         case "ANY":
-            return ToolChoice("tool", names[0]) if names else ToolChoice("required")
+            return ToolChoice("tool", names[0]) if len(names) == 1 else ToolChoice("required", among=tuple(names))
         case _:
             return None
 

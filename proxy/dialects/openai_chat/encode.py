@@ -160,13 +160,19 @@ class Encoding:
         return {"type": tool.kind, **marks_of(tool, self._own, self.dropped)}
 
     def _choice(self, choice: ToolChoice, modern: bool) -> object:
+        if choice.among:
+            tools = [self._named(name) for name in choice.among]
+            return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode, "tools": tools}}
         if choice.mode != "tool":
             return choice.mode
         if not modern and self._request.tools:
             return {"name": choice.name}
-        custom = any(tool.kind == "custom" and tool.name == choice.name for tool in self._request.tools)
+        return self._named(choice.name)
+
+    def _named(self, name: str | None) -> Object:
+        custom = any(tool.kind == "custom" and tool.name == name for tool in self._request.tools)
         kind = "custom" if custom else "function"
-        return {"type": kind, kind: {"name": choice.name}}
+        return {"type": kind, kind: {"name": name}}
 
 
 def _form(form: Object) -> Object:

@@ -187,6 +187,8 @@ def _tool_choice(top: Fields) -> ToolChoice | None:
         }:
             del top.rest[key]
             return ToolChoice("tool", name)
+        case {"type": "allowed_tools", "allowed_tools": dict() as allowed, **rest} if not rest:
+            return _choice_among(top, allowed)
         case {"type": "function"} | {"type": "custom"}:
             kind = value["type"]
             raise wrong(f"{key}.{kind}.name", "a string", as_object(value.get(kind)).get("name"))
@@ -194,3 +196,26 @@ def _tool_choice(top: Fields) -> ToolChoice | None:
             return None
         case _:
             raise wrong(key, "auto, none, required or an object", value)
+
+
+def _choice_among(top: Fields, allowed: Object) -> ToolChoice | None:
+    match allowed:
+        case {"mode": "auto" | "required" as mode, "tools": list() as tools, **rest} if not rest:
+            names = tuple(name for tool in tools for name in _named(tool))
+            if names and len(names) == len(tools):
+                del top.rest["tool_choice"]
+                return ToolChoice(mode, among=names)
+    return None
+
+
+def _named(tool: object) -> list[str]:
+    """The name of a tool that may be chosen; none where it is not a function or a custom tool, or says more."""
+    match tool:
+        case {"type": "function", "function": {"name": str(name), **more}, **rest} | {
+            "type": "custom",
+            "custom": {"name": str(name), **more},
+            **rest,
+        } if not more and not rest:
+            return [name]
+        case _:
+            return []

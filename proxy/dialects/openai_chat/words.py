@@ -22,8 +22,8 @@ SIGN = re.compile(rb'"object"\s*:\s*"chat\.completion')
 
 # Without these the answer would be another one, and no other wire can say them: they cross to this wire or not at all.
 # Every other unknown field (`prediction`, `min_p`, `provider`, `transforms`, ...) tunes, routes or keeps the books, and
-# goes to `extra`. Three fields demand only in the forms that the canon lacks: a `tool_choice` that names several tools,
-# a `function_call` that says more than a name, and a `response_format` that is no JSON schema.
+# goes to `extra`. Three fields demand only in the forms that the canon lacks: a `tool_choice` that names a server's
+# tools, a `function_call` that says more than a name, and a `response_format` that is no JSON schema.
 DEMANDS = {
     "audio",  # OpenAI: voice and format of a spoken answer
     "web_search_options",  # OpenAI: the answer is searched for

@@ -174,10 +174,14 @@ class Encoding:
         return {"parameters": tool.parameters or {"type": "object", "properties": {}}, "strict": bool(tool.strict)}
 
     def _choice(self, choice: ToolChoice) -> object:
-        if choice.mode != "tool":
-            return choice.mode
-        custom = any(tool.kind == "custom" and tool.name == choice.name for tool in self._request.tools)
-        return {"type": "custom" if custom else "function", "name": choice.name}
+        if choice.among:
+            tools = [self._named(name) for name in choice.among]
+            return {"type": "allowed_tools", "mode": choice.mode, "tools": tools}
+        return choice.mode if choice.mode != "tool" else self._named(choice.name)
+
+    def _named(self, name: str | None) -> Object:
+        custom = any(tool.kind == "custom" and tool.name == name for tool in self._request.tools)
+        return {"type": "custom" if custom else "function", "name": name}
 
 
 def _knobs_of(request: Request) -> Object:

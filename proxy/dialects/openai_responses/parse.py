@@ -130,7 +130,24 @@ def _tool_choice(top: Fields) -> ToolChoice | None:
             raise wrong_word("tool_choice", "auto, none, required or an object", value)
         case {"type": "function" | "custom"} if set(value) <= {"type", "name"}:
             return ToolChoice("tool", top.need_inner("tool_choice").need_text("name"))
+        case {"type": "allowed_tools", "mode": "auto" | "required" as mode, "tools": list() as tools, **rest} if (
+            not rest
+        ):
+            names = tuple(name for tool in tools for name in _named(tool))
+            if not names or len(names) < len(tools):
+                return None
+            del top.rest["tool_choice"]
+            return ToolChoice(mode, among=names)
         case dict():
             return None
         case _:
             raise wrong("tool_choice", "auto, none, required or an object", value)
+
+
+def _named(tool: object) -> list[str]:
+    """The name of a tool that may be chosen; none where it is a server's, or says more."""
+    match tool:
+        case {"type": "function" | "custom", "name": str(name), **rest} if not rest:
+            return [name]
+        case _:
+            return []
