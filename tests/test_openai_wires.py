@@ -9,6 +9,7 @@ from proxy.dialects.anthropic import Anthropic
 from proxy.dialects.bedrock import Bedrock
 from proxy.dialects.cohere import Cohere
 from proxy.dialects.gemini import Gemini
+from proxy.dialects.ollama import Ollama
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.errors import Unrepresentable
@@ -195,3 +196,17 @@ def test_a_choice_of_a_servers_tool_is_still_refused_elsewhere() -> None:
     choice = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]}
     with pytest.raises(Unrepresentable, match="tool_choice: there is no word for it in Chat Completions"):
         crossed(RESPONSES, CHAT, **among("auto", "f") | {"tool_choice": choice})
+
+
+@pytest.mark.parametrize(
+    "wire", [RESPONSES, GEMINI, Anthropic(), Bedrock(), Cohere(), Ollama()], ids=lambda wire: wire.name
+)
+def test_what_asks_for_the_impossible_is_refused(wire: Dialect) -> None:
+    with pytest.raises(Unrepresentable, match="tool_choice asks for a tool, and there are none"):
+        crossed(CHAT, wire, tool_choice="required")
+
+
+@pytest.mark.parametrize("wire", [RESPONSES, Anthropic(), Bedrock(), Cohere(), Ollama()], ids=lambda wire: wire.name)
+def test_no_answer_at_all_is_refused(wire: Dialect) -> None:
+    with pytest.raises(Unrepresentable, match=r"n is 0, and .* one answer"):
+        crossed(CHAT, wire, n=0)

@@ -95,9 +95,16 @@ def names_in(body: Object, spelled: Mapping[str, str], by_key: Mapping[str, Mapp
 
 
 def refuse_demands(request: Request, wire: str) -> None:
-    """For a request of another wire. `wire` is the name of this one, for people. Raises Unrepresentable."""
+    """For a request of another wire; what no tools can meet is a demand as well. Raises Unrepresentable.
+
+    `wire` is the name of this one, for people.
+    """
     for at in paths(request.demands):
         raise Unrepresentable(f"{at}: there is no word for it in {wire}.", param=at)
+    choice = request.tool_choice
+    if choice is not None and choice.mode in ("required", "tool") and not request.tools:
+        at = request.name_of("tool_choice")
+        raise Unrepresentable(f"{at} asks for a tool, and there are none.", param=at)
 
 
 def stored_elsewhere(at: str) -> Unrepresentable:
@@ -108,7 +115,7 @@ def stored_elsewhere(at: str) -> Unrepresentable:
 
 def refuse_several(request: Request, wire: str) -> None:
     """Where an answer is one. Raises Unrepresentable."""
-    if request.n is not None and request.n > 1:
+    if request.n not in (None, 1):
         at = request.name_of("n")
         raise Unrepresentable(f"{at} is {request.n}, and {wire} gives one answer.", param=at)
 

@@ -187,9 +187,6 @@ class Encoding:
             if mode == "none":
                 self.dropped.add("tool_choice")
                 choice = None
-            if not tools and mode in ("required", "tool"):
-                at = self._request.name_of("tool_choice")
-                raise Unrepresentable(f"{at} asks for a tool, and there are none.", param=at)
             if not tools and called:
                 self.dropped.add("tools")
                 tools = [Tool(name=name) for name in called]
