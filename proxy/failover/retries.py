@@ -12,7 +12,8 @@ asked again after is the operator's to say (`retryable_errors`); the rows say wh
     409, 425            | yes, as after a 5xx           | yes
     authentication      | no                            | yes: it is the key's fault
     quota               | no                            | yes
-    404, 405, 410, 413  | no                            | yes: it has that model, or takes that much
+    404, 405, 410, 413  | no                            | yes: it has that model, or takes that much;
+                        |                               | so where a 400 says that (grammar/complaints.py)
     any other 4xx       | no                            | no: the request is wrong everywhere
     content refused     | no                            | no: nobody is asked until somebody gives in
     our own 4xx         | no                            | only where this target's wire is what cannot say it
@@ -52,13 +53,19 @@ _BY_NAME: dict[str, _Rule] = {
     "upstream_too_long": _ELSEWHERE,
     "upstream_aborted": _STOP,  # it was we who let go
     "unrepresentable": _ELSEWHERE,
-    # The providers': there may be more room elsewhere.
+    # The providers', and ours: there may be more room elsewhere.
     "context_length_exceeded": _ELSEWHERE,
     # What was said is refused, under whichever status.
     "content_filter": _STOP,  # https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter
     "content_policy_violation": _STOP,
     "invalid_prompt": _STOP,  # https://platform.openai.com/docs/api-reference/responses/object, under `error`
     "data_inspection_failed": _STOP,  # https://help.aliyun.com/zh/model-studio/error-code
+}
+# Of a provider's 400. That a name means nobody at all is another thing: we say that under the same code.
+_BY_WORD: dict[str, _Rule] = {
+    "model_not_found": _ELSEWHERE,
+    "model_unable": _ELSEWHERE,
+    "unsupported_location": _ELSEWHERE,
 }
 _LATER = _Rule(True, True, "server_error")
 _BY_STATUS: dict[int, _Rule] = {
@@ -88,7 +95,7 @@ def verdict(error: GatewayError, retryable: Collection[str], now: float) -> Verd
 
 def _rule(error: UpstreamError) -> _Rule:
     for name in (error.code, error.upstream_type):
-        if rule := _BY_NAME.get(name.lower()):
+        if rule := _BY_NAME.get(name.lower()) or _BY_WORD.get(name.lower()):
             return rule
     return _BY_STATUS.get(error.status) or _BY_KIND.get(error.kind, _RETRIED)
 

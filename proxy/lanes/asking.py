@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from proxy.errors import Down, UpstreamError
 from proxy.framing import Unframed
+from proxy.grammar.complaints import understand
 from proxy.limits import ratelimits
 from proxy.ports import Answer, Call, Dialect, Outgoing, Target
 
@@ -51,8 +52,8 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
         answer.abort()
         raise
     error = dialect.decode_error(answer.status, answer.headers, body)
-    target.adapter.refused(answer, error)
     blame(call, error)
+    target.adapter.refused(answer, error)
     if dialect is not call.dialect:
         error.body = None
         error.headers = [*error.headers, *ratelimits.spelled(answer.headers, call.dialect.name, time())]
@@ -170,11 +171,12 @@ async def timed(call: Call, waiting: Awaitable[T]) -> T:
 
 
 def blame(call: Call, error: UpstreamError) -> None:
-    """Name the provider, and let none of its words repeat our key. Once for each error.
+    """Name the provider, find what it means, and let none of its words repeat our key. Once for each error.
 
     What it says of our key must not pass for what we say of the client's, where it is we who spell it.
     """
     assert call.target is not None
+    understand(error)
     hide = call.target.adapter.hide
     error.provider = call.target.adapter.name
     if error.kind == "authentication":

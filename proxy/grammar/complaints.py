@@ -1,0 +1,103 @@
+"""What does a provider mean that calls everything a wrong request, and says in a sentence what it was?
+
+Some 400s are no fault of the request: an account with no money left, a key that is none, a model that is not there,
+more than this one can take. And some 403s are no fault of the key. Vendors that have no word of their own for those say
+so in their message alone, and whether another target or another key is asked depends on it.
+
+Only the beginning of a message is read, where it is the vendor's own words: what a client wrote may be repeated further
+on, and must not leave a key out.
+"""
+
+import re
+from typing import NamedTuple
+
+from proxy.errors import Busy, Kind, Refused, UpstreamError
+
+
+class _Meaning(NamedTuple):
+    code: str
+    kind: Kind = "invalid_request"
+
+
+_SPENT = _Meaning("insufficient_quota", "quota_exceeded")
+_FLAGGED = _Meaning("content_filter")
+_NO_KEY = _Meaning("invalid_api_key", "authentication")
+_BUSY = _Meaning("rate_limit_exceeded", "rate_limit")
+_TOO_LONG = _Meaning("context_length_exceeded")
+_NO_MODEL = _Meaning("model_not_found")
+_UNABLE = _Meaning("model_unable")
+_ELSEWHERE = _Meaning("unsupported_location")
+
+# What a provider calls it, as code or type, where others have the word or the status that is known.
+_BY_WORD = {
+    "billing_hard_limit_reached": _SPENT,  # OpenAI
+    "capacity_exceeded": _BUSY,  # https://console.groq.com/docs/flex-processing
+    "too_many_prompt_tokens": _TOO_LONG,  # Perplexity
+    "exceed_context_size_error": _TOO_LONG,  # https://github.com/ggml-org/llama.cpp/pull/15780
+    "model_decommissioned": _NO_MODEL,  # https://console.groq.com/docs/deprecations
+    "invalid_model": _NO_MODEL,  # Mistral
+}
+_SENTENCES: dict[_Meaning, tuple[str, ...]] = {
+    _SPENT: (
+        "Your credit balance is too low",  # Anthropic
+        "You have reached your specified (?:workspace )?API usage limits",
+        "Your (?:newly created )?team .{0,80}(?:any|all available) credits",  # xAI
+        "Too many tokens per day",  # Bedrock
+    ),
+    _FLAGGED: ("(?:[^ ]{1,200} requires moderation on .{1,80}[.] )?Your input was flagged",),  # OpenRouter
+    _NO_KEY: (
+        "Incorrect API key provided",  # xAI
+        "This organization has been disabled",  # Anthropic
+    ),
+    _TOO_LONG: (
+        "(?:The )?prompt is too long:",  # Anthropic, Fireworks
+        "input length and `max_tokens` exceed context limit",
+        "The input token count .{0,40}exceeds the maximum number of tokens allowed",  # Google
+        "Input is too long for requested model",  # Bedrock, as the next one
+        "Input Tokens Exceeded",
+        ".{0,120}(?:This|The) (?:model|endpoint)'s maximum (?:context|prompt) length is [0-9]",  # vLLM's kin, xAI
+        "Prompt contains [0-9]+ tokens .{0,60}too large for model",  # Mistral
+        "Input validation error: `inputs`.{0,40} must (?:be <=|have less than) [0-9]",  # Together, text-generation
+        "(?:the )?request (?:[(][0-9]+ tokens[)] )?exceeds the available context size",  # llama.cpp
+        "too many tokens: total number of tokens",  # Cohere
+        "Invalid request: Your request exceeded model token limit",  # Moonshot
+    ),
+    _NO_MODEL: (
+        "The provided model identifier is invalid",  # Bedrock, as the next one
+        "Invocation of model ID .{1,200} with on-demand throughput isn.t supported",
+        "Invalid model: ",  # Mistral
+        "[^ ]{1,200} is not a valid model ID",  # OpenRouter
+    ),
+    _UNABLE: (
+        "[^ ]{1,300} does not support (?:tools|thinking|chat)$",  # Ollama
+        "This model doesn.t support (?:tool use|system prompts|images?|documents?)",  # Bedrock
+    ),
+    _ELSEWHERE: (
+        "User location is not supported",  # Google, as the next one
+        "Gemini API free tier is not available in your country",
+    ),
+}
+_before = re.compile("The model returned the following errors: ").match  # Bedrock, of a vendor's own error
+_by_sentence = [
+    (re.compile("|".join(sentences), re.IGNORECASE).match, meaning) for meaning, sentences in _SENTENCES.items()
+]
+
+
+def understand(error: UpstreamError) -> None:
+    """Give an error the code and the kind of what it means."""
+    if _is_vague(error) and (meant := _meaning(error)):
+        error.code, error.kind = meant
+
+
+def _is_vague(error: UpstreamError) -> bool:
+    is_known = error.kind not in ("invalid_request", "rate_limit") and error.status != 403
+    return isinstance(error, Refused | Busy) and not is_known
+
+
+def _meaning(error: UpstreamError) -> _Meaning | None:
+    for word in (error.code, error.upstream_type):
+        if meant := _BY_WORD.get(word.lower()):
+            return meant
+    start = found.end() if (found := _before(error.message)) else 0
+    said = error.message[start : start + 500]
+    return next((meaning for match, meaning in _by_sentence if match(said)), None)
