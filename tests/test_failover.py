@@ -407,8 +407,13 @@ async def test_the_unwell_come_last_and_are_never_all_left_out() -> None:
     world = World(
         [Provider("a"), Provider("b")], upstreams, is_well=lambda name: name == "b", retry=Retry(max_retries=0)
     )
-    await world.ask()
+    call = await world.ask()
     assert upstreams.asked == ["b/m", "a/m"]
+    assert [(one.target.adapter.name, one.number, one.skipped) for one in call.history] == [
+        ("a", 0, "unwell: asked behind the others"),
+        ("b", 1, ""),
+        ("a", 2, ""),
+    ]
 
 
 async def test_a_stream_that_breaks_counts_against_its_target() -> None:

@@ -19,7 +19,7 @@ from proxy.failover.hedging import Asking, Hedging, Race, Trial
 from proxy.failover.needs import lacking
 from proxy.failover.plan import Plan, Planner
 from proxy.failover.retries import Backoff, RetryBudget, Verdict, verdict
-from proxy.failover.standing import RESTING, Standing, Standings
+from proxy.failover.standing import RESTING, UNWELL, Standing, Standings
 from proxy.failover.sticking import conversation
 from proxy.lanes.asking import timed
 from proxy.ports import Attempt, Call, Handler, Reply, Target
@@ -114,6 +114,7 @@ class Way:
                 yield target
             else:
                 unwell.append(target)
+                self._call.history.append(Attempt(target, skipped=UNWELL))
         yield from unwell
 
     def _all(self) -> Iterator[Target]:

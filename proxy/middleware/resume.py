@@ -25,7 +25,7 @@ from proxy.failover.hedging import HEDGED, LOST, Trial, is_bounded, retell
 from proxy.failover.retries import verdict
 from proxy.failover.sofar import SoFar, asks_for_text, parted
 from proxy.failover.splice import Rest
-from proxy.failover.standing import Standing, Standings
+from proxy.failover.standing import UNWELL, Standing, Standings
 from proxy.ports import Attempt, Call, Handler, Peek, Renderer, Reply, Target
 
 NO_PREFILL = "goes on with no text"
@@ -244,8 +244,8 @@ def _may_be_two(call: Call) -> bool:
 
 
 def _met(call: Call) -> set[Target]:
-    """Whom it has come to, but for who was only outrun."""
-    return {one.target for one in call.history if one.code != LOST}
+    """Whom it has come to, but for who was only outrun, or put behind the others."""
+    return {one.target for one in call.history if one.code != LOST and one.skipped != UNWELL}
 
 
 def _mark(call: Call, error: GatewayError) -> None:
