@@ -416,6 +416,20 @@ async def test_the_unwell_come_last_and_are_never_all_left_out() -> None:
     ]
 
 
+async def test_that_a_target_rests_and_is_back_is_said_once_each(caplog: pytest.LogCaptureFixture) -> None:
+    upstreams = Upstreams(a=[down(), down(), down()])
+    world = three(upstreams, retry=Retry(max_retries=0), rules=Rules(failures=2, cool=0.0, ramp=0.0))
+    caplog.set_level("INFO", logger="pillion")
+    for _ in range(6):  # the third one is a probe that fails, the fourth one that is answered
+        await world.ask()
+    rests = "a/m has failed too often, and is left alone for 1 s: 500"
+    assert [(record.levelname, record.__dict__["event"], record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "target_resting", rests),
+        ("WARNING", "target_resting", rests),
+        ("INFO", "target_back", "a/m answers again"),
+    ]
+
+
 async def test_a_stream_that_breaks_counts_against_its_target() -> None:
     async def body() -> AsyncGenerator[bytes]:
         yield b""

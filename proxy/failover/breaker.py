@@ -72,28 +72,29 @@ class Breaker:
             return self._generation
         return self._allow_one() if self._state == "ramp" else self._allow_probe()
 
-    def succeeded(self, ticket: int) -> None:
-        """The target answered; that it refused the request as wrong is an answer too."""
+    def succeeded(self, ticket: int) -> bool:
+        """The target answered; that it refused the request as wrong is an answer too. Is it back with that?"""
         if ticket != self._generation:
-            return
+            return False
         if self._state == "half_open":
             self._back()
-        else:
-            self._in_a_row = 0
-            self._outcomes.add(_GOOD)
+            return True
+        self._in_a_row = 0
+        self._outcomes.add(_GOOD)
+        return False
 
-    def failed(self, ticket: int) -> None:
-        """The target did not answer as it should: a 5xx, a timeout, no connection."""
+    def failed(self, ticket: int) -> bool:
+        """The target did not answer as it should: a 5xx, a timeout, no connection. Is it left alone from now on?"""
         if ticket != self._generation:
-            return
-        if self._state == "half_open":
-            self._open()
-            return
-        self._lapse()
-        self._in_a_row += 1
-        self._outcomes.add(_BAD)
-        if self._in_a_row >= self._rules.failures or self._is_sick():
-            self._open()
+            return False
+        if self._state != "half_open":
+            self._lapse()
+            self._in_a_row += 1
+            self._outcomes.add(_BAD)
+            if self._in_a_row < self._rules.failures and not self._is_sick():
+                return False
+        self._open()
+        return True
 
     def let_go(self, ticket: int) -> None:
         """Nobody knows how it would have ended, as when the client has left; the next request is the probe."""

@@ -3,6 +3,7 @@
 What the calls themselves have shown. A model that nobody has asked for stands as well as any.
 """
 
+import logging
 from collections.abc import Callable, Collection, Iterator
 from math import ceil
 from time import monotonic
@@ -18,6 +19,8 @@ RESTING = "target_resting"
 UNWELL = "unwell: asked behind the others"
 SICK = frozenset({"server_error", "network_error", "timeout"})  # kinds of error that say that a target is not well
 
+log = logging.getLogger("pillion")
+
 
 class Standing:
     """Of one target."""
@@ -32,8 +35,7 @@ class Standing:
 
     def __repr__(self) -> str:
         """As operators read it: <Standing openai/gpt-4o closed, 3 in flight>"""
-        name = f"{self.target.adapter.name}/{self.target.model}"
-        return f"<Standing {name} {self.breaker.state}, {self.latency.in_flight} in flight>"
+        return f"<Standing {self._name} {self.breaker.state}, {self.latency.in_flight} in flight>"
 
     def ended(self, ticket: int, error: BaseException | None) -> None:
         """An attempt has ended. A refusal is an answer too; how one that we broke off would have ended nobody knows.
@@ -42,16 +44,28 @@ class Standing:
         """
         self.latency.in_flight -= 1
         if error is None or (isinstance(error, UpstreamError) and error.kind not in SICK):
-            self.breaker.succeeded(ticket)
+            if self.breaker.succeeded(ticket):
+                log.info("%s answers again", self._name, extra={"event": "target_back"})
         elif isinstance(error, UpstreamError) and self.target.adapter.real:
-            self.breaker.failed(ticket)
+            if self.breaker.failed(ticket):
+                words = "%s has failed too often, and is left alone for %d s: %s"
+                log.warning(words, self._name, self._rest, error.message, extra={"event": "target_resting"})
         else:
             self.breaker.let_go(ticket)
+
+    @property
+    def _name(self) -> str:
+        return f"{self.target.adapter.name}/{self.target.model}"
+
+    @property
+    def _rest(self) -> int:
+        """Whole seconds for which it is left alone."""
+        return max(1, ceil((self.breaker.retry_at or 0.0) - monotonic()))
 
     def resting(self) -> Down:
         """Nobody was asked: it counts as no attempt."""
         name = self.target.adapter.name
-        wait = max(1, ceil((self.breaker.retry_at or 0.0) - monotonic()))
+        wait = self._rest
         return Down(
             f"{name} has failed too often, and is left alone for {wait} s.",
             status=503,

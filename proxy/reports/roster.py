@@ -70,7 +70,7 @@ class Roster:
             "model": short(self._hide(standing.target.model)),
             "state": standing.breaker.state,
             "in_flight": standing.latency.in_flight,
-            "latency_ms": round(standing.latency.value * 1000, 1),
+            "latency_ms": round(latency * 1000, 1) if (latency := standing.latency.value) else None,
         }
 
 
