@@ -291,7 +291,13 @@ def fingerprint(config: Config) -> str:
 
 def _models(config: Config) -> Mapping[str, Collection[str]]:
     """Those that the operator names, by provider."""
-    names = [*config.aliases.values(), config.default_model or "", config.upstream or ""]
+    names = [
+        *config.aliases.values(),
+        config.default_model or "",
+        config.upstream or "",
+        *config.failover.fallback_order,
+    ]
+    names += [target for route in config.routes.values() for target, _ in route.targets]
     named = [name.partition("/") for name in names]
     return {
         name: {*row.models, row.model, *(model for provider, _, model in named if provider == name)}
