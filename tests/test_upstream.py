@@ -433,3 +433,10 @@ async def test_a_list_is_asked_below_the_base_path() -> None:
 async def test_an_origin_tells_no_more_than_where_it_is() -> None:
     async with pool() as upstream:
         assert repr(upstream.origin("https://api.example/v1")) == "<Origin https://api.example>"
+
+
+async def test_on_a_side_road_silence_is_not_told_as_a_connection_that_failed() -> None:
+    async with Evil(Scenario(cut_at=0, cut_of="wire", how="stall")) as evil, pool() as ways:
+        with pytest.raises(Timeout) as caught:
+            await ways.get(ways.origin(evil.url), "/models", {}, 0.05)
+    assert (caught.value.code, caught.value.message) == ("total_timeout", "The provider did not answer within 0.05 s.")

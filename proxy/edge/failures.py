@@ -26,7 +26,7 @@ _WAYS: Sequence[tuple[type[Exception], str, str]] = (
 def mapped(error: Exception, seconds: float) -> UpstreamError:
     """Every way in which no connection comes about, in the words of our own tree, and for the log in the network's."""
     if isinstance(error, TimeoutError):
-        return Timeout(f"No connection to the provider within {seconds:g} s.", code="connect_timeout")
+        return Timeout(f"The provider did not answer within {seconds:g} s.", code="total_timeout")
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return Down(f"The egress proxy answered {error.status}.", kind="network_error", code="proxy_error")
     message, code = next((message, code) for kind, message, code in _WAYS if isinstance(error, kind))
