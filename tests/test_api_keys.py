@@ -296,6 +296,26 @@ async def test_one_that_has_met_a_limit_rests_for_as_long_as_that_takes(why: str
         assert least < row.pause < 61
 
 
+@pytest.mark.parametrize(
+    ("refused", "event"),
+    [
+        (refusal(401), "key_failed"),
+        (refusal(403), "key_forbidden"),
+        (refusal(429, "insufficient_quota"), "key_spent"),
+        (refusal(429, "rate_limit_exceeded"), None),
+    ],
+    ids=["401", "403", "quota", "429"],
+)
+async def test_a_key_that_somebody_must_see_to_is_told_of_once(
+    refused: Scenario, event: str | None, told: list[str]
+) -> None:
+    async with keyed(plays(one=refused)) as stage:
+        assert await asyncio.gather(*[stage.ask() for _ in range(10)]) == [[200]] * 10
+    found = [line for line in told if "'event': 'key_" in line]
+    assert len(found) == (event is not None)
+    assert all(f"'event': '{event}'" in line and "openai's key 1 of 2" in line for line in found)
+
+
 async def test_where_all_rest_the_last_is_asked_all_the_same() -> None:
     busy = refusal(429, "rate_limit_exceeded", retry_after="30")
     async with keyed(plays(one=busy, two=busy)) as stage:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from math import inf
 from time import monotonic, time
 from typing import NamedTuple
 
@@ -108,20 +109,32 @@ class Keys:
 
         A key that was refused as none, and that stands in a file, may have been rotated a moment ago.
         """
-        index, had_failed = asked.key.index, self._cooldown.has_failed(asked.key.index)
+        index = asked.key.index
         if error.kind == "authentication":
             self._secrets[index].look()
         if self._current(index) is not asked.key:
             error.of_key = error.kind == "authentication"
             return
+        was_out = self._cooldown.seconds_out(index, asked.model)
         hint = retry_after({name.lower(): said for name, said in error.headers}, self._wall(), LONGEST_HINT)
         model = self._cooldown.failed(index, error, asked.model, hint, asked.began)
         error.of_key = model is not None
         if model is not None:
             self._changed([self._said(index, model, asked.began)])
-        if self._cooldown.has_failed(index) and not had_failed:
+            self._tell(index, error, asked.model, was_out)
+
+    def _tell(self, index: int, error: UpstreamError, model: str, was_out: float) -> None:
+        """What somebody has to do something about, once each time: a limit of a minute is nothing of that."""
+        seconds = self._cooldown.seconds_out(index, model)
+        if self._cooldown.has_failed(index) and was_out < inf:
             words = "%s was refused: it is left out until it is another one, or found to work"
             log.warning(words, self._named(index), extra={"event": "key_failed"})
+        elif error.kind == "quota_exceeded" and not was_out:
+            words = "%s is at the end of its quota, and is left out for %.0f s: %s"
+            log.warning(words, self._named(index), seconds, error.message, extra={"event": "key_spent"})
+        elif error.kind == "authentication" and not was_out:
+            words = "%s is not allowed %s, for which it is left out for %.0f s: %s"
+            log.warning(words, self._named(index), model, seconds, error.message, extra={"event": "key_forbidden"})
 
     # --- who is left out ---
 

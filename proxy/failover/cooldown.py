@@ -101,6 +101,11 @@ class Cooldown:
         rest = self._rests[index].get("")
         return rest is not None and rest.until == inf
 
+    def seconds_out(self, index: int, model: str) -> float:
+        """How long it is left out yet; 0: not at all."""
+        rest = self._rest(index, model)
+        return max(0.0, rest.until - self._clock()) if rest is not None else 0.0
+
     def has_good(self, model: str) -> bool:
         """Is there one against which nothing speaks?"""
         return any(self._rest(index, model) is None for index in self._all)
