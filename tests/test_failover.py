@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -187,6 +188,23 @@ async def test_a_repetition_has_what_is_left_of_the_clients_time() -> None:
     upstreams = Upstreams(a=[busy(("retry-after", "1"))])
     call = await World([Provider("a")], upstreams).ask(timeout=10.0)
     assert call.timeout == pytest.approx(9, abs=0.6)
+
+
+async def test_another_target_has_what_is_left_of_it_and_is_not_asked_when_it_is_over() -> None:
+    async def ask(timeout: float) -> tuple[Upstreams, Call]:
+        upstreams = Upstreams(a=[Timeout("x", code="total_timeout")])
+        world = World([Provider("a"), Provider("b")], upstreams)
+        call = world.call(timeout=timeout)
+        call.started -= 3.0  # that the first one has taken
+        with suppress(Timeout):
+            await world.failover(call, upstreams)
+        return upstreams, call
+
+    upstreams, call = await ask(10.0)
+    assert upstreams.asked == ["a/m", "b/m"]
+    assert call.timeout == pytest.approx(7, abs=0.6)
+    upstreams, _ = await ask(2.0)
+    assert upstreams.asked == ["a/m"]
 
 
 async def test_another_key_is_tried_at_once() -> None:

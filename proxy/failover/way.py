@@ -150,7 +150,7 @@ class Way:
             return error.cheaper
         if isinstance(error, Unrepresentable):
             return len(self._plan.targets) > 1 or len(self._errors) > 1
-        return self._verdict(error).elsewhere and monotonic() < self._until
+        return self._verdict(error).elsewhere and monotonic() < self._until and self._has_time(self._call, 0.0)
 
     def _verdict(self, error: GatewayError) -> Verdict:
         return verdict(error, self._rules.retry.retryable_errors, time())
