@@ -4,13 +4,14 @@ Over TLS and uvloop, through the whole of pillion. test_wire.py and test_upstrea
 test_door.py those that a client has.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.client import OPENAI, SPEECHES, Speech, chat, client, lane_name, spell
 from tests.evil import Evil, Scenario
-from tests.gateway import pillion
+from tests.gateway import config_file, pillion
 from tests.test_cancel import SSE, full
 from tests.test_drain import half, last_event
 
@@ -52,6 +53,23 @@ async def test_each_phase_of_an_answer_has_its_timer(
         check(await chat(gateway, speech, speech.request(stream, f"{speech.provider}/m")), speech, code)
         await evil.closed()
         assert [one._tls.left for one in evil._connections if one._tls] == [False]
+
+
+@pytest.mark.parametrize("stalled", [MUTE, UNFINISHED], ids=["mute", "unfinished"])
+@pytest.mark.parametrize("timed_row", ["timers: {total: 0.1}", "models: [{name: m, timers: {total: 0.1}}]"])
+async def test_behind_a_whole_answer_that_does_not_come_another_target_is_asked(
+    timed_row: str, stalled: Scenario, tmp_path: Path
+) -> None:
+    async with Evil(stalled) as silent, Evil(Scenario(body=OPENAI.whole)) as other:
+        text = (
+            f"providers: {{a: {{kind: openai, base_url: '{silent.url}/v1', api_key: one-key-of-many, {timed_row}}},"
+            f" b: {{kind: openai, base_url: '{other.url}/v1', api_key: another-key-of-many}}}}\n"
+            "routes: {r: {targets: [a/m, b/m]}}"
+        )
+        async with pillion(**config_file(text, tmp_path)) as gateway:
+            got = await chat(gateway, OPENAI, OPENAI.request(model="r"))
+            assert (got.status, got.header("x-pillion-provider")) == (200, "b")
+            await silent.closed()
 
 
 @pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
