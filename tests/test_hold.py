@@ -119,6 +119,20 @@ def test_what_says_something_is_one_as_soon_as_it_is_whole(wire: str, said: byte
     assert not has_event(before + ended)
 
 
+@pytest.mark.parametrize("wire", ["anthropic", "openai_chat", "openai_responses", "cohere"])
+@pytest.mark.parametrize(
+    "said", [b"data: {oops\n\n", b'event: x\ndata: {"choices": [{"delta": {"content": "x"\n\n', b"data: Hello\n\n"]
+)
+def test_what_is_no_json_is_nothing_to_begin_with(wire: str, said: bytes) -> None:
+    with pytest.raises(Unframed):
+        registry.dialect(wire).has_event(b"".join(SILENT[wire]) + said)
+
+
+@pytest.mark.parametrize("wire", ["anthropic", "openai_chat", "openai_responses", "gemini", "cohere"])
+def test_an_event_without_a_word_says_nothing(wire: str) -> None:
+    assert not registry.dialect(wire).has_event(b"event: ping\ndata:\n\ndata: \n\n")
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
 def test_whichever_way_lines_end(end: bytes) -> None:
     for wire in ("anthropic", "openai_chat", "openai_responses", "cohere"):
@@ -242,6 +256,19 @@ async def test_a_stream_that_ends_before_it_says_something_is_no_200(wire: str) 
         body = {"stream": True, "messages": [{"role": "user", "content": "Hi"}], **asked}
         got = await ask(gateway, "POST", path, json.dumps(body).encode())
     assert (got.status, b"ended before it began" in got.body) == (502, True)
+
+
+@pytest.mark.parametrize("wire", ASKED)
+async def test_a_stream_that_begins_with_no_json_goes_to_the_next_target(wire: str) -> None:
+    path, asked = ASKED[wire]
+    said = b"".join([*SILENT[wire], b"data: {oops\n\n"])
+    async with (
+        Evil(Scenario(headers=SSE, body=said, framing="chunked", then="stall")) as evil,
+        pillion(**environ(evil.url), PILLION_FAILOVER_FALLBACK_ORDER="echo/echo") as gateway,
+    ):
+        body = {"stream": True, "messages": [{"role": "user", "content": "Hi"}], **asked}
+        got = await ask(gateway, "POST", path, json.dumps(body).encode())
+    assert (got.status, got.header("x-pillion-provider"), b"oops" in got.body) == (200, "echo", False)
 
 
 async def test_an_end_alone_is_no_answer() -> None:

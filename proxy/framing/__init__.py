@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from proxy.grammar.repeats import Repeats
 
 MAX_FRAME = 64 * 1024 * 1024  # bytes; beyond it an answer is an attack or a fault, never an event or a whole
@@ -259,14 +261,15 @@ class Body:
 
 
 def has_sse(held: bytes, is_silent: Callable[[bytes], object]) -> bool:
-    """Does the beginning of a stream hold a whole event that says something? Comments do not. Raises Unframed.
+    """Does a stream's beginning hold a whole event that says something? Raises Unframed, also where that is no JSON.
 
     `is_silent`: does an event with this data say nothing yet?
     """
     data, at = _LineEnds().unify(held), 0
     while (end := data.find(b"\n\n", at)) >= 0:
         frame = frame_of(data[at:end])
-        if frame is not None and not is_silent(frame.data):
+        if frame is not None and frame.data.strip() and not is_silent(frame.data):
+            _check_json(frame.data)
             return True
         at = end + 2
     if len(held) > LONGEST_LINE and not _line_in(held):
@@ -274,6 +277,14 @@ def has_sse(held: bytes, is_silent: Callable[[bytes], object]) -> bool:
     return False
 
 
+def _check_json(data: bytes) -> None:
+    try:
+        _skim(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Unframed from None
+
+
+_skim = msgspec.json.Decoder(msgspec.Raw).decode  # finds out whether it is JSON, and makes nothing of it
 _line_in = re.compile(rb"[\r\n]|^(?:data|event|id|retry|):").search  # the beginning of what may yet become one
 
 
