@@ -93,6 +93,14 @@ class Admin:
     async def version(self, call: Call) -> Reply:
         return reply_of({"version": OLLAMA})
 
+    async def loaded(self, call: Call) -> Reply:
+        """Models that are in memory: those that Ollama itself has there are its own business."""
+        return reply_of({"models": []})
+
+    async def greeting(self, call: Call) -> Reply:
+        """In the words of an Ollama, since some clients look at them."""
+        return Reply(200, _TEXT, b"Ollama is running")
+
     async def provider_health(self, call: Call) -> Reply:
         """`/providers/{name}/health`. 200 when it is well, 503 when not, 404 when there is none of that name."""
         name, _, what = call.rest.rpartition("/")

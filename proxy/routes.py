@@ -26,7 +26,9 @@ from proxy.routing import ANY, Route
 
 GOOGLES = ("", "/v1", "/v1beta", "/v1beta1", "/v1alpha")  # the versions in which Google's SDKs ask
 ITS_OWN = ("",)  # the path names its version itself, or has none
+ON_ITS_OWN = ("/api", "/v2")  # of what is not served yet: these do
 PUBLISHED = ("/projects", "/publishers")  # how Vertex AI's paths begin
+ANY_MODEL = ""  # Vercel's SDK puts `models/` before a name that has no slash, and takes another for a path
 
 # Routes that are somebody's, and not served yet: a clear 501 instead of a 404 that looks like a typing error. By whose
 # words it is told in; "": those of several, where the caller's headers tell.
@@ -69,7 +71,7 @@ def for_apps(admin: Admin, desk: Desk, ways: Ways, dispatch: Handler, quits: Seq
     return [
         *_behind(ways.keyed, keyed),
         *_behind([*ways.keyed, _of_all(desk.whose)], [*operated(admin, desk), *quits]),
-        *_behind(ways.anybody, probes(admin)),
+        *_behind(ways.anybody, [*probes(admin), greeting(admin)]),
         *_behind(ways.call, chats(dispatch)),
     ]
 
@@ -140,6 +142,11 @@ def probes(admin: Admin) -> list[Route]:
     ]
 
 
+def greeting(admin: Admin) -> Route:
+    """What Ollama's command line asks before all else; it shows no key."""
+    return Route("GET", "/", "liveness", admin.greeting, "ollama", versions=ITS_OWN)
+
+
 def chats(chat: Handler) -> list[Route]:
     def tail(path: str, ends: str, dialect: str, operation: str = "chat", versions: Sequence[str] = ITS_OWN) -> Route:
         return Route("POST", path, operation, chat, dialect, tail=True, ends=ends, versions=versions)
@@ -156,16 +163,19 @@ def chats(chat: Handler) -> list[Route]:
         tail("/openai/deployments", "/chat/completions", "azure_chat"),
         Route("POST", "/messages", "chat", chat, "anthropic"),
         Route("POST", "/messages/count_tokens", "count_tokens", chat, "anthropic"),
-        tail("/models", ":generateContent", "gemini", versions=GOOGLES),
-        tail("/models", ":streamGenerateContent", "gemini", versions=GOOGLES),
-        tail("/models", ":countTokens", "gemini", "count_tokens", versions=GOOGLES),
         *(
             route
-            for start in PUBLISHED
+            for start in ("/models", ANY_MODEL, *PUBLISHED)
             for route in (
                 tail(start, ":generateContent", "gemini", versions=GOOGLES),
                 tail(start, ":streamGenerateContent", "gemini", versions=GOOGLES),
                 tail(start, ":countTokens", "gemini", "count_tokens", versions=GOOGLES),
+            )
+        ),
+        *(
+            route
+            for start in PUBLISHED
+            for route in (
                 tail(start, ":rawPredict", "anthropic_vertex", versions=GOOGLES),
                 tail(start, ":streamRawPredict", "anthropic_vertex", versions=GOOGLES),
                 tail(start, "/count-tokens:rawPredict", "anthropic_vertex", "count_tokens", versions=GOOGLES),
@@ -194,13 +204,14 @@ def lists(admin: Admin) -> list[Route]:
         Route("GET", "/api/tags", "models", admin.models, "ollama", versions=ITS_OWN),
         Route("POST", "/api/show", "model", admin.show, "ollama", versions=ITS_OWN),
         Route("GET", "/api/version", "version", admin.version, "ollama", versions=ITS_OWN),
+        Route("GET", "/api/ps", "models", admin.loaded, "ollama", versions=ITS_OWN),
     ]
 
 
 def missing() -> list[Route]:
     """What is known, and not served."""
     unserved = [
-        Route(ANY, path, "missing", not_yet, dialect, tail=tail, versions=GOOGLES)
+        Route(ANY, path, "missing", not_yet, dialect, tail=tail, versions=ITS_OWN if path in ON_ITS_OWN else GOOGLES)
         for dialect, paths in NOT_YET.items()
         for path in paths
         for tail in (False, True)

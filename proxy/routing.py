@@ -1,9 +1,11 @@
 """Which route does a path lead to?
 
 A table made once: whole paths are one look-up in a dict, and those that name something behind the route's own part
-(`/models/{id}`) are tried from the longest beginning on.
+(`/models/{id}`) are tried from the longest beginning on. What is served wins over what is not yet. What a base URL
+and an SDK have both said counts once.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -27,6 +29,9 @@ class Route(NamedTuple):
 
 
 Methods = dict[str, Route]
+
+# Of `/v1/v1/messages` and `//v1/messages`: the base URL ends in a version or a slash, and the SDK adds its own.
+_said_twice = re.compile(r"/v1(?:beta1?|alpha)?(?=/(?:v[12]|api)[^/]*/)|/(?=/[^/])").match
 
 
 def _methods(route: Route) -> Sequence[str]:
@@ -57,7 +62,10 @@ class Routing:
 
         Raises GatewayError: 404, or 405 with the methods that there are.
         """
-        methods, rest = (self.exact[path], "") if path in self.exact else self._find_tail(method, path)
+        found = self._found(method, path)
+        if found is None:
+            raise GatewayError(f"There is no {path} here.", status=404, kind="invalid_request", code="unknown_url")
+        methods, rest = found
         route = methods.get(method) or methods.get(ANY)
         if route is None:
             raise GatewayError(
@@ -71,20 +79,22 @@ class Routing:
 
     def dialect(self, path: str) -> str:
         """Whose path it is, whatever the method; "" where it is nobody's."""
-        methods = self.exact.get(path) or next((methods for _, methods in self._with_tail(path)), {})
+        methods, _ = self._found("", path) or ({}, "")
         return next((route.dialect for route in methods.values() if route.dialect), "")
 
-    def _find_tail(self, method: str, path: str) -> tuple[Methods, str]:
+    def _found(self, method: str, path: str) -> tuple[Methods, str] | None:
         """The longest beginning counts, then the longest end; one that takes the method goes first."""
+        if path not in self.exact and (twice := _said_twice(path)):
+            path = path[twice.end() :]
+        if path in self.exact:
+            return self.exact[path], ""
         other: tuple[Methods, str] | None = None
         for start, methods in self._with_tail(path):
             found = methods, path[len(start) :]
-            if method in methods or ANY in methods:
+            if method in methods:
                 return found
             other = other or found
-        if other is not None:
-            return other
-        raise GatewayError(f"There is no {path} here.", status=404, kind="invalid_request", code="unknown_url")
+        return other
 
     def _with_tail(self, path: str) -> Iterator[tuple[str, Methods]]:
         for start in reversed(self._beginnings(path)):

@@ -10,7 +10,7 @@ from cohere.core import ApiError
 from proxy import registry
 from proxy.errors import Unsupported
 from proxy.routes import NOT_YET
-from tests.client import OPENAI, ask
+from tests.client import ANTHROPIC, OPENAI, ask
 from tests.gateway import pillion
 
 
@@ -45,3 +45,66 @@ async def test_a_client_of_coheres_old_api_hears_which_is_served() -> None:
             await client.tokenize(text="Hi", model="echo/text")
     assert (caught.value.status_code, tokenized.value.status_code) == (501, 501)
     assert "/v2/chat" in caught.value.body["message"]
+
+
+CHAT = OPENAI.request(model="echo/text")
+MESSAGE = ANTHROPIC.request(model="echo/text")
+CONTENTS = b'{"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}'
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1beta/echo/text:generateContent",
+        "/v1/echo/text:streamGenerateContent?alt=sse",
+        "/echo/text:generateContent",
+        "/v1beta/echo/text:countTokens",
+        "/v1beta/openai/gpt-4o:generateContent",  # beneath paths of OpenAI's that are not served
+    ],
+)
+async def test_a_model_of_googles_wire_that_has_a_slash_is_a_path_by_itself(path: str) -> None:
+    """Vercel's SDK puts `models/` before names without a slash alone."""
+    async with pillion(PILLION_UPSTREAM="echo") as gateway:
+        got = await ask(gateway, "POST", path, CONTENTS)
+    assert got.status == 200
+    assert got.header("x-pillion-provider") == "echo" or "countTokens" in path
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/v1/messages", MESSAGE),
+        ("/v1/v1/chat/completions", CHAT),
+        ("/v1/v1beta/models/echo/text:generateContent", CONTENTS),
+        ("/v1beta/v1beta/models/echo/text:generateContent", CONTENTS),
+        ("/v1/v2/chat", CHAT),
+        ("/v1/api/chat", CHAT),
+        ("//v1/messages", MESSAGE),
+        ("//chat/completions", CHAT),
+    ],
+)
+async def test_a_base_url_may_end_in_what_the_sdk_adds_itself(path: str, body: bytes) -> None:
+    async with pillion() as gateway:
+        got = await ask(gateway, "POST", path, body)
+    assert got.status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/v1/v1/messages", "///v1/messages", "/v3/v1/messages", "/v1/v1/nowhere", "/v1/v1"]
+)
+async def test_but_no_more_than_that(path: str) -> None:
+    async with pillion() as gateway:
+        got = await ask(gateway, "POST", path, MESSAGE)
+    assert got.status == 404
+    assert path in got.body.decode()
+
+
+async def test_who_asks_for_an_ollama_finds_one() -> None:
+    """Its command line asks HEAD / before all else, and some look at the words; no key is asked for there."""
+    async with pillion(PILLION_CLIENT_KEY="a-key-of-16-characters") as gateway:
+        asked = [await ask(gateway, method, "/", b"") for method in ("HEAD", "GET")]
+        unknown = await ask(gateway, "GET", "/api/ps", b"")
+        loaded = await ask(gateway, "GET", "/api/ps", b"", [("authorization", "Bearer a-key-of-16-characters")])
+    assert [got.status for got in asked] == [200, 200]
+    assert asked[1].body == b"Ollama is running"
+    assert (unknown.status, loaded.status, json.loads(loaded.body)) == (401, 200, {"models": []})
