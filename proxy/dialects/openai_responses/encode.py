@@ -7,6 +7,7 @@ the seals of the thoughts are asked for, so that it can send them back.
 
 from proxy.canon import Request, Tool, ToolChoice
 from proxy.dialects.openai_responses.encode_input import Saying
+from proxy.dialects.openai_responses.namespaces import group_of, is_member
 from proxy.dialects.openai_responses.words import (
     EFFORTS,
     KNOBS,
@@ -149,10 +150,13 @@ class Encoding:
         tools, choice = self._request.tools, self._request.tool_choice
         if not tools and not self._own:
             return {}  # a choice among no tools says nothing, and OpenAI refuses it
-        offered = [self._tool(tool) for tool in tools]
+        offered = [said for tool in tools if (said := self._tool(tool)) is not None]
         return {"tools": offered or None, "tool_choice": None if choice is None else self._choice(choice)}
 
-    def _tool(self, tool: Tool) -> Object:
+    def _tool(self, tool: Tool) -> Object | None:
+        """None where it has been told with others."""
+        if self._own and is_member(tool):
+            return group_of(tool)
         if tool.kind not in ("function", "custom"):
             if self._own:
                 return tool.extra

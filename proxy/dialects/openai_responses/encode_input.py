@@ -29,11 +29,12 @@ from proxy.canon import (
 )
 from proxy.dialects.openai_responses.citations import spelled
 from proxy.dialects.openai_responses.items import noun_of
+from proxy.dialects.openai_responses.namespaces import NAMESPACE
 from proxy.dialects.openai_responses.seals import closed
 from proxy.dialects.openai_responses.words import CALLS, NAME, SENT
 from proxy.errors import Unrepresentable
 from proxy.grammar.dataurls import url_of
-from proxy.grammar.fields import Object
+from proxy.grammar.fields import Object, Verbatim
 from proxy.grammar.receipts import Receipt, stored_elsewhere
 
 _SYSTEM = ("system", "developer")
@@ -151,7 +152,9 @@ class Saying:
         kind = "custom_tool_call" if call.kind == "custom" else "function_call"
         empty = "" if self._own or call.kind == "custom" else "{}"  # JSON text, so not empty
         said = {"type": kind, "call_id": call.id, "name": call.name, CALLS[kind]: call.arguments or empty}
-        return said | self.dropped.marks(call)
+        marks = self.dropped.marks(call)
+        space = marks.get(NAMESPACE)
+        return said | marks | (space if isinstance(space, Verbatim) else {})
 
     def _result(self, result: ToolResult) -> Object:
         if result.is_error:  # this wire has no word for failure

@@ -4,6 +4,7 @@ A body in, a Request out. Wrong types are a BadRequest that names the field's pa
 """
 
 from proxy.canon import Format, Reasoning, Request, Text, Tool, ToolChoice, Turn
+from proxy.dialects.openai_responses.namespaces import NAMESPACE, members
 from proxy.dialects.openai_responses.parse_input import turns_of
 from proxy.dialects.openai_responses.words import DEMANDS, KNOBS, LOGPROBS, NAME, REMEMBERED, SEALS, SILENCE, SPELLED
 from proxy.grammar.fields import Fields, Object, as_object, wrong, wrong_word
@@ -21,7 +22,7 @@ def parse_request(top: Fields) -> Request:
         turns=[*_instructions(top), *turns_of(top)],
         stream=stream,
         include_usage=True,  # a stream of this wire always has it
-        tools=[_tool(value, at) for value, at in top.items("tools")],
+        tools=[tool for value, at in top.items("tools") for tool in _tools(value, at)],
         tool_choice=_tool_choice(top),
         format=form,
         verbosity=verbosity,
@@ -98,6 +99,17 @@ def _logprobs(top: Fields) -> bool | None:
     if rest := [word for word in include if word not in (SEALS, LOGPROBS)]:
         top.rest["include"] = rest
     return True if LOGPROBS in include else None
+
+
+def _tools(value: object, at: str) -> list[Tool]:
+    """A namespace of functions is several tools."""
+    group = Fields(value, at)
+    if group.text("type") == NAMESPACE and group.rest.keys() <= {"name", "description", "tools"}:
+        functions = [_tool(inner, inner_at) for inner, inner_at in group.items("tools")]
+        if functions and all(tool.kind == "function" for tool in functions):
+            about = group.text("description") or ""
+            return members(as_object(value), group.need_text("name"), about, functions)
+    return [_tool(value, at)]
 
 
 def _tool(value: object, at: str) -> Tool:

@@ -27,6 +27,7 @@ from proxy.canon import (
     Turn,
 )
 from proxy.dialects.openai_responses.citations import citations_of
+from proxy.dialects.openai_responses.namespaces import NAMESPACE, apart, joined
 from proxy.dialects.openai_responses.seals import opened, put_back
 from proxy.dialects.openai_responses.words import CALLS, CLIENT_SIDE, NAME, OF_CALL, OF_MESSAGE, SENT
 from proxy.errors import BadRequest
@@ -131,13 +132,17 @@ def texts_of(parts: object) -> str:
 
 
 def _call(fields: Fields, kind: str) -> ToolCall:
+    name, namespace = fields.need_text("name"), fields.text(NAMESPACE)
+    extra = {key: value for key, value in fields.rest.items() if key not in OF_CALL}
+    if namespace:
+        extra[NAMESPACE] = apart(namespace, name)
     return ToolCall(
         id=fields.need_text("call_id"),
-        name=fields.need_text("name"),
+        name=joined(namespace, name) if namespace else name,
         arguments=fields.text(CALLS[kind]) or "",
         kind="custom" if kind == "custom_tool_call" else "function",
         at=fields.at,
-        extra={key: value for key, value in fields.rest.items() if key not in OF_CALL},
+        extra=extra,
     )
 
 

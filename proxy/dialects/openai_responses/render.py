@@ -42,6 +42,7 @@ from proxy.canon import (
 from proxy.dialects.openai_responses.citations import spelled
 from proxy.dialects.openai_responses.faults import error_body, failure
 from proxy.dialects.openai_responses.items import Names, content_of, item_of, seal_of, shell_of
+from proxy.dialects.openai_responses.namespaces import spaces, told_apart
 from proxy.dialects.openai_responses.response import NOTHING, begun, ended, status_of
 from proxy.errors import GatewayError
 from proxy.framing import sse
@@ -68,6 +69,7 @@ class StreamRenderer:
 
     def __init__(self, request: Request, clock: Callable[[], float]) -> None:
         self._request = request
+        self._spaces = spaces(request.tools)
         self._clock = clock
         self._response = NOTHING
         self._names = Names("")
@@ -126,6 +128,7 @@ class StreamRenderer:
         done = self._settle()
         number = self._last = self._items
         self._items += 1
+        event = Open(index=event.index, part=told_apart(event.part, self._spaces), choice=event.choice)
         value = shell_of(event.part, self._names, number)
         item = _Item({"item_id": value.get("id", ""), "output_index": number}, value, event, number)
         self._open[event.index] = item
@@ -224,8 +227,8 @@ class WholeRenderer(whole.Renderer):
         choice = only(completion.choices)
         head = begun(completion.start, self._request, self._clock)
         names, output = Names(head["id"]), list[Object]()
-        last = len(choice.parts) - 1
-        for place, part in enumerate(choice.parts):
+        last, known = len(choice.parts) - 1, spaces(self._request.tools)
+        for place, part in enumerate(told_apart(part, known) for part in choice.parts):
             status = status_of(choice.stop) if place == last else "completed"
             output.append(item_of(part, names, len(output), status))
             if (seal := seal_of(part, output[-1], names, len(output))) is not None:

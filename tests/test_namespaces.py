@@ -1,0 +1,95 @@
+"""Does an agent whose tools stand in namespaces, as Codex's do, find them on every wire, and its calls by two names?"""
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy import registry
+from proxy.canon import ToolCall
+from proxy.ports import Peek
+from tests.client import ask
+from tests.gateway import pillion
+
+RESPONSES = registry.dialect("openai_responses")
+SCHEMA = {"type": "object", "properties": {"target": {"type": "string"}}, "required": ["target"]}
+CLOSE = {"type": "function", "name": "close_agent", "description": "Close it.", "parameters": SCHEMA, "strict": False}
+SPAWN = {"type": "function", "name": "spawn_agent", "parameters": {"type": "object", "properties": {}}}
+GROUP = {"type": "namespace", "name": "agents", "description": "About agents.", "tools": [CLOSE, SPAWN]}
+PLAIN = {"type": "function", "name": "close_agent", "parameters": SCHEMA}
+SAID = {"type": "function_call", "call_id": "c1", "name": "close_agent", "arguments": '{"target":"a"}'}
+HISTORY = [
+    {"role": "user", "content": "Close it"},
+    {**SAID, "namespace": "agents"},
+    {"type": "function_call_output", "call_id": "c1", "output": "closed"},
+]
+OTHERS = ["openai_chat", "anthropic", "gemini", "bedrock", "ollama", "cohere"]
+
+
+def body(**fields: Any) -> bytes:
+    return json.dumps({"model": "echo/tool", "input": "Hi", **fields}).encode()
+
+
+@pytest.mark.parametrize("wire", OTHERS)
+def test_each_function_goes_by_one_name(wire: str) -> None:
+    asked = RESPONSES.parse(body(tools=[PLAIN, GROUP], input=HISTORY, max_output_tokens=9), Peek("m", False))
+    encoded = registry.dialect(wire).encode(asked)
+    text = encoded.body.decode()
+    for name in ("agents__close_agent", "agents__spawn_agent"):
+        assert f'"{name}"' in text
+    assert text.count('"agents__close_agent"') == (3 if wire == "gemini" else 2 + ("tool_name" in text))
+    assert "About agents.\\n\\nClose it." in text
+    assert encoded.dropped == ()
+
+
+def test_on_its_own_wire_a_namespace_stays_one() -> None:
+    asked = RESPONSES.parse(body(tools=[PLAIN, GROUP, {**GROUP, "name": "more"}], input=HISTORY), Peek("m", False))
+    said = json.loads(RESPONSES.encode(asked).body)
+    assert said["tools"] == [PLAIN, GROUP, {**GROUP, "name": "more"}]
+    assert said["input"] == HISTORY
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_call_says_both_names_again(stream: bool) -> None:
+    async with pillion() as gateway:
+        got = await ask(gateway, "POST", "/v1/responses", body(tools=[GROUP], stream=stream))
+    events = [json.loads(line[6:]) for line in got.body.decode().splitlines() if line.startswith("data: ")]
+    (item,) = (events[-1]["response"] if stream else json.loads(got.body))["output"]
+    assert (item["namespace"], item["name"], json.loads(item["arguments"])) == (
+        "agents",
+        "close_agent",
+        {"target": "echo"},
+    )
+    for event in events:
+        told = event.get("item", event)
+        assert told.get("name", "close_agent") == "close_agent"
+        assert "agents__" not in json.dumps(event)
+
+
+async def test_a_tool_of_its_own_keeps_its_name() -> None:
+    async with pillion() as gateway:
+        got = await ask(gateway, "POST", "/v1/responses", body(tools=[PLAIN, GROUP]))
+    (item,) = json.loads(got.body)["output"]
+    assert (item["name"], "namespace" in item) == ("close_agent", False)
+
+
+@pytest.mark.parametrize("inner", [[], [{"type": "custom", "name": "free"}], [CLOSE, {"type": "web_search"}]])
+def test_a_group_of_anything_else_stays_what_it_is(inner: list[Any]) -> None:
+    (tool,) = RESPONSES.parse(body(tools=[{**GROUP, "tools": inner}]), Peek("m", False)).tools
+    assert (tool.kind, tool.extra) == ("namespace", {**GROUP, "tools": inner})
+
+
+async def test_what_is_wrong_in_one_is_named_by_its_place() -> None:
+    group = {**GROUP, "tools": [CLOSE, {"type": "function", "name": 3}]}
+    async with pillion() as gateway:
+        got = await ask(gateway, "POST", "/v1/responses", body(tools=[group]))
+    assert (got.status, json.loads(got.body)["error"]["param"]) == (400, "tools[0].tools[1].name")
+
+
+def test_a_call_remembers_how_it_was_said() -> None:
+    asked = RESPONSES.parse(body(input=HISTORY), Peek("m", False))
+    (call,) = [part for turn in asked.turns for part in turn.parts if isinstance(part, ToolCall)]
+    assert (call.name, call.extra) == (
+        "agents__close_agent",
+        {"namespace": {"namespace": "agents", "name": "close_agent"}},
+    )
