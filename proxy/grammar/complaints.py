@@ -52,6 +52,7 @@ _SENTENCES: dict[_Meaning, tuple[str, ...]] = {
     _TOO_LONG: (
         "(?:The )?prompt is too long:",  # Anthropic, Fireworks
         "input length and `max_tokens` exceed context limit",
+        "Your input exceeds the context window of this model",  # OpenAI
         "The input token count .{0,40}exceeds the maximum number of tokens allowed",  # Google
         "Input is too long for requested model",  # Bedrock, as the next one
         "Input Tokens Exceeded",

@@ -1,0 +1,94 @@
+"""Is a conversation that is longer than the model's context called so, whoever refuses it, and asked of another?"""
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy.errors import Busy, Refused, UpstreamError
+from proxy.grammar.complaints import understand
+from tests.client import ANTHROPIC, OPENAI, Speech, chat
+from tests.evil import Evil, Scenario
+from tests.gateway import pillion
+
+CODE = "context_length_exceeded"
+LONG = "prompt is too long: 210000 tokens > 200000 maximum"
+WORDS = [
+    LONG,
+    "Input is too long for requested model.",
+    "input length and `max_tokens` exceed context limit: 199000 + 20000 > 200000, decrease input length",
+    "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+    "Your input exceeds the context window of this model. Please adjust your input and try again.",
+    "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens",
+    "This model's maximum prompt length is 131072 but the request contains 537812 tokens.",
+    "too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 4292.",
+    "Input Tokens Exceeded: Number of input tokens exceeds maximum length.",
+    "the request exceeds the available context size, try increasing it",
+    "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context length",
+]
+ANTHROPICS = json.dumps({"type": "error", "error": {"type": "invalid_request_error", "message": LONG}}).encode()
+OPENAIS = json.dumps({"error": {"message": WORDS[5], "type": "invalid_request_error", "code": 400}}).encode()
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_every_vendors_words_for_it_are_known(words: str) -> None:
+    error = Refused(words)
+    understand(error)
+    assert error.code == CODE
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Refused("max_tokens: 300000 > 64000, which is the maximum allowed number of output tokens"),
+        Refused("context_window must be a number"),
+        Refused("messages: at least one message is required"),
+        Busy("Too many tokens, please wait before trying again."),
+        Refused("too many tokens", kind="quota_exceeded", status=402),
+    ],
+)
+def test_what_is_something_else_stays_it(error: UpstreamError) -> None:
+    code = error.code
+    understand(error)
+    assert error.code == code
+
+
+async def refused(asked: Speech, theirs: Speech, body: bytes, **fields: Any) -> tuple[int, dict[str, Any]]:
+    """What a client is told whose provider refuses so."""
+    async with (
+        Evil(Scenario(status=400, body=body)) as evil,
+        pillion(**theirs.environ(evil.url)) as gateway,
+    ):
+        got = await chat(gateway, asked, asked.request(model=f"{theirs.provider}/m", **fields))
+    return got.status, json.loads(got.body)["error"]
+
+
+async def test_clients_of_openai_hear_its_code() -> None:
+    status, error = await refused(OPENAI, ANTHROPIC, ANTHROPICS)
+    assert (status, error["code"], error["message"]) == (400, CODE, LONG)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_clients_of_anthropic_hear_its_words(stream: bool) -> None:
+    """Claude Code makes its conversation shorter at these."""
+    status, error = await refused(ANTHROPIC, OPENAI, OPENAIS, stream=stream)
+    assert (status, error["type"], error["message"]) == (
+        400,
+        "invalid_request_error",
+        f"prompt is too long: {WORDS[5]}",
+    )
+
+
+async def test_words_that_it_knows_are_left_as_they_are() -> None:
+    _, error = await refused(ANTHROPIC, OPENAI, OPENAIS.replace(WORDS[5].encode(), WORDS[1].encode()))
+    assert error["message"] == WORDS[1]
+
+
+@pytest.mark.parametrize("asked", [OPENAI, ANTHROPIC])
+async def test_another_target_is_asked(asked: Speech) -> None:
+    async with (
+        Evil(Scenario(status=400, body=ANTHROPICS)) as evil,
+        pillion(**ANTHROPIC.environ(evil.url), PILLION_FAILOVER_FALLBACK_ORDER="echo/echo") as gateway,
+    ):
+        got = await chat(gateway, asked, asked.request(model="anthropic/m"))
+    assert (got.status, got.header("x-pillion-provider")) == (200, "echo")
