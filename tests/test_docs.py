@@ -1,10 +1,13 @@
 """Is everything there that the pages, the comments and the docstrings name: files, headings, modules, verbs of make?"""
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from proxy.commands import _parser
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -19,6 +22,10 @@ FROM_THE_ROOT = re.compile(r"(?<![\w./-])(?:proxy|tests|tools|docs|deploy)/[\w./
 FROM_A_ROOM = re.compile(r"`([\w-]+/[\w./-]+\.(?:py|yaml|md|sh|json))`")  # `edge/wire.py` of proxy/
 MODULE = re.compile(r"-m ((?:proxy|tests|tools)(?:\.\w+)*)")
 VERB = re.compile(r"(?:`|^)make ([a-z]+)", re.MULTILINE)
+
+BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# Behind `pillion`, of a line in a block or a unit's ExecStart: up to what a shell does with it.
+TYPED = re.compile(r"^(?:ExecStart\w*=\S*/)?pillion (-?-?[a-z][^#>|&\n]*)", re.MULTILINE)
 
 
 def is_there(path: str) -> bool:
@@ -50,6 +57,23 @@ def missing(page: Path) -> Iterator[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_a_page_names_is_there(page: Path) -> None:
     assert list(missing(page)) == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "deploy" / "pillion.service"], ids=lambda page: page.name)
+def test_what_a_page_has_typed_can_be_typed(page: Path) -> None:
+    text = page.read_text()
+    blocks = BLOCK.findall(text) if page.suffix == ".md" else [text]
+    typed = [shlex.split(line) for block in blocks for line in TYPED.findall(block)]
+    assert [words for words in typed if not is_command(words)] == []
+
+
+def is_command(words: list[str]) -> bool:
+    """A word such as NAME may stand for any text."""
+    try:
+        _parser().parse_args(words)
+    except SystemExit:
+        return False
+    return True
 
 
 def test_what_a_source_names_is_there() -> None:
