@@ -31,7 +31,7 @@ class Route(NamedTuple):
 Methods = dict[str, Route]
 
 # Of `/v1/v1/messages` and `//v1/messages`: the base URL ends in a version or a slash, and the SDK adds its own.
-_said_twice = re.compile(r"/v1(?:beta1?|alpha)?(?=/(?:v[12]|api)[^/]*/)|/(?=/[^/])").match
+_said_twice = re.compile(r"/v1(?:beta1?|alpha)?(?=/(?:v[12][^/]*|api|model)/)|/(?=/[^/])").match
 
 
 def _methods(route: Route) -> Sequence[str]:

@@ -79,6 +79,7 @@ async def test_a_model_of_googles_wire_that_has_a_slash_is_a_path_by_itself(path
         ("/v1beta/v1beta/models/echo/text:generateContent", CONTENTS),
         ("/v1/v2/chat", CHAT),
         ("/v1/api/chat", CHAT),
+        ("/v1/model/echo%2Ftext/converse", b'{"messages": [{"role": "user", "content": [{"text": "Hi"}]}]}'),
         ("//v1/messages", MESSAGE),
         ("//chat/completions", CHAT),
     ],
