@@ -65,6 +65,16 @@ def test_an_array_that_is_empty_or_not_is_a_bound_that_is_taken(fewest: int) -> 
     assert unbounded(schema) == schema
 
 
-@pytest.mark.parametrize("odd", [{"properties": ["a"]}, {"properties": {"a": True}}, {"anyOf": {}}, {"items": [1]}, {}])
+ODD: list[Json] = [
+    {"properties": ["a"]},
+    {"properties": {"a": True}},
+    {"anyOf": {}},
+    {"items": [1]},
+    {"minimum": 1, "description": ["a"]},
+    {},
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
 def test_what_is_no_schema_is_for_the_provider_to_refuse(odd: Json) -> None:
     assert {**closed(unbounded(odd)), "additionalProperties": 0} == {**odd, "additionalProperties": 0}

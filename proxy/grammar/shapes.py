@@ -42,11 +42,12 @@ def closed(schema: Object) -> Object:
 def unbounded(schema: Object) -> Object:
     """The schema with its bounds in the descriptions of what they bound; an equal one where it has none."""
     bounds = {key: value for key, value in schema.items() if key in BOUNDS and value not in _TAKEN.get(key, ())}
-    said = {key: value for key, value in _within(schema, unbounded).items() if key not in bounds}
-    if bounds:
-        told = ", ".join(f"{key}: {value}" for key, value in bounds.items())
-        said["description"] = " ".join(filter(None, (said.get("description"), f"({told})")))
-    return said
+    said, described = _within(schema, unbounded), schema.get("description", "")
+    if not bounds or not isinstance(described, str):
+        return said
+    told = "({})".format(", ".join(f"{key}: {value}" for key, value in bounds.items()))
+    said["description"] = f"{described} {told}" if described else told
+    return {key: value for key, value in said.items() if key not in bounds}
 
 
 def _within(schema: Object, change: Callable[[Object], Object]) -> Object:
