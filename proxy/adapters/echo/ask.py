@@ -19,6 +19,7 @@ _TYPES = {  # msgspec's words for them, and everybody's
     "str": "a string", "bool": "a boolean", "int": "a number", "float": "a number", "array": "an array",
     "object": "an object", "null": "nothing",
 }  # fmt: skip
+_WANTED = _TYPES | {"int": "an integer"}
 
 Count = Annotated[int, Meta(ge=1)]
 StopString = Annotated[str, Meta(min_length=1)]
@@ -116,7 +117,7 @@ def _plain(why: str) -> str:
     wrong = _WRONG.fullmatch(why)
     if wrong is None:
         return "is missing" if _MISSING.fullmatch(why) else f"is wrong: {why[:1].lower()}{why[1:]}"
-    wanted = " or ".join(_TYPES.get(each, each) for each in wrong[1].split(" | ") if each != "null")
+    wanted = " or ".join(_WANTED.get(each, each) for each in wrong[1].split(" | ") if each != "null")
     came = f", but {_TYPES.get(wrong[3], wrong[3])} came" if wrong[3] else ""
     return f"must be {wanted}{wrong[2]}{came}"
 
