@@ -777,7 +777,8 @@ def test_caches_are_marked_where_the_model_has_them() -> None:
 
 KNOBS: list[tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
     ({"max_tokens": 5}, {"inferenceConfig": {"maxTokens": 5}}, ()),
-    ({"temperature": 0.2, "top_p": 0.3}, {"inferenceConfig": {"temperature": 0.2, "topP": 0.3}}, ()),
+    ({"temperature": 0.2}, {"inferenceConfig": {"temperature": 0.2}}, ()),
+    ({"top_p": 0.3}, {"inferenceConfig": {"topP": 0.3}}, ()),
     ({"temperature": 1.7}, {"inferenceConfig": {"temperature": 1.0}}, ("temperature",)),
     (
         {"stop": ["a", " ", ""]},

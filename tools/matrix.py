@@ -29,7 +29,7 @@ MODELS: Mapping[str, Sequence[str]] = {
     "openai_responses": ("gpt-5.1",),
     "anthropic": ("claude-sonnet-4-5", "claude-opus-4-8", "claude-3-5-haiku"),
     "gemini": ("gemini-2.5-flash", "gemini-3-pro"),
-    "bedrock": ("anthropic.claude-sonnet-4-5", "amazon.nova-pro", "openai.gpt-oss-120b"),
+    "bedrock": ("anthropic.claude-sonnet-4-5", "anthropic.claude-opus-4-8", "amazon.nova-pro", "openai.gpt-oss-120b"),
     "ollama": ("qwen3", "gpt-oss"),
     "cohere": ("command-a-plus", "command-r"),
 }

@@ -60,11 +60,6 @@ def is_forced(request: Request) -> bool:
     return request.tool_choice is not None and request.tool_choice.mode in ("required", "tool")
 
 
-def thinks_with(key: str, value: float) -> bool:
-    """Is this knob taken beside thinking?"""
-    return {"temperature": value == 1, "top_p": 0.95 <= value <= 1, "top_k": False}[key]
-
-
 def is_sealed(part: object) -> bool:
     """A thought that its provider will know again."""
     return isinstance(part, Thinking) and bool(part.signature or part.redacted)

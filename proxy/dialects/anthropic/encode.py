@@ -8,10 +8,12 @@ path.
 from proxy.canon import Request, Tool
 from proxy.dialects.anthropic.blocks import Blocks
 from proxy.dialects.anthropic.messages import as_they_came, in_order, parted
-from proxy.dialects.anthropic.thinking import plan, plan_as_asked
-from proxy.dialects.anthropic.words import CACHE_POINTS, KNOBS_LACKED, MODE_WORDS, NAME, TIERS, takes_of
+from proxy.dialects.anthropic.thinking import plan_as_asked
+from proxy.dialects.anthropic.words import CACHE_POINTS, KNOBS_LACKED, MODE_WORDS, NAME, TIERS
 from proxy.errors import Unrepresentable
-from proxy.grammar.claude import is_claude, thinks_with
+from proxy.grammar.claude import is_claude
+from proxy.grammar.claude_plan import plan
+from proxy.grammar.claudes import sampled, takes_of, unsampled
 from proxy.grammar.fields import Object, as_list, merged
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 from proxy.grammar.shapes import held_to
@@ -91,29 +93,15 @@ class Encoding:
     def _sampling(self) -> Object:
         request = self._request
         knobs = {"temperature": request.temperature, "top_p": request.top_p, "top_k": request.top_k}
-        said: Object = {key: value for key, value in knobs.items() if value is not None}
+        asked: Object = {key: value for key, value in knobs.items() if value is not None}
         if self._own:
-            return said
-        if said.get("temperature", 0) > 1:
-            said["temperature"] = 1.0
+            return asked
+        if asked.get("temperature", 0) > 1:
+            asked["temperature"] = 1.0
             self.dropped.add("temperature")
-        for key, value in list(said.items()):
-            if not self._samples(key, value, said):
-                del said[key]
-                if key == "top_k" or value != 1:  # 1 is what the wire does unasked
-                    self.dropped.add(key)
+        said = sampled(asked, self._takes, self._plan.thinking.get("type") in ("enabled", "adaptive"))
+        self.dropped.update(unsampled(asked, said))
         return said
-
-    def _samples(self, key: str, value: float, said: Object) -> bool:
-        """Does the model take this knob, beside those that are said, and the thinking?"""
-        if self._takes.sampling == "none":
-            return False
-        if self._takes.sampling == "one" and key == "top_p" and "temperature" in said:
-            return False
-        return not self._thinks() or thinks_with(key, value)
-
-    def _thinks(self) -> bool:
-        return self._plan.thinking.get("type") in ("enabled", "adaptive")
 
     def _tier(self) -> str | None:
         tier = self._request.service_tier

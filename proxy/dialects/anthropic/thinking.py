@@ -1,29 +1,13 @@
-"""How much may the model think, and how is that said to this model?
-
-Older models take a budget of tokens, newer ones an effort; `words.Takes` tells which. What was asked in the one is put
-into the other, and what moves on the way is receipted. max_tokens bounds the thoughts as well as the answer.
-https://platform.claude.com/docs/en/build-with-claude/thinking
-"""
-
-from msgspec import Struct
-from msgspec.structs import replace
+"""How much does a client of this wire let the model think?"""
 
 from proxy.canon import Reasoning, Request
-from proxy.dialects.anthropic.words import DISPLAYS, Takes
-from proxy.grammar.claude import BUDGETS, DEFAULT_MAX_TOKENS, budget_for, is_forced, moved_to, room_for
+from proxy.grammar.claude_plan import DISPLAYS, Plan, room_of
 from proxy.grammar.fields import Object
-
-
-class Plan(Struct, frozen=True):
-    max_tokens: int
-    thinking: Object = {}
-    effort: str | None = None
-    moved: frozenset[str] = frozenset()  # receipts
 
 
 def plan_as_asked(request: Request) -> Plan:
     """For a request that came on this wire: its own words again."""
-    reasoning, room = request.reasoning or Reasoning(), _room(request)
+    reasoning, room = request.reasoning or Reasoning(), room_of(request)
     thinking: Object = {}
     if reasoning.off:
         thinking["type"] = "disabled"
@@ -32,92 +16,3 @@ def plan_as_asked(request: Request) -> Plan:
     if reasoning.summary is not None:
         thinking["display"] = DISPLAYS.get(reasoning.summary, reasoning.summary)
     return Plan(room, thinking, reasoning.effort)
-
-
-def plan(request: Request, takes: Takes) -> Plan:
-    """For a request that came on another wire: what this model takes of it."""
-    reasoning, room = request.reasoning, _room(request)
-    if reasoning is None:
-        return Plan(room)
-    if reasoning.off or reasoning.budget == 0 or reasoning.effort == "none":
-        return _unthinking(room, takes)
-    if reasoning.budget is None and reasoning.effort is None:
-        return _shown(Plan(room), reasoning, takes)
-    if _by_budget(reasoning, takes):
-        return _shown(_with_budget(request, reasoning), reasoning, takes)
-    if "adaptive" in takes.thinking:
-        return _shown(_with_effort(request, reasoning, takes), reasoning, takes)
-    return _none(room)
-
-
-def _room(request: Request) -> int:
-    return DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens
-
-
-def _none(room: int) -> Plan:
-    return Plan(room, moved=frozenset({"reasoning"}))
-
-
-def _unthinking(room: int, takes: Takes) -> Plan:
-    if takes.off is None:  # it always thinks: let it be little
-        return Plan(room, effort=takes.efforts[0], moved=frozenset({"reasoning"}))
-    return Plan(room, {"type": takes.off} if takes.off else {})
-
-
-def _shown(plan: Plan, reasoning: Reasoning, takes: Takes) -> Plan:
-    """Ask for the thoughts to be shown. A model that thinks by budget shows them anyway."""
-    if reasoning.summary is None:
-        return plan
-    display, thinking = DISPLAYS.get(reasoning.summary), plan.thinking
-    if not thinking and takes.thinks and not plan.moved:
-        thinking = {"type": "adaptive"}
-    if display is None or not thinking:
-        return replace(plan, moved=plan.moved | {"reasoning.summary"})
-    if thinking["type"] == "adaptive":
-        thinking = {**thinking, "display": display}
-    said = thinking["type"] == "adaptive" or display == "summarized"
-    moved = () if said and reasoning.summary in ("auto", "none") else ("reasoning.summary",)
-    return replace(plan, thinking=thinking, moved=plan.moved.union(moved))
-
-
-# --- by effort -------------------------------------------------------------------------------------------------------
-
-
-def _by_budget(reasoning: Reasoning, takes: Takes) -> bool:
-    if "enabled" not in takes.thinking:
-        return False
-    return reasoning.budget is not None or "adaptive" not in takes.thinking
-
-
-def _with_effort(request: Request, reasoning: Reasoning, takes: Takes) -> Plan:
-    asked = reasoning.effort or _effort_of(reasoning.budget or 0)
-    if asked not in BUDGETS or is_forced(request):
-        return _none(_room(request))
-    effort = _nearest(asked, takes)
-    exact = reasoning.budget is None and effort == asked
-    room = _room(request) + (BUDGETS[effort] if request.max_tokens is None else 0)
-    return Plan(room, {"type": "adaptive"}, effort, frozenset() if exact else frozenset({"reasoning"}))
-
-
-def _effort_of(budget: int) -> str:
-    """The least effort that stands for so many tokens; "" where the number is none."""
-    return next((effort for effort, tokens in BUDGETS.items() if 0 < budget <= tokens), "max" if budget > 0 else "")
-
-
-def _nearest(effort: str, takes: Takes) -> str:
-    """The effort, else the next lower one that the model knows, else its lowest."""
-    words = list(BUDGETS)
-    lower = [word for word in takes.efforts if words.index(word) <= words.index(effort)]
-    return lower[-1] if lower else takes.efforts[0]
-
-
-# --- by budget -------------------------------------------------------------------------------------------------------
-
-
-def _with_budget(request: Request, reasoning: Reasoning) -> Plan:
-    """At least what the wire takes, and less than max_tokens."""
-    given = budget_for(request, reasoning)
-    if given is None:
-        return _none(_room(request))
-    thinking = {"type": "enabled", "budget_tokens": given}
-    return Plan(room_for(request, given), thinking, moved=frozenset(moved_to(given, reasoning)))

@@ -7,11 +7,12 @@ content that it cannot carry is refused with its path.
 import re
 
 from proxy.canon import Request, Tool, ToolCall
-from proxy.dialects.bedrock.reasoning import said_by_client, said_to
+from proxy.dialects.bedrock.reasoning import said_by_client, said_to, to_claude
 from proxy.dialects.bedrock.turns import TOOL_NAME, Conversation, cache_point
 from proxy.dialects.bedrock.words import CACHES_TOOLS, KNOBS_LACKED, NAME, TIERS, TOP_K, family_of
 from proxy.errors import Unrepresentable
-from proxy.grammar.claude import room_for, thinks_with
+from proxy.grammar.claude import room_for
+from proxy.grammar.claudes import Takes, sampled, takes_of, unsampled
 from proxy.grammar.fields import Object, dump, merged
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 from proxy.grammar.shapes import held_to
@@ -28,6 +29,7 @@ class Encoding:
     def __init__(self, request: Request) -> None:
         self._own = request.wire == NAME
         self._family = family_of(request.model)
+        self._takes = takes_of(request.model) if self._family == "claude" else Takes()
         self.dropped = Receipt(request, NAME)
         self._request = self.dropped.narrowed(request)
 
@@ -36,12 +38,13 @@ class Encoding:
         self._refuse()
         system, messages = Conversation(request, self.dropped).parted()
         thinking = self._reasoning()
+        sampling = self._sampling(thinking)
         said = {
             "messages": messages,
             "system": system,
-            "inferenceConfig": self._inference(thinking),
+            "inferenceConfig": self._inference(thinking, sampling),
             "toolConfig": self._tool_config(),
-            "additionalModelRequestFields": merged(thinking, self._top_k(thinking)),
+            "additionalModelRequestFields": merged(thinking, self._top_k(sampling.get("top_k"))),
             "additionalModelResponseFieldPaths": self._asked_back(),
             "outputConfig": self._output(),
             "requestMetadata": self._labels(),
@@ -56,6 +59,13 @@ class Encoding:
         refuse_beyond_text(self._request, "Converse")
         if not self._own:
             refuse_demands(self._request, "Converse")
+            self._refuse_prefill()
+
+    def _refuse_prefill(self) -> None:
+        last = self._request.turns[-1] if self._request.turns else None
+        if last is not None and last.role == "assistant" and not self._takes.prefill:
+            told = f"{last.at} is the assistant's, and this model continues no turn of its own."
+            raise Unrepresentable(told, param=last.at)
 
     def _leave_out(self) -> None:
         """The knobs that the wire lacks, those apart that are set to do nothing."""
@@ -70,32 +80,31 @@ class Encoding:
 
     # knobs
 
-    def _inference(self, thinking: Object) -> Object:
+    def _inference(self, thinking: Object, sampling: Object) -> Object:
         request = self._request
         budget = thinking.get("thinking", {}).get("budget_tokens")
         limit = request.max_tokens if budget is None or self._own else room_for(request, budget)
         said = {
             "maxTokens": limit,
-            "temperature": self._temperature(thinking),
-            "topP": self._allowed("top_p", request.top_p, thinking),
+            "temperature": sampling.get("temperature"),
+            "topP": sampling.get("top_p"),
             "stopSequences": self._stop(),
         }
         return {key: value for key, value in said.items() if value is not None}
 
-    def _temperature(self, thinking: Object) -> float | None:
-        value = self._request.temperature
-        if value is not None and value > 1 and not self._own:
-            value = 1.0
+    def _sampling(self, thinking: Object) -> Object:
+        """Temperature, top_p and top_k, as far as the model takes them."""
+        request = self._request
+        knobs = {"temperature": request.temperature, "top_p": request.top_p, "top_k": request.top_k}
+        asked: Object = {key: value for key, value in knobs.items() if value is not None}
+        if self._own:
+            return asked
+        if asked.get("temperature", 0) > 1:
+            asked["temperature"] = 1.0
             self.dropped.add("temperature")
-        return self._allowed("temperature", value, thinking)
-
-    def _allowed(self, key: str, value: float | None, thinking: Object) -> float | None:
-        """The value of a knob, unless the model would refuse it while it thinks."""
-        thinks = not self._own and "budget_tokens" in thinking.get("thinking", ())
-        if value is None or not thinks or thinks_with(key, value):
-            return value
-        self.dropped.add(key)
-        return None
+        said = sampled(asked, self._takes, thinking.get("thinking", {}).get("type") in ("enabled", "adaptive"))
+        self.dropped.update(unsampled(asked, said))
+        return said
 
     def _stop(self) -> list[str] | None:
         stop = self._request.stop
@@ -110,8 +119,7 @@ class Encoding:
         """Claude tells which stop string it met, if asked; clients of other wires want to know."""
         return ["/stop_sequence"] if self._request.stop and self._family == "claude" and not self._own else []
 
-    def _top_k(self, thinking: Object) -> Object:
-        value = self._allowed("top_k", self._request.top_k, thinking)
+    def _top_k(self, value: int | None) -> Object:
         if value is None:
             return {}
         path = ("top_k",) if self._own else TOP_K.get(self._family, ())
@@ -129,9 +137,11 @@ class Encoding:
             return {}
         if self._own:
             return said_by_client(reasoning)
+        if self._family == "claude":
+            return to_claude(self._request, self.dropped)
         silent = reasoning.effort is None and reasoning.budget is None and not reasoning.off
-        said = {} if silent else said_to(self._family, self._request, reasoning, self.dropped)
-        if reasoning.summary is not None and (silent or self._family != "claude"):  # Claude shows what it thinks
+        said = {} if silent else said_to(self._family, reasoning, self.dropped)
+        if reasoning.summary is not None:
             self.dropped.add("reasoning.summary")
         return said
 
@@ -185,6 +195,9 @@ class Encoding:
                 self.dropped.update(["tools"] if tools else [])
                 return {}
             if mode == "none":
+                self.dropped.add("tool_choice")
+                choice = None
+            if mode in ("required", "tool") and not self._takes.forced:
                 self.dropped.add("tool_choice")
                 choice = None
             if not tools and called:

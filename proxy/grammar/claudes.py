@@ -1,0 +1,75 @@
+"""What does this Claude take, whoever hosts it?
+
+Each generation takes less: thinking by effort has come, and budgets, sampling, prefill and forced tools have gone, each
+with a 400. A name that no row knows is an older model, or another vendor's.
+https://platform.claude.com/docs/en/build-with-claude/thinking, .../effort, .../about-claude/models/migration-guide, and
+https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-adaptive-thinking.html
+"""
+
+import re
+from typing import Literal, NamedTuple
+
+from proxy.grammar.fields import Object
+
+
+class Takes(NamedTuple):
+    thinking: tuple[str, ...] = ("enabled",)  # what turns it on: `enabled` has a budget, `adaptive` an effort
+    thinks: bool = False  # without being asked
+    off: str | None = "disabled"  # what turns it off: "" is to say nothing, None that nothing does
+    efforts: tuple[str, ...] = ()
+    sampling: Literal["all", "one", "none"] = "all"  # one: temperature or top_p
+    prefill: bool = True  # a last turn of the assistant's, to be continued
+    forced: bool = True  # a tool that must be called
+    system: bool = False  # a system turn in the middle of the chat
+
+
+_UP_TO_MAX = ("low", "medium", "high", "max")
+_ALL_EFFORTS = ("low", "medium", "high", "xhigh", "max")
+_SILENT = Takes(thinking=(), off="")
+_BUDGETED = Takes(sampling="one")
+_EITHER = Takes(("enabled", "adaptive"), efforts=_UP_TO_MAX, sampling="one", prefill=False)
+_ADAPTIVE = Takes(("adaptive",), off="", efforts=_ALL_EFFORTS, sampling="none", prefill=False)
+_FIVE = _ADAPTIVE._replace(thinks=True, off="disabled", system=True)
+
+# The first pattern that is found in the name counts; a dot in it reads as a dash. A date is no version.
+_MODELS = [
+    (re.compile(pattern), takes)
+    for pattern, takes in (
+        (r"claude-[a-z]+-([6-9]|[1-9]\d)(?!\d)", _FIVE._replace(off=None, forced=False)),  # what is yet to come
+        (r"(opus-5-[5-9]|(fable|mythos)-5-[1-9])(?!\d)", _FIVE._replace(off=None, forced=False)),
+        (r"sonnet-5-[5-9](?!\d)", _FIVE._replace(off="between_tools", forced=False)),
+        (r"(fable|mythos)-5", _FIVE._replace(off=None)),
+        (r"(opus|sonnet|haiku)-5", _FIVE),
+        (r"opus-4-[89](?!\d)", _ADAPTIVE._replace(system=True)),
+        (r"opus-4-7(?!\d)", _ADAPTIVE),
+        (r"mythos-preview", _ADAPTIVE._replace(thinks=True, off=None, efforts=_UP_TO_MAX)),
+        (r"(opus|sonnet)-4-6(?!\d)", _EITHER),
+        (r"(opus-4-[15]|(sonnet|haiku)-4-5)(?!\d)", _BUDGETED),
+        (r"claude-(instant|v?[12]|3-(?!7))", _SILENT),
+    )
+]
+
+
+def takes_of(model: str) -> Takes:
+    name = model.lower().replace(".", "-")
+    return next((takes for pattern, takes in _MODELS if pattern.search(name)), Takes())
+
+
+def sampled(asked: Object, takes: Takes, thinks: bool) -> Object:
+    """What it takes of temperature, top_p and top_k, one beside the other and all beside its thinking."""
+    said = dict(asked)
+    for key, value in asked.items():
+        doubled = takes.sampling == "one" and key == "top_p" and "temperature" in said
+        if takes.sampling == "none" or doubled or (thinks and not _thinks_with(key, value)):
+            del said[key]
+    return said
+
+
+def unsampled(asked: Object, said: Object) -> list[str]:
+    """What of it is lost: a 1 is not, which it does unasked."""
+    return [key for key, value in asked.items() if key not in said and (key == "top_k" or value != 1)]
+
+
+def _thinks_with(key: str, value: float) -> bool:
+    """Is this knob taken beside thinking?"""
+    return {"temperature": value == 1, "top_p": 0.95 <= value <= 1, "top_k": False}[key]
