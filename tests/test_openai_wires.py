@@ -183,8 +183,8 @@ def test_elsewhere_the_other_tools_are_not_on_offer(wire: Dialect, said: dict[st
     assert body.items() >= said.items()
     assert '"f"' in json.dumps(body)
     assert '"g"' not in json.dumps(body)
-    assert dropped == ("tools",)
-    assert crossed(RESPONSES, wire, **among("required", "f", "g"))[1] == ()
+    assert dropped == ("tool_choice", "tools")
+    assert crossed(RESPONSES, wire, **among("required", "f", "g"))[1] == ("tool_choice",)
 
 
 def test_a_choice_among_tools_that_nobody_offers_is_refused() -> None:

@@ -70,8 +70,7 @@ class Receipt:
         if not tools:
             at = self._name_of("tool_choice")
             raise Unrepresentable(f"{at} names no tool that is on offer.", param=at)
-        if len(tools) < len(request.tools):
-            self.add("tools")
+        self.update(["tool_choice", "tools"] if len(tools) < len(request.tools) else ["tool_choice"])
         return replace(request, tools=tools, tool_choice=ToolChoice(choice.mode))
 
     def lacking(self, knobs: Mapping[str, tuple[object, ...]]) -> None:
