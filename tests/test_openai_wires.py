@@ -1,6 +1,7 @@
 """Does what OpenAI's clients say cross to its other wire, and reach others, with a receipt for what is lost alone?"""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from proxy.dialects.gemini import Gemini
 from proxy.dialects.ollama import Ollama
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_responses import OpenAIResponses
-from proxy.errors import Unrepresentable
+from proxy.errors import BadRequest, Unrepresentable
 from proxy.ports import Dialect, Peek
 
 CHAT: Dialect = OpenAIChat(clock=lambda: 1750000000.0)
@@ -210,3 +211,16 @@ def test_what_asks_for_the_impossible_is_refused(wire: Dialect) -> None:
 def test_no_answer_at_all_is_refused(wire: Dialect) -> None:
     with pytest.raises(Unrepresentable, match=r"n is 0, and .* one answer"):
         crossed(CHAT, wire, n=0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"stop": 5}, "stop must be a string or an array, but a number came."),
+        ({"tool_choice": "maybe"}, "tool_choice must be auto, none, required or an object, but 'maybe' came."),
+    ],
+    ids=str,
+)
+def test_a_mistake_is_told_with_what_came(fields: dict[str, Any], told: str) -> None:
+    with pytest.raises(BadRequest, match=f"^{re.escape(told)}$"):
+        crossed(CHAT, CHAT, **fields)

@@ -154,9 +154,7 @@ class Encoding:
         if tool.kind in ("function", "custom"):
             return nest(tool.kind, self._offer(tool), marks_of(tool, self._own, self.dropped))
         if not self._own:
-            raise Unrepresentable(
-                f"{tool.at} is a {tool.kind} tool, which Chat Completions does not have.", param=tool.at
-            )
+            raise Unrepresentable(f"{tool.at} is of type {tool.kind}, which Chat Completions has not.", param=tool.at)
         return {"type": tool.kind, **marks_of(tool, self._own, self.dropped)}
 
     def _choice(self, choice: ToolChoice, modern: bool) -> object:

@@ -69,7 +69,7 @@ class Parts:
             case Opaque(wire="openai_chat"):
                 return part.value
             case Refusal() | Thinking() | ToolCall() | ToolResult() | Opaque():
-                raise refusal(part, f"{noun_of(part)} in a {turn.role} turn")
+                raise refusal(part, f"{noun_of(part)} in a turn of the {turn.role}")
             case _:
                 assert_never(part)
 

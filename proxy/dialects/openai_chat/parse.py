@@ -14,7 +14,7 @@ from proxy.canon import (
 )
 from proxy.dialects.openai_chat.parse_turns import turns_of
 from proxy.dialects.openai_chat.words import DEMANDS, KNOBS, NAME, SPELLED, SPELLED_BY
-from proxy.grammar.fields import Fields, Left, Object, as_object, is_number, wrong
+from proxy.grammar.fields import Fields, Left, Object, as_object, is_number, wrong, wrong_word
 from proxy.grammar.receipts import names_in
 
 
@@ -60,9 +60,13 @@ def _include_usage(top: Fields) -> bool:
 
 
 def _stop(top: Fields) -> list[str] | None:
-    if isinstance(top.rest.get("stop"), str):
-        return [top.need_text("stop")]
-    return top.texts("stop")
+    match top.rest.get("stop"):
+        case str():
+            return [top.need_text("stop")]
+        case None | list():
+            return top.texts("stop")
+        case value:
+            raise wrong("stop", "a string or an array", value)
 
 
 def _reasoning(top: Fields) -> Reasoning | None:
@@ -194,6 +198,8 @@ def _tool_choice(top: Fields) -> ToolChoice | None:
             raise wrong(f"{key}.{kind}.name", "a string", as_object(value.get(kind)).get("name"))
         case dict():
             return None
+        case str():
+            raise wrong_word(key, "auto, none, required or an object", value)
         case _:
             raise wrong(key, "auto, none, required or an object", value)
 
