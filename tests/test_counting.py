@@ -203,3 +203,13 @@ def test_tools_are_counted() -> None:
     bare = Request(wire="w", model="m", turns=[])
     assert estimate(bare) == 1
     assert 200 <= estimate(Request(wire="w", model="m", turns=[], tools=[tool])) <= 230
+
+
+@pytest.mark.parametrize("key", ["previous_response_id", "conversation", "prompt"])
+async def test_what_lies_elsewhere_is_not_estimated_at_nothing(key: str) -> None:
+    asked = {"model": "ollama/qwen3", "input": "Hi", key: {"id": "x"} if key == "prompt" else "x"}
+    async with pillion() as gateway:
+        got = await ask(gateway, "POST", "/v1/responses/input_tokens", json.dumps(asked).encode())
+    error = json.loads(got.body)["error"]
+    assert (got.status, error["param"]) == (400, key)
+    assert error["message"] == f"{key}: there is no word for it in ollama's wire."

@@ -7,6 +7,7 @@ says that it is one in `x-pillion-estimated`.
 from proxy import headers
 from proxy.edge.aside import aside
 from proxy.errors import Unsupported
+from proxy.grammar.receipts import refuse_demands
 from proxy.lanes.asking import ask, timed
 from proxy.lanes.estimate import estimate
 from proxy.lanes.fetching import Fetching
@@ -30,6 +31,8 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
     provider = target.adapter.name
     foreign = await aside(size, unseal, request, provider, own, provenance.judge(provider, client.name))
     if not (target.adapter.counts(dialect.name) and isinstance(dialect, Counting)):
+        if not own:  # as a provider that counts would: what lies elsewhere has tokens that nobody here knows
+            refuse_demands(request, f"{provider}'s wire")
         estimated = ("x-pillion-estimated", "input_tokens")
         return Reply(200, [_JSON, estimated], client.count_answer(await aside(size, estimate, request)))
     await fetching(call, request, target, dialect)
