@@ -140,7 +140,7 @@ class Encoding:
         if self._family == "claude":
             return to_claude(self._request, self.dropped)
         silent = reasoning.effort is None and reasoning.budget is None and not reasoning.off
-        said = {} if silent else said_to(self._family, reasoning, self.dropped)
+        said = {} if silent else said_to(self._family, self._request, reasoning, self.dropped)
         if reasoning.summary is not None:
             self.dropped.add("reasoning.summary")
         return said

@@ -1,8 +1,11 @@
 """How long may a model think, and how is it told?
 
 Converse has one field for it, `outputConfig.effort`, that few models know; each family has its own in
-additionalModelRequestFields.
+additionalModelRequestFields. Nova's second generation has an effort:
+https://docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html
 """
+
+import re
 
 from proxy.canon import Reasoning, Request
 from proxy.dialects.bedrock.words import EFFORTS
@@ -10,6 +13,8 @@ from proxy.grammar.claude_plan import plan
 from proxy.grammar.claudes import takes_of
 from proxy.grammar.fields import Object
 from proxy.grammar.receipts import Receipt
+
+_is_nova_2 = re.compile(r"nova-2-").search
 
 
 def said_by_client(reasoning: Reasoning) -> Object:
@@ -19,15 +24,29 @@ def said_by_client(reasoning: Reasoning) -> Object:
     return {} if reasoning.budget is None else _enabled(reasoning.budget)
 
 
-def said_to(family: str, reasoning: Reasoning, dropped: Receipt) -> Object:
+def said_to(family: str, request: Request, reasoning: Reasoning, dropped: Receipt) -> Object:
     """What to tell a model of the family, if it is not Claude; nothing where it cannot be told."""
     off = reasoning.off or reasoning.budget == 0 or reasoning.effort == "none"
-    if family == "gpt-oss" and not off and reasoning.budget is None and reasoning.effort in EFFORTS:
-        word = EFFORTS[reasoning.effort]
-        dropped.update(() if word == reasoning.effort else ("reasoning.effort",))
-        return {"reasoning_effort": word}
-    dropped.add("reasoning")
-    return {}
+    is_nova = family == "nova" and _is_nova_2(request.model)
+    if is_nova and off:
+        return {}  # it thinks where it is asked alone
+    word = EFFORTS.get(reasoning.effort or "")
+    if off or reasoning.budget is not None or word is None or not (is_nova or family == "gpt-oss"):
+        dropped.add("reasoning")
+        return {}
+    if is_nova and word == "high" and _is_bounded(request):
+        word = "medium"
+    if word != reasoning.effort:
+        dropped.add("reasoning.effort")
+    return (
+        {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": word}} if is_nova else {"reasoning_effort": word}
+    )
+
+
+def _is_bounded(request: Request) -> bool:
+    """Nova refuses all of these beside its highest effort, and no client's limit is given up for that."""
+    knobs = (request.max_tokens, request.temperature, request.top_p, request.top_k)
+    return any(value is not None for value in knobs)
 
 
 def to_claude(request: Request, dropped: Receipt) -> Object:

@@ -1,4 +1,4 @@
-"""Is each generation of Claude on Bedrock told what it takes, and nothing that it refuses?
+"""Is each generation of Claude and of Nova on Bedrock told what it takes, and nothing that it refuses?
 
 https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-adaptive-thinking.html
 """
@@ -105,3 +105,31 @@ def test_a_tool_is_forced_where_the_model_takes_that() -> None:
     assert (body["toolConfig"]["toolChoice"], lost) == ({"any": {}}, ())
     body, lost = told(UNFORCED, **forced)
     assert ("toolChoice" not in body["toolConfig"], lost) == (True, ("tool_choice",))
+
+
+# --- and Nova --------------------------------------------------------------------------------------------------------
+
+NOVA_2 = "us.amazon.nova-2-lite-v1:0"
+
+
+@pytest.mark.parametrize(
+    ("fields", "effort", "dropped"),
+    [
+        ({"reasoning": Reasoning(effort="low"), "max_tokens": 500}, "low", ()),
+        ({"reasoning": Reasoning(effort="minimal")}, "low", ("reasoning.effort",)),
+        ({"reasoning": Reasoning(effort="high")}, "high", ()),
+        ({"reasoning": Reasoning(effort="high"), "max_tokens": 500}, "medium", ("reasoning.effort",)),
+        ({"reasoning": Reasoning(effort="xhigh"), "temperature": 0.5}, "medium", ("reasoning.effort",)),
+    ],
+)
+def test_nova_thinks_by_effort_and_keeps_its_bounds(fields: Any, effort: str, dropped: tuple[str, ...]) -> None:
+    body, lost = told(NOVA_2, **fields)
+    said = {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": effort}}
+    assert (body["additionalModelRequestFields"], lost) == (said, dropped)
+    assert body.get("inferenceConfig", {}).get("maxTokens") == fields.get("max_tokens")
+
+
+def test_nova_does_not_think_unasked() -> None:
+    assert told(NOVA_2, reasoning=Reasoning(off=True)) == ({}, ())
+    assert told(NOVA_2, reasoning=Reasoning(budget=2000)) == ({}, ("reasoning",))
+    assert told("amazon.nova-pro-v1:0", reasoning=Reasoning(effort="low")) == ({}, ("reasoning",))
