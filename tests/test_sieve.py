@@ -95,7 +95,7 @@ def sentence(foreign: list[Opaque], reason: Reason = "tool_use", said: list[tupl
 
 
 def rendered(wire: str, stream: bool, events: list[Event]) -> tuple[bytes, list[str]]:
-    sieve = Sieve(wire)
+    sieve = Sieve(wire, dialect(wire).cites)
     renderer = dialect(wire).renderer(Request(wire=wire, model="m", turns=[], stream=stream))
     return laws.say(renderer, sieve.feed(events)), sieve.dropped
 
@@ -116,6 +116,23 @@ def test_a_block_of_the_clients_own_wire_is_told(wire: str, stream: bool) -> Non
     told, dropped = rendered(wire, stream, sentence([own], said=[]))
     events, _ = laws.listen(registry.dialect(wire).decoder(stream), [told])
     assert ([event.part for event in events if isinstance(event, Open)], dropped) == ([own], [])
+
+
+@pytest.mark.parametrize("known", ["url", "title", "quote"])
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_citation_is_shown_or_told(wire: str, stream: bool, known: str) -> None:
+    def said(*citations: Citation) -> list[Event]:
+        cited = [Delta(index=1, citations=list(citations))] if citations else []
+        return [Start(id="a", model="m", created=1), *block(1, Text(), "So.")[:2], *cited, Close(index=1), *END]
+
+    told, dropped = rendered(
+        wire, stream, said(replace(Citation(wire="nobody", value={"x": 1}), **{known: "https://a"}))
+    )
+    assert (told == rendered(wire, stream, said())[0]) == (dropped == ["citations"])
+
+
+END: list[Event] = [Usage(input=3, output=2), Finish()]
 
 
 @pytest.mark.parametrize("reason", ["stop", "pause", "length"])

@@ -2,23 +2,28 @@
 
 The work of a server's tool, a compaction, and whatever else a dialect keeps Opaque: on another wire nobody could read
 it, and the answer that rests on it is an answer all the same. So it is left out, and its name goes into the receipt.
-What *is* the answer (a sound, an image, a second choice) is never left out: a renderer says it, or refuses.
+What *is* the answer (a sound, an image, a second choice) is never left out: a renderer says it, or refuses. A citation
+that the client's wire cannot show is left out by its renderer, and told here.
 
 Likewise every `extra`, which is another wire's by-word on what the client is told anyway.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from proxy.canon import Close, Event, Opaque, Open, Start, Usage
+from proxy.canon import Citation, Close, Delta, Event, Opaque, Open, Start, Usage
 
 
 class Sieve:
-    """Takes what is another wire's own out of one answer. `wire`: the one that the client understands."""
+    """Takes what is another wire's own out of one answer. `wire`: the one that the client understands.
 
-    def __init__(self, wire: str) -> None:
+    `cites`: what a citation needs, one of them, to be shown there.
+    """
+
+    def __init__(self, wire: str, cites: Sequence[str]) -> None:
         self._wire = wire
+        self._cites = cites
         self._own = False  # the answer is in it
         self._out: set[int] = set()  # blocks that were left out, and are still open
         self.dropped: list[str] = []  # each name once
@@ -37,8 +42,17 @@ class Sieve:
             elif type(event) is Usage:
                 left.append(self._bare(event))
             else:
+                if type(event) is Delta and event.citations:
+                    self._cited(event.citations)
                 left.append(event)
         return left
+
+    def _cited(self, citations: Iterable[Citation]) -> None:
+        """One that names no source in any wire's words is a by-word, too."""
+        for one in citations:
+            named = [key for key in ("url", "title", "quote") if getattr(one, key)]
+            if named and one.wire != self._wire and not any(key in self._cites for key in named):
+                self._note("citations")
 
     def _bare(self, event: Start | Usage) -> Event:
         return event if self._own or not event.extra else replace(event, extra={})
@@ -48,10 +62,13 @@ class Sieve:
         part = event.part
         if isinstance(part, Opaque) and part.wire != self._wire:
             self._out.add(event.index)
-            if (name := _name_of(part)) not in self.dropped:
-                self.dropped.append(name)
+            self._note(_name_of(part))
             return ()
         return (event if self._own or not part.extra else replace(event, part=replace(part, extra={})),)
+
+    def _note(self, name: str) -> None:
+        if name not in self.dropped:
+            self.dropped.append(name)
 
 
 def _name_of(part: Opaque) -> str:

@@ -21,7 +21,7 @@ class Telling:
         self.fault: UpstreamError | None = None
         self._call = call
         self._hearing = hearing
-        self._sieve = Sieve(request.wire)
+        self._sieve = Sieve(request.wire, call.dialect.cites)
         self._renderer = renderer
         self._asked = call.dropped  # the receipt of the request
 

@@ -60,6 +60,7 @@ class Anthropic:
     ping: bytes | None = b'event: ping\ndata: {"type": "ping"}\n\n'
     demands_limit = True
     no_urls: frozenset[type] = frozenset()
+    cites: tuple[str, ...] = ("url",)
     bounds = BOUNDS
     alarm = b""
     seals: Sequence[bytes] = (b'"signature"', b'"encrypted_content"', b'"redacted_thinking"')

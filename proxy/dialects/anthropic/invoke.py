@@ -49,6 +49,7 @@ class Invoke(Bedrock):
     name = "bedrock_invoke"
     demands_limit = True
     no_urls: frozenset[type] = frozenset((Document, Image))  # Bedrock fetches nothing for Claude
+    cites: tuple[str, ...] = ("url",)
     bounds = BOUNDS
     opening = b64encode(b'{"type":"message_star')
     verbs: ClassVar = {"invoke": False, "invoke-with-response-stream": True}

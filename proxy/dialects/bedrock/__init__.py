@@ -58,6 +58,7 @@ class Bedrock:
     ping: bytes | None = None
     demands_limit = False
     no_urls: frozenset[type] = frozenset({Audio, Document, Image, Video})
+    cites: tuple[str, ...] = ("url", "title", "quote")
     bounds = Bounds(
         output=(("inferenceConfig", "maxTokens"), ("additionalModelRequestFields", "max_tokens")),
         tools=("toolConfig", "tools"),

@@ -53,6 +53,7 @@ class Cohere:
     ping: bytes | None = b": ping\n\n"
     demands_limit = False
     no_urls: frozenset[type] = frozenset()
+    cites: tuple[str, ...] = ("url", "title", "quote")
     bounds = Bounds(output=(("max_tokens",),), state=("connectors",))
     alarm = b""
     seals: Sequence[bytes] = ()

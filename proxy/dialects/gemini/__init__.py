@@ -54,6 +54,7 @@ class Gemini:
     ping: bytes | None = None  # Google's SDKs take anything but a chunk for a broken answer
     demands_limit = False
     no_urls: frozenset[type] = frozenset()
+    cites: tuple[str, ...] = ("url", "title", "quote")
     bounds = Bounds(
         output=[*product(CONFIGS, ("maxOutputTokens", "max_output_tokens"))],
         choices=[*product(CONFIGS, ("candidateCount", "candidate_count"))],

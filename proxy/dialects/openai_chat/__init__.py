@@ -58,6 +58,7 @@ class OpenAIChat:
     ping: bytes | None = b": ping\n\n"
     demands_limit = False
     no_urls: frozenset[type] = frozenset({Audio, Document})
+    cites: tuple[str, ...] = ("url",)
     bounds = Bounds(
         output=(("max_completion_tokens",), ("max_tokens",)),
         choices=(("n",), ("best_of",)),

@@ -52,6 +52,7 @@ class OpenAIResponses:
     ping: bytes | None = b": ping\n\n"
     demands_limit = False
     no_urls: frozenset[type] = frozenset()
+    cites: tuple[str, ...] = ("url",)
     bounds = Bounds(
         output=(("max_output_tokens",),),
         own_tools=re.compile("function|custom|local_shell|shell|apply_patch|computer.*|namespace"),
