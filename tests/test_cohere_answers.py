@@ -418,6 +418,23 @@ def test_a_whole_answer_as_the_client_reads_it() -> None:
     }
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("words", [[], [""]])
+def test_a_call_without_a_word_of_arguments_has_none_that_clients_can_read(words: list[str], streamed: bool) -> None:
+    """OpenAI's hosts say nothing of them, and Cohere's clients read whatever comes as JSON."""
+    calling: list[Event] = [
+        Open(index=0, part=ToolCall(id="c", name="f")),
+        *(Delta(index=0, text=text) for text in words),
+    ]
+    told = said([Start(id="a"), *calling, Close(index=0), Usage(), Finish(stops=(Stop(reason="tool_use"),))], streamed)
+    if streamed:
+        deltas = [each for each in told.split(b"\n\n") if b'"type":"tool-call-delta"' in each]
+        (delta,) = [json.loads(each.partition(b"data: ")[2]) for each in deltas if b'"arguments":""' not in each]
+        assert delta["delta"]["message"]["tool_calls"]["function"] == {"arguments": "{}"}
+    else:
+        assert json.loads(told)["message"]["tool_calls"][0]["function"] == {"name": "f", "arguments": "{}"}
+
+
 def test_citations_are_counted_through_the_answer() -> None:
     events: list[Event] = [
         Start(id="1"),

@@ -44,6 +44,8 @@ from proxy.grammar.fields import Object, dump, encode_json
 from proxy.grammar.ids import answer_id, id_of, seed_of
 from proxy.grammar.single import OneByOne, only
 
+NO_ARGUMENTS = "{}"  # clients read them as JSON, which an empty text is not
+
 
 class _Block(Struct):
     """A block on its way to the client: what stands before and after the text of each of its deltas, and its end."""
@@ -52,6 +54,7 @@ class _Block(Struct):
     tail: bytes = b""
     end: bytes = b""
     number: int = 0  # among its kind, as the wire counts
+    unsaid: bytes = b""  # what a call without a word of arguments has for them
 
 
 class StreamRenderer:
@@ -103,7 +106,7 @@ class StreamRenderer:
                 self._block, out = self._opened(event.index, event.part)
                 return out
             case Close():
-                return self._block.end
+                return self._block.unsaid + self._block.end
             case _:
                 assert_never(event)
 
@@ -138,7 +141,9 @@ class StreamRenderer:
         number = self._calls
         self._calls += 1
         inner = b'"index":%d,"delta":{"message":{"tool_calls":{"function":{"arguments":' % number
-        block = _Block(_head("tool-call-delta", inner), b"}}}}", _frame("tool-call-end", index=number))
+        head, tail = _head("tool-call-delta", inner), b"}}}}"
+        none = b"%b%b%b}\n\n" % (head, encode_json(NO_ARGUMENTS), tail)
+        block = _Block(head, tail, _frame("tool-call-end", index=number), unsaid=none)
         call = _call_fields(part, "", index, self._seed)
         return block, _frame("tool-call-start", index=number, delta={"message": {"tool_calls": call}})
 
@@ -152,6 +157,7 @@ class StreamRenderer:
             out = b'%b%b%b,"logprobs":%b}\n\n' % (block.head, encode_json(event.text), block.tail, scored)
         elif event.text:
             out = b"%b%b%b}\n\n" % (block.head, encode_json(event.text), block.tail)
+            block.unsaid = b""
         return out + b"".join(map(self._cite, spelled(event.citations, block.number)))
 
     def _cite(self, citation: Object) -> bytes:
@@ -198,7 +204,7 @@ def _message(choice: Choice, seed: str) -> tuple[Object, list[Object]]:
                 if not part.redacted:
                     content.append({"type": "thinking", "thinking": part.text})
             case ToolCall():
-                lists["tool_calls"].append(_call_fields(part, part.arguments, index, seed))
+                lists["tool_calls"].append(_call_fields(part, part.arguments or NO_ARGUMENTS, index, seed))
             case Opaque(wire="cohere", value=value):
                 content.append(value)
             case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
