@@ -52,7 +52,7 @@ class Encoding:
         }
         self._leave_out()
         body = {key: value for key, value in said.items() if value}
-        return merged(body, request.extra | request.demands) if self._own else body
+        return merged(merged(body, request.extra), request.demands) if self._own else body
 
     def _refuse(self) -> None:
         refuse_several(self._request, "Converse")

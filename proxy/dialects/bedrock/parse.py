@@ -13,10 +13,10 @@ from proxy.canon import (
     Turn,
 )
 from proxy.dialects.bedrock.parse_blocks import cache_point, member_of, parts_of
-from proxy.dialects.bedrock.words import DEMANDS, NAME, SPELLED
+from proxy.dialects.bedrock.words import DEMANDS, MODEL_DEMANDS, NAME, SPELLED
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest
-from proxy.grammar.fields import Fields, Object, as_object, as_text, wrong, wrong_word
+from proxy.grammar.fields import Fields, Left, Object, as_object, as_text, wrong, wrong_word
 from proxy.ports import Peek
 
 
@@ -45,6 +45,9 @@ def parse_request(top: Fields, peek: Peek) -> Request:
         names=SPELLED,
     )
     top.keep("inferenceConfig", config)
+    more = as_object(top.rest.get("additionalModelRequestFields"))
+    if asked := {key: more.pop(key) for key in MODEL_DEMANDS if more.get(key)}:
+        request.demands["additionalModelRequestFields"] = Left(asked)
     for key, value in top.rest.items():
         (request.demands if value and key in DEMANDS else request.extra)[key] = value
     return request

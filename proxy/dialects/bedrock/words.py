@@ -18,6 +18,8 @@ DEMANDS = {
     "guardrailConfig",  # what may be said at all
     "promptVariables",  # the prompt itself stands on Amazon's side
 }
+# Likewise within additionalModelRequestFields: what Claude may do of its own, and with what.
+MODEL_DEMANDS = ("tools", "mcp_servers", "container")
 
 # What this wire's clients call what receipts and refusals name, where they do not call it as we do.
 # docs/decisions/0010-receipts.md
