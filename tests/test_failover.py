@@ -107,8 +107,8 @@ class World:
         cost: Callable[[Any, Any], int | None] = lambda call, target: None,
         alone: bool = False,
     ) -> None:
-        adapters: Any = {provider.name: provider for provider in providers}
-        catalog = Catalog(adapters, aliases={}, synonyms={}, serves={}, default_model=None, presets={})
+        self.adapters: Any = {provider.name: provider for provider in providers}
+        catalog = Catalog(self.adapters, aliases={}, synonyms={}, serves={}, default_model=None, presets={})
         planner = Planner(catalog, routes or {}, choice or Choice(), defaults or {}, local, alone)
         self.standings = Standings(rules or Rules())
         self.upstreams = upstreams
@@ -432,6 +432,31 @@ async def test_the_unwell_come_last_and_are_never_all_left_out() -> None:
         ("b", 1, ""),
         ("a", 2, ""),
     ]
+
+
+@pytest.mark.parametrize("model", ["smart", "a/m"])
+async def test_where_another_can_be_asked_nobody_waits_for_a_probe(model: str) -> None:
+    upstreams = Upstreams(a=[down()])
+    world = three(upstreams, routes=route("a/m", "b/m"), retry=Retry(max_retries=0), rules=Rules(failures=1, cool=0.0))
+    await world.ask(model)
+    world.failover.retry = Retry()
+    [a] = [standing for standing in world.standings if standing.target.adapter.name == "a"]
+    assert a.breaker.allow()  # the probe, of which nothing is known yet
+    call = await world.ask(model)
+    assert (upstreams.asked, upstreams.slept) == (["a/m", "b/m", "b/m"], [])
+    assert [(one.target.adapter.name, one.skipped) for one in call.history] == [("a", "resting"), ("b", "")]
+
+
+async def test_who_is_alone_waits_for_it() -> None:
+    upstreams = Upstreams(a=[down()])
+    world = World([Provider("a")], upstreams, retry=Retry(max_retries=0), rules=Rules(failures=1, cool=0.0))
+    with pytest.raises(Down):
+        await world.ask()
+    world.failover.retry = Retry(max_retries=1)
+    assert world.standings.of(Target(world.adapters["a"], "m")).breaker.allow()
+    with pytest.raises(Down):
+        await world.ask()
+    assert (upstreams.asked, len(upstreams.slept)) == (["a/m"], 1)
 
 
 async def test_that_a_target_rests_and_is_back_is_said_once_each(caplog: pytest.LogCaptureFixture) -> None:

@@ -19,7 +19,7 @@ from proxy.failover.hedging import Asking, Hedging, Race, Trial
 from proxy.failover.needs import lacking
 from proxy.failover.plan import Plan, Planner
 from proxy.failover.retries import Backoff, RetryBudget, Verdict, verdict
-from proxy.failover.standing import RESTING, UNWELL, Standing, Standings
+from proxy.failover.standing import RESTING, RESTS, UNWELL, Standing, Standings
 from proxy.failover.sticking import conversation
 from proxy.lanes.asking import timed
 from proxy.ports import Attempt, Call, Handler, Reply, Target
@@ -64,7 +64,7 @@ class Way:
 
     async def go(self, failed: GatewayError | None = None) -> Reply:
         """`failed`: how the only target has failed already. Raises what the first one did, where nobody answers."""
-        if failed is not None and failed.code != RESTING:
+        if failed is not None:
             self._is_begun = True
             if reply := await self._answer(self._plan.targets[0], failed):
                 return reply
@@ -85,6 +85,8 @@ class Way:
             return await self._ask(target, self._rules.standings.of(target), failed)
         except GatewayError as error:
             self._errors.append((error, target))
+            if error.code == RESTING:
+                self._call.history.append(Attempt(target, skipped=RESTS))
             if not self._may_go_on(error):
                 raise self._said() from None
             if isinstance(error, OverBudget):
@@ -136,7 +138,7 @@ class Way:
     def _why_not(self, target: Target, standing: Standing) -> str:
         """Why a target is passed over; "" where it is not. The only one that there is must do."""
         if standing.breaker.retry_at is not None:
-            return "resting"
+            return RESTS
         is_only = len(self._plan.targets) == 1 and target is self._plan.targets[0]
         if not allows(self._call.key, target.adapter.name, target.model):
             return "" if is_only else "not allowed"
@@ -205,6 +207,8 @@ class Way:
         """Seconds until the same target may be asked again; None where it is not to be."""
         if not isinstance(error, UpstreamError) or self._rules.standings.of(target).breaker.retry_at is not None:
             return None
+        if error.code == RESTING and self._has_next():  # nobody was asked, and somebody is there who can be
+            return None
         rules, call = self._rules, self._call
         said = self._verdict(error)
         if error.of_key and target.adapter.has_other_key(target.model):
@@ -216,6 +220,12 @@ class Way:
         if tries >= rules.retry.max_retries or monotonic() + pause >= self._until or not self._has_time(call, pause):
             return None
         return pause if rules.budget.may_retry() else None
+
+    def _has_next(self) -> bool:
+        target = next(self.left, None)
+        if target is not None:
+            self.left = chain((target,), self.left)
+        return target is not None
 
     def _has_time(self, call: Call, pause: float) -> bool:
         """Is there any left of what the client gave us, after such a pause? Then the next attempt has as much."""
