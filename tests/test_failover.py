@@ -447,6 +447,20 @@ async def test_where_another_can_be_asked_nobody_waits_for_a_probe(model: str) -
     assert [(one.target.adapter.name, one.skipped) for one in call.history] == [("a", "resting"), ("b", "")]
 
 
+@pytest.mark.parametrize("code", ["connect_timeout", "tls_timeout", "headers_timeout"])
+@pytest.mark.parametrize("model", ["smart", "a/m"])
+async def test_behind_a_timer_another_is_asked_before_the_same_again(model: str, code: str) -> None:
+    upstreams = Upstreams(a=[Timeout("x", code=code)])
+    await three(upstreams, routes=route("a/m", "b/m")).ask(model)
+    assert (upstreams.asked, upstreams.slept) == (["a/m", "b/m"], [])
+
+
+async def test_and_the_same_again_where_there_is_no_other() -> None:
+    upstreams = Upstreams(a=[Timeout("x", code="headers_timeout")])
+    await World([Provider("a")], upstreams).ask()
+    assert (upstreams.asked, len(upstreams.slept)) == (["a/m", "a/m"], 1)
+
+
 async def test_who_is_alone_waits_for_it() -> None:
     upstreams = Upstreams(a=[down()])
     world = World([Provider("a")], upstreams, retry=Retry(max_retries=0), rules=Rules(failures=1, cool=0.0))

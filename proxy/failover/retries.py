@@ -8,7 +8,7 @@ asked again after is the operator's to say (`retryable_errors`); the rows say wh
     rate limit, 529     | yes, not before it says       | yes
     5xx                 | yes, but for 501, 505 and 508 | yes
     network             | yes, but for a bad TLS peer   | yes
-    timeout             | yes, where nothing was begun  | yes
+    timeout             | yes, where nothing was begun  | yes, and that one first (`WAITED`)
     409, 425            | yes, as after a 5xx           | yes
     authentication      | no                            | yes: it is the key's fault
     quota               | no                            | yes
@@ -103,6 +103,10 @@ def _rule(error: UpstreamError) -> _Rule:
 def _may_be_asked(headers: Mapping[str, str]) -> bool:
     """OpenAI and Anthropic say so themselves where it is in vain; their own SDKs obey."""
     return headers.get("x-should-retry", "").strip().lower() != "false"
+
+
+# It was waited for in full, and may well be so again: after these the same target is asked where no other one can be.
+WAITED = frozenset({"connect_timeout", "tls_timeout", "headers_timeout"})
 
 
 class Backoff:

@@ -18,12 +18,13 @@ from proxy.failover.balance import Option, order
 from proxy.failover.hedging import Asking, Hedging, Race, Trial
 from proxy.failover.needs import lacking
 from proxy.failover.plan import Plan, Planner
-from proxy.failover.retries import Backoff, RetryBudget, Verdict, verdict
+from proxy.failover.retries import WAITED, Backoff, RetryBudget, Verdict, verdict
 from proxy.failover.standing import RESTING, RESTS, UNWELL, Standing, Standings
 from proxy.failover.sticking import conversation
 from proxy.lanes.asking import timed
 from proxy.ports import Attempt, Call, Handler, Reply, Target
 
+_SOONER_ELSEWHERE = WAITED | {RESTING}
 Cost = Callable[[Call, Target], int | None]  # nano-dollars that it may take there; None: nobody knows
 
 
@@ -207,7 +208,7 @@ class Way:
         """Seconds until the same target may be asked again; None where it is not to be."""
         if not isinstance(error, UpstreamError) or self._rules.standings.of(target).breaker.retry_at is not None:
             return None
-        if error.code == RESTING and self._has_next():  # nobody was asked, and somebody is there who can be
+        if error.code in _SOONER_ELSEWHERE and self._has_next():
             return None
         rules, call = self._rules, self._call
         said = self._verdict(error)

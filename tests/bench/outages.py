@@ -88,7 +88,6 @@ async def outage(folder: Path, url: str, well: str) -> float:
         folder,
         providers={"openai": {"timers": timers}, "spare": spare},
         routes={"r": {"targets": ["openai/m", "spare/m"]}},
-        retry={"max_retries": 0},
     )
     with pillion(folder, url, environ) as gateway:
         await ask(at(gateway), "POST", OPENAI.path, OPENAI.request(model="spare/m"))
