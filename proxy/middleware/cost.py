@@ -43,7 +43,7 @@ class Held(Struct, frozen=True, gc=False):
 
 
 class Foreseen(NamedTuple):
-    """Nano-dollars: by a guess at the answer's length, and what it cannot exceed; None where nobody knows."""
+    """Nano-dollars: by a guess at its tokens, and what it cannot exceed; None where nobody knows."""
 
     about: int
     bound: int | None
@@ -71,10 +71,10 @@ class Cost:
             call.bill = self._so_far
         return handler(call)
 
-    def foresee(self, call: Call, target: Target) -> Foreseen:
-        """What an attempt there would cost. Raises UnknownPrice, BadRequest."""
+    def foresee(self, call: Call, target: Target, read: int, written: int) -> Foreseen:
+        """What an attempt there would cost that takes so many tokens. Raises UnknownPrice, BadRequest."""
         price = self._prices.of(target.adapter.name, target.model, time.time(), _tier_asked(call, target))
-        guess, bound = about(call, price), self._bound(call, target, price)
+        guess, bound = price.bound(read, written), self._bound(call, target, price)
         return Foreseen(guess if bound is None else min(guess, bound), bound, price.source)
 
     async def reserve(self, call: Call) -> Held:

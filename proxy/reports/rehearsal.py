@@ -102,8 +102,9 @@ class Rehearsal:
         }
 
     def _priced(self, call: Call, target: Target) -> dict[str, Any]:
+        need = need_of(call)
         try:
-            cost = self._cost.foresee(call, target)
+            cost = self._cost.foresee(call, target, need.read, need.write)
         except GatewayError as error:
             return {"about_usd": None, "bound_usd": None, "price_source": error.code}
         return {
