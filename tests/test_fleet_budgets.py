@@ -149,6 +149,18 @@ async def test_lenient_lets_one_request_cross_the_line_in_the_whole_fleet(server
         assert one.spent + NANOS == 19 * NANOS // 10
 
 
+async def test_lenient_refuses_nothing_for_what_the_one_that_asks_holds_itself(server: Server) -> None:
+    async with sidecar(server, mode="lenient") as one, sidecar(server, mode="lenient") as two:
+        for _ in range(4):  # each may cost more than all that there is, and costs a fifth
+            await one.spend(2 * NANOS, NANOS // 5)
+        with pytest.raises(OverBudget):  # for what the other one may still spend
+            await two.reserve(2 * NANOS)
+        await one.spend(2 * NANOS, NANOS // 5)
+        for mate in (one, two):
+            with pytest.raises(OverBudget):
+                await mate.reserve(1)
+
+
 @pytest.mark.parametrize("mode", ["strict", "lenient"])
 async def test_what_has_no_bound_wants_a_cap(server: Server, mode: str) -> None:
     async with sidecar(server, mode=mode) as one:

@@ -4,8 +4,10 @@ What it has leased. The store keeps, for each sidecar, how much of a budget it o
 holds beside that. The law:
 
 - A lease is granted where what all sidecars own and the lease are no more than the limit; lenient: where what all own
-  is less than the limit, so that the one request that crosses it comes last, in the whole fleet.
-- A sidecar admits what its own lease can pay, spent + reserved + bound <= lease, whatever the mode.
+  is less than the limit, so that the one request that crosses it comes last, in the whole fleet. What the sidecar that
+  asks has leased and nobody there uses does not count: it goes to that request.
+- A sidecar admits what its own lease can pay, spent + reserved + bound <= lease; lenient: while what all have spent,
+  as far as it has heard, is less than the limit, since the lease for the last request may reach beyond that.
 
 So strict never goes over, and lenient by one request, while no bound is wrong. Each report says how much a sidecar has
 spent and how much it holds, and not what has changed: so it may be lost, or come twice, and with a number of its own
@@ -55,7 +57,9 @@ class Leased(Counter):
 
     def admits(self, bound: int | None) -> bool:
         amount = self.amount(bound)
-        return amount == 0 or (amount is not None and amount <= self.free)
+        if not amount:
+            return amount == 0
+        return amount <= self.free and (self.strict or self.spent < self.limit)
 
     def cause(self, bound: int | None) -> Cause:
         return "unbounded" if self.amount(bound) is None else super().cause(bound)

@@ -23,14 +23,16 @@ TRIES = 3
 # Report, and lease more. KEYS: the budget's numbers, and the fleet's. ARGV: whose report it is, its number, what was
 # spent and what is held; what is needed, and what would do; the limit; whether one may cross it; among how many what is
 # left is shared; when all this may be forgotten, or 0; which life of the store the sidecar knows; how long is quiet;
-# and whether it is the sidecar's last report. Says what was leased, or -1 where a later report was there before; what
-# all have spent, what all own, which life it is, and whether it is quiet.
+# whether it is the sidecar's last report; and what it holds for nobody, which stands in no request's way. Says what was
+# leased, or -1 where a later report was there before; what all have spent, what all own, which life it is, and whether
+# it is quiet.
 LEASE = """
 local key, fleet, id = KEYS[1], KEYS[2], ARGV[1]
 local n = {}
-for i = 2, 13 do n[i] = tonumber(ARGV[i]) end
+for i = 2, 14 do n[i] = tonumber(ARGV[i]) end
 local number, used, held, need, ample, limit = n[2], n[3], n[4], n[5], n[6], n[7]
 local crosses, shares, ends, knows, quiet, is_last = n[8] == 1, n[9], n[10], n[11], n[12], n[13] == 1
+local idle = n[14]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function whole(x) return string.format('%.0f', x) end
@@ -52,7 +54,7 @@ local more, rest = 0, limit - owned
 if need > 0 and not is_quiet then
   if rest >= need then
     more = math.min(rest, math.max(need, math.min(ample, math.floor(rest / shares))))
-  elseif crosses and rest > 0 then
+  elseif crosses and rest + idle > 0 then
     more = need
   end
 end
@@ -150,6 +152,7 @@ class Leases:
         words = (
             self._fleet.id, number, used, held, need, max(counter.ample, need), counter.limit,
             int(not terms.strict), SHARES * self._fleet.members, ends, self._fleet.run, QUIET, int(is_last),
+            max(counter.free, 0),
         )  # fmt: skip
         heard = partial(self._hear, counter, (number, used, held), waits)
         self._fleet.tell(LEASE, [_key(counter), _FLEET], words, heard)
