@@ -192,7 +192,11 @@ CUSTOM = {"type": "custom_tool_call", "call_id": "call_2", "name": "patch", "inp
 SEARCH = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": None}}
 SCREEN = {"type": "computer_call_output", "call_id": "c", "output": {"type": "computer_screenshot"}}
 FUNCTION = {"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True}
-FREE: dict[str, Any] = {"type": "custom", "name": "patch", "format": {"type": "grammar", "syntax": "lark", "definition": "x"}}
+FREE: dict[str, Any] = {
+    "type": "custom",
+    "name": "patch",
+    "format": {"type": "grammar", "syntax": "lark", "definition": "x"},
+}
 
 
 def test_every_field_of_a_request_has_its_place() -> None:
