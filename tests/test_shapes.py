@@ -1,32 +1,34 @@
 """Does proxy.grammar.shapes say a schema as Anthropic and Bedrock take it, and lose none of its words?"""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
 
-from proxy.grammar.shapes import BOUNDS, closed, unbounded
+from proxy.grammar.shapes import BOUNDS, taken
 
 Json = dict[str, Any]
 
 NAME: Json = {"type": "string"}
+CLOSED: Json = {"additionalProperties": False}
 
 
 @pytest.mark.parametrize(
     ("schema", "said"),
     [
-        ({"properties": {"a": NAME}}, {"properties": {"a": NAME}, "additionalProperties": False}),
+        ({"properties": {"a": NAME}}, {"properties": {"a": NAME}, **CLOSED}),
         ({"properties": {}, "additionalProperties": True}, {"properties": {}, "additionalProperties": True}),
         ({"type": "object"}, {"type": "object"}),
         ({"type": "object", "additionalProperties": NAME}, {"type": "object", "additionalProperties": NAME}),
         (
             {"properties": {"properties": {"type": "string", "enum": ["properties"]}}},
-            {"properties": {"properties": {"type": "string", "enum": ["properties"]}}, "additionalProperties": False},
+            {"properties": {"properties": {"type": "string", "enum": ["properties"]}}, **CLOSED},
         ),
     ],
     ids=["names members", "open by its word", "any object", "a map", "a member called properties"],
 )
 def test_an_object_that_names_its_members_is_closed(schema: Json, said: Json) -> None:
-    assert closed(schema) == said
+    assert taken(schema) == (said, True)
 
 
 def wrapped(schema: Json) -> list[Json]:
@@ -43,31 +45,33 @@ def wrapped(schema: Json) -> list[Json]:
 @pytest.mark.parametrize("place", range(5))
 def test_what_is_within_is_told_likewise(place: int) -> None:
     inner: Json = {"properties": {"a": {"type": "integer", "minimum": 1}}}
-    told: Json = {"properties": {"a": {"type": "integer", "description": "(minimum: 1)"}}}
-    assert unbounded(wrapped(inner)[place]) == wrapped(told)[place]
-    assert closed(wrapped(inner)[place]) == wrapped(inner | {"additionalProperties": False})[place]
+    told: Json = {"properties": {"a": {"type": "integer", "description": "(minimum: 1)"}}, **CLOSED}
+    schema = wrapped(inner)[place]
+    before = deepcopy(schema)
+    assert taken(schema) == (wrapped(told)[place], False)
+    assert schema == before
 
 
 @pytest.mark.parametrize("bound", sorted(BOUNDS))
 def test_a_bound_is_told_in_words(bound: str) -> None:
     schema = {"type": "x", "description": "How many.", bound: 3}
-    assert unbounded(schema) == {"type": "x", "description": f"How many. ({bound}: 3)"}
-    assert unbounded({"properties": {bound: NAME}}) == {"properties": {bound: NAME}}
+    assert taken(schema) == ({"type": "x", "description": f"How many. ({bound}: 3)"}, False)
+    assert taken({"properties": {bound: NAME}}) == ({"properties": {bound: NAME}, **CLOSED}, True)
 
 
 def test_several_bounds_are_told_together() -> None:
-    assert unbounded({"minimum": 1, "maximum": 9}) == {"description": "(minimum: 1, maximum: 9)"}
+    assert taken({"minimum": 1, "maximum": 9}) == ({"description": "(minimum: 1, maximum: 9)"}, False)
 
 
 @pytest.mark.parametrize("fewest", [0, 1])
 def test_an_array_that_is_empty_or_not_is_a_bound_that_is_taken(fewest: int) -> None:
     schema = {"type": "array", "items": NAME, "minItems": fewest}
-    assert unbounded(schema) == schema
+    assert taken(schema) == (schema, True)
 
 
 ODD: list[Json] = [
-    {"properties": ["a"]},
-    {"properties": {"a": True}},
+    {"properties": ["a"], **CLOSED},
+    {"properties": {"a": True}, **CLOSED},
     {"anyOf": {}},
     {"items": [1]},
     {"minimum": 1, "description": ["a"]},
@@ -77,4 +81,15 @@ ODD: list[Json] = [
 
 @pytest.mark.parametrize("odd", ODD)
 def test_what_is_no_schema_is_for_the_provider_to_refuse(odd: Json) -> None:
-    assert {**closed(unbounded(odd)), "additionalProperties": 0} == {**odd, "additionalProperties": 0}
+    assert taken(odd) == (odd, True)
+
+
+def test_no_schema_is_too_deep() -> None:
+    """As deep as JSON that we read may be, and deeper than Python calls itself."""
+    schema: Json = {"minimum": 1}
+    for _ in range(2000):
+        schema = {"items": schema}
+    told, is_bare = taken(schema)
+    while "items" in told:
+        told = told["items"]
+    assert (told, is_bare) == ({"description": "(minimum: 1)"}, False)

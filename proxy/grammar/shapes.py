@@ -8,8 +8,7 @@ closed, and bounds are told in words, as Anthropic's own SDKs do it. Whatever el
 refuse: an object that is open by its own word would be another one if it were closed.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
 
 from proxy.grammar.fields import Object
 from proxy.grammar.receipts import Receipt
@@ -21,43 +20,57 @@ BOUNDS = frozenset(
 _TAKEN = {"minItems": (0, 1)}
 _NAMED = ("properties", "$defs", "definitions")  # schemas by names that are the client's own
 _LISTED = ("anyOf", "oneOf", "allOf", "prefixItems")
+_SINGLE = ("items", "additionalProperties")
 
 
 def held_to(schema: Object, dropped: Receipt) -> Object:
     """What the model is told of a schema from another wire. The receipt names one whose bounds it is not held to."""
-    told = unbounded(schema)
-    if told != schema:
+    told, is_bare = taken(schema)
+    if not is_bare:
         dropped.add("format.schema")
-    return closed(told)
+    return told
 
 
-def closed(schema: Object) -> Object:
-    """The schema, with each object that names its members closed."""
-    said = _within(schema, closed)
-    return (
-        said if "properties" not in said or "additionalProperties" in said else said | {"additionalProperties": False}
-    )
+def taken(schema: Object) -> tuple[Object, bool]:
+    """The schema as these providers take it, and whether it had no bounds. However deep it is: nothing recurs here."""
+    told, is_bare = dict(schema), True
+    for one in _copied(told):
+        is_bare = _unbound(one) and is_bare
+        if "properties" in one:
+            one.setdefault("additionalProperties", False)
+    return told, is_bare
 
 
-def unbounded(schema: Object) -> Object:
-    """The schema with its bounds in the descriptions of what they bound; an equal one where it has none."""
+def _unbound(schema: Object) -> bool:
+    """Tell its bounds in its description. Had it none?"""
     bounds = {key: value for key, value in schema.items() if key in BOUNDS and value not in _TAKEN.get(key, ())}
-    said, described = _within(schema, unbounded), schema.get("description", "")
+    described = schema.get("description", "")
     if not bounds or not isinstance(described, str):
-        return said
+        return True
+    for key in bounds:
+        del schema[key]
     told = "({})".format(", ".join(f"{key}: {value}" for key, value in bounds.items()))
-    said["description"] = f"{described} {told}" if described else told
-    return {key: value for key, value in said.items() if key not in bounds}
+    schema["description"] = f"{described} {told}" if described else told
+    return False
 
 
-def _within(schema: Object, change: Callable[[Object], Object]) -> Object:
-    """The schema, with those that it is made of changed."""
-    return {key: _member(key, value, change) for key, value in schema.items()}
+def _copied(schema: Object) -> Iterator[Object]:
+    """The schema, and those that it is made of, each a copy that may be changed when it comes."""
+    waiting = [schema]
+    while waiting:
+        yield (one := waiting.pop())
+        for key, value in one.items():
+            if key in _NAMED and isinstance(value, dict):
+                one[key] = {name: _own(inner, waiting) for name, inner in value.items()}
+            elif key in _LISTED and isinstance(value, list):
+                one[key] = [_own(inner, waiting) for inner in value]
+            elif key in _SINGLE:
+                one[key] = _own(value, waiting)
 
 
-def _member(key: str, value: Any, change: Callable[[Object], Object]) -> Any:
-    if key in _NAMED and isinstance(value, dict):
-        return {name: change(inner) if isinstance(inner, dict) else inner for name, inner in value.items()}
-    if key in _LISTED and isinstance(value, list):
-        return [change(inner) if isinstance(inner, dict) else inner for inner in value]
-    return change(value) if key in ("items", "additionalProperties") and isinstance(value, dict) else value
+def _own(value: object, waiting: list[Object]) -> object:
+    """A schema is copied, and waits to be looked at; anything else (`true`, or what is none) is as it was."""
+    if not isinstance(value, dict):
+        return value
+    waiting.append(copy := dict(value))
+    return copy
