@@ -50,7 +50,7 @@ _SENTENCES: dict[_Meaning, tuple[str, ...]] = {
         "This organization has been disabled",  # Anthropic
     ),
     _TOO_LONG: (
-        "(?:The )?prompt is too long:",  # Anthropic, Fireworks
+        "(?:The )?prompt is too long(?:[:.]|$)",  # Anthropic (on Vertex AI without the figures), Fireworks
         "input length and `max_tokens` exceed context limit",
         "Your input exceeds the context window of this model",  # OpenAI
         "The input token count .{0,40}exceeds the maximum number of tokens allowed",  # Google
