@@ -580,11 +580,12 @@ async def test_every_wire_may_say_it_in_a_header(speech: Speech, monkeypatch: py
     monkeypatch.setattr(Dispatch, "__call__", asking)
     async with pillion() as gateway:
         body = speech.request(model="echo/text", max_tokens=10)
-        for text in ("1000", "0.5", "-1", "a lot"):
-            got = await chat(gateway, speech, body, [("x-pillion-cost-limit", text)])
-            assert got.status == (200 if text in ("1000", "0.5") else 400)
+        for text in ("1000", "0.5", "0.5 \t", "-1", "a lot"):
+            asked = [("x-pillion-cost-limit", text), ("x-pillion-timeout", "9 ")]
+            got = await chat(gateway, speech, body, asked)
+            assert got.status == (200 if text[0] in "10" else 400)
             assert got.status == 200 or "x-pillion-cost-limit" in speech.error(got.body)["message"]
-    assert met == [1000 * NANOS, NANOS // 2]
+    assert met == [1000 * NANOS, NANOS // 2, NANOS // 2]
 
 
 def test_of_two_limits_the_lower_one_counts() -> None:
