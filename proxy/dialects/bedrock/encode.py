@@ -12,7 +12,7 @@ from proxy.dialects.bedrock.turns import TOOL_NAME, Conversation, cache_point
 from proxy.dialects.bedrock.words import CACHES_TOOLS, KNOBS_LACKED, NAME, TIERS, TOP_K, family_of
 from proxy.errors import Unrepresentable
 from proxy.grammar.claude import room_for
-from proxy.grammar.claudes import Takes, sampled, takes_of, unsampled
+from proxy.grammar.claude_models import Takes, sampled, takes_of, unsampled
 from proxy.grammar.fields import Object, dump, merged
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 from proxy.grammar.shapes import held_to
