@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.canon import Reasoning, Request, Text, Tool, ToolChoice, Turn
+from proxy.canon import Reasoning, Request, Text, Thinking, Tool, ToolChoice, Turn
 from proxy.dialects.bedrock import Bedrock
 from proxy.errors import Unrepresentable
 
@@ -97,6 +97,11 @@ def test_a_turn_to_be_continued_is_refused_where_none_is(model: str) -> None:
     with pytest.raises(Unrepresentable, match="this model continues no turn of its own"):
         told(model, said("Hi"), said("The", "assistant"))
     assert told(BY_BUDGET, said("Hi"), said("The", "assistant"))[1] == ()
+
+
+@pytest.mark.parametrize("unsaid", [Text(text=""), Thinking(text="Hm.")])
+def test_a_last_turn_of_which_nothing_is_said_is_not_to_be_continued(unsaid: Any) -> None:
+    assert told(BY_EFFORT, said("Hi"), Turn(role="assistant", parts=[unsaid], at="messages[1]"))[0] == {}
 
 
 def test_a_tool_is_forced_where_the_model_takes_that() -> None:

@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-adaptive-th
 import re
 from typing import Literal, NamedTuple
 
+from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object
 
 
@@ -53,6 +54,11 @@ _MODELS = [
 def takes_of(model: str) -> Takes:
     name = model.lower().replace(".", "-")
     return next((takes for pattern, takes in _MODELS if pattern.search(name)), Takes())
+
+
+def no_prefill(at: str) -> Unrepresentable:
+    """Of a last turn of the assistant's, where `prefill` is false."""
+    return Unrepresentable(f"{at} is the assistant's, and this model continues no turn of its own.", param=at)
 
 
 def sampled(asked: Object, takes: Takes, thinks: bool) -> Object:

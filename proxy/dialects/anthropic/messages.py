@@ -7,7 +7,7 @@ https://platform.claude.com/docs/en/api/messages and .../docs/en/agents-and-tool
 from proxy.canon import Role, Turn
 from proxy.dialects.anthropic.blocks import Blocks
 from proxy.errors import Unrepresentable
-from proxy.grammar.claude_models import Takes
+from proxy.grammar.claude_models import Takes, no_prefill
 from proxy.grammar.fields import Object
 
 _SYSTEM: tuple[Role, ...] = ("system", "developer")
@@ -68,7 +68,7 @@ def _end(messages: list[Object], at: str, blocks: Blocks, takes: Takes) -> None:
     """A last turn of the assistant's is one to be continued, and may not end in a blank."""
     if messages and messages[-1]["role"] == "assistant":
         if not takes.prefill:
-            raise Unrepresentable(f"{at} is the assistant's, and this model continues no turn of its own.", param=at)
+            raise no_prefill(at)
         _strip(messages[-1]["content"], blocks)
         if not messages[-1]["content"]:
             messages.pop()

@@ -36,7 +36,7 @@ class Encoding:
     def body(self) -> Object:
         request = self._request
         self._refuse()
-        system, messages = Conversation(request, self.dropped).parted()
+        system, messages = Conversation(request, self._takes, self.dropped).parted()
         thinking = self._reasoning()
         sampling = self._sampling(thinking)
         said = {
@@ -59,13 +59,6 @@ class Encoding:
         refuse_beyond_text(self._request, "Converse")
         if not self._own:
             refuse_demands(self._request, "Converse")
-            self._refuse_prefill()
-
-    def _refuse_prefill(self) -> None:
-        last = self._request.turns[-1] if self._request.turns else None
-        if last is not None and last.role == "assistant" and not self._takes.prefill:
-            told = f"{last.at} is the assistant's, and this model continues no turn of its own."
-            raise Unrepresentable(told, param=last.at)
 
     def _leave_out(self) -> None:
         """The knobs that the wire lacks, those apart that are set to do nothing."""
@@ -138,7 +131,7 @@ class Encoding:
         if self._own:
             return said_by_client(reasoning)
         if self._family == "claude":
-            return to_claude(self._request, self.dropped)
+            return to_claude(self._request, self._takes, self.dropped)
         silent = reasoning.effort is None and reasoning.budget is None and not reasoning.off
         said = {} if silent else said_to(self._family, self._request, reasoning, self.dropped)
         if reasoning.summary is not None:

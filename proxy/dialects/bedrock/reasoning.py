@@ -9,7 +9,7 @@ import re
 
 from proxy.canon import Reasoning, Request
 from proxy.dialects.bedrock.words import EFFORTS
-from proxy.grammar.claude_models import takes_of
+from proxy.grammar.claude_models import Takes
 from proxy.grammar.claude_plan import plan
 from proxy.grammar.fields import Object
 from proxy.grammar.receipts import Receipt
@@ -49,9 +49,9 @@ def _is_bounded(request: Request) -> bool:
     return any(value is not None for value in knobs)
 
 
-def to_claude(request: Request, dropped: Receipt) -> Object:
+def to_claude(request: Request, takes: Takes, dropped: Receipt) -> Object:
     """In the words of its own wire: additionalModelRequestFields go to the model as they are."""
-    asked = plan(request, takes_of(request.model))
+    asked = plan(request, takes)
     dropped.update(asked.moved)
     said: Object = {"thinking": asked.thinking} if asked.thinking else {}
     return said if asked.effort is None else said | {"output_config": {"effort": asked.effort}}

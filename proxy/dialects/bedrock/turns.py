@@ -33,6 +33,7 @@ from proxy.dialects.bedrock.documents import Names
 from proxy.dialects.bedrock.words import CACHES_TEXT, NAME, TAKEN, family_of, format_of
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
+from proxy.grammar.claude_models import Takes, no_prefill
 from proxy.grammar.fields import Object, decode_json
 from proxy.grammar.receipts import Receipt, stored_elsewhere
 from proxy.grammar.textual import is_text
@@ -53,8 +54,9 @@ _Medium = Image | Audio | Video | Document
 class Conversation:
     """The turns of one request. `own`: it came on this wire, so that it is said again as it came."""
 
-    def __init__(self, request: Request, dropped: Receipt) -> None:
+    def __init__(self, request: Request, takes: Takes, dropped: Receipt) -> None:
         self._request = request
+        self._takes = takes
         self._own = request.wire == NAME
         family = family_of(request.model)
         self._caches = self._own or family in CACHES_TEXT
@@ -78,9 +80,11 @@ class Conversation:
         if self._own:
             return [{**turn.extra, "role": turn.role, "content": _flat(self._units(turn))} for turn in turns]
         merged: list[tuple[str, list[_Unit]]] = []
+        last = ""  # where the last turn stands that says something
         for turn in turns:
             role = "assistant" if turn.role == "assistant" else "user"
             units = self._late(turn) if turn.role in ("system", "developer") else self._units(turn)
+            last = turn.at if units else last
             if merged and merged[-1][0] == role:
                 merged[-1][1].extend(units)
             elif units:
@@ -90,6 +94,8 @@ class Conversation:
             raise Unrepresentable(f"{at} holds no text, and this wire wants at least one turn.", param=at)
         if merged[0][0] != "user":
             raise Unrepresentable(f"{turns[0].at}: on Converse the user speaks first.", param=turns[0].at)
+        if merged[-1][0] == "assistant" and not self._takes.prefill:
+            raise no_prefill(last)
         return [{"role": role, "content": _flat(_ordered(units))} for role, units in merged]
 
     def _late(self, turn: Turn) -> list[_Unit]:
