@@ -128,6 +128,13 @@ def test_what_is_no_json_is_nothing_to_begin_with(wire: str, said: bytes) -> Non
         registry.dialect(wire).has_event(b"".join(SILENT[wire]) + said)
 
 
+@pytest.mark.parametrize("wire", ["anthropic", "openai_chat", "openai_responses", "cohere"])
+@pytest.mark.parametrize("value", [rb'"\ud83d"', b"NaN", b"-Infinity", b'"a\tb"', b'"\xff"'])
+def test_json_that_clients_read_is_something_to_begin_with(wire: str, value: bytes) -> None:
+    said = b'data: {"choices": [{"delta": {"content": "x"}, "more": %b}]}\n\n' % value
+    assert registry.dialect(wire).has_event(b"".join(SILENT[wire]) + said)
+
+
 @pytest.mark.parametrize("wire", ["anthropic", "openai_chat", "openai_responses", "gemini", "cohere"])
 def test_an_event_without_a_word_says_nothing(wire: str) -> None:
     assert not registry.dialect(wire).has_event(b"event: ping\ndata:\n\ndata: \n\n")
