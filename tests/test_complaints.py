@@ -30,6 +30,7 @@ def judged(error: UpstreamError) -> tuple[str, str, bool, bool]:
 
 
 SPENT = ("insufficient_quota", "quota_exceeded", False, True)
+SPENT_ON_MODEL = ("model_quota_exceeded", "quota_exceeded", False, True)
 NO_KEY = ("invalid_api_key", "authentication", False, True)
 TOO_LONG = ("context_length_exceeded", "invalid_request", False, True)
 NO_MODEL = ("model_not_found", "invalid_request", False, True)
@@ -49,7 +50,7 @@ SAID = [
     ),
     (SPENT, "openai_chat", 403, "Your newly created team doesn't have any credits or licenses yet."),
     (SPENT, "openai_chat", 429, "Your team 1-2 has either used all available credits or reached its spending limit."),
-    (SPENT, "bedrock", 429, "Too many tokens per day, please wait before trying again."),
+    (SPENT_ON_MODEL, "bedrock", 429, "Too many tokens per day, please wait before trying again."),
     (NO_KEY, "openai_chat", 400, "Incorrect API key provided: xa***ij. You can obtain an API key from console.x.ai."),
     (NO_KEY, "anthropic", 400, "This organization has been disabled."),
     (TOO_LONG, "anthropic", 400, "prompt is too long: 205000 tokens > 200000 maximum"),

@@ -16,6 +16,7 @@ from tests.clock import Clock
 
 BUSY = Busy("x")
 SPENT = Busy("x", kind="quota_exceeded")
+SPENT_ON_MODEL = Busy("x", kind="quota_exceeded", code="model_quota_exceeded")
 FORBIDDEN = Refused("x", status=403, kind="authentication")
 FAILED = Refused("x", status=401, kind="authentication")
 
@@ -23,6 +24,7 @@ FAILED = Refused("x", status=401, kind="authentication")
 CAUSES: dict[str, tuple[UpstreamError, bool, float, float]] = {
     "busy": (BUSY, True, 1, 60),
     "spent": (SPENT, True, 60, 3600),
+    "spent on a model": (SPENT_ON_MODEL, False, 60, 3600),
     "forbidden": (FORBIDDEN, False, 60, 3600),
     "failed": (FAILED, True, inf, inf),
 }

@@ -265,7 +265,7 @@ def _meant(error: UpstreamError, model: str) -> tuple[str, _Pause | None]:
         case "authentication", _:
             return "", _FAILED
         case "quota_exceeded", _:
-            return "", _SPENT
+            return model if error.code == "model_quota_exceeded" else "", _SPENT
         case "rate_limit", 429:
             return "", _BUSY
         case _:

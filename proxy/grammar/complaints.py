@@ -20,6 +20,7 @@ class _Meaning(NamedTuple):
 
 
 _SPENT = _Meaning("insufficient_quota", "quota_exceeded")
+_SPENT_ON_MODEL = _Meaning("model_quota_exceeded", "quota_exceeded")
 _FLAGGED = _Meaning("content_filter")
 _NO_KEY = _Meaning("invalid_api_key", "authentication")
 _BUSY = _Meaning("rate_limit_exceeded", "rate_limit")
@@ -42,8 +43,8 @@ _SENTENCES: dict[_Meaning, tuple[str, ...]] = {
         "Your credit balance is too low",  # Anthropic
         "You have reached your specified (?:workspace )?API usage limits",
         "Your (?:newly created )?team .{0,80}(?:any|all available) credits",  # xAI
-        "Too many tokens per day",  # Bedrock
     ),
+    _SPENT_ON_MODEL: ("Too many tokens per day",),  # Bedrock, whose quotas are each for one model
     _FLAGGED: ("(?:[^ ]{1,200} requires moderation on .{1,80}[.] )?Your input was flagged",),  # OpenRouter
     _NO_KEY: (
         "Incorrect API key provided",  # xAI
