@@ -573,7 +573,12 @@ def test_the_sdk_accepts_what_we_say_for_another_wire() -> None:
         "stream": True,
         "tools": [
             {"name": "f", "input_schema": {"type": "object", "properties": {}}},
-            {"name": "g", "input_schema": {"type": "object", "properties": {}}, "description": "d", "strict": True},
+            {
+                "name": "g",
+                "input_schema": {"type": "object", "properties": {}, "additionalProperties": False},
+                "description": "d",
+                "strict": True,
+            },
         ],
         "tool_choice": {"type": "any", "disable_parallel_tool_use": True},
         "metadata": {"user_id": "u"},

@@ -892,7 +892,8 @@ def test_a_prefill_rules_thinking_out() -> None:
 )
 def test_a_choice_of_tools_is_said(choice: ToolChoice, said: Any) -> None:
     body, _ = told(foreign(tools=[Tool(name="f", description="", strict=True)], tool_choice=choice))
-    spec = {"name": "f", "inputSchema": {"json": {"type": "object", "properties": {}}}, "strict": True}
+    schema = {"type": "object", "properties": {}, "additionalProperties": False}
+    spec = {"name": "f", "inputSchema": {"json": schema}, "strict": True}
     assert body["toolConfig"] == {"tools": [{"toolSpec": spec}], "toolChoice": said}
 
 

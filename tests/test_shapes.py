@@ -3,8 +3,11 @@
 from copy import deepcopy
 from typing import Any
 
+import msgspec
 import pytest
 
+from proxy import registry
+from proxy.canon import Request, Text, Tool, Turn
 from proxy.grammar.shapes import BOUNDS, taken
 
 Json = dict[str, Any]
@@ -93,3 +96,26 @@ def test_no_schema_is_too_deep() -> None:
     while "items" in told:
         told = told["items"]
     assert (told, is_bare) == ({"description": "(minimum: 1)"}, False)
+
+
+# --- and of a tool that is called by it ------------------------------------------------------------------------------
+
+
+def offered(wire: str, origin: str, strict: bool) -> tuple[Json, tuple[str, ...]]:
+    """What the model is told of a tool's arguments, and the receipt."""
+    tool = Tool(name="f", parameters={"type": "object", "properties": {"a": {"minimum": 1}}}, strict=strict)
+    turns = [Turn(role="user", parts=[Text(text="Hi")])]
+    encoded = registry.dialect(wire).encode(Request(wire=origin, model="claude-sonnet-4-5", turns=turns, tools=[tool]))
+    body: Any = msgspec.json.decode(encoded.body)
+    if wire == "anthropic":
+        return body["tools"][0]["input_schema"], encoded.dropped
+    return body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"], encoded.dropped
+
+
+@pytest.mark.parametrize("wire", ["anthropic", "bedrock"])
+def test_a_strict_tool_is_held_to_its_shape_as_an_answer_is(wire: str) -> None:
+    told = {"type": "object", "properties": {"a": {"description": "(minimum: 1)"}}, **CLOSED}
+    assert offered(wire, "openai_chat", strict=True) == (told, ("tool.strict",))
+    open_one = {"type": "object", "properties": {"a": {"minimum": 1}}}
+    assert offered(wire, "openai_chat", strict=False) == (open_one, ())
+    assert offered(wire, wire, strict=True) == (open_one, ())

@@ -1,4 +1,4 @@
-"""How is the shape of an answer said to a model that is held to it word by word?
+"""How is the shape of an answer, or of a strict tool's arguments, said to a model that is held to it word by word?
 
 Anthropic and Bedrock compile a schema, and refuse one that says more, or less, than the compiler reads
 (https://platform.claude.com/docs/en/build-with-claude/structured-outputs#json-schema-limitations and
@@ -23,11 +23,11 @@ _LISTED = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLE = ("items", "additionalProperties")
 
 
-def held_to(schema: Object, dropped: Receipt) -> Object:
-    """What the model is told of a schema from another wire. The receipt names one whose bounds it is not held to."""
+def held_to(schema: Object, dropped: Receipt, name: str) -> Object:
+    """What the model is told of a schema from another wire. `name` is for the receipt of bounds that do not hold it."""
     told, is_bare = taken(schema)
     if not is_bare:
-        dropped.add("format.schema")
+        dropped.add(name)
     return told
 
 

@@ -122,7 +122,7 @@ class Encoding:
             return output
         if shape.description:
             self.dropped.add("format.description")
-        schema = shape.schema if self._own else held_to(shape.schema, self.dropped)
+        schema = shape.schema if self._own else held_to(shape.schema, self.dropped, "format.schema")
         return output | {"format": {"type": "json_schema", "schema": schema}}
 
     # tools
@@ -135,7 +135,8 @@ class Encoding:
             raise Unrepresentable(f"{at} is of type {tool.kind}, which Anthropic's wire has not.", param=at)
         block: Object = {"name": tool.name, "input_schema": tool.parameters or {}}
         if not self._own:  # the wire insists on these two
-            block["input_schema"] = {"type": "object", **(tool.parameters or {"properties": {}})}
+            schema = {"type": "object", **(tool.parameters or {"properties": {}})}
+            block["input_schema"] = held_to(schema, self.dropped, "tool.strict") if tool.strict else schema
         if tool.description is not None:
             block["description"] = tool.description
         if tool.strict or (self._own and tool.strict is not None):

@@ -149,7 +149,7 @@ class Encoding:
             self.dropped.add("format")
             return output
         named = {"name": shape.name, "description": shape.description}
-        held = shape.schema if self._own else held_to(shape.schema, self.dropped)
+        held = shape.schema if self._own else held_to(shape.schema, self.dropped, "format.schema")
         schema = {"schema": dump(held).decode()} | {key: text for key, text in named.items() if text}
         return output | {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": schema}}}
 
@@ -236,6 +236,7 @@ class Encoding:
         schema = tool.parameters or {}
         if not self._own:  # every model wants an object
             schema = {"type": "object", **(tool.parameters or {"properties": {}})}
+            schema = held_to(schema, self.dropped, "tool.strict") if tool.strict else schema
         spec["inputSchema"] = {"json": schema}
         if tool.strict or (self._own and tool.strict is not None):
             spec["strict"] = tool.strict
