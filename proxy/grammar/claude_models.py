@@ -9,8 +9,10 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-adaptive-th
 import re
 from typing import Literal, NamedTuple
 
+from proxy.canon import Request
 from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object
+from proxy.grammar.receipts import Receipt
 
 
 class Takes(NamedTuple):
@@ -61,19 +63,30 @@ def no_prefill(at: str) -> Unrepresentable:
     return Unrepresentable(f"{at} is the assistant's, and this model continues no turn of its own.", param=at)
 
 
-def sampled(asked: Object, takes: Takes, thinks: bool) -> Object:
-    """What it takes of temperature, top_p and top_k, one beside the other and all beside its thinking."""
-    said = dict(asked)
-    for key, value in asked.items():
+def knobs_of(request: Request) -> Object:
+    """What the client says of temperature, top_p and top_k."""
+    knobs = {"temperature": request.temperature, "top_p": request.top_p, "top_k": request.top_k}
+    return {key: value for key, value in knobs.items() if value is not None}
+
+
+def does_think(thinking: Object) -> bool:
+    """Is it told to? `thinking` is the field of that name."""
+    return thinking.get("type") in ("enabled", "adaptive")
+
+
+def sampled(request: Request, takes: Takes, thinks: bool, dropped: Receipt) -> Object:
+    """What it takes of them from another wire, one beside the other and all beside its thinking."""
+    said = knobs_of(request)
+    if said.get("temperature", 0) > 1:
+        said["temperature"] = 1.0
+        dropped.add("temperature")
+    for key, value in list(said.items()):
         doubled = takes.sampling == "one" and key == "top_p" and "temperature" in said
         if takes.sampling == "none" or doubled or (thinks and not _thinks_with(key, value)):
             del said[key]
+            if key == "top_k" or value != 1:  # a 1 is what it does unasked
+                dropped.add(key)
     return said
-
-
-def unsampled(asked: Object, said: Object) -> list[str]:
-    """What of it is lost: a 1 is not, which it does unasked."""
-    return [key for key, value in asked.items() if key not in said and (key == "top_k" or value != 1)]
 
 
 def _thinks_with(key: str, value: float) -> bool:

@@ -12,7 +12,7 @@ from proxy.dialects.anthropic.thinking import plan_as_asked
 from proxy.dialects.anthropic.words import CACHE_POINTS, KNOBS_LACKED, MODE_WORDS, NAME, TIERS
 from proxy.errors import Unrepresentable
 from proxy.grammar.claude import is_claude
-from proxy.grammar.claude_models import sampled, takes_of, unsampled
+from proxy.grammar.claude_models import does_think, knobs_of, sampled, takes_of
 from proxy.grammar.claude_plan import plan
 from proxy.grammar.fields import Object, as_list, merged
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
@@ -91,17 +91,9 @@ class Encoding:
         return {"stop_sequences": solid} if solid else {}
 
     def _sampling(self) -> Object:
-        request = self._request
-        knobs = {"temperature": request.temperature, "top_p": request.top_p, "top_k": request.top_k}
-        asked: Object = {key: value for key, value in knobs.items() if value is not None}
         if self._own:
-            return asked
-        if asked.get("temperature", 0) > 1:
-            asked["temperature"] = 1.0
-            self.dropped.add("temperature")
-        said = sampled(asked, self._takes, self._plan.thinking.get("type") in ("enabled", "adaptive"))
-        self.dropped.update(unsampled(asked, said))
-        return said
+            return knobs_of(self._request)
+        return sampled(self._request, self._takes, does_think(self._plan.thinking), self.dropped)
 
     def _tier(self) -> str | None:
         tier = self._request.service_tier

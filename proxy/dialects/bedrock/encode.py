@@ -12,7 +12,7 @@ from proxy.dialects.bedrock.turns import TOOL_NAME, Conversation, cache_point
 from proxy.dialects.bedrock.words import CACHES_TOOLS, KNOBS_LACKED, NAME, TIERS, TOP_K, family_of
 from proxy.errors import Unrepresentable
 from proxy.grammar.claude import room_for
-from proxy.grammar.claude_models import Takes, sampled, takes_of, unsampled
+from proxy.grammar.claude_models import Takes, does_think, knobs_of, sampled, takes_of
 from proxy.grammar.fields import Object, dump, merged
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 from proxy.grammar.shapes import held_to
@@ -87,17 +87,9 @@ class Encoding:
 
     def _sampling(self, thinking: Object) -> Object:
         """Temperature, top_p and top_k, as far as the model takes them."""
-        request = self._request
-        knobs = {"temperature": request.temperature, "top_p": request.top_p, "top_k": request.top_k}
-        asked: Object = {key: value for key, value in knobs.items() if value is not None}
         if self._own:
-            return asked
-        if asked.get("temperature", 0) > 1:
-            asked["temperature"] = 1.0
-            self.dropped.add("temperature")
-        said = sampled(asked, self._takes, thinking.get("thinking", {}).get("type") in ("enabled", "adaptive"))
-        self.dropped.update(unsampled(asked, said))
-        return said
+            return knobs_of(self._request)
+        return sampled(self._request, self._takes, does_think(thinking.get("thinking", {})), self.dropped)
 
     def _stop(self) -> list[str] | None:
         stop = self._request.stop
