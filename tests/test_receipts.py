@@ -168,6 +168,8 @@ OTHER = {"type": "function", "function": {"name": "g", "parameters": SCHEMA}}
         ("openai_responses", "anthropic", {"max_tool_calls": 3, "include": ["message.output_text.logprobs"]},
          {"max_tool_calls", "include"}),
         ("openai_responses", "gemini", {"text": {"verbosity": "low", "odd": 1}}, {"text.verbosity", "text.odd"}),
+        *(("openai_responses", target, {"text": {"verbosity": "medium"}}, set())
+          for target in ("anthropic", "bedrock", "cohere", "gemini", "ollama")),
         ("anthropic", "openai_chat", {"top_k": 5, "metadata": {"user_id": "u", "odd": 1}}, {"top_k", "metadata.odd"}),
         ("anthropic", "gemini", {"metadata": {"user_id": "u"}}, {"metadata.user_id"}),
         ("anthropic", "openai_responses", {"stop_sequences": ["x"]}, {"stop_sequences"}),

@@ -66,10 +66,7 @@ class Encoding:
 
     def _leave_out(self) -> None:
         """The knobs that the wire lacks, those apart that ask for what is so anyway."""
-        for key, harmless in KNOBS_LACKED.items():
-            value = getattr(self._request, key)
-            if value is not None and value not in harmless:
-                self.dropped.add(key)
+        self.dropped.lacking(KNOBS_LACKED)
         if not self._own:
             self.dropped.left(self._request.extra)
 

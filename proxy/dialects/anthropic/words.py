@@ -113,7 +113,7 @@ UNCOUNTED = frozenset(
     "max_tokens stream metadata service_tier stop_sequences temperature top_p top_k container inference_geo".split()
 )
 
-# Canonical knobs that this wire has no word for, and what each may say that is so here anyway.
+# Canonical knobs that this wire has no word for, and what each may ask for because it is so anyway.
 KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "frequency_penalty": (0,),
     "presence_penalty": (0,),

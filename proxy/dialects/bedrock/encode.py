@@ -63,9 +63,7 @@ class Encoding:
     def _leave_out(self) -> None:
         """The knobs that the wire lacks, those apart that are set to do nothing."""
         request = self._request
-        self.dropped.update(key for key in KNOBS_LACKED if getattr(request, key))
-        if request.seed is not None:
-            self.dropped.add("seed")
+        self.dropped.lacking(KNOBS_LACKED)
         if request.parallel_tools is False and request.tools:
             self.dropped.add("parallel_tools")
         if not self._own:

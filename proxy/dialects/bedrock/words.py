@@ -190,19 +190,20 @@ EXCEPTION_WORDS = {
     529: "serviceUnavailableException",
 }
 
-# Canonical knobs that this wire has no word for.
-KNOBS_LACKED = (
-    "frequency_penalty",
-    "presence_penalty",
-    "logit_bias",
-    "logprobs",
-    "top_logprobs",
-    "user",
-    "safety_identifier",
-    "store",
-    "prompt_cache_key",
-    "verbosity",
-)
+# Canonical knobs that this wire has no word for, and what each may ask for because it is so anyway.
+KNOBS_LACKED: dict[str, tuple[object, ...]] = {
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "seed": (),
+    "user": (),
+    "safety_identifier": (),
+    "store": (False,),
+    "prompt_cache_key": (),
+    "verbosity": ("medium",),  # OpenAI's own default
+}
 
 
 def family_of(model: str) -> str:

@@ -65,7 +65,7 @@ LACKED: dict[str, tuple[object, ...]] = {
     "metadata": ({},),
     "store": (False,),
     "prompt_cache_key": (),
-    "verbosity": (),
+    "verbosity": ("medium",),  # OpenAI's own default
     "service_tier": ("auto", "default"),
 }
 

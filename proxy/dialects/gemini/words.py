@@ -66,7 +66,7 @@ KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "safety_identifier": (),
     "metadata": ({},),
     "prompt_cache_key": (),
-    "verbosity": (),
+    "verbosity": ("medium",),  # OpenAI's own default
 }
 
 # Without these the answer would be another one, and no other wire can say them: they cross to this wire or not at all.
