@@ -30,8 +30,10 @@ class Route(NamedTuple):
 
 Methods = dict[str, Route]
 
-# Of `/v1/v1/messages` and `//v1/messages`: the base URL ends in a version or a slash, and the SDK adds its own.
-_said_twice = re.compile(r"/v1(?:beta1?|alpha)?(?=/(?:v[12][^/]*|api|model)/)|/(?=/[^/])").match
+# Of `//v1/messages`, `/v1//messages` and `/v1/v1/messages`: the base URL ends in a slash or a version, and the SDK adds
+# its own.
+_SLASHES = re.compile(r"^(/v1(?:beta1?|alpha)?)?//(?!/)")
+_VERSIONS = re.compile(r"^/v1(?:beta1?|alpha)?(?=/(?:v[12][^/]*|api|model)/)")
 
 
 def _methods(route: Route) -> Sequence[str]:
@@ -84,8 +86,8 @@ class Routing:
 
     def _found(self, method: str, path: str) -> tuple[Methods, str] | None:
         """The longest beginning counts, then the longest end; one that takes the method goes first."""
-        if path not in self.exact and (twice := _said_twice(path)):
-            path = path[twice.end() :]
+        if path not in self.exact:
+            path = _VERSIONS.sub("", _SLASHES.sub(r"\1/", path))
         if path in self.exact:
             return self.exact[path], ""
         other: tuple[Methods, str] | None = None
