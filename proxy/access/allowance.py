@@ -29,3 +29,13 @@ class ClientKey(Struct, frozen=True, kw_only=True):
     providers: tuple[str, ...] = ()  # none: all
     limits: Limits = NO_LIMITS
     expires: float | None = None  # seconds since 1970
+
+
+def reaches(pattern: str, provider: str) -> bool:
+    """Could a pattern of `models` fit a model of the provider's?
+
+    By what stands before the first `*`: a name of the provider's begins so, or it begins as the provider does.
+    """
+    fixed, star, _ = pattern.partition("*")
+    own = f"{provider}/"
+    return (fixed.startswith(own) and pattern != own) or (bool(star) and own.startswith(fixed))

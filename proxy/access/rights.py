@@ -6,7 +6,7 @@ of a key's `models`, `*` is any run of characters, slashes included; every other
 
 from collections.abc import Callable
 
-from proxy.access.allowance import ClientKey
+from proxy.access.allowance import ClientKey, reaches
 from proxy.errors import GatewayError
 from proxy.ports import Call, Reply
 
@@ -39,7 +39,7 @@ def may_reach(key: ClientKey | None, provider: str) -> bool:
         return True
     if key.providers and provider not in key.providers:
         return False
-    return not key.models or any(_reaches(pattern, provider) for pattern in key.models)
+    return not key.models or any(reaches(pattern, provider) for pattern in key.models)
 
 
 def check(call: Call) -> None:
@@ -80,13 +80,6 @@ def _not_allowed(key: ClientKey | None, provider: str, model: str) -> GatewayErr
         code="model_not_allowed",
         param="model",
     )
-
-
-def _reaches(pattern: str, provider: str) -> bool:
-    """By what stands before the first `*`: a name of the provider's begins so, or it begins as the provider does."""
-    fixed, star, _ = pattern.partition("*")
-    own = f"{provider}/"
-    return fixed.startswith(own) or (bool(star) and own.startswith(fixed))
 
 
 def _fits(pattern: str, name: str) -> bool:

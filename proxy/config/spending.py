@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from proxy.access.allowance import reaches
 from proxy.config.address import scheme_of
 from proxy.config.checks import note
 from proxy.config.layers import Layers
@@ -61,6 +62,7 @@ def moment(text: str) -> float:
 
 
 def _keys(layers: Layers, there: Collection[str]) -> None:
+    known = {*there, *layers.presets.providers}  # a preset's provider may be there tomorrow, when its key is
     shared = _digest(layers.file.client_key, None)
     whose = {} if shared is None else {shared: "client_key"}
     for name, row in layers.file.keys.items():
@@ -83,17 +85,10 @@ def _keys(layers: Layers, there: Collection[str]) -> None:
             if provider not in there:
                 note(layers, (*keys, "providers", f"[{n}]"), "is no configured provider")
         for n, pattern in enumerate(row.models):
-            if not any(_reaches(pattern, provider) for provider in (*there, *layers.presets.providers)):
+            if not any(reaches(pattern, provider) for provider in known):
                 note(layers, (*keys, "models", f"[{n}]"), _NO_MODEL)
         if row.expires is not None and not _is_moment(row.expires):
             note(layers, (*keys, "expires"), 'must be a date, such as "2027-01-31" or "2027-01-31T12:00:00Z"')
-
-
-def _reaches(pattern: str, provider: str) -> bool:
-    """Could it fit a model of the provider's? A preset's may be there tomorrow, when its key is."""
-    fixed, star, _ = pattern.partition("*")
-    own = f"{provider}/"
-    return (fixed.startswith(own) and pattern != own) or (bool(star) and own.startswith(fixed))
 
 
 def _digest(key: str | None, sha256: str | None) -> bytes | None:
