@@ -33,7 +33,7 @@ _ALONE = (  # docs/decisions/0023-reload.md
     " a `store` that they share"
 )
 _MODEL = "must be PROVIDER/MODEL of a configured provider"
-_HEADER_TEXT = "cannot be sent in a header: it is not printable ASCII"
+UNSENDABLE = "cannot be sent in a header: it is not printable ASCII"
 
 NoAdapter = Callable[[str], str]  # why nothing serves providers of this kind; "" where something does
 
@@ -108,7 +108,7 @@ def _server(layers: Layers) -> None:
     if file.client_key is not None and not file.client_key.strip():
         note(layers, ("client_key",), "is empty; leave it out for none")
     if not sendable((file.client_key or "").strip()):
-        note(layers, ("client_key",), _HEADER_TEXT)
+        note(layers, ("client_key",), UNSENDABLE)
     for n, host in enumerate(file.allowed_hosts):
         if not _HOST.fullmatch(host):
             note(layers, ("allowed_hosts", f"[{n}]"), "must be a host's name, with or without a port")
@@ -181,11 +181,11 @@ def _provider(layers: Layers, row: Row, value: ProviderRow, ours: Collection[Add
         note(layers, (*keys, "body", key), "is for the request to say")
     for header, text in value.headers.items():
         if not _HEADER.fullmatch(header) or not sendable(text):
-            note(layers, (*keys, "headers", header), _HEADER_TEXT)
+            note(layers, (*keys, "headers", header), UNSENDABLE)
         elif header.lower() in _OURS:
             note(layers, (*keys, "headers", header), "is for pillion to say")
     if not sendable((value.api_key or "").strip()):
-        note(layers, (*keys, "api_key"), _HEADER_TEXT)
+        note(layers, (*keys, "api_key"), UNSENDABLE)
 
 
 def _missing(row: Row, value: ProviderRow) -> tuple[str, str] | None:

@@ -15,7 +15,7 @@ from msgspec.structs import asdict
 
 from proxy.access.allowance import reaches
 from proxy.config.address import scheme_of
-from proxy.config.checks import note
+from proxy.config.checks import UNSENDABLE, note
 from proxy.config.layers import Layers
 from proxy.config.schema import Budget, File, KeyBudget
 from proxy.config.secret import digest_of, secret_text, sendable, why_unreadable
@@ -76,7 +76,7 @@ def _keys(layers: Layers, there: Collection[str]) -> None:
         if row.key is not None and not row.key.strip():
             note(layers, (*keys, "key"), "is empty")
         elif row.key is not None and not sendable(row.key.strip()):
-            note(layers, (*keys, "key"), "cannot be sent in a header: it is not printable ASCII")
+            note(layers, (*keys, "key"), UNSENDABLE)
         if row.sha256 is not None and not _DIGEST.fullmatch(row.sha256):
             note(layers, (*keys, "sha256"), "must be 64 hexadecimal digits")
         if (digest := _digest(row.key, row.sha256)) is not None and (same := whose.setdefault(digest, name)) != name:
