@@ -447,6 +447,21 @@ async def test_where_another_can_be_asked_nobody_waits_for_a_probe(model: str) -
     assert [(one.target.adapter.name, one.skipped) for one in call.history] == [("a", "resting"), ("b", "")]
 
 
+@pytest.mark.parametrize("cool", [60.0, 0.0], ids=["resting", "being probed"])
+@pytest.mark.parametrize("model", ["smart", "a/m"])
+async def test_what_another_says_is_told_and_not_that_the_first_one_rests(model: str, cool: float) -> None:
+    wrong = Refused("no", upstream_status=400)
+    upstreams = Upstreams(b=[wrong])
+    world = three(upstreams, routes=route("a/m", "b/m"), rules=Rules(failures=1, cool=cool))
+    breaker = world.standings.of(Target(world.adapters["a"], "m")).breaker
+    breaker.failed(breaker.allow())
+    assert bool(breaker.allow()) == (cool == 0.0)  # the probe, of which nothing is known yet
+    call = world.call(model)
+    with pytest.raises(Refused) as caught:
+        await world.failover(call, upstreams)
+    assert (caught.value, call.target) == (wrong, Target(world.adapters["b"], "m"))
+
+
 @pytest.mark.parametrize("code", ["connect_timeout", "tls_timeout", "headers_timeout"])
 @pytest.mark.parametrize("model", ["smart", "a/m"])
 async def test_behind_a_timer_another_is_asked_before_the_same_again(model: str, code: str) -> None:

@@ -64,7 +64,7 @@ class Way:
         self.left = self._candidates(met)
 
     async def go(self, failed: GatewayError | None = None) -> Reply:
-        """`failed`: how the only target has failed already. Raises what the first one did, where nobody answers."""
+        """`failed`: how the only target has failed already. Raises what `_said` says, where nobody answers."""
         if failed is not None:
             self._is_begun = True
             if reply := await self._answer(self._plan.targets[0], failed):
@@ -236,8 +236,10 @@ class Way:
         return call.timeout > 0
 
     def _said(self) -> GatewayError:
-        if not self._errors:
-            self._call.target = self._plan.targets[0]
-            return self._rules.standings.of(self._call.target).resting()
-        error, self._call.target = self._errors[0]
-        return error
+        """What the first one did that was asked; that all rest where nobody was."""
+        for error, target in self._errors:
+            if error.code != RESTING:
+                self._call.target = target
+                return error
+        self._call.target = self._plan.targets[0]
+        return self._rules.standings.of(self._call.target).resting()
