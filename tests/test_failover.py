@@ -462,6 +462,15 @@ async def test_what_another_says_is_told_and_not_that_the_first_one_rests(model:
     assert (caught.value, call.target) == (wrong, Target(world.adapters["b"], "m"))
 
 
+async def test_what_another_pillion_says_of_its_targets_is_an_answer() -> None:
+    error = Down("theirs rests", code="target_resting", upstream_status=503)
+    world = World([Provider("a")], Upstreams(a=[error]), retry=Retry(max_retries=0))
+    call = world.call()
+    with pytest.raises(Down) as caught:
+        await world.failover(call, world.upstreams)
+    assert (caught.value, [(one.number, one.skipped) for one in call.history]) == (error, [(1, "")])
+
+
 @pytest.mark.parametrize("code", ["connect_timeout", "tls_timeout", "headers_timeout"])
 @pytest.mark.parametrize("model", ["smart", "a/m"])
 async def test_behind_a_timer_another_is_asked_before_the_same_again(model: str, code: str) -> None:

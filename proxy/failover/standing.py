@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from math import ceil
 from time import monotonic
 
-from proxy.errors import Down, UpstreamError
+from proxy.errors import Down, GatewayError, UpstreamError
 from proxy.failover.balance import PeakEWMA
 from proxy.failover.breaker import Breaker, Rules
 from proxy.failover.percentile import Percentile
@@ -21,6 +21,11 @@ UNWELL = "unwell: asked behind the others"
 SICK = frozenset({"server_error", "network_error", "timeout"})  # kinds of error that say that a target is not well
 
 log = logging.getLogger("pillion")
+
+
+def is_unasked(error: GatewayError) -> bool:
+    """Does it say that its target rests? Where that is another pillion, it may say the same of targets of its own."""
+    return error.code == RESTING and isinstance(error, UpstreamError) and error.upstream_status is None
 
 
 class Standing:

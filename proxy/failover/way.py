@@ -19,7 +19,7 @@ from proxy.failover.hedging import Asking, Hedging, Race, Trial
 from proxy.failover.needs import lacking
 from proxy.failover.plan import Plan, Planner
 from proxy.failover.retries import WAITED, Backoff, RetryBudget, Verdict, verdict
-from proxy.failover.standing import RESTING, RESTS, UNWELL, Standing, Standings
+from proxy.failover.standing import RESTING, RESTS, UNWELL, Standing, Standings, is_unasked
 from proxy.failover.sticking import conversation
 from proxy.lanes.asking import timed
 from proxy.ports import Attempt, Call, Handler, Reply, Target
@@ -86,7 +86,7 @@ class Way:
             return await self._ask(target, self._rules.standings.of(target), failed)
         except GatewayError as error:
             self._errors.append((error, target))
-            if error.code == RESTING:
+            if is_unasked(error):
                 self._call.history.append(Attempt(target, skipped=RESTS))
             if not self._may_go_on(error):
                 raise self._said() from None
@@ -238,7 +238,7 @@ class Way:
     def _said(self) -> GatewayError:
         """What the first one did that was asked; that all rest where nobody was."""
         for error, target in self._errors:
-            if error.code != RESTING:
+            if not is_unasked(error):
                 self._call.target = target
                 return error
         self._call.target = self._plan.targets[0]
