@@ -175,7 +175,7 @@ def _configured() -> argparse.ArgumentParser:
 
 
 def _names(text: str) -> list[str]:
-    """Raises ArgumentTypeError of none: a key that may do all is made by leaving the option out, not by "$UNSET"."""
+    """Raises ArgumentTypeError of none: a shell's variable that is empty must not make a key that may do all."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise argparse.ArgumentTypeError("names nothing; leave it out for all")

@@ -26,7 +26,7 @@ from proxy.routing import ANY, Route
 
 GOOGLES = ("", "/v1", "/v1beta", "/v1beta1", "/v1alpha")  # the versions in which Google's SDKs ask
 ITS_OWN = ("",)  # the path names its version itself, or has none
-ON_ITS_OWN = ("/api", "/v2", "/model")  # of what is not served yet: these do
+ON_ITS_OWN = ("/api", "/v2", "/model")  # those of NOT_YET whose version is ITS_OWN
 PUBLISHED = ("/projects", "/publishers")  # how Vertex AI's paths begin
 ANY_MODEL = ""  # Vercel's SDK puts `models/` before a name that has no slash, and takes another for a path
 

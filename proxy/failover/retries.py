@@ -61,7 +61,7 @@ _BY_NAME: dict[str, _Rule] = {
     "invalid_prompt": _STOP,  # https://platform.openai.com/docs/api-reference/responses/object, under `error`
     "data_inspection_failed": _STOP,  # https://help.aliyun.com/zh/model-studio/error-code
 }
-# Of a provider's 400. That a name means nobody at all is another thing: we say that under the same code.
+# The providers' alone: where a name means nobody at all we say `model_not_found` ourselves, and nobody is asked.
 _BY_WORD: dict[str, _Rule] = {
     "model_not_found": _ELSEWHERE,
     "model_unable": _ELSEWHERE,
