@@ -428,7 +428,7 @@ async def test_the_unwell_come_last_and_are_never_all_left_out() -> None:
     call = await world.ask()
     assert upstreams.asked == ["b/m", "a/m"]
     assert [(one.target.adapter.name, one.number, one.skipped) for one in call.history] == [
-        ("a", 0, "unwell: asked behind the others"),
+        ("a", 0, "unwell: asked last"),
         ("b", 1, ""),
         ("a", 2, ""),
     ]

@@ -17,7 +17,7 @@ from proxy.ports import Target
 KEPT = 1000  # targets; clients choose models
 RESTING = "target_resting"
 RESTS = "resting"  # why it is not asked, as is the next one
-UNWELL = "unwell: asked behind the others"
+UNWELL = "unwell: asked last"
 SICK = frozenset({"server_error", "network_error", "timeout"})  # kinds of error that say that a target is not well
 
 log = logging.getLogger("pillion")
