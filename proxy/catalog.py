@@ -146,14 +146,15 @@ class Catalog:
     def _chosen(self, upstream: str, name: str) -> Target:
         """Whatever the app asks for, the operator's choice is asked. The offline echo takes any name for its own."""
         provider, _, model = upstream.partition("/")
-        adapter = self.adapters[provider]
-        model = model or self._defaults.get(provider, "")
+        adapter = self.adapter(provider)
+        assert adapter is not None  # or nothing would have been started
+        model = model or self._defaults.get(adapter.name, "")
         if not model and not adapter.real:
-            model = name.removeprefix(f"{provider}/")
+            model = name.removeprefix(f"{adapter.name}/")
         if not model:
             raise UnknownModel(
                 f"PILLION_UPSTREAM={provider} names no model, and {provider} has no default one: "
-                f"set PILLION_UPSTREAM={provider}/MODEL, or {prefix(provider)}_MODEL.",
+                f"set PILLION_UPSTREAM={provider}/MODEL, or {prefix(adapter.name)}_MODEL.",
                 param="model",
             )
         return Target(adapter, model)

@@ -388,6 +388,9 @@ async def test_an_upstream_gets_everything(name: str) -> None:
     assert await meant(catalog(*both, aliases=aliases, upstream="anthropic/claude-x"), name) == "anthropic/claude-x"
     defaults = {"anthropic": "claude-d", "openai": "gpt-d"}
     assert await meant(catalog(*both, upstream="anthropic", defaults=defaults), name) == "anthropic/claude-d"
+    for upstream, model in (("claude/claude-x", "claude-x"), ("claude", "claude-d")):  # another word for it
+        there = catalog(*both, upstream=upstream, defaults=defaults)
+        assert await meant(there, name) == f"anthropic/{model}"
 
 
 async def test_an_upstream_without_a_model_names_the_variable() -> None:
