@@ -298,8 +298,9 @@ def _models(config: Config) -> Mapping[str, Collection[str]]:
         *config.failover.fallback_order,
     ]
     names += [target for route in config.routes.values() for target, _ in route.targets]
-    named = [name.partition("/") for name in names]
-    return {
-        name: {*row.models, row.model, *(model for provider, _, model in named if provider == name)}
-        for name, row in config.providers.items()
-    }
+    models = {name: {*row.models, row.model} for name, row in config.providers.items()}
+    for provider, _, model in (name.partition("/") for name in names):
+        own = provider if provider in models else config.synonyms.get(provider, "")
+        if own in models:
+            models[own].add(model)
+    return models

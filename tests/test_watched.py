@@ -77,18 +77,18 @@ async def test_a_targets_state_is_told_of_the_models_that_count(tmp_path: Path) 
 
 async def test_targets_of_routes_and_of_the_fallback_order_count_by_name(tmp_path: Path) -> None:
     text = """
-providers: {openai: {base_url: URL/v1, api_key: k}}
-routes: {r: {targets: [openai/one]}}
+providers: {openai: {base_url: URL/v1, api_key: k}, gemini: {base_url: URL, api_key: k}}
+routes: {r: {targets: [openai/one]}, other: {targets: [google/one]}}
 failover: {fallback_order: [openai/next]}
 """
-    async with Evil(FAILING, FAILING) as evil:
+    async with Evil(FAILING, FAILING, FAILING) as evil:
         there = config_file(text.replace("URL", evil.url), tmp_path)
         async with pillion(**there) as gateway:
-            for model in ("r", "openai/next"):
+            for model in ("r", "openai/next", "other"):
                 await chat(gateway, OPENAI, OPENAI.request(model=model))
             told = await scraped(gateway)
-    for model in ("one", "next"):
-        assert told["target_state", frozenset(["openai", model, "closed"])] == 1
+    for target in (("openai", "one"), ("openai", "next"), ("gemini", "one")):
+        assert told["target_state", frozenset([*target, "closed"])] == 1
 
 
 def values(metrics: Metrics, name: str) -> dict[frozenset[str], float]:
