@@ -86,6 +86,15 @@ async def test_the_first_answer_of_a_model_costs_under_its_own_name(tmp_path: Pa
         assert value("pillion_tokens_total", {**place, "kind": "input"}) == 5
 
 
+async def test_so_does_one_that_breaks(tmp_path: Path) -> None:
+    half = Scenario(body=OPENAI.stream, headers=SSE, framing="chunked", cut_at=len(OPENAI.stream) * 3 // 4)
+    async with Evil(half) as evil, priced(evil, tmp_path) as gateway:
+        await ask(gateway, "POST", OPENAI.path, OPENAI.request(stream=True, model="openai/m"))
+        value = gateway.app.metrics.registry.get_sample_value
+        assert value("pillion_cost_usd_total", {"provider": "openai", "model": "m"})
+        assert value("pillion_cost_usd_total", {"provider": "openai", "model": "other"}) is None
+
+
 async def test_a_refusal_pays_no_fee_for_the_request(tmp_path: Path) -> None:
     fee = config_file("prices: {openai/m: {input: 1, output: 3, request: 0.01}}", tmp_path)
     refusals = [Scenario(status=status, body=b'{"error":{"message":"no"}}', headers=JSON) for status in (401, 429, 503)]

@@ -140,7 +140,7 @@ class Cost:
         self._release(held, row.nanos)
         call.spent += row.nanos
         call.price_source = price.source
-        self._paid(call.target, row.nanos, not price.is_known, error is None)
+        self._paid(call.target, row.nanos, not price.is_known, call.headed > 0)
 
     def _so_far(self, call: Call) -> int:
         """What a call has cost by now, an answer that is still under way included."""
