@@ -128,6 +128,12 @@ def test_what_is_no_json_is_nothing_to_begin_with(wire: str, said: bytes) -> Non
         registry.dialect(wire).has_event(b"".join(SILENT[wire]) + said)
 
 
+@pytest.mark.parametrize("said", [b"Hello\n", b'{"message": {"content": "x"\n', b'\n{"done": true}}\n'])
+def test_a_line_that_is_no_json_is_nothing_to_begin_with(said: bytes) -> None:
+    with pytest.raises(Unframed):
+        registry.dialect("ollama").has_event(b"".join(SILENT["ollama"]) + said)
+
+
 @pytest.mark.parametrize("wire", ["anthropic", "openai_chat", "openai_responses", "cohere"])
 @pytest.mark.parametrize("value", [rb'"\ud83d"', b"NaN", b"-Infinity", b'"a\tb"', b'"\xff"'])
 def test_json_that_clients_read_is_something_to_begin_with(wire: str, value: bytes) -> None:

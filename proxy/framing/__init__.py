@@ -268,7 +268,7 @@ def has_sse(held: bytes, is_silent: Callable[[bytes], object]) -> bool:
     while (end := data.find(b"\n\n", at)) >= 0:
         frame = frame_of(data[at:end])
         if frame is not None and frame.data.strip() and not is_silent(frame.data):
-            _check_json(frame.data)
+            check_json(frame.data)
             return True
         at = end + 2
     if len(held) > LONGEST_LINE and not _line_in(held):
@@ -276,8 +276,8 @@ def has_sse(held: bytes, is_silent: Callable[[bytes], object]) -> bool:
     return False
 
 
-def _check_json(data: bytes) -> None:
-    """As clients read it: some hosts say NaN, put a tab into a text, or break it within a surrogate pair."""
+def check_json(data: bytes) -> None:
+    """As clients read it: some hosts say NaN, put a tab into a text, or cut it within a letter. Raises Unframed."""
     try:
         _read(data.decode("utf-8", "replace"))
     except (ValueError, RecursionError):

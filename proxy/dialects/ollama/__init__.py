@@ -21,6 +21,7 @@ from proxy.dialects.ollama.render import StreamRenderer, WholeRenderer
 from proxy.dialects.ollama.words import NAME, SAYS
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
+from proxy.framing import check_json
 from proxy.framing.gates import TextGate, line_end
 from proxy.grammar.fields import Fields, Object, dump, without_nulls
 from proxy.grammar.named import peek_of, renamed
@@ -66,7 +67,10 @@ class Ollama:
         self._clock = clock
 
     def has_event(self, held: bytes) -> bool:
-        return SAYS.search(held) is not None
+        if (line := SAYS.search(held)) is None:
+            return False
+        check_json(line[0])
+        return True
 
     def gate(self) -> Gate:
         return TextGate(line_end)
