@@ -647,7 +647,18 @@ def test_tool_calls_as_hosts_send_them(deltas: list[Json], expected: list[tuple[
     assert len(calls) == len(expected)
 
 
-@pytest.mark.parametrize(("reason", "arguments"), [("tool_calls", "{}"), ("stop", "{}"), ("length", "")])
+@pytest.mark.parametrize(
+    ("reason", "arguments"),
+    [
+        ("tool_calls", "{}"),
+        ("stop", "{}"),
+        ("eos", "{}"),
+        ("length", ""),
+        ("model_length", ""),
+        ("MAX_TOKENS", ""),
+        ("content_filter", ""),
+    ],
+)
 def test_a_call_without_arguments_is_json_unless_it_was_cut(reason: str, arguments: str) -> None:
     call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": ""}}
     body = {"id": "c", "model": "m", "choices": [{"message": {"tool_calls": [call]}, "finish_reason": reason}]}

@@ -162,7 +162,7 @@ class _Answer(Voices):
         self._out = []
         for voice in self._voices.values():
             for call in voice.calls:
-                self._end_call(voice, call)
+                self._end_call(voice, call, is_whole=_stop_of(voice).reason == "tool_use")
             self._close(voice)
             self._out += [Close(index=call.index) for call in voice.calls if call.index is not None]
         stops = (_stop_of(self._voices.get(number)) for number in range(max(self._voices) + 1))

@@ -125,10 +125,10 @@ class Voices(Sentence):
                 voice.known[key] = call
         return call
 
-    def _end_call(self, voice: Voice, call: Call) -> None:
+    def _end_call(self, voice: Voice, call: Call, is_whole: bool) -> None:
         """Some hosts send no arguments where a function takes none; those of a call that was cut are not known."""
         self._open_call(voice, call)
-        if call.silent and call.kind == "function" and voice.raw != "length" and call.index is not None:
+        if is_whole and call.silent and call.kind == "function" and call.index is not None:
             self._out.append(Delta(index=call.index, text="{}"))
 
     def _open_call(self, voice: Voice, call: Call) -> None:
