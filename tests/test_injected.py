@@ -203,6 +203,13 @@ async def test_echo_fails_on_purpose_as_well() -> None:
         assert (await faulted(gateway, OPENAI, "status=503; rate=0")).status == 200
 
 
+@pytest.mark.parametrize(("what", "statuses"), [("cut", [502, 200, 200]), ("malformed", [502, 502, 200])])
+async def test_what_echo_spoils_before_anything_is_said_is_a_502(what: str, statuses: list[int]) -> None:
+    async with pillion(PILLION_RETRY_MAX_RETRIES="0") as gateway:
+        got = [await chat(gateway, OPENAI, OPENAI.request(True, f"echo/text+{what}-{k}")) for k in (1, 2, 3)]
+    assert [each.status for each in got] == statuses
+
+
 async def test_echo_fails_as_often_as_its_models_name_says_so() -> None:
     quick = {"PILLION_RETRY_INITIAL_DELAY": "0", "PILLION_BREAKER_FAILURES": "2"}
     async with pillion(**quick) as gateway:
