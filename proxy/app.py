@@ -7,7 +7,7 @@ configuration makes of them is an Assembly; another one takes its place while pi
 import asyncio
 import ssl
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from platform import python_version
 
@@ -74,7 +74,7 @@ class App:
         self.upstream = Upstream(tls)  # from here on there is something to close: no ConfigError any more
         self.accounting = Accounting(config, parts.budgets, self.upstream.tell, self.fleet)
         self._hide = hide or Redaction(secrets_of(config))
-        self.metrics = Metrics(_models(config), self._hide)
+        self.metrics = Metrics(config.named_models(), self._hide)
         self.lasting = self._lasting(config, log)
         self.now = Assembly(config, parts, self.lasting)
         self.clients.ring.agree(parts.minted)
@@ -143,7 +143,7 @@ class App:
         lasting.standings.become(_rules(config.breaker), {*later.kept, "echo"})
         lasting.provenance.become(*whose(config, later.adapters.values()))
         self._look_after(later)
-        self.metrics.become(_models(config))
+        self.metrics.become(config.named_models())
         self._hide.become(secrets_of(config))
         self.room.allow(config.overload.max_connections)
         self.admin.become(later.planner)
@@ -287,20 +287,3 @@ def _rules(breaker: Breaker) -> Rules:
 def fingerprint(config: Config) -> str:
     """The same for the same configuration. No secret has a part in it, for who guesses one could try it on this."""
     return sha256(repr(config).encode("utf-8", "surrogateescape")).hexdigest()[:12]
-
-
-def _models(config: Config) -> Mapping[str, Collection[str]]:
-    """Those that the operator names, by provider."""
-    names = [
-        *config.aliases.values(),
-        config.default_model or "",
-        config.upstream or "",
-        *config.failover.fallback_order,
-    ]
-    names += [target for route in config.routes.values() for target, _ in route.targets]
-    models = {name: {*row.models, row.model} for name, row in config.providers.items()}
-    for provider, _, model in (name.partition("/") for name in names):
-        own = provider if provider in models else config.synonyms.get(provider, "")
-        if own in models:
-            models[own].add(model)
-    return models

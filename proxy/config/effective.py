@@ -163,3 +163,14 @@ class Config(NamedTuple):
     @property
     def port(self) -> int:
         return self.listen.port
+
+    def named_models(self) -> dict[str, set[str]]:
+        """Those that the operator names, by provider."""
+        names = [*self.aliases.values(), self.default_model or "", self.upstream or "", *self.failover.fallback_order]
+        names += [target for route in self.routes.values() for target, _ in route.targets]
+        models = {name: {*row.models, row.model} for name, row in self.providers.items()}
+        for provider, _, model in (name.partition("/") for name in names):
+            own = provider if provider in models else self.synonyms.get(provider, "")
+            if own in models:
+                models[own].add(model)
+        return models
