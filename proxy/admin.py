@@ -15,7 +15,7 @@ from proxy.envelope import parse_object
 from proxy.errors import GatewayError, UnknownModel
 from proxy.failover.plan import Planner
 from proxy.grammar.fields import Fields
-from proxy.ports import Call, Health, Reply, Target
+from proxy.ports import Call, Health, Placed, Reply, Target
 from proxy.reports.exposition import exposition
 from proxy.reports.replies import reply_of, spelled_reply
 
@@ -65,7 +65,9 @@ class Admin:
         return spelled_reply(call.dialect.model_list(await self._planner.catalog.names(_via(call), call.key)))
 
     async def model(self, call: Call) -> Reply:
-        """Raises BadRequest, UnknownModel, and GatewayError, 403, where who asks may not use it."""
+        """Raises BadRequest, UnknownModel, Unsupported, and GatewayError, 403, where who asks may not use it."""
+        if isinstance(call.dialect, Placed):
+            call.rest = call.dialect.model_at(call.rest)
         bounded(call.rest)
         target = await self._allowed(call)
         names, catalog = {call.rest, f"{target.adapter.name}/{target.model}"}, self._planner.catalog

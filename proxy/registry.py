@@ -36,6 +36,7 @@ DIALECTS = {
     "anthropic": "proxy.dialects.anthropic:Anthropic",
     "anthropic_vertex": "proxy.dialects.anthropic.vertex:AnthropicVertex",
     "gemini": "proxy.dialects.gemini:Gemini",
+    "gemini_vertex": "proxy.dialects.gemini.vertex:GeminiVertex",
     "bedrock": "proxy.dialects.bedrock:Bedrock",
     "bedrock_invoke": "proxy.dialects.anthropic.invoke:Invoke",
     "ollama": "proxy.dialects.ollama:Ollama",

@@ -28,6 +28,7 @@ GOOGLES = ("", "/v1", "/v1beta", "/v1beta1", "/v1alpha")  # the versions in whic
 ITS_OWN = ("",)  # the path names its version itself, or has none
 ON_ITS_OWN = ("/api", "/v2", "/model")  # those of NOT_YET whose version is ITS_OWN
 PUBLISHED = ("/projects", "/publishers")  # how Vertex AI's paths begin
+OF_GOOGLE = "/publishers/google/models"
 ANY_MODEL = ""  # Vercel's SDK puts `models/` before a name that has no slash, and takes another for a path
 
 # Routes that are somebody's, and not served yet: a clear 501 instead of a 404 that looks like a typing error. By whose
@@ -201,6 +202,12 @@ def lists(admin: Admin) -> list[Route]:
         Route("GET", "/openai/models", "models", admin.models, "openai_chat", versions=ITS_OWN),
         Route("GET", "/models", "models", admin.models, "gemini", versions=GOOGLES[2:]),
         Route("GET", "/models", "model", admin.model, "gemini", tail=True, versions=GOOGLES[2:]),
+        Route("GET", OF_GOOGLE, "models", admin.models, "gemini_vertex", versions=GOOGLES),
+        Route("GET", "/projects", "models", admin.models, "gemini_vertex", tail=True, ends=OF_GOOGLE, versions=GOOGLES),
+        *(
+            Route("GET", start, "model", admin.model, "gemini_vertex", tail=True, versions=GOOGLES)
+            for start in PUBLISHED
+        ),
         Route("GET", "/api/tags", "models", admin.models, "ollama", versions=ITS_OWN),
         Route("POST", "/api/show", "model", admin.show, "ollama", versions=ITS_OWN),
         Route("GET", "/api/version", "version", admin.version, "ollama", versions=ITS_OWN),

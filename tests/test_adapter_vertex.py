@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google import genai
 from google.auth import exceptions
 from google.auth.compute_engine import _metadata
-from google.genai import types
+from google.genai import errors, types
 from google.oauth2.credentials import Credentials
 from msgspec.structs import replace
 
@@ -49,6 +49,7 @@ PLACE = {"project": "p-1", "location": "eu-west1"}
 THERE = "/v1/projects/p-1/locations/eu-west1"
 READY = {"api_key": Secret(TOKEN), **PLACE}
 EVENTS = [("content-type", "text/event-stream; charset=utf-8")]
+FIREWORKSES = "accounts/fireworks/models/kimi"
 COUNTED = Scenario(body=b'{"totalTokens":7}', headers=JSON)
 
 
@@ -778,6 +779,42 @@ async def test_googles_vertex_sdk_talks_to_any_provider() -> None:
         counted = await client.aio.models.count_tokens(model="vertex/gemini-x", contents="Hello?", config=config)
         assert counted.total_tokens == 7
         assert json.loads(acting.last().body).keys() == {"contents", "systemInstruction"}
+
+
+async def test_googles_vertex_sdk_lists_what_it_may_ask_for_and_asks_for_one() -> None:
+    fireworks = {"FIREWORKS_API_KEY": "f", "PILLION_FIREWORKS_MODELS": FIREWORKSES}
+    async with stage(**fireworks) as acting, google_sdk(acting.gateway, **IN_A_PROJECT) as client:
+        acting.plays = Scenario(body=b'{"data":[{"id":"gpt-5"}]}', headers=JSON)
+        names = [model.name or "" async for model in await client.aio.models.list()]
+        assert "publishers/openai/models/gpt-5" in names
+        assert f"publishers/fireworks/models/{FIREWORKSES}" in names
+        for name in names:
+            assert (await client.aio.models.get(model=name)).name == name
+            whole = f"projects/p/locations/l/{name}"
+            assert (await client.aio.models.get(model=whole)).name == name
+        assert (await client.aio.models.get(model="openai/gpt-5")).name == "publishers/openai/models/gpt-5"
+        with pytest.raises(errors.ClientError, match="lists no model"):
+            await client.aio.models.get(model="openai/nobodys")
+
+
+def test_a_name_without_a_provider_is_googles_in_its_paths() -> None:
+    wire = registry.dialect("gemini_vertex")
+    assert json.loads(wire.model_card("fast")) == {"name": "publishers/google/models/fast"}
+
+
+@pytest.mark.parametrize("start", ["/v1beta1/projects/q/locations/r", "/v1"])
+async def test_vertexs_list_is_there_with_and_without_a_project(start: str) -> None:
+    async with pillion() as gateway:
+        got = await ask(gateway, "GET", f"{start}/publishers/google/models")
+    assert got.status == 200
+    assert {"name": "publishers/echo/models/text"} in json.loads(got.body)["publisherModels"]
+
+
+@pytest.mark.parametrize("path", ["models", "models/7", "cachedContents/7", "publishers/google"])
+async def test_what_else_lies_in_a_project_is_not_served(path: str) -> None:
+    async with pillion() as gateway:
+        got = await ask(gateway, "GET", f"/v1beta1/projects/q/locations/r/{path}")
+    assert (got.status, json.loads(got.body)["error"]["status"]) == (501, "UNIMPLEMENTED")
 
 
 async def test_both_vertex_sdks_talk_to_echo() -> None:

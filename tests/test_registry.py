@@ -11,7 +11,12 @@ from proxy import registry
 from proxy.errors import ConfigError
 
 # How clients ask at a cloud's own routes, and at ours, by the wire that they speak there.
-FACES = {"azure_chat": "openai_chat", "unified_chat": "openai_chat", "anthropic_vertex": "anthropic"}
+FACES = {
+    "azure_chat": "openai_chat",
+    "unified_chat": "openai_chat",
+    "anthropic_vertex": "anthropic",
+    "gemini_vertex": "gemini",
+}
 
 
 @pytest.mark.parametrize("name", registry.DIALECTS)

@@ -31,6 +31,7 @@ from proxy.ports.optional import (
     Counting,
     HeadCounting,
     Loading,
+    Placed,
     Windowed,
     Wishes,
     Wishing,
@@ -40,5 +41,5 @@ __all__ = [
     "HEARD", "NO_BODY", "NO_HINTS", "NO_WISHES", "PROBES", "UNKNOWN", "Abilities", "Account", "Adapter", "Answer",
     "Attempt", "Bounds", "Call", "Coda", "Counting", "Decoder", "Dialect", "Encoded", "Forward", "Gate", "Handler",
     "HeadCounting", "Headers", "Health", "Heard", "Hints", "Loading", "Meter", "Middleware", "Outgoing", "Path",
-    "Peek", "Pour", "Renderer", "Reply", "Sink", "Strip", "Target", "Windowed", "Wishes", "Wishing",
+    "Peek", "Placed", "Pour", "Renderer", "Reply", "Sink", "Strip", "Target", "Windowed", "Wishes", "Wishing",
 ]  # fmt: skip

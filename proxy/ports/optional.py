@@ -42,6 +42,15 @@ class Loading(Protocol):
 
 
 @runtime_checkable
+class Placed(Protocol):
+    """A dialect whose clients ask for one model by the path of a place."""
+
+    def model_at(self, path: str) -> str:
+        """The model's name. Raises Unsupported where the path leads to something else."""
+        ...
+
+
+@runtime_checkable
 class HeadCounting(Protocol):
     """A dialect of which a host may count tokens in the head of an answer, and not in its body."""
 

@@ -79,9 +79,9 @@ def bare(name: str) -> str:
 
 def published(path: str) -> str:
     """The model in a path of Vertex AI's: Google's own goes by its name, another publisher's by both."""
-    place, _, model = path.rpartition("/models/")
+    place, _, model = path.partition("/models/")  # a model may be called so as well: Fireworks' are
     publisher = place.rpartition("publishers/")[2]
-    if not publisher or "/" in publisher:
+    if not model or not publisher or "/" in publisher:
         return path
     return model if publisher == "google" else f"{publisher}/{model}"
 
