@@ -787,6 +787,8 @@ TOLD: dict[str, Any] = {
     "metadata": {"a": "b"},
     "store": True,
     "prompt_cache_key": "k",
+    "prompt_cache_retention": "24h",
+    "obfuscation": True,
     "verbosity": "low",
     "modalities": ["audio"],
     "service_tier": "flex",

@@ -316,8 +316,8 @@ def test_every_field_of_a_request_has_its_place() -> None:
             "include": ["file_search_call.results"],
             "truncation": "auto",
             "max_tool_calls": 3,
-            "stream_options": {"include_obfuscation": False},
         },
+        obfuscation=False,
         demands={"previous_response_id": "resp_0"},
     )
 

@@ -59,6 +59,19 @@ SAID_BY_BOTH = [
         id="custom tool of free text",
     ),
     pytest.param({"reasoning_effort": "none"}, {"reasoning": {"effort": "none"}}, id="no thinking"),
+    pytest.param(
+        {"prompt_cache_key": "k", "prompt_cache_retention": "24h"},
+        {"prompt_cache_key": "k", "prompt_cache_retention": "24h"},
+        id="how long a cached prompt is kept",
+    ),
+    *(
+        pytest.param(
+            {"stream": True, "stream_options": {"include_usage": True, "include_obfuscation": padded}},
+            {"stream": True, "stream_options": {"include_obfuscation": padded}},
+            id=f"events of a stream {'padded' if padded else 'as they are'}",
+        )
+        for padded in (True, False)
+    ),
 ]
 
 
@@ -81,6 +94,17 @@ def test_what_both_wires_say_crosses(chat: dict[str, Any], responses: dict[str, 
 def test_each_wire_says_its_own_words_again(chat: dict[str, Any], responses: dict[str, Any]) -> None:
     assert crossed(CHAT, CHAT, **chat)[0].items() >= chat.items()
     assert crossed(RESPONSES, RESPONSES, **responses)[0].items() >= responses.items()
+
+
+@pytest.mark.parametrize("source", [CHAT, RESPONSES], ids=["chat", "responses"])
+def test_what_is_left_of_a_streams_options_is_told_by_its_path(source: Dialect) -> None:
+    target = RESPONSES if source is CHAT else CHAT
+    options = {"include_obfuscation": False, "new": 1}
+    assert crossed(source, target, stream=True, stream_options=options)[1] == ("stream_options.new",)
+    assert crossed(source, GEMINI, stream=True, stream_options=options)[1] == ("stream_options.new",)
+    assert crossed(source, source, stream=True, stream_options=options)[0]["stream_options"].items() >= options.items()
+    padded = {"stream": True, "stream_options": {"include_obfuscation": True}}
+    assert crossed(source, GEMINI, **padded)[1] == ("stream_options.include_obfuscation",)
 
 
 def test_a_form_that_only_one_wire_knows_is_left_out_aloud() -> None:

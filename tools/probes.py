@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from proxy.canon import (
     Audio,
     Citation,
@@ -65,6 +67,7 @@ def _tool(**fields: Any) -> Tool:
 
 
 SILENT = _request(_hi())
+_STREAMED = replace(SILENT, stream=True)
 _OFFERED = _request(_hi(), tools=[_tool()])
 _INLINE = Inline(data=_PNG, media_type="image/png")
 _PDF = Inline(data="JVBERi0xLjEKJSVFT0Y=", media_type="application/pdf")
@@ -122,6 +125,7 @@ _BOOKS: Mapping[str, Mapping[str, Any]] = {
     "service_tier: flex": {"service_tier": "flex"},
     "service_tier: priority": {"service_tier": "priority"},
     "prompt_cache_key": {"prompt_cache_key": "k1"},
+    "prompt_cache_retention": {"prompt_cache_retention": "24h"},
 }
 
 
@@ -231,6 +235,9 @@ PROBES: Mapping[str, list[Probe]] = {
     "The shape of the answer": list(_shapes()),
     "Reasoning": [_with(name, reasoning=reasoning) for name, reasoning in _REASONING.items()],
     "A cache point behind it": list(_caching()),
-    "Books and delivery": [_with(name, **fields) for name, fields in _BOOKS.items()],
+    "Books and delivery": [
+        *(_with(name, **fields) for name, fields in _BOOKS.items()),
+        _with("padding of a stream's events", _STREAMED, obfuscation=True),
+    ],
     "What only the client's own wire has": list(_alone()),
 }

@@ -125,5 +125,7 @@ KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "metadata": ({},),
     "store": (False,),  # nothing is stored
     "prompt_cache_key": (),
+    "prompt_cache_retention": (),
+    "obfuscation": (False,),
     "verbosity": ("medium",),  # OpenAI's own default
 }

@@ -202,6 +202,8 @@ KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "safety_identifier": (),
     "store": (False,),
     "prompt_cache_key": (),
+    "prompt_cache_retention": (),
+    "obfuscation": (False,),
     "verbosity": ("medium",),  # OpenAI's own default
 }
 

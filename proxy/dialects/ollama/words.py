@@ -57,6 +57,8 @@ LACKED: dict[str, tuple[object, ...]] = {
     "metadata": ({},),
     "store": (False,),
     "prompt_cache_key": (),
+    "prompt_cache_retention": (),
+    "obfuscation": (False,),
     "verbosity": ("medium",),  # OpenAI's own default
     "service_tier": ("auto", "default"),
 }

@@ -24,12 +24,14 @@ def parse_request(top: Fields) -> Request:
     limit_field = "max_completion_tokens" if "max_completion_tokens" in top.rest else "max_tokens"
     stream = top.flag("stream") or False
     tools = [_tool(*item) for item in top.items("tools")] + [_function(*item) for item in top.items("functions")]
+    include_usage, obfuscation = _stream_options(top) if stream else (False, None)
     request = Request(
         wire=NAME,
         model=top.need_name("model"),
         turns=turns_of(top),
         stream=stream,
-        include_usage=_include_usage(top) if stream else False,
+        include_usage=include_usage,
+        obfuscation=obfuscation,
         tools=tools,
         tool_choice=_tool_choice(top),
         parallel_tools=top.flag("parallel_tool_calls"),
@@ -52,9 +54,10 @@ def parse_request(top: Fields) -> Request:
 _LEFT = ("tool_choice", "function_call", "response_format")  # still there where the canon lacks the form
 
 
-def _include_usage(top: Fields) -> bool:
+def _stream_options(top: Fields) -> tuple[bool, bool | None]:
+    """Whether the client asked for usage, and whether for padding."""
     options = top.inner("stream_options")
-    asked = options.flag("include_usage") or False
+    asked = options.flag("include_usage") or False, options.flag("include_obfuscation")
     top.keep("stream_options", options)
     return asked
 

@@ -54,6 +54,7 @@ KNOBS = {
     "safety_identifier": "text",
     "store": "flag",
     "prompt_cache_key": "text",
+    "prompt_cache_retention": "text",
     "verbosity": "text",
     "service_tier": "text",
 }
@@ -68,6 +69,7 @@ SPELLED = {
     "format.description": "response_format.json_schema.description",
     "format.schema": "response_format.json_schema.schema",
     "parallel_tools": "parallel_tool_calls",
+    "obfuscation": "stream_options.include_obfuscation",
     "reasoning": "reasoning_effort",
     "reasoning.effort": "reasoning_effort",
     "reasoning.budget": "reasoning.max_tokens",

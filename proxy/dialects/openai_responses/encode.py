@@ -60,6 +60,7 @@ class Encoding:
             "metadata": request.metadata,
             "include": self._include(),
             "stream": request.stream or None,
+            "stream_options": None if request.obfuscation is None else {"include_obfuscation": request.obfuscation},
         }
         body = {key: value for key, value in said.items() if value is not None}
         return body | self._carried(body)
@@ -81,7 +82,7 @@ class Encoding:
         carried = self._request.extra | self._request.demands if self._own else {}
         if not carried:
             return {}
-        for key in ("text", "reasoning"):
+        for key in ("text", "reasoning", "stream_options"):
             if key in carried:
                 carried[key] = as_object(body.get(key)) | as_object(carried[key])
         carried.pop("include", None)

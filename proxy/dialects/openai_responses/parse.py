@@ -22,6 +22,7 @@ def parse_request(top: Fields) -> Request:
         turns=[*_instructions(top), *turns_of(top)],
         stream=stream,
         include_usage=True,  # a stream of this wire always has it
+        obfuscation=_obfuscation(top) if stream else None,
         tools=[tool for value, at in top.items("tools") for tool in _tools(value, at)],
         tool_choice=_tool_choice(top),
         format=form,
@@ -74,6 +75,13 @@ def _format(text: Fields) -> Format | None:
         return None
     del text.rest["format"]
     return made
+
+
+def _obfuscation(top: Fields) -> bool | None:
+    options = top.inner("stream_options")
+    padded = options.flag("include_obfuscation")
+    top.keep("stream_options", options)
+    return padded
 
 
 def _reasoning(top: Fields) -> Reasoning | None:

@@ -29,8 +29,8 @@ REMEMBERED = ("previous_response_id", "conversation", "prompt")
 # What silence says as well: said aloud, it is no more than that, and no other wire need be told.
 SILENCE: Object = {"truncation": "disabled", "background": False}
 
-# Every other unknown field (`truncation`, `max_tool_calls`, `prompt_cache_retention`, `context_management`, ...) tunes
-# or keeps the books, and goes to `extra`; so does what is left of `text`, `reasoning` and `include`.
+# Every other unknown field (`truncation`, `max_tool_calls`, `context_management`, ...) tunes or keeps the books, and
+# goes to `extra`; so does what is left of `text`, `reasoning`, `stream_options` and `include`.
 
 # The canonical fields that this wire has as well: its own name for each, and the type that it must have.
 KNOBS = {
@@ -43,6 +43,7 @@ KNOBS = {
     "safety_identifier": ("safety_identifier", "text"),
     "store": ("store", "flag"),
     "prompt_cache_key": ("prompt_cache_key", "text"),
+    "prompt_cache_retention": ("prompt_cache_retention", "text"),
     "service_tier": ("service_tier", "text"),
 }
 
@@ -56,6 +57,7 @@ SPELLED = {
     "verbosity": "text.verbosity",
     "max_tokens": "max_output_tokens",
     "parallel_tools": "parallel_tool_calls",
+    "obfuscation": "stream_options.include_obfuscation",
     "logprobs": "include",
     "tool.strict": "tools.strict",
     "image.detail": "input_image.detail",
