@@ -273,7 +273,7 @@ def test_every_knob_is_read() -> None:
     ("thinking", "reasoning", "extra"),
     [
         ({"type": "disabled"}, Reasoning(off=True), None),
-        ({"type": "adaptive", "display": "x"}, None, {"thinking": {"type": "adaptive", "display": "x"}}),
+        ({"type": "adaptive", "display": "x"}, Reasoning(), {"thinking": {"type": "adaptive", "display": "x"}}),
         ({"type": "enabled"}, None, {"thinking": {"type": "enabled"}}),
         (
             {"type": "enabled", "budget_tokens": 7, "display": "x"},
@@ -289,6 +289,62 @@ def test_thinking_is_read_where_others_know_it(thinking: Any, reasoning: Reasoni
     assert request.reasoning == reasoning
     assert request.extra.get("additionalModelRequestFields") == extra
     assert again(body) == body
+
+
+ADAPTIVE: dict[str, Any] = {"type": "adaptive"}
+ENABLED: dict[str, Any] = {"type": "enabled", "budget_tokens": 2000}
+NOVAS: dict[str, Any] = {"type": "enabled", "maxReasoningEffort": "low"}
+WORDS_FOR_THOUGHT: list[
+    tuple[dict[str, Any], str | None, Reasoning | None, str]
+] = [  # said, outputConfig.effort, understood, left
+    ({"thinking": ADAPTIVE, "output_config": {"effort": "max"}}, None, Reasoning(effort="max"), "thinking.type"),
+    ({"thinking": ADAPTIVE}, "low", Reasoning(effort="low"), "thinking.type"),
+    ({"thinking": {**ADAPTIVE, "display": "summarized"}}, None, Reasoning(summary="auto"), "thinking.type"),
+    ({"thinking": {**ENABLED, "display": "summarized"}}, None, Reasoning(budget=2000, summary="auto"), ""),
+    ({"thinking": {**ENABLED, "new": 1}}, None, Reasoning(budget=2000), "thinking.new"),
+    ({"output_config": {"effort": "max"}}, None, Reasoning(effort="max"), ""),
+    ({"output_config": {"effort": "max"}}, "low", Reasoning(effort="low"), "output_config"),
+    ({"output_config": {"effort": "max", "new": 1}}, None, Reasoning(effort="max"), "output_config.new"),
+    ({"output_config": {"effort": 1}}, None, None, "output_config"),
+    ({"reasoning_config": ENABLED}, None, Reasoning(budget=2000), ""),
+    ({"reasoning_config": {"type": "disabled"}}, None, Reasoning(off=True), ""),
+    ({"reasoning_config": {"type": "new"}}, None, None, "reasoning_config"),
+    ({"reasoning_config": "high"}, None, None, "reasoning_config"),
+    ({"reasoningConfig": NOVAS}, None, Reasoning(effort="low"), ""),
+    ({"reasoningConfig": {**NOVAS, "new": 1}}, None, Reasoning(effort="low"), "reasoningConfig.new"),
+    ({"reasoningConfig": NOVAS}, "max", Reasoning(effort="max"), "reasoningConfig"),
+    ({"reasoningConfig": {"type": "disabled"}}, None, Reasoning(off=True), ""),
+    ({"reasoningConfig": {"type": "enabled"}}, None, None, "reasoningConfig"),
+    ({"reasoning_effort": "low"}, None, Reasoning(effort="low"), ""),
+    ({"thinking": ENABLED, "reasoningConfig": NOVAS}, None, Reasoning(budget=2000), "reasoningConfig"),
+]
+
+
+@pytest.mark.parametrize(("said", "effort", "reasoning", "left"), WORDS_FOR_THOUGHT)
+def test_each_familys_words_are_read_and_said_again(
+    said: dict[str, Any], effort: str | None, reasoning: Reasoning | None, left: str
+) -> None:
+    config: dict[str, Any] = {} if effort is None else {"outputConfig": {"effort": effort}}
+    body = body_of(additionalModelRequestFields=said, **config)
+    request = parsed(body)
+    assert request.reasoning == reasoning
+    assert again(body) == body
+    request.reasoning = None
+    expected = (f"additionalModelRequestFields.{left}",) if left else ()
+    assert OpenAIChat().encode(request).dropped == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "dropped"),
+    [
+        ({"reasoning_config": ENABLED}, "reasoning_config.budget_tokens"),
+        ({"thinking": ENABLED}, "thinking.budget_tokens"),
+        ({"reasoningConfig": {"type": "disabled"}}, "reasoningConfig"),
+    ],
+)
+def test_what_is_lost_of_it_has_the_clients_own_name(said: dict[str, Any], dropped: str) -> None:
+    request = parsed(body_of(additionalModelRequestFields=said))
+    assert OpenAIChat().encode(request).dropped == (f"additionalModelRequestFields.{dropped}",)
 
 
 def test_a_schema_is_read_out_of_its_text() -> None:

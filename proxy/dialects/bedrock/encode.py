@@ -9,11 +9,11 @@ import re
 from proxy.canon import Request, Tool, ToolCall
 from proxy.dialects.bedrock.reasoning import said_by_client, said_to, to_claude
 from proxy.dialects.bedrock.turns import TOOL_NAME, Conversation, cache_point
-from proxy.dialects.bedrock.words import CACHES_TOOLS, KNOBS_LACKED, NAME, TIERS, TOP_K, family_of
+from proxy.dialects.bedrock.words import CACHES_TOOLS, KNOBS_LACKED, NAME, SPELT, TIERS, TOP_K, family_of
 from proxy.errors import Unrepresentable
 from proxy.grammar.claude import room_for
 from proxy.grammar.claude_models import Takes, does_think, knobs_of, sampled, takes_of
-from proxy.grammar.fields import Object, dump, merged
+from proxy.grammar.fields import Object, as_object, dump, merged
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 from proxy.grammar.shapes import held_to
 
@@ -28,6 +28,7 @@ class Encoding:
 
     def __init__(self, request: Request) -> None:
         self._own = request.wire == NAME
+        self._spelt = as_object(request.extra.get(SPELT)) if self._own else {}
         self._family = family_of(request.model)
         self._takes = takes_of(request.model) if self._family == "claude" else Takes()
         self.dropped = Receipt(request, NAME)
@@ -52,7 +53,10 @@ class Encoding:
         }
         self._leave_out()
         body = {key: value for key, value in said.items() if value}
-        return merged(merged(body, request.extra), request.demands) if self._own else body
+        if not self._own:
+            return body
+        extra = {key: value for key, value in request.extra.items() if key != SPELT}
+        return merged(merged(merged(body, self._spelt), extra), request.demands)
 
     def _refuse(self) -> None:
         refuse_several(self._request, "Converse")
@@ -119,7 +123,7 @@ class Encoding:
         if reasoning is None:
             return {}
         if self._own:
-            return said_by_client(reasoning)
+            return {} if self._spelt else said_by_client(reasoning)
         if self._family == "claude":
             return to_claude(self._request, self._takes, self.dropped)
         silent = reasoning.effort is None and reasoning.budget is None and not reasoning.off
@@ -131,7 +135,7 @@ class Encoding:
     def _output(self) -> Object:
         """Which models hold to a schema changes by the month: one that does not refuses it aloud."""
         shape, reasoning = self._request.format, self._request.reasoning
-        effort = reasoning.effort if self._own and reasoning is not None else None
+        effort = reasoning.effort if self._own and not self._spelt and reasoning is not None else None
         output: Object = {} if effort is None else {"effort": effort}
         if shape is None or shape.kind == "text":
             return output

@@ -13,14 +13,17 @@ from proxy.canon import (
     Turn,
 )
 from proxy.dialects.bedrock.parse_blocks import cache_point, member_of, parts_of
-from proxy.dialects.bedrock.words import DEMANDS, MODEL_DEMANDS, NAME, SPELLED
+from proxy.dialects.bedrock.parse_reasoning import reasoning_of
+from proxy.dialects.bedrock.words import DEMANDS, MODEL_DEMANDS, NAME, SPELLED, SPELLED_BY, SPELT
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest
-from proxy.grammar.fields import Fields, Left, Object, as_object, as_text, wrong, wrong_word
+from proxy.grammar.fields import Fields, Left, Object, Verbatim, as_object, as_text, wrong, wrong_word
+from proxy.grammar.receipts import names_in
 from proxy.ports import Peek
 
 
 def parse_request(top: Fields, peek: Peek) -> Request:
+    names = names_in(as_object(top.rest.get("additionalModelRequestFields")), SPELLED, SPELLED_BY)
     form, effort = _output(top)
     tools, choice = _tools(top)
     config = top.inner("inferenceConfig")
@@ -42,7 +45,7 @@ def parse_request(top: Fields, peek: Peek) -> Request:
         stop=config.texts("stopSequences"),
         metadata=_metadata(top),
         service_tier=_tier(top),
-        names=SPELLED,
+        names=names,
     )
     top.keep("inferenceConfig", config)
     more = as_object(top.rest.get("additionalModelRequestFields"))
@@ -90,24 +93,12 @@ def _schema(fields: Fields) -> Object:
 def _additional(top: Fields, effort: str | None) -> tuple[Reasoning | None, int | None]:
     """What Claude is told in additionalModelRequestFields and others know as well: the reasoning, and top_k."""
     more = top.inner("additionalModelRequestFields")
-    reasoning = _thinking(more, effort)
+    reasoning, spelt = reasoning_of(more, effort)
+    if spelt:
+        top.rest[SPELT] = Verbatim(spelt)
     top_k = more.rest.pop("top_k") if type(more.rest.get("top_k")) is int else None
     top.keep("additionalModelRequestFields", more)
     return reasoning, top_k
-
-
-def _thinking(more: Fields, effort: str | None) -> Reasoning | None:
-    said = dict(as_object(more.rest.get("thinking")))
-    budget = said.get("budget_tokens")
-    if said.get("type") == "enabled" and type(budget) is int:
-        reasoning = Reasoning(effort=effort, budget=said.pop("budget_tokens"))
-    elif said.get("type") == "disabled":
-        reasoning = Reasoning(effort=effort, off=True)
-    else:  # "adaptive", and what comes after it: the model decides, and the word stays where it was
-        return None if effort is None else Reasoning(effort=effort)
-    del said["type"], more.rest["thinking"]
-    more.rest |= {"thinking": said} if said else {}
-    return reasoning
 
 
 def _metadata(top: Fields) -> dict[str, str] | None:

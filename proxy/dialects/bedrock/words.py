@@ -40,6 +40,7 @@ SPELLED = {
     "reasoning": "additionalModelRequestFields.thinking",
     "reasoning.effort": "outputConfig.effort",
     "reasoning.budget": "additionalModelRequestFields.thinking.budget_tokens",
+    "reasoning.summary": "additionalModelRequestFields.thinking.display",
     "tool.strict": "toolSpec.strict",
     "cache": "cachePoint",
     "text.citations": "citationsContent.citations",
@@ -50,6 +51,23 @@ SPELLED = {
     "turn.place": "messages.role",
     "turn.trailing_space": "messages.content",
 }
+
+# Where additionalModelRequestFields has the key, these are called otherwise.
+SPELLED_BY = {
+    "output_config": {"reasoning.effort": "additionalModelRequestFields.output_config.effort"},
+    "reasoning_effort": {"reasoning.effort": "additionalModelRequestFields.reasoning_effort"},
+    "reasoning_config": {
+        "reasoning": "additionalModelRequestFields.reasoning_config",
+        "reasoning.budget": "additionalModelRequestFields.reasoning_config.budget_tokens",
+        "reasoning.summary": "additionalModelRequestFields.reasoning_config.display",
+    },
+    "reasoningConfig": {
+        "reasoning": "additionalModelRequestFields.reasoningConfig",
+        "reasoning.effort": "additionalModelRequestFields.reasoningConfig.maxReasoningEffort",
+    },
+}
+
+SPELT = "spelt"  # in `extra`: what the client said of the reasoning, as it said it
 
 # Who made a model, by what its id holds; an id may be a profile's, with a region before it, or an ARN.
 FAMILIES = (
