@@ -95,6 +95,25 @@ async def test_no_key_and_a_wrong_key_are_refused(headers: dict[str, str], query
     assert not [shown for shown in ("wrong", "right") if shown in caught.value.message]
 
 
+IN_THE_QUERY = {
+    "key=wrong&key=right": 401,
+    "key=right&key=wrong": 401,
+    "key=wrong&alt=sse&k%65y=right": 401,
+    "key=right&key=right": 200,
+    "key=right&key=": 200,
+    "key=&key=right": 200,
+    "alt=sse&key=righ%74": 200,
+}
+
+
+@pytest.mark.parametrize(("query", "status"), IN_THE_QUERY.items())
+async def test_each_key_in_the_query_counts(query: str, status: int) -> None:
+    async with pillion(PILLION_CLIENT_KEY=KEY) as gateway:
+        got = await ask(gateway, "GET", f"/v1/models?{query}")
+    assert got.status == status
+    assert status == 200 or OPENAI.error(got.body)["code"] == "conflicting_api_keys"
+
+
 @pytest.mark.parametrize("scheme", ["AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"])
 async def test_a_signature_alone_is_told_what_to_show_in_its_place(scheme: str) -> None:
     with pytest.raises(Unauthorized, match="set AWS_BEARER_TOKEN_BEDROCK to your pillion key") as caught:

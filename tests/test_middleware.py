@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from time import monotonic
+from urllib.parse import urlencode
 
 import pytest
 from multidict import CIMultiDict
@@ -23,6 +24,7 @@ def call(headers: Mapping[str, str] | None = None, query: Mapping[str, str] | No
         dialect=registry.dialect("openai_chat"),
         headers=CIMultiDict(headers or {}),
         query=query or {},
+        raw_query=urlencode(query or {}),
         receive=receive,
         started=monotonic(),
     )

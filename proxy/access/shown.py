@@ -5,6 +5,7 @@ proxy in front of us may have judged by the one and we would judge by the other.
 """
 
 from collections.abc import Mapping
+from urllib.parse import parse_qsl
 
 from proxy.errors import Unauthorized
 
@@ -18,15 +19,18 @@ _NO_SIGNATURE = (
 )
 
 
-def shown(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
-    """The key. Raises Unauthorized where there is none, or more than one."""
+def shown(headers: Mapping[str, str], query: Mapping[str, str], raw_query: str) -> str:
+    """The key. Raises Unauthorized where there is none, or more than one.
+
+    `query` holds the last value of each name, and `raw_query` all that there are.
+    """
     said = headers.get("authorization", "")
     keys = [token] if said[:7].lower() == "bearer " and (token := said[7:].strip()) else []
     for name in _HEADERS:  # a comprehension would take half as long again
         if headers.get(name):
             keys.append(headers[name])  # noqa: PERF401
-    if query and (key := query.get("key")):
-        keys.append(key)
+    if query and "key" in query:
+        keys += [value for name, value in parse_qsl(raw_query) if name == "key"]  # less those that are empty
     if len(keys) == 1 or len(set(keys)) == 1:
         return keys[0]
     if keys:

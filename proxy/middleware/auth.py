@@ -29,7 +29,7 @@ class Auth:
     def __call__(self, call: Call, handler: Handler) -> Awaitable[Reply]:
         """Raises Unauthorized."""
         if self._clients.are_asked():
-            key = shown(call.headers, call.query)
+            key = shown(call.headers, call.query, call.raw_query)
             client = self._clients.find(key)
             if client is None:
                 return self._otherwise(key, call, handler)
