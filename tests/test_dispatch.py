@@ -163,6 +163,15 @@ async def test_a_host_that_refuses_to_be_asked_for_usage_is_not_asked() -> None:
         assert evil.requests[0].body == body
 
 
+async def test_nor_is_it_for_a_client_of_another_wire() -> None:
+    body = ANTHROPIC.request(stream=True, model="mistral-x")
+    async with Evil(live(OPENAI.stream)) as evil:
+        async with pillion(MISTRAL_API_KEY="k", PILLION_MISTRAL_BASE_URL=evil.url) as gateway:
+            await chat(gateway, ANTHROPIC, body)
+        sent = json.loads(evil.requests[0].body)
+        assert (sent["stream"], "stream_options" in sent) == (True, False)
+
+
 # --- the answer, passed through --------------------------------------------------------------------------------------
 
 

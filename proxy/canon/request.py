@@ -76,6 +76,7 @@ class Request(Struct, kw_only=True):
     reasoning: Reasoning | None = None
     max_tokens: int | None = None
     limit_field: str = ""  # the client's own name for max_tokens, where its wire has two
+    ask_usage: bool = True  # the provider's host lets a stream be asked for its usage
     longest: int | None = None  # answer that the model gives, in tokens, where that is known
     temperature: float | None = None
     top_p: float | None = None

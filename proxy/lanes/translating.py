@@ -88,6 +88,7 @@ class Translation:
         foreign = unseal(request, provider, own, self._provenance.judge(provider, request.wire))
         recall = self._vault.recall(request, call.client, provider)
         recall.restore()
+        request.ask_usage = target.adapter.ask_usage
         _hint(request, target.adapter.hints(target.model), dialect)
         unable = [] if own else fit(request, target.adapter.abilities(target.model))
         return request, recall, [*foreign, *unable]

@@ -58,12 +58,14 @@ class Encoding:
         body |= {key: value for key, value in optional.items() if value is not None}
         if request.stream:
             body["stream"] = True
-            body["stream_options"] = as_object(body.get("stream_options")) | self._stream_options()
+            if options := as_object(body.get("stream_options")) | self._stream_options():
+                body["stream_options"] = options
         return body
 
     def _stream_options(self) -> Object:
         padded = self._request.obfuscation
-        return {"include_usage": True} | ({} if padded is None else {"include_obfuscation": padded})
+        asked: Object = {"include_usage": True} if self._request.ask_usage else {}
+        return asked if padded is None else asked | {"include_obfuscation": padded}
 
     # knobs
 
