@@ -1,7 +1,7 @@
 """Does pillion hear what a client says to it alone, keep it from every provider, and tell what an answer took?"""
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -167,6 +167,28 @@ async def test_the_sdk_reads_the_summary_of_a_stream_behind_all_else(
     assert summary_of(last)["cost_usd"] == "0.000000007"  # all tokens were counted before it was told
 
 
+@pytest.mark.parametrize("counts", [None, (-5, -10), (10**15, 3), (9, 5)])
+async def test_a_streams_cost_is_that_of_the_ledger(counts: tuple[int, int] | None, configured: Configured) -> None:
+    """Also where nobody has counted its tokens, or counted wrong, and what was heard to the last is what it goes by."""
+    done = b"data: [DONE]"
+    said = OPENAI.stream.replace(done, event(delta={"content": "a word or two " * 50}) + done)
+    if counts is not None:
+        said = said.replace(
+            done, event(usage=dict(zip(("prompt_tokens", "completion_tokens"), counts, strict=True))) + done
+        )
+    scenario = Scenario(headers=SSE, body=said, framing="chunked", split=[400], gap=0.05)
+    async with Evil(answering=lambda _: scenario) as evil, pillion(**configured(evil)) as gateway:
+        got = await say(gateway, UNIFIED, model="openai/gpt-4o", stream=True)
+        usage = await ask(gateway, "GET", "/v1/usage")
+    cost = json.loads(usage.body)["total"]["cost_usd"]
+    assert json.loads(OPENAI.last_event(got.body.removesuffix(done + b"\n\n")))["pillion"]["cost_usd"] == cost
+
+
+def event(delta: Json | None = None, usage: Json | None = None) -> bytes:
+    choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": None}]
+    return b"data: " + json.dumps({"id": "c1", "choices": choices, "usage": usage}).encode() + b"\n\n"
+
+
 def priced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each token costs a nano-dollar."""
     ask_target = Dispatch.__call__
@@ -262,6 +284,10 @@ SUMMARY = {"cost_usd": "0.1"}
 SAID = b'"pillion":{"cost_usd":"0.1"}'
 
 
+def told_by(coda: SummaryCoda, chunks: Iterable[bytes]) -> bytes:
+    return b"".join(piece for chunk in chunks for piece in coda.feed(chunk)) + coda.close()
+
+
 @pytest.mark.parametrize("body", [b"{}", b' {"a": {}}\r\n', b'{"a":"}"} ', b'{"a":[{}]}', b"{ \n}"])
 def test_a_whole_answer_has_one_key_more_and_else_its_own_bytes(body: bytes) -> None:
     out = summarised(body, SUMMARY)
@@ -284,7 +310,7 @@ SPEAKING = b'data: {"id":"c1","choices":[{"delta":{"content":"data: [DONE]"}}]}'
 @pytest.mark.parametrize("apart", [False, True])
 def test_in_a_stream_it_stands_before_the_end(before: bytes, end: bytes, apart: bool) -> None:
     coda = SummaryCoda(lambda: SUMMARY)
-    out = b"".join(map(coda.feed, [before, end] if apart else [before + end])) + coda.close()
+    out = told_by(coda, [before, end] if apart else [before + end])
     assert out.startswith(before)
     assert out.endswith(end)
     assert out[len(before) : -len(end)].endswith(SAID + b"}\n\n")
@@ -304,7 +330,7 @@ async def test_a_live_stream_without_its_end_has_it_as_its_last_event(configured
 @pytest.mark.parametrize("blank", [b"", b"\n\n"])
 def test_where_the_host_leaves_the_end_out_it_is_the_last(blank: bytes) -> None:
     coda, said = SummaryCoda(lambda: SUMMARY), b'data: {"choices":[]}'
-    out = coda.feed(said + blank) + coda.close()
+    out = told_by(coda, [said + blank])
     assert out.startswith(said + b"\n\ndata: {")
     assert out.endswith(SAID + b"}\n\n")
 
@@ -316,7 +342,7 @@ def test_of_every_recorded_answer_nothing_else_is_changed() -> None:
         if streamed(row):
             coda, gate = SummaryCoda(lambda: SUMMARY), OpenAIChat().gate()
             events = [gate.feed(body[at : at + 1000]) for at in range(0, len(body), 1000)]
-            out = b"".join(map(coda.feed, [*events, gate.close()])) + coda.close()
+            out = told_by(coda, [*events, gate.close()])
             before, found, after = out.partition(SAID + b"}\n\n")
             start = before.rindex(b"data: ")
             assert found, row["id"]

@@ -146,7 +146,7 @@ class Cost:
         """What a call has cost by now, an answer that is still under way included."""
         if call.is_settled or call.target is None:
             return call.spent
-        return call.spent + self._cost(call, call.target, call.usage or _heard(call))
+        return call.spent + self._cost(call, call.target, _usage(call, 0, None)[0])
 
     def _under_way(self, call: Call) -> int:
         """What the attempt under way has cost by now. A count from its beginning says nothing of what was written."""

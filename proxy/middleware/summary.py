@@ -38,13 +38,14 @@ def _with_summary(call: Call, dialect: Wishing, body: bytes | AsyncGenerator[byt
     if _is_object(body):
         return dialect.summarised(body, tell())
     coda = dialect.coda(tell)  # a stream that has come whole
-    return coda.feed(body) + coda.close()
+    return b"".join(coda.feed(body)) + coda.close()
 
 
 async def _live(body: AsyncGenerator[bytes], coda: Coda) -> AsyncGenerator[bytes]:
     async with aclosing(body):
         async for chunk in body:
-            yield coda.feed(chunk)
+            for piece in coda.feed(chunk):
+                yield piece
     if last := coda.close():
         yield last
 

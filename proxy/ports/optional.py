@@ -3,7 +3,7 @@
 Each is a protocol of its own, and whoever wants it asks whether the dialect is one (`isinstance`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from proxy.canon import Event, Request, Usage
@@ -82,7 +82,7 @@ NO_WISHES = Wishes()
 class Coda(Protocol):
     """Puts into a stream, before its last word, what the client asked to be told; every other byte passes."""
 
-    def feed(self, data: bytes) -> bytes: ...
+    def feed(self, data: bytes) -> Iterator[bytes]: ...
     def close(self) -> bytes: ...
 
 

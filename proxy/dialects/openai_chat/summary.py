@@ -6,7 +6,7 @@ knows the kind: https://platform.openai.com/docs/api-reference/chat-streaming
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from proxy.framing import data_of, sse
@@ -40,14 +40,18 @@ class SummaryCoda:
         self._shared: Object = {}
         self._is_open = self._told = False
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """In pieces: all of the answer has been seen by its taps before it is asked what that took."""
         if not self._shared.get("id") and (found := _chunk(data)):  # Azure's first one has none
             said = object_in(data_of(found[0]))
             self._shared = {key: said[key] for key in _SHARED if key in said}
         self._is_open = not data.endswith(_BLANK)
         if self._told or b"[DONE]" not in data or (end := _end(data)) is None:
-            return data
-        return data[: end.start()] + self._said() + data[end.start() :]
+            yield data
+            return
+        if before := data[: end.start()]:
+            yield before
+        yield self._said() + data[end.start() :]
 
     def close(self) -> bytes:
         if self._told:
