@@ -44,9 +44,12 @@ _NEVER_BACK = (
     | CREDENTIALS  # a host that mirrors what it was sent would show the client our key
     | frozenset(
         "content-length content-encoding set-cookie set-cookie2 server alt-svc strict-transport-security via"
-        " x-request-id request-id".split()
+        " x-request-id request-id x-amzn-requestid".split()
     )
 )
+# Where an answer's id stands: for every client, and where the SDKs of a wire look for it.
+_IDS = ("x-request-id", "request-id")
+_IDS_OF = {name: (*_IDS, "x-amzn-requestid") for name in ("bedrock", "bedrock_invoke")}
 _NEVER_OUT_FAMILIES = ("x-pillion-", "sec-fetch-", "access-control-")
 _NEVER_BACK_FAMILIES = ("access-control-", "x-pillion-")
 # What InvokeModel says beside its body, where Converse has fields for it, and Vertex AI. Their own hosts alone read it.
@@ -99,6 +102,11 @@ def returning(provider: Mapping[str, str]) -> list[tuple[str, str]]:
 def returning_translated(provider: Mapping[str, str]) -> list[tuple[str, str]]:
     """Those of them that stay true of an answer that was written anew."""
     return _without_named([line for line in provider.items() if _stays_true(line[0])], provider)
+
+
+def request_ids(value: str, dialect: str) -> str:
+    """The lines that tell a client of this dialect an answer's id."""
+    return "".join([f"{name}: {value}\r\n" for name in _IDS_OF.get(dialect, _IDS)])
 
 
 def spell(headers: Sequence[tuple[str, str]]) -> bytes:

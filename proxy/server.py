@@ -29,6 +29,7 @@ from proxy.edge.requests import Malformed
 from proxy.edge.room import Room
 from proxy.errors import BadRequest, GatewayError, UpstreamError
 from proxy.grammar.receipts import shortened
+from proxy.headers import request_ids
 from proxy.logs import LEVELS
 from proxy.ports import PROBES, Call, Dialect, Reply
 from proxy.reports.outcome import outcome
@@ -263,10 +264,8 @@ def _too_long(limit: int) -> BadRequest:
 def _ours(call: Call | None, request_id: str, is_whole: bool) -> bytes:
     """The header lines that we add to an answer. A whole one can tell what it has cost."""
     upstream_id = (call.upstream_id if call is not None else "") or request_id
-    lines = (
-        f"x-request-id: {upstream_id}\r\nrequest-id: {upstream_id}\r\n"
-        f"x-pillion-request-id: {request_id}\r\nserver: pillion\r\n"
-    )
+    dialect = call.dialect.name if call is not None else ""
+    lines = f"{request_ids(upstream_id, dialect)}x-pillion-request-id: {request_id}\r\nserver: pillion\r\n"
     if call is not None:
         if call.target is not None:
             lines += (

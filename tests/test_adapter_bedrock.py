@@ -34,7 +34,7 @@ from proxy.errors import BadRequest, Down, Refused, UpstreamError
 from proxy.ports import Headers, Outgoing, Peek
 from proxy.upstream import Upstream
 from tests import recordings, replay
-from tests.client import ask
+from tests.client import OPENAI, ask
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import pillion
 
@@ -629,6 +629,29 @@ async def test_a_client_of_another_wire_asks_converse(aws: Environ) -> None:
     assert json.loads(got.body)["choices"][0]["message"]["content"] == "Hello"
     verify(request)
     assert json.loads(request.body) == {"messages": HELLO, "inferenceConfig": {"maxTokens": 9}}
+
+
+@pytest.mark.parametrize("status", [200, 429])
+async def test_boto3_finds_its_request_id_whoever_answers(status: int) -> None:
+    told = {
+        200: {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]}
+    }
+    body = json.dumps(told.get(status, {"error": {"message": "slow down"}})).encode()
+    head = [("content-type", "application/json"), ("x-request-id", "up-1")]
+    async with (
+        Evil(Scenario(status=status, headers=head, body=body)) as evil,
+        sdk("", **OPENAI.environ(evil.url)) as client,
+    ):
+        asking = converse(client, "openai/gpt-x")
+        said = await asking if status == 200 else await refused(asking)
+    assert said["ResponseMetadata"]["RequestId"] == "up-1"
+
+
+async def test_the_request_id_that_aws_gave_is_told_once(aws: Environ) -> None:
+    aws()
+    async with Evil(GOOD) as evil, pillion(PILLION_BEDROCK_BASE_URL=evil.url, AWS_REGION="us-east-1") as gateway:
+        got = await ask(gateway, "POST", f"/model/{quote(CLAUDE)}/converse", json.dumps({"messages": HELLO}).encode())
+    assert [value for name, value in got.headers if name.lower() == "x-amzn-requestid"] == ["aws-1"]
 
 
 async def test_a_model_that_is_not_there_is_asked_for_once(aws: Environ) -> None:
