@@ -49,7 +49,7 @@ _NEVER_BACK = (
 )
 # Where an answer's id stands: for every client, and where the SDKs of a wire look for it.
 _IDS = ("x-request-id", "request-id")
-_IDS_OF = {name: (*_IDS, "x-amzn-requestid") for name in ("bedrock", "bedrock_invoke")}
+_IDS_OF = dict.fromkeys(("bedrock", "bedrock_invoke"), (*_IDS, "x-amzn-requestid"))
 _NEVER_OUT_FAMILIES = ("x-pillion-", "sec-fetch-", "access-control-")
 _NEVER_BACK_FAMILIES = ("access-control-", "x-pillion-")
 # What InvokeModel says beside its body, where Converse has fields for it, and Vertex AI. Their own hosts alone read it.

@@ -577,6 +577,20 @@ async def test_boto3_invokes_another_provider() -> None:
             assert "Only Bedrock takes this body" in said["Error"]["Message"]
 
 
+@pytest.mark.parametrize("speech", [OPENAI, ANTHROPIC])
+async def test_invoke_counts_in_the_head_whoever_answers(speech: Speech) -> None:
+    """LangChain reads the tokens of a whole answer there, and nowhere else."""
+    said = json.loads(speech.whole) | {"usage": {"prompt_tokens": 7, "completion_tokens": 3}}
+    said["usage"] |= {"input_tokens": 7, "output_tokens": 3}
+    whole = Scenario(headers=[("content-type", "application/json")], body=json.dumps(said).encode())
+    async with Evil(whole) as evil, pillion(**speech.environ(evil.url)) as gateway:
+        got = await ask(gateway, "POST", f"/model/{speech.provider}%2Fm/invoke", json.dumps(BODY).encode())
+    assert {name: got.header(name) for name in COUNTED} == dict.fromkeys(COUNTED, "0") | {
+        "x-amzn-bedrock-input-token-count": "7",
+        "x-amzn-bedrock-output-token-count": "3",
+    }
+
+
 async def test_a_beta_that_cannot_cross_is_on_the_receipt() -> None:
     whole = Scenario(headers=[("content-type", "application/json")], body=OPENAI.whole)
     async with Evil(whole) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:

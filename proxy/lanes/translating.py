@@ -22,7 +22,20 @@ from proxy.lanes.prefill import go_on
 from proxy.lanes.telling import Telling
 from proxy.lanes.windows import window
 from proxy.limits import ratelimits
-from proxy.ports import Answer, Call, Dialect, Encoded, Hints, Loading, Outgoing, Peek, Renderer, Reply, Target
+from proxy.ports import (
+    Answer,
+    Call,
+    Dialect,
+    Encoded,
+    HeadCounting,
+    Hints,
+    Loading,
+    Outgoing,
+    Peek,
+    Renderer,
+    Reply,
+    Target,
+)
 from proxy.sealing.provenance import Provenance
 from proxy.sealing.seals import Sealer, unseal
 from proxy.sealing.vault import Recall, Vault
@@ -158,6 +171,8 @@ async def _answered(
         raise
     if telling.ended and telling.fault is None:
         answer.abort()
+        if not call.stream and call.usage is not None and isinstance(call.dialect, HeadCounting):
+            head += call.dialect.head_of(call.usage)
         return Reply(200, head, first)  # a stream that has come whole is sent whole
     live = _live(first, answer, telling)
     return Reply(200, head, live, ping=call.dialect.ping, last_words=renderer.error, abort=answer.abort)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from proxy.canon import Event, Request, Usage
 from proxy.envelope import Envelope
-from proxy.ports.dialects import Peek
+from proxy.ports.dialects import Headers, Peek
 
 
 @runtime_checkable
@@ -52,9 +52,10 @@ class Placed(Protocol):
 
 @runtime_checkable
 class HeadCounting(Protocol):
-    """A dialect of which a host may count tokens in the head of an answer, and not in its body."""
+    """A dialect of which a host counts tokens in the head of a whole answer, and perhaps not in its body."""
 
     def usage_in_head(self, headers: Mapping[str, str]) -> Usage | None: ...
+    def head_of(self, usage: Usage) -> Headers: ...
 
 
 @runtime_checkable

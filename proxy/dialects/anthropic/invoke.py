@@ -29,14 +29,14 @@ from proxy.dialects.anthropic.render import WholeRenderer
 from proxy.dialects.anthropic.words import BOUNDS
 from proxy.dialects.bedrock import Bedrock
 from proxy.dialects.bedrock.faults import exception_of, fault_of_message
-from proxy.dialects.bedrock.usage import usage_in_head, usage_in_metrics
+from proxy.dialects.bedrock.usage import head_of, usage_in_head, usage_in_metrics
 from proxy.dialects.bedrock.words import STREAM_TYPE
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import BadRequest, GatewayError, Unsupported, UpstreamError
 from proxy.framing import sse
 from proxy.framing.eventstream import BadMessage, EventStream, Frames, Message, encode_headers, frame_of, message_of
 from proxy.grammar.fields import UNREADABLE, Fields, Object, as_object, decode_json, dump, nonsense, without_nulls
-from proxy.ports import Decoder, Encoded, Hints, Meter, Peek, Renderer
+from proxy.ports import Decoder, Encoded, Headers, Hints, Meter, Peek, Renderer
 
 # Bedrock's name for 2023-06-01. Clients may say another (Anthropic's SDK has that of its own API), and all parse alike.
 VERSION = "bedrock-2023-05-31"
@@ -76,6 +76,9 @@ class Invoke(Bedrock):
     def usage_in_head(self, headers: Mapping[str, str]) -> Usage | None:
         """Of a body of another family, which no meter of ours reads."""
         return usage_in_head(headers)
+
+    def head_of(self, usage: Usage) -> Headers:
+        return head_of(usage)
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
         """Other families have other names for these, or none."""

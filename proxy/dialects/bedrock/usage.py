@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from proxy.canon import Usage
 from proxy.grammar.fields import Object, are_counts, as_list, as_object, as_text, count_of, is_null_beside
+from proxy.ports import Headers
 
 # `...Count` says again what its neighbour says.
 _COUNTED = frozenset(
@@ -69,6 +70,12 @@ _HEAD = {
     "cacheWriteInputTokens": "x-amzn-bedrock-cache-write-input-token-count",
 }
 _is_count = re.compile("[0-9]{1,12}").fullmatch
+
+
+def head_of(usage: Usage) -> Headers:
+    """The other way round: what InvokeModel says beside a whole answer, of whichever family its body is."""
+    fields = usage_fields(usage)
+    return [(name, str(fields[field])) for field, name in _HEAD.items()]
 
 
 def usage_fields(usage: Usage | None) -> Object:
