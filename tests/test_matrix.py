@@ -10,7 +10,7 @@ from tools.probes import PROBES, Probe
 EVERY = [probe for probes in PROBES.values() for probe in probes]
 
 # What no cell asks for: the address, what a client says of how it asked, and what only shows in the answer.
-UNASKED = {"wire", "model", "call", "as_array", "include_usage", "limit_field", "longest", "names"}
+UNASKED = {"wire", "model", "call", "as_array", "ask_usage", "include_usage", "limit_field", "longest", "names"}
 
 # What a wire leaves out and nobody names: the page says why.
 GONE = {
