@@ -24,6 +24,14 @@ from tests.gateway import pillion
         ("openai_chat", "/v1/embeddings"),
         ("openai_chat", "/v1/videos"),
         ("gemini", "/v1beta/models/gemini-embedding-001:embedContent"),
+        ("gemini", "/v1beta/cachedContents"),
+        ("gemini", "/v1beta/cachedContents/c"),
+        ("gemini", "/v1beta/tunedModels/t"),
+        ("gemini", "/v1beta/fileSearchStores"),
+        ("gemini", "/upload/v1beta/files"),
+        ("bedrock", "/guardrail/g/version/1/apply"),
+        ("bedrock", "/guardrail-checks/invoke"),
+        ("bedrock", "/async-invoke"),
     ],
 )
 async def test_what_is_not_served_is_told_on_its_own_wire(dialect: str, path: str) -> None:
