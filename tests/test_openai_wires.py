@@ -136,6 +136,27 @@ def test_a_pdf_is_one_whatever_it_is_called() -> None:
     )
 
 
+PDF_AT = "data:application/pdf;base64,JVBERi0xLjQK"
+TEXT_AT = "data:text/plain;base64,SGk="
+FILED = [(target, data) for target in (CHAT, RESPONSES, GEMINI, Anthropic(), Bedrock()) for data in (PDF_AT, TEXT_AT)]
+
+
+def filed(source: Dialect, **file: str) -> dict[str, Any]:
+    if source is CHAT:
+        return {"messages": [{"role": "user", "content": [{"type": "file", "file": file}]}]}
+    return {"input": [{"role": "user", "content": [{"type": "input_file", **file}]}]}
+
+
+@pytest.mark.parametrize("source", [CHAT, RESPONSES], ids=["chat", "responses"])
+@pytest.mark.parametrize(("target", "data"), [*FILED, (Ollama(), TEXT_AT)])
+def test_an_empty_name_is_none_for_another_wire(source: Dialect, target: Dialect, data: str) -> None:
+    empty = crossed(source, target, **filed(source, file_data=data, filename=""))
+    if target is source:
+        assert '"filename": ""' in json.dumps(empty[0])
+    else:
+        assert empty == crossed(source, target, **filed(source, file_data=data))
+
+
 SAYS_NOTHING = [
     {"frequency_penalty": 0, "presence_penalty": 0},
     {"logit_bias": {}},

@@ -47,6 +47,6 @@ def _framed(part: Document) -> Document | Text:
     text = text_of(part.source.data) if is_text(media_type) else None
     if text is None:
         return part
-    named = "" if part.name is None else f' name="{escape(part.name)}"'
+    named = f' name="{escape(part.name)}"' if part.name else ""
     said = f"<document{named}>\n{text}\n</document>"
     return Text(text=said, cache=part.cache, at=part.at, extra=part.extra)

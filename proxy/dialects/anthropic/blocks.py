@@ -116,7 +116,7 @@ class Blocks:
 
     def _document(self, part: Document) -> Object:
         block: Object = {"type": "document", "source": self._document_source(part.source, part.at)}
-        if part.name is not None:
+        if part.name or (self.own and part.name is not None):
             block["title"] = part.name
         return self.marked(block, part)
 

@@ -163,7 +163,7 @@ class Contents:
         if isinstance(part, Document) and part.name is not None:
             if self._own:
                 next(iter(said.values()))["displayName"] = part.name
-            else:
+            elif part.name:
                 self._dropped.add("document.name")
         return self._marked(said, part)
 

@@ -96,7 +96,7 @@ class Parts:
         return self._own or of_openai or isinstance(source, Inline)
 
     def _filed(self, document: Document) -> Object:
-        named = {} if document.name is None else {"filename": document.name}
+        named = {"filename": document.name} if document.name or (self._own and document.name is not None) else {}
         match document.source:
             case Stored(id=stored):
                 return {"file_id": stored, **named}

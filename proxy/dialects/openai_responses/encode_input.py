@@ -208,7 +208,7 @@ class Saying:
                 assert_never(part.source)
 
     def _filed(self, document: Document) -> Object:
-        named = {} if document.name is None else {"filename": document.name}
+        named = {"filename": document.name} if document.name or (self._own and document.name is not None) else {}
         match document.source:
             case Stored(id=stored):
                 return {"file_id": self._stored(stored, document), **named}
