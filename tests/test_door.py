@@ -286,6 +286,18 @@ async def test_a_head_behind_a_long_body_is_not_as_long_as_that(ear: Ear) -> Non
         assert len(at.calls) == 2
 
 
+async def test_the_next_is_read_behind_a_long_body_that_came_before_it_was_asked_for() -> None:
+    """All of it in one turn of the loop: it has us hold, and whoever asks for it finds it complete."""
+    body = b"x" * (BODY_AHEAD + 10)
+    async with serving() as at, client(at) as one:
+        await soon(lambda: bool(at.doors))
+        head = b"POST /x HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % len(body)
+        next(iter(at.doors)).data_received(head + body)
+        assert len((await one.answer()).body) == len(body) + 2
+        await one.send(WHOLE)
+        assert (await one.answer()).body == b"<" + BODY + b">"
+
+
 async def test_an_answered_pipeline_goes_on(ear: Ear) -> None:
     """A head that is half here when the answer before it is given."""
     gate = Gate()
