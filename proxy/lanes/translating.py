@@ -6,8 +6,9 @@ in the vault where the client's wire has no place for them. Of the answer goes w
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import lru_cache
 from time import time
-from typing import Any
+from typing import Any, cast
 
 from proxy import headers
 from proxy.canon import Request
@@ -171,11 +172,17 @@ async def _answered(
         raise
     if telling.ended and telling.fault is None:
         answer.abort()
-        if not call.stream and call.usage is not None and isinstance(call.dialect, HeadCounting):
-            head += call.dialect.head_of(call.usage)
+        if not call.stream and call.usage is not None and _counts_in_head(type(call.dialect)):
+            head += cast(HeadCounting, call.dialect).head_of(call.usage)
         return Reply(200, head, first)  # a stream that has come whole is sent whole
     live = _live(first, answer, telling)
     return Reply(200, head, live, ping=call.dialect.ping, last_words=renderer.error, abort=answer.abort)
+
+
+@lru_cache(maxsize=64)
+def _counts_in_head(kind: type) -> bool:
+    """Remembered: to look for a protocol's methods takes 20 microseconds."""
+    return issubclass(kind, HeadCounting)
 
 
 async def _first(call: Call, answer: Answer, telling: Telling) -> bytes:
