@@ -144,11 +144,8 @@ class Door(Flow):
             self.hold()
 
     def ended(self) -> None:
-        """A body has come. Where it was answered long ago, the connection is idle from now on.
-
-        It may have come to its end, and have had us hold, before anybody asked for it: nobody else would read on.
-        """
-        if len(self._queue) < QUEUE_LIMIT:
+        """A body has come. Where it was answered long ago, the connection is idle from now on."""
+        if len(self._queue) < QUEUE_LIMIT:  # a long body may have had us hold, and have ended before anybody asked
             self.read_on()
         if self._inbound is None:
             self._deadline = self._loop.time() + self.patience.keep_alive
