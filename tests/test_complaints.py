@@ -90,6 +90,8 @@ SAID = [
     (TOO_LONG, "openai_chat", 400, "'max_tokens' is too large: 9. This model's maximum context length is 8 tokens"),
     (TOO_LONG, "openai_chat", 400, "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768"),
     (TOO_LONG, "openai_chat", 422, "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4097."),
+    (TOO_LONG, "openai_chat", 400, "Your input exceeds the context window of this model. Please adjust your input."),
+    (TOO_LONG, "openai_chat", 400, "the request exceeds the available context size, try increasing it"),
     (TOO_LONG, "openai_chat", 400, "request (4390 tokens) exceeds the available context size (4096 tokens), try"),
     (
         TOO_LONG,
