@@ -48,8 +48,8 @@ _NEVER_BACK = (
     )
 )
 # Where an answer's id stands: for every client, and where the SDKs of a wire look for it.
-_IDS = ("x-request-id", "request-id")
-_IDS_OF = dict.fromkeys(("bedrock", "bedrock_invoke"), (*_IDS, "x-amzn-requestid"))
+_IDS = "x-request-id: {0}\r\nrequest-id: {0}\r\n"
+_IDS_OF = dict.fromkeys(("bedrock", "bedrock_invoke"), f"{_IDS}x-amzn-requestid: {{0}}\r\n")
 _NEVER_OUT_FAMILIES = ("x-pillion-", "sec-fetch-", "access-control-")
 _NEVER_BACK_FAMILIES = ("access-control-", "x-pillion-")
 # What InvokeModel says beside its body, where Converse has fields for it, and Vertex AI. Their own hosts alone read it.
@@ -85,7 +85,7 @@ def untranslatable(client: Mapping[str, str], own: bool) -> tuple[str, ...]:
     """
     for name in _GUARDS:
         if name in client:
-            raise Unrepresentable(f"{name}: this provider has no guardrails of Bedrock's.", param=name)
+            raise Unrepresentable(f"{name}: a guardrail cannot be said to this provider.", param=name)
     return tuple(name for name in (_CLOUDS_OWN if own else _CLOUDS_OWN + _VENDORS_OWN) if name in client)
 
 
@@ -106,7 +106,7 @@ def returning_translated(provider: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def request_ids(value: str, dialect: str) -> str:
     """The lines that tell a client of this dialect an answer's id."""
-    return "".join([f"{name}: {value}\r\n" for name in _IDS_OF.get(dialect, _IDS)])
+    return _IDS_OF.get(dialect, _IDS).format(value)
 
 
 def spell(headers: Sequence[tuple[str, str]]) -> bytes:
