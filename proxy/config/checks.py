@@ -32,10 +32,15 @@ _ALONE = (  # docs/decisions/0023-reload.md
     "limits, budgets and the ledger are counted in it. A second pillion wants a state_dir and an address of its own, or"
     " a `store` that they share"
 )
-_MODEL = "must be PROVIDER/MODEL of a configured provider"
+A_MODEL = "must be PROVIDER/MODEL of a configured provider"
 UNSENDABLE = "cannot be sent in a header: it is not printable ASCII"
 
 NoAdapter = Callable[[str], str]  # why nothing serves providers of this kind; "" where something does
+
+
+def any_kind(kind: str) -> str:
+    """The NoAdapter of whoever does not ask."""
+    return ""
 
 
 def check(layers: Layers, no_adapter: NoAdapter) -> None:
@@ -124,9 +129,9 @@ def _models(layers: Layers) -> None:
     named = known if file.upstream is None else known | _names(layers, layers.presets.providers)
     for keys, model in _named_models(layers.file):
         if model in file.aliases:
-            note(layers, keys, f"is another alias; {_MODEL}")
+            note(layers, keys, f"is another alias; {A_MODEL}")
         elif not _is_model(model, named):
-            note(layers, keys, _MODEL + _hint(layers, model))
+            note(layers, keys, A_MODEL + _hint(layers, model))
     provider, slash, model = (file.upstream or "").partition("/")
     if file.upstream is not None and (slash and not model):
         note(layers, ("upstream",), "must be PROVIDER or PROVIDER/MODEL")

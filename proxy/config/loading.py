@@ -10,7 +10,7 @@ from pathlib import Path
 
 from proxy.access.allowance import ClientKey
 from proxy.config import checks, spending, targets
-from proxy.config.checks import NoAdapter
+from proxy.config.checks import NoAdapter, any_kind
 from proxy.config.effective import Config, HeldKey, Provider, Route
 from proxy.config.layers import Layers, gathered
 from proxy.config.models import Cards, known
@@ -24,7 +24,7 @@ def load(
     path: Path | None = None,
     environ: Mapping[str, str] = os.environ,
     flags: Mapping[str, str] | None = None,
-    no_adapter: NoAdapter = lambda kind: "",
+    no_adapter: NoAdapter = any_kind,
 ) -> Config:
     """The configuration in force; without a path, that of PILLION_CONFIG or none.
 
@@ -49,7 +49,7 @@ def layered(
     path: Path | None = None,
     environ: Mapping[str, str] = os.environ,
     flags: Mapping[str, str] | None = None,
-    no_adapter: NoAdapter = lambda kind: "",
+    no_adapter: NoAdapter = any_kind,
 ) -> Layers:
     """What `load` makes its Config of: every value, and where it is from. Raises ConfigError likewise."""
     layers = gathered(located(path, environ), environ, flags or {})

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from proxy.config.checks import NoAdapter
+from proxy.config.checks import NoAdapter, any_kind
 from proxy.config.effective import Config
 from proxy.config.loading import load, located
 
@@ -33,7 +33,7 @@ class Source:
         path: Path | None = None,
         flags: Mapping[str, str] | None = None,
         environ: Mapping[str, str] = os.environ,
-        no_adapter: NoAdapter = lambda kind: "",
+        no_adapter: NoAdapter = any_kind,
     ) -> None:
         self._path = located(path, environ)
         self._flags = flags or {}

@@ -15,7 +15,7 @@ from msgspec.structs import asdict
 
 from proxy.access.allowance import reaches
 from proxy.config.address import scheme_of
-from proxy.config.checks import UNSENDABLE, note
+from proxy.config.checks import A_MODEL, UNSENDABLE, note
 from proxy.config.layers import Layers
 from proxy.config.schema import Budget, File, KeyBudget
 from proxy.config.secret import digest_of, secret_text, sendable, why_unreadable
@@ -197,7 +197,7 @@ def _of_scope(budget: Budget, there: Collection[str], names_are_ours: bool) -> I
         yield "provider", "is no configured provider"
     provider, _, model = (budget.model or "").partition("/")
     if budget.model is not None and (not model or provider not in there):
-        yield "model", "must be PROVIDER/MODEL of a configured provider"
+        yield "model", A_MODEL
     elif "*" in model:
         yield "model", _ONE_MODEL
     elif budget.model is not None and budget.provider not in (None, provider):
@@ -212,6 +212,6 @@ def _limits_and_prices(layers: Layers, there: Collection[str]) -> None:
     for keys in named:
         provider, _, model = keys[-1].partition("/")
         if not model or provider not in there:
-            note(layers, keys, "must be PROVIDER/MODEL of a configured provider")
+            note(layers, keys, A_MODEL)
         elif "*" in model:
             note(layers, keys, _ONE_MODEL)
