@@ -619,14 +619,18 @@ async def test_it_concerns_that_model_of_that_provider_alone() -> None:
     end(await world.ask(attempted(fine)))
 
 
-async def test_what_an_earlier_attempt_was_told_is_not_taken_for_the_next_ones() -> None:
+async def test_what_an_earlier_attempt_was_told_is_not_taken_for_the_next_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     world = World()
+    monkeypatch.setattr("proxy.failover.attempts.monotonic", lambda: world.clock.now / SECOND)
 
     async def two(call: Call) -> Reply:
         call.target = Target(Echo("first"), "m")
         with pytest.raises(Busy):
             await telling(world, SPENT, Busy("no", upstream_status=429))(call)
         call.target = Target(Echo("second"), "m")
+        world.clock.now += SECOND
         with pytest.raises(Down):
             await attempt(call, failing(Down("no connection"), asked=False))
         call.answer_head = 0.0, {}
