@@ -28,6 +28,7 @@ MEMBERS = 1000  # on the first level; no wire has a hundred, and each is stepped
 LONGEST_KEY = 1000  # characters
 DIGITS = 4300  # of a whole number: as many as Python takes
 
+_read = msgspec.json.Decoder().decode
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _text = msgspec.json.Decoder(str).decode
 
@@ -174,13 +175,13 @@ class Envelope:
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """The whole body, every level of it. Raises BadRequest: malformed, no object, too deep, a key twice at any depth.
+    """The whole body, every level of it.
 
-    The standard library's parser and not msgspec's, since it alone hands out the pairs before they become a dict.
+    Raises BadRequest: malformed, no object, too deep, a key twice at any depth.
     """
     check_values(body)
     try:
-        value = _without_long_texts(body) if len(body) > LONG else None
+        value = _without_long_texts(body) if len(body) > LONG else _without_twins(body)
         if value is None:
             value = _strict(body.decode())
             if b"\\u" in body:
@@ -192,6 +193,21 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadRequest("The request body must be a JSON object.", code="invalid_json")
     return value
+
+
+def _without_twins(body: bytes) -> Any:
+    """What the body spells; None where a key may stand twice in it, or it is no JSON: `_strict` says which.
+
+    msgspec reads five times as fast, and keeps the last of two equal keys in silence. But then the value spells fewer
+    quotes than the body, as long as none is spelled there by its number.
+    """
+    if b"\\u0022" in body:
+        return None
+    try:
+        value = _read(body)
+        return value if msgspec.json.encode(value).count(b'"') == body.count(b'"') else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _without_long_texts(body: bytes) -> Any:
@@ -234,6 +250,7 @@ def _no_number(word: str) -> NoReturn:
 
 
 _NUMBERS: Mapping[str, Any] = {"parse_constant": _no_number, "parse_float": _finite, "parse_int": _whole_number}
+# The standard library's parser hands out the pairs before they become a dict.
 _strict = json.JSONDecoder(object_pairs_hook=_unique, **_NUMBERS).decode
 
 

@@ -178,6 +178,13 @@ def test_a_body_is_refused_if_and_only_if_a_key_stands_twice(pairs: list[tuple[s
         assert caught.value.code == "duplicate_key"
 
 
+@given(OBJECTS, st.randoms(use_true_random=False), st.booleans())
+def test_the_whole_parse_reads_what_anybody_reads(members: dict[str, Any], dice: Random, numbered: bool) -> None:
+    """`numbered`: characters may be spelled by their numbers, as which one parser reads them and not the other."""
+    body = "".join(layout(list(members.items()), dice)) if numbered else json.dumps(members, ensure_ascii=False)
+    assert repr(parse_object(body.encode())) == repr(json.loads(body))
+
+
 TWICE = {
     "as_it_is": b'{"a":1,"a":2}',
     "first_and_last": b'{"a":1,"b":2,"a":3}',
@@ -194,6 +201,7 @@ TWICE = {
     "solidus": b'{"a/b":1,"a\\/b":1}',
     "short_escape": b'{"a\\n":1,"a\\u000a":1}',
     "quotes": b'{"\\"":1,"\\u0022":1}',
+    "a_quote_for_each_that_is_lost": b'{"a":"\\u0022\\u0022","b":1,"b":1}',
     "backslashes": b'{"\\\\":1,"\\u005c":1}',
     "beyond_ascii": b'{"\xc3\xa9":1,"\\u00e9":1}',
     "astral": b'{"\xf0\x9f\x98\x80":1,"\\ud83d\\uDE00":1}',
