@@ -6,13 +6,15 @@ and an SDK have both said counts once.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from proxy.errors import GatewayError
 from proxy.ports import Handler
 
 ANY = "*"  # a route for whichever method
+PATHS = 128  # that are remembered, of those that no table can hold: an app asks for few models
 
 
 class Route(NamedTuple):
@@ -58,6 +60,7 @@ class Routing:
         for start, end in sorted(tails, key=lambda key: -len(key[1])):
             self._tails.setdefault(start, []).append((end, tails[start, end]))
         self._depth = max((start.count("/") for start in self._tails), default=0)
+        self._places = lru_cache(PATHS)(self._look_up)
 
     def find(self, method: str, path: str) -> tuple[Route, str]:
         """The route, and what the path says behind its own part.
@@ -86,23 +89,25 @@ class Routing:
 
     def _found(self, method: str, path: str) -> tuple[Methods, str] | None:
         """The longest beginning counts, then the longest end; one that takes the method goes first."""
-        if path not in self.exact:
-            path = _VERSIONS.sub("", _SLASHES.sub(r"\1/", path))
         if path in self.exact:
             return self.exact[path], ""
-        other: tuple[Methods, str] | None = None
-        for start, methods in self._with_tail(path):
-            found = methods, path[len(start) :]
+        found = self._places(path)
+        for methods, rest in found:
             if method in methods:
-                return found
-            other = other or found
-        return other
+                return methods, rest
+        return found[0] if found else None
 
-    def _with_tail(self, path: str) -> Iterator[tuple[str, Methods]]:
-        for start in reversed(self._beginnings(path)):
-            for end, methods in self._tails.get(start, ()):
-                if path.endswith(end) and len(path) > len(start) + len(end):
-                    yield start, methods
+    def _look_up(self, path: str) -> list[tuple[Methods, str]]:
+        """Where a path may lead that is no route's own, the best first."""
+        path = _VERSIONS.sub("", _SLASHES.sub(r"\1/", path))
+        if path in self.exact:
+            return [(self.exact[path], "")]
+        return [
+            (methods, path[len(start) :])
+            for start in reversed(self._beginnings(path))
+            for end, methods in self._tails.get(start, ())
+            if path.endswith(end) and len(path) > len(start) + len(end)
+        ]
 
     def _beginnings(self, path: str) -> list[str]:
         """The path up to each of its slashes, as far as any route's own part goes."""
