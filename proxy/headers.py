@@ -63,6 +63,7 @@ _CLOUDS_OWN = (
 _GUARDS = ("x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion")  # what may be said at all
 # What changes the answer of a vendor that speaks the body's language.
 _VENDORS_OWN = ("anthropic-beta", "openai-beta", "openai-organization", "openai-project")
+_LOST = _CLOUDS_OWN + _VENDORS_OWN
 # What still means something to a provider that speaks another language than the client.
 _TRANSLATED_OUT = ("user-agent", "traceparent", "tracestate", "via")
 
@@ -86,7 +87,8 @@ def untranslatable(client: Mapping[str, str], own: bool) -> tuple[str, ...]:
     for name in _GUARDS:
         if name in client:
             raise Unrepresentable(f"{name}: a guardrail cannot be said to this provider.", param=name)
-    return tuple(name for name in (_CLOUDS_OWN if own else _CLOUDS_OWN + _VENDORS_OWN) if name in client)
+    names = _CLOUDS_OWN if own else _LOST
+    return () if client.keys().isdisjoint(names) else tuple(name for name in names if name in client)
 
 
 def query_out(query: str) -> str:
@@ -101,7 +103,7 @@ def returning(provider: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def returning_translated(provider: Mapping[str, str]) -> list[tuple[str, str]]:
     """Those of them that stay true of an answer that was written anew."""
-    return _without_named([line for line in provider.items() if _stays_true(line[0])], provider)
+    return _without_named(_picked(provider, _staying(tuple(provider))), provider)
 
 
 def request_ids(value: str, dialect: str) -> str:
@@ -157,6 +159,11 @@ def _coming_back(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(filter(_may_come_back, names))
 
 
+@lru_cache(maxsize=256)
+def _staying(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(filter(_stays_true, names))
+
+
 def _picked(headers: Mapping[str, str], names: tuple[str, ...]) -> list[tuple[str, str]]:
     return list(zip(names, map(headers.__getitem__, names), strict=True))
 
@@ -179,7 +186,6 @@ def _may_come_back(name: str) -> bool:
     return name not in _NEVER_BACK and not name.startswith(_NEVER_BACK_FAMILIES)
 
 
-@lru_cache(maxsize=1024)
 def _stays_true(name: str) -> bool:
     return name not in ("content-type", "cache-control") and _may_come_back(name)
 

@@ -82,13 +82,13 @@ class Fields:
         return f"{self.at}.{key}" if self.at else key
 
     def text(self, key: str) -> str | None:
-        return self._take(key, str, "a string")
+        return self._take(key, str, "a string") if key in self.rest else None
 
     def flag(self, key: str) -> bool | None:
-        return self._take(key, bool, "a boolean")
+        return self._take(key, bool, "a boolean") if key in self.rest else None
 
     def integer(self, key: str) -> int | None:
-        return self._take(key, int, "an integer")
+        return self._take(key, int, "an integer") if key in self.rest else None
 
     def number(self, key: str) -> float | None:
         value = self.rest.pop(key, None)
@@ -97,10 +97,10 @@ class Fields:
         return value
 
     def array(self, key: str) -> list[Any] | None:
-        return self._take(key, list, "an array")
+        return self._take(key, list, "an array") if key in self.rest else None
 
     def object(self, key: str) -> Object | None:
-        return self._take(key, dict, "an object")
+        return self._take(key, dict, "an object") if key in self.rest else None
 
     def texts(self, key: str) -> list[str] | None:
         """An array of strings."""
@@ -117,7 +117,7 @@ class Fields:
         if key not in self.rest:
             return []
         at = self.path(key)
-        return [(value, f"{at}[{number}]") for number, value in enumerate(self.array(key) or ())]
+        return [(value, f"{at}[{number}]") for number, value in enumerate(self._take(key, list, "an array") or ())]
 
     def inner(self, key: str) -> "Fields":
         """An object within this one, empty where there is none. What nobody takes of it is lost, but for `keep`."""

@@ -32,18 +32,20 @@ class Sieve:
         """What is left of them."""
         left: list[Event] = []
         for event in events:
-            if type(event) is Open:
+            if type(event) is Delta:
+                if event.citations:
+                    self._cited(event.citations)
+                left.append(event)
+            elif type(event) is Open:
                 left += self._open(event)
-            elif type(event) is Close and event.index in self._out:
-                self._out.remove(event.index)
             elif type(event) is Start:
                 self._own = event.wire == self._wire
                 left.append(self._bare(event))
             elif type(event) is Usage:
                 left.append(self._bare(event))
+            elif type(event) is Close and event.index in self._out:
+                self._out.remove(event.index)
             else:
-                if type(event) is Delta and event.citations:
-                    self._cited(event.citations)
                 left.append(event)
         return left
 

@@ -34,7 +34,7 @@ PLAN = "tool_plan"  # in the `extra` of a Thinking: it stood there, and goes bac
 
 
 def parse_request(top: Fields) -> Request:
-    knobs: Object = {name: getattr(top, take)(key) for name, (key, take) in KNOBS.items()}
+    knobs: Object = {name: getattr(top, take)(key) for name, (key, take) in KNOBS.items() if key in top.rest}
     request = Request(
         wire=NAME,
         model=top.need_name("model"),

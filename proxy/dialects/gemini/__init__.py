@@ -80,7 +80,8 @@ class Gemini:
         if verb not in VERBS or not model:
             known = " or ".join(VERBS)
             raise BadRequest(f"The path must end in a model, a colon and {known}.", status=404, code="unknown_url")
-        check_model(Fields({"model": envelope.get("model")}, ""), model)
+        if "model" in envelope:
+            check_model(Fields({"model": envelope.get("model")}, ""), model)
         stream = VERBS[verb]
         alt = path.query.get("alt") or path.query.get("$alt") or "json"
         return Peek(model, stream, stream and not alt.lower().startswith("sse"))

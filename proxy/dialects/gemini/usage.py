@@ -116,7 +116,7 @@ def _sound(told: Object, key: str) -> int:
 
 def usage_fields(usage: Usage) -> Object:
     """`usageMetadata`. Details that came are told as they came; of another wire's, only sound is told apart."""
-    said = {key: usage.extra[key] for key in _TOLD_ONLY_HERE if key in usage.extra}
+    said = {key: usage.extra[key] for key in _TOLD_ONLY_HERE if key in usage.extra} if usage.extra else {}
     read, spoken = usage.total_input, usage.output + usage.audio_output
     tools = min(count_of(said.get("toolUsePromptTokenCount")), read)
     counts = {

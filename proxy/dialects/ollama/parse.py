@@ -56,8 +56,8 @@ def parse_request(top: Fields) -> Request:
 
 def _options(top: Fields) -> Object:
     options = top.inner("options")
-    knobs: Object = {name: getattr(options, take)(key) for name, (key, take) in OPTIONS.items()}
-    if knobs["max_tokens"] is not None and knobs["max_tokens"] < 0:  # no limit, or the whole window
+    knobs: Object = {name: getattr(options, take)(key) for name, (key, take) in OPTIONS.items() if key in options.rest}
+    if knobs.get("max_tokens", 0) < 0:  # no limit, or the whole window
         options.rest["num_predict"] = knobs.pop("max_tokens")
     if isinstance(options.rest.get("stop"), str):
         knobs["stop"] = [options.need_text("stop")]

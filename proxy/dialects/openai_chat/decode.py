@@ -171,17 +171,19 @@ class _Answer(Voices):
 
     def _start(self, chunk: Object, ready: bool) -> None:
         """Azure's first chunk has no id and no model yet: Start waits for a chunk that says something."""
-        self._head |= {key: value for key, value in chunk.items() if value is not None and value != ""}
+        if self._head or not ready:
+            self._head |= {key: value for key, value in chunk.items() if _says(value)}
         if not ready:
             return
-        created = self._head.get("created")
-        self._id = as_text(self._head.get("id"))
+        head = self._head or chunk
+        created = head.get("created")
+        self._id = as_text(head.get("id"))
         start = Start(
             wire=NAME,
             id=self._id,
-            model=as_text(self._head.get("model")),
+            model=as_text(head.get("model")),
             created=int(created) if is_number(created) else None,
-            extra={key: value for key, value in self._head.items() if key not in _OF_CHUNK},
+            extra={key: value for key, value in head.items() if key not in _OF_CHUNK and _says(value)},
         )
         self._out.append(start)
 
@@ -270,6 +272,10 @@ class _Answer(Voices):
         for item in as_list(said.get("images")):
             if isinstance(item, dict) and isinstance(url := as_object(item.get("image_url")).get("url"), str):
                 self._aside(voice, Image(source=_drawn(url)))
+
+
+def _says(value: object) -> bool:
+    return value is not None and value != ""
 
 
 def _stop_of(voice: Voice | None) -> Stop:

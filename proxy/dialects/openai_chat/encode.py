@@ -5,6 +5,7 @@ refused with its path.
 """
 
 import re
+from operator import attrgetter
 
 from proxy.canon import (
     Reasoning,
@@ -21,6 +22,7 @@ from proxy.grammar.functions import nest
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands
 from proxy.grammar.thinking import SAYS_NONE
 
+_knobs_of = attrgetter(*KNOBS)
 _is_newer = re.compile(r"(?:.*/)?(?:o1|o3|o4|gpt-5)").match
 
 
@@ -71,7 +73,7 @@ class Encoding:
 
     def _knobs(self) -> Object:
         """OpenAI refuses arguments that it does not know, and tiers that are another vendor's."""
-        said = {name: value for name in KNOBS if (value := getattr(self._request, name)) is not None}
+        said = {name: value for name, value in zip(KNOBS, _knobs_of(self._request), strict=True) if value is not None}
         if self._own:
             return said
         if "top_k" in said:

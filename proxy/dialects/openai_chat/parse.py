@@ -20,7 +20,7 @@ from proxy.grammar.receipts import names_in
 
 def parse_request(top: Fields) -> Request:
     names = names_in(top.rest, SPELLED, SPELLED_BY)
-    knobs: Object = {name: getattr(top, take)(name) for name, take in KNOBS.items()}
+    knobs: Object = {name: getattr(top, take)(name) for name, take in KNOBS.items() if name in top.rest}
     limit_field = "max_completion_tokens" if "max_completion_tokens" in top.rest else "max_tokens"
     stream = top.flag("stream") or False
     tools = [_tool(*item) for item in top.items("tools")] + [_function(*item) for item in top.items("functions")]

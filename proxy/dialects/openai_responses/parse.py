@@ -15,7 +15,7 @@ def parse_request(top: Fields) -> Request:
         raise wrong("input", "a string or an array of items", None)
     stream = top.flag("stream") or False
     form, verbosity = _text(top)
-    knobs: Object = {name: getattr(top, take)(key) for name, (key, take) in KNOBS.items()}
+    knobs: Object = {name: getattr(top, take)(key) for name, (key, take) in KNOBS.items() if key in top.rest}
     request = Request(
         wire=NAME,
         model=top.need_name("model"),
