@@ -20,6 +20,7 @@ import pytest
 from pytest_asyncio import is_async_test
 
 PATIENCE = 5.0  # seconds
+TURNS = 50
 _POLL = 0.005  # seconds
 
 Loop = asyncio.AbstractEventLoop
@@ -45,13 +46,14 @@ class Still:
         return lines + [f"still running: {task!r}" for task in self._running()]
 
     def settle(self) -> list[str]:
-        """What still differs after at most PATIENCE seconds of the loop's turning."""
-        patient_until = time.monotonic() + PATIENCE
+        """What still differs after PATIENCE seconds of the loop's turning, and TURNS of it: a machine may stand still."""
+        patient_until, turns = time.monotonic() + PATIENCE, 1
         self._turn(0)
         while leaks := self.leaks():
-            if time.monotonic() > patient_until:
+            if turns > TURNS and time.monotonic() > patient_until:
                 return leaks
             self._turn(_POLL)
+            turns += 1
         return []
 
     def _turn(self, seconds: float) -> None:
