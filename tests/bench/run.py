@@ -5,12 +5,12 @@
 
 CPU and not requests per second, since the load, the upstream and whoever is measured share the machine's cores. The
 kernel's account of CPU time (user and system, of the whole process tree) over the requests that were answered moves
-little from run to run. Whatever else the machine does, it does to all alike: nginx, pillion as it passes an answer
-through, and the same pillion as it translates it for clients of other wires, are asked in turn, in slices of a few
-seconds, and each round begins with another. Every figure is the median of its rounds, and every ratio is of two slices
-of one round. What is under way when a slice ends was paid for and is not counted, on both sides; so those of `paced`,
-whose streams last half a second, are twice as long. Last comes the memory, and five starts, in which a client asks
-every five milliseconds until it is answered.
+little from run to run. Whatever else the machine does, it does to all alike: nginx, a bare proxy of aiohttp's,
+pillion as it passes an answer through, and the same pillion as it translates it for clients of other wires, are asked
+in turn, in slices of a few seconds, and each round begins with another. Every figure is the median of its rounds, and
+every ratio is of two slices of one round. What is under way when a slice ends was paid for and is not counted, on
+both sides; so those of `paced`, whose streams last half a second, are twice as long. Last comes the memory, and five
+starts, in which a client asks every five milliseconds until it is answered.
 
 The exit code: 0, 1 where a bar does not hold, 2 where nothing could be measured.
 """
@@ -39,6 +39,7 @@ STARTS = 5
 BROKEN, UNMEASURED = 1, 2  # exit codes
 LEAVE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PASSED = "openai"  # the wire that the upstream speaks itself
+OTHERS = ("nginx", "aiohttp")  # beside whom pillion is measured as it passes through
 TRANSLATED = [wire for wire in WIRES if wire != PASSED]
 
 
@@ -140,14 +141,15 @@ def _rows(stage: Stage, name: str, arguments: argparse.Namespace) -> list[Row]:
     for number in range(arguments.rounds):
         for who in in_turn(list(lanes), number):
             taken[who].append(sliced(stage.folder, lanes[who], scenario.connections, seconds))
-    passed = _row(name, PASSED, "nginx", taken["nginx"], taken[PASSED])
-    return [passed, *(_row(name, wire, "pass-through", taken[PASSED], taken[wire]) for wire in arguments.wire)]
+    passed = [_row(name, PASSED, other, taken[other], taken[PASSED]) for other in OTHERS]
+    return [*passed, *(_row(name, wire, "pass-through", taken[PASSED], taken[wire]) for wire in arguments.wire)]
 
 
 def _lanes(stage: Stage, scenario: Scenario, wires: Sequence[str]) -> dict[str, Lane]:
     asked = {wire: exchange(wire, stream=scenario.stream, paced=scenario.paced) for wire in (PASSED, *wires)}
     ours = {wire: Lane(stage.pillion, what) for wire, what in asked.items()}
-    return {"nginx": Lane(stage.nginx, asked[PASSED]), **ours}
+    others = zip(OTHERS, (stage.nginx, stage.bare), strict=True)
+    return {**{who: Lane(server, asked[PASSED]) for who, server in others}, **ours}
 
 
 def in_turn(names: Sequence[str], number: int) -> list[str]:

@@ -1,7 +1,7 @@
 """Who takes part in a run?
 
-The stand-in upstream, nginx in front of it, and pillion in front of the same. All listen on loopback ports that the
-kernel picked, and write into one folder.
+The stand-in upstream, and in front of it nginx, a bare proxy of aiohttp's, and pillion. All listen on loopback ports
+that the kernel picked, and write into one folder.
 """
 
 import os
@@ -29,6 +29,7 @@ class Stage(NamedTuple):
     folder: Path
     upstream: Server
     nginx: Server
+    bare: Server
     pillion: Server
 
 
@@ -42,13 +43,18 @@ def need_tools() -> None:
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Stage]:
-    """All three, each having answered well, until the block is left. Raises NotMeasured."""
+    """All of them, each having answered well, until the block is left. Raises NotMeasured."""
     compiled(folder)
-    with standing_in(folder) as upstream, _nginx(folder, upstream) as nginx, pillion(folder, upstream) as gateway:
-        upstream.await_good(exchange())
-        nginx.await_good(exchange())
+    with (
+        standing_in(folder) as upstream,
+        _nginx(folder, upstream) as nginx,
+        _bare(folder, upstream) as bare,
+        pillion(folder, upstream) as gateway,
+    ):
+        for server in (upstream, nginx, bare):
+            server.await_good(exchange())
         gateway.await_good(READINESS)
-        yield Stage(folder, upstream, nginx, gateway)
+        yield Stage(folder, upstream, nginx, bare, gateway)
 
 
 def pillion(folder: Path, upstream: Server) -> Server:
@@ -85,6 +91,12 @@ def _nginx(folder: Path, upstream: Server) -> Server:
     conf.write_text(template.substitute(folder=folder, port=port, upstream=upstream.port))
     command = [shutil.which("nginx", path=ENVIRON["PATH"]) or "nginx", "-c", str(conf), "-p", str(folder)]
     return Server(command, port, folder / "nginx.log", ENVIRON, folder)
+
+
+def _bare(folder: Path, upstream: Server) -> Server:
+    port = free_port()
+    command = [sys.executable, str(HERE / "bare.py"), str(port), f"http://127.0.0.1:{upstream.port}"]
+    return Server(command, port, folder / "bare.log", ENVIRON, CHECKOUT)
 
 
 def free_port() -> int:
