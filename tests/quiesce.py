@@ -46,7 +46,7 @@ class Still:
         return lines + [f"still running: {task!r}" for task in self._running()]
 
     def settle(self) -> list[str]:
-        """What still differs after PATIENCE seconds of the loop's turning, and TURNS of it: a machine may stand still."""
+        """What still differs after PATIENCE seconds of the loop's turning, and TURNS of it: machines stand still."""
         patient_until, turns = time.monotonic() + PATIENCE, 1
         self._turn(0)
         while leaks := self.leaks():
