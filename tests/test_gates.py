@@ -15,7 +15,7 @@ from proxy import registry
 from proxy.dialects.gemini.frames import ChunkGate
 from proxy.framing import Unframed
 from proxy.framing.eventstream import encode_message
-from proxy.framing.gates import MessageGate, TextGate, event_end, line_end
+from proxy.framing.gates import EventGate, LineGate, MessageGate
 from proxy.ports import Gate
 from tests import laws
 from tests.client import ANTHROPIC, OPENAI, SPEECHES, USAGE_CHUNK, Got, Speech, chat, client, lane_name, spell
@@ -26,11 +26,11 @@ SSE = [("content-type", "text/event-stream")]
 
 
 def events() -> Gate:
-    return TextGate(event_end)
+    return EventGate()
 
 
 def lines() -> Gate:
-    return TextGate(line_end)
+    return LineGate()
 
 
 # The whole events of a stream, and the half one at its end.
@@ -76,7 +76,7 @@ def test_every_byte_passes_in_its_order(name: str) -> None:
 
 @given(st.lists(st.sampled_from([b"data: x", b"\n", b"\r", b"\r\n", b"\n\n", b":"])))
 def test_text_never_stops_but_behind_a_blank_line(pieces: list[bytes]) -> None:
-    gate, data = TextGate(event_end), b"".join(pieces)
+    gate, data = EventGate(), b"".join(pieces)
     out = [gate.feed(piece) for piece in pieces]
     assert b"".join([*out, gate.close()]) == data
     for count in range(len(out)):
@@ -110,7 +110,7 @@ MESSAGE = encode_message([(":event-type", "a")], b"{}")
 
 
 def test_an_event_without_end_is_given_up() -> None:
-    gate = TextGate(event_end, limit=1000)
+    gate = EventGate(limit=1000)
     assert gate.feed(b"data: 1\n\ndata: " + b"x" * 900) == b"data: 1\n\n"
     with pytest.raises(Unframed, match="does not end"):
         gate.feed(b"x" * 200)

@@ -143,7 +143,7 @@ class Exchange(Timed):
             return
         self._last = self._clock.time()
         self.started = True
-        chunks, before = self._chunks, len(self._chunks)
+        before = len(self._chunks)
         fault: UpstreamError | None = None  # told of behind what came before it
         try:
             self._parser.feed_data(data)
@@ -152,18 +152,16 @@ class Exchange(Timed):
         except httptools.HttpParserError as error:  # in llhttp's own words, which repeat nothing of what came
             fault = Down("The provider's answer is not valid HTTP.", code="upstream_protocol", detail=str(error))
         if self._surplus is not None:  # another answer's, behind the end of this one
-            del chunks[self._surplus :]
-        if len(chunks) == before:
+            del self._chunks[self._surplus :]
+        if len(self._chunks) == before:
             self._count(len(data))
         elif self._sink is not None:
-            self._counted = 0
             self._push(self._sink)
         else:
-            self._counted = 0
             self._keep(before)
         if fault is not None:
             self._fail(fault)
-        if self._waiter is not None and (self._sink is None or self._done):
+        if self._sink is None or self._done:
             self._wake()
 
     def _count(self, size: int) -> None:
@@ -174,6 +172,7 @@ class Exchange(Timed):
 
     def _keep(self, before: int) -> None:
         """The chunks behind the first so many wait for whoever reads slowly."""
+        self._counted = 0
         self._held += sum(map(len, self._chunks[before:]))
         if self._held > HIGH_WATER and not self._paused and not self._done:
             self._paused = True
@@ -243,9 +242,14 @@ class Exchange(Timed):
         return data
 
     def _push(self, sink: Sink) -> None:
-        """What the sink raises is for whoever waits, and not for the connection."""
+        """What has come, of which nothing was held. What the sink raises is for whoever waits, and not for the
+        connection.
+        """
+        self._counted = 0
+        data = b"".join(self._chunks)
+        self._chunks.clear()
         try:
-            may_go_on = sink(self._taken())
+            may_go_on = sink(data)
         except BaseException as error:
             self._sink = None
             if self._waiter is not None and not self._waiter.done():

@@ -4,26 +4,27 @@ Bytes in, the same bytes out, in their order, and each as soon as its event is w
 the rest of its event: where that does not come, whatever is said of the break instead stands in a place of its own.
 """
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 
 from proxy.framing import MAX_FRAME, Unframed
 from proxy.framing.eventstream import PRELUDE, BadMessage, length_of
 
 
-class TextGate:
-    """For events that end in a mark. `end_of`: where the last one ends in these bytes, and what stood before them."""
+class _TextGate(ABC):
+    """For events that end in a mark, which is nearly always one of `usual`."""
 
-    def __init__(self, end_of: Callable[[bytes, bytes], int], limit: int = MAX_FRAME) -> None:
-        self._end_of = end_of
+    usual: tuple[bytes, ...]
+
+    def __init__(self, limit: int = MAX_FRAME) -> None:
         self._limit = limit
         self._parts: list[bytes] = []  # of the event that is still open
         self._held = 0  # their bytes
 
     def feed(self, data: bytes) -> bytes:
         """Raises Unframed."""
-        end = self._end_of(data, self._parts[-1][-1:] if self._parts else b"")
-        if end == len(data) and not self._parts:
+        if data.endswith(self.usual) and not self._parts:
             return data
+        end = self._end(data, self._parts[-1][-1:] if self._parts else b"")
         whole = b"".join([*self._parts, data[:end]]) if end else b""
         if end:
             self._parts, self._held = [], 0
@@ -43,24 +44,33 @@ class TextGate:
         if data:
             self._parts.append(data)
 
+    @abstractmethod
+    def _end(self, data: bytes, before: bytes) -> int:
+        """Where the last event ends in these bytes, if one does; 0 where none. `before`: the byte that came before."""
 
-def line_end(data: bytes, before: bytes) -> int:
+
+class LineGate(_TextGate):
     """Newline-delimited JSON."""
-    return data.rfind(b"\n") + 1
+
+    usual = (b"\n",)
+
+    def _end(self, data: bytes, before: bytes) -> int:
+        return data.rfind(b"\n") + 1
 
 
-def event_end(data: bytes, before: bytes) -> int:
-    """Server-Sent Events. A blank line ends one: two line ends, each of them CR, LF or CRLF."""
-    if data.endswith(_USUAL):
-        return len(data)
-    end = max(map(data.rfind, _BLANK)) + 2
-    if end == 1 and before + data[:1] not in _BLANK:  # none here, and none that had begun before
-        return 0
-    return end + data.startswith(b"\r\n", end - 1)
-
-
-_USUAL = (b"\n\n", b"\n\r\n")
 _BLANK = (b"\n\n", b"\n\r", b"\r\r")  # how every pair of line ends begins that is not one CRLF
+
+
+class EventGate(_TextGate):
+    """Server-Sent Events. A blank line ends one: two line ends, each of them CR, LF or CRLF."""
+
+    usual = (b"\n\n", b"\n\r\n")
+
+    def _end(self, data: bytes, before: bytes) -> int:
+        end = max(map(data.rfind, _BLANK)) + 2
+        if end == 1 and before + data[:1] not in _BLANK:  # none here, and none that had begun before
+            return 0
+        return end + data.startswith(b"\r\n", end - 1)
 
 
 class MessageGate:

@@ -28,6 +28,7 @@ class Relay(AsyncGenerator[bytes]):
         self._held = held
         self._gate = call.dialect.gate()
         self._alarm = call.dialect.alarm
+        self._sums = call.wishes.summary
         self._fault: UpstreamError | None = None  # told by the provider: raised behind what came before it
         self._is_over = False
         self._pieces: AsyncGenerator[bytes] | None = None
@@ -71,20 +72,16 @@ class Relay(AsyncGenerator[bytes]):
         self._over()
 
     async def _poured(self, sink: Sink, pour: Pour) -> bool:
-        def hear(chunk: bytes) -> bool:
-            self._meter.feed(chunk)
-            return hand_on(chunk)
+        feed, passed = self._meter.feed, self._passed
 
-        def hand_on(chunk: bytes) -> bool:
-            events = self._passed(chunk)
-            may_go_on = not events or sink(events)
-            if self._fault is not None:
-                raise self._fault
-            return may_go_on
+        def hear(chunk: bytes) -> bool:
+            feed(chunk)
+            events = passed(chunk)
+            return sink(events) if events and self._fault is None else self._hand_on(events, sink)
 
         try:
             held, self._held = self._held, b""
-            if not ((not held or hand_on(held)) and await pour(hear)):
+            if not (self._hand_on(passed(held), sink) and await pour(hear)):
                 return False
             if rest := self._rest():
                 sink(rest)
@@ -92,6 +89,12 @@ class Relay(AsyncGenerator[bytes]):
         except Unframed as error:
             raise self._senseless(error) from None
         return True
+
+    def _hand_on(self, events: bytes, sink: Sink) -> bool:
+        may_go_on = not events or sink(events)
+        if self._fault is not None:
+            raise self._fault
+        return may_go_on
 
     async def _told(self, sink: Sink) -> bool:
         async for piece in self:
@@ -127,7 +130,7 @@ class Relay(AsyncGenerator[bytes]):
                 return before
         if self._strip is not None:
             events = self._strip.feed(events)
-        if events and self._call.wishes.summary:  # it is told before the last event
+        if self._sums and events:  # it is told before the last event
             note_usage(self._call, self._meter)
         return events
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from proxy.dialects.gemini.words import SAYING
 from proxy.framing import LONGEST_LINE, MAX_FRAME, FrameTooLong, Lines, has_sse
-from proxy.framing.gates import TextGate, event_end
+from proxy.framing.gates import EventGate
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -56,7 +56,7 @@ class ChunkGate:
     """Server-Sent Events pass as whole ones. An array passes as it comes: behind half of it nothing can be said."""
 
     def __init__(self) -> None:
-        self._events = TextGate(event_end)
+        self._events = EventGate()
         self._is_array: bool | None = None
 
     def feed(self, data: bytes) -> bytes:

@@ -22,7 +22,7 @@ from proxy.dialects.ollama.words import NAME, SAYS
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.framing import check_json
-from proxy.framing.gates import TextGate, line_end
+from proxy.framing.gates import LineGate
 from proxy.grammar.fields import Fields, Object, dump, without_nulls
 from proxy.grammar.named import peek_of, renamed
 from proxy.ports import (
@@ -73,7 +73,7 @@ class Ollama:
         return True
 
     def gate(self) -> Gate:
-        return TextGate(line_end)
+        return LineGate()
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
         return peek_of(envelope, unsaid=True)

@@ -24,7 +24,7 @@ from proxy.dialects.openai_responses.words import NAME, SIGN, SILENT
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.framing import has_sse
-from proxy.framing.gates import TextGate, event_end
+from proxy.framing.gates import EventGate
 from proxy.grammar.fields import Fields, Object, dump, without_nulls
 from proxy.grammar.named import peek_of, renamed
 from proxy.ports import (
@@ -71,7 +71,7 @@ class OpenAIResponses:
         return has_sse(held, SILENT.search)
 
     def gate(self) -> Gate:
-        return TextGate(event_end)
+        return EventGate()
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
         return peek_of(envelope)
