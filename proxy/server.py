@@ -12,7 +12,7 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count
 from socket import socket
 from time import monotonic
@@ -268,10 +268,7 @@ def _ours(call: Call | None, request_id: str, is_whole: bool) -> bytes:
     lines = f"{request_ids(upstream_id, dialect)}x-pillion-request-id: {request_id}\r\nserver: pillion\r\n"
     if call is not None:
         if call.target is not None:
-            lines += (
-                f"x-pillion-provider: {call.target.adapter.name}\r\n"
-                f"x-pillion-model: {_visible(call.target.model)}\r\nx-pillion-attempts: {call.attempts}\r\n"
-            )
+            lines += f"{_told_of(call.target.adapter.name, call.target.model)}x-pillion-attempts: {call.attempts}\r\n"
         ours = monotonic() - call.started - call.waited
         lines += f"x-pillion-overhead-ms: {ours * 1000:.2f}\r\n"
         if is_whole and call.bill is not None and call.attempts:
@@ -279,6 +276,11 @@ def _ours(call: Call | None, request_id: str, is_whole: bool) -> bytes:
         if call.dropped:
             lines += f"x-pillion-dropped: {', '.join(map(_visible, shortened(call.dropped)))}\r\n"
     return lines.encode("utf-8", "surrogateescape")
+
+
+@lru_cache(maxsize=128)
+def _told_of(provider: str, model: str) -> str:
+    return f"x-pillion-provider: {provider}\r\nx-pillion-model: {_visible(model)}\r\n"
 
 
 def _visible(text: str) -> str:

@@ -203,7 +203,7 @@ class Upstream:
         if not reusable or held.wire.is_old or self._connector.closed:
             held.connection.close()
             return
-        origin.idle.append(held._replace(since=monotonic()))
+        origin.idle.append(Held(held.connection, held.wire, monotonic()))
         self._resting.add(origin)
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().call_later(IDLE_LIFE, self._close_old)

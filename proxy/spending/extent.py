@@ -8,6 +8,7 @@ their own around tools, schemas and citations, and a picture is as many tokens a
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from proxy.envelope import Envelope
@@ -93,11 +94,16 @@ def tier(said: Envelope | Mapping[str, Any], bounds: Bounds) -> str:
 
     Raises BadRequest.
     """
-    if not said:
+    if not said or (isinstance(said, Envelope) and said.lacks(_beginnings(bounds.tiers))):
         return ""
     words = (_at(said, path) for path in bounds.tiers if path[0] in said)
     found = next((word for word in words if isinstance(word, str) and word != "standard"), "")
     return placed(found, as_text(said.get(_PLACE))) if _PLACE in said else found
+
+
+@lru_cache(maxsize=16)  # one for each dialect
+def _beginnings(paths: Sequence[Sequence[str]]) -> frozenset[str]:
+    return frozenset(path[0] for path in paths) | {_PLACE}
 
 
 def _written(envelope: Envelope, bounds: Bounds, longest: Longest) -> int | None:
