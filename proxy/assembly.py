@@ -42,7 +42,7 @@ from proxy.middleware.summary import summary
 from proxy.middleware.transparent import Transparent, keyless, lent
 from proxy.middleware.witness import Witness
 from proxy.parts import Parts
-from proxy.ports import Adapter, Call, Middleware
+from proxy.ports import Adapter, Call, Handler, Middleware
 from proxy.reports.active import Active
 from proxy.reports.books import Books
 from proxy.reports.explain import Explain
@@ -137,8 +137,9 @@ class Assembly:
         """What asks no model meets the beginning of the list alone."""
         auth, config, lasting = self._auth(), self.config, self._lasting
         journal = Journal(lasting.log)
+        witness = Witness(journal.ended, lasting.metrics.ended, lasting.active.ended, said=lasting.active.said)
         middlewares: list[Middleware] = [
-            Witness(journal, lasting.metrics, lasting.active.ended, said=lasting.active.said),  # who hears of its end?
+            witness,  # who hears of its end?
             auth,  # who is asking?
             lasting.active,  # is it still under way?
             *([lasting.overload] if config.overload.max_requests else []),  # is there a place for them?
@@ -152,7 +153,7 @@ class Assembly:
             *([self.faults] if self.faults else []),  # what goes wrong on purpose?
         ]
         keyed = middlewares[: middlewares.index(auth) + 1]
-        return routes.Ways(anybody=[Witness(journal)], keyed=keyed, call=middlewares)
+        return routes.Ways(anybody=[Witness(journal.ended)], keyed=keyed, call=middlewares)
 
     def _auth(self) -> Auth | Transparent:
         config, upstream = self.config, self._lasting.upstream
@@ -194,10 +195,10 @@ class Assembly:
         wants = self.config.failover.resume
         return Resume(self._failover, self._lasting.metrics.broke) if wants else self._failover
 
-    def _dispatching(self, fetcher: Fetcher) -> Dispatch:
+    def _dispatching(self, fetcher: Fetcher) -> Handler:
         config, lasting = self.config, self._lasting
         fetching = fetcher if config.fetch_images else None
-        return Dispatch(registry.dialect, lasting.vault, config.strict, fetching, lasting.provenance)
+        return Dispatch(registry.dialect, lasting.vault, config.strict, fetching, lasting.provenance).answer
 
     def wants_cache(self, call: Call) -> bool | None:
         """Are the answers of its route kept? None where nothing is said of that."""

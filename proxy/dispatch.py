@@ -8,6 +8,7 @@ was.
 
 import re
 from collections.abc import Callable, Sequence
+from types import FunctionType, MethodType
 
 from proxy.edge.aside import aside
 from proxy.edge.remote import Fetcher
@@ -30,6 +31,9 @@ def chain(middlewares: Sequence[Middleware], handler: Handler) -> Handler:
 
 
 def _before(middleware: Middleware, handler: Handler) -> Handler:
+    """An object's method is bound once: to call the object is dearer."""
+    if not isinstance(middleware, FunctionType):
+        middleware = MethodType(type(middleware).__call__, middleware)
     return lambda call: middleware(call, handler)
 
 
@@ -51,10 +55,10 @@ class Dispatch:
         self._dialect = dialect
         self._fetching = Fetching(fetcher)
         self._provenance = provenance or Provenance()
-        self._translate = Translation(vault, strict, self._fetching, self._provenance)
-        self._pass_through = PassThrough(self._translate, self._provenance)
+        self._translation = Translation(vault, strict, self._fetching, self._provenance)
+        self._pass_through = PassThrough(self._translation, self._provenance)
 
-    async def __call__(self, call: Call) -> Reply:
+    async def answer(self, call: Call) -> Reply:
         """Raises GatewayError before the first byte; after it, the body raises."""
         assert call.target is not None  # failover chose it
         target, client, body = call.target, call.dialect, call.envelope.body
@@ -72,9 +76,9 @@ class Dispatch:
         if not call.is_translated and client.seals and self._provenance.may_tell(target.adapter.name, client.name):
             call.is_translated = await self._holds_foreign(body, client, target)
         if call.is_translated:
-            return await self._translate(call, target, preferred, others)
+            return await self._translation.translate(call, target, preferred, others)
         try:
-            return await self._pass_through(call, target, others)
+            return await self._pass_through.pass_on(call, target, others)
         except UpstreamError as error:
             if client.sign is None or client.name == taken[0] or not _is_endpoint_missing(error, client):
                 raise
@@ -82,7 +86,7 @@ class Dispatch:
             if client.name in target.adapter.takes(target.model):  # the adapter knows better
                 raise
             call.wire, call.is_translated = others[0].name, True
-            return await self._translate(call, target, others[0], ())
+            return await self._translation.translate(call, target, others[0], ())
 
     async def _holds_foreign(self, body: bytes, client: Dialect, target: Target) -> bool:
         """Is a seal in there that others made, as far as anybody can tell?"""

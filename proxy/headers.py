@@ -165,7 +165,7 @@ def _staying(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _picked(headers: Mapping[str, str], names: tuple[str, ...]) -> list[tuple[str, str]]:
-    return list(zip(names, map(headers.__getitem__, names), strict=True))
+    return list(zip(names, map(headers.__getitem__, names)))  # noqa: B905  `strict` would cost more than the zip
 
 
 @lru_cache(maxsize=1024)

@@ -41,7 +41,7 @@ async def line_of(error: BaseException, asked: Call) -> dict[str, Any]:
         raise error
 
     with pytest.raises(type(error)):
-        await Witness(Journal(log_to(kept)))(asked, broken)
+        await Witness(Journal(log_to(kept)).ended)(asked, broken)
     (line,) = kept.lines
     return line
 
@@ -79,7 +79,7 @@ async def test_tokens_that_were_not_counted_are_left_out() -> None:
     for usage in (Usage(), Usage(output=7, extra={"images": 2})):
         call = targeted()
         call.usage = usage
-        for ending in (await Witness(Journal(log_to(kept)))(call, answer)).endings:
+        for ending in (await Witness(Journal(log_to(kept)).ended)(call, answer)).endings:
             ending(None)
     assert [line.get("tokens") for line in kept.lines] == [None, {"output": 7}]
 

@@ -194,7 +194,7 @@ async def test_a_bug_of_ours_is_an_error() -> None:
         raise ValueError("a bug")
 
     with pytest.raises(ValueError, match="a bug"):
-        await Witness(Journal(log_to(kept)))(targeted(), broken)
+        await Witness(Journal(log_to(kept)).ended)(targeted(), broken)
     assert [(line["level"], line["status"], line["code"]) for line in kept.lines] == [("error", 500, "internal_error")]
 
 
@@ -209,7 +209,7 @@ async def test_what_others_wrote_is_cut_to_length_and_without_line_ends() -> Non
         raise error
 
     with pytest.raises(Down):
-        await Witness(Journal(log_to(kept)))(call, broken)
+        await Witness(Journal(log_to(kept)).ended)(call, broken)
     assert len(kept.data) < 6000
     assert kept.data.count(b"\n") == 1
     (line,) = kept.lines

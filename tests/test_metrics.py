@@ -59,9 +59,9 @@ class Counts:
             return await handler(call)
 
         if error is None:
-            return await Witness(self.metrics)(asked, attempt)
+            return await Witness(self.metrics.ended)(asked, attempt)
         with pytest.raises(type(error)):
-            await Witness(self.metrics)(asked, attempt)
+            await Witness(self.metrics.ended)(asked, attempt)
         return Reply(0, [], b"")
 
     async def answer(self, asked: Call, error: BaseException | None = None) -> None:

@@ -191,13 +191,13 @@ def event(delta: Json | None = None, usage: Json | None = None) -> bytes:
 
 def priced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each token costs a nano-dollar."""
-    ask_target = Dispatch.__call__
+    ask_target = Dispatch.answer
 
     async def asking(self: Dispatch, call: Call) -> Reply:
         call.bill = lambda call: None if call.usage is None else call.usage.input + call.usage.output
         return await ask_target(self, call)
 
-    monkeypatch.setattr(Dispatch, "__call__", asking)
+    monkeypatch.setattr(Dispatch, "answer", asking)
 
 
 # --- the summary -----------------------------------------------------------------------------------------------------
@@ -597,13 +597,13 @@ def test_any_text_is_an_amount_or_refused(text: str) -> None:
 @pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
 async def test_every_wire_may_say_it_in_a_header(speech: Speech, monkeypatch: pytest.MonkeyPatch) -> None:
     met: list[int | None] = []
-    ask_target = Dispatch.__call__
+    ask_target = Dispatch.answer
 
     async def asking(self: Dispatch, call: Call) -> Reply:
         met.append(call.wishes.cost_limit)
         return await ask_target(self, call)
 
-    monkeypatch.setattr(Dispatch, "__call__", asking)
+    monkeypatch.setattr(Dispatch, "answer", asking)
     async with pillion() as gateway:
         body = speech.request(model="echo/text", max_tokens=10)
         for text in ("1000", "0.5", "0.5 \t", "-1", "a lot"):

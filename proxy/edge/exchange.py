@@ -73,8 +73,8 @@ class Exchange(Timed):
         self._wire.transport.write(data)
         self._began = self._clock.time()
         self._head, self._first, self._idle, self._total = headers, first_event, idle, total
-        if soonest := min(filter(None, (headers, first_event, total)), default=0.0):
-            self._wire.wake_at(self._began + soonest)
+        if headers or first_event or total:
+            self._wire.wake_at(self._began + min(filter(None, (headers, first_event, total))))
 
     async def head(self) -> None:
         """Wait for the answer's head. Raises UpstreamError."""

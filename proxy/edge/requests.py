@@ -65,6 +65,7 @@ class Requests:
         "_headers",
         "_lines",
         "_parser",
+        "_read",
         "_slow",
         "_taker",
         "_target",
@@ -82,6 +83,7 @@ class Requests:
         self._target = b""
         self._lines: list[tuple[bytes, bytes]] = []  # of the head that is being read
         self._counted = 0  # bytes of reads since the last piece of a body, or end of a request
+        self._read = 0  # the same, where neither was in the last one: no head that ends in it is longer
         self._slow = False  # the head did not come in one piece
         self.heading = False
         self.reading: Inbound | None = None
@@ -95,7 +97,7 @@ class Requests:
     def feed(self, data: bytes) -> None:
         if self.deaf:
             return
-        self._counted += len(data)
+        self._counted = self._read = self._counted + len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError:
@@ -152,7 +154,7 @@ class Requests:
         self.heading = False
         if self.deaf:
             return
-        if len(self._lines) > HEADERS_LIMIT or self._length() > HEAD_LIMIT:
+        if len(self._lines) > HEADERS_LIMIT or (self._read > HEAD_LIMIT and self._length() > HEAD_LIMIT):
             self._reject_long()
             return
         headers, repeated = heads.told(self._lines)

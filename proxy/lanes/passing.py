@@ -38,7 +38,7 @@ class PassThrough:
         self._translate = translate
         self._provenance = provenance
 
-    async def __call__(self, call: Call, target: Target, others: Sequence[Dialect]) -> Reply:
+    async def pass_on(self, call: Call, target: Target, others: Sequence[Dialect]) -> Reply:
         """`others` are the other dialects of the provider.
 
         Raises GatewayError before the first byte; after it, the body raises.

@@ -51,7 +51,7 @@ class Translation:
         self._fetching = fetching
         self._provenance = provenance
 
-    async def __call__(self, call: Call, target: Target, dialect: Dialect, others: Sequence[Dialect]) -> Reply:
+    async def translate(self, call: Call, target: Target, dialect: Dialect, others: Sequence[Dialect]) -> Reply:
         """`dialect` is the provider's, and `others` are what else it takes.
 
         Raises GatewayError before the first byte; after it, the body raises.

@@ -48,7 +48,7 @@ class Redaction:
     def headers(self, lines: Mapping[str, str]) -> Mapping[str, str]:
         """Header lines, their values less the secrets. Nearly never is there one: all are looked at together."""
         self._look()
-        if max(map(len, lines.values()), default=0) < self._shortest:
+        if not lines or max(map(len, lines.values())) < self._shortest:
             return lines
         if not any(map("\n".join(lines.values()).__contains__, self._spellings)):
             return lines

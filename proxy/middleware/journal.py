@@ -62,7 +62,7 @@ class Journal:
         self._log = log
         self._kinds: dict[tuple[object, ...], Entry] = {}  # by what their names are taken from
 
-    def __call__(self, sight: Sight) -> None:
+    def ended(self, sight: Sight) -> None:
         how = sight.how
         level = how.level if how is not None else "debug" if sight.call.operation in PROBES else "info"
         if LEVELS[level] >= self._log.least:

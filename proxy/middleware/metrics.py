@@ -112,7 +112,7 @@ class Metrics(Collector):
         """Tell of facts that do not change."""
         self._facts.append(InfoMetricFamily(name, about, value=facts))
 
-    def __call__(self, sight: Sight) -> None:
+    def ended(self, sight: Sight) -> None:
         """A call has ended. What asks no model, such as a list of them, counts where it fails."""
         call, status = sight.call, sight.status
         if sight.how is not None and call.operation not in PROBES:

@@ -108,14 +108,11 @@ class Call(Struct, kw_only=True):
     reply: "Reply | None" = None  # witness: what goes out to the client
 
 
-class Heard:
+class Heard(Struct):
     """The beginning of what was said, and how long all of it was."""
 
-    __slots__ = ("chunks", "size")
-
-    def __init__(self) -> None:
-        self.chunks: list[bytes] = []
-        self.size = 0  # bytes
+    chunks: list[bytes] = field(default_factory=list)
+    size: int = 0  # bytes
 
     def tap(self, chunk: bytes) -> None:
         if self.size < HEARD:

@@ -81,7 +81,7 @@ async def _lines(folder: Path) -> None:
     for name, level, spell in (("JSON", "info", as_json), ("words", "info", as_words), ("none", "warning", as_json)):
         with (folder / name).open("wb") as file:
             writer = Writer(file.fileno(), lambda count: b"lost\n")
-            journal = Witness(Journal(Log(level, spell, writer, str)))
+            journal = Witness(Journal(Log(level, spell, writer, str)).ended)
             cost = await _microseconds(lambda call, journal=journal: journal(call, _answer)) - bare  # type: ignore[misc]
             writer.close()
         print(f"a line: {name:6} {cost:5.1f} us of CPU for a request, {writer.lost} lines lost")
@@ -90,7 +90,9 @@ async def _lines(folder: Path) -> None:
 async def _scrape() -> None:
     metrics = Metrics()
     for number in range(NAMES):
-        for ending in (await Witness(metrics)(_call(f"a-model-with-a-rather-long-name-{number:03}"), _answer)).endings:
+        for ending in (
+            await Witness(metrics.ended)(_call(f"a-model-with-a-rather-long-name-{number:03}"), _answer)
+        ).endings:
             ending(None)
     longest, size, began = 0.0, 0, time.thread_time()
     for _ in range(SCRAPES):
