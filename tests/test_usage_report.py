@@ -2,6 +2,7 @@
 
 import csv
 import json
+from io import StringIO
 
 import pytest
 
@@ -57,6 +58,15 @@ def test_csv_has_the_same_columns_whatever_a_name_holds() -> None:
     assert dict(zip(head, lines[0], strict=True))["cost_usd"] == "1.234567891"
     assert lines[1][1] == GROUPS[1].keys[1]
     assert {len(line) for line in lines} == {len(head)}
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'"])
+def test_no_name_in_csv_is_a_formula_and_each_can_be_had_back(first: str) -> None:
+    name = f"{first}HYPERLINK(1)"
+    _, (cell, *_) = csv.reader(StringIO(as_csv([Group((name,), *GROUPS[0][1:])], ("model",)), newline=""))
+    assert cell == f"'{name}"
+    _, (cell, *_) = csv.reader(StringIO(as_csv([Group((f"a{name}",), *GROUPS[0][1:])], ("model",)), newline=""))
+    assert cell == f"a{name}"
 
 
 def test_people_get_a_table_that_no_name_can_spoil() -> None:

@@ -32,6 +32,11 @@ FORMATS = ("json", "csv")
 _SHOWN = ("requests", "errors", "input", "cached", "output", "cost", "estimated", "unpriced")  # to people
 _LONGEST = 60  # characters of a name in a table
 
+# Spreadsheets take a cell for a formula that begins so, in East Asian widths as well; clients choose models' names.
+# https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_TEXT = "'"
+
 
 # --- what is wanted --------------------------------------------------------------------------------------------------
 
@@ -146,8 +151,14 @@ def as_csv(groups: Sequence[Group], by: Sequence[str], has_head: bool = True) ->
         tokens = [f"{name}_tokens" for name in TOKENS]
         lines.writerow([*by, "requests", "errors", *tokens, "cost_usd", "estimated", "unpriced"])
     for group in groups:
-        lines.writerow([*group.keys, *group[1:11], dollars(group.nanos), group.estimated, group.unpriced])
+        names = map(_as_text, group.keys)
+        lines.writerow([*names, *group[1:11], dollars(group.nanos), group.estimated, group.unpriced])
     return said.getvalue()
+
+
+def _as_text(name: str) -> str:
+    """So that a spreadsheet takes it for none but text. Who wants it back takes away the first of such marks."""
+    return _TEXT + name if name.startswith((*_FORMULA, _TEXT)) else name
 
 
 def as_table(groups: Sequence[Group], by: Sequence[str]) -> str:
