@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tests.gateway import Gateway
 from tests.test_config_spending import ISSUED, loaded
 from tests.test_cost import WHOLE, priced
 from tests.test_keys import Typed, folder, typed
-from tests.test_reload import Changing, changing, levels, provider
+from tests.test_reload import Changing, another_has_the_ledger, changing, levels, provider
 from tests.test_tokens import AUDIENCE, ISSUER, SET, publish, token
 from tests.waiting import soon
 
@@ -172,25 +173,41 @@ async def test_no_request_passes_by_it_while_it_comes_into_force(
     assert [record.getMessage().partition("in force: ")[2] for record in told] == ["The ledger cannot be read now."]
 
 
-async def test_the_first_strict_one_waits_for_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    strict = minted("ann", KeyBudget(usd=1))
+async def test_the_first_strict_one_is_in_force_at_once_and_counts_what_its_name_has_spent(tmp_path: Path) -> None:
+    keep(tmp_path, minted("ann", None))
+    async with Evil(WHOLE) as evil, priced(evil, tmp_path) as gateway:
+        assert (await chat(gateway, "ann")).status == 200
+        keep(tmp_path, minted("ann", KeyBudget(usd=0.000011), key="another"))
+        got = await chat(gateway, "another")
+        assert (got.status, OPENAI.error(got.body)["code"]) == (429, "insufficient_quota")
+        assert left(gateway) == {"ann": 11_000}
+        assert gateway.app.accounting.ledger.is_hard
+
+
+async def test_without_a_ledger_that_it_may_count_on_it_waits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     keep(tmp_path, minted("bob", None))
-    async with Evil(WHOLE) as evil:
-        async with priced(evil, tmp_path) as gateway:
-            keep(tmp_path, strict)
+    with another_has_the_ledger(tmp_path):
+        async with Evil(WHOLE) as evil, priced(evil, tmp_path) as gateway:
+            keep(tmp_path, minted("ann", KeyBudget(usd=1)))
             assert [(await chat(gateway, "ann")).status for _ in range(2)] == [401] * 2
-        assert [record.getMessage() for record in caplog.records if "first strict one" in record.getMessage()] != []
-        async with priced(evil, tmp_path, "ledger: {create: true}\n") as gateway:
-            assert (await chat(gateway, "ann", "echo/text")).status == 200
-            assert left(gateway) == {"ann": 0}
+            assert not gateway.app.accounting.ledger.is_hard
+    assert "which cannot be in force: a strict budget counts on the ledger, and" in caplog.text
+
+
+@asynccontextmanager
+async def waiting(evil: Evil, path: Path, text: str) -> AsyncIterator[Gateway]:
+    """One that lets in no key with a strict budget, having no ledger."""
+    with another_has_the_ledger(path):
+        async with priced(evil, path, text) as gateway:
+            yield gateway
 
 
 @pytest.mark.parametrize("keys", ["", ", keys: {ann: ann}"], ids=["by its claim", "by the key it is mapped to"])
 async def test_no_token_is_let_in_by_the_name_of_a_key_that_waits(keys: str, tmp_path: Path) -> None:
     publish(tmp_path / "jwks.json", *SET["keys"])
     issued = f"jwt: {{jwks: {tmp_path}/jwks.json, issuer: '{ISSUER}', audience: {AUDIENCE}{keys}}}\n"
-    async with Evil(WHOLE) as evil, priced(evil, tmp_path, issued) as gateway:
-        keep(tmp_path, minted("ann", KeyBudget(usd=1)))  # the first strict one
+    async with Evil(WHOLE) as evil, waiting(evil, tmp_path, issued) as gateway:
+        keep(tmp_path, minted("ann", KeyBudget(usd=1)))
         got = await chat(gateway, token(sub="ann"))
         assert (got.status, evil.requests) == (401, [])
         assert "The client key ann waits until its budget is in force" in OPENAI.error(got.body)["message"]
@@ -276,7 +293,7 @@ def test_it_is_minted_kept_and_listed(folder: Path, typed: Typed) -> None:
 
 
 def test_who_mints_the_first_strict_one_hears_what_it_takes(folder: Path, typed: Typed) -> None:
-    assert "first strict budget" in typed("add", "ann", "--budget", "5")[2]
+    assert "first strict budget here, and counts on the ledger" in typed("add", "ann", "--budget", "5")[2]
     assert "first strict budget" not in typed("add", "bob", "--budget", "5")[2]
 
 

@@ -11,7 +11,7 @@ import os
 import re
 import weakref
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,11 +30,15 @@ from proxy.failover.breaker import Breaker, Rules
 from proxy.logs import Log, as_json
 from proxy.ports import Target
 from proxy.reloading import FAILURE, FIXED, SUCCESS, Reloading
+from proxy.store import begin
+from proxy.store.files import Files
 from tests.client import OPENAI, Client, ask, chat, client, spell
 from tests.clock import Clock
 from tests.evil import Evil, Scenario
 from tests.gateway import DEFAULTS, Gateway, opened
+from tests.test_cost import WHOLE
 from tests.test_drain import SSE
+from tests.test_store_failures import locked
 from tests.waiting import soon
 
 ANSWER = Scenario(body=OPENAI.whole, headers=[("Content-Type", "application/json")])
@@ -263,7 +267,6 @@ async def test_a_file_that_has_lost_what_keeps_others_out_must_be_asked_for(
             "is sent with the key already",
         ),
         ({"workers": 2}, "one process serves"),
-        ({"budgets": {"it": {"usd": 1}}}, "the first strict one takes a restart"),
     ],
 )
 async def test_a_mistake_changes_nothing_and_is_told(
@@ -337,6 +340,53 @@ async def test_a_ledger_that_cannot_say_what_was_spent_lets_no_new_budget_in(
         assert await gateway.reload() == FAILURE
         gateway.write(strict=True)
         assert await gateway.reload() == SUCCESS
+
+
+async def test_the_first_strict_budget_comes_into_force_and_counts_what_was_spent(tmp_path: Path) -> None:
+    budget = {"usd": 0.000011, "mode": "lenient"}
+    async with Evil(WHOLE) as evil, changing(tmp_path, **bought(evil)) as gateway:
+        assert await say(gateway) == 200
+        await gateway.change(**bought(evil, budgets={"it": {**budget, "mode": "strict"}}))
+        assert await say(gateway) == 429
+        assert gateway.app.accounting.ledger.is_hard
+        await gateway.change(**bought(evil, budgets={"it": budget}))
+        assert not gateway.app.accounting.ledger.is_hard
+
+
+async def test_without_a_ledger_to_count_on_it_does_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with another_has_the_ledger(tmp_path):
+        async with Evil(WHOLE) as evil, changing(tmp_path, **bought(evil)) as gateway:
+            gateway.write(**bought(evil, budgets={"it": {"usd": 1}}))
+            assert await gateway.reload() == FAILURE
+            assert await say(gateway) == 200
+    assert "a strict budget counts on the ledger, and another pillion has the ledger" in caplog.text
+
+
+async def test_a_ledger_that_fails_refuses_nothing_once_the_last_strict_budget_is_gone(tmp_path: Path) -> None:
+    begin(tmp_path / "state", 0)
+    strict = {"it": {"usd": 1, "unbounded_usd": 0.1}}
+    async with Evil(WHOLE, WHOLE) as evil, changing(tmp_path, **bought(evil, budgets=strict)) as gateway:
+        with locked(tmp_path / "state"):
+            assert await say(gateway) == 200
+            await soon(lambda: gateway.app.accounting.ledger.failed)
+            assert await say(gateway) == 503
+            await gateway.change(**bought(evil))
+            assert await say(gateway) == 200
+
+
+@contextmanager
+def another_has_the_ledger(path: Path) -> Iterator[None]:
+    """So that what is spent is kept in memory alone."""
+    files = Files(path / "state")
+    files.lock()
+    try:
+        yield
+    finally:
+        files.unlock()
+
+
+def bought(evil: Evil, **more: Any) -> dict[str, Any]:
+    return {"providers": provider(evil), "prices": {"openai/m": {"input": 1, "output": 3}}, **more}
 
 
 # --- the file --------------------------------------------------------------------------------------------------------

@@ -148,11 +148,13 @@ async def test_a_ledger_that_is_locked_at_the_start_is_not_counted_on(tmp_path: 
 
 async def test_what_is_more_than_can_be_held_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "HELD", 10)
-    async with ledger(tmp_path, is_hard=False) as book:
+    async with ledger(tmp_path, is_hard=False, create=False) as book:
         with locked(tmp_path):
             spend(book, 12)
             assert (book.pending, book.lost) == (10, 2)
         assert await spent(book) == 70
+        with pytest.raises(ConfigError, match="2 rows of it were lost"):
+            await book.check()
 
 
 @pytest.mark.parametrize("is_hard", [True, False])

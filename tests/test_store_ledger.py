@@ -356,6 +356,8 @@ async def test_what_began_after_a_loss_is_not_trusted_by_a_strict_budget(
     async with ledger(tmp_path) as book:
         spend(book)
         assert (await spent(book), book.failed) == (7, "")
+        with pytest.raises(ConfigError, match="was lost on 2026-09-21 and begun anew"):
+            await book.check()
     assert "was lost, and is begun anew" in caplog.text
     assert aside(tmp_path) == (1 if data else 0)
     with pytest.raises(ConfigError, match="was lost on 2026-09-21 and begun anew"):
@@ -365,6 +367,26 @@ async def test_what_began_after_a_loss_is_not_trusted_by_a_strict_budget(
         pass
     async with ledger(tmp_path, is_hard=True) as book:
         assert await spent(book) == 7
+
+
+async def test_a_strict_budget_that_comes_later_is_told_what_one_at_the_start_is(tmp_path: Path) -> None:
+    async with ledger(None) as book:
+        with pytest.raises(ConfigError, match="there is no folder"):
+            await book.check()
+    async with ledger(tmp_path) as book:
+        await book.check()
+        async with ledger(tmp_path) as other:
+            with pytest.raises(ConfigError, match="another pillion has the ledger"):
+                await other.check()
+    (tmp_path / "ledger.db").unlink()
+    async with ledger(tmp_path):
+        pass
+    async with ledger(tmp_path, create=True) as book:
+        await book.check()
+    async with ledger(tmp_path, is_hard=True):  # what was accepted then stays so
+        pass
+    async with ledger(None, create=True) as book:
+        await book.check()
 
 
 async def test_init_begins_one_and_accepts_one_that_began_after_a_loss(tmp_path: Path) -> None:

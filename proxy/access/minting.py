@@ -77,8 +77,8 @@ def _add(config: Config, typed: Namespace) -> None:
         file=sys.stderr,
     )
     if _is_first_strict(config, row):
-        words = "it is the first strict budget here: a pillion that runs lets the key in when it is started anew"
-        print(f"pillion: {words}, with a ledger (`pillion ledger init` begins one).", file=sys.stderr)
+        words = "it is the first strict budget here, and counts on the ledger: without one the key is kept out, and no"
+        print(f"pillion: {words} pillion starts (`pillion ledger init` begins one).", file=sys.stderr)
 
 
 def _told(key: str, rows: Rows) -> Rows:

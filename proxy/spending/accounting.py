@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 
 from proxy.budgets import Budgets, Counter, Leases, Spent
 from proxy.config import Budget, Config, Secret
-from proxy.errors import ConfigError
 from proxy.fleet import Fleet
 from proxy.middleware.cost import Cost, Paid, about
 from proxy.ports import Call, Target
@@ -53,7 +52,7 @@ class Accounting:
         Raises LedgerUnavailable, and ConfigError where it cannot count for these.
         """
         if not self.ledger.is_hard and any(row.mode == "strict" for row in budgets.values()):
-            raise ConfigError("budgets: the first strict one takes a restart: the ledger must be opened on its terms")
+            await self.ledger.check()
         if self.leases is not None or not self.budgets.lacks(budgets):
             return []
         return [Spent(*total) for total in await self.ledger.reckoned()]
@@ -61,6 +60,7 @@ class Accounting:
     def become(self, budgets: Mapping[str, Budget], spent: Iterable[Spent], webhook: Secret) -> None:
         """`spent`: what `reckoned` said just now."""
         self.budgets.become(budgets, spent)
+        self.ledger.is_hard = self.budgets.is_hard
         self.alerts.become(webhook)
 
     async def close(self) -> None:

@@ -22,7 +22,7 @@ from proxy.store import intents
 from proxy.store.database import Database
 from proxy.store.files import Files
 from proxy.store.intents import NO_SLOT, Intents
-from proxy.store.opening import Terms, mended, opened
+from proxy.store.opening import Terms, check, mended, opened
 from proxy.store.reasons import Unusable, reason
 from proxy.store.row import Row, spelled
 from proxy.store.usage import Group, Query, Total, totals, usage
@@ -32,6 +32,7 @@ log = logging.getLogger("pillion")
 T = TypeVar("T")
 
 _DAY = 86400  # seconds
+_NOWHERE = "there is no folder to keep it in (state_dir, PILLION_STATE_DIR)"
 _AWAY = "What is spent cannot be written down now ({}), and a budget depends on it: ask again later."
 
 
@@ -43,7 +44,7 @@ class Ledger:
     ) -> None:
         """`folder`: None for memory alone. `is_hard`: a strict budget counts on it. `clock`: unix seconds."""
         self._config = config
-        self._is_hard = is_hard
+        self.is_hard = is_hard
         self._clock = clock
         self._files = Files(folder) if folder is not None else None
         self._intents: Intents | None = None
@@ -66,19 +67,32 @@ class Ledger:
         self._sync = _Sync(self._intents) if self._intents and self._config.synchronous == "full" else None
         self._writer.start()
 
+    async def check(self) -> None:
+        """May a strict budget count on it from now on, as none has before? Raises ConfigError, LedgerUnavailable."""
+        if self._files is None or self._intents is None:
+            self._check_memory(self._fallen or _NOWHERE)
+            return
+        if self.lost and not self._config.create:
+            raise ConfigError(f"a strict budget counts on the ledger, and {self.lost} rows of it were lost")
+        database, files, terms = self._writer.database, self._files, self._terms()._replace(is_hard=True)
+        try:
+            await self._heard(self._writer.ask(lambda _: check(database, files, terms)))
+        except Unusable as error:
+            raise ConfigError(str(error)) from None
+
     async def close(self) -> None:
         """Every settled row is written, or in its slot, within a few seconds."""
         await asyncio.to_thread(self._close)
 
     def _opened(self) -> Writer:
         if self._files is None:
-            return Writer(self._in_memory("there is no folder to keep it in (state_dir, PILLION_STATE_DIR)"), self)
+            return Writer(self._in_memory(_NOWHERE), self)
         try:
             self._files.lock()
             return Writer(self._on_disk(self._files), self)
         except (Unusable, OSError, sqlite3.Error) as error:
             self._files.unlock()
-            if self._is_hard:
+            if self.is_hard:
                 raise ConfigError(f"the ledger cannot be used: {reason(error)}") from None
             self._fallen = reason(error)
             return Writer(self._in_memory(self._fallen), self)
@@ -108,13 +122,18 @@ class Ledger:
 
     def _in_memory(self, why: str) -> Database:
         """Raises ConfigError."""
-        if self._is_hard and not self._config.create:
-            raise ConfigError(f"a strict budget counts on the ledger, and {why}")
+        if self.is_hard:
+            self._check_memory(why)
         log.warning("what is spent is forgotten when pillion ends: %s", why, extra={"event": "ledger_in_memory"})
         database = Database(None)
         database.open()
         database.begin()
         return database
+
+    def _check_memory(self, why: str) -> None:
+        """Raises ConfigError."""
+        if not self._config.create:
+            raise ConfigError(f"a strict budget counts on the ledger, and {why}")
 
     def _close(self) -> None:
         is_done = self._writer.close()
@@ -130,7 +149,7 @@ class Ledger:
             self._files.unlock()
 
     def _terms(self) -> Terms:
-        return Terms(self._config.synchronous, self._is_hard, self._config.create, self._clock())
+        return Terms(self._config.synchronous, self.is_hard, self._config.create, self._clock())
 
     # --- for each attempt ---
 
@@ -139,7 +158,7 @@ class Ledger:
         row.id, self._next = self._next, self._next + 1
         if self._intents is None:
             return NO_SLOT
-        if self._is_hard and self._writer.failed:
+        if self.is_hard and self._writer.failed:
             raise LedgerUnavailable(_AWAY.format(self._writer.failed))
         try:
             slot = self._intents.put(spelled(row))
@@ -180,7 +199,7 @@ class Ledger:
 
     def _uncover(self, error: OSError) -> None:
         self._unsound = reason(error)
-        if self._is_hard:
+        if self.is_hard:
             raise LedgerUnavailable(_AWAY.format(self._unsound)) from None
         self.uncovered += 1
 
@@ -204,11 +223,6 @@ class Ledger:
             return await answer
         except sqlite3.Error as error:
             raise LedgerUnavailable(f"The ledger cannot be read now: {reason(error)}.") from None
-
-    @property
-    def is_hard(self) -> bool:
-        """May a strict budget count on it?"""
-        return self._is_hard
 
     @property
     def failed(self) -> str:

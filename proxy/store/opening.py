@@ -44,13 +44,19 @@ def opened(files: Files, terms: Terms) -> Database:
     try:
         if not _is_sound(database, files, terms):
             _begin(database, files, terms)
-        elif terms.is_hard and database.lost:
-            _accept(database, files, terms)
+        elif terms.is_hard:
+            check(database, files, terms)
     except BaseException:
         database.close()
         raise
     files.mark_begun()
     return database
+
+
+def check(database: Database, files: Files, terms: Terms) -> None:
+    """May a strict budget count on it, which is open and sound? Raises Unusable."""
+    if database.lost:
+        _accept(database, files, terms)
 
 
 def mended(database: Database, files: Files, terms: Terms, error: Exception) -> None:
