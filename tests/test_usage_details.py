@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from proxy import registry
 from proxy.canon import BUCKETS, Usage
 from proxy.config import Price
+from proxy.dialects.anthropic.usage import usage_of
 from proxy.envelope import Envelope
 from proxy.errors import Down
 from proxy.framing.eventstream import encode_headers, frame_of
@@ -25,7 +26,7 @@ from proxy.prices import Prices
 from proxy.spending.extent import tier
 from proxy.store import ABSURD, ESTIMATED, UNPRICED
 from tests import laws, recordings
-from tests.client import OPENAI, ask
+from tests.client import ANTHROPIC, OPENAI, ask
 from tests.evil import Evil, Scenario
 from tests.gateway import config_file, pillion
 from tests.laws import examples
@@ -658,3 +659,97 @@ async def test_a_tier_that_nobody_priced_is_a_guess(tmp_path: Path) -> None:
     answer = answered("gpt-5", CHAT_USED, service_tier="turbo")
     _, source, flags = await booked(tmp_path, answer, "openai/gpt-5", "")
     assert (source, flags) == ("dearest of openai", UNPRICED)
+
+
+# --- what the provider ran besides -----------------------------------------------------------------------------------
+
+
+def iterations(*rows: Json, **top: Any) -> bytes:
+    """An answer of Anthropic's that tells of these samplings."""
+    usage = {"input_tokens": 100, "output_tokens": 10, "iterations": rows, **top}
+    return dumped(type="message", model="claude-sonnet-4-5", content=[], stop_reason="end_turn", usage=usage)
+
+
+COMPACTION = {"type": "compaction", "input_tokens": 1000, "cache_read_input_tokens": 50_000, "output_tokens": 300}
+MESSAGE = {"type": "message", "input_tokens": 100, "output_tokens": 10}
+ADVICE = {"type": "advisor_message", "model": "claude-opus-4-5", "input_tokens": 2000, "output_tokens": 500}
+
+
+@pytest.mark.parametrize(
+    ("rows", "beside"),
+    [
+        ([MESSAGE], []),
+        ([{**MESSAGE, "type": "fallback_message", "model": "claude-opus-4-5"}], []),
+        ([COMPACTION, MESSAGE], [("", Usage(input=1000, cache_read=50_000, output=300))]),
+        ([MESSAGE, ADVICE, MESSAGE], [("claude-opus-4-5", Usage(input=2000, output=500))]),
+        ([{**MESSAGE, "type": "a new one"}], [("", Usage(input=100, output=10))]),
+        ([{**COMPACTION, "iterations": [COMPACTION]}], [("", Usage(input=1000, cache_read=50_000, output=300))]),
+        (["x", None, 3, {}], []),
+    ],
+)
+def test_what_the_counts_at_the_top_leave_out_is_counted_beside_them(rows: list[Any], beside: list[Any]) -> None:
+    usage = counted("anthropic", iterations(*rows))
+    assert [(ran.model, ran.usage) for ran in usage.beside] == beside
+    assert (usage.input, usage.output, usage.is_odd) == (100, 10, False)
+
+
+@pytest.mark.parametrize("count", [-1, "7", None, 10**15])
+def test_a_count_beside_that_cannot_be_is_flagged(count: object) -> None:
+    assert counted("anthropic", iterations({**COMPACTION, "output_tokens": count}, MESSAGE)).is_odd
+
+
+@recordings.needs_recordings
+def test_every_recording_that_tells_of_iterations_costs_what_all_of_them_do() -> None:
+    """Each by the price of its model: to sum all of them up is what Anthropic says that the bill is."""
+    prices, seen = Prices({"anthropic": "anthropic"}, {}, [], "dearest"), set()
+    for row in recordings.load("anthropic.messages", "fixture.anthropic.messages"):
+        if not (b'"iterations"' in (body := recordings.body(row)) and row["status"] == 200):
+            continue
+        usage = counted("anthropic", body, row["streamed"])
+        own, expected = prices.of("anthropic", row["model"], NOW), Fraction(0)
+        for told in usage.extra["iterations"]:
+            took = usage_of(told)
+            assert took is not None
+            expected += prices.of("anthropic", told.get("model") or row["model"], NOW).exact(took)
+        assert prices.cost("anthropic", own, usage, NOW) == (round(expected), True)
+        seen.add(tuple(told["type"] for told in usage.extra["iterations"]))
+        recordings.replayed(row)
+    assert {("compaction", "message"), ("message", "advisor_message", "message")} <= seen
+
+
+@pytest.mark.parametrize(
+    ("unknown", "least"),
+    [("dearest", 2000 * 5_000), ("free", 0), ("refuse", 2000 * 1_000 + 500 * 5_000)],  # that of who asked is a guess
+)
+def test_an_advisor_whose_price_nobody_knows_is_flagged(unknown: str, least: int) -> None:
+    own = Price(input=1, output=5)
+    prices = Prices({"anthropic": "anthropic"}, {"anthropic/m": own}, [], unknown)
+    usage = counted("anthropic", iterations({**ADVICE, "model": "nobody-knows"}))
+    found, is_known = prices.cost("anthropic", prices.of("anthropic", "m", NOW), usage, NOW)
+    assert not is_known
+    assert found >= 150_000 + least
+    assert unknown == "dearest" or found == 150_000 + least
+
+
+async def test_the_row_has_the_cost_and_the_tokens_of_all_and_so_have_limits(tmp_path: Path) -> None:
+    """10,000 micro-dollars a million: 100 + 1,000 fresh, 50,000 read again, 10 + 300 written, and the advisor's."""
+    prices = "{input: 1, output: 5, cache_read: 0.1, request: 0.5}"
+    text = (
+        f"prices: {{anthropic/m: {prices}, anthropic/claude-opus-4-5: {{input: 10, output: 50, request: 9}}}}\n"
+        "limits: {client: {tokens_per_minute: 54000}}\n"
+    )
+    body = iterations(COMPACTION, MESSAGE, ADVICE)
+    async with Evil(Scenario(body=body, headers=JSON)) as evil:
+        environ = {**config_file(text, tmp_path), **ANTHROPIC.environ(evil.url)}
+        async with pillion(**environ) as gateway:
+            question = ANTHROPIC.request(model="anthropic/m")
+            got = await ask(gateway, "POST", ANTHROPIC.path, question, ANTHROPIC.headers)
+            cost = Fraction("0.5") + Fraction(1_100 * 10 + 50_000 + 310 * 50 + 2000 * 100 + 500 * 500, 10**7)
+            assert Fraction(dict(got.headers)["x-pillion-cost-usd"]) == cost
+            usage = json.loads((await ask(gateway, "GET", "/v1/usage?group_by=model")).body)["data"]
+            assert [Fraction(row["cost_usd"]) for row in usage] == [cost]
+            assert (usage[0]["tokens"]["input"], usage[0]["tokens"]["cache_read"], usage[0]["tokens"]["output"]) == (
+                3_100, 50_000, 810
+            )  # fmt: skip
+            again = await ask(gateway, "POST", ANTHROPIC.path, question, ANTHROPIC.headers)
+            assert again.status == 429

@@ -22,6 +22,7 @@ from proxy.canon.events import (
     Delta,
     Event,
     Finish,
+    Iteration,
     Open,
     Reason,
     Start,
@@ -51,7 +52,7 @@ from proxy.canon.sentences import Ungrammatical, fold, grammatical, unfold
 
 __all__ = [
     "BUCKETS", "NO_USAGE", "Audio", "Choice", "Citation", "Close", "Completion", "Delta", "Document", "Event",
-    "Finish", "Format", "Image", "Inline", "Opaque", "Open", "Part", "Reason", "Reasoning", "Refusal", "Remote",
-    "Request", "Role", "Source", "Start", "Stop", "Stored", "Text", "Thinking", "Tool", "ToolCall", "ToolChoice",
-    "ToolResult", "Turn", "Ungrammatical", "Usage", "Video", "fold", "grammatical", "unfold",
+    "Finish", "Format", "Image", "Inline", "Iteration", "Opaque", "Open", "Part", "Reason", "Reasoning", "Refusal",
+    "Remote", "Request", "Role", "Source", "Start", "Stop", "Stored", "Text", "Thinking", "Tool", "ToolCall",
+    "ToolChoice", "ToolResult", "Turn", "Ungrammatical", "Usage", "Video", "fold", "grammatical", "unfold",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from proxy.canon.parts import Citation, Part
 
@@ -76,6 +77,7 @@ class Usage(Struct, frozen=True, kw_only=True):
     audio_output: int = 0
     searches: int = 0  # by a tool of the provider's own, which has a fee for each
     tier: str = ""  # that served the request, in the provider's words
+    beside: "tuple[Iteration, ...]" = ()  # what the provider ran besides, which the buckets leave out
     is_odd: bool = False  # a count cannot be (below zero, beyond all bounds, no number, null): it counts as nothing
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -87,8 +89,23 @@ class Usage(Struct, frozen=True, kw_only=True):
     def total_output(self) -> int:
         return self.output + self.reasoning + self.audio_output
 
+    @property
+    def whole(self) -> "Usage":
+        """With what is beside it in its buckets."""
+        if not self.beside:
+            return self
+        took = [self, *(ran.usage for ran in self.beside)]
+        return replace(self, beside=(), **{name: sum(getattr(each, name) for each in took) for name in BUCKETS})
+
 
 NO_USAGE = Usage()
+
+
+class Iteration(Struct, frozen=True):
+    """What a model of the provider's took within one request, beside the answer: to sum it up, or to give advice."""
+
+    model: str  # "": the one that answers
+    usage: Usage
 
 
 class Stop(Struct, frozen=True, kw_only=True):

@@ -122,12 +122,14 @@ class Cost:
             price = self._answered(call, price)
         if usage.tier:
             price = price.at(usage.tier)
-        # A refusal is no request: some models have a fee for each.
-        row.nanos, row.source = 0 if usage is NO_USAGE else price.cost(usage), price.source
+        row.nanos, is_known = 0, price.is_known
+        if usage is not NO_USAGE:  # a refusal is no request: some models have a fee for each
+            row.nanos, is_known = self._prices.cost(row.provider, price, usage, time.time())
+        row.source = price.source
         if error is not None and held.reservation is not None and _is_unheard(call, error):
             row.nanos = max(row.nanos, held.reservation.uncounted or 0)
-        row.flags = flags if price.is_known else flags | UNPRICED
-        counts = astuple(usage)[: len(BUCKETS)]
+        row.flags = flags if is_known else flags | UNPRICED
+        counts = astuple(usage.whole)[: len(BUCKETS)]
         row.input, row.cache_read, row.cache_write, row.cache_write_1h, row.audio_input = counts[:5]
         row.output, row.reasoning, row.audio_output = counts[5:]
         row.duration = monotonic() - call.began
@@ -140,7 +142,7 @@ class Cost:
         self._release(held, row.nanos)
         call.spent += row.nanos
         call.price_source = price.source
-        self._paid(call.target, row.nanos, not price.is_known, call.headed > 0)
+        self._paid(call.target, row.nanos, not is_known, call.headed > 0)
 
     def _so_far(self, call: Call) -> int:
         """What a call has cost by now, an answer that is still under way included."""
@@ -155,8 +157,9 @@ class Cost:
         return self._cost(call, call.target, _no_shorter(call.usage or heard, heard))
 
     def _cost(self, call: Call, target: Target, usage: Usage) -> int:
-        price = self._prices.of(target.adapter.name, target.model, time.time(), _tier_asked(call, target))
-        return self._answered(call, price).cost(usage)  # in the tier that it was served in
+        name, now = target.adapter.name, time.time()
+        price = self._prices.of(name, target.model, now, _tier_asked(call, target))
+        return self._prices.cost(name, self._answered(call, price), usage, now)[0]  # in the tier that it was served in
 
     def _answered(self, call: Call, price: Price) -> Price:
         """That of the model that answered, where the target's own name has none: a deployment's, a profile's ARN.

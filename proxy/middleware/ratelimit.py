@@ -227,7 +227,7 @@ def _used(call: Call, need: Need, error: BaseException | None) -> int | None:
     """Tokens; None where nobody counted them, or counted wrong, so that the estimate stands."""
     if not call.asked or (isinstance(error, UpstreamError) and (error.upstream_status or 0) >= 400):
         return 0
-    usage = call.usage or NO_USAGE
+    usage = (call.usage or NO_USAGE).whole
     read, written = usage.total_input, usage.total_output
     if error is not None:  # it was cut, and what it says of its length by then is not all that was heard
         written = max(written, tokens_of(call.heard, call.dialect, call.stream))

@@ -10,11 +10,12 @@ from functools import cached_property
 from math import inf
 from typing import NamedTuple
 
+from proxy.canon import NO_USAGE, Iteration, Usage
 from proxy.config import NOWHERE, Places, schema
 from proxy.errors import BadRequest, ConfigError
 from proxy.prices.counts import is_absurd
 from proxy.prices.lists import Catalogue, Model, UnknownList
-from proxy.prices.price import CHEAPER, OTHER, STANDARD, Price
+from proxy.prices.price import CHEAPER, MOST, OTHER, STANDARD, Price
 from proxy.prices.rates import Rates, Row, times
 
 __all__ = ["Price", "Prices", "UnknownPrice", "is_absurd"]
@@ -79,6 +80,28 @@ class Prices:
         if not price.is_known and self._unknown == "refuse":
             raise _refusal(provider, model, tier)
         return price
+
+    def cost(self, provider: str, price: Price, usage: Usage, when: float) -> tuple[int, bool]:
+        """Nano-dollars for all that it took, rounded once; is it no guess? `price`: of the model that answered."""
+        if not usage.beside:
+            return price.cost(usage), price.is_known
+        total, is_known = price.exact(usage), price.is_known
+        for ran in usage.beside:
+            its, is_its = self._beside(provider, price, ran, when)
+            fee = its.exact(NO_USAGE)  # of a request, of which there was one
+            total, is_known = total + its.exact(ran.usage) - fee, is_known and is_its
+        return min(round(total), MOST), is_known
+
+    def _beside(self, provider: str, price: Price, ran: Iteration, when: float) -> tuple[Price, bool]:
+        """What the model costs that ran within the same request, and is that known?"""
+        tier = ran.usage.tier
+        if not ran.model or price.is_free:  # for what is taken for free nothing was set aside
+            return price.at(tier), True
+        try:
+            its = self.of(provider, ran.model, when, tier)
+        except UnknownPrice:
+            return price.at(tier), False
+        return its, its.is_known
 
     @cached_property
     def _catalogue(self) -> Catalogue:

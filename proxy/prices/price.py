@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from proxy.canon import Usage
 from proxy.prices.rates import Rates
@@ -54,6 +55,11 @@ class Price:
         if rest and (rest * 2 > rates.denominator or (rest * 2 == rates.denominator and nanos & 1)):
             nanos += 1
         return min(nanos, MOST)
+
+    def exact(self, usage: Usage) -> Fraction:
+        """Nano-dollars before they are rounded; in the tier that the answer names."""
+        rates = self.at(usage.tier).rates
+        return Fraction(rates.total(usage), rates.denominator)
 
     def bound(self, input_tokens: int, output_tokens: int) -> int:
         """Nano-dollars that no usage within these exceeds, whatever its kinds. The provider's own tools come on top."""

@@ -1,8 +1,12 @@
 """How many tokens did Anthropic count, and how does a client read them?"""
 
-from proxy.canon import Usage
+from typing import Any
+
+from msgspec.structs import replace
+
+from proxy.canon import Iteration, Usage
 from proxy.dialects.anthropic.words import DELTA_FIELDS, END_FIELDS
-from proxy.grammar.fields import Object, are_counts, as_object, as_text, count_of, is_null_beside, placed
+from proxy.grammar.fields import Object, are_counts, as_list, as_object, as_text, count_of, is_null_beside, placed
 
 _COUNTED = frozenset(
     "input_tokens cache_read_input_tokens cache_creation_input_tokens cache_creation output_tokens"
@@ -12,6 +16,11 @@ _COUNTED = frozenset(
 
 _COUNTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
 _MINUTES, _HOUR = "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"
+
+# Iterations that the counts at the top have in them; not in them are compaction's, and an advisor's, of another model.
+# https://platform.claude.com/docs/en/build-with-claude/compaction#understanding-usage
+# https://platform.claude.com/docs/en/agents-and-tools/tool-use/advisor-tool
+_WITHIN = frozenset(("message", "fallback_message"))
 
 # No counts, but they come with the last of them, and no other event has a place for them: they ride in `extra`.
 _BESIDE = frozenset(DELTA_FIELDS + END_FIELDS)
@@ -57,7 +66,19 @@ def usage_of(told: Object) -> Usage | None:
         ),
         extra={key: value for key, value in told.items() if key not in _COUNTED and value is not None},
     )
+    if told.get("iterations"):
+        usage = _with_beside(usage, as_list(told["iterations"]))
     return usage if usage.total_input or usage.total_output or usage.is_odd else None
+
+
+def _with_beside(usage: Usage, iterations: list[Any]) -> Usage:
+    """A kind that nobody knows counts as left out: a guess is no less than the truth."""
+    beside, is_odd = [], usage.is_odd
+    for told in map(as_object, iterations):
+        if told.get("type") not in _WITHIN and (counted := usage_of({**told, "iterations": None})) is not None:
+            beside.append(Iteration(as_text(told.get("model")), replace(counted, tier=usage.tier, extra={})))
+            is_odd = is_odd or counted.is_odd
+    return replace(usage, beside=tuple(beside), is_odd=is_odd) if beside else usage
 
 
 def _tier(told: Object) -> str:
