@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from time import time
+from time import time as time_of_day
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ class Sidecar:
         self.fleet = Fleet()
         self.leases = Leases(self.fleet)
         self.told: list[Any] = []
-        self.budgets = Budgets(rows, time, self.told.append, self.leases.counter)
+        self.budgets = Budgets(rows, lambda: time(), self.told.append, self.leases.counter)
         self.store = store.Redis(Secret(server.url), self.fleet)
         self.spent = 0
 
@@ -302,3 +303,40 @@ async def test_a_budget_that_goes_and_comes_back_counts_on(server: Server) -> No
         await one.spend(3 * NANOS // 2, 3 * NANOS // 2)
         with pytest.raises(OverBudget):
             await one.reserve(1)
+
+
+# --- clocks that are wrong -------------------------------------------------------------------------------------------
+
+
+def set_clocks(patch: pytest.MonkeyPatch, offset: float) -> None:
+    for module in (__name__, "proxy.budgets.leases"):
+        patch.setattr(f"{module}.time", lambda: time_of_day() + offset)
+
+
+async def test_a_window_of_a_clock_that_is_years_late_is_one_for_the_fleet(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As clocks are that nobody has set yet: what they call today is long over for the store."""
+    set_clocks(monkeypatch, -time_of_day() + 100_000)
+    async with sidecar(server, window="day") as one, sidecar(server, window="day") as other:
+        await one.spend(7 * NANOS // 10, 7 * NANOS // 10)
+        with pytest.raises(OverBudget):
+            await other.spend(7 * NANOS // 10, 7 * NANOS // 10)
+
+
+async def test_what_was_spent_before_a_clock_went_forth_and_back_counts_once(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sidecar(server, window="day") as one, sidecar(server, window="day") as other:
+        await one.spend(NANOS // 10, NANOS // 10)
+        before = one.counter
+        set_clocks(monkeypatch, 3 * 86400)
+        await soon(lambda: before not in one.leases._counters.values())
+        set_clocks(monkeypatch, 0)
+        assert one.counter is before
+        await one.spend(2 * NANOS // 10, NANOS // 10)
+        assert before.spent == 2 * NANOS // 10
+        await soon(lambda: before.told == (before.used, 0))  # what was not used is given back
+        await other.spend(NANOS // 10, 0)
+        assert other.counter.spent == 2 * NANOS // 10
+        await other.spend(8 * NANOS // 10, 0)

@@ -77,6 +77,12 @@ class Leased(Counter):
         self.others = max(spent - used, 0)
         self.spent = self.others + self.used
 
+    def part(self, used: int) -> None:
+        """From now on the store counts so much of what we have used as the others'."""
+        self.used -= used
+        self.lease -= used
+        self.others += used
+
     def slacken(self) -> None:
         """A beat: keep what is set aside, and as much as the last second took."""
         self._recent, self._fresh = self._fresh, 0

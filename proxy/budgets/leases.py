@@ -15,7 +15,7 @@ from proxy.budgets.leased import Leased
 from proxy.budgets.windows import Window
 from proxy.fleet import PREFIX, Answer, Fleet, StoreUnavailable
 
-STANDS = 86400  # seconds that a window's numbers stay in the store when it is over
+STANDS = 86_400_000  # milliseconds that a window's numbers stay in the store when it is over
 SHARES = 4  # of what is left one sidecar gets at most, by the number of sidecars, beyond what it needs at once
 QUIET = 3000  # milliseconds after the store has come up anew in which nothing is leased: all report first
 TRIES = 3
@@ -23,16 +23,16 @@ TRIES = 3
 # Report, and lease more. KEYS: the budget's numbers, and the fleet's. ARGV: whose report it is, its number, what was
 # spent and what is held; what is needed, and what would do; the limit; whether one may cross it; among how many what is
 # left is shared; when all this may be forgotten, or 0; which life of the store the sidecar knows; how long is quiet;
-# whether it is the sidecar's last report; and what it holds for nobody, which stands in no request's way. Says what was
-# leased, or -1 where a later report was there before; what all have spent, what all own, which life it is, and whether
-# it is quiet.
+# whether it is the sidecar's last report; what it holds for nobody, which stands in no request's way; and how long this
+# is kept at least, as a sidecar's clock may be years late. Says what was leased, or -1 where a later report was there
+# before; what all have spent, what all own, which life it is, and whether it is quiet.
 LEASE = """
 local key, fleet, id = KEYS[1], KEYS[2], ARGV[1]
 local n = {}
-for i = 2, 14 do n[i] = tonumber(ARGV[i]) end
+for i = 2, 15 do n[i] = tonumber(ARGV[i]) end
 local number, used, held, need, ample, limit = n[2], n[3], n[4], n[5], n[6], n[7]
 local crosses, shares, ends, knows, quiet, is_last = n[8] == 1, n[9], n[10], n[11], n[12], n[13] == 1
-local idle = n[14]
+local idle, stands = n[14], n[15]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function whole(x) return string.format('%.0f', x) end
@@ -65,7 +65,7 @@ else
   redis.call('HSET', key, 'spent:' .. id, whole(used), 'owned:' .. id, whole(used + held + more), 'number:' .. id,
     whole(number))
 end
-if ends > 0 then redis.call('PEXPIREAT', key, whole(ends)) end
+if ends > 0 then redis.call('PEXPIREAT', key, whole(math.max(ends, now + stands))) end
 return {more, spent, owned + more, run, is_quiet and 1 or 0}
 """
 _FLEET = f"{PREFIX}fleet"
@@ -96,6 +96,7 @@ class Leases:
         short = [each for each in counters if isinstance(each, Leased) and _lacks(each, bound)]
         if not short:
             return
+        self._counters.update((_key(each), each) for each in short)  # a clock that went back has it anew
         amounts = [each.amount(bound) or 0 for each in short]
         for counter, amount in zip(short, amounts, strict=True):
             counter.wanted += amount
@@ -148,13 +149,15 @@ class Leases:
     ) -> None:
         counter.number += 1
         number, used, held, terms = counter.number, counter.used, counter.held, counter.terms
-        ends = 0 if isinf(counter.end) else int(counter.end + STANDS) * 1000
+        ends = 0 if isinf(counter.end) else int(counter.end) * 1000 + STANDS
         words = (
             self._fleet.id, number, used, held, need, max(counter.ample, need), counter.limit,
             int(not terms.strict), SHARES * self._fleet.members, ends, self._fleet.run, QUIET, int(is_last),
-            max(counter.free, 0),
+            max(counter.free, 0), STANDS,
         )  # fmt: skip
         heard = partial(self._hear, counter, (number, used, held), waits)
+        if is_last:
+            heard = partial(self._left, counter, used)
         self._fleet.tell(LEASE, [_key(counter), _FLEET], words, heard)
 
     def _hear(
@@ -169,6 +172,11 @@ class Leases:
             counter.hear(used, spent)
         if waits is not None and not waits.done():
             waits.set_result(answer)
+
+    def _left(self, counter: Leased, used: int, answer: Answer) -> None:
+        """What the store has heard for the last time it hears no more, should a clock that goes back bring us here."""
+        if answer is not None and answer[0] >= 0:
+            counter.part(used)
 
 
 def _lacks(counter: Leased, bound: int | None) -> bool:
