@@ -305,6 +305,15 @@ async def test_a_budget_that_goes_and_comes_back_counts_on(server: Server) -> No
             await one.reserve(1)
 
 
+async def test_a_last_word_that_is_on_its_way_when_the_store_is_closed_is_said_once(server: Server) -> None:
+    async with sidecar(server) as one:
+        await one.spend(NANOS // 2, NANOS // 4)
+        one.leases.give_back()
+        while one.fleet.line:  # noqa: ASYNC110  (any longer, and the answer is there)
+            await asyncio.sleep(0)
+    assert await server.do("HGETALL", KEY) == {"spent": str(NANOS // 4), "owned": str(NANOS // 4)}
+
+
 # --- clocks that are wrong -------------------------------------------------------------------------------------------
 
 

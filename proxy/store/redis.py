@@ -51,6 +51,7 @@ class Redis:
         self._task: asyncio.Task[None] | None = None
         self._why = ""
         self._digests: dict[str, str] = {}
+        self._flight = asyncio.Lock()  # is held while questions are on their way
 
     def __repr__(self) -> str:
         return f"<Redis {'up' if self._fleet.is_up else self._why or 'not yet open'}>"
@@ -64,7 +65,8 @@ class Redis:
         """What is still in the line is carried first, as far as Redis is there."""
         if self._task is None:
             return
-        await _ended(self._task)
+        async with self._flight:  # what was asked and not heard would be asked again
+            await _ended(self._task)
         if self._fleet.is_up:
             self._fleet.tell(LEAVE, [_MEMBERS], [self._fleet.id], _nobody)
             while self._fleet.line and await self._carried():
@@ -129,7 +131,10 @@ class Redis:
 
     async def _carried(self) -> bool:
         """Ask what stands first in the line. False: Redis is away."""
-        line = self._fleet.line
+        async with self._flight:
+            return await self._asked_first(self._fleet.line)
+
+    async def _asked_first(self, line: deque[Ask]) -> bool:
         asks = deque(line.popleft() for _ in range(min(len(line), MOST)))
         try:
             for answer in await self._asked(asks):
