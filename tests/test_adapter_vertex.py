@@ -5,6 +5,7 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import cache
@@ -400,6 +401,22 @@ async def test_a_token_that_google_takes_for_none_is_followed_by_another(
         monkeypatch.setattr(login, "RETRY", 0.0)
         assert [await speak(adapter), await speak(adapter)] == [401, 401]
         assert google.shown[-1] == f"Bearer {TOKEN}-2"
+
+
+async def test_a_clock_that_is_put_back_keeps_nobody_from_another_token(
+    key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login, "RETRY", 0.0)
+    async with logged_in(key_file) as (google, adapter):
+        google.tokens.append(Scenario(status=400, body=b'{"error":"invalid_grant"}', headers=JSON))
+        with pytest.raises(Refused):
+            await speak(adapter)
+        monkeypatch.setattr(login, "time", lambda: time.time() - 86400)
+        assert await speak(adapter) == 200
+        google.chat = Scenario(status=401, body=b"{}", headers=JSON)
+        monkeypatch.setattr(login, "time", lambda: time.time() - 2 * 86400)
+        assert [await speak(adapter), await speak(adapter)] == [401, 401]
+        assert google.shown[-2:] == [f"Bearer {TOKEN}-{n}" for n in (1, 2)]
 
 
 async def test_health_and_list_log_in_as_well(key_file: Path) -> None:

@@ -264,7 +264,10 @@ def test_what_is_no_url_is_told_without_what_it_says(url: str) -> None:
     assert caught.value.__suppress_context__
 
 
-async def test_over_tls_a_store_is_asked_as_without(caplog: pytest.LogCaptureFixture) -> None:
+async def test_over_tls_a_store_is_asked_as_without(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "PATIENCE", 10.0)  # a machine that has more to do is no store that is away
     caplog.set_level(logging.INFO, "pillion")
     async with redis(PASSWORD, tls=True) as server, carried(server.url) as fleet:
         await soon(lambda: fleet.is_up)

@@ -15,7 +15,7 @@ from contextlib import closing
 from datetime import UTC
 from functools import partial
 from math import inf
-from time import time
+from time import monotonic, time
 
 from proxy.config import Provider, Secret
 from proxy.errors import ConfigError, Down, Refused, Timeout, UpstreamError
@@ -51,7 +51,8 @@ class Login:
         self._config = config
         self._credentials: Credentials | None = None
         self._lines = b""
-        self._got = self._renew = self._ends = 0.0  # time.time, since tokens end by the clock on the wall
+        self._ends = 0.0  # time.time, since tokens end by the clock on the wall
+        self._got = -inf  # time.monotonic, since that one may be put back
         self._renewal: asyncio.Task[None] | None = None
         self._fault: Callable[[], UpstreamError] | None = None
 
@@ -62,7 +63,7 @@ class Login:
     async def lines(self) -> bytes:
         """The header lines that show a token. Raises UpstreamError."""
         now = time()
-        if now >= self._renew and self._renewal is None:
+        if now >= self._ends - EARLY and self._renewal is None and self._may_retry():
             self._renewal = asyncio.create_task(self._renewed(), name=f"login of {self._config.name}")
         if now >= self._ends:
             await self._wait()
@@ -70,8 +71,11 @@ class Login:
 
     def refused(self) -> None:
         """The provider takes the token for none, and so do we, unless it is brand new."""
-        if time() >= self._got + RETRY:
-            self._renew = self._ends = 0.0
+        if self._may_retry():
+            self._ends = 0.0
+
+    def _may_retry(self) -> bool:
+        return monotonic() >= self._got + RETRY
 
     async def _wait(self) -> None:
         try:
@@ -95,8 +99,7 @@ class Login:
             self._fault = (_fault if found else _no_credentials)(self._config.name, error)
             log.warning("%s has no new access token: %s", self._config.name, _detail(error))
         finally:
-            self._got = time()
-            self._renew = max(self._ends - EARLY, self._got + RETRY)
+            self._got = monotonic()
             self._renewal = None
 
     def _fetch(self) -> tuple[Headers, float]:
