@@ -96,6 +96,19 @@ def test_an_attempt_over_midnight_is_counted_once_and_where_it_began() -> None:
     assert not till.admits(5)
 
 
+def test_what_began_before_midnight_counts_there_for_a_budget_that_came_later() -> None:
+    till, day = Till(other=Budget(usd=1)), {"it": Budget(usd=1e-8, window="day")}
+    held, began = till.budgets.reserve(*ME, 7), till.now
+    till.now += 86400
+    till.budgets.become(day, ())
+    assert (till.spent("it"), till.reserved) == (0, 0)
+    till.budgets.settle(held, 6)
+    till.budgets.count(*ME, 2, began)
+    assert till.spent("it") == 0
+    till.now = began
+    assert till.spent("it") == 8
+
+
 def test_a_window_is_new_though_nobody_asks_for_anything() -> None:
     till = Till(it=Budget(usd=1e-8, window="day"))
     till.pay(10)

@@ -5,11 +5,13 @@ import json
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from proxy.config import Config, load
+from proxy.middleware import cost
 from proxy.spending.brake import LOOK
 from proxy.spending.extent import TEMPLATE
 from proxy.spending.money import NANOS
@@ -416,3 +418,20 @@ async def test_no_ledger_is_no_reason_to_refuse_without_a_budget(tmp_path: Path)
 def test_the_config_is_what_these_tests_mean() -> None:
     config: Config = load(environ={})
     assert (config.unknown_price, config.budgets, config.ledger.synchronous) == ("dearest", {}, "normal")
+
+
+async def test_what_begins_at_midnight_is_in_one_day_for_budgets_and_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock is read once for both, so that a restart counts what was counted."""
+    midnight = 1_800_000_000 // 86400 * 86400
+    row = "budgets: {it: {usd: 1, window: day, mode: lenient}}\n"
+    async with Evil(WHOLE) as evil, priced(evil, tmp_path, row) as gateway:
+        budgets = gateway.app.accounting.budgets
+        monkeypatch.setattr(cost, "time", SimpleNamespace(time=lambda: midnight - 0.001))
+        monkeypatch.setattr(budgets, "_clock", lambda: midnight + 0.001)
+        assert (await chat(gateway)).status == 200
+        assert [day["day"] for day in await booked(gateway, "day")] == ["2027-01-14"]
+        assert [row.spent for row in budgets.standing()] == [0]
+        monkeypatch.setattr(budgets, "_clock", lambda: midnight - 1.0)
+        assert [row.spent for row in budgets.standing()] == [11_000]

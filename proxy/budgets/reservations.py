@@ -79,10 +79,11 @@ class Purse:
 class Reservation:
     """What is set aside for one attempt, in all the budgets that it falls under."""
 
-    __slots__ = ("bound", "counters", "is_open", "place")
+    __slots__ = ("at", "bound", "counters", "is_open", "place")
 
-    def __init__(self, place: Place, bound: int | None, counters: list[Counter]) -> None:
+    def __init__(self, place: Place, at: float, bound: int | None, counters: list[Counter]) -> None:
         self.place = place
+        self.at = at
         self.bound = bound
         self.counters = counters
         self.is_open = True
@@ -160,14 +161,20 @@ class Budgets:
         self._restore(spent, stay.keys())
         for held in self._open:
             held.counters = [counter for counter in held.counters if counter.terms.name in stay]
-            held.counters += [each for each in self.counters(*held.place) if each.terms.name not in stay]
+            held.counters += [each for each in self.counters(*held.place, held.at) if each.terms.name not in stay]
         self._set_aside(Counter.take)
 
-    def reserve(self, client: str, provider: str, model: str, bound: int | None) -> Reservation:
-        """Set aside the nano-dollars that an attempt may cost at most; None: nobody can say. Raises OverBudget."""
+    def reserve(
+        self, client: str, provider: str, model: str, bound: int | None, at: float | None = None
+    ) -> Reservation:
+        """Set aside the nano-dollars that an attempt may cost at most; None: nobody can say. Raises OverBudget.
+
+        `at`: when it began, as its row says; None: now.
+        """
         if bound is not None and bound < 0:
             raise ValueError(f"a negative bound: {bound}")
-        counters = self.counters(client, provider, model)
+        at = self._clock() if at is None else at
+        counters = self.counters(client, provider, model, at)
         for counter in counters:
             if not counter.admits(bound):
                 cause = counter.cause(bound)
@@ -175,7 +182,7 @@ class Budgets:
                 raise refusal(counter, bound, cause, self._clock())
         for counter in counters:
             counter.take(bound)
-        held = Reservation((client, provider, model), bound, counters)
+        held = Reservation((client, provider, model), at, bound, counters)
         self._open.add(held)
         return held
 
@@ -194,9 +201,9 @@ class Budgets:
         if news:  # all are settled before anybody is told
             self._tell_all(news)
 
-    def count(self, client: str, provider: str, model: str, nanos: int) -> None:
-        """What an attempt cost for which nothing was set aside, as it began when there was no budget."""
-        counters = self.counters(client, provider, model)
+    def count(self, client: str, provider: str, model: str, nanos: int, at: float | None = None) -> None:
+        """What an attempt cost that began `at` that time, when there was no budget to set aside anything in."""
+        counters = self.counters(client, provider, model, at)
         for counter in counters:
             counter.take(nanos)
         self._tell_all([(counter, kind) for counter in counters for kind in counter.settle(nanos, nanos)])
@@ -205,9 +212,9 @@ class Budgets:
         now = self._clock()
         return [purse.turn(now).standing() for purse in self._purses.values()]
 
-    def counters(self, client: str, provider: str, model: str) -> list[Counter]:
-        """Of this moment."""
-        now, counters = self._clock(), []
+    def counters(self, client: str, provider: str, model: str, at: float | None = None) -> list[Counter]:
+        """Of that moment; None: of this one."""
+        now, counters = self._clock() if at is None else at, list[Counter]()
         for purse in self._of(client, provider, model):
             counter = purse.current
             counters.append(counter if counter.start <= now < counter.end else purse.turn(now))

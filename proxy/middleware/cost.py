@@ -87,8 +87,8 @@ class Cost:
             bound = self._bound(call, call.target, price)
             _check_limit(call, bound)
             if self._leases is not None:
-                await self._leases.provide(self._budgets.counters(call.client, provider, model), bound)
-            reservation = self._budgets.reserve(call.client, provider, model, bound)
+                await self._leases.provide(self._budgets.counters(call.client, provider, model, now), bound)
+            reservation = self._budgets.reserve(call.client, provider, model, bound, now)
             call.stop_at = reservation.stop_at
         row, slot = _row(call, call.target, price, now), None
         if reservation is not None and reservation.uncounted is not None:
@@ -176,7 +176,7 @@ class Cost:
         if held.reservation is not None:
             self._budgets.settle(held.reservation, nanos)
         elif self._budgets.is_there:  # by now
-            self._budgets.count(held.row.client, held.row.provider, held.row.model, nanos)
+            self._budgets.count(held.row.client, held.row.provider, held.row.model, nanos, held.row.at)
 
     def _bound(self, call: Call, target: Target, price: Price) -> int | None:
         """Nano-dollars that the attempt cannot exceed; None where nobody knows. Raises BadRequest."""
