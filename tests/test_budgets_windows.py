@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.budgets import Spent
+from proxy.budgets.reservations import KEPT
 from proxy.budgets.windows import WINDOWS
 from proxy.config import Budget
 from tests.till import ME, NOON, Till
@@ -109,6 +110,25 @@ def test_what_began_before_midnight_counts_there_for_a_budget_that_came_later() 
     assert till.spent("it") == 8
 
 
+@pytest.mark.parametrize("kind", ["day", "month"])
+def test_a_start_by_a_clock_that_is_far_ahead_forgets_nothing_of_the_present(kind: Literal["day", "month"]) -> None:
+    """What was spent while it was wrong is there as well."""
+    till, years = Till(it=Budget(usd=1e-8, window=kind)), 3 * 365 * 86400
+    now, till.now = till.now, till.now + years
+    till.budgets.restore([Spent(at, *ME, 9) for at in (now, till.now)])
+    assert till.spent("it") == 9
+    till.now = now
+    assert till.spent("it") == 9
+    assert not till.admits(2)
+
+
+def test_of_what_was_spent_long_ago_nothing_is_kept() -> None:
+    till = Till(it=Budget(usd=1, window="day"))
+    till.budgets.restore([Spent(till.now - n * 86400, *ME, 9) for n in range(400)])
+    (purse,) = till.budgets._purses.values()
+    assert len(purse._counters) == KEPT + 1
+
+
 def test_a_window_is_new_though_nobody_asks_for_anything() -> None:
     till = Till(it=Budget(usd=1e-8, window="day"))
     till.pay(10)
@@ -152,10 +172,10 @@ def test_what_a_ledger_has_of_later_days_counts_when_they_come() -> None:
     assert till.admits(10)
 
 
-def test_what_a_ledger_has_of_a_week_ago_counts_if_the_clock_goes_back() -> None:
+def test_what_a_ledger_has_of_its_last_days_counts_if_the_clock_goes_back() -> None:
     till = Till(it=Budget(usd=1e-8, window="day"))
     till.budgets.restore(Spent(NOON - n * 86400, *ME, 10) for n in range(7, 20))
-    till.now -= 7 * 86400
+    till.now -= (7 + KEPT) * 86400
     assert not till.admits(1)
     till.now -= 86400
     assert till.admits(10)

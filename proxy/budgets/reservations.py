@@ -7,15 +7,17 @@ restart is what was counted here.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from heapq import nlargest
+from math import inf
 from typing import NamedTuple
 
 from proxy.budgets.counter import Alert, Counter, News, Standing, Terms, terms_of
 from proxy.budgets.refusal import refusal
-from proxy.budgets.windows import WINDOWS, Window, some_before
+from proxy.budgets.windows import WINDOWS, Window
 from proxy.config import Budget
 from proxy.spending.money import dollars
 
-KEPT = 7  # windows before the present one: that many a clock may go back and find what was spent
+KEPT = 7  # windows before the present one, of those that were met: to them a clock may go back and find what was spent
 PURSES = 10_000  # budgets that are a client's own; clients beyond that share one
 FOUND = 4096  # clients and models whose budgets are known without a search
 OTHERS = "*"  # no client is called that
@@ -234,14 +236,25 @@ class Budgets:
 
     def _restore(self, spent: Iterable[Spent], but: Collection[str]) -> None:
         """`but`: budgets that know it. Raises ValueError: a negative sum."""
-        now = self._clock()
-        oldest = {kind: some_before(kind, now, KEPT) for kind in WINDOWS}
+        spent = list(spent)
+        oldest = self._oldest({at for at, *_ in spent})
         for at, client, provider, model, nanos in spent:
             if nanos < 0:
                 raise ValueError(f"a negative sum for {provider}/{model}: {nanos}")
             for purse in self._of(client, provider, model):
                 if purse.terms.name not in but and at >= oldest[purse.terms.window]:
                     purse.at(at).restore(nanos)
+
+    def _oldest(self, moments: Collection[float]) -> Mapping[str, float]:
+        """When the first window begins that is kept, of those in which something was spent.
+
+        Not by the calendar: where the clock is far ahead now, and is put right, the present is one of them.
+        """
+        now, oldest = self._clock(), {}
+        for kind, window in WINDOWS.items():
+            starts = {window(at).start for at in moments if at <= now}
+            oldest[kind] = min(nlargest(KEPT + 1, starts), default=-inf)
+        return oldest
 
     def _set_aside(self, how: Callable[[Counter, int | None], None]) -> None:
         for held in self._open:

@@ -39,14 +39,6 @@ WINDOWS: Mapping[str, Callable[[float], Window]] = {"day": day, "month": month, 
 SPANS: Mapping[str, str] = {"day": "today", "month": "this month", "total": "in all"}  # for sentences
 
 
-def some_before(kind: str, at: float, count: int) -> float:
-    """When the window began that is so many before the one of this time."""
-    start = WINDOWS[kind](at).start
-    for _ in range(count):
-        start = WINDOWS[kind](start - 1).start
-    return start
-
-
 def spelled(at: float) -> str:
     """As RFC 3339 has it: "2026-11-01T00:00:00Z"."""
     return f"{_date(at):%Y-%m-%dT%H:%M:%SZ}"
