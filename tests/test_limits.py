@@ -1,6 +1,7 @@
 """Who passes, who waits and in which order, and what is made of what a provider tells?"""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator
 from time import monotonic_ns
@@ -518,6 +519,19 @@ def test_a_moment_is_reckoned_by_the_providers_own_clock() -> None:
     }
     assert Provider(told).wait() == 30
     assert Provider(told | {"date": "yesterday"}).wait() == 90
+
+
+def test_the_providers_clock_is_in_no_zone_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"anthropic-ratelimit-requests-remaining": "0", "anthropic-ratelimit-requests-reset": "2026-01-01T12:01:30Z"}
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Pacific/Kiritimati")
+        time.tzset()
+        waits = [
+            Provider(told | {"date": date}).wait()
+            for date in ("Thu Jan  1 12:01:00 2026", "Thu, 01 Jan 2026 12:01:00 -0000")
+        ]
+    time.tzset()
+    assert waits == [30, 30]
 
 
 def test_only_the_newest_answer_counts_and_each_once() -> None:

@@ -12,10 +12,8 @@ next one is looked at, and where there is none, nothing is said.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
-from proxy.limits.resets import MILLISECONDS, SECONDS, seconds_from
+from proxy.limits.resets import MILLISECONDS, SECONDS, http_date, seconds_from
 
 LONGEST = 60.0  # seconds that a request may be told to wait; whoever says more means: not this request
 
@@ -74,11 +72,8 @@ def _seconds_or_date(value: str, now: float) -> float | None:
 
 
 def _date(value: str, now: float) -> float | None:
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):  # its parser is older than its promise of ValueError
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+    moment = http_date(value)
+    return None if moment is None else moment - now
 
 
 _PLAIN: tuple[tuple[str, Reading], ...] = (("retry-after-ms", _milliseconds), ("retry-after", _seconds_or_date))

@@ -11,12 +11,12 @@ https://platform.openai.com/docs/guides/rate-limits and https://platform.claude.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from proxy.limits.gcra import SECOND
 from proxy.limits.need import Need
 from proxy.limits.ratelimits import is_count, seconds_until
+from proxy.limits.resets import http_date
 from proxy.limits.scope import Scope, Waits, What
 
 LONGEST = 3600 * SECOND  # for so long it is taken at its word: a clock may be wrong
@@ -118,10 +118,8 @@ class Announced:
 
     def _then(self) -> float:
         """By the provider's own clock, where the answer has its date: ours may be wrong."""
-        try:
-            return parsedate_to_datetime(self._headers["date"]).timestamp()
-        except (KeyError, ValueError, OverflowError):
-            return self._wall
+        said = http_date(self._headers.get("date", ""))
+        return self._wall if said is None else said
 
 
 class Announcements(Scope):

@@ -9,7 +9,8 @@ https://platform.openai.com/docs/guides/rate-limits and https://platform.claude.
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 MILLISECONDS, SECONDS = 1e-3, 1.0  # what a number counts, in seconds
 
@@ -38,6 +39,18 @@ def instant(value: str) -> float | None:
     except ValueError:
         return None
     return moment.timestamp() if moment.tzinfo else None
+
+
+def http_date(value: str) -> float | None:
+    """In seconds since 1970, in any of its three spellings, one of which names no zone: it is UTC in all of them.
+
+    https://www.rfc-editor.org/rfc/rfc9110#field.date
+    """
+    try:
+        moment = parsedate_to_datetime(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):  # its parser is older than its promise of ValueError
+        return None
 
 
 def _of_number(number: float, now: float, unit: float) -> float:
