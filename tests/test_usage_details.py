@@ -753,3 +753,17 @@ async def test_the_row_has_the_cost_and_the_tokens_of_all_and_so_have_limits(tmp
             )  # fmt: skip
             again = await ask(gateway, "POST", ANTHROPIC.path, question, ANTHROPIC.headers)
             assert again.status == 429
+
+
+async def test_an_answer_that_is_a_compaction_alone_costs_what_that_does(tmp_path: Path) -> None:
+    """As with `pause_after_compaction`: the one that answers has read nothing yet, and said nothing."""
+    body = iterations(COMPACTION, input_tokens=0, output_tokens=0)
+    async with Evil(Scenario(body=body, headers=JSON)) as evil:
+        prices = "prices: {anthropic/m: {input: 1, output: 5, cache_read: 0.1}}\n"
+        environ = {**config_file(prices, tmp_path), **ANTHROPIC.environ(evil.url)}
+        async with pillion(**environ) as gateway:
+            question = ANTHROPIC.request(model="anthropic/m")
+            got = await ask(gateway, "POST", ANTHROPIC.path, question, ANTHROPIC.headers)
+            assert Fraction(dict(got.headers)["x-pillion-cost-usd"]) == Fraction(1000 + 5000 + 300 * 5, 10**6)
+            (row,) = json.loads((await ask(gateway, "GET", "/v1/usage?group_by=model")).body)["data"]
+            assert (row["tokens"]["cache_read"], row["estimated"]) == (50_000, 0)

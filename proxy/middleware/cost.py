@@ -226,15 +226,20 @@ def _usage(call: Call, flags: int, error: BaseException | None) -> tuple[Usage, 
     if _is_refusal(error):
         return call.usage or NO_USAGE, flags
     usage = call.usage
-    if usage is not None and error is None and not usage.is_odd and (usage.total_input or usage.total_output):
-        if usage.total_input and usage.total_output:
+    if (
+        usage is not None
+        and error is None
+        and not usage.is_odd
+        and (usage.total_input or usage.total_output or usage.beside)
+    ):
+        if bool(usage.total_input) is bool(usage.total_output):  # with none of them, only what is beside them ran
             return usage, flags
         filled = _filled(usage, _heard(call))  # nobody reads nothing, or says something in no tokens
         return filled, flags if filled is usage else flags | ESTIMATED
     heard, flags = _heard(call), flags | ESTIMATED | (ABSURD if usage is not None and usage.is_odd else 0)
     if _is_unheard(call, error):
         heard = replace(heard, output=_unheard(call))
-    if usage is None or not (usage.total_input or usage.total_output):
+    if usage is None or not (usage.total_input or usage.total_output or usage.beside):
         return heard, flags
     usage = _no_shorter(usage, heard)
     if usage.total_input < heard.input and (usage.is_odd or not usage.total_input):

@@ -68,7 +68,7 @@ def usage_of(told: Object) -> Usage | None:
     )
     if told.get("iterations"):
         usage = _with_beside(usage, as_list(told["iterations"]))
-    return usage if usage.total_input or usage.total_output or usage.is_odd else None
+    return usage if usage.total_input or usage.total_output or usage.beside or usage.is_odd else None
 
 
 def _with_beside(usage: Usage, iterations: list[Any]) -> Usage:
