@@ -273,6 +273,8 @@ def _ours(call: Call | None, request_id: str, is_whole: bool) -> bytes:
         lines += f"x-pillion-overhead-ms: {ours * 1000:.2f}\r\n"
         if is_whole and call.bill is not None and call.attempts:
             lines += f"x-pillion-cost-usd: {dollars(call.spent)}\r\n"
+            if call.is_guess:
+                lines += "x-pillion-cost-estimated: true\r\n"
         if call.dropped:
             lines += f"x-pillion-dropped: {', '.join(map(_visible, shortened(call.dropped)))}\r\n"
     return lines.encode("utf-8", "surrogateescape")

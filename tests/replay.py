@@ -117,8 +117,7 @@ def read_chat(row: Row) -> Told:
     """The first choice of an OpenAI answer."""
     said, choices = _choices(row)
     messages = [message for message, _ in choices]
-    usages = [each.get("usage") or (each.get("x_groq") or {}).get("usage") for each in said]
-    usage: Json = next((usage for usage in reversed(usages) if usage), {})
+    usage = _usage(said)
     read = usage.get("prompt_tokens", 0)
     return Told(
         text="".join(_content(message, "text") + (message.get("refusal") or "") for message in messages),
@@ -129,6 +128,16 @@ def read_chat(row: Row) -> Told:
         cached=min(_cached(usage), read),
         written=max(usage.get("total_tokens", 0) - read, usage.get("completion_tokens", 0)),
     )
+
+
+def tells_usage(row: Row) -> bool:
+    """Does an OpenAI answer say how many tokens it took?"""
+    return bool(_usage(_choices(row)[0]))
+
+
+def _usage(said: list[Json]) -> Json:
+    usages = [each.get("usage") or (each.get("x_groq") or {}).get("usage") for each in said]
+    return next((usage for usage in reversed(usages) if usage), {})
 
 
 def refused(row: Row) -> bool:

@@ -485,7 +485,7 @@ async def test_anthropic_bedrock_on_another_provider(speech: Any) -> None:
         for said in (message, gathered):
             assert isinstance(said.content[0], anthropic.types.TextBlock)
             assert (said.content[0].text, said.stop_reason) == ("Grüße", "end_turn")
-            assert said.usage.output_tokens == (0 if said is gathered and speech is OPENAI else 2)
+            assert said.usage.output_tokens == (3 if said is gathered and speech is OPENAI else 2)  # an estimate
         asked = [json.loads(request.body) for request in evil.requests]
     assert [one["model"] for one in asked] == ["m", "m"]
     assert [one.get("stream", False) for one in asked] == [False, True]

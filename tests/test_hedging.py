@@ -332,7 +332,7 @@ def test_each_field_of_a_call_is_of_an_attempt_or_of_the_call() -> None:
     of_the_call = {
         "id", "operation", "dialect", "headers", "query", "receive", "started", "raw_query", "rest", "client", "key",
         "envelope", "model", "stream", "as_array", "timeout", "wishes", "accounts", "how", "attempts", "history",
-        "spent", "bill", "waited", "interrupt", "resumable", "so_far", "reply",
+        "spent", "is_guess", "bill", "waited", "interrupt", "resumable", "so_far", "reply",
     }  # fmt: skip
     assert of_the_call | set(OF_AN_ATTEMPT) == set(Call.__struct_fields__)
     assert not of_the_call & set(OF_AN_ATTEMPT)

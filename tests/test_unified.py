@@ -20,7 +20,7 @@ from proxy.dispatch import Dispatch
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest
 from proxy.middleware.summary import told
-from proxy.ports import Call, Reply, Wishes
+from proxy.ports import Bill, Call, Reply, Wishes
 from proxy.spending.money import MOST, NANOS
 from proxy.wishes import cost_limit, with_headers
 from tests import recordings
@@ -37,7 +37,7 @@ UNIFIED, PLAIN = "/v1/chat", "/v1/chat/completions"
 SLOW = "slow"  # a model whose streams come in two pieces, and not at once
 TURNS: Any = [{"role": "user", "content": "Hi"}]
 OURS = {"provider": "openai", "thinking_mode": "low", "context_window": 1000, "cost_limit": 1000.5}
-KEYS = {"cost_usd", "duration_ms", "provider", "model", "attempts", "dropped"}
+KEYS = {"cost_usd", "cost_estimated", "duration_ms", "provider", "model", "attempts", "dropped"}
 OLLAMA = {"model": "m", "created_at": "2025-01-01T00:00:00Z", "message": {"role": "assistant", "content": "Hi"},
           "done": True, "done_reason": "stop", "prompt_eval_count": 5, "eval_count": 2}  # fmt: skip
 
@@ -133,7 +133,13 @@ async def test_the_sdk_reads_the_summary_of_a_whole_answer(configured: Configure
     summary = summary_of(answer)
     assert summary.keys() == KEYS
     assert (type(summary.pop("duration_ms")), type(summary.pop("cost_usd"))) == (float, str)
-    assert summary == {"provider": "anthropic", "model": "small", "attempts": 1, "dropped": ["seed"]}
+    assert summary == {
+        "provider": "anthropic",
+        "model": "small",
+        "attempts": 1,
+        "dropped": ["seed"],
+        "cost_estimated": True,
+    }
 
 
 async def test_a_whole_answers_cost_is_that_of_its_head(configured: Configured) -> None:
@@ -194,7 +200,7 @@ def priced(monkeypatch: pytest.MonkeyPatch) -> None:
     ask_target = Dispatch.answer
 
     async def asking(self: Dispatch, call: Call) -> Reply:
-        call.bill = lambda call: None if call.usage is None else call.usage.input + call.usage.output
+        call.bill = lambda call: None if call.usage is None else Bill(call.usage.input + call.usage.output, False)
         return await ask_target(self, call)
 
     monkeypatch.setattr(Dispatch, "answer", asking)
@@ -255,7 +261,7 @@ async def test_a_stream_that_breaks_has_none(configured: Configured) -> None:
     assert b'"error"' in got.body
 
 
-def cost(attempts: int, bill: Callable[[Call], int | None] | None = None) -> object:
+def cost(attempts: int, bill: Callable[[Call], Bill | None] | None = None) -> object:
     async def receive() -> bytes:
         raise AssertionError("nobody reads it")
 
@@ -277,7 +283,7 @@ def test_what_nobody_knows_is_null_and_an_answer_that_nobody_was_asked_for_costs
     assert cost(attempts=0) == "0"  # the cache knew it
     assert cost(attempts=1) is None
     assert cost(attempts=1, bill=lambda _: None) is None
-    assert cost(attempts=2, bill=lambda _: 1_500_000) == "0.0015"
+    assert cost(attempts=2, bill=lambda _: Bill(1_500_000, False)) == "0.0015"
 
 
 SUMMARY = {"cost_usd": "0.1"}

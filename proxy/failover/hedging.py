@@ -110,6 +110,7 @@ class Trial:
         """Whether it has won or lost: it was an attempt, and has cost something."""
         self._client.attempts = max(self._client.attempts, self.call.attempts)
         self._client.spent += self.call.spent
+        self._client.is_guess |= self.call.is_guess
         self.call.spent = 0
 
     def won(self, reply: Reply) -> Reply:

@@ -3,12 +3,13 @@
 A provider's bytes in, the client's out. What the ledger wants of the answer is noted on the way.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from proxy.canon import Event, Request, Start, Usage
 from proxy.errors import BadRequest, Down, Unrepresentable, UpstreamError
 from proxy.lanes.asking import blame, name_of
 from proxy.lanes.hearing import Hearing
+from proxy.lanes.reckoning import Reckoning
 from proxy.lanes.sieve import Sieve
 from proxy.ports import Call, Renderer
 
@@ -21,13 +22,16 @@ class Telling:
         self.fault: UpstreamError | None = None
         self._call = call
         self._hearing = hearing
+        self._reckoning = Reckoning(request) if call.dialect.demands_usage else None
         self._sieve = Sieve(request.wire, call.dialect.cites)
         self._renderer = renderer
         self._asked = call.dropped  # the receipt of the request
 
     def feed(self, chunk: bytes, last: bool) -> bytes:
         """Also where there is a fault: what came before it."""
-        said = self._hearing.feed(chunk, last)
+        said: Sequence[Event] = self._hearing.feed(chunk, last)
+        if self._reckoning is not None:
+            said = self._reckoning.feed(said)
         self.fault = self._hearing.fault
         if self.fault is not None:
             blame(self._call, self.fault)

@@ -11,7 +11,7 @@ from time import time
 from typing import Any, cast
 
 from proxy import headers
-from proxy.canon import Request
+from proxy.canon import Request, Usage
 from proxy.edge.aside import aside
 from proxy.envelope import Envelope
 from proxy.errors import Unrepresentable
@@ -29,6 +29,7 @@ from proxy.ports import (
     Dialect,
     Encoded,
     HeadCounting,
+    Headers,
     Hints,
     Loading,
     Outgoing,
@@ -172,11 +173,17 @@ async def _answered(
         raise
     if telling.ended and telling.fault is None:
         answer.abort()
-        if not call.stream and call.usage is not None and _counts_in_head(type(call.dialect)):
-            head += cast(HeadCounting, call.dialect).head_of(call.usage)
+        if not call.stream and call.usage is not None:
+            head += _of_usage(call, call.usage)
         return Reply(200, head, first)  # a stream that has come whole is sent whole
     live = _live(first, answer, telling)
     return Reply(200, head, live, ping=call.dialect.ping, last_words=renderer.error, abort=answer.abort)
+
+
+def _of_usage(call: Call, usage: Usage) -> Headers:
+    """What the head of a whole answer says of it."""
+    said = cast(HeadCounting, call.dialect).head_of(usage) if _counts_in_head(type(call.dialect)) else []
+    return [*said, ("x-pillion-estimated", "usage")] if usage.is_guess else said
 
 
 @lru_cache(maxsize=64)

@@ -17,7 +17,7 @@ from proxy.budgets import Budgets, Leases, Reservation
 from proxy.canon import BUCKETS, NO_USAGE, Usage
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Down, UpstreamError
-from proxy.ports import Call, Handler, Reply, Target
+from proxy.ports import Bill, Call, Handler, Reply, Target
 from proxy.prices import Price, Prices
 from proxy.reports.outcome import outcome
 from proxy.spending.brake import Brake
@@ -124,7 +124,7 @@ class Cost:
             price = price.at(usage.tier)
         row.nanos, is_known = 0, price.is_known
         if usage is not NO_USAGE:  # a refusal is no request: some models have a fee for each
-            row.nanos, is_known = self._prices.cost(row.provider, price, usage, time.time())
+            row.nanos, is_known = self._prices.cost(row.provider, price, usage, row.at)
         row.source = price.source
         if error is not None and held.reservation is not None and _is_unheard(call, error):
             row.nanos = max(row.nanos, held.reservation.uncounted or 0)
@@ -142,24 +142,29 @@ class Cost:
         self._release(held, row.nanos)
         call.spent += row.nanos
         call.price_source = price.source
+        if row.flags and _is_guess(usage, flags, row.nanos, is_known):
+            call.is_guess = True
         self._paid(call.target, row.nanos, not is_known, call.headed > 0)
 
-    def _so_far(self, call: Call) -> int:
+    def _so_far(self, call: Call) -> Bill:
         """What a call has cost by now, an answer that is still under way included."""
         if call.is_settled or call.target is None:
-            return call.spent
-        return call.spent + self._cost(call, call.target, _usage(call, 0, None)[0])
+            return Bill(call.spent, call.is_guess)
+        usage, flags = _usage(call, 0, None)
+        nanos, is_known = self._cost(call, call.target, usage)
+        return Bill(call.spent + nanos, call.is_guess or _is_guess(usage, flags, nanos, is_known))
 
     def _under_way(self, call: Call) -> int:
         """What the attempt under way has cost by now. A count from its beginning says nothing of what was written."""
         assert call.target is not None
         heard = _heard(call)
-        return self._cost(call, call.target, _no_shorter(call.usage or heard, heard))
+        return self._cost(call, call.target, _no_shorter(call.usage or heard, heard))[0]
 
-    def _cost(self, call: Call, target: Target, usage: Usage) -> int:
+    def _cost(self, call: Call, target: Target, usage: Usage) -> tuple[int, bool]:
+        """In the tier that it was served in; and is it no guess?"""
         name, now = target.adapter.name, time.time()
         price = self._prices.of(name, target.model, now, _tier_asked(call, target))
-        return self._prices.cost(name, self._answered(call, price), usage, now)[0]  # in the tier that it was served in
+        return self._prices.cost(name, self._answered(call, price), usage, now)
 
     def _answered(self, call: Call, price: Price) -> Price:
         """That of the model that answered, where the target's own name has none: a deployment's, a profile's ARN.
@@ -221,21 +226,25 @@ def _row(call: Call, target: Target, price: Price, now: float) -> Row:
     )  # fmt: skip
 
 
+def _is_guess(usage: Usage, flags: int, nanos: int, is_known: bool) -> bool:
+    """Is a cost more or less than what will be billed, as far as anybody knows?"""
+    return usage is not NO_USAGE and (not is_known or (flags & ESTIMATED > 0 and nanos > 0))
+
+
 def _usage(call: Call, flags: int, error: BaseException | None) -> tuple[Usage, int]:
     """What was used, and the row's flags. Of an answer that nobody has counted it is what was heard of it."""
     if _is_refusal(error):
         return call.usage or NO_USAGE, flags
     usage = call.usage
-    if (
-        usage is not None
-        and error is None
-        and not usage.is_odd
-        and (usage.total_input or usage.total_output or usage.beside)
-    ):
-        if bool(usage.total_input) is bool(usage.total_output):  # with none of them, only what is beside them ran
+    if usage is not None and error is None and not usage.is_odd:
+        read, written = usage.total_input, usage.total_output
+        if usage.is_guess:
+            return usage, flags | ESTIMATED
+        if (read and written) or (usage.beside and not (read or written)):  # only what is beside it ran
             return usage, flags
-        filled = _filled(usage, _heard(call))  # nobody reads nothing, or says something in no tokens
-        return filled, flags if filled is usage else flags | ESTIMATED
+        if read or written:
+            filled = _filled(usage, _heard(call))  # nobody reads nothing, or says something in no tokens
+            return filled, flags if filled is usage else flags | ESTIMATED
     heard, flags = _heard(call), flags | ESTIMATED | (ABSURD if usage is not None and usage.is_odd else 0)
     if _is_unheard(call, error):
         heard = replace(heard, output=_unheard(call))

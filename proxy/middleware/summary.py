@@ -12,7 +12,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from proxy.ports import Call, Coda, Handler, Reply, Wishing
+from proxy.ports import Bill, Call, Coda, Handler, Reply, Wishing
 from proxy.spending.money import dollars
 from proxy.wishes import wishing
 
@@ -52,10 +52,11 @@ async def _live(body: AsyncGenerator[bytes], coda: Coda) -> AsyncGenerator[bytes
 
 def told(call: Call) -> dict[str, Any]:
     """As of now. What nobody knows is null; an answer for which nobody was asked costs nothing."""
-    nanos = 0 if not call.attempts else call.bill(call) if call.bill is not None else None
+    bill = Bill(0, False) if not call.attempts else call.bill(call) if call.bill is not None else None
     provider, model = (None, None) if call.target is None else (call.target.adapter.name, call.target.model)
     return {
-        "cost_usd": None if nanos is None else dollars(nanos),
+        "cost_usd": None if bill is None else dollars(bill.nanos),
+        "cost_estimated": None if bill is None else bill.is_guess,
         "duration_ms": round((monotonic() - call.started) * 1000, 2),
         "provider": provider,
         "model": model,

@@ -6,7 +6,7 @@ here.
 """
 
 from proxy.ports.adapters import Adapter, Answer, Health, Outgoing, Pour, Sink, Target
-from proxy.ports.calls import HEARD, NO_BODY, PROBES, Account, Attempt, Call, Handler, Heard, Middleware, Reply
+from proxy.ports.calls import HEARD, NO_BODY, PROBES, Account, Attempt, Bill, Call, Handler, Heard, Middleware, Reply
 from proxy.ports.dialects import (
     NO_HINTS,
     UNKNOWN,
@@ -39,7 +39,7 @@ from proxy.ports.optional import (
 
 __all__ = [
     "HEARD", "NO_BODY", "NO_HINTS", "NO_WISHES", "PROBES", "UNKNOWN", "Abilities", "Account", "Adapter", "Answer",
-    "Attempt", "Bounds", "Call", "Coda", "Counting", "Decoder", "Dialect", "Encoded", "Forward", "Gate", "Handler",
-    "HeadCounting", "Headers", "Health", "Heard", "Hints", "Loading", "Meter", "Middleware", "Outgoing", "Path",
-    "Peek", "Placed", "Pour", "Renderer", "Reply", "Sink", "Strip", "Target", "Windowed", "Wishes", "Wishing",
+    "Attempt", "Bill", "Bounds", "Call", "Coda", "Counting", "Decoder", "Dialect", "Encoded", "Forward", "Gate",
+    "Handler", "HeadCounting", "Headers", "Health", "Heard", "Hints", "Loading", "Meter", "Middleware", "Outgoing",
+    "Path", "Peek", "Placed", "Pour", "Renderer", "Reply", "Sink", "Strip", "Target", "Windowed", "Wishes", "Wishing",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ at a provider.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct, field
 
@@ -59,6 +59,13 @@ class Account(Protocol):
         ...
 
 
+class Bill(NamedTuple):
+    """What a call has cost, in nano-dollars, and whether some of that is an estimate, or by a price that is."""
+
+    nanos: int
+    is_guess: bool
+
+
 class Call(Struct, kw_only=True):
     """One request on its way through. Behind each field stands the one place that writes it after birth."""
 
@@ -90,7 +97,8 @@ class Call(Struct, kw_only=True):
     headed: float = 0.0  # attempts: and when its answer's head was there; 0: it had none
     history: list[Attempt] = field(default_factory=list)  # failover: whom we asked, and whom not
     spent: int = 0  # cost: nano-dollars, by all attempts that have ended
-    bill: "Callable[[Call], int | None] | None" = None  # cost: what it costs by now, with the attempt under way
+    is_guess: bool = False  # cost: some of that is an estimate, or by a price that is
+    bill: "Callable[[Call], Bill | None] | None" = None  # cost: what it costs by now, with the attempt under way
     is_settled: bool = False  # cost and attempts: nothing of what was spent is still to come
     booked: Usage | None = None  # cost: what an attempt that failed is booked with
     stop_at: int | None = None  # cost: nano-dollars at which a live answer is stopped

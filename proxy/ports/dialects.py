@@ -172,6 +172,7 @@ class Dialect(Protocol):
     stream_type: str  # the media type of a provider's stream
     ping: bytes | None  # a frame that keeps a silent stream alive, where the wire has one
     demands_limit: bool  # a request must say how long its answer may be
+    demands_usage: bool  # an answer must say how many tokens it took
     no_urls: frozenset[type]  # the kinds of Part that it carries as bytes, and by no URL
     cites: tuple[str, ...]  # what another wire's Citation needs, one of them, to be shown to a client
     alarm: bytes  # stands in each event of an error; empty where a stream's meter may be asked for one at no cost

@@ -59,6 +59,7 @@ class Anthropic:
     stream_type = "text/event-stream"
     ping: bytes | None = b'event: ping\ndata: {"type": "ping"}\n\n'
     demands_limit = True
+    demands_usage = True
     no_urls: frozenset[type] = frozenset()
     cites: tuple[str, ...] = ("url",)
     bounds = BOUNDS

@@ -57,6 +57,7 @@ class Bedrock:
     stream_type = STREAM_TYPE
     ping: bytes | None = None
     demands_limit = False
+    demands_usage = True
     no_urls: frozenset[type] = frozenset({Audio, Document, Image, Video})
     cites: tuple[str, ...] = ("url", "title", "quote")
     bounds = Bounds(

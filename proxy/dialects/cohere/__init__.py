@@ -52,6 +52,7 @@ class Cohere:
     stream_type = "text/event-stream"
     ping: bytes | None = b": ping\n\n"
     demands_limit = False
+    demands_usage = False
     no_urls: frozenset[type] = frozenset()
     cites: tuple[str, ...] = ("url", "title", "quote")
     bounds = Bounds(output=(("max_tokens",),), state=("connectors",))

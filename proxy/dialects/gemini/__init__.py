@@ -53,6 +53,7 @@ class Gemini:
     stream_type = "text/event-stream"
     ping: bytes | None = None  # Google's SDKs take anything but a chunk for a broken answer
     demands_limit = False
+    demands_usage = False
     no_urls: frozenset[type] = frozenset()
     cites: tuple[str, ...] = ("url", "title", "quote")
     bounds = Bounds(

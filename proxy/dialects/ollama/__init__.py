@@ -55,6 +55,7 @@ class Ollama:
     stream_type = "application/x-ndjson"
     ping: bytes | None = None  # clients read every line as JSON, blank ones too
     demands_limit = False
+    demands_usage = False
     no_urls: frozenset[type] = frozenset({Image})
     cites: tuple[str, ...] = ()
     bounds = Bounds(output=(("options", "num_predict"),))

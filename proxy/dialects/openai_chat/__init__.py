@@ -57,6 +57,7 @@ class OpenAIChat:
     stream_type = "text/event-stream"
     ping: bytes | None = b": ping\n\n"
     demands_limit = False
+    demands_usage = False
     no_urls: frozenset[type] = frozenset({Audio, Document})
     cites: tuple[str, ...] = ("url",)
     bounds = Bounds(

@@ -51,6 +51,7 @@ class OpenAIResponses:
     stream_type = "text/event-stream"
     ping: bytes | None = b": ping\n\n"
     demands_limit = False
+    demands_usage = False
     no_urls: frozenset[type] = frozenset()
     cites: tuple[str, ...] = ("url",)
     bounds = Bounds(
