@@ -36,7 +36,7 @@ from proxy.errors import Unrepresentable
 from proxy.lanes.sieve import Sieve
 from proxy.ports import Dialect
 from tests import laws
-from tests.client import ANTHROPIC, OPENAI, Got, chat
+from tests.client import ANTHROPIC, OPENAI, Got, ask, chat
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion, telling
 from tests.test_admin import label, samples
@@ -95,7 +95,7 @@ def sentence(foreign: list[Opaque], reason: Reason = "tool_use", said: list[tupl
 
 
 def rendered(wire: str, stream: bool, events: list[Event]) -> tuple[bytes, list[str]]:
-    sieve = Sieve(wire, dialect(wire).cites)
+    sieve = Sieve(wire, dialect(wire).cites, dialect(wire).declines)
     renderer = dialect(wire).renderer(Request(wire=wire, model="m", turns=[], stream=stream))
     return laws.say(renderer, sieve.feed(events)), sieve.dropped
 
@@ -301,3 +301,63 @@ async def test_an_answer_of_the_clients_own_wire_is_dropped_nothing() -> None:
     async with Evil(plays) as evil, pillion(**ANTHROPIC.environ(evil.url)) as gateway:
         got = await chat(gateway, ANTHROPIC, ANTHROPIC.request(model="claude"))
     assert (got.body, got.header("x-pillion-dropped")) == (plays.body, None)
+
+
+# --- a model that declines -------------------------------------------------------------------------------------------
+
+DECLINED = (
+    b'{"id":"c1","object":"chat.completion","created":1,"model":"gpt-real","choices":[{"index":0,'
+    b'"message":{"role":"assistant","content":null,"refusal":"I will not."},"finish_reason":"stop"}],'
+    b'"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}'
+)
+_TURNS = [{"role": "user", "content": "Hi"}]
+# Where each client asks, with what, and what it is told: how the answer ended, and what was left out.
+DECLINES: dict[str, tuple[str, dict[str, Any], str, str | None]] = {
+    "anthropic": ("/v1/messages", {"max_tokens": 9, "messages": _TURNS}, '"stop_reason":"refusal"', None),
+    "bedrock": (
+        "/model/openai%2Fm/converse",
+        {"messages": [{"role": "user", "content": [{"text": "Hi"}]}]},
+        '"stopReason":"content_filtered"',
+        None,
+    ),
+    "gemini": (
+        "/v1beta/models/openai/m:generateContent",
+        {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]},
+        '"finishReason":"SAFETY"',
+        None,
+    ),
+    "ollama": ("/api/chat", {"messages": _TURNS, "stream": False}, '"done_reason":"content_filter"', None),
+    "cohere": ("/v2/chat", {"messages": _TURNS}, '"finish_reason":"COMPLETE"', "refusal"),
+    "responses": ("/v1/responses", {"input": "Hi"}, '"refusal":"I will not."', None),
+}
+
+
+@pytest.mark.parametrize("client", DECLINES)
+async def test_no_client_takes_a_refusal_for_an_answer_unawares(client: str) -> None:
+    """A wire that marks a refusal ends it with `stop`. Others say it with the end; Cohere's has no true word for it."""
+    path, asked, end, receipt = DECLINES[client]
+    body = json.dumps({"model": "openai/m", **asked} if "openai" not in path else asked).encode()
+    plays = Scenario(headers=[("content-type", "application/json")], body=DECLINED)
+    async with Evil(plays) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        got = await ask(gateway, "POST", path, body)
+    assert "I will not." in got.body.decode()
+    assert end in got.body.decode().replace('": ', '":')
+    assert got.header("x-pillion-dropped") == receipt
+
+
+@pytest.mark.parametrize("wire", ["ollama", "anthropic", "bedrock", "gemini"])
+def test_a_stream_that_is_a_refusal_ends_as_one(wire: str) -> None:
+    speech = registry.dialect(wire)
+    request = Request(wire=wire, model="m", turns=[], stream=True)
+    events: list[Event] = [
+        Start(wire="openai_chat", id="1"),
+        Open(index=0, part=Refusal()),
+        Delta(index=0, text="No."),
+        Close(index=0),
+        Finish(stops=(Stop(raw="stop"),)),
+    ]
+    renderer, decoder = speech.renderer(request), speech.decoder(stream=True)
+    out = b"".join(map(renderer.feed, events))
+    *_, end = [*decoder.feed(out), *decoder.close()]
+    assert isinstance(end, Finish)
+    assert end.stops[0].reason in ("refusal", "content_filter")

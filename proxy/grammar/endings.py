@@ -7,6 +7,8 @@ What no table knows is no normal end: it goes on as it came, since the SDKs take
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from proxy.canon import Reason, Stop
 
 # Each vendor's own words are in its dialect's tables; here they stand in lower case, with those of hosts beside them:
@@ -50,6 +52,11 @@ AS_IT_CAME = ""
 def reason_of(word: str, own: Mapping[str, Reason]) -> Reason:
     """`own`: the words of the wire that it came on."""
     return own.get(word) or _ANYWHERE.get(word.lower(), "other")
+
+
+def declined(stop: Stop, refused: bool) -> Stop:
+    """The end of an answer, on a wire that marks no block as a refusal. Hosts that mark one say `stop` behind it."""
+    return replace(stop, reason="refusal", raw="") if refused and stop.reason == "stop" else stop
 
 
 def word_for(stop: Stop, words: Mapping[Reason, str]) -> str:

@@ -3,7 +3,8 @@
 The work of a server's tool, a compaction, and whatever else a dialect keeps Opaque: on another wire nobody could read
 it, and the answer that rests on it is an answer all the same. So it is left out, and its name goes into the receipt.
 What *is* the answer (a sound, an image, a second choice) is never left out: a renderer says it, or refuses. A citation
-that the client's wire cannot show is left out by its renderer, and told here.
+that the client's wire cannot show is left out by its renderer, and told here; so is the mark of a refusal, whose words
+cross.
 
 Likewise every `extra`, which is another wire's by-word on what the client is told anyway.
 """
@@ -12,17 +13,18 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from proxy.canon import Citation, Close, Delta, Event, Opaque, Open, Start, Usage
+from proxy.canon import Citation, Close, Delta, Event, Opaque, Open, Refusal, Start, Usage
 
 
 class Sieve:
     """Takes what is another wire's own out of one answer. `wire`: the one that the client understands.
 
-    `cites`: what a citation needs, one of them, to be shown there.
+    `cites`: what a citation needs, one of them, to be shown there. `declines`: it can say that an answer is a refusal.
     """
 
-    def __init__(self, wire: str, cites: Sequence[str]) -> None:
+    def __init__(self, wire: str, cites: Sequence[str], declines: bool) -> None:
         self._wire = wire
+        self._declines = declines
         self._cites = cites
         self._own = False  # the answer is in it
         self._out: set[int] = set()  # blocks that were left out, and are still open
@@ -62,6 +64,8 @@ class Sieve:
     def _open(self, event: Open) -> tuple[Event, ...]:
         """A block of a wire's own comes whole with its Open, so that there are no deltas of it."""
         part = event.part
+        if not self._declines and isinstance(part, Refusal):
+            self._note("refusal")
         if isinstance(part, Opaque) and part.wire != self._wire:
             self._out.add(event.index)
             self._note(_name_of(part))

@@ -23,7 +23,7 @@ class Telling:
         self._call = call
         self._hearing = hearing
         self._reckoning = Reckoning(request) if call.dialect.demands_usage else None
-        self._sieve = Sieve(request.wire, call.dialect.cites)
+        self._sieve = Sieve(request.wire, call.dialect.cites, call.dialect.declines)
         self._renderer = renderer
         self._asked = call.dropped  # the receipt of the request
 

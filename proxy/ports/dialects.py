@@ -175,6 +175,7 @@ class Dialect(Protocol):
     demands_usage: bool  # an answer must say how many tokens it took
     no_urls: frozenset[type]  # the kinds of Part that it carries as bytes, and by no URL
     cites: tuple[str, ...]  # what another wire's Citation needs, one of them, to be shown to a client
+    declines: bool  # an answer can say that it is a refusal
     alarm: bytes  # stands in each event of an error; empty where a stream's meter may be asked for one at no cost
     seals: Sequence[bytes]  # words of which one stands beside each seal
     bounds: Bounds

@@ -93,7 +93,7 @@ ENDS: dict[Wire, dict[str, str]] = {
         "content_filtered": "filter",
         "model_context_window_exceeded": "length",
     },
-    "ollama": {"stop": "stop", "length": "length"},
+    "ollama": {"stop": "stop", "length": "length", "content_filter": "filter"},
     "cohere": {"COMPLETE": "stop", "STOP_SEQUENCE": "sequence", "MAX_TOKENS": "length", "TOOL_CALL": "tool"},
 }
 

@@ -41,7 +41,8 @@ def _events(provider: str, said: Json) -> list[Event]:
 
 
 def _read(client: str, events: list[Event]) -> Json:
-    renderer, sieve = _dialect(client).renderer(_request(client)), Sieve(client, _dialect(client).cites)
+    dialect = _dialect(client)
+    renderer, sieve = dialect.renderer(_request(client)), Sieve(client, dialect.cites, dialect.declines)
     try:
         body: Json = json.loads(b"".join(map(renderer.feed, sieve.feed(events))))
     except Unrepresentable as error:

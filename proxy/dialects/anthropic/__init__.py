@@ -62,6 +62,7 @@ class Anthropic:
     demands_usage = True
     no_urls: frozenset[type] = frozenset()
     cites: tuple[str, ...] = ("url",)
+    declines = True
     bounds = BOUNDS
     alarm = b""
     seals: Sequence[bytes] = (b'"signature"', b'"encrypted_content"', b'"redacted_thinking"')

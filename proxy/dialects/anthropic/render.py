@@ -37,7 +37,7 @@ from proxy.errors import GatewayError, Unrepresentable
 from proxy.framing import sse
 from proxy.grammar import whole
 from proxy.grammar.arguments import as_given
-from proxy.grammar.endings import word_for
+from proxy.grammar.endings import declined, word_for
 from proxy.grammar.fields import Object, dump
 from proxy.grammar.ids import answer_id, id_of, seed_of
 from proxy.grammar.single import OneByOne, only
@@ -236,5 +236,4 @@ def _message_head(start: Start, request: Request) -> Object:
 
 
 def _stop_said(stop: Stop, refused: bool) -> Object:
-    word = STOP_WORDS["refusal"] if refused and stop.reason == "stop" else word_for(stop, STOP_WORDS)
-    return {"stop_reason": word, "stop_sequence": stop.sequence}
+    return {"stop_reason": word_for(declined(stop, refused), STOP_WORDS), "stop_sequence": stop.sequence}

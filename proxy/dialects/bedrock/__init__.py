@@ -60,6 +60,7 @@ class Bedrock:
     demands_usage = True
     no_urls: frozenset[type] = frozenset({Audio, Document, Image, Video})
     cites: tuple[str, ...] = ("url", "title", "quote")
+    declines = True
     bounds = Bounds(
         output=(("inferenceConfig", "maxTokens"), ("additionalModelRequestFields", "max_tokens")),
         tools=("toolConfig", "tools"),

@@ -37,7 +37,7 @@ from proxy.dialects.bedrock.words import REASONS, STOP_WORDS, STREAM_TYPE
 from proxy.errors import GatewayError
 from proxy.framing.eventstream import encode_headers, frame_of
 from proxy.grammar import whole
-from proxy.grammar.endings import word_for
+from proxy.grammar.endings import declined, word_for
 from proxy.grammar.fields import Object, as_list, dump
 from proxy.grammar.ids import seed_of
 from proxy.grammar.single import OneByOne, only
@@ -141,10 +141,8 @@ def _metrics(clock: Clock, began: float) -> Object:
 
 def _stop_said(stop: Stop, refused: bool) -> Object:
     """Our own word as it came; the stop string where Claude puts it."""
-    if refused and stop.reason == "stop":
-        word = STOP_WORDS["refusal"]
-    else:
-        word = stop.raw if REASONS.get(stop.raw) == stop.reason else word_for(stop, STOP_WORDS)
+    stop = declined(stop, refused)
+    word = stop.raw if REASONS.get(stop.raw) == stop.reason else word_for(stop, STOP_WORDS)
     met = {} if stop.sequence is None else {"additionalModelResponseFields": {"stop_sequence": stop.sequence}}
     return {"stopReason": word, **met}
 

@@ -55,6 +55,7 @@ class Cohere:
     demands_usage = False
     no_urls: frozenset[type] = frozenset()
     cites: tuple[str, ...] = ("url", "title", "quote")
+    declines = False
     bounds = Bounds(output=(("max_tokens",),), state=("connectors",))
     alarm = b""
     seals: Sequence[bytes] = ()

@@ -56,6 +56,7 @@ class Gemini:
     demands_usage = False
     no_urls: frozenset[type] = frozenset()
     cites: tuple[str, ...] = ("url", "title", "quote")
+    declines = True
     bounds = Bounds(
         output=[*product(CONFIGS, ("maxOutputTokens", "max_output_tokens"))],
         choices=[*product(CONFIGS, ("candidateCount", "candidate_count"))],

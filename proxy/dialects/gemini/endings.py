@@ -4,13 +4,13 @@ from collections.abc import Iterable
 
 from proxy.canon import Start, Stop
 from proxy.dialects.gemini.words import NAME, REASONS, STOP_WORDS
+from proxy.grammar.endings import declined
 from proxy.grammar.fields import Object, as_object
 
 
 def ending_of(stop: Stop, refused: bool, start: Start) -> Object:
     """Google's own word as it is, known or not, and what else it said; for another wire's word the nearest."""
-    if refused and stop.reason == "stop":
-        return {"finishReason": STOP_WORDS["refusal"]}
+    stop = declined(stop, refused)
     is_new = stop.reason == "other" and stop.raw.replace("_", "").isalpha() and stop.raw.isupper()
     word = stop.raw if stop.raw in REASONS or is_new else STOP_WORDS[stop.reason]
     if start.wire == NAME:

@@ -58,6 +58,7 @@ class Ollama:
     demands_usage = False
     no_urls: frozenset[type] = frozenset({Image})
     cites: tuple[str, ...] = ()
+    declines = True
     bounds = Bounds(output=(("options", "num_predict"),))
     alarm = b""
     seals: Sequence[bytes] = ()

@@ -42,7 +42,7 @@ from proxy.dialects.ollama.words import OF_START, STOP_WORDS
 from proxy.errors import GatewayError, Unrepresentable
 from proxy.grammar import whole
 from proxy.grammar.arguments import as_given
-from proxy.grammar.endings import word_for
+from proxy.grammar.endings import declined, word_for
 from proxy.grammar.fields import Object, dump, encode_json
 from proxy.grammar.single import check_choice, only
 
@@ -87,6 +87,7 @@ class StreamRenderer:
         self._head = b""  # of every line
         self._blocks: dict[int, _Block] = {}
         self._calls = 0  # told so far
+        self._refused = False
         self._usage: Usage | None = None
 
     def feed(self, event: Event) -> bytes:
@@ -108,7 +109,7 @@ class StreamRenderer:
                 self._usage = event
                 return b""
             case Finish():
-                said = self._shape.fields({}) | _end(only(event.stops), self._usage, self._watch)
+                said = self._shape.fields({}) | _end(only(event.stops), self._refused, self._usage, self._watch)
                 return b"%b%b\n" % (self._head, dump(said)[1:])
             case _:
                 assert_never(event)
@@ -120,6 +121,7 @@ class StreamRenderer:
         check_choice(event)
         _check(event.part)
         self._watch.see()
+        self._refused |= isinstance(event.part, Refusal)
         block, text = _Block(), self._shape.text.encode()
         if isinstance(event.part, Text | Refusal):
             block = self._around(b'"%b":' % text)
@@ -162,7 +164,8 @@ class WholeRenderer(whole.Renderer):
     def spell(self, completion: Completion) -> bytes:
         choice, shape = only(completion.choices), _shape_of(self._request)
         said, logprobs = _message(choice, shape.text)
-        end = _end(choice.stop, completion.usage, self._watch)
+        refused = any(isinstance(part, Refusal) for part in choice.parts)
+        end = _end(choice.stop, refused, completion.usage, self._watch)
         more: Object = {"logprobs": logprobs} if logprobs else {}
         return dump(_top(completion.start, self._request, self._watch) | shape.fields(said) | end | more)
 
@@ -213,8 +216,9 @@ def _date(created: int | None, clock: Clock) -> str:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _end(stop: Stop, usage: Usage | None, watch: _Watch) -> Object:
-    return {"done": True, "done_reason": word_for(stop, STOP_WORDS)} | usage_fields(usage, watch.durations())
+def _end(stop: Stop, refused: bool, usage: Usage | None, watch: _Watch) -> Object:
+    word = word_for(declined(stop, refused), STOP_WORDS)
+    return {"done": True, "done_reason": word} | usage_fields(usage, watch.durations())
 
 
 def _check(part: Part) -> None:

@@ -60,6 +60,7 @@ class OpenAIChat:
     demands_usage = False
     no_urls: frozenset[type] = frozenset({Audio, Document})
     cites: tuple[str, ...] = ("url",)
+    declines = True
     bounds = Bounds(
         output=(("max_completion_tokens",), ("max_tokens",)),
         choices=(("n",), ("best_of",)),

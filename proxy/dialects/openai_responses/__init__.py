@@ -54,6 +54,7 @@ class OpenAIResponses:
     demands_usage = False
     no_urls: frozenset[type] = frozenset()
     cites: tuple[str, ...] = ("url",)
+    declines = True
     bounds = Bounds(
         output=(("max_output_tokens",),),
         own_tools=re.compile("function|custom|local_shell|shell|apply_patch|computer.*|namespace"),
