@@ -273,7 +273,7 @@ def test_every_knob_is_read() -> None:
     ("thinking", "reasoning", "extra"),
     [
         ({"type": "disabled"}, Reasoning(off=True), None),
-        ({"type": "adaptive", "display": "x"}, Reasoning(), {"thinking": {"type": "adaptive", "display": "x"}}),
+        ({"type": "adaptive", "display": "x"}, Reasoning(adaptive=True), {"thinking": {"display": "x"}}),
         ({"type": "enabled"}, None, {"thinking": {"type": "enabled"}}),
         (
             {"type": "enabled", "budget_tokens": 7, "display": "x"},
@@ -297,9 +297,9 @@ NOVAS: dict[str, Any] = {"type": "enabled", "maxReasoningEffort": "low"}
 WORDS_FOR_THOUGHT: list[
     tuple[dict[str, Any], str | None, Reasoning | None, str]
 ] = [  # said, outputConfig.effort, understood, left
-    ({"thinking": ADAPTIVE, "output_config": {"effort": "max"}}, None, Reasoning(effort="max"), "thinking.type"),
-    ({"thinking": ADAPTIVE}, "low", Reasoning(effort="low"), "thinking.type"),
-    ({"thinking": {**ADAPTIVE, "display": "summarized"}}, None, Reasoning(summary="auto"), "thinking.type"),
+    ({"thinking": ADAPTIVE, "output_config": {"effort": "max"}}, None, Reasoning(effort="max", adaptive=True), ""),
+    ({"thinking": ADAPTIVE}, "low", Reasoning(effort="low", adaptive=True), ""),
+    ({"thinking": {**ADAPTIVE, "display": "summarized"}}, None, Reasoning(summary="auto", adaptive=True), ""),
     ({"thinking": {**ENABLED, "display": "summarized"}}, None, Reasoning(budget=2000, summary="auto"), ""),
     ({"thinking": {**ENABLED, "new": 1}}, None, Reasoning(budget=2000), "thinking.new"),
     ({"output_config": {"effort": "max"}}, None, Reasoning(effort="max"), ""),

@@ -523,7 +523,8 @@ def test_a_format_is_json_text_or_a_demand(given: dict[str, Any], expected: Form
     ("thinking", "reasoning"),
     [
         ({"thinkingBudget": 0}, Reasoning(off=True)),
-        ({"thinkingBudget": -1}, Reasoning()),
+        ({"thinkingBudget": -1}, Reasoning(adaptive=True)),
+        ({"thinkingBudget": -2}, Reasoning()),
         ({"thinkingBudget": 128.0}, Reasoning(budget=128)),
         ({"thinkingLevel": "HIGH", "includeThoughts": True}, Reasoning(effort="high", summary="auto")),
         ({"thinkingLevel": 1}, Reasoning(effort="low")),

@@ -57,6 +57,7 @@ class Reasoning(Struct, kw_only=True):
     effort: str | None = None  # minimal, low, medium, high, ...
     budget: int | None = None  # tokens
     off: bool = False
+    adaptive: bool = False  # the model decides how much, within the effort where one is said
     summary: str | None = None  # show it in the answer, and how: auto, concise, detailed
 
 

@@ -12,9 +12,13 @@ from proxy.canon import Reasoning, Request
 from proxy.grammar.claude import BUDGETS, DEFAULT_MAX_TOKENS, budget_for, is_forced, moved_to, room_for
 from proxy.grammar.claude_models import Takes
 from proxy.grammar.fields import Object
+from proxy.grammar.thinking import is_undecided
 
 # What other wires call the showing of thoughts, and `thinking.display`. "auto" is the one that is said without loss.
 DISPLAYS = {"auto": "summarized", "concise": "summarized", "detailed": "summarized", "none": "omitted"}
+
+
+_UNSAID = "high"  # the effort of a model that is told none
 
 
 class Plan(Struct, frozen=True):
@@ -31,6 +35,8 @@ def plan(request: Request, takes: Takes) -> Plan:
         return Plan(room)
     if reasoning.off or reasoning.budget == 0 or reasoning.effort == "none":
         return _unthinking(room, takes)
+    if is_undecided(reasoning):
+        return _shown(_undecided(request, takes), reasoning, takes)
     if reasoning.budget is None and reasoning.effort is None:
         return _shown(Plan(room), reasoning, takes)
     if _by_budget(reasoning, takes):
@@ -68,6 +74,13 @@ def _shown(plan: Plan, reasoning: Reasoning, takes: Takes) -> Plan:
     said = thinking["type"] == "adaptive" or display == "summarized"
     moved = () if said and reasoning.summary in ("auto", "none") else ("reasoning.summary",)
     return replace(plan, thinking=thinking, moved=plan.moved.union(moved))
+
+
+def _undecided(request: Request, takes: Takes) -> Plan:
+    room = room_of(request)
+    if "adaptive" not in takes.thinking or is_forced(request):
+        return Plan(room, moved=frozenset({"reasoning.adaptive"}))
+    return Plan(room + (BUDGETS[_UNSAID] if request.max_tokens is None else 0), {"type": "adaptive"})
 
 
 # --- by effort -------------------------------------------------------------------------------------------------------

@@ -104,7 +104,9 @@ def _reasoning(top: Fields, effort: str | None) -> Reasoning | None:
             reasoning.off = True
         case "between_tools" as kind:  # off, but for a word on what the tools are called for
             reasoning.off, thinking.rest["type"] = True, kind
-        case kind:  # "adaptive", and what comes after it: the model decides
+        case "adaptive":
+            reasoning.adaptive = True
+        case kind:  # one yet to come
             thinking.rest["type"] = kind
     if thinking.rest.get("display") == "summarized":
         reasoning.summary = "auto"

@@ -11,6 +11,8 @@ def plan_as_asked(request: Request) -> Plan:
     thinking: Object = {}
     if reasoning.off:
         thinking["type"] = "disabled"
+    if reasoning.adaptive:
+        thinking["type"] = "adaptive"
     if reasoning.budget is not None:
         thinking |= {"type": "enabled", "budget_tokens": reasoning.budget}
     if reasoning.summary is not None:

@@ -44,6 +44,7 @@ SPELLED = {
     "reasoning.effort": "output_config.effort",
     "reasoning.budget": "thinking.budget_tokens",
     "reasoning.summary": "thinking.display",
+    "reasoning.adaptive": "thinking.type",
     "tool.strict": "tools.strict",
     "cache": "cache_control",
     "document.name": "document.title",

@@ -16,6 +16,7 @@ from proxy.grammar.claude_models import Takes, does_think, knobs_of, sampled, ta
 from proxy.grammar.fields import Object, as_object, dump, merged
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 from proxy.grammar.shapes import held_to
+from proxy.grammar.thinking import is_undecided
 
 # RequestMetadata: how many labels there may be, and of what.
 _MAX_LABELS = 16
@@ -130,6 +131,8 @@ class Encoding:
         said = {} if silent else said_to(self._family, self._request, reasoning, self.dropped)
         if reasoning.summary is not None:
             self.dropped.add("reasoning.summary")
+        if is_undecided(reasoning):
+            self.dropped.add("reasoning.adaptive")
         return said
 
     def _output(self) -> Object:

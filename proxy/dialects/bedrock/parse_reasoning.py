@@ -65,8 +65,9 @@ def _claudes(said: Object) -> Reasoning | None:
         case {"type": "disabled"}:
             del said["type"]
             reasoning = Reasoning(off=True)
-        case {"type": "adaptive"}:  # the model decides, and the word stays where it was
-            reasoning = Reasoning()
+        case {"type": "adaptive"}:
+            del said["type"]
+            reasoning = Reasoning(adaptive=True)
         case _:
             return None
     if said.get("display") == "summarized":

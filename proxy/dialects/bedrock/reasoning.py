@@ -21,6 +21,8 @@ def said_by_client(reasoning: Reasoning) -> Object:
     """What a client of this wire said to Claude, said again."""
     if reasoning.off:
         return {"thinking": {"type": "disabled"}}
+    if reasoning.adaptive:
+        return {"thinking": {"type": "adaptive"}}
     return {} if reasoning.budget is None else _enabled(reasoning.budget)
 
 

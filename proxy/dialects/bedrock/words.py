@@ -41,6 +41,7 @@ SPELLED = {
     "reasoning.effort": "outputConfig.effort",
     "reasoning.budget": "additionalModelRequestFields.thinking.budget_tokens",
     "reasoning.summary": "additionalModelRequestFields.thinking.display",
+    "reasoning.adaptive": "additionalModelRequestFields.thinking.type",
     "tool.strict": "toolSpec.strict",
     "cache": "cachePoint",
     "text.citations": "citationsContent.citations",
@@ -60,6 +61,7 @@ SPELLED_BY = {
         "reasoning": "additionalModelRequestFields.reasoning_config",
         "reasoning.budget": "additionalModelRequestFields.reasoning_config.budget_tokens",
         "reasoning.summary": "additionalModelRequestFields.reasoning_config.display",
+        "reasoning.adaptive": "additionalModelRequestFields.reasoning_config.type",
     },
     "reasoningConfig": {
         "reasoning": "additionalModelRequestFields.reasoningConfig",

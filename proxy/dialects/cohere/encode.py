@@ -109,6 +109,7 @@ class Encoding:
             return {"type": "enabled"}
         if budget is None and reasoning.effort is None:  # what it thinks is shown, and thinking is not asked for so
             self.dropped.update(["reasoning.summary"] if reasoning.summary else ())
+            self.dropped.update(["reasoning.adaptive"] if reasoning.adaptive else ())
             return None
         budget = self._budget(reasoning.effort or "") if budget is None else self._bounded(budget)
         return None if budget is None else {"type": "enabled", "token_budget": budget}

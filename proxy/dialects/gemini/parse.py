@@ -23,6 +23,7 @@ from proxy.dialects.gemini.words import (
     SPELLED_BY,
     TIER_BEGINS,
     TIERS_READ,
+    UNDECIDED,
 )
 from proxy.errors import BadRequest
 from proxy.grammar.fields import Fields, Left, Object, is_number, wrong, wrong_word
@@ -152,11 +153,12 @@ def _reasoning(config: Fields) -> Reasoning | None:
     level = thinking.rest.pop("thinkingLevel", None)
     word = LEVELS[0] if level is None else _word(level, thinking.path("thinkingLevel"), LEVELS)
     effort = None if word == LEVELS[0] else word.lower()
-    if budget is not None and budget < 0:  # the model decides
-        thinking.rest["thinkingBudget"] = budget
+    adaptive, summary = budget == UNDECIDED, "auto" if shown else None
+    if budget is not None and budget < 0:
+        thinking.rest |= {} if adaptive else {"thinkingBudget": budget}
         budget = None
     config.keep("thinkingConfig", thinking)
-    return Reasoning(effort=effort, budget=budget or None, off=budget == 0, summary="auto" if shown else None)
+    return Reasoning(effort=effort, budget=budget or None, off=budget == 0, adaptive=adaptive, summary=summary)
 
 
 # --- tools -----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ Gemini 3 and later take a level, 2.5 a number of tokens, older ones nothing
 import re
 
 from proxy.canon import Request
-from proxy.dialects.gemini.words import BUDGET_BOUNDS, MAY_BE_OFF, MOST, THINKING_BUDGETS, THINKING_LEVELS
+from proxy.dialects.gemini.words import BUDGET_BOUNDS, MAY_BE_OFF, MOST, THINKING_BUDGETS, THINKING_LEVELS, UNDECIDED
 from proxy.grammar.fields import Object
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.thinking import half_of
@@ -29,7 +29,7 @@ def thinking_config(request: Request, dropped: Receipt) -> Object | None:
     asked = reasoning.budget if reasoning.budget is not None else reasoning.effort
     if reasoning.off or asked in (0, "none"):
         return _silenced(model, dropped)
-    if asked is None and reasoning.summary is None:
+    if asked is None and reasoning.summary is None and not reasoning.adaptive:
         return None
     if generation(model) < (2, 5):
         dropped.add("reasoning")
@@ -39,6 +39,8 @@ def thinking_config(request: Request, dropped: Receipt) -> Object | None:
         said["thinkingBudget"] = _bounded(reasoning.budget, model, dropped)
     elif reasoning.effort is not None:
         said |= _effort(reasoning.effort, request, dropped)
+    elif reasoning.adaptive and generation(model) < (3, 0):  # later ones decide unasked
+        said["thinkingBudget"] = UNDECIDED
     return said
 
 
@@ -52,6 +54,8 @@ def as_said(request: Request) -> Object | None:
         said["thinkingLevel"] = reasoning.effort.upper()
     if reasoning.budget is not None or reasoning.off:
         said["thinkingBudget"] = 0 if reasoning.off else reasoning.budget
+    if reasoning.adaptive:
+        said["thinkingBudget"] = UNDECIDED
     if reasoning.summary is not None:
         said["includeThoughts"] = True
     return said

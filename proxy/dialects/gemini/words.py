@@ -44,6 +44,7 @@ SPELLED = {name: f"generationConfig.{key}" for name, key in (NUMBERS | COUNTS).i
     "reasoning": "generationConfig.thinkingConfig",
     "reasoning.effort": "generationConfig.thinkingConfig.thinkingLevel",
     "reasoning.budget": "generationConfig.thinkingConfig.thinkingBudget",
+    "reasoning.adaptive": "generationConfig.thinkingConfig.thinkingBudget",
     "reasoning.summary": "generationConfig.thinkingConfig.includeThoughts",
     "document.name": "inlineData.displayName",
     "thinking": "contents.parts.thought",
@@ -140,6 +141,8 @@ IMAGE, AUDIO, VIDEO, DOCUMENT = "image/jpeg", "audio/wav", "video/mp4", "applica
 THINKING_LEVELS = {"minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH"}
 THINKING_BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
 MOST = {"xhigh", "max"}  # of other wires; the highest that this one has stands for them, with a receipt
+
+UNDECIDED = -1  # of `thinkingBudget`: the model decides
 
 # What a 2.5 model lets itself be told to think: the least and the most. A least of 0 says that it may be told not to.
 # https://ai.google.dev/gemini-api/docs/thinking#set-budget

@@ -115,6 +115,7 @@ class Encoding:
             effort = effort or _effort(reasoning.budget)
         if effort is None:  # what it thinks is shown, and thinking is not asked for so
             self.dropped.update(["reasoning.summary"] if reasoning.summary else ())
+            self.dropped.update(["reasoning.adaptive"] if reasoning.adaptive else ())
             return None
         if knows_levels(self._request.model):
             return effort if self._own else self._level(effort)

@@ -20,7 +20,7 @@ from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object, as_object
 from proxy.grammar.functions import nest
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands
-from proxy.grammar.thinking import SAYS_NONE
+from proxy.grammar.thinking import SAYS_NONE, is_undecided
 
 _knobs_of = attrgetter(*KNOBS)
 _is_newer = re.compile(r"(?:.*/)?(?:o1|o3|o4|gpt-5)").match
@@ -119,6 +119,8 @@ class Encoding:
             if reasoning.effort is None:
                 budget = reasoning.budget
                 return next((effort for most, effort in EFFORTS if budget <= most), "high")
+        if is_undecided(reasoning):
+            self.dropped.add("reasoning.adaptive")
         return reasoning.effort
 
     def _format(self) -> Object | None:

@@ -21,7 +21,7 @@ from proxy.dialects.openai_responses.words import (
 from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object, as_list, as_object
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
-from proxy.grammar.thinking import SAYS_NONE
+from proxy.grammar.thinking import SAYS_NONE, is_undecided
 
 
 class Encoding:
@@ -143,6 +143,8 @@ class Encoding:
             if reasoning.effort is None:
                 budget = reasoning.budget
                 return next((effort for most, effort in EFFORTS if budget <= most), "high")
+        if is_undecided(reasoning):
+            self.dropped.add("reasoning.adaptive")
         return reasoning.effort
 
     # tools
