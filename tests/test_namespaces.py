@@ -93,3 +93,57 @@ def test_a_call_remembers_how_it_was_said() -> None:
         "agents__close_agent",
         {"namespace": {"namespace": "agents", "name": "close_agent"}},
     )
+
+
+# --- a choice among them ---------------------------------------------------------------------------------------------
+
+MORE = {**GROUP, "name": "more"}
+
+
+def chosen(wire: str, choice: Any, *tools: Any) -> tuple[Any, tuple[str, ...]]:
+    asked = RESPONSES.parse(body(tools=tools, tool_choice=choice, max_output_tokens=9), Peek("m", False))
+    encoded = registry.dialect(wire).encode(asked)
+    return json.loads(encoded.body), encoded.dropped
+
+
+def named(name: str) -> dict[str, str]:
+    return {"type": "function", "name": name}
+
+
+@pytest.mark.parametrize("wire", OTHERS)
+def test_a_function_is_chosen_by_its_name_in_the_namespace(wire: str) -> None:
+    """No SDK has a word for the namespace in a choice."""
+    by_bare, _ = chosen(wire, named("spawn_agent"), PLAIN, GROUP)
+    by_joined, _ = chosen(wire, named("agents__spawn_agent"), PLAIN, GROUP)
+    assert by_bare == by_joined
+    assert '"spawn_agent"' not in json.dumps(by_bare)
+
+
+def test_a_tool_that_has_the_name_itself_is_the_one() -> None:
+    said, _ = chosen("anthropic", named("close_agent"), PLAIN, GROUP)
+    assert said["tool_choice"] == {"type": "tool", "name": "close_agent"}
+
+
+def test_where_several_namespaces_have_it_each_may_be_called() -> None:
+    said, dropped = chosen("openai_chat", named("close_agent"), GROUP, MORE)
+    assert [each["function"]["name"] for each in said["tool_choice"]["allowed_tools"]["tools"]] == [
+        "agents__close_agent",
+        "more__close_agent",
+    ]
+    assert (said["tool_choice"]["allowed_tools"]["mode"], dropped) == ("required", ())
+
+
+@pytest.mark.parametrize("mode", ["auto", "required"])
+def test_so_are_those_that_may_be_chosen(mode: str) -> None:
+    choice = {"type": "allowed_tools", "mode": mode, "tools": [named("spawn_agent"), named("other")]}
+    said, _ = chosen("anthropic", choice, {**PLAIN, "name": "other"}, GROUP)
+    assert {tool["name"] for tool in said["tools"]} == {"agents__spawn_agent", "other"}
+
+
+@pytest.mark.parametrize("tools", [[GROUP], [GROUP, MORE]])
+@pytest.mark.parametrize(
+    "choice", [{"type": "allowed_tools", "mode": "auto", "tools": [named("close_agent"), named("spawn_agent")]}]
+)
+def test_on_its_own_wire_the_choice_stays_what_it_was(choice: Any, tools: list[Any]) -> None:
+    assert chosen("openai_responses", choice, *tools)[0]["tool_choice"] == choice
+    assert chosen("openai_responses", named("close_agent"), GROUP)[0]["tool_choice"] == named("close_agent")

@@ -7,7 +7,7 @@ the seals of the thoughts are asked for, so that it can send them back.
 
 from proxy.canon import Request, Tool, ToolChoice
 from proxy.dialects.openai_responses.encode_input import Saying
-from proxy.dialects.openai_responses.namespaces import group_of, is_member
+from proxy.dialects.openai_responses.namespaces import group_of, inner_name, is_member
 from proxy.dialects.openai_responses.words import (
     EFFORTS,
     KNOBS,
@@ -19,7 +19,7 @@ from proxy.dialects.openai_responses.words import (
     TIERS,
 )
 from proxy.errors import Unrepresentable
-from proxy.grammar.fields import Object, as_list, as_object
+from proxy.grammar.fields import Object, as_list, as_object, dump
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 from proxy.grammar.thinking import SAYS_NONE, is_undecided
 
@@ -182,13 +182,15 @@ class Encoding:
 
     def _choice(self, choice: ToolChoice) -> object:
         if choice.among:
-            tools = [self._named(name) for name in choice.among]
-            return {"type": "allowed_tools", "mode": choice.mode, "tools": tools}
+            tools = {dump(said): said for said in map(self._named, choice.among)}  # of two namespaces one name is one
+            return {"type": "allowed_tools", "mode": choice.mode, "tools": list(tools.values())}
         return choice.mode if choice.mode != "tool" else self._named(choice.name)
 
     def _named(self, name: str | None) -> Object:
-        custom = any(tool.kind == "custom" and tool.name == name for tool in self._request.tools)
-        return {"type": "custom" if custom else "function", "name": name}
+        tool = next((tool for tool in self._request.tools if tool.name == name), None)
+        if tool is not None and self._own and is_member(tool):
+            name = inner_name(tool)
+        return {"type": "custom" if tool is not None and tool.kind == "custom" else "function", "name": name}
 
 
 def _knobs_of(request: Request) -> Object:

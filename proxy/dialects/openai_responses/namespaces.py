@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from proxy.canon import Part, Tool, ToolCall
+from proxy.canon import Part, Tool, ToolCall, ToolChoice
 from proxy.grammar.fields import Object, Verbatim, as_object
 
 NAMESPACE = "namespace"  # the kind of such a tool, what a call says, and where both are kept in `extra`
@@ -46,6 +46,28 @@ def group_of(tool: Tool) -> Object | None:
     """The group of a member, told once: by its first one."""
     group = tool.extra[NAMESPACE]["group"]
     return None if group is None else as_object(group)
+
+
+def by_joined_names(choice: ToolChoice | None, tools: Sequence[Tool]) -> ToolChoice | None:
+    """A choice names a function as its namespace does, and has no word for that: what has the name may be called."""
+    if choice is None or not any(map(is_member, tools)):
+        return choice
+    found = dict.fromkeys(name for said in choice.among or (choice.name,) if said for name in _called(said, tools))
+    if choice.mode == "tool" and len(found) > 1:
+        return ToolChoice("required", among=tuple(found))
+    return replace(choice, name=next(iter(found))) if choice.mode == "tool" else replace(choice, among=tuple(found))
+
+
+def _called(said: str, tools: Sequence[Tool]) -> Sequence[str]:
+    """The tools that a choice may mean by a name; one that is its own goes before a namespace's."""
+    if any(tool.name == said for tool in tools):
+        return (said,)
+    return [tool.name for tool in tools if is_member(tool) and inner_name(tool) == said] or (said,)
+
+
+def inner_name(tool: Tool) -> str:
+    """Of a member, in its namespace."""
+    return str(tool.extra[NAMESPACE]["name"])
 
 
 def spaces(tools: Sequence[Tool]) -> Spaces:

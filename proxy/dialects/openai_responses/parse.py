@@ -4,7 +4,7 @@ A body in, a Request out. Wrong types are a BadRequest that names the field's pa
 """
 
 from proxy.canon import Format, Reasoning, Request, Text, Tool, ToolChoice, Turn
-from proxy.dialects.openai_responses.namespaces import NAMESPACE, members
+from proxy.dialects.openai_responses.namespaces import NAMESPACE, by_joined_names, members
 from proxy.dialects.openai_responses.parse_input import turns_of
 from proxy.dialects.openai_responses.words import DEMANDS, KNOBS, LOGPROBS, NAME, REMEMBERED, SEALS, SILENCE, SPELLED
 from proxy.grammar.fields import Fields, Object, as_object, wrong, wrong_word
@@ -15,6 +15,7 @@ def parse_request(top: Fields) -> Request:
         raise wrong("input", "a string or an array of items", None)
     stream = top.flag("stream") or False
     form, verbosity = _text(top)
+    tools = [tool for value, at in top.items("tools") for tool in _tools(value, at)]
     knobs: Object = {name: getattr(top, take)(key) for name, (key, take) in KNOBS.items() if key in top.rest}
     request = Request(
         wire=NAME,
@@ -23,8 +24,8 @@ def parse_request(top: Fields) -> Request:
         stream=stream,
         include_usage=True,  # a stream of this wire always has it
         obfuscation=_obfuscation(top) if stream else None,
-        tools=[tool for value, at in top.items("tools") for tool in _tools(value, at)],
-        tool_choice=_tool_choice(top),
+        tools=tools,
+        tool_choice=by_joined_names(_tool_choice(top), tools),
         format=form,
         verbosity=verbosity,
         reasoning=_reasoning(top),
