@@ -41,7 +41,7 @@ from proxy.errors import (
     BadRequest,
     Unrepresentable,
 )
-from proxy.grammar.claude import BUDGETS, DEFAULT_MAX_TOKENS
+from proxy.grammar.claude.budgets import BUDGETS, DEFAULT_MAX_TOKENS
 from proxy.grammar.fields import standard_base64
 from proxy.ports import Dialect, Forward, Path, Peek
 from tests import laws, recordings

@@ -24,8 +24,8 @@ from proxy.canon import (
 )
 from proxy.dialects.anthropic.words import CACHE_POINTS
 from proxy.errors import Down, Refused
-from proxy.grammar.claude import BUDGETS, DEFAULT_MAX_TOKENS
-from proxy.grammar.claude_models import takes_of
+from proxy.grammar.claude.budgets import BUDGETS, DEFAULT_MAX_TOKENS
+from proxy.grammar.claude.models import takes_of
 from proxy.ports import Encoded
 from tests import laws, recordings
 from tests.test_anthropic import ASKED, TOLD, USER, WIRE, accepted, foreign, sent, turn

@@ -35,7 +35,7 @@ FLOORS = [
     "dialects.* upstream access.* edge.origins edge.handover edge.remote edge.delivery reports.gauges routing"
     " reports.probe store store.* sealing.makers sealing.vault logs spending.alerts prices prices.* answers.flights"
     " reports.exposition reports.replies".split(),
-    ["grammar.watching", "grammar.claude_plan", "failover.faults"],
+    ["grammar.watching", "failover.faults"],
     "failover.* spending.* logs.redaction grammar.* budgets budgets.* wishes access.keyring access.rights answers"
     " answers.* edge.onlookers edge.keptawake edge.exchange edge.lateness sealing.pieces reports.sight".split(),
     "fleet ports ports.* framing framing.* envelope manyvalues grammar.fields grammar.receipts grammar.thinking"

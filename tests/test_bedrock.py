@@ -43,7 +43,7 @@ from proxy.dialects.bedrock.words import FORMATS, TAKEN, format_of, media_type_o
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Unrepresentable
-from proxy.grammar.claude import BUDGETS, DEFAULT_MAX_TOKENS
+from proxy.grammar.claude.budgets import BUDGETS, DEFAULT_MAX_TOKENS
 from proxy.grammar.fields import dump
 from proxy.ports import Dialect, Forward, Path, Peek
 from tests import recordings

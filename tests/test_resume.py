@@ -24,7 +24,7 @@ from proxy.failover.hedging import LOST
 from proxy.failover.plan import Plan
 from proxy.failover.sofar import SoFar, asks_for_text, parted
 from proxy.failover.splice import Splice, summed
-from proxy.grammar.claude_models import takes_of
+from proxy.grammar.claude.models import takes_of
 from proxy.lanes.prefill import go_on
 from proxy.middleware.resume import NO_PREFILL, Resume, _has_time, _may_be_two, _may_be_wanted, _met
 from proxy.ports import Attempt, Dialect, Reply, Target, Wishes

@@ -34,7 +34,7 @@ from proxy.dialects.anthropic.citations import spelled
 from proxy.dialects.anthropic.words import IMAGES
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
-from proxy.grammar.claude import is_sealed
+from proxy.grammar.claude.budgets import is_sealed
 from proxy.grammar.fields import Object
 from proxy.grammar.receipts import Receipt, stored_elsewhere
 from proxy.grammar.textual import is_text, text_of

@@ -11,9 +11,9 @@ from proxy.dialects.anthropic.messages import as_they_came, in_order, parted
 from proxy.dialects.anthropic.thinking import plan_as_asked
 from proxy.dialects.anthropic.words import CACHE_POINTS, KNOBS_LACKED, MODE_WORDS, NAME, TIERS
 from proxy.errors import Unrepresentable
-from proxy.grammar.claude import is_claude
-from proxy.grammar.claude_models import does_think, knobs_of, sampled, takes_of
-from proxy.grammar.claude_plan import plan
+from proxy.grammar.claude.budgets import is_claude
+from proxy.grammar.claude.models import does_think, knobs_of, sampled, takes_of
+from proxy.grammar.claude.plan import plan
 from proxy.grammar.fields import Object, as_list, merged
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 from proxy.grammar.shapes import held_to

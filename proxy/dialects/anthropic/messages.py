@@ -7,7 +7,7 @@ https://platform.claude.com/docs/en/api/messages and .../docs/en/agents-and-tool
 from proxy.canon import Role, Turn
 from proxy.dialects.anthropic.blocks import Blocks
 from proxy.errors import Unrepresentable
-from proxy.grammar.claude_models import Takes, no_prefill
+from proxy.grammar.claude.models import Takes, no_prefill
 from proxy.grammar.fields import Object
 
 _SYSTEM: tuple[Role, ...] = ("system", "developer")

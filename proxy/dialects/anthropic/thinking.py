@@ -1,7 +1,7 @@
 """How much does a client of this wire let the model think?"""
 
 from proxy.canon import Reasoning, Request
-from proxy.grammar.claude_plan import DISPLAYS, Plan, room_of
+from proxy.grammar.claude.plan import DISPLAYS, Plan, room_of
 from proxy.grammar.fields import Object
 
 

@@ -11,8 +11,8 @@ from proxy.dialects.bedrock.reasoning import said_by_client, said_to, to_claude
 from proxy.dialects.bedrock.turns import TOOL_NAME, Conversation, cache_point
 from proxy.dialects.bedrock.words import CACHES_TOOLS, KNOBS_LACKED, NAME, SPELT, TIERS, TOP_K, family_of
 from proxy.errors import Unrepresentable
-from proxy.grammar.claude import room_for
-from proxy.grammar.claude_models import Takes, does_think, knobs_of, sampled, takes_of
+from proxy.grammar.claude.budgets import room_for
+from proxy.grammar.claude.models import Takes, does_think, knobs_of, sampled, takes_of
 from proxy.grammar.fields import Object, as_object, dump, merged
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 from proxy.grammar.shapes import held_to

@@ -9,8 +9,8 @@ import re
 
 from proxy.canon import Reasoning, Request
 from proxy.dialects.bedrock.words import EFFORTS
-from proxy.grammar.claude_models import Takes
-from proxy.grammar.claude_plan import plan
+from proxy.grammar.claude.models import Takes
+from proxy.grammar.claude.plan import plan
 from proxy.grammar.fields import Object
 from proxy.grammar.receipts import Receipt
 

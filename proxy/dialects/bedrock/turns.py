@@ -33,7 +33,7 @@ from proxy.dialects.bedrock.documents import Names
 from proxy.dialects.bedrock.words import CACHES_TEXT, NAME, TAKEN, family_of, format_of
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
-from proxy.grammar.claude_models import Takes, no_prefill
+from proxy.grammar.claude.models import Takes, no_prefill
 from proxy.grammar.fields import Object, decode_json
 from proxy.grammar.receipts import Receipt, stored_elsewhere
 from proxy.grammar.textual import is_text

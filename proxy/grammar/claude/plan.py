@@ -1,6 +1,6 @@
 """How much may Claude think, and how is that said to this one, for a client of another wire?
 
-Older models take a budget of tokens, newer ones an effort; `claude_models` tells which. What was asked in the one is
+Older models take a budget of tokens, newer ones an effort; `models` tells which. What was asked in the one is
 put into the other, and what moves on the way is receipted. max_tokens bounds the thoughts as well as the answer.
 https://platform.claude.com/docs/en/build-with-claude/thinking
 """
@@ -9,8 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.canon import Reasoning, Request
-from proxy.grammar.claude import BUDGETS, DEFAULT_MAX_TOKENS, budget_for, is_forced, moved_to, room_for
-from proxy.grammar.claude_models import Takes
+from proxy.grammar.claude.budgets import BUDGETS, DEFAULT_MAX_TOKENS, budget_for, is_forced, moved_to, room_for
+from proxy.grammar.claude.models import Takes
 from proxy.grammar.fields import Object
 from proxy.grammar.thinking import is_undecided
 

@@ -1,0 +1,1 @@
+"""What Claude takes, whoever hosts it: Anthropic, Bedrock, Vertex AI."""
