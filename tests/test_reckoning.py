@@ -170,6 +170,15 @@ async def test_the_summary_tells_whether_its_cost_is_an_estimate(
         assert (summary["cost_usd"] > "0", summary["cost_estimated"]) == (True, estimated)
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(("usage", "estimated"), [(None, True), ({"prompt_tokens": 5, "completion_tokens": 2}, False)])
+async def test_so_does_explain(usage: Json | None, estimated: bool, stream: bool, tmp_path: Path) -> None:
+    async with Evil(answering=host(usage)) as evil, silent(evil, tmp_path) as gateway:
+        got = await ask(gateway, "POST", OPENAI.path, OPENAI.request(model=MODEL, stream=stream))
+        told = await ask(gateway, "GET", f"/v1/explain/{got.header('x-pillion-request-id')}")
+        assert json.loads(told.body)["cost_estimated"] is estimated
+
+
 @pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
 async def test_so_is_a_cost_by_a_price_that_is_a_guess(speech: Speech, tmp_path: Path) -> None:
     counted = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}

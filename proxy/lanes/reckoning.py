@@ -20,12 +20,15 @@ class Reckoning:
 
     def feed(self, said: Sequence[Event]) -> Sequence[Event]:
         """The same; where nothing was told, an estimate stands before the end."""
+        if self._is_told:
+            return said
         for event in said:
             if type(event) is Delta:
                 self._written += tokens_in(event.text)
             elif type(event) is Usage:
                 self._is_told = True
-            elif type(event) is Finish and not self._is_told:  # the last of a sentence
+                return said
+            elif type(event) is Finish:  # the last of a sentence
                 guess = Usage(input=estimate(self._request), output=self._written, is_guess=True)
                 return [*said[:-1], guess, event]
         return said

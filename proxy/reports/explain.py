@@ -46,6 +46,7 @@ class Record(Struct, gc=False):
     history: Sequence[Attempt]
     dropped: tuple[str, ...]
     spent: int
+    is_guess: bool
     price_source: str
     upstream_id: str
     # So far they are a call's own, by its names.
@@ -127,6 +128,7 @@ class Explain:
             "dropped": list(map(self._name, record.dropped)),
             "usage": dict(zip(COUNTS, record.usage, strict=True)) if record.usage else None,
             "cost_usd": dollars(record.spent),
+            "cost_estimated": record.is_guess,
             "price_source": record.price_source or None,
             "seconds": {
                 "total": _rounded(record.ended - record.started),
