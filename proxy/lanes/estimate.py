@@ -1,4 +1,4 @@
-"""How many tokens would a request have, roughly, where its provider cannot be asked?
+"""How many tokens has a request, or took an answer, roughly, where its provider cannot be asked or does not tell?
 
 Honest means: not nothing, of the right order, and never by a rule that looks more exact than it is. Text counts by its
 bytes (`spending/tokens.py`); an image and a page are what vendors charge for one of middle size.
@@ -21,6 +21,7 @@ from proxy.canon import (
     Thinking,
     ToolCall,
     ToolResult,
+    Usage,
     Video,
 )
 from proxy.grammar.fields import dump
@@ -40,6 +41,11 @@ def estimate(request: Request) -> int:
     turns = sum(TURN + sum(map(_part, turn.parts)) for turn in request.turns)
     shape = _json(request.format.schema) if request.format is not None else 0
     return max(1, tools + turns + shape)
+
+
+def guess(request: Request, written: int) -> Usage:
+    """For an answer of so many tokens, by the length of what it said."""
+    return Usage(input=estimate(request), output=written, is_guess=True)
 
 
 def _part(part: Part) -> int:

@@ -5,13 +5,14 @@ A provider's bytes in, the client's out. What the ledger wants of the answer is 
 
 from collections.abc import Iterable, Sequence
 
-from proxy.canon import Event, Request, Start, Usage
+from proxy.canon import Delta, Event, Finish, Request, Start, Usage
 from proxy.errors import BadRequest, Down, Unrepresentable, UpstreamError
 from proxy.lanes.asking import blame, name_of
+from proxy.lanes.estimate import guess
 from proxy.lanes.hearing import Hearing
-from proxy.lanes.reckoning import Reckoning
 from proxy.lanes.sieve import Sieve
 from proxy.ports import Call, Renderer
+from proxy.spending.tokens import tokens_in
 
 
 class Telling:
@@ -22,7 +23,9 @@ class Telling:
         self.fault: UpstreamError | None = None
         self._call = call
         self._hearing = hearing
-        self._reckoning = Reckoning(request) if call.dialect.demands_usage else None
+        self._request = request
+        self._demands_usage = call.dialect.demands_usage
+        self._written = 0  # tokens, by their length, where they may be told
         self._sieve = Sieve(request.wire, call.dialect.cites, call.dialect.declines)
         self._renderer = renderer
         self._asked = call.dropped  # the receipt of the request
@@ -30,8 +33,6 @@ class Telling:
     def feed(self, chunk: bytes, last: bool) -> bytes:
         """Also where there is a fault: what came before it."""
         said: Sequence[Event] = self._hearing.feed(chunk, last)
-        if self._reckoning is not None:
-            said = self._reckoning.feed(said)
         self.fault = self._hearing.fault
         if self.fault is not None:
             blame(self._call, self.fault)
@@ -39,6 +40,9 @@ class Telling:
         out: list[bytes] = []
         try:
             self._note(said)
+            if self._demands_usage and self._call.usage is None and said and type(said[-1]) is Finish:
+                self._call.usage = usage = guess(self._request, self._written)  # a zero would be taken for a count
+                said = [*said[:-1], usage, said[-1]]
             out.extend(map(self._renderer.feed, self._sieve.feed(said)))  # what came before an error stays
         except Unrepresentable as error:  # the client asked for nothing wrong: it is the answer that does not fit
             self.fault = Down(error.message, provider=name_of(self._call), code=error.code, param=error.param)
@@ -51,7 +55,11 @@ class Telling:
 
     def _note(self, said: Iterable[Event]) -> None:
         for event in said:
-            if type(event) is Start:
+            if type(event) is Delta:
+                self.begun = True
+                if self._demands_usage:
+                    self._written += tokens_in(event.text)
+            elif type(event) is Start:
                 self._call.answered_model = event.model
             elif type(event) is Usage:
                 self._call.usage = event
