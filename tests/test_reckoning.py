@@ -109,6 +109,19 @@ async def test_a_wire_that_must_say_its_tokens_says_those_that_are_booked(
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("half", [{"prompt_tokens": 41}, {"completion_tokens": 7}], ids=["read", "written"])
+@pytest.mark.parametrize("way", WAYS)
+async def test_half_a_count_is_made_whole(way: Any, half: Json, stream: bool, tmp_path: Path) -> None:
+    """As Ollama's is, where it had read the prompt before."""
+    async with Evil(answering=host(half)) as evil, silent(evil, tmp_path) as gateway:
+        got, read, written = await way(gateway, stream)
+        assert read == 41 if "prompt_tokens" in half else len(QUESTION) // 4 <= read <= len(QUESTION)
+        assert written == 7 if "completion_tokens" in half else written >= SAID
+        assert await booked(gateway) == (read, written, 1)
+        assert stream or got.header("x-pillion-estimated") == "usage"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("way", WAYS)
 async def test_what_the_host_tells_is_told_as_it_is(way: Any, stream: bool, tmp_path: Path) -> None:
     """Though the ledger does not believe that a question is read in no tokens."""

@@ -79,7 +79,7 @@ class Usage(Struct, frozen=True, kw_only=True):
     tier: str = ""  # that served the request, in the provider's words
     beside: "tuple[Iteration, ...]" = ()  # what the provider ran besides, which the buckets leave out
     is_odd: bool = False  # a count cannot be (below zero, beyond all bounds, no number, null): it counts as nothing
-    is_guess: bool = False  # of ours: nobody has counted
+    is_guess: bool = False  # of ours: nobody has counted some of it
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property

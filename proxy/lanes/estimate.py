@@ -7,6 +7,8 @@ bytes (`spending/tokens.py`); an image and a page are what vendors charge for on
 from math import ceil
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from proxy.canon import (
     Audio,
     Document,
@@ -43,9 +45,19 @@ def estimate(request: Request) -> int:
     return max(1, tools + turns + shape)
 
 
-def guess(request: Request, written: int) -> Usage:
-    """For an answer of so many tokens, by the length of what it said."""
-    return Usage(input=estimate(request), output=written, is_guess=True)
+def filled(told: Usage | None, request: Request, written: int) -> Usage:
+    """What an answer took: nobody reads nothing, or says something in no tokens. Zeros alone are taken at their word,
+    as a guardrail that lets nothing through tells them.
+
+    `written`: tokens, by the length of what was said.
+    """
+    if told is None:
+        return Usage(input=estimate(request), output=written, is_guess=True)
+    if told.total_output and not told.total_input:
+        return replace(told, input=estimate(request), is_guess=True)
+    if told.total_input and written and not told.total_output:
+        return replace(told, output=written, is_guess=True)
+    return told
 
 
 def _part(part: Part) -> int:

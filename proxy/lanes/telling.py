@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from proxy.canon import Delta, Event, Finish, Request, Start, Usage
 from proxy.errors import BadRequest, Down, Unrepresentable, UpstreamError
 from proxy.lanes.asking import blame, name_of
-from proxy.lanes.estimate import guess
+from proxy.lanes.estimate import filled
 from proxy.lanes.hearing import Hearing
 from proxy.lanes.sieve import Sieve
 from proxy.ports import Call, Renderer
@@ -40,9 +40,8 @@ class Telling:
         out: list[bytes] = []
         try:
             self._note(said)
-            if self._demands_usage and self._call.usage is None and said and type(said[-1]) is Finish:
-                self._call.usage = usage = guess(self._request, self._written)  # a zero would be taken for a count
-                said = [*said[:-1], usage, said[-1]]
+            if self._demands_usage and said and type(said[-1]) is Finish:
+                said = self._filled(said)
             out.extend(map(self._renderer.feed, self._sieve.feed(said)))  # what came before an error stays
         except Unrepresentable as error:  # the client asked for nothing wrong: it is the answer that does not fit
             self.fault = Down(error.message, provider=name_of(self._call), code=error.code, param=error.param)
@@ -52,6 +51,12 @@ class Telling:
         if self._sieve.dropped:  # a header tells of it where the head still waits, and else the log and the metrics
             self._call.dropped = (*self._asked, *self._sieve.dropped)
         return b"".join(out)
+
+    def _filled(self, said: Sequence[Event]) -> Sequence[Event]:
+        """The end of an answer, with its tokens before it: a zero would be taken for a count."""
+        told = self._call.usage
+        self._call.usage = usage = filled(told, self._request, self._written)
+        return said if usage is told else [*said[:-1], usage, said[-1]]
 
     def _note(self, said: Iterable[Event]) -> None:
         for event in said:
