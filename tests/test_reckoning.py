@@ -1,6 +1,7 @@
 """What does a client read of its tokens, where its wire must say them and the provider tells none?"""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -119,6 +120,19 @@ async def test_half_a_count_is_made_whole(way: Any, half: Json, stream: bool, tm
         assert written == 7 if "completion_tokens" in half else written >= SAID
         assert await booked(gateway) == (read, written, 1)
         assert stream or got.header("x-pillion-estimated") == "usage"
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_was_withheld_may_have_no_tokens(way: Any, tmp_path: Path) -> None:
+    """So Google counts an answer that was blocked."""
+
+    def blocking(request: Received) -> Scenario:
+        plays: Scenario = host({"prompt_tokens": 41})(request)
+        return replace(plays, body=plays.body.replace(b'"stop"', b'"content_filter"'))
+
+    async with Evil(answering=blocking) as evil, silent(evil, tmp_path) as gateway:
+        got, read, written = await way(gateway, False)
+        assert (read, written, got.header("x-pillion-estimated")) == (41, 0, None)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

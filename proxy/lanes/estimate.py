@@ -45,17 +45,17 @@ def estimate(request: Request) -> int:
     return max(1, tools + turns + shape)
 
 
-def filled(told: Usage | None, request: Request, written: int) -> Usage:
+def filled(told: Usage | None, request: Request, written: int, withheld: bool) -> Usage:
     """What an answer took: nobody reads nothing, or says something in no tokens. Zeros alone are taken at their word,
     as a guardrail that lets nothing through tells them.
 
-    `written`: tokens, by the length of what was said.
+    `written`: tokens, by the length of what was said. `withheld`: not all of it, and perhaps none that counts.
     """
     if told is None:
         return Usage(input=estimate(request), output=written, is_guess=True)
     if told.total_output and not told.total_input:
         return replace(told, input=estimate(request), is_guess=True)
-    if told.total_input and written and not told.total_output:
+    if told.total_input and written and not (told.total_output or withheld):
         return replace(told, output=written, is_guess=True)
     return told
 

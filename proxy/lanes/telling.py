@@ -40,8 +40,8 @@ class Telling:
         out: list[bytes] = []
         try:
             self._note(said)
-            if self._demands_usage and said and type(said[-1]) is Finish:
-                said = self._filled(said)
+            if self._demands_usage and said and type(end := said[-1]) is Finish:
+                said = self._filled(said, end)
             out.extend(map(self._renderer.feed, self._sieve.feed(said)))  # what came before an error stays
         except Unrepresentable as error:  # the client asked for nothing wrong: it is the answer that does not fit
             self.fault = Down(error.message, provider=name_of(self._call), code=error.code, param=error.param)
@@ -52,11 +52,12 @@ class Telling:
             self._call.dropped = (*self._asked, *self._sieve.dropped)
         return b"".join(out)
 
-    def _filled(self, said: Sequence[Event]) -> Sequence[Event]:
+    def _filled(self, said: Sequence[Event], end: Finish) -> Sequence[Event]:
         """The end of an answer, with its tokens before it: a zero would be taken for a count."""
         told = self._call.usage
-        self._call.usage = usage = filled(told, self._request, self._written)
-        return said if usage is told else [*said[:-1], usage, said[-1]]
+        withheld = any(stop.reason == "content_filter" for stop in end.stops)
+        self._call.usage = usage = filled(told, self._request, self._written, withheld)
+        return said if usage is told else [*said[:-1], usage, end]
 
     def _note(self, said: Iterable[Event]) -> None:
         for event in said:
