@@ -31,6 +31,7 @@ from proxy.edge.room import Room, descriptors
 from proxy.errors import ConfigError, GatewayError
 from proxy.logs import Log
 from proxy.logs.redaction import Redaction, secrets_of
+from proxy.memory import give_back
 from proxy.parts import check_adapters
 from proxy.ports import Adapter
 from proxy.reloading import Reloading
@@ -51,6 +52,7 @@ def serve(config: Config, source: Source) -> int:
     """The exit code. `source`: where the configuration is from. Raises ConfigError."""
     handed = taken(handed_over())
     _fill_descriptors()
+    give_back()
     check_aiohttp()
     check_adapters(config)
     hide = Redaction(secrets_of(config))
