@@ -9,6 +9,7 @@ from proxy.errors import BadRequest
 
 VALUES = 100_000  # at any depth: of each, what is built may weigh hundreds of bytes
 
+_STRIDE = 1024 * 1024  # bytes that are counted in one call of C, as nobody else can run meanwhile: a millisecond
 _BEFORE_A_VALUE = (b",", b"[", b"{")
 # Escapes and some of what is between them: so few that it takes milliseconds, as nobody else can run meanwhile.
 _within_string = re.compile(rb'(?:[^"\\]{1,50}+|\\.){0,20000}+', re.DOTALL).match
@@ -19,7 +20,7 @@ def check_values(body: bytes) -> None:
 
     Nothing is read of a body that is too short for so many, nor of one with too few separators, in strings or not.
     """
-    if len(body) < 2 * VALUES or sum(map(body.count, _BEFORE_A_VALUE)) < VALUES:
+    if len(body) < 2 * VALUES or _separators(body) < VALUES:
         return
     found = at = 0
     while found < VALUES and at < len(body):
@@ -29,6 +30,12 @@ def check_values(body: bytes) -> None:
         at = _behind_string(body, quote + 1)
     if found >= VALUES:
         raise BadRequest(f"The request body holds more than {VALUES} values.", code="too_many_values")
+
+
+def _separators(body: bytes) -> int:
+    """Those in strings as well."""
+    starts = range(0, len(body), _STRIDE)
+    return sum(body.count(separator, at, at + _STRIDE) for at in starts for separator in _BEFORE_A_VALUE)
 
 
 def _behind_string(body: bytes, at: int) -> int:

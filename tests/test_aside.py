@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from proxy.edge.aside import LARGE, aside
+from proxy.edge.inbound import Inbound
 from proxy.envelope import Envelope
 from proxy.lanes import counting
 from proxy.middleware import intake
@@ -60,6 +61,32 @@ async def test_others_are_served_while_a_large_body_waits_for_its_turn() -> None
         go_on.set()
         await reading
         assert (await answer).status == 200
+
+
+class Nobody:
+    """A client whose body has come already."""
+
+    def write(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def read_on(self) -> None:
+        raise NotImplementedError
+
+
+async def test_a_long_body_is_put_together_in_the_thread_out_of_few_pieces() -> None:
+    inbound, chunks = Inbound(Nobody(), "POST", b"/", {}, True), [bytes([n % 256]) * 1000 for n in range(5000)]
+    for chunk in chunks:
+        inbound.add(chunk)
+    inbound.end()
+    go_on = threading.Event()
+    before = asyncio.create_task(aside(LARGE + 1, go_on.wait))
+    reading = asyncio.create_task(inbound.body(2**30, 1, 1))
+    await asyncio.sleep(0)
+    waits = not reading.done()
+    go_on.set()
+    assert await reading == b"".join(chunks)
+    assert waits
+    await before
 
 
 STEPS = [

@@ -1,6 +1,7 @@
 """Does a body stay what it was but for the edit, and is none accepted that two readers would read differently?"""
 
 import json
+import tracemalloc
 from random import Random
 from typing import Any
 
@@ -12,6 +13,7 @@ from proxy import manyvalues
 from proxy.envelope import LONGEST_KEY, MEMBERS, Envelope, parse_object
 from proxy.errors import BadRequest
 from proxy.manyvalues import check_values
+from tests.bench.parties import MIB
 
 # --- any JSON, spelled in any way ------------------------------------------------------------------------------------
 
@@ -404,6 +406,38 @@ def test_what_stands_in_a_string_is_no_value(text: bytes) -> None:
     check_values(b'{"a":"%b","b":[1,"%b"]}' % (text, text))
     with pytest.raises(BadRequest, match="values"):
         check_values(b'{"a":"%b","b":[%b]}' % (text, b"1," * manyvalues.VALUES))
+
+
+class Watched(bytes):
+    """How many bytes each call of C is about that counts in it."""
+
+    def __init__(self, text: bytes) -> None:
+        self.counted: list[int] = []
+
+    def count(self, sub: Any, start: Any = 0, end: Any = None) -> int:
+        self.counted.append(len(self[start:end]))
+        return super().count(sub, start, end)
+
+
+def test_they_are_counted_in_many_short_calls_as_nobody_else_can_run_in_one() -> None:
+    body = Watched(b'{"a":"%b"}' % (b"," * 5 * MIB))
+    check_values(body)
+    assert max(body.counted) <= MIB
+    assert sum(body.counted) == 3 * len(body)
+
+
+@pytest.mark.parametrize("space", [b"", b" "])
+def test_a_long_body_is_scanned_where_it_stands(space: bytes) -> None:
+    body = b'{"model":%b"m",%b"messages":%b"%b"}' % (space, space, space, b"x" * 8 * MIB)
+    tracemalloc.start()
+    try:
+        envelope = Envelope(body)
+        assert tracemalloc.get_traced_memory()[1] < MIB
+    finally:
+        tracemalloc.stop()
+    assert envelope.edit({"model": b'"other"'}) == body.replace(b'"m"', b'"other"')
+    with pytest.raises(BadRequest, match="same key twice"):
+        Envelope(body.replace(b'"m"', b'"m","model":"n"'))
 
 
 @pytest.mark.parametrize("end", [b"", b"\\", b'\\"'])

@@ -8,7 +8,10 @@ import asyncio
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
+from proxy.edge.aside import aside
+
 BODY_AHEAD = 256 * 1024  # bytes of a body that are taken in before somebody asks for it
+PIECE = 1024 * 1024  # bytes of a body that are put together while it comes; more of them when it is whole
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -44,7 +47,8 @@ class Inbound:
     keep_alive = True
     id = ""  # ours, for the log: the server's to give
 
-    _body: bytes | bytearray = b""
+    _body: bytes | bytearray = b""  # behind the pieces
+    _pieces: list[bytes] | None = None
     _size = 0  # bytes that came, kept or not
     _waiter: asyncio.Future[None] | None = None
     _fault = _forgotten = False
@@ -92,7 +96,10 @@ class Inbound:
             self.forget()
             raise BodyTooLong
         body, self._body = self._body, b""
-        return bytes(body)
+        if self._pieces is None:
+            return bytes(body)
+        pieces, self._pieces = [*self._pieces, bytes(body)], None
+        return await aside(self._size, b"".join, pieces)
 
     def add(self, chunk: bytes) -> bool:
         """More of the body has come. Has enough, until somebody asks for it?"""
@@ -105,6 +112,9 @@ class Inbound:
             if isinstance(self._body, bytes):
                 self._body = bytearray(self._body)  # not a list: pieces of two bytes would weigh twenty times as much
             self._body += chunk
+            if len(self._body) >= PIECE:
+                self._pieces = [*(self._pieces or ()), bytes(self._body)]
+                self._body = b""
         self._wake()
         return not self.wanted and self._size > BODY_AHEAD
 
@@ -127,7 +137,7 @@ class Inbound:
 
     def forget(self) -> None:
         """Nobody will ask for the body any more."""
-        self._body = b""
+        self._body, self._pieces = b"", None
         self._forgotten = True
 
     def _absolute(self, target: bytes) -> bytes:
