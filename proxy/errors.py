@@ -168,3 +168,15 @@ class Timeout(UpstreamError):
 
 class ConfigError(Exception):
     """Start-up only, exit code 2: one line per mistake."""
+
+
+def unwound(error: GatewayError) -> GatewayError:
+    """The same, less the frames that it came through, and so did what it was raised beside.
+
+    Whoever keeps an error keeps those, and what they name: the request's body, and mostly the error itself, so that all
+    of it would wait for the garbage collector.
+    """
+    one: BaseException | None = error
+    while one is not None:
+        one.__traceback__, one = None, one.__context__
+    return error

@@ -27,7 +27,7 @@ from proxy.edge.listening import Listener, listen
 from proxy.edge.patience import Patience
 from proxy.edge.requests import Malformed
 from proxy.edge.room import Room
-from proxy.errors import BadRequest, GatewayError, UpstreamError
+from proxy.errors import BadRequest, GatewayError, UpstreamError, unwound
 from proxy.grammar.receipts import shortened
 from proxy.headers import request_ids
 from proxy.logs import LEVELS
@@ -163,7 +163,9 @@ class Server:
                 self._check_room(door, inbound)
             reply = await route.handler(call)
         except BaseException as error:
-            reply = self._refusal(self._fault(error, door, request_id), call, self._caller(inbound, call), request_id)
+            if (fault := self._fault(error, door, request_id)) is None:
+                raise
+            reply = self._refusal(unwound(fault), call, self._caller(inbound, call), request_id)
         if not (is_whole := isinstance(reply.body, bytes)):
             self._live[door] = reply
         try:
@@ -184,14 +186,14 @@ class Server:
             inbound.keep_alive = False
             raise
 
-    def _fault(self, error: BaseException, door: Door, request_id: str) -> GatewayError:
-        """What went wrong, as the client hears it. Raises what is for nobody to hear: the client has left."""
+    def _fault(self, error: BaseException, door: Door, request_id: str) -> GatewayError | None:
+        """What went wrong, as the client hears it; None where nobody is to hear of it: the client has left."""
         if isinstance(error, GatewayError):
             return error
         if self._parting is not None and isinstance(error, asyncio.CancelledError) and door.connected:
             return self._parting
         if not isinstance(error, Exception):
-            raise error
+            return None
         log.exception("a request failed inside pillion", extra={"id": request_id})
         return GatewayError("pillion failed; its log says why, under this request's id.")
 

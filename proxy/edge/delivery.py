@@ -19,7 +19,7 @@ from proxy.edge.heads import BODILESS
 from proxy.edge.inbound import Inbound
 from proxy.edge.keptawake import kept_awake
 from proxy.edge.onlookers import conclude, show
-from proxy.errors import GatewayError, UpstreamError
+from proxy.errors import GatewayError, UpstreamError, unwound
 from proxy.headers import spell
 from proxy.ports import Headers, Pour, Reply
 
@@ -31,7 +31,6 @@ log = logging.getLogger("pillion")
 
 async def deliver(door: Door, inbound: Inbound, reply: Reply, ours: bytes) -> None:
     """Write the answer to its end, and tell the endings how it went. `ours`: the header lines that we add."""
-    broke: BaseException | None = None
     try:
         if isinstance(reply.body, bytes):
             _whole(door, inbound, reply, reply.body, ours)
@@ -42,10 +41,9 @@ async def deliver(door: Door, inbound: Inbound, reply: Reply, ours: bytes) -> No
         else:
             await _live(door, inbound, reply, reply.body, ours)
     except BaseException as error:
-        broke = error
+        conclude(reply, error, inbound.id)
         raise
-    finally:
-        conclude(reply, broke or reply.stopped, inbound.id)
+    conclude(reply, reply.stopped, inbound.id)
 
 
 def answer(status: int, headers: Headers, ours: bytes, body: bytes) -> bytes:
@@ -142,7 +140,7 @@ async def _live(door: Door, inbound: Inbound, reply: Reply, body: AsyncGenerator
     except GatewayError as error:
         if lines is None:
             raise
-        reply.stopped = reply.stopped or error
+        reply.stopped = reply.stopped or unwound(error)
         await _break(door, reply, lines, told=isinstance(error, UpstreamError) and error.told)
     except asyncio.CancelledError:
         if lines is None or reply.stopped is None or not door.connected:

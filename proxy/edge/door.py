@@ -107,6 +107,7 @@ class Door(Flow):
         self._alarm.stop()
         if self._pulse is not None:
             self._pulse.stop()
+            self._pulse = None  # it holds the request, and us
         if self._requests.reading is not None:
             self._requests.reading.fail()
         if self._task is not None:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from proxy.access.rights import allows
 from proxy.config import Retry
-from proxy.errors import Down, GatewayError, OverBudget, Unrepresentable, UpstreamError
+from proxy.errors import Down, GatewayError, OverBudget, Unrepresentable, UpstreamError, unwound
 from proxy.failover.balance import Option, order
 from proxy.failover.hedging import Asking, Hedging, Race, Trial
 from proxy.failover.needs import lacking
@@ -65,14 +65,22 @@ class Way:
 
     async def go(self, failed: GatewayError | None = None) -> Reply:
         """`failed`: how the only target has failed already. Raises what `_said` says, where nobody answers."""
-        if failed is not None:
-            self._is_begun = True
-            if reply := await self._answer(self._plan.targets[0], failed):
-                return reply
-        while target := next(self.left, None):
-            if reply := await self._answer(target):
-                return reply
-        raise self._said()
+        try:
+            if failed is not None:
+                self._is_begun = True
+                if reply := await self._answer(self._plan.targets[0], failed):
+                    return reply
+            while target := next(self.left, None):
+                if reply := await self._answer(target):
+                    return reply
+            raise self._said()
+        finally:
+            self.taken()
+
+    def taken(self) -> Iterator[Target]:
+        """Those that are left, for somebody else to ask. Who holds them holds us, so that we must not hold them."""
+        left, self.left = self.left, iter(())
+        return left
 
     def rehearse(self) -> None:
         """As `go` does it, where every target fails in a way that lets another one answer."""
@@ -85,7 +93,7 @@ class Way:
         try:
             return await self._ask(target, self._rules.standings.of(target), failed)
         except GatewayError as error:
-            self._errors.append((error, target))
+            self._errors.append((unwound(error), target))
             if is_unasked(error):
                 self._call.history.append(Attempt(target, skipped=RESTS))
             if not self._may_go_on(error):
@@ -167,7 +175,7 @@ class Way:
                 try:
                     return await self._once(standing)
                 except GatewayError as error:
-                    failed = error
+                    failed = unwound(error)
             pause = self._pause(failed, target, tries)
             if pause is None:
                 raise failed

@@ -19,7 +19,7 @@ from functools import partial
 from time import monotonic
 
 from proxy.config import Retry
-from proxy.errors import GatewayError
+from proxy.errors import GatewayError, unwound
 from proxy.failover.attempts import Tell, attempt, note, unheard
 from proxy.failover.hedging import Hedging
 from proxy.failover.plan import Plan, Planner
@@ -77,7 +77,7 @@ class Failover:
         try:
             return await self.attempt(call, handler, standing)
         except GatewayError as error:
-            failed = error
+            failed = unwound(error)
         return await Way(self, call, handler, plan).go(failed)
 
     async def rehearse(self, call: Call) -> Plan:
@@ -92,7 +92,7 @@ class Failover:
     async def rest(self, call: Call, handler: Handler, met: Iterable[Target]) -> Iterator[Target]:
         """Whom it could ask beside those that it has come to. Raises UnknownModel."""
         plan = await self.planner.first(call.model, call.key)
-        return Way(self, call, handler, plan, frozenset(met)).left
+        return Way(self, call, handler, plan, frozenset(met)).taken()
 
     async def attempt(self, call: Call, handler: Handler, standing: Standing) -> Reply:
         """Ask `call.target` once, and learn from it how it stands. Raises GatewayError."""

@@ -34,10 +34,13 @@ class Witness:
             reply = call.reply = await handler(call)
         except BaseException as error:
             said = self._said(call, error)
-            self._tell(Sight(call, monotonic() - call.started), said)
-            if said is error:
-                raise
-            raise said from None
+            try:
+                self._tell(Sight(call, monotonic() - call.started), said)
+                if said is error:
+                    raise
+                raise said from None
+            finally:
+                del said  # or its frames would hold it, and it them: see errors.unwound
         sight = Sight(call, monotonic() - call.started, reply.status)
         reply.endings.append(lambda error: self._tell(sight, error))
         return reply
@@ -51,3 +54,4 @@ class Witness:
                 observe(sight)
             except Exception:
                 log.exception("an observer failed", extra={"id": sight.call.id})
+        sight.error = None  # which may hold us likewise
