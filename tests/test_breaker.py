@@ -227,6 +227,17 @@ def test_what_opened_it_is_not_held_against_it_twice() -> None:
     assert breaker.state == "ramp"
 
 
+def test_a_ramp_refuses_nobody_who_can_ask_nobody_else() -> None:
+    breaker = on_ramp(Clock())
+    tickets = [breaker.allow(is_last=True) for _ in range(5)]
+    assert len(set(tickets)) == 1
+    assert all(tickets)
+    breaker.failed(tickets[0])
+    breaker.failed(tickets[1])
+    breaker.failed(tickets[2])
+    assert (breaker.state, breaker.allow(is_last=True)) == ("open", 0)
+
+
 def test_a_ramp_of_no_length_lets_all_in() -> None:
     breaker = on_ramp(Clock(), RULES._replace(ramp=0.0))
     assert all(breaker.allow() for _ in range(100))

@@ -410,6 +410,38 @@ async def test_where_all_rest_the_client_is_told_when_to_come_again() -> None:
     assert 9 <= int(dict(caught.value.headers)["retry-after"]) <= 11
 
 
+def ramping(world: World, name: str) -> None:
+    """Its breaker has opened, and its probe was answered, just now."""
+    breaker = world.standings.of(Target(world.adapters[name], "m")).breaker
+    breaker.failed(breaker.allow())
+    breaker.succeeded(breaker.allow())
+    assert (breaker.state, breaker.allow() > 0, breaker.allow()) == ("ramp", True, 0)
+
+
+ON_RAMP = Rules(failures=1, cool=0.0, ramp=1000.0)
+
+
+async def test_the_only_target_is_asked_by_all_as_soon_as_it_is_back() -> None:
+    upstreams = Upstreams()
+    world = World([Provider("a")], upstreams, rules=ON_RAMP)
+    ramping(world, "a")
+    for _ in range(5):
+        call = await world.ask()
+        assert (call.attempts, [one.number for one in call.history]) == (1, [0, 1])
+    assert (upstreams.asked, upstreams.slept) == (["a/m"] * 5, [])
+
+
+@pytest.mark.parametrize("model", ["smart", "a/m"])
+async def test_who_is_just_back_has_the_others_asked_first_and_stands_in_for_them(model: str) -> None:
+    upstreams = Upstreams(b=[down(), Reply(200, [], b"{}")])
+    world = World([Provider("a"), Provider("b")], upstreams, routes=route("a/m", "b/m"), rules=ON_RAMP)
+    world.failover.retry = Retry(max_retries=0)
+    ramping(world, "a")
+    await world.ask(model)
+    await world.ask(model)
+    assert upstreams.asked == ["b/m", "a/m", "b/m"]
+
+
 @pytest.mark.parametrize("error", [Refused("bad", upstream_status=400), busy(), BadRequest("bad")])
 async def test_what_a_provider_refuses_makes_nobody_ill(error: GatewayError) -> None:
     upstreams = Upstreams(a=[error, error])

@@ -66,11 +66,16 @@ class Breaker:
         """When an open one lets its probe in, by its clock; None where it is not open."""
         return self._until if self.state == "open" else None
 
-    def allow(self) -> int:
-        """A ticket, for one attempt; 0: leave it alone. Each ticket is handed back to one of the three below, once."""
+    def allow(self, is_last: bool = False) -> int:
+        """A ticket, for one attempt; 0: leave it alone. Each ticket is handed back to one of the three below, once.
+
+        `is_last`: nobody else can be asked. A ramp is for others to be asked, and for nothing where there are none.
+        """
         if self._state == "closed":
             return self._generation
-        return self._allow_one() if self._state == "ramp" else self._allow_probe()
+        if self._state == "ramp":
+            return self._allow_one() or (self._generation if is_last else 0)
+        return self._allow_probe()
 
     def succeeded(self, ticket: int) -> bool:
         """The target answered; that it refused the request as wrong is an answer too. Is it back with that?"""

@@ -42,7 +42,7 @@ class Rules(Protocol):
     budget: RetryBudget
     backoff: Backoff
 
-    async def attempt(self, call: Call, handler: Handler, standing: Standing) -> Reply:
+    async def attempt(self, call: Call, handler: Handler, standing: Standing, is_last: bool = False) -> Reply:
         """Ask `call.target` once. Raises GatewayError."""
         ...
 
@@ -61,6 +61,7 @@ class Way:
         self._timeout = call.timeout
         self._errors: list[tuple[GatewayError, Target]] = []
         self._is_begun = False  # the only target has been asked already, and has failed
+        self._waved_on: list[Target] = []  # by a ramp: asked all the same when nobody is left
         self.left = self._candidates(met)
 
     async def go(self, failed: GatewayError | None = None) -> Reply:
@@ -115,7 +116,9 @@ class Way:
         return (target for _, target in sorted(found, key=itemgetter(0), reverse=True))
 
     def _candidates(self, met: frozenset[Target]) -> Iterator[Target]:
-        """Those that can serve it and do not rest, the ones that are unwell behind the others."""
+        """Those that can serve it and do not rest, the ones that are unwell behind the others, and then once more who
+        would have had others asked.
+        """
         unwell = []
         for target in filterfalse(met.__contains__, self._all()):
             standing = self._rules.standings.of(target)
@@ -127,6 +130,7 @@ class Way:
                 unwell.append(target)
                 self._call.history.append(Attempt(target, skipped=UNWELL))
         yield from unwell
+        yield from self._waved_on
 
     def _all(self) -> Iterator[Target]:
         """Those of the plan in the order of its strategy, then, when they have failed, the others."""
@@ -176,6 +180,8 @@ class Way:
                     return await self._once(standing)
                 except GatewayError as error:
                     failed = unwound(error)
+            if is_unasked(failed) and standing.breaker.state == "ramp":
+                self._waved_on.append(target)
             pause = self._pause(failed, target, tries)
             if pause is None:
                 raise failed
@@ -186,7 +192,7 @@ class Way:
         """Ask `call.target`; and where it is the first one of all, and silent for long, another one beside it."""
         call, rules = self._call, self._rules
         after = None if rules.hedging is None or call.attempts else rules.hedging.after(call, standing)
-        asking = rules.attempt(call, self._handler, standing)
+        asking = rules.attempt(call, self._handler, standing, is_last=call.target in self._waved_on)
         if after is None or rules.hedging is None:
             return await asking
         return await Race(call, self._hedge, self._may_go_on, rules.hedging.counts).run(asking, after)

@@ -94,9 +94,9 @@ class Failover:
         plan = await self.planner.first(call.model, call.key)
         return Way(self, call, handler, plan, frozenset(met)).taken()
 
-    async def attempt(self, call: Call, handler: Handler, standing: Standing) -> Reply:
-        """Ask `call.target` once, and learn from it how it stands. Raises GatewayError."""
-        ticket = standing.breaker.allow()
+    async def attempt(self, call: Call, handler: Handler, standing: Standing, is_last: bool = False) -> Reply:
+        """Ask `call.target` once, and learn from it how it stands. `is_last`: see Breaker. Raises GatewayError."""
+        ticket = standing.breaker.allow(is_last)
         if not ticket:
             raise standing.resting()
         latency, had = standing.latency, call.attempts
