@@ -459,6 +459,26 @@ async def test_what_cannot_be_paid_is_no_hedge_and_still_comes_after() -> None:
     assert world.is_still()
 
 
+async def test_who_still_waits_for_a_place_of_ours_is_not_silent() -> None:
+    world, place = Hedged(), asyncio.Event()
+    reserve = world.account.reserve
+
+    async def waits(call: Call) -> str:
+        await place.wait()
+        return await reserve(call)
+
+    world.account.reserve = waits  # type: ignore[method-assign]
+    call, task = world.begin()
+    for _ in range(5):  # times what a hedge would wait
+        await asyncio.sleep(0.001)
+    assert (world.up.asked, call.attempts) == ([], 1)
+    place.set()
+    await world.until("a", "b")
+    world.up.answers("b", WHOLE)
+    await task
+    assert told(call) == [("b", "", 2), ("a", LOST, 1)]
+
+
 async def test_who_is_tried_by_another_request_just_then_is_no_hedge() -> None:
     """Its breaker lets one probe in, and is no longer open: nobody passes it over, and it asks nobody."""
     world = Hedged(rules=Rules(failures=1, cool=0.0))

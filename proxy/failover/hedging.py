@@ -191,7 +191,10 @@ class Race:
 
     async def _winner(self, ahead: asyncio.Task[Reply], after: float) -> asyncio.Task[Reply]:
         """Whose answer is the call's, or whose failure."""
-        await asyncio.wait([ahead], timeout=after)
+        while not ahead.done():
+            await asyncio.wait([ahead], timeout=after)
+            if self._call.asked:  # else it waits for a place, a limit or a budget of ours, and nobody is silent
+                break
         if ahead.done():
             return ahead
         if (begun := self._begin()) is None:
