@@ -15,7 +15,7 @@ import msgspec
 
 from proxy import __version__, registry
 from proxy.access.allowance import Count
-from proxy.config import Config, Source, flags, json_schema, layered, load, log_format, show
+from proxy.config import Config, Source, flags, json_schema, load, log_format, show
 from proxy.edge.address import Address
 from proxy.errors import ConfigError
 from proxy.logs import complain
@@ -50,7 +50,7 @@ def _do(arguments: argparse.Namespace, typed: dict[str, str]) -> int:
         case "config", "schema":
             print(json_schema())
         case "config", _:
-            print(show(layered(arguments.config, flags=typed)), end="")
+            print(show(source.layered()), end="")
         case ("keys" | "spend" | "ledger" | "providers") as command, _:
             return _run(command, source, arguments)
         case "healthcheck", _:

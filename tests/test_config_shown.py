@@ -229,6 +229,17 @@ def test_every_mistake_is_a_line_of_its_own(
 
 
 @pytest.mark.usefixtures("no_keys")
+@pytest.mark.parametrize("command", [["check"], ["config", "show"]])
+def test_a_kind_that_there_is_none_of_is_refused_by_each_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("providers:\n  a: {kind: smoke, base_url: 'http://h'}\n")
+    assert main([*command, "--config", str(file)]) == 2
+    assert "there is no adapter 'smoke'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_keys")
 def test_check_tells_of_every_kind_that_there_is_none_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from proxy.config.checks import NoAdapter, any_kind
 from proxy.config.effective import Config
-from proxy.config.loading import load, located
+from proxy.config.layers import Layers
+from proxy.config.loading import layered, load, located
 
 
 class _Stamp(NamedTuple):
@@ -49,6 +50,10 @@ class Source:
         """As it is now. Raises ConfigError."""
         self._read = self._seen = self._stamp()  # before it is read: what is written meanwhile is a change
         return load(self._path, self._environ, self._flags, self._no_adapter)
+
+    def layered(self) -> Layers:
+        """What `load` would make its Config of. Raises ConfigError likewise."""
+        return layered(self._path, self._environ, self._flags, self._no_adapter)
 
     def has_changed(self) -> bool:
         """Is there one to be read? Each is told of once, also where it then turns out to be wrong."""
