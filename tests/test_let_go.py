@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from proxy.edge.door import Door
 from proxy.edge.exchange import Exchange
 from proxy.edge.inbound import Inbound
 from proxy.envelope import Envelope
@@ -21,7 +22,7 @@ from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion
 from tests.waiting import soon
 
-OF_A_CALL = (Call, Inbound, Envelope, Reply, Exchange, GatewayError)
+OF_A_CALL = (Door, Call, Inbound, Envelope, Reply, Exchange, GatewayError)
 GOOD = Scenario(headers=[("Content-Type", "application/json")], body=OPENAI.whole)
 STREAM = Scenario(headers=[("Content-Type", "text/event-stream")], body=OPENAI.stream, framing="chunked")
 BAD = Scenario(status=500, headers=[("Content-Type", "application/json")], body=b'{"error":{"message":"no"}}')

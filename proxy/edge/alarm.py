@@ -8,6 +8,10 @@ import asyncio
 from collections.abc import Callable
 
 
+def _nothing() -> None:
+    """What rings where nobody is."""
+
+
 class Alarm:
     """Calls `ring` at a time at the latest, once for each time that it was set."""
 
@@ -33,6 +37,11 @@ class Alarm:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
+
+    def end(self) -> None:
+        """Stop for good, and hold on to nobody: it is held by whom it would ring."""
+        self.stop()
+        self._ring = _nothing
 
     def _rings(self) -> None:
         self._handle = None

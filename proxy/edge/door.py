@@ -102,12 +102,13 @@ class Door(Flow):
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         self._house.went(self)
-        self._closing = self._requests.deaf = True
+        self._closing = True
         self._queue.clear()
-        self._alarm.stop()
+        self._alarm.end()
+        self._requests.end()
         if self._pulse is not None:
             self._pulse.stop()
-            self._pulse = None  # it holds the request, and us
+        self._pulse = None  # which holds us
         if self._requests.reading is not None:
             self._requests.reading.fail()
         if self._task is not None:
@@ -292,8 +293,7 @@ class Door(Flow):
 
     def _see_off(self) -> None:
         """The client has had its time to close. One that is still reading our last words has more."""
-        left = self.unsent
-        if 0 < left < self._left:
+        if 0 < (left := self.unsent) < self._left:
             self._left = left
             self._await(self.patience.reading)
         else:

@@ -124,6 +124,11 @@ class Requests:
         limits = f"{HEAD_LIMIT} bytes or {HEADERS_LIMIT} lines"
         self.reject(431, "head_too_long", f"The request's head is longer than {limits}.")
 
+    def end(self) -> None:
+        """Nothing will come any more. Who takes the requests holds us, and so does the parser."""
+        self.deaf = True
+        del self._parser, self._taker
+
     def reject(self, status: int, code: str, message: str) -> None:
         """What came is no request. Nothing behind it is read, and what came before it is answered first."""
         if self.deaf:
