@@ -30,7 +30,8 @@ def environ(**more: str) -> dict[str, str]:
     """This process's own, without what it says of providers, and with a log for people: they are greeted. Providers are
     asked for what a test asks for, and for nothing else.
     """
-    kept = {name: value for name, value in os.environ.items() if not re.match("PILLION_|.*_API_KEY$", name)}
+    theirs = re.compile("pillion_|.*_api_key$|.*_proxy$", re.IGNORECASE)
+    kept = {name: value for name, value in os.environ.items() if not theirs.match(name)}
     ours = {"LISTEN": "127.0.0.1:0", "ALLOWED_HOSTS": "pillion", "LOG_FORMAT": "human", "HEALTH_INTERVAL": "0"}
     return {**kept, "PYTHONPATH": str(ROOT), **{f"PILLION_{name}": value for name, value in ours.items()}, **more}
 

@@ -355,6 +355,32 @@ def test_a_variable_that_is_none_is_told_of(variable: str, meant: str) -> None:
     )
 
 
+EGRESS = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
+
+
+@pytest.mark.parametrize("variable", EGRESS)
+def test_a_proxy_that_pillion_does_not_take_is_told_of_without_its_password(variable: str) -> None:
+    [told] = given(**{variable: f"http://u:{KEY}@proxy:3128"}, OPENAI_API_KEY=KEY).warnings
+    assert told.startswith(f"{variable} says nothing to pillion: providers are asked without a proxy")
+    assert "PILLION_OPENAI_PROXY" in told
+    assert KEY not in told
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"OPENAI_API_KEY": KEY, "PILLION_OPENAI_PROXY": "http://proxy:3128"},
+        {"OPENAI_API_KEY": KEY, "GROQ_API_KEY": KEY, "PILLION_GROQ_PROXY": "http://proxy:3128"},
+        {"OPENAI_API_KEY": KEY, "PILLION_OPENAI_BASE_URL": "http://127.0.0.1:8000/v1"},
+        {"PILLION_UPSTREAM": "echo"},
+    ],
+    ids=["nobody is asked", "taken", "taken by one", "on this machine", "echo"],
+)
+def test_one_that_nobody_is_missed_by_is_not(more: dict[str, str]) -> None:
+    assert given(**dict.fromkeys(EGRESS, "http://proxy:3128"), **more).warnings == ()
+
+
 def test_what_others_say_of_us_and_what_is_ours_is_not_told_of() -> None:
     kubernetes = [
         "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_7455_TCP", "PORT_7455_TCP_ADDR",

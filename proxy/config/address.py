@@ -36,6 +36,11 @@ def is_proxy(url: str) -> bool:
     return is_base(user_free) and url.isprintable() and urlsplit(user_free).path in ("", "/")
 
 
+def leads_away(url: str) -> bool:
+    """Would a call to this URL leave the machine?"""
+    return is_base(url) and not is_loopback(urlsplit(url).hostname or "")
+
+
 def leads_to(url: str, listen: Address) -> bool:
     """Would a call to this URL arrive at this listener of ours? Asks no name server: it must not wait on one."""
     parts = urlsplit(url)

@@ -7,7 +7,7 @@ file that NAME_FILE names. An empty variable is none.
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,10 @@ _BESIDE = {"PILLION_CONFIG", "PILLION_WAIT_TIMEOUT"}  # variables that are no ke
 _SERVICE_LINK = re.compile(
     r"PILLION_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
+
+
+# https://curl.se/libcurl/c/libcurl-env.html
+_EGRESS = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 
 
 class Leaf(NamedTuple):
@@ -173,6 +177,12 @@ class Environment:
         for name in sorted(set(odd) - known):
             close = difflib.get_close_matches(name, sorted(known), n=1)
             yield f"{name} is no variable of pillion's, and says nothing" + (f": is it {close[0]}?" if close else "")
+
+    def egress(self, direct: Sequence[str]) -> Iterator[str]:
+        """A sentence where there is a proxy for the way out that nobody takes. `direct`: who is asked without it."""
+        if direct and (said := next(filter(self._environ.get, _EGRESS), "")):
+            ours = f"{prefix(direct[0])}_PROXY, or providers.{direct[0]}.proxy"
+            yield f"{said} says nothing to pillion: providers are asked without a proxy, until one has its own ({ours})"
 
     def _table(self, wanted: Iterable[Leaf], before: str, above: Keys) -> Table:
         """The leaves that are set, each at its place in a tree."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from proxy.config.address import leads_to
+from proxy.config.address import leads_away, leads_to
 from proxy.config.conversion import Conversion
 from proxy.config.environment import Environment, own_key, prefix
 from proxy.config.expansion import Expansion
@@ -78,9 +78,20 @@ def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, 
     if is_null(providers) or isinstance(providers, Table):  # else it is a mistake, which the conversion tells
         top.entries["providers"] = Table({name: row.node for name, row in rows.items()}, DEFAULT)
     conversion = Conversion(mistakes)
-    warnings = tuple(environment.warnings([*data.presets.providers, *rows]))
     said = conversion.struct(top, File)
+    warnings = (
+        *environment.warnings([*data.presets.providers, *rows]),
+        *environment.egress(_without_proxy(said, rows)),
+    )
     return _apart(Layers(said, rows, data.presets, conversion.origins, mistakes, warnings, _state_dir(environ)))
+
+
+def _without_proxy(file: File, rows: Mapping[str, Row]) -> list[str]:
+    """Providers that are configured and elsewhere, where none of all has a proxy."""
+    there = {name: row for name, row in file.providers.items() if row is not None and not rows[name].assumed}
+    if any(row.proxy for row in there.values()):
+        return []
+    return [name for name, row in there.items() if leads_away(row.base_url or "")]
 
 
 def _state_dir(environ: Mapping[str, str]) -> Path | None:
