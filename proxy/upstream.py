@@ -21,6 +21,7 @@ from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from proxy.config import Timers
+from proxy.edge.aside import LARGE
 from proxy.edge.exchange import Exchange
 from proxy.edge.failures import mapped, too_slow
 from proxy.edge.names import KNOWN_FOR, Names
@@ -108,7 +109,9 @@ class Upstream:
         A request that went out on a pooled connection and found it closed, with no byte back, is sent once more: the
         provider's idle close crossed it on the way. Raises UpstreamError.
         """
-        data = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+        data, rest = b"%bcontent-length: %d\r\n\r\n" % (head, len(body)), body
+        if len(body) <= LARGE:  # else a copy would cost more than a write of its own
+            data, rest = data + body, b""
         timers, fresh = origin.timers, False
         while True:
             held = None if fresh else origin.waiting(IDLE_LIFE)
@@ -117,11 +120,12 @@ class Upstream:
             exchange = Exchange(held.wire, partial(self._release, origin, held))
             try:
                 if stream:
+                    first = timers.first_event
                     exchange.send(
-                        data, headers=timers.headers, first_event=timers.first_event, idle=timers.idle, total=total or 0
+                        data, rest, headers=timers.headers, first_event=first, idle=timers.idle, total=total or 0
                     )
                 else:  # most providers send its head when it is ready, which may take as long as the answer
-                    exchange.send(data, headers=0, first_event=0, idle=0, total=total or timers.total)
+                    exchange.send(data, rest, headers=0, first_event=0, idle=0, total=total or timers.total)
                 await exchange.head()
                 _plain(exchange)
             except Down:

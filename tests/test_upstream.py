@@ -10,13 +10,14 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import aiohttp.connector
 import pytest
 import trustme
 
 from proxy.config import Timers
+from proxy.edge.aside import LARGE
 from proxy.edge.exchange import Exchange
 from proxy.edge.origins import request_head
 from proxy.edge.wire import Wire
@@ -64,6 +65,24 @@ def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # --- whole answers ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [LARGE, LARGE + 1])
+async def test_a_long_body_goes_out_uncopied(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    written: list[bytes] = []
+    send = Exchange.send
+
+    def watched(exchange: Exchange, *pieces: bytes, **timers: Any) -> None:
+        written.extend(pieces)
+        send(exchange, *pieces, **timers)
+
+    monkeypatch.setattr(Exchange, "send", watched)
+    body = b"x" * size
+    async with Evil(Scenario(body=BODY)) as evil, pool() as upstream:
+        answer = await upstream.send(upstream.origin(evil.url, ENOUGH), request_head("/x", []), body, stream=False)
+        assert await answer.read(LIMIT) == BODY
+        assert bytes(evil.requests[0].body) == body
+    assert any(piece is body for piece in written) == (size > LARGE)
 
 
 @pytest.mark.parametrize("split", [None, "bytes", 7, [3, 0, 5]], ids=str)

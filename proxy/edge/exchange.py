@@ -61,8 +61,10 @@ class Exchange(Timed):
 
     # --- the caller's side ---
 
-    def send(self, data: bytes, *, headers: float, first_event: float, idle: float, total: float) -> None:
-        """Write the request, and set the timers, in seconds (0: none).
+    def send(
+        self, data: bytes, rest: bytes = b"", *, headers: float, first_event: float, idle: float, total: float
+    ) -> None:
+        """Write the request, which may come in two pieces, and set the timers, in seconds (0: none).
 
         To the head; to the first event that says something, which is when `begun` is called; between chunks from then
         on; and in all.
@@ -71,6 +73,8 @@ class Exchange(Timed):
             self.lost(None)
             return
         self._wire.transport.write(data)
+        if rest:
+            self._wire.transport.write(rest)
         self._began = self._clock.time()
         self._head, self._first, self._idle, self._total = headers, first_event, idle, total
         if headers or first_event or total:
