@@ -241,7 +241,7 @@ REFUSED = {
     "anthropic": "refusal",
     "gemini": "SAFETY",
     "bedrock": "content_filtered",
-    "ollama": "stop",
+    "ollama": "content_filter",
     "cohere": "COMPLETE",
 }
 
