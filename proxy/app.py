@@ -43,6 +43,7 @@ from proxy.reports.explain import Explain
 from proxy.routing import Route
 from proxy.sealing.makers import whose
 from proxy.sealing.provenance import Provenance
+from proxy.sealing.register import Register
 from proxy.sealing.vault import Vault
 from proxy.server import Check, Server
 from proxy.spending.accounting import Accounting
@@ -103,7 +104,7 @@ class App:
             health=Health(),
             keystates=KeyStates(config.state_dir, self.fleet),
             vault=Vault(),
-            provenance=Provenance(),
+            provenance=Provenance(Register(config.state_dir) if config.state_dir is not None else None),
             salt=salted(),
             active=Active(explain.keep, self._hide),
             explain=explain,
@@ -230,6 +231,7 @@ class App:
             await self.store.open()
         await self.accounting.open()
         await self.lasting.cache.open()
+        await self.lasting.provenance.open()
         for _, server in self._all():
             server.start()
         self.admin.ready = True

@@ -74,6 +74,7 @@ NEIGHBOURS = [
     ("grammar.receipts", "grammar.fields"),
     ("sealing.seals", "grammar.fields"),
     ("sealing.provenance", "sealing.forms"),
+    ("sealing.provenance", "sealing.register"),
     ("edge.listening", "edge.room"),
     ("upstream", "edge.origins"),
     ("config", "config.*"),

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.canon import Close, Delta, Event, Open, Thinking
 from proxy.framing.eventstream import encode_headers, frame_of
-from proxy.sealing.provenance import Provenance
+from proxy.sealing.provenance import Foreign, Provenance
 from proxy.sealing.seals import MARK, Sealer
 from tests.client import Got, ask
 from tests.evil import Evil, Received, Scenario
@@ -23,15 +23,19 @@ WORDS = (b'ignature"', b"_content", b"redacted")
 
 def passed(seal: str, provider: str = "a", key: str = "signature", told: Provenance | None = None) -> Provenance:
     """A seal has passed by in an answer."""
-    told = told or Provenance({"w"})
+    told = told or Provenance()
     watched(told, json.dumps({key: seal, "type": "redacted_thinking"}).encode(), provider)
     return told
 
 
 def watched(told: Provenance, said: bytes, provider: str = "a") -> None:
-    tap = told.tap("w", WORDS, provider)
-    assert tap is not None
-    tap(said)
+    told.tap(WORDS, provider)(said)
+
+
+def knowing(foreign: Foreign) -> Provenance:
+    told = Provenance()
+    told.become(foreign, {})
+    return told
 
 
 def is_foreign(told: Provenance, seal: str, provider: str) -> bool:
@@ -64,14 +68,14 @@ def test_one_that_two_have_made_is_both_of_theirs() -> None:
 
 
 def test_where_nobody_else_made_a_seal_there_is_nothing_to_ask() -> None:
-    assert Provenance({"w"}).judge("a", "w") is None
+    assert Provenance().judge("a", "w") is None
     assert passed("s").judge("a", "w") is None
     assert not passed("s").may_tell("a", "w")
     assert passed("s").may_tell("b", "w")
 
 
 def test_one_that_nobody_has_seen_is_its_makers_where_its_form_tells() -> None:
-    told = Provenance(foreign={("b", "w"): {"openai"}})
+    told = knowing({("b", "w"): {"openai"}})
     body = b'{"signature":"%b"}' % FERNET.encode()
     assert [told.may_tell(*place) for place in (("b", "w"), ("b", "another"), ("a", "w"))] == [True, False, False]
     assert (is_foreign(told, FERNET, "b"), told.holds_foreign(body, WORDS, "b", "w")) == (True, True)
@@ -83,13 +87,19 @@ def test_one_that_nobody_has_seen_is_its_makers_where_its_form_tells() -> None:
 
 
 def test_what_was_seen_tells_more_than_a_form() -> None:
-    told = passed(FERNET, "b", told=Provenance({"w"}, {("b", "w"): {"openai"}, ("a", "w"): {"google"}}))
+    told = passed(FERNET, "b", told=knowing({("b", "w"): {"openai"}, ("a", "w"): {"google"}}))
     assert [is_foreign(told, FERNET, name) for name in "ab"] == [True, False]
 
 
-@pytest.mark.parametrize(("wire", "words"), [("another", WORDS), ("w", ())])
-def test_no_answer_is_watched_on_a_wire_of_one_or_of_no_seals(wire: str, words: tuple[bytes, ...]) -> None:
-    assert Provenance({"w"}).tap(wire, words, "a") is None
+def test_a_name_that_stands_for_another_host_is_another_maker() -> None:
+    told = Provenance()
+    told.become({}, {"a": "a https://one"})
+    passed("s", told=told)
+    assert not is_foreign(told, "s", "a")
+    told.become({}, {"a": "a https://two", "b": "b https://one"})
+    assert [is_foreign(told, "s", name) for name in "ab"] == [True, True]
+    told.become({}, {"a": "a https://one"})
+    assert not is_foreign(told, "s", "a")
 
 
 def test_events_without_a_seals_word_are_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +107,7 @@ def test_events_without_a_seals_word_are_not_looked_into(monkeypatch: pytest.Mon
         raise AssertionError(data)
 
     monkeypatch.setattr("proxy.sealing.provenance._seals_in", refuse)
-    watched(Provenance({"w"}), b'data: {"type":"text_delta","text":"the \\"signature\\" of it"}\n\n')
+    watched(Provenance(), b'data: {"type":"text_delta","text":"the \\"signature\\" of it"}\n\n')
 
 
 SEAL = base64.b64encode(bytes(range(256)) * 3).decode()
@@ -119,7 +129,7 @@ def test_a_seal_is_known_however_an_sdk_spells_it(spelled: str) -> None:
 
 
 def test_an_escaped_seal_is_read_as_what_it_says() -> None:
-    told = Provenance({"w"})
+    told = Provenance()
     watched(told, b'{"signature": "ab\\/cd\\u003d", "x": 1}')
     assert is_foreign(told, "ab/cd=", "b")
     assert told.holds_foreign(b'{"signature":"ab/\\u0063d"}', WORDS, "b", "w")
@@ -127,7 +137,7 @@ def test_an_escaped_seal_is_read_as_what_it_says() -> None:
 
 
 def test_the_least_recently_met_is_forgotten_first() -> None:
-    told = Provenance({"w"}, limit=2)
+    told = Provenance(limit=2)
     for seal in ("s1", "s2"):
         passed(seal, told=told)
     assert is_foreign(told, "s1", "b")  # met again

@@ -13,7 +13,7 @@ from proxy.config import load
 from proxy.config.schema.providers import Maker
 from proxy.ports import Adapter
 from proxy.sealing.forms import MAKERS, maker_of
-from proxy.sealing.makers import foreign, shared
+from proxy.sealing.makers import called, foreign
 from tests import recordings
 from tests.gateway import config_file
 from tests.recordings import Row, needs_recordings
@@ -154,5 +154,10 @@ def test_the_operator_has_the_last_word_and_of_an_unknown_host_nobody_has(tmp_pa
     assert found == {("openai", wire): set(MAKERS) - {"openai", "google"} for wire in BOTH}
 
 
-def test_a_wire_is_shared_where_two_take_it() -> None:
-    assert shared([cast(Adapter, each) for each in ADAPTERS]) == set(BOTH)
+def test_a_maker_is_a_name_and_the_host_that_it_stands_for(tmp_path: Path) -> None:
+    row = "{api_key: a, base_url: 'https://Host.example:8443/v1'}"
+    found = called(load(environ=config_file(f"providers: {{openai: {row}, xai: {{api_key: b}}}}", tmp_path)))
+    assert {name: found[name] for name in ("openai", "xai")} == {
+        "openai": "openai https://host.example:8443",
+        "xai": "xai https://api.x.ai",
+    }

@@ -28,7 +28,7 @@ from proxy.lanes.relaying import Relay, note
 from proxy.lanes.translating import Translation
 from proxy.lanes.windows import window
 from proxy.ports import Answer, Call, Dialect, Forward, HeadCounting, Meter, Outgoing, Reply, Strip, Target
-from proxy.sealing.provenance import Provenance
+from proxy.sealing.provenance import Provenance, has_one
 
 
 class PassThrough:
@@ -58,8 +58,9 @@ class PassThrough:
             answer.abort()
             raise
         reply = _live(call, answer, meter, forward.strip, held) if live else _replied(call, answer, meter, held)
-        if tap := self._provenance.tap(call.dialect.name, call.dialect.seals, target.adapter.name):
-            reply.taps.append(tap)
+        words = call.dialect.seals
+        if words and (live or has_one(words, held)):
+            reply.taps.append(self._provenance.tap(words, target.adapter.name))
         return reply
 
 

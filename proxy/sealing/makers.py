@@ -1,10 +1,10 @@
-"""Whose seals may a provider have made, and on which wires is there another?
+"""Whose seals may a provider have made, and who is it as their maker?
 
 What is told to provenance.py, once for each configuration.
 """
 
-from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from urllib.parse import urlsplit
 
 from proxy.config import Config
 from proxy.ports import Adapter
@@ -12,15 +12,22 @@ from proxy.sealing.forms import MAKERS
 from proxy.sealing.provenance import Foreign
 
 
-def whose(config: Config, adapters: Collection[Adapter]) -> tuple[set[str], Foreign]:
+def whose(config: Config, adapters: Collection[Adapter]) -> tuple[Foreign, Mapping[str, str]]:
     """Both, as provenance.py wants them."""
-    return shared(adapters), foreign(config, adapters)
+    return foreign(config, adapters), called(config)
 
 
-def shared(adapters: Iterable[Adapter]) -> set[str]:
-    """The wires that more than one of them takes."""
-    wires = Counter(wire for adapter in adapters for wire in adapter.dialects)
-    return {wire for wire, takers in wires.items() if takers > 1}
+def called(config: Config) -> Mapping[str, str]:
+    """The makers, by the providers' names: a name may stand for one host today, and for another one tomorrow.
+
+    Of a host the account is told by no more than the name: a key that was rotated is of the same one, as a rule.
+    """
+    return {name: f"{name} {_origin(row.base_url)}" for name, row in config.providers.items()}
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
 
 
 def foreign(config: Config, adapters: Iterable[Adapter]) -> Foreign:

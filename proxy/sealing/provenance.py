@@ -1,11 +1,14 @@
 """Which provider made a seal that bears no mark?
 
-An answer that passes through keeps its bytes, and the seals in it bear no mark of ours. Where several providers take
-one wire, a client may bring such a seal to another one than it is from. So seals are remembered as they pass, by digest
-and with their maker's name. Of one that nobody here has seen its form may tell (forms.py) that the target cannot have
-made it; else it goes to whom the client asks (docs/decisions/0013-unmarked-seals.md).
+An answer that passes through keeps its bytes, and the seals in it bear no mark of ours. A client may bring such a seal
+to another provider than it is from: to one of several, or after a restart to the only one that is there now. So seals
+are remembered as they pass, by digest and with their maker, also where just one provider takes the wire, and the
+register (register.py) remembers them from one process to the next. A maker is a provider's name and the host that it
+stood for; another key is no other maker. Of a seal that nobody here has seen its form may tell (forms.py) that the
+target cannot have made it; else it goes to whom the client asks (docs/decisions/0013-unmarked-seals.md).
 """
 
+import asyncio
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,8 +19,8 @@ from hashlib import blake2b
 import msgspec
 
 from proxy.sealing.forms import maker_of
+from proxy.sealing.register import SEALS, Register
 
-SEALS = 50_000  # that are remembered, in some 15 MB; those that were met least recently are forgotten first
 TAIL = 256  # bytes at the end of a seal that tell it from any other, with its length
 
 # How the names end under which the wires have seals: `thoughtSignature` is one. A sealed thought may be `data`, as much
@@ -33,15 +36,14 @@ NOBODYS: Foreign = {}
 
 
 class Provenance:
-    """`shared`: the wires that more than one provider takes. On any other there is nobody to take a seal for another's.
-
-    `foreign`: by provider and wire, whose seals it cannot have made, as forms.py names them. `limit`: how many seals
-    are remembered.
+    """`register`: where it is kept; None where there is nowhere. `limit`: how many seals are remembered, in some 15 MB;
+    those that were met least recently are forgotten first.
     """
 
-    def __init__(self, shared: Collection[str] = (), foreign: Foreign = NOBODYS, limit: int = SEALS) -> None:
-        self._shared = frozenset(shared)
-        self._foreign = foreign
+    def __init__(self, register: Register | None = None, limit: int = SEALS) -> None:
+        self._register = register
+        self._foreign = NOBODYS
+        self._called: Mapping[str, str] = {}
         self._limit = limit
         self._makers: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()  # the least recently met first
         self._known: set[str] = set()  # whoever made one of them
@@ -49,37 +51,58 @@ class Provenance:
     def __repr__(self) -> str:
         return f"<Provenance of {len(self._makers)} seals>"
 
-    def become(self, shared: Collection[str], foreign: Foreign) -> None:
-        self._shared, self._foreign = frozenset(shared), foreign
+    async def open(self) -> None:
+        """With all that was known when pillion ended."""
+        if self._register is not None:
+            self._makers.update(await asyncio.to_thread(self._register.read))
+            self._known.update(*set(self._makers.values()))
 
-    def tap(self, wire: str, words: Sequence[bytes], provider: str) -> Callable[[bytes], None] | None:
-        """What is to see an answer's events; None where nobody need. `words`: one of them stands beside each seal."""
-        return partial(self._watch, words, provider) if words and wire in self._shared else None
+    def become(self, foreign: Foreign, called: Mapping[str, str]) -> None:
+        """`foreign`: by provider and wire, whose seals it cannot have made, as forms.py names them. `called`: the
+        makers, two words each, by the providers' names.
+        """
+        self._foreign, self._called = foreign, called
+
+    def tap(self, words: Sequence[bytes], provider: str) -> Callable[[bytes], None]:
+        """What is to see an answer's events. `words`: one of them stands beside each seal."""
+        note, maker = self._note, self._maker(provider)
+
+        def watch(events: bytes) -> None:
+            for word in words:
+                if events.find(word) >= 0:
+                    note(maker, events)
+                    return
+
+        return watch
 
     def judge(self, provider: str, wire: str) -> Callable[[str], bool] | None:
         """Tells the seals that others made, and that this provider did not; None where nothing would."""
         return partial(self._is_foreign, provider, wire) if self.may_tell(provider, wire) else None
 
     def may_tell(self, provider: str, wire: str) -> bool:
-        return (provider, wire) in self._foreign or len(self._known) > (provider in self._known)
+        if (provider, wire) in self._foreign:
+            return True
+        return bool(self._known) and len(self._known) > (self._maker(provider) in self._known)
 
     def holds_foreign(self, body: bytes, words: Sequence[bytes], provider: str, wire: str) -> bool:
         """Is there such a seal in a request? `words`: one of them stands beside each seal."""
-        if not _has_one(words, body):
+        if not has_one(words, body):
             return False
         return any(self._is_foreign(provider, wire, seal) for seal in _seals_in(body))
 
-    def _watch(self, words: Sequence[bytes], provider: str, events: bytes) -> None:
-        if _has_one(words, events):
-            self._note(provider, events)
+    def _maker(self, provider: str) -> str:
+        return self._called.get(provider) or f"{provider} -"
 
-    def _note(self, provider: str, events: bytes) -> None:
+    def _note(self, maker: str, events: bytes) -> None:
         for seal in _seals_in(events):
             digest = _digest(seal)
             makers = self._makers.get(digest, ())
-            self._makers[digest] = makers if provider in makers else (*makers, provider)
+            if maker not in makers:
+                self._makers[digest] = (*makers, maker)
+                self._known.add(maker)
+                if self._register is not None:
+                    self._register.note(digest, maker)
             self._makers.move_to_end(digest)
-            self._known.add(provider)
         while len(self._makers) > self._limit:
             self._makers.popitem(last=False)
 
@@ -91,10 +114,10 @@ class Provenance:
             return bool(foreign) and maker_of(seal) in foreign
         with suppress(KeyError):  # a large body is looked at in a thread, and meanwhile it may be forgotten
             self._makers.move_to_end(digest)
-        return provider not in makers
+        return self._maker(provider) not in makers
 
 
-def _has_one(words: Sequence[bytes], data: bytes) -> bool:
+def has_one(words: Sequence[bytes], data: bytes) -> bool:
     for word in words:  # noqa: SIM110  what `any` wants takes as long as the search
         if data.find(word) >= 0:  # `in` takes twice as long: it asks first whether the word is a number
             return True

@@ -1,0 +1,177 @@
+"""How is it still known after a restart who made a seal?
+
+In `seals` of the state directory, a line for each: the seal's digest, its maker's name, and the host that went by that
+name. No seal stands there, and no word of a conversation. A line is written when its seal is met for the first time, so
+that a kill loses nothing; once the file is long another one is begun, and it stays beside that as `seals.old`. Kept as
+well as may be: what cannot be read or written is told of once, and no request fails for it.
+
+Several pillions may write into one folder. Each opens the file for each line, so that it writes into the one that is
+there.
+"""
+
+import fcntl
+import logging
+import os
+import re
+import stat
+from binascii import hexlify, unhexlify
+from collections.abc import Iterable
+from contextlib import suppress
+from errno import ENOSPC
+from pathlib import Path
+
+from proxy.folders import make_private
+
+FILE, FORMER = "seals", "seals.old"
+SEALS = 50_000  # lines in both files together; those that were written first are forgotten first
+LARGEST = 32 * 1024 * 1024  # bytes of a file: more than we ever write
+
+_HEAD, _VERSION = b"pillion seals %d\n", 1
+_version = re.compile(rb"pillion seals (\d{1,9})\n").match
+_DIGEST = 32  # characters
+_maker = re.compile(rb" (\S+ \S+)").fullmatch  # a line that was cut off, and goes on as another one, has more words
+_END_OF_CUT = b" \n"  # with a blank, as half a host's name would be one as well
+_OURS = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe of that name must not have us wait
+
+log = logging.getLogger("pillion")
+
+Makers = dict[bytes, tuple[str, ...]]  # by a seal's digest, of 16 bytes: two words each
+
+
+class Register:
+    """`folder`: the state directory."""
+
+    def __init__(self, folder: Path, limit: int = SEALS) -> None:
+        self._path = folder / FILE
+        self._former = folder / FORMER
+        self._limit = limit
+        self._is_ours = True  # and of no newer pillion
+        self._is_cut = False  # in the middle of its last line
+        self._is_told = False  # that it cannot be written
+
+    def __repr__(self) -> str:
+        return f"<Register {self._path}>"
+
+    def read(self) -> Makers:
+        """What was written, the oldest first. For a thread; no error leaves it."""
+        found: Makers = {}
+        for path in (self._former, self._path):
+            self._read(path, found)
+        return found
+
+    def note(self, digest: bytes, maker: str) -> None:
+        """Some 20 microseconds, on the loop."""
+        if not self._is_ours:
+            return
+        try:
+            self._append(b"%b %b\n" % (hexlify(digest), maker.encode()))
+        except OSError as error:
+            self._tell(error)
+        else:
+            self._is_told = False
+
+    # --- reading ---
+
+    def _read(self, path: Path, found: Makers) -> None:
+        self._is_cut = False
+        try:
+            data = _bytes_of(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            _complain(path, _why(error))
+            return
+        if (said := _version(data)) and int(said[1]) != _VERSION:
+            self._is_ours = False
+            _complain(path, "is of a newer pillion, and stays as it is")
+            return
+        *lines, rest = data.split(b"\n")
+        self._is_cut = bool(rest)
+        if broken := len(lines) - bool(said) - _learn(lines, found) + self._is_cut:
+            _complain(path, f"is damaged, and {broken} of its lines say nothing")
+
+    # --- writing ---
+
+    def _append(self, line: bytes) -> None:
+        """Raises OSError."""
+        descriptor = self._opened()
+        try:
+            size = os.fstat(descriptor).st_size
+            if size >= self._limit // 2 * len(line) and self._is_retired(descriptor):
+                os.close(descriptor)
+                descriptor, size = self._opened(), 0
+            if not size:
+                os.fchmod(descriptor, 0o600)  # a umask may have taken from us what is ours
+            before = _END_OF_CUT * self._is_cut if size else _HEAD % _VERSION
+            data = before + line
+            self._is_cut = os.write(descriptor, data) < len(data)
+        finally:
+            os.close(descriptor)
+        if self._is_cut:
+            raise OSError(ENOSPC, os.strerror(ENOSPC))
+
+    def _opened(self) -> int:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _OURS
+        try:
+            return os.open(self._path, flags, 0o600)
+        except FileNotFoundError:
+            make_private(self._path.parent)
+            return os.open(self._path, flags, 0o600)
+
+    def _is_retired(self, descriptor: int) -> bool:
+        """Is another file to be begun? Of several pillions one puts this one aside. Raises OSError."""
+        with suppress(BlockingIOError, FileNotFoundError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), self._path.stat()):
+                self._path.replace(self._former)
+            self._is_cut = False
+            return True
+        return False
+
+    def _tell(self, error: OSError) -> None:
+        """Once, until it can be written again."""
+        if not self._is_told:
+            self._is_told = True
+            words = "%s: %s; who made which seal is forgotten when pillion ends"
+            log.warning(words, self._path, _why(error), extra={"event": "seals_unkept"})
+
+
+def _bytes_of(path: Path) -> bytes:
+    """Raises OSError."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | _OURS)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(0, "not a regular file")
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise OSError(0, f"longer than {LARGEST} bytes")
+    return data
+
+
+def _learn(lines: Iterable[bytes], found: Makers) -> int:
+    """How many of them say something. A maker's words are looked at once."""
+    makers: dict[bytes, tuple[str, ...]] = {}
+    learnt = 0
+    for line in lines:
+        words = line[_DIGEST:]
+        if (maker := makers.get(words)) is None:
+            said = _maker(words)
+            maker = makers[words] = (said[1].decode("utf-8", "replace"),) if said else ()
+        if not maker:
+            continue
+        try:
+            digest = unhexlify(line[:_DIGEST])
+        except ValueError:
+            continue
+        learnt += 1
+        if found.setdefault(digest, maker) is not maker:
+            found[digest] = tuple(dict.fromkeys(found[digest] + maker))
+    return learnt
+
+
+def _complain(path: Path, why: str) -> None:
+    words = "%s: %s; who made the seals that passed before is not known of all"
+    log.warning(words, path, why, extra={"event": "seals_unreadable"})
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or "cannot be used").lower()
