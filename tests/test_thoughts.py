@@ -1,13 +1,15 @@
 """Does a model's reasoning survive the way to the client and back, and reach nobody else?"""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.client import ANTHROPIC, OPENAI, Speech, chat
+from tests.client import ANTHROPIC, OPENAI, Got, Speech, ask, chat
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, pillion
+from tests.test_provenance import WIRES
 
 JSON = [("content-type", "application/json")]
 SEAL = "RXJ-the-seal-of-claude=="
@@ -111,3 +113,121 @@ async def test_a_seal_that_claude_alone_handled_passes_as_it_is() -> None:
         await talk(gateway, ANTHROPIC, "anthropic/claude-x", [HI, said, result])
         again = await evil.received(2)
     assert thoughts(again) == [THOUGHT]
+
+
+# --- an account that has not thought, and a pillion that has forgotten -----------------------------------------------
+
+CLAUDE = "claude-sonnet-4-5"  # which thinks by a budget
+BUDGET = {"type": "enabled", "budget_tokens": 1024}
+RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "1"}]}
+LOST_ON_CONVERSE = "reasoningContent, reasoningText.signature"
+FORGET = {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}, {"type": "clear_tool_uses_20250919"}]}
+
+
+def refusing(request: Received) -> Scenario:
+    """The same, but for what Anthropic refuses."""
+    said = json.loads(request.body)
+    answers = [turn["content"] for turn in said["messages"] if turn["role"] == "assistant"]
+    thinks = said.get("thinking", {}).get("type") == "enabled"
+    why = "all messages must have non-empty content" if not all(answers) else ""
+    if not why and thinks and answers and answers[-1][0]["type"] != "thinking":
+        why = "Expected `thinking` or `redacted_thinking`, but found `tool_use`."
+    if not thinks and "clear_thinking" in json.dumps(said.get("context_management")):
+        why = "`clear_thinking_20251015` strategy requires `thinking` to be enabled or adaptive"
+    error = {"type": "error", "error": {"type": "invalid_request_error", "message": why}}
+    return Scenario(status=400, body=json.dumps(error).encode(), headers=JSON) if why else answering(request)
+
+
+def accounts(evil: Evil, **more: str) -> dict[str, str]:
+    """Two, at one vendor's."""
+    east = {"ANTHROPIC_EAST_API_KEY": "k-2", "PILLION_ANTHROPIC_EAST_BASE_URL": f"{evil.url}/east"}
+    return {**ANTHROPIC.environ(evil.url), **east, **more}
+
+
+async def gone_on(gateway: Gateway, account: str, answer: list[Any], **fields: Any) -> Got:
+    messages = [HI, {"role": "assistant", "content": answer}, RESULT]
+    body = {"model": f"{account}/{CLAUDE}", "max_tokens": 4000, "messages": messages, **fields}
+    return await chat(gateway, ANTHROPIC, json.dumps(body).encode())
+
+
+async def test_a_call_whose_thought_was_another_accounts_goes_on_without_thinking() -> None:
+    async with Evil(answering=refusing) as evil, pillion(**accounts(evil)) as gateway:
+        fields = {"thinking": BUDGET | {"display": "omitted"}, "context_management": FORGET}
+        begun = json.dumps({"model": f"anthropic/{CLAUDE}", "max_tokens": 4000, "messages": [HI], **fields})
+        first = json.loads((await chat(gateway, ANTHROPIC, begun.encode())).body)
+        again = await gone_on(gateway, "anthropic", first["content"], **fields)
+        other = await gone_on(gateway, "anthropic-east", first["content"], **fields)
+        requests = [json.loads(request.body) for request in evil.requests]
+    assert [again.status, other.status] == [200, 200], other.body
+    assert again.header("x-pillion-dropped") is None
+    dropped = "context_management.edits, messages.thinking, thinking, thinking.signature"
+    assert other.header("x-pillion-dropped") == dropped
+    assert [request.get("thinking") for request in requests] == [fields["thinking"], fields["thinking"], None]
+    assert requests[2]["messages"][1]["content"] == [CALL]
+    assert requests[2]["context_management"] == {"edits": FORGET["edits"][1:]}
+
+
+async def test_an_answer_that_was_nothing_but_another_accounts_thought_is_left_out() -> None:
+    async with Evil(answering=refusing) as evil, pillion(**accounts(evil)) as gateway:
+        await talk(gateway, ANTHROPIC, f"anthropic/{CLAUDE}", [HI])
+        messages = [HI, {"role": "assistant", "content": [THOUGHT]}, HI]
+        await talk(gateway, ANTHROPIC, f"anthropic-east/{CLAUDE}", messages, thinking=BUDGET)
+        body = json.loads((await evil.received(2)).body)
+    assert [turn["role"] for turn in body["messages"]] == ["user", "user"]
+    assert body["thinking"] == BUDGET  # no call waits for its thought
+
+
+REASONED = {"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": SEAL}}}
+CALLED = {"toolUse": {"toolUseId": "t1", "name": "f", "input": {}}}
+GIVEN = {"role": "user", "content": [{"toolResult": {"toolUseId": "t1", "content": [{"text": "1"}]}}]}
+SAID = {"role": "user", "content": [{"text": "Hi"}]}
+
+
+async def converse(gateway: Gateway, account: str, messages: list[Any], thinking: dict[str, Any]) -> Got:
+    more = {"additionalModelRequestFields": {**thinking, "x": 1}, "inferenceConfig": {"maxTokens": 4000}}
+    path = f"/model/{account}%2Fanthropic.{CLAUDE}/converse"
+    return await ask(gateway, "POST", path, json.dumps({"messages": messages, **more}).encode())
+
+
+@pytest.mark.parametrize("word", ["thinking", "reasoning_config"])
+async def test_on_converse_likewise(word: str) -> None:
+    def answering(request: Received) -> Scenario:
+        message = {"role": "assistant", "content": [REASONED, CALLED]}
+        usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
+        said = {"output": {"message": message}, "stopReason": "tool_use", "usage": usage, "metrics": {"latencyMs": 1}}
+        return Scenario(body=json.dumps(said).encode(), headers=JSON)
+
+    told = {word: BUDGET | {"display": "omitted"}}
+    async with Evil(answering=answering) as evil, pillion(**WIRES["bedrock"].environ(evil.url)) as gateway:
+        await converse(gateway, "bedrock", [SAID], told)
+        calling = {"role": "assistant", "content": [REASONED, CALLED]}
+        got = await converse(gateway, "bedrock-east", [SAID, calling, GIVEN], told)
+        thought = {"role": "assistant", "content": [REASONED]}
+        await converse(gateway, "bedrock-east", [SAID, thought, SAID], told)
+        calls, thoughts = [json.loads(request.body) for request in evil.requests][1:]
+    assert got.header("x-pillion-dropped") == f"additionalModelRequestFields.{word}, {LOST_ON_CONVERSE}"
+    assert calls["additionalModelRequestFields"] == {"x": 1}
+    assert calls["messages"] == [SAID, {"role": "assistant", "content": [CALLED]}, GIVEN]
+    assert thoughts["additionalModelRequestFields"] == {**told, "x": 1}
+    assert thoughts["messages"] == [{"role": "user", "content": [{"text": "Hi"}, {"text": "Hi"}]}]
+
+
+async def test_after_a_restart_a_client_that_keeps_no_thoughts_goes_on_without_thinking(tmp_path: Path) -> None:
+    """What was kept for it is gone: no thought is ever on a disk."""
+    fields = {"tools": TOOLS, "reasoning_effort": "low", "max_tokens": 4000}
+    async with Evil(answering=refusing) as evil:
+        environ = accounts(evil, PILLION_STATE_DIR=str(tmp_path))
+        async with pillion(**environ) as gateway:
+            first = await talk(gateway, OPENAI, f"anthropic/{CLAUDE}", [HI], **fields)
+        async with pillion(**environ) as later:
+            body = {"model": f"anthropic/{CLAUDE}", "messages": back(first, "tool_calls"), **fields}
+            got = await chat(later, OPENAI, json.dumps(body).encode())
+        thinking = [json.loads(request.body).get("thinking") for request in evil.requests]
+    assert (got.status, got.header("x-pillion-dropped")) == (200, "reasoning_effort")
+    assert (thinking[0]["type"], thinking[1]) == ("enabled", None)
+    kept = b"".join(file.read_bytes() for file in files_in(tmp_path))
+    assert (b"Hm." in kept, SEAL.encode() in kept) == (False, False)
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]

@@ -8,10 +8,10 @@ path.
 from proxy.canon import Request, Tool
 from proxy.dialects.anthropic.blocks import Blocks
 from proxy.dialects.anthropic.messages import as_they_came, in_order, parted
-from proxy.dialects.anthropic.thinking import plan_as_asked
+from proxy.dialects.anthropic.thinking import plan_as_asked, unthinking
 from proxy.dialects.anthropic.words import CACHE_POINTS, KNOBS_LACKED, MODE_WORDS, NAME, TIERS
 from proxy.errors import Unrepresentable
-from proxy.grammar.claude.budgets import is_claude
+from proxy.grammar.claude.budgets import is_claude, must_not_think
 from proxy.grammar.claude.models import does_think, knobs_of, sampled, takes_of
 from proxy.grammar.claude.plan import plan
 from proxy.grammar.fields import Object, as_list, merged
@@ -50,7 +50,10 @@ class Encoding:
         self._leave_out()
         if self._own:
             body["messages"] = as_they_came(turns, self._blocks)
-            return merged(body, request.extra | request.demands)
+            body = merged(body, request.extra | request.demands)
+            if is_claude(request.model) and must_not_think(request):
+                unthinking(body, self.dropped)
+            return body
         body["messages"] = in_order(turns, self._blocks, self._takes)
         if not body["messages"]:
             at = request.name_of("turns")

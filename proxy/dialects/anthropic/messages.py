@@ -22,7 +22,13 @@ def parted(turns: list[Turn], own: bool) -> tuple[list[Turn], list[Turn]]:
 
 
 def as_they_came(turns: list[Turn], blocks: Blocks) -> list[Object]:
-    return [{**turn.extra, "role": turn.role, "content": blocks.of(turn)} for turn in turns]
+    """Less an answer of which nothing is left, as it was another provider's thought alone: it would be refused."""
+    said = [(turn, blocks.of(turn)) for turn in turns]
+    return [
+        {**turn.extra, "role": turn.role, "content": content}
+        for turn, content in said
+        if content or turn.role != "assistant" or turn is turns[-1]
+    ]
 
 
 def in_order(turns: list[Turn], blocks: Blocks, takes: Takes) -> list[Object]:

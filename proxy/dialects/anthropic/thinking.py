@@ -2,7 +2,8 @@
 
 from proxy.canon import Reasoning, Request
 from proxy.grammar.claude.plan import DISPLAYS, Plan, room_of
-from proxy.grammar.fields import Object
+from proxy.grammar.fields import Object, as_list, as_object
+from proxy.grammar.receipts import Receipt
 
 
 def plan_as_asked(request: Request) -> Plan:
@@ -18,3 +19,18 @@ def plan_as_asked(request: Request) -> Plan:
     if reasoning.summary is not None:
         thinking["display"] = DISPLAYS.get(reasoning.summary, reasoning.summary)
     return Plan(room, thinking, reasoning.effort)
+
+
+def unthinking(body: Object, dropped: Receipt) -> None:
+    """Let the model not think, and forget no thoughts, which is refused beside that.
+
+    https://platform.claude.com/docs/en/build-with-claude/context-editing
+    """
+    dropped.add("reasoning")
+    del body["thinking"]
+    managed = as_object(body.get("context_management"))
+    edits = as_list(managed.get("edits"))
+    kept = [edit for edit in edits if not str(as_object(edit).get("type")).startswith("clear_thinking")]
+    if len(kept) < len(edits):
+        dropped.left({"context_management.edits": edits})
+        body["context_management"] = {**managed, "edits": kept}

@@ -7,11 +7,11 @@ content that it cannot carry is refused with its path.
 import re
 
 from proxy.canon import Request, Tool, ToolCall
-from proxy.dialects.bedrock.reasoning import said_by_client, said_to, to_claude
-from proxy.dialects.bedrock.turns import TOOL_NAME, Conversation, cache_point
-from proxy.dialects.bedrock.words import CACHES_TOOLS, KNOBS_LACKED, NAME, SPELT, TIERS, TOP_K, family_of
+from proxy.dialects.bedrock.reasoning import said_by_client, said_to, to_claude, unthinking
+from proxy.dialects.bedrock.turns import TOOL_NAME, Conversation
+from proxy.dialects.bedrock.words import CACHES_TOOLS, KNOBS_LACKED, NAME, SPELT, TIERS, TOP_K, cache_point, family_of
 from proxy.errors import Unrepresentable
-from proxy.grammar.claude.budgets import room_for
+from proxy.grammar.claude.budgets import must_not_think, room_for
 from proxy.grammar.claude.models import Takes, does_think, knobs_of, sampled, takes_of
 from proxy.grammar.fields import Object, as_object, dump, merged
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
@@ -57,7 +57,10 @@ class Encoding:
         if not self._own:
             return body
         extra = {key: value for key, value in request.extra.items() if key != SPELT}
-        return merged(merged(merged(body, self._spelt), extra), request.demands)
+        body = merged(merged(merged(body, self._spelt), extra), request.demands)
+        if self._family == "claude" and must_not_think(request):
+            unthinking(body, self.dropped)
+        return body
 
     def _refuse(self) -> None:
         refuse_several(self._request, "Converse")

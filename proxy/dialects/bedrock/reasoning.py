@@ -11,7 +11,7 @@ from proxy.canon import Reasoning, Request
 from proxy.dialects.bedrock.words import EFFORTS
 from proxy.grammar.claude.models import Takes
 from proxy.grammar.claude.plan import plan
-from proxy.grammar.fields import Object
+from proxy.grammar.fields import Object, as_object
 from proxy.grammar.receipts import Receipt
 
 _is_nova_2 = re.compile(r"nova-2-").search
@@ -57,6 +57,16 @@ def to_claude(request: Request, takes: Takes, dropped: Receipt) -> Object:
     dropped.update(asked.moved)
     said: Object = {"thinking": asked.thinking} if asked.thinking else {}
     return said if asked.effort is None else said | {"output_config": {"effort": asked.effort}}
+
+
+def unthinking(body: Object, dropped: Receipt) -> None:
+    """Let Claude not think, in whichever of its words it was told to."""
+    dropped.add("reasoning")
+    more = as_object(body["additionalModelRequestFields"])
+    kept = {key: value for key, value in more.items() if key not in ("thinking", "reasoning_config")}
+    body["additionalModelRequestFields"] = kept
+    if not kept:
+        del body["additionalModelRequestFields"]
 
 
 def _enabled(budget: int) -> Object:

@@ -30,7 +30,7 @@ from proxy.canon import (
 from proxy.dialects.bedrock.blobs import bytes_of, sniff, text_of, wrap
 from proxy.dialects.bedrock.citations import own
 from proxy.dialects.bedrock.documents import Names
-from proxy.dialects.bedrock.words import CACHES_TEXT, NAME, TAKEN, family_of, format_of
+from proxy.dialects.bedrock.words import CACHES_TEXT, NAME, TAKEN, cache_point, family_of, format_of
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.claude.models import Takes, no_prefill
@@ -78,7 +78,7 @@ class Conversation:
 
     def _messages(self, turns: list[Turn]) -> list[Object]:
         if self._own:
-            return [{**turn.extra, "role": turn.role, "content": _flat(self._units(turn))} for turn in turns]
+            return self._as_they_came(turns)
         merged: list[tuple[str, list[_Unit]]] = []
         last = ""  # where the last turn stands that says something
         for turn in turns:
@@ -97,6 +97,19 @@ class Conversation:
         if merged[-1][0] == "assistant" and not self._takes.prefill:
             raise no_prefill(last)
         return [{"role": role, "content": _flat(_ordered(units))} for role, units in merged]
+
+    def _as_they_came(self, turns: list[Turn]) -> list[Object]:
+        """Less an answer that was nothing but another provider's thought: its neighbours are one."""
+        said: list[Object] = []
+        is_left_out = False
+        for turn in turns:
+            content = _flat(self._units(turn))
+            was_left_out, is_left_out = is_left_out, not content and turn.role == "assistant"
+            if was_left_out and said and said[-1]["role"] == turn.role:
+                said[-1]["content"] += content
+            elif not is_left_out:
+                said.append({**turn.extra, "role": turn.role, "content": content})
+        return said
 
     def _late(self, turn: Turn) -> list[_Unit]:
         """A system turn in mid-chat. Most models refuse the role there, so that the user's turn must carry it."""
@@ -282,9 +295,3 @@ def _ordered(units: list[_Unit]) -> list[_Unit]:
 
 def _flat(units: list[_Unit]) -> list[Object]:
     return [block for unit in units for block in unit]
-
-
-def cache_point(cache: Object) -> Object:
-    """Other wires spell a cache point their own way; here there is one kind, of two durations."""
-    ttl = cache.get("ttl")
-    return {"cachePoint": {"type": "default"} | ({"ttl": ttl} if ttl in ("5m", "1h") else {})}

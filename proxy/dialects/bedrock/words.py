@@ -5,6 +5,7 @@ The tables of this wire, where they can be seen at a glance.
 
 from proxy.canon import Reason
 from proxy.grammar.endings import AS_IT_CAME
+from proxy.grammar.fields import Object
 
 NAME = "bedrock"
 
@@ -247,3 +248,9 @@ def format_of(kind: str, media_type: str) -> str:
 
 _TOP = {"document": "application"}
 _MEANT = {kind: {media: form for form, media in table.items()} for kind, table in FORMATS.items()}
+
+
+def cache_point(cache: Object) -> Object:
+    """Other wires spell a cache point their own way; here there is one kind, of two durations."""
+    ttl = cache.get("ttl")
+    return {"cachePoint": {"type": "default"} | ({"ttl": ttl} if ttl in ("5m", "1h") else {})}

@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-extended-th
 
 from collections.abc import Iterator
 
-from proxy.canon import Reasoning, Request, Thinking, ToolCall
+from proxy.canon import Part, Reasoning, Request, Thinking, ToolCall
 from proxy.grammar.thinking import half_of
 
 # Claude has to be told how long an answer may be. Every model takes this many tokens, and it is the longest answer of
@@ -50,9 +50,29 @@ def moved_to(budget: int, reasoning: Reasoning) -> Iterator[str]:
 def _may_think(request: Request) -> bool:
     """A forced tool, a prefill, and tool results whose call shows no sealed thought before it are refused."""
     prefilled = bool(request.turns) and request.turns[-1].role == "assistant"
-    last = next((turn.parts for turn in reversed(request.turns) if turn.role == "assistant"), [])
-    calling = any(isinstance(part, ToolCall) for part in last)
-    return not (is_forced(request) or prefilled or (calling and not is_sealed(last[0])))
+    return not (is_forced(request) or prefilled or lacks_thought(request))
+
+
+def lacks_thought(request: Request) -> bool:
+    """Did the last answer call a tool, and is the thought not there that it began with?
+
+    It was another provider's, or the client had no place for it and it is forgotten. An answer may be several turns.
+    """
+    first: Part | None = None
+    is_calling = False
+    for turn in reversed(request.turns):
+        if turn.role == "assistant" and turn.parts:
+            first = turn.parts[0]
+            is_calling = is_calling or any(isinstance(part, ToolCall) for part in turn.parts)
+        elif first is not None and turn.role != "assistant":
+            break
+    return is_calling and not is_sealed(first)
+
+
+def must_not_think(request: Request) -> bool:
+    """For a request to a Claude that came on its provider's own wire, with a budget: would it be refused for that?"""
+    reasoning = request.reasoning
+    return reasoning is not None and reasoning.budget is not None and lacks_thought(request)
 
 
 def is_forced(request: Request) -> bool:
