@@ -66,6 +66,14 @@ def unsealed(*parts: Part, provider: str = "ours", own_wire: bool = False) -> tu
     return asked.turns[0].parts, dropped
 
 
+@pytest.mark.parametrize(
+    ("by", "goes"), [("ours@1", True), ("ours", True), ("ours@2", False), ("ours@", False), ("theirs", False)]
+)
+def test_a_mark_is_of_a_name_and_a_host_or_as_before_of_a_name(by: str, goes: bool) -> None:
+    parts, dropped = unsealed(Thinking(text="t", signature=mark("s", by)), provider="ours@1")
+    assert (parts, bool(dropped)) == ([Thinking(text="t", signature="s" if goes else "")], not goes)
+
+
 # --- any answer, any request -----------------------------------------------------------------------------------------
 
 WORDS = st.text(max_size=5)

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from proxy.config import load
 from tests.client import ANTHROPIC, OPENAI, Got, Speech, ask, chat
 from tests.evil import Evil, Received, Scenario
-from tests.gateway import Gateway, pillion
+from tests.gateway import DEFAULTS, Gateway, pillion
 from tests.test_provenance import WIRES
 
 JSON = [("content-type", "application/json")]
@@ -175,6 +176,20 @@ async def test_an_answer_that_was_nothing_but_another_accounts_thought_is_left_o
         body = json.loads((await evil.received(2)).body)
     assert [turn["role"] for turn in body["messages"]] == ["user", "user"]
     assert body["thinking"] == BUDGET  # no call waits for its thought
+
+
+@pytest.mark.parametrize("kept", [("tool_calls",), ("tool_calls", "reasoning_details")], ids=["forgets", "keeps"])
+async def test_a_seal_of_a_host_that_went_by_the_same_name_goes_not_to_another(kept: tuple[str, ...]) -> None:
+    """Neither its mark brings it there, nor what was kept for the client."""
+    async with Evil(answering=refusing) as one, Evil(answering=refusing) as two:
+        async with pillion(**ANTHROPIC.environ(one.url)) as gateway:
+            first = await talk(gateway, OPENAI, f"anthropic/{CLAUDE}", [HI], tools=TOOLS)
+            await gateway.app.become(load(environ={**DEFAULTS, **ANTHROPIC.environ(two.url)}))
+            await talk(gateway, OPENAI, f"anthropic/{CLAUDE}", back(first, *kept), tools=TOOLS)
+            await gateway.app.become(load(environ={**DEFAULTS, **ANTHROPIC.environ(one.url)}))
+            await talk(gateway, OPENAI, f"anthropic/{CLAUDE}", back(first, *kept), tools=TOOLS)
+        assert one.url.encode() not in json.dumps(first).encode()
+        assert [thoughts(request) for request in (await two.received(1), await one.received(2))] == [[], [THOUGHT]]
 
 
 REASONED = {"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": SEAL}}}

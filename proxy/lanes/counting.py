@@ -29,7 +29,9 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
     request = await aside(size, client.count_parse, call.envelope.body, Peek(call.model, stream=False))
     request.model = target.model
     provider = target.adapter.name
-    foreign = await aside(size, unseal, request, provider, own, provenance.judge(provider, client.name))
+    foreign = await aside(
+        size, unseal, request, provenance.mark(provider), own, provenance.judge(provider, client.name)
+    )
     if not (target.adapter.counts(dialect.name) and isinstance(dialect, Counting)):
         if not own:  # as a provider that counts would: what lies elsewhere has tokens that nobody here knows
             refuse_demands(request, f"{provider}'s wire")

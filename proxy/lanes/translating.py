@@ -16,7 +16,7 @@ from proxy.edge.aside import aside
 from proxy.envelope import Envelope
 from proxy.errors import Unrepresentable
 from proxy.lanes.abilities import fit
-from proxy.lanes.asking import Begun, ask, hold, is_stream, name_of, spoken, timed, whole
+from proxy.lanes.asking import Begun, ask, hold, is_stream, spoken, timed, whole
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.hearing import Hearing
 from proxy.lanes.prefill import go_on
@@ -85,7 +85,7 @@ class Translation:
     async def answer(self, call: Call, target: Target, answer: Answer, dialect: Dialect) -> Reply:
         """For a request that went out as it was, and was answered in another dialect."""
         request = await aside(len(call.envelope.body), _parsed, call, target)
-        recall = self._vault.recall(request, call.client, target.adapter.name)
+        recall = self._vault.recall(request, call.client, self._provenance.mark(target.adapter.name))
         return await _answered(call, request, call.dialect.renderer(request), answer, dialect, recall)
 
     def receipt(self, call: Call, dropped: tuple[str, ...]) -> None:
@@ -100,8 +100,9 @@ class Translation:
         provider = target.adapter.name
         request = _parsed(call, target)
         own = _is_own(call, request, dialect)
-        foreign = unseal(request, provider, own, self._provenance.judge(provider, request.wire))
-        recall = self._vault.recall(request, call.client, provider)
+        maker = self._provenance.mark(provider)
+        foreign = unseal(request, maker, own, self._provenance.judge(provider, request.wire))
+        recall = self._vault.recall(request, call.client, maker)
         recall.restore()
         request.ask_usage = target.adapter.ask_usage
         _hint(request, target.adapter.hints(target.model), dialect)
@@ -162,7 +163,7 @@ async def _answered(
     call: Call, request: Request, renderer: Renderer, answer: Answer, dialect: Dialect, recall: Recall
 ) -> Reply:
     """`dialect` is the one that the answer is in."""
-    hearing = Hearing(dialect.decoder(is_stream(call, answer, dialect)), recall, Sealer(name_of(call)))
+    hearing = Hearing(dialect.decoder(is_stream(call, answer, dialect)), recall, Sealer(recall.maker))
     telling = Telling(call, request, hearing, renderer)
     limits = ratelimits.spelled(answer.headers, call.dialect.name, time())
     head = [*headers.returning_translated(answer.headers), *limits, ("content-type", renderer.media_type)]

@@ -44,6 +44,7 @@ class Provenance:
         self._register = register
         self._foreign = NOBODYS
         self._called: Mapping[str, str] = {}
+        self._marks: Mapping[str, str] = {}
         self._limit = limit
         self._makers: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()  # the least recently met first
         self._known: set[str] = set()  # whoever made one of them
@@ -62,6 +63,11 @@ class Provenance:
         makers, two words each, by the providers' names.
         """
         self._foreign, self._called = foreign, called
+        self._marks = {name: f"{name}@{_short(maker)}" for name, maker in called.items()}
+
+    def mark(self, provider: str) -> str:
+        """The maker, as marks name it (seals.py): clients have no business to know the host."""
+        return self._marks.get(provider, provider)
 
     def tap(self, words: Sequence[bytes], provider: str) -> Callable[[bytes], None]:
         """What is to see an answer's events. `words`: one of them stands beside each seal."""
@@ -134,6 +140,10 @@ def _seals_in(data: bytes) -> Iterator[str]:
                 with suppress(msgspec.DecodeError, UnicodeDecodeError):
                     yield _text(b'"%b"' % found[1])
             at = data.find(name, at)
+
+
+def _short(maker: str) -> str:
+    return blake2b(maker.encode(), digest_size=4).hexdigest()
 
 
 def _digest(seal: str) -> bytes:

@@ -3,7 +3,7 @@
 A seal is a provider's opaque proof of its own reasoning: the signature of a thought, a text or a tool call, or a
 thought that is sealed as a whole. It must go back unchanged to the provider that made it, and to no other one. Dialects
 carry seals raw and never judge whose they are; this module stands between two of them. `Sealer` marks a seal on its way
-to the client with its provider, and with the id of its block; `unseal` takes the mark off when it comes back, or the
+to the client with its maker, and with the id of its block; `unseal` takes the mark off when it comes back, or the
 seal out when it is another provider's. What the client's wire cannot carry is for the vault.
 
 An answer that passes through is not marked. Whose its seals are is for provenance.py to tell, as far as it has seen
@@ -47,7 +47,7 @@ _STANDARD = str.maketrans("-_", "+/")
 
 
 class _Mark(NamedTuple):
-    provider: str
+    maker: str
     id: str  # of the thought's block
     seal: str
 
@@ -59,7 +59,7 @@ def is_marked(body: bytes) -> bool:
 
 def _marked(mark: _Mark) -> str:
     name = "" if "\0" in mark.id else mark.id  # no wire has such an id, and it would end ours
-    fields = "\0".join((mark.provider, name, mark.seal))
+    fields = "\0".join((mark.maker, name, mark.seal))
     return b64encode(_HEAD + fields.encode("utf-8", "surrogatepass")).decode()
 
 
@@ -82,8 +82,8 @@ class Sealer:
     The pieces of a seal wait for the end of their block and come as one just before it closes: base64 does not join.
     """
 
-    def __init__(self, provider: str) -> None:
-        self._provider = provider
+    def __init__(self, maker: str) -> None:
+        self._maker = maker
         self._ids: dict[int, str] = {}  # of thoughts, by block
         self._held: dict[int, list[str]] = {}  # pieces of a seal, by block
 
@@ -112,7 +112,7 @@ class Sealer:
         if isinstance(part, Thinking):
             self._ids[event.index] = part.id
             if part.redacted:
-                part = replace(part, redacted=_marked(_Mark(self._provider, part.id, part.redacted)))
+                part = replace(part, redacted=_marked(_Mark(self._maker, part.id, part.redacted)))
         if isinstance(part, Thinking | Text | ToolCall) and part.signature:
             self._held[event.index] = [part.signature]
             part = replace(part, signature="")
@@ -120,7 +120,7 @@ class Sealer:
 
     def _seal(self, event: Close) -> Delta:
         """What its block has held back."""
-        mark = _Mark(self._provider, self._ids.get(event.index, ""), "".join(self._held.pop(event.index)))
+        mark = _Mark(self._maker, self._ids.get(event.index, ""), "".join(self._held.pop(event.index)))
         return Delta(index=event.index, signature=_marked(mark))
 
 
@@ -128,14 +128,16 @@ class Sealer:
 
 
 def unseal(
-    request: Request, provider: str, own_wire: bool, is_foreign: Callable[[str], bool] | None = None
+    request: Request, maker: str, own_wire: bool, is_foreign: Callable[[str], bool] | None = None
 ) -> tuple[str, ...]:
     """Leave in the request, in place, only the seals that this provider made; return the receipt of what went.
 
+    `maker`: the provider, as its marks name it: NAME@HOST, the host as a digest. A mark of before that was so has the
+    name alone.
     `own_wire`: the target speaks the client's dialect. A seal without a mark is from that dialect's providers, and the
     target's own unless `is_foreign` knows it for another's.
     """
-    unsealing = _Unsealing(request, provider, own_wire, is_foreign if own_wire else None)
+    unsealing = _Unsealing(request, maker, own_wire, is_foreign if own_wire else None)
     for turn in request.turns:
         if turn.plain is None:
             turn.parts = unsealing.parts(turn.parts)
@@ -146,12 +148,10 @@ def unseal(
 
 
 class _Unsealing:
-    def __init__(
-        self, request: Request, provider: str, own_wire: bool, is_foreign: Callable[[str], bool] | None
-    ) -> None:
+    def __init__(self, request: Request, maker: str, own_wire: bool, is_foreign: Callable[[str], bool] | None) -> None:
         self._is_foreign = is_foreign
         self._name_of = request.name_of
-        self._provider = provider
+        self._makers = (maker, maker.partition("@")[0])
         self._own_wire = own_wire
         self.dropped: set[str] = set()
 
@@ -196,10 +196,10 @@ class _Unsealing:
         """The seal as its provider made it; empty where that is another one."""
         if not seal.startswith(_MARK):
             is_foreign = self._is_foreign is not None and self._is_foreign(seal)
-            mark = _Mark(self._provider, block, seal) if self._own_wire and not is_foreign else None
+            mark = _Mark(self._makers[0], block, seal) if self._own_wire and not is_foreign else None
         else:
             mark = _read(seal)
-        if mark is not None and mark.provider == self._provider:
+        if mark is not None and mark.maker in self._makers:
             return mark
         if seal:
             self.dropped.add(self._name_of(name))
@@ -234,7 +234,7 @@ class _Unsealing:
                 return False
             elif value.startswith(_MARK):
                 mark = _read(value)
-                if mark is None or mark.provider != self._provider:
+                if mark is None or mark.maker not in self._makers:
                     return False
                 node[key] = mark.seal
         return True

@@ -4,7 +4,7 @@ Where a client's wire has no place for a seal, or the client did not keep it, a 
 view of it: `restore` fills in what earlier answers lack, and `watch` notes what the coming one must leave behind. The
 request is unsealed first and restored then: what the vault keeps is raw.
 
-What it keeps of an answer is found again by the client's name, the target (provider and model), the conversation before
+What it keeps of an answer is found again by the client's name, the target (maker and model), the conversation before
 the answer, and the answer's own identity: by a digest of all of them, so that nothing meets where one of them differs.
 Kept are thoughts and seals, in memory alone, and of everything else no word: lengths and digests.
 """
@@ -37,7 +37,7 @@ from proxy.sealing.conversation import Conversation, digest_of, identities
 from proxy.sealing.pieces import Kept, fill, pieces_of, size_of
 from proxy.sealing.seals import is_sealed
 
-_Scope = tuple[str, str, str]  # client, provider, model
+_Scope = tuple[str, str, str]  # client, maker, model
 
 
 class _Entry(NamedTuple):
@@ -72,9 +72,9 @@ class Vault:
     def __repr__(self) -> str:
         return f"<Vault {len(self._entries)} answers, {self._bytes} bytes>"
 
-    def recall(self, request: Request, client: str, provider: str) -> "Recall":
-        """`request.model` is the name by which the provider knows the model."""
-        return Recall(self, request, (client, provider, request.model))
+    def recall(self, request: Request, client: str, maker: str) -> "Recall":
+        """`request.model` is the name by which the provider knows the model. `maker`: as marks name the provider."""
+        return Recall(self, request, (client, maker, request.model))
 
     def knows(self, scope: _Scope) -> bool:
         with self._lock:
@@ -138,6 +138,7 @@ class Recall:
     """One request's view of the vault."""
 
     def __init__(self, vault: Vault, request: Request, scope: _Scope) -> None:
+        self.maker = scope[1]
         self._vault = vault
         self._turns = request.turns
         self._scope = scope
