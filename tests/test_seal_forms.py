@@ -13,7 +13,7 @@ from proxy.config import load
 from proxy.config.schema.providers import Maker
 from proxy.ports import Adapter
 from proxy.sealing.forms import MAKERS, maker_of
-from proxy.sealing.makers import called, foreign
+from proxy.sealing.makers import called, foreign, silent
 from tests import recordings
 from tests.gateway import config_file
 from tests.recordings import Row, needs_recordings
@@ -161,3 +161,16 @@ def test_a_maker_is_a_name_and_the_host_that_it_stands_for(tmp_path: Path) -> No
         "openai": "openai https://host.example:8443",
         "xai": "xai https://api.x.ai",
     }
+
+
+def test_who_seals_nothing_on_chat_completions_is_not_watched_there_where_it_is_alone(tmp_path: Path) -> None:
+    def found(text: str) -> set[tuple[str, str]]:
+        config = load(environ=config_file(f"providers: {{{text}}}", tmp_path))
+        there = [cast(Adapter, each) for each in ADAPTERS if each.name in config.providers]
+        return set(silent(config, there))
+
+    assert found("openai: {api_key: a}, anthropic: {api_key: b}") == {("openai", "openai_chat")}
+    assert found("xai: {api_key: a}") == {("xai", "openai_chat")}
+    assert found("openai: {api_key: a}, xai: {api_key: b}") == set()
+    assert found("openai: {api_key: a, seals: [google]}") == set()
+    assert found("mine: {base_url: 'http://h'}") == set()

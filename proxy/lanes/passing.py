@@ -58,8 +58,8 @@ class PassThrough:
             answer.abort()
             raise
         reply = _live(call, answer, meter, forward.strip, held) if live else _replied(call, answer, meter, held)
-        words = call.dialect.seals
-        if words and (live or has_one(words, held)):
+        words, place = call.dialect.seals, (target.adapter.name, call.dialect.name)
+        if words and place not in self._provenance.silent and (live or has_one(words, held)):
             reply.taps.append(self._provenance.tap(words, target.adapter.name))
         return reply
 

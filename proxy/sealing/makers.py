@@ -8,13 +8,31 @@ from urllib.parse import urlsplit
 
 from proxy.config import Config
 from proxy.ports import Adapter
-from proxy.sealing.forms import MAKERS
+from proxy.sealing.forms import DEEPSEEK, MAKERS, MANTLE, OPENAI
 from proxy.sealing.provenance import Foreign
 
+# Who seals nothing on OpenAI's older wire, and on others alone. Gateways, and Google's models, do.
+_CHAT = "openai_chat"
+_SILENT_THERE = {OPENAI, MANTLE, DEEPSEEK}
 
-def whose(config: Config, adapters: Collection[Adapter]) -> tuple[Foreign, Mapping[str, str]]:
-    """Both, as provenance.py wants them."""
-    return foreign(config, adapters), called(config)
+
+def whose(
+    config: Config, adapters: Collection[Adapter]
+) -> tuple[Foreign, Mapping[str, str], Collection[tuple[str, str]]]:
+    """All of it, as provenance.py wants it."""
+    return foreign(config, adapters), called(config), silent(config, adapters)
+
+
+def silent(config: Config, adapters: Collection[Adapter]) -> Collection[tuple[str, str]]:
+    """Whose answers need not be watched, and on which wire: to watch each piece of a stream costs something.
+
+    It is the preset's word alone where another host may stand in its place: where several take the wire nobody is.
+    """
+    takers = [each.name for each in adapters if _CHAT in each.dialects]
+    rows = [config.providers[name] for name in takers if name in config.providers]
+    return {
+        (row.name, _CHAT) for row in rows if len(takers) == 1 and row.seals is not None and row.seals <= _SILENT_THERE
+    }
 
 
 def called(config: Config) -> Mapping[str, str]:

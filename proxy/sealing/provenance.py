@@ -44,6 +44,7 @@ class Provenance:
         self._register = register
         self._foreign = NOBODYS
         self._called: Mapping[str, str] = {}
+        self.silent: Collection[tuple[str, str]] = ()  # by provider and wire: whose answers nobody is to see
         self._marks: Mapping[str, str] = {}
         self._limit = limit
         self._makers: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()  # the least recently met first
@@ -58,11 +59,13 @@ class Provenance:
             self._makers.update(await asyncio.to_thread(self._register.read))
             self._known.update(*set(self._makers.values()))
 
-    def become(self, foreign: Foreign, called: Mapping[str, str]) -> None:
+    def become(
+        self, foreign: Foreign, called: Mapping[str, str], silent: Collection[tuple[str, str]] = frozenset()
+    ) -> None:
         """`foreign`: by provider and wire, whose seals it cannot have made, as forms.py names them. `called`: the
-        makers, two words each, by the providers' names.
+        makers, two words each, by the providers' names. `silent`: providers and wires whose answers hold no seals.
         """
-        self._foreign, self._called = foreign, called
+        self._foreign, self._called, self.silent = foreign, called, silent
         self._marks = {name: f"{name}@{_short(maker)}" for name, maker in called.items()}
 
     def mark(self, provider: str) -> str:
@@ -88,7 +91,9 @@ class Provenance:
     def may_tell(self, provider: str, wire: str) -> bool:
         if (provider, wire) in self._foreign:
             return True
-        return bool(self._known) and len(self._known) > (self._maker(provider) in self._known)
+        if not self._known:
+            return False
+        return len(self._known) > (self._maker(provider) in self._known)
 
     def holds_foreign(self, body: bytes, words: Sequence[bytes], provider: str, wire: str) -> bool:
         """Is there such a seal in a request? `words`: one of them stands beside each seal."""
