@@ -17,7 +17,6 @@ from types import SimpleNamespace
 from typing import Any, Literal, cast
 
 import pytest
-from aiohttp_sse import EventSourceResponse
 
 from proxy import registry
 from proxy.edge import door, keptawake
@@ -1470,14 +1469,14 @@ async def test_no_ping_follows_the_end_of_a_stream(monkeypatch: pytest.MonkeyPat
 async def test_a_client_that_is_not_reading_is_not_pinged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keptawake, "PING_INTERVAL", 0.01)
     pings = 0
-    write = EventSourceResponse.write
+    put = keptawake.KeptAwake.put
 
-    async def counting(self: keptawake.KeptAwake, data: bytes) -> None:
+    def counting(self: keptawake.KeptAwake, data: bytes) -> None:
         nonlocal pings
         pings += data == b"PING\n"
-        await write(self, data)
+        put(self, data)
 
-    monkeypatch.setattr(EventSourceResponse, "write", counting)
+    monkeypatch.setattr(keptawake.KeptAwake, "put", counting)
     watched = of_kind("frames", 32)
     async with serving(replying(watched.reply)) as at, client(at, receive_buffer=4096) as one:
         await one.send(WHOLE)

@@ -109,7 +109,7 @@ def _whole(door: Door, inbound: Inbound, reply: Reply, body: bytes, ours: bytes)
 class Lines(Protocol):
     """How a live body is spelled on the connection."""
 
-    def write(self, chunk: bytes) -> Awaitable[None] | None: ...
+    def put(self, chunk: bytes) -> None: ...
 
     def end(self) -> Awaitable[None] | None:
         """Say that it is whole."""
@@ -130,7 +130,7 @@ async def _live(door: Door, inbound: Inbound, reply: Reply, body: AsyncGenerator
         async with aclosing(body):
             lines = await _lines(door, inbound, reply, ours)
             pour: Pour | None = getattr(body, "pour", None)
-            if pour is not None and isinstance(lines, _Bare):
+            if pour is not None:
                 await _poured(door, inbound, reply, pour, lines)
             else:
                 await _piecewise(door, inbound, reply, body, lines)
@@ -153,14 +153,14 @@ async def _live(door: Door, inbound: Inbound, reply: Reply, body: AsyncGenerator
             reply.abort()
 
 
-async def _poured(door: Door, inbound: Inbound, reply: Reply, pour: Pour, lines: "_Bare") -> None:
+async def _poured(door: Door, inbound: Inbound, reply: Reply, pour: Pour, lines: Lines) -> None:
     """Each piece is written in the call in which it came."""
 
     def write(chunk: bytes) -> bool:
         reply.sent += len(chunk)
         if reply.taps:
             show(reply, chunk, inbound.id)
-        lines.write(chunk)
+        lines.put(chunk)
         return not door.writing_paused and reply.stopped is None
 
     while not await pour(write) and reply.stopped is None:
@@ -172,8 +172,7 @@ async def _piecewise(door: Door, inbound: Inbound, reply: Reply, body: AsyncGene
         reply.sent += len(chunk)
         if reply.taps:
             show(reply, chunk, inbound.id)
-        if (written := lines.write(chunk)) is not None:
-            await written
+        lines.put(chunk)
         if door.writing_paused:
             await door.drained()
         if reply.stopped is not None:
@@ -201,8 +200,7 @@ async def _break(door: Door, reply: Reply, lines: Lines, told: bool) -> None:
         return
     lines.stop()
     words = reply.last_words(reply.stopped) if reply.last_words is not None and reply.stopped is not None else b""
-    if (written := lines.write(words)) is not None:
-        await written
+    lines.put(words)
     door.break_off()
 
 
@@ -229,7 +227,7 @@ class _Bare:
         self._head = head + b"\r\n"
         self._begin = asyncio.get_running_loop().call_soon(self.stop)
 
-    def write(self, chunk: bytes) -> None:
+    def put(self, chunk: bytes) -> None:
         self._door.write(self._head + chunk)
         self._head = b""
 
@@ -251,7 +249,7 @@ class _Chunks(_Bare):
     def __init__(self, door: Door, head: bytes) -> None:
         super().__init__(door, head + b"transfer-encoding: chunked\r\n")
 
-    def write(self, chunk: bytes) -> None:
+    def put(self, chunk: bytes) -> None:
         if len(chunk) > BIG:
             self._door.write(b"%b%x\r\n" % (self._head, len(chunk)))
             self._door.write(chunk)

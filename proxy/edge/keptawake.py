@@ -1,7 +1,7 @@
 """How do frames of our own go out, so that no silence on the way cuts them?
 
-Through aiohttp-sse's response, which has a task that pings. It is written through the door, for which the request is
-told once more in aiohttp's own terms.
+Through aiohttp-sse's response, which has a task that pings; head and end are its own. It is written through the door,
+for which the request is told once more in aiohttp's own terms.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ PING_INTERVAL = 15.0  # seconds of silence before a live stream is kept awake
 
 async def kept_awake(door: Door, inbound: Inbound, ping: bytes, head: bytes) -> "KeptAwake":
     """A stream whose head is out. `head`: its header lines."""
-    made = KeptAwake(door, ping, head)
+    made = KeptAwake(door, ping, head, is_chunked=inbound.http11)
     await made.prepare(_request(door, inbound))
     return made
 
@@ -31,21 +31,24 @@ async def kept_awake(door: Door, inbound: Inbound, ping: bytes, head: bytes) -> 
 class KeptAwake(EventSourceResponse):
     """A stream of our own frames. In a silent gap it says the wire's own ping, so that no middlebox cuts it."""
 
-    def __init__(self, door: Door, ping: bytes, head: bytes) -> None:
+    def __init__(self, door: Door, ping: bytes, head: bytes, is_chunked: bool) -> None:
         super().__init__(
             headers=_headers(head), sep="\n", allow_all_methods=True, send_timeout=None, ping_interval=PING_INTERVAL
         )
         self._door = door
         self._frame = ping
+        self._is_chunked = is_chunked
         self._spoke = False
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         self.headers["Connection"] = "keep-alive" if request.keep_alive else "close"
         return await super().prepare(request)
 
-    async def write(self, data: "bytes | bytearray | memoryview[int]") -> None:
+    def put(self, chunk: bytes) -> None:
+        """What `write` does, but at once: whether the client keeps up is for whoever puts to see."""
         self._spoke = True
-        await super().write(data)
+        if chunk:  # an empty one would be the last
+            self._door.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._is_chunked else chunk)
 
     def end(self) -> Awaitable[None]:
         return self.write_eof()
@@ -58,7 +61,7 @@ class KeptAwake(EventSourceResponse):
         while True:
             await asyncio.sleep(self._ping_interval)
             if not self._spoke and not self._door.writing_paused:
-                await super().write(self._frame)
+                self.put(self._frame)
             self._spoke = False
 
 

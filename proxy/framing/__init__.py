@@ -110,6 +110,8 @@ class _Whole:
 
     def feed(self, data: bytes) -> bytes:
         data = self._ends.unify(data)
+        if data.endswith(b"\n\n") and not self._parts:
+            return data
         if b"\n\n" not in data and not (data.startswith(b"\n") and self._parts and self._parts[-1].endswith(b"\n")):
             self._keep(data)
             return b""

@@ -40,6 +40,10 @@ class Repeats:
         head, end, seam = self._head, self._end, self._seam
         if not head or not whole.startswith(head, at):
             return "", at
+        if whole.endswith(end) and len(whole) - at >= len(head) + len(end):  # one event alone, as while it comes slowly
+            string = whole[at + len(head) : len(whole) - len(end)]
+            if _is_plain(string):
+                return string.decode(), len(whole)
         *parts, rest = whole[at + len(head) - self._after :].split(self._mark)
         strings = [part[self._after : len(part) - self._before] for part in parts]
         last, closed, _ = rest[self._after :].partition(end)

@@ -8,13 +8,13 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from time import monotonic, time
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from proxy.errors import Down, UpstreamError
 from proxy.framing import Unframed
 from proxy.grammar.complaints import understand
 from proxy.limits import ratelimits
-from proxy.ports import Answer, Call, Dialect, Outgoing, Target
+from proxy.ports import Answer, Call, Dialect, Outgoing, Pour, Sink, Target
 
 T = TypeVar("T")
 
@@ -146,6 +146,7 @@ class Begun:
         self.headers = answer.headers
         self.begun = answer.begun
         self.abort = answer.abort
+        self.pour = self._pour if getattr(answer, "pour", None) is not None else None
         self._answer = answer
         self._held = held
 
@@ -156,6 +157,13 @@ class Begun:
     async def read(self, limit: int) -> bytes:
         held, self._held = self._held, b""
         return held + await self._answer.read(limit)
+
+    async def _pour(self, sink: Sink) -> bool:
+        held, self._held = self._held, b""
+        if held and not sink(held):
+            return False
+        pour: Pour = cast(Any, self._answer).pour
+        return await pour(sink)
 
     def ended(self) -> bool:
         return not self._held and self._answer.ended()

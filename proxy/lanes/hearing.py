@@ -27,7 +27,8 @@ class Hearing:
                 said.extend(self._decoder.close())
         except UpstreamError as error:
             self.fault = error
-        said = at_once(said)
+        if len(said) > 1:
+            said = at_once(said)
         self._recall.watch(said)
         return self._sealer.feed(said)
 

@@ -1,28 +1,25 @@
-"""How do a provider's own bytes go on to the client, while they come?
+"""How do a provider's own bytes go on to the client?
 
-By whole events, so that what breaks a stream is told between two of them. A relay is a body like any other, asked for
-one piece after the other by whoever wants to look into it or keep it. Who only hands it on has it poured: then each
-piece goes through at once, in the call in which it came, and no task is woken for it.
+By whole events, so that what breaks a stream is told between two of them.
 """
 
 from collections.abc import AsyncGenerator
-from types import TracebackType
-from typing import Any
 
 from proxy.errors import Down, UpstreamError
 from proxy.framing import Unframed
 from proxy.lanes.asking import blame, name_of
+from proxy.lanes.pouring import Pouring
 from proxy.ports import Answer, Call, Meter, Pour, Sink, Strip
 
 
-class Relay(AsyncGenerator[bytes]):
+class Relay(Pouring):
     """The body of a live answer. `held`: its beginning, which the meter has seen. Raises UpstreamError where the
     provider's bytes end before the answer does.
     """
 
     def __init__(self, call: Call, answer: Answer, meter: Meter, strip: Strip | None, held: bytes) -> None:
+        super().__init__(answer)
         self._call = call
-        self._answer = answer
         self._meter = meter
         self._strip = strip
         self._held = held
@@ -30,46 +27,6 @@ class Relay(AsyncGenerator[bytes]):
         self._alarm = call.dialect.alarm
         self._sums = call.wishes.summary
         self._fault: UpstreamError | None = None  # told by the provider: raised behind what came before it
-        self._is_over = False
-        self._pieces: AsyncGenerator[bytes] | None = None
-
-    def __repr__(self) -> str:
-        return f"<Relay of {self._answer!r}>"
-
-    async def pour(self, sink: Sink) -> bool:
-        """Hand all of it on, or until the sink has enough for now (False). Raises what asking for the pieces would, and
-        what the sink raises.
-
-        An answer that has no `pour` of its own, such as echo's, is asked for piece by piece.
-        """
-        try:
-            pour: Pour | None = getattr(self._answer, "pour", None)
-            is_all = await (self._told(sink) if pour is None else self._poured(sink, pour))
-        except BaseException:
-            self._over()
-            raise
-        if is_all:
-            self._over()
-        return is_all
-
-    async def asend(self, value: None) -> bytes:
-        """The next piece."""
-        if self._pieces is None:
-            self._pieces = self._one_by_one()
-        return await self._pieces.asend(value)
-
-    async def athrow(
-        self, kind: Any, value: BaseException | object = None, traceback: TracebackType | None = None
-    ) -> bytes:
-        if self._pieces is None:
-            self._pieces = self._one_by_one()
-        return await self._pieces.athrow(kind, value, traceback)
-
-    async def aclose(self) -> None:
-        """The client has it all, or no more is wanted: let go of the provider."""
-        if self._pieces is not None:
-            await self._pieces.aclose()
-        self._over()
 
     async def _poured(self, sink: Sink, pour: Pour) -> bool:
         feed, passed = self._meter.feed, self._passed
@@ -95,12 +52,6 @@ class Relay(AsyncGenerator[bytes]):
         if self._fault is not None:
             raise self._fault
         return may_go_on
-
-    async def _told(self, sink: Sink) -> bool:
-        async for piece in self:
-            if not sink(piece):
-                return False
-        return True
 
     async def _one_by_one(self) -> AsyncGenerator[bytes]:
         chunk, self._held = self._held, b""
@@ -158,11 +109,8 @@ class Relay(AsyncGenerator[bytes]):
             message, name = "The provider's stream ended before its answer did.", name_of(self._call)
             raise Down(message, code="upstream_cut", provider=name)
 
-    def _over(self) -> None:
-        if not self._is_over:  # an error is blamed once
-            self._is_over = True
-            self._answer.abort()
-            note(self._call, self._meter)
+    def _ended(self) -> None:
+        note(self._call, self._meter)
 
     def _senseless(self, error: Unframed) -> Down:
         message = f"The provider's stream makes no sense: {error}."

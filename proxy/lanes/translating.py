@@ -5,7 +5,7 @@ of the request goes every one that another provider made, and the answer's are m
 in the vault where the client's wire has no place for them. Of the answer goes what only its own wire understands.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from time import time
 from typing import Any, cast
@@ -20,6 +20,7 @@ from proxy.lanes.asking import Begun, ask, hold, is_stream, spoken, timed, whole
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.hearing import Hearing
 from proxy.lanes.prefill import go_on
+from proxy.lanes.retelling import Retelling
 from proxy.lanes.telling import Telling
 from proxy.lanes.windows import window
 from proxy.limits import ratelimits
@@ -177,7 +178,7 @@ async def _answered(
         if not call.stream and call.usage is not None:
             head += _of_usage(call, call.usage)
         return Reply(200, head, first)  # a stream that has come whole is sent whole
-    live = _live(first, answer, telling)
+    live = Retelling(answer, telling, first)
     return Reply(200, head, live, ping=call.dialect.ping, last_words=renderer.error, abort=answer.abort)
 
 
@@ -204,20 +205,3 @@ async def _first(call: Call, answer: Answer, telling: Telling) -> bytes:
     if telling.begun:
         answer.begun()
     return out
-
-
-async def _live(first: bytes, answer: Answer, telling: Telling) -> AsyncGenerator[bytes]:
-    """The rest of a stream, as it comes. Raises UpstreamError, after what came before."""
-    out = first
-    try:
-        while True:
-            if out:
-                yield out
-            if telling.fault is not None:
-                raise telling.fault
-            if telling.ended:
-                return
-            chunk = await answer.chunk()
-            out = telling.feed(chunk, last=not chunk or answer.ended())
-    finally:
-        answer.abort()

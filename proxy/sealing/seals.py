@@ -90,8 +90,8 @@ class Sealer:
     def feed(self, events: Iterable[Event]) -> list[Event]:
         told: list[Event] = []
         for event in events:
-            if type(event) is Delta and event.signature:
-                told += self._delta(event)
+            if type(event) is Delta:
+                told += self._delta(event) if event.signature else (event,)
             elif type(event) is Open:
                 told.append(self._open(event))
             elif type(event) is Close and event.index in self._held:

@@ -169,19 +169,15 @@ class Recall:
         """Events of the answer as its provider said them, before they are marked."""
         for event in events:
             if type(event) is Delta:
-                self._hear(event)
+                if (block := self._blocks.get(event.index)) is not None:
+                    block.texts.append(event.text)
+                    if event.signature:
+                        self._sealed = True
+                        block.seals.append(event.signature)
             elif type(event) is Open:
                 self._open(event)
             elif type(event) is Finish and self._sealed and len(event.stops) == 1:
                 self._remember()  # of several, who can tell with which the client went on?
-
-    def _hear(self, event: Delta) -> None:
-        if (block := self._blocks.get(event.index)) is None:
-            return
-        block.texts.append(event.text)
-        if event.signature:
-            self._sealed = True
-            block.seals.append(event.signature)
 
     def _open(self, event: Open) -> None:
         match event.part:

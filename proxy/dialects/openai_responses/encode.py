@@ -5,6 +5,8 @@ refused with its path. A client of another wire expects that no provider keeps i
 the seals of the thoughts are asked for, so that it can send them back.
 """
 
+from operator import attrgetter
+
 from proxy.canon import Request, Tool, ToolChoice
 from proxy.dialects.openai_responses.encode_input import Saying
 from proxy.dialects.openai_responses.namespaces import group_of, inner_name, is_member
@@ -22,6 +24,9 @@ from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object, as_list, as_object, dump
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 from proxy.grammar.thinking import SAYS_NONE, is_undecided
+
+_KEYS = tuple(key for key, _ in KNOBS.values())
+_values_of = attrgetter(*KNOBS)
 
 
 class Encoding:
@@ -194,4 +199,5 @@ class Encoding:
 
 
 def _knobs_of(request: Request) -> Object:
-    return {key: value for name, (key, _) in KNOBS.items() if (value := getattr(request, name)) is not None}
+    said = zip(_KEYS, _values_of(request), strict=True)
+    return {key: value for key, value in said if value is not None}

@@ -156,8 +156,8 @@ class StreamRenderer:
             scored = b',"logprobs":%b' % scores if isinstance(part, Text) else b""
             out += b'%b%b%b,"sequence_number":%d}\n\n' % (item.head, encode_json(event.text), scored, self._sent)
             self._sent += 1
-        for annotation in spelled(event.citations):
-            out += self._note(annotation, item)
+        if event.citations:
+            out += b"".join([self._note(annotation, item) for annotation in spelled(event.citations)])
         return out
 
     def _note(self, annotation: Object, item: _Item) -> bytes:

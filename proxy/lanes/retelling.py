@@ -1,0 +1,53 @@
+"""How does an answer go on that is told in another wire's words?"""
+
+from collections.abc import AsyncGenerator
+
+from proxy.lanes.pouring import Pouring
+from proxy.lanes.telling import Telling
+from proxy.ports import Answer, Pour, Sink
+
+
+class Retelling(Pouring):
+    """The body. `first`: what was told already. Raises UpstreamError, after what came before."""
+
+    def __init__(self, answer: Answer, telling: Telling, first: bytes) -> None:
+        super().__init__(answer)
+        self._telling = telling
+        self._first = first
+
+    async def _poured(self, sink: Sink, pour: Pour) -> bool:
+        telling = self._telling
+
+        def hand_on(out: bytes) -> bool:
+            may_go_on = not out or sink(out)
+            if telling.fault is not None:
+                raise telling.fault
+            return may_go_on
+
+        def hear(chunk: bytes) -> bool:
+            return hand_on(telling.feed(chunk, last=False))
+
+        first, self._first = self._first, b""
+        if not hand_on(first):
+            return False
+        if not telling.ended and not await pour(hear):
+            return False
+        if not telling.ended:
+            hand_on(telling.feed(b"", last=True))
+        return True
+
+    async def _one_by_one(self) -> AsyncGenerator[bytes]:
+        answer, telling = self._answer, self._telling
+        out, self._first = self._first, b""
+        try:
+            while True:
+                if out:
+                    yield out
+                if telling.fault is not None:
+                    raise telling.fault
+                if telling.ended:
+                    return
+                chunk = await answer.chunk()
+                out = telling.feed(chunk, last=not chunk or answer.ended())
+        finally:
+            self._over()
