@@ -14,6 +14,7 @@ from proxy.dialects.ollama import Ollama
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.errors import BadRequest, Unrepresentable
+from proxy.lanes.asking import spoken
 from proxy.ports import Dialect, Peek
 
 CHAT: Dialect = OpenAIChat(clock=lambda: 1750000000.0)
@@ -269,3 +270,12 @@ def test_no_answer_at_all_is_refused(wire: Dialect) -> None:
 def test_a_mistake_is_told_with_what_came(fields: dict[str, Any], told: str) -> None:
     with pytest.raises(BadRequest, match=f"^{re.escape(told)}$"):
         crossed(CHAT, CHAT, **fields)
+
+
+@pytest.mark.parametrize("before", [0, 10_000], ids=["at its beginning", "late"])
+@pytest.mark.parametrize(("asked", "other"), [(CHAT, RESPONSES), (RESPONSES, CHAT)], ids=["chat", "responses"])
+def test_the_wire_of_an_answer_shows_wherever_its_sign_stands(asked: Dialect, other: Dialect, before: int) -> None:
+    for sign, wire in ((b'"object":"chat.completion"', CHAT), (b'"object":"response"', RESPONSES)):
+        held = b'{"id":"%b",%b}' % (b"x" * before, sign)
+        assert spoken(held, asked, [other]) is wire
+    assert spoken(b'{"id":"x"}', asked, [other]) is asked

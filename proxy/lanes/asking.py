@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 ERROR_LIMIT = 1024 * 1024  # bytes of a provider's error that are read
 HOLD_LIMIT = 256 * 1024  # bytes that may be held back until a stream has said something
+BEGINNING = 1024  # bytes of an answer in which its wire shows, nearly always
 WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of one whole answer
 # Codes of errors after which the provider has certainly seen nothing, and bills nothing.
 NEVER_REACHED = frozenset({"connect_timeout", "tls_timeout", "connect_error", "dns_error", "tls_error", "proxy_error"})
@@ -133,9 +134,13 @@ async def whole(call: Call, answer: Answer) -> bytes:
 
 def spoken(held: bytes, asked: Dialect, others: Sequence[Dialect]) -> Dialect:
     """The dialect of an answer that begins so. A host that only looks like OpenAI may have one for all questions."""
-    if not others or asked.sign is None or asked.sign.search(held):
+    if not others or asked.sign is None:
         return asked
-    return next((other for other in others if other.sign is not None and other.sign.search(held)), asked)
+    for end in (BEGINNING, len(held)):
+        for dialect in (asked, *others):
+            if dialect.sign is not None and dialect.sign.search(held, 0, end):
+                return dialect
+    return asked
 
 
 class Begun:
