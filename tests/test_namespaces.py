@@ -140,6 +140,13 @@ def test_so_are_those_that_may_be_chosen(mode: str) -> None:
     assert {tool["name"] for tool in said["tools"]} == {"agents__spawn_agent", "other"}
 
 
+@pytest.mark.parametrize("choice", [named(""), {"type": "allowed_tools", "mode": "auto", "tools": [named("")]}])
+def test_a_choice_of_no_name_is_as_wrong_as_without_a_namespace(choice: Any) -> None:
+    """Whoever is asked says so: it neither fails here, nor allows every tool."""
+    said, _ = chosen("openai_responses", choice, PLAIN, GROUP)
+    assert said["tool_choice"] == chosen("openai_responses", choice, PLAIN)[0]["tool_choice"] == choice
+
+
 @pytest.mark.parametrize("tools", [[GROUP], [GROUP, MORE]])
 @pytest.mark.parametrize(
     "choice", [{"type": "allowed_tools", "mode": "auto", "tools": [named("close_agent"), named("spawn_agent")]}]

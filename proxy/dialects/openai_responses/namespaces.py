@@ -52,7 +52,8 @@ def by_joined_names(choice: ToolChoice | None, tools: Sequence[Tool]) -> ToolCho
     """A choice names a function as its namespace does, and has no word for that: what has the name may be called."""
     if choice is None or not any(map(is_member, tools)):
         return choice
-    found = dict.fromkeys(name for said in choice.among or (choice.name,) if said for name in _called(said, tools))
+    asked = choice.among or (() if choice.name is None else (choice.name,))
+    found = dict.fromkeys(name for said in asked for name in _called(said, tools))
     if choice.mode == "tool" and len(found) > 1:
         return ToolChoice("required", among=tuple(found))
     return replace(choice, name=next(iter(found))) if choice.mode == "tool" else replace(choice, among=tuple(found))
