@@ -28,6 +28,7 @@ STREAM = Scenario(headers=[("Content-Type", "text/event-stream")], body=OPENAI.s
 BAD = Scenario(status=500, headers=[("Content-Type", "application/json")], body=b'{"error":{"message":"no"}}')
 CUT = Scenario(headers=[("Content-Type", "text/event-stream")], body=OPENAI.stream, framing="chunked", cut_at=1)
 BROKEN = Scenario(headers=[("Content-Type", "text/event-stream")], body=OPENAI.stream, framing="chunked", cut_at=420)
+PAGE = [("Content-Type", "text/html")]  # as hosts have called JSON: its beginning is read to tell
 REFUSED = Scenario(status=400, headers=[("Content-Type", "application/json")], body=b'{"error":{"message":"no"}}')
 TWO = {
     "PILLION_RETRY_MAX_RETRIES": "1",
@@ -86,6 +87,8 @@ async def test_one_that_leads_nowhere_leaves_nothing() -> None:
     [
         (False, [GOOD], 200),
         (True, [STREAM], 200),
+        (False, [replace(GOOD, headers=PAGE)], 200),
+        (True, [replace(STREAM, headers=PAGE)], 200),
         (True, [BROKEN], 200),
         (False, [REFUSED], 400),
         (False, [BAD] * 4, 500),
@@ -94,7 +97,10 @@ async def test_one_that_leads_nowhere_leaves_nothing() -> None:
         (False, [BAD, BAD, GOOD], 200),
         (True, [CUT, CUT, STREAM], 200),
     ],
-    ids=["whole", "stream", "broken", "refused", "failed", "cut", "again", "elsewhere", "stream elsewhere"],
+    ids=[
+        *("whole", "stream", "page", "streamed page", "broken", "refused", "failed", "cut", "again", "elsewhere"),
+        "stream elsewhere",
+    ],
 )
 async def test_however_its_targets_answer_a_request_leaves_nothing(
     stream: bool, scenarios: list[Scenario], status: int

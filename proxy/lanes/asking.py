@@ -151,9 +151,13 @@ class Begun:
         self.headers = answer.headers
         self.begun = answer.begun
         self.abort = answer.abort
-        self.pour = self._pour if getattr(answer, "pour", None) is not None else None
         self._answer = answer
         self._held = held
+
+    @property
+    def pour(self) -> Pour | None:
+        """None where the answer has none. Not kept: a method of its own would hold it."""
+        return None if getattr(self._answer, "pour", None) is None else self._pour
 
     async def chunk(self) -> bytes:
         held, self._held = self._held, b""
