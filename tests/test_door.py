@@ -954,6 +954,19 @@ async def test_a_head_over_the_limit_is_refused(
     assert at.calls == []
 
 
+async def test_a_head_over_the_limit_is_refused_though_it_began_behind_another_request(
+    ear: Ear, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    head = CUT + b"x" * HEAD_LIMIT + b"\r\n\r\n"
+    async with serving() as at, client(at) as one:
+        await ear.after(one, WHOLE + head[: HEAD_LIMIT // 2], head[HEAD_LIMIT // 2 :])
+        done, refused = apart(await ended(one))
+    assert done.status == 200
+    check_refusal(refused, logged(caplog), 431)
+    assert len(at.calls) == 1
+
+
 async def test_a_refusal_can_be_read_while_the_client_is_still_sending() -> None:
     async with serving() as at, client(at) as one:
         sending = asyncio.create_task(one.send(CUT + b"x" * 32 * len(MEGABYTE)))

@@ -66,9 +66,9 @@ class Requests:
         "_lines",
         "_parser",
         "_read",
-        "_slow",
         "_taker",
         "_target",
+        "_trusted",
         "_wish",
         "deaf",
         "heading",
@@ -83,8 +83,8 @@ class Requests:
         self._target = b""
         self._lines: list[tuple[bytes, bytes]] = []  # of the head that is being read
         self._counted = 0  # bytes of reads since the last piece of a body, or end of a request
-        self._read = 0  # the same, where neither was in the last one: no head that ends in it is longer
-        self._slow = False  # the head did not come in one piece
+        self._read = 0  # the same, where neither was in the last one: no head that began in it is longer
+        self._trusted = 0  # bytes of reads up to which a head is not measured; 0: it did not come in one piece
         self.heading = False
         self.reading: Inbound | None = None
         self.deaf = False
@@ -114,8 +114,8 @@ class Requests:
 
     def _go_on(self) -> None:
         """A head did not end with what came."""
-        if not self._slow:
-            self._slow = True
+        if self._trusted:
+            self._trusted = 0
             self._taker.head_goes_on()
         if self._counted > HEAD_LIMIT:
             self._reject_long()
@@ -147,7 +147,7 @@ class Requests:
         self.heading = True
         self._lines = []
         self._target = b""
-        self._slow = False
+        self._trusted = HEAD_LIMIT
 
     def on_url(self, url: bytes) -> None:
         self._target += url
@@ -159,7 +159,7 @@ class Requests:
         self.heading = False
         if self.deaf:
             return
-        if len(self._lines) > HEADERS_LIMIT or (self._read > HEAD_LIMIT and self._length() > HEAD_LIMIT):
+        if len(self._lines) > HEADERS_LIMIT or (self._read > self._trusted and self._length() > HEAD_LIMIT):
             self._reject_long()
             return
         headers, repeated = heads.told(self._lines)
