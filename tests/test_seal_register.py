@@ -117,6 +117,36 @@ def test_two_pillions_write_into_one_folder(tmp_path: Path, told: list[str]) -> 
     assert told == []
 
 
+def test_each_of_two_that_begin_a_file_at_once_says_whose_it_is(tmp_path: Path, told: list[str]) -> None:
+    (tmp_path / FILE).write_bytes(HEAD + line(1) + HEAD + line(2, TWO))
+    assert Register(tmp_path).read() == {digest(1): (ONE,), digest(2): (TWO,)}
+    assert told == []
+
+
+def test_of_what_cannot_be_begun_nothing_is_closed_twice(
+    tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By then its number may be another file's."""
+    kept = Register(tmp_path, limit=2)
+    kept.note(digest(1), ONE)
+    closed, close, replace = list[int](), os.close, Path.replace
+
+    def closing(descriptor: int) -> None:
+        closed.append(descriptor)
+        close(descriptor)
+
+    def replacing(self: Path, target: Path) -> None:
+        replace(self, target)
+        self.mkdir()  # so that no file can be begun
+
+    monkeypatch.setattr(Path, "replace", replacing)
+    monkeypatch.setattr(os, "close", closing)
+    kept.note(digest(2), ONE)
+    assert len(closed) == 1
+    assert [each.partition(":")[0] for each in told] == UNKEPT
+    assert "directory" in told[0]
+
+
 @pytest.mark.parametrize("cut", range(1, len(line(2))))
 def test_a_line_that_was_cut_off_says_nothing_nor_spoils_another(cut: int, tmp_path: Path, told: list[str]) -> None:
     (tmp_path / FILE).write_bytes(HEAD + line(1) + line(2)[:cut])
