@@ -37,12 +37,11 @@ from proxy.routing import Route, Routing
 from proxy.spending.money import dollars
 
 BODY_LIMIT = 64 * 1024 * 1024  # bytes of a request
+STANDARD = Patience()
 
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 
 log = logging.getLogger("pillion")
-
-STANDARD = Patience()
 
 Check = Callable[[Mapping[str, str]], None]
 

@@ -42,7 +42,7 @@ class Flow(BaseProtocol):
         while self._paused and self.transport is not None:
             if (waiter := self._drain_waiter) is None:
                 waiter = self._drain_waiter = self._loop.create_future()
-            # Unlike a timeout, wait() does not cancel the future, for which a response's ping may be waiting as well.
+            # Unlike a timeout, wait() does not cancel the future, so that it can be waited for again.
             await asyncio.wait([waiter], timeout=self.patience.reading / LOOKS)
             # At first its own kernel takes some without anybody reading: only the last time that any went counts.
             if (unsent := self.unsent) < left:

@@ -17,7 +17,6 @@ from typing import NamedTuple
 from proxy.grammar.repeats import Repeats
 
 MAX_FRAME = 64 * 1024 * 1024  # bytes; beyond it an answer is an attack or a fault, never an event or a whole
-
 LONGEST_LINE = 64 * 1024  # bytes that may pass before a stream of events shows a line of one
 
 _BOM = b"\xef\xbb\xbf"

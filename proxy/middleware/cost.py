@@ -51,9 +51,7 @@ class Foreseen(NamedTuple):
 
 
 class Cost:
-    """The middleware, and the account of each attempt. `paid` hears what each cost. `leases`: where a fleet shares the
-    budgets.
-    """
+    """The middleware, and the account of each attempt. `paid` hears what each cost. `leases`: of a fleet's budgets."""
 
     def __init__(
         self, prices: Prices, budgets: Budgets, ledger: Ledger, paid: Paid, leases: Leases | None = None
