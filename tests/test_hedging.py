@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,7 +15,7 @@ from proxy.canon import Usage
 from proxy.config import Hedge, Retry
 from proxy.errors import Down, GatewayError, OverBudget, Refused
 from proxy.failover.breaker import Rules
-from proxy.failover.hedging import LOST, OF_AN_ATTEMPT, SAVED, Hedging
+from proxy.failover.hedging import LOST, OF_AN_ATTEMPT, SAVED, Hedging, Race
 from proxy.ports import Call, Reply, Target, Wishes
 from proxy.reports.explain import Explain
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Speech, ask, client, spell
@@ -477,6 +477,30 @@ async def test_who_still_waits_for_a_place_of_ours_is_not_silent() -> None:
     world.up.answers("b", WHOLE)
     await task
     assert told(call) == [("b", "", 2), ("a", LOST, 1)]
+
+
+async def test_who_waits_for_a_place_of_ours_is_seldom_looked_at() -> None:
+    """However soon a hedge would come: many may wait behind one limit, and looking takes the time of those who work."""
+
+    class Waiting:
+        looks = 0
+
+        @property
+        def asked(self) -> bool:
+            self.looks += 1
+            return False
+
+    async def first() -> Reply:
+        await place.wait()
+        return WHOLE
+
+    waiting, place = Waiting(), asyncio.Event()
+    race = Race(cast(Call, waiting), lambda: None, lambda error: True, Counter())
+    running = asyncio.create_task(race.run(first(), 1e-9))
+    await passed(200)
+    assert 0 < waiting.looks < 20
+    place.set()
+    assert await running is WHOLE
 
 
 async def test_who_is_tried_by_another_request_just_then_is_no_hedge() -> None:

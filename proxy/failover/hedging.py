@@ -30,6 +30,7 @@ from proxy.spending.extent import Longest, extent
 LOST = "hedge_lost"
 HEDGED = frozenset({"chat", "generate"})  # operations; who counts tokens is asked once
 SAVED = 10  # hedges that may come at once after a quiet time
+LOOK = 0.1  # seconds at least after which it is looked again whether a target has been asked
 # What attempts, dispatch, cost and failover write of the one attempt that they are about.
 OF_AN_ATTEMPT = (
     "target", "began", "headed", "stop_at", "is_settled", "price_source", "heard", "asked", "wire", "is_translated",
@@ -191,10 +192,9 @@ class Race:
 
     async def _winner(self, ahead: asyncio.Task[Reply], after: float) -> asyncio.Task[Reply]:
         """Whose answer is the call's, or whose failure."""
-        while not ahead.done():
-            await asyncio.wait([ahead], timeout=after)
-            if self._call.asked:  # else it waits for a place, a limit or a budget of ours, and nobody is silent
-                break
+        await asyncio.wait([ahead], timeout=after)
+        while not (ahead.done() or self._call.asked):  # it waits for a limit or a budget of ours: nobody is silent
+            await asyncio.wait([ahead], timeout=max(after, LOOK))
         if ahead.done():
             return ahead
         if (begun := self._begin()) is None:
