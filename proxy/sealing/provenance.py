@@ -44,7 +44,7 @@ class Provenance:
         self._register = register
         self._foreign = NOBODYS
         self._called: Mapping[str, str] = {}
-        self.silent: Collection[tuple[str, str]] = ()  # by provider and wire: whose answers nobody is to see
+        self.silent: Collection[tuple[str, str]] = ()  # by provider and wire: whose answers need no tap
         self._marks: Mapping[str, str] = {}
         self._limit = limit
         self._makers: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()  # the least recently met first

@@ -1,7 +1,7 @@
 """How much may Claude think, and how is that said to this one, for a client of another wire?
 
-Older models take a budget of tokens, newer ones an effort; `models` tells which. What was asked in the one is
-put into the other, and what moves on the way is receipted. max_tokens bounds the thoughts as well as the answer.
+Older models take a budget of tokens, newer ones an effort; `models` tells which. What was asked in the one is put
+into the other, and what moves on the way is receipted. max_tokens bounds the thoughts as well as the answer.
 https://platform.claude.com/docs/en/build-with-claude/thinking
 """
 
@@ -16,7 +16,6 @@ from proxy.grammar.thinking import is_undecided
 
 # What other wires call the showing of thoughts, and `thinking.display`. "auto" is the one that is said without loss.
 DISPLAYS = {"auto": "summarized", "concise": "summarized", "detailed": "summarized", "none": "omitted"}
-
 
 _UNSAID = "high"  # the effort of a model that is told none
 
