@@ -111,7 +111,7 @@ class Journal:
             entry.upstream_id = visible(call.upstream_id, LONGEST_NAME)
         if call.dropped:
             entry.dropped = [self._log.clean(name, LONGEST_NAME) for name in shortened(call.dropped)]
-        if call.usage is not None and any(counts := astuple(call.usage)[: len(BUCKETS)]):
+        if call.usage is not None and any(counts := astuple(call.usage.whole)[: len(BUCKETS)]):
             entry.tokens = Tokens(*counts)
         return entry
 

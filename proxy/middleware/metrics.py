@@ -245,7 +245,7 @@ class Metrics(Collector):
 
 
 def _count(place: Place, usage: Usage) -> None:
-    place.tokens = list(map(add, place.tokens, astuple(usage)))  # whose other fields are no tokens
+    place.tokens = list(map(add, place.tokens, astuple(usage.whole)))  # whose other fields are no tokens
 
 
 def _timers(providers: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -155,7 +155,7 @@ def record_of(sight: Sight) -> Record:
         "" if target is None else target.adapter.name,
         "" if target is None else target.model,
         call.started + sight.taken,
-        () if usage is None else astuple(usage)[: len(COUNTS)],
+        () if usage is None else astuple(usage.whole)[: len(COUNTS)],
         sight.status or (0 if how is None else how.status),
         how,
     )
