@@ -23,7 +23,7 @@ from tests.waiting import soon
 
 SSE = [("Content-Type", "text/event-stream")]
 EVENTS, PACE = (60, 1.0) if laws.SOAK else (40, 0.05)  # of a stream, and seconds between two
-PATIENCE = 300.0  # seconds; a thousand of each share a core
+PATIENCE = 300.0  # seconds; a thousand of each share a core, and shake hands at once
 FIRST, SAID, REST = (event + b"\n\n" for event in OPENAI.stream.removesuffix(b"\n\n").split(b"\n\n", 2))
 
 _number = re.compile(rb"stream (\d+)").search
@@ -82,7 +82,8 @@ def delays(evil: Evil, heard: Sequence[Heard]) -> list[float]:
 async def test_every_stream_comes_as_it_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.client.PATIENCE", PATIENCE)
     count = laws.share("live streams at a time, each of one event a second for a minute", 1000, 40)
-    async with Evil(answering=answer, tls=True) as evil, pillion(**environ(OPENAI, evil)) as gateway:
+    waits = {f"PILLION_OPENAI_TIMERS_{name}": str(PATIENCE) for name in ("CONNECT", "HEADERS", "FIRST_EVENT")}
+    async with Evil(answering=answer, tls=True) as evil, pillion(**environ(OPENAI, evil), **waits) as gateway:
         heard = await asyncio.gather(*(listen(gateway, number) for number in range(count)))
         await soon(lambda: gateway.app.upstream.in_use == 0)
         assert {one.state for one in evil.answers} == {"whole"}
