@@ -109,9 +109,10 @@ class Admin:
         adapters = self._planner.catalog.adapters
         adapter = adapters.get(name)
         if adapter is None or what != "health":
-            known = ", ".join(adapters)
-            raise GatewayError(f"There is no provider {name or what!r}; there are {known}.", status=404,
-                               kind="invalid_request", code="provider_not_found")  # fmt: skip
+            message = f"There is no provider {name or what!r}; there are {', '.join(adapters)}."
+            if not name and what in adapters:
+                message = f"Of one provider there is /v1/providers/{what}/health; /v1/providers tells of all."
+            raise GatewayError(message, status=404, kind="invalid_request", code="provider_not_found")
         health: Health = await aio.time(self._seconds.labels(name), asyncio.ensure_future(adapter.health()))
         body = {"name": name, "ok": health.ok, "latency_ms": round(health.latency * 1000, 1), "detail": health.detail}
         return reply_of(body, 200 if health.ok else 503)

@@ -228,6 +228,8 @@ def missing() -> list[Route]:
         *unserved,
         Route("POST", "/models", "missing", no_verb, tail=True, versions=GOOGLES),
         Route("GET", "/responses", "missing", no_websocket, "openai_responses"),
+        Route("GET", "/openai/v1/responses", "missing", no_websocket, "openai_responses", versions=ITS_OWN),
+        Route("GET", "/openai/responses", "missing", no_websocket, "openai_responses", versions=ITS_OWN),
     ]
 
 

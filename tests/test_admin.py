@@ -204,6 +204,13 @@ async def test_what_is_no_provider_is_not_found(rest: str) -> None:
     assert "there are ollama, echo" in OPENAI.error(got.body)["message"]
 
 
+async def test_a_provider_without_a_word_of_what_about_it_is_told_where_that_is() -> None:
+    async with pillion() as gateway:
+        got = await ask(gateway, "GET", "/v1/providers/echo")
+    assert got.status == 404
+    assert "/v1/providers/echo/health" in OPENAI.error(got.body)["message"]
+
+
 # --- models ----------------------------------------------------------------------------------------------------------
 
 

@@ -160,13 +160,14 @@ async def test_an_unknown_route_is_a_404(speech: Speech) -> None:
 UPGRADE = [("Connection", "keep-alive, Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Key", "x")]
 
 
-async def test_a_websocket_is_a_426_and_the_connection_serves_on() -> None:
+@pytest.mark.parametrize("path", ["/v1/responses", "/responses", "/openai/v1/responses", "/openai/responses"])
+async def test_a_websocket_is_a_426_and_the_connection_serves_on(path: str) -> None:
     """Codex tries one first, and goes on over HTTP at this status alone."""
     async with gateway_and_client() as (_, one):
-        await one.send(spell("GET", "/v1/responses", b"", UPGRADE))
+        await one.send(spell("GET", path, b"", UPGRADE))
         got = await one.answer()
         assert (got.status, json.loads(got.body)["error"]["code"]) == (426, "websocket_not_supported")
-        await one.send(spell("GET", "/v1/responses"))
+        await one.send(spell("GET", path))
         assert (await one.answer()).status == 405
 
 
