@@ -13,8 +13,9 @@ import pytest
 
 from proxy.canon import Usage
 from proxy.errors import UpstreamError
+from proxy.lanes.pouring import Pouring
 from proxy.lanes.relaying import Relay
-from proxy.ports import Adapter, Target
+from proxy.ports import Adapter, Sink, Target
 from tests import taking
 from tests.client import ANTHROPIC, OPENAI, Speech
 from tests.laws import splits
@@ -51,17 +52,17 @@ class Came(NamedTuple):
     model: str
 
 
-async def poured(relay: Relay, sink: Callable[[bytes], bool]) -> None:
-    while not await relay.pour(sink):
+async def poured(body: Pouring, sink: Sink) -> None:
+    while not await body.pour(sink):
         await turn()
 
 
-async def asked_for(relay: Relay, sink: Callable[[bytes], bool]) -> None:
-    async for piece in relay:
+async def asked_for(body: Pouring, sink: Sink) -> None:
+    async for piece in body:
         sink(piece)
 
 
-Way = Callable[[Relay, Callable[[bytes], bool]], Awaitable[None]]
+Way = Callable[[Pouring, Sink], Awaitable[None]]
 
 
 async def came(speech: Speech, pieces: Sequence[bytes], way: Way, every: int, resumable: bool) -> Came:

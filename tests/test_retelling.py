@@ -5,7 +5,7 @@ test_relaying.py asks the same of a stream that passes through.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
@@ -25,6 +25,7 @@ from proxy.sealing.vault import Vault
 from tests import taking
 from tests.client import ANTHROPIC, OPENAI, Speech
 from tests.laws import listen, splits
+from tests.test_relaying import Way, asked_for, poured
 from tests.test_wire import Talk, turn
 
 PATIENCE = 60.0  # seconds: nothing here is waited for
@@ -52,19 +53,6 @@ class Came(NamedTuple):
     error: str
     usage: Usage | None
     model: str
-
-
-async def poured(body: Retelling, sink: Callable[[bytes], bool]) -> None:
-    while not await body.pour(sink):
-        await turn()
-
-
-async def asked_for(body: Retelling, sink: Callable[[bytes], bool]) -> None:
-    async for piece in body:
-        sink(piece)
-
-
-Way = Callable[[Retelling, Callable[[bytes], bool]], Awaitable[None]]
 
 
 async def came(speech: Speech, client: str, pieces: Sequence[bytes], way: Way, every: int, begun: bytes = b"") -> Came:

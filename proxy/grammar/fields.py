@@ -68,7 +68,10 @@ def paths(left: Object, at: str = "") -> Iterator[str]:
 
 
 class Fields:
-    """One object of the client's body. Each taking checks a type; `need_...` refuses absence as well."""
+    """One object of the client's body. Each taking checks a type; `need_...` refuses absence as well.
+
+    Most of what may be there is not: so that is looked at first, before anything is called.
+    """
 
     __slots__ = ("at", "rest")
 

@@ -38,7 +38,7 @@ class Relay(Pouring):
 
         try:
             held, self._held = self._held, b""
-            if not (self._hand_on(passed(held), sink) and await pour(hear)):
+            if not ((not held or self._hand_on(passed(held), sink)) and await pour(hear)):
                 return False
             if rest := self._rest():
                 sink(rest)
