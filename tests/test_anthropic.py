@@ -583,7 +583,7 @@ def test_the_sdk_accepts_what_we_say_for_another_wire() -> None:
         "tool_choice": {"type": "any", "disable_parallel_tool_use": True},
         "metadata": {"user_id": "u"},
         "service_tier": "standard_only",
-        "output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}},
+        "output_config": {"format": {"type": "json_schema", "schema": {"title": "n", "type": "object"}}},
         "stop_sequences": ["END"],
         "temperature": 1.0,
     }
@@ -613,7 +613,9 @@ USER = turn("user", Text(text="u"))
         ({"service_tier": "flex"}, ("service_tier",)),
         ({"format": Format(kind="json")}, ("format",)),
         ({"format": Format(kind="text")}, ()),
-        ({"format": Format(kind="schema", schema={}, description="d")}, ("format.description",)),
+        ({"format": Format(kind="schema", schema={"title": "n", "description": "d"}, name="n", description="d")}, ()),
+        ({"format": Format(kind="schema", schema={"title": "x"}, name="n", description="d")}, ("format.name",)),
+        ({"format": Format(kind="schema", schema={"description": "x"}, description="d")}, ("format.description",)),
         ({"extra": {"store": True, "verbosity": "low"}}, ("store", "verbosity")),
         ({"reasoning": Reasoning(effort="high")}, ("reasoning",)),  # max_tokens is 100: there is no room
         ({"reasoning": Reasoning(effort="silly"), "max_tokens": 9000}, ("reasoning",)),

@@ -488,7 +488,7 @@ def test_a_request_of_another_wire() -> None:
         "p": 0.5,
         "k": 3,
         "stop_sequences": ["x"],
-        "response_format": {"type": "json_object", "json_schema": {"type": "object"}},
+        "response_format": {"type": "json_object", "json_schema": {"title": "n", "type": "object"}},
         "tools": [
             F,
             {"type": "function", "function": {"name": "g", "parameters": {"type": "object", "properties": {}}}},
@@ -603,7 +603,8 @@ def test_a_choice_among_no_tools_is_not_sent(mode: Json) -> None:
         ({"tools": [Tool(name="f", strict=True), Tool(name="g")]}, "tool.strict"),
         ({"tools": [Tool(name="f", cache={"type": "ephemeral"})]}, "cache"),
         ({"tools": [Tool(name="f", extra={"defer": 1})]}, "defer"),
-        ({"format": Format(kind="schema", schema={}, description="d")}, "format.description"),
+        ({"format": Format(kind="schema", schema={"title": "x"}, name="n")}, "format.name"),
+        ({"format": Format(kind="schema", schema={"description": "x"}, description="d")}, "format.description"),
         ({"turns": [turn("user", Text(text="x", extra={"odd": 1}))]}, "odd"),
         ({"turns": [turn("user", Text(text="x"), extra={"name": "n"})]}, "name"),
         ({"turns": [turn("user", ToolResult(id="a", is_error=True))]}, "tool_result.is_error"),

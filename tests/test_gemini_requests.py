@@ -764,7 +764,7 @@ def test_the_sdk_s_types_know_what_we_say_for_another_wire() -> None:
             "stopSequences": ["END"],
             "responseLogprobs": True,
             "responseMimeType": "application/json",
-            "responseJsonSchema": {"description": "what", "type": "object"},
+            "responseJsonSchema": {"title": "n", "description": "what", "type": "object"},
             "thinkingConfig": {"includeThoughts": True, "thinkingBudget": 128},
         },
         "serviceTier": "flex",

@@ -538,7 +538,7 @@ def test_a_request_of_another_wire() -> None:
         ],
         "stream": True,
         "tools": [F],
-        "format": {"type": "object"},
+        "format": {"title": "n", "type": "object"},
         "options": {"num_predict": 5, "temperature": 1.0, "stop": ["x"]},
     }
     assert encoded.dropped == ()
@@ -589,7 +589,8 @@ def test_thinking(model: str, reasoning: Reasoning, think: Json, dropped: tuple[
         ({"tools": [Tool(name="f", strict=True)]}, "tool.strict"),
         ({"tools": [Tool(name="f", cache={"type": "ephemeral"})]}, "cache"),
         ({"tools": [Tool(name="f", extra={"defer": 1})]}, "defer"),
-        ({"format": Format(kind="schema", schema={}, description="d")}, "format.description"),
+        ({"format": Format(kind="schema", schema={"title": "x"}, name="n")}, "format.name"),
+        ({"format": Format(kind="schema", schema={"description": "x"}, description="d")}, "format.description"),
         ({"turns": [turn("user", Text(text="x", extra={"odd": 1}))]}, "odd"),
         ({"turns": [turn("user", Text(text="x"), extra={"name": "n"})]}, "name"),
         ({"turns": [turn("user", ToolResult(id="a", is_error=True))]}, "tool_result.is_error"),

@@ -51,14 +51,13 @@ translated, each thing in it is
 | receipt | left out, and named there |
 | refused | answered with 400 and the place in the client's body |
 | so anyway | not said, as it is what the wire does unasked |
-| gone | not said, and not named |
 
 With `strict: true` what would be named is refused.
 
-Gone is the name of a schema alone. It shapes no answer, and OpenAI's SDKs send one always: a receipt for it would tell
-nobody anything, and with `strict` refuse every schema. Likewise how a client spelled what was understood (a `tool_plan`
-that crosses as a thought) is kept for its own wire alone, and no receipt tells that another one spells it otherwise
-(`fields.Verbatim`).
+How a client spelled what was understood (a `tool_plan` that crosses as a thought) is kept for its own wire alone, and
+no receipt tells that another one spells it otherwise (`fields.Verbatim`). The name and the description of a schema are
+its `title` and `description` on a wire that has no other place for them; where the schema has others, a receipt names
+those that are left out.
 
 A seal is here the provider's own: one that is known for another's is left out, with a receipt, before its wire is
 asked ([how it is known](decisions/0013-unmarked-seals.md)). A text file that a wire has no place for is said as text,

@@ -10,6 +10,7 @@ refuse: an object that is open by its own word would be another one if it were c
 
 from collections.abc import Iterator
 
+from proxy.canon import Format
 from proxy.grammar.fields import Object
 from proxy.grammar.receipts import Receipt
 
@@ -21,6 +22,17 @@ _TAKEN = {"minItems": (0, 1)}
 _NAMED = ("properties", "$defs", "definitions")  # schemas by names that are the client's own
 _LISTED = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLE = ("items", "additionalProperties")
+
+
+def labelled(form: Format, dropped: Receipt) -> Object:
+    """The schema of `form` with its name and its description within: JSON Schema has words for both, and wires that
+    have no other place for them take those. What it says there itself stays.
+    """
+    schema = form.schema or {}
+    labels = {"title": ("format.name", form.name), "description": ("format.description", form.description)}
+    told = {key: label for key, (_, label) in labels.items() if label}
+    dropped.update(labels[key][0] for key, label in told.items() if schema.get(key, label) != label)
+    return told | schema
 
 
 def held_to(schema: Object, dropped: Receipt, name: str) -> Object:

@@ -16,7 +16,7 @@ from proxy.grammar.claude.models import does_think, knobs_of, sampled, takes_of
 from proxy.grammar.claude.plan import plan
 from proxy.grammar.fields import Object, as_list, merged
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
-from proxy.grammar.shapes import held_to
+from proxy.grammar.shapes import held_to, labelled
 
 
 class Encoding:
@@ -112,9 +112,7 @@ class Encoding:
         if shape.schema is None:
             self.dropped.add("format")
             return output
-        if shape.description:
-            self.dropped.add("format.description")
-        schema = shape.schema if self._own else held_to(shape.schema, self.dropped, "format.schema")
+        schema = shape.schema if self._own else held_to(labelled(shape, self.dropped), self.dropped, "format.schema")
         return output | {"format": {"type": "json_schema", "schema": schema}}
 
     # tools

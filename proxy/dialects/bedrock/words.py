@@ -32,6 +32,7 @@ SPELLED = {
     "stop": "inferenceConfig.stopSequences",
     "top_k": "additionalModelRequestFields.top_k",
     "format": "outputConfig.textFormat",
+    "format.name": "outputConfig.textFormat.structure.jsonSchema.name",
     "format.description": "outputConfig.textFormat.structure.jsonSchema.description",
     "format.schema": "outputConfig.textFormat.structure.jsonSchema.schema",
     "metadata": "requestMetadata",

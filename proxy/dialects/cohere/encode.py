@@ -29,7 +29,7 @@ from proxy.dialects.cohere.parse import PLAN
 from proxy.dialects.cohere.words import (
     BUDGETS,
     KNOBS,
-    LACKED,
+    KNOBS_LACKED,
     MODE_WORDS,
     MOST_THINKING,
     NAME,
@@ -43,6 +43,7 @@ from proxy.grammar.fields import Object, as_list, merged, without_nulls
 from proxy.grammar.functions import nest
 from proxy.grammar.neighbours import joined
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several, stored_elsewhere
+from proxy.grammar.shapes import labelled
 from proxy.grammar.textual import as_text
 from proxy.grammar.thinking import half_of
 
@@ -58,7 +59,7 @@ class Encoding:
     def body(self) -> Object:
         request = self._request
         self._refuse()
-        self.dropped.lacking(LACKED)
+        self.dropped.lacking(KNOBS_LACKED)
         turns = request.turns if self._own else joined(request.turns)
         body: Object = {"model": request.model, "messages": [one for turn in turns for one in self._turn(turn)]}
         said = {key: self._within(name) for name, (key, _) in KNOBS.items()}
@@ -90,11 +91,10 @@ class Encoding:
         form = self._request.format
         if form is None:
             return None
-        if form.description:
-            self.dropped.add("format.description")
         if form.kind == "text":
             return {"type": "text"}
-        return {"type": "json_object"} | ({} if form.schema is None else {"json_schema": form.schema})
+        schema = None if form.schema is None else labelled(form, self.dropped)
+        return {"type": "json_object"} | ({} if schema is None else {"json_schema": schema})
 
     def _thinking(self) -> Object | None:
         reasoning = self._request.reasoning

@@ -56,7 +56,7 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 
 # Canonical knobs that this wire has no word for, and what each may ask for because it is so anyway.
-LACKED: dict[str, tuple[object, ...]] = {
+KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "parallel_tools": (True,),
     "logit_bias": ({},),
     "top_logprobs": (0,),

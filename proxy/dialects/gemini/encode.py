@@ -12,6 +12,7 @@ from proxy.dialects.gemini.words import COUNTS, KNOBS_LACKED, MODE_WORDS, NAME, 
 from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object, merged
 from proxy.grammar.receipts import Receipt, refuse_demands
+from proxy.grammar.shapes import labelled
 
 
 class Encoding:
@@ -92,8 +93,7 @@ class Encoding:
             return {"responseMimeType": "text/plain"} if self._own else {}
         said: Object = {"responseMimeType": "application/json"}
         if form.schema is not None:
-            described = {"description": form.description} if form.description else {}
-            said["responseJsonSchema"] = described | form.schema
+            said["responseJsonSchema"] = labelled(form, self.dropped)
         return said
 
     def _thinking(self) -> Object | None:

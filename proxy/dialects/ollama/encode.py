@@ -27,12 +27,13 @@ from proxy.canon import (
     Turn,
     Video,
 )
-from proxy.dialects.ollama.words import EFFORTS, LACKED, LEVELS, NAME, OPTIONS, OWN_EFFORT, knows_levels
+from proxy.dialects.ollama.words import EFFORTS, KNOBS_LACKED, LEVELS, NAME, OPTIONS, OWN_EFFORT, knows_levels
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.fields import Object, as_object, without_nulls
 from proxy.grammar.functions import nest
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several, stored_elsewhere
+from proxy.grammar.shapes import labelled
 from proxy.grammar.textual import as_text
 
 
@@ -66,7 +67,7 @@ class Encoding:
     def body(self) -> Object:
         request = self._request
         self._refuse()
-        self.dropped.lacking(LACKED)
+        self.dropped.lacking(KNOBS_LACKED)
         extra = self.dropped.carried(request.extra)
         said = {
             "tools": self._tools() or None,
@@ -98,9 +99,7 @@ class Encoding:
         form = self._request.format
         if form is None or form.kind == "text":
             return None
-        if form.description:
-            self.dropped.add("format.description")
-        return "json" if form.schema is None else form.schema
+        return "json" if form.schema is None else labelled(form, self.dropped)
 
     def _think(self) -> bool | str | None:
         """A boolean, or a level for models that know levels. What gets lost on the way is receipted."""

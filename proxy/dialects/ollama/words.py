@@ -49,7 +49,7 @@ SPELLED = {name: f"options.{key}" for name, (key, _) in OPTIONS.items()} | {
 }
 
 # Canonical knobs that this wire has no word for, and what each may ask for because it is so anyway.
-LACKED: dict[str, tuple[object, ...]] = {
+KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "parallel_tools": (True,),
     "logit_bias": ({},),
     "user": (),

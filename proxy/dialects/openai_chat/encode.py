@@ -15,7 +15,7 @@ from proxy.canon import (
 )
 from proxy.dialects.openai_chat.encode_messages import Messages
 from proxy.dialects.openai_chat.encode_parts import marks_of
-from proxy.dialects.openai_chat.words import EFFORTS, KNOBS, NAME, TIERS
+from proxy.dialects.openai_chat.words import EFFORTS, KNOBS, KNOBS_LACKED, NAME, TIERS
 from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object, as_object
 from proxy.grammar.functions import nest
@@ -72,19 +72,15 @@ class Encoding:
     # knobs
 
     def _knobs(self) -> Object:
-        """OpenAI refuses arguments that it does not know, and tiers that are another vendor's."""
+        """OpenAI refuses tiers that are another vendor's."""
         said = {name: value for name, value in zip(KNOBS, _knobs_of(self._request), strict=True) if value is not None}
         if self._own:
             return said
-        if "top_k" in said:
-            self._leave_out("top_k", said)
-        if "service_tier" in said and said["service_tier"] not in TIERS:
-            self._leave_out("service_tier", said)
-        return said
-
-    def _leave_out(self, name: str, said: Object) -> None:
-        self.dropped.add(name)
-        del said[name]
+        self.dropped.lacking(KNOBS_LACKED)
+        if said.get("service_tier", "auto") not in TIERS:
+            self.dropped.add("service_tier")
+            del said["service_tier"]
+        return {name: value for name, value in said.items() if name not in KNOBS_LACKED}
 
     def _limit_field(self) -> str:
         """A client's own word is kept."""

@@ -59,6 +59,9 @@ KNOBS = {
     "service_tier": "text",
 }
 
+# Of these what a client of another wire does not get, and what each may ask for because it is so anyway.
+KNOBS_LACKED: dict[str, tuple[object, ...]] = {"top_k": ()}  # OpenAI refuses arguments that it does not know
+
 SPELT = "spelt"  # in an `extra`: what the client said that no other wire misses, as it said it
 
 # What this wire's clients call what receipts and refusals name, where they do not call it as we do.
@@ -66,6 +69,7 @@ SPELT = "spelt"  # in an `extra`: what the client said that no other wire misses
 SPELLED = {
     "turns": "messages",
     "format": "response_format",
+    "format.name": "response_format.json_schema.name",
     "format.description": "response_format.json_schema.description",
     "format.schema": "response_format.json_schema.schema",
     "parallel_tools": "parallel_tool_calls",

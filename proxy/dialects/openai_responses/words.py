@@ -52,6 +52,7 @@ KNOBS = {
 SPELLED = {
     "turns": "input",
     "format": "text.format",
+    "format.name": "text.format.name",
     "format.description": "text.format.description",
     "format.schema": "text.format.schema",
     "verbosity": "text.verbosity",
