@@ -39,54 +39,54 @@ _ends = re.compile(rb"[ \t\r\n]*+\{?[ \t\r\n]*+\}[ \t\r\n]*+").fullmatch
 
 
 class Envelope:
-    """A JSON object whose values are known by place.
+    """A JSON object whose values are known by place. `members`: by key, the bytes of each value.
 
     Raises BadRequest: malformed, no object, too deep, of too many keys, a key twice, in whichever case.
     """
 
-    __slots__ = ("_spans", "_values", "body")
+    __slots__ = ("_spans", "body", "members")
 
     def __init__(self, body: bytes) -> None:
         self.body = body
         try:
-            self._values = _decode(body)
+            self.members = _decode(body)
         except msgspec.ValidationError:
             raise BadRequest("The request body must be a JSON object.", code="invalid_json") from None
         except RecursionError:
             raise BadRequest("The request body is nested too deeply.", code="invalid_json") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _unreadable("The request body", body, error) from None
-        names = "".join(self._values)
-        if len(self._values) > MEMBERS or (len(names) > LONGEST_KEY and max(map(len, self._values)) > LONGEST_KEY):
+        names = "".join(self.members)
+        if len(self.members) > MEMBERS or (len(names) > LONGEST_KEY and max(map(len, self.members)) > LONGEST_KEY):
             raise BadRequest(f"The request body has more than {MEMBERS} keys, or one of over {LONGEST_KEY} characters.")
         # To Go's parser "Model" is "model", and the long s of "\u017ftream" an s: it ignores case by Unicode's simple
         # folding, and casefold() holds as equal whatever that does. https://pkg.go.dev/encoding/json#Unmarshal
         plain = names.isascii() and names.islower()
-        if not plain and len(set(map(str.casefold, self._values))) < len(self._values):
-            raise _duplicate(self._values)
+        if not plain and len(set(map(str.casefold, self.members))) < len(self.members):
+            raise _duplicate(self.members)
         self._spans: dict[str, tuple[int, int]] = {}
         if len(body) > LONG or not self._has_all():  # which spells the values anew: megabytes are better walked over
             self._walk()
 
     def __contains__(self, key: str) -> bool:
-        return key in self._values
+        return key in self.members
 
     def lacks(self, keys: Collection[str]) -> bool:
         """Is none of these there?"""
-        return self._values.keys().isdisjoint(keys)
+        return self.members.keys().isdisjoint(keys)
 
     def __repr__(self) -> str:
-        return f"<Envelope {len(self.body)} bytes: {', '.join(self._values)}>"
+        return f"<Envelope {len(self.body)} bytes: {', '.join(self.members)}>"
 
     def keys(self) -> list[str]:
-        return list(self._values)
+        return list(self.members)
 
     def get(self, key: str) -> Any:
         """One value, decoded; None where the key is absent.
 
         Raises BadRequest where the scan was too kind to it, or where it is an object with a key twice.
         """
-        raw = self._values.get(key)
+        raw = self.members.get(key)
         if raw is None:
             return None
         try:
@@ -101,7 +101,7 @@ class Envelope:
 
     def raw(self, key: str) -> bytes | None:
         """One value's own bytes; None where the key is absent."""
-        raw = self._values.get(key)
+        raw = self.members.get(key)
         return None if raw is None else bytes(raw)
 
     def edit(self, values: dict[str, bytes]) -> bytes:
@@ -118,14 +118,14 @@ class Envelope:
         out.append(body[at:close])
         for key, value in values.items():
             if key not in old:
-                comma = b"," if self._values or len(out) > 1 else b""
+                comma = b"," if self.members or len(out) > 1 else b""
                 out.append(b"%b%b:%b" % (comma, msgspec.json.encode(key), value))
         out.append(body[close:])
         return b"".join(out)
 
     def without(self, *keys: str) -> bytes:
         """The body less these keys and their values. Every other member stays as it is, its spaces included."""
-        if not any(key in self._values for key in keys):
+        if not any(key in self.members for key in keys):
             return self.body
         if not self._spans:
             self._walk()
@@ -153,21 +153,21 @@ class Envelope:
 
     def _has_all(self) -> bool:
         """Has every member been found? One that was left over has two quotes that are in none of those."""
-        values = b"".join(self._values.values())
-        return self.body.count(b'"') == values.count(b'"') + 2 * len(self._values)
+        values = b"".join(self.members.values())
+        return self.body.count(b'"') == values.count(b'"') + 2 * len(self.members)
 
     def _walk(self) -> None:
         """Note where each value stands. Raises BadRequest where a member is left over: its key stands twice."""
         body, spans, at = self.body, self._spans, 0
-        for key, raw in self._values.items():
+        for key, raw in self.members.items():
             member = _next_value(body, at)
             start = -1 if member is None else member.end()
             if start < 0 or not body.startswith(memoryview(raw), start):
-                raise _duplicate(self._values)
+                raise _duplicate(self.members)
             at = start + len(raw)
             spans[key] = (start, at)
         if _ends(body, at) is None:
-            raise _duplicate(self._values)
+            raise _duplicate(self.members)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

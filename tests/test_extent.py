@@ -1,13 +1,14 @@
 """Is it seen how long an answer may be, and what of a request has no bound at all?"""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from proxy.envelope import Envelope
 from proxy.registry import DIALECTS, dialect
-from proxy.spending.extent import IMAGE, TEMPLATE, TOOL, WORDING, Extent, Longest, extent
+from proxy.spending.extent import IMAGE, TEMPLATE, TOOL, WORDING, Extent, Longest, _marks, _may_be_marked, extent
 
 SAID = {"max_tokens": 7}
 
@@ -46,7 +47,8 @@ def added(wire: str, body: dict[str, Any] | bytes, model: str = "m") -> int:
     ],
 )
 def test_each_wire_says_how_long_an_answer_may_be(wire: str, body: dict[str, Any]) -> None:
-    assert of(wire, body)[1:] == (7, False)
+    found = of(wire, body)
+    assert (found.output, found.is_open) == (7, False)
     assert added(wire, body) == 0
 
 
@@ -267,3 +269,23 @@ def test_one_model_counts_dearer_pictures() -> None:
 )
 def test_providers_add_words_of_their_own(wire: str, body: dict[str, Any], more: int) -> None:
     assert added(wire, body) == more
+
+
+MARKS = """
+"url": "http://a" | "image_url":"https://a" | "file_url" : "s3://a" | "uri": " gs://a" | "fileUri": "a"
+"file_uri": "a" | "fileId":"a" | "file_id": "a" | "s3Location": {} | "s3_location":{} | "type": "container_auto"
+"type": "compact_1" | "type":"container_reference" | "data:audio/wav;base64,AA" | " DATA:application/pdf,"
+"audio/mp3" | "video/mp4" | "application/pdf" | "input_audio": {} | "audio":{} | "video": {} | "fileData": "A"
+"file_data":"A" | "format": "pdf" | "format":"docx" | "format": "xls" | "data:image/png" | " image/png"
+"Data:image/png" | "image": {} | "images": [] | "tools": [] | "functions":[] | "toolConfig": {} | "tool_config":{}
+"citations": {} | "documents": [] | "schema": {} | "response_format":{} | "responseFormat": {} | "outputFormat":{}
+"output_format": {} | "outputConfig":{} | "json_schema":{} | "output_config": {} | "response_schema":{}
+"response_json_schema": {} | "responseSchema":{} | "responseJsonSchema": {} | "format": {} | "format":"json"
+"""
+
+
+@pytest.mark.parametrize("mark", re.split(r"\n| \| ", MARKS.strip()))
+def test_what_is_marked_is_looked_at(mark: str) -> None:
+    """Of each kind: a body in which none of their beginnings stands is not searched."""
+    assert _marks.search(mark.encode()) is not None
+    assert _may_be_marked(mark.encode()) is not None

@@ -97,15 +97,20 @@ class Reservation:
     @property
     def uncounted(self) -> int | None:
         """Nano-dollars that are booked where nobody knows what it took: all, where one of them must not be overrun."""
-        return self.bound if any(counter.strict for counter in self.counters) else None
+        for counter in self.counters:
+            if counter.strict:
+                return self.bound
+        return None
 
     @property
     def stop_at(self) -> int | None:
         """Nano-dollars with which a live stream is to be stopped, where one of its budgets wants that."""
-        amounts = (
-            counter.cap if self.bound is None else self.bound for counter in self.counters if counter.terms.stops
-        )
-        return min((amount for amount in amounts if amount), default=None)
+        least = None
+        for counter in self.counters:
+            amount = (counter.cap if self.bound is None else self.bound) if counter.terms.stops else None
+            if amount and (least is None or amount < least):
+                least = amount
+        return least
 
 
 class Budgets:

@@ -15,7 +15,7 @@ import httptools
 
 from proxy.edge import heads
 from proxy.edge.failures import why
-from proxy.edge.lateness import Timed
+from proxy.edge.lateness import Timed, soonest
 from proxy.edge.wire import Wire
 from proxy.errors import Down, UpstreamError
 from proxy.ports import Sink
@@ -78,7 +78,7 @@ class Exchange(Timed):
         self._began = self._clock.time()
         self._head, self._first, self._idle, self._total = headers, first_event, idle, total
         if headers or first_event or total:
-            self._wire.wake_at(self._began + min(filter(None, (headers, first_event, total))))
+            self._wire.wake_at(self._began + soonest(headers, first_event, total))
 
     async def head(self) -> None:
         """Wait for the answer's head. Raises UpstreamError."""

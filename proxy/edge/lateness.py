@@ -5,6 +5,7 @@ the provider's only while somebody waits for its bytes.
 """
 
 import asyncio
+from functools import lru_cache
 
 from proxy.edge.wire import Wire
 from proxy.errors import Timeout, UpstreamError
@@ -64,3 +65,9 @@ class Timed:
 
     def _fail(self, error: UpstreamError) -> None:
         raise NotImplementedError
+
+
+@lru_cache(maxsize=64)  # a provider's timers are the same for all its calls
+def soonest(*timers: float) -> float:
+    """The shortest of these, in seconds, of which one at least is set (not 0)."""
+    return min(filter(None, timers))

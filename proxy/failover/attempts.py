@@ -67,6 +67,7 @@ def _is_refused_here(call: Call, error: BaseException) -> bool:
 def note(call: Call, target: Target, error: BaseException | None, number: int) -> Attempt:
     """What came of the attempt that has just had its answer's head, or none. `number`: 0 where nobody was asked."""
     began, how = call.began, outcome(error) if error is not None else None
+    answered = call.answer_head[0]
     return Attempt(
         target,
         number,
@@ -76,7 +77,7 @@ def note(call: Call, target: Target, error: BaseException | None, number: int) -
         "",
         how.kind if how is not None else "",
         (isinstance(error, UpstreamError) and error.upstream_status) or 0,
-        max(call.answer_head[0] - began, 0.0),
+        answered - began if answered > began else 0.0,
         call.wire,
         call.is_translated,
     )

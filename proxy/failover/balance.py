@@ -55,7 +55,8 @@ class PeakEWMA:
     def observe(self, seconds: float) -> None:
         now = self._clock()
         weight = self._weight(now)
-        self._value = max(seconds, self._value * weight + seconds * (1 - weight))
+        mean = self._value * weight + seconds * (1 - weight)
+        self._value = seconds if seconds > mean else mean
         self._stamp = now
 
     def _weight(self, now: float) -> float:

@@ -41,7 +41,7 @@ class Bucket:
     def take(self, count: int, now: int) -> int | None:
         """Let so many pass, if they may. What it returns goes to `settle`; None: they may not."""
         at = self._pace * now
-        due = (max(at, self._due)) + count * self._step
+        due = (self._due if self._due > at else at) + count * self._step
         if due - at > self._burst:
             return None
         self._due = due
@@ -63,7 +63,8 @@ class Bucket:
             self._due = max(self._due, at) - less * self._step
             return
         # Of what stood before `mark`, time has forgiven all up to now, and some was given back to others since.
-        back = min(less * self._step, mark - self._given - at)
+        less, most = less * self._step, mark - self._given - at
+        back = less if less < most else most
         if back > 0:
             self._due -= back
             self._given += back

@@ -5,7 +5,7 @@ as many of the answer as the request allows it. It is settled from what the prov
 it must not be so large that an honest request could never pass.
 """
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from proxy.lanes.estimate import IMAGE
 from proxy.ports import Call
@@ -17,7 +17,7 @@ LARGE = 16 * 1024  # bytes of a body in which it is worth looking for pictures
 MEDIA = 4 * 1024  # bytes of a string that may be one
 
 
-class Need(NamedTuple):
+class Need(Struct, frozen=True, gc=False):
     """Tokens that are read, and tokens that are written: at most so many, where the request `says` so."""
 
     read: int = 0
@@ -40,7 +40,7 @@ def need_of(call: Call) -> Need:
     body = call.envelope.body
     read = len(body) // BYTES_PER_TOKEN if len(body) < LARGE else _read(body)
     write = next(filter(is_length, said_length(call.envelope, call.dialect.bounds)), None)
-    return Need(read, ANSWER, False) if write is None else Need(read, min(write, MOST))
+    return Need(read, ANSWER, False) if write is None else Need(read, write if write < MOST else MOST)
 
 
 def _read(body: bytes) -> int:

@@ -6,7 +6,6 @@ that refuses a key may repeat it as it stood, as it stood in base64 or in a URL,
 
 import html
 import json
-import sys
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, unquote, urlsplit
@@ -25,7 +24,6 @@ class Redaction:
         self._values: list[str] = []
         self._former: list[str] = []  # what each was before: whoever has not heard of the change still shows that
         self._spellings: tuple[str, ...] = ()
-        self._shortest = sys.maxsize  # of the spellings
 
     def __repr__(self) -> str:
         return f"<Redaction of {len(self._secrets)} secrets>"
@@ -48,9 +46,7 @@ class Redaction:
     def headers(self, lines: Mapping[str, str]) -> Mapping[str, str]:
         """Header lines, their values less the secrets. Nearly never is there one: all are looked at together."""
         self._look()
-        if not lines or max(map(len, lines.values())) < self._shortest:
-            return lines
-        if not any(map("\n".join(lines.values()).__contains__, self._spellings)):
+        if not lines or not any(map("\n".join(lines.values()).__contains__, self._spellings)):
             return lines
         return {name: self._hidden(value) for name, value in lines.items()}
 
@@ -65,7 +61,6 @@ class Redaction:
         known = {value for value in (*values, *self._former) if len(value) >= SHORTEST}
         found = {spelled for value in known for spelled in spellings(value)}
         self._spellings = tuple(sorted(found, key=len, reverse=True))  # a value may be a part of another
-        self._shortest = min(map(len, found), default=sys.maxsize)
 
     def _hidden(self, text: str) -> str:
         for spelled in self._spellings:

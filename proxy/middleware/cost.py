@@ -89,8 +89,8 @@ class Cost:
             reservation = self._budgets.reserve(call.client, provider, model, bound, now)
             call.stop_at = reservation.stop_at
         row, slot = _row(call, call.target, price, now), None
-        if reservation is not None and reservation.uncounted is not None:
-            row.nanos = reservation.uncounted  # for whoever finds it after a crash
+        if reservation is not None and (uncounted := reservation.uncounted) is not None:
+            row.nanos = uncounted  # for whoever finds it after a crash
         try:
             slot = self._ledger.intend(row)
             await self._ledger.durable(slot)
@@ -131,7 +131,7 @@ class Cost:
         row.input, row.cache_read, row.cache_write, row.cache_write_1h, row.audio_input = counts[:5]
         row.output, row.reasoning, row.audio_output = counts[5:]
         row.duration = monotonic() - call.began
-        row.first_byte = max(call.headed - call.began, 0.0)
+        row.first_byte = call.headed - call.began if call.headed > call.began else 0.0
         if error is not None:
             how = outcome(error)
             row.status, row.error = how.status, how.code
@@ -191,7 +191,7 @@ class Cost:
         known = extent(asked, call.dialect.bounds, longest, target.model)
         if known.is_open or known.output is None:
             return None
-        return price.bound(known.input, max(known.output, LEAST))
+        return price.bound(known.input, known.output if known.output > LEAST else LEAST)
 
 
 def _check_limit(call: Call, bound: int | None) -> None:

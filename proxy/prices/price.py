@@ -54,7 +54,7 @@ class Price:
         nanos, rest = divmod(rates.total(usage), rates.denominator)
         if rest and (rest * 2 > rates.denominator or (rest * 2 == rates.denominator and nanos & 1)):
             nanos += 1
-        return min(nanos, MOST)
+        return nanos if nanos < MOST else MOST
 
     def exact(self, usage: Usage) -> Fraction:
         """Nano-dollars before they are rounded; in the tier that the answer names."""
@@ -63,7 +63,8 @@ class Price:
 
     def bound(self, input_tokens: int, output_tokens: int) -> int:
         """Nano-dollars that no usage within these exceeds, whatever its kinds. The provider's own tools come on top."""
-        return min(-(-self.rates.most(input_tokens, output_tokens) // self.rates.denominator), MOST)
+        nanos = -(-self.rates.most(input_tokens, output_tokens) // self.rates.denominator)
+        return nanos if nanos < MOST else MOST
 
 
 def _plain(tier: str) -> str:

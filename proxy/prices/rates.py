@@ -8,8 +8,9 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
+from functools import reduce
 from math import lcm
-from operator import mul
+from operator import mul, or_
 from typing import NamedTuple
 
 from msgspec.structs import astuple
@@ -85,7 +86,7 @@ class Rates:
         if usage.extra and "billed_units" in usage.extra:
             usage = billed(usage)
         counts: tuple[int, ...] = astuple(usage)[: len(BUCKETS)]
-        if (min(counts) < 0 or max(counts) > _SUSPECT) and is_absurd(usage):
+        if not 0 <= reduce(or_, counts) <= _SUSPECT and is_absurd(usage):
             return self.total(sane(usage))
         band = self._bands[bisect_left(self._starts, usage.total_input)] if self._starts else self._bands[0]
         total: int = sum(map(mul, counts, band.tokens))
@@ -95,7 +96,9 @@ class Rates:
 
     def most(self, read: int, written: int) -> int:
         """The same, of the dearest usage within so many tokens of each direction."""
-        read, written, only = max(0, read), max(0, written), self._bands[0]
+        only = self._bands[0]
+        if read < 0 or written < 0:
+            read, written = max(0, read), max(0, written)
         if not self._starts or read <= self._starts[0]:
             return only.most_read * read + only.most_written * written + only.request
         ends = [min(read, end) for end in self._starts] + [read]

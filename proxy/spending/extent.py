@@ -9,7 +9,9 @@ their own around tools, schemas and citations, and a picture is as many tokens a
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from proxy.envelope import Envelope
 from proxy.grammar.fields import as_text, placed
@@ -47,6 +49,13 @@ _marks = re.compile(
     )""",
     re.VERBOSE,
 )
+# What each of these begins with. Most bodies have none of it, as is found out in a tenth of the time.
+_may_be_marked = re.compile(
+    rb"""["](?:image|[dD][aA][tT][aA]:|[\s]\s*(?:image|[dD][aA][tT][aA]:)|ur[il]|file|s3|type"\s*:\s*"co|audio|video
+    |input_audio|application/|format|tool|functions|citations|documents|response|output|json_schema|schema)""",
+    re.VERBOSE,
+).search
+_UNMARKED = dict.fromkeys(_marks.groupindex, 0)
 _PLACE = "inference_geo"  # Anthropic's, whoever the client is: an operator may say it in `body`
 
 # Letters may be spelled by their numbers, and slashes with a backslash before them, as PHP does.
@@ -54,14 +63,14 @@ _is_disguised = re.compile(rb"\\(?:/|u00[2-7])").search
 _escapes = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|.)", re.DOTALL)
 
 
-class Longest(NamedTuple):
+class Longest(Struct, frozen=True, gc=False):
     """Tokens of an answer: `unsaid`, where the request says nothing of it; `ever`, whatever it says."""
 
     unsaid: int | None = None
     ever: int | None = None
 
 
-class Extent(NamedTuple):
+class Extent(Struct, frozen=True, gc=False):
     """Tokens: `input` is never less than what is read, `output` what is written at most, None where nobody knows."""
 
     input: int
@@ -72,11 +81,17 @@ class Extent(NamedTuple):
 def extent(envelope: Envelope, bounds: Bounds, longest: Longest, model: str = "") -> Extent:
     """`model`: as its provider knows it. Raises BadRequest."""
     marks, tools = _marked(envelope.body), _tools(envelope, bounds)
-    asked = envelope.keys()
-    is_open = any(_says(envelope, key) for key in asked if key in bounds.state or key in bounds.beside)
-    is_open = is_open or tools is None or marks["open"] > 0 or _searching(model.lower()) is not None
-    added = TEMPLATE + (tools or 0) * TOOL + (WORDING if marks["wording"] else 0) + marks["image"] * image_of(model)
-    return Extent(len(envelope.body) + added, _written(envelope, bounds, longest), is_open)
+    is_open = tools is None or marks["open"] > 0 or _searches(model)
+    is_open = is_open or _says_any(envelope, bounds.state) or _says_any(envelope, bounds.beside)
+    read = len(envelope.body) + TEMPLATE + (tools or 0) * TOOL + (WORDING if marks["wording"] else 0)
+    if marks["image"]:
+        read += marks["image"] * image_of(model)
+    return Extent(read, _written(envelope, bounds, longest), is_open)
+
+
+@lru_cache(maxsize=256)
+def _searches(model: str) -> bool:
+    return _searching(model.lower()) is not None
 
 
 def image_of(model: str) -> int:
@@ -86,7 +101,7 @@ def image_of(model: str) -> int:
 
 def said_length(envelope: Envelope, bounds: Bounds) -> Sequence[Any]:
     """What the request says of its answer's length, wherever its wire lets it. Raises BadRequest."""
-    return [said for path in bounds.output if (said := _at(envelope, path)) is not None]
+    return _found(envelope, bounds.output)
 
 
 def tier(said: Envelope | Mapping[str, Any], bounds: Bounds) -> str:
@@ -108,19 +123,23 @@ def _beginnings(paths: Sequence[Sequence[str]]) -> frozenset[str]:
 
 def _written(envelope: Envelope, bounds: Bounds, longest: Longest) -> int | None:
     """Of all answers. Where the length is said twice, some hosts hear the one and some the other."""
-    lengths = said_length(envelope, bounds)
+    lengths, counts = said_length(envelope, bounds), _found(envelope, bounds.choices)
     output = longest.ever if lengths else longest.unsaid
     if lengths and all(map(is_length, lengths)):
-        output = max(lengths)
-    counts = [said for path in bounds.choices if (said := _at(envelope, path)) is not None]
-    if output is None or not all(type(count) is int for count in counts):  # "8" is 8 to some
-        return None
-    return output * max(1, *counts) if counts else output
+        output = lengths[0] if len(lengths) == 1 else max(lengths)
+    if output is None or not counts:
+        return output
+    return output * max(1, *counts) if all(type(count) is int for count in counts) else None  # "8" is 8 to some
 
 
 def is_length(value: object) -> bool:
     """Else it is the provider's to refuse, or to take for none: as Ollama does -1, and Google 0."""
     return type(value) is int and value > 0
+
+
+def _found(envelope: Envelope, paths: Sequence[Sequence[str]]) -> list[Any]:
+    there = envelope.members
+    return [said for path in paths if path[0] in there and (said := _at(envelope, path)) is not None]
 
 
 def _at(said: Envelope | Mapping[str, Any], path: Sequence[str]) -> Any:
@@ -130,8 +149,10 @@ def _at(said: Envelope | Mapping[str, Any], path: Sequence[str]) -> Any:
     return value
 
 
-def _says(envelope: Envelope, key: str) -> bool:
-    return envelope.raw(key) not in (b"null", b"[]", b'""', b"false")
+def _says_any(envelope: Envelope, keys: Sequence[str]) -> bool:
+    if envelope.lacks(keys):
+        return False
+    return any(envelope.raw(key) not in (None, b"null", b"[]", b'""', b"false") for key in keys)
 
 
 def _tools(envelope: Envelope, bounds: Bounds) -> int | None:
@@ -165,7 +186,9 @@ def _marked(body: bytes) -> dict[str, int]:
     """How often each kind stands there."""
     if _is_disguised(body):
         body = _escapes.sub(_plain, body)
-    found = dict.fromkeys(_marks.groupindex, 0)
+    found = _UNMARKED.copy()
+    if _may_be_marked(body) is None:
+        return found
     for mark in _marks.finditer(body):
         found[mark.lastgroup or ""] += 1
         if mark.lastgroup == "images":  # a list of them, each a string
