@@ -50,6 +50,7 @@ from tests.test_logs import told as logged
 __all__ = ["an_environment"]  # a fixture, and in force for every test here
 
 WIRE, MESSAGES = Invoke(), Anthropic()
+PEEK = Peek("m", False)
 CLAUDE = "us.anthropic.claude-3-haiku-20240307-v1:0"
 VERSION = "bedrock-2023-05-31"
 BODY: dict[str, Any] = {
@@ -174,6 +175,15 @@ def test_a_recorded_request_is_said_again_as_it_came(row: recordings.Row) -> Non
     assert encoded.dropped == ()
     assert in_blocks(json.loads(encoded.body)) == in_blocks(asked)
     recordings.replayed(row)
+
+
+ARN = "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/a1b2c3"
+
+
+def test_the_version_is_bedrocks_own() -> None:
+    """Vertex AI's SDK says another, and Bedrock refuses it."""
+    asked = MESSAGES.parse(json.dumps(BODY | {"model": ARN, "anthropic_version": "vertex-2023-10-16"}).encode(), PEEK)
+    assert json.loads(WIRE.encode(asked).body) == json.loads(WIRE.encode(parsed(BODY)).body)
 
 
 def in_blocks(body: dict[str, Any]) -> dict[str, Any]:

@@ -88,7 +88,8 @@ class Invoke(Bedrock):
 
     def encode(self, request: Request) -> Encoded:
         encoding = Encoding(request)
-        said = {key: value for key, value in encoding.body().items() if key not in ("model", "stream")}
+        apart = ("model", "stream", "anthropic_version")
+        said = {key: value for key, value in encoding.body().items() if key not in apart}
         return Encoded(dump({"anthropic_version": VERSION} | said), tuple(sorted(encoding.dropped)))
 
     def decoder(self, stream: bool) -> Decoder:
