@@ -186,6 +186,14 @@ def test_the_version_is_bedrocks_own() -> None:
     assert json.loads(WIRE.encode(asked).body) == json.loads(WIRE.encode(parsed(BODY)).body)
 
 
+def test_claude_is_shown_no_thought_without_a_seal_whatever_its_name() -> None:
+    said = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "so"}]
+    turns = [*BODY["messages"], {"role": "assistant", "content": said}, *BODY["messages"]]
+    encoded = WIRE.encode(MESSAGES.parse(json.dumps(BODY | {"model": ARN, "messages": turns}).encode(), PEEK))
+    assert json.loads(encoded.body)["messages"][1]["content"] == said[1:]
+    assert encoded.dropped == ("messages.thinking",)
+
+
 def in_blocks(body: dict[str, Any]) -> dict[str, Any]:
     """A text may stand alone for a block of it."""
 

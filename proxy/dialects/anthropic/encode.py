@@ -20,16 +20,19 @@ from proxy.grammar.shapes import held_to, labelled
 
 
 class Encoding:
-    """One request on its way to the wire. `own`: it came on this wire, so that `extra` means something here."""
+    """One request on its way to the wire. `own`: it came on this wire, so that `extra` means something here.
+    `claude`: its model is Anthropic's, whatever it is called.
+    """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, claude: bool = False) -> None:
         self._own = request.wire == NAME
+        self._claude = claude or is_claude(request.model)
         self._takes = takes_of(request.model)
         self._plan = plan_as_asked(request) if self._own else plan(request, self._takes)
         self.dropped = Receipt(request, NAME)
         self._request = self.dropped.narrowed(request)
         self.dropped.update(self._plan.moved)
-        self._blocks = Blocks(self._own, is_claude(request.model), self.dropped)
+        self._blocks = Blocks(self._own, self._claude, self.dropped)
 
     def body(self) -> Object:
         request = self._request
@@ -51,7 +54,7 @@ class Encoding:
         if self._own:
             body["messages"] = as_they_came(turns, self._blocks)
             body = merged(body, request.extra | request.demands)
-            if is_claude(request.model) and must_not_think(request):
+            if self._claude and must_not_think(request):
                 unthinking(body, self.dropped)
             return body
         body["messages"] = in_order(turns, self._blocks, self._takes)

@@ -87,7 +87,8 @@ class Invoke(Bedrock):
         return without_nulls({"max_tokens": hints.max_tokens, "temperature": hints.temperature})
 
     def encode(self, request: Request) -> Encoded:
-        encoding = Encoding(request)
+        """Of a profile or an endpoint the name is an ARN, which does not tell that it is Claude."""
+        encoding = Encoding(request, claude=True)
         apart = ("model", "stream", "anthropic_version")
         said = {key: value for key, value in encoding.body().items() if key not in apart}
         return Encoded(dump({"anthropic_version": VERSION} | said), tuple(sorted(encoding.dropped)))
