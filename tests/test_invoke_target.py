@@ -100,6 +100,20 @@ async def test_every_sdk_hears_all_of_it(stream: bool, tmp_path: Path) -> None:
     assert len(evil.requests) == len(sdks)
 
 
+async def test_tokens_that_the_head_alone_tells_reach_every_sdk(tmp_path: Path) -> None:
+    said = {**HEAD, "content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn"}
+    head = [JSON, ("x-amzn-bedrock-input-token-count", "13"), ("x-amzn-bedrock-output-token-count", "21")]
+    plays = Scenario(headers=head, body=json.dumps(said).encode())
+    async with (
+        Evil(answering=lambda _: plays) as evil,
+        invoking(evil, tmp_path) as gateway,
+        clients(gateway.url) as sdks,
+    ):
+        for wire, sdk in sdks.items():
+            used = (await sdk.ask(MODEL, False)).used
+            assert (wire, used.read, used.said) == (wire, 13, 21)
+
+
 @pytest.mark.parametrize("dialects", ["[bedrock_invoke, bedrock]", "[bedrock, bedrock_invoke]"])
 async def test_the_first_wire_of_a_row_is_that_of_other_clients(dialects: str, tmp_path: Path) -> None:
     async with Evil(answering=amazon) as evil, invoking(evil, tmp_path, dialects) as gateway:

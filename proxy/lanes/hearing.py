@@ -3,9 +3,9 @@
 Pieces of one text that came at once are one piece; seals are marked, and kept where the client could not keep them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from proxy.canon import Delta, Event
+from proxy.canon import Delta, Event, Finish, Usage
 from proxy.errors import UpstreamError
 from proxy.ports import Decoder
 from proxy.sealing.seals import Sealer
@@ -31,6 +31,28 @@ class Hearing:
             said = at_once(said)
         self._recall.watch(said)
         return self._sealer.feed(said)
+
+
+class Counted:
+    """The decoder of a whole answer, of which the head has told the tokens: they count where its body tells none."""
+
+    def __init__(self, decoder: Decoder, head: Usage | None) -> None:
+        self._decoder = decoder
+        self._left = head  # until the body has told
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        return self._with_usage(self._decoder.feed(data))
+
+    def close(self) -> Iterator[Event]:
+        return self._with_usage(self._decoder.close())
+
+    def _with_usage(self, events: Iterable[Event]) -> Iterator[Event]:
+        for event in events:
+            if type(event) is Usage:
+                self._left = None
+            elif type(event) is Finish and self._left is not None:
+                yield self._left
+            yield event
 
 
 def at_once(events: Iterable[Event]) -> list[Event]:

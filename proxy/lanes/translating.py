@@ -18,7 +18,7 @@ from proxy.errors import Unrepresentable
 from proxy.lanes.abilities import fit
 from proxy.lanes.asking import Begun, ask, hold, is_stream, spoken, timed, whole
 from proxy.lanes.fetching import Fetching
-from proxy.lanes.hearing import Hearing
+from proxy.lanes.hearing import Counted, Hearing
 from proxy.lanes.prefill import go_on
 from proxy.lanes.retelling import Retelling
 from proxy.lanes.telling import Telling
@@ -164,7 +164,11 @@ async def _answered(
     call: Call, request: Request, renderer: Renderer, answer: Answer, dialect: Dialect, recall: Recall
 ) -> Reply:
     """`dialect` is the one that the answer is in."""
-    hearing = Hearing(dialect.decoder(is_stream(call, answer, dialect)), recall, Sealer(recall.maker))
+    live = is_stream(call, answer, dialect)
+    decoder = dialect.decoder(live)
+    if not live and _counts_in_head(type(dialect)):
+        decoder = Counted(decoder, cast(HeadCounting, dialect).usage_in_head(answer.headers))
+    hearing = Hearing(decoder, recall, Sealer(recall.maker))
     telling = Telling(call, request, hearing, renderer)
     limits = ratelimits.spelled(answer.headers, call.dialect.name, time())
     head = [*headers.returning_translated(answer.headers), *limits, ("content-type", renderer.media_type)]
@@ -178,8 +182,8 @@ async def _answered(
         if not call.stream and call.usage is not None:
             head += _of_usage(call, call.usage)
         return Reply(200, head, first)  # a stream that has come whole is sent whole
-    live = Retelling(answer, telling, first)
-    return Reply(200, head, live, ping=call.dialect.ping, last_words=renderer.error, abort=answer.abort)
+    body = Retelling(answer, telling, first)
+    return Reply(200, head, body, ping=call.dialect.ping, last_words=renderer.error, abort=answer.abort)
 
 
 def _of_usage(call: Call, usage: Usage) -> Headers:
