@@ -27,8 +27,8 @@ from proxy.lanes.abilities import fit
 from proxy.ports import UNKNOWN, Abilities, Peek
 from proxy.sealing.seals import MARK
 from tests.client import ANTHROPIC, OPENAI, Got, ask
-from tests.conformance.scene import RECORDED, is_error, rows_of
-from tests.conformance.told import WIRES, Wire
+from tests.conformance.scene import is_error, rows_of
+from tests.conformance.told import CROSSING, Wire
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, config_file, pillion
 from tests.recordings import needs_recordings
@@ -208,7 +208,7 @@ CARDS: dict[Wire, dict[str, object]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", CARDS)
 def test_a_card_says_what_its_wire_has_words_for(wire: Wire) -> None:
     dialect = registry.dialect(wire)
     bare, known = (json.loads(dialect.model_card("m", can)) for can in (UNKNOWN, KNOWN))
@@ -234,7 +234,7 @@ async def test_a_card_is_the_models_that_answers(tmp_path: Path) -> None:
 
 
 @needs_recordings
-@pytest.mark.parametrize("wire", RECORDED)
+@pytest.mark.parametrize("wire", CROSSING)
 def test_no_row_denies_what_a_provider_has_taken(wire: Wire) -> None:
     dialect, judged = registry.dialect(wire), 0
     for row in rows_of(wire):

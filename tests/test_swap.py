@@ -13,7 +13,7 @@ from tests import recordings
 from tests.conformance.clients.openai_chat import client
 from tests.conformance.readings import READERS
 from tests.conformance.scene import KEY, PROVIDERS, is_answer, is_live, played, rows_of
-from tests.conformance.told import WIRES, Wire, differences
+from tests.conformance.told import CROSSING, Wire, differences
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import pillion
 from tests.recordings import Row, needs_recordings
@@ -31,7 +31,7 @@ def plain(wire: Wire) -> list[Row]:
 
 
 @needs_recordings
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", CROSSING)
 async def test_the_same_app_reads_whoever_answers(wire: Wire, tmp_path: Path) -> None:
     name, row = PROVIDERS[wire]
     plays = Scenario()

@@ -3,7 +3,8 @@
 Figure (a). Right is: no exception, and the same text, thoughts, calls, finish reason and usage, streamed as it was
 streamed and whole as it was whole. Where client and provider speak one wire, and the host strays from it, right is
 what the SDK reads when it asks the host itself. An answer that holds what the client's wire has no place for (sound, an
-image, a second choice, the work of a server's tool) may be refused by an error that says so, and is counted apart.
+image, a second choice, the work of a server's tool) may be refused by an error that says so, and is counted apart. One
+with calls is not for /api/generate, which offers no tools.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -22,7 +23,7 @@ _LOUD = {"sound", "image", "choices"}
 
 async def judge(scene: Scene, client: Wire, provider: Wire, rows: Iterable[Row]) -> AsyncIterator[Finding]:
     for row in rows:
-        if is_answer(row):
+        if is_answer(row) and not (client == "ollama_generate" and READERS[provider](row).calls):
             yield await _judged(scene, client, provider, row)
             replayed(row)
 

@@ -16,7 +16,7 @@ import msgspec
 from tests.conformance.asked import canned, judged, nodes, plain, receipted, requests
 from tests.conformance.leaves import leaves
 from tests.conformance.report import Finding, Verdict
-from tests.conformance.scene import Scene
+from tests.conformance.scene import Scene, is_native
 from tests.conformance.sending import Outcome, Request, send
 from tests.conformance.told import Json, Wire
 
@@ -53,7 +53,8 @@ async def judge(scene: Scene, client: Wire, provider: Wire, cases: Iterable[Case
 def cases(client: Wire) -> list[Case]:
     """What was made by hand, and what was recorded."""
     hand = [
-        (Request(f"{_MADE}{each.name}", _PLAIN[client] | each.asks, stream=False), [each]) for each in made()[client]
+        (Request(f"{_MADE}{each.name}", _PLAIN[client] | each.asks, stream=False), [each])
+        for each in made().get(client, ())
     ]
     recorded = [(each, features_of(client, each.body)) for each in requests(client)]
     return [*hand, *(case for case in recorded if case[1])]
@@ -94,7 +95,13 @@ _PLAIN: Mapping[Wire, Json] = {
     "anthropic": {"max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}]},
     "gemini": {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]},
     "bedrock": {"messages": [{"role": "user", "content": [{"text": "Hi"}]}]},
+    "bedrock_invoke": {
+        "anthropic_version": "bedrock-2023-05-31",
+        "max_tokens": 100,
+        "messages": [{"role": "user", "content": "Hi"}],
+    },
     "ollama": {"messages": [{"role": "user", "content": "Hi"}]},
+    "ollama_generate": {"prompt": "Hi"},
     "cohere": {"messages": [{"role": "user", "content": "Hi"}]},
 }
 
@@ -114,7 +121,10 @@ _SAME = {"websearch": ["websearch", "googlesearch"], "codeexecution": ["codeexec
 
 def features_of(client: Wire, body: Json) -> list[Feature]:
     """What of a recorded request is one vendor's own."""
-    found = [_field(key, body[key]) for key in _FIELDS if body.get(key)]
+    if client.startswith("bedrock_") and is_native(body):
+        return [Feature("a body of its own", "anthropic_version", [], body)]
+    own = [key for key in _FIELDS if body.get(key) and (client, key) != ("ollama_generate", "prompt")]
+    found = [_field(key, body[key]) for key in own]
     tools = [tool for tool in body.get("tools") or [] if isinstance(tool, dict)]
     found += [_tool(tool) for tool in tools if _is_served(client, tool)]
     if (body.get("n") or 1) > 1:

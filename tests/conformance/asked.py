@@ -2,7 +2,8 @@
 
 Figure (c). Every recorded request is sent as its client's, and encoded for every provider. Right is: what goes upstream
 is valid by the vendor's own types, and each leaf of the request stands in it, or the receipt names it; or the client
-is told by a 400 that names the field. A text that vanishes is the worst there is.
+is told by a 400 that names the field, or by a 501 that the whole body is one vendor's own. A text that vanishes is the
+worst there is.
 """
 
 import json
@@ -15,7 +16,7 @@ from tests.conformance.readings import READERS
 from tests.conformance.report import Finding, Verdict
 from tests.conformance.scene import Scene, is_answer, is_live, played, rows_of
 from tests.conformance.sending import Outcome, Request, request_of, send
-from tests.conformance.told import Json, Wire
+from tests.conformance.told import CLAUDES, Json, Wire
 from tests.conformance.vendor import invalid
 from tests.evil import Scenario
 
@@ -50,13 +51,23 @@ def judged(client: Wire, provider: Wire, request: Request, outcome: Outcome) -> 
     if outcome.status == 400 and outcome.received is None:
         named = names_a_field(request.body, outcome.message)
         return ("refused" if named else "failed"), outcome.message[:400]
+    if outcome.status == 501 and outcome.received is None and client.startswith("bedrock_"):
+        return ("refused" if "Only Bedrock takes this body" in outcome.message else "failed"), outcome.message[:400]
     if outcome.received is None or outcome.status != 200:
         return "failed", f"{outcome.status} {outcome.message[:400]}"
-    wrong = [] if client == provider else [f"invalid: {x}" for x in invalid(provider, outcome.received, request.stream)]
+    wrong = [f"invalid: {line}" for line in _invalid(client, provider, request, outcome.received)]
     wrong += [f"silently gone: {leaf}" for leaf in gone(request.body, outcome)]
     wrong += unlinked(outcome.received) if not unlinked(request.body) else []
     wrong += foreign_base64(outcome.received) if provider not in ("gemini", client) else []
     return ("failed", "; ".join(wrong[:6])) if wrong else ("ok", "")
+
+
+def _invalid(client: Wire, provider: Wire, request: Request, received: Json) -> list[str]:
+    """What a client says wrong in its vendor's words goes on to that vendor."""
+    if client == provider:
+        return []
+    own = invalid(client, request.body, request.stream) if {client, provider} <= CLAUDES else []
+    return [line for line in invalid(provider, received, request.stream) if line not in own]
 
 
 def names_a_field(body: Json, message: str) -> bool:

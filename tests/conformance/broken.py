@@ -6,6 +6,7 @@ An error's body, an event that ends a stream, and streams that stop in the middl
 import json
 import re
 import struct
+from base64 import b64encode
 from binascii import crc32
 
 from tests import recordings
@@ -38,7 +39,7 @@ WORDS = {
 def refusal(provider: Wire, status: int) -> Scenario:
     """The vendor's error of that status; 429 says when to come back."""
     headers = list(JSON)
-    if provider == "bedrock" and WORDS[status][3]:
+    if provider.startswith("bedrock") and WORDS[status][3]:
         headers.append(("x-amzn-errortype", WORDS[status][3]))
     if status == 429:
         headers.append(("retry-after", "7"))
@@ -54,9 +55,9 @@ def _body(provider: Wire, status: int) -> Json:
             return {"type": "error", "error": {"type": anthropic, "message": SAID}, "request_id": "req_1"}
         case "gemini":
             return {"error": {"code": status, "message": SAID, "status": google}}
-        case "ollama":
+        case "ollama" | "ollama_generate":
             return {"error": SAID}
-        case "bedrock" | "cohere":
+        case "bedrock" | "bedrock_invoke" | "bedrock_native" | "cohere":
             return {"message": SAID}
 
 
@@ -90,9 +91,9 @@ def event(provider: Wire) -> list[bytes]:
         case "gemini":
             bare = json.dumps(_body(provider, 503), indent=2).encode()
             return [_sse(_body(provider, 503)), bare]
-        case "ollama":
+        case "ollama" | "ollama_generate":
             return [json.dumps(_body(provider, 500)).encode() + b"\n"]
-        case "bedrock":
+        case "bedrock" | "bedrock_invoke" | "bedrock_native":
             return [_frame(word) for word in ("modelStreamErrorException", "throttlingException")]
         case "cohere":
             return [_sse({"type": "message-end", "delta": {"finish_reason": "ERROR", "error": SAID}}, named=True)]
@@ -124,7 +125,10 @@ _ENDS: dict[Wire, bytes] = {
     "anthropic": rb"message_delta",
     "gemini": rb'"finishReason"|"blockReason"',
     "bedrock": rb"messageStop",
+    "bedrock_invoke": b64encode(b'{"type":"message_delt'),
+    "bedrock_native": rb"\Z",  # most families have no such event
     "ollama": rb'"done": ?true',
+    "ollama_generate": rb'"done": ?true',
     "cohere": rb"message-end",
 }
 
@@ -139,11 +143,11 @@ def begun(provider: Wire, row: Row) -> bytes:
     """The first whole events of a recorded stream, up to its middle; at least one."""
     body = recordings.body(row)
     at = middle(provider, body)
-    if provider == "bedrock":
+    if provider.startswith("bedrock"):
         size = 0
         while size < at:
             size += int.from_bytes(body[size : size + 4], "big")
         return body[:size]
-    mark = b"\n" if provider == "ollama" else b"\r\n\r\n" if b"\r\n\r\n" in body else b"\n\n"
+    mark = b"\n" if provider.startswith("ollama") else b"\r\n\r\n" if b"\r\n\r\n" in body else b"\n\n"
     whole = body.find(mark, at) + len(mark)
     return body[:whole]

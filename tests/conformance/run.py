@@ -20,7 +20,7 @@ from tests import recordings
 from tests.conformance.pairs import DEFINITIONS, below, judge, skipped, table
 from tests.conformance.report import FIGURES, Figure, Finding
 from tests.conformance.scene import providers, scene
-from tests.conformance.told import WIRES, Wire
+from tests.conformance.told import WIRES, Wire, meet
 
 Pair = tuple[Wire, Wire]
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     if not recordings.present():
         print(f"no recordings: {recordings.why_absent()}")
         return 1
-    pairs = [(client, provider) for provider in options.providers for client in options.clients]
+    pairs = [(client, wire) for wire in options.providers for client in options.clients if meet(client, wire)]
     shares = [pairs[number :: options.workers] for number in range(options.workers)]
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
         jobs = [pool.submit(_judged, share, options.figures, options.sample) for share in shares if share]

@@ -15,6 +15,7 @@ _PATHS: dict[Wire, str] = {
     "openai_responses": "/v1/responses",
     "anthropic": "/v1/messages",
     "ollama": "/api/chat",
+    "ollama_generate": "/api/generate",
     "cohere": "/v2/chat",
 }
 
@@ -61,6 +62,8 @@ def _addressed(client: Wire, model: str, request: Request) -> tuple[str, Json]:
             return f"/v1beta/models/{model}:{verb}", body
         case "bedrock":
             return f"/model/{quote(model, safe='')}/converse{'-stream' if request.stream else ''}", body
+        case "bedrock_invoke" | "bedrock_native":
+            return f"/model/{quote(model, safe='')}/invoke{'-with-response-stream' if request.stream else ''}", body
         case _:
-            wants = {"stream": request.stream} if request.stream or client == "ollama" else {}
+            wants = {"stream": request.stream} if request.stream or client.startswith("ollama") else {}
             return _PATHS[client], {"model": model, **body, **wants}

@@ -5,13 +5,29 @@ count that a wire has no word for is None, and is not compared.
 """
 
 import json
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, get_args
 
 Json = dict[str, Any]
 
-Wire = Literal["openai_chat", "openai_responses", "anthropic", "gemini", "bedrock", "ollama", "cohere"]
+# `bedrock` is Converse; `bedrock_invoke` InvokeModel with a body of Anthropic's, and `bedrock_native` with one of any
+# other family. `ollama` is /api/chat.
+Wire = Literal[
+    "openai_chat", "openai_responses", "anthropic", "gemini", "bedrock", "bedrock_invoke", "bedrock_native", "ollama",
+    "ollama_generate", "cohere",
+]  # fmt: skip
+WIRES: tuple[Wire, ...] = get_args(Wire)
 
-WIRES: tuple[Wire, ...] = ("openai_chat", "openai_responses", "anthropic", "gemini", "bedrock", "ollama", "cohere")
+# Bodies that a provider takes beside those of a wire. It answers each in kind, and others never ask it with one.
+BESIDE: Mapping[Wire, Wire] = {"bedrock_native": "bedrock_invoke", "ollama_generate": "ollama"}
+CROSSING = tuple(wire for wire in WIRES if wire not in BESIDE)  # each with each
+
+CLAUDES: set[Wire] = {"anthropic", "bedrock_invoke"}  # one vendor's words in two envelopes
+
+
+def meet(client: Wire, provider: Wire) -> bool:
+    """Does what the one asks ever lead to the other?"""
+    return client == provider or (provider in CROSSING and BESIDE.get(client) != provider)
 
 
 class Call(NamedTuple):
@@ -96,11 +112,12 @@ ENDS: dict[Wire, dict[str, str]] = {
     "ollama": {"stop": "stop", "length": "length", "content_filter": "filter"},
     "cohere": {"COMPLETE": "stop", "STOP_SEQUENCE": "sequence", "MAX_TOKENS": "length", "TOOL_CALL": "tool"},
 }
+ENDS |= {"bedrock_invoke": ENDS["anthropic"], "ollama_generate": ENDS["ollama"]}
 
 # Wires that have no word of their own for an end that others name.
 _SAME_WORD: dict[str, set[Wire]] = {
-    "tool": {"openai_responses", "gemini", "ollama"},
-    "sequence": {"openai_chat", "openai_responses", "gemini", "ollama"},
+    "tool": {"openai_responses", "gemini", "ollama", "ollama_generate"},
+    "sequence": {"openai_chat", "openai_responses", "gemini", "ollama", "ollama_generate"},
 }
 
 # Wires that say in a place of its own that the model declined; on the others the finish reason may.
@@ -114,13 +131,13 @@ def expected_end(provider: Wire, told: Told, client: Wire) -> str | None:
     that was suspended, or withheld on a wire without a word for that, must not read as finished: "unfinished".
     """
     end = ENDS[provider].get(told.finish)
-    if told.calls and end == "stop" and provider != "anthropic":
+    if told.calls and end == "stop" and provider not in CLAUDES:
         end = "tool"
     if end is None:
         return None
     if client in _SAME_WORD.get(end, ()):
         return "stop"
-    if end == "pause" or (end == "filter" and client in ("ollama", "cohere")):
+    if end == "pause" or (end == "filter" and client in ("ollama", "ollama_generate", "cohere")):
         return "unfinished"
     return end
 

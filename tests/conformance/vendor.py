@@ -186,6 +186,16 @@ _STABLE = _typed(
 )
 _BETA = _typed(beta_params.MessageCreateParamsNonStreaming, beta_params.MessageCreateParamsStreaming, _SAMPLING)
 
+
+def _invoke(body: Json, stream: bool) -> list[str]:
+    """Anthropic's body, but that its version stands in it, and model and stream in the path."""
+    misplaced = [key for key in ("model", "stream") if key in body]
+    said = {key: value for key, value in body.items() if key not in ("anthropic_version", "anthropic_beta")}
+    unlike = [] if body.get("anthropic_version") == "bedrock-2023-05-31" else ["anthropic_version: is not Bedrock's"]
+    found = _anthropic(said | {"model": "m"} | ({"stream": True} if stream else {}), stream)
+    return [*found, *unlike, *(f"{key}: stands in the path" for key in misplaced)]
+
+
 _VALIDATORS: Mapping[Wire, Validator] = {
     "openai_chat": _typed(
         completion_create_params.CompletionCreateParamsNonStreaming,
@@ -197,6 +207,7 @@ _VALIDATORS: Mapping[Wire, Validator] = {
     "anthropic": _anthropic,
     "gemini": _google,
     "bedrock": _bedrock,
+    "bedrock_invoke": _invoke,
     "ollama": _ollama,
     "cohere": _cohere,
 }

@@ -27,6 +27,9 @@ async def clients(url: str) -> AsyncIterator[Mapping[Wire, Client]]:
             "anthropic": await stack.enter_async_context(anthropic.client(url)),
             "gemini": await stack.enter_async_context(gemini.client(url)),
             "bedrock": stack.enter_context(bedrock.client(url)),
+            "bedrock_invoke": await stack.enter_async_context(anthropic.on_bedrock(url)),
+            "bedrock_native": stack.enter_context(bedrock.client(url, native=True)),
             "ollama": await stack.enter_async_context(ollama.client(url)),
+            "ollama_generate": await stack.enter_async_context(ollama.client(url, prompts=True)),
             "cohere": await stack.enter_async_context(cohere.client(url)),
         }

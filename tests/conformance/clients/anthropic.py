@@ -1,11 +1,11 @@
-"""What does Anthropic's SDK read?"""
+"""What does Anthropic's SDK read, from its own API and from InvokeModel?"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anthropic
-from anthropic import AsyncAnthropic
+from anthropic import AsyncAnthropic, AsyncAnthropicBedrock
 from anthropic.types import Message
 
 from tests.conformance.clients.raised import Raised
@@ -21,8 +21,16 @@ async def client(url: str) -> AsyncIterator["Messages"]:
         yield Messages(sdk)
 
 
+@asynccontextmanager
+async def on_bedrock(url: str) -> AsyncIterator["Messages"]:
+    async with AsyncAnthropicBedrock(
+        base_url=url, aws_region="us-east-1", aws_access_key="AKIDEXAMPLE", aws_secret_key="unused", max_retries=0
+    ) as sdk:
+        yield Messages(sdk)
+
+
 class Messages:
-    def __init__(self, sdk: AsyncAnthropic) -> None:
+    def __init__(self, sdk: AsyncAnthropic | AsyncAnthropicBedrock) -> None:
         self._sdk = sdk
 
     async def ask(self, model: str, stream: bool) -> Told:

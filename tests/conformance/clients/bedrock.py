@@ -2,8 +2,9 @@
 
 import asyncio
 import gc
+import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -16,10 +17,11 @@ CONFIG = import_module("botocore.config").Config
 EXCEPTIONS = import_module("botocore.exceptions")
 
 _ASKED: Any = {"messages": [{"role": "user", "content": [{"text": "Hi"}]}]}
+_NATIVE = json.dumps({"inputText": "Hi"})
 
 
 @contextmanager
-def client(url: str) -> Iterator["Converse"]:
+def client(url: str, native: bool = False) -> Iterator["Converse"]:
     sdk = boto3.client(
         "bedrock-runtime",
         endpoint_url=url,
@@ -29,7 +31,7 @@ def client(url: str) -> Iterator["Converse"]:
         config=CONFIG(retries={"total_max_attempts": 1}),
     )
     try:
-        yield Converse(sdk)
+        yield Native(sdk) if native else Converse(sdk)
     finally:
         sdk.close()
         gc.collect()  # a stream that could not be read leaves its connection in a cycle
@@ -44,14 +46,7 @@ class Converse:
 
     def _ask(self, model: str, stream: bool) -> Told:
         try:
-            if not stream:
-                said = self._sdk.converse(modelId=model, **_ASKED)
-                return _told(said["output"]["message"]["content"], said["stopReason"], said.get("usage"))
-            live = self._sdk.converse_stream(modelId=model, **_ASKED)["stream"]
-            try:
-                return _heard(list(live))
-            finally:
-                live.close()
+            return self._read(model) if not stream else self._listen(model)
         except EXCEPTIONS.EventStreamError as error:
             raise Raised(error.response["Error"]["Message"]) from error
         except EXCEPTIONS.ClientError as error:
@@ -59,6 +54,29 @@ class Converse:
             raise Raised(error.response["Error"]["Message"], head["HTTPStatusCode"], head["HTTPHeaders"]) from error
         except EXCEPTIONS.BotoCoreError as error:
             raise Raised(str(error)) from error
+
+    def _read(self, model: str) -> Told:
+        said = self._sdk.converse(modelId=model, **_ASKED)
+        return _told(said["output"]["message"]["content"], said["stopReason"], said.get("usage"))
+
+    def _listen(self, model: str) -> Told:
+        with closing(self._sdk.converse_stream(modelId=model, **_ASKED)["stream"]) as live:
+            return _heard(list(live))
+
+
+class Native(Converse):
+    """InvokeModel, of which the SDK reads nothing: it hands on the bytes. They are the text; the head tells tokens."""
+
+    def _read(self, model: str) -> Told:
+        said = self._sdk.invoke_model(modelId=model, body=_NATIVE)
+        head = said["ResponseMetadata"]["HTTPHeaders"]
+        read, written = (head.get(f"x-amzn-bedrock-{way}-token-count") for way in ("input", "output"))
+        used = Used(read=read and int(read), said=written and int(written))
+        return Told(said["body"].read().decode(), "", [], "", used)
+
+    def _listen(self, model: str) -> Told:
+        with closing(self._sdk.invoke_model_with_response_stream(modelId=model, body=_NATIVE)["body"]) as live:
+            return Told(b"".join(event["chunk"]["bytes"] for event in live).decode(), "", [], "", Used())
 
 
 def _heard(events: list[Any]) -> Told:

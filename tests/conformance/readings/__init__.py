@@ -15,6 +15,9 @@ READERS: dict[Wire, Callable[[Row], Told]] = {
     "anthropic": anthropic.read,
     "gemini": gemini.read,
     "bedrock": bedrock.read,
+    "bedrock_invoke": bedrock.read_invoked,
+    "bedrock_native": bedrock.read_native,
     "ollama": ollama.read,
+    "ollama_generate": ollama.read,
     "cohere": cohere.read,
 }

@@ -1,14 +1,17 @@
-"""What does a recorded answer of Converse say?
+"""What does a recorded answer of Bedrock's say, by Converse or by InvokeModel?
 
-https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html and ..._ConverseStream.html. The
-frames of a stream are taken apart by Amazon's own botocore.
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html, ..._ConverseStream.html,
+..._InvokeModel.html and ..._InvokeModelWithResponseStream.html. The frames of a stream are taken apart by Amazon's own
+botocore.
 """
 
 import json
+from base64 import b64decode
 from importlib import import_module
 from typing import Any
 
 from tests import recordings
+from tests.conformance.readings import anthropic
 from tests.conformance.told import Call, Json, Told, Used, arguments
 from tests.recordings import Row
 
@@ -35,6 +38,34 @@ def read(row: Row) -> Told:
         apart=frozenset(["server tools"] if served else [])
         | frozenset("image" for block in blocks if "image" in block),
     )
+
+
+def read_invoked(row: Row) -> Told:
+    """Claude's: a message of Anthropic's, whose tokens may stand in the head alone."""
+    if row["framing"] == "aws-eventstream":
+        said = b"".join(b"data: %b\n\n" % chunk for chunk in _chunks(row)).decode()
+        return anthropic.read(row | {"framing": "sse", "response_body": said, "response_encoding": "text"})
+    counted = _counted(row)
+    said = json.dumps(
+        {"usage": {"input_tokens": counted.read, "output_tokens": counted.said}} | json.loads(recordings.body(row))
+    )
+    return anthropic.read(row | {"response_body": said, "response_encoding": "text"})
+
+
+def read_native(row: Row) -> Told:
+    """Another family's: as it stands."""
+    said = b"".join(_chunks(row)) if row["framing"] == "aws-eventstream" else recordings.body(row)
+    return Told(said.decode(), "", [], "", _counted(row))
+
+
+def _chunks(row: Row) -> list[bytes]:
+    return [b64decode(event["bytes"]) for _, event in events(row)]
+
+
+def _counted(row: Row) -> Used:
+    counts = (row["response_headers"].get(f"x-amzn-bedrock-{way}-token-count") for way in ("input", "output"))
+    read, said = (count and int(count) for count in counts)
+    return Used(read=read, said=said)
 
 
 def _text(block: Json) -> str:
