@@ -113,7 +113,7 @@ class UpstreamError(GatewayError):
     are (its own wire, and well-formed); else the client's dialect spells `message`. `detail` is for the log alone: what
     the network says. `told` says that the client has read it already, in the provider's own words, as the last event
     of a stream; `event` has those words where they were kept from it. `of_key`: it was the key that the provider
-    refused, and its adapter leaves that one out.
+    refused, and its adapter leaves that one out. `date`: when it was said, by the provider's clock, as HTTP spells it.
     """
 
     status, code = 502, "upstream_error"
@@ -139,6 +139,7 @@ class UpstreamError(GatewayError):
         self.told = False
         self.event = b""
         self.of_key = False
+        self.date = ""
 
 
 class Refused(UpstreamError):

@@ -42,9 +42,10 @@ FLOORS = [
     " grammar.textual edge.wire edge.names edge.door edge.failures edge.listening edge.hosts edge.room config config.*"
     " headers access.accents access.shown sealing.* reports.outcome limits.ratelimits failover.retries failover.breaker"
     " failover.balance failover.cooldown".split(),
+    ["failover.waits"],
     "canon canon.* errors longtexts edge.address edge.alarm edge.flow edge.pulse edge.requests"
     " access.allowance logs.writer grammar.repeats limits.gcra spending.money spending.tokens folders failover.recent"
-    " failover.percentile failover.waits __init__".split(),
+    " failover.percentile __init__".split(),
     "limits.resets edge.heads edge.inbound edge.kernel edge.patience".split(),
     ["edge.aside", "memory"],
     # Rooms whose own file is empty but for what the room is for.

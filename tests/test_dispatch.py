@@ -207,6 +207,14 @@ async def test_an_error_comes_back_byte_for_byte(speech: Speech, stream: bool, s
     assert (got.status, got.body, got.header("retry-after")) == (status, error, "7")
 
 
+async def test_a_moment_to_come_again_is_by_the_clock_of_who_says_it() -> None:
+    """So it is half a minute ahead, for which nobody waits; by ours it is long over."""
+    said = [("Date", "Thu, 01 Jan 2015 12:00:00 GMT"), ("Retry-After", "Thu, 01 Jan 2015 12:00:30 GMT")]
+    async with Evil(Scenario(status=429, body=b"{}", headers=[*JSON, *said])) as evil:
+        got = await through(evil, OPENAI, OPENAI, OPENAI.request(False, "openai/m"), PILLION_RETRY_MAX_RETRIES="1")
+    assert (got.status, len(evil.requests)) == (429, 1)
+
+
 @pytest.mark.parametrize(
     "row", recordings.load("openai.chat_completions", "anthropic.messages")[::23], ids=recordings.ids
 )

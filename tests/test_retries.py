@@ -29,7 +29,7 @@ from proxy.errors import (
 )
 from proxy.failover.recent import SLOTS
 from proxy.failover.retries import Backoff, RetryBudget, Verdict, verdict
-from proxy.failover.waits import retry_after
+from proxy.failover.waits import asked_by, retry_after
 from tests.clock import Clock
 from tests.laws import examples
 
@@ -257,6 +257,15 @@ def test_the_plainest_header_counts(headers: dict[str, str], seconds: float | No
 
 def test_a_key_may_be_told_to_wait_for_longer_than_a_request() -> None:
     assert retry_after({"retry-after": "7200"}, NOON, longest=3600.0) == 3600.0
+
+
+def test_a_date_is_by_the_clock_of_the_provider_who_says_it() -> None:
+    error = Busy("x", headers=[("Retry-After", "Thu, 01 Jan 2026 12:00:09 GMT")])
+    assert asked_by(error, NOON) == 9.0
+    error.date = "Thu, 01 Jan 2026 12:00:02 GMT"
+    assert asked_by(error, NOON - 86_400) == asked_by(error, NOON + 86_400) == 7.0
+    error.date = "yesterday"
+    assert asked_by(error, NOON) == 9.0
 
 
 NAMES = ("retry-after", "retry-after-ms", "x-ratelimit-reset-tokens", "x-ratelimit-reset", "anthropic-ratelimit-reset")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from proxy.config import Secret
 from proxy.errors import UpstreamError
 from proxy.failover.cooldown import LONGEST_HINT, Cooldown, Saved
-from proxy.failover.waits import retry_after
+from proxy.failover.waits import asked_by
 
 STRANGER = "pillion-knows-no-such-key"  # no provider has ever given it to anybody
 _TURNED_AWAY = frozenset({400, 401, 403})  # what a key that is none is answered; 400 by Gemini
@@ -116,7 +116,7 @@ class Keys:
             error.of_key = error.kind == "authentication"
             return
         was_out = self._cooldown.seconds_out(index, asked.model)
-        hint = retry_after({name.lower(): said for name, said in error.headers}, self._wall(), LONGEST_HINT)
+        hint = asked_by(error, self._wall(), LONGEST_HINT)
         model = self._cooldown.failed(index, error, asked.model, hint, asked.began)
         error.of_key = model is not None
         if model is not None:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from proxy.errors import GatewayError, Kind, UpstreamError
 from proxy.failover.recent import Recent
-from proxy.failover.waits import retry_after
+from proxy.failover.waits import asked_by
 
 
 class Verdict(NamedTuple):
@@ -90,7 +90,7 @@ def verdict(error: GatewayError, retryable: Collection[str], now: float) -> Verd
     headers = {name.lower(): value for name, value in error.headers}
     rule = _rule(error)
     again = rule.again and (rule.kind or error.kind) in retryable and _may_be_asked(headers)
-    return Verdict(again, rule.elsewhere, retry_after(headers, now))
+    return Verdict(again, rule.elsewhere, asked_by(error, now))
 
 
 def _rule(error: UpstreamError) -> _Rule:

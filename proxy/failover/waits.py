@@ -13,6 +13,7 @@ next one is looked at, and where there is none, nothing is said.
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from proxy.errors import UpstreamError
 from proxy.limits.resets import MILLISECONDS, SECONDS, http_date, seconds_from
 
 LONGEST = 60.0  # seconds that a request may be told to wait; whoever says more means: not this request
@@ -20,6 +21,13 @@ LONGEST = 60.0  # seconds that a request may be told to wait; whoever says more 
 Reading = Callable[[str, float], float | None]  # a value, and the time; seconds from now, None where it says none
 
 _is_number = re.compile(r"(?:\d{1,18}\.?\d{0,18}|\.\d{1,18})(?:[eE][+-]?\d{1,3})?", re.ASCII).fullmatch
+
+
+def asked_by(error: UpstreamError, now: float, longest: float = LONGEST) -> float | None:
+    """By an error's headers. A moment is by the provider's clock, where its date tells that: ours may be wrong."""
+    then = http_date(error.date)
+    headers = {name.lower(): value for name, value in error.headers}
+    return retry_after(headers, now if then is None else then, longest)
 
 
 def retry_after(headers: Mapping[str, str], now: float, longest: float = LONGEST) -> float | None:

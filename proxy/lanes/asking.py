@@ -53,6 +53,7 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
         answer.abort()
         raise
     error = dialect.decode_error(answer.status, answer.headers, body)
+    error.date = answer.headers.get("date", "")
     blame(call, error)
     target.adapter.refused(answer, error)
     if dialect is not call.dialect:
