@@ -10,9 +10,10 @@ import uvloop
 from hypothesis import settings
 
 from tests import laws, recordings
+from tests.doorstep import ear
 from tests.quiesce import Loop, loop_of_test, quiesced
 
-__all__ = ["loop_of_test", "quiesced"]
+__all__ = ["ear", "loop_of_test", "quiesced"]
 
 # No process that a test starts finds what is kept for the person who runs the tests.
 _STATE = tempfile.TemporaryDirectory(prefix="pillion-state-")
