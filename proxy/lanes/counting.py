@@ -5,12 +5,15 @@ says that it is one in `x-pillion-estimated`.
 """
 
 from proxy import headers
+from proxy.canon import Request
 from proxy.edge.aside import aside
 from proxy.errors import Unsupported
 from proxy.grammar.receipts import refuse_demands
 from proxy.lanes.asking import ask, timed
 from proxy.lanes.estimate import estimate
 from proxy.lanes.fetching import Fetching
+from proxy.lanes.naming import named
+from proxy.lanes.pairing import pair
 from proxy.ports import Call, Counting, Dialect, Outgoing, Peek, Reply, Target
 from proxy.sealing.provenance import Provenance
 from proxy.sealing.seals import is_marked, unseal
@@ -42,7 +45,7 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
     if as_it_came:
         body = (await aside(size, dialect.forward, call.envelope, target.model, False)).body
     else:
-        body = await aside(size, dialect.count_body, request)
+        body = await aside(size, _counted, request, dialect, own)
     lines = headers.outgoing(call.headers) if own else headers.translated(call.headers)
     query = headers.query_out(call.raw_query) if own else ""
     sent = Outgoing(dialect.name, target.model, body, False, lines, query, "count_tokens", call.timeout)
@@ -56,3 +59,12 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
     if own:
         return Reply(answer.status, headers.returning(answer.headers), said)
     return Reply(200, [*headers.returning_translated(answer.headers), _JSON], client.count_answer(tokens))
+
+
+def _counted(request: Request, dialect: Dialect, own: bool) -> bytes:
+    """The question as its provider may hear it. Raises Unrepresentable."""
+    assert isinstance(dialect, Counting)
+    if not own:
+        pair(request.turns)
+        request, _ = named(request, dialect)
+    return dialect.count_body(request)

@@ -1,22 +1,26 @@
 """What does a provider's answer say, event by event, as this client may see it?
 
-Pieces of one text that came at once are one piece; seals are marked, and kept where the client could not keep them.
+Pieces of one text that came at once are one piece; calls go by the client's names; seals are marked, and kept where the
+client could not keep them.
 """
 
 from collections.abc import Iterable, Iterator
 
 from proxy.canon import Delta, Event, Finish, Usage
 from proxy.errors import UpstreamError
+from proxy.lanes.calls import Calls
 from proxy.ports import Decoder
 from proxy.sealing.seals import Sealer
 from proxy.sealing.vault import Recall
 
 
 class Hearing:
-    def __init__(self, decoder: Decoder, recall: Recall, sealer: Sealer) -> None:
+    def __init__(self, decoder: Decoder, recall: Recall, sealer: Sealer, calls: Calls | None = None) -> None:
+        """`calls`: None where there are no tools to call."""
         self._decoder = decoder
         self._recall = recall
         self._sealer = sealer
+        self._calls = calls
         self.fault: UpstreamError | None = None  # what the answer turned out to be, after all that it has said
 
     def feed(self, chunk: bytes, last: bool) -> list[Event]:
@@ -29,6 +33,8 @@ class Hearing:
             self.fault = error
         if len(said) > 1:
             said = at_once(said)
+        if self._calls is not None:
+            said = self._calls.feed(said)
         self._recall.watch(said)
         return self._sealer.feed(said)
 

@@ -8,7 +8,7 @@ in the vault where the client's wire has no place for them. Of the answer goes w
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from time import time
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from proxy import headers
 from proxy.canon import Request, Usage
@@ -17,8 +17,11 @@ from proxy.envelope import Envelope
 from proxy.errors import Unrepresentable
 from proxy.lanes.abilities import fit
 from proxy.lanes.asking import Begun, ask, hold, is_stream, spoken, timed, whole
+from proxy.lanes.calls import Calls
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.hearing import Counted, Hearing
+from proxy.lanes.naming import AS_THEY_ARE, Names, named
+from proxy.lanes.pairing import pair
 from proxy.lanes.prefill import go_on
 from proxy.lanes.retelling import Retelling
 from proxy.lanes.telling import Telling
@@ -44,6 +47,15 @@ from proxy.sealing.seals import Sealer, unseal
 from proxy.sealing.vault import Recall, Vault
 
 
+class _Asked(NamedTuple):
+    """What an answer is an answer to, and by what names its provider knows the client's tools."""
+
+    request: Request
+    recall: Recall
+    renderer: Renderer
+    names: Names = AS_THEY_ARE
+
+
 class Translation:
     """The lane. `strict` refuses a request of which a knob cannot cross."""
 
@@ -64,7 +76,7 @@ class Translation:
         if not own and (said := _loaded(call, request)):
             return said
         await self._fetching(call, request, target, dialect)
-        encoded = await aside(size, self._encoded, request, target, dialect, room.fields)
+        encoded, names = await aside(size, self._encoded, request, target, dialect, room.fields)
         gone = sorted({*unfit, *encoded.dropped, *room.dropped})
         unsaid = () if dialect is call.dialect else headers.untranslatable(call.headers, own)
         self.receipt(call, (*gone, *unsaid))
@@ -81,13 +93,13 @@ class Translation:
                 answer.abort()
                 raise
             answer, dialect = Begun(answer, held), spoken(held, dialect, others)
-        return await _answered(call, request, renderer, answer, dialect, recall)
+        return await _answered(call, _Asked(request, recall, renderer, names), answer, dialect)
 
     async def answer(self, call: Call, target: Target, answer: Answer, dialect: Dialect) -> Reply:
         """For a request that went out as it was, and was answered in another dialect."""
         request = await aside(len(call.envelope.body), _parsed, call, target)
         recall = self._vault.recall(request, call.client, self._provenance.mark(target.adapter.name))
-        return await _answered(call, request, call.dialect.renderer(request), answer, dialect, recall)
+        return await _answered(call, _Asked(request, recall, call.dialect.renderer(request)), answer, dialect)
 
     def receipt(self, call: Call, dropped: tuple[str, ...]) -> None:
         """Note what is left out, in the client's words. Raises Unrepresentable where nothing may be."""
@@ -102,6 +114,8 @@ class Translation:
         request = _parsed(call, target)
         own = _is_own(call, request, dialect)
         maker = self._provenance.mark(provider)
+        if not own:
+            pair(request.turns)
         foreign = unseal(request, maker, own, self._provenance.judge(provider, request.wire))
         recall = self._vault.recall(request, call.client, maker)
         recall.restore()
@@ -110,16 +124,19 @@ class Translation:
         unable = [] if own else fit(request, target.adapter.abilities(target.model))
         return request, recall, [*foreign, *unable]
 
-    def _encoded(self, request: Request, target: Target, dialect: Dialect, wished: Mapping[str, Any]) -> Encoded:
+    def _encoded(
+        self, request: Request, target: Target, dialect: Dialect, wished: Mapping[str, Any]
+    ) -> tuple[Encoded, Names]:
         """`wished`: fields that the client wants, before those that the operator does. Raises BadRequest."""
+        asked, names = (request, AS_THEY_ARE) if request.wire == dialect.name else named(request, dialect)
         try:
-            encoded = dialect.encode(request)
+            encoded = dialect.encode(asked)
         except Unrepresentable as error:
             self._fetching.hint(error, request, target, dialect)
             raise
         for fields in filter(None, (wished, target.adapter.hints(target.model).fields)):
             encoded = encoded._replace(body=Envelope(encoded.body).filled(fields))
-        return encoded
+        return encoded, names
 
 
 def _parsed(call: Call, target: Target) -> Request:
@@ -160,15 +177,15 @@ def _loaded(call: Call, request: Request) -> Reply | None:
     return Reply(200, [("content-type", renderer.media_type)], b"".join(map(renderer.feed, said)))
 
 
-async def _answered(
-    call: Call, request: Request, renderer: Renderer, answer: Answer, dialect: Dialect, recall: Recall
-) -> Reply:
+async def _answered(call: Call, asked: _Asked, answer: Answer, dialect: Dialect) -> Reply:
     """`dialect` is the one that the answer is in."""
+    request, recall, renderer = asked.request, asked.recall, asked.renderer
     live = is_stream(call, answer, dialect)
     decoder = dialect.decoder(live)
     if not live and _counts_in_head(type(dialect)):
         decoder = Counted(decoder, cast(HeadCounting, dialect).usage_in_head(answer.headers))
-    hearing = Hearing(decoder, recall, Sealer(recall.maker))
+    calls = Calls(request.turns, asked.names) if request.tools else None
+    hearing = Hearing(decoder, recall, Sealer(recall.maker), calls)
     telling = Telling(call, request, hearing, renderer)
     limits = ratelimits.spelled(answer.headers, call.dialect.name, time())
     head = [*headers.returning_translated(answer.headers), *limits, ("content-type", renderer.media_type)]

@@ -24,6 +24,7 @@ from proxy.ports.dialects import (
     Peek,
     Renderer,
     Strip,
+    ToolNames,
 )
 from proxy.ports.optional import (
     NO_WISHES,
@@ -41,5 +42,6 @@ __all__ = [
     "HEARD", "NO_BODY", "NO_HINTS", "NO_WISHES", "PROBES", "UNKNOWN", "Abilities", "Account", "Adapter", "Answer",
     "Attempt", "Bill", "Bounds", "Call", "Coda", "Counting", "Decoder", "Dialect", "Encoded", "Forward", "Gate",
     "Handler", "HeadCounting", "Headers", "Health", "Heard", "Hints", "Loading", "Meter", "Middleware", "Outgoing",
-    "Path", "Peek", "Placed", "Pour", "Renderer", "Reply", "Sink", "Strip", "Target", "Windowed", "Wishes", "Wishing",
+    "Path", "Peek", "Placed", "Pour", "Renderer", "Reply", "Sink", "Strip", "Target", "ToolNames", "Windowed", "Wishes",
+    "Wishing",
 ]  # fmt: skip

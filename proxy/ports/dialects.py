@@ -80,6 +80,16 @@ class Forward(Struct, frozen=True, gc=False):
     strip: "Strip | None" = None
 
 
+class ToolNames(NamedTuple):
+    """What a wire takes for the name of a tool."""
+
+    odd: re.Pattern[str]  # a character that may not stand where it does
+    longest: int  # characters
+
+    def takes(self, name: str) -> bool:
+        return len(name) <= self.longest and not self.odd.search(name)
+
+
 class Encoded(NamedTuple):
     """A body for the translate lane, and the names of the knobs that this wire lacks (the receipt)."""
 
@@ -176,6 +186,8 @@ class Dialect(Protocol):
     no_urls: frozenset[type]  # the kinds of Part that it carries as bytes, and by no URL
     cites: tuple[str, ...]  # what another wire's Citation needs, one of them, to be shown to a client
     declines: bool  # an answer can say that it is a refusal
+    tool_names: ToolNames | None  # None: any name will do
+    call_ids: re.Pattern[str] | None  # what the id of a call must be; None: any will do
     alarm: bytes  # stands in each event of an error; empty where a stream's meter may be asked for one at no cost
     seals: Sequence[bytes]  # words of which one stands beside each seal
     bounds: Bounds

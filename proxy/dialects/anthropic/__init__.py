@@ -49,6 +49,7 @@ from proxy.ports import (
     Path,
     Peek,
     Renderer,
+    ToolNames,
 )
 
 
@@ -63,6 +64,8 @@ class Anthropic:
     no_urls: frozenset[type] = frozenset()
     cites: tuple[str, ...] = ("url",)
     declines = True
+    tool_names: ToolNames | None = ToolNames(re.compile(r"[^a-zA-Z0-9_-]"), longest=128)
+    call_ids: re.Pattern[str] | None = re.compile(r"[a-zA-Z0-9_-]+")
     bounds = BOUNDS
     alarm = b""
     seals: Sequence[bytes] = (b'"signature"', b'"encrypted_content"', b'"redacted_thinking"')

@@ -4,9 +4,6 @@ What this wire cannot carry is refused with its path. `own`: the request came on
 something here, and everything goes out as it came.
 """
 
-import re
-from hashlib import sha256
-from itertools import count
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -39,8 +36,6 @@ from proxy.grammar.fields import Object
 from proxy.grammar.receipts import Receipt, stored_elsewhere
 from proxy.grammar.textual import is_text, text_of
 
-_TOOL_ID = re.compile(r"[a-zA-Z0-9_-]+")
-
 
 class Blocks:
     """Of one request. `claude`: the model is Anthropic's own. `dropped` gathers the receipt."""
@@ -49,7 +44,6 @@ class Blocks:
         self.own = own
         self._claude = claude
         self.dropped = dropped
-        self._nameless_calls, self._nameless_results = count(), count()
 
     def of(self, turn: Turn) -> list[Object]:
         if not self.own:
@@ -170,25 +164,15 @@ class Blocks:
             message = f"{at}: the arguments of {part.name} must be a JSON object."
             raise Unrepresentable(message, param=at) from None
         self.dropped.unsealed(part)
-        name = self._id(part.id, self._nameless_calls)
-        return self.marked({"type": "tool_use", "id": name, "name": part.name, "input": given}, part)
+        return self.marked({"type": "tool_use", "id": part.id, "name": part.name, "input": given}, part)
 
     def _result(self, part: ToolResult) -> Object:
-        block: Object = {"type": "tool_result", "tool_use_id": self._id(part.id, self._nameless_results)}
+        block: Object = {"type": "tool_result", "tool_use_id": part.id}
         if content := self._parts(part.parts):
             block["content"] = content
         if part.is_error is not None:
             block["is_error"] = part.is_error
         return self.marked(block, part)
-
-    def _id(self, name: str, nameless: "count[int]") -> str:
-        """The wire wants ^[a-zA-Z0-9_-]+$; another id becomes its hash, so that call and result still meet.
-
-        Where a wire has no ids, the results come in the order of the calls.
-        """
-        if self.own or _TOOL_ID.fullmatch(name):
-            return name
-        return "toolu_" + sha256((name or f" {next(nameless)}").encode()).hexdigest()[:24]
 
 
 def _check_places(turn: Turn) -> None:

@@ -45,6 +45,7 @@ from proxy.ports import (
     Path,
     Peek,
     Renderer,
+    ToolNames,
 )
 
 OPENING = 256  # bytes of a message within which that would stand
@@ -61,6 +62,8 @@ class Bedrock:
     no_urls: frozenset[type] = frozenset({Audio, Document, Image, Video})
     cites: tuple[str, ...] = ("url", "title", "quote")
     declines = True
+    tool_names: ToolNames | None = ToolNames(re.compile(r"[^a-zA-Z0-9_-]"), longest=64)
+    call_ids: re.Pattern[str] | None = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
     bounds = Bounds(
         output=(("inferenceConfig", "maxTokens"), ("additionalModelRequestFields", "max_tokens")),
         tools=("toolConfig", "tools"),

@@ -8,7 +8,7 @@ import re
 
 from proxy.canon import Request, Tool, ToolCall
 from proxy.dialects.bedrock.reasoning import said_by_client, said_to, to_claude, unthinking
-from proxy.dialects.bedrock.turns import TOOL_NAME, Conversation
+from proxy.dialects.bedrock.turns import Conversation
 from proxy.dialects.bedrock.words import CACHES_TOOLS, KNOBS_LACKED, NAME, SPELT, TIERS, TOP_K, cache_point, family_of
 from proxy.errors import Unrepresentable
 from proxy.grammar.claude.budgets import must_not_think, room_for
@@ -227,9 +227,6 @@ class Encoding:
     def _tool_spec(self, tool: Tool) -> Object:
         if not self._own:
             self.dropped.left(tool.extra)
-            if not TOOL_NAME.fullmatch(tool.name):
-                message = f"{tool.at}: {tool.name[:80]!r} is no name of a tool on Converse (letters, digits, _ and -)."
-                raise Unrepresentable(message, param=tool.at)
         spec: Object = {"name": tool.name}
         if tool.description or (self._own and tool.description is not None):
             spec["description"] = tool.description

@@ -4,8 +4,6 @@ Converse wants turns that alternate, the user's first, with tool results before 
 neighbours are merged and results moved. A cachePoint stands behind the block that it marks, and moves with it.
 """
 
-import re
-from hashlib import sha256
 from typing import assert_never
 
 from proxy.canon import (
@@ -37,9 +35,6 @@ from proxy.grammar.claude.models import Takes, no_prefill
 from proxy.grammar.fields import Object, decode_json
 from proxy.grammar.receipts import Receipt, stored_elsewhere
 from proxy.grammar.textual import is_text
-
-TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_TOOL_ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 
 # Converse refuses a document that comes without text (.../APIReference/API_runtime_Message.html).
 BESIDE_A_DOCUMENT = "The document is attached."
@@ -188,15 +183,13 @@ class Conversation:
         at = part.at
         if part.kind == "custom":
             raise Unrepresentable(f"{at} calls a tool with free text, and Converse takes JSON alone.", param=at)
-        if not self._own and not TOOL_NAME.fullmatch(part.name):
-            raise Unrepresentable(f"{at} calls {part.name[:80]!r}, which is no name of a tool on Converse.", param=at)
         try:
             given = parse_object(part.arguments.encode() or b"{}")
         except BadRequest:
             message = f"{at}: the arguments of {part.name} must be a JSON object."
             raise Unrepresentable(message, param=at) from None
         self._dropped.unsealed(part)
-        return {"toolUseId": self._id(part.id), "name": part.name, "input": given, **self._more(part)}
+        return {"toolUseId": part.id, "name": part.name, "input": given, **self._more(part)}
 
     def _result(self, part: ToolResult) -> Object:
         blocks = []
@@ -208,13 +201,7 @@ class Conversation:
         if not blocks and not self._own:
             blocks = [{"text": NOTHING}]
         status = {} if part.is_error is None else {"status": "error" if part.is_error else "success"}
-        return {"toolUseId": self._id(part.id), "content": blocks, **status, **self._more(part)}
-
-    def _id(self, name: str) -> str:
-        """An id that the wire does not take becomes its hash, so that call and result still meet."""
-        if self._own or _TOOL_ID.fullmatch(name):
-            return name
-        return "tooluse_" + sha256(name.encode()).hexdigest()[:22]
+        return {"toolUseId": part.id, "content": blocks, **status, **self._more(part)}
 
     def _more(self, part: Part) -> Object:
         return part.extra if self._own else {}

@@ -42,6 +42,7 @@ from proxy.ports import (
     Path,
     Peek,
     Renderer,
+    ToolNames,
 )
 
 
@@ -56,6 +57,8 @@ class Cohere:
     no_urls: frozenset[type] = frozenset()
     cites: tuple[str, ...] = ("url", "title", "quote")
     declines = False
+    tool_names: ToolNames | None = None
+    call_ids: re.Pattern[str] | None = None
     bounds = Bounds(output=(("max_tokens",),), state=("connectors",))
     alarm = b""
     seals: Sequence[bytes] = ()

@@ -41,6 +41,7 @@ from proxy.ports import (
     Path,
     Peek,
     Renderer,
+    ToolNames,
 )
 
 CONFIGS = ("generationConfig", "generation_config")
@@ -57,6 +58,8 @@ class Gemini:
     no_urls: frozenset[type] = frozenset()
     cites: tuple[str, ...] = ("url", "title", "quote")
     declines = True
+    tool_names: ToolNames | None = ToolNames(re.compile(r"^[^a-zA-Z_]|[^a-zA-Z0-9_.:-]"), longest=64)
+    call_ids: re.Pattern[str] | None = None
     bounds = Bounds(
         output=[*product(CONFIGS, ("maxOutputTokens", "max_output_tokens"))],
         choices=[*product(CONFIGS, ("candidateCount", "candidate_count"))],

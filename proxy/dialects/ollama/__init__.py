@@ -39,6 +39,7 @@ from proxy.ports import (
     Path,
     Peek,
     Renderer,
+    ToolNames,
 )
 
 _UNDATED = "1970-01-01T00:00:00Z"  # required, and not known
@@ -59,6 +60,8 @@ class Ollama:
     no_urls: frozenset[type] = frozenset({Image})
     cites: tuple[str, ...] = ()
     declines = True
+    tool_names: ToolNames | None = None
+    call_ids: re.Pattern[str] | None = None
     bounds = Bounds(output=(("options", "num_predict"),))
     alarm = b""
     seals: Sequence[bytes] = ()

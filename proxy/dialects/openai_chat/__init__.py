@@ -46,6 +46,7 @@ from proxy.ports import (
     Path,
     Peek,
     Renderer,
+    ToolNames,
     Wishes,
 )
 
@@ -61,6 +62,8 @@ class OpenAIChat:
     no_urls: frozenset[type] = frozenset({Audio, Document})
     cites: tuple[str, ...] = ("url",)
     declines = True
+    tool_names: ToolNames | None = ToolNames(re.compile(r"[^a-zA-Z0-9_-]"), longest=64)
+    call_ids: re.Pattern[str] | None = re.compile(r"[\s\S]{1,40}")
     bounds = Bounds(
         output=(("max_completion_tokens",), ("max_tokens",)),
         choices=(("n",), ("best_of",)),

@@ -41,6 +41,7 @@ from proxy.ports import (
     Path,
     Peek,
     Renderer,
+    ToolNames,
 )
 
 
@@ -55,6 +56,8 @@ class OpenAIResponses:
     no_urls: frozenset[type] = frozenset()
     cites: tuple[str, ...] = ("url",)
     declines = True
+    tool_names: ToolNames | None = ToolNames(re.compile(r"[^a-zA-Z0-9_-]"), longest=64)
+    call_ids: re.Pattern[str] | None = re.compile(r"[\s\S]{1,64}")
     bounds = Bounds(
         output=(("max_output_tokens",),),
         own_tools=re.compile("function|custom|local_shell|shell|apply_patch|computer.*|namespace"),

@@ -1,0 +1,230 @@
+"""Does each result meet its call, and each call its tool, where two wires do not take the same ids and names?"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy import registry
+from proxy.canon import Request, Text, Tool, ToolCall, ToolChoice, ToolResult, Turn
+from proxy.lanes.naming import named
+from proxy.lanes.pairing import pair
+from tests.client import ANTHROPIC, OPENAI, ask
+from tests.evil import Evil, Scenario
+from tests.gateway import pillion
+
+ODD = "files.read/all"
+LONG = "a_tool_of_a_server_with_a_name_that_is_very_long_indeed_" + "x" * 20
+WIRES = ("openai_chat", "openai_responses", "anthropic", "gemini", "bedrock", "ollama", "cohere")
+
+
+def spoken(*parts: ToolCall | ToolResult | Text) -> list[Turn]:
+    """A turn for each run of the assistant's parts, and of the user's."""
+    turns: list[Turn] = []
+    for part in parts:
+        role: Any = "assistant" if isinstance(part, ToolCall) else "user"
+        if not turns or turns[-1].role != role:
+            turns.append(Turn(role=role, parts=[]))
+        turns[-1].parts.append(part)
+    return turns
+
+
+def call(name: str, tool: str = "f") -> ToolCall:
+    return ToolCall(id=name, name=tool, arguments="{}")
+
+
+def result(name: str, text: str = "") -> ToolResult:
+    return ToolResult(id=name, parts=[Text(text=text)])
+
+
+def ids(turns: Sequence[Turn]) -> list[str]:
+    return [part.id for turn in turns for part in turn.parts if isinstance(part, ToolCall | ToolResult)]
+
+
+# --- ids -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("parts", "paired"),
+    [
+        ([call("a"), call("b"), result("b"), result("a")], "a b b a"),
+        ([call("a"), call("a"), result("a"), result("a")], "a a_2 a a_2"),
+        ([call("a"), result("a"), call("a"), result("a")], "a a a_2 a_2"),
+        ([call("a"), call("a_2"), call("a"), result("a"), result("a_2"), result("a")], "a a_2 a_3 a a_2 a_3"),
+        ([call(""), call(""), result(""), result("")], "call_1 call_2 call_1 call_2"),
+        ([call("a"), call("a"), result("a"), call("a"), result("a")], "a a_2 a a_3 a_3"),  # one was never answered
+        ([call("a"), call("b"), call("b"), result("a"), result("a"), result("b")], "a b b_2 a a b"),
+        ([result("a"), call("a"), call("a")], "a a a_2"),
+    ],
+)
+def test_each_call_has_an_id_of_its_own_and_each_result_its_calls(
+    parts: list[ToolCall | ToolResult], paired: str
+) -> None:
+    turns = spoken(*parts)
+    pair(turns)
+    assert ids(turns) == paired.split()
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from(["", "a", "a_2", "call_1"])), max_size=12))
+def test_no_two_calls_share_an_id_and_those_before_stay_as_they_were(said: list[tuple[bool, str]]) -> None:
+    parts = [call(name) if calls else result(name) for calls, name in said]
+    turns = spoken(*parts)
+    pair(turns)
+    made = [part.id for turn in turns for part in turn.parts if isinstance(part, ToolCall)]
+    assert len(made) == len(set(made))
+    assert "" not in made
+    pair(turns)  # what a client has once been told stays
+    assert [part.id for turn in turns for part in turn.parts if isinstance(part, ToolCall)] == made
+
+
+def calling(*calls: tuple[str, str], stream: bool) -> bytes:
+    """A host of chat completions calls these: an id, and a tool."""
+    told = [
+        {"index": number, "id": name, "type": "function", "function": {"name": tool, "arguments": f'{{"x":{number}}}'}}
+        for number, (name, tool) in enumerate(calls)
+    ]
+    kind = "chat.completion.chunk" if stream else "chat.completion"
+    choice = {"index": 0, "delta" if stream else "message": {"role": "assistant", "content": None, "tool_calls": told}}
+    said = {
+        "id": "c1",
+        "object": kind,
+        "created": 1,
+        "model": "m",
+        "choices": [choice | {"finish_reason": "tool_calls"}],
+    }
+    return b"data: %b\n\ndata: [DONE]\n\n" % json.dumps(said).encode() if stream else json.dumps(said).encode()
+
+
+def answering(*calls: tuple[str, str], stream: bool) -> Scenario:
+    kind = "text/event-stream" if stream else "application/json"
+    return Scenario(headers=[("content-type", kind)], body=calling(*calls, stream=stream))
+
+
+def of_claude(stream: bool, tool: str = "f", **fields: Any) -> bytes:
+    tools = [{"name": tool, "input_schema": {"type": "object"}}]
+    return ANTHROPIC.request(stream, "openai/m", tools=tools, **fields)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_that_goes_by_ids_can_tell_two_calls_of_one_id_apart(stream: bool) -> None:
+    """Of one answer, and of the conversation."""
+    before = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "call_0", "name": "f", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_0", "content": "done"}]},
+    ]
+    scenario = answering(("call_0", "f"), ("call_0", "f"), stream=stream)
+    async with Evil(scenario) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        got = await ask(gateway, "POST", "/v1/messages", of_claude(stream, messages=before))
+    assert re.findall(rb'"id": ?"(call_[^"]*)"', got.body) == [b"call_0_2", b"call_0_3"]
+
+
+async def test_what_a_client_repeats_under_one_id_reaches_claude_under_two() -> None:
+    """A conversation that was another host's, and goes on there."""
+    said = [{"id": "same", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "tool_calls": said * 2},
+        {"role": "tool", "tool_call_id": "same", "content": "first"},
+        {"role": "tool", "tool_call_id": "same", "content": "second"},
+    ]
+    answer = Scenario(headers=[("content-type", "application/json")], body=ANTHROPIC.whole)
+    async with Evil(answer) as evil, pillion(**ANTHROPIC.environ(evil.url)) as gateway:
+        await ask(gateway, "POST", OPENAI.path, OPENAI.request(model="anthropic/claude-x", messages=messages))
+        sent = json.loads((await evil.received()).body)["messages"]
+    assert [block["id"] for block in sent[1]["content"]] == ["same", "same_2"]
+    told = [(block["tool_use_id"], block["content"][0]["text"]) for block in sent[2]["content"]]
+    assert told == [("same", "first"), ("same_2", "second")]
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def asked(*names: str, wire: str = "elsewhere") -> Request:
+    return Request(
+        wire=wire,
+        model="m",
+        tools=[Tool(name=name) for name in names],
+        tool_choice=ToolChoice("required", among=names),
+        turns=spoken(Text(text="Hi"), *(call(f"c{number}", name) for number, name in enumerate(names))),
+    )
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@given(
+    st.lists(st.one_of(st.text("a.-_é/ 1", min_size=1), st.sampled_from([LONG, LONG + "x", "a" * 200])), unique=True)
+)
+def test_tools_of_any_names_have_names_that_the_wire_takes_each_its_own(wire: str, names: list[str]) -> None:
+    dialect = registry.dialect(wire)
+    request, known = named(asked(*names), dialect)
+    said = [tool.name for tool in request.tools]
+    assert [known.get(name, name) for name in said] == names
+    assert len(set(said)) == len(names)
+    assert dialect.tool_names is None or all(map(dialect.tool_names.takes, said))
+    assert request.tool_choice == ToolChoice("required", among=tuple(said))
+    assert [part.name for turn in request.turns for part in turn.parts if isinstance(part, ToolCall)] == said
+
+
+@pytest.mark.parametrize(
+    ("wire", "name", "said"),
+    [
+        ("openai_chat", ODD, "files_read_all"),
+        ("openai_responses", LONG, "a_tool_of_a_server_with_a_name_that_is_very_long_indeed_4efca888"),
+        ("anthropic", LONG, LONG),
+        ("anthropic", ODD, "files_read_all"),
+        ("bedrock", ODD, "files_read_all"),
+        ("gemini", "files.read:all", "files.read:all"),
+        ("gemini", "2nd/one", "_nd_one"),
+        ("ollama", ODD, ODD),
+        ("cohere", ODD, ODD),
+    ],
+)
+def test_a_name_stays_as_like_itself_as_it_can(wire: str, name: str, said: str) -> None:
+    request, _ = named(asked(name), registry.dialect(wire))
+    assert request.tools[0].name == said
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_finds_its_tool_under_the_name_that_it_offered(stream: bool) -> None:
+    scenario = answering(("c1", "files_read_all"), stream=stream)
+    async with Evil(scenario) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        choice = {"type": "tool", "name": ODD}
+        got = await ask(gateway, "POST", "/v1/messages", of_claude(stream, ODD, tool_choice=choice))
+        sent = json.loads((await evil.received()).body)
+    assert sent["tools"][0]["function"]["name"] == sent["tool_choice"]["function"]["name"] == "files_read_all"
+    assert re.findall(rb'"name": ?"([^"]*)"', got.body) == [ODD.encode()]
+
+
+async def test_a_name_is_counted_as_it_is_asked() -> None:
+    answer = Scenario(headers=[("content-type", "application/json")], body=b'{"input_tokens":7}')
+    question = {
+        "generateContentRequest": {
+            "model": "models/anthropic/claude-x",
+            "contents": [{"role": "user", "parts": [{"text": "Hi"}]}],
+            "tools": [{"functionDeclarations": [{"name": "files.read"}]}],
+        },
+    }
+    async with Evil(answer) as evil, pillion(**ANTHROPIC.environ(evil.url)) as gateway:
+        path = "/v1beta/models/anthropic/claude-x:countTokens"
+        got = await ask(gateway, "POST", path, json.dumps(question).encode())
+        sent = json.loads((await evil.received()).body)
+    assert json.loads(got.body)["totalTokens"] == 7
+    assert sent["tools"][0]["name"] == "files_read"
+
+
+# --- ids that a wire does not take -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("name", ["c|1", "functions.get weather:0", "ü" * 10, "x" * 41, "x" * 65, "toolu_01AbC"])
+def test_a_call_and_its_result_meet_under_an_id_that_the_wire_takes(wire: str, name: str) -> None:
+    fits = registry.dialect(wire).call_ids
+    request = Request(wire="elsewhere", model="m", turns=spoken(call(name), result(name)))
+    made = ids(named(request, registry.dialect(wire))[0].turns)
+    assert made[0] == made[1]
+    assert (made[0] == name) == (fits is None or fits.fullmatch(name) is not None)
+    assert fits is None or fits.fullmatch(made[0])
