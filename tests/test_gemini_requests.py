@@ -931,6 +931,17 @@ def test_what_a_tool_shows_stands_in_its_result_or_beside_it() -> None:
     assert newer == [{"functionResponse": said["functionResponse"] | {"parts": [image]}}, {"text": "so"}]
 
 
+def test_results_stand_side_by_side_where_each_is_a_turn_of_its_own() -> None:
+    """As the items of a Responses client are: what one of them shows must not come between two."""
+    image = Image(source=Inline("aGk=", "image/png"))
+    calls = turn("assistant", ToolCall(id="1", name="f"), ToolCall(id="2", name="g"))
+    first = turn("user", ToolResult(id="1", parts=[Text(text="a"), image, Text(text="b")]))
+    second = turn("user", ToolResult(id="2", parts=[Text(text="c")]))
+    parts = sent(foreign(calls, first, second))["contents"][1]["parts"]
+    assert [next(iter(part)) for part in parts] == ["functionResponse", "functionResponse", "inlineData"]
+    assert [part["functionResponse"]["response"] for part in parts[:2]] == [{"result": "a\nb"}, {"result": "c"}]
+
+
 def test_a_late_system_turn_is_marked_in_the_user_s() -> None:
     turns = [turn("user", Text(text="a")), turn("system", Text(text="b")), turn("assistant", Text(text="c"))]
     contents = sent(foreign(*turns))["contents"]

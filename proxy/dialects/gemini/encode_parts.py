@@ -84,6 +84,8 @@ class Contents:
             elif parts:
                 contents.append({"role": role, "parts": parts})
         for content in contents:
+            if not self._own:  # what tools gave back stands before what else the user says, and shows
+                content["parts"].sort(key=lambda part: "functionResponse" not in part)
             self._seal(content["parts"])
         return contents
 
@@ -94,11 +96,7 @@ class Contents:
         return [{"text": f"<system>\n{part['text']}\n</system>"} for part in parts]
 
     def _spoken(self, turn: Turn) -> list[Object]:
-        """The turn's parts. What a tool gave back stands before what else the user says."""
-        said = [item for part in turn.parts for item in self._part(part)]
-        if not self._own:
-            said.sort(key=lambda item: "functionResponse" not in item)
-        return said
+        return [item for part in turn.parts for item in self._part(part)]
 
     def _seal(self, parts: list[Object]) -> None:
         """Gemini 3 wants the first of a turn's calls sealed. One that is not is none of Google's, or has lost it."""
@@ -185,7 +183,7 @@ class Contents:
         name = named or self._names.get(part.id)
         if not name:
             raise _refusal(part, f"a result of the call {part.id!r}, which no earlier turn has made")
-        text = "".join(one.text for one in part.parts if isinstance(one, Text))
+        text = "\n".join(one.text for one in part.parts if isinstance(one, Text))
         shown = [self._shown(one) for one in part.parts if not isinstance(one, Text)]
         said = {**_identified(part.id), "name": name, "response": _response(text, bool(part.is_error))}
         if shown and (self._newer or self._own):
