@@ -188,7 +188,7 @@ def test_every_field_of_a_request_has_its_place() -> None:
                 "user",
                 Text(text="Hi"),
                 Image(source=Inline("aGk=", "image/png"), cache={"type": "ephemeral"}),
-                Document(source=Remote("https://x.example/a.pdf"), name="A", extra={"context": "c"}),
+                Document(source=Remote("https://x.example/a.pdf"), name="A", context="c"),
                 Document(source=Inline("aMOp", "text/plain")),
                 Document(source=Stored("file_1")),
             ),

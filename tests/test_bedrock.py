@@ -368,11 +368,11 @@ BLOCKS: list[tuple[Any, Part]] = [
     ),
     (
         {"document": {"format": "md", "name": "n", "source": {"text": "plain words"}, "context": "c"}},
-        Document(source=Inline(NOTE, "text/markdown"), name="n", extra={"source": {}, "context": "c"}),
+        Document(source=Inline(NOTE, "text/markdown"), name="n", context="c", extra={"source": {}}),
     ),
     (
         {"document": {"format": "pdf", "name": "n", "source": {"bytes": PDF}, "citations": {"enabled": True}}},
-        Document(source=Inline(PDF, "application/pdf"), name="n", extra={"citations": {"enabled": True}}),
+        Document(source=Inline(PDF, "application/pdf"), name="n", cited=True),
     ),
     (
         {"document": {"format": "txt", "name": "n", "source": {"content": [{"text": "a"}]}}},

@@ -146,6 +146,8 @@ def _content() -> Iterator[Probe]:
         "detail of an image", _request(_hi(Image(source=_INLINE, detail="low"))), _request(_hi(_MEDIA["image"]))
     )
     yield Probe("name of a PDF", _request(_hi(Document(source=_PDF, name="report"))), _request(_hi(_MEDIA["PDF"])))
+    yield Probe("context of a PDF", _request(_hi(Document(source=_PDF, context="c"))), _request(_hi(_MEDIA["PDF"])))
+    yield Probe("citations of a PDF", _request(_hi(Document(source=_PDF, cited=True))), _request(_hi(_MEDIA["PDF"])))
 
 
 def _turns() -> Iterator[Probe]:

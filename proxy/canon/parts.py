@@ -104,6 +104,8 @@ class Video(_Placed, kw_only=True, tag="video"):
 class Document(_Placed, kw_only=True, tag="document"):
     source: Source
     name: str | None = None  # a file name or a title
+    context: str | None = None  # what the model is to know of it, and not to quote
+    cited: bool | None = None  # the answer is to tell which passages it rests on
     cache: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 

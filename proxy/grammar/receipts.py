@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from proxy.canon import Part, Request, Text, Tool, ToolCall, ToolChoice
+from proxy.canon import Document, Part, Request, Text, Tool, ToolCall, ToolChoice
 from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object, paths
 
@@ -40,6 +40,13 @@ class Receipt:
         """Where the wire has no place for such a seal. Another provider's is gone: see proxy/sealing/seals.py."""
         if part.signature:
             self.add("tool_call.signature" if isinstance(part, ToolCall) else "text.signature")
+
+    def uncited(self, document: Document) -> None:
+        """Where the wire quotes no documents."""
+        if document.context:
+            self.add("document.context")
+        if document.cited:
+            self.add("document.cited")
 
     def left(self, extra: Object) -> None:
         """What only the wire of origin has a word for."""

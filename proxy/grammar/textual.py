@@ -47,6 +47,8 @@ def _framed(part: Document) -> Document | Text:
     text = text_of(part.source.data) if is_text(media_type) else None
     if text is None:
         return part
-    named = f' name="{escape(part.name)}"' if part.name else ""
+    told = {"name": part.name, "context": part.context}
+    named = "".join(f' {key}="{escape(value)}"' for key, value in told.items() if value)
     said = f"<document{named}>\n{text}\n</document>"
-    return Text(text=said, cache=part.cache, at=part.at, extra=part.extra)
+    extra = {**part.extra, "document.citations": True} if part.cited else part.extra  # and so on the receipt
+    return Text(text=said, cache=part.cache, at=part.at, extra=extra)

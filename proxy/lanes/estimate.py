@@ -73,7 +73,7 @@ def _part(part: Part) -> int:
         case Image():
             return IMAGE
         case Document():
-            return PAGE * max(1, _size(part.source) // PAGE_BYTES)
+            return PAGE * max(1, _size(part.source) // PAGE_BYTES) + tokens_in(part.context or "")
         case Audio():
             return 1 + _size(part.source) // AUDIO_BYTES
         case Video():

@@ -32,6 +32,7 @@ from proxy.dialects.anthropic.words import IMAGES
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.claude.budgets import is_sealed
+from proxy.grammar.claude.quoting import quoting
 from proxy.grammar.fields import Object
 from proxy.grammar.receipts import Receipt, stored_elsewhere
 from proxy.grammar.textual import is_text, text_of
@@ -112,6 +113,7 @@ class Blocks:
         block: Object = {"type": "document", "source": self._document_source(part.source, part.at)}
         if part.name or (self.own and part.name is not None):
             block["title"] = part.name
+        block |= quoting(part)
         return self.marked(block, part)
 
     def _document_source(self, source: Source, at: str) -> Object:

@@ -29,6 +29,7 @@ from proxy.canon import (
 from proxy.dialects.anthropic.citations import citations_of, was_shown
 from proxy.dialects.anthropic.words import DEMANDS, NAME, SPELLED, SPELLED_BY, TIERS_READ
 from proxy.errors import BadRequest
+from proxy.grammar.claude.quoting import cited_in
 from proxy.grammar.fields import Fields, as_list, as_object, dump, standard_base64, wrong, wrong_word
 from proxy.grammar.receipts import names_in
 
@@ -201,7 +202,9 @@ def _part(value: object, at: str) -> Part:
         case "image" if source := _source(fields):
             part = Image(source=source)
         case "document" if source := _source(fields):
-            part = Document(source=source, name=fields.text("title"))
+            part = Document(
+                source=source, name=fields.text("title"), context=fields.text("context"), cited=cited_in(fields)
+            )
         case "thinking":
             part = Thinking(text=fields.need_text("thinking"), signature=fields.text("signature") or "")
         case "redacted_thinking" if data := fields.need_text("data"):  # a seal of nothing would look like open thought

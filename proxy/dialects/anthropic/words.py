@@ -48,6 +48,7 @@ SPELLED = {
     "tool.strict": "tools.strict",
     "cache": "cache_control",
     "document.name": "document.title",
+    "document.cited": "document.citations",
     "thinking": "messages.thinking",
     "thinking.redacted": "redacted_thinking.data",
     "turn.place": "messages.role",

@@ -23,6 +23,7 @@ from proxy.dialects.bedrock.blobs import blob_of_text, unwrap
 from proxy.dialects.bedrock.citations import citations_of
 from proxy.dialects.bedrock.words import NAME, media_type_of
 from proxy.errors import BadRequest
+from proxy.grammar.claude.quoting import cited_in
 from proxy.grammar.fields import (
     Fields,
     Left,
@@ -105,6 +106,7 @@ def _medium(kind: str, fields: Fields) -> Part:
     source = _source(place, inner, media_type, f"{fields.path('source')}.{place}")
     if source is None:
         return Opaque(wire=NAME, value={kind: whole})
+    context, cited = (fields.text("context"), cited_in(fields)) if kind == "document" else (None, None)
     extra = fields.rest | ({"source": Left()} if place == "text" else {})
     match kind:
         case "image":
@@ -114,7 +116,7 @@ def _medium(kind: str, fields: Fields) -> Part:
         case "video":
             return Video(source=source, extra=extra)
         case _:
-            return Document(source=source, name=name, extra=extra)
+            return Document(source=source, name=name, context=context, cited=cited, extra=extra)
 
 
 def _source(place: str, inner: object, media_type: str, at: str) -> Source | None:

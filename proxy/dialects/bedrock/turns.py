@@ -32,6 +32,7 @@ from proxy.dialects.bedrock.words import CACHES_TEXT, NAME, TAKEN, cache_point, 
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.claude.models import Takes, no_prefill
+from proxy.grammar.claude.quoting import quoting
 from proxy.grammar.fields import Object, decode_json
 from proxy.grammar.receipts import Receipt, stored_elsewhere
 from proxy.grammar.textual import is_text
@@ -219,7 +220,15 @@ class Conversation:
             block["format"] = form
         if isinstance(part, Document):
             block["name"] = (part.name or "") if self._own else self._named(part)
+            block |= self._quoting(part)
         return {kind: block | {key: value for key, value in self._more(part).items() if key != "source"}}
+
+    def _quoting(self, part: Document) -> Object:
+        """On this wire Claude alone tells what its answer rests on."""
+        if self._own or self._claude:
+            return quoting(part)
+        self._dropped.uncited(part)
+        return {}
 
     def _named(self, part: Document) -> str:
         name = self._names.of(part.name)

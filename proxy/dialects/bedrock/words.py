@@ -46,6 +46,7 @@ SPELLED = {
     "reasoning.adaptive": "additionalModelRequestFields.thinking.type",
     "tool.strict": "toolSpec.strict",
     "cache": "cachePoint",
+    "document.cited": "document.citations",
     "text.citations": "citationsContent.citations",
     "thinking": "reasoningContent",
     "thinking.signature": "reasoningText.signature",

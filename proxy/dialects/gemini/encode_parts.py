@@ -163,6 +163,8 @@ class Contents:
                 next(iter(said.values()))["displayName"] = part.name
             elif part.name:
                 self._dropped.add("document.name")
+        if isinstance(part, Document):
+            self._dropped.uncited(part)
         return self._marked(said, part)
 
     def _call(self, part: ToolCall) -> Object:

@@ -59,7 +59,7 @@ class OpenAIChat:
     ping: bytes | None = b": ping\n\n"
     demands_limit = False
     demands_usage = False
-    no_urls: frozenset[type] = frozenset({Audio, Document})
+    no_urls: frozenset[type] = frozenset((Audio, Document))
     cites: tuple[str, ...] = ("url",)
     declines = True
     tool_names: ToolNames | None = ToolNames(re.compile(r"[^a-zA-Z0-9_-]"), longest=64)

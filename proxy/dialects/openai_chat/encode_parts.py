@@ -85,6 +85,7 @@ class Parts:
         if isinstance(part, Audio) and isinstance(source, Inline):
             return nest("input_audio", {"data": source.data, "format": _sound(source.media_type)}, self.marks(part))
         if isinstance(part, Document) and self._takes(part.source):
+            self._dropped.uncited(part)
             return nest("file", self._filed(part), self.marks(part))
         if isinstance(source, Stored):
             raise stored_elsewhere(part.at)

@@ -188,6 +188,7 @@ class Saying:
                 shown = {} if detail is None else {"detail": detail}
                 return {"type": "input_image", **self._pictured(part), **shown} | self.dropped.marks(part)
             case Document():
+                self.dropped.uncited(part)
                 return {"type": "input_file", **self._filed(part)} | self.dropped.marks(part)
             case Audio() if self._own:  # not in the reference, nor in the SDK's types; some hosts take it
                 return {"type": "input_audio", "input_audio": _sound(part)} | self.dropped.marks(part)

@@ -1,0 +1,23 @@
+"""How is Claude told that it may quote a document? On Anthropic's wire and Bedrock's alike.
+
+https://platform.claude.com/docs/en/build-with-claude/citations
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_DocumentBlock.html
+"""
+
+from proxy.canon import Document
+from proxy.grammar.fields import Fields, Object
+
+
+def cited_in(document: Fields) -> bool | None:
+    """What its `citations` say. One that says more is left where it is."""
+    match document.rest.get("citations"):
+        case {"enabled": bool(enabled), **more} if not more:
+            del document.rest["citations"]
+            return enabled
+        case _:
+            return None
+
+
+def quoting(document: Document) -> Object:
+    context = {} if document.context is None else {"context": document.context}
+    return context if document.cited is None else {**context, "citations": {"enabled": document.cited}}
