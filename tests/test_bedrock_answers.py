@@ -24,6 +24,7 @@ from proxy.canon import (
     Opaque,
     Open,
     Part,
+    Place,
     Reason,
     Refusal,
     Remote,
@@ -326,7 +327,8 @@ def test_a_citation_stands_on_its_text() -> None:
         "sourceContent": [{"text": "q"}, {"text": "r"}],
         "location": {"documentChar": {"documentIndex": 0, "start": 1, "end": 2}},
     }
-    expected = Citation(wire="bedrock", value=value, url="https://x/a", title="t", quote="qr")
+    place = Place("char", document=0, start=1, end=2)
+    expected = Citation(wire="bedrock", value=value, url="https://x/a", title="t", quote="qr", place=place)
     data = stream(block_delta(0, citation=value), block_delta(0, text="a"), block_stop(0))
     assert parts(data) == [Text(text="a", citations=[expected])]
     cited = {"citationsContent": {"content": [{"text": "a"}], "citations": [value]}}

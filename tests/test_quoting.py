@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from proxy import registry
+from proxy.canon import Request
+from proxy.lanes.sieve import Sieve
 from proxy.ports import Peek
+from tests import laws
 
 BYTES = {
     "anthropic": {"source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}, "title": "Report"},
@@ -56,3 +59,47 @@ def test_citations_that_say_more_stay_what_they_are() -> None:
     assert block["citations"] == odd
     _, dropped = crossed("anthropic", "bedrock", MODELS["bedrock"], citations=odd)
     assert dropped == ("citations",)
+
+
+# --- what the answer quotes ------------------------------------------------------------------------------------------
+
+OF_ANTHROPIC = {"cited_text": "Buy milk.", "document_index": 1, "document_title": "Notes", "file_id": None}
+OF_BEDROCK = {"title": "Notes", "sourceContent": [{"text": "Buy milk."}]}
+
+
+def place(kind: str) -> dict[str, Any]:
+    return {"location": {kind: {"documentIndex": 1, "start": 2, "end": 11}}}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("told", "retold"),
+    [
+        ({"type": "char_location", "start_char_index": 2, "end_char_index": 11}, place("documentChar")),
+        ({"type": "page_location", "start_page_number": 2, "end_page_number": 11}, place("documentPage")),
+        ({"type": "content_block_location", "start_block_index": 2, "end_block_index": 11}, place("documentChunk")),
+    ],
+)
+def test_what_an_answer_quotes_is_told_on_the_other_wire(
+    told: dict[str, Any], retold: dict[str, Any], stream: bool
+) -> None:
+    of_anthropic, of_bedrock = OF_ANTHROPIC | told, OF_BEDROCK | retold
+    message = {"type": "message", "id": "m", "role": "assistant", "model": "c", "stop_reason": "end_turn", "usage": {}}
+    text = {"type": "text", "text": "Milk.", "citations": [of_anthropic]}
+    said = {"content": [{"text": "Milk."}], "citations": [of_bedrock]}
+    output = {"message": {"role": "assistant", "content": [{"citationsContent": said}]}}
+    answers = {
+        "anthropic": message | {"content": [text]},
+        "bedrock": {"output": output, "stopReason": "end_turn", "usage": {}, "metrics": {"latencyMs": 1}},
+    }
+    for provider, client, wanted in (("anthropic", "bedrock", of_bedrock), ("bedrock", "anthropic", of_anthropic)):
+        dialect = registry.dialect(client)
+        sieve = Sieve(client, dialect.cites, dialect.declines)
+        decoder = registry.dialect(provider).decoder(stream=False)
+        events = [*decoder.feed(json.dumps(answers[provider]).encode()), *decoder.close()]
+        renderer = dialect.renderer(Request(wire=client, model="m", turns=[], stream=stream))
+        rendered = laws.say(renderer, sieve.feed(events))
+        decoded = [*(again := dialect.decoder(stream)).feed(rendered), *again.close()]
+        cited = [one.value for event in decoded for one in getattr(event, "citations", ())]
+        assert cited == [wanted]
+        assert sieve.dropped == []

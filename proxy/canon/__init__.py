@@ -37,6 +37,7 @@ from proxy.canon.parts import (
     Inline,
     Opaque,
     Part,
+    Place,
     Refusal,
     Remote,
     Source,
@@ -45,14 +46,15 @@ from proxy.canon.parts import (
     Thinking,
     ToolCall,
     ToolResult,
+    Unit,
     Video,
 )
 from proxy.canon.request import Format, Reasoning, Request, Role, Tool, ToolChoice, Turn
 from proxy.canon.sentences import Ungrammatical, fold, grammatical, unfold
 
 __all__ = [
-    "BUCKETS", "NO_USAGE", "Audio", "Choice", "Citation", "Close", "Completion", "Delta", "Document", "Event",
-    "Finish", "Format", "Image", "Inline", "Iteration", "Opaque", "Open", "Part", "Reason", "Reasoning", "Refusal",
+    "BUCKETS", "NO_USAGE", "Audio", "Choice", "Citation", "Close", "Completion", "Delta", "Document", "Event", "Finish",
+    "Format", "Image", "Inline", "Iteration", "Opaque", "Open", "Part", "Place", "Reason", "Reasoning", "Refusal",
     "Remote", "Request", "Role", "Source", "Start", "Stop", "Stored", "Text", "Thinking", "Tool", "ToolCall",
-    "ToolChoice", "ToolResult", "Turn", "Ungrammatical", "Usage", "Video", "fold", "grammatical", "unfold",
+    "ToolChoice", "ToolResult", "Turn", "Ungrammatical", "Unit", "Usage", "Video", "fold", "grammatical", "unfold",
 ]  # fmt: skip

@@ -49,6 +49,18 @@ class _Placed(Struct, kw_only=True):
         return type(other) is type(self) and all(getattr(self, name) == getattr(other, name) for name in said)
 
 
+Unit = Literal["char", "page", "block"]
+
+
+class Place(Struct, frozen=True):
+    """Where in the request's documents a passage stands: from `start` to before `end`, as Claude counts."""
+
+    unit: Unit
+    document: int  # which of them, from 0
+    start: int
+    end: int
+
+
 class Citation(Struct, kw_only=True):
     """Where a passage comes from. What every wire has a word for, and the whole as its own wire (`wire`) spells it."""
 
@@ -57,6 +69,7 @@ class Citation(Struct, kw_only=True):
     url: str = ""
     title: str = ""
     quote: str = ""  # the passage of the source
+    place: Place | None = None  # and where it stands there
     start: int | None = None  # in characters of the text that it stands on
     end: int | None = None
 

@@ -54,7 +54,7 @@ class Sieve:
     def _cited(self, citations: Iterable[Citation]) -> None:
         """One that names no source in any wire's words is a by-word, too."""
         for one in citations:
-            named = [key for key in ("url", "title", "quote") if getattr(one, key)]
+            named = [key for key in ("url", "title", "quote", "place") if getattr(one, key)]
             if named and one.wire != self._wire and not any(key in self._cites for key in named):
                 self._note("citations")
 

@@ -62,7 +62,7 @@ class Anthropic:
     demands_limit = True
     demands_usage = True
     no_urls: frozenset[type] = frozenset()
-    cites: tuple[str, ...] = ("url",)
+    cites: tuple[str, ...] = ("url", "place")
     declines = True
     tool_names: ToolNames | None = ToolNames(re.compile(r"[^a-zA-Z0-9_-]"), longest=128)
     call_ids: re.Pattern[str] | None = re.compile(r"[a-zA-Z0-9_-]+")

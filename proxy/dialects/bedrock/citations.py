@@ -6,9 +6,12 @@ the text that stands on it.
 
 from collections.abc import Iterable
 
-from proxy.canon import Citation
+from proxy.canon import Citation, Place, Unit
 from proxy.dialects.bedrock.words import NAME
+from proxy.grammar.claude.quoting import place_of
 from proxy.grammar.fields import Object, as_list, as_object, as_text
+
+_PLACES: dict[Unit, str] = {"char": "documentChar", "page": "documentPage", "block": "documentChunk"}
 
 
 def citations_of(values: Iterable[object]) -> list[Citation]:
@@ -27,7 +30,8 @@ def spelled(citations: Iterable[Citation]) -> list[Object]:
 
 
 def _citation(value: Object) -> Citation:
-    web = as_object(as_object(value.get("location")).get("web"))
+    location = as_object(value.get("location"))
+    web = as_object(location.get("web"))
     source = as_text(value.get("source"))
     return Citation(
         wire=NAME,
@@ -35,7 +39,15 @@ def _citation(value: Object) -> Citation:
         url=as_text(web.get("url")) or (source if source.startswith(("http://", "https://")) else ""),
         title=as_text(value.get("title")),
         quote="".join(as_text(as_object(piece).get("text")) for piece in as_list(value.get("sourceContent"))),
+        place=_place(location),
     )
+
+
+def _place(location: Object) -> Place | None:
+    for unit, kind in _PLACES.items():
+        if found := as_object(location.get(kind)):
+            return place_of(unit, found.get("documentIndex"), found.get("start"), found.get("end"))
+    return None
 
 
 def _retold(one: Citation) -> Object:
@@ -44,4 +56,8 @@ def _retold(one: Citation) -> Object:
         value["sourceContent"] = [{"text": one.quote}]
     if one.url:
         value["location"] = {"web": {"url": one.url}}
+    elif one.place is not None:
+        place = one.place
+        found = {"documentIndex": place.document, "start": place.start, "end": place.end}
+        value["location"] = {_PLACES[place.unit]: found}
     return value

@@ -1,10 +1,12 @@
-"""How is Claude told that it may quote a document? On Anthropic's wire and Bedrock's alike.
+"""How is Claude told that it may quote a document, and where does a quotation stand in it?
+
+On Anthropic's wire and Bedrock's alike.
 
 https://platform.claude.com/docs/en/build-with-claude/citations
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_DocumentBlock.html
 """
 
-from proxy.canon import Document
+from proxy.canon import Document, Place, Unit
 from proxy.grammar.fields import Fields, Object
 
 
@@ -21,3 +23,10 @@ def cited_in(document: Fields) -> bool | None:
 def quoting(document: Document) -> Object:
     context = {} if document.context is None else {"context": document.context}
     return context if document.cited is None else {**context, "citations": {"enabled": document.cited}}
+
+
+def place_of(unit: Unit, document: object, start: object, end: object) -> Place | None:
+    """None where a number is none."""
+    if type(document) is int and type(start) is int and type(end) is int:
+        return Place(unit, document, start, end)
+    return None
