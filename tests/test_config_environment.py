@@ -355,6 +355,13 @@ def test_a_variable_that_is_none_is_told_of(variable: str, meant: str) -> None:
     )
 
 
+def test_a_key_of_an_instance_that_nobody_can_find_is_told_of() -> None:
+    said = "VLLM_D_API_KEY alone makes no provider: PILLION_VLLM_D_BASE_URL would say where vllm-d is"
+    assert given(VLLM_D_API_KEY=KEY).warnings == (said,)
+    assert given(VLLM_D_API_KEY=KEY, PILLION_VLLM_D_BASE_URL="http://127.0.0.1:1/v1").warnings == ()
+    assert given(VLLM_API_KEY=KEY, LMSTUDIO_API_KEY=KEY, OLLAMA_D_API_KEY=KEY, VLLM_D_API_KEY="").warnings == ()
+
+
 EGRESS = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
 
 

@@ -7,7 +7,7 @@ file that NAME_FILE names. An empty variable is none.
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -152,7 +152,7 @@ class Environment:
         `taken` holds variables and providers' prefixes that mean something else, `words` suffixes that do.
         """
         found: dict[str, str] = {}
-        stems = {True: {_upper(name): name for name in presets}, False: _stems(presets)}
+        stems = {True: {_upper(name): name for name in presets}, False: _stems(_by_key(presets))}
         for variable in self._environ:
             match = _OF_A_PROVIDER.fullmatch(variable) if self._environ[variable] else None
             if match is None or {variable.removesuffix("_FILE"), f"PILLION_{match['name']}"} & taken:
@@ -164,7 +164,7 @@ class Environment:
             suffix = match["name"].removeprefix(f"{stem}_").strip("_")
             if stem and suffix:
                 preset = stems[is_ours][stem]
-                found[f"{preset}-{suffix.lower().replace('_', '-')}"] = preset
+                found[_instance(preset, suffix)] = preset
         return found
 
     def warnings(self, providers: Iterable[str]) -> Iterator[str]:
@@ -177,6 +177,16 @@ class Environment:
         for name in sorted(set(odd) - known):
             close = difflib.get_close_matches(name, sorted(known), n=1)
             yield f"{name} is no variable of pillion's, and says nothing" + (f": is it {close[0]}?" if close else "")
+
+    def placeless(self, presets: Mapping[str, Preset], providers: Collection[str]) -> Iterator[str]:
+        """A sentence for each key that is an instance's of a preset which no key makes a provider (vLLM's)."""
+        named = {name: row for name, row in presets.items() if row.by_name}
+        stems = {stem: name for stem, name in _stems(named).items() if stem not in _stems(_by_key(presets))}
+        is_key = re.compile(rf"({'|'.join(stems)})_([A-Z0-9_]+?)_API_KEY(?:_FILE)?").fullmatch
+        for match in filter(None, map(is_key, sorted(filter(self._environ.get, self._environ)))):
+            name = _instance(stems[match[1]], match[2])
+            if name not in providers:
+                yield f"{match[0]} alone makes no provider: {prefix(name)}_BASE_URL would say where {name} is"
 
     def egress(self, direct: Sequence[str]) -> Iterator[str]:
         """A sentence where there is a proxy for the way out that nobody takes. `direct`: who is asked without it."""
@@ -232,16 +242,25 @@ def prefix(provider: str) -> str:
 
 def own_key(provider: str, preset_name: str, preset: Preset) -> str:
     """The variable that holds an instance's key: OPENAI_EAST_API_KEY for openai-east."""
-    stem = _stems({preset_name: preset})
+    stem = _stems(_by_key({preset_name: preset}))
     suffix = provider.removeprefix(f"{preset_name}-")
     if stem and suffix != provider:
         return f"{next(iter(stem))}_{_upper(suffix)}_API_KEY"
     return f"{_upper(provider)}_API_KEY"
 
 
+def _instance(preset: str, suffix: str) -> str:
+    return f"{preset}-{suffix.lower().replace('_', '-')}"
+
+
+def _by_key(presets: Mapping[str, Preset]) -> dict[str, Preset]:
+    """Those that their key alone makes a provider."""
+    return {name: row for name, row in presets.items() if not row.by_name}
+
+
 def _stems(presets: Mapping[str, Preset]) -> dict[str, str]:
     """OPENAI for openai: what the first of its keys is called, less the _API_KEY."""
-    keyed = {name: row.keys[0] for name, row in presets.items() if row.keys and not row.by_name}
+    keyed = {name: row.keys[0] for name, row in presets.items() if row.keys}
     return {key.removesuffix("_API_KEY"): name for name, key in keyed.items() if key.endswith("_API_KEY")}
 
 
