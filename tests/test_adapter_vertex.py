@@ -21,7 +21,7 @@ from anthropic import AsyncAnthropicVertex
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google import genai
-from google.auth import exceptions
+from google.auth import exceptions, external_account
 from google.auth.compute_engine import _metadata
 from google.genai import errors, types
 from google.oauth2.credentials import Credentials
@@ -223,6 +223,8 @@ class Google:
         path = request.target.partition("?")[0]
         if path in ("/token", f"{METADATA}/instance/service-accounts/default/token"):
             return self.tokens.pop(0) if self.tokens else self._token()
+        if path == "/v1/projects/1":
+            return Scenario(body=b'{"projectId":"p-pool"}', headers=JSON)
         if path in MACHINE:
             return Scenario(body=MACHINE[path], headers=[("Metadata-Flavor", "Google"), ("content-type", "text/plain")])
         if path == f"{METADATA}/instance/service-accounts/default/":
@@ -300,6 +302,57 @@ async def test_a_service_account_gets_a_token_for_its_own_project(key_file: Path
         chat = google.evil.requests[-1]
         assert chat.target == "/v1/projects/p-file/locations/eu-west1/publishers/google/models/m:generateContent"
         assert chat.header("authorization") == f"Bearer {TOKEN}-1"
+
+
+def write_workload(path: Path, url: str) -> None:
+    """As `gcloud iam workload-identity-pools create-cred-config` writes it, for a token that a platform mounts."""
+    mounted = path.with_suffix(".jwt")
+    write(mounted, "of-the-platform")
+    info = {
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/ours",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": url,
+        "credential_source": {"file": str(mounted)},
+    }
+    write(path, json.dumps(info))
+
+
+@pytest.mark.filterwarnings("ignore:The load_credentials_from_file method:DeprecationWarning")
+@pytest.mark.parametrize("of_row", [False, True])
+async def test_a_workload_shows_its_platforms_token_and_gets_googles(
+    tmp_path: Path, key_file: Path, of_row: bool
+) -> None:
+    """Whether the row names the file, or the environment does."""
+    google, file = Google(), tmp_path / "row.json" if of_row else key_file
+    async with google.evil as evil:
+        write_workload(file, f"{evil.url}/token")
+        row = {"api_key": Secret(""), **PLACE, **({"credentials": file} if of_row else {})}
+        async with provider(evil.url, "vertex", **row) as adapter:
+            await speak(adapter)
+            (asked,) = google.asked()
+            form = parse_qs(asked.body.decode())
+            assert form["grant_type"] == ["urn:ietf:params:oauth:grant-type:token-exchange"]
+            assert form["subject_token"] == ["of-the-platform"]
+            assert form["scope"] == ["https://www.googleapis.com/auth/cloud-platform"]
+            assert google.shown == [f"Bearer {TOKEN}-1"]
+            assert evil.requests[-1].target.startswith(f"{THERE}/publishers/google/models/m")
+            assert len(evil.requests) == 2
+
+
+@pytest.mark.filterwarnings("ignore:The load_credentials_from_file method:DeprecationWarning")
+async def test_a_workload_whose_project_nobody_says_asks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    google, file = Google(), tmp_path / "row.json"
+    async with google.evil as evil:
+        monkeypatch.setattr(external_account, "_CLOUD_RESOURCE_MANAGER", f"{evil.url}/v1/projects/")
+        write_workload(file, f"{evil.url}/token")
+        row = {"api_key": Secret(""), "location": "eu-west1", "credentials": file}
+        async with provider(evil.url, "vertex", **row) as adapter:
+            await speak(adapter)
+        assert google.asked("/v1/projects/1")[0].header("authorization") == f"Bearer {TOKEN}-1"
+        assert evil.requests[-1].target.startswith("/v1/projects/p-pool/locations/eu-west1/")
 
 
 @pytest.mark.filterwarnings("ignore:The load_credentials_from_file method:DeprecationWarning")

@@ -24,8 +24,9 @@ from proxy.ports import Headers
 
 try:
     from google.auth import default, load_credentials_from_file
-    from google.auth.credentials import Credentials
+    from google.auth.credentials import Credentials, with_scopes_if_required
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError, TransportError
+    from google.auth.external_account import Credentials as Federated
     from google.auth.transport.requests import Request
 except ImportError:
     raise ConfigError("a provider of kind vertex needs google-auth: pip install 'pillion[vertex]'") from None
@@ -123,14 +124,20 @@ class Login:
     def _found(self, request: Request) -> tuple[Credentials, str | None]:
         """The credentials of the row's own file, or else those that Google's search finds; and their project.
 
+        They get their scope last: federated ones that have it ask another of Google's hosts for the project, also
+        where the row says which it is, and that host need not be within reach.
         Google warns against files of strangers, which may name any host as their token endpoint: this one is the
         operator's. https://cloud.google.com/docs/authentication/external/externally-sourced-credentials
         """
+        found: Credentials
         if (file := self._config.credentials) is not None:
-            found: tuple[Credentials, str | None]
-            found = load_credentials_from_file(str(file), scopes=[SCOPE], request=request)  # type: ignore[no-untyped-call]
-            return found
-        return default(scopes=[SCOPE], request=request)
+            found, project = load_credentials_from_file(str(file), request=request)  # type: ignore[no-untyped-call]
+        else:
+            found, project = default(request=request)
+        scoped: Credentials = with_scopes_if_required(found, [SCOPE])  # type: ignore[no-untyped-call]
+        if not (project or self._config.project) and isinstance(scoped, Federated):
+            project = scoped.get_project_id(request)  # type: ignore[no-untyped-call]
+        return scoped, project
 
 
 # What the client is told: what to do, and nothing of what is where. Made anew for each, without the error that led to
