@@ -12,10 +12,11 @@ from types import FunctionType, MethodType
 
 from proxy.edge.aside import aside
 from proxy.edge.remote import Fetcher
-from proxy.errors import UpstreamError
+from proxy.errors import BadRequest, UpstreamError
 from proxy.lanes.counting import count
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.passing import PassThrough
+from proxy.lanes.respelling import respelled
 from proxy.lanes.translating import Translation
 from proxy.ports import Call, Dialect, Handler, Middleware, Reply, Target
 from proxy.sealing.provenance import Provenance
@@ -60,33 +61,36 @@ class Dispatch:
 
     async def answer(self, call: Call) -> Reply:
         """Raises GatewayError before the first byte; after it, the body raises."""
-        assert call.target is not None  # failover chose it
-        target, client, body = call.target, call.dialect, call.envelope.body
-        taken = target.adapter.takes(target.model)
-        own = client.name in taken
-        if call.operation == "count_tokens":
-            counting = client if own else self._dialect(next(filter(target.adapter.counts, taken), taken[0]))
-            call.wire, call.is_translated = counting.name, not own
-            return await count(call, target, counting, self._fetching, self._provenance)
-        preferred = client if own else self._dialect(taken[0])
-        others = [self._dialect(name) for name in taken if name != preferred.name] if len(taken) > 1 else []
-        call.wire = preferred.name
-        # Beside what the provider cannot read as it is: a seal may be in there that it must not get, or not so.
-        call.is_translated = not own or call.so_far != "" or is_marked(body)
-        if not call.is_translated and client.seals and self._provenance.may_tell(target.adapter.name, client.name):
-            call.is_translated = await self._holds_foreign(body, client, target)
-        if call.is_translated:
-            return await self._translation.translate(call, target, preferred, others)
         try:
-            return await self._pass_through.pass_on(call, target, others)
-        except UpstreamError as error:
-            if client.sign is None or client.name == taken[0] or not _is_endpoint_missing(error, client):
-                raise
-            target.adapter.lacks(client.name)
-            if client.name in target.adapter.takes(target.model):  # the adapter knows better
-                raise
-            call.wire, call.is_translated = others[0].name, True
-            return await self._translation.translate(call, target, others[0], ())
+            assert call.target is not None  # failover chose it
+            target, client, body = call.target, call.dialect, call.envelope.body
+            taken = target.adapter.takes(target.model)
+            own = client.name in taken
+            if call.operation == "count_tokens":
+                counting = client if own else self._dialect(next(filter(target.adapter.counts, taken), taken[0]))
+                call.wire, call.is_translated = counting.name, not own
+                return await count(call, target, counting, self._fetching, self._provenance)
+            preferred = client if own else self._dialect(taken[0])
+            others = [self._dialect(name) for name in taken if name != preferred.name] if len(taken) > 1 else []
+            call.wire = preferred.name
+            # Beside what the provider cannot read as it is: a seal may be in there that it must not get, or not so.
+            call.is_translated = not own or call.so_far != "" or is_marked(body)
+            if not call.is_translated and client.seals and self._provenance.may_tell(target.adapter.name, client.name):
+                call.is_translated = await self._holds_foreign(body, client, target)
+            if call.is_translated:
+                return await self._translation.translate(call, target, preferred, others)
+            try:
+                return await self._pass_through.pass_on(call, target, others)
+            except UpstreamError as error:
+                if client.sign is None or client.name == taken[0] or not _is_endpoint_missing(error, client):
+                    raise
+                target.adapter.lacks(client.name)
+                if client.name in target.adapter.takes(target.model):  # the adapter knows better
+                    raise
+                call.wire, call.is_translated = others[0].name, True
+                return await self._translation.translate(call, target, others[0], ())
+        except BadRequest as error:
+            raise respelled(call, error) from None
 
     async def _holds_foreign(self, body: bytes, client: Dialect, target: Target) -> bool:
         """Is a seal in there that others made, as far as anybody can tell?"""

@@ -17,6 +17,9 @@ from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.fields import standard_base64
 from proxy.ports import Encoded, Peek
 from tests import recordings
+from tests.client import OPENAI, ask
+from tests.evil import Evil, Scenario
+from tests.gateway import pillion
 from tools.matrix import MODELS as EVERY_MODEL
 
 Json = dict[str, Any]
@@ -436,6 +439,41 @@ def test_base64_is_in_one_spelling(written: str, standard: str) -> None:
 def test_bytes_that_are_none_are_refused_by_who_must_read_them() -> None:
     image = {"inlineData": {"mimeType": "image/png", "data": "no base64!"}}
     assert refusal("gemini", "bedrock", {"contents": [{"parts": [image]}]}) == "contents[0].parts[0]"
+
+
+# --- two spellings ---------------------------------------------------------------------------------------------------
+
+SNAKE: list[tuple[dict[str, Any], str]] = [
+    ({"cached_content": "cachedContents/x"}, "cached_content"),
+    ({"cachedContent": "cachedContents/x"}, "cachedContent"),
+    ({"generation_config": {"top_k": "x"}}, "generation_config.top_k"),
+    ({"generation_config": {"topK": "x"}}, "generation_config.topK"),
+    ({"tools": [{"google_search": {}}]}, "tools[0].google_search"),
+]
+
+
+@pytest.mark.parametrize(("body", "field"), SNAKE)
+@pytest.mark.parametrize("verb", ["generateContent", "countTokens"])
+async def test_a_refusal_names_a_field_as_the_client_spelled_it(body: dict[str, Any], field: str, verb: str) -> None:
+    asked = {"contents": [{"parts": [{"text": "Hi"}]}], **body}
+    if verb == "countTokens":
+        asked = {"generateContentRequest": asked | {"model": "models/anthropic/m"}}
+    async with pillion(ANTHROPIC_API_KEY="x") as gateway:
+        got = await ask(gateway, "POST", f"/v1beta/models/anthropic/m:{verb}", json.dumps(asked).encode())
+    error = json.loads(got.body)["error"]
+    assert (got.status, error["message"].startswith(field)) == (400, True)
+    [violation] = [more for detail in error["details"] for more in detail.get("fieldViolations", ())]
+    assert violation["field"] == field
+
+
+async def test_a_receipt_names_a_field_as_the_client_spelled_it() -> None:
+    config = {"top_k": 3, "responseLogprobs": True, "thinking_config": {"include_thoughts": True}}
+    body = {"contents": [{"parts": [{"text": "Hi"}]}], "safety_settings": [], "generation_config": config}
+    answer = Scenario(headers=[("content-type", "application/json")], body=OPENAI.whole)
+    async with Evil(answer) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        got = await ask(gateway, "POST", "/v1beta/models/openai/m:generateContent", json.dumps(body).encode())
+    fields = "generation_config.thinking_config.include_thoughts, generation_config.top_k, safety_settings"
+    assert got.header("x-pillion-dropped") == fields
 
 
 # --- names -----------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from proxy.lanes.hearing import Counted, Hearing
 from proxy.lanes.naming import AS_THEY_ARE, Names, named
 from proxy.lanes.pairing import pair
 from proxy.lanes.prefill import go_on
+from proxy.lanes.respelling import as_sent
 from proxy.lanes.retelling import Retelling
 from proxy.lanes.telling import Telling
 from proxy.lanes.windows import window
@@ -103,8 +104,7 @@ class Translation:
 
     def receipt(self, call: Call, dropped: tuple[str, ...]) -> None:
         """Note what is left out, in the client's words. Raises Unrepresentable where nothing may be."""
-        spelled = call.wishes.spelled
-        call.dropped = dropped = tuple(spelled.get(name, name) for name in dropped) if spelled else dropped
+        call.dropped = dropped = as_sent(call, dropped) if dropped else dropped
         if self._strict and dropped:
             raise _refusal(dropped)
 

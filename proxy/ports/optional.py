@@ -67,6 +67,15 @@ class Windowed(Protocol):
         ...
 
 
+@runtime_checkable
+class Respelling(Protocol):
+    """A dialect in which a key may be spelled in more than one way."""
+
+    def as_sent(self, path: str, body: bytes) -> str:
+        """A field's path, as we spell it, in the words of the client's own body."""
+        ...
+
+
 class Wishes(NamedTuple):
     """What a client says to pillion itself, in headers or in fields of its body that no provider ever sees."""
 

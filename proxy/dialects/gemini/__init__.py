@@ -22,7 +22,7 @@ from proxy.dialects.gemini.frames import ChunkGate, has_chunk
 from proxy.dialects.gemini.meter import StreamMeter, WholeMeter
 from proxy.dialects.gemini.parse import bare, check_model, parse_request, published
 from proxy.dialects.gemini.render import ArrayRenderer, StreamRenderer, WholeRenderer
-from proxy.dialects.gemini.spelling import in_camel, may_be_snake
+from proxy.dialects.gemini.spelling import as_sent, in_camel, may_be_snake
 from proxy.dialects.gemini.words import NAME, VERBS
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import BadRequest, GatewayError, Unrepresentable, UpstreamError
@@ -108,6 +108,9 @@ class Gemini:
 
     def error(self, error: GatewayError, request_id: str) -> bytes:
         return error_body(error)
+
+    def as_sent(self, path: str, body: bytes) -> str:
+        return as_sent(path, body)
 
     def error_headers(self, error: GatewayError) -> Headers:
         return []

@@ -18,11 +18,24 @@ _FREE = frozenset(
 )
 
 _snake = re.compile(rb'_[A-Za-z0-9_]*"[ \t\r\n]*:|\\u').search
+_word = re.compile(r"[A-Za-z]+").sub
+_capital = re.compile(r"[A-Z]").sub
 _hump = re.compile(r"(?<=[A-Za-z0-9])_([a-z0-9])").sub
 
 
 def camel(key: str) -> str:
     return _hump(lambda found: found[1].upper(), key) if "_" in key else key
+
+
+def as_sent(path: str, body: bytes) -> str:
+    """The path of a field in the words of this body, which nowhere says them in camelCase."""
+    return _word(lambda found: _key_as_sent(found[0], body), path)
+
+
+def _key_as_sent(key: str, body: bytes) -> str:
+    snake = _capital(lambda found: "_" + found[0].lower(), key)
+    is_snake = b'"%b"' % snake.encode() in body and b'"%b"' % key.encode() not in body
+    return snake if snake != key and is_snake else key
 
 
 def may_be_snake(body: bytes) -> bool:
