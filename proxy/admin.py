@@ -15,7 +15,7 @@ from proxy.envelope import parse_object
 from proxy.errors import GatewayError, UnknownModel
 from proxy.failover.plan import Planner
 from proxy.grammar.fields import Fields
-from proxy.ports import Call, Health, Placed, Reply, Target
+from proxy.ports import Call, Health, Paging, Placed, Reply, Target
 from proxy.reports.exposition import exposition
 from proxy.reports.replies import reply_of, spelled_reply
 
@@ -61,8 +61,11 @@ class Admin:
         return Reply(200, [("content-type", content_type)], body)
 
     async def models(self, call: Call) -> Reply:
-        """Those that who asks may use."""
-        return spelled_reply(call.dialect.model_list(await self._planner.catalog.names(_via(call), call.key)))
+        """Those that who asks may use. Raises BadRequest."""
+        names, dialect = await self._planner.catalog.names(_via(call), call.key), call.dialect
+        if call.query and isinstance(dialect, Paging):
+            return spelled_reply(dialect.model_page(names, call.query))
+        return spelled_reply(dialect.model_list(names))
 
     async def model(self, call: Call) -> Reply:
         """Raises BadRequest, UnknownModel, Unsupported, and GatewayError, 403, where who asks may not use it."""

@@ -32,6 +32,7 @@ from proxy.ports.optional import (
     Counting,
     HeadCounting,
     Loading,
+    Paging,
     Placed,
     Respelling,
     Windowed,
@@ -43,6 +44,6 @@ __all__ = [
     "HEARD", "NO_BODY", "NO_HINTS", "NO_WISHES", "PROBES", "UNKNOWN", "Abilities", "Account", "Adapter", "Answer",
     "Attempt", "Bill", "Bounds", "Call", "Coda", "Counting", "Decoder", "Dialect", "Encoded", "Forward", "Gate",
     "Handler", "HeadCounting", "Headers", "Health", "Heard", "Hints", "Loading", "Meter", "Middleware", "Outgoing",
-    "Path", "Peek", "Placed", "Pour", "Renderer", "Reply", "Respelling", "Sink", "Strip", "Target", "ToolNames",
-    "Windowed", "Wishes", "Wishing",
+    "Paging", "Path", "Peek", "Placed", "Pour", "Renderer", "Reply", "Respelling", "Sink", "Strip", "Target",
+    "ToolNames", "Windowed", "Wishes", "Wishing",
 ]  # fmt: skip

@@ -68,6 +68,15 @@ class Windowed(Protocol):
 
 
 @runtime_checkable
+class Paging(Protocol):
+    """A dialect in which a client may ask for a list of models page by page."""
+
+    def model_page(self, names: Sequence[str], query: Mapping[str, str]) -> bytes:
+        """The body of the page that the query asks for. Raises BadRequest."""
+        ...
+
+
+@runtime_checkable
 class Respelling(Protocol):
     """A dialect in which a key may be spelled in more than one way."""
 

@@ -36,6 +36,7 @@ from proxy.framing import has_sse, sse
 from proxy.framing.gates import EventGate
 from proxy.grammar.fields import Fields, Object, dump, without_nulls
 from proxy.grammar.named import peek_of, renamed
+from proxy.grammar.pages import Page, page_of
 from proxy.ports import (
     UNKNOWN,
     Abilities,
@@ -100,9 +101,11 @@ class Anthropic:
         return sse(error_body(error), "error")
 
     def model_list(self, names: Sequence[str]) -> bytes:
-        cards = [_model_card(name) for name in names]
-        ends = {"first_id": names[0], "last_id": names[-1]} if names else {"first_id": None, "last_id": None}
-        return dump({"data": cards, "has_more": False, **ends})
+        return _model_list(Page(names))
+
+    def model_page(self, names: Sequence[str], query: Mapping[str, str]) -> bytes:
+        """https://platform.claude.com/docs/en/api/models/list"""
+        return _model_list(page_of(names, query, "limit", "after_id", "before_id"))
 
     def model_card(self, name: str, abilities: Abilities = UNKNOWN) -> bytes:
         return dump(_model_card(name, abilities))
@@ -140,6 +143,12 @@ class Anthropic:
     def count_read(self, body: bytes) -> int:
         """Raises UpstreamError."""
         return count_read(body)
+
+
+def _model_list(page: Page) -> bytes:
+    names = page.names
+    ends = {"first_id": names[0], "last_id": names[-1]} if names else {"first_id": None, "last_id": None}
+    return dump({"data": [_model_card(name) for name in names], "has_more": page.more, **ends})
 
 
 def _model_card(name: str, abilities: Abilities = UNKNOWN) -> Object:

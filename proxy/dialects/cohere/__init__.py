@@ -28,6 +28,7 @@ from proxy.framing import has_sse
 from proxy.framing.gates import EventGate
 from proxy.grammar.fields import Fields, Object, dump, without_nulls
 from proxy.grammar.named import peek_of, renamed
+from proxy.grammar.pages import page_of
 from proxy.ports import (
     UNKNOWN,
     Abilities,
@@ -94,6 +95,12 @@ class Cohere:
 
     def model_list(self, names: Sequence[str]) -> bytes:
         return dump({"models": [_model_card(name) for name in names]})
+
+    def model_page(self, names: Sequence[str], query: Mapping[str, str]) -> bytes:
+        """https://docs.cohere.com/reference/list-models"""
+        page = page_of(names, query, "page_size", "page_token")
+        more = {"next_page_token": page.names[-1]} if page.more else {}
+        return dump({"models": [_model_card(name) for name in page.names], **more})
 
     def model_card(self, name: str, abilities: Abilities = UNKNOWN) -> bytes:
         return dump(_model_card(name, abilities))

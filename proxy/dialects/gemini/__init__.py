@@ -22,11 +22,12 @@ from proxy.dialects.gemini.frames import ChunkGate, has_chunk
 from proxy.dialects.gemini.meter import StreamMeter, WholeMeter
 from proxy.dialects.gemini.parse import bare, check_model, parse_request, published
 from proxy.dialects.gemini.render import ArrayRenderer, StreamRenderer, WholeRenderer
-from proxy.dialects.gemini.spelling import as_sent, in_camel, may_be_snake
+from proxy.dialects.gemini.spelling import as_sent, camel, in_camel, may_be_snake
 from proxy.dialects.gemini.words import NAME, VERBS
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import BadRequest, GatewayError, Unrepresentable, UpstreamError
 from proxy.grammar.fields import Fields, Object, as_object, dump, encode_json, without_nulls
+from proxy.grammar.pages import page_of
 from proxy.ports import (
     UNKNOWN,
     Abilities,
@@ -120,7 +121,15 @@ class Gemini:
         return b"data: %b\r\n\r\n" % error_body(error)
 
     def model_list(self, names: Sequence[str]) -> bytes:
-        return dump({"models": [_model_card(name) for name in names]})
+        return dump(self._listed(names))
+
+    def model_page(self, names: Sequence[str], query: Mapping[str, str]) -> bytes:
+        """https://ai.google.dev/api/models#method:-models.list"""
+        page = page_of(names, {camel(key): text for key, text in query.items()}, "pageSize", "pageToken")
+        return dump(self._listed(page.names) | ({"nextPageToken": page.names[-1]} if page.more else {}))
+
+    def _listed(self, names: Sequence[str]) -> Object:
+        return {"models": [_model_card(name) for name in names]}
 
     def model_card(self, name: str, abilities: Abilities = UNKNOWN) -> bytes:
         return dump(_model_card(name, abilities))

@@ -25,8 +25,8 @@ class GeminiVertex(Gemini):
             raise Unsupported("pillion serves publishers/PUBLISHER/models/MODEL here, and nothing else of Vertex AI's.")
         return name
 
-    def model_list(self, names: Sequence[str]) -> bytes:
-        return dump({"publisherModels": [_publisher_model(name) for name in names]})
+    def _listed(self, names: Sequence[str]) -> Object:
+        return {"publisherModels": [_publisher_model(name) for name in names]}
 
     def model_card(self, name: str, abilities: Abilities = UNKNOWN) -> bytes:
         """The wire has no word for what a model can do."""

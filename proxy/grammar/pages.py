@@ -1,0 +1,40 @@
+"""Which part of a list of names is asked for, and is there more behind it?
+
+A page begins behind the name with which the one before it ended. Who names no size gets all that is left: no list here
+is so long that it must be cut.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from proxy.grammar.fields import wrong_word
+
+LONGEST = 1000  # names on a page: as many as Anthropic, Google and Cohere give
+
+
+class Page(NamedTuple):
+    names: Sequence[str]
+    more: bool = False  # in the direction that was asked for
+
+
+def page_of(names: Sequence[str], query: Mapping[str, str], size: str, after: str, before: str = "") -> Page:
+    """`size`, `after` and `before`: what this wire calls them. Raises BadRequest."""
+    count = _count(query, size)
+    if before and query.get(before):
+        left = names[: _place(names, query[before], before)]
+        return Page(left[-count:], len(left) > count)
+    left = names[_place(names, query[after], after) + 1 :] if query.get(after) else names
+    return Page(left[:count], len(left) > count)
+
+
+def _count(query: Mapping[str, str], key: str) -> int:
+    text = query.get(key) or str(LONGEST * LONGEST)
+    if not (text.isascii() and text.isdigit() and len(text) < 8 and int(text)):
+        raise wrong_word(key, f"a number from 1 to {LONGEST}", text)
+    return int(text)
+
+
+def _place(names: Sequence[str], name: str, key: str) -> int:
+    if name not in names:
+        raise wrong_word(key, "where an earlier page ended", name)
+    return names.index(name)
