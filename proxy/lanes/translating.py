@@ -77,7 +77,7 @@ class Translation:
         if not own and (said := _loaded(call, request)):
             return said
         await self._fetching(call, request, target, dialect)
-        encoded, names = await aside(size, self._encoded, request, target, dialect, room.fields)
+        encoded, names = await aside(size, self._encoded, request, target, dialect, own, room.fields)
         gone = sorted({*unfit, *encoded.dropped, *room.dropped})
         unsaid = () if dialect is call.dialect else headers.untranslatable(call.headers, own)
         self.receipt(call, (*gone, *unsaid))
@@ -125,10 +125,10 @@ class Translation:
         return request, recall, [*foreign, *unable]
 
     def _encoded(
-        self, request: Request, target: Target, dialect: Dialect, wished: Mapping[str, Any]
+        self, request: Request, target: Target, dialect: Dialect, own: bool, wished: Mapping[str, Any]
     ) -> tuple[Encoded, Names]:
         """`wished`: fields that the client wants, before those that the operator does. Raises BadRequest."""
-        asked, names = (request, AS_THEY_ARE) if request.wire == dialect.name else named(request, dialect)
+        asked, names = (request, AS_THEY_ARE) if own else named(request, dialect)
         try:
             encoded = dialect.encode(asked)
         except Unrepresentable as error:
