@@ -15,6 +15,7 @@ from proxy.edge.remote import Fetcher
 from proxy.errors import BadRequest, UpstreamError
 from proxy.lanes.counting import count
 from proxy.lanes.fetching import Fetching
+from proxy.lanes.naming import has_odd_id
 from proxy.lanes.passing import PassThrough
 from proxy.lanes.respelling import respelled
 from proxy.lanes.translating import Translation
@@ -75,6 +76,8 @@ class Dispatch:
             call.wire = preferred.name
             # Beside what the provider cannot read as it is: a seal may be in there that it must not get, or not so.
             call.is_translated = not own or call.so_far != "" or is_marked(body)
+            if not call.is_translated and (length := target.adapter.call_id_length) is not None:
+                call.is_translated = has_odd_id(body, length)
             if not call.is_translated and client.seals and self._provenance.may_tell(target.adapter.name, client.name):
                 call.is_translated = await self._holds_foreign(body, client, target)
             if call.is_translated:

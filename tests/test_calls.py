@@ -228,3 +228,54 @@ def test_a_call_and_its_result_meet_under_an_id_that_the_wire_takes(wire: str, n
     assert made[0] == made[1]
     assert (made[0] == name) == (fits is None or fits.fullmatch(name) is not None)
     assert fits is None or fits.fullmatch(made[0])
+
+
+# --- a host that takes no ids but its own kind -----------------------------------------------------------------------
+
+HISTORY: list[dict[str, Any]] = [
+    {"role": "user", "content": "Hi"},
+    {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "call_abcdefgh", "type": "function", "function": {"name": "f.x", "arguments": "{}"}}],
+    },
+    {"role": "tool", "tool_call_id": "call_abcdefgh", "content": "done"},
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_mistral_goes_on_with_what_another_host_has_called(stream: bool) -> None:
+    """By a client of its own wire, as after a failover, and by one of another."""
+    scenario = answering(("abcdefghi", "f"), stream=stream)
+    environ = {"MISTRAL_API_KEY": "x"}
+    async with (
+        Evil(answering=lambda _: scenario) as evil,
+        pillion(PILLION_MISTRAL_BASE_URL=evil.url, **environ) as gateway,
+    ):
+        body = OPENAI.request(stream, "mistral/m", messages=HISTORY, safe_prompt=True)
+        got = await ask(gateway, "POST", OPENAI.path, body)
+        assert (got.status, b"abcdefghi" in got.body) == (200, True)
+        block = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
+        before = [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": [block]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "done"}]},
+        ]
+        claudes = ANTHROPIC.request(stream, "mistral/m", messages=before)
+        assert (await ask(gateway, "POST", ANTHROPIC.path, claudes)).status == 200
+        own, other = [json.loads(request.body) for request in evil.requests]
+    assert own["safe_prompt"] is True
+    assert own["messages"][1]["tool_calls"][0]["function"] == {"name": "f.x", "arguments": "{}"}
+    for asked in (own, other):
+        (made,) = {call["id"] for call in asked["messages"][1]["tool_calls"]}
+        assert re.fullmatch("[a-zA-Z0-9]{9}", made)
+        assert asked["messages"][2]["tool_call_id"] == made
+
+
+async def test_what_mistral_itself_has_called_passes_untouched() -> None:
+    said = json.dumps(HISTORY).replace("call_abcdefgh", "AbCdEfGh1")
+    body = b'{"model":"mistral/m",  "messages":%b}' % said.encode()
+    answer = Scenario(headers=[("content-type", "application/json")], body=OPENAI.whole)
+    async with Evil(answer) as evil, pillion(PILLION_MISTRAL_BASE_URL=evil.url, MISTRAL_API_KEY="x") as gateway:
+        assert (await ask(gateway, "POST", OPENAI.path, body)).status == 200
+        assert (await evil.received()).body == body.replace(b"mistral/m", b"m")

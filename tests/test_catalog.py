@@ -25,6 +25,7 @@ class Listing:
     dialects: Sequence[str] = ("openai_chat",)
     real = True
     ask_usage = True
+    call_id_length: int | None = None
     no_urls: Collection[str] = ()
 
     def __init__(self, name: str, configured: Sequence[str] = (), listed: Sequence[str] | None = ()) -> None:

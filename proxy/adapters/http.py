@@ -49,6 +49,7 @@ class HTTPProvider(ABC):
         """`lent`: secrets beside the configured ones, which somebody gives the adapter for a while."""
         self.name = config.name
         self.ask_usage = config.ask_usage
+        self.call_id_length = config.call_id_length
         self.dialects: Sequence[str] = config.dialects or tuple(self.paths)
         if not config.takes_urls:
             self.no_urls = tuple(self.paths)

@@ -67,6 +67,7 @@ class Provider(NamedTuple):
     assumed: bool = False  # nobody configured it: it counts from its first answer on
     pull: bool = False  # a model that it lacks is fetched (Ollama)
     takes_urls: bool = True  # it fetches what a URL in a request names
+    call_id_length: int | None = None  # characters of a call's id, letters and digits, where no other will do
     seals: frozenset[str] | None = None  # whose its models make; None: not known
     seals_vouched: bool = False  # that it makes no others: by the operator, or by the preset that names the host
     counts_tokens: bool = False  # at the Responses API's own endpoint

@@ -22,11 +22,17 @@ Names = Mapping[str, str]  # one side's, by the other's
 AS_THEY_ARE: Names = {}
 
 
-def named(request: Request, dialect: Dialect) -> tuple[Request, Names]:
-    """The request as a provider of this wire may hear it, and the client's names of tools by those in it."""
+def named(request: Request, dialect: Dialect, own: bool = False, length: int | None = None) -> tuple[Request, Names]:
+    """The request as a provider of this wire may hear it, and the client's names of tools by those in it.
+
+    `own`: it came on this wire, and so keeps to its rules, or is told by its host. `length`: of ids, where the host
+    takes so many letters and digits alone; that is no rule of the wire, and no client of another host keeps to it.
+    """
+    if own and length is None:
+        return request, AS_THEY_ARE
     called = {call.name for call in calls_in(request.turns)}
-    names = _names({tool.name for tool in request.tools} | called, dialect.tool_names)
-    ids = _ids(request.turns, dialect.call_ids)
+    names = {} if own else _names({tool.name for tool in request.tools} | called, dialect.tool_names)
+    ids = _ids(request.turns, dialect.call_ids) if length is None else _short_ids(request.turns, length)
     if not names and not ids:
         return request, AS_THEY_ARE  # as nearly always
     renamed = replace(
@@ -63,6 +69,16 @@ def _ids(turns: Iterable[Turn], fits: re.Pattern[str] | None) -> dict[str, str]:
         return {}
     ids = {part.id for turn in turns for part in turn.parts if isinstance(part, ToolCall | ToolResult)}
     return {name: f"call_{_digest(name)[:24]}" for name in ids if not fits.fullmatch(name)}
+
+
+def _short_ids(turns: Iterable[Turn], length: int) -> dict[str, str]:
+    fits = re.compile(rf"[a-zA-Z0-9]{{{length}}}")
+    return {name: _digest(name)[:length] for name in _ids(turns, fits)}
+
+
+def has_odd_id(body: bytes, length: int) -> bool:
+    """Is there a call in this body of Chat Completions whose id its host would refuse?"""
+    return re.search(rb'"tool_call_id"\s*:\s*"(?![a-zA-Z0-9]{%d}")' % length, body) is not None
 
 
 def _digest(name: str) -> str:

@@ -128,7 +128,7 @@ class Translation:
         self, request: Request, target: Target, dialect: Dialect, own: bool, wished: Mapping[str, Any]
     ) -> tuple[Encoded, Names]:
         """`wished`: fields that the client wants, before those that the operator does. Raises BadRequest."""
-        asked, names = (request, AS_THEY_ARE) if own else named(request, dialect)
+        asked, names = named(request, dialect, own, target.adapter.call_id_length)
         try:
             encoded = dialect.encode(asked)
         except Unrepresentable as error:

@@ -62,6 +62,7 @@ class Echo:
     dialects: Sequence[str] = ("openai_chat",)
     real = False
     ask_usage = True
+    call_id_length: int | None = None
     no_urls: Collection[str] = ()
 
     def __init__(self, name: str, *, clock: Clock | None = None) -> None:

@@ -105,6 +105,10 @@ class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
     takes_urls: Annotated[
         bool, Meta(description="`false` for a host that takes an image as bytes alone, and by no URL.")
     ] = True
+    call_id_length: Annotated[
+        Annotated[int, Meta(ge=8, le=40)] | None,
+        Meta(description="Characters of a call's id, for a host that takes so many letters and digits, and no others."),
+    ] = None
     counts_tokens: Annotated[
         bool, Meta(description="`true` for a host that counts a request's tokens at `/responses/input_tokens`.")
     ] = False
