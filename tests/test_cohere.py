@@ -644,7 +644,7 @@ def test_what_asks_for_nothing_is_not_receipted() -> None:
         ({"turns": [turn("assistant", ToolCall(id="1", name="f", kind="custom"))]}, "messages[0].content[0]"),
         *(
             ({"turns": [turn("user", ToolResult(id="1", parts=[part]))]}, "messages[0].content[0].content[0]")
-            for part in (Image(source=Remote("x")), Opaque(wire="x", value={}))
+            for part in (Audio(source=Inline("x")), Opaque(wire="x", value={}))
         ),
     ],
     ids=str,

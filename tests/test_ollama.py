@@ -637,7 +637,7 @@ def test_a_tool_that_may_not_be_chosen_is_not_offered() -> None:
         ({"turns": [turn("assistant", ToolCall(id="1", name="f", arguments="[]"))]}, "messages[0].content[0]"),
         ({"turns": [turn("assistant", ToolCall(id="1", name="f", kind="custom"))]}, "messages[0].content[0]"),
         (
-            {"turns": [turn("user", ToolResult(id="1", parts=[Image(source=Inline("x"))]))]},
+            {"turns": [turn("user", ToolResult(id="1", parts=[Audio(source=Inline("x"))]))]},
             "messages[0].content[0].content[0]",
         ),
     ],

@@ -44,6 +44,7 @@ from proxy.grammar.functions import nest
 from proxy.grammar.neighbours import joined
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several, stored_elsewhere
 from proxy.grammar.shapes import labelled
+from proxy.grammar.showing import parted, with_shown
 from proxy.grammar.textual import as_text
 from proxy.grammar.thinking import half_of
 
@@ -53,6 +54,7 @@ class Encoding:
 
     def __init__(self, request: Request) -> None:
         self._own = request.wire == NAME
+        self._shown: list[Part] = []  # by tools, and not yet told
         self.dropped = Receipt(request, NAME)
         self._request = self.dropped.narrowed(request)
 
@@ -61,7 +63,8 @@ class Encoding:
         self._refuse()
         self.dropped.lacking(KNOBS_LACKED)
         turns = request.turns if self._own else joined(request.turns)
-        body: Object = {"model": request.model, "messages": [one for turn in turns for one in self._turn(turn)]}
+        messages = (message for turn in turns for message in self._turn(turn))
+        body: Object = {"model": request.model, "messages": with_shown(messages, self._shown, self._showing)}
         said = {key: self._within(name) for name, (key, _) in KNOBS.items()}
         said |= {"response_format": self._format(), "thinking": self._thinking()}
         body |= {key: value for key, value in said.items() if value is not None}
@@ -182,11 +185,17 @@ class Encoding:
     def _result(self, result: ToolResult) -> Object:
         if result.is_error is not None:
             self.dropped.add("tool_result.is_error")
-        for part in result.parts:
+        told, shown = (result.parts, list[Part]()) if self._own else parted(result)
+        for part in told:
             if not isinstance(part, Text | Opaque):
-                raise Unrepresentable(f"{part.at}: a tool result of Cohere's wire holds text alone.", param=part.at)
-        content = self._content(result.parts, None)
+                what = "a tool result of Cohere's wire holds text and images alone"
+                raise Unrepresentable(f"{part.at}: {what}.", param=part.at)
+        self._shown += shown
+        content = self._content(told, None)
         return {"role": "tool", "tool_call_id": result.id, "content": content} | self.dropped.marks(result)
+
+    def _showing(self, shown: list[Part]) -> Object:
+        return {"role": "user", "content": self._content(shown, "user")}
 
     def _spoken(self, turn: Turn) -> Object:
         message: Object = {"role": "assistant"}

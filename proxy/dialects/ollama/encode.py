@@ -34,6 +34,7 @@ from proxy.grammar.fields import Object, as_object, without_nulls
 from proxy.grammar.functions import nest
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several, stored_elsewhere
 from proxy.grammar.shapes import labelled
+from proxy.grammar.showing import parted, with_shown
 from proxy.grammar.textual import as_text
 
 
@@ -61,6 +62,7 @@ class Encoding:
     def __init__(self, request: Request) -> None:
         self._own = request.wire == NAME
         self._names: dict[str, str] = {}  # of the tools that were called, by the call's id
+        self._shown: list[Part] = []  # by tools, and not yet told
         self.dropped = Receipt(request, NAME)
         self._request = self.dropped.narrowed(request)
 
@@ -171,7 +173,11 @@ class Encoding:
         return said
 
     def _messages(self) -> list[Object]:
-        return [message for turn in self._request.turns for message in self._turn(turn)]
+        messages = (message for turn in self._request.turns for message in self._turn(turn))
+        return with_shown(messages, self._shown, self._showing)
+
+    def _showing(self, shown: list[Part]) -> Object:
+        return {"role": "user"} | self._gathered(shown, "user").fields("\n")
 
     def _turn(self, turn: Turn) -> list[Object]:
         """Results are messages of their own, and go before the rest of their turn."""
@@ -188,10 +194,15 @@ class Encoding:
     def _result(self, result: ToolResult, role: Role) -> Object:
         if result.is_error is not None:
             self.dropped.add("tool_result.is_error")
-        for part in result.parts:
-            if not isinstance(part, Text) and not self._own:
-                raise Unrepresentable(f"{part.at}: a tool result of Ollama's wire holds text alone.", param=part.at)
-        gathered = self._gathered(result.parts, role)
+        told, shown = result.parts, list[Part]()
+        if not self._own:
+            told, shown = parted(result)
+            for part in told:
+                if not isinstance(part, Text):
+                    what = "a tool result of Ollama's wire holds text and images alone"
+                    raise Unrepresentable(f"{part.at}: {what}.", param=part.at)
+        self._shown += shown
+        gathered = self._gathered(told, role)
         name = self._names.get(result.id)
         named = {} if name is None else {"tool_name": name}
         message = {"role": "tool", "tool_call_id": result.id} | named | self.dropped.marks(result)

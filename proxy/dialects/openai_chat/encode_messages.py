@@ -29,6 +29,7 @@ from proxy.grammar.fields import Object, as_object
 from proxy.grammar.functions import nest
 from proxy.grammar.neighbours import joined
 from proxy.grammar.receipts import Receipt
+from proxy.grammar.showing import ELSEWHERE, caption, with_shown
 from proxy.grammar.textual import as_text
 
 _SHOWN = (Image, Audio, Video, Document)  # what a tool message cannot hold, and a user's can
@@ -46,17 +47,8 @@ class Messages:
 
     def told(self) -> list[Object]:
         """The messages; what tools have shown comes once all of their results are told."""
-        messages: list[Object] = []
-        for turn in self._turns:
-            for message in self._turn(turn):
-                if self._shown and message["role"] not in ("tool", "function"):
-                    messages.append(self._flush())
-                messages.append(message)
-        return [*messages, self._flush()] if self._shown else messages
-
-    def _flush(self) -> Object:
-        shown, self._shown = self._shown, []
-        return {"role": "user", "content": shown}
+        messages = (message for turn in self._turns for message in self._turn(turn))
+        return with_shown(messages, self._shown, lambda shown: {"role": "user", "content": shown})
 
     def _turn(self, turn: Turn) -> list[Object]:
         if (words := turn.plain) is not None:
@@ -78,11 +70,11 @@ class Messages:
             self._dropped.add("tool_result.is_error")
         shown = [] if self._own else [part for part in result.parts if isinstance(part, _SHOWN)]
         if shown:
-            self._shown.append({"type": "text", "text": f"What the tool call {result.id} gave back:"})
+            self._shown.append({"type": "text", "text": caption(result.id)})
             self._shown += [self._parts.item(part, turn) for part in shown]
         content = self._parts.content([part for part in result.parts if part not in shown], turn)
         if shown and not content:
-            content = "The result is in the user's next message."
+            content = ELSEWHERE
         marks = _respelt(self._parts.marks(result))
         head = {} if marks.get("role") == "function" else {"role": "tool", "tool_call_id": result.id}
         return {**head, "content": content, **marks}
