@@ -199,6 +199,26 @@ async def test_a_client_finds_its_tool_under_the_name_that_it_offered(stream: bo
     assert re.findall(rb'"name": ?"([^"]*)"', got.body) == [ODD.encode()]
 
 
+async def test_a_tool_that_is_on_offer_no_more_is_called_by_its_name_as_well() -> None:
+    """Converse takes no conversation of calls without their tools, so that they stay on offer there."""
+    said = {"role": "assistant", "content": [{"toolUse": {"toolUseId": "t", "name": "files_read_all", "input": {}}}]}
+    body = {"output": {"message": said}, "stopReason": "tool_use", "usage": {}, "metrics": {"latencyMs": 1}}
+    answer = Scenario(headers=[("content-type", "application/json")], body=json.dumps(body).encode())
+    function = {"name": ODD, "arguments": "{}"}
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "tool_calls": [{"id": "c1", "type": "function", "function": function}]},
+        {"role": "tool", "tool_call_id": "c1", "content": "done"},
+    ]
+    environ = {"AWS_BEARER_TOKEN_BEDROCK": "x", "AWS_REGION": "us-east-1"}
+    async with Evil(answer) as evil, pillion(PILLION_BEDROCK_BASE_URL=evil.url, **environ) as gateway:
+        asking = OPENAI.request(model="bedrock/amazon.nova-lite-v1:0", messages=messages)
+        got = await ask(gateway, "POST", OPENAI.path, asking)
+        sent = json.loads((await evil.received()).body)
+    assert sent["toolConfig"]["tools"][0]["toolSpec"]["name"] == "files_read_all"
+    assert json.loads(got.body)["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == ODD
+
+
 async def test_a_name_is_counted_as_it_is_asked() -> None:
     answer = Scenario(headers=[("content-type", "application/json")], body=b'{"input_tokens":7}')
     question = {

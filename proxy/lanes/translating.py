@@ -184,7 +184,7 @@ async def _answered(call: Call, asked: _Asked, answer: Answer, dialect: Dialect)
     decoder = dialect.decoder(live)
     if not live and _counts_in_head(type(dialect)):
         decoder = Counted(decoder, cast(HeadCounting, dialect).usage_in_head(answer.headers))
-    calls = Calls(request.turns, asked.names) if request.tools else None
+    calls = Calls(request.turns, asked.names) if request.tools or asked.names else None
     hearing = Hearing(decoder, recall, Sealer(recall.maker), calls)
     telling = Telling(call, request, hearing, renderer)
     limits = ratelimits.spelled(answer.headers, call.dialect.name, time())
