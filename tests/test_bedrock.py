@@ -708,6 +708,21 @@ def test_a_part_of_another_wire_becomes_a_block(part: Part, block: Any) -> None:
     assert messages(foreign(user(part)))[0]["content"] == [block]
 
 
+@pytest.mark.parametrize(
+    ("said", "goes_out"),
+    [(["It is "], ["It is"]), (["It is", " \n"], ["It is"]), ([" "], None), (["It is"], ["It is"])],
+)
+def test_what_claude_goes_on_with_ends_in_no_blank(said: list[str], goes_out: list[str] | None) -> None:
+    turns = [user(Text(text="a")), turn("assistant", *(Text(text=text) for text in said))]
+    body, dropped = told(foreign(*turns, model="anthropic.claude-sonnet-4-5"))
+    last = body["messages"][-1]
+    assert (last["role"] == "user") == (goes_out is None)
+    assert goes_out is None or [block["text"] for block in last["content"]] == goes_out
+    assert dropped == (() if said == goes_out else ("turn.trailing_space",))
+    body, dropped = told(foreign(*turns, model="amazon.nova-lite-v1:0"))
+    assert ([block["text"] for block in body["messages"][-1]["content"]], dropped) == (said, ())
+
+
 def test_documents_get_names_that_the_wire_takes_each_once() -> None:
     parts = [
         Document(source=Inline(PDF, "application/pdf"), name="Report (1)"),

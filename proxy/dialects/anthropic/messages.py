@@ -8,6 +8,7 @@ from proxy.canon import Role, Turn
 from proxy.dialects.anthropic.blocks import Blocks
 from proxy.errors import Unrepresentable
 from proxy.grammar.claude.models import Takes, no_prefill
+from proxy.grammar.claude.prefill import strip
 from proxy.grammar.fields import Object
 
 _SYSTEM: tuple[Role, ...] = ("system", "developer")
@@ -75,19 +76,6 @@ def _end(messages: list[Object], at: str, blocks: Blocks, takes: Takes) -> None:
     if messages and messages[-1]["role"] == "assistant":
         if not takes.prefill:
             raise no_prefill(at)
-        _strip(messages[-1]["content"], blocks)
+        strip(messages[-1]["content"], lambda block: block if block.get("type") == "text" else None, blocks.dropped)
         if not messages[-1]["content"]:
             messages.pop()
-
-
-def _strip(content: list[Object], blocks: Blocks) -> None:
-    while content and content[-1].get("type") == "text":
-        last = content[-1]
-        solid = last["text"].rstrip()
-        if solid == last["text"]:
-            return
-        blocks.dropped.add("turn.trailing_space")
-        if solid:
-            last["text"] = solid
-            return
-        content.pop()

@@ -32,6 +32,7 @@ from proxy.dialects.bedrock.words import CACHES_TEXT, NAME, TAKEN, cache_point, 
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.claude.models import Takes, no_prefill
+from proxy.grammar.claude.prefill import strip
 from proxy.grammar.claude.quoting import quoting
 from proxy.grammar.fields import Object, decode_json
 from proxy.grammar.receipts import Receipt, stored_elsewhere
@@ -92,7 +93,9 @@ class Conversation:
             raise Unrepresentable(f"{turns[0].at}: on Converse the user speaks first.", param=turns[0].at)
         if merged[-1][0] == "assistant" and not self._takes.prefill:
             raise no_prefill(last)
-        return [{"role": role, "content": _flat(_ordered(units))} for role, units in merged]
+        if merged[-1][0] == "assistant" and self._claude:
+            strip(merged[-1][1], lambda unit: unit[0] if "text" in unit[0] else None, self._dropped)
+        return [{"role": role, "content": _flat(_ordered(units))} for role, units in merged if units]
 
     def _as_they_came(self, turns: list[Turn]) -> list[Object]:
         """Less an answer that was nothing but another provider's thought: its neighbours are one."""
