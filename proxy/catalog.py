@@ -93,6 +93,11 @@ class Catalog:
             return target
         return await self._instead(name, key) or target
 
+    async def meet(self, target: Target, others: Sequence[Adapter]) -> None:
+        """Have it known which of the others have the target's model; those that nobody configured are not asked."""
+        asked = [one for one in others if one in self._real and one is not target.adapter and not one.has(target.model)]
+        await asyncio.gather(*map(self._models, asked))
+
     def how(self, name: str) -> str:
         """By which rule it was resolved: `upstream`, `alias`, or one of `_claims`; "" where it was not."""
         if self._upstream is not None:

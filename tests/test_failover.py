@@ -277,6 +277,33 @@ async def test_who_has_no_such_model_is_asked_for_its_default_or_passed_over() -
     assert upstreams.asked == ["a/m", "c/y"]
 
 
+class Unasked(Provider):
+    """Nobody has asked it for its list yet."""
+
+    lists = 0
+
+    async def models(self, via: str = "") -> list[str]:
+        self.lists += 1
+        return await super().models(via)
+
+    def has(self, model: str) -> bool:
+        return self.lists > 0 and super().has(model)
+
+
+@pytest.mark.parametrize("choice", [Choice(), Choice(fallback_order=["c"], others=False), Choice(fallback_order=["c"])])
+async def test_who_was_never_asked_for_a_list_is_asked_when_the_first_one_has_failed(choice: Choice) -> None:
+    providers = [Unasked("a"), Unasked("b"), Unasked("c"), Unasked("down")]
+    upstreams = Upstreams(a=[Down("x")], b=[Down("x")])
+    retry = Retry(max_retries=0)
+    world = World(providers, upstreams, choice=choice, retry=retry, is_well=lambda name: name != "down")
+    with pytest.raises(BadRequest):
+        await World([Unasked("z"), *providers], Upstreams(z=[BadRequest("no")])).ask("z/m")
+    assert [one.lists for one in providers] == [0, 0, 0, 0]  # a request that is wrong everywhere waits for nobody
+    await world.ask()
+    assert upstreams.asked[-1] == "c/m"
+    assert [one.lists for one in providers] == [0, int(choice.others), 1, 0]
+
+
 @pytest.mark.parametrize("more", [{"alone": True}, {"choice": Choice(others=False)}])
 async def test_who_wants_one_provider_alone_has_it(more: dict[str, Any]) -> None:
     upstreams = Upstreams(a=[Down("x")])

@@ -5,7 +5,7 @@ A route of the operator's says it. Without one it is the provider that the model
 gets all traffic (`upstream`) gets it alone, and so does the offline echo, which stands in for nobody.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from proxy.access.allowance import ClientKey
@@ -72,21 +72,34 @@ class Planner:
         targets = [await self.catalog.resolve(target, key) for target, _ in route.targets]
         return Plan(targets, [weight for _, weight in route.targets], route.strategy, name, "route")
 
+    async def meet(self, plan: Plan, is_well: Callable[[str], bool]) -> None:
+        """Have the lists of those that `others` would come to: a name that says its provider has waited for none.
+
+        Nor is one waited for that is known to be down.
+        """
+        if said := self._said(plan):
+            adapters = map(self.catalog.adapter, dict.fromkeys(filter(is_well, said)))
+            await self.catalog.meet(plan.targets[0], [adapter for adapter in adapters if adapter is not None])
+
     def others(self, plan: Plan) -> Iterator[Target]:
         """Whom to ask where the plan's own targets have failed. A route has no others than those it names."""
         first = plan.targets[0]
-        if plan.name or self._alone or not first.adapter.real:
-            return
         seen = {first.adapter.name}
-        for said in [*self._failover.fallback_order, *(self._rest() if self._failover.others else ())]:
+        for said in self._said(plan):
             provider, _, model = said.partition("/")
             target = self._target(provider, model or first.model, is_said=bool(model))
             if target is not None and target.adapter.name not in seen:
                 seen.add(target.adapter.name)
                 yield target
 
+    def _said(self, plan: Plan) -> list[str]:
+        """The others of a plan, as the operator says them: PROVIDER, or PROVIDER/MODEL."""
+        if plan.name or self._alone or not plan.targets[0].adapter.real:
+            return []
+        return [*self._failover.fallback_order, *(self._rest() if self._failover.others else ())]
+
     def _rest(self) -> list[str]:
-        """Every provider that somebody configured, those on this machine last."""
+        """Every provider, those on this machine last."""
         real = [name for name, adapter in self.catalog.adapters.items() if adapter.real]
         return sorted(real, key=lambda name: name in self._local)
 

@@ -180,6 +180,8 @@ class Way:
                     return await self._once(standing)
                 except GatewayError as error:
                     failed = unwound(error)
+            if self._may_go_on(failed):
+                await timed(call, rules.planner.meet(self._plan, rules.is_well))
             if is_unasked(failed) and standing.breaker.state == "ramp":
                 self._waved_on.append(target)
             pause = self._pause(failed, target, tries)

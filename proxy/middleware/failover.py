@@ -86,12 +86,14 @@ class Failover:
         """
         plan = await self.planner.first(call.model, call.key)
         call.how = plan.how
+        await self.planner.meet(plan, self.is_well)
         Way(self, call, _nobody, plan).rehearse()
         return plan
 
     async def rest(self, call: Call, handler: Handler, met: Iterable[Target]) -> Iterator[Target]:
         """Whom it could ask beside those that it has come to. Raises UnknownModel."""
         plan = await self.planner.first(call.model, call.key)
+        await self.planner.meet(plan, self.is_well)
         return Way(self, call, handler, plan, frozenset(met)).taken()
 
     async def attempt(self, call: Call, handler: Handler, standing: Standing, is_last: bool = False) -> Reply:
