@@ -131,6 +131,21 @@ def test_several_keys_of_a_provider(tmp_path: Path) -> None:
     assert "two" not in repr(provider)
 
 
+@pytest.mark.parametrize("by_variable", [True, False])
+def test_several_keys_of_a_provider_in_one_file(by_variable: bool, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("one, two\n")
+    text = "" if by_variable else f"providers: {{openai: {{api_keys: '${{file:{file}}}'}}}}"
+    environ = {"PILLION_OPENAI_API_KEYS_FILE": str(file)} if by_variable else {}
+    environ["PILLION_OPENAI_BASE_URL"] = "http://h/v1"
+    keys = [key for key, _ in loaded(text, tmp_path, **environ).providers["openai"].api_keys]
+    assert [key.reveal() for key in keys] == ["one", "two"]
+    file.write_text("another, second, third")
+    assert [key.look() for key in keys] == ["another", "second"]  # how many there are the configuration says
+    file.write_text("last")
+    assert [key.look() for key in keys] == ["last", "second"]
+
+
 @pytest.mark.parametrize(
     ("environ", "folder"),
     [

@@ -198,4 +198,5 @@ def _is_vouched(name: str, key: str, layers: Layers) -> bool:
 
 def _secret(value: str | None, layers: Layers, *keys: str) -> Secret:
     origin = layers.origins.get(keys)
-    return Secret((value or "").strip(), origin.file if origin else None)
+    said = (value or "").strip()
+    return Secret(said, origin.file, item=origin.item) if origin else Secret(said)

@@ -20,13 +20,23 @@ _SENDABLE = re.compile(r"[\t -~]*")
 
 
 class Secret:
-    """A value that must not be seen: only `reveal` shows it. With a file, `reveal` shows what the file says now."""
+    """A value that must not be seen: only `reveal` shows it. With a file, `reveal` shows what the file says now.
 
-    __slots__ = ("_clock", "_file", "_look_at", "_seen", "_value")
+    `item`: which one of those that the file holds, where they are several.
+    """
 
-    def __init__(self, value: str, file: Path | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    __slots__ = ("_clock", "_file", "_item", "_look_at", "_seen", "_value")
+
+    def __init__(
+        self,
+        value: str,
+        file: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        item: int | None = None,
+    ) -> None:
         self._value = value
         self._file = file
+        self._item = item
         self._clock = clock
         self._look_at = -1.0
         self._seen: tuple[int, int, int] | None = None
@@ -46,7 +56,7 @@ class Secret:
         """Is it the same now, and will it be?"""
         if not isinstance(other, Secret):
             return NotImplemented
-        return self._file == other._file and self.reveal() == other.reveal()
+        return (self._file, self._item, self.reveal()) == (other._file, other._item, other.reveal())
 
     __hash__ = None  # type: ignore[assignment]  # it may change
 
@@ -66,14 +76,16 @@ class Secret:
         self._value = value
 
     def _look(self, file: Path) -> None:
-        """A file that is gone, empty or broken is being written: the last good value stays."""
+        """A file that is gone, empty, too short or broken is being written: the last good value stays."""
         try:
             found = file.stat()
             seen = (found.st_mtime_ns, found.st_ino, found.st_size)
             if seen == self._seen:
                 return
             value = secret_text(file)
-        except (OSError, ValueError):
+            if self._item is not None:
+                value = items(value)[self._item]
+        except (OSError, ValueError, IndexError):
             return
         if value and sendable(value):
             self._value, self._seen = value, seen
@@ -91,6 +103,11 @@ def secret_text(file: Path, limit: int = LIMIT) -> str:
     if len(data) > limit:
         raise OSError(0, f"longer than {limit} bytes")
     return data.decode("utf-8-sig").strip()
+
+
+def items(text: str) -> list[str]:
+    """Of a list that a variable or a file holds."""
+    return [item for each in text.split(",") if (item := each.strip())]
 
 
 def digest_of(key: str) -> bytes:

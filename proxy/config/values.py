@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
+from proxy.config.secret import items
 from proxy.errors import ConfigError
 
 Keys: TypeAlias = tuple[str, ...]  # the way to a value: ("providers", "openai", "models", "[0]")
@@ -20,6 +21,7 @@ class Origin(NamedTuple):
     source: str  # config.yaml, or `environment PILLION_LISTEN`
     line: int = 0
     file: Path | None = None  # that holds the value alone, and is read again when it changes
+    item: int | None = None  # which one of those that the file holds, where they are several
 
     def __str__(self) -> str:
         return f"{self.source}:{self.line}" if self.line else self.source
@@ -66,9 +68,11 @@ def given(text: str, origin: Origin) -> Scalar:
 
 
 def separated(node: Scalar) -> Series:
-    """A list that a variable holds."""
-    items = (item.strip() for item in node.text.split(","))
-    return Series(tuple(node._replace(text=item) for item in items if item), node.origin)
+    """A list that a variable or a file holds."""
+    found = enumerate(items(node.text))
+    return Series(
+        tuple(Scalar(text, node.kind, node.origin._replace(item=n), node.hidden) for n, text in found), node.origin
+    )
 
 
 class Places:
