@@ -397,6 +397,46 @@ async def test_a_conversation_stays_where_it_is() -> None:
     assert len({one for one, _ in pairs}) == 3
 
 
+MARKS = {"{mark}": ', "cache_control": {"type": "ephemeral"}', "{point}": ', {"cachePoint": {"type": "default"}}'}
+
+
+@pytest.mark.parametrize(
+    ("before", "turn", "last"),
+    [
+        ('"messages": [', '{"role": "user", "content": "%s"}', ""),
+        ('"messages": [{"role": "system", "content": "S"}, ', '{"role": "user", "content": "%s"}', ""),
+        (
+            '"system": "S", "messages": [',
+            '{"role": "user", "content": [{"type": "text", "text": "%s"{mark}}]}',
+            '{"role": "user", "content": [{"type": "text", "text": "more"{mark}}]}',
+        ),
+        ('"messages": [', '{"role": "user", "content": [{"text": "%s"}{point}]}', ""),
+        ('"contents": [', '{"role": "user", "parts": [{"text": "%s"}]}', ""),
+        ('"input": [{"role": "developer", "content": "S"}, ', '{"role": "user", "content": "%s"}', ""),
+        ('"input": [', '{"type": "message", "role": "user", "content": "%s"}', ""),
+    ],
+)
+async def test_a_short_conversation_stays_where_it_is_as_it_grows(before: str, turn: str, last: str) -> None:
+    upstreams = Upstreams()
+    world = three(upstreams, routes=route("a/m", "b/m", "c/m", strategy="sticky"))
+    for n in range(30):
+        marked = plain = turn % n
+        for name, mark in MARKS.items():
+            marked, plain, last = marked.replace(name, mark), plain.replace(name, ""), last.replace(name, mark)
+        for turns in ([marked], [plain, *([last or '{"role": "user", "content": "more"}'] * 3)]):
+            await world.ask("smart", ("{" + before + ", ".join(turns) + "]}").encode())
+    pairs = list(zip(upstreams.asked[::2], upstreams.asked[1::2], strict=True))
+    assert all(one == other for one, other in pairs)
+    assert len({one for one, _ in pairs}) == 3
+
+
+@pytest.mark.parametrize("prompt", ['"x"', "3", "[3]", '["x"]', '[{"role": 3}]', "[]"])
+async def test_what_has_no_turns_has_an_identity(prompt: str) -> None:
+    world = three(upstreams := Upstreams(), routes=route("a/m", "b/m", strategy="sticky"))
+    await world.ask("smart", f'{{"input": {prompt}}}'.encode())
+    assert len(upstreams.asked) == 1
+
+
 async def test_who_lacks_what_is_needed_is_passed_over_and_said_so() -> None:
     providers = [Provider("a", abilities=Abilities(tools=False)), Provider("b", abilities=Abilities(tools=True))]
     upstreams = Upstreams()

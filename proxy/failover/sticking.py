@@ -1,8 +1,13 @@
 """Which conversation is this a part of?
 
 What it begins with stays as it is while it goes on, and so does a key that the client gives it: requests of the same
-beginning want the same target, which has read that already.
+beginning want the same target, which has read that already. It begins with its instructions and its first turn.
 """
+
+import re
+
+import msgspec
+from msgspec import Raw, Struct
 
 from proxy.ports import Call
 
@@ -11,11 +16,36 @@ BEGINNING = 1024  # bytes of each that count
 _NAMED = ("prompt_cache_key", "conversation", "session_id")
 _FIRST = ("system", "instructions", "systemInstruction", "system_instruction")
 _TURNS = ("messages", "contents", "input", "prompt")
+_INSTRUCTING = frozenset({"system", "developer"})
+# A client marks what it has said so far, and moves the mark as it says more.
+_MARK = re.compile(rb',\s*"cache_control"\s*:\s*(?:null|\{[^{}]*\})|,\s*\{\s*"cachePoint"\s*:\s*\{[^{}]*\}\s*\}')
+
+
+class _Turn(Struct):
+    role: str = ""
 
 
 def conversation(call: Call) -> str:
     """Its identity; never shown to anybody, as it holds what was said."""
     envelope = call.envelope
     named = [raw for key in _NAMED if (raw := envelope.raw(key))]
-    said = named or [raw[:BEGINNING] for key in (*_FIRST, *_TURNS) if (raw := envelope.raw(key))]
-    return b"\0".join([call.client.encode(), *said]).decode("utf-8", "replace")
+    first = [raw for key in _FIRST if (raw := envelope.raw(key))]
+    turns = [turn for key in _TURNS if (raw := envelope.raw(key)) for turn in _first_turn(raw)]
+    return b"\0".join([call.client.encode(), *(named or map(_beginning, [*first, *turns]))]).decode("utf-8", "replace")
+
+
+def _first_turn(raw: bytes) -> list[bytes]:
+    """And the instructions before it, where they are turns as well."""
+    found: list[bytes] = []
+    try:
+        for turn in msgspec.json.decode(raw, type=list[Raw]):
+            found.append(bytes(turn))
+            if msgspec.json.decode(turn, type=_Turn).role not in _INSTRUCTING:
+                break
+    except msgspec.DecodeError:
+        return [raw]  # a text, or what the provider will refuse
+    return found
+
+
+def _beginning(raw: bytes) -> bytes:
+    return _MARK.sub(b"", raw[: 2 * BEGINNING])[:BEGINNING]
