@@ -352,6 +352,16 @@ def test_after_a_restart_the_first_request_goes_to_a_key_that_works() -> None:
     ]
 
 
+@pytest.mark.parametrize("behind", [0.0, 3600.0, 3e9])
+def test_a_clock_that_is_behind_after_a_restart_makes_no_pause_longer(behind: float) -> None:
+    before, clock = keys(2)
+    refuse(before, 0, clock, hint=30)
+    clock.now += 10
+    after, _ = keys(2)
+    after.restore(before.state(WALL), WALL - behind)
+    assert after.seconds_out(0, "m") == pytest.approx(30 if behind else 20)
+
+
 def test_what_is_over_meanwhile_is_forgotten() -> None:
     cooldown, clock = keys(2)
     refuse(cooldown, 0, clock, hint=10)

@@ -205,7 +205,8 @@ class Cooldown:
                 return False
             self._forget(index, said.model)
             return True
-        until = inf if said.until is None else now + min(said.until - wall, LONGEST_HINT)
+        # A clock that is behind the one by which it was said, as after a boot, makes no pause longer than it was.
+        until = inf if said.until is None else now + min(said.until - wall, said.until - said.since, LONGEST_HINT)
         if not until > (now if rest is None else rest.until + ABOUT):  # or it is what we have told ourselves
             return False
         pause = inf if said.until is None else min(max(0.0, said.pause), LONGEST_HINT)
