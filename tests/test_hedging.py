@@ -21,7 +21,7 @@ from proxy.reports.explain import Explain
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Speech, ask, client, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, config_file, pillion
-from tests.test_failover import Provider, World, route
+from tests.test_failover import Provider, Unasked, World, route
 from tests.test_middleware import seen
 from tests.waiting import soon
 
@@ -96,9 +96,11 @@ class Account:
 class Hedged(World):
     """Three providers, of which the second is asked after a millisecond."""
 
-    def __init__(self, hedge: Hedge | None = None, refuses: str = "", **more: Any) -> None:
+    def __init__(
+        self, hedge: Hedge | None = None, refuses: str = "", kind: type[Provider] = Provider, **more: Any
+    ) -> None:
         self.up = Upstreams()
-        providers = [Provider("a"), Provider("b"), Provider("c")]
+        providers = [kind("a"), kind("b"), kind("c")]
         super().__init__(providers, self.up, retry=Retry(max_retries=0), **more)  # type: ignore[arg-type]
         self.counts = Counter[tuple[str, str]]()
         self.failover.hedging = Hedging(hedge or Hedge(enabled=True, after=0.001, share=1.0), self.counts)
@@ -149,6 +151,31 @@ async def test_the_first_one_still_wins_where_it_is_quicker() -> None:
     assert told(call) == [("a", "", 1), ("b", LOST, 2)]
     assert world.account.settled == [("a", ""), ("b", "CancelledError")]
     assert world.counts == {("b", "lost"): 1}
+    assert world.is_still()
+
+
+async def test_who_was_never_asked_for_a_list_is_a_hedge_as_well() -> None:
+    world = Hedged(kind=Unasked)
+    _, task = await world.both()
+    world.up.answers("b", WHOLE)
+    assert await task is WHOLE
+    assert world.is_still()
+
+
+class Hanging(Unasked):
+    async def models(self, via: str = "") -> list[str]:
+        self.lists += 1
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_a_list_that_does_not_come_keeps_no_answer_waiting() -> None:
+    world = Hedged(kind=Hanging)
+    call, task = world.begin()
+    await soon(lambda: world.adapters["b"].lists > 0)
+    world.up.answers("a", WHOLE)
+    assert await task is WHOLE
+    assert (world.up.asked, call.attempts) == (["a"], 1)
     assert world.is_still()
 
 
@@ -494,8 +521,11 @@ async def test_who_waits_for_a_place_of_ours_is_seldom_looked_at() -> None:
         await place.wait()
         return WHOLE
 
+    async def known() -> None:
+        """Whom there is to ask."""
+
     waiting, place = Waiting(), asyncio.Event()
-    race = Race(cast(Call, waiting), lambda: None, lambda error: True, Counter())
+    race = Race(cast(Call, waiting), known, lambda: None, lambda error: True, Counter())
     running = asyncio.create_task(race.run(first(), 1e-9))
     await passed(200)
     assert 0 < waiting.looks < 20

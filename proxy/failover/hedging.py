@@ -143,19 +143,21 @@ def retell(call: Call, attempt: Call) -> None:
 class Race:
     """One call's two attempts.
 
-    `begin`: the hedge, and its attempt; None where nobody is to be asked. `may_go_on`: may another target answer, when
-    the first one has failed so? `counts`: as Hedging has them.
+    `meet`: find out whom there is to ask. `begin`: the hedge, and its attempt; None where nobody is to be asked.
+    `may_go_on`: may another target answer, when the first one has failed so? `counts`: as Hedging has them.
     """
 
     def __init__(
         self,
         call: Call,
+        meet: Callable[[], Coroutine[Any, Any, None]],
         begin: Callable[[], tuple[Trial, Asking] | None],
         may_go_on: Callable[[GatewayError], bool],
         counts: Counter[tuple[str, str]],
     ) -> None:
         self._call = call
         self._counts = counts
+        self._meet = meet
         self._begin = begin
         self._may_go_on = may_go_on
         self._trial: Trial | None = None
@@ -195,6 +197,8 @@ class Race:
         await asyncio.wait([ahead], timeout=after)
         while not (ahead.done() or self._call.asked):  # it waits for a limit or a budget of ours: nobody is silent
             await asyncio.wait([ahead], timeout=max(after, LOOK))
+        if not ahead.done():
+            await self._met(ahead)
         if ahead.done():
             return ahead
         if (begun := self._begin()) is None:
@@ -213,6 +217,14 @@ class Race:
             return ahead
         await timed(self._call, asyncio.wait([behind]))
         return behind if _failure(behind) is None else ahead
+
+    async def _met(self, ahead: asyncio.Task[Reply]) -> None:
+        """Until it is known whom there is to ask, or nobody has to be."""
+        meeting = asyncio.create_task(self._meet())
+        try:
+            await asyncio.wait([ahead, meeting], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            meeting.cancel()
 
     async def _let_go(self, tasks: Sequence[asyncio.Task[Reply]], *reason: object) -> None:
         """Break them off, and wait until each has settled what it owes, however often we are told to leave."""

@@ -181,7 +181,7 @@ class Way:
                 except GatewayError as error:
                     failed = unwound(error)
             if self._may_go_on(failed):
-                await timed(call, rules.planner.meet(self._plan, rules.is_well))
+                await timed(call, self._meet())
             if is_unasked(failed) and standing.breaker.state == "ramp":
                 self._waved_on.append(target)
             pause = self._pause(failed, target, tries)
@@ -197,7 +197,10 @@ class Way:
         asking = rules.attempt(call, self._handler, standing, is_last=call.target in self._waved_on)
         if after is None or rules.hedging is None:
             return await asking
-        return await Race(call, self._hedge, self._may_go_on, rules.hedging.counts).run(asking, after)
+        return await Race(call, self._meet, self._hedge, self._may_go_on, rules.hedging.counts).run(asking, after)
+
+    async def _meet(self) -> None:
+        await self._rules.planner.meet(self._plan, self._rules.is_well)
 
     def _hedge(self) -> tuple[Trial, Asking] | None:
         """Whoever is next, where they may be asked now."""
