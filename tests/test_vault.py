@@ -39,7 +39,7 @@ from proxy.dialects.anthropic import Anthropic
 from proxy.dialects.gemini import Gemini
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.ports import Dialect, Peek
-from proxy.sealing.vault import Vault
+from proxy.sealing.vault import LONGEST, Vault
 from tests import recordings
 
 Object = dict[str, Any]
@@ -384,6 +384,23 @@ def test_what_is_larger_than_the_whole_vault_is_not_kept_and_drives_nothing_out(
     told(vault, asking(small), THOUGHT, Text(text="a"))
     told(vault, asking(large), Thinking(text="t" * 20_000, signature="s"), Text(text="a"))
     assert (has(vault, small), has(vault, large)) == (True, False)
+
+
+def test_an_answer_without_an_end_fills_no_memory() -> None:
+    vault, said = Vault(), Text(text="x" * (LONGEST // 8))
+    recall = vault.recall(asking(user()), "me", "p")
+    recall.watch([Start(), Open(index=0, part=Thinking()), Delta(index=0, text="so", signature="sig"), Close(index=0)])
+    tracemalloc.start()
+    try:
+        for index in range(1, 40):
+            recall.watch([Open(index=index, part=Text()), Delta(index=index, text=said.text + str(index))])
+        assert tracemalloc.get_traced_memory()[0] < LONGEST / 4
+    finally:
+        tracemalloc.stop()
+    recall.watch([Finish(stops=(Stop(),))])
+    assert not vault._entries
+    told(vault, asking(user()), THOUGHT, *[said] * 7)
+    assert len(vault._entries) == 1
 
 
 def test_a_second_answer_of_the_same_words_takes_the_place_of_the_first() -> None:

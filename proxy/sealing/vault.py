@@ -37,6 +37,8 @@ from proxy.sealing.conversation import Conversation, digest_of, identities
 from proxy.sealing.pieces import Kept, fill, pieces_of, size_of
 from proxy.sealing.seals import is_sealed
 
+LONGEST = 1024 * 1024  # characters of an answer that is remembered: one without an end would fill our memory
+
 _Scope = tuple[str, str, str]  # client, maker, model
 
 
@@ -144,6 +146,7 @@ class Recall:
         self._scope = scope
         self._before = b""  # the digest of the whole conversation, once somebody wanted it
         self._blocks: dict[int, _Block] = {}
+        self._size = 0  # characters in them
         self._sealed = False
 
     def restore(self) -> None:
@@ -170,14 +173,17 @@ class Recall:
         for event in events:
             if type(event) is Delta:
                 if (block := self._blocks.get(event.index)) is not None:
+                    self._size += len(event.text)
                     block.texts.append(event.text)
                     if event.signature:
                         self._sealed = True
                         block.seals.append(event.signature)
             elif type(event) is Open:
                 self._open(event)
-            elif type(event) is Finish and self._sealed and len(event.stops) == 1:
+            elif type(event) is Finish and self._sealed and len(event.stops) == 1 and self._size <= LONGEST:
                 self._remember()  # of several, who can tell with which the client went on?
+        if self._size > LONGEST:
+            self._blocks.clear()
 
     def _open(self, event: Open) -> None:
         match event.part:
