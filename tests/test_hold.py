@@ -65,7 +65,12 @@ SILENT: dict[str, list[bytes]] = {
     "cohere": [sse({"type": "message-start", "delta": {"message": {"role": "assistant", "content": []}}})],
     "ollama": [line(message={"role": "assistant", "content": ""}), line(response="", thinking="")],
     "bedrock": [message("messageStart", {"role": "assistant"})],
-    "bedrock_invoke": [invoked({"type": "message_start", "message": {}})],
+    "bedrock_invoke": [
+        invoked({"type": "message_start", "message": {}}),
+        message("chunk", {"bytes": b64encode(b'{"type": "message_start", "message": {}}').decode()}),
+        message("chunk", {"p": "abc", "bytes": b64encode(b'{"message":{},"type":"message_start"}').decode()}),
+        invoked({"type": "ping"}),
+    ],
 }
 TELLING: dict[str, list[bytes]] = {
     "anthropic": [

@@ -26,7 +26,7 @@ from proxy.dialects.anthropic.meter import WholeMeter
 from proxy.dialects.anthropic.parse import parse_request
 from proxy.dialects.anthropic.render import StreamRenderer as EventRenderer
 from proxy.dialects.anthropic.render import WholeRenderer
-from proxy.dialects.anthropic.words import BOUNDS
+from proxy.dialects.anthropic.words import BOUNDS, SILENT
 from proxy.dialects.bedrock import Bedrock
 from proxy.dialects.bedrock.faults import exception_of, fault_of_message
 from proxy.dialects.bedrock.usage import head_of, usage_in_head, usage_in_metrics
@@ -51,7 +51,6 @@ class Invoke(Bedrock):
     no_urls: frozenset[type] = frozenset((Document, Image))  # Bedrock fetches nothing for Claude
     cites: tuple[str, ...] = ("url",)
     bounds = BOUNDS
-    opening = b64encode(b'{"type":"message_star')
     verbs: ClassVar = {"invoke": False, "invoke-with-response-stream": True}
 
     def parse(self, body: bytes, peek: Peek) -> Request:
@@ -66,6 +65,12 @@ class Invoke(Bedrock):
             if key in said:
                 raise BadRequest(f"{key} stands in the path, and not in the body of InvokeModel.", param=key)
         return parse_request(Fields(said | {"model": peek.model, "stream": peek.stream}, ""))
+
+    def says(self, frame: bytes) -> bool:
+        try:
+            return SILENT.search(_event_in(message_of(frame))) is None
+        except UpstreamError:
+            return True
 
     def renderer(self, request: Request) -> Renderer:
         return StreamRenderer(request) if request.stream else WholeRenderer(request)

@@ -48,6 +48,7 @@ from proxy.ports import (
     ToolNames,
 )
 
+SILENT = b":event-type\x07\x00\x0cmessageStart"  # stands where a stream's message begins that says nothing yet
 OPENING = 256  # bytes of a message within which that would stand
 
 
@@ -76,16 +77,19 @@ class Bedrock:
     seals: Sequence[bytes] = (b'"signature"', b'"redactedContent"')
     refers = False
     sign: re.Pattern[bytes] | None = None
-    opening = b":event-type\x07\x00\x0cmessageStart"  # stands where a stream's message begins that says nothing yet
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
 
     def has_event(self, held: bytes) -> bool:
         try:
-            return any(self.opening not in frame[:OPENING] for frame in Frames().feed(held))
+            return any(map(self.says, Frames().feed(held)))
         except BadMessage:
             raise Unframed from None
+
+    def says(self, frame: bytes) -> bool:
+        """Is it more than how a stream begins?"""
+        return SILENT not in frame[:OPENING]
 
     def gate(self) -> Gate:
         return MessageGate()
