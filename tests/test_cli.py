@@ -290,6 +290,14 @@ def test_what_asks_and_does_not_serve_is_light(commands: list[str], codes: list[
     assert ended[2].endswith(f"{codes} set()\n")
 
 
+def test_the_first_process_of_a_container_can_be_stopped_while_it_starts() -> None:
+    script = (
+        "import os, signal, sys; from proxy import cli, registry; ours = os.getpid(); os.getpid = lambda: 1;"
+        "registry.command = lambda name: lambda words: os.kill(ours, signal.SIGTERM); sys.exit(cli.main(['serve']))"
+    )
+    assert with_python(script)[0] == 143
+
+
 # --- the greeting ----------------------------------------------------------------------------------------------------
 
 
