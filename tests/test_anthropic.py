@@ -797,7 +797,17 @@ TOLD: dict[str, Any] = {
     "extra": {"new": 1},
     "demands": {"new": 1},
 }
-NOT_FOR_THE_PROVIDER = {"wire", "call", "as_array", "ask_usage", "include_usage", "limit_field", "longest", "names"}
+NOT_FOR_THE_PROVIDER = {
+    "wire",
+    "call",
+    "as_array",
+    "ask_usage",
+    "hinted",
+    "include_usage",
+    "limit_field",
+    "longest",
+    "names",
+}
 
 
 @pytest.mark.parametrize("wire", ["openai_chat", "anthropic"])

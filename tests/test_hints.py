@@ -2,13 +2,14 @@
 
 import json
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
 from proxy import registry
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest
-from proxy.ports import Hints
+from proxy.ports import Hints, Peek
 from tests.client import ANTHROPIC, OPENAI, Speech, chat
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion
@@ -73,6 +74,47 @@ def test_reasoning_models_of_openai_get_the_newer_word() -> None:
     assert said == {"max_completion_tokens": 77, "temperature": 0.5}
 
 
+# What is said to which Claude, beside which it takes no other temperature than its own; and that in Converse's words.
+THINKS = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
+TAKEN: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("claude-opus-4-7", {}, {}),
+    ("claude-opus-4-1", {"top_p": 0.5}, {"inferenceConfig": {"topP": 0.5}}),
+    ("claude-sonnet-4-5", THINKS, {"additionalModelRequestFields": THINKS}),
+    ("claude-3-7-sonnet-latest", THINKS, {"additionalModelRequestFields": {"reasoning_config": THINKS["thinking"]}}),
+]
+
+
+@pytest.mark.parametrize(("model", "said", "converse"), TAKEN)
+def test_the_operators_temperature_gives_way_where_claude_takes_none(
+    model: str, said: dict[str, Any], converse: dict[str, Any]
+) -> None:
+    hints = HINTS._replace(model=model, max_tokens=None)
+    invoke = said | {"anthropic_version": "bedrock-2023-05-31"}
+    for wire, body in (("anthropic", said), ("bedrock", converse), ("bedrock_invoke", invoke)):
+        envelope = Envelope(json.dumps(body).encode())
+        assert registry.dialect(wire).hinted(envelope, hints) == {}, wire
+
+
+@pytest.mark.parametrize(("model", "said", "converse"), TAKEN)
+def test_so_it_does_in_a_request_that_goes_to_its_own_wire_by_another_lane(
+    model: str, said: dict[str, Any], converse: dict[str, Any]
+) -> None:
+    turns = [{"role": "user", "content": "Hi"}]
+    asked = {"model": model, "max_tokens": 2000, "messages": turns, **said}
+    blocks = {"messages": [{"role": "user", "content": [{"text": "Hi"}]}], **converse}
+    for wire, body in (("anthropic", asked), ("bedrock", blocks)):
+        request = registry.dialect(wire).parse(json.dumps(body).encode(), Peek(model, False))
+        request.temperature, request.hinted = 0.5, True
+        assert b"temperature" not in registry.dialect(wire).encode(request).body, wire
+
+
+@pytest.mark.parametrize("model", ["claude-opus-4-1", "claude-sonnet-4-5", "claude-3-7-sonnet-latest", "m"])
+@pytest.mark.parametrize("wire", ["anthropic", "bedrock"])
+def test_a_claude_that_takes_a_temperature_gets_the_operators(model: str, wire: str) -> None:
+    hints = HINTS._replace(model=model)
+    assert registry.dialect(wire).hinted(Envelope(b'{"thinking": null}'), hints) == SILENT[wire][0]
+
+
 @pytest.mark.parametrize(("said", "left"), [("null", {"x": 1}), ("5", 5), ("{}", {"x": 1})])
 def test_what_is_no_object_is_left_to_the_provider(said: str, left: object) -> None:
     made = Envelope(b'{"options": %b}' % said.encode()).filled({"options": {"x": 1}})
@@ -87,10 +129,10 @@ def test_an_inner_object_with_a_key_twice_is_refused() -> None:
 # --- through pillion -------------------------------------------------------------------------------------------------
 
 
-async def sent(client: Speech, provider: Speech, **fields: Any) -> dict[str, Any]:
+async def sent(client: Speech, provider: Speech, strict: str = "false", **fields: Any) -> dict[str, Any]:
     """What the provider receives that an operator said something of."""
     name = provider.provider.upper()
-    said = {f"PILLION_{name}_MAX_TOKENS": "77", f"PILLION_{name}_TEMPERATURE": "0.5"}
+    said = {f"PILLION_{name}_MAX_TOKENS": "77", f"PILLION_{name}_TEMPERATURE": "0.5", "PILLION_STRICT": strict}
     async with (
         Evil(Scenario(body=provider.whole, headers=JSON)) as evil,
         pillion(**provider.environ(evil.url), **said) as gateway,
@@ -110,3 +152,20 @@ async def test_on_either_lane_the_silent_client_is_helped(provider: Speech) -> N
     assert (silent["max_tokens"], silent["temperature"]) == (77, 0.5)
     spoken = await sent(OPENAI, provider, max_tokens=5, temperature=0)
     assert (spoken["max_tokens"], spoken["temperature"]) == (5, 0)
+
+
+@pytest.mark.parametrize(
+    ("model", "said", "kept"),
+    [
+        ("claude-opus-4-7", {}, {}),
+        ("claude-opus-4-1", {"top_p": 0.5}, {"top_p": 0.5}),
+        ("claude-sonnet-4-5", {"reasoning_effort": "high", "max_tokens": 4096}, {"thinking": ANY}),
+    ],
+)
+async def test_nothing_of_the_clients_is_lost_or_refused_for_the_operators_temperature(
+    model: str, said: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    """`strict` refuses what a receipt would name."""
+    received = await sent(OPENAI, ANTHROPIC, strict="true", model=f"anthropic/{model}", **said)
+    limit = said.get("max_tokens", 77)
+    assert {key: received[key] for key in received.keys() - {"model", "messages"}} == {"max_tokens": limit, **kept}

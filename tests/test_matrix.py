@@ -10,7 +10,18 @@ from tools.probes import PROBES, Probe
 EVERY = [probe for probes in PROBES.values() for probe in probes]
 
 # What no cell asks for: the address, what a client says of how it asked, and what only shows in the answer.
-UNASKED = {"wire", "model", "call", "as_array", "ask_usage", "include_usage", "limit_field", "longest", "names"}
+UNASKED = {
+    "wire",
+    "model",
+    "call",
+    "as_array",
+    "ask_usage",
+    "hinted",
+    "include_usage",
+    "limit_field",
+    "longest",
+    "names",
+}
 
 
 def probe(name: str) -> Probe:

@@ -80,6 +80,7 @@ class Request(Struct, kw_only=True):
     ask_usage: bool = True  # the provider's host lets a stream be asked for its usage
     longest: int | None = None  # answer that the model gives, in tokens, where that is known
     temperature: float | None = None
+    hinted: bool = False  # the temperature is the operator's, and gives way to what the client says
     top_p: float | None = None
     top_k: int | None = None
     seed: int | None = None

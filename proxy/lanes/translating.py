@@ -158,8 +158,8 @@ def _hint(request: Request, hints: Hints, dialect: Dialect) -> None:
     request.longest = hints.needed
     if request.max_tokens is None:
         request.max_tokens = hints.max_tokens or (hints.needed if dialect.demands_limit else None)
-    if request.temperature is None:
-        request.temperature = hints.temperature
+    if request.temperature is None and hints.temperature is not None:
+        request.temperature, request.hinted = hints.temperature, True
 
 
 def _refusal(dropped: tuple[str, ...]) -> Unrepresentable:

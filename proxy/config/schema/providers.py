@@ -75,7 +75,8 @@ class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
     model: Annotated[str | None, Meta(description="Its default model: what `upstream: PROVIDER` means.")] = None
     max_tokens: Annotated[Count | None, Meta(description="For requests that name none.")] = None
     temperature: Annotated[
-        Annotated[float, Meta(ge=0, le=2)] | None, Meta(description="For requests that name none.")
+        Annotated[float, Meta(ge=0, le=2)] | None,
+        Meta(description="For requests that name none, where a Claude takes one beside what they say."),
     ] = None
     org_id: Annotated[str | None, Meta(description="The organisation that pays.")] = None
     project: Annotated[str | None, Meta(description="The project: OpenAI's, Google Cloud's.")] = None

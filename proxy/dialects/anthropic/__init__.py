@@ -34,6 +34,7 @@ from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.framing import has_sse, sse
 from proxy.framing.gates import EventGate
+from proxy.grammar.claude.models import hinted_to
 from proxy.grammar.fields import Fields, Object, dump, without_nulls
 from proxy.grammar.named import peek_of, renamed
 from proxy.grammar.pages import Page, page_of
@@ -115,7 +116,8 @@ class Anthropic:
         return renamed(envelope, model)
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
-        return without_nulls({"max_tokens": hints.max_tokens, "temperature": hints.temperature})
+        temperature = hinted_to(hints.model, envelope.get("thinking"), envelope.get("top_p"), hints.temperature)
+        return without_nulls({"max_tokens": hints.max_tokens, "temperature": temperature})
 
     def encode(self, request: Request) -> Encoded:
         encoding = Encoding(request)

@@ -94,9 +94,10 @@ class Encoding:
         return {"stop_sequences": solid} if solid else {}
 
     def _sampling(self) -> Object:
+        thinks = does_think(self._plan.thinking)
         if self._own:
-            return knobs_of(self._request)
-        return sampled(self._request, self._takes, does_think(self._plan.thinking), self.dropped)
+            return knobs_of(self._request, self._takes, thinks)
+        return sampled(self._request, self._takes, thinks, self.dropped)
 
     def _tier(self) -> str | None:
         tier = self._request.service_tier

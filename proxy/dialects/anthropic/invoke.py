@@ -35,6 +35,7 @@ from proxy.envelope import Envelope, parse_object
 from proxy.errors import BadRequest, GatewayError, Unsupported, UpstreamError
 from proxy.framing import sse
 from proxy.framing.eventstream import BadMessage, EventStream, Frames, Message, encode_headers, frame_of, message_of
+from proxy.grammar.claude.models import hinted_to
 from proxy.grammar.fields import UNREADABLE, Fields, Object, as_object, decode_json, dump, nonsense, without_nulls
 from proxy.ports import Decoder, Encoded, Headers, Hints, Meter, Peek, Renderer
 
@@ -89,7 +90,8 @@ class Invoke(Bedrock):
         """Other families have other names for these, or none."""
         if "anthropic_version" not in envelope:
             return {}
-        return without_nulls({"max_tokens": hints.max_tokens, "temperature": hints.temperature})
+        temperature = hinted_to(hints.model, envelope.get("thinking"), envelope.get("top_p"), hints.temperature)
+        return without_nulls({"max_tokens": hints.max_tokens, "temperature": temperature})
 
     def encode(self, request: Request) -> Encoded:
         """Of a profile or an endpoint the name is an ARN, which does not tell that it is Claude."""

@@ -24,13 +24,14 @@ from proxy.dialects.bedrock.faults import error_body, error_name, exception_of, 
 from proxy.dialects.bedrock.meter import StreamMeter, WholeMeter
 from proxy.dialects.bedrock.parse import parse_request
 from proxy.dialects.bedrock.render import StreamRenderer, WholeRenderer
-from proxy.dialects.bedrock.words import NAME, STREAM_TYPE, VERBS
+from proxy.dialects.bedrock.words import NAME, STREAM_TYPE, VERBS, family_of
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import BadRequest, GatewayError, UpstreamError
 from proxy.framing import Unframed
 from proxy.framing.eventstream import BadMessage, Frames
 from proxy.framing.gates import MessageGate
-from proxy.grammar.fields import Fields, Object, dump, without_nulls
+from proxy.grammar.claude.models import hinted_to
+from proxy.grammar.fields import Fields, Object, as_object, dump, without_nulls
 from proxy.ports import (
     UNKNOWN,
     Abilities,
@@ -132,7 +133,12 @@ class Bedrock:
         return Forward(envelope.body)
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
-        said = without_nulls({"maxTokens": hints.max_tokens, "temperature": hints.temperature})
+        temperature = hints.temperature
+        if temperature is not None and family_of(hints.model) == "claude":
+            further, inference = envelope.get("additionalModelRequestFields"), envelope.get("inferenceConfig")
+            thinking = as_object(further).get("thinking") or as_object(further).get("reasoning_config")
+            temperature = hinted_to(hints.model, thinking, as_object(inference).get("topP"), temperature)
+        said = without_nulls({"maxTokens": hints.max_tokens, "temperature": temperature})
         return {"inferenceConfig": said} if said else {}
 
     def encode(self, request: Request) -> Encoded:

@@ -94,7 +94,8 @@ class Encoding:
     def _sampling(self, thinking: Object) -> Object:
         """Temperature, top_p and top_k, as far as the model takes them."""
         if self._own:
-            return knobs_of(self._request)
+            reasoning = self._request.reasoning
+            return knobs_of(self._request, self._takes, thinks=reasoning is not None and not reasoning.off)
         return sampled(self._request, self._takes, does_think(thinking.get("thinking", {})), self.dropped)
 
     def _stop(self) -> list[str] | None:

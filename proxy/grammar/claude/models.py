@@ -63,9 +63,11 @@ def no_prefill(at: str) -> Unrepresentable:
     return Unrepresentable(f"{at} is the assistant's, and this model continues no turn of its own.", param=at)
 
 
-def knobs_of(request: Request) -> Object:
-    """What the client says of temperature, top_p and top_k."""
-    knobs = {"temperature": request.temperature, "top_p": request.top_p, "top_k": request.top_k}
+def knobs_of(request: Request, takes: Takes, thinks: bool) -> Object:
+    """What the client says of temperature, top_p and top_k, and the operator where that is taken beside it."""
+    gives_way = request.hinted and not _takes_hint(takes, thinks, request.top_p)
+    temperature = None if gives_way else request.temperature
+    knobs = {"temperature": temperature, "top_p": request.top_p, "top_k": request.top_k}
     return {key: value for key, value in knobs.items() if value is not None}
 
 
@@ -74,12 +76,19 @@ def does_think(thinking: Object) -> bool:
     return thinking.get("type") in ("enabled", "adaptive")
 
 
+def hinted_to(model: str, thinking: object, top_p: object, temperature: float | None) -> float | None:
+    """The operator's temperature for a client's own body, which says `thinking` and `top_p`."""
+    thinks = isinstance(thinking, dict) and does_think(thinking)
+    return temperature if _takes_hint(takes_of(model), thinks, top_p) else None
+
+
 def sampled(request: Request, takes: Takes, thinks: bool, dropped: Receipt) -> Object:
     """What it takes of them from another wire, one beside the other and all beside its thinking."""
-    said = knobs_of(request)
+    said = knobs_of(request, takes, thinks)
     if said.get("temperature", 0) > 1:
         said["temperature"] = 1.0
-        dropped.add("temperature")
+        if not request.hinted:
+            dropped.add("temperature")
     for key, value in list(said.items()):
         doubled = takes.sampling == "one" and key == "top_p" and "temperature" in said
         if takes.sampling == "none" or doubled or (thinks and not _thinks_with(key, value)):
@@ -92,3 +101,8 @@ def sampled(request: Request, takes: Takes, thinks: bool, dropped: Receipt) -> O
 def _thinks_with(key: str, value: float) -> bool:
     """Is this knob taken beside thinking?"""
     return {"temperature": value == 1, "top_p": 0.95 <= value <= 1, "top_k": False}[key]
+
+
+def _takes_hint(takes: Takes, thinks: bool, top_p: object) -> bool:
+    """Would it take a temperature that nobody but the operator wants, beside what the client says?"""
+    return not thinks and (takes.sampling == "all" or (takes.sampling == "one" and top_p is None))
