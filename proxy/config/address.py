@@ -21,13 +21,18 @@ def is_base(url: str) -> bool:
 
 
 def scheme_of(url: str) -> str:
-    """ "" where it is no URL. What is wrong with it is not said: a key may stand in it."""
+    """ "" where it is no URL of a host. What is wrong with it is not said: a key may stand in it."""
     try:
         parts = urlsplit(url)
         _ = parts.port  # which is read only now
     except ValueError:
         return ""
-    return parts.scheme
+    return parts.scheme if parts.hostname else ""
+
+
+def is_store(url: str) -> bool:
+    """Where a URL names no host, or no number, redis-py asks this machine, or database 0, without a word."""
+    return scheme_of(url) in ("redis", "rediss") and re.fullmatch(r"/?\d*", urlsplit(url).path) is not None
 
 
 def is_proxy(url: str) -> bool:

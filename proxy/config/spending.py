@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from proxy.access.allowance import reaches
-from proxy.config.address import scheme_of
+from proxy.config.address import is_store, scheme_of
 from proxy.config.checks import A_MODEL, UNSENDABLE, note
 from proxy.config.layers import Layers
 from proxy.config.schema import Budget, File, KeyBudget
@@ -27,7 +27,6 @@ CLIENT_NAME = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 LARGEST_SHARED = 9_000_000  # dollars: what Redis reckons with are doubles, and nano-dollars below 2**53
 LARGEST_KEY_SET = 1024 * 1024  # bytes, in a file
-_STORES = ("redis", "rediss")
 _NO_MODEL = "fits no model: must be PROVIDER/MODEL, in which * is any part"
 # A pattern would be the name of a model that nobody asks for: a price, a limit or a budget of nothing.
 _ONE_MODEL = "is about one model, by its whole name: * stands for no other"
@@ -45,7 +44,7 @@ def check(layers: Layers) -> None:
         note(layers, ("transparent",), f"is no configured provider; there are {', '.join(sorted(there))}")
     elif file.transparent is not None and (file.keys or file.client_key or file.jwt.jwks):
         note(layers, ("transparent",), "the app shows its provider's key, so it can show none of ours: take one away")
-    if file.store is not None and scheme_of(file.store) not in _STORES:
+    if file.store is not None and not is_store(file.store):
         note(layers, ("store",), "must be redis://HOST:PORT/DB, or rediss:// for TLS")
     if file.cache.stored and not (file.state_dir or layers.state_dir):
         note(layers, ("cache", "stored"), "wants a folder to keep answers in: set state_dir (PILLION_STATE_DIR)")
