@@ -7,6 +7,7 @@ holds in both: of two limits the lower one counts.
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from math import inf
 from typing import cast
 
 from proxy.errors import BadRequest
@@ -43,6 +44,12 @@ def seconds(text: str, longest: float) -> float:
     if not 0 < said <= longest:
         raise BadRequest(f"{TIMEOUT} must be a number of seconds above 0, and at most {longest:g}.", param=TIMEOUT)
     return said
+
+
+def patience(headers: Mapping[str, str]) -> float:
+    """Seconds that it may wait before anybody looks at it. What makes no sense is refused then."""
+    said = headers.get(TIMEOUT, "")
+    return float(said) if _seconds(said) else inf
 
 
 def cost_limit(text: str, at: str) -> int:

@@ -38,8 +38,8 @@ class Mate:
         fleet.beats.append(self._tell)
         fleet.gone.append(lambda: self.scope.divide(monotonic_ns()))
 
-    async def ask(self, need: Need = NO_TOKENS) -> Held:
-        return self.admission.admit((self.scope,), need) or await self.admission.enter((self.scope,), need)
+    async def ask(self, need: Need = NO_TOKENS, left: float | None = None) -> Held:
+        return self.admission.admit((self.scope,), need) or await self.admission.enter((self.scope,), need, left)
 
     def _tell(self) -> None:
         for script, keys, words in self.scope.due(monotonic_ns()):

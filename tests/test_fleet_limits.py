@@ -141,12 +141,14 @@ async def test_who_may_wait_waits_in_turn(server: Server) -> None:
         assert order == [1, 2, 3]
 
 
-async def test_who_has_waited_in_vain_is_refused(server: Server) -> None:
+@pytest.mark.parametrize(("queue", "left"), [(0.1, None), (60, 0.1)])
+async def test_who_has_waited_in_vain_is_refused(server: Server, queue: float, left: float | None) -> None:
+    """For as long as the operator says, or the client."""
     async with joined(server.url) as fleet:
-        mate = Mate(fleet, Limits(concurrent=1), Queue(seconds=0.1, length=3))
+        mate = Mate(fleet, Limits(concurrent=1), Queue(seconds=queue, length=3))
         await mate.ask()
         with pytest.raises(OverLimit, match="when one of them has ended"):
-            await mate.ask()
+            await mate.ask(left=left)
         assert mate.admission.queued == mate.scope.waiting == 0
 
 

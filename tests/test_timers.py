@@ -4,6 +4,8 @@ Over TLS and uvloop, through the whole of pillion. test_wire.py and test_upstrea
 test_door.py those that a client has.
 """
 
+import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +107,61 @@ async def test_a_client_may_ask_for_less_time(stream: bool) -> None:
     async with Evil(scenario, tls=True) as evil, pillion(**timed(OPENAI, evil, "idle", 30)) as gateway:
         got = await chat(gateway, OPENAI, OPENAI.request(stream, "openai/m"), [("x-pillion-timeout", "0.1")])
         said = OPENAI.error(last_event(got.body) if stream else got.body)
-        assert "within 0.1 s" in said["message"]
+        assert 0 < within(said) <= 0.1
         assert said["code"] == "total_timeout"
         await evil.closed()
+
+
+def within(error: dict[str, Any]) -> float:
+    """The seconds that a timer says it had."""
+    found = re.search(r"within ([0-9.]+) s", error["message"])
+    assert found, error
+    return float(found[1])
+
+
+async def test_what_the_body_took_is_a_part_of_the_clients_time() -> None:
+    request = spell("POST", OPENAI.path, OPENAI.request(model="openai/m"), [("x-pillion-timeout", "0.4")])
+    async with (
+        Evil(MUTE, tls=True) as evil,
+        pillion(**timed(OPENAI, evil, "idle", 30)) as gateway,
+        client(gateway) as one,
+    ):
+        await one.send(request[:-5])
+        await asyncio.sleep(0.2)
+        await one.send(request[-5:])
+        assert 0 < within(OPENAI.error((await one.answer()).body)) <= 0.2
+
+
+async def test_who_had_no_time_for_more_than_his_body_asks_nobody() -> None:
+    request = spell("POST", OPENAI.path, OPENAI.request(model="openai/m"), [("x-pillion-timeout", "0.1")])
+    async with Evil(MUTE, tls=True) as evil, pillion(**timed(OPENAI, evil, "idle", 30)) as gateway:
+        async with client(gateway) as one:
+            await one.send(request[:-5])
+            await asyncio.sleep(0.1)
+            await one.send(request[-5:])
+            got = await one.answer()
+        assert (got.status, OPENAI.error(got.body)["code"]) == (504, "total_timeout")
+        assert evil.requests == []
+
+
+LIMIT = {"PILLION_OPENAI_LIMITS_CONCURRENT": "1", "PILLION_LIMITS_QUEUE_SECONDS": "60"}
+CLIENTS = {"PILLION_LIMITS_CLIENT_CONCURRENT": "1", "PILLION_LIMITS_QUEUE_SECONDS": "60"}
+PLACE = {"PILLION_OVERLOAD_MAX_REQUESTS": "1", "PILLION_OVERLOAD_WAIT": "60"}
+
+
+@pytest.mark.parametrize(
+    ("one_at_a_time", "status"), [(LIMIT, 429), (CLIENTS, 429), (PLACE, 503)], ids=["limit", "client's", "place"]
+)
+async def test_nobody_waits_for_his_turn_for_longer_than_he_said(one_at_a_time: dict[str, str], status: int) -> None:
+    async with (
+        Evil(MUTE) as evil,
+        pillion(**OPENAI.environ(evil.url), **one_at_a_time) as gateway,
+        client(gateway) as first,
+    ):
+        await first.send(spell("POST", OPENAI.path, OPENAI.request(model="openai/m")))
+        await evil.received(1)
+        got = await chat(gateway, OPENAI, OPENAI.request(model="openai/m"), [("x-pillion-timeout", "0.05")])
+        assert got.status == status
 
 
 async def test_a_live_stream_has_no_total() -> None:

@@ -7,8 +7,6 @@ breaks off. It is the lanes that hear of it, so that whatever stands before them
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from msgspec.structs import replace
-
 from proxy.config import Fault
 from proxy.errors import Down, UpstreamError
 from proxy.grammar.statuses import class_of
@@ -38,8 +36,6 @@ class Failing:
         if fault.status is not None:
             answer: Answer = _refusal(fault.status, name, self._dialect(outgoing.dialect))
         else:
-            if outgoing.timeout is not None:  # the delay was a part of it
-                outgoing = replace(outgoing, timeout=outgoing.timeout - fault.delay)
             answer = await self._adapter.send(outgoing)
         return answer if fault.cut is None else Broken(answer, fault.cut, name)
 

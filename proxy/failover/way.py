@@ -58,7 +58,6 @@ class Way:
         self._handler = handler
         self._plan = plan
         self._until = call.started + rules.deadline
-        self._timeout = call.timeout
         self._errors: list[tuple[GatewayError, Target]] = []
         self._is_begun = False  # the only target has been asked already, and has failed
         self._waved_on: list[Target] = []  # by a ramp: asked all the same when nobody is left
@@ -165,7 +164,7 @@ class Way:
             return error.cheaper
         if isinstance(error, Unrepresentable):
             return len(self._plan.targets) > 1 or len(self._errors) > 1
-        return self._verdict(error).elsewhere and monotonic() < self._until and self._has_time(self._call, 0.0)
+        return self._verdict(error).elsewhere and monotonic() < self._until and self._call.has_time()
 
     def _verdict(self, error: GatewayError) -> Verdict:
         return verdict(error, self._rules.retry.retryable_errors, time())
@@ -209,7 +208,7 @@ class Way:
             return None
         trial = Trial(self._call, target)
         is_well = self._rules.is_well(target.adapter.name)
-        if is_well and monotonic() < self._until and self._has_time(trial.call, 0.0) and hedging.may(trial.call):
+        if is_well and monotonic() < self._until and trial.call.has_time() and hedging.may(trial.call):
             return trial, self._beside(trial.call, target)
         self.left = chain((target,), self.left)
         return None
@@ -233,11 +232,11 @@ class Way:
         said = self._verdict(error)
         if error.of_key and target.adapter.has_other_key(target.model):
             # Another key knows nothing of this one's troubles: it is no repetition, and each is refused but once.
-            return 0.0 if monotonic() < self._until and self._has_time(call, 0.0) else None
+            return 0.0 if monotonic() < self._until and call.has_time() else None
         if not said.again or (said.wait or 0.0) > rules.retry.max_delay:
             return None
         pause = rules.backoff.wait(tries, said.wait)
-        if tries >= rules.retry.max_retries or monotonic() + pause >= self._until or not self._has_time(call, pause):
+        if tries >= rules.retry.max_retries or monotonic() + pause >= self._until or not call.has_time(pause):
             return None
         return pause if rules.budget.may_retry() else None
 
@@ -246,13 +245,6 @@ class Way:
         if target is not None:
             self.left = chain((target,), self.left)
         return target is not None
-
-    def _has_time(self, call: Call, pause: float) -> bool:
-        """Is there any left of what the client gave us, after such a pause? Then the next attempt has as much."""
-        if self._timeout is None:
-            return True
-        call.timeout = self._timeout - (monotonic() + pause - call.started)
-        return call.timeout > 0
 
     def _said(self) -> GatewayError:
         """What the first one did that was asked; that all rest where nobody was."""

@@ -102,7 +102,7 @@ def _outgoing(call: Call, target: Target, forward: Forward) -> Outgoing:
         headers.outgoing(call.headers),
         headers.query_out(call.raw_query),
         call.operation,
-        call.timeout,
+        call.timeout and call.left(),
         call.as_array,
     )
 

@@ -50,8 +50,11 @@ class Admission:
             marks.append(mark)
         return Held(scopes, marks, need)
 
-    async def enter(self, scopes: Sequence[Scope], need: Need) -> Held:
-        """Wait, where the operator allows it and there is room to. Raises OverLimit, Busy."""
+    async def enter(self, scopes: Sequence[Scope], need: Need, left: float | None = None) -> Held:
+        """Wait, where the operator allows it and there is room to. Raises OverLimit, Busy.
+
+        `left`: seconds that the client still gives, None for any number.
+        """
         self._check_size(scopes, need)
         if not self._queue.seconds or any(len(scope.queue) >= self._queue.length for scope in scopes):
             raise self._refusal(scopes, need)
@@ -60,7 +63,7 @@ class Admission:
         self.advance(scopes)
         self.queued += 1
         try:
-            await asyncio.wait((ticket.turn,), timeout=self._queue.seconds)
+            await asyncio.wait((ticket.turn,), timeout=self._patience(left))
             if not ticket.turn.done():
                 raise self._refusal(scopes, need, ticket)
         except asyncio.CancelledError:
@@ -71,6 +74,9 @@ class Admission:
             self.queued -= 1
             self.advance(ticket.step_out())
         return ticket.turn.result()
+
+    def _patience(self, left: float | None) -> float:
+        return self._queue.seconds if left is None else min(left, self._queue.seconds)
 
     def leave(self, held: Held, used: int | None) -> None:
         """The request has ended; the second time nothing more is given back. `used`: tokens; None: as it was held."""

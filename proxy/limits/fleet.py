@@ -66,21 +66,21 @@ class FleetAdmission(Admission):
             self._fleet.fallbacks += 1
         return super().admit(scopes, need)
 
-    async def enter(self, scopes: Sequence[Scope], need: Need) -> Held:
+    async def enter(self, scopes: Sequence[Scope], need: Need, left: float | None = None) -> Held:
         shared = [scope for scope in scopes if isinstance(scope, Shared)]
         if not shared or not self._fleet.is_up:
-            return await super().enter(scopes, need)
+            return await super().enter(scopes, need, left)
         self._check_size(scopes, need)
         others = [scope for scope in scopes if not isinstance(scope, Shared)]
-        own = super().admit(others, need) or await super().enter(others, need)
+        own = super().admit(others, need) or await super().enter(others, need, left)
         held = None
         try:
-            held = await self._decided(shared, need, own)
+            held = await self._decided(shared, need, own, left)
         finally:
             if held is None:
                 for scope in own.scopes:
                     scope.undo(need)
-        return held or super().admit(scopes, need) or await super().enter(scopes, need)
+        return held or super().admit(scopes, need) or await super().enter(scopes, need, left)
 
     def leave(self, held: Held, used: int | None) -> None:
         if not isinstance(held, Taken):
@@ -92,26 +92,28 @@ class FleetAdmission(Admission):
             scope.give_back(mark, held.need, used, self._clock())
         super().leave(held.own, used)
 
-    async def _decided(self, shared: Sequence[Shared], need: Need, own: Held) -> Taken | None:
+    async def _decided(self, shared: Sequence[Shared], need: Need, own: Held, left: float | None) -> Taken | None:
         """None: the store is away. Raises OverLimit."""
         first = shared[0]
         verdict: Verdict = self._worst(_claims(shared, need))
         if not first.waiting:
             verdict = await self._asked(shared, need, own)
         if isinstance(verdict, Denied) and self._queue.seconds and first.waiting < self._queue.length:
-            verdict = await self._queued(verdict, need, own, shared)
+            verdict = await self._queued(verdict, need, own, shared, left)
         if isinstance(verdict, Denied):
             self.refused[verdict.scope.kind, verdict.what] += 1
             raise refusal(verdict.scope, verdict.what, need, verdict.wait)
         return verdict
 
-    async def _queued(self, denied: Denied, need: Need, own: Held, shared: Sequence[Shared]) -> Verdict:
+    async def _queued(
+        self, denied: Denied, need: Need, own: Held, shared: Sequence[Shared], left: float | None
+    ) -> Verdict:
         """In the queue of the first of its scopes."""
         first = shared[0]
         self.queued += 1
         first.waiting += 1
         try:
-            async with asyncio.timeout(self._queue.seconds), first.turns:
+            async with asyncio.timeout(self._patience(left)), first.turns:
                 while True:
                     await asyncio.sleep(LOOK_AGAIN if denied.wait is None else max(denied.wait / SECOND, SHORTEST))
                     verdict = await self._asked(shared, need, own)

@@ -109,7 +109,7 @@ class Faults:
 
     async def _delay(self, call: Call, target: Target, seconds: float) -> None:
         """Before anything is sent, so that nothing is paid for where the client leaves meanwhile. Raises Timeout."""
-        most = call.timeout
+        most = call.left()
         if most is None or most > seconds:
             await timed(call, self._sleep(seconds))
             return

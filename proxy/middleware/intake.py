@@ -11,7 +11,7 @@ from proxy.access.allowance import ClientKey
 from proxy.catalog import bounded
 from proxy.edge.aside import LARGE, aside
 from proxy.envelope import Envelope
-from proxy.errors import BadRequest
+from proxy.errors import BadRequest, GatewayError
 from proxy.manyvalues import check_values
 from proxy.ports import NO_WISHES, Call, Handler, Path, Reply, Wishes, Wishing
 from proxy.wishes import COST_LIMIT, SUMMARY, TIMEOUT, seconds, wishing, with_headers
@@ -27,7 +27,7 @@ class Intake:
         self._named = named
 
     async def __call__(self, call: Call, handler: Handler) -> Reply:
-        """Raises BadRequest."""
+        """Raises BadRequest; GatewayError, 504, where the client's time is over with its body."""
         body, dialect = await call.receive(), wishing(call.dialect)
         size = len(body)
         call.wishes, call.envelope = _read(body, dialect) if size <= LARGE else await aside(size, _read, body, dialect)
@@ -37,6 +37,9 @@ class Intake:
             call.model = self._named(bounded(call.wishes.provider, "provider"), call.model, call.key)
         if TIMEOUT in call.headers:
             call.timeout = seconds(call.headers[TIMEOUT], self._longest)
+            if not call.has_time():
+                message = f"The {call.timeout:g} s of {TIMEOUT} were over before anybody could be asked."
+                raise GatewayError(message, status=504, kind="timeout", code="total_timeout")
         if COST_LIMIT in call.headers or SUMMARY in call.headers:
             call.wishes = with_headers(call.wishes, call.headers)
             if call.wishes.summary and dialect is None:

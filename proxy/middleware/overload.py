@@ -16,6 +16,7 @@ from time import monotonic
 from proxy import config
 from proxy.errors import GatewayError
 from proxy.ports import Call, Handler, Reply
+from proxy.wishes import patience
 
 CODE = "overloaded"
 MEMORY = 16  # of about so many requests that ended last it is known how long they took
@@ -51,7 +52,7 @@ class Overload:
     async def __call__(self, call: Call, handler: Handler) -> Reply:
         """Raises GatewayError, 503, and what the handler raises. The place is held until the answer has ended."""
         if self.under_way >= self.most:  # else nobody waits
-            await self._turn()
+            await self._turn(patience(call.headers))
         else:
             self.under_way += 1
         began = self._clock()
@@ -63,15 +64,16 @@ class Overload:
         reply.endings.append(partial(self._ended, began))
         return reply
 
-    async def _turn(self) -> None:
-        """Wait for a place, which whoever ends hands over. Raises GatewayError."""
+    async def _turn(self, most: float) -> None:
+        """Wait for a place, which whoever ends hands over: `most` seconds. Raises GatewayError."""
         rules = self._rules
+        wait = min(rules.wait, most)
         if len(self._queue) >= rules.max_queue:
             raise self._refusal(f"{rules.max_queue} more wait" if rules.max_queue else "nobody may wait")
         turn = asyncio.get_running_loop().create_future()
         self._queue[turn] = None
         try:
-            await asyncio.wait((turn,), timeout=rules.wait)
+            await asyncio.wait((turn,), timeout=wait)
         except asyncio.CancelledError:
             if turn.done():  # the place came in the same moment
                 self._leave()
@@ -79,7 +81,7 @@ class Overload:
         finally:
             self._queue.pop(turn, None)
         if not turn.done():
-            raise self._refusal(f"none of them has ended within {rules.wait:g} s")
+            raise self._refusal(f"none of them has ended within {wait:g} s")
 
     def _ended(self, began: float, error: BaseException | None) -> None:
         self._lasting += (self._clock() - began - self._lasting) / MEMORY

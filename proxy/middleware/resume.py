@@ -77,7 +77,7 @@ class Resume:
                 continue
             trial = Trial(call, target)
             trial.call.resumable, trial.call.so_far = False, text
-            if monotonic() >= until or not _has_time(trial.call):
+            if monotonic() >= until or not trial.call.has_time():
                 return None
             try:
                 return trial, await self.failover.attempt(trial.call, handler, self.failover.standings.of(target))
@@ -254,11 +254,3 @@ def _mark(call: Call, error: GatewayError) -> None:
         if one.number and not one.code:
             seconds = monotonic() - call.began
             call.history[at] = replace(one, seconds=seconds, code=error.code, kind=error.kind)
-
-
-def _has_time(call: Call) -> bool:
-    """Is there any left of what the client gave us? Then the next attempt has as much."""
-    if call.timeout is None:
-        return True
-    call.timeout -= monotonic() - call.began
-    return call.timeout > 0

@@ -5,6 +5,7 @@ at a provider.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct, field
@@ -85,7 +86,7 @@ class Call(Struct, kw_only=True):
     model: str = ""  # intake: as the client named it
     stream: bool = False  # intake
     as_array: bool = False  # intake: the stream is to be one JSON array
-    timeout: float | None = None  # intake: seconds, where the client said so
+    timeout: float | None = None  # intake: seconds from `started`, where the client said so
     wishes: Wishes = NO_WISHES  # intake: what the client says to us, and to no provider
     accounts: "list[Account]" = field(default_factory=list)  # cost and ratelimit: who must hear of each attempt
     target: Target | None = None  # failover
@@ -114,6 +115,14 @@ class Call(Struct, kw_only=True):
     usage: Usage | None = None  # dispatch: at the end of the answer
     answered_model: str = ""  # dispatch: the model that the provider says it used
     reply: "Reply | None" = None  # witness: what goes out to the client
+
+    def left(self) -> float | None:
+        """Of what the client gave us, in whole hundredths of a second and never 0; None where it said nothing."""
+        return None if self.timeout is None else max(round(self.started + self.timeout - monotonic(), 2), 0.01)
+
+    def has_time(self, pause: float = 0.0) -> bool:
+        """Is there any left of it after such a pause?"""
+        return self.timeout is None or monotonic() + pause < self.started + self.timeout
 
 
 class Heard(Struct):
