@@ -156,6 +156,17 @@ def test_a_body_is_an_object_of_anything(validator: Any) -> None:
     assert list(validator.iter_errors(plain("providers: {groq: {body: [a]}}"))) != []
 
 
+def test_an_empty_value_is_none_for_an_editor_as_well(validator: Any, tmp_path: Path) -> None:
+    tables = msgspec.json.decode(json_schema())["$defs"]
+    text = "".join(f"{key}:\n" for key in tables["File"]["properties"])
+    (tmp_path / "config.yaml").write_text(text)
+    assert load(tmp_path / "config.yaml", {}).providers.keys() == load(environ={}).providers.keys()
+    assert list(validator.iter_errors(plain(text))) == []
+    inner = "client: {header: }\nproviders: {groq: {timers: , models: , body: , api_key: , headers: }}"
+    assert list(validator.iter_errors(plain(inner))) == []
+    assert list(validator.iter_errors(plain("budgets: {a: {usd: }}"))) != []  # which has to be said
+
+
 def test_a_variable_may_stand_for_a_number_or_a_boolean(validator: Any) -> None:
     assert list(validator.iter_errors(plain("strict: ${S:-no}\nclient: {header: '${H}'}\nproviders: {groq: }"))) == []
 

@@ -20,6 +20,7 @@ from proxy.config.values import DEFAULT, Keys, Origin
 Origins: TypeAlias = Mapping[Keys, Origin]
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_NONE = {"type": "null"}
 # Stands for a number, for true or false, for one of several words, or for a list.
 _VARIABLE = {"type": "string", "pattern": r"^\$\{.+\}$"}
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
@@ -65,8 +66,19 @@ def _placeholder(leaf: Leaf) -> str:
 
 def json_schema() -> str:
     """Draft 2020-12, of config.yaml."""
-    schema = {"$schema": _DIALECT, "title": "pillion's config.yaml", **msgspec.json.schema(File)}
-    return msgspec.json.format(msgspec.json.encode(_with_variables(schema)), indent=2).decode()
+    schema = _with_variables({"$schema": _DIALECT, "title": "pillion's config.yaml", **msgspec.json.schema(File)})
+    for table in schema["$defs"].values():
+        optional = table["properties"].keys() - table.get("required", [])
+        table["properties"] |= {key: _or_empty(table["properties"][key]) for key in optional}
+    return msgspec.json.format(msgspec.json.encode(schema), indent=2).decode()
+
+
+def _or_empty(schema: dict[str, Any]) -> dict[str, Any]:
+    """A key without a value is none."""
+    said: dict[str, Any] = {key: schema[key] for key in ("description", "default") if key in schema}
+    rest = {key: item for key, item in schema.items() if key not in said}
+    ways = rest.get("anyOf") or [rest]
+    return {**said, "anyOf": ways if _NONE in ways else [*ways, _NONE]}
 
 
 def _with_variables(schema: Any) -> Any:
