@@ -21,7 +21,7 @@ from proxy.adapters.echo.pattern import Unreadable, sample
 from proxy.adapters.echo.schema import fill
 from proxy.adapters.echo.script import PLAIN, TEXT, Said, behaviour, streamed
 from proxy.adapters.echo.words import Unfillable
-from proxy.errors import BadRequest, Down, UnknownModel
+from proxy.errors import BadRequest, Down, Timeout, UnknownModel
 from proxy.framing import ServerSentEvents
 from proxy.ports import Adapter, Answer, Health, Outgoing
 from tests.laws import examples
@@ -64,10 +64,10 @@ def body(model: str, **fields: Any) -> bytes:
     return json.dumps({"model": model, "messages": USER, **fields}).encode()
 
 
-async def send(data: bytes, clock: FakeClock | None = None) -> Answer:
+async def send(data: bytes, clock: FakeClock | None = None, timeout: float | None = None) -> Answer:
     stream = b'"stream": true' in data
     return await Echo("echo", clock=clock or FakeClock()).send(
-        Outgoing(dialect="openai_chat", model="", body=data, stream=stream, headers=[], query="")
+        Outgoing(dialect="openai_chat", model="", body=data, stream=stream, headers=[], query="", timeout=timeout)
     )
 
 
@@ -541,6 +541,16 @@ async def test_slow_waits_before_the_first_event() -> None:
     assert clock.reached == []
     assert (await answer.chunk()).startswith(b"data: ")
     assert clock.reached == [2.5]
+
+
+@pytest.mark.parametrize("model", ["text+stall-2", "text+slow-9", "tokens-40+rate-10", "error-503+stall-0"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_may_ask_echo_for_less_time_as_well(model: str, stream: bool) -> None:
+    clock = FakeClock()
+    answer = await send(body(model, stream=stream), clock, timeout=1.5)
+    with pytest.raises(Timeout, match=r"did not end within 1\.5 s") as caught:
+        await answer.read(LIMIT)
+    assert (caught.value.code, clock.time) == ("total_timeout", 1001.5)
 
 
 async def test_rate_is_kept_by_deadline() -> None:

@@ -16,7 +16,7 @@ import msgspec
 from proxy.adapters.echo.ask import read
 from proxy.adapters.echo.page import Page, ident_of
 from proxy.adapters.echo.script import PLAIN, Beat, Behaviour, behaviour, compose, is_behaviour, streamed, whole
-from proxy.errors import BadRequest, Down, UpstreamError
+from proxy.errors import BadRequest, Down, Timeout, UpstreamError
 from proxy.ports import NO_HINTS, UNKNOWN, Abilities, Answer, Health, Hints, Outgoing
 
 # By status, `type` and `code` as OpenAI has them, where it has them.
@@ -95,7 +95,7 @@ class Echo:
 
     async def send(self, outgoing: Outgoing) -> Answer:
         try:
-            return self._answer(outgoing.body)
+            return self._answer(outgoing.body, inf if outgoing.timeout is None else outgoing.timeout)
         except BadRequest as error:
             return self._refusal(error, outgoing.body)
         except RecursionError:
@@ -115,20 +115,20 @@ class Echo:
     async def health(self) -> Health:
         return Health(True, 0.0)
 
-    def _answer(self, body: bytes) -> Answer:
+    def _answer(self, body: bytes, total: float) -> Answer:
         ask = read(body)
         manner = behaviour(ask.model)
         ident = ident_of(body, manner.seed)
         if manner.source == "error":
-            return self._error(manner, ident)
+            return self._error(manner, ident, total)
         page = Page(ask, compose(ask, manner), ident)
         if ask.stream:
             headers = {"content-type": "text/event-stream; charset=utf-8", "x-request-id": f"req_{ident}"}
-            return EchoAnswer(200, headers, streamed(page.events(), manner), self._clock)
+            return EchoAnswer(200, headers, streamed(page.events(), manner), self._clock, total)
         headers = {"content-type": "application/json", "x-request-id": f"req_{ident}"}
-        return EchoAnswer(200, headers, whole(page.body(), page.count, manner), self._clock)
+        return EchoAnswer(200, headers, whole(page.body(), page.count, manner), self._clock, total)
 
-    def _error(self, manner: Behaviour, ident: str) -> Answer:
+    def _error(self, manner: Behaviour, ident: str, total: float) -> Answer:
         """The error that the model's name asks for."""
         status, retry = manner.number, manner.retry
         if status == 429 and retry is None:
@@ -139,7 +139,7 @@ class Echo:
         if retry is not None:
             headers["retry-after"] = str(retry)
         beats = whole(msgspec.json.encode({"error": error}), 0, manner)
-        return EchoAnswer(status, headers, beats, self._clock)
+        return EchoAnswer(status, headers, beats, self._clock, total)
 
     def _refusal(self, refused: BadRequest, body: bytes) -> Answer:
         """The error that the request itself has earned."""
@@ -155,15 +155,18 @@ class Echo:
 
 
 class EchoAnswer:
-    """Beats on their way out, each at its time. The head is there at once."""
+    """Beats on their way out, each at its time. The head is there at once. `total`: seconds for all of them."""
 
-    def __init__(self, status: int, headers: Mapping[str, str], beats: Iterator[Beat], clock: Clock) -> None:
+    def __init__(
+        self, status: int, headers: Mapping[str, str], beats: Iterator[Beat], clock: Clock, total: float = inf
+    ) -> None:
         self.status = status
         self.headers = headers
         self._beats = beats
         self._next: Beat | None = None  # kept until it is said: a wait that was cancelled loses nothing
         self._clock = clock
         self._start = clock.now()
+        self._total = total
         self._gone = asyncio.Event()
 
     async def chunk(self) -> bytes:
@@ -172,9 +175,11 @@ class EchoAnswer:
         if self._next is None:
             return b""
         if not self._gone.is_set():
-            await self._clock.reach(self._start + self._next.at, self._gone)
+            await self._clock.reach(self._start + min(self._next.at, self._total), self._gone)
         if self._gone.is_set():
             raise Down("The connection to the provider was let go.", code="upstream_aborted")
+        if self._next.at > self._total:
+            raise Timeout(f"The provider's answer did not end within {self._total:g} s.", code="total_timeout")
         if self._next.data is None:
             raise Down("The provider's answer was cut short.", code="upstream_cut")
         data, self._next = self._next.data, None
@@ -190,7 +195,7 @@ class EchoAnswer:
         return bytes(body)
 
     def begun(self) -> None:
-        """No timer runs here."""
+        """No timer runs here but the client's own."""
 
     def ended(self) -> bool:
         return False  # a token comes after the other
