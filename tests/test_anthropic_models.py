@@ -300,15 +300,6 @@ def test_a_system_turn_in_mid_chat(model: str, turns: list[Turn], roles: str, dr
     assert (WRAPPED in json.dumps(value).replace("\\n", "\n")) == bool(dropped)
 
 
-def test_calls_and_results_without_ids_meet_in_their_order() -> None:
-    calls = turn("assistant", *(ToolCall(id="", name="f") for _ in range(2)))
-    results = turn("user", *(ToolResult(id="", parts=[Text(text=str(number))]) for number in range(2)))
-    _, asked, answered = sent(foreign(USER, calls, results, tools=[Tool(name="f")]))["messages"]
-    ids = [block["id"] for block in asked["content"]]
-    assert ids == [block["tool_use_id"] for block in answered["content"]]
-    assert len(set(ids)) == 2
-
-
 POINT = {"type": "ephemeral", "ttl": "1h"}
 
 
