@@ -15,6 +15,8 @@ from proxy.middleware import cost
 from proxy.spending.brake import LOOK
 from proxy.spending.extent import TEMPLATE
 from proxy.spending.money import NANOS
+from proxy.store import CRASHED
+from proxy.store.intents import found
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Got, ask, client, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import DEFAULTS, Gateway, config_file, pillion, telling
@@ -172,6 +174,34 @@ async def test_who_does_not_wait_for_a_whole_answer_is_booked_with_a_guess_at_it
             (row,) = await booked(gateway)
             assert sums(row)[:4] == (1, 1, len(body) // 4, written)
             assert row["estimated"] == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("said", "text", "written"),
+    [
+        (9, "", 9),
+        (5000, "", 1000),
+        (None, "", 1000),
+        (None, "providers: {openai: {max_tokens: 9}}\n", 9),
+        (20, "providers: {openai: {max_tokens: 9}}\nbudgets: {all: {usd: 1, mode: lenient}}\n", 20),
+    ],
+)
+async def test_what_a_kill_cuts_short_is_booked_with_no_more_than_it_allowed(
+    tmp_path: Path, stream: bool, said: int | None, text: str, written: int
+) -> None:
+    """Else a start after it would count in a budget what was never set aside there."""
+    silent = Scenario(body=OPENAI.whole, cut_at=0, cut_of="wire", how="stall")
+    async with Evil(silent) as evil, priced(evil, tmp_path, text) as gateway, client(gateway) as one:
+        body = OPENAI.request(stream, "openai/m", max_tokens=said)
+        await one.send(spell("POST", OPENAI.path, body))
+        await evil.received(1)
+        (row,) = found(tmp_path / "state" / "ledger.intents").rows
+        read = len(body) // 4
+        assert (row.flags & CRASHED, row.input, row.output) == (CRASHED, read, written)
+        assert row.nanos == read * 1000 + written * 3000
+        one.leave("rst")
+        await evil.closed()
 
 
 async def test_under_a_strict_budget_it_is_booked_with_all_that_it_may_have_cost(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ in the ledger; after it both learn what it was. So an attempt that nobody lived 
 
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from time import monotonic
 from typing import NamedTuple
 
@@ -215,12 +214,11 @@ def about(call: Call, price: Price) -> int:
 
 def _row(call: Call, target: Target, price: Price, now: float) -> Row:
     """An intent: what the attempt is about to cost, as far as anybody can guess. In the order of Row's fields."""
-    read, flags = len(call.envelope.body) // BYTES_PER_TOKEN, STREAM if call.stream else 0
-    if not price.is_known:
-        flags |= UNPRICED
+    read, written = len(call.envelope.body) // BYTES_PER_TOKEN, _unheard(call)
     return Row(
         0, now, call.id, call.attempts, call.client, call.dialect.name, call.operation, target.adapter.name,
-        target.model, read, 0, 0, 0, 0, ANSWER, 0, 0, price.bound(read, ANSWER), price.source, 0.0, 0.0, 200, "", flags,
+        target.model, read, 0, 0, 0, 0, written, 0, 0, price.bound(read, written), price.source, 0.0, 0.0, 200, "",
+        (STREAM if call.stream else 0) | (0 if price.is_known else UNPRICED),
     )  # fmt: skip
 
 
@@ -286,11 +284,14 @@ def _is_unheard(call: Call, error: BaseException | None) -> bool:
 
 
 def _unheard(call: Call) -> int:
-    """Tokens of such an answer, by a guess."""
-    lengths: list[int] = []
-    with suppress(BadRequest):  # of a length that nobody can read
-        lengths += filter(is_length, said_length(call.envelope, call.dialect.bounds))
-    return min([ANSWER, *lengths])
+    """Tokens of an answer of which nobody has heard a word, by a guess: no more than it may have."""
+    assert call.target is not None
+    try:
+        lengths = [said for said in said_length(call.envelope, call.dialect.bounds) if is_length(said)]
+    except BadRequest:  # of a length that nobody can read
+        return ANSWER
+    most = min(lengths) if lengths else call.target.adapter.hints(call.target.model).max_tokens
+    return min(ANSWER, most or ANSWER)
 
 
 def _tier_asked(call: Call, target: Target) -> str:
