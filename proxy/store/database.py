@@ -7,13 +7,15 @@ once (https://www.sqlite.org/wal.html#walresetbug). Everything raises sqlite3.Er
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 from msgspec.structs import astuple
 
+from proxy.store.files import BESIDE, leads_to
+from proxy.store.reasons import Unusable
 from proxy.store.row import Row, fit
 from proxy.store.schema import CREATE, DISAGREEMENTS, FLOOR, KEYS, LOST, addition, insertion
 from proxy.store.sums import added_up
@@ -39,6 +41,7 @@ class Database:
         self._path = path
         self._synchronous = synchronous
         self._connection: sqlite3.Connection | None = None
+        self._inodes: dict[Path, int] = {}  # of its files, as far as they have been seen
 
     def __repr__(self) -> str:
         return f"<Database {self._path or 'in memory'}, {'open' if self._connection is not None else 'closed'}>"
@@ -46,6 +49,7 @@ class Database:
     def open(self) -> None:
         """The file, made where it is not there. Raises OSError as well."""
         self.close()
+        self._inodes = {}
         if self._path is not None:
             _make_private(self._path)
         self._connection = sqlite3.connect(
@@ -74,6 +78,43 @@ class Database:
         is_busy, *_ = self._run("PRAGMA wal_checkpoint(TRUNCATE)")[0]
         if is_busy:
             raise sqlite3.OperationalError("the log cannot be written back while others read it")
+
+    @property
+    def is_gone(self) -> bool:
+        """Has somebody taken one of its files away? What was in it is there for as long as the connection is.
+
+        Raises Unusable where another file is in the place of the first, and OSError.
+        """
+        if self._path is None or self._connection is None:
+            return False
+        for path in (self._path, *self._beside):
+            inode = self._inodes.get(path)
+            if inode is None and path.exists():
+                self._inodes[path] = path.stat().st_ino
+            elif inode is not None and not leads_to(path, inode):
+                if path == self._path and path.exists():
+                    raise Unusable(f"{path} is another file than the one that was opened: start pillion anew")
+                return True
+        return False
+
+    def put_back(self) -> None:
+        """Write all that the connection still has into a new file, and go on with that. Raises OSError as well."""
+        assert self._path is not None
+        new = self._path.with_name(f"{self._path.name}.new")
+        new.unlink(missing_ok=True)
+        _make_private(new)
+        with closing(sqlite3.connect(new)) as copy:
+            self.ask(lambda db: db.backup(copy))
+        self.close()
+        for path in self._beside:  # of the old one, which must not be taken for the new one's
+            path.unlink(missing_ok=True)
+        new.rename(self._path)
+        self.open()
+
+    @property
+    def _beside(self) -> tuple[Path, ...]:
+        """What SQLite keeps beside the file."""
+        return () if self._path is None else tuple(self._path.with_name(self._path.name + end) for end in BESIDE)
 
     # --- what it knows of itself ---
 

@@ -11,6 +11,8 @@ from time import gmtime, strftime
 from proxy.folders import make_private
 from proxy.store.reasons import Unusable
 
+BESIDE = "-wal", "-shm"  # what SQLite keeps beside the database
+
 _BEGUN = b"pillion has begun a ledger here. Where there is none beside this file, it was lost.\n"
 
 
@@ -41,6 +43,15 @@ class Files:
             raise
         self._descriptor = descriptor
 
+    def lock_again(self) -> bool:
+        """Where somebody has taken the lock away, and maybe the folder; was it so? Raises as `lock` does."""
+        if (before := self._descriptor) is None or leads_to(self._lock, os.fstat(before).st_ino):
+            return False
+        self.lock()
+        os.close(before)
+        self.mark_begun()
+        return True
+
     def unlock(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
@@ -60,7 +71,7 @@ class Files:
         self.mark_begun()
         stamp = strftime("%Y%m%dT%H%M%SZ", gmtime(now))
         aside = self._unused(f"{self.database.name}.corrupt-{stamp}")
-        for suffix in ("-wal", "-shm", ""):
+        for suffix in (*BESIDE, ""):
             there = self.database.with_name(self.database.name + suffix)
             if there.exists():
                 there.rename(aside.with_name(aside.name + suffix))
@@ -69,3 +80,11 @@ class Files:
     def _unused(self, name: str) -> Path:
         paths = (self.folder / (f"{name}-{n}" if n else name) for n in range(1000))
         return next(path for path in paths if not path.exists())
+
+
+def leads_to(path: Path, inode: int) -> bool:
+    """Is this file the one that is open? Not where it was taken away, or another one put in its place."""
+    try:
+        return path.stat().st_ino == inode
+    except (FileNotFoundError, NotADirectoryError):
+        return False

@@ -26,6 +26,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from proxy.store import row as rows
+from proxy.store.files import leads_to
 from proxy.store.row import CRASHED, ESTIMATED, Row
 
 SLOT = 512  # bytes
@@ -89,6 +90,11 @@ class Intents:
         free = [slot for slot in slots if self._held.pop(slot, None) is not None]
         self._free.extend(free)
 
+    @property
+    def is_gone(self) -> bool:
+        """Has somebody taken the file away? Then `renew` puts it back."""
+        return not leads_to(self._path, os.fstat(self._fd).st_ino)
+
     def grow(self) -> None:
         """Allocate ahead of need."""
         while self._allocated - self._end + len(self._free) < BLOCK and self._allocated < MOST:
@@ -105,7 +111,7 @@ class Intents:
         os.fdatasync(self._fd)
 
     def renew(self) -> None:
-        """Where the disk failed a sync: its pages count as clean from then on, so all goes into another file.
+        """All goes into another file: where the disk failed a sync, as its pages count as clean from then on.
 
         The descriptor stays: it is the new file's from one moment to the next, and what the loop wrote into the old one
         meanwhile is written once more.

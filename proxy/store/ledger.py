@@ -22,7 +22,7 @@ from proxy.store import intents
 from proxy.store.database import Database
 from proxy.store.files import Files
 from proxy.store.intents import NO_SLOT, Intents
-from proxy.store.opening import Terms, check, mended, opened
+from proxy.store.opening import Terms, check, mended, opened, put_back
 from proxy.store.reasons import Unusable, reason
 from proxy.store.row import Row, spelled
 from proxy.store.usage import Group, Query, Total, totals, usage
@@ -250,11 +250,15 @@ class Ledger:
         if self._files is not None and self._intents is not None:
             mended(self._writer.database, self._files, self._terms(), error)
 
-    def grow(self) -> None:
-        """A disk that is full is told of by the intent that finds no room."""
-        if self._intents is not None:
-            with suppress(OSError):
-                self._intents.grow()
+    def prepare(self) -> None:
+        """A disk that is full is told of by the intent that finds no room. Raises Unusable, OSError, sqlite3.Error."""
+        if self._files is None or self._intents is None:
+            return
+        put_back(self._writer.database, self._files)
+        if self._intents.is_gone:
+            self._intents.renew()
+        with suppress(OSError):
+            self._intents.grow()
 
     def prunable(self) -> tuple[float, int | None]:
         oldest = self._intents.oldest() if self._intents is not None else None

@@ -63,11 +63,25 @@ def mended(database: Database, files: Files, terms: Terms, error: Exception) -> 
     """After an error, while pillion runs. Raises as `opened` does: it is not mended yet."""
     if isinstance(error, Unusable):
         raise error
+    if put_back(database, files):
+        return
     if is_corruption(error):
         _set_aside(database, files, terms, reason(error))
         _begin(database, files, terms)
     elif loses_the_connection(error):
         database.reopen()
+
+
+def put_back(database: Database, files: Files) -> bool:
+    """What somebody has taken away while pillion runs; was there anything? Raises Unusable, OSError, sqlite3.Error."""
+    is_gone = files.lock_again()
+    if database.is_gone:
+        database.put_back()
+        is_gone = True
+    if is_gone:
+        words = "the ledger in %s was taken away, and is put back with all that was in it"
+        log.error(words, files.folder, extra={"event": "ledger_recovered"})
+    return is_gone
 
 
 def begin(folder: Path, now: float) -> str:

@@ -39,8 +39,8 @@ class Upkeep(Protocol):
         """Make the database usable again, after this error. Raises where it is not."""
         ...
 
-    def grow(self) -> None:
-        """Before each batch."""
+    def prepare(self) -> None:
+        """Before what is held is written. Raises where it cannot be."""
         ...
 
     def prunable(self) -> tuple[float, int | None]:
@@ -160,7 +160,7 @@ class Writer:
         if self._error is not None:
             self._upkeep.mend(self._error)
             self.database.insert([])  # where no row waits this is the proof
-        self._upkeep.grow()
+        self._upkeep.prepare()
         while batch := self._held[:AT_ONCE]:
             self.database.insert([row for _, row in batch])
             del self._held[: len(batch)]  # the loop goes on appending: each of these steps is one
