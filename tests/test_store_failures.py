@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from proxy.config import Ledger as Wish
 from proxy.errors import ConfigError, LedgerUnavailable
 from proxy.store import Group, Ledger, Query, Total, database, intents, writer
 from proxy.store.database import Database
+from proxy.store.intents import NO_SLOT
 from tests.crash import NOW, row
 from tests.laws import SOAK, share
 
@@ -173,6 +175,25 @@ async def test_where_no_slot_is_left_a_strict_budget_refuses(
         assert book.failed == "the disk is full"
         book.forget(held[0])
         book.intend(row("a", 1))
+        assert book.failed == ""
+
+
+async def test_a_ledger_that_has_room_for_slots_again_is_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though nobody asks anything any more."""
+
+    def full(*_: object) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    async with ledger(tmp_path, is_hard=False) as book:
+        with monkeypatch.context() as broken:
+            broken.setattr("os.posix_fallocate", full)
+            held = [book.intend(row("a", 1)) for _ in range(intents.FIRST * intents.BLOCK)]
+            broken.setattr("os.pwrite", full)
+            this = row("u", 7)
+            book.settle(book.intend(this), this)
+            assert await spent(book) == 7
+            assert (book.failed, book.uncovered, NO_SLOT in held) == ("the disk is full", 1, False)
+        assert await spent(book) == 7
         assert book.failed == ""
 
 

@@ -95,12 +95,14 @@ class Intents:
         """Has somebody taken the file away? Then `renew` puts it back."""
         return not leads_to(self._path, os.fstat(self._fd).st_ino)
 
-    def grow(self) -> None:
-        """Allocate ahead of need."""
+    def grow(self) -> bool:
+        """Allocate ahead of need; was there any?"""
+        before = self._allocated
         while self._allocated - self._end + len(self._free) < BLOCK and self._allocated < MOST:
             first = max(self._allocated, self._end)  # a burst has got ahead: what it wrote to is there
             os.posix_fallocate(self._fd, first * SLOT, BLOCK * SLOT)
             self._allocated = first + BLOCK
+        return self._allocated > before
 
     def oldest(self) -> int | None:
         """The lowest id of those that the database may not have yet."""

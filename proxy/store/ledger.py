@@ -258,7 +258,8 @@ class Ledger:
         if self._intents.is_gone:
             self._intents.renew()
         with suppress(OSError):
-            self._intents.grow()
+            if self._intents.grow():
+                self._unsound = ""
 
     def prunable(self) -> tuple[float, int | None]:
         oldest = self._intents.oldest() if self._intents is not None else None
