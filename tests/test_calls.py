@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -79,6 +80,32 @@ def test_no_two_calls_share_an_id_and_those_before_stay_as_they_were(said: list[
     assert "" not in made
     pair(turns)  # what a client has once been told stays
     assert [part.id for turn in turns for part in turn.parts if isinstance(part, ToolCall)] == made
+
+
+@pytest.mark.parametrize("name", ["", "a"])
+def test_a_long_conversation_under_one_id_costs_each_call_the_same(name: str) -> None:
+    def lines(calls: int) -> int:
+        turns = spoken(*[part for _ in range(calls) for part in (call(name), result(name))])
+        return lines_run(lambda: pair(turns))
+
+    assert lines(400) < 3 * lines(200)
+
+
+def lines_run(work: Callable[[], object]) -> int:
+    """How many lines of Python it takes."""
+    count, before = 0, sys.gettrace()
+
+    def heard(*_: object) -> Any:
+        nonlocal count
+        count += 1
+        return heard
+
+    sys.settrace(heard)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
 
 
 def calling(*calls: tuple[str, str], stream: bool) -> bytes:

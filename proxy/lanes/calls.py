@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from proxy.canon import Event, Open, ToolCall, Turn
 from proxy.lanes.naming import Names
-from proxy.lanes.pairing import another, calls_in
+from proxy.lanes.pairing import Taken, calls_in
 
 
 class Calls:
@@ -19,7 +19,7 @@ class Calls:
     def __init__(self, turns: Sequence[Turn], names: Names) -> None:
         self._turns = turns
         self._names = names
-        self._taken: set[str] | None = None  # ids of the conversation, read when the first call comes
+        self._taken: Taken | None = None  # ids of the conversation, read when the first call comes
 
     def feed(self, events: Iterable[Event]) -> list[Event]:
         return [self._opened(event) if type(event) is Open else event for event in events]
@@ -37,7 +37,5 @@ class Calls:
         if not name:  # then it gets one where the client's wire wants it
             return name
         if self._taken is None:
-            self._taken = {call.id for call in calls_in(self._turns)}
-        distinct = another(name, self._taken) if name in self._taken else name
-        self._taken.add(distinct)
-        return distinct
+            self._taken = Taken(call.id for call in calls_in(self._turns))
+        return self._taken.distinct(name)

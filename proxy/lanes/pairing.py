@@ -7,7 +7,7 @@ own, on its way to the client and on its way back, the same each time; the resul
 calls.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from proxy.canon import ToolCall, ToolResult, Turn
 
@@ -15,9 +15,9 @@ from proxy.canon import ToolCall, ToolResult, Turn
 def pair(turns: Sequence[Turn]) -> None:
     """In place: each call gets an id of its own, and each result its call's."""
     ids = [call.id for call in calls_in(turns)]
-    if len(set(ids)) == len(ids) and "" not in ids:
+    taken = Taken(filter(None, ids))
+    if len(taken) == len(ids):
         return  # as nearly always
-    taken = {name for name in ids if name}
     seen: set[str] = set()
     waiting: dict[str, list[str]] = {}  # by the id that came: calls of the last answer that have no result yet
     answered: dict[str, str] = {}
@@ -34,8 +34,7 @@ def pair(turns: Sequence[Turn]) -> None:
                     waiting, is_over = {}, False
                 came = part.id
                 if not came or came in seen:
-                    part.id = another(came, taken)
-                    taken.add(part.id)
+                    part.id = taken.another(came)
                 seen.add(came)
                 waiting.setdefault(came, []).append(part.id)
 
@@ -44,9 +43,28 @@ def calls_in(turns: Iterable[Turn]) -> list[ToolCall]:
     return [part for turn in turns if turn.role == "assistant" for part in turn.parts if type(part) is ToolCall]
 
 
-def another(name: str, taken: Collection[str]) -> str:
-    """An id like this one that no call has."""
-    number = 2 if name else 1
-    while (made := f"{name or 'call'}_{number}") in taken:
-        number += 1
-    return made
+class Taken:
+    """The ids that calls have."""
+
+    def __init__(self, ids: Iterable[str]) -> None:
+        self._ids = set(ids)
+        self._next: dict[str, int] = {}  # the number behind each id, below which all are taken
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def distinct(self, name: str) -> str:
+        """The id itself, or another where a call has it. It is taken from now on."""
+        if name in self._ids:
+            return self.another(name)
+        self._ids.add(name)
+        return name
+
+    def another(self, name: str) -> str:
+        """An id like this one that no call has had. It is taken from now on."""
+        number = self._next.get(name, 2 if name else 1)
+        while (made := f"{name or 'call'}_{number}") in self._ids:
+            number += 1
+        self._ids.add(made)
+        self._next[name] = number + 1
+        return made
