@@ -58,12 +58,13 @@ def ids(turns: Sequence[Turn]) -> list[str]:
         ([call("a"), call("a_2"), call("a"), result("a"), result("a_2"), result("a")], "a a_2 a_3 a a_2 a_3"),
         ([call(""), call(""), result(""), result("")], "call_1 call_2 call_1 call_2"),
         ([call("a"), call("a"), result("a"), call("a"), result("a")], "a a_2 a a_3 a_3"),  # one was never answered
+        ([call("a"), Text(text="Never mind"), call("a"), result("a")], "a a_2 a_2"),  # nor was this one
         ([call("a"), call("b"), call("b"), result("a"), result("a"), result("b")], "a b b_2 a a b"),
         ([result("a"), call("a"), call("a")], "a a a_2"),
     ],
 )
 def test_each_call_has_an_id_of_its_own_and_each_result_its_calls(
-    parts: list[ToolCall | ToolResult], paired: str
+    parts: list[ToolCall | ToolResult | Text], paired: str
 ) -> None:
     turns = spoken(*parts)
     pair(turns)

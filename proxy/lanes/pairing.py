@@ -21,11 +21,11 @@ def pair(turns: Sequence[Turn]) -> None:
     seen: set[str] = set()
     waiting: dict[str, list[str]] = {}  # by the id that came: calls of the last answer that have no result yet
     answered: dict[str, str] = {}
-    is_over = False  # the last answer is: results have come
+    is_over = False  # the last answer is: the user has spoken, or tools
     for turn in turns:
+        is_over = is_over or turn.role == "user"
         for part in turn.parts:
             if isinstance(part, ToolResult):
-                is_over = True
                 if waiting.get(part.id):
                     answered[part.id] = waiting[part.id].pop(0)
                 part.id = answered.get(part.id, part.id)
