@@ -278,6 +278,14 @@ def test_a_call_and_its_result_meet_under_an_id_that_the_wire_takes(wire: str, n
     assert fits is None or fits.fullmatch(made[0])
 
 
+@pytest.mark.parametrize("wire", ["anthropic", "bedrock_invoke"])
+def test_claude_is_told_no_id_with_dots_or_colons(wire: str) -> None:
+    """Which Converse takes."""
+    request = Request(wire="elsewhere", model="m", turns=spoken(call("functions.f:0"), result("functions.f:0")))
+    (made,) = set(ids(named(request, registry.dialect(wire))[0].turns))
+    assert re.fullmatch("[a-zA-Z0-9_-]+", made)
+
+
 # --- a host that takes no ids but its own kind -----------------------------------------------------------------------
 
 HISTORY: list[dict[str, Any]] = [

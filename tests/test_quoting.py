@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from proxy import registry
-from proxy.canon import Request
+from proxy.canon import Citation, Close, Delta, Event, Finish, Open, Place, Request, Start, Text
 from proxy.lanes.sieve import Sieve
 from proxy.ports import Peek
 from tests import laws
@@ -103,3 +103,17 @@ def test_what_an_answer_quotes_is_told_on_the_other_wire(
         cited = [one.value for event in decoded for one in getattr(event, "citations", ())]
         assert cited == [wanted]
         assert sieve.dropped == []
+
+
+@pytest.mark.parametrize("client", ["anthropic", "bedrock_invoke"])
+def test_a_place_that_is_told_is_on_no_receipt(client: str) -> None:
+    """Claude's answers are the same by InvokeModel."""
+    dialect = registry.dialect(client)
+    sieve = Sieve(client, dialect.cites, dialect.declines)
+    cited = Citation(wire="bedrock", value={}, quote="Buy milk.", place=Place("char", 1, 2, 11))
+    (event,) = sieve.feed([Delta(index=0, citations=[cited])])
+    renderer = dialect.renderer(Request(wire=client, model="m", turns=[], stream=True))
+    said: list[Event] = [Start(), Open(index=0, part=Text(text="")), event, Close(index=0), Finish()]
+    decoded = [*(again := dialect.decoder(True)).feed(laws.say(renderer, said)), *again.close()]
+    assert [one.quote for told in decoded for one in getattr(told, "citations", ())] == ["Buy milk."]
+    assert sieve.dropped == []

@@ -29,7 +29,7 @@ from proxy.dialects.anthropic.faults import error_body, fault_of_body
 from proxy.dialects.anthropic.meter import StreamMeter, WholeMeter
 from proxy.dialects.anthropic.parse import parse_prompt, parse_request
 from proxy.dialects.anthropic.render import StreamRenderer, WholeRenderer
-from proxy.dialects.anthropic.words import BOUNDS, NAME, SILENT
+from proxy.dialects.anthropic.words import BOUNDS, CALL_IDS, CITES, NAME, SILENT
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.framing import has_sse, sse
@@ -64,10 +64,10 @@ class Anthropic:
     demands_limit = True
     demands_usage = True
     no_urls: frozenset[type] = frozenset()
-    cites: tuple[str, ...] = ("url", "place")
+    cites: tuple[str, ...] = CITES
     declines = True
     tool_names: ToolNames | None = ToolNames(re.compile(r"[^a-zA-Z0-9_-]"), longest=128)
-    call_ids: re.Pattern[str] | None = re.compile(r"[a-zA-Z0-9_-]+")
+    call_ids: re.Pattern[str] | None = CALL_IDS
     bounds = BOUNDS
     alarm = b""
     seals: Sequence[bytes] = (b'"signature"', b'"encrypted_content"', b'"redacted_thinking"')

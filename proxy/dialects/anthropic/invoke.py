@@ -10,6 +10,7 @@ Other families (Titan, Llama, ...) have bodies of their own. They pass through t
 can be asked with them.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -26,7 +27,7 @@ from proxy.dialects.anthropic.meter import WholeMeter
 from proxy.dialects.anthropic.parse import parse_request
 from proxy.dialects.anthropic.render import StreamRenderer as EventRenderer
 from proxy.dialects.anthropic.render import WholeRenderer
-from proxy.dialects.anthropic.words import BOUNDS, SILENT
+from proxy.dialects.anthropic.words import BOUNDS, CALL_IDS, CITES, SILENT
 from proxy.dialects.bedrock import Bedrock
 from proxy.dialects.bedrock.faults import exception_of, fault_of_message
 from proxy.dialects.bedrock.usage import head_of, usage_in_head, usage_in_metrics
@@ -50,7 +51,8 @@ class Invoke(Bedrock):
     name = "bedrock_invoke"
     demands_limit = True
     no_urls: frozenset[type] = frozenset((Document, Image))  # Bedrock fetches nothing for Claude
-    cites: tuple[str, ...] = ("url",)
+    cites: tuple[str, ...] = CITES
+    call_ids: re.Pattern[str] | None = CALL_IDS
     bounds = BOUNDS
     verbs: ClassVar = {"invoke": False, "invoke-with-response-stream": True}
 

@@ -18,6 +18,9 @@ BOUNDS = Bounds(
     tiers=(("speed",), ("service_tier",)),
 )
 
+CALL_IDS = re.compile(r"[a-zA-Z0-9_-]+")
+CITES = ("url", "place")
+
 # The events of a stream that say nothing yet.
 SILENT = re.compile(rb'"type"\s*:\s*"(?:ping|message_start)"')
 
