@@ -328,6 +328,21 @@ async def test_mistral_goes_on_with_what_another_host_has_called(stream: bool) -
         assert asked["messages"][2]["tool_call_id"] == made
 
 
+@pytest.mark.parametrize("name", ["call_0", ""])
+async def test_mistral_can_tell_two_calls_of_one_id_apart_as_well(name: str) -> None:
+    """Which a client of its own wire brings with it."""
+    said = {"id": name, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    done = {"role": "tool", "tool_call_id": name, "content": "done"}
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "tool_calls": [said, said]}, done, done]
+    answer = Scenario(headers=[("content-type", "application/json")], body=OPENAI.whole)
+    async with Evil(answer) as evil, pillion(PILLION_MISTRAL_BASE_URL=evil.url, MISTRAL_API_KEY="x") as gateway:
+        await ask(gateway, "POST", OPENAI.path, OPENAI.request(model="mistral/m", messages=messages))
+        sent = json.loads((await evil.received()).body)["messages"]
+    made = [call["id"] for call in sent[1]["tool_calls"]]
+    assert len(set(made)) == 2
+    assert [message["tool_call_id"] for message in sent[2:]] == made
+
+
 async def test_what_mistral_itself_has_called_passes_untouched() -> None:
     said = json.dumps(HISTORY).replace("call_abcdefgh", "AbCdEfGh1")
     body = b'{"model":"mistral/m",  "messages":%b}' % said.encode()

@@ -114,7 +114,7 @@ class Translation:
         request = _parsed(call, target)
         own = _is_own(call, request, dialect)
         maker = self._provenance.mark(provider)
-        if not own:
+        if not own or target.adapter.call_id_length is not None:
             pair(request.turns)
         foreign = unseal(request, maker, own, self._provenance.judge(provider, request.wire))
         recall = self._vault.recall(request, call.client, maker)
