@@ -12,8 +12,7 @@ from hashlib import sha256
 
 from msgspec.structs import replace
 
-from proxy.canon import Part, Request, ToolCall, ToolChoice, ToolResult, Turn
-from proxy.lanes.pairing import calls_in
+from proxy.canon import Part, Request, Tool, ToolCall, ToolChoice, ToolResult, Turn
 from proxy.ports import Dialect, ToolNames
 
 _DIGEST = 8  # characters of what tells two names apart that would be one
@@ -30,9 +29,10 @@ def named(request: Request, dialect: Dialect, own: bool = False, length: int | N
     """
     if own and length is None:
         return request, AS_THEY_ARE
-    called = {call.name for call in calls_in(request.turns)}
-    names = {} if own else _names({tool.name for tool in request.tools} | called, dialect.tool_names)
-    ids = _ids(request.turns, dialect.call_ids) if length is None else _short_ids(request.turns, length)
+    parts = (part for turn in request.turns for part in turn.parts)
+    calls = [part for part in parts if type(part) is ToolCall or type(part) is ToolResult]
+    names = {} if own else _names(_tools(request.tools, calls), dialect.tool_names)
+    ids = _ids(calls, dialect.call_ids) if length is None else _short_ids(calls, length)
     if not names and not ids:
         return request, AS_THEY_ARE  # as nearly always
     renamed = replace(
@@ -42,6 +42,10 @@ def named(request: Request, dialect: Dialect, own: bool = False, length: int | N
         turns=[_turn(turn, names, ids) for turn in request.turns],
     )
     return renamed, {said: name for name, said in names.items()}
+
+
+def _tools(tools: Iterable[Tool], calls: Iterable[ToolCall | ToolResult]) -> set[str]:
+    return {tool.name for tool in tools} | {call.name for call in calls if type(call) is ToolCall}
 
 
 def _names(names: set[str], rule: ToolNames | None) -> dict[str, str]:
@@ -63,17 +67,16 @@ def _spelled(name: str, rule: ToolNames, taken: Iterable[str]) -> str:
     return f"{said[: rule.longest - _DIGEST - 1]}_{_digest(name)[:_DIGEST]}"
 
 
-def _ids(turns: Iterable[Turn], fits: re.Pattern[str] | None) -> dict[str, str]:
+def _ids(calls: Iterable[ToolCall | ToolResult], fits: re.Pattern[str] | None) -> dict[str, str]:
     """What becomes of the ids that this wire does not take."""
     if fits is None:
         return {}
-    ids = {part.id for turn in turns for part in turn.parts if isinstance(part, ToolCall | ToolResult)}
-    return {name: f"call_{_digest(name)[:24]}" for name in ids if not fits.fullmatch(name)}
+    return {name: f"call_{_digest(name)[:24]}" for name in {call.id for call in calls} if not fits.fullmatch(name)}
 
 
-def _short_ids(turns: Iterable[Turn], length: int) -> dict[str, str]:
+def _short_ids(calls: Iterable[ToolCall | ToolResult], length: int) -> dict[str, str]:
     fits = re.compile(rf"[a-zA-Z0-9]{{{length}}}")
-    return {name: _digest(name)[:length] for name in _ids(turns, fits)}
+    return {name: _digest(name)[:length] for name in _ids(calls, fits)}
 
 
 def has_odd_id(body: bytes, length: int) -> bool:
