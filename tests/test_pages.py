@@ -73,6 +73,12 @@ async def test_googles_pages_name_the_next_one_in_either_spelling(path: str, key
         assert seen == len(known)
 
 
+async def test_a_size_of_nought_is_none_to_google() -> None:
+    async with pillion() as gateway:
+        page = await listed(gateway, "/v1beta/models?pageSize=0")
+        assert len(page["models"]) == len(await names(gateway))
+
+
 async def test_coheres_pages_name_the_next_one() -> None:
     async with pillion() as gateway:
         known = await names(gateway)

@@ -4,12 +4,13 @@ A page begins behind the name with which the one before it ended. Who names no s
 is so long that it must be cut.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from proxy.grammar.fields import wrong_word
 
-LONGEST = 1000  # names on a page: as many as Anthropic, Google and Cohere give
+_is_count = re.compile(r"[1-9]\d{0,6}", re.ASCII).fullmatch
 
 
 class Page(NamedTuple):
@@ -19,7 +20,7 @@ class Page(NamedTuple):
 
 def page_of(names: Sequence[str], query: Mapping[str, str], size: str, after: str, before: str = "") -> Page:
     """`size`, `after` and `before`: what this wire calls them. Raises BadRequest."""
-    count = _count(query, size)
+    count = _count(query[size], size) if query.get(size) else len(names)
     if before and query.get(before):
         left = names[: _place(names, query[before], before)]
         return Page(left[-count:], len(left) > count)
@@ -27,10 +28,9 @@ def page_of(names: Sequence[str], query: Mapping[str, str], size: str, after: st
     return Page(left[:count], len(left) > count)
 
 
-def _count(query: Mapping[str, str], key: str) -> int:
-    text = query.get(key) or str(LONGEST * LONGEST)
-    if not (text.isascii() and text.isdigit() and len(text) < 8 and int(text)):
-        raise wrong_word(key, f"a number from 1 to {LONGEST}", text)
+def _count(text: str, key: str) -> int:
+    if not _is_count(text):
+        raise wrong_word(key, "a number from 1 to 1000", text)  # who asks for more gets them: vendors give no more
     return int(text)
 
 

@@ -124,8 +124,9 @@ class Gemini:
         return dump(self._listed(names))
 
     def model_page(self, names: Sequence[str], query: Mapping[str, str]) -> bytes:
-        """https://ai.google.dev/api/models#method:-models.list"""
-        page = page_of(names, {camel(key): text for key, text in query.items()}, "pageSize", "pageToken")
+        """https://ai.google.dev/api/models#method:-models.list; a size of 0 says none (https://google.aip.dev/158)."""
+        said = {camel(key): text for key, text in query.items() if text != "0"}
+        page = page_of(names, said, "pageSize", "pageToken")
         return dump(self._listed(page.names) | ({"nextPageToken": page.names[-1]} if page.more else {}))
 
     def _listed(self, names: Sequence[str]) -> Object:
