@@ -114,6 +114,7 @@ class UpstreamError(GatewayError):
     the network says. `told` says that the client has read it already, in the provider's own words, as the last event
     of a stream; `event` has those words where they were kept from it. `of_key`: it was the key that the provider
     refused, and its adapter leaves that one out. `date`: when it was said, by the provider's clock, as HTTP spells it.
+    `heard`: the provider's own of the `headers`, where the client's wire has others beside them.
     """
 
     status, code = 502, "upstream_error"
@@ -140,6 +141,7 @@ class UpstreamError(GatewayError):
         self.event = b""
         self.of_key = False
         self.date = ""
+        self.heard: Headers | None = None
 
 
 class Refused(UpstreamError):

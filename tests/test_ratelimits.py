@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from proxy.errors import UpstreamError
+from proxy.failover.waits import asked_by
 from proxy.limits.ratelimits import spelled
+from proxy.limits.resets import instant
 from tests import recordings
 from tests.client import ANTHROPIC, OPENAI, Speech, ask, chat
 from tests.evil import Evil, Scenario
@@ -61,6 +64,36 @@ def test_what_the_provider_says_itself_is_not_said_again() -> None:
     said = dict(spelled(OF_ANTHROPIC | {"x-ratelimit-limit-tokens": "1"}, "openai_chat", NOON))
     assert "x-ratelimit-limit-tokens" not in said
     assert said["x-ratelimit-remaining-tokens"] == "29987"
+
+
+@pytest.mark.parametrize("off", [-3600, 0, 3600])
+def test_a_moment_is_one_by_the_clock_that_tells_it(off: int) -> None:
+    """The provider's in what it says, and ours, which the client has as well, in what we make of it."""
+    here = NOON + off
+    told = OF_ANTHROPIC | {"date": "Thu, 01 Jan 2026 12:00:00 GMT"}
+    assert dict(spelled(told, "openai_chat", here))["x-ratelimit-reset-tokens"] == "6m0s"
+    told = {"x-ratelimit-reset-tokens": f"{NOON + 360}", "date": "Thu, 01 Jan 2026 12:00:00 GMT"}
+    (line,) = spelled(told, "anthropic", here)
+    assert instant(line[1]) == here + 360
+
+
+async def test_what_we_make_of_it_is_no_word_of_the_provider_on_how_long_to_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[float | None] = []
+
+    def noting(error: UpstreamError, now: float) -> float | None:
+        waits.append(asked_by(error, now))
+        return waits[-1]
+
+    monkeypatch.setattr("proxy.failover.retries.asked_by", noting)
+    spent = [("x-ratelimit-reset-tokens", "12ms"), ("x-ratelimit-remaining-tokens", "0")]
+    late = [JSON, ("Date", "Wed, 01 Jan 2020 12:00:00 GMT")]
+    busy = Scenario(status=429, headers=[*late, *spent], body=b"{}")
+    async with Evil(busy) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        got = await chat(gateway, ANTHROPIC, ANTHROPIC.request(model="openai/m"))
+    assert got.header("anthropic-ratelimit-tokens-reset")
+    assert set(waits) == {0.012}
 
 
 def test_what_is_not_said_is_not_made_up() -> None:

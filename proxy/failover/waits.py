@@ -26,7 +26,8 @@ _is_number = re.compile(r"(?:\d{1,18}\.?\d{0,18}|\.\d{1,18})(?:[eE][+-]?\d{1,3})
 def asked_by(error: UpstreamError, now: float, longest: float = LONGEST) -> float | None:
     """By an error's headers. A moment is by the provider's clock, where its date tells that: ours may be wrong."""
     then = http_date(error.date)
-    headers = {name.lower(): value for name, value in error.headers}
+    lines = error.headers if error.heard is None else error.heard  # in the others our clock is at work
+    headers = {name.lower(): value for name, value in lines}
     return retry_after(headers, now if then is None else then, longest)
 
 

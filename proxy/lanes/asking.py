@@ -57,7 +57,7 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
     blame(call, error)
     target.adapter.refused(answer, error)
     if dialect is not call.dialect:
-        error.body = None
+        error.body, error.heard = None, error.headers
         error.headers = [*error.headers, *ratelimits.spelled(answer.headers, call.dialect.name, time())]
     raise error
 

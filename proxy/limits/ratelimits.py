@@ -13,11 +13,12 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from math import ceil
 
-from proxy.limits.resets import MILLISECONDS, instant, seconds_from
+from proxy.limits.resets import MILLISECONDS, http_date, instant, seconds_from
 
 Line = tuple[str, str]
 Standing = tuple[str, int, int, int]  # requests or tokens; their limit, what is left, nanoseconds until all is there
-Reading = Callable[[str, float], str]  # a value and the time, in seconds since 1970; "" where it cannot be read
+# A value; and the time in seconds since 1970, by our clock and by the provider's. "" where it cannot be read.
+Reading = Callable[[str, float, float], str]
 
 is_count = re.compile(r"\d{1,18}", re.ASCII).fullmatch
 
@@ -25,10 +26,15 @@ is_count = re.compile(r"\d{1,18}", re.ASCII).fullmatch
 def spelled(headers: Mapping[str, str], dialect_name: str, now: float) -> list[Line]:
     """The lines that a client of this wire looks for, and the provider did not say itself.
 
-    `headers`: the provider's, names in lower case. `now`: seconds since 1970.
+    `headers`: the provider's, names in lower case. `now`: seconds since 1970. What it calls a moment is one by its own
+    clock, which its date tells; the client goes by ours.
     """
-    rows = _ROWS.get(dialect_name, ())
-    said = [(name, reading(headers[theirs], now)) for theirs, name, reading in rows if theirs in headers]
+    rows = [row for row in _ROWS.get(dialect_name, ()) if row[0] in headers]
+    if not rows:
+        return []
+    date = http_date(headers.get("date", ""))
+    then = now if date is None else date
+    said = [(name, reading(headers[theirs], now, then)) for theirs, name, reading in rows]
     return [(name, value) for name, value in said if value and name not in headers]
 
 
@@ -60,20 +66,20 @@ def seconds_until(value: str, now: float) -> float | None:
     return None if seconds is None else max(0.0, seconds)
 
 
-def _count(value: str, now: float) -> str:
+def _count(value: str, now: float, then: float) -> str:
     return value if is_count(value) else ""
 
 
-def _moment(value: str, now: float) -> str:
+def _moment(value: str, now: float, then: float) -> str:
     """When a duration is over. Of 120 requests a minute one is back after Azure's `500`, so it counts milliseconds."""
-    seconds = seconds_until(value, now)
+    seconds = seconds_until(value, then)
     return "" if seconds is None else _as_moment(now + seconds)
 
 
-def _duration(value: str, now: float) -> str:
+def _duration(value: str, now: float, then: float) -> str:
     """How long it is until then, to the millisecond."""
     moment = instant(value)
-    return "" if moment is None else _as_duration(max(0, round((moment - now) * 1000)))
+    return "" if moment is None else _as_duration(max(0, round((moment - then) * 1000)))
 
 
 def _as_moment(at: float) -> str:

@@ -11,6 +11,7 @@ https://platform.openai.com/docs/guides/rate-limits and https://platform.claude.
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 MILLISECONDS, SECONDS = 1e-3, 1.0  # what a number counts, in seconds
 
@@ -41,6 +42,7 @@ def instant(value: str) -> float | None:
     return moment.timestamp() if moment.tzinfo else None
 
 
+@lru_cache(maxsize=16)  # all answers of a second have the same
 def http_date(value: str) -> float | None:
     """In seconds since 1970, in any of its three spellings, one of which names no zone: it is UTC in all of them.
 
