@@ -615,6 +615,7 @@ USER = turn("user", Text(text="u"))
         ({"format": Format(kind="text")}, ()),
         ({"format": Format(kind="schema", schema={"title": "n", "description": "d"}, name="n", description="d")}, ()),
         ({"format": Format(kind="schema", schema={"title": "x"}, name="n", description="d")}, ("format.name",)),
+        ({"format": Format(kind="schema", schema={"$ref": "#/$defs/x"}, name="n")}, ("format.name",)),
         ({"format": Format(kind="schema", schema={"description": "x"}, description="d")}, ("format.description",)),
         ({"extra": {"store": True, "verbosity": "low"}}, ("store", "verbosity")),
         ({"reasoning": Reasoning(effort="high")}, ("reasoning",)),  # max_tokens is 100: there is no room

@@ -26,12 +26,13 @@ _SINGLE = ("items", "additionalProperties")
 
 def labelled(form: Format, dropped: Receipt) -> Object:
     """The schema of `form` with its name and its description within: JSON Schema has words for both, and wires that
-    have no other place for them take those. What it says there itself stays.
+    have no other place for them take those. What it says there itself stays, and beside a `$ref` nothing may stand.
     """
     schema = form.schema or {}
     labels = {"title": ("format.name", form.name), "description": ("format.description", form.description)}
-    told = {key: label for key, (_, label) in labels.items() if label}
-    dropped.update(labels[key][0] for key, label in told.items() if schema.get(key, label) != label)
+    said = {key: label for key, (_, label) in labels.items() if label}
+    told = {} if "$ref" in schema else {key: schema.get(key, label) for key, label in said.items()}
+    dropped.update(labels[key][0] for key, label in said.items() if told.get(key) != label)
     return told | schema
 
 
