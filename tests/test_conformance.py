@@ -41,6 +41,8 @@ async def test_a_client_reaches_every_provider(client: Wire) -> None:
             if meet(client, wire)
             for each in [one async for one in pairs.judge(acting, client, wire, sample=SAMPLE)]
         ]
+    every = sum(pairs.size(client, wire) for wire in providers() if meet(client, wire))
+    laws.figures[f"cases of make conformance, asked by {client}"] = (len(findings), every)
     assert len(findings) > len(providers())
     failed = [each.line() for each in findings if each.verdict == "failed"]
     assert not failed, "\n".join(failed)

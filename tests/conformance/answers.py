@@ -13,7 +13,7 @@ from tests.conformance.clients import Client
 from tests.conformance.clients.raised import Raised
 from tests.conformance.readings import READERS
 from tests.conformance.report import Finding, Verdict
-from tests.conformance.scene import Scene, is_answer, is_live, played
+from tests.conformance.scene import Scene, is_answer, is_live, played, rows_of
 from tests.conformance.told import Told, Wire, differences
 from tests.recordings import Row, replayed
 
@@ -23,9 +23,13 @@ _LOUD = {"sound", "image", "choices"}
 
 async def judge(scene: Scene, client: Wire, provider: Wire, rows: Iterable[Row]) -> AsyncIterator[Finding]:
     for row in rows:
-        if is_answer(row) and not (client == "ollama_generate" and READERS[provider](row).calls):
-            yield await _judged(scene, client, provider, row)
-            replayed(row)
+        yield await _judged(scene, client, provider, row)
+        replayed(row)
+
+
+def cases(client: Wire, provider: Wire) -> list[Row]:
+    answers = [row for row in rows_of(provider) if is_answer(row)]
+    return [row for row in answers if client != "ollama_generate" or not READERS[provider](row).calls]
 
 
 async def _judged(scene: Scene, client: Wire, provider: Wire, row: Row) -> Finding:

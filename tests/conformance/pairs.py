@@ -5,8 +5,8 @@ A pair is a client's wire and a provider's. `judge` runs the four figures of one
 
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from tests import recordings
 from tests.conformance import answers, apart, asked, errors
@@ -15,7 +15,7 @@ from tests.conformance.scene import NO_ANSWER, PROVIDERS, Scene, rows_of
 from tests.conformance.told import WIRES, Wire
 from tests.recordings import Row
 
-T = TypeVar("T")
+Judge = Callable[[Scene, Wire, Wire, Sequence[Any]], AsyncIterator[Finding]]
 
 DEFINITIONS: Mapping[Figure, str] = {
     "answers": "recorded answers that the SDK reads as a plain reading does: text, thoughts, calls, finish, usage",
@@ -38,28 +38,32 @@ async def judge(
 ) -> AsyncIterator[Finding]:
     """Every case; or of each figure so many, chosen by a seed that is the pair's own."""
     for figure in figures:
-        if client == "bedrock_native" != provider and figure != "cannot cross":
-            continue  # whatever it asks there is refused
-        async for finding in _figure(scene, client, provider, figure, sample):
+        each, cases = _cases(client, provider, figure)
+        if 0 < sample < len(cases):
+            cases = random.Random(f"{figure} {client} {provider}").sample(cases, sample)
+        async for finding in each(scene, client, provider, cases):
             yield finding
 
 
-def _figure(scene: Scene, client: Wire, provider: Wire, figure: Figure, sample: int) -> AsyncIterator[Finding]:
-    def some(cases: Sequence[T]) -> Sequence[T]:
-        chosen = random.Random(f"{figure} {client} {provider}")
-        return chosen.sample(cases, sample) if 0 < sample < len(cases) else cases
+def size(client: Wire, provider: Wire) -> int:
+    """How many cases they have."""
+    return sum(len(_cases(client, provider, figure)[1]) for figure in FIGURES)
 
+
+def _cases(client: Wire, provider: Wire, figure: Figure) -> tuple[Judge, Sequence[Any]]:
+    """Who judges the figure, and what."""
+    if client == "bedrock_native" != provider and figure != "cannot cross":
+        return answers.judge, []  # whatever it asks there is refused
     match figure:
         case "answers":
-            return answers.judge(scene, client, provider, some(rows_of(provider)))
+            return answers.judge, answers.cases(client, provider)
         case "errors":
-            return errors.judge(scene, client, provider, some(errors.cases(provider)))
+            return errors.judge, errors.cases(provider)
         case "requests":
             others = {request.id for request, _ in apart.cases(client)}
-            plain = [request for request in asked.requests(client) if request.id not in others]
-            return asked.judge(scene, client, provider, some(plain))
+            return asked.judge, [request for request in asked.requests(client) if request.id not in others]
         case "cannot cross":
-            return apart.judge(scene, client, provider, some(apart.cases(client)))
+            return apart.judge, apart.cases(client)
 
 
 # --- counts ----------------------------------------------------------------------------------------------------------
