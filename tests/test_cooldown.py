@@ -362,6 +362,17 @@ def test_a_clock_that_is_behind_after_a_restart_makes_no_pause_longer(behind: fl
     assert after.seconds_out(0, "m") == pytest.approx(30 if behind else 20)
 
 
+def test_a_key_that_has_failed_is_tried_as_soon_after_a_restart_as_before() -> None:
+    before, clock = keys(1)
+    refuse(before, 0, clock, FAILED)
+    refuse(before, 0, clock)  # which it was under way with
+    after, later = keys(1)
+    after.restore(before.state(WALL), WALL)
+    assert (before.pick("m"), after.pick("m")) == (None, None)
+    clock.now, later.now = clock() + 1, later() + 1
+    assert (before.pick("m"), after.pick("m")) == (0, 0)
+
+
 def test_what_is_over_meanwhile_is_forgotten() -> None:
     cooldown, clock = keys(2)
     refuse(cooldown, 0, clock, hint=10)

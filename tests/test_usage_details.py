@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from proxy import registry
+from proxy.adapters.echo import Echo
 from proxy.canon import BUCKETS, Usage
 from proxy.config import Price
 from proxy.dialects.anthropic.usage import usage_of
@@ -21,7 +22,7 @@ from proxy.errors import Down
 from proxy.framing.eventstream import encode_headers, frame_of
 from proxy.grammar.fields import are_counts
 from proxy.middleware import cost
-from proxy.ports import Heard
+from proxy.ports import Heard, Target
 from proxy.prices import Prices
 from proxy.spending.extent import tier
 from proxy.store import ABSURD, ESTIMATED, UNPRICED
@@ -523,7 +524,7 @@ def test_what_was_not_counted_is_not_booked_as_nothing(each: Counts, path: tuple
 
 
 def test_what_is_odd_is_filled_up_beside_what_is_not() -> None:
-    asked = call(envelope=Envelope(OPENAI.request(model="m", user="x" * 400)))
+    asked = call(envelope=Envelope(OPENAI.request(model="m", user="x" * 400)), target=Target(Echo("echo"), "m"))
     odd = anthropic({"input_tokens": -5, "cache_read_input_tokens": 1, "output_tokens": 2})
     asked.usage = counted("anthropic", odd)
     usage, _ = cost._usage(asked, 0, None)
@@ -736,7 +737,7 @@ async def test_the_row_has_the_cost_and_the_tokens_of_all_and_so_have_limits(tmp
     prices = "{input: 1, output: 5, cache_read: 0.1, request: 0.5}"
     text = (
         f"prices: {{anthropic/m: {prices}, anthropic/claude-opus-4-5: {{input: 10, output: 50, request: 9}}}}\n"
-        "limits: {client: {tokens_per_minute: 54000}}\n"
+        "limits: {client: {tokens_per_minute: 5400}}\n"
     )
     body = iterations(COMPACTION, MESSAGE, ADVICE)
     async with Evil(Scenario(body=body, headers=JSON)) as evil:

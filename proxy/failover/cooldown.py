@@ -209,7 +209,7 @@ class Cooldown:
         until = inf if said.until is None else now + min(said.until - wall, said.until - said.since, LONGEST_HINT)
         if not until > (now if rest is None else rest.until + ABOUT):  # or it is what we have told ourselves
             return False
-        pause = inf if said.until is None else min(max(0.0, said.pause), LONGEST_HINT)
+        pause = min(max(0.0, said.pause), LONGEST_HINT)
         self._leave_out(index, said.model, _Rest(now, until, pause, max(said.times, 1), since))
         return True
 
