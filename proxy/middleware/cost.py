@@ -291,7 +291,7 @@ def _unheard(call: Call) -> int:
     except BadRequest:  # of a length that nobody can read
         return ANSWER
     most = min(lengths) if lengths else call.target.adapter.hints(call.target.model).max_tokens
-    return min(ANSWER, most or ANSWER)
+    return most if most is not None and most < ANSWER else ANSWER
 
 
 def _tier_asked(call: Call, target: Target) -> str:
