@@ -8,25 +8,25 @@ import re
 from proxy.errors import BadRequest
 
 VALUES = 100_000  # at any depth: of each, what is built may weigh hundreds of bytes
+LIGHT = 1024 * 1024  # bytes; whatever a shorter body holds weighs 40 MiB at most when it is built
 
 _STRIDE = 1024 * 1024  # bytes that are counted in one call of C, as nobody else can run meanwhile: a millisecond
-_BEFORE_A_VALUE = (b",", b"[", b"{")
+_BEFORE_A_VALUE = b",[{"
 # Escapes and some of what is between them: so few that it takes milliseconds, as nobody else can run meanwhile.
 _within_string = re.compile(rb'(?:[^"\\]{1,50}+|\\.){0,20000}+', re.DOTALL).match
 
 
 def check_values(body: bytes) -> None:
-    """Raises BadRequest where there are more than VALUES, before anything is built of them.
+    """Raises BadRequest where a body that is not LIGHT has more than VALUES, before anything is built of them.
 
-    Nothing is read of a body that is too short for so many, nor of one with too few separators, in strings or not.
+    Nothing is read of a light body, and no strings are told apart in one with too few separators, theirs included.
     """
-    if len(body) < 2 * VALUES or _separators(body) < VALUES:
+    if len(body) < LIGHT or _separators(body) < VALUES:
         return
     found = at = 0
     while found < VALUES and at < len(body):
         quote = _quote(body, at)
-        between = body[at:quote]
-        found += between.count(b",") + between.count(b"[") + between.count(b"{")
+        found += _count(body[at:quote])
         at = _behind_string(body, quote + 1)
     if found >= VALUES:
         raise BadRequest(f"The request body holds more than {VALUES} values.", code="too_many_values")
@@ -34,8 +34,12 @@ def check_values(body: bytes) -> None:
 
 def _separators(body: bytes) -> int:
     """Those in strings as well."""
-    starts = range(0, len(body), _STRIDE)
-    return sum(body.count(separator, at, at + _STRIDE) for at in starts for separator in _BEFORE_A_VALUE)
+    return sum(_count(body[at : at + _STRIDE]) for at in range(0, len(body), _STRIDE))
+
+
+def _count(text: bytes) -> int:
+    """How many there are: in one pass for the three of them."""
+    return len(text) - len(text.translate(None, _BEFORE_A_VALUE))
 
 
 def _behind_string(body: bytes, at: int) -> int:
