@@ -5,10 +5,12 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.envelope import Envelope
 from proxy.registry import DIALECTS, dialect
-from proxy.spending.extent import IMAGE, TEMPLATE, TOOL, WORDING, Extent, Longest, _marks, _may_be_marked, extent
+from proxy.spending.extent import IMAGE, TEMPLATE, TOOL, WORDING, Extent, Longest, _marked, _marks, extent
 
 SAID = {"max_tokens": 7}
 
@@ -284,8 +286,24 @@ MARKS = """
 """
 
 
-@pytest.mark.parametrize("mark", re.split(r"\n| \| ", MARKS.strip()))
-def test_what_is_marked_is_looked_at(mark: str) -> None:
-    """Of each kind: a body in which none of their beginnings stands is not searched."""
-    assert _marks.search(mark.encode()) is not None
-    assert _may_be_marked(mark.encode()) is not None
+EACH = [mark.encode() for mark in re.split(r"\n| \| ", MARKS.strip())]
+
+
+@pytest.mark.parametrize("mark", EACH)
+def test_what_is_marked_is_looked_at(mark: bytes) -> None:
+    """A place at which none of their beginnings stands is passed over."""
+    assert _marks.search(mark) is not None
+    assert sum(_marked(mark).values()) > 0
+
+
+BETWEEN = [b"", b"\\", b" ", b"\n", b'"', b'",', b"{", b"[", b"]", b":", b'"a":"', b'"schema":', b'\\"', b"x"]
+
+
+@given(st.lists(st.sampled_from(EACH + BETWEEN), max_size=12).map(b"".join))
+def test_all_of_it_is_found(body: bytes) -> None:
+    kinds = [mark.lastgroup for mark in _marks.finditer(body)]
+    found = _marked(body)
+    assert {kind: kinds.count(kind) for kind in found if kind != "image"} == {
+        kind: count for kind, count in found.items() if kind != "image"
+    }
+    assert found["image"] >= kinds.count("image")

@@ -49,13 +49,14 @@ _marks = re.compile(
     )""",
     re.VERBOSE,
 )
-# What each of these begins with. Most bodies have none of it, which is found out much sooner: each beginning has a
-# character or a class of them in front, and `re` looks at that before it tries the rest.
-_may_be_marked = re.compile(
-    rb"""["](?:image|[dD][aA][tT][aA]:|[\s]\s*(?:image|[dD][aA][tT][aA]:)|ur[il]|file|s3|type"\s*:\s*"co|audio|video
-    |input_audio|application/|format|tool|functions|citations|documents|response|output|json_schema|schema)""",
+# What each of these begins with: a key that is none is found out by its first letter, in half the time.
+_beginnings_of_marks = re.compile(
+    rb"""["](?<!\\")(?:i(?:mage|nput_audio) | d(?:[aA][tT][aA]: | ocuments) | D[aA][tT][aA]:
+    | \s\s*(?:image|[dD][aA][tT][aA]:) | ur[il] | f(?:ile|ormat|unctions) | s(?:3|chema)
+    | t(?:ype"\s*:\s*"co | ool(?:s|_?[cC]on)) | a(?:udio|pplication/) | video | citations | response | output
+    | json_schema)""",
     re.VERBOSE,
-).search
+).finditer
 _UNMARKED = dict.fromkeys(_marks.groupindex, 0)
 _PLACE = "inference_geo"  # Anthropic's, whoever the client is: an operator may say it in `body`
 
@@ -185,12 +186,14 @@ def _kind(tool: Any) -> str:
 
 def _marked(body: bytes) -> dict[str, int]:
     """How often each kind stands there."""
-    if _is_disguised(body):
+    if (b"\\/" in body or b"\\u00" in body) and _is_disguised(body):
         body = _escapes.sub(_plain, body)
-    found = _UNMARKED.copy()
-    if _may_be_marked(body) is None:
-        return found
-    for mark in _marks.finditer(body):
+    found, end = _UNMARKED.copy(), 0
+    for beginning in _beginnings_of_marks(body):
+        at = beginning.start()
+        if at < end or (mark := _marks.match(body, at)) is None:
+            continue
+        end = mark.end()
         found[mark.lastgroup or ""] += 1
         if mark.lastgroup == "images":  # a list of them, each a string
             found["image"] += mark[0].count(b'"', len(b'"images"')) // 2
