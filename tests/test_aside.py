@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.edge.aside import LARGE, aside
+from proxy.edge.aside import LARGE, SKIMMED, aside
 from proxy.edge.inbound import Inbound
 from proxy.envelope import Envelope
 from proxy.lanes import counting
@@ -18,7 +18,7 @@ from tests.client import ANTHROPIC, OPENAI, Speech, chat, client, lane_name, spe
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion
 
-PADDING = "x" * LARGE
+PADDING = "x" * SKIMMED
 
 
 def where(number: int = 0) -> tuple[str, int]:

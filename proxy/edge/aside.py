@@ -16,6 +16,7 @@ T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
 LARGE = 256 * 1024  # bytes; less than that is read in a millisecond or two, and a thread would cost more
+SKIMMED = 1024 * 1024  # bytes of a body of which the first level alone is read: as much in half a millisecond
 TURN = 0.001  # seconds; Python's own 5 ms would pass again and again, whenever the loop has slept for a moment
 
 # It starts when it is first wanted.

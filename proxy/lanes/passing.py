@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from proxy import headers
-from proxy.edge.aside import LARGE, aside
+from proxy.edge.aside import SKIMMED, aside
 from proxy.envelope import Envelope
 from proxy.errors import Down
 from proxy.lanes.asking import (
@@ -46,7 +46,7 @@ class PassThrough:
         if call.wishes.context is not None:
             self._translate.receipt(call, window(call, target, call.dialect).dropped)
         size = len(call.envelope.body)
-        forward = _forward(call, target) if size <= LARGE else await aside(size, _forward, call, target)
+        forward = _forward(call, target) if size <= SKIMMED else await aside(size, _forward, call, target)
         answer = await ask(call, target, call.dialect, _outgoing(call, target, forward))
         live = is_stream(call, answer, call.dialect) or (call.as_array and media_type_of(answer) == "application/json")
         meter = call.dialect.meter(live)

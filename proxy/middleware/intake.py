@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from proxy.access.allowance import ClientKey
 from proxy.catalog import bounded
-from proxy.edge.aside import LARGE, aside
+from proxy.edge.aside import SKIMMED, aside
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, GatewayError
 from proxy.manyvalues import check_values
@@ -30,7 +30,9 @@ class Intake:
         """Raises BadRequest; GatewayError, 504, where the client's time is over with its body."""
         body, dialect = await call.receive(), wishing(call.dialect)
         size = len(body)
-        call.wishes, call.envelope = _read(body, dialect) if size <= LARGE else await aside(size, _read, body, dialect)
+        call.wishes, call.envelope = (
+            _read(body, dialect) if size <= SKIMMED else await aside(size, _read, body, dialect)
+        )
         peek = call.dialect.peek(call.envelope, Path(call.rest, call.query))
         call.model, call.stream, call.as_array = bounded(peek.model), peek.stream, peek.as_array
         if call.wishes.provider:
