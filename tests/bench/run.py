@@ -48,12 +48,14 @@ class Scenario(NamedTuple):
     connections: int
     stream: bool = False
     paced: bool = False
+    is_long: bool = False  # what is asked
     longer: int = 1  # its slices, than others
 
 
 SCENARIOS = {
     "unary": Scenario("one JSON answer of 1 KB", 32),
     "burst": Scenario("a stream of 50 events that arrive at once", 32, stream=True),
+    "long": Scenario("a request of 300 KiB, as agents send, and one JSON answer", 8, is_long=True),
     "paced": Scenario("a stream of 50 events, 10 ms apart", 200, stream=True, paced=True, longer=2),
 }
 
@@ -146,7 +148,8 @@ def _rows(stage: Stage, name: str, arguments: argparse.Namespace) -> list[Row]:
 
 
 def _lanes(stage: Stage, scenario: Scenario, wires: Sequence[str]) -> dict[str, Lane]:
-    asked = {wire: exchange(wire, stream=scenario.stream, paced=scenario.paced) for wire in (PASSED, *wires)}
+    stream, paced, is_long = scenario.stream, scenario.paced, scenario.is_long
+    asked = {wire: exchange(wire, stream=stream, paced=paced, is_long=is_long) for wire in (PASSED, *wires)}
     ours = {wire: Lane(stage.pillion, what) for wire, what in asked.items()}
     others = zip(OTHERS, (stage.nginx, stage.bare), strict=True)
     return {**{who: Lane(server, asked[PASSED]) for who, server in others}, **ours}

@@ -10,6 +10,9 @@ from typing import NamedTuple
 EVENTS = 50  # text deltas in a stream of upstream.c
 SYSTEM = "You explain things to engineers, briefly and without jargon."
 QUESTION = "What is a sidecar, and why would somebody run one beside an application? Answer in two or three sentences."
+# What was said before, where a conversation is long: as agents do, about code, with quotes and line ends in it.
+SAID = 'for name in names:\n    print(f"{name}: {sizes[name]}")  # naïve, but it tells how large each of them is\n'
+TURNS, TURN = 40, 75  # so many, of so many times SAID: 300 KiB in all
 
 
 class NotMeasured(Exception):
@@ -43,36 +46,46 @@ READINESS = Exchange("GET", "/readiness", {}, "", {})
 
 
 Asked = tuple[str, dict[str, object]]  # a path and a body
+Turns = list[tuple[str, str]]  # who said what
 
 
-def _openai(model: str, stream: bool) -> Asked:
-    turns = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
-    body: dict[str, object] = {"model": model, "messages": turns, "temperature": 0.7, "max_tokens": 256}
+def _turns(is_long: bool) -> Turns:
+    said = [("assistant" if number % 2 else "user", SAID * TURN) for number in range(TURNS)]
+    return [*(said if is_long else []), ("user", QUESTION)]
+
+
+def _messages(turns: Turns) -> list[dict[str, str]]:
+    return [{"role": who, "content": text} for who, text in turns]
+
+
+def _openai(model: str, stream: bool, turns: Turns) -> Asked:
+    messages = [{"role": "system", "content": SYSTEM}, *_messages(turns)]
+    body: dict[str, object] = {"model": model, "messages": messages, "temperature": 0.7, "max_tokens": 256}
     more = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
     return "/v1/chat/completions", body | more
 
 
-def _anthropic(model: str, stream: bool) -> Asked:
-    turns = [{"role": "user", "content": QUESTION}]
-    said = {"system": SYSTEM, "messages": turns, "temperature": 0.7, "max_tokens": 256}
+def _anthropic(model: str, stream: bool, turns: Turns) -> Asked:
+    said = {"system": SYSTEM, "messages": _messages(turns), "temperature": 0.7, "max_tokens": 256}
     return "/v1/messages", {"model": model, **said, "stream": stream}
 
 
-def _responses(model: str, stream: bool) -> Asked:
-    said = {"instructions": SYSTEM, "input": QUESTION, "temperature": 0.7, "max_output_tokens": 256}
+def _responses(model: str, stream: bool, turns: Turns) -> Asked:
+    asked: object = _messages(turns) if len(turns) > 1 else QUESTION
+    said = {"instructions": SYSTEM, "input": asked, "temperature": 0.7, "max_output_tokens": 256}
     return "/v1/responses", {"model": model, **said, "stream": stream}
 
 
-def _gemini(model: str, stream: bool) -> Asked:
+def _gemini(model: str, stream: bool, turns: Turns) -> Asked:
     verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
-    contents = [{"role": "user", "parts": [{"text": QUESTION}]}]
+    contents = [{"role": "user" if who == "user" else "model", "parts": [{"text": text}]} for who, text in turns]
     settings = {"temperature": 0.7, "maxOutputTokens": 256}
     said = {"systemInstruction": {"parts": [{"text": SYSTEM}]}, "contents": contents}
     return f"/v1beta/models/{model}:{verb}", {**said, "generationConfig": settings}
 
 
 class Wire(NamedTuple):
-    ask: Callable[[str, bool], Asked]
+    ask: Callable[[str, bool, Turns], Asked]
     headers: Mapping[str, str]
     last: bytes  # what only a whole stream ends with
     tells: int = 1  # so often a stream tells its text: Responses does in deltas, and in the end of whatever holds it
@@ -88,10 +101,10 @@ WIRES = {
 }
 
 
-def exchange(wire: str = "openai", *, stream: bool = False, paced: bool = False) -> Exchange:
+def exchange(wire: str = "openai", *, stream: bool = False, paced: bool = False, is_long: bool = False) -> Exchange:
     """The same question in the words of each wire. By the end of the model's name upstream.c knows to take its time."""
     ask, headers, last, tells = WIRES[wire]
-    path, body = ask("gpt-4o-mini-paced" if paced else "gpt-4o-mini", stream)
+    path, body = ask("gpt-4o-mini-paced" if paced else "gpt-4o-mini", stream, _turns(is_long))
     # Words of upstream.c. What comes at once may be told at once, so that its deltas are no measure.
     wanted = {b" sidecar": EVENTS * tells, last: 1} if stream else {b'"A sidecar is': 1}
     return Exchange("POST", path, {"Content-Type": "application/json", **headers}, json.dumps(body), wanted)

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_FD = 16384, IN_SIZE = 65536, EVENTS = 50, GAP = 10000 };
+enum { MAX_FD = 16384, IN_SIZE = 1048576, EVENTS = 50, GAP = 10000 };
 
 struct span {
   char *at;
