@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy import manyvalues
-from proxy.envelope import LONGEST_KEY, MEMBERS, Envelope, parse_object
+from proxy.envelope import LONGEST_KEY, MEMBERS, Envelope, check_values, parse_object
+from proxy.envelope.values import MOST
 from proxy.errors import BadRequest
-from proxy.manyvalues import check_values
 from tests.bench.parties import MIB
 
 # --- any JSON, spelled in any way ------------------------------------------------------------------------------------
@@ -391,10 +390,10 @@ def values_in(value: Any) -> int:
 def test_more_values_than_there_may_be_are_refused(members: dict[str, Any], dice: Random) -> None:
     body, count = "".join(layout(list(members.items()), dice)).encode(), values_in(members)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(manyvalues, "LIGHT", 0)
-        patch.setattr(manyvalues, "VALUES", count)
+        patch.setattr("proxy.envelope.values.LIGHT", 0)
+        patch.setattr("proxy.envelope.values.MOST", count)
         check_values(body)
-        patch.setattr(manyvalues, "VALUES", count - 1)
+        patch.setattr("proxy.envelope.values.MOST", count - 1)
         with pytest.raises(BadRequest, match=f"more than {count - 1} values"):
             check_values(body)
 
@@ -406,7 +405,7 @@ LONG = [b"," * MIB, rb"\",[" * (MIB // 4), rb"\\" * 100_000 + b"," * MIB, b"," *
 def test_what_stands_in_a_string_is_no_value(text: bytes) -> None:
     check_values(b'{"a":"%b","b":[1,"%b"]}' % (text, text))
     with pytest.raises(BadRequest, match="values"):
-        check_values(b'{"a":"%b","b":[%b]}' % (text, b"1," * manyvalues.VALUES))
+        check_values(b'{"a":"%b","b":[%b]}' % (text, b"1," * MOST))
 
 
 class Watched(bytes):
@@ -429,7 +428,7 @@ def test_they_are_counted_in_many_short_calls_as_nobody_else_can_run_in_one() ->
 
 
 def test_a_body_that_is_too_light_to_hurt_is_not_counted() -> None:
-    body = Watched(b'{"a":[%b1]}' % (b"1," * manyvalues.VALUES))
+    body = Watched(b'{"a":[%b1]}' % (b"1," * MOST))
     check_values(body)
     assert not body.taken
 
@@ -455,9 +454,9 @@ def test_a_string_without_an_end_holds_none(end: bytes) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [b"1," * manyvalues.VALUES, b"[" * 2 * manyvalues.VALUES, b"[]," * manyvalues.VALUES, b'"",' * manyvalues.VALUES],
+    [b"1," * MOST, b"[" * 2 * MOST, b"[]," * MOST, b'"",' * MOST],
 )
 def test_they_are_counted_before_anything_is_built(values: bytes) -> None:
-    with pytest.raises(BadRequest, match=f"more than {manyvalues.VALUES} values") as caught:
+    with pytest.raises(BadRequest, match=f"more than {MOST} values") as caught:
         parse_object(b'{"a":[' + values + b" " * MIB)
     assert (caught.value.status, caught.value.code) == (400, "too_many_values")

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from proxy.access.allowance import ClientKey
 from proxy.catalog import bounded
 from proxy.edge.aside import SKIMMED, aside
-from proxy.envelope import Envelope
+from proxy.envelope import Envelope, check_values
 from proxy.errors import BadRequest, GatewayError
-from proxy.manyvalues import check_values
 from proxy.ports import NO_WISHES, Call, Handler, Path, Reply, Wishes, Wishing
 from proxy.wishes import COST_LIMIT, SUMMARY, TIMEOUT, seconds, wishing, with_headers
 

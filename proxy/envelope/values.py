@@ -7,7 +7,7 @@ import re
 
 from proxy.errors import BadRequest
 
-VALUES = 100_000  # at any depth: of each, what is built may weigh hundreds of bytes
+MOST = 100_000  # at any depth: of each, what is built may weigh hundreds of bytes
 LIGHT = 1024 * 1024  # bytes; whatever a shorter body holds weighs 40 MiB at most when it is built
 
 _STRIDE = 1024 * 1024  # bytes that are counted in one call of C, as nobody else can run meanwhile: a millisecond
@@ -17,19 +17,19 @@ _within_string = re.compile(rb'(?:[^"\\]{1,50}+|\\.){0,20000}+', re.DOTALL).matc
 
 
 def check_values(body: bytes) -> None:
-    """Raises BadRequest where a body that is not LIGHT has more than VALUES, before anything is built of them.
+    """Raises BadRequest where a body that is not LIGHT has more than MOST, before anything is built of them.
 
     Nothing is read of a light body, and no strings are told apart in one with too few separators, theirs included.
     """
-    if len(body) < LIGHT or _separators(body) < VALUES:
+    if len(body) < LIGHT or _separators(body) < MOST:
         return
     found = at = 0
-    while found < VALUES and at < len(body):
+    while found < MOST and at < len(body):
         quote = _quote(body, at)
         found += _count(body[at:quote])
         at = _behind_string(body, quote + 1)
-    if found >= VALUES:
-        raise BadRequest(f"The request body holds more than {VALUES} values.", code="too_many_values")
+    if found >= MOST:
+        raise BadRequest(f"The request body holds more than {MOST} values.", code="too_many_values")
 
 
 def _separators(body: bytes) -> int:

@@ -12,10 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy import envelope, longtexts
-from proxy.envelope import parse_object
+from proxy.envelope import parse_object, texts, whole
+from proxy.envelope.texts import PLACE, cut
 from proxy.errors import BadRequest
-from proxy.longtexts import PLACE, cut
 
 SHORT = 16  # bytes that are called long
 
@@ -29,7 +28,7 @@ VALUES = st.recursive(
 
 def read(body: bytes, long: int = SHORT) -> Any:
     """What the body spells, or the code of what is wrong with it."""
-    with patch.object(envelope, "LONG", long), patch.object(longtexts, "_STRIDE", long // 2):
+    with patch.object(whole, "LONG", long), patch.object(texts, "_STRIDE", long // 2):
         try:
             return parse_object(body)
         except BadRequest as error:
@@ -68,11 +67,11 @@ def test_what_is_refused_is_refused_beside_a_long_text(body: bytes, code: str) -
 
 
 def test_each_long_text_is_cut_out_once_and_nothing_else() -> None:
-    texts = [b'"%b"' % (word * 9) for word in (b"lorem ", b'\\"', b"\\n")]
-    body = b'{"a":%b,"b":[%b,1],"c":"short","d":%b}' % (texts[0], texts[1], texts[2])
-    with patch.object(longtexts, "_STRIDE", SHORT // 2):
+    long = [b'"%b"' % (word * 9) for word in (b"lorem ", b'\\"', b"\\n")]
+    body = b'{"a":%b,"b":[%b,1],"c":"short","d":%b}' % (long[0], long[1], long[2])
+    with patch.object(texts, "_STRIDE", SHORT // 2):
         rest, found = cut(body)
-    assert found == texts
+    assert found == long
     assert re.sub(rb'\{"%b":\d\}' % PLACE.encode(), b"_", rest) == b'{"a":_,"b":[_,1],"c":"short","d":_}'
 
 
@@ -83,7 +82,7 @@ def test_what_only_looks_like_a_text_is_read_all_the_same() -> None:
 
 def test_texts_of_a_megabyte_are_read_without_the_parser_that_takes_its_time() -> None:
     """Which is what all this is for: its calls are seen to get the rest alone."""
-    text = '"' * longtexts.LONG
+    text = '"' * texts.LONG
     body = json.dumps({"a": text, "b": 1}).encode()
-    with patch.object(envelope, "_strict", side_effect=AssertionError("read whole")):
+    with patch.object(whole, "_strict", side_effect=AssertionError("read whole")):
         assert parse_object(body) == {"a": text, "b": 1}

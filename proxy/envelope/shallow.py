@@ -12,27 +12,20 @@ So it is on the first level, and in an object of which a value is read (`stream_
 the provider byte for byte: two equal keys in a message are for its parser to judge, and change nothing here.
 """
 
-import json
 import re
 from collections.abc import Collection, Mapping
-from functools import partial
-from math import isfinite
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
+from proxy.envelope.refusals import duplicate, unreadable
 from proxy.errors import BadRequest
-from proxy.longtexts import LONG, PLACE, cut
-from proxy.manyvalues import check_values
 
 SHORT = 4096  # bytes, of which the quotes are counted sooner than a dozen values are stepped over
 MEMBERS = 1000  # on the first level; no wire has a hundred, and each is stepped over
 LONGEST_KEY = 1000  # characters
-DIGITS = 4300  # of a whole number: as many as Python takes
 
-_read = msgspec.json.Decoder().decode
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_text = msgspec.json.Decoder(str).decode
 
 # A separator, a key and its colon; `\\.` steps over every escape.
 _next_value = re.compile(rb'[ \t\r\n]*+[{,][ \t\r\n]*+"(?:[^"\\]++|\\.)*+"[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL).match
@@ -56,7 +49,7 @@ class Envelope:
         except RecursionError:
             raise BadRequest("The request body is nested too deeply.", code="invalid_json") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise _unreadable("The request body", body, error) from None
+            raise unreadable("The request body", body, error) from None
         names = "".join(self.members)
         if len(self.members) > MEMBERS or (len(names) > LONGEST_KEY and max(map(len, self.members)) > LONGEST_KEY):
             raise BadRequest(f"The request body has more than {MEMBERS} keys, or one of over {LONGEST_KEY} characters.")
@@ -64,7 +57,7 @@ class Envelope:
         # folding, and casefold() holds as equal whatever that does. https://pkg.go.dev/encoding/json#Unmarshal
         plain = names.isascii() and names.islower()
         if not plain and len(set(map(str.casefold, self.members))) < len(self.members):
-            raise _duplicate(self.members)
+            raise duplicate(self.members)
         self._spans: dict[str, tuple[int, int]] = {}
         if len(body) > SHORT or not self._has_all():
             self._walk()
@@ -95,7 +88,7 @@ class Envelope:
         except RecursionError:
             raise BadRequest(f"{key} is nested too deeply.", code="invalid_json", param=key) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:  # no UTF-8, a number beyond all bounds
-            raise _unreadable(key, self.body, error, param=key) from None
+            raise unreadable(key, self.body, error, param=key) from None
         if isinstance(value, dict) and (len(value) > 1 or bytes(raw).count(b'"') > 2):  # else there is but one key
             Envelope(bytes(raw))
         return value
@@ -164,120 +157,8 @@ class Envelope:
             member = _next_value(body, at)
             start = -1 if member is None else member.end()
             if start < 0 or not body.startswith(memoryview(raw), start):
-                raise _duplicate(self.members)
+                raise duplicate(self.members)
             at = start + len(raw)
             spans[key] = (start, at)
         if _ends(body, at) is None:
-            raise _duplicate(self.members)
-
-
-def parse_object(body: bytes) -> dict[str, Any]:
-    """The whole body, every level of it.
-
-    Raises BadRequest: malformed, no object, too deep, a key twice at any depth.
-    """
-    check_values(body)
-    try:
-        value = _without_long_texts(body) if len(body) > LONG else _without_twins(body)
-        if value is None:
-            value = _strict(body.decode())
-            if b"\\u" in body:
-                _decode(body)  # json takes half a surrogate pair, which no UTF-8 can carry; msgspec does not
-    except RecursionError:
-        raise BadRequest("The request body is nested too deeply.", code="invalid_json") from None
-    except ValueError as error:  # malformed JSON, bytes that are no UTF-8, a number of too many digits
-        raise _unreadable("The request body", body, error) from None
-    if not isinstance(value, dict):
-        raise BadRequest("The request body must be a JSON object.", code="invalid_json")
-    return value
-
-
-def _without_twins(body: bytes) -> Any:
-    """What the body spells; None where a key may stand twice in it, or it is no JSON: `_strict` says which.
-
-    msgspec reads five times as fast, and keeps the last of two equal keys in silence. But then the value is not spelled
-    as the body is, which most clients spell as msgspec does. Nor has it as many quotes, as long as the body spells none
-    by its number.
-    """
-    try:
-        value = _read(body)
-        spelled = msgspec.json.encode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    if spelled == body or (b"\\u0022" not in body and spelled.count(b'"') == body.count(b'"')):
-        return value
-    return None
-
-
-def _without_long_texts(body: bytes) -> Any:
-    """What the body spells, if there are such texts, and the body can be read so."""
-    rest, spelled = cut(body)
-    if not spelled:
-        return None
-    try:
-        _decode(rest)
-        hook = partial(_unique_with, [_text(text) for text in spelled])
-        return json.JSONDecoder(object_pairs_hook=hook, **_NUMBERS).decode(rest.decode())
-    except (ValueError, msgspec.DecodeError):
-        return None
-
-
-def _unique_with(texts: list[str], pairs: list[tuple[str, Any]]) -> Any:
-    return texts[pairs[0][1]] if len(pairs) == 1 and pairs[0][0] == PLACE else _unique(pairs)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise _duplicate(members)
-    return members
-
-
-def _finite(text: str) -> float:
-    """A number that a double can hold: msgspec would write infinity as null."""
-    value = float(text)
-    return value if isfinite(value) else _no_number(text[:20])
-
-
-def _whole_number(text: str) -> int:
-    """One that Python reads: beyond so many digits it takes too long for a stranger's number."""
-    return int(text) if len(text) <= DIGITS else _no_number(f"one of {len(text)} digits")
-
-
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number that can be kept")
-
-
-_NUMBERS: Mapping[str, Any] = {"parse_constant": _no_number, "parse_float": _finite, "parse_int": _whole_number}
-# The standard library's parser hands out the pairs before they become a dict.
-_strict = json.JSONDecoder(object_pairs_hook=_unique, **_NUMBERS).decode
-
-
-def _unreadable(what: str, body: bytes, error: Exception, param: str | None = None) -> BadRequest:
-    """`what` of the body is no JSON. Where it is not even text, the parser knows the place within one string alone."""
-    if isinstance(error, UnicodeDecodeError):
-        return BadRequest(f"The request body is not UTF-8{_at(body)}.", code="invalid_json", param=param)
-    why = "half of a surrogate pair is no character" if _is_half_a_pair(error, body) else error
-    return BadRequest(f"{what} is not valid JSON: {why}.", code="invalid_json", param=param)
-
-
-def _is_half_a_pair(error: Exception, body: bytes) -> bool:
-    """Of one that nothing follows msgspec says that the input was truncated, or a hex escape ended, wherever it is."""
-    why = str(error)
-    return "surrogate" in why or (("truncated" in why or "hex escape" in why) and _first_half_alone(body) is not None)
-
-
-_first_half_alone = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])").search
-
-
-def _at(body: bytes) -> str:
-    try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        return f" (byte {error.start})"
-    return ""
-
-
-def _duplicate(members: Mapping[str, object]) -> BadRequest:
-    names = ", ".join(list(members)[:20])
-    return BadRequest(f"An object in the request body has the same key twice, among: {names}.", code="duplicate_key")
+            raise duplicate(self.members)

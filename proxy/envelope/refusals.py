@@ -1,0 +1,36 @@
+"""What is a client told of a body that cannot be read?"""
+
+import re
+from collections.abc import Mapping
+
+from proxy.errors import BadRequest
+
+
+def unreadable(what: str, body: bytes, error: Exception, param: str | None = None) -> BadRequest:
+    """`what` of the body is no JSON. Where it is not even text, the parser knows the place within one string alone."""
+    if isinstance(error, UnicodeDecodeError):
+        return BadRequest(f"The request body is not UTF-8{_at(body)}.", code="invalid_json", param=param)
+    why = "half of a surrogate pair is no character" if _is_half_a_pair(error, body) else error
+    return BadRequest(f"{what} is not valid JSON: {why}.", code="invalid_json", param=param)
+
+
+def _is_half_a_pair(error: Exception, body: bytes) -> bool:
+    """Of one that nothing follows msgspec says that the input was truncated, or a hex escape ended, wherever it is."""
+    why = str(error)
+    return "surrogate" in why or (("truncated" in why or "hex escape" in why) and _first_half_alone(body) is not None)
+
+
+_first_half_alone = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])").search
+
+
+def _at(body: bytes) -> str:
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return f" (byte {error.start})"
+    return ""
+
+
+def duplicate(members: Mapping[str, object]) -> BadRequest:
+    names = ", ".join(list(members)[:20])
+    return BadRequest(f"An object in the request body has the same key twice, among: {names}.", code="duplicate_key")
