@@ -46,8 +46,8 @@ DIALECTS = {
 # What only one of the commands needs: the others start in a third of the time without a server and a client of HTTP.
 COMMANDS = {
     "any": "proxy.commands:do",
-    "serve": "proxy.serving:serve",
-    "check": "proxy.serving:check",
+    "serve": "proxy.process.serving:serve",
+    "check": "proxy.process.serving:check",
     "keys": "proxy.access.minting:keys",
     "spend": "proxy.reports.spend:spend",
     "ledger": "proxy.reports.spend:ledger",

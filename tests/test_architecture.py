@@ -16,8 +16,9 @@ FLOORS = [
     ["__main__"],
     ["cli"],
     ["commands"],
-    ["serving"],
-    ["reloading"],
+    ["process.serving"],
+    ["process.reloading"],
+    ["process.greeting"],
     ["app"],
     ["assembly"],
     ["parts"],
@@ -47,9 +48,9 @@ FLOORS = [
     " access.allowance logs.writer grammar.repeats limits.gcra spending.money spending.tokens folders failover.recent"
     " failover.percentile __init__".split(),
     "limits.resets edge.heads edge.inbound edge.kernel edge.patience".split(),
-    ["edge.aside", "memory"],
+    ["edge.aside", "process.memory"],
     # Rooms whose own file is empty but for what the room is for.
-    "access adapters dialects edge failover grammar lanes limits reports sealing spending".split(),
+    "access adapters dialects edge failover grammar lanes limits process reports sealing spending".split(),
 ]
 # Who may import from its own floor, and what.
 NEIGHBOURS = [
@@ -117,7 +118,7 @@ OWNERS = {
     "importlib.import_module": ["registry"],
     "pickle": [],
     "subprocess": [],
-    "ctypes": ["memory"],
+    "ctypes": ["process.memory"],
 }
 FORBIDDEN_CALLS = {"exec", "eval", "__import__"}
 FORBIDDEN_NAMES = {"utils", "helpers", "manager", "managers", "base", "impl", "service", "services"}

@@ -13,7 +13,7 @@ from errno import ECONNREFUSED
 
 import pytest
 
-from proxy.serving import drain
+from proxy.process.serving import drain
 from tests.client import ANTHROPIC, LANES, OPENAI, Client, Got, Speech, ask, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion

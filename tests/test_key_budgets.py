@@ -16,7 +16,7 @@ from proxy.budgets import Spent
 from proxy.config import Budget, KeyBudget, load
 from proxy.config.secret import digest_of
 from proxy.errors import ConfigError, LedgerUnavailable
-from proxy.reloading import FAILURE
+from proxy.process.reloading import FAILURE
 from tests.client import OPENAI, Got, ask, showing
 from tests.client import chat as asked
 from tests.evil import Evil

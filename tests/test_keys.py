@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from proxy import serving as greeted_by
 from proxy.access.allowance import ClientKey, Limits
 from proxy.access.clients import Clients
 from proxy.access.keyring import FILE, LARGEST, NEW, Keyring, Minted, Rows, change, read
 from proxy.cli import main
 from proxy.config import Config, load
 from proxy.errors import ConfigError
+from proxy.process import greeting as greeted_by
 from tests.client import OPENAI, Place, ask, chat
 from tests.gateway import pillion
 from tests.test_cli import address, run, serving
@@ -471,14 +471,14 @@ def test_nothing_that_is_printed_tells_of_a_key(folder: Path) -> None:
 async def test_the_greeting_says_who_may_use_it(folder: Path) -> None:
     state = {"PILLION_STATE_DIR": str(folder)}
     async with pillion(**state) as gateway:
-        assert "No client key is set (PILLION_CLIENT_KEY, or `pillion keys" in await greeted_by._greeting(gateway.app)
+        assert "No client key is set (PILLION_CLIENT_KEY, or `pillion keys" in await greeted_by.greeting(gateway.app)
     keep(folder, row("ann"))
     async with pillion(**state, PILLION_CLIENT_KEY="k") as gateway:
         told = "Apps must show a client key: there are 1 configured, 1 minted."
-        assert told in await greeted_by._greeting(gateway.app)
+        assert told in await greeted_by.greeting(gateway.app)
     async with pillion(**state, PILLION_TRANSPARENT="echo") as gateway:
         told = "Apps show a key of their own, which goes to echo alone."
-        assert told in await greeted_by._greeting(gateway.app)
+        assert told in await greeted_by.greeting(gateway.app)
 
 
 async def until(at: Place, key: str, status: int) -> None:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from proxy.memory import LONG
+from proxy.process.memory import LONG
 from tests.bench.parties import MIB
 from tests.client import OPENAI, ask
 from tests.test_cli import address, serving

@@ -9,7 +9,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.config import Source
-from proxy.reloading import Reloading
+from proxy.process.reloading import Reloading
 from tests.client import OPENAI, ask, chat
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion

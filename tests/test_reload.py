@@ -29,7 +29,7 @@ from proxy.errors import ConfigError, Down, LedgerUnavailable
 from proxy.failover.breaker import Breaker, Rules
 from proxy.logs import Log, as_json
 from proxy.ports import Target
-from proxy.reloading import FAILURE, FIXED, SUCCESS, Reloading
+from proxy.process.reloading import FAILURE, FIXED, SUCCESS, Reloading
 from proxy.store import begin
 from proxy.store.files import Files
 from tests.client import OPENAI, Client, ask, chat, client, spell

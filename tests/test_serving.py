@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from proxy import serving as greeted_by
 from proxy.cli import main
 from proxy.config import load
 from proxy.edge.address import Address
+from proxy.process import greeting as greeted_by
 from proxy.reports import probe
 from tests.client import OPENAI, Client, ask, client, spell
 from tests.evil import Evil, Scenario
@@ -70,7 +70,7 @@ async def test_the_greeting_does_not_wait_for_whom_nobody_configured(monkeypatch
     async with pillion() as gateway, asyncio.timeout(2):
         ollama = gateway.app.catalog.adapters["ollama"]
         monkeypatch.setattr(ollama, "health", asyncio.Event().wait)
-        assert "ollama" not in await greeted_by._greeting(gateway.app)
+        assert "ollama" not in await greeted_by.greeting(gateway.app)
 
 
 async def test_a_stream_that_finishes_is_whole_and_the_code_is_0() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # started by path, not by name
 
-from proxy import assembly, serving
+from proxy import assembly
 from proxy.app import App
 from proxy.assembly import Assembly
 from proxy.config import Source
@@ -23,6 +23,7 @@ from proxy.middleware.cost import Cost
 from proxy.middleware.failover import Failover
 from proxy.middleware.ratelimit import RateLimit
 from proxy.ports import Call, Handler, Reply
+from proxy.process import serving
 from proxy.reports.active import Active
 from proxy.routes import Ways
 

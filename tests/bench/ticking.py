@@ -17,10 +17,10 @@ from time import perf_counter, process_time
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # started by path, not by name
 
-from proxy import serving
 from proxy.app import App
 from proxy.config import Source
 from proxy.edge.handover import Handed
+from proxy.process import serving
 
 TICK = 0.002  # seconds
 

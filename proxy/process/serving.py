@@ -15,35 +15,31 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from typing import Any
 
 import uvloop
 
-from proxy import __version__, logs
+from proxy import logs
 from proxy.access.budgeted import in_vain
 from proxy.access.keyring import Rows
-from proxy.app import App, fingerprint
-from proxy.config import Address, Config, Source, handed_over
+from proxy.app import App
+from proxy.config import Config, Source, handed_over
 from proxy.edge.handover import Handed, taken
 from proxy.edge.listening import CannotListen
 from proxy.edge.room import Room, descriptors
 from proxy.errors import ConfigError, GatewayError
 from proxy.logs import Log
 from proxy.logs.redaction import Redaction, secrets_of
-from proxy.memory import give_back
 from proxy.parts import check_adapters
-from proxy.ports import Adapter
-from proxy.reloading import Reloading
+from proxy.process.greeting import greet
+from proxy.process.memory import give_back
+from proxy.process.reloading import Reloading
 from proxy.upstream import check_aiohttp
 
 CANNOT_LISTEN = 1
 CUT = 3  # exit code: answers were cut
-GLANCE = 0.5  # seconds that a provider has to be in the greeting which nobody configured
 LAST_WORDS = 0.5  # seconds that what is cut has to reach its client
-WHAT_IS_THERE = {"admin": "admin", "metrics": "metrics and probes"}  # beside what apps want
-STDIN, STDOUT, STDERR = range(3)  # descriptors
-ECHO_SHOWN = ("echo", "text", "tool", "json", "think", "error-429")  # of many
+STDERR = 2  # descriptor
 
 log = logging.getLogger("pillion")
 
@@ -87,9 +83,6 @@ async def _made(config: Config) -> Rows:
         await app.close()
 
 
-# --- the life of a process -------------------------------------------------------------------------------------------
-
-
 async def _run(config: Config, source: Source, lines: Log, hide: Redaction, handed: Sequence[Handed]) -> int:
     """Raises ConfigError, CannotListen."""
     _check_loop()
@@ -101,7 +94,7 @@ async def _run(config: Config, source: Source, lines: Log, hide: Redaction, hand
         app.now.check_headers()
         await app.open(handed)
         _spare_the_collector()
-        await _greet(app, lines)
+        await greet(app, lines)
         async with reloading:
             await app.admin.stop.wait()
         by = signals[0] if signals else "/quitquitquit"
@@ -116,7 +109,7 @@ async def _run(config: Config, source: Source, lines: Log, hide: Redaction, hand
 
 def _fill_descriptors() -> None:
     """Who closed one of the first three (`>&-`) would have a socket take its place, and be written the greeting."""
-    for descriptor in (STDIN, STDOUT, STDERR):
+    for descriptor in range(STDERR + 1):
         try:
             os.fstat(descriptor)
         except OSError:
@@ -200,86 +193,3 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)
-
-
-# --- the greeting ----------------------------------------------------------------------------------------------------
-
-
-async def _greet(app: App, lines: Log) -> None:
-    """People are told at some length, whoever reads the log in a line of it."""
-    is_greeted = lines.is_for_people or os.isatty(STDOUT)
-    if is_greeted:
-        with suppress(OSError):  # whoever started us need not listen
-            os.write(STDOUT, f"{await _greeting(app)}\n".encode("utf-8", "surrogateescape"))
-    there = [name for name, row in app.config.providers.items() if not row.assumed]
-    where = {name: str(address) for name, address in [("listen", app.addresses[0]), *_others(app)]}
-    is_open = not (app.config.transparent or app.clients.are_asked())
-    words = "pillion %s is ready, configuration %s" + ("; no client key is asked for" if is_open else "")
-    extra = {"event": "started", **where, "providers": [*there, "echo"], "asks_for_keys": not is_open}
-    if not is_greeted:
-        extra["in_your_app"] = _export(app.addresses[0])
-    log.info(words, __version__, fingerprint(app.config), extra=extra)
-    for warning in app.config.warnings:
-        log.warning("%s", warning, extra={"event": "unknown_variable"})
-    for warning in in_vain(app.config, app.clients.ring.found):
-        log.warning("%s", warning, extra={"event": "unknown_client"})
-
-
-async def _greeting(app: App) -> str:
-    """Where, who, what, and the one line that the app needs."""
-    main = app.addresses[0]
-    lines = [f"pillion {__version__} listens on {_url(main)}"]
-    lines += [f"  {line}" for line in await _providers(app)]
-    lines.append(f"  {'echo':10} built in, offline  models: {', '.join(ECHO_SHOWN)} (docs/echo.md)")
-    lines += [f"  {WHAT_IS_THERE[name]} on {_url(where)}" for name, where in _others(app)]
-    lines.append(f"  In your app: {_export(main)}")
-    lines.append(f"  {_who_may(app)}")
-    return "\n".join(lines)
-
-
-def _who_may(app: App) -> str:
-    config, clients = app.config, app.clients
-    if config.transparent is not None:
-        return f"Apps show a key of their own, which goes to {config.transparent} alone."
-    if not clients.are_asked():
-        return (
-            "No client key is set (PILLION_CLIENT_KEY, or `pillion keys add NAME`): every process on this host may use"
-            " it."
-        )
-    tokens = f", or a token of {config.jwt.issuer}" if config.jwt.jwks else ""
-    return f"Apps must show a client key: there are {clients.configured} configured, {clients.minted} minted{tokens}."
-
-
-async def _providers(app: App) -> list[str]:
-    """An assumed one is told of if it is there: nobody has asked for it."""
-    rows = [row for row in app.config.providers.values() if not row.assumed]
-    maybe = [row for row in app.config.providers.values() if row.assumed]
-    found = await asyncio.gather(*(_is_there(app.catalog.adapters[row.name]) for row in maybe))
-    rows += [row for row, is_there in zip(maybe, found, strict=True) if is_there]
-    return [f"{row.name:10} {row.base_url}  models: {', '.join(row.models) or 'any that it lists'}" for row in rows]
-
-
-async def _is_there(adapter: Adapter) -> bool:
-    """A port that takes connections and says nothing must not look like a start that hangs."""
-    try:
-        async with asyncio.timeout(GLANCE):
-            return (await adapter.health()).ok
-    except TimeoutError:
-        return False
-
-
-def _others(app: App) -> list[tuple[str, Address]]:
-    config, addresses = app.config, app.addresses[1:]
-    names = ["admin"] if config.admin_address is not None else []
-    names += ["metrics"] if config.metrics_address is not None else []
-    return list(zip(names, addresses, strict=True))
-
-
-def _url(address: Address) -> str:
-    return str(address) if address.path else f"http://{address}"
-
-
-def _export(address: Address) -> str:
-    if address.path:
-        return f"an HTTP client over {address.path}, base URL http://localhost/v1"
-    return f"export OPENAI_BASE_URL={_url(address)}/v1 ANTHROPIC_BASE_URL={_url(address)}"

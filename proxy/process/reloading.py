@@ -16,11 +16,11 @@ from time import time
 from types import TracebackType
 from typing import Any, Self
 
-from proxy.access.budgeted import in_vain
 from proxy.app import App, fingerprint
 from proxy.config import Config, LimitsRow, Source
 from proxy.errors import ConfigError, LedgerUnavailable
 from proxy.logs import Log, change_level
+from proxy.process.greeting import warn
 
 LOOK = 2.0  # seconds between two looks at the file
 SUCCESS, FAILURE = "success", "failure"
@@ -123,14 +123,7 @@ class Reloading:
         self.succeeded_at = time()
         change_level(self._lines, later.log.level)
         log.info("configuration %s is in force", fingerprint(later), extra={"event": "reloaded", "by": by})
-        for warning in later.warnings:
-            if warning not in before.warnings:
-                log.warning("%s", warning, extra={"event": "unknown_variable"})
-        minted = self._app.clients.ring.found
-        said = {*in_vain(before, minted)}
-        for warning in in_vain(later, minted):
-            if warning not in said:
-                log.warning("%s", warning, extra={"event": "unknown_client"})
+        warn(later, self._app.clients.ring.found, before)
 
     def _watch(self) -> None:
         about = "Tries to bring another configuration into force."

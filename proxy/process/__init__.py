@@ -1,0 +1,1 @@
+"""How does the process start, take up another configuration, and end?"""
