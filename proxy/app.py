@@ -8,7 +8,6 @@ import asyncio
 import ssl
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import sha256
 from platform import python_version
 
 from proxy import __version__, registry
@@ -80,7 +79,7 @@ class App:
         self.now = Assembly(config, parts, self.lasting)
         self.clients.ring.agree(parts.minted)
         self.adoption = Adoption(self.clients.ring, self.accounting, lambda: self.config)
-        self.lasting.cache.become(config.cache, fingerprint(config), self.now.wants_cache)
+        self.lasting.cache.become(config.cache, config.fingerprint, self.now.wants_cache)
         self.lasting.provenance.become(*whose(config, self.now.adapters.values()))
         self._look_after(self.now)
         self.admin = Admin(self.now.planner, self.metrics.registry)
@@ -140,7 +139,7 @@ class App:
         parts.clients.ring.agree(parts.minted)
         lasting.limits.become(config.limits, {name: row.limits for name, row in config.providers.items()})
         lasting.overload.become(config.overload.max_requests or MANY, config.overload)
-        lasting.cache.become(config.cache, fingerprint(config), later.wants_cache)
+        lasting.cache.become(config.cache, config.fingerprint, later.wants_cache)
         lasting.standings.become(_rules(config.breaker), {*later.kept, "echo"})
         lasting.provenance.become(*whose(config, later.adapters.values()))
         self._look_after(later)
@@ -177,7 +176,7 @@ class App:
         about, version = "What runs.", {"version": __version__, "python": python_version()}
         self.metrics.state("pillion_build", about, **version)
         about = "The configuration in force, secrets left out."
-        tally("pillion_config_info", about, ["hash"], lambda: {(fingerprint(self.config),): 1})
+        tally("pillion_config_info", about, ["hash"], lambda: {(self.config.fingerprint,): 1})
         watch("pillion_client_connections", "That clients have open.", self._connections)
         watch("pillion_client_connections_limit", "That they may have.", lambda: self.room.limit)
         watch(
@@ -284,8 +283,3 @@ def _rules(breaker: Breaker) -> Rules:
     """A share of failures says nothing before there are some more outcomes than failures in a row would take."""
     least = max(20, 4 * breaker.failures)
     return Rules(breaker.failures, least=least, cool=breaker.cooldown, longest=breaker.longest, ramp=breaker.ramp)
-
-
-def fingerprint(config: Config) -> str:
-    """The same for the same configuration. No secret has a part in it, for who guesses one could try it on this."""
-    return sha256(repr(config).encode("utf-8", "surrogateescape")).hexdigest()[:12]

@@ -12,7 +12,6 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from proxy.adapters.echo import Echo
-from proxy.app import fingerprint
 from proxy.canon import Usage
 from proxy.config import load
 from proxy.errors import BadRequest, Busy, Down, GatewayError, Timeout, UnknownModel
@@ -273,7 +272,7 @@ async def test_connections_and_the_configuration_are_told() -> None:
     async with Evil(answer) as evil, pillion(**OPENAI.environ(evil.url)) as gateway, client(gateway):
         await chat(gateway, OPENAI, OPENAI.request(model="openai/m"))
         told = await scraped(gateway)
-        fact = fingerprint(gateway.app.config)
+        fact = gateway.app.config.fingerprint
     assert told["pillion_client_connections", ()] >= 2  # the one that waits, and the one that asks
     assert told["pillion_upstream_connections_in_use", ()] == 0
     assert told["pillion_upstream_connections_pooled", ()] == 1
@@ -340,7 +339,7 @@ async def test_what_asks_no_model_counts_where_it_fails_and_only_there() -> None
 def test_the_fingerprint_tells_configurations_apart_and_no_secret() -> None:
     one, other = load(environ={"OPENAI_API_KEY": "sk-one-12345"}), load(environ={"OPENAI_API_KEY": "sk-two-12345"})
     strict = load(environ={"OPENAI_API_KEY": "sk-one-12345", "PILLION_STRICT": "true"})
-    assert fingerprint(one) == fingerprint(other) != fingerprint(strict)
+    assert one.fingerprint == other.fingerprint != strict.fingerprint
 
 
 # --- telling it ------------------------------------------------------------------------------------------------------

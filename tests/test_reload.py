@@ -22,7 +22,7 @@ import pytest
 from proxy import upstream
 from proxy.access.keyring import Minted
 from proxy.access.keyring import change as keep_keys
-from proxy.app import App, fingerprint
+from proxy.app import App
 from proxy.config import Source
 from proxy.config.secret import digest_of
 from proxy.errors import ConfigError, Down, LedgerUnavailable
@@ -278,7 +278,7 @@ async def test_a_mistake_changes_nothing_and_is_told(
         assert await gateway.reload() == FAILURE
         assert (gateway.app.now, gateway.app.config) == (now, config)
         assert says in caplog.text
-        assert fingerprint(config) in caplog.text
+        assert config.fingerprint in caplog.text
         assert await say(gateway, "echo/text") == 200
 
 
@@ -622,7 +622,7 @@ def test_a_ramp_that_is_taken_away_is_over() -> None:
 
 async def test_the_metrics_tell_what_is_in_force_since_when_and_how_often_it_was_tried(tmp_path: Path) -> None:
     async with changing(tmp_path) as gateway:
-        first, started = fingerprint(gateway.app.config), gateway.reloads.succeeded_at
+        first, started = gateway.app.config.fingerprint, gateway.reloads.succeeded_at
         await say(gateway, "echo/text")
         for result in (SUCCESS, FAILURE):
             assert await gateway.metric("pillion_config_reloads_total", result=result) == 0
@@ -630,7 +630,7 @@ async def test_the_metrics_tell_what_is_in_force_since_when_and_how_often_it_was
         gateway.write(strict="perhaps")
         await gateway.reload()
         assert await gateway.metric("pillion_config_info", hash=first) is None
-        assert await gateway.metric("pillion_config_info", hash=fingerprint(gateway.app.config)) == 1
+        assert await gateway.metric("pillion_config_info", hash=gateway.app.config.fingerprint) == 1
         for result in (SUCCESS, FAILURE):
             assert await gateway.metric("pillion_config_reloads_total", result=result) == 1
         at = await gateway.metric("pillion_config_last_reload_success_timestamp_seconds")

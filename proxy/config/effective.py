@@ -4,6 +4,7 @@ The configuration in force, which everybody reads; loading.py makes it.
 """
 
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -156,6 +157,11 @@ class Config(NamedTuple):
     def has_keys(self) -> bool:
         """Must a client show one, as far as the configuration says?"""
         return bool(self.client_key or self.keys or self.jwt.jwks)
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same configuration. It is made without the secrets: a guess could be tried on it."""
+        return sha256(repr(self).encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
     @property
     def host(self) -> str:

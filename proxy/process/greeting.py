@@ -8,7 +8,7 @@ from contextlib import suppress
 from proxy import __version__
 from proxy.access.budgeted import in_vain
 from proxy.access.keyring import Rows
-from proxy.app import App, fingerprint
+from proxy.app import App
 from proxy.config import Address, Config
 from proxy.logs import Log
 from proxy.ports import Adapter
@@ -34,7 +34,7 @@ async def greet(app: App, lines: Log) -> None:
     extra = {"event": "started", **where, "providers": [*there, "echo"], "asks_for_keys": not is_open}
     if not is_greeted:
         extra["in_your_app"] = _export(app.addresses[0])
-    log.info(words, __version__, fingerprint(app.config), extra=extra)
+    log.info(words, __version__, app.config.fingerprint, extra=extra)
     warn(app.config, app.clients.ring.found)
 
 

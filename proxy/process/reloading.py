@@ -16,7 +16,7 @@ from time import time
 from types import TracebackType
 from typing import Any, Self
 
-from proxy.app import App, fingerprint
+from proxy.app import App
 from proxy.config import Config, LimitsRow, Source
 from proxy.errors import ConfigError, LedgerUnavailable
 from proxy.logs import Log, change_level
@@ -116,13 +116,13 @@ class Reloading:
         for problem in problems:
             log.error("%s", problem, extra={"event": "reload_failed", "by": by})
         words = "the configuration stays as it is, %s: the new one cannot be used"
-        log.error(words, fingerprint(self._app.config), extra={"event": "reload_failed", "by": by})
+        log.error(words, self._app.config.fingerprint, extra={"event": "reload_failed", "by": by})
 
     def _succeeded(self, by: str, before: Config, later: Config) -> None:
         self.results[SUCCESS,] += 1
         self.succeeded_at = time()
         change_level(self._lines, later.log.level)
-        log.info("configuration %s is in force", fingerprint(later), extra={"event": "reloaded", "by": by})
+        log.info("configuration %s is in force", later.fingerprint, extra={"event": "reloaded", "by": by})
         warn(later, self._app.clients.ring.found, before)
 
     def _watch(self) -> None:
