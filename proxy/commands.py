@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     wait.add_argument(
         "--timeout",
         type=_seconds,
-        default=probe.patience(),
+        default=probe.longest_wait(),
         metavar="SECONDS",
         help=f"for at most so long, else {probe.WAIT:g} (PILLION_WAIT_TIMEOUT)",
     )

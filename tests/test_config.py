@@ -32,7 +32,7 @@ def configured(config: Config) -> dict[str, Provider]:
 
 def test_nothing_set_is_a_gateway_on_loopback_without_providers() -> None:
     config = load(environ={})
-    assert (config.host, config.port, configured(config)) == ("127.0.0.1", 7455, {})
+    assert (config.listen.host, config.listen.port, configured(config)) == ("127.0.0.1", 7455, {})
     assert not config.client_key
 
 
@@ -57,11 +57,11 @@ def test_either_key_of_a_preset_will_do() -> None:
 def test_the_environment_beats_the_file_and_the_file_beats_the_preset(file: Path) -> None:
     text = "listen: 127.0.0.1:1\nproviders: {openai: {base_url: 'http://file/v1', api_key: filed}}"
     config = read(file, text)
-    assert (config.port, config.providers["openai"].base_url) == (1, "http://file/v1")
+    assert (config.listen.port, config.providers["openai"].base_url) == (1, "http://file/v1")
     assert config.providers["openai"].api_key.reveal() == "filed"
     assert read(file, text, OPENAI_API_KEY="environed").providers["openai"].api_key.reveal() == "environed"
     config = read(file, text, PILLION_LISTEN="127.0.0.1:2", PILLION_OPENAI_BASE_URL="http://environ/v1/")
-    assert (config.port, config.providers["openai"].base_url) == (2, "http://environ/v1")
+    assert (config.listen.port, config.providers["openai"].base_url) == (2, "http://environ/v1")
 
 
 def test_a_base_url_in_the_environment_is_a_provider_without_a_key() -> None:
@@ -138,7 +138,7 @@ def test_the_defaults_model_may_be_any_providers(file: Path) -> None:
 )
 def test_addresses(text: str, address: tuple[str, int]) -> None:
     config = load(environ={"PILLION_LISTEN": text, "PILLION_CLIENT_KEY": KEY})
-    assert (config.host, config.port) == address
+    assert (config.listen.host, config.listen.port) == address
 
 
 # --- mistakes --------------------------------------------------------------------------------------------------------

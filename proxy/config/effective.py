@@ -163,14 +163,6 @@ class Config(NamedTuple):
         """The same for the same configuration. It is made without the secrets: a guess could be tried on it."""
         return sha256(repr(self).encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
-    @property
-    def host(self) -> str:
-        return self.listen.host
-
-    @property
-    def port(self) -> int:
-        return self.listen.port
-
     def named_models(self) -> dict[str, set[str]]:
         """Those that the operator names, by provider."""
         names = [*self.aliases.values(), self.default_model or "", self.upstream or "", *self.failover.fallback_order]

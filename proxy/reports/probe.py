@@ -48,13 +48,13 @@ def ask(question: Question) -> str:
 
 def healthcheck(where: Address) -> str:
     """Why it is not alive; nothing where it is."""
-    return _why_not(where, "/liveness", PATIENCE)
+    return _why_not(where, "/liveness")
 
 
 def wait(where: Address, seconds: float) -> str:
     """Why it is not ready, after as many seconds; nothing as soon as it is."""
     until = monotonic() + seconds
-    while (why := _why_not(where, "/readiness", PATIENCE)) and monotonic() < until:
+    while (why := _why_not(where, "/readiness")) and monotonic() < until:
         sleep(PAUSE)
     return why
 
@@ -69,7 +69,7 @@ def plain(words: Sequence[str], environ: Mapping[str, str] = os.environ) -> Ques
     if command not in ("healthcheck", "wait") or flags is None:
         return None
     path = flags.pop("config", "") or environ.get("PILLION_CONFIG", "")
-    seconds = flags.pop("timeout", "") or patience(environ)
+    seconds = flags.pop("timeout", "") or longest_wait(environ)
     said = _in_file(path) if path else {}
     if said is None or not _SECONDS.fullmatch(seconds) or not flags.keys() <= {*_PLACES}:
         return None
@@ -78,7 +78,7 @@ def plain(words: Sequence[str], environ: Mapping[str, str] = os.environ) -> Ques
     return where and Question(command, where, float(seconds))
 
 
-def patience(environ: Mapping[str, str] = os.environ) -> str:
+def longest_wait(environ: Mapping[str, str] = os.environ) -> str:
     """For how many seconds to wait, where no flag says it; as it is written."""
     return environ.get("PILLION_WAIT_TIMEOUT") or f"{WAIT:g}"
 
@@ -112,9 +112,9 @@ def _in_file(path: str) -> dict[str, str] | None:
 # --- over a socket ---------------------------------------------------------------------------------------------------
 
 
-def _why_not(where: Address, path: str, patience: float) -> str:
+def _why_not(where: Address, path: str) -> str:
     try:
-        with connected(where, patience) as sock, sock.makefile("rb") as answer:
+        with connected(where) as sock, sock.makefile("rb") as answer:
             sock.sendall(f"GET {path} HTTP/1.0\r\nhost: localhost\r\n\r\n".encode())
             status = answer.readline(256).split(b" ")[1:2]
     except OSError as error:
@@ -125,14 +125,14 @@ def _why_not(where: Address, path: str, patience: float) -> str:
     return f"{where} answers {said} to {path}"
 
 
-def connected(where: Address, patience: float) -> socket.socket:
+def connected(where: Address) -> socket.socket:
     """Raises OSError."""
     if not where.path:
         host = _ANYWHERE.get(where.host, where.host).encode()  # for text a codec would have to be loaded
-        return socket.create_connection((host, where.port), patience)  # type: ignore[arg-type]
+        return socket.create_connection((host, where.port), PATIENCE)  # type: ignore[arg-type]
     sock = socket.socket(socket.AF_UNIX)
     try:
-        sock.settimeout(patience)
+        sock.settimeout(PATIENCE)
         sock.connect(where.path)
     except BaseException:
         sock.close()

@@ -5,7 +5,6 @@ a key.
 """
 
 import json
-import sys
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 from proxy.access.clients import held
 from proxy.config import Address, Config
 from proxy.logs import visible
-from proxy.reports.probe import NOT_UP, PATIENCE, connected
+from proxy.reports.probe import connected, told
 
 _HEAD = ("provider", "status", "latency", "checked", "keys", "targets", "host")
 _LONGEST = 200  # characters of an error
@@ -31,23 +30,18 @@ def providers(config: Config, typed: Namespace) -> int:
             raise HTTPException(said["error"]["message"])
         print(json.dumps(said["data"], indent=2) if typed.json else _table(said["data"]))
     except OSError as error:
-        return _told(f"{where}: {(error.strerror or str(error)).lower()}")
+        return told(f"{where}: {(error.strerror or str(error)).lower()}")
     except HTTPException as error:
-        return _told(f"{where} answers: {visible(str(error)) or 'nothing'}")
+        return told(f"{where} answers: {visible(str(error)) or 'nothing'}")
     except (ValueError, LookupError, TypeError, RecursionError):
-        return _told(f"{where} answers, and is no pillion of this version")
+        return told(f"{where} answers, and is no pillion of this version")
     return 0
-
-
-def _told(problem: str) -> int:
-    print(f"pillion: {problem}", file=sys.stderr)
-    return NOT_UP
 
 
 def _asked(where: Address, path: str, key: str) -> tuple[int, bytes]:
     """The status and the body. Raises OSError, HTTPException."""
     connection = HTTPConnection("localhost")
-    connection.sock = connected(where, PATIENCE)
+    connection.sock = connected(where)
     try:
         connection.request("GET", path, headers={"authorization": f"Bearer {key}"} if key else {})
         answer = connection.getresponse()
