@@ -1,7 +1,7 @@
-"""What does pillion say of itself?
+"""What does pillion say about itself?
 
-Health, metrics and models: handlers like any other, from Call to Reply. Where the client's wire has its
-own shape for a list of models, its dialect spells it.
+Health, metrics and models: handlers like any other, from Call to Reply. Where the client's wire has its own shape for a
+list of models, its dialect spells it.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from proxy.ports import Call, Health, Paging, Placed, Reply, Target
 from proxy.reports.exposition import exposition
 from proxy.reports.replies import reply_of, spelled_reply
 
-OLLAMA = "0.13.0"  # whose native API is spoken here: clients ask before they use what is new
-BUDGETS = "pillion_budget_"  # how the metrics begin that tell of them
+OLLAMA = "0.13.0"  # the version whose native API is spoken here: clients ask before they use what is new
+BUDGETS = "pillion_budget_"  # how the names of the metrics about budgets begin
 
 _TEXT = [("content-type", "text/plain; charset=utf-8")]
 
@@ -33,8 +33,8 @@ class Admin:
             "pillion_health_check_seconds", "How long a provider took to say that it is well.", ["provider"],
             registry=registry,
         )  # fmt: skip
-        self.ready = False  # app says so once the listeners are open
-        self.stop = asyncio.Event()  # somebody wants us to end
+        self.ready = False  # set by the app once the listeners are open
+        self.stop = asyncio.Event()  # set when pillion is to end
 
     def become(self, planner: Planner) -> None:
         self._planner = planner
@@ -46,29 +46,29 @@ class Admin:
         return _probe(self.ready)
 
     async def liveness(self, call: Call) -> Reply:
-        """Never depends on a provider: a restart of ours heals none of theirs."""
+        """Never depends on a provider: restarting pillion would heal none."""
         return _probe(True)
 
     async def quit(self, call: Call) -> Reply:
-        """What the app of a Kubernetes job says once it is done, to a sidecar that would run for ever."""
+        """For the app of a Kubernetes job, which says it is done to a sidecar that would otherwise run for ever."""
         self.stop.set()
         return Reply(200, _TEXT, b"ok\n")
 
     async def metrics(self, whose: Whose, call: Call) -> Reply:
-        """Who is told of its own alone is told of no budgets, whose names and clients are others' as well."""
+        """A client that may see only its own share gets no budgets: they name other clients."""
         without = None if whose(call) is None else BUDGETS
         content_type, body = await exposition(self._registry, call.headers.get("accept", ""), without)
         return Reply(200, [("content-type", content_type)], body)
 
     async def models(self, call: Call) -> Reply:
-        """Those that who asks may use. Raises BadRequest."""
+        """The models that the caller may use. Raises BadRequest."""
         names, dialect = await self._planner.catalog.names(_via(call), call.key), call.dialect
         if call.query and isinstance(dialect, Paging):
             return spelled_reply(dialect.model_page(names, call.query))
         return spelled_reply(dialect.model_list(names))
 
     async def model(self, call: Call) -> Reply:
-        """Raises BadRequest, UnknownModel, Unsupported, and GatewayError, 403, where who asks may not use it."""
+        """Raises BadRequest, UnknownModel, Unsupported, and GatewayError, 403, where the caller may not use it."""
         if isinstance(call.dialect, Placed):
             call.rest = call.dialect.model_at(call.rest)
         bounded(call.rest)
@@ -80,7 +80,7 @@ class Admin:
         return spelled_reply(call.dialect.model_card(call.rest, abilities))
 
     async def _allowed(self, call: Call) -> Target:
-        """Of a route the first of its targets that may be asked."""
+        """The first target that the caller may ask. Raises GatewayError, 403, where there is none."""
         plan = await self._planner.first(call.rest, call.key)
         for target in plan.targets:
             if allows(call.key, target.adapter.name, target.model):
@@ -90,7 +90,7 @@ class Admin:
         return target
 
     async def show(self, call: Call) -> Reply:
-        """One model, asked for by a body. Raises BadRequest, UnknownModel."""
+        """One model, named in the body. Raises BadRequest, UnknownModel."""
         asked = Fields(parse_object(await call.receive()), "")
         call.rest = asked.text("model") or asked.need_name("name")
         return await self.model(call)
@@ -99,11 +99,11 @@ class Admin:
         return reply_of({"version": OLLAMA})
 
     async def loaded(self, call: Call) -> Reply:
-        """Models that are in memory: those that Ollama itself has there are its own business."""
+        """Models in memory: none, as those that Ollama has loaded are its own business."""
         return reply_of({"models": []})
 
     async def greeting(self, call: Call) -> Reply:
-        """In the words of an Ollama, since some clients look at them."""
+        """Ollama's own words, because some clients look for them."""
         return Reply(200, _TEXT, b"Ollama is running")
 
     async def provider_health(self, call: Call) -> Reply:
@@ -122,7 +122,7 @@ class Admin:
 
 
 def _via(call: Call) -> str:
-    """The way that it came, to be sent on; one that is not ASCII is no such thing (RFC 9110, 7.6.3)."""
+    """The request's `Via`, to be sent on; one that is not ASCII is not valid (RFC 9110, 7.6.3)."""
     via = call.headers.get("via", "")
     return via if via.isascii() else ""
 

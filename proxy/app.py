@@ -1,7 +1,7 @@
-"""What exists, for as long as pillion runs?
+"""What exists for as long as pillion runs?
 
-The composition root: listeners, what is counted, and the pool of connections are made here, once. What one
-configuration makes of them is an Assembly; another one takes its place while pillion runs (`become`).
+The composition root: the listeners, the metrics and the pool of connections are made here, once. What depends on the
+configuration is an Assembly, and a reload puts another one in its place (`become`).
 """
 
 import asyncio
@@ -61,9 +61,8 @@ class App:
         room: Room | None = None,
         hide: Redaction | None = None,
     ) -> None:
-        """`tls`: whom to trust among providers, where it is not the system's choice. `log`: where requests are told.
-        `room`: how many connections clients may have, where there is a limit. `hide`: what takes secrets out of the
-        log, to learn of those of another configuration.
+        """`tls`: which providers to trust, in place of the system's choice. `log`: takes a line for each request.
+        `room`: limits the connections of clients. `hide`: takes secrets out of the log; a reload tells it the new ones.
         """
         parts = parts_of(config)
         self.config = config
@@ -121,17 +120,17 @@ class App:
     # --- another configuration ---
 
     async def become(self, config: Config) -> None:
-        """Serve by another configuration. Calls that are under way go on as they began.
+        """Serve by another configuration from now on. Calls that are under way go on as they began.
 
-        Whatever this raises, ConfigError and LedgerUnavailable among it, all stays as it was.
+        Raises ConfigError, LedgerUnavailable and whatever an adapter raises; then nothing has changed.
         """
         async with self.accounting.turn:
             parts = await asyncio.to_thread(parts_of, config, self.clients.ring)
             spent = await self.accounting.reckoned(parts.budgets)
-            self._swap(config, parts, spent)  # with nothing awaited from here on, as more may be spent meanwhile
+            self._swap(config, parts, spent)  # nothing is awaited from here on: meanwhile more could be spent
 
     def _swap(self, config: Config, parts: Parts, spent: Sequence[Spent]) -> None:
-        """First all that may fail, then all that is seen. Raises ConfigError, and what adapters raise."""
+        """First everything that may fail, then everything that shows. Raises ConfigError, and what adapters raise."""
         later, lasting = Assembly(config, parts, self.lasting, self.now), self.lasting
         later.check_headers()
         shown = list(self._shown(later))
@@ -153,13 +152,13 @@ class App:
         self.config, self.now = config, later
 
     def _look_after(self, now: Assembly) -> None:
-        """One that nobody configured is looked for when somebody asks."""
+        """Keys, and the health checks: of a provider that nobody configured, health is only asked on request."""
         there = {name: one for name, one in now.adapters.items() if not now.config.providers[name].assumed}
         self.lasting.keystates.become({name: one.keys for name, one in now.adapters.items()})
         self.lasting.health.become(now.config.health, there)
 
     def _shown(self, now: Assembly) -> Iterator[tuple[list[Route], Sequence[Check]]]:
-        """To apps, to operators, and to the cluster: whatever is asked for, or refused."""
+        """For apps, for operators and for the cluster: the routes, and the checks before them."""
         hosts = Hosts(now.config.allowed_hosts)
         yield now.for_apps(self.admin), now.checks(hosts)
         yield now.for_operators(self.admin), now.checks(hosts)
@@ -171,7 +170,7 @@ class App:
     # --- what is told of it ---
 
     def _watch(self, log: Log) -> None:
-        """What others than the metrics count, or know."""
+        """Show in the metrics what others count."""
         watch, tally, upstream, overload = self.metrics.watch, self.metrics.tally, self.upstream, self.lasting.overload
         about, version = "What runs.", {"version": __version__, "python": python_version()}
         self.metrics.state("pillion_build", about, **version)
@@ -216,9 +215,9 @@ class App:
     # --- its life ---
 
     async def open(self, handed: Sequence[Handed] = ()) -> None:
-        """`handed`: sockets that take the place of those that would be opened here.
+        """`handed`: sockets to use in place of those that would be opened here.
 
-        Raises CannotListen where an address is taken, and ConfigError; whoever opens closes, also then.
+        Raises CannotListen where an address is taken, and ConfigError. Call `close` also after a failure.
         """
         shares = await share(handed, [address for address, _ in self._all()])
         for (address, server), socks in zip(self._all(), shares, strict=True):
@@ -242,16 +241,16 @@ class App:
         return [server.address for _, server in self._all()]
 
     def retire(self) -> None:
-        """Let no more requests in. The cluster's listener stays: it tells that we are not ready, and how we end."""
+        """Let no more requests in. The cluster's listener stays open: it says that we are not ready, and is scraped."""
         for _, server in self.listeners:
             server.retire()
 
     async def left(self) -> None:
-        """Until every client has its answer, and is gone."""
+        """Wait until every client has its answer and is gone."""
         await asyncio.gather(*(server.left() for _, server in self.listeners))
 
     def cut(self, error: GatewayError) -> int:
-        """End the answers that are under way, each in its client's words; how many there were."""
+        """End the answers that are under way, each with an error on its client's wire; how many there were."""
         return sum(server.cut(error) for _, server in self.listeners)
 
     async def close(self) -> None:
@@ -270,7 +269,7 @@ class App:
 
     @property
     def listeners(self) -> list[tuple[Address, Server]]:
-        """Those that serve requests."""
+        """Those for apps and for operators."""
         admin = self.config.admin_address
         return [(self.config.listen, self.server), *([(admin, self.operators)] if admin is not None else [])]
 
@@ -280,6 +279,6 @@ class App:
 
 
 def _rules(breaker: Breaker) -> Rules:
-    """A share of failures says nothing before there are some more outcomes than failures in a row would take."""
+    """A share of failures means something only after more outcomes than it takes failures in a row."""
     least = max(20, 4 * breaker.failures)
     return Rules(breaker.failures, least=least, cool=breaker.cooldown, longest=breaker.longest, ramp=breaker.ramp)

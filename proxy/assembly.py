@@ -1,8 +1,8 @@
-"""What does one configuration make?
+"""What is made from one configuration?
 
-Adapters, a catalog, the chain of middlewares and the routes before it: all that a request meets, put together anew for
-each configuration (docs/decisions/0023-reload.md). What goes on counting from one to the next is handed in (`Lasting`).
-The order of the middlewares is the list in `Assembly._chained`.
+Adapters, a catalog, the chain of middlewares and the routes before it: all that a request meets, built anew for each
+configuration (docs/decisions/0023-reload.md). What outlives a configuration is handed in (`Lasting`). The order of the
+middlewares is the list in `Assembly._make_ways`.
 """
 
 from collections import Counter
@@ -62,7 +62,7 @@ _SAID_TWICE = "is sent with the key already; leave out one of the two"
 
 
 class Lasting(NamedTuple):
-    """What one configuration hands on to the next, for as long as pillion runs."""
+    """What lives as long as pillion runs, and is handed from one configuration to the next."""
 
     log: Log
     upstream: Upstream
@@ -85,7 +85,7 @@ class Lasting(NamedTuple):
 
 
 class Assembly:
-    """`before`: the one that this is to follow. A provider that stays as it is goes on, with what it knows."""
+    """`before`: the assembly that this one replaces. A provider whose row is unchanged keeps its adapter."""
 
     def __init__(self, config: Config, parts: Parts, lasting: Lasting, before: "Assembly | None" = None) -> None:
         self.config = config
@@ -98,18 +98,18 @@ class Assembly:
         self.adapters = {name: self._adapter(name, before) for name in self._rows}
         self.catalog = _catalog(config, {**self.adapters, "echo": Echo("echo")})
         self.faults = Faults(config.faults, self._names(), registry.dialect) if config.faults.enabled else None
-        self.planner = self._planner()
-        self.tokens = self._taking_tokens(before)
+        self.planner = self._make_planner()
+        self.tokens = self._make_tokens(before)
         self._intake = Intake(config.max_request_timeout, self.catalog.named)
-        self._failover = self._choosing()
-        self._ways = self._chained()
-        self._dispatch = self._dispatching(lasting.fetcher)
-        self._desk = self._told()
+        self._failover = self._make_failover()
+        self._ways = self._make_ways()
+        self._dispatch = self._make_dispatch(lasting.fetcher)
+        self._desk = self._make_desk()
 
     def __repr__(self) -> str:
         return f"<Assembly of {', '.join(self.catalog.adapters)}>"
 
-    # --- what it shows, on each of the listeners ---
+    # --- the routes of each listener ---
 
     def for_apps(self, admin: Admin) -> list[Route]:
         return routes.for_apps(admin, self._desk, self._ways, self._dispatch, self._quits(admin))
@@ -133,8 +133,8 @@ class Assembly:
 
     # --- the chain ---
 
-    def _chained(self) -> routes.Ways:
-        """What asks no model meets the beginning of the list alone."""
+    def _make_ways(self) -> routes.Ways:
+        """A request that asks no model meets only the beginning of the list."""
         auth, config, lasting = self._auth(), self.config, self._lasting
         journal = Journal(lasting.log)
         witness = Witness(journal.ended, lasting.metrics.ended, lasting.active.ended, said=lasting.active.said)
@@ -148,7 +148,7 @@ class Assembly:
             lasting.limits,  # may they, now?
             lasting.cache,  # do we already know?
             self.charges.cost,  # can they afford it, and what did it cost?
-            self._asking(),  # whom do we ask, and whom next?
+            self._with_resume(),  # whom do we ask, and whom next?
             *([auth.lend] if isinstance(auth, Transparent) else []),  # with whose key?
             *([self.faults] if self.faults else []),  # what goes wrong on purpose?
         ]
@@ -163,7 +163,7 @@ class Assembly:
             return Transparent(config.transparent, make, config.limits.client, self._lasting.salt)
         return Auth(self.clients, self.tokens.client if self.tokens is not None else None)
 
-    def _taking_tokens(self, before: "Assembly | None") -> "Tokens | None":
+    def _make_tokens(self, before: "Assembly | None") -> "Tokens | None":
         config, make = self.config, self._parts.tokens
         if make is None:
             return None
@@ -172,7 +172,7 @@ class Assembly:
             tokens.follow(before.tokens)
         return tokens
 
-    def _planner(self) -> Planner:
+    def _make_planner(self) -> Planner:
         config = self.config
         return Planner(
             self.catalog,
@@ -183,7 +183,7 @@ class Assembly:
             alone=_is_alone(config),
         )
 
-    def _choosing(self) -> Failover:
+    def _make_failover(self) -> Failover:
         config, estimate = self.config, self.charges.estimate
         is_well = partial(_is_well, self._lasting.health, self.adapters)
         hedging = Hedging(config.hedge, self._lasting.hedges) if config.hedge.enabled else None
@@ -191,23 +191,24 @@ class Assembly:
         tell = self._lasting.metrics.attempted
         return Failover(self.planner, standings, config.retry, deadline, estimate, is_well, hedging=hedging, tell=tell)
 
-    def _asking(self) -> Failover | Resume:
+    def _with_resume(self) -> Failover | Resume:
+        """Failover, inside of Resume where the operator wants that."""
         wants = self.config.failover.resume
         return Resume(self._failover, self._lasting.metrics.broke) if wants else self._failover
 
-    def _dispatching(self, fetcher: Fetcher) -> Handler:
+    def _make_dispatch(self, fetcher: Fetcher) -> Handler:
         config, lasting = self.config, self._lasting
         fetching = fetcher if config.fetch_images else None
         return Dispatch(registry.dialect, lasting.vault, config.strict, fetching, lasting.provenance).answer
 
     def wants_cache(self, call: Call) -> bool | None:
-        """Are the answers of its route kept? None where nothing is said of that."""
+        """Are the answers of its route cached? None where the route does not say."""
         route = self.config.routes.get(call.model)
         return None if route is None else route.cache
 
-    # --- what is told of what goes on ---
+    # --- the reports ---
 
-    def _told(self) -> routes.Desk:
+    def _make_desk(self) -> routes.Desk:
         accounting, lasting = self._lasting.accounting, self._lasting
         return routes.Desk(
             Books(accounting.ledger, accounting.budgets),
@@ -219,7 +220,7 @@ class Assembly:
                 self._intake,
                 self._failover,
                 self.charges.cost,
-                self._dispatching(UNFETCHED),
+                self._make_dispatch(UNFETCHED),
             ),
             Roster(self.catalog.adapters, self._rows, lasting.standings, lasting.health.of, lasting.hide),
             self.clients.whose,
@@ -228,11 +229,11 @@ class Assembly:
     # --- the providers ---
 
     def serves(self, row: Provider) -> bool:
-        """Is this provider there, just so? Of one that names files nobody knows whether they still say the same."""
+        """Is there a provider with exactly this row? Not where the row names files: they may have changed."""
         return not (row.ca or row.credentials) and self._rows.get(row.name) == row
 
     def _row(self, provider: Provider) -> Provider:
-        """In transparent mode pillion shows none of its own keys to the one provider that there is."""
+        """In transparent mode the one provider gets no key of pillion's own."""
         return keyless(provider) if provider.name == self.config.transparent else provider
 
     def _adapter(self, name: str, before: "Assembly | None") -> HTTPProvider:
@@ -241,14 +242,14 @@ class Assembly:
         return self._parts.makers[name](self._rows[name], self._lasting.upstream)
 
     def _names(self) -> Mapping[str, str]:
-        """The providers, by each of their names."""
+        """Each name of a provider, and the provider that it stands for."""
         there = self.catalog.adapters
         return {name: name for name in there} | {
             word: name for word, name in self.config.synonyms.items() if name in there
         }
 
     def check_headers(self) -> None:
-        """Would a header go out twice, by itself and with a key? Only an adapter knows.
+        """Is a configured header one that the adapter sends with the key as well? Only the adapter knows.
 
         Raises ConfigError, a line for each mistake.
         """
@@ -267,7 +268,7 @@ def _is_alone(config: Config) -> bool:
 
 
 def _is_well(health: Health, adapters: Mapping[str, HTTPProvider], provider: str) -> bool:
-    """Is it there, as far as is known, with a key to ask it with?"""
+    """As far as we know, is it up, and is there a key to ask it with?"""
     adapter = adapters.get(provider)
     return health.is_well(provider) and (adapter is None or adapter.keys.may_ask())
 

@@ -1,7 +1,7 @@
-"""Is it a plain question to a pillion that runs, or anything else that was typed?
+"""Was a plain health question typed, or any other command?
 
-Such questions are asked every few seconds for as long as a container lives: nothing is loaded for them but what they
-take. All else is for `commands`.
+A container asks whether pillion is alive every few seconds, so those questions load only what they need. Everything
+else goes to `commands`.
 """
 
 import os
@@ -11,35 +11,34 @@ import sys
 from proxy import registry
 from proxy.reports import probe
 
-CUT_OFF = 141  # what a shell makes of SIGPIPE: `pillion spend | head`
-STOPPED = 143  # and of SIGTERM
+CUT_OFF = 141  # what a shell reports for SIGPIPE: `pillion spend | head`
+STOPPED = 143  # and for SIGTERM
 
 
 def main(argv: list[str] | None = None) -> int:
     """The exit code.
 
-    0; 1 where the address is taken, or pillion is not up; 2 where the configuration, or a library, cannot be used; 3
-    where answers were cut at the end; 141 where whoever read what is printed has had enough of it; 143 where a
-    container was told to stop before it had begun.
+    0; 1: the address is taken, or pillion is not up; 2: the configuration or a library cannot be used; 3: answers were
+    cut off at the end; 141: the reader of our output closed it; 143: a container was stopped before pillion was up.
     """
     words = sys.argv[1:] if argv is None else argv
     if (question := probe.plain(words)) is not None:
         return probe.told(probe.ask(question))
-    if os.getpid() == 1:  # from whom the kernel keeps a signal that nobody listens to, as while pillion starts
+    if os.getpid() == 1:  # the kernel drops signals that process 1 has no handler for, and we have none while we start
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(STOPPED))
     try:
         code: int = registry.command("any")(words)
         _flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end of all
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
         return CUT_OFF
     return code
 
 
 def _flush() -> None:
-    """Now, and not when the code is said. Raises BrokenPipeError; of a full disk the interpreter tells by itself."""
+    """Before the exit code is decided. Raises BrokenPipeError; the interpreter itself reports a full disk."""
     try:
-        if sys.stdout is not None:  # which it is where it was closed
+        if sys.stdout is not None:  # it is None where it was closed
             sys.stdout.flush()
     except BrokenPipeError:
         raise

@@ -1,8 +1,7 @@
-"""What was typed, and what is to be done?
+"""What was typed, and which command runs it?
 
-argv to config, and the commands: serve (also without a word), check, config schema, config show, keys, spend, ledger,
-providers, wait, healthcheck, version. What a command needs beyond the configuration is imported once it is known which
-one it is.
+argv to config, and the commands: serve (the default), check, config schema, config show, keys, spend, ledger,
+providers, wait, healthcheck, version. What a single command needs is imported only once that command was typed.
 """
 
 import argparse
@@ -65,8 +64,8 @@ def _do(arguments: argparse.Namespace, typed: dict[str, str]) -> int:
 
 
 def _run(command: str, source: Source, *more: argparse.Namespace | Source) -> int:
-    """`more`: what else it takes. Raises ConfigError."""
-    loaded = source.load()  # before the libraries: what is wrong with it is told at once
+    """`more`: the command's further arguments. Raises ConfigError."""
+    loaded = source.load()  # before the libraries, so that its mistakes are shown at once
     try:
         do = registry.command(command)
     except ImportError as error:
@@ -80,7 +79,7 @@ def _run(command: str, source: Source, *more: argparse.Namespace | Source) -> in
 
 
 def _where(config: Config) -> Address:
-    """Whom to ask how it is: see probe."""
+    """The listener that answers health questions: see probe."""
     return config.metrics_address or config.listen
 
 
@@ -120,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _whats(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
-    """Room for what comes behind a command, which alone says what there is."""
+    """Subcommands; without one, the command prints what there is."""
     parser.set_defaults(alone=parser)
     return parser.add_subparsers(dest="what", metavar="WHAT")
 
@@ -156,7 +155,7 @@ def _add_spend(spend: argparse.ArgumentParser) -> None:
 
 
 def _configured() -> argparse.ArgumentParser:
-    """What every command takes that reads the configuration: a flag for each variable that holds no secret."""
+    """The flags of every command that reads the configuration: one for each variable that holds no secret."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument(
         "--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="config.yaml (PILLION_CONFIG)"
@@ -175,7 +174,7 @@ def _configured() -> argparse.ArgumentParser:
 
 
 def _names(text: str) -> list[str]:
-    """Raises ArgumentTypeError of none: a shell's variable that is empty must not make a key that may do all."""
+    """Raises ArgumentTypeError where there is none: an empty shell variable must not make a key that may do all."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise argparse.ArgumentTypeError("names nothing; leave it out for all")

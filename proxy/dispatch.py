@@ -33,7 +33,7 @@ def chain(middlewares: Sequence[Middleware], handler: Handler) -> Handler:
 
 
 def _before(middleware: Middleware, handler: Handler) -> Handler:
-    """An object's method is bound once: to call the object is dearer."""
+    """An object's `__call__` is bound once: to call the object costs more."""
     if not isinstance(middleware, FunctionType):
         middleware = MethodType(type(middleware).__call__, middleware)
     return lambda call: middleware(call, handler)
@@ -42,8 +42,8 @@ def _before(middleware: Middleware, handler: Handler) -> Handler:
 class Dispatch:
     """The innermost handler. `dialect` finds a dialect by its name; `strict` refuses what would be dropped.
 
-    `fetcher`: who fetches what a provider will not; None where the operator has not switched it on. `provenance`: whose
-    the seals are that passed.
+    `fetcher` fetches what a provider will not; None where the operator has not switched it on. `provenance` remembers
+    whose the seals are that have passed.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Dispatch:
             preferred = client if own else self._dialect(taken[0])
             others = [self._dialect(name) for name in taken if name != preferred.name] if len(taken) > 1 else []
             call.wire = preferred.name
-            # Beside what the provider cannot read as it is: a seal may be in there that it must not get, or not so.
+            # Not only because of the wire: a seal may be in there that this provider must not get, or not in this form.
             call.is_translated = not own or call.so_far != "" or is_marked(body)
             if not call.is_translated and (length := target.adapter.call_id_length) is not None:
                 call.is_translated = has_odd_id(body, length)
@@ -96,15 +96,15 @@ class Dispatch:
             raise respelled(call, error) from None
 
     async def _holds_foreign(self, body: bytes, client: Dialect, target: Target) -> bool:
-        """Is a seal in there that others made, as far as anybody can tell?"""
+        """Is a seal in there that another provider made, as far as we can tell?"""
         asked = body, client.seals, target.adapter.name, client.name
         return await aside(len(body), self._provenance.holds_foreign, *asked)
 
 
 def _is_endpoint_missing(error: UpstreamError, dialect: Dialect) -> bool:
-    """Does the host know no such endpoint, rather than nothing of what was asked for?
+    """Is it the endpoint that the host does not have, rather than something that the request named?
 
-    Then it says no more than its status does, or names the path. (The dialect that comes first, each host has.)
+    Then its message says no more than the status does, or names the path. (Every host has the first of its dialects.)
     """
     if error.upstream_status not in (404, 405, 501):
         return False

@@ -1,6 +1,6 @@
-"""Is everything there that a configuration takes?
+"""Is everything there that a configuration needs?
 
-Looked for, and read, before anything is put together: what is missing here is told of as a mistake.
+Found and read before anything is put together, so that what is missing is reported as a mistake of the configuration.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ class Parts(NamedTuple):
 
 
 def parts_of(config: Config, ring: Keyring | None = None) -> Parts:
-    """`ring`: the minted keys of a pillion that runs. Raises ConfigError. It may take a while, and needs no loop."""
+    """`ring`: the minted keys, where pillion runs already. Raises ConfigError. May take a while; needs no loop."""
     check_adapters(config)
     clients = Clients(config, ring=ring)
     minted = clients.ring.found

@@ -1,8 +1,8 @@
 """Which code answers to a name?
 
-Rows of "module:Class" and "module:function", loaded on first use, so that a provider nobody configured costs nothing,
-nor does a server to a command that needs none. What is not a row is looked for among the entry points of installed
-packages (groups `pillion.adapters`, `pillion.dialects` and `pillion.commands`).
+Rows of "module:Class" and "module:function", loaded on first use: a provider that nobody configured costs nothing, and
+a command that needs no server loads none. Names that are not in the rows are looked for among the entry points of
+installed packages (groups `pillion.adapters`, `pillion.dialects` and `pillion.commands`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ DIALECTS = {
     "cohere": "proxy.dialects.cohere:Cohere",
 }
 
-# What only one of the commands needs: the others start in a third of the time without a server and a client of HTTP.
+# Loaded by the one command that needs it: without an HTTP server and client the others start in a third of the time.
 COMMANDS = {
     "any": "proxy.commands:do",
     "serve": "proxy.process.serving:serve",
@@ -54,7 +54,7 @@ COMMANDS = {
     "providers": "proxy.reports.terminal:providers",
 }
 
-# What only a configuration that names it needs, and which brings libraries of its own.
+# Needed only by a configuration that names it, and with libraries of its own.
 EXTRAS = {"tokens": "proxy.access.tokens:Tokens", "store": "proxy.store.redis:Redis"}
 
 _dialects: "dict[str, Dialect]" = {}
@@ -63,31 +63,31 @@ _dialects: "dict[str, Dialect]" = {}
 def adapter(kind: str) -> "type[HTTPProvider]":
     """The class that serves providers of this kind, or one of the same shape.
 
-    Raises ConfigError, with the kinds that there are. Echo is none: it is there once, and always.
+    Raises ConfigError, with the kinds that there are. Echo is not among them: there is always exactly one.
     """
     made: type[HTTPProvider] = _load(ADAPTERS, "pillion.adapters", kind)
     return made
 
 
 def no_adapter(kind: str) -> str:
-    """Why nothing serves providers of this kind; "" where something does. It loads nothing."""
+    """Why no adapter serves providers of this kind; "" where one does. Loads nothing."""
     group = "pillion.adapters"
     return "" if kind in ADAPTERS or _brought(group, kind) else _none_of(ADAPTERS, group, kind)
 
 
 def command(name: str) -> Any:
-    """What does the command, from Config to the exit code; `any` finds out which it is, from what was typed."""
+    """The function that runs a command, from Config to the exit code; `any` finds the command in what was typed."""
     return _load(COMMANDS, "pillion.commands", name)
 
 
 def tokens() -> "type[Tokens]":
-    """The class that checks an identity provider's tokens. Raises ConfigError where its library is not there."""
+    """The class that checks an identity provider's tokens. Raises ConfigError where its library is not installed."""
     made: type[Tokens] = _load(EXTRAS, "pillion.extras", "tokens")
     return made
 
 
 def store() -> "type[Redis]":
-    """The class that carries what a fleet asks. Raises ConfigError where its library is not there."""
+    """The class that carries a fleet's questions to Redis. Raises ConfigError where its library is not installed."""
     made: type[Redis] = _load(EXTRAS, "pillion.extras", "store")
     return made
 
@@ -109,8 +109,8 @@ def _load(rows: Mapping[str, str], group: str, name: str) -> Any:
 
 
 def _brought(group: str, name: str) -> Sequence[Any]:
-    """What installed packages have of the name."""
-    metadata = import_module("importlib.metadata")  # slow, and needed by those who bring their own alone
+    """The entry points of this name in installed packages."""
+    metadata = import_module("importlib.metadata")  # slow, and only needed for names that are not ours
     return [entry for entry in metadata.entry_points(group=group) if entry.name == name]
 
 

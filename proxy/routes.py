@@ -1,11 +1,11 @@
 """Which paths are there, what is behind each, and on which listener?
 
-Every path that a vendor's SDK may take to us, in the order of the vendors. A route's dialect is its client's; where a
-vendor names the model in the path, the route goes on behind its own part (`tail`) and tells by its end (`ends`) which
-of several it is.
+Every path that a vendor's SDK may call, vendor by vendor. A route's dialect is the one that its clients speak. Where a
+vendor puts the model into the path, the path goes on behind the route's own part (`tail`), and its end (`ends`) says
+which of several routes is meant.
 
-Three listeners: `for_apps`, where models are; `for_cluster`, for a kubelet and Prometheus; and `for_operators`.
-Each route has its handler alone; which middlewares a request meets before that is app's to say (`Ways`).
+Three listeners: `for_apps`, where the models are; `for_cluster`, for the kubelet and Prometheus; and `for_operators`.
+The middlewares before each handler come from the assembly (`Ways`).
 """
 
 from collections.abc import Sequence
@@ -25,14 +25,14 @@ from proxy.reports.roster import Roster
 from proxy.routing import ANY, Route
 
 GOOGLES = ("", "/v1", "/v1beta", "/v1beta1", "/v1alpha")  # the versions in which Google's SDKs ask
-ITS_OWN = ("",)  # the path names its version itself, or has none
-ON_ITS_OWN = ("/api", "/v2", "/model")  # those of NOT_YET whose version is ITS_OWN
+BARE = ("",)  # no version before the path: it names one itself, or has none
+BARE_YET = ("/api", "/v2", "/model")  # the paths of NOT_YET that are so
 PUBLISHED = ("/projects", "/publishers")  # how Vertex AI's paths begin
 OF_GOOGLE = "/publishers/google/models"
 ANY_MODEL = ""  # Vercel's SDK puts `models/` before a name that has no slash, and takes another for a path
 
-# Routes that are somebody's, and not served yet: a clear 501 instead of a 404 that looks like a typing error. By whose
-# words it is told in; "": those of several, where the caller's headers tell.
+# Routes that a vendor has and we do not serve yet: a clear 501 instead of a 404 that looks like a typing error. By the
+# dialect of the error; "": several vendors have the path, and the caller's headers tell which one is meant.
 NOT_YET = {
     "": ("/completions", "/embeddings", "/moderations", "/rerank", "/batches", "/files", "/uploads", "/images",
          "/audio", "/realtime", "/fine_tuning", "/assistants", "/threads", "/vector_stores", "/conversations",
@@ -56,7 +56,7 @@ class Ways(NamedTuple):
 
 
 class Desk(NamedTuple):
-    """Where one may ask what goes on. `whose`: as whose clients are told of it."""
+    """What answers questions about requests, money and providers. `whose`: which client's share a caller may see."""
 
     books: Books
     active: Active
@@ -67,26 +67,26 @@ class Desk(NamedTuple):
 
 
 def for_apps(admin: Admin, desk: Desk, ways: Ways, dispatch: Handler, quits: Sequence[Route]) -> list[Route]:
-    """Who knows no key may see that we live, and nothing else. What is served stands behind what is not, and wins."""
+    """Without a key one can see that we live, and nothing else. A later route wins, so what is missing comes first."""
     metrics = Route("GET", "/metrics", "metrics", partial(admin.metrics, desk.whose))
-    keyed = [*missing(), *lists(admin), metrics, *told(desk, desk.whose)]
+    keyed = [*missing(), *lists(admin), metrics, *reports(desk, desk.whose)]
     return [
         *_behind(ways.keyed, keyed),
-        *_behind([*ways.keyed, _of_all(desk.whose)], [*operated(admin, desk), *quits]),
+        *_behind([*ways.keyed, _operators_only(desk.whose)], [*providers(admin, desk), *quits]),
         *_behind(ways.anybody, [*probes(admin), greeting(admin)]),
         *_behind(ways.call, chats(dispatch)),
     ]
 
 
 def for_cluster(admin: Admin, ways: Ways) -> list[Route]:
-    """No key is asked for here, so nothing is here that costs money or tells a secret."""
-    metrics = Route("GET", "/metrics", "metrics", partial(admin.metrics, everybodys), versions=ITS_OWN)
+    """No key is asked for, so nothing here costs money or shows a secret."""
+    metrics = Route("GET", "/metrics", "metrics", partial(admin.metrics, everybodys), versions=BARE)
     return _behind(ways.anybody, [*probes(admin), metrics])
 
 
 def for_operators(admin: Admin, desk: Desk, ways: Ways, quits: Sequence[Route]) -> list[Route]:
     metrics = Route("GET", "/metrics", "metrics", partial(admin.metrics, everybodys))
-    keyed = [metrics, *told(desk, everybodys), *operated(admin, desk)]
+    keyed = [metrics, *reports(desk, everybodys), *providers(admin, desk)]
     return [*_behind(ways.keyed, [*keyed, *quits]), *_behind(ways.anybody, probes(admin))]
 
 
@@ -94,8 +94,8 @@ def _behind(way: Sequence[Middleware], routes: Sequence[Route]) -> list[Route]:
     return [route._replace(handler=chain(way, route.handler)) for route in routes]
 
 
-def told(desk: Desk, whose: Whose) -> list[Route]:
-    """What each client may know of its own requests, and operators of all."""
+def reports(desk: Desk, whose: Whose) -> list[Route]:
+    """What each client may know about its own requests, and operators about all."""
     return [
         Route("GET", "/usage", "usage", partial(desk.books.usage, whose)),
         Route("GET", "/budgets", "budgets", partial(desk.books.budgets, whose)),
@@ -107,16 +107,15 @@ def told(desk: Desk, whose: Whose) -> list[Route]:
     ]
 
 
-def operated(admin: Admin, desk: Desk) -> list[Route]:
-    """What is about all clients."""
+def providers(admin: Admin, desk: Desk) -> list[Route]:
     return [
         Route("GET", "/providers", "providers", desk.roster.tell),
         Route("GET", "/providers", "health", admin.provider_health, tail=True),
     ]
 
 
-def _of_all(whose: Whose) -> Middleware:
-    """Where each client sees its own alone, they are told where to look for this. Keys may be minted at any time."""
+def _operators_only(whose: Whose) -> Middleware:
+    """Once clients have keys of their own, this is on the admin listener alone. A key may be minted at any time."""
 
     async def turn_away(call: Call, handler: Handler) -> Reply:
         if whose(call) is not None:
@@ -132,11 +131,11 @@ def _of_all(whose: Whose) -> Middleware:
 
 
 def quits(admin: Admin) -> list[Route]:
-    return [Route("POST", "/quitquitquit", "quit", admin.quit, versions=ITS_OWN)]
+    return [Route("POST", "/quitquitquit", "quit", admin.quit, versions=BARE)]
 
 
 def probes(admin: Admin) -> list[Route]:
-    """What anybody may see who can reach us: that we live."""
+    """What anybody who can reach us may see: that we live."""
     return [
         Route("GET", "/startup", "startup", admin.startup),
         Route("GET", "/readiness", "readiness", admin.readiness),
@@ -145,12 +144,12 @@ def probes(admin: Admin) -> list[Route]:
 
 
 def greeting(admin: Admin) -> Route:
-    """What Ollama's command line asks before all else; it shows no key."""
-    return Route("GET", "/", "liveness", admin.greeting, "ollama", versions=ITS_OWN)
+    """What Ollama's command line asks first, without a key."""
+    return Route("GET", "/", "liveness", admin.greeting, "ollama", versions=BARE)
 
 
 def chats(chat: Handler) -> list[Route]:
-    def tail(path: str, ends: str, dialect: str, operation: str = "chat", versions: Sequence[str] = ITS_OWN) -> Route:
+    def tail(path: str, ends: str, dialect: str, operation: str = "chat", versions: Sequence[str] = BARE) -> Route:
         return Route("POST", path, operation, chat, dialect, tail=True, ends=ends, versions=versions)
 
     return [
@@ -158,10 +157,10 @@ def chats(chat: Handler) -> list[Route]:
         Route("POST", "/chat/completions", "chat", chat, "openai_chat"),
         Route("POST", "/responses", "chat", chat, "openai_responses"),
         Route("POST", "/responses/input_tokens", "count_tokens", chat, "openai_responses"),
-        Route("POST", "/openai/v1/chat/completions", "chat", chat, "openai_chat", versions=ITS_OWN),
-        Route("POST", "/openai/v1/responses", "chat", chat, "openai_responses", versions=ITS_OWN),
-        Route("POST", "/openai/v1/responses/input_tokens", "count_tokens", chat, "openai_responses", versions=ITS_OWN),
-        Route("POST", "/openai/responses", "chat", chat, "openai_responses", versions=ITS_OWN),
+        Route("POST", "/openai/v1/chat/completions", "chat", chat, "openai_chat", versions=BARE),
+        Route("POST", "/openai/v1/responses", "chat", chat, "openai_responses", versions=BARE),
+        Route("POST", "/openai/v1/responses/input_tokens", "count_tokens", chat, "openai_responses", versions=BARE),
+        Route("POST", "/openai/responses", "chat", chat, "openai_responses", versions=BARE),
         tail("/openai/deployments", "/chat/completions", "azure_chat"),
         Route("POST", "/messages", "chat", chat, "anthropic"),
         Route("POST", "/messages/count_tokens", "count_tokens", chat, "anthropic"),
@@ -188,19 +187,19 @@ def chats(chat: Handler) -> list[Route]:
         tail("/model", "/count-tokens", "bedrock", "count_tokens"),
         tail("/model", "/invoke", "bedrock_invoke"),
         tail("/model", "/invoke-with-response-stream", "bedrock_invoke"),
-        Route("POST", "/api/chat", "chat", chat, "ollama", versions=ITS_OWN),
-        Route("POST", "/api/generate", "generate", chat, "ollama", versions=ITS_OWN),
-        Route("POST", "/v2/chat", "chat", chat, "cohere", versions=ITS_OWN),
+        Route("POST", "/api/chat", "chat", chat, "ollama", versions=BARE),
+        Route("POST", "/api/generate", "generate", chat, "ollama", versions=BARE),
+        Route("POST", "/v2/chat", "chat", chat, "cohere", versions=BARE),
     ]
 
 
 def lists(admin: Admin) -> list[Route]:
-    """What there is, in the shape that each client knows."""
+    """The models, in the shape that each vendor's clients know."""
     return [
         Route("GET", "/models", "models", admin.models),
         Route("GET", "/models", "model", admin.model, tail=True),
-        Route("GET", "/openai/v1/models", "models", admin.models, "openai_chat", versions=ITS_OWN),
-        Route("GET", "/openai/models", "models", admin.models, "openai_chat", versions=ITS_OWN),
+        Route("GET", "/openai/v1/models", "models", admin.models, "openai_chat", versions=BARE),
+        Route("GET", "/openai/models", "models", admin.models, "openai_chat", versions=BARE),
         Route("GET", "/models", "models", admin.models, "gemini", versions=GOOGLES[2:]),
         Route("GET", "/models", "model", admin.model, "gemini", tail=True, versions=GOOGLES[2:]),
         Route("GET", OF_GOOGLE, "models", admin.models, "gemini_vertex", versions=GOOGLES),
@@ -209,17 +208,17 @@ def lists(admin: Admin) -> list[Route]:
             Route("GET", start, "model", admin.model, "gemini_vertex", tail=True, versions=GOOGLES)
             for start in PUBLISHED
         ),
-        Route("GET", "/api/tags", "models", admin.models, "ollama", versions=ITS_OWN),
-        Route("POST", "/api/show", "model", admin.show, "ollama", versions=ITS_OWN),
-        Route("GET", "/api/version", "version", admin.version, "ollama", versions=ITS_OWN),
-        Route("GET", "/api/ps", "models", admin.loaded, "ollama", versions=ITS_OWN),
+        Route("GET", "/api/tags", "models", admin.models, "ollama", versions=BARE),
+        Route("POST", "/api/show", "model", admin.show, "ollama", versions=BARE),
+        Route("GET", "/api/version", "version", admin.version, "ollama", versions=BARE),
+        Route("GET", "/api/ps", "models", admin.loaded, "ollama", versions=BARE),
     ]
 
 
 def missing() -> list[Route]:
-    """What is known, and not served."""
+    """The routes that are known and not served."""
     unserved = [
-        Route(ANY, path, "missing", not_yet, dialect, tail=tail, versions=ITS_OWN if path in ON_ITS_OWN else GOOGLES)
+        Route(ANY, path, "missing", not_yet, dialect, tail=tail, versions=BARE if path in BARE_YET else GOOGLES)
         for dialect, paths in NOT_YET.items()
         for path in paths
         for tail in (False, True)
@@ -228,8 +227,8 @@ def missing() -> list[Route]:
         *unserved,
         Route("POST", "/models", "missing", no_verb, tail=True, versions=GOOGLES),
         Route("GET", "/responses", "missing", no_websocket, "openai_responses"),
-        Route("GET", "/openai/v1/responses", "missing", no_websocket, "openai_responses", versions=ITS_OWN),
-        Route("GET", "/openai/responses", "missing", no_websocket, "openai_responses", versions=ITS_OWN),
+        Route("GET", "/openai/v1/responses", "missing", no_websocket, "openai_responses", versions=BARE),
+        Route("GET", "/openai/responses", "missing", no_websocket, "openai_responses", versions=BARE),
     ]
 
 
@@ -238,7 +237,7 @@ async def not_yet(call: Call) -> Reply:
 
 
 async def no_verb(call: Call) -> Reply:
-    """Gemini's other verbs stand behind a colon; whoever posts to a model itself has the wrong method."""
+    """Gemini's other verbs stand behind a colon; a POST to a model itself has the wrong method."""
     if ":" in call.rest:
         return await not_yet(call)
     raise GatewayError("A model takes GET, HEAD.", status=405, kind="invalid_request", code="method_not_allowed",
@@ -246,7 +245,7 @@ async def no_verb(call: Call) -> Reply:
 
 
 async def no_websocket(call: Call) -> Reply:
-    """Clients that try a websocket first go on over HTTP at this status."""
+    """Clients that try a websocket first fall back to HTTP at this status."""
     if call.headers.get("upgrade", "").lower() == "websocket":
         raise GatewayError(
             "pillion speaks no websocket: use POST.", status=426, kind="invalid_request", code="websocket_not_supported"

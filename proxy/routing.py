@@ -1,8 +1,8 @@
 """Which route does a path lead to?
 
 A table made once: whole paths are one look-up in a dict, and those that name something behind the route's own part
-(`/models/{id}`) are tried from the longest beginning on. What is served wins over what is not yet. What a base URL
-and an SDK have both said counts once.
+(`/models/{id}`) are tried from the longest beginning on. What is served wins over what is not yet. A version that both
+the base URL and the SDK put into a path counts once.
 """
 
 import re
@@ -13,12 +13,12 @@ from typing import NamedTuple
 from proxy.errors import GatewayError
 from proxy.ports import Handler
 
-ANY = "*"  # a route for whichever method
-PATHS = 128  # that are remembered, of those that no table can hold: an app asks for few models
+ANY = "*"  # a route for any method
+PATHS = 128  # remembered, of those that name something behind a route's own part: an app asks for few models
 
 
 class Route(NamedTuple):
-    """Where a path leads. `tail`: the path goes on behind the route's own part (`/models/{id}`), and `ends` so."""
+    """Where a path leads. `tail`: it goes on behind the route's own part (`/models/{id}`). `ends`: how it must end."""
 
     method: str
     path: str  # without its version
@@ -39,7 +39,7 @@ _VERSIONS = re.compile(r"^/v1(?:beta1?|alpha)?(?=/(?:v[12][^/]*|api|model)/)")
 
 
 def _methods(route: Route) -> Sequence[str]:
-    """A HEAD is a GET whose answer has no body: whoever takes the one must take the other (RFC 9110, 9.1)."""
+    """A HEAD is a GET whose answer has no body, and a server must take both (RFC 9110, 9.1)."""
     return ("GET", "HEAD") if route.method == "GET" else (route.method,)
 
 
@@ -88,7 +88,7 @@ class Routing:
         return next((route.dialect for route in methods.values() if route.dialect), "")
 
     def _found(self, method: str, path: str) -> tuple[Methods, str] | None:
-        """The longest beginning counts, then the longest end; one that takes the method goes first."""
+        """The longest beginning wins, then the longest end; routes that take the method go before all others."""
         if path in self.exact:
             return self.exact[path], ""
         found = self._places(path)
@@ -98,7 +98,7 @@ class Routing:
         return found[0] if found else None
 
     def _look_up(self, path: str) -> list[tuple[Methods, str]]:
-        """Where a path may lead that is no route's own, the best first."""
+        """Where a path may lead that is not itself a route, the best first."""
         path = _VERSIONS.sub("", _SLASHES.sub(r"\1/", path))
         if path in self.exact:
             return [(self.exact[path], "")]

@@ -1,10 +1,10 @@
 """How do requests come in, and who answers them?
 
-The edge towards clients. One entry: check the head, find the route, make the Call, run its handler, and have delivery
-write what comes back, or what went wrong, on the client's own wire. Nothing runs that does not stand here.
+The edge towards clients. For each request: check the head, find the route, make the Call, run the route's handler, and
+have delivery write the answer, or the error, on the client's own wire.
 
-It ends in three steps, each of which may be the last: `retire` lets nobody in any more, `cut` tells those who are still
-waiting that they wait in vain, `close` hangs up.
+A server ends in three steps, and may skip the later ones: `retire` lets nobody in any more, `cut` ends the answers that
+are still under way with an error, `close` hangs up.
 """
 
 import asyncio
@@ -74,27 +74,27 @@ class Server:
         self._count = count()
         self._listener: Listener | None = None
         self._is_retired = False
-        self._parting: GatewayError | None = None  # what is told to those whose answers are cut
+        self._parting: GatewayError | None = None  # the error of those whose answers are cut
 
     def become(self, routes: Sequence[Route], patience: Patience, body_limit: int, checks: Sequence[Check]) -> None:
-        """Answer by these from the next request on; those that are being answered have theirs."""
+        """Answer by these from the next request on; what is under way goes on as it began."""
         self.routing = Routing(routes)
         self.patience = patience
         self.body_limit = body_limit
         self._checks = checks
 
     async def open(self, address: Address, handed: Sequence[socket] = ()) -> None:
-        """Take a place, or what is handed over in its stead; who comes may knock. Raises OSError: it is taken."""
+        """Bind the address, or use the sockets that were handed over; connections wait for `start`. Raises OSError."""
         loop = asyncio.get_running_loop()
         self._listener = await listen(lambda: Door(self, loop), address, self._room, handed)
 
     def start(self) -> None:
-        """Let in who has come, and who comes."""
+        """Accept connections."""
         assert self._listener is not None
         self._listener.start()
 
     def retire(self) -> None:
-        """Stop listening, close the connections that are idle, and each other one after its answer."""
+        """Stop listening, close idle connections, and each other one after its answer."""
         self._is_retired = True
         if self._listener is not None:
             self._listener.close()
@@ -102,13 +102,13 @@ class Server:
             door.retire()
 
     async def left(self) -> None:
-        """Until no connection is left, nor one on its way in."""
+        """Wait until no connection is left, nor one on its way in."""
         if self._listener is not None:
             await self._listener.wait_closed()
         await self._nobody.wait()
 
     def cut(self, error: GatewayError) -> int:
-        """End the answers that are under way, each in its client's words; how many there were."""
+        """End the answers that are under way, each with an error on its client's wire; how many there were."""
         self._parting = error
         busy = [door for door in self._doors if door.busy]
         for door in busy:
@@ -168,7 +168,7 @@ class Server:
         if not (is_whole := isinstance(reply.body, bytes)):
             self._live[door] = reply
         try:
-            await deliver(door, inbound, reply, _ours(call, request_id, is_whole))
+            await deliver(door, inbound, reply, _our_lines(call, request_id, is_whole))
         except ConnectionError:
             door.abort()
         except Exception:
@@ -178,7 +178,7 @@ class Server:
             self._live.pop(door, None)
 
     def _check_room(self, door: Door, inbound: Inbound) -> None:
-        """Raises GatewayError. Nobody is told of each, as journal would: the room says it once for all."""
+        """Raises GatewayError, which no journal sees: the room logs once that it is full, not for each request."""
         try:
             self._room.check(door)
         except GatewayError:
@@ -186,7 +186,7 @@ class Server:
             raise
 
     def _fault(self, error: BaseException, door: Door, request_id: str) -> GatewayError | None:
-        """What went wrong, as the client hears it; None where nobody is to hear of it: the client has left."""
+        """The error that the client gets; None where the client has left."""
         if isinstance(error, GatewayError):
             return error
         if self._parting is not None and isinstance(error, asyncio.CancelledError) and door.connected:
@@ -197,12 +197,12 @@ class Server:
         return GatewayError("pillion failed; its log says why, under this request's id.")
 
     def refuse(self, malformed: Malformed) -> bytes:
-        """The answer to what is no HTTP request: in our words, with an id, and with nothing of what was sent."""
+        """The answer to bytes that are no HTTP request: with an id, and with nothing of what was sent."""
         request_id = f"{self._ids}{next(self._count):08x}"
         error = BadRequest(malformed.message, status=malformed.status, code=malformed.code)
         reply = self._refusal(error, None, self._dialect(spoken(malformed.headers)), request_id)
         assert isinstance(reply.body, bytes)
-        return answer(reply.status, reply.headers, _ours(None, request_id, is_whole=True), reply.body)
+        return answer(reply.status, reply.headers, _our_lines(None, request_id, is_whole=True), reply.body)
 
     def _call(self, inbound: Inbound, door: Door, route: Route, rest: str, request_id: str) -> Call:
         query = inbound.raw_query
@@ -220,7 +220,7 @@ class Server:
         )
 
     def _caller(self, inbound: Inbound, call: Call | None) -> Dialect:
-        """Whose error this is to be: the route's, or by the headers where the path leads nowhere."""
+        """The dialect to spell an error in: the route's, or as the headers look where the path leads nowhere."""
         if call is not None:
             return call.dialect
         return self._dialect(self.routing.dialect(inbound.path) or spoken(inbound.headers))
@@ -229,7 +229,7 @@ class Server:
         """An error as an answer: the provider's own bytes where the client can read them, else the dialect's."""
         if call is None:
             self.refused[error.code] += 1
-            _tell(request_id, error)
+            _log_refusal(request_id, error)
         body = error.body if isinstance(error, UpstreamError) else None
         if body is None:
             body = dialect.error(error, request_id)
@@ -238,7 +238,7 @@ class Server:
 
 
 async def _receive(inbound: Inbound, limit: int, patience: Patience) -> bytes:
-    """The request's body. Raises BadRequest: too long, too slow, in a coding, or not JSON by its own word."""
+    """The request's body. Raises BadRequest: too long, too slow, encoded, or of a content type that is not JSON."""
     headers = inbound.headers
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise BadRequest("Request bodies are taken as they are, in no content coding.", status=415)
@@ -262,14 +262,14 @@ def _too_long(limit: int) -> BadRequest:
     return BadRequest(f"The request is longer than {limit} bytes.", status=413, code="request_too_large")
 
 
-def _ours(call: Call | None, request_id: str, is_whole: bool) -> bytes:
-    """The header lines that we add to an answer. A whole one can tell what it has cost."""
+def _our_lines(call: Call | None, request_id: str, is_whole: bool) -> bytes:
+    """The header lines that we add to an answer. Only of a whole one is the cost known before its head goes out."""
     upstream_id = (call.upstream_id if call is not None else "") or request_id
     dialect = call.dialect.name if call is not None else ""
     lines = f"{request_ids(upstream_id, dialect)}x-pillion-request-id: {request_id}\r\nserver: pillion\r\n"
     if call is not None:
-        if call.target is not None:
-            lines += f"{_told_of(call.target.adapter.name, call.target.model)}x-pillion-attempts: {call.attempts}\r\n"
+        if (target := call.target) is not None:
+            lines += f"{_target_lines(target.adapter.name, target.model)}x-pillion-attempts: {call.attempts}\r\n"
         ours = monotonic() - call.started - call.waited
         lines += f"x-pillion-overhead-ms: {ours * 1000:.2f}\r\n"
         if is_whole and call.bill is not None and call.attempts:
@@ -282,19 +282,19 @@ def _ours(call: Call | None, request_id: str, is_whole: bool) -> bytes:
 
 
 @lru_cache(maxsize=128)
-def _told_of(provider: str, model: str) -> str:
+def _target_lines(provider: str, model: str) -> str:
     return f"x-pillion-provider: {provider}\r\nx-pillion-model: {_visible(model)}\r\n"
 
 
 def _visible(text: str) -> str:
-    """The client's own text, fit for a header: what is not printable ASCII is percent-encoded."""
+    """A client's text, fit for a header: what is not printable ASCII is percent-encoded."""
     if text.isascii() and text.isprintable():
         return text
     return quote(text, safe=_PRINTABLE, errors="backslashreplace")
 
 
-def _tell(request_id: str, error: GatewayError) -> None:
-    """The line of a request that no middleware has seen; of all others `journal` tells."""
+def _log_refusal(request_id: str, error: GatewayError) -> None:
+    """The log line of a request that reached no middleware; `journal` writes all others."""
     how = outcome(error)
     fields = {"event": "refused", "id": request_id, "status": how.status, "error": how.kind, "code": how.code}
     log.log(LEVELS[how.level], "%s", error.message, extra=fields)

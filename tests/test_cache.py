@@ -876,9 +876,9 @@ class Stage:
 
 @asynccontextmanager
 async def gateway_of(speech: Speech, evil: Evil) -> AsyncIterator[tuple[Gateway, Stage]]:
-    stage, chained = Stage(), Assembly._chained
+    stage, chained = Stage(), Assembly._make_ways
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Assembly, "_chained", lambda assembly: stage.chained(chained(assembly)))
+        patch.setattr(Assembly, "_make_ways", lambda assembly: stage.chained(chained(assembly)))
         async with pillion(**speech.environ(evil.url)) as gateway:
             stage.cache = gateway.app.lasting.cache
             yield gateway, stage

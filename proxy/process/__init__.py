@@ -1,1 +1,1 @@
-"""How does the process start, take up another configuration, and end?"""
+"""How does the process start, reload its configuration, and end?"""

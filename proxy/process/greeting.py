@@ -22,10 +22,10 @@ log = logging.getLogger("pillion")
 
 
 async def greet(app: App, lines: Log) -> None:
-    """People are told at some length, whoever reads the log in a line of it."""
+    """A few lines for people on standard output, and one line in the log."""
     is_greeted = lines.is_for_people or os.isatty(STDOUT)
     if is_greeted:
-        with suppress(OSError):  # whoever started us need not listen
+        with suppress(OSError):  # nobody may be reading it
             os.write(STDOUT, f"{await greeting(app)}\n".encode("utf-8", "surrogateescape"))
     there = [name for name, row in app.config.providers.items() if not row.assumed]
     where = {name: str(address) for name, address in [("listen", app.addresses[0]), *_others(app)]}
@@ -73,7 +73,7 @@ def _who_may(app: App) -> str:
 
 
 async def _providers(app: App) -> list[str]:
-    """An assumed one is told of if it is there: nobody has asked for it."""
+    """Those that are configured, and of the assumed ones (nobody configured them) those that answer."""
     rows = [row for row in app.config.providers.values() if not row.assumed]
     maybe = [row for row in app.config.providers.values() if row.assumed]
     found = await asyncio.gather(*(_is_there(app.catalog.adapters[row.name]) for row in maybe))
@@ -82,7 +82,7 @@ async def _providers(app: App) -> list[str]:
 
 
 async def _is_there(adapter: Adapter) -> bool:
-    """A port that takes connections and says nothing must not look like a start that hangs."""
+    """Asked for a moment only: a port that accepts and then says nothing must not look like a start that hangs."""
     try:
         async with asyncio.timeout(GLANCE):
             return (await adapter.health()).ok

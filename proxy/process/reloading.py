@@ -1,11 +1,11 @@
-"""How does another configuration come into force while pillion runs?
+"""How does a new configuration come into force while pillion runs?
 
     SIGHUP, or a file that has changed --> read and checked --> put together --> in force, for the next request
                                                  |                   |
-                                                 +-- anything wrong -+--> told, and all stays as it is
+                                                 +-- anything wrong -+--> logged, and nothing changes
 
-Reloads come one after another; those that are asked for during one are one. docs/decisions/0023-reload.md says what
-lives on, and what wants a restart.
+One reload at a time; all that are asked for during one become the next one. docs/decisions/0023-reload.md says what
+lives on, and what needs a restart.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from proxy.process.greeting import warn
 LOOK = 2.0  # seconds between two looks at the file
 SUCCESS, FAILURE = "success", "failure"
 
-# What a process has for as long as it lives, by the names that operators know.
+# What stays the same as long as the process lives, by the names that operators know.
 FIXED: Mapping[str, Callable[[Config], Any]] = {
     "listen": lambda config: config.listen,
     "metrics_address": lambda config: config.metrics_address,
@@ -36,7 +36,7 @@ FIXED: Mapping[str, Callable[[Config], Any]] = {
     "log.format": lambda config: config.log.format,
 }
 
-# What the beginning of a file may lack that stands in all of it, and that keeps others out. YAML has no end.
+# What keeps others out, and may be missing from a file of which only the beginning is written yet: YAML marks no end.
 GUARDS: Mapping[str, Callable[[Config], bool]] = {
     "client keys": lambda config: config.has_keys,
     "budgets": lambda config: bool(config.budgets),
@@ -71,7 +71,7 @@ class Reloading:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """One that is under way is left as it is: it has not begun to be in force."""
+        """A reload that is under way is dropped: nothing of it is in force yet."""
         assert self._task is not None
         self._is_over = True
         self._task.cancel()
@@ -79,7 +79,7 @@ class Reloading:
             await self._task
 
     def ask(self) -> None:
-        """Somebody wants the file read, whether it has changed or not."""
+        """Read the file, whether it has changed or not."""
         if self._is_over:
             log.warning("pillion ends, and reads no configuration any more", extra={"event": "reload_failed"})
         self._asked.set()
@@ -134,13 +134,13 @@ class Reloading:
 
 
 def check_fixed(before: Config, later: Config) -> None:
-    """Raises ConfigError, a line for each setting that only a restart can change."""
+    """Raises ConfigError, a line for each changed setting that only a restart can change."""
     if problems := list(_changed(before, later)):
         raise ConfigError("\n".join(problems))
 
 
 def check_guards(before: Config, later: Config) -> None:
-    """Raises ConfigError where a file, which somebody may still be writing, has lost what keeps others out."""
+    """Raises ConfigError where a file that may still be half written has lost what keeps others out."""
     if gone := [name for name, are_there in GUARDS.items() if are_there(before) and not are_there(later)]:
         raise ConfigError(f"the file says nothing of {' and '.join(gone)} any more: SIGHUP says that it is meant so")
 

@@ -1,11 +1,11 @@
-"""How does pillion run, from its first breath to its last?
+"""How does pillion run, from its start to its end?
 
     starting --open--> ready --SIGTERM--> waiting --min_sigterm_delay--> draining --all answered--> gone
                                              |                              |
                                              +--- a second signal ----------+--- max_sigterm_delay ---> cut, gone
 
-While it waits it is not ready and serves on, as whoever sends it requests needs a moment to notice. Once it drains
-nobody new gets in, and what is under way finishes. What is cut is told so, in its client's own words.
+While it waits it says that it is not ready and serves on, because a load balancer needs a moment to notice. While it
+drains, nobody new gets in and what is under way finishes. A client whose answer is cut is told so, on its own wire.
 """
 
 import asyncio
@@ -38,14 +38,14 @@ from proxy.upstream import check_aiohttp
 
 CANNOT_LISTEN = 1
 CUT = 3  # exit code: answers were cut
-LAST_WORDS = 0.5  # seconds that what is cut has to reach its client
+LAST_WORDS = 0.5  # seconds for the last event of a cut answer to reach its client
 STDERR = 2  # descriptor
 
 log = logging.getLogger("pillion")
 
 
 def serve(config: Config, source: Source) -> int:
-    """The exit code. `source`: where the configuration is from. Raises ConfigError."""
+    """The exit code. `source`: where the configuration came from. Raises ConfigError."""
     handed = taken(handed_over())
     _fill_descriptors()
     give_back()
@@ -63,9 +63,9 @@ def serve(config: Config, source: Source) -> int:
 
 
 def check(config: Config) -> int:
-    """Everything that serving would make, made and let go. Raises ConfigError."""
+    """Make everything that serving would make, and throw it away. Raises ConfigError."""
     check_aiohttp()
-    minted = asyncio.run(_made(config))
+    minted = asyncio.run(_tried(config))
     for warning in (*config.warnings, *in_vain(config, minted)):
         print(f"pillion: warning: {warning}", file=sys.stderr)
     names = [name for name, provider in config.providers.items() if not provider.assumed]
@@ -73,8 +73,8 @@ def check(config: Config) -> int:
     return 0
 
 
-async def _made(config: Config) -> Rows:
-    """The keys that were minted. Raises ConfigError."""
+async def _tried(config: Config) -> Rows:
+    """Make the app and close it; the minted keys that it found. Raises ConfigError."""
     app = App(config)
     try:
         app.now.check_headers()
@@ -108,26 +108,26 @@ async def _run(config: Config, source: Source, lines: Log, hide: Redaction, hand
 
 
 def _fill_descriptors() -> None:
-    """Who closed one of the first three (`>&-`) would have a socket take its place, and be written the greeting."""
+    """Where one of the first three is closed (`>&-`), a socket would take its number, and the greeting go out on it."""
     for descriptor in range(STDERR + 1):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest that is free, which is this one
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
     if sys.stderr is None:
         sys.stderr = os.fdopen(STDERR, "w", closefd=False)
 
 
 def _check_loop() -> None:
-    """In its debug mode asyncio logs what each slow step was called with, and that is prompts. Raises ConfigError."""
+    """In debug mode asyncio logs the arguments of each slow step, and those are prompts. Raises ConfigError."""
     if asyncio.get_running_loop().get_debug():
         raise ConfigError("asyncio is in debug mode, which is no way to serve: unset PYTHONASYNCIODEBUG and -X dev")
 
 
 def _listen_to_signals(stop: asyncio.Event, hurry: asyncio.Event, reload: Callable[[], None]) -> list[str]:
-    """The first says stop, every other one hurry. The names of those that have come.
+    """The first signal sets `stop`, every further one `hurry`. Returns a list that fills with their names.
 
-    SIGHUP is for `reload`, unless it says that the terminal is closed in which pillion was started.
+    SIGHUP means `reload`, unless it came because the terminal in which pillion was started was closed.
     """
     came: list[str] = []
     had_terminal = _has_terminal()
@@ -150,7 +150,7 @@ def _listen_to_signals(stop: asyncio.Event, hurry: asyncio.Event, reload: Callab
 
 
 def _has_terminal() -> bool:
-    """Is there one that controls us, so that to close it ends us?"""
+    """Is there a controlling terminal, which ends us when it is closed?"""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK))
     except OSError:
@@ -163,19 +163,19 @@ async def drain(app: App, hurry: asyncio.Event) -> int:
     loop, config = asyncio.get_running_loop(), app.config
     deadline = loop.time() + config.max_sigterm_delay
     app.admin.ready = False
-    await _unless(hurry, asyncio.sleep(config.min_sigterm_delay))
+    await _wait_for(asyncio.sleep(config.min_sigterm_delay), hurry)
     app.retire()
-    await _unless(hurry, app.left(), deadline - loop.time())
+    await _wait_for(app.left(), hurry, deadline - loop.time())
     cut = app.cut(GatewayError("pillion is shutting down; ask again.", status=503, code="shutting_down"))
     if cut:
         words = "%d answers were cut: they were not finished when pillion had to end"
         log.warning(words, cut, extra={"event": "cut", "cut": cut})
-        await _unless(asyncio.Event(), app.left(), LAST_WORDS)
+        await _wait_for(app.left(), asyncio.Event(), LAST_WORDS)
     return cut
 
 
-async def _unless(hurry: asyncio.Event, doing: Coroutine[Any, Any, None], seconds: float | None = None) -> None:
-    """Until it is done, or there is hurry, or as many seconds have passed."""
+async def _wait_for(doing: Coroutine[Any, Any, None], hurry: asyncio.Event, seconds: float | None = None) -> None:
+    """Until it is done, or `hurry` is set, or so many seconds have passed."""
     tasks = [asyncio.create_task(each) for each in (doing, hurry.wait())]
     try:
         await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -185,10 +185,10 @@ async def _unless(hurry: asyncio.Event, doing: Coroutine[Any, Any, None], second
 
 
 def _spare_the_collector() -> None:
-    """What lives as long as the process need not be looked at on every collection.
+    """What lives as long as the process need not be looked at in every collection.
 
-    A request makes a few dozen objects that the collector tracks and no cycle that lives; the default threshold of 700
-    has it run every few requests (docs/decisions/0003-wire.md).
+    A request makes a few dozen objects that the collector tracks, and no lasting cycle; with the default threshold of
+    700 it would run every few requests (docs/decisions/0003-wire.md).
     """
     gc.collect()
     gc.freeze()

@@ -33,8 +33,8 @@ PARTS = {"money": (Auth, RateLimit, Cost), "failover": (Failover, Active)}
 class Lessened(Assembly):
     less: Sequence[str] = ()
 
-    def _chained(self) -> Ways:
-        ways, gone = super()._chained(), tuple(kind for part in self.less for kind in PARTS[part])
+    def _make_ways(self) -> Ways:
+        ways, gone = super()._make_ways(), tuple(kind for part in self.less for kind in PARTS[part])
         call = [each for each in ways.call if not isinstance(each, gone)]
         return ways._replace(call=[*call, self._straight] if "failover" in self.less else call)
 
