@@ -1,15 +1,14 @@
 """Which provider and model does this name mean, and what names are there?
 
 In order: an alias; `provider/model`; a bare name by the providers' lists, then by its beginning, then by the list of
-one that nobody configured (an Ollama on this machine), then the configured default, then the local provider where it is
-well, then the offline echo, which stands in only while no real provider is registered, so that a missing key never
-passes for an answer.
+an assumed provider, then the configured default, then a local provider that answers, then the offline echo. Echo stands
+in only while there is no real provider, so that a missing key never passes for an answer.
 
-One that nobody configured is none of the real ones: it takes what no other claims, and is asked for its list only when
-such a name comes.
+An assumed provider is one that nobody configured (an Ollama on this machine). It gets only names that no other claims,
+and is asked for its list only when such a name comes.
 
-A list that cannot be fetched decides nothing, and the rules behind it may choose another provider: the log tells of
-each such failure once, and a 404 of those that are not over.
+A list that cannot be fetched decides nothing, so a later rule may choose another provider. The log reports each such
+failure once, and a 404 names the providers that could not be asked.
 """
 
 import asyncio
@@ -24,14 +23,14 @@ from proxy.errors import BadRequest, UnknownModel, UpstreamError
 from proxy.ports import Adapter, Target
 
 LISTED = 20  # names in a 404
-LONGEST = 2048  # characters of a name: as many as Bedrock's may have, which are the longest
-REMEMBERED = 1000  # resolved names that are kept; clients choose them
+LONGEST = 2048  # characters of a name: Bedrock's are the longest
+REMEMBERED = 1000  # resolved names that are kept; it is clients who choose names
 
 log = logging.getLogger("pillion")
 
 
 def bounded(name: str, param: str = "model") -> str:
-    """What a client calls a model, or a provider. Raises BadRequest where it is too long to be a name.
+    """The name of a model, or of a provider, as a client gave it. Raises BadRequest where it is too long to be one.
 
     https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
     """
@@ -56,11 +55,11 @@ class Catalog:
         assumed: Sequence[str] = (),
         routes: Mapping[str, Sequence[str]] = {},
     ) -> None:
-        """`serves`: the beginnings of a provider's model names. `presets`: what the key of each known one is called.
+        """`serves`: by provider, the beginnings of its models' names. `presets`: by provider, the names of its key.
 
         `upstream`: PROVIDER or PROVIDER/MODEL that gets everything. `defaults`: the default models of providers.
-        `local`: providers that may have any model. `assumed`: those that nobody configured. `routes`: models of the
-        operator's, and what each may stand for.
+        `local`: providers that may have any model. `assumed`: those that nobody configured. `routes`: model names of
+        the operator's, and the targets of each.
         """
         self.adapters = adapters
         self._aliases = aliases
@@ -76,11 +75,11 @@ class Catalog:
         self._stand_ins = [adapter for adapter in adapters.values() if not adapter.real]
         self._routes = routes
         self._met: dict[str, Target] = {}  # names that were resolved before
-        self._rules: dict[str, str] = {}  # by which rule, and of some that will be resolved anew as well
+        self._rules: dict[str, str] = {}  # by which rule; also of some names that will be resolved anew
         self._unlisted: dict[str, UpstreamError] = {}  # providers whose list failed, and how
 
     async def resolve(self, name: str, key: ClientKey | None = None) -> Target:
-        """`key`: who asks. Raises UnknownModel, which lists what there is for them."""
+        """`key`: the caller's. Raises UnknownModel, which lists what there is for that key."""
         if self._upstream is not None:
             return self._chosen(self._upstream, name)
         target = self._met.get(name)
@@ -94,25 +93,25 @@ class Catalog:
         return await self._instead(name, key) or target
 
     async def meet(self, target: Target, others: Sequence[Adapter]) -> None:
-        """Have it known which of the others have the target's model; those that nobody configured are not asked."""
+        """Fetch the lists of those others that may have the target's model too; assumed ones are not asked."""
         asked = [one for one in others if one in self._real and one is not target.adapter and not one.has(target.model)]
         await asyncio.gather(*map(self._models, asked))
 
     def how(self, name: str) -> str:
-        """By which rule it was resolved: `upstream`, `alias`, or one of `_claims`; "" where it was not."""
+        """The rule by which the name was resolved: `upstream`, `alias`, or one of `_claims`; "" where it was not."""
         if self._upstream is not None:
             return "upstream"
         return "alias" if name in self._aliases else self._rules.get(name, "")
 
     def met(self, name: str) -> Target | None:
-        """What `resolve` says of a name that has been met, and could mean nothing else."""
+        """What `resolve` returns for a name that was resolved before and can mean nothing else; else None."""
         return None if self._upstream is not None else self._met.get(name)
 
     def named(self, provider: str, model: str, key: ClientKey | None = None) -> str:
-        """PROVIDER/MODEL, for a client that says the two apart. Raises BadRequest where they contradict each other.
+        """PROVIDER/MODEL, for a client that gives the two separately. Raises BadRequest where they contradict.
 
-        Who serves the models of many makers has a maker's name in front of them (`openai/gpt-oss-120b`): there another
-        provider's is a part of the model's. Who has names of its own has no such.
+        A provider that serves the models of many makers puts the maker's name before them (`openai/gpt-oss-120b`), so
+        there another provider's name is part of the model's. A provider with model names of its own has none like that.
         """
         if self._upstream is None and self.adapter(provider) is None:
             there = ", ".join(name for name in self.adapters if may_reach(key, name))
@@ -130,10 +129,10 @@ class Catalog:
         return f"{provider}/{model}"
 
     async def names(self, via: str = "", key: ClientKey | None = None) -> list[str]:
-        """The routes, the aliases, and every `provider/model` that is known, as far as who shows the key may ask for
-        them; a provider that cannot be asked is passed over.
+        """The routes, the aliases, and every known `provider/model`, less what the key may not ask for. A provider that
+        cannot be asked is left out.
 
-        `via`: as the request for them has it. Two pillions that list each other's models know by it that they do.
+        `via`: the request's own `Via`, by which two pillions notice that they list each other's models.
         """
         lists = await asyncio.gather(*(self._models(adapter, via) for adapter in self.adapters.values()))
         known = [f"{name}/{model}" for name, models in zip(self.adapters, lists, strict=True) for model in models or ()]
@@ -144,12 +143,12 @@ class Catalog:
         return [name for name, meant in meanings.items() if any(self._is_allowed(key, each) for each in meant)]
 
     def _is_allowed(self, key: ClientKey, name: str) -> bool:
-        """By what a PROVIDER/MODEL comes to. Raises UnknownModel."""
+        """May the key ask for what this PROVIDER/MODEL leads to? Raises UnknownModel."""
         target = self._spelled(name) if self._upstream is None else self._chosen(self._upstream, name)
         return target is not None and allows(key, target.adapter.name, target.model)
 
     def _chosen(self, upstream: str, name: str) -> Target:
-        """Whatever the app asks for, the operator's choice is asked. The offline echo takes any name for its own."""
+        """The operator's choice, whatever the app asks for. The offline echo takes any name as its own."""
         provider, _, model = upstream.partition("/")
         adapter = self.adapter(provider)
         assert adapter is not None  # or nothing would have been started
@@ -165,19 +164,19 @@ class Catalog:
         return Target(adapter, model)
 
     def _is_certain(self, name: str, target: Target) -> bool:
-        """Could no list that is still to come mean another by that name? A list that failed is asked for again."""
+        """Can no list that is still to be fetched change what the name means? One that failed is fetched again."""
         if "/" in name or target.adapter.has(target.model):
             return True
         return self._real in ([], [target.adapter]) and (not self._assumed or self._by_beginning(name) is not None)
 
     async def _meant(self, alias: str, meant: str, key: ClientKey | None) -> Target:
-        """An alias says a provider and a model, and is no guess."""
+        """An alias names a provider and a model, so nothing is guessed."""
         if target := self._spelled(meant):
             return target
         raise await self._unknown(meant, key, f"The model {meant!r}, which {alias!r} stands for,")
 
     def _spelled(self, name: str) -> Target | None:
-        """PROVIDER/MODEL of one that is there."""
+        """PROVIDER/MODEL, where there is such a provider."""
         provider, _, model = name.partition("/")
         adapter = self.adapter(provider)
         return Target(adapter, model) if adapter is not None and model else None
@@ -191,7 +190,7 @@ class Catalog:
         raise await self._unknown(name, key)
 
     async def _claims(self, name: str) -> AsyncGenerator[tuple[str, Target | None]]:
-        """What each rule says of it, in their order."""
+        """What each rule makes of the name, in their order."""
         bare = "/" not in name
         yield "named", self._spelled(name)
         yield "listed", await self._listed(name)
@@ -209,11 +208,11 @@ class Catalog:
         self._rules[name] = rule
 
     def adapter(self, provider: str) -> Adapter | None:
-        """By its name, or another word for it."""
+        """By its name or a synonym."""
         return self.adapters.get(provider) or self.adapters.get(self._synonyms.get(provider, ""))
 
     async def _listed(self, name: str) -> Target | None:
-        """By what is configured or was listed before; with several providers each is asked for its list once."""
+        """By what is configured or was listed; else by all lists, unless only one provider comes into question."""
         found = self._having(name)
         if found is None and (len(self._real) > 1 or (self._real and not self._by_beginning(name))):
             await asyncio.gather(*(self._models(adapter) for adapter in self._real))
@@ -224,7 +223,7 @@ class Catalog:
         return next((Target(adapter, name) for adapter in [*self._real, *self._stand_ins] if adapter.has(name)), None)
 
     async def _instead(self, name: str, key: ClientKey) -> Target | None:
-        """Of several that list a name, one that they may ask for it."""
+        """Another provider that lists the name, and that the key may ask."""
         for adapter in self._real if self._rules.get(name) == "listed" else ():
             if allows(key, adapter.name, name) and (adapter.has(name) or name in (await self._models(adapter) or ())):
                 return Target(adapter, name)
@@ -258,7 +257,7 @@ class Catalog:
         return Target(self._stand_ins[0], name) if self._stand_ins and not self._real else None
 
     async def _models(self, adapter: Adapter, via: str = "") -> list[str] | None:
-        """None where it cannot be asked. An adapter raises the same error until it has asked anew."""
+        """None where it cannot be asked. An adapter raises the same error object until it has asked again."""
         try:
             models = await adapter.models(via)
         except UpstreamError as error:
@@ -282,12 +281,12 @@ class Catalog:
         )
 
     def _hint(self, provider: str) -> str:
-        """What to set, for one that could be there."""
+        """Which variable to set, for a provider that is known and not configured."""
         keys = self._presets.get(provider, ()) if provider not in self.adapters else ()
         return f" {provider} is not configured: set {' or '.join(keys)}." if keys else ""
 
     def _there(self, names: Sequence[str], key: ClientKey | None) -> list[str]:
-        """The providers, less those that nobody configured and that list nothing."""
+        """The providers, less the assumed ones that list nothing."""
         listing = {name.partition("/")[0] for name in names}
         there = [
             name

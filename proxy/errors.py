@@ -23,7 +23,7 @@ Headers = Sequence[tuple[str, str]]
 
 
 class Particulars(TypedDict, total=False):
-    """What may be said of any error, where its class says something else."""
+    """What any error may say in place of what its class says."""
 
     status: int | None
     kind: Kind | None
@@ -72,7 +72,7 @@ class Unrepresentable(BadRequest):
 
 
 class UnknownModel(BadRequest):
-    """No provider is known under that name, or none has that model; the message lists what there is."""
+    """There is no provider of that name, or none has that model; the message lists what there is."""
 
     status, code = 404, "model_not_found"
 
@@ -93,7 +93,7 @@ class OverLimit(GatewayError):
 
 
 class OverBudget(OverLimit):
-    """There is no money left for it; as vendors say it of an account that is empty."""
+    """There is no money left for it. The code is the one that vendors use for an empty account."""
 
     code = "insufficient_quota"
     kind: Kind = "quota_exceeded"
@@ -101,7 +101,7 @@ class OverBudget(OverLimit):
 
 
 class LedgerUnavailable(GatewayError):
-    """It cannot be written down what is spent, and a budget depends on that."""
+    """What is spent cannot be recorded, and a budget depends on it."""
 
     status, code = 503, "ledger_unavailable"
 
@@ -109,12 +109,12 @@ class LedgerUnavailable(GatewayError):
 class UpstreamError(GatewayError):
     """The provider's fault, or the network's on the way to it.
 
-    `upstream_status` is the provider's own. `body` holds its answer's bytes where the client may read them as they
-    are (its own wire, and well-formed); else the client's dialect spells `message`. `detail` is for the log alone: what
-    the network says. `told` says that the client has read it already, in the provider's own words, as the last event
-    of a stream; `event` has those words where they were kept from it. `of_key`: it was the key that the provider
-    refused, and its adapter leaves that one out. `date`: when it was said, by the provider's clock, as HTTP spells it.
-    `heard`: the provider's own of the `headers`, where the client's wire has others beside them.
+    `upstream_status` is the provider's own. `body` holds its answer's bytes where the client may read them as they are
+    (its own wire, and well-formed); else the client's dialect spells `message`. `detail` is what the network says, for
+    the log alone. `told`: the client has already read the error as the last event of a stream, in the provider's own
+    words; `event` has those words where they were withheld from the client. `of_key`: the provider refused the key, and
+    the adapter leaves that one out. `date`: when the provider said so, by its own clock, as HTTP spells it. `heard`:
+    those of the `headers` that are the provider's own, where the client's wire has others beside them.
     """
 
     status, code = 502, "upstream_error"
@@ -145,7 +145,7 @@ class UpstreamError(GatewayError):
 
 
 class Refused(UpstreamError):
-    """A 4xx: asking again, or asking another, is for the table in failover to decide."""
+    """A 4xx: whether to ask again, or to ask another, is decided by the table in failover."""
 
     status, kind, code = 400, "invalid_request", "upstream_refused"
     elsewhere = False
@@ -174,10 +174,10 @@ class ConfigError(Exception):
 
 
 def unwound(error: GatewayError) -> GatewayError:
-    """The same, less the frames that it came through, and so did what it was raised beside.
+    """The same error without its traceback, and without those of the errors in its context.
 
-    Whoever keeps an error keeps those, and what they name: the request's body, and mostly the error itself, so that all
-    of it would wait for the garbage collector.
+    Whoever keeps an error also keeps its frames and all that they refer to: the request's body, and often the error
+    itself, so that all of it would have to wait for the garbage collector.
     """
     one: BaseException | None = error
     while one is not None:

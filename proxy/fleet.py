@@ -1,9 +1,9 @@
 """What does one sidecar of a fleet ask of all the others?
 
-They know nothing of each other. Each keeps its share of what all count in one store, and asks it by short scripts, one
-after the other on one connection: an `Ask` stands in a line until whoever carries them (store/redis.py) has its answer.
-Nobody who asks waits long: where the store does not answer at once it counts as away, all that stands in the line is
-told so, and until it is back nobody asks (docs/decisions/0025-fleet.md).
+Sidecars know nothing of each other. They count together in one store, which each asks by short scripts, in order and on
+one connection: an `Ask` waits in a line until store/redis.py has its answer. Nobody waits long: a store that does not
+answer at once counts as away. Then everything in the line is told so, and nothing is asked until the store is back
+(docs/decisions/0025-fleet.md).
 """
 
 import asyncio
@@ -16,22 +16,22 @@ from typing import Any
 
 from proxy.errors import LedgerUnavailable
 
-PREFIX = "pillion:1:"  # of each key; another number where what stands under them means something else
+PREFIX = "pillion:1:"  # of each key; the number changes with the meaning of what is stored
 
 Answer = Sequence[int] | None  # of a script; None: the store is away
-Words = Sequence[bytes] | None  # of one that says words, likewise
+Words = Sequence[bytes] | None  # of a script that returns texts, likewise
 Word = str | bytes | int
 
 
 class StoreUnavailable(LedgerUnavailable):
-    """What the fleet has spent cannot be asked, and a budget depends on that."""
+    """The store cannot say what the fleet has spent, and a budget depends on it."""
 
     code = "store_unavailable"
 
 
 class Ask:
-    """A script, and who hears its answer. `at`: when it was asked, in seconds of the monotonic clock. `says`: what its
-    answer is a list of.
+    """A script, and who hears its answer. `at`: when it was asked, in seconds of the monotonic clock. `says`: the type
+    of the items in its answer.
     """
 
     __slots__ = ("args", "at", "heard", "keys", "says", "script")
@@ -53,9 +53,9 @@ class Ask:
 
 
 class Fleet:
-    """`id`: this sidecar's. `members`: how many there were when last heard of. `run`: which life of the store it was.
+    """`id`: this sidecar's. `members`: how many sidecars there were when we last heard. `run`: which life of the store.
 
-    `beats` are called once a second while the store is there, and first of all when it is back, to ask what is due.
+    `beats` are called once a second while the store is there, and first when it comes back, to ask what is due.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Fleet:
         self.members = 1
         self.run = 0
         self.is_up = False
-        self.scripts: set[str] = set()  # that the store knows before it is asked: so none has to wait for its text
+        self.scripts: set[str] = set()  # loaded into the store in advance, so that no request waits for that
         self.fallbacks = 0  # requests that were decided without the store
         self.beats: list[Callable[[], None]] = []
         self.gone: list[Callable[[], None]] = []  # are called when the store goes away
@@ -80,11 +80,11 @@ class Fleet:
         return answer
 
     def tell(self, script: str, keys: Sequence[str], args: Sequence[Word], heard: Callable[[Answer], None]) -> None:
-        """The same, for who does not wait."""
+        """The same, for a caller that does not wait."""
         self._put(Ask(script, keys, args, heard))
 
     def read(self, script: str, keys: Sequence[str], args: Sequence[Word], heard: Callable[[Words], None]) -> None:
-        """The same, of a script that says words."""
+        """The same, for a script that returns texts."""
         self._put(Ask(script, keys, args, heard, bytes))
 
     def _put(self, ask: Ask) -> None:
@@ -95,7 +95,7 @@ class Fleet:
         self.is_asked.set()
 
     def came(self) -> None:
-        """The store is there, and learns first what it has missed."""
+        """The store is there. First it is told what it has missed."""
         self.is_up = True
         self.beat()
 
@@ -104,7 +104,7 @@ class Fleet:
             each()
 
     def went(self) -> None:
-        """The store is away: so all hear who are waiting."""
+        """The store is away, and all who wait hear so."""
         was_up, self.is_up = self.is_up, False
         while self.line:
             self.line.popleft().heard(None)

@@ -1,9 +1,9 @@
 """Which headers may cross, and which way?
 
-Between client and provider everything end-to-end travels but what is named here: what belongs to one connection
-(RFC 9110, 7.6.1), what `Connection` names, credentials (the adapter's own go out instead) and whatever calls itself
-one, cookies, what a browser says of its page, and what the rewritten body makes false. `Via` (RFC 9110, 7.6.3) travels
-on, with ours behind it, by which we know a request that comes back to us.
+All headers travel between client and provider, except: those of one connection (RFC 9110, 7.6.1) and what `Connection`
+names; credentials (the adapter sends its own) and whatever sounds like one; cookies; what a browser says about its
+page; and what the rewritten body makes untrue. `Via` (RFC 9110, 7.6.3) travels on with our own entry behind it, so that
+we recognise a request that comes back to us.
 """
 
 import re
@@ -21,15 +21,15 @@ HOP_BY_HOP = frozenset(
 CREDENTIALS = frozenset(
     "authorization x-api-key api-key x-goog-api-key x-amz-security-token ocp-apim-subscription-key cookie".split()
 )
-# How others call theirs: `x-litellm-api-key`, `x-goog-iam-authorization-token`. A name is taken at its word.
+# Other credentials, by their names: `x-litellm-api-key`, `x-goog-iam-authorization-token`.
 _SOUNDS_SECRET = re.compile(
     r"(?:^|[^a-z])(?:key|apikey|token|secret|credential|password|passwd|auth|authorization|authentication|jwt)s?(?![a-z])"
 )
-_NO_SECRETS = frozenset(("idempotency-key", "x-idempotency-key"))  # which SDKs send, though they sound so
-# Whose account it is: whoever shows a key says so of that key.
+_NO_SECRETS = frozenset(("idempotency-key", "x-idempotency-key"))  # SDKs send them, and they only sound like secrets
+# Which account pays: they belong to the key that is shown beside them.
 ACCOUNTS = frozenset("openai-organization openai-project x-goog-user-project".split())
-# Keys as queries have them, and versions of Azure's API, which the client's own endpoint would have read. Beside them
-# stand AWS's presigned ones: X-Amz-Signature and what belongs to it.
+# Query parameters that are meant for us: keys, and the versions of Azure's API. AWS's presigned ones (X-Amz-*) are told
+# by their beginning.
 _SAID_TO_US = frozenset("access_token api-key api-version api_key key oauth_token subscription-key".split())
 _NEVER_OUT = (
     HOP_BY_HOP
@@ -47,12 +47,12 @@ _NEVER_BACK = (
         " x-request-id request-id x-amzn-requestid".split()
     )
 )
-# Where an answer's id stands: for every client, and where the SDKs of a wire look for it.
+# The headers that carry an answer's id: for every client, and those that the SDKs of one wire look for.
 _IDS = "x-request-id: {0}\r\nrequest-id: {0}\r\n"
 _IDS_OF = dict.fromkeys(("bedrock", "bedrock_invoke"), f"{_IDS}x-amzn-requestid: {{0}}\r\n")
 _NEVER_OUT_FAMILIES = ("x-pillion-", "sec-fetch-", "access-control-")
 _NEVER_BACK_FAMILIES = ("access-control-", "x-pillion-")
-# What InvokeModel says beside its body, where Converse has fields for it, and Vertex AI. Their own hosts alone read it.
+# What InvokeModel (where Converse has fields in the body) and Vertex AI say in headers. Only their own hosts read them.
 _CLOUDS_OWN = (
     "x-amzn-bedrock-performanceconfig-latency",
     "x-amzn-bedrock-service-tier",
@@ -60,8 +60,8 @@ _CLOUDS_OWN = (
     "x-vertex-ai-llm-request-type",
     "x-vertex-ai-llm-shared-request-type",
 )
-_GUARDS = ("x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion")  # what may be said at all
-# What changes the answer of a vendor that speaks the body's language.
+_GUARDS = ("x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion")  # these limit what may be answered
+# What changes the answer of a provider that speaks the body's dialect.
 _VENDORS_OWN = ("anthropic-beta", "openai-beta", "openai-organization", "openai-project")
 _LOST = _CLOUDS_OWN + _VENDORS_OWN
 # What still means something to a provider that speaks another language than the client.
@@ -69,20 +69,20 @@ _TRANSLATED_OUT = ("user-agent", "traceparent", "tracestate", "via")
 
 
 def outgoing(client: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The client's headers (names in lower case) that a provider of its own wire gets."""
+    """The client's headers (names in lower case) that go to a provider of the same wire."""
     return _without_named(_picked(client, _leaving(tuple(client))), client)
 
 
 def translated(client: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The client's headers that a provider of another wire gets."""
+    """The client's headers that go to a provider of another wire."""
     return _without_named([(name, client[name]) for name in _TRANSLATED_OUT if name in client], client)
 
 
 def untranslatable(client: Mapping[str, str], own: bool) -> tuple[str, ...]:
     """The client's headers that would have changed the answer, and mean nothing to a provider of another wire.
 
-    `own`: the body stays in its language, and only the envelope is another's. Raises Unrepresentable: a header says
-    what may be answered at all, and nobody would heed it.
+    `own`: the body keeps its dialect, and only the API around it is another vendor's. Raises Unrepresentable for a
+    guardrail, which nobody would heed.
     """
     for name in _GUARDS:
         if name in client:
@@ -92,22 +92,22 @@ def untranslatable(client: Mapping[str, str], own: bool) -> tuple[str, ...]:
 
 
 def query_out(query: str) -> str:
-    """What of a client's query a provider of its own wire gets: not what was said to us."""
+    """The part of a client's query that goes to a provider of the same wire: all but what is meant for us."""
     return "&".join(pair for pair in query.split("&") if _may_be_asked(pair.partition("=")[0])) if query else ""
 
 
 def returning(provider: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The provider's headers (names in lower case) that the client gets."""
+    """The provider's headers (names in lower case) that go back to the client."""
     return _without_named(_picked(provider, _coming_back(tuple(provider))), provider)
 
 
 def returning_translated(provider: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Those of them that stay true of an answer that was written anew."""
+    """Of those, the ones that are still true of a translated answer."""
     return _without_named(_picked(provider, _staying(tuple(provider))), provider)
 
 
 def request_ids(value: str, dialect: str) -> str:
-    """The lines that tell a client of this dialect an answer's id."""
+    """The header lines with an answer's id, for a client of this dialect."""
     return _IDS_OF.get(dialect, _IDS).format(value)
 
 
@@ -120,7 +120,7 @@ def spell(headers: Sequence[tuple[str, str]]) -> bytes:
 
 
 class Trail:
-    """Our mark on the requests that we send, and the look for it on those that come. One for each pillion."""
+    """The mark on the requests that we send, and the check for it on those that come in. One for each pillion."""
 
     def __init__(self) -> None:
         self._name = f"pillion-{secrets.token_hex(8)}"
@@ -141,12 +141,12 @@ class Trail:
             f"This request comes from pillion itself: what it sends to {provider} comes back to it. Check"
             f" PILLION_{variable}_BASE_URL, or base_url of that provider in config.yaml.",
             status=508,
-            kind="server_error",  # it is the operator's to mend, and so a warning in the log
+            kind="server_error",  # the operator must fix it, so it is a warning in the log
             code="loop_detected",
         )
 
 
-# Verdicts are remembered: the names that arrive are the same few, in the same order, call after call.
+# Verdicts are remembered: the same few names arrive in the same order, call after call.
 
 
 @lru_cache(maxsize=256)

@@ -1,7 +1,7 @@
 """How do bytes get to a provider and back?
 
-The edge towards providers, and the sole owner of `aiohttp.ClientSession`: one session, one pool. It dials, times,
-keeps header hygiene's last check, and turns every way in which a connection can fail into an UpstreamError, once.
+The edge towards providers, and the sole owner of `aiohttp.ClientSession`: one session, one pool. It dials, sets the
+timers, and turns every way in which a connection can fail into an UpstreamError, once.
 """
 
 import asyncio
@@ -32,19 +32,19 @@ from proxy.headers import Trail
 
 STANDARD = Timers()
 OLDEST = (3, 14, 4)  # version of aiohttp
-IDLE_LIFE = 15.0  # seconds that a connection waits for another request: few providers wait for less
-TOLD = 10.0  # seconds that whoever wants to be told has to take it
-# A provider that vanishes without a word is missed after a minute: asked by the kernel when it is silent, and given up
-# when it acknowledges nothing (tcp(7)). A whole answer has no other timer that is as short.
+IDLE_LIFE = 15.0  # seconds that a connection waits for another request: few providers close theirs earlier
+TOLD = 10.0  # seconds that a webhook has to answer
+# A provider that vanishes without a word is noticed after a minute: the kernel probes a silent one, and gives up when
+# nothing is acknowledged (tcp(7)). A whole answer has no other timer that is as short.
 WATCHED = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 60_000}
 
 
 class Upstream:
-    """The pool. Made and closed inside a running loop. `tls`: whom to trust, where it is not the system's choice."""
+    """The pool. Made and closed inside a running loop. `tls`: whom to trust, in place of the system's choice."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.trail = Trail()
-        # Kept by whoever uses them, and so forgotten with the last configuration that does.
+        # Held by the adapters that use them, so that they go with the last configuration that does.
         self._origins: WeakValueDictionary[tuple[str, Timers, str, ssl.SSLContext | None], Origin]
         self._origins = WeakValueDictionary()
         self._resting: set[Origin] = set()  # those that have connections which wait
@@ -91,7 +91,7 @@ class Upstream:
     def origin(
         self, base_url: str, timers: Timers = STANDARD, proxy: str = "", tls: ssl.SSLContext | None = None
     ) -> Origin:
-        """The one destination of this URL, with these timers, through that proxy. `tls`: whom to trust there."""
+        """The one destination with this URL, these timers and that proxy. `tls`: whom to trust there."""
         key = (base_url, timers, proxy, tls)
         origin = self._origins.get(key)
         if origin is None:
@@ -102,15 +102,15 @@ class Upstream:
     async def send(
         self, origin: Origin, head: bytes, body: bytes, *, stream: bool, total: float | None = None
     ) -> Exchange:
-        """POST, and return at the head of the answer. `head` is the request line and headers but for the length.
+        """POST, and return at the head of the answer. `head`: request line and headers, without the content length.
 
-        `total`: seconds until the answer must have ended, in place of the origin's own; a stream has none of those.
+        `total`: seconds until the answer must have ended, in place of the origin's own, which a stream does not have.
 
-        A request that went out on a pooled connection and found it closed, with no byte back, is sent once more: the
-        provider's idle close crossed it on the way. Raises UpstreamError.
+        A request that went out on a pooled connection and found it closed, with no byte back, is sent once more: it
+        crossed the provider's idle close. Raises UpstreamError.
         """
         data, rest = b"%bcontent-length: %d\r\n\r\n" % (head, len(body)), body
-        if len(body) <= LARGE:  # else a copy would cost more than a write of its own
+        if len(body) <= LARGE:  # beyond that a second write costs less than the copy
             data, rest = data + body, b""
         timers, fresh = origin.timers, False
         while True:
@@ -124,7 +124,7 @@ class Upstream:
                     exchange.send(
                         data, rest, headers=timers.headers, first_event=first, idle=timers.idle, total=total or 0
                     )
-                else:  # most providers send its head when it is ready, which may take as long as the answer
+                else:  # most providers send the head of a whole answer only when all of it is ready
                     exchange.send(data, rest, headers=0, first_event=0, idle=0, total=total or timers.total)
                 await exchange.head()
                 _plain(exchange)
@@ -139,7 +139,7 @@ class Upstream:
                 return exchange
 
     async def get(self, origin: Origin, path: str, headers: Mapping[str, str], seconds: float) -> tuple[int, bytes]:
-        """GET for the side roads (model lists, health): status and body, at most 8 MiB. Raises UpstreamError."""
+        """GET, for model lists and health: status and body, at most 8 MiB. Raises UpstreamError."""
         path, _, query = path.partition("?")
         url = origin.url.joinpath(path.lstrip("/")).with_query(query or None)
         shown = origin.plain_proxy.credentials if origin.plain_proxy else []
@@ -163,7 +163,7 @@ class Upstream:
             raise mapped(error, seconds) from None
 
     async def tell(self, url: str, body: bytes) -> int:
-        """POST JSON to whom the operator wants to be told, and nobody's provider: the status. Raises UpstreamError."""
+        """POST JSON to a webhook of the operator's: the status. Raises UpstreamError."""
         try:
             async with self._session.post(
                 url,
@@ -177,7 +177,7 @@ class Upstream:
             raise mapped(error, TOLD) from None
 
     async def _connect(self, origin: Origin, fresh: bool) -> Held:
-        """A connection of the connector's; `fresh`: a new one, and those that wait are closed as they are stale."""
+        """A connection from aiohttp's connector; `fresh`: a new one, and those that wait are stale and are closed."""
         while fresh and origin.idle:
             origin.idle.pop().connection.close()
         while True:
@@ -187,7 +187,7 @@ class Upstream:
                 connection = await self._connector.connect(origin.request, [], origin.timeout)
             except TimeoutError:
                 self._forget(origin)
-                is_reached = len(made) > (origin.proxy is not None)  # to a proxy there is a connection before it
+                is_reached = len(made) > (origin.proxy is not None)  # with a proxy, the first connection is to it
                 raise too_slow(origin.url, origin.timers.connect, is_reached) from None
             except (aiohttp.ClientError, OSError) as error:
                 self._forget(origin)
@@ -199,7 +199,7 @@ class Upstream:
             connection.close()
 
     def _forget(self, origin: Origin) -> None:
-        """Where it is: nobody was there, and the name may know of another address."""
+        """Forget its address: nobody answered there, and the name may have another by now."""
         url = origin.proxy.url if origin.proxy else origin.url
         self._connector.clear_dns_cache(url.raw_host, url.port)
 
@@ -213,7 +213,7 @@ class Upstream:
             self._sweep = asyncio.get_running_loop().call_later(IDLE_LIFE, self._close_old)
 
     def _close_old(self) -> None:
-        """Close what has waited for too long, or was closed by its provider."""
+        """Close connections that have waited for too long, or that their provider has closed."""
         self._sweep = None
         oldest = monotonic() - IDLE_LIFE
         for origin in self._resting:
@@ -227,9 +227,9 @@ class Upstream:
 
 
 def check_aiohttp() -> None:
-    """Is aiohttp one that can be trusted with strangers' bytes? Raises ConfigError.
+    """Can this aiohttp be trusted with strangers' bytes? Raises ConfigError.
 
-    Older ones let requests be smuggled past them (CVE-2026-111750 and before), as does their parser in pure Python.
+    Older versions let requests be smuggled past them (CVE-2026-111750 and before), as does the pure Python parser.
     """
     found = tuple(map(int, re.findall(r"[0-9]+", aiohttp.__version__)[:3]))
     if found < OLDEST:
@@ -242,7 +242,7 @@ def check_aiohttp() -> None:
         )
 
 
-# The connector makes a protocol once TCP stands, and before TLS does: who asked for it wants to know.
+# The connector makes a protocol after the TCP handshake and before the TLS one: `_connect` tells the two apart by it.
 _being_made: ContextVar[list[Wire]] = ContextVar("_being_made")
 
 
@@ -264,7 +264,7 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
 
 
 def _plain(exchange: Exchange) -> None:
-    """We asked for no content coding, so that nobody can send a bomb. Raises Down where one came all the same."""
+    """We ask for no content coding, so that nobody can send us a bomb. Raises Down where one came all the same."""
     coding = exchange.headers.get("content-encoding", "identity")
     if coding.lower() != "identity":
         exchange.abort()

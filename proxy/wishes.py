@@ -1,7 +1,7 @@
 """What may a client say to pillion itself, and in what form?
 
-In headers on every wire, and in fields of its own on those that let it (`ports.Wishing`). What is said in both ways
-holds in both: of two limits the lower one counts.
+In headers on every wire, and in fields of the body on those that have some for it (`ports.Wishing`). Where a client
+says both, both hold: of two limits the lower one counts.
 """
 
 import re
@@ -28,18 +28,18 @@ _SWITCH = {"true": True, "false": False}
 
 
 def wishing(dialect: Dialect) -> Wishing | None:
-    """The dialect, where it is one."""
+    """The dialect, where it is a Wishing one."""
     return cast(Wishing, dialect) if _is_wishing(type(dialect)) else None
 
 
 @lru_cache(maxsize=64)
 def _is_wishing(kind: type) -> bool:
-    """Remembered: to look for a protocol's methods takes 20 microseconds."""
+    """Remembered, because looking for a protocol's methods takes 20 microseconds."""
     return issubclass(kind, Wishing)
 
 
 def seconds(text: str, longest: float) -> float:
-    """Raises BadRequest. Who asks for more than there is would believe to have it."""
+    """Raises BadRequest, also for more than `longest`: a client that got less than it asked for would not know."""
     said = float(text) if _seconds(text) else 0.0
     if not 0 < said <= longest:
         raise BadRequest(f"{TIMEOUT} must be a number of seconds above 0, and at most {longest:g}.", param=TIMEOUT)
@@ -47,7 +47,7 @@ def seconds(text: str, longest: float) -> float:
 
 
 def patience(headers: Mapping[str, str]) -> float:
-    """Seconds that it may wait before anybody looks at it. What makes no sense is refused then."""
+    """Seconds that a request may wait for its turn. What makes no sense is refused later, when it is read."""
     said = headers.get(TIMEOUT, "")
     return float(said) if _seconds(said) else inf
 
@@ -63,7 +63,7 @@ def cost_limit(text: str, at: str) -> int:
 
 
 def with_headers(wishes: Wishes, headers: Mapping[str, str]) -> Wishes:
-    """What the body says, and the headers do. Raises BadRequest."""
+    """What the body says, together with what the headers say. Raises BadRequest."""
     if COST_LIMIT in headers:
         limits = [cost_limit(headers[COST_LIMIT], COST_LIMIT)]
         limits += [] if wishes.cost_limit is None else [wishes.cost_limit]

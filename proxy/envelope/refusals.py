@@ -7,7 +7,7 @@ from proxy.errors import BadRequest
 
 
 def unreadable(what: str, body: bytes, error: Exception, param: str | None = None) -> BadRequest:
-    """`what` of the body is no JSON. Where it is not even text, the parser knows the place within one string alone."""
+    """`what` is the part that is not JSON. Of bytes that are not UTF-8, msgspec knows only the place in one string."""
     if isinstance(error, UnicodeDecodeError):
         return BadRequest(f"The request body is not UTF-8{_at(body)}.", code="invalid_json", param=param)
     why = "half of a surrogate pair is no character" if _is_half_a_pair(error, body) else error
@@ -15,7 +15,7 @@ def unreadable(what: str, body: bytes, error: Exception, param: str | None = Non
 
 
 def _is_half_a_pair(error: Exception, body: bytes) -> bool:
-    """Of one that nothing follows msgspec says that the input was truncated, or a hex escape ended, wherever it is."""
+    """Where nothing follows the first half, msgspec complains of truncated input or of a hex escape instead."""
     why = str(error)
     return "surrogate" in why or (("truncated" in why or "hex escape" in why) and _first_half_alone(body) is not None)
 

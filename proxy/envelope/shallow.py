@@ -1,14 +1,14 @@
 """Which top-level keys does this JSON body have, and where do their values stand?
 
-One shallow scan of a client's body: nothing below the first level is parsed, and an edit replaces one value's bytes
-and no other. `dict[str, msgspec.Raw]` finds the values fast, but keeps the last of two equal keys in silence, and we
-would price one model while the provider bills another. So the scan is checked against the text: equal keys, whatever
-their spelling ("model" and "mod\\u0065l" are one key), leave a member over, whose quotes nobody has counted. Where
-quotes are left over, or a value is to be edited, it walks from member to member, and each value must stand where the
-one before has ended. No JSON value is the beginning of another (but for numbers, and those the next separator tells
-apart), so each step takes exactly one member of the text; where one is left over the body is refused.
+One shallow scan of a client's body: nothing below the first level is parsed, and an edit replaces one value's bytes and
+no others. `dict[str, msgspec.Raw]` finds the values fast, but of two equal keys it keeps the last in silence, and we
+would price one model while the provider bills another. So the scan is checked against the text. Of two equal keys,
+however they are spelled ("model" and "mod\\u0065l" are one key), the first member was dropped, and its quotes are
+missing from the count. Where quotes are missing, or a value is to be edited, the body is walked from member to member:
+each value must stand where the one before has ended. No JSON value is the beginning of another (except numbers, which
+the next separator ends), so each step takes exactly one member of the text; where one is left over the body is refused.
 
-So it is on the first level, and in an object of which a value is read (`stream_options`). What stands deeper goes to
+This holds for the first level, and for an object whose values are read (`stream_options`). What stands deeper goes to
 the provider byte for byte: two equal keys in a message are for its parser to judge, and change nothing here.
 """
 
@@ -21,7 +21,7 @@ import msgspec
 from proxy.envelope.refusals import duplicate, unreadable
 from proxy.errors import BadRequest
 
-SHORT = 4096  # bytes, of which the quotes are counted sooner than a dozen values are stepped over
+SHORT = 4096  # bytes; in a longer body it is faster to step over a dozen values than to count all quotes
 MEMBERS = 1000  # on the first level; no wire has a hundred, and each is stepped over
 LONGEST_KEY = 1000  # characters
 
@@ -33,9 +33,9 @@ _ends = re.compile(rb"[ \t\r\n]*+\{?[ \t\r\n]*+\}[ \t\r\n]*+").fullmatch
 
 
 class Envelope:
-    """A JSON object whose values are known by place. `members`: by key, the bytes of each value.
+    """A JSON object, and where each of its values stands. `members`: by key, the bytes of each value.
 
-    Raises BadRequest: malformed, no object, too deep, of too many keys, a key twice, in whichever case.
+    Raises BadRequest: malformed, no object, too deep, too many keys, or a key twice (upper and lower case are one).
     """
 
     __slots__ = ("_spans", "body", "members")
@@ -53,8 +53,8 @@ class Envelope:
         names = "".join(self.members)
         if len(self.members) > MEMBERS or (len(names) > LONGEST_KEY and max(map(len, self.members)) > LONGEST_KEY):
             raise BadRequest(f"The request body has more than {MEMBERS} keys, or one of over {LONGEST_KEY} characters.")
-        # To Go's parser "Model" is "model", and the long s of "\u017ftream" an s: it ignores case by Unicode's simple
-        # folding, and casefold() holds as equal whatever that does. https://pkg.go.dev/encoding/json#Unmarshal
+        # Go's parser ignores case, by Unicode's simple folding: to it "Model" is "model", and so is the long s of
+        # "\u017ftream" an s. Whatever that folds, casefold() folds too. https://pkg.go.dev/encoding/json#Unmarshal
         plain = names.isascii() and names.islower()
         if not plain and len(set(map(str.casefold, self.members))) < len(self.members):
             raise duplicate(self.members)
@@ -78,7 +78,7 @@ class Envelope:
     def get(self, key: str) -> Any:
         """One value, decoded; None where the key is absent.
 
-        Raises BadRequest where the scan was too kind to it, or where it is an object with a key twice.
+        Raises BadRequest where it is malformed in a way that the scan passes over, or an object with a key twice.
         """
         raw = self.members.get(key)
         if raw is None:
@@ -89,7 +89,7 @@ class Envelope:
             raise BadRequest(f"{key} is nested too deeply.", code="invalid_json", param=key) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:  # no UTF-8, a number beyond all bounds
             raise unreadable(key, self.body, error, param=key) from None
-        if isinstance(value, dict) and (len(value) > 1 or bytes(raw).count(b'"') > 2):  # else there is but one key
+        if isinstance(value, dict) and (len(value) > 1 or bytes(raw).count(b'"') > 2):  # else there is at most one key
             Envelope(bytes(raw))
         return value
 
@@ -118,7 +118,7 @@ class Envelope:
         return b"".join(out)
 
     def without(self, *keys: str) -> bytes:
-        """The body less these keys and their values. Every other member stays as it is, its spaces included."""
+        """The body without these keys and their values. Every other member stays as it is, its spaces included."""
         if not any(key in self.members for key in keys):
             return self.body
         if not self._spans:
@@ -127,7 +127,7 @@ class Envelope:
         start = at = body.index(b"{") + 1
         close = body.rindex(b"}")
         for key, (_, end) in self._spans.items():
-            comma = body.find(b",", end)  # before it stand spaces alone; behind the last member there is none
+            comma = body.find(b",", end)  # only spaces stand before it; behind the last member there is none
             until = comma if comma >= 0 else close
             if key not in keys:
                 kept.append(body[at:until])
@@ -135,7 +135,7 @@ class Envelope:
         return body[:start] + b",".join(kept) + body[close:]
 
     def filled(self, fields: Mapping[str, Any]) -> bytes:
-        """The body with these fields where it says nothing of them; an object within it is filled likewise."""
+        """The body with these fields added where it lacks them, or says null; an object within it likewise."""
         edits: dict[str, bytes] = {}
         for key, value in fields.items():
             there = self.raw(key)
@@ -146,12 +146,12 @@ class Envelope:
         return self.edit(edits) if edits else self.body
 
     def _has_all(self) -> bool:
-        """Has every member been found? One that was left over has two quotes that are in none of those."""
+        """Has every member been found? The quotes of one that was dropped are missing from the count."""
         values = b"".join(self.members.values())
         return self.body.count(b'"') == values.count(b'"') + 2 * len(self.members)
 
     def _walk(self) -> None:
-        """Note where each value stands. Raises BadRequest where a member is left over: its key stands twice."""
+        """Note where each value stands. Raises BadRequest where a member is left over, because a key stands twice."""
         body, spans, at = self.body, self._spans, 0
         for key, raw in self.members.items():
             member = _next_value(body, at)

@@ -7,19 +7,19 @@ import re
 
 from proxy.errors import BadRequest
 
-MOST = 100_000  # at any depth: of each, what is built may weigh hundreds of bytes
-LIGHT = 1024 * 1024  # bytes; whatever a shorter body holds weighs 40 MiB at most when it is built
+MOST = 100_000  # at any depth; each may take hundreds of bytes once it is built
+LIGHT = 1024 * 1024  # bytes; what a shorter body holds takes 40 MiB at most once it is built
 
-_STRIDE = 1024 * 1024  # bytes that are counted in one call of C, as nobody else can run meanwhile: a millisecond
+_STRIDE = 1024 * 1024  # bytes counted in one call of C, during which nobody else can run: a millisecond
 _BEFORE_A_VALUE = b",[{"
-# Escapes and some of what is between them: so few that it takes milliseconds, as nobody else can run meanwhile.
+# Escapes and some of what is between them; bounded, because nobody else can run during the match: some milliseconds.
 _within_string = re.compile(rb'(?:[^"\\]{1,50}+|\\.){0,20000}+', re.DOTALL).match
 
 
 def check_values(body: bytes) -> None:
-    """Raises BadRequest where a body that is not LIGHT has more than MOST, before anything is built of them.
+    """Raises BadRequest where a body that is not LIGHT has more than MOST.
 
-    Nothing is read of a light body, and no strings are told apart in one with too few separators, theirs included.
+    One that has too few separators, even with those in strings, is not looked into.
     """
     if len(body) < LIGHT or _separators(body) < MOST:
         return
@@ -33,17 +33,17 @@ def check_values(body: bytes) -> None:
 
 
 def _separators(body: bytes) -> int:
-    """Those in strings as well."""
+    """How many there are, also in strings."""
     return sum(_count(body[at : at + _STRIDE]) for at in range(0, len(body), _STRIDE))
 
 
 def _count(text: bytes) -> int:
-    """How many there are: in one pass for the three of them."""
+    """All three kinds of them in one pass."""
     return len(text) - len(text.translate(None, _BEFORE_A_VALUE))
 
 
 def _behind_string(body: bytes, at: int) -> int:
-    """Where the string has ended that begins there."""
+    """The place behind the string that begins there."""
     end = _quote(body, at)
     if body[end - 1 : end] == b"\\":
         end = at
@@ -53,6 +53,6 @@ def _behind_string(body: bytes, at: int) -> int:
 
 
 def _quote(body: bytes, at: int) -> int:
-    """Where the next one stands; the body's end where there is none."""
+    """The place of the next quote; the body's end where there is none."""
     found = body.find(b'"', at)
     return found if found >= 0 else len(body)

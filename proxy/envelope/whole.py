@@ -63,7 +63,7 @@ def _without_twins(body: bytes) -> Any:
 
 
 def _without_long_texts(body: bytes) -> Any:
-    """What the body spells, if there are such texts, and the body can be read so."""
+    """The same with its long texts cut out and read by msgspec; None where there are none, or that fails."""
     rest, spelled = cut(body)
     if not spelled:
         return None
@@ -87,13 +87,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _finite(text: str) -> float:
-    """A number that a double can hold: msgspec would write infinity as null."""
+    """A number that a double can hold: msgspec would encode infinity as null."""
     value = float(text)
     return value if isfinite(value) else _no_number(text[:20])
 
 
 def _whole_number(text: str) -> int:
-    """One that Python reads: beyond so many digits it takes too long for a stranger's number."""
+    """Of as many digits as Python itself takes: more would keep everybody waiting."""
     return int(text) if len(text) <= DIGITS else _no_number(f"one of {len(text)} digits")
 
 
