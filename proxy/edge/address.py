@@ -1,11 +1,11 @@
-"""How is the place spelled where somebody listens?"""
+"""How is an address written at which somebody listens?"""
 
 import ipaddress
 import re
 import socket
 from typing import NamedTuple
 
-LISTEN = "127.0.0.1:7455"  # where apps find pillion, unless the operator has another place for it
+LISTEN = "127.0.0.1:7455"  # where apps find pillion by default
 
 _LOOPBACK_NAMES = {"localhost", "ip6-localhost", "ip6-loopback"}
 
@@ -24,12 +24,12 @@ class Address(NamedTuple):
 
     @property
     def is_local(self) -> bool:
-        """Can this machine alone reach it?"""
+        """Can only this machine reach it?"""
         return bool(self.path) or is_loopback(self.host)
 
 
 def address(text: str) -> Address | None:
-    """None where it is no address."""
+    """The address that is written here; None where it is none."""
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
         return Address("", 0, path) if path.startswith("/") and path.isprintable() and len(path) < 108 else None
@@ -42,7 +42,7 @@ def address(text: str) -> Address | None:
 
 
 def parsed(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """An IP address, in the odd spellings as well that the system's resolver takes: 127.1, 0x7f000001, 2130706433."""
+    """An IP address, also in the odd spellings that the system's resolver takes: 127.1, 0x7f000001, 2130706433."""
     try:
         found = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

@@ -1,7 +1,7 @@
 """When does a connection have to be looked at again?
 
-One that carries a thousand short exchanges moves its deadline a thousand times and sets its timer once: a timer that
-rings too early costs less than one that is set anew each time.
+A connection that carries a thousand short exchanges moves its deadline a thousand times, and sets its timer once: a
+timer that rings too early costs less than one that is set anew each time.
 """
 
 import asyncio
@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 
 def _nothing() -> None:
-    """What rings where nobody is."""
+    """What an ended alarm rings."""
 
 
 class Alarm:
-    """Calls `ring` at a time at the latest, once for each time that it was set."""
+    """Calls `ring` at the time that it was set to, or earlier; once each time that it was set."""
 
     __slots__ = ("_handle", "_loop", "_ring", "_when")
 
@@ -21,13 +21,13 @@ class Alarm:
         self._loop = loop
         self._ring = ring
         self._handle: asyncio.Handle | None = None
-        self._when = 0.0  # kept here: of a time that is as good as now, uvloop's handle does not know it
+        self._when = 0.0  # kept here, because uvloop's handle does not know a time that is nearly now
 
     def __repr__(self) -> str:
         return "<Alarm>" if self._handle is None else f"<Alarm in {self._when - self._loop.time():.3f} s>"
 
     def set(self, when: float) -> None:
-        """`when`: by the loop's clock. One that is set already, and early enough, stays."""
+        """`when`: by the loop's clock. An alarm that is already set to an earlier time stays as it is."""
         if self._handle is None or self._when > when:
             self.stop()
             self._when = when
@@ -39,7 +39,7 @@ class Alarm:
             self._handle = None
 
     def end(self) -> None:
-        """Stop for good, and hold on to nobody: it is held by whom it would ring."""
+        """Stop for good, and let go of `ring`, whose owner holds us: a cycle would be left to the garbage collector."""
         self.stop()
         self._ring = _nothing
 

@@ -1,9 +1,9 @@
-"""How is a large body read and written while everybody else is served on?
+"""How is a large body read and written while everybody else is still served?
 
-In a thread. It holds the interpreter's lock as the loop does, and must hand it over when the loop has waited for TURN
-seconds; but not within a single call of C, such as the reading of one long string: that long the loop waits, and no
-longer. There is one thread for the process, as there is one lock: a second one would only take its turn from the loop,
-and have more megabytes in memory at once. What comes meanwhile waits its turn.
+In a thread. It needs the interpreter's lock as the loop does, and hands it over after the loop has waited for TURN
+seconds, except within a single call of C, such as the reading of one long string: for so long the loop has to wait.
+There is one thread, as there is one lock: a second would only compete with the loop, and have more megabytes in memory
+at once. Further bodies wait for their turn.
 """
 
 import asyncio
@@ -15,18 +15,18 @@ from typing import TypeVar, TypeVarTuple
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
-LARGE = 256 * 1024  # bytes; less than that is read in a millisecond or two, and a thread would cost more
-SKIMMED = 1024 * 1024  # bytes of a body of which the first level alone is read: as much in half a millisecond
-TURN = 0.001  # seconds; Python's own 5 ms would pass again and again, whenever the loop has slept for a moment
+LARGE = 256 * 1024  # bytes; less is read in a millisecond or two, and a thread would cost more
+SKIMMED = 1024 * 1024  # bytes; as long as only the first level is read, this much takes half a millisecond
+TURN = 0.001  # seconds; with Python's default of 5 ms the loop would lose those each time that it wakes up
 
-# It starts when it is first wanted.
+# It starts with the first work.
 _thread = ThreadPoolExecutor(1, "large-bodies", initializer=sys.setswitchinterval, initargs=(TURN,))
 
 
 async def aside(size: int, work: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
-    """What the work returns, or raises. `size`, in bytes, of the body that it is about: a small one is done at once.
+    """What the work returns, or raises. `size`: bytes of the body that it is about; a small one is done at once.
 
-    Who is cancelled does not wait for the end of what has begun, and what has not begun is never done.
+    A caller that is cancelled does not wait for work that has begun, and work that has not begun is never done.
     """
     if size <= LARGE:
         return work(*arguments)

@@ -1,8 +1,8 @@
-"""How does an answer get to the client, to its end, and who is told how it went?
+"""How does an answer get to the client, and who hears how it ended?
 
 A whole answer is one write. A live one goes out as it comes: the provider's own bytes in HTTP chunks, our own frames
-through aiohttp-sse's response, which keeps a silent stream awake. What breaks a live stream is said in the wire's own
-error event, and no last HTTP chunk follows, so that nobody takes it for whole.
+through aiohttp-sse's response, which keeps a silent stream awake. A live stream that breaks ends with the wire's own
+error event and without the last HTTP chunk, so that nobody takes it for whole.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from proxy.headers import spell
 from proxy.ports import Headers, Pour, Reply
 
 START = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
-BIG = 16 * 1024  # bytes of a chunk that are not worth copying
+BIG = 16 * 1024  # bytes; a chunk as long as this is written separately rather than copied
 
 log = logging.getLogger("pillion")
 
 
 async def deliver(door: Door, inbound: Inbound, reply: Reply, ours: bytes) -> None:
-    """Write the answer to its end, and tell the endings how it went. `ours`: the header lines that we add."""
+    """Write the whole answer, and tell its endings how it went. `ours`: the header lines that we add."""
     try:
         if isinstance(reply.body, bytes):
             _whole(door, inbound, reply, reply.body, ours)
@@ -62,10 +62,10 @@ def _start(status: int, headers: Headers) -> bytes:
 
 
 def _head(door: Door, inbound: Inbound, reply: Reply, ours: bytes) -> bytes:
-    """All of the head but what tells where the body ends."""
+    """The head, except for the lines that say where the body ends."""
     head = _start(reply.status, reply.headers) + ours
     if not door.stays:
-        inbound.keep_alive = False  # and what comes meanwhile of its body does not change that
+        inbound.keep_alive = False  # even if the rest of its body still comes
         return head + b"connection: close\r\n"
     return head if inbound.http11 else head + b"connection: keep-alive\r\n"
 
@@ -107,7 +107,7 @@ def _whole(door: Door, inbound: Inbound, reply: Reply, body: bytes, ours: bytes)
 
 
 class Lines(Protocol):
-    """How a live body is spelled on the connection."""
+    """How a live body is written on the connection."""
 
     def put(self, chunk: bytes) -> None: ...
 
@@ -116,16 +116,16 @@ class Lines(Protocol):
         ...
 
     def stop(self) -> None:
-        """Let nothing more be said unasked, but the head, without which no last words can be read."""
+        """Write nothing more by itself, except a head that is still to go: the last words need one."""
         ...
 
 
 async def _live(door: Door, inbound: Inbound, reply: Reply, body: AsyncGenerator[bytes], ours: bytes) -> None:
-    """Raises nothing of the provider's: what breaks the body is spelled as the stream's last event."""
+    """Raises nothing of the provider's: what breaks the body becomes the stream's last event."""
     lines: Lines | None = None
     inbound.live = True
     if not inbound.http11:
-        inbound.keep_alive = False  # its end is the connection's
+        inbound.keep_alive = False  # without chunks the body ends with the connection
     try:
         async with aclosing(body):
             lines = await _lines(door, inbound, reply, ours)
@@ -145,7 +145,7 @@ async def _live(door: Door, inbound: Inbound, reply: Reply, body: AsyncGenerator
     except asyncio.CancelledError:
         if lines is None or reply.stopped is None or not door.connected:
             raise
-        await _break(door, reply, lines, told=False)  # it was not the client that left: we do, and say so
+        await _break(door, reply, lines, told=False)  # the client is still there: it was we who ended it, and say so
     finally:
         if lines is not None:
             lines.stop()
@@ -154,7 +154,7 @@ async def _live(door: Door, inbound: Inbound, reply: Reply, body: AsyncGenerator
 
 
 async def _poured(door: Door, inbound: Inbound, reply: Reply, pour: Pour, lines: Lines) -> None:
-    """Each piece is written in the call in which it came."""
+    """Write each piece in the same call that received it."""
 
     def write(chunk: bytes) -> bool:
         reply.sent += len(chunk)
@@ -181,7 +181,7 @@ async def _piecewise(door: Door, inbound: Inbound, reply: Reply, body: AsyncGene
 
 async def _lines(door: Door, inbound: Inbound, reply: Reply, ours: bytes) -> Lines:
     if reply.ping is not None:
-        inbound.keep_alive = door.stays  # as its head will say
+        inbound.keep_alive = door.stays  # which its head will say
         return await kept_awake(door, inbound, reply.ping, spell(reply.headers) + ours)
     head = _head(door, inbound, reply, ours)
     return _Chunks(door, head) if inbound.http11 else _Bare(door, head)
@@ -194,7 +194,7 @@ async def _end(lines: Lines) -> None:
 
 
 async def _break(door: Door, reply: Reply, lines: Lines, told: bool) -> None:
-    """What stopped the reply is said once: by the provider, whose bytes are then whole, or in our last words."""
+    """The error is written once: the provider has done so already (`told`), or our last words do."""
     if told:
         await _end(lines)
         return
@@ -205,7 +205,7 @@ async def _break(door: Door, reply: Reply, lines: Lines, told: bool) -> None:
 
 
 async def _head_alone(door: Door, inbound: Inbound, reply: Reply, body: AsyncGenerator[bytes], ours: bytes) -> None:
-    """A live body that the client must not see (RFC 9110, 9.3.2 and 15.4.5)."""
+    """The head of a live answer whose body must not be sent (RFC 9110, 9.3.2 and 15.4.5)."""
     try:
         async with aclosing(body):
             door.write(_head(door, inbound, reply, ours) + b"\r\n")
@@ -217,7 +217,7 @@ async def _head_alone(door: Door, inbound: Inbound, reply: Reply, body: AsyncGen
 class _Bare:
     """A live body for a client that knows no chunks: it ends with the connection.
 
-    The head goes out with the first piece, or by itself where that keeps it waiting.
+    The head goes out with the first piece, or by itself where the first piece is not there at once.
     """
 
     __slots__ = ("_begin", "_door", "_head")
@@ -256,7 +256,7 @@ class _Chunks(_Bare):
             self._door.write(b"\r\n")
         elif chunk:
             self._door.write(b"%b%x\r\n%b\r\n" % (self._head, len(chunk), chunk))
-        else:  # would be the last chunk
+        else:  # an empty chunk would be the last
             return
         self._head = b""
 

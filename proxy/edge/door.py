@@ -1,17 +1,19 @@
 """How does one HTTP exchange go over a client's connection?
 
-The mirror of wire.py and exchange.py. llhttp reads the requests (requests.py); what is written goes straight to the
-transport. aiohttp's own server would do it as well, at twice the cost for a short answer, without a timer for a head
-that does not end, and with an answer to malformed requests that shows their bytes: docs/decisions/0008-door.md.
+The mirror of wire.py and exchange.py. llhttp reads the requests (requests.py); answers go straight to the transport.
+aiohttp's own server costs twice as much for a short answer, has no timer for a head that does not end, and answers a
+malformed request with its bytes: docs/decisions/0008-door.md.
 
     idle --first byte--> head --end of head--> answering (a task) --> idle, or closed
                           |                        |
                           +---- too slow, too long, malformed: an answer, then closed
 
-The task starts with the head, so that whoever is not let in has no megabytes read. A client that leaves cancels it.
+The task starts with the head, so that no megabytes are read for a request that is refused. A client that leaves
+cancels it.
 
-What came before malformed bytes is answered first, in its turn. From a close that we begin until the client's own,
-what comes is thrown away: a connection that is closed with bytes unread is reset, and a reset may overtake our answer.
+Requests before malformed bytes are answered first, in their turn. After we have begun to close, what still comes is
+read and thrown away until the client closes too: a connection that is closed with bytes unread is reset, and a reset
+may overtake our answer.
 """
 
 import asyncio
@@ -27,13 +29,13 @@ from proxy.edge.patience import Patience
 from proxy.edge.pulse import Pulse
 from proxy.edge.requests import Malformed, Requests
 
-QUEUE_LIMIT = 16  # pipelined requests that wait for their turn before the client must; one read may bring more
-LINGER = 10.0  # seconds in which what comes behind an early answer, or our last, is read and thrown away
-FAREWELL = 0.05  # seconds that a connection without a request is kept open when we are about to end
+QUEUE_LIMIT = 16  # pipelined requests in the queue before we stop reading; one read may bring more
+LINGER = 10.0  # seconds in which what comes behind an early or a last answer is read and thrown away
+FAREWELL = 0.05  # seconds that an idle connection stays open when we are about to end
 
 
 class House(Protocol):
-    """What stands behind every door."""
+    """The server behind a door."""
 
     patience: Patience
 
@@ -43,7 +45,7 @@ class House(Protocol):
     def serve(self, inbound: Inbound, door: "Door") -> Awaitable[None]: ...
 
     def refuse(self, malformed: Malformed) -> bytes:
-        """The whole answer to what is no request, after which the connection is closed."""
+        """The whole answer to bytes that are no request, after which the connection is closed."""
         ...
 
 
@@ -66,21 +68,21 @@ class Door(Flow):
         "_task",
     )
 
-    ssl_context = peername = sockname = None  # what aiohttp's request wants to know of its connection
+    ssl_context = peername = sockname = None  # aiohttp's request asks its connection for these
 
     def __init__(self, house: House, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._house = house
         self._requests = Requests(self)
-        self._inbound: Inbound | None = None  # who is being answered
+        self._inbound: Inbound | None = None  # the request that is being answered
         self._task: asyncio.Task[None] | None = None
         self._queue: deque[Inbound] = deque()
         self._malformed: Malformed | None = None  # what came behind the last in the queue
-        self._closing = False  # no more requests
-        self._parting = False  # nothing more from us; it is the client's turn to close
+        self._closing = False  # no more requests are taken
+        self._parting = False  # we have written all; it is the client's turn to close
         self._left = 0  # bytes that the client had not read when we last looked
         self._ended = False  # the client sends no more, and may still be there
-        self._pulse: Pulse | None = None  # looks whether it is
+        self._pulse: Pulse | None = None  # finds out whether it is
         self._alarm = Alarm(loop, self._look)
         self._deadline = 0.0
 
@@ -108,7 +110,7 @@ class Door(Flow):
         self._requests.end()
         if self._pulse is not None:
             self._pulse.stop()
-        self._pulse = None  # which holds us
+        self._pulse = None  # it refers to us: the cycle would be left to the garbage collector
         if self._requests.reading is not None:
             self._requests.reading.fail()
         if self._task is not None:
@@ -118,9 +120,9 @@ class Door(Flow):
         self._requests.feed(data)
 
     def eof_received(self) -> bool:
-        """The client sends no more. Is the connection to be kept all the same?
+        """The client sends no more. Returns whether to keep the connection all the same.
 
-        While the answer has not begun we find out whether there is still somebody to read it.
+        Before the answer has begun, we find out whether the client is still there to read it.
         """
         inbound = self._inbound
         if inbound is None or inbound.live or self._requests.reading is not None:
@@ -146,18 +148,18 @@ class Door(Flow):
             self.hold()
 
     def ended(self) -> None:
-        """A body has come. Where it was answered long ago, the connection is idle from now on."""
-        if len(self._queue) < QUEUE_LIMIT:  # a long body may have had us hold, and have ended before anybody asked
+        """A body has come whole. If its request is answered already, the connection is idle from now on."""
+        if len(self._queue) < QUEUE_LIMIT:  # reading may have paused for a long body that nobody has asked for
             self.read_on()
         if self._inbound is None:
             self._deadline = self._loop.time() + self.patience.keep_alive
 
     def head_goes_on(self) -> None:
-        """It did not come in one piece."""
+        """A head has begun, and did not come in one piece."""
         self._await(self.patience.header)
 
     def reject(self, malformed: Malformed) -> None:
-        """What came is no request. What came before it is answered first."""
+        """What came is no request. Those that came before it are answered first."""
         self._malformed = malformed
         if self._inbound is None:
             self._refuse(malformed)
@@ -166,53 +168,53 @@ class Door(Flow):
 
     @property
     def stays(self) -> bool:
-        """Will the connection be there for another request?"""
+        """Will the connection stay open for another request?"""
         inbound = self._inbound
         if inbound is None or not inbound.keep_alive or self._closing:
             return False
         return inbound.complete or inbound.ends_soon()
 
     def abort(self) -> None:
-        """Close now, whatever is still to be written."""
+        """Close now, even if something is still to be written."""
         self._closing = self._requests.deaf = True
         super().abort()
 
     def break_off(self) -> None:
-        """End an answer that is not whole: what is written still goes out, and nothing that would say "the end"."""
+        """End an answer that is not whole: what is written still goes out, and no mark of its end."""
         self._closing = True
 
     def retire(self) -> None:
-        """Close as soon as nothing is under way. What a client says before it can have heard of that is answered."""
+        """Close as soon as nothing is under way. A request that crosses our close on the way is still answered."""
         self._closing = True
         if self._inbound is None and not self._requests.heading and not self._parting:
             self._await(FAREWELL)
 
     @property
     def busy(self) -> bool:
-        """Is an answer under way: asked for, or not yet out of our hands?"""
+        """Is an answer under way: not finished, or not yet in the kernel's hands?"""
         if self._inbound is not None:
             return True
         return self.transport is not None and self.transport.get_write_buffer_size() > 0
 
     @property
     def idle_since(self) -> float:
-        """When it was last of use to its client, by the loop's clock; of one that is not busy."""
+        """Since when nothing has happened on it, by the loop's clock; only for a door that is not busy."""
         if self._parting or self._requests.reading is not None:
             return self._deadline - LINGER
         return self._deadline - (self.patience.header if self._requests.heading else self.patience.keep_alive)
 
     @property
     def speaks(self) -> bool:
-        """Has the client said what we have not read yet?"""
+        """Has the client sent something that we have not read yet?"""
         return self.transport is not None and unread(self.transport) > 0
 
     def interrupt(self, reason: object = "interrupted") -> None:
-        """Cancel what the answer waits for. The client is still there, and whoever answers may tell it why."""
+        """Cancel what the answer waits for. The client is still there, and may be told why."""
         if self._task is not None:
             self._task.cancel(reason)
 
     def part(self) -> None:
-        """Close, politely: what is written still goes out, and a client that is still sending is heard out."""
+        """Close politely: what is written still goes out, and what the client is still sending is read."""
         if self.transport is None or self._parting:
             return
         sending = self._requests.deaf or self._requests.is_coming or self._reading_paused or self._queue
@@ -236,7 +238,7 @@ class Door(Flow):
     async def _answer(self, inbound: Inbound) -> None:
         try:
             await self._house.serve(inbound, self)
-        except BaseException:  # whatever was said so far, it is no answer
+        except BaseException:  # whatever was written so far is no answer
             self.abort()
             raise
         finally:
@@ -244,7 +246,7 @@ class Door(Flow):
             self._over()
 
     def _over(self) -> None:
-        """The answer is given: the next, please."""
+        """The answer is given: begin the next, or wait for one, or close."""
         stays = self.stays
         self._inbound = None
         if self.transport is None:
@@ -257,7 +259,7 @@ class Door(Flow):
                 self.read_on()
         elif self._malformed is not None:
             self._refuse(self._malformed)
-        elif self._requests.reading is not None:  # answered before its body had come
+        elif self._requests.reading is not None:  # it was answered before its body had come
             self._requests.reading.forget()
             self.read_on()
             self._await(LINGER)
@@ -292,7 +294,7 @@ class Door(Flow):
             self.part()
 
     def _see_off(self) -> None:
-        """The client has had its time to close. One that is still reading our last words has more."""
+        """The client has had its time to close. It gets more as long as it is still reading our last answer."""
         if 0 < (left := self.unsent) < self._left:
             self._left = left
             self._await(self.patience.reading)

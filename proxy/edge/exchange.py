@@ -1,7 +1,7 @@
 """How does one HTTP exchange go over a pooled connection?
 
-What the provider answers is read by llhttp, through httptools. aiohttp's own client would read it as well, at many
-times the cost for a stream: docs/decisions/0003-wire.md has the figures.
+llhttp reads the provider's answer, through httptools. aiohttp's own client would cost many times as much for a stream:
+docs/decisions/0003-wire.md has the figures.
 
     idle --begin--> waiting --head--> body --end--> idle (back to the pool)
                        |                |
@@ -20,25 +20,25 @@ from proxy.edge.wire import Wire
 from proxy.errors import Down, UpstreamError
 from proxy.ports import Sink
 
-HEAD_LIMIT = 128 * 1024  # bytes that may come with no byte of body among them: heads, interim answers, trailers
+HEAD_LIMIT = 128 * 1024  # bytes that may come without a byte of body among them: heads, interim answers, trailers
 HIGH_WATER = 64 * 1024  # bytes held for a slow reader before the provider is told to wait
 
 
 class Exchange(Timed):
-    """One request sent and one answer read, as ports.Answer has it.
+    """One request and its answer: a ports.Answer.
 
-    `release(reusable)` is called once, when the connection is done with.
+    `release(reusable)` is called once, when we are done with the connection.
     """
 
     started = False  # a byte has come
     status = 0
-    asked: object = None  # the adapter's: with which key, and when
+    asked: object = None  # for the adapter: with which key, and when
 
-    _sink: Sink | None = None  # takes what comes, while somebody waits for its end
+    _sink: Sink | None = None  # takes what comes, while `pour` waits
     _held = 0  # bytes in _chunks
     _counted = 0  # bytes since the last one of the body
     _paused = _interim = False
-    _surplus: int | None = None  # how many chunks are this answer's, where bytes came behind it
+    _surplus: int | None = None  # where bytes came behind the answer: how many chunks belong to it
     _bounded = False  # the head says where the body ends
     _error: UpstreamError | None = None
 
@@ -48,8 +48,8 @@ class Exchange(Timed):
         self._clock = asyncio.get_running_loop()
         self._chunks: list[bytes] = []
         self._lines: list[tuple[bytes, bytes]] = []  # of the head
-        self.on_body = self._chunks.append  # llhttp calls it per HTTP chunk, often dozens of times in a read
-        self._parser = httptools.HttpResponseParser(self)  # it takes its callbacks from us now, and no later ones
+        self.on_body = self._chunks.append  # llhttp calls it for each HTTP chunk, often dozens of times in a read
+        self._parser = httptools.HttpResponseParser(self)  # looks up our callbacks now, and never again
         self.headers: Mapping[str, str] = {}
         self.pooled = not wire.fresh
         wire.fresh = False
@@ -66,10 +66,10 @@ class Exchange(Timed):
     ) -> None:
         """Write the request, which may come in two pieces, and set the timers, in seconds (0: none).
 
-        To the head; to the first event that says something, which is when `begun` is called; between chunks from then
-        on; and in all.
+        `headers`: until the head. `first_event`: until an event says something, when `begun` is called. `idle`: between
+        chunks from then on. `total`: for all of it.
         """
-        if self._wire.transport is None:  # the peer closed while its connection was handed over
+        if self._wire.transport is None:  # the provider closed while we were given the connection
             self.lost(None)
             return
         self._wire.transport.write(data)
@@ -88,7 +88,7 @@ class Exchange(Timed):
             await self._news()
 
     async def chunk(self) -> bytes:
-        """What has come of the body, waiting for some; b"" at its end. Raises UpstreamError, after what came before."""
+        """What has come of the body, at least a byte; b"" at its end. Raises UpstreamError, after what came before."""
         while not self._chunks:
             if self._error is not None:
                 raise self._error
@@ -98,8 +98,8 @@ class Exchange(Timed):
         return self._taken()
 
     async def pour(self, sink: Sink) -> bool:
-        """Hand on what comes as soon as it comes, with nobody woken for each piece: to its end, or until the sink has
-        enough for now (False). Raises UpstreamError, after what came before, and what the sink raises.
+        """Hand pieces to the sink as they come, without waking a task for each. True: it is the end; False: the sink
+        has enough for now. Raises UpstreamError, after what came before, and what the sink raises.
         """
         while self._chunks or not self._done:
             if self._chunks:
@@ -131,7 +131,7 @@ class Exchange(Timed):
         return body
 
     def ended(self) -> bool:
-        """Has the whole body come, and been taken?"""
+        """Has the whole body come, and been read?"""
         return self._done and self._error is None and not self._chunks
 
     def abort(self) -> None:
@@ -142,20 +142,20 @@ class Exchange(Timed):
     # --- the connection's side ---
 
     def received(self, data: bytes) -> None:
-        if self._done:  # and our turn to let go has not come: whatever these bytes are, they are no part of it
+        if self._done:  # we have not let go of the connection yet, and these bytes are not part of the answer
             self._surplus = len(self._chunks)
             return
         self._last = self._clock.time()
         self.started = True
         before = len(self._chunks)
-        fault: UpstreamError | None = None  # told of behind what came before it
+        fault: UpstreamError | None = None  # raised after what came before it
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             fault = Down("The provider switched protocols unasked.", code="upstream_protocol")
-        except httptools.HttpParserError as error:  # in llhttp's own words, which repeat nothing of what came
+        except httptools.HttpParserError as error:  # llhttp's own words quote nothing of what came
             fault = Down("The provider's answer is not valid HTTP.", code="upstream_protocol", detail=str(error))
-        if self._surplus is not None:  # another answer's, behind the end of this one
+        if self._surplus is not None:  # what came behind the end of this answer
             del self._chunks[self._surplus :]
         if len(self._chunks) == before:
             self._count(len(data))
@@ -169,13 +169,13 @@ class Exchange(Timed):
             self._wake()
 
     def _count(self, size: int) -> None:
-        """Bytes without any of the body among them."""
+        """A read that brought nothing of the body."""
         self._counted += size
         if self._counted > HEAD_LIMIT:
             self._fail(Down("The head or the trailer of the provider's answer does not end.", code="upstream_protocol"))
 
     def _keep(self, before: int) -> None:
-        """The chunks behind the first so many wait for whoever reads slowly."""
+        """Hold the chunks behind the first so many until somebody reads them."""
         self._counted = 0
         self._held += sum(map(len, self._chunks[before:]))
         if self._held > HIGH_WATER and not self._paused and not self._done:
@@ -183,7 +183,7 @@ class Exchange(Timed):
             self._wire.hold(True)
 
     def lost(self, exc: BaseException | None) -> None:
-        """The peer has closed. Only an answer whose head gave no length may end like this."""
+        """The provider has closed. Only an answer whose head gave no length may end like this."""
         if self._headed and not self._bounded and exc is None:
             self._end(reusable=False)
         elif not self._headed:
@@ -211,11 +211,11 @@ class Exchange(Timed):
             return
         if self._done:
             return
-        told, _ = heads.told(self._lines)
-        self._lines = []  # what may come yet are a trailer's, which nobody reads
-        self.status, self.headers = status, told
+        headers, _ = heads.headers_of(self._lines)
+        self._lines = []  # further lines are a trailer's, which nobody reads
+        self.status, self.headers = status, headers
         self._headed = True
-        self._bounded = status in heads.BODILESS or "content-length" in told or "transfer-encoding" in told
+        self._bounded = status in heads.BODILESS or "content-length" in headers or "transfer-encoding" in headers
 
     def on_message_complete(self) -> None:
         if self._interim:
@@ -223,11 +223,11 @@ class Exchange(Timed):
         elif not self._done:
             self._end(reusable=self._parser.should_keep_alive())
 
-    # --- who waits ---
+    # --- waiting ---
 
     async def _news(self) -> bool:
-        """Wait until something has come, or the end; with a sink, for the end, or until it has enough (False). Raises
-        what the sink does.
+        """Wait until something has come, or the end. With a sink: wait for the end, or until it has enough (False), and
+        raise what it raises.
         """
         self._last = self._clock.time()
         self._waiter = self._clock.create_future()
@@ -246,8 +246,8 @@ class Exchange(Timed):
         return data
 
     def _push(self, sink: Sink) -> None:
-        """What has come, of which nothing was held. What the sink raises is for whoever waits, and not for the
-        connection.
+        """Give the sink what has just come; nothing was held. What it raises goes to whoever waits in `pour`, and not
+        to the connection.
         """
         self._counted = 0
         data = b"".join(self._chunks)
@@ -270,9 +270,9 @@ class Exchange(Timed):
     # --- endings ---
 
     def _end(self, *, reusable: bool) -> None:
-        """The whole answer is here, though perhaps not yet read."""
+        """The whole answer has come, though it may not be read yet."""
         self._done = True
-        # Not at once: llhttp is still reading this chunk, and bytes behind the answer make the connection unusable.
+        # Later: llhttp is still reading this chunk, and bytes behind the answer would make the connection unusable.
         self._clock.call_soon(self._let_go, reusable)
 
     def _fail(self, error: UpstreamError) -> None:
@@ -288,7 +288,7 @@ class Exchange(Timed):
             return
         wire = self._wire
         wire.exchange = None
-        del self._parser  # which holds us: else each answer would be the garbage collector's to find
+        del self._parser  # it refers to us: the cycle would be left to the garbage collector
         if self._paused:
             self._paused = False
             wire.hold(False)

@@ -1,6 +1,6 @@
-"""In which ways does a connection fail, and what is told of it?
+"""How can a connection fail, and what do the client and the log hear of it?
 
-To the client a sentence and a code of our own, to the log what the network says: never a URL, nor anything that came.
+The client gets a sentence and a code of ours, the log what the network says: never a URL, nor any bytes that came.
 """
 
 import os
@@ -13,7 +13,7 @@ from yarl import URL
 from proxy.edge.address import Address
 from proxy.errors import Down, Timeout, UpstreamError
 
-# Ways in which no connection comes about, the particular ones first: what the client reads, and the code.
+# Why there may be no connection, the specific errors first: what the client reads, and the code.
 _WAYS: Sequence[tuple[type[Exception], str, str]] = (
     (aiohttp.ClientProxyConnectionError, "The egress proxy cannot be reached.", "proxy_error"),
     (aiohttp.ClientConnectorDNSError, "The provider's host name is not known.", "dns_error"),
@@ -24,7 +24,7 @@ _WAYS: Sequence[tuple[type[Exception], str, str]] = (
 
 
 def mapped(error: Exception, seconds: float) -> UpstreamError:
-    """Every way in which no connection comes about, in the words of our own tree, and for the log in the network's."""
+    """An error of aiohttp's or the system's as one of ours. `seconds`: the time that the provider had."""
     if isinstance(error, TimeoutError):
         return Timeout(f"The provider did not answer within {seconds:g} s.", code="total_timeout")
     if isinstance(error, aiohttp.ClientHttpProxyError):
@@ -34,7 +34,7 @@ def mapped(error: Exception, seconds: float) -> UpstreamError:
 
 
 def _detail(error: Exception) -> str:
-    """Where it failed, and why. aiohttp's own text is not to be shown: it may hold a URL, or lines of a head."""
+    """Where it failed, and why. aiohttp's own text is never shown: it may hold a URL, or lines of a head."""
     match error:
         case aiohttp.ClientConnectorCertificateError():
             return f"{_place(error.host, error.port)}: {why(error.certificate_error)}"
@@ -49,7 +49,7 @@ def _place(host: str | None, port: int | None) -> str:
 
 
 def too_slow(url: URL, seconds: float, is_reached: bool) -> Timeout:
-    """One timer for both phases of a connection, and a name for each. `is_reached`: TCP stood."""
+    """One timer covers TCP and TLS, but each has a code of its own. `is_reached`: the TCP connection was made."""
     where = _place(url.host, url.port)
     if url.scheme == "https" and is_reached:
         return Timeout(f"No TLS with the provider within {seconds:g} s.", code="tls_timeout", detail=where)
@@ -57,7 +57,7 @@ def too_slow(url: URL, seconds: float, is_reached: bool) -> Timeout:
 
 
 def why(error: BaseException | None) -> str:
-    """What the network says of it, for the log: never a URL, nor anything that came."""
+    """What the network says, for the log: never a URL, nor any bytes that came."""
     match error:
         case None:
             return ""
@@ -67,7 +67,7 @@ def why(error: BaseException | None) -> str:
             return reason.lower().replace("_", " ")
         case OSError(errno=int(number)) if number > 0 and not isinstance(error, ssl.SSLError):
             return os.strerror(number)
-        case OSError(strerror=str(words)):  # of the resolver, or of OpenSSL: their numbers are their own
+        case OSError(strerror=str(words)):  # the resolver and OpenSSL have numbers of their own
             return words
         case _:
             return type(error).__name__

@@ -1,7 +1,7 @@
-"""How do a client and we keep each other waiting, and for how long at most?
+"""How do a client and we slow each other down, and for how long at most?
 
-Who reads its answer slowly has us wait before we write more; and what it sends waits in the kernel while nobody wants
-it. aiohttp's base class, so that aiohttp's own responses can be written through it.
+We stop writing to a client that reads slowly, and what it sends waits in the kernel while nobody asks for it. Built on
+aiohttp's base class, so that aiohttp's own responses can be written through it.
 """
 
 import asyncio
@@ -15,19 +15,19 @@ LOOKS = 20  # at a client that does not read, within its patience
 
 
 class Flow(BaseProtocol):
-    """A connection, as far as bytes go over it."""
+    """A connection: reading and writing with backpressure."""
 
     __slots__ = ()
 
     @property
     def patience(self) -> Patience:
-        """Whoever builds on this has some."""
+        """A subclass says how long a client is waited for."""
         raise NotImplementedError
 
     def connection_lost(self, exc: BaseException | None) -> None:
         waiter, self._drain_waiter = self._drain_waiter, None
         if waiter is not None and not waiter.done():
-            waiter.set_result(None)  # and no exception: `drained` sees that there is no transport
+            waiter.set_result(None)  # not an exception: `drained` sees that there is no transport
         super().connection_lost(exc)
 
     def write(self, data: bytes) -> None:
@@ -37,14 +37,14 @@ class Flow(BaseProtocol):
         self.transport.write(data)
 
     async def drained(self) -> None:
-        """Wait for a client that reads slowly. Raises ConnectionAbortedError where it has stopped to."""
+        """Wait for a client that reads slowly. Raises ConnectionAbortedError where it has stopped reading."""
         left, moved = self.unsent, self._loop.time()
         while self._paused and self.transport is not None:
             if (waiter := self._drain_waiter) is None:
                 waiter = self._drain_waiter = self._loop.create_future()
-            # Unlike a timeout, wait() does not cancel the future, so that it can be waited for again.
+            # Unlike a timeout, wait() does not cancel the future, which is waited for again.
             await asyncio.wait([waiter], timeout=self.patience.reading / LOOKS)
-            # At first its own kernel takes some without anybody reading: only the last time that any went counts.
+            # At first the client's kernel takes some without anybody reading: what counts is when it last took any.
             if (unsent := self.unsent) < left:
                 left, moved = unsent, self._loop.time()
             elif not waiter.done() and self._loop.time() - moved >= self.patience.reading:
@@ -54,12 +54,12 @@ class Flow(BaseProtocol):
             raise ConnectionResetError("the client has left")
 
     async def _drain_helper(self) -> None:
-        """Here aiohttp's responses wait, and shall not wait longer than ours."""
+        """Where aiohttp's responses wait: they must not wait longer than ours."""
         await self.drained()
 
     @property
     def unsent(self) -> int:
-        """Bytes of our answers that the client has not got yet."""
+        """Bytes of our answers that the client has not received yet."""
         return 0 if self.transport is None else kernel.unsent(self.transport)
 
     def hold(self) -> None:
@@ -74,6 +74,6 @@ class Flow(BaseProtocol):
             self._resume_transport_reading()
 
     def abort(self) -> None:
-        """Close now, whatever is still to be written."""
+        """Close now, even if something is still to be written."""
         if self.transport is not None:
             self.transport.abort()

@@ -1,13 +1,13 @@
-"""Which socket is whose, of those that whoever started us has opened for us?
+"""Which listener gets which of the sockets that were opened for us?
 
-systemd opens sockets before it starts a service and keeps them while none runs (sd_listen_fds(3)), so that nobody is
-refused while one pillion ends and another begins. Here they are dealt out:
+systemd opens a service's sockets before it starts, and keeps them while it does not run (sd_listen_fds(3)), so that
+nobody is refused while one pillion ends and the next begins. They are dealt out like this:
 
-    one that is bound to a configured address        is that listener's, and each further one bound to it as well
-    the others, in the order in which they came      go to the listeners that have none: apps, operators, cluster
+    those bound to a configured address    go to its listener
+    the others, in their order             go to the listeners that have none: apps, operators, cluster
 
-Whoever gets none opens its own. One too many is a mistake, and so is one that can be reached from elsewhere where the
-configuration speaks of loopback: it was checked for that.
+A listener that gets none opens its own. A socket too many is a mistake. So is one that can be reached from elsewhere
+where the configuration says loopback, because the configuration was checked for loopback alone.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ FIRST = 3  # descriptor, behind the standard three: https://www.freedesktop.org/
 
 
 class Handed:
-    """A socket that was handed over. Raises ConfigError where nobody can listen at it."""
+    """A socket that was handed over. Raises ConfigError where it is none that we can accept from."""
 
     def __init__(self, descriptor: int) -> None:
         problem = f"descriptor {descriptor}, of LISTEN_FDS, is no stream socket that listens"
@@ -42,12 +42,12 @@ class Handed:
 
 
 def taken(count: int) -> list[Handed]:
-    """All of them. Raises ConfigError."""
+    """The sockets of so many descriptors. Raises ConfigError."""
     return [Handed(descriptor) for descriptor in range(FIRST, FIRST + count)]
 
 
 async def share(handed: Sequence[Handed], addresses: Sequence[Address]) -> list[list[socket.socket]]:
-    """What each of these listeners gets. Raises ConfigError."""
+    """The sockets for each of these listeners. Raises ConfigError."""
     shares: list[list[Handed]] = [[] for _ in addresses]
     others: list[Handed] = []
     meant = [await _meant_by(address) for address in addresses]
@@ -65,7 +65,7 @@ async def share(handed: Sequence[Handed], addresses: Sequence[Address]) -> list[
 
 
 async def _meant_by(address: Address) -> set[Address]:
-    """A name may stand for several. One that stands for none is told of by whoever must listen there."""
+    """The addresses that a name stands for. A name without any fails later, where somebody listens at it."""
     if address.path:
         return {address}
     try:

@@ -1,20 +1,20 @@
 """What does the head of a message say, once llhttp has read it?
 
-While it is read, its lines are only collected: there are dozens, and to read all of them at once costs a third.
+While llhttp reads, the lines are only collected: there are dozens, and to decode all of them at once costs a third.
 """
 
 from collections.abc import Collection, Sequence
 
 Lines = Sequence[tuple[bytes, bytes]]  # names and values, as they came
 
-BODILESS = frozenset({204, 304})  # statuses behind whose head no body comes (RFC 9112, 6.3)
+BODILESS = frozenset({204, 304})  # statuses of answers without a body (RFC 9112, 6.3)
 
 _NO_NAMES: frozenset[str] = frozenset()
 
 
-def told(lines: Lines) -> tuple[dict[str, str], Collection[str]]:
-    """Values by name, in lower case, and the names that were there more than once, whose values are one list then
-    (RFC 9110, 5.3), less the blanks around them (5.5). What is no UTF-8 is spelled to others as it came.
+def headers_of(lines: Lines) -> tuple[dict[str, str], Collection[str]]:
+    """Values by name, in lower case, and the names that came more than once, whose values are joined to one list
+    (RFC 9110, 5.3). Blanks around values are gone (5.5). Bytes that are not UTF-8 go out again as they came.
     """
     if not lines:
         return {}, _NO_NAMES
@@ -22,7 +22,7 @@ def told(lines: Lines) -> tuple[dict[str, str], Collection[str]]:
     keys = b"\n".join(names).decode("latin-1").lower().split("\n")
     text = b"\n".join(values).decode("utf-8", "surrogateescape")
     texts = text.split("\n")  # llhttp lets no line end into either
-    if " \n" in text or "\t\n" in text or text.endswith((" ", "\t")):  # it leaves there what is no part of a value
+    if " \n" in text or "\t\n" in text or text.endswith((" ", "\t")):  # llhttp leaves blanks at the end of a value
         texts = [each.rstrip(" \t") for each in texts]
     headers = dict(zip(keys, texts))  # noqa: B905
     return (headers, _NO_NAMES) if len(headers) == len(keys) else _joined(keys, texts)

@@ -1,9 +1,9 @@
 """Is this request meant for us, or was a browser led here?
 
-A web page may send requests to loopback, and a name of its owner's may be made to point there (DNS rebinding). So Host
-must be a name of ours or a bare address, which nobody can rebind, and Origin, where a browser says one, must be of this
-machine. Where it says none, Sec-Fetch-Site tells of another's page. `allowed_hosts` adds names, such as those that
-compose and Kubernetes give.
+A web page may send requests to loopback, and its owner may make a name of theirs point there (DNS rebinding). So Host
+must be one of our names or a bare address, which nobody can rebind, and Origin, where a browser sends one, must be on
+this machine. Where it sends none, Sec-Fetch-Site gives another site's page away. `allowed_hosts` adds names, such as
+those that compose and Kubernetes give.
 """
 
 import re
@@ -14,15 +14,15 @@ from proxy.errors import BadRequest, GatewayError
 
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 REMEMBERED = 100  # Host headers that were let in
-# No public name server answers for these, so nobody can make a name of theirs point at us: RFC 6762 (.local), ICANN's
-# board in July 2024 (.internal); .svc is no top-level domain.
+# No public name server answers for these, so nobody can point one at us: RFC 6762 (.local), ICANN's board in July 2024
+# (.internal); .svc is no top-level domain.
 PRIVATE = (".svc", ".local", ".internal")
 
 _AUTHORITY = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?P<port>:[0-9]{1,5})?")
 
 
 class Hosts:
-    """The names by which we may be asked. `private`: those that can be nobody's in public as well."""
+    """The names by which we may be asked. `private`: also names that cannot exist in public."""
 
     def __init__(self, allowed: Iterable[str] = (), private: bool = False) -> None:
         names = [name.strip().lower() for name in allowed]
@@ -35,7 +35,7 @@ class Hosts:
         return f"<Hosts {', '.join(sorted(self._names))}>"
 
     def check(self, headers: Mapping[str, str]) -> None:
-        """Raises GatewayError: 400, 403 or 421. Over HTTP/1.0 no Host need be said, and no browser speaks that."""
+        """Raises GatewayError: 400, 403 or 421. HTTP/1.0 needs no Host, and no browser speaks it."""
         host = headers.get("host")
         if host is not None and host not in self._met:
             self._check_host(host)
@@ -70,13 +70,13 @@ class Hosts:
 
 
 def _split(authority: str) -> tuple[str, str]:
-    """The name or address, and `:port` where there is one; nothing where it is neither."""
+    """The name or address, and `:port` where there is one; two empty texts where it is neither."""
     found = _AUTHORITY.fullmatch(authority.strip().lower())
     return ((found["v6"] or found["name"]), found["port"] or "") if found else ("", "")
 
 
 def _may_be_called(name: str) -> bool:
-    """An address; but not the one that stands for all, by which browsers have been led past their own rules."""
+    """Any address except 0.0.0.0 and [::], by which browsers have been led past their own rules."""
     found = _address(name)
     return found is not None and not found.is_unspecified
 
@@ -95,7 +95,7 @@ def _address(name: str) -> IPv4Address | IPv6Address | None:
 
 
 def _check_site(said: str) -> None:
-    """Several lines of one name come as one, and any of them may say it."""
+    """Several lines of this name arrive joined, and any of them counts."""
     if any(token.strip().lower() == "cross-site" for token in said.split(",")):
         raise _foreign()
 

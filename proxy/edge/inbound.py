@@ -1,7 +1,7 @@
 """What came with one request, and how is its body waited for?
 
-The head is whole before there is an Inbound; of the body a door adds the pieces as they come, and whoever answers asks
-for all of it, or never does.
+An Inbound is made when the head is whole. The door adds the pieces of the body as they come, and whoever answers the
+request asks for all of it, or never does.
 """
 
 import asyncio
@@ -10,13 +10,13 @@ from urllib.parse import unquote, urlsplit
 
 from proxy.edge.aside import aside
 
-BODY_AHEAD = 256 * 1024  # bytes of a body that are taken in before somebody asks for it
-PIECE = 1024 * 1024  # bytes of a body that are put together while it comes; more of them when it is whole
+BODY_AHEAD = 256 * 1024  # bytes of a body that are read before somebody asks for it
+PIECE = 1024 * 1024  # bytes that are joined while a body comes; the pieces are joined when it is whole
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Sender(Protocol):
-    """The client's side, as a body that is waited for needs it."""
+    """What a body needs of the client's connection while it is waited for."""
 
     def write(self, data: bytes) -> None: ...
 
@@ -30,7 +30,7 @@ class BodyTooLong(Exception):
 
 
 class BodyTooSlow(Exception):
-    """A request's body did not go on, or did not end, in time: it says which."""
+    """A request's body did not go on, or did not end, in time; the message says which."""
 
 
 class BodyBroken(Exception):
@@ -42,10 +42,10 @@ class Inbound:
 
     complete = False
     wanted = False
-    expects = False  # the client waits for a word before it sends the body
+    expects = False  # the client waits for `100 Continue` before it sends the body
     live = False  # the answer goes out as it comes
     keep_alive = True
-    id = ""  # ours, for the log: the server's to give
+    id = ""  # for the log; given by the server
 
     _body: bytes | bytearray = b""  # behind the pieces
     _pieces: list[bytes] | None = None
@@ -69,7 +69,7 @@ class Inbound:
         return f"<Inbound {self.method} {self.path}, {self._size} bytes{'' if self.complete else ' so far'}>"
 
     async def body(self, limit: int, stall: float, total: float) -> bytes:
-        """All of it, within `total` seconds, of which no `stall` in a row are silent.
+        """All of it, within `total` seconds, and never silent for `stall` seconds.
 
         Raises BodyTooLong, BodyTooSlow, BodyBroken.
         """
@@ -89,7 +89,7 @@ class Inbound:
                 async with asyncio.timeout_at(until):
                     await self._waiter
             except TimeoutError:
-                self.keep_alive = False  # nor shall anybody wait for the rest
+                self.keep_alive = False  # nobody is to wait for the rest
                 why = f"end within {total:g} s" if until == last else f"go on within {stall:g} s"
                 raise BodyTooSlow(f"did not {why}") from None
         if self._size > limit:
@@ -102,7 +102,7 @@ class Inbound:
         return await aside(self._size, b"".join, pieces)
 
     def add(self, chunk: bytes) -> bool:
-        """More of the body has come. Has enough, until somebody asks for it?"""
+        """More of the body has come. True where that is enough until somebody asks for it."""
         self._size += len(chunk)
         if self._forgotten:
             return False
@@ -110,7 +110,7 @@ class Inbound:
             self._body = chunk  # most bodies come in one piece, and are not copied
         else:
             if isinstance(self._body, bytes):
-                self._body = bytearray(self._body)  # not a list: pieces of two bytes would weigh twenty times as much
+                self._body = bytearray(self._body)  # a list of two-byte pieces would weigh twenty times as much
             self._body += chunk
             if len(self._body) >= PIECE:
                 self._pieces = [*(self._pieces or ()), bytes(self._body)]
@@ -124,9 +124,9 @@ class Inbound:
         self._wake()
 
     def ends_soon(self) -> bool:
-        """Is the rest of the body known to be short? Then it is cheaper to read it than to make a new connection.
+        """Is the rest of the body known to be short? Then reading it is cheaper than a new connection.
 
-        A client that waits for our word before it sends may as well never send it.
+        A client that waits for `100 Continue` may never send it.
         """
         length = int(self.headers.get("content-length", -1))
         return length >= 0 and length - self._size <= BODY_AHEAD and not self.expects
@@ -141,7 +141,7 @@ class Inbound:
         self._forgotten = True
 
     def _absolute(self, target: bytes) -> bytes:
-        """`http://host/path`, as clients say it to a proxy (RFC 9112, 3.2.2): its host is the one that counts.
+        """`http://host/path`, as clients write it to a proxy (RFC 9112, 3.2.2): its host wins over the header.
 
         Raises ValueError where it is no URL.
         """

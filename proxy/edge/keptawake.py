@@ -1,7 +1,7 @@
-"""How do frames of our own go out, so that no silence on the way cuts them?
+"""How do our own frames go out, so that no middlebox cuts a silent stream?
 
-Through aiohttp-sse's response, which has a task that pings; head and end are its own. It is written through the door,
-for which the request is told once more in aiohttp's own terms.
+Through aiohttp-sse's response, which pings from a task, and writes head and end itself. It writes through the door; for
+that, the request is described once more in aiohttp's own types.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ async def kept_awake(door: Door, inbound: Inbound, ping: bytes, head: bytes) -> 
 
 
 class KeptAwake(EventSourceResponse):
-    """A stream of our own frames. In a silent gap it says the wire's own ping, so that no middlebox cuts it."""
+    """A stream of our own frames. When it is silent it sends the wire's own ping."""
 
     def __init__(self, door: Door, ping: bytes, head: bytes, is_chunked: bool) -> None:
         super().__init__(
@@ -45,7 +45,7 @@ class KeptAwake(EventSourceResponse):
         return await super().prepare(request)
 
     def put(self, chunk: bytes) -> None:
-        """What `write` does, but at once: whether the client keeps up is for whoever puts to see."""
+        """Like `write`, but without waiting: the caller looks whether the client keeps up."""
         self._spoke = True
         if chunk:  # an empty one would be the last
             self._door.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._is_chunked else chunk)
@@ -66,7 +66,7 @@ class KeptAwake(EventSourceResponse):
 
 
 def _headers(head: bytes) -> CIMultiDict[str]:
-    """The lines as aiohttp takes them: as text, so that bytes which are no UTF-8 do not stay as they were."""
+    """The lines as aiohttp takes them: as text, so that bytes which are not UTF-8 are replaced."""
     lines = head.decode("utf-8", "replace").removesuffix("\r\n").split("\r\n")  # splitlines() knows more ends
     return CIMultiDict((name, value) for name, _, value in (line.partition(": ") for line in lines))
 

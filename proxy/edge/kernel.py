@@ -1,6 +1,6 @@
-"""What does the kernel know of a connection before we do?
+"""What does the kernel know about a connection before we do?
 
-How much of it is still on its way, and whether the other side has reset it.
+How many bytes are still on their way, and whether the other side has reset it.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ def unread(transport: asyncio.Transport) -> int:
 
 
 def unsent(transport: asyncio.Transport) -> int:
-    """Bytes on their way to the other side, here and in the kernel: megabytes, for one that reads slowly."""
+    """Bytes on their way to the other side, here and in the kernel: megabytes for a slow reader."""
     return transport.get_write_buffer_size() + _waiting(transport, termios.TIOCOUTQ)
 
 
@@ -25,7 +25,7 @@ def is_reset(transport: asyncio.Transport) -> bool:
 
 
 def _waiting(transport: asyncio.Transport, way: int) -> int:
-    """Bytes that the kernel holds, on one of a connection's two ways."""
+    """Bytes that the kernel holds, in one of the two directions."""
     try:
         return int(struct.unpack("i", fcntl.ioctl(_socket(transport), way, bytes(4)))[0])
     except (OSError, ValueError):  # it has just been closed

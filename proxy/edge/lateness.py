@@ -1,7 +1,7 @@
 """When has a provider kept us waiting for too long?
 
-Its answer has a time to begin, a time to say something, and then one for each silence; and one in all. A silence is
-the provider's only while somebody waits for its bytes.
+There is a time for its answer to begin, one for it to say something, one for each silence after that, and one for the
+whole answer. A silence counts only while somebody waits for the provider's bytes.
 """
 
 import asyncio
@@ -12,18 +12,19 @@ from proxy.errors import Timeout, UpstreamError
 
 
 class Timed:
-    """The timers of an exchange, which is built on this. The wire looks at them, when it was told to."""
+    """The timers of an exchange, its subclass. The wire looks at them when it was asked to."""
 
     _wire: Wire
     _clock: asyncio.AbstractEventLoop
-    _waiter: asyncio.Future[bool] | None = None  # whether all that came may be handed on
-    _headed = _done = False  # what has come: its head; its end
-    _watched = False  # it has said something: now its silences are timed
-    _began = _head = _first = _idle = _total = 0.0  # seconds; but for the first, allowed
-    _last = 0.0  # when a byte came, or somebody began to wait for one
+    _waiter: asyncio.Future[bool] | None = None  # its result: may the sink have more?
+    _headed = _done = False  # has the head come, and the end?
+    _watched = False  # the answer has said something, and its silences are timed
+    _began = 0.0  # seconds, by the loop's clock
+    _head = _first = _idle = _total = 0.0  # seconds that are allowed; 0: any
+    _last = 0.0  # when a byte came, or somebody began to wait for one; seconds, by the loop's clock
 
     def begun(self) -> None:
-        """The answer has said something: from now on it is silence that is timed."""
+        """The answer has said something: from now on its silences are timed."""
         if not self._watched and not self._done:
             self._watched = True
             self._last = self._clock.time()
@@ -31,7 +32,7 @@ class Timed:
                 self._wire.wake_at(self._last + self._idle)
 
     def look(self) -> float:
-        """Is a timer over? If none is: when to look again, by the loop's clock; 0 where nothing is left to wait for."""
+        """Fail if a timer has run out. Else: when to look again, by the loop's clock; 0: there is nothing to time."""
         if self._done:
             return 0.0
         now = self._clock.time()
@@ -57,7 +58,7 @@ class Timed:
         return min(times, default=0.0)
 
     def _silence(self, now: float) -> float:
-        """Seconds without a byte; time in which nobody waits for one does not count."""
+        """Seconds without a byte; time in which nobody waits does not count."""
         return now - self._last if self._waiter is not None else 0.0
 
     def _late(self, code: str, what: str, seconds: float) -> None:
@@ -69,5 +70,5 @@ class Timed:
 
 @lru_cache(maxsize=64)  # a provider's timers are the same for all its calls
 def soonest(*timers: float) -> float:
-    """The shortest of these, in seconds, of which one at least is set (not 0)."""
+    """The shortest of these that is set (not 0), in seconds; at least one is."""
     return min(filter(None, timers))

@@ -1,10 +1,10 @@
-"""Where are we to be found, is the place free, and who is let in?
+"""At which address do we listen, is it free, and who is let in?
 
-A TCP address, or a Unix socket that its owner alone may use (mode 0600). A socket that a dead process left behind is
-replaced; one where somebody still listens is not.
+A TCP address, or a Unix socket that only its owner may use (mode 0600). A socket that a dead process left behind is
+replaced; one at which somebody still listens is not.
 
-Connections are accepted here and not by the loop, which takes as many as come, until no descriptor is left for
-anybody: the room says how many there may be.
+Connections are accepted here and not by asyncio's server, which accepts until no descriptor is left for anybody: the
+room says how many there may be.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from proxy.edge.address import Address
 from proxy.edge.room import Room
 
 BACKLOG = 1024  # connections that wait to be accepted
-BATCH = 32  # that are accepted before others have their turn
-UNSENT = 128 * 1024  # bytes that the kernel takes of an answer before they can be sent; else it takes megabytes
-PAUSE = 0.1  # seconds until we try again where there was nothing left to accept with
+BATCH = 32  # connections that are accepted before anything else has its turn
+UNSENT = 128 * 1024  # bytes of an answer that the kernel takes before it can send them; by default megabytes
+PAUSE = 0.1  # seconds until we accept again after the system had nothing left to accept with
 
 _NOTHING_LEFT = {EMFILE, ENFILE, ENOBUFS, ENOMEM}
 
@@ -33,10 +33,10 @@ class CannotListen(Exception):
 
 
 class Listener:
-    """A place that is ours; `start` lets in who knocks. `close` gives it up; connections that it has accepted stay."""
+    """An address that is ours. `start` begins to accept; `close` gives it up, and accepted connections stay."""
 
     def __init__(self, doors: Doors, socks: Sequence[socket.socket], room: Room, path: str = "") -> None:
-        """`path`: of a socket that we have made, and take away."""
+        """`path`: of a Unix socket that we have made, and remove at the end."""
         self._loop = asyncio.get_running_loop()
         self._doors = doors
         self._socks = list(socks)
@@ -57,13 +57,13 @@ class Listener:
         for sock in self._socks:
             sock.close()
         self._socks = []
-        if self._path and self._file == _identity(self._path):  # not where another has taken the place since
+        if self._path and self._file == _identity(self._path):  # not if somebody else has put another one there since
             with suppress(OSError):
                 os.unlink(self._path)
         self._path = ""
 
     async def wait_closed(self) -> None:
-        """Until whoever was accepted is at the door."""
+        """Wait until every connection that was accepted has its door."""
         if self._coming:
             await asyncio.wait(self._coming)
 
@@ -84,7 +84,7 @@ class Listener:
             try:
                 sock, _address = listening.accept()
             except OSError as error:
-                if error.errno in _NOTHING_LEFT:  # somebody else has taken what was to be ours
+                if error.errno in _NOTHING_LEFT:  # others have used up descriptors or memory
                     self._shut()
                     self._loop.call_later(PAUSE, self._open)
                 return
@@ -97,7 +97,7 @@ class Listener:
         try:
             sock.setblocking(False)
             await self._loop.connect_accepted_socket(self._doors, sock)
-        except OSError:  # has left again
+        except OSError:  # the client has left again
             sock.close()
         finally:
             self._room.coming -= 1
@@ -107,20 +107,20 @@ class Listener:
 async def listen(
     doors: Doors, address: Address, room: Room | None = None, handed: Sequence[socket.socket] = ()
 ) -> Listener:
-    """`doors` makes a protocol for each connection. `handed`: sockets that are there already, and stay when we go.
+    """`doors` makes a protocol for each connection. `handed`: sockets that exist already, and stay when we go.
 
-    Raises OSError where the place is taken or cannot be had.
+    Raises OSError where the address is taken or cannot be used.
     """
     socks = handed or ([_at_path(address.path)] if address.path else await _at_address(address.host, address.port))
     for sock in socks:
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):  # Linux and macOS
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)  # what is accepted inherits it
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)  # accepted connections inherit it
     return Listener(doors, socks, room or Room(), "" if handed else address.path)
 
 
 def address_of(sock: socket.socket) -> Address:
-    """Where it listens: at the port that the kernel chose, where it was asked for port 0."""
+    """Where it listens; for port 0, with the port that the kernel chose."""
     name = sock.getsockname()
     return Address("", 0, name) if sock.family == socket.AF_UNIX else Address(*name[:2])
 
@@ -136,7 +136,7 @@ async def _at_address(host: str, port: int) -> list[socket.socket]:
     except OSError as error:
         for sock in socks:
             sock.close()
-        raise OSError(error.errno, os.strerror(error.errno or 0).lower()) from None  # its own names the address as well
+        raise OSError(error.errno, os.strerror(error.errno or 0).lower()) from None  # its own text repeats the address
     return socks
 
 
@@ -144,7 +144,7 @@ def _at_path(path: str) -> socket.socket:
     """Raises OSError."""
     _clear(path)
     sock = socket.socket(socket.AF_UNIX)
-    mask = os.umask(0o177)  # from the first moment on nobody else may connect: a later chmod would leave a gap
+    mask = os.umask(0o177)  # nobody else may connect, from the first moment: a later chmod would leave a gap
     try:
         sock.bind(path)
         sock.listen(BACKLOG)
@@ -157,12 +157,12 @@ def _at_path(path: str) -> socket.socket:
 
 
 def _clear(path: str) -> None:
-    """Take away a socket that nobody listens on. Raises OSError where somebody does, or where it is no socket."""
+    """Remove a socket at which nobody listens. Raises OSError where somebody does, or where it is no socket."""
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise OSError(EEXIST, "a file that is no socket is there")
         with socket.socket(socket.AF_UNIX) as probe:
-            probe.setblocking(False)  # EAGAIN: one that listens, and has its backlog full
+            probe.setblocking(False)  # EAGAIN: somebody listens, and the backlog is full
             try:
                 probe.connect(path)
             except ConnectionRefusedError:

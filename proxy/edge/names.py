@@ -1,9 +1,9 @@
 """Where is a provider's host, and what if nobody says?
 
-The system's resolver says it, from a thread. It may take half a minute to find out that its name servers are gone; so
-it is waited for a few seconds, while it goes on, and until it is done nobody begins another lookup of the same name: a
-resolver that hangs takes one thread for each host. While it cannot say, a host is taken to be where it was; one that it
-says is none, is none. Names are the operator's: there are as many as providers and proxies.
+We ask the system's resolver, in a thread. It may need half a minute to find out that its name servers are gone, so we
+wait a few seconds only, while it goes on. Nobody begins another lookup of a name until the last one is done: a resolver
+that hangs takes one thread for each host. While it cannot answer, a host is taken to be where it last was; if it says
+that there is no such host, there is none. Names come from the operator: there are as many as providers and proxies.
 """
 
 import asyncio
@@ -13,17 +13,17 @@ from typing import TypeAlias
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-KNOWN_FOR = 10  # seconds in which nobody asks again
-PATIENCE = 4.0  # seconds that the resolver has
+KNOWN_FOR = 10  # seconds in which a name is not asked for again
+PATIENCE = 4.0  # seconds that we wait for the resolver
 
-_FOR_NOW = frozenset({socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_SYSTEM})  # it does not say that there is none
+_FOR_NOW = frozenset({socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_SYSTEM})  # these do not mean that there is no host
 
 Asked: TypeAlias = tuple[str, int, socket.AddressFamily]
 Found: TypeAlias = list[ResolveResult]
 
 
 class Names(AbstractResolver):
-    """Used and closed inside a running loop. `resolver` is the one that knows."""
+    """Used and closed inside a running loop. `resolver` does the lookups."""
 
     def __init__(self, resolver: AbstractResolver) -> None:
         self._resolver = resolver
@@ -52,7 +52,7 @@ class Names(AbstractResolver):
         return task
 
     def _heard(self, asked: Asked, task: asyncio.Task[Found]) -> None:
-        """Perhaps by nobody else: whoever asked may have gone."""
+        """Also when whoever asked has gone."""
         del self._asking[asked]
         if not task.cancelled() and task.exception() is None:
             self._known[asked] = task.result()

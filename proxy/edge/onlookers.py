@@ -1,6 +1,6 @@
-"""Who looks on while an answer goes out, and who hears how it ended?
+"""Who watches an answer go out, and who hears how it ended?
 
-The taps and the endings of a reply, called as `ports.Reply` promises it: an observer that fails costs nobody anything.
+The taps and the endings of a reply, called as `ports.Reply` promises: an observer that fails disturbs nobody else.
 """
 
 import logging
@@ -17,11 +17,11 @@ def show(reply: Reply, chunk: bytes, request_id: str) -> None:
             tap(chunk)
         except Exception:
             log.exception("a tap failed, and is not asked again for this answer", extra={"id": request_id})
-            reply.taps = [each for each in reply.taps if each is not tap]  # a list of its own: this one is gone through
+            reply.taps = [each for each in reply.taps if each is not tap]  # a new list: the loop is on the old one
 
 
 def conclude(reply: Reply, error: BaseException | None, request_id: str) -> None:
-    """Tell every ending what broke the answer, or None; also after one that raises."""
+    """Tell every ending what broke the answer, or None, even after another ending has raised."""
     for ending in reply.endings:
         try:
             ending(error)

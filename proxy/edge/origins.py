@@ -21,15 +21,15 @@ from proxy.ports import Headers
 
 
 class Held(NamedTuple):
-    """A connection that is ours to use, or waits to be used again."""
+    """A connection that is in use, or waits to be used again."""
 
     connection: Connection
     wire: Wire
-    since: float = 0.0  # that it waits: seconds, time.monotonic
+    since: float = 0.0  # when it began to wait: seconds, time.monotonic
 
 
 class Proxy(NamedTuple):
-    """An egress proxy: providers beyond TLS are reached through a tunnel that it makes (CONNECT)."""
+    """An egress proxy. Providers with TLS are reached through a tunnel that it makes (CONNECT)."""
 
     url: URL
     credentials: Headers
@@ -49,7 +49,7 @@ class Proxy(NamedTuple):
 class Origin:
     """A destination, prepared once: scheme, host and port come from the operator's config and nowhere else.
 
-    `idle` are its connections that wait, the last used at the end. The connector has a pool of its own, for which it
+    `idle`: its waiting connections, the last used at the end. They are kept here because the connector's own pool
     computes a key, a timeout and a trace for every request.
     """
 
@@ -59,7 +59,7 @@ class Origin:
         self.url = url
         self.timers = timers
         self.proxy = proxy
-        self.tls: ssl.SSLContext | bool = tls or True  # True: as the pool has it
+        self.tls: ssl.SSLContext | bool = tls or True  # True: the pool's own choice
         self.request = aiohttp.ClientRequest(
             "POST",
             url,
@@ -75,7 +75,7 @@ class Origin:
         return f"<Origin {self.url.origin()}>"
 
     def waiting(self, life: float) -> Held | None:
-        """A connection that waits, for fewer seconds than that, and may still be used."""
+        """A connection that has waited for less than `life` seconds and may still be used."""
         while self.idle:
             held = self.idle.pop()
             if held.wire.is_connected() and monotonic() - held.since < life:
@@ -85,7 +85,7 @@ class Origin:
 
     @property
     def plain_proxy(self) -> Proxy | None:
-        """A proxy that sees each request as it is, and must be told in it who asks: there is no TLS to the provider."""
+        """A proxy that reads each request, as there is no TLS to the provider: its credentials go in each of them."""
         return self.proxy if self.url.scheme == "http" else None
 
     def start(self, path: str, headers: Headers) -> bytes:
@@ -97,7 +97,7 @@ class Origin:
 
 
 def trusting(ca: Path) -> ssl.SSLContext:
-    """Those alone whom this file's certificates vouch for. Raises OSError, and SSLError where it holds none."""
+    """Trust only what this file's certificates vouch for. Raises OSError, and SSLError where it holds none."""
     context = ssl.create_default_context(cafile=ca)
     context.set_alpn_protocols(["http/1.1"])
     return context

@@ -1,7 +1,7 @@
 """Is a client that sends no more still there?
 
-One that has closed and one that has shut down its sending side alone (`printf ... | nc`) look the same, until they are
-told something: the former resets the connection.
+A client that has closed and one that has only shut down its sending side (`printf ... | nc`) look the same until we
+send them something: then the former resets the connection.
 """
 
 import asyncio
@@ -10,8 +10,8 @@ from typing import Protocol
 from proxy.edge.inbound import CONTINUE, Inbound
 from proxy.edge.kernel import is_reset
 
-GRACE = 0.01  # seconds that a client may have said its last before it is asked
-RAREST = 1.0  # seconds between two looks
+GRACE = 0.01  # seconds between the client's last byte and our first question
+RAREST = 1.0  # seconds between two looks, at most
 
 
 class Answering(Protocol):
@@ -29,7 +29,7 @@ class Answering(Protocol):
 
 
 class Pulse:
-    """It is felt, ever more rarely, until the connection ends: by itself, or by us as nobody is there."""
+    """Looks ever more rarely, until the connection ends by itself or is closed because nobody is there."""
 
     __slots__ = ("_connection", "_inbound", "_loop", "_next")
 
@@ -44,13 +44,13 @@ class Pulse:
         self._next.cancel()
 
     def _ask(self) -> None:
-        """Nothing is said in the middle of an answer."""
+        """Send something, but never in the middle of an answer."""
         connection, inbound = self._connection, self._inbound
         if connection.answering is inbound and not inbound.live and not connection.writing_paused:
             if inbound.http11:
-                connection.write(CONTINUE)  # any client must be able to hear that, at any time (RFC 9110, 15.2)
+                connection.write(CONTINUE)  # every client must accept that, at any time (RFC 9110, 15.2)
             else:
-                connection.abort()  # HTTP/1.0 has no such word; behind it stands a proxy whose own client has left
+                connection.abort()  # HTTP/1.0 has no such status; it is most likely a proxy whose own client has left
                 return
         self._feel(GRACE)
 

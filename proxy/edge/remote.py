@@ -1,10 +1,10 @@
 """How is a file fetched from a URL that a stranger wrote?
 
-With suspicion, as whoever chooses where we connect could make us ask what only we can reach: the cloud's metadata, the
-service next door. So the check stands where a connection begins, on the very address that it is made to. There is no
-second look at the name in between that could answer otherwise (DNS rebinding), and no spelling of an address that goes
-around it. And what is fetched is fetched by https on its usual port, with nothing of ours on it: no cookie, no key, no
-redirect followed, and no egress proxy, which would look the name up itself.
+With suspicion: whoever chooses where we connect could have us ask what only we can reach, such as the cloud's metadata
+or the service next door. So the check is made where a connection begins, on the very address that it goes to: there is
+no second lookup that could answer otherwise (DNS rebinding), and no spelling of an address that gets around it. Files
+are fetched by https on its usual port, with nothing of ours: no cookie, no key, no redirect followed, and no egress
+proxy, which would look the name up itself.
 """
 
 import socket
@@ -37,7 +37,7 @@ _NEVER = (
 
 
 class NotFetched(Exception):
-    """Why not, in words that a stranger may read: nothing in them tells what our network looks like."""
+    """Why not, in words that a stranger may read: they say nothing about our network."""
 
 
 class Found(NamedTuple):
@@ -46,7 +46,7 @@ class Found(NamedTuple):
 
 
 def is_public(address: Address) -> bool:
-    """Is it on the internet, where everybody may ask?"""
+    """Is it an address of the public internet?"""
     if isinstance(address, IPv6Address):
         if address in _NAT64:
             return is_public(IPv4Address(address.packed[-4:]))
@@ -56,7 +56,7 @@ def is_public(address: Address) -> bool:
 
 
 class Fetcher:
-    """Made and closed inside a running loop. What it differs in from the usual is for tests, which have loopback."""
+    """Made and closed inside a running loop. The arguments are for tests, which fetch from loopback."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Fetcher:
         port: int = 443,
         is_allowed: Callable[[Address], bool] = is_public,
     ) -> None:
-        """`tls`: whom to trust, where it is not the system's choice."""
+        """`tls`: whom to trust, in place of the system's choice."""
         self._port = port
         self._is_allowed = is_allowed
         connector = aiohttp.TCPConnector(
@@ -74,23 +74,23 @@ class Fetcher:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=None),  # who asks has a timer for all that is fetched for a request
+            timeout=aiohttp.ClientTimeout(total=None),  # the caller has one timer for all files of a request
         )
 
     async def close(self) -> None:
         await self._session.close()
 
     async def get(self, url: str, limit: int) -> Found:
-        """What stands there, of at most `limit` bytes. Raises NotFetched."""
+        """The file at this URL, of at most `limit` bytes. Raises NotFetched."""
         try:
             async with self._session.get(self._checked(url), headers=_HEADERS, allow_redirects=False) as response:
                 _check_head(response, limit)
                 return Found(await _body(response, limit), response.headers.get("content-type", ""))
         except ClientSSLError:
             raise NotFetched("its host shows no certificate that can be trusted") from None
-        except ClientConnectorError:  # of a name, too, that leads nowhere: who asks must not learn which names we know
+        except ClientConnectorError:  # unknown names included: a stranger must not learn which names we can resolve
             raise NotFetched("its host cannot be reached at a public address") from None
-        except ValueError:  # what no host can be called, found out by one or other library
+        except ValueError:  # one library or another found that no host can be called this
             raise NotFetched("its URL is not valid") from None
         except (aiohttp.ClientError, OSError):
             raise NotFetched("its host's answer cannot be read") from None

@@ -1,7 +1,7 @@
-"""Which requests do a client's bytes spell, and where do they stop to be any?
+"""Which requests are in a client's bytes, and where do the bytes stop being requests?
 
-llhttp, through httptools, reads them; what it lets pass and HTTP does not is refused here. Each request is handed on as
-soon as its head is whole, and its body is added as it comes.
+llhttp reads them, through httptools; what it accepts and HTTP forbids is refused here. Each request is handed on when
+its head is whole, and its body is added as it comes.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,12 +13,12 @@ import httptools
 from proxy.edge import heads
 from proxy.edge.inbound import Inbound, Sender
 
-HEAD_LIMIT = 64 * 1024  # bytes of a request's line and headers; and of what is no body between two pieces of one
+HEAD_LIMIT = 64 * 1024  # bytes of a request's line and headers; also of what is not body between two pieces of a body
 HEADERS_LIMIT = 256  # header lines
 
 
 class Malformed(NamedTuple):
-    """Why a connection's bytes are no request. `headers`: what was read before."""
+    """Why a connection's bytes are no request. `headers`: those that were read before the fault."""
 
     status: int
     code: str
@@ -27,19 +27,19 @@ class Malformed(NamedTuple):
 
 
 class Taker(Sender, Protocol):
-    """Who takes the requests: a door."""
+    """What takes the requests: a door."""
 
     @property
     def answering(self) -> Inbound | None:
-        """Whose answer is under way."""
+        """The request that is being answered."""
         ...
 
     def take(self, inbound: Inbound) -> None:
-        """A request whose head is whole."""
+        """Here is a request whose head is whole."""
         ...
 
     def ended(self) -> None:
-        """The body of the last one has come."""
+        """The body of the last request has come whole."""
         ...
 
     def head_goes_on(self) -> None:
@@ -51,13 +51,13 @@ class Taker(Sender, Protocol):
         ...
 
     def reject(self, malformed: Malformed) -> None:
-        """What came behind the last request is none, and no more will be read."""
+        """What came behind the last request is no request, and no more will be read."""
         ...
 
 
 class Requests:
-    """Those of one connection. `heading`: a head has begun and not ended. `reading`: whose body is coming. `deaf`: what
-    comes is not read any more.
+    """The requests of one connection. `heading`: a head has begun and not ended. `reading`: the request whose body is
+    coming. `deaf`: nothing is read any more.
     """
 
     __slots__ = (
@@ -79,19 +79,19 @@ class Requests:
         self._taker = taker
         self._parser = httptools.HttpRequestParser(self)
         self._headers: dict[str, str] = {}
-        self._wish = ""  # the protocol that the request would rather be in, whose head is read again
+        self._wish = ""  # the protocol to which the request wants to upgrade, while its head is read again
         self._target = b""
         self._lines: list[tuple[bytes, bytes]] = []  # of the head that is being read
-        self._counted = 0  # bytes of reads since the last piece of a body, or end of a request
-        self._read = 0  # the same, where neither was in the last one: no head that began in it is longer
-        self._trusted = 0  # bytes of reads up to which a head is not measured; 0: it did not come in one piece
+        self._counted = 0  # bytes read since the last piece of a body, or the last end of a request
+        self._read = 0  # the same, as it was when the last read began to be parsed: no head in it is longer
+        self._trusted = 0  # a head within so many bytes read need not be measured; 0: it came in several pieces
         self.heading = False
         self.reading: Inbound | None = None
         self.deaf = False
 
     @property
     def is_coming(self) -> bool:
-        """Is there a request of which only a part has come?"""
+        """Has only a part of a request come?"""
         return self.heading or self.reading is not None
 
     def feed(self, data: bytes) -> None:
@@ -101,7 +101,7 @@ class Requests:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError:
-            raise  # a bug of ours, and no fault of the client's
+            raise  # a bug of ours, not a fault of the client's
         except httptools.HttpParserUpgrade as upgrade:
             if not self.deaf:
                 self._read_as_it_is(data[upgrade.args[0] :])
@@ -109,11 +109,11 @@ class Requests:
             self.reject(400, "invalid_http", "The request is not valid HTTP.")
         if self.heading:
             self._go_on()
-        elif self.reading is not None and self._counted > HEAD_LIMIT:  # extensions of chunks, or trailers
+        elif self.reading is not None and self._counted > HEAD_LIMIT:  # chunk extensions, or trailers
             self.reject(400, "invalid_http", "The request is not valid HTTP.")
 
     def _go_on(self) -> None:
-        """A head did not end with what came."""
+        """A head has begun and does not end with what came."""
         if self._trusted:
             self._trusted = 0
             self._taker.head_goes_on()
@@ -125,20 +125,20 @@ class Requests:
         self.reject(431, "head_too_long", f"The request's head is longer than {limits}.")
 
     def end(self) -> None:
-        """Nothing will come any more. Who takes the requests holds us, and so does the parser."""
+        """Nothing will come any more. The parser and the taker refer to us: the cycles are broken here."""
         self.deaf = True
         del self._parser, self._taker
 
     def reject(self, status: int, code: str, message: str) -> None:
-        """What came is no request. Nothing behind it is read, and what came before it is answered first."""
+        """What came is no request. Nothing behind it is read, and the requests before it are answered first."""
         if self.deaf:
             return
         self.deaf = True
         self.heading = False
         reading, self.reading = self.reading, None
         if reading is None:
-            self._taker.reject(Malformed(status, code, message, heads.told(self._lines[:HEADERS_LIMIT])[0]))
-        else:  # whoever reads the body answers; what never completes does not stay
+            self._taker.reject(Malformed(status, code, message, heads.headers_of(self._lines[:HEADERS_LIMIT])[0]))
+        else:  # the one who waits for the body answers, and the connection closes since the body never completes
             reading.fail()
 
     # --- llhttp's side ---
@@ -162,7 +162,7 @@ class Requests:
         if len(self._lines) > HEADERS_LIMIT or (self._read > self._trusted and self._length() > HEAD_LIMIT):
             self._reject_long()
             return
-        headers, repeated = heads.told(self._lines)
+        headers, repeated = heads.headers_of(self._lines)
         self._headers = headers
         version = self._parser.get_http_version()
         doubtful = version != "1.1" or "host" not in headers or repeated or "transfer-encoding" in headers
@@ -180,11 +180,11 @@ class Requests:
         self._taker.take(inbound)
 
     def _length(self) -> int:
-        """Bytes of the head: each line has `: ` and its end as well."""
+        """Bytes of the head; each line has a `: ` and a line end besides."""
         return len(self._target) + sum(map(len, chain.from_iterable(self._lines))) + 4 * len(self._lines)
 
     def _sound(self, version: str, repeated: Collection[str]) -> bool:
-        """What llhttp lets pass and RFC 9112 does not: 2.3 (versions), 3.2 (Host), 6.1 (codings of the body)."""
+        """False for what llhttp accepts and RFC 9112 forbids: 2.3 (versions), 3.2 (Host), 6.1 (codings of the body)."""
         headers = self._headers
         if version not in ("1.0", "1.1") or "host" in repeated:
             return False
@@ -193,7 +193,7 @@ class Requests:
         return "host" in headers and headers.get("transfer-encoding", "chunked").strip().lower() == "chunked"
 
     def _wishes(self) -> bool:
-        """Will llhttp stop at the end of this head, for `_read_as_it_is`? Nobody pipelines such a wish."""
+        """Will llhttp stop at the end of this head, to upgrade? Nobody pipelines such a request."""
         if not self._parser.should_upgrade() or self._parser.get_method() == b"CONNECT":
             return False
         if self._taker.answering is not None:
@@ -204,9 +204,9 @@ class Requests:
         """Raises ValueError: the target is no URL."""
         parser, headers = self._parser, self._headers
         method = parser.get_method()
-        if method == b"CONNECT":  # names a host, and no path
+        if method == b"CONNECT":  # its target is a host, and no path
             raise ValueError
-        if self._wish:  # for whoever answers; it goes to no provider
+        if self._wish:  # our routes look at it; it goes to no provider
             headers["upgrade"], self._wish = self._wish, ""
         inbound = Inbound(self._taker, method.decode("ascii"), self._target, headers, http11)
         inbound.keep_alive = parser.should_keep_alive()
@@ -215,8 +215,8 @@ class Requests:
         return inbound
 
     def _read_as_it_is(self, rest: bytes) -> None:
-        """A request that would rather be in another protocol (`Upgrade: h2c`, as Java's HttpClient has it), served in
-        this one (RFC 9110, 7.8). llhttp stops at the end of its head, so a new one reads the head again, less the wish.
+        """Serve a request that wants to upgrade (`Upgrade: h2c`, from Java's HttpClient) without doing so, as RFC 9110,
+        7.8 allows. llhttp stops at the end of its head, so a new parser reads the head again, less the upgrade.
         """
         start = b"%b %b HTTP/%b\r\n" % (
             self._parser.get_method(),

@@ -1,11 +1,10 @@
-"""How many connections may clients have, and who goes where one too many comes?
+"""How many connections may clients have, and which of them is closed when one too many comes?
 
-Each is a descriptor, of which a process has so many and no more (RLIMIT_NOFILE), and each call needs another one, to
-its provider: so clients may have less than half of them, on all listeners together, or fewer where the operator says so
-(`overload.max_connections`). When one too many comes, those go that have been without a request for longest, as either
-side may close a connection at any time (RFC 9112, 9.5). Where all are busy, a few more are let in, to be answered a
-probe, or told 503. Whoever comes then waits to be accepted until one of these has gone, and the kernel keeps them in
-order.
+Each connection takes a descriptor, a process has a limited number of them (RLIMIT_NOFILE), and each call needs another
+one to its provider. So clients may have less than half of the descriptors, on all listeners together, or fewer if the
+operator says so (`overload.max_connections`). When one too many comes, those that have been idle for longest are
+closed, as either side may do at any time (RFC 9112, 9.5). Where all are busy, a few more are let in, whose probes are
+answered and whose other requests get a 503. Beyond those, clients wait in the kernel's queue until one has gone.
 """
 
 import logging
@@ -18,9 +17,9 @@ from typing import Protocol
 
 from proxy.errors import GatewayError
 
-OURS = 32  # descriptors that are needed beside connections: listeners, the loop, the log, name servers, files
+OURS = 32  # descriptors for other things than connections: listeners, the loop, the log, name servers, files
 SPARE = 32  # connections beyond the limit
-AT_ONCE = 32  # one in so many of the connections goes at once, since to find out which takes a look at all
+AT_ONCE = 32  # one in so many connections is closed at once, because finding the idle ones means looking at all
 QUIET = 60.0  # seconds between two lines in the log
 MANY = 1 << 20  # descriptors, where nobody sets a limit
 
@@ -35,12 +34,12 @@ class Guest(Protocol):
 
     @property
     def idle_since(self) -> float:
-        """By a clock that all of them share; of one that is not busy."""
+        """By a clock that all guests share; only for one that is not busy."""
         ...
 
     @property
     def speaks(self) -> bool:
-        """Has it said what nobody has read yet?"""
+        """Has it sent something that nobody has read yet?"""
         ...
 
     def abort(self) -> None:
@@ -49,13 +48,13 @@ class Guest(Protocol):
 
 
 class Room:
-    """What room there is for clients, whichever listener they come to."""
+    """The room for clients' connections, on all listeners together."""
 
     def __init__(self, descriptors: int = MANY) -> None:
         self._allowed = self.limit = max(1, (descriptors - OURS - SPARE) // 2)
         self.coming = 0  # accepted, and not yet guests
-        self.turned_away = 0  # told 503, or closed for others
-        self.late: set[Guest] = set()  # who came when all were busy
+        self.turned_away = 0  # answered with 503, or closed to make room
+        self.late: set[Guest] = set()  # guests that came when all others were busy
         self._descriptors = descriptors
         self._inside: set[Guest] = set()
         self._refused: set[Guest] = set()
@@ -67,7 +66,7 @@ class Room:
         return f"<Room {len(self._inside)} of {self.limit}, {len(self._leaving)} leaving>"
 
     def allow(self, most: int | None) -> None:
-        """How many the operator allows; None: as many as the descriptors do, which is the most in any case."""
+        """How many connections the operator allows; None: as many as the descriptors do, which is the upper limit."""
         self.limit = self._allowed if most is None else min(most, self._allowed)
         if most is not None and most > self._allowed:
             words = "max_connections is %d, and %d descriptors allow %d (ulimit -n)"
@@ -76,7 +75,7 @@ class Room:
 
     @property
     def full(self) -> bool:
-        """May nobody more be accepted?"""
+        """May nobody else be accepted?"""
         return len(self._inside) + len(self._leaving) + self.coming >= self.limit + SPARE
 
     def came(self, guest: Guest) -> None:
@@ -92,19 +91,19 @@ class Room:
         self.go_on()
 
     def go_on(self) -> None:
-        """Somebody has gone: call whoever waits for that."""
+        """Somebody has gone: call those who wait for that."""
         if self._waiting and not self.full:
             waiting, self._waiting = self._waiting, []
             for each in waiting:
                 each()
 
     def make_way(self, go_on: Callable[[], None]) -> None:
-        """Somebody waits, and nobody more may be accepted. `go_on` is called when one may be."""
+        """Somebody waits to be accepted and there is no room. `go_on` is called once there is."""
         self._waiting.append(go_on)
         self._close_some(self._inside)
 
     def _close_some(self, among: Iterable[Guest]) -> None:
-        """Of those that are idle."""
+        """Close the longest idle ones of these."""
         self._tell()
         idle = sorted((guest for guest in among if not guest.busy), key=lambda guest: guest.idle_since)
         silent = (guest for guest in idle if not guest.speaks)
@@ -115,7 +114,7 @@ class Room:
             guest.abort()
 
     def check(self, guest: Guest) -> None:
-        """A request of a late guest has come. Raises GatewayError where there is still no room."""
+        """A late guest has sent a request. Raises GatewayError where there is still no room."""
         if guest not in self.late:
             return
         self.late.discard(guest)
@@ -147,7 +146,7 @@ class Room:
 
 
 def descriptors() -> int:
-    """How many this process may have. The soft limit, which select(2) alone wants low, is raised to the hard one."""
+    """How many this process may have. The soft limit, which is low only for select(2), is raised to the hard one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

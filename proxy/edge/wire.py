@@ -1,10 +1,10 @@
 """What is a pooled connection to a provider?
 
-aiohttp dials, resolves, secures and pools them: its connector is made to build `Wire`s. What is said on one, for the
-length of one exchange, is `exchange`'s to read. Whoever goes through aiohttp's session instead (model lists, health) is
-served by the same connections: a Wire without an exchange is what it inherits.
+aiohttp dials, resolves, secures and pools them; its connector is made to build `Wire`s. During an exchange the exchange
+reads what arrives. aiohttp's own session (model lists, health) uses the same connections: a Wire without an exchange
+behaves like the class that it inherits from.
 
-A close is always an abort. A polite close over TLS goes on reading, for up to 30 s, what a provider goes on
+A close is always an abort. A polite close over TLS would go on reading, for up to 30 s, what the provider goes on
 generating and billing after our client has gone (uvloop's sslproto waits for the peer's close_notify).
 """
 
@@ -16,11 +16,11 @@ from aiohttp.client_proto import ResponseHandler
 
 from proxy.edge.alarm import Alarm
 
-LIFE = 45.0  # seconds after which a connection is used no more: its provider's name may mean another address by now
+LIFE = 45.0  # seconds after which a connection is not used again: the provider's name may have another address by now
 
 
 class Reading(Protocol):
-    """Whose all is that arrives: an exchange."""
+    """What reads all that arrives: an exchange."""
 
     def received(self, data: bytes) -> None: ...
 
@@ -29,7 +29,7 @@ class Reading(Protocol):
         ...
 
     def look(self) -> float:
-        """Is a timer over? If none is: when to look again, by the loop's clock; 0: never."""
+        """Fail if a timer has run out. Else: when to look again, by the loop's clock; 0: never."""
         ...
 
 
@@ -37,7 +37,7 @@ class Wire(ResponseHandler):
     """A connection. While an exchange stands, what arrives is the exchange's."""
 
     exchange: Reading | None = None
-    fresh = True  # never asked anything; else it came from the pool, and its peer may be about to close it
+    fresh = True  # nothing was asked on it; else it comes from the pool, and the provider may be about to close it
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
@@ -50,13 +50,13 @@ class Wire(ResponseHandler):
 
     @property
     def should_close(self) -> bool:
-        """Whether aiohttp's own pool, in which those of the side roads wait, is to let go of it."""
+        """Whether aiohttp's own pool, which keeps those of its session, is to close it."""
         return self.is_old or super().should_close
 
     def data_received(self, data: bytes) -> None:
         if self.exchange is not None:
             self.exchange.received(data)
-        elif self._parser is None:  # nobody has asked: whatever it is, it must not pass for the next answer
+        elif self._parser is None:  # nobody has asked: it must not pass for the next answer
             self.abort()
         else:
             self.fresh = False
@@ -73,7 +73,7 @@ class Wire(ResponseHandler):
         self.abort()
 
     def hold(self, on: bool) -> None:
-        """Backpressure: let the provider's bytes wait in the kernel, or let them come."""
+        """Backpressure: let the provider's bytes wait in the kernel (`on`), or let them come."""
         if self.transport is not None:
             if on:
                 self.transport.pause_reading()
@@ -81,7 +81,7 @@ class Wire(ResponseHandler):
                 self.transport.resume_reading()
 
     def wake_at(self, when: float) -> None:
-        """Look at the exchange at that time at the latest (the loop's)."""
+        """Look at the exchange at this time, by the loop's clock, or earlier."""
         self._alarm.set(when)
 
     def _look(self) -> None:

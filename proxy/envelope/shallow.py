@@ -4,8 +4,8 @@ One shallow scan of a client's body: nothing below the first level is parsed, an
 no others. `dict[str, msgspec.Raw]` finds the values fast, but of two equal keys it keeps the last in silence, and we
 would price one model while the provider bills another. So the scan is checked against the text. Of two equal keys,
 however they are spelled ("model" and "mod\\u0065l" are one key), the first member was dropped, and its quotes are
-missing from the count. Where quotes are missing, or a value is to be edited, the body is walked from member to member:
-each value must stand where the one before has ended. No JSON value is the beginning of another (except numbers, which
+missing from the count. Where quotes are missing, the body is long, or a value is to be edited, the body is walked from
+member to member: each value must stand where the one before has ended. No JSON value is the beginning of another (except numbers, which
 the next separator ends), so each step takes exactly one member of the text; where one is left over the body is refused.
 
 This holds for the first level, and for an object whose values are read (`stream_options`). What stands deeper goes to
