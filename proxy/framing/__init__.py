@@ -16,18 +16,18 @@ from typing import NamedTuple
 
 from proxy.grammar.repeats import Repeats
 
-MAX_FRAME = 64 * 1024 * 1024  # bytes; beyond it an answer is an attack or a fault, never an event or a whole
-LONGEST_LINE = 64 * 1024  # bytes that may pass before a stream of events shows a line of one
+MAX_FRAME = 64 * 1024 * 1024  # bytes of an event or of a whole answer; a longer one is an attack or a fault
+LONGEST_LINE = 64 * 1024  # bytes within which a stream of events must show the line of one
 
 _BOM = b"\xef\xbb\xbf"
 
 
 class FrameTooLong(ValueError):
-    """A line, an event or a whole answer outgrew the limit without ending."""
+    """A line, an event or a whole answer is longer than the limit."""
 
 
 class Unframed(ValueError):
-    """These bytes are no stream, whatever may follow."""
+    """These bytes are not the beginning of any stream."""
 
 
 class Frame(NamedTuple):
@@ -38,7 +38,7 @@ class Frame(NamedTuple):
 
 
 class _LineEnds:
-    """LF for every line end. A CR that ends a chunk is one at once; its LF, should one follow, is passed over."""
+    """LF for every line end. A CR at the end of a chunk becomes one at once; if its LF follows, that is left out."""
 
     def __init__(self) -> None:
         self._after_cr = False
@@ -59,7 +59,7 @@ class Lines:
     def __init__(self, limit: int = MAX_FRAME) -> None:
         self._limit = limit
         self._ends = _LineEnds()
-        self._parts: list[bytes] = []  # of the line that is still open
+        self._parts: list[bytes] = []  # of the line that has not ended
         self._held = 0  # their bytes
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -98,12 +98,12 @@ class Lines:
 
 
 class _Whole:
-    """Bytes of a stream of Server-Sent Events to all the whole events that have come, with LF for line ends."""
+    """Bytes of Server-Sent Events to all whole events that have come, with LF for line ends."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._ends = _LineEnds()
-        self._parts: list[bytes] = []  # of the event that is still open
+        self._parts: list[bytes] = []  # of the event that has not ended
         self.held = 0  # their bytes
         self.too_long = False
 
@@ -121,7 +121,7 @@ class _Whole:
         return data[:end]
 
     def close(self) -> bytes:
-        """The end of the stream: what it cut off."""
+        """The end of the stream: the event that it cut off."""
         held = b"".join(self._parts)
         self._parts, self.held = [], 0
         return held
@@ -139,7 +139,7 @@ class _Whole:
 
 
 class ServerSentEvents:
-    """Bytes to Frames. An event without data is no event, as the standard has it."""
+    """Bytes to Frames. By the standard, an event without data is no event."""
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
         self._whole = _Whole(limit)
@@ -154,11 +154,11 @@ class ServerSentEvents:
         self._check()
 
     def close(self) -> Iterator[Frame]:
-        """The end of the stream: what it cut off, if that had data."""
+        """The end of the stream: the event that it cut off, if that had data."""
         return filter(None, [frame_of(self.last())])
 
     def sift(self, data: bytes, repeats: Repeats) -> Iterator[bytes | str]:
-        """The events as they stand, with LF for line ends and no blank line; of those that repeat their joined texts.
+        """The events as they stand, with LF for line ends and no blank line; of a run of like ones, their texts joined.
 
         Raises FrameTooLong, after what came before.
         """
@@ -176,12 +176,12 @@ class ServerSentEvents:
         self._check()
 
     def last(self) -> bytes:
-        """What the end of the stream cut off."""
+        """The event that the end of the stream cut off."""
         cut = self._whole.close()
         return cut.removeprefix(_BOM) if self._at_start else cut
 
     def _begun(self, data: bytes) -> bytes:
-        """All the whole events that have come."""
+        """All whole events that have come."""
         whole = self._whole.feed(data)
         if whole and self._at_start:
             self._at_start = False
@@ -217,7 +217,7 @@ def frame_of(event: bytes) -> Frame | None:
 
 
 class NewlineDelimited:
-    """Bytes to lines of JSON, blank ones passed over."""
+    """Bytes to lines of JSON, without the blank ones."""
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
         self._lines = Lines(limit)
@@ -230,9 +230,9 @@ class NewlineDelimited:
 
 
 class Batches(_Whole):
-    """For a meter, which looks into few events and so had better not take each apart.
+    """For a meter, which looks into few events: it need not take each of them apart.
 
-    An event that outgrows the limit is passed over: it becomes a comment.
+    An event that is longer than the limit is left out: it becomes a comment.
     """
 
     def _outgrown(self) -> None:
@@ -241,7 +241,7 @@ class Batches(_Whole):
 
 
 class Body:
-    """Bytes to bytes: a whole answer, once it has come. Beyond the limit nothing is kept."""
+    """Bytes to a whole answer, once it has come. Nothing is kept of one beyond the limit."""
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
         self._limit = limit
@@ -261,9 +261,9 @@ class Body:
 
 
 def has_sse(held: bytes, is_silent: Callable[[bytes], object]) -> bool:
-    """Does a stream's beginning hold a whole event that says something? Raises Unframed, also where that is no JSON.
+    """Does the beginning of a stream hold a whole event that says something?
 
-    `is_silent`: does an event with this data say nothing yet?
+    `is_silent`: does an event with this data say nothing yet? Raises Unframed, also where such an event is no JSON.
     """
     data, at = _LineEnds().unify(held), 0
     while (end := data.find(b"\n\n", at)) >= 0:
@@ -278,7 +278,7 @@ def has_sse(held: bytes, is_silent: Callable[[bytes], object]) -> bool:
 
 
 def check_json(data: bytes) -> None:
-    """As clients read it: some hosts say NaN, put a tab into a text, or cut it within a letter. Raises Unframed."""
+    """As leniently as clients: some hosts send NaN, a bare tab in a text, or half a character. Raises Unframed."""
     try:
         _read(data.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
@@ -286,15 +286,15 @@ def check_json(data: bytes) -> None:
 
 
 _read = json.JSONDecoder(strict=False).decode
-_line_in = re.compile(rb"[\r\n]|^(?:data|event|id|retry|):").search  # the beginning of what may yet become one
+_line_in = re.compile(rb"[\r\n]|^(?:data|event|id|retry|):").search  # a line, or the beginning of one
 
 
 def data_of(event: bytes) -> bytes:
-    """The data lines of one event that has come whole, joined by LF."""
+    """The data lines of one whole event, joined by LF."""
     lines = event.removeprefix(_BOM).splitlines()
     return b"\n".join([line[5:] for line in lines if line.startswith(b"data:")]).strip()
 
 
 def sse(data: bytes, event: str = "") -> bytes:
-    """Spell one event. `data` is JSON, or a word such as [DONE]: it holds no line end."""
+    """Write one event. `data` is JSON, or a word such as [DONE]: it holds no line end."""
     return b"event: %b\ndata: %b\n\n" % (event.encode(), data) if event else b"data: %b\n\n" % data

@@ -1,4 +1,4 @@
-"""Where does one AWS event-stream message end and the next begin, and has it come unharmed?
+"""Where does one AWS event-stream message end and the next begin, and is it intact?
 
 Sans-I/O, both directions. https://smithy.io/2.0/aws/amazon-eventstream.html; all numbers are big-endian:
 
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from zlib import crc32
 
-MAX_MESSAGE = 24 * 1024 * 1024  # bytes; AWS's own SDKs read no longer one
+MAX_MESSAGE = 24 * 1024 * 1024  # bytes; the limit of AWS's own SDKs
 MAX_HEADERS = 128 * 1024
 
 PRELUDE = 12  # bytes before the headers
@@ -25,7 +25,7 @@ _short = struct.Struct(">H")
 
 Value = bool | int | str | bytes
 
-# The types of headers: the two that are their own value, those of a fixed size, and those that tell their length.
+# The types of headers: the two that are themselves the value, those of a fixed size, and those that give their length.
 _FLAGS = {0: True, 1: False}
 _NUMBERS = {2: struct.Struct(">b"), 3: struct.Struct(">h"), 4: struct.Struct(">i"), 5: struct.Struct(">q")}
 _NUMBERS[8] = struct.Struct(">q")  # a timestamp: milliseconds since 1970
@@ -33,7 +33,7 @@ _BYTES, _TEXT, _UUID = 6, 7, 9
 
 
 class BadMessage(ValueError):
-    """A length that cannot be, a checksum that does not fit, or headers that cannot be read: the stream is lost."""
+    """An impossible length, a wrong checksum, or unreadable headers: the stream is lost."""
 
 
 class Message(NamedTuple):
@@ -42,12 +42,12 @@ class Message(NamedTuple):
 
 
 class Frames:
-    """Bytes to whole messages as they stand, told apart by their lengths; nothing but the prelude is looked at."""
+    """Bytes to whole messages as they stand, separated by their lengths; only the prelude is looked at."""
 
     def __init__(self, limit: int = MAX_MESSAGE) -> None:
         self._limit = limit
         self._held = bytearray()
-        self._wanted = PRELUDE  # bytes that must be there before there is anything to do
+        self._wanted = PRELUDE  # bytes needed before there is anything to do
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Raises BadMessage."""
@@ -71,7 +71,7 @@ class Frames:
 
 
 class EventStream:
-    """Bytes to Messages, every checksum proved."""
+    """Bytes to Messages, every checksum verified."""
 
     def __init__(self, limit: int = MAX_MESSAGE) -> None:
         self._frames = Frames(limit)
@@ -155,7 +155,7 @@ def encode_message(headers: Iterable[tuple[str, str]], payload: bytes) -> bytes:
 
 
 def encode_headers(headers: Iterable[tuple[str, str]]) -> bytes:
-    """The headers alone, for who sends the same ones often. Text is all that we have to say in them."""
+    """The headers alone, for a caller that sends the same ones often. We only ever send text in them."""
     out = bytearray()
     for name, text in headers:
         key, value = name.encode(), text.encode()

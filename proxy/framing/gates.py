@@ -1,7 +1,7 @@
 """How far may a stream be handed on, so that it breaks between two events and never within one?
 
-Bytes in, the same bytes out, in their order, and each as soon as its event is whole. What is left of a chunk waits for
-the rest of its event: where that does not come, whatever is said of the break instead stands in a place of its own.
+The same bytes go out in the same order, each as soon as its event is whole. The rest of a chunk waits for the end of
+its event. Where that never comes, the client gets our error event, and not half an event before it.
 """
 
 from abc import ABC, abstractmethod
@@ -11,13 +11,13 @@ from proxy.framing.eventstream import PRELUDE, BadMessage, length_of
 
 
 class _TextGate(ABC):
-    """For events that end in a mark, which is nearly always one of `usual`."""
+    """For events that end in a mark, nearly always one of `usual`."""
 
     usual: tuple[bytes, ...]
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
         self._limit = limit
-        self._parts: list[bytes] = []  # of the event that is still open
+        self._parts: list[bytes] = []  # of the event that has not ended
         self._held = 0  # their bytes
 
     def feed(self, data: bytes) -> bytes:
@@ -32,7 +32,7 @@ class _TextGate(ABC):
         return whole
 
     def close(self) -> bytes:
-        """What still waits, for an answer that was whole all the same."""
+        """What still waits, where the answer turned out to be whole without its mark."""
         held = b"".join(self._parts)
         self._parts, self._held = [], 0
         return held
@@ -46,7 +46,7 @@ class _TextGate(ABC):
 
     @abstractmethod
     def _end(self, data: bytes, before: bytes) -> int:
-        """Where the last event ends in these bytes, if one does; 0 where none. `before`: the byte that came before."""
+        """Where the last event in these bytes ends; 0 where none does. `before`: the byte that came before them."""
 
 
 class LineGate(_TextGate):
@@ -58,7 +58,7 @@ class LineGate(_TextGate):
         return data.rfind(b"\n") + 1
 
 
-_BLANK = (b"\n\n", b"\n\r", b"\r\r")  # how every pair of line ends begins that is not one CRLF
+_BLANK = (b"\n\n", b"\n\r", b"\r\r")  # the beginning of every pair of line ends; a single CRLF has none of these
 
 
 class EventGate(_TextGate):
@@ -77,8 +77,8 @@ class MessageGate:
     """AWS event-stream: a message says how long it is."""
 
     def __init__(self) -> None:
-        self._held = bytearray()  # of the message that is still open
-        self._wanted = PRELUDE  # bytes that must be there before there is anything to do
+        self._held = bytearray()  # of the message that has not ended
+        self._wanted = PRELUDE  # bytes needed before there is anything to do
 
     def feed(self, data: bytes) -> bytes:
         """Raises Unframed, after what came before."""
@@ -100,7 +100,7 @@ class MessageGate:
 
 
 def _messages_in(data: bytes) -> tuple[int, int]:
-    """The bytes of all whole messages, and how many the next one must have."""
+    """How many bytes are whole messages, and how many the next one needs."""
     end = 0
     try:
         while len(data) - end >= PRELUDE:

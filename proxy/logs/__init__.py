@@ -1,7 +1,7 @@
 """How does a line get to standard error, and what does it look like?
 
-Everybody who has something to say makes a struct of it; here it is spelled, as JSON or for people, and handed to the
-writer. What libraries log takes the same way.
+Whoever logs makes a struct of it; here it is written as JSON or as words for people, and handed to the writer. What
+libraries log goes the same way.
 """
 
 import logging
@@ -24,7 +24,7 @@ LONGEST = 500  # characters of a text from outside
 LONGEST_TRACE = 20_000  # of an exception's trace
 
 _encode = msgspec.json.Encoder().encode
-# A word that ends where it seems to, and is no field of its own.
+# A word that needs no quotes: it cannot be taken for two, nor for a field.
 _plain = re.compile(r'[^\s="\x00-\x1f\x7f]+').fullmatch
 _MILLISECONDS = [f".{number:03}Z" for number in range(1000)]
 
@@ -32,7 +32,7 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 
 
 class Line(Struct, kw_only=True, omit_defaults=True, gc=False):
-    """What every line says first: when (UTC, ISO 8601), how bad, and what happened."""
+    """What every line begins with: when (UTC, ISO 8601), how bad, and what happened."""
 
     time: str
     level: str
@@ -40,21 +40,21 @@ class Line(Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 class Note(Line, kw_only=True, gc=False):
-    """Something that is said in words."""
+    """A message in words."""
 
     logger: str = ""
-    id: str = ""  # of a request that no middleware has seen, as the next three
+    id: str = ""  # of a request that reached no middleware, as are the next three
     status: int = 0
     error: str = ""  # its kind
     code: str = ""
-    listen: str = ""  # where it does, once it has started, as the next two
+    listen: str = ""  # where it listens, as do the next two; in the line of a start
     admin: str = ""
     metrics: str = ""
-    in_your_app: str = ""  # what to export there, where nobody was greeted with it
+    in_your_app: str = ""  # what to export for the app, where the greeting was shown to nobody
     providers: list[str] = field(default_factory=list)
     asks_for_keys: bool | None = None  # must clients show one?
-    by: str = ""  # what told it to stop
-    cut: int = 0  # answers, when it had to end
+    by: str = ""  # what caused it: the signal that stops us, or what asked for a reload
+    cut: int = 0  # answers that were cut at the end
     exit_code: int | None = None
     message: str = ""
     exception: str = ""
@@ -69,7 +69,7 @@ Spell = Callable[[Line], bytes]
 class Sink(Protocol):
     @property
     def lost(self) -> int:
-        """Lines that were never put out."""
+        """Lines that were never written."""
         ...
 
     def write(self, line: bytes) -> None:
@@ -80,7 +80,7 @@ class Sink(Protocol):
 
 
 class Log:
-    """What is worth a line, how it is spelled, and where it goes. `hide` takes secrets out of a text."""
+    """What is worth a line, how it is written, and where it goes. `hide` takes secrets out of a text."""
 
     def __init__(self, level: str, spell: Spell, sink: Sink, hide: Callable[[str], str]) -> None:
         self.least = LEVELS[level]
@@ -93,7 +93,7 @@ class Log:
         self.sink.write(self._spell(line))
 
     def clean(self, text: str, longest: int = LONGEST) -> str:
-        """A text from outside, as it may stand in a line. Secrets go first: half of one would not be found."""
+        """A text from outside, fit for a line. Secrets go before it is cut: half of one would not be found."""
         return visible(self._hide(text), longest)
 
 
@@ -105,7 +105,7 @@ def as_json(line: Line) -> bytes:
 
 
 def as_words(line: Line) -> bytes:
-    """For people: when, how bad, what, the fields by name, and last what has blanks in it."""
+    """For people: when, how bad, what, the fields by name, and last the message."""
     said = msgspec.to_builtins(line)
     message, trace = said.pop("message", ""), said.pop("exception", "")
     start = [said.pop("time"), said.pop("level").upper().ljust(7), said.pop("event")]
@@ -129,7 +129,7 @@ def _word(value: Any) -> str:
 
 
 def visible(text: str, longest: int = LONGEST) -> str:
-    """Cut to length, and what is not printable (a line end, a terminal's escape, half a character) spelled out."""
+    """Cut to length, and what is not printable (a line end, a terminal's escape, half a character) escaped."""
     if len(text) > longest:
         text = f"{text[:longest]}[{len(text) - longest} more]"
     if text.isprintable():
@@ -138,12 +138,12 @@ def visible(text: str, longest: int = LONGEST) -> str:
 
 
 class _Clock:
-    """The time, its seconds spelled once for all the lines of a second."""
+    """The time; its text is made once for all lines of a second."""
 
     __slots__ = ("_last",)
 
     def __init__(self) -> None:
-        self._last = (0, "")  # one value, as several threads have lines
+        self._last = (0, "")  # one value, because several threads log
 
     def stamp(self, now: float) -> str:
         second, spelled = self._last
@@ -166,7 +166,7 @@ def stamp() -> str:
 
 
 class Handler(logging.Handler):
-    """What is logged with the standard library, as lines of ours. `extra` may say `event`, and other fields of Note."""
+    """Turns the standard library's log records into our lines. `extra` may hold `event`, and other fields of Note."""
 
     def __init__(self, log: Log) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._log.tell(self._note(record))
-        except Exception:  # the standard's own answer writes the record's arguments to standard error
+        except Exception:  # the standard library would write the record's arguments to standard error
             self._log.tell(Note(time=stamp(), level="error", event="log", logger=record.name, message="(unreadable)"))
 
     def _note(self, record: logging.LogRecord) -> Note:
@@ -192,11 +192,11 @@ class Handler(logging.Handler):
         )
 
 
-# --- who begins ------------------------------------------------------------------------------------------------------
+# --- how it begins ---------------------------------------------------------------------------------------------------
 
 
 def start(wish: Wish, hide: Redaction) -> Log:
-    """Let everything that is logged in this process go to standard error. Whoever starts it closes it."""
+    """Write everything that is logged in this process to standard error. The caller closes its sink."""
     descriptor = sys.stderr.fileno()
     spell = as_words if _is_for_people(wish.format) else as_json
     log = Log(wish.level, spell, Writer(descriptor, lambda count: spell(_lost(count))), hide)
@@ -207,16 +207,16 @@ def start(wish: Wish, hide: Redaction) -> Log:
 
 
 def change_level(log: Log, level: str) -> None:
-    """Say as much as this from now on."""
+    """Log from this level on."""
     log.least = LEVELS[level]
     logging.getLogger().setLevel(max(log.least, logging.WARNING))
     logging.getLogger("pillion").setLevel(log.least)
 
 
 def complain(problems: Iterable[str], form: str) -> None:
-    """Why we do not start, a line each: the log is not there yet, or has nobody left to take its lines.
+    """Why we do not start, a line each, written at once: the log does not run yet, or any more.
 
-    `form`: of the log, as Log.format has it; for people the lines are as every command has them.
+    `form`: the log's format, as Log.format; people get the same lines from every command.
     """
     for text in problems:
         note = Note(time=stamp(), level="error", event="failed", message=visible(text))

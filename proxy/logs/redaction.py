@@ -1,7 +1,7 @@
-"""Does a text hold a secret, in whichever spelling?
+"""Does a text hold a secret, in any spelling?
 
-Secrets are looked for by value, where words leave us, and not by the names of fields, where they come in: a provider
-that refuses a key may repeat it as it stood, as it stood in base64 or in a URL, or in the middle of a sentence.
+Secrets are looked for by value, where text leaves us, and not by the names of fields, where it comes in: a provider
+that refuses a key may repeat it as it was, in base64, as in a URL, or in the middle of a sentence.
 """
 
 import html
@@ -12,24 +12,24 @@ from urllib.parse import quote, unquote, urlsplit
 
 from proxy.config import Config, Provider, Secret
 
-SHORTEST = 8  # characters; `EMPTY`, `ollama` and other words that stand for no key are part of honest sentences
+SHORTEST = 8  # characters; shorter are `EMPTY`, `ollama` and other placeholders, which also stand in plain sentences
 HIDDEN = "***"
 
 
 class Redaction:
-    """Takes secrets out of texts. One that changes is looked for in its new value, and still in the one before it."""
+    """Takes secrets out of texts. Of a secret that changes, both the new value and the one before are looked for."""
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
         self._current = self._secrets = tuple(secrets)
         self._values: list[str] = []
-        self._former: list[str] = []  # what each was before: whoever has not heard of the change still shows that
+        self._former: list[str] = []  # the value of each before its last change, which may still be in use somewhere
         self._spellings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Redaction of {len(self._secrets)} secrets>"
 
     def become(self, secrets: Iterable[Secret]) -> None:
-        """These are what nobody may see; and those before them, which answers that are under way may still show."""
+        """Hide these from now on, and still the ones until now, which answers under way may show."""
         before, self._current = self._current, tuple(secrets)
         if self._current == before:
             self._secrets = (*self._current, *self._secrets[len(before) :])
@@ -38,20 +38,20 @@ class Redaction:
         self._values, self._former = [], []
 
     def __call__(self, text: str) -> str:
-        if len(text) < SHORTEST - 2:  # base64 of a value, less its ends, may be shorter than the value by as much
+        if len(text) < SHORTEST - 2:  # `_base64` may be two characters shorter than the value
             return text
         self._look()
         return self._hidden(text)
 
     def headers(self, lines: Mapping[str, str]) -> Mapping[str, str]:
-        """Header lines, their values less the secrets. Nearly never is there one: all are looked at together."""
+        """Headers without secrets in their values. There is nearly never one, so all are looked at together first."""
         self._look()
         if not lines or not any(map("\n".join(lines.values()).__contains__, self._spellings)):
             return lines
         return {name: self._hidden(value) for name, value in lines.items()}
 
     def _look(self) -> None:
-        """Are they still the same?"""
+        """Have any of the secrets changed? Then note the new values."""
         values = [secret.reveal() for secret in self._secrets]
         if values == self._values:
             return
@@ -60,7 +60,7 @@ class Redaction:
         self._values = values
         known = {value for value in (*values, *self._former) if len(value) >= SHORTEST}
         found = {spelled for value in known for spelled in spellings(value)}
-        self._spellings = tuple(sorted(found, key=len, reverse=True))  # a value may be a part of another
+        self._spellings = tuple(sorted(found, key=len, reverse=True))  # one value may be part of another
 
     def _hidden(self, text: str) -> str:
         for spelled in self._spellings:
@@ -70,7 +70,7 @@ class Redaction:
 
 
 def secrets_of(config: Config) -> Iterator[Secret]:
-    """All that the operator has said and nobody may see."""
+    """All secrets of a configuration."""
     yield config.client_key
     yield config.webhook
     yield from (held.key for held in config.keys)
@@ -94,7 +94,7 @@ def spellings(value: str) -> Iterator[str]:
     yield json.dumps(value)[1:-1]
     yield quote(data, safe="")
     yield html.escape(value)
-    for offset in range(3):  # where in a group of three bytes it begins: alone, behind `Bearer ` or behind `user:`
+    for offset in range(3):  # its place in a group of three bytes differs: alone, behind `Bearer ` or behind `user:`
         encoded = _base64(data, offset)
         yield encoded
         yield encoded.translate(_URL_SAFE)
@@ -111,13 +111,13 @@ _URL_SAFE = str.maketrans("+/", "-_")
 
 
 def _upper(spelled: str, form: str) -> str:
-    """With its hexadecimal digits in upper case, and nothing else."""
+    """The same with its hexadecimal digits in upper case."""
     mark = form.partition("{")[0]
     return mark.join(part.upper() for part in spelled.split(mark))
 
 
 def _base64(data: bytes, offset: int) -> str:
-    """Those characters of it that do not depend on what stands around: each has six bits."""
+    """The characters of its base64 that do not depend on the bytes around it: each has six bits."""
     encoded = b64encode(bytes(offset) + data).decode()
     first = (offset * 8 + 5) // 6
     last = (offset + len(data)) * 8 // 6

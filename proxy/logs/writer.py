@@ -1,7 +1,7 @@
-"""How do lines get to a descriptor, without anybody who says them waiting?
+"""How do lines get to a descriptor without keeping the one who logs waiting?
 
-A thread of its own writes them, many at once: a reader who does not read (a full pipe, a stopped terminal) stalls that
-thread and no request.
+A thread of its own writes them, many at once: where nobody reads (a full pipe, a stopped terminal), the thread stalls
+and no request.
 """
 
 import os
@@ -9,22 +9,22 @@ import select
 import threading
 from collections.abc import Callable
 
-GATHER = 0.05  # seconds in which lines gather before they are written at once
-LINES_HELD = 8192  # more are lost, and counted
-FAREWELL = 1.0  # seconds that the last lines have to be written, once we end
+GATHER = 0.05  # seconds in which lines gather before they are written together
+LINES_HELD = 8192  # any more are lost, and counted
+FAREWELL = 1.0  # seconds for the last lines to be written when we end
 
 
 class Writer:
-    """Puts lines out on a descriptor, many at once. `lost` counts those that could not be held or written."""
+    """Writes lines to a descriptor, many at once. `lost` counts those that could not be held or written."""
 
     def __init__(self, descriptor: int, lost_line: Callable[[int], bytes]) -> None:
-        """`lost_line` says how many were lost, once lines flow again."""
+        """`lost_line` makes the line that says how many were lost; it is written once lines flow again."""
         self._descriptor = descriptor
         self._lost_line = lost_line
         self._lines: list[bytes] = []
-        self._refused = 0  # counted by whoever writes
-        self._unwritten = 0  # counted by the thread
-        self._told = 0  # lost lines that were told of
+        self._refused = 0  # lost lines, counted by those who log
+        self._unwritten = 0  # lost lines, counted by the thread
+        self._told = 0  # lost lines that were reported
         self._news = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
@@ -47,7 +47,7 @@ class Writer:
             self._news.set()
 
     def close(self) -> None:
-        """Write what is held, as far as somebody reads it."""
+        """Write what is held, as far as it can be written in time."""
         self._closing.set()
         self._news.set()
         self._thread.join(FAREWELL)
@@ -62,7 +62,7 @@ class Writer:
     def _put(self) -> None:
         """All that is held, in one write."""
         count, lost = len(self._lines), self.lost
-        lines = self._lines[:count]  # others go on appending: each of these steps is one, whichever thread is next
+        lines = self._lines[:count]  # others go on appending; each of these two steps is atomic
         del self._lines[:count]
         if lost > self._told:
             lines.append(self._lost_line(lost - self._told))
@@ -78,7 +78,7 @@ class Writer:
         while left:
             try:
                 left = left[os.write(self._descriptor, left) :]
-            except BlockingIOError:  # somebody who shares the descriptor has made it so
+            except BlockingIOError:  # somebody who shares the descriptor has set it non-blocking
                 writable = select.poll()
                 writable.register(self._descriptor, select.POLLOUT)
                 writable.poll()

@@ -1,8 +1,7 @@
-"""What shape has everything that crosses a border between two rooms of this house?
+"""What is the shape of everything that crosses a border between two rooms of this house?
 
-Shapes only: no behaviour beyond what keeps a shape honest. `Call` goes in, `Reply` comes out, a `Middleware` stands
-between the two, a `Dialect` knows one wire's language, an `Adapter` knows one provider. Everybody imports them from
-here.
+Shapes only, with no more behaviour than keeps a shape honest. A `Call` goes in and a `Reply` comes out, a `Middleware`
+stands between the two, a `Dialect` knows one wire, an `Adapter` knows one provider. Everybody imports them from here.
 """
 
 from proxy.ports.adapters import Adapter, Answer, Health, Outgoing, Pour, Sink, Target

@@ -20,14 +20,14 @@ class Outgoing(Struct, frozen=True, gc=False):
     body: bytes
     stream: bool
     headers: Headers
-    query: str  # what the client's path said behind its question mark, as it stood there
+    query: str  # the query of the client's path, as it stood there
     operation: str = "chat"  # or `generate` (Ollama's other endpoint), or `count_tokens`
     timeout: float | None = None  # seconds until the answer must have ended, where the client said so
     as_array: bool = False  # the stream is to be one JSON array
 
 
 class Answer(Protocol):
-    """A provider's answer, its head read and its body not yet. Whoever has it must read it to its end, or abort it."""
+    """A provider's answer: its head was read, its body was not. The holder must read it to its end, or abort it."""
 
     status: int
     headers: Mapping[str, str]  # all that came, names in lower case; `proxy.headers` says which may go on
@@ -37,31 +37,31 @@ class Answer(Protocol):
         ...
 
     async def chunk(self) -> bytes:
-        """The bytes that have come; waits for some; b"" at the end. Raises UpstreamError."""
+        """The bytes that have come, waiting for at least one; b"" at the end. Raises UpstreamError."""
         ...
 
     def begun(self) -> None:
-        """It has said something: from now on its silences are timed, and not the wait for its first word."""
+        """It has said something: from now on its silences are timed, no longer the wait for its first event."""
         ...
 
     def ended(self) -> bool:
-        """Has all of the body come, and been taken? False where that is not known."""
+        """Has all of the body come, and been read? False where that is not known."""
         ...
 
     def abort(self) -> None:
-        """Close the connection now, whatever it still carries. Harmless after the end."""
+        """Close the connection now, even if more would come. Harmless after the end."""
         ...
 
 
-Sink = Callable[[bytes], bool]  # takes some bytes; may it have more?
-# How an answer, or a body, hands itself on as it comes, with no task woken for each piece, where it has such a `pour`:
-# all of it, or until the sink has enough for now; then it returns False, and goes on when it is called again. It raises
-# as reading it would, and what the sink raises.
+Sink = Callable[[bytes], bool]  # takes some bytes; returns whether it wants more for now
+# The `pour` that some answers and bodies have: hands pieces to the sink as they come, without waking a task for each.
+# True when all has come; False when the sink has enough for now, and then it goes on when it is called again. It raises
+# what reading would raise, and what the sink raises.
 Pour = Callable[[Sink], Awaitable[bool]]
 
 
 class Health(NamedTuple):
-    """`answers`: somebody is there, whatever they say; a key that may list no models may well chat."""
+    """`answers`: somebody is there, even if they refuse: a key that may not list models may well chat."""
 
     ok: bool
     latency: float  # seconds
@@ -88,15 +88,15 @@ class Adapter(Protocol):
         ...
 
     def counts(self, dialect: str) -> bool:
-        """Has the provider a way to count the tokens of a request in this dialect?"""
+        """Can the provider count the tokens of a request in this dialect?"""
         ...
 
     def has_other_key(self, model: str) -> bool:
-        """Is there a key that might do where the last one has not?"""
+        """Is there another key that may work where the last one did not?"""
         ...
 
     def refused(self, answer: Answer, error: UpstreamError) -> None:
-        """What an answer of its was found to mean: the key may be to blame."""
+        """An answer of this provider's was an error; its key may be to blame."""
         ...
 
     def hints(self, model: str) -> Hints: ...
@@ -107,25 +107,25 @@ class Adapter(Protocol):
         ...
 
     def hide(self, text: str) -> str:
-        """The text less the provider's key."""
+        """The text without the provider's key."""
         ...
 
     async def models(self, via: str = "") -> list[str]:
         """The ids that the provider lists, configured ones first. Raises UpstreamError.
 
-        `via`: by whom we are asked for them, where that is another gateway.
+        `via`: the `Via` of the request that wants them, where it came through another gateway.
         """
         ...
 
     def has(self, model: str) -> bool:
-        """Is the model known without asking: configured, or of a name that this provider alone serves?"""
+        """Is the model known without asking: configured, or one of the names that only this provider serves?"""
         ...
 
     async def health(self) -> Health: ...
 
 
 class Target(NamedTuple):
-    """Whom a call asks, and under which name the provider knows the model."""
+    """The provider that a call asks, and the name by which it knows the model."""
 
     adapter: Adapter
     model: str

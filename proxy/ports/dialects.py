@@ -1,7 +1,7 @@
-"""What must every wire's language be able to do, and what is handed to it?
+"""What must every dialect be able to do, and what is handed to it?
 
-A dialect has both faces, towards clients and towards providers, and is sans-I/O: bytes in, values out, and the mirror.
-What only some dialects do stands in `optional`.
+A dialect has two faces, one towards clients and one towards providers, and is sans-I/O: bytes in, values out, and the
+reverse. What only some dialects do is in `optional`.
 """
 
 import re
@@ -18,7 +18,7 @@ Headers = list[tuple[str, str]]
 
 
 class Peek(NamedTuple):
-    """What the chain must know of a request before anyone parses it whole.
+    """What the chain must know of a request before it is parsed.
 
     Most wires say it in the body, Gemini's and Bedrock's in the path. `as_array`: the stream is to be one JSON array.
     """
@@ -29,17 +29,17 @@ class Peek(NamedTuple):
 
 
 class Path(NamedTuple):
-    """What a request's path says behind the route's own part, decoded, and its query."""
+    """The path of a request behind the route's own part, decoded, and its query."""
 
     rest: str = ""
     query: Mapping[str, str] = {}
 
 
 class Hints(NamedTuple):
-    """What the operator says for a request that does not say it.
+    """What the operator has configured for requests that do not say it themselves.
 
-    `needed` is the answer's length, in tokens, for a wire that demands one; `fields` stand as the provider's own wire
-    spells them.
+    `needed`: the answer's length, in tokens, for a wire that demands one. `fields`: as the provider's own wire spells
+    them.
     """
 
     model: str = ""  # as the provider knows it
@@ -58,7 +58,7 @@ NO_HINTS = Hints()
 
 
 class Abilities(NamedTuple):
-    """What a model takes, and how much of it. None where that is not known."""
+    """What a model can do, and how much it takes. None where that is not known."""
 
     context: int | None = None  # tokens of question and answer
     max_output: int | None = None  # tokens of the answer
@@ -67,23 +67,23 @@ class Abilities(NamedTuple):
     images: bool | None = None
     documents: bool | None = None
     thinking: bool | None = None
-    prefill: bool | None = None  # a last turn of its own, which it goes on with
+    prefill: bool | None = None  # does it go on with a last turn of its own?
 
 
 UNKNOWN = Abilities()
 
 
 class Forward(Struct, frozen=True, gc=False):
-    """A body for the pass-through lane, and what must be withheld from the answer that it will cause."""
+    """A body for the pass-through lane, and what must be taken out of the answer to it."""
 
     body: bytes
     strip: "Strip | None" = None
 
 
 class ToolNames(NamedTuple):
-    """What a wire takes for the name of a tool."""
+    """The names that a wire allows for tools."""
 
-    odd: re.Pattern[str]  # a character that may not stand where it does
+    odd: re.Pattern[str]  # matches a character that is not allowed at its place
     longest: int  # characters
 
     def takes(self, name: str) -> bool:
@@ -98,15 +98,15 @@ class Encoded(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """Where a request of a wire says how much it may cost."""
+    """The places in a wire's request that bound what it may cost."""
 
-    output: Sequence[Sequence[str]]  # paths of what bounds the answer, in tokens
-    choices: Sequence[Sequence[str]] = ()  # paths of how many answers are asked for
+    output: Sequence[Sequence[str]]  # paths of the answer's greatest length, in tokens
+    choices: Sequence[Sequence[str]] = ()  # paths of the number of answers
     tools: Sequence[str] = ("tools",)
-    own_tools: re.Pattern[str] = re.compile("function|custom")  # those that the client runs: their type, or only key
-    state: Sequence[str] = ()  # keys of what lies at the provider, or is asked of it beside an answer
-    beside: Sequence[str] = ()  # keys of what is billed beside the answer, or in its place
-    tiers: Sequence[Sequence[str]] = ()  # paths of the tier that is asked for; the first that is not standard counts
+    own_tools: re.Pattern[str] = re.compile("function|custom")  # tools that the client runs: their type, or only key
+    state: Sequence[str] = ()  # keys that refer to something kept at the provider, or ask it for more than an answer
+    beside: Sequence[str] = ()  # keys of what is billed besides the answer, or in its place
+    tiers: Sequence[Sequence[str]] = ()  # paths of the service tier; the first that is not standard counts
 
 
 class Strip(Protocol):
@@ -117,19 +117,19 @@ class Strip(Protocol):
 
 
 class Gate(Protocol):
-    """Hands a stream on by whole events; every byte passes."""
+    """Hands a stream on in whole events; every byte passes."""
 
     def feed(self, data: bytes) -> bytes:
         """Raises Unframed, after what came before."""
         ...
 
     def close(self) -> bytes:
-        """What still waits for the rest of its event."""
+        """The beginning of an event whose rest has not come."""
         ...
 
 
 class Decoder(Protocol):
-    """A provider's bytes to events, fed as they come; events before a fault are handed out before it is raised."""
+    """A provider's bytes to events, fed as they come. Events before a fault are yielded before it is raised."""
 
     def feed(self, data: bytes) -> Iterator[Event]:
         """Raises UpstreamError."""
@@ -146,7 +146,7 @@ class Renderer(Protocol):
     media_type: str
 
     def feed(self, event: Event) -> bytes:
-        """Raises Unrepresentable: the answer holds what this wire has no way to say.
+        """Raises Unrepresentable: the answer holds something that this wire cannot say.
 
         Another wire's own blocks (Opaque) are not fed: the lane leaves them out.
         """
@@ -158,10 +158,10 @@ class Renderer(Protocol):
 
 
 class Meter(Protocol):
-    """Watches a copy of a provider's bytes in the pass-through lane; cheap, and it never raises.
+    """Watches a copy of a provider's bytes in the pass-through lane. It is cheap, and never raises.
 
-    `finished` says that the answer reached its own end: a stream its last event, a whole answer its closing brace.
-    `error` is an error that the provider put where an answer should be, under status 200.
+    `finished`: the answer has reached its own end, that is a stream's last event or a whole answer's closing brace.
+    `error`: an error that the provider sent in place of an answer, under status 200.
     """
 
     @property
@@ -183,21 +183,21 @@ class Dialect(Protocol):
     ping: bytes | None  # a frame that keeps a silent stream alive, where the wire has one
     demands_limit: bool  # a request must say how long its answer may be
     demands_usage: bool  # an answer must say how many tokens it took
-    no_urls: frozenset[type]  # the kinds of Part that it carries as bytes, and by no URL
-    cites: tuple[str, ...]  # what another wire's Citation needs, one of them, to be shown to a client
+    no_urls: frozenset[type]  # the kinds of Part that it carries only as bytes, not by a URL
+    cites: tuple[str, ...]  # fields of another wire's Citation, one of which must be there to show it to a client
     declines: bool  # an answer can say that it is a refusal
     tool_names: ToolNames | None  # None: any name will do
-    call_ids: re.Pattern[str] | None  # what the id of a call must be; None: any will do
-    alarm: bytes  # stands in each event of an error; empty where a stream's meter may be asked for one at no cost
-    seals: Sequence[bytes]  # words of which one stands beside each seal
+    call_ids: re.Pattern[str] | None  # what the id of a call must look like; None: any will do
+    alarm: bytes  # stands in each error event; empty where asking a stream's meter for an error costs nothing
+    seals: Sequence[bytes]  # words, one of which stands beside each seal
     bounds: Bounds
-    refers: bool  # the events of a stream name, by numbers and ids of its provider's, those before them
-    sign: re.Pattern[bytes] | None  # what stands in every answer of this wire, where a host may confuse it with another
+    refers: bool  # events of a stream refer to earlier ones, by the provider's numbers and ids
+    sign: re.Pattern[bytes] | None  # stands in every answer of this wire, where a host may confuse it with another wire
 
     def has_event(self, held: bytes) -> bool:
-        """Has a stream that begins so said something, in a whole event? Raises Unframed where it can hold none.
+        """Has a stream with this beginning said something, in a whole event? Raises Unframed where it is no stream.
 
-        Something is what a decoder makes an Open, a Delta, a Close or a Finish of; or what is not known here.
+        Something is what a decoder turns into an Open, a Delta, a Close or a Finish, or what is not known here.
         """
         ...
 
@@ -207,11 +207,11 @@ class Dialect(Protocol):
 
     # towards clients
     def peek(self, envelope: Envelope, path: Path) -> Peek:
-        """Raises BadRequest where model or stream are not of their type."""
+        """Raises BadRequest where model or stream have a wrong type."""
         ...
 
     def parse(self, body: bytes, peek: Peek) -> Request:
-        """`peek`: what this dialect's own `peek` said of the same request. Raises BadRequest, with the field's path."""
+        """`peek`: what `peek` returned for the same request. Raises BadRequest, with the field's path."""
         ...
 
     def renderer(self, request: Request) -> Renderer: ...
@@ -221,11 +221,11 @@ class Dialect(Protocol):
         ...
 
     def error_headers(self, error: GatewayError) -> Headers:
-        """What an error answer says in its head, on this wire."""
+        """The headers of an error answer, on this wire."""
         ...
 
     def error_event(self, error: GatewayError) -> bytes:
-        """What ends a stream that broke in the pass-through lane, behind its last whole event."""
+        """The event that ends a stream which broke in the pass-through lane, behind its last whole event."""
         ...
 
     def model_list(self, names: Sequence[str]) -> bytes:
@@ -238,11 +238,11 @@ class Dialect(Protocol):
 
     # towards providers
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
-        """The client's own body, edited only where it must be. `ask_usage`: the host lets a stream be asked for it."""
+        """The client's own body, edited only where it must be. `ask_usage`: a stream may be asked for its usage."""
         ...
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Mapping[str, Any]:
-        """The fields that say `max_tokens` and `temperature` where the client's own body says neither."""
+        """The fields for the hints' `max_tokens` and `temperature`, where the client's own body does not say them."""
         ...
 
     def encode(self, request: Request) -> Encoded:

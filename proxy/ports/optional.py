@@ -1,6 +1,6 @@
-"""What may a wire's language be able to do beside what every one must?
+"""What can only some dialects do?
 
-Each is a protocol of its own, and whoever wants it asks whether the dialect is one (`isinstance`).
+Each of these is a protocol of its own, and the caller asks whether a dialect has it (`isinstance`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,22 +13,22 @@ from proxy.ports.dialects import Headers, Peek
 
 @runtime_checkable
 class Counting(Protocol):
-    """A dialect in which one may ask how many tokens a request has, before it is sent."""
+    """A dialect in which a client may ask how many tokens a request has."""
 
     def count_parse(self, body: bytes, peek: Peek) -> Request:
-        """What a client wants counted. Raises BadRequest, with the field's path."""
+        """The request that a client wants counted. Raises BadRequest, with the field's path."""
         ...
 
     def count_answer(self, tokens: int) -> bytes:
-        """The body that tells a client."""
+        """The body of the answer to a client."""
         ...
 
     def count_body(self, request: Request) -> bytes:
-        """The same, asked of a provider. Raises Unrepresentable."""
+        """The body that asks a provider to count. Raises Unrepresentable."""
         ...
 
     def count_read(self, body: bytes) -> int:
-        """The provider's answer. Raises UpstreamError."""
+        """The count in the provider's answer. Raises UpstreamError."""
         ...
 
 
@@ -37,13 +37,13 @@ class Loading(Protocol):
     """A dialect in which a client may ask for a model to be loaded, and for nothing else."""
 
     def loaded(self, request: Request) -> Sequence[Event]:
-        """The answer where there is nothing to load; empty where the request asks for more."""
+        """The answer to a request that only loads the model; empty where the request asks for more."""
         ...
 
 
 @runtime_checkable
 class Placed(Protocol):
-    """A dialect whose clients ask for one model by the path of a place."""
+    """A dialect whose clients name a model by a path with its project and location."""
 
     def model_at(self, path: str) -> str:
         """The model's name. Raises Unsupported where the path leads to something else."""
@@ -52,7 +52,7 @@ class Placed(Protocol):
 
 @runtime_checkable
 class HeadCounting(Protocol):
-    """A dialect of which a host counts tokens in the head of a whole answer, and perhaps not in its body."""
+    """A dialect whose whole answers may count their tokens in the head, and perhaps not in the body."""
 
     def usage_in_head(self, headers: Mapping[str, str]) -> Usage | None: ...
     def head_of(self, usage: Usage) -> Headers: ...
@@ -81,7 +81,7 @@ class Respelling(Protocol):
     """A dialect in which a key may be spelled in more than one way."""
 
     def as_sent(self, path: str, body: bytes) -> str:
-        """A field's path, as we spell it, in the words of the client's own body."""
+        """A field's path in our spelling, as the client's own body spells it."""
         ...
 
 
@@ -89,17 +89,17 @@ class Wishes(NamedTuple):
     """What a client says to pillion itself, in headers or in fields of its body that no provider ever sees."""
 
     provider: str = ""  # who is to answer, where the model's name does not say it
-    spelled: Mapping[str, str] = {}  # by a field that stands in the body for it: what the client said in its place
-    context: int | None = None  # tokens of the window that the model needs
+    spelled: Mapping[str, str] = {}  # by field of the body that we wrote: what the client said in its place
+    context: int | None = None  # tokens of context that the model must have
     cost_limit: int | None = None  # nano-dollars that the request may cost at most
-    summary: bool = False  # the answer is to tell what it took
+    summary: bool = False  # the answer is to say what it took
 
 
 NO_WISHES = Wishes()
 
 
 class Coda(Protocol):
-    """Puts into a stream, before its last word, what the client asked to be told; every other byte passes."""
+    """Puts the summary that the client asked for into a stream, before its last event; every other byte passes."""
 
     def feed(self, data: bytes) -> Iterator[bytes]: ...
     def close(self) -> bytes: ...
@@ -110,13 +110,13 @@ class Wishing(Protocol):
     """A dialect in whose bodies a client may speak to pillion itself, and in whose answers pillion may answer."""
 
     def wishes(self, envelope: Envelope) -> tuple[Wishes, Envelope]:
-        """What is said to us, and the body without it. Raises BadRequest, with the field's path."""
+        """The wishes, and the body without them. Raises BadRequest, with the field's path."""
         ...
 
     def summarised(self, body: bytes, summary: Mapping[str, Any]) -> bytes:
-        """A whole answer, with what it took."""
+        """A whole answer, with the summary added."""
         ...
 
     def coda(self, tell: Callable[[], Mapping[str, Any]]) -> Coda:
-        """For one stream. What it took is asked for once, when all else has been said."""
+        """For one stream. `tell` gives the summary; it is called once, when all else has been said."""
         ...
