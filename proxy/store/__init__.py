@@ -1,21 +1,21 @@
 """What did every attempt cost, and how is that still known after a crash?
 
-    row         what is written down of one attempt
-    intents     the slots in which a row stands until the database has it
+    row         what is recorded of one attempt
+    intents     the slots that hold a row until the database has it
     schema      the tables, and the SQL that writes and reads them
     sums        what rows add up to, by the hour and by the day
     database    the one connection
     reasons     what an error of SQLite's means
-    files       where all this is, and who has it
-    opening     is what is there a ledger to count on?
+    files       where the files are, and which process has them
+    opening     can budgets count on the ledger that is there?
     writer      the one thread that has the connection
     usage       what was used, grouped
-    ledger      the face of it all
+    ledger      what the rest of pillion calls
 
-docs/decisions/0016-ledger.md says why. Beside the ledger, and for a fleet alone, stands the store that sidecars share
+docs/decisions/0016-ledger.md says why. The other half of this room is for a fleet, the store that sidecars share
 (docs/decisions/0025-fleet.md):
 
-    redis       who carries what is asked, and finds out that it is away
+    redis       carries questions to it, and notices when it is away
     connection  how it is reached, and why it is not
 """
 

@@ -1,8 +1,8 @@
 """How is Redis reached, and why is it not?
 
-redis-py's own repetitions are off, as a second attempt would come too late; and no word of its errors is passed on, as
-they may hold the URL with its password. Nor does each connection over TLS make a context of its own, as redis-py would
-have it: that takes as long as many requests, and four times a second while Redis is away.
+redis-py's own retries are off, because a second attempt would come too late. Its error messages are never passed on,
+because they may hold the URL with its password. And connections over TLS share one context: redis-py would make one for
+each, four times a second while Redis is away, and each takes as long as many requests.
 """
 
 import ssl
@@ -39,7 +39,7 @@ __all__ = ["CONNECT", "Client", "NoScriptError", "RedisError", "ResponseError", 
 
 CONNECT = 1.0  # seconds; nobody waits for it
 
-# The first that fits is said: some are kinds of others.
+# The first that fits counts: some of these classes are subclasses of others.
 REASONS: Mapping[type[BaseException], str] = {
     AuthenticationError: "refuses our password",
     NoPermissionError: "does not allow us what we need",
@@ -64,9 +64,9 @@ class Way:
         self._tls: RedisSSLContext | None = None
 
     def client(self) -> Client:
-        """With a connection of its own, which is not yet there.
+        """A client with a connection of its own, which is not open yet.
 
-        Raises ConfigError: the URL is none; or, of the first, a file that it names cannot be used.
+        Raises ConfigError: the URL is not valid, or (for the first client) a file that it names cannot be used.
         """
         try:
             client = Client.from_url(
@@ -78,9 +78,9 @@ class Way:
                 protocol=2,
                 decode_responses=False,
             )
-            # The first to read what stands behind the `?`; it connects to nobody.
+            # This is what first reads the query of the URL. It does not connect.
             connection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-        except (ValueError, TypeError, RedisError):  # whose words hold what stands there
+        except (ValueError, TypeError, RedisError):  # their messages quote the URL
             raise ConfigError("store: is no URL of a Redis; write redis://[:PASSWORD@]HOST:PORT/DB") from None
         if isinstance(connection, SSLConnection):
             self._tls = self._tls or _usable(connection.ssl_context)
@@ -89,7 +89,7 @@ class Way:
 
 
 def reason(error: BaseException) -> str:
-    """In words that hold nothing of the URL but its host's name, which a certificate may not be for."""
+    """In words that hold nothing of the URL, except the host's name where a certificate is not for it."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"shows a certificate that is not trusted ({cause.verify_message})"

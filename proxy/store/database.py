@@ -1,4 +1,4 @@
-"""How do rows and their sums get into one SQLite file, and what does it know of itself?
+"""How do rows and their sums get into one SQLite file, and what can be asked of it?
 
 One connection in one process writes: SQLite before 3.51.3 may corrupt a WAL that two connections write and reset at
 once (https://www.sqlite.org/wal.html#walresetbug). Everything raises sqlite3.Error.
@@ -23,11 +23,11 @@ from proxy.store.sums import added_up
 T = TypeVar("T")
 
 PATIENCE = 2.0  # seconds that a lock is waited for
-# What is read lies in the kernel's cache as well: a cache of our own need not be more than half a megabyte.
+# The kernel caches what is read as well, so half a megabyte is enough for SQLite's own cache.
 _PRAGMAS = ("cell_size_check = ON", "cache_size = -512", "journal_mode = WAL")
 
-# How many rows go into one statement. The interpreter's lock is let go of and fetched again for each, and while the
-# loop is busy it takes a millisecond to get it back.
+# How many rows go into one statement. Each statement releases the interpreter's lock, and while the loop is busy it
+# takes a millisecond to get it back.
 _STEPS = (64, 8, 1)
 _INSERTIONS = {count: insertion(count) for count in _STEPS}
 _ADDITIONS = {table: {count: addition(table, count) for count in _STEPS} for table in KEYS}
@@ -37,7 +37,7 @@ class Database:
     """The one connection. Not for two threads at once."""
 
     def __init__(self, path: Path | None, synchronous: str = "normal") -> None:
-        """Not open yet. Without a path it is in memory. `synchronous`: as config.Ledger has it."""
+        """Not open yet. Without a path it is in memory. `synchronous`: as in config.Ledger."""
         self._path = path
         self._synchronous = synchronous
         self._connection: sqlite3.Connection | None = None
@@ -47,7 +47,7 @@ class Database:
         return f"<Database {self._path or 'in memory'}, {'open' if self._connection is not None else 'closed'}>"
 
     def open(self) -> None:
-        """The file, made where it is not there. Raises OSError as well."""
+        """Open the file, and make it where there is none. Raises OSError as well."""
         self.close()
         self._inodes = {}
         if self._path is not None:
@@ -59,7 +59,7 @@ class Database:
             self._run(f"PRAGMA {pragma}")
 
     def begin(self, lost: int = 0) -> None:
-        """A new ledger, in an empty file. `lost`: in which second the one before it was, or 0."""
+        """Begin a ledger in an empty file. `lost`: the second in which the one before it was lost, or 0."""
         with self._transaction():
             for statement in CREATE:
                 self._run(statement)
@@ -72,7 +72,7 @@ class Database:
                 connection.close()
 
     def reopen(self) -> None:
-        """After an error of the disk. What was committed but perhaps never reached it goes there another way."""
+        """After an error of the disk: what was committed, but may not have reached the disk, is written to it again."""
         self.close()
         self.open()
         is_busy, *_ = self._run("PRAGMA wal_checkpoint(TRUNCATE)")[0]
@@ -81,9 +81,9 @@ class Database:
 
     @property
     def is_gone(self) -> bool:
-        """Has somebody taken one of its files away? What was in it is there for as long as the connection is.
+        """Has somebody removed one of its files? Their contents remain as long as the connection is open.
 
-        Raises Unusable where another file is in the place of the first, and OSError.
+        Raises Unusable where the database file was replaced by another, and OSError.
         """
         if self._path is None or self._connection is None:
             return False
@@ -98,7 +98,7 @@ class Database:
         return False
 
     def put_back(self) -> None:
-        """Write all that the connection still has into a new file, and go on with that. Raises OSError as well."""
+        """Write all that the connection still has into a new file, and use that one. Raises OSError as well."""
         assert self._path is not None
         new = self._path.with_name(f"{self._path.name}.new")
         new.unlink(missing_ok=True)
@@ -106,17 +106,17 @@ class Database:
         with closing(sqlite3.connect(new)) as copy:
             self.ask(lambda db: db.backup(copy))
         self.close()
-        for path in self._beside:  # of the old one, which must not be taken for the new one's
+        for path in self._beside:  # these belong to the old file, and must not be taken for the new one's
             path.unlink(missing_ok=True)
         new.rename(self._path)
         self.open()
 
     @property
     def _beside(self) -> tuple[Path, ...]:
-        """What SQLite keeps beside the file."""
+        """The files that SQLite keeps beside the database."""
         return () if self._path is None else tuple(self._path.with_name(self._path.name + end) for end in BESIDE)
 
-    # --- what it knows of itself ---
+    # --- questions ---
 
     @property
     def version(self) -> int:
@@ -129,9 +129,9 @@ class Database:
 
     @property
     def fault(self) -> str:
-        """Why the sums are not to be trusted, or nothing. Single rows are not looked at: there may be millions.
+        """Why the sums cannot be trusted, or nothing. Single rows are not looked at: there may be millions.
 
-        The quick check would not see that a key is out of its order, and so no longer found.
+        SQLite's quick_check would not notice a key that is out of order, and so is no longer found.
         """
         for table in ("meta", "hours", "days"):
             if (said := str(self._run(f"PRAGMA integrity_check({table})")[0][0])) != "ok":
@@ -142,7 +142,7 @@ class Database:
 
     @property
     def lost(self) -> int:
-        """The second in which a ledger before this one was lost, whose sums it does not have; or 0."""
+        """The second in which a ledger before this one was lost, together with its sums; or 0."""
         return self._told(LOST)
 
     @lost.setter
@@ -152,7 +152,7 @@ class Database:
 
     @property
     def floor(self) -> int:
-        """Rows up to this id were all written, and may have been pruned since."""
+        """All rows up to this id were written, and may have been pruned since."""
         return self._told(FLOOR)
 
     @property
@@ -160,13 +160,13 @@ class Database:
         """The highest id that was ever written."""
         return max(self.floor, self._run("SELECT ifnull(max(id), 0) FROM attempts")[0][0])
 
-    # --- what is done with it ---
+    # --- writing ---
 
     def insert(self, rows: Sequence[Row]) -> None:
-        """All of them or none, with their sums. One that is there already, by its id, is not counted again."""
+        """All of them or none, with their sums. A row whose id is there already is not counted again."""
         try:
             self._insert(rows)
-        except sqlite3.IntegrityError:  # after a commit that only seemed to fail, or from a slot of before
+        except sqlite3.IntegrityError:  # a commit only seemed to fail, or the row comes from a slot of an earlier run
             there = "SELECT 1 FROM attempts WHERE id = ?"
             self._insert([row for row in rows if not self._run(there, (row.id,))])
 
@@ -183,9 +183,9 @@ class Database:
             self._run(statements[len(part)], tuple(chain.from_iterable(part)))
 
     def prune(self, before: float, below: int | None, most: int) -> int:
-        """Delete of the `most` oldest rows those that began before a time, and how many that were.
+        """Of the `most` oldest rows, delete those that began before a time; how many there were.
 
-        `below`: an id from which on some may not be written yet; theirs and later ones stay.
+        `below`: rows from this id on may not all be written yet, so they stay.
         """
         last = "SELECT max(id) FROM (SELECT id, at FROM attempts WHERE id < ? ORDER BY id LIMIT ?) WHERE at < ?"
         high = (1 << 62) if below is None else below
@@ -232,7 +232,7 @@ def _parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 def _make_private(path: Path) -> None:
-    """SQLite gives its other two files the mode of this one. Raises OSError."""
+    """Make the file for us alone; SQLite gives its two other files the same mode. Raises OSError."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.fchmod(descriptor, 0o600)

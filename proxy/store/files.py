@@ -1,6 +1,6 @@
-"""Where is a ledger, who has it, and was there one before?
+"""Where is a ledger, which process has it, and was there one before?
 
-The folder is nobody else's (0700, where it is made here), and so is each file (0600), whatever the umask.
+The folder is private (0700, where it is made here), and so is each file (0600), whatever the umask.
 """
 
 import fcntl
@@ -11,13 +11,13 @@ from time import gmtime, strftime
 from proxy.folders import make_private
 from proxy.store.reasons import Unusable
 
-BESIDE = "-wal", "-shm"  # what SQLite keeps beside the database
+BESIDE = "-wal", "-shm"  # endings of the files that SQLite keeps beside the database
 
 _BEGUN = b"pillion has begun a ledger here. Where there is none beside this file, it was lost.\n"
 
 
 class Files:
-    """The files of one ledger. All of it raises OSError."""
+    """The files of one ledger. Every method may raise OSError."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -30,7 +30,7 @@ class Files:
         return f"<Files {self.folder}, {'ours' if self._descriptor is not None else 'not ours'}>"
 
     def lock(self) -> None:
-        """For as long as this process lives. Raises Unusable where another one has it."""
+        """Keep others out for as long as this process lives. Raises Unusable where another process has it."""
         make_private(self.folder)
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -44,7 +44,7 @@ class Files:
         self._descriptor = descriptor
 
     def lock_again(self) -> bool:
-        """Where somebody has taken the lock away, and maybe the folder; was it so? Raises as `lock` does."""
+        """Lock anew where somebody has removed the lock, and perhaps the folder; was that so? Raises as `lock` does."""
         if (before := self._descriptor) is None or leads_to(self._lock, os.fstat(before).st_ino):
             return False
         self.lock()
@@ -67,7 +67,7 @@ class Files:
             self._lock.write_bytes(_BEGUN)
 
     def set_aside(self, now: float) -> Path:
-        """Under another name, with what SQLite keeps beside it; the name."""
+        """Rename the database, and what SQLite keeps beside it; the new name."""
         self.mark_begun()
         stamp = strftime("%Y%m%dT%H%M%SZ", gmtime(now))
         aside = self._unused(f"{self.database.name}.corrupt-{stamp}")
@@ -83,7 +83,7 @@ class Files:
 
 
 def leads_to(path: Path, inode: int) -> bool:
-    """Is this file the one that is open? Not where it was taken away, or another one put in its place."""
+    """Is this file the open one? Not where it was removed, or replaced by another."""
     try:
         return path.stat().st_ino == inode
     except (FileNotFoundError, NotADirectoryError):

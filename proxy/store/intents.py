@@ -1,8 +1,8 @@
 """What was under way when we were killed?
 
-Before a provider is asked, what the attempt will cost at most is written into a slot of a file: one `pwrite`, which
-takes a microsecond. A page in the kernel's cache outlives the process. When the attempt has ended its row takes the
-intent's place, and the slot is free again once the database has the row:
+Before a provider is asked, the most that the attempt may cost is written into a slot of a file: one `pwrite`, which
+takes a microsecond, into the kernel's cache, which outlives the process. When the attempt has ended, its row takes the
+place of the intent, and once the database has the row the slot is free again:
 
     free --put--> open --settle--> settled --release--> free        (what is written stays until it is written over)
                     +----forget-----------------------> free        (written over at once)
@@ -11,9 +11,9 @@ A slot is as large as a disk's sector and stands in one, so that it is never hal
 
     CRC-32 of the row and the state (4 bytes)   length (2)   version (1)   state (1)   row, as row.py spells it
 
-The file is allocated ahead of need, so that a disk that is full refuses no intent. `put`, `settle` and `forget` are the
-loop's, `release` and `grow` the writer's, `renew` whoever syncs; a list's `pop` and `extend`, and a dict's `copy`, are
-one step each under the interpreter's lock.
+The file is allocated ahead of need, so that a full disk refuses no intent. The loop calls `put`, `settle` and `forget`,
+the writer's thread `release` and `grow`, and the thread that syncs `renew`. They need no lock: a list's `pop` and
+`extend`, and a dict's `copy`, are one step each under the interpreter's.
 """
 
 import os
@@ -42,7 +42,7 @@ _NOTHING = bytes(_HEAD.size)
 
 
 class Found(NamedTuple):
-    """What a file of slots holds. The rows of open slots are marked."""
+    """What a file of slots holds. Rows of open slots are marked as crashed."""
 
     rows: list[Row]
     unreadable: int  # slots
@@ -50,12 +50,12 @@ class Found(NamedTuple):
 
 
 class Intents:
-    """The file of slots. All of it raises OSError."""
+    """The file of slots. Every method may raise OSError."""
 
     def __init__(self, path: Path) -> None:
-        """A new one, in place of the one that is there."""
+        """Makes a new file in place of the one that is there."""
         self._path = path
-        self._held: dict[int, bytes] = {}  # by slot: what stands in those that are not free
+        self._held: dict[int, bytes] = {}  # the contents of the slots that are not free
         self._free: list[int] = []
         self._end = 0  # slots from here on were never used
         self._allocated = FIRST * BLOCK
@@ -69,7 +69,7 @@ class Intents:
         return len(self._held)
 
     def put(self, said: bytes) -> int:
-        """The slot that an intent is in."""
+        """Write an intent; its slot."""
         slot = self._take()
         try:
             self._write(slot, OPEN, said)
@@ -86,26 +86,26 @@ class Intents:
         self.release([slot])
 
     def release(self, slots: Iterable[int]) -> None:
-        """The database has their rows. A row that is read again all the same is known by its id, and not booked."""
+        """The database has these rows. If one is read again all the same, its id keeps it from being booked twice."""
         free = [slot for slot in slots if self._held.pop(slot, None) is not None]
         self._free.extend(free)
 
     @property
     def is_gone(self) -> bool:
-        """Has somebody taken the file away? Then `renew` puts it back."""
+        """Has somebody removed the file? Then `renew` puts it back."""
         return not leads_to(self._path, os.fstat(self._fd).st_ino)
 
     def grow(self) -> bool:
         """Allocate ahead of need; was there any?"""
         before = self._allocated
         while self._allocated - self._end + len(self._free) < BLOCK and self._allocated < MOST:
-            first = max(self._allocated, self._end)  # a burst has got ahead: what it wrote to is there
+            first = max(self._allocated, self._end)  # a burst may have written beyond what was allocated
             os.posix_fallocate(self._fd, first * SLOT, BLOCK * SLOT)
             self._allocated = first + BLOCK
         return self._allocated > before
 
     def oldest(self) -> int | None:
-        """The lowest id of those that the database may not have yet."""
+        """The lowest id that the database may not have yet."""
         ids = [rows.read(said[_HEAD.size :]).id for said in self._held.copy().values()]
         return min(ids, default=None)
 
@@ -113,10 +113,10 @@ class Intents:
         os.fdatasync(self._fd)
 
     def renew(self) -> None:
-        """All goes into another file: where the disk failed a sync, as its pages count as clean from then on.
+        """Move everything into a new file: after a failed sync the kernel takes the old file's pages for written.
 
-        The descriptor stays: it is the new file's from one moment to the next, and what the loop wrote into the old one
-        meanwhile is written once more.
+        The descriptor stays the same and changes files in one step; what the loop wrote into the old file meanwhile is
+        written once more.
         """
         before = self._held.copy()
         made = self._made(before)
@@ -129,8 +129,8 @@ class Intents:
         os.fdatasync(self._fd)
 
     def close(self, is_done: bool) -> None:
-        """`is_done`: the database has all that was ever in it, so nothing needs to stay."""
-        descriptor, self._fd = self._fd, -1  # a thread that hangs and comes back must find nobody else's file
+        """`is_done`: the database has all that was ever in the file, which may go."""
+        descriptor, self._fd = self._fd, -1  # a thread that was hanging must not write to another file of that number
         os.close(descriptor)
         if is_done and not self._held:
             with suppress(OSError):
@@ -151,7 +151,7 @@ class Intents:
         self._held[slot] = data
 
     def _made(self, held: dict[int, bytes]) -> int:
-        """The descriptor of a new file, allocated, with these slots in it, where the old one was."""
+        """The descriptor of a new file, allocated and with these slots in it, that has replaced the old one."""
         new = self._path.with_name(f"{self._path.name}.new")
         new.unlink(missing_ok=True)
         descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -170,7 +170,7 @@ class Intents:
 
 
 def _sync_folder(folder: Path) -> None:
-    """So that a file's new name outlives a power cut as well."""
+    """So that a file's new name survives a power cut as well."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -179,7 +179,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def found(path: Path) -> Found:
-    """What is left in it; nothing where there is no such file. Raises OSError."""
+    """What is left in the file; nothing where there is no such file. Raises OSError."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:

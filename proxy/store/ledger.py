@@ -1,9 +1,9 @@
-"""What was spent, and is it written down?
+"""What was spent, and is it recorded?
 
-    intend   before a provider is asked; what it will cost at most is kept from now on, come what may
+    intend   before a provider is asked: from now on the most that it may cost is kept, whatever happens
     settle   when the attempt has ended, with what it cost; or `forget`, where no provider was reached
 
-Nothing here waits for a disk, but for `durable` under `synchronous: full`, and the questions.
+Nothing here waits for a disk, except `durable` under `synchronous: full`, and the questions.
 """
 
 import asyncio
@@ -42,18 +42,18 @@ class Ledger:
     def __init__(
         self, folder: Path | None, config: config.Ledger, is_hard: bool, clock: Callable[[], float] = time
     ) -> None:
-        """`folder`: None for memory alone. `is_hard`: a strict budget counts on it. `clock`: unix seconds."""
+        """`folder`: None for memory only. `is_hard`: a strict budget counts on it. `clock`: unix seconds."""
         self._config = config
         self.is_hard = is_hard
         self._clock = clock
         self._files = Files(folder) if folder is not None else None
         self._intents: Intents | None = None
-        self._writer = Writer(Database(None), self)  # until it is open
+        self._writer = Writer(Database(None), self)  # replaced by `open`
         self._sync: _Sync | None = None
-        self._fallen = ""  # why it is in memory alone, where the operator wanted more
+        self._fallen = ""  # why it is in memory only, although it has a folder
         self._unsound = ""  # why the last intent could not be kept
-        self._next = 1
-        self.uncovered = 0  # attempts of which no intent was kept: a crash would lose their rows
+        self._next = 1  # id of the next row
+        self.uncovered = 0  # attempts without an intent, whose rows a crash would lose
 
     def __repr__(self) -> str:
         where = self._files.folder if self._intents is not None and self._files is not None else "memory"
@@ -62,13 +62,13 @@ class Ledger:
     # --- its life ---
 
     async def open(self) -> None:
-        """Raises ConfigError where a strict budget counts on it and it cannot be used; else it is in memory then."""
+        """Raises ConfigError where it cannot be used and a strict budget counts on it; else it is then in memory."""
         self._writer = await asyncio.to_thread(self._opened)
         self._sync = _Sync(self._intents) if self._intents and self._config.synchronous == "full" else None
         self._writer.start()
 
     async def check(self) -> None:
-        """May a strict budget count on it from now on, as none has before? Raises ConfigError, LedgerUnavailable."""
+        """May a strict budget begin to count on it? Raises ConfigError, LedgerUnavailable."""
         if self._files is None or self._intents is None:
             self._check_memory(self._fallen or _NOWHERE)
             return
@@ -81,7 +81,7 @@ class Ledger:
             raise ConfigError(str(error)) from None
 
     async def close(self) -> None:
-        """Every settled row is written, or in its slot, within a few seconds."""
+        """Within a few seconds every settled row is written, or stays in its slot."""
         await asyncio.to_thread(self._close)
 
     def _opened(self) -> Writer:
@@ -109,7 +109,7 @@ class Ledger:
         return database
 
     def _replayed(self, files: Files, database: Database) -> int:
-        """Book what was under way when pillion was killed; the highest id of that."""
+        """Book what was under way when pillion was killed; the highest id among it."""
         left = intents.found(files.intents)
         if left.is_newer:
             raise Unusable(f"{files.intents} is of a newer pillion: start that one once more, or use another state_dir")
@@ -145,7 +145,7 @@ class Ledger:
             where = self._files and self._intents and f"they are in {self._files.intents}, for the next start"
             words = "%d rows could not be written to the ledger (%s): %s"
             log.error(words, self.pending, self.failed, where or "they are lost", extra={"event": "ledger_failed"})
-        if self._files is not None and is_done:  # a writer that hangs may come back
+        if self._files is not None and is_done:  # a writer that hangs may still write
             self._files.unlock()
 
     def _terms(self) -> Terms:
@@ -154,7 +154,7 @@ class Ledger:
     # --- for each attempt ---
 
     def intend(self, row: Row) -> int:
-        """The slot; gives the row its id. Raises LedgerUnavailable where a strict budget counts on it."""
+        """Give the row its id and write the intent; its slot. Raises LedgerUnavailable if a strict budget needs it."""
         row.id, self._next = self._next, self._next + 1
         if self._intents is None:
             return NO_SLOT
@@ -169,18 +169,18 @@ class Ledger:
         return slot
 
     def settle(self, slot: int, row: Row) -> None:
-        """Never raises. The row's id is what `intend` gave."""
+        """Never raises. The row has the id that `intend` gave it."""
         said = spelled(row)
         if slot != NO_SLOT and self._intents is not None:
             try:
                 self._intents.settle(slot, said)
-            except OSError as error:  # then the intent stays, at its estimate, until the database has the row
+            except OSError as error:  # the intent stays, with its estimate, until the database has the row
                 self._unsound = reason(error)
         if not self._writer.put(slot, row):
             self.written([slot])
 
     def forget(self, slot: int) -> None:
-        """The attempt never reached a provider: no row."""
+        """The attempt never reached a provider, so there is no row."""
         if slot == NO_SLOT or self._intents is None:
             return
         try:
@@ -189,7 +189,7 @@ class Ledger:
             self._unsound = reason(error)
 
     async def durable(self, slot: int) -> None:
-        """Until the intent outlives a power cut, where the operator wants that. Raises as `intend` does."""
+        """Wait until the intent would survive a power cut, if the operator wants that. Raises as `intend` does."""
         if self._sync is None or slot == NO_SLOT:
             return
         try:
@@ -210,11 +210,11 @@ class Ledger:
         return await self._heard(self._writer.ask(usage(query)))
 
     async def totals(self) -> list[Total]:
-        """What was spent of all time, by day; what a crash cut short included. Raises LedgerUnavailable."""
+        """What was ever spent, by day, with what a crash cut short. Raises LedgerUnavailable."""
         return await self._heard(self._writer.ask(totals))
 
     async def reckoned(self) -> list[Total]:
-        """The same, up to the moment in which this returns: what waits to be written as well."""
+        """The same up to the moment of the return, with the rows that still wait to be written."""
         found, rows = await self._heard(self._writer.reckoned(totals))
         return [*found, *(Total(row.at, row.client, row.provider, row.model, row.nanos) for row in rows)]
 
@@ -231,12 +231,12 @@ class Ledger:
 
     @property
     def lost(self) -> int:
-        """Rows that nobody will ever see."""
+        """Rows that were never written, and never will be."""
         return self._writer.lost
 
     @property
     def pending(self) -> int:
-        """Rows that the database has not yet."""
+        """Rows that the database does not have yet."""
         return self._writer.pending
 
     # --- for the writer, in its thread ---
@@ -251,7 +251,7 @@ class Ledger:
             mended(self._writer.database, self._files, self._terms(), error)
 
     def prepare(self) -> None:
-        """A disk that is full is told of by the intent that finds no room. Raises Unusable, OSError, sqlite3.Error."""
+        """A full disk is for the intent to report that finds no room. Raises Unusable, OSError, sqlite3.Error."""
         if self._files is None or self._intents is None:
             return
         put_back(self._writer.database, self._files)
@@ -267,12 +267,12 @@ class Ledger:
 
 
 class _Sync:
-    """Many wait for one sync of the slots, in a thread of its own: a database that is locked must not delay it."""
+    """Many wait for one sync of the slots. It has a thread of its own: a locked database must not delay it."""
 
     def __init__(self, intents: Intents) -> None:
         self._intents = intents
         self._thread = ThreadPoolExecutor(1, "ledger-sync")
-        self._next: Future[None] | None = None  # it has not begun yet, so it will sync all that is written by now
+        self._next: Future[None] | None = None  # a sync that has not begun: it will cover all that is written by now
 
     async def done(self) -> None:
         """Raises OSError."""

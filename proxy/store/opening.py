@@ -1,15 +1,15 @@
-"""Is what is there a ledger that budgets can count on, and what if it is not?
+"""Is there a ledger that budgets can count on, and what happens if there is none?
 
     there, sound                           used
     there, sound, but begun after a loss   used *
     there, corrupt                         set aside, and then lost
     none, but there was one                lost: begun, and marked as begun after a loss *
     none, and never was one                begun *
-    a newer pillion's, or another one has it, or the disk fails: not touched, not used
+    a newer pillion's, or locked by another pillion, or the disk fails: not touched, not used
 
     * where a strict budget counts on it, only if the operator says `create`
 
-So a ledger that was lost never looks like a budget that nobody has spent.
+So a lost ledger never looks like a budget of which nothing is spent.
 """
 
 import logging
@@ -39,7 +39,7 @@ class Terms(NamedTuple):
 
 
 def opened(files: Files, terms: Terms) -> Database:
-    """The files are locked. Raises Unusable, OSError, sqlite3.Error."""
+    """Open the ledger in these files, which are locked. Raises Unusable, OSError, sqlite3.Error."""
     database = Database(files.database, terms.synchronous)
     try:
         if not _is_sound(database, files, terms):
@@ -54,13 +54,13 @@ def opened(files: Files, terms: Terms) -> Database:
 
 
 def check(database: Database, files: Files, terms: Terms) -> None:
-    """May a strict budget count on it, which is open and sound? Raises Unusable."""
+    """May a strict budget count on this database, which is open and sound? Raises Unusable."""
     if database.lost:
         _accept(database, files, terms)
 
 
 def mended(database: Database, files: Files, terms: Terms, error: Exception) -> None:
-    """After an error, while pillion runs. Raises as `opened` does: it is not mended yet."""
+    """Mend it after an error, while pillion runs. Raises as `opened` does where it is not mended yet."""
     if isinstance(error, Unusable):
         raise error
     if put_back(database, files):
@@ -73,7 +73,7 @@ def mended(database: Database, files: Files, terms: Terms, error: Exception) -> 
 
 
 def put_back(database: Database, files: Files) -> bool:
-    """What somebody has taken away while pillion runs; was there anything? Raises Unusable, OSError, sqlite3.Error."""
+    """Put back what somebody has removed; was there anything? Raises Unusable, OSError, sqlite3.Error."""
     is_gone = files.lock_again()
     if database.is_gone:
         database.put_back()
@@ -99,7 +99,7 @@ def begin(folder: Path, now: float) -> str:
 
 
 def _is_sound(database: Database, files: Files, terms: Terms) -> bool:
-    """Is there a ledger? It is open then; what is there and is none is set aside. Raises Unusable."""
+    """Is there a sound ledger? Then it is open now. A corrupt one is set aside. Raises Unusable."""
     if not files.database.exists() or not files.database.stat().st_size:
         return False
     try:
@@ -117,7 +117,7 @@ def _is_sound(database: Database, files: Files, terms: Terms) -> bool:
 
 
 def _fault(database: Database, files: Files) -> str:
-    """Raises Unusable."""
+    """What is wrong with it, or nothing. Raises Unusable where it is a newer pillion's."""
     if database.version > VERSION:
         raise Unusable(
             f"{files.database} is of a newer pillion (its version is {database.version}, this one knows {VERSION}): use"

@@ -23,12 +23,12 @@ _SYSTEM = {
     EPERM: "may not be written",
     EROFS: "may not be written",
 }
-# After these a connection is as good as before. After any other nothing is known of it, nor of what is on the disk.
+# After these a connection can still be used. After any other, neither it nor what is on the disk can be relied on.
 _HARMLESS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
 
 
 class Unusable(Exception):
-    """The ledger cannot be used, and a sentence that says why."""
+    """The ledger cannot be used; the message says why."""
 
 
 def reason(error: Exception) -> str:
@@ -45,7 +45,7 @@ def is_corruption(error: Exception) -> bool:
 
 
 def is_senseless(error: sqlite3.Error) -> bool:
-    """Can a question of ours not be answered, although the disk answers? Of what is on it, then."""
+    """Does the disk work, but what is on it makes no sense to SQLite?"""
     return _code(error) in (0, sqlite3.SQLITE_ERROR, *_CORRUPT)
 
 
@@ -54,5 +54,5 @@ def loses_the_connection(error: Exception) -> bool:
 
 
 def _code(error: sqlite3.Error) -> int:
-    """0 where the error is not SQLite's, but of the module around it."""
+    """0 where the error is not SQLite's own, but the Python module's."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

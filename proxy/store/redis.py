@@ -1,9 +1,9 @@
-"""Who carries what a fleet asks to Redis, and finds out when it is gone?
+"""What carries a fleet's questions to Redis, and notices when it is away?
 
-One task on one connection, which nobody else touches: so no answer is ever read by another than who asked, whoever
-leaves meanwhile. What stands in the line goes out together, and answers come in the order of the questions. Anything
-but an answer within `PATIENCE` means that Redis is away: slow, stopped, loading, read-only, full or not there at all is
-one and the same. Then the connection is closed, and a new one is tried until a script that writes has been answered.
+One task on one connection that nobody else touches, so that no answer is read by the wrong one, even if whoever asked
+is gone. All that stands in the line goes out together, and answers come in the order of the questions. Anything but an
+answer within `PATIENCE` means that Redis is away: slow, stopped, loading, read-only, full or unreachable makes no
+difference. Then the connection is closed, and new ones are tried until a script that writes is answered.
 """
 
 import asyncio
@@ -18,18 +18,18 @@ from proxy.config import Secret
 from proxy.fleet import PREFIX, Ask, Fleet
 from proxy.store.connection import CONNECT, Client, NoScriptError, RedisError, ResponseError, Way, reason
 
-PATIENCE = 0.035  # seconds that anybody waits for an answer; what else a request takes has the rest of 50 ms
-LEAST = 0.005  # of these seconds, what a question has at least that had to wait for others, or for us; also one look
+PATIENCE = 0.035  # seconds to wait for an answer; the rest of a request's 50 ms is for everything else
+LEAST = 0.005  # seconds that a question gets at least, even if it stood in the line for long; also the length of a look
 LATE = 0.010  # seconds beyond them that our own lag may take
-AGAIN = 0.25  # seconds between two looks whether it is back
+AGAIN = 0.25  # seconds between two attempts to reach it again
 BEAT = 1.0  # seconds
-LIVES = 10_000  # milliseconds after which a sidecar that was not heard of is none
+LIVES = 10_000  # milliseconds without news of a sidecar after which it no longer counts
 MOST = 128  # questions that go out together
-TURNS = 3  # of the loop in which an answer that is already there is read
+TURNS = 3  # turns of the loop that it takes to read an answer which has come
 
 log = logging.getLogger("pillion")
 
-# Who is there? Says how many, and that Redis can be written.
+# Counts the members, and shows that Redis can be written.
 MEMBERS = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -42,7 +42,7 @@ LEAVE = "return {redis.call('ZREM', KEYS[1], ARGV[1])}"
 
 
 class Redis:
-    """`url` as `Way` has it. Raises ConfigError."""
+    """`url`: as for `Way`. Raises ConfigError."""
 
     def __init__(self, url: Secret, fleet: Fleet) -> None:
         self._way = Way(url)
@@ -51,21 +51,21 @@ class Redis:
         self._task: asyncio.Task[None] | None = None
         self._why = ""
         self._digests: dict[str, str] = {}
-        self._flight = asyncio.Lock()  # is held while questions are on their way
+        self._flight = asyncio.Lock()  # held while questions are on their way
 
     def __repr__(self) -> str:
         return f"<Redis {'up' if self._fleet.is_up else self._why or 'not yet open'}>"
 
     async def open(self) -> None:
-        """Whether it is there or not: what can be decided without it goes on without it."""
+        """Never fails: if Redis is not there, pillion goes on without it as far as it can."""
         await self._try()
         self._task = asyncio.get_running_loop().create_task(self._serve(), name="redis")
 
     async def close(self) -> None:
-        """What is still in the line is carried first, as far as Redis is there."""
+        """First send what is still in the line, if Redis is there."""
         if self._task is None:
             return
-        async with self._flight:  # what was asked and not heard would be asked again
+        async with self._flight:  # questions whose answers were not read would be asked again
             await _ended(self._task)
         if self._fleet.is_up:
             self._fleet.tell(LEAVE, [_MEMBERS], [self._fleet.id], _nobody)
@@ -81,7 +81,7 @@ class Redis:
             await asyncio.sleep(AGAIN)
 
     async def _carry(self) -> None:
-        """Until it is away."""
+        """Carry questions until Redis is away."""
         due = monotonic() + BEAT
         while True:
             if monotonic() >= due:
@@ -101,7 +101,7 @@ class Redis:
             pass
 
     async def _try(self) -> bool:
-        """Is it there? If it has just come back, everybody is told."""
+        """Is Redis there? If it has just come back, everybody is told."""
         if self._fleet.is_up:
             return True
         try:
@@ -109,7 +109,7 @@ class Redis:
                 for script in {MEMBERS, LEAVE, *self._fleet.scripts}:
                     await self._client.script_load(script)
             (answer,) = await self._asked([self._members()])
-        except Exception as error:  # whatever it is: it is tried again
+        except Exception as error:  # whatever it is, we try again later
             await self._lost(error)
             return False
         self._count(answer)
@@ -130,7 +130,7 @@ class Redis:
             self._fleet.members = max(answer[0], 1)
 
     async def _carried(self) -> bool:
-        """Ask what stands first in the line. False: Redis is away."""
+        """Ask what stands at the head of the line. False: Redis is away."""
         async with self._flight:
             return await self._asked_first(self._fleet.line)
 
@@ -138,11 +138,11 @@ class Redis:
         asks = deque(line.popleft() for _ in range(min(len(line), MOST)))
         try:
             for answer in await self._asked(asks):
-                asks[0].heard(answer)  # who trips over it hears that Redis is away, as all behind do
+                asks[0].heard(answer)  # if this raises, it and all behind it hear that Redis is away
                 asks.popleft()
         except BaseException as error:
             line.extendleft(reversed(asks))
-            if not isinstance(error, Exception):  # we are told to end
+            if not isinstance(error, Exception):  # we are cancelled
                 raise
             await self._lost(error)
             return False
@@ -174,13 +174,13 @@ class Redis:
         return await pipeline.execute(raise_on_error=False)
 
     def _digest(self, script: str) -> str:
-        """By which Redis knows it."""
+        """The SHA-1 by which Redis knows a script."""
         if script not in self._digests:
             self._digests[script] = sha1(script.encode(), usedforsecurity=False).hexdigest()
         return self._digests[script]
 
     async def _lost(self, error: BaseException) -> None:
-        """Who waits is told at once, and the log once for each change."""
+        """Tell those who wait at once, and log each change of the reason once."""
         self._fleet.went()
         why = reason(error)
         if why != self._why:
@@ -193,7 +193,7 @@ class Redis:
         self._client = self._made()
 
     async def _drop(self) -> None:
-        """Close the connection: what may still come on it is nobody's answer."""
+        """Close the connection: what may still come on it answers no question."""
         try:
             async with asyncio.timeout(CONNECT):
                 await self._client.aclose()
@@ -208,15 +208,15 @@ _MEMBERS = f"{PREFIX}members"
 
 
 def _nobody(_answer: Sequence[int] | None) -> None:
-    """Waits for it."""
+    """Nobody waits for this answer."""
 
 
 async def _within(seconds: float, asking: Any) -> list[Any]:
-    """What comes of it within so many seconds of Redis's own; our loop's lag is not counted. Raises TimeoutError.
+    """The result, if Redis takes no longer than this; our loop's own lag does not count. Raises TimeoutError.
 
-    So it is looked every `LEAST` seconds. A look from which our loop comes back late counts as one that was on time:
-    perhaps the question went out only at its end. When `LATE` seconds more than allowed are over, the first look that
-    is on time is the last. An answer that has come by then, and was not read yet, is in time.
+    We look every `LEAST` seconds. A look from which the loop returns late counts as one on time: perhaps the question
+    went out only at its end. Once `LATE` seconds more than allowed have passed, the first look on time is the last. An
+    answer that has come by then, but was not read yet, is in time.
     """
     task, left, until = asyncio.ensure_future(asking), seconds, monotonic() + seconds + LATE
     try:
@@ -238,9 +238,9 @@ async def _within(seconds: float, asking: Any) -> list[Any]:
 
 
 async def _ended(task: "asyncio.Task[Any]") -> None:
-    """Told as often as it takes: where a timer of redis-py's own runs out in the same moment, it hears that alone."""
+    """Cancel as often as it takes: a timer of redis-py's that runs out in the same moment swallows a cancellation."""
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=AGAIN)
     if not task.cancelled():
-        task.exception()  # what it failed of in that moment is nobody's any more; unheard, asyncio would log it
+        task.exception()  # nobody wants it any more, but asyncio would log one that was never read

@@ -1,26 +1,26 @@
-"""What is written down of one attempt, and does it fit?
+"""What is recorded of one attempt, and does it fit?
 
-A row is as long as its slot (intents.py) at most, and no number of it is such that sums of them could overflow.
+A row is never longer than its slot (intents.py), and its numbers are small enough that sums of them cannot overflow.
 """
 
 import msgspec
 from msgspec import Struct
 
-# What else there is to say of a row, a bit each.
+# Flags of a row, a bit each.
 ESTIMATED = 1  # its tokens and its cost are not what the provider said
 UNPRICED = 2  # nobody knows the price: its cost is a guess
 CRASHED = 4  # pillion ended before the attempt did
-ABSURD = 8  # the provider counted what cannot be
+ABSURD = 8  # the provider's counts are impossible
 STREAM = 16
 
 TOKENS = ("input", "cache_read", "cache_write", "cache_write_1h", "audio_input", "output", "reasoning", "audio_output")
 TEXTS = ("request", "client", "dialect", "operation", "provider", "model", "source", "error")
 
-LONGEST = 504  # bytes of a row as it is spelled
-MOST_TOKENS = 2**40 - 1  # in a bucket; all bits are ones, as `_is_fit` wants it
+LONGEST = 504  # bytes of an encoded row
+MOST_TOKENS = 2**40 - 1  # of one kind; `_is_fit` needs all of its bits to be ones
 MOST_NANOS = 10**15  # a million dollars for one attempt
 
-_CUTS = (96, 48, 24)  # bytes that its texts may have, by turns, until a row fits
+_CUTS = (96, 48, 24)  # bytes to which a row's texts are cut, one after the other, until it fits
 
 
 class Row(Struct, array_like=True, gc=False):
@@ -57,7 +57,7 @@ _decode = msgspec.msgpack.Decoder(Row).decode
 
 
 def spelled(row: Row) -> bytes:
-    """At most LONGEST bytes. What is too long or cannot be said is cut, in the row itself."""
+    """The encoded row, at most LONGEST bytes. What is too long or cannot be encoded is cut, in the row itself."""
     try:
         if len(said := _encode(row)) <= LONGEST:
             return said
@@ -77,7 +77,7 @@ def read(said: bytes) -> Row:
 
 
 def fit(row: Row) -> Row:
-    """The same row, its numbers such that they can be summed; marked where they were not."""
+    """The same row with numbers that can be summed; it is marked where they had to be changed."""
     if not _is_fit(row):
         for name in TOKENS:
             setattr(row, name, min(max(getattr(row, name), 0), MOST_TOKENS))
@@ -87,7 +87,7 @@ def fit(row: Row) -> Row:
 
 
 def _is_fit(row: Row) -> bool:
-    """With all bits of the counts in one number, that one is negative if any is, and as long as the longest."""
+    """The bitwise or of all counts is negative if any of them is, and has as many bits as the longest."""
     said = row.input | row.cache_read | row.cache_write | row.cache_write_1h
     heard = row.audio_input | row.output | row.reasoning | row.audio_output
     return 0 <= said | heard <= MOST_TOKENS and 0 <= row.nanos <= MOST_NANOS

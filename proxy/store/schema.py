@@ -1,10 +1,10 @@
-"""Which tables has the ledger, and in which words are they written and read?
+"""Which tables does the ledger have, and which SQL writes and reads them?
 
-`attempts` has a row for each. `hours` and `days` have their sums, added up in the same transaction. What both say must
-agree, which is how a broken page is found: SQLite has no check sums.
+`attempts` has a row for each attempt. `hours` and `days` have their sums, added up in the same transaction. These two
+must agree, and that is how a broken page is found: SQLite has no checksums.
 """
 
-# ruff: noqa: S608  (what is put into these statements are names of ours; every value is bound)
+# ruff: noqa: S608  (only names of ours are put into these statements; every value is bound)
 
 from collections.abc import Mapping, Sequence
 
@@ -17,10 +17,10 @@ KEYS = {
     "hours": ("hour", "client", "provider", "model", "dialect"),
     "days": ("day", "client", "provider", "model"),
 }
-SECONDS = {"hours": 3600, "days": 86400}  # since 1970, by which an hour and a day are numbered
+SECONDS = {"hours": 3600, "days": 86400}  # hours and days are numbered since 1970
 HOURS_OF_DAY = 24
 
-# What `meta` says, each a number: see database.py.
+# The names in `meta`, each with a number: see database.py.
 FLOOR, LOST = "floor", "lost"
 
 _TYPES = {int: "INTEGER", float: "REAL", str: "TEXT"}
@@ -46,12 +46,12 @@ CREATE = (
 
 
 def insertion(count: int) -> str:
-    """Of so many rows in one statement."""
+    """The statement that inserts so many rows."""
     return f"INSERT INTO attempts VALUES {_values(len(Row.__struct_fields__), count)}"
 
 
 def addition(table: str, count: int) -> str:
-    """Of so many sums to a table."""
+    """The statement that adds so many sums to a table."""
     sums = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
     values = _values(len(KEYS[table]) + len(SUMS), count)
     return f"INSERT INTO {table} VALUES {values} ON CONFLICT DO UPDATE SET {sums}"
@@ -62,12 +62,12 @@ def _values(columns: int, count: int) -> str:
 
 
 def _added_up() -> str:
-    """Each day's sums, of its hours."""
+    """The sums of each day, from its hours."""
     sums = ", ".join(f"sum({name})" for name in SUMS)
     return f"SELECT hour / 24, client, provider, model, {sums} FROM hours GROUP BY 1, 2, 3, 4"
 
 
-# What is so in no sound ledger: days that say something else than their hours do, or that only one of both tables has.
+# True of no sound ledger: days that differ from the sum of their hours, or that only one of the two tables has.
 DISAGREEMENTS = (
     f"SELECT EXISTS ({_added_up()} EXCEPT SELECT * FROM days)",
     f"SELECT EXISTS (SELECT * FROM days EXCEPT {_added_up()})",
@@ -76,10 +76,10 @@ DISAGREEMENTS = (
 
 
 def grouping(table: str, by: Sequence[str], is_of_one: bool, is_behind: bool = False) -> str:
-    """The question for a table's sums in a period, grouped by these columns, and for how many groups.
+    """The query for a table's sums in a period, grouped by these columns, with a limit on the groups.
 
-    `is_of_one`: one client's. `is_behind`: only groups whose keys come after some. Of days, whatever sticks out at
-    either end of a period is added from the hours: two more periods.
+    `is_of_one`: only one client's. `is_behind`: only groups whose keys come after given ones. For days, the hours
+    before the first and after the last whole day are added: two more periods.
     """
     keys, sums = ", ".join(by), ", ".join(f"sum({name})" for name in SUMS)
     said = _slice("hours", "hour, hour / 24 AS day", is_of_one)
@@ -92,6 +92,6 @@ def grouping(table: str, by: Sequence[str], is_of_one: bool, is_behind: bool = F
 
 
 def _slice(table: str, unit: str, is_of_one: bool) -> str:
-    """A period of a table's, of one client or of all."""
+    """A period of a table, for one client or for all."""
     where = f"{KEYS[table][0]} >= ? AND {KEYS[table][0]} < ?" + (" AND client = ?" if is_of_one else "")
     return f"SELECT {unit}, client, provider, model, {', '.join(SUMS)} FROM {table} WHERE {where}"

@@ -11,7 +11,7 @@ Sums = tuple[int, ...]
 
 
 def added_up(rows: Iterable[Row]) -> dict[str, list[Key]]:
-    """By table what is to be added to it: keys and sums, as its columns are."""
+    """What to add to each table: keys and sums, in the order of its columns."""
     of_hours: dict[Key, list[Sums]] = defaultdict(list)
     for row in rows:
         hour = int(row.at // SECONDS["hours"])
@@ -23,7 +23,7 @@ def added_up(rows: Iterable[Row]) -> dict[str, list[Key]]:
 
 
 def _counts(row: Row) -> Sums:
-    """As SUMS has it."""
+    """In the order of SUMS."""
     return (
         1,
         1 if row.error else 0,

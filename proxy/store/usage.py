@@ -1,6 +1,6 @@
 """What was used, by whom, where, and when?
 
-From the sums of days and, for what is no whole day or is asked by the hour, from those of hours.
+Whole days are read from the sums of days; parts of days, and what is asked by the hour, from those of hours.
 """
 
 import sqlite3
@@ -20,22 +20,22 @@ from proxy.store.schema import HOURS_OF_DAY, SECONDS, VERSION, grouping
 GROUPINGS = ("day", "hour", "provider", "model", "client", "key")
 
 _FOR_EVER = 1 << 40  # in hours
-_ALL = -1  # of them, as SQLite has it
+_ALL = -1  # SQLite's LIMIT for no limit
 
 
 class Query(NamedTuple):
-    """Which sums. A period counts with the whole of the hours that it touches."""
+    """Which sums to read. Every hour that the period touches counts as a whole."""
 
     since: float = 0.0  # unix seconds
-    until: float | None = None  # unix seconds; it is over by then
-    by: tuple[str, ...] = ()  # of GROUPINGS, each once
-    client: str | None = None  # of this client alone
-    behind: tuple[str, ...] = ()  # only groups that come later than that of these keys
+    until: float | None = None  # unix seconds; not included
+    by: tuple[str, ...] = ()  # of GROUPINGS, each at most once
+    client: str | None = None  # only this client's
+    behind: tuple[str, ...] = ()  # only groups behind the one with these keys
     most: int | None = None  # groups
 
 
 class Group(NamedTuple):
-    """The sums of what has these keys, in the order of the query's `by`."""
+    """The sums for these keys, which are in the order of the query's `by`."""
 
     keys: tuple[str, ...]
     requests: int
@@ -62,7 +62,7 @@ class Total(NamedTuple):
 
 
 def usage(query: Query) -> Callable[[sqlite3.Connection], list[Group]]:
-    """The question to a database. Raises ValueError where `behind` is no group's keys."""
+    """The question to ask a database. Raises ValueError where `behind` cannot be a group's keys."""
     periods, table = _periods(query)
     bounds = [value for period in periods for value in (*period, *([] if query.client is None else [query.client]))]
     bounds += [*unspelled(query.by, query.behind), _ALL if query.most is None else query.most]
@@ -80,14 +80,14 @@ def usage(query: Query) -> Callable[[sqlite3.Connection], list[Group]]:
 
 
 def unspelled(by: Sequence[str], keys: Sequence[str]) -> list[int | str]:
-    """Keys as the tables have them. Raises ValueError where they are none of such groups."""
+    """Keys as the tables have them. Raises ValueError where they cannot be the keys of such a group."""
     if keys and len(keys) != len(by):
         raise ValueError(keys)
     return [_NUMBERS.get(name, str)(key) for name, key in zip(by, keys, strict=False)]
 
 
 def _periods(query: Query) -> tuple[list[tuple[int, int]], str]:
-    """From when until when, each period in the table's own unit: see `grouping`."""
+    """The periods for `grouping`, each in the unit of its table, and the main table."""
     since = floor(query.since / SECONDS["hours"])
     until = _FOR_EVER if query.until is None else max(since, ceil(query.until / SECONDS["hours"]))
     if "hour" in query.by:
@@ -122,13 +122,13 @@ _NUMBERS: Mapping[str, Callable[[str], int | str]] = {"day": _day_number, "hour"
 
 
 def totals(database: sqlite3.Connection) -> list[Total]:
-    """Of all time."""
+    """What was ever spent, by day."""
     found = database.execute("SELECT day * 86400, client, provider, model, nanos FROM days")
     return [Total(*row) for row in found]
 
 
 def read_usage(folder: Path, query: Query) -> list[Group]:
-    """For commands: what has been written, of a pillion that runs as well. Raises ConfigError."""
+    """For commands, also while pillion runs: what has been written so far. Raises ConfigError."""
     path = Files(folder).database
     if not path.exists():
         raise ConfigError(f"there is no ledger in {folder}: nothing was spent, or state_dir is another one")

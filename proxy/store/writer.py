@@ -1,8 +1,8 @@
-"""Who writes the rows down, and what if they cannot be written?
+"""What writes the rows, and what happens if they cannot be written?
 
-One thread has the database. Rows gather for a moment and are written together; whoever asks something is answered
-behind all rows that came before. Where a write fails the rows stay and are tried again, after a pause and with another
-connection where the error says so; `failed` says why until it works. More than HELD rows are not kept.
+One thread has the database. Rows gather for a moment and are written together; a question is answered after all rows
+that came before it. If a write fails, the rows stay and are tried again after a pause, with a new connection where the
+error calls for one; `failed` says why until it works. At most HELD rows are kept.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ PRUNED = 1000  # rows at once
 
 
 class Upkeep(Protocol):
-    """What the writer does for others, in its thread."""
+    """What the writer's thread calls while it works."""
 
     def written(self, slots: Sequence[int]) -> None: ...
     def mend(self, error: Exception) -> None:
@@ -40,16 +40,16 @@ class Upkeep(Protocol):
         ...
 
     def prepare(self) -> None:
-        """Before what is held is written. Raises where it cannot be."""
+        """Called before rows are written. Raises where they cannot be."""
         ...
 
     def prunable(self) -> tuple[float, int | None]:
-        """Until which time rows may be deleted, and the first id that may not."""
+        """Rows that began before this time may be deleted, but none from this id on."""
         ...
 
 
 class Writer:
-    """The thread. It begins with `start`, and has the database from then on."""
+    """The thread. It runs from `start` on, and from then on only it uses the database."""
 
     def __init__(self, database: Database, upkeep: Upkeep) -> None:
         self.failed = ""  # why nothing can be written now
@@ -58,7 +58,7 @@ class Writer:
         self._upkeep = upkeep
         self._held: list[tuple[int, Row]] = []
         self._put = self._written = 0  # rows, so far
-        self._recent: list[Row] | None = None  # those put since somebody asked what they come to
+        self._recent: list[Row] | None = None  # rows that were put since `reckoned` was called
         self._asked: list[tuple[Question[Any], Future[Any]]] = []
         self._error: Exception | None = None
         self._prune_at = monotonic() + PRUNE_EVERY
@@ -78,7 +78,7 @@ class Writer:
         self._thread.start()
 
     def put(self, slot: int, row: Row) -> bool:
-        """Never waits. False: there are too many, and this one is lost."""
+        """Never waits. False: too many are held, and this row is lost."""
         if len(self._held) >= HELD:
             self.lost += 1
             return False
@@ -101,10 +101,10 @@ class Writer:
         return await asyncio.wrap_future(answer)
 
     async def reckoned(self, question: Question[T]) -> tuple[T, list[Row]]:
-        """The answer, and the rows that it does not know of: of those that were put by the moment this returns.
+        """The answer, and the rows that it does not include, up to the moment of the return.
 
-        The thread has written the first so many of all, and holds the next ones; those behind them are the recent ones
-        but for their beginning. One such question at a time. Raises as `ask` does.
+        Of all rows that were put, the answer includes the first, which are written. The thread holds the next ones, and
+        those behind them are the end of `recent`. One such question at a time. Raises as `ask` does.
         """
 
         def ask(connection: sqlite3.Connection) -> tuple[T, list[Row], int]:
@@ -121,7 +121,7 @@ class Writer:
         return answer, [*held, *recent[known - before :]]
 
     def close(self) -> bool:
-        """Write what is held, as far as it can be written within a time; is the thread done?"""
+        """Write what is held, as far as that works in FAREWELL seconds; has the thread ended?"""
         self._closing.set()
         self._hurry.set()
         self._news.set()
@@ -140,13 +140,13 @@ class Writer:
             self._turn()
         self._turn()
         self.database.close()
-        self._answer(len(self._asked))  # whoever asked at the last moment
+        self._answer(len(self._asked))  # what was asked at the last moment
 
     def _patience(self) -> float:
         return 0 if self._error is not None else max(0.0, self._prune_at - monotonic())
 
     def _turn(self) -> None:
-        """All that is held, and all that was asked by now: who asks while it is written may have put rows before."""
+        """Write all that is held, then answer what was asked before that: later questions may have put further rows."""
         asked = len(self._asked)
         try:
             self._write()
@@ -159,25 +159,25 @@ class Writer:
     def _write(self) -> None:
         if self._error is not None:
             self._upkeep.mend(self._error)
-            self.database.insert([])  # where no row waits this is the proof
+            self.database.insert([])  # shows that it works again, even if no row waits
         self._upkeep.prepare()
         while batch := self._held[:AT_ONCE]:
             self.database.insert([row for _, row in batch])
-            del self._held[: len(batch)]  # the loop goes on appending: each of these steps is one
+            del self._held[: len(batch)]  # the loop goes on appending; this step is atomic
             self._written += len(batch)
             self._upkeep.written([slot for slot, _ in batch])
         if monotonic() >= self._prune_at:
             self._prune()
 
     def _prune(self) -> None:
-        """In small steps: as long as there is more, one each time."""
+        """One small step; the next follows soon if there is more."""
         gone = self.database.prune(*self._upkeep.prunable(), PRUNED)
         self._prune_at = monotonic() + (GATHER if gone == PRUNED else PRUNE_EVERY)
 
     def _answer(self, count: int) -> None:
         for _ in range(count):
             question, answer = self._asked.pop(0)
-            if not answer.set_running_or_notify_cancel():  # who asked has gone
+            if not answer.set_running_or_notify_cancel():  # nobody waits for it any more
                 continue
             try:
                 answer.set_result(self.database.ask(question))
