@@ -1,1 +1,1 @@
-"""What does pillion tell those who run it: of requests, of providers, of money?"""
+"""What does pillion tell those who run it about requests, providers and money?"""

@@ -1,11 +1,11 @@
 """Which requests are under way now, and how is one of them ended?
 
-Each call to a model is in a dict from when we know who asks to the end of its answer, and nowhere after that.
+Each call to a model is kept in a dict from the moment that we know its client until the end of its answer.
 
     receiving --its body is here--> waiting --its answer's head--> streaming, or sending what has come whole --> gone
 
-Whoever may see one may end it, whatever it waits for: the provider is let go at once, and the client hears of it in its
-own words, by an answer where none has begun, else by its stream's last event.
+Whoever may see a call may end it, whatever it is waiting for. The provider is let go at once, and the client gets an
+error on its own wire: as the answer where none has begun, else as its stream's last event.
 """
 
 import asyncio
@@ -21,18 +21,18 @@ from proxy.reports.sight import Observer, Sight
 from proxy.spending.heard import tokens_of
 
 SAMPLE = 4096  # bytes of a stream by which its tokens are estimated
-TURN = 20  # requests that are told of before others have their turn
+TURN = 20  # requests that are listed before the loop has its turn
 
 
 class Active:
-    """The middleware, an observer of calls, and the routes that tell of them. `over`: who hears of each that has ended.
+    """A middleware, an observer of calls, and the routes that show them.
 
-    `hide` takes secrets out of a text.
+    `over` hears of each call that has ended. `hide` takes secrets out of a text.
     """
 
     def __init__(self, over: Observer, hide: Callable[[str], str]) -> None:
         self._live: dict[str, Call] = {}
-        self._cancelled: dict[str, GatewayError] = {}  # and what the client of each is to hear
+        self._cancelled: dict[str, GatewayError] = {}  # by id, the error for the client
         self._over = over
         self._hide = hide
 
@@ -47,20 +47,20 @@ class Active:
         return handler(call)
 
     def ended(self, sight: Sight) -> None:
-        """Of calls that it has not seen, as nobody was let in with them, nothing is told."""
+        """Calls that were refused before they got here are not reported."""
         if self._live.pop(sight.call.id, None) is not None:
             if self._cancelled:
                 self._cancelled.pop(sight.call.id, None)
             self._over(sight)
 
     def said(self, call: Call, error: BaseException) -> BaseException:
-        """What the client is to hear, where a call has come to this: that somebody has cancelled it, if so."""
+        """The error for the client of a call that ends with this one: its own if somebody has cancelled the call."""
         said = self._cancelled.get(call.id)
         if said is None or not isinstance(error, asyncio.CancelledError):
             return error
         task = asyncio.current_task()
         if task is not None:
-            task.uncancel()  # what is left to do is to tell of it
+            task.uncancel()  # the task goes on, to tell the client
         return said
 
     async def all(self, whose: Whose, call: Call) -> Reply:
@@ -74,20 +74,20 @@ class Active:
         return list_reply(rows)
 
     async def cancel(self, whose: Whose, call: Call) -> Reply:
-        """Raises GatewayError, 404, where there is none of that id that who asks may see."""
-        await call.receive()  # which is refused as a web page's form would have it
+        """Raises GatewayError, 404, where there is no request of that id that the caller may see."""
+        await call.receive()  # refuses the content types that a form of a web page can send
         name, client = call.rest.removesuffix("/cancel"), whose(call)
         live = self._live.get(name)
         if live is None or client not in (None, live.client):
             raise GatewayError(
                 "No request of that id is under way.", status=404, kind="invalid_request", code="request_not_active"
             )
-        if name not in self._cancelled:  # the second time might cut the words that tell of the first
+        if name not in self._cancelled:  # cancelling twice might cut off the error of the first time
             self._cancel(live)
         return reply_of({"id": name, "object": "request", "cancelled": True})
 
     def _cancel(self, call: Call) -> None:
-        """Whatever it waits for: its body, a limit's queue, the provider, a client that reads slowly."""
+        """Whatever it is waiting for: its body, a limit's queue, the provider, a client that reads slowly."""
         error = self._cancelled[call.id] = _cancelled()
         if call.reply is not None:
             call.reply.stop(error)
@@ -120,7 +120,7 @@ def _phase(call: Call) -> str:
 
 
 def _tokens(call: Call) -> int:
-    """What was said so far: as the provider counts it where it has done so, else by how the answer began."""
+    """Tokens of the answer so far: the provider's count where there is one, else an estimate by its beginning."""
     if call.usage is not None and call.usage.total_output:
         return call.usage.total_output
     if call.heard is None:
@@ -132,5 +132,5 @@ def _tokens(call: Call) -> int:
 
 
 def _cancelled() -> GatewayError:
-    """No SDK asks again after this status (nginx's, of a request that somebody has broken off)."""
+    """No SDK asks again after this status, which nginx uses for requests that were broken off."""
     return GatewayError("This request was cancelled at pillion.", status=499, kind="unknown", code="request_cancelled")

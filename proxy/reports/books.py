@@ -1,7 +1,7 @@
-"""What was spent, as whoever asks over HTTP may see it?
+"""What was spent, as far as the caller of a route may see it?
 
-A client that shows a key sees what went by that key; where nobody is asked for one, and on the operators' own listener,
-everything is there.
+A client that shows a key sees what that key has spent. Where no key is asked for, and on the operators' own listener,
+everything can be seen.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class Books:
         self._budgets = budgets
 
     async def usage(self, whose: Whose, call: Call) -> Reply:
-        """Who sees everybody's may ask for one client's. Raises GatewayError, 400 and 403, and LedgerUnavailable."""
+        """A caller that sees everybody's may ask for one client's. Raises GatewayError, 400, 403; LedgerUnavailable."""
         words = said_in(call.raw_query)
         wants = form(words, call.headers.get("accept", ""))
         query = asked(words)._replace(client=_client(whose(call), words.get("client")))
@@ -38,13 +38,13 @@ class Books:
         return spelled_reply(await asyncio.to_thread(as_page, groups, query.by, whole, has_more))
 
     async def _page(self, query: Query) -> tuple[list[Group], bool]:
-        """Up to so many groups, and are there more?"""
+        """A page of groups, and whether there are more."""
         assert query.most is not None
         groups = await self._ledger.usage(query._replace(most=query.most + 1))
         return groups[: query.most], len(groups) > query.most
 
     async def _lines(self, query: Query) -> bytes | AsyncGenerator[bytes]:
-        """All of it: of a year by hours there are tens of thousands, which come as they are read."""
+        """All lines. A year by hours has tens of thousands, which go out as they are read."""
         groups, has_more = await self._page(query := query._replace(most=PAGE))
         head = (await asyncio.to_thread(as_csv, groups, query.by)).encode()
         return self._others(query, head, groups[-1].keys) if has_more else head
@@ -58,13 +58,13 @@ class Books:
             behind = groups[-1].keys if groups else behind
 
     async def budgets(self, whose: Whose, call: Call) -> Reply:
-        """How they stand, and what is left."""
+        """The state of each budget, and what is left of it."""
         rows, client = self._budgets.standing(), whose(call)
         return _standing([row for row in rows if client is None or row.client == client])
 
 
 def _client(own: str | None, wanted: str | None) -> str | None:
-    """Whose usage is told: `own` is the client that may see no other's. Raises GatewayError, 403."""
+    """Whose usage to show. `own`: the client, where it may see no other's. Raises GatewayError, 403."""
     if own is None or wanted in (None, own):
         return own or wanted
     raise GatewayError(

@@ -1,6 +1,6 @@
 """Why was a request answered as it was: who was asked, who was not, what was changed on the way, what did it cost?
 
-Of each call to a model a few facts stay when it has ended, in a ring: no body, no header, nothing that either hangs on.
+When a call to a model has ended, a few facts of it stay in a ring: no body, no header, and nothing that refers to them.
 They are put into words when somebody asks.
 """
 
@@ -25,12 +25,12 @@ from proxy.reports.replies import reply_of
 from proxy.reports.sight import Sight
 from proxy.spending.money import dollars
 
-COUNTS = Usage.__struct_fields__[: Usage.__struct_fields__.index("tier")]  # its fields up to there are counts
-NOT_ALLOWED = "not allowed"  # why a client's own key has a target passed over
+COUNTS = Usage.__struct_fields__[: Usage.__struct_fields__.index("tier")]  # the fields before `tier` are counts
+NOT_ALLOWED = "not allowed"  # why a target was skipped that the client's key may not ask
 
 
 class Record(Struct, gc=False):
-    """What stays of a call. Times are as `Call.started`."""
+    """What stays of a call. Times are measured as `Call.started`."""
 
     id: str
     client: str
@@ -49,10 +49,10 @@ class Record(Struct, gc=False):
     is_guess: bool
     price_source: str
     upstream_id: str
-    # So far they are a call's own, by its names.
+    # The fields up to here are copied from the call, under the same names.
     dialect: str
     provider: str
-    sent: str  # the model, as the provider was asked for it
+    sent: str  # the model's name, as it was sent to the provider
     ended: float
     usage: tuple[int, ...]
     status: int
@@ -74,7 +74,7 @@ class Explain:
         return f"<Explain: {len(self._ring)} of {self._ring.maxlen} requests>"
 
     def become(self, most: int) -> None:
-        """From now on so many are remembered."""
+        """Remember so many from now on."""
         if most != self._ring.maxlen:
             self._ring = deque(self._ring, most)
 
@@ -88,9 +88,9 @@ class Explain:
             self._ring.append(record)
 
     async def tell(self, whose: Whose, call: Call) -> Reply:
-        """Raises GatewayError, 404, where no request of that id is known that who asks may see."""
+        """Raises GatewayError, 404, where no request of that id is known that the caller may see."""
         client = whose(call)
-        for record in reversed(self._ring):  # nearly everybody asks after one that has just ended
+        for record in reversed(self._ring):  # most callers ask for one that has just ended
             if record.id == call.rest and client in (None, record.client):
                 return reply_of(self._said(record, client is None))
         raise GatewayError(
@@ -101,7 +101,7 @@ class Explain:
         )
 
     def _said(self, record: Record, is_whole: bool) -> dict[str, Any]:
-        """`is_whole`: for operators, who see also whom the client may not ask."""
+        """`is_whole`: for operators, who also see the targets that the client may not ask."""
         at = time() - (monotonic() - record.started)
         return {
             "id": record.id,
@@ -147,7 +147,7 @@ def short(name: str) -> str:
 
 
 def record_of(sight: Sight) -> Record:
-    """Copies, and not references to what a whole request hangs on; the history's targets live longer than it anyway."""
+    """Copies only, so that nothing keeps a whole request alive; the targets in the history outlive it anyway."""
     call, how = sight.call, sight.how
     target, usage = call.target, call.usage
     beside = (
@@ -163,7 +163,7 @@ def record_of(sight: Sight) -> Record:
 
 
 def _shorten(record: Record, hide: Callable[[str], str]) -> None:
-    """Who chooses names must not choose how much is remembered. Secrets go first: half of one would not be found."""
+    """Clients choose names, and must not choose how much we remember. Secrets go first: half of one is not found."""
 
     def cut(name: str) -> str:
         return hide(name)[:LONGEST_NAME]
@@ -180,7 +180,7 @@ def _shorten(record: Record, hide: Callable[[str], str]) -> None:
 
 
 def told(attempt: Attempt, dialect: str, name: Callable[[str], str]) -> Mapping[str, Any]:
-    """One target, in words. `dialect`: the client's."""
+    """One attempt, as JSON. `dialect`: the client's."""
     row: dict[str, Any] = {"target": f"{attempt.target.adapter.name}/{name(attempt.target.model)}"}
     if attempt.skipped:
         return row | {"skipped": attempt.skipped}
@@ -200,7 +200,7 @@ def told(attempt: Attempt, dialect: str, name: Callable[[str], str]) -> Mapping[
 
 
 def _ended(record: Record) -> list[Attempt]:
-    """The history, in which the attempt that was answered has only had its head."""
+    """The history, with the end of the attempt that answered: the record was made when only its head was known."""
     broke = record.broke if record.broke is not None and record.broke.by == "upstream" else None
     return [
         replace(
@@ -216,7 +216,7 @@ def _ended(record: Record) -> list[Attempt]:
 
 
 def _lane(attempt: Attempt) -> str | None:
-    """None: it never came to one."""
+    """None where the attempt ended before a lane was chosen."""
     return ("translated" if attempt.is_translated else "passed_through") if attempt.wire else None
 
 

@@ -1,7 +1,7 @@
-"""How is a registry told to whoever scrapes it, without keeping everybody else waiting?
+"""How is a registry written for a scrape without keeping everybody else waiting?
 
-Family by family, each spelled by prometheus-client, and between two of them the loop may turn. A family that is long
-comes from its collector in pieces, several of one name in a row, and is put together here.
+Family by family, each written by prometheus-client, and between two of them the loop may turn. A long family comes from
+its collector in pieces, several of one name in a row, which are put together here.
 https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
@@ -28,9 +28,7 @@ class _One(Collector):
 
 
 async def exposition(registry: CollectorRegistry, accept: str, without: str | None = None) -> tuple[str, bytes]:
-    """The content type, and the text. `accept`: the header of whoever asks. `without`: how the names of families begin
-    that are not for them.
-    """
+    """The content type, and the text. `accept`: the caller's header. `without`: families that begin so are left out."""
     is_open = _wants_open(accept)
     encode, content_type = choose_encoder(f"{OPEN}; version=1.0.0" if is_open else "")
     parts: list[bytes] = []
@@ -46,7 +44,7 @@ async def exposition(registry: CollectorRegistry, accept: str, without: str | No
 
 
 def _wants_open(accept: str) -> bool:
-    """Two formats are enough for every name that we have. prometheus-client stumbles over versions that are none."""
+    """Two formats can carry all our names. We choose, because prometheus-client fails on malformed versions."""
     for item in accept.split(","):
         name, *rest = (part.strip() for part in item.split(";"))
         versions = [part for part in rest if part.startswith("version=")]
@@ -56,7 +54,7 @@ def _wants_open(accept: str) -> bool:
 
 
 def _samples(text: bytes) -> bytes:
-    """Less what the first piece has said of the family."""
+    """Without the comment lines, which the first piece of the family has."""
     while text.startswith(b"# "):
         text = text.partition(b"\n")[2]
     return text

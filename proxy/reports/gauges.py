@@ -1,6 +1,6 @@
 """What does a count look like until Prometheus asks for it?
 
-Plain numbers, and their families only then.
+A plain number; its metric family is made only then.
 """
 
 from bisect import bisect_left
@@ -31,7 +31,7 @@ class Spread:
         self._total += value
 
     def told(self) -> tuple[list[tuple[str, float]], float]:
-        """Cumulative buckets by their upper bounds, and the sum: as the exposition format wants them."""
+        """Cumulative buckets by their upper bounds, and the sum, for the exposition format."""
         names = [*map(str, self._bounds), "+Inf"]
         return list(zip(names, map(float, accumulate(self._counts)), strict=True)), self._total
 
@@ -42,8 +42,8 @@ class Place:
     __slots__ = ("duration", "ended", "first_byte", "guessed", "nanos", "tokens")
 
     def __init__(self) -> None:
-        self.nanos = 0  # that it cost
-        self.guessed = 0  # attempts of which nobody knows the price
+        self.nanos = 0  # what it cost
+        self.guessed = 0  # attempts whose price nobody knows
         self.ended: Counter[tuple[str, int]] = Counter()  # by operation and status
         self.tokens = [0] * len(BUCKETS)  # by kind
         self.duration = Spread(SECONDS)
@@ -51,7 +51,7 @@ class Place:
 
 
 class Watched(NamedTuple):
-    """A number that somebody else keeps. One whose name ends in `_total` only grows."""
+    """A number that is kept elsewhere. One whose name ends in `_total` only grows."""
 
     name: str
     about: str
@@ -63,7 +63,7 @@ class Watched(NamedTuple):
 
 
 class Tallied(NamedTuple):
-    """Numbers that somebody else keeps, by names that are ours: only so many can come. As Watched has it."""
+    """Numbers that are kept elsewhere, by labels whose values are ours, and so are bounded. Else like Watched."""
 
     name: str
     about: str

@@ -1,6 +1,6 @@
 """What does it mean for a call that it ended with this error?
 
-The one table behind what is counted and what is logged.
+The one table behind both the metrics and the log.
 """
 
 from asyncio import CancelledError
@@ -13,7 +13,7 @@ CLIENT_GONE = 499  # as nginx counts a client that left
 
 
 class Outcome(NamedTuple):
-    """`kind` and `code` as errors.py has them; `by` is who ended it: client, upstream or pillion."""
+    """`kind` and `code`: as in errors.py. `by`: who ended the call, client, upstream or pillion."""
 
     status: int
     kind: str
@@ -22,7 +22,7 @@ class Outcome(NamedTuple):
 
     @property
     def level(self) -> str:
-        """A bug is an error; what a provider does to us, or we cannot do, is a warning; the client's own is neither."""
+        """A bug is an error; a provider's failure, or ours, is a warning; what the client did wrong is neither."""
         if self.code == BUG:
             return "error"
         return "warning" if self.kind != "invalid_request" and (self.by == "upstream" or self.status >= 500) else "info"
@@ -34,13 +34,13 @@ def outcome(error: BaseException) -> Outcome:
             return Outcome(error.status, error.kind, error.code, "upstream")
         case GatewayError():
             return Outcome(error.status, error.kind, error.code, "pillion")
-        case ConnectionAbortedError():  # by the door, as nobody reads the answer
+        case ConnectionAbortedError():  # the door gave up, because the client does not read
             return Outcome(CLIENT_GONE, "client", "client_stalled", "client")
-        case CancelledError(args=[GatewayError() as reason, *_]):  # somebody ended it, and the client will hear why
+        case CancelledError(args=[GatewayError() as reason, *_]):  # somebody cancelled the call, for this reason
             return outcome(reason)
-        case CancelledError() if error.args:  # the door has a reason: it was not the client that left
+        case CancelledError() if error.args:  # the door gave a reason: the client has not left
             return Outcome(503, "server_error", "shutting_down", "pillion")
         case Exception() if not isinstance(error, ConnectionError):
             return Outcome(500, "server_error", BUG, "pillion")
-        case _:  # the connection broke, or its end cancelled the call
+        case _:  # the client's connection broke, or the call was cancelled when it closed
             return Outcome(CLIENT_GONE, "client", "client_gone", "client")

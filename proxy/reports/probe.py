@@ -1,8 +1,8 @@
 """Is the pillion of this configuration up?
 
-What `pillion healthcheck` and `pillion wait` ask, by hand over a socket. A container runs the former every few seconds,
-so it must not cost what a client of HTTP costs to import, nor a whole configuration: where it is put plainly, as it
-nearly always is, the address is read here. Whatever is not plain is for the whole configuration to understand.
+What `pillion healthcheck` and `pillion wait` ask, over a plain socket. A container runs the former every few seconds,
+so it must import neither an HTTP client nor the whole configuration: where the address is written plainly, as it nearly
+always is, it is read here. Anything else is left to the configuration itself.
 """
 
 import os
@@ -18,10 +18,10 @@ from proxy.edge.address import LISTEN, Address, address
 NOT_UP = 1  # exit code
 PATIENCE = 4.0  # seconds for one answer
 PAUSE = 0.1  # seconds between two questions
-WAIT = 25.0  # seconds until whoever waits gives up
+WAIT = 25.0  # seconds until `wait` gives up
 
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  whoever listens everywhere listens here
-_PLACES = ("metrics_address", "listen")  # the former answers to the end, the latter is closed while we drain
+_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  one that listens everywhere listens on loopback
+_PLACES = ("metrics_address", "listen")  # the former answers to the end; the latter is closed during the drain
 _PLAIN = re.compile(r"""(metrics_address|listen):[ ]+(["']?)([^\s"']+)\2(?:[ ]+\#.*)?[ ]*""")  # a line of the file
 _SECONDS = re.compile(r"[0-9]{1,4}(?:\.[0-9]+)?")
 
@@ -52,18 +52,18 @@ def healthcheck(where: Address) -> str:
 
 
 def wait(where: Address, seconds: float) -> str:
-    """Why it is not ready, after as many seconds; nothing as soon as it is."""
+    """Why it is still not ready after so many seconds; nothing as soon as it is."""
     until = monotonic() + seconds
     while (why := _why_not(where, "/readiness")) and monotonic() < until:
         sleep(PAUSE)
     return why
 
 
-# --- where it is, put plainly ----------------------------------------------------------------------------------------
+# --- the address, where it is written plainly ------------------------------------------------------------------------
 
 
 def plain(words: Sequence[str], environ: Mapping[str, str] = os.environ) -> Question | None:
-    """The question that was typed; None where it is another command, or takes more to understand."""
+    """The question that was typed; None where it is another command, or not plain."""
     command, *rest = words or [""]
     flags = _flags(rest)
     if command not in ("healthcheck", "wait") or flags is None:
@@ -79,12 +79,12 @@ def plain(words: Sequence[str], environ: Mapping[str, str] = os.environ) -> Ques
 
 
 def longest_wait(environ: Mapping[str, str] = os.environ) -> str:
-    """For how many seconds to wait, where no flag says it; as it is written."""
+    """How many seconds to wait, where no flag says so; as text."""
     return environ.get("PILLION_WAIT_TIMEOUT") or f"{WAIT:g}"
 
 
 def _flags(words: Sequence[str]) -> dict[str, str] | None:
-    """`--name value` and `--name=value`."""
+    """`--name value` and `--name=value`; None where anything else was typed."""
     flags: dict[str, str] = {}
     rest = iter(words)
     for word in rest:
@@ -97,9 +97,9 @@ def _flags(words: Sequence[str]) -> dict[str, str] | None:
 
 
 def _in_file(path: str) -> dict[str, str] | None:
-    """What the file says of the two, in lines that mean the same whatever stands around them."""
+    """What the file says of the two addresses; None unless each stands on a line that is plain by itself."""
     try:
-        with open(path, encoding="utf-8") as file:  # pathlib would be a tenth of all that this takes
+        with open(path, encoding="utf-8") as file:  # importing pathlib would be a tenth of the whole command
             lines = file.read().splitlines()
     except (OSError, ValueError):
         return None
@@ -128,7 +128,7 @@ def _why_not(where: Address, path: str) -> str:
 def connected(where: Address) -> socket.socket:
     """Raises OSError."""
     if not where.path:
-        host = _ANYWHERE.get(where.host, where.host).encode()  # for text a codec would have to be loaded
+        host = _ANYWHERE.get(where.host, where.host).encode()  # for a str, the idna codec would be loaded
         return socket.create_connection((host, where.port), PATIENCE)  # type: ignore[arg-type]
     sock = socket.socket(socket.AF_UNIX)
     try:

@@ -1,9 +1,9 @@
-"""What would become of this request, if it were sent?
+"""What would happen to this request if it were sent?
 
     POST /v1/explain?path=/v1/messages      with the body that would go there; without a path, to /v1/chat
 
-It goes the way of any other, up to the moment in which a provider would be asked. Nobody is, nothing is booked, no
-limit counts it, and what a URL names is not fetched.
+It goes the way of any other request, up to the moment when a provider would be asked. None is asked, nothing is booked,
+no limit counts it, and no URL in it is fetched.
 """
 
 from collections.abc import Callable
@@ -23,11 +23,11 @@ from proxy.reports.replies import reply_of
 from proxy.routing import Routing
 from proxy.spending.money import dollars
 
-PATH = "/v1/chat"  # of a body that comes without one
+PATH = "/v1/chat"  # where no path is given
 
 
 class Rehearsal:
-    """`paths`: the routes to models. `dispatch`: one whose fetcher is UNFETCHED."""
+    """`paths`: the routes to models. `dispatch`: with the fetcher UNFETCHED."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Rehearsal:
         return await self._intake(self._asked(call), partial(self._told, is_whole=whose(call) is None))
 
     def _asked(self, call: Call) -> Call:
-        """The request that it would be."""
+        """The request that would be sent."""
         path, _, _ = call.query.get("path", PATH).partition("?")
         route, rest = self._paths.find("POST", path)
         asked = copy(call)
@@ -59,7 +59,7 @@ class Rehearsal:
         return asked
 
     async def _told(self, call: Call, is_whole: bool) -> Reply:
-        """`is_whole`: for operators, who see also whom the client may not ask."""
+        """`is_whole`: for operators, who also see the targets that the client may not ask."""
         plan = await self._failover.rehearse(call)
         targets = [one for one in call.history if is_whole or one.skipped != NOT_ALLOWED]
         first = next((one.target for one in call.history if not one.skipped), None)
@@ -80,7 +80,7 @@ class Rehearsal:
         return reply_of(said)
 
     async def _carried(self, call: Call, target: Target) -> dict[str, Any]:
-        """How the first target would get it, or why it would not."""
+        """How the request would reach the first target, or why it would not."""
         size, refused = 0, None
         call.target = target
         try:
@@ -115,7 +115,7 @@ class Rehearsal:
 
 
 class _Held(GatewayError):
-    """A provider would be asked now."""
+    """Stops a rehearsal at the point where the provider would be asked."""
 
     def __init__(self, outgoing: Outgoing) -> None:
         super().__init__("This is a rehearsal.")
@@ -123,7 +123,7 @@ class _Held(GatewayError):
 
 
 class _Deaf:
-    """A provider that is asked for nothing, and otherwise as it is."""
+    """A provider that is never sent anything, and is otherwise as it is."""
 
     def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
@@ -148,6 +148,6 @@ def _name(target: Target) -> str:
 
 
 def _tokens(call: Call) -> dict[str, Any]:
-    """By the same estimate by which limits are asked. Raises BadRequest."""
+    """The same estimate that the limits use. Raises BadRequest."""
     need = need_of(call)
     return {"input": need.read, "output": need.write, "output_is_said": need.says}

@@ -1,4 +1,4 @@
-"""How does what pillion says of itself go out? As JSON, with a head of its own for each."""
+"""How do pillion's own reports go out? As JSON, each with its own list of headers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,5 +17,5 @@ def list_reply(rows: Sequence[Any]) -> Reply:
 
 
 def spelled_reply(body: bytes, status: int = 200) -> Reply:
-    """Of what is JSON already."""
+    """A reply whose body is JSON already."""
     return Reply(status, [("content-type", "application/json")], body)

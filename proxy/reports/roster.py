@@ -1,7 +1,7 @@
 """Which providers are there, and how is each?
 
-What the health checks found, what the calls themselves have shown of its targets, and how many of its keys are left
-out; never a key, nor a URL that may hold one.
+What the health checks found, what calls have shown about its targets, and how many of its keys are left out; never a
+key, nor a URL that may hold one.
 """
 
 from collections import defaultdict
@@ -20,7 +20,7 @@ from proxy.reports.replies import list_reply
 
 
 class Roster:
-    """`rows`: the providers as they are configured; echo has none. `checked`: None where nobody has looked yet."""
+    """`rows`: the configured providers; echo has no row. `checked`: the last health check; None before the first."""
 
     def __init__(
         self,
@@ -78,18 +78,18 @@ def _status(adapter: Adapter, row: Provider | None, checked: Checked | None) -> 
     if checked is not None:
         return "well" if checked.ok else "unwell"
     if row is not None and row.assumed:
-        return "assumed"  # nobody configured it, and nobody looks
+        return "assumed"  # nobody configured it, and it is not checked
     return "unknown" if adapter.real else "well"
 
 
 def _host(base_url: str) -> str:
-    """Of a URL, that alone: in front of it may stand a password."""
+    """Host and port of a URL, and no more: a password may stand before them."""
     parts = urlsplit(base_url)
     host = parts.hostname or ""
     return f"{host}:{parts.port}" if parts.port is not None else host
 
 
 def _model(adapter: Adapter, name: str) -> dict[str, Any]:
-    """One that is configured, and what is known of it."""
+    """A configured model, and what is known of it."""
     known = {ability: value for ability, value in adapter.abilities(name)._asdict().items() if value is not None}
     return {"id": name, **known}

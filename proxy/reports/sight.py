@@ -10,15 +10,15 @@ from proxy.reports.outcome import Outcome, outcome
 
 
 class Sight(Struct):
-    """One call's. `status` is 0 where no answer began; `head` is then the time until the call failed.
+    """What was seen of one call. `status` is 0 where no answer began; `head` is then the time until the call failed.
 
-    `how`: what became of it, where it did not come to its own end; else None.
+    `how`: what became of the call; None where its answer came to its own end.
     """
 
     call: Call
     head: float  # seconds until the answer's head was there
     status: int = 0
-    taken: float = 0.0  # seconds until all was over
+    taken: float = 0.0  # seconds until it was over
     bytes_out: int = 0
     error: BaseException | None = None
     how: Outcome | None = None

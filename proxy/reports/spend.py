@@ -1,4 +1,4 @@
-"""What was spent, and is there a ledger at all? The commands `pillion spend` and `pillion ledger init`."""
+"""What was spent, and is there a ledger? The commands `pillion spend` and `pillion ledger init`."""
 
 import sys
 from argparse import Namespace

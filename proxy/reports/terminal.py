@@ -1,7 +1,7 @@
-"""What does the pillion that runs say of its providers? The command `pillion providers`.
+"""What does the running pillion say about its providers? The command `pillion providers`.
 
-Asked over the listener for operators, where there is one; else over that for apps, which tells as long as no client has
-a key.
+It asks the listener for operators, where there is one; else that for apps, which answers as long as clients have no
+keys of their own.
 """
 
 import json
@@ -51,7 +51,7 @@ def _asked(where: Address, path: str, key: str) -> tuple[int, bytes]:
 
 
 def _key(config: Config) -> str:
-    """One that a client may show, where the configuration has it: of a minted one nobody has more than a digest."""
+    """A client key, where the configuration has one; of minted keys only digests are kept."""
     return next((each.key.reveal() for each in held(config) if each.key), "")
 
 

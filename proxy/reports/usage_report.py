@@ -1,6 +1,6 @@
-"""Which sums does somebody want to see, and what do they look like?
+"""Which sums were asked for, and how are they written?
 
-As JSON and as CSV for programs, as a table for people. Dollars are exact, in decimal text.
+As JSON or CSV for programs, as a table for people. Dollars are exact, as decimal text.
 """
 
 import csv
@@ -21,18 +21,18 @@ from proxy.store.sums import total as added
 from proxy.store.usage import GROUPINGS, Group, Query, unspelled
 
 TOKENS = Group._fields[3:11]
-# Lines of an answer: a month by hour, model and client has tens of thousands, and each takes some of the loop.
+# Lines of one answer: a month by hour, model and client has tens of thousands, and each takes time of the loop.
 PAGE = 500
 
 PARAMETERS = ("since", "until", "group_by", "client", "limit", "page", "format")
-_KEY = "key"  # of Google's SDKs, in the query: auth has read it
+_KEY = "key"  # in which Google's SDKs send the client key; auth has read it
 _PAGING = ("limit", "page")
 FORMATS = ("json", "csv")
 
-_SHOWN = ("requests", "errors", "input", "cached", "output", "cost", "estimated", "unpriced")  # to people
+_SHOWN = ("requests", "errors", "input", "cached", "output", "cost", "estimated", "unpriced")  # columns of the table
 _LONGEST = 60  # characters of a name in a table
 
-# Spreadsheets take a cell for a formula that begins so, in East Asian widths as well; clients choose models' names.
+# Spreadsheets take a cell that begins so for a formula, also in full width; and clients choose the names of models.
 # https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _TEXT = "'"
@@ -42,7 +42,7 @@ _TEXT = "'"
 
 
 def said_in(query: str) -> dict[str, str]:
-    """The parameters, as the path has them. Raises BadRequest of one that is there twice: which of the two is meant?"""
+    """The parameters in a query. Raises BadRequest where one is there twice: which of the two is meant?"""
     pairs = parse_qsl(query, keep_blank_values=True)
     words = dict(pairs)
     if len(words) < len(pairs):
@@ -52,9 +52,9 @@ def said_in(query: str) -> dict[str, str]:
 
 
 def asked(words: Mapping[str, str], by: tuple[str, ...] = ("day",)) -> Query:
-    """`since` and `until`, a date or a moment each (UTC where it does not say), and `group_by`, names with commas.
+    """The query for `since` and `until`, each a date or a time (UTC by default), and `group_by`, names with commas.
 
-    `by`: how it is grouped where nobody says. Raises BadRequest.
+    `by`: the default grouping. Raises BadRequest.
     """
     since, until = _moment(words, "since"), _moment(words, "until")
     if since is not None and until is not None and since >= until:
@@ -63,7 +63,7 @@ def asked(words: Mapping[str, str], by: tuple[str, ...] = ("day",)) -> Query:
 
 
 def form(words: Mapping[str, str], accept: str) -> str:
-    """Of FORMATS, the one that is wanted. `accept`: the header. Raises BadRequest: also of a word that nobody reads."""
+    """The one of FORMATS that is wanted. `accept`: the header. Raises BadRequest, also for unknown parameters."""
     if unknown := [name for name in words if name not in PARAMETERS and name != _KEY]:
         named = ", ".join(repr(name[:40]) for name in unknown)
         raise BadRequest(f"there is no parameter {named}; there are {', '.join(PARAMETERS)}", param=unknown[0][:40])
@@ -76,14 +76,14 @@ def form(words: Mapping[str, str], accept: str) -> str:
 
 
 def paged(query: Query, words: Mapping[str, str]) -> Query:
-    """The page of it that is wanted: of `limit` lines, from where `page` says. Raises BadRequest."""
+    """The query for one page: of `limit` lines, from where `page` says. Raises BadRequest."""
     limit = words.get("limit", str(PAGE))
     if not _is_number(limit) or not 1 <= int(limit) <= PAGE:
         raise BadRequest(f"limit must be a number from 1 to {PAGE}", param="limit")
     return query._replace(most=int(limit), behind=_place(words["page"], query.by) if "page" in words else ())
 
 
-# Longer ones may have more digits than Python reads.
+# Python refuses to read numbers of too many digits.
 _is_number = re.compile(r"[0-9]{1,9}").fullmatch
 
 
@@ -91,7 +91,7 @@ def _place(word: str, by: Sequence[str]) -> tuple[str, ...]:
     try:
         keys = msgspec.json.decode(urlsafe_b64decode(word.encode()), type=tuple[str, ...])
         unspelled(by, keys)
-    except ValueError:  # in whichever way
+    except ValueError:  # it is no base64, no JSON, or no key of such a group
         raise BadRequest("page must be what next_page said, and group_by as it was then", param="page") from None
     return keys
 
@@ -128,12 +128,12 @@ def _groupings(text: str) -> tuple[str, ...]:
 
 
 def as_json(groups: Sequence[Group], by: Sequence[str]) -> bytes:
-    """All that there is."""
+    """All groups, and their total."""
     return msgspec.json.encode(_listed(groups, by, total(groups)))
 
 
 def as_page(groups: Sequence[Group], by: Sequence[str], whole: Group, has_more: bool) -> bytes:
-    """Some of it. `whole`: the sum of all; `has_more`: others follow."""
+    """One page of groups. `whole`: the total of all pages. `has_more`: another page follows."""
     following = _spelled(groups[-1].keys) if has_more else None
     return msgspec.json.encode({**_listed(groups, by, whole), "has_more": has_more, "next_page": following})
 
@@ -144,7 +144,7 @@ def _listed(groups: Sequence[Group], by: Sequence[str], whole: Group) -> dict[st
 
 
 def as_csv(groups: Sequence[Group], by: Sequence[str], has_head: bool = True) -> str:
-    """A line each, without a total: whoever adds them up has it."""
+    """A line for each group, without a total."""
     said = StringIO()
     lines = csv.writer(said)
     if has_head:
@@ -157,7 +157,7 @@ def as_csv(groups: Sequence[Group], by: Sequence[str], has_head: bool = True) ->
 
 
 def _as_text(name: str) -> str:
-    """So that a spreadsheet takes it for none but text. Who wants it back takes away the first of such marks."""
+    """A name as a spreadsheet takes it for text. Taking one leading apostrophe away gives it back."""
     return _TEXT + name if name.startswith((*_FORMULA, _TEXT)) else name
 
 
@@ -188,7 +188,7 @@ def _said(group: Group) -> dict[str, Any]:
 
 
 def _names(group: Group) -> Iterator[str]:
-    """As a terminal may show them: a model's name is the client's own text."""
+    """Fit for a terminal: a model's name is a text that a client chose."""
     for name in group.keys:
         yield visible(name, _LONGEST) or "-"
 

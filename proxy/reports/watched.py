@@ -1,8 +1,8 @@
-"""What do the metrics tell that others count, or know?
+"""Which numbers do the metrics show that are kept elsewhere?
 
-Money, limits, targets and the cache: numbers that lie where they are needed, read when somebody scrapes. Labels are
-bounded: of budgets that each client has of its own those are told that have spent most, and of targets those that the
-metrics count under their own names.
+Money, limits, targets and the cache: each number is kept where it is needed, and read when somebody scrapes. Labels are
+bounded: of the budgets that each client has of its own, only those that have spent most are shown; and of targets, only
+those that the metrics count by their own names.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,8 +24,8 @@ from proxy.spending.alerts import Alerts
 from proxy.spending.money import NANOS
 from proxy.store import Ledger
 
-CLIENTS = 100  # whose own budgets are told
-MOMENT = 0.1  # seconds in which all families of budgets are told from one look
+CLIENTS = 100  # how many clients' own budgets are shown
+MOMENT = 0.1  # seconds for which one look at the budgets serves all of their families
 STATES: tuple[State, ...] = get_args(State)
 
 Counts = Mapping[tuple[str, ...], float]
@@ -51,7 +51,7 @@ def money(metrics: Metrics, budgets: Budgets, ledger: Ledger, alerts: Alerts) ->
 
 
 class _Look:
-    """At all budgets, once for all that is told of them."""
+    """One look at all budgets, shared by all families about them."""
 
     def __init__(self, budgets: Budgets) -> None:
         self._budgets = budgets
