@@ -1,8 +1,8 @@
 """What has the operator decided?
 
 The schema of config.yaml and of the environment, and the only place that reads either. Precedence: flags, environment,
-file, the vendors' own variables, preset. Upstream URLs never come from `OPENAI_BASE_URL` and its like: those are the
-app's own variables, they point at us, and we would call ourselves.
+file, the vendors' own variables, preset. A provider's URL never comes from `OPENAI_BASE_URL` and its like: those are
+the app's variables and point at us, so that we would call ourselves.
 """
 
 from proxy.config.descriptors import handed_over

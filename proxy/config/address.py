@@ -1,4 +1,4 @@
-"""Is this a URL, a provider's perhaps, and does it lead to where we listen ourselves?"""
+"""Is this a URL, and of the right kind, and does it lead back to where we listen?"""
 
 import re
 import socket
@@ -10,7 +10,9 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def is_base(url: str) -> bool:
-    """A user, a query or a fragment would be dropped in silence; a key may stand in them, so no message quotes it."""
+    """Can it be a base URL? A user, a query or a fragment would be dropped in silence. No message quotes the URL,
+    because a key may stand in it.
+    """
     try:
         parts = urlsplit(url)
         extra = parts.query or parts.fragment or "@" in parts.netloc or parts.port == 0
@@ -21,22 +23,22 @@ def is_base(url: str) -> bool:
 
 
 def scheme_of(url: str) -> str:
-    """ "" where it is no URL of a host. What is wrong with it is not said: a key may stand in it."""
+    """The URL's scheme; "" where it is no URL with a host."""
     try:
         parts = urlsplit(url)
-        _ = parts.port  # which is read only now
+        _ = parts.port  # parsed only when it is read
     except ValueError:
         return ""
     return parts.scheme if parts.hostname else ""
 
 
 def is_store(url: str) -> bool:
-    """Where a URL names no host, or no number, redis-py asks this machine, or database 0, without a word."""
+    """Is it a URL of Redis? Without a host, or with a path that is no number, redis-py silently uses a default."""
     return scheme_of(url) in ("redis", "rediss") and re.fullmatch(r"/?\d*", urlsplit(url).path) is not None
 
 
 def is_proxy(url: str) -> bool:
-    """The URL of an egress proxy may carry a user and a password, and nothing but them and its address."""
+    """Can it be an egress proxy? Its URL may have a user and a password, and nothing else besides the address."""
     user_free = re.sub(r"(?<=://)[^/?#]*@", "", url, count=1)
     return is_base(user_free) and url.isprintable() and urlsplit(user_free).path in ("", "/")
 
@@ -47,7 +49,7 @@ def leads_away(url: str) -> bool:
 
 
 def leads_to(url: str, listen: Address) -> bool:
-    """Would a call to this URL arrive at this listener of ours? Asks no name server: it must not wait on one."""
+    """Would a call to this URL arrive at this listener of ours? Asks no name server, so as not to wait for one."""
     parts = urlsplit(url)
     port = parts.port or _PORTS.get(parts.scheme, 0)
     host = (parts.hostname or "").rstrip(".")
@@ -63,21 +65,21 @@ def leads_to(url: str, listen: Address) -> bool:
 
 
 def clash(one: Address, other: Address) -> bool:
-    """Can only one of the two be listened at? Asks no name server."""
+    """Can we listen at only one of the two? Asks no name server."""
     if one.path or other.path or not one.port or one.port != other.port:
         return one == other and bool(one.path)
     return any(_overlap(mine, yours) for mine in _bound(one.host) for yours in _bound(other.host))
 
 
 def _bound(host: str) -> set[str]:
-    """What is taken by whoever listens there: addresses, or a name that somebody else knows the address of."""
+    """The addresses that a listener at this host takes, or the name, where only a name server knows the address."""
     if is_loopback(host) and parsed(host) is None:
         return {"127.0.0.1", "::1"}
     return {str(parsed(host) or host.lower())}
 
 
 def _overlap(one: str, other: str) -> bool:
-    """0.0.0.0 takes each address of version 4, and so [::] of version 6. A name may be either's."""
+    """0.0.0.0 takes every IPv4 address, and [::] every IPv6 one. A name may be either."""
     if one == other:
         return True
     first, second = parsed(one), parsed(other)
@@ -91,7 +93,7 @@ def _is_any(host: str) -> bool:
 
 
 def _loopbacks(host: str) -> set[str]:
-    """The addresses on this machine that the host may stand for. Whoever dials 0.0.0.0 gets 127.0.0.1."""
+    """The addresses on this machine that the host may stand for. Dialling 0.0.0.0 leads to 127.0.0.1."""
     if _is_any(host) or (is_loopback(host) and parsed(host) is None):
         return {"127.0.0.1", "::1"}
     return {str(parsed(host))}
@@ -103,7 +105,7 @@ def _is_own_name(host: str) -> bool:
 
 
 def _is_own_ip(host: str) -> bool:
-    """Only an address of this machine can be bound. Nothing is sent."""
+    """Is it an address of this machine? Only those can be bound. Nothing is sent."""
     found = parsed(host)
     if found is None:
         return False

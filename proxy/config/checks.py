@@ -1,7 +1,7 @@
-"""Do the values make sense, each for itself and all together?
+"""Do the values make sense, each by itself and all together?
 
-What a type cannot say: addresses, URLs, names, and what one key means for another. Everything that is wrong is noted,
-and nothing is noted that only follows from what was wrong before.
+What a type cannot express: addresses, URLs, names, and what one key means for another. Every mistake is noted, except
+those that only follow from another one.
 """
 
 import re
@@ -24,9 +24,9 @@ SHORTEST_KEY = 16  # characters of a client key that strangers may guess at
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9a-fA-F:.]+\](:[0-9]+)?")
-# Headers of the exchange, and of the body that we write.
+# Headers that belong to the exchange, or to the body that we write.
 _OURS = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "content-type", "expect"}
-_OF_THE_REQUEST = {"model", "stream"}  # what a field of a provider's `body` must not turn into another question
+_OF_THE_REQUEST = {"model", "stream"}  # fields that a provider's `body` must not set: they would change the question
 _BASE = "must be http(s)://HOST[:PORT][/PATH] and nothing more"
 _ALONE = (  # docs/decisions/0023-reload.md
     "limits, budgets and the ledger are counted in it. A second pillion wants a state_dir and an address of its own, or"
@@ -35,16 +35,16 @@ _ALONE = (  # docs/decisions/0023-reload.md
 A_MODEL = "must be PROVIDER/MODEL of a configured provider"
 UNSENDABLE = "cannot be sent in a header: it is not printable ASCII"
 
-NoAdapter = Callable[[str], str]  # why nothing serves providers of this kind; "" where something does
+NoAdapter = Callable[[str], str]  # why no adapter serves providers of this kind; "" where one does
 
 
 def any_kind(kind: str) -> str:
-    """The NoAdapter of whoever does not ask."""
+    """A NoAdapter that accepts every kind."""
     return ""
 
 
 def check(layers: Layers, no_adapter: NoAdapter) -> None:
-    """Notes what is wrong in the layers' mistakes."""
+    """Adds what is wrong to the layers' mistakes."""
     ours = _addresses(layers)
     _server(layers)
     _models(layers)
@@ -61,7 +61,7 @@ def check(layers: Layers, no_adapter: NoAdapter) -> None:
 
 
 def base_url(value: ProviderRow, row: Row) -> str:
-    """With the location in its place."""
+    """The provider's base URL, with its location filled in."""
     url = value.base_url or ""
     if "{location}" in url and value.location:
         url = row.preset.places.get(value.location, url.replace("{location}", value.location))
@@ -69,14 +69,14 @@ def base_url(value: ProviderRow, row: Row) -> str:
 
 
 def note(layers: Layers, keys: Keys, problem: str, about: Keys = ()) -> None:
-    """At the nearest place that is known: a key that is missing stands nowhere, the table that lacks it does."""
+    """Note a mistake at the nearest known place: a missing key has none, but the table that lacks it has."""
     if layers.mistakes.within(*keys, *about):
         return
     layers.mistakes.add(Places(layers.origins).nearest(keys), keys, problem)
 
 
 def _addresses(layers: Layers) -> list[Address]:
-    """Where pillion listens, by each of its listeners."""
+    """The addresses of all listeners; notes what is wrong with them."""
     file = layers.file
     found = {keys: address(text) for keys, text in listeners(file).items()}
     told = (file.client_key, file.keys, file.jwt.jwks)
@@ -102,7 +102,7 @@ def _addresses(layers: Layers) -> list[Address]:
 
 
 def _short_keys(file: File) -> Iterator[Keys]:
-    """Where the client keys stand that strangers could guess."""
+    """The places of client keys that strangers could guess."""
     held: dict[Keys, str | None] = {("client_key",): file.client_key}
     held |= {("keys", name, "key"): row.key for name, row in file.keys.items()}
     return (keys for keys, key in held.items() if key and len(key.strip()) < SHORTEST_KEY)
@@ -124,7 +124,7 @@ def _server(layers: Layers) -> None:
 
 
 def _models(layers: Layers) -> None:
-    """Where all traffic goes to one provider, the others that are named need not be configured: echo needs no key."""
+    """Where all traffic goes to one provider (`upstream`), the others that are named need not be configured."""
     file, known = layers.file, _names(layers, layers.rows)
     named = known if file.upstream is None else known | _names(layers, layers.presets.providers)
     for keys, model in _named_models(layers.file):
@@ -141,7 +141,7 @@ def _models(layers: Layers) -> None:
 
 
 def _names(layers: Layers, providers: Collection[str]) -> set[str]:
-    """What may stand before a model's slash, where there are these."""
+    """What may stand before a model's slash: these providers, echo, and their synonyms."""
     names = {*providers, "echo"}
     return names | {word for word, name in layers.presets.synonyms.items() if name in names}
 
@@ -160,7 +160,7 @@ def _is_model(name: str, known: Collection[str]) -> bool:
 
 
 def _hint(layers: Layers, name: str) -> str:
-    """What to do for a provider that is known, and not configured."""
+    """Which variable to set, for a provider that is known and not configured."""
     provider = name.partition("/")[0]
     provider = layers.presets.synonyms.get(provider, provider)
     preset = None if provider in layers.rows else layers.presets.providers.get(provider)
@@ -194,7 +194,7 @@ def _provider(layers: Layers, row: Row, value: ProviderRow, ours: Collection[Add
 
 
 def _missing(row: Row, value: ProviderRow) -> tuple[str, str] | None:
-    """A key that the provider cannot do without, and the variables that can say it."""
+    """A key that the provider needs and lacks, and the variables that can set it."""
     if not value.base_url:
         return "base_url", f"{prefix(row.name)}_BASE_URL"
     if "{location}" in base_url(value, row):

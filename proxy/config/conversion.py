@@ -1,6 +1,6 @@
-"""Does what was written have the types that the schema wants?
+"""Does what was written have the types of the schema?
 
-msgspec's own conversion stops at the first mistake and knows no lines; this one walks the same types, notes every
+msgspec's own conversion stops at the first mistake and knows no lines. This one walks the same types, notes every
 mistake with its place, and goes on with the default.
 """
 
@@ -19,8 +19,8 @@ from proxy.config.values import Keys, Mistakes, Node, Origin, Scalar, Series, Ta
 T = TypeVar("T", bound=Struct)
 Notes = Mapping[str, Any]  # `extra` of the schema's Meta
 
-SHOWN: Final = 16  # characters; a longer value at the wrong place may be a key
-DIGITS: Final = 18  # of a whole number that everybody's JSON can hold
+SHOWN: Final = 16  # characters; a longer value at the wrong place may be a key, and is not shown
+DIGITS: Final = 18  # of a whole number that every JSON reader can hold
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -32,14 +32,14 @@ _type_of = cache(inspect.type_info)
 
 
 class Conversion:
-    """`origins` fills with the place of every value that was given."""
+    """`origins` fills with the place of every value."""
 
     def __init__(self, mistakes: Mistakes) -> None:
         self.origins: dict[Keys, Origin] = {}
         self._mistakes = mistakes
 
     def struct(self, node: Node, schema: type[T], keys: Keys = ()) -> T:
-        """With defaults in place of mistakes. The schema has a default for each of its keys."""
+        """The schema's struct, with defaults in place of mistakes. Each of its keys must have a default."""
         value = self._of(node, _type_of(schema), keys)
         return schema() if value is UNSET else value
 
@@ -79,7 +79,7 @@ class Conversion:
         return UNSET if any(fields[name].required and name not in good for name in fields) else wanted.cls(**good)
 
     def _any(self, node: Node, keys: Keys) -> Any:
-        """What JSON can say, where nothing is wanted in particular; UNSET where it was a mistake."""
+        """A value of any type that JSON has; UNSET where it was a mistake."""
         match node:
             case Table():
                 members = {key: self._of(item, _ANY, (*keys, key)) for key, item in node.entries.items()}
@@ -112,7 +112,7 @@ def default_of(field: inspect.Field) -> Any:
 
 
 def _plain(wanted: inspect.Type, node: Node) -> tuple[inspect.Type, Notes]:
-    """The type less what is said about it, and of several the one that the node can be."""
+    """The type without its metadata, and of a union the member that the node can be; and the metadata."""
     notes: dict[str, Any] = {}
     while isinstance(wanted, inspect.Metadata | inspect.UnionType):
         if isinstance(wanted, inspect.Metadata):
@@ -142,9 +142,9 @@ def _read(node: Scalar, wanted: inspect.Type) -> Any:
 
 
 def _free(node: Scalar) -> Any:
-    """A scalar of any type, by its looks; UNSET where YAML 1.1 sees another in it than JSON does.
+    """A scalar of any type, by what it looks like; UNSET where YAML 1.1 and JSON would read different values.
 
-    What a variable alone stands for is a number or a boolean where it looks like one.
+    The value of a variable is a number or a boolean where it looks like one.
     """
     text = node.text.strip()
     if node.kind in ("boolean", "given") and text in ("true", "false"):
@@ -155,7 +155,7 @@ def _free(node: Scalar) -> Any:
 
 
 def _number(text: str) -> Any:
-    """UNSET where JSON has none such, or others would read another."""
+    """UNSET where it is no number in JSON, or one that readers may round differently."""
     if _WHOLE.fullmatch(text) and len(text) <= DIGITS:
         return int(text)
     is_real = _DECIMAL.fullmatch(text) and not _WHOLE.fullmatch(text) and isfinite(float(text))
@@ -172,7 +172,7 @@ def _unclear(node: Scalar) -> str:
 
 
 def _is_unicode(text: str) -> bool:
-    """A variable may hold bytes that are none."""
+    """A variable may hold bytes that are not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -188,7 +188,7 @@ def _is_within(value: float, wanted: inspect.Type) -> bool:
 
 
 def _top(value: Any, wanted: inspect.Type) -> str:
-    """The upper bound, for whom it has been too much; others need not hear of it."""
+    """The upper bound, where the value exceeds it; otherwise the message does not mention it."""
     if value is UNSET or not isinstance(wanted, inspect.IntType | inspect.FloatType) or wanted.le is None:
         return ""
     return f" up to {wanted.le}" if value > wanted.le else ""
@@ -230,7 +230,7 @@ def _got(node: Scalar, wanted: inspect.Type, notes: Notes) -> str:
 
 
 def _is_odd(node: Scalar) -> bool:
-    """0123 is octal, 12:30 sexagesimal, and 1_000 a thousand."""
+    """To YAML 1.1, 0123 is octal, 12:30 sexagesimal, and 1_000 a thousand."""
     return not _DECIMAL.fullmatch(node.text)
 
 

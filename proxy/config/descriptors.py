@@ -1,8 +1,7 @@
-"""How many sockets has whoever started us opened for us?
+"""How many sockets were opened for us before we started?
 
-The protocol of systemd's socket activation: they are the descriptors from 3 on, so many as LISTEN_FDS says, where
-LISTEN_PID says that they are meant for this process and not for one that started it. The variables are taken away, so
-that nobody whom we start takes them for its own.
+The protocol of systemd's socket activation: LISTEN_FDS is their number, from descriptor 3 on, and LISTEN_PID the
+process that they are meant for. The variables are removed, so that no process that we start takes them for its own.
 https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html
 """
 
@@ -15,7 +14,7 @@ _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 
 
 def handed_over(environ: MutableMapping[str, str] = os.environ) -> int:
-    """Raises ConfigError."""
+    """The number of sockets; 0 where they are not meant for this process. Raises ConfigError."""
     pid, count, *_ = (environ.pop(name, "") for name in _VARIABLES)
     if pid != str(os.getpid()):
         return 0

@@ -1,6 +1,6 @@
-"""What has the operator decided, all in all?
+"""What is in force, when all layers are put together?
 
-The configuration in force, which everybody reads; loading.py makes it.
+The configuration that all other modules read; loading.py makes it.
 """
 
 from collections.abc import Mapping
@@ -65,17 +65,17 @@ class Provider(NamedTuple):
     credentials: Path | None = None  # a file of Google's
     profile: str = ""  # AWS's
     free: bool = False
-    assumed: bool = False  # nobody configured it: it counts from its first answer on
+    assumed: bool = False  # nobody configured it, but it may be there
     pull: bool = False  # a model that it lacks is fetched (Ollama)
-    takes_urls: bool = True  # it fetches what a URL in a request names
-    call_id_length: int | None = None  # characters of a call's id, letters and digits, where no other will do
-    seals: frozenset[str] | None = None  # whose its models make; None: not known
-    seals_vouched: bool = False  # that it makes no others: by the operator, or by the preset that names the host
+    takes_urls: bool = True  # it fetches URLs in a request
+    call_id_length: int | None = None  # if set, a call's id must have so many characters, all letters and digits
+    seals: frozenset[str] | None = None  # the makers whose seals its models make; None: not known
+    seals_vouched: bool = False  # the operator, or the preset of this host, says that it makes no others
     counts_tokens: bool = False  # at the Responses API's own endpoint
     api_keys: tuple[tuple[Secret, int], ...] = ()  # where there are several: each with its weight
     limits: Limits = Limits()
-    prices: str = ""  # the name that its price list goes by
-    vouched: bool = False  # that the host has all of its dialects: by the operator, or by the preset that names it
+    prices: str = ""  # the name of its price list
+    vouched: bool = False  # the operator, or the preset of this host, says that it has all of its dialects
 
     def card(self, model: str) -> Model | None:
         """What is known of the model; None where nothing is."""
@@ -87,11 +87,11 @@ class Provider(NamedTuple):
 
 
 class Route(NamedTuple):
-    """A model name of the operator's, and who serves it: PROVIDER/MODEL and a weight each."""
+    """A model name of the operator's. Its targets: each a PROVIDER/MODEL and a weight."""
 
     targets: tuple[tuple[str, int], ...]
     strategy: str
-    cache: bool | None  # None: as the cache has it
+    cache: bool | None  # None: the cache's own setting
 
 
 class HeldKey(NamedTuple):
@@ -99,7 +99,7 @@ class HeldKey(NamedTuple):
 
     client: ClientKey
     key: Secret
-    digest: bytes = b""  # where the key itself is not known here
+    digest: bytes = b""  # where the key itself is not configured
     budget: KeyBudget | None = None  # its own
 
 
@@ -120,14 +120,14 @@ class Config(NamedTuple):
     log: Log
     strict: bool
     fetch_images: bool
-    upstream: str | None  # PROVIDER or PROVIDER/MODEL; the provider is there
+    upstream: str | None  # PROVIDER or PROVIDER/MODEL of a configured provider
     default_model: str | None
     aliases: dict[str, str]
     providers: dict[str, Provider]  # echo is not among them: it is always there
     synonyms: dict[str, str]
-    serves: dict[str, tuple[str, ...]]  # the beginnings of a provider's model names, of those without a key as well
-    presets: dict[str, tuple[str, ...]]  # every provider there is a preset for, and what its key is called
-    warnings: tuple[str, ...]  # what the operator has said in vain, a sentence each
+    serves: dict[str, tuple[str, ...]]  # by provider, with or without a key: the beginnings of its models' names
+    presets: dict[str, tuple[str, ...]]  # by provider that has a preset: the variables of its key
+    warnings: tuple[str, ...]  # settings without effect, a sentence each
     keys: tuple[HeldKey, ...]  # of clients
     jwt: JWT
     transparent: str | None  # the provider that gets the app's own key
@@ -136,11 +136,11 @@ class Config(NamedTuple):
     unknown_price: str  # dearest, refuse or free
     budgets: dict[str, Budget]  # those of client keys among them
     webhook: Secret  # a URL
-    state_dir: Path | None  # None: there is nowhere to keep anything
+    state_dir: Path | None  # None: nothing can be kept on disk
     ledger: Ledger
     store: Secret  # a URL
     cache: Cache
-    routes: dict[str, Route]  # by the name that they serve
+    routes: dict[str, Route]  # by model name
     failover: Failover
     retry: Retry
     hedge: Hedge
@@ -151,20 +151,20 @@ class Config(NamedTuple):
     workers: int
     reload: bool
     explain: int
-    places: Places = NOWHERE  # for mistakes that are found when it is put to use
+    places: Places = NOWHERE  # for mistakes that are found later, when it is put to use
 
     @property
     def has_keys(self) -> bool:
-        """Must a client show one, as far as the configuration says?"""
+        """Does the configuration make clients show a key?"""
         return bool(self.client_key or self.keys or self.jwt.jwks)
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same configuration. It is made without the secrets: a guess could be tried on it."""
+        """The same for the same configuration. Secrets are left out: a guess at one could be tested on it."""
         return sha256(repr(self).encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
     def named_models(self) -> dict[str, set[str]]:
-        """Those that the operator names, by provider."""
+        """The models that the operator names, by provider."""
         names = [*self.aliases.values(), self.default_model or "", self.upstream or "", *self.failover.fallback_order]
         names += [target for route in self.routes.values() for target, _ in route.targets]
         models = {name: {*row.models, row.model} for name, row in self.providers.items()}

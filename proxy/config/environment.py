@@ -1,8 +1,8 @@
-"""What do the variables say?
+"""What do the environment variables say?
 
-Every key of the file that is no table has one: PILLION_ and the key, nested ones with underscores; a provider's begin
-with PILLION_<NAME>_. Keys of providers come from the vendors' own names as well. What is secret may also stand in a
-file that NAME_FILE names. An empty variable is none.
+Every key of the file that is not a table has one: PILLION_ and the key, nested keys joined by underscores. A provider's
+begin with PILLION_<NAME>_; its API key may also stand in the vendor's own variable. A secret may stand in a file that
+NAME_FILE names. An empty variable counts as unset.
 """
 
 import difflib
@@ -19,11 +19,11 @@ from proxy.config.schema import File, Preset, ProviderRow
 from proxy.config.secret import secret_text, why_unreadable
 from proxy.config.values import DEFAULT, Keys, Mistakes, Origin, Scalar, Table, given
 
-_UNNAMED = {"keys", "preset"}  # of a row: what no variable says
+_UNNAMED = {"keys", "preset"}  # keys of a row that no variable can set
 _OF_A_PROVIDER = re.compile(r"(?P<ours>PILLION_)?(?P<name>[A-Z0-9_]+?)_(?P<what>API_KEY(?:_FILE)?|BASE_URL)")
 
 _BESIDE = {"PILLION_CONFIG", "PILLION_WAIT_TIMEOUT"}  # variables that are no keys of the file
-# What Kubernetes says to each container of a service that is called pillion, or pillion-something.
+# What Kubernetes sets in each container if a service is called pillion, or pillion-something.
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 _SERVICE_LINK = re.compile(
     r"PILLION_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
@@ -42,7 +42,7 @@ class Leaf(NamedTuple):
     is_secret: bool
     default: Any
     description: str
-    unit: str  # in which it counts, where it does
+    unit: str  # "" where it has none
 
     def variable(self, prefix: str = "PILLION") -> str:
         return "_".join([prefix, *self.keys]).upper()
@@ -88,7 +88,7 @@ def _unit(kind: inspect.Type) -> str:
 
 
 def is_secret(kind: inspect.Type) -> bool:
-    """Is it marked so, or what it holds?"""
+    """Is the type marked as secret, or the type of what it holds?"""
     match kind:
         case inspect.Metadata():
             return "secret" in (kind.extra or {}) or is_secret(kind.type)
@@ -103,7 +103,7 @@ def is_secret(kind: inspect.Type) -> bool:
 
 
 class Environment:
-    """The variables, and the flags of the command line, which stand above them under the same names."""
+    """The variables, and the flags of the command line, which have the same names and win over them."""
 
     def __init__(self, environ: Mapping[str, str], flags: Mapping[str, str], mistakes: Mistakes) -> None:
         self._environ = environ
@@ -111,7 +111,7 @@ class Environment:
         self._mistakes = mistakes
 
     def server(self) -> Table:
-        """All but the providers."""
+        """Everything except the providers."""
         return self._table(leaves(File), "PILLION", ())
 
     def row(self, name: str, key_names: Iterable[str]) -> Table:
@@ -129,7 +129,7 @@ class Environment:
         return table
 
     def vendors(self, name: str, variables: Mapping[str, Iterable[str]]) -> Table:
-        """The row's keys that the vendor has variables for: AWS_REGION and its like."""
+        """The keys of a row for which the vendor has its own variables, such as AWS_REGION."""
         found = {
             key: node
             for key, names in variables.items()
@@ -139,17 +139,17 @@ class Environment:
         return Table(dict(found), DEFAULT)
 
     def has(self, variable: str) -> bool:
-        """Is a secret by that name set, or its file?"""
+        """Is this variable set, or the one that names its file?"""
         return bool(self._environ.get(variable) or self._environ.get(f"{variable}_FILE"))
 
     def has_row(self, name: str) -> bool:
-        """Do our own variables for this provider make it one?"""
+        """Do our own variables make this a configured provider?"""
         return bool(self._environ.get(f"{prefix(name)}_BASE_URL")) or self.has(f"{prefix(name)}_API_KEY")
 
     def instances(self, presets: Mapping[str, Preset], taken: set[str], words: Iterable[str]) -> dict[str, str]:
-        """Providers that variables with a suffix make, and the preset of each: `openai-east: openai`.
+        """Providers that exist by variables with a suffix, and the preset of each: `openai-east: openai`.
 
-        `taken` holds variables and providers' prefixes that mean something else, `words` suffixes that do.
+        `taken`: variables and prefixes of providers that mean something else. `words`: suffixes that do.
         """
         found: dict[str, str] = {}
         stems = {True: {_upper(name): name for name in presets}, False: _stems(_by_key(presets))}
@@ -168,7 +168,7 @@ class Environment:
         return found
 
     def warnings(self, providers: Iterable[str]) -> Iterator[str]:
-        """A sentence for each variable that is called like one of ours and is none. `providers`: all that may be."""
+        """A sentence for each variable that looks like one of ours and is none. `providers`: all that there may be."""
         ours = [name for name, text in self._environ.items() if name.startswith("PILLION_") and text]
         odd = [name for name in ours if name not in _BESIDE and not _SERVICE_LINK.fullmatch(name)]
         known = _BESIDE | _spelled(File, "PILLION") if odd else _BESIDE
@@ -179,7 +179,7 @@ class Environment:
             yield f"{name} is no variable of pillion's, and says nothing" + (f": is it {close[0]}?" if close else "")
 
     def placeless(self, presets: Mapping[str, Preset], providers: Collection[str]) -> Iterator[str]:
-        """A sentence for each key that is an instance's of a preset which no key makes a provider (vLLM's)."""
+        """A sentence for each key of an instance without a base URL, where a key alone is not enough (vLLM)."""
         named = {name: row for name, row in presets.items() if row.by_name}
         stems = {stem: name for stem, name in _stems(named).items() if stem not in _stems(_by_key(presets))}
         is_key = re.compile(rf"({'|'.join(stems)})_([A-Z0-9_]+?)_API_KEY(?:_FILE)?").fullmatch
@@ -189,13 +189,13 @@ class Environment:
                 yield f"{match[0]} alone makes no provider: {prefix(name)}_BASE_URL would say where {name} is"
 
     def egress(self, direct: Sequence[str]) -> Iterator[str]:
-        """A sentence where there is a proxy for the way out that nobody takes. `direct`: who is asked without it."""
+        """A sentence if a system-wide egress proxy is set and no provider uses one. `direct`: who is asked without."""
         if direct and (said := next(filter(self._environ.get, _EGRESS), "")):
             ours = f"{prefix(direct[0])}_PROXY, or providers.{direct[0]}.proxy"
             yield f"{said} says nothing to pillion: providers are asked without a proxy, until one has its own ({ours})"
 
     def _table(self, wanted: Iterable[Leaf], before: str, above: Keys) -> Table:
-        """The leaves that are set, each at its place in a tree."""
+        """A tree of the leaves that are set."""
         root = Table({}, DEFAULT)
         for leaf in wanted:
             node = self._value(leaf.variable(before), leaf.is_secret, (*above, *leaf.keys))
@@ -230,7 +230,7 @@ class Environment:
 
 
 def _spelled(schema: type[Struct], before: str) -> set[str]:
-    """The variables of all keys."""
+    """The variables of all keys of a schema."""
     there = [leaf for leaf in leaves(schema) if schema is File or leaf.keys[0] not in _UNNAMED]
     plain = {leaf.variable(before) for leaf in there}
     return plain | {f"{leaf.variable(before)}_FILE" for leaf in there if leaf.is_secret}
@@ -254,12 +254,12 @@ def _instance(preset: str, suffix: str) -> str:
 
 
 def _by_key(presets: Mapping[str, Preset]) -> dict[str, Preset]:
-    """Those that their key alone makes a provider."""
+    """The presets that become a provider by their key alone."""
     return {name: row for name, row in presets.items() if not row.by_name}
 
 
 def _stems(presets: Mapping[str, Preset]) -> dict[str, str]:
-    """OPENAI for openai: what the first of its keys is called, less the _API_KEY."""
+    """OPENAI for openai: the first variable of its key, without the _API_KEY."""
     keyed = {name: row.keys[0] for name, row in presets.items() if row.keys}
     return {key.removesuffix("_API_KEY"): name for name, key in keyed.items() if key.endswith("_API_KEY")}
 

@@ -1,7 +1,8 @@
 """What do `${NAME}`, `${NAME:-default}` and `${file:/path}` stand for?
 
-After parsing, in values alone: what a variable or a file holds is never YAML. `$${` is a plain `${`. A value that is
-one reference and nothing more takes the type that is wanted in its place, and one file stays tied to its file.
+Expanded after parsing and only in values, so the contents of a variable or a file are never read as YAML. `$${` is a
+plain `${`. A value that is one reference and nothing else gets the type that the schema wants there; if it refers to a
+file, it is read again when the file changes.
 """
 
 import re
@@ -44,7 +45,7 @@ class Expansion:
         return Scalar(text, "given", node.origin._replace(file=file), hidden=True)
 
     def _value(self, found: re.Match[str]) -> str:
-        """Raises LookupError, which says why."""
+        """What a reference stands for. Raises LookupError, whose message says why not."""
         if found[0] == "$${":
             return "${"
         if found["odd"] or "${" in (found["default"] or ""):

@@ -1,7 +1,7 @@
 """Which layer says what, and what do they say together?
 
 From the bottom up: the defaults, a preset, the vendor's own variables, the file, our variables, the flags. They are
-laid over each other as trees, key by key, before anything is converted; so each value still knows where it is from.
+laid over each other as trees, key by key, before anything is converted, so that each value still knows its origin.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ from proxy.config.values import (
 )
 from proxy.edge.address import address
 
-_OF_A_PRESET = {"by_name", "always", "variables", "places", "keys"}  # what a row does not take over from it
+_OF_A_PRESET = {"by_name", "always", "variables", "places", "keys"}  # keys of a preset that a row does not inherit
 
 
 class Row(NamedTuple):
@@ -46,7 +46,7 @@ class Row(NamedTuple):
     preset: Preset
     key_names: tuple[str, ...]
     timers: Around
-    assumed: bool = False  # the operator says nothing of it
+    assumed: bool = False  # the operator has not configured it
 
 
 class Layers(NamedTuple):
@@ -55,8 +55,8 @@ class Layers(NamedTuple):
     presets: Presets
     origins: Mapping[Keys, Origin]
     mistakes: Mistakes
-    warnings: tuple[str, ...]  # of what counts for nothing, and is no mistake
-    state_dir: Path | None = None  # where the operating system would have our state
+    warnings: tuple[str, ...]  # about what has no effect, and is no mistake
+    state_dir: Path | None = None  # the folder for state by the rules of the operating system
 
 
 class _Data(NamedTuple):
@@ -67,7 +67,7 @@ class _Data(NamedTuple):
 
 
 def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str]) -> Layers:
-    """All layers; what is wrong is in `mistakes`. Raises ConfigError where the file is no YAML."""
+    """All layers, with what is wrong in `mistakes`. Raises ConfigError where the file is not YAML."""
     mistakes = Mistakes()
     data = _data()
     environment = Environment(environ, flags, mistakes)
@@ -75,7 +75,7 @@ def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, 
     top = merged(Expansion(environ, mistakes).of(file), environment.server())
     providers = top.at("providers")
     rows = Rows(data, environment, table(providers), mistakes).all(_upstream(top, data.presets))
-    if is_null(providers) or isinstance(providers, Table):  # else it is a mistake, which the conversion tells
+    if is_null(providers) or isinstance(providers, Table):  # else it is a mistake, which the conversion notes
         top.entries["providers"] = Table({name: row.node for name, row in rows.items()}, DEFAULT)
     conversion = Conversion(mistakes)
     said = conversion.struct(top, File)
@@ -88,7 +88,7 @@ def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, 
 
 
 def _without_proxy(file: File, rows: Mapping[str, Row]) -> list[str]:
-    """Providers that are configured and elsewhere, where none of all has a proxy."""
+    """The configured providers on other machines, if no provider at all has a proxy."""
     there = {name: row for name, row in file.providers.items() if row is not None and not rows[name].assumed}
     if any(row.proxy for row in there.values()):
         return []
@@ -96,7 +96,7 @@ def _without_proxy(file: File, rows: Mapping[str, Row]) -> list[str]:
 
 
 def _state_dir(environ: Mapping[str, str]) -> Path | None:
-    """https://specifications.freedesktop.org/basedir-spec/latest/: a relative path is none."""
+    """https://specifications.freedesktop.org/basedir-spec/latest/: a relative path counts as unset."""
     if (said := Path(environ.get("XDG_STATE_HOME") or "")).is_absolute():
         return said / "pillion"
     home = Path(environ.get("HOME") or "")
@@ -104,7 +104,7 @@ def _state_dir(environ: Mapping[str, str]) -> Path | None:
 
 
 def _apart(layers: Layers) -> Layers:
-    """Less what is assumed to be where we are ourselves: pillion may stand in Ollama's own place."""
+    """Without assumed providers whose address is ours: pillion may listen in Ollama's own place."""
     listening, providers = filter(None, map(address, listeners(layers.file).values())), layers.file.providers
     urls = {name: row.base_url for name, row in providers.items() if row and layers.rows[name].assumed}
     ours = {name for where in listening for name, url in urls.items() if url and leads_to(url, where)}
@@ -114,7 +114,7 @@ def _apart(layers: Layers) -> Layers:
 
 
 def listeners(file: File) -> dict[Keys, str]:
-    """Where pillion is told to listen, by the key that says so."""
+    """The configured addresses of the listeners, by key."""
     said = {
         ("listen",): file.listen,
         ("metrics_address",): file.metrics_address,
@@ -139,7 +139,7 @@ def _upstream(top: Table, presets: Presets) -> str:
 
 
 class Rows:
-    """The providers, from what the file has `written` of them, the presets and the variables."""
+    """Makes the providers' rows from what is `written` in the file, the presets and the variables."""
 
     def __init__(self, data: _Data, environment: Environment, written: Table, mistakes: Mistakes) -> None:
         self._data = data
@@ -149,8 +149,9 @@ class Rows:
         self._mistakes = mistakes
 
     def all(self, upstream: str) -> dict[str, Row]:
-        """Those that the file names, those whose key or base URL is set, the one that all traffic goes to, and those
-        that are always there."""
+        """Those that the file names, those whose key or base URL is set, the one that gets all traffic, and those that
+        are always there.
+        """
         keyed = [name for name, preset in self._presets.items() if self._is_set(name, preset, upstream)]
         instances = self._environment.instances(self._presets, self._taken(), self._data.presets.not_instances)
         names = dict.fromkeys([*self._written.entries, *keyed, *instances])
@@ -167,7 +168,7 @@ class Rows:
         return (has_key and not preset.by_name) or self._environment.has_row(name)
 
     def _taken(self) -> set[str]:
-        """Variables and prefixes that mean a provider which is known, and so make no instance."""
+        """Variables and prefixes that belong to a known provider, and so make no instance."""
         keys = {key for preset in self._presets.values() for key in preset.keys}
         said = {key for name in self._written.entries for key in texts(self._written.at(name, "keys"))}
         return keys | said | {prefix(name) for name in [*self._presets, *self._written.entries]}
@@ -176,7 +177,7 @@ class Rows:
         row = self._written.entries.get(name)
         chosen = self._preset(name, table(row), instance_of)
         preset = self._presets.get(chosen, Preset())
-        if chosen != name:  # another account, perhaps another continent: what the vendor's variables say is not of it
+        if chosen != name:  # another account, so the vendor's own variables are not about it
             preset = replace(preset, variables={})
         own = preset.keys if chosen == name else [own_key(name, chosen, preset)]
         key_names = tuple(texts(table(row).entries.get("keys")) or own)
@@ -189,7 +190,7 @@ class Rows:
         return Row(name, node, preset, key_names, timers)
 
     def _preset(self, name: str, row: Table, instance_of: str) -> str:
-        """The preset that a row begins with: the one that it names, or that its own name begins with."""
+        """The name of the preset under a row: the one that it names, or with which its own name begins; "" if none."""
         said = row.at("preset")
         if isinstance(said, Scalar) and not is_null(said):
             if said.text not in self._presets:

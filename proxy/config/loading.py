@@ -1,7 +1,7 @@
 """How does all that the operator has said become one configuration?
 
-`load` is the way in: it lays the layers over each other, checks what they say together, and gives out the Config that
-everybody else reads; or it raises every mistake at once.
+`load` is the way in: it lays the layers over each other, checks what they say together, and returns the Config that
+everybody else reads, or raises all mistakes at once.
 """
 
 import os
@@ -26,22 +26,22 @@ def load(
     flags: Mapping[str, str] | None = None,
     no_adapter: NoAdapter = any_kind,
 ) -> Config:
-    """The configuration in force; without a path, that of PILLION_CONFIG or none.
+    """The configuration in force. Without a path, the file is the one in PILLION_CONFIG, if any.
 
-    `flags`: what was typed, under the names of the variables. `no_adapter`: without it any `kind` will do. Raises
+    `flags`: what was typed, by the names of the variables. `no_adapter`: without it every `kind` is accepted. Raises
     ConfigError, a line for each mistake.
     """
     return _config(layered(path, environ, flags, no_adapter))
 
 
 def located(path: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """Which file it is; None where there is none."""
+    """The configuration's file; None where there is none."""
     said = environ.get("PILLION_CONFIG")
     return Path(said) if path is None and said else path
 
 
 def log_format(flags: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> str:
-    """What the log is to look like, for whoever must tell that the rest of the configuration cannot be used."""
+    """The log's format, known before the rest of the configuration, and even if that cannot be used."""
     return flags.get("PILLION_LOG_FORMAT") or environ.get("PILLION_LOG_FORMAT") or "auto"
 
 
@@ -51,7 +51,7 @@ def layered(
     flags: Mapping[str, str] | None = None,
     no_adapter: NoAdapter = any_kind,
 ) -> Layers:
-    """What `load` makes its Config of: every value, and where it is from. Raises ConfigError likewise."""
+    """What `load` makes its Config from: every value, and its origin. Raises ConfigError likewise."""
     layers = gathered(located(path, environ), environ, flags or {})
     checks.check(layers, no_adapter)
     spending.check(layers)
@@ -66,7 +66,7 @@ def _config(layers: Layers) -> Config:
     serves = {name: tuple(row.serves) for name, row in presets.providers.items()}
     listen = address(file.listen)
     assert listen is not None
-    known("")  # the table is read now, and not with the first request
+    known("")  # read the table of models now, and not during the first request
     return Config(
         listen=listen,
         metrics_address=address(file.metrics_address or ""),
@@ -156,7 +156,7 @@ def _provider(name: str, layers: Layers) -> Provider:
         org_id=value.org_id or "",
         project=value.project or "",
         location=value.location or "",
-        proxy=Secret((value.proxy or "").strip()),  # whose connections are made by it, so that it stays as it is
+        proxy=Secret((value.proxy or "").strip()),  # not read again from a file: connections are made with it
         ca=Path(value.ca) if value.ca else None,
         dialects=tuple(value.dialects),
         body=value.body,
@@ -188,9 +188,9 @@ def _api_keys(name: str, value: ProviderRow, layers: Layers) -> Iterator[tuple[S
 
 
 def _is_vouched(name: str, key: str, layers: Layers) -> bool:
-    """Is what is said under the key said of the host?
+    """Is the value of this key a statement about the host that is used?
 
-    A preset speaks of its own, and not of the one that an operator puts in its place.
+    A preset speaks about its own host, and not about one that the operator puts in its place.
     """
     url, said = (layers.origins.get(("providers", name, each)) for each in ("base_url", key))
     return bool(said and (said.told or (url and not url.told)))

@@ -1,8 +1,7 @@
-"""What is known of a model, by its name alone?
+"""What is known of a model by its name alone?
 
-models.yaml says it, in rows by patterns; a provider's own rows stand above it, key by key. The timers of a model have
-their place among those of its provider: a preset's, the table's, what is said of the provider, what is said of the
-model.
+models.yaml has rows by patterns; a provider's own rows for its models win over them, key by key. For a model's timers
+the order is, from the bottom up: the preset's, those in models.yaml, the provider's, the model's own.
 """
 
 import re
@@ -17,11 +16,11 @@ from proxy.config.reading import read
 from proxy.config.schema import Model
 from proxy.config.values import Mistakes, Node, Origin, Scalar, Series, Table, is_null, merged, moved, table, texts
 
-REMEMBERED = 1000  # models that are kept; clients choose their names
+REMEMBERED = 1000  # models that are kept; it is clients who choose names
 
 _DATA = Origin("preset")
 
-# `us.anthropic.` before Bedrock's names, `openai.` before Mantle's; a dot within a version follows a digit.
+# `us.anthropic.` before Bedrock's names, `openai.` before Mantle's. (A dot in a version follows a digit.)
 _vendors = re.compile(r"(?:[a-z]+(?:-[a-z]+)*\.)+").match
 _special = re.compile(r"[*?\[]")
 
@@ -30,16 +29,16 @@ class Family(NamedTuple):
     """A row of models.yaml."""
 
     patterns: tuple[str, ...]
-    beginnings: tuple[str, ...]  # of the patterns, up to their first special character
+    beginnings: tuple[str, ...]  # the patterns up to their first special character
     facts: Table
 
     def has(self, name: str) -> bool:
-        """Few families begin as the name does, and only their patterns are compiled."""
+        """Does a pattern fit? Few families begin as the name does, and only their patterns are compiled."""
         return name.startswith(self.beginnings) and any(fnmatchcase(name, pattern) for pattern in self.patterns)
 
 
 class Around(NamedTuple):
-    """A provider's timers: its preset's, which stand under the table's, and those that were said, which stand over."""
+    """A provider's timers: its preset's, below those in models.yaml, and its own, above them."""
 
     under: Node | None = None
     over: Node | None = None
@@ -49,11 +48,11 @@ _SILENT = Around()
 
 
 class Cards:
-    """What is known of a provider's models. `rows`: what is configured of them, the table's share in it."""
+    """What is known of a provider's models. `rows`: the configured ones, already merged with models.yaml."""
 
     def __init__(self, rows: Iterable[Model] = (), timers: Around = _SILENT) -> None:
         self._rows = {row.name: row for row in rows}
-        self._timers = Around(*(node and moved(node, _DATA) for node in timers))  # wherever it was said
+        self._timers = Around(*(node and moved(node, _DATA) for node in timers))  # its origins do not matter here
         self._met: dict[str, Model | None] = {}
 
     def __repr__(self) -> str:
@@ -97,21 +96,21 @@ def _families(rows: Node | None) -> Iterator[Family]:
 
 
 def known(model: str) -> Table:
-    """What the table says: of each key, the first row that matches and has it."""
+    """What models.yaml says: for each key, the first row that matches and has it."""
     names = _names(model)
     rows = [family.facts for family in families() if any(family.has(name) for name in names)]
     return merged(*reversed(rows))
 
 
 def _names(model: str) -> set[str]:
-    """The spellings of a name: whole, and less the path and the vendors before it."""
+    """The spellings of a name: whole, and without the path and the vendors before it."""
     whole = model.lower()
     names = {whole, whole.rpartition("/")[2]}
     return names | {name[found.end() :] for name in names if (found := _vendors(name))}
 
 
 def with_cards(row: Table, timers: Around) -> Table:
-    """A provider's row, each of its models with all that is known of it."""
+    """A provider's row, with all that is known of each of its models."""
     models = row.at("models")
     if not isinstance(models, Series):
         return row
@@ -123,7 +122,7 @@ def _item(item: Node, timers: Around) -> Node:
     name = item if isinstance(item, Scalar) else table(item).at("name")
     said = table(item).at("timers")
     if not isinstance(name, Scalar) or not (is_null(said) or isinstance(said, Table)):
-        return item  # a mistake, which the conversion tells
+        return item  # a mistake, which the conversion notes
     facts = _facts(name.text, table(item), timers)
     if isinstance(item, Scalar) and not facts.entries:
         return item
@@ -131,7 +130,7 @@ def _item(item: Node, timers: Around) -> Node:
 
 
 def _facts(model: str, said: Table, timers: Around) -> Table:
-    """The table's, and over them what is `said` of the model; its timers among those of its provider."""
+    """What models.yaml says, and over it what is `said` of the model; its timers between those of its provider."""
     found = known(model)
     facts = merged(found, said)
     if not is_null(facts.at("timers")):

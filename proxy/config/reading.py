@@ -1,8 +1,8 @@
 """What does a YAML file say, and on which line?
 
-The sole owner of yaml. It reads events, not values, so that nothing is decided by YAML 1.1's guesses (`no`, `12:30`,
-`0123`), every key keeps its line, and a duplicate is seen. What a mistake or an attacker can write is bounded here:
-size, depth, and how much the aliases amount to.
+The sole owner of yaml. It reads events, not values, so that YAML 1.1's guesses (`no`, `12:30`, `0123`) decide nothing,
+every key keeps its line, and a duplicate is noticed. What a mistake or an attacker can write is bounded here: size,
+depth, and what the aliases add up to.
 """
 
 import re
@@ -17,7 +17,7 @@ from proxy.errors import ConfigError
 
 LARGEST = 1024 * 1024  # bytes
 DEEPEST = 32
-MOST = 20_000  # values, those that aliases repeat counted again
+MOST = 20_000  # values, counted again for each alias
 
 _KINDS: dict[str, Kind] = {"int": "number", "float": "number", "bool": "boolean", "null": "null", "timestamp": "date"}
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -25,7 +25,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def contents(path: Path) -> str:
-    """Raises ConfigError."""
+    """The text of the file. Raises ConfigError."""
     try:
         with path.open("rb") as opened:
             data = opened.read(LARGEST + 1)
@@ -37,7 +37,7 @@ def contents(path: Path) -> str:
 
 
 def read(text: str, source: str, mistakes: Mistakes) -> Table:
-    """The document. Raises ConfigError where it is no YAML; milder mistakes are noted."""
+    """The document as a tree. Raises ConfigError where it is not YAML; milder mistakes are noted."""
     if found := _CONTROL.search(text):
         before = text.count("\n", 0, found.start())
         raise ConfigError(f"{source}:{before + 1}: a control character (U+{ord(found[0]):04X})")
@@ -66,7 +66,7 @@ class _Composer:
         self._loader = loader
         self._source = source
         self._mistakes = mistakes
-        self._anchors: dict[str, tuple[Node, int]] = {}  # and how many values it is
+        self._anchors: dict[str, tuple[Node, int]] = {}  # and the number of values in each
         self._count = 0
 
     def document(self) -> Table:

@@ -1,8 +1,8 @@
 """How is a value kept that nobody may see, and that may change under us?
 
-A secret that stands in a file of its own (`OPENAI_API_KEY_FILE`) is rotated by writing that file: it is looked at
-when the secret is used, at most ten times a second, and read again when it is another one. One that somebody lends us
-for an hour is told its new value.
+A secret in a file of its own (`OPENAI_API_KEY_FILE`) is rotated by writing that file: we look at the file when the
+secret is used, at most ten times a second, and read it again when it has changed. A token that is lent to us for an
+hour gets its new value by `become`.
 """
 
 import os
@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 LIMIT = 64 * 1024  # bytes; a longer file is no key
-LOOK_AGAIN = 0.1  # seconds: a key that was replaced is shown no longer than that
+LOOK_AGAIN = 0.1  # seconds: a key that was replaced is used no longer than that
 
 _SENDABLE = re.compile(r"[\t -~]*")
 
@@ -22,7 +22,7 @@ _SENDABLE = re.compile(r"[\t -~]*")
 class Secret:
     """A value that must not be seen: only `reveal` shows it. With a file, `reveal` shows what the file says now.
 
-    `item`: which one of those that the file holds, where they are several.
+    `item`: the number of the value in the file, where that holds several.
     """
 
     __slots__ = ("_clock", "_file", "_item", "_look_at", "_seen", "_value")
@@ -49,7 +49,7 @@ class Secret:
 
     @property
     def is_nothing(self) -> bool:
-        """Is there none, and no file that could ever say one?"""
+        """Is there no value, and no file that could ever hold one?"""
         return self._file is None and not self._value
 
     def __eq__(self, other: object) -> bool:
@@ -67,16 +67,16 @@ class Secret:
         return self._value
 
     def look(self) -> str:
-        """What the file says at this moment: for whoever was refused with what it said a moment ago."""
+        """What the file says at this very moment, for use after the last value was refused."""
         self._look_at = -1.0
         return self.reveal()
 
     def become(self, value: str) -> None:
-        """Another value from now on: that of a token which somebody gives us, and which ends."""
+        """Another value from now on, for a token that expires and is replaced."""
         self._value = value
 
     def _look(self, file: Path) -> None:
-        """A file that is gone, empty, too short or broken is being written: the last good value stays."""
+        """Read the file if it has changed. One that is gone, empty or broken is being written: the last value stays."""
         try:
             found = file.stat()
             seen = (found.st_mtime_ns, found.st_ino, found.st_size)
@@ -92,9 +92,9 @@ class Secret:
 
 
 def secret_text(file: Path, limit: int = LIMIT) -> str:
-    """What the file holds, less the line end and blanks around it. Raises OSError, and ValueError where it is no text.
+    """The file's text, without the blanks and line ends around it. Raises OSError, and ValueError where it is no text.
 
-    `limit`: the bytes that it may have. Only a regular file can be read again; a pipe would have us wait for ever.
+    `limit`: the bytes that it may have. Only a regular file can be read again; at a pipe we would wait for ever.
     """
     with open(file, "rb", opener=_unhurried) as opened:
         if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
@@ -106,12 +106,12 @@ def secret_text(file: Path, limit: int = LIMIT) -> str:
 
 
 def items(text: str) -> list[str]:
-    """Of a list that a variable or a file holds."""
+    """The items of a list in a variable or a file."""
     return [item for each in text.split(",") if (item := each.strip())]
 
 
 def digest_of(key: str) -> bytes:
-    """SHA-256, by which a client's key is known where it is not kept itself."""
+    """SHA-256, which is kept in place of a client's key."""
     return sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
@@ -121,7 +121,7 @@ def sendable(value: str) -> bool:
 
 
 def why_unreadable(error: OSError | ValueError) -> str:
-    """In words, and without the contents that a decoding error carries along."""
+    """In words, without the contents that a decoding error carries."""
     return (error.strerror or "cannot be read").lower() if isinstance(error, OSError) else "not UTF-8"
 
 

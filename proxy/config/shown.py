@@ -1,7 +1,7 @@
-"""What is in force, and who decided it; and what could be?
+"""What is in force, who decided it, and what could be configured?
 
-`config show` and `config schema`: the effective configuration as YAML, secrets as ***, each value with its origin; and
-the schema for editors.
+`config show`: the configuration in force as YAML, with secrets as *** and the origin of each value. `config schema`:
+the JSON Schema for editors.
 """
 
 import re
@@ -21,7 +21,7 @@ Origins: TypeAlias = Mapping[Keys, Origin]
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NONE = {"type": "null"}
-# Stands for a number, for true or false, for one of several words, or for a list.
+# A variable may stand where the schema wants a number, a boolean, one of several words, or a list.
 _VARIABLE = {"type": "string", "pattern": r"^\$\{.+\}$"}
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 _NO_TEXT = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}  # to YAML 1.1
@@ -38,7 +38,7 @@ class Flag(NamedTuple):
 
 
 def flags() -> list[Flag]:
-    """One for every variable but a secret's: what is typed, others can see."""
+    """One for every variable except the secrets': others can see what is typed."""
     return [
         Flag(
             "-".join(leaf.keys).replace("_", "-"),
@@ -74,7 +74,7 @@ def json_schema() -> str:
 
 
 def _or_empty(schema: dict[str, Any]) -> dict[str, Any]:
-    """A key without a value is none."""
+    """A key without a value counts as unset, so null is allowed."""
     said: dict[str, Any] = {key: schema[key] for key in ("description", "default") if key in schema}
     rest = {key: item for key, item in schema.items() if key not in said}
     ways = rest.get("anyOf") or [rest]
@@ -128,7 +128,7 @@ def _entry(name: str, value: Any, origins: Origins, keys: Keys, secret: bool) ->
 
 
 def _item(value: Any, origins: Origins, keys: Keys) -> Iterator[str]:
-    """One of a list, of which some are tables."""
+    """An item of a list in which some items are tables."""
     lines = (
         _struct(value, origins, keys) if isinstance(value, Struct) else [f"{_text(value)}  # {_place(origins, keys)}"]
     )
@@ -147,5 +147,5 @@ def _text(value: Any) -> str:
 
 
 def _place(origins: Origins, keys: Keys) -> str:
-    """Where nobody said a thing, it is a default."""
+    """Where a value comes from; one that nobody has set is a default."""
     return str(origins.get(keys, DEFAULT))

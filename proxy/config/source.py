@@ -1,9 +1,8 @@
-"""Where does the configuration stand, and has it changed?
+"""Where does the configuration come from, and has it changed?
 
-What was typed and what is in the environment stay as they are for as long as a process lives; the file does not. A file
-is taken for changed once it is another one than was read and has kept still from one look to the next: whoever writes
-it may be in the middle. It is told by whatever it is that its name leads to, as Kubernetes has a new version of a
-ConfigMap appear behind a symbolic link.
+Flags and environment stay the same as long as the process lives; the file does not. It counts as changed once it
+differs from what was read and has stayed the same from one look to the next, because it may be half written. Symbolic
+links are followed: Kubernetes puts a new version of a ConfigMap behind one.
 """
 
 import os
@@ -27,7 +26,7 @@ class _Stamp(NamedTuple):
 
 
 class Source:
-    """`path`, `flags`, `no_adapter`: as `load` has them."""
+    """`path`, `flags`, `no_adapter`: as in `load`."""
 
     def __init__(
         self,
@@ -47,16 +46,16 @@ class Source:
         return f"<Source {self._path or 'without a file'}>"
 
     def load(self) -> Config:
-        """As it is now. Raises ConfigError."""
+        """The configuration as it is now. Raises ConfigError."""
         self._read = self._seen = self._stamp()  # before it is read: what is written meanwhile is a change
         return load(self._path, self._environ, self._flags, self._no_adapter)
 
     def layered(self) -> Layers:
-        """What `load` would make its Config of. Raises ConfigError likewise."""
+        """What `load` would make its Config from. Raises ConfigError likewise."""
         return layered(self._path, self._environ, self._flags, self._no_adapter)
 
     def has_changed(self) -> bool:
-        """Is there one to be read? Each is told of once, also where it then turns out to be wrong."""
+        """Is there a new version to read? True once for each, even if that then turns out to be wrong."""
         before, self._seen = self._seen, self._stamp()
         is_news = self._seen not in (None, self._read) and self._seen == before
         if is_news:
@@ -64,7 +63,7 @@ class Source:
         return is_news
 
     def _stamp(self) -> _Stamp | None:
-        """None where there is none, or where it is gone for the moment."""
+        """None where there is no file, or it is missing for the moment."""
         if self._path is None:
             return None
         try:

@@ -1,6 +1,6 @@
-"""Does it make sense, what clients may do and what may be spent?
+"""Does it make sense what clients may do, and what may be spent?
 
-As `checks` has it: everything that is wrong is noted, and nothing that only follows from what was wrong before.
+Like `checks`, it notes every mistake, except those that only follow from another one.
 """
 
 import re
@@ -25,15 +25,15 @@ DEFAULT_CLIENT = "default"  # whose key is `client_key`
 
 CLIENT_NAME = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
-LARGEST_SHARED = 9_000_000  # dollars: what Redis reckons with are doubles, and nano-dollars below 2**53
+LARGEST_SHARED = 9_000_000  # dollars: Redis scripts count in doubles, which are exact for nano-dollars below 2**53
 LARGEST_KEY_SET = 1024 * 1024  # bytes, in a file
 _NO_MODEL = "fits no model: must be PROVIDER/MODEL, in which * is any part"
-# A pattern would be the name of a model that nobody asks for: a price, a limit or a budget of nothing.
+# A pattern would be taken for the name of a model that nobody asks for, so that the row would have no effect.
 _ONE_MODEL = "is about one model, by its whole name: * stands for no other"
 
 
 def check(layers: Layers) -> None:
-    """Notes what is wrong in the layers' mistakes."""
+    """Adds what is wrong to the layers' mistakes."""
     there = {*layers.rows, "echo"}
     _keys(layers, there)
     _tokens(layers)
@@ -53,7 +53,7 @@ def check(layers: Layers) -> None:
 
 
 def moment(text: str) -> float:
-    """Seconds since 1970. A day's last moment is its end. Raises ValueError."""
+    """Seconds since 1970; of a day without a time, its last moment. Raises ValueError."""
     when = datetime.fromisoformat(text)
     if "T" not in text and " " not in text:
         when = datetime.combine(when, time.max)
@@ -61,7 +61,7 @@ def moment(text: str) -> float:
 
 
 def _keys(layers: Layers, there: Collection[str]) -> None:
-    known = {*there, *layers.presets.providers}  # a preset's provider may be there tomorrow, when its key is
+    known = {*there, *layers.presets.providers}  # a preset becomes a provider as soon as its key is set
     shared = _digest(layers.file.client_key, None)
     whose = {} if shared is None else {shared: "client_key"}
     for name, row in layers.file.keys.items():
@@ -91,7 +91,7 @@ def _keys(layers: Layers, there: Collection[str]) -> None:
 
 
 def _digest(key: str | None, sha256: str | None) -> bytes | None:
-    """Of a key that is said in either way; None where it is none that anybody could show."""
+    """The digest of a key that is given in either form; None where no client could ever show it."""
     if key is not None:
         return digest_of(key.strip()) if key.strip() and sendable(key.strip()) else None
     return bytes.fromhex(sha256) if sha256 is not None and _DIGEST.fullmatch(sha256) else None
@@ -121,7 +121,7 @@ def _tokens(layers: Layers) -> None:
 
 
 class _KeySet(Struct):
-    """As far as it can be told from any other file without a library that knows keys. RFC 7517, section 5."""
+    """As much of a key set as can be checked without a library for keys. RFC 7517, section 5."""
 
     keys: list[dict[str, Any]]
 
@@ -138,17 +138,17 @@ def _why_no_key_set(file: str) -> str:
 
 
 def own(name: str, row: KeyBudget) -> Budget:
-    """What a client key may spend by itself, as a budget of that client."""
+    """A client key's own budget, as a budget of that client."""
     return Budget(**asdict(row), client=name)
 
 
 def budgets(file: File) -> dict[str, Budget]:
-    """All that the configuration has, by name."""
+    """All budgets of the configuration, by name."""
     return file.budgets | {name: own(name, row.budget) for name, row in file.keys.items() if row.budget is not None}
 
 
 def contradiction(name: str, budget: Budget, others: Mapping[str, Budget]) -> str:
-    """Why there cannot be this one beside the others; "" where there can."""
+    """Why this budget cannot stand beside the others; "" where it can."""
     if name in others:
         return f"goes by the name of a row of `budgets`, {name}: leave out one of the two"
     scope = _scope(budget)
@@ -183,7 +183,7 @@ def _budgets(layers: Layers, there: Collection[str]) -> None:
 
 
 def _beside(layers: Layers, keys: Keys, name: str, budget: Budget, known: dict[str, Budget]) -> None:
-    """Can there be this one as well? `known`: those before it."""
+    """Note whether this budget can stand beside those before it (`known`), to which it is added."""
     if problem := too_large(budget, layers.file.store is not None):
         note(layers, (*keys, "usd"), problem)
     if problem := contradiction(name, budget, known):

@@ -1,6 +1,6 @@
-"""Does it make sense, whom to ask and whom next?
+"""Does it make sense whom to ask, and whom next?
 
-As `checks` has it: everything that is wrong is noted, and nothing that only follows from what was wrong before.
+Like `checks`, it notes every mistake, except those that only follow from another one.
 """
 
 from collections.abc import Collection
@@ -11,12 +11,12 @@ from proxy.config.layers import Layers
 from proxy.config.schema import ProviderRow, RouteRow
 from proxy.errors import Kind
 
-# Kinds of providers that begin anew behind a last turn of the assistant's, or want a field of their own for it.
+# Kinds of providers that answer anew after a last turn of the assistant's, or need a field of their own to go on.
 BEGIN_ANEW = frozenset({"openai", "azure", "gemini", "ollama", "cohere"})
 
 
 def check(layers: Layers) -> None:
-    """Notes what is wrong in the layers' mistakes."""
+    """Adds what is wrong to the layers' mistakes."""
     there = {*layers.rows, "echo"}
     there |= {word for word, name in layers.presets.synonyms.items() if name in there}
     for name, route in layers.file.routes.items():
@@ -57,7 +57,7 @@ def _route(layers: Layers, name: str, route: RouteRow, there: Collection[str]) -
 
 
 def _prefill(layers: Layers, name: str, value: ProviderRow) -> None:
-    """What the operator says of it; that models.yaml says it of a name is no mistake, wherever that is served."""
+    """Only where the operator says it: models.yaml may say it of a name, wherever that model is served."""
     for n, row in enumerate(value.models):
         keys = ("providers", name, "models", f"[{n}]", "prefill")
         if not isinstance(row, str) and row.prefill and layers.origins[keys].told:

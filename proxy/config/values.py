@@ -1,7 +1,7 @@
 """What was written, and where?
 
-The tree that every layer of the configuration is read into, before anybody asks whether it makes sense: each value
-knows where it stands, so that a mistake can be told with its line, and `config show` can say who decided.
+The tree that every layer of the configuration is read into, before it is checked. Each value knows where it stands, so
+that a mistake can be shown with its line, and `config show` can say who decided.
 """
 
 from collections.abc import Mapping
@@ -11,24 +11,24 @@ from typing import Literal, NamedTuple, TypeAlias
 from proxy.config.secret import items
 from proxy.errors import ConfigError
 
-Keys: TypeAlias = tuple[str, ...]  # the way to a value: ("providers", "openai", "models", "[0]")
-Kind = Literal["text", "number", "boolean", "null", "date", "given"]  # given: by a variable, so the schema decides
+Keys: TypeAlias = tuple[str, ...]  # the path to a value: ("providers", "openai", "models", "[0]")
+Kind = Literal["text", "number", "boolean", "null", "date", "given"]  # given: by a variable; the schema says as what
 
-LONGEST_SHOWN = 40  # characters of a key's name in a message: a longer one may be a secret at the wrong place
+LONGEST_SHOWN = 40  # characters of a key's name in a message: a longer one may be a misplaced secret
 
 
 class Origin(NamedTuple):
     source: str  # config.yaml, or `environment PILLION_LISTEN`
     line: int = 0
-    file: Path | None = None  # that holds the value alone, and is read again when it changes
-    item: int | None = None  # which one of those that the file holds, where they are several
+    file: Path | None = None  # holds nothing but the value, and is read again when it changes
+    item: int | None = None  # the number of the value in the file, where that holds several
 
     def __str__(self) -> str:
         return f"{self.source}:{self.line}" if self.line else self.source
 
     @property
     def told(self) -> str:
-        """In a message, which has no use for a place that the operator did not write."""
+        """The place for a message; "" where the operator did not write it."""
         return "" if self.source in ("default", "preset") else str(self)
 
 
@@ -39,7 +39,7 @@ class Scalar(NamedTuple):
     text: str
     kind: Kind
     origin: Origin
-    hidden: bool = False  # it comes from outside of the file: no message shows it
+    hidden: bool = False  # it comes from outside the file, so no message shows it
 
 
 class Series(NamedTuple):
@@ -68,7 +68,7 @@ def given(text: str, origin: Origin) -> Scalar:
 
 
 def separated(node: Scalar) -> Series:
-    """A list that a variable or a file holds."""
+    """The items of a list that a variable or a file holds."""
     found = enumerate(items(node.text))
     return Series(
         tuple(Scalar(text, node.kind, node.origin._replace(item=n), node.hidden) for n, text in found), node.origin
@@ -76,9 +76,9 @@ def separated(node: Scalar) -> Series:
 
 
 class Places:
-    """Where each value stands, for mistakes that only those can find who put it to use.
+    """Where each value stands, for mistakes that are only found when it is put to use.
 
-    It says nothing of what the configuration is: lines may move, and it is the same.
+    Its repr is always the same, so that a line that moves does not make another configuration.
     """
 
     def __init__(self, origins: Mapping[Keys, Origin] | None = None) -> None:
@@ -88,9 +88,9 @@ class Places:
         return "<Places>"
 
     def nearest(self, keys: Keys) -> Origin:
-        """A key that is missing stands nowhere, the table that lacks it does."""
+        """A missing key has no place, but the table that lacks it has one."""
         above = (keys[:n] for n in range(len(keys), 0, -1))
-        places = [*above, (*keys, "api_key")]  # the last is why a provider is there
+        places = [*above, (*keys, "api_key")]  # the last may be why there is such a provider
         origins = (self._origins[place] for place in places if place in self._origins)
         return next((origin for origin in origins if origin.told), DEFAULT)
 
@@ -112,7 +112,7 @@ def table(node: Node | None) -> Table:
 
 
 def merged(*layers: Node | None) -> Table:
-    """Tables laid over each other, the last one on top. A null says nothing, and what lies below it stays."""
+    """Tables laid over each other, the last one on top. A null leaves what lies below it."""
     entries: dict[str, Node] = {}
     origin = DEFAULT
     for layer in layers:
@@ -129,7 +129,7 @@ def merged(*layers: Node | None) -> Table:
 
 
 def moved(node: Node, origin: Origin) -> Node:
-    """The same, from one place."""
+    """The same tree, all of it with this origin."""
     match node:
         case Table():
             return Table({key: moved(item, origin) for key, item in node.entries.items()}, origin)
@@ -147,7 +147,7 @@ def texts(node: Node | None) -> list[str]:
 
 
 def what(node: Node) -> str:
-    """The kind of thing it is, for a message."""
+    """The kind of a node, for a message."""
     match node:
         case Table():
             return "a mapping"
@@ -171,7 +171,7 @@ def _named(key: str) -> str:
 
 
 class Mistakes:
-    """All that is wrong, one line each, told at once."""
+    """All that is wrong, one line each, to be reported at once."""
 
     def __init__(self) -> None:
         self._found: list[tuple[Origin, Keys, str]] = []
@@ -180,7 +180,7 @@ class Mistakes:
         self._found.append((origin, keys, problem))
 
     def within(self, *keys: str) -> bool:
-        """Was something wrong here, or with what this is a part of? Then what follows from it is no news."""
+        """Is there a mistake at this place, or at one around it? Then what follows from it is no news."""
         return any(keys[: len(known)] == known for _, known, _ in self._found if known)
 
     def lines(self) -> list[str]:
