@@ -134,20 +134,23 @@ class Counter:
             self._quiet = max(terms.threshold, 1)
         self.terms, self.limit, self.strict, self.cap = terms, terms.limit, terms.strict, terms.cap
 
+    def amount(self, bound: int | None) -> int | None:
+        """What is set aside for a request of this bound; None: it runs without one."""
+        return self.cap if bound is None else bound
+
     def admits(self, bound: int | None) -> bool:
         if bound == 0:
             return True
-        if bound is None:
-            bound = self.cap
-            if bound is None:
-                return not self.strict and not self.alone and self.spent + self.reserved < self.limit
+        amount = self.amount(bound)
+        if amount is None:
+            return not self.strict and not self.alone and self.spent + self.reserved < self.limit
         if self.strict or self.alone:
-            return self.spent + self.reserved + bound <= self.limit
+            return self.spent + self.reserved + amount <= self.limit
         return self.spent + self.reserved < self.limit
 
     def take(self, bound: int | None) -> None:
         """Set aside what was admitted."""
-        amount = self.cap if bound is None else bound
+        amount = self.amount(bound)
         if amount is None:
             self.alone += 1
         else:
@@ -155,7 +158,7 @@ class Counter:
 
     def give_back(self, bound: int | None) -> None:
         """As if it had not been taken."""
-        amount = self.cap if bound is None else bound
+        amount = self.amount(bound)
         if amount is None:
             self.alone -= 1
         else:
@@ -163,7 +166,7 @@ class Counter:
 
     def settle(self, bound: int | None, nanos: int) -> list[News]:
         """Count what it cost, in place of what was set aside; what there is to tell of that."""
-        amount = self.cap if bound is None else bound
+        amount = self.amount(bound)
         self.spent += nanos
         if amount is None:
             self.alone -= 1
@@ -182,7 +185,7 @@ class Counter:
 
     def cause(self, bound: int | None) -> Cause:
         """Why it is not admitted."""
-        amount = self.cap if bound is None else bound
+        amount = self.amount(bound)
         if self.strict and amount is None:
             return "unbounded"
         need = amount if self.strict and amount is not None else 1  # the last nano-dollar is enough for lenient

@@ -37,9 +37,6 @@ class Leased(Counter):
         self.told: tuple[int, int] | None = None
         self._fresh = self._recent = 0  # was set aside since the last beat, and between the two before it
 
-    def amount(self, bound: int | None) -> int | None:
-        return self.cap if bound is None else bound
-
     @property
     def free(self) -> int:
         """What of the lease is neither spent nor set aside; negative where a bound was wrong."""

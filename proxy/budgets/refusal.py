@@ -26,7 +26,7 @@ HINTS: Mapping[Cause, str] = {
 
 
 def refusal(counter: Counter, bound: int | None, cause: Cause, now: float) -> OverBudget:
-    amount = counter.cap if bound is None else bound
+    amount = counter.amount(bound)
     costs = (
         "nobody can say what this request costs" if amount is None else f"this request may cost up to {dollars(amount)}"
     )

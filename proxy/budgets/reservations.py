@@ -107,7 +107,7 @@ class Reservation:
         """Nano-dollars with which a live stream is to be stopped, where one of its budgets wants that."""
         least = None
         for counter in self.counters:
-            amount = (counter.cap if self.bound is None else self.bound) if counter.terms.stops else None
+            amount = counter.amount(self.bound) if counter.terms.stops else None
             if amount and (least is None or amount < least):
                 least = amount
         return least
