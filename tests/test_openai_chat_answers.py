@@ -42,7 +42,7 @@ from proxy.dialects.openai_chat.citations import citations_of
 from proxy.dialects.openai_chat.meter import MAX_EVENT
 from proxy.dialects.openai_chat.strip import UsageStrip
 from proxy.errors import Busy, Down, Refused, Unrepresentable, UpstreamError
-from proxy.lanes.hearing import at_once
+from proxy.lanes.hearing import joined
 from proxy.ports import Dialect, Meter
 from tests import laws, recordings
 from tests.laws import examples
@@ -101,11 +101,11 @@ def parts(*chunks: Json) -> list[Part]:
 @pytest.mark.parametrize("row", STREAMS, ids=recordings.ids)
 def test_a_recorded_stream_says_the_same_however_it_is_cut(row: recordings.Row) -> None:
     body = recordings.body(row)
-    whole = at_once(decoded(body))
+    whole = joined(decoded(body))
     read = metered([body])
     assert read.usage == last_usage(whole)
     for chunks in laws.stream_splits(body):
-        assert at_once(decoded(chunks)) == whole
+        assert joined(decoded(chunks)) == whole
         again = metered(chunks)
         assert (again.usage, again.model, again.finished, again.error) == (read.usage, read.model, True, None)
     recordings.replayed(row)
@@ -1091,7 +1091,7 @@ def _is_lawful(body: bytes, stream: bool) -> None:
     events, error = laws.listen(CHAT.decoder(stream), [body])
     halves = [body[: len(body) // 2], body[len(body) // 2 :]]
     again, same = laws.listen(CHAT.decoder(stream), halves)
-    assert at_once(again) == at_once(events)
+    assert joined(again) == joined(events)
     assert repr(same) == repr(error)
     read = metered(halves, stream)
     if error is None:

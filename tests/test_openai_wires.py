@@ -14,7 +14,7 @@ from proxy.dialects.ollama import Ollama
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.errors import BadRequest, Unrepresentable
-from proxy.lanes.asking import spoken
+from proxy.lanes.asking import dialect_of
 from proxy.ports import Dialect, Peek
 
 CHAT: Dialect = OpenAIChat(clock=lambda: 1750000000.0)
@@ -277,5 +277,5 @@ def test_a_mistake_is_told_with_what_came(fields: dict[str, Any], told: str) -> 
 def test_the_wire_of_an_answer_shows_wherever_its_sign_stands(asked: Dialect, other: Dialect, before: int) -> None:
     for sign, wire in ((b'"object":"chat.completion"', CHAT), (b'"object":"response"', RESPONSES)):
         held = b'{"id":"%b",%b}' % (b"x" * before, sign)
-        assert spoken(held, asked, [other]) is wire
-    assert spoken(b'{"id":"x"}', asked, [other]) is asked
+        assert dialect_of(held, asked, [other]) is wire
+    assert dialect_of(b'{"id":"x"}', asked, [other]) is asked

@@ -41,7 +41,7 @@ def fit(request: Request, can: Abilities) -> list[str]:
         for at, lack in _content(request):
             if getattr(can, lack.ability) is False:
                 _refuse(request, at, lack)
-    return _calmed(request) if can.thinking is False else []
+    return _without_thinking(request) if can.thinking is False else []
 
 
 def _content(request: Request) -> Iterator[tuple[str, _Lack]]:
@@ -61,7 +61,7 @@ def _within(part: Part) -> Iterator[Part]:
         yield from said.parts
 
 
-def _calmed(request: Request) -> list[str]:
+def _without_thinking(request: Request) -> list[str]:
     """Less the wish to think. One that it should not is granted anyway."""
     asked, request.reasoning = request.reasoning, None
     return [] if asked is None or asked.off else [request.name_of("reasoning")]

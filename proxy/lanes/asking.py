@@ -77,7 +77,7 @@ async def _no_page(call: Call, answer: Answer) -> Answer:
 
 def _misled(call: Call, what: str, code: str, status: int) -> Down:
     """Whoever answers so is no provider, or has moved."""
-    name = name_of(call)
+    name = provider_of(call)
     return Down(f"{name} answered {what}: check base_url.", provider=name, code=code, upstream_status=status)
 
 
@@ -90,7 +90,7 @@ def _media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def of_type(answer: Answer, due: str) -> str:
+def unexpected_type(answer: Answer, due: str) -> str:
     """For a sentence on an answer that is none: its media type, where it is another than that."""
     came = media_type_of(answer)
     return "" if came == due else f", of type {came}," if _is_type(came) else ", of no known type,"
@@ -120,20 +120,16 @@ async def hold(
             if not chunk or len(held) > HOLD_LIMIT or dialect.has_event(held):
                 return held
         except Unframed:
-            message = f"The provider's stream{of_type(answer, dialect.stream_type)} is none."
-            raise Down(message, code="upstream_protocol", provider=name_of(call)) from None
+            message = f"The provider's stream{unexpected_type(answer, dialect.stream_type)} is none."
+            raise Down(message, code="upstream_protocol", provider=provider_of(call)) from None
 
 
-async def whole(call: Call, answer: Answer) -> bytes:
+def read_whole(call: Call, answer: Answer) -> Awaitable[bytes]:
     """An answer that is no stream. Raises UpstreamError."""
-    began = monotonic()
-    try:
-        return await answer.read(WHOLE_LIMIT)
-    finally:
-        call.waited += monotonic() - began
+    return timed(call, answer.read(WHOLE_LIMIT))
 
 
-def spoken(held: bytes, asked: Dialect, others: Sequence[Dialect]) -> Dialect:
+def dialect_of(held: bytes, asked: Dialect, others: Sequence[Dialect]) -> Dialect:
     """The dialect of an answer that begins so. A host that only looks like OpenAI may have one for all questions."""
     if not others or asked.sign is None:
         return asked
@@ -206,5 +202,5 @@ def blame(call: Call, error: UpstreamError) -> None:
         error.body = None
 
 
-def name_of(call: Call) -> str:
+def provider_of(call: Call) -> str:
     return call.target.adapter.name if call.target is not None else ""

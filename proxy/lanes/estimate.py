@@ -45,7 +45,7 @@ def estimate(request: Request) -> int:
     return max(1, tools + turns + shape)
 
 
-def filled(told: Usage | None, request: Request, written: int, withheld: bool) -> Usage:
+def completed(told: Usage | None, request: Request, written: int, withheld: bool) -> Usage:
     """What an answer took: nobody reads nothing, or says something in no tokens. Zeros alone are taken at their word,
     as a guardrail that lets nothing through tells them.
 

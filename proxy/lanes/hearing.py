@@ -32,7 +32,7 @@ class Hearing:
         except UpstreamError as error:
             self.fault = error
         if len(said) > 1:
-            said = at_once(said)
+            said = joined(said)
         if self._calls is not None:
             said = self._calls.feed(said)
         self._recall.watch(said)
@@ -61,7 +61,7 @@ class Counted:
             yield event
 
 
-def at_once(events: Iterable[Event]) -> list[Event]:
+def joined(events: Iterable[Event]) -> list[Event]:
     """The same sentence, each run of a block's texts joined."""
     out: list[Event] = []
     run: list[Delta] = []

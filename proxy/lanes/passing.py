@@ -16,13 +16,13 @@ from proxy.lanes.asking import (
     Begun,
     ask,
     blame,
+    dialect_of,
     hold,
     is_stream,
     media_type_of,
-    name_of,
-    of_type,
-    spoken,
-    whole,
+    provider_of,
+    read_whole,
+    unexpected_type,
 )
 from proxy.lanes.relaying import Relay, note
 from proxy.lanes.translating import Translation
@@ -52,7 +52,7 @@ class PassThrough:
         meter = call.dialect.meter(live)
         try:
             held = await (_hold if live else _whole)(call, answer, meter)
-            if (spoke := spoken(held, call.dialect, others)) is not call.dialect:
+            if (spoke := dialect_of(held, call.dialect, others)) is not call.dialect:
                 return await self._translate.answer(call, target, Begun(answer, held), spoke)
         except BaseException:  # a client that has left above all: the provider must not go on
             answer.abort()
@@ -108,7 +108,7 @@ def _outgoing(call: Call, target: Target, forward: Forward) -> Outgoing:
 
 
 async def _whole(call: Call, answer: Answer, meter: Meter) -> bytes:
-    body = await whole(call, answer)
+    body = await read_whole(call, answer)
     meter.feed(body)
     meter.close()
     return body
@@ -119,8 +119,8 @@ def _check_whole(call: Call, answer: Answer, meter: Meter) -> None:
     if meter.error is not None:
         raise meter.error
     if not meter.finished:
-        message = f"The provider's answer{of_type(answer, 'application/json')} is not valid JSON."
-        raise Down(message, code="upstream_protocol", provider=name_of(call))
+        message = f"The provider's answer{unexpected_type(answer, 'application/json')} is not valid JSON."
+        raise Down(message, code="upstream_protocol", provider=provider_of(call))
 
 
 async def _hold(call: Call, answer: Answer, meter: Meter) -> bytes:
@@ -138,8 +138,8 @@ async def _hold(call: Call, answer: Answer, meter: Meter) -> bytes:
             blame(call, meter.error)
             raise meter.error
         if not chunk and not meter.finished:
-            message = f"The provider's stream{of_type(answer, call.dialect.stream_type)} ended before it began."
-            raise Down(message, code="upstream_cut", provider=name_of(call))
+            message = f"The provider's stream{unexpected_type(answer, call.dialect.stream_type)} ended before it began."
+            raise Down(message, code="upstream_cut", provider=provider_of(call))
 
     held = await hold(call, answer, call.dialect, hear)
     answer.begun()

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 from proxy.errors import Down, UpstreamError
 from proxy.framing import Unframed
-from proxy.lanes.asking import blame, name_of
+from proxy.lanes.asking import blame, provider_of
 from proxy.lanes.pouring import Pouring
 from proxy.ports import Answer, Call, Meter, Pour, Sink, Strip
 
@@ -106,7 +106,7 @@ class Relay(Pouring):
             error.told = True
             raise error
         if not self._meter.finished:
-            message, name = "The provider's stream ended before its answer did.", name_of(self._call)
+            message, name = "The provider's stream ended before its answer did.", provider_of(self._call)
             raise Down(message, code="upstream_cut", provider=name)
 
     def _ended(self) -> None:
@@ -114,7 +114,7 @@ class Relay(Pouring):
 
     def _senseless(self, error: Unframed) -> Down:
         message = f"The provider's stream makes no sense: {error}."
-        return Down(message, code="upstream_protocol", provider=name_of(self._call))
+        return Down(message, code="upstream_protocol", provider=provider_of(self._call))
 
     def _readable(self, fault: UpstreamError, events: bytes) -> bytes | None:
         """The provider tells of a fault in these events. Those that go on to the client before we tell of it ourselves;

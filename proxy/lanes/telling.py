@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from proxy.canon import Delta, Event, Finish, Request, Start, Usage
 from proxy.errors import BadRequest, Down, Unrepresentable, UpstreamError
-from proxy.lanes.asking import blame, name_of
-from proxy.lanes.estimate import filled
+from proxy.lanes.asking import blame, provider_of
+from proxy.lanes.estimate import completed
 from proxy.lanes.hearing import Hearing
 from proxy.lanes.sieve import Sieve
 from proxy.ports import Call, Renderer
@@ -44,10 +44,10 @@ class Telling:
                 said = self._filled(said, end)
             out.extend(map(self._renderer.feed, self._sieve.feed(said)))  # what came before an error stays
         except Unrepresentable as error:  # the client asked for nothing wrong: it is the answer that does not fit
-            self.fault = Down(error.message, provider=name_of(self._call), code=error.code, param=error.param)
+            self.fault = Down(error.message, provider=provider_of(self._call), code=error.code, param=error.param)
         except BadRequest as error:  # the renderer cannot spell it: it is nested too deeply
             message = f"The provider's answer cannot be told: {error.message}"
-            self.fault = Down(message, provider=name_of(self._call), code="upstream_protocol")
+            self.fault = Down(message, provider=provider_of(self._call), code="upstream_protocol")
         if self._sieve.dropped:  # a header tells of it where the head still waits, and else the log and the metrics
             self._call.dropped = (*self._asked, *self._sieve.dropped)
         return b"".join(out)
@@ -56,7 +56,7 @@ class Telling:
         """The end of an answer, with its tokens before it: a zero would be taken for a count."""
         told = self._call.usage
         withheld = any(stop.reason == "content_filter" for stop in end.stops)
-        self._call.usage = usage = filled(told, self._request, self._written, withheld)
+        self._call.usage = usage = completed(told, self._request, self._written, withheld)
         return said if usage is told else [*said[:-1], usage, end]
 
     def _note(self, said: Iterable[Event]) -> None:

@@ -16,7 +16,7 @@ from proxy.edge.aside import aside
 from proxy.envelope import Envelope
 from proxy.errors import Unrepresentable
 from proxy.lanes.abilities import fit
-from proxy.lanes.asking import Begun, ask, hold, is_stream, spoken, timed, whole
+from proxy.lanes.asking import Begun, ask, dialect_of, hold, is_stream, read_whole, timed
 from proxy.lanes.calls import Calls
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.hearing import Counted, Hearing
@@ -89,11 +89,11 @@ class Translation:
         if others:
             try:
                 live = is_stream(call, answer, dialect)
-                held = await (hold(call, answer, dialect) if live else whole(call, answer))
+                held = await (hold(call, answer, dialect) if live else read_whole(call, answer))
             except BaseException:  # a client that has left above all: the provider must not go on
                 answer.abort()
                 raise
-            answer, dialect = Begun(answer, held), spoken(held, dialect, others)
+            answer, dialect = Begun(answer, held), dialect_of(held, dialect, others)
         return await _answered(call, _Asked(request, recall, renderer, names), answer, dialect)
 
     async def answer(self, call: Call, target: Target, answer: Answer, dialect: Dialect) -> Reply:
