@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from proxy.access.allowance import ClientKey
 from proxy.answers import Answer, Answers, Gathering, Shelf, lasting, streamed
-from proxy.answers.answer import OVERHEAD, read, spelled
+from proxy.answers.answer import OVERHEAD, from_file, to_file
 from proxy.answers.sameness import canonical, identity, is_deterministic
 from proxy.assembly import Assembly
 from proxy.config import Cache as Rules
@@ -727,7 +727,7 @@ async def test_the_bound_includes_the_files(tmp_path: Path) -> None:
 
 
 def _broken(answer: Answer) -> list[bytes]:
-    good = spelled(answer)
+    good = to_file(answer)
     digest, _, rest = good.partition(b"\n")
     wrong = [b"{}", b"[]", rest.replace(b'"version":1', b'"version":2'), rest.replace(b'"ends":[', b'"ends":[-1,')]
     return [b"", good[:-1], good + b"x", good[1:], digest, b"\xff\xfe", good.replace(b"data", b"dada")] + [
@@ -743,7 +743,7 @@ async def test_a_file_that_is_broken_is_as_if_there_were_none(tmp_path: Path) ->
     provider = Provider(*CHUNKS)
     broken = _broken(streamed([("a", "b")], CHUNKS, ()))
     for data in broken:
-        assert read(data) is None, data
+        assert from_file(data) is None, data
     for data in broken[:3]:
         async with cached(tmp_path, stored=True) as cache:
             await asking(cache, provider, call(headers={"x-pillion-cache": "refresh"}))
@@ -754,12 +754,12 @@ async def test_a_file_that_is_broken_is_as_if_there_were_none(tmp_path: Path) ->
         async with cached(tmp_path, stored=True) as cache:
             file.write_bytes(data)
             assert (await asking(cache, provider)).cache == "miss"
-        assert read(file.read_bytes()) is not None  # it was put right
+        assert from_file(file.read_bytes()) is not None  # it was put right
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_at_all_are_an_answer_or_none(data: bytes) -> None:
-    assert read(data) is None
+    assert from_file(data) is None
 
 
 @given(
@@ -771,8 +771,8 @@ def test_an_answer_is_read_as_it_was_spelled(
     headers: list[tuple[str, str]], chunks: list[bytes], dropped: tuple[str, ...]
 ) -> None:
     answer = streamed(headers, chunks, dropped)
-    assert read(spelled(answer)) == answer
-    assert read(spelled(Answer(headers=tuple(headers), body=b"\n".join(chunks)))) is not None
+    assert from_file(to_file(answer)) == answer
+    assert from_file(to_file(Answer(headers=tuple(headers), body=b"\n".join(chunks)))) is not None
 
 
 async def test_strange_files_are_left_alone_and_unfinished_ones_swept_up(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from proxy.config import Queue
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Busy, OverLimit
 from proxy.limits.admission import Admission
-from proxy.limits.announced import LONGEST, Announcements, told_of
+from proxy.limits.announced import LONGEST, Announcements, rows_in
 from proxy.limits.need import NO_TOKENS, Need, need_of
 from proxy.limits.ratelimits import seconds_until
 from proxy.limits.refusal import refusal
@@ -442,7 +442,7 @@ class Provider:
         self.tell(told)
 
     def tell(self, told: dict[str, str], at: int = 46_000 * SECOND, wall: float = NOON) -> None:
-        self.scope.hear(told_of(told), told, at, wall)
+        self.scope.hear(rows_in(told), told, at, wall)
 
     def wait(self, need: Need = ONE, after: float = 0.0) -> float:
         """Seconds."""
@@ -589,7 +589,7 @@ def _recorded() -> Iterator[tuple[str, dict[str, str]]]:
 @needs_recordings
 def test_no_recorded_answer_keeps_an_ordinary_request_out() -> None:
     """Each of them left plenty: who is kept out then has been misread."""
-    told = [(name, headers) for name, headers in _recorded() if told_of(headers)]
+    told = [(name, headers) for name, headers in _recorded() if rows_in(headers)]
     assert len(told) > 300
     assert [name for name, headers in told if Provider(headers).wait(Need(50, 100))] == []
 

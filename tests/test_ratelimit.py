@@ -20,7 +20,7 @@ from proxy.edge.address import Address
 from proxy.envelope import Envelope
 from proxy.errors import Busy, Down, GatewayError, OverLimit
 from proxy.failover.attempts import attempt
-from proxy.limits.ratelimits import told
+from proxy.limits.ratelimits import with_ours
 from proxy.middleware import ratelimit
 from proxy.middleware.intake import Intake
 from proxy.middleware.ratelimit import RateLimit
@@ -462,7 +462,7 @@ def test_of_the_providers_limit_and_ours_the_tighter_is_told(theirs: str, wins: 
         ("x-ratelimit-reset-requests", "12ms"),
         ("x-ratelimit-remaining-tokens", "3"),
     ]
-    got = told(lines, OURS, "openai_chat", NOON)
+    got = with_ours(lines, OURS, "openai_chat", NOON)
     assert len(got) == len(dict(got))
     kept = dict(lines)
     ours = kept | dict(zip(kept, ("60", "10", "50s"), strict=False))
@@ -471,7 +471,7 @@ def test_of_the_providers_limit_and_ours_the_tighter_is_told(theirs: str, wins: 
 
 def test_the_other_wires_lines_travel_on_beside_ours() -> None:
     lines = [("anthropic-ratelimit-requests-remaining", "3")]
-    assert lines[0] in told(lines, OURS, "openai_chat", NOON)
+    assert lines[0] in with_ours(lines, OURS, "openai_chat", NOON)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.errors import UpstreamError
 from proxy.failover.waits import asked_by
-from proxy.limits.ratelimits import spelled
+from proxy.limits.ratelimits import translated
 from proxy.limits.resets import instant
 from tests import recordings
 from tests.client import ANTHROPIC, OPENAI, Speech, ask, chat
@@ -39,29 +39,29 @@ OF_ANTHROPIC = {
 
 
 def moment(value: str, now: float = NOON) -> str | None:
-    said = dict(spelled({"x-ratelimit-reset-tokens": value}, "anthropic", now))
+    said = dict(translated({"x-ratelimit-reset-tokens": value}, "anthropic", now))
     return said.get("anthropic-ratelimit-tokens-reset")
 
 
 def duration(value: str, now: float = NOON) -> str | None:
-    said = dict(spelled({"anthropic-ratelimit-tokens-reset": value}, "openai_chat", now))
+    said = dict(translated({"anthropic-ratelimit-tokens-reset": value}, "openai_chat", now))
     return said.get("x-ratelimit-reset-tokens")
 
 
 def test_each_field_has_its_name_on_the_other_wire() -> None:
-    assert dict(spelled(OF_OPENAI, "anthropic", NOON)) == OF_ANTHROPIC
+    assert dict(translated(OF_OPENAI, "anthropic", NOON)) == OF_ANTHROPIC
     there = OF_OPENAI | {"x-ratelimit-reset-requests": "1s"}
-    assert dict(spelled(OF_ANTHROPIC, "openai_chat", NOON)) == there
-    assert dict(spelled(OF_ANTHROPIC, "openai_responses", NOON)) == there
+    assert dict(translated(OF_ANTHROPIC, "openai_chat", NOON)) == there
+    assert dict(translated(OF_ANTHROPIC, "openai_responses", NOON)) == there
 
 
 @pytest.mark.parametrize("client", ["gemini", "bedrock", "bedrock_invoke", "ollama", "cohere"])
 def test_a_wire_that_has_no_such_names_gets_none(client: str) -> None:
-    assert spelled(OF_OPENAI | OF_ANTHROPIC, client, NOON) == []
+    assert translated(OF_OPENAI | OF_ANTHROPIC, client, NOON) == []
 
 
 def test_what_the_provider_says_itself_is_not_said_again() -> None:
-    said = dict(spelled(OF_ANTHROPIC | {"x-ratelimit-limit-tokens": "1"}, "openai_chat", NOON))
+    said = dict(translated(OF_ANTHROPIC | {"x-ratelimit-limit-tokens": "1"}, "openai_chat", NOON))
     assert "x-ratelimit-limit-tokens" not in said
     assert said["x-ratelimit-remaining-tokens"] == "29987"
 
@@ -71,9 +71,9 @@ def test_a_moment_is_one_by_the_clock_that_tells_it(off: int) -> None:
     """The provider's in what it says, and ours, which the client has as well, in what we make of it."""
     here = NOON + off
     told = OF_ANTHROPIC | {"date": "Thu, 01 Jan 2026 12:00:00 GMT"}
-    assert dict(spelled(told, "openai_chat", here))["x-ratelimit-reset-tokens"] == "6m0s"
+    assert dict(translated(told, "openai_chat", here))["x-ratelimit-reset-tokens"] == "6m0s"
     told = {"x-ratelimit-reset-tokens": f"{NOON + 360}", "date": "Thu, 01 Jan 2026 12:00:00 GMT"}
-    (line,) = spelled(told, "anthropic", here)
+    (line,) = translated(told, "anthropic", here)
     assert instant(line[1]) == here + 360
 
 
@@ -97,11 +97,11 @@ async def test_what_we_make_of_it_is_no_word_of_the_provider_on_how_long_to_wait
 
 
 def test_what_is_not_said_is_not_made_up() -> None:
-    assert spelled({"x-ratelimit-remaining-tokens": "7"}, "anthropic", NOON) == [
+    assert translated({"x-ratelimit-remaining-tokens": "7"}, "anthropic", NOON) == [
         ("anthropic-ratelimit-tokens-remaining", "7")
     ]
     split = {"anthropic-ratelimit-input-tokens-limit": "7", "anthropic-ratelimit-output-tokens-limit": "7"}
-    assert spelled(split, "openai_chat", NOON) == []
+    assert translated(split, "openai_chat", NOON) == []
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_moment_that_cannot_be_read_is_not_told(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["-1", "1.5", "many", "", "\u0663", "9" * 400, "1\r\nx: y"])
 def test_a_count_that_is_none_is_not_told(value: str) -> None:
-    assert spelled({"x-ratelimit-limit-tokens": value}, "anthropic", NOON) == []
+    assert translated({"x-ratelimit-limit-tokens": value}, "anthropic", NOON) == []
 
 
 # --- recorded ---------------------------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def test_every_recorded_line_has_its_counterpart() -> None:
     for row in recordings.load("*openai*", "*azure*", "*groq*", "anthropic*"):
         theirs = {name.lower(): value for name, value in row["response_headers"].items()}
         client = "openai_chat" if row["id"].startswith("anthropic") else "anthropic"
-        said = dict(spelled(theirs, client, NOON))
+        said = dict(translated(theirs, client, NOON))
         known = [name for name in theirs if name in (OF_OPENAI if client == "anthropic" else OF_ANTHROPIC)]
         assert len(said) == len(known), row["id"]
         for name, value in said.items():

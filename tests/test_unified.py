@@ -19,7 +19,7 @@ from proxy.dialects.openai_chat.wishes import FIELDS, MODES, RIVALS, wishes_in
 from proxy.dispatch import Dispatch
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest
-from proxy.middleware.summary import told
+from proxy.middleware.summary import what_it_took
 from proxy.ports import Bill, Call, Reply, Wishes
 from proxy.spending.money import MOST, NANOS
 from proxy.wishes import cost_limit, with_headers
@@ -276,7 +276,7 @@ def cost(attempts: int, bill: Callable[[Call], Bill | None] | None = None) -> ob
         attempts=attempts,
         bill=bill,
     )
-    return told(call)["cost_usd"]
+    return what_it_took(call)["cost_usd"]
 
 
 def test_what_nobody_knows_is_null_and_an_answer_that_nobody_was_asked_for_costs_nothing() -> None:

@@ -29,7 +29,7 @@ class Clients:
 
     def __init__(self, config: Config, clock: Callable[[], float] = monotonic, ring: Keyring | None = None) -> None:
         """Raises ConfigError where there is no `ring` yet, and the minted keys cannot be read."""
-        self._held = held(config)
+        self._held = configured_keys(config)
         self._limits = config.limits.client
         self._takes_tokens = bool(config.jwt.jwks)
         self._bring_their_own = config.transparent is not None
@@ -112,7 +112,7 @@ class Clients:
         yield from zip(digests, (each.client for each in self._held), strict=True)
 
 
-def held(config: Config) -> Sequence[HeldKey]:
+def configured_keys(config: Config) -> Sequence[HeldKey]:
     """All keys of the configuration."""
     if not config.client_key:
         return config.keys

@@ -17,7 +17,7 @@ import msgspec
 
 from proxy.access.allowance import Limits
 from proxy.access.budgeted import budgets_of
-from proxy.access.clients import held
+from proxy.access.clients import configured_keys
 from proxy.access.keyring import FILE, Minted, Rows, change, read
 from proxy.config import Config, KeyBudget
 from proxy.config.secret import digest_of
@@ -91,7 +91,7 @@ def _told(key: str, rows: Rows) -> Rows:
 
 
 def _revoke(config: Config, name: str) -> None:
-    if any(each.client.name == name for each in held(config)):
+    if any(each.client.name == name for each in configured_keys(config)):
         raise ConfigError(f"{name} is a key of the configuration: take it out there")
     folder = _folder(config)
     change(folder, lambda rows: _without(rows, name))
@@ -197,7 +197,7 @@ def _without(rows: Rows, name: str) -> Rows:
 
 
 def _listed(config: Config) -> Iterator[Listed]:
-    for client, *_, budget in held(config):
+    for client, *_, budget in configured_keys(config):
         expires = datetime.fromtimestamp(client.expires, UTC) if client.expires is not None else None
         yield Listed(client.name, "configured", None, expires, client.models, client.providers, client.limits, budget)
     for row in _minted(config):

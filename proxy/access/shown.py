@@ -19,7 +19,7 @@ _NO_SIGNATURE = (
 )
 
 
-def shown(headers: Mapping[str, str], query: Mapping[str, str], raw_query: str) -> str:
+def shown_key(headers: Mapping[str, str], query: Mapping[str, str], raw_query: str) -> str:
     """The key. Raises Unauthorized where there is none, or more than one.
 
     `query` holds the last value of each name, and `raw_query` all that there are.

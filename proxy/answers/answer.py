@@ -68,7 +68,7 @@ def lasting(headers: Iterable[tuple[str, str]]) -> Headers:
     return [line for line in headers if _lasts(line[0])]
 
 
-def spelled(answer: Answer) -> bytes:
+def to_file(answer: Answer) -> bytes:
     """As it stands in a file. Raises UnicodeEncodeError: its head holds bytes that are no text."""
     ends = None if answer.ends is None else answer.ends.tolist()
     head = msgspec.json.encode(_Head(VERSION, answer.headers, ends, answer.dropped))
@@ -76,7 +76,7 @@ def spelled(answer: Answer) -> bytes:
     return sha256(rest).hexdigest().encode() + b"\n" + rest
 
 
-def read(data: bytes) -> Answer | None:
+def from_file(data: bytes) -> Answer | None:
     """What stands in a file; None where that is no answer."""
     digest, _, rest = data.partition(b"\n")
     if digest != sha256(rest).hexdigest().encode():

@@ -16,7 +16,7 @@ from pathlib import Path
 from time import time
 from typing import NamedTuple, TypeVar, TypeVarTuple
 
-from proxy.answers.answer import OVERHEAD, Answer, read, spelled
+from proxy.answers.answer import OVERHEAD, Answer, from_file, to_file
 from proxy.folders import make_private
 
 T = TypeVar("T")
@@ -122,14 +122,14 @@ class Shelf:
         try:
             descriptor = os.open(self._folder / key, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             with open(descriptor, "rb") as file:
-                return read(file.read())
+                return from_file(file.read())
         except OSError:
             return None
 
     def _write(self, key: str, answer: Answer) -> None:
         unfinished = self._folder / f"{key}.{os.getpid()}.new"
         try:
-            data = spelled(answer)
+            data = to_file(answer)
             with open(unfinished, "wb", opener=_private) as file:
                 file.write(data)
             os.replace(unfinished, self._folder / key)

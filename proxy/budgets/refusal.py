@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from math import ceil
 
 from proxy.budgets.counter import Cause, Counter
-from proxy.budgets.windows import SPANS, spelled
+from proxy.budgets.windows import SPANS, rfc3339
 from proxy.errors import OverBudget
 from proxy.spending.money import dollars
 
@@ -55,4 +55,4 @@ def _anew(counter: Counter, cause: Cause) -> str:
         return ""
     if counter.resets_at is None:
         return "It does not begin anew."
-    return f"It begins anew at {spelled(counter.resets_at)}."
+    return f"It begins anew at {rfc3339(counter.resets_at)}."

@@ -39,8 +39,8 @@ WINDOWS: Mapping[str, Callable[[float], Window]] = {"day": day, "month": month, 
 SPANS: Mapping[str, str] = {"day": "today", "month": "this month", "total": "in all"}  # for sentences
 
 
-def spelled(at: float) -> str:
-    """As RFC 3339 has it: "2026-11-01T00:00:00Z"."""
+def rfc3339(at: float) -> str:
+    """Such as "2026-11-01T00:00:00Z"."""
     return f"{_date(at):%Y-%m-%dT%H:%M:%SZ}"
 
 

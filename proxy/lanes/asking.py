@@ -58,7 +58,7 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
     target.adapter.refused(answer, error)
     if dialect is not call.dialect:
         error.body, error.heard = None, error.headers
-        error.headers = [*error.headers, *ratelimits.spelled(answer.headers, call.dialect.name, time())]
+        error.headers = [*error.headers, *ratelimits.translated(answer.headers, call.dialect.name, time())]
     raise error
 
 

@@ -187,7 +187,7 @@ async def _answered(call: Call, asked: _Asked, answer: Answer, dialect: Dialect)
     calls = Calls(request.turns, asked.names) if request.tools or asked.names else None
     hearing = Hearing(decoder, recall, Sealer(recall.maker), calls)
     telling = Telling(call, request, hearing, renderer)
-    limits = ratelimits.spelled(answer.headers, call.dialect.name, time())
+    limits = ratelimits.translated(answer.headers, call.dialect.name, time())
     head = [*headers.returning_translated(answer.headers), *limits, ("content-type", renderer.media_type)]
     try:
         first = await _first(call, answer, telling)

@@ -125,7 +125,7 @@ class Admission:
     def _check_size(self, scopes: Sequence[Scope], need: Need) -> None:
         """Raises OverLimit."""
         for scope in scopes:
-            if (what := scope.too_much(need)) is not None:
+            if (what := scope.exceeded(need)) is not None:
                 self.refused[scope.kind, what] += 1
                 raise too_large(scope, what, need)
 

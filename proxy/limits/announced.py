@@ -159,15 +159,15 @@ class Announcements(Scope):
     def waits(self, need: Need, now: int, ahead: Sequence[Need] = ()) -> Waits:
         return [(each.what, each.wait(need, now, ahead)) for each in self._known.values()]
 
-    def too_much(self, need: Need) -> None:
+    def exceeded(self, need: Need) -> None:
         """The provider may count otherwise: when its limit is full, it is asked."""
 
-    def told(self, what: What, need: Need) -> str:
+    def sentence(self, what: What, need: Need) -> str:
         provider, _, model = self.name.partition("/")
         return f"{provider} has told that its limit of {what} for {model} is used up"
 
 
-def told_of(headers: Mapping[str, str]) -> list[Row]:
+def rows_in(headers: Mapping[str, str]) -> list[Row]:
     """The limits that an answer tells of. `headers`: names in lower case."""
     return [row for row in ROWS if row.left in headers]
 

@@ -23,7 +23,7 @@ Reading = Callable[[str, float, float], str]
 is_count = re.compile(r"\d{1,18}", re.ASCII).fullmatch
 
 
-def spelled(headers: Mapping[str, str], dialect_name: str, now: float) -> list[Line]:
+def translated(headers: Mapping[str, str], dialect_name: str, now: float) -> list[Line]:
     """The lines that a client of this wire looks for, and the provider did not say itself.
 
     `headers`: the provider's, names in lower case. `now`: seconds since 1970. What it calls a moment is one by its own
@@ -38,7 +38,7 @@ def spelled(headers: Mapping[str, str], dialect_name: str, now: float) -> list[L
     return [(name, value) for name, value in said if value and name not in headers]
 
 
-def told(lines: Sequence[Line], standings: Sequence[Standing], dialect_name: str, now: float) -> list[Line]:
+def with_ours(lines: Sequence[Line], standings: Sequence[Standing], dialect_name: str, now: float) -> list[Line]:
     """The head of an answer, and in it what is left of our limits, where its client looks for that.
 
     Where a provider has said that less is left of its own, that stays. `now`: seconds since 1970. The wire has words

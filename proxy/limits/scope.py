@@ -49,11 +49,11 @@ class Scope(ABC):
         """For a request that stands behind those that are ahead of it."""
 
     @abstractmethod
-    def too_much(self, need: Need) -> What | None:
+    def exceeded(self, need: Need) -> What | None:
         """The limit that the request alone exceeds, so that it could never pass."""
 
     @abstractmethod
-    def told(self, what: What, need: Need) -> str:
+    def sentence(self, what: What, need: Need) -> str:
         """For a message: the limit, and what the request asks of it."""
 
 
@@ -112,10 +112,10 @@ class Limited(Scope):
             waits.append(("tokens", self._tokens.wait(count, now)))
         return waits
 
-    def too_much(self, need: Need) -> What | None:
+    def exceeded(self, need: Need) -> What | None:
         return "tokens" if self._tokens is not None and need.within(self._tokens.limit) > self._tokens.limit else None
 
-    def told(self, what: What, need: Need) -> str:
+    def sentence(self, what: What, need: Need) -> str:
         if what == "concurrent":
             return f"The limit of {self.name} is {self._concurrent} requests at once"
         bucket = self._requests if what == "requests" else self._tokens

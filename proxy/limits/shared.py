@@ -137,11 +137,11 @@ class Shared(Limited):
         self._under_way += 1
         self._leave()
 
-    def too_much(self, need: Need) -> What | None:
-        return self.whole.too_much(need)
+    def exceeded(self, need: Need) -> What | None:
+        return self.whole.exceeded(need)
 
-    def told(self, what: What, need: Need) -> str:
-        return self.whole.told(what, need)
+    def sentence(self, what: What, need: Need) -> str:
+        return self.whole.sentence(what, need)
 
     def standings(self, now: int) -> list[Standing]:
         if not self._fleet.is_up:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from proxy.access.allowance import ClientKey
 from proxy.access.clients import Clients
 from proxy.access.rights import ALLOWED, is_restricted
-from proxy.access.shown import shown
+from proxy.access.shown import shown_key
 from proxy.errors import Unauthorized
 from proxy.ports import Call, Handler, Reply
 
@@ -29,7 +29,7 @@ class Auth:
     def __call__(self, call: Call, handler: Handler) -> Awaitable[Reply]:
         """Raises Unauthorized."""
         if self._clients.are_asked():
-            key = shown(call.headers, call.query, call.raw_query)
+            key = shown_key(call.headers, call.query, call.raw_query)
             client = self._clients.find(key)
             if client is None:
                 return self._otherwise(key, call, handler)

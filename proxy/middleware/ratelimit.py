@@ -17,11 +17,11 @@ from proxy.edge.aside import LARGE, aside
 from proxy.errors import GatewayError, UpstreamError
 from proxy.fleet import Fleet
 from proxy.limits.admission import Admission
-from proxy.limits.announced import Announcements, leave_plenty, told_of
+from proxy.limits.announced import Announcements, leave_plenty, rows_in
 from proxy.limits.fleet import FleetAdmission
 from proxy.limits.gcra import SECOND
 from proxy.limits.need import NO_TOKENS, Need, need_of
-from proxy.limits.ratelimits import has_words, told
+from proxy.limits.ratelimits import has_words, with_ours
 from proxy.limits.scope import Held, Kind, Limited, Scope
 from proxy.limits.shared import Shared
 from proxy.ports import Call, Handler, Reply
@@ -124,7 +124,7 @@ class RateLimit:
 
     def learn(self, provider: str, model: str, headers: Mapping[str, str], now: float) -> None:
         """What an answer says of the provider's own limits. `now`: when it came, by our clock, in seconds."""
-        rows, place = told_of(headers), Place(provider, model)
+        rows, place = rows_in(headers), Place(provider, model)
         if not rows:
             return
         if place not in self._announced:
@@ -203,7 +203,7 @@ class RateLimit:
     def _told(self, call: Call, scope: Limited, lines: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         if not has_words(call.dialect.name):
             return list(lines)
-        return told(lines, scope.standings(self._clock()), call.dialect.name, self._wall())
+        return with_ours(lines, scope.standings(self._clock()), call.dialect.name, self._wall())
 
 
 def _need(call: Call, scopes: Sequence[Scope]) -> Need:

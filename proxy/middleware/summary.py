@@ -32,7 +32,7 @@ async def _summarised(call: Call, handler: Handler, dialect: Wishing) -> Reply:
 
 
 def _with_summary(call: Call, dialect: Wishing, body: bytes | AsyncGenerator[bytes]) -> bytes | AsyncGenerator[bytes]:
-    tell = partial(told, call)
+    tell = partial(what_it_took, call)
     if not isinstance(body, bytes):
         return _live(body, dialect.coda(tell))
     if _is_object(body):
@@ -50,7 +50,7 @@ async def _live(body: AsyncGenerator[bytes], coda: Coda) -> AsyncGenerator[bytes
         yield last
 
 
-def told(call: Call) -> dict[str, Any]:
+def what_it_took(call: Call) -> dict[str, Any]:
     """As of now. What nobody knows is null; an answer for which nobody was asked costs nothing."""
     bill = Bill(0, False) if not call.attempts else call.bill(call) if call.bill is not None else None
     provider, model = (None, None) if call.target is None else (call.target.adapter.name, call.target.model)

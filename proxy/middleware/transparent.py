@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from proxy.access.allowance import ClientKey, Limits
 from proxy.access.rights import check
-from proxy.access.shown import shown
+from proxy.access.shown import shown_key
 from proxy.adapters.http import HTTPProvider
 from proxy.config import Provider, Secret
 from proxy.config.secret import digest_of
@@ -39,7 +39,7 @@ class Transparent:
 
     async def __call__(self, call: Call, handler: Handler) -> Reply:
         """Raises Unauthorized."""
-        call.client = self._alias(shown(call.headers, call.query, call.raw_query))
+        call.client = self._alias(shown_key(call.headers, call.query, call.raw_query))
         call.key = ClientKey(name=call.client, providers=(self._provider,), limits=self._limits)
         return await handler(call)
 
@@ -47,7 +47,7 @@ class Transparent:
         """The target is asked with the app's own key. Raises GatewayError, 403, where that is for another provider."""
         check(call)
         if self._make is not None and call.target is not None:
-            adapter = self._with(shown(call.headers, call.query, call.raw_query), self._make)
+            adapter = self._with(shown_key(call.headers, call.query, call.raw_query), self._make)
             call.target = call.target._replace(adapter=adapter)
         return await handler(call)
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import astuple, replace
 
 from proxy.access.rights import LONGEST_NAME, Whose
-from proxy.budgets.windows import spelled
+from proxy.budgets.windows import rfc3339
 from proxy.canon import Usage
 from proxy.errors import GatewayError
 from proxy.grammar.receipts import shortened
@@ -106,7 +106,7 @@ class Explain:
         return {
             "id": record.id,
             "object": "explanation",
-            "at": spelled(at),
+            "at": rfc3339(at),
             "client": record.client or None,
             "operation": record.operation,
             "dialect": record.dialect,

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from proxy.adapters.http import HTTPProvider
-from proxy.budgets.windows import spelled
+from proxy.budgets.windows import rfc3339
 from proxy.config import Provider
 from proxy.failover.health import Checked
 from proxy.failover.standing import Standing
@@ -52,7 +52,7 @@ class Roster:
             "host": None if row is None else _host(row.base_url),
             "status": _status(adapter, row, checked),
             "latency_ms": None if checked is None else round(checked.latency * 1000, 1),
-            "checked_at": None if checked is None else spelled(checked.at),
+            "checked_at": None if checked is None else rfc3339(checked.at),
             "error": checked.error or None if checked is not None else None,
             "dialects": list(adapter.dialects),
             "capabilities": {

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
-from proxy.access.clients import held
+from proxy.access.clients import configured_keys
 from proxy.config import Address, Config
 from proxy.logs import visible
 from proxy.reports.probe import connected, told
@@ -52,7 +52,7 @@ def _asked(where: Address, path: str, key: str) -> tuple[int, bytes]:
 
 def _key(config: Config) -> str:
     """A client key, where the configuration has one; of minted keys only digests are kept."""
-    return next((each.key.reveal() for each in held(config) if each.key), "")
+    return next((each.key.reveal() for each in configured_keys(config) if each.key), "")
 
 
 # --- for people ------------------------------------------------------------------------------------------------------

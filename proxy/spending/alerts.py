@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from proxy.budgets import Alert
-from proxy.budgets.windows import SPANS, spelled
+from proxy.budgets.windows import SPANS, rfc3339
 from proxy.config import Secret
 from proxy.errors import UpstreamError
 from proxy.spending.money import dollars
@@ -136,6 +136,6 @@ def body_of(alert: Alert) -> bytes:
             "window": alert.window,
             "spent_usd": dollars(alert.spent),
             "limit_usd": dollars(alert.limit),
-            "resets_at": None if alert.resets_at is None else spelled(alert.resets_at),
+            "resets_at": None if alert.resets_at is None else rfc3339(alert.resets_at),
         }
     )
