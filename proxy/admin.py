@@ -81,7 +81,7 @@ class Admin:
 
     async def _allowed(self, call: Call) -> Target:
         """The first target that the caller may ask. Raises GatewayError, 403, where there is none."""
-        plan = await self._planner.first(call.rest, call.key)
+        plan = await self._planner.plan(call.rest, call.key)
         for target in plan.targets:
             if allows(call.key, target.adapter.name, target.model):
                 return target

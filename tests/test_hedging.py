@@ -15,7 +15,7 @@ from proxy.canon import Usage
 from proxy.config import Hedge, Retry
 from proxy.errors import Down, GatewayError, OverBudget, Refused
 from proxy.failover.breaker import Rules
-from proxy.failover.hedging import LOST, OF_AN_ATTEMPT, SAVED, Hedging, Race
+from proxy.failover.hedging import ATTEMPT_FIELDS, LOST, SAVED, Hedging, Race
 from proxy.ports import Call, Reply, Target, Wishes
 from proxy.reports.explain import Explain
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Speech, ask, client, spell
@@ -361,8 +361,8 @@ def test_each_field_of_a_call_is_of_an_attempt_or_of_the_call() -> None:
         "envelope", "model", "stream", "as_array", "timeout", "wishes", "accounts", "how", "attempts", "history",
         "spent", "is_guess", "bill", "waited", "interrupt", "resumable", "so_far", "reply",
     }  # fmt: skip
-    assert of_the_call | set(OF_AN_ATTEMPT) == set(Call.__struct_fields__)
-    assert not of_the_call & set(OF_AN_ATTEMPT)
+    assert of_the_call | set(ATTEMPT_FIELDS) == set(Call.__struct_fields__)
+    assert not of_the_call & set(ATTEMPT_FIELDS)
 
 
 async def test_a_stream_that_wins_tells_the_clients_call_as_it_goes() -> None:

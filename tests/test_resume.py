@@ -416,14 +416,14 @@ async def test_where_the_name_means_nobody_any_more_the_first_error_is_told(
     async with world(ANTHROPIC, tmp_path) as (gateway, breaks, second):
         breaks.ends_in(breaks.ends()[5], OVERLOADED)
         planner = gateway.app.now.planner
-        plans = [await planner.first("r")]
+        plans = [await planner.plan("r")]
 
-        async def first(name: str, key: object = None) -> Plan:
+        async def plan(name: str, key: object = None) -> Plan:
             if not plans:
                 raise UnknownModel("It was there a moment ago.")
             return plans.pop()
 
-        monkeypatch.setattr(planner, "first", first)
+        monkeypatch.setattr(planner, "plan", plan)
         got = await chat(gateway, ANTHROPIC, ANTHROPIC.request(stream=True, model="r"))
         error = ANTHROPIC.error(ANTHROPIC.last_event(got.body))
         assert (error["type"], error["message"]) == ("overloaded_error", "Busy now")

@@ -203,7 +203,7 @@ class Keys:
         return self._cooldown.restore(saved, self._wall())
 
     def _said(self, index: int, model: str, found: float) -> Saved:
-        return self._cooldown.said(index, model, found, self._wall())
+        return self._cooldown.saved(index, model, found, self._wall())
 
     def _look(self) -> None:
         """Has one become another, also of those that nobody asks with?"""

@@ -16,11 +16,11 @@ Held = list[tuple[Account, Any]]
 Tell = Callable[[Call, BaseException | None], None]
 
 
-def unheard(call: Call, error: BaseException | None) -> None:
+def tell_nobody(call: Call, error: BaseException | None) -> None:
     """The Tell of whoever has nobody to tell."""
 
 
-async def attempt(call: Call, handler: Handler, tell: Tell = unheard) -> Reply:
+async def attempt(call: Call, handler: Handler, tell: Tell = tell_nobody) -> Reply:
     """Ask `call.target`. Raises what an account or the target raises.
 
     `tell`: who hears that a target was asked, when its answer's head is there or none will come.

@@ -74,7 +74,7 @@ class Breaker:
         if self._state == "closed":
             return self._generation
         if self._state == "ramp":
-            return self._allow_one() or (self._generation if is_last else 0)
+            return self._allow_in_ramp() or (self._generation if is_last else 0)
         return self._allow_probe()
 
     def succeeded(self, ticket: int) -> bool:
@@ -82,7 +82,7 @@ class Breaker:
         if ticket != self._generation:
             return False
         if self._state == "half_open":
-            self._back()
+            self._start_ramp()
             return True
         self._in_a_row = 0
         self._outcomes.add(_GOOD)
@@ -93,10 +93,10 @@ class Breaker:
         if ticket != self._generation:
             return False
         if self._state != "half_open":
-            self._lapse()
+            self._end_ramp()
             self._in_a_row += 1
             self._outcomes.add(_BAD)
-            if self._in_a_row < self._rules.failures and not self._is_sick():
+            if self._in_a_row < self._rules.failures and not self._fails_too_often():
                 return False
         self._open()
         return True
@@ -112,14 +112,14 @@ class Breaker:
         self._change("half_open")
         return self._generation
 
-    def _lapse(self) -> None:
+    def _end_ramp(self) -> None:
         """The end of a ramp. It makes no new generation: those that it let in count in the state behind it."""
         if self._state == "ramp" and self._clock() >= self._until:
             self._state = "closed"
             self._opened = 0
 
-    def _allow_one(self) -> int:
-        self._lapse()
+    def _allow_in_ramp(self) -> int:
+        self._end_ramp()
         if self._state == "closed":
             return self._generation
         self._credit += 1 - (self._until - self._clock()) / self._rules.ramp
@@ -128,7 +128,7 @@ class Breaker:
         self._credit -= 1
         return self._generation
 
-    def _is_sick(self) -> bool:
+    def _fails_too_often(self) -> bool:
         good, bad = self._outcomes.counts()
         return good + bad >= self._rules.least and bad >= self._rules.share * (good + bad)
 
@@ -137,7 +137,7 @@ class Breaker:
         self._until = self._clock() + min(self._rules.cool * 2 ** min(self._opened, 32), self._rules.longest)
         self._opened += 1
 
-    def _back(self) -> None:
+    def _start_ramp(self) -> None:
         self._change("ramp")
         self._until = self._clock() + self._rules.ramp
         self._credit = 1.0  # the first to come is let in

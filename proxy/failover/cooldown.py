@@ -167,13 +167,13 @@ class Cooldown:
         """Who is left out. `wall`: the time, in seconds since 1970."""
         now = self._clock()
         return [
-            self.said(index, model, now, wall)
+            self.saved(index, model, now, wall)
             for index in self._all
             for model, rest in self._rests[index].items()
             if rest.until > now
         ]
 
-    def said(self, index: int, model: str, found: float, wall: float) -> Saved:
+    def saved(self, index: int, model: str, found: float, wall: float) -> Saved:
         """How the key stands. `found`: when it was found to work, where it does, by the clock. `wall`: as above."""
         rest, then = self._rests[index].get(model), wall - self._clock()
         if rest is None:

@@ -32,7 +32,7 @@ HEDGED = frozenset({"chat", "generate"})  # operations; who counts tokens is ask
 SAVED = 10  # hedges that may come at once after a quiet time
 LOOK = 0.1  # seconds at least after which it is looked again whether a target has been asked
 # What attempts, dispatch, cost and failover write of the one attempt that they are about.
-OF_AN_ATTEMPT = (
+ATTEMPT_FIELDS = (
     "target", "began", "headed", "stop_at", "is_settled", "price_source", "heard", "asked", "wire", "is_translated",
     "answer_head", "upstream_id", "dropped", "usage", "answered_model", "booked",
 )  # fmt: skip
@@ -86,7 +86,7 @@ class Hedging:
 
 
 def is_lost(error: BaseException) -> bool:
-    return _is_end(error) and outcome(error).code == LOST
+    return _is_cancellation(error) and outcome(error).code == LOST
 
 
 def is_bounded(call: Call) -> bool:
@@ -123,7 +123,7 @@ class Trial:
         return reply
 
     def _bring_back(self) -> None:
-        retell(self._client, self.call)
+        copy_attempt(self._client, self.call)
         self.book()
 
     async def _told(self, body: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
@@ -134,9 +134,9 @@ class Trial:
                 yield chunk
 
 
-def retell(call: Call, attempt: Call) -> None:
+def copy_attempt(call: Call, attempt: Call) -> None:
     """Have what is told of a call be told of this attempt."""
-    for name in OF_AN_ATTEMPT:
+    for name in ATTEMPT_FIELDS:
         setattr(call, name, getattr(attempt, name))
 
 
@@ -172,9 +172,9 @@ class Race:
             await self._let_go([task for task in self._running if task is not winner], _lost())
         except BaseException as error:  # the client has left, or who has ended the call says why
             try:
-                await self._let_go(list(self._running), *(error.args[:1] if _is_end(error) else ()))
+                await self._let_go(list(self._running), *(error.args[:1] if _is_cancellation(error) else ()))
             except asyncio.CancelledError:
-                if not _is_end(error):
+                if not _is_cancellation(error):
                     raise
             raise error
         finally:
@@ -258,7 +258,7 @@ async def _to_its_end(settling: Coroutine[Any, Any, None]) -> None:
         raise left
 
 
-def _is_end(error: BaseException) -> bool:
+def _is_cancellation(error: BaseException) -> bool:
     return isinstance(error, asyncio.CancelledError)
 
 

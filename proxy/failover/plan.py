@@ -50,8 +50,8 @@ class Planner:
         self._alone = alone
         self._plans: dict[str, Plan] = {}
 
-    def known(self, name: str, key: ClientKey | None) -> Plan | None:
-        """Where nobody has to be asked for it: what `first` would say."""
+    def known_plan(self, name: str, key: ClientKey | None) -> Plan | None:
+        """Where nobody has to be asked for it: what `plan` would say."""
         target = None if name in self._routes else self.catalog.met(name)
         if target is None:
             return None
@@ -64,7 +64,7 @@ class Planner:
             plan = self._plans[name] = Plan((target,), how=self.catalog.how(name))
         return plan
 
-    async def first(self, name: str, key: ClientKey | None = None) -> Plan:
+    async def plan(self, name: str, key: ClientKey | None = None) -> Plan:
         """Of a route all its targets; else the one that the name means. `key`: who asks. Raises UnknownModel."""
         route = None if self._alone else self._routes.get(name)
         if route is None:
@@ -72,7 +72,7 @@ class Planner:
         targets = [await self.catalog.resolve(target, key) for target, _ in route.targets]
         return Plan(targets, [weight for _, weight in route.targets], route.strategy, name, "route")
 
-    async def meet(self, plan: Plan, is_well: Callable[[str], bool]) -> None:
+    async def load_others(self, plan: Plan, is_well: Callable[[str], bool]) -> None:
         """Have the lists of those that `others` would come to: a name that says its provider has waited for none.
 
         Nor is one waited for that is known to be down.

@@ -60,11 +60,11 @@ class Way:
         self._until = call.started + rules.deadline
         self._errors: list[tuple[GatewayError, Target]] = []
         self._is_begun = False  # the only target has been asked already, and has failed
-        self._waved_on: list[Target] = []  # by a ramp: asked all the same when nobody is left
+        self._deferred: list[Target] = []  # by a ramp: asked all the same when nobody is left
         self.left = self._candidates(met)
 
     async def go(self, failed: GatewayError | None = None) -> Reply:
-        """`failed`: how the only target has failed already. Raises what `_said` says, where nobody answers."""
+        """`failed`: how the only target has failed already. Raises what `_final_error` says, where nobody answers."""
         try:
             if failed is not None:
                 self._is_begun = True
@@ -73,11 +73,11 @@ class Way:
             while target := next(self.left, None):
                 if reply := await self._answer(target):
                     return reply
-            raise self._said()
+            raise self._final_error()
         finally:
-            self.taken()
+            self.hand_over()
 
-    def taken(self) -> Iterator[Target]:
+    def hand_over(self) -> Iterator[Target]:
         """Those that are left, for somebody else to ask. Who holds them holds us, so that we must not hold them."""
         left, self.left = self.left, iter(())
         return left
@@ -97,7 +97,7 @@ class Way:
             if is_unasked(error):
                 self._call.history.append(Attempt(target, skipped=RESTS))
             if not self._may_go_on(error):
-                raise self._said() from None
+                raise self._final_error() from None
             if isinstance(error, OverBudget):
                 self.left = self._cheaper(target)
         return None
@@ -129,7 +129,7 @@ class Way:
                 unwell.append(target)
                 self._call.history.append(Attempt(target, skipped=UNWELL))
         yield from unwell
-        yield from self._waved_on
+        yield from self._deferred
 
     def _all(self) -> Iterator[Target]:
         """Those of the plan in the order of its strategy, then, when they have failed, the others."""
@@ -182,7 +182,7 @@ class Way:
             if self._may_go_on(failed):
                 await timed(call, self._meet())
             if is_unasked(failed) and standing.breaker.state == "ramp":
-                self._waved_on.append(target)
+                self._deferred.append(target)
             pause = self._pause(failed, target, tries)
             if pause is None:
                 raise failed
@@ -193,13 +193,13 @@ class Way:
         """Ask `call.target`; and where it is the first one of all, and silent for long, another one beside it."""
         call, rules = self._call, self._rules
         after = None if rules.hedging is None or call.attempts else rules.hedging.after(call, standing)
-        asking = rules.attempt(call, self._handler, standing, is_last=call.target in self._waved_on)
+        asking = rules.attempt(call, self._handler, standing, is_last=call.target in self._deferred)
         if after is None or rules.hedging is None:
             return await asking
         return await Race(call, self._meet, self._hedge, self._may_go_on, rules.hedging.counts).run(asking, after)
 
     async def _meet(self) -> None:
-        await self._rules.planner.meet(self._plan, self._rules.is_well)
+        await self._rules.planner.load_others(self._plan, self._rules.is_well)
 
     def _hedge(self) -> tuple[Trial, Asking] | None:
         """Whoever is next, where they may be asked now."""
@@ -246,7 +246,7 @@ class Way:
             self.left = chain((target,), self.left)
         return target is not None
 
-    def _said(self) -> GatewayError:
+    def _final_error(self) -> GatewayError:
         """What the first one did that was asked; that all rest where nobody was."""
         for error, target in self._errors:
             if not is_unasked(error):

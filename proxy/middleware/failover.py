@@ -20,7 +20,7 @@ from time import monotonic
 
 from proxy.config import Retry
 from proxy.errors import GatewayError, unwound
-from proxy.failover.attempts import Tell, attempt, note, unheard
+from proxy.failover.attempts import Tell, attempt, note, tell_nobody
 from proxy.failover.hedging import Hedging
 from proxy.failover.plan import Plan, Planner
 from proxy.failover.retries import Backoff, RetryBudget
@@ -46,7 +46,7 @@ class Failover:
         is_well: Callable[[str], bool],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         hedging: Hedging | None = None,
-        tell: Tell = unheard,
+        tell: Tell = tell_nobody,
     ) -> None:
         self.planner = planner
         self.standings = standings
@@ -63,9 +63,9 @@ class Failover:
     async def __call__(self, call: Call, handler: Handler) -> Reply:
         """Raises UnknownModel, and what the targets raise."""
         self.budget.asked()
-        plan = self.planner.known(call.model, call.key)
+        plan = self.planner.known_plan(call.model, call.key)
         if plan is None:
-            plan = await timed(call, self.planner.first(call.model, call.key))
+            plan = await timed(call, self.planner.plan(call.model, call.key))
         call.how = plan.how
         if self.hedging is not None:
             self.hedging.asked()
@@ -84,17 +84,17 @@ class Failover:
         """Note in the call's history whom it would ask, each because those before it fail, and who would be passed
         over. Nobody is asked. Raises UnknownModel.
         """
-        plan = await self.planner.first(call.model, call.key)
+        plan = await self.planner.plan(call.model, call.key)
         call.how = plan.how
-        await self.planner.meet(plan, self.is_well)
+        await self.planner.load_others(plan, self.is_well)
         Way(self, call, _nobody, plan).rehearse()
         return plan
 
     async def rest(self, call: Call, handler: Handler, met: Iterable[Target]) -> Iterator[Target]:
         """Whom it could ask beside those that it has come to. Raises UnknownModel."""
-        plan = await self.planner.first(call.model, call.key)
-        await self.planner.meet(plan, self.is_well)
-        return Way(self, call, handler, plan, frozenset(met)).taken()
+        plan = await self.planner.plan(call.model, call.key)
+        await self.planner.load_others(plan, self.is_well)
+        return Way(self, call, handler, plan, frozenset(met)).hand_over()
 
     async def attempt(self, call: Call, handler: Handler, standing: Standing, is_last: bool = False) -> Reply:
         """Ask `call.target` once, and learn from it how it stands. `is_last`: see Breaker. Raises GatewayError."""

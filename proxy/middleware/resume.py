@@ -21,7 +21,7 @@ from proxy.config import Retry
 from proxy.edge.aside import aside
 from proxy.edge.onlookers import conclude, show
 from proxy.errors import GatewayError, UpstreamError
-from proxy.failover.hedging import HEDGED, LOST, Trial, is_bounded, retell
+from proxy.failover.hedging import HEDGED, LOST, Trial, copy_attempt, is_bounded
 from proxy.failover.retries import verdict
 from proxy.failover.sofar import SoFar, asks_for_text, parted
 from proxy.failover.splice import Rest
@@ -60,7 +60,7 @@ class Resume:
             return reply
         return _Stream(self, call, handler, reply).told
 
-    def blames(self, error: UpstreamError) -> bool:
+    def may_go_elsewhere(self, error: UpstreamError) -> bool:
         """Might another target do what this one has not?"""
         return verdict(error, self.failover.retry.retryable_errors, time()).elsewhere
 
@@ -88,7 +88,7 @@ class Resume:
         return None
 
 
-class _Going(NamedTuple):
+class _Continuation(NamedTuple):
     """Another answer has begun, and is told as the rest of the first one."""
 
     reply: Reply
@@ -119,7 +119,7 @@ class _Stream:
             return
         except UpstreamError as error:
             failed = error
-        going = await self._other(failed)
+        going = await self._successor(failed)
         if going is None:
             if failed.event:
                 yield failed.event
@@ -129,7 +129,7 @@ class _Stream:
             async for chunk in chunks:
                 yield chunk
 
-    async def _rest(self, going: _Going, failed: UpstreamError) -> AsyncGenerator[bytes]:
+    async def _rest(self, going: _Continuation, failed: UpstreamError) -> AsyncGenerator[bytes]:
         """Raises UpstreamError."""
         reply, rest = going
         try:
@@ -152,15 +152,15 @@ class _Stream:
 
     # --- who goes on ---
 
-    async def _other(self, failed: UpstreamError) -> _Going | None:
+    async def _successor(self, failed: UpstreamError) -> _Continuation | None:
         call = self._call
-        if self.told.stopped is not None or not self._rules.blames(failed):
+        if self.told.stopped is not None or not self._rules.may_go_elsewhere(failed):
             return None
         renderer = await self._renderer()
         if renderer is None:
             return None
         self._settle(failed)
-        _mark(call, failed)
+        _note_break(call, failed)
         self._broken, self._failed = copy(call), failed
         text, blanks = parted(self._so_far.text)
         found = await self._rules.another(call, self._handler, text)
@@ -171,7 +171,7 @@ class _Stream:
         self._now = trial.won(reply)
         self.told.last_words = renderer.error
         splice = self._so_far.spliced(blanks, self._broken.booked or NO_USAGE)
-        return _Going(self._now, Rest(call.dialect.decoder(True), splice, renderer))
+        return _Continuation(self._now, Rest(call.dialect.decoder(True), splice, renderer))
 
     async def _renderer(self) -> Renderer | None:
         """As it would be if all that the client has read were its own; None where nobody may go on."""
@@ -193,11 +193,11 @@ class _Stream:
         """The second one has failed as well, and all that is told of the call is told of the first one again."""
         call, broken = self._call, self._broken
         self._settle(fault)
-        _mark(call, fault)
+        _note_break(call, fault)
         if call.target is not None:
             self._rules.broke(call.target, fault, call.usage)
         if broken is not None:
-            retell(call, broken)
+            copy_attempt(call, broken)
         self._broken = None
 
     # --- its end ---
@@ -248,7 +248,7 @@ def _met(call: Call) -> set[Target]:
     return {one.target for one in call.history if one.code != LOST and one.skipped != UNWELL}
 
 
-def _mark(call: Call, error: GatewayError) -> None:
+def _note_break(call: Call, error: GatewayError) -> None:
     """In its history the attempt that was answered has broken."""
     for at, one in enumerate(call.history):
         if one.number and not one.code:

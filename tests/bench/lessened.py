@@ -39,7 +39,7 @@ class Lessened(Assembly):
         return ways._replace(call=[*call, self._straight] if "failover" in self.less else call)
 
     async def _straight(self, call: Call, handler: Handler) -> Reply:
-        plan = self.planner.known(call.model, call.key) or await self.planner.first(call.model, call.key)
+        plan = self.planner.known_plan(call.model, call.key) or await self.planner.plan(call.model, call.key)
         call.target = plan.targets[0]
         return await attempt(call, handler)
 
