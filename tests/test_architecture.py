@@ -30,7 +30,7 @@ FLOORS = [
     ["failover.hedging", "failover.sofar"],
     ["limits.*"],
     ["lanes.*"],
-    ["failover.plan"],
+    ["failover.plan", "spending.used"],
     "catalog access.tokens reports.usage_report reports.explain failover.health failover.keystate".split(),
     ["adapters.*"],
     "dialects.* upstream access.* edge.origins edge.handover edge.remote edge.delivery reports.gauges routing"

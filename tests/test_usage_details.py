@@ -21,10 +21,10 @@ from proxy.envelope import Envelope
 from proxy.errors import Down
 from proxy.framing.eventstream import encode_headers, frame_of
 from proxy.grammar.fields import are_counts
-from proxy.middleware import cost
 from proxy.ports import Heard, Target
 from proxy.prices import Prices
 from proxy.spending.extent import tier
+from proxy.spending.used import used
 from proxy.store import ABSURD, ESTIMATED, UNPRICED
 from tests import laws, recordings
 from tests.client import ANTHROPIC, OPENAI, ask
@@ -513,7 +513,7 @@ def test_what_was_not_counted_is_not_booked_as_nothing(each: Counts, path: tuple
     asked = call(envelope=Envelope(OPENAI.request(model="m", user="x" * 40)), heard=heard)
     spoiled = without(each.used, path) if value is GONE else spoilt(each.used, path, value)
     asked.usage = counted(each.wire, each.body(spoiled))
-    usage, flags = cost._usage(asked, 0, None)
+    usage, flags = used(asked, None)
     assert (usage.total_input > 0, usage.total_output > 0) == (True, True)
     assert bool(flags & ABSURD) == (value is not GONE and value != 0)
     if path[0] == "billed_units" and value in (0, GONE):  # what is billed is Cohere's to say
@@ -527,7 +527,7 @@ def test_what_is_odd_is_filled_up_beside_what_is_not() -> None:
     asked = call(envelope=Envelope(OPENAI.request(model="m", user="x" * 400)), target=Target(Echo("echo"), "m"))
     odd = anthropic({"input_tokens": -5, "cache_read_input_tokens": 1, "output_tokens": 2})
     asked.usage = counted("anthropic", odd)
-    usage, _ = cost._usage(asked, 0, None)
+    usage, _ = used(asked, None)
     assert (usage.cache_read, usage.total_input, usage.output) == (1, len(asked.envelope.body) // 4, 1000)
 
 
@@ -540,7 +540,7 @@ def test_what_was_written_is_believed_beside_what_was_read_and_not_counted(value
     asked = call(envelope=Envelope(OPENAI.request(model="m", user="x" * 400)), heard=heard)
     told = {"completion_tokens": 5000, "completion_tokens_details": {"reasoning_tokens": 4000}}
     asked.usage = counted("openai_chat", chat(told if value is GONE else told | {"prompt_tokens": value}))
-    usage, flags = cost._usage(asked, 0, error)
+    usage, flags = used(asked, error)
     assert (usage.total_input, usage.output, usage.reasoning) == (len(asked.envelope.body) // 4, 1000, 4000)
     assert flags & ESTIMATED
 

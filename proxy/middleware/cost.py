@@ -10,21 +10,21 @@ from time import monotonic
 from typing import NamedTuple
 
 from msgspec import Struct
-from msgspec.structs import astuple, replace
+from msgspec.structs import astuple
 
 from proxy.budgets import Budgets, Leases, Reservation
 from proxy.canon import BUCKETS, NO_USAGE, Usage
 from proxy.envelope import Envelope
-from proxy.errors import BadRequest, Down, UpstreamError
+from proxy.errors import BadRequest
 from proxy.ports import Bill, Call, Handler, Reply, Target
 from proxy.prices import Price, Prices
 from proxy.reports.outcome import outcome
 from proxy.spending.brake import Brake
-from proxy.spending.extent import Longest, extent, is_length, said_length, tier
-from proxy.spending.heard import tokens_of
+from proxy.spending.extent import Longest, extent, tier
 from proxy.spending.money import dollars
-from proxy.spending.tokens import ANSWER, BYTES_PER_TOKEN
-from proxy.store import ABSURD, ESTIMATED, STREAM, UNPRICED, Ledger, Row
+from proxy.spending.tokens import BYTES_PER_TOKEN
+from proxy.spending.used import is_unheard, unheard, used, used_so_far
+from proxy.store import ESTIMATED, STREAM, UNPRICED, Ledger, Row
 
 LEAST = 16  # tokens that every wire can be asked for: OpenAI's Responses refuse less, and get so much
 
@@ -113,8 +113,8 @@ class Cost:
             return
         assert call.target is not None
         row, price = held.row, held.price
-        flags = row.flags & ~UNPRICED  # which the intent's price may have been, and not the answer's
-        usage, flags = _usage(call, flags, error)
+        usage, doubts = used(call, error)
+        flags = (row.flags & ~UNPRICED) | doubts  # the intent's price may have been a guess, and not the answer's
         if not price.is_known:
             price = self._answered(call, price)
         if usage.tier:
@@ -123,7 +123,7 @@ class Cost:
         if usage is not NO_USAGE:  # a refusal is no request: some models have a fee for each
             row.nanos, is_known = self._prices.cost(row.provider, price, usage, row.at)
         row.source = price.source
-        if error is not None and held.reservation is not None and _is_unheard(call, error):
+        if error is not None and held.reservation is not None and is_unheard(call, error):
             row.nanos = max(row.nanos, held.reservation.uncounted or 0)
         row.flags = flags if is_known else flags | UNPRICED
         counts = astuple(usage.whole)[: len(BUCKETS)]
@@ -147,15 +147,14 @@ class Cost:
         """What a call has cost by now, an answer that is still under way included."""
         if call.is_settled or call.target is None:
             return Bill(call.spent, call.is_guess)
-        usage, flags = _usage(call, 0, None)
+        usage, flags = used(call, None)
         nanos, is_known = self._cost(call, call.target, usage)
         return Bill(call.spent + nanos, call.is_guess or _is_guess(usage, flags, nanos, is_known))
 
     def _under_way(self, call: Call) -> int:
-        """What the attempt under way has cost by now. A count from its beginning says nothing of what was written."""
+        """Nano-dollars that the attempt under way has cost by now."""
         assert call.target is not None
-        heard = _heard(call)
-        return self._cost(call, call.target, _no_shorter(call.usage or heard, heard))[0]
+        return self._cost(call, call.target, used_so_far(call))[0]
 
     def _cost(self, call: Call, target: Target, usage: Usage) -> tuple[int, bool]:
         """In the tier that it was served in; and is it no guess?"""
@@ -207,14 +206,9 @@ def _check_limit(call: Call, bound: int | None) -> None:
     )
 
 
-def about(call: Call, price: Price) -> int:
-    """Nano-dollars, by a guess at the length of question and answer."""
-    return price.bound(len(call.envelope.body) // BYTES_PER_TOKEN, ANSWER)
-
-
 def _row(call: Call, target: Target, price: Price, now: float) -> Row:
     """An intent: what the attempt is about to cost, as far as anybody can guess. In the order of Row's fields."""
-    read, written = len(call.envelope.body) // BYTES_PER_TOKEN, _unheard(call)
+    read, written = len(call.envelope.body) // BYTES_PER_TOKEN, unheard(call)
     return Row(
         0, now, call.id, call.attempts, call.client, call.dialect.name, call.operation, target.adapter.name,
         target.model, read, 0, 0, 0, 0, written, 0, 0, price.bound(read, written), price.source, 0.0, 0.0, 200, "",
@@ -225,73 +219,6 @@ def _row(call: Call, target: Target, price: Price, now: float) -> Row:
 def _is_guess(usage: Usage, flags: int, nanos: int, is_known: bool) -> bool:
     """Is a cost more or less than what will be billed, as far as anybody knows?"""
     return usage is not NO_USAGE and (not is_known or (flags & ESTIMATED > 0 and nanos > 0))
-
-
-def _usage(call: Call, flags: int, error: BaseException | None) -> tuple[Usage, int]:
-    """What was used, and the row's flags. Of an answer that nobody has counted it is what was heard of it."""
-    if _is_refusal(error):
-        return call.usage or NO_USAGE, flags
-    usage = call.usage
-    if usage is not None and error is None and not usage.is_odd:
-        read, written = usage.total_input, usage.total_output
-        if usage.is_guess:
-            return usage, flags | ESTIMATED
-        if (read and written) or (usage.beside and not (read or written)):  # only what is beside it ran
-            return usage, flags
-        if read or written:
-            filled = _filled(usage, _heard(call))  # nobody reads nothing, or says something in no tokens
-            return filled, flags if filled is usage else flags | ESTIMATED
-    heard, flags = _heard(call), flags | ESTIMATED | (ABSURD if usage is not None and usage.is_odd else 0)
-    if _is_unheard(call, error):
-        heard = replace(heard, output=_unheard(call))
-    if usage is None or not (usage.total_input or usage.total_output or usage.beside):
-        return heard, flags
-    usage = _no_shorter(usage, heard)
-    if usage.total_input < heard.input and (usage.is_odd or not usage.total_input):
-        usage = replace(usage, input=usage.input + heard.input - usage.total_input)
-    return usage, flags
-
-
-def _no_shorter(usage: Usage, heard: Usage) -> Usage:
-    """With no less written than was heard."""
-    if usage.total_output >= heard.output:
-        return usage
-    return replace(usage, output=heard.output, reasoning=0, audio_output=0)
-
-
-def _filled(usage: Usage, heard: Usage) -> Usage:
-    """With an estimate for what was not counted at all."""
-    if not usage.total_input:
-        return replace(usage, input=heard.input)
-    return replace(usage, output=heard.output) if heard.output else usage
-
-
-def _heard(call: Call) -> Usage:
-    """An estimate, by the length of what was asked and of what was heard."""
-    written = tokens_of(call.heard, call.dialect, call.stream)
-    return Usage(input=len(call.envelope.body) // BYTES_PER_TOKEN, output=written)
-
-
-def _is_refusal(error: BaseException | None) -> bool:
-    """By the provider, which bills nothing for it."""
-    return isinstance(error, UpstreamError) and (error.upstream_status or 0) >= 400
-
-
-def _is_unheard(call: Call, error: BaseException | None) -> bool:
-    """Was an answer to come whole, of which nobody heard a word? Unless the provider broke it off, it may be billed."""
-    is_over = isinstance(error, Down) or _is_refusal(error)
-    return not (call.stream or is_over or tokens_of(call.heard, call.dialect, call.stream))
-
-
-def _unheard(call: Call) -> int:
-    """Tokens of an answer of which nobody has heard a word, by a guess: no more than it may have."""
-    assert call.target is not None
-    try:
-        lengths = [said for said in said_length(call.envelope, call.dialect.bounds) if is_length(said)]
-    except BadRequest:  # of a length that nobody can read
-        return ANSWER
-    most = min(lengths) if lengths else call.target.adapter.hints(call.target.model).max_tokens
-    return most if most is not None and most < ANSWER else ANSWER
 
 
 def _tier_asked(call: Call, target: Target) -> str:

@@ -14,7 +14,7 @@ from proxy.access.allowance import Limits
 from proxy.canon import NO_USAGE
 from proxy.config import LimitsRow
 from proxy.edge.aside import LARGE, aside
-from proxy.errors import GatewayError, UpstreamError
+from proxy.errors import GatewayError
 from proxy.fleet import Fleet
 from proxy.limits.admission import Admission
 from proxy.limits.announced import Announcements, leave_plenty, rows_in
@@ -26,6 +26,7 @@ from proxy.limits.scope import Held, Kind, Limited, Scope
 from proxy.limits.shared import Shared
 from proxy.ports import Call, Handler, Reply
 from proxy.spending.heard import tokens_of
+from proxy.spending.used import is_refusal
 
 MOST_CLIENTS = 10_000  # whose limits are remembered; of those who have rested there is nothing to remember
 MOST_TARGETS = 256  # whose announced limits are
@@ -225,7 +226,7 @@ def _named(name: str) -> Place:
 
 def _used(call: Call, need: Need, error: BaseException | None) -> int | None:
     """Tokens; None where nobody counted them, or counted wrong, so that the estimate stands."""
-    if not call.asked or (isinstance(error, UpstreamError) and (error.upstream_status or 0) >= 400):
+    if not call.asked or is_refusal(error):
         return 0
     usage = (call.usage or NO_USAGE).whole
     read, written = usage.total_input, usage.total_output

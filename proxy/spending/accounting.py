@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 from proxy.budgets import Budgets, Counter, Leases, Spent
 from proxy.config import Budget, Config, Secret
 from proxy.fleet import Fleet
-from proxy.middleware.cost import Cost, Paid, about
+from proxy.middleware.cost import Cost, Paid
 from proxy.ports import Call, Target
 from proxy.prices import Prices, UnknownPrice
 from proxy.spending.alerts import Alerts, Post
+from proxy.spending.tokens import ANSWER, BYTES_PER_TOKEN
 from proxy.store import Ledger
 
 
@@ -78,9 +79,11 @@ class Charges:
         self._prices = prices
 
     def estimate(self, call: Call, target: Target) -> int | None:
-        """What a call would cost there, in nano-dollars, to compare targets by; None where nobody knows."""
+        """Nano-dollars, to compare targets by: a guess at what the call would cost there. None where nobody knows."""
         try:
             price = self._prices.of(target.adapter.name, target.model, time.time())
         except UnknownPrice:
             return None
-        return about(call, price) if price.is_known else None
+        if not price.is_known:
+            return None
+        return price.bound(len(call.envelope.body) // BYTES_PER_TOKEN, ANSWER)
