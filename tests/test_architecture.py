@@ -45,8 +45,8 @@ FLOORS = [
     " failover.balance failover.cooldown".split(),
     ["failover.waits"],
     "canon canon.* errors edge.address edge.alarm edge.flow edge.pulse edge.requests"
-    " access.allowance logs.writer grammar.repeats limits.gcra spending.money spending.tokens folders failover.recent"
-    " failover.percentile __init__".split(),
+    " access.allowance logs.writer grammar.repeats limits.gcra spending.money spending.tokens files folders"
+    " failover.recent failover.percentile __init__".split(),
     "limits.resets edge.heads edge.inbound edge.kernel edge.patience".split(),
     ["edge.aside", "process.memory"],
     # Rooms whose own file is empty but for what the room is for.

@@ -27,6 +27,7 @@ from proxy.config import KeyBudget
 from proxy.config.secret import secret_text, why_unreadable
 from proxy.config.spending import CLIENT_NAME
 from proxy.errors import ConfigError
+from proxy.files import replace_file
 from proxy.folders import make_private
 
 FILE, LOCK, NEW = "keys.json", "keys.lock", "keys.json.new"
@@ -185,7 +186,8 @@ def change(folder: Path, edited: Callable[[Rows], Rows]) -> None:
                 rows = read(path)
             except FileNotFoundError:
                 rows = ()
-            _replace(path, msgspec.json.format(msgspec.json.encode(_File(VERSION, edited(rows)))) + b"\n")
+            data = msgspec.json.format(msgspec.json.encode(_File(VERSION, edited(rows)))) + b"\n"
+            replace_file(path, data, folder / NEW, is_durable=True)
     except OSError as error:
         raise ConfigError(f"{path}: {why_unreadable(error)}") from None
 
@@ -199,20 +201,3 @@ def _locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Whoever reads finds the old file or the new one, also after a power cut."""
-    new = path.with_name(NEW)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "wb") as file:
-        os.fchmod(descriptor, 0o600)
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    new.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -13,7 +13,7 @@ import hmac
 import logging
 import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from proxy.adapters.keys import Keys
 from proxy.config.secret import secret_text, why_unreadable
 from proxy.failover.cooldown import Saved
 from proxy.failover.keyshare import KeyShare, Rows
+from proxy.files import replace_file
 from proxy.fleet import Fleet
 from proxy.folders import make_private
 
@@ -106,7 +107,8 @@ class KeyStates:
         """Until there is nothing new, and once in a while at most."""
         while self._is_stale:
             self._is_stale = False
-            data = msgspec.json.encode(_File(VERSION, self._salt, _told(self.rows().items())))
+            providers = {name: list(saved) for name, saved in self.rows().items() if saved}
+            data = msgspec.json.encode(_File(VERSION, self._salt, providers))
             try:
                 await asyncio.to_thread(_replace, path, data)
             except OSError as error:
@@ -121,10 +123,6 @@ class KeyStates:
             words = "%s: %s; which keys are left out is forgotten when pillion ends"
             log.warning(words, path, why_unreadable(error), extra={"event": "keystate_failed"})
         self._has_failed = True
-
-
-def _told(rows: Iterable[tuple[str, Sequence[Saved]]]) -> dict[str, list[Saved]]:
-    return {name: list(saved) for name, saved in rows if saved}
 
 
 def _read(path: Path) -> _File | None:
@@ -145,14 +143,7 @@ def _read(path: Path) -> _File | None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Whoever reads finds the old file or the new one; after a power cut perhaps neither, which does no harm.
-
-    Of several processes each writes its own, whose name it is told by. Raises OSError.
-    """
+    """Where a power cut leaves no file at all, that does no harm. Raises OSError."""
     make_private(path.parent)
-    new = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "wb") as file:
-        os.fchmod(descriptor, 0o600)
-        file.write(data)
-    new.rename(path)
+    own = path.with_name(f"{path.name}.{os.getpid()}")  # several pillions may write here at once
+    replace_file(path, data, own, is_durable=False)
