@@ -21,7 +21,7 @@ class Auth:
     def __init__(
         self, clients: Clients, by_token: ByToken | None = None, clock: Callable[[], float] = time.time
     ) -> None:
-        """`by_token`: where tokens are taken; whose it is, and None where it is no token at all."""
+        """`by_token`: whose token it is, where the operator takes tokens; None for what is no token at all."""
         self._clients = clients
         self._by_token = by_token
         self._clock = clock
@@ -32,11 +32,11 @@ class Auth:
             key = shown_key(call.headers, call.query, call.raw_query)
             client = self._clients.find(key)
             if client is None:
-                return self._otherwise(key, call, handler)
+                return self._look_further(key, call, handler)
             self._let_in(call, client)
         return handler(call)
 
-    async def _otherwise(self, key: str, call: Call, handler: Handler) -> Reply:
+    async def _look_further(self, key: str, call: Call, handler: Handler) -> Reply:
         """Raises Unauthorized, and GatewayError where the identity provider is needed and out of reach."""
         client = await self._clients.awaited(key)
         if client is None and self._by_token is not None:

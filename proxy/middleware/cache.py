@@ -2,11 +2,11 @@
 
     x-pillion-cache: on       from memory, if it is there; and what comes is kept
                      refresh  asked anew, and kept
-                     shared   asked together with who asks the same at this moment
+                     shared   one answer for all who ask the same at this moment
                      off      as if there were no cache
 
-Without the header the configuration says which of these it is. Beside failover this is the one that puts another body
-in place: an answer that was given before, or one that several calls share.
+Without the header the configuration decides. Like failover, the cache may put another body in a reply's place: an
+answer that was given before, or one that several calls share.
 """
 
 from collections.abc import Awaitable, Callable
@@ -45,7 +45,7 @@ Wanted = Callable[[Call], bool | None]
 
 
 def _by_the_rules(call: Call) -> None:
-    """For a call that says nothing of it."""
+    """Where no route says whether its answers are kept."""
 
 
 class Cache:
@@ -61,10 +61,10 @@ class Cache:
         self.become(rules, about, wanted)
 
     def become(self, rules: config.Cache, about: str = "", wanted: Wanted = _by_the_rules) -> None:
-        """Let these rules hold from now on; whether there are files is settled at the start.
+        """Go by these rules from now on; whether answers are kept in files is settled at the start.
 
-        `about`: what answers depend on beside the request, such as the configuration. `wanted`: is memory asked for a
-        call that does not say? None: as the rules have it.
+        `about`: what answers depend on beside the request, such as the configuration. `wanted`: is a call looked up
+        that does not say so itself? None: as the rules have it.
         """
         self.answers.become(rules.size, rules.ttl)
         self.flights.most = rules.size
@@ -117,7 +117,7 @@ class Cache:
         return self._is_enabled if said is None else said
 
     def _again(self, call: Call, found: Found) -> Reply:
-        """Nobody is asked, and nothing is paid. What was left out then is left out now."""
+        """Nobody is asked, and nothing is paid. The receipt is the one that the answer had when it was kept."""
         self.hits += 1
         answer = found.answer
         call.dropped = answer.dropped
@@ -129,7 +129,7 @@ class Cache:
         return await _marked(handler(call), MISS)
 
     async def _together_with_others(self, key: str, call: Call, handler: Handler) -> Reply:
-        """What one of them may take, or spend, the others may not take for their own."""
+        """Calls share an answer only where they give it the same time and the same limit of cost."""
         whose = (key, call.timeout, call.wishes.cost_limit)
         if whose not in self.flights:
             self.misses += 1
@@ -143,12 +143,12 @@ class Cache:
     async def _other(self, whose: Key, call: Call, handler: Handler) -> Reply:
         reply, first = await timed(call, self.flights.share(whose, call, handler))
         reply.headers = lasting(reply.headers)
-        _leave_out_alike(call, first)
-        reply.endings.append(lambda error: _leave_out_alike(call, first))
+        _copy_receipt(call, first)
+        reply.endings.append(lambda error: _copy_receipt(call, first))
         return _for_nothing(call, reply)
 
     async def _keeping(self, key: str, handler: Handler, call: Call) -> Reply:
-        """An answer is kept when it has come to its end, and so has what is told of it."""
+        """An answer is kept once it has ended: its receipt may grow until then."""
         reply = await handler(call)
         if reply.status != 200:
             return reply
@@ -174,7 +174,7 @@ class Cache:
 
 
 async def _marked(asking: Awaitable[Reply], line: tuple[str, str]) -> Reply:
-    """Where it is from is said of an error as well: that it was asked anew, or is one that others had too."""
+    """With the line that tells where it is from, which an error bears as well."""
     try:
         reply = await asking
     except GatewayError as error:
@@ -185,12 +185,12 @@ async def _marked(asking: Awaitable[Reply], line: tuple[str, str]) -> Reply:
 
 
 def _for_nothing(call: Call, reply: Reply) -> Reply:
-    """A whole answer tells what it has cost, and so does one that was paid for by another."""
+    """The head of a whole answer tells its cost: nothing, where somebody else has paid for it."""
     if isinstance(reply.body, bytes) and call.operation != "count_tokens":  # for which nobody bills
         reply.headers.append(FREE)
     return reply
 
 
-def _leave_out_alike(call: Call, first: Call) -> None:
-    """What the wire of the one lacks, that of all lacks; of a stream it may become more until its end."""
+def _copy_receipt(call: Call, first: Call) -> None:
+    """All who share an answer have the same receipt; a stream's may grow until it ends."""
     call.dropped = first.dropped

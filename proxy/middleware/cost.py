@@ -1,7 +1,7 @@
 """Can they afford it, and what did it cost?
 
-An account of each attempt: before it the dearest that it may become is set aside in the budgets, and an intent stands
-in the ledger; after it both learn what it was. So an attempt that nobody lived to settle is in the ledger all the same.
+An account of each attempt. Before it, the most that it may cost is set aside in the budgets, and an intent is written
+to the ledger; after it, both learn what it did cost. So an attempt is in the ledger even where pillion dies during it.
 """
 
 import time
@@ -26,7 +26,7 @@ from proxy.spending.tokens import BYTES_PER_TOKEN
 from proxy.spending.used import is_unheard, unheard, used, used_so_far
 from proxy.store import ESTIMATED, STREAM, UNPRICED, Ledger, Row
 
-LEAST = 16  # tokens that every wire can be asked for: OpenAI's Responses refuse less, and get so much
+LEAST = 16  # tokens: OpenAI's Responses API takes no lower limit, and is asked for so many in its place
 
 # Nano-dollars for one attempt; whether the price was a guess, and whether the target has answered.
 Paid = Callable[[Target, int, bool, bool], None]
@@ -42,7 +42,7 @@ class Held(Struct, frozen=True, gc=False):
 
 
 class Foreseen(NamedTuple):
-    """Nano-dollars: by a guess at its tokens, and what it cannot exceed; None where nobody knows."""
+    """Nano-dollars: `about` so many, by a guess at the tokens, and a `bound` on them; None where nobody knows one."""
 
     about: int
     bound: int | None
@@ -69,7 +69,7 @@ class Cost:
         return handler(call)
 
     def foresee(self, call: Call, target: Target, read: int, written: int) -> Foreseen:
-        """What an attempt there would cost that takes so many tokens. Raises UnknownPrice, BadRequest."""
+        """What an attempt of so many tokens would cost there. Raises UnknownPrice, BadRequest."""
         price = self._prices.of(target.adapter.name, target.model, time.time(), _tier_asked(call, target))
         guess, bound = price.bound(read, written), self._bound(call, target, price)
         return Foreseen(guess if bound is None else min(guess, bound), bound, price.source)
@@ -144,7 +144,7 @@ class Cost:
         self._paid(call.target, row.nanos, not is_known, call.headed > 0)
 
     def _so_far(self, call: Call) -> Bill:
-        """What a call has cost by now, an answer that is still under way included."""
+        """What a call has cost by now, including an answer that is still under way."""
         if call.is_settled or call.target is None:
             return Bill(call.spent, call.is_guess)
         usage, flags = used(call, None)
@@ -157,13 +157,13 @@ class Cost:
         return self._cost(call, call.target, used_so_far(call))[0]
 
     def _cost(self, call: Call, target: Target, usage: Usage) -> tuple[int, bool]:
-        """In the tier that it was served in; and is it no guess?"""
+        """Nano-dollars, in the tier that served it; and is the price known?"""
         name, now = target.adapter.name, time.time()
         price = self._prices.of(name, target.model, now, _tier_asked(call, target))
         return self._prices.cost(name, self._answered(call, price), usage, now)
 
     def _answered(self, call: Call, price: Price) -> Price:
-        """That of the model that answered, where the target's own name has none: a deployment's, a profile's ARN.
+        """The price of the model that answered, where the target's name has none: a deployment, the ARN of a profile.
 
         `price`: the target's.
         """
@@ -207,7 +207,7 @@ def _check_limit(call: Call, bound: int | None) -> None:
 
 
 def _row(call: Call, target: Target, price: Price, now: float) -> Row:
-    """An intent: what the attempt is about to cost, as far as anybody can guess. In the order of Row's fields."""
+    """An intent: what the attempt will cost, by a guess. In the order of Row's fields."""
     read, written = len(call.envelope.body) // BYTES_PER_TOKEN, unheard(call)
     return Row(
         0, now, call.id, call.attempts, call.client, call.dialect.name, call.operation, target.adapter.name,
@@ -217,7 +217,7 @@ def _row(call: Call, target: Target, price: Price, now: float) -> Row:
 
 
 def _is_guess(usage: Usage, flags: int, nanos: int, is_known: bool) -> bool:
-    """Is a cost more or less than what will be billed, as far as anybody knows?"""
+    """May the provider bill another sum?"""
     return usage is not NO_USAGE and (not is_known or (flags & ESTIMATED > 0 and nanos > 0))
 
 

@@ -1,15 +1,15 @@
 """Whom do we ask, and whom next?
 
     first target --answered--> its reply
-          |  `again`: after a pause, as often as may be, the same one once more
+          |  `again`: the same one once more, after a pause, as often as is allowed
           |  `elsewhere`: the next one that can serve it and is not resting
           +--nobody left--> what the first one said
 
-All of it before the first byte has reached the client: a stream counts as answered with its first event that says
-something, and what breaks after that is told in the client's own words. Nearly every call is answered by the first
-target; the others go a `way`. Which error means what `retries` says, whom there is to ask `plan`, in which order
-`balance`, and who is resting each target's own breaker. Beside a first one that is silent the next one may be asked:
-`hedging`.
+All of this happens before the first byte has reached the client: a stream counts as answered with the first event that
+says something, and what breaks after that is told in the client's own words. Nearly every call is answered by its first
+target; the others go a longer `way`. What an error means is in `retries`, whom there is to ask in `plan`, in which
+order in `balance`, and whether a target rests in its own `breaker`. While the first one is silent, the next one may be
+asked beside it: `hedging`.
 """
 
 import asyncio
@@ -81,7 +81,7 @@ class Failover:
         return await Way(self, call, handler, plan).go(failed)
 
     async def rehearse(self, call: Call) -> Plan:
-        """Note in the call's history whom it would ask, each because those before it fail, and who would be passed
+        """Write into the call's history whom it would ask one after the other, if each failed, and who would be passed
         over. Nobody is asked. Raises UnknownModel.
         """
         plan = await self.planner.plan(call.model, call.key)
@@ -91,7 +91,7 @@ class Failover:
         return plan
 
     async def rest(self, call: Call, handler: Handler, met: Iterable[Target]) -> Iterator[Target]:
-        """Whom it could ask beside those that it has come to. Raises UnknownModel."""
+        """Whom it could still ask, beside those that it has `met`. Raises UnknownModel."""
         plan = await self.planner.plan(call.model, call.key)
         await self.planner.load_others(plan, self.is_well)
         return Way(self, call, handler, plan, frozenset(met)).hand_over()

@@ -1,7 +1,7 @@
 """What goes wrong here on purpose?
 
-For an app's own tests: does it live through a 503, a slow provider, a stream that breaks? By configuration, for all
-requests to a provider, or for one request by what its header says in place of that:
+For an app's own tests: does it survive a 503, a slow provider, a stream that breaks? The configuration says what goes
+wrong in all requests to a provider; a request's own header replaces that:
 
     x-pillion-fault: status=503; delay=0.5; cut=1000; rate=0.5; provider=openai
 
@@ -46,14 +46,14 @@ _TYPES: Mapping[str, Any] = get_type_hints(Fault, include_extras=True)
 
 
 class Said(NamedTuple):
-    """What a header asks for. `provider`: of this one alone; "": of whoever is asked."""
+    """What a header asks for. `provider`: whose fault it is; "": whoever is asked."""
 
     fault: Fault
     provider: str = ""
 
 
 def refuse(headers: Mapping[str, str]) -> None:
-    """Where faults are not switched on, nobody shall believe that they are. Raises BadRequest."""
+    """Where faults are not switched on: nobody is to believe that they are. Raises BadRequest."""
     if FAULT in headers:
         raise BadRequest(NOT_ENABLED, code="faults_not_enabled", param=FAULT)
 

@@ -17,8 +17,8 @@ from proxy.wishes import COST_LIMIT, SUMMARY, TIMEOUT, seconds, wishing, with_he
 
 
 class Intake:
-    """`longest`: seconds that a client may ask for. `named`: one name of a provider and a model that came apart, for
-    who shows that key.
+    """`longest`: seconds that a client may ask for. `named` makes one name of a provider and a model that the client
+    says apart; what that is may depend on its key.
     """
 
     def __init__(self, longest: float, named: Callable[[str, str, ClientKey | None], str] = "{}/{}".format) -> None:

@@ -22,9 +22,9 @@ Tokens = defstruct("Tokens", [(name, int, 0) for name in BUCKETS], omit_defaults
 
 
 class Entry(Line, kw_only=True, gc=False):
-    """A request's line. Names end in their unit; what is empty or nought is left out.
+    """A request's line. Names end in their unit; what is empty or zero is left out.
 
-    msgspec leaves out a number that *is* its default, and not one that equals it: a nought is never written to a field.
+    msgspec leaves out a number that *is* its default, and not one that equals it: so no zero is ever assigned.
     """
 
     id: str
@@ -116,7 +116,7 @@ class Journal:
         return entry
 
     def _kind(self, call: Call, key: tuple[object, ...]) -> Entry:
-        """What all calls of these names have in common, made once: most are of the same few."""
+        """What all calls with these names have in common, made once: most calls have the same few."""
         clean = self._log.clean
         place = ("", "") if call.target is None else (call.target.adapter.name, call.target.model)
         names = (call.operation, call.client, call.dialect.name, *place, call.model, call.answered_model)

@@ -1,10 +1,10 @@
 """What happened?
 
-Counts every call at its end, whatever the end, and every attempt at a provider. Base units, prefix `pillion_`. Labels
-are bounded: an operation, a provider and a status are ours, a code or a dropped field counts under its own name while
-fewer than NAMES were met, then as "other". A model that the operator has configured always has its own name; another
-one must first be listed by its provider, or be answered for, and there is room for NAMES of those. So nobody fills the
-room with names that mean nothing. A name that holds a secret is "other" as well.
+Counts every call at its end, however it ends, and every attempt at a provider. Base units, prefix `pillion_`. Labels
+are bounded. Operations, providers and statuses are our own words. A code or a dropped field has its own name while
+fewer than NAMES were met, and is "other" after that. A model that the operator has configured always has its own name;
+any other must first be listed by its provider, or have answered, and there is room for NAMES of those: so nobody can
+fill the room with names that mean nothing. A name that holds a secret is "other" as well.
 
 The counts are plain numbers here, and become Prometheus's families when it asks for them: one loop needs none of the
 locks and copies of prometheus-client's own counters, at ten of them per call.
@@ -36,7 +36,7 @@ from proxy.spending.money import NANOS
 
 NAMES = 100  # of models that are not configured, of codes, of fields
 LONGEST_NAME = 100  # characters
-PIECE = 100  # samples of a family that are told at once: about a millisecond's work
+PIECE = 100  # samples of a family that are made at once: about a millisecond's work
 OVERHEAD = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1)
 PLACE = ("provider", "model")
 OTHER = "other"
@@ -89,13 +89,13 @@ class Metrics(Collector):
         self._timeouts.update(dict.fromkeys(_timers(configured), 0))
 
     def watch(self, name: str, about: str, read: Callable[[], float]) -> None:
-        """Tell of a number that somebody else keeps."""
+        """Show a number that somebody else keeps."""
         self._watched.append(Watched(name, about, read))
 
     def tally(
         self, name: str, about: str, labels: Sequence[str], read: Callable[[], Mapping[tuple[str, ...], float]]
     ) -> None:
-        """Tell of what somebody else keeps, by the names of each."""
+        """Show numbers that somebody else keeps, by their labels."""
         self._watched.append(Tallied(name, about, labels, read))
 
     def has_place(self, provider: str, model: str) -> bool:
@@ -103,13 +103,13 @@ class Metrics(Collector):
         return (provider, model) in self._places
 
     def paid(self, target: Target, nanos: int, is_guess: bool, is_answered: bool) -> None:
-        """An attempt has cost so much. Of a call this is heard before its end is."""
+        """An attempt has cost so much. This comes before the end of its call."""
         place = self._place(target, is_answered)
         place.nanos += nanos
         place.guessed += is_guess
 
     def state(self, name: str, about: str, **facts: str) -> None:
-        """Tell of facts that do not change."""
+        """Show facts that do not change."""
         self._facts.append(InfoMetricFamily(name, about, value=facts))
 
     def ended(self, sight: Sight) -> None:
@@ -209,7 +209,7 @@ class Metrics(Collector):
         self._blamed[target.adapter.name, error.kind, self._bounded(error.code, self._codes)] += 1
 
     def broke(self, target: Target, error: GatewayError, usage: Usage | None) -> None:
-        """An attempt whose stream broke, in a call of which another one is told."""
+        """The stream of an attempt broke, and another attempt is counted as its call's."""
         self._blame(target, error)
         if usage is not None:
             _count(self._place(target), usage)
@@ -249,7 +249,7 @@ def _count(place: Place, usage: Usage) -> None:
 
 
 def _timers(providers: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Each timer of each provider: one that has not run out yet is told as 0, so that its rate can be asked for."""
+    """Each timer of each provider: one that has not run out yet is shown as 0, so that its rate can be asked for."""
     for timer in TIMERS.values():
         yield from ((timer, name) for name in ([""] if timer in OF_CLIENTS else providers))
 

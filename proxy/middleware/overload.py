@@ -1,9 +1,9 @@
 """How many requests to models are taken on at once, and what becomes of the others?
 
-So many are under way as the operator allows. A few more wait for a place, in the order of their arrival and for a
-bounded time, and whoever comes then is told at once to come again: what cannot be served must cost next to nothing, or
-it takes the time of what can. It stands behind auth, so that a stranger gets no place in the queue, and before intake,
-so that nobody's body is read, let alone kept, before it is his turn.
+As many are under way as the operator allows. A few more wait for a place, in the order of their arrival and for a
+bounded time; any others are refused at once and told when to come again. What cannot be served must cost next to
+nothing, or it takes the time of what can. It stands behind auth, so that a stranger gets no place in the queue, and
+before intake, so that no body is read, let alone kept, before its turn has come.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from proxy.ports import Call, Handler, Reply
 from proxy.wishes import patience
 
 CODE = "overloaded"
-MEMORY = 16  # of about so many requests that ended last it is known how long they took
+MEMORY = 16  # requests over which the mean of their duration is taken, about
 SHORTEST, LONGEST = 1, 60  # seconds that a client is told to wait; SDKs do not believe more than a minute
 
 
@@ -32,14 +32,14 @@ class Overload:
         self.under_way = 0
         self._rules = rules
         self._clock = clock
-        self._lasting = 0.0  # seconds, as far as the last few requests tell
-        self._queue: OrderedDict[asyncio.Future[None], None] = OrderedDict()  # who leaves it stands anywhere in it
+        self._duration = 0.0  # seconds that a request takes: a moving mean
+        self._queue: OrderedDict[asyncio.Future[None], None] = OrderedDict()  # who gives up may stand anywhere in it
 
     def __repr__(self) -> str:
         return f"<Overload {self.under_way} of {self.most} under way, {self.queued} wait>"
 
     def become(self, most: int, rules: config.Overload) -> None:
-        """From now on this counts. Who is in stays, and who waits keeps his turn."""
+        """Go by these rules from now on. Whoever is in stays, and whoever waits keeps their turn."""
         self.most = most
         self._rules = rules
         self._let_in()
@@ -65,7 +65,7 @@ class Overload:
         return reply
 
     async def _turn(self, most: float) -> None:
-        """Wait for a place, which whoever ends hands over: `most` seconds. Raises GatewayError."""
+        """Wait for a place, at most so many seconds: a request that ends hands over its own. Raises GatewayError."""
         rules = self._rules
         wait = min(rules.wait, most)
         if len(self._queue) >= rules.max_queue:
@@ -84,7 +84,7 @@ class Overload:
             raise self._refusal(f"none of them has ended within {wait:g} s")
 
     def _ended(self, began: float, error: BaseException | None) -> None:
-        self._lasting += (self._clock() - began - self._lasting) / MEMORY
+        self._duration += (self._clock() - began - self._duration) / MEMORY
         self._leave()
 
     def _leave(self) -> None:
@@ -98,8 +98,8 @@ class Overload:
             turn.set_result(None)
 
     def _refusal(self, why: str) -> GatewayError:
-        """With the time in which all who wait would have had their turn."""
-        wait = ceil(self._lasting * (len(self._queue) + 1) / self.most)
+        """With the time after which all who wait now will have had their turn."""
+        wait = ceil(self._duration * (len(self._queue) + 1) / self.most)
         return GatewayError(
             f"pillion has as many requests under way as it may have ({self.most}), and {why}; ask again.",
             status=503,

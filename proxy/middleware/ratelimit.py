@@ -1,8 +1,8 @@
 """May they, now?
 
-A client's own limits stand before everything that its request would cause, and what they hold is given back when its
-answer has ended; a provider's and a model's, and what a provider has announced of its own, around each attempt. Every
-answer tells its client what is left of its own.
+A client's own limits come before everything that its request would cause, and what it holds of them is given back when
+the answer has ended. A provider's and a model's limits, and those that a provider has announced itself, are kept around
+each attempt. Every answer tells its client what is left of the client's own.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ from proxy.ports import Call, Handler, Reply
 from proxy.spending.heard import tokens_of
 from proxy.spending.used import is_refusal
 
-MOST_CLIENTS = 10_000  # whose limits are remembered; of those who have rested there is nothing to remember
+MOST_CLIENTS = 10_000  # whose limits are remembered; beyond, those that are as good as new are forgotten
 MOST_TARGETS = 256  # whose announced limits are
 NOBODYS = (None, None, None)
 NOTHING = Held((), (), NO_TOKENS)  # is held where nothing limits an attempt
@@ -46,7 +46,7 @@ class RateLimit:
     """The middleware, and the account of each attempt.
 
     `providers`: their limits, by name. `clock`: nanoseconds, and it never goes back; `wall`: seconds since 1970.
-    `fleet`: with whom the operator's limits are shared.
+    `fleet`: who shares the operator's limits with this sidecar.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class RateLimit:
             fleet.gone.append(self._divide)
 
     def become(self, limits: LimitsRow, providers: Mapping[str, Limits]) -> None:
-        """Let these count from now on. A limit that stays as it is has counted what went before; another begins."""
+        """Go by these from now on. A limit that stays as it was goes on counting; any other begins anew."""
         self._admission.become(limits.queue)
         self._default = limits.client or None
         self._providers = {
@@ -88,7 +88,7 @@ class RateLimit:
 
     @property
     def refused(self) -> Counter[tuple[str, str]]:
-        """How often, by whose limit it was (client, provider, model, announced) and by what it limits."""
+        """How often, by whose limit it was (a client's, provider's, model's, announced) and by what it limits."""
         return self._admission.refused
 
     @property
@@ -124,7 +124,7 @@ class RateLimit:
             self._leave(call, held, error)
 
     def learn(self, provider: str, model: str, headers: Mapping[str, str], now: float) -> None:
-        """What an answer says of the provider's own limits. `now`: when it came, by our clock, in seconds."""
+        """Note what an answer says of the provider's own limits. `now`: when it came, by our clock, in seconds."""
         rows, place = rows_in(headers), Place(provider, model)
         if not rows:
             return
@@ -138,7 +138,7 @@ class RateLimit:
         self._admission.advance((scope,))
 
     async def _limited(self, call: Call, handler: Handler, scope: Limited) -> Reply:
-        """Whatever the answer is, it tells what is left, and at its end what was held is given back."""
+        """Every answer, an error too, tells what is left; at its end what was held is given back."""
         size, scopes, held = len(call.envelope.body), (scope,), NOTHING
         try:
             need = _need(call, scopes) if size <= LARGE else await aside(size, _need, call, scopes)
@@ -181,7 +181,7 @@ class RateLimit:
             yield from (scope for scope in scopes.values() if isinstance(scope, Shared))
 
     def _tell(self) -> None:
-        """The store, what it does not know of yet."""
+        """Tell the store what it does not know yet."""
         assert self._fleet is not None
         now = self._clock()
         for scope in self._shared():
@@ -189,12 +189,12 @@ class RateLimit:
                 self._fleet.tell(script, keys, words, lambda _: None)
 
     def _divide(self) -> None:
-        """The store is away."""
+        """The store is away: each limit becomes this sidecar's share of it."""
         for scope in self._shared():
             scope.divide(self._clock())
 
     def _listen(self, call: Call) -> None:
-        """To what the provider has said in the head of this attempt's answer. Counting has limits of its own."""
+        """To what the head of this attempt's answer says. Counting tokens has limits of its own."""
         at, headers = call.answer_head
         if at >= call.began and call.operation != "count_tokens":
             if not self._announced and leave_plenty(headers):

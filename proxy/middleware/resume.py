@@ -4,8 +4,8 @@
     another one        asked for an answer that begins with that text   --text--> the end
 
 It stands around failover, where `failover.resume` is on. A stream goes by as it came, and is read only when it breaks
-(docs/decisions/0022-failover.md). It is gone on with once. Where nobody can do that, or who does fails as well, the
-client is told of the first error, as it would have been.
+(docs/decisions/0022-failover.md). It is resumed once. Where nobody can do that, or the second target fails as well, the
+client is told of the first error, as it would have been without any of this.
 """
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
@@ -46,7 +46,7 @@ class Choosing(Protocol):
 
 
 class Resume:
-    """The middleware. `broke` hears of an attempt whose stream broke, where the client is not told of that."""
+    """The middleware. `broke` hears of an attempt whose stream broke, where the client does not."""
 
     def __init__(self, failover: Choosing, broke: Broke) -> None:
         self.failover = failover
@@ -54,7 +54,7 @@ class Resume:
 
     async def __call__(self, call: Call, handler: Handler) -> Reply:
         """Raises what failover does."""
-        call.resumable = _may_be_wanted(call)
+        call.resumable = _may_be_resumed(call)
         reply = await self.failover(call, handler)
         if not call.resumable or isinstance(reply.body, bytes):
             return reply
@@ -69,7 +69,7 @@ class Resume:
         until = monotonic() + self.failover.deadline
         try:
             rest = await self.failover.rest(call, handler, _met(call))
-        except GatewayError:  # what the model's name meant when the call began, it means no more
+        except GatewayError:  # the model's name no longer means what it did when the call began
             return None
         for target in rest:
             if text and not target.adapter.abilities(target.model).prefill:
@@ -89,7 +89,7 @@ class Resume:
 
 
 class _Continuation(NamedTuple):
-    """Another answer has begun, and is told as the rest of the first one."""
+    """Another answer that has begun, and becomes the rest of the first one."""
 
     reply: Reply
     rest: Rest
@@ -174,7 +174,7 @@ class _Stream:
         return _Continuation(self._now, Rest(call.dialect.decoder(True), splice, renderer))
 
     async def _renderer(self) -> Renderer | None:
-        """As it would be if all that the client has read were its own; None where nobody may go on."""
+        """As if it had written all that the client has read so far; None where nobody may go on."""
         call, envelope = self._call, self._call.envelope
         if not self._so_far.may_be_gone_on_with() or not _may_be_two(call):
             return None
@@ -190,7 +190,7 @@ class _Stream:
         return renderer if asks_for_text(request) else None
 
     def _give_up(self, fault: GatewayError) -> None:
-        """The second one has failed as well, and all that is told of the call is told of the first one again."""
+        """The second one has failed as well: the call tells of the first attempt again."""
         call, broken = self._call, self._broken
         self._settle(fault)
         _note_break(call, fault)
@@ -207,7 +207,7 @@ class _Stream:
             self._now.abort()
 
     def _settle(self, error: BaseException | None) -> None:
-        """Whoever waits for the end of the attempt hears of it, once."""
+        """The attempt has ended: whoever waits for that hears of it, once."""
         now, self._now = self._now, None
         if now is not None:
             conclude(now, error, self._call.id)
@@ -220,7 +220,7 @@ class _Stream:
 
 
 async def _shown(reply: Reply, request_id: str) -> AsyncGenerator[bytes]:
-    """Its chunks, and whoever looks on at the attempt sees them."""
+    """Its chunks, each shown first to those who watch the attempt."""
     if isinstance(reply.body, bytes):
         show(reply, reply.body, request_id)
         yield reply.body
@@ -231,25 +231,25 @@ async def _shown(reply: Reply, request_id: str) -> AsyncGenerator[bytes]:
             yield chunk
 
 
-def _may_be_wanted(call: Call) -> bool:
-    """Might its answer be gone on with? Whoever limits what a call may cost has not said so of two attempts."""
+def _may_be_resumed(call: Call) -> bool:
+    """Might its answer be resumed? A client that limits what a call may cost has not agreed to two attempts."""
     return call.stream and not call.as_array and call.operation in HEDGED and call.wishes.cost_limit is None
 
 
 def _may_be_two(call: Call) -> bool:
-    """May two attempts make one answer of it? One that is stopped at a sum is not paid for twice, and a wire whose
-    events refer to others has names in it that only its provider goes on with.
+    """May two attempts make one answer of it? Not where it is stopped at a sum, which is not to be paid twice; nor
+    where its events refer to each other by ids that only the first provider knows.
     """
     return call.stop_at is None and (call.is_translated or not call.dialect.refers) and is_bounded(call)
 
 
 def _met(call: Call) -> set[Target]:
-    """Whom it has come to, but for who was only outrun, or put behind the others."""
+    """The targets that it has tried or passed over, but for those that only lost a race, or were put last."""
     return {one.target for one in call.history if one.code != LOST and one.skipped != UNWELL}
 
 
 def _note_break(call: Call, error: GatewayError) -> None:
-    """In its history the attempt that was answered has broken."""
+    """Note in the call's history that the attempt that had answered broke."""
     for at, one in enumerate(call.history):
         if one.number and not one.code:
             seconds = monotonic() - call.began

@@ -1,7 +1,7 @@
 """What did it take, for a client that wants to know?
 
-Beside cache and failover this is the third that may put another body in place, and does so for those alone who ask for
-it (docs/decisions/0021-unified.md). It stands outside cost, which must have settled a whole answer, and outside cache,
+Like cache and failover it may put another body in a reply's place, and does so only for clients that ask for it
+(docs/decisions/0021-unified.md). It stands outside cost, which must have settled a whole answer, and outside cache,
 which keeps answers as providers gave them.
 """
 
@@ -20,7 +20,7 @@ _is_object = re.compile(rb"\s*\{").match
 
 
 def summary(call: Call, handler: Handler) -> Awaitable[Reply]:
-    """The middleware. Of an error nothing is told: its headers say who was asked."""
+    """The middleware. An error has no summary: its headers say who was asked."""
     dialect = wishing(call.dialect) if call.wishes.summary else None
     return handler(call) if dialect is None else _summarised(call, handler, dialect)
 
@@ -51,7 +51,7 @@ async def _live(body: AsyncGenerator[bytes], coda: Coda) -> AsyncGenerator[bytes
 
 
 def what_it_took(call: Call) -> dict[str, Any]:
-    """As of now. What nobody knows is null; an answer for which nobody was asked costs nothing."""
+    """By now. What nobody knows is null; an answer for which no provider was asked costs nothing."""
     bill = Bill(0, False) if not call.attempts else call.bill(call) if call.bill is not None else None
     provider, model = (None, None) if call.target is None else (call.target.adapter.name, call.target.model)
     return {

@@ -1,8 +1,8 @@
 """With whose key is the provider asked, where the app brings its own?
 
-In transparent mode pillion holds no key of that provider's, and asks for none of its own: what the app shows goes to
-that one provider, and a call that would go to any other is refused. Each key has an adapter of its own, as if it had
-been configured, so that the provider's words are cleared of it like of a key of ours.
+In transparent mode pillion holds no key of that provider's, and asks for none of its own: the key that the app shows
+goes to that one provider, and a call that would go to any other is refused. Each key has an adapter of its own, as if
+it had been configured, so that it is taken out of the provider's words like a key of ours.
 """
 
 import hmac
@@ -61,12 +61,12 @@ class Transparent:
         return adapter
 
     def _alias(self, key: str) -> str:
-        """A name under which nobody gets what is another's, and that tells nothing of the key, as the salt is ours."""
+        """A client's name, made of its key: no other key has it, and it tells nothing of the key without our salt."""
         return f"app-{hmac.digest(self._salt, digest_of(key), 'sha256').hex()[:12]}"
 
 
 def salted() -> Secret:
-    """Who has the same goes by the same name, and so is one client to all that counts."""
+    """As long as the salt is the same, a key goes by the same name, and is one client to all that counts."""
     return Secret(secrets.token_hex(32))
 
 

@@ -1,8 +1,8 @@
 """Who hears that a call has ended?
 
-It stands before all others and sees each call twice: when its answer's head is there, and when all of it is over,
-whatever way it went. Then everybody who tells of calls is told, once, and by the same account of it: the log, the
-metrics, what is known of requests under way and of those before.
+It is the outermost middleware, and sees each call twice: when the head of its answer is there, and when all of it is
+over, however it went. Then each observer hears of it once, and all of them the same: the log, the metrics, and what is
+shown of requests under way and of those before.
 """
 
 import logging
@@ -22,7 +22,7 @@ def _as_it_is(call: Call, error: BaseException) -> BaseException:
 
 
 class Witness:
-    """The middleware. `said`: what the client is to hear of an error, and everybody else as well."""
+    """The middleware. `said`: the error that the client, and everybody else, is to hear of in place of one."""
 
     def __init__(self, *observers: Observer, said: Said = _as_it_is) -> None:
         self._observers = observers
