@@ -26,7 +26,7 @@ from proxy.failover.sofar import SoFar, asks_for_text, parted
 from proxy.failover.splice import Splice, summed
 from proxy.grammar.claude.models import takes_of
 from proxy.lanes.prefill import go_on
-from proxy.middleware.resume import NO_PREFILL, Resume, _may_be_two, _may_be_wanted, _met
+from proxy.middleware.resume import NO_PREFILL, Resume, _may_be_resumed, _may_be_two, _met
 from proxy.ports import Attempt, Dialect, Reply, Target, Wishes
 from tests import laws
 from tests.client import ANTHROPIC, OPENAI, Speech, ask, chat, client, spell
@@ -539,7 +539,7 @@ def test_which_calls_may_be_answered_by_two(fields: dict[str, Any], may_be: tupl
     one = World.call(None, body=BODY)  # type: ignore[arg-type]
     for name, value in fields.items():
         setattr(one, name, value)
-    assert (_may_be_wanted(one), _may_be_two(one)) == may_be
+    assert (_may_be_resumed(one), _may_be_two(one)) == may_be
 
 
 def test_who_was_only_outrun_may_go_on_and_who_failed_may_not() -> None:
@@ -580,7 +580,7 @@ def test_on_each_wire_what_was_heard_and_what_is_added_are_the_whole(wire: str) 
     gone_on = 0
     for count in range(len(spelled(wire, ONE_TEXT[:3])), len(pieces) + 1):
         made = sofar(dialect, pieces[:count])
-        if not made.may_be_gone_on_with():
+        if not made.may_be_resumed():
             continue
         gone_on += 1
         renderer = dialect.renderer(request)
@@ -596,7 +596,7 @@ def test_on_each_wire_what_was_heard_and_what_is_added_are_the_whole(wire: str) 
         total = [event.total_output for event in events if isinstance(event, Usage)][-1]
         assert total == FIRST.output + SECOND.output
     assert gone_on >= len(PIECES)
-    assert not sofar(dialect, pieces).may_be_gone_on_with()
+    assert not sofar(dialect, pieces).may_be_resumed()
 
 
 @pytest.mark.parametrize(
@@ -612,18 +612,18 @@ def test_on_each_wire_what_was_heard_and_what_is_added_are_the_whole(wire: str) 
 def test_nothing_but_one_text_is_gone_on_with(events: list[Event]) -> None:
     made = SoFar(registry.dialect("openai_chat"))
     made._note([Start(), *events])
-    assert not made.may_be_gone_on_with()
+    assert not made.may_be_resumed()
 
 
 def test_a_long_text_is_read_bit_by_bit_and_one_without_end_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxy.failover.sofar.BATCH", 64)
     made = sofar(registry.dialect("anthropic"), spelled("anthropic", ONE_TEXT)[:-2])
     assert made._size <= 64
-    assert made.may_be_gone_on_with()
+    assert made.may_be_resumed()
     assert made.text == WHOLE
     monkeypatch.setattr("proxy.failover.sofar.LONGEST", 8)
     made = sofar(registry.dialect("anthropic"), spelled("anthropic", ONE_TEXT)[:-2])
-    assert (made.may_be_gone_on_with(), made.text, repr(made)) == (
+    assert (made.may_be_resumed(), made.text, repr(made)) == (
         False,
         "",
         "<SoFar 12 characters, 0 bytes not yet read>",

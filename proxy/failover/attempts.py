@@ -1,4 +1,4 @@
-"""What is owed around one attempt at a target, whatever comes of it?
+"""What must happen around one attempt at a target, whatever comes of it?
 
 The accounts of the call set aside what it may take before the target is asked, and settle exactly once after: a whole
 answer before its head goes out, so that its headers can tell; a stream when it has ended.
@@ -17,7 +17,7 @@ Tell = Callable[[Call, BaseException | None], None]
 
 
 def tell_nobody(call: Call, error: BaseException | None) -> None:
-    """The Tell of whoever has nobody to tell."""
+    """Nobody wants to hear of attempts."""
 
 
 async def attempt(call: Call, handler: Handler, tell: Tell = tell_nobody) -> Reply:
@@ -54,18 +54,18 @@ async def attempt(call: Call, handler: Handler, tell: Tell = tell_nobody) -> Rep
 
 
 def _forget(call: Call) -> None:
-    """What the attempt before has left."""
+    """What the attempt before has left in the call."""
     call.headed, call.asked, call.is_settled, call.usage, call.heard = 0.0, False, False, None, None
     call.upstream_id, call.answered_model, call.dropped, call.wire = "", "", (), ""
 
 
 def _is_refused_here(call: Call, error: BaseException) -> bool:
-    """Was the target never asked, since we cannot say to it what the client said?"""
+    """Was the target never asked, because its wire cannot say what the client said?"""
     return isinstance(error, GatewayError) and not (call.asked or isinstance(error, UpstreamError))
 
 
 def note(call: Call, target: Target, error: BaseException | None, number: int) -> Attempt:
-    """What came of the attempt that has just had its answer's head, or none. `number`: 0 where nobody was asked."""
+    """What came of the attempt that has just come to its answer's head, or failed. `number`: 0 if nobody was asked."""
     began, how = call.began, outcome(error) if error is not None else None
     answered = call.answer_head[0]
     return Attempt(
@@ -96,7 +96,7 @@ def _follow(call: Call, reply: Reply, held: Held) -> None:
 
 
 def _settle(call: Call, held: Held, error: BaseException | None) -> None:
-    """The last that was reserved is the first that is settled."""
+    """In the reverse order in which they reserved."""
     while held:
         account, kept = held.pop()
         account.settle(call, kept, error)

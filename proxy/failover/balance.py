@@ -1,15 +1,16 @@
 """Whom of a route's targets do we ask first, and whom next?
 
-Each strategy puts all of them in an order, the one to ask first in front; none is left out, so that there is always one
-more to turn to. Whether a target may be asked at all is for others to say.
+Each strategy puts all of them in an order, and leaves none out, so that there is always one more to turn to. Whether a
+target may be asked at all is decided elsewhere (breaker.py, needs.py).
 
     order          as the operator wrote them
-    weighted       by lot, each in front as often as its weight says
-    least_latency  the quicker of two that are drawn by lot, the rest by their speed: all clients that flock to the one
-                   quickest would make it the slowest ("The Power of Two Choices in Randomized Load Balancing", 2001)
-    least_cost     the cheapest first; of what nobody knows the price, last
-    sticky         by lot again, but the same lot for the same conversation, so that it meets its prompt cache; a target
-                   that comes or goes moves no other's conversations (rendezvous hashing, Thaler and Ravishankar, 1998)
+    weighted       at random, each first as often as its weight says
+    least_latency  the quicker of two drawn at random, then the rest by their speed: if all clients chose the quickest,
+                   they would make it the slowest ("The Power of Two Choices in Randomized Load Balancing", 2001)
+    least_cost     the cheapest first, and last those whose price nobody knows
+    sticky         at random again, but the same for each request of a conversation, so that it meets its prompt cache;
+                   a target that comes or goes moves no other's conversations (rendezvous hashing, Thaler and
+                   Ravishankar, 1998)
 """
 
 from collections.abc import Callable, Sequence
@@ -22,10 +23,10 @@ Random = Callable[[], float]  # from 0 up to 1
 
 
 class PeakEWMA:
-    """How slow a target is by now, in seconds: a mean that believes bad news at once and good news by and by.
+    """How slow a target is by now, in seconds: a mean that takes bad news at once, and good news slowly.
 
-    It fades where nothing is heard, so that a target that was slow once is tried again. It is told of answers alone:
-    what fails fast is not quick. `in_flight` is kept by whoever asks.
+    It fades while there is no news, so that a target that was slow once is tried again. Only answers count: what fails
+    fast is not quick. `in_flight` is kept by whoever asks.
     https://linkerd.io/2016/03/16/beyond-round-robin-load-balancing-for-latency/
     """
 
@@ -48,7 +49,7 @@ class PeakEWMA:
 
     @property
     def load(self) -> float:
-        """How long one more would have to wait, by and large. What was asked and has never answered is not drawn."""
+        """About how long one more request would wait. What was asked and has never answered comes last."""
         value = self.value
         return value * (self.in_flight + 1) if value or not self.in_flight else _UNHEARD + self.in_flight
 
@@ -77,7 +78,7 @@ class Option(NamedTuple, Generic[T]):
 
 
 def order(strategy: str, options: Sequence[Option[T]], key: str, random: Random) -> list[Option[T]]:
-    """`key`: what sticky goes by, such as a conversation's identity; with none, it is weighted."""
+    """`key`: what sticky goes by, such as a conversation's identity; without one it is weighted."""
     return list(options) if len(options) < 2 else [options[n] for n in _STRATEGIES[strategy](options, key, random)]
 
 
@@ -100,9 +101,9 @@ def _sticky(options: Options, key: str, random: Random) -> Sequence[int]:
 
 
 def _by_lot(options: Options, lots: Sequence[float]) -> Sequence[int]:
-    """Each is drawn as a time to wait, of an exponential law with its weight for a rate: the first to come is first.
+    """Each draws a waiting time, exponentially distributed with its weight as the rate, and they come in that order.
 
-    That one is any of them in the proportion of the weights, and the second is so among those that are left.
+    So each is first with a probability in proportion to its weight, and likewise the second among those that are left.
     """
     waits = [
         -log(1 - lot) / option.weight if option.weight > 0 else inf for lot, option in zip(lots, options, strict=True)

@@ -4,10 +4,10 @@
     open --its time is over--> half_open: one probe, and nobody beside it
     half_open --the probe fails--> open, for twice as long, up to `longest`
     half_open --the probe succeeds--> ramp: a share of the requests that grows from nothing to all over `ramp` seconds
-    ramp --its time is over--> closed;  --as closed does--> open, for twice as long
+    ramp --its time is over--> closed;  --as from closed--> open, for twice as long
 
-Who is let in has a ticket and hands it back once, with how it ended. An outcome counts in the state that let it in and
-in no other: what was begun before the breaker opened, and fails a minute later, tells nothing of how the target is now.
+An attempt that is let in gets a ticket, and hands it back once, with its outcome. An outcome counts only in the state
+that let it in: an attempt that began before the breaker opened, and fails a minute later, says nothing about now.
 """
 
 from collections.abc import Callable
@@ -40,17 +40,17 @@ class Breaker:
         self._clock = clock
         self._outcomes = Recent(2, rules.window, clock)
         self._state: State = "closed"
-        self._generation = 1  # the ticket of all that are let in by this state; each change makes another
+        self._generation = 1  # the ticket of all that this state lets in; each change of state has its own
         self._in_a_row = 0  # failures
         self._opened = 0  # times since it was closed
         self._until = 0.0  # open: when its probe may go; ramp: when it is closed again
-        self._credit = 0.0  # ramp: what is left of the shares of those who were not let in
+        self._credit = 0.0  # ramp: shares that have added up; a whole one lets a request in
 
     def __repr__(self) -> str:
         return f"<Breaker {self.state}>"
 
     def become(self, rules: Rules) -> None:
-        """What is under way lasts no longer than these would have it."""
+        """Go by these rules. A pause or ramp under way lasts no longer than they allow."""
         self._rules = rules
         most = rules.ramp if self._state == "ramp" else rules.longest
         self._until = min(self._until, self._clock() + most)
@@ -63,13 +63,13 @@ class Breaker:
 
     @property
     def retry_at(self) -> float | None:
-        """When an open one lets its probe in, by its clock; None where it is not open."""
+        """When it lets its probe in, by its clock; None where it is not open."""
         return self._until if self.state == "open" else None
 
     def allow(self, is_last: bool = False) -> int:
         """A ticket, for one attempt; 0: leave it alone. Each ticket is handed back to one of the three below, once.
 
-        `is_last`: nobody else can be asked. A ramp is for others to be asked, and for nothing where there are none.
+        `is_last`: nobody else can be asked, so that a ramp would only refuse.
         """
         if self._state == "closed":
             return self._generation
@@ -78,7 +78,7 @@ class Breaker:
         return self._allow_probe()
 
     def succeeded(self, ticket: int) -> bool:
-        """The target answered; that it refused the request as wrong is an answer too. Is it back with that?"""
+        """The target answered; a refusal of the request is an answer too. Has that brought it back?"""
         if ticket != self._generation:
             return False
         if self._state == "half_open":
@@ -89,7 +89,7 @@ class Breaker:
         return False
 
     def failed(self, ticket: int) -> bool:
-        """The target did not answer as it should: a 5xx, a timeout, no connection. Is it left alone from now on?"""
+        """The target did not answer as it should: a 5xx, a timeout, no connection. Is it left alone now?"""
         if ticket != self._generation:
             return False
         if self._state != "half_open":
@@ -102,7 +102,7 @@ class Breaker:
         return True
 
     def let_go(self, ticket: int) -> None:
-        """Nobody knows how it would have ended, as when the client has left; the next request is the probe."""
+        """Nobody knows how it would have ended: the client has left, say. If it was the probe, the next request is."""
         if ticket == self._generation and self._state == "half_open":
             self._change("open")
 
@@ -113,7 +113,7 @@ class Breaker:
         return self._generation
 
     def _end_ramp(self) -> None:
-        """The end of a ramp. It makes no new generation: those that it let in count in the state behind it."""
+        """If the ramp is over. That makes no new generation: those that it let in count in the state that follows."""
         if self._state == "ramp" and self._clock() >= self._until:
             self._state = "closed"
             self._opened = 0

@@ -5,15 +5,15 @@ They take turns, each as often as its weight says. One that the provider refuses
     429                    the key, for the longer of what the provider says and 1 s, twice that the next time, to 60 s
     quota used up, 402     the key, likewise, from a minute to an hour
     403                    the key for that model alone, likewise, from a minute to an hour
-    401                    the key, until it is another one or is found to work
+    401                    the key, until it is replaced or found to work
 
-Anything else is not the key's fault: an overload (529) meets all of them. When its time is over a key is tried, at
-most once in its gap, until a request succeeds; then it is back in the turn. Where all are left out, the one that is to
-be back first is tried likewise. The gap is a tenth of the key's pause, but a second at least and a minute at most.
-Between those tries another target is to be preferred; a request that has none is sent with that key all the same.
+Anything else is not the key's fault: an overload (529) hits all of them. When its time is over, a key is tried, at most
+once per gap, until a request succeeds; then it takes its turns again. Where all keys are left out, the one that is due
+first is tried in the same way. The gap is a tenth of the key's pause, but a second at least and a minute at most. In
+between, another target is preferred; a request that has none is sent with that key all the same.
 
-An attempt tells of the time at which it was begun. One that began before its key was left out neither ends that nor
-makes it twice as long: a hundred refusals at once are one.
+An attempt counts from when it began. One that began before its key was left out neither ends the pause nor doubles it:
+a hundred refusals at once are one.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,13 +24,13 @@ from msgspec import Struct
 
 from proxy.errors import UpstreamError
 
-ABOUT = 0.1  # seconds by which the time at which a neighbour found something out may be wrong
-LONGEST_HINT = 86_400.0  # seconds; a provider may ask for days, and is asked once a day whether it still means it
-MODELS = 1000  # that a key is left out for at once: clients name models, and may name any number
+ABOUT = 0.1  # seconds by which a neighbour may be wrong about when it found something out
+LONGEST_HINT = 86_400.0  # seconds; a provider may say days, and is asked once a day whether that still holds
+MODELS = 1000  # for which a key may be left out at once: clients name models, and may name any number
 
 
 class Saved(Struct, frozen=True, kw_only=True):
-    """A key that is left out, or is back, for a store or for a neighbour. `key` is its name, never the key."""
+    """A key that is left out, or is back, as a file or a neighbour is told. `key` is its name, never the key."""
 
     key: str
     model: str  # "" for all
@@ -58,7 +58,7 @@ class _Rest:
         self.asked = now
         self.until = until
         self.pause = pause
-        self.times = times  # that it was left out and had not worked in between
+        self.times = times  # that it was left out in a row, without working in between
         self.gap = min(max(pause / 10, 1.0), 60.0)
 
     def may_be_tried(self, now: float) -> bool:
@@ -68,8 +68,8 @@ class _Rest:
 class Cooldown:
     """The keys of one provider, one at least, by their place in the list.
 
-    `names`: one for each, another one where the key is another, and never the key itself. `weights`: whole numbers.
-    `clock`: seconds, never going back.
+    `names`: one for each key, never the key itself; another key has another name. `weights`: whole numbers. `clock`:
+    seconds, never going back.
     """
 
     def __init__(self, names: Sequence[str], weights: Sequence[int], clock: Callable[[], float]) -> None:
@@ -79,7 +79,7 @@ class Cooldown:
         self._all = range(len(names))
         self._turns = [0] * len(names)  # how far each is ahead of the others, in weight
         self._rests: list[dict[str, _Rest]] = [{} for _ in names]  # of each key by model, "" for all of them
-        self.leaves_out = False  # there is something to remember of one of them
+        self.leaves_out = False  # one of them is left out, or on trial
 
     def __repr__(self) -> str:
         cooling, failed = self.counts()
@@ -92,7 +92,7 @@ class Cooldown:
         return sum(now < end < inf for end in ends), ends.count(inf)
 
     def renew(self, index: int, name: str) -> None:
-        """It is another key now, of which nothing is known."""
+        """Another key stands there now, about which nothing is known."""
         self._names[index] = name
         self._rests[index].clear()
         self.leaves_out = any(self._rests)
@@ -102,12 +102,12 @@ class Cooldown:
         return rest is not None and rest.until == inf
 
     def seconds_out(self, index: int, model: str) -> float:
-        """How long it is left out yet; 0: not at all."""
+        """For how long it is still left out; 0: it is not."""
         rest = self._rest(index, model)
         return max(0.0, rest.until - self._clock()) if rest is not None else 0.0
 
     def has_good(self, model: str) -> bool:
-        """Is there one against which nothing speaks?"""
+        """Is there one that is neither left out nor on trial?"""
         return any(self._rest(index, model) is None for index in self._all)
 
     def may_pick(self, model: str) -> bool:
@@ -138,8 +138,9 @@ class Cooldown:
         return index
 
     def succeeded(self, index: int, model: str, began: float) -> list[str]:
-        """The provider answered it; for which models is it back, "" for all? `began`: when it was asked, by the clock.
-        A probe of the key names no model.
+        """The provider answered it. The models for which that brings it back, "" for all.
+
+        `began`: when it was asked, by the clock. A probe of the key names no model.
         """
         rests = self._rests[index]
         back = [scope for scope in {"", model} if scope in rests and began >= rests[scope].since]
@@ -148,7 +149,7 @@ class Cooldown:
         return back
 
     def failed(self, index: int, error: UpstreamError, model: str, hint: float | None, began: float) -> str | None:
-        """The provider refused it; for which model is it left out, "" for all? None where it is not the key's fault.
+        """The provider refused it. The model for which it is left out, "" for all; None: it is not the key's fault.
 
         `hint`: seconds that the provider asks for. `began`: as above.
         """
@@ -174,7 +175,7 @@ class Cooldown:
         ]
 
     def saved(self, index: int, model: str, found: float, wall: float) -> Saved:
-        """How the key stands. `found`: when it was found to work, where it does, by the clock. `wall`: as above."""
+        """How it is with the key. `found`: when it was found to work, where it does, by the clock. `wall`: as above."""
         rest, then = self._rests[index].get(model), wall - self._clock()
         if rest is None:
             return Saved(key=self._names[index], model=model, until=0.0, pause=0.0, times=0, since=then + found)
@@ -188,7 +189,7 @@ class Cooldown:
         )
 
     def restore(self, saved: Sequence[Saved], wall: float) -> bool:
-        """Leave out who was left out when that was said, and still would be, and have back who is; was there any?
+        """Leave out those that still would be, and bring back those that are back; was there any?
 
         Keys of other names are passed over.
         """
@@ -199,22 +200,22 @@ class Cooldown:
 
     def _hear(self, index: int, said: Saved, wall: float) -> bool:
         now, rest = self._clock(), self._rests[index].get(said.model)
-        since = min(now, now - (wall - said.since))  # in this order: what is no number is now
+        since = min(now, now - (wall - said.since))  # in this order, so that NaN means now
         if said.times == 0:
             if rest is None or since + ABOUT < rest.since:
                 return False
             self._forget(index, said.model)
             return True
-        # A clock that is behind the one by which it was said, as after a boot, makes no pause longer than it was.
+        # Where our wall clock is behind the one that it was told by, as after a boot, no pause becomes longer.
         until = inf if said.until is None else now + min(said.until - wall, said.until - said.since, LONGEST_HINT)
-        if not until > (now if rest is None else rest.until + ABOUT):  # or it is what we have told ourselves
+        if not until > (now if rest is None else rest.until + ABOUT):  # else it may be an echo of what we told
             return False
         pause = min(max(0.0, said.pause), LONGEST_HINT)
         self._leave_out(index, said.model, _Rest(now, until, pause, max(said.times, 1), since))
         return True
 
     def _turn(self, keys: Sequence[int]) -> int:
-        """Smooth weighted round robin: everyone gains its weight, and who is ahead pays for all."""
+        """Smooth weighted round robin: each gains its weight, and the one ahead is next and pays for all."""
         turns, weights = self._turns, self._weights
         first, paid = keys[0], 0
         for index in keys:
@@ -238,7 +239,7 @@ class Cooldown:
         return whole if whole.until >= part.until else part
 
     def _soonest(self, model: str) -> int:
-        """Of those that are back at one time, as all are that have failed, the one that was asked longest ago."""
+        """The one that is back first; of several, as all that have failed are, the one that was asked longest ago."""
 
         def back(index: int) -> tuple[float, float]:
             rest = self._rest(index, model)
@@ -255,7 +256,7 @@ class Cooldown:
         rests[model] = rest
         self.leaves_out = True
         if len(rests) > MODELS:
-            del rests[next(filter(None, rests))]  # of a single model, the oldest
+            del rests[next(filter(None, rests))]  # the oldest of those for a single model
 
 
 def _meant(error: UpstreamError, model: str) -> tuple[str, _Pause | None]:

@@ -1,7 +1,7 @@
 """What does a provider look like that fails on purpose?
 
-Like one that fails of itself: an answer of another status, in the words of the wire that it was asked in, or one that
-breaks off. It is the lanes that hear of it, so that whatever stands before them takes it for real.
+Like one that fails by itself: it answers with another status, in the words of the wire that it was asked in, or breaks
+off. The fault is below the lanes, so that they and all that stands before them take it for real.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,12 +12,12 @@ from proxy.errors import Down, UpstreamError
 from proxy.grammar.statuses import class_of
 from proxy.ports import Adapter, Answer, Dialect, Outgoing
 
-WAIT = ("retry-after", "1")  # of those that come again
+WAIT = ("retry-after", "1")  # for those that ask again
 BUSY = frozenset({429, 503, 529})
 
 
 class Failing:
-    """An adapter with a fault. What is not said here is the provider's own. `dialect` finds one by its name."""
+    """An adapter with a fault; all else is the provider's own. `dialect` finds one by its name."""
 
     def __init__(self, adapter: Adapter, fault: Fault, dialect: Callable[[str], Dialect]) -> None:
         self._adapter = adapter
@@ -40,7 +40,7 @@ class Failing:
         return answer if fault.cut is None else Broken(answer, fault.cut, name)
 
     def refused(self, answer: Answer, error: UpstreamError) -> None:
-        """A key that the provider itself has refused is one. Of what was made up it knows nothing."""
+        """Only what the provider itself has refused may be its key's fault."""
         if not isinstance(answer, MadeUp):
             self._adapter.refused(answer.answer if isinstance(answer, Broken) else answer, error)
 
@@ -111,7 +111,7 @@ class Broken:
         return not self._is_broken and self.answer.ended()
 
     def _cut(self) -> Down:
-        """Of an error that broke off it is known all the same that it was one, for which nobody bills."""
+        """With the status that came, as nobody bills for an error that broke off."""
         return Down(
             f"{self._provider}'s answer was cut short by an injected fault.",
             provider=self._provider,

@@ -1,11 +1,11 @@
-"""How are the providers, also those that nobody asks just now?
+"""How are the providers, also those that nobody is asking just now?
 
-Each is asked for something that costs nothing, at an interval, and what came of it is what its operator is shown and
-what failover passes it over for. One that nobody has looked at counts as well; one that answers anything at all, were
-it that our key may see no list, is there. One that is down is looked at more often, since nobody asks it until then.
+Each is asked at an interval for something that costs nothing. The operator is shown what came of it, and failover puts
+those that are down last. One that was never checked counts as well; one that answers anything at all is there, even if
+it says that our key may not list its models. One that is down is checked more often, as nobody else asks it meanwhile.
 
-A check that succeeds also tries, in the same way, the keys that the provider had refused. It tells a target's breaker
-nothing: that a list of models comes says little of any one of them, and the breaker's own probe is never far.
+A check that succeeds also tries the keys that the provider had refused. It tells no target's breaker: a list of models
+says little about any one of them, and the breaker's own probe is never far.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ log = logging.getLogger("pillion")
 
 
 class Checked(NamedTuple):
-    """What the last check of a provider has found. `ok`: it is there; `error`: what it did not like all the same."""
+    """What the last check of a provider has found. `ok`: it is there, though there may be an `error`."""
 
     ok: bool
     latency: float  # seconds
@@ -37,8 +37,8 @@ class Checked(NamedTuple):
 
 
 class Health:
-    """Looks after the providers, and knows how each was found. `dice` gives numbers from 0 up to 1; `clock`: seconds,
-    never going back.
+    """Checks the providers, and knows what the last check of each found. `dice` gives numbers from 0 up to 1; `clock`:
+    seconds, never going back.
     """
 
     def __init__(self, dice: Callable[[], float] = random.random, clock: Callable[[], float] = monotonic) -> None:
@@ -60,14 +60,14 @@ class Health:
         return found is None or found.ok
 
     def of(self, provider: str) -> Checked | None:
-        """None where nobody has looked yet, or nobody does."""
+        """None where it was not checked yet, or never is."""
         return self._found.get(provider)
 
     def all(self) -> Mapping[str, Checked]:
         return self._found
 
     def become(self, rules: config.Health, providers: Mapping[str, HTTPProvider]) -> None:
-        """Look after these, by these rules. Of those that are others now nothing is known."""
+        """Check these, by these rules. Nothing is known of a provider that was configured anew."""
         kept = {name for name, one in providers.items() if one is self._providers.get(name) and rules == self._rules}
         self._rules, self._providers = rules, providers
         self._found = {name: found for name, found in self._found.items() if name in kept}
@@ -106,7 +106,7 @@ class Health:
                 await provider.try_failed_keys(timeout)
         except TimeoutError:
             found = ports.Health(False, timeout, f"{name} did not answer within {timeout:g} s.", answers=False)
-        except Exception as error:  # whatever an adapter of somebody else's trips over, the others are looked after
+        except Exception as error:  # somebody else's adapter may raise anything, and the others must still be checked
             found = ports.Health(False, 0.0, f"{type(error).__name__} in its adapter.")
         self._note(name, Checked(found.answers, found.latency, time(), found.detail))
         self.due[name] = self._clock() + self._pause(found.answers)

@@ -1,11 +1,12 @@
 """When is a second target asked while the first one is still silent, and what becomes of the one that loses?
 
-    first   |--------- after -------------------> x   let go of: `hedge_lost`
+    first   |--------- after -------------------> x   cancelled: `hedge_lost`
     second                  |-------> answers         its reply is the call's
 
-The first that answers wins, which by the hold (lanes) is the first that says something. An attempt writes what it
-learns to its Call. Two at once need two: the first one has the client's own, and a hedge a copy (Trial), of which the
-client's gets back what the hedge has left there if it wins, and what it has spent in any case.
+The first that answers wins; as the lanes hold a stream back until it says something, that is the first that says
+something. An attempt writes what it learns into its Call, so two at once need two: the first one has the client's own,
+and the hedge a copy (Trial). If the hedge wins, what it has written is copied back to the client's call; what it has
+spent is added there in any case.
 """
 
 import asyncio
@@ -30,8 +31,8 @@ from proxy.spending.extent import Longest, extent
 LOST = "hedge_lost"
 HEDGED = frozenset({"chat", "generate"})  # operations; who counts tokens is asked once
 SAVED = 10  # hedges that may come at once after a quiet time
-LOOK = 0.1  # seconds at least after which it is looked again whether a target has been asked
-# What attempts, dispatch, cost and failover write of the one attempt that they are about.
+LOOK = 0.1  # seconds, at least, between two looks at whether a target has been asked
+# The fields of a Call that are about one attempt, whoever writes them.
 ATTEMPT_FIELDS = (
     "target", "began", "headed", "stop_at", "is_settled", "price_source", "heard", "asked", "wire", "is_translated",
     "answer_head", "upstream_id", "dropped", "usage", "answered_model", "booked",
@@ -55,30 +56,30 @@ class Hedging:
         return f"<Hedging, {self._saved / _ONE:g} saved>"
 
     def asked(self) -> None:
-        """A request has come, and is worth its share of a hedge: of all requests no more than that share has one."""
+        """A request has come, and adds its share of a hedge to what is saved: so no more than that share have one."""
         self._saved = min(self._saved + self._share, SAVED * _ONE)
 
     def after(self, call: Call, standing: Standing) -> float | None:
         """Seconds of silence after which a second target is asked; None where none is to be.
 
-        A client that limits what a call may cost has not said so of two attempts at once.
+        A client that limits what a call may cost has not agreed to two attempts at once.
         """
         if self._saved < _ONE or call.operation not in HEDGED or call.wishes.cost_limit is not None:
             return None
         return self._after or standing.first_bytes[call.stream].value
 
     def may(self, call: Call) -> bool:
-        """Is there a hedge for it? A yes is taken from what is saved, and must be used."""
+        """Is there a hedge left for it? A yes takes one, which must be used."""
         if self._saved < _ONE or not is_bounded(call):
             return False
         self._saved -= _ONE
         return True
 
     def heard(self, call: Call, standing: Standing, error: BaseException | None) -> None:
-        """An attempt has come to its head, or has failed.
+        """An attempt has come to its answer's head, or has failed.
 
-        One that lost was still silent: where that was for longer than most are, it counts, or else each hedge would
-        have the next one come sooner.
+        One that lost was still silent. It counts where it was silent for longer than most are, or else each hedge would
+        make the next one come sooner.
         """
         times, seconds = standing.first_bytes[call.stream], (call.headed or monotonic()) - call.began
         if error is None or (is_lost(error) and times.value is not None and seconds >= times.value):
@@ -93,7 +94,7 @@ def is_bounded(call: Call) -> bool:
     """May two targets be asked? Not where a request has no bound to its cost, or effects beside its answer."""
     try:
         return not extent(call.envelope, call.dialect.bounds, Longest()).is_open
-    except BadRequest:  # which the first target may say
+    except BadRequest:  # the first target may say so itself
         return False
 
 
@@ -105,17 +106,17 @@ class Trial:
         self.provider = target.adapter.name
         self.call = copy(client)  # the history, and the accounts, are the client's own
         self.call.target, self.call.spent = target, 0
-        self.call.asked = False  # what the copy says of that is of the client's
+        self.call.asked = False  # the copied one is of the client's attempt
 
     def book(self) -> None:
-        """Whether it has won or lost: it was an attempt, and has cost something."""
+        """Add what it has cost to the client's call, whether it has won or lost."""
         self._client.attempts = max(self._client.attempts, self.call.attempts)
         self._client.spent += self.call.spent
         self._client.is_guess |= self.call.is_guess
         self.call.spent = 0
 
     def won(self, reply: Reply) -> Reply:
-        """What is told of the client's call is from now on told of this attempt."""
+        """From now on the client's call tells of this attempt."""
         self._bring_back()
         if not isinstance(reply.body, bytes):
             reply.body = self._told(reply.body)
@@ -127,7 +128,7 @@ class Trial:
         self.book()
 
     async def _told(self, body: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-        """The same chunks. Before each, the client's call knows what its attempt knows by then."""
+        """The same chunks. Before each one, the client's call learns what this attempt knows by then."""
         async with aclosing(body):
             async for chunk in body:
                 self._bring_back()
@@ -135,7 +136,7 @@ class Trial:
 
 
 def copy_attempt(call: Call, attempt: Call) -> None:
-    """Have what is told of a call be told of this attempt."""
+    """Copy to a call what belongs to this attempt."""
     for name in ATTEMPT_FIELDS:
         setattr(call, name, getattr(attempt, name))
 
@@ -143,34 +144,34 @@ def copy_attempt(call: Call, attempt: Call) -> None:
 class Race:
     """One call's two attempts.
 
-    `meet`: find out whom there is to ask. `begin`: the hedge, and its attempt; None where nobody is to be asked.
-    `may_go_on`: may another target answer, when the first one has failed so? `counts`: as Hedging has them.
+    `load`: finds out whom there is to ask. `begin`: the hedge, and its attempt; None where nobody is to be asked.
+    `may_go_on`: may another target answer after the first one has failed like this? `counts`: as Hedging has them.
     """
 
     def __init__(
         self,
         call: Call,
-        meet: Callable[[], Coroutine[Any, Any, None]],
+        load: Callable[[], Coroutine[Any, Any, None]],
         begin: Callable[[], tuple[Trial, Asking] | None],
         may_go_on: Callable[[GatewayError], bool],
         counts: Counter[tuple[str, str]],
     ) -> None:
         self._call = call
         self._counts = counts
-        self._meet = meet
+        self._load = load
         self._begin = begin
         self._may_go_on = may_go_on
         self._trial: Trial | None = None
         self._running: dict[asyncio.Task[Reply], Call] = {}
 
     async def run(self, first: Asking, after: float) -> Reply:
-        """`first`: an attempt that writes to the client's own Call. Raises what it does, where nobody answers."""
+        """`first`: an attempt that writes to the client's own Call. Raises what that raises, where nobody answers."""
         ahead = self._start(first, self._call)
         winner = None
         try:
             winner = await self._winner(ahead, after)
             await self._let_go([task for task in self._running if task is not winner], _lost())
-        except BaseException as error:  # the client has left, or who has ended the call says why
+        except BaseException as error:  # the client has left, or somebody has ended the call and says why
             try:
                 await self._let_go(list(self._running), *(error.args[:1] if _is_cancellation(error) else ()))
             except asyncio.CancelledError:
@@ -183,7 +184,7 @@ class Race:
         return reply if self._trial is None or winner is ahead else self._trial.won(reply)
 
     def _count(self, has_won: bool) -> None:
-        """A hedge that was refused before it was sent was none."""
+        """A hedge that was refused before it was sent does not count."""
         if self._trial is not None and self._trial.call.asked:
             self._counts[self._trial.provider, "won" if has_won else "lost"] += 1
 
@@ -198,7 +199,7 @@ class Race:
         while not (ahead.done() or self._call.asked):  # it waits for a limit or a budget of ours: nobody is silent
             await asyncio.wait([ahead], timeout=max(after, LOOK))
         if not ahead.done():
-            await self._met(ahead)
+            await self._loaded(ahead)
         if ahead.done():
             return ahead
         if (begun := self._begin()) is None:
@@ -218,16 +219,16 @@ class Race:
         await timed(self._call, asyncio.wait([behind]))
         return behind if _failure(behind) is None else ahead
 
-    async def _met(self, ahead: asyncio.Task[Reply]) -> None:
-        """Until it is known whom there is to ask, or nobody has to be."""
-        meeting = asyncio.create_task(self._meet())
+    async def _loaded(self, ahead: asyncio.Task[Reply]) -> None:
+        """Until it is known whom there is to ask, or the first one is done."""
+        loading = asyncio.create_task(self._load())
         try:
-            await asyncio.wait([ahead, meeting], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([ahead, loading], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            meeting.cancel()
+            loading.cancel()
 
     async def _let_go(self, tasks: Sequence[asyncio.Task[Reply]], *reason: object) -> None:
-        """Break them off, and wait until each has settled what it owes, however often we are told to leave."""
+        """Cancel them, and wait until each has settled its accounts, however often we are cancelled ourselves."""
         for task in tasks:
             task.cancel(*reason)
         try:
@@ -241,18 +242,18 @@ class Race:
         for task in tasks:
             await asyncio.wait([task])
             call = self._running.pop(task)
-            if _failure(task) is None:  # it had come to its head all the same
+            if _failure(task) is None:  # it had come to its answer's head in the meantime
                 await _drop(call, task.result(), error)
 
 
 async def _to_its_end(settling: Coroutine[Any, Any, None]) -> None:
-    """Raises CancelledError only when it is done."""
+    """Wait, even if we are cancelled: CancelledError is raised only when it is done."""
     task, left = asyncio.create_task(settling), None
     while not task.done():
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError as error:
-            left = left or error  # who is told twice says why with the first
+            left = left or error  # the first one has the reason
     task.result()
     if left is not None:
         raise left
@@ -271,7 +272,7 @@ def _lost() -> GatewayError:
 
 
 async def _drop(call: Call, reply: Reply, error: asyncio.CancelledError) -> None:
-    """An answer that nobody is to hear."""
+    """Let go of an answer that nobody is to hear."""
     if reply.abort is not None:
         reply.abort()
     if not isinstance(reply.body, bytes):

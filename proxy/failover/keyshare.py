@@ -1,20 +1,19 @@
 """What do the sidecars of a fleet tell one another of their providers' keys?
 
 Which ones are left out, and which are back. Each tells the store what it has found out itself, at once or with its next
-beat, and hears with each beat what is new; who asks a provider waits for none of it. Of each key, and of each for one
-model, the store has one row, and knows when what stands there was found out, by its own clock:
+beat, and hears with each beat what is new; no request waits for any of it. The store has one row for each key, and for
+each key and model, with the time at which that was found out, by its own clock. When news comes:
 
     left out, and was left out   until the later of both
     left out, and worked         where it was refused after it had worked
     works, and was left out      where that was asked after it was refused
 
-So rows may come late, twice or in any order, and a sidecar that was cut off tells on its return what it knows: whoever
-was the last to find something out is right.
+So rows may come late, twice or in any order, and a sidecar that was cut off tells what it knows when it returns:
+whoever was the last to find something out is right.
 
-A key's name is a hash of it, the same for all, and no salt would help: it would lie beside the names. None is needed,
-as an API key is drawn by lot from more than 2^80, and who has a name but no candidate finds none. Who chose a key
-themselves, as for a server of their own, may have chosen a short one, that can be guessed: of those (SHORTEST) nothing
-is told.
+A key's name is a hash of it, the same on each sidecar. A salt would not help, as it would lie beside the names, and is
+not needed: an API key is one of more than 2^80, which nobody finds from its hash. A key that somebody has chosen, for a
+server of their own, may be short enough to be guessed: those shorter than SHORTEST are never told.
 """
 
 import hmac
@@ -27,10 +26,10 @@ import msgspec
 from proxy.failover.cooldown import Saved
 from proxy.fleet import PREFIX, Fleet, Word, Words
 
-SHORTEST = 20  # characters of a key that is told of
+SHORTEST = 20  # characters of a key that is shared
 PIECE = 100  # rows that are told, or heard, at once
 KEPT = 10_000  # rows; beyond, those that were told longest ago are forgotten
-DAYS = 7 * 86_400_000  # milliseconds for which all of it is kept, when nobody tells anything
+DAYS = 7 * 86_400_000  # milliseconds for which the rows are kept while no sidecar tells anything
 SLACK = 100  # milliseconds by which a sidecar may be wrong about when it found something out
 WIDTH = 5  # words of a row
 FAILED, WORKS = -1, 0  # in the place of the milliseconds that it is left out for
@@ -103,9 +102,9 @@ Rows = Mapping[str, Sequence[Saved]]  # by provider
 
 
 class KeyShare:
-    """`rows`: all that are left out here. `hear` is told who is left out, or back, elsewhere.
+    """`rows`: all that are left out here. `hear` is told what is left out, or back, elsewhere.
 
-    A sidecar has names of its own for keys; `follow` says which key has which.
+    A sidecar has its own names for keys; `follow` says which key has which.
     """
 
     def __init__(self, fleet: Fleet, rows: Callable[[], Rows], hear: Callable[[Rows], None]) -> None:
@@ -126,14 +125,14 @@ class KeyShare:
         return f"<KeyShare of {len(self._ours)} keys, {len(self._untold)} to tell>"
 
     def follow(self, ours: str, key: str) -> None:
-        """From now on tell and hear of this key, which has this name here. Perhaps somebody knows it already."""
+        """From now on tell and hear of this key, by the name that it has here. Others may know of it already."""
         if len(key) >= SHORTEST:
             self._shared[ours] = shared = shared_name(key)
             self._ours[shared] = ours
             self._is_new = True
 
     def tell(self, provider: str, news: Iterable[Saved]) -> None:
-        """At once where there was nothing to tell since the last beat: a storm of refusals is told once a beat."""
+        """At once, if nothing was told since the last beat: a storm of refusals is told once a beat."""
         self._note(provider, news)
         if self._fleet.is_up and self._untold and not self._has_told:
             self._has_told = True
@@ -187,12 +186,12 @@ class KeyShare:
 
 
 def shared_name(key: str) -> str:
-    """The same wherever the key is the same. The label keeps it from being the hash that others have of it."""
+    """The same on each sidecar that has the key. The label makes it another hash than anybody else may have of it."""
     return hmac.digest(b"pillion: the name of a key", key.encode("utf-8", "surrogateescape"), "sha256").hex()[:32]
 
 
 def _words(name: str, said: Saved, now: float) -> Iterator[Word]:
-    """Nothing of one whose time is over meanwhile."""
+    """None for a key whose pause is over by now."""
     left = WORKS if said.times == 0 else FAILED if said.until is None else round((said.until - now) * 1000)
     if said.times == 0 or said.until is None or left > 0:
         yield name.encode("utf-8", "surrogatepass")
@@ -203,7 +202,7 @@ def _words(name: str, said: Saved, now: float) -> Iterator[Word]:
 
 
 def _saved(words: Sequence[bytes], now: float) -> tuple[str, Saved] | None:
-    """Whose, and how it stands. None where somebody else has put something there."""
+    """The provider, and how it is with its key. None where the row is not one of ours."""
     try:
         name, age, left, pause, times = words
         provider, key, model = name.decode("utf-8", "surrogatepass").split("/", 2)

@@ -1,11 +1,11 @@
 """Which providers' keys were left out when pillion ended, and still should be?
 
 A sidecar restarts with each deploy of its app, and the first request after that must not go to a key whose quota is
-used up until Monday. So it is kept in `keystate.json` of the state directory: of each key a name, which is a keyed hash
-of it and tells nothing to whoever has no candidate, and until when it is left out. Kept as well as may be: a file that
-is broken, or cannot be written, is told of once, and keys begin anew, as their providers will say the same again.
+used up until Monday. So `keystate.json` in the state directory has, for each key, until when it is left out, and a name
+that is a keyed hash of it, which tells nothing to anybody who cannot guess the key. This is best effort: a file that is
+broken or cannot be written is logged once, and the keys begin anew, as their providers will say the same again.
 
-In a fleet its sidecars tell one another the same (keyshare.py).
+The sidecars of a fleet also tell one another (keyshare.py).
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class KeyStates:
         return f"<KeyStates of {', '.join(self._followed)}>"
 
     def become(self, followed: Mapping[str, Keys]) -> None:
-        """These are the providers' keys from now on. What is known of keys that stay is known of them."""
+        """These are the providers' keys from now on. Those that stay are as they were."""
         known, before = self.rows(), self._followed
         self._followed = followed
         self._others = {name: saved for name, saved in known.items() if name not in followed}
@@ -71,18 +71,18 @@ class KeyStates:
                 keys.restore(known.get(name, ()))
 
     def rows(self) -> Rows:
-        """Who is left out."""
+        """All that are left out."""
         return {**self._others, **{name: keys.saved() for name, keys in self._followed.items()}}
 
     def merge(self, rows: Rows) -> None:
-        """Somebody else says who is, or who is back."""
+        """Hear from others which keys are left out, or back."""
         followed = self._followed
         heard = [followed[name].restore(saved) for name, saved in rows.items() if name in followed]
         if any(heard):
             self._keep()
 
     async def close(self) -> None:
-        """With all of it written."""
+        """Once all of it is written."""
         self._closed.set()
         if self._writing is not None:
             await self._writing
@@ -104,7 +104,7 @@ class KeyStates:
             self._writing = asyncio.create_task(self._write(self._path), name="keys' state")
 
     async def _write(self, path: Path) -> None:
-        """Until there is nothing new, and once in a while at most."""
+        """Until there is nothing new, with a pause after each time."""
         while self._is_stale:
             self._is_stale = False
             providers = {name: list(saved) for name, saved in self.rows().items() if saved}

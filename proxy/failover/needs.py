@@ -1,7 +1,7 @@
 """What must a model be able to do to answer this request, and can it?
 
-By a look at the body that parses nothing: tools, images, documents, and how long it is. What is not known of a model is
-let through, and its provider may refuse it.
+Judged by a look at the body, without parsing it: tools, images, documents, and its length. What is not known about a
+model lets the request through, and the provider may refuse it.
 """
 
 import re
@@ -22,7 +22,7 @@ _document = re.compile(
 
 
 def lacking(envelope: Envelope, abilities: Abilities) -> str:
-    """What the request needs and the model has not, in a few words; "" where nothing is known to be wanting."""
+    """What the request needs and the model lacks, in a few words; "" where nothing is known to be missing."""
     if abilities.tools is False and any(envelope.raw(key) not in (None, b"null", b"[]", b"{}") for key in _TOOLS):
         return "no tools"
     if abilities.images is False and _image(envelope.body):
@@ -33,7 +33,7 @@ def lacking(envelope: Envelope, abilities: Abilities) -> str:
 
 
 def _too_long(envelope: Envelope, abilities: Abilities) -> str:
-    """An image's bytes are no text: of a body that has one the length says nothing."""
+    """An image's bytes are no text: the length of a body that has one says nothing."""
     if abilities.context is None or len(envelope.body) <= abilities.context * BYTES_PER_TOKEN:
         return ""
     return "" if _image(envelope.body) or _document(envelope.body) else f"context of {abilities.context} tokens"

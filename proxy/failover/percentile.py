@@ -1,14 +1,14 @@
 """In what time have nearly all of them answered?
 
-Of the last values, which are few enough to be sorted. That is done anew after every few of them, and not for each.
+Judged by the last values, which are few enough to be sorted; that is done again after every few of them.
 """
 
 from collections import deque
 from math import ceil
 
 KEPT = 200
-LEAST = 20  # of fewer, the slowest one in twenty is not known
-EVERY = 10  # values the window is sorted again
+LEAST = 20  # values: fewer do not tell the slowest one in twenty
+EVERY = 10  # values after which they are sorted again
 
 
 class Percentile:
@@ -19,7 +19,7 @@ class Percentile:
     def __init__(self, share: float = 0.95) -> None:
         self._share = share
         self._last: deque[float] = deque(maxlen=KEPT)
-        self._new = EVERY  # values that are not in the answer yet
+        self._new = EVERY  # values since they were sorted
         self._value = 0.0
 
     def __repr__(self) -> str:

@@ -1,8 +1,8 @@
-"""Whom could a call go to, in which order, and why is somebody passed over?
+"""Whom could a call go to, and in which order?
 
-A route of the operator's says it. Without one it is the provider that the model's name means, then those of
-`fallback_order`, then every other one that has a model of that name or a default one, those on this machine last. Who
-gets all traffic (`upstream`) gets it alone, and so does the offline echo, which stands in for nobody.
+The operator's route says it. Without one it is the provider that the model's name means, then those of
+`fallback_order`, then every other one that has a model of that name or a default one, those on this machine last. A
+provider that gets all traffic (`upstream`) is the only target, and so is the offline echo, which stands in for nobody.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ class Plan(NamedTuple):
 
 
 class Planner:
-    """`defaults`: the models that providers have where nobody names one. `local`: providers on this machine.
+    """`defaults`: providers' own default models, by provider. `local`: providers on this machine.
 
     `alone`: all traffic goes to one place.
     """
@@ -51,7 +51,7 @@ class Planner:
         self._plans: dict[str, Plan] = {}
 
     def known_plan(self, name: str, key: ClientKey | None) -> Plan | None:
-        """Where nobody has to be asked for it: what `plan` would say."""
+        """What `plan` would say, if that is known without asking a provider for its models."""
         target = None if name in self._routes else self.catalog.met(name)
         if target is None:
             return None
@@ -73,16 +73,16 @@ class Planner:
         return Plan(targets, [weight for _, weight in route.targets], route.strategy, name, "route")
 
     async def load_others(self, plan: Plan, is_well: Callable[[str], bool]) -> None:
-        """Have the lists of those that `others` would come to: a name that says its provider has waited for none.
+        """Get the model lists of those that `others` would come to: a name that says its provider has needed none.
 
-        Nor is one waited for that is known to be down.
+        Providers that are known to be down are not waited for.
         """
         if said := self._said(plan):
             adapters = map(self.catalog.adapter, dict.fromkeys(filter(is_well, said)))
             await self.catalog.meet(plan.targets[0], [adapter for adapter in adapters if adapter is not None])
 
     def others(self, plan: Plan) -> Iterator[Target]:
-        """Whom to ask where the plan's own targets have failed. A route has no others than those it names."""
+        """Whom to ask when the plan's own targets have failed. A route has no others than those it names."""
         first = plan.targets[0]
         seen = {first.adapter.name}
         for said in self._said(plan):

@@ -1,7 +1,7 @@
 """How often did something happen in the last seconds?
 
-Time is cut into slots, of which one more is kept than the span has, so that whatever lies within the span is always
-counted, and what is older by a tenth of it is not. All that is done per event is an addition.
+Time is cut into slots, and one more of them is kept than the span has: so whatever lies within the span is counted, and
+nothing that is older by a tenth of it. An event costs no more than an addition.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class Recent:
         self._sums[kind] += 1
 
     def counts(self) -> list[int]:
-        """Of each kind; it is ours, and changes with the next event."""
+        """Of each kind. The list is ours, and changes with the next event."""
         if (now := self._clock()) >= self._until:
             self._move(int(now / self._turn))
         return self._sums

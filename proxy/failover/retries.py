@@ -1,7 +1,7 @@
-"""Which errors are worth asking again after, of the same target or of another; when, and how often at most?
+"""After which errors is it worth asking again, the same target or another one; when, and how often at most?
 
-One table, by what an error calls itself, then by its status, then by its kind. Which kinds of error the same target is
-asked again after is the operator's to say (`retryable_errors`); the rows say where that would be in vain all the same.
+One table, by an error's own name, then by its status, then by its kind. The operator says after which kinds of error
+the same target is asked again (`retryable_errors`); the rows say where that would be in vain all the same.
 
                         | the same target again         | another target
     ------------------- | ----------------------------- | --------------
@@ -36,7 +36,7 @@ class Verdict(NamedTuple):
 class _Rule(NamedTuple):
     again: bool  # where the operator has its kind retried at all
     elsewhere: bool
-    kind: Kind | None = None  # what it counts as there, if not as its own
+    kind: Kind | None = None  # that `retryable_errors` is asked about, where it is not the error's own
 
 
 _RETRIED, _ELSEWHERE, _STOP = _Rule(True, True), _Rule(False, True), _Rule(False, False)
@@ -84,7 +84,7 @@ _BY_KIND: dict[str, _Rule] = {"invalid_request": _Rule(True, False)}  # every ot
 
 def verdict(error: GatewayError, retryable: Collection[str], now: float) -> Verdict:
     """`retryable`: kinds of error after which the same target is asked again. `now`: seconds since 1970."""
-    if not isinstance(error, UpstreamError):  # ours: nobody was asked, and asking does not change our mind
+    if not isinstance(error, UpstreamError):  # ours: nobody was asked, and we would say the same again
         rule = _BY_NAME.get(error.code)
         return Verdict(False, error.elsewhere if rule is None else rule.elsewhere)
     headers = {name.lower(): value for name, value in error.headers}
@@ -101,16 +101,16 @@ def _rule(error: UpstreamError) -> _Rule:
 
 
 def _may_be_asked(headers: Mapping[str, str]) -> bool:
-    """OpenAI and Anthropic say so themselves where it is in vain; their own SDKs obey."""
+    """OpenAI and Anthropic say in this header where it is in vain, and their own SDKs obey it."""
     return headers.get("x-should-retry", "").strip().lower() != "false"
 
 
-# It was waited for in full, and may well be so again: after these the same target is asked where no other one can be.
+# The whole timer ran out, and may well do so again: after these the same target is asked only where there is no other.
 WAITED = frozenset({"connect_timeout", "tls_timeout", "headers_timeout"})
 
 
 class Backoff:
-    """How long to wait before the next time: any time up to a bound that grows, so that no two come together.
+    """How long to wait before the next time: a random time up to a bound that grows, so that retries are spread out.
 
     `random` gives numbers from 0 up to 1. https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
@@ -120,7 +120,7 @@ class Backoff:
         self._random = random
 
     def wait(self, attempt: int, hint: float | None = None) -> float:
-        """Seconds. `attempt`: 0 before the first repetition. What the provider asks for comes first, and in full."""
+        """Seconds. `attempt`: 0 before the first retry. The random time comes on top of what the provider asks for."""
         return (hint or 0.0) + self._random() * self._bounds[min(attempt, _GROWTH - 1)]
 
 
@@ -128,9 +128,9 @@ _GROWTH = 32  # times that the bound grows
 
 
 class RetryBudget:
-    """How many repetitions all requests together may have, so that an outage is not made worse by us.
+    """How many retries all requests together may have, so that we make no outage worse.
 
-    Of the last `per` seconds' requests that share, and `floor` beside it, so that whoever asks rarely may ask again.
+    A `share` of the requests of the last `per` seconds, and `floor` more, for an app that asks rarely.
     """
 
     def __init__(self, share: float = 0.2, floor: int = 3, per: float = 10.0, *, clock: Callable[[], float]) -> None:
@@ -143,11 +143,11 @@ class RetryBudget:
         return f"<RetryBudget {retried} retries of {asked} requests>"
 
     def asked(self) -> None:
-        """A request has come; once for each, however often it is repeated."""
+        """A request has come; once for each, however often it is retried."""
         self._recent.add(_ASKED)
 
     def may_retry(self) -> bool:
-        """Is there one left? A yes is counted, and must be used."""
+        """Is there a retry left? A yes takes one, which must be used."""
         asked, retried = self._recent.counts()
         if retried + 1 > self._floor + self._share * asked:
             return False

@@ -1,8 +1,8 @@
 """What has a client been told so far of an answer that broke, and can another target go on from there?
 
-Read from the very bytes that the client got, in its own wire, whichever lane they came by: what it has not read was
-never said. Another target can go on with one text, open or closed, and with nothing else: no thought, no call, no
-refusal, no second choice, nothing that is said of a text's tokens or sources, and no answer that has told how it ended.
+This is read from the very bytes that the client got, in its own wire, whichever lane they came by. Another target can
+go on with one text, open or closed, and with nothing else: no thought, no call, no refusal, no second choice, nothing
+about a text's tokens or sources, and no answer that has told how it ended.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from proxy.errors import UpstreamError
 from proxy.failover.splice import Splice
 from proxy.ports import Dialect
 
-BATCH = 16 * 1024  # bytes that are read at once; of those that were read only the text is kept
+BATCH = 16 * 1024  # bytes that are decoded at once; of those only the text is kept
 LONGEST = 1024 * 1024  # characters of a text that are kept
 
 _SHELL = Text()
@@ -48,11 +48,11 @@ class SoFar:
             if self._size > BATCH:
                 self._read()
 
-    def may_be_gone_on_with(self) -> bool:
-        """Asked once, where the stream has broken.
+    def may_be_resumed(self) -> bool:
+        """Asked once, when the stream has broken.
 
-        No head goes out before a block has opened. On some wires nothing is told of a text before its first word: where
-        that has not come, it is as good as open.
+        No head goes out before a block has opened. Some wires tell nothing of a text before its first word: where that
+        has not come, the text is as good as open.
         """
         self._read()
         if self.index is None and self._start is not None and not self._dialect.refers:
@@ -71,7 +71,7 @@ class SoFar:
 
     def spliced(self, blanks: str, used: Usage) -> Splice:
         """What makes another answer the rest of this one. `blanks`: at the end of its text; `used`: by it."""
-        assert self.index is not None  # it may be gone on with
+        assert self.index is not None  # it may be resumed
         return Splice(self.index, self.is_open, blanks, used)
 
     def _read(self) -> None:
@@ -81,20 +81,20 @@ class SoFar:
     def _note(self, events: Iterable[Event]) -> None:
         try:
             self._is_one_text = self._is_one_text and all(map(self._fits, events))
-        except UpstreamError:  # whatever the client makes of it, we do not know what it was
+        except UpstreamError:  # we cannot tell what the client makes of it
             self._is_one_text = False
         if not self._is_one_text:
             self._texts.clear()
 
     def _has_ended(self) -> bool:
-        """Was its end told, but for the last word of its wire? Then there is nothing to add to it."""
+        """Has it told its end, all but the wire's last word? Then there is nothing to add to it."""
         try:
             return any(isinstance(event, Finish) for event in self._decoder.close())
         except UpstreamError:
             return False
 
     def _fits(self, event: Event) -> bool:
-        """Could the answer still be gone on with, after this?"""
+        """Could the answer still be resumed after this?"""
         match event:
             case Start():
                 self._start = event
@@ -117,9 +117,9 @@ class SoFar:
 
 
 def asks_for_text(request: Request) -> bool:
-    """May the answer be one text, in which no other model would see a difference?
+    """May the answer be a mere text, which any other model could continue?
 
-    A thought that nobody has seen was thought all the same, and a shape that a text must have is a matter of its whole.
+    Not after a thought, even one that nobody saw, and not where the text as a whole must have some shape.
     """
     thinks = request.reasoning is not None and not request.reasoning.off
     is_shaped = request.format is not None and request.format.kind != "text"
@@ -128,6 +128,6 @@ def asks_for_text(request: Request) -> bool:
 
 
 def parted(text: str) -> tuple[str, str]:
-    """What a model can be asked to go on with, which must not end in a blank, and the blanks at its end."""
+    """The text that a model can be asked to continue, which must not end in a blank, and the blanks at its end."""
     solid = text.rstrip()
     return solid, text[len(solid) :]

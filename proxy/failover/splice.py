@@ -4,9 +4,9 @@
     second                            Start Open(0) Delta Delta Close(0) Usage Finish
     client    Start Open(0) Delta Delta             Delta Delta Close(0) Usage Finish
 
-Its Start is left out, its first text goes on in the block that is open, every other block has an index of its own, and
-its counts are added to those of the first one. Blanks that the client has read already are not said twice: no model can
-be asked to go on from a blank, so that it may begin with the same ones.
+Its Start is left out, its first text goes on in the block that is open, every other block gets a new index, and its
+counts are added to those of the first one. Blanks that the client has already read are not said twice: no model can be
+asked to continue after a blank, so it may begin with the same ones.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ _ADDED = (*BUCKETS, "searches")
 
 
 class Splice:
-    """`index`: of the text that was said, which `is_open` or closed; `blanks`: at its end. `used`: by the first one."""
+    """`index`: of the text so far, which `is_open` or closed; `blanks`: at its end. `used`: by the first answer."""
 
     def __init__(self, index: int, is_open: bool, blanks: str, used: Usage) -> None:
         self._open = index if is_open else None
@@ -84,7 +84,7 @@ class Splice:
 
 
 def summed(used: Usage, usage: Usage) -> Usage:
-    """What both took. What else is said of it is the later one's."""
+    """What both used. All that is no count is the later one's."""
     return replace(usage, **{name: getattr(used, name) + getattr(usage, name) for name in _ADDED})
 
 

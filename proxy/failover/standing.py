@@ -1,6 +1,6 @@
 """How does each target stand: is it well, and how quick is it?
 
-What the calls themselves have shown. A model that nobody has asked for stands as well as any.
+Judged by the calls themselves. A model that nobody has asked for stands as well as any.
 """
 
 import logging
@@ -24,7 +24,7 @@ log = logging.getLogger("pillion")
 
 
 def is_unasked(error: GatewayError) -> bool:
-    """Does it say that its target rests? Where that is another pillion, it may say the same of targets of its own."""
+    """Does it say that our target rests? Another pillion may say the same of its own targets, which is an answer."""
     return error.code == RESTING and isinstance(error, UpstreamError) and error.upstream_status is None
 
 
@@ -44,9 +44,9 @@ class Standing:
         return f"<Standing {self._name} {self.breaker.state}, {self.latency.in_flight} in flight>"
 
     def ended(self, ticket: int, error: BaseException | None) -> None:
-        """An attempt has ended. A refusal is an answer too; how one that we broke off would have ended nobody knows.
+        """An attempt has ended. A refusal is an answer too; one that we broke off tells nothing.
 
-        The offline echo is never unwell: it fails where its model's name says so, and says the same the next time.
+        The offline echo is never unwell: it fails only where its model's name tells it to.
         """
         self.latency.in_flight -= 1
         if error is None or (isinstance(error, UpstreamError) and error.kind not in SICK):
@@ -69,7 +69,7 @@ class Standing:
         return max(1, ceil((self.breaker.retry_at or 0.0) - monotonic()))
 
     def resting(self) -> Down:
-        """Nobody was asked: it counts as no attempt."""
+        """The error of a target that is left alone. It counts as no attempt."""
         name = self.target.adapter.name
         wait = self._rest
         return Down(
@@ -91,7 +91,7 @@ class Standings:
         return iter(list(self._known.values()))
 
     def become(self, rules: Rules, kept: Collection[str]) -> None:
-        """Judge by these. Of providers that are not `kept`, and so are others from now on, nothing is known."""
+        """Go by these rules. Providers that are not `kept` are others from now on, and begin anew."""
         self._rules = rules
         self._known = {key: standing for key, standing in self._known.items() if key[0] in kept}
         for standing in self:
@@ -107,7 +107,7 @@ class Standings:
         return standing
 
     def _forget(self) -> None:
-        """Those of which there is nothing to remember; else the ones that were met first."""
+        """Drop those that are as good as new; if there are none, the ones that were met first."""
         idle = [key for key, one in self._known.items() if one.breaker.state == "closed" and not one.latency.in_flight]
         for key in idle or list(self._known)[: KEPT // 2]:
             del self._known[key]

@@ -1,7 +1,7 @@
 """Which conversation is this a part of?
 
-What it begins with stays as it is while it goes on, and so does a key that the client gives it: requests of the same
-beginning want the same target, which has read that already. It begins with its instructions and its first turn.
+A conversation's beginning stays as it is while it goes on, and so does a key that the client gives it. Requests with
+the same beginning want the same target, which has it in its cache. The beginning is: instructions, and the first turn.
 """
 
 import re
@@ -26,7 +26,7 @@ class _Turn(Struct):
 
 
 def conversation(call: Call) -> str:
-    """Its identity; never shown to anybody, as it holds what was said."""
+    """Its identity; never to be shown, as it holds what was said."""
     envelope = call.envelope
     named = [raw for key in _NAMED if (raw := envelope.raw(key))]
     first = [raw for key in _FIRST if (raw := envelope.raw(key))]
@@ -35,7 +35,7 @@ def conversation(call: Call) -> str:
 
 
 def _first_turn(raw: bytes) -> list[bytes]:
-    """And the instructions before it, where they are turns as well."""
+    """With the instructions before it, where they are turns as well."""
     found: list[bytes] = []
     try:
         for turn in msgspec.json.decode(raw, type=list[Raw]):

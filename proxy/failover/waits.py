@@ -1,7 +1,6 @@
 """How long does a provider ask us to wait?
 
-In whichever of its headers says so, the plainest one first. What cannot be read, and what is over, is not there: the
-next one is looked at, and where there is none, nothing is said.
+The plainest of its headers that says so counts. One that cannot be read, or whose time is over, is passed over.
 
     retry-after-ms                         milliseconds, a number; Azure's and OpenAI's
     retry-after                            seconds, a number, or an HTTP date in any of its three spellings
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from proxy.errors import UpstreamError
 from proxy.limits.resets import MILLISECONDS, SECONDS, http_date, seconds_from
 
-LONGEST = 60.0  # seconds that a request may be told to wait; whoever says more means: not this request
+LONGEST = 60.0  # seconds that a request may be told to wait; who says more means that it is not to ask again
 
 Reading = Callable[[str, float], float | None]  # a value, and the time; seconds from now, None where it says none
 
@@ -24,9 +23,9 @@ _is_number = re.compile(r"(?:\d{1,18}\.?\d{0,18}|\.\d{1,18})(?:[eE][+-]?\d{1,3})
 
 
 def asked_by(error: UpstreamError, now: float, longest: float = LONGEST) -> float | None:
-    """By an error's headers. A moment is by the provider's clock, where its date tells that: ours may be wrong."""
+    """By an error's headers. A point in time is by the provider's clock, if its date tells that: ours may be wrong."""
     then = http_date(error.date)
-    lines = error.headers if error.heard is None else error.heard  # in the others our clock is at work
+    lines = error.headers if error.heard is None else error.heard  # the translated ones are by our own clock
     headers = {name.lower(): value for name, value in lines}
     return retry_after(headers, now if then is None else then, longest)
 
@@ -46,10 +45,10 @@ def _ahead(seconds: float | None) -> float | None:
 
 
 def _spent(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """When the limits are full again of which something is known to be wanting.
+    """The resets of those limits that are used up.
 
-    A reset stands there for every limit, and a limit of which there is something left is not why we were refused; if
-    it is after all, our own pause does.
+    There is a reset for every limit, but a limit with something left is not why we were refused; if it is after all,
+    our own pause does.
     """
     for name, value in headers.items():
         if _is_reset(name) and not _number(headers.get(name.replace("reset", "remaining"), "0").strip(), 0):

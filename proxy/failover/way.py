@@ -1,7 +1,7 @@
-"""Whom does one call come to, one after the other, and how often?
+"""Whom does one call ask, one after the other, and how often?
 
-Its own targets in the order of their strategy, then the others; each as often as its error says that it may be asked
-again, none that rests or cannot serve it, and where the first one is silent another one beside it.
+The targets of its plan in the order of their strategy, then the others, but none that rests or cannot serve it. Each is
+asked again as often as its error allows, and while the first one is silent another one is asked beside it.
 """
 
 import random
@@ -29,7 +29,7 @@ Cost = Callable[[Call, Target], int | None]  # nano-dollars that it may take the
 
 
 class Rules(Protocol):
-    """What all ways have in common: the middleware's."""
+    """What all ways have in common: the middleware, as far as it is needed here."""
 
     planner: Planner
     standings: Standings
@@ -60,7 +60,7 @@ class Way:
         self._until = call.started + rules.deadline
         self._errors: list[tuple[GatewayError, Target]] = []
         self._is_begun = False  # the only target has been asked already, and has failed
-        self._deferred: list[Target] = []  # by a ramp: asked all the same when nobody is left
+        self._deferred: list[Target] = []  # that a ramp did not let in: asked all the same when nobody is left
         self.left = self._candidates(met)
 
     async def go(self, failed: GatewayError | None = None) -> Reply:
@@ -78,18 +78,18 @@ class Way:
             self.hand_over()
 
     def hand_over(self) -> Iterator[Target]:
-        """Those that are left, for somebody else to ask. Who holds them holds us, so that we must not hold them."""
+        """Those that are left, for somebody else to ask. The generator holds us, so we must not go on holding it."""
         left, self.left = self.left, iter(())
         return left
 
     def rehearse(self) -> None:
-        """As `go` does it, where every target fails in a way that lets another one answer."""
+        """Go through the targets as if each failed in a way that lets another one answer."""
         for number, target in enumerate(self.left, start=1):
             self._call.history.append(Attempt(target, number))
             self._errors.append((Down("Nobody was asked."), target))
 
     async def _answer(self, target: Target, failed: GatewayError | None = None) -> Reply | None:
-        """None where the next one is to be asked. Raises GatewayError where nobody is."""
+        """None where the next target is to be asked. Raises GatewayError where none is."""
         try:
             return await self._ask(target, self._rules.standings.of(target), failed)
         except GatewayError as error:
@@ -103,7 +103,7 @@ class Way:
         return None
 
     def _cheaper(self, than: Target) -> Iterator[Target]:
-        """Of those that are left, who would take less by all that is known: the next cheaper one first."""
+        """Those that are left and known to cost less, the dearest of them first."""
         call, most = self._call, self._rules.cost(self._call, than)
         found: list[tuple[int, Target]] = []
         for target in self.left:
@@ -115,8 +115,8 @@ class Way:
         return (target for _, target in sorted(found, key=itemgetter(0), reverse=True))
 
     def _candidates(self, met: frozenset[Target]) -> Iterator[Target]:
-        """Those that can serve it and do not rest, the ones that are unwell behind the others, and then once more who
-        would have had others asked.
+        """Those that can serve it and do not rest; then those that are unwell; then, once more, those that a ramp did
+        not let in.
         """
         unwell = []
         for target in filterfalse(met.__contains__, self._all()):
@@ -148,7 +148,7 @@ class Way:
         return Option(target, repr(target), weight, cost, rules.standings.of(target).latency)
 
     def _why_not(self, target: Target, standing: Standing) -> str:
-        """Why a target is passed over; "" where it is not. The only one that there is must do."""
+        """Why a target is passed over; "" where it is not. The only one of a plan never is, unless it rests."""
         if standing.breaker.retry_at is not None:
             return RESTS
         is_only = len(self._plan.targets) == 1 and target is self._plan.targets[0]
@@ -170,7 +170,7 @@ class Way:
         return verdict(error, self._rules.retry.retryable_errors, time())
 
     async def _ask(self, target: Target, standing: Standing, failed: GatewayError | None) -> Reply:
-        """One target, as often as may be. Raises GatewayError."""
+        """One target, as often as is allowed. Raises GatewayError."""
         call, rules, tries = self._call, self._rules, 0
         while True:
             call.target = target
@@ -180,7 +180,7 @@ class Way:
                 except GatewayError as error:
                     failed = unwound(error)
             if self._may_go_on(failed):
-                await timed(call, self._meet())
+                await timed(call, self._load_others())
             if is_unasked(failed) and standing.breaker.state == "ramp":
                 self._deferred.append(target)
             pause = self._pause(failed, target, tries)
@@ -190,19 +190,20 @@ class Way:
             failed, tries = None, tries + 1
 
     async def _once(self, standing: Standing) -> Reply:
-        """Ask `call.target`; and where it is the first one of all, and silent for long, another one beside it."""
+        """Ask `call.target`; if this is the first attempt, and it is silent for long, another one beside it."""
         call, rules = self._call, self._rules
         after = None if rules.hedging is None or call.attempts else rules.hedging.after(call, standing)
         asking = rules.attempt(call, self._handler, standing, is_last=call.target in self._deferred)
         if after is None or rules.hedging is None:
             return await asking
-        return await Race(call, self._meet, self._hedge, self._may_go_on, rules.hedging.counts).run(asking, after)
+        race = Race(call, self._load_others, self._hedge, self._may_go_on, rules.hedging.counts)
+        return await race.run(asking, after)
 
-    async def _meet(self) -> None:
+    async def _load_others(self) -> None:
         await self._rules.planner.load_others(self._plan, self._rules.is_well)
 
     def _hedge(self) -> tuple[Trial, Asking] | None:
-        """Whoever is next, where they may be asked now."""
+        """The next target, if it may be asked now."""
         hedging, target = self._rules.hedging, next(self.left, None)
         if hedging is None or target is None:
             return None
@@ -214,7 +215,7 @@ class Way:
         return None
 
     async def _beside(self, call: Call, target: Target) -> Reply:
-        """Raises GatewayError. Who has refused without having been asked still has their turn, when the first fails."""
+        """Raises GatewayError. A target that was not sent anything still has its turn when the first one fails."""
         try:
             return await self._rules.attempt(call, self._handler, self._rules.standings.of(target))
         except GatewayError:
@@ -231,7 +232,7 @@ class Way:
         rules, call = self._rules, self._call
         said = self._verdict(error)
         if error.of_key and target.adapter.has_other_key(target.model):
-            # Another key knows nothing of this one's troubles: it is no repetition, and each is refused but once.
+            # Another key has none of this one's troubles: it is no retry, and each key is refused only once.
             return 0.0 if monotonic() < self._until and call.has_time() else None
         if not said.again or (said.wait or 0.0) > rules.retry.max_delay:
             return None
@@ -247,7 +248,7 @@ class Way:
         return target is not None
 
     def _final_error(self) -> GatewayError:
-        """What the first one did that was asked; that all rest where nobody was."""
+        """What the first target said that was asked; if none was, that all of them rest."""
         for error, target in self._errors:
             if not is_unasked(error):
                 self._call.target = target

@@ -176,7 +176,7 @@ class _Stream:
     async def _renderer(self) -> Renderer | None:
         """As if it had written all that the client has read so far; None where nobody may go on."""
         call, envelope = self._call, self._call.envelope
-        if not self._so_far.may_be_gone_on_with() or not _may_be_two(call):
+        if not self._so_far.may_be_resumed() or not _may_be_two(call):
             return None
         peek = Peek(call.model, call.stream, call.as_array)
         try:
