@@ -1,8 +1,8 @@
-"""What of a request can its model not take, whatever its wire could say?
+"""What in a request can its model not take, even if its wire can say it?
 
-The model table knows it, or a row of `models` in the configuration: what they call false decides here, and what they do
-not know does not. Content is refused with its path; a wish to think is left out, as any knob that a target lacks. A
-document that is text is none to a model, which reads it as text.
+The model table knows, or a row of `models` in the configuration: what they say is false counts here, and what they do
+not know does not. Content is refused with its path; a wish to think is left out, like any knob that a target lacks. A
+document that is text counts as text, which is how the model reads it.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from proxy.errors import Unrepresentable
 from proxy.grammar.textual import as_text
 from proxy.ports import Abilities
 
-_OURS = ("function", "custom")  # tools that a client runs; those of a vendor's own are its wire's to refuse
+_OURS = ("function", "custom")  # tools that a client runs; a vendor's own tools are refused by the other wires
 
 
 class _Lack(NamedTuple):
@@ -34,7 +34,7 @@ _LACKS: dict[type, _Lack] = {
 
 
 def fit(request: Request, can: Abilities) -> list[str]:
-    """Make it one that the model takes, and name what is left out. Raises Unrepresentable."""
+    """Make it one that the model takes, and return the names of what is left out. Raises Unrepresentable."""
     if False not in can:
         return []
     if False in _of_content(can):
@@ -45,7 +45,7 @@ def fit(request: Request, can: Abilities) -> list[str]:
 
 
 def _content(request: Request) -> Iterator[tuple[str, _Lack]]:
-    """What a model may lack the ability for: where it stands, and what it takes."""
+    """What a model may be unable to take: where it stands, and the ability that it needs."""
     yield from ((tool.at, _CALLS) for tool in request.tools if tool.kind in _OURS)
     for turn in request.turns:
         if turn.role in ("system", "developer"):
@@ -62,7 +62,7 @@ def _within(part: Part) -> Iterator[Part]:
 
 
 def _without_thinking(request: Request) -> list[str]:
-    """Less the wish to think. One that it should not is granted anyway."""
+    """Take out the wish to think; the wish that it should not is granted anyway."""
     asked, request.reasoning = request.reasoning, None
     return [] if asked is None or asked.off else [request.name_of("reasoning")]
 

@@ -1,7 +1,7 @@
 """How is a provider asked, whichever lane the call is in?
 
-What both lanes share: the head of an answer that is one, time booked as the provider's, and words of a provider's that
-never repeat our key.
+What both lanes share: getting the head of an answer that is no error, booking the provider's time as its own, and
+keeping our key out of its words.
 """
 
 import re
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 ERROR_LIMIT = 1024 * 1024  # bytes of a provider's error that are read
 HOLD_LIMIT = 256 * 1024  # bytes that may be held back until a stream has said something
-BEGINNING = 1024  # bytes of an answer in which its wire shows, nearly always
+BEGINNING = 1024  # bytes of an answer in which its wire nearly always shows
 WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of one whole answer
 # Codes of errors after which the provider has certainly seen nothing, and bills nothing.
 NEVER_REACHED = frozenset({"connect_timeout", "tls_timeout", "connect_error", "dns_error", "tls_error", "proxy_error"})
@@ -31,8 +31,8 @@ _is_type = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}", re.ASCII).fullmatch
 
 
 async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> Answer:
-    """Send, and return the head of an answer that is one. Raises UpstreamError."""
-    call.asked, began = True, monotonic()  # also where the client leaves meanwhile, and who knows how far we were
+    """Send, and return the answer at its head, where that is no error. Raises UpstreamError."""
+    call.asked, began = True, monotonic()  # now, as the client may leave while nobody knows how much was sent
     try:
         answer = await target.adapter.send(sent)
     except UpstreamError as failed:
@@ -49,7 +49,7 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
         raise _misled(call, f"{answer.status}, and redirects are not followed", "upstream_redirect", answer.status)
     try:
         body = await timed(call, answer.read(ERROR_LIMIT))
-    except BaseException:  # a client that has left above all: the provider must not go on
+    except BaseException:  # most of all where the client has left: the provider must not go on
         answer.abort()
         raise
     error = dialect.decode_error(answer.status, answer.headers, body)
@@ -63,20 +63,20 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
 
 
 async def _no_page(call: Call, answer: Answer) -> Answer:
-    """The answer, unless it is a web page. Its type alone does not say: hosts have given that to JSON as well."""
+    """The answer, unless it is a web page. Its type alone does not tell: some hosts give it to JSON as well."""
     try:
         began = await timed(call, answer.chunk())
         if not began or _is_page(began):
             due = "a stream" if call.stream else "JSON"
             raise _misled(call, f"{media_type_of(answer)} where {due} was due", "upstream_protocol", answer.status)
-    except BaseException:  # a client that has left above all: the provider must not go on
+    except BaseException:  # most of all where the client has left: the provider must not go on
         answer.abort()
         raise
     return Begun(answer, began)
 
 
 def _misled(call: Call, what: str, code: str, status: int) -> Down:
-    """Whoever answers so is no provider, or has moved."""
+    """The error for an answer that no provider gives: the host is something else, or has moved."""
     name = provider_of(call)
     return Down(f"{name} answered {what}: check base_url.", provider=name, code=code, upstream_status=status)
 
@@ -91,14 +91,14 @@ def _media_type(content_type: str) -> str:
 
 
 def unexpected_type(answer: Answer, due: str) -> str:
-    """For a sentence on an answer that is none: its media type, where it is another than that."""
+    """For a sentence about an answer that makes no sense: its media type, if that is not the one that was `due`."""
     came = media_type_of(answer)
     return "" if came == due else f", of type {came}," if _is_type(came) else ", of no known type,"
 
 
 def is_stream(call: Call, answer: Answer, dialect: Dialect) -> bool:
-    """What came, which need not be what was asked for: some hosts answer a request for a stream whole."""
-    if call.stream:  # hosts have named a stream text/plain; what is none shows soon enough
+    """Judged by what came, not by what was asked for: some hosts answer a request for a stream with a whole answer."""
+    if call.stream:  # some hosts call a stream text/plain; if it is none, that shows soon enough
         return media_type_of(answer) != "application/json"
     return media_type_of(answer) == dialect.stream_type
 
@@ -106,9 +106,9 @@ def is_stream(call: Call, answer: Answer, dialect: Dialect) -> bool:
 async def hold(
     call: Call, answer: Answer, dialect: Dialect, hear: Callable[[bytes, bytes], None] = lambda chunk, held: None
 ) -> bytes:
-    """A stream up to the first event that says something: an error in its place still has its status.
+    """The bytes of a stream up to the first event that says something: until then an error can still have its status.
 
-    `hear` is shown each chunk as it comes (b"" at the end), and all that came. Raises UpstreamError, and what `hear`
+    `hear` gets each chunk as it comes (b"" at the end), and all that has come. Raises UpstreamError, and what `hear`
     raises.
     """
     held = b""
@@ -130,7 +130,7 @@ def read_whole(call: Call, answer: Answer) -> Awaitable[bytes]:
 
 
 def dialect_of(held: bytes, asked: Dialect, others: Sequence[Dialect]) -> Dialect:
-    """The dialect of an answer that begins so. A host that only looks like OpenAI may have one for all questions."""
+    """The dialect of an answer that begins so. A host that imitates OpenAI may answer every wire's requests in one."""
     if not others or asked.sign is None:
         return asked
     for end in (BEGINNING, len(held)):
@@ -141,7 +141,7 @@ def dialect_of(held: bytes, asked: Dialect, others: Sequence[Dialect]) -> Dialec
 
 
 class Begun:
-    """An answer of which the beginning was read before."""
+    """An answer whose beginning has been read already."""
 
     def __init__(self, answer: Answer, held: bytes) -> None:
         self.status = answer.status
@@ -153,7 +153,7 @@ class Begun:
 
     @property
     def pour(self) -> Pour | None:
-        """None where the answer has none. Not kept: a method of its own would hold it."""
+        """None where the answer has none. A property, as keeping a bound method would make a cycle."""
         return None if getattr(self._answer, "pour", None) is None else self._pour
 
     async def chunk(self) -> bytes:
@@ -176,7 +176,7 @@ class Begun:
 
 
 async def timed(call: Call, waiting: Awaitable[T]) -> T:
-    """Await the provider, and book the time as its own and not as ours."""
+    """Await the provider, and count the time as the provider's and not as ours."""
     began = monotonic()
     try:
         return await waiting
@@ -185,9 +185,9 @@ async def timed(call: Call, waiting: Awaitable[T]) -> T:
 
 
 def blame(call: Call, error: UpstreamError) -> None:
-    """Name the provider, find what it means, and let none of its words repeat our key. Once for each error.
+    """Name the provider in its error, find out what it means, and take our key out of its words. Once for each error.
 
-    What it says of our key must not pass for what we say of the client's, where it is we who spell it.
+    What the provider says of our key must not read as if we said it of the client's.
     """
     assert call.target is not None
     understand(error)

@@ -1,6 +1,6 @@
 """How many tokens has this request, before it is sent?
 
-By the provider where it can count, in whichever of its wires knows the question; else by an estimate, which
+The provider counts them, if it can, in whichever of its wires has a word for that; else there is an estimate, which
 says that it is one in `x-pillion-estimated`.
 """
 
@@ -36,7 +36,7 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
         size, unseal, request, provenance.mark(provider), own, provenance.judge(provider, client.name)
     )
     if not (target.adapter.counts(dialect.name) and isinstance(dialect, Counting)):
-        if not own:  # as a provider that counts would: what lies elsewhere has tokens that nobody here knows
+        if not own:  # a provider that counts would refuse them as well: nobody here knows what they take
             refuse_demands(request, f"{provider}'s wire")
         estimated = ("x-pillion-estimated", "input_tokens")
         return Reply(200, [_JSON, estimated], client.count_answer(await aside(size, estimate, request)))
@@ -52,7 +52,7 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
     answer = await ask(call, target, dialect, sent)
     try:
         said = await timed(call, answer.read(LIMIT))
-    except BaseException:  # a client that has left above all: the provider must not go on
+    except BaseException:  # most of all where the client has left: the provider must not go on
         answer.abort()
         raise
     tokens = dialect.count_read(said)
@@ -62,7 +62,7 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
 
 
 def _counted(request: Request, dialect: Dialect, own: bool) -> bytes:
-    """The question as its provider may hear it. Raises Unrepresentable."""
+    """The body of the question in the provider's wire. Raises Unrepresentable."""
     assert isinstance(dialect, Counting)
     if not own:
         pair(request.turns)

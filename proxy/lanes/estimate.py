@@ -1,7 +1,7 @@
-"""How many tokens has a request, or took an answer, roughly, where its provider cannot be asked or does not tell?
+"""About how many tokens has a request, or an answer, where the provider cannot be asked or does not say?
 
-Honest means: not nothing, of the right order, and never by a rule that looks more exact than it is. Text counts by its
-bytes (`spending/tokens.py`); an image and a page are what vendors charge for one of middle size.
+An honest estimate is not zero, has the right order of magnitude, and does not look more exact than it is. Text counts
+by its bytes (`spending/tokens.py`); an image and a page count as what vendors charge for one of medium size.
 """
 
 from math import ceil
@@ -46,10 +46,10 @@ def estimate(request: Request) -> int:
 
 
 def completed(told: Usage | None, request: Request, written: int, withheld: bool) -> Usage:
-    """What an answer took: nobody reads nothing, or says something in no tokens. Zeros alone are taken at their word,
-    as a guardrail that lets nothing through tells them.
+    """What an answer used, with an estimate for a count that cannot be zero. Where all counts are zero they stand: a
+    guardrail that lets nothing through says so.
 
-    `written`: tokens, by the length of what was said. `withheld`: not all of it, and perhaps none that counts.
+    `written`: tokens, by the length of what was said. `withheld`: part of the answer was, perhaps all that counts.
     """
     if told is None:
         return Usage(input=estimate(request), output=written, is_guess=True)
@@ -89,5 +89,5 @@ def _json(value: object) -> int:
 
 
 def _size(source: Source | None) -> int:
-    """Bytes; of what lies elsewhere nobody knows."""
+    """Bytes; 0 where the source is elsewhere, so that nobody knows."""
     return len(source.data) * 3 // 4 if isinstance(source, Inline) else 0

@@ -1,8 +1,8 @@
-"""What of a request stands at a URL that its provider will not fetch, and may we?
+"""Which URLs in a request will its provider not fetch, and may we?
 
-Some wires take an image as bytes alone, and some hosts fetch nothing though their wire could say a URL. Where the
-operator has switched it on, the bytes are fetched here and put in the URL's place before the request is encoded. The
-turns that came are left as they were, since the vault knows a conversation by what the client says of it.
+Some wires take images only as bytes, and some hosts fetch nothing although their wire can say a URL. Where the operator
+has switched it on, the bytes are fetched here and put in the URL's place before the request is encoded. The turns that
+came are not changed, as the vault knows a conversation by what the client said.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ MEDIA: frozenset[type] = frozenset({Image, Audio, Video, Document})
 
 _of_the_web = re.compile("https?:", re.IGNORECASE).match
 
-_UNTOLD = ("", "application/octet-stream", "binary/octet-stream")  # what a host says that does not know
+_UNTOLD = ("", "application/octet-stream", "binary/octet-stream")  # what a host says where it does not know
 _KINDS = {
     Image: ("an image (PNG, JPEG, GIF or WebP)", re.compile("image/(?:png|jpeg|gif|webp)")),
     Audio: ("a sound", re.compile(r"audio/[\w.+-]+", re.ASCII)),
@@ -55,7 +55,7 @@ class Fetching:
         self._fetcher = fetcher
 
     async def __call__(self, call: Call, request: Request, target: Target, dialect: Dialect) -> None:
-        """Put the bytes where this provider wants them. `dialect` is its. Raises BadRequest."""
+        """Put bytes in the place of URLs that this provider does not fetch. `dialect`: its own. Raises BadRequest."""
         if self._fetcher is None or not (kinds := _as_bytes(request, target, dialect)):
             return
         if places := list(_places(request, kinds)):
@@ -63,14 +63,14 @@ class Fetching:
             request.turns = [replace(turn, parts=_filled(turn.parts, found)) for turn in request.turns]
 
     def hint(self, error: Unrepresentable, request: Request, target: Target, dialect: Dialect) -> None:
-        """Tell, where the provider's wire refuses a URL, that we could have fetched it."""
+        """Where the provider's wire refuses a URL, say that we could have fetched it."""
         places = _places(request, _as_bytes(request, target, dialect)) if self._fetcher is None else ()
         if any(place.at == error.param or place.at.startswith(f"{error.param}.") for place in places):
             error.message += " Where the operator sets `fetch_images: true`, pillion fetches it and sends the bytes."
 
 
 def _as_bytes(request: Request, target: Target, dialect: Dialect) -> frozenset[type]:
-    """The media that this provider takes as bytes alone. What came in its own words is between the client and it."""
+    """The media that this provider takes only as bytes; none where the client speaks its wire, and must know itself."""
     if dialect.name == request.wire:
         return frozenset()
     return MEDIA if dialect.name in target.adapter.no_urls else dialect.no_urls
@@ -85,7 +85,7 @@ def _places(request: Request, kinds: frozenset[type]) -> Iterator[_Place]:
 
 
 def _is_remote(source: Source | None) -> TypeGuard[Remote]:
-    """Does it stand on the web? `s3://` and its like mean something to their own wires alone."""
+    """Is it on the web? `s3://` and the like mean something only to their own wires."""
     return isinstance(source, Remote) and _of_the_web(source.url) is not None
 
 
@@ -135,9 +135,9 @@ class _Loading:
 
 
 def _media_type(place: _Place, found: Found) -> str:
-    """What it is, by the surest witness that knows. Raises BadRequest: that is not what the client calls it.
+    """What it is, by the most reliable source that knows. Raises BadRequest where that is not what the client says.
 
-    An image is what its first bytes say: hosts mistake one kind for another, and providers refuse that.
+    An image is what its first bytes say: hosts mistake one kind for another, and providers refuse it then.
     """
     noun, is_one = _KINDS[type(place.medium)]
     told = [media_type_of(found.data)]

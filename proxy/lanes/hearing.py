@@ -1,7 +1,7 @@
 """What does a provider's answer say, event by event, as this client may see it?
 
-Pieces of one text that came at once are one piece; calls go by the client's names; seals are marked, and kept where the
-client could not keep them.
+Pieces of one text that came together are joined; calls get the client's names; seals are marked, and kept here where
+the client's wire has no place for them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,7 +40,7 @@ class Hearing:
 
 
 class Counted:
-    """The decoder of a whole answer, of which the head has told the tokens: they count where its body tells none."""
+    """The decoder of a whole answer whose head counts the tokens: that counts where the body says nothing."""
 
     def __init__(self, decoder: Decoder, head: Usage | None) -> None:
         self._decoder = decoder
@@ -62,7 +62,7 @@ class Counted:
 
 
 def joined(events: Iterable[Event]) -> list[Event]:
-    """The same sentence, each run of a block's texts joined."""
+    """The same sentence, with each run of text deltas of one block joined."""
     out: list[Event] = []
     run: list[Delta] = []
     for event in events:

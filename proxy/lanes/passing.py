@@ -1,7 +1,7 @@
-"""How does a call pass through that its provider takes as it is?
+"""How does a call pass through, when its provider takes it as it is?
 
-The client's own bytes out, edited where they must be and nowhere else, and the provider's own bytes back. A meter
-watches the copy.
+The client's own bytes go out, edited only where they must be, and the provider's own bytes come back. A meter watches a
+copy of them.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class PassThrough:
         self._provenance = provenance
 
     async def pass_on(self, call: Call, target: Target, others: Sequence[Dialect]) -> Reply:
-        """`others` are the other dialects of the provider.
+        """`others`: the provider's other dialects.
 
         Raises GatewayError before the first byte; after it, the body raises.
         """
@@ -54,7 +54,7 @@ class PassThrough:
             held = await (_hold if live else _whole)(call, answer, meter)
             if (spoke := dialect_of(held, call.dialect, others)) is not call.dialect:
                 return await self._translate.answer(call, target, Begun(answer, held), spoke)
-        except BaseException:  # a client that has left above all: the provider must not go on
+        except BaseException:  # most of all where the client has left: the provider must not go on
             answer.abort()
             raise
         reply = _live(call, answer, meter, forward.strip, held) if live else _replied(call, answer, meter, held)
@@ -84,7 +84,7 @@ def _live(call: Call, answer: Answer, meter: Meter, strip: Strip | None, held: b
 
 
 def _forward(call: Call, target: Target) -> Forward:
-    """The client's body, and in it what the operator says where the client does not."""
+    """The client's body, with what the operator says where the client does not."""
     forward = call.dialect.forward(call.envelope, target.model, target.adapter.ask_usage)
     hints = target.adapter.hints(target.model)
     if hints.says_something:
@@ -124,13 +124,12 @@ def _check_whole(call: Call, answer: Answer, meter: Meter) -> None:
 
 
 async def _hold(call: Call, answer: Answer, meter: Meter) -> bytes:
-    """The beginning of a stream, which is no error's; an empty stream is none."""
-
+    """The beginning of a stream. Raises UpstreamError where it is an error's, or nothing comes."""
     alarm = call.dialect.alarm
 
     def hear(chunk: bytes, held: bytes) -> None:
         meter.feed(chunk)
-        if chunk and alarm and held.find(alarm) < 0:  # a meter that is asked has to look
+        if chunk and alarm and held.find(alarm) < 0:  # asking a meter for its error makes it read all that it got
             return
         if not chunk:
             meter.close()

@@ -1,8 +1,8 @@
 """How does a live answer go on to the client, while it comes?
 
-It is a body like any other, asked for one piece after the other by whoever wants to look into it or keep it. Who only
-hands it on has it poured: then each piece goes through at once, in the call in which it came, and no task is woken for
-it.
+As a body like any other it can be asked for piece by piece, by whoever wants to look into it or keep it. Whoever only
+hands it on has it poured: then each piece goes through at once, in the callback in which it came, and no task is woken
+for it.
 """
 
 from abc import abstractmethod
@@ -14,7 +14,7 @@ from proxy.ports import Answer, Pour, Sink
 
 
 class Pouring(AsyncGenerator[bytes]):
-    """The body of an answer, which is let go of once the body is over."""
+    """The body of an answer. When it is over, the provider is let go of."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -28,7 +28,7 @@ class Pouring(AsyncGenerator[bytes]):
         """Hand all of it on, or until the sink has enough for now (False). Raises what asking for the pieces would, and
         what the sink raises.
 
-        An answer that has no `pour` of its own, such as echo's, is asked for piece by piece.
+        An answer without a `pour` of its own, such as echo's, is asked for piece by piece.
         """
         try:
             pour: Pour | None = getattr(self._answer, "pour", None)
@@ -54,14 +54,14 @@ class Pouring(AsyncGenerator[bytes]):
         return await self._pieces.athrow(kind, value, traceback)
 
     async def aclose(self) -> None:
-        """The client has it all, or no more is wanted: let go of the provider."""
+        """The client has all of it, or wants no more: let go of the provider."""
         if self._pieces is not None:
             await self._pieces.aclose()
         self._over()
 
     @abstractmethod
     async def _poured(self, sink: Sink, pour: Pour) -> bool:
-        """As `pour` does it. `pour`: the answer's."""
+        """What `pour` does for an answer that can pour. `pour`: the answer's."""
 
     @abstractmethod
     def _one_by_one(self) -> AsyncGenerator[bytes]:

@@ -1,7 +1,7 @@
 """How is a provider asked to go on with what was said so far?
 
-By a last turn of the assistant's, which is one to be continued. What it says counts against the tokens that the client
-has allowed, and not against those that a provider counts.
+By a last turn of the assistant's, which the model continues. Its text has used up some of the tokens that the client
+allowed, and a provider counts only what it writes itself.
 https://platform.claude.com/docs/en/build-with-claude/prompt-engineering/prefill-claudes-response
 """
 

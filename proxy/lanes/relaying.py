@@ -1,6 +1,6 @@
 """How do a provider's own bytes go on to the client?
 
-By whole events, so that what breaks a stream is told between two of them.
+By whole events, so that an error can be put between two of them when the stream breaks.
 """
 
 from collections.abc import AsyncGenerator
@@ -26,7 +26,7 @@ class Relay(Pouring):
         self._gate = call.dialect.gate()
         self._alarm = call.dialect.alarm
         self._sums = call.wishes.summary
-        self._fault: UpstreamError | None = None  # told by the provider: raised behind what came before it
+        self._fault: UpstreamError | None = None  # the provider's: raised behind what came before it
 
     async def _poured(self, sink: Sink, pour: Pour) -> bool:
         feed, passed = self._meter.feed, self._passed
@@ -81,12 +81,12 @@ class Relay(Pouring):
                 return before
         if self._strip is not None:
             events = self._strip.feed(events)
-        if self._sums and events:  # it is told before the last event
+        if self._sums and events:  # a summary goes before the last event
             note_usage(self._call, self._meter)
         return events
 
     def _rest(self) -> bytes:
-        """What still waited for the rest of its event, where the answer is whole all the same. Raises UpstreamError."""
+        """What was held back as half an event, if the answer is whole without its rest. Raises UpstreamError."""
         meter, strip = self._meter, self._strip
         meter.close()
         rest = self._gate.close()
@@ -117,11 +117,11 @@ class Relay(Pouring):
         return Down(message, code="upstream_protocol", provider=provider_of(self._call))
 
     def _readable(self, fault: UpstreamError, events: bytes) -> bytes | None:
-        """The provider tells of a fault in these events. Those that go on to the client before we tell of it ourselves;
-        None: all of them do, and we need not.
+        """Which of these events, in which the provider tells of a fault, may go to the client before we tell of it
+        ourselves. None: all of them may, and we need not.
 
-        None of them goes on (b"") where another target may go on with the answer: what came with the fault can be said
-        again.
+        None of them goes (b"") where another target may resume the answer, as what came with the fault can be said
+        later.
         """
         before, strip = _before_our_key(self._call, fault, events), self._strip
         if before is None and self._call.resumable:
@@ -142,9 +142,10 @@ def note(call: Call, meter: Meter) -> None:
 
 
 def _before_our_key(call: Call, fault: UpstreamError, events: bytes) -> bytes | None:
-    """The events before the first that repeats our key; None where none does. `fault`: what they tell of.
+    """The events before the first one that repeats our key; None where none does. `fault`: what they tell of.
 
-    Where its words alone repeat the key, which stood there escaped twice or wrapped, nobody knows the place.
+    If the key shows only in the fault's decoded words, it is escaped twice or broken up in the events, and nobody knows
+    where: then no event is sure to be clean.
     """
     assert call.target is not None
     hide, text = call.target.adapter.hide, events.decode("utf-8", "surrogateescape")

@@ -1,6 +1,6 @@
 """By what name does the client know a field, where its wire reads more than one?
 
-Its own words stand in its body. Where pillion says them to itself, no receipt and no refusal tells it of others.
+Receipts and refusals name a field as the client's own body spells it.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ def as_sent(call: Call, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def respelled(call: Call, error: BadRequest) -> BadRequest:
-    """The same error, naming its field so."""
+    """The same error, naming its field as the client does."""
     if error.param:
         (param,) = as_sent(call, [error.param])
         error.message, error.param = error.message.replace(error.param, param), param
@@ -30,5 +30,5 @@ def respelled(call: Call, error: BadRequest) -> BadRequest:
 
 @lru_cache(maxsize=64)
 def _respells(kind: type) -> bool:
-    """Remembered: to look for a protocol's methods takes 20 microseconds."""
+    """Remembered, as to look for a protocol's methods takes 20 microseconds."""
     return issubclass(kind, Respelling)

@@ -1,4 +1,4 @@
-"""How does an answer go on that is told in another wire's words?"""
+"""How does a translated answer go on to the client, while it comes?"""
 
 from collections.abc import AsyncGenerator
 
@@ -8,7 +8,7 @@ from proxy.ports import Answer, Pour, Sink
 
 
 class Retelling(Pouring):
-    """The body. `first`: what was told already. Raises UpstreamError, after what came before."""
+    """The body. `first`: what was translated already. Raises UpstreamError, after what came before it."""
 
     def __init__(self, answer: Answer, telling: Telling, first: bytes) -> None:
         super().__init__(answer)

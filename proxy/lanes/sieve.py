@@ -1,12 +1,11 @@
-"""What of an answer does only its provider's own wire understand, and what is it called?
+"""Which parts of an answer does only its provider's own wire understand, and what are they called?
 
-The work of a server's tool, a compaction, and whatever else a dialect keeps Opaque: on another wire nobody could read
-it, and the answer that rests on it is an answer all the same. So it is left out, and its name goes into the receipt.
-What *is* the answer (a sound, an image, a second choice) is never left out: a renderer says it, or refuses. A citation
-that the client's wire cannot show is left out by its renderer, and told here; so is the mark of a refusal, whose words
-cross.
+The work of a server-side tool, a compaction, and whatever else a dialect keeps Opaque: on another wire nobody could
+read it, and the answer stands without it. So it is left out, and its name goes into the receipt. What *is* the answer
+(a sound, an image, a second choice) is never left out: a renderer says it, or refuses. A citation that the client's
+wire cannot show is left out by the renderer and noted here; so is the mark of a refusal, whose words do cross.
 
-Likewise every `extra`, which is another wire's by-word on what the client is told anyway.
+Every `extra` is left out as well, without a receipt: it only adds to what the client is told anyway.
 """
 
 from collections.abc import Iterable, Sequence
@@ -52,7 +51,7 @@ class Sieve:
         return left
 
     def _cited(self, citations: Iterable[Citation]) -> None:
-        """One that names no source in any wire's words is a by-word, too."""
+        """Note those that cannot be shown. One that names no source at all counts as an `extra`."""
         for one in citations:
             named = [key for key in ("url", "title", "quote", "place") if getattr(one, key)]
             if named and one.wire != self._wire and not any(key in self._cites for key in named):
@@ -62,7 +61,7 @@ class Sieve:
         return event if self._own or not event.extra else replace(event, extra={})
 
     def _open(self, event: Open) -> tuple[Event, ...]:
-        """A block of a wire's own comes whole with its Open, so that there are no deltas of it."""
+        """An Opaque block comes whole with its Open, so that it has no deltas to leave out."""
         part = event.part
         if not self._declines and isinstance(part, Refusal):
             self._note("refusal")
@@ -78,7 +77,7 @@ class Sieve:
 
 
 def _name_of(part: Opaque) -> str:
-    """Its own word for what it is: a `type`, or the key of what it holds, as Google and Amazon have it."""
+    """Its own word for what it is: its `type`, or the key of what it holds, as with Google and Amazon."""
     named = part.value.get("type")
     if isinstance(named, str) and named:
         return named

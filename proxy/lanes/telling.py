@@ -1,6 +1,6 @@
-"""What is an answer in the client's words?
+"""How is an answer put into the client's words?
 
-A provider's bytes in, the client's out. What the ledger wants of the answer is noted on the way.
+A provider's bytes in, the client's bytes out. What the ledger wants to know of the answer is noted on the way.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,7 +31,7 @@ class Telling:
         self._asked = call.dropped  # the receipt of the request
 
     def feed(self, chunk: bytes, last: bool) -> bytes:
-        """Also where there is a fault: what came before it."""
+        """What the client gets; with a `fault`, what came before it."""
         said: Sequence[Event] = self._hearing.feed(chunk, last)
         self.fault = self._hearing.fault
         if self.fault is not None:
@@ -48,12 +48,12 @@ class Telling:
         except BadRequest as error:  # the renderer cannot spell it: it is nested too deeply
             message = f"The provider's answer cannot be told: {error.message}"
             self.fault = Down(message, provider=provider_of(self._call), code="upstream_protocol")
-        if self._sieve.dropped:  # a header tells of it where the head still waits, and else the log and the metrics
+        if self._sieve.dropped:  # told in a header, if the head still waits; else in the log and the metrics
             self._call.dropped = (*self._asked, *self._sieve.dropped)
         return b"".join(out)
 
     def _filled(self, said: Sequence[Event], end: Finish) -> Sequence[Event]:
-        """The end of an answer, with its tokens before it: a zero would be taken for a count."""
+        """The end of an answer, with an estimate of its tokens where needed: a zero would be taken for a count."""
         told = self._call.usage
         withheld = any(stop.reason == "content_filter" for stop in end.stops)
         self._call.usage = usage = completed(told, self._request, self._written, withheld)

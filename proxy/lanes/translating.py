@@ -1,8 +1,9 @@
 """How does a call reach a provider of another wire?
 
-Parsed by the client's dialect, encoded by the provider's; the answer the other way round. Seals change hands here: out
-of the request goes every one that another provider made, and the answer's are marked as their own provider's, or kept
-in the vault where the client's wire has no place for them. Of the answer goes what only its own wire understands.
+It is parsed by the client's dialect and encoded by the provider's; its answer goes the other way round. Seals change
+hands here: those that another provider made are taken out of the request, and the answer's are marked with their maker,
+or kept in the vault where the client's wire has no place for them. What only the answer's own wire understands is left
+out of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,7 +59,7 @@ class _Asked(NamedTuple):
 
 
 class Translation:
-    """The lane. `strict` refuses a request of which a knob cannot cross."""
+    """The lane. `strict`: a request with a knob that cannot cross is refused."""
 
     def __init__(self, vault: Vault, strict: bool, fetching: Fetching, provenance: Provenance) -> None:
         self._vault = vault
@@ -67,7 +68,7 @@ class Translation:
         self._provenance = provenance
 
     async def translate(self, call: Call, target: Target, dialect: Dialect, others: Sequence[Dialect]) -> Reply:
-        """`dialect` is the provider's, and `others` are what else it takes.
+        """`dialect`: the provider's; `others`: the other ones that it takes.
 
         Raises GatewayError before the first byte; after it, the body raises.
         """
@@ -90,26 +91,26 @@ class Translation:
             try:
                 live = is_stream(call, answer, dialect)
                 held = await (hold(call, answer, dialect) if live else read_whole(call, answer))
-            except BaseException:  # a client that has left above all: the provider must not go on
+            except BaseException:  # most of all where the client has left: the provider must not go on
                 answer.abort()
                 raise
             answer, dialect = Begun(answer, held), dialect_of(held, dialect, others)
         return await _answered(call, _Asked(request, recall, renderer, names), answer, dialect)
 
     async def answer(self, call: Call, target: Target, answer: Answer, dialect: Dialect) -> Reply:
-        """For a request that went out as it was, and was answered in another dialect."""
+        """Translate the answer to a request that went out as it was, and was answered in another dialect."""
         request = await aside(len(call.envelope.body), _parsed, call, target)
         recall = self._vault.recall(request, call.client, self._provenance.mark(target.adapter.name))
         return await _answered(call, _Asked(request, recall, call.dialect.renderer(request)), answer, dialect)
 
     def receipt(self, call: Call, dropped: tuple[str, ...]) -> None:
-        """Note what is left out, in the client's words. Raises Unrepresentable where nothing may be."""
+        """Note what is left out, in the client's words. Raises Unrepresentable where `strict` allows none of it."""
         call.dropped = dropped = as_sent(call, dropped) if dropped else dropped
         if self._strict and dropped:
             raise _refusal(dropped)
 
     def _read(self, call: Call, target: Target, dialect: Dialect) -> tuple[Request, Recall, list[str]]:
-        """What the client asks for, as far as this provider may hear of it, and the receipt. Raises BadRequest."""
+        """What the client asks for, less what this provider must not see, and the receipt. Raises BadRequest."""
         provider = target.adapter.name
         request = _parsed(call, target)
         own = _is_own(call, request, dialect)
@@ -127,7 +128,7 @@ class Translation:
     def _encoded(
         self, request: Request, target: Target, dialect: Dialect, own: bool, wished: Mapping[str, Any]
     ) -> tuple[Encoded, Names]:
-        """`wished`: fields that the client wants, before those that the operator does. Raises BadRequest."""
+        """`wished`: fields that the client wants; they come before the operator's. Raises BadRequest."""
         asked, names = named(request, dialect, own, target.adapter.call_id_length)
         try:
             encoded = dialect.encode(asked)
@@ -149,12 +150,12 @@ def _parsed(call: Call, target: Target) -> Request:
 
 
 def _is_own(call: Call, request: Request, dialect: Dialect) -> bool:
-    """Does the provider speak the wire that the request is of?"""
+    """Does the provider speak the wire that the request came in?"""
     return dialect is call.dialect or dialect.name == request.wire
 
 
 def _hint(request: Request, hints: Hints, dialect: Dialect) -> None:
-    """What the operator says where the client does not."""
+    """Fill in what the operator says where the client does not."""
     request.longest = hints.needed
     if request.max_tokens is None:
         request.max_tokens = hints.max_tokens or (hints.needed if dialect.demands_limit else None)
@@ -170,7 +171,7 @@ def _refusal(dropped: tuple[str, ...]) -> Unrepresentable:
 
 
 def _loaded(call: Call, request: Request) -> Reply | None:
-    """The answer to a request that asks for nothing but a model to be loaded: there is nothing to ask another wire."""
+    """The answer to a request that only asks for a model to be loaded: no other wire can be asked for that."""
     if not (request.demands and isinstance(call.dialect, Loading) and (said := call.dialect.loaded(request))):
         return None
     renderer = call.dialect.renderer(request)
@@ -178,7 +179,7 @@ def _loaded(call: Call, request: Request) -> Reply | None:
 
 
 async def _answered(call: Call, asked: _Asked, answer: Answer, dialect: Dialect) -> Reply:
-    """`dialect` is the one that the answer is in."""
+    """`dialect`: the one that the answer is in."""
     request, recall, renderer = asked.request, asked.recall, asked.renderer
     live = is_stream(call, answer, dialect)
     decoder = dialect.decoder(live)
@@ -191,7 +192,7 @@ async def _answered(call: Call, asked: _Asked, answer: Answer, dialect: Dialect)
     head = [*headers.returning_translated(answer.headers), *limits, ("content-type", renderer.media_type)]
     try:
         first = await _first(call, answer, telling)
-    except BaseException:  # a client that has left above all: the provider must not go on
+    except BaseException:  # most of all where the client has left: the provider must not go on
         answer.abort()
         raise
     if telling.ended and telling.fault is None:
@@ -204,14 +205,14 @@ async def _answered(call: Call, asked: _Asked, answer: Answer, dialect: Dialect)
 
 
 def _of_usage(call: Call, usage: Usage) -> Headers:
-    """What the head of a whole answer says of it."""
+    """The lines in which the head of a whole answer tells its tokens."""
     said = cast(HeadCounting, call.dialect).head_of(usage) if _counts_in_head(type(call.dialect)) else []
     return [*said, ("x-pillion-estimated", "usage")] if usage.is_guess else said
 
 
 @lru_cache(maxsize=64)
 def _counts_in_head(kind: type) -> bool:
-    """Remembered: to look for a protocol's methods takes 20 microseconds."""
+    """Remembered, as to look for a protocol's methods takes 20 microseconds."""
     return issubclass(kind, HeadCounting)
 
 

@@ -1,8 +1,8 @@
-"""Has the model the context that a client wants of it?
+"""Has the model as large a context window as the client wants?
 
-A client of pillion's own fields may say how many tokens it needs (`context_window`). What is known to have fewer is
-not asked. A wire that can be told is told, as Ollama loads a model with as much as is wanted; of the others a model has
-what it has, and where nobody knows how much that is, the receipt says that nobody looked.
+A client may say in a field of pillion's own how many tokens it needs (`context_window`). A model that is known to have
+fewer is not asked. Some wires can be told: Ollama loads a model with as many as are wanted. On the others a model has
+what it has, and where nobody knows how much that is, the receipt says that the field was not heeded.
 """
 
 from collections.abc import Mapping
