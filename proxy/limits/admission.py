@@ -1,13 +1,14 @@
 """May the request go on now, or must it wait for its turn?
 
-A request passes when each of its scopes has room for it, and takes from all of them in one go: between the look and the
-taking nobody else runs, so that limits are exact however many come at once.
+A request passes when each of its scopes has room for it, and takes from all of them in one go: nothing is awaited
+between the look and the taking, so limits are exact however many requests come at once.
 
-Where the operator lets requests wait, each scope has a queue, and nobody overtakes in it: not the small one the big
-one, nor who comes when there is room again. A request stands at the end of the queue of its first scope, and goes on to
-that of the next when it is the first and there is room; its place it keeps. The scopes come in one order, the narrow
-ones first: so a model whose limit is spent holds up no other model of its provider, and no two requests wait for each
-other. A timer for each queue knows when its first may pass; who ends, or leaves a queue, looks as well.
+Where the operator lets requests wait, each scope has a queue, and nobody overtakes in it: neither a small request a big
+one, nor one that comes just when there is room again. A request joins the queue of its first scope, and when it is
+first there and has room it joins that of the next one, too, without giving up its place. The scopes come in one order,
+the narrow ones first: so a model whose limit is spent holds up no other model of its provider, and no two requests wait
+for each other. Each queue has a timer for when its first request may pass; a request that ends, or leaves a queue, has
+the queue looked at as well.
 """
 
 import asyncio
@@ -36,11 +37,11 @@ class Admission:
         self.become(queue)
 
     def become(self, queue: Queue) -> None:
-        """For those that come from now on; who waits, waits for as long as it was told."""
+        """For requests that come from now on; those that wait already wait as long as they were told."""
         self._queue = queue
 
     def admit(self, scopes: Sequence[Scope], need: Need) -> Held | None:
-        """None where a limit stands in the way, or somebody who came before."""
+        """None where a limit stands in the way, or a request that came before."""
         now = self._clock()
         marks: list[int] = []
         for scope in scopes:
@@ -51,9 +52,9 @@ class Admission:
         return Held(scopes, marks, need)
 
     async def enter(self, scopes: Sequence[Scope], need: Need, left: float | None = None) -> Held:
-        """Wait, where the operator allows it and there is room to. Raises OverLimit, Busy.
+        """Wait for a turn, if the operator allows it and the queues are not full. Raises OverLimit, Busy.
 
-        `left`: seconds that the client still gives, None for any number.
+        `left`: seconds that the client still gives us; None: any number.
         """
         self._check_size(scopes, need)
         if not self._queue.seconds or any(len(scope.queue) >= self._queue.length for scope in scopes):
@@ -79,7 +80,7 @@ class Admission:
         return self._queue.seconds if left is None else min(left, self._queue.seconds)
 
     def leave(self, held: Held, used: int | None) -> None:
-        """The request has ended; the second time nothing more is given back. `used`: tokens; None: as it was held."""
+        """The request has ended; a second call gives back nothing more. `used`: tokens; None: as many as were held."""
         scopes, held.scopes = held.scopes, ()
         if not scopes:
             return
@@ -91,7 +92,7 @@ class Admission:
             self.advance(scopes)
 
     def advance(self, scopes: Iterable[Scope]) -> None:
-        """There may be room: let those pass who are the first of their queues."""
+        """There may be room: let the first of each queue pass, if it can."""
         crowded = [scope for scope in scopes if scope.queue]
         while crowded:
             scope = crowded.pop()
@@ -100,7 +101,7 @@ class Admission:
                 ticket.turn.set_result(held)
 
     def _passed(self, ticket: Ticket) -> Held | None:
-        """None where there is no room: there it stands, with a timer set."""
+        """None where there is no room: it stays in the queue, and a timer is set."""
         now = self._clock()
         marks: list[int] = []
         for index, scope in enumerate(ticket.scopes):
@@ -118,7 +119,7 @@ class Admission:
         if scope.timer is not None:
             scope.timer.cancel()
             scope.timer = None
-        if wait < NOBODY_KNOWS:  # else whoever ends will look
+        if wait < NOBODY_KNOWS:  # else a request that ends will look
             delay = max(wait / SECOND, SHORTEST)
             scope.timer = asyncio.get_running_loop().call_later(delay, self.advance, (scope,))
 
@@ -130,7 +131,7 @@ class Admission:
                 raise too_large(scope, what, need)
 
     def _refusal(self, scopes: Sequence[Scope], need: Need, ticket: Ticket | None = None) -> GatewayError:
-        """In the words of the limit that takes longest, with those counted in who are ahead. `ticket`: its own."""
+        """In the words of the limit with the longest wait, those ahead included. `ticket`: the request's own."""
         now, waits = self._clock(), []
         ahead: dict[Ticket, None] = {}
         for scope in scopes:

@@ -1,12 +1,12 @@
-"""What has a provider told of its own limits, and when does it let the next one pass?
+"""What has a provider said of its own limits, and when will it let the next request pass?
 
-OpenAI, Anthropic and most others fill their limits up continuously: of 5,000 requests a minute one is back after 12 ms,
-which is what `x-ratelimit-reset-requests` says then, and Groq's of a day likewise. So between what was left and the
-whole, at the moment of the reset, lies a straight line; where the whole is not told, nothing more is there before the
-reset. What is asked meanwhile is taken off, and the next answer knows better. After the reset nothing is known.
+OpenAI, Anthropic and most others refill their limits continuously: of 5,000 requests a minute one is back after 12 ms,
+and that is what `x-ratelimit-reset-requests` says then; so it is with Groq's limits of a day. So what is left grows in
+a straight line up to the whole limit at the moment of the reset; where the limit is not told, nothing is added before
+the reset. What is asked for meanwhile is subtracted, and the next answer tells anew. After the reset nothing is known.
 
-Whether a request that says how much it may write takes as much from the beginning is each vendor's own: OpenAI's
-reckons with it, Anthropic's does not, and refuses when nothing is left.
+Whether a request takes the tokens that it may write from the beginning depends on the vendor: with OpenAI it does, with
+Anthropic it does not, and is refused when nothing is left.
 https://platform.openai.com/docs/guides/rate-limits and https://platform.claude.com/docs/en/api/rate-limits
 """
 
@@ -19,16 +19,16 @@ from proxy.limits.ratelimits import is_count, seconds_until
 from proxy.limits.resets import http_date
 from proxy.limits.scope import Scope, Waits, What
 
-LONGEST = 3600 * SECOND  # for so long it is taken at its word: a clock may be wrong
+LONGEST = 3600 * SECOND  # for so long a provider is taken at its word: its clock may be wrong
 YEAR = 365 * 86400.0  # seconds
-# With so much left nothing is kept of what is told: more than is ever asked for before another answer tells anew.
+# With so much left nothing need be remembered: nobody asks for as much before another answer tells anew.
 PLENTY: Mapping[What, int] = {"requests": 1_000, "tokens": 5_000_000}
 
 Count = Callable[[Need], int]
 
 
 class Row(NamedTuple):
-    """Where a limit is told, and how much of it a request takes."""
+    """The headers that tell of a limit, and how much of it a request takes."""
 
     what: What
     count: Count
@@ -85,10 +85,10 @@ class Announced:
         self._full: int | None = None  # the moment when it is; None: not yet read
 
     def hear(self, headers: Mapping[str, str], at: int, wall: float) -> None:
-        """`headers`: of an answer that came `at` that moment of our clock, and at that of the `wall`.
+        """`headers`: of an answer that came `at` this moment by our clock, and at that moment by the `wall`.
 
-        An answer that is older than the last one counts for nothing, nor does the same one for a second time. Only what
-        is left is read here; the rest once that does not suffice.
+        An answer that is older than the last one is ignored, and so is the same one when it comes again. Only what is
+        left is read here; the rest is read when that does not suffice.
         """
         left = headers[self._row.left]
         if at >= self._at and headers is not self._headers and is_count(left):
@@ -96,7 +96,7 @@ class Announced:
             self._at, self._headers, self._wall, self._full = at, headers, wall, None
 
     def wait(self, need: Need, now: int, ahead: Sequence[Need] = ()) -> int:
-        """Until the provider may let a request pass."""
+        """Nanoseconds until the provider may let the request pass."""
         short = self._count(need) - self._left + sum(map(self._count, ahead))
         if short <= 0:
             return 0
@@ -108,16 +108,16 @@ class Announced:
         return max(0, min(until, self._at + LONGEST) - now)
 
     def add(self, need: Need, sign: int) -> None:
-        """It is asked for that, or, with a minus, is not."""
+        """A request takes its need; with a sign of -1 it does not, after all."""
         self._left -= sign * self._count(need)
 
     def _reset(self) -> int:
-        """Nanoseconds from then; 0 where it is not told, or cannot be read."""
+        """Nanoseconds from that answer; 0 where it is not told, or cannot be read."""
         seconds = seconds_until(self._headers.get(self._row.reset, ""), self._then())
         return 0 if seconds is None else round(min(seconds, YEAR) * SECOND)
 
     def _then(self) -> float:
-        """By the provider's own clock, where the answer has its date: ours may be wrong."""
+        """When the answer came, by the provider's own clock if it told its date: ours may be wrong."""
         said = http_date(self._headers.get("date", ""))
         return self._wall if said is None else said
 
@@ -135,7 +135,7 @@ class Announcements(Scope):
         return f"<Announcements of {self.name}: {', '.join(self._known) or 'none'}; {len(self.queue)} wait>"
 
     def hear(self, rows: Sequence[Row], headers: Mapping[str, str], at: int, wall: float) -> None:
-        """`rows`: those that an answer tells of."""
+        """`rows`: those of the limits that the answer tells of."""
         for row in rows:
             if row.left not in self._known:
                 self._known[row.left] = Announced(row)
@@ -160,7 +160,7 @@ class Announcements(Scope):
         return [(each.what, each.wait(need, now, ahead)) for each in self._known.values()]
 
     def exceeded(self, need: Need) -> None:
-        """The provider may count otherwise: when its limit is full, it is asked."""
+        """Never: the provider may count in another way, so it is asked when its limit is full."""
 
     def sentence(self, what: What, need: Need) -> str:
         provider, _, model = self.name.partition("/")
@@ -173,7 +173,7 @@ def rows_in(headers: Mapping[str, str]) -> list[Row]:
 
 
 def leave_plenty(headers: Mapping[str, str]) -> bool:
-    """Is so much left of all that an answer tells of that nobody needs to reckon with it?"""
+    """Is so much left of all limits that an answer tells of that none of them matters?"""
     for name in _LEFT.keys() & headers:
         if not is_count(left := headers[name]) or int(left) < _LEFT[name]:
             return False

@@ -1,8 +1,8 @@
 """May the request go on now, where a whole fleet has but one limit?
 
-The store is asked once for all that a request takes: of each limit, or of none. Who is refused may wait here, as with
-limits of our own: in the order in which they came, as far as this sidecar knows it; among several there is none. While
-the store is away each scope is this sidecar's share, and all goes as it does without a fleet.
+The store is asked once for all that a request takes, and gives it of each limit or of none. A request that is refused
+may wait here, as with a sidecar's own limits: in the order in which they came to this sidecar; between sidecars there
+is no order. While the store is away, each scope is this sidecar's share, and all goes as it does without a fleet.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from proxy.limits.refusal import refusal
 from proxy.limits.scope import Held, Scope, What
 from proxy.limits.shared import Claim, Shared
 
-LOOK_AGAIN = 0.05  # seconds, where nobody tells when one of too many has ended: it may be on another sidecar
+LOOK_AGAIN = 0.05  # seconds, while too many are under way: nobody tells us when one ends on another sidecar
 
 
 class Taken(Held):
-    """What the store has let pass: `told`, of each scope; and `own`, what it took of limits that are not shared."""
+    """What a request holds that the store has let pass: `told` of each scope, and its `own` of limits not shared."""
 
     __slots__ = ("own", "told")
 
@@ -35,7 +35,7 @@ class Taken(Held):
 
 
 class Denied(NamedTuple):
-    """By the limit that takes longest. `wait`: nanoseconds; None: nobody knows."""
+    """By the limit with the longest `wait`, in nanoseconds; None: nobody knows."""
 
     scope: Shared
     what: What
@@ -43,6 +43,7 @@ class Denied(NamedTuple):
 
     @property
     def length(self) -> float:
+        """Its wait, to compare by."""
         return NOBODY_KNOWS if self.wait is None else self.wait
 
 
@@ -172,13 +173,13 @@ class FleetAdmission(Admission):
         return Taken(scopes, [marks.get(scope) for scope in scopes], need, own)
 
     def _worst(self, claims: Claims) -> Denied:
-        """The limit that takes longest, as far as we have heard."""
+        """The limit with the longest wait, as last heard."""
         return max((Denied(scope, claim.what, scope.wait(claim)) for scope, claim in claims), key=_length)
 
     def _unwanted(self, verdict: Verdict) -> None:
         """Whoever asked has left: what the store has let pass is given back."""
         if isinstance(verdict, Taken):
-            verdict.own = Held((), (), verdict.need)  # is undone by who has asked
+            verdict.own = Held((), (), verdict.need)  # `enter` undoes that
             self.leave(verdict, 0)
 
 

@@ -1,21 +1,21 @@
 """May so many more pass now, and if not, when?
 
-The generic cell rate algorithm (ITU-T I.371, annex A), which is a leaky bucket that remembers one moment: when all that
-has passed so far will have been paid for, at the limit's own pace. Whatever passes puts that moment off, and it may lie
-a minute ahead, no more. So a limit of 1,000 a minute admits
+The generic cell rate algorithm (ITU-T I.371, annex A): a leaky bucket that remembers one moment, when all that has
+passed so far will have been paid for, at the limit's own pace. Whatever passes puts that moment off, and it may lie at
+most a minute ahead. So a limit of 1,000 a minute admits
 
 - 1,000 at once after a minute of rest, and not one more at that instant;
 - in any stretch of time T at most 1,000 + floor(1,000 * T / minute), exactly so many where more are offered, and hence
-  1,000 in each further minute: the burst is let in once and not anew with every minute.
+  1,000 in each further minute: the burst is let in once, and not again with every minute.
 
-It is what OpenAI and Anthropic do ("continuously replenished up to your maximum limit"), so that a client that reckons
-with theirs reckons rightly with ours. All is whole numbers: nanoseconds, and units of which one request costs so many
-and a nanosecond pays for so many; what is waited is rounded up, and nothing else is rounded. The clock never goes back
-(time.monotonic does not); where it leaps ahead, one bucket is full, and no more than that.
+OpenAI and Anthropic do the same ("continuously replenished up to your maximum limit"), so a client that keeps to their
+limits in the right way keeps to ours. All numbers are whole: nanoseconds, and units, of which a request costs some and
+a nanosecond pays for some. Waits are rounded up, and nothing else is rounded. The clock never goes back (time.monotonic
+does not); if it leaps ahead, the bucket is full, and no more than that.
 
 What has passed may turn out to be less, or more (`settle`). More is taken now, and may put the moment off beyond a
-minute. Less is given back as far as time has not forgiven it already: whoever gets back what was long paid for would
-pass the limit. So the bucket is never kinder than one that had known from the beginning what each would take.
+minute. Less is given back, but only as far as time has not paid for it already, or the limit would be passed. So the
+bucket is never kinder than one that had known from the beginning what each would take.
 """
 
 from math import gcd
@@ -48,21 +48,21 @@ class Bucket:
         return due + self._given
 
     def charge(self, count: int, now: int) -> None:
-        """So many have passed elsewhere, whether they might or not: then nothing is left at worst."""
+        """So many have passed elsewhere, allowed or not: at worst, nothing is left."""
         at = self._pace * now
         self._due = min(max(at, self._due) + count * self._step, at + self._burst)
 
     def undo(self, count: int) -> None:
-        """As if so many had not been taken in this very moment."""
+        """Take back a `take` of this very moment."""
         self._due -= count * self._step
 
     def settle(self, mark: int, less: int, now: int) -> None:
-        """It was so many less than was taken, or more where that is negative. `mark`: what `take` returned."""
+        """It was so many less than was taken; if negative, so many more. `mark`: what `take` returned."""
         at = self._pace * now
         if less <= 0:
             self._due = max(self._due, at) - less * self._step
             return
-        # Of what stood before `mark`, time has forgiven all up to now, and some was given back to others since.
+        # Of what was due at `mark`, time has paid for all up to now, and some was given back to others since.
         less, most = less * self._step, mark - self._given - at
         back = less if less < most else most
         if back > 0:
@@ -70,7 +70,7 @@ class Bucket:
             self._given += back
 
     def wait(self, count: int, now: int) -> int:
-        """Nanoseconds until so many may pass; 0: now. Of more than the limit it is when they would be paid for."""
+        """Nanoseconds until so many may pass; 0: now. For more than the limit, until they would be paid for."""
         at = self._pace * now
         short = max(self._due, at) - at + count * self._step - self._burst
         return -(-short // self._pace) if short > 0 else 0

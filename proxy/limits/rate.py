@@ -1,9 +1,9 @@
 """How many of a fleet may pass in a minute, counted in one place?
 
-The arithmetic of gcra.py, by the clock of the store, which is one for all. A script of Redis has no whole numbers but
+The arithmetic of gcra.py, by the store's clock, which is the same for all. A Redis script has no whole numbers beyond
 those that a double can hold, up to 2**53. So time goes in ticks of 100 microseconds, rounded down, which is as strict
-as time that is finer; and what is remembered is not the moment when all is paid for, but what is owed now. With that
-all numbers stay below 2**53 for every limit that can be configured: what a full bucket owes is at most the least common
+as finer time; and what is remembered is not the moment when all is paid for, but what is owed now. With that all
+numbers stay below 2**53 for every limit that can be configured: what a full bucket owes is at most the least common
 multiple of limit and minute, 10**9 * 600,000.
 """
 
@@ -16,10 +16,10 @@ from proxy.limits.gcra import SECOND
 TICK = 10**5  # nanoseconds
 TICKS = 600_000  # in a minute
 
-# Take from all in one go, or from none; `force`: take whatever is left. For each key of ARGV come a word, and three
-# numbers: `rate`, what a full one owes, what a tick pays for, what is to be taken; `load`, how many may be under way,
-# 0, how many more there are. Says whether it passed and, of each, two numbers: what is owed and was ever given back, or
-# how many were under way and 0. A sidecar that was not heard of for ten seconds has nothing under way.
+# Take from all in one go, or from none; `force`: take whatever is left. ARGV has a word and three numbers for each key:
+# `rate`, what a full one owes, what a tick pays for, what is to be taken; or `load`, how many may be under way, 0, how
+# many more there are. Answers whether it passed and, for each key, two numbers: what is owed and what was ever given
+# back, or how many were under way and 0. A sidecar that was not heard of for ten seconds has nothing under way.
 TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 10000 + math.floor(time[2] / 100)
@@ -72,8 +72,8 @@ end
 return answer
 """
 
-# Give back what was taken and not used, as far as time has not forgiven it; or take more. ARGV: what a tick pays for,
-# how much less it was, and what the taking had said: owed, when, and given back by then.
+# Give back what was taken and not used, as far as time has not paid for it; or take more. ARGV: what a tick pays for,
+# how much less it was, and what TAKE had answered: what was owed, when, and what had been given back by then.
 SETTLE = """
 local time = redis.call('TIME')
 local now = time[1] * 10000 + math.floor(time[2] / 100)
@@ -96,7 +96,7 @@ redis.call('PEXPIRE', KEYS[1], math.ceil(owed / pace / 10) + 1000)
 return {owed}
 """
 
-# One request less is under way; ARGV: whose.
+# One request fewer is under way; ARGV: the sidecar.
 LEAVE = """
 local count, seen = string.match(redis.call('HGET', KEYS[1], ARGV[1]) or '', '^(%d+):(%d+)$')
 if count and tonumber(count) > 0 then
@@ -105,7 +105,7 @@ end
 return {}
 """
 
-# So many are under way, as their own sidecar counts them; ARGV: whose, and how many.
+# So many are under way, as their own sidecar counts them; ARGV: the sidecar, and how many.
 UNDER_WAY = """
 local time = redis.call('TIME')
 local now = time[1] * 10000 + math.floor(time[2] / 100)
@@ -122,7 +122,7 @@ SCRIPTS = frozenset({TAKE, SETTLE, LEAVE, UNDER_WAY})
 
 
 class Mark(NamedTuple):
-    """What the store said when it was taken."""
+    """What the store answered when it was taken."""
 
     owed: int
     tick: int
@@ -145,7 +145,7 @@ class Minute:
         self._forget(second)
 
     def take_back(self, count: int) -> None:
-        """Of what was noted in this very moment."""
+        """So many of those noted in this very moment."""
         second, noted = self._seconds.pop()
         self._seconds.append((second, noted - count))
 
@@ -162,9 +162,9 @@ class Minute:
 
 
 class Rate:
-    """`limit` in a minute, of which the store counts what is owed. `now`: nanoseconds of our own clock.
+    """`limit` in a minute; the store counts what is owed of it. `now`: nanoseconds of our own clock.
 
-    `passed`: here, whoever decided it; `missed`: of that what the store does not know of yet.
+    `passed`: on this sidecar, whoever decided it; `missed`: what of that the store does not know yet.
     """
 
     __slots__ = ("_at", "_owed", "burst", "key", "limit", "missed", "pace", "passed", "step")
@@ -184,10 +184,10 @@ class Rate:
         self._owed, self._at = owed, now
 
     def state(self, now: int) -> tuple[int, int]:
-        """How many may pass, and the nanoseconds until all may again: as far as we have heard."""
+        """How many may pass, and the nanoseconds until all may again, as last heard."""
         owed = max(self._owed - (now - self._at) // TICK * self.pace, 0)
         return max(self.burst - owed, 0) // self.step, -(-owed // self.pace) * TICK
 
     def wait(self, count: int) -> int:
-        """Nanoseconds from when it was heard until so many may pass."""
+        """Nanoseconds until so many may pass, from when we last heard."""
         return max(-(-(self._owed + count * self.step - self.burst) // self.pace) * TICK, 0)

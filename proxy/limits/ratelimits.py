@@ -1,9 +1,9 @@
-"""How is it said what is left of a rate limit, a provider's or ours?
+"""Which headers tell what is left of a rate limit, a provider's or ours?
 
-OpenAI and its kin say it in `x-ratelimit-*`, and when it is full again as a duration (`6m0s`, `12ms`); Anthropic says
-it in `anthropic-ratelimit-*`, and as a point in time (RFC 3339); resets.py reads both. Each field stands for itself:
-what the provider does not say, or says in a way that cannot be read, is not made up. Its own lines travel on beside
-these.
+OpenAI and others like it have `x-ratelimit-*`, and tell when a limit is full again as a duration (`6m0s`, `12ms`);
+Anthropic has `anthropic-ratelimit-*`, and tells a point in time (RFC 3339); resets.py reads both. Each field is
+translated by itself, and none is made up that the provider does not say, or says in a way that cannot be read. Its own
+lines go on beside these.
 https://platform.openai.com/docs/guides/rate-limits and https://platform.claude.com/docs/en/api/rate-limits
 """
 
@@ -16,17 +16,17 @@ from math import ceil
 from proxy.limits.resets import MILLISECONDS, http_date, instant, seconds_from
 
 Line = tuple[str, str]
-Standing = tuple[str, int, int, int]  # requests or tokens; their limit, what is left, nanoseconds until all is there
-# A value; and the time in seconds since 1970, by our clock and by the provider's. "" where it cannot be read.
+Standing = tuple[str, int, int, int]  # requests or tokens; their limit, what is left, nanoseconds until it is full
+# Of a value, and the time in seconds since 1970, by our clock and by the provider's. "" where it cannot be read.
 Reading = Callable[[str, float, float], str]
 
 is_count = re.compile(r"\d{1,18}", re.ASCII).fullmatch
 
 
 def translated(headers: Mapping[str, str], dialect_name: str, now: float) -> list[Line]:
-    """The lines that a client of this wire looks for, and the provider did not say itself.
+    """The lines that a client of this wire looks for and the provider did not say itself.
 
-    `headers`: the provider's, names in lower case. `now`: seconds since 1970. What it calls a moment is one by its own
+    `headers`: the provider's, names in lower case. `now`: seconds since 1970. A point in time is by the provider's
     clock, which its date tells; the client goes by ours.
     """
     rows = [row for row in _ROWS.get(dialect_name, ()) if row[0] in headers]
@@ -39,10 +39,10 @@ def translated(headers: Mapping[str, str], dialect_name: str, now: float) -> lis
 
 
 def with_ours(lines: Sequence[Line], standings: Sequence[Standing], dialect_name: str, now: float) -> list[Line]:
-    """The head of an answer, and in it what is left of our limits, where its client looks for that.
+    """The lines of an answer, with what is left of our limits where its client looks for that.
 
-    Where a provider has said that less is left of its own, that stays. `now`: seconds since 1970. The wire has words
-    for it.
+    Where a provider has said that less is left of its own limit, that stays. `now`: seconds since 1970. The wire must
+    have words for it (`has_words`).
     """
     words, spell = _WORDS[dialect_name]
     theirs, ours = dict(lines), {}
@@ -56,12 +56,12 @@ def with_ours(lines: Sequence[Line], standings: Sequence[Standing], dialect_name
 
 
 def has_words(dialect_name: str) -> bool:
-    """Is there anything that a client of this wire looks for?"""
+    """Has this wire headers for rate limits?"""
     return dialect_name in _WORDS
 
 
 def seconds_until(value: str, now: float) -> float | None:
-    """How long it is until a limit is full again, in whichever of the spellings; None where it cannot be read."""
+    """Until a limit is full again, in whichever spelling; None where it cannot be read."""
     seconds = seconds_from(value, now, MILLISECONDS)
     return None if seconds is None else max(0.0, seconds)
 
@@ -71,13 +71,13 @@ def _count(value: str, now: float, then: float) -> str:
 
 
 def _moment(value: str, now: float, then: float) -> str:
-    """When a duration is over. Of 120 requests a minute one is back after Azure's `500`, so it counts milliseconds."""
+    """When a duration is over. A bare number is Azure's, in milliseconds: of 120 a minute one is back after `500`."""
     seconds = seconds_until(value, then)
     return "" if seconds is None else _as_moment(now + seconds)
 
 
 def _duration(value: str, now: float, then: float) -> str:
-    """How long it is until then, to the millisecond."""
+    """The duration until a point in time, to the millisecond."""
     moment = instant(value)
     return "" if moment is None else _as_duration(max(0, round((moment - then) * 1000)))
 
@@ -106,8 +106,8 @@ def _as_duration(milliseconds: int) -> str:
     return (f"{hours}h" if hours else "") + f"{minutes}m{rest / 1000:g}s"
 
 
-# OpenAI's name, Anthropic's, and how each is made of the other's value. Anthropic's limits of input and of output
-# tokens have no counterpart; its `tokens` are those of whichever is the tighter.
+# OpenAI's name, Anthropic's, and how each value is made of the other. Anthropic's limits of input and of output tokens
+# have no counterpart; its `tokens` are those of whichever is tighter.
 _PAIRS: tuple[tuple[str, str, Reading, Reading], ...] = (
     ("x-ratelimit-limit-requests", "anthropic-ratelimit-requests-limit", _count, _count),
     ("x-ratelimit-remaining-requests", "anthropic-ratelimit-requests-remaining", _count, _count),
@@ -135,7 +135,7 @@ def _by_then(nanoseconds: int, now: float) -> str:
     return _as_moment(now + nanoseconds / 1e9)
 
 
-# How our own are told: the names, and what a reset is on that wire.
+# For our own limits: the names, and how a reset is spelled on that wire.
 _FOR_OPENAI = (_by_limit([name for name, *_ in _PAIRS]), _in_a_while)
 _FOR_ANTHROPIC = (_by_limit([name for _, name, *_ in _PAIRS]), _by_then)
 _WORDS: Mapping[str, tuple[Mapping[str, Three], Callable[[int, float], str]]] = {

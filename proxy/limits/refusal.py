@@ -1,7 +1,7 @@
-"""What is told to who is refused by a limit, and when may they ask again?
+"""What is a request told that a limit refuses, and when may it come again?
 
-A limit of the client's own is for the client to keep to; where it is a provider's or a model's, another target may
-answer. What a provider announced of its own is told as if it had refused itself, which spares it the asking.
+A client must keep to its own limit; where the limit is a provider's or a model's, another target may answer. A limit
+that a provider has announced is told as if the provider had refused, which spares asking it.
 """
 
 from proxy.errors import Busy, GatewayError, Headers, OverLimit
@@ -32,7 +32,7 @@ def refusal(scope: Scope, what: What, need: Need, wait: int | None) -> GatewayEr
 
 
 def too_large(scope: Scope, what: What, need: Need) -> OverLimit:
-    """It could never pass. The SDKs ask again after a 429, unless they are told not to."""
+    """The error for a request that could never pass. SDKs ask again after a 429, unless they are told not to."""
     message = f"{scope.sentence(what, need)}: so much at once can never pass."
     return _ERRORS[scope.kind](message, code="request_exceeds_limit", headers=[("x-should-retry", "false")])
 

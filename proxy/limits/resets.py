@@ -2,8 +2,8 @@
 
     a duration       `6m0s`, `12ms`, `1h30m`, as Go spells it; OpenAI, Groq and their kin
     a point in time  RFC 3339, with its zone; Anthropic
-    a number         of milliseconds in Azure's headers, of seconds in most others'; from 10^9 on it is no length but a
-                     point in time, in seconds or milliseconds since 1970, as no limit takes thirty years to reset
+    a number         of milliseconds in Azure's headers, of seconds in most others'; from 10^9 on it is a point in time,
+                     in seconds or milliseconds since 1970, as no limit takes thirty years to reset
 
 https://platform.openai.com/docs/guides/rate-limits and https://platform.claude.com/docs/en/api/rate-limits
 """
@@ -24,7 +24,7 @@ _is_number = re.compile(r"\d{1,15}(?:\.\d{1,15})?", re.ASCII).fullmatch
 
 
 def seconds_from(value: str, now: float, unit: float) -> float | None:
-    """Less than 0 where it is over; None where it cannot be read. `now`: seconds since 1970."""
+    """Negative where it is over; None where it cannot be read. `now`: seconds since 1970. `unit`: of a bare number."""
     if _is_number(value):
         return _of_number(float(value), now, unit)
     if _is_duration(value):
@@ -44,14 +44,14 @@ def instant(value: str) -> float | None:
 
 @lru_cache(maxsize=16)  # all answers of a second have the same
 def http_date(value: str) -> float | None:
-    """In seconds since 1970, in any of its three spellings, one of which names no zone: it is UTC in all of them.
+    """In seconds since 1970. It has three spellings, one of them without a zone; all of them mean UTC.
 
     https://www.rfc-editor.org/rfc/rfc9110#field.date
     """
     try:
         moment = parsedate_to_datetime(value)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):  # its parser is older than its promise of ValueError
+    except (ValueError, TypeError, IndexError, OverflowError):  # the parser promises ValueError, and raises the others
         return None
 
 

@@ -1,7 +1,7 @@
 """Whose limits are they, how much of them is left, and who waits for them?
 
-A scope is a client, a provider or a model: what the operator lets it have, or what a provider has announced. Nothing
-here waits. All times are nanoseconds.
+A scope is a client, a provider or a model, with the operator's limits for it; or a model, with the limits that its
+provider has announced. Nothing here waits. All times are in nanoseconds.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ from proxy.limits.ratelimits import Standing
 
 Kind = Literal["client", "provider", "model", "announced"]
 What = Literal["concurrent", "requests", "tokens"]
-Waits = Sequence[tuple[What, int | None]]  # by each limit: until it would let a request pass; None: nobody knows
+Waits = Sequence[tuple[What, int | None]]  # for each limit, until it would let a request pass; None: nobody knows
 
 
 class Scope(ABC):
@@ -38,11 +38,11 @@ class Scope(ABC):
 
     @abstractmethod
     def undo(self, need: Need) -> None:
-        """As if it had not been let pass in this very moment."""
+        """Take back a `take` of this very moment."""
 
     @abstractmethod
     def settle(self, mark: int, need: Need, used: int | None, now: int) -> None:
-        """It has ended. `used`: tokens; None where nobody knows better than the need."""
+        """The request has ended. `used`: tokens; None where nobody knows better than the need."""
 
     @abstractmethod
     def waits(self, need: Need, now: int, ahead: Sequence[Need] = ()) -> Waits:
@@ -50,15 +50,15 @@ class Scope(ABC):
 
     @abstractmethod
     def exceeded(self, need: Need) -> What | None:
-        """The limit that the request alone exceeds, so that it could never pass."""
+        """The limit that this request exceeds all by itself, so that it could never pass."""
 
     @abstractmethod
     def sentence(self, what: What, need: Need) -> str:
-        """For a message: the limit, and what the request asks of it."""
+        """For a message: what the limit is, and what the request asks of it."""
 
 
 class Limited(Scope):
-    """One with limits of the operator's."""
+    """A scope with the operator's limits."""
 
     __slots__ = ("_concurrent", "_requests", "_tokens", "_under_way", "limits")
 
@@ -96,7 +96,7 @@ class Limited(Scope):
             self._tokens.undo(need.within(self._tokens.limit))
 
     def settle(self, mark: int, need: Need, used: int | None, now: int) -> None:
-        """A request that has begun has begun; its tokens are those that it used."""
+        """The request itself stays counted; of its tokens only those that it used."""
         self._under_way -= 1
         if self._tokens is not None and used is not None:
             self._tokens.settle(mark, need.within(self._tokens.limit) - used, now)
@@ -136,12 +136,12 @@ class Limited(Scope):
         return told
 
     def is_idle(self, now: int) -> bool:
-        """Is it as if it had just been made?"""
+        """Is it as good as new?"""
         return not (self._under_way or self.queue or any(full_in for *_, full_in in self.standings(now)))
 
 
 class Held:
-    """What a request has taken: `marks`, one of each scope."""
+    """What a request has taken: `marks` has one for each scope."""
 
     __slots__ = ("marks", "need", "scopes")
 
@@ -166,7 +166,7 @@ class Ticket:
         self.reached = 0
 
     def stand(self, index: int) -> bool:
-        """In the queue of this scope, if not yet. Is it the first there?"""
+        """Join the queue of this scope, unless it has. Is it the first there?"""
         queue = self.scopes[index].queue
         if index == self.reached:
             queue.append(self)
@@ -174,12 +174,12 @@ class Ticket:
         return queue[0] is self
 
     def step_out(self) -> Sequence[Scope]:
-        """Of all queues; the scopes whose they are."""
+        """Leave all queues; returns their scopes."""
         stood = self.scopes[: self.reached]
         self.reached = 0
         for scope in stood:
             scope.queue.remove(self)
-            if scope.timer is not None:  # whoever is the first now sets one of its own
+            if scope.timer is not None:  # whichever is first now has another one set
                 scope.timer.cancel()
                 scope.timer = None
         return stood

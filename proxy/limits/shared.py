@@ -1,9 +1,9 @@
 """Whose limits does a fleet share, and what does one sidecar keep to when it cannot ask?
 
-Where the store is there, it decides: a scope says what to take (`claims`), hears what is left (`hear`), and when a
-request has ended gives back (`give_back`). Where it is away, a scope is what it is without a fleet, with a share of
-each limit: a part for each sidecar that there was, and one at least. What this one has let pass in the last minute
-counts in its share from the beginning, and what passes meanwhile the store learns when it is back (`due`).
+While the store is up, it decides: a scope says what to take (`claims`), hears what is left (`Rate.hear`), and gives
+back what a request did not use when it has ended (`give_back`). While the store is away, a scope is what it is without
+a fleet, with an equal share of each limit, of one at least. What this sidecar has let pass in the last minute counts in
+its share from the beginning, and what passes meanwhile is told to the store when it is back (`due`).
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from proxy.limits.scope import Kind, Limited, What
 
 
 class Claim(NamedTuple):
-    """What a request takes of one limit; `rate` is None for those under way at once."""
+    """What a request takes of one limit; `rate` is None for the number of requests under way at once."""
 
     what: What
     key: str
@@ -35,17 +35,17 @@ class Claim(NamedTuple):
 
 
 class Shared(Limited):
-    """The limits that are there for the whole fleet; as `Limited` it is this sidecar's share."""
+    """The limits of the whole fleet; what it inherits from `Limited` is this sidecar's share."""
 
     __slots__ = ("_fleet", "_is_told", "_under_way_key", "asking", "rates", "turns", "waiting", "whole", "with_others")
 
     def __init__(self, kind: Kind, name: str, limits: Limits, fleet: Fleet, now: int) -> None:
         super().__init__(kind, name, limits)
-        self.whole = Limited(kind, name, limits)  # for what is said of it
+        self.whole = Limited(kind, name, limits)  # for messages
         self.asking = 0  # requests that the store is being asked about
         self.with_others = 0  # how many were under way in the whole fleet, as last heard
         self.waiting = 0  # requests that were refused once, and may wait
-        self.turns = asyncio.Lock()  # one of them asks, and the others stand behind it
+        self.turns = asyncio.Lock()  # one of them asks again, and the others stand behind it
         self._fleet = fleet
         self._is_told = False  # the store may count some of ours as under way
         key = f"{PREFIX}limit:{kind}:{name}"
@@ -61,7 +61,7 @@ class Shared(Limited):
             self.divide(now)
 
     def claims(self, need: Need) -> list[Claim]:
-        """All that is to be taken of it, in one go with what is taken of others."""
+        """All that a request takes of it, to be taken in one go with what it takes of others."""
         most = self.limits.concurrent
         claims = [] if most is None else [Claim("concurrent", self._under_way_key, None, 1, most)]
         for what, rate in self.rates.items():
@@ -69,12 +69,12 @@ class Shared(Limited):
         return claims
 
     def ask(self) -> None:
-        """The store is being asked: whatever comes of it, it may count one of ours from now on."""
+        """The store is being asked: it may count one of ours from now on, whatever it answers."""
         self.asking += 1
         self._is_told = True
 
     def wait(self, claim: Claim) -> int | None:
-        """As far as we have heard, nanoseconds until the store would let it pass; None: nobody knows."""
+        """Nanoseconds until the store would let it pass, as last heard; None: nobody knows."""
         if claim.rate is not None:
             return claim.rate.wait(claim.needs)
         return None if self.with_others >= claim.most else 0
@@ -86,7 +86,7 @@ class Shared(Limited):
             rate.passed.note(_count(what, rate, need), now)
 
     def give_back(self, mark: Mark | None, need: Need, used: int | None, now: int) -> None:
-        """What the store had let pass has ended. `mark`: of its tokens."""
+        """A request has ended that the store had let pass. `mark`: of its tokens."""
         self._leave()
         rate = self.rates.get("tokens")
         if rate is None or mark is None or used is None:
@@ -111,7 +111,7 @@ class Shared(Limited):
     # --- while the store is away ---
 
     def divide(self, now: int) -> None:
-        """The store is away: from now on this sidecar's share is what there is."""
+        """The store is away: from now on there is only this sidecar's share."""
         members, limits = self._fleet.members, self.limits
         self._requests = _share(self.rates.get("requests"), members, now)
         self._tokens = _share(self.rates.get("tokens"), members, now)
@@ -171,4 +171,4 @@ def _share(rate: Rate | None, members: int, now: int) -> Bucket | None:
 
 
 def _nobody(_answer: Answer) -> None:
-    """Waits for it."""
+    """Nobody waits for the answer."""
