@@ -1,14 +1,14 @@
 """May this still be spent?
 
-Every attempt sets aside the dearest that it may become, in all the budgets that it falls under or in none, and says at
-its end what it was.
+Every attempt sets aside the most that it may cost, in all the budgets that it falls under or in none, and says at its
+end what it did cost.
 
-    counter       the law of one budget in one window
+    counter       the arithmetic of one budget in one window
     windows       when a window ends
     reservations  what is set aside for an attempt, and in which budgets
-    refusal       what a client reads whom a budget turns away
-    leased        the law of one sidecar's share, where a fleet has the budget
-    leases        how a sidecar comes by that share
+    refusal       what a client reads when a budget refuses its request
+    leased        the arithmetic of one sidecar's share, where a fleet shares the budget
+    leases        how a sidecar gets that share
 
 docs/decisions/0017-budgets.md says why, and 0025-fleet.md for a fleet.
 """

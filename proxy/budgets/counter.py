@@ -1,19 +1,19 @@
 """What may still be spent of one budget, in one window?
 
-The law. `spent` is what settled requests cost, `reserved` what those under way may cost at most. While no bound is
+`spent` is what settled requests have cost, `reserved` what those under way may cost at most. As long as no bound is
 wrong:
 
 - strict: a request is admitted where spent + reserved + its bound <= limit. To settle moves a request's share from
   `reserved` to `spent` and never makes the sum larger, so spent + reserved <= limit always, and spent with it.
 - lenient: a request is admitted where spent + reserved < limit, whatever its bound. So the one that crosses the line
-  comes last: until the sum has sunk below the limit again, nothing follows it. At every moment all requests but one,
-  the latest to be admitted, come to less than the limit: one request is over at most, under any concurrency.
-- A request that no bound is known of: `unbounded_usd` is its bound, where that is said. Else strict refuses it. Lenient
-  takes it for the one that may cross: while it is under way there is no second, and others are admitted as strict
-  has it, within what is left. So again all but one come to no more than the limit.
+  comes last: nothing follows it until the sum is below the limit again. At every moment all requests but the one that
+  was admitted last come to less than the limit: at most one request is over, under any concurrency.
+- A request without a known bound has `unbounded_usd` for its bound, if that is configured. If not, strict refuses it.
+  Lenient takes it for the one that may cross: while it is under way there is no second one, and others are admitted by
+  the rule of strict, within what is left. So again all but one come to no more than the limit.
 - What is known to cost nothing is always admitted.
 
-A bound that was wrong is counted in full, and told of. Nothing here waits, looks at a clock, or knows of other budgets.
+A cost above its bound counts in full, and is reported. Nothing here waits, looks at a clock, or knows other budgets.
 """
 
 from decimal import ROUND_CEILING, Decimal
@@ -24,12 +24,12 @@ from proxy.budgets.windows import Window
 from proxy.config import Budget
 from proxy.spending.money import dollars, nanos_of
 
-# threshold: so much was spent that somebody should know. exhausted: all of it was, or the first request was refused
-# because of what was. overrun: an attempt cost more than was set aside for it. Each once in a window.
+# threshold: so much is spent that somebody should know. exhausted: all of it is spent, or a request was refused because
+# of what is. overrun: an attempt cost more than was set aside for it. Each is told once in a window.
 News = Literal["threshold", "exhausted", "overrun"]
 
-# Why a request is refused: no bound, where one must be; another without one is under way; more than the budget ever
-# has; more than has not been spent; more than is neither spent nor set aside.
+# Why a request is refused: it has no bound, and needs one; it has none, and another such request is under way; it may
+# cost more than the whole budget; more than is unspent; more than is neither spent nor set aside.
 Cause = Literal["unbounded", "alone", "too_dear", "spent", "reserved"]
 
 
@@ -45,8 +45,8 @@ class Terms(NamedTuple):
     strict: bool
     threshold: int
     cap: int | None  # for a request that has no bound
-    cheaper: bool  # what it cannot pay may go to a cheaper target
-    stops: bool  # a live stream that has spent its reservation
+    cheaper: bool  # a request that it refuses may go to a cheaper target
+    stops: bool  # a live stream is stopped when it has spent its reservation
 
     def cover(self, client: str, provider: str, model: str) -> bool:
         return (
@@ -101,7 +101,7 @@ class Standing(NamedTuple):
 
 
 class Counter:
-    """One budget, of one client where each has its own, in one window. A bound of None: nobody can say."""
+    """One budget, of one client if each has its own, in one window. A bound of None: nobody knows one."""
 
     __slots__ = (
         "_quiet", "_told", "alone", "cap", "client", "end", "limit", "overruns", "reserved", "spent", "start",
@@ -117,7 +117,7 @@ class Counter:
         self.cap = terms.cap
         self.spent = 0
         self.reserved = 0
-        self.alone = 0  # requests without any bound that are under way: one, but for those whose bound was taken away
+        self.alone = 0  # requests under way without any bound: one, or more if a change of terms took away their bound
         self.overruns = 0
         self._told: set[News] = set()
         self._quiet: float = max(terms.threshold, 1)  # below this there is nothing to tell
@@ -128,7 +128,7 @@ class Counter:
         return f"<Counter {self.terms.name}{whose}: {spent} of {limit} dollars spent, {reserved} set aside>"
 
     def become(self, terms: Terms) -> None:
-        """Go on counting, by these terms. Whoever calls has given back what was set aside, and takes it anew."""
+        """Go on counting, by these terms. The caller has given back what was set aside, and takes it anew."""
         if (terms.limit, terms.threshold) != (self.limit, self.terms.threshold):
             self._told.clear()
             self._quiet = max(terms.threshold, 1)
@@ -149,7 +149,7 @@ class Counter:
         return self.spent + self.reserved < self.limit
 
     def take(self, bound: int | None) -> None:
-        """Set aside what was admitted."""
+        """Set aside an amount for a request that was admitted."""
         amount = self.amount(bound)
         if amount is None:
             self.alone += 1
@@ -157,7 +157,7 @@ class Counter:
             self.reserved += amount
 
     def give_back(self, bound: int | None) -> None:
-        """As if it had not been taken."""
+        """As if `take` had not been called."""
         amount = self.amount(bound)
         if amount is None:
             self.alone -= 1
@@ -165,7 +165,7 @@ class Counter:
             self.reserved -= amount
 
     def settle(self, bound: int | None, nanos: int) -> list[News]:
-        """Count what it cost, in place of what was set aside; what there is to tell of that."""
+        """Count what it cost, in place of what was set aside; returns what there is to tell."""
         amount = self.amount(bound)
         self.spent += nanos
         if amount is None:
@@ -178,7 +178,7 @@ class Counter:
         return self._news() if self.spent >= self._quiet else _NONE
 
     def restore(self, nanos: int) -> None:
-        """Count what was spent before we began. Whoever counted it then has told of it as well."""
+        """Count what was spent before we began, and was told of then."""
         self.spent += nanos
         if self.spent >= self._quiet:
             self._news()
@@ -196,7 +196,7 @@ class Counter:
         return "alone" if self.alone and amount is None else "reserved"
 
     def refused(self, cause: Cause) -> list[News]:
-        """What there is to tell of a refusal: a strict budget may never come to its last nano-dollar."""
+        """What there is to tell of a refusal: a strict budget may never spend its last nano-dollar."""
         return self._once("exhausted") if cause == "spent" else _NONE
 
     @property
@@ -218,7 +218,7 @@ class Counter:
         return Alert(kind, self.terms.name, self.client, self.terms.window, self.spent, self.limit, self.resets_at)
 
     def _news(self) -> list[News]:
-        """The marks that have been reached, and were not told of yet."""
+        """The marks that are reached, and were not told of yet."""
         marks: tuple[tuple[News, int], ...] = (
             ("threshold", max(self.terms.threshold, 1)),
             ("exhausted", max(self.limit, 1)),

@@ -1,20 +1,20 @@
 """What may one sidecar of a fleet spend of a budget that all of them share?
 
-What it has leased. The store keeps, for each sidecar, how much of a budget it owns: what it has spent, and what it
-holds beside that. The law:
+What it has leased. The store knows how much of a budget each sidecar owns: what it has spent, and what it holds beside
+that.
 
-- A lease is granted where what all sidecars own and the lease are no more than the limit; lenient: where what all own
-  is less than the limit, so that the one request that crosses it comes last, in the whole fleet. What the sidecar that
-  asks has leased and nobody there uses does not count: it goes to that request.
-- A sidecar admits what its own lease can pay, spent + reserved + bound <= lease; lenient: while what all have spent,
-  as far as it has heard, is less than the limit, since the lease for the last request may reach beyond that.
+- A lease is granted where all that sidecars own, and the lease, are no more than the limit; lenient: where all that
+  they own is less than the limit, so that the one request that crosses it comes last, in the whole fleet. What the
+  asking sidecar has leased and does not use is not counted then: it goes to that request.
+- A sidecar admits what its own lease can pay, spent + reserved + bound <= lease. Lenient, it does so only while all
+  have spent less than the limit, as last heard, since the lease for the last request may reach beyond the limit.
 
-So strict never goes over, and lenient by one request, while no bound is wrong. Each report says how much a sidecar has
-spent and how much it holds, and not what has changed: so it may be lost, or come twice, and with a number of its own
-that grows, also late. A store that has lost what it knew learns it again with the next report of each.
+So a strict budget is never overrun, and a lenient one by one request, as long as no bound is wrong. Each report says
+how much a sidecar has spent and how much it holds, and not what has changed: so reports may be lost, or come twice, and
+as they are numbered, also late. A store that has lost what it knew learns it again with the next report of each.
 
-What a sidecar held when it died nobody gets: it may have been spent, and nobody is left to say. It is at most what it
-spent in its last second, and what was under way; for what a sidecar does not use it gives back with the next beat.
+What a sidecar held when it died is lost: it may have been spent, and nobody is left to say so. That is at most what it
+spent in its last second and what was under way, as a sidecar gives back with the next beat what it does not use.
 """
 
 from proxy.budgets.counter import Cause, Counter, News, Terms
@@ -35,7 +35,7 @@ class Leased(Counter):
         self.used = self.lease = self.others = self.wanted = 0
         self.number = 0  # of the last report
         self.told: tuple[int, int] | None = None
-        self._fresh = self._recent = 0  # was set aside since the last beat, and between the two before it
+        self._fresh = self._recent = 0  # what was set aside since the last beat, and between the two before it
 
     @property
     def free(self) -> int:
@@ -49,7 +49,7 @@ class Leased(Counter):
 
     @property
     def ample(self) -> int:
-        """How much to lease where there is so much: what those who wait lack, and what the last second took."""
+        """How much to lease if there is as much: what waiting requests lack, and what the last second took."""
         return max(self.wanted - self.free, 0) + max(self._recent, self._fresh)
 
     def admits(self, bound: int | None) -> bool:
@@ -75,17 +75,17 @@ class Leased(Counter):
         self.spent = self.others + self.used
 
     def part(self, used: int) -> None:
-        """From now on the store counts so much of what we have used as the others'."""
+        """From now on so much of what we have used counts as the others'."""
         self.used -= used
         self.lease -= used
         self.others += used
 
     def slacken(self) -> None:
-        """A beat: keep what is set aside, and as much as the last second took."""
+        """With each beat: keep what is set aside, and as much again as the last second took."""
         self._recent, self._fresh = self._fresh, 0
         self.lease -= max(self.free - self._recent, 0)
 
     @property
     def is_over(self) -> bool:
-        """Is there nothing that the store should still hear of it?"""
+        """Is there nothing more to tell the store?"""
         return not (self.reserved or self.held) and self.told == (self.used, 0)

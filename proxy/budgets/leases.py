@@ -1,7 +1,7 @@
-"""How does a sidecar come by what it may spend of a budget that a fleet shares?
+"""How does a sidecar get what it may spend of a budget that a fleet shares?
 
-What it has leased it spends without asking. Where that does not suffice it asks for more, once for all who wait; and
-with each beat says what it has spent, and gives back what it does not need. leased.py has the law.
+It spends what it has leased without asking. Where that does not suffice it asks for more, once for all that wait. With
+each beat it reports what it has spent, and gives back what it does not need. leased.py has the arithmetic.
 """
 
 import asyncio
@@ -15,17 +15,17 @@ from proxy.budgets.leased import Leased
 from proxy.budgets.windows import Window
 from proxy.fleet import PREFIX, Answer, Fleet, StoreUnavailable
 
-STANDS = 86_400_000  # milliseconds that a window's numbers stay in the store when it is over
-SHARES = 4  # of what is left one sidecar gets at most, by the number of sidecars, beyond what it needs at once
-QUIET = 3000  # milliseconds after the store has come up anew in which nothing is leased: all report first
+STANDS = 86_400_000  # milliseconds that a window's numbers stay in the store after its end
+SHARES = 4  # into so many parts for each sidecar goes what is left; one gets one part at most beyond its present need
+QUIET = 3000  # milliseconds after the store's restart in which nothing is leased, as all must report first
 TRIES = 3
 
-# Report, and lease more. KEYS: the budget's numbers, and the fleet's. ARGV: whose report it is, its number, what was
-# spent and what is held; what is needed, and what would do; the limit; whether one may cross it; among how many what is
-# left is shared; when all this may be forgotten, or 0; which life of the store the sidecar knows; how long is quiet;
-# whether it is the sidecar's last report; what it holds for nobody, which stands in no request's way; and how long this
-# is kept at least, as a sidecar's clock may be years late. Says what was leased, or -1 where a later report was there
-# before; what all have spent, what all own, which life it is, and whether it is quiet.
+# Report, and lease more. KEYS: the budget's numbers, and the fleet's. ARGV: the sidecar, its report's number, what it
+# has spent and what it holds; what it needs, and what it would like; the limit; whether one request may cross it; into
+# how many parts the rest is divided; when all this may be forgotten, or 0; which run of the store the sidecar knows;
+# how long is quiet; whether it is the sidecar's last report; what it holds without using it; and how long this is kept
+# at least, as a sidecar's clock may be years late. Answers what was leased, or -1 if a later report came before; what
+# all have spent, what all own, which run of the store this is, and whether it is quiet.
 LEASE = """
 local key, fleet, id = KEYS[1], KEYS[2], ARGV[1]
 local n = {}
@@ -72,7 +72,7 @@ _FLEET = f"{PREFIX}fleet"
 
 
 class Leases:
-    """All of them. `counter` makes those that budgets count in."""
+    """All leases of this sidecar. `counter` makes the counters of budgets."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
@@ -86,23 +86,23 @@ class Leases:
 
     def counter(self, terms: Terms, client: str, window: Window) -> Leased:
         counter = Leased(terms, client, window)
-        known = self._counters.setdefault(_key(counter), counter)  # it has been there before: the store knows of it
+        known = self._counters.setdefault(_key(counter), counter)  # one that was there before, the store knows
         known.become(terms)
-        self._tell(known)  # to hear what others have spent
+        self._tell(known)  # the answer says what others have spent
         return known
 
     async def provide(self, counters: Iterable[Counter], bound: int | None) -> None:
-        """Lease what these lack, as far as there is any. Raises StoreUnavailable."""
+        """Lease what these lack, as far as it is granted. Raises StoreUnavailable."""
         short = [each for each in counters if isinstance(each, Leased) and _lacks(each, bound)]
         if not short:
             return
-        self._counters.update((_key(each), each) for each in short)  # a clock that went back has it anew
+        self._counters.update((_key(each), each) for each in short)  # again, for a window to which the clock went back
         amounts = [each.amount(bound) or 0 for each in short]
         for counter, amount in zip(short, amounts, strict=True):
             counter.wanted += amount
         try:
             async with self._asks:
-                for _ in range(TRIES):  # while we asked for the second, somebody may have spent the first
+                for _ in range(TRIES):  # while we ask for the second lease, others may spend the first
                     if all([await self._has(*each) for each in zip(short, amounts, strict=True)]):
                         return
         finally:
@@ -110,7 +110,7 @@ class Leases:
                 counter.wanted -= amount
 
     def report(self) -> None:
-        """With each beat. What is over is forgotten."""
+        """With each beat. Windows that are over are forgotten."""
         now = time()
         for key, counter in list(self._counters.items()):
             counter.slacken()
@@ -121,7 +121,7 @@ class Leases:
                 self._tell(counter)
 
     def give_back(self) -> None:
-        """We end: this is our last word, to be carried before the store is closed."""
+        """Give everything back, as pillion ends. Goes out before the store is closed."""
         counters, self._counters = self._counters, {}
         for counter in counters.values():
             counter.lease = counter.used
@@ -163,7 +163,7 @@ class Leases:
     def _hear(
         self, counter: Leased, said: tuple[int, int, int], waits: "asyncio.Future[Answer] | None", answer: Answer
     ) -> None:
-        """Only the last report's answer leases anything: any other was overtaken, and what it leased with it."""
+        """Only the answer to the last report counts: that report has replaced what any other was granted."""
         number, used, held = said
         if answer is not None and answer[0] >= 0 and number == counter.number:
             more, spent, _, self._fleet.run, _ = answer
@@ -174,13 +174,13 @@ class Leases:
             waits.set_result(answer)
 
     def _left(self, counter: Leased, used: int, answer: Answer) -> None:
-        """What the store has heard for the last time it hears no more, should a clock that goes back bring us here."""
+        """After the last report the store forgets us: should the clock go back to this window, we begin anew."""
         if answer is not None and answer[0] >= 0:
             counter.part(used)
 
 
 def _lacks(counter: Leased, bound: int | None) -> bool:
-    """What costs nothing never does; what can never be leased is refused in the budget's own words, and not sought."""
+    """Must more be leased for this? Not for what is free, nor for what can never be leased: the budget refuses that."""
     amount = counter.amount(bound)
     if not amount:
         return False

@@ -1,8 +1,7 @@
-"""What does a client read whom a budget turns away?
+"""What does a client read when a budget refuses its request?
 
-Which budget, what it has left, what the request may cost, and whether it helps to wait. `Retry-After` is said only
-where the end of the window is what to wait for: other requests may end at any moment, and to name the end of the
-day would be wrong.
+Which budget it is, what is left of it, what the request may cost, and whether it helps to wait. `Retry-After` is there
+only where the end of the window is what to wait for: where it is for other requests to end, they may do so at any time.
 """
 
 from collections.abc import Mapping

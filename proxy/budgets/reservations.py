@@ -1,9 +1,9 @@
 """What is set aside for an attempt, and in which budgets?
 
 In all that it falls under, or in none: nothing is awaited between the look and the taking, and all of it happens on
-one loop. An attempt is counted in the windows in which it began, even if it ends in later ones: so it is once in each
-budget, and where the ledger has it, whose row bears the time of its beginning. What is read back from there after a
-restart is what was counted here.
+one loop. An attempt is counted in the windows in which it began, even if it ends in later ones: so each budget counts
+it once, and in the same window as the ledger, whose row has the time at which it began. So what is read back from there
+after a restart is what was counted here.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -17,9 +17,9 @@ from proxy.budgets.windows import WINDOWS, Window
 from proxy.config import Budget
 from proxy.spending.money import dollars
 
-KEPT = 7  # windows before the present one, of those that were met: to them a clock may go back and find what was spent
-PURSES = 10_000  # budgets that are a client's own; clients beyond that share one
-FOUND = 4096  # clients and models whose budgets are known without a search
+KEPT = 7  # windows before the present one, of those that were met: a clock that goes back finds there what was spent
+PURSES = 10_000  # budgets of single clients; clients beyond that share one
+FOUND = 4096  # clients with targets whose budgets are remembered
 OTHERS = "*"  # no client is called that
 
 
@@ -28,7 +28,7 @@ Make = Callable[[Terms, str, Window], Counter]
 
 
 class Spent(NamedTuple):
-    """A sum of the ledger: `at` is any time in the day it is about, seconds since 1970."""
+    """A sum from the ledger. `at`: any time in the day that it is about, in seconds since 1970."""
 
     at: float
     client: str
@@ -50,14 +50,14 @@ class Purse:
         self.current = self._counter(now)
 
     def at(self, when: float) -> Counter:
-        """The counter of this time's window, which is the present one from now on."""
+        """The counter of the window that this time is in, which becomes the current one."""
         if not self.current.start <= when < self.current.end:
             self.current = self._counter(when)
         return self.current
 
     def turn(self, now: float) -> Counter:
-        """As `at`; and of earlier windows only a few stay. Of later ones, which only a clock that was wrong has seen,
-        all do: what was spent in them counts when they come."""
+        """As `at`, and forget all but a few of the earlier windows. Later ones, which only a wrong clock can have met,
+        all stay: what was spent in them counts when they come."""
         self.at(now)
         earlier = sorted(start for start in self._counters if start < self.current.start)
         for start in earlier[:-KEPT]:
@@ -65,7 +65,7 @@ class Purse:
         return self.current
 
     def become(self, terms: Terms) -> None:
-        """What was counted stays counted."""
+        """Go by these terms. What was counted stays counted."""
         if terms != self.terms:
             self.terms = terms
             for counter in self._counters.values():
@@ -96,7 +96,7 @@ class Reservation:
 
     @property
     def uncounted(self) -> int | None:
-        """Nano-dollars that are booked where nobody knows what it took: all, where one of them must not be overrun."""
+        """Nano-dollars to book if nobody learns what it cost: the whole bound, where one of the budgets is strict."""
         for counter in self.counters:
             if counter.strict:
                 return self.bound
@@ -104,7 +104,7 @@ class Reservation:
 
     @property
     def stop_at(self) -> int | None:
-        """Nano-dollars with which a live stream is to be stopped, where one of its budgets wants that."""
+        """Nano-dollars at which a live stream is to be stopped, if one of its budgets wants that."""
         least = None
         for counter in self.counters:
             amount = counter.amount(self.bound) if counter.terms.stops else None
@@ -114,10 +114,10 @@ class Reservation:
 
 
 class Budgets:
-    """All of them. `is_there`: is there any?
+    """All budgets. `is_there`: is there any?
 
-    `clock`: seconds since 1970, as the ledger has it. `tell` hears what somebody should know. `make`: what counts one
-    of them in one window.
+    `clock`: seconds since 1970, the ledger's clock. `tell` hears the alerts. `make` makes the counter of one budget in
+    one window.
     """
 
     def __init__(
@@ -146,17 +146,17 @@ class Budgets:
         return any(terms.strict for terms in self._terms)
 
     def restore(self, spent: Iterable[Spent]) -> None:
-        """Count what was spent before we began: once, before the first attempt. Raises ValueError: a negative sum."""
+        """Count what was spent before we began; once, before the first attempt. Raises ValueError: a negative sum."""
         self._restore(spent, frozenset())
 
     def lacks(self, rows: Mapping[str, Budget]) -> bool:
-        """Is there one among these that has not counted what was spent?"""
+        """Is one of these new here, so that it has not counted what was spent?"""
         return any(not self._has(terms_of(name, row)) for name, row in rows.items())
 
     def become(self, rows: Mapping[str, Budget], spent: Iterable[Spent]) -> None:
-        """Have these instead. One that is about the same goes on, though its amount or its mode may be another.
+        """Have these budgets from now on. One that is about the same goes on, even with another amount or mode.
 
-        `spent`: what was spent up to now, for those that `lacks` is about. What is under way is set aside in all.
+        `spent`: what was spent up to now, for those that are new here. What is under way is set aside in all.
         """
         terms = [terms_of(name, row) for name, row in rows.items()]
         stay = {each.name: each for each in terms if self._has(each)}
@@ -209,7 +209,7 @@ class Budgets:
             self._tell_all(news)
 
     def count(self, client: str, provider: str, model: str, nanos: int, at: float | None = None) -> None:
-        """What an attempt cost that began `at` that time, when there was no budget to set aside anything in."""
+        """Count what an attempt cost that began when there was no budget to set anything aside in."""
         counters = self.counters(client, provider, model, at)
         for counter in counters:
             counter.take(nanos)
@@ -220,7 +220,7 @@ class Budgets:
         return [purse.turn(now).standing() for purse in self._purses.values()]
 
     def counters(self, client: str, provider: str, model: str, at: float | None = None) -> list[Counter]:
-        """Of that moment; None: of this one."""
+        """The counters that an attempt falls under, `at` that time; None: now."""
         now, counters = self._clock() if at is None else at, list[Counter]()
         for purse in self._of(client, provider, model):
             counter = purse.current
@@ -236,11 +236,11 @@ class Budgets:
                 self._purse(each, "")
 
     def _has(self, terms: Terms) -> bool:
-        """Is there a budget of this name, which is about the same?"""
+        """Is there a budget of this name that is about the same?"""
         return any(_about(each) == _about(terms) for each in self._terms)
 
     def _restore(self, spent: Iterable[Spent], but: Collection[str]) -> None:
-        """`but`: budgets that know it. Raises ValueError: a negative sum."""
+        """`but`: budgets that have counted it already. Raises ValueError: a negative sum."""
         spent = list(spent)
         oldest = self._oldest({at for at, *_ in spent})
         for at, client, provider, model, nanos in spent:
@@ -251,9 +251,10 @@ class Budgets:
                     purse.at(at).restore(nanos)
 
     def _oldest(self, moments: Collection[float]) -> Mapping[str, float]:
-        """When the first window begins that is kept, of those in which something was spent.
+        """When the oldest window begins that is to be kept, by kind, of those in which something was spent.
 
-        Not by the calendar: where the clock is far ahead now, and is put right, the present is one of them.
+        Counted in windows that were met, and not by the calendar: if the clock is far ahead now and is put right later,
+        the true present is still among them.
         """
         now, oldest = self._clock(), {}
         for kind, window in WINDOWS.items():

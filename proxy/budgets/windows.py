@@ -1,7 +1,7 @@
 """From when until when does a budget's money last?
 
-A window is found by the time, from UTC's calendar, and is never moved on by a timer or by a first request. So one that
-nobody looked at is no exception, and a clock that goes back finds the window that it had left.
+A window is worked out from the time, by UTC's calendar; no timer and no first request moves it on. So windows that
+nobody looked at make no difference, and a clock that goes back finds the window that it had left.
 """
 
 from calendar import timegm

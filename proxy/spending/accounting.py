@@ -1,7 +1,7 @@
-"""Who counts the money, and how do they hang together?
+"""Who counts the money, and how do they work together?
 
-The budgets, the ledger and whoever is alerted are made together, opened before the first request and closed after the
-last; what an attempt is charged is each configuration's own to say.
+The budgets, the ledger and the alerts are made together, opened before the first request and closed after the last;
+what an attempt is charged depends on the configuration in force.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ def prices_of(config: Config) -> Prices:
 
 
 class Accounting:
-    """What goes on counting for as long as pillion runs. `post`: how a webhook is told. `fleet`: who shares budgets.
+    """What goes on counting for as long as pillion runs. `post` tells a webhook. `fleet`: who shares the budgets.
 
-    `turn`: whoever brings other budgets into force holds it from `reckoned` on.
+    `turn`: the lock that whoever changes the budgets holds from `reckoned` until `become`.
     """
 
     def __init__(self, config: Config, budgets: Mapping[str, Budget], post: Post, fleet: Fleet | None = None) -> None:
@@ -48,9 +48,9 @@ class Accounting:
             self.budgets.restore(Spent(*total) for total in await self.ledger.totals())
 
     async def reckoned(self, budgets: Mapping[str, Budget]) -> list[Spent]:
-        """What was spent up to the moment in which this returns; nothing where each budget has counted that itself.
+        """What was spent until now, for `become`; nothing if each of these budgets has counted that itself.
 
-        Raises LedgerUnavailable, and ConfigError where it cannot count for these.
+        Raises LedgerUnavailable, and ConfigError where the ledger is not fit for strict budgets.
         """
         if not self.ledger.is_hard and any(row.mode == "strict" for row in budgets.values()):
             await self.ledger.check()
@@ -59,7 +59,7 @@ class Accounting:
         return [Spent(*total) for total in await self.ledger.reckoned()]
 
     def become(self, budgets: Mapping[str, Budget], spent: Iterable[Spent], webhook: Secret) -> None:
-        """`spent`: what `reckoned` said just now."""
+        """`spent`: what `reckoned` has just returned."""
         self.budgets.become(budgets, spent)
         self.ledger.is_hard = self.budgets.is_hard
         self.alerts.become(webhook)
@@ -72,7 +72,7 @@ class Accounting:
 
 
 class Charges:
-    """What an attempt costs by one configuration's prices. `paid`: who hears what each has cost."""
+    """What attempts cost, by one configuration's prices. `paid` hears what each has cost."""
 
     def __init__(self, accounting: Accounting, prices: Prices, paid: Paid) -> None:
         self.cost = Cost(prices, accounting.budgets, accounting.ledger, paid, accounting.leases)

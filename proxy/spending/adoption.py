@@ -1,10 +1,10 @@
-"""How do the budgets of keys come into force that are minted, or revoked, while pillion runs?
+"""When a key with a budget is minted or revoked while pillion runs, how does the change come into force?
 
     another keys.json --> do budgets agree? --> what was spent, by the ledger --> in force: the key counts
                                  |                          |
-                                 +----- anything wrong -----+--> told, and tried again; the key waits
+                                 +----- anything wrong -----+--> logged, and tried again; the key waits
 
-So no key that has a budget is ever let in without it. Whoever shows one meanwhile waits with it (middleware/auth).
+So no key that has a budget is ever let in without it. A client that shows one meanwhile waits (middleware/auth).
 """
 
 import asyncio
@@ -32,14 +32,14 @@ class Adoption:
         self._config = config
         self._task: asyncio.Task[None] | None = None
         self._not_before = 0.0
-        self._why = ""  # the last try brought nothing
+        self._why = ""  # why the last try failed
         ring.adopt = self.begin
 
     def __repr__(self) -> str:
         return f"<Adoption by {self._ring!r}: {self._why or 'well'}>"
 
     def begin(self) -> "asyncio.Task[None] | None":
-        """The one that is under way; None where one has just brought nothing."""
+        """The try that is under way, or a new one; None where one has just failed."""
         if self._task is None and monotonic() >= self._not_before:
             self._task = asyncio.get_running_loop().create_task(self._adopt(), name="adoption")
         return self._task

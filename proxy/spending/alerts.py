@@ -1,8 +1,8 @@
-"""Who is told of a budget that nears its end?
+"""Who is told that a budget is nearly spent?
 
 The log, a counter that the metrics read, and the operator's webhook, which gets a POST of JSON. Nobody waits for that:
-alerts stand in a short queue, and a task empties it, which is there only while there are some. The webhook's URL is a
-secret, so that no line says more of it than which setting it is.
+alerts stand in a short queue, and a task that lasts only as long as the queue sends them. The webhook's URL is a
+secret, so log lines name only the setting.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from proxy.config import Secret
 from proxy.errors import UpstreamError
 from proxy.spending.money import dollars
 
-PAUSES = (1.0, 5.0, 25.0)  # seconds before each of the three times that it is tried again
+PAUSES = (1.0, 5.0, 25.0)  # seconds before each of the three further tries
 PATIENCE = 10.0  # seconds for an answer
 HELD = 100  # alerts that wait; more are lost, and counted
-FAREWELL = 2.0  # seconds that the last ones have, once we end
-LATER = frozenset({408, 425, 429})  # beside 5xx: statuses that may be another one next time
+FAREWELL = 2.0  # seconds that the last ones have when pillion ends
+LATER = frozenset({408, 425, 429})  # statuses after which it is tried again, beside 5xx
 
 Post = Callable[[str, bytes], Awaitable[int]]  # a URL and JSON; the status of the answer
 Sleep = Callable[[float], Awaitable[None]]
@@ -52,7 +52,7 @@ class Alerts:
         return f"<Alerts {self.counts.total()} told, {len(self._waiting)} waiting, {self.lost} lost>"
 
     def become(self, webhook: Secret) -> None:
-        """Who is told from now on."""
+        """Tell this webhook from now on."""
         self._webhook = webhook
 
     def tell(self, alert: Alert) -> None:
@@ -98,13 +98,13 @@ class Alerts:
         return problem
 
     async def _tried(self, body: bytes) -> tuple[str, bool]:
-        """What went wrong, in words that hold nothing of the URL, and may it be better next time?"""
+        """What went wrong, in words without the URL; and is it worth another try?"""
         try:
             async with asyncio.timeout(PATIENCE):
                 status = await self._post(self._webhook.reveal(), body)
         except UpstreamError as error:
             return error.message, True
-        except Exception as error:  # of any kind: the next alert must still be told. Its text may name the URL
+        except Exception as error:  # of any kind, as the next alert must still be sent; its text may name the URL
             return type(error).__name__, True
         return "" if 200 <= status < 300 else f"it answered {status}", status >= 500 or status in LATER
 

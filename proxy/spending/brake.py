@@ -1,6 +1,6 @@
 """When has a live answer spent what was set aside for it, so that it is stopped?
 
-It is looked at every few kilobytes: until it has ended, what it has cost is an estimate by what was heard of it.
+That is checked every few kilobytes. Until the answer has ended, its cost is an estimate by what was heard of it.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ LOOK = 8 * 1024  # bytes between two looks
 
 
 class Brake:
-    """Of one attempt. `spent`: what it has cost by now, in nano-dollars, without those before it."""
+    """Of one attempt. `spent`: nano-dollars that this attempt has cost by now."""
 
     def __init__(self, call: Call, reply: Reply, spent: Callable[[Call], int]) -> None:
         self._call = call

@@ -1,7 +1,7 @@
 """How many tokens were in what an answer said, where nobody has counted them?
 
-Its beginning was kept, and is read by the client's own dialect once it is over: nearly no answer comes to that, and an
-estimate is good enough for those that do.
+The beginning of each answer is kept, and if it comes to that, is read by the client's own dialect once the answer is
+over. Hardly any answer comes to that, and an estimate is good enough for those that do.
 """
 
 from collections.abc import Iterable, Iterator

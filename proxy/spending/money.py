@@ -1,6 +1,6 @@
 """How is money counted, and how is it written?
 
-In whole nano-dollars, so that sums are exact; and as dollars, in decimal text that says every one of them.
+In whole nano-dollars, so that sums are exact; it is written in dollars, with all digits.
 """
 
 from decimal import Decimal, InvalidOperation
@@ -10,14 +10,14 @@ MOST = 10**9  # dollars that anybody may speak of
 
 
 def dollars(nanos: int) -> str:
-    """ "0.000123456", without a nought too many."""
+    """Such as "0.000123456", without trailing zeros."""
     whole, rest = divmod(abs(nanos), NANOS)
     text = f"{whole}.{rest:09d}".rstrip("0").rstrip(".")
     return f"-{text}" if nanos < 0 else text
 
 
 def nanos_of(text: str) -> int:
-    """Of a number of dollars, rounded down to what can be counted. Raises ValueError: none, negative, too many."""
+    """Of a number of dollars, rounded down. Raises ValueError: no number, negative, too large."""
     try:
         said = Decimal(text)
     except InvalidOperation:

@@ -1,13 +1,13 @@
-"""How many tokens is so much text, roughly, where nobody has counted them?
+"""About how many tokens has a text, where nobody has counted them?
 
-As tokenisers come out on prose and on code. Good enough for an estimate, and never for a bound.
+As many as tokenisers make of prose and of code, on average. Good enough for an estimate, and never for a bound.
 """
 
 from math import ceil
 
 BYTES_PER_TOKEN = 4  # of ASCII, and of JSON
 BYTES_PER_WIDE_TOKEN = 3  # of any other text
-ANSWER = 1000  # of an answer that may be of any length
+ANSWER = 1000  # tokens of an answer that may be of any length
 
 
 def tokens_in(text: str) -> int:
