@@ -1,6 +1,6 @@
-"""Whose SDK is it that asks, where the path does not say?
+"""Which vendor's SDK is asking, where the path does not tell?
 
-By what each vendor's SDK says of itself in its headers, and no other does.
+Each vendor's SDK sends headers that no other one does.
 """
 
 from collections.abc import Mapping

@@ -32,9 +32,9 @@ class ClientKey(Struct, frozen=True, kw_only=True):
 
 
 def reaches(pattern: str, provider: str) -> bool:
-    """Could a pattern of `models` fit a model of the provider's?
+    """Could a pattern of `models` fit any model of the provider's?
 
-    By what stands before the first `*`: a name of the provider's begins so, or it begins as the provider does.
+    It could if what it has before its first `*` begins with `provider/`, or `provider/` begins with that.
     """
     fixed, star, _ = pattern.partition("*")
     own = f"{provider}/"

@@ -9,7 +9,7 @@ from proxy.errors import ConfigError
 
 
 def budgets_of(config: Config, minted: Rows) -> Mapping[str, Budget]:
-    """All that there are, by name. Raises ConfigError, a line for each that contradicts another."""
+    """All budgets, by name. Raises ConfigError, with a line for each that contradicts another."""
     budgets, problems = dict(config.budgets), []
     configured = _configured(config)
     for row in minted:
@@ -24,7 +24,7 @@ def budgets_of(config: Config, minted: Rows) -> Mapping[str, Budget]:
 
 
 def in_vain(config: Config, minted: Rows) -> Iterator[str]:
-    """A sentence for each budget of a client that there is not. A token may say any name."""
+    """A sentence for each budget whose client does not exist. Where tokens may say any name, nobody can tell."""
     if config.jwt.jwks and not config.jwt.keys:
         return
     there = _configured(config) | {row.name for row in minted}
@@ -34,5 +34,5 @@ def in_vain(config: Config, minted: Rows) -> Iterator[str]:
 
 
 def _configured(config: Config) -> set[str]:
-    """The names of its keys."""
+    """The names of the configured keys."""
     return {each.client.name for each in config.keys} | ({DEFAULT_CLIENT} if config.client_key else set())

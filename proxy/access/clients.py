@@ -1,8 +1,8 @@
 """Which client is it that shows this key?
 
 Keys come from the configuration (`client_key`, `keys`) and from `pillion keys add`; both may change while pillion
-runs, and are looked at once a second. They are found by their SHA-256: nobody can choose a key so that its digest
-comes near another's, hence the time that a look into a dict takes says nothing of the keys that are there.
+runs, and are checked once a second. Keys are found by their SHA-256: nobody can choose a key whose digest is close to
+another's, so the time of a look into a dict tells nothing of the keys in it.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ log = logging.getLogger("pillion")
 
 
 class Clients:
-    """All who have a key. `ring`: the minted ones, for as long as pillion runs, lest it forget that there were any."""
+    """All clients that have a key. `ring`: the minted keys, kept across reloads so that none is forgotten."""
 
     def __init__(self, config: Config, clock: Callable[[], float] = monotonic, ring: Keyring | None = None) -> None:
         """Raises ConfigError where there is no `ring` yet, and the minted keys cannot be read."""
@@ -55,7 +55,7 @@ class Clients:
         return len(self.ring.rows)
 
     def are_asked(self) -> bool:
-        """Must they show a key? So it is as soon as there is one; and once keys were minted, also when all are gone."""
+        """Must clients show a key? Yes, as soon as there is one; and once keys were minted, even when all are gone."""
         if self._clock() >= self._look_at:
             self._look()
             if self.ring.is_due:
@@ -63,11 +63,11 @@ class Clients:
         return bool(self._held) or self._takes_tokens or self.ring.exists
 
     def whose(self, call: Call) -> str | None:
-        """Of whose requests a client is told (`rights.Whose`): its own, where it shows a key, ours or a provider's."""
+        """Whose requests a client may see (`rights.Whose`): its own, if clients show keys, ours or a provider's."""
         return call.client if self._bring_their_own or self.are_asked() else None
 
     def find(self, key: str) -> ClientKey | None:
-        """Whose key it is; None where it is nobody's. As of the last `are_asked`."""
+        """The client whose key it is; None: nobody's. As of the last `are_asked`."""
         digest = digest_of(key)
         found = self._by_digest.get(digest)
         if found is None or not hmac.compare_digest(found[0], digest):
@@ -75,7 +75,7 @@ class Clients:
         return found[1]
 
     async def awaited(self, key: str) -> ClientKey | None:
-        """The same, once the budgets are in force for which keys may wait."""
+        """The same, once any budgets that keys wait for are in force."""
         if self.ring.is_due and (adopting := self.ring.adopt()) is not None:
             await asyncio.shield(adopting)  # which others may wait for as well
         if self.ring.rows is self._rows:
@@ -84,7 +84,7 @@ class Clients:
         return self.find(key)
 
     def named(self, name: str) -> ClientKey | None:
-        """Raises Unauthorized where it waits for its budget: nobody is let in by its name meanwhile."""
+        """Raises Unauthorized where its key waits for its budget: until then nobody is let in by its name."""
         if name in self._waiting:
             raise Unauthorized(f"The client key {name} waits until its budget is in force.", code="key_waits")
         return self._by_name.get(name)
@@ -101,7 +101,7 @@ class Clients:
             self._waiting = {row.name for row in self._found} - self._by_name.keys()
 
     def _all(self, digests: Sequence[bytes]) -> Iterator[tuple[bytes, ClientKey]]:
-        """By digest. Of two of a name the configured one counts: they would share what is counted by name."""
+        """By digest. Of two keys with one name the configured one counts, as limits and budgets go by the name."""
         taken = {each.client.name for each in self._held}
         for row in self._rows:
             if row.name not in taken:

@@ -1,10 +1,10 @@
 """Which keys were minted here, and where are they kept?
 
-In `keys.json` of the state directory: of each key its SHA-256 and what it may do, and never the key. A minted key has
-256 random bits, which nobody finds by trying, so that its plain digest tells nothing; a slow hash would protect
-passwords, and there are none. Whoever writes holds a lock, and puts a whole new file in the old one's place. A pillion
-that runs looks once a second whether it is another one (`Keyring`); a key that has a budget of its own counts there
-once that is in force, and not before.
+In `keys.json` in the state directory: the SHA-256 of each key and what it may do, and never the key. A minted key has
+256 random bits, which nobody finds by trying, so its plain digest tells nothing; a slow hash would protect passwords,
+and there are none. Whoever writes holds a lock, and puts a whole new file in the old one's place. A running pillion
+checks once a second whether the file has changed (`Keyring`); a key with a budget of its own counts only once the
+budget is in force.
 """
 
 import fcntl
@@ -40,7 +40,7 @@ log = logging.getLogger("pillion")
 
 
 class Minted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A key that was minted, less itself. A field that is not known here might take away a right: it is refused."""
+    """All about a minted key but the key. An unknown field is refused, as it might take away a right."""
 
     name: Annotated[str, Meta(pattern=rf"^(?:{CLIENT_NAME.pattern})\Z")]
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -52,7 +52,7 @@ class Minted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     budget: KeyBudget | None = None
 
     def client(self, limits: Limits) -> ClientKey:
-        """`limits`: where it has none of its own."""
+        """`limits`: those of a key that has none of its own."""
         expires = self.expires.timestamp() if self.expires is not None else None
         return ClientKey(
             name=self.name,
@@ -96,13 +96,13 @@ def read(path: Path) -> Rows:
 
 
 class Keyring:
-    """The minted keys, as a pillion that runs knows them. What cannot be read changes nothing: the last good stays."""
+    """The minted keys, as a running pillion knows them. If the file cannot be read, they stay as they were."""
 
     def __init__(self, folder: Path | None) -> None:
-        """Raises ConfigError: with no good state to fall back on, nobody knows whom to let in."""
+        """Raises ConfigError where the file cannot be read, as there is no earlier state to keep."""
         self._path = folder / FILE if folder is not None else None
         self._seen: tuple[int, int, int] | None = None
-        self._told = ""  # why it cannot be read
+        self._told = ""  # why it cannot be read, as last logged
         self._lock = Lock()  # a reload looks in a thread of its own
         self._wanted = self._in_force = frozenset[tuple[str, KeyBudget]]()
         self.found: Rows = ()
@@ -117,17 +117,17 @@ class Keyring:
 
     @property
     def is_due(self) -> bool:
-        """Are there other budgets now than are in force?"""
+        """Does the file say other budgets than those in force?"""
         return self._wanted != self._in_force
 
     def agree(self, rows: Rows) -> None:
-        """The budgets of these are in force, and no others."""
+        """The budgets of these keys, and no others, are in force now."""
         with self._lock:
             self._in_force = _budgets(rows)
             self.rows = self._counting()
 
     def look(self) -> None:
-        """Read the file again where it has changed. Of each reason why it cannot be read the log tells once."""
+        """Read the file again if it has changed. Each reason why it cannot be read is logged once."""
         if self._path is None:
             return
         try:
@@ -146,7 +146,7 @@ class Keyring:
                 try:
                     found = read(path)
                 finally:
-                    self._seen = seen  # also of one that cannot be read, so that it is not read every second
+                    self._seen = seen  # even if it cannot be read, so that it is not read every second
                 self._know(found)
         except (FileNotFoundError, NotADirectoryError):
             if self.exists:
@@ -166,7 +166,7 @@ class Keyring:
 
 
 def nobody_adopts() -> None:
-    """`Keyring.adopt` of one whose budgets nobody keeps."""
+    """`Keyring.adopt` where nobody keeps budgets."""
 
 
 def _budgets(rows: Rows) -> frozenset[tuple[str, KeyBudget]]:
@@ -177,7 +177,7 @@ def _budgets(rows: Rows) -> frozenset[tuple[str, KeyBudget]]:
 
 
 def change(folder: Path, edited: Callable[[Rows], Rows]) -> None:
-    """Put what `edited` makes of the rows in their place. Raises ConfigError, and what `edited` raises."""
+    """Replace the rows by what `edited` makes of them. Raises ConfigError, and what `edited` raises."""
     path = folder / FILE
     try:
         make_private(folder)
@@ -194,7 +194,7 @@ def change(folder: Path, edited: Callable[[Rows], Rows]) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """One at a time. The lock is a file that stays; the other is replaced, and who held that would hold nothing."""
+    """One at a time. The lock is a file of its own: the other one is replaced, and a lock on it would hold nothing."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
-"""Which keys may clients show, and who makes or takes them away?
+"""How are keys for clients made, listed and revoked?
 
 `pillion keys add NAME`, `pillion keys list` and `pillion keys revoke NAME`. A key is printed once, by itself, so that
-it can be caught in a variable; what there is to say beside it goes to standard error.
+it can be captured in a variable; all other words go to standard error.
 """
 
 import secrets
@@ -33,7 +33,7 @@ _NO_PROVIDER = "there is no provider of that name, neither in the configuration 
 
 
 class Listed(NamedTuple):
-    """A key as it is shown: nothing of which it could be made."""
+    """A key as it is listed: nothing from which it could be made."""
 
     name: str
     origin: str  # minted, or configured
@@ -82,7 +82,7 @@ def _add(config: Config, typed: Namespace) -> None:
 
 
 def _told(key: str, rows: Rows) -> Rows:
-    """Printed before it is kept: a key that is kept and that nobody has seen would lock everybody out."""
+    """Print the key before it is kept: one that is kept and that nobody has seen would lock everybody out."""
     try:
         print(key, flush=True)
     except OSError:
@@ -166,14 +166,14 @@ def _budget(typed: Namespace) -> KeyBudget | None:
 
 
 def _is_first_strict(config: Config, row: Minted) -> bool:
-    """Strict ones want a ledger that was opened for them."""
+    """Has it the first strict budget that there is? Those need a ledger that was opened for them."""
     others = budgets_of(config, tuple(each for each in _minted(config) if each.name != row.name))
     strict = any(each.mode == "strict" for each in others.values())
     return row.budget is not None and row.budget.mode == "strict" and not strict
 
 
 def _is_known(config: Config, provider: str) -> bool:
-    """Presets count as well: the pillion that serves may have keys of providers that we have not."""
+    """Presets count as well: the serving pillion may have keys for providers that this command has not."""
     return provider == "echo" or provider in config.providers or provider in config.presets
 
 

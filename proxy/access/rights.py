@@ -1,7 +1,7 @@
 """May this client ask this provider for this model?
 
-Judged by the target, as a name was resolved: an alias, or another spelling of a provider, opens no door. In a pattern
-of a key's `models`, `*` is any run of characters, slashes included; every other character is itself.
+The target decides, after the model's name was resolved: an alias, or another spelling of a provider, opens no door. In
+the patterns of a key's `models`, `*` is any run of characters, slashes included; every other character is itself.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from proxy.ports import Call, Reply
 
 LONGEST_NAME = 200  # characters of a model that are repeated
 
-Whose = Callable[[Call], str | None]  # of whose requests is the caller told? A client's name; None: of all clients'
+Whose = Callable[[Call], str | None]  # whose requests may the caller see? A client's name; None: everybody's
 
 
 def everybodys(call: Call) -> None:
-    """What operators are told of (`Whose`)."""
+    """What operators may see (`Whose`)."""
 
 
 def is_restricted(key: ClientKey) -> bool:
@@ -24,7 +24,7 @@ def is_restricted(key: ClientKey) -> bool:
 
 
 def allows(key: ClientKey | None, provider: str, model: str) -> bool:
-    """A client without a key is one of a pillion that asks for none."""
+    """`key`: None where pillion asks clients for none."""
     if key is None:
         return True
     if key.providers and provider not in key.providers:
@@ -34,7 +34,7 @@ def allows(key: ClientKey | None, provider: str, model: str) -> bool:
 
 
 def may_reach(key: ClientKey | None, provider: str) -> bool:
-    """Could it be allowed any model of the provider's?"""
+    """May it ask for any model of the provider's at all?"""
     if key is None:
         return True
     if key.providers and provider not in key.providers:
@@ -55,14 +55,14 @@ def check_names(key: ClientKey | None, provider: str, model: str) -> None:
 
 
 class Allowed:
-    """An account of each attempt (ports.Account): whichever target failover comes to, it must be an allowed one."""
+    """An account of each attempt (ports.Account): whichever target failover chooses must be an allowed one."""
 
     async def reserve(self, call: Call) -> None:
         """Raises GatewayError, 403."""
         check(call)
 
     def begun(self, call: Call, reply: Reply) -> None:
-        """`reserve` has judged it."""
+        """Nothing to do: `reserve` has checked it."""
 
     def settle(self, call: Call, held: None, error: BaseException | None) -> None:
         """Nothing was set aside."""
@@ -83,7 +83,7 @@ def _not_allowed(key: ClientKey | None, provider: str, model: str) -> GatewayErr
 
 
 def _fits(pattern: str, name: str) -> bool:
-    """Each part is sought behind the one before, once: clients choose names, and no name may take long to judge."""
+    """Each part is searched for once, behind the one before: clients choose names, and none may take long to judge."""
     first, *rest = pattern.split("*")
     if not rest:
         return name == first

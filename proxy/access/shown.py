@@ -1,7 +1,7 @@
 """Which key does a request show?
 
-Each vendor's SDK has a place of its own for it, and pillion reads all of them. Two keys that differ are refused: a
-proxy in front of us may have judged by the one and we would judge by the other.
+Each vendor's SDK has its own place for it, and pillion reads all of them. Two different keys are refused: a proxy in
+front of us may have checked the one, and we would check the other.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _NO_SIGNATURE = (
 def shown_key(headers: Mapping[str, str], query: Mapping[str, str], raw_query: str) -> str:
     """The key. Raises Unauthorized where there is none, or more than one.
 
-    `query` holds the last value of each name, and `raw_query` all that there are.
+    `query` has the last value of each name, `raw_query` all of them.
     """
     said = headers.get("authorization", "")
     keys = [token] if said[:7].lower() == "bearer " and (token := said[7:].strip()) else []
@@ -30,7 +30,7 @@ def shown_key(headers: Mapping[str, str], query: Mapping[str, str], raw_query: s
         if headers.get(name):
             keys.append(headers[name])  # noqa: PERF401
     if query and "key" in query:
-        keys += [value for name, value in parse_qsl(raw_query) if name == "key"]  # less those that are empty
+        keys += [value for name, value in parse_qsl(raw_query) if name == "key"]  # without the empty ones
     if len(keys) == 1 or len(set(keys)) == 1:
         return keys[0]
     if keys:

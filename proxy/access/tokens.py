@@ -1,10 +1,10 @@
 """Whose is this token, and is it good?
 
 JSON Web Tokens (RFC 7519) that the operator's identity provider signs, for clients that have no key of ours. Its public
-keys come from a file, or over https through the pool that providers are asked by; they are believed for five minutes,
-and renewed behind the backs of those who ask. A token whose key is not among them has them fetched anew, twice a
-minute at most. What was found good is remembered as long as the keys are, since a signature costs more than all
-else that happens to a request.
+keys come from a file, or over https through the same pool as requests to providers; they are good for five minutes, and
+renewed while nobody waits. A token whose key is not among them has them fetched anew, at most twice a minute. A token
+that was found good is remembered as long as the keys are, since checking a signature costs more than all else that
+happens to a request.
 """
 
 import asyncio
@@ -44,12 +44,12 @@ except ImportError:
     raise ConfigError("`jwt` needs PyJWT: pip install 'pillion[jwt]'") from None
 
 LEEWAY = 30.0  # seconds by which the identity provider's clock and ours may differ
-LIFE = 300.0  # seconds that its keys are believed without another look ...
+LIFE = 300.0  # seconds for which its keys are used without another look ...
 STALE = 3600.0  # ... and at most, while it cannot be asked
-PAUSE = 30.0  # seconds between two questions that brought nothing
-PATIENCE = 5.0  # seconds for one
+PAUSE = 30.0  # seconds between two fetches
+PATIENCE = 5.0  # seconds for one fetch
 REMEMBERED = 1024  # tokens
-NEVER = 2**40  # seconds since 1970: some issuers say an end that is no time at all
+NEVER = 2**40  # seconds since 1970: some issuers say an end that is beyond all dates
 
 _NO_KID = ""  # of a token, or a key, that names none
 _REQUIRED = ["exp", "iss", "aud"]
@@ -57,7 +57,7 @@ _REQUIRED = ["exp", "iss", "aud"]
 _is_token = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*", re.ASCII).fullmatch
 _is_name = re.compile(r"[!-~]{1,200}").fullmatch  # of a client, in logs and sums
 
-# Ways in which a token is none of ours: the code, and what the client reads.
+# What may be wrong with a token: the code, and what the client reads.
 _FAULTS: tuple[tuple[type[Exception], str, str], ...] = (
     (ExpiredSignatureError, "expired_token", "The token has expired."),
     (ImmatureSignatureError, "immature_token", "The token is not good yet."),
@@ -89,7 +89,7 @@ class KeySet:
         return f"<KeySet of {len(self._keys)} keys from {self._place}>"
 
     def current(self) -> Keys:
-        """Those that are believed now, of which there may be none. Another object once they were fetched anew."""
+        """Those that are good now; there may be none. Another object once they were fetched anew."""
         now = monotonic()
         if now >= self._got + LIFE:
             self._ask(now)
@@ -103,7 +103,7 @@ class KeySet:
             return found
         self._ask(monotonic())
         if self._asking is not None:
-            await asyncio.shield(self._asking)  # whoever leaves takes it from nobody
+            await asyncio.shield(self._asking)  # others may wait for it when this client leaves
         if not self._keys:
             raise GatewayError("The identity provider's keys cannot be had.", status=503, code="jwks_unavailable")
         return _named(self._keys, kid)
@@ -116,7 +116,7 @@ class KeySet:
         try:
             self._keys = _keys_in(await self._read())
             self._got = monotonic()
-        except Exception as error:  # PyJWT reads what others wrote: whatever it trips over, there are no new keys
+        except Exception as error:  # PyJWT may raise anything at what others wrote: then there are no new keys
             words = "the keys of the identity provider cannot be had from %s: %s"
             log.warning(words, self._place, _why(error), extra={"event": "jwks_failed"})
         finally:
@@ -145,7 +145,7 @@ class _Good(NamedTuple):
 
 
 class Tokens:
-    """`named` finds a client key by its name; `limits` are of those that are none."""
+    """`named` finds a client key by its name; `limits` are for clients that are none."""
 
     def __init__(
         self, config: JWT, upstream: Upstream, named: Callable[[str], ClientKey | None], limits: Limits
@@ -155,18 +155,18 @@ class Tokens:
         self._limits = limits
         self._keys = KeySet(config.jwks or "", upstream)
         self._good: dict[bytes, _Good] = {}  # by digest
-        self._good_by: Keys = {}  # the keys that they were checked by
+        self._good_by: Keys = {}  # the keys that they were checked with
 
     def follow(self, before: "Tokens") -> None:
-        """Go on with the keys that are known, where they are from the same place: the provider may be away just now.
+        """Go on with the keys that are known, if they are from the same URL: the provider may be away just now.
 
-        A file is read anew, as whoever has another configuration read may have put other keys there.
+        A file is read anew, as whoever reloads the configuration may have put other keys there.
         """
         if before._config.jwks == self._config.jwks and scheme_of(self._config.jwks or "") == "https":
             self._keys = before._keys
 
     async def client(self, token: str) -> ClientKey | None:
-        """Whose it is; None where it is no token. Raises Unauthorized, and GatewayError where it cannot be checked."""
+        """The client; None where this is no token. Raises Unauthorized, and GatewayError where it cannot be checked."""
         if not _is_token(token):
             return None
         digest = sha256(token.encode()).digest()
@@ -202,14 +202,14 @@ class Tokens:
 
 
 def _named(keys: Keys, kid: str) -> jwt.PyJWK | None:
-    """A token that names no key is checked by the only one that there is."""
+    """A token that names no key is checked with the only one that there is."""
     if kid == _NO_KID and len(keys) == 1:
         return next(iter(keys.values()))
     return keys.get(kid)
 
 
 def _keys_in(text: str | bytes) -> Keys:
-    """Those that check signatures. A shared secret (`oct`) would let its holder sign. Raises PyJWTError, ValueError."""
+    """The public keys for signatures: the holder of a shared secret (`oct`) could sign. Raises PyJWTError, ValueError."""
     found = jwt.PyJWKSet.from_dict(msgspec.json.decode(text, type=dict[str, Any]))
     public = [key for key in found if key.key_type != "oct" and key.public_key_use in (None, "sig")]
     return {key.key_id or _NO_KID: key for key in public}
@@ -254,7 +254,7 @@ def _fault(error: Exception) -> Unauthorized:
 
 
 def _why(error: Exception) -> str:
-    """For the log, without what stands in the keys."""
+    """For the log, without the contents of the keys."""
     match error:
         case UpstreamError():
             return f"{error.message} {error.detail}".strip()

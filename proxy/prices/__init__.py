@@ -1,7 +1,7 @@
 """What does this model cost at this provider, now?
 
-What the operator says first, then what runs on a machine of the operator's own, then the provider's price list; and
-for what nobody knows, whatever the operator has decided (docs/decisions/0015-prices.md).
+The operator's own price comes first; then what runs on a machine of the operator's, for free; then the provider's price
+list. For a model that is in none of these the operator has decided (docs/decisions/0015-prices.md).
 """
 
 from collections.abc import Collection, Mapping
@@ -46,7 +46,7 @@ class Span(NamedTuple):
 
 
 class Prices:
-    """At all providers that are configured. What is not free has its list read at once, and not with a request."""
+    """At all configured providers. If any is not free, the lists are read at once, and not with a request."""
 
     def __init__(
         self,
@@ -82,20 +82,20 @@ class Prices:
         return price
 
     def cost(self, provider: str, price: Price, usage: Usage, when: float) -> tuple[int, bool]:
-        """Nano-dollars for all that it took, rounded once; is it no guess? `price`: of the model that answered."""
+        """Nano-dollars for all that was used, rounded once; is the price known? `price`: of the model that answered."""
         if not usage.beside:
             return price.cost(usage), price.is_known
         total, is_known = price.exact(usage), price.is_known
         for ran in usage.beside:
             its, is_its = self._beside(provider, price, ran, when)
-            fee = its.exact(NO_USAGE)  # of a request, of which there was one
+            fee = its.exact(NO_USAGE)  # for a request, of which there was only one
             total, is_known = total + its.exact(ran.usage) - fee, is_known and is_its
         return min(round(total), MOST), is_known
 
     def _beside(self, provider: str, price: Price, ran: Iteration, when: float) -> tuple[Price, bool]:
-        """What the model costs that ran within the same request, and is that known?"""
+        """The price of a model that ran within the same request, and is it known?"""
         tier = ran.usage.tier
-        if not ran.model or price.is_free:  # for what is taken for free nothing was set aside
+        if not ran.model or price.is_free:  # where the answer counts as free nothing was set aside
             return price.at(tier), True
         try:
             its = self.of(provider, ran.model, when, tier)
@@ -132,7 +132,7 @@ class Prices:
         return Span(self._guess(name)) if found is None else self._listed(name, *found, when)
 
     def _listed(self, name: str, of: str, row: Model, when: float) -> Span:
-        """Of a row, which may be `of` a list on which the provider's falls back. Models that share it share this."""
+        """Of a row, which may be in a list (`of`) that the provider's falls back on. Remembered for all its models."""
         key = (name, of, row.id)
         span = self._rows.get(key)
         if span is None or not span.since <= when < span.until:
@@ -157,7 +157,7 @@ class Prices:
         return standard
 
     def _price(self, name: str, row: Row, tiers: Mapping[str, Price]) -> Price:
-        """What the row does not say is the dearest of its list, and the price is then a guess."""
+        """What the row does not say costs the dearest of its list; without input or output the price is a guess."""
         source, is_whole = self._catalogue.source, {"input", "output"} <= row.keys()
         rates = Rates(row, self._catalogue.lists[name].dearest)
         return Price(source if is_whole else f"{source} and dearest of {name}", rates, is_whole, tiers)
@@ -170,12 +170,12 @@ class Prices:
         if name not in self._guesses:
             row: Row = self._catalogue.lists[name].dearest if name else self._catalogue.dearest
             if name in PLACES:
-                row = times(row, PLACES[name][1])  # nobody knows where it was served, either
+                row = times(row, PLACES[name][1])  # nor does anybody know where it was served
             self._guesses[name] = Price(f"dearest of {name or 'all lists'}", Rates(row), False)
         return self._guesses[name]
 
     def _override(self, model: str, said: schema.Price) -> Price:
-        """What is not said costs what `input` or `output` does; a search over there what the list says."""
+        """What is not said costs the same as `input` or `output`; a provider's own search what its list says."""
         prices = {kind: getattr(said, kind) for kind in _SAID}
         row = {kind: _text(prices[_SAID[kind]] if price is None else price) for kind, price in prices.items()}
         row["request"] = str(1000 * Decimal(_text(said.request or 0.0)))
@@ -200,7 +200,7 @@ _SAID = {
 
 
 def _text(dollars: float) -> str:
-    """The decimal that the operator wrote, and not what a binary fraction makes of it."""
+    """The decimal as the operator wrote it, not the binary fraction's digits."""
     return repr(dollars)
 
 

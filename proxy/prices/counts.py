@@ -1,6 +1,6 @@
-"""What was counted that no bucket of Usage has: what one host alone bills, and pictures among the tokens?
+"""What was counted that has no bucket in Usage: what only one host bills, and pictures among the tokens?
 
-It stands in `Usage.extra`, as the wire of origin spells it. Nothing here trusts a type or a sign.
+It is in `Usage.extra`, as its own wire spells it. Nothing here relies on a type or a sign.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ CALLS: Mapping[str, str] = {"search": "num_search_queries", "citation": "citatio
 
 
 class Detail(NamedTuple):
-    """Tokens of a bucket that may have a price of their own: of these modalities, in these lists and not in those."""
+    """Tokens of a bucket that may have their own price: of these modalities, `within` these lists less `without`."""
 
     bucket: str
     modalities: tuple[object, ...]
@@ -43,18 +43,18 @@ DETAILS: Mapping[str, Detail] = {
 
 
 def is_absurd(usage: Usage) -> bool:
-    """Is a count below zero, or more than anybody can have used? Such a bucket costs nothing, and should be flagged."""
+    """Is a count negative, or more than anybody can have used? Such a bucket costs nothing, and should be flagged."""
     return any(not 0 <= getattr(usage, bucket) <= MOST for bucket in BUCKETS)
 
 
 def sane(usage: Usage) -> Usage:
-    """The same, every absurd bucket empty."""
+    """The same, with 0 in every absurd bucket."""
     absurd = [bucket for bucket in BUCKETS if not 0 <= getattr(usage, bucket) <= MOST]
     return replace(usage, **dict.fromkeys(absurd, 0))
 
 
 def billed(usage: Usage) -> Usage:
-    """What is paid for. Cohere's models read a preamble of its own, and what it bills is told beside the tokens.
+    """What is billed. Cohere's models also read a preamble of its own, and Cohere tells apart what it bills.
 
     https://docs.cohere.com/reference/chat: `usage.billed_units`
     """

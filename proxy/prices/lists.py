@@ -1,7 +1,7 @@
 """Which row of the price list is a model's, and what does it say at a given moment?
 
-prices.json has a list for each provider that a preset names. A row begins to be valid on a day, or is valid for some
-hours of each; from one such moment to the next its prices stand still, and are worked out once.
+prices.json has a list for each provider that a preset names. A row may be valid from some day on, or during some hours
+of each day; from one such moment to the next its prices do not change, and are worked out once.
 """
 
 import re
@@ -19,11 +19,11 @@ from proxy.prices.rates import Amount, Row
 
 DAY = 86400  # seconds; unix time has no leap seconds
 
-Clause = dict[str, Any]  # how a name is told: {"starts_with": "gpt-4o"}, {"or": [clause, clause]}
+Clause = dict[str, Any]  # which names match: {"starts_with": "gpt-4o"}, {"or": [clause, clause]}
 
 
 class Dated(Struct, frozen=True, omit_defaults=True):
-    """Prices, and when they are valid: from a day on, or for some hours (UTC) of each, past midnight too; or always."""
+    """Prices, and when they are valid: from a day on; or during some hours (UTC), perhaps past midnight; or always."""
 
     rates: dict[str, str | dict[int, str]]
     since: date | None = None
@@ -39,7 +39,7 @@ class Dated(Struct, frozen=True, omit_defaults=True):
         return begin <= now < end if begin <= end else now >= begin or now < end
 
     def turns(self, when: float) -> Iterator[float]:
-        """The moments around this one at which it becomes valid, or is no longer."""
+        """The moments around this one at which it becomes valid or invalid."""
         if self.since is not None:
             yield _midnight(self.since)
         for clock in self.hours or ():
@@ -48,9 +48,9 @@ class Dated(Struct, frozen=True, omit_defaults=True):
 
 
 class Model(Struct, frozen=True, omit_defaults=True):
-    """A row. Of `prices` the last that is valid counts, else the first.
+    """A row. Of `prices` the last valid one counts; if there is none, the first.
 
-    `tiers`: what is dearer or cheaper in another tier; there the first that is valid counts, for each kind.
+    `tiers`: what is dearer or cheaper in another tier; there the first valid one counts, for each kind.
     """
 
     id: str
@@ -63,7 +63,7 @@ class Model(Struct, frozen=True, omit_defaults=True):
         return next(valid, self.prices[0].rates)
 
     def by_tier(self, when: float) -> Mapping[str, Row]:
-        """Those that are valid, each with all that it has of the standard prices."""
+        """The valid ones, each completed by the standard prices."""
         standard, rows = self.standard(when), {}
         for tier, variants in self.tiers.items():
             if valid := [dated.rates for dated in variants if dated.is_valid(when)]:
@@ -71,7 +71,7 @@ class Model(Struct, frozen=True, omit_defaults=True):
         return rows
 
     def span(self, when: float) -> tuple[float, float]:
-        """From when until when its prices are as they are at this moment."""
+        """From when until when its prices are the same as at this moment."""
         every = [*self.prices, *(dated for variants in self.tiers.values() for dated in variants)]
         turns = {turn for dated in every for turn in dated.turns(when)}
         since = max((turn for turn in turns if turn <= when), default=-inf)
@@ -79,7 +79,7 @@ class Model(Struct, frozen=True, omit_defaults=True):
 
 
 class Listing(Struct, frozen=True):
-    """A provider's list. `dearest`: of each kind what the dearest row says, the lists it falls back on included."""
+    """A provider's list. `dearest`: the highest price of each kind, in this list and those that it falls back on."""
 
     models: list[Model]
     dearest: dict[str, Amount]
@@ -92,7 +92,7 @@ class Index:
     def __init__(self, models: Sequence[Model]) -> None:
         self._models = models
         self._whole: dict[str, int] = {}  # the number of the first row that has the name
-        self._others: list[int] = []  # rows that tell a name by something else as well
+        self._others: list[int] = []  # rows that match by more than whole names
         for number, model in enumerate(models):
             clauses: Sequence[Clause] = model.match.get("or", [model.match])
             whole = [clause["equals"] for clause in clauses if "equals" in clause]
@@ -139,7 +139,7 @@ class Catalogue:
             self._read(other, lists)
 
     def find(self, name: str, model: str) -> tuple[str, Model] | None:
-        """The row of a model, as the provider spells it, and the list that it is of; None where there is none."""
+        """The row of a model, as the provider spells it, and the list that it is in; None where there is none."""
         spelt = model.lower()
         for spelling in dict.fromkeys((spelt, _dashed(spelt))):
             for each in (name, *self.lists[name].fallback):
@@ -157,7 +157,7 @@ class UnknownList(LookupError):
 
 
 def is_match(clause: Clause, name: str) -> bool:
-    """Is it a name such as the clause tells? Both in lower case."""
+    """Does the name match? Both are in lower case."""
     ((kind, wanted),) = clause.items()
     return _CLAUSES[kind](name, wanted)
 

@@ -9,7 +9,7 @@ from proxy.prices.rates import Rates
 
 MOST = 10**18  # nano-dollars: a thousand million dollars, and the ledger's integers hold nine of them
 
-# What providers call the tier that costs what their list says. The last three are paid for beforehand, and counted as
+# What providers call the tier that costs what their list says. The last three are paid for in advance, and counted as
 # if they were not.
 STANDARD = frozenset(
     "standard default auto standard_only on_demand traffic_type_unspecified unspecified"
@@ -21,10 +21,10 @@ OTHER = "?"  # no provider's word
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Price:
-    """`source` says where the price is from, for the ledger.
+    """`source`: where the price is from, for the ledger.
 
-    `is_known`: it is no guess. `is_free`: no usage costs anything. `tiers`: the same model's price by the word for a
-    tier, and OTHER for every other word; none: it has one price for all.
+    `is_known`: it is no guess. `is_free`: no usage costs anything. `tiers`: the same model's prices by the words for
+    its tiers, and OTHER for all other words; empty: one price for all.
     """
 
     source: str
@@ -48,7 +48,7 @@ class Price:
     def cost(self, usage: Usage, tier: str = "") -> int:
         """Nano-dollars, rounded half to even; never negative.
 
-        `tier`: in which the request was served; else the one that the answer names; else the price's own.
+        `tier`: the one that served the request; else the one that the answer names counts; else the price's own.
         """
         rates = self.at(tier or usage.tier).rates
         nanos, rest = divmod(rates.total(usage), rates.denominator)
@@ -57,17 +57,17 @@ class Price:
         return nanos if nanos < MOST else MOST
 
     def exact(self, usage: Usage) -> Fraction:
-        """Nano-dollars before they are rounded; in the tier that the answer names."""
+        """Nano-dollars before rounding, in the tier that the answer names."""
         rates = self.at(usage.tier).rates
         return Fraction(rates.total(usage), rates.denominator)
 
     def bound(self, input_tokens: int, output_tokens: int) -> int:
-        """Nano-dollars that no usage within these exceeds, whatever its kinds. The provider's own tools come on top."""
+        """Nano-dollars that no usage of so many tokens exceeds, whatever their kinds. A provider's tools are extra."""
         nanos = -(-self.rates.most(input_tokens, output_tokens) // self.rates.denominator)
         return nanos if nanos < MOST else MOST
 
 
 def _plain(tier: str) -> str:
-    """Google's enums and Vertex's traffic types have a beginning before the word: ON_DEMAND_FLEX."""
+    """Without the prefix that Google's enums and Vertex's traffic types have: ON_DEMAND_FLEX."""
     word = tier.lower()
     return word if word in STANDARD else word.removeprefix("service_tier_").removeprefix("on_demand_")

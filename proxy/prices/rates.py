@@ -1,7 +1,7 @@
 """What do so many tokens of each kind cost, to the last digit?
 
-A price is a decimal fraction of a dollar for a million tokens. Each becomes a whole number over a denominator that all
-of a model's prices share, so that a sum is exact and is rounded once.
+A price is a decimal fraction of a dollar for a million tokens. It becomes a whole number over a denominator that all
+prices of a model share, so that sums are exact and are rounded once.
 """
 
 from bisect import bisect_left
@@ -20,12 +20,12 @@ from proxy.grammar.fields import count_of
 from proxy.prices.counts import CALLS, DETAILS, billed, details, is_absurd, sane
 from proxy.spending.money import NANOS
 
-# In dollars; where it depends on the length of the prompt, by the number of tokens that this must be longer than.
+# In dollars; if it depends on the prompt's length, by the number of tokens that the prompt must exceed.
 Amount = str | Mapping[int, str]
 Row = Mapping[str, Amount]
 
-# Each kind of token or call, and whose price it has: the first of these that the row says. Where a row prices only one
-# of two that meet (sound that was cached), that price holds for both.
+# Each kind of token or call, and the kinds whose price it has: the first that the row has. If a row prices only one of
+# two properties (sound, cached), that price holds for both together.
 CHAINS: Mapping[str, tuple[str, ...]] = {
     "input": ("input",),
     "cache_read": ("cache_read", "input"),
@@ -48,21 +48,21 @@ CHAINS: Mapping[str, tuple[str, ...]] = {
     "request": ("request",),
 }
 BY_THOUSAND = frozenset({"tool_search", "search", "request"})  # the others by the million
-FEES = frozenset({"search", "request"})  # what has no price of these costs nothing; of all else, what the dearest does
+FEES = frozenset({"search", "request"})  # without a price these cost nothing; all else costs the dearest
 
 _READ = [kind for kind, chain in CHAINS.items() if chain[-1] == "input"]
 _WRITTEN = [kind for kind, chain in CHAINS.items() if chain[-1] == "output" and kind not in CALLS]
 _NO_ROW: Row = {}
-_SUSPECT = 10**11  # tokens: what is below zero or above this is looked at more closely
+_SUSPECT = 10**11  # tokens: a negative count, or one above this, is looked at more closely
 
 
 class Band(NamedTuple):
-    """The prices of prompts up to some length, over the common denominator."""
+    """The prices for prompts up to some length, over the common denominator."""
 
     tokens: tuple[int, ...]  # by bucket
-    details: tuple[tuple[str, int], ...]  # what a token costs more than others of its bucket, or less
-    calls: tuple[tuple[str, int], ...]  # where in `extra` the number of one kind stands, and its price
-    beside: frozenset[str]  # what may stand in `extra` that one of these two is about
+    details: tuple[tuple[str, int], ...]  # how much more, or less, a token costs than others of its bucket
+    calls: tuple[tuple[str, int], ...]  # the key in `extra` of a number of calls, and the price of one
+    beside: frozenset[str]  # the keys in `extra` that `details` and `calls` go by
     search: int  # by the provider's own tool
     request: int
     most_read: int  # the dearest kind
@@ -70,7 +70,7 @@ class Band(NamedTuple):
 
 
 class Rates:
-    """A row's prices. What it does not say costs what `dearest` says."""
+    """A row's prices. What the row does not say costs what `dearest` says."""
 
     __slots__ = ("_bands", "_starts", "denominator", "is_free")
 
@@ -95,7 +95,7 @@ class Rates:
         return total + usage.searches * band.search + band.request
 
     def most(self, read: int, written: int) -> int:
-        """The same, of the dearest usage within so many tokens of each direction."""
+        """The same, for the dearest usage with at most so many tokens read and written."""
         only = self._bands[0]
         if read < 0 or written < 0:
             read, written = max(0, read), max(0, written)
@@ -110,7 +110,7 @@ class Rates:
 
 
 def times(row: Row, factor: Decimal) -> Row:
-    """The same, with all tokens so much dearer; fees by the call are as they were."""
+    """The same row with all tokens dearer by this factor; fees per call stay."""
     return {kind: amount if kind in BY_THOUSAND else _times(amount, factor) for kind, amount in row.items()}
 
 
@@ -121,7 +121,7 @@ def _times(amount: Amount, factor: Decimal) -> Amount:
 
 
 def starts(*rows: Row) -> list[int]:
-    """The lengths of a prompt beyond which some price is another."""
+    """The lengths of a prompt beyond which some price changes."""
     return sorted({n for row in rows for amount in row.values() if not isinstance(amount, str) for n in amount if n})
 
 
