@@ -209,7 +209,7 @@ def _named(keys: Keys, kid: str) -> jwt.PyJWK | None:
 
 
 def _keys_in(text: str | bytes) -> Keys:
-    """The public keys for signatures: the holder of a shared secret (`oct`) could sign. Raises PyJWTError, ValueError."""
+    """The public keys. Whoever holds a shared secret (`oct`) could sign as well. Raises PyJWTError, ValueError."""
     found = jwt.PyJWKSet.from_dict(msgspec.json.decode(text, type=dict[str, Any]))
     public = [key for key in found if key.key_type != "oct" and key.public_key_use in (None, "sig")]
     return {key.key_id or _NO_KID: key for key in public}

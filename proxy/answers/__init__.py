@@ -1,8 +1,8 @@
 """What do we know already, because somebody has asked it before?
 
-    answer    one answer, as it is given again, and as it stands in a file
+    answer    one answer, as it is replayed, and as it is written to a file
     shelf     the files
-    memory    all that is known, and how much of it
+    memory    all answers that are kept, and their size
     sameness  do two requests ask the same?
     flights   one answer for several calls, while it comes
 

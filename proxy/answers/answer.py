@@ -1,7 +1,7 @@
 """What is kept of an answer, so that it can be given again?
 
-Its bytes, where each chunk of a stream ended, and of its head what is true of every time that it is given. In a file a
-line of JSON stands before the bytes, and before that one the digest of both: a file is whole, or it is nothing.
+Its bytes, where each chunk of a stream ended, and the lines of its head that stay true whenever it is given. A file has
+a digest in its first line, a line of JSON after that, and then the bytes: a file that is not whole is no answer.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from msgspec import Struct
 from proxy.ports import Headers
 
 VERSION = 1
-OVERHEAD = 1024  # bytes that an answer takes beside what it says, about
-TURN = 64 * 1024  # bytes of a stream after which others have theirs
+OVERHEAD = 1024  # bytes that an answer takes beside its contents, about
+TURN = 64 * 1024  # bytes of a stream after which other tasks have their turn
 
-# What was true of one answer alone: its number, its time, and what was left of a limit just then.
+# Headers that were true only once: an answer's id, its time, and what was left of a limit just then.
 _is_of_one_time = re.compile(
     r".*rate-?limit.*|retry-after.*|date|age|expires|server-timing|.*trace.*|.*request-?id|.*invocation-id|cf-ray"
     r"|.*-cache|cf-cache-status|.*latency.*|.*-ms|.*-time|x-pillion-(?!estimated$).*"
@@ -28,7 +28,7 @@ _is_of_one_time = re.compile(
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """`ends`: where each chunk of a stream ended; None: it was no stream, or came whole."""
+    """`ends`: where each chunk of a stream ended; None if it was no stream, or came whole."""
 
     headers: tuple[tuple[str, str], ...]
     body: bytes
@@ -64,12 +64,12 @@ def streamed(headers: Sequence[tuple[str, str]], chunks: Sequence[bytes], droppe
 
 
 def lasting(headers: Iterable[tuple[str, str]]) -> Headers:
-    """The lines of a head that are true of every time that its answer is given."""
+    """The lines of a head that stay true whenever its answer is given."""
     return [line for line in headers if _lasts(line[0])]
 
 
 def to_file(answer: Answer) -> bytes:
-    """As it stands in a file. Raises UnicodeEncodeError: its head holds bytes that are no text."""
+    """The contents of its file. Raises UnicodeEncodeError: its head has bytes that are no text."""
     ends = None if answer.ends is None else answer.ends.tolist()
     head = msgspec.json.encode(_Head(VERSION, answer.headers, ends, answer.dropped))
     rest = head + b"\n" + answer.body
@@ -77,7 +77,7 @@ def to_file(answer: Answer) -> bytes:
 
 
 def from_file(data: bytes) -> Answer | None:
-    """What stands in a file; None where that is no answer."""
+    """From the contents of its file; None where they are no answer."""
     digest, _, rest = data.partition(b"\n")
     if digest != sha256(rest).hexdigest().encode():
         return None
@@ -93,7 +93,7 @@ def from_file(data: bytes) -> Answer | None:
 
 
 async def _replayed(body: bytes, ends: Sequence[int]) -> AsyncGenerator[bytes]:
-    """In the chunks in which it came, and as fast as it is taken."""
+    """In the chunks in which it came, as fast as they are taken."""
     start = turn = 0
     for end in ends:
         yield body[start:end]

@@ -1,15 +1,16 @@
 """How do several calls that ask the same share one answer, while it comes?
 
-The first one takes a flight off, and the others join it: one call upstream, in a task of its own, of which each has the
-whole answer at a pace of its own. It goes on when the first one leaves, and is broken off when the last one does.
+The first one starts a flight, and the others join it: one call upstream, in a task of its own, whose whole answer each
+of them reads at its own pace. The flight goes on when the first one leaves, and is cancelled when the last one does.
 
     a call --> its seat --\\
     a call --> its seat ---- the log of what has come <-- the flight <-- the provider
     a call --> its seat --/
 
-While the log has everything from the beginning, more may join, and the flight reads AHEAD bytes before the fastest.
-Where it becomes too long, or all logs together do, nobody joins any more, what all have read is let go, and the flight
-reads AHEAD bytes before the slowest: then one that reads nothing holds up the others, until the door hangs up on it.
+While the log has everything from the beginning, more may join, and the flight reads up to AHEAD bytes more than the
+fastest has taken. When the log becomes too long, or all logs together do, nobody can join any more, what all have taken
+is dropped, and the flight reads up to AHEAD bytes more than the slowest has taken: then one that reads nothing holds up
+the others, until the door hangs up on it.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from proxy.ports import Call, Handler, Reply
 
 AHEAD = 256 * 1024  # bytes that nobody has taken yet
 LONGEST = 4 * 1024 * 1024  # bytes of a log that has everything
-TURN = 64 * 1024  # bytes after which others have theirs
+TURN = 64 * 1024  # bytes after which other tasks have their turn
 
 Key: TypeAlias = tuple[object, ...]
 
@@ -38,7 +39,7 @@ class Shared(NamedTuple):
 
 
 class Flights:
-    """Those under way. `most`: bytes of all logs together that have everything."""
+    """All flights under way. `most`: bytes of all logs together, while they have everything."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -54,7 +55,7 @@ class Flights:
         return key in self._open
 
     async def share(self, key: Key, call: Call, handler: Handler) -> Shared:
-        """Join the flight of this key, or take one off. Raises what the handler does, each time a new one."""
+        """Join the flight of this key, or start one. Raises what the handler does, as an error of its own."""
         flight = self._open.get(key) or self._take_off(key, call, handler)
         seat = flight.join()
         try:
@@ -65,14 +66,14 @@ class Flights:
         return Shared(flight.reply(seat), flight.call)
 
     async def close(self) -> None:
-        """Break off all that are under way."""
+        """Cancel all that are under way."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
     def shut(self, flight: "Flight") -> None:
-        """Nobody joins it any more."""
+        """Let nobody join it any more."""
         if self._open.get(flight.key) is flight:
             del self._open[flight.key]
 
@@ -124,7 +125,7 @@ class Flight:
         return seat
 
     def leave(self, seat: Seat) -> None:
-        """The last one breaks it off. Harmless when it has left."""
+        """The last one cancels the flight. Harmless the second time."""
         if seat.has_left:
             return
         seat.has_left = True
@@ -140,14 +141,14 @@ class Flight:
             self.task.cancel()
 
     async def headed(self) -> None:
-        """Until there is a reply. Raises what came in its place."""
+        """Until there is a reply. Raises the error that came instead."""
         while self._reply is None and not self._has_landed:
             await self._news.wait()
         if self._reply is None:
             raise _again(self._error)
 
     def reply(self, seat: Seat) -> Reply:
-        """As if it were for this one alone."""
+        """The reply, for this seat."""
         inner = self._reply
         assert inner is not None
         if isinstance(inner.body, bytes):
@@ -189,9 +190,9 @@ class Flight:
         return chunk
 
     def _say(self, error: GatewayError) -> bytes:
-        """Last words. What broke the flight is said once for all: who spells it remembers what it has said.
+        """Last words. What broke the flight is spelled once for all, since the reply's `last_words` keeps a state.
 
-        What stops one seat alone must not be said by that one, since the others go on.
+        What stops only this seat must not be spelled by it, since the others go on.
         """
         return self._last_words if self._error is not None else self.call.dialect.error_event(error)
 
@@ -270,14 +271,14 @@ class Flight:
             self._room.set()
 
     def _is_ahead(self) -> bool:
-        """Has more come than anybody has use for?"""
+        """Has so much come that it should wait?"""
         if not self._seats:
             return False
         pace = max if self._has_all else min
         return self._came - pace(seat.read for seat in self._seats) >= AHEAD
 
     def _let_go(self) -> None:
-        """What all have read."""
+        """Drop what all have taken."""
         read = min((seat.at for seat in self._seats), default=self._gone + len(self._log)) - self._gone
         size = sum(map(len, self._log[:read]))
         del self._log[:read]
@@ -287,7 +288,7 @@ class Flight:
 
 
 def _again(error: BaseException | None) -> Exception:
-    """An error of each one's own, for they gather traces, and headers, on their ways."""
+    """A copy for each seat, as errors collect tracebacks and headers on their way."""
     if isinstance(error, GatewayError):
         return copy(error)
     failure = RuntimeError("what several calls share has failed")

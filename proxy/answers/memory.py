@@ -1,7 +1,7 @@
-"""Which answers are known, for how long, and how many?
+"""Which answers are kept, for how long, and how many?
 
-As many as there is room for: when it is full, the one goes that was asked for longest ago. What is still coming takes
-its room already, and so does what stands in a file. One answer gets a quarter of the room at most.
+As many as there is room for: when it is full, the one that was asked for longest ago goes. An answer that is still
+coming counts already, and so does one that is only in a file. One answer may have a quarter of the room.
 """
 
 from collections import OrderedDict
@@ -22,7 +22,7 @@ class Found(NamedTuple):
 
 
 class _Entry:
-    """`answer`: None where it stands in its file alone. `since` and `weight`: as Answers counts."""
+    """`answer`: None while it is only in its file. `since`: by the clock; `weight`: bytes."""
 
     __slots__ = ("answer", "since", "weight")
 
@@ -46,7 +46,7 @@ class Answers:
         self.become(size, ttl)
 
     def become(self, size: int, ttl: float) -> None:
-        """Let these hold from now on, for what is there as well."""
+        """Go by these from now on, for what is kept already as well."""
         self.longest = size // 4
         self._size = size
         self._ttl = ttl
@@ -63,7 +63,7 @@ class Answers:
         return self._kept + self._coming
 
     async def open(self) -> None:
-        """Look at what was kept before."""
+        """Find out what was kept in files."""
         if self._shelf is None:
             return
         now = self._clock()
@@ -90,7 +90,7 @@ class Answers:
         return None if answer is None else Found(answer, age)
 
     def keep(self, key: str, answer: Answer) -> None:
-        """Unless it is too long."""
+        """Keep it, unless it is too long."""
         if answer.weight > self.longest:
             return
         self._put(key, _Entry(answer, self._clock(), answer.weight))
@@ -98,7 +98,7 @@ class Answers:
             self._shelf.write(key, answer)
 
     def claim(self, size: int) -> bool:
-        """Room for so many bytes of what is coming. False: there is none."""
+        """Take room for so many bytes of an answer that is coming. False: there is none."""
         if self._coming + size > self._size:
             return False
         self._coming += size
@@ -135,7 +135,7 @@ class Answers:
 
 
 class Gathering:
-    """A stream as it comes, until it is known whether it may be kept."""
+    """A stream while it comes, as nobody knows yet whether it may be kept."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
@@ -143,14 +143,14 @@ class Gathering:
         self._size = 0
 
     async def over(self, body: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-        """The same body; what passes is kept."""
+        """The same body; what passes is gathered."""
         async with aclosing(body):
             async for chunk in body:
                 self._add(chunk)
                 yield chunk
 
     def take(self) -> Sequence[bytes] | None:
-        """What has come, which is forgotten here; None where it was too much."""
+        """What has come, which is given up here; None where it was too much."""
         chunks, self._chunks = self._chunks, None
         self._answers.release(self._size)
         self._size = 0

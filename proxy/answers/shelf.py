@@ -1,8 +1,8 @@
 """How do answers outlive the process?
 
-A file for each, in a folder that nobody else may look into, under the name of its question's digest. A file is written
-beside and put in place whole; how old it is, its time of change says. One thread does it all, in the order in which it
-was told to, so that the loop waits for no disk.
+Each has a file, named by its question's digest, in a folder that nobody else may look into. A file is written under
+another name and put in place whole; its modification time tells its age. One thread does all of this, in the order in
+which it was asked to, so that the loop waits for no disk.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
 FOLDER = "answers"
-BACKLOG = 16 * 1024 * 1024  # bytes that wait for the disk; of what comes meanwhile no file is made
-FORGOTTEN = 60.0  # seconds after which nobody goes on writing a file
+BACKLOG = 16 * 1024 * 1024  # bytes that may wait for the disk; an answer beyond that gets no file
+FORGOTTEN = 60.0  # seconds after which an unfinished file is nobody's any more
 
 _is_key = re.compile(r"[0-9a-f]{64}").fullmatch
 _is_unfinished = re.compile(r"[0-9a-f]{64}\.[0-9]+\.new").fullmatch
@@ -33,7 +33,7 @@ log = logging.getLogger("pillion")
 
 
 class Kept(NamedTuple):
-    """A file. `age` is in seconds, and below 0 where the clock was put back."""
+    """A file. `age` is in seconds, and negative where the clock was set back."""
 
     key: str
     size: int
@@ -63,7 +63,7 @@ class Shelf:
         return None if self._is_closed else await self._aside(self._read, key)
 
     def write(self, key: str, answer: Answer) -> None:
-        """In time, and only where the disk keeps up."""
+        """Later, and only if the disk keeps up."""
         if self._backlog + answer.weight <= BACKLOG:
             self._backlog += answer.weight
             self._later(answer.weight, self._write, key, answer)
@@ -72,7 +72,7 @@ class Shelf:
         self._later(0, self._remove, key)
 
     async def close(self) -> None:
-        """What was told is done first."""
+        """Once all is done that was asked for."""
         self._is_closed = True
         if self._jobs:
             await asyncio.wait(self._jobs)
@@ -93,7 +93,7 @@ class Shelf:
         self._jobs.add(job)
         job.add_done_callback(done)
 
-    # --- in the thread: no error leaves it ---
+    # --- in the thread: it raises nothing ---
 
     def _look(self) -> list[Kept]:
         found: list[Kept] = []
@@ -107,7 +107,7 @@ class Shelf:
         return sorted(found, key=lambda kept: -kept.age)
 
     def _note(self, file: os.DirEntry[str], found: list[Kept]) -> None:
-        """What bears another name than ours was put there by somebody else."""
+        """Files with other names than ours are somebody else's."""
         if not file.is_file(follow_symlinks=False):
             return
         with suppress(FileNotFoundError):  # another pillion has removed it meanwhile

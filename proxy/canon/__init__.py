@@ -1,8 +1,8 @@
 """What is a chat request, and what is an answer, whatever wire it came on?
 
-The canonical form is nobody's wire format. A field enters it when two wires can carry it; until then it rides in
-`extra`, under the name that its own wire gives it. A dialect turns bytes into these values and back; nothing here
-knows how any vendor spells them.
+The canonical form is nobody's wire format. A field enters it when two wires can carry it; until then it is in `extra`,
+under the name that its own wire gives it. A dialect turns bytes into these values and back; nothing here knows how any
+vendor spells them.
 
 An answer is a sentence of events:
 

@@ -38,7 +38,7 @@ class Open(Struct, frozen=True, kw_only=True):
 
 
 class Delta(Struct, frozen=True, kw_only=True):
-    """More of block `index`. `text` is text, thinking, refusal, arguments or base64 sound: whatever the block is of."""
+    """More of block `index`. `text` is text, thinking, a refusal, arguments or base64 sound, depending on its part."""
 
     index: int
     text: str = ""
@@ -63,8 +63,8 @@ BUCKETS = ("input", "cache_read", "cache_write", "cache_write_1h", "audio_input"
 class Usage(Struct, frozen=True, kw_only=True):
     """Tokens in disjoint buckets (BUCKETS): their sum is what was read and written, and no token is in two.
 
-    A later Usage replaces an earlier one. `extra` holds counts that only the wire of origin has a name for. What is
-    behind the buckets is for the bill, and a wire need not be able to say it.
+    A later Usage replaces an earlier one. `extra` has counts that only the wire of origin has a name for. The fields
+    after the buckets are for the bill, and a wire need not be able to say them.
     """
 
     input: int = 0  # fresh text and images
@@ -77,9 +77,9 @@ class Usage(Struct, frozen=True, kw_only=True):
     audio_output: int = 0
     searches: int = 0  # by a tool of the provider's own, which has a fee for each
     tier: str = ""  # that served the request, in the provider's words
-    beside: "tuple[Iteration, ...]" = ()  # what the provider ran besides, which the buckets leave out
-    is_odd: bool = False  # a count cannot be (below zero, beyond all bounds, no number, null): it counts as nothing
-    is_guess: bool = False  # of ours: nobody has counted some of it
+    beside: "tuple[Iteration, ...]" = ()  # what else the provider ran, which is not in the buckets
+    is_odd: bool = False  # a count made no sense (negative, far too large, no number, null), and counts as nothing
+    is_guess: bool = False  # some of it is our estimate, which nobody has counted
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -92,7 +92,7 @@ class Usage(Struct, frozen=True, kw_only=True):
 
     @property
     def whole(self) -> "Usage":
-        """With what is beside it in its buckets."""
+        """With what is `beside` it added to its buckets."""
         if not self.beside:
             return self
         took = [self, *(ran.usage for ran in self.beside)]
@@ -103,7 +103,7 @@ NO_USAGE = Usage()
 
 
 class Iteration(Struct, frozen=True):
-    """What a model of the provider's took within one request, beside the answer: to sum it up, or to give advice."""
+    """What another run of a model used within one request, beside the answer: to sum it up, or to give advice."""
 
     model: str  # "": the one that answers
     usage: Usage
@@ -112,7 +112,7 @@ class Iteration(Struct, frozen=True):
 class Stop(Struct, frozen=True, kw_only=True):
     """Why one choice ended. `raw` is the wire's own word for it; `sequence` the stop string that was met.
 
-    `extra` holds what only the wire of origin says of the choice at its end.
+    `extra` has what only the wire of origin says at the end of the choice.
     """
 
     reason: Reason = "stop"

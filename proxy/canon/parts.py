@@ -1,4 +1,4 @@
-"""What are a turn, and an answer, made of?"""
+"""What are turns and answers made of?"""
 
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ class Remote(Struct, frozen=True, tag="remote"):
 
 
 class Stored(Struct, frozen=True, tag="stored"):
-    """A file that was uploaded to the provider before; the id means nothing anywhere else."""
+    """A file that was uploaded to the provider; the id means nothing to any other one."""
 
     id: str
     media_type: str = ""
@@ -33,7 +33,7 @@ Source = Inline | Remote | Stored
 
 # --- parts -----------------------------------------------------------------------------------------------------------
 
-# `extra` on a part holds what its own wire alone can say of it (`cache_control` goes in `cache`, since two can).
+# `extra` on a part has what only its own wire can say of it (`cache_control` is in `cache`, since two wires have it).
 
 
 class _Placed(Struct, kw_only=True):
@@ -62,7 +62,7 @@ class Place(Struct, frozen=True):
 
 
 class Citation(Struct, kw_only=True):
-    """Where a passage comes from. What every wire has a word for, and the whole as its own wire (`wire`) spells it."""
+    """Where a passage comes from: `value` is how its own wire says it, the other fields are what all wires can say."""
 
     wire: str
     value: dict[str, Any]
@@ -75,7 +75,7 @@ class Citation(Struct, kw_only=True):
 
 
 class Text(_Placed, kw_only=True, tag="text"):
-    """`signature`: a seal that the provider put on its own answer and wants to see again (Gemini)."""
+    """`signature`: a seal that the provider put on its own answer and wants to get back (Gemini)."""
 
     text: str = ""
     signature: str = ""
@@ -86,7 +86,7 @@ class Text(_Placed, kw_only=True, tag="text"):
 
     @property
     def is_plain(self) -> bool:
-        """Is it a text and nothing more? Nearly every one is."""
+        """Is it text and nothing more? Nearly every one is."""
         return self.cache is None and not (self.signature or self.citations or self.logprobs or self.extra)
 
 
@@ -117,7 +117,7 @@ class Video(_Placed, kw_only=True, tag="video"):
 class Document(_Placed, kw_only=True, tag="document"):
     source: Source
     name: str | None = None  # a file name or a title
-    context: str | None = None  # what the model is to know of it, and not to quote
+    context: str | None = None  # what the model is to know about it, and not to quote
     cited: bool | None = None  # the answer is to tell which passages it rests on
     cache: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
@@ -141,7 +141,7 @@ class Thinking(_Placed, kw_only=True, tag="thinking"):
 class ToolCall(_Placed, kw_only=True, tag="tool_call"):
     """`arguments` is JSON text exactly as the model wrote it, or free text where `kind` is "custom".
 
-    `id` is empty where the wire has none: the next wire makes one that is deterministic.
+    `id` is empty where the wire has none: a wire that needs one makes it up, the same each time.
     """
 
     id: str

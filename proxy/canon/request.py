@@ -18,7 +18,7 @@ class Turn(Struct, kw_only=True):
 
     @property
     def plain(self) -> str | None:
-        """Its text, where it says one and nothing more; None elsewhere."""
+        """Its text, if it is one text and nothing more; else None."""
         part = self.parts[0] if len(self.parts) == 1 and not self.extra else None
         return part.text if type(part) is Text and part.is_plain else None
 
@@ -40,7 +40,7 @@ class Tool(Struct, kw_only=True):
 class ToolChoice(Struct, frozen=True):
     mode: Literal["auto", "none", "required", "tool"]
     name: str | None = None  # with mode "tool"
-    among: tuple[str, ...] = ()  # with "auto" and "required": the tools that may be chosen, where not all may
+    among: tuple[str, ...] = ()  # with "auto" and "required": the tools that may be chosen, if not all
 
 
 class Format(Struct, kw_only=True):
@@ -78,7 +78,7 @@ class Request(Struct, kw_only=True):
     max_tokens: int | None = None
     limit_field: str = ""  # the client's own name for max_tokens, where its wire has two
     ask_usage: bool = True  # the provider's host lets a stream be asked for its usage
-    longest: int | None = None  # answer that the model gives, in tokens, where that is known
+    longest: int | None = None  # tokens of the longest answer that the model can give, if that is known
     temperature: float | None = None
     hinted: bool = False  # the temperature is the operator's, and gives way to what the client says
     top_p: float | None = None
@@ -97,13 +97,13 @@ class Request(Struct, kw_only=True):
     store: bool | None = None
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None  # how long a cached prompt is kept, in OpenAI's words
-    obfuscation: bool | None = None  # the events of a stream are padded, so that their length tells nothing
+    obfuscation: bool | None = None  # the events of a stream are padded, to hide their length
     verbosity: str | None = None  # low, medium, high
     modalities: list[str] | None = None  # of the answer: text, audio, image
     service_tier: str | None = None  # in OpenAI's words (auto, default, flex, priority), where its wire has the like
     extra: dict[str, Any] = field(default_factory=dict)
     demands: dict[str, Any] = field(default_factory=dict)  # like `extra`, but the answer would be another without it
-    call: str = ""  # our own name for the request: the answer goes by it where its provider gives it none
+    call: str = ""  # our own id for the request: the answer's, if the provider gives it none
     names: Mapping[str, str] = field(default_factory=dict)  # what the client calls a field, where that is not our name
 
     def name_of(self, field: str) -> str:

@@ -1,4 +1,4 @@
-"""Is it a sentence, and what does it come to when it is said at once?"""
+"""Is it a grammatical sentence, and what answer does it add up to?"""
 
 from collections.abc import Iterable, Iterator
 from typing import assert_never
@@ -23,16 +23,16 @@ from proxy.canon.parts import (
 
 
 class Ungrammatical(ValueError):
-    """The events are no sentence. A decoder never lets this out: it raises UpstreamError before."""
+    """The events are no sentence. A decoder never raises this: it raises UpstreamError first."""
 
 
 def fold(events: Iterable[Event]) -> Completion:
-    """Sum a sentence into the whole answer that it spells. That it is one, `grammatical` tells."""
+    """Sum a sentence into the whole answer that it spells. Whether it is one, `grammatical` checks."""
     start: Start | None = None
     usage: Usage | None = None
     blocks: dict[int, tuple[int, Part, list[Delta]]] = {}
     stops: tuple[Stop, ...] | None = None
-    for event in events:  # a `match` would ask each event up to six questions that are dear of a Struct
+    for event in events:  # no `match`: it asks up to six times for the class, which is slow with a Struct
         if type(event) is Delta:
             blocks[event.index][2].append(event)
         elif type(event) is Open:

@@ -1,9 +1,9 @@
-"""When is a conversation, or an answer, the same as one of before?
+"""When is a conversation, or an answer, the same as an earlier one?
 
-A client repeats the whole conversation with every request, and each in its own way: in one turn or in several, in one
-text or in parts, with the arguments of a call spelled anew. What every wire keeps and every client repeats is hashed:
-roles, texts, calls, results and media. How it is split is not: adjacent turns of one role are one, adjacent texts are
-one, and arguments are what their JSON means. Thoughts and seals are no part of it, nor is what only tunes a request.
+A client repeats the whole conversation with every request, and each client in its own way: in one turn or in several,
+in one text or in parts, with the arguments of a call spelled anew. What every wire keeps and every client repeats is
+hashed: roles, texts, calls, results and media. How it is split up is not: adjacent turns of one role count as one, as
+do adjacent texts, and arguments count as what their JSON means. Thoughts, seals and tuning knobs are left out.
 """
 
 import secrets
@@ -33,13 +33,13 @@ from proxy.canon import (
     Video,
 )
 
-LONGEST = 1024 * 1024  # characters of arguments that are read: what is built of them may weigh twenty times as much
+LONGEST = 1024 * 1024  # characters of arguments that are parsed: the values may take twenty times as much memory
 
 
 def identities(parts: list[Part]) -> list[list[str]]:
-    """What an answer is known by, the surest first.
+    """What an answer is recognised by, the most reliable first.
 
-    A call may have no id at its provider, or lose it at a client whose wire has none: then what it says must do.
+    A call may have no id from its provider, or lose it at a client whose wire has none: then its contents must do.
     """
     calls = [part for part in parts if isinstance(part, ToolCall)]
     if not calls:
@@ -51,7 +51,7 @@ def identities(parts: list[Part]) -> list[list[str]]:
 
 
 class Conversation:
-    """The digest of a conversation so far: of turns, each a list of roles, texts and items."""
+    """The digest of a conversation so far, turn by turn."""
 
     def __init__(self) -> None:
         self._hash = sha256()
@@ -114,7 +114,7 @@ def _where(source: Source | None) -> tuple[str, str, str]:
 
 
 def _arguments(call: ToolCall) -> str:
-    """What the JSON means, as clients that read it spell it again; what is none, or is too long, stands as it is."""
+    """What the JSON means, as clients parse it and spell it again; what is no JSON, or too long, is left as it is."""
     if call.kind == "custom" or len(call.arguments) > LONGEST:
         return call.arguments
     try:
@@ -138,7 +138,7 @@ _read = msgspec.json.Decoder(float_hook=_number).decode
 def _canonical(value: object) -> str:
     try:
         return _spell(value, order="sorted").decode()
-    except RecursionError:  # nested as nobody does but to break us: then it is like nothing else
+    except RecursionError:  # nested so deep only to break us: then it is like nothing else
         return secrets.token_hex()
 
 
@@ -147,6 +147,6 @@ def digest_of(fields: Iterable[str]) -> bytes:
 
 
 def _framed(fields: Iterable[str]) -> bytes:
-    """Each field with its length before it, so that no two lists of fields are the same bytes."""
+    """Each field with its length before it, so that no two lists of fields give the same bytes."""
     held = [field.encode() for field in fields]
     return b"".join([b"%d:%b" % (len(field), field) for field in held])

@@ -1,10 +1,10 @@
-"""What does a seal's own form tell of its maker?
+"""What does the form of a seal tell about its maker?
 
-A seal is opaque, and yet its first bytes are its maker's own: OpenAI's are Fernet tokens, Anthropic's and Google's are
-protocol buffers of two kinds, those of OpenAI's models on Bedrock begin with a word, DeepSeek's are a UUID and a
-number. That holds wherever a seal comes from: from before a restart, or from another gateway. Bytes at random look like
-one of these once in a hundred thousand times at most. Of a seal that looks like none nothing is told (xAI's look like
-any bytes).
+A seal is opaque, and yet its first bytes are typical of its maker: OpenAI's are Fernet tokens, Anthropic's and Google's
+are protocol buffers of two kinds, those of OpenAI's models on Bedrock begin with a word, DeepSeek's are a UUID and a
+number. That holds wherever a seal comes from: from before a restart, or from another gateway. Random bytes look like
+one of these at most once in a hundred thousand times. A seal that looks like none of them (xAI's look like random
+bytes) tells nothing.
 """
 
 import re
@@ -36,7 +36,7 @@ _STANDARD = str.maketrans("-_", "+/")
 
 
 def maker_of(seal: str) -> str:
-    """One of MAKERS; "" where the form tells of nobody."""
+    """One of MAKERS; "" where the form tells nothing."""
     if not seal.startswith(_BEGINS_SO):
         return next((maker for maker, form in _IN_TEXT if form.match(seal)), "")
     try:

@@ -1,6 +1,6 @@
-"""Whose seals may a provider have made, and who is it as their maker?
+"""Which seals can a provider not have made, and by what name does it go as a maker of seals?
 
-What is told to provenance.py, once for each configuration.
+All of it is for provenance.py, once for each configuration.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -11,7 +11,7 @@ from proxy.ports import Adapter
 from proxy.sealing.forms import DEEPSEEK, MAKERS, MANTLE, OPENAI
 from proxy.sealing.provenance import Foreign
 
-# Who seals nothing on OpenAI's older wire, and on others alone. Gateways, and Google's models, do.
+# Those that seal nothing on Chat Completions, but only on other wires. Gateways, and Google's models, do seal there.
 _CHAT = "openai_chat"
 _SILENT_THERE = {OPENAI, MANTLE, DEEPSEEK}
 
@@ -19,14 +19,14 @@ _SILENT_THERE = {OPENAI, MANTLE, DEEPSEEK}
 def whose(
     config: Config, adapters: Collection[Adapter]
 ) -> tuple[Foreign, Mapping[str, str], Collection[tuple[str, str]]]:
-    """All of it, as provenance.py wants it."""
+    """All three, as `Provenance.become` takes them."""
     return foreign(config, adapters), called(config), silent(config, adapters)
 
 
 def silent(config: Config, adapters: Collection[Adapter]) -> Collection[tuple[str, str]]:
-    """Whose answers need not be watched, and on which wire: to watch each piece of a stream costs something.
+    """The providers and wires whose answers need not be watched for seals, which costs something for each chunk.
 
-    It is the preset's word alone where another host may stand in its place: where several take the wire nobody is.
+    None where several providers take the wire: only the preset says so, and another host may stand in its place.
     """
     takers = [each.name for each in adapters if _CHAT in each.dialects]
     rows = [config.providers[name] for name in takers if name in config.providers]
@@ -36,9 +36,9 @@ def silent(config: Config, adapters: Collection[Adapter]) -> Collection[tuple[st
 
 
 def called(config: Config) -> Mapping[str, str]:
-    """The makers, by the providers' names: a name may stand for one host today, and for another one tomorrow.
+    """The makers, by provider: a provider's name with its host, as the name may stand for another host tomorrow.
 
-    Of a host the account is told by no more than the name: a key that was rotated is of the same one, as a rule.
+    The key is no part of it: another one is usually of the same account.
     """
     return {name: f"{name} {_origin(row.base_url)}" for name, row in config.providers.items()}
 
@@ -49,10 +49,10 @@ def _origin(url: str) -> str:
 
 
 def foreign(config: Config, adapters: Iterable[Adapter]) -> Foreign:
-    """Whose seals a provider cannot have made, by its name and wire.
+    """The makers whose seals a provider cannot have made, by provider and wire.
 
-    A host that is the preset's own, or of which the operator says so, makes its vendor's alone. Any other may be a
-    gateway to all of them, and there a seal is another's where a provider of the same wire makes such ones.
+    A host that is the preset's own, or that the operator vouches for, makes only its vendor's seals. Any other host may
+    be a gateway to all vendors: its seals are foreign only if another provider of the same wire makes such seals.
     """
     asked = [(config.providers[each.name], each.dialects) for each in adapters if each.name in config.providers]
     makers: dict[str, set[str]] = {}

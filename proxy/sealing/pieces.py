@@ -1,6 +1,6 @@
-"""What of an answer is kept, and how is it put back into what the client brings?
+"""What is kept of an answer, and how is it put back into what the client sends?
 
-Of each part its place and its seal; of a thought its words as well, and of everything else no word.
+Each part's place and seal; a thought's words as well, and no other words.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,12 +26,12 @@ from proxy.canon import (
 )
 from proxy.sealing.seals import is_sealed
 
-# Bytes that surround the texts: of an entry its key, its slot and its tuples; of a piece its own tuple.
+# Bytes of memory beside the texts: an entry has its key, its slot and its tuples; a piece has its own tuple.
 _ENTRY, _PIECE = 700, 150
 
 
 class Piece(NamedTuple):
-    """What is kept of one part of an answer: no word of it, unless it is a thought."""
+    """What is kept of one part of an answer: no words, unless it is a thought."""
 
     kind: Literal["thinking", "redacted", "text", "call"]
     seal: str
@@ -49,7 +49,7 @@ def size_of(kept: Kept) -> int:
 
 
 def pieces_of(parts: Iterable[Part]) -> Kept:
-    """Thoughts without a seal are not kept: nobody wants them back."""
+    """Thoughts without a seal are left out: no provider wants them back."""
     kept: list[Piece] = []
     for part in parts:
         match part:
@@ -69,7 +69,7 @@ def pieces_of(parts: Iterable[Part]) -> Kept:
 
 
 def fill(turns: list[Turn], kept: Kept) -> None:
-    """Fill in what these turns, which are one answer, lack: seals, and thoughts where none of theirs is sealed."""
+    """Fill in what these turns, which are one answer, lack: seals, and thoughts if none of their own is sealed."""
     parts = [part for turn in turns for part in turn.parts]
     said: list[Part] = [part for part in parts if not isinstance(part, Thinking)]
     shown = [part for part in parts if isinstance(part, Thinking)]
@@ -101,9 +101,9 @@ def _thought(piece: Piece) -> Thinking:
 
 
 def _in_order(said: list[Part], kept: Kept) -> list[Part] | None:
-    """The parts as the model made them, a thought between two of them as well; None where they are not all there.
+    """The parts in the model's own order, with the thoughts between them; None where they are not all there.
 
-    Clients of Chat Completions have all text in one and all calls behind it; thoughts may not move.
+    Clients of Chat Completions send all text in one, and all calls behind it; but thoughts must keep their places.
     """
     texts = _cut([part for part in said if isinstance(part, Text)], kept)
     calls = [part for part in said if isinstance(part, ToolCall)]
@@ -116,7 +116,7 @@ def _in_order(said: list[Part], kept: Kept) -> list[Part] | None:
 
 
 def _cut(texts: list[Text], kept: Kept) -> list[Text] | None:
-    """The texts, in as many pieces as there were; None where that cannot be."""
+    """The texts, cut into the original pieces; None where they do not fit."""
     pieces = [piece for piece in kept if piece.kind == "text"]
     if len(texts) == len(pieces):
         return texts
@@ -128,6 +128,6 @@ def _cut(texts: list[Text], kept: Kept) -> list[Text] | None:
         Text(text=whole.text[end - piece.length : end], signature=piece.seal)
         for piece, end in zip(pieces, ends, strict=True)
     ]
-    if made:  # what is said of a text is said of its end
+    if made:  # all else about the text, such as its citations, stays with its last piece
         made[-1] = replace(whole, text=made[-1].text, signature=made[-1].signature)
     return made

@@ -1,11 +1,11 @@
-"""Which provider made a seal that bears no mark?
+"""Which provider made a seal that has no mark of ours?
 
-An answer that passes through keeps its bytes, and the seals in it bear no mark of ours. A client may bring such a seal
-to another provider than it is from: to one of several, or after a restart to the only one that is there now. So seals
-are remembered as they pass, by digest and with their maker, also where just one provider takes the wire, and the
-register (register.py) remembers them from one process to the next. A maker is a provider's name and the host that it
-stood for; another key is no other maker. Of a seal that nobody here has seen its form may tell (forms.py) that the
-target cannot have made it; else it goes to whom the client asks (docs/decisions/0013-unmarked-seals.md).
+An answer that passes through keeps its bytes, so its seals have no mark. A client may then send such a seal to another
+provider than the one that made it: to one of several, or after a restart to the only one that is there now. So seals
+are remembered as they pass, by digest, with their maker, even if only one provider takes the wire; and the register
+(register.py) remembers them from one process to the next. A maker is a provider's name and the host that it stood for;
+another key makes no other maker. Where nobody here has seen a seal, its form may tell (forms.py) that the target cannot
+have made it; else it goes to the provider that the client asks (docs/decisions/0013-unmarked-seals.md).
 """
 
 import asyncio
@@ -21,10 +21,10 @@ import msgspec
 from proxy.sealing.forms import maker_of
 from proxy.sealing.register import SEALS, Register
 
-TAIL = 256  # bytes at the end of a seal that tell it from any other, with its length
+TAIL = 256  # bytes at the end of a seal that, with its length, tell it from any other
 
-# How the names end under which the wires have seals: `thoughtSignature` is one. A sealed thought may be `data`, as much
-# else is that is no seal of anybody's; it is looked at where one of the other words stands beside it.
+# How the names of fields with seals end: `thoughtSignature` is one. A sealed thought may also be in `data`, a name that
+# much else has; so that is looked at only where one of the words beside it is there, too.
 _NAMES = (b'ignature"', b'encrypted_content"', b'redactedContent"')
 _DATA, _BESIDE_DATA = b'"data"', (b"redacted_thinking", b"reasoning.encrypted")
 _value = re.compile(rb'\s*+:\s*+"((?:[^"\\]++|\\.)++)"', re.DOTALL).match
@@ -36,8 +36,8 @@ NOBODYS: Foreign = {}
 
 
 class Provenance:
-    """`register`: where it is kept; None where there is nowhere. `limit`: how many seals are remembered, in some 15 MB;
-    those that were met least recently are forgotten first.
+    """`register`: the file; None where there is none. `limit`: how many seals are remembered, in some 15 MB; those that
+    were met least recently are forgotten first.
     """
 
     def __init__(self, register: Register | None = None, limit: int = SEALS) -> None:
@@ -54,7 +54,7 @@ class Provenance:
         return f"<Provenance of {len(self._makers)} seals>"
 
     async def open(self) -> None:
-        """With all that was known when pillion ended."""
+        """Read all that was known when pillion ended."""
         if self._register is not None:
             self._makers.update(await asyncio.to_thread(self._register.read))
             self._known.update(*set(self._makers.values()))
@@ -62,18 +62,18 @@ class Provenance:
     def become(
         self, foreign: Foreign, called: Mapping[str, str], silent: Collection[tuple[str, str]] = frozenset()
     ) -> None:
-        """`foreign`: by provider and wire, whose seals it cannot have made, as forms.py names them. `called`: the
-        makers, two words each, by the providers' names. `silent`: providers and wires whose answers hold no seals.
+        """`foreign`: by provider and wire, the makers (as forms.py names them) whose seals it cannot have made.
+        `called`: the makers, two words each, by provider. `silent`: providers and wires whose answers have no seals.
         """
         self._foreign, self._called, self.silent = foreign, called, silent
         self._marks = {name: f"{name}@{_short(maker)}" for name, maker in called.items()}
 
     def mark(self, provider: str) -> str:
-        """The maker, as marks name it (seals.py): clients have no business to know the host."""
+        """The maker, as marks name it (seals.py): without the host, which clients need not know."""
         return self._marks.get(provider, provider)
 
     def tap(self, words: Sequence[bytes], provider: str) -> Callable[[bytes], None]:
-        """What is to see an answer's events. `words`: one of them stands beside each seal."""
+        """What must see the events of an answer. `words`: one of them stands beside each seal."""
         note, maker = self._note, self._maker(provider)
 
         def watch(events: bytes) -> None:
@@ -85,7 +85,7 @@ class Provenance:
         return watch
 
     def judge(self, provider: str, wire: str) -> Callable[[str], bool] | None:
-        """Tells the seals that others made, and that this provider did not; None where nothing would."""
+        """Tells whether a seal is another maker's, and not this provider's; None where nothing is known."""
         return partial(self._is_foreign, provider, wire) if self.may_tell(provider, wire) else None
 
     def may_tell(self, provider: str, wire: str) -> bool:
@@ -96,7 +96,7 @@ class Provenance:
         return len(self._known) > (self._maker(provider) in self._known)
 
     def holds_foreign(self, body: bytes, words: Sequence[bytes], provider: str, wire: str) -> bool:
-        """Is there such a seal in a request? `words`: one of them stands beside each seal."""
+        """Is there a seal of another maker's in a request? `words`: one of them stands beside each seal."""
         if not has_one(words, body):
             return False
         return any(self._is_foreign(provider, wire, seal) for seal in _seals_in(body))
@@ -123,7 +123,7 @@ class Provenance:
         if makers is None:
             foreign = self._foreign.get((provider, wire), ())
             return bool(foreign) and maker_of(seal) in foreign
-        with suppress(KeyError):  # a large body is looked at in a thread, and meanwhile it may be forgotten
+        with suppress(KeyError):  # this may run in a thread, for a large body, and it may be forgotten meanwhile
             self._makers.move_to_end(digest)
         return self._maker(provider) not in makers
 
@@ -152,6 +152,6 @@ def _short(maker: str) -> str:
 
 
 def _digest(seal: str) -> bytes:
-    """The same in either alphabet of base64, with its padding or without: some SDKs decode it, and encode it anew."""
+    """The same in either alphabet of base64, padded or not: some SDKs decode seals and encode them again."""
     data = seal.encode("utf-8", "surrogatepass").rstrip(b"=").translate(_STANDARD)
     return blake2b(b"%d %b" % (len(data), data[-TAIL:]), digest_size=16).digest()

@@ -1,12 +1,12 @@
 """How is it still known after a restart who made a seal?
 
-In `seals` of the state directory, a line for each: the seal's digest, its maker's name, and the host that went by that
-name. No seal stands there, and no word of a conversation. A line is written when its seal is met for the first time, so
-that a kill loses nothing; once the file is long another one is begun, and it stays beside that as `seals.old`. Kept as
-well as may be: what cannot be read or written is told of once, and no request fails for it.
+The file `seals` in the state directory has a line for each: the seal's digest, its maker's name, and the host that went
+by that name; no seal, and no word of a conversation. A line is written when its seal is first met, so that a kill loses
+nothing. Once the file is long, a new one is begun, and the old one is kept as `seals.old`. This is best effort: what
+cannot be read or written is logged once, and no request fails for it.
 
-Several pillions may write into one folder. Each opens the file for each line, so that it writes into the one that is
-there.
+Several pillions may write into one folder. Each opens the file anew for each line, so that it writes into the current
+one.
 """
 
 import fcntl
@@ -30,8 +30,8 @@ _VERSION = 1
 _HEAD = b"pillion seals %d" % _VERSION
 _version = re.compile(rb"pillion seals (\d{1,9})\n").match
 _DIGEST = 32  # characters
-_maker = re.compile(rb" (\S+ \S+)").fullmatch  # a line that was cut off, and goes on as another one, has more words
-_END_OF_CUT = b" \n"  # with a blank, as half a host's name would be one as well
+_maker = re.compile(rb" (\S+ \S+)").fullmatch  # a line that was cut off, and runs into the next one, has more words
+_END_OF_CUT = b" \n"  # the blank spoils the line, as half a host's name could be a whole one
 _OURS = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe of that name must not have us wait
 
 log = logging.getLogger("pillion")
@@ -46,7 +46,7 @@ class Register:
         self._path = folder / FILE
         self._former = folder / FORMER
         self._limit = limit
-        self._is_ours = True  # and of no newer pillion
+        self._is_ours = True  # the file, and not a newer pillion's
         self._is_cut = False  # in the middle of its last line
         self._is_told = False  # that it cannot be written
 
@@ -54,14 +54,14 @@ class Register:
         return f"<Register {self._path}>"
 
     def read(self) -> Makers:
-        """What was written, the oldest first. For a thread; no error leaves it."""
+        """What was written, the oldest first. For a thread; raises nothing."""
         found: Makers = {}
         for path in (self._former, self._path):
             self._read(path, found)
         return found
 
     def note(self, digest: bytes, maker: str) -> None:
-        """Four microseconds, on the loop."""
+        """Write a line, which takes four microseconds on the loop."""
         if not self._is_ours:
             return
         try:
@@ -122,7 +122,7 @@ class Register:
             return os.open(self._path, flags, 0o600)
 
     def _is_retired(self, descriptor: int) -> bool:
-        """Is another file to be begun? Of several pillions one puts this one aside. Raises OSError."""
+        """Put the full file aside, unless another pillion just does. Is a new one to be begun? Raises OSError."""
         with suppress(BlockingIOError, FileNotFoundError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(descriptor), self._path.stat()):
@@ -151,7 +151,7 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def _learn(lines: Iterable[bytes], found: Makers) -> int:
-    """How many of them say something. A maker's words are looked at once."""
+    """Add what the lines say; returns how many of them are good. Each maker's words are read once."""
     makers: dict[bytes, tuple[str, ...]] = {}
     learnt = 0
     for line in lines:

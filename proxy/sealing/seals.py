@@ -1,13 +1,13 @@
 """Whose seal is this, and may it be sent there?
 
 A seal is a provider's opaque proof of its own reasoning: the signature of a thought, a text or a tool call, or a
-thought that is sealed as a whole. It must go back unchanged to the provider that made it, and to no other one. Dialects
-carry seals raw and never judge whose they are; this module stands between two of them. `Sealer` marks a seal on its way
-to the client with its maker, and with the id of its block; `unseal` takes the mark off when it comes back, or the
-seal out when it is another provider's. What the client's wire cannot carry is for the vault.
+thought that is sealed as a whole. It must go back unchanged to the provider that made it, and to no other. Dialects
+carry seals raw and never judge whose they are; this module stands between two dialects. `Sealer` marks a seal on its
+way to the client with its maker and the id of its block; when it comes back, `unseal` takes off the mark, or takes out
+the seal if it is another provider's. What the client's wire cannot carry is kept in the vault.
 
-An answer that passes through is not marked. Whose its seals are is for provenance.py to tell, as far as it has seen
-them; one that it has not is taken for the target's own, where the target speaks the client's wire.
+Answers that pass through are not marked. provenance.py knows whose their seals are, if it has seen them; a seal that it
+has not seen counts as the target's own, if the target speaks the client's wire.
 """
 
 from base64 import b64decode, b64encode
@@ -37,10 +37,10 @@ from proxy.canon import (
 from proxy.grammar.fields import Verbatim
 
 # --- the mark --------------------------------------------------------------------------------------------------------
-# Base64 throughout, since on some wires a seal is bytes, which SDKs decode and encode on the way: in either alphabet,
-# with its padding or without.
+# Base64 throughout, since on some wires a seal is bytes, which SDKs decode and encode again: in either alphabet, padded
+# or not.
 
-MARK = b"cGlsbGlv"  # the base64 of "pillio"; what dialects wrap a seal in, where their wire needs that, begins so too
+MARK = b"cGlsbGlv"  # the base64 of "pillio"; where a wire needs seals in a wrapping, a dialect's begins so too
 _MARK = MARK.decode()
 _HEAD = b"pillion\0"
 _STANDARD = str.maketrans("-_", "+/")
@@ -53,7 +53,7 @@ class _Mark(NamedTuple):
 
 
 def is_marked(body: bytes) -> bool:
-    """May a seal that we marked be in there? Then no provider may get the bytes as they are."""
+    """May there be a seal that we have marked? Then no provider may get the bytes as they are."""
     return MARK in body
 
 
@@ -79,7 +79,7 @@ def _read(marked: str) -> _Mark | None:
 class Sealer:
     """Marks the seals of one answer.
 
-    The pieces of a seal wait for the end of their block and come as one just before it closes: base64 does not join.
+    The pieces of a seal are held until their block closes, and come as one just before: base64 cannot be concatenated.
     """
 
     def __init__(self, maker: str) -> None:
@@ -119,7 +119,7 @@ class Sealer:
         return event if part is event.part else replace(event, part=part)
 
     def _seal(self, event: Close) -> Delta:
-        """What its block has held back."""
+        """The seal that was held back for its block."""
         mark = _Mark(self._maker, self._ids.get(event.index, ""), "".join(self._held.pop(event.index)))
         return Delta(index=event.index, signature=_marked(mark))
 
@@ -130,12 +130,11 @@ class Sealer:
 def unseal(
     request: Request, maker: str, own_wire: bool, is_foreign: Callable[[str], bool] | None = None
 ) -> tuple[str, ...]:
-    """Leave in the request, in place, only the seals that this provider made; return the receipt of what went.
+    """Leave in the request, in place, only the seals that this provider made; return the receipt of the others.
 
-    `maker`: the provider, as its marks name it: NAME@HOST, the host as a digest. A mark of before that was so has the
-    name alone.
-    `own_wire`: the target speaks the client's dialect. A seal without a mark is from that dialect's providers, and the
-    target's own unless `is_foreign` knows it for another's.
+    `maker`: the provider, as its marks name it: NAME@HOST, with the host as a digest; older marks have only the name.
+    `own_wire`: the target speaks the client's dialect. A seal without a mark is from a provider of that dialect: the
+    target, unless `is_foreign` knows better.
     """
     unsealing = _Unsealing(request, maker, own_wire, is_foreign if own_wire else None)
     for turn in request.turns:
@@ -189,11 +188,11 @@ class _Unsealing:
         whole = self._kept(part.redacted, "thinking.redacted", part.id)
         kept = self._kept(part.signature, "thinking.signature", part.id)
         part.redacted, part.signature = whole.seal, kept.seal
-        part.id = whole.id if whole.seal else kept.id  # a provider's name for what it cannot read is nobody's
+        part.id = whole.id if whole.seal else kept.id  # without its seal a thought's id means nothing to the provider
         return bool(part.text) or is_sealed(part)
 
     def _kept(self, seal: str, name: str, block: str = "") -> _Mark:
-        """The seal as its provider made it; empty where that is another one."""
+        """The seal as its provider made it; empty where that is another provider."""
         if not seal.startswith(_MARK):
             is_foreign = self._is_foreign is not None and self._is_foreign(seal)
             mark = _Mark(self._makers[0], block, seal) if self._own_wire and not is_foreign else None
@@ -206,10 +205,10 @@ class _Unsealing:
         return _Mark("", "", "")
 
     def fields(self, fields: dict[str, Any]) -> None:
-        """Unmark what stands among the client's other fields: dialects keep there, as it came, what a part says.
+        """Unmark the seals in the client's other fields, where dialects keep things as they came.
 
-        A field that holds another provider's seal goes whole, since half of it may be worse than nothing. In what was
-        understood it is the seal of the part, of which the part's own receipt tells.
+        A field that has another provider's seal in it goes as a whole, since half of it may be worse than nothing. In a
+        `Verbatim` it is the seal of the part itself, which is in the receipt already.
         """
         for key, value in list(fields.items()):
             if isinstance(value, Verbatim):
@@ -219,7 +218,7 @@ class _Unsealing:
                 self.dropped.update(() if isinstance(fields, Verbatim) else (key,))
 
     def _unmark(self, node: Any, key: Any) -> bool:
-        """False where another provider's seal is in there. No recursion: how deep it nests is up to the client."""
+        """False where another provider's seal is in there. No recursion, as the client decides how deep it nests."""
         places = [(node, key)]
         while places:
             node, key = places.pop()

@@ -1,12 +1,12 @@
-"""What did the client not bring back of the model's reasoning?
+"""Which of the model's reasoning has the client not sent back?
 
-Where a client's wire has no place for a seal, or the client did not keep it, a vault does. `Recall` is one request's
-view of it: `restore` fills in what earlier answers lack, and `watch` notes what the coming one must leave behind. The
-request is unsealed first and restored then: what the vault keeps is raw.
+Where a client's wire has no place for a seal, or the client does not keep it, the vault does. `Recall` is one request's
+view of it: `restore` fills in what earlier answers lack, and `watch` notes what is to be kept of the coming one. A
+request is first unsealed and then restored, as the vault keeps raw seals.
 
-What it keeps of an answer is found again by the client's name, the target (maker and model), the conversation before
-the answer, and the answer's own identity: by a digest of all of them, so that nothing meets where one of them differs.
-Kept are thoughts and seals, in memory alone, and of everything else no word: lengths and digests.
+What is kept of an answer is found again by the client's name, the target (maker and model), the conversation before the
+answer, and the answer's own identity: by a digest of all of these, so that nothing is found where one of them differs.
+Thoughts and seals are kept, in memory only; of all else there are only lengths and digests.
 """
 
 import time
@@ -37,7 +37,7 @@ from proxy.sealing.conversation import Conversation, digest_of, identities
 from proxy.sealing.pieces import Kept, fill, pieces_of, size_of
 from proxy.sealing.seals import is_sealed
 
-LONGEST = 1024 * 1024  # characters of an answer that is remembered: one without an end would fill our memory
+LONGEST = 1024 * 1024  # characters of an answer that is remembered: an endless one would fill our memory
 
 _Scope = tuple[str, str, str]  # client, maker, model
 
@@ -50,9 +50,9 @@ class _Entry(NamedTuple):
 
 
 class Vault:
-    """What clients could not keep: the least recently used goes first, and what nobody asked for all day.
+    """What clients could not keep. The least recently used goes first, and what was not used for a day goes too.
 
-    The thread that reads large bodies asks as well as the loop.
+    It is used by the loop, and by the thread that reads large bodies.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Vault:
         return f"<Vault {len(self._entries)} answers, {self._bytes} bytes>"
 
     def recall(self, request: Request, client: str, maker: str) -> "Recall":
-        """`request.model` is the name by which the provider knows the model. `maker`: as marks name the provider."""
+        """`request.model`: the provider's own name for the model. `maker`: the provider, as marks name it."""
         return Recall(self, request, (client, maker, request.model))
 
     def knows(self, scope: _Scope) -> bool:
@@ -144,13 +144,13 @@ class Recall:
         self._vault = vault
         self._turns = request.turns
         self._scope = scope
-        self._before = b""  # the digest of the whole conversation, once somebody wanted it
+        self._before = b""  # the digest of the whole conversation, once it was needed
         self._blocks: dict[int, _Block] = {}
         self._size = 0  # characters in them
         self._sealed = False
 
     def restore(self) -> None:
-        """Give the request's earlier answers back what they lack, in place."""
+        """Fill in what the request's earlier answers lack, in place."""
         if not self._vault.knows(self._scope) or all(turn.role != "assistant" for turn in self._turns):
             return
         conversation = Conversation()
@@ -169,7 +169,7 @@ class Recall:
                 return
 
     def watch(self, events: Iterable[Event]) -> None:
-        """Events of the answer as its provider said them, before they are marked."""
+        """The answer's events as the provider said them, before seals are marked."""
         for event in events:
             if type(event) is Delta:
                 if (block := self._blocks.get(event.index)) is not None:
@@ -181,7 +181,7 @@ class Recall:
             elif type(event) is Open:
                 self._open(event)
             elif type(event) is Finish and self._sealed and len(event.stops) == 1 and self._size <= LONGEST:
-                self._remember()  # of several, who can tell with which the client went on?
+                self._remember()  # with several choices, nobody knows which one the client goes on with
         if self._size > LONGEST:
             self._blocks.clear()
 
