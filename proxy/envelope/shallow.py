@@ -5,8 +5,9 @@ no others. `dict[str, msgspec.Raw]` finds the values fast, but of two equal keys
 would price one model while the provider bills another. So the scan is checked against the text. Of two equal keys,
 however they are spelled ("model" and "mod\\u0065l" are one key), the first member was dropped, and its quotes are
 missing from the count. Where quotes are missing, the body is long, or a value is to be edited, the body is walked from
-member to member: each value must stand where the one before has ended. No JSON value is the beginning of another (except numbers, which
-the next separator ends), so each step takes exactly one member of the text; where one is left over the body is refused.
+member to member: each value must stand where the one before has ended. No JSON value is the beginning of another
+(except numbers, which the next separator ends), so each step takes exactly one member of the text; where one is left
+over the body is refused.
 
 This holds for the first level, and for an object whose values are read (`stream_options`). What stands deeper goes to
 the provider byte for byte: two equal keys in a message are for its parser to judge, and change nothing here.
