@@ -343,8 +343,23 @@ async def test_mistral_can_tell_two_calls_of_one_id_apart_as_well(name: str) -> 
     assert [message["tool_call_id"] for message in sent[2:]] == made
 
 
+async def test_mistral_is_told_of_a_call_without_a_result_by_an_id_that_it_takes() -> None:
+    """As where the user goes on without it. What is else called an id is nobody's business."""
+    messages = [*HISTORY[:2], {"role": "user", "content": "Never mind"}]
+    answer = Scenario(headers=[("content-type", "application/json")], body=OPENAI.whole)
+    async with Evil(answer) as evil, pillion(PILLION_MISTRAL_BASE_URL=evil.url, MISTRAL_API_KEY="x") as gateway:
+        body = OPENAI.request(model="mistral/m", messages=messages, metadata={"id": "mine"})
+        assert (await ask(gateway, "POST", OPENAI.path, body)).status == 200
+        sent = json.loads((await evil.received()).body)
+    (made,) = sent["messages"][1]["tool_calls"]
+    assert re.fullmatch("[a-zA-Z0-9]{9}", made["id"])
+    assert sent["metadata"] == {"id": "mine"}
+
+
 async def test_what_mistral_itself_has_called_passes_untouched() -> None:
-    said = json.dumps(HISTORY).replace("call_abcdefgh", "AbCdEfGh1")
+    history = json.loads(json.dumps(HISTORY).replace("call_abcdefgh", "AbCdEfGh1"))
+    history[1]["tool_calls"][0]["function"]["arguments"] = '{"id": "mine"}'
+    said = json.dumps(history)
     body = b'{"model":"mistral/m",  "messages":%b}' % said.encode()
     answer = Scenario(headers=[("content-type", "application/json")], body=OPENAI.whole)
     async with Evil(answer) as evil, pillion(PILLION_MISTRAL_BASE_URL=evil.url, MISTRAL_API_KEY="x") as gateway:

@@ -80,8 +80,11 @@ def _short_ids(calls: Iterable[ToolCall | ToolResult], length: int) -> dict[str,
 
 
 def has_odd_id(body: bytes, length: int) -> bool:
-    """Is there a call in this body of Chat Completions whose id its host would refuse?"""
-    return re.search(rb'"tool_call_id"\s*:\s*"(?![a-zA-Z0-9]{%d}")' % length, body) is not None
+    """Is there a call in this body of Chat Completions whose id its host would refuse? It need not have a result."""
+    return (
+        b'"tool_call' in body
+        and re.search(rb'"(?:tool_call_)?id"\s*:\s*"(?![a-zA-Z0-9]{%d}")' % length, body) is not None
+    )
 
 
 def _digest(name: str) -> str:
