@@ -362,6 +362,15 @@ def test_a_key_of_an_instance_that_nobody_can_find_is_told_of() -> None:
     assert given(VLLM_API_KEY=KEY, LMSTUDIO_API_KEY=KEY, OLLAMA_D_API_KEY=KEY, VLLM_D_API_KEY="").warnings == ()
 
 
+def test_a_key_that_is_called_as_the_vendors_own_is_told_where_it_makes_no_instance() -> None:
+    """HF_TOKEN is Hugging Face's; HF_API_TOKEN is what some tools call the same."""
+    for variable in ("HF_EAST_TOKEN", "HF_EAST_TOKEN_FILE"):
+        said = f"{variable} makes no provider: the key of huggingface-east is PILLION_HUGGINGFACE_EAST_API_KEY"
+        assert given(**{variable: KEY}).warnings == (said,)
+    assert given(HF_EAST_TOKEN=KEY, PILLION_HUGGINGFACE_EAST_API_KEY=KEY).warnings == ()
+    assert given(HF_TOKEN=KEY, HF_API_TOKEN=KEY, HF_EAST_TOKEN="").warnings == ()
+
+
 EGRESS = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
 
 

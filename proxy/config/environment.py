@@ -178,15 +178,28 @@ class Environment:
             close = difflib.get_close_matches(name, sorted(known), n=1)
             yield f"{name} is no variable of pillion's, and says nothing" + (f": is it {close[0]}?" if close else "")
 
-    def placeless(self, presets: Mapping[str, Preset], providers: Collection[str]) -> Iterator[str]:
-        """A sentence for each key of an instance without a base URL, where a key alone is not enough (vLLM)."""
+    def placeless(
+        self, presets: Mapping[str, Preset], providers: Collection[str], words: Iterable[str]
+    ) -> Iterator[str]:
+        """A sentence for each variable that looks like an instance's key and makes no provider.
+
+        Either a key alone is not enough for that preset (vLLM), or the preset's own key ends in another word (HF_TOKEN).
+        `words`: endings that mean something else.
+        """
         named = {name: row for name, row in presets.items() if row.by_name}
         stems = {stem: name for stem, name in _stems(named).items() if stem not in _stems(_by_key(presets))}
-        is_key = re.compile(rf"({'|'.join(stems)})_([A-Z0-9_]+?)_API_KEY(?:_FILE)?").fullmatch
-        for match in filter(None, map(is_key, sorted(filter(self._environ.get, self._environ)))):
-            name = _instance(stems[match[1]], match[2])
+        for variable, name in self._suffixed(stems, "API_KEY"):
             if name not in providers:
-                yield f"{match[0]} alone makes no provider: {prefix(name)}_BASE_URL would say where {name} is"
+                yield f"{variable} alone makes no provider: {prefix(name)}_BASE_URL would say where {name} is"
+        for variable, name in self._suffixed(_stems(_by_key(presets), "TOKEN"), "TOKEN"):
+            if name not in providers and not {*_upper(name).split("_")} & set(words):
+                yield f"{variable} makes no provider: the key of {name} is {prefix(name)}_API_KEY"
+
+    def _suffixed(self, stems: Mapping[str, str], ending: str) -> Iterator[tuple[str, str]]:
+        """The variables that are called like an instance's key, and the instance's name. `stems`: as of `_stems`."""
+        is_key = re.compile(rf"({'|'.join(stems)})_([A-Z0-9_]+?)_{ending}(?:_FILE)?").fullmatch
+        for match in filter(None, map(is_key, sorted(filter(self._environ.get, self._environ)))):
+            yield match[0], _instance(stems[match[1]], match[2])
 
     def egress(self, direct: Sequence[str]) -> Iterator[str]:
         """A sentence if a system-wide egress proxy is set and no provider uses one. `direct`: who is asked without."""
@@ -258,10 +271,10 @@ def _by_key(presets: Mapping[str, Preset]) -> dict[str, Preset]:
     return {name: row for name, row in presets.items() if not row.by_name}
 
 
-def _stems(presets: Mapping[str, Preset]) -> dict[str, str]:
+def _stems(presets: Mapping[str, Preset], ending: str = "API_KEY") -> dict[str, str]:
     """OPENAI for openai: the first variable of its key, without the _API_KEY."""
     keyed = {name: row.keys[0] for name, row in presets.items() if row.keys}
-    return {key.removesuffix("_API_KEY"): name for name, key in keyed.items() if key.endswith("_API_KEY")}
+    return {key.removesuffix(f"_{ending}"): name for name, key in keyed.items() if key.endswith(f"_{ending}")}
 
 
 def _upper(name: str) -> str:

@@ -81,7 +81,7 @@ def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, 
     said = conversion.struct(top, File)
     warnings = (
         *environment.warnings([*data.presets.providers, *rows]),
-        *environment.placeless(data.presets.providers, rows),
+        *environment.placeless(data.presets.providers, rows, data.presets.not_instances),
         *environment.egress(_without_proxy(said, rows)),
     )
     return _apart(Layers(said, rows, data.presets, conversion.origins, mistakes, warnings, _state_dir(environ)))
