@@ -10,7 +10,7 @@ from proxy import registry
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest
 from proxy.ports import Hints, Peek
-from tests.client import ANTHROPIC, OPENAI, Speech, chat
+from tests.client import ANTHROPIC, OPENAI, Speech, ask, chat
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion
 
@@ -74,6 +74,10 @@ def test_reasoning_models_of_openai_get_the_newer_word() -> None:
     assert said == {"max_completion_tokens": 77, "temperature": 0.5}
 
 
+NOVA = "us.amazon.nova-2-lite-v1:0"
+USER = [{"role": "user", "content": "Hi"}]
+BLOCKS = [{"role": "user", "content": [{"text": "Hi"}]}]
+
 # What is said to which Claude, beside which it takes no other temperature than its own; and that in Converse's words.
 THINKS = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
 TAKEN: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -113,6 +117,25 @@ def test_so_it_does_in_a_request_that_goes_to_its_own_wire_by_another_lane(
 def test_a_claude_that_takes_a_temperature_gets_the_operators(model: str, wire: str) -> None:
     hints = HINTS._replace(model=model)
     assert registry.dialect(wire).hinted(Envelope(b'{"thinking": null}'), hints) == SILENT[wire][0]
+
+
+# Which temperature an effort leaves to the operator, by the model's row.
+EFFORTS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("openai_chat", {}, {"reasoning_effort": "low"}),
+    ("openai_chat", {"reasoning_effort": "none"}, {"reasoning_effort": "high"}),
+    ("openai_responses", {"reasoning": {"summary": "auto"}}, {"reasoning": {"effort": "low"}}),
+    ("openai_responses", {"reasoning": {"effort": "none"}}, {"reasoning": {"effort": "high"}}),
+    ("bedrock", {}, {"additionalModelRequestFields": {"reasoningConfig": {"maxReasoningEffort": "high"}}}),
+]
+
+
+@pytest.mark.parametrize(("wire", "calm", "thinking"), EFFORTS)
+def test_the_operators_temperature_gives_way_beside_an_effort(
+    wire: str, calm: dict[str, Any], thinking: dict[str, Any]
+) -> None:
+    hints = HINTS._replace(max_tokens=None, unthinking=True)
+    hinted = [registry.dialect(wire).hinted(Envelope(json.dumps(body).encode()), hints) for body in (calm, thinking)]
+    assert hinted == [{"inferenceConfig": {"temperature": 0.5}} if wire == "bedrock" else {"temperature": 0.5}, {}]
 
 
 @pytest.mark.parametrize(("said", "left"), [("null", {"x": 1}), ("5", 5), ("{}", {"x": 1})])
@@ -169,3 +192,48 @@ async def test_nothing_of_the_clients_is_lost_or_refused_for_the_operators_tempe
     received = await sent(OPENAI, ANTHROPIC, strict="true", model=f"anthropic/{model}", **said)
     limit = said.get("max_tokens", 77)
     assert {key: received[key] for key in received.keys() - {"model", "messages"}} == {"max_tokens": limit, **kept}
+
+
+@pytest.mark.parametrize("client", [OPENAI, ANTHROPIC], ids=["openai", "anthropic"])
+@pytest.mark.parametrize(
+    ("model", "effort", "temperature"),
+    [
+        ("gpt-4.1", None, 0.5),
+        ("gpt-5", None, None),
+        ("gpt-5-mini-2025-08-07", "low", None),
+        ("gpt-5-chat-latest", None, 0.5),
+        ("gpt-5.1", None, 0.5),
+        ("gpt-5.2-2025-12-11", "low", None),
+        ("gpt-5.2-pro", None, None),
+        ("gpt-5.6-sol", None, None),
+        ("o1", None, None),
+        ("o3-mini", "high", None),
+        ("o4-mini-2025-04-16", None, None),
+        ("openai/gpt-oss-120b", "low", 0.5),
+    ],
+)
+async def test_on_either_lane_the_operators_temperature_gives_way_where_openais_models_take_none(
+    client: Speech, model: str, effort: str | None, temperature: float | None
+) -> None:
+    said = {"reasoning_effort": effort} if client is OPENAI else {"output_config": {"effort": effort}}
+    received = await sent(client, OPENAI, model=f"openai/{model}", max_tokens=9, **(said if effort else {}))
+    assert received.get("temperature") == temperature
+    assert received.get("reasoning_effort") == effort
+
+
+@pytest.mark.parametrize("client", ["openai_chat", "bedrock"])
+async def test_a_client_of_nova_gets_the_effort_that_it_asks_for(client: str) -> None:
+    """Which Nova takes beside no temperature, and so it was lowered, or refused."""
+    config = {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "high"}}
+    path, body = {
+        "openai_chat": ("/v1/chat/completions", {"model": NOVA, "reasoning_effort": "high", "messages": USER}),
+        "bedrock": (f"/model/{NOVA}/converse", {"messages": BLOCKS, "additionalModelRequestFields": config}),
+    }[client]
+    row = {"PILLION_BEDROCK_LOCATION": "us-east-1", "PILLION_BEDROCK_TEMPERATURE": "0.5"}
+    async with (
+        Evil(Scenario(body=b"{}", headers=JSON)) as evil,
+        pillion(PILLION_BEDROCK_BASE_URL=evil.url, AWS_BEARER_TOKEN_BEDROCK="k", **row) as gateway,
+    ):
+        await ask(gateway, "POST", path, json.dumps(body).encode())
+        received = json.loads((await evil.received(1)).body)
+    assert received == {"messages": BLOCKS, "additionalModelRequestFields": config}

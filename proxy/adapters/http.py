@@ -108,8 +108,10 @@ class HTTPProvider(ABC):
         if (made := self._hints.get(model)) is not None:
             return made
         config, card = self._config, self._config.card(model)
-        needed = None if card is None else card.max_output
-        made = Hints(model, config.max_tokens, config.temperature, needed, config.body)
+        needed, sampling = (None, None) if card is None else (card.max_output, card.sampling)
+        temperature = None if sampling == "never" else config.temperature
+        unthinking = sampling == "unthinking" and temperature is not None
+        made = Hints(model, config.max_tokens, temperature, needed, config.body, unthinking)
         if made == Hints(model):
             made = NO_HINTS
         if len(self._hints) < KEPT:

@@ -183,7 +183,7 @@ class Environment:
     ) -> Iterator[str]:
         """A sentence for each variable that looks like an instance's key and makes no provider.
 
-        Either a key alone is not enough for that preset (vLLM), or the preset's own key ends in another word (HF_TOKEN).
+        Either a key alone is not enough for that preset (vLLM), or the preset's key ends in another word (HF_TOKEN).
         `words`: endings that mean something else.
         """
         named = {name: row for name, row in presets.items() if row.by_name}

@@ -12,7 +12,7 @@ from time import time
 from typing import Any, NamedTuple, cast
 
 from proxy import headers
-from proxy.canon import Request, Usage
+from proxy.canon import Reasoning, Request, Usage
 from proxy.edge.aside import aside
 from proxy.envelope import Envelope
 from proxy.errors import Unrepresentable
@@ -160,7 +160,16 @@ def _hint(request: Request, hints: Hints, dialect: Dialect) -> None:
     if request.max_tokens is None:
         request.max_tokens = hints.max_tokens or (hints.needed if dialect.demands_limit else None)
     if request.temperature is None and hints.temperature is not None:
-        request.temperature, request.hinted = hints.temperature, True
+        request.temperature = hints.temperature_beside(_effort(request.reasoning))
+        request.hinted = request.temperature is not None
+
+
+def _effort(reasoning: Reasoning | None) -> str | None:
+    """In which words or tokens ever it is said."""
+    if reasoning is None or reasoning.off:
+        return None
+    asks = reasoning.budget is not None or reasoning.adaptive
+    return reasoning.effort or ("some" if asks else None)
 
 
 def _refusal(dropped: tuple[str, ...]) -> Unrepresentable:

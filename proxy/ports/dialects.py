@@ -39,7 +39,7 @@ class Hints(NamedTuple):
     """What the operator has configured for requests that do not say it themselves.
 
     `needed`: the answer's length, in tokens, for a wire that demands one. `fields`: as the provider's own wire spells
-    them.
+    them. `unthinking`: the temperature is only for requests that name no effort.
     """
 
     model: str = ""  # as the provider knows it
@@ -47,6 +47,11 @@ class Hints(NamedTuple):
     temperature: float | None = None
     needed: int | None = None
     fields: Mapping[str, Any] = {}
+    unthinking: bool = False
+
+    def temperature_beside(self, effort: object) -> float | None:
+        """`effort`: how much the client lets the model think, None where it does not say."""
+        return None if self.unthinking and effort not in (None, "none") else self.temperature
 
     @property
     def says_something(self) -> bool:

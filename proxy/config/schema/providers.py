@@ -7,6 +7,7 @@ from msgspec import Meta, Struct, field
 from proxy.access.allowance import Count, Limits
 from proxy.config.schema.scalars import Seconds, SecretText
 
+Sampling = Literal["always", "unthinking", "never"]
 Maker = Literal["openai", "bedrock-mantle", "deepseek", "anthropic", "google"]  # sealing/forms.py knows their seals
 
 
@@ -41,6 +42,10 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     images: Annotated[bool | None, Meta(description="Does it see images?")] = None
     documents: Annotated[bool | None, Meta(description="Does it read documents (PDF and its like)?")] = None
     thinking: Annotated[bool | None, Meta(description="Can it think before it answers?")] = None
+    sampling: Annotated[
+        Sampling | None,
+        Meta(description="When it takes a temperature: `always`, `unthinking` (beside no effort) or `never`."),
+    ] = None
     prefill: Annotated[
         bool | None, Meta(description="Does it go on with a last turn of its own, at a provider of Claude's?")
     ] = None
@@ -76,7 +81,7 @@ class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
     max_tokens: Annotated[Count | None, Meta(description="For requests that name none.")] = None
     temperature: Annotated[
         Annotated[float, Meta(ge=0, le=2)] | None,
-        Meta(description="For requests that name none, where a Claude takes one beside what they say."),
+        Meta(description="For requests that name none, where the model takes one beside what they say."),
     ] = None
     org_id: Annotated[str | None, Meta(description="The organisation that pays.")] = None
     project: Annotated[str | None, Meta(description="The project: OpenAI's, Google Cloud's.")] = None

@@ -134,10 +134,15 @@ class Bedrock:
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
         temperature = hints.temperature
-        if temperature is not None and family_of(hints.model) == "claude":
-            further, inference = envelope.get("additionalModelRequestFields"), envelope.get("inferenceConfig")
-            thinking = as_object(further).get("thinking") or as_object(further).get("reasoning_config")
-            temperature = hinted_to(hints.model, thinking, as_object(inference).get("topP"), temperature)
+        if temperature is not None:
+            further, inference = (
+                as_object(envelope.get("additionalModelRequestFields")),
+                envelope.get("inferenceConfig"),
+            )
+            temperature = hints.temperature_beside(as_object(further.get("reasoningConfig")).get("maxReasoningEffort"))
+            if family_of(hints.model) == "claude":
+                thinking = further.get("thinking") or further.get("reasoning_config")
+                temperature = hinted_to(hints.model, thinking, as_object(inference).get("topP"), temperature)
         said = without_nulls({"maxTokens": hints.max_tokens, "temperature": temperature})
         return {"inferenceConfig": said} if said else {}
 

@@ -136,7 +136,8 @@ class OpenAIChat:
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
         limit = limit_field(hints.model)
         silent = envelope.get("max_tokens") is None and envelope.get("max_completion_tokens") is None
-        return without_nulls({limit: hints.max_tokens if silent else None, "temperature": hints.temperature})
+        temperature = hints.temperature_beside(envelope.get("reasoning_effort"))
+        return without_nulls({limit: hints.max_tokens if silent else None, "temperature": temperature})
 
     def encode(self, request: Request) -> Encoded:
         encoding = Encoding(request)

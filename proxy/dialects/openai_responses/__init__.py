@@ -25,7 +25,7 @@ from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.framing import has_sse
 from proxy.framing.gates import EventGate
-from proxy.grammar.fields import Fields, Object, dump, without_nulls
+from proxy.grammar.fields import Fields, Object, as_object, dump, without_nulls
 from proxy.grammar.named import peek_of, renamed
 from proxy.ports import (
     UNKNOWN,
@@ -111,8 +111,8 @@ class OpenAIResponses:
         return renamed(envelope, model)
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
-        said = {"max_output_tokens": hints.max_tokens, "temperature": hints.temperature}
-        return without_nulls(said)
+        temperature = hints.temperature_beside(as_object(envelope.get("reasoning")).get("effort"))
+        return without_nulls({"max_output_tokens": hints.max_tokens, "temperature": temperature})
 
     def encode(self, request: Request) -> Encoded:
         encoding = Encoding(request)
