@@ -62,7 +62,7 @@ _CLOUDS_OWN = (
 )
 _GUARDS = ("x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion")  # these limit what may be answered
 # What changes the answer of a provider that speaks the body's dialect.
-_VENDORS_OWN = ("anthropic-beta", "openai-beta", "openai-organization", "openai-project")
+_VENDORS_OWN = ("openai-beta", "openai-organization", "openai-project")
 _LOST = _CLOUDS_OWN + _VENDORS_OWN
 # What still means something to a provider that speaks another language than the client.
 _TRANSLATED_OUT = ("user-agent", "traceparent", "tracestate", "via")

@@ -793,6 +793,7 @@ TOLD: dict[str, Any] = {
     "prompt_cache_key": "k",
     "prompt_cache_retention": "24h",
     "obfuscation": True,
+    "betas": ["b"],
     "verbosity": "low",
     "modalities": ["audio"],
     "service_tier": "flex",

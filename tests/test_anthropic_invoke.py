@@ -135,7 +135,7 @@ def test_other_paths_are_not_of_this_wire(rest: str) -> None:
 def test_a_body_is_anthropics_with_the_model_of_the_path() -> None:
     request = parsed(BODY | {"anthropic_beta": ["b"], "top_k": 3}, stream=True)
     assert (request.wire, request.model, request.stream) == ("anthropic", "some/model", True)
-    assert (request.max_tokens, request.top_k, request.extra) == (50, 3, {"anthropic_beta": ["b"]})
+    assert (request.max_tokens, request.top_k, request.betas) == (50, 3, ["b"])
     assert request.turns[0].parts == [Text(text="Grüße")]
 
 

@@ -353,7 +353,7 @@ def test_recorded_count(row: recordings.Row) -> None:
 def test_a_count_asks_for_the_prompt_alone() -> None:
     every = {key: value for key, value in TOLD.items() if key not in ("n", "modalities", "demands", "reasoning")}
     said = json.loads(WIRE.count_body(replace(foreign(), **every)))
-    assert said.keys() == {"model", "messages", "tools", "tool_choice", "output_config"}
+    assert said.keys() == {"model", "messages", "tools", "tool_choice", "output_config", "anthropic_beta"}
     own = {"model": "m", "messages": [], "max_tokens": 5, "temperature": 1, "mcp_servers": [{"name": "x"}]}
     said = json.loads(WIRE.count_body(WIRE.parse(json.dumps(own).encode(), ASKED)))
     assert said == {"model": "m", "messages": [], "mcp_servers": [{"name": "x"}]}

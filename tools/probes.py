@@ -121,6 +121,7 @@ _BOOKS: Mapping[str, Mapping[str, Any]] = {
     "safety_identifier": {"safety_identifier": "s1"},
     "metadata": {"metadata": {"team": "blue"}},
     "store": {"store": True},
+    "a beta of Claude's": {"betas": ["context-1m-2025-08-07"]},
     "service_tier: default": {"service_tier": "default"},
     "service_tier: flex": {"service_tier": "flex"},
     "service_tier: priority": {"service_tier": "priority"},

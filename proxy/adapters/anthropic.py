@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from proxy.adapters.http import HTTPProvider
 from proxy.envelope import Envelope
-from proxy.grammar.fields import as_list
+from proxy.grammar.claude.betas import lifted
 from proxy.ports import Answer, Headers, Outgoing
 
 VERSION = "2023-06-01"
@@ -30,15 +30,8 @@ class Anthropic(HTTPProvider):
     def send(self, outgoing: Outgoing) -> Awaitable[Answer]:
         """A body of Bedrock's Invoke says in itself what Anthropic wants in the head."""
         if b'"anthropic_' in outgoing.body:
-            outgoing = _with_head(outgoing)
+            said, body = lifted(Envelope(outgoing.body).without("anthropic_version"))
+            outgoing = replace(outgoing, headers=[*outgoing.headers, *said], body=body)
         if not any(name == "anthropic-version" for name, _ in outgoing.headers):
             outgoing = replace(outgoing, headers=[*outgoing.headers, ("anthropic-version", VERSION)])
         return super().send(outgoing)
-
-
-def _with_head(outgoing: Outgoing) -> Outgoing:
-    envelope = Envelope(outgoing.body)
-    betas = [name for name in as_list(envelope.get("anthropic_beta")) if isinstance(name, str)]
-    said = [("anthropic-beta", ",".join(betas))] if betas else []
-    body = envelope.without("anthropic_beta", "anthropic_version")
-    return replace(outgoing, headers=[*outgoing.headers, *said], body=body)

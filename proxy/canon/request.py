@@ -100,6 +100,7 @@ class Request(Struct, kw_only=True):
     obfuscation: bool | None = None  # the events of a stream are padded, to hide their length
     verbosity: str | None = None  # low, medium, high
     modalities: list[str] | None = None  # of the answer: text, audio, image
+    betas: list[str] | None = None  # what Claude is to do that it does not do for all yet, by Anthropic's names
     service_tier: str | None = None  # in OpenAI's words (auto, default, flex, priority), where its wire has the like
     extra: dict[str, Any] = field(default_factory=dict)
     demands: dict[str, Any] = field(default_factory=dict)  # like `extra`, but the answer would be another without it

@@ -16,6 +16,7 @@ from proxy.canon import Reasoning, Request, Usage
 from proxy.edge.aside import aside
 from proxy.envelope import Envelope
 from proxy.errors import Unrepresentable
+from proxy.grammar.claude.betas import HEADER, named_in
 from proxy.lanes.abilities import fit
 from proxy.lanes.asking import Begun, ask, dialect_of, hold, is_stream, read_whole, timed
 from proxy.lanes.calls import Calls
@@ -123,7 +124,8 @@ class Translation:
         request.ask_usage = target.adapter.ask_usage
         _hint(request, target.adapter.hints(target.model), dialect)
         unable = [] if own else fit(request, target.adapter.abilities(target.model))
-        return request, recall, [*foreign, *unable]
+        unknown = [] if own else _ask_betas(request, call.headers.get(HEADER, ""), dialect)
+        return request, recall, [*foreign, *unable, *unknown]
 
     def _encoded(
         self, request: Request, target: Target, dialect: Dialect, own: bool, wished: Mapping[str, Any]
@@ -162,6 +164,18 @@ def _hint(request: Request, hints: Hints, dialect: Dialect) -> None:
     if request.temperature is None and hints.temperature is not None:
         request.temperature = hints.temperature_beside(_effort(request.reasoning))
         request.hinted = request.temperature is not None
+
+
+def _ask_betas(request: Request, header: str, dialect: Dialect) -> list[str]:
+    """What a header says that stays behind where the body goes to another wire; the receipt."""
+    if not header:
+        return []
+    names = named_in(header)
+    known = names if dialect.betas is None else [name for name in names if name in dialect.betas]
+    if known:
+        request.betas = list(dict.fromkeys([*(request.betas or ()), *known]))
+        request.names = {**request.names, "betas": HEADER}
+    return [HEADER] if len(known) < len(names) else []
 
 
 def _effort(reasoning: Reasoning | None) -> str | None:

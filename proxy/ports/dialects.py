@@ -196,6 +196,7 @@ class Dialect(Protocol):
     alarm: bytes  # stands in each error event; empty where asking a stream's meter for an error costs nothing
     seals: Sequence[bytes]  # words, one of which stands beside each seal
     bounds: Bounds
+    betas: frozenset[str] | None  # those of Anthropic's betas that are known here; None: all may be sent
     refers: bool  # events of a stream refer to earlier ones, by the provider's numbers and ids
     sign: re.Pattern[bytes] | None  # stands in every answer of this wire, where a host may confuse it with another wire
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.adapters.google.asking import is_token, next_page, query, shown, verb
 from proxy.adapters.google.login import Login
@@ -24,6 +25,7 @@ from proxy.config import Provider
 from proxy.dialects.gemini.count import WHOLE
 from proxy.envelope import Envelope
 from proxy.errors import Refused
+from proxy.grammar.claude.betas import lifted
 from proxy.grammar.fields import encode_json
 from proxy.ports import Answer, Headers, Outgoing
 from proxy.upstream import Upstream
@@ -75,6 +77,9 @@ class Vertex(HTTPProvider):
     async def send(self, outgoing: Outgoing) -> Answer:
         login = self._login
         lines = None if login is None else await login.lines()
+        if outgoing.dialect == _ANTHROPIC:
+            said, body = lifted(outgoing.body)
+            outgoing = replace(outgoing, headers=[*outgoing.headers, *said], body=body)
         answer = await self.post(outgoing, self.target(outgoing), _body(outgoing), lines)
         if answer.status == 401 and login is not None:
             login.refused()

@@ -71,6 +71,7 @@ class Anthropic:
     bounds = BOUNDS
     alarm = b""
     seals: Sequence[bytes] = (b'"signature"', b'"encrypted_content"', b'"redacted_thinking"')
+    betas: frozenset[str] | None = None
     refers = False
     sign: re.Pattern[bytes] | None = None
 

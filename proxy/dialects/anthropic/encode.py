@@ -11,6 +11,7 @@ from proxy.dialects.anthropic.messages import as_they_came, in_order, parted
 from proxy.dialects.anthropic.thinking import plan_as_asked, unthinking
 from proxy.dialects.anthropic.words import CACHE_POINTS, KNOBS_LACKED, MODE_WORDS, NAME, TIERS
 from proxy.errors import Unrepresentable
+from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.budgets import is_claude, must_not_think
 from proxy.grammar.claude.models import does_think, knobs_of, sampled, takes_of
 from proxy.grammar.claude.plan import plan
@@ -47,6 +48,7 @@ class Encoding:
             "service_tier": self._tier(),
             "output_config": self._output(),
             "thinking": self._plan.thinking,
+            KEY: request.betas,
         }
         body: Object = {"model": request.model, "max_tokens": self._plan.max_tokens, "messages": []}
         body |= {key: value for key, value in said.items() if value} | self._stop() | self._sampling()

@@ -29,6 +29,7 @@ from proxy.canon import (
 from proxy.dialects.anthropic.citations import citations_of, was_shown
 from proxy.dialects.anthropic.words import DEMANDS, NAME, SPELLED, SPELLED_BY, TIERS_READ
 from proxy.errors import BadRequest
+from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.quoting import cited_in
 from proxy.grammar.fields import Fields, as_list, as_object, dump, standard_base64, wrong, wrong_word
 from proxy.grammar.receipts import names_in
@@ -62,6 +63,7 @@ def parse_prompt(top: Fields) -> Request:
         top_k=top.integer("top_k"),
         stop=top.texts("stop_sequences"),
         user=_user(top),
+        betas=top.texts(KEY),
         service_tier=_tier(top),
         names=names,
     )

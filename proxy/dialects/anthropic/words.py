@@ -38,6 +38,7 @@ DEMANDS = {
 # docs/decisions/0010-receipts.md
 SPELLED = {
     "turns": "messages",
+    "betas": "anthropic_beta",
     "stop": "stop_sequences",
     "format": "output_config.format",
     "format.schema": "output_config.format.schema",

@@ -30,6 +30,7 @@ from proxy.errors import BadRequest, GatewayError, UpstreamError
 from proxy.framing import Unframed
 from proxy.framing.eventstream import BadMessage, Frames
 from proxy.framing.gates import MessageGate
+from proxy.grammar.claude.betas import OF_BEDROCK
 from proxy.grammar.claude.models import hinted_to
 from proxy.grammar.fields import Fields, Object, as_object, dump, without_nulls
 from proxy.ports import (
@@ -76,6 +77,7 @@ class Bedrock:
     verbs: ClassVar = {**VERBS, VERB: False}  # what a path ends with, and whether the answer is a stream
     alarm = b""
     seals: Sequence[bytes] = (b'"signature"', b'"redactedContent"')
+    betas: frozenset[str] | None = OF_BEDROCK
     refers = False
     sign: re.Pattern[bytes] | None = None
 

@@ -11,6 +11,7 @@ from proxy.dialects.bedrock.reasoning import said_by_client, said_to, to_claude,
 from proxy.dialects.bedrock.turns import Conversation
 from proxy.dialects.bedrock.words import CACHES_TOOLS, KNOBS_LACKED, NAME, SPELT, TIERS, TOP_K, cache_point, family_of
 from proxy.errors import Unrepresentable
+from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.budgets import must_not_think, room_for
 from proxy.grammar.claude.models import Takes, does_think, knobs_of, sampled, takes_of
 from proxy.grammar.fields import Object, as_object, dump, merged
@@ -46,7 +47,7 @@ class Encoding:
             "system": system,
             "inferenceConfig": self._inference(thinking, sampling),
             "toolConfig": self._tool_config(),
-            "additionalModelRequestFields": merged(thinking, self._top_k(sampling.get("top_k"))),
+            "additionalModelRequestFields": self._additional(thinking, sampling.get("top_k")),
             "additionalModelResponseFieldPaths": self._asked_back(),
             "outputConfig": self._output(),
             "requestMetadata": self._labels(),
@@ -110,6 +111,13 @@ class Encoding:
     def _asked_back(self) -> list[str]:
         """Claude tells which stop string it met, if asked; clients of other wires want to know."""
         return ["/stop_sequence"] if self._request.stop and self._family == "claude" and not self._own else []
+
+    def _additional(self, thinking: Object, top_k: int | None) -> Object:
+        said, betas = merged(thinking, self._top_k(top_k)), self._request.betas
+        if betas and (self._own or self._family == "claude"):
+            return said | {KEY: betas}
+        self.dropped.update(["betas"] if betas else [])
+        return said
 
     def _top_k(self, value: int | None) -> Object:
         if value is None:

@@ -17,6 +17,7 @@ from proxy.dialects.bedrock.parse_reasoning import reasoning_of
 from proxy.dialects.bedrock.words import DEMANDS, MODEL_DEMANDS, NAME, SPELLED, SPELLED_BY, SPELT
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest
+from proxy.grammar.claude.betas import KEY
 from proxy.grammar.fields import Fields, Left, Object, Verbatim, as_object, as_text, wrong, wrong_word
 from proxy.grammar.receipts import names_in
 from proxy.ports import Peek
@@ -27,7 +28,7 @@ def parse_request(top: Fields, peek: Peek) -> Request:
     form, effort = _output(top)
     tools, choice = _tools(top)
     config = top.inner("inferenceConfig")
-    reasoning, top_k = _additional(top, effort)
+    reasoning, top_k, betas = _additional(top, effort)
     request = Request(
         wire=NAME,
         model=peek.model,
@@ -43,6 +44,7 @@ def parse_request(top: Fields, peek: Peek) -> Request:
         top_p=config.number("topP"),
         top_k=top_k,
         stop=config.texts("stopSequences"),
+        betas=betas,
         metadata=_metadata(top),
         service_tier=_tier(top),
         names=names,
@@ -90,15 +92,16 @@ def _schema(fields: Fields) -> Object:
         raise BadRequest(f"{at} must be the text of a JSON object.", param=at) from None
 
 
-def _additional(top: Fields, effort: str | None) -> tuple[Reasoning | None, int | None]:
-    """What Claude is told in additionalModelRequestFields and others know as well: the reasoning, and top_k."""
+def _additional(top: Fields, effort: str | None) -> tuple[Reasoning | None, int | None, list[str] | None]:
+    """What Claude is told in additionalModelRequestFields and others know as well: the reasoning, top_k, its betas."""
     more = top.inner("additionalModelRequestFields")
     reasoning, spelt = reasoning_of(more, effort)
     if spelt:
         top.rest[SPELT] = Verbatim(spelt)
     top_k = more.rest.pop("top_k") if type(more.rest.get("top_k")) is int else None
+    betas = more.texts(KEY)
     top.keep("additionalModelRequestFields", more)
-    return reasoning, top_k
+    return reasoning, top_k, betas
 
 
 def _metadata(top: Fields) -> dict[str, str] | None:

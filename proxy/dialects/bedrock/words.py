@@ -26,6 +26,7 @@ MODEL_DEMANDS = ("tools", "mcp_servers", "container")
 # docs/decisions/0010-receipts.md
 SPELLED = {
     "turns": "messages",
+    "betas": "additionalModelRequestFields.anthropic_beta",
     "max_tokens": "inferenceConfig.maxTokens",
     "temperature": "inferenceConfig.temperature",
     "top_p": "inferenceConfig.topP",

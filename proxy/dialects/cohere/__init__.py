@@ -63,6 +63,7 @@ class Cohere:
     bounds = Bounds(output=(("max_tokens",),), state=("connectors",))
     alarm = b""
     seals: Sequence[bytes] = ()
+    betas: frozenset[str] | None = None
     refers = False
     sign: re.Pattern[bytes] | None = None
 

@@ -59,6 +59,7 @@ RANGES: dict[str, tuple[float, float]] = {
 KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "parallel_tools": (True,),
     "logit_bias": ({},),
+    "betas": ([],),
     "top_logprobs": (0,),
     "user": (),
     "safety_identifier": (),

@@ -70,6 +70,7 @@ class Gemini:
     )
     alarm = b'"error"'
     seals: Sequence[bytes] = (b'ignature"',)  # in either spelling
+    betas: frozenset[str] | None = None
     refers = False
     sign: re.Pattern[bytes] | None = None
 

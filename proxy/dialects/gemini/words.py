@@ -63,6 +63,7 @@ SPELLED_BY = {key: {"format.schema": f"generationConfig.{key}"} for key in SCHEM
 # Canonical knobs that this wire has no word for, or a word that not every Google host knows (`labels`, `store`).
 KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "logit_bias": ({},),
+    "betas": ([],),
     "user": (),
     "safety_identifier": (),
     "metadata": ({},),

@@ -65,6 +65,7 @@ class Ollama:
     bounds = Bounds(output=(("options", "num_predict"),))
     alarm = b""
     seals: Sequence[bytes] = ()
+    betas: frozenset[str] | None = None
     refers = False
     sign: re.Pattern[bytes] | None = None
 

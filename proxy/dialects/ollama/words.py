@@ -52,6 +52,7 @@ SPELLED = {name: f"options.{key}" for name, (key, _) in OPTIONS.items()} | {
 KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "parallel_tools": (True,),
     "logit_bias": ({},),
+    "betas": ([],),
     "user": (),
     "safety_identifier": (),
     "metadata": ({},),

@@ -73,6 +73,7 @@ class OpenAIChat:
     )
     alarm = b'"error"'
     seals: Sequence[bytes] = (b'signature"', b"encrypted")
+    betas: frozenset[str] | None = None
     refers = False
     sign: re.Pattern[bytes] | None = SIGN
 

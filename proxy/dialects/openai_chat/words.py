@@ -60,7 +60,10 @@ KNOBS = {
 }
 
 # Of these what a client of another wire does not get, and what each may ask for because it is so anyway.
-KNOBS_LACKED: dict[str, tuple[object, ...]] = {"top_k": ()}  # OpenAI refuses arguments that it does not know
+KNOBS_LACKED: dict[str, tuple[object, ...]] = {
+    "top_k": (),  # OpenAI refuses arguments that it does not know
+    "betas": ([],),
+}
 
 SPELT = "spelt"  # in an `extra`: what the client said that no other wire misses, as it said it
 

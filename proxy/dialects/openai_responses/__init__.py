@@ -66,6 +66,7 @@ class OpenAIResponses:
     )
     alarm = b""
     seals: Sequence[bytes] = (b'"encrypted_content"',)
+    betas: frozenset[str] | None = None
     refers = True
     sign: re.Pattern[bytes] | None = SIGN
 

@@ -81,6 +81,7 @@ KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "frequency_penalty": (0,),
     "presence_penalty": (0,),
     "logit_bias": ({},),
+    "betas": ([],),
 }
 
 # What `include` asks for that every wire has: the seals of its thoughts, which the others hand out unasked, and

@@ -1,0 +1,35 @@
+"""Where does one ask for what Claude does not do for all yet?
+
+Of Anthropic and Vertex AI in a header (https://platform.claude.com/docs/en/api/beta-headers), of Bedrock in the body:
+at its top of InvokeModel, and among additionalModelRequestFields of Converse. What Bedrock does not know it refuses,
+with all of the request, and agents name a dozen that Anthropic alone has: so of a header it gets those that AWS tells
+of. What its own clients say in a body is theirs to know.
+https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages-request-response.html
+"""
+
+from proxy.envelope import Envelope
+from proxy.grammar.fields import as_list
+from proxy.ports import Headers
+
+HEADER = "anthropic-beta"
+KEY = "anthropic_beta"
+
+OF_BEDROCK = frozenset(
+    "computer-use-2024-10-22 computer-use-2025-01-24 computer-use-2025-11-24 token-efficient-tools-2025-02-19"
+    " interleaved-thinking-2025-05-14 output-128k-2025-02-19 dev-full-thinking-2025-05-14 context-1m-2025-08-07"
+    " context-management-2025-06-27 effort-2025-11-24 tool-search-tool-2025-10-19 tool-examples-2025-10-29".split()
+)
+
+
+def named_in(header: str) -> list[str]:
+    """The betas that a client's header names."""
+    return [name for one in header.split(",") if (name := one.strip())]
+
+
+def lifted(body: bytes) -> tuple[Headers, bytes]:
+    """The lines of the head that say what a body names, and the body without it."""
+    if b'"anthropic_beta"' not in body:
+        return [], body
+    envelope = Envelope(body)
+    names = [name for name in as_list(envelope.get(KEY)) if isinstance(name, str)]
+    return ([(HEADER, ",".join(names))] if names else []), envelope.without(KEY)
