@@ -39,7 +39,7 @@ from proxy.canon import (
 from proxy.dialects.anthropic import Anthropic
 from proxy.dialects.bedrock import Bedrock
 from proxy.dialects.bedrock.turns import BESIDE_A_DOCUMENT, NOTHING
-from proxy.dialects.bedrock.words import FORMATS, TAKEN, format_of, media_type_of
+from proxy.dialects.bedrock.words import FORMATS, TAKEN, WHOLE, format_of, media_type_of
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Unrepresentable
@@ -376,9 +376,11 @@ BLOCKS: list[tuple[Any, Part]] = [
     ),
     (
         {"document": {"format": "txt", "name": "n", "source": {"content": [{"text": "a"}]}}},
-        Opaque(
-            wire="bedrock",
-            value={"document": {"format": "txt", "name": "n", "source": {"content": [{"text": "a"}]}}},
+        Document(
+            source=Inline("YQ==", "text/plain"),
+            pieces=["a"],
+            name="n",
+            extra={WHOLE: {"format": "txt", "name": "n", "source": {"content": [{"text": "a"}]}}},
         ),
     ),
     (

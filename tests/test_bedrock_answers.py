@@ -328,7 +328,9 @@ def test_a_citation_stands_on_its_text() -> None:
         "location": {"documentChar": {"documentIndex": 0, "start": 1, "end": 2}},
     }
     place = Place("char", document=0, start=1, end=2)
-    expected = Citation(wire="bedrock", value=value, url="https://x/a", title="t", quote="qr", place=place)
+    expected = Citation(
+        wire="bedrock", value=value, url="https://x/a", title="t", origin="https://x/a", quote="qr", place=place
+    )
     data = stream(block_delta(0, citation=value), block_delta(0, text="a"), block_stop(0))
     assert parts(data) == [Text(text="a", citations=[expected])]
     cited = {"citationsContent": {"content": [{"text": "a"}], "citations": [value]}}

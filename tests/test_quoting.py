@@ -66,6 +66,17 @@ def test_citations_that_say_more_stay_what_they_are() -> None:
 OF_ANTHROPIC = {"cited_text": "Buy milk.", "document_index": 1, "document_title": "Notes", "file_id": None}
 OF_BEDROCK = {"title": "Notes", "sourceContent": [{"text": "Buy milk."}]}
 
+HIT = {"searchResultIndex": 1, "start": 2, "end": 11}
+FOUND = {
+    "type": "search_result_location",
+    "cited_text": "Buy milk.",
+    "source": "note 7",
+    "title": "Notes",
+    "search_result_index": 1,
+    "start_block_index": 2,
+    "end_block_index": 11,
+}
+
 
 def place(kind: str) -> dict[str, Any]:
     return {"location": {kind: {"documentIndex": 1, "start": 2, "end": 11}}}
@@ -78,12 +89,13 @@ def place(kind: str) -> dict[str, Any]:
         ({"type": "char_location", "start_char_index": 2, "end_char_index": 11}, place("documentChar")),
         ({"type": "page_location", "start_page_number": 2, "end_page_number": 11}, place("documentPage")),
         ({"type": "content_block_location", "start_block_index": 2, "end_block_index": 11}, place("documentChunk")),
+        (FOUND, {"source": "note 7", "location": {"searchResultLocation": HIT}}),
     ],
 )
 def test_what_an_answer_quotes_is_told_on_the_other_wire(
     told: dict[str, Any], retold: dict[str, Any], stream: bool
 ) -> None:
-    of_anthropic, of_bedrock = OF_ANTHROPIC | told, OF_BEDROCK | retold
+    of_anthropic, of_bedrock = (told if told is FOUND else OF_ANTHROPIC | told), OF_BEDROCK | retold
     message = {"type": "message", "id": "m", "role": "assistant", "model": "c", "stop_reason": "end_turn", "usage": {}}
     text = {"type": "text", "text": "Milk.", "citations": [of_anthropic]}
     said = {"content": [{"text": "Milk."}], "citations": [of_bedrock]}

@@ -71,6 +71,7 @@ _STREAMED = replace(SILENT, stream=True)
 _OFFERED = _request(_hi(), tools=[_tool()])
 _INLINE = Inline(data=_PNG, media_type="image/png")
 _PDF = Inline(data="JVBERi0xLjEKJSVFT0Y=", media_type="application/pdf")
+_LIST = Inline(data="SGk=", media_type="text/plain")
 _CALL = ToolCall(id="call_1", name="weather", arguments='{"city":"Paris"}')
 _RESULT = ToolResult(id="call_1", parts=[Text(text="18")])
 
@@ -79,10 +80,12 @@ _MEDIA: Mapping[str, Part] = {
     "image by URL": Image(source=Remote(url=f"{_URL}cat.png")),
     "PDF": Document(source=_PDF),
     "PDF by URL": Document(source=Remote(url=f"{_URL}a.pdf", media_type="application/pdf")),
-    "text file": Document(source=Inline(data="SGk=", media_type="text/plain")),
+    "text file": Document(source=_LIST),
     "sound": Audio(source=Inline(data="UklGRg==", media_type="audio/wav")),
     "video": Video(source=Inline(data="AAAA", media_type="video/mp4")),
     "video by URL": Video(source=Remote(url=f"{_URL}cat.mp4", media_type="video/mp4")),
+    "what a search has found": Document(source=_LIST, pieces=["Hi"], origin=f"{_URL}a", name="t"),
+    "document in passages": Document(source=_LIST, pieces=["Hi"]),
     "file by a provider's id": Document(source=Stored(id="file-1")),
 }
 

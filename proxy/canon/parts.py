@@ -49,14 +49,17 @@ class _Placed(Struct, kw_only=True):
         return type(other) is type(self) and all(getattr(self, name) == getattr(other, name) for name in said)
 
 
-Unit = Literal["char", "page", "block"]
+Unit = Literal["char", "page", "block", "result"]
 
 
 class Place(Struct, frozen=True):
-    """Where in the request's documents a passage stands: from `start` to before `end`, as Claude counts."""
+    """Where in the request's documents a passage stands: from `start` to before `end`, as Claude counts.
+
+    `result`: in a document that a search has found, of which it counts the pieces, as `block` does of others.
+    """
 
     unit: Unit
-    document: int  # which of them, from 0
+    document: int  # which of them, from 0; those that a search has found are counted by themselves
     start: int
     end: int
 
@@ -68,6 +71,7 @@ class Citation(Struct, kw_only=True):
     value: dict[str, Any]
     url: str = ""
     title: str = ""
+    origin: str = ""  # of what a search has found, as of Document
     quote: str = ""  # the passage of the source
     place: Place | None = None  # and where it stands there
     start: int | None = None  # in characters of the text that it stands on
@@ -115,7 +119,11 @@ class Video(_Placed, kw_only=True, tag="video"):
 
 
 class Document(_Placed, kw_only=True, tag="document"):
+    """`pieces` are its text again, cut so that an answer cites one or some of them, each as a whole."""
+
     source: Source
+    pieces: list[str] | None = None
+    origin: str | None = None  # where a search has found it: a URL, or the client's own name for the place
     name: str | None = None  # a file name or a title
     context: str | None = None  # what the model is to know about it, and not to quote
     cited: bool | None = None  # the answer is to tell which passages it rests on

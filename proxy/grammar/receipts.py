@@ -45,8 +45,12 @@ class Receipt:
         """Where the wire quotes no documents."""
         if document.context:
             self.add("document.context")
+        self.unquoted(document)
+
+    def unquoted(self, document: Document) -> None:
+        """Where no answer tells which of its passages it rests on."""
         if document.cited:
-            self.add("document.cited")
+            self.add("document.cited" if document.origin is None else "found.cited")
 
     def left(self, extra: Object) -> None:
         """What only the wire of origin has a word for."""

@@ -6,6 +6,7 @@ There it is said as text, in a frame with its name, so that the model can tell i
 import re
 from base64 import b64decode
 from binascii import Error
+from collections.abc import Callable
 from html import escape
 from mimetypes import guess_type
 
@@ -31,24 +32,32 @@ def text_of(data: str) -> str | None:
         return None
 
 
-def as_text(part: Part) -> Part:
-    """The part itself, or the text that it is. A result holds such documents as well."""
+def as_text(part: Part, unquoted: Callable[[Document], None] = lambda document: None) -> Part:
+    """The part itself, or the text that it is. A result holds such documents as well.
+
+    `unquoted` is told of each document that becomes text, which no answer quotes by its places.
+    """
     if isinstance(part, Document):
-        return _framed(part)
+        return _framed(part, unquoted)
     if isinstance(part, ToolResult) and any(isinstance(inner, Document) for inner in part.parts):
-        return replace(part, parts=[as_text(inner) for inner in part.parts])
+        return replace(part, parts=[as_text(inner, unquoted) for inner in part.parts])
     return part
 
 
-def _framed(part: Document) -> Document | Text:
+def found_as_text(part: Part, unquoted: Callable[[Document], None]) -> Part:
+    """The same of what a search has found, for a wire that takes files: that is none."""
+    return _framed(part, unquoted) if isinstance(part, Document) and part.origin is not None else part
+
+
+def _framed(part: Document, unquoted: Callable[[Document], None]) -> Document | Text:
     if not isinstance(part.source, Inline):
         return part
     media_type = part.source.media_type or guess_type(part.name or "")[0] or ""
     text = text_of(part.source.data) if is_text(media_type) else None
     if text is None:
         return part
-    told = {"name": part.name, "context": part.context}
+    told = {"name": part.name, "source": part.origin, "context": part.context}
     named = "".join(f' {key}="{escape(value)}"' for key, value in told.items() if value)
     said = f"<document{named}>\n{text}\n</document>"
-    extra = {**part.extra, "document.citations": True} if part.cited else part.extra  # and so on the receipt
-    return Text(text=said, cache=part.cache, at=part.at, extra=extra)
+    unquoted(part)
+    return Text(text=said, cache=part.cache, at=part.at, extra=part.extra)

@@ -110,7 +110,12 @@ class Blocks:
         return self.marked({"type": "image", "source": self._source(source, at)}, part)
 
     def _document(self, part: Document) -> Object:
-        block: Object = {"type": "document", "source": self._document_source(part.source, part.at)}
+        texts = [{"type": "text", "text": text} for text in part.pieces or ()]
+        if part.origin is not None:
+            found = {"type": "search_result", "source": part.origin, "title": part.name or "", "content": texts}
+            return self.marked(found | quoting(part), part)
+        made = {"type": "content", "content": texts} if texts else self._document_source(part.source, part.at)
+        block: Object = {"type": "document", "source": made}
         if part.name or (self.own and part.name is not None):
             block["title"] = part.name
         block |= quoting(part)

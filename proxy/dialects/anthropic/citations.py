@@ -7,14 +7,15 @@ from collections.abc import Iterable
 
 from proxy.canon import Citation, Place, Unit
 from proxy.dialects.anthropic.words import NAME
-from proxy.grammar.claude.quoting import place_of
+from proxy.grammar.claude.quoting import is_url, place_of
 from proxy.grammar.fields import Object, as_object, as_text
 
 _FOUND = "web_search_result_location"
-_PLACES: dict[Unit, tuple[str, str, str]] = {  # the type, and what says where the passage begins and ends
-    "char": ("char_location", "start_char_index", "end_char_index"),
-    "page": ("page_location", "start_page_number", "end_page_number"),
-    "block": ("content_block_location", "start_block_index", "end_block_index"),
+_PLACES: dict[Unit, tuple[str, str, str, str]] = {  # the type, and what says in which document, from where, and up to
+    "char": ("char_location", "document_index", "start_char_index", "end_char_index"),
+    "page": ("page_location", "document_index", "start_page_number", "end_page_number"),
+    "block": ("content_block_location", "document_index", "start_block_index", "end_block_index"),
+    "result": ("search_result_location", "search_result_index", "start_block_index", "end_block_index"),
 }
 
 
@@ -43,9 +44,11 @@ def _placed(citation: Citation) -> Object:
     place = citation.place
     if place is None:
         return {}
-    kind, start, end = _PLACES[place.unit]
-    named = {"document_index": place.document, "document_title": citation.title or None, "file_id": None}
-    return {"type": kind, "cited_text": citation.quote, **named, start: place.start, end: place.end}
+    kind, which, start, end = _PLACES[place.unit]
+    found = {"source": citation.origin, "title": citation.title or None}
+    named = found if place.unit == "result" else {"document_title": citation.title or None, "file_id": None}
+    where = {which: place.document, start: place.start, end: place.end}
+    return {"type": kind, "cited_text": citation.quote, **named, **where}
 
 
 def _found(citation: Citation) -> Object:
@@ -61,10 +64,12 @@ def _found(citation: Citation) -> Object:
 
 
 def _citation(value: Object) -> Citation:
+    origin = as_text(value.get("source"))
     return Citation(
         wire=NAME,
         value=value,
-        url=as_text(value.get("url")),
+        url=as_text(value.get("url")) or (origin if is_url(origin) else ""),
+        origin=origin,
         title=as_text(value.get("title")) or as_text(value.get("document_title")),
         quote=as_text(value.get("cited_text")),
         place=_place(value),
@@ -72,7 +77,7 @@ def _citation(value: Object) -> Citation:
 
 
 def _place(value: Object) -> Place | None:
-    for unit, (kind, start, end) in _PLACES.items():
+    for unit, (kind, which, start, end) in _PLACES.items():
         if value.get("type") == kind:
-            return place_of(unit, value.get("document_index"), value.get(start), value.get(end))
+            return place_of(unit, value.get(which), value.get(start), value.get(end))
     return None

@@ -3,21 +3,14 @@
 A body in, a Request out. Wrong types are a BadRequest that names the field's path; nothing that was sent is lost.
 """
 
-from base64 import b64encode
-
 from proxy.canon import (
     Citation,
-    Document,
     Format,
     Image,
-    Inline,
     Opaque,
     Part,
     Reasoning,
-    Remote,
     Request,
-    Source,
-    Stored,
     Text,
     Thinking,
     Tool,
@@ -27,11 +20,12 @@ from proxy.canon import (
     Turn,
 )
 from proxy.dialects.anthropic.citations import citations_of, was_shown
+from proxy.dialects.anthropic.documents import document_of, found_in, source_of
 from proxy.dialects.anthropic.words import DEMANDS, NAME, SPELLED, SPELLED_BY, TIERS_READ
 from proxy.errors import BadRequest
 from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.quoting import cited_in
-from proxy.grammar.fields import Fields, as_list, as_object, dump, standard_base64, wrong, wrong_word
+from proxy.grammar.fields import Fields, as_list, as_object, dump, wrong, wrong_word
 from proxy.grammar.receipts import names_in
 
 
@@ -201,12 +195,14 @@ def _part(value: object, at: str) -> Part:
     match fields.need_text("type"):
         case "text":
             part = Text(text=fields.need_text("text"), citations=_citations(fields))
-        case "image" if source := _source(fields):
+        case "image" if source := source_of(fields):
             part = Image(source=source)
-        case "document" if source := _source(fields):
-            part = Document(
-                source=source, name=fields.text("title"), context=fields.text("context"), cited=cited_in(fields)
-            )
+        case "document" if document := document_of(fields):
+            part = document
+            part.name, part.context, part.cited = fields.text("title"), fields.text("context"), cited_in(fields)
+        case "search_result" if document := found_in(fields):
+            part = document
+            part.name, part.origin, part.cited = fields.text("title"), fields.text("source"), cited_in(fields)
         case "thinking":
             part = Thinking(text=fields.need_text("thinking"), signature=fields.text("signature") or "")
         case "redacted_thinking" if data := fields.need_text("data"):  # a seal of nothing would look like open thought
@@ -221,25 +217,6 @@ def _part(value: object, at: str) -> Part:
     part.cache = fields.object("cache_control")
     part.extra = fields.rest
     return part
-
-
-def _source(fields: Fields) -> Source | None:
-    """None where only this wire understands the source: a document made of blocks, or a kind that we do not know."""
-    source = fields.need_inner("source")
-    made: Source
-    match source.need_text("type"):
-        case "base64":
-            made = Inline(data=standard_base64(source.need_text("data")), media_type=source.need_text("media_type"))
-        case "text" if source.rest.get("media_type") == "text/plain":
-            text, media_type = source.need_text("data"), source.need_text("media_type")
-            made = Inline(data=b64encode(text.encode()).decode(), media_type=media_type)
-        case "url":
-            made = Remote(url=source.need_text("url"))
-        case "file":
-            made = Stored(id=source.need_text("file_id"))
-        case _:
-            return None
-    return None if source.rest else made
 
 
 def _tool_use(fields: Fields) -> ToolCall:

@@ -53,6 +53,7 @@ SPELLED = {
     "cache": "cache_control",
     "document.name": "document.title",
     "document.cited": "document.citations",
+    "found.cited": "search_result.citations",
     "thinking": "messages.thinking",
     "thinking.redacted": "redacted_thinking.data",
     "turn.place": "messages.role",

@@ -8,10 +8,15 @@ from collections.abc import Iterable
 
 from proxy.canon import Citation, Place, Unit
 from proxy.dialects.bedrock.words import NAME
-from proxy.grammar.claude.quoting import place_of
+from proxy.grammar.claude.quoting import is_url, place_of
 from proxy.grammar.fields import Object, as_list, as_object, as_text
 
-_PLACES: dict[Unit, str] = {"char": "documentChar", "page": "documentPage", "block": "documentChunk"}
+_PLACES: dict[Unit, tuple[str, str]] = {  # the location, and what says in which document
+    "char": ("documentChar", "documentIndex"),
+    "page": ("documentPage", "documentIndex"),
+    "block": ("documentChunk", "documentIndex"),
+    "result": ("searchResultLocation", "searchResultIndex"),
+}
 
 
 def citations_of(values: Iterable[object]) -> list[Citation]:
@@ -36,7 +41,8 @@ def _citation(value: Object) -> Citation:
     return Citation(
         wire=NAME,
         value=value,
-        url=as_text(web.get("url")) or (source if source.startswith(("http://", "https://")) else ""),
+        url=as_text(web.get("url")) or (source if is_url(source) else ""),
+        origin=source,
         title=as_text(value.get("title")),
         quote="".join(as_text(as_object(piece).get("text")) for piece in as_list(value.get("sourceContent"))),
         place=_place(location),
@@ -44,9 +50,9 @@ def _citation(value: Object) -> Citation:
 
 
 def _place(location: Object) -> Place | None:
-    for unit, kind in _PLACES.items():
+    for unit, (kind, which) in _PLACES.items():
         if found := as_object(location.get(kind)):
-            return place_of(unit, found.get("documentIndex"), found.get("start"), found.get("end"))
+            return place_of(unit, found.get(which), found.get("start"), found.get("end"))
     return None
 
 
@@ -54,10 +60,11 @@ def _retold(one: Citation) -> Object:
     value: Object = {"title": one.title} if one.title else {}
     if one.quote:
         value["sourceContent"] = [{"text": one.quote}]
-    if one.url:
+    if one.origin:
+        value["source"] = one.origin
+    if (place := one.place) is not None:
+        kind, which = _PLACES[place.unit]
+        value["location"] = {kind: {which: place.document, "start": place.start, "end": place.end}}
+    elif one.url:
         value["location"] = {"web": {"url": one.url}}
-    elif one.place is not None:
-        place = one.place
-        found = {"documentIndex": place.document, "start": place.start, "end": place.end}
-        value["location"] = {_PLACES[place.unit]: found}
     return value

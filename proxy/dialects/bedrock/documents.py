@@ -5,8 +5,12 @@ stands in `format`. (https://docs.aws.amazon.com/bedrock/latest/APIReference/API
 """
 
 import re
+from collections.abc import Callable
 
-from proxy.dialects.bedrock.words import TAKEN
+from proxy.canon import Document
+from proxy.dialects.bedrock.words import TAKEN, WHOLE
+from proxy.grammar.claude.quoting import quoting
+from proxy.grammar.fields import Object
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9()\[\] -]+")
 _LONGEST = 190  # of 200 characters, so that a number has room behind it
@@ -38,3 +42,17 @@ def _stem(name: str) -> str:
 def _legal(name: str) -> str:
     """Blanks stand alone; what may not stand becomes a hyphen."""
     return _ILLEGAL.sub("-", " ".join(name.split()))[:_LONGEST].strip("- ")
+
+
+def said_in_pieces(part: Document, own: bool, named: Callable[[Document], str]) -> Object:
+    """The block of a document that is made of texts, or of what a search has found, which needs no name of its own.
+
+    .../APIReference/API_runtime_DocumentContentBlock.html and .../API_runtime_SearchResultBlock.html
+    """
+    found, content = part.origin is not None, [{"text": text} for text in part.pieces or ()]
+    kind = "searchResult" if found else "document"
+    if own:
+        return {kind: part.extra[WHOLE]}
+    if found:
+        return {kind: {"source": part.origin, "title": part.name or "", "content": content, **quoting(part)}}
+    return {kind: {"name": named(part), "source": {"content": content}, **quoting(part)}}

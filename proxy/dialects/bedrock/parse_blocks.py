@@ -21,13 +21,14 @@ from proxy.canon import (
 )
 from proxy.dialects.bedrock.blobs import blob_of_text, unwrap
 from proxy.dialects.bedrock.citations import citations_of
-from proxy.dialects.bedrock.words import NAME, media_type_of
+from proxy.dialects.bedrock.words import NAME, WHOLE, media_type_of
 from proxy.errors import BadRequest
-from proxy.grammar.claude.quoting import cited_in
+from proxy.grammar.claude.quoting import cited_in, in_pieces
 from proxy.grammar.fields import (
     Fields,
     Left,
     Object,
+    Verbatim,
     as_list,
     as_object,
     as_text,
@@ -82,6 +83,8 @@ def _part(kind: str, inner: object, at: str) -> Part:
             if not isinstance(inner, str):
                 raise wrong(f"{at}.text", "a string", inner)
             return Text(text=inner)
+        case "document" | "searchResult" if (pieces := _pieces(kind, inner)) is not None:
+            return _in_pieces(pieces, Fields(inner, f"{at}.{kind}"))
         case "image" | "audio" | "video" | "document":
             return _medium(kind, Fields(inner, f"{at}.{kind}"))
         case "toolUse":
@@ -119,8 +122,37 @@ def _medium(kind: str, fields: Fields) -> Part:
             return Document(source=source, name=name, context=context, cited=cited, extra=extra)
 
 
+def _pieces(kind: str, inner: object) -> list[str] | None:
+    """The texts that a document is made of, or what a search has found. None where it is of another make."""
+    match kind, inner:
+        case ("document", {"source": {"content": [*blocks], **more}}) if not more:
+            pass
+        case ("searchResult", {"source": str(), "content": [*blocks]}):
+            pass
+        case _:
+            return None
+    texts = [block["text"] for block in blocks if isinstance(block, dict) and block.keys() == {"text"}]
+    whole = len(texts) == len(blocks) > 0 and all(isinstance(text, str) for text in texts)
+    return texts if whole else None
+
+
+def _in_pieces(pieces: list[str], fields: Fields) -> Document:
+    """Its own wire gets it as it came: a format is said of some, and tells nothing of texts."""
+    document, whole = in_pieces(pieces), Verbatim(fields.rest)
+    source = fields.rest.pop("source")
+    if isinstance(source, str):
+        document.origin, document.name = source, fields.need_text("title")
+        del fields.rest["content"]
+    else:
+        document.name, document.context = fields.need_name("name"), fields.text("context")
+        fields.text("format")
+    document.cited = cited_in(fields)
+    document.extra = fields.rest | {WHOLE: whole}
+    return document
+
+
 def _source(place: str, inner: object, media_type: str, at: str) -> Source | None:
-    """None where only this wire understands the source: a document made of blocks, an object of another account's."""
+    """None where only this wire understands the source: an object of another account's, blocks yet to come."""
     match place:
         case "bytes" if isinstance(inner, str):
             return Inline(data=standard_base64(inner), media_type=media_type)

@@ -27,7 +27,7 @@ from proxy.canon import (
 )
 from proxy.dialects.bedrock.blobs import bytes_of, sniff, text_of, wrap
 from proxy.dialects.bedrock.citations import own
-from proxy.dialects.bedrock.documents import Names
+from proxy.dialects.bedrock.documents import Names, said_in_pieces
 from proxy.dialects.bedrock.words import CACHES_TEXT, NAME, TAKEN, cache_point, family_of, format_of
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
@@ -36,7 +36,7 @@ from proxy.grammar.claude.prefill import strip
 from proxy.grammar.claude.quoting import quoting
 from proxy.grammar.fields import Object, decode_json
 from proxy.grammar.receipts import Receipt, stored_elsewhere
-from proxy.grammar.textual import is_text
+from proxy.grammar.textual import found_as_text, is_text
 
 # Converse refuses a document that comes without text (.../APIReference/API_runtime_Message.html).
 BESIDE_A_DOCUMENT = "The document is attached."
@@ -145,6 +145,10 @@ class Conversation:
                 return self._text(part)
             case Refusal():
                 return {"text": part.text} if part.text else None
+            case Document() if part.pieces is not None and (self._own or self._claude):
+                return said_in_pieces(part, self._own, self._named)
+            case Document() if part.origin is not None:
+                return self._block(found_as_text(part, self._dropped.unquoted))
             case Image() | Audio() | Video() | Document():
                 return self._medium(part)
             case Thinking():

@@ -48,6 +48,7 @@ SPELLED = {
     "tool.strict": "toolSpec.strict",
     "cache": "cachePoint",
     "document.cited": "document.citations",
+    "found.cited": "searchResult.citations",
     "text.citations": "citationsContent.citations",
     "thinking": "reasoningContent",
     "thinking.signature": "reasoningText.signature",
@@ -74,6 +75,8 @@ SPELLED_BY = {
 }
 
 SPELT = "spelt"  # in `extra`: what the client said of the reasoning, as it said it
+
+WHOLE = "whole"  # in `extra`: a document that is made of texts, as it was said
 
 # Who made a model, by what its id holds; an id may be a profile's, with a region before it, or an ARN.
 FAMILIES = (

@@ -174,7 +174,7 @@ class Encoding:
         extra = self.dropped.carried(turn.extra)
         if turn.role == "assistant":
             return [extra | self._spoken(turn)]
-        heard, parts = turn.role == "user", [as_text(part) for part in turn.parts]
+        heard, parts = turn.role == "user", [as_text(part, self.dropped.unquoted) for part in turn.parts]
         messages = [self._result(part) for part in parts if isinstance(part, ToolResult) and heard]
         rest = [part for part in parts if not (isinstance(part, ToolResult) and heard)]
         if rest or not messages:
@@ -201,7 +201,7 @@ class Encoding:
         message: Object = {"role": "assistant"}
         content: list[Part] = []
         citations: list[Object] = []
-        for part in map(as_text, turn.parts):
+        for part in (as_text(part, self.dropped.unquoted) for part in turn.parts):
             if isinstance(part, ToolCall):
                 message.setdefault("tool_calls", []).append(self._call(part))
             elif isinstance(part, Thinking) and self._is_plan(part, turn):

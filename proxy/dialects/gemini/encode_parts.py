@@ -26,6 +26,7 @@ from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.fields import Object, as_object, merged
 from proxy.grammar.receipts import Receipt, stored_elsewhere
+from proxy.grammar.textual import found_as_text
 
 
 class Contents:
@@ -114,6 +115,8 @@ class Contents:
                 return [self._marked({"text": part.text}, part)] if part.text else []
             case Thinking():
                 return self._thought(part)
+            case Document() if part.origin is not None:
+                return self._part(found_as_text(part, self._dropped.unquoted))
             case Image() | Audio() | Video() | Document():
                 return [self._medium(part)]
             case ToolCall():
@@ -185,8 +188,9 @@ class Contents:
         name = named or self._names.get(part.id)
         if not name:
             raise _refusal(part, f"a result of the call {part.id!r}, which no earlier turn has made")
-        text = "\n".join(one.text for one in part.parts if isinstance(one, Text))
-        shown = [self._shown(one) for one in part.parts if not isinstance(one, Text)]
+        parts = [found_as_text(one, self._dropped.unquoted) for one in part.parts]
+        text = "\n".join(one.text for one in parts if isinstance(one, Text))
+        shown = [self._shown(one) for one in parts if not isinstance(one, Text)]
         said = {**_identified(part.id), "name": name, "response": _response(text, bool(part.is_error))}
         if shown and (self._newer or self._own):
             return [self._marked({"functionResponse": said | {"parts": shown}}, part)]

@@ -182,7 +182,7 @@ class Encoding:
     def _turn(self, turn: Turn) -> list[Object]:
         """Results are messages of their own, and go before the rest of their turn."""
         extra = self.dropped.carried(turn.extra)
-        heard, parts = turn.role == "user", [as_text(part) for part in turn.parts]
+        heard, parts = turn.role == "user", [as_text(part, self.dropped.unquoted) for part in turn.parts]
         messages = [self._result(part, turn.role) for part in parts if isinstance(part, ToolResult) and heard]
         rest = [part for part in parts if not (isinstance(part, ToolResult) and heard)]
         if rest or not messages:

@@ -50,11 +50,15 @@ class Messages:
         messages = (message for turn in self._turns for message in self._turn(turn))
         return with_shown(messages, self._shown, lambda shown: {"role": "user", "content": shown})
 
+    def _as_texts(self, turn: Turn) -> Turn:
+        """OpenAI's files are PDFs (https://platform.openai.com/docs/guides/pdf-files): a text is said as one."""
+        return replace(turn, parts=[as_text(part, self._dropped.unquoted) for part in turn.parts])
+
     def _turn(self, turn: Turn) -> list[Object]:
         if (words := turn.plain) is not None:
             return [{"role": turn.role, "content": words}]
         if not self._own:
-            turn = _as_texts(turn)
+            turn = self._as_texts(turn)
         extra = _respelt(self._dropped.carried(turn.extra))
         if turn.role == "assistant":
             return [self._spoken(turn) | extra]
@@ -133,11 +137,6 @@ def _respelt(extra: Object) -> Object:
     if SPELT not in extra:
         return extra
     return {key: value for key, value in extra.items() if key != SPELT} | as_object(extra[SPELT])
-
-
-def _as_texts(turn: Turn) -> Turn:
-    """OpenAI's files are PDFs (https://platform.openai.com/docs/guides/pdf-files): a text is said as one."""
-    return replace(turn, parts=[as_text(part) for part in turn.parts])
 
 
 def legacy_call(call: ToolCall) -> Object:

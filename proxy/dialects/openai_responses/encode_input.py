@@ -36,6 +36,7 @@ from proxy.errors import Unrepresentable
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.fields import Object, Verbatim
 from proxy.grammar.receipts import Receipt, stored_elsewhere
+from proxy.grammar.textual import found_as_text
 
 _SYSTEM = ("system", "developer")
 _ITEMS = (ToolCall, ToolResult, Thinking)  # these are items of their own; other parts stand in a message
@@ -187,6 +188,8 @@ class Saying:
                 detail = part.detail if self._own else part.detail or "auto"  # the SDK's types demand one
                 shown = {} if detail is None else {"detail": detail}
                 return {"type": "input_image", **self._pictured(part), **shown} | self.dropped.marks(part)
+            case Document() if part.origin is not None:
+                return self._item(found_as_text(part, self.dropped.unquoted), role)
             case Document():
                 self.dropped.uncited(part)
                 return {"type": "input_file", **self._filed(part)} | self.dropped.marks(part)

@@ -1,4 +1,4 @@
-"""How is Claude told that it may quote a document, and where does a quotation stand in it?
+"""How is Claude told what it may quote, and where does a quotation stand in it?
 
 On Anthropic's wire and Bedrock's alike.
 
@@ -6,8 +6,12 @@ https://platform.claude.com/docs/en/build-with-claude/citations
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_DocumentBlock.html
 """
 
-from proxy.canon import Document, Place, Unit
+from base64 import b64encode
+
+from proxy.canon import Document, Inline, Place, Unit
 from proxy.grammar.fields import Fields, Object
+
+_BETWEEN = "\n\n"  # pieces, where they are one text
 
 
 def cited_in(document: Fields) -> bool | None:
@@ -23,6 +27,15 @@ def cited_in(document: Fields) -> bool | None:
 def quoting(document: Document) -> Object:
     context = {} if document.context is None else {"context": document.context}
     return context if document.cited is None else {**context, "citations": {"enabled": document.cited}}
+
+
+def in_pieces(pieces: list[str]) -> Document:
+    text = _BETWEEN.join(pieces)
+    return Document(source=Inline(b64encode(text.encode()).decode(), "text/plain"), pieces=pieces)
+
+
+def is_url(origin: str) -> bool:
+    return origin.startswith(("http://", "https://"))
 
 
 def place_of(unit: Unit, document: object, start: object, end: object) -> Place | None:

@@ -1,0 +1,158 @@
+"""Does Claude get what an app has found, and documents cut in passages, whichever of its two wires says so?
+
+And do others get them as the texts that they are?
+"""
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy import registry
+from proxy.errors import Unrepresentable
+from proxy.ports import Peek
+
+CLAUDE, NOVA = "anthropic.claude-sonnet-4-5-v1:0", "amazon.nova-lite-v1:0"
+MODELS = {"anthropic": "claude-sonnet-4-5", "bedrock": CLAUDE, "bedrock_invoke": CLAUDE}
+PLACE = "https://x.example/milk"
+QUOTED = {"citations": {"enabled": True}}
+TEXTS = {
+    "anthropic": [{"type": "text", "text": "Buy milk."}, {"type": "text", "text": "Two pints."}],
+    "bedrock": [{"text": "Buy milk."}, {"text": "Two pints."}],
+}
+
+# By wire: what a search has found, and a document in passages.
+SAID: dict[str, list[dict[str, Any]]] = {
+    "anthropic": [
+        {"type": "search_result", "source": PLACE, "title": "Milk", "content": TEXTS["anthropic"], **QUOTED},
+        {"type": "search_result", "source": "note 7", "title": "Milk", "content": TEXTS["anthropic"][:1]},
+        {"type": "document", "source": {"type": "content", "content": TEXTS["anthropic"]}, "title": "List", **QUOTED},
+        {
+            "type": "document",
+            "source": {"type": "content", "content": TEXTS["anthropic"]},
+            "title": "a",
+            "context": "b",
+        },
+    ],
+    "bedrock": [
+        {"searchResult": {"source": PLACE, "title": "Milk", "content": TEXTS["bedrock"], **QUOTED}},
+        {"searchResult": {"source": "note 7", "title": "Milk", "content": TEXTS["bedrock"][:1]}},
+        {"document": {"name": "List", "source": {"content": TEXTS["bedrock"]}, **QUOTED}},
+        {"document": {"name": "a", "source": {"content": TEXTS["bedrock"]}, "context": "b"}},
+    ],
+}
+PAIRS = [("anthropic", "bedrock"), ("bedrock", "anthropic"), ("anthropic", "anthropic"), ("bedrock", "bedrock")]
+
+
+def turns_of(client: str, part: dict[str, Any], by_tool: bool) -> list[dict[str, Any]]:
+    """The user shows it, or a tool has found it."""
+    if client == "anthropic":
+        call: dict[str, Any] = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
+        found: dict[str, Any] = {"type": "tool_result", "tool_use_id": "t1", "content": [part]}
+        text: dict[str, Any] = {"type": "text", "text": "Hi"}
+    else:
+        call = {"toolUse": {"toolUseId": "t1", "name": "f", "input": {}}}
+        found = {"toolResult": {"toolUseId": "t1", "content": [part]}}
+        text = {"text": "Hi"}
+    if not by_tool:
+        return [{"role": "user", "content": [part, text]}]
+    before = [{"role": "user", "content": [text]}, {"role": "assistant", "content": [call]}]
+    return [*before, {"role": "user", "content": [found]}]
+
+
+def crossed(client: str, target: str, part: dict[str, Any], by_tool: bool, model: str = "") -> tuple[Any, set[str]]:
+    """What the provider's last message holds, and the receipt."""
+    needed: dict[str, Any] = {"max_tokens": 99, "model": "m"} if client == "anthropic" else {}
+    body = json.dumps(needed | {"messages": turns_of(client, part, by_tool)}).encode()
+    request = registry.dialect(client).parse(body, Peek("m", stream=False))
+    request.model = model or MODELS.get(target, "m")
+    encoded = registry.dialect(target).encode(request)
+    said = json.loads(encoded.body)
+    [*_, last] = said.get("messages") or said.get("contents") or said["input"]
+    return last, set(encoded.dropped) - {"tools"}  # of which there are none
+
+
+@pytest.mark.parametrize("by_tool", [False, True])
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize(("client", "target"), PAIRS)
+def test_it_stands_on_the_other_wire_as_it_did_on_the_first(
+    client: str, target: str, number: int, by_tool: bool
+) -> None:
+    last, dropped = crossed(client, target, SAID[client][number], by_tool)
+    block = last["content"][0]
+    if by_tool:
+        block = (block if target == "anthropic" else block["toolResult"])["content"][0]
+    assert block == SAID[target][number]
+    assert dropped == set()
+
+
+def test_a_text_alone_is_one_passage() -> None:
+    whole = {"type": "document", "source": {"type": "content", "content": "Buy milk."}, "title": "a"}
+    last, _ = crossed("anthropic", "bedrock", whole, by_tool=False)
+    assert last["content"][0] == {"document": {"name": "a", "source": {"content": [{"text": "Buy milk."}]}}}
+    last, _ = crossed("anthropic", "bedrock_invoke", whole, by_tool=False)
+    assert last["content"][0] == whole
+
+
+FRAME = f'<document name="Milk" source="{PLACE}">\nBuy milk.\n\nTwo pints.\n</document>'
+
+
+@pytest.mark.parametrize("by_tool", [False, True])
+@pytest.mark.parametrize("wire", ["openai_chat", "openai_responses", "gemini", "ollama", "cohere", "bedrock"])
+@pytest.mark.parametrize("client", ["anthropic", "bedrock"])
+def test_to_others_what_was_found_is_a_text_with_its_place(client: str, wire: str, by_tool: bool) -> None:
+    if client == wire:
+        return
+    last, dropped = crossed(client, wire, SAID[client][0], by_tool, model=NOVA if wire == "bedrock" else "")
+    assert json.dumps(FRAME)[1:-1] in json.dumps(last)
+    assert dropped == {"search_result.citations" if client == "anthropic" else "searchResult.citations"}
+
+
+@pytest.mark.parametrize("wire", ["openai_chat", "openai_responses", "gemini", "ollama", "cohere", "bedrock"])
+def test_to_others_a_document_in_passages_is_one_of_text(wire: str) -> None:
+    whole = {"type": "text", "media_type": "text/plain", "data": "Buy milk.\n\nTwo pints."}
+    said = [SAID["anthropic"][2], SAID["anthropic"][2] | {"source": whole}]
+    cut, uncut = [crossed("anthropic", wire, part, False, NOVA if wire == "bedrock" else "") for part in said]
+    assert cut == uncut
+    assert "document.citations" in cut[1]
+
+
+IMAGE = {"type": "image", "source": {"type": "url", "url": "https://x.example/a.png"}}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "search_result", "source": PLACE, "title": "Milk", "content": [IMAGE]},
+        {"type": "search_result", "source": PLACE, "content": TEXTS["anthropic"]},
+        {"type": "document", "source": {"type": "content", "content": [*TEXTS["anthropic"], IMAGE]}},
+        {
+            "type": "document",
+            "source": {"type": "content", "content": [{**TEXTS["anthropic"][0], "cache_control": {}}]},
+        },
+    ],
+)
+def test_what_holds_more_than_texts_is_its_own_wires(part: dict[str, Any]) -> None:
+    last, _ = crossed("anthropic", "anthropic", part, by_tool=False)
+    assert last["content"][0] == part
+    with pytest.raises(Unrepresentable) as refused:
+        crossed("anthropic", "bedrock", part, by_tool=False)
+    assert refused.value.param == "messages[0].content[0]"
+
+
+@pytest.mark.parametrize("said", [{"image": {}}, {"text": 1}, {"text": "a", "new": 1}])
+def test_so_it_is_on_converse(said: dict[str, Any]) -> None:
+    for part in (
+        {"searchResult": {"source": PLACE, "title": "t", "content": [said]}},
+        documented([said]),
+        documented([]),
+    ):
+        last, _ = crossed("bedrock", "bedrock", part, by_tool=False)
+        assert last["content"][0] == part
+        with pytest.raises(Unrepresentable) as refused:
+            crossed("bedrock", "anthropic", part, by_tool=False)
+        assert refused.value.param == "messages[0].content[0]"
+
+
+def documented(content: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"document": {"name": "n", "source": {"content": content}}}
