@@ -473,7 +473,8 @@ def test_citations_of_another_wire_become_grounding_in_bytes() -> None:
             {"retrievedContext": {"title": "book", "text": "words"}},
         ],
         "groundingSupports": [
-            {"segment": {"startIndex": 5, "endIndex": 7, "text": "da"}, "groundingChunkIndices": [0]}
+            {"segment": {"startIndex": 5, "endIndex": 7, "text": "da"}, "groundingChunkIndices": [0]},
+            {"segment": {"startIndex": 7, "endIndex": 9, "text": "so"}, "groundingChunkIndices": [1]},
         ],
     }
     assert json.loads(said(events, streamed=False))["candidates"][0]["groundingMetadata"] == expected

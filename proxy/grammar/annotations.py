@@ -23,10 +23,19 @@ def citation_of(wire: str, value: Object, told: Object) -> Citation:
     )
 
 
-def fields_of(one: Citation) -> Object:
-    return {"url": one.url, "title": one.title, "start_index": one.start or 0, "end_index": one.end or 0}
+def spelled(
+    wire: str, citations: Iterable[Citation], annotation: Callable[[Object], Object], text: int = 0, before: int = 0
+) -> list[Object]:
+    """The wire's own as they came; of another wire's, those that have an address.
+
+    `text`: the characters of what they stand on, and `before` of what the same message says before it.
+    """
+    told = [one for one in citations if one.wire == wire or one.url]
+    return [one.value if one.wire == wire else annotation(_fields(one, text, before)) for one in told]
 
 
-def spelled(wire: str, citations: Iterable[Citation], annotation: Callable[[Citation], Object]) -> list[Object]:
-    """The wire's own as they came; of another wire's, those that have an address."""
-    return [one.value if one.wire == wire else annotation(one) for one in citations if one.wire == wire or one.url]
+def _fields(one: Citation, text: int, before: int) -> Object:
+    """One that names no place stands on all of its text, as Claude's do."""
+    start = 0 if one.start is None else one.start
+    end = text if one.end is None else one.end
+    return {"url": one.url, "title": one.title, "start_index": before + start, "end_index": before + end}

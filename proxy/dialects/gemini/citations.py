@@ -107,8 +107,10 @@ class Sources:
             chunk = _chunk(one)
             if chunk not in self._chunks:
                 self._chunks.append(chunk)
-            if one.start is not None and one.end is not None:
-                segment = _segment(one.start, one.end, text, before)
+            start = 0 if one.start is None else one.start  # one that names no place stands on all of its text
+            end = len(text) if one.end is None else one.end
+            if start < end:
+                segment = _segment(start, end, text, before)
                 number = self._chunks.index(chunk)
                 self._supports.append({"segment": segment, "groundingChunkIndices": [number]})
 

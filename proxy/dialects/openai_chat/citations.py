@@ -17,9 +17,10 @@ def citations_of(values: Iterable[object]) -> list[Citation]:
     ]
 
 
-def spelled(citations: Iterable[Citation]) -> list[Object]:
-    return annotations.spelled(NAME, citations, _annotation)
+def spelled(citations: Iterable[Citation], text: int = 0, before: int = 0) -> list[Object]:
+    """`text` and `before`: how long a text they stand on, and how much the message says before it."""
+    return annotations.spelled(NAME, citations, _annotation, text, before)
 
 
-def _annotation(one: Citation) -> Object:
-    return {"type": "url_citation", "url_citation": annotations.fields_of(one)}
+def _annotation(told: Object) -> Object:
+    return {"type": "url_citation", "url_citation": told}

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from proxy.canon import (
     Audio,
+    Citation,
     Close,
     Delta,
     Document,
@@ -51,6 +52,8 @@ class _Block(Struct):
     tail: bytes = b""
     choice: int = 0
     number: int = -1  # of a call, among the calls of its choice
+    said: int = 0  # characters, of a text
+    before: int = 0  # characters of its choice's texts before it
     detail: Object = {}  # of thinking: what each of its details says, but for the text
 
 
@@ -73,7 +76,8 @@ class StreamRenderer:
         self._blocks: dict[int, _Block] = {}
         self._calls: dict[int, int] = {}  # tool calls opened, by choice: a choice that is in here has begun
         self._thoughts: dict[int, int] = {}  # thinking blocks opened, by choice
-        self._notes: dict[int, list[Object]] = {}  # annotations not yet told, by choice
+        self._notes: dict[int, list[tuple[Citation, _Block]]] = {}  # not yet told, and what each stands on, by choice
+        self._texts: dict[int, _Block] = {}  # the last text of each choice
         self._said = Start()
         self._usage: Usage | None = None
 
@@ -128,6 +132,9 @@ class StreamRenderer:
         said: Object | None = None
         match part:
             case Text():
+                if (last := self._texts.get(choice)) is not None:
+                    block.before = last.before + last.said
+                self._texts[choice] = block
                 self._say(block, "text", b'{"content":', b"}")
             case Refusal():
                 self._say(block, "refusal", b'{"refusal":', b"}")
@@ -191,6 +198,7 @@ class StreamRenderer:
             return self._sealed(block, event)
         if not event.text or not block.kind:
             return b""
+        block.said += len(event.text)
         return block.head + encode_json(event.text) + block.tail
 
     def _thought(self, block: _Block, event: Delta) -> bytes:
@@ -220,7 +228,8 @@ class StreamRenderer:
 
     def _annotated(self, block: _Block, event: Delta) -> bytes:
         key = "content" if block.kind == "text" else "refusal"
-        self._notes.setdefault(block.choice, []).extend(spelled(event.citations))
+        self._notes.setdefault(block.choice, []).extend((one, block) for one in event.citations)
+        block.said += len(event.text)
         if not event.text and not event.logprobs:
             return b""
         said: Object = {key: event.text}
@@ -234,7 +243,8 @@ class StreamRenderer:
 
     def _tell_notes(self, choice: int) -> bytes:
         """All annotations of a text in one chunk: OpenAI's SDK joins those of two by an index, which they lack."""
-        notes = self._notes.pop(choice, [])
+        cited = self._notes.pop(choice, [])
+        notes = [note for one, on in cited for note in spelled([one], on.said, on.before)]
         return self._frame(choice, encode_json({"annotations": notes})) if notes else b""
 
     def _finish(self, event: Finish) -> bytes:

@@ -60,8 +60,11 @@ def _choice_fields(number: int, choice: Choice, seed: str) -> Object:
     for part in choice.parts:
         match part:
             case Text():
+                before = (
+                    sum(len(item["text"]) for item in content if item.get("type") == "text") if part.citations else 0
+                )
                 content.append({"type": "text", "text": part.text})
-                _extend(message, "annotations", spelled(part.citations))
+                _extend(message, "annotations", spelled(part.citations, len(part.text), before))
                 _extend(logprobs, "content", part.logprobs)
             case Refusal():
                 message["refusal"] = (message["refusal"] or "") + part.text

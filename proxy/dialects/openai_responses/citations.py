@@ -15,9 +15,10 @@ def citations_of(values: Iterable[object]) -> list[Citation]:
     return [annotations.citation_of(NAME, value, value) for value in map(as_object, values)]
 
 
-def spelled(citations: Iterable[Citation]) -> list[Object]:
-    return annotations.spelled(NAME, citations, _annotation)
+def spelled(citations: Iterable[Citation], text: int = 0) -> list[Object]:
+    """`text`: how long the text is that they stand on."""
+    return annotations.spelled(NAME, citations, _annotation, text)
 
 
-def _annotation(one: Citation) -> Object:
-    return {"type": "url_citation", **annotations.fields_of(one)}
+def _annotation(told: Object) -> Object:
+    return {"type": "url_citation", **told}

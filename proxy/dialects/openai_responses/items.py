@@ -106,7 +106,7 @@ def content_of(part: Text | Refusal) -> Object:
     """The one content part of a message."""
     if isinstance(part, Refusal):
         return {"type": "refusal", "refusal": part.text}
-    annotations = spelled(part.citations)
+    annotations = spelled(part.citations, len(part.text))
     return {"type": "output_text", "text": part.text, "annotations": annotations, "logprobs": part.logprobs}
 
 

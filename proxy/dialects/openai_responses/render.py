@@ -61,7 +61,6 @@ class _Item(Struct):
     deltas: list[Delta] = []
     head: bytes = b""  # of each delta's frame, up to its text
     thinks: bool = False  # has a summary begun?
-    cited: int = 0
 
 
 class StreamRenderer:
@@ -156,14 +155,13 @@ class StreamRenderer:
             scored = b',"logprobs":%b' % scores if isinstance(part, Text) else b""
             out += b'%b%b%b,"sequence_number":%d}\n\n' % (item.head, encode_json(event.text), scored, self._sent)
             self._sent += 1
-        if event.citations:
-            out += b"".join([self._note(annotation, item) for annotation in spelled(event.citations)])
         return out
 
-    def _note(self, annotation: Object, item: _Item) -> bytes:
-        item.cited += 1
-        place = item.place | {"annotation_index": item.cited - 1}
-        return self._frame("response.output_text.annotation.added", **place, annotation=annotation)
+    def _notes(self, part: Text, item: _Item) -> Iterator[bytes]:
+        """What the text rests on, when it is whole: not before then is known how far it reaches."""
+        for number, annotation in enumerate(spelled(part.citations, len(part.text))):
+            place = item.place | {"annotation_index": number}
+            yield self._frame("response.output_text.annotation.added", **place, annotation=annotation)
 
     def _close(self, item: _Item, event: Close) -> bytes:
         part = fold([Start(), item.shell, *item.deltas, event, Finish()]).choices[0].parts[0]
@@ -178,6 +176,7 @@ class StreamRenderer:
         done = f"response.{_speaks(part)}.done"
         match part:
             case Text():
+                yield from self._notes(part, item)
                 yield self._frame(done, **item.place, text=part.text, logprobs=part.logprobs)
                 yield self._frame("response.content_part.done", **item.place, part=content_of(part))
             case Refusal():
