@@ -42,9 +42,12 @@ def spoken(client: str, model: str, betas: list[str]) -> tuple[str, dict[str, An
             return "/v1/messages", {"model": model, "max_tokens": 9, "messages": USER}, header
 
 
-async def sent(folder: Path, client: str, provider: str, *betas: str, model: str = "") -> tuple[Received, Got]:
+async def sent(
+    folder: Path, client: str, provider: str, *betas: str, model: str = "", header: str = ""
+) -> tuple[Received, Got]:
     named = f"{provider}/{model or MODELS.get(provider, CLAUDE)}"
     path, body, headers = spoken(client, named, list(betas))
+    headers += [("anthropic-beta", header)] if header else []
     scenario = Scenario(status=400, headers=[("content-type", "application/json")], body=b"{}")
     async with Evil(scenario) as evil:
         url = evil.url + ("/v1" if provider == "openai" else "")
@@ -72,6 +75,13 @@ async def test_anthropic_and_google_hear_of_all_in_a_header(client: str, provide
     request, got = await sent(tmp_path, client, provider, KNOWN, UNKNOWN)
     assert asked_of(provider, request) == [KNOWN, UNKNOWN]
     assert got.header("x-pillion-dropped") is None
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "vertex"])
+async def test_what_stands_in_the_header_already_is_said_once(provider: str, tmp_path: Path) -> None:
+    request, _ = await sent(tmp_path, "invoke", provider, KNOWN, UNKNOWN, header=f"{UNKNOWN}, other-2025-01-01")
+    assert asked_of(provider, request) == [UNKNOWN, "other-2025-01-01", KNOWN]
+    assert request.head.lower().count(b"anthropic-beta") == 1
 
 
 @pytest.mark.parametrize("provider", ["bedrock", "invoke"])

@@ -30,8 +30,8 @@ class Anthropic(HTTPProvider):
     def send(self, outgoing: Outgoing) -> Awaitable[Answer]:
         """A body of Bedrock's Invoke says in itself what Anthropic wants in the head."""
         if b'"anthropic_' in outgoing.body:
-            said, body = lifted(Envelope(outgoing.body).without("anthropic_version"))
-            outgoing = replace(outgoing, headers=[*outgoing.headers, *said], body=body)
+            head, body = lifted(outgoing.headers, Envelope(outgoing.body).without("anthropic_version"))
+            outgoing = replace(outgoing, headers=head, body=body)
         if not any(name == "anthropic-version" for name, _ in outgoing.headers):
             outgoing = replace(outgoing, headers=[*outgoing.headers, ("anthropic-version", VERSION)])
         return super().send(outgoing)

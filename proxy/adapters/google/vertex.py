@@ -78,8 +78,8 @@ class Vertex(HTTPProvider):
         login = self._login
         lines = None if login is None else await login.lines()
         if outgoing.dialect == _ANTHROPIC:
-            said, body = lifted(outgoing.body)
-            outgoing = replace(outgoing, headers=[*outgoing.headers, *said], body=body)
+            head, body = lifted(outgoing.headers, outgoing.body)
+            outgoing = replace(outgoing, headers=head, body=body)
         answer = await self.post(outgoing, self.target(outgoing), _body(outgoing), lines)
         if answer.status == 401 and login is not None:
             login.refused()

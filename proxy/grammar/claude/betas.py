@@ -26,10 +26,12 @@ def named_in(header: str) -> list[str]:
     return [name for one in header.split(",") if (name := one.strip())]
 
 
-def lifted(body: bytes) -> tuple[Headers, bytes]:
-    """The lines of the head that say what a body names, and the body without it."""
+def lifted(headers: Headers, body: bytes) -> tuple[Headers, bytes]:
+    """A head that says what the body names as well, and the body without it."""
     if b'"anthropic_beta"' not in body:
-        return [], body
+        return headers, body
     envelope = Envelope(body)
-    names = [name for name in as_list(envelope.get(KEY)) if isinstance(name, str)]
-    return ([(HEADER, ",".join(names))] if names else []), envelope.without(KEY)
+    said = [name for key, value in headers if key == HEADER for name in named_in(value)]
+    named = [name for name in as_list(envelope.get(KEY)) if isinstance(name, str)]
+    line = [(HEADER, ",".join(dict.fromkeys([*said, *named])))] if said or named else []
+    return [*(one for one in headers if one[0] != HEADER), *line], envelope.without(KEY)
