@@ -38,8 +38,8 @@ from proxy.canon import (
 )
 from proxy.dialects.anthropic import Anthropic
 from proxy.dialects.bedrock import Bedrock
-from proxy.dialects.bedrock.turns import BESIDE_A_DOCUMENT, NOTHING
-from proxy.dialects.bedrock.words import FORMATS, TAKEN, WHOLE, format_of, media_type_of
+from proxy.dialects.bedrock.documents import BESIDE_A_DOCUMENT
+from proxy.dialects.bedrock.words import FORMATS, NOTHING, TAKEN, WHOLE, format_of, media_type_of
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Unrepresentable

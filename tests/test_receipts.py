@@ -476,6 +476,31 @@ async def test_a_receipt_names_a_field_as_the_client_spelled_it() -> None:
     assert got.header("x-pillion-dropped") == fields
 
 
+MARK = {"type": "ephemeral"}
+MARKED: dict[str, dict[str, Any]] = {
+    "anthropic": {"content": [{"type": "text", "text": "", "cache_control": MARK}, {"type": "text", "text": "Hi"}]},
+    "bedrock": {"content": [{"cachePoint": {"type": "default"}}, {"text": "Hi"}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("client", "target", "name"),
+    [
+        ("anthropic", "bedrock", "cache_control"),
+        ("anthropic", "gemini", "cache_control"),
+        ("bedrock", "anthropic", "cachePoint"),
+        ("bedrock", "gemini", "cachePoint"),
+    ],
+)
+def test_a_mark_on_nothing_is_told_where_nothing_is_not_said(client: str, target: str, name: str) -> None:
+    said = {"model": "m", "max_tokens": 99, "messages": [{"role": "user", **MARKED[client]}]}
+    body = json.dumps(said if client == "anthropic" else {"messages": said["messages"]}).encode()
+    request = registry.dialect(client).parse(body, Peek("anthropic.claude-sonnet-4-5", stream=False))
+    assert registry.dialect(target).encode(request).dropped == (name,)
+    own = registry.dialect(client).encode(request)
+    assert (json.loads(own.body)["messages"], own.dropped) == (said["messages"], ())
+
+
 # --- names -----------------------------------------------------------------------------------------------------------
 
 

@@ -91,6 +91,7 @@ class Blocks:
 
     def _text(self, part: Text) -> Object | None:
         if not part.text and not self.own:  # the wire refuses empty text, and it says nothing
+            self.dropped.marks(part)
             return None
         block: Object = {"type": "text", "text": part.text}
         if part.citations and self.own:

@@ -12,6 +12,9 @@ from proxy.dialects.bedrock.words import TAKEN, WHOLE
 from proxy.grammar.claude.quoting import quoting
 from proxy.grammar.fields import Object
 
+# Converse refuses a document that comes without text (.../APIReference/API_runtime_Message.html).
+BESIDE_A_DOCUMENT = "The document is attached."
+
 _ILLEGAL = re.compile(r"[^A-Za-z0-9()\[\] -]+")
 _LONGEST = 190  # of 200 characters, so that a number has room behind it
 _NAMELESS = "document"

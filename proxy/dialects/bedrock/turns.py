@@ -27,8 +27,8 @@ from proxy.canon import (
 )
 from proxy.dialects.bedrock.blobs import bytes_of, sniff, text_of, wrap
 from proxy.dialects.bedrock.citations import own
-from proxy.dialects.bedrock.documents import Names, said_in_pieces
-from proxy.dialects.bedrock.words import CACHES_TEXT, NAME, TAKEN, cache_point, family_of, format_of
+from proxy.dialects.bedrock.documents import BESIDE_A_DOCUMENT, Names, said_in_pieces
+from proxy.dialects.bedrock.words import CACHES_TEXT, NAME, NOTHING, TAKEN, cache_point, family_of, format_of
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.claude.models import Takes, no_prefill
@@ -37,12 +37,6 @@ from proxy.grammar.claude.quoting import quoting
 from proxy.grammar.fields import Object, decode_json
 from proxy.grammar.receipts import Receipt, stored_elsewhere
 from proxy.grammar.textual import found_as_text, is_text
-
-# Converse refuses a document that comes without text (.../APIReference/API_runtime_Message.html).
-BESIDE_A_DOCUMENT = "The document is attached."
-
-# It wants at least one block in a tool's result, and no blank text in a block (.../API_runtime_ToolResultBlock.html).
-NOTHING = "The tool gave nothing back."
 
 _Unit = list[Object]  # a block, and its cachePoint
 _Medium = Image | Audio | Video | Document
@@ -131,12 +125,11 @@ class Conversation:
             self._dropped.left(part.extra)
         if isinstance(part, ToolResult):  # within a result there is no place for a mark
             cache = next((inner.cache for inner in part.parts if inner.cache is not None), cache)
-        if block is None:
-            return [cache_point(cache)] if self._own and cache is not None else []
-        if cache is not None and not self._caches:
+        if cache is not None and not (self._caches if block is not None else self._own):
             self._dropped.add("cache")
             cache = None
-        return [block] if cache is None else [block, cache_point(cache)]
+        unit = [] if block is None else [block]
+        return unit if cache is None else [*unit, cache_point(cache)]
 
     def _block(self, part: Part) -> Object | None:
         """One block; None where nothing is to be said, or nothing may be."""

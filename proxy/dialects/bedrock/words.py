@@ -95,6 +95,9 @@ TOP_K = {"claude": ("top_k",), "nova": ("inferenceConfig", "topK"), "mistral": (
 CACHES_TEXT = {"claude", "nova"}
 CACHES_TOOLS = {"claude"}
 
+# It wants at least one block in a tool's result, and no blank text in a block (.../API_runtime_ToolResultBlock.html).
+NOTHING = "The tool gave nothing back."
+
 # What gpt-oss takes as `reasoning_effort`, of the efforts that there are.
 EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
 

@@ -143,6 +143,7 @@ class Contents:
         if part.citations:
             self._dropped.add("text.citations")
         if not part.text and not part.signature and not self._own:  # the wire refuses empty text, and it says nothing
+            self._dropped.marks(part)
             return []
         return [self._marked({"text": part.text}, part, part.signature)]
 
