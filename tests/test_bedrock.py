@@ -380,7 +380,7 @@ BLOCKS: list[tuple[Any, Part]] = [
             source=Inline("YQ==", "text/plain"),
             pieces=["a"],
             name="n",
-            extra={WHOLE: {"format": "txt", "name": "n", "source": {"content": [{"text": "a"}]}}},
+            extra={WHOLE: {"document": {"format": "txt", "name": "n", "source": {"content": [{"text": "a"}]}}}},
         ),
     ),
     (

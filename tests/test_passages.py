@@ -32,13 +32,14 @@ SAID: dict[str, list[dict[str, Any]]] = {
             "source": {"type": "content", "content": TEXTS["anthropic"]},
             "title": "a",
             "context": "b",
+            **QUOTED,
         },
     ],
     "bedrock": [
         {"searchResult": {"source": PLACE, "title": "Milk", "content": TEXTS["bedrock"], **QUOTED}},
         {"searchResult": {"source": "note 7", "title": "Milk", "content": TEXTS["bedrock"][:1]}},
         {"document": {"name": "List", "source": {"content": TEXTS["bedrock"]}, **QUOTED}},
-        {"document": {"name": "a", "source": {"content": TEXTS["bedrock"]}, "context": "b"}},
+        {"document": {"name": "a", "source": {"content": TEXTS["bedrock"]}, "context": "b", **QUOTED}},
     ],
 }
 PAIRS = [("anthropic", "bedrock"), ("bedrock", "anthropic"), ("anthropic", "anthropic"), ("bedrock", "bedrock")]
@@ -72,26 +73,62 @@ def crossed(client: str, target: str, part: dict[str, Any], by_tool: bool, model
     return last, set(encoded.dropped) - {"tools"}  # of which there are none
 
 
-@pytest.mark.parametrize("by_tool", [False, True])
-@pytest.mark.parametrize("number", range(4))
-@pytest.mark.parametrize(("client", "target"), PAIRS)
+CASES = [
+    (client, target, number, by_tool) for client, target in PAIRS for number in range(4) for by_tool in (False, True)
+]
+# Converse cites no document of a tool's.
+UNTOLD = [("anthropic", "bedrock", 2, True), ("anthropic", "bedrock", 3, True)]
+
+
+@pytest.mark.parametrize(("client", "target", "number", "by_tool"), [case for case in CASES if case not in UNTOLD])
 def test_it_stands_on_the_other_wire_as_it_did_on_the_first(
     client: str, target: str, number: int, by_tool: bool
 ) -> None:
     last, dropped = crossed(client, target, SAID[client][number], by_tool)
-    block = last["content"][0]
-    if by_tool:
-        block = (block if target == "anthropic" else block["toolResult"])["content"][0]
-    assert block == SAID[target][number]
+    assert shown(target, last) == SAID[target][number]
     assert dropped == set()
 
 
+def shown(target: str, last: dict[str, Any]) -> Any:
+    """The first block, or that of a tool's result."""
+    block = last["content"][0]
+    within = block.get("toolResult", block) if target == "bedrock" else block
+    return within["content"][0] if "toolUseId" in within or block.get("type") == "tool_result" else block
+
+
 def test_a_text_alone_is_one_passage() -> None:
-    whole = {"type": "document", "source": {"type": "content", "content": "Buy milk."}, "title": "a"}
+    whole = {"type": "document", "source": {"type": "content", "content": "Buy milk."}, "title": "a", **QUOTED}
     last, _ = crossed("anthropic", "bedrock", whole, by_tool=False)
-    assert last["content"][0] == {"document": {"name": "a", "source": {"content": [{"text": "Buy milk."}]}}}
+    assert shown("bedrock", last) == {
+        "document": {"name": "a", "source": {"content": [{"text": "Buy milk."}]}, **QUOTED}
+    }
     last, _ = crossed("anthropic", "bedrock_invoke", whole, by_tool=False)
     assert last["content"][0] == whole
+
+
+def test_converse_has_a_text_that_is_to_be_cited_as_text() -> None:
+    """As bytes it would be taken for a PDF."""
+    text = {"type": "text", "media_type": "text/plain", "data": "Buy milk."}
+    cited = {"type": "document", "source": text, "title": "a", "context": "b", **QUOTED}
+    last, dropped = crossed("anthropic", "bedrock", cited, by_tool=False)
+    assert shown("bedrock", last) == {
+        "document": {"name": "a", "source": {"text": "Buy milk."}, "context": "b", **QUOTED}
+    }
+    assert dropped == set()
+
+
+AS_BYTES = {"document": {"name": "List", "format": "txt", "source": {"bytes": "QnV5IG1pbGsuCgpUd28gcGludHMu"}}}
+
+
+def test_converse_has_what_is_not_to_be_cited_as_a_file() -> None:
+    """Texts and passages must be to cite there, and no document of a tool's may be."""
+    cited = SAID["anthropic"][2]
+    last, dropped = crossed("anthropic", "bedrock", cited, by_tool=True)
+    assert (shown("bedrock", last), dropped) == (AS_BYTES, {"document.citations"})
+    for by_tool in (False, True):
+        uncited = {key: value for key, value in cited.items() if key != "citations"}
+        last, dropped = crossed("anthropic", "bedrock", uncited, by_tool)
+        assert (shown("bedrock", last), dropped) == (AS_BYTES, set())
 
 
 FRAME = f'<document name="Milk" source="{PLACE}">\nBuy milk.\n\nTwo pints.\n</document>'

@@ -7,10 +7,14 @@ stands in `format`. (https://docs.aws.amazon.com/bedrock/latest/APIReference/API
 import re
 from collections.abc import Callable
 
-from proxy.canon import Document
-from proxy.dialects.bedrock.words import TAKEN, WHOLE
+from msgspec.structs import replace
+
+from proxy.canon import Document, Inline, Part
+from proxy.dialects.bedrock.words import TAKEN
 from proxy.grammar.claude.quoting import quoting
 from proxy.grammar.fields import Object
+from proxy.grammar.receipts import Receipt
+from proxy.grammar.textual import is_text, text_of
 
 # Converse refuses a document that comes without text (.../APIReference/API_runtime_Message.html).
 BESIDE_A_DOCUMENT = "The document is attached."
@@ -47,15 +51,27 @@ def _legal(name: str) -> str:
     return _ILLEGAL.sub("-", " ".join(name.split()))[:_LONGEST].strip("- ")
 
 
-def said_in_pieces(part: Document, own: bool, named: Callable[[Document], str]) -> Object:
-    """The block of a document that is made of texts, or of what a search has found, which needs no name of its own.
+def said_as_text(part: Document, named: Callable[[Document], str]) -> Object:
+    """The block of what a search has found, or of a text that is to be cited; empty of other documents.
 
-    .../APIReference/API_runtime_DocumentContentBlock.html and .../API_runtime_SearchResultBlock.html
+    Claude cites no text that comes as bytes, which Converse takes for a PDF then; and what comes as text, or in pieces,
+    must be one to cite (https://github.com/boto/boto3/issues/4726, https://github.com/strands-agents/harness-sdk/pull/2135).
     """
-    found, content = part.origin is not None, [{"text": text} for text in part.pieces or ()]
-    kind = "searchResult" if found else "document"
-    if own:
-        return {kind: part.extra[WHOLE]}
-    if found:
-        return {kind: {"source": part.origin, "title": part.name or "", "content": content, **quoting(part)}}
-    return {kind: {"name": named(part), "source": {"content": content}, **quoting(part)}}
+    content = [{"text": text} for text in part.pieces or ()]
+    if part.origin is not None:
+        found = {"source": part.origin, "title": part.name or "", "content": content}
+        return {"searchResult": found | quoting(part)}
+    inline = part.source if part.cited and isinstance(part.source, Inline) else None
+    text = text_of(inline.data) if inline is not None and is_text(inline.media_type) else None
+    if not text:
+        return {}
+    source = {"content": content} if content else {"text": text}
+    return {"document": {"name": named(part), "source": source, **quoting(part)}}
+
+
+def uncited(part: Part, dropped: Receipt) -> Part:
+    """What a tool gave back: no document of it is cited on this wire (https://github.com/boto/boto3/issues/4648)."""
+    if not isinstance(part, Document) or part.origin is not None or not part.cited:
+        return part
+    dropped.unquoted(part)
+    return replace(part, cited=None)

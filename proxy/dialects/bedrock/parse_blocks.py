@@ -84,7 +84,7 @@ def _part(kind: str, inner: object, at: str) -> Part:
                 raise wrong(f"{at}.text", "a string", inner)
             return Text(text=inner)
         case "document" | "searchResult" if (pieces := _pieces(kind, inner)) is not None:
-            return _in_pieces(pieces, Fields(inner, f"{at}.{kind}"))
+            return _in_pieces(pieces, Fields(inner, f"{at}.{kind}"), kind)
         case "image" | "audio" | "video" | "document":
             return _medium(kind, Fields(inner, f"{at}.{kind}"))
         case "toolUse":
@@ -136,9 +136,9 @@ def _pieces(kind: str, inner: object) -> list[str] | None:
     return texts if whole else None
 
 
-def _in_pieces(pieces: list[str], fields: Fields) -> Document:
+def _in_pieces(pieces: list[str], fields: Fields, kind: str) -> Document:
     """Its own wire gets it as it came: a format is said of some, and tells nothing of texts."""
-    document, whole = in_pieces(pieces), Verbatim(fields.rest)
+    document, whole = in_pieces(pieces), Verbatim({kind: fields.rest.copy()})
     source = fields.rest.pop("source")
     if isinstance(source, str):
         document.origin, document.name = source, fields.need_text("title")

@@ -27,14 +27,14 @@ from proxy.canon import (
 )
 from proxy.dialects.bedrock.blobs import bytes_of, sniff, text_of, wrap
 from proxy.dialects.bedrock.citations import own
-from proxy.dialects.bedrock.documents import BESIDE_A_DOCUMENT, Names, said_in_pieces
-from proxy.dialects.bedrock.words import CACHES_TEXT, NAME, NOTHING, TAKEN, cache_point, family_of, format_of
+from proxy.dialects.bedrock.documents import BESIDE_A_DOCUMENT, Names, said_as_text, uncited
+from proxy.dialects.bedrock.words import CACHES_TEXT, NAME, NOTHING, TAKEN, WHOLE, cache_point, family_of, format_of
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.claude.models import Takes, no_prefill
 from proxy.grammar.claude.prefill import strip
 from proxy.grammar.claude.quoting import quoting
-from proxy.grammar.fields import Object, decode_json
+from proxy.grammar.fields import Object, as_object, decode_json
 from proxy.grammar.receipts import Receipt, stored_elsewhere
 from proxy.grammar.textual import found_as_text, is_text
 
@@ -138,8 +138,10 @@ class Conversation:
                 return self._text(part)
             case Refusal():
                 return {"text": part.text} if part.text else None
-            case Document() if part.pieces is not None and (self._own or self._claude):
-                return said_in_pieces(part, self._own, self._named)
+            case Document() if WHOLE in part.extra and self._own:
+                return as_object(part.extra[WHOLE])
+            case Document() if self._claude and not self._own and (block := said_as_text(part, self._named)):
+                return block
             case Document() if part.origin is not None:
                 return self._block(found_as_text(part, self._dropped.unquoted))
             case Image() | Audio() | Video() | Document():
@@ -198,7 +200,7 @@ class Conversation:
             if isinstance(inner, Thinking | ToolCall | ToolResult | Audio):
                 what = type(inner).__name__.lower()
                 raise Unrepresentable(f"{inner.at} is {what}, which a tool result cannot hold.", param=inner.at)
-            blocks += self._unit(inner)[:1]
+            blocks += self._unit(inner if self._own else uncited(inner, self._dropped))[:1]
         if not blocks and not self._own:
             blocks = [{"text": NOTHING}]
         status = {} if part.is_error is None else {"status": "error" if part.is_error else "success"}
