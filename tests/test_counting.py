@@ -8,6 +8,7 @@ from openai import AsyncOpenAI
 from openai.types.responses import input_token_count_params
 
 from proxy.canon import Document, Image, Inline, Request, Text, Tool, ToolCall, Turn
+from proxy.grammar.claude.quoting import in_pieces
 from proxy.lanes.estimate import IMAGE, PAGE, estimate
 from tests import recordings
 from tests.client import Got, ask
@@ -190,6 +191,8 @@ async def test_a_body_that_is_none_is_refused_by_its_path() -> None:
         (Image(source=Inline("A" * 4_000_000, "image/png")), IMAGE, IMAGE + 10),
         (Document(source=Inline("A" * 1000, "application/pdf")), PAGE, PAGE + 10),
         (Document(source=Inline("A" * 800_000, "application/pdf")), 12 * PAGE, 12 * PAGE + 10),
+        (in_pieces(["word " * 100, "word " * 100]), 200, 400),
+        (in_pieces(["word " * 100_000]), 100_000, 200_000),
         (ToolCall(id="c", name="f", arguments='{"a": "' + "b" * 400 + '"}'), 100, 120),
     ],
 )

@@ -27,6 +27,7 @@ from proxy.canon import (
     Video,
 )
 from proxy.grammar.fields import dump
+from proxy.grammar.textual import as_text
 from proxy.spending.tokens import BYTES_PER_TOKEN, tokens_in
 
 TURN = 4  # tokens around each turn: its role, its beginning and its end
@@ -72,6 +73,8 @@ def _part(part: Part) -> int:
             return TURN + sum(map(_part, part.parts))
         case Image():
             return IMAGE
+        case Document() if isinstance(said := as_text(part), Text):
+            return tokens_in(said.text)
         case Document():
             return PAGE * max(1, _size(part.source) // PAGE_BYTES) + tokens_in(part.context or "")
         case Audio():
