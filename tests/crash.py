@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from proxy.config import Ledger as Wish
 from proxy.errors import LedgerUnavailable
-from proxy.store import CRASHED, ESTIMATED, Ledger, Query, Row, begin, database, intents, ledger, writer
+from proxy.store import CRASHED, ESTIMATED, Ledger, Query, Row, aging, begin, database, intents, ledger, writer
 from proxy.store.database import Database
 from proxy.store.intents import Intents
 
@@ -119,6 +119,7 @@ async def keep(folder: Path, name: str, say: Callable[[str], None], is_full: boo
     """A ledger in use: attempts that end in another order than they began in."""
     dice = random.Random(name)
     wish = Wish(synchronous="full" if is_full else "normal", keep_days=1)
+    aging.PROBATION = 0
     book = Ledger(folder, wish, False, clock=lambda: NOW)
     await book.open()
     under_way: list[tuple[int, Row]] = []

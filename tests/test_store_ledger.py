@@ -15,7 +15,7 @@ import pytest
 
 from proxy.config import Ledger as Wish
 from proxy.errors import ConfigError, LedgerUnavailable
-from proxy.store import CRASHED, ESTIMATED, Ledger, Query, begin, intents, writer
+from proxy.store import CRASHED, ESTIMATED, Ledger, Query, aging, begin, intents, writer
 from proxy.store.intents import NO_SLOT
 from tests.crash import NOW, row
 
@@ -66,6 +66,7 @@ def aside(folder: Path) -> int:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "GATHER", 0.001)
     monkeypatch.setattr(writer, "PAUSE", 0.005)
+    monkeypatch.setattr(aging, "PROBATION", 0.0)  # tests/test_store_aging.py
 
 
 # --- a life ----------------------------------------------------------------------------------------------------------

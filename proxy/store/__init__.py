@@ -5,6 +5,7 @@
     schema      the tables, and the SQL that writes and reads them
     sums        what rows add up to, by the hour and by the day
     database    the one connection
+    aging       which rows are old, where the clock may be wrong?
     reasons     what an error of SQLite's means
     files       where the files are, and which process has them
     opening     can budgets count on the ledger that is there?

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from msgspec.structs import astuple
 
+from proxy.store.aging import BEGAN, SPAN, Young
 from proxy.store.files import BESIDE, leads_to
 from proxy.store.reasons import Unusable
 from proxy.store.row import Row, fit
@@ -182,20 +183,28 @@ class Database:
         for part in _parts(rows):
             self._run(statements[len(part)], tuple(chain.from_iterable(part)))
 
-    def prune(self, before: float, below: int | None, most: int) -> int:
-        """Of the `most` oldest rows, delete those that began before a time; how many there were.
+    def prune(self, young: Young, below: int | None, most: int) -> int:
+        """Of the `most` oldest rows with a sound time, delete those that are not `young`; how many there were.
 
-        `below`: rows from this id on may not all be written yet, so they stay.
+        What stands among them goes as well. `below`: rows from this id on may not all be written yet, so they stay.
         """
-        last = "SELECT max(id) FROM (SELECT id, at FROM attempts WHERE id < ? ORDER BY id LIMIT ?) WHERE at < ?"
+        begin, end = young
+        timed = "SELECT id, at, max(at) OVER (ORDER BY id) AS latest FROM attempts WHERE id < ? AND at BETWEEN ? AND ?"
         high = (1 << 62) if below is None else below
         with self._transaction():
-            ((newest,),) = self._run(last, (high, most, before))
+            last = f"SELECT max(id) FROM ({timed} ORDER BY id LIMIT ?) WHERE at < ? AND at > latest - ?"  # noqa: S608  ours
+            ((newest,),) = self._run(last, (high, BEGAN, end, most, begin, SPAN))
             if newest is None:
                 return 0
             self._say(FLOOR, max(newest, self.floor))
-            gone = self.ask(lambda db: db.execute("DELETE FROM attempts WHERE id <= ? AND at < ?", (newest, before)))
-            return gone.rowcount
+            old = "DELETE FROM attempts WHERE id <= ? AND at NOT BETWEEN ? AND ?"
+            return self.ask(lambda db: db.execute(old, (newest, begin, end))).rowcount
+
+    def first_of_the_last(self, begin: float, end: float) -> float | None:
+        """When the first of those rows was written that are all of this time, up to the last row there is."""
+        other = "SELECT id FROM attempts WHERE at NOT BETWEEN ? AND ? ORDER BY id DESC LIMIT 1"
+        first = f"SELECT at FROM attempts WHERE id > ifnull(({other}), 0) ORDER BY id LIMIT 1"  # noqa: S608  ours
+        return next((at for (at,) in self._run(first, (begin, end))), None)
 
     def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         if self._connection is None:

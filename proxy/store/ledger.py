@@ -19,6 +19,7 @@ from typing import TypeVar
 from proxy import config
 from proxy.errors import ConfigError, LedgerUnavailable
 from proxy.store import intents
+from proxy.store.aging import Aging, Young
 from proxy.store.database import Database
 from proxy.store.files import Files
 from proxy.store.intents import NO_SLOT, Intents
@@ -31,7 +32,6 @@ from proxy.store.writer import Writer
 log = logging.getLogger("pillion")
 T = TypeVar("T")
 
-_DAY = 86400  # seconds
 _NOWHERE = "there is no folder to keep it in (state_dir, PILLION_STATE_DIR)"
 _AWAY = "What is spent cannot be written down now ({}), and a budget depends on it: ask again later."
 
@@ -46,6 +46,7 @@ class Ledger:
         self._config = config
         self.is_hard = is_hard
         self._clock = clock
+        self._aging = Aging(config.keep_days, clock)
         self._files = Files(folder) if folder is not None else None
         self._intents: Intents | None = None
         self._writer = Writer(Database(None), self)  # replaced by `open`
@@ -261,9 +262,9 @@ class Ledger:
             if self._intents.grow():
                 self._unsound = ""
 
-    def prunable(self) -> tuple[float, int | None]:
+    def prunable(self) -> tuple[Young | None, int | None]:
         oldest = self._intents.oldest() if self._intents is not None else None
-        return self._clock() - self._config.keep_days * _DAY, oldest
+        return self._aging.young(self._writer.database.first_of_the_last), oldest
 
 
 class _Sync:

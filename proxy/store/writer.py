@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from time import monotonic
 from typing import Any, Protocol, TypeVar
 
+from proxy.store.aging import Young
 from proxy.store.database import Database
 from proxy.store.reasons import reason
 from proxy.store.row import Row
@@ -43,8 +44,8 @@ class Upkeep(Protocol):
         """Called before rows are written. Raises where they cannot be."""
         ...
 
-    def prunable(self) -> tuple[float, int | None]:
-        """Rows that began before this time may be deleted, but none from this id on."""
+    def prunable(self) -> tuple[Young | None, int | None]:
+        """Which rows must stay (None: all), and from which id on none may be deleted. Raises sqlite3.Error."""
         ...
 
 
@@ -171,8 +172,9 @@ class Writer:
 
     def _prune(self) -> None:
         """One small step; the next follows soon if there is more."""
-        gone = self.database.prune(*self._upkeep.prunable(), PRUNED)
-        self._prune_at = monotonic() + (GATHER if gone == PRUNED else PRUNE_EVERY)
+        young, unwritten = self._upkeep.prunable()
+        gone = self.database.prune(young, unwritten, PRUNED) if young is not None else 0
+        self._prune_at = monotonic() + (GATHER if gone >= PRUNED else PRUNE_EVERY)
 
     def _answer(self, count: int) -> None:
         for _ in range(count):
