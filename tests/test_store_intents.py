@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from proxy.store import intents
 from proxy.store.intents import BLOCK, FIRST, OPEN, SLOT, Intents, found
+from proxy.store.reasons import Unusable
 from proxy.store.row import CRASHED, ESTIMATED, Row, spelled
 from tests.crash import row
 
@@ -157,7 +158,7 @@ def test_nobody_else_may_read_it(tmp_path: Path) -> None:
 
 
 def test_where_there_is_no_file_nothing_is_found(tmp_path: Path) -> None:
-    assert found(tmp_path / "i") == ([], 0, False)
+    assert found(tmp_path / "i") == ([], 0)
 
 
 def slot(body: bytes, version: int = 1, state: int = OPEN, **spoilt: Any) -> bytes:
@@ -188,7 +189,8 @@ def test_a_slot_that_cannot_be_read_is_counted(tmp_path: Path, data: bytes, unre
 
 def test_a_newer_pillions_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "i").write_bytes(slot(said(1)) + slot(b"who knows", version=2))
-    assert found(tmp_path / "i") == ([], 0, True)
+    with pytest.raises(Unusable, match=f"{tmp_path / 'i'} is of a newer pillion: start that one again"):
+        found(tmp_path / "i")
 
 
 @given(st.lists(st.binary(max_size=SLOT), max_size=4))

@@ -39,22 +39,23 @@ class Database:
 
     def __init__(self, path: Path | None, synchronous: str = "normal") -> None:
         """Not open yet. Without a path it is in memory. `synchronous`: as in config.Ledger."""
-        self._path = path
+        self.path = path
         self._synchronous = synchronous
         self._connection: sqlite3.Connection | None = None
         self._inodes: dict[Path, int] = {}  # of its files, as far as they have been seen
 
     def __repr__(self) -> str:
-        return f"<Database {self._path or 'in memory'}, {'open' if self._connection is not None else 'closed'}>"
+        return f"<Database {self.path or 'in memory'}, {'open' if self._connection is not None else 'closed'}>"
 
     def open(self) -> None:
         """Open the file, and make it where there is none. Raises OSError as well."""
         self.close()
         self._inodes = {}
-        if self._path is not None:
-            _make_private(self._path)
+        if self.path is not None:
+            _make_private(self.path)
+            self._inodes[self.path] = self.path.stat().st_ino
         self._connection = sqlite3.connect(
-            self._path or ":memory:", timeout=PATIENCE, isolation_level=None, check_same_thread=False
+            self.path or ":memory:", timeout=PATIENCE, isolation_level=None, check_same_thread=False
         )
         for pragma in (*_PRAGMAS, f"synchronous = {self._synchronous}"):
             self._run(f"PRAGMA {pragma}")
@@ -86,22 +87,23 @@ class Database:
 
         Raises Unusable where the database file was replaced by another, and OSError.
         """
-        if self._path is None or self._connection is None:
+        if self.path is None or self._connection is None:
             return False
-        for path in (self._path, *self._beside):
+        for path in (self.path, *self._beside):
             inode = self._inodes.get(path)
             if inode is None and path.exists():
                 self._inodes[path] = path.stat().st_ino
             elif inode is not None and not leads_to(path, inode):
-                if path == self._path and path.exists():
-                    raise Unusable(f"{path} is another file than the one that was opened: start pillion anew")
+                if path == self.path and path.exists():
+                    what = "is another file than the one that was opened"
+                    raise Unusable(f"{path} {what}: start pillion anew", f"it {what}")
                 return True
         return False
 
     def put_back(self) -> None:
         """Write all that the connection still has into a new file, and use that one. Raises OSError as well."""
-        assert self._path is not None
-        new = self._path.with_name(f"{self._path.name}.new")
+        assert self.path is not None
+        new = self.path.with_name(f"{self.path.name}.new")
         new.unlink(missing_ok=True)
         _make_private(new)
         with closing(sqlite3.connect(new)) as copy:
@@ -109,13 +111,13 @@ class Database:
         self.close()
         for path in self._beside:  # these belong to the old file, and must not be taken for the new one's
             path.unlink(missing_ok=True)
-        new.rename(self._path)
+        new.rename(self.path)
         self.open()
 
     @property
     def _beside(self) -> tuple[Path, ...]:
         """The files that SQLite keeps beside the database."""
-        return () if self._path is None else tuple(self._path.with_name(self._path.name + end) for end in BESIDE)
+        return () if self.path is None else tuple(self.path.with_name(self.path.name + end) for end in BESIDE)
 
     # --- questions ---
 
@@ -174,7 +176,7 @@ class Database:
     def _insert(self, rows: Sequence[Row]) -> None:
         said = [astuple(fit(row)) for row in rows]
         with self._transaction():
-            if self._path is not None:  # in memory nobody will ever read a row once it is summed
+            if self.path is not None:  # in memory nobody will ever read a row once it is summed
                 self._put(_INSERTIONS, said)
             for table, sums in added_up(rows).items():
                 self._put(_ADDITIONS[table], sums)

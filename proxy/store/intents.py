@@ -27,6 +27,7 @@ from zlib import crc32
 
 from proxy.store import row as rows
 from proxy.store.files import leads_to
+from proxy.store.reasons import NEWER, Unusable
 from proxy.store.row import CRASHED, ESTIMATED, Row
 
 SLOT = 512  # bytes
@@ -46,7 +47,6 @@ class Found(NamedTuple):
 
     rows: list[Row]
     unreadable: int  # slots
-    is_newer: bool = False
 
 
 class Intents:
@@ -179,7 +179,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def found(path: Path) -> Found:
-    """What is left in the file; nothing where there is no such file. Raises OSError."""
+    """What is left in the file; nothing where there is no such file. Raises OSError, Unusable."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -194,7 +194,7 @@ def found(path: Path) -> Found:
         if crc != crc32(body, state) or length > rows.LONGEST:
             unreadable += 1
         elif version > VERSION:
-            return Found([], 0, is_newer=True)
+            raise Unusable(f"{path} {NEWER}: start that one again, or use another state_dir", f"it {NEWER}")
         elif (row := _row(state, body)) is not None:
             said.append(row)
         else:

@@ -23,8 +23,8 @@ from proxy.store.aging import Aging, Young
 from proxy.store.database import Database
 from proxy.store.files import Files
 from proxy.store.intents import NO_SLOT, Intents
-from proxy.store.opening import Terms, check, mended, opened, put_back
-from proxy.store.reasons import Unusable, reason
+from proxy.store.opening import CONSENT, Terms, check, mended, opened, put_back
+from proxy.store.reasons import Unusable, reason, told
 from proxy.store.row import Row, spelled
 from proxy.store.usage import Group, Query, Total, totals, usage
 from proxy.store.writer import Writer
@@ -74,7 +74,7 @@ class Ledger:
             self._check_memory(self._fallen or _NOWHERE)
             return
         if self.lost and not self._config.create:
-            raise ConfigError(f"a strict budget counts on the ledger, and {self.lost} rows of it were lost")
+            raise ConfigError(f"{self.lost} rows of the ledger were lost, and a strict budget counts on it; {CONSENT}")
         database, files, terms = self._writer.database, self._files, self._terms()._replace(is_hard=True)
         try:
             await self._heard(self._writer.ask(lambda _: check(database, files, terms)))
@@ -93,9 +93,9 @@ class Ledger:
             return Writer(self._on_disk(self._files), self)
         except (Unusable, OSError, sqlite3.Error) as error:
             self._files.unlock()
+            self._fallen = told(error, self._files.database)
             if self.is_hard:
-                raise ConfigError(f"the ledger cannot be used: {reason(error)}") from None
-            self._fallen = reason(error)
+                raise ConfigError(f"the ledger cannot be used: {self._fallen}") from None
             return Writer(self._in_memory(self._fallen), self)
 
     def _on_disk(self, files: Files) -> Database:
@@ -110,10 +110,8 @@ class Ledger:
         return database
 
     def _replayed(self, files: Files, database: Database) -> int:
-        """Book what was under way when pillion was killed; the highest id among it."""
+        """Book what was under way when pillion was killed; the highest id among it. Raises Unusable."""
         left = intents.found(files.intents)
-        if left.is_newer:
-            raise Unusable(f"{files.intents} is of a newer pillion: start that one once more, or use another state_dir")
         if left.unreadable:
             words = "%d slots of %s cannot be read: what they said is lost"
             log.error(words, left.unreadable, files.intents, extra={"event": "ledger_corrupt"})

@@ -21,12 +21,12 @@ from typing import NamedTuple
 from proxy.errors import ConfigError
 from proxy.store.database import Database
 from proxy.store.files import Files
-from proxy.store.reasons import Unusable, is_corruption, is_senseless, loses_the_connection, reason
+from proxy.store.reasons import NEWER, Unusable, is_corruption, is_senseless, loses_the_connection, reason, told
 from proxy.store.schema import VERSION
 
 log = logging.getLogger("pillion")
 
-_CONSENT = "to begin without what it knew, say ledger.create: true (PILLION_LEDGER_CREATE), or `pillion ledger init`"
+CONSENT = "to begin without what it knew, say ledger.create: true (PILLION_LEDGER_CREATE), or `pillion ledger init`"
 
 
 class Terms(NamedTuple):
@@ -79,7 +79,7 @@ def put_back(database: Database, files: Files) -> bool:
         database.put_back()
         is_gone = True
     if is_gone:
-        words = "the ledger in %s was taken away, and is put back with all that was in it"
+        words = "the ledger in %s was taken away, and is put back with all that was in it: find out who tidies up there"
         log.error(words, files.folder, extra={"event": "ledger_recovered"})
     return is_gone
 
@@ -92,7 +92,7 @@ def begin(folder: Path, now: float) -> str:
         was_there = files.database.exists()
         opened(files, Terms("normal", True, True, now)).close()
     except (Unusable, OSError, sqlite3.Error) as error:
-        raise ConfigError(f"the ledger in {folder} cannot be begun: {reason(error)}") from None
+        raise ConfigError(f"the ledger in {folder} cannot be begun: {told(error, files.database)}") from None
     finally:
         files.unlock()
     return f"the ledger in {folder} {'can be used' if was_there else 'is begun'}"
@@ -120,8 +120,9 @@ def _fault(database: Database, files: Files) -> str:
     """What is wrong with it, or nothing. Raises Unusable where it is a newer pillion's."""
     if database.version > VERSION:
         raise Unusable(
-            f"{files.database} is of a newer pillion (its version is {database.version}, this one knows {VERSION}): use"
-            " that one, or another state_dir"
+            f"{files.database} {NEWER} (its version is {database.version}, this one knows {VERSION}): use that one, or"
+            " another state_dir",
+            f"it {NEWER}",
         )
     return database.fault if database.version == VERSION else f"its version is {database.version}"
 
@@ -136,8 +137,8 @@ def _begin(database: Database, files: Files, terms: Terms) -> None:
     """Raises Unusable."""
     was_lost = files.was_begun
     if terms.is_hard and not terms.create:
-        what = "was lost" if was_lost else "is not there"
-        raise Unusable(f"the ledger in {files.folder} {what}, and a strict budget counts on it; {_CONSENT}")
+        what = f"{'was lost' if was_lost else 'is not there'}, and a strict budget counts on it"
+        raise Unusable(f"the ledger in {files.folder} {what}; {CONSENT}", f"it {what}")
     database.open()
     database.begin(0 if terms.is_hard or not was_lost else int(terms.now))
     if was_lost:
@@ -151,7 +152,8 @@ def _accept(database: Database, files: Files, terms: Terms) -> None:
     if not terms.create:
         raise Unusable(
             f"the ledger in {files.folder} was lost on {when} and begun anew: it does not know what was spent before,"
-            f" and a strict budget counts on it; {_CONSENT}"
+            f" and a strict budget counts on it; {CONSENT}",
+            "it was lost, and a strict budget counts on it",
         )
     database.lost = 0
     words = "the ledger in %s was lost on %s: what was spent before is not known, and budgets do without it from now on"

@@ -1,34 +1,55 @@
-"""What does an error of SQLite's mean, to the operator and to us?"""
+"""What does an error of SQLite's mean, to the operator and to us?
+
+Clients hear the reason alone. The operator hears which file it is, and what to do, too.
+"""
 
 import sqlite3
+from collections.abc import Mapping
 from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
+from pathlib import Path
+
+NEWER = "is of a newer pillion"
+_LOCKED, _FULL, _UNWRITABLE = "locked by another process", "the disk is full", "may not be written"
+_ELSEWHERE = "see to it that pillion may make and write it, or use another state_dir (PILLION_STATE_DIR)"
+_REMEDIES: Mapping[str, str] = {
+    _LOCKED: "let go of it there",
+    _FULL: "make room",
+    _UNWRITABLE: "give it to the user whom pillion runs as, or use another state_dir (PILLION_STATE_DIR)",
+}
 
 # https://www.sqlite.org/rescode.html: an error's code is the low byte of the extended one.
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _REASONS = {
-    sqlite3.SQLITE_BUSY: "locked by another process",
-    sqlite3.SQLITE_LOCKED: "locked by another process",
-    sqlite3.SQLITE_FULL: "the disk is full",
-    sqlite3.SQLITE_READONLY: "may not be written",
-    sqlite3.SQLITE_PERM: "may not be written",
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_READONLY: _UNWRITABLE,
+    sqlite3.SQLITE_PERM: _UNWRITABLE,
     sqlite3.SQLITE_IOERR: "the disk fails",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened",
     sqlite3.SQLITE_CORRUPT: "corrupt",
     sqlite3.SQLITE_NOTADB: "no ledger of pillion's",
 }
-_SYSTEM = {
-    ENOSPC: "the disk is full",
-    EDQUOT: "the disk is full",
-    EACCES: "may not be written",
-    EPERM: "may not be written",
-    EROFS: "may not be written",
-}
+_SYSTEM = {ENOSPC: _FULL, EDQUOT: _FULL, EACCES: _UNWRITABLE, EPERM: _UNWRITABLE, EROFS: _UNWRITABLE}
 # After these a connection can still be used. After any other, neither it nor what is on the disk can be relied on.
 _HARMLESS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
 
 
 class Unusable(Exception):
-    """The ledger cannot be used; the message says why."""
+    """The ledger cannot be used. `told`: where it is, why, and what to do. `brief`: why, without a place."""
+
+    def __init__(self, told: str, brief: str) -> None:
+        super().__init__(told)
+        self.brief = brief
+
+
+def told(error: Exception, path: Path | None) -> str:
+    """Which file it is, why it fails, and what to do. `path`: where the error names none."""
+    if isinstance(error, Unusable):
+        return str(error)
+    why = reason(error)
+    where = (isinstance(error, OSError) and error.filename) or path or "in memory"
+    return f"{where}: {why}; {_REMEDIES.get(why, _ELSEWHERE)}"
 
 
 def reason(error: Exception) -> str:
@@ -37,7 +58,7 @@ def reason(error: Exception) -> str:
         return _SYSTEM.get(error.errno or 0, (error.strerror or type(error).__name__).lower())
     if isinstance(error, sqlite3.Error):
         return _REASONS.get(_code(error), f"SQLite says {error}")
-    return str(error) if isinstance(error, Unusable) else f"a fault of pillion's own ({type(error).__name__})"
+    return error.brief if isinstance(error, Unusable) else f"a fault of pillion's own ({type(error).__name__})"
 
 
 def is_corruption(error: Exception) -> bool:

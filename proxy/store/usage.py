@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from proxy.errors import ConfigError
 from proxy.store.database import PATIENCE
 from proxy.store.files import Files
-from proxy.store.reasons import is_corruption, reason
+from proxy.store.reasons import is_corruption, reason, told
 from proxy.store.schema import HOURS_OF_DAY, SECONDS, VERSION, grouping
 
 GROUPINGS = ("day", "hour", "provider", "model", "client", "key")
@@ -137,12 +137,14 @@ def read_usage(folder: Path, query: Query) -> list[Group]:
         with closing(sqlite3.connect(where, uri=True, timeout=PATIENCE)) as database:
             version = database.execute("PRAGMA user_version").fetchone()[0]
             if not version:
-                raise ConfigError(f"there is no ledger in {folder} yet")
+                raise ConfigError(f"there is no ledger in {folder} yet: start pillion")
             if version != VERSION:
-                raise ConfigError(f"{path}: its version is {version}, and this pillion knows {VERSION}")
+                raise ConfigError(
+                    f"{path}: its version is {version}, and this pillion knows {VERSION}: ask the one that wrote it"
+                )
             return usage(query)(database)
     except sqlite3.Error as error:
-        then = (
-            "; when pillion starts again it sets this one aside, and says how to go on" if is_corruption(error) else ""
-        )
-        raise ConfigError(f"{path}: {reason(error)}{then}") from None
+        if is_corruption(error):
+            then = "when pillion starts again it sets this one aside, and says how to go on"
+            raise ConfigError(f"{path}: {reason(error)}; {then}") from None
+        raise ConfigError(told(error, path)) from None

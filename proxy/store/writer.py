@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from proxy.store.aging import Young
 from proxy.store.database import Database
-from proxy.store.reasons import reason
+from proxy.store.reasons import reason, told
 from proxy.store.row import Row
 
 log = logging.getLogger("pillion")
@@ -190,10 +190,11 @@ class Writer:
         self._error = error
         if self.failed != (why := reason(error)):
             self.failed = why
-            log.error("the ledger cannot be written: %s", why, extra={"event": "ledger_failed"})
+            words = "the ledger cannot be written: %s"
+            log.error(words, told(error, self.database.path), extra={"event": "ledger_failed"})
 
     def _recover(self) -> None:
         self._error = None
         if self.failed:
             self.failed = ""
-            log.warning("the ledger is written again", extra={"event": "ledger_recovered"})
+            log.warning("the ledger is written again: %s", self.database.path, extra={"event": "ledger_recovered"})
