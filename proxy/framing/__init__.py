@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from proxy.grammar.repeats import Repeats
 
-MAX_FRAME = 64 * 1024 * 1024  # bytes of an event or of a whole answer; a longer one is an attack or a fault
+MAX_FRAME = 32 * 1024 * 1024  # bytes of an event: a picture of 24 MiB; a longer one is an attack or a fault
+MAX_WHOLE = 64 * 1024 * 1024  # bytes of a whole answer
 LONGEST_LINE = 64 * 1024  # bytes within which a stream of events must show the line of one
 
 _BOM = b"\xef\xbb\xbf"
@@ -115,7 +116,8 @@ class _Whole:
             self._keep(data)
             return b""
         if self._parts:
-            data = self.close() + data
+            self._parts.append(data)
+            data = self.close()
         end = data.rfind(b"\n\n") + 2
         self._keep(data[end:])
         return data[:end]
@@ -243,7 +245,7 @@ class Batches(_Whole):
 class Body:
     """Bytes to a whole answer, once it has come. Nothing is kept of one beyond the limit."""
 
-    def __init__(self, limit: int = MAX_FRAME) -> None:
+    def __init__(self, limit: int = MAX_WHOLE) -> None:
         self._limit = limit
         self._parts: list[bytes] = []
         self._held = 0

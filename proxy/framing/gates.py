@@ -40,7 +40,7 @@ class _TextGate(ABC):
     def _keep(self, data: bytes) -> None:
         self._held += len(data)
         if self._held > self._limit:
-            raise Unframed("an event does not end")
+            raise Unframed(f"an event is longer than {self._limit} bytes")
         if data:
             self._parts.append(data)
 

@@ -13,12 +13,10 @@ from msgspec import Struct
 from proxy.dialects.gemini.faults import error_in, fault
 from proxy.dialects.gemini.frames import Chunks, is_array
 from proxy.dialects.gemini.usage import Tally
-from proxy.framing import Batches, FrameTooLong, data_of
+from proxy.framing import MAX_FRAME, Batches, FrameTooLong, data_of
 from proxy.grammar import whole
 from proxy.grammar.fields import UNREADABLE, as_list, as_object, as_text, decode_json
 from proxy.grammar.watching import LateMeter, event_at, giving_last, holding
-
-MAX_EVENT = 8 * 1024 * 1024  # bytes; an image comes in one event, and the count of its tokens in the same
 
 
 class _Said(Struct):
@@ -67,7 +65,8 @@ class StreamMeter(LateMeter):
     def _catch_up(self) -> None:
         data = self._taken()
         if self._events is None and data.strip():
-            self._events = _Array() if is_array(data) else Batches(MAX_EVENT)
+            # A picture comes in one event, and the count of its tokens in the same.
+            self._events = _Array() if is_array(data) else Batches(MAX_FRAME)
         if self._events is not None and data:
             self._look(self._events.feed(data))
 
@@ -99,7 +98,7 @@ class _Array:
     """The elements of an array as if they were events. One that outgrows the limit ends the watch."""
 
     def __init__(self) -> None:
-        self._chunks = Chunks(MAX_EVENT)
+        self._chunks = Chunks()
 
     def feed(self, data: bytes) -> bytes:
         whole: list[bytes] = []
