@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import assert_never
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from proxy.canon import (
     Choice,
@@ -41,6 +41,7 @@ from proxy.dialects.gemini.words import NAME
 from proxy.errors import GatewayError
 from proxy.grammar import whole
 from proxy.grammar.fields import Object, dump, encode_json
+from proxy.grammar.gathering import Gathered
 
 
 class _Block(Struct):
@@ -49,7 +50,7 @@ class _Block(Struct):
     part: Part
     choice: int
     tail: bytes = b""  # of a chunk, behind the text
-    events: list[Delta] = []
+    said: Gathered = field(default_factory=Gathered)
     citations: list[Citation] = []  # of other wires
 
 
@@ -110,10 +111,10 @@ class StreamRenderer:
     def _delta(self, event: Delta) -> bytes:
         block = self._blocks[event.index]
         if not block.tail:
-            block.events.append(event)
+            block.said.add(event)
             return b""
-        if isinstance(block.part, Text | Refusal):
-            block.events.append(event)
+        if isinstance(block.part, Text | Refusal):  # a source of another wire's may yet come that stands in it
+            block.said.add(event)
         if event.signature or event.logprobs or event.citations:
             return self._remarked(block, event)
         if not event.text:
@@ -140,10 +141,10 @@ class StreamRenderer:
         if block.tail:
             self._place(block)
             return b""
-        return self._chunk(block.choice, parts_of(_summed(block.part, block.events)), {})
+        return self._chunk(block.choice, parts_of(_summed(block.part, block.said.deltas)), {})
 
     def _place(self, block: _Block) -> None:
-        text, before = "".join(event.text for event in block.events), self._said.get(block.choice, 0)
+        text, before = block.said.text, self._said.get(block.choice, 0)
         self._said[block.choice] = before + len(text.encode(errors="replace"))
         if block.citations:
             self._sources.setdefault(block.choice, Sources()).add(block.citations, text, before)

@@ -44,6 +44,7 @@ from proxy.grammar import whole
 from proxy.grammar.arguments import as_given
 from proxy.grammar.endings import declined, word_for
 from proxy.grammar.fields import Object, dump, encode_json
+from proxy.grammar.gathering import Gathered
 from proxy.grammar.single import check_choice, only
 
 Clock = Callable[[], float]
@@ -72,7 +73,7 @@ class _Block(Struct):
     head: bytes = b""
     tail: bytes = b""
     call: ToolCall | None = None
-    arguments: list[str] = msgspec.field(default_factory=list)  # of the call: it goes out whole
+    arguments: Gathered = msgspec.field(default_factory=Gathered)  # of the call: it goes out whole
 
 
 class StreamRenderer:
@@ -137,7 +138,7 @@ class StreamRenderer:
     def _delta(self, event: Delta) -> bytes:
         block = self._blocks[event.index]
         if block.call is not None:
-            block.arguments.append(event.text)
+            block.arguments.add(event)
             return b""
         if event.logprobs:
             told = dump(event.logprobs)
@@ -147,7 +148,7 @@ class StreamRenderer:
     def _close(self, block: _Block) -> bytes:
         if block.call is None:
             return b""
-        said = self._shape.fields({"tool_calls": [_call(block.call, "".join(block.arguments), self._calls)]})
+        said = self._shape.fields({"tool_calls": [_call(block.call, block.arguments.text, self._calls)]})
         self._calls += 1
         return b"%b%b\n" % (self._head, dump(said | {"done": False})[1:])
 

@@ -14,7 +14,7 @@ next one begins, or the answer ends.
 from collections.abc import Callable, Iterator
 from typing import assert_never
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from proxy.canon import (
     Audio,
@@ -48,6 +48,7 @@ from proxy.errors import GatewayError
 from proxy.framing import sse
 from proxy.grammar import whole
 from proxy.grammar.fields import Object, dump, encode_json
+from proxy.grammar.gathering import Gathered
 from proxy.grammar.single import check_choice, only
 
 
@@ -58,7 +59,7 @@ class _Item(Struct):
     value: Object  # as it was begun
     shell: Open
     number: int
-    deltas: list[Delta] = []
+    said: Gathered = field(default_factory=Gathered)
     head: bytes = b""  # of each delta's frame, up to its text
     thinks: bool = False  # has a summary begun?
 
@@ -144,7 +145,7 @@ class StreamRenderer:
 
     def _delta(self, event: Delta) -> bytes:
         item = self._open[event.index]
-        item.deltas.append(event)
+        item.said.add(event)
         part = item.shell.part
         out = b""
         if event.text or (event.logprobs and isinstance(part, Text)):
@@ -164,7 +165,7 @@ class StreamRenderer:
             yield self._frame("response.output_text.annotation.added", **place, annotation=annotation)
 
     def _close(self, item: _Item, event: Close) -> bytes:
-        part = fold([Start(), item.shell, *item.deltas, event, Finish()]).choices[0].parts[0]
+        part = fold([Start(), item.shell, *item.said.deltas, event, Finish()]).choices[0].parts[0]
         spoken = b"".join(self._spoken(part, item))
         if item.number < self._last:
             return spoken + self._done(part, item.number)
