@@ -24,6 +24,7 @@ from proxy.config import Timers
 from proxy.edge.aside import LARGE
 from proxy.edge.exchange import Exchange
 from proxy.edge.failures import mapped, too_slow
+from proxy.edge.lateness import Allowed
 from proxy.edge.names import KNOWN_FOR, Names
 from proxy.edge.origins import Held, Origin, Proxy
 from proxy.edge.wire import Wire
@@ -113,19 +114,17 @@ class Upstream:
         if len(body) <= LARGE:  # beyond that a second write costs less than the copy
             data, rest = data + body, b""
         timers, fresh = origin.timers, False
+        if stream:
+            allowed = Allowed(timers.headers, timers.first_event, timers.idle, timers.quiet, total or 0)
+        else:  # most providers send the head of a whole answer only when all of it is ready
+            allowed = Allowed(total=total or timers.total)
         while True:
             held = None if fresh else origin.waiting(IDLE_LIFE)
             if held is None:
                 held = await self._connect(origin, fresh)
             exchange = Exchange(held.wire, partial(self._release, origin, held))
             try:
-                if stream:
-                    first = timers.first_event
-                    exchange.send(
-                        data, rest, headers=timers.headers, first_event=first, idle=timers.idle, total=total or 0
-                    )
-                else:  # most providers send the head of a whole answer only when all of it is ready
-                    exchange.send(data, rest, headers=0, first_event=0, idle=0, total=total or timers.total)
+                exchange.send(data, rest, allowed)
                 await exchange.head()
                 _plain(exchange)
             except Down:

@@ -10,7 +10,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import aiohttp.connector
 import pytest
@@ -19,6 +19,7 @@ import trustme
 from proxy.config import Timers
 from proxy.edge.aside import LARGE
 from proxy.edge.exchange import Exchange
+from proxy.edge.lateness import Allowed
 from proxy.edge.origins import request_head
 from proxy.edge.wire import Wire
 from proxy.errors import Down, Timeout, UpstreamError
@@ -72,9 +73,9 @@ async def test_a_long_body_goes_out_uncopied(monkeypatch: pytest.MonkeyPatch, si
     written: list[bytes] = []
     send = Exchange.send
 
-    def watched(exchange: Exchange, *pieces: bytes, **timers: Any) -> None:
-        written.extend(pieces)
-        send(exchange, *pieces, **timers)
+    def watched(exchange: Exchange, data: bytes, rest: bytes, allowed: Allowed) -> None:
+        written.extend((data, rest))
+        send(exchange, data, rest, allowed)
 
     monkeypatch.setattr(Exchange, "send", watched)
     body = b"x" * size

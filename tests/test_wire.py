@@ -6,10 +6,12 @@ test_upstream.py does the same over real connections.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import pytest
 
 from proxy.edge.exchange import HEAD_LIMIT, HIGH_WATER, Exchange
+from proxy.edge.lateness import Allowed
 from proxy.edge.wire import Wire
 from proxy.errors import Down, Timeout, UpstreamError
 from proxy.headers import spell
@@ -62,8 +64,8 @@ class Talk:
         self.released: list[bool] = []
         self.exchange = Exchange(self.wire, self.released.append)
 
-    def send(self, headers: float = 60, first_event: float = 60, idle: float = 60, total: float = 0) -> None:
-        self.exchange.send(b"POST ...", headers=headers, first_event=first_event, idle=idle, total=total)
+    def send(self, **seconds: float) -> None:
+        self.exchange.send(b"POST ...", b"", Allowed(**{"headers": 60, "first_event": 60, "idle": 60} | seconds))
 
     def receive(self, *chunks: bytes) -> None:
         for chunk in filter(None, chunks):  # no transport hands on an empty one
@@ -535,6 +537,90 @@ async def test_a_reader_that_takes_its_time_is_no_silence_of_the_provider() -> N
     await asyncio.sleep(0.05)  # several idle periods in which nobody waits for the provider
     talk.receive(ANSWERS["length"][-1:])
     assert await talk.read() == BODY
+
+
+class Stepped:
+    """The loop's clock, as far as an exchange looks at it: so far ahead, and no further."""
+
+    def __init__(self, talk: Talk) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time()
+        self.create_future = self._loop.create_future
+        self.call_soon = self._loop.call_soon
+        talk.exchange._clock = cast(asyncio.AbstractEventLoop, self)
+
+    def time(self) -> float:
+        return self.now
+
+
+def spelled(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta"}\n\n'
+PINGS = {
+    "comments": [b": ping\n\n"],
+    "of a router": [b": OPENROUTER PROCESSING\n\n"],
+    "crlf": [b":\r\n\r\n"],
+    "anthropic": [b'event: ping\ndata: {"type": "ping"}\n\n'],
+    "responses": [b'event: keepalive\ndata: {"type":"keepalive","sequence_number":7}\n\n'],
+    "many at once": [b": a\n\n" * 100],
+    "in two": [b": wait", b"\n\n"],
+}
+
+
+async def minutes(talk: Talk, clock: Stepped, pieces: Sequence[bytes], many: int) -> str:
+    """The code of the error that ended the stream within so many minutes, of which each brings these pieces."""
+    reading = asyncio.create_task(talk.fault())
+    await turn()
+    for _ in range(many):
+        clock.now += 60 - 1
+        talk.exchange.look()
+        clock.now += 1
+        talk.receive(*map(spelled, pieces))
+        await turn()
+        await turn()
+    if reading.done():
+        return reading.result()[1].code
+    reading.cancel()
+    return ""
+
+
+@pytest.mark.parametrize("kind", PINGS)
+async def test_a_stream_that_only_says_that_it_is_there_ends(kind: str) -> None:
+    talk = Talk()
+    clock = Stepped(talk)
+    talk.send(idle=100, quiet=1800)
+    talk.receive(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", spelled(DELTA))
+    talk.exchange.begun()
+    assert await minutes(talk, clock, PINGS[kind], 29) == ""
+    assert await minutes(talk, clock, PINGS[kind], 4) == "quiet_timeout"
+    assert talk.released == [False]
+
+
+@pytest.mark.parametrize("kind", PINGS)
+async def test_a_stream_that_speaks_between_its_pings_goes_on(kind: str) -> None:
+    talk = Talk()
+    clock = Stepped(talk)
+    talk.send(idle=100, quiet=1800)
+    talk.receive(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", spelled(DELTA))
+    talk.exchange.begun()
+    for _ in range(10):
+        assert await minutes(talk, clock, PINGS[kind], 25) == ""
+        assert await minutes(talk, clock, [DELTA], 1) == ""
+    assert await minutes(talk, clock, [*PINGS[kind], DELTA], 100) == ""
+
+
+async def test_a_client_that_reads_nothing_for_an_hour_is_no_quiet_of_the_provider() -> None:
+    talk = Talk()
+    clock = Stepped(talk)
+    talk.send(idle=100, quiet=1800)
+    talk.receive(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", spelled(DELTA))
+    talk.exchange.begun()
+    for _ in range(60):
+        clock.now += 60
+        talk.exchange.look()
+    assert await minutes(talk, clock, PINGS["comments"], 29) == ""
 
 
 async def test_an_answer_that_is_done_leaves_no_timer() -> None:

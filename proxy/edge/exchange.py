@@ -15,7 +15,7 @@ import httptools
 
 from proxy.edge import heads
 from proxy.edge.failures import why
-from proxy.edge.lateness import Timed, soonest
+from proxy.edge.lateness import Allowed, Timed, is_quiet, soonest
 from proxy.edge.wire import Wire
 from proxy.errors import Down, UpstreamError
 from proxy.ports import Sink
@@ -61,14 +61,8 @@ class Exchange(Timed):
 
     # --- the caller's side ---
 
-    def send(
-        self, data: bytes, rest: bytes = b"", *, headers: float, first_event: float, idle: float, total: float
-    ) -> None:
-        """Write the request, which may come in two pieces, and set the timers, in seconds (0: none).
-
-        `headers`: until the head. `first_event`: until an event says something, when `begun` is called. `idle`: between
-        chunks from then on. `total`: for all of it.
-        """
+    def send(self, data: bytes, rest: bytes, allowed: Allowed) -> None:
+        """Write the request, which may come in two pieces, and set the timers."""
         if self._wire.transport is None:  # the provider closed while we were given the connection
             self.lost(None)
             return
@@ -76,9 +70,9 @@ class Exchange(Timed):
         if rest:
             self._wire.transport.write(rest)
         self._began = self._clock.time()
-        self._head, self._first, self._idle, self._total = headers, first_event, idle, total
-        if headers or first_event or total:
-            self._wire.wake_at(self._began + soonest(headers, first_event, total))
+        self._head, self._first, self._idle, self._quiet, self._total = allowed
+        if self._head or self._first or self._total:
+            self._wire.wake_at(self._began + soonest(self._head, self._first, self._total))
 
     async def head(self) -> None:
         """Wait for the answer's head. Raises UpstreamError."""
@@ -239,6 +233,7 @@ class Exchange(Timed):
     def _taken(self) -> bytes:
         data = b"".join(self._chunks)
         self._chunks.clear()
+        self._speaks = self._speaks or not is_quiet(data)
         self._held = 0
         if self._paused:
             self._paused = False
@@ -252,6 +247,7 @@ class Exchange(Timed):
         self._counted = 0
         data = b"".join(self._chunks)
         self._chunks.clear()
+        self._speaks = self._speaks or not is_quiet(data)
         try:
             may_go_on = sink(data)
         except BaseException as error:

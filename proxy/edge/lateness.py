@@ -1,14 +1,27 @@
 """When has a provider kept us waiting for too long?
 
 There is a time for its answer to begin, one for it to say something, one for each silence after that, and one for the
-whole answer. A silence counts only while somebody waits for the provider's bytes.
+whole answer. A silence counts only while somebody waits for the provider's bytes. A stream may also go on saying that it
+is there, and nothing else: whether it has said more is asked only when a timer is looked at, so of few of its pieces.
 """
 
 import asyncio
+import re
 from functools import lru_cache
+from typing import NamedTuple
 
 from proxy.edge.wire import Wire
 from proxy.errors import Timeout, UpstreamError
+
+
+class Allowed(NamedTuple):
+    """Seconds; 0: for ever."""
+
+    headers: float = 0.0  # to the head
+    first_event: float = 0.0  # to the first event that says something, which is when `begun` is called
+    idle: float = 0.0  # from then on between chunks
+    quiet: float = 0.0  # and between those that say more than that somebody is there
+    total: float = 0.0
 
 
 class Timed:
@@ -19,17 +32,19 @@ class Timed:
     _waiter: asyncio.Future[bool] | None = None  # its result: may the sink have more?
     _headed = _done = False  # has the head come, and the end?
     _watched = False  # the answer has said something, and its silences are timed
+    _speaks = False  # since the last look it has said more than that it is there
     _began = 0.0  # seconds, by the loop's clock
-    _head = _first = _idle = _total = 0.0  # seconds that are allowed; 0: any
+    _head = _first = _idle = _quiet = _total = 0.0  # seconds that are allowed; 0: any
     _last = 0.0  # when a byte came, or somebody began to wait for one; seconds, by the loop's clock
+    _spoke = 0.0  # at which look it had last said more
 
     def begun(self) -> None:
         """The answer has said something: from now on its silences are timed."""
         if not self._watched and not self._done:
             self._watched = True
-            self._last = self._clock.time()
-            if self._idle:
-                self._wire.wake_at(self._last + self._idle)
+            self._last = self._spoke = self._clock.time()
+            if self._idle or self._quiet:
+                self._wire.wake_at(self._last + soonest(self._idle, self._quiet))
 
     def look(self) -> float:
         """Fail if a timer has run out. Else: when to look again, by the loop's clock; 0: there is nothing to time."""
@@ -44,6 +59,9 @@ class Timed:
             self._late("first_event_timeout", "said nothing", self._first)
         elif self._watched and self._idle and self._silence(now) >= self._idle:
             self._fail(Timeout(f"The provider's stream was silent for {self._idle:g} s.", code="idle_timeout"))
+        elif self._watched and self._quiet and self._since_it_spoke(now) >= self._quiet:
+            words = f"The provider's stream said nothing but that it is there for {self._quiet:g} s."
+            self._fail(Timeout(words, code="quiet_timeout"))
         else:
             return self._next_look(now)
         return 0.0
@@ -52,6 +70,8 @@ class Timed:
         times = [self._began + self._total] if self._total else []
         if self._watched and self._idle:
             times.append(now + self._idle - self._silence(now))
+        if self._watched and self._quiet:
+            times.append(self._spoke + self._quiet)
         elif not self._watched:
             times += [self._began + self._first] if self._first else []
             times += [self._began + self._head] if self._head and not self._headed else []
@@ -61,11 +81,23 @@ class Timed:
         """Seconds without a byte; time in which nobody waits does not count."""
         return now - self._last if self._waiter is not None else 0.0
 
+    def _since_it_spoke(self, now: float) -> float:
+        if self._speaks or self._waiter is None:
+            self._speaks, self._spoke = False, now
+        return now - self._spoke
+
     def _late(self, code: str, what: str, seconds: float) -> None:
         self._fail(Timeout(f"The provider's answer {what} within {seconds:g} s.", code=code))
 
     def _fail(self, error: UpstreamError) -> None:
         raise NotImplementedError
+
+
+# Comments, and events of two vendors that say as little:
+# https://docs.anthropic.com/en/docs/build-with-claude/streaming#ping-events
+is_quiet = re.compile(
+    rb'(?:\s++|:[^\r\n]*+|event: ?(?:ping|keepalive)\b|data: ?\{"type": ?"(?:ping|keepalive)"[^\r\n]*+)*+'
+).fullmatch
 
 
 @lru_cache(maxsize=64)  # a provider's timers are the same for all its calls

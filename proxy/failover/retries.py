@@ -44,8 +44,9 @@ _RETRIED, _ELSEWHERE, _STOP = _Rule(True, True), _Rule(False, True), _Rule(False
 _BY_NAME: dict[str, _Rule] = {
     # Ours: of the network, of timers, of answers that are none.
     "tls_error": _ELSEWHERE,  # a certificate does not become right
-    "first_event_timeout": _ELSEWHERE,  # these three had their time, and are paid for
+    "first_event_timeout": _ELSEWHERE,  # these four had their time, and are paid for
     "idle_timeout": _ELSEWHERE,
+    "quiet_timeout": _ELSEWHERE,
     "total_timeout": _ELSEWHERE,
     "pull_timeout": _ELSEWHERE,  # a model is on its way, and will be for a while
     "upstream_protocol": _ELSEWHERE,  # whoever speaks no HTTP, or sends a page, does so again

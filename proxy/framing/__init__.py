@@ -70,8 +70,7 @@ class Lines:
             return
         self._parts.append(first)
         line = b"".join(self._parts)
-        self._parts = []
-        self._held = 0
+        self._parts, self._held = [], 0
         for following in rest:
             yield self._short(line)
             line = following
@@ -80,8 +79,7 @@ class Lines:
     def close(self) -> Iterator[bytes]:
         if self._parts:
             yield b"".join(self._parts)
-            self._parts = []
-            self._held = 0
+            self._parts, self._held = [], 0
 
     def _keep(self, part: bytes) -> None:
         if part:

@@ -47,6 +47,7 @@ TIMERS = {
     "headers_timeout": "headers",
     "first_event_timeout": "first_event",
     "idle_timeout": "idle",
+    "quiet_timeout": "quiet",
     "total_timeout": "total",
     "body_timeout": "body",
     "client_stalled": "write",

@@ -26,6 +26,13 @@ class Timers(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 120.0
     idle: Annotated[Seconds, Meta(description="How long a provider may be silent once a stream has begun.")] = 60.0
+    quiet: Annotated[
+        Seconds,
+        Meta(
+            description="How long a stream that has begun may say nothing but that it is there (pings, comments): a"
+            " model may think so long in silence."
+        ),
+    ] = 1800.0
     total: Annotated[
         Seconds, Meta(description="How long a provider may take for a whole answer. A live stream has no total.")
     ] = 600.0
