@@ -354,6 +354,18 @@ async def test_a_broken_page_is_found_or_harmless(tmp_path: Path) -> None:
         shutil.rmtree(folder)
 
 
+async def test_a_ledger_whose_names_are_no_text_is_a_broken_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite repeats such a name in what it says of it, and Python cannot read that."""
+    filled(tmp_path)
+    path = tmp_path / "ledger.db"
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE attempts", b"CREATE T\xccBLE attempts"))
+    async with ledger(tmp_path) as book:
+        assert await spent(book) == 0
+    assert "the ledger was corrupt (corrupt) and is set aside" in caplog.text
+
+
 async def harm_of(folder: Path, expected: Sums) -> str:
     """Nothing, where a strict budget that counts on it is told, or what was spent by day is still right.
 

@@ -1,8 +1,8 @@
 """When has a provider kept us waiting for too long?
 
 There is a time for its answer to begin, one for it to say something, one for each silence after that, and one for the
-whole answer. A silence counts only while somebody waits for the provider's bytes. A stream may also go on saying that it
-is there, and nothing else: whether it has said more is asked only when a timer is looked at, so of few of its pieces.
+whole answer. A silence counts only while somebody waits for the provider's bytes. A stream may also go on saying that
+it is there, and nothing else. Whether it has said more is asked only when a timer is looked at, so of few pieces.
 """
 
 import asyncio

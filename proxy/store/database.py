@@ -211,7 +211,12 @@ class Database:
     def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         if self._connection is None:
             raise sqlite3.OperationalError("the database is closed")
-        return question(self._connection)
+        try:
+            return question(self._connection)
+        except UnicodeDecodeError:  # SQLite's message repeats bytes of a broken page, such as the name of a table
+            error = sqlite3.DatabaseError("the database names things that are no text")
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise error from None
 
     def _run(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[int, ...]]:
         return self.ask(lambda db: db.execute(statement, values).fetchall())
