@@ -356,6 +356,39 @@ def test_a_schema_is_read_out_of_its_text() -> None:
     assert request.extra == {}
 
 
+def test_a_schema_is_read_where_claude_is_told_of_it() -> None:
+    """The Vercel AI SDK says it so, of a model whose name has Anthropic's in it."""
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    config = {"format": {"type": "json_schema", "schema": schema}, "effort": "low", "new": 1}
+    body = body_of(additionalModelRequestFields={"output_config": config, "thinking": ENABLED})
+    request = parsed(body)
+    assert request.format == Format(kind="schema", schema=schema)
+    assert request.reasoning == Reasoning(budget=2000, effort="low")
+    assert again(body) == body
+    request.reasoning = None
+    encoded = OpenAIChat().encode(request)
+    assert encoded.dropped == ("additionalModelRequestFields.output_config.new",)
+    assert json.loads(encoded.body)["response_format"]["json_schema"]["schema"] == schema
+
+
+@pytest.mark.parametrize("form", [{"type": "grammar"}, {"type": "json_schema"}, "json_schema"])
+def test_what_is_no_schema_there_is_left_where_it_was(form: Any) -> None:
+    body = body_of(additionalModelRequestFields={"output_config": {"format": form}})
+    request = parsed(body)
+    assert request.format is None
+    assert again(body) == body
+    assert OpenAIChat().encode(request).dropped == ("additionalModelRequestFields.output_config",)
+
+
+def test_of_two_schemas_the_wires_own_counts() -> None:
+    form = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {"schema": '{"type": "array"}'}}}}
+    told = {"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}}
+    body = body_of(additionalModelRequestFields=told, outputConfig=form)
+    request = parsed(body)
+    assert request.format == Format(kind="schema", schema={"type": "array"})
+    assert OpenAIChat().encode(request).dropped == ("additionalModelRequestFields.output_config",)
+
+
 BLOCKS: list[tuple[Any, Part]] = [
     ({"text": "x"}, Text(text="x")),
     (

@@ -14,7 +14,7 @@ from proxy.errors import Unrepresentable
 from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.budgets import must_not_think, room_for
 from proxy.grammar.claude.models import Takes, does_think, knobs_of, sampled, takes_of
-from proxy.grammar.fields import Object, as_object, dump, merged
+from proxy.grammar.fields import Object, Verbatim, as_object, dump, merged
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 from proxy.grammar.shapes import held_to
 from proxy.grammar.thinking import is_undecided
@@ -152,7 +152,7 @@ class Encoding:
         shape, reasoning = self._request.format, self._request.reasoning
         effort = reasoning.effort if self._own and not self._spelt and reasoning is not None else None
         output: Object = {} if effort is None else {"effort": effort}
-        if shape is None or shape.kind == "text":
+        if shape is None or shape.kind == "text" or self._is_told_to_claude():
             return output
         if shape.schema is None:  # a JSON mode without a schema there is not
             self.dropped.add("format")
@@ -161,6 +161,11 @@ class Encoding:
         held = shape.schema if self._own else held_to(shape.schema, self.dropped, "format.schema")
         schema = {"schema": dump(held).decode()} | {key: text for key, text in named.items() if text}
         return output | {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": schema}}}
+
+    def _is_told_to_claude(self) -> bool:
+        """Our own client's schema stands where parse.py left it."""
+        more = as_object(self._request.extra.get("additionalModelRequestFields")) if self._own else {}
+        return isinstance(as_object(more.get("output_config")).get("format"), Verbatim)
 
     def _labels(self) -> Object:
         labels = self._request.metadata or {}

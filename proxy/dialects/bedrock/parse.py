@@ -28,7 +28,9 @@ def parse_request(top: Fields, peek: Peek) -> Request:
     form, effort = _output(top)
     tools, choice = _tools(top)
     config = top.inner("inferenceConfig")
-    reasoning, top_k, betas = _additional(top, effort)
+    fields = top.inner("additionalModelRequestFields")
+    form = _claudes_format(fields) if form is None else form
+    reasoning, top_k, betas = _additional(top, fields, effort)
     request = Request(
         wire=NAME,
         model=peek.model,
@@ -92,9 +94,21 @@ def _schema(fields: Fields) -> Object:
         raise BadRequest(f"{at} must be the text of a JSON object.", param=at) from None
 
 
-def _additional(top: Fields, effort: str | None) -> tuple[Reasoning | None, int | None, list[str] | None]:
+def _claudes_format(more: Fields) -> Format | None:
+    """Claude's own word for a textFormat stays where it was, for this wire alone."""
+    config = as_object(more.rest.get("output_config"))
+    form = as_object(config.get("format"))
+    schema = form.get("schema")
+    if form.keys() != {"type", "schema"} or form["type"] != "json_schema" or not isinstance(schema, dict):
+        return None
+    more.rest["output_config"] = Left({**config, "format": Verbatim(form)})
+    return Format(kind="schema", schema=schema)
+
+
+def _additional(
+    top: Fields, more: Fields, effort: str | None
+) -> tuple[Reasoning | None, int | None, list[str] | None]:
     """What Claude is told in additionalModelRequestFields and others know as well: the reasoning, top_k, its betas."""
-    more = top.inner("additionalModelRequestFields")
     reasoning, spelt = reasoning_of(more, effort)
     if spelt:
         top.rest[SPELT] = Verbatim(spelt)

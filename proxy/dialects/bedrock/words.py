@@ -60,7 +60,11 @@ SPELLED = {
 
 # Where additionalModelRequestFields has the key, these are called otherwise.
 SPELLED_BY = {
-    "output_config": {"reasoning.effort": "additionalModelRequestFields.output_config.effort"},
+    "output_config": {
+        "reasoning.effort": "additionalModelRequestFields.output_config.effort",
+        "format": "additionalModelRequestFields.output_config.format",
+        "format.schema": "additionalModelRequestFields.output_config.format.schema",
+    },
     "reasoning_effort": {"reasoning.effort": "additionalModelRequestFields.reasoning_effort"},
     "reasoning_config": {
         "reasoning": "additionalModelRequestFields.reasoning_config",
