@@ -348,6 +348,21 @@ def test_a_result_is_of_the_last_turn_that_called() -> None:
     assert request.turns[2].parts == [ToolResult(id="call_1_0", parts=[Text(text="r")])]
 
 
+def test_an_answer_may_stand_in_many_messages() -> None:
+    """Strands tells each block in one of its own, and of a result neither id nor name."""
+    calling = {"role": "assistant", "tool_calls": [call_of("f")]}
+    told = [calling, {"role": "assistant", "content": "Hm."}, calling, *[{"role": "tool", "content": "r"}] * 2]
+    found = [part for one in parsed(messages=[*told, *told]).turns for part in one.parts if type(part) is ToolResult]
+    assert [result.id for result in found] == ["call_0_0", "call_2_0", "call_5_0", "call_7_0"]
+
+
+def test_a_result_may_come_behind_the_next_words() -> None:
+    calling = {"role": "assistant", "content": "", "tool_calls": [call_of("f"), call_of("f")]}
+    result = {"role": "tool", "content": "r"}
+    turns = parsed(messages=[calling, result, {"role": "assistant", "content": "Hm."}, result]).turns
+    assert [part.id for one in turns for part in one.parts if type(part) is ToolResult] == ["call_0_0", "call_0_1"]
+
+
 # --- requests that are refused ---------------------------------------------------------------------------------------
 
 

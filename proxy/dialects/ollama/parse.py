@@ -10,6 +10,9 @@ Older servers gave calls no ids, and the official SDK sends back none. So a call
 a result finds its call by id, by the tool's name, or by the order in which they stand.
 """
 
+from itertools import groupby
+from typing import Any
+
 from proxy.canon import (
     Format,
     Image,
@@ -24,7 +27,7 @@ from proxy.canon import (
     Turn,
 )
 from proxy.dialects.ollama.words import DEMANDS, NAME, OPTIONS, OWN_EFFORT, SPELLED, TOOL_NAMES
-from proxy.grammar.fields import Fields, Object, dump, standard_base64, wrong, wrong_word
+from proxy.grammar.fields import Fields, Object, as_object, dump, standard_base64, wrong, wrong_word
 from proxy.grammar.filetypes import media_type_of_base64
 from proxy.grammar.functions import function_tool
 
@@ -110,8 +113,18 @@ def _turns(top: Fields) -> list[Turn]:
     items = top.items("messages")
     if not items:
         top.rest["messages"] = []
-    calls = _Calls()
-    return [_turn(Fields(value, at), calls, number) for number, (value, at) in enumerate(items)]
+    calls, turns = _Calls(), list[Turn]()
+    for is_results, run in groupby(enumerate(items), _is_result):
+        told = list(run)
+        if is_results:
+            calls.awaited(len(told))
+        turns += [_turn(Fields(value, at), calls, number) for number, (value, at) in told]
+    return turns
+
+
+def _is_result(item: tuple[int, tuple[Any, str]]) -> bool:
+    _, (value, _) = item
+    return as_object(value).get("role") == "tool"
 
 
 def _turn(fields: Fields, calls: "_Calls", number: int) -> Turn:
@@ -173,14 +186,26 @@ def _result(fields: Fields, calls: "_Calls", number: int) -> ToolResult:
 
 
 class _Calls:
-    """The calls of the last turn that made any, and have no result yet."""
+    """The calls that have no result yet, of the last turns that made any: as many turns as there are results for.
+
+    Strands tells each block of an answer in a message of its own.
+    """
 
     def __init__(self) -> None:
+        self._made: list[list[ToolCall]] = []  # by turn, since the last results
         self._waiting: list[ToolCall] = []
 
     def made(self, calls: list[ToolCall]) -> None:
         if calls:
-            self._waiting = list(calls)
+            self._made.append(calls)
+
+    def awaited(self, results: int) -> None:
+        """So many results follow."""
+        if self._made:
+            self._waiting = []
+        while self._made and len(self._waiting) < results:
+            self._waiting = self._made.pop() + self._waiting
+        self._made = []
 
     def answered(self, told: str | None, name: str | None) -> ToolCall | None:
         """The call that a result answers: the one whose id it tells, else the first of its name, else the first."""
