@@ -310,9 +310,22 @@ def test_an_image_that_shows_nothing_is_of_no_type(data: str) -> None:
         ([call_of("f") | {"id": "a"}, call_of("g") | {"id": "b"}], [{"tool_call_id": "b"}, {}], ["b", "a"]),
         ([call_of("f")], [{}, {}], ["call_0_0", "call_2"]),
         ([call_of("f")], [{"tool_name": "other"}], ["call_1"]),
-        ([call_of("f")], [{"tool_call_id": "elsewhere"}, {}], ["elsewhere", "call_0_0"]),
+        ([call_of("f") | {"id": "a"}], [{"tool_call_id": "elsewhere"}, {}], ["elsewhere", "a"]),
+        ([call_of("f"), call_of("f")], [{"tool_call_id": "x"}, {"tool_call_id": "y"}], ["call_0_0", "call_0_1"]),
+        ([call_of("f"), call_of("f") | {"id": "a"}], [{"tool_call_id": "a"}, {"tool_call_id": "x"}], ["a", "call_0_0"]),
     ],
-    ids=["order", "name", "name of old", "name, then order", "id", "one too many", "no such name", "no such id"],
+    ids=[
+        "order",
+        "name",
+        "name of old",
+        "name, then order",
+        "id",
+        "one too many",
+        "no such name",
+        "no such id",
+        "an id of the result alone",
+        "an id of one call and both results",
+    ],
 )
 def test_a_result_finds_its_call(calls: list[Json], results: list[Json], ids: list[str]) -> None:
     told = [{"role": "assistant", "content": "", "tool_calls": calls}]

@@ -10,7 +10,7 @@ Older servers gave calls no ids, and the official SDK sends back none. So a call
 a result finds its call by id, by the tool's name, or by the order in which they stand.
 """
 
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 from proxy.canon import (
@@ -136,9 +136,8 @@ def _turn(fields: Fields, calls: "_Calls", number: int) -> Turn:
             thought = fields.text("thinking")
             parts: list[Part] = [Thinking(text=thought, at=fields.path("thinking"))] if thought else []
             parts += _content(fields)
-            items = enumerate(fields.items("tool_calls"))
-            made = [_call(Fields(value, at), f"call_{number}_{place}") for place, (value, at) in items]
-            calls.made(made)
+            made = [_call(Fields(value, at)) for value, at in fields.items("tool_calls")]
+            calls.made(made, number)
             return Turn(role=role, parts=[*parts, *made], at=fields.at, extra=fields.rest)
         case "system" | "user":
             return Turn(role=role, parts=_content(fields), at=fields.at, extra=fields.rest)
@@ -162,10 +161,10 @@ def inline(data: str) -> Inline:
     return Inline(standard_base64(data), media_type if media_type.startswith("image/") else "")
 
 
-def _call(fields: Fields, made: str) -> ToolCall:
+def _call(fields: Fields) -> ToolCall:
     inner = fields.need_inner("function")
     call = ToolCall(
-        id=fields.text("id") or made,
+        id=fields.text("id") or "",
         name=inner.need_name("name"),
         arguments=dump(inner.object("arguments") or {}).decode(),
         at=fields.at,
@@ -188,14 +187,20 @@ def _result(fields: Fields, calls: "_Calls", number: int) -> ToolResult:
 class _Calls:
     """The calls that have no result yet, of the last turns that made any: as many turns as there are results for.
 
-    Strands tells each block of an answer in a message of its own.
+    Strands tells each block of an answer in a message of its own; LiteLLM an id of the result, and none of the call.
     """
 
     def __init__(self) -> None:
+        self._nameless: set[str] = set()  # what we called those that came without an id
         self._made: list[list[ToolCall]] = []  # by turn, since the last results
         self._waiting: list[ToolCall] = []
 
-    def made(self, calls: list[ToolCall]) -> None:
+    def made(self, calls: list[ToolCall], number: int) -> None:
+        """`number`: of the message that they stand in."""
+        for place, call in enumerate(calls):
+            if not call.id:
+                call.id = f"call_{number}_{place}"
+                self._nameless.add(call.id)
         if calls:
             self._made.append(calls)
 
@@ -208,9 +213,13 @@ class _Calls:
         self._made = []
 
     def answered(self, told: str | None, name: str | None) -> ToolCall | None:
-        """The call that a result answers: the one whose id it tells, else the first of its name, else the first."""
-        for call in self._waiting:
-            if told == call.id or (told is None and name in (None, call.name)):
-                self._waiting.remove(call)
-                return call
-        return None
+        """The call that a result answers: the one whose id it tells, else the first of its name, else the first.
+
+        Where it tells an id, the others are those that came without one.
+        """
+        named = (call for call in self._waiting if call.id == told)
+        nameless = (call for call in self._waiting if told is None or call.id in self._nameless)
+        call = next(chain(named, (call for call in nameless if name in (None, call.name))), None)
+        if call is not None:
+            self._waiting.remove(call)
+        return call
