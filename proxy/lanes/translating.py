@@ -17,6 +17,7 @@ from proxy.edge.aside import aside
 from proxy.envelope import Envelope
 from proxy.errors import Unrepresentable
 from proxy.grammar.claude.betas import HEADER, named_in
+from proxy.lanes import kept
 from proxy.lanes.abilities import fit
 from proxy.lanes.asking import Begun, ask, dialect_of, hold, is_stream, read_whole, timed
 from proxy.lanes.calls import Calls
@@ -136,6 +137,7 @@ class Translation:
             encoded = dialect.encode(asked)
         except Unrepresentable as error:
             self._fetching.hint(error, request, target, dialect)
+            kept.hint(error, request)
             raise
         for fields in filter(None, (wished, target.adapter.hints(target.model).fields)):
             encoded = encoded._replace(body=Envelope(encoded.body).filled(fields))
