@@ -14,6 +14,7 @@ from proxy.edge.aside import aside
 from proxy.edge.remote import Fetcher
 from proxy.errors import BadRequest, UpstreamError
 from proxy.lanes.counting import count
+from proxy.lanes.elsewhere import Elsewhere
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.naming import has_odd_id
 from proxy.lanes.passing import PassThrough
@@ -57,6 +58,7 @@ class Dispatch:
         self._dialect = dialect
         self._fetching = Fetching(fetcher)
         self._provenance = provenance or Provenance()
+        self._elsewhere = Elsewhere()
         self._translation = Translation(vault, strict, self._fetching, self._provenance)
         self._pass_through = PassThrough(self._translation, self._provenance)
 
@@ -71,6 +73,9 @@ class Dispatch:
                 counting = client if own else self._dialect(next(filter(target.adapter.counts, taken), taken[0]))
                 call.wire, call.is_translated = counting.name, not own
                 return await count(call, target, counting, self._fetching, self._provenance)
+            if self._elsewhere.met:
+                taken = self._elsewhere.left(taken, call, target)
+                own = client.name in taken
             preferred = client if own else self._dialect(taken[0])
             others = [self._dialect(name) for name in taken if name != preferred.name] if len(taken) > 1 else []
             call.wire = preferred.name
@@ -80,20 +85,40 @@ class Dispatch:
                 call.is_translated = has_odd_id(body, length)
             if not call.is_translated and client.seals and self._provenance.may_tell(target.adapter.name, client.name):
                 call.is_translated = await self._holds_foreign(body, client, target)
-            if call.is_translated:
-                return await self._translation.translate(call, target, preferred, others)
             try:
+                if call.is_translated:
+                    return await self._translation.translate(call, target, preferred, others)
                 return await self._pass_through.pass_on(call, target, others)
             except UpstreamError as error:
-                if client.sign is None or client.name == taken[0] or not _is_endpoint_missing(error, client):
+                if not (left := self._left(error, taken, call, target)):
                     raise
-                target.adapter.lacks(client.name)
-                if client.name in target.adapter.takes(target.model):  # the adapter knows better
-                    raise
-                call.wire, call.is_translated = others[0].name, True
-                return await self._translation.translate(call, target, others[0], ())
+                return await self._ask_instead(error, self._dialect(left[0]), call, target)
         except BadRequest as error:
             raise respelled(call, error) from None
+
+    def _left(self, error: UpstreamError, taken: Sequence[str], call: Call, target: Target) -> Sequence[str]:
+        """The dialects in which to ask once more, where this was said of the endpoint."""
+        client, adapter = call.dialect, target.adapter
+        if left := self._elsewhere.heard(error, taken, call, target):
+            return left
+        if call.is_translated or client.sign is None or client.name == taken[0]:
+            return ()
+        if not _is_endpoint_missing(error, client):
+            return ()
+        adapter.lacks(client.name)
+        left = adapter.takes(target.model)
+        return left if client.name not in left else ()  # the adapter knows better
+
+    async def _ask_instead(self, error: UpstreamError, dialect: Dialect, call: Call, target: Target) -> Reply:
+        """A host that names its other endpoint need not have it: then the first word stands."""
+        call.wire, call.is_translated = dialect.name, True
+        try:
+            return await self._translation.translate(call, target, dialect, ())
+        except UpstreamError as second:
+            if not _is_endpoint_missing(second, dialect):
+                raise
+            target.adapter.lacks(dialect.name)
+            raise error from None
 
     async def _holds_foreign(self, body: bytes, client: Dialect, target: Target) -> bool:
         """Is a seal in there that another provider made, as far as we can tell?"""
