@@ -845,7 +845,8 @@ def test_what_the_wire_cannot_carry_is_refused_with_its_path(fields: dict[str, A
         ("gemini-2.5-flash", Reasoning(effort="low"), {"includeThoughts": True, "thinkingBudget": 1024}),
         ("gemini-2.5-pro", Reasoning(effort="max"), {"includeThoughts": True, "thinkingBudget": 24576}),
         ("gemini-3-pro-preview", Reasoning(effort="low"), {"includeThoughts": True, "thinkingLevel": "LOW"}),
-        ("gemini-flash-latest", Reasoning(effort="minimal"), {"includeThoughts": True, "thinkingLevel": "MINIMAL"}),
+        ("gemini-3.5-flash", Reasoning(effort="minimal"), {"includeThoughts": True, "thinkingLevel": "MINIMAL"}),
+        ("gemini-3.8-flash", Reasoning(effort="medium"), {"includeThoughts": True, "thinkingLevel": "MEDIUM"}),
         ("gemini-3.6-flash", Reasoning(budget=2000), {"includeThoughts": True, "thinkingBudget": 2000}),
         ("gemini-2.5-flash", Reasoning(budget=31999), {"includeThoughts": True, "thinkingBudget": 24576}),
         ("gemini-2.5-flash-lite", Reasoning(budget=100), {"includeThoughts": True, "thinkingBudget": 512}),
@@ -857,6 +858,32 @@ def test_what_the_wire_cannot_carry_is_refused_with_its_path(fields: dict[str, A
 def test_thinking_is_said_as_the_model_takes_it(model: str, reasoning: Reasoning, expected: Any) -> None:
     said = sent(foreign(model=model, reasoning=reasoning)).get("generationConfig", {})
     assert said.get("thinkingConfig") == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "level"),
+    [
+        ("gemini-3-pro-preview", "medium", "HIGH"),
+        ("gemini-3-pro-preview", "minimal", "LOW"),
+        ("gemini-3.1-pro-preview", "minimal", "LOW"),
+        ("gemini-3.1-flash-image", "low", "HIGH"),
+        ("gemini-3.7-flash", "minimal", "LOW"),
+        ("gemini-3.8-flash", "minimal", "LOW"),
+        ("gemini-4-argon", "minimal", "LOW"),
+        ("gemini-flash-latest", "minimal", "LOW"),
+        ("gemini-4-argon", "max", "HIGH"),
+        ("gemini-3.5-flash", "none", "MINIMAL"),
+        ("gemini-3.1-pro-preview", "none", "LOW"),
+        ("gemini-4-argon", "none", "LOW"),
+        ("gemini-3-pro-image", "none", None),
+        ("gemini-2.5-pro", "none", None),
+    ],
+)
+def test_an_effort_that_the_model_refuses_is_the_nearest_and_named(model: str, effort: str, level: str | None) -> None:
+    encoded = WIRE.encode(foreign(model=model, reasoning=Reasoning(effort=effort)))
+    thinking = json.loads(encoded.body).get("generationConfig", {}).get("thinkingConfig", {})
+    assert (thinking.get("thinkingLevel"), thinking.get("includeThoughts", False)) == (level, effort != "none")
+    assert encoded.dropped == ("reasoning",)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,18 @@ Gemini 3 and later take a level, 2.5 a number of tokens, older ones nothing
 """
 
 import re
+from collections.abc import Sequence
 
 from proxy.canon import Request
-from proxy.dialects.gemini.words import BUDGET_BOUNDS, MAY_BE_OFF, MOST, THINKING_BUDGETS, THINKING_LEVELS, UNDECIDED
+from proxy.dialects.gemini.words import (
+    BUDGET_BOUNDS,
+    LEVELS_OF,
+    MAY_BE_OFF,
+    MOST,
+    THINKING_BUDGETS,
+    THINKING_LEVELS,
+    UNDECIDED,
+)
 from proxy.grammar.fields import Object
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.thinking import half_of
@@ -64,9 +73,12 @@ def as_said(request: Request) -> Object | None:
 def _silenced(model: str, dropped: Receipt) -> Object | None:
     if MAY_BE_OFF in model:
         return {"thinkingBudget": 0}
-    if generation(model) >= (2, 5):  # an older one does not think, unasked or asked
-        dropped.add("reasoning")
-    return None
+    if generation(model) < (2, 5):  # an older one does not think, unasked or asked
+        return None
+    dropped.add("reasoning")
+    if generation(model) < (3, 0) or "-image" in model:  # not all of those know levels
+        return None
+    return {"thinkingLevel": THINKING_LEVELS[_efforts_of(model)[0]]}  # it always thinks: let it be little
 
 
 def _effort(effort: str, request: Request, dropped: Receipt) -> Object:
@@ -77,11 +89,27 @@ def _effort(effort: str, request: Request, dropped: Receipt) -> Object:
         dropped.add("reasoning")
         return {}
     if generation(request.model) >= (3, 0):
-        return {"thinkingLevel": THINKING_LEVELS[effort]}
+        return {"thinkingLevel": THINKING_LEVELS[_nearest(effort, request.model, dropped)]}
     limit, budget = request.max_tokens, THINKING_BUDGETS[effort]
     if limit is not None:
         budget = max(1, half_of(limit, budget))  # none would turn it off
     return {"thinkingBudget": _within(budget, request.model)}
+
+
+def _efforts_of(model: str) -> Sequence[str]:
+    """Those that it has a level for, the least first."""
+    version = generation(model)
+    rows = (efforts for name, since, efforts in LEVELS_OF if name in model and version >= since)
+    return next(rows, tuple(THINKING_LEVELS))
+
+
+def _nearest(effort: str, model: str, dropped: Receipt) -> str:
+    """The effort, or the next higher one that the model has a level for, as at Google's own OpenAI endpoint."""
+    words = list(THINKING_LEVELS)
+    known = next(word for word in _efforts_of(model) if words.index(word) >= words.index(effort))
+    if known != effort:
+        dropped.add("reasoning")
+    return known
 
 
 def _bounded(budget: int, model: str, dropped: Receipt) -> int:

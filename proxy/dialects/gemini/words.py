@@ -108,6 +108,8 @@ REASONS: dict[str, Reason] = {
     "IMAGE_RECITATION": "content_filter",
     "LANGUAGE": "content_filter",  # Google answers in some, and withholds what came in another
     "MODEL_ARMOR": "content_filter",
+    "ESCALATION": "content_filter",
+    "PUP_LIMITED_DISABLED": "content_filter",  # of an account that has broken the policy before
     "MALFORMED_FUNCTION_CALL": "malformed_tool_call",
     "UNEXPECTED_TOOL_CALL": "malformed_tool_call",
     "CONTINUATION": "pause",
@@ -140,6 +142,16 @@ IMAGE, AUDIO, VIDEO, DOCUMENT = "image/jpeg", "audio/wav", "video/mp4", "applica
 # Efforts as `thinkingLevel` (Gemini 3 and later) and as `thinkingBudget` (2.5), as Google's own OpenAI endpoint has it.
 # https://ai.google.dev/gemini-api/docs/openai#thinking
 THINKING_LEVELS = {"minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH"}
+
+# The efforts that a model has a level for, by its name and its generation; it refuses any other. What no row says has
+# all four. https://ai.google.dev/gemini-api/docs/thinking#thinking-levels
+LEVELS_OF: tuple[tuple[str, tuple[int, int], tuple[str, ...]], ...] = (
+    ("flash-image", (3, 0), ("minimal", "high")),
+    ("flash-lite-image", (3, 0), ("minimal", "high")),
+    ("-pro", (3, 1), ("low", "medium", "high")),
+    ("-pro", (3, 0), ("low", "high")),
+    ("", (3, 7), ("low", "medium", "high")),
+)
 THINKING_BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
 MOST = {"xhigh", "max"}  # of other wires; the highest that this one has stands for them, with a receipt
 
