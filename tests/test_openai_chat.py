@@ -681,6 +681,10 @@ def test_models_are_listed_as_openai_lists_them() -> None:
         ("gpt-5-mini", "max_completion_tokens"),
         ("o3", "max_completion_tokens"),
         ("openai/o4-mini", "max_completion_tokens"),
+        ("gpt-6.1-sol", "max_completion_tokens"),
+        ("openai.gpt-5.6-luna", "max_completion_tokens"),
+        ("openai.gpt-oss-120b", "max_tokens"),
+        ("gpt-35-turbo", "max_tokens"),
     ],
 )
 def test_the_word_for_the_limit_goes_by_the_model(model: str, key: str) -> None:

@@ -23,7 +23,7 @@ from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands
 from proxy.grammar.thinking import SAYS_NONE, is_undecided
 
 _knobs_of = attrgetter(*KNOBS)
-_is_newer = re.compile(r"(?:.*/)?(?:o1|o3|o4|gpt-5)").match
+_is_newer = re.compile(r"(?:.*[/.])?(?:o[1-9]|gpt-[5-9])").match
 
 
 def limit_field(model: str) -> str:
