@@ -25,8 +25,8 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "matrix.md"
 
 # The wires, and the models that show where one wire takes more or less by model. The first is the rule.
 MODELS: Mapping[str, Sequence[str]] = {
-    "openai_chat": ("gpt-5.1",),
-    "openai_responses": ("gpt-5.1",),
+    "openai_chat": ("gpt-5.1", "gpt-6.1-sol", "gpt-4.1"),
+    "openai_responses": ("gpt-5.1", "gpt-6.1-sol", "gpt-4.1"),
     "anthropic": ("claude-sonnet-4-5", "claude-opus-4-8", "claude-3-5-haiku"),
     "gemini": ("gemini-2.5-flash", "gemini-3-pro"),
     "bedrock": ("anthropic.claude-sonnet-4-5", "anthropic.claude-opus-4-8", "amazon.nova-pro", "openai.gpt-oss-120b"),

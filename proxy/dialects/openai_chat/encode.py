@@ -19,6 +19,7 @@ from proxy.dialects.openai_chat.words import EFFORTS, KNOBS, KNOBS_LACKED, NAME,
 from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object, as_object
 from proxy.grammar.functions import nest
+from proxy.grammar.gpt import fitted
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands
 from proxy.grammar.thinking import SAYS_NONE, is_undecided
 
@@ -35,9 +36,9 @@ class Encoding:
     """One request on its way out, and the receipt: the names of what this wire lacks."""
 
     def __init__(self, request: Request) -> None:
-        self._request = request
         self._own = request.wire == NAME
         self.dropped = Receipt(request, NAME)
+        self._request = request if self._own else fitted(request, self.dropped, in_chat=True)
 
     def body(self) -> Object:
         request = self._request

@@ -22,6 +22,7 @@ from proxy.dialects.openai_responses.words import (
 )
 from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object, as_list, as_object, dump
+from proxy.grammar.gpt import fitted
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
 from proxy.grammar.thinking import SAYS_NONE, is_undecided
 
@@ -33,9 +34,9 @@ class Encoding:
     """One request on its way out, and the receipt: the names of what this wire lacks."""
 
     def __init__(self, request: Request) -> None:
-        self._request = request
         self._own = request.wire == NAME
         self.dropped = Receipt(request, NAME)
+        self._request = request if self._own else fitted(request, self.dropped, in_chat=False)
         self._saying = Saying(request, self.dropped)
 
     def body(self) -> Object:

@@ -1,0 +1,107 @@
+"""What does this model of OpenAI's take of what a client of another wire asks for?
+
+Those that reason take no sampling beside it, nor what bends the choice of words, and each knows efforts of its own;
+whatever else is said is a 400. A client of their own wires knows that, or is told so by the host. A name that no row
+knows takes everything. https://developers.openai.com/api/docs/guides/reasoning and .../guides/latest-model
+"""
+
+import re
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from proxy.canon import Reasoning, Request
+from proxy.grammar.receipts import Receipt
+from proxy.grammar.thinking import SAYS_NONE
+
+
+class Takes(NamedTuple):
+    efforts: tuple[str, ...]
+    silent: bool = False  # does not reason unless it is told to
+    samples: bool = False  # takes all knobs, as open models do
+    most_in_chat: str = "max"  # of its efforts, in Chat Completions
+
+
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+_LOW_TO_HIGH, _LOW_TO_XHIGH, _LOW_TO_MAX = EFFORTS[2:5], EFFORTS[2:6], EFFORTS[2:]
+
+# The first pattern with which the name begins counts, behind a vendor's.
+_MODELS = [
+    (re.compile(rf"(?:.*[/:]|openai\.)?(?:{pattern})").match, takes)
+    for pattern, takes in (
+        (r"gpt-5-chat", None),
+        (r"gpt-5\.\d-chat", Takes(("medium",))),
+        (r"gpt-5-pro", Takes(("high",))),
+        (r"gpt-5\.\d-pro", Takes(EFFORTS[3:6])),
+        (r"gpt-5\.1-codex-max|gpt-5\.[2-9]-codex", Takes(_LOW_TO_XHIGH)),
+        (r"o[134](?!\d)|gpt-5(?:\.1)?-codex", Takes(_LOW_TO_HIGH)),
+        (r"gpt-5\.1", Takes(("none", *_LOW_TO_HIGH), silent=True)),
+        (r"gpt-5\.[2-4]", Takes(("none", *_LOW_TO_XHIGH), silent=True)),
+        (r"gpt-5\.5", Takes(("none", *_LOW_TO_XHIGH))),
+        (r"gpt-5\.[6-9]|gpt-6-(?:sol|luna|terra)", Takes(("none", *_LOW_TO_MAX))),
+        (r"gpt-5", Takes(EFFORTS[1:5])),
+        (r"gpt-[6-9]", Takes(_LOW_TO_MAX, most_in_chat="xhigh")),
+        (r"gpt-oss", Takes(_LOW_TO_HIGH, samples=True)),
+    )
+]
+
+# With each stands what it may ask for because it is so anyway.
+_BESIDE_REASONING: dict[str, tuple[object, ...]] = {
+    "temperature": (1,),
+    "top_p": (1,),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+}
+_NEVER: dict[str, tuple[object, ...]] = {
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "stop": ([],),
+}
+
+
+def fitted(request: Request, dropped: Receipt, in_chat: bool) -> Request:
+    """A request of another wire as its model takes it. `in_chat`: it goes to Chat Completions."""
+    takes = _takes_of(request.model)
+    if takes is None:
+        return request
+    reasoning = _fitted(request, takes, dropped, in_chat)
+    refused = {} if takes.samples else _NEVER
+    if not takes.samples and _reasons(reasoning, takes):
+        refused = _NEVER | _BESIDE_REASONING
+    gone = {key: idle for key, idle in refused.items() if getattr(request, key) is not None}
+    dropped.lacking({key: idle for key, idle in gone.items() if key != "temperature" or not request.hinted})
+    return replace(request, reasoning=reasoning, **dict.fromkeys(gone))
+
+
+def _takes_of(model: str) -> Takes | None:
+    name = model.lower()
+    return next((takes for matches, takes in _MODELS if matches(name)), None)
+
+
+def _reasons(reasoning: Reasoning | None, takes: Takes) -> bool:
+    if reasoning is None or (reasoning.effort is None and reasoning.budget is None):
+        return not takes.silent
+    return reasoning.effort != "none"
+
+
+def _fitted(request: Request, takes: Takes, dropped: Receipt, in_chat: bool) -> Reasoning | None:
+    """With an effort that it knows: the one that is asked for, else the next higher, else its highest.
+
+    Clients of OpenAI's other wire have said it in the words of its models.
+    """
+    reasoning = request.reasoning
+    if reasoning is None or request.wire in SAYS_NONE:
+        return reasoning
+    asked = "none" if reasoning.off or reasoning.budget == 0 else reasoning.effort
+    if asked not in EFFORTS:
+        return reasoning
+    known = [effort for effort in takes.efforts if not in_chat or _rank(effort) <= _rank(takes.most_in_chat)]
+    effort = next((word for word in known if _rank(word) >= _rank(asked)), known[-1])
+    if effort != asked:
+        dropped.add("reasoning")
+    budget = None if asked == "none" else reasoning.budget
+    return replace(reasoning, effort=effort, budget=budget, off=False)
+
+
+_rank = EFFORTS.index
