@@ -805,6 +805,7 @@ NOT_FOR_THE_PROVIDER = {
     "call",
     "as_array",
     "ask_usage",
+    "thoughts",
     "hinted",
     "include_usage",
     "limit_field",

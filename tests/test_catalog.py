@@ -26,6 +26,7 @@ class Listing:
     real = True
     ask_usage = True
     call_id_length: int | None = None
+    thoughts = "refused"
     no_urls: Collection[str] = ()
 
     def __init__(self, name: str, configured: Sequence[str] = (), listed: Sequence[str] | None = ()) -> None:

@@ -16,6 +16,7 @@ UNASKED = {
     "call",
     "as_array",
     "ask_usage",
+    "thoughts",
     "hinted",
     "include_usage",
     "limit_field",

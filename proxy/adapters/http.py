@@ -50,6 +50,7 @@ class HTTPProvider(ABC):
         self.name = config.name
         self.ask_usage = config.ask_usage
         self.call_id_length = config.call_id_length
+        self.thoughts = config.thoughts
         self.dialects: Sequence[str] = config.dialects or tuple(self.paths)
         if not config.takes_urls:
             self.no_urls = tuple(self.paths)

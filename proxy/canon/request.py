@@ -78,6 +78,7 @@ class Request(Struct, kw_only=True):
     max_tokens: int | None = None
     limit_field: str = ""  # the client's own name for max_tokens, where its wire has two
     ask_usage: bool = True  # the provider's host lets a stream be asked for its usage
+    thoughts: str = "refused"  # or taken, or demanded, by the provider's host, where its wire has no place for them
     longest: int | None = None  # tokens of the longest answer that the model can give, if that is known
     temperature: float | None = None
     hinted: bool = False  # the temperature is the operator's, and gives way to what the client says

@@ -123,6 +123,7 @@ class Translation:
         recall = self._vault.recall(request, call.client, maker)
         recall.restore()
         request.ask_usage = target.adapter.ask_usage
+        request.thoughts = target.adapter.thoughts
         _hint(request, target.adapter.hints(target.model), dialect)
         unable = [] if own else fit(request, target.adapter.abilities(target.model))
         unknown = [] if own else _ask_betas(request, call.headers.get(HEADER, ""), dialect)

@@ -77,6 +77,7 @@ class Adapter(Protocol):
     real: bool  # False: an offline stand-in, never chosen over a provider
     ask_usage: bool  # streams may be asked for usage (`stream_options`)
     call_id_length: int | None  # characters of a call's id, letters and digits, where no other will do
+    thoughts: str  # refused, taken or demanded, in the `reasoning_content` of messages that are sent back
     no_urls: Collection[str]  # of its dialects: those in which it fetches nothing that a URL names
 
     def takes(self, model: str) -> Sequence[str]:

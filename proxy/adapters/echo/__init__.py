@@ -63,6 +63,7 @@ class Echo:
     real = False
     ask_usage = True
     call_id_length: int | None = None
+    thoughts = "refused"
     no_urls: Collection[str] = ()
 
     def __init__(self, name: str, *, clock: Clock | None = None) -> None:

@@ -8,6 +8,7 @@ from proxy.access.allowance import Count, Limits
 from proxy.config.schema.scalars import Seconds, SecretText
 
 Sampling = Literal["always", "unthinking", "never"]
+Thoughts = Literal["refused", "taken", "demanded"]
 Maker = Literal["openai", "bedrock-mantle", "deepseek", "anthropic", "google"]  # sealing/forms.py knows their seals
 
 
@@ -122,6 +123,13 @@ class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
         Annotated[int, Meta(ge=8, le=40)] | None,
         Meta(description="Characters of a call's id, for a host that takes so many letters and digits, and no others."),
     ] = None
+    thoughts: Annotated[
+        Thoughts,
+        Meta(
+            description="What a host of Chat Completions says to a chat's thoughts in `reasoning_content`: `refused`,"
+            " `taken`, or `demanded` of each message that calls a tool."
+        ),
+    ] = "refused"
     counts_tokens: Annotated[
         bool, Meta(description="`true` for a host that counts a request's tokens at `/responses/input_tokens`.")
     ] = False

@@ -22,7 +22,7 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.openai_chat.encode_parts import Parts, refusal
-from proxy.dialects.openai_chat.reasoning import SENT
+from proxy.dialects.openai_chat.reasoning import SENT, detail_of
 from proxy.dialects.openai_chat.seals import sealed
 from proxy.dialects.openai_chat.words import NAME, SPELT
 from proxy.grammar.fields import Object, as_object
@@ -40,6 +40,7 @@ class Messages:
 
     def __init__(self, request: Request, dropped: Receipt) -> None:
         self._own = request.wire == NAME
+        self._thoughts = request.thoughts
         self._turns = request.turns if self._own else joined(request.turns)
         self._parts = Parts(request, dropped)
         self._dropped = dropped
@@ -122,14 +123,21 @@ class Messages:
         return nest("function", {"name": call.name, "arguments": arguments}, marks)
 
     def _think(self, thoughts: list[Thinking], message: Object) -> None:
-        """Replayed reasoning goes back to its own wire only: OpenAI takes none, and no user has seen it."""
-        if not thoughts:
-            return
-        if not self._own:
-            self._dropped.add("thinking")
-            return
-        sent = thoughts[0].extra.get(SENT)
-        message |= sent or {"reasoning_content": "".join(part.text for part in thoughts)}
+        """Replayed reasoning goes to hosts that take it: OpenAI takes none, and no user has seen it.
+
+        Those that demand it do so of each message that calls a tool, whoever's it was, and an empty text is none.
+        """
+        if self._own:
+            if thoughts:
+                sent = thoughts[0].extra.get(SENT)
+                message |= sent or {"reasoning_content": "".join(part.text for part in thoughts)}
+        elif self._thoughts == "refused":
+            if thoughts:
+                self._dropped.add("thinking")
+        elif thoughts or (self._thoughts == "demanded" and "tool_calls" in message):
+            message["reasoning_content"] = "".join(part.text for part in thoughts) or " "
+            if any(part.signature or part.redacted for part in thoughts):
+                message["reasoning_details"] = [detail_of(part, index) for index, part in enumerate(thoughts)]
 
 
 def _respelt(extra: Object) -> Object:
