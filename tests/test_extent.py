@@ -109,6 +109,7 @@ def test_as_many_answers_as_nobody_can_say_have_no_bound(many: Any) -> None:
         ),
         ("gemini", {"tools": [{"googleSearch": {}}]}),
         ("gemini", {"cachedContent": "cachedContents/1"}),
+        ("gemini", {"continuationToken": "AA=="}),
         ("gemini", {"contents": [{"parts": [{"fileData": {"fileUri": "gs://x/y"}}]}]}),
         ("bedrock", {"toolConfig": {"tools": [{"systemTool": {"name": "nova_grounding"}}]}}),
         ("bedrock", {"messages": [{"content": [{"image": {"source": {"s3Location": {"uri": "s3://x"}}}}]}]}),

@@ -220,6 +220,17 @@ def test_a_receipt_has_the_clients_words(wire: str, target: str, asks: Json, nam
     assert receipt(wire, target, {**HI[wire], **asks}) == named
 
 
+@pytest.mark.parametrize("target", sorted(MODELS.keys() - {"anthropic"}))
+def test_a_turn_that_says_nothing_but_what_holds_from_here_is_no_message(target: str) -> None:
+    order = {"role": "system", "content": [], "output_config": {"effort": "low"}}
+    messages = [{"role": "user", "content": "one"}, order, {"role": "user", "content": "two"}]
+    request = parsed("anthropic", {"max_tokens": 9, "messages": messages})
+    request.model = MODELS[target]
+    encoded = registry.dialect(target).encode(request)
+    assert (b"system" in encoded.body, b'""' in encoded.body) == (False, False)
+    assert "output_config" in encoded.dropped
+
+
 ODD = {"type": "odd"}
 TEXT = {"type": "text", "text": "a"}
 CALLED = [
@@ -250,6 +261,7 @@ CALLED = [
         ("gemini", {"contents": {"parts": [{"text": "a"}, {"executable_code": {}}]}}, "contents[0].parts[1]"),
         ("gemini", {"tools": [{"googleSearch": {}}]}, "tools[0].googleSearch"),
         ("gemini", {"cachedContent": "x"}, "cachedContent"),
+        ("gemini", {"continuationToken": "x"}, "continuationToken"),
         ("gemini", {"generationConfig": {"translationConfig": {}}}, "generationConfig.translationConfig"),
         ("bedrock", {"messages": [{"role": "user", "content": [{"text": "a"}, {"odd": {}}]}]},
          "messages[0].content[1]"),

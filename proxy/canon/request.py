@@ -22,6 +22,11 @@ class Turn(Struct, kw_only=True):
         part = self.parts[0] if len(self.parts) == 1 and not self.extra else None
         return part.text if type(part) is Text and part.is_plain else None
 
+    @property
+    def is_order(self) -> bool:
+        """Does it say nothing, and tells what holds from here on: an effort, which its own wire alone knows?"""
+        return not self.parts and self.role in ("system", "developer")
+
 
 class Tool(Struct, kw_only=True):
     """A tool on offer. `kind` is "function", "custom", or the vendor's own word for a server tool, kept in `extra`."""

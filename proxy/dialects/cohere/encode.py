@@ -172,6 +172,8 @@ class Encoding:
     def _turn(self, turn: Turn) -> list[Object]:
         """Results are messages of their own, and go before the rest of their turn."""
         extra = self.dropped.carried(turn.extra)
+        if turn.is_order and not self._own:
+            return []
         if turn.role == "assistant":
             return [extra | self._spoken(turn)]
         heard, parts = turn.role == "user", [as_text(part, self.dropped.unquoted) for part in turn.parts]

@@ -65,7 +65,7 @@ class Gemini:
         output=[*product(CONFIGS, ("maxOutputTokens", "max_output_tokens"))],
         choices=[*product(CONFIGS, ("candidateCount", "candidate_count"))],
         own_tools=re.compile("functionDeclarations|function_declarations"),
-        state=("cachedContent", "cached_content"),
+        state=("cachedContent", "cached_content", "continuationToken", "continuation_token"),
         tiers=(("serviceTier",), ("service_tier",)),
     )
     alarm = b'"error"'

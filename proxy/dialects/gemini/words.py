@@ -74,12 +74,16 @@ KNOBS_LACKED: dict[str, tuple[object, ...]] = {
 }
 
 # Without these the answer would be another one, and no other wire can say them: they cross to this wire or not at all.
-DEMANDS = {"cachedContent"}  # a part of the prompt that lies at Google's
+DEMANDS = {
+    "cachedContent",  # a part of the prompt that lies at Google's
+    "continuationToken",  # an answer that is to be gone on with
+}
 CONFIG_DEMANDS = {
     "responseMimeType",  # left where it is neither JSON nor plain text
     *SCHEMAS,
     "responseFormat",
     "translationConfig",
+    "continuationToken",
 }
 
 # `functionCallingConfig.mode`. VALIDATED is AUTO, held to the schemas.

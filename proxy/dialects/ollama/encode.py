@@ -182,6 +182,8 @@ class Encoding:
     def _turn(self, turn: Turn) -> list[Object]:
         """Results are messages of their own, and go before the rest of their turn."""
         extra = self.dropped.carried(turn.extra)
+        if turn.is_order and not self._own:
+            return []
         heard, parts = turn.role == "user", [as_text(part, self.dropped.unquoted) for part in turn.parts]
         messages = [self._result(part, turn.role) for part in parts if isinstance(part, ToolResult) and heard]
         rest = [part for part in parts if not (isinstance(part, ToolResult) and heard)]

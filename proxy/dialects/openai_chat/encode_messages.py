@@ -61,6 +61,8 @@ class Messages:
         if not self._own:
             turn = self._as_texts(turn)
         extra = _respelt(self._dropped.carried(turn.extra))
+        if turn.is_order and not self._own:
+            return []
         if turn.role == "assistant":
             return [self._spoken(turn) | extra]
         messages = [self._result(part, turn) for part in turn.parts if isinstance(part, ToolResult)]
