@@ -12,8 +12,11 @@ from proxy.ports import Dialect
 
 CHAT: Dialect = OpenAIChat(clock=lambda: 1750000000.0)
 RESPONSES: Dialect = OpenAIResponses(clock=lambda: 1750000000.0)
-SAMPLED: dict[str, Any] = {"temperature": 0.2, "top_p": 0.5, "logprobs": True, "top_logprobs": 2}
-BENT: dict[str, Any] = {"frequency_penalty": 1, "presence_penalty": 1, "logit_bias": {"1": 2}, "stop": ["x"]}
+SAMPLED: dict[str, Any] = {
+    "temperature": 0.2, "top_p": 0.5, "logprobs": True, "top_logprobs": 2,
+    "frequency_penalty": 1, "presence_penalty": 1, "logit_bias": {"1": 2},
+}  # fmt: skip
+STOP: dict[str, Any] = {"stop": ["x"]}
 IDLE: dict[str, Any] = {
     "temperature": 1, "top_p": 1, "logprobs": False, "top_logprobs": 0,
     "frequency_penalty": 0, "presence_penalty": 0, "logit_bias": {}, "stop": [],
@@ -87,32 +90,34 @@ def test_a_client_of_the_other_wire_has_said_its_models_own_word() -> None:
 @pytest.mark.parametrize(
     ("model", "reasoning", "takes"),
     [
+        ("o1", None, STOP),
         ("o3", None, {}),
         ("gpt-5-mini", None, {}),
-        ("gpt-5.6-sol", None, {}),
-        ("gpt-6.1-terra", Reasoning(effort="low"), {}),
+        ("gpt-5.5", None, STOP),
+        ("gpt-5.6-sol", None, STOP),
+        ("gpt-6.1-terra", Reasoning(effort="low"), STOP),
         ("gpt-5.2-chat-latest", None, {}),
         ("gpt-5.1", Reasoning(effort="low"), {}),
         ("gpt-5.1", Reasoning(budget=5000), {}),
         ("gpt-5.1", None, SAMPLED),
         ("gpt-5.4", Reasoning(off=True), SAMPLED),
-        ("gpt-6-luna", Reasoning(effort="none"), SAMPLED),
-        ("gpt-5-chat-latest", None, SAMPLED | BENT),
-        ("gpt-4.1", None, SAMPLED | BENT),
-        ("gpt-oss-120b", Reasoning(effort="low"), SAMPLED | BENT),
-        ("deepseek-chat", None, SAMPLED | BENT),
+        ("gpt-6-luna", Reasoning(effort="none"), SAMPLED | STOP),
+        ("gpt-5-chat-latest", None, SAMPLED | STOP),
+        ("gpt-4.1", None, SAMPLED | STOP),
+        ("gpt-oss-120b", Reasoning(effort="low"), SAMPLED | STOP),
+        ("deepseek-chat", None, SAMPLED | STOP),
     ],
 )
 def test_what_it_takes_beside_its_reasoning(model: str, reasoning: Reasoning | None, takes: dict[str, Any]) -> None:
-    said, dropped = crossed(CHAT, model, reasoning=reasoning, **SAMPLED, **BENT)
-    assert {key: said[key] for key in SAMPLED | BENT if key in said} == takes
-    assert dropped - {"reasoning.budget"} == (SAMPLED | BENT).keys() - takes.keys()
+    said, dropped = crossed(CHAT, model, reasoning=reasoning, **SAMPLED, **STOP)
+    assert {key: said[key] for key in SAMPLED | STOP if key in said} == takes
+    assert dropped - {"reasoning.budget"} == (SAMPLED | STOP).keys() - takes.keys()
     said, dropped = crossed(RESPONSES, model, reasoning=reasoning, **SAMPLED)
     assert ("temperature" in said, "message.output_text.logprobs" in said["include"]) == ("temperature" in takes,) * 2
 
 
 def test_what_it_does_unasked_is_named_nowhere() -> None:
-    said, dropped = crossed(CHAT, "gpt-6.1-sol", **IDLE)
+    said, dropped = crossed(CHAT, "gpt-5-mini", **IDLE)
     assert (said.keys() & IDLE.keys(), dropped) == (set(), set())
 
 

@@ -1,8 +1,8 @@
 """What does this model of OpenAI's take of what a client of another wire asks for?
 
-Those that reason take no sampling beside it, nor what bends the choice of words, and each knows efforts of its own;
-whatever else is said is a 400. A client of their own wires knows that, or is told so by the host. A name that no row
-knows takes everything. https://developers.openai.com/api/docs/guides/reasoning and .../guides/latest-model
+Those that reason take no sampling beside it, some no stop strings, and each knows efforts of its own; whatever else is
+said is a 400. A client of their own wires knows that, or is told so by the host. A name that no row knows takes
+everything. https://developers.openai.com/api/docs/guides/reasoning and .../guides/latest-model
 """
 
 import re
@@ -18,7 +18,8 @@ from proxy.grammar.thinking import SAYS_NONE
 class Takes(NamedTuple):
     efforts: tuple[str, ...]
     silent: bool = False  # does not reason unless it is told to
-    samples: bool = False  # takes all knobs, as open models do
+    samples: bool = False  # beside its reasoning as well, as open models do
+    stops: bool = False  # takes strings that end the answer
     most_in_chat: str = "max"  # of its efforts, in Chat Completions
 
 
@@ -34,30 +35,29 @@ _MODELS = [
         (r"gpt-5-pro", Takes(("high",))),
         (r"gpt-5\.\d-pro", Takes(EFFORTS[3:6])),
         (r"gpt-5\.1-codex-max|gpt-5\.[2-9]-codex", Takes(_LOW_TO_XHIGH)),
-        (r"o[134](?!\d)|gpt-5(?:\.1)?-codex", Takes(_LOW_TO_HIGH)),
+        (r"o1(?!\d)", Takes(_LOW_TO_HIGH, stops=True)),
+        (r"o[34](?!\d)|gpt-5(?:\.1)?-codex", Takes(_LOW_TO_HIGH)),
         (r"gpt-5\.1", Takes(("none", *_LOW_TO_HIGH), silent=True)),
         (r"gpt-5\.[2-4]", Takes(("none", *_LOW_TO_XHIGH), silent=True)),
-        (r"gpt-5\.5", Takes(("none", *_LOW_TO_XHIGH))),
-        (r"gpt-5\.[6-9]|gpt-6-(?:sol|luna|terra)", Takes(("none", *_LOW_TO_MAX))),
+        (r"gpt-5\.5", Takes(("none", *_LOW_TO_XHIGH), stops=True)),
+        (r"gpt-5\.[6-9]|gpt-6-(?:sol|luna|terra)", Takes(("none", *_LOW_TO_MAX), stops=True)),
         (r"gpt-5", Takes(EFFORTS[1:5])),
-        (r"gpt-[6-9]", Takes(_LOW_TO_MAX, most_in_chat="xhigh")),
-        (r"gpt-oss", Takes(_LOW_TO_HIGH, samples=True)),
+        (r"gpt-[6-9]", Takes(_LOW_TO_MAX, stops=True, most_in_chat="xhigh")),
+        (r"gpt-oss", Takes(_LOW_TO_HIGH, samples=True, stops=True)),
     )
 ]
 
 # With each stands what it may ask for because it is so anyway.
-_BESIDE_REASONING: dict[str, tuple[object, ...]] = {
+_SAMPLING: dict[str, tuple[object, ...]] = {
     "temperature": (1,),
     "top_p": (1,),
     "logprobs": (False,),
     "top_logprobs": (0,),
-}
-_NEVER: dict[str, tuple[object, ...]] = {
     "frequency_penalty": (0,),
     "presence_penalty": (0,),
     "logit_bias": ({},),
-    "stop": ([],),
 }
+_STOPS: dict[str, tuple[object, ...]] = {"stop": ([],)}
 
 
 def fitted(request: Request, dropped: Receipt, in_chat: bool) -> Request:
@@ -66,9 +66,9 @@ def fitted(request: Request, dropped: Receipt, in_chat: bool) -> Request:
     if takes is None:
         return request
     reasoning = _fitted(request, takes, dropped, in_chat)
-    refused = {} if takes.samples else _NEVER
+    refused = {} if takes.stops else _STOPS
     if not takes.samples and _reasons(reasoning, takes):
-        refused = _NEVER | _BESIDE_REASONING
+        refused = refused | _SAMPLING
     gone = {key: idle for key, idle in refused.items() if getattr(request, key) is not None}
     dropped.lacking({key: idle for key, idle in gone.items() if key != "temperature" or not request.hinted})
     return replace(request, reasoning=reasoning, **dict.fromkeys(gone))
