@@ -18,6 +18,8 @@ from proxy.canon import Choice, Completion, Reason, Request, Start, Stop, Text, 
 from proxy.canon import fold as folded
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.endings import AS_IT_CAME
+from proxy.grammar.gpt import takes_free_text
+from proxy.lanes.freetext import as_functions
 from proxy.ports import Peek
 from tools.probes import ELSEWHERE, PROBES, Probe
 
@@ -88,6 +90,8 @@ def outcome(probe: Probe, wire: str, model: str) -> str:
 def _encoded(request: Request, wire: str, model: str) -> tuple[Any, tuple[str, ...]]:
     request = deepcopy(request)
     request.model = model
+    if not takes_free_text(wire, model):
+        request = as_functions(request)
     encoded = registry.dialect(wire).encode(request)
     body = msgspec.json.decode(encoded.body)
     body["streams"] = request.stream  # on two wires the path says it

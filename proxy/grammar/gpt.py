@@ -105,3 +105,11 @@ def _fitted(request: Request, takes: Takes, dropped: Receipt, in_chat: bool) -> 
 
 
 _rank = EFFORTS.index
+
+
+def takes_free_text(wire: str, model: str) -> bool:
+    """Does it call tools with a text that is no JSON?"""
+    return wire in SAYS_NONE and _is_five_or_later(model.lower()) is not None
+
+
+_is_five_or_later = re.compile(r"(?:.*[/:]|openai\.)?gpt-[5-9]").match

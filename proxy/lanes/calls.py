@@ -1,28 +1,43 @@
 """By what id and name does the client know a call of the answer?
 
 By one that no other call of the conversation has (pairing.py), and by the name under which it offered the tool
-(naming.py).
+(naming.py); with the free text that it asked for, where its provider was told of a function (freetext.py).
 """
 
 from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from proxy.canon import Event, Open, ToolCall, Turn
+from proxy.canon import Close, Delta, Event, Open, ToolCall, Turn
+from proxy.lanes.freetext import NONE, FreeText
 from proxy.lanes.naming import Names
 from proxy.lanes.pairing import Taken, calls_in
 
 
 class Calls:
-    """Of one answer. `names`: the client's, by those that its provider was told."""
+    """Of one answer. `names`: the client's, by those that its provider was told. `free`: tools that take free text."""
 
-    def __init__(self, turns: Sequence[Turn], names: Names) -> None:
+    def __init__(self, turns: Sequence[Turn], names: Names, free: frozenset[str] = NONE) -> None:
         self._turns = turns
         self._names = names
+        self._free = free
+        self._texts: dict[int, FreeText] = {}  # of calls that have not ended, by index
         self._taken: Taken | None = None  # ids of the conversation, read when the first call comes
 
     def feed(self, events: Iterable[Event]) -> list[Event]:
-        return [self._opened(event) if type(event) is Open else event for event in events]
+        opened = [self._opened(event) if type(event) is Open else event for event in events]
+        return opened if not self._free else [said for event in opened for said in self._freed(event)]
+
+    def _freed(self, event: Event) -> list[Event]:
+        if type(event) is Open and type(event.part) is ToolCall and event.part.name in self._free:
+            self._texts[event.index] = text = FreeText()
+            part = replace(event.part, kind="custom", arguments=text.feed(event.part.arguments))
+            return [replace(event, part=part)]
+        if type(event) is Delta and event.index in self._texts:
+            return [replace(event, text=self._texts[event.index].feed(event.text))]
+        if type(event) is Close and event.index in self._texts and (rest := self._texts.pop(event.index).close()):
+            return [Delta(index=event.index, text=rest), event]
+        return [event]
 
     def _opened(self, event: Open) -> Open:
         call = event.part

@@ -22,6 +22,7 @@ from proxy.lanes.abilities import fit
 from proxy.lanes.asking import Begun, ask, dialect_of, hold, is_stream, read_whole, timed
 from proxy.lanes.calls import Calls
 from proxy.lanes.fetching import Fetching
+from proxy.lanes.freetext import NONE, as_functions, free_in, lost
 from proxy.lanes.hearing import Counted, Hearing
 from proxy.lanes.naming import AS_THEY_ARE, Names, named
 from proxy.lanes.pairing import pair
@@ -52,12 +53,15 @@ from proxy.sealing.vault import Recall, Vault
 
 
 class _Asked(NamedTuple):
-    """What an answer is an answer to, and by what names its provider knows the client's tools."""
+    """What an answer is an answer to, by what names its provider knows the client's tools, and which of them are free
+    text to the client alone.
+    """
 
     request: Request
     recall: Recall
     renderer: Renderer
     names: Names = AS_THEY_ARE
+    free: frozenset[str] = NONE
 
 
 class Translation:
@@ -80,8 +84,10 @@ class Translation:
         if not own and (said := _loaded(call, request)):
             return said
         await self._fetching(call, request, target, dialect)
-        encoded, names = await aside(size, self._encoded, request, target, dialect, own, room.fields)
-        gone = sorted({*unfit, *encoded.dropped, *room.dropped})
+        free = free_in(request, dialect)
+        told = as_functions(request) if free else request
+        encoded, names = await aside(size, self._encoded, told, target, dialect, own, room.fields)
+        gone = sorted({*unfit, *encoded.dropped, *room.dropped, *(lost(request) if free else ())})
         unsaid = () if dialect is call.dialect else headers.untranslatable(call.headers, own)
         self.receipt(call, (*gone, *unsaid))
         operation = call.operation if dialect is call.dialect else "chat"
@@ -97,7 +103,7 @@ class Translation:
                 answer.abort()
                 raise
             answer, dialect = Begun(answer, held), dialect_of(held, dialect, others)
-        return await _answered(call, _Asked(request, recall, renderer, names), answer, dialect)
+        return await _answered(call, _Asked(request, recall, renderer, names, free), answer, dialect)
 
     async def answer(self, call: Call, target: Target, answer: Answer, dialect: Dialect) -> Reply:
         """Translate the answer to a request that went out as it was, and was answered in another dialect."""
@@ -211,7 +217,7 @@ async def _answered(call: Call, asked: _Asked, answer: Answer, dialect: Dialect)
     decoder = dialect.decoder(live)
     if not live and _counts_in_head(type(dialect)):
         decoder = Counted(decoder, cast(HeadCounting, dialect).usage_in_head(answer.headers))
-    calls = Calls(request.turns, asked.names) if request.tools or asked.names else None
+    calls = Calls(request.turns, asked.names, asked.free) if request.tools or asked.names else None
     hearing = Hearing(decoder, recall, Sealer(recall.maker), calls)
     telling = Telling(call, request, hearing, renderer)
     limits = ratelimits.translated(answer.headers, call.dialect.name, time())

@@ -105,9 +105,7 @@ def _claudes_format(more: Fields) -> Format | None:
     return Format(kind="schema", schema=schema)
 
 
-def _additional(
-    top: Fields, more: Fields, effort: str | None
-) -> tuple[Reasoning | None, int | None, list[str] | None]:
+def _additional(top: Fields, more: Fields, effort: str | None) -> tuple[Reasoning | None, int | None, list[str] | None]:
     """What Claude is told in additionalModelRequestFields and others know as well: the reasoning, top_k, its betas."""
     reasoning, spelt = reasoning_of(more, effort)
     if spelt:

@@ -81,6 +81,7 @@ SPELLED = {
     "reasoning.effort": "reasoning_effort",
     "reasoning.budget": "reasoning.max_tokens",
     "tool.strict": "tools.function.strict",
+    "tool.form": "tools.custom.format",
     "cache": "cache_control",
     "image.detail": "image_url.detail",
     "document.name": "file.filename",

@@ -61,6 +61,7 @@ SPELLED = {
     "obfuscation": "stream_options.include_obfuscation",
     "logprobs": "include",
     "tool.strict": "tools.strict",
+    "tool.form": "tools.format",
     "image.detail": "input_image.detail",
     "document.name": "input_file.filename",
     "text.citations": "output_text.annotations",
