@@ -106,8 +106,9 @@ class Conversation:
 
     def _late(self, turn: Turn) -> list[_Unit]:
         """A system turn in mid-chat. Most models refuse the role there, so that the user's turn must carry it."""
-        self._dropped.add("turn.place")
         units = self._units(turn)
+        if units:
+            self._dropped.add("turn.place")
         for unit in units:
             unit[0]["text"] = f"<system>\n{unit[0]['text']}\n</system>"
         return units

@@ -92,8 +92,9 @@ class Contents:
 
     def _late(self, turn: Turn) -> list[Object]:
         """A system turn in mid-chat: the wire has no role for it, so that the user's turn must carry it."""
-        self._dropped.add("turn.place")
         parts = self._instruction(turn)
+        if parts:
+            self._dropped.add("turn.place")
         return [{"text": f"<system>\n{part['text']}\n</system>"} for part in parts]
 
     def _spoken(self, turn: Turn) -> list[Object]:

@@ -11,6 +11,7 @@ from proxy.canon import Request, Tool, ToolChoice
 from proxy.dialects.openai_responses.encode_input import Saying
 from proxy.dialects.openai_responses.namespaces import group_of, inner_name, is_member
 from proxy.dialects.openai_responses.words import (
+    ADDED,
     EFFORTS,
     KNOBS,
     KNOBS_LACKED,
@@ -164,6 +165,8 @@ class Encoding:
 
     def _tool(self, tool: Tool) -> Object | None:
         """None where it has been told with others."""
+        if self._own and ADDED in tool.extra:
+            return None
         if self._own and is_member(tool):
             return group_of(tool)
         if tool.kind not in ("function", "custom"):

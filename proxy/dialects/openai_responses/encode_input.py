@@ -31,7 +31,7 @@ from proxy.dialects.openai_responses.citations import spelled
 from proxy.dialects.openai_responses.items import noun_of
 from proxy.dialects.openai_responses.namespaces import NAMESPACE
 from proxy.dialects.openai_responses.seals import closed
-from proxy.dialects.openai_responses.words import CALLS, NAME, SENT
+from proxy.dialects.openai_responses.words import ADDED, CALLS, NAME, SENT
 from proxy.errors import Unrepresentable
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.fields import Object, Verbatim
@@ -87,7 +87,9 @@ class Saying:
                 yield from (item for part in parts if (item := self._own_item(part, turn.role)) is not None)
             else:
                 yield {"role": turn.role, "content": self._content(parts, turn.role), **extra}
-        if not turn.parts and self._own:
+        if ADDED in extra:
+            yield extra[ADDED]
+        elif not turn.parts and self._own:
             yield {"role": turn.role, "content": "", **extra}
 
     def _stands_alone(self, part: Part) -> bool:

@@ -3,11 +3,25 @@
 A body in, a Request out. Wrong types are a BadRequest that names the field's path; nothing that was sent is lost.
 """
 
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
 from proxy.canon import Format, Reasoning, Request, Text, Tool, ToolChoice, Turn
 from proxy.dialects.openai_responses.namespaces import NAMESPACE, by_joined_names, members
 from proxy.dialects.openai_responses.parse_input import turns_of
-from proxy.dialects.openai_responses.words import DEMANDS, KNOBS, LOGPROBS, NAME, REMEMBERED, SEALS, SILENCE, SPELLED
-from proxy.grammar.fields import Fields, Object, as_object, wrong, wrong_word
+from proxy.dialects.openai_responses.words import (
+    ADDED,
+    DEMANDS,
+    KNOBS,
+    LOGPROBS,
+    NAME,
+    REMEMBERED,
+    SEALS,
+    SILENCE,
+    SPELLED,
+)
+from proxy.grammar.fields import Fields, Object, Verbatim, as_object, wrong, wrong_word
 
 
 def parse_request(top: Fields) -> Request:
@@ -15,12 +29,14 @@ def parse_request(top: Fields) -> Request:
         raise wrong("input", "a string or an array of items", None)
     stream = top.flag("stream") or False
     form, verbosity = _text(top)
+    turns = [*_instructions(top), *turns_of(top)]
     tools = [tool for value, at in top.items("tools") for tool in _tools(value, at)]
+    tools += [tool for turn in turns if ADDED in turn.extra for tool in _added(turn)]
     knobs: Object = {name: getattr(top, take)(key) for name, (key, take) in KNOBS.items() if key in top.rest}
     request = Request(
         wire=NAME,
         model=top.need_name("model"),
-        turns=[*_instructions(top), *turns_of(top)],
+        turns=turns,
         stream=stream,
         include_usage=True,  # a stream of this wire always has it
         obfuscation=_obfuscation(top) if stream else None,
@@ -108,6 +124,13 @@ def _logprobs(top: Fields) -> bool | None:
     if rest := [word for word in include if word not in (SEALS, LOGPROBS)]:
         top.rest["include"] = rest
     return True if LOGPROBS in include else None
+
+
+def _added(turn: Turn) -> Iterator[Tool]:
+    """Wherever it stands, the next answer may call them; on its own wire they are told there."""
+    for value, at in Fields(dict(turn.extra[ADDED]), turn.at).items("tools"):
+        for tool in _tools(value, at):
+            yield replace(tool, extra=tool.extra | {ADDED: Verbatim()})
 
 
 def _tools(value: object, at: str) -> list[Tool]:

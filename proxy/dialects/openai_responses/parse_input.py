@@ -26,6 +26,7 @@ from proxy.canon import (
     ToolResult,
     Turn,
 )
+from proxy.dialects.openai_responses import words
 from proxy.dialects.openai_responses.citations import citations_of
 from proxy.dialects.openai_responses.namespaces import NAMESPACE, apart, joined
 from proxy.dialects.openai_responses.seals import opened, put_back
@@ -75,6 +76,8 @@ def _turn(value: object, at: str, customs: set[str]) -> Turn:
             if call.kind == "custom":
                 customs.add(call.id)
             return Turn(role="assistant", parts=[call], at=at)
+        case words.ADDED:
+            return Turn(role="developer", parts=[], at=at, extra={words.ADDED: Verbatim(as_object(value))})
         case "function_call_output" | "custom_tool_call_output":
             result = _result(fields)
             if kind.startswith("custom") and result.id not in customs:

@@ -99,6 +99,9 @@ MIN_TOKENS = 16  # OpenAI refuses a smaller `max_output_tokens`
 
 # --- items -----------------------------------------------------------------------------------------------------------
 
+# An item that offers more tools from where it stands on, and in `extra` that a tool, or a turn, is of such a one.
+ADDED = "additional_tools"
+
 # The kinds of call that the canon knows, and where each has its arguments.
 CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
 
