@@ -9,6 +9,7 @@ from proxy import registry
 from proxy.canon import ToolCall
 from proxy.ports import Peek
 from tests.client import ask
+from tests.evil import Evil, Scenario
 from tests.gateway import pillion
 
 RESPONSES = registry.dialect("openai_responses")
@@ -73,10 +74,25 @@ async def test_a_tool_of_its_own_keeps_its_name() -> None:
     assert (item["name"], "namespace" in item) == ("close_agent", False)
 
 
-@pytest.mark.parametrize("inner", [[], [{"type": "custom", "name": "free"}], [CLOSE, {"type": "web_search"}]])
+@pytest.mark.parametrize("inner", [[], [{"type": "web_search"}], [CLOSE, {"type": "web_search"}]])
 def test_a_group_of_anything_else_stays_what_it_is(inner: list[Any]) -> None:
     (tool,) = RESPONSES.parse(body(tools=[{**GROUP, "tools": inner}]), Peek("m", False)).tools
     assert (tool.kind, tool.extra) == ("namespace", {**GROUP, "tools": inner})
+
+
+async def test_a_tool_of_free_text_among_them_is_called_as_what_it_is() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "agents__exec", "arguments": '{"input": "ls"}'}}
+    choice = {"index": 0, "message": {"role": "assistant", "content": None, "tool_calls": [call]}}
+    answer = {"id": "c", "object": "chat.completion", "created": 1, "model": "m",
+              "choices": [choice | {"finish_reason": "tool_calls"}]}  # fmt: skip
+    scenario = Scenario(body=json.dumps(answer).encode(), headers=[("content-type", "application/json")])
+    group = {**GROUP, "tools": [{"type": "custom", "name": "exec"}]}
+    async with Evil(scenario) as evil, pillion(GROQ_API_KEY="k", PILLION_GROQ_BASE_URL=evil.url) as gateway:
+        got = await ask(gateway, "POST", "/v1/responses", body(model="groq/m", tools=[group]))
+    (item,) = json.loads(got.body)["output"]
+    assert (item["type"], item["namespace"], item["name"], item["input"]) == (
+        "custom_tool_call", "agents", "exec", "ls",
+    )  # fmt: skip
 
 
 async def test_what_is_wrong_in_one_is_named_by_its_place() -> None:

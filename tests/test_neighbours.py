@@ -46,3 +46,34 @@ def test_nothing_that_says_something_is_lost() -> None:
     pieces = [turn("assistant", A, x=1), turn("assistant", cited, y=2)]
     assert joined(pieces) == [turn("assistant", A, cited, x=1, y=2)]
     assert [each.extra for each in pieces] == [{"x": 1}, {"y": 2}]
+
+
+# --- what is said while a tool runs ----------------------------------------------------------------------------------
+
+CALLS = turn("assistant", A, B)
+NOTE, MORE = turn("developer", Text(text="note")), turn("user", Text(text="more"))
+ONE, TWO = (turn("user", result) for result in RESULTS.parts)
+
+
+@pytest.mark.parametrize("wire", ["openai_chat", "cohere"])
+def test_what_is_said_while_a_tool_runs_comes_behind_its_result(wire: str) -> None:
+    turns = [HI, CALLS, NOTE, ONE, MORE, TWO]
+    sent = registry.dialect(wire).encode(Request(wire="openai_responses", model="m", turns=turns)).body
+    roles = [message["role"].replace("developer", "system") for message in json.loads(sent)["messages"]]
+    assert roles == ["user", "assistant", "tool", "tool", "system", "user"]
+
+
+def test_results_move_and_nothing_else_does() -> None:
+    assert joined([HI, CALLS, NOTE, ONE, MORE, TWO, HI]) == [HI, CALLS, ONE, TWO, NOTE, MORE, HI]
+    both = turn("user", *ONE.parts, *MORE.parts, x=1)
+    rest = turn("user", *MORE.parts, x=1)
+    assert joined([CALLS, both, TWO]) == [CALLS, ONE, TWO, rest]
+    as_they_are: list[list[Turn]] = [
+        [HI, CALLS, RESULTS, HI, turn("assistant", Text(text="x"))],
+        [CALLS, turn("user", *RESULTS.parts, *MORE.parts), HI],
+        [CALLS, MORE, turn("assistant", Text(text="x")), ONE],  # the user has gone on without it
+        [CALLS, MORE, NOTE],
+        [MORE, ONE],
+    ]
+    for turns in as_they_are:
+        assert list(joined(turns)) == turns

@@ -2,7 +2,8 @@
 
 Chat Completions and Cohere refuse a call whose result is not in the very next messages. On Gemini's and OpenAI's other
 wire an answer may come back in pieces: Google's SDK keeps a turn for each event of a stream, an empty last one as well,
-so that two calls are two turns and something stands behind them.
+so that two calls are two turns and something stands behind them; and Codex tells what a user, or its own harness, said
+while a tool ran where it was said.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,15 +11,17 @@ from itertools import groupby, pairwise
 
 from msgspec.structs import replace
 
-from proxy.canon import Part, Text, ToolCall, Turn
+from proxy.canon import Part, Text, ToolCall, ToolResult, Turn
 
 
 def joined(turns: Sequence[Turn]) -> Sequence[Turn]:
-    """The turns; of neighbours that are the assistant's, and call tools, one is made. They stay as they are."""
-    if not any(one.role == other.role == "assistant" for one, other in pairwise(turns)):
-        return turns
-    runs = (list(run) for _, run in groupby(turns, lambda turn: turn.role))
-    return [turn for run in runs for turn in _one(run)]
+    """The turns; of neighbours that are the assistant's, and call tools, one is made, and results stand behind their
+    calls. They stay as they are.
+    """
+    if any(one.role == other.role == "assistant" for one, other in pairwise(turns)):
+        runs = (list(run) for _, run in groupby(turns, lambda turn: turn.role))
+        turns = [turn for run in runs for turn in _one(run)]
+    return _answered(turns)
 
 
 def _one(run: list[Turn]) -> list[Turn]:
@@ -32,3 +35,25 @@ def _one(run: list[Turn]) -> list[Turn]:
 
 def _without_silence(parts: Iterable[Part]) -> Iterable[Part]:
     return (part for part in parts if not (isinstance(part, Text) and part.is_plain and not part.text))
+
+
+def _answered(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """What else is said before the last result comes behind it. A call that has none holds nothing up."""
+    told: list[Turn] = []
+    held: list[Turn] = []
+    waiting: set[str] = set()
+    for turn in turns:
+        if turn.role == "assistant" or not waiting:
+            told += [*held, turn]
+            held, waiting = [], {part.id for part in turn.parts if isinstance(part, ToolCall)}
+            continue
+        results = [part for part in turn.parts if isinstance(part, ToolResult) and part.id in waiting]
+        waiting -= {part.id for part in results}
+        if not results:
+            held.append(turn)
+        elif len(results) == len(turn.parts) or not (waiting or held):
+            told.append(turn)
+        else:
+            told.append(replace(turn, parts=results, extra={}))
+            held.append(replace(turn, parts=[part for part in turn.parts if part not in results]))
+    return [*told, *held]

@@ -138,7 +138,7 @@ def _tools(value: object, at: str) -> list[Tool]:
     group = Fields(value, at)
     if group.text("type") == NAMESPACE and group.rest.keys() <= {"name", "description", "tools"}:
         functions = [_tool(inner, inner_at) for inner, inner_at in group.items("tools")]
-        if functions and all(tool.kind == "function" for tool in functions):
+        if functions and all(tool.kind in ("function", "custom") for tool in functions):
             about = group.text("description") or ""
             return members(as_object(value), group.need_text("name"), about, functions)
     return [_tool(value, at)]
