@@ -743,3 +743,21 @@ def test_models_are_listed_as_openai_does() -> None:
     card = {"id": "gpt", "object": "model", "created": 0, "owned_by": "pillion"}
     assert json.loads(WIRE.model_list(["gpt"])) == {"object": "list", "data": [card]}
     assert json.loads(WIRE.model_card("gpt")) == card
+
+
+@pytest.mark.parametrize(
+    ("behind", "kept"),
+    [
+        ([], False),
+        ([turn("user", Text(text="go on"))], False),
+        ([turn("user", ToolResult(id="c0", parts=[Text(text="x")]))], False),
+        ([turn("assistant", Text(text="so"))], True),
+        ([turn("assistant", ToolCall(id="c", name="f", arguments="{}"))], True),
+    ],
+)
+def test_a_thought_that_led_to_nothing_is_left_out_aloud(behind: list[Turn], kept: bool) -> None:
+    """OpenAI: "Item of type 'reasoning' was provided without its required following item"."""
+    thoughts = [Thinking(text=text, signature=text, id=f"rs_{text}") for text in "ab"]
+    encoded = WIRE.encode(foreign(turn("user", Text(text="hi")), turn("assistant", *thoughts), *behind))
+    told = [item["id"] for item in json.loads(encoded.body)["input"] if item.get("type") == "reasoning"]
+    assert (told, encoded.dropped) == ((["rs_a", "rs_b"], ()) if kept else ([], ("thinking",)))

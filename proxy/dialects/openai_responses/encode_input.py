@@ -77,7 +77,18 @@ class Saying:
 
     def items(self) -> list[Object]:
         turns = self._turns[1:] if self._leading else self._turns
-        return [item for turn in turns for item in self._said(turn)]
+        items = [item for turn in turns for item in self._said(turn)]
+        return items if self._own else self._followed(items)
+
+    def _followed(self, items: list[Object]) -> list[Object]:
+        """Less a thought that led to nothing, as of an answer that was broken off: OpenAI refuses the whole chat."""
+        told: list[Object] = []
+        for item in reversed(items):
+            if item.get("type") == "reasoning" and not (told and _is_answer(told[-1])):
+                self.dropped.add("thinking")
+            else:
+                told.append(item)
+        return told[::-1]
 
     def _said(self, turn: Turn) -> Iterator[Object]:
         extra = self.dropped.carried(turn.extra)
@@ -237,6 +248,11 @@ class Saying:
 def _sound(audio: Audio) -> Object:
     assert isinstance(audio.source, Inline)  # this wire's parser makes no other
     return {"data": audio.source.data, "format": audio.source.media_type.partition("/")[2]}
+
+
+def _is_answer(item: Object) -> bool:
+    """Has the model said it?"""
+    return item.get("role") == "assistant" or item.get("type") in ("reasoning", *CALLS)
 
 
 def _refusal(part: Part, what: str) -> Unrepresentable:
