@@ -1,6 +1,6 @@
-"""What does a client leave to the memory of the provider that answered it, and what might it do instead?
+"""What of a conversation has the client left to the provider's memory, and what may it do instead?
 
-A client of the Responses API may name what OpenAI keeps, an item or a whole response, in place of saying it again.
+A client of the Responses API may refer to an item or a response that OpenAI keeps, in place of sending it again.
 pillion keeps no answers, and no other provider has them.
 """
 
@@ -8,13 +8,13 @@ from proxy.canon import Opaque, Request
 from proxy.errors import Unrepresentable
 
 _INSTEAD = (
-    " It names what the provider keeps that said it, and pillion keeps no answers: a client that is told `store: false`"
-    " says it again instead."
+    " It refers to what another provider keeps, and pillion keeps no answers: send the whole conversation instead"
+    " (`store: false` in most SDKs)."
 )
 
 
 def hint(error: Unrepresentable, request: Request) -> None:
-    """Tell it where that is what the provider's wire refuses."""
+    """Add it to the refusal of such a reference."""
     if error.param == "previous_response_id" or error.param in _references(request):
         error.message += _INSTEAD
 
