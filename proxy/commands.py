@@ -89,19 +89,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=VERSION, help="print the version")
     with_config = _configured()
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    serve_help, check_help = "run the gateway (what `pillion` alone does)", "say what is wrong with the configuration"
+    serve_help, check_help = "run the gateway (the default)", "say what is wrong with the configuration"
     commands.add_parser("serve", parents=[with_config], allow_abbrev=False, help=serve_help)
     commands.add_parser("check", parents=[with_config], allow_abbrev=False, help=check_help)
-    what = _whats(commands.add_parser("config", help="what can be configured, and what is"))
+    what = _whats(commands.add_parser("config", help="show what can be configured, and what is"))
     what.add_parser("schema", help="print the JSON Schema of config.yaml, for editors")
-    show_help = "print the configuration in force, without its secrets, and where each value is from"
+    show_help = "print the configuration in force, without its secrets, and where each value comes from"
     what.add_parser("show", parents=[with_config], allow_abbrev=False, help=show_help)
-    _add_keys(commands.add_parser("keys", help="make, show and take away the keys of clients"), with_config)
+    _add_keys(commands.add_parser("keys", help="make, list and revoke client keys"), with_config)
     _add_spend(commands.add_parser("spend", parents=[with_config], allow_abbrev=False, help="show what was spent"))
-    books = _whats(commands.add_parser("ledger", help="the book of what was spent"))
-    init_help = "begin a new one, where a strict budget wants one and it is gone"
+    books = _whats(commands.add_parser("ledger", help="the record of what was spent"))
+    init_help = "begin a new ledger, where a strict budget needs one and it is missing"
     books.add_parser("init", parents=[with_config], allow_abbrev=False, help=init_help)
-    there_help = "show how the providers of a pillion that runs are"
+    there_help = "show the state of the running pillion's providers"
     there = commands.add_parser("providers", parents=[with_config], allow_abbrev=False, help=there_help)
     there.add_argument("--json", action="store_true", help="as JSON")
     wait = commands.add_parser("wait", parents=[with_config], allow_abbrev=False, help="wait until pillion is ready")
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_seconds,
         default=probe.longest_wait(),
         metavar="SECONDS",
-        help=f"for at most so long, else {probe.WAIT:g} (PILLION_WAIT_TIMEOUT)",
+        help=f"how long at most, by default {probe.WAIT:g} (PILLION_WAIT_TIMEOUT)",
     )
     health_help = "is pillion alive? (for a container's health check)"
     commands.add_parser("healthcheck", parents=[with_config], allow_abbrev=False, help=health_help)
@@ -127,28 +127,31 @@ def _whats(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction[argpa
 def _add_keys(keys: argparse.ArgumentParser, with_config: argparse.ArgumentParser) -> None:
     whats = _whats(keys)
     made = whats.add_parser("add", parents=[with_config], allow_abbrev=False, help="make a key, and print it once")
-    made.add_argument("name", metavar="NAME", help="what it goes by, in the log and in all that is counted")
-    made.add_argument("--models", type=_names, default=[], metavar="A,B", help="PROVIDER/MODEL, * is any part, or all")
-    made.add_argument("--providers", type=_names, default=[], metavar="A,B", help="those that it may reach, else all")
-    made.add_argument("--expires", metavar="DATE", help='its last day, or moment: "2027-01-31T12:00:00Z"')
+    made.add_argument("name", metavar="NAME", help="its name in the log, in metrics and in the ledger")
+    models_help = "PROVIDER/MODEL, with * for any part; by default all"
+    made.add_argument("--models", type=_names, default=[], metavar="A,B", help=models_help)
+    made.add_argument("--providers", type=_names, default=[], metavar="A,B", help="which it may ask; by default all")
+    made.add_argument("--expires", metavar="DATE", help='its last day, or its end: "2027-01-31T12:00:00Z"')
     made.add_argument("--rpm", type=_count, metavar="N", help="requests that may begin in a minute")
     made.add_argument("--tpm", type=_count, metavar="N", help="tokens in and out, in a minute")
     made.add_argument("--concurrent", type=_count, metavar="N", help="requests under way at once")
     made.add_argument("--budget", type=_usd, metavar="USD", help="what it may spend, in dollars")
-    windows = ("day", "month", "total")
-    made.add_argument("--budget-window", choices=windows, help="in a day, a month (both UTC), or at all; else a month")
-    made.add_argument("--budget-mode", choices=("strict", "lenient"), help="never more, or by one request; else strict")
-    shown = whats.add_parser("list", parents=[with_config], allow_abbrev=False, help="show what keys there are")
+    windows_help = "in a day, a month (both UTC), or in total; by default a month"
+    made.add_argument("--budget-window", choices=("day", "month", "total"), help=windows_help)
+    modes_help = "strict (the default): never more; lenient: at most one request more"
+    made.add_argument("--budget-mode", choices=("strict", "lenient"), help=modes_help)
+    shown = whats.add_parser("list", parents=[with_config], allow_abbrev=False, help="list the keys")
     shown.add_argument("--json", action="store_true", help="as JSON")
-    gone = whats.add_parser("revoke", parents=[with_config], allow_abbrev=False, help="take a minted key away")
-    gone.add_argument("name", metavar="NAME", help="what it goes by")
+    gone = whats.add_parser("revoke", parents=[with_config], allow_abbrev=False, help="revoke a minted key")
+    gone.add_argument("name", metavar="NAME", help="its name")
 
 
 def _add_spend(spend: argparse.ArgumentParser) -> None:
-    spend.add_argument("--since", metavar="DATE", help="from then on: 2027-01-31, or 2027-01-31T12:00:00Z")
-    spend.add_argument("--until", metavar="DATE", help="up to then")
-    spend.add_argument("--by", dest="group_by", metavar="A,B", help="day, hour, provider, model, key; else day")
-    spend.add_argument("--client", metavar="NAME", help="by this client key alone")
+    spend.add_argument("--since", metavar="DATE", help="from this time on: 2027-01-31, or 2027-01-31T12:00:00Z")
+    spend.add_argument("--until", metavar="DATE", help="up to this time")
+    groups_help = "group by day (the default), hour, provider, model, key"
+    spend.add_argument("--by", dest="group_by", metavar="A,B", help=groups_help)
+    spend.add_argument("--client", metavar="NAME", help="only by this client key")
     form = spend.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="as JSON")
     form.add_argument("--csv", action="store_true", help="as CSV")

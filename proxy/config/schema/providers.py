@@ -1,4 +1,4 @@
-"""What may be said of a provider and of its models, by the operator and by presets.yaml?"""
+"""What may the operator, and presets.yaml, say about a provider and its models?"""
 
 from typing import Annotated, Any, Literal
 
@@ -15,15 +15,13 @@ Maker = Literal["openai", "bedrock-mantle", "deepseek", "anthropic", "google"]  
 class Timers(Struct, frozen=True, forbid_unknown_fields=True):
     """How long a provider may take for each phase; docs/decisions/0004-timers.md says why these."""
 
-    connect: Annotated[Seconds, Meta(description="How long a provider may take to a connection, TLS included.")] = 10.0
-    headers: Annotated[Seconds, Meta(description="How long a provider may take to the head of a stream's answer.")] = (
-        30.0
-    )
+    connect: Annotated[Seconds, Meta(description="How long a connection to a provider may take, TLS included.")] = 10.0
+    headers: Annotated[Seconds, Meta(description="How long a provider may take until the head of a stream.")] = 30.0
     first_event: Annotated[
         Seconds,
         Meta(
-            description="How long a provider may take to the first event of a stream that says something; presets give"
-            " some models more."
+            description="How long a provider may take until the first event of a stream that says something; some"
+            " models have more by default."
         ),
     ] = 120.0
     idle: Annotated[Seconds, Meta(description="How long a provider may be silent once a stream has begun.")] = 60.0
@@ -43,19 +41,19 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A model that is known without asking the provider, and what is known of it."""
 
     name: Annotated[str, Meta(description="As the provider spells it.")]
-    context: Annotated[Count | None, Meta(description="Tokens that question and answer may have.")] = None
-    max_output: Annotated[Count | None, Meta(description="Tokens that an answer may have.")] = None
+    context: Annotated[Count | None, Meta(description="The most tokens of request and answer together.")] = None
+    max_output: Annotated[Count | None, Meta(description="The most tokens of an answer.")] = None
     system: Annotated[bool | None, Meta(description="Does it take a system prompt?")] = None
     tools: Annotated[bool | None, Meta(description="Does it call tools?")] = None
     images: Annotated[bool | None, Meta(description="Does it see images?")] = None
-    documents: Annotated[bool | None, Meta(description="Does it read documents (PDF and its like)?")] = None
+    documents: Annotated[bool | None, Meta(description="Does it read documents, such as PDF?")] = None
     thinking: Annotated[bool | None, Meta(description="Can it think before it answers?")] = None
     sampling: Annotated[
         Sampling | None,
         Meta(description="When it takes a temperature: `always`, `unthinking` (beside no effort) or `never`."),
     ] = None
     prefill: Annotated[
-        bool | None, Meta(description="Does it go on with a last turn of its own, at a provider of Claude's?")
+        bool | None, Meta(description="Does it continue a last turn of its own, at a provider of Claude?")
     ] = None
     timers: Annotated[Timers | None, Meta(description="Where they differ from the provider's.")] = None
 
@@ -64,14 +62,14 @@ class APIKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One of a provider's several keys."""
 
     key: Annotated[SecretText, Meta(description="The key.")]
-    weight: Annotated[Count, Meta(description="Its share, beside the others'.")] = 1
+    weight: Annotated[Count, Meta(description="Its share, relative to the others'.")] = 1
 
 
 class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A provider. What a row does not say, the preset of its name says."""
+    """A provider. What its row does not say comes from the preset of the same name."""
 
     preset: Annotated[
-        str | None, Meta(description="The preset to begin with, where it is not the one of the provider's name.")
+        str | None, Meta(description="The preset to begin with, if not the one with the provider's name.")
     ] = None
     kind: Annotated[str, Meta(description="The adapter: `openai` for every host that speaks its wire.")] = "openai"
     base_url: Annotated[
@@ -80,7 +78,7 @@ class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
     api_key: Annotated[SecretText | None, Meta(description="The key, unless a variable holds it.")] = None
     api_keys: Annotated[
         list[SecretText | APIKey],
-        Meta(description="Several keys in place of one, used by turns: keys, or rows with a weight."),
+        Meta(description="Several keys in place of one, used in turn: keys, or rows with a weight."),
     ] = field(default_factory=list)
     keys: Annotated[list[str], Meta(description="Variables that may hold the key; they win over `api_key`.")] = field(
         default_factory=list
@@ -89,19 +87,20 @@ class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
     max_tokens: Annotated[Count | None, Meta(description="For requests that name none.")] = None
     temperature: Annotated[
         Annotated[float, Meta(ge=0, le=2)] | None,
-        Meta(description="For requests that name none, where the model takes one beside what they say."),
+        Meta(description="For requests that name none, where the model takes one together with the rest of them."),
     ] = None
     org_id: Annotated[str | None, Meta(description="The organisation that pays.")] = None
     project: Annotated[str | None, Meta(description="The project: OpenAI's, Google Cloud's.")] = None
     location: Annotated[str | None, Meta(description="The region: Bedrock's, Vertex's.")] = None
     api_version: Annotated[
-        str | None, Meta(description="Of its API: Azure's dated ones (without it, its v1 API), Gemini's, Vertex's.")
+        str | None, Meta(description="The version of its API: Azure's dated ones (default: v1), Gemini's, Vertex's.")
     ] = None
     credentials: Annotated[
-        str | None, Meta(description="A file: Vertex's, such as a service account's JSON; else Google's own search.")
+        str | None,
+        Meta(description="For Vertex: a file, such as a service account's JSON; by default Google's search."),
     ] = None
     profile: Annotated[
-        str | None, Meta(description="Bedrock's: the AWS profile that has the credentials; else AWS's own search.")
+        str | None, Meta(description="For Bedrock: the AWS profile with the credentials; by default AWS's own search.")
     ] = None
     headers: Annotated[dict[str, SecretText], Meta(description="Sent with every request. Never shown.")] = field(
         default_factory=dict
@@ -109,19 +108,19 @@ class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
     timers: Annotated[Timers, Meta(description="How long it may take for each phase.")] = Timers()
     proxy: Annotated[SecretText | None, Meta(description="An egress proxy: http://[USER:PASSWORD@]HOST:PORT.")] = None
     ca: Annotated[str | None, Meta(description="A file of CA certificates to trust, in place of the system's.")] = None
-    models: Annotated[list[str | Model], Meta(description="Models that are known without asking: names, or rows.")] = (
-        field(default_factory=list)
-    )
-    serves: Annotated[list[str], Meta(description="Bare model names that begin so are this provider's.")] = field(
+    models: Annotated[
+        list[str | Model], Meta(description="Models known without asking the provider: names, or rows.")
+    ] = field(default_factory=list)
+    serves: Annotated[list[str], Meta(description="Model names with these beginnings are this provider's.")] = field(
         default_factory=list
     )
     ask_usage: Annotated[bool, Meta(description="`false` for a host that refuses `stream_options`.")] = True
     takes_urls: Annotated[
-        bool, Meta(description="`false` for a host that takes an image as bytes alone, and by no URL.")
+        bool, Meta(description="`false` for a host that takes images only as bytes, not by a URL.")
     ] = True
     call_id_length: Annotated[
         Annotated[int, Meta(ge=8, le=40)] | None,
-        Meta(description="Characters of a call's id, for a host that takes so many letters and digits, and no others."),
+        Meta(description="Length of a call's id, for a host that takes only ids of so many letters and digits."),
     ] = None
     thoughts: Annotated[
         Thoughts,
@@ -135,33 +134,33 @@ class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
     ] = False
     seals: Annotated[
         list[Maker] | None,
-        Meta(description="Whose sealed reasoning its models make. Without it nobody knows, as of a gateway of many."),
+        Meta(description="The makers whose sealed reasoning its models produce. By default unknown, as for a gateway."),
     ] = None
     dialects: Annotated[
-        list[str], Meta(description="The wires that it takes, where they are not the adapter's: [openai_chat].")
+        list[str], Meta(description="The wires that it takes, if other than the adapter's: [openai_chat].")
     ] = field(default_factory=list)
     body: Annotated[
         dict[str, Any],
-        Meta(description="Fields of the provider's own wire, for requests that lack them. Shown as they are."),
+        Meta(description="Fields of the provider's own wire, for requests that lack them. `config show` shows them."),
     ] = field(default_factory=dict)
     pull: Annotated[
-        bool, Meta(description="Ollama's: fetch what it has not of `model` and `models`, and ask again.")
+        bool, Meta(description="For Ollama: pull those of `model` and `models` that it lacks, and ask again.")
     ] = False
-    free: Annotated[bool, Meta(description="It costs nothing: a model on a machine of your own.")] = False
+    free: Annotated[bool, Meta(description="It costs nothing, like a model on your own machine.")] = False
     limits: Annotated[Limits, Meta(description="How much pillion may ask of it.")] = Limits()
     prices: Annotated[
         str | None,
-        Meta(description="The name of its price list in proxy/prices.json; none: nobody knows its prices."),
+        Meta(description="The name of its price list in proxy/prices.json; by default its prices are unknown."),
     ] = None
 
 
 class Preset(ProviderRow, kw_only=True, forbid_unknown_fields=True):
-    """A provider as data. Beside what a row says:"""
+    """A provider as data: a row, and besides:"""
 
-    by_name: bool = False  # a key alone does not make it a provider: another preset has the same one
-    always: bool = False  # it is a provider though the operator says nothing of it
-    variables: dict[str, list[str]] = field(default_factory=dict)  # key of the row: variables of the vendor's own
-    places: dict[str, str] = field(default_factory=dict)  # base URLs of locations whose host is spelled otherwise
+    by_name: bool = False  # its key alone does not make it a provider, because another preset has the same key
+    always: bool = False  # it is a provider even if the operator has not configured it
+    variables: dict[str, list[str]] = field(default_factory=dict)  # by key of the row: the vendor's own variables
+    places: dict[str, str] = field(default_factory=dict)  # base URLs of locations with hosts of another pattern
 
 
 class Presets(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -11,17 +11,15 @@ from proxy.config.schema.scalars import Delay, Dollars, SecretText, Share
 class Queue(Struct, frozen=True, forbid_unknown_fields=True):
     """Where requests that a limit would refuse wait for their turn, in the order of their arrival."""
 
-    seconds: Annotated[Delay, Meta(description="For so long at most; 0: a limit refuses at once.")] = 0.0
-    length: Annotated[Count, Meta(description="So many at most.")] = 100
+    seconds: Annotated[Delay, Meta(description="How long at most; 0: a limit refuses at once.")] = 0.0
+    length: Annotated[Count, Meta(description="How many at most.")] = 100
 
 
 class LimitsRow(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Limits that are no provider's and no client key's own."""
+    """Limits besides those of single providers and client keys."""
 
-    client: Annotated[Limits, Meta(description="Of each client key that has none of its own.")] = Limits()
-    models: Annotated[dict[str, Limits], Meta(description="Of models: PROVIDER/MODEL and its limits.")] = field(
-        default_factory=dict
-    )
+    client: Annotated[Limits, Meta(description="For each client key that has none of its own.")] = Limits()
+    models: Annotated[dict[str, Limits], Meta(description="By PROVIDER/MODEL.")] = field(default_factory=dict)
     queue: Annotated[Queue, Meta(description="For requests that a limit would refuse.")] = Queue()
 
 
@@ -36,14 +34,14 @@ class KeyBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["strict", "lenient"],
         Meta(description="`strict`: never more; `lenient`: the request that crosses the line is still served."),
     ] = "strict"
-    alert: Annotated[Share, Meta(description="The share at which the log, a metric and the webhook tell.")] = 0.8
+    alert: Annotated[Share, Meta(description="The share at which the log, a metric and the webhook report it.")] = 0.8
     at_end: Annotated[
         Literal["refuse", "cheaper"],
-        Meta(description="What happens to a request that it cannot pay: refused, or sent to a cheaper target."),
+        Meta(description="What happens to a request that it cannot pay for: a refusal, or a cheaper target."),
     ] = "refuse"
     unbounded_usd: Annotated[
         Dollars | None,
-        Meta(description="Reserved for a request whose cost has no bound; without it, a strict budget refuses such."),
+        Meta(description="Reserved for a request whose cost has no bound. By default a strict budget refuses those."),
     ] = None
     stop_streams: Annotated[bool, Meta(description="Stop a live stream that has spent what was reserved for it.")] = (
         False
@@ -51,7 +49,7 @@ class KeyBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Budget(KeyBudget, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What may be spent. Without a client, a provider or a model it is all that pillion spends."""
+    """What may be spent. Without a client, a provider or a model it covers all that pillion spends."""
 
     client: Annotated[str | None, Meta(description="By this client key; `*`: by each of them.")] = None
     provider: Annotated[str | None, Meta(description="At this provider.")] = None
@@ -70,57 +68,55 @@ class ClientKeyRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         default_factory=list
     )
     limits: Annotated[Limits, Meta(description="Its own limits.")] = Limits()
-    budget: Annotated[
-        KeyBudget | None, Meta(description="What it may spend by itself: a budget that goes by its name.")
-    ] = None
+    budget: Annotated[KeyBudget | None, Meta(description="Its own budget, which has the name of the key.")] = None
     expires: Annotated[
-        str | None, Meta(description='Its last day, or moment: "2027-01-31", "2027-01-31T12:00:00Z".')
+        str | None, Meta(description='Its last day, or its end: "2027-01-31", "2027-01-31T12:00:00Z".')
     ] = None
 
 
 class JWT(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Tokens of an identity provider in place of keys; wants the extra `jwt`."""
+    """Tokens of an identity provider in place of keys; needs the extra `jwt`."""
 
-    jwks: Annotated[str | None, Meta(description="Where its keys are: an https URL, or a file.")] = None
-    issuer: Annotated[str | None, Meta(description="Who must have issued a token.")] = None
-    audience: Annotated[str | None, Meta(description="For whom it must be.")] = None
-    algorithms: Annotated[list[str], Meta(description="How it may be signed.")] = field(
+    jwks: Annotated[str | None, Meta(description="Its public keys: an https URL, or a file.")] = None
+    issuer: Annotated[str | None, Meta(description="The issuer that a token must name.")] = None
+    audience: Annotated[str | None, Meta(description="The audience that a token must name.")] = None
+    algorithms: Annotated[list[str], Meta(description="The signature algorithms that are accepted.")] = field(
         default_factory=lambda: ["RS256", "ES256"]
     )
     claim: Annotated[str, Meta(description="The claim that names the client.")] = "sub"
-    keys: Annotated[dict[str, str], Meta(description="What the claim says, and the client key that it counts as.")] = (
-        field(default_factory=dict)
-    )
+    keys: Annotated[
+        dict[str, str], Meta(description="Values of the claim, and the client key that each counts as.")
+    ] = field(default_factory=dict)
 
 
 class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a model costs, in dollars for a million tokens. What is not said costs what `input` or `output` does."""
+    """What a model costs, in dollars per million tokens. What has no price here costs as `input` or `output` does."""
 
-    input: Annotated[Dollars, Meta(description="Fresh tokens that it reads.")]
-    output: Annotated[Dollars, Meta(description="Tokens that it writes.")]
-    cache_read: Annotated[Dollars | None, Meta(description="Tokens that it had read before.")] = None
-    cache_write: Annotated[Dollars | None, Meta(description="Tokens that it keeps for five minutes.")] = None
-    cache_write_1h: Annotated[Dollars | None, Meta(description="Tokens that it keeps for an hour.")] = None
-    reasoning: Annotated[Dollars | None, Meta(description="Tokens that it thinks.")] = None
-    audio_input: Annotated[Dollars | None, Meta(description="Tokens of sound that it hears.")] = None
-    audio_output: Annotated[Dollars | None, Meta(description="Tokens of sound that it makes.")] = None
-    request: Annotated[Dollars | None, Meta(description="Each request, in dollars and not by the million.")] = None
+    input: Annotated[Dollars, Meta(description="Input tokens, not from a cache.")]
+    output: Annotated[Dollars, Meta(description="Output tokens.")]
+    cache_read: Annotated[Dollars | None, Meta(description="Input tokens that are read from a cache.")] = None
+    cache_write: Annotated[Dollars | None, Meta(description="Input tokens that are cached for five minutes.")] = None
+    cache_write_1h: Annotated[Dollars | None, Meta(description="Input tokens that are cached for an hour.")] = None
+    reasoning: Annotated[Dollars | None, Meta(description="Reasoning tokens.")] = None
+    audio_input: Annotated[Dollars | None, Meta(description="Audio tokens of the input.")] = None
+    audio_output: Annotated[Dollars | None, Meta(description="Audio tokens of the output.")] = None
+    request: Annotated[Dollars | None, Meta(description="Each request, in dollars, not per million.")] = None
 
 
 class Alerts(Struct, frozen=True, forbid_unknown_fields=True):
-    """Who is told of a budget that nears its end."""
+    """Where a budget that nears its end is reported."""
 
     webhook: Annotated[SecretText | None, Meta(description="A URL that gets a POST of JSON.")] = None
 
 
 class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where it is written down what every attempt cost."""
+    """The record of what every attempt cost."""
 
     synchronous: Annotated[
         Literal["normal", "full"],
         Meta(description="`normal` survives a killed process, `full` a power cut as well, and waits for the disk."),
     ] = "normal"
     create: Annotated[
-        bool, Meta(description="Begin a new ledger where a strict budget counts on one that is not there.")
+        bool, Meta(description="Begin a new ledger where a strict budget counts on one that is missing.")
     ] = False
-    keep_days: Annotated[Count, Meta(description="How long single rows stay; sums stay for ever.")] = 400
+    keep_days: Annotated[Count, Meta(description="How many days single rows are kept; sums are kept for ever.")] = 400
