@@ -102,6 +102,7 @@ def test_the_help_says_of_each_flag_what_its_value_is(capsys: pytest.CaptureFixt
         "--log-format auto|human|json How the log looks;",
         "--allowed-hosts A,B Further names",
         "--strict [true|false] Refuse a request",
+        "--workers N Processes that serve.",
     ):
         assert line in told
     assert "VALUE" not in told

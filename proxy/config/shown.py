@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Struct, inspect
-from msgspec.inspect import BoolType, ListType, LiteralType
+from msgspec.inspect import BoolType, FloatType, IntType, ListType, LiteralType
 
 from proxy.config.environment import Leaf, is_secret, leaves
 from proxy.config.layers import Layers
@@ -60,8 +60,10 @@ def _placeholder(leaf: Leaf) -> str:
             return "|".join(map(str, values))
         case ListType():
             return "A,B"
+        case IntType() | FloatType():
+            return leaf.unit.upper() or "N"
         case _:
-            return leaf.unit.upper() or "TEXT"
+            return "TEXT"
 
 
 def json_schema() -> str:
