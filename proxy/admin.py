@@ -30,7 +30,7 @@ class Admin:
         self._planner = planner
         self._registry = registry
         self._seconds = Histogram(
-            "pillion_health_check_seconds", "How long a provider took to say that it is well.", ["provider"],
+            "pillion_health_check_seconds", "How long a provider took to answer a health check.", ["provider"],
             registry=registry,
         )  # fmt: skip
         self.ready = False  # set by the app once the listeners are open
@@ -114,7 +114,7 @@ class Admin:
         if adapter is None or what != "health":
             message = f"There is no provider {name or what!r}; there are {', '.join(adapters)}."
             if not name and what in adapters:
-                message = f"Of one provider there is /v1/providers/{what}/health; /v1/providers tells of all."
+                message = f"For one provider ask /v1/providers/{what}/health; /v1/providers shows all."
             raise GatewayError(message, status=404, kind="invalid_request", code="provider_not_found")
         health: Health = await aio.time(self._seconds.labels(name), asyncio.ensure_future(adapter.health()))
         body = {"name": name, "ok": health.ok, "latency_ms": round(health.latency * 1000, 1), "detail": health.detail}

@@ -174,23 +174,23 @@ class App:
         watch, tally, upstream, overload = self.metrics.watch, self.metrics.tally, self.upstream, self.lasting.overload
         about, version = "What runs.", {"version": __version__, "python": python_version()}
         self.metrics.state("pillion_build", about, **version)
-        about = "The configuration in force, secrets left out."
+        about = "A hash of the configuration in force, without its secrets."
         tally("pillion_config_info", about, ["hash"], lambda: {(self.config.fingerprint,): 1})
-        watch("pillion_client_connections", "That clients have open.", self._connections)
-        watch("pillion_client_connections_limit", "That they may have.", lambda: self.room.limit)
+        watch("pillion_client_connections", "Connections that clients have open.", self._connections)
+        watch("pillion_client_connections_limit", "Connections that clients may have.", lambda: self.room.limit)
         watch(
             "pillion_client_connections_turned_away_total",
-            "For want of room: told 503, or closed while idle.",
+            "Connections for which there was no room: answered with 503, or closed while idle.",
             lambda: self.room.turned_away,
         )
         tally("pillion_refused_total", "Requests that reached no route.", ["code"], self._refused)
-        watch("pillion_requests_queued", "That wait for a place.", lambda: overload.queued)
-        tally("pillion_requests_limit", "That may be under way.", [], self._limit)
-        about, labels = "Attempts that something went wrong with on purpose.", ["provider", "fault"]
+        watch("pillion_requests_queued", "Requests that wait for a place.", lambda: overload.queued)
+        tally("pillion_requests_limit", "Requests that may be under way at once.", [], self._limit)
+        about, labels = "Attempts that were made to fail on purpose.", ["provider", "fault"]
         tally("pillion_faults_total", about, labels, lambda: self.now.faults.given if self.now.faults else {})
-        watch("pillion_upstream_connections_in_use", "To providers, with a call on them.", lambda: upstream.in_use)
-        watch("pillion_upstream_connections_pooled", "To providers, waiting for a call.", lambda: upstream.pooled)
-        watch("pillion_log_lines_lost_total", "Lines of the log that nobody took.", lambda: log.sink.lost)
+        watch("pillion_upstream_connections_in_use", "Connections to providers in use.", lambda: upstream.in_use)
+        watch("pillion_upstream_connections_pooled", "Idle connections to providers.", lambda: upstream.pooled)
+        watch("pillion_log_lines_lost_total", "Lines of the log that were lost.", lambda: log.sink.lost)
         watch("pillion_requests_in_flight", "Calls to models under way.", lambda: len(self.lasting.active))
         watched.money(self.metrics, self.accounting.budgets, self.accounting.ledger, self.accounting.alerts)
         watched.limits(self.metrics, self.lasting.limits)

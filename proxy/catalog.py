@@ -263,7 +263,7 @@ class Catalog:
         except UpstreamError as error:
             if self._unlisted.get(adapter.name) is not error and adapter not in self._assumed:
                 self._unlisted[adapter.name] = error
-                words = "%s cannot be asked for its models, and names that it alone lists go elsewhere: %s"
+                words = "%s cannot be asked for its models, and names that only it lists go elsewhere: %s"
                 log.warning(words, adapter.name, error.message, extra={"event": "models_failed", "code": error.code})
             return None
         self._unlisted.pop(adapter.name, None)

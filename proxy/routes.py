@@ -248,7 +248,10 @@ async def no_websocket(call: Call) -> Reply:
     """Clients that try a websocket first fall back to HTTP at this status."""
     if call.headers.get("upgrade", "").lower() == "websocket":
         raise GatewayError(
-            "pillion speaks no websocket: use POST.", status=426, kind="invalid_request", code="websocket_not_supported"
+            "pillion does not support websockets: use POST.",
+            status=426,
+            kind="invalid_request",
+            code="websocket_not_supported",
         )
     raise GatewayError("/responses takes POST.", status=405, kind="invalid_request", code="method_not_allowed",
                        headers=[("allow", "POST")])  # fmt: skip

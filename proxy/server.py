@@ -241,7 +241,7 @@ async def _receive(inbound: Inbound, limit: int, patience: Patience) -> bytes:
     """The request's body. Raises BadRequest: too long, too slow, encoded, or of a content type that is not JSON."""
     headers = inbound.headers
     if headers.get("content-encoding", "identity").lower() != "identity":
-        raise BadRequest("Request bodies are taken as they are, in no content coding.", status=415)
+        raise BadRequest("Request bodies must come without a content coding.", status=415)
     if headers.get("content-type", "application/json") != "application/json":
         media_type = headers["content-type"].partition(";")[0].strip().lower()
         if media_type != "application/json" and not media_type.endswith("+json"):

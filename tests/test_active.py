@@ -266,7 +266,9 @@ async def test_the_ledger_and_the_metrics_tell_that_it_was_cancelled(tmp_path: P
 @pytest.mark.parametrize("name", sorted(registry.DIALECTS))
 def test_each_wire_can_say_it(name: str) -> None:
     dialect = registry.dialect(name)
-    error = GatewayError("This request was cancelled at pillion.", status=499, kind="unknown", code="request_cancelled")
+    error = GatewayError(
+        "This request was cancelled through pillion.", status=499, kind="unknown", code="request_cancelled"
+    )
     assert b"was cancelled" in dialect.error(error, "req_1")
     assert b"was cancelled" in dialect.error_event(error)
 

@@ -129,7 +129,7 @@ def test_what_nobody_understands_is_a_usage_error(words: list[str], capsys: pyte
 def test_check_warns_of_a_variable_that_is_none() -> None:
     code, out, complaints = run("check", PILLION_LISTN="127.0.0.1:1")
     assert (code, out) == (0, "ok: echo\n")
-    assert complaints.startswith("pillion: warning: PILLION_LISTN is no variable of pillion's")
+    assert complaints.startswith("pillion: warning: PILLION_LISTN is not one of pillion's variables")
 
 
 def test_a_header_that_goes_out_with_the_key_as_well_is_a_mistake(tmp_path: Path) -> None:

@@ -206,12 +206,12 @@ MISTAKES = [
     ("providers: {x: {base_url: 'http://h', proxy: 'h:1'}}", "providers.x.proxy: must be http"),
     ("providers: {x: {base_url: 'http://h', proxy: 'http://u@h:1/path'}}", "providers.x.proxy: must be http"),
     ("providers: {x: {base_url: 'http://h', proxy: 'http://127.0.0.1:7455'}}", "providers.x.proxy: is where pillion"),
-    ("providers: {x: {base_url: 'http://h', headers: {Host: b}}}", "providers.x.headers.Host: is for pillion to say"),
+    ("providers: {x: {base_url: 'http://h', headers: {Host: b}}}", "x.headers.Host: is set by pillion itself"),
     ("providers: {vertex: {location: l, credentials: /nowhere}}", "vertex.credentials: cannot be read: no such file"),
     ("providers: {vertex: {location: l, credentials: /}}", "providers.vertex.credentials: cannot be read: "),
     ("providers: {groq: {body: [a]}}", ":1: providers.groq.body: expected a mapping (key: value), got a list"),
-    ("providers: {groq: {body: {model: m}}}", ":1: providers.groq.body.model: is for the request to say"),
-    ("providers: {groq: {body: {stream: true}}}", ":1: providers.groq.body.stream: is for the request to say"),
+    ("providers: {groq: {body: {model: m}}}", ":1: providers.groq.body.model: can only be set by the request"),
+    ("providers: {groq: {body: {stream: true}}}", ":1: providers.groq.body.stream: can only be set by the request"),
     ("providers: {groq: {body: {a: {b: [no]}}}}", "groq.body.a.b[0]: expected JSON, got no, which YAML 1.1 reads"),
     ("providers: {groq: {body: {a: 12:30}}}", "groq.body.a: expected JSON, got 12:30, which has no plain spelling"),
     ("providers: {groq: {body: {a: 2026-01-01}}}", "groq.body.a: expected JSON, got 2026-01-01, which has no plain"),
@@ -224,7 +224,7 @@ MISTAKES = [
     ("providers: {x: {base_url: 'http://h', models: [{context: 5}]}}", "providers.x.models[0]: name is missing"),
     ("providers: {x: {base_url: 'http://h', models: [[a]]}}", "providers.x.models[0]: expected text, got a list"),
     ("providers: {x: {base_url: 'http://h', models: [{name: b, prefill: true}]}}", "x.models[0].prefill: a provider"),
-    ("providers: {ollama: {models: [{name: claude-3, prefill: true}]}}", "of kind ollama goes on with no text"),
+    ("providers: {ollama: {models: [{name: claude-3, prefill: true}]}}", "of kind ollama continues no text"),
     ("providers: {x: 5}", "providers.x: expected a mapping (key: value), got a number"),
     ("providers: [x]", "providers: expected a mapping (key: value), got a list"),
     ("providers: {a-b: {base_url: 'http://h'}, a_b: {base_url: 'http://h'}}", "providers.a_b: its variables"),
@@ -502,7 +502,7 @@ providers:
 
 
 def test_a_body_that_cannot_be_written_is_a_mistake(file: Path) -> None:
-    with pytest.raises(ConfigError, match=r"groq\.body\.a: expected JSON, got what is not UTF-8"):
+    with pytest.raises(ConfigError, match=r"groq\.body\.a: expected JSON, got a value that is not UTF-8"):
         read(file, "providers: {groq: {body: {a: '${BYTES}'}}}", BYTES="\udcff")
 
 

@@ -351,7 +351,7 @@ def test_no_variable_of_the_apps_says_where_to_go(variable: str) -> None:
 )
 def test_a_variable_that_is_none_is_told_of(variable: str, meant: str) -> None:
     assert given(**{variable: "x"}).warnings == (
-        f"{variable} is no variable of pillion's, and says nothing: is it {meant}?",
+        f"{variable} is not one of pillion's variables, and has no effect: is it {meant}?",
     )
 
 
@@ -377,7 +377,7 @@ EGRESS = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY",
 @pytest.mark.parametrize("variable", EGRESS)
 def test_a_proxy_that_pillion_does_not_take_is_told_of_without_its_password(variable: str) -> None:
     [told] = given(**{variable: f"http://u:{KEY}@proxy:3128"}, OPENAI_API_KEY=KEY).warnings
-    assert told.startswith(f"{variable} says nothing to pillion: providers are asked without a proxy")
+    assert told.startswith(f"{variable} has no effect on pillion: providers are asked without a proxy")
     assert "PILLION_OPENAI_PROXY" in told
     assert KEY not in told
 

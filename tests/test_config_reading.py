@@ -150,7 +150,7 @@ def test_a_mistake_in_an_alias_is_told_where_it_is_used(file: Path) -> None:
     told = refused(
         file, "aliases: {x: &n no}\nstrict: *n\nlisten: &l [1]\n".replace("&n no", "&n y").replace("*n", "*l")
     )
-    assert told.startswith(":2: an alias of nothing that is complete before it")
+    assert told.startswith(":2: an alias of nothing that was complete before it")
 
 
 def test_merges_and_tags_and_second_documents_are_refused(file: Path) -> None:

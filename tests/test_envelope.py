@@ -342,7 +342,7 @@ def test_a_number_too_long_for_an_int_is_refused_by_the_whole_parse() -> None:
     body = b'{"a":' + b"9" * 5000 + b"}"
     assert Envelope(body).edit({"a": b"1"}) == b'{"a":1}'
     with pytest.raises(
-        BadRequest, match=r"^The request body is not valid JSON: one of 5000 digits is no number .*kept\.$"
+        BadRequest, match=r"^The request body is not valid JSON: one of 5000 digits is not a number .*kept\.$"
     ):
         parse_object(body)
 

@@ -137,7 +137,7 @@ async def test_a_sighup_while_pillion_ends_changes_nothing_and_hurries_nobody(tm
                 process.terminate()
                 await until_closed(at)
                 process.send_signal(signal.SIGHUP)
-                assert "reads no configuration any more" in (await event(process, "reload_failed"))["message"]
+                assert "no longer reads its configuration" in (await event(process, "reload_failed"))["message"]
                 assert OPENAI.ends_whole(start + await one.rest())
             assert await code(process) == 0
 
@@ -274,7 +274,7 @@ async def test_what_is_no_socket_to_listen_at_is_told_of() -> None:
             said = (await process.communicate())[1].decode()
     assert (await code(process), said) == (
         2,
-        "pillion: descriptor 3, of LISTEN_FDS, is no stream socket that listens\n",
+        "pillion: descriptor 3, of LISTEN_FDS, is not a listening stream socket\n",
     )
 
 
@@ -357,7 +357,10 @@ async def test_one_that_strangers_can_reach_is_no_substitute_for_loopback() -> N
 
 
 def test_datagrams_are_nothing_to_listen_at() -> None:
-    with socket.socket(type=socket.SOCK_DGRAM) as sock, pytest.raises(ConfigError, match="no stream socket"):
+    with (
+        socket.socket(type=socket.SOCK_DGRAM) as sock,
+        pytest.raises(ConfigError, match="not a listening stream socket"),
+    ):
         Handed(os.dup(sock.fileno()))
 
 

@@ -81,9 +81,9 @@ def test_it_is_a_budget_of_that_client_by_its_name(tmp_path: Path) -> None:
     [
         (
             "app: {usd: 1, provider: echo}",
-            "keys.app.budget: goes by the name of a row of `budgets`, app: leave out one",
+            "keys.app.budget: has the same name as a row of `budgets`, app: leave out one",
         ),
-        ("its: {usd: 1, client: app}", "keys.app.budget: is about the same as its, and says something else"),
+        ("its: {usd: 1, client: app}", "keys.app.budget: covers the same as its"),
     ],
 )
 def test_two_that_contradict_each_other_are_a_mistake(budgets: str, problem: str, tmp_path: Path) -> None:
@@ -272,8 +272,8 @@ def test_a_minted_one_that_contradicts_the_configuration_lets_nothing_start(tmp_
     with pytest.raises(ConfigError) as caught:
         budgets_of(same, (minted("ann"), minted("bob")))
     first, second = str(caught.value).splitlines()
-    assert first.startswith("the budget of the minted key ann goes by the name of a row of `budgets`, ann: ")
-    assert second.startswith("the budget of the minted key bob is about the same as its")
+    assert first.startswith("the budget of the minted key ann has the same name as a row of `budgets`, ann: ")
+    assert second.startswith("the budget of the minted key bob covers the same as its")
 
 
 # --- the command -----------------------------------------------------------------------------------------------------
@@ -304,7 +304,7 @@ def test_who_mints_the_first_strict_one_hears_what_it_takes(folder: Path, typed:
         ("--budget -1", "argument --budget: must be a number of dollars"),
         ("--budget much", "argument --budget: must be a number of dollars"),
         ("--budget 1 --budget-window year", "argument --budget-window: invalid choice"),
-        ("--budget 1", "pillion: the budget of the minted key ann goes by the name of a row of `budgets`"),
+        ("--budget 1", "pillion: the budget of the minted key ann has the same name as a row of `budgets`"),
     ],
 )
 def test_what_makes_no_sense_mints_nothing(

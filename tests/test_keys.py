@@ -164,7 +164,7 @@ def test_the_keys_of_the_configuration_are_listed_beside_them(
         (["add", "ann\n"], "pillion: a key wants a name"),
         ("add ann", "pillion: there is a key ann already: revoke it first"),
         ("add bob", "pillion: bob is a key of the configuration already"),
-        ("add default", "pillion: default is what the key of client_key goes by"),
+        ("add default", "pillion: default is the name of the key in client_key"),
         ("add new --models gpt", "pillion: --models gpt: must be PROVIDER/MODEL"),
         ("add new --models opnai/gpt", "pillion: --models opnai/gpt: there is no provider of that name"),
         ("add new --providers openai,opnai", "pillion: --providers opnai: there is no provider of that name"),

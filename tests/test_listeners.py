@@ -210,7 +210,7 @@ async def test_a_unix_socket_where_somebody_listens_is_left_alone(path: Path) ->
 async def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "precious"
     file.write_text("data")
-    with pytest.raises(CannotListen, match="a file that is no socket is there"):
+    with pytest.raises(CannotListen, match="there is a file that is not a socket"):
         async with pillion(PILLION_LISTEN=f"unix:{file}"):
             pass
     assert file.read_text() == "data"

@@ -251,7 +251,7 @@ async def test_a_file_that_has_lost_what_keeps_others_out_must_be_asked_for(
         gateway.write(**{name: said for name, said in KEPT.items() if name != gone})
         await soon(lambda: gateway.reloads.results[FAILURE,] == 1)
         assert gateway.app.now is now
-        assert "SIGHUP says that it is meant so" in caplog.text
+        assert "send SIGHUP if that is intended" in caplog.text
         assert await gateway.reload() == SUCCESS
         assert gateway.app.now is not now
 
@@ -304,7 +304,7 @@ async def test_what_takes_a_restart_is_refused_as_a_whole(
         gateway.reloads._source = later
         assert await gateway.reload() == FAILURE
         assert not gateway.app.config.strict
-    assert re.search(rf"{re.escape(key)}: was .* takes a restart", caplog.text)
+    assert re.search(rf"{re.escape(key)}: was .* needs a restart", caplog.text)
     assert "canary" not in caplog.text
 
 
@@ -490,7 +490,7 @@ async def test_one_that_is_under_way_when_pillion_ends_is_not_in_force(
         held.set()
         gateway.reloads.ask()
         assert gateway.app.now is now
-        assert "reads no configuration any more" in caplog.text
+        assert "no longer reads its configuration" in caplog.text
 
 
 # --- what lives on ---------------------------------------------------------------------------------------------------
@@ -650,7 +650,7 @@ async def test_the_level_of_the_log_and_new_warnings_are_told(tmp_path: Path, ca
         gateway.reloads._source._environ = {**file_environ, "PILLION_STRIKT": "1"}
         await gateway.reload()
         await gateway.reload()
-    assert caplog.text.count("PILLION_STRIKT is no variable") == 1
+    assert caplog.text.count("PILLION_STRIKT is not one of pillion's variables") == 1
     assert "is in force" in caplog.text
 
 

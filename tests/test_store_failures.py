@@ -296,7 +296,7 @@ async def test_a_fault_of_our_own_is_told_of_and_tried_again(tmp_path: Path, mon
             patch.setattr(Database, "_insert", broken)
             spend(book)
             await fails(book)
-            assert book.failed == "a fault of pillion's own (RuntimeError)"
+            assert book.failed == "a bug in pillion (RuntimeError)"
         await recovers(book)
         assert await spent(book) == 7
 

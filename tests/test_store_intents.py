@@ -189,7 +189,7 @@ def test_a_slot_that_cannot_be_read_is_counted(tmp_path: Path, data: bytes, unre
 
 def test_a_newer_pillions_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "i").write_bytes(slot(said(1)) + slot(b"who knows", version=2))
-    with pytest.raises(Unusable, match=f"{tmp_path / 'i'} is of a newer pillion: start that one again"):
+    with pytest.raises(Unusable, match=f"{tmp_path / 'i'} belongs to a newer pillion: start that one again"):
         found(tmp_path / "i")
 
 

@@ -357,11 +357,11 @@ async def test_what_began_after_a_loss_is_not_trusted_by_a_strict_budget(
     async with ledger(tmp_path) as book:
         spend(book)
         assert (await spent(book), book.failed) == (7, "")
-        with pytest.raises(ConfigError, match="was lost on 2026-09-21 and begun anew"):
+        with pytest.raises(ConfigError, match="was lost on 2026-09-21 and a new one begun"):
             await book.check()
-    assert "was lost, and is begun anew" in caplog.text
+    assert "was lost, and a new one is begun" in caplog.text
     assert aside(tmp_path) == (1 if data else 0)
-    with pytest.raises(ConfigError, match="was lost on 2026-09-21 and begun anew"):
+    with pytest.raises(ConfigError, match="was lost on 2026-09-21 and a new one begun"):
         async with ledger(tmp_path, is_hard=True):
             pass
     async with ledger(tmp_path, is_hard=True, create=True):

@@ -65,6 +65,6 @@ async def test_what_another_has_put_in_its_place_is_left_alone(folder: Path) -> 
         (folder / "new").rename(folder / "ledger.db")
         spend(book)
         await fails(book)
-        with pytest.raises(LedgerUnavailable, match="is another file than the one that was opened"):
+        with pytest.raises(LedgerUnavailable, match="is not the file that was opened"):
             spend(book)
         assert (folder / "ledger.db").read_bytes() == other

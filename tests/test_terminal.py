@@ -71,10 +71,10 @@ def test_nobody_there_is_said_in_a_line(capsys: pytest.CaptureFixture[str], tmp_
     [
         (b"SSH-2.0-OpenSSH\r\n", "answers: SSH-2.0-OpenSSH"),
         (b"", "remote end closed connection"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnope", "is no pillion of this version"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "is no pillion of this version"),
-        (b'HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n{"data":[{"id":1}]}', "is no pillion of this version"),
-        (b'HTTP/1.1 500 No\r\nContent-Length: 14\r\n\r\n{"error":"bad"}', "is no pillion of this version"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnope", "is not a pillion of this version"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "is not a pillion of this version"),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n{"data":[{"id":1}]}', "is not a pillion of this version"),
+        (b'HTTP/1.1 500 No\r\nContent-Length: 14\r\n\r\n{"error":"bad"}', "is not a pillion of this version"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "answers: "),
     ],
 )

@@ -122,7 +122,7 @@ def _new_name(config: Config, name: str) -> str:
     if not CLIENT_NAME.fullmatch(name):
         raise ConfigError("a key wants a name: letters, digits and .-_@+, 64 at most")
     if name == DEFAULT_CLIENT:
-        raise ConfigError(f"{name} is what the key of client_key goes by: take another name")
+        raise ConfigError(f"{name} is the name of the key in client_key: take another name")
     if any(each.client.name == name for each in config.keys):
         raise ConfigError(f"{name} is a key of the configuration already: take another name")
     return name

@@ -52,7 +52,7 @@ def check(layers: Layers, no_adapter: NoAdapter) -> None:
     for name, row in layers.rows.items():
         other = prefixes.setdefault(prefix(name), name)
         if other != name:
-            note(layers, ("providers", name), f"its variables would be called like those of {other}")
+            note(layers, ("providers", name), f"its variables would have the same names as those of {other}")
         value = layers.file.providers.get(name)
         if value is not None:
             _provider(layers, row, value, ours)
@@ -111,7 +111,7 @@ def _short_keys(file: File) -> Iterator[Keys]:
 def _server(layers: Layers) -> None:
     file = layers.file
     if file.client_key is not None and not file.client_key.strip():
-        note(layers, ("client_key",), "is empty; leave it out for none")
+        note(layers, ("client_key",), "is empty; leave it out for no client key")
     if not sendable((file.client_key or "").strip()):
         note(layers, ("client_key",), UNSENDABLE)
     for n, host in enumerate(file.allowed_hosts):
@@ -183,12 +183,12 @@ def _provider(layers: Layers, row: Row, value: ProviderRow, ours: Collection[Add
     for key, problem in _of_files(value):
         note(layers, (*keys, key), problem)
     for key in value.body.keys() & _OF_THE_REQUEST:
-        note(layers, (*keys, "body", key), "is for the request to say")
+        note(layers, (*keys, "body", key), "can only be set by the request")
     for header, text in value.headers.items():
         if not _HEADER.fullmatch(header) or not sendable(text):
             note(layers, (*keys, "headers", header), UNSENDABLE)
         elif header.lower() in _OURS:
-            note(layers, (*keys, "headers", header), "is for pillion to say")
+            note(layers, (*keys, "headers", header), "is set by pillion itself")
     if not sendable((value.api_key or "").strip()):
         note(layers, (*keys, "api_key"), UNSENDABLE)
 

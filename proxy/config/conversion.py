@@ -164,7 +164,7 @@ def _number(text: str) -> Any:
 
 def _unclear(node: Scalar) -> str:
     if not _is_unicode(node.text):
-        return "what is not UTF-8"
+        return "a value that is not UTF-8"
     if node.kind == "boolean":
         return f"{node.text}, which YAML 1.1 reads as true or false: write those, or put it in quotes"
     shown = node.text if len(node.text) <= SHOWN else "a value"
@@ -225,7 +225,7 @@ def _got(node: Scalar, wanted: inspect.Type, notes: Notes) -> str:
     if isinstance(wanted, inspect.StrType | inspect.LiteralType) and not is_text:
         return f"{shown}, which YAML reads as a {node.kind}: put it in quotes"
     if node.kind in ("number", "date"):
-        return f"{shown}, which YAML 1.1 does not read as it looks: write plain digits" if _is_odd(node) else shown
+        return f"{shown}, which YAML 1.1 reads as something else: write plain digits" if _is_odd(node) else shown
     return shown
 
 

@@ -176,7 +176,9 @@ class Environment:
             known |= _spelled(ProviderRow, prefix(provider))
         for name in sorted(set(odd) - known):
             close = difflib.get_close_matches(name, sorted(known), n=1)
-            yield f"{name} is no variable of pillion's, and says nothing" + (f": is it {close[0]}?" if close else "")
+            yield f"{name} is not one of pillion's variables, and has no effect" + (
+                f": is it {close[0]}?" if close else ""
+            )
 
     def placeless(
         self, presets: Mapping[str, Preset], providers: Collection[str], words: Iterable[str]
@@ -205,7 +207,7 @@ class Environment:
         """A sentence if a system-wide egress proxy is set and no provider uses one. `direct`: who is asked without."""
         if direct and (said := next(filter(self._environ.get, _EGRESS), "")):
             ours = f"{prefix(direct[0])}_PROXY, or providers.{direct[0]}.proxy"
-            yield f"{said} says nothing to pillion: providers are asked without a proxy, until one has its own ({ours})"
+            yield f"{said} has no effect on pillion: providers are asked without a proxy, unless they have one ({ours})"
 
     def _table(self, wanted: Iterable[Leaf], before: str, above: Keys) -> Table:
         """A tree of the leaves that are set."""

@@ -30,7 +30,7 @@ def contents(path: Path) -> str:
         with path.open("rb") as opened:
             data = opened.read(LARGEST + 1)
         if len(data) > LARGEST:
-            raise ConfigError(f"{path}: longer than {LARGEST} bytes, which no configuration is")
+            raise ConfigError(f"{path}: longer than {LARGEST} bytes, which is too long for a configuration")
         return data.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {why_unreadable(error)}") from None
@@ -77,7 +77,7 @@ class _Composer:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    raise self._fatal(event, "a second document; there is one to a file")
+                    raise self._fatal(event, "a second document; a file may have only one")
                 root = self._node(self._loader.get_event(), ())
         if isinstance(root, Table):
             return root
@@ -136,7 +136,7 @@ class _Composer:
 
     def _alias(self, event: Any, origin: Origin) -> Node:
         if event.anchor not in self._anchors:
-            raise self._fatal(event, "an alias of nothing that is complete before it")
+            raise self._fatal(event, "an alias of nothing that was complete before it")
         node, count = self._anchors[event.anchor]
         self._counted(event, count)
         return node._replace(origin=origin)

@@ -29,7 +29,7 @@ LARGEST_SHARED = 9_000_000  # dollars: Redis scripts count in doubles, which are
 LARGEST_KEY_SET = 1024 * 1024  # bytes, in a file
 _NO_MODEL = "fits no model: must be PROVIDER/MODEL, in which * is any part"
 # A pattern would be taken for the name of a model that nobody asks for, so that the row would have no effect.
-_ONE_MODEL = "is about one model, by its whole name: * stands for no other"
+_ONE_MODEL = "is about one model, by its whole name: * is no pattern here"
 
 
 def check(layers: Layers) -> None:
@@ -43,11 +43,15 @@ def check(layers: Layers) -> None:
     if file.transparent is not None and file.transparent not in there:
         note(layers, ("transparent",), f"is no configured provider; there are {', '.join(sorted(there))}")
     elif file.transparent is not None and (file.keys or file.client_key or file.jwt.jwks):
-        note(layers, ("transparent",), "the app shows its provider's key, so it can show none of ours: take one away")
+        note(
+            layers,
+            ("transparent",),
+            "the app shows its provider's key, so it cannot show one of ours: remove one of the two",
+        )
     if file.store is not None and not is_store(file.store):
         note(layers, ("store",), "must be redis://HOST:PORT/DB, or rediss:// for TLS")
     if file.cache.stored and not (file.state_dir or layers.state_dir):
-        note(layers, ("cache", "stored"), "wants a folder to keep answers in: set state_dir (PILLION_STATE_DIR)")
+        note(layers, ("cache", "stored"), "needs a folder for the answers: set state_dir (PILLION_STATE_DIR)")
     if file.alerts.webhook is not None and scheme_of(file.alerts.webhook) not in ("http", "https"):
         note(layers, ("alerts", "webhook"), "must be an http(s) URL")
 
@@ -69,9 +73,9 @@ def _keys(layers: Layers, there: Collection[str]) -> None:
         if not CLIENT_NAME.fullmatch(name):
             note(layers, keys, "a name has letters, digits and .-_@+, 64 at most")
         elif name == DEFAULT_CLIENT and layers.file.client_key:
-            note(layers, keys, "is what the key of client_key goes by")
+            note(layers, keys, "is the name of the key in client_key")
         if (row.key is None) == (row.sha256 is None) and not layers.mistakes.within(*keys):
-            note(layers, keys, "wants either key or sha256")
+            note(layers, keys, "needs either key or sha256")
         if row.key is not None and not row.key.strip():
             note(layers, (*keys, "key"), "is empty")
         elif row.key is not None and not sendable(row.key.strip()):
@@ -113,7 +117,7 @@ def _tokens(layers: Layers) -> None:
         if not getattr(jwt, key):
             note(layers, ("jwt", key), "is missing: a token for somebody else would do as well", about=(key,))
     if scheme_of(jwt.jwks) == "http":
-        note(layers, ("jwt", "jwks"), "must be https, or a file: who sits in between would choose the keys")
+        note(layers, ("jwt", "jwks"), "must be https, or a file: somebody in between could replace the keys")
     elif scheme_of(jwt.jwks) != "https" and (problem := _why_no_key_set(jwt.jwks)):
         note(layers, ("jwt", "jwks"), problem)
     if weak := [name for name in jwt.algorithms if name.lower() == "none" or name.startswith("HS")]:
@@ -150,10 +154,10 @@ def budgets(file: File) -> dict[str, Budget]:
 def contradiction(name: str, budget: Budget, others: Mapping[str, Budget]) -> str:
     """Why this budget cannot stand beside the others; "" where it can."""
     if name in others:
-        return f"goes by the name of a row of `budgets`, {name}: leave out one of the two"
+        return f"has the same name as a row of `budgets`, {name}: leave out one of the two"
     scope = _scope(budget)
     same = next((other for other, row in others.items() if _scope(row) == scope), None)
-    return "" if same is None else f"is about the same as {same}, and says something else: leave out one of the two"
+    return "" if same is None else f"covers the same as {same}: leave out one of the two"
 
 
 def too_large(budget: Budget, is_shared: bool) -> str:

@@ -61,4 +61,4 @@ def _prefill(layers: Layers, name: str, value: ProviderRow) -> None:
     for n, row in enumerate(value.models):
         keys = ("providers", name, "models", f"[{n}]", "prefill")
         if not isinstance(row, str) and row.prefill and layers.origins[keys].told:
-            note(layers, keys, f"a provider of kind {value.kind} goes on with no text: leave it out")
+            note(layers, keys, f"a provider of kind {value.kind} continues no text: leave it out")

@@ -25,7 +25,7 @@ class Handed:
     """A socket that was handed over. Raises ConfigError where it is none that we can accept from."""
 
     def __init__(self, descriptor: int) -> None:
-        problem = f"descriptor {descriptor}, of LISTEN_FDS, is no stream socket that listens"
+        problem = f"descriptor {descriptor}, of LISTEN_FDS, is not a listening stream socket"
         try:
             self.socket = socket.socket(fileno=descriptor)
         except OSError:

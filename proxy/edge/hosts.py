@@ -50,7 +50,7 @@ class Hosts:
             raise BadRequest("The Host header names no host.", code="invalid_host")
         if not (self._is_ours(name, port) or _may_be_called(name)):
             raise GatewayError(
-                f"The Host {name[:80]!r} is none of pillion's names; PILLION_ALLOWED_HOSTS adds one.",
+                f"The Host {name[:80]!r} is not one of pillion's names; PILLION_ALLOWED_HOSTS adds one.",
                 status=421,
                 kind="invalid_request",
                 code="host_not_allowed",

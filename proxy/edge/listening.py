@@ -160,7 +160,7 @@ def _clear(path: str) -> None:
     """Remove a socket at which nobody listens. Raises OSError where somebody does, or where it is no socket."""
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise OSError(EEXIST, "a file that is no socket is there")
+            raise OSError(EEXIST, "there is a file that is not a socket")
         with socket.socket(socket.AF_UNIX) as probe:
             probe.setblocking(False)  # EAGAIN: somebody listens, and the backlog is full
             try:

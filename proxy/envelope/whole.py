@@ -98,7 +98,7 @@ def _whole_number(text: str) -> int:
 
 
 def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number that can be kept")
+    raise ValueError(f"{word} is not a number that can be kept")
 
 
 _NUMBERS: Mapping[str, Any] = {"parse_constant": _no_number, "parse_float": _finite, "parse_int": _whole_number}

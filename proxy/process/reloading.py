@@ -81,7 +81,7 @@ class Reloading:
     def ask(self) -> None:
         """Read the file, whether it has changed or not."""
         if self._is_over:
-            log.warning("pillion ends, and reads no configuration any more", extra={"event": "reload_failed"})
+            log.warning("pillion is ending, and no longer reads its configuration", extra={"event": "reload_failed"})
         self._asked.set()
 
     async def _run(self) -> None:
@@ -126,9 +126,9 @@ class Reloading:
         warn(later, self._app.clients.ring.found, before)
 
     def _watch(self) -> None:
-        about = "Tries to bring another configuration into force."
+        about = "Reloads of the configuration, by result."
         self._app.metrics.tally("pillion_config_reloads_total", about, ["result"], lambda: self.results)
-        about = "When one last was, in seconds since 1970; or when pillion started."
+        about = "When the configuration was last reloaded (or pillion started), in seconds since 1970."
         name = "pillion_config_last_reload_success_timestamp_seconds"
         self._app.metrics.watch(name, about, lambda: self.succeeded_at)
 
@@ -142,13 +142,13 @@ def check_fixed(before: Config, later: Config) -> None:
 def check_guards(before: Config, later: Config) -> None:
     """Raises ConfigError where a file that may still be half written has lost what keeps others out."""
     if gone := [name for name, are_there in GUARDS.items() if are_there(before) and not are_there(later)]:
-        raise ConfigError(f"the file says nothing of {' and '.join(gone)} any more: SIGHUP says that it is meant so")
+        raise ConfigError(f"the file has no {' and '.join(gone)} any more: send SIGHUP if that is intended")
 
 
 def _changed(before: Config, later: Config) -> Iterator[str]:
     for name, of in FIXED.items():
         if of(before) != of(later):
-            yield f"{name}: was {_told(of(before))} and is now {_told(of(later))}, which takes a restart"
+            yield f"{name}: was {_told(of(before))} and is now {_told(of(later))}, which needs a restart"
 
 
 def _told(value: Any) -> str:

@@ -121,7 +121,7 @@ def _fill_descriptors() -> None:
 def _check_loop() -> None:
     """In debug mode asyncio logs the arguments of each slow step, and those are prompts. Raises ConfigError."""
     if asyncio.get_running_loop().get_debug():
-        raise ConfigError("asyncio is in debug mode, which is no way to serve: unset PYTHONASYNCIODEBUG and -X dev")
+        raise ConfigError("asyncio is in debug mode, which would log prompts: unset PYTHONASYNCIODEBUG and -X dev")
 
 
 def _listen_to_signals(stop: asyncio.Event, hurry: asyncio.Event, reload: Callable[[], None]) -> list[str]:
@@ -168,7 +168,7 @@ async def drain(app: App, hurry: asyncio.Event) -> int:
     await _wait_for(app.left(), hurry, deadline - loop.time())
     cut = app.cut(GatewayError("pillion is shutting down; ask again.", status=503, code="shutting_down"))
     if cut:
-        words = "%d answers were cut: they were not finished when pillion had to end"
+        words = "%d answers were cut, because they were not finished when pillion had to end"
         log.warning(words, cut, extra={"event": "cut", "cut": cut})
         await _wait_for(app.left(), asyncio.Event(), LAST_WORDS)
     return cut

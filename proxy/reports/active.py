@@ -133,4 +133,6 @@ def _tokens(call: Call) -> int:
 
 def _cancelled() -> GatewayError:
     """No SDK asks again after this status, which nginx uses for requests that were broken off."""
-    return GatewayError("This request was cancelled at pillion.", status=499, kind="unknown", code="request_cancelled")
+    return GatewayError(
+        "This request was cancelled through pillion.", status=499, kind="unknown", code="request_cancelled"
+    )

@@ -34,7 +34,7 @@ def providers(config: Config, typed: Namespace) -> int:
     except HTTPException as error:
         return told(f"{where} answers: {visible(str(error)) or 'nothing'}")
     except (ValueError, LookupError, TypeError, RecursionError):
-        return told(f"{where} answers, and is no pillion of this version")
+        return told(f"{where} answers, and is not a pillion of this version")
     return 0
 
 

@@ -35,19 +35,21 @@ def money(metrics: Metrics, budgets: Budgets, ledger: Ledger, alerts: Alerts) ->
     look = _Look(budgets)
     labels = ["budget", "client", "window"]
     for name, about, read in (
-        ("limit", "That may be spent.", lambda row: row.limit),
-        ("spent", "That was spent in this window.", lambda row: row.spent),
-        ("reserved", "Set aside for what is under way.", lambda row: row.reserved),
-        ("remaining", "That is neither spent nor set aside.", lambda row: row.remaining),
+        ("limit", "what may be spent.", lambda row: row.limit),
+        ("spent", "what was spent in this window.", lambda row: row.spent),
+        ("reserved", "what is set aside for requests under way.", lambda row: row.reserved),
+        ("remaining", "what is neither spent nor set aside.", lambda row: row.remaining),
     ):
         metrics.tally(f"pillion_budget_{name}_usd", f"Dollars: {about}", labels, look.dollars(read))
     about = "Alerts: the threshold was reached, all was spent, or a request cost more than was set aside."
     metrics.tally("pillion_budget_alerts_total", about, ["kind", "budget"], lambda: _told(alerts.counts))
-    metrics.watch("pillion_budget_alerts_lost_total", "That the webhook never took.", lambda: alerts.lost)
-    metrics.watch("pillion_ledger_pending_rows", "That the database has not yet.", lambda: ledger.pending)
-    metrics.watch("pillion_ledger_lost_rows_total", "That nobody will ever see.", lambda: ledger.lost)
-    metrics.watch("pillion_ledger_uncovered_total", "Attempts that a crash would have lost.", lambda: ledger.uncovered)
-    metrics.watch("pillion_ledger_failed", "1 while it cannot be written.", lambda: bool(ledger.failed))
+    metrics.watch("pillion_budget_alerts_lost_total", "Alerts that the webhook never accepted.", lambda: alerts.lost)
+    metrics.watch("pillion_ledger_pending_rows", "Rows that the database does not have yet.", lambda: ledger.pending)
+    metrics.watch("pillion_ledger_lost_rows_total", "Rows that were lost.", lambda: ledger.lost)
+    metrics.watch(
+        "pillion_ledger_uncovered_total", "Attempts whose rows a crash would have lost.", lambda: ledger.uncovered
+    )
+    metrics.watch("pillion_ledger_failed", "1 while the ledger cannot be written.", lambda: bool(ledger.failed))
 
 
 class _Look:
@@ -71,16 +73,16 @@ class _Look:
 
 
 def limits(metrics: Metrics, counted: RateLimit) -> None:
-    about = "Requests that a rate limit refused, by whose it is and what it limits."
+    about = "Requests that a rate limit refused, by whose limit it is and what it limits."
     metrics.tally("pillion_limit_refusals_total", about, ["scope", "limit"], lambda: _told(counted.refused))
     metrics.watch("pillion_limit_queue", "Requests that wait for a rate limit.", lambda: counted.queued)
 
 
 def fleet(metrics: Metrics, told: Fleet) -> None:
     metrics.watch("pillion_store_up", "1 while the store that a fleet shares is there.", lambda: told.is_up)
-    about = "Requests that were decided without the store, by a share of a limit or for want of a lease."
+    about = "Requests that were decided without the store: by a share of a limit, or for want of a lease."
     metrics.watch("pillion_store_fallbacks_total", about, lambda: told.fallbacks)
-    metrics.watch("pillion_fleet_members", "Sidecars that share it, as last heard.", lambda: told.members)
+    metrics.watch("pillion_fleet_members", "Sidecars that share the store, when last counted.", lambda: told.members)
 
 
 def cache(metrics: Metrics, counted: Cache) -> None:
@@ -91,9 +93,13 @@ def cache(metrics: Metrics, counted: Cache) -> None:
         lambda: {("hit",): counted.hits, ("miss",): counted.misses, ("shared",): counted.shared},
     )
     answers = counted.answers
-    metrics.watch("pillion_cache_answers", "That are kept.", lambda: len(answers))
-    metrics.watch("pillion_cache_bytes", "That they take.", lambda: answers.bytes)
-    metrics.watch("pillion_cache_evictions_total", "Answers that made room for others.", lambda: answers.evictions)
+    metrics.watch("pillion_cache_answers", "Answers in the cache.", lambda: len(answers))
+    metrics.watch("pillion_cache_bytes", "Bytes of the answers in the cache.", lambda: answers.bytes)
+    metrics.watch(
+        "pillion_cache_evictions_total",
+        "Answers that were dropped from the cache to make room.",
+        lambda: answers.evictions,
+    )
 
 
 def providers(metrics: Metrics, health: Health, adapters: Callable[[], Mapping[str, HTTPProvider]]) -> None:
@@ -101,11 +107,11 @@ def providers(metrics: Metrics, health: Health, adapters: Callable[[], Mapping[s
         return lambda: {(name,): read(one) for name, one in health.all().items()}
 
     place = ["provider"]
-    about = "1 where the last health check found somebody there, else 0."
+    about = "1 if the provider answered the last health check, else 0."
     metrics.tally("pillion_provider_up", about, place, found(lambda one: one.ok))
     about = "How long the last health check took."
     metrics.tally("pillion_provider_check_seconds", about, place, found(lambda one: one.latency))
-    about = "Keys that are left out: cooling for a while, or failed until they are others."
+    about = "Keys that are left out: for a while (cooling), or until they are replaced (failed)."
     metrics.tally(
         "pillion_provider_keys_out",
         about,
@@ -136,13 +142,13 @@ def targets(metrics: Metrics, standings: Standings) -> None:
         lambda: {where: one.latency.in_flight for where, one in told()},
     )  # fmt: skip
     metrics.tally(
-        "pillion_target_latency_seconds", "To the first event, as of late; it fades where nothing is heard.", place,
+        "pillion_target_latency_seconds", "Recent time to the first event; it fades without new ones.", place,
         lambda: {where: one.latency.value for where, one in told() if one.latency.value},
     )  # fmt: skip
 
 
 def hedges(metrics: Metrics, counts: Mapping[tuple[str, str], int]) -> None:
-    about = "Targets that were asked beside one that was silent, by whether they answered first."
+    about = "Targets that were asked while another was silent, by whether they answered first."
     metrics.tally("pillion_hedges_total", about, ["provider", "outcome"], lambda: _told(counts))
 
 

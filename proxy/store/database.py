@@ -95,8 +95,8 @@ class Database:
                 self._inodes[path] = path.stat().st_ino
             elif inode is not None and not leads_to(path, inode):
                 if path == self.path and path.exists():
-                    what = "is another file than the one that was opened"
-                    raise Unusable(f"{path} {what}: start pillion anew", f"it {what}")
+                    what = "is not the file that was opened"
+                    raise Unusable(f"{path} {what}: restart pillion", f"it {what}")
                 return True
         return False
 

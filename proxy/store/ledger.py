@@ -33,7 +33,7 @@ log = logging.getLogger("pillion")
 T = TypeVar("T")
 
 _NOWHERE = "there is no folder to keep it in (state_dir, PILLION_STATE_DIR)"
-_AWAY = "What is spent cannot be written down now ({}), and a budget depends on it: ask again later."
+_AWAY = "What is spent cannot be recorded now ({}), and a budget depends on it: ask again later."
 
 
 class Ledger:
@@ -113,7 +113,7 @@ class Ledger:
         """Book what was under way when pillion was killed; the highest id among it. Raises Unusable."""
         left = intents.found(files.intents)
         if left.unreadable:
-            words = "%d slots of %s cannot be read: what they said is lost"
+            words = "%d slots of %s cannot be read: their rows are lost"
             log.error(words, left.unreadable, files.intents, extra={"event": "ledger_corrupt"})
         floor = database.floor
         database.insert([*{row.id: row for row in left.rows if row.id > floor}.values()])

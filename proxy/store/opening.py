@@ -79,7 +79,7 @@ def put_back(database: Database, files: Files) -> bool:
         database.put_back()
         is_gone = True
     if is_gone:
-        words = "the ledger in %s was taken away, and is put back with all that was in it: find out who tidies up there"
+        words = "the ledger in %s was removed, and is put back with all that was in it: find out what cleans up there"
         log.error(words, files.folder, extra={"event": "ledger_recovered"})
     return is_gone
 
@@ -142,7 +142,7 @@ def _begin(database: Database, files: Files, terms: Terms) -> None:
     database.open()
     database.begin(0 if terms.is_hard or not was_lost else int(terms.now))
     if was_lost:
-        words = "the ledger in %s was lost, and is begun anew: what was spent before is not known"
+        words = "the ledger in %s was lost, and a new one is begun: what was spent before is not known"
         log.error(words, files.folder, extra={"event": "ledger_lost"})
 
 
@@ -151,10 +151,10 @@ def _accept(database: Database, files: Files, terms: Terms) -> None:
     when = strftime("%Y-%m-%d", gmtime(database.lost))
     if not terms.create:
         raise Unusable(
-            f"the ledger in {files.folder} was lost on {when} and begun anew: it does not know what was spent before,"
+            f"the ledger in {files.folder} was lost on {when} and a new one begun: what was spent before is not known,"
             f" and a strict budget counts on it; {CONSENT}",
             "it was lost, and a strict budget counts on it",
         )
     database.lost = 0
-    words = "the ledger in %s was lost on %s: what was spent before is not known, and budgets do without it from now on"
+    words = "the ledger in %s was lost on %s: what was spent before is not known, and budgets count without it"
     log.warning(words, files.folder, when, extra={"event": "ledger_lost"})

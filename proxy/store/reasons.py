@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
 from pathlib import Path
 
-NEWER = "is of a newer pillion"
+NEWER = "belongs to a newer pillion"
 _LOCKED, _FULL, _UNWRITABLE = "locked by another process", "the disk is full", "may not be written"
 _ELSEWHERE = "see to it that pillion may make and write it, or use another state_dir (PILLION_STATE_DIR)"
 _REMEDIES: Mapping[str, str] = {
@@ -58,7 +58,7 @@ def reason(error: Exception) -> str:
         return _SYSTEM.get(error.errno or 0, (error.strerror or type(error).__name__).lower())
     if isinstance(error, sqlite3.Error):
         return _REASONS.get(_code(error), f"SQLite says {error}")
-    return error.brief if isinstance(error, Unusable) else f"a fault of pillion's own ({type(error).__name__})"
+    return error.brief if isinstance(error, Unusable) else f"a bug in pillion ({type(error).__name__})"
 
 
 def is_corruption(error: Exception) -> bool:

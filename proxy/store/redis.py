@@ -186,7 +186,7 @@ class Redis:
         if why != self._why:
             self._why = why
             log.warning(
-                "store: redis %s: limits are kept to a share, and budgets spend what they have leased", why,
+                "store: redis %s: limits fall back to a share each, and budgets to what they have leased", why,
                 extra={"event": "store_away"},
             )  # fmt: skip
         await self._drop()

@@ -131,7 +131,7 @@ def read_usage(folder: Path, query: Query) -> list[Group]:
     """For commands, also while pillion runs: what has been written so far. Raises ConfigError."""
     path = Files(folder).database
     if not path.exists():
-        raise ConfigError(f"there is no ledger in {folder}: nothing was spent, or state_dir is another one")
+        raise ConfigError(f"there is no ledger in {folder}: nothing was spent yet, or state_dir is wrong")
     where = f"{path.absolute().as_uri()}?mode=ro"
     try:
         with closing(sqlite3.connect(where, uri=True, timeout=PATIENCE)) as database:
