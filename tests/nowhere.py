@@ -1,4 +1,4 @@
-"""Where can nobody be reached, and why not?"""
+"""Which addresses cannot be reached, and why not?"""
 
 import socket
 import ssl

@@ -1,4 +1,4 @@
-"""How is a reply taken to its end, with no door and no socket? As delivery does it, chunk by chunk."""
+"""How is a reply read to its end without a door and a socket? As delivery does it, chunk by chunk."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager

@@ -1,4 +1,4 @@
-"""Is what is under way told of, and nothing else, to those whose it is alone; and does it end when it is told to?"""
+"""Are exactly the requests under way listed, each only to its own client, and does one end when it is cancelled?"""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Is everybody else served on while a large body is read, and is a small one read at once?"""
+"""Is everybody else still served while a large body is read, and is a small one read at once?"""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""What does a client hear whose request cannot be served: the right status, on its own wire, and a connection that is
+"""What does a client get whose request cannot be served: the right status, on its own wire, and a connection that is
 usable afterwards or properly closed?
 """
 

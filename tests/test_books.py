@@ -1,4 +1,4 @@
-"""Is a long report told page by page, and is nothing left out of it or told twice?"""
+"""Does a long report come page by page, with nothing left out or repeated?"""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Is a file read as it was meant, and one that was meant ill, or badly made, refused with its line?"""
+"""Is a file read as it was meant, and a hostile or malformed one refused with its line?"""
 
 import contextlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Does each error say what operators and programs go by, and may every one be told more?"""
+"""Does each error have what operators and programs rely on, and can each say more than its class does?"""
 
 import pytest
 

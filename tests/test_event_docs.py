@@ -1,4 +1,4 @@
-"""Does docs/operations.md tell of every event that a line of the log may name, and of no other?"""
+"""Does docs/operations.md list every event that a line of the log may name, and no other?"""
 
 import re
 from pathlib import Path

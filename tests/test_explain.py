@@ -1,4 +1,4 @@
-"""Is it told why a request was answered as it was, to those whose it was alone, and what would become of another?"""
+"""Does a client learn why its own request was answered as it was, and what would happen to another one?"""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""Who is let in by the names that a request says?"""
+"""Which requests are let in, by their Host and Origin?"""
 
 import pytest
 

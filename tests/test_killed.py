@@ -1,4 +1,4 @@
-"""Is every request in the ledger that a client has heard of, when pillion is killed at any moment? (L0)
+"""Is every request that a client got an answer to in the ledger, when pillion is killed at any moment? (L0)
 
 The oracle: what the clients heard, what the provider was asked, and the rows, reconciled after each kill.
 """

@@ -1,7 +1,7 @@
-"""Is what a request held let go of with its answer, and not when the garbage collector comes by?
+"""Is what a request held released with its answer, and not only when the garbage collector comes by?
 
-A body may have 64 MiB, and the collector looks at old objects rarely. So nothing that went wrong may hold itself: an
-error holds its traceback, that the frames, and they whatever a variable in them still names.
+A body may have 64 MiB, and the collector looks at old objects rarely. So no error may end up in a cycle: an error holds
+its traceback, that holds the frames, and they hold whatever a variable in them still refers to.
 """
 
 import gc

@@ -1,4 +1,4 @@
-"""Is a body that holds texts of megabytes read as one that does not?
+"""Is a body that holds texts of megabytes read like any other?
 
 The stretches are shortened here to a few bytes, so that small bodies hold long texts.
 """

@@ -1,4 +1,4 @@
-"""Does docs/operations.md tell of every family that a scrape has, with its labels, and of no other?"""
+"""Does docs/operations.md list every family that a scrape has, with its labels, and no other?"""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Does a route that is not served say so in the words of whose it is, and does none answer in another's?"""
+"""Does a route that is not served say so on the wire of its vendor, and does no route answer on another's?"""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Does the ledger know, after whatever start, what was spent; and does a lost one never look like an unspent budget?"""
+"""Does the ledger know after any start what was spent, and does a lost one never look like an unspent budget?"""
 
 import asyncio
 import logging

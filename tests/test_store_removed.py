@@ -1,4 +1,4 @@
-"""What if somebody takes the ledger's files away while pillion runs, as what tidies up a /tmp does?"""
+"""What if somebody removes the ledger's files while pillion runs, as a cleaner of /tmp does?"""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Do the metrics tell of money, limits, targets and the cache, and of no more of them than they may?"""
+"""Do the metrics show money, limits, targets and the cache, and with no more labels than they may?"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Is a pillion of several processes refused, before it counts what each of them knows for itself alone?"""
+"""Is a pillion of several processes refused, since each of them would count only its own requests?"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How does a test wait for what nobody tells it of? It looks until it is so, and gives up after ten seconds."""
+"""How does a test wait for something that sends no signal? It looks until it is there, for at most ten seconds."""
 
 import asyncio
 from collections.abc import Callable
