@@ -43,7 +43,7 @@ def test_clients_beyond_the_many_share_one_budget(monkeypatch: pytest.MonkeyPatc
     till = Till(each=Budget(usd=1, client="*"))
     for n in range(5):
         till.pay(NANOS // 2, (f"client-{n}", "openai", "gpt-5"))
-    assert {(row.client, row.spent) for row in till.budgets.standing()} == {
+    assert {(row.client, row.spent) for row in till.budgets.statements()} == {
         ("client-0", NANOS // 2), ("client-1", NANOS // 2), ("client-2", NANOS // 2), ("*", NANOS)
     }  # fmt: skip
     assert len(till.budgets._found) <= 2
@@ -143,7 +143,7 @@ def test_a_bound_that_was_wrong_is_counted_in_full_and_told_of_once(bound: int |
     for _ in range(2):
         till.budgets.settle(till.budgets.reserve(*ME, bound), 9)
     assert [(alert.kind, alert.spent) for alert in till.told] == [("overrun", 9)]
-    (row,) = till.budgets.standing()
+    (row,) = till.budgets.statements()
     assert (row.spent, row.reserved, row.overruns) == (18, 0, 2)
 
 
@@ -244,14 +244,14 @@ def test_all_is_settled_before_anybody_is_told() -> None:
     budgets = Budgets({"one": Budget(usd=1), "two": Budget(usd=1)}, lambda: NOON, tell)
     with pytest.raises(OSError):
         budgets.settle(budgets.reserve(*ME, NANOS), NANOS)
-    assert [(row.spent, row.reserved) for row in budgets.standing()] == [(NANOS, 0)] * 2
+    assert [(row.spent, row.reserved) for row in budgets.statements()] == [(NANOS, 0)] * 2
 
 
-def test_a_standing_tells_all_that_there_is() -> None:
+def test_a_statement_tells_all_that_there_is() -> None:
     till = Till(all=Budget(usd=1), each=Budget(usd=2, window="total", client="*", mode="lenient"))
     held = till.budgets.reserve(*ME, 300)
     till.pay(200)
-    assert till.budgets.standing() == [
+    assert till.budgets.statements() == [
         ("all", "", "month", NANOS, 200, 300, NANOS - 500, 1_793_491_200.0, 0),
         ("each", "me", "total", 2 * NANOS, 200, 300, 2 * NANOS - 500, None, 0),
     ]

@@ -182,11 +182,11 @@ def test_whatever_changes_each_budget_has_all_that_was_spent_and_is_set_aside(
                 rows = later
             case _:
                 continue
-        for standing in till.budgets.standing():
-            row = rows[standing.name]
-            clients = {row.client} - {None, "*"} or ({standing.client} if row.client == "*" else {"me", "you"})
-            assert standing.spent == sum(nanos for who, nanos in paid if who[0] in clients)
-            assert standing.reserved == sum(held.bound or 0 for held in under_way if held.place[0] in clients)
+        for statement in till.budgets.statements():
+            row = rows[statement.name]
+            clients = {row.client} - {None, "*"} or ({statement.client} if row.client == "*" else {"me", "you"})
+            assert statement.spent == sum(nanos for who, nanos in paid if who[0] in clients)
+            assert statement.reserved == sum(held.bound or 0 for held in under_way if held.place[0] in clients)
 
 
 # --- what the ledger says of it --------------------------------------------------------------------------------------

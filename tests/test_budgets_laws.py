@@ -239,15 +239,15 @@ class Law(RuleBasedStateMachine):
 
     @rule()
     def look(self) -> None:
-        for standing in self.budgets.standing():
-            row, asked = LIMITED[standing.name], self._of(standing.name, standing.client, self.now)
+        for statement in self.budgets.statements():
+            row, asked = LIMITED[statement.name], self._of(statement.name, statement.client, self.now)
             reserved = [each.share(row) for each in asked if each.cost is None]
-            assert standing.spent == sum(each.cost for each in asked if each.cost is not None)
-            assert standing.reserved == sum(share for share in reserved if share < inf)
-            if (standing.name, standing.client, window_of(row, self.now)) not in self.wrong:
+            assert statement.spent == sum(each.cost for each in asked if each.cost is not None)
+            assert statement.reserved == sum(share for share in reserved if share < inf)
+            if (statement.name, statement.client, window_of(row, self.now)) not in self.wrong:
                 shares = [each.share(row) for each in asked]
                 over = max(shares, default=0) if row.mode == "lenient" else 0
-                assert sum(sorted(shares)[: -1 if over else None]) <= standing.limit
+                assert sum(sorted(shares)[: -1 if over else None]) <= statement.limit
 
     @invariant()
     def is_told_once(self) -> None:
@@ -257,7 +257,7 @@ class Law(RuleBasedStateMachine):
         for asked in list(self.held):
             self.settle(asked, 1)
         self.look()
-        assert all(standing.reserved == 0 for standing in self.budgets.standing())
+        assert all(statement.reserved == 0 for statement in self.budgets.statements())
 
 
 Law.TestCase.settings = settings(max_examples=1000 if SOAK else 60, stateful_step_count=60, deadline=None)

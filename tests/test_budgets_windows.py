@@ -157,7 +157,7 @@ def test_what_was_spent_before_we_began_counts_in_its_window() -> None:
     )  # fmt: skip
     days = (0, 1, 14, 15, 300)
     till.budgets.restore(Spent(NOON - 43200 - days[n] * 86400, *ME, 10**n) for n in range(5))
-    spent = {(row.name, row.client): row.spent for row in till.budgets.standing()}
+    spent = {(row.name, row.client): row.spent for row in till.budgets.statements()}
     assert spent == {("day", ""): 1, ("month", ""): 111, ("all", ""): 11111, ("each", "me"): 111, ("other", ""): 0}
 
 

@@ -194,7 +194,7 @@ class Stage:
         lasting = app.lasting
         await soon(lambda: not lasting.active and app.upstream.in_use == 0 and lasting.overload.under_way == 0)
         await soon(lambda: not lasting.cache.flights._tasks and app.accounting.ledger.pending == 0)
-        assert {row.reserved for row in app.accounting.budgets.standing()} == {0}
+        assert {row.reserved for row in app.accounting.budgets.statements()} == {0}
         assert {one.latency.in_flight for one in lasting.standings} <= {0}
         assert (lasting.limits.queued, lasting.overload.queued) == (0, 0)
 

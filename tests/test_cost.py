@@ -215,8 +215,8 @@ async def test_under_a_strict_budget_it_is_booked_with_all_that_it_may_have_cost
             one.leave("rst")
             await evil.closed()
         (row,) = await booked(gateway)
-        (standing,) = budgets.standing()
-        assert standing.spent == reserved > 5000 * 3000
+        (statement,) = budgets.statements()
+        assert statement.spent == reserved > 5000 * 3000
         assert (row["cost_usd"], row["estimated"]) == (f"0.{reserved:09}".rstrip("0"), 1)
 
 
@@ -228,8 +228,8 @@ async def test_what_the_provider_refuses_costs_nothing(tmp_path: Path, status: i
         body = OPENAI.request(stream, "openai/m", max_tokens=5000)
         assert (await ask(gateway, "POST", OPENAI.path, body)).status >= 400
         (row,) = await booked(gateway)
-        (standing,) = gateway.app.accounting.budgets.standing()
-        assert (row["cost_usd"], standing.spent, standing.reserved) == ("0", 0, 0)
+        (statement,) = gateway.app.accounting.budgets.statements()
+        assert (row["cost_usd"], statement.spent, statement.reserved) == ("0", 0, 0)
 
 
 async def test_an_answer_of_no_tokens_at_all_is_not_believed(tmp_path: Path) -> None:
@@ -257,8 +257,8 @@ async def test_what_is_taken_for_free_costs_nothing_whatever_model_answers(tmp_p
     async with Evil(named, named) as evil, priced(evil, tmp_path, text) as gateway:
         for _ in range(2):
             assert (await chat(gateway, "openai/my-own-name-for-it")).header("x-pillion-cost-usd") == "0"
-        (standing,) = gateway.app.accounting.budgets.standing()
-        assert standing.spent == 0
+        (statement,) = gateway.app.accounting.budgets.statements()
+        assert statement.spent == 0
 
 
 async def test_an_unknown_price_is_never_nothing_unless_the_operator_says_so(tmp_path: Path) -> None:
@@ -322,8 +322,8 @@ async def test_a_strict_budget_refuses_before_any_byte_goes_out(tmp_path: Path) 
         got = await chat(gateway, max_tokens=400)
         assert (got.status, json.loads(got.body)["error"]["code"]) == (429, "insufficient_quota")
         assert len(evil.requests) == 1
-        (standing,) = gateway.app.accounting.budgets.standing()
-        assert (standing.spent, standing.reserved) == (11_000, 0)
+        (statement,) = gateway.app.accounting.budgets.statements()
+        assert (statement.spent, statement.reserved) == (11_000, 0)
 
 
 LIMIT = "providers: {openai: {limits: {tokens_per_minute: 1}}}\n"
@@ -356,10 +356,10 @@ async def test_a_strict_budget_holds_whatever_comes_at_once(tmp_path: Path) -> N
     async with Evil(answering=lambda _: WHOLE) as evil, priced(evil, tmp_path, BUDGET) as gateway:
         got = await asyncio.gather(*(chat(gateway, max_tokens=20) for _ in range(60)))
         served = [one for one in got if one.status == 200]
-        (standing,) = gateway.app.accounting.budgets.standing()
+        (statement,) = gateway.app.accounting.budgets.statements()
         assert {one.status for one in got} <= {200, 429}
-        assert (standing.reserved, standing.spent) == (0, len(served) * 11_000)
-        assert standing.spent <= 0.001 * NANOS
+        assert (statement.reserved, statement.spent) == (0, len(served) * 11_000)
+        assert statement.spent <= 0.001 * NANOS
         assert len(evil.requests) == len(served) >= 3
 
 
@@ -368,8 +368,8 @@ async def test_what_was_spent_before_a_restart_counts(tmp_path: Path) -> None:
         async with priced(evil, tmp_path, BUDGET) as gateway:
             assert (await chat(gateway, max_tokens=200)).status == 200
         async with priced(evil, tmp_path, BUDGET.replace("ledger: {create: true}\n", "")) as gateway:
-            (standing,) = gateway.app.accounting.budgets.standing()
-            assert standing.spent == 11_000
+            (statement,) = gateway.app.accounting.budgets.statements()
+            assert statement.spent == 11_000
 
 
 async def test_a_free_model_needs_no_budget(tmp_path: Path) -> None:
@@ -410,9 +410,9 @@ async def test_a_stream_that_has_spent_what_was_set_aside_is_stopped(tmp_path: P
         assert OPENAI.error(OPENAI.last_event(got.body))["code"] == "insufficient_quota"
         assert not OPENAI.ends_whole(got.body)
         await evil.closed()
-        (standing,) = gateway.app.accounting.budgets.standing()
-        assert standing.reserved == 0
-        assert 0.00002 * NANOS < standing.spent < 0.004 * NANOS
+        (statement,) = gateway.app.accounting.budgets.statements()
+        assert statement.reserved == 0
+        assert 0.00002 * NANOS < statement.spent < 0.004 * NANOS
 
 
 async def test_a_stream_is_stopped_whatever_its_beginning_says_of_its_cost(tmp_path: Path) -> None:
@@ -462,6 +462,6 @@ async def test_what_begins_at_midnight_is_in_one_day_for_budgets_and_ledger(
         monkeypatch.setattr(budgets, "_clock", lambda: midnight + 0.001)
         assert (await chat(gateway)).status == 200
         assert [day["day"] for day in await booked(gateway, "day")] == ["2027-01-14"]
-        assert [row.spent for row in budgets.standing()] == [0]
+        assert [row.spent for row in budgets.statements()] == [0]
         monkeypatch.setattr(budgets, "_clock", lambda: midnight - 1.0)
-        assert [row.spent for row in budgets.standing()] == [11_000]
+        assert [row.spent for row in budgets.statements()] == [11_000]

@@ -131,7 +131,7 @@ async def test_who_comes_later_counts_what_was_spent_before(server: Server) -> N
     async with sidecar(server) as one:
         await one.spend(NANOS, 7 * NANOS // 10)
     async with sidecar(server) as two:
-        await soon(lambda: two.budgets.standing()[0].spent == 7 * NANOS // 10)
+        await soon(lambda: two.budgets.statements()[0].spent == 7 * NANOS // 10)
         with pytest.raises(OverBudget, match=r"0\.3 of its 1 dollars left"):
             await two.reserve(NANOS // 2)
         await two.spend(3 * NANOS // 10, 0)

@@ -119,7 +119,7 @@ async def test_a_request_takes_of_all_limits_or_of_none(server: Server) -> None:
         for _ in range(5):
             with pytest.raises(OverLimit, match="tokens"):
                 await mate.ask(Need(90, 0))
-        assert mate.scope.standings(monotonic_ns())[0][2] == 9
+        assert mate.scope.levels(monotonic_ns())[0][2] == 9
 
 
 async def test_who_may_wait_waits_in_turn(server: Server) -> None:

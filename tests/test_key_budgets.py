@@ -54,7 +54,7 @@ async def standing(gateway: Gateway, key: str = "") -> dict[str, Mapping[str, An
 
 
 def left(gateway: Gateway) -> dict[str, int]:
-    return {row.name: row.spent for row in gateway.app.accounting.budgets.standing()}
+    return {row.name: row.spent for row in gateway.app.accounting.budgets.statements()}
 
 
 @pytest.fixture(autouse=True)

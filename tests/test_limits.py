@@ -136,7 +136,7 @@ def test_whoever_passes_takes_from_all_scopes_and_else_from_none() -> None:
     assert admission.admit((wide, narrow), Need(60, 0)) is None
     assert admission.admit((narrow, wide), Need(60, 0)) is None
     assert [admission.admit((wide, narrow), Need(5, 0)) is None for _ in range(9)] == [False] * 8 + [True]
-    assert wide.standings(clock.now)[0][2] == 1
+    assert wide.levels(clock.now)[0][2] == 1
 
 
 def test_who_does_not_pass_for_its_tokens_is_no_request() -> None:

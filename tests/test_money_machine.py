@@ -177,11 +177,11 @@ class Money(RuleBasedStateMachine):
 
     @invariant()
     def all_agree(self) -> None:
-        for standing in self.budgets.standing():
-            budget = ROWS[self.rows][standing.name]
-            mine = [a for a in self.asked if a.falls_under(budget, standing.client, window_of(budget, self.now))]
-            assert standing.spent == sum(asked.cost or 0 for asked in mine)
-            assert standing.reserved == sum(asked.bound for asked in mine if asked.cost is None)
+        for statement in self.budgets.statements():
+            budget = ROWS[self.rows][statement.name]
+            mine = [a for a in self.asked if a.falls_under(budget, statement.client, window_of(budget, self.now))]
+            assert statement.spent == sum(asked.cost or 0 for asked in mine)
+            assert statement.reserved == sum(asked.bound for asked in mine if asked.cost is None)
 
     @rule()
     def look_into_the_ledger(self) -> None:

@@ -286,7 +286,7 @@ async def test_each_attempt_counts_at_its_provider_and_the_request_once_at_its_c
 
 def tokens_left(world: World) -> int:
     (scope,) = world.limit._clients.values()
-    return scope.standings(world.clock.now)[-1][2]
+    return scope.levels(world.clock.now)[-1][2]
 
 
 @pytest.mark.parametrize(

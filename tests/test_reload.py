@@ -533,8 +533,8 @@ async def test_a_new_budget_has_all_that_was_spent_once(tmp_path: Path, before: 
             await soon(lambda: not gateway.app.upstream.in_use)
             told = sum(total.nanos for total in await accounting.ledger.totals())
             assert told > 0
-            assert [row.spent for row in accounting.budgets.standing()] == [told, told]
-            assert [row.reserved for row in accounting.budgets.standing()] == [0, 0]
+            assert [row.spent for row in accounting.budgets.statements()] == [told, told]
+            assert [row.reserved for row in accounting.budgets.statements()] == [0, 0]
 
 
 async def test_a_door_that_was_shut_stays_shut_though_the_keys_are_gone(tmp_path: Path) -> None:
@@ -556,7 +556,7 @@ async def test_a_strict_budget_is_not_overrun_by_reloads(tmp_path: Path) -> None
             statuses = []
             for n in range(20):
                 statuses.append(await say(gateway))
-                (row,) = gateway.app.accounting.budgets.standing()
+                (row,) = gateway.app.accounting.budgets.statements()
                 assert row.spent + row.reserved <= row.limit
                 await gateway.change(**settings, budgets={"it": budget | {"alert": 0.5 + n / 100}})
             assert statuses[0] == 200

@@ -185,7 +185,7 @@ async def test_a_storm_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest
             reloads = await changing(gateway, said, spare, asking)
             await asking
             await soon(lambda: app.upstream.in_use == 0)
-            assert {standing.reserved for standing in app.accounting.budgets.standing()} == {0}
+            assert {standing.reserved for standing in app.accounting.budgets.statements()} == {0}
             assert {standing.latency.in_flight for standing in app.lasting.standings} <= {0}
             assert (len(app.lasting.active), app.server.connections) == (0, 0)
     laws.figures["calls of the storm under way at once"] = (clients.most, STREAMS)

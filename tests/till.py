@@ -39,11 +39,11 @@ class Till:
         return True
 
     def spent(self, name: str, client: str = "") -> int:
-        return next(row.spent for row in self.budgets.standing() if (row.name, row.client) == (name, client))
+        return next(row.spent for row in self.budgets.statements() if (row.name, row.client) == (name, client))
 
     @property
     def reserved(self) -> int:
-        return sum(row.reserved for row in self.budgets.standing())
+        return sum(row.reserved for row in self.budgets.statements())
 
 
 def affords(budgets: Budgets, who: Who, bound: int | None) -> bool:

@@ -13,8 +13,8 @@ end what it did cost.
 docs/decisions/0017-budgets.md says why, and 0025-fleet.md for a fleet.
 """
 
-from proxy.budgets.counter import Alert, Counter, Standing
+from proxy.budgets.counter import Alert, Counter, Statement
 from proxy.budgets.leases import Leases
 from proxy.budgets.reservations import Budgets, Reservation, Spent
 
-__all__ = ["Alert", "Budgets", "Counter", "Leases", "Reservation", "Spent", "Standing"]
+__all__ = ["Alert", "Budgets", "Counter", "Leases", "Reservation", "Spent", "Statement"]

@@ -86,8 +86,8 @@ class Alert(NamedTuple):
     resets_at: float | None = None  # seconds since 1970; None: never
 
 
-class Standing(NamedTuple):
-    """Where a budget stands; money in nano-dollars."""
+class Statement(NamedTuple):
+    """What is spent of a budget, and what is left; money in nano-dollars."""
 
     name: str
     client: str
@@ -207,9 +207,9 @@ class Counter:
     def resets_at(self) -> float | None:
         return None if isinf(self.end) else self.end
 
-    def standing(self) -> Standing:
+    def statement(self) -> Statement:
         name, window = self.terms.name, self.terms.window
-        return Standing(
+        return Statement(
             name, self.client, window, self.limit, self.spent, self.reserved, self.remaining, self.resets_at,
             self.overruns,
         )  # fmt: skip

@@ -11,7 +11,7 @@ from heapq import nlargest
 from math import inf
 from typing import NamedTuple
 
-from proxy.budgets.counter import Alert, Counter, News, Standing, Terms, terms_of
+from proxy.budgets.counter import Alert, Counter, News, Statement, Terms, terms_of
 from proxy.budgets.refusal import refusal
 from proxy.budgets.windows import WINDOWS, Window
 from proxy.config import Budget
@@ -215,9 +215,9 @@ class Budgets:
             counter.take(nanos)
         self._tell_all([(counter, kind) for counter in counters for kind in counter.settle(nanos, nanos)])
 
-    def standing(self) -> list[Standing]:
+    def statements(self) -> list[Statement]:
         now = self._clock()
-        return [purse.turn(now).standing() for purse in self._purses.values()]
+        return [purse.turn(now).statement() for purse in self._purses.values()]
 
     def counters(self, client: str, provider: str, model: str, at: float | None = None) -> list[Counter]:
         """The counters that an attempt falls under, `at` that time; None: now."""

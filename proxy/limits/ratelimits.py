@@ -16,7 +16,7 @@ from math import ceil
 from proxy.limits.resets import MILLISECONDS, http_date, instant, seconds_from
 
 Line = tuple[str, str]
-Standing = tuple[str, int, int, int]  # requests or tokens; their limit, what is left, nanoseconds until it is full
+Level = tuple[str, int, int, int]  # requests or tokens; their limit, what is left, nanoseconds until it is full
 # Of a value, and the time in seconds since 1970, by our clock and by the provider's. "" where it cannot be read.
 Reading = Callable[[str, float, float], str]
 
@@ -38,7 +38,7 @@ def translated(headers: Mapping[str, str], dialect_name: str, now: float) -> lis
     return [(name, value) for name, value in said if value and name not in headers]
 
 
-def with_ours(lines: Sequence[Line], standings: Sequence[Standing], dialect_name: str, now: float) -> list[Line]:
+def with_ours(lines: Sequence[Line], levels: Sequence[Level], dialect_name: str, now: float) -> list[Line]:
     """The lines of an answer, with what is left of our limits where its client looks for that.
 
     Where a provider has said that less is left of its own limit, that stays. `now`: seconds since 1970. The wire must
@@ -46,7 +46,7 @@ def with_ours(lines: Sequence[Line], standings: Sequence[Standing], dialect_name
     """
     words, spell = _WORDS[dialect_name]
     theirs, ours = dict(lines), {}
-    for what, limit, left, full_in in standings:
+    for what, limit, left, full_in in levels:
         of_limit, of_left, of_reset = words[what]
         said = theirs.get(of_left)
         if said is None or not is_count(said) or int(said) > left:

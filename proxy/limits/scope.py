@@ -13,7 +13,7 @@ from typing import Literal
 from proxy.access.allowance import Limits
 from proxy.limits.gcra import Bucket
 from proxy.limits.need import Need
-from proxy.limits.ratelimits import Standing
+from proxy.limits.ratelimits import Level
 
 Kind = Literal["client", "provider", "model", "announced"]
 What = Literal["concurrent", "requests", "tokens"]
@@ -126,18 +126,18 @@ class Limited(Scope):
         length = "as long as its answer may be" if need.says else "its answer included"
         return f"{limit}, and this request may take {need.within(bucket.limit)}, {length}"
 
-    def standings(self, now: int) -> list[Standing]:
+    def levels(self, now: int) -> list[Level]:
         """What its client is told."""
-        told: list[Standing] = []
+        levels: list[Level] = []
         if self._requests is not None:
-            told.append(("requests", self._requests.limit, *self._requests.state(now)))
+            levels.append(("requests", self._requests.limit, *self._requests.state(now)))
         if self._tokens is not None:
-            told.append(("tokens", self._tokens.limit, *self._tokens.state(now)))
-        return told
+            levels.append(("tokens", self._tokens.limit, *self._tokens.state(now)))
+        return levels
 
     def is_idle(self, now: int) -> bool:
         """Is it as good as new?"""
-        return not (self._under_way or self.queue or any(full_in for *_, full_in in self.standings(now)))
+        return not (self._under_way or self.queue or any(full_in for *_, full_in in self.levels(now)))
 
 
 class Held:

@@ -15,7 +15,7 @@ from proxy.fleet import PREFIX, Answer, Fleet, Word
 from proxy.limits.gcra import Bucket
 from proxy.limits.need import Need
 from proxy.limits.rate import LEAVE, SETTLE, TAKE, UNDER_WAY, Mark, Rate
-from proxy.limits.ratelimits import Standing
+from proxy.limits.ratelimits import Level
 from proxy.limits.scope import Kind, Limited, What
 
 
@@ -143,9 +143,9 @@ class Shared(Limited):
     def sentence(self, what: What, need: Need) -> str:
         return self.whole.sentence(what, need)
 
-    def standings(self, now: int) -> list[Standing]:
+    def levels(self, now: int) -> list[Level]:
         if not self._fleet.is_up:
-            return super().standings(now)
+            return super().levels(now)
         return [(what, rate.limit, *rate.state(now)) for what, rate in self.rates.items()]
 
     def is_idle(self, now: int) -> bool:

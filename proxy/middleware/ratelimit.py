@@ -204,7 +204,7 @@ class RateLimit:
     def _told(self, call: Call, scope: Limited, lines: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         if not has_words(call.dialect.name):
             return list(lines)
-        return with_ours(lines, scope.standings(self._clock()), call.dialect.name, self._wall())
+        return with_ours(lines, scope.levels(self._clock()), call.dialect.name, self._wall())
 
 
 def _need(call: Call, scopes: Sequence[Scope]) -> Need:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from proxy.access.rights import Whose
-from proxy.budgets import Budgets, Standing
+from proxy.budgets import Budgets, Statement
 from proxy.errors import GatewayError
 from proxy.ports import Call, Reply
 from proxy.reports.replies import list_reply, spelled_reply
@@ -59,8 +59,8 @@ class Books:
 
     async def budgets(self, whose: Whose, call: Call) -> Reply:
         """The state of each budget, and what is left of it."""
-        rows, client = self._budgets.standing(), whose(call)
-        return _standing([row for row in rows if client is None or row.client == client])
+        rows, client = self._budgets.statements(), whose(call)
+        return _statements([row for row in rows if client is None or row.client == client])
 
 
 def _client(own: str | None, wanted: str | None) -> str | None:
@@ -76,7 +76,7 @@ def _client(own: str | None, wanted: str | None) -> str | None:
     )
 
 
-def _standing(rows: list[Standing]) -> Reply:
+def _statements(rows: list[Statement]) -> Reply:
     data = [
         {
             "name": row.name,

@@ -11,11 +11,10 @@ from time import monotonic
 from typing import get_args
 
 from proxy.adapters.http import HTTPProvider
-from proxy.budgets import Budgets, Standing
+from proxy.budgets import Budgets, Statement
 from proxy.failover.breaker import State
 from proxy.failover.health import Checked, Health
-from proxy.failover.standing import Standing as Target
-from proxy.failover.standing import Standings
+from proxy.failover.standing import Standing, Standings
 from proxy.fleet import Fleet
 from proxy.middleware.cache import Cache
 from proxy.middleware.metrics import Metrics
@@ -57,15 +56,15 @@ class _Look:
 
     def __init__(self, budgets: Budgets) -> None:
         self._budgets = budgets
-        self._rows: list[Standing] = []
+        self._rows: list[Statement] = []
         self._until = 0.0
 
-    def dollars(self, read: Callable[[Standing], int]) -> Callable[[], Counts]:
+    def dollars(self, read: Callable[[Statement], int]) -> Callable[[], Counts]:
         return lambda: {(row.name, row.client, row.window): read(row) / NANOS for row in self._now()}
 
-    def _now(self) -> list[Standing]:
+    def _now(self) -> list[Statement]:
         if monotonic() >= self._until:
-            rows = self._budgets.standing()
+            rows = self._budgets.statements()
             own = nlargest(CLIENTS, (row for row in rows if row.client), key=lambda row: row.spent)
             self._rows = [*(row for row in rows if not row.client), *own]
             self._until = monotonic() + MOMENT
@@ -126,7 +125,7 @@ def providers(metrics: Metrics, health: Health, adapters: Callable[[], Mapping[s
 
 
 def targets(metrics: Metrics, standings: Standings) -> None:
-    def told() -> Iterator[tuple[tuple[str, str], Target]]:
+    def told() -> Iterator[tuple[tuple[str, str], Standing]]:
         for one in standings:
             where = one.target.adapter.name, one.target.model
             if metrics.has_place(*where):
