@@ -18,7 +18,7 @@ from proxy.config import Fault
 from proxy.errors import BadRequest, Timeout, UpstreamError
 from proxy.failover.faults import Broken, Failing
 from proxy.failover.standing import RESTING
-from proxy.middleware.faults import Faults, Said, said
+from proxy.middleware.faults import Faults, Said, parse
 from proxy.ports import Answer, Call, Outgoing, Reply, Target
 from proxy.registry import dialect
 from proxy.wishes import FAULT
@@ -77,7 +77,7 @@ def rows(folder: Path) -> list[tuple[Any, ...]]:
     ],
 )
 def test_a_fault_is_read(text: str, meant: Said) -> None:
-    assert said(text) == meant
+    assert parse(text) == meant
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_fault_is_read(text: str, meant: Said) -> None:
 )
 def test_what_is_no_fault_is_refused(text: str, told: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        said(text)
+        parse(text)
     assert caught.value.message.startswith(f"{FAULT}: {told}")
     assert caught.value.param == FAULT
     assert len(caught.value.message) < 250

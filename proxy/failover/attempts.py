@@ -12,7 +12,7 @@ from proxy.errors import GatewayError, UpstreamError
 from proxy.ports import Account, Attempt, Call, Handler, Heard, Reply, Target
 from proxy.reports.outcome import outcome
 
-Held = list[tuple[Account, Any]]
+Reserved = list[tuple[Account, Any]]
 Tell = Callable[[Call, BaseException | None], None]
 
 
@@ -29,12 +29,12 @@ async def attempt(call: Call, handler: Handler, tell: Tell = tell_nobody) -> Rep
         _forget(call)
     call.attempts += 1
     call.began = monotonic()
-    held: Held = []
+    reserved: Reserved = []
     try:
         for account in call.accounts:
-            held.append((account, await account.reserve(call)))
+            reserved.append((account, await account.reserve(call)))
     except BaseException as error:
-        _settle(call, held, error)
+        _settle(call, reserved, error)
         call.attempts -= 1  # nobody was asked
         raise
     try:
@@ -44,12 +44,12 @@ async def attempt(call: Call, handler: Handler, tell: Tell = tell_nobody) -> Rep
             call.attempts -= 1
         else:
             tell(call, error)
-        _settle(call, held, error)
+        _settle(call, reserved, error)
         raise
     tell(call, None)
     call.headed = monotonic()
-    if held:
-        _follow(call, reply, held)
+    if reserved:
+        _follow(call, reply, reserved)
     return reply
 
 
@@ -68,7 +68,7 @@ def note(call: Call, target: Target, error: BaseException | None, number: int) -
     """What came of the attempt that has just come to its answer's head, or failed. `number`: 0 if nobody was asked."""
     began, how = call.began, outcome(error) if error is not None else None
     answered = call.answer_head[0]
-    return Attempt(
+    return Attempt(  # in the order of its fields, as that is faster
         target,
         number,
         monotonic() - began,
@@ -83,20 +83,20 @@ def note(call: Call, target: Target, error: BaseException | None, number: int) -
     )
 
 
-def _follow(call: Call, reply: Reply, held: Held) -> None:
+def _follow(call: Call, reply: Reply, reserved: Reserved) -> None:
     call.heard = Heard()
     if isinstance(reply.body, bytes):
         call.heard.tap(reply.body)
-        _settle(call, held, None)
+        _settle(call, reserved, None)
     else:
         reply.taps.append(call.heard.tap)
-        for account, _ in held:
+        for account, _ in reserved:
             account.begun(call, reply)
-        reply.endings.append(lambda error: _settle(call, held, error))
+        reply.endings.append(lambda error: _settle(call, reserved, error))
 
 
-def _settle(call: Call, held: Held, error: BaseException | None) -> None:
+def _settle(call: Call, reserved: Reserved, error: BaseException | None) -> None:
     """In the reverse order in which they reserved."""
-    while held:
-        account, kept = held.pop()
+    while reserved:
+        account, kept = reserved.pop()
         account.settle(call, kept, error)

@@ -25,7 +25,7 @@ from proxy.lanes.asking import timed
 from proxy.ports import Attempt, Call, Handler, Reply, Target
 
 _SOONER_ELSEWHERE = WAITED | {RESTING}
-Cost = Callable[[Call, Target], int | None]  # nano-dollars that it may take there; None: nobody knows
+Estimate = Callable[[Call, Target], int | None]  # nano-dollars that it may take there; None: nobody knows
 
 
 class Rules(Protocol):
@@ -35,7 +35,7 @@ class Rules(Protocol):
     standings: Standings
     retry: Retry
     deadline: float  # seconds after which no attempt is begun
-    cost: Cost
+    estimate: Estimate
     is_well: Callable[[str], bool]  # what the health checks say of a provider
     sleep: Callable[[float], Awaitable[None]]
     hedging: Hedging | None
@@ -104,10 +104,10 @@ class Way:
 
     def _cheaper(self, than: Target) -> Iterator[Target]:
         """Those that are left and known to cost less, the dearest of them first."""
-        call, most = self._call, self._rules.cost(self._call, than)
+        call, most = self._call, self._rules.estimate(self._call, than)
         found: list[tuple[int, Target]] = []
         for target in self.left:
-            cost = self._rules.cost(call, target)
+            cost = self._rules.estimate(call, target)
             if cost is None or most is None or cost >= most:
                 call.history.append(Attempt(target, skipped="not cheaper"))
             else:
@@ -144,7 +144,7 @@ class Way:
 
     def _option(self, target: Target, weight: int) -> Option[Target]:
         rules, by_cost = self._rules, self._plan.strategy == "least_cost"
-        cost = rules.cost(self._call, target) if by_cost else None
+        cost = rules.estimate(self._call, target) if by_cost else None
         return Option(target, repr(target), weight, cost, rules.standings.of(target).latency)
 
     def _why_not(self, target: Target, standing: Standing) -> str:

@@ -25,7 +25,7 @@ from proxy.failover.hedging import Hedging
 from proxy.failover.plan import Plan, Planner
 from proxy.failover.retries import Backoff, RetryBudget
 from proxy.failover.standing import Standing, Standings
-from proxy.failover.way import Cost, Way
+from proxy.failover.way import Estimate, Way
 from proxy.lanes.asking import timed
 from proxy.ports import Call, Handler, Reply, Target
 
@@ -42,7 +42,7 @@ class Failover:
         standings: Standings,
         retry: Retry,
         deadline: float,
-        cost: Cost,
+        estimate: Estimate,
         is_well: Callable[[str], bool],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         hedging: Hedging | None = None,
@@ -52,7 +52,7 @@ class Failover:
         self.standings = standings
         self.retry = retry
         self.deadline = deadline
-        self.cost = cost
+        self.estimate = estimate
         self.is_well = is_well
         self.sleep = sleep
         self.hedging = hedging

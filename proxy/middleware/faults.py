@@ -82,7 +82,7 @@ class Faults:
 
     def check(self, headers: Mapping[str, str]) -> None:
         """Raises BadRequest."""
-        if FAULT in headers and (name := said(headers[FAULT]).provider) and name not in self._named:
+        if FAULT in headers and (name := parse(headers[FAULT]).provider) and name not in self._named:
             raise BadRequest(
                 f"{FAULT}: there is no provider {name[:40]!r}; there are {', '.join(self._named)}.", param=FAULT
             )
@@ -102,7 +102,7 @@ class Faults:
 
     def _fault_of(self, call: Call, provider: str) -> Fault | None:
         if FAULT in call.headers:
-            asked = said(call.headers[FAULT])
+            asked = parse(call.headers[FAULT])
             is_meant = not asked.provider or self._named[asked.provider] == provider
             return asked.fault if is_meant else None
         return self._rows.get(provider) or self._rows.get(ANY)
@@ -125,7 +125,7 @@ class Faults:
 
 
 @lru_cache(maxsize=64)
-def said(text: str) -> Said:
+def parse(text: str) -> Said:
     """What a header's value asks for. Raises BadRequest."""
     fields: dict[str, Any] = {}
     for pair in filter(None, map(str.strip, text.split(";"))):
