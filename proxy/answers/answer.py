@@ -17,7 +17,7 @@ from msgspec import Struct
 from proxy.ports import Headers
 
 VERSION = 1
-OVERHEAD = 1024  # bytes that an answer takes beside its contents, about
+OVERHEAD = 1024  # bytes that an answer takes besides its contents, about
 TURN = 64 * 1024  # bytes of a stream after which other tasks have their turn
 
 # Headers that were true only once: an answer's id, its time, and what was left of a limit just then.

@@ -29,7 +29,7 @@ _changes_nothing = re.compile(
 ).fullmatch
 # Where Google's, Amazon's and Ollama's wires say how to sample; all others say it beside the messages.
 _SAMPLERS = ("generationConfig", "generation_config", "inferenceConfig", "options")
-_is_nought = re.compile(rb"-?0(?:\.0+)?").fullmatch
+_is_zero = re.compile(rb"-?0(?:\.0+)?").fullmatch
 
 _decode = msgspec.json.Decoder(float_hook=lambda text: msgspec.Raw(text.encode())).decode
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -98,7 +98,7 @@ def stands_alone(call: Call) -> bool:
 
 def _has_no_chance(envelope: Envelope) -> bool:
     temperature, seed = envelope.raw("temperature"), envelope.raw("seed")
-    return (temperature is not None and _is_nought(temperature) is not None) or seed not in (None, b"null")
+    return (temperature is not None and _is_zero(temperature) is not None) or seed not in (None, b"null")
 
 
 @lru_cache(maxsize=1024)

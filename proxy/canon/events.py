@@ -103,7 +103,7 @@ NO_USAGE = Usage()
 
 
 class Iteration(Struct, frozen=True):
-    """What another run of a model used within one request, beside the answer: to sum it up, or to give advice."""
+    """What another run of a model used within one request, besides the answer: to sum it up, or to give advice."""
 
     model: str  # "": the one that answers
     usage: Usage

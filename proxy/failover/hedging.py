@@ -91,7 +91,7 @@ def is_lost(error: BaseException) -> bool:
 
 
 def is_bounded(call: Call) -> bool:
-    """May two targets be asked? Not where a request has no bound to its cost, or effects beside its answer."""
+    """May two targets be asked? Not where a request has no bound to its cost, or effects besides its answer."""
     try:
         return not extent(call.envelope, call.dialect.bounds, Longest()).is_open
     except BadRequest:  # the first target may say so itself

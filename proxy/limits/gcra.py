@@ -9,9 +9,9 @@ most a minute ahead. So a limit of 1,000 a minute admits
   1,000 in each further minute: the burst is let in once, and not again with every minute.
 
 OpenAI and Anthropic do the same ("continuously replenished up to your maximum limit"), so a client that keeps to their
-limits in the right way keeps to ours. All numbers are whole: nanoseconds, and units, of which a request costs some and
-a nanosecond pays for some. Waits are rounded up, and nothing else is rounded. The clock never goes back (time.monotonic
-does not); if it leaps ahead, the bucket is full, and no more than that.
+limits in the right way keeps to ours. All numbers are whole: nanoseconds, and units in which a request costs so many
+and a nanosecond pays for so many. Waits are rounded up, and nothing else is rounded. The clock never goes back
+(time.monotonic does not); if it leaps ahead, the bucket is full, and no more than that.
 
 What has passed may turn out to be less, or more (`settle`). More is taken now, and may put the moment off beyond a
 minute. Less is given back, but only as far as time has not paid for it already, or the limit would be passed. So the

@@ -63,7 +63,7 @@ class Cache:
     def become(self, rules: config.Cache, about: str = "", wanted: Wanted = _by_the_rules) -> None:
         """Go by these rules from now on; whether answers are kept in files is settled at the start.
 
-        `about`: what answers depend on beside the request, such as the configuration. `wanted`: is a call looked up
+        `about`: what answers depend on besides the request, such as the configuration. `wanted`: is a call looked up
         that does not say so itself? None: as the rules have it.
         """
         self.answers.become(rules.size, rules.ttl)

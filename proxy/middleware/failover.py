@@ -91,7 +91,7 @@ class Failover:
         return plan
 
     async def rest(self, call: Call, handler: Handler, met: Iterable[Target]) -> Iterator[Target]:
-        """Whom it could still ask, beside those that it has `met`. Raises UnknownModel."""
+        """Whom it could still ask, besides those that it has `met`. Raises UnknownModel."""
         plan = await self.planner.plan(call.model, call.key)
         await self.planner.load_others(plan, self.is_well)
         return Way(self, call, handler, plan, frozenset(met)).hand_over()

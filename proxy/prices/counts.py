@@ -13,7 +13,7 @@ from proxy.grammar.fields import are_counts, as_list, as_object, count_of
 
 MOST = 10**12  # tokens in one bucket; nobody read or wrote more
 
-# Counts beside the tokens, and where they are. Both are Perplexity's, https://docs.perplexity.ai/getting-started/pricing:
+# Counts besides the tokens, and where they are. Both are Perplexity's, https://docs.perplexity.ai/getting-started/pricing:
 # most of its models search for a fee by request, so that there a search has a price only where the list says so.
 CALLS: Mapping[str, str] = {"search": "num_search_queries", "citation": "citation_tokens"}
 

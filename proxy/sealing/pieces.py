@@ -26,7 +26,7 @@ from proxy.canon import (
 )
 from proxy.sealing.seals import is_sealed
 
-# Bytes of memory beside the texts: an entry has its key, its slot and its tuples; a piece has its own tuple.
+# Bytes of memory besides the texts: an entry has its key, its slot and its tuples; a piece has its own tuple.
 _ENTRY, _PIECE = 700, 150
 
 

@@ -1,4 +1,4 @@
 """How is money counted: before an answer, while it comes, and after it?
 
-What `middleware/cost` is made of, beside prices and budgets.
+What `middleware/cost` is made of, besides prices and budgets.
 """

@@ -22,7 +22,7 @@ PAUSES = (1.0, 5.0, 25.0)  # seconds before each of the three further tries
 PATIENCE = 10.0  # seconds for an answer
 HELD = 100  # alerts that wait; more are lost, and counted
 FAREWELL = 2.0  # seconds that the last ones have when pillion ends
-LATER = frozenset({408, 425, 429})  # statuses after which it is tried again, beside 5xx
+LATER = frozenset({408, 425, 429})  # statuses after which it is tried again, besides 5xx
 
 Post = Callable[[str, bytes], Awaitable[int]]  # a URL and JSON; the status of the answer
 Sleep = Callable[[float], Awaitable[None]]
