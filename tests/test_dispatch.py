@@ -10,7 +10,7 @@ import pytest
 
 from proxy import registry
 from proxy.dispatch import chain
-from proxy.lanes.asking import Begun
+from proxy.lanes.begun import Begun
 from proxy.ports import Call, Handler, Reply
 from tests import recordings
 from tests.client import (

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from proxy import registry
 from proxy.canon import Completion, Request, Usage, fold
 from proxy.errors import UpstreamError
-from proxy.lanes.asking import Begun
+from proxy.lanes.begun import Begun
 from proxy.lanes.hearing import Hearing
 from proxy.lanes.retelling import Retelling
 from proxy.lanes.telling import Telling

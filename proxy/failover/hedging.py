@@ -23,7 +23,6 @@ from proxy.config import Hedge
 from proxy.edge.onlookers import conclude
 from proxy.errors import BadRequest, GatewayError
 from proxy.failover.standing import Standing
-from proxy.lanes.asking import timed
 from proxy.ports import Call, Reply, Target
 from proxy.reports.outcome import outcome
 from proxy.spending.extent import Longest, extent
@@ -216,7 +215,7 @@ class Race:
         failed = _failure(ahead)
         if not isinstance(failed, GatewayError) or not self._may_go_on(failed):
             return ahead
-        await timed(self._call, asyncio.wait([behind]))
+        await self._call.timed(asyncio.wait([behind]))
         return behind if _failure(behind) is None else ahead
 
     async def _loaded(self, ahead: asyncio.Task[Reply]) -> None:

@@ -21,7 +21,6 @@ from proxy.failover.plan import Plan, Planner
 from proxy.failover.retries import WAITED, Backoff, RetryBudget, Verdict, verdict
 from proxy.failover.standing import RESTING, RESTS, UNWELL, Standing, Standings, is_unasked
 from proxy.failover.sticking import conversation
-from proxy.lanes.asking import timed
 from proxy.ports import Attempt, Call, Handler, Reply, Target
 
 _SOONER_ELSEWHERE = WAITED | {RESTING}
@@ -180,13 +179,13 @@ class Way:
                 except GatewayError as error:
                     failed = unwound(error)
             if self._may_go_on(failed):
-                await timed(call, self._load_others())
+                await call.timed(self._load_others())
             if is_unasked(failed) and standing.breaker.state == "ramp":
                 self._deferred.append(target)
             pause = self._pause(failed, target, tries)
             if pause is None:
                 raise failed
-            await timed(call, rules.sleep(pause))
+            await call.timed(rules.sleep(pause))
             failed, tries = None, tries + 1
 
     async def _once(self, standing: Standing) -> Reply:

@@ -1,22 +1,20 @@
 """How is a provider asked, whichever lane the call is in?
 
-What both lanes share: getting the head of an answer that is no error, booking the provider's time as its own, and
-keeping our key out of its words.
+What both lanes share: getting to an answer that is no error, finding out what kind of answer it is, and keeping our key
+out of the provider's words.
 """
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from time import monotonic, time
-from typing import Any, TypeVar, cast
 
 from proxy.errors import Down, UpstreamError
 from proxy.framing import Unframed
 from proxy.grammar.complaints import understand
+from proxy.lanes.begun import Begun
 from proxy.limits import ratelimits
-from proxy.ports import Answer, Call, Dialect, Outgoing, Pour, Sink, Target
-
-T = TypeVar("T")
+from proxy.ports import Answer, Call, Dialect, Outgoing, Target
 
 ERROR_LIMIT = 1024 * 1024  # bytes of a provider's error that are read
 HOLD_LIMIT = 256 * 1024  # bytes that may be held back until a stream has said something
@@ -48,7 +46,7 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
         answer.abort()
         raise _misled(call, f"{answer.status}, and redirects are not followed", "upstream_redirect", answer.status)
     try:
-        body = await timed(call, answer.read(ERROR_LIMIT))
+        body = await call.timed(answer.read(ERROR_LIMIT))
     except BaseException:  # most of all where the client has left: the provider must not go on
         answer.abort()
         raise
@@ -65,7 +63,7 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
 async def _no_page(call: Call, answer: Answer) -> Answer:
     """The answer, unless it is a web page. Its type alone does not tell: some hosts give it to JSON as well."""
     try:
-        began = await timed(call, answer.chunk())
+        began = await call.timed(answer.chunk())
         if not began or _is_page(began):
             due = "a stream" if call.stream else "JSON"
             raise _misled(call, f"{media_type_of(answer)} where {due} was due", "upstream_protocol", answer.status)
@@ -113,7 +111,7 @@ async def hold(
     """
     held = b""
     while True:
-        chunk = await timed(call, answer.chunk())
+        chunk = await call.timed(answer.chunk())
         held += chunk
         hear(chunk, held)
         try:
@@ -126,7 +124,7 @@ async def hold(
 
 def read_whole(call: Call, answer: Answer) -> Awaitable[bytes]:
     """An answer that is no stream. Raises UpstreamError."""
-    return timed(call, answer.read(WHOLE_LIMIT))
+    return call.timed(answer.read(WHOLE_LIMIT))
 
 
 def dialect_of(held: bytes, asked: Dialect, others: Sequence[Dialect]) -> Dialect:
@@ -138,50 +136,6 @@ def dialect_of(held: bytes, asked: Dialect, others: Sequence[Dialect]) -> Dialec
             if dialect.sign is not None and dialect.sign.search(held, 0, end):
                 return dialect
     return asked
-
-
-class Begun:
-    """An answer whose beginning has been read already."""
-
-    def __init__(self, answer: Answer, held: bytes) -> None:
-        self.status = answer.status
-        self.headers = answer.headers
-        self.begun = answer.begun
-        self.abort = answer.abort
-        self._answer = answer
-        self._held = held
-
-    @property
-    def pour(self) -> Pour | None:
-        """None where the answer has none. A property, as keeping a bound method would make a cycle."""
-        return None if getattr(self._answer, "pour", None) is None else self._pour
-
-    async def chunk(self) -> bytes:
-        held, self._held = self._held, b""
-        return held or await self._answer.chunk()
-
-    async def read(self, limit: int) -> bytes:
-        held, self._held = self._held, b""
-        return held + await self._answer.read(limit)
-
-    async def _pour(self, sink: Sink) -> bool:
-        held, self._held = self._held, b""
-        if held and not sink(held):
-            return False
-        pour: Pour = cast(Any, self._answer).pour
-        return await pour(sink)
-
-    def ended(self) -> bool:
-        return not self._held and self._answer.ended()
-
-
-async def timed(call: Call, waiting: Awaitable[T]) -> T:
-    """Await the provider, and count the time as the provider's and not as ours."""
-    began = monotonic()
-    try:
-        return await waiting
-    finally:
-        call.waited += monotonic() - began
 
 
 def blame(call: Call, error: UpstreamError) -> None:

@@ -9,7 +9,7 @@ from proxy.canon import Request
 from proxy.edge.aside import aside
 from proxy.errors import Unsupported
 from proxy.grammar.receipts import refuse_demands
-from proxy.lanes.asking import ask, timed
+from proxy.lanes.asking import ask
 from proxy.lanes.estimate import estimate
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.naming import named
@@ -51,7 +51,7 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
     sent = Outgoing(dialect.name, target.model, body, False, lines, query, "count_tokens", call.left())
     answer = await ask(call, target, dialect, sent)
     try:
-        said = await timed(call, answer.read(LIMIT))
+        said = await call.timed(answer.read(LIMIT))
     except BaseException:  # most of all where the client has left: the provider must not go on
         answer.abort()
         raise

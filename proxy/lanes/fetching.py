@@ -19,7 +19,6 @@ from proxy.canon import Audio, Document, Image, Inline, Part, Remote, Request, S
 from proxy.edge.remote import Fetcher, Found, NotFetched
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.filetypes import media_type_of
-from proxy.lanes.asking import timed
 from proxy.ports import Call, Dialect, Target
 
 AT_ONCE = 8  # for one request
@@ -59,7 +58,7 @@ class Fetching:
         if self._fetcher is None or not (kinds := _as_bytes(request, target, dialect)):
             return
         if places := list(_places(request, kinds)):
-            found = await timed(call, _fetched(places, self._fetcher))
+            found = await call.timed(_fetched(places, self._fetcher))
             request.turns = [replace(turn, parts=_filled(turn.parts, found)) for turn in request.turns]
 
     def hint(self, error: Unrepresentable, request: Request, target: Target, dialect: Dialect) -> None:

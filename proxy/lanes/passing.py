@@ -13,7 +13,6 @@ from proxy.edge.aside import SKIMMED, aside
 from proxy.envelope import Envelope
 from proxy.errors import Down
 from proxy.lanes.asking import (
-    Begun,
     ask,
     blame,
     dialect_of,
@@ -24,6 +23,7 @@ from proxy.lanes.asking import (
     read_whole,
     unexpected_type,
 )
+from proxy.lanes.begun import Begun
 from proxy.lanes.relaying import Relay, note
 from proxy.lanes.translating import Translation
 from proxy.lanes.windows import window

@@ -19,7 +19,8 @@ from proxy.errors import Unrepresentable
 from proxy.grammar.claude.betas import HEADER, named_in
 from proxy.lanes import kept
 from proxy.lanes.abilities import fit
-from proxy.lanes.asking import Begun, ask, dialect_of, hold, is_stream, read_whole, timed
+from proxy.lanes.asking import ask, dialect_of, hold, is_stream, read_whole
+from proxy.lanes.begun import Begun
 from proxy.lanes.calls import Calls
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.freetext import NONE, as_functions, free_in, lost
@@ -252,7 +253,7 @@ async def _first(call: Call, answer: Answer, telling: Telling) -> bytes:
     """All of a whole answer; of a stream up to the first event that says something. Raises UpstreamError."""
     out = b""
     while not (telling.ended or (call.stream and telling.begun and out)):
-        chunk = await timed(call, answer.chunk())
+        chunk = await call.timed(answer.chunk())
         out += telling.feed(chunk, last=not chunk or answer.ended())
         if telling.fault is not None and not (call.stream and telling.begun and out):
             raise telling.fault

@@ -20,7 +20,6 @@ from proxy.answers.flights import Flights, Key
 from proxy.answers.sameness import identity, is_deterministic, stands_alone
 from proxy.edge.aside import aside
 from proxy.errors import BadRequest, GatewayError
-from proxy.lanes.asking import timed
 from proxy.ports import Call, Handler, Headers, Reply
 
 CACHE = "x-pillion-cache"
@@ -141,7 +140,7 @@ class Cache:
         return (await self.flights.share(whose, call, handler)).reply
 
     async def _other(self, whose: Key, call: Call, handler: Handler) -> Reply:
-        reply, first = await timed(call, self.flights.share(whose, call, handler))
+        reply, first = await call.timed(self.flights.share(whose, call, handler))
         reply.headers = lasting(reply.headers)
         _copy_receipt(call, first)
         reply.endings.append(lambda error: _copy_receipt(call, first))

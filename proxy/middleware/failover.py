@@ -26,7 +26,6 @@ from proxy.failover.plan import Plan, Planner
 from proxy.failover.retries import Backoff, RetryBudget
 from proxy.failover.standing import Standing, Standings
 from proxy.failover.way import Estimate, Way
-from proxy.lanes.asking import timed
 from proxy.ports import Call, Handler, Reply, Target
 
 
@@ -65,7 +64,7 @@ class Failover:
         self.budget.asked()
         plan = self.planner.known_plan(call.model, call.key)
         if plan is None:
-            plan = await timed(call, self.planner.plan(call.model, call.key))
+            plan = await call.timed(self.planner.plan(call.model, call.key))
         call.how = plan.how
         if self.hedging is not None:
             self.hedging.asked()

@@ -24,7 +24,6 @@ from proxy import config
 from proxy.config import Fault
 from proxy.errors import BadRequest, Timeout
 from proxy.failover.faults import Failing
-from proxy.lanes.asking import timed
 from proxy.ports import Adapter, Call, Dialect, Handler, Reply, Target
 from proxy.wishes import FAULT
 
@@ -111,9 +110,9 @@ class Faults:
         """Before anything is sent, so that nothing is paid for where the client leaves meanwhile. Raises Timeout."""
         most = call.left()
         if most is None or most > seconds:
-            await timed(call, self._sleep(seconds))
+            await call.timed(self._sleep(seconds))
             return
-        await timed(call, self._sleep(most))
+        await call.timed(self._sleep(most))
         name = target.adapter.name
         message = f"{name} did not end within {most:g} s: an injected fault delays it."
         raise Timeout(message, code="total_timeout", provider=name)

@@ -6,7 +6,7 @@ at a provider.
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from time import monotonic
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from msgspec import Struct, field
 
@@ -17,6 +17,8 @@ from proxy.errors import GatewayError
 from proxy.ports.adapters import Target
 from proxy.ports.dialects import Dialect, Headers
 from proxy.ports.optional import NO_WISHES, Wishes
+
+T = TypeVar("T")
 
 PROBES = frozenset({"startup", "readiness", "liveness", "metrics"})  # operations that machines poll
 HEARD = 64 * 1024  # bytes of an answer that are kept, to estimate its tokens where the provider has not counted them
@@ -123,6 +125,14 @@ class Call(Struct, kw_only=True):
     def has_time(self, pause: float = 0.0) -> bool:
         """Is anything left of the client's timeout after a pause of so many seconds?"""
         return self.timeout is None or monotonic() + pause < self.started + self.timeout
+
+    async def timed(self, waiting: Awaitable[T]) -> T:
+        """Await the provider, and count the time as the provider's and not as ours."""
+        began = monotonic()
+        try:
+            return await waiting
+        finally:
+            self.waited += monotonic() - began
 
 
 class Heard(Struct):
