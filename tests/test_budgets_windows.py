@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.budgets import Spent
-from proxy.budgets.reservations import KEPT
+from proxy.budgets.purse import KEPT
 from proxy.budgets.windows import WINDOWS
 from proxy.config import Budget
 from tests.till import ME, NOON, Till

@@ -27,8 +27,9 @@ from proxy.errors import (
     UnknownModel,
     Unrepresentable,
 )
+from proxy.failover.pacing import Backoff, RetryBudget
 from proxy.failover.recent import SLOTS
-from proxy.failover.retries import Backoff, RetryBudget, Verdict, verdict
+from proxy.failover.retries import Verdict, verdict
 from proxy.failover.waits import asked_by, retry_after
 from tests.clock import Clock
 from tests.laws import examples

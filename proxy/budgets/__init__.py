@@ -5,6 +5,7 @@ end what it did cost.
 
     counter       the arithmetic of one budget in one window
     windows       when a window ends
+    purse         one client's budget, from window to window
     reservations  what is set aside for an attempt, and in which budgets
     refusal       what a client reads when a budget refuses its request
     leased        the arithmetic of one sidecar's share, where a fleet shares the budget

@@ -12,19 +12,18 @@ from math import inf
 from typing import NamedTuple
 
 from proxy.budgets.counter import Alert, Counter, News, Statement, Terms, terms_of
+from proxy.budgets.purse import KEPT, Make, Purse
 from proxy.budgets.refusal import refusal
-from proxy.budgets.windows import WINDOWS, Window
+from proxy.budgets.windows import WINDOWS
 from proxy.config import Budget
 from proxy.spending.money import dollars
 
-KEPT = 7  # windows before the present one, of those that were met: a clock that goes back finds there what was spent
 PURSES = 10_000  # budgets of single clients; clients beyond that share one
 FOUND = 4096  # clients with targets whose budgets are remembered
 OTHERS = "*"  # no client is called that
 
 
 Place = tuple[str, str, str]  # client, provider, model
-Make = Callable[[Terms, str, Window], Counter]
 
 
 class Spent(NamedTuple):
@@ -35,47 +34,6 @@ class Spent(NamedTuple):
     provider: str
     model: str
     nanos: int
-
-
-class Purse:
-    """One budget of one client, from window to window."""
-
-    __slots__ = ("_client", "_counters", "_make", "current", "terms")
-
-    def __init__(self, terms: Terms, client: str, now: float, make: Make) -> None:
-        self.terms = terms
-        self._client = client
-        self._make = make
-        self._counters: dict[float, Counter] = {}
-        self.current = self._counter(now)
-
-    def at(self, when: float) -> Counter:
-        """The counter of the window that this time is in, which becomes the current one."""
-        if not self.current.start <= when < self.current.end:
-            self.current = self._counter(when)
-        return self.current
-
-    def turn(self, now: float) -> Counter:
-        """As `at`, and forget all but a few of the earlier windows. Later ones, which only a wrong clock can have met,
-        all stay: what was spent in them counts when they come."""
-        self.at(now)
-        earlier = sorted(start for start in self._counters if start < self.current.start)
-        for start in earlier[:-KEPT]:
-            del self._counters[start]
-        return self.current
-
-    def become(self, terms: Terms) -> None:
-        """Go by these terms. What was counted stays counted."""
-        if terms != self.terms:
-            self.terms = terms
-            for counter in self._counters.values():
-                counter.become(terms)
-
-    def _counter(self, when: float) -> Counter:
-        window = WINDOWS[self.terms.window](when)
-        if window.start not in self._counters:
-            self._counters[window.start] = self._make(self.terms, self._client, window)
-        return self._counters[window.start]
 
 
 class Reservation:

@@ -17,8 +17,9 @@ from proxy.errors import Down, GatewayError, OverBudget, Unrepresentable, Upstre
 from proxy.failover.balance import Option, order
 from proxy.failover.hedging import Asking, Hedging, Race, Trial
 from proxy.failover.needs import lacking
+from proxy.failover.pacing import Backoff, RetryBudget
 from proxy.failover.plan import Plan, Planner
-from proxy.failover.retries import WAITED, Backoff, RetryBudget, Verdict, verdict
+from proxy.failover.retries import WAITED, Verdict, verdict
 from proxy.failover.standing import RESTING, RESTS, UNWELL, Standing, Standings, is_unasked
 from proxy.failover.sticking import conversation
 from proxy.ports import Attempt, Call, Handler, Reply, Target

@@ -22,8 +22,8 @@ from proxy.config import Retry
 from proxy.errors import GatewayError, unwound
 from proxy.failover.attempts import Tell, attempt, note, tell_nobody
 from proxy.failover.hedging import Hedging
+from proxy.failover.pacing import Backoff, RetryBudget
 from proxy.failover.plan import Plan, Planner
-from proxy.failover.retries import Backoff, RetryBudget
 from proxy.failover.standing import Standing, Standings
 from proxy.failover.way import Estimate, Way
 from proxy.ports import Call, Handler, Reply, Target
