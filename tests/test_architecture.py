@@ -27,7 +27,7 @@ FLOORS = [
     ["spending.accounting", "reports.rehearsal", "reports.watched"],
     ["server", "admin", "reports.*", "dispatch", "registry", "access.minting", "middleware", "middleware.*"],
     ["failover.way"],
-    ["failover.hedging", "failover.sofar"],
+    ["failover.hedging", "failover.race", "failover.sofar"],
     ["limits.*"],
     ["lanes.*"],
     ["failover.plan", "spending.used"],

@@ -15,7 +15,9 @@ from proxy.canon import Usage
 from proxy.config import Hedge, Retry
 from proxy.errors import Down, GatewayError, OverBudget, Refused
 from proxy.failover.breaker import Rules
-from proxy.failover.hedging import ATTEMPT_FIELDS, LOST, SAVED, Hedging, Race
+from proxy.failover.hedging import SAVED, Hedging
+from proxy.failover.race import Race
+from proxy.failover.trial import ATTEMPT_FIELDS, LOST
 from proxy.ports import Call, Reply, Target, Wishes
 from proxy.reports.explain import Explain
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Speech, ask, client, spell

@@ -20,10 +20,10 @@ from proxy.canon import Close, Delta, Event, Finish, Open, Request, Start, Stop,
 from proxy.config.models import known
 from proxy.edge.onlookers import conclude
 from proxy.errors import UnknownModel
-from proxy.failover.hedging import LOST
 from proxy.failover.plan import Plan
 from proxy.failover.sofar import SoFar, asks_for_text, parted
 from proxy.failover.splice import Splice, summed
+from proxy.failover.trial import LOST
 from proxy.grammar.claude.models import takes_of
 from proxy.lanes.prefill import go_on
 from proxy.middleware.resume import NO_PREFILL, Resume, _may_be_resumed, _may_be_two, _met

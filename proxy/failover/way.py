@@ -15,13 +15,15 @@ from proxy.access.rights import allows
 from proxy.config import Retry
 from proxy.errors import Down, GatewayError, OverBudget, Unrepresentable, UpstreamError, unwound
 from proxy.failover.balance import Option, order
-from proxy.failover.hedging import Asking, Hedging, Race, Trial
+from proxy.failover.hedging import Hedging
 from proxy.failover.needs import lacking
 from proxy.failover.pacing import Backoff, RetryBudget
 from proxy.failover.plan import Plan, Planner
+from proxy.failover.race import Asking, Race
 from proxy.failover.retries import WAITED, Verdict, verdict
 from proxy.failover.standing import RESTING, RESTS, UNWELL, Standing, Standings, is_unasked
 from proxy.failover.sticking import conversation
+from proxy.failover.trial import Trial
 from proxy.ports import Attempt, Call, Handler, Reply, Target
 
 _SOONER_ELSEWHERE = WAITED | {RESTING}

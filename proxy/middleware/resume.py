@@ -21,11 +21,12 @@ from proxy.config import Retry
 from proxy.edge.aside import aside
 from proxy.edge.onlookers import conclude, show
 from proxy.errors import GatewayError, UpstreamError
-from proxy.failover.hedging import HEDGED, LOST, Trial, copy_attempt, is_bounded
+from proxy.failover.hedging import HEDGED, is_bounded
 from proxy.failover.retries import verdict
 from proxy.failover.sofar import SoFar, asks_for_text, parted
 from proxy.failover.splice import Rest
 from proxy.failover.standing import UNWELL, Standing, Standings
+from proxy.failover.trial import LOST, Trial, copy_attempt
 from proxy.ports import Attempt, Call, Handler, Peek, Renderer, Reply, Target
 
 NO_PREFILL = "goes on with no text"
