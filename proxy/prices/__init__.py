@@ -115,14 +115,14 @@ class Prices:
             raise ConfigError(f"{place}: there is no list {name}; there are {there_are}") from None
 
     def _look_up(self, provider: str, model: str, when: float) -> Span:
-        span = self._span(provider, model, when)
+        span = self._find(provider, model, when)
         if len(self._met) >= REMEMBERED:
             self._met.clear()
         if len(model) <= LONGEST:
             self._met[provider, model] = span
         return span
 
-    def _span(self, provider: str, model: str, when: float) -> Span:
+    def _find(self, provider: str, model: str, when: float) -> Span:
         if override := self._overrides.get(f"{provider}/{model}"):
             return Span(override)
         if provider in self._free:
@@ -136,27 +136,28 @@ class Prices:
         key = (name, of, row.id)
         span = self._rows.get(key)
         if span is None or not span.since <= when < span.until:
-            span = self._rows[key] = Span(self._priced(name, row, when), *row.span(when))
+            span = self._rows[key] = Span(self._with_tiers(name, row, when), *row.span(when))
         return span
 
-    def _priced(self, name: str, row: Model, when: float) -> Price:
+    def _with_tiers(self, name: str, row: Model, when: float) -> Price:
+        """The standard price of a row, with those of the other tiers."""
         standard_row = row.standard(when)
         if not standard_row.keys() & {"input", "output"}:
             return self._guess(name)
         tiers: dict[str, Price] = {}
-        standard = self._price(name, standard_row, tiers)
+        standard = self._of_row(name, standard_row, tiers)
         dearest = self._dearest(name)
         tiers |= dict.fromkeys(STANDARD, standard)
         tiers |= dict.fromkeys(CHEAPER, Price(standard.source, standard.rates, False, tiers))
-        tiers |= {tier: self._price(name, rates, tiers) for tier, rates in row.by_tier(when).items()}
+        tiers |= {tier: self._of_row(name, rates, tiers) for tier, rates in row.by_tier(when).items()}
         if name in PLACES:
             rows = {**dict.fromkeys(STANDARD, standard_row), **row.by_tier(when)}
             place, factor = PLACES[name]
-            tiers |= {f"{tier}@{place}": self._price(name, times(each, factor), tiers) for tier, each in rows.items()}
+            tiers |= {f"{tier}@{place}": self._of_row(name, times(each, factor), tiers) for tier, each in rows.items()}
         tiers[OTHER] = Price(dearest.source, dearest.rates, False, tiers)
         return standard
 
-    def _price(self, name: str, row: Row, tiers: Mapping[str, Price]) -> Price:
+    def _of_row(self, name: str, row: Row, tiers: Mapping[str, Price]) -> Price:
         """What the row does not say costs the dearest of its list; without input or output the price is a guess."""
         source, is_whole = self._catalogue.source, {"input", "output"} <= row.keys()
         rates = Rates(row, self._catalogue.lists[name].dearest)
