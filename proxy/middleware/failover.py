@@ -66,17 +66,15 @@ class Failover:
         if plan is None:
             plan = await call.timed(self.planner.plan(call.model, call.key))
         call.how = plan.how
+        failed = None
         if self.hedging is not None:
             self.hedging.asked()
-            return await Way(self, call, handler, plan).go()
-        if len(plan.targets) > 1 or not self.is_well(plan.targets[0].adapter.name):
-            return await Way(self, call, handler, plan).go()
-        call.target = plan.targets[0]  # nearly every call's way is no longer than this
-        standing = self.standings.of(call.target)
-        try:
-            return await self.attempt(call, handler, standing)
-        except GatewayError as error:
-            failed = unwound(error)
+        elif len(plan.targets) == 1 and self.is_well(plan.targets[0].adapter.name):
+            call.target = plan.targets[0]  # nearly every call's way is no longer than this
+            try:
+                return await self.attempt(call, handler, self.standings.of(call.target))
+            except GatewayError as error:
+                failed = unwound(error)
         return await Way(self, call, handler, plan).go(failed)
 
     async def rehearse(self, call: Call) -> Plan:
