@@ -336,3 +336,10 @@ def test_a_module_without_a_question_is_found(source: str) -> None:
 )  # fmt: skip
 def test_what_is_allowed_passes(name: str, source: str) -> None:
     assert faults(name, f'"""What is it?"""\n{source}', KNOWN) == []
+
+
+@pytest.mark.parametrize("room", sorted(PROXY.glob("*/__init__.py")), ids=lambda room: room.parent.name)
+def test_a_room_that_lists_its_files_lists_all_of_them(room: Path) -> None:
+    text = ast.get_docstring(ast.parse(room.read_text())) or ""
+    listed = re.findall(r"^    (\w+) {2,}\S", text, re.MULTILINE)
+    assert not listed or sorted([*listed, "__init__"]) == sorted(path.stem for path in room.parent.glob("*.py"))

@@ -1,4 +1,39 @@
 """Whom do we ask, how are they, and what if they fail?
 
-What `middleware/failover` is made of: plans, retries, breakers, keys by turns, the health of providers.
+What `middleware/failover` and `middleware/resume` are made of.
+
+Whom:
+
+    plan          the targets that a call may go to
+    balance       in which order
+    sticking      the conversation that a call is part of
+    needs         what a request needs of its model
+    way           one call's way through its targets
+    attempts      one attempt, and its accounts
+
+If one fails:
+
+    retries       which errors are worth asking again after
+    pacing        when, and how often
+    waits         how long the provider asks us to wait
+    hedging       a second target beside a silent one
+    race          two attempts at once
+    trial         a second attempt's own call
+    sofar         what the client has of an answer that broke
+    splice        another answer as its rest
+    faults        a provider that fails on purpose
+
+How they are:
+
+    standing      a target, by the calls to it
+    breaker       is it left alone?
+    recent        how often something happened in the last seconds
+    percentile    in what time nearly all answered
+    health        a provider, by asking it now and then
+
+Their keys:
+
+    cooldown      which key is next
+    keystate      the same, kept for the next start
+    keyshare      the same, told to the fleet
 """
