@@ -16,7 +16,7 @@ from proxy.budgets.windows import Window
 from proxy.fleet import PREFIX, Answer, Fleet, StoreUnavailable
 
 STANDS = 86_400_000  # milliseconds that a window's numbers stay in the store after its end
-SHARES = 4  # into so many parts for each sidecar goes what is left; one gets one part at most beyond its present need
+SHARES = 4  # parts for each sidecar, into which what is left is divided; a lease is one part, or what is needed now
 QUIET = 3000  # milliseconds after the store's restart in which nothing is leased, as all must report first
 TRIES = 3
 
