@@ -141,20 +141,18 @@ class Counter:
     def admits(self, bound: int | None) -> bool:
         if bound == 0:
             return True
-        amount = self.amount(bound)
-        if amount is None:
+        if bound is None and (bound := self.cap) is None:  # `amount`, which each request would call three times
             return not self.strict and not self.alone and self.spent + self.reserved < self.limit
         if self.strict or self.alone:
-            return self.spent + self.reserved + amount <= self.limit
+            return self.spent + self.reserved + bound <= self.limit
         return self.spent + self.reserved < self.limit
 
     def take(self, bound: int | None) -> None:
         """Set aside an amount for a request that was admitted."""
-        amount = self.amount(bound)
-        if amount is None:
+        if bound is None and (bound := self.cap) is None:
             self.alone += 1
         else:
-            self.reserved += amount
+            self.reserved += bound
 
     def give_back(self, bound: int | None) -> None:
         """As if `take` had not been called."""
@@ -166,13 +164,12 @@ class Counter:
 
     def settle(self, bound: int | None, nanos: int) -> list[News]:
         """Count what it cost, in place of what was set aside; returns what there is to tell."""
-        amount = self.amount(bound)
         self.spent += nanos
-        if amount is None:
+        if bound is None and (bound := self.cap) is None:
             self.alone -= 1
             return self._news() if self.spent >= self._quiet else _NONE
-        self.reserved -= amount
-        if nanos > amount:
+        self.reserved -= bound
+        if nanos > bound:
             self.overruns += 1
             return [*self._once("overrun"), *self._news()]
         return self._news() if self.spent >= self._quiet else _NONE

@@ -65,8 +65,7 @@ class Reservation:
         """Nano-dollars at which a live stream is to be stopped, if one of its budgets wants that."""
         least = None
         for counter in self.counters:
-            amount = counter.amount(self.bound) if counter.terms.stops else None
-            if amount and (least is None or amount < least):
+            if counter.terms.stops and (amount := counter.amount(self.bound)) and (least is None or amount < least):
                 least = amount
         return least
 
