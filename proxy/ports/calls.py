@@ -90,7 +90,7 @@ class Call(Struct, kw_only=True):
     as_array: bool = False  # intake: the stream is to be one JSON array
     timeout: float | None = None  # intake: seconds from `started`, where the client said so
     wishes: Wishes = NO_WISHES  # intake: what the client says to us, and to no provider
-    accounts: "list[Account]" = field(default_factory=list)  # cost and ratelimit: these hear of each attempt
+    accounts: "list[Account]" = field(default_factory=list)  # auth, ratelimit and cost: these hear of each attempt
     target: Target | None = None  # failover
     resumable: bool = False  # resume: an error in its stream is withheld from the client until no target can go on
     so_far: str = ""  # resume: the beginning of the answer, with which the target is to go on
@@ -106,7 +106,7 @@ class Call(Struct, kw_only=True):
     booked: Usage | None = None  # cost: the usage that a failed attempt is booked with
     stop_at: int | None = None  # cost: nano-dollars at which a live answer is stopped
     price_source: str = ""  # cost: where the price of the last attempt comes from
-    waited: float = 0.0  # failover and dispatch: seconds spent waiting for the provider
+    waited: float = 0.0  # `timed`, and dispatch: seconds spent waiting for the provider
     heard: "Heard | None" = None  # attempts: what the client got of the last attempt's answer
     asked: bool = False  # dispatch: something was sent to the target, so it may have to be paid
     wire: str = ""  # dispatch: the dialect in which the target is asked
