@@ -61,18 +61,18 @@ class Way:
         self._plan = plan
         self._until = call.started + rules.deadline
         self._errors: list[tuple[GatewayError, Target]] = []
-        self._is_begun = False  # the only target has been asked already, and has failed
+        self._only_has_failed = False  # the only target of the plan, which was asked already
         self._deferred: list[Target] = []  # that a ramp did not let in: asked all the same when nobody is left
-        self.left = self._candidates(met)
+        self._left = self._candidates(met)
 
     async def go(self, failed: GatewayError | None = None) -> Reply:
         """`failed`: how the only target has failed already. Raises what `_final_error` says, where nobody answers."""
         try:
             if failed is not None:
-                self._is_begun = True
+                self._only_has_failed = True
                 if reply := await self._answer(self._plan.targets[0], failed):
                     return reply
-            while target := next(self.left, None):
+            while target := next(self._left, None):
                 if reply := await self._answer(target):
                     return reply
             raise self._final_error()
@@ -81,12 +81,12 @@ class Way:
 
     def hand_over(self) -> Iterator[Target]:
         """Those that are left, for somebody else to ask. The generator holds us, so we must not go on holding it."""
-        left, self.left = self.left, iter(())
+        left, self._left = self._left, iter(())
         return left
 
     def rehearse(self) -> None:
         """Go through the targets as if each failed in a way that lets another one answer."""
-        for number, target in enumerate(self.left, start=1):
+        for number, target in enumerate(self._left, start=1):
             self._call.history.append(Attempt(target, number))
             self._errors.append((Down("Nobody was asked."), target))
 
@@ -101,14 +101,14 @@ class Way:
             if not self._may_go_on(error):
                 raise self._final_error() from None
             if isinstance(error, OverBudget):
-                self.left = self._cheaper(target)
+                self._left = self._cheaper(target)
         return None
 
     def _cheaper(self, than: Target) -> Iterator[Target]:
         """Those that are left and known to cost less, the dearest of them first."""
         call, most = self._call, self._rules.estimate(self._call, than)
         found: list[tuple[int, Target]] = []
-        for target in self.left:
+        for target in self._left:
             cost = self._rules.estimate(call, target)
             if cost is None or most is None or cost >= most:
                 call.history.append(Attempt(target, skipped="not cheaper"))
@@ -137,7 +137,7 @@ class Way:
         """Those of the plan in the order of its strategy, then, when they have failed, the others."""
         plan, rules = self._plan, self._rules
         if len(plan.targets) == 1:
-            yield from [] if self._is_begun else plan.targets
+            yield from [] if self._only_has_failed else plan.targets
         else:
             options = [self._option(target, weight) for target, weight in zip(plan.targets, plan.weights, strict=True)]
             key = conversation(self._call) if plan.strategy == "sticky" else ""
@@ -206,14 +206,14 @@ class Way:
 
     def _hedge(self) -> tuple[Trial, Asking] | None:
         """The next target, if it may be asked now."""
-        hedging, target = self._rules.hedging, next(self.left, None)
+        hedging, target = self._rules.hedging, next(self._left, None)
         if hedging is None or target is None:
             return None
         trial = Trial(self._call, target)
         is_well = self._rules.is_well(target.adapter.name)
         if is_well and monotonic() < self._until and trial.call.has_time() and hedging.may(trial.call):
             return trial, self._beside(trial.call, target)
-        self.left = chain((target,), self.left)
+        self._left = chain((target,), self._left)
         return None
 
     async def _beside(self, call: Call, target: Target) -> Reply:
@@ -222,7 +222,7 @@ class Way:
             return await self._rules.attempt(call, self._handler, self._rules.standings.of(target))
         except GatewayError:
             if not call.asked:
-                self.left = chain((target,), self.left)
+                self._left = chain((target,), self._left)
             raise
 
     def _pause(self, error: GatewayError, target: Target, tries: int) -> float | None:
@@ -244,9 +244,9 @@ class Way:
         return pause if rules.budget.may_retry() else None
 
     def _has_next(self) -> bool:
-        target = next(self.left, None)
+        target = next(self._left, None)
         if target is not None:
-            self.left = chain((target,), self.left)
+            self._left = chain((target,), self._left)
         return target is not None
 
     def _final_error(self) -> GatewayError:
