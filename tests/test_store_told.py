@@ -61,7 +61,5 @@ async def test_what_cannot_be_written_is_named_to_the_operator_and_to_no_client(
         await fails(book)
         with pytest.raises(LedgerUnavailable, match="another file than the one") as refused:
             spend(book)
-        assert (
-            f"{tmp_path / 'ledger.db'} is not the file that was opened: restart pillion" in caplog.text
-        )
+        assert f"{tmp_path / 'ledger.db'} is not the file that was opened: restart pillion" in caplog.text
         assert str(tmp_path) not in str(refused.value)
