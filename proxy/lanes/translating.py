@@ -15,12 +15,13 @@ from proxy import headers
 from proxy.canon import Reasoning, Request, Usage
 from proxy.edge.aside import aside
 from proxy.envelope import Envelope
-from proxy.errors import Unrepresentable
+from proxy.errors import Unrepresentable, UpstreamError
 from proxy.grammar.claude.betas import HEADER, named_in
 from proxy.lanes import kept
 from proxy.lanes.abilities import fit
 from proxy.lanes.asking import ask, dialect_of, hold, is_stream, read_whole
 from proxy.lanes.begun import Begun
+from proxy.lanes.bound import refuses_thoughts, without_thoughts
 from proxy.lanes.calls import Calls
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.freetext import NONE, as_functions, free_in, lost
@@ -74,13 +75,15 @@ class Translation:
         self._fetching = fetching
         self._provenance = provenance
 
-    async def translate(self, call: Call, target: Target, dialect: Dialect, others: Sequence[Dialect]) -> Reply:
-        """`dialect`: the provider's; `others`: the other ones that it takes.
+    async def translate(
+        self, call: Call, target: Target, dialect: Dialect, others: Sequence[Dialect], thoughtless: bool = False
+    ) -> Reply:
+        """`dialect`: the provider's; `others`: the other ones that it takes; `thoughtless`: it has refused the thoughts.
 
         Raises GatewayError before the first byte; after it, the body raises.
         """
         size, room = len(call.envelope.body), window(call, target, dialect)
-        request, recall, unfit = await aside(size, self._read, call, target, dialect)
+        request, recall, unfit = await aside(size, self._read, call, target, dialect, thoughtless)
         own = _is_own(call, request, dialect)
         if not own and (said := _loaded(call, request)):
             return said
@@ -95,7 +98,12 @@ class Translation:
         lines = headers.outgoing(call.headers) if own else headers.translated(call.headers)
         sent = Outgoing(dialect.name, target.model, encoded.body, call.stream, lines, "", operation, call.left())
         renderer = call.dialect.renderer(request)  # whose clock runs from now on
-        answer = await ask(call, target, dialect, sent)
+        try:
+            answer = await ask(call, target, dialect, sent)
+        except UpstreamError as error:
+            if own or thoughtless or not refuses_thoughts(error):
+                raise
+            return await self.translate(call, target, dialect, others, thoughtless=True)
         if others:
             try:
                 live = is_stream(call, answer, dialect)
@@ -118,7 +126,9 @@ class Translation:
         if self._strict and dropped:
             raise _refusal(dropped)
 
-    def _read(self, call: Call, target: Target, dialect: Dialect) -> tuple[Request, Recall, list[str]]:
+    def _read(
+        self, call: Call, target: Target, dialect: Dialect, thoughtless: bool
+    ) -> tuple[Request, Recall, list[str]]:
         """What the client asks for, less what this provider must not see, and the receipt. Raises BadRequest."""
         provider = target.adapter.name
         request = _parsed(call, target)
@@ -128,13 +138,18 @@ class Translation:
             pair(request.turns)
         foreign = unseal(request, maker, own, self._provenance.judge(provider, request.wire))
         recall = self._vault.recall(request, call.client, maker)
-        recall.restore()
+        unwanted: set[str] = set()
+        if thoughtless:
+            recall.forget()
+            unwanted = without_thoughts(request)
+        else:
+            recall.restore()
         request.ask_usage = target.adapter.ask_usage
         request.thoughts = target.adapter.thoughts
         _hint(request, target.adapter.hints(target.model), dialect)
         unable = [] if own else fit(request, target.adapter.abilities(target.model))
         unknown = [] if own else _ask_betas(request, call.headers.get(HEADER, ""), dialect)
-        return request, recall, [*foreign, *unable, *unknown]
+        return request, recall, [*foreign, *unwanted, *unable, *unknown]
 
     def _encoded(
         self, request: Request, target: Target, dialect: Dialect, own: bool, wished: Mapping[str, Any]

@@ -107,6 +107,11 @@ class Vault:
             while self._bytes > self._limit_bytes or len(self._entries) > self._limit_entries:
                 self._drop(next(iter(self._entries)))
 
+    def lose(self, key: bytes) -> None:
+        with self._lock:
+            if key in self._entries:
+                self._drop(key)
+
     def _expire(self) -> None:
         dead = self._clock() - self._lifetime
         while self._entries:
@@ -151,6 +156,14 @@ class Recall:
 
     def restore(self) -> None:
         """Fill in what the request's earlier answers lack, in place."""
+        self._visit(self._mend)
+
+    def forget(self) -> None:
+        """Keep no longer what the request's earlier answers lack: nobody wants it back."""
+        self._visit(self._lose)
+
+    def _visit(self, each: Callable[[list[Turn], bytes], None]) -> None:
+        """Each earlier answer, with the digest of what stands before it."""
         if not self._vault.knows(self._scope) or all(turn.role != "assistant" for turn in self._turns):
             return
         conversation = Conversation()
@@ -159,7 +172,7 @@ class Recall:
             for turn in turns:
                 conversation.add(turn)
             if role == "assistant":
-                self._mend(turns, before)
+                each(turns, before)
         self._before = conversation.digest()
 
     def _mend(self, turns: list[Turn], before: bytes) -> None:
@@ -167,6 +180,10 @@ class Recall:
             if kept := self._vault.get(self._key(before, identity)):
                 fill(turns, kept)
                 return
+
+    def _lose(self, turns: list[Turn], before: bytes) -> None:
+        for identity in identities([part for turn in turns for part in turn.parts]):
+            self._vault.lose(self._key(before, identity))
 
     def watch(self, events: Iterable[Event]) -> None:
         """The answer's events as the provider said them, before seals are marked."""
