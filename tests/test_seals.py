@@ -242,6 +242,18 @@ def test_a_foreign_seal_leaves(part: Part, left: list[Part], receipt: str, own_w
     assert unsealed(copied, own_wire=own_wire) == (left, (receipt,))
 
 
+@pytest.mark.parametrize("own_wire", [True, False])
+def test_where_one_model_gave_way_to_another_is_told_on_its_own_wire_alone(own_wire: bool) -> None:
+    """Claude Code asks for such a fallback, and from then on its chat says where it was."""
+    block = {"type": "fallback", "from": {"model": "claude-fable-5-2"}, "to": {"model": "claude-opus-5-5"}}
+    said = [{"type": "text", "text": "no"}, block, {"type": "text", "text": "yes"}]
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "assistant", "content": said}]}
+    asked = Anthropic().parse(msgspec.json.encode(body), Peek("m", False))
+    assert unseal(asked, "ours", own_wire) == (() if own_wire else ("fallback",))
+    blocks = [part.value for part in asked.turns[0].parts if isinstance(part, Opaque)]
+    assert (blocks, len(asked.turns[0].parts)) == ([block] * own_wire, 2 + own_wire)
+
+
 def test_a_seal_without_a_mark_belongs_to_the_wire_of_the_client() -> None:
     def parts() -> list[Part]:
         return [Thinking(id="rs_1", text="so", signature="s"), Thinking(redacted="r"), Text(signature="t")]

@@ -78,7 +78,7 @@ class Translation:
     async def translate(
         self, call: Call, target: Target, dialect: Dialect, others: Sequence[Dialect], thoughtless: bool = False
     ) -> Reply:
-        """`dialect`: the provider's; `others`: the other ones that it takes; `thoughtless`: it has refused the thoughts.
+        """`dialect`: the provider's; `others`: the other ones that it takes; `thoughtless`: it refused the thoughts.
 
         Raises GatewayError before the first byte; after it, the body raises.
         """

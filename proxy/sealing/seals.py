@@ -34,7 +34,7 @@ from proxy.canon import (
     ToolResult,
     Video,
 )
-from proxy.grammar.fields import Verbatim
+from proxy.grammar.fields import Verbatim, as_text
 
 # --- the mark --------------------------------------------------------------------------------------------------------
 # Base64 throughout, since on some wires a seal is bytes, which SDKs decode and encode again: in either alphabet, padded
@@ -130,7 +130,8 @@ class Sealer:
 def unseal(
     request: Request, maker: str, own_wire: bool, is_foreign: Callable[[str], bool] | None = None
 ) -> tuple[str, ...]:
-    """Leave in the request, in place, only the seals that this provider made; return the receipt of the others.
+    """Leave in the request, in place, only the seals that this provider made, and what its own wire alone marks; return
+    the receipt of the others.
 
     `maker`: the provider, as its marks name it: NAME@HOST, with the host as a digest; older marks have only the name.
     `own_wire`: the target speaks the client's dialect. A seal without a mark is from a provider of that dialect: the
@@ -174,6 +175,9 @@ class _Unsealing:
                 part.signature = self._kept(part.signature, "tool_call.signature").seal
             case ToolResult():
                 part.parts = self.parts(part.parts)
+            case Opaque(is_mark=True) if not self._own_wire:
+                self.dropped.add(as_text(part.value.get("type")))
+                return False
             case Opaque():
                 self.fields(part.value)
             case Image() | Audio() | Video() | Document() | Refusal():

@@ -192,7 +192,7 @@ def _content(fields: Fields, key: str) -> list[Part]:
 def _part(value: object, at: str) -> Part:
     fields = Fields(value, at)
     part: Part
-    match fields.need_text("type"):
+    match kind := fields.need_text("type"):
         case "text":
             part = Text(text=fields.need_text("text"), citations=_citations(fields))
         case "image" if source := source_of(fields):
@@ -212,7 +212,7 @@ def _part(value: object, at: str) -> Part:
         case "tool_result":
             part = _tool_result(fields)
         case _:
-            return Opaque(wire=NAME, value=as_object(value), at=at)
+            return Opaque(wire=NAME, value=as_object(value), is_mark=kind == "fallback", at=at)
     part.at = at
     part.cache = fields.object("cache_control")
     part.extra = fields.rest
