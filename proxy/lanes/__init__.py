@@ -24,6 +24,7 @@ Translated:
     fetching      bytes in place of a URL
     prefill       a request for the rest of an answer
     pairing       which call a result answers
+    bound         thoughts that a model refuses to take back
     naming        names and ids that the other wire takes
     freetext      tools that take free text
     hearing       the answer's events
