@@ -1,6 +1,9 @@
 """Does `make bench` fail where a bar does not hold, name what misses it, and ask what each wire's client would?"""
 
+import asyncio
 import json
+import math
+import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import run
+from tests.bench import chain, run, waves
 from tests.bench.report import Report, Row, Starts
 from tests.bench.run import PASSED, SCENARIOS, TRANSLATED
-from tests.bench.traffic import WIRES, exchange
+from tests.bench.traffic import WIRES, NotMeasured, exchange
 from tests.client import OPENAI, ask
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion
@@ -109,3 +112,40 @@ async def test_what_is_asked_reaches_an_upstream_of_openais_wire(wire: str, scen
     assert sent["model"] == f"gpt-4o-mini{'-paced' if paced else ''}"
     assert (sent["temperature"], bool(sent.get("stream"))) == (0.7, stream)
     assert len(json.dumps(sent)) // 100_000 == (3 if is_long else 0)
+
+
+# --- the parts of the chain ------------------------------------------------------------------------------------------
+
+
+def test_the_interval_of_a_median_holds_it_as_often_as_it_says() -> None:
+    """Of thirty values it leaves out nine at either end: a fair coin falls so more seldom than once in twenty."""
+    values = [float(n) for n in range(30)]
+    assert chain.estimated(values[::-1]) == (9.0, 14.5, 20.0)
+    assert chain.estimated(values[: chain.FEWEST]) == (0.0, 2.5, 5.0)
+    dice, missed = random.Random(7), 0
+    for _ in range(2000):
+        low, _, high = chain.estimated([dice.expovariate(1) for _ in range(30)])
+        missed += not low <= math.log(2) <= high
+    assert missed < 0.05 * 2000
+
+
+@pytest.mark.parametrize(("bar", "verdict"), [(9.0, "over"), (15.0, "cannot be told"), (20.0, "holds")])
+def test_a_bar_holds_or_not_where_that_can_be_told(bar: float, verdict: str) -> None:
+    assert chain.Estimate(9.5, 14.5, 20.0).verdict(bar) == verdict
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_each_of_so_many_answers_is_heard_to_its_end(stream: bool) -> None:
+    speech = Scenario(body=OPENAI.stream if stream else OPENAI.whole, framing="chunked" if stream else "length")
+    async with Evil(answering=lambda _: speech) as evil:
+        assert await asyncio.to_thread(waves.ask, exchange(stream=stream), evil.port, 3, 4) == 12
+        assert len(evil.requests) == 12
+
+
+@pytest.mark.parametrize(
+    "refused", [Scenario(status=500, body=b"no"), Scenario(body=OPENAI.whole, cut_at=9, how="fin")]
+)
+async def test_an_answer_that_is_none_is_not_counted(refused: Scenario) -> None:
+    async with Evil(refused) as evil:
+        with pytest.raises(NotMeasured):
+            await asyncio.to_thread(waves.ask, exchange(), evil.port, 1, 1)

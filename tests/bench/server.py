@@ -19,10 +19,10 @@ STOP_PATIENCE = 10.0  # seconds between SIGTERM and SIGKILL
 POLL = 0.005  # seconds
 LOG_SHOWN = 2000  # characters
 
-_TICKS = os.sysconf("SC_CLK_TCK")  # of CPU time in a second
-# Fields 6 and 14 to 17 of /proc/PID/stat (proc(5)), less 3: counted from behind the name, which may hold blanks.
+# Fields 6, and 16 and 17, of /proc/PID/stat (proc(5)), less 3: counted from behind the name, which may hold blanks.
 _SESSION = slice(3, 4)
-_CPU = slice(11, 15)  # user and system: its own, and that of the children it has waited for
+_CHILDREN = slice(13, 15)  # the CPU, user and system, of those that it has waited for
+_TICKS = os.sysconf("SC_CLK_TCK")  # of that in a second
 
 
 class Server:
@@ -66,7 +66,9 @@ class Server:
 
     def cpu(self) -> float:
         """Seconds of CPU, user and system, that its session has used until now."""
-        return sum(int(ticks) for pid in self._session() for ticks in _stat(pid)[_CPU]) / _TICKS
+        pids = list(self._session())
+        gone = sum(int(ticks) for pid in pids for ticks in _stat(pid)[_CHILDREN]) / _TICKS
+        return gone + sum(map(_run, pids)) / 1e9
 
     def rss(self) -> float:
         """Resident memory of its session in MiB: VmRSS, in which a page that two processes share counts twice."""
@@ -114,6 +116,12 @@ def _stat(pid: str) -> list[str]:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def _run(pid: str) -> int:
+    """Nanoseconds on a CPU, of its threads that are there: a tick, of ten milliseconds, is much of a slice."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks)
 
 
 def _resident(pid: str) -> int:
