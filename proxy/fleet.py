@@ -10,17 +10,34 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import inf
 from secrets import token_hex
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from proxy.errors import LedgerUnavailable
+
+TOGETHER = 0.035  # seconds that a request waits for all its questions together
+SOON = 0.005  # seconds of these that each question gets
+TURNS = 3  # turns of the loop that it takes to read an answer which has come
 
 PREFIX = "pillion:1:"  # of each key; the number changes with the meaning of what is stored
 
 Answer = Sequence[int] | None  # of a script; None: the store is away
 Words = Sequence[bytes] | None  # of a script that returns texts, likewise
 Word = str | bytes | int
+
+
+class Asker(Protocol):
+    """A request that asks one thing after the other."""
+
+    store_waited: float  # seconds
+
+
+class FirstTime:
+    """One that has not asked before."""
+
+    store_waited = 0.0
 
 
 class StoreUnavailable(LedgerUnavailable):
@@ -111,6 +128,30 @@ class Fleet:
         if was_up:
             for each in self.gone:
                 each()
+
+
+async def heard(answer: "asyncio.Future[Any]", asker: Asker | None) -> bool:
+    """Is it there as long as this request still waits? Else it is cancelled, and the store no less there than before.
+
+    A first question waits for whoever carries it, who sees to it that the answer is in time. What is counted is the
+    store's time: a look from which our own loop comes back late counts as one that was on time.
+    """
+    asker = asker or FirstTime()
+    left = inf if asker.store_waited < SOON else max(TOGETHER - asker.store_waited, SOON)
+    try:
+        while left > 0 and not answer.done():
+            began, look = monotonic(), min(left, SOON)
+            await asyncio.wait((answer,), timeout=look)
+            spent = min(monotonic() - began, look)
+            asker.store_waited += spent
+            left -= look
+        for _ in range(TURNS):
+            if not answer.done():
+                await asyncio.sleep(0)
+        return answer.done()
+    finally:
+        if not answer.done():
+            answer.cancel()
 
 
 def _resolve(answer: "asyncio.Future[Answer]", said: Answer) -> None:

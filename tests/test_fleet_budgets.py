@@ -64,6 +64,7 @@ class Sidecar:
 @pytest.fixture
 async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
     monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+    monkeypatch.setattr("proxy.fleet.TOGETHER", PATIENCE)
     monkeypatch.setattr("proxy.store.redis.BEAT", 0.2)
     async with redis() as server:
         yield server
@@ -215,6 +216,7 @@ async def test_without_the_store_a_sidecar_spends_its_lease_and_then_says_why_no
         assert dict(caught.value.headers)["retry-after"] == "1"
         await one.reserve(0)  # what costs nothing goes on
         monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+        monkeypatch.setattr("proxy.fleet.TOGETHER", PATIENCE)
         server.go_on()
         await soon(lambda: one.fleet.is_up)
         await one.spend(NANOS // 10, NANOS // 10)

@@ -8,10 +8,14 @@ from time import monotonic_ns
 import pytest
 
 from proxy.access.allowance import Limits
-from proxy.config import Queue
+from proxy.budgets.counter import terms_of
+from proxy.budgets.leases import Leases
+from proxy.budgets.windows import Window
+from proxy.config import Budget, Queue
 from proxy.errors import OverLimit
+from proxy.fleet import SOON, TOGETHER, Fleet, StoreUnavailable, heard
 from proxy.limits.need import Need
-from proxy.limits.rate import Rate
+from proxy.limits.rate import TAKE, Rate
 from proxy.limits.scope import Held
 from tests import laws
 from tests.fleetmate import PATIENCE, Mate, joined, offer
@@ -26,6 +30,7 @@ SHORT = 0.035  # seconds, as in the field
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that has more to do than to run this is no store that is away."""
     monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+    monkeypatch.setattr("proxy.fleet.TOGETHER", PATIENCE)
     monkeypatch.setattr("proxy.store.redis.BEAT", 0.1)
 
 
@@ -173,6 +178,7 @@ async def test_while_the_store_is_away_each_keeps_to_its_share_and_tells_it_late
         assert 50 <= await offer(second, 100) <= 51
         assert one.fallbacks == 100
         monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+        monkeypatch.setattr("proxy.fleet.TOGETHER", PATIENCE)
         server.go_on()
         await soon(lambda: one.is_up and two.is_up)
         assert await offer(first, 20) + await offer(second, 20) <= 4  # ten and ninety have passed, a few were regained
@@ -191,6 +197,7 @@ async def test_what_ended_while_the_store_was_away_is_not_under_way(
             mate.admission.leave(took, None)
         ours += await held(mate, 1)
         monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+        monkeypatch.setattr("proxy.fleet.TOGETHER", PATIENCE)
         server.go_on()
         await soon(lambda: one.is_up)
         ours += await held(mate, 1)
@@ -210,7 +217,68 @@ async def test_a_share_is_one_at_least(server: Server, monkeypatch: pytest.Monke
         await soon(lambda: not one.is_up)
         assert await offer(mate, 3) == 1
         monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+        monkeypatch.setattr("proxy.fleet.TOGETHER", PATIENCE)
         server.go_on()
         await soon(lambda: one.is_up)
         with pytest.raises(OverLimit):
             await mate.ask()
+
+
+# --- a store that is slow, and there --------------------------------------------------------------------------------
+
+
+class Slow(Fleet):
+    """One that is up, and whose store says nothing of itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_up = True
+        self.members = 2
+
+
+class Call:
+    """What a request has waited already."""
+
+    def __init__(self, waited: float) -> None:
+        self.store_waited = waited
+
+
+async def test_what_a_request_waits_for_is_counted_over_all_that_it_asks() -> None:
+    fleet, call = Slow(), Call(0.0)
+    for wait in (0.020, 0.010):
+        answer = fleet.ask("x", [], [])
+        asyncio.get_running_loop().call_later(wait, fleet.line[-1].heard, [1])
+        assert await heard(answer, call)
+    assert call.store_waited >= 0.025
+    began, last = monotonic_ns(), fleet.ask("x", [], [])
+    assert not await heard(last, call)
+    assert last.cancelled()
+    assert call.store_waited < TOGETHER + 2 * SOON
+    assert monotonic_ns() > began  # and it has waited a little for this one too
+
+
+async def test_whose_time_is_up_is_let_pass_within_its_sidecars_share_and_others_go_on_asking() -> None:
+    mate = Mate(fleet := Slow(), Limits(requests_per_minute=4, concurrent=100))
+    late = [await mate.admission.enter((mate.scope,), Need(), None, Call(1.0)) for _ in range(2)]
+    assert fleet.fallbacks == 2
+    with pytest.raises(OverLimit):
+        await mate.admission.enter((mate.scope,), Need(), None, Call(1.0))
+    assert fleet.is_up
+    for ask in [*fleet.line]:  # what the store lets pass too late is given back, and what passed without it is told
+        if ask.script == TAKE:
+            ask.heard([1, 0, 0, 1, 0, 0])
+    assert not mate.scope.asking
+    due = [words for script, _, words in mate.scope.due(monotonic_ns()) if script == TAKE]
+    assert len(due) == 1
+    for one in late:
+        mate.admission.leave(one, 0)
+
+
+async def test_whose_time_is_up_spends_no_lease_that_he_has_not() -> None:
+    fleet = Slow()
+    leases = Leases(fleet)
+    counter = leases.counter(terms_of("all", Budget(usd=1.0)), "", Window(0, 10**10))
+    with pytest.raises(StoreUnavailable, match="is slow to answer"):
+        await leases.provide([counter], 1000, Call(1.0))
+    fleet.line[-1].heard([5000, 0, 5000, 1, 0])
+    await leases.provide([counter], 1000, Call(1.0))  # what was leased too late for one is there for the next

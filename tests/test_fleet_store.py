@@ -96,6 +96,7 @@ def count_looks(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     monkeypatch.setattr("proxy.store.redis.AGAIN", 0.02)
     monkeypatch.setattr("proxy.store.redis.CONNECT", 0.1)
     monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+    monkeypatch.setattr("proxy.fleet.TOGETHER", PATIENCE)
     monkeypatch.setattr(store.Redis, "_made", note)
     return looks
 
@@ -121,6 +122,7 @@ async def test_a_store_that_fails_is_left_alone_until_it_is_back(
         await soon(lambda: len(looks) > seen + 2)  # it is looked whether it is back
         assert not fleet.is_up
         monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+        monkeypatch.setattr("proxy.fleet.TOGETHER", PATIENCE)
         await mend_it(server)
         await soon(lambda: fleet.is_up)
         await soon(lambda: decided(fleet))
@@ -350,6 +352,7 @@ async def test_two_pillions_share_a_budget_and_refuse_without_the_store(
 ) -> None:
     """Each request may cost 0.0009 dollars, costs 0.000011, and there is 0.001."""
     monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+    monkeypatch.setattr("proxy.fleet.TOGETHER", PATIENCE)
     async with redis(PASSWORD) as server, Evil(answering=lambda _: WHOLE) as evil, AsyncExitStack() as stack:
         one, other = [
             await stack.enter_async_context(priced(evil, folder(tmp_path, name), BUDGET, PILLION_STORE=server.url))
@@ -385,6 +388,7 @@ async def two(server: Server, **environ: str) -> AsyncIterator[tuple[Gateway, Ga
 
 async def test_two_pillions_share_a_limit_and_tell_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+    monkeypatch.setattr("proxy.fleet.TOGETHER", PATIENCE)
     limits = {"PILLION_LIMITS_CLIENT_REQUESTS_PER_MINUTE": "5"}
     async with redis(PASSWORD) as server, two(server, **limits) as gateways:
         statuses, left = [], []

@@ -13,7 +13,7 @@ from time import time
 from proxy.budgets.counter import Counter, Terms
 from proxy.budgets.leased import Leased
 from proxy.budgets.windows import Window
-from proxy.fleet import PREFIX, Answer, Fleet, StoreUnavailable
+from proxy.fleet import PREFIX, Answer, Asker, Fleet, StoreUnavailable, heard
 
 STANDS = 86_400_000  # milliseconds that a window's numbers stay in the store after its end
 SHARES = 4  # parts for each sidecar, into which what is left is divided; a lease is one part, or what is needed now
@@ -91,8 +91,8 @@ class Leases:
         self._tell(known)  # the answer says what others have spent
         return known
 
-    async def provide(self, counters: Iterable[Counter], bound: int | None) -> None:
-        """Lease what these lack, as far as it is granted. Raises StoreUnavailable."""
+    async def provide(self, counters: Iterable[Counter], bound: int | None, asker: Asker | None = None) -> None:
+        """Lease what these lack, as far as it is granted. `asker`: the request. Raises StoreUnavailable."""
         short = [each for each in counters if isinstance(each, Leased) and _lacks(each, bound)]
         if not short:
             return
@@ -103,7 +103,7 @@ class Leases:
         try:
             async with self._asks:
                 for _ in range(TRIES):  # while we ask for the second lease, others may spend the first
-                    if all([await self._has(*each) for each in zip(short, amounts, strict=True)]):
+                    if all([await self._has(*each, asker) for each in zip(short, amounts, strict=True)]):
                         return
         finally:
             for counter, amount in zip(short, amounts, strict=True):
@@ -127,19 +127,20 @@ class Leases:
             counter.lease = counter.used
             self._tell(counter, is_last=True)
 
-    async def _has(self, counter: Leased, amount: int) -> bool:
+    async def _has(self, counter: Leased, amount: int, asker: Asker | None) -> bool:
         """Is there so much now? Raises StoreUnavailable."""
         need = amount - counter.free
         if need <= 0:
             return True
         waits: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._tell(counter, need, waits)
-        answer = await waits
+        is_late = not await heard(waits, asker)
+        answer = None if is_late else waits.result()
         if amount <= counter.free:
             return True
         if answer is None:
             self._fleet.fallbacks += 1
-            raise _unavailable(counter, "cannot be reached")
+            raise _unavailable(counter, "is slow to answer" if is_late else "cannot be reached")
         if answer[4]:
             raise _unavailable(counter, "has come up anew, and asks all what they have spent")
         return False
@@ -155,10 +156,10 @@ class Leases:
             int(not terms.strict), SHARES * self._fleet.members, ends, self._fleet.run, QUIET, int(is_last),
             max(counter.free, 0), STANDS,
         )  # fmt: skip
-        heard = partial(self._hear, counter, (number, used, held), waits)
+        hear = partial(self._hear, counter, (number, used, held), waits)
         if is_last:
-            heard = partial(self._left, counter, used)
-        self._fleet.tell(LEASE, [_key(counter), _FLEET], words, heard)
+            hear = partial(self._left, counter, used)
+        self._fleet.tell(LEASE, [_key(counter), _FLEET], words, hear)
 
     def _hear(
         self, counter: Leased, said: tuple[int, int, int], waits: "asyncio.Future[Answer] | None", answer: Answer

@@ -18,6 +18,7 @@ from itertools import takewhile
 
 from proxy.config import Queue
 from proxy.errors import GatewayError
+from proxy.fleet import Asker
 from proxy.limits.gcra import SECOND
 from proxy.limits.need import Need
 from proxy.limits.refusal import refusal, too_large
@@ -51,10 +52,12 @@ class Admission:
             marks.append(mark)
         return Held(scopes, marks, need)
 
-    async def enter(self, scopes: Sequence[Scope], need: Need, left: float | None = None) -> Held:
+    async def enter(
+        self, scopes: Sequence[Scope], need: Need, left: float | None = None, asker: Asker | None = None
+    ) -> Held:
         """Wait for a turn, if the operator allows it and the queues are not full. Raises OverLimit, Busy.
 
-        `left`: seconds that the client still gives us; None: any number.
+        `left`: seconds that the client still gives us; None: any number. `asker`: the request.
         """
         self._check_size(scopes, need)
         if not self._queue.seconds or any(len(scope.queue) >= self._queue.length for scope in scopes):

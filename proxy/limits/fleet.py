@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from proxy.config import Queue
-from proxy.fleet import Answer, Fleet
+from proxy.fleet import Answer, Asker, Fleet, heard
 from proxy.limits.admission import NOBODY_KNOWS, SHORTEST, Admission
 from proxy.limits.gcra import SECOND
 from proxy.limits.need import Need
@@ -67,21 +67,23 @@ class FleetAdmission(Admission):
             self._fleet.fallbacks += 1
         return super().admit(scopes, need)
 
-    async def enter(self, scopes: Sequence[Scope], need: Need, left: float | None = None) -> Held:
+    async def enter(
+        self, scopes: Sequence[Scope], need: Need, left: float | None = None, asker: Asker | None = None
+    ) -> Held:
         shared = [scope for scope in scopes if isinstance(scope, Shared)]
         if not shared or not self._fleet.is_up:
-            return await super().enter(scopes, need, left)
+            return await super().enter(scopes, need, left, asker)
         self._check_size(scopes, need)
         others = [scope for scope in scopes if not isinstance(scope, Shared)]
-        own = super().admit(others, need) or await super().enter(others, need, left)
+        own = super().admit(others, need) or await super().enter(others, need, left, asker)
         held = None
         try:
-            held = await self._decided(shared, need, own, left)
+            held = await self._decided(shared, need, own, left, asker)
         finally:
             if held is None:
                 for scope in own.scopes:
                     scope.undo(need)
-        return held or super().admit(scopes, need) or await super().enter(scopes, need, left)
+        return held or super().admit(scopes, need) or await super().enter(scopes, need, left, asker)
 
     def leave(self, held: Held, used: int | None) -> None:
         if not isinstance(held, Taken):
@@ -93,12 +95,14 @@ class FleetAdmission(Admission):
             scope.give_back(mark, held.need, used, self._clock())
         super().leave(held.own, used)
 
-    async def _decided(self, shared: Sequence[Shared], need: Need, own: Held, left: float | None) -> Taken | None:
-        """None: the store is away. Raises OverLimit."""
+    async def _decided(
+        self, shared: Sequence[Shared], need: Need, own: Held, left: float | None, asker: Asker | None
+    ) -> Taken | None:
+        """None: the store is away, or too slow for this request. Raises OverLimit."""
         first = shared[0]
         verdict: Verdict = self._worst(_claims(shared, need))
         if not first.waiting:
-            verdict = await self._asked(shared, need, own)
+            verdict = await self._asked(shared, need, own, asker)
         if isinstance(verdict, Denied) and self._queue.seconds and first.waiting < self._queue.length:
             verdict = await self._queued(verdict, need, own, shared, left)
         if isinstance(verdict, Denied):
@@ -127,20 +131,30 @@ class FleetAdmission(Admission):
             self.queued -= 1
             first.waiting -= 1
 
-    async def _asked(self, shared: Sequence[Shared], need: Need, own: Held) -> Verdict:
+    async def _asked(self, shared: Sequence[Shared], need: Need, own: Held, asker: Asker | None = None) -> Verdict:
         claims = _claims(shared, need)
         verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         for scope in shared:
             scope.ask()
         words = [word for _, claim in claims for word in claim.words()]
-        heard = partial(self._hear, claims, need, own, verdict)
-        self._fleet.tell(TAKE, [claim.key for _, claim in claims], [self._fleet.id, "may", *words], heard)
+        hear = partial(self._hear, claims, need, own, verdict)
+        self._fleet.tell(TAKE, [claim.key for _, claim in claims], [self._fleet.id, "may", *words], hear)
         try:
-            return await verdict
+            if await heard(verdict, asker):
+                return verdict.result()
+            self._too_late(shared)
+            return None
         except asyncio.CancelledError:
             if verdict.done() and not verdict.cancelled():  # it came in the same moment
                 self._unwanted(verdict.result())
             raise
+
+    def _too_late(self, shared: Sequence[Shared]) -> None:
+        """For this request the store is as good as away."""
+        self._fleet.fallbacks += 1
+        now = self._clock()
+        for scope in shared:
+            scope.divide(now)
 
     def _hear(self, claims: Claims, need: Need, own: Held, waits: "asyncio.Future[Verdict]", answer: Answer) -> None:
         scopes = list(dict.fromkeys(scope for scope, _ in claims))

@@ -84,7 +84,7 @@ class Cost:
             bound = self._bound(call, call.target, price)
             _check_limit(call, bound)
             if self._leases is not None:
-                await self._leases.provide(self._budgets.counters(call.client, provider, model, now), bound)
+                await self._leases.provide(self._budgets.counters(call.client, provider, model, now), bound, call)
             reservation = self._budgets.reserve(call.client, provider, model, bound, now)
             call.stop_at = reservation.stop_at
         row, slot = _row(call, call.target, price, now), None

@@ -113,7 +113,7 @@ class RateLimit:
         there = [scope for scope in scopes if scope is not None]
         size = len(call.envelope.body)
         need = _need(call, there) if size <= LARGE else await aside(size, _need, call, there)
-        return self._admission.admit(there, need) or await self._admission.enter(there, need, call.left())
+        return self._admission.admit(there, need) or await self._admission.enter(there, need, call.left(), call)
 
     def begun(self, call: Call, reply: Reply) -> None:
         self._listen(call)
@@ -142,7 +142,7 @@ class RateLimit:
         size, scopes, held = len(call.envelope.body), (scope,), NOTHING
         try:
             need = _need(call, scopes) if size <= LARGE else await aside(size, _need, call, scopes)
-            held = self._admission.admit(scopes, need) or await self._admission.enter(scopes, need, call.left())
+            held = self._admission.admit(scopes, need) or await self._admission.enter(scopes, need, call.left(), call)
             reply = await handler(call)
         except BaseException as error:
             self._leave(call, held, error)

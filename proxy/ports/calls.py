@@ -99,6 +99,7 @@ class Call(Struct, kw_only=True):
     began: float = 0.0  # attempts: the last one, as `started` is counted
     headed: float = 0.0  # attempts: when the head of its answer came, as `began`; 0: none has
     history: list[Attempt] = field(default_factory=list)  # failover: the targets that were asked, or skipped
+    store_waited: float = 0.0  # fleet: seconds spent waiting for the store that sidecars share
     spent: int = 0  # cost: nano-dollars of all attempts that have ended
     is_guess: bool = False  # cost: some of that, or of its prices, is an estimate
     bill: "Callable[[Call], Bill | None] | None" = None  # cost: what it costs so far, with the attempt under way

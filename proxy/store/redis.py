@@ -15,17 +15,16 @@ from time import monotonic
 from typing import Any
 
 from proxy.config import Secret
-from proxy.fleet import PREFIX, Ask, Fleet
+from proxy.fleet import PREFIX, TOGETHER, TURNS, Ask, Fleet
 from proxy.store.connection import CONNECT, Client, NoScriptError, RedisError, ResponseError, Way, reason
 
-PATIENCE = 0.035  # seconds to wait for an answer; the rest of a request's 50 ms is for everything else
+PATIENCE = TOGETHER  # seconds to wait for an answer; the rest of a request's 50 ms is for everything else
 LEAST = 0.005  # seconds that a question gets at least, even if it stood in the line for long; also the length of a look
 LATE = 0.010  # seconds beyond them that our own lag may take
 AGAIN = 0.25  # seconds between two attempts to reach it again
 BEAT = 1.0  # seconds
 LIVES = 10_000  # milliseconds without news of a sidecar after which it no longer counts
 MOST = 128  # questions that go out together
-TURNS = 3  # turns of the loop that it takes to read an answer which has come
 
 log = logging.getLogger("pillion")
 
