@@ -389,6 +389,8 @@ def test_of_two_schemas_the_wires_own_counts() -> None:
     assert OpenAIChat().encode(request).dropped == ("additionalModelRequestFields.output_config",)
 
 
+TOLD = {"document": {"format": "md", "name": "n", "source": {"text": "plain words"}, "context": "c"}}
+NAMELESS = {"document": {"name": "n", "source": {"text": "plain words"}}}  # of no format
 BLOCKS: list[tuple[Any, Part]] = [
     ({"text": "x"}, Text(text="x")),
     (
@@ -400,8 +402,12 @@ BLOCKS: list[tuple[Any, Part]] = [
         Image(source=Stored("s3://b/k", "image/png")),
     ),
     (
-        {"document": {"format": "md", "name": "n", "source": {"text": "plain words"}, "context": "c"}},
-        Document(source=Inline(NOTE, "text/markdown"), name="n", context="c", extra={"source": {}}),
+        TOLD,
+        Document(source=Inline(NOTE, "text/markdown"), name="n", context="c", extra={WHOLE: TOLD}),
+    ),
+    (
+        NAMELESS,
+        Document(source=Inline(NOTE, "text/plain"), name="n", extra={WHOLE: NAMELESS}),
     ),
     (
         {"document": {"format": "pdf", "name": "n", "source": {"bytes": PDF}, "citations": {"enabled": True}}},

@@ -21,14 +21,6 @@ def bytes_of(blob: str) -> bytes | None:
         return None
 
 
-def text_of(blob: str) -> str | None:
-    """The blob as text; None where it is none."""
-    try:
-        return b64decode(blob, validate=True).decode()
-    except (Error, ValueError):
-        return None
-
-
 def blob_of_text(text: str) -> str:
     return b64encode(text.encode()).decode()
 

@@ -110,7 +110,7 @@ def _medium(kind: str, fields: Fields) -> Part:
     if source is None:
         return Opaque(wire=NAME, value={kind: whole})
     context, cited = (fields.text("context"), cited_in(fields)) if kind == "document" else (None, None)
-    extra = fields.rest | ({"source": Left()} if place == "text" else {})
+    extra = fields.rest | ({WHOLE: Verbatim({kind: whole})} if place == "text" else {})
     match kind:
         case "image":
             return Image(source=source, extra=extra)

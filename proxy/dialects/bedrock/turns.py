@@ -25,7 +25,7 @@ from proxy.canon import (
     Turn,
     Video,
 )
-from proxy.dialects.bedrock.blobs import bytes_of, sniff, text_of, wrap
+from proxy.dialects.bedrock.blobs import bytes_of, sniff, wrap
 from proxy.dialects.bedrock.citations import own
 from proxy.dialects.bedrock.documents import BESIDE_A_DOCUMENT, Names, said_as_text, uncited
 from proxy.dialects.bedrock.words import CACHES_TEXT, NAME, NOTHING, TAKEN, WHOLE, cache_point, family_of, format_of
@@ -139,7 +139,7 @@ class Conversation:
                 return self._text(part)
             case Refusal():
                 return {"text": part.text} if part.text else None
-            case Document() if WHOLE in part.extra and self._own:
+            case Image() | Audio() | Video() | Document() if self._own and WHOLE in part.extra:
                 return as_object(part.extra[WHOLE])
             case Document() if self._claude and not self._own and (block := said_as_text(part, self._named)):
                 return block
@@ -218,13 +218,13 @@ class Conversation:
             raise Unrepresentable(f"{at} names a sound of another provider's.", param=at)
         if isinstance(part, Image) and part.detail not in (None, "auto"):
             self._dropped.add("image.detail")
-        block: Object = {"source": self._source(part.source, "source" in part.extra, at)}
+        block: Object = {"source": self._source(part.source, at)}
         if form := self._format(kind, part, part.source, at):
             block["format"] = form
         if isinstance(part, Document):
             block["name"] = (part.name or "") if self._own else self._named(part)
             block |= self._quoting(part)
-        return {kind: block | {key: value for key, value in self._more(part).items() if key != "source"}}
+        return {kind: block | self._more(part)}
 
     def _quoting(self, part: Document) -> Object:
         """On this wire Claude alone tells what its answer rests on."""
@@ -255,12 +255,9 @@ class Conversation:
             raise Unrepresentable(f"{at} is {media_type or 'of an unknown type'}; Converse takes {taken}.", param=at)
         return form
 
-    def _source(self, source: Source, as_text: bool, at: str) -> Object:
-        """`as_text`: a client of this wire sent a document's text as such."""
+    def _source(self, source: Source, at: str) -> Object:
         match source:
             case Inline(data=data):
-                if self._own and as_text:
-                    return {"text": text_of(data) or ""}
                 if not self._own and not bytes_of(data):
                     raise Unrepresentable(f"{at} is empty, or no base64.", param=at)
                 return {"bytes": data}

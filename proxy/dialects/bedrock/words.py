@@ -80,7 +80,7 @@ SPELLED_BY = {
 
 SPELT = "spelt"  # in `extra`: what the client said of the reasoning, as it said it
 
-WHOLE = "whole"  # in `extra`: a document that is made of texts, as it was said
+WHOLE = "whole"  # in `extra`: a document that is made of text, as it was said
 
 # Who made a model, by what its id holds; an id may be a profile's, with a region before it, or an ARN.
 FAMILIES = (
