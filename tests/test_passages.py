@@ -38,8 +38,8 @@ SAID: dict[str, list[dict[str, Any]]] = {
     "bedrock": [
         {"searchResult": {"source": PLACE, "title": "Milk", "content": TEXTS["bedrock"], **QUOTED}},
         {"searchResult": {"source": "note 7", "title": "Milk", "content": TEXTS["bedrock"][:1]}},
-        {"document": {"name": "List", "source": {"content": TEXTS["bedrock"]}, **QUOTED}},
-        {"document": {"name": "a", "source": {"content": TEXTS["bedrock"]}, "context": "b", **QUOTED}},
+        {"document": {"name": "List", "format": "txt", "source": {"content": TEXTS["bedrock"]}, **QUOTED}},
+        {"document": {"name": "a", "format": "txt", "source": {"content": TEXTS["bedrock"]}, "context": "b", **QUOTED}},
     ],
 }
 PAIRS = [("anthropic", "bedrock"), ("bedrock", "anthropic"), ("anthropic", "anthropic"), ("bedrock", "bedrock")]
@@ -100,7 +100,7 @@ def test_a_text_alone_is_one_passage() -> None:
     whole = {"type": "document", "source": {"type": "content", "content": "Buy milk."}, "title": "a", **QUOTED}
     last, _ = crossed("anthropic", "bedrock", whole, by_tool=False)
     assert shown("bedrock", last) == {
-        "document": {"name": "a", "source": {"content": [{"text": "Buy milk."}]}, **QUOTED}
+        "document": {"name": "a", "format": "txt", "source": {"content": [{"text": "Buy milk."}]}, **QUOTED}
     }
     last, _ = crossed("anthropic", "bedrock_invoke", whole, by_tool=False)
     assert last["content"][0] == whole
@@ -112,7 +112,7 @@ def test_converse_has_a_text_that_is_to_be_cited_as_text() -> None:
     cited = {"type": "document", "source": text, "title": "a", "context": "b", **QUOTED}
     last, dropped = crossed("anthropic", "bedrock", cited, by_tool=False)
     assert shown("bedrock", last) == {
-        "document": {"name": "a", "source": {"text": "Buy milk."}, "context": "b", **QUOTED}
+        "document": {"name": "a", "format": "txt", "source": {"text": "Buy milk."}, "context": "b", **QUOTED}
     }
     assert dropped == set()
 

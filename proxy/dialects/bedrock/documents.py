@@ -66,7 +66,7 @@ def said_as_text(part: Document, named: Callable[[Document], str]) -> Object:
     if not text:
         return {}
     source = {"content": content} if content else {"text": text}
-    return {"document": {"name": named(part), "source": source, **quoting(part)}}
+    return {"document": {"name": named(part), "format": "txt", "source": source, **quoting(part)}}
 
 
 def uncited(part: Part, dropped: Receipt) -> Part:
