@@ -129,3 +129,60 @@ def test_a_place_that_is_told_is_on_no_receipt(client: str) -> None:
     decoded = [*(again := dialect.decoder(True)).feed(laws.say(renderer, said)), *again.close()]
     assert [one.quote for told in decoded for one in getattr(told, "citations", ())] == ["Buy milk."]
     assert sieve.dropped == []
+
+
+# --- what it is told again that it has quoted ------------------------------------------------------------------------
+
+CHARS = {"type": "char_location", "start_char_index": 2, "end_char_index": 11}
+AGAIN: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (
+        {key: value for key, value in OF_ANTHROPIC.items() if key != "file_id"} | CHARS,
+        OF_BEDROCK | place("documentChar"),
+    ),
+    (FOUND, OF_BEDROCK | {"source": "note 7", "location": {"searchResultLocation": HIT}}),
+]
+ON_THE_WEB = {
+    "type": "web_search_result_location",
+    "url": "https://x.example",
+    "encrypted_index": "e",
+    "cited_text": "x",
+}
+
+
+def said_before(client: str, citation: dict[str, Any]) -> bytes:
+    """A conversation in which the model has cited."""
+    if client == "anthropic":
+        block = {"type": "text", "text": "Milk.", "citations": [citation]}
+        turns = [("user", "Hi"), ("assistant", [block]), ("user", "Go on")]
+        messages = [{"role": role, "content": content} for role, content in turns]
+        return json.dumps({"model": "m", "max_tokens": 9, "messages": messages}).encode()
+    cited = {"citationsContent": {"content": [{"text": "Milk."}], "citations": [citation]}}
+    blocks = [("user", {"text": "Hi"}), ("assistant", cited), ("user", {"text": "Go on"})]
+    return json.dumps({"messages": [{"role": role, "content": [block]} for role, block in blocks]}).encode()
+
+
+def told_again(client: str, target: str, citation: dict[str, Any], model: str = "") -> tuple[Any, tuple[str, ...]]:
+    """The model's own turn, and the receipt."""
+    request = registry.dialect(client).parse(said_before(client, citation), Peek("m", stream=False))
+    request.model = model or MODELS[target]
+    encoded = registry.dialect(target).encode(request)
+    return json.loads(encoded.body)["messages"][1]["content"][0], encoded.dropped
+
+
+@pytest.mark.parametrize(("of_anthropic", "of_bedrock"), AGAIN)
+def test_what_claude_has_quoted_it_is_told_again_on_anthropics_wire(
+    of_anthropic: dict[str, Any], of_bedrock: dict[str, Any]
+) -> None:
+    block, dropped = told_again("bedrock", "anthropic", of_bedrock)
+    assert (block, dropped) == ({"type": "text", "text": "Milk.", "citations": [of_anthropic]}, ())
+
+
+def test_so_it_is_by_converse_but_for_what_bedrock_garbles() -> None:
+    """It leaves out of what a search has found what Claude demands; and of the web there is a seal."""
+    (document, retold), (found, _) = AGAIN
+    block, dropped = told_again("anthropic", "bedrock", document)
+    assert (block, dropped) == ({"citationsContent": {"content": [{"text": "Milk."}], "citations": [retold]}}, ())
+    for citation in (found, ON_THE_WEB):
+        assert told_again("anthropic", "bedrock", citation) == ({"text": "Milk."}, ("text.citations",))
+    told = told_again("anthropic", "bedrock", document, "amazon.nova-lite-v1:0")
+    assert told == ({"text": "Milk."}, ("text.citations",))

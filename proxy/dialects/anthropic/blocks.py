@@ -27,7 +27,7 @@ from proxy.canon import (
     Turn,
     Video,
 )
-from proxy.dialects.anthropic.citations import spelled
+from proxy.dialects.anthropic.citations import again, spelled
 from proxy.dialects.anthropic.words import IMAGES
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
@@ -94,10 +94,11 @@ class Blocks:
             self.dropped.marks(part)
             return None
         block: Object = {"type": "text", "text": part.text}
-        if part.citations and self.own:
-            block["citations"] = spelled(part.citations)
-        elif part.citations:
-            self.dropped.add("text.citations")
+        if part.citations:
+            told = spelled(part.citations) if self.own else again(part.citations)
+            block |= {"citations": told} if told or self.own else {}
+            if len(told) < len(part.citations) and not self.own:
+                self.dropped.add("text.citations")
         self.dropped.unsealed(part)
         return self.marked(block, part)
 

@@ -28,6 +28,12 @@ def spelled(citations: Iterable[Citation]) -> list[Object]:
     return [one.value for one in citations if one.wire == NAME]
 
 
+def again(citations: Iterable[Citation]) -> list[Object]:
+    """Those of another wire's that the model is reminded of: what it cited of the request."""
+    placed = [_placed(one) for one in citations if one.place is not None]
+    return [{key: value for key, value in one.items() if key != "file_id"} for one in placed]
+
+
 def shown(citations: Iterable[Citation]) -> list[Object]:
     """For a client's eyes: those of other wires as well, where they have an address or a place to show."""
     told = (one.value if one.wire == NAME else _placed(one) or _found(one) for one in citations)

@@ -28,6 +28,15 @@ def own(citations: Iterable[Citation]) -> list[Object]:
     return [one.value for one in citations if one.wire == NAME]
 
 
+def again(citations: Iterable[Citation]) -> list[Object]:
+    """Those of another wire's that the model is reminded of: what it cited of documents.
+
+    Not of what a search has found, which Bedrock hands on so that Claude refuses it.
+    (https://github.com/langchain-ai/langchain-aws/pull/1175)
+    """
+    return [_retold(one) for one in citations if one.place is not None and one.place.unit != "result"]
+
+
 def spelled(citations: Iterable[Citation]) -> list[Object]:
     """Ours as they came; of another wire's what can be said here, if that is anything."""
     told = (one.value if one.wire == NAME else _retold(one) for one in citations)

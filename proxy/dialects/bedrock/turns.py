@@ -26,7 +26,7 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.bedrock.blobs import bytes_of, sniff, wrap
-from proxy.dialects.bedrock.citations import own
+from proxy.dialects.bedrock.citations import again, own
 from proxy.dialects.bedrock.documents import BESIDE_A_DOCUMENT, Names, said_as_text, uncited
 from proxy.dialects.bedrock.words import CACHES_TEXT, NAME, NOTHING, TAKEN, WHOLE, cache_point, family_of, format_of
 from proxy.envelope import parse_object
@@ -164,15 +164,15 @@ class Conversation:
     def _text(self, part: Text) -> Object | None:
         if self._own and "json" in part.extra:
             return {"json": decode_json(part.text)}
-        citations = own(part.citations)
-        if not self._own or not (citations or part.extra):
-            if part.citations:
-                self._dropped.add("text.citations")
-            self._dropped.unsealed(part)
+        citations = own(part.citations) if self._own else again(part.citations) if self._claude else []
+        if len(citations) < len(part.citations):
+            self._dropped.add("text.citations")
+        self._dropped.unsealed(part)
+        if not (citations or (self._own and part.extra)):
             # Empty text is refused, and says nothing; on our own wire it may be what a lone cachePoint marks.
             return {"text": part.text} if part.text or (self._own and part.cache is None) else None
         said = {"content": [{"text": part.text}]} if part.text else {}
-        return {"citationsContent": said | {"citations": citations} | part.extra}
+        return {"citationsContent": said | {"citations": citations} | self._more(part)}
 
     def _thought(self, part: Thinking) -> Object | None:
         if part.redacted:
