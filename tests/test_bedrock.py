@@ -1042,8 +1042,28 @@ def test_what_cannot_be_asked_is_refused_by_name(fields: Any, param: str) -> Non
     assert param in error.message
 
 
-def test_single_calls_are_receipted_since_the_wire_cannot_ask_for_them() -> None:
-    assert told(foreign(tools=[Tool(name="f")], parallel_tools=False))[1] == ("parallel_tools",)
+SINGLE = {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}
+OLDER = "anthropic.claude-3-5-sonnet-20241022-v2:0"
+
+
+@pytest.mark.parametrize("choice", [None, ToolChoice("auto")])
+@pytest.mark.parametrize("model", [CLAUDE, "anthropic.claude-opus-4-6-v1", "global.anthropic.claude-opus-4-8"])
+def test_claude_is_asked_for_single_calls_in_its_own_words(model: str, choice: ToolChoice | None) -> None:
+    """Converse has none, and would refuse a choice of its own beside them."""
+    request = foreign(model=model, tools=[Tool(name="f")], parallel_tools=False, tool_choice=choice)
+    body, dropped = told(request)
+    assert (body["additionalModelRequestFields"], dropped) == (SINGLE, ())
+    assert "toolChoice" not in body["toolConfig"]
+
+
+@pytest.mark.parametrize(
+    ("model", "choice"),
+    [(NOVA, None), (OLDER, None), (CLAUDE, ToolChoice("required")), (CLAUDE, ToolChoice("tool", "f"))],
+)
+def test_where_it_cannot_be_asked_single_calls_are_on_the_receipt(model: str, choice: ToolChoice | None) -> None:
+    request = foreign(model=model, tools=[Tool(name="f")], parallel_tools=False, tool_choice=choice)
+    body, dropped = told(request)
+    assert ("additionalModelRequestFields" in body, dropped) == (False, ("parallel_tools",))
     assert told(foreign(parallel_tools=False))[1] == ()
 
 

@@ -73,7 +73,7 @@ class Encoding:
         """The knobs that the wire lacks, those apart that are set to do nothing."""
         request = self._request
         self.dropped.lacking(KNOBS_LACKED)
-        if request.parallel_tools is False and request.tools:
+        if request.parallel_tools is False and request.tools and not self._single:
             self.dropped.add("parallel_tools")
         if not self._own:
             self.dropped.left(request.extra)
@@ -113,11 +113,23 @@ class Encoding:
         return ["/stop_sequence"] if self._request.stop and self._family == "claude" and not self._own else []
 
     def _additional(self, thinking: Object, top_k: int | None) -> Object:
-        said, betas = merged(thinking, self._top_k(top_k)), self._request.betas
+        said, betas = merged(merged(thinking, self._top_k(top_k)), self._single), self._request.betas
         if betas and (self._own or self._family == "claude"):
             return said | {KEY: betas}
         self.dropped.update(["betas"] if betas else [])
         return said
+
+    @property
+    def _single(self) -> Object:
+        """One call at a time, in Claude's own words, as Converse has none.
+
+        Beside a choice of Converse's they would be a second one, which is refused.
+        (https://github.com/BerriAI/litellm/pull/34347 and .../issues/36536)
+        """
+        request, choice = self._request, self._request.tool_choice
+        asked = request.parallel_tools is False and request.tools and (choice is None or choice.mode == "auto")
+        single = {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}
+        return single if asked and self._takes.single else {}
 
     def _top_k(self, value: int | None) -> Object:
         if value is None:
@@ -213,7 +225,7 @@ class Encoding:
             if not tools:
                 return {}
         config: Object = {"tools": [block for tool in tools for block in self._tool(tool)]} if tools else {}
-        if choice is not None:
+        if choice is not None and not self._single:
             words: Object = {"auto": {"auto": {}}, "required": {"any": {}}, "tool": {"tool": {"name": choice.name}}}
             config["toolChoice"] = words[choice.mode]
         return config

@@ -24,14 +24,15 @@ class Takes(NamedTuple):
     prefill: bool = True  # a last turn of the assistant's, to be continued
     forced: bool = True  # a tool that must be called
     system: bool = False  # a system turn in the middle of the chat
+    single: bool = False  # by Converse: a word for one call at a time
 
 
 _UP_TO_MAX = ("low", "medium", "high", "max")
 _ALL_EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _SILENT = Takes(thinking=(), off="")
 _BUDGETED = Takes(sampling="one")
-_EITHER = Takes(("enabled", "adaptive"), efforts=_UP_TO_MAX, sampling="one", prefill=False)
-_ADAPTIVE = Takes(("adaptive",), off="", efforts=_ALL_EFFORTS, sampling="none", prefill=False)
+_EITHER = Takes(("enabled", "adaptive"), efforts=_UP_TO_MAX, sampling="one", prefill=False, single=True)
+_ADAPTIVE = Takes(("adaptive",), off="", efforts=_ALL_EFFORTS, sampling="none", prefill=False, single=True)
 _FIVE = _ADAPTIVE._replace(thinks=True, off="disabled", system=True)
 
 # The first pattern that is found in the name counts; a dot in it reads as a dash. A date is no version.
@@ -47,7 +48,8 @@ _MODELS = [
         (r"opus-4-7(?!\d)", _ADAPTIVE),
         (r"mythos-preview", _ADAPTIVE._replace(thinks=True, off=None, efforts=_UP_TO_MAX)),
         (r"(opus|sonnet)-4-6(?!\d)", _EITHER),
-        (r"(opus-4-[15]|(sonnet|haiku)-4-5)(?!\d)", _BUDGETED),
+        (r"(opus|sonnet|haiku)-4-5(?!\d)", _BUDGETED._replace(single=True)),
+        (r"opus-4-1(?!\d)", _BUDGETED),
         (r"claude-(instant|v?[12]|3-(?!7))", _SILENT),
     )
 ]
