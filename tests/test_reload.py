@@ -626,9 +626,12 @@ async def test_the_metrics_tell_what_is_in_force_since_when_and_how_often_it_was
         await say(gateway, "echo/text")
         for result in (SUCCESS, FAILURE):
             assert await gateway.metric("pillion_config_reloads_total", result=result) == 0
+        assert await gateway.metric("pillion_config_last_reload_successful") == 1
         await gateway.change(strict=True)
+        assert await gateway.metric("pillion_config_last_reload_successful") == 1
         gateway.write(strict="perhaps")
         await gateway.reload()
+        assert await gateway.metric("pillion_config_last_reload_successful") == 0
         assert await gateway.metric("pillion_config_info", hash=first) is None
         assert await gateway.metric("pillion_config_info", hash=gateway.app.config.fingerprint) == 1
         for result in (SUCCESS, FAILURE):
@@ -638,6 +641,8 @@ async def test_the_metrics_tell_what_is_in_force_since_when_and_how_often_it_was
         assert at > started
         told = {"operation": "chat", "provider": "echo", "model": "text", "status": "200"}
         assert await gateway.metric("pillion_requests_total", **told) == 1
+        await gateway.change(strict=False)
+        assert await gateway.metric("pillion_config_last_reload_successful") == 1
 
 
 async def test_the_level_of_the_log_and_new_warnings_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

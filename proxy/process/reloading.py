@@ -52,6 +52,7 @@ class Reloading:
     def __init__(self, app: App, source: Source, lines: Log, every: float = LOOK) -> None:
         self.results: dict[tuple[str, ...], int] = {(SUCCESS,): 0, (FAILURE,): 0}
         self.succeeded_at = time()
+        self.has_succeeded = True  # the last one; a start is one, too
         self._app = app
         self._source = source
         self._lines = lines
@@ -113,6 +114,7 @@ class Reloading:
 
     def _failed(self, by: str, problems: list[str]) -> None:
         self.results[FAILURE,] += 1
+        self.has_succeeded = False
         for problem in problems:
             log.error("%s", problem, extra={"event": "reload_failed", "by": by})
         words = "the configuration stays as it is, %s: the new one cannot be used"
@@ -120,7 +122,7 @@ class Reloading:
 
     def _succeeded(self, by: str, before: Config, later: Config) -> None:
         self.results[SUCCESS,] += 1
-        self.succeeded_at = time()
+        self.succeeded_at, self.has_succeeded = time(), True
         change_level(self._lines, later.log.level)
         log.info("configuration %s is in force", later.fingerprint, extra={"event": "reloaded", "by": by})
         warn(later, self._app.clients.ring.found, before)
@@ -128,6 +130,8 @@ class Reloading:
     def _watch(self) -> None:
         about = "Reloads of the configuration, by result."
         self._app.metrics.tally("pillion_config_reloads_total", about, ["result"], lambda: self.results)
+        about = "0 while the configuration on disk is not the one in force."
+        self._app.metrics.watch("pillion_config_last_reload_successful", about, lambda: self.has_succeeded)
         about = "When the configuration was last reloaded (or pillion started), in seconds since 1970."
         name = "pillion_config_last_reload_success_timestamp_seconds"
         self._app.metrics.watch(name, about, lambda: self.succeeded_at)
