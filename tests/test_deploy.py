@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from tests.test_metrics_docs import documented
+
 ROOT = Path(__file__).parent.parent
 DEPLOY = sorted((ROOT / "deploy").iterdir())
 CONTAINERFILE = (ROOT / "Containerfile").read_text()
@@ -65,9 +67,9 @@ def _known_variables() -> set[str]:
     return set(re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", text))
 
 
-def test_there_is_something_for_each_of_three_hosts() -> None:
+def test_there_is_something_for_each_of_three_hosts_and_for_who_watches() -> None:
     assert [path.name for path in DEPLOY] == [
-        "compose.shared.yaml", "compose.yaml", "kubernetes.yaml", "pillion.service"
+        "compose.shared.yaml", "compose.yaml", "kubernetes.yaml", "pillion.service", "prometheus.rules.yaml"
     ]  # fmt: skip
 
 
@@ -216,3 +218,41 @@ def test_the_image_runs_as_nobody_in_particular() -> None:
 @pytest.mark.parametrize("script", sorted((ROOT / "tools").glob("image*.sh")), ids=lambda path: path.name)
 def test_the_scripts_are_scripts(script: Path) -> None:
     subprocess.run(["sh", "-n", script], check=True)
+
+
+# --- Prometheus ---
+
+
+def _alerts() -> list[dict[str, Any]]:
+    (group,) = yaml.safe_load(_named("prometheus.rules.yaml"))["groups"]
+    rules: list[dict[str, Any]] = group["rules"]
+    return rules
+
+
+def _asked_for(expression: str) -> Iterator[tuple[str, set[str]]]:
+    """Each family of ours, as docs/operations.md calls it, and the labels that its samples are picked by."""
+    for name, picked in re.findall(r"\bpillion_(\w+)(\{[^}]*\})?", expression):
+        yield re.sub(r"_(bucket|sum|count)$", "", name), set(re.findall(r"(\w+)=", picked))
+
+
+@pytest.mark.parametrize("rule", _alerts(), ids=lambda rule: rule["alert"])
+def test_an_alert_asks_for_what_a_scrape_has(rule: dict[str, Any]) -> None:
+    """What operations.md documents is what a scrape has: test_metrics_docs.py."""
+    families = documented()
+    asked = list(_asked_for(rule["expr"]))
+    assert {name for name, _ in asked} <= families.keys()
+    assert [(name, labels) for name, labels in asked if labels - families[name]] == []
+    known = {"job", "instance"}.union(*(families[name] for name, _ in asked))
+    summed = {label for labels in re.findall(r"\bby \(([^)]*)\)", rule["expr"]) for label in labels.split(", ")}
+    assert summed - known <= {"le"}
+    told = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
+    assert told <= known
+    assert told <= summed or not summed
+
+
+def test_each_alert_has_its_heading_and_each_heading_its_alert() -> None:
+    page = (ROOT / "docs" / "alerts.md").read_text()
+    assert re.findall(r"^### (Pillion\w+)$", page, re.MULTILINE) == [rule["alert"] for rule in _alerts()]
+    for rule in _alerts():
+        assert rule["annotations"]["runbook"] == f"docs/alerts.md#{rule['alert'].lower()}"
+        assert rule["labels"]["severity"] in ("page", "ticket")
