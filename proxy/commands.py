@@ -84,81 +84,91 @@ def _where(config: Config) -> Address:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pillion", description="An LLM gateway that rides beside one app.")
+    parser = argparse.ArgumentParser(prog="pillion", description="An LLM gateway that runs beside one app.")
     parser.set_defaults(config=None)
     parser.add_argument("--version", action="version", version=VERSION, help="print the version")
-    with_config = _configured()
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    serve_help, check_help = "run the gateway (the default)", "say what is wrong with the configuration"
-    commands.add_parser("serve", parents=[with_config], allow_abbrev=False, help=serve_help)
-    commands.add_parser("check", parents=[with_config], allow_abbrev=False, help=check_help)
-    what = _whats(commands.add_parser("config", help="show what can be configured, and what is"))
+    serve_help = "run the gateway (what `pillion` alone does)"
+    told, usage = _configured(is_told=True), "pillion serve [-h] [--config FILE] [FLAG ...]"
+    commands.add_parser("serve", parents=[told], allow_abbrev=False, help=serve_help, usage=usage)
+    hidden = _configured(is_told=False)
+    _add(commands, "check", "report every mistake of the configuration", hidden)
+    what = _whats(commands.add_parser("config", help="print the configuration in force, or its schema"))
     what.add_parser("schema", help="print the JSON Schema of config.yaml, for editors")
-    show_help = "print the configuration in force, without its secrets, and where each value comes from"
-    what.add_parser("show", parents=[with_config], allow_abbrev=False, help=show_help)
-    _add_keys(commands.add_parser("keys", help="make, list and revoke client keys"), with_config)
-    _add_spend(commands.add_parser("spend", parents=[with_config], allow_abbrev=False, help="show what was spent"))
-    books = _whats(commands.add_parser("ledger", help="the record of what was spent"))
-    init_help = "begin a new ledger, where a strict budget needs one and it is missing"
-    books.add_parser("init", parents=[with_config], allow_abbrev=False, help=init_help)
-    there_help = "show the state of the running pillion's providers"
-    there = commands.add_parser("providers", parents=[with_config], allow_abbrev=False, help=there_help)
-    there.add_argument("--json", action="store_true", help="as JSON")
-    wait = commands.add_parser("wait", parents=[with_config], allow_abbrev=False, help="wait until pillion is ready")
+    _add(what, "show", "print what is in force, without secrets, and where each value comes from", hidden)
+    _add_keys(_whats(commands.add_parser("keys", help="make, list and revoke client keys")), hidden)
+    _add_spend(_add(commands, "spend", "print what was spent", hidden))
+    books = _whats(commands.add_parser("ledger", help="begin a ledger"))
+    _add(books, "init", "begin a new ledger, where a strict budget misses the old one", hidden)
+    there = _add(commands, "providers", "ask the pillion that runs how its providers are", hidden)
+    there.add_argument("--json", action="store_true", help="print JSON")
+    wait = _add(commands, "wait", "wait until pillion is ready", hidden)
     wait.add_argument(
         "--timeout",
         type=_seconds,
         default=probe.longest_wait(),
         metavar="SECONDS",
-        help=f"how long at most, by default {probe.WAIT:g} (PILLION_WAIT_TIMEOUT)",
+        help=f"give up after this long; {probe.WAIT:g} by default (PILLION_WAIT_TIMEOUT)",
     )
-    health_help = "is pillion alive? (for a container's health check)"
-    commands.add_parser("healthcheck", parents=[with_config], allow_abbrev=False, help=health_help)
+    _add(commands, "healthcheck", "exit with 0 if pillion is alive (for a container's health check)", hidden)
     commands.add_parser("version", help="print the version")
     return parser
 
 
-def _whats(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+Parsers = argparse._SubParsersAction  # which has no public name
+
+
+def _add(
+    parsers: "Parsers[argparse.ArgumentParser]", name: str, about: str, configured: argparse.ArgumentParser
+) -> argparse.ArgumentParser:
+    """A command that reads the configuration, and leaves it to `serve` to tell of the flags."""
+    epilog = "It also takes the flags of `pillion serve`, which set what the configuration file sets."
+    return parsers.add_parser(name, parents=[configured], allow_abbrev=False, help=about, epilog=epilog)
+
+
+def _whats(parser: argparse.ArgumentParser) -> "Parsers[argparse.ArgumentParser]":
     """Subcommands; without one, the command prints what there is."""
     parser.set_defaults(alone=parser)
     return parser.add_subparsers(dest="what", metavar="WHAT")
 
 
-def _add_keys(keys: argparse.ArgumentParser, with_config: argparse.ArgumentParser) -> None:
-    whats = _whats(keys)
-    made = whats.add_parser("add", parents=[with_config], allow_abbrev=False, help="make a key, and print it once")
-    made.add_argument("name", metavar="NAME", help="its name in the log, in metrics and in the ledger")
-    models_help = "PROVIDER/MODEL, with * for any part; by default all"
-    made.add_argument("--models", type=_names, default=[], metavar="A,B", help=models_help)
-    made.add_argument("--providers", type=_names, default=[], metavar="A,B", help="which it may ask; by default all")
-    made.add_argument("--expires", metavar="DATE", help='its last day, or its end: "2027-01-31T12:00:00Z"')
-    made.add_argument("--rpm", type=_count, metavar="N", help="requests that may begin in a minute")
-    made.add_argument("--tpm", type=_count, metavar="N", help="tokens in and out, in a minute")
-    made.add_argument("--concurrent", type=_count, metavar="N", help="requests under way at once")
-    made.add_argument("--budget", type=_usd, metavar="USD", help="what it may spend, in dollars")
-    windows_help = "in a day, a month (both UTC), or in total; by default a month"
-    made.add_argument("--budget-window", choices=("day", "month", "total"), help=windows_help)
-    modes_help = "strict (the default): never more; lenient: at most one request more"
-    made.add_argument("--budget-mode", choices=("strict", "lenient"), help=modes_help)
-    shown = whats.add_parser("list", parents=[with_config], allow_abbrev=False, help="list the keys")
-    shown.add_argument("--json", action="store_true", help="as JSON")
-    gone = whats.add_parser("revoke", parents=[with_config], allow_abbrev=False, help="revoke a minted key")
-    gone.add_argument("name", metavar="NAME", help="its name")
+def _add_keys(whats: "Parsers[argparse.ArgumentParser]", configured: argparse.ArgumentParser) -> None:
+    made = _add(whats, "add", "make a key, and print it once", configured)
+    made.add_argument("name", metavar="NAME", help="the client's name, in the log and wherever it is counted")
+    made.add_argument(
+        "--models", type=_names, default=[], metavar="A,B", help="only these: PROVIDER/MODEL, * is any part"
+    )
+    made.add_argument("--providers", type=_names, default=[], metavar="A,B", help="only these")
+    made.add_argument("--expires", metavar="DATE", help='its last day, or moment: "2027-01-31T12:00:00Z"')
+    made.add_argument("--rpm", type=_count, metavar="N", help="requests a minute")
+    made.add_argument("--tpm", type=_count, metavar="N", help="tokens a minute, in and out")
+    made.add_argument("--concurrent", type=_count, metavar="N", help="requests at once")
+    made.add_argument("--budget", type=_usd, metavar="USD", help="dollars that it may spend")
+    windows = ("day", "month", "total")
+    made.add_argument("--budget-window", choices=windows, help="in this time, by UTC; a month by default")
+    modes = ("strict", "lenient")
+    made.add_argument("--budget-mode", choices=modes, help="lenient: one request may exceed it; strict by default")
+    shown = _add(whats, "list", "print the keys that there are", configured)
+    shown.add_argument("--json", action="store_true", help="print JSON")
+    gone = _add(whats, "revoke", "revoke a key that `keys add` has made", configured)
+    gone.add_argument("name", metavar="NAME", help="the client's name")
 
 
 def _add_spend(spend: argparse.ArgumentParser) -> None:
-    spend.add_argument("--since", metavar="DATE", help="from this time on: 2027-01-31, or 2027-01-31T12:00:00Z")
-    spend.add_argument("--until", metavar="DATE", help="up to this time")
-    groups_help = "group by day (the default), hour, provider, model, key"
-    spend.add_argument("--by", dest="group_by", metavar="A,B", help=groups_help)
-    spend.add_argument("--client", metavar="NAME", help="only by this client key")
+    spend.add_argument("--since", metavar="DATE", help="from then on: 2027-01-31, or 2027-01-31T12:00:00Z")
+    spend.add_argument("--until", metavar="DATE", help="up to then")
+    spend.add_argument("--by", dest="group_by", metavar="A,B", help="day, hour, provider, model, key; day by default")
+    spend.add_argument("--client", metavar="NAME", help="of this client only")
     form = spend.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="as JSON")
-    form.add_argument("--csv", action="store_true", help="as CSV")
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--csv", action="store_true", help="print CSV")
 
 
-def _configured() -> argparse.ArgumentParser:
-    """The flags of every command that reads the configuration: one for each variable that holds no secret."""
+def _configured(is_told: bool) -> argparse.ArgumentParser:
+    """The flags of every command that reads the configuration: one for each variable that holds no secret.
+
+    `is_told`: does its help tell of them? There are seventy, among which nobody finds a command's own.
+    """
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument(
         "--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="config.yaml (PILLION_CONFIG)"
@@ -171,7 +181,7 @@ def _configured() -> argparse.ArgumentParser:
             nargs="?" if flag.is_switch else None,
             const="true" if flag.is_switch else None,
             default=argparse.SUPPRESS,
-            help=f"{flag.description} ({flag.variable})",
+            help=f"{flag.description} ({flag.variable})" if is_told else argparse.SUPPRESS,
         )
     return parser
 

@@ -108,6 +108,18 @@ def test_the_help_says_of_each_flag_what_its_value_is(capsys: pytest.CaptureFixt
     assert "VALUE" not in told
 
 
+@pytest.mark.parametrize("words", [["check"], ["keys", "add"], ["spend"], ["providers"], ["wait"], ["ledger", "init"]])
+def test_the_help_of_another_command_is_about_that_command(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*words, "--help"])
+    told = capsys.readouterr().out
+    assert "--config FILE" in told
+    assert "--breaker-ramp" not in told
+    assert "`pillion serve`" in told  # whose flags it takes
+
+
 @pytest.mark.parametrize(
     "words",
     [
