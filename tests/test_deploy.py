@@ -251,8 +251,10 @@ def test_an_alert_asks_for_what_a_scrape_has(rule: dict[str, Any]) -> None:
 
 
 def test_each_alert_has_its_heading_and_each_heading_its_alert() -> None:
-    page = (ROOT / "docs" / "alerts.md").read_text()
-    assert re.findall(r"^### (Pillion\w+)$", page, re.MULTILINE) == [rule["alert"] for rule in _alerts()]
+    page, operations = ((ROOT / "docs" / name).read_text() for name in ("alerts.md", "operations.md"))
+    names = [rule["alert"] for rule in _alerts()]
+    assert re.findall(r"^### (Pillion\w+)$", page, re.MULTILINE) == names
+    assert {*re.findall(r"\bPillion[A-Z]\w+", operations), "PillionDown"} == set(names)
     for rule in _alerts():
         assert rule["annotations"]["runbook"] == f"docs/alerts.md#{rule['alert'].lower()}"
         assert rule["labels"]["severity"] in ("page", "ticket")
