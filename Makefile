@@ -35,7 +35,7 @@ bench: $(VENV)/tested ## CPU per request beside nginx, start-up and memory (want
 	$(BIN)/python tests/bench/figures.py
 	$(BIN)/python tests/bench/outages.py
 
-soak: $(VENV)/tested ## what `make test` takes a part of, whole
+soak: $(VENV)/tested ## the tests of which `make test` takes a sample, in full
 	PILLION_SOAK=1 $(BIN)/pytest -n $(WORKERS) --timeout 3600 $(ARGS)
 
 conformance: $(VENV)/tested ## every recording through pillion, read by every official SDK: four figures for each pair

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy.commands import _parser
+from proxy.config import load
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -24,6 +25,8 @@ MODULE = re.compile(r"-m ((?:proxy|tests|tools)(?:\.\w+)*)")
 VERB = re.compile(r"(?:`|^)make ([a-z]+)", re.MULTILINE)
 
 BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+ENVIRON = {"OPENAI_API_KEY": "x", "ANTHROPIC_API_KEY": "x", "MOBILE_KEY": "a-key-of-16-characters"}
 # Behind `pillion`, of a line in a block or a unit's ExecStart: up to what a shell does with it.
 TYPED = re.compile(r"^(?:ExecStart\w*=\S*/)?pillion (-?-?[a-z][^#>|&\n]*)", re.MULTILINE)
 
@@ -65,6 +68,14 @@ def test_what_a_page_has_typed_can_be_typed(page: Path) -> None:
     blocks = BLOCK.findall(text) if page.suffix == ".md" else [text]
     typed = [shlex.split(line) for block in blocks for line in TYPED.findall(block)]
     assert [words for words in typed if not is_command(words)] == []
+
+
+@pytest.mark.parametrize(
+    "text", [block for page in PAGES for block in YAML.findall(page.read_text())], ids=lambda text: text.split(":")[0]
+)
+def test_what_a_page_configures_can_be_used(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    assert load(tmp_path / "config.yaml", ENVIRON).warnings == ()
 
 
 def is_command(words: list[str]) -> bool:
