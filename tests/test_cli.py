@@ -102,7 +102,8 @@ def test_the_help_says_of_each_flag_what_its_value_is(capsys: pytest.CaptureFixt
         "--log-format auto|human|json How the log looks;",
         "--allowed-hosts A,B Further names",
         "--strict [true|false] Refuse a request",
-        "--workers N Processes that serve.",
+        "--workers N Processes that serve;",
+        "--retry-budget N ",
     ):
         assert line in told
     assert "VALUE" not in told

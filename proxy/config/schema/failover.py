@@ -48,7 +48,9 @@ class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[int, Meta(ge=0, le=20)], Meta(description="How often a target is asked again.")
     ] = 2
     initial_delay: Annotated[Delay, Meta(description="The longest pause before the first retry.")] = 0.5
-    max_delay: Annotated[Delay, Meta(description="The longest pause at all, unless the provider names one.")] = 8.0
+    max_delay: Annotated[
+        Delay, Meta(description="The longest pause; a provider that asks for more is not asked again.")
+    ] = 8.0
     backoff_factor: Annotated[
         Annotated[float, Meta(ge=1, le=100)], Meta(description="The factor by which the pause grows each time.")
     ] = 2.0
@@ -63,9 +65,9 @@ class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Hedge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A second target that is asked while the first one is still silent."""
 
-    enabled: Annotated[bool, Meta(description="Ask a second target.")] = False
+    enabled: Annotated[bool, Meta(description="Ask a second target while the first is silent.")] = False
     after: Annotated[
-        Delay, Meta(description="After this time; 0: after the time within which 95 of 100 answers have begun.")
+        Delay, Meta(description="How long to wait first; 0: as long as 95 of 100 answers take to begin.")
     ] = 0.0
     share: Annotated[Share, Meta(description="For at most this share of requests.")] = 0.05
 
@@ -73,11 +75,11 @@ class Hedge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Breaker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When a failing target is left alone, and for how long."""
 
-    failures: Annotated[Count, Meta(description="Leave it alone after so many failures in a row.")] = 5
+    failures: Annotated[Count, Meta(description="Failures in a row after which a target is left alone.")] = 5
     cooldown: Annotated[
-        Seconds, Meta(description="For this time, which doubles each time that the probe after it fails.")
+        Seconds, Meta(description="How long it is left alone; doubled each time that its probe fails.")
     ] = 10.0
-    longest: Annotated[Seconds, Meta(description="But never longer than this.")] = 300.0
+    longest: Annotated[Seconds, Meta(description="The longest time for which it is left alone.")] = 300.0
     ramp: Annotated[Delay, Meta(description="How long it takes to get its full share of requests again.")] = 10.0
 
 

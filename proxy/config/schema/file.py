@@ -50,7 +50,7 @@ class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Answers that are given again to the same question."""
 
     enabled: Annotated[
-        bool, Meta(description="For all requests; else for those that send `x-pillion-cache: on`, or by route.")
+        bool, Meta(description="Cache all requests; otherwise those that send `x-pillion-cache: on`, or by route.")
     ] = False
     ttl: Annotated[Seconds, Meta(description="How long an answer may be used.")] = 300.0
     size: Annotated[
@@ -76,8 +76,11 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Faults(Struct, kw_only=True, forbid_unknown_fields=True):
     """Things that go wrong on purpose, for an app's own tests."""
 
-    enabled: Annotated[bool, Meta(description="Let them go wrong, and obey the header `x-pillion-fault`.")] = False
-    providers: Annotated[dict[str, Fault], Meta(description="By provider; `*`: at all of them.")] = field(
+    enabled: Annotated[
+        bool,
+        Meta(description="Let requests fail on purpose: by `faults.providers`, or by the header `x-pillion-fault`."),
+    ] = False
+    providers: Annotated[dict[str, Fault], Meta(description="What fails, by provider; `*`: at all of them.")] = field(
         default_factory=dict
     )
 
@@ -194,7 +197,7 @@ class File(Struct, kw_only=True, forbid_unknown_fields=True):
     health: Annotated[Health, Meta(description="Health checks of the providers.")] = Health()
     overload: Annotated[Overload, Meta(description="How much pillion takes on at once.")] = Overload()
     faults: Annotated[Faults, Meta(description="What goes wrong on purpose.")] = field(default_factory=Faults)
-    workers: Annotated[Count, Meta(description="Processes that serve.")] = 1
+    workers: Annotated[Count, Meta(description="Processes that serve; more than 1 is refused.")] = 1
     reload: Annotated[bool, Meta(description="Read the file again when it changes; SIGHUP always does so.")] = True
     explain: Annotated[
         Annotated[int, Meta(ge=0, le=10**5)], Meta(description="How many past requests GET /v1/explain knows.")

@@ -11,22 +11,26 @@ from proxy.config.schema.scalars import Delay, Dollars, SecretText, Share
 class Queue(Struct, frozen=True, forbid_unknown_fields=True):
     """Where requests that a limit would refuse wait for their turn, in the order of their arrival."""
 
-    seconds: Annotated[Delay, Meta(description="How long at most; 0: a limit refuses at once.")] = 0.0
-    length: Annotated[Count, Meta(description="How many at most.")] = 100
+    seconds: Annotated[
+        Delay, Meta(description="How long a request may wait for a limit; 0: it is refused at once.")
+    ] = 0.0
+    length: Annotated[Count, Meta(description="How many requests may wait.")] = 100
 
 
 class LimitsRow(Struct, kw_only=True, forbid_unknown_fields=True):
     """Limits besides those of single providers and client keys."""
 
     client: Annotated[Limits, Meta(description="For each client key that has none of its own.")] = Limits()
-    models: Annotated[dict[str, Limits], Meta(description="By PROVIDER/MODEL.")] = field(default_factory=dict)
+    models: Annotated[dict[str, Limits], Meta(description="Limits of models, by PROVIDER/MODEL.")] = field(
+        default_factory=dict
+    )
     queue: Annotated[Queue, Meta(description="For requests that a limit would refuse.")] = Queue()
 
 
 class KeyBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What may be spent in a window, and what happens at the end of it."""
 
-    usd: Annotated[Dollars, Meta(description="How much.")]
+    usd: Annotated[Dollars, Meta(description="Dollars that may be spent.")]
     window: Annotated[
         Literal["day", "month", "total"], Meta(description="In a day, in a month (both UTC), or at all.")
     ] = "month"
@@ -51,16 +55,16 @@ class KeyBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Budget(KeyBudget, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What may be spent. Without a client, a provider or a model it covers all that pillion spends."""
 
-    client: Annotated[str | None, Meta(description="By this client key; `*`: by each of them.")] = None
-    provider: Annotated[str | None, Meta(description="At this provider.")] = None
-    model: Annotated[str | None, Meta(description="For this model: PROVIDER/MODEL.")] = None
+    client: Annotated[str | None, Meta(description="Spent by this client key; `*`: by each one, separately.")] = None
+    provider: Annotated[str | None, Meta(description="Spent at this provider.")] = None
+    model: Annotated[str | None, Meta(description="Spent on this model: PROVIDER/MODEL.")] = None
 
 
 class ClientKeyRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A key that an app may show, and what it may do with it."""
 
     key: Annotated[SecretText | None, Meta(description="The key itself.")] = None
-    sha256: Annotated[str | None, Meta(description="In its place, its SHA-256 in hex.")] = None
+    sha256: Annotated[str | None, Meta(description="Instead of the key, its SHA-256 in hex.")] = None
     models: Annotated[
         list[str], Meta(description="The models it may ask for, PROVIDER/MODEL with * for any part; none: all.")
     ] = field(default_factory=list)
@@ -77,7 +81,9 @@ class ClientKeyRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class JWT(Struct, kw_only=True, forbid_unknown_fields=True):
     """Tokens of an identity provider in place of keys; needs the extra `jwt`."""
 
-    jwks: Annotated[str | None, Meta(description="Its public keys: an https URL, or a file.")] = None
+    jwks: Annotated[str | None, Meta(description="The identity provider's public keys: an https URL, or a file.")] = (
+        None
+    )
     issuer: Annotated[str | None, Meta(description="The issuer that a token must name.")] = None
     audience: Annotated[str | None, Meta(description="The audience that a token must name.")] = None
     algorithms: Annotated[list[str], Meta(description="The signature algorithms that are accepted.")] = field(
