@@ -78,6 +78,19 @@ def test_what_a_page_configures_can_be_used(text: str, tmp_path: Path) -> None:
     assert load(tmp_path / "config.yaml", ENVIRON).warnings == ()
 
 
+def connected() -> list[tuple[str, str]]:
+    """Each row of the first table of docs/providers.md: a provider, and the environment that makes it one."""
+    page = (ROOT / "docs" / "providers.md").read_text()
+    return re.findall(r"^\| `([\w-]+)`[^|]*\|([^|]*)\|", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("provider", "environment"), connected())
+def test_what_a_page_connects_is_a_provider(provider: str, environment: str) -> None:
+    environ = dict(each.split("=", 1) for each in re.findall(r"`([A-Z_]+=[^`]*)`", environment))
+    assert load(None, environ).providers.keys() & {provider}
+    assert load(None, {}).providers.keys() <= {"ollama"}  # which needs nothing
+
+
 def is_command(words: list[str]) -> bool:
     """A word such as NAME may stand for any text."""
     try:
