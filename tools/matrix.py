@@ -56,9 +56,9 @@ it is translated, and each thing in it is
 
 With `strict: true`, `nearest` and `receipt` are refused too.
 
-No receipt is given for mere spelling, such as a `tool_plan` that crosses as a thought (`fields.Verbatim`). On a wire that
-has no other place for them, the name and the description of a schema become its `title` and `description`; if it has
-those already, a receipt names what is left out.
+No receipt is given for mere spelling, such as a `tool_plan` that crosses as a thought (`fields.Verbatim`). On a wire
+that has no other place for them, the name and the description of a schema become its `title` and `description`; if it
+has those already, a receipt names what is left out.
 
 A seal in this table is the provider's own. One that is known to be another's is left out, with a receipt
 ([how it is known](decisions/0013-unmarked-seals.md)). A text file becomes text, with its name, on a wire that has no
