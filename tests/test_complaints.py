@@ -99,6 +99,13 @@ SAID = [
         400,
         "too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 5000.",
     ),
+    (
+        TOO_LONG,
+        "cohere",
+        400,
+        "too many tokens: size limit exceeded by 19296 tokens. Try using shorter or fewer inputs. The limit for this",
+    ),
+    (TOO_LONG, "ollama", 400, "the input length exceeds the context length"),
     (NO_MODEL, "bedrock", 400, "The provided model identifier is invalid."),
     (NO_MODEL, "bedrock", 400, "Invocation of model ID a.b-v1:0 with on-demand throughput isn\u2019t supported. Retry"),
     (NO_MODEL, "openai_chat", 400, "foo/bar is not a valid model ID"),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from proxy import registry
 from proxy.errors import Busy, Refused, UpstreamError
 from proxy.grammar.complaints import understand
 from tests.client import ANTHROPIC, OPENAI, Speech, chat
@@ -13,7 +14,7 @@ from tests.gateway import pillion
 
 CODE = "context_length_exceeded"
 LONG = "prompt is too long: 210000 tokens > 200000 maximum"
-KNOWN = "Input is too long for requested model."
+KNOWN = "The prompt is too long"
 OPENAIS_WORDS = "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens"
 ANTHROPICS = json.dumps({"type": "error", "error": {"type": "invalid_request_error", "message": LONG}}).encode()
 OPENAIS = json.dumps({"error": {"message": OPENAIS_WORDS, "type": "invalid_request_error", "code": 400}}).encode()
@@ -59,6 +60,30 @@ async def test_clients_of_anthropic_hear_its_words(stream: bool) -> None:
         "invalid_request_error",
         f"prompt is too long: {OPENAIS_WORDS}",
     )
+
+
+TOLD = {
+    "anthropic": (b'"message":"%b"}', "prompt is too long: "),
+    "bedrock": (b'{"message":"%b"}', "Input is too long for requested model: "),
+    "cohere": (b'{"message":"%b",', "too many tokens: "),
+    "gemini": (b'"message":"%b",', "The input token count exceeds the maximum number of tokens allowed: "),
+}
+
+
+@pytest.mark.parametrize("wire", TOLD)
+def test_clients_of_others_hear_their_vendors_words(wire: str) -> None:
+    """Strands shortens the conversation at Bedrock's, and Pydantic AI has a class of error for each."""
+    shape, words = TOLD[wire]
+    dialect, told = registry.dialect(wire), words + OPENAIS_WORDS
+    assert shape % told.encode() in dialect.error(Refused(OPENAIS_WORDS, code=CODE), "req_1")
+    assert shape % told.encode() in dialect.error(Refused(told, code=CODE), "req_1")
+    assert shape % OPENAIS_WORDS.encode() in dialect.error(Refused(OPENAIS_WORDS), "req_1")
+
+
+def test_bedrocks_words_are_none_of_anthropics() -> None:
+    """Pydantic AI's client of Anthropic's wire knows but these."""
+    told = registry.dialect("anthropic").error(Refused("Input is too long for requested model.", code=CODE), "req_1")
+    assert b'"prompt is too long: Input is too long for requested model."' in told
 
 
 async def test_words_that_it_knows_are_left_as_they_are() -> None:

@@ -61,7 +61,8 @@ _SENTENCES: dict[_Meaning, tuple[str, ...]] = {
         "Prompt contains [0-9]+ tokens .{0,60}too large for model",  # Mistral
         "Input validation error: `inputs`.{0,40} must (?:be <=|have less than) [0-9]",  # Together, text-generation
         "(?:the )?request (?:[(][0-9]+ tokens[)] )?exceeds the available context size",  # llama.cpp
-        "too many tokens: total number of tokens",  # Cohere
+        "too many tokens: (?:total number of tokens|size limit exceeded|minimal context|multi-hop prompt)",  # Cohere
+        "(?:the )?input length exceeds the context length",  # Ollama
         "Invalid request: Your request exceeded model token limit",  # Moonshot
     ),
     _NO_MODEL: (

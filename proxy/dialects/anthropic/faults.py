@@ -3,15 +3,15 @@
 https://platform.claude.com/docs/en/api/errors
 """
 
-import re
 from collections.abc import Mapping
 
 from proxy.dialects.anthropic.words import ERROR_STATUS, ERROR_WORDS
 from proxy.errors import Down, GatewayError, Headers, UpstreamError
 from proxy.grammar.fields import UNREADABLE, as_object, as_text, decode_json, dump, kept_headers
+from proxy.grammar.overflow import in_words_of
 from proxy.grammar.statuses import class_of
 
-_is_too_long = re.compile(r"(?:prompt|input) is too long", re.IGNORECASE).search
+_message = in_words_of("prompt is too long", "prompt is too long")
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
@@ -57,13 +57,6 @@ def _object_of(body: bytes) -> dict[str, object]:
 def error_body(error: GatewayError, more: dict[str, str] | None = None) -> bytes:
     told = {"type": _error_word(error), "message": _message(error)}
     return dump({"type": "error", "error": told, **(more or {})})
-
-
-def _message(error: GatewayError) -> str:
-    """Claude Code makes its conversation shorter where it reads that it is too long, in these words and no others."""
-    if error.code != "context_length_exceeded" or _is_too_long(error.message):
-        return error.message
-    return f"prompt is too long: {error.message}"
 
 
 def _error_word(error: GatewayError) -> str:

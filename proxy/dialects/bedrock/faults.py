@@ -11,9 +11,11 @@ from proxy.dialects.bedrock.words import ERROR_STATUS, ERROR_WORDS, EXCEPTION_WO
 from proxy.errors import Down, GatewayError, Headers, Kind, UpstreamError
 from proxy.framing.eventstream import Message, encode_message
 from proxy.grammar.fields import Object, as_object, as_text, dump, kept_headers, object_in
+from proxy.grammar.overflow import in_words_of
 from proxy.grammar.statuses import class_of
 
 _LONGEST = 2000  # characters of a provider's message that are worth repeating
+_told = in_words_of("Input is too long for requested model", "(?:prompt|input) is too long|Input Tokens Exceeded")
 _SIGNATURES = {"InvalidSignatureException", "IncompleteSignature"}
 
 
@@ -85,7 +87,7 @@ def _bare(word: str) -> str:
 
 
 def error_body(error: GatewayError) -> bytes:
-    return dump({"message": error.message})
+    return dump({"message": _told(error)})
 
 
 def error_name(error: GatewayError) -> str:

@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from proxy.errors import Down, GatewayError, Headers, Timeout, UpstreamError
 from proxy.framing import sse
 from proxy.grammar.fields import as_text, dump, kept_headers, object_in
+from proxy.grammar.overflow import in_words_of
 from proxy.grammar.statuses import class_of
+
+_told = in_words_of("too many tokens", "^too many tokens")
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
@@ -46,9 +49,9 @@ def fault(message: object, status: int = 200, headers: Headers = (), body: bytes
 
 
 def error_body(error: GatewayError, more: dict[str, str] | None = None) -> bytes:
-    return dump({"message": error.message, **(more or {})})
+    return dump({"message": _told(error), **(more or {})})
 
 
 def error_event(error: GatewayError) -> bytes:
-    delta = {"finish_reason": "ERROR", "error": error.message}
+    delta = {"finish_reason": "ERROR", "error": _told(error)}
     return sse(dump({"type": "message-end", "delta": delta}), "message-end")

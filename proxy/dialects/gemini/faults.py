@@ -10,6 +10,7 @@ from math import ceil
 from proxy.dialects.gemini.words import ERROR_STATUS, ERROR_WORDS
 from proxy.errors import GatewayError, Headers, Kind, Refused, UpstreamError
 from proxy.grammar.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, dump, kept_headers
+from proxy.grammar.overflow import in_words_of
 from proxy.grammar.statuses import class_of
 
 _TYPE = "type.googleapis.com/google.rpc."
@@ -17,6 +18,7 @@ _TYPE = "type.googleapis.com/google.rpc."
 # Google repeats a key that it refuses ("Consumer 'api_key:...' has been suspended"), and that key is ours.
 _KEY = re.compile(r"\bAIza[\w-]{6,}|\bAQ\.[\w-]{6,}|\bya29\.[\w.-]{6,}")
 _LONGEST = 2000  # characters of a provider's message that are worth repeating
+_told = in_words_of("The input token count exceeds the maximum number of tokens allowed", "number of tokens allowed")
 _delay = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s").fullmatch
 
 
@@ -114,5 +116,5 @@ def error_object(error: GatewayError) -> Object:
     for name, value in error.headers:
         if name.lower() == "retry-after" and value.isascii() and value.isdigit():
             details.append({"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{value}s"})
-    told = {"code": error.status, "message": error.message, "status": ERROR_WORDS.get(error.status, unnamed)}
+    told = {"code": error.status, "message": _told(error), "status": ERROR_WORDS.get(error.status, unnamed)}
     return {"error": {**told, "details": details}}
