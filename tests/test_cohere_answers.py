@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.canon import (
     Audio,
@@ -292,18 +293,35 @@ def sentences(draw: st.DrawFn) -> list[Event]:
 @settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(sentences())
 def test_what_is_rendered_is_decoded(events: list[Event]) -> None:
-    assert decoded(said(events)) == events
+    assert decoded(said(events)) == [*map(paid_for, events)]
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(sentences())
 def test_what_is_rendered_whole_says_the_same(events: list[Event]) -> None:
     """Content stands before calls, and probabilities stand apart from their text: that much is lost, and no more."""
-    told, back = fold(events), fold(decoded(said(events, False), False))
+    told, back = fold(map(paid_for, events)), fold(decoded(said(events, False), False))
     assert (back.start, back.usage, back.choices[0].stop) == (told.start, told.usage, told.choices[0].stop)
     for kinds in ((Text, Thinking), (ToolCall,)):
         assert plain(back, kinds) == plain(told, kinds)
     assert len(scores(back)) == (len(scores(told)) if any(isinstance(p, Text) for p in told.choices[0].parts) else 0)
+
+
+def paid_for(event: Event) -> Event:
+    """Where nobody tells what was paid for, all of it was."""
+    if not isinstance(event, Usage) or "billed_units" in event.extra:
+        return event
+    units = {"input_tokens": event.total_input, "output_tokens": event.total_output}
+    return replace(event, extra=event.extra | {"billed_units": units})
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_is_paid_for_is_told_of_another_wires_answer(stream: bool) -> None:
+    """LangChain's client and Haystack's read it without asking whether it is there."""
+    usage = Usage(input=7, cache_read=3, output=4, reasoning=2)
+    answer = said([Start(id="1"), usage, Finish(stops=(Stop(reason="stop"),))], stream)
+    units = b'"billed_units":{"input_tokens":10,"output_tokens":6}'
+    assert units in answer
 
 
 def plain(completion: Completion, kinds: tuple[type, ...]) -> list[Json]:
@@ -352,7 +370,11 @@ SOURCES = [
     {"type": "document", "id": "https://u.example", "document": {"title": "T", "url": "https://u.example"}},
 ]
 NOTE = {"start": 0, "end": 1, "text": "", "sources": SOURCES, "type": "TEXT_CONTENT", "content_index": 1}
-USAGE = {"tokens": {"input_tokens": 8, "output_tokens": 11, "reasoning_tokens": 6}, "cached_tokens": 4}
+USAGE = {
+    "billed_units": {"input_tokens": 8, "output_tokens": 11},
+    "tokens": {"input_tokens": 8, "output_tokens": 11, "reasoning_tokens": 6},
+    "cached_tokens": 4,
+}
 
 
 def test_a_stream_as_the_client_reads_it() -> None:

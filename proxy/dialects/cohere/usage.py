@@ -43,10 +43,12 @@ def _rest(told: Object, known: set[str]) -> Object:
 
 
 def usage_fields(usage: Usage) -> Object:
+    """Where nobody tells what was paid for, all of it was: frameworks read that without asking whether it is there."""
     rest = as_object(usage.extra.get("tokens"))
+    paid = {"billed_units": {"input_tokens": usage.total_input, "output_tokens": usage.total_output}}
     tokens = {
         "input_tokens": usage.total_input - count_of(rest.get("image_tokens")),
         "output_tokens": usage.total_output,
     }
     thought = {"reasoning_tokens": usage.reasoning} if usage.reasoning else {}
-    return usage.extra | {"tokens": rest | tokens | thought, "cached_tokens": usage.cache_read}
+    return paid | usage.extra | {"tokens": rest | tokens | thought, "cached_tokens": usage.cache_read}
