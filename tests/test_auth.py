@@ -119,6 +119,13 @@ async def test_a_signature_alone_is_told_what_to_show_in_its_place(scheme: str) 
     with pytest.raises(Unauthorized, match="set AWS_BEARER_TOKEN_BEDROCK to your pillion key") as caught:
         await auth(config())(call({"authorization": f"{scheme} Credential=AKIA/20260101/us-east-1/bedrock"}), fine)
     assert (caught.value.status, caught.value.code) == (401, "signature_not_supported")
+    assert "or send it as x-api-key" in caught.value.message
+
+
+async def test_a_key_may_stand_beside_a_signature() -> None:
+    """boto3 from 1.44 on shows no bearer token over plain HTTP."""
+    headers = {"authorization": "AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/bedrock", "x-api-key": KEY}
+    assert (await auth(config())(call(headers), fine)).status == 200
 
 
 async def test_a_signature_in_the_query_is_told_so_too() -> None:

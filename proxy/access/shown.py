@@ -15,7 +15,8 @@ _PRESIGNED = "X-Amz-Signature"  # the same, in the query
 # https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html
 _NO_SIGNATURE = (
     "pillion cannot check a SigV4 signature, as it does not know AWS's secret key: set AWS_BEARER_TOKEN_BEDROCK to your"
-    " pillion key, and the AWS SDK shows that instead."
+    " pillion key, and the AWS SDK shows that instead (boto3 over TLS alone), or send it as x-api-key beside the"
+    " signature."
 )
 
 
