@@ -59,7 +59,7 @@ async def test_what_cannot_be_written_is_named_to_the_operator_and_to_no_client(
         (tmp_path / "new").rename(tmp_path / "ledger.db")
         spend(book)
         await fails(book)
-        with pytest.raises(LedgerUnavailable, match="another file than the one") as refused:
+        with pytest.raises(LedgerUnavailable, match="not the file that was opened") as refused:
             spend(book)
         assert f"{tmp_path / 'ledger.db'} is not the file that was opened: restart pillion" in caplog.text
         assert str(tmp_path) not in str(refused.value)
