@@ -41,11 +41,12 @@ async def greet(app: App, lines: Log) -> None:
 def warn(config: Config, minted: Rows, before: Config | None = None) -> None:
     """Log what the operator has said in vain. `before`: the configuration until now, whose warnings are no news."""
     known = set() if before is None else {*before.warnings, *in_vain(before, minted)}
-    of_variables, of_clients = {"event": "unknown_variable"}, {"event": "unknown_client"}
-    for extra, warnings in ((of_variables, config.warnings), (of_clients, in_vain(config, minted))):
-        for warning in warnings:
-            if warning not in known:
-                log.warning("%s", warning, extra=extra)
+    for warning in config.warnings:
+        if warning not in known:
+            log.warning("%s", warning, extra={"event": "unknown_variable"})
+    for warning in in_vain(config, minted):
+        if warning not in known:
+            log.warning("%s", warning, extra={"event": "unknown_client"})
 
 
 async def greeting(app: App) -> str:
