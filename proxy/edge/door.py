@@ -8,10 +8,8 @@ malformed request with its bytes: docs/decisions/0008-door.md.
                           |                        |
                           +---- too slow, too long, malformed: an answer, then closed
 
-The task starts with the head, so that no megabytes are read for a request that is refused. A client that leaves
-cancels it.
-
-Requests before malformed bytes are answered first, in their turn. After we have begun to close, what still comes is
+The task starts with the head, so that no megabytes are read for a request that is refused; a client that leaves cancels
+it. Requests before malformed bytes are answered first, in their turn. After we have begun to close, what still comes is
 read and thrown away until the client closes too: a connection that is closed with bytes unread is reset, and a reset
 may overtake our answer.
 """

@@ -1,8 +1,8 @@
 """When has a provider kept us waiting for too long?
 
 There is a time for its answer to begin, one for it to say something, one for each silence after that, and one for the
-whole answer. A silence counts only while somebody waits for the provider's bytes. A stream may also go on saying that
-it is there, and nothing else. Whether it has said more is asked only when a timer is looked at, so of few pieces.
+whole answer. A silence counts only while somebody waits for the provider's bytes. A stream may also send nothing but
+signs of life. Whether a piece is more than that is only checked when a timer is looked at, so for few of them.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ class Allowed(NamedTuple):
     headers: float = 0.0  # to the head
     first_event: float = 0.0  # to the first event that says something, which is when `begun` is called
     idle: float = 0.0  # from then on between chunks
-    quiet: float = 0.0  # and between those that say more than that somebody is there
+    quiet: float = 0.0  # and between chunks that are more than a sign of life
     total: float = 0.0
 
 
@@ -32,11 +32,11 @@ class Timed:
     _waiter: asyncio.Future[bool] | None = None  # its result: may the sink have more?
     _headed = _done = False  # has the head come, and the end?
     _watched = False  # the answer has said something, and its silences are timed
-    _speaks = False  # since the last look it has said more than that it is there
+    _speaks = False  # since the last look it has sent more than signs of life
     _began = 0.0  # seconds, by the loop's clock
     _head = _first = _idle = _quiet = _total = 0.0  # seconds that are allowed; 0: any
     _last = 0.0  # when a byte came, or somebody began to wait for one; seconds, by the loop's clock
-    _spoke = 0.0  # at which look it had last said more
+    _spoke = 0.0  # when a look last found that; seconds, by the loop's clock
 
     def begun(self) -> None:
         """The answer has said something: from now on its silences are timed."""

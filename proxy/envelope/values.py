@@ -8,7 +8,7 @@ import re
 from proxy.errors import BadRequest
 
 MOST = 100_000  # at any depth; each may take hundreds of bytes once it is built
-LIGHT = 1024 * 1024  # bytes; what a shorter body holds takes 40 MiB at most once it is built
+LIGHT = 1024 * 1024  # bytes; the values of a shorter body take 40 MiB at most once they are built
 
 _STRIDE = 1024 * 1024  # bytes counted in one call of C, during which nobody else can run: a millisecond
 _BEFORE_A_VALUE = b",[{"
@@ -17,7 +17,7 @@ _within_string = re.compile(rb'(?:[^"\\]{1,50}+|\\.){0,20000}+', re.DOTALL).matc
 
 
 def check_values(body: bytes) -> None:
-    """Raises BadRequest where a body that is not LIGHT has more than MOST.
+    """Raises BadRequest where a body that is not shorter than LIGHT has more than MOST.
 
     One that has too few separators, even with those in strings, is not looked into.
     """

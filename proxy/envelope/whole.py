@@ -49,8 +49,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
 def _without_twins(body: bytes) -> Any:
     """What the body spells; None where a key may stand twice in it, or it is no JSON: `_strict` says which.
 
-    Where a key was lost the value is not spelled as the body is, which most clients spell as msgspec does. Nor does it
-    spell as many quotes, as long as no quote stands there as an escape.
+    A value that encodes to the very bytes of the body has lost no key; most clients encode as msgspec does. Otherwise
+    its quotes are counted, which are fewer where a key was lost. That fails only where a quote stands as an escape.
     """
     try:
         value = _read(body)
