@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.envelope import Envelope
 from proxy.registry import DIALECTS, dialect
-from proxy.spending.extent import IMAGE, TEMPLATE, TOOL, WORDING, Extent, Longest, _marked, _marks, extent
+from proxy.spending.extent import IMAGE, TEMPLATE, TOOL, WORDING, Extent, Longest, _marked, _marks, extent, said_length
 
 SAID = {"max_tokens": 7}
 
@@ -64,6 +64,22 @@ def test_what_is_no_number_is_no_bound_and_what_the_operator_would_have_said_is_
     envelope = Envelope(json.dumps({"max_tokens": value}).encode())
     assert extent(envelope, dialect("openai_chat").bounds, Longest(50)).output is None
     assert extent(envelope, dialect("openai_chat").bounds, Longest(50, 900)).output == 900
+
+
+def test_however_many_ask_how_long_an_answer_may_be_the_request_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    get = Envelope.get
+
+    def noted(envelope: Envelope, key: str) -> Any:
+        read.append(key)
+        return get(envelope, key)
+
+    monkeypatch.setattr(Envelope, "get", noted)
+    envelope = Envelope(b'{"generationConfig":{"maxOutputTokens":9,"responseSchema":{"type":"object"}}}')
+    assert [list(said_length(envelope, dialect("gemini").bounds)) for _ in range(3)] == [[9]] * 3
+    many = len(read)
+    assert said_length(envelope, dialect("gemini").bounds) == [9]
+    assert len(read) == many <= 2
 
 
 def test_without_a_word_the_operators_counts() -> None:

@@ -14,7 +14,7 @@ the provider byte for byte: two equal keys in a message are for its parser to ju
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -35,14 +35,16 @@ _ends = re.compile(rb"[ \t\r\n]*+\{?[ \t\r\n]*+\}[ \t\r\n]*+").fullmatch
 
 class Envelope:
     """A JSON object, and where each of its values stands. `members`: by key, the bytes of each value.
+    `lengths`: what it says of its answer's length, once somebody has looked.
 
     Raises BadRequest: malformed, no object, too deep, too many keys, or a key twice (upper and lower case are one).
     """
 
-    __slots__ = ("_spans", "body", "members")
+    __slots__ = ("_spans", "body", "lengths", "members")
 
     def __init__(self, body: bytes) -> None:
         self.body = body
+        self.lengths: Sequence[Any] | None = None
         try:
             self.members = _decode(body)
         except msgspec.ValidationError:

@@ -102,8 +102,13 @@ def image_of(model: str) -> int:
 
 
 def said_length(envelope: Envelope, bounds: Bounds) -> Sequence[Any]:
-    """What the request says of its answer's length, wherever its wire lets it. Raises BadRequest."""
-    return _found(envelope, bounds.output)
+    """What the request says of its answer's length, wherever its wire lets it. Raises BadRequest.
+
+    Limits, budgets and the ledger ask, and on some wires it stands beside a schema of many kilobytes.
+    """
+    if envelope.lengths is None:
+        envelope.lengths = _found(envelope, bounds.output)
+    return envelope.lengths
 
 
 def tier(said: Envelope | Mapping[str, Any], bounds: Bounds) -> str:
