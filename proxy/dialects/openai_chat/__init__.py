@@ -1,11 +1,47 @@
 """How does one talk OpenAI Chat Completions, to clients and to the many hosts that speak it?
 
-The wire: https://platform.openai.com/docs/api-reference/chat. Hosts have added to it, and what several of them share
-is understood as well: `reasoning_content` (DeepSeek, vLLM), `reasoning` and `reasoning_details` (OpenRouter, Vercel),
-content lists with thinking (Mistral), `images` in an answer (OpenRouter), `cache_control` (OpenRouter, LiteLLM).
+The wire: https://platform.openai.com/docs/api-reference/chat. Hosts have extended it, and extensions that several of
+them share are understood as well: `reasoning_content` (DeepSeek, vLLM), `reasoning` and `reasoning_details`
+(OpenRouter, Vercel), content lists with thinking (Mistral), `images` in an answer (OpenRouter), `cache_control`
+(OpenRouter, LiteLLM).
 
-What has no canonical field rides along under its own name, in `extra` where it tunes the answer and in `demands`
-where the answer would be another one without it: `words.DEMANDS` tells which. Null says what absence says.
+A field without a canonical counterpart keeps its own name. It goes to `demands` if the answer would be a different one
+without it (`words.DEMANDS` lists those), and to `extra` if it only tunes the answer. Null means the same as absence.
+
+What clients speak besides the wire itself:
+
+    azure             the deployment in the path
+    unified           /v1/chat, pillion's own endpoint
+    wishes            pillion's own fields in a body
+
+A request:
+
+    parse             from a client
+    parse_turns       its messages
+    encode            to a host
+    encode_messages   its turns, as messages
+    encode_parts      the parts of a message
+
+An answer:
+
+    decode            from a host
+    voices            the open block and the calls of each choice
+    render            to a client, as a stream
+    render_whole      to a client, as a whole
+    render_fields     what these two have in common
+    meter             cost and end, where the answer passes through
+    strip             takes out usage that the client did not ask for
+    summary           what the answer took, for the client
+
+Both ways:
+
+    words             the wire's words and ours
+    reasoning         thoughts
+    seals             the signatures of tool calls
+    citations         the sources of a text
+    usage             tokens, as any host counts them
+    counts            tokens, as OpenAI counts them: the fast path
+    faults            errors
 """
 
 import re
@@ -52,7 +88,7 @@ from proxy.ports import (
 
 
 class OpenAIChat:
-    """The dialect. `clock` dates an answer whose provider did not: the field is required here."""
+    """The dialect. `clock` dates an answer that its provider did not date, as the wire requires a date."""
 
     name = NAME
     stream_type = "text/event-stream"
@@ -68,7 +104,7 @@ class OpenAIChat:
         output=(("max_completion_tokens",), ("max_tokens",)),
         choices=(("n",), ("best_of",)),
         state=("web_search_options", "search_parameters", "plugins", "enable_search", "cached_content", "extra_body"),
-        beside=("models", "prediction"),  # OpenRouter's other models; what was foretold, and was not said
+        beside=("models", "prediction"),  # OpenRouter's fallback models; predicted tokens that the answer did not use
         tiers=(("service_tier",),),
     )
     alarm = b'"error"'
@@ -152,10 +188,10 @@ class OpenAIChat:
 
 
 def _is_silent(data: bytes) -> bool:
-    """An end alone says nothing either: whoever ends so has not begun."""
+    """Nor does [DONE] say anything: a stream that only ends has not begun."""
     return data == b"[DONE]" or (b'"choices"' in data and SAYING.search(data) is None)
 
 
 def _model_card(name: str) -> Object:
-    """https://platform.openai.com/docs/api-reference/models/object: the epoch stands for a date that is not known."""
+    """https://platform.openai.com/docs/api-reference/models/object: `created` is required, and 0 means unknown."""
     return {"id": name, "object": "model", "created": 0, "owned_by": "pillion"}

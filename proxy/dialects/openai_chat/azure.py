@@ -1,8 +1,8 @@
-"""How do clients of Azure OpenAI ask, which name the deployment in the path?
+"""How do clients of Azure OpenAI ask, who name the deployment in the path?
 
-/openai/deployments/{deployment}/chat/completions, and beyond that the chat wire as it is, so that every host of that
-wire takes the request verbatim. Azure passes over a `model` in the body, and so do we: the SDK lets people write any
-there. The name is the wire's own, as the clients' face of it differs in the path alone.
+At /openai/deployments/{deployment}/chat/completions, and otherwise in the plain chat wire, so that every host of that
+wire takes the request verbatim. Azure ignores a `model` in the body, and so do we: the SDK lets people write anything
+there. The dialect keeps the wire's name, since only the path differs.
 https://learn.microsoft.com/en-us/azure/ai-foundry/openai/reference#chat-completions
 """
 
@@ -18,10 +18,10 @@ _END = "/chat/completions"
 
 
 class AzureChat(OpenAIChat):
-    """The clients' face. `forward`, as it is, puts the model into the body that goes out."""
+    """For clients only. The inherited `forward` puts the model into the body that goes out."""
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
-        """`path.rest`: what stands behind `deployments/`."""
+        """`path.rest` is what follows `deployments/`."""
         deployment = path.rest.removesuffix(_END)
         if not deployment or deployment == path.rest:
             raise BadRequest(f"The path must name a deployment and end in {_END}.", status=404, code="unknown_url")

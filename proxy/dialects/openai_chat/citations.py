@@ -1,4 +1,4 @@
-"""Where does a passage come from, as this wire tells it?
+"""How does this wire say where a passage comes from?
 
 https://platform.openai.com/docs/api-reference/chat/object: `annotations` of a message.
 """
@@ -18,7 +18,7 @@ def citations_of(values: Iterable[object]) -> list[Citation]:
 
 
 def spelled(citations: Iterable[Citation], text: int = 0, before: int = 0) -> list[Object]:
-    """`text` and `before`: how long a text they stand on, and how much the message says before it."""
+    """`text`: the length of the text that they belong to; `before`: the length of the message's text before it."""
     return annotations.spelled(NAME, citations, _annotation, text, before)
 
 

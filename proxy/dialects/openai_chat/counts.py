@@ -1,7 +1,7 @@
-"""How many tokens were counted, where a host counts as OpenAI does?
+"""How many tokens did a host count, if it counts exactly as OpenAI does?
 
-So nearly every answer does: OpenAI's own fields and no others, whole numbers that fit into one another. That much is
-read by its type in one step; what else a host may say is for `usage.py` to understand, which says the same of these.
+Nearly every answer does: it has OpenAI's own fields and no others, with whole numbers that are consistent. msgspec
+reads those in one step, which is fast. `usage.py` understands everything else, and gives the same result for these.
 https://platform.openai.com/docs/api-reference/chat/object
 """
 
@@ -38,7 +38,7 @@ class _Counts(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 def plain(said: Object, tier: str, searches: int) -> Usage | None:
-    """None where anything is said in another way."""
+    """None if anything is not as OpenAI says it."""
     try:
         counts = msgspec.convert(said, _Counts)
     except msgspec.ValidationError:
@@ -63,7 +63,7 @@ def plain(said: Object, tier: str, searches: int) -> Usage | None:
 
 
 def _predicted(written: _Written) -> Object:
-    """Parts of the completion that no bucket has."""
+    """The parts of the completion that have no bucket of their own."""
     accepted, rejected = written.accepted_prediction_tokens, written.rejected_prediction_tokens
     if accepted is UNSET and rejected is UNSET:
         return {}

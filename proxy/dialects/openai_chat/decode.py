@@ -1,6 +1,6 @@
 """What did a host of this wire answer?
 
-Bytes in, events out, fed as they come. The mirror of render.py; whatever is no answer is an UpstreamError.
+Bytes in, events out, as they come. The mirror of render.py; anything that is not an answer raises UpstreamError.
 """
 
 from collections.abc import Iterator
@@ -49,9 +49,9 @@ from proxy.grammar.fields import (
 )
 from proxy.grammar.repeats import Repeats
 
-# The known keys of a chunk; the others are `extra`. `obfuscation` and `p` are padding.
+# The known keys of a chunk; other keys go to `extra`. `obfuscation` and `p` are padding.
 _OF_CHUNK = frozenset("id object created model choices usage error obfuscation p".split())
-_WORDS = frozenset("role content refusal annotations".split())  # of a message that is words alone
+_TEXT_KEYS = frozenset("role content refusal annotations".split())  # a message with no other keys is text alone
 
 
 class StreamDecoder:
@@ -59,7 +59,7 @@ class StreamDecoder:
         self._frames = ServerSentEvents()
         self._answer = _Answer(streamed=True)
         self._repeats = Repeats()
-        self._index = 0  # of the block that repeats
+        self._index = 0  # of the block whose deltas `_repeats` reads
         self._over = False
 
     def feed(self, data: bytes) -> Iterator[Event]:
@@ -114,7 +114,7 @@ class WholeDecoder(whole.Decoder):
 
 
 class _Answer(Voices):
-    """What an answer has said so far. A message that comes whole is a delta that says everything at once."""
+    """What an answer has said so far. A whole message is read like a delta that says everything at once."""
 
     def __init__(self, streamed: bool) -> None:
         super().__init__(streamed)
@@ -150,11 +150,11 @@ class _Answer(Voices):
 
     @property
     def ended(self) -> bool:
-        """Has every choice its finish_reason?"""
+        """Does every choice have its finish_reason?"""
         return bool(self._voices) and all(voice.raw for voice in self._voices.values())
 
     def finish(self) -> list[Event]:
-        """The provider says that this was all. Raises UpstreamError where it was nothing."""
+        """The end of the answer. Raises UpstreamError if there was none."""
         if not self._voices:
             raise nonsense("it has no choices")
         if self._noted and not self.ended:
@@ -170,7 +170,7 @@ class _Answer(Voices):
         return self._out
 
     def _start(self, chunk: Object, ready: bool) -> None:
-        """Azure's first chunk has no id and no model yet: Start waits for a chunk that says something."""
+        """Start waits for a chunk that says something, as Azure's first one has no id and no model yet."""
         if self._head or not ready:
             self._head |= {key: value for key, value in chunk.items() if _says(value)}
         if not ready:
@@ -205,14 +205,14 @@ class _Answer(Voices):
 
     def _reason(self, voice: Voice, choice: Object) -> None:
         reason, sequence = choice.get("finish_reason"), choice.get("stop_reason")
-        if reason == "error":  # OpenRouter: the stream breaks here
+        if reason == "error":  # how OpenRouter ends a stream that broke
             raise fault(self._noted)
         voice.raw = as_text(reason) or voice.raw
         if isinstance(sequence, str):  # vLLM
             voice.sequence = sequence
 
     def _hear(self, voice: Voice, said: Object, logprobs: Object) -> None:
-        if said.keys() <= _WORDS:  # as nearly always
+        if said.keys() <= _TEXT_KEYS:  # nearly always
             self._speak(voice, said, logprobs)
             return
         reasoning = text_in(said, "reasoning_content") or text_in(said, "reasoning")
@@ -240,7 +240,7 @@ class _Answer(Voices):
             self._out.append(Delta(index=self._in(voice, "refusal", Refusal), text=refusal, logprobs=scored))
 
     def _listed(self, voice: Voice, content: list[Any]) -> None:
-        """Mistral's content, a list once a model thinks."""
+        """Mistral's content, which is a list if the model thinks."""
         for item in content:
             match item:
                 case {"type": "text", "text": str(text)}:
@@ -279,11 +279,11 @@ def _says(value: object) -> bool:
 
 
 def _stop_of(voice: Voice | None) -> Stop:
-    """Why a choice ended. A host that gives no reason has ended its turn all the same, or asks for its tools."""
+    """Why a choice ended. Where a host gives no reason, the turn is over, or waits for the tools that were called."""
     if voice is None:
         return Stop(reason="other")
     reason = reason_of(voice.raw or "stop", REASONS)
-    if reason == "stop" and voice.calls:  # OpenAI says `stop` where a tool was forced, and others always
+    if reason == "stop" and voice.calls:  # OpenAI says `stop` after a forced tool call, some hosts after any
         reason = "tool_use"
     elif reason == "stop" and voice.sequence is not None:
         reason = "stop_sequence"

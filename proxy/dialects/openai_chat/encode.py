@@ -1,6 +1,6 @@
-"""How is a Request said to a host of this wire?
+"""How is a Request written for a host of this wire?
 
-The mirror of parse.py. Knobs that it lacks are dropped and named in the receipt; content that it cannot carry is
+The mirror of parse.py. Knobs that the wire lacks are dropped and named in the receipt; content that it cannot carry is
 refused with its path.
 """
 
@@ -28,12 +28,12 @@ _is_newer = re.compile(r"(?:.*[/.])?(?:o[1-9]|gpt-[5-9])").match
 
 
 def limit_field(model: str) -> str:
-    """OpenAI's reasoning models refuse `max_tokens`; other hosts know nothing else."""
+    """OpenAI's reasoning models refuse `max_tokens`; other hosts know only that."""
     return "max_completion_tokens" if _is_newer(model) else "max_tokens"
 
 
 class Encoding:
-    """One request on its way out, and the receipt: the names of what this wire lacks."""
+    """One request on its way out. `dropped` is the receipt: the names of what this wire lacks."""
 
     def __init__(self, request: Request) -> None:
         self._own = request.wire == NAME
@@ -52,7 +52,7 @@ class Encoding:
             self._limit_field(): request.max_tokens,
             "stop": request.stop,
             "logit_bias": request.logit_bias,
-            "modalities": request.modalities if self._own else None,  # silence says text, and few hosts know more
+            "modalities": request.modalities if self._own else None,  # the default is text, and few hosts know others
             "metadata": request.metadata,
             **self._reasoning(),
             **self._knobs(),
@@ -73,7 +73,7 @@ class Encoding:
     # knobs
 
     def _knobs(self) -> Object:
-        """OpenAI refuses tiers that are another vendor's."""
+        """Another vendor's tiers are left out, as OpenAI refuses them."""
         said = {name: value for name, value in zip(KNOBS, _knobs_of(self._request), strict=True) if value is not None}
         if self._own:
             return said
@@ -84,13 +84,13 @@ class Encoding:
         return {name: value for name, value in said.items() if name not in KNOBS_LACKED}
 
     def _limit_field(self) -> str:
-        """A client's own word is kept."""
+        """A client of this wire keeps the name that it used."""
         if self._own and self._request.limit_field:
             return self._request.limit_field
         return limit_field(self._request.model)
 
     def _reasoning(self) -> Object:
-        """The effort. What OpenRouter alone knows goes in its `reasoning`, and then the effort does."""
+        """The effort, in OpenRouter's `reasoning` if the client has said what only that can hold."""
         if self._request.reasoning is None and not (self._own and self._request.extra):
             return {}
         reasoning, rest = self._request.reasoning or Reasoning(), self._request.extra.get("reasoning")
@@ -102,7 +102,7 @@ class Encoding:
         return {"reasoning": {key: value for key, value in said.items() if value is not None} | as_object(rest)}
 
     def _effort(self) -> str | None:
-        """The effort; a budget becomes the effort that it would pay for, and that is receipted."""
+        """The effort. A budget becomes the effort that it would pay for, and the receipt names it."""
         reasoning = self._request.reasoning
         if reasoning is None:
             return None
@@ -135,7 +135,7 @@ class Encoding:
     def _add_tools(self, body: Object) -> None:
         tools, choice = self._request.tools, self._request.tool_choice
         if not tools and not self._own:
-            return  # a choice among no tools says nothing, and OpenAI refuses it
+            return  # OpenAI refuses a choice among no tools, and it means nothing
         legacy = [tool for tool in tools if self._own and tool.at.startswith("functions[")]
         modern = [self._tool(tool) for tool in tools if tool not in legacy]
         if modern:
@@ -181,7 +181,7 @@ class Encoding:
 
 
 def _form(form: Object) -> Object:
-    """What a custom tool's text must be: on this wire a grammar is an object within."""
+    """The format of a custom tool's text. On this wire a grammar is nested in an object of its own."""
     if form.get("type") != "grammar":
         return form
     return {"type": "grammar", "grammar": {key: value for key, value in form.items() if key != "type"}}

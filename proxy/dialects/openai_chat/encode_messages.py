@@ -1,9 +1,10 @@
-"""How are the turns of a chat said in messages?
+"""How are the turns of a chat written as messages?
 
 The mirror of parse_turns.py.
 
-A tool message holds text alone. What else a tool gave back on another wire (a picture of the screen, a file) is shown
-by the user, in a message after the last of the results, which must stand together; a text before it names the call.
+A tool message holds only text. Anything else that a tool returned on another wire (a screenshot, a file) goes into a
+user message after the last of the results, since tool messages must not be interrupted. A text before it names the
+call.
 """
 
 from msgspec.structs import replace
@@ -32,11 +33,11 @@ from proxy.grammar.receipts import Receipt
 from proxy.grammar.showing import ELSEWHERE, caption, with_shown
 from proxy.grammar.textual import as_text
 
-_SHOWN = (Image, Audio, Video, Document)  # what a tool message cannot hold, and a user's can
+_SHOWN = (Image, Audio, Video, Document)  # a user message can hold these, a tool message cannot
 
 
 class Messages:
-    """Of one request. `dropped` gathers the receipt."""
+    """The messages of one request. `dropped` gathers the receipt."""
 
     def __init__(self, request: Request, dropped: Receipt) -> None:
         self._own = request.wire == NAME
@@ -44,15 +45,15 @@ class Messages:
         self._turns = request.turns if self._own else joined(request.turns)
         self._parts = Parts(request, dropped)
         self._dropped = dropped
-        self._shown: list[Object] = []  # by tools, and not yet told
+        self._shown: list[Object] = []  # returned by tools, and waiting for the next user message
 
     def told(self) -> list[Object]:
-        """The messages; what tools have shown comes once all of their results are told."""
+        """The messages. What tools have shown comes after all of their results."""
         messages = (message for turn in self._turns for message in self._turn(turn))
         return with_shown(messages, self._shown, lambda shown: {"role": "user", "content": shown})
 
     def _as_texts(self, turn: Turn) -> Turn:
-        """OpenAI's files are PDFs (https://platform.openai.com/docs/guides/pdf-files): a text is said as one."""
+        """Text documents become text, as OpenAI's files are PDFs: https://platform.openai.com/docs/guides/pdf-files"""
         return replace(turn, parts=[as_text(part, self._dropped.unquoted) for part in turn.parts])
 
     def _turn(self, turn: Turn) -> list[Object]:
@@ -72,7 +73,7 @@ class Messages:
         return messages
 
     def _result(self, result: ToolResult, turn: Turn) -> Object:
-        """A tool message holds text alone, and has no word for failure."""
+        """A tool message holds only text, and cannot say that the tool failed."""
         if result.is_error is not None:
             self._dropped.add("tool_result.is_error")
         shown = [] if self._own else [part for part in result.parts if isinstance(part, _SHOWN)]
@@ -125,9 +126,10 @@ class Messages:
         return nest("function", {"name": call.name, "arguments": arguments}, marks)
 
     def _think(self, thoughts: list[Thinking], message: Object) -> None:
-        """Replayed reasoning goes to hosts that take it: OpenAI takes none, and no user has seen it.
+        """Replayed reasoning goes only to hosts that take it. OpenAI takes none, and no user has seen it.
 
-        Those that demand it do so of each message that calls a tool, whoever's it was, and an empty text is none.
+        Hosts that demand it do so for every message that calls a tool, even another provider's. An empty text does not
+        count.
         """
         if self._own:
             if thoughts:
@@ -143,12 +145,12 @@ class Messages:
 
 
 def _respelt(extra: Object) -> Object:
-    """With what other wires do not miss in its place again."""
+    """Puts the client's own spelling, which was kept aside for this wire, back in its place."""
     if SPELT not in extra:
         return extra
     return {key: value for key, value in extra.items() if key != SPELT} | as_object(extra[SPELT])
 
 
 def legacy_call(call: ToolCall) -> Object:
-    """A call from before there were `tool_calls`, as an assistant's message has it."""
+    """The `function_call` of an assistant's message: the form of a call that preceded `tool_calls`."""
     return as_object(call.extra["function_call"]) | {"name": call.name, "arguments": call.arguments}

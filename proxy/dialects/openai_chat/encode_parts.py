@@ -1,4 +1,4 @@
-"""How is one part of a turn said in a message?
+"""How is one part of a turn written in a message?
 
 What this wire cannot carry is refused with its path.
 """
@@ -35,7 +35,7 @@ from proxy.grammar.receipts import Receipt, stored_elsewhere
 
 
 class Parts:
-    """Of one request. `dropped` gathers the receipt."""
+    """The parts of one request. `dropped` gathers the receipt."""
 
     def __init__(self, request: Request, dropped: Receipt) -> None:
         self._own = request.wire == NAME
@@ -46,7 +46,7 @@ class Parts:
         return marks_of(part, self._own, self._dropped)
 
     def content(self, parts: Iterable[Part], turn: Turn) -> object:
-        """A string where one will do: many hosts know nothing else."""
+        """A string if that is enough, as many hosts take nothing else."""
         items = [self.item(part, turn) for part in parts]
         if not items:
             return ""
@@ -92,7 +92,7 @@ class Parts:
         raise refusal(part, f"{noun_of(part)} by a URL" if isinstance(source, Remote) else "another provider's sound")
 
     def _takes(self, source: Source) -> bool:
-        """A document by URL is OpenRouter's; a file id means something to OpenAI alone."""
+        """Only OpenRouter takes a document by URL, and only OpenAI knows what a file id means."""
         of_openai = isinstance(source, Stored) and self._of_responses
         return self._own or of_openai or isinstance(source, Inline)
 
@@ -110,7 +110,7 @@ class Parts:
 
 
 def marks_of(part: Part | Tool, own: bool, dropped: Receipt) -> Object:
-    """What goes out beside what a part says. A host of this wire may take cache points, but not every one does."""
+    """The other fields of a part. Cache points go out only for a client of this wire, as not every host takes them."""
     if part.cache is None or not own:
         return dropped.marks(part)
     return part.extra | {"cache_control": part.cache}
@@ -121,7 +121,7 @@ def refusal(part: Part, what: str) -> Unrepresentable:
 
 
 def _sound(media: str) -> str:
-    """The format of `input_audio`: the subtype, but for the two that OpenAI names otherwise."""
+    """The format of `input_audio`: the media subtype, unless OpenAI has another name for it."""
     subtype = media.partition("/")[2]
     return {"mpeg": "mp3", "x-wav": "wav", "": "wav"}.get(subtype, subtype)
 

@@ -1,4 +1,4 @@
-"""What do a host's errors mean, and how are ours told in this wire's words?"""
+"""What do a host's errors mean, and how does this wire spell ours?"""
 
 import re
 from collections.abc import Mapping
@@ -8,13 +8,13 @@ from proxy.errors import GatewayError, Headers, UpstreamError
 from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, kept_headers
 from proxy.grammar.statuses import class_of
 
-# A host may repeat the key that it refused, and that key is ours, not the client's.
+# A host may repeat the key that it refused. That key is ours, and clients must not see it.
 _KEY = re.compile(r"\b(?:(?:sk|pk|rk|gsk|xai|pplx|hf|r8|fw|csk|nvapi|tgp)[-_]|AIza)[\w*-]{6,}")
 _LONGEST = 2000  # characters of a provider's message that are worth repeating
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-    """The error that an answer of another status than 200 means. Its body is kept where the client may read it."""
+    """The error in an answer whose status is not 200. Its body is kept if the client may read it."""
     try:
         said: object = decode_json(body)
     except UNREADABLE:
@@ -47,7 +47,7 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
 
 
 def _meant(status: int, said: Object, words: str) -> int:
-    """The status that an error stands for, where the one that it came under was 200."""
+    """The status that an error stands for, since it may have come under 200."""
     if status >= 400:
         return status
     for key in ("code", "status", "status_code"):
@@ -60,7 +60,7 @@ def _meant(status: int, said: Object, words: str) -> int:
 
 
 def _message(error: object, deep: int = 3) -> str:
-    """The first text in the places where hosts put it."""
+    """The first text in the places where hosts put their message."""
     match error:
         case str():
             return error.strip()

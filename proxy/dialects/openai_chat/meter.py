@@ -1,7 +1,7 @@
-"""What does an answer that passes through cost, and did it end?
+"""What does an answer that passes through cost, and is it complete?
 
-Nearly every event of a stream says `"finish_reason":null`, perhaps `"usage":null`, and nothing else that a meter asks
-for; so it reads the few events that have such a word, and a value for it.
+Nearly every event of a stream says `"finish_reason":null`, perhaps `"usage":null`, and nothing else that a meter wants.
+So it parses only the few events in which such a key has a value.
 """
 
 import re
@@ -19,11 +19,11 @@ from proxy.grammar import whole
 from proxy.grammar.fields import UNREADABLE, as_list, as_object, as_text
 from proxy.grammar.watching import LateMeter, bounds, event_at, giving_last, holding
 
-MAX_EVENT = 1024 * 1024  # bytes; a longer event is an image or a sound, and holds no usage worth waiting for
+MAX_EVENT = 1024 * 1024  # bytes; a longer event holds an image or a sound, and no usage worth buffering it for
 
 
 class _Said(Struct):
-    """What a meter reads of a chunk, or of a whole answer; of any type, since any bytes may come."""
+    """What a meter reads of a chunk, or of a whole answer. Any type will do, as a host may send anything."""
 
     model: Any = None
     usage: Any = None
@@ -33,14 +33,14 @@ class _Said(Struct):
     service_tier: Any = None
 
     def finish_reasons(self) -> Iterator[tuple[int, str]]:
-        """The number of each choice, and why it ended; "" where it goes on."""
+        """The number of each choice, and why it ended; "" if it goes on."""
         for position, choice in enumerate(map(as_object, as_list(self.choices))):
             if isinstance(number := choice.get("index", position), int):
                 yield number, as_text(choice.get("finish_reason"))
 
 
 class _Whole(Struct):
-    """What a meter reads of a whole answer: of its choices, whether there are any."""
+    """What a meter reads of a whole answer. Of its choices it only wants to know whether there are any."""
 
     model: Any = None
     usage: Any = None
@@ -58,8 +58,8 @@ _reasons = re.compile(rb'"finish_reason"\s*:\s*(?!\s|null)').finditer
 
 
 class StreamMeter(LateMeter):
-    """Watches a stream. Finished: [DONE] behind at least one event, or every choice its finish_reason, since some hosts
-    leave [DONE] out.
+    """Watches a stream. It is finished after an event and [DONE], or once every choice has its finish_reason, as some
+    hosts leave [DONE] out.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class StreamMeter(LateMeter):
         self._batches = Batches(MAX_EVENT)
 
     def close(self) -> None:
-        """The end of the stream: an event that it cut off counts, as it does for the decoder."""
+        """The end of the stream. An event that it cut off counts, as it does for the decoder."""
         self._catch_up()
         self._look(self._batches.close())
 
@@ -94,7 +94,7 @@ class StreamMeter(LateMeter):
         counted = map(_read_event, giving_last(events, b'"usage"'))
         told = (said_usage(said.usage, said.x_groq, said.service_tier, said.model) for said in counted)
         self._usage = next((usage for usage in told if usage is not None), self._usage)
-        if not self._done:  # else it is over anyhow, and that is cheaper to know
+        if not self._done:  # after [DONE] the reasons make no difference
             for at in chain(self._choices.places(events), (found.start() for found in _reasons(events))):
                 self._hear(_read_event(event_at(events, at)))
 
@@ -102,7 +102,7 @@ class StreamMeter(LateMeter):
         self._choices.note((number, reason not in ("", "error")) for number, reason in said.finish_reasons())
 
     def _until_done(self, events: bytes) -> bytes:
-        """All before [DONE], if it is among them: what stands behind it is not the answer's."""
+        """The events before [DONE], if it is among them: what follows it is not part of the answer."""
         at = events.find(b"[DONE]")
         while at >= 0:
             start, end = bounds(events, at)

@@ -1,6 +1,6 @@
 """What does a client of chat completions ask for?
 
-A body in, a Request out. Wrong types are a BadRequest that names the field's path; nothing that was sent is lost.
+A body in, a Request out. A wrong type raises a BadRequest that names the field's path. Nothing that was sent is lost.
 """
 
 from msgspec.structs import replace
@@ -47,15 +47,15 @@ def parse_request(top: Fields) -> Request:
         **knobs,
     )
     for key, value in top.rest.items():
-        (request.demands if key in DEMANDS or key in _LEFT else request.extra)[key] = value
+        (request.demands if key in DEMANDS or key in _FORMS else request.extra)[key] = value
     return request
 
 
-_LEFT = ("tool_choice", "function_call", "response_format")  # still there where the canon lacks the form
+_FORMS = ("tool_choice", "function_call", "response_format")  # left over if the canon lacks the form
 
 
 def _stream_options(top: Fields) -> tuple[bool, bool | None]:
-    """Whether the client asked for usage, and whether for padding."""
+    """Whether the client asked for usage, and whether it asked for padding."""
     options = top.inner("stream_options")
     asked = options.flag("include_usage") or False, options.flag("include_obfuscation")
     top.keep("stream_options", options)
@@ -73,7 +73,7 @@ def _stop(top: Fields) -> list[str] | None:
 
 
 def _reasoning(top: Fields) -> Reasoning | None:
-    """OpenAI's `reasoning_effort`, or OpenRouter's `reasoning`: an effort or a budget. What else that says stays."""
+    """OpenAI's `reasoning_effort`, or the effort or budget of OpenRouter's `reasoning`, whose other fields stay."""
     effort, budget = top.text("reasoning_effort"), None
     if isinstance(top.rest.get("reasoning"), dict):
         fields = top.inner("reasoning")
@@ -88,7 +88,7 @@ def _reasoning(top: Fields) -> Reasoning | None:
 
 
 def _metadata(top: Fields) -> dict[str, str] | None:
-    """The labels, if they are OpenAI's; what a host takes besides strings stays with it."""
+    """The labels, if they are OpenAI's: strings. Other hosts' values stay in the body as they are."""
     labels = top.rest.get("metadata")
     if not isinstance(labels, dict) or not all(isinstance(label, str) for label in labels.values()):
         return None
@@ -104,7 +104,7 @@ def _logit_bias(top: Fields) -> dict[str, float] | None:
 
 
 def _format(top: Fields) -> Format | None:
-    """The format, if it is one of the three that the canon knows; else it stays, and becomes a demand."""
+    """The format, if it is one of the three that the canon knows; otherwise it stays, and becomes a demand."""
     if "response_format" not in top.rest:
         return None
     form = Fields(top.rest["response_format"], "response_format")
@@ -142,7 +142,7 @@ def _tool(value: object, at: str) -> Tool:
 
 
 def _form(custom: Fields) -> Object | None:
-    """What the text must be, if that is one of OpenAI's two forms. Here a grammar is an object within."""
+    """The format of a custom tool's text, if it is one of OpenAI's two. On this wire a grammar is nested."""
     match custom.rest.get("format"):
         case {"type": "grammar", "grammar": dict() as grammar, **rest} if not rest and "type" not in grammar:
             del custom.rest["format"]
@@ -154,7 +154,7 @@ def _form(custom: Fields) -> Object | None:
 
 
 def _function(value: object, at: str) -> Tool:
-    """One of the `functions` that came before `tools`; its path tells it from one of those."""
+    """One of the `functions` that preceded `tools` on this wire. Its path tells it from one of `tools`."""
     return _offer(Fields(value, at), at)
 
 
@@ -170,7 +170,7 @@ def _offer(fields: Fields, at: str) -> Tool:
 
 
 def _tool_choice(top: Fields) -> ToolChoice | None:
-    """The choice, if it is a mode or one tool; else it stays, and becomes a demand."""
+    """The choice, if it is a mode, a tool or a list of tools; otherwise it stays, and becomes a demand."""
     legacy = top.rest.get("function_call")
     if isinstance(legacy, dict) and "tool_choice" not in top.rest:
         named = Fields(legacy, "function_call")
@@ -218,7 +218,7 @@ def _choice_among(top: Fields, allowed: Object) -> ToolChoice | None:
 
 
 def _named(tool: object) -> list[str]:
-    """The name of a tool that may be chosen; none where it is not a function or a custom tool, or says more."""
+    """The name of a tool that may be chosen; empty if it is no function or custom tool, or says more than a name."""
     match tool:
         case {"type": "function", "function": {"name": str(name), **more}, **rest} | {
             "type": "custom",

@@ -1,4 +1,4 @@
-"""What has been said so far, in the messages of a client of chat completions?
+"""What do the messages of a client of chat completions say?
 
 The mirror of encode_messages.py and encode_parts.py.
 """
@@ -40,7 +40,7 @@ def turns_of(top: Fields) -> list[Turn]:
     items = top.items("messages")
     if not items:
         raise BadRequest("messages must be an array with at least one message.", param="messages")
-    calls: dict[str, str] = {}  # the id that we gave a legacy function call, by the function's name
+    calls: dict[str, str] = {}  # by the function's name: the id that we gave its last legacy call
     return [_turn(Fields(value, at), calls) for value, at in items]
 
 
@@ -57,14 +57,14 @@ def _turn(fields: Fields, calls: dict[str, str]) -> Turn:
         parts = _content(fields)
     else:
         raise wrong_word(f"{at}.role", "system, developer, user, assistant, tool or function", role)
-    if parts and parts[-1].cache is None:  # said of a message, `cache_control` is said of its end
+    if parts and parts[-1].cache is None:  # a message's `cache_control` marks its end
         parts[-1].cache = fields.object("cache_control")
     named: Role = role  # type: ignore[assignment]  # mypy does not narrow a str by membership
     return Turn(role=named, parts=parts, at=at, extra=fields.rest)
 
 
 def _tool_result(fields: Fields, role: str, calls: dict[str, str]) -> ToolResult:
-    """The tool's name, and an older word for the role, tell no more than the id of its call does."""
+    """The tool's name and the older role `function` are kept only for this wire, as the call's id says enough."""
     if role == "tool":
         call, said = fields.need_text("tool_call_id"), Verbatim()
         if (name := fields.text("name")) is not None:
@@ -78,8 +78,8 @@ def _tool_result(fields: Fields, role: str, calls: dict[str, str]) -> ToolResult
 
 
 def _spoken(fields: Fields, calls: dict[str, str]) -> list[Part]:
-    """An assistant's message. The parts stand in the order in which a model makes them."""
-    if fields.rest.get("annotations") == []:  # as OpenAI answers, and its SDK sends back
+    """An assistant's message. The parts are in the order in which a model produces them."""
+    if fields.rest.get("annotations") == []:  # OpenAI answers so, and its SDK sends it back
         fields.rest[SPELT] = Verbatim(annotations=fields.rest.pop("annotations"))
     parts = [*_thoughts_sent(fields), *_content(fields)]
     if refusal := fields.text("refusal"):
@@ -111,14 +111,14 @@ def _call(fields: Fields) -> ToolCall:
         cache=fields.object("cache_control"),
     )
     fields.keep(kind, inner)
-    if "index" in fields.rest:  # Mistral's answers have it, and streams that an SDK has put together: the place
+    if "index" in fields.rest:  # the call's position, from an answer of Mistral's or a stream that an SDK assembled
         fields.rest[SPELT] = Verbatim(index=fields.rest.pop("index"))
     call.signature, call.extra = unsealed(fields.rest)
     return call
 
 
 def _thoughts_sent(fields: Fields) -> list[Part]:
-    """Replayed reasoning. Where it is not spelled as we would spell it, `extra` of the first part has it as it came."""
+    """Replayed reasoning. If we would spell it differently, the first part's `extra` keeps it as it came."""
     takes = {"reasoning_content": fields.text, "reasoning": fields.text, "reasoning_details": fields.array}
     sent = Verbatim({key: take(key) for key, take in takes.items() if key in fields.rest})
     for number, item in enumerate(sent.get("reasoning_details", ())):
@@ -181,7 +181,7 @@ def _part(value: object, at: str) -> Part:
 
 
 def _image(fields: Fields) -> Image:
-    if isinstance(fields.rest.get("image_url"), str):  # Mistral takes the URL alone
+    if isinstance(fields.rest.get("image_url"), str):  # Mistral takes a bare URL
         return Image(source=seen(source_of(fields.need_text("image_url"), fields.path("image_url"))))
     inner = fields.need_inner("image_url")
     image = Image(source=seen(source_of(inner.need_text("url"), inner.path("url"))), detail=inner.text("detail"))

@@ -1,16 +1,16 @@
-"""How do hosts of this wire spell what a model thought?"""
+"""How do hosts of this wire spell a model's reasoning?"""
 
 from msgspec import Struct
 
 from proxy.canon import Thinking
 from proxy.grammar.fields import Object, as_object
 
-SENT = "thoughts"  # in the `extra` of a message's first Thinking: how the client spelled them all
+SENT = "thoughts"  # key in the `extra` of a message's first Thinking: all of its reasoning, as the client spelled it
 _OF_DETAIL = {"type", "text", "summary", "signature", "data", "index"}
 
 
 class Thought(Struct):
-    """A piece of reasoning. Pieces with the same key (a detail's index) are one block; None means the open one."""
+    """A piece of reasoning. Pieces with the same key (a detail's index) form one block; None means the open one."""
 
     key: int | None
     shell: Thinking
@@ -19,10 +19,11 @@ class Thought(Struct):
 
 
 def thoughts_in(text: str, details: object) -> list[Thought]:
-    """What a message or a delta says of reasoning.
+    """The reasoning in a message or a delta.
 
-    OpenRouter and Vercel say the text twice, in `reasoning` and in `reasoning_details`; the details win, since they
-    alone tell one block from another. DeepSeek and vLLM have the text only, others a signature only in the details.
+    OpenRouter and Vercel say the text twice, in `reasoning` and in `reasoning_details`. The details win, since only
+    they tell one block from another. DeepSeek and vLLM have only the text; with other hosts the details hold only a
+    signature.
     """
     found: list[Thought] = []
     for item in details if isinstance(details, list) else ():

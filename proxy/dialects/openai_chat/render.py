@@ -1,6 +1,6 @@
-"""How is an answer told to a client of chat completions?
+"""How is an answer streamed to a client of chat completions?
 
-Events in, bytes out: a stream as it goes, or the whole completion at Finish.
+Events in, bytes out. A completion that goes out whole is in render_whole.py.
 """
 
 from collections.abc import Callable
@@ -44,20 +44,20 @@ from proxy.grammar.ids import id_of, seed_of
 
 
 class _Block(Struct):
-    """A block on its way to the client: what stands before, between and after the text of each of its deltas."""
+    """A block on its way to the client. Its chunks are `head`, text, `tail`; `middle` goes between two texts."""
 
     kind: str
     head: bytes = b""
-    middle: bytes = b""  # thinking says its text twice
+    middle: bytes = b""  # for thinking, whose text is said twice
     tail: bytes = b""
     choice: int = 0
-    number: int = -1  # of a call, among the calls of its choice
-    said: int = 0  # characters, of a text
-    before: int = 0  # characters of its choice's texts before it
-    detail: Object = {}  # of thinking: what each of its details says, but for the text
+    number: int = -1  # for a call: its position among the calls of its choice
+    said: int = 0  # for a text: its characters so far
+    before: int = 0  # for a text: the characters of its choice's earlier texts
+    detail: Object = {}  # for thinking: each of its reasoning_details, without the text
 
 
-# What OpenAI repeats in each chunk; the rest of `extra` is said once.
+# OpenAI repeats these in each chunk; the rest of `extra` goes out once.
 _REPEATED = ("system_fingerprint", "service_tier")
 
 
@@ -74,9 +74,9 @@ class StreamRenderer:
         self._once = b""  # of the first chunk
         self._tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
         self._blocks: dict[int, _Block] = {}
-        self._calls: dict[int, int] = {}  # tool calls opened, by choice: a choice that is in here has begun
+        self._calls: dict[int, int] = {}  # tool calls opened, by choice; a choice that is not in here has not begun
         self._thoughts: dict[int, int] = {}  # thinking blocks opened, by choice
-        self._notes: dict[int, list[tuple[Citation, _Block]]] = {}  # not yet told, and what each stands on, by choice
+        self._notes: dict[int, list[tuple[Citation, _Block]]] = {}  # citations still to go out, with their text's block
         self._texts: dict[int, _Block] = {}  # the last text of each choice
         self._said = Start()
         self._usage: Usage | None = None
@@ -220,9 +220,9 @@ class StreamRenderer:
 
     def _sealed(self, block: _Block, event: Delta) -> bytes:
         text = block.head + encode_json(event.text) + block.tail if event.text else b""
-        if block.number < 0:  # a call from before there were `tool_calls` has no place for a seal
+        if block.number < 0:  # a legacy `function_call` has no place for a signature
             return text
-        silent = {"arguments": ""}  # the official SDK adds every piece to the last
+        silent = {"arguments": ""}  # the official SDK appends every piece to the arguments
         said = {"tool_calls": [{"index": block.number, "function": silent, **sealed({}, event.signature)}]}
         return text + self._frame(block.choice, encode_json(said))
 
@@ -237,12 +237,12 @@ class StreamRenderer:
         return self._frame(block.choice, encode_json(said), encode_json(logprobs))
 
     def _tell_notes_before(self, event: Open) -> bytes:
-        """Those of texts that are over: more text of the same choice may bring more of them."""
+        """The annotations of finished texts. More text of the same choice may bring more annotations, so they wait."""
         over = [choice for choice in self._notes if choice != event.choice or not isinstance(event.part, Text)]
         return b"".join(map(self._tell_notes, over))
 
     def _tell_notes(self, choice: int) -> bytes:
-        """All annotations of a text in one chunk: OpenAI's SDK joins those of two by an index, which they lack."""
+        """All annotations in one chunk: OpenAI's SDK would merge those of two chunks by an index, which they lack."""
         cited = self._notes.pop(choice, [])
         notes = [note for one, on in cited for note in spelled([one], on.said, on.before)]
         return self._frame(choice, encode_json({"annotations": notes})) if notes else b""

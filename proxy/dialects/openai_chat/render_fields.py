@@ -1,4 +1,4 @@
-"""What do a chunk and a whole completion say alike?"""
+"""Which fields do a chunk and a whole completion have in common?"""
 
 from collections.abc import Callable
 
@@ -40,7 +40,7 @@ def picture(part: Image) -> Object:
 
 
 def finish_fields(stop: Stop) -> Object:
-    """The finish_reason, and what it cannot say: the provider's own word, and the stop string, as vLLM has it."""
+    """The finish_reason, and beside it the provider's own word and the stop string, under vLLM's name for it."""
     word = word_for(stop, STOP_WORDS)
     if stop.raw == "function_call" and stop.reason == "tool_use":
         word = stop.raw

@@ -1,4 +1,4 @@
-"""How is a completion told that goes out whole?"""
+"""How is an answer sent to a client of chat completions as a whole?"""
 
 from collections.abc import Callable
 from typing import Any, assert_never
@@ -93,7 +93,7 @@ def _choice_fields(number: int, choice: Choice, seed: str) -> Object:
     if details:
         message["reasoning_details"] = details
     if any(isinstance(part, Opaque) for part in choice.parts):
-        message["content"] = content  # a list is Mistral's way, and only a block of its own makes it one
+        message["content"] = content  # only a block of Mistral's own makes it a list, as Mistral has it
     elif content or not choice.parts:
         message["content"] = "".join(item["text"] for item in content)
     said = {"content": None, "refusal": None} | logprobs if logprobs else None

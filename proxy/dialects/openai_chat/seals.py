@@ -1,14 +1,14 @@
-"""Where does the seal of a tool call stand, which Gemini wants to see again?
+"""Where is the signature of a tool call, which Gemini wants back?
 
-https://ai.google.dev/gemini-api/docs/thought-signatures: as Gemini's own host of this wire has it, in the call's
-`extra_content`.
+In the call's `extra_content`, as with Gemini's own host of this wire:
+https://ai.google.dev/gemini-api/docs/thought-signatures
 """
 
 from proxy.grammar.fields import Object, as_object
 
 
 def unsealed(extra: Object) -> tuple[str, Object]:
-    """A call's seal, and what else its wire alone says of it."""
+    """A call's signature, and the rest of its `extra`."""
     content = as_object(extra.get("extra_content"))
     google = as_object(content.get("google"))
     seal = google.get("thought_signature")
@@ -21,7 +21,7 @@ def unsealed(extra: Object) -> tuple[str, Object]:
 
 
 def sealed(extra: Object, seal: str) -> Object:
-    """The mirror."""
+    """The mirror of `unsealed`."""
     if not seal:
         return extra
     content = as_object(extra.get("extra_content"))

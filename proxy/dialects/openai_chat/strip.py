@@ -1,6 +1,7 @@
-"""Which of a stream's bytes must the client not see?
+"""Which bytes of a stream must the client not see?
 
-We ask every stream for its usage. Where the client did not, the chunk that says nothing else is withheld.
+We ask for the usage of every stream. If the client did not ask for it, it does not get the chunk that holds nothing
+else.
 """
 
 import re
@@ -9,17 +10,17 @@ from proxy.dialects.openai_chat.meter import MAX_EVENT, read
 from proxy.framing import data_of
 from proxy.grammar.fields import UNREADABLE
 
-# A line end that follows a line end. A CR that ends the bytes may be half of a CRLF: that one waits for more.
+# A line end that follows a line end. A CR at the end of the bytes may be half of a CRLF, and has to wait for more.
 _BLANK = re.compile(rb"[\r\n](?:(?<=\n)\n|\r(?:\n|(?=[^\n])))")
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
 
 class UsageStrip:
-    """Withholds the chunk that says nothing but usage: the client did not ask for it, we did."""
+    """Withholds the chunk that holds only usage, which we asked for and the client did not."""
 
     def __init__(self) -> None:
         self._held = bytearray()  # the event that is still open
-        self._searched = 0  # how many of its bytes hold no blank line
+        self._searched = 0  # so many of its bytes hold no blank line
 
     def feed(self, data: bytes) -> bytes:
         if (
@@ -36,8 +37,8 @@ class UsageStrip:
                 out.append(event)
             start = blank.end()
         del self._held[:start]
-        if len(self._held) > MAX_EVENT:  # too long to be usage alone: what has come may go
-            out.append(bytes(self._held[:-3]))  # three bytes may be the beginning of a blank line
+        if len(self._held) > MAX_EVENT:  # too long to be usage alone, so it need not wait
+            out.append(bytes(self._held[:-3]))  # the last three bytes may be the beginning of a blank line
             del self._held[:-3]
         self._searched = len(self._held)
         return b"".join(out)

@@ -1,10 +1,10 @@
 """How does one ask at /v1/chat, pillion's own endpoint?
 
-In chat completions as they are, with pillion's own fields (wishes.py), and the answer tells what it took. Nothing else
-is another: any client of that wire may ask here.
+In plain chat completions, with pillion's own fields (wishes.py), and the answer says what it took. Nothing else
+differs, so that any client of that wire may ask here.
 
-Cohere's first API had the same path. Its bodies have one `message` and no `messages`, and its SDK still sends them: who
-does is told where Cohere's second one is, in words that its SDK reads.
+Cohere's v1 API had the same path. Its bodies have a `message` and no `messages`, and Cohere's SDK can still send them.
+Such a client is told where Cohere's v2 API is, in an error that its SDK can read.
 https://docs.cohere.com/v1/reference/chat
 """
 
@@ -16,11 +16,11 @@ from proxy.ports import Path, Peek, Wishes
 
 
 class CoheresFirst(Unsupported):
-    """A request of the API that pillion does not serve."""
+    """A request in Cohere's v1 API, which pillion does not serve."""
 
 
 class UnifiedChat(OpenAIChat):
-    """The clients' face. To providers it is the wire that it is named for."""
+    """For clients only. Providers get plain chat completions."""
 
     def wishes(self, envelope: Envelope) -> tuple[Wishes, Envelope]:
         wishes, rest = super().wishes(envelope)

@@ -1,4 +1,4 @@
-"""How many tokens did a host count, and how does a client read them?"""
+"""How many tokens did a host count, and how is that told to a client?"""
 
 import re
 
@@ -11,17 +11,17 @@ _COUNTED = {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens
 _INPUTS = {"cached_tokens", "cache_write_tokens", "audio_tokens"}
 _OUTPUTS = {"reasoning_tokens", "audio_tokens"}
 
-# What else hosts count, beside the details: read here, or by the price list.
+# What hosts count beside the details; read here, or by the price list.
 _BESIDE = (
     "prompt_cache_hit_tokens cached_tokens num_cached_tokens cache_creation_input_tokens reasoning_tokens"
     " citation_tokens num_search_queries".split()
 )
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
-# OpenRouter's words for what its own tool looked up: https://openrouter.ai/docs/guides/features/server-tools/web-search
+# OpenRouter's count of the searches of its own tool: https://openrouter.ai/docs/guides/features/server-tools/web-search
 _SEARCHED = "web_search_requests"
 
-# OpenAI's models that search before each answer, for a fee, and do not tell:
+# OpenAI's models that search before each answer, for a fee, and do not count that:
 # https://platform.openai.com/docs/guides/tools-web-search
 _searches = re.compile("-search-(?:preview|api)")
 
@@ -29,18 +29,18 @@ _searches = re.compile("-search-(?:preview|api)")
 def usage_of(said: Object, tier: str = "", searches: int = 0) -> Usage:
     """Disjoint buckets from nested ones.
 
-    OpenAI's details are parts of the two totals. Four hosts are not so tidy, and one rule for each covers them: tokens
-    that `total_tokens` knows and the two others do not were thought (xAI, Gemini); no part exceeds its whole (xAI on
-    Azure counts a cached prompt of its own); a cache hit has four names (DeepSeek, Mistral, Moonshot); what Perplexity
-    thought while it searched stands beside the completion, and is no part of it.
+    OpenAI's details are parts of the two totals. Other hosts deviate from that, which four rules cover: tokens that are
+    in `total_tokens` but in neither of the two others are reasoning (xAI, Gemini); no part exceeds its whole (xAI on
+    Azure counts a cached prompt of its own); a cache hit has four names (DeepSeek, Mistral, Moonshot); reasoning of
+    Perplexity's searches is counted beside the completion, and is no part of it.
 
-    `tier` and `searches`: what is told, or known, beside the counts.
+    `tier` and `searches`: what is said, or known, beside the counts.
     """
     return plain(said, tier, searches) or understood(said, tier, searches)
 
 
 def understood(said: Object, tier: str, searches: int) -> Usage:
-    """The same, of whatever a host may say."""
+    """The same, whatever a host may say."""
     inputs, outputs = as_object(said.get("prompt_tokens_details")), as_object(said.get("completion_tokens_details"))
     prompt, completion = count_of(said.get("prompt_tokens")), count_of(said.get("completion_tokens"))
     cached, written = count_of(inputs.get("cached_tokens")), count_of(inputs.get("cache_write_tokens"))
@@ -72,7 +72,7 @@ def understood(said: Object, tier: str, searches: int) -> Usage:
         reasoning=reasoning,
         audio_output=audio_output,
         searches=searches + (count_of(tools[_SEARCHED]) if _SEARCHED in tools else 0),
-        tier=tier or as_text(extra.get("service_tier")),  # Mistral tells it here
+        tier=tier or as_text(extra.get("service_tier")),  # Mistral says it here
         is_odd=not (
             are_counts(said, _COUNTS)
             and not is_null_beside(said, "prompt_tokens", "completion_tokens")
@@ -85,7 +85,7 @@ def understood(said: Object, tier: str, searches: int) -> Usage:
 
 
 def said_usage(usage: object, x_groq: object, tier: object, model: object) -> Usage | None:
-    """The usage of one chunk or answer, and what that says beside it. Groq's older streams hide it in `x_groq`."""
+    """The usage of one chunk or answer. Groq's older streams have it in `x_groq`."""
     told = usage if isinstance(usage, dict) and usage else as_object(x_groq).get("usage")
     if not isinstance(told, dict) or not told:
         return None
@@ -93,7 +93,7 @@ def said_usage(usage: object, x_groq: object, tier: object, model: object) -> Us
 
 
 def _thoughts(extra: Object, completion: int) -> tuple[int, int]:
-    """How many tokens were thought that stand beside the details, and how many the completion does not hold."""
+    """How many reasoning tokens are counted beside the details, and how many of them the completion does not hold."""
     thought = _first(extra, "reasoning_tokens")
     return thought, thought if thought > completion or "citation_tokens" in extra else 0
 
@@ -106,7 +106,7 @@ def _first(said: Object, *keys: str) -> int:
 
 
 def _portion(whole: int, first: int, second: int, third: int) -> tuple[int, int, int, int]:
-    """Three parts and what is left of the whole; no part may take more than is there."""
+    """Three parts and what they leave of the whole; no part takes more than is there."""
     first = min(first, whole)
     second = min(second, whole - first)
     third = min(third, whole - first - second)
@@ -120,7 +120,7 @@ def _rest(said: Object, known: set[str]) -> Object:
 
 
 def tier_beside(start: Start, usage: Usage) -> Object:
-    """The tier, where the host named it with the counts and not before, as Groq does."""
+    """The tier, if the host named it only with the counts, as Groq does."""
     is_told = start.wire != NAME or not usage.tier or "service_tier" in start.extra or "service_tier" in usage.extra
     return {} if is_told else {"service_tier": usage.tier}
 

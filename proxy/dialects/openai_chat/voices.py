@@ -1,6 +1,6 @@
 """Which block is each choice of an answer in, and which calls has it made?
 
-A choice speaks one block at a time: a block of another kind closes the one before it. Tool calls alone overlap, with
+A choice has one block open at a time: a block of another kind closes the one before it. Only tool calls overlap, with
 each other and with what follows, so they stay open until the answer ends. A call opens once its name is known.
 """
 
@@ -16,18 +16,18 @@ from proxy.grammar.arguments import as_json
 from proxy.grammar.fields import Object, as_object, nonsense, text_in
 from proxy.grammar.sentence import Sentence
 
-_OF_CALL = frozenset("index id type function custom".split())  # the known keys of a call; the others are `extra`
+_OF_CALL = frozenset("index id type function custom".split())  # the known keys of a call; others go to `extra`
 
 
 class Call(Struct):
-    """A tool call as it arrives. `index` is its block's, once that is open; until then `arguments` waits."""
+    """A tool call as it arrives. `index` is that of its block, once it is open; until then `arguments` gathers."""
 
     index: int | None = None
     id: str = ""
     name: str = ""
     kind: Literal["function", "custom"] = "function"
     arguments: str = ""
-    silent: bool = True  # have no arguments come yet?
+    silent: bool = True  # no arguments have come yet
     extra: Object = {}
 
 
@@ -36,10 +36,10 @@ class Voice(Struct):
 
     number: int
     kind: str = ""  # of the open block
-    key: int | None = None  # of the open block, where it is thinking
+    key: int | None = None  # of the open block, if it is thinking
     index: int = 0  # of the open block
     calls: list[Call] = []
-    known: dict[int | str, Call] = {}  # by the wire's index, or by id where it has none
+    known: dict[int | str, Call] = {}  # by the wire's index, or by id if it has none
     raw: str = ""  # its finish_reason
     sequence: str | None = None
 
@@ -53,7 +53,7 @@ class Voices(Sentence):
         self._id: str | None = None  # of the answer; None until Start is out
 
     def _in(self, voice: Voice, kind: str, shell: Callable[[], Part], key: int | None = None) -> int:
-        """The index of the choice's open block, once that is one of this kind (and key)."""
+        """The index of the choice's block of this kind (and key), which is opened if it is not the open one."""
         same = voice.kind == kind and (key is None or voice.key is None or key == voice.key)
         if not same:
             self._close(voice)
@@ -69,7 +69,7 @@ class Voices(Sentence):
             voice.kind = ""
 
     def _aside(self, voice: Voice, part: Part) -> None:
-        """A block that is whole at once."""
+        """Adds a block that comes whole."""
         self._close(voice)
         self._whole(part, voice.number)
 
@@ -109,8 +109,8 @@ class Voices(Sentence):
     def _which(self, voice: Voice, index: object, named: str, name: str) -> Call:
         """The call that a fragment belongs to.
 
-        Hosts leave out the index (Mistral), or give every call the same one: then a new id with a name is a new call.
-        In a message each entry is one.
+        Some hosts leave out the index (Mistral), or give every call the same one: then a new id with a name means a new
+        call. In a whole message every entry is a new call.
         """
         key = index if isinstance(index, int) else named
         call = voice.known.get(key) if self._streamed else None
@@ -126,7 +126,7 @@ class Voices(Sentence):
         return call
 
     def _end_call(self, voice: Voice, call: Call, is_whole: bool) -> None:
-        """Some hosts send no arguments where a function takes none; those of a call that was cut are not known."""
+        """Some hosts send no arguments if a function takes none. Of a call that was cut off nobody knows them."""
         self._open_call(voice, call)
         if is_whole and call.silent and call.kind == "function" and call.index is not None:
             self._out.append(Delta(index=call.index, text="{}"))

@@ -1,10 +1,11 @@
-"""What does a client of chat completions say to pillion, in a body that is else for a model?
+"""What does a client of chat completions say to pillion itself, in a body that is otherwise for a model?
 
-Four fields of the first level, which no provider sees: docs/unified.md. They are cut out where they stand, and nothing
-else of the body moves, so that both lanes go on as if they had not been said. `thinking_mode` alone leaves something
-behind: the wire's own `reasoning_effort`.
+Four top-level fields, which no provider sees: docs/unified.md. They are cut out of the body, and the rest of its bytes
+stay as they are, so that both lanes go on as if these fields had never been there. Only `thinking_mode` leaves
+something behind: the wire's own `reasoning_effort`.
 
-OpenRouter and Vercel have a `provider` as well, which is an object: whatever is no string is theirs, and passes.
+OpenRouter and Vercel have a `provider` as well, which is an object. So a `provider` that is no string is theirs, and
+passes through.
 https://openrouter.ai/docs/features/provider-routing
 """
 
@@ -16,19 +17,19 @@ from proxy.wishes import cost_limit
 
 FIELDS = ("provider", "thinking_mode", "context_window", "cost_limit")
 
-# What `thinking_mode` says, in this wire's words; "auto" leaves the measure to the model, as silence does.
+# The `reasoning_effort` for each `thinking_mode`. "auto" leaves it to the model, like no effort at all.
 MODES = {"off": "none", "low": "low", "medium": "medium", "high": "high", "auto": None}
 
-# The wire's own word for the same (https://platform.openai.com/docs/api-reference/chat/create), and its hosts':
-# OpenRouter's `reasoning`, `thinking` of DeepSeek and Z.ai, `enable_thinking` of Qwen's.
+# The wire's own field for the same (https://platform.openai.com/docs/api-reference/chat/create), and those of its
+# hosts: `reasoning` (OpenRouter), `thinking` (DeepSeek, Z.ai), `enable_thinking` (Qwen).
 EFFORT = "reasoning_effort"
 RIVALS = (EFFORT, "reasoning", "thinking", "enable_thinking")
 
-WIDEST = 10**9  # tokens; no model has a window near it
+WIDEST = 10**9  # tokens; no model's window comes near
 
 
 def wishes_in(envelope: Envelope) -> tuple[Wishes, Envelope]:
-    """What is said to us, and the body without it. Raises BadRequest, with the field's path."""
+    """What the client says to us, and the body without it. Raises BadRequest, with the field's path."""
     if envelope.lacks(FIELDS):
         return NO_WISHES, envelope
     ours = [key for key in FIELDS if key in envelope]
@@ -52,7 +53,7 @@ def _is_text_or_null(raw: bytes | None) -> bool:
 
 
 def _effort(top: Fields, envelope: Envelope) -> str | None:
-    """The wire's own word; None where nothing is to be said."""
+    """The `reasoning_effort` to send; None if there is none."""
     mode = top.text("thinking_mode")
     if mode is None:
         return None
@@ -74,7 +75,7 @@ def _window(top: Fields) -> int | None:
 
 
 def _cost_limit(top: Fields, envelope: Envelope) -> int | None:
-    """Nano-dollars. A number is read as it was written: a double has no tenth of a dollar."""
+    """In nano-dollars. A number is read from its digits in the body, as a float cannot hold 0.1 dollars exactly."""
     value = top.rest.get("cost_limit")
     if value is None:
         return None

@@ -1,6 +1,6 @@
-"""What are the words of chat completions for what every wire has, and ours for them?
+"""What does chat completions call what every wire has, and what do we call it?
 
-The tables of this wire, where they can be seen at a glance.
+All tables of this wire, at a glance.
 """
 
 import re
@@ -11,8 +11,8 @@ from proxy.grammar.endings import AS_IT_CAME
 
 NAME = "openai_chat"
 
-# What a chunk that says something has one of: a choice that ends, or that has more than a role and empty values. A
-# first chunk may only say who speaks, and Azure's what its filter made of the prompt.
+# A chunk says something if it has a choice that ends, or one with more than a role and empty values. A first chunk may
+# hold only a role, and Azure's only what its filter says of the prompt.
 _NOTHING = rb'\s*(?:"role"\s*:\s*"\w*"|"\w+"\s*:\s*(?:null|""|\[\s*\]))\s*'
 SAYING = re.compile(
     rb'"(?:finish_reason"\s*:\s*"|(?:delta|message)"\s*:\s*\{(?!(?:%b(?:,%b)*+)?\s*\}))' % (_NOTHING, _NOTHING)
@@ -20,13 +20,13 @@ SAYING = re.compile(
 
 SIGN = re.compile(rb'"object"\s*:\s*"chat\.completion')
 
-# Without these the answer would be another one, and no other wire can say them: they cross to this wire or not at all.
-# Every other unknown field (`prediction`, `min_p`, `provider`, `transforms`, ...) tunes, routes or keeps the books, and
-# goes to `extra`. Three fields demand only in the forms that the canon lacks: a `tool_choice` that names a server's
-# tools, a `function_call` that says more than a name, and a `response_format` that is no JSON schema.
+# Without these the answer would be a different one, and no other wire can say them, so a request for another wire
+# is refused. Every other unknown field (`prediction`, `min_p`, `provider`, `transforms`, ...) is for tuning, routing or
+# bookkeeping, and goes to `extra`. Three fields are demands only in forms that the canon lacks: a `tool_choice` that
+# names server tools, a `function_call` that says more than a name, and a `response_format` that is no JSON schema.
 DEMANDS = {
     "audio",  # OpenAI: voice and format of a spoken answer
-    "web_search_options",  # OpenAI: the answer is searched for
+    "web_search_options",  # OpenAI: web search before the answer
     "search_parameters",  # xAI: likewise
     "search_domain_filter",  # Perplexity: where to search
     "search_recency_filter",
@@ -39,7 +39,7 @@ DEMANDS = {
     "structured_outputs",
 }
 
-# The canonical fields that this wire spells alike, with the type that each must have.
+# The canonical fields that have the same name on this wire, with the type that each must have.
 KNOBS = {
     "temperature": "number",
     "top_p": "number",
@@ -59,15 +59,15 @@ KNOBS = {
     "service_tier": "text",
 }
 
-# Of these what a client of another wire does not get, and what each may ask for because it is so anyway.
+# Canonical knobs that are dropped for a client of another wire, and the values for which that makes no difference.
 KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "top_k": (),  # OpenAI refuses arguments that it does not know
     "betas": ([],),
 }
 
-SPELT = "spelt"  # in an `extra`: what the client said that no other wire misses, as it said it
+SPELT = "spelt"  # key in an `extra`: the client's own spelling, which only this wire needs
 
-# What this wire's clients call what receipts and refusals name, where they do not call it as we do.
+# For receipts and refusals: our name for a field, and the one that this wire's clients use, if it is another.
 # docs/decisions/0010-receipts.md
 SPELLED = {
     "turns": "messages",
@@ -93,7 +93,7 @@ SPELLED = {
     "turn.trailing_space": "messages.content",
 }
 
-# Where a body has the key, these are called otherwise: hosts have added words, and OpenAI has changed its own.
+# If a body has the key, these names replace the ones above: hosts have added fields, and OpenAI has renamed its own.
 SPELLED_BY = {
     "max_completion_tokens": {"max_tokens": "max_completion_tokens"},
     "reasoning": {"reasoning": "reasoning", "reasoning.effort": "reasoning.effort"},
@@ -104,10 +104,10 @@ SPELLED_BY = {
 # What OpenAI takes as `service_tier` (.../api-reference/chat/create); other wires have tiers of their own.
 TIERS = {"auto", "default", "flex", "priority", "scale"}
 
-# The effort that a budget of thinking stands for: up to so many tokens. Beyond, it is "high".
+# The effort that a thinking budget of up to so many tokens stands for. A larger budget is "high".
 EFFORTS = ((2048, "low"), (8192, "medium"))
 
-# What a host says of why a choice ended, in OpenAI's words (.../api-reference/chat/object).
+# Why a choice ended, in OpenAI's words (.../api-reference/chat/object).
 REASONS: dict[str, Reason] = {
     "stop": "stop",
     "length": "length",
@@ -116,8 +116,8 @@ REASONS: dict[str, Reason] = {
     "content_filter": "content_filter",
 }
 
-# Clients know these five words; what else was meant goes in `native_finish_reason`, as OpenRouter has it. Where none of
-# the five is true the provider's own word stands in their place: OpenAI's SDKs check none of them.
+# Clients know these five words. The provider's own word, if it is another, goes into `native_finish_reason`,
+# OpenRouter's field. If none of the five is true, the provider's word replaces them: OpenAI's SDKs take any.
 STOP_WORDS: dict[Reason, str] = {
     "stop": "stop",
     "stop_sequence": "stop",
@@ -126,12 +126,12 @@ STOP_WORDS: dict[Reason, str] = {
     "tool_use": "tool_calls",
     "content_filter": "content_filter",
     "refusal": "content_filter",
-    "pause": "length",  # the answer is not complete, and only `length` says so
+    "pause": "length",  # only `length` says that the answer is not complete
     "malformed_tool_call": AS_IT_CAME,
     "other": AS_IT_CAME,
 }
 
-# In an error's code or type, with the status that it stands for: hosts put errors under 200 as well.
+# Parts of an error's code or type, and the status that each stands for, as hosts send errors under 200 as well.
 ERROR_STATUS = (
     ("quota", 429),
     ("billing", 429),
@@ -151,7 +151,7 @@ ERROR_STATUS = (
     ("tool_use_failed", 400),
 )
 
-# The `type` of an error, as OpenAI's SDKs and the hosts know it; "server_error" where none of these is meant.
+# The `type` of an error, as OpenAI's SDKs and the hosts know it; for all others it is "server_error".
 ERROR_WORDS: dict[Kind, str] = {
     "authentication": "authentication_error",
     "rate_limit": "rate_limit_error",
@@ -160,4 +160,4 @@ ERROR_WORDS: dict[Kind, str] = {
     "timeout": "timeout_error",
 }
 
-MAX_CHOICES = 128  # OpenAI's own limit of `n`
+MAX_CHOICES = 128  # OpenAI's own limit for `n`
