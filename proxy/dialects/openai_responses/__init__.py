@@ -2,9 +2,35 @@
 
 https://platform.openai.com/docs/api-reference/responses and, for streams, .../responses-streaming
 
-What has no canonical field rides along under its own name, in `extra` where it tunes the answer and in `demands`
-where the answer would be another one without it: `words.DEMANDS` tells which. What is left over of a nested object
-(`text`, `reasoning`, `include`) rides in `extra` under the object's own name. Null says what absence says.
+A field without a canonical counterpart keeps its own name. It goes to `demands` if the answer would be a different one
+without it (`words.DEMANDS` lists those), and to `extra` if it only tunes the answer. What is left of a nested object
+(`text`, `reasoning`, `include`) goes to `extra` under the object's name. Null means the same as absence.
+
+A request:
+
+    parse            from a client
+    parse_input      its items, as turns
+    namespaces       tools in groups that have names of their own
+    encode           to a host
+    encode_input     its turns, as items
+    count            how many tokens it has
+
+An answer:
+
+    decode           from a host
+    decode_item      one item of it, and what of that is new
+    render           to a client
+    response         its fields besides the items
+    items            its items
+    meter            cost and end, where the answer passes through
+
+Both ways:
+
+    words            the wire's words and ours
+    seals            the signatures of thoughts, calls and texts
+    citations        the sources of a text
+    usage            tokens
+    faults           errors
 """
 
 import re
@@ -46,7 +72,7 @@ from proxy.ports import (
 
 
 class OpenAIResponses:
-    """The dialect. `clock` dates an answer whose provider did not: the field is required here."""
+    """The dialect. `clock` dates an answer that its provider did not date, as the wire requires a date."""
 
     name = NAME
     stream_type = "text/event-stream"
@@ -108,7 +134,7 @@ class OpenAIResponses:
         return dump(_model_card(name))
 
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
-        """`ask_usage` changes nothing: this wire always tells."""
+        """`ask_usage` changes nothing, as this wire always reports usage."""
         return renamed(envelope, model)
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
@@ -125,7 +151,7 @@ class OpenAIResponses:
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         return fault_of_body(status, headers, body)
 
-    # POST /v1/responses/input_tokens, both faces
+    # POST /v1/responses/input_tokens, from clients and to hosts
 
     def count_parse(self, body: bytes, peek: Peek) -> Request:
         return self.parse(body, peek)
@@ -141,5 +167,5 @@ class OpenAIResponses:
 
 
 def _model_card(name: str) -> Object:
-    """https://platform.openai.com/docs/api-reference/models/object: the epoch stands for a date that is not known."""
+    """https://platform.openai.com/docs/api-reference/models/object: `created` is required, and 0 means unknown."""
     return {"id": name, "object": "model", "created": 0, "owned_by": "pillion"}

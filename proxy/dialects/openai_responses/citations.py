@@ -1,4 +1,4 @@
-"""Where does a passage come from, as this wire tells it?
+"""How does this wire say where a passage comes from?
 
 https://platform.openai.com/docs/api-reference/responses/object: `annotations` of an output_text.
 """
@@ -16,7 +16,7 @@ def citations_of(values: Iterable[object]) -> list[Citation]:
 
 
 def spelled(citations: Iterable[Citation], text: int = 0) -> list[Object]:
-    """`text`: how long the text is that they stand on."""
+    """`text`: the length of the text that they belong to."""
     return annotations.spelled(NAME, citations, _annotation, text)
 
 

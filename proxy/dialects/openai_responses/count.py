@@ -1,4 +1,4 @@
-"""How many tokens is a request, before it is sent?
+"""How many tokens does a request have, before it is sent?
 
 https://platform.openai.com/docs/api-reference/responses/input-tokens
 """
@@ -11,7 +11,7 @@ from proxy.grammar.fields import UNREADABLE, as_object, decode_json, dump, nonse
 
 
 def count_body(request: Request) -> bytes:
-    """The request as it would be sent, as far as a count has words for it."""
+    """The request as it would be sent, without the fields that a count does not take."""
     return dump({key: value for key, value in Encoding(request).body().items() if key in COUNTED})
 
 

@@ -1,14 +1,14 @@
 """What did a host of the Responses API answer?
 
-Bytes in, events out, fed as they come. The mirror of render.py; whatever is no answer is an UpstreamError.
+Bytes in, events out, as they come. The mirror of render.py; anything that is not an answer raises UpstreamError.
 
-An answer is a list of items, and a stream tells each of them up to three times: in pieces, whole when it is done, and
-whole again in the response that ends the stream. The pieces are handed on as they come; of what is told again, only
-what was not heard before. So a host may leave out the pieces, or the items, and a whole answer is a stream of nothing
-but its last event.
+An answer is a list of items, and a stream sends each of them up to three times: in pieces, whole when it is done, and
+whole again in the response that ends the stream. The pieces are handed on as they come. Of a repetition only what was
+missing so far is handed on. So a host may leave out the pieces, or the items, and a whole answer is read like a stream
+that has only its last event.
 
-A response repeats its request, and says more than the canon knows (Azure's filters, xAI's costs but for the tokens):
-only the pass-through lane carries that.
+A response also repeats its request, and says things that the canon has no place for (Azure's filters, xAI's costs
+besides the tokens). Only the pass-through lane carries those.
 """
 
 from collections.abc import Iterator
@@ -74,7 +74,7 @@ class _Answer:
     def __init__(self) -> None:
         self.over = False
         self._sentence = Sentence()
-        self._items: dict[int | str, Item] = {}  # by the wire's output_index, or by id where it has none
+        self._items: dict[int | str, Item] = {}  # by the wire's output_index, or by id if it has none
 
     def hear(self, event: Object) -> Iterator[Event]:
         """One more event. Raises UpstreamError."""
@@ -93,7 +93,7 @@ class _Answer:
         yield from self._sentence.said()
 
     def end(self, response: Object) -> Iterator[Event]:
-        """The provider says that this was all. Raises UpstreamError where it was no answer."""
+        """The end of the answer. Raises UpstreamError if it failed or was cancelled."""
         self.over = True
         self._start(response)
         for number, value in enumerate(as_list(response.get("output"))):
@@ -140,10 +140,10 @@ class _Answer:
             case "response.custom_tool_call_input.delta":
                 self._item(event).argue("custom_tool_call", as_text(event.get("delta")))
             case _:
-                pass  # news of a server tool, whose item comes whole; or what will be told again
+                pass  # progress of a server tool, whose item comes whole; or something that will be repeated
 
     def _item(self, event: Object) -> Item:
-        """The item that an event is about; a new one where the host did not announce it."""
+        """The item that an event is about; a new one if the host has not announced it."""
         self._start({})
         place = event.get("output_index")
         name = as_text(event.get("item_id")) or as_text(as_object(event.get("item")).get("id"))
@@ -151,7 +151,7 @@ class _Answer:
         return self._items.setdefault(key, Item(self._sentence, name))
 
     def _known(self, number: int, value: Object) -> Item:
-        """The item that the last response tells again: at the same place, since xAI gives one id to several."""
+        """The item that the last response repeats. Its place tells which, since xAI gives several the same id."""
         name = as_text(value.get("id"))
         unplaced = self._items.get(name) if name and number not in self._items else None
         return unplaced or self._items.setdefault(number, Item(self._sentence, name))

@@ -1,7 +1,7 @@
 """What has one item of an answer said so far, and what of it is new?
 
-A thought is one block, and so is a call; a message has one for each part of its content. Whatever else there is comes
-whole, when it is done.
+A thought is one block, and so is a call; a message has a block for each part of its content. All other items come
+whole, when they are done.
 """
 
 from typing import Any
@@ -34,7 +34,7 @@ from proxy.grammar.fields import Object, as_list, as_object, as_text, nonsense
 
 
 class Sentence:
-    """The events of an answer that wait to be handed on, and the kinds of its blocks."""
+    """The events of an answer that are still to be handed on, and the kinds of its blocks."""
 
     def __init__(self) -> None:
         self.kinds: set[type[Part]] = set()
@@ -61,7 +61,7 @@ class Sentence:
 
 
 class Block(Struct):
-    """A block that is open, and what of it was handed on."""
+    """An open block, and how much of it was handed on."""
 
     index: int
     kind: type[Part]
@@ -85,7 +85,7 @@ class Block(Struct):
         self.out.append(said)
 
     def rest(self, whole: str) -> str:
-        """What of the whole text was not heard before; nothing where the host contradicts itself."""
+        """The part of the whole text that is missing so far; empty if the host contradicts itself."""
         heard = "".join(self.pieces)
         return whole[len(heard) :] if whole.startswith(heard) else ""
 
@@ -94,25 +94,25 @@ class Block(Struct):
 
 
 class Item:
-    """One item. `name` is its id, where the host has told it."""
+    """One item. `name` is its id, if the host has given one."""
 
     def __init__(self, sentence: Sentence, name: str) -> None:
         self.name = name
         self._sentence = sentence
         self._kind = ""
-        self._value: Object = {}  # as it was told last
+        self._value: Object = {}  # the item as the host last sent it
         self._blocks: dict[int, Block] = {}  # by content_index
         self._waiting = ""  # arguments of a call whose name is still to come
-        self._thought = ("", 0)  # which text speaks: the summary or the thoughts themselves, and which part of it
+        self._thought = ("", 0)  # which text is handed on, the summary or the reasoning itself, and its current part
         self._done = False
 
-    # told whole
+    # whole
 
     def tell(self, value: Object, done: bool) -> None:
-        """The item as it stands."""
+        """The item as the host sends it whole. `done`: it is complete."""
         if self._done or not value:
             return
-        self._is_a(as_text(value.get("type")))
+        self._must_be(as_text(value.get("type")))
         self.name = self.name or as_text(value.get("id"))
         self._value = value
         if self._kind in CALLS and as_text(value.get("name")):
@@ -121,7 +121,7 @@ class Item:
             self.settle()
 
     def settle(self) -> None:
-        """There will be no more of it: hand on what was told, and not heard."""
+        """There will be no more of it: hand on whatever is still missing."""
         if self._done:
             return
         self._done = True
@@ -139,7 +139,7 @@ class Item:
         for block in self._blocks.values():
             block.close()
 
-    def _is_a(self, kind: str) -> None:
+    def _must_be(self, kind: str) -> None:
         if self._kind not in ("", kind):
             raise nonsense(f"an item is of type {kind[:40]!r}, and was of type {self._kind[:40]!r}")
         self._kind = kind
@@ -155,11 +155,11 @@ class Item:
             case "refusal":
                 block = self._block(Refusal, number)
                 block.more(block.rest(as_text(part.get("refusal"))))
-            case _:  # what nobody knows, with the message around it: as an item it is known
+            case _:  # an unknown part goes on with a message around it, which clients know as an item
                 self._aside({"type": "message", "role": "assistant", "content": [part]})
 
     def _reasoned(self) -> None:
-        """The thought as a whole. One that shows nothing and has no seal says nothing."""
+        """The thought as a whole. One without a text or a seal is left out."""
         seal, speaks = as_text(self._value.get("encrypted_content")), self._thought[0]
         text = texts_of(self._value.get(speaks)) if speaks else ""
         if not speaks:
@@ -171,28 +171,28 @@ class Item:
         block.more(block.rest(text), signature=shell.signature)
 
     def _aside(self, value: Object) -> None:
-        """A block that is whole at once: a picture, or what this wire alone understands."""
+        """Adds a block that comes whole: an image, or something that only this wire understands."""
         if value:
             self._sentence.open(_drawn(value) or Opaque(wire=NAME, value=value)).close()
 
-    # told in pieces
+    # in pieces
 
     def speak(self, kind: type[Text | Refusal], place: object, text: str, logprobs: list[Any]) -> None:
         if not self._done:
-            self._is_a("message")
+            self._must_be("message")
             self._block(kind, place).more(text, logprobs=logprobs)
 
     def cite(self, place: object, annotation: object) -> None:
         if not self._done:
-            self._is_a("message")
+            self._must_be("message")
             self._block(Text, place).more("", citations=citations_of([annotation]))
 
     def think(self, source: str, place: object, text: str) -> None:
-        """A piece of a thought: of its summary, or of the thought itself, whichever speaks first."""
+        """A piece of the summary or of the reasoning itself. Only the one that comes first is handed on."""
         number = place if isinstance(place, int) else 0
         if self._done or not text or self._thought[0] not in ("", source):
             return
-        self._is_a("reasoning")
+        self._must_be("reasoning")
         block = self._block(Thinking, 0, Thinking(id=self.name))
         gap = "\n\n" if block.pieces and self._thought[1] != number else ""
         self._thought = (source, number)
@@ -201,7 +201,7 @@ class Item:
     def argue(self, kind: str, text: str) -> None:
         if self._done:
             return
-        self._is_a(kind)
+        self._must_be(kind)
         if 0 in self._blocks:
             self._blocks[0].more(text)
         else:
@@ -224,7 +224,7 @@ class Item:
         return Refusal(extra=extra) if kind is Refusal else Text(extra=extra)
 
     def _call(self) -> Block:
-        """The block of a call. Raises UpstreamError where it has no name."""
+        """The block of a call. Raises UpstreamError if the call has no name."""
         if 0 in self._blocks:
             return self._blocks[0]
         value, name = self._value, as_text(self._value.get("name"))
@@ -243,7 +243,7 @@ class Item:
 
 
 def _drawn(item: Object) -> Image | None:
-    """The image that a server's tool has made: it is the answer. PNG is OpenAI's own default."""
+    """The image that a server tool has made, which is the answer itself. PNG is OpenAI's default."""
     data = as_text(item.get("result"))
     if item.get("type") != DRAWING or not data:
         return None

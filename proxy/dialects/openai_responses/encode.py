@@ -1,8 +1,8 @@
-"""How is a Request said to a host of the Responses API?
+"""How is a Request written for a host of the Responses API?
 
 The mirror of parse.py. Knobs that this wire lacks are dropped and named in the receipt; content that it cannot carry is
-refused with its path. A client of another wire expects that no provider keeps its chat: for it, nothing is stored, and
-the seals of the thoughts are asked for, so that it can send them back.
+refused with its path. A client of another wire expects that no provider keeps its chat. So nothing is stored for it,
+and the encrypted reasoning is requested, so that the client can send it back.
 """
 
 from operator import attrgetter
@@ -32,7 +32,7 @@ _values_of = attrgetter(*KNOBS)
 
 
 class Encoding:
-    """One request on its way out, and the receipt: the names of what this wire lacks."""
+    """One request on its way out. `dropped` is the receipt: the names of what this wire lacks."""
 
     def __init__(self, request: Request) -> None:
         self._own = request.wire == NAME
@@ -57,7 +57,7 @@ class Encoding:
         return self._saying.instructions()
 
     def settings(self) -> Object:
-        """Everything but the model, and what was said."""
+        """Everything but the model and the turns."""
         request = self._request
         said = {
             **(_knobs_of(request) if self._own else {key: self._fitted(name) for name, (key, _) in KNOBS.items()}),
@@ -79,13 +79,13 @@ class Encoding:
             refuse_demands(self._request, "the Responses API")
 
     def _leave_out(self) -> None:
-        """The knobs that the wire lacks, and what another wire alone knows."""
+        """Note in the receipt the knobs that the wire lacks, and what only another wire knows."""
         self.dropped.lacking(KNOBS_LACKED)
         if not self._own:
             self.dropped.left(self._request.extra)
 
     def _carried(self, body: Object) -> Object:
-        """What this wire alone has a word for, where it is the request's own; what was left of an object, put back."""
+        """What only this wire knows, if the client speaks it; the rest of a nested object goes back into the object."""
         carried = self._request.extra | self._request.demands if self._own else {}
         if not carried:
             return {}
@@ -98,7 +98,7 @@ class Encoding:
     # knobs
 
     def _fitted(self, name: str) -> object:
-        """A knob of another wire's."""
+        """A knob from another wire, as this one takes it."""
         value = getattr(self._request, name)
         if name == "store":
             return bool(value)
@@ -136,7 +136,7 @@ class Encoding:
         return {key: value for key, value in said.items() if value is not None} or None
 
     def _effort(self) -> str | None:
-        """The effort; a budget becomes the effort that it would pay for, and that is receipted."""
+        """The effort. A budget becomes the effort that it would pay for, and the receipt names it."""
         reasoning = self._request.reasoning
         if reasoning is None:
             return None
@@ -159,12 +159,12 @@ class Encoding:
     def _offer(self) -> Object:
         tools, choice = self._request.tools, self._request.tool_choice
         if not tools and not self._own:
-            return {}  # a choice among no tools says nothing, and OpenAI refuses it
+            return {}  # OpenAI refuses a choice among no tools, and it means nothing
         offered = [said for tool in tools if (said := self._tool(tool)) is not None]
         return {"tools": offered or None, "tool_choice": None if choice is None else self._choice(choice)}
 
     def _tool(self, tool: Tool) -> Object | None:
-        """None where it has been told with others."""
+        """None if the tool goes out elsewhere: with its group, or with the item that added it."""
         if self._own and ADDED in tool.extra:
             return None
         if self._own and is_member(tool):
@@ -184,14 +184,14 @@ class Encoding:
         } | self.dropped.marks(tool)
 
     def _shape(self, tool: Tool) -> Object:
-        """What a function takes. Silence about `strict` says true here, and false on every other wire."""
+        """A function's parameters. A missing `strict` means true on this wire, and false on every other."""
         if self._own:
             return {"parameters": tool.parameters, "strict": tool.strict}
         return {"parameters": tool.parameters or {"type": "object", "properties": {}}, "strict": bool(tool.strict)}
 
     def _choice(self, choice: ToolChoice) -> object:
         if choice.among:
-            tools = {dump(said): said for said in map(self._named, choice.among)}  # of two namespaces one name is one
+            tools = {dump(said): said for said in map(self._named, choice.among)}  # once for several namespaces
             return {"type": "allowed_tools", "mode": choice.mode, "tools": list(tools.values())}
         return choice.mode if choice.mode != "tool" else self._named(choice.name)
 

@@ -1,4 +1,4 @@
-"""How are the turns of a chat said in `instructions` and `input`?
+"""How are the turns of a chat written as `instructions` and `input`?
 
 The mirror of parse_input.py.
 """
@@ -39,27 +39,27 @@ from proxy.grammar.receipts import Receipt, stored_elsewhere
 from proxy.grammar.textual import found_as_text
 
 _SYSTEM = ("system", "developer")
-_ITEMS = (ToolCall, ToolResult, Thinking)  # these are items of their own; other parts stand in a message
+_ITEMS = (ToolCall, ToolResult, Thinking)  # each of these is an item of its own; other parts belong to a message
 
 
 class Saying:
-    """The turns of one request. `dropped`: the receipt, to be added to."""
+    """The turns of one request. `dropped` gathers the receipt."""
 
     def __init__(self, request: Request, dropped: Receipt) -> None:
         self._own = request.wire == NAME
         self._of_openai = request.wire in (NAME, "openai_chat")
         self._turns = request.turns
-        self._leading = self._led()
+        self._has_instructions = self._leads()
         self.dropped = dropped
 
     @cached_property
     def _customs(self) -> set[str]:
-        """The calls of custom tools, by id. An answer repeats the instructions alone, and never asks."""
+        """The ids of calls of custom tools. Cached and lazy, as a response repeats only the instructions."""
         parts = (part for turn in self._turns for part in turn.parts)
         return {part.id for part in parts if isinstance(part, ToolCall) and part.kind == "custom"}
 
-    def _led(self) -> bool:
-        """Does the first turn become `instructions`? Of another wire's, where it is the only one that leads."""
+    def _leads(self) -> bool:
+        """Does the first turn become `instructions`? From another wire it does if no other system turn follows it."""
         first, second = [*self._turns[:2], None, None][:2]
         if first is None or self._own:
             return first is not None and first.at == "instructions"
@@ -67,7 +67,7 @@ class Saying:
         return first.role in _SYSTEM and alone and all(isinstance(part, Text) for part in first.parts)
 
     def instructions(self) -> Object:
-        if not self._leading:
+        if not self._has_instructions:
             return {}
         turn = self._turns[0]
         self.dropped.carried(turn.extra)
@@ -76,12 +76,12 @@ class Saying:
         return {"instructions": text} if text else {}
 
     def items(self) -> list[Object]:
-        turns = self._turns[1:] if self._leading else self._turns
+        turns = self._turns[1:] if self._has_instructions else self._turns
         items = [item for turn in turns for item in self._said(turn)]
         return items if self._own else self._followed(items)
 
     def _followed(self, items: list[Object]) -> list[Object]:
-        """Less a thought that led to nothing, as of an answer that was broken off: OpenAI refuses the whole chat."""
+        """Leaves out a thought that nothing follows, as in an answer that was cut off: OpenAI refuses such a chat."""
         told: list[Object] = []
         for item in reversed(items):
             if item.get("type") == "reasoning" and not (told and _is_answer(told[-1])):
@@ -109,7 +109,7 @@ class Saying:
     # items
 
     def _own_item(self, part: Part, role: Role) -> Object | None:
-        """A part that is an item by itself; None where it may not be sent."""
+        """A part that is an item by itself; None if it may not be sent."""
         match part:
             case Text():
                 return self._message(part)
@@ -133,7 +133,7 @@ class Saying:
                 assert_never(part)
 
     def _message(self, part: Text) -> Object:
-        """A text that the model said; a string, unless it has something to show, since that is what all hosts know."""
+        """A text of the model's. It is a string, which all hosts know, unless it has citations or logprobs."""
         marks = self.dropped.marks(part)
         self.dropped.unsealed(part)
         if not self._own or not (part.citations or part.logprobs):
@@ -144,9 +144,9 @@ class Saying:
         return {"role": "assistant", "content": [{"type": "output_text", "text": part.text, **shown}], **marks}
 
     def _thought(self, part: Thinking) -> Object | None:
-        """A thought goes back under its provider's seal.
+        """A thought goes back with its provider's signature.
 
-        Or, from this wire's own client, by the provider's name for it; some hosts think openly, in `content`.
+        From a client of this wire it may also go back by its id, or as open text in `content`, as some hosts have it.
         """
         sent = part.extra.get(SENT, {})
         known = part.redacted or part.id or "content" in sent
@@ -164,14 +164,14 @@ class Saying:
     def _call(self, call: ToolCall) -> Object:
         self.dropped.unsealed(call)
         kind = "custom_tool_call" if call.kind == "custom" else "function_call"
-        empty = "" if self._own or call.kind == "custom" else "{}"  # JSON text, so not empty
+        empty = "" if self._own or call.kind == "custom" else "{}"  # arguments are JSON, so never empty
         said = {"type": kind, "call_id": call.id, "name": call.name, CALLS[kind]: call.arguments or empty}
         marks = self.dropped.marks(call)
         space = marks.get(NAMESPACE)
         return said | marks | (space if isinstance(space, Verbatim) else {})
 
     def _result(self, result: ToolResult) -> Object:
-        if result.is_error:  # this wire has no word for failure
+        if result.is_error:  # this wire cannot say that a tool failed
             self.dropped.add("tool_result.is_error")
         for part in result.parts:
             if not isinstance(part, Text | Image | Document) and not self._own:
@@ -183,7 +183,7 @@ class Saying:
     # content
 
     def _content(self, parts: list[Part], role: Role) -> object:
-        """A string where one will do: some hosts know nothing else."""
+        """A string if that is enough, as some hosts take nothing else."""
         items = [self._item(part, role) for part in parts]
         if not items:
             return ""
@@ -206,7 +206,7 @@ class Saying:
             case Document():
                 self.dropped.uncited(part)
                 return {"type": "input_file", **self._filed(part)} | self.dropped.marks(part)
-            case Audio() if self._own:  # not in the reference, nor in the SDK's types; some hosts take it
+            case Audio() if self._own:  # neither in the reference nor in the SDK's types, but some hosts take it
                 return {"type": "input_audio", "input_audio": _sound(part)} | self.dropped.marks(part)
             case Opaque(wire=wire, value=value) if wire == NAME:
                 return value
@@ -246,12 +246,12 @@ class Saying:
 
 
 def _sound(audio: Audio) -> Object:
-    assert isinstance(audio.source, Inline)  # this wire's parser makes no other
+    assert isinstance(audio.source, Inline)  # this wire's parser makes no other kind
     return {"data": audio.source.data, "format": audio.source.media_type.partition("/")[2]}
 
 
 def _is_answer(item: Object) -> bool:
-    """Has the model said it?"""
+    """Did the model produce it?"""
     return item.get("role") == "assistant" or item.get("type") in ("reasoning", *CALLS)
 
 

@@ -1,4 +1,4 @@
-"""What do a host's errors mean, and how are ours told in this wire's words?
+"""What do a host's errors mean, and how does this wire spell ours?
 
 https://platform.openai.com/docs/guides/error-codes
 """
@@ -12,13 +12,13 @@ from proxy.framing import sse
 from proxy.grammar.fields import Object, as_object, as_text, dump, kept_headers, object_in
 from proxy.grammar.statuses import class_of
 
-# A host may repeat the key that it refused, and that key is ours, not the client's.
+# A host may repeat the key that it refused. That key is ours, and clients must not see it.
 _KEY = re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|nvapi)[-_][\w*-]{6,}")
 _LONGEST = 2000  # characters of a provider's message that are worth repeating
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-    """The error that an answer of another status than 200 means. Its body is kept where the client may read it."""
+    """The error in an answer whose status is not 200. Its body is kept if the client may read it."""
     said = object_in(body)
     readable = "error" in said and not _KEY.search(body.decode())
     kept = kept_headers(headers, "x-ratelimit-")
@@ -26,7 +26,7 @@ def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> Upstr
 
 
 def error_in(said: Object) -> object:
-    """What of an error's body tells of it. xAI's `error` is a text, and its code stands beside it."""
+    """The error in a body. xAI's `error` is a text, with the code beside it."""
     error = said.get("error")
     return {"message": error, "code": said.get("code")} if isinstance(error, str) else error or said
 
@@ -54,7 +54,7 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
 
 
 def _meant(status: int, words: str) -> int:
-    """The status that an error stands for, where the one that it came under was 200."""
+    """The status that an error stands for, since it may have come under 200."""
     if status >= 400:
         return status
     return next((meant for word, meant in ERROR_STATUS if word in words), 502)
@@ -70,10 +70,10 @@ def error_body(error: GatewayError) -> bytes:
 
 
 def failure(error: GatewayError, response: Object, number: int) -> bytes:
-    """The end of a stream that broke, told twice.
+    """The end of a stream that broke, in two events for two kinds of client.
 
-    OpenAI's SDKs raise where an event has an `error`, and take `response.failed` for an answer like any other; Codex
-    reads `response.failed`, and passes over events of type "error". `response`: what its reader knows of it so far.
+    OpenAI's SDKs raise if an event has an `error`, and take `response.failed` for an answer like any other. Codex reads
+    `response.failed`, and ignores events of type "error". `response`: as much of it as the client knows so far.
     """
     told = error_fields(error) | {"code": FAILURE_CODES.get(error.kind, error.code)}
     alarm = told | {"type": "error", "error": told, "sequence_number": number}

@@ -1,4 +1,4 @@
-"""What is an output item of this wire, for each part of an answer?
+"""How does each part of an answer become an output item?
 
 https://platform.openai.com/docs/api-reference/responses/object
 """
@@ -31,7 +31,7 @@ _PREFIXES: dict[type[Part], str] = {Text: "msg", Refusal: "msg", Thinking: "rs",
 
 
 class Names:
-    """The ids of a response's items and calls, the same whenever the same response is told."""
+    """The ids of a response's items and calls. They are the same whenever the same response is rendered."""
 
     def __init__(self, response: str) -> None:
         self._response = response
@@ -42,19 +42,19 @@ class Names:
         return sha256(self._response.encode()).hexdigest()[:32]
 
     def item(self, part: Part, number: int) -> str:
-        """The item's id: a thought has its provider's. But xAI gives one to several, and SDKs refuse that."""
+        """The item's id. A thought keeps its provider's, unless it is taken: xAI repeats them, and SDKs refuse that."""
         if number not in self._given:
             own = part.id if isinstance(part, Thinking) and part.id not in self._given.values() else ""
             self._given[number] = own or f"{_PREFIXES.get(type(part), 'item')}_{self._stem}{number:04x}"
         return self._given[number]
 
     def call(self, part: ToolCall, number: int) -> str:
-        """The call's own id, or one of ours where its wire has none."""
+        """The call's own id, or one of ours if it has none."""
         return part.id or f"call_{sha256(f'{self._stem} {number} {part.name}'.encode()).hexdigest()[:24]}"
 
 
 def item_of(part: Part, names: Names, number: int, status: str = "completed") -> Object:
-    """The whole item, the answer's `number`-th. Raises Unrepresentable."""
+    """The whole item, which is number `number` in the answer. Raises Unrepresentable."""
     name, stands = names.item(part, number), {"status": status}
     match part:
         case Text() | Refusal():
@@ -63,7 +63,7 @@ def item_of(part: Part, names: Names, number: int, status: str = "completed") ->
             return message | {"content": [content_of(part)]}
         case Thinking():
             summary = [{"type": "summary_text", "text": part.text}] if part.text else []
-            cut = {} if status == "completed" else stands  # OpenAI's own thoughts have none where they are whole
+            cut = {} if status == "completed" else stands  # OpenAI's complete thoughts have no status
             return {"id": name, "type": "reasoning", "summary": summary, **_sealed(closed(part)), **cut}
         case ToolCall():
             kind = "custom_tool_call" if part.kind == "custom" else "function_call"
@@ -82,16 +82,16 @@ def item_of(part: Part, names: Names, number: int, status: str = "completed") ->
 
 
 def shell_of(part: Part, names: Names, number: int) -> Object:
-    """The item as it begins. Raises Unrepresentable."""
+    """The item as it begins, still empty. Raises Unrepresentable."""
     item = item_of(part, names, number)
-    if isinstance(part, Opaque | Image):  # whole at once
+    if isinstance(part, Opaque | Image):  # these come whole
         return item
     empty: Object = {"content": []} if isinstance(part, Text | Refusal) else {}
     return item | {"status": "in_progress"} | empty
 
 
 def seal_of(part: Part, item: Object, names: Names, number: int) -> Object | None:
-    """The item that follows this one, where its part has a seal and its kind no place for it."""
+    """An item for the part's seal, if it has one and its own item has no place for that."""
     seal = seal_behind(part, item.get("call_id", ""))
     if not seal:
         return None
@@ -103,7 +103,7 @@ def _sealed(seal: str) -> Object:
 
 
 def content_of(part: Text | Refusal) -> Object:
-    """The one content part of a message."""
+    """The only content part of a message."""
     if isinstance(part, Refusal):
         return {"type": "refusal", "refusal": part.text}
     annotations = spelled(part.citations, len(part.text))

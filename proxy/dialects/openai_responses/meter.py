@@ -1,6 +1,6 @@
-"""What does an answer that passes through cost, and did it end?
+"""What does an answer that passes through cost, and is it complete?
 
-Few events of a stream hold a response, or an error, and no other is parsed: inside a JSON string every quote is
+Only the few events that hold a response or an error are parsed. That is safe: inside a JSON string every quote is
 escaped, so that `"response"` can only be a key or a whole value.
 """
 
@@ -24,15 +24,15 @@ _SEARCH = SEARCH.encode()
 
 
 class _Response(Struct, frozen=True):
-    """What a meter reads of a response; of any type, since any bytes may come."""
+    """What a meter reads of a response. Any type will do, as a host may send anything."""
 
     model: Any = None
     usage: Any = None
     status: Any = None
     error: Any = None
     service_tier: Any = None
-    output: msgspec.Raw = _NOTHING  # it is long, and only searches are looked for in it
-    type: Any = None  # this and what follows are an error's
+    output: msgspec.Raw = _NOTHING  # not parsed, as it is long and only searches count
+    type: Any = None  # this field and the following are those of an error
     code: Any = None
     message: Any = None
     param: Any = None
@@ -52,10 +52,10 @@ _response_of = msgspec.json.Decoder(_Response).decode
 
 
 class StreamMeter(EventMeter):
-    """Watches a stream. Finished: response.completed or response.incomplete."""
+    """Watches a stream. It is finished after response.completed or response.incomplete."""
 
     def __init__(self) -> None:
-        super().__init__(MAX_FRAME)  # the last event repeats all of the answer, pictures included
+        super().__init__(MAX_FRAME)  # the last event repeats the whole answer, images included
 
     def _tells(self, text: bytes) -> bool:
         return b'"response"' in text or b'"error"' in text
@@ -63,7 +63,7 @@ class StreamMeter(EventMeter):
     def _event(self, event: bytes) -> None:
         if self.finished or self.error is not None:
             return
-        try:  # an error may come where a stream should be
+        try:  # a host may send a plain JSON error instead of a stream
             said = _event_of(event if event.startswith(b"{") else data_of(event))
         except UNREADABLE:
             return
@@ -84,7 +84,7 @@ _ENDS = ("response.completed", "response.incomplete", "response.failed", "respon
 def _read(response: msgspec.Raw) -> _Response:
     try:
         return _response_of(response)
-    except UNREADABLE:  # no response at all, or none that is an object
+    except UNREADABLE:  # there is no response, or it is no object
         return _Response()
 
 

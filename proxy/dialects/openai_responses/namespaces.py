@@ -1,8 +1,8 @@
-"""By what name does a tool of a namespace go, where a wire has no namespaces?
+"""What is a tool of a namespace called on a wire that has no namespaces?
 
-Functions may stand in a group that has a name of its own, and a call of one says both names: Codex offers so what it
-does with agents, and the tools of its MCP servers. On every other wire a tool has one name. So the two are joined, as
-MCP's clients do it, and what calls it is told apart again by the request that offered it.
+Functions may be grouped in a namespace, and a call of one gives both names: Codex offers its agent tools so, and those
+of its MCP servers. On every other wire a tool has one name. So the two names are joined, as MCP clients do it, and a
+call is split again with the help of the request that offered the tool.
 
 https://developers.openai.com/api/docs/guides/function-calling
 """
@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from proxy.canon import Part, Tool, ToolCall, ToolChoice
 from proxy.grammar.fields import Object, Verbatim, as_object
 
-NAMESPACE = "namespace"  # the kind of such a tool, what a call says, and where both are kept in `extra`
+NAMESPACE = "namespace"  # the type of such a group, the field of a call, and the key of both in `extra`
 
-Spaces = Mapping[str, Object]  # by a joined name: the namespace, and the name in it
+Spaces = Mapping[str, Object]  # by joined name: the namespace, and the name within it
 
 
 def joined(namespace: str, name: str) -> str:
@@ -28,7 +28,7 @@ def apart(namespace: str, name: str) -> Verbatim:
 
 
 def members(group: Object, namespace: str, about: str, functions: Sequence[Tool]) -> list[Tool]:
-    """The functions of a group as tools of their own. The first keeps the group, for its own wire."""
+    """The functions of a group as separate tools. The first one keeps the group as it came, for this wire."""
     tools = []
     for number, tool in enumerate(functions):
         kept = apart(namespace, tool.name) | {"group": None if number else group}
@@ -43,13 +43,13 @@ def is_member(tool: Tool) -> bool:
 
 
 def group_of(tool: Tool) -> Object | None:
-    """The group of a member, told once: by its first one."""
+    """The group, if the tool is its first member; otherwise None, so that the group goes out once."""
     group = tool.extra[NAMESPACE]["group"]
     return None if group is None else as_object(group)
 
 
 def by_joined_names(choice: ToolChoice | None, tools: Sequence[Tool]) -> ToolChoice | None:
-    """A choice names a function as its namespace does, and has no word for that: what has the name may be called."""
+    """A choice cannot name a namespace, only the function in it. So every function of that name may be called."""
     if choice is None or not any(map(is_member, tools)):
         return choice
     asked = choice.among or (() if choice.name is None else (choice.name,))
@@ -60,14 +60,14 @@ def by_joined_names(choice: ToolChoice | None, tools: Sequence[Tool]) -> ToolCho
 
 
 def _called(said: str, tools: Sequence[Tool]) -> Sequence[str]:
-    """The tools that a choice may mean by a name; one that is its own goes before a namespace's."""
+    """The tools that a choice may mean by a name. A tool outside all namespaces comes first."""
     if any(tool.name == said for tool in tools):
         return (said,)
     return [tool.name for tool in tools if is_member(tool) and inner_name(tool) == said] or (said,)
 
 
 def inner_name(tool: Tool) -> str:
-    """Of a member, in its namespace."""
+    """The name of a member within its namespace."""
     return str(tool.extra[NAMESPACE]["name"])
 
 
@@ -76,7 +76,7 @@ def spaces(tools: Sequence[Tool]) -> Spaces:
 
 
 def told_apart(part: Part, known: Spaces) -> Part:
-    """A call of one of these says both names."""
+    """Splits the name of a call, if it calls a member of a namespace."""
     space = known.get(part.name) if isinstance(part, ToolCall) else None
     if space is None:
         return part

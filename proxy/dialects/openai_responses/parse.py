@@ -1,6 +1,6 @@
 """What does a client of the Responses API ask for?
 
-A body in, a Request out. Wrong types are a BadRequest that names the field's path; nothing that was sent is lost.
+A body in, a Request out. A wrong type raises a BadRequest that names the field's path. Nothing that was sent is lost.
 """
 
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ def parse_request(top: Fields) -> Request:
 
 
 def _is_demand(key: str, value: object) -> bool:
-    """Is the answer another one without it? A choice that is left is one that the canon lacks, and so is a format."""
+    """Would the answer be a different one without it? A choice or format is still here only if the canon lacks it."""
     return key in DEMANDS or key == "tool_choice" or (key == "text" and "format" in as_object(value))
 
 
@@ -119,7 +119,7 @@ def _metadata(top: Fields) -> dict[str, str] | None:
 
 
 def _logprobs(top: Fields) -> bool | None:
-    """Logprobs, if `include` asks for them; what it asks for besides stays. Seals are asked for always."""
+    """Logprobs, if `include` asks for them; its other words stay. Encrypted reasoning is always requested anyway."""
     include = top.texts("include") or []
     if rest := [word for word in include if word not in (SEALS, LOGPROBS)]:
         top.rest["include"] = rest
@@ -127,14 +127,14 @@ def _logprobs(top: Fields) -> bool | None:
 
 
 def _added(turn: Turn) -> Iterator[Tool]:
-    """Wherever it stands, the next answer may call them; on its own wire they are told there."""
+    """Tools that an item added: the next answer may call them. On this wire they go out in that item again."""
     for value, at in Fields(dict(turn.extra[ADDED]), turn.at).items("tools"):
         for tool in _tools(value, at):
             yield replace(tool, extra=tool.extra | {ADDED: Verbatim()})
 
 
 def _tools(value: object, at: str) -> list[Tool]:
-    """A namespace of functions is several tools."""
+    """One tool, or the members of a namespace."""
     group = Fields(value, at)
     if group.text("type") == NAMESPACE and group.rest.keys() <= {"name", "description", "tools"}:
         functions = [_tool(inner, inner_at) for inner, inner_at in group.items("tools")]
@@ -162,7 +162,7 @@ def _tool(value: object, at: str) -> Tool:
 
 
 def _tool_choice(top: Fields) -> ToolChoice | None:
-    """The choice, if it is a mode or one tool; else it stays, and becomes a demand."""
+    """The choice, if it is a mode, a tool or a list of tools; otherwise it stays, and becomes a demand."""
     value = top.rest.get("tool_choice")
     match value:
         case None:
@@ -189,7 +189,7 @@ def _tool_choice(top: Fields) -> ToolChoice | None:
 
 
 def _named(tool: object) -> list[str]:
-    """The name of a tool that may be chosen; none where it is a server's, or says more."""
+    """The name of a tool that may be chosen; empty if it is a server tool, or says more than a name."""
     match tool:
         case {"type": "function" | "custom", "name": str(name), **rest} if not rest:
             return [name]

@@ -1,7 +1,7 @@
-"""What did a client say in `input`: which items are which turns?
+"""Which turns do the items in a client's `input` make?
 
-A model's items of one turn (reasoning, messages, calls) stand side by side on this wire; they become one turn of the
-assistant. What only this provider understands is Opaque, and kept whole.
+On this wire the items of one model turn (reasoning, messages, calls) follow each other; they become one assistant turn.
+An item that only this wire understands is kept whole, as Opaque.
 """
 
 from typing import get_args
@@ -50,7 +50,7 @@ def turns_of(top: Fields) -> list[Turn]:
     if isinstance(top.rest.get("input"), str):
         return [Turn(role="user", parts=[Text(text=top.need_text("input"), at="input")], at="input")]
     turns: list[Turn] = []
-    customs: set[str] = set()  # the ids of calls that were made in free text
+    customs: set[str] = set()  # the ids of calls of custom tools
     for value, at in top.items("input"):
         turn = _turn(value, at, customs)
         last = turns[-1] if turns and turns[-1].role == turn.role == "assistant" else None
@@ -81,7 +81,7 @@ def _turn(value: object, at: str, customs: set[str]) -> Turn:
         case "function_call_output" | "custom_tool_call_output":
             result = _result(fields)
             if kind.startswith("custom") and result.id not in customs:
-                result.extra["type"] = kind  # nothing else in the request tells it from a function's
+                result.extra["type"] = kind  # without its call, only the type tells it from a function's result
             return Turn(role="user", parts=[result], at=at)
         case _:
             role: Role = "user" if kind.endswith(CLIENT_SIDE) else "assistant"
@@ -99,13 +99,13 @@ def _message(fields: Fields) -> Turn:
     extra = {key: value for key, value in fields.rest.items() if key not in OF_MESSAGE}
     if role != "assistant":
         return Turn(role=named, parts=parts, at=fields.at, extra=extra)
-    for part in parts:  # each is a message of its own when it is sent on, and says what the message said
+    for part in parts:  # each is sent on as a message of its own, with the fields of this one
         part.extra = part.extra | extra
-    return Turn(role=named, parts=[_whole(part) for part in parts], at=fields.at)
+    return Turn(role=named, parts=[_as_item(part) for part in parts], at=fields.at)
 
 
-def _whole(part: Part) -> Part:
-    """An unknown part of a model's message, with the message around it: as an item it is known."""
+def _as_item(part: Part) -> Part:
+    """Wraps an unknown part of a model's message in a message, which is a known item."""
     if not isinstance(part, Opaque):
         return part
     rest = {key: value for key, value in part.extra.items() if key != "content"}
@@ -114,7 +114,7 @@ def _whole(part: Part) -> Part:
 
 
 def _reasoning(fields: Fields) -> Thinking:
-    """The text is the summary's, or else that of the thoughts themselves, which nobody else hears beside a summary."""
+    """The text is the summary, or else the reasoning itself. Beside a summary only this wire gets the reasoning."""
     name, seal = fields.text("id") or "", fields.text("encrypted_content") or ""
     fields.rest.pop("status", None)
     summary, content = fields.array("summary"), fields.array("content")
@@ -129,7 +129,7 @@ def _reasoning(fields: Fields) -> Thinking:
 
 
 def texts_of(parts: object) -> str:
-    """The texts of a summary, or of thoughts, as one."""
+    """The texts of a summary, or of reasoning, as one."""
     texts = (as_text(as_object(part).get("text")) for part in as_list(parts))
     return "\n\n".join(text for text in texts if text)
 

@@ -1,14 +1,14 @@
-"""How is an answer told to a client of the Responses API?
+"""How is an answer sent to a client of the Responses API?
 
-Events in, bytes out: a stream as it goes, or the whole response at Finish.
+Events in, bytes out: a stream as the events come, or the whole response at Finish.
 https://platform.openai.com/docs/api-reference/responses-streaming
 
-Each block is an item of its own, so that blocks that interleave do so on the wire as well. What a block holds is told
-three times: in deltas, when it is done, and in the response that ends the stream. What stands before the text of a
-delta does not change, and is encoded once, when the block opens.
+Each block is an item of its own, so that interleaved blocks are interleaved on the wire as well. The content of a block
+goes out three times: in deltas, when it is done, and in the response that ends the stream. The head of a delta's event
+does not change, and is encoded once, when the block opens.
 
-An answer that stops at its limit stops within its last item, and only Finish tells: so that an item is done when the
-next one begins, or the answer ends.
+An answer that hits its token limit stops within its last item, but only Finish says so. So an item is not done before
+the next one begins, or the answer ends.
 """
 
 from collections.abc import Callable, Iterator
@@ -55,13 +55,13 @@ from proxy.grammar.single import check_choice, only
 class _Item(Struct):
     """An item on its way to the client."""
 
-    place: Object  # its id and its output_index, and which part of it speaks
-    value: Object  # as it was begun
+    place: Object  # its id, its output_index, and the index of the part that its events are about
+    value: Object  # the item as it began
     shell: Open
     number: int
     said: Gathered = field(default_factory=Gathered)
-    head: bytes = b""  # of each delta's frame, up to its text
-    thinks: bool = False  # has a summary begun?
+    head: bytes = b""  # of each delta's event, up to its text
+    thinks: bool = False  # a summary has begun
 
 
 class StreamRenderer:
@@ -75,10 +75,10 @@ class StreamRenderer:
         self._names = Names("")
         self._sent = 0  # events
         self._open: dict[int, _Item] = {}  # by block
-        self._output: dict[int, Object] = {}  # by output_index: the items that are done
-        self._items = 0  # begun
-        self._last = 0  # output_index of the one that began last
-        self._waiting: Part | None = None  # what that was, once it is closed
+        self._output: dict[int, Object] = {}  # the items that are done, by output_index
+        self._items = 0  # begun so far
+        self._last = 0  # output_index of the item that began last
+        self._waiting: Part | None = None  # the part of that item, once it is closed and before it is done
         self._usage: Usage | None = None
 
     def feed(self, event: Event) -> bytes:
@@ -159,7 +159,7 @@ class StreamRenderer:
         return out
 
     def _notes(self, part: Text, item: _Item) -> Iterator[bytes]:
-        """What the text rests on, when it is whole: not before then is known how far it reaches."""
+        """The citations of a text, once it is whole: before that its length is not known."""
         for number, annotation in enumerate(spelled(part.citations, len(part.text))):
             place = item.place | {"annotation_index": number}
             yield self._frame("response.output_text.annotation.added", **place, annotation=annotation)
@@ -173,7 +173,7 @@ class StreamRenderer:
         return spoken
 
     def _spoken(self, part: Part, item: _Item) -> Iterator[bytes]:
-        """What was said in deltas, once more as a whole."""
+        """What the deltas said, once more as a whole."""
         done = f"response.{_speaks(part)}.done"
         match part:
             case Text():
@@ -197,7 +197,7 @@ class StreamRenderer:
                 assert_never(part)
 
     def _settle(self, status: str = "completed") -> bytes:
-        """The last item is done, if it is closed."""
+        """The end of the last item, if its block is closed."""
         part, self._waiting = self._waiting, None
         return b"" if part is None else self._done(part, self._last, status)
 
@@ -240,7 +240,7 @@ _SPOKEN: dict[type[Part], str] = {Text: "output_text", Refusal: "refusal", Think
 
 
 def _speaks(part: Part) -> str:
-    """What a stream calls the text of such a part."""
+    """What the events of a stream call the text of such a part; "" if it has none."""
     if isinstance(part, ToolCall):
         return "custom_tool_call_input" if part.kind == "custom" else "function_call_arguments"
     return _SPOKEN.get(type(part), "")

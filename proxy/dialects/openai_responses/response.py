@@ -1,7 +1,7 @@
 """What does a response say besides its items?
 
-https://platform.openai.com/docs/api-reference/responses/object: it repeats its request, and the SDK's types demand a
-good part of that.
+https://platform.openai.com/docs/api-reference/responses/object: it repeats its request, and the SDK's types require
+many of those fields.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ NOTHING: Object = {
 
 
 def begun(start: Start, request: Request, clock: Callable[[], float]) -> Object:
-    """A response of which nothing has been said yet."""
+    """The response before it has any items."""
     created = int(clock()) if start.created is None else start.created
     model = start.model or request.model
     name = answer_id(start, request, "resp_", length=48)
@@ -46,21 +46,21 @@ def _echo(request: Request) -> Object:
             echo[key] = ECHOED[key] | echo[key]
     if "tools" in echo:
         echo["tools"] = [_offered(tool) for tool in echo["tools"]]
-    return echo | {"store": False}  # nothing is kept here, whatever was asked for
+    return echo | {"store": False}  # nothing is stored here, whatever the client asked for
 
 
 def _offered(tool: Object) -> Object:
-    """A function's own fields are never missing from a response."""
+    """A response always has these fields of a function."""
     return {"parameters": None, "strict": False, **tool} if tool["type"] == "function" else tool
 
 
 def status_of(stop: Stop) -> str:
-    """Of a response, and of its last item: the others were whole before that began."""
+    """The status of a response and of its last item; the earlier items are complete."""
     return COMPLETE if word_for(stop, STOP_WORDS) == COMPLETE else "incomplete"
 
 
 def ended(head: Object, output: list[Object], stop: Stop, usage: Usage | None, now: int) -> Object:
-    """The response once all is said."""
+    """The response at its end."""
     status = status_of(stop)
     complete = status == COMPLETE
     served = {"service_tier": usage.tier} if usage is not None and usage.tier in TIERS else {}

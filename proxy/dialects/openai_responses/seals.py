@@ -1,9 +1,9 @@
-"""Where does a provider's seal stand on this wire, which has a place for those of thoughts alone?
+"""How does this wire carry the seals of other providers, if it has a place only for those of thoughts?
 
-A reasoning item's `encrypted_content` is what every client sends back unread (Codex keeps nothing else of the item but
-its text). So another provider's seals travel there: that of redacted thinking in an item of its own, and that of a
-call or a text in one right behind the item that it belongs to. OpenAI's own seals, and xAI's, are base64, which has no
-colon: ours begin with a word and one.
+Every client sends a reasoning item's `encrypted_content` back unread (Codex keeps nothing else of the item but its
+text). So other providers' seals travel there: that of redacted thinking in an item of its own, and that of a call or a
+text in an item right after the one that it belongs to. Our seals begin with a word and a colon, and so cannot be
+confused with those of OpenAI and xAI, which are base64.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from proxy.canon import Part, Text, Thinking, ToolCall
 
 _REDACTED = "redacted:"
-_CALL = "call:"  # then the call's id, which has no line end, and one
+_CALL = "call:"  # followed by the call's id, which has no line end, and a line end
 _TEXT = "text:"
 
 
 def opened(seal: str) -> Thinking:
-    """The shell of a thinking block with this seal."""
+    """An empty thinking block with this seal."""
     if seal.startswith(_REDACTED):
         return Thinking(redacted=seal.removeprefix(_REDACTED))
     return Thinking(signature=seal)
@@ -27,7 +27,7 @@ def closed(part: Thinking) -> str:
 
 
 def seal_behind(part: Part, call: str) -> str:
-    """What a reasoning item behind this part must hold; empty where the part has no seal. `call`: its id here."""
+    """The seal for a reasoning item after this part; "" if the part has none. `call`: the call's id on this wire."""
     match part:
         case ToolCall(signature=signature) if signature:
             return f"{_CALL}{call}\n{signature}"
@@ -38,7 +38,10 @@ def seal_behind(part: Part, call: str) -> str:
 
 
 def put_back(item: Sequence[Part], before: Sequence[Part]) -> bool:
-    """Is this item the seal of a part before it? Then that has it back; a part that is gone needs none."""
+    """Give a seal back to its part, if this item is one. If the part is gone, the seal is dropped.
+
+    Returns whether the item was such a seal.
+    """
     seal = item[0].signature if len(item) == 1 and isinstance(item[0], Thinking) else ""
     if not seal.startswith((_CALL, _TEXT)):
         return False

@@ -1,11 +1,11 @@
-"""How many tokens did a host count, and how does a client read them?"""
+"""How many tokens did a host count, and how is that told to a client?"""
 
 from typing import Any
 
 from proxy.canon import Usage
 from proxy.grammar.fields import Object, are_counts, as_object, as_text, count_of, is_null_beside
 
-SEARCH = "web_search_call"  # the item of a search by the provider's own tool
+SEARCH = "web_search_call"  # the item for a search by the provider's own tool
 
 _COUNTED = {"input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details", "total_tokens"}
 _INPUTS = {"cached_tokens", "cache_write_tokens"}
@@ -14,9 +14,9 @@ _COUNTS = ("input_tokens", "output_tokens")
 
 
 def said_usage(said: object, tier: object, output: list[Any]) -> Usage | None:
-    """Disjoint buckets from nested ones: the details are parts of the totals, and no part exceeds its whole.
+    """Disjoint buckets from nested ones: the details are parts of the totals, and no part may exceed its whole.
 
-    `tier` and `output`: what the response says beside its counts.
+    `tier` and `output`: the response's fields beside its counts.
     """
     if not isinstance(said, dict) or not said:
         return None
@@ -51,7 +51,7 @@ def said_usage(said: object, tier: object, output: list[Any]) -> Usage | None:
 
 
 def _is_search(item: object) -> bool:
-    """One that is billed: to open a page that was found, and to look for a word on it, is free.
+    """Is it a search that is billed? To open a page, or to find a word on it, is free.
 
     https://platform.openai.com/docs/guides/tools-web-search, Output and citations; older answers name no action.
     """

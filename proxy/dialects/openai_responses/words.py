@@ -1,6 +1,6 @@
-"""What are the words of the Responses API for what every wire has, and ours for them?
+"""What does the Responses API call what every wire has, and what do we call it?
 
-The tables of this wire, where they can be seen at a glance.
+All tables of this wire, at a glance.
 """
 
 import re
@@ -12,27 +12,28 @@ from proxy.grammar.fields import Object
 
 NAME = "openai_responses"
 
-# The events of a stream that say nothing yet.
+# The events of a stream that say nothing of the answer yet.
 SILENT = re.compile(rb'"type"\s*:\s*"(?:response\.(?:created|queued|in_progress)|keepalive)"')
 
 SIGN = re.compile(rb'"object"\s*:\s*"response"|"type"\s*:\s*"response\.')
 
 # --- the request (https://platform.openai.com/docs/api-reference/responses/create) -----------------------------------
 
-# Without these the answer would be another one, and no other wire can say them: they name what this provider alone
-# remembers, or leave the answer with it. A `tool_choice` and a `text` that the canon has no form for join them.
+# Without these the answer would be a different one, and no other wire can say them: they refer to what only this
+# provider has stored, or have it store the answer. A `tool_choice` and a `text` that the canon cannot express are
+# demands as well.
 DEMANDS = {"previous_response_id", "conversation", "prompt", "background"}
 
-# Where one of these is given, the chat may lie with the provider, and `input` may be silent.
+# With one of these the provider may have the chat already, and `input` may be missing.
 REMEMBERED = ("previous_response_id", "conversation", "prompt")
 
-# What silence says as well: said aloud, it is no more than that, and no other wire need be told.
+# The wire's defaults: a client that spells one out asks for nothing, so it is left out without a receipt.
 SILENCE: Object = {"truncation": "disabled", "background": False}
 
-# Every other unknown field (`truncation`, `max_tool_calls`, `context_management`, ...) tunes or keeps the books, and
-# goes to `extra`; so does what is left of `text`, `reasoning`, `stream_options` and `include`.
+# Every other unknown field (`truncation`, `max_tool_calls`, `context_management`, ...) is for tuning or bookkeeping,
+# and goes to `extra`; so does what is left of `text`, `reasoning`, `stream_options` and `include`.
 
-# The canonical fields that this wire has as well: its own name for each, and the type that it must have.
+# The canonical fields that this wire has: its name for each, and the type that it must have.
 KNOBS = {
     "temperature": ("temperature", "number"),
     "top_p": ("top_p", "number"),
@@ -47,7 +48,7 @@ KNOBS = {
     "service_tier": ("service_tier", "text"),
 }
 
-# What this wire's clients call what receipts and refusals name, where they do not call it as we do.
+# For receipts and refusals: our name for a field, and the one that this wire's clients use, if it is another.
 # docs/decisions/0010-receipts.md
 SPELLED = {
     "turns": "input",
@@ -74,7 +75,7 @@ SPELLED = {
     "turn.trailing_space": "input.content",
 }
 
-# Canonical knobs that this wire has no word for.
+# Canonical knobs that this wire lacks, and the values for which that makes no difference.
 KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "top_k": (),
     "seed": (),
@@ -85,49 +86,49 @@ KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "betas": ([],),
 }
 
-# What `include` asks for that every wire has: the seals of its thoughts, which the others hand out unasked, and
-# logprobs. The rest of the list shows more of server tools, and goes to `extra`.
+# The words of `include` for what every wire has: logprobs, and encrypted reasoning, which other wires return unasked.
+# Its other words ask for details of server tools, and go to `extra`.
 SEALS = "reasoning.encrypted_content"
 LOGPROBS = "message.output_text.logprobs"
 
 TIERS = {"auto", "default", "flex", "priority", "scale"}
 
-# The effort that a budget of thinking stands for: up to so many tokens. Beyond, it is "high".
+# The effort that a thinking budget of up to so many tokens stands for. A larger budget is "high".
 EFFORTS = ((2048, "low"), (8192, "medium"))
 
 MIN_TOKENS = 16  # OpenAI refuses a smaller `max_output_tokens`
 
 # --- items -----------------------------------------------------------------------------------------------------------
 
-# An item that offers more tools from where it stands on, and in `extra` that a tool, or a turn, is of such a one.
+# The type of an item that offers more tools from there on; also the key that marks its tools and its turn in `extra`.
 ADDED = "additional_tools"
 
-# The kinds of call that the canon knows, and where each has its arguments.
+# The types of call that the canon knows, and the field for the arguments of each.
 CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
 
-# The known keys of an item and of its parts; the others are `extra`. An item's `id` names what is said whole right
-# there (this wire takes items without), and its `status` is nearly always "completed": other wires could only receipt
-# the two, in every turn of an agent's loop, so that neither goes on. (The `id` of a reasoning item does.)
+# The known keys of an item and of its parts; others go to `extra`. An item's `id` and `status` are left out. The item
+# is complete without its `id`, which this wire does not require, and `status` is nearly always "completed". On other
+# wires the receipts would name both in every turn of an agent's loop. (Only a reasoning item keeps its `id`.)
 # (Bedrock repeats an event's `item_id` and `output_index` within the call.)
 OF_CALL = {"type", "id", "call_id", "name", "arguments", "input", "status", "item_id", "output_index"}
-CALL_MARKS = ("namespace", "caller", "async")  # what a call in an answer may say besides; SDKs know no other
+CALL_MARKS = ("namespace", "caller", "async")  # other fields of a call in an answer; SDKs know no more
 OF_MESSAGE = {"type", "id", "role", "content", "status"}
 
-SENT = "thoughts"  # in the `extra` of a Thinking: how its client spelled the text, where we would not spell it so
+SENT = "thoughts"  # key in the `extra` of a Thinking: the client's spelling of the text, if ours would differ
 
-DRAWING = "image_generation_call"  # the item of a server's tool whose work is the answer itself
+DRAWING = "image_generation_call"  # the item of a server tool whose result is the answer itself
 
-# What a client did, or was asked and answers: an item of these endings stands in a user's turn.
+# An item whose type ends so reports what the client did, or answers what it was asked: it belongs to a user turn.
 CLIENT_SIDE = ("_output", "_response")
 
 # --- the answer ------------------------------------------------------------------------------------------------------
 
-# Why an answer is incomplete (`incomplete_details.reason`).
+# The reasons why an answer is incomplete (`incomplete_details.reason`).
 REASONS: dict[str, Reason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 COMPLETE = "completed"
 
-# The mirror: COMPLETE, or the reason why the answer is not; OpenAI's SDKs take any word there.
+# The mirror: COMPLETE, or the reason why the answer is not complete. OpenAI's SDKs take any word as a reason.
 STOP_WORDS: dict[Reason, str] = {
     "stop": COMPLETE,
     "stop_sequence": COMPLETE,
@@ -135,13 +136,13 @@ STOP_WORDS: dict[Reason, str] = {
     "context": "max_output_tokens",
     "tool_use": COMPLETE,
     "content_filter": "content_filter",
-    "refusal": "content_filter",  # a model that declines in words has a part for that, and its answer is complete
-    "pause": "max_output_tokens",  # the answer is not all there, and only this says so
+    "refusal": "content_filter",  # a model that declines in words has a part for them, and its answer is complete
+    "pause": "max_output_tokens",  # only this says that the answer is not complete
     "malformed_tool_call": AS_IT_CAME,
     "other": AS_IT_CAME,
 }
 
-# What a response repeats of its request, and what it says where the request was silent.
+# The fields of its request that a response repeats, with the values for fields that the request did not have.
 ECHOED: Object = {
     "background": False,
     "instructions": None,
@@ -167,7 +168,7 @@ ECHOED: Object = {
 
 # --- errors ----------------------------------------------------------------------------------------------------------
 
-# In an error's code or type, with the status that it stands for: most errors of this wire come under 200.
+# Parts of an error's code or type, and the status that each stands for, as most errors of this wire come under 200.
 ERROR_STATUS = (
     ("quota", 429),
     ("billing", 429),
@@ -188,7 +189,7 @@ ERROR_STATUS = (
     ("invalid", 400),
 )
 
-# The `type` of an error, as OpenAI's SDKs know it; "server_error" where none of these is meant.
+# The `type` of an error, as OpenAI's SDKs know it; for all others it is "server_error".
 ERROR_WORDS: dict[Kind, str] = {
     "authentication": "authentication_error",
     "rate_limit": "rate_limit_error",
@@ -197,10 +198,10 @@ ERROR_WORDS: dict[Kind, str] = {
     "timeout": "timeout_error",
 }
 
-# The `code` of a stream's error, where clients look for one of few words (Codex waits and asks again, or gives up).
+# The `code` of a stream's error, if clients act on it (Codex waits and retries, or gives up).
 FAILURE_CODES: dict[Kind, str] = {"rate_limit": "rate_limit_exceeded", "quota_exceeded": "insufficient_quota"}
 
-# What a count of tokens has words for: https://platform.openai.com/docs/api-reference/responses/input-tokens
+# The fields that a token count takes: https://platform.openai.com/docs/api-reference/responses/input-tokens
 COUNTED = frozenset(
     "model input instructions tools tool_choice parallel_tool_calls reasoning text truncation previous_response_id"
     " conversation".split()
