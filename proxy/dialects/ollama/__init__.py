@@ -1,9 +1,28 @@
-"""How does one talk to Ollama, or as Ollama does, in its native API?
+"""How does one speak Ollama's native API, to Ollama and to its clients?
 
-https://docs.ollama.com/api/chat and .../api/generate, the same with a `prompt` where the other has `messages`. A
-stream is lines of JSON, and is the default. What is left over of `options` rides in `extra` under that name.
+https://docs.ollama.com/api/chat and .../api/generate, which has a `prompt` in place of `messages`. A stream is lines of
+JSON, and is the default. What is left of `options` goes to `extra` under that name.
 
-An answer of several choices, and one with an image or a sound in it, cannot be told on this wire.
+This wire has no place for several choices, nor for an image or a sound in an answer.
+
+A request:
+
+    parse       from a client
+    loading     a request that only loads or unloads a model
+    encode      to Ollama
+
+An answer:
+
+    decode      from Ollama
+    render      to a client
+    lines       what a line must not hold
+    meter       cost and end, where the answer passes through
+
+Both ways:
+
+    words       the wire's words and ours
+    usage       tokens and durations
+    faults      errors
 """
 
 import re
@@ -42,19 +61,19 @@ from proxy.ports import (
     ToolNames,
 )
 
-_UNDATED = "1970-01-01T00:00:00Z"  # required, and not known
-_ARCHITECTURE = "unknown"  # clients look for the length of the context under its name
+_UNDATED = "1970-01-01T00:00:00Z"  # the field is required, and the date unknown
+_ARCHITECTURE = "unknown"  # clients look for the context length under this name
 
 
 class Ollama:
-    """The dialect. `clock` (seconds since 1970) dates an answer whose provider did not, and measures how long it took.
+    """The dialect. `clock` (seconds since 1970) measures an answer, and dates it if its provider did not.
 
-    An answer over the wire has a date and durations, which clients divide tokens by.
+    The wire requires a date, and clients divide the tokens by the durations.
     """
 
     name = NAME
     stream_type = "application/x-ndjson"
-    ping: bytes | None = None  # clients read every line as JSON, blank ones too
+    ping: bytes | None = None  # clients parse every line as JSON, even a blank one
     demands_limit = False
     demands_usage = False
     no_urls: frozenset[type] = frozenset({Image})
@@ -107,12 +126,12 @@ class Ollama:
         return error_line(error)
 
     def model_list(self, names: Sequence[str]) -> bytes:
-        """https://docs.ollama.com/api/tags: no weights lie here, and so there is no size and no digest."""
+        """https://docs.ollama.com/api/tags: there are no weights here, so size and digest are empty."""
         told = {"modified_at": _UNDATED, "size": 0, "digest": "", "details": _DETAILS}
         return dump({"models": [{"name": name, "model": name, **told} for name in names]})
 
     def model_card(self, name: str, abilities: Abilities = UNKNOWN) -> bytes:
-        """https://docs.ollama.com/api/show: clients offer tools to a model that says it can take them, and no other."""
+        """https://docs.ollama.com/api/show: clients offer tools only to a model that says it can take them."""
         told = {"modelfile": "", "parameters": "", "template": "", "modified_at": _UNDATED}
         holds = {"tools": abilities.tools is not False, "vision": abilities.images, "thinking": abilities.thinking}
         can = ["completion", *(name for name, has in holds.items() if has)]
@@ -121,7 +140,7 @@ class Ollama:
         return dump({**told, "details": _DETAILS, "model_info": info, "capabilities": can})
 
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
-        """`ask_usage` changes nothing: this wire always tells."""
+        """`ask_usage` changes nothing, as this wire always reports usage."""
         return renamed(envelope, model)
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
@@ -129,7 +148,7 @@ class Ollama:
         return {"options": said} if said else {}
 
     def window(self, tokens: int) -> Object:
-        """https://docs.ollama.com/context-length: the model is loaded with so much, and with no more than it has."""
+        """https://docs.ollama.com/context-length: the model is loaded with this window, but no larger than its own."""
         return {"options": {"num_ctx": tokens}}
 
     def encode(self, request: Request) -> Encoded:

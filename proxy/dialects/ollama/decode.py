@@ -1,9 +1,9 @@
 """What did Ollama answer?
 
-Bytes in, events out, fed as they come. The mirror of render.py; whatever is no answer is an UpstreamError.
+Bytes in, events out, as they come. The mirror of render.py; anything that is not an answer raises UpstreamError.
 
-A line says more of the message, one field for each kind of block: a block of another kind closes the one before it.
-Tool calls come whole. The answer of /api/generate has the fields of a message at its top.
+Each line holds more of the message, with a field for each kind of block: a block of another kind closes the one before
+it. Tool calls come whole. An answer of /api/generate has the fields of a message at its top level.
 """
 
 from collections.abc import Callable, Iterator
@@ -74,7 +74,7 @@ def _cut() -> Down:
 
 
 class _Answer(Sentence):
-    """What an answer has said so far. One that comes whole is a single line, and the last."""
+    """What an answer has said so far. A whole answer is read like a stream of one line."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class _Answer(Sentence):
         if thought := text_in(message, "thinking"):
             self._out.append(Delta(index=self._in("thinking", Thinking), text=thought))
         text = text_in(message, "content") or text_in(message, "response")
-        if text or (logprobs and not thought):  # of the tokens of a thought there is no place to tell
+        if text or (logprobs and not thought):  # there is no place for the logprobs of a thought
             self._out.append(Delta(index=self._in("text", Text), text=text, logprobs=logprobs))
         for data in as_list(message.get("images")):
             if isinstance(data, str):
@@ -139,7 +139,7 @@ class _Answer(Sentence):
         if (usage := usage_of(line)) is not None:
             self._out.append(usage)
         word = as_text(line.get("done_reason"))
-        reason = reason_of(word or "stop", REASONS)  # old servers give no reason
+        reason = reason_of(word or "stop", REASONS)  # older servers give no reason
         if reason == "stop" and self._called:
             reason = "tool_use"
         self._out.append(Finish(stops=(Stop(reason=reason, raw=word),)))
@@ -147,7 +147,7 @@ class _Answer(Sentence):
     # blocks
 
     def _in(self, kind: str, shell: Callable[[], Part]) -> int:
-        """The index of the open block, which is the last, once that is one of this kind."""
+        """The index of the last block, if that is open and of this kind, or of a new one."""
         if self._kind != kind:
             self._close()
             self._open(shell())
@@ -160,19 +160,19 @@ class _Answer(Sentence):
             self._kind = ""
 
     def _aside(self, part: Part, text: str = "") -> None:
-        """A block that is whole at once."""
+        """Adds a block that comes whole."""
         self._close()
         self._whole(part, text=text)
 
 
 def _logprobs(line: Object) -> list[Object]:
-    """One entry per token, as OpenAI has it; Ollama leaves out the alternatives where it gives none."""
+    """One entry per token, in OpenAI's form. Ollama leaves out the alternatives if there are none."""
     entries = (entry for entry in as_list(line.get("logprobs")) if isinstance(entry, dict))
     return [{"bytes": None, "top_logprobs": [], **entry} for entry in entries]
 
 
 def _created(line: Object) -> int | None:
-    """Seconds since 1970. The wire has RFC 3339, to the nanosecond."""
+    """In seconds since 1970. The wire has RFC 3339, to the nanosecond."""
     try:
         date = datetime.fromisoformat(as_text(line.get("created_at")))
         return int(date.timestamp())

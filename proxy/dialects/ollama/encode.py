@@ -1,4 +1,4 @@
-"""How is a Request said to Ollama?
+"""How is a Request written for Ollama?
 
 The mirror of parse.py. Knobs that this wire lacks are dropped and named in the receipt; content that it cannot carry is
 refused with its path.
@@ -39,7 +39,7 @@ from proxy.grammar.textual import as_text
 
 
 class _Message(Struct):
-    """What one message gathers: the wire has a field for each kind of part, and no order among them."""
+    """The parts of one message. The wire has a field for each kind of part, and no order among them."""
 
     texts: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
@@ -47,7 +47,7 @@ class _Message(Struct):
     calls: list[Object] = field(default_factory=list)
 
     def say(self, text: str) -> None:
-        """Nothing said is no paragraph."""
+        """An empty text makes no paragraph."""
         if text:
             self.texts.append(text)
 
@@ -57,12 +57,12 @@ class _Message(Struct):
 
 
 class Encoding:
-    """One request on its way to the wire. `own`: it came on this wire, so that `extra` means something here."""
+    """One request on its way out. `_own`: it came on this wire, so its `extra` goes along. `dropped` is the receipt."""
 
     def __init__(self, request: Request) -> None:
         self._own = request.wire == NAME
-        self._names: dict[str, str] = {}  # of the tools that were called, by the call's id
-        self._shown: list[Part] = []  # by tools, and not yet told
+        self._names: dict[str, str] = {}  # the names of the tools that were called, by the call's id
+        self._shown: list[Part] = []  # returned by tools, and waiting for the next user message
         self.dropped = Receipt(request, NAME)
         self._request = self.dropped.narrowed(request)
 
@@ -104,7 +104,7 @@ class Encoding:
         return "json" if form.schema is None else labelled(form, self.dropped)
 
     def _think(self) -> bool | str | None:
-        """A boolean, or a level for models that know levels. What gets lost on the way is receipted."""
+        """A boolean, or a level for models that know levels. The receipt names what is lost."""
         reasoning = self._request.reasoning
         if reasoning is None:
             return None
@@ -114,7 +114,7 @@ class Encoding:
         if reasoning.budget is not None:
             self.dropped.add("reasoning.budget")
             effort = effort or _effort(reasoning.budget)
-        if effort is None:  # what it thinks is shown, and thinking is not asked for so
+        if effort is None:  # a wish to see the thoughts is no wish that the model think
             self.dropped.update(["reasoning.summary"] if reasoning.summary else ())
             self.dropped.update(["reasoning.adaptive"] if reasoning.adaptive else ())
             return None
@@ -128,7 +128,7 @@ class Encoding:
         return effort
 
     def _off(self) -> bool | str:
-        """A model that knows levels always thinks: let it be little."""
+        """A model that knows levels always thinks, so it gets the lowest level."""
         if self._own or not knows_levels(self._request.model):
             return False
         self.dropped.add("reasoning")
@@ -145,7 +145,7 @@ class Encoding:
     def _tools(self) -> list[Object]:
         choice = self._request.tool_choice
         mode = "auto" if choice is None else choice.mode
-        if mode == "none":  # what is not on offer cannot be chosen
+        if mode == "none":  # tools that are not offered cannot be called
             self.dropped.update(["tools"] if self._request.tools else ())
             return []
         if mode != "auto":
@@ -163,7 +163,7 @@ class Encoding:
     # messages
 
     def _prompt(self) -> Object:
-        """/api/generate, where the request came from there."""
+        """The fields of /api/generate, for a request that came from there."""
         said: Object = {"prompt": ""}
         for turn in self._request.turns:
             message = self._gathered(turn.parts, turn.role)
@@ -180,7 +180,7 @@ class Encoding:
         return {"role": "user"} | self._gathered(shown, "user").fields("\n")
 
     def _turn(self, turn: Turn) -> list[Object]:
-        """Results are messages of their own, and go before the rest of their turn."""
+        """The messages of a turn. Each result is a message of its own, before the rest of the turn."""
         extra = self.dropped.carried(turn.extra)
         if turn.is_order and not self._own:
             return []
@@ -189,7 +189,7 @@ class Encoding:
         rest = [part for part in parts if not (isinstance(part, ToolResult) and heard)]
         if rest or not messages:
             role = "system" if turn.role == "developer" else turn.role
-            glue = "" if role == "assistant" else "\n"  # an answer may come in pieces, a question has paragraphs
+            glue = "" if role == "assistant" else "\n"  # texts of an answer are pieces, those of others paragraphs
             messages.append(extra | {"role": role} | self._gathered(rest, turn.role).fields(glue))
         return messages
 
@@ -267,17 +267,17 @@ class Encoding:
         self._names[call.id] = call.name
         named = {"id": call.id} if call.id else {}
         told = nest("function", {"name": call.name, "arguments": given}, self.dropped.marks(call))
-        del told["type"]  # a call does not say it
+        del told["type"]  # calls have no type on this wire
         return named | told
 
 
 def is_generate(request: Request) -> bool:
-    """Is it of /api/generate? That has a `prompt` where a chat has messages."""
+    """Did it come to /api/generate, which takes a `prompt` in place of messages?"""
     prompted = bool(request.turns) and request.turns[-1].at == "prompt"
     return request.wire == NAME and (prompted or "prompt" in request.demands)
 
 
 def _effort(budget: int) -> str:
-    if budget < 0:  # Gemini's word for: as many as the model likes
+    if budget < 0:  # with Gemini this means: as many as the model likes
         return OWN_EFFORT
     return next((effort for most, effort in EFFORTS if budget <= most), "high")

@@ -1,4 +1,4 @@
-"""What do Ollama's errors mean, and how are ours told in its words?
+"""What do Ollama's errors mean, and how does its wire spell ours?
 
 An error is one sentence: {"error": "model 'x' not found"}. (https://docs.ollama.com/api/errors)
 """
@@ -12,7 +12,7 @@ from proxy.grammar.statuses import class_of
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-    """The error that an answer of another status than 200 means. Its body is kept where the client may read it."""
+    """The error in an answer whose status is not 200. Its body is kept if the client may read it."""
     said = object_in(body)
     readable = isinstance(said.get("error"), str)
     return fault(said.get("error"), status, kept_headers(headers, "x-ratelimit-"), body if readable else None)
@@ -21,7 +21,7 @@ def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> Upstr
 def fault(error: object, status: int = 200, headers: Headers = (), body: bytes | None = None) -> UpstreamError:
     """The error that a provider's text and status mean. `error`: a text, or anything at all."""
     message = as_text(error) or as_text(as_object(error).get("message"))
-    meant = status if status >= 400 else 502  # in the middle of an answer only the server's own failures are told
+    meant = status if status >= 400 else 502  # errors within an answer are always the server's own
     made, kind = class_of(529 if meant == 503 else meant)  # 503: the queue is full
     return made(
         message or f"The provider answered {status} with no readable error.",

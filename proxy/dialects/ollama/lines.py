@@ -1,6 +1,6 @@
-"""What must not stand in a line as it is?
+"""Which characters must be escaped within a line?
 
-Ollama's SDK cuts a stream where Python's `str.splitlines` does, which is at three characters that JSON lets stand.
+Ollama's SDK splits a stream as Python's `str.splitlines` does, also at three characters that JSON does not escape.
 Ollama itself escapes two of them, as all of Go does: https://pkg.go.dev/encoding/json#Marshal.
 """
 
@@ -8,7 +8,7 @@ _BREAKS = {char.encode(): f"\\u{ord(char):04x}".encode() for char in "\x85\u2028
 
 
 def one_line(line: bytes) -> bytes:
-    """JSON that no reader takes for two lines."""
+    """The same JSON, which no reader splits into two lines."""
     if line.isascii():
         return line
     for char, escape in _BREAKS.items():

@@ -1,6 +1,6 @@
-"""What is told to a client that asks for a model to be loaded, or unloaded, and for nothing else?
+"""What is the answer to a client that only wants a model to be loaded or unloaded?
 
-At another provider nothing is ever loaded, and so there is nothing to ask it. The client reads what Ollama would say.
+Other providers load no models, so there is nothing to ask them. The client gets the answer that Ollama would give.
 https://docs.ollama.com/api/generate#load-a-model
 """
 
@@ -11,7 +11,7 @@ _NOW = (0, "0", "0s", "0m", "0h")  # a `keep_alive` that ends at once
 
 
 def loaded(request: Request) -> tuple[Event, ...]:
-    """The answer; nothing where the request asks for more. (parse.py makes a demand of what is empty.)"""
+    """The answer; empty if the request asks for more. (For such a request parse.py makes the empty field a demand.)"""
     if not request.demands.keys() & {"messages", "prompt"}:
         return ()
     word = "unload" if request.extra.get("keep_alive") in _NOW else "load"

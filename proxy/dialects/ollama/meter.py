@@ -1,7 +1,7 @@
-"""What does an answer that passes through cost, and did it end?
+"""What does an answer that passes through cost, and is it complete?
 
-The first line names the model and the last one has the counts; no line between the two is parsed. That is safe: inside
-a JSON string every quote is escaped, so `"done":` can only be a key.
+The first line names the model and the last one has the counts; the lines between them are not parsed. That is safe:
+inside a JSON string every quote is escaped, so `"done":` can only be a key.
 """
 
 import re
@@ -13,13 +13,13 @@ from proxy.errors import UpstreamError
 from proxy.grammar import whole
 from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_json
 
-MAX_LINE = 4 * 1024 * 1024  # bytes; what tells of tokens is far shorter, but for the `context` of /api/generate
+MAX_LINE = 4 * 1024 * 1024  # bytes; a line with counts is far shorter, unless /api/generate adds its `context`
 
 _tells = re.compile(rb'"done"\s*:\s*true|"error"\s*:').search
 
 
 class StreamMeter:
-    """Watches a stream. Finished: the line that says `done`."""
+    """Watches a stream. It is finished after the line that says `done`."""
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
@@ -27,7 +27,7 @@ class StreamMeter:
         self.finished = False
         self.error: UpstreamError | None = None
         self._parts: list[bytes] = []  # of the line that is still open
-        self._held = 0  # their bytes
+        self._held = 0  # the length of these parts, in bytes
 
     def feed(self, data: bytes) -> None:
         end = data.rfind(b"\n") + 1
@@ -40,7 +40,7 @@ class StreamMeter:
             self._parts, self._held = [], 0
 
     def close(self) -> None:
-        """The end of the stream: a line that it cut off counts, as it does for the decoder."""
+        """The end of the stream. A line that it cut off counts, as it does for the decoder."""
         self._look(b"".join(self._parts))
         self._parts = []
 

@@ -1,13 +1,13 @@
 """What does a client of Ollama ask for?
 
-A body in, a Request out. Wrong types are a BadRequest that names the field's path; nothing that was sent is lost.
+A body in, a Request out. A wrong type raises a BadRequest that names the field's path. Nothing that was sent is lost.
 
-Two routes share this wire, and their bodies tell them apart: /api/chat has `messages`, /api/generate a `prompt`. With
-neither a message nor a word of prompt the model is to be loaded, or with `keep_alive: 0` unloaded: there is nothing
-that another wire could be asked, so the empty field becomes a demand.
+Two routes share this wire, and their bodies differ: /api/chat has `messages`, /api/generate a `prompt`. If that is
+empty, the model is to be loaded, or unloaded with `keep_alive: 0`. No other wire can be asked for that, so the empty
+field becomes a demand.
 
-Older servers gave calls no ids, and the official SDK sends back none. So a call without one is named for its place, and
-a result finds its call by id, by the tool's name, or by the order in which they stand.
+Older servers gave calls no ids, and the official SDK sends none back. So a call without an id is named after its place,
+and a result finds its call by id, by the tool's name, or by their order.
 """
 
 from itertools import chain, groupby
@@ -100,7 +100,7 @@ def _reasoning(top: Fields) -> Reasoning | None:
 
 
 def _prompted(top: Fields) -> list[Turn]:
-    """/api/generate: a system prompt, and one turn, which `at` tells from a message. A turn without words is none."""
+    """/api/generate: a system prompt, and one turn, whose `at` tells it from a message. An empty prompt is no turn."""
     system, prompt = top.text("system"), top.text("prompt")
     turns = [Turn(role="system", parts=[Text(text=system, at="system")], at="system")] if system else []
     if not prompt:
@@ -156,7 +156,7 @@ def _images(fields: Fields) -> list[Image]:
 
 
 def inline(data: str) -> Inline:
-    """An image, base64, with the type that its first bytes show; "" where they show none."""
+    """An image, in base64, with the media type that its first bytes show; "" if they show none."""
     media_type = media_type_of_base64(data)
     return Inline(standard_base64(data), media_type if media_type.startswith("image/") else "")
 
@@ -178,25 +178,26 @@ def _result(fields: Fields, calls: "_Calls", number: int) -> ToolResult:
     told, parts = fields.text("tool_call_id"), _content(fields)
     named = {key: name for key in TOOL_NAMES if (name := fields.text(key)) is not None}
     call = calls.answered(told, next(iter(named.values()), None))
-    # A name that is the call's has done its work: the call has it.
+    # The call's own name need not be kept, as the call has it.
     fields.rest |= {key: name for key, name in named.items() if call is None or name != call.name}
     made = (told if call is None else call.id) or f"call_{number}"
     return ToolResult(id=made, parts=parts, at=fields.at, extra=fields.rest)
 
 
 class _Calls:
-    """The calls that have no result yet, of the last turns that made any: as many turns as there are results for.
+    """The calls that still need a result, from as many of the last turns with calls as there are results for.
 
-    Strands tells each block of an answer in a message of its own; LiteLLM an id of the result, and none of the call.
+    Strands sends each block of an answer in a message of its own; LiteLLM sends the id with the result, but not with
+    the call.
     """
 
     def __init__(self) -> None:
-        self._nameless: set[str] = set()  # what we called those that came without an id
-        self._made: list[list[ToolCall]] = []  # by turn, since the last results
+        self._nameless: set[str] = set()  # the ids that we gave to calls without one
+        self._made: list[list[ToolCall]] = []  # the calls of each turn since the last results
         self._waiting: list[ToolCall] = []
 
     def made(self, calls: list[ToolCall], number: int) -> None:
-        """`number`: of the message that they stand in."""
+        """Notes the calls of a message. `number`: the message's."""
         for place, call in enumerate(calls):
             if not call.id:
                 call.id = f"call_{number}_{place}"
@@ -205,7 +206,7 @@ class _Calls:
             self._made.append(calls)
 
     def awaited(self, results: int) -> None:
-        """So many results follow."""
+        """Notes that so many results follow."""
         if self._made:
             self._waiting = []
         while self._made and len(self._waiting) < results:
@@ -213,9 +214,9 @@ class _Calls:
         self._made = []
 
     def answered(self, told: str | None, name: str | None) -> ToolCall | None:
-        """The call that a result answers: the one whose id it tells, else the first of its name, else the first.
+        """The call that a result answers: the one with its id, else the first with its name, else the first.
 
-        Where it tells an id, the others are those that came without one.
+        The first counts only if the result has no name. If it has an id, only calls that came without one are left.
         """
         named = (call for call in self._waiting if call.id == told)
         nameless = (call for call in self._waiting if told is None or call.id in self._nameless)

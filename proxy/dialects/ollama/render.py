@@ -1,6 +1,6 @@
-"""How is an answer told to a client of Ollama?
+"""How is an answer sent to a client of Ollama?
 
-Events in, bytes out: lines of JSON as they go, or one object at Finish.
+Events in, bytes out: lines of JSON as the events come, or one object at Finish.
 """
 
 from collections.abc import Callable
@@ -51,14 +51,14 @@ Clock = Callable[[], float]
 
 
 class _Shape(Struct, frozen=True):
-    """What stands around the fields of a message: in a chat an object of their own, in /api/generate nothing."""
+    """What is around the fields of a message: in a chat an object of their own, in /api/generate nothing."""
 
     before: bytes
     after: bytes
     text: str  # the name of the field that holds the text
 
     def fields(self, said: Object) -> Object:
-        """A whole message. The text is always there, since clients read it unasked."""
+        """A whole message. It always has a text, as clients read that without a check."""
         body = {self.text: "", **said}
         return {"message": {"role": "assistant", **body}} if self.before else body
 
@@ -68,12 +68,12 @@ _GENERATE = _Shape(b"", b"", "response")
 
 
 class _Block(Struct):
-    """A block on its way to the client: what stands before and after the text of each of its deltas."""
+    """A block on its way to the client. Its lines are `head`, text, `tail`."""
 
     head: bytes = b""
     tail: bytes = b""
     call: ToolCall | None = None
-    arguments: Gathered = msgspec.field(default_factory=Gathered)  # of the call: it goes out whole
+    arguments: Gathered = msgspec.field(default_factory=Gathered)  # of the call, which goes out whole
 
 
 class StreamRenderer:
@@ -87,7 +87,7 @@ class StreamRenderer:
         self._watch = _Watch(clock)
         self._head = b""  # of every line
         self._blocks: dict[int, _Block] = {}
-        self._calls = 0  # told so far
+        self._calls = 0  # sent so far
         self._refused = False
         self._usage: Usage | None = None
 
@@ -172,10 +172,10 @@ class WholeRenderer(whole.Renderer):
 
 
 class _Watch:
-    """How long did it take, as far as could be seen? To the first word of the answer, and from there to its end.
+    """How long did it take to the first word of the answer, and from there to its end, as far as we could see?
 
-    Nobody sees a model being loaded. Of an answer that comes whole nobody sees the first word either: it was written
-    all that while. What was not seen is not told: Ollama's own server leaves out a duration that it has not.
+    We never see a model being loaded. Nor do we see the first word of an answer that comes whole: all of its time
+    counts as writing. A duration that we did not see is left out, as Ollama's own server does.
     (https://github.com/ollama/ollama/blob/main/api/types.go: `Metrics`)
     """
 
@@ -185,7 +185,7 @@ class _Watch:
         self._spoke: float | None = None
 
     def see(self) -> None:
-        """A block opens."""
+        """Notes that a block opens."""
         if self._spoke is None:
             self._spoke = self.now()
 
@@ -209,7 +209,7 @@ def _top(start: Start, request: Request, watch: _Watch) -> Object:
 def _date(created: int | None, clock: Clock) -> str:
     try:
         date = _EPOCH + timedelta(seconds=clock() if created is None else created)
-    except OverflowError:  # a provider's number, and no date
+    except OverflowError:  # the provider's number is no date
         date = _EPOCH + timedelta(seconds=clock())
     return date.isoformat().replace("+00:00", "Z")
 
@@ -223,7 +223,7 @@ def _end(stop: Stop, refused: bool, usage: Usage | None, watch: _Watch) -> Objec
 
 
 def _check(part: Part) -> None:
-    """Raises Unrepresentable: no message of this wire has a place for it."""
+    """Raises Unrepresentable if a message of this wire has no place for the part."""
     match part:
         case Text() | Refusal() | Thinking() | ToolCall():
             pass
@@ -235,7 +235,7 @@ def _check(part: Part) -> None:
 
 
 def _message(choice: Choice, text: str) -> tuple[Object, list[object]]:
-    """The fields of a whole message, and what is told of its tokens."""
+    """The fields of a whole message, and its logprobs."""
     said: Object = {text: ""}
     calls: list[Object] = []
     logprobs: list[object] = []

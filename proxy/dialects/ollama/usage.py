@@ -1,7 +1,7 @@
-"""How many tokens did Ollama count, and how does a client read them?
+"""How many tokens did Ollama count, and how is that told to a client?
 
-`eval_count` holds thought and said alike, and no field tells them apart. A prompt that Ollama had cached may count as
-nothing, or not be told of. The durations are kept beside the counts: no other wire has a name for them.
+`eval_count` includes the tokens of thoughts, and no field tells them apart. For a prompt that Ollama had cached the
+count may be zero or missing. The durations go to `extra`, as no other wire has names for them.
 """
 
 from proxy.canon import Usage
@@ -12,7 +12,7 @@ _COUNTS = ("prompt_eval_count", "eval_count")
 
 
 def usage_of(line: Object) -> Usage | None:
-    """None where nothing was counted: a model was loaded."""
+    """None if nothing was counted, as when a model was only loaded."""
     read, written = (line.get(key) for key in _COUNTS)
     if read is None and written is None:
         return None
@@ -30,7 +30,7 @@ def _duration(value: object) -> int | None:
 
 
 def usage_fields(usage: Usage | None, measured: Object) -> Object:
-    """`measured`: the durations that we saw, for those that the provider did not tell."""
+    """`measured`: the durations that we saw, in place of those that the provider did not report."""
     told = {} if usage is None else usage.extra
     both = measured | told
     fields = {key: both[key] for key in DURATIONS if key in both}

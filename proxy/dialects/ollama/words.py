@@ -1,6 +1,6 @@
-"""What are Ollama's words for what every wire has, and ours for them?
+"""What does Ollama call what every wire has, and what do we call it?
 
-The tables of this wire, where they can be seen at a glance.
+All tables of this wire, at a glance.
 """
 
 import re
@@ -10,20 +10,20 @@ from proxy.grammar.endings import AS_IT_CAME
 
 NAME = "ollama"
 
-# The lines of a stream that say something. The first one may only show that the model is loaded.
+# The lines of a stream that say something. The first line may only show that the model is loaded.
 _SAYING = rb'"(?:content|response|thinking)"\s*:\s*"[^"]|"(?:tool_calls|images|logprobs)"\s*:\s*\[|"error"\s*:'
 SAYS = re.compile(rb'^(?!(?!.*(?:%b)).*"done"\s*:\s*false).*\S.*\n' % _SAYING, re.MULTILINE)
 
-# Without these the answer would be another one, and no other wire can say them: they cross to this wire or not at all.
-# All four are of /api/generate. (https://docs.ollama.com/api/generate)
+# Without these the answer would be a different one, and no other wire can say them, so a request for another wire is
+# refused. All four belong to /api/generate. (https://docs.ollama.com/api/generate)
 DEMANDS = {
     "raw",  # the prompt is not to be put into the model's template
     "template",
-    "suffix",  # what comes after the answer: it fills in the middle
-    "context",  # the tokens of an earlier answer, which mean something to its model alone
+    "suffix",  # what comes after the answer, which fills in the middle
+    "context",  # the tokens of an earlier answer, which only its model understands
 }
 
-# The canonical fields that stand in `options`: the wire's name, and the type that each must have.
+# The canonical fields that are in `options`: the wire's name, and the type that each must have.
 # https://docs.ollama.com/modelfile#valid-parameters-and-values
 OPTIONS = {
     "max_tokens": ("num_predict", "integer"),
@@ -35,7 +35,7 @@ OPTIONS = {
     "frequency_penalty": ("frequency_penalty", "number"),
 }
 
-# What this wire's clients call what receipts and refusals name, where they do not call it as we do.
+# For receipts and refusals: our name for a field, and the one that this wire's clients use, if it is another.
 # docs/decisions/0010-receipts.md
 SPELLED = {name: f"options.{key}" for name, (key, _) in OPTIONS.items()} | {
     "stop": "options.stop",
@@ -48,7 +48,7 @@ SPELLED = {name: f"options.{key}" for name, (key, _) in OPTIONS.items()} | {
     "turn.trailing_space": "messages.content",
 }
 
-# Canonical knobs that this wire has no word for, and what each may ask for because it is so anyway.
+# Canonical knobs that this wire lacks, and the values for which that makes no difference.
 KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "parallel_tools": (True,),
     "logit_bias": ({},),
@@ -64,22 +64,22 @@ KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "service_tier": ("auto", "default"),
 }
 
-# What a result calls its tool: the wire's own word, and the one that examples for its SDK had before there was that.
+# The fields of a result for its tool's name: the wire's own, and the one that older examples for its SDK used.
 TOOL_NAMES = ("tool_name", "name")
 
-# `think` is a boolean; these models alone know levels, and pass over the boolean.
+# `think` is a boolean; only these models know levels, and they ignore the boolean.
 # https://docs.ollama.com/capabilities/thinking
 knows_levels = re.compile(r"(?:.*/)?gpt-oss\b").match
 LEVELS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
-OWN_EFFORT = "medium"  # stands for `think: true`, which leaves the measure to the model
+OWN_EFFORT = "medium"  # stands for `think: true`, which leaves the effort to the model
 
-# The effort that a budget of thinking stands for: up to so many tokens. Beyond, it is "high".
+# The effort that a thinking budget of up to so many tokens stands for. A larger budget is "high".
 EFFORTS = ((2048, "low"), (8192, "medium"))
 
-# What `done_reason` says. Of "load" and "unload" (the model was asked for nothing else) other wires know nothing.
+# The words of `done_reason`. Other wires have none for "load" and "unload", which answer a request for nothing else.
 REASONS: dict[str, Reason] = {"stop": "stop", "length": "length"}
 
-# The mirror. The word is free text, and clients look for `length` alone: so it may say that an answer was withheld.
+# The mirror. The word is free text, and clients only look for `length`, so others may say that an answer was withheld.
 STOP_WORDS: dict[Reason, str] = {
     "stop": "stop",
     "stop_sequence": "stop",
@@ -88,13 +88,13 @@ STOP_WORDS: dict[Reason, str] = {
     "tool_use": "stop",
     "content_filter": "content_filter",
     "refusal": "content_filter",
-    "pause": "length",  # the answer is not complete, and only `length` says so
+    "pause": "length",  # only `length` says that the answer is not complete
     "malformed_tool_call": AS_IT_CAME,
     "other": AS_IT_CAME,  # `load` and `unload` among them
 }
 
-# Nanoseconds, told with the last line: of loading the model, of reading the prompt, of writing the answer, and of all.
+# In nanoseconds, in the last line: of everything, of loading the model, reading the prompt and writing the answer.
 DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
 
-# What a line may say of where its model runs (Ollama's cloud): the fields that are kept in a Start.
+# The fields of a line that say where its model runs (Ollama's cloud); a Start keeps them.
 OF_START = ("remote_model", "remote_host")
