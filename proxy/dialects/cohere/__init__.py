@@ -1,13 +1,32 @@
-"""How does one say a chat in Cohere's API, version 2?
+"""How does one speak version 2 of Cohere's API, to Cohere and to its clients?
 
 https://docs.cohere.com/reference/chat and, for streams, .../reference/chat-stream
 
-What has no canonical field rides along under its own name, in `extra` where it tunes the answer (`safety_mode`,
-`citation_options`, `priority`) and in `demands` where the answer would be another one without it (`documents`). What is
-left over of a nested object (thinking, response_format) rides in `extra` under the object's own name.
+A field without a canonical counterpart keeps its own name. It goes to `demands` if the answer would be a different one
+without it (`documents`), and to `extra` if it only tunes the answer (`safety_mode`, `citation_options`, `priority`).
+What is left of a nested object (thinking, response_format) goes to `extra` under the object's name.
 
-A `tool_plan` is thinking, and its `extra` says that it goes back as a plan. A document in a tool's result is the JSON
-text that Cohere makes of it, and its `extra` has it as it came.
+A `tool_plan` becomes thinking, whose `extra` says that it goes back as a plan. A document in a tool's result becomes
+the JSON text that Cohere makes of it, and its `extra` keeps the document as it came.
+
+A request:
+
+    parse          from a client
+    encode         to Cohere
+
+An answer:
+
+    decode         from Cohere, as a stream
+    decode_whole   from Cohere, as a whole
+    render         to a client
+    meter          cost and end, where the answer passes through
+
+Both ways:
+
+    words          the wire's words and ours
+    citations      the sources of a text, and logprobs
+    usage          tokens
+    faults         errors
 """
 
 import re
@@ -107,7 +126,7 @@ class Cohere:
         return dump(_model_card(name, abilities))
 
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
-        """`ask_usage` changes nothing: this wire always tells."""
+        """`ask_usage` changes nothing, as this wire always reports usage."""
         return renamed(envelope, model)
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:

@@ -1,8 +1,8 @@
-"""Where does a passage come from, as this wire tells it, and how likely was each token?
+"""How does this wire say where a passage comes from, and how likely each token was?
 
-https://docs.cohere.com/docs/rag-citations. A citation stands beside the message and names its block by
-`content_index`; older models have one block, and name none. Those of a plan or a thought say so in their `type`: the
-canonical form has no place for them.
+https://docs.cohere.com/docs/rag-citations. A citation is beside the message's content, and names its block by
+`content_index`; older models have one block, and name none. A citation of a plan or a thought says so in its `type`,
+and has no canonical form.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from proxy.grammar.fields import Object, as_list, as_object, as_text, is_number
 
 
 def citation_of(value: Object) -> Citation:
-    """The address and the title are of the first source that has one."""
+    """The URL, the title and the quote are each from the first source that has one."""
     sources = [as_object(source) for source in as_list(value.get("sources"))]
     told = [as_object(source.get("document")) | as_object(source.get("tool_output")) for source in sources]
     return Citation(
@@ -33,7 +33,7 @@ def is_of_text(value: Object) -> bool:
 
 
 def spelled(citations: Iterable[Citation], index: int) -> list[Object]:
-    """Ours as they came; another wire's as a document's, in block `index`."""
+    """Citations of this wire as they came; those of other wires as citations of a document, in block `index`."""
     said = [one for one in citations if one.wire == NAME or one.url or one.title or one.quote]
     return [one.value if one.wire == NAME else _of_document(one) | {"content_index": index} for one in said]
 
@@ -54,7 +54,7 @@ def _place(value: object) -> int | None:
 
 
 def entry_of(item: object) -> list[Object]:
-    """One OpenAI-shaped entry for one of Cohere's, which may be of several tokens: their chance is of all together."""
+    """An entry in OpenAI's form for one of Cohere's. That may be for several tokens: then it is their joint logprob."""
     told = as_object(item)
     scores = [score for score in as_list(told.get("logprobs")) if is_number(score)]
     if not scores:
@@ -65,7 +65,7 @@ def entry_of(item: object) -> list[Object]:
 
 
 def item_of(entries: list[Any]) -> Object:
-    """The mirror: one item for all of a delta's entries. Other wires tell no token ids."""
+    """The mirror: one item for all entries of a delta. Entries from other wires have no token ids."""
     told = [as_object(entry) for entry in entries]
     return {
         "text": "".join(as_text(entry.get("token")) for entry in told),

@@ -1,11 +1,11 @@
 """What did Cohere answer?
 
-Bytes in, events out, fed as they come. The mirror of render.py; whatever is no answer is an UpstreamError.
+Bytes in, events out, as they come. The mirror of render.py; anything that is not an answer raises UpstreamError.
 
 A block of text stays open until the answer ends, since its citations may come after its content-end. A call without
-arguments says nothing, `null` or `{}`, as the model likes: an empty object is meant, and said.
+arguments has an empty text, `null` or `{}`, depending on the model: each of them becomes an empty object.
 
-Citations of a plan or of a thought (`type` PLAN, THINKING_CONTENT) are carried by the pass-through lane alone.
+Only the pass-through lane carries citations of a plan or of a thought (`type` PLAN, THINKING_CONTENT).
 """
 
 from collections.abc import Iterator
@@ -41,13 +41,13 @@ Block = TypeVar("Block")
 class _Content(Struct):
     """A block of content. `kind` is the name of the field that has its text."""
 
-    index: int  # in our sentence
+    index: int  # of the block in our events
     kind: str
     open: bool = True
 
 
 class _Call(Struct):
-    """A call as it arrives. What may yet become `null` is held."""
+    """A call as it arrives. `held`: arguments that may turn out to be `null`."""
 
     index: int
     held: str = ""
@@ -58,7 +58,7 @@ class _Call(Struct):
 class StreamDecoder:
     def __init__(self) -> None:
         self._frames = ServerSentEvents()
-        self._first = b""  # what came before the first event, in case it is no stream
+        self._first = b""  # what came first, in case it is no stream
         self._answer = _Answer()
 
     def feed(self, data: bytes) -> Iterator[Event]:
@@ -76,7 +76,7 @@ class StreamDecoder:
     def _hear(self, frames: Iterator[Frame]) -> Iterator[Event]:
         try:
             for frame in frames:
-                if not self._answer.over:  # a [DONE] follows
+                if not self._answer.over:  # after the last event comes [DONE], which is no JSON
                     yield from self._answer.hear(_read(frame.data))
         except FrameTooLong as error:
             raise nonsense(str(error)) from None
@@ -90,7 +90,7 @@ class _Answer(Sentence):
         self.started = self.over = False
         self._content: dict[int, _Content] = {}  # by the wire's index
         self._calls: dict[int, _Call] = {}  # by the wire's index
-        self._plan: int | None = None  # the open one
+        self._plan: int | None = None  # the block of the open plan
 
     def hear(self, event: Object) -> list[Event]:
         """One more event. Raises UpstreamError."""
@@ -125,7 +125,7 @@ class _Answer(Sentence):
                 self._call_end(_of(self._calls, _number(event)))
             case "citation-start":
                 self._cite(as_object(said.get("citations")))
-            case _:  # the end of a citation, or what is not invented yet
+            case _:  # the end of a citation, or an event that we do not know
                 pass
 
     def _start(self, event: Object) -> None:
@@ -135,7 +135,7 @@ class _Answer(Sentence):
         self._out.append(Start(wire=NAME, id=as_text(event.get("id"))))
 
     def _finish(self, delta: Object) -> None:
-        """All that is still open closes here."""
+        """The end of the answer, which closes every open block."""
         word = delta.get("finish_reason")
         fault = fault_of_finish(word, delta.get("error"))
         if fault is not None:
@@ -245,7 +245,7 @@ def _read(data: bytes) -> Object:
 
 
 def _number(event: Object) -> int:
-    """The block that an event is of; the first, where it does not say."""
+    """The block that an event belongs to; the first, if it does not say."""
     number = event.get("index", 0)
     if type(number) is not int:
         raise nonsense("an event has no index")

@@ -1,4 +1,4 @@
-"""What did Cohere answer, where the answer came whole?"""
+"""What did Cohere answer, if the answer came whole?"""
 
 from collections.abc import Iterator
 
@@ -41,7 +41,7 @@ class WholeDecoder(whole.Decoder):
 
 
 def _parts(message: Object, logprobs: list[object]) -> list[Part]:
-    """The parts stand in the order in which a stream says them."""
+    """The parts, in the order in which a stream would have them."""
     content = [_part(as_object(item)) for item in _array(message, "content")]
     for value in as_list(message.get("citations")):
         citation = as_object(value)
@@ -81,11 +81,11 @@ def _array(said: Object, key: str) -> list[object]:
     return value or []
 
 
-# --- alike in pieces -------------------------------------------------------------------------------------------------
+# --- shared with streams ---------------------------------------------------------------------------------------------
 
 
 def shell_of(kind: str) -> Text | Thinking | None:
-    """None where only this wire understands the block."""
+    """An empty part of this kind; None if only this wire understands the kind."""
     match kind:
         case "text":
             return Text()

@@ -1,4 +1,4 @@
-"""How is a Request said to Cohere?
+"""How is a Request written for Cohere?
 
 The mirror of parse.py. Knobs that this wire lacks are dropped and named in the receipt; content that it cannot carry is
 refused with its path.
@@ -50,11 +50,11 @@ from proxy.grammar.thinking import half_of
 
 
 class Encoding:
-    """One request on its way to the wire. `own`: it came on this wire, so that `extra` means something here."""
+    """One request on its way out. `_own`: it came on this wire, so its `extra` goes along. `dropped` is the receipt."""
 
     def __init__(self, request: Request) -> None:
         self._own = request.wire == NAME
-        self._shown: list[Part] = []  # by tools, and not yet told
+        self._shown: list[Part] = []  # returned by tools, and waiting for the next user message
         self.dropped = Receipt(request, NAME)
         self._request = self.dropped.narrowed(request)
 
@@ -80,7 +80,7 @@ class Encoding:
     # knobs
 
     def _within(self, name: str) -> object:
-        """A knob, brought to what the wire takes; that is receipted."""
+        """A knob, brought into the range that the wire takes. The receipt names it if it changed."""
         value = getattr(self._request, name)
         if self._own or value is None or name not in RANGES:
             return value
@@ -107,10 +107,10 @@ class Encoding:
         if reasoning.off or (not self._own and (budget == 0 or reasoning.effort == "none")):
             told = {} if budget is None or not self._own else {"token_budget": budget}
             return {"type": "disabled"} | told
-        unmeasured = budget is not None and budget < 0  # Gemini's word for: as many as the model likes
+        unmeasured = budget is not None and budget < 0  # with Gemini: as many as the model likes
         if unmeasured or (budget is None and self._own and reasoning.effort == OWN_EFFORT):
             return {"type": "enabled"}
-        if budget is None and reasoning.effort is None:  # what it thinks is shown, and thinking is not asked for so
+        if budget is None and reasoning.effort is None:  # a wish to see the thoughts is no wish that the model think
             self.dropped.update(["reasoning.summary"] if reasoning.summary else ())
             self.dropped.update(["reasoning.adaptive"] if reasoning.adaptive else ())
             return None
@@ -124,7 +124,7 @@ class Encoding:
         return MOST_THINKING
 
     def _budget(self, effort: str) -> int | None:
-        """The tokens that an effort stands for. Of an answer that is limited it leaves half to be said."""
+        """The tokens that an effort stands for. If the answer has a limit, half of that is left for its text."""
         if effort not in BUDGETS:
             self.dropped.add("reasoning")
             return None
@@ -136,7 +136,7 @@ class Encoding:
     def _tools(self) -> Object:
         tools, choice = self._request.tools, self._request.tool_choice
         mode = "auto" if choice is None else choice.mode
-        if mode == "tool":  # the wire can only ask for some tool: so that one alone is on offer
+        if mode == "tool":  # the wire can only require any tool, so only the chosen one is offered
             mode, tools = "required", self._only(tools)
         strict = {bool(tool.strict) for tool in tools if tool.strict is not None}
         if len(strict) > 1 or (True in strict and any(tool.strict is None for tool in tools)):
@@ -146,7 +146,7 @@ class Encoding:
             body["tools"] = [self._tool(tool) for tool in tools]
         if True in strict or (strict and self._own):
             body["strict_tools"] = True in strict
-        if mode in MODE_WORDS and (tools or self._own):  # a choice among no tools says nothing
+        if mode in MODE_WORDS and (tools or self._own):  # a choice among no tools means nothing
             body["tool_choice"] = MODE_WORDS[mode]
         return body
 
@@ -170,7 +170,7 @@ class Encoding:
     # messages
 
     def _turn(self, turn: Turn) -> list[Object]:
-        """Results are messages of their own, and go before the rest of their turn."""
+        """The messages of a turn. Each result is a message of its own, before the rest of the turn."""
         extra = self.dropped.carried(turn.extra)
         if turn.is_order and not self._own:
             return []
@@ -220,13 +220,13 @@ class Encoding:
         return message
 
     def _is_plan(self, thought: Thinking, turn: Turn) -> bool:
-        """Other wires have no word for a plan: there it is a thought before calls."""
+        """Other wires have no plans, so that a thought before calls becomes one."""
         if self._own or thought.redacted or not plans(self._request.model):
             return PLAN in thought.extra
         return any(isinstance(part, ToolCall) for part in turn.parts)
 
     def _takes(self, thought: Thinking) -> bool:
-        """A sealed thought says nothing here, and a model that does not think is told none."""
+        """Redacted thoughts mean nothing to Cohere, and a model that does not think gets none at all."""
         return self._own or not (thought.redacted or plans(self._request.model))
 
     def _cited(self, part: Part, index: int) -> list[Object]:
@@ -242,11 +242,11 @@ class Encoding:
             message = f"{call.at} calls a tool with free text, and Cohere's wire takes JSON alone."
             raise Unrepresentable(message, param=call.at)
         self.dropped.unsealed(call)
-        arguments = call.arguments if self._own else call.arguments or "{}"  # JSON text, so not empty
+        arguments = call.arguments if self._own else call.arguments or "{}"  # JSON, so never empty
         return {"id": call.id} | nest("function", {"name": call.name, "arguments": arguments}, self.dropped.marks(call))
 
     def _content(self, parts: list[Part], role: Role | None) -> object:
-        """A string where one will do. `role`: None in a tool's result."""
+        """A string if that is enough. `role`: None in a tool's result."""
         items = [self._item(part, role) for part in parts]
         if not items:
             return ""

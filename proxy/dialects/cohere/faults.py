@@ -1,8 +1,8 @@
-"""What do Cohere's errors mean, and how are ours told in its words?
+"""What do Cohere's errors mean, and how does its wire spell ours?
 
-https://docs.cohere.com/reference/errors: an error is {"message": "...", "id": "..."}. In a stream it is the last
-event, a message-end whose `finish_reason` is ERROR; the official SDK raises nothing there, so that this word is all
-that a client sees.
+https://docs.cohere.com/reference/errors: an error is {"message": "...", "id": "..."}. In a stream it is the last event,
+a message-end whose `finish_reason` is ERROR. The official SDK does not raise there, so that this word is all that a
+client sees.
 """
 
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ _told = in_words_of("too many tokens", "^too many tokens")
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-    """The error that an answer of another status than 200 means. Its body is kept where the client may read it."""
+    """The error in an answer whose status is not 200. Its body is kept if the client may read it."""
     said = object_in(body)
     kept = kept_headers(headers, "x-trial-endpoint-call-")
     return fault(said.get("message"), status, kept, body if isinstance(said.get("message"), str) else None)
 
 
 def fault_of_no_answer(body: bytes) -> UpstreamError:
-    """Bytes that came as an answer and are none: an error's JSON, a page of HTML, nothing."""
+    """The error for bytes that are no answer: an error's JSON, an HTML page, or nothing at all."""
     said = object_in(body)
     if isinstance(said.get("message"), str):
         return fault(said["message"])
@@ -32,7 +32,7 @@ def fault_of_no_answer(body: bytes) -> UpstreamError:
 
 
 def fault_of_finish(word: object, error: object) -> UpstreamError | None:
-    """The error that an answer's `finish_reason` stands for; None where it is none."""
+    """The error that an answer's `finish_reason` stands for; None if it stands for none."""
     if word == "ERROR":
         return fault(error or "The provider's model failed, and says no more.")
     if word == "TIMEOUT":
@@ -44,7 +44,7 @@ def fault(message: object, status: int = 200, headers: Headers = (), body: bytes
     """The error that a provider's text and status mean. `message`: a text, or anything at all."""
     text = as_text(message) or f"The provider answered {status} with no readable error."
     meant = status if status >= 400 else 502
-    made, kind = class_of(meant, quota="month" in text.lower())  # a trial key's month is a quota, its minute a rate
+    made, kind = class_of(meant, quota="month" in text.lower())  # trial keys: a quota per month, a rate per minute
     return made(text, status=meant, kind=kind, headers=headers, upstream_status=status, body=body)
 
 

@@ -1,7 +1,7 @@
-"""What does an answer that passes through cost, and did it end?
+"""What does an answer that passes through cost, and is it complete?
 
-Its last event tells all of it, and no other is parsed: inside a JSON string every quote is escaped, so `"message-end"`
-can only be a whole value. The model's name is never told on this wire.
+The last event says all of that, so that only it is parsed. That is safe: inside a JSON string every quote is escaped,
+so `"message-end"` can only be a whole value. This wire never names the model.
 """
 
 from proxy.canon import Usage
@@ -12,13 +12,13 @@ from proxy.framing import Batches, data_of
 from proxy.grammar import whole
 from proxy.grammar.fields import UNREADABLE, Object, as_object, decode_json
 
-MAX_EVENT = 1024 * 1024  # bytes; what tells of tokens is far shorter
+MAX_EVENT = 1024 * 1024  # bytes; an event with token counts is far shorter
 
 _START, _END = b'"message-start"', b'"message-end"'
 
 
 class StreamMeter:
-    """Watches a stream. Finished: message-end."""
+    """Watches a stream. It is finished after message-end."""
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
@@ -32,9 +32,9 @@ class StreamMeter:
         self._look(self._batches.feed(data))
 
     def close(self) -> None:
-        """The end of the stream: an event that it cut off counts, as it does for the decoder."""
+        """The end of the stream. An event that it cut off counts, as it does for the decoder."""
         rest = self._batches.close()
-        if rest.startswith(b"{") and not self.finished:  # an error, where a stream should be
+        if rest.startswith(b"{") and not self.finished:  # a plain JSON error instead of a stream
             self.error = fault_of_no_answer(rest)
         self._look(rest)
 

@@ -1,6 +1,6 @@
 """What does a client of Cohere ask for?
 
-A body in, a Request out. Wrong types are a BadRequest that names the field's path; nothing that was sent is lost.
+A body in, a Request out. A wrong type raises a BadRequest that names the field's path. Nothing that was sent is lost.
 """
 
 from msgspec.structs import replace
@@ -30,7 +30,7 @@ from proxy.grammar.fields import Fields, Object, Verbatim, as_object, dump, stan
 from proxy.grammar.filetypes import seen
 from proxy.grammar.functions import function_tool
 
-PLAN = "tool_plan"  # in the `extra` of a Thinking: it stood there, and goes back there
+PLAN = "tool_plan"  # key in the `extra` of a Thinking: it came as a plan, and goes back as one
 
 
 def parse_request(top: Fields) -> Request:
@@ -57,7 +57,7 @@ def parse_request(top: Fields) -> Request:
 
 
 def _tools(top: Fields) -> list[Tool]:
-    """`strict_tools` is said of all of them."""
+    """The tools. `strict_tools` applies to all of them."""
     tools = [function_tool(Fields(value, at)) for value, at in top.items("tools")]
     strict = top.flag("strict_tools") if tools else None
     return [replace(tool, strict=strict) for tool in tools]
@@ -83,7 +83,7 @@ def _format(top: Fields) -> Format | None:
     kind = form.need_text("type")
     if kind not in ("text", "json_object"):
         raise wrong_word(form.path("type"), "text or json_object", kind)
-    older = form.object("schema")  # the name that it has in the older API
+    older = form.object("schema")  # its name in the older API
     schema = form.object("json_schema")
     schema = older if schema is None else schema
     top.keep("response_format", form)
@@ -133,7 +133,7 @@ def _turn(fields: Fields) -> Turn:
 
 
 def _spoken(fields: Fields) -> list[Part]:
-    """An assistant's message. The parts stand in the order in which a model makes them."""
+    """An assistant's message. The parts are in the order in which a model produces them."""
     plan = fields.text("tool_plan")
     parts: list[Part] = [Thinking(text=plan, at=fields.path("tool_plan"), extra={PLAN: Verbatim()})] if plan else []
     content = _content(fields) if "content" in fields.rest else []
@@ -142,7 +142,7 @@ def _spoken(fields: Fields) -> list[Part]:
 
 
 def _cite(fields: Fields, content: list[Part]) -> None:
-    """Give each citation to its text; those that have none stay where they were."""
+    """Give each citation to its text; those without a text stay where they were."""
     left: list[Object] = []
     for value, at in fields.items("citations"):
         told = Fields(value, at).rest
@@ -156,7 +156,7 @@ def _cite(fields: Fields, content: list[Part]) -> None:
 
 
 def text_of(citation: Object, content: list[Part]) -> Text | None:
-    """The text that a citation stands on: that of its `content_index`, or the last where it names none."""
+    """The text that a citation belongs to: that of its `content_index`, or the last text if it names none."""
     if not is_of_text(citation):
         return None
     index = citation.get("content_index")
@@ -204,7 +204,7 @@ def _part(value: object, at: str) -> Part:
             part = Image(source=seen(_source(inner.need_text("url"), inner.path("url"))), detail=inner.text("detail"))
             fields.keep("image_url", inner)
         case "document":
-            # Other wires read it as the JSON text that Cohere makes of it; only here can it be cited by its id.
+            # Other wires get the JSON text that Cohere makes of it; only on this wire can it be cited by its id.
             document = fields.need_object("document")
             data = document.get("data")
             told = data if isinstance(data, str) else dump(document if data is None else data).decode()
@@ -217,7 +217,7 @@ def _part(value: object, at: str) -> Part:
 
 
 def _source(url: str, at: str) -> Source:
-    """https://docs.cohere.com/docs/image-inputs: a web address, or a data: URL of base64."""
+    """https://docs.cohere.com/docs/image-inputs: a web address, or a data: URL with base64."""
     if url[:5].lower() != "data:":
         return Remote(url)
     head, comma, data = url[5:].partition(",")

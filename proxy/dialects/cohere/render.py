@@ -1,6 +1,6 @@
-"""How is an answer told to a client of Cohere?
+"""How is an answer sent to a client of Cohere?
 
-Events in, bytes out: a stream as it goes, or the whole answer at Finish.
+Events in, bytes out: a stream as the events come, or the whole answer at Finish.
 """
 
 from typing import assert_never
@@ -44,39 +44,39 @@ from proxy.grammar.fields import Object, dump, encode_json
 from proxy.grammar.ids import answer_id, id_of, seed_of
 from proxy.grammar.single import OneByOne, only
 
-NO_ARGUMENTS = "{}"  # clients read them as JSON, which an empty text is not
+NO_ARGUMENTS = "{}"  # clients parse arguments as JSON, which an empty text is not
 
 
 class _Block(Struct):
-    """A block on its way to the client: what stands before and after the text of each of its deltas, and its end."""
+    """A block on its way to the client. Its events are `head`, text, `tail`, and at last `end`."""
 
     head: bytes = b""
     tail: bytes = b""
     end: bytes = b""
-    number: int = 0  # among its kind, as the wire counts
-    unsaid: bytes = b""  # what a call without a word of arguments has for them
+    number: int = 0  # the wire's index, which counts each kind of block
+    unsaid: bytes = b""  # the event for a call that has had no arguments until its end
 
 
 class StreamRenderer:
     """One event per delta. What does not change between them is encoded once, when a block opens.
 
-    Cohere tells one block after the other, and clients add a delta to the last one: what belongs to a later block waits
-    until the earlier is closed.
+    Cohere sends one block after the other, and clients add a delta to the last one. So the events of a later block wait
+    until the earlier one is closed.
     """
 
     media_type = "text/event-stream"
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._seed = ""  # of the ids that we make
+        self._seed = ""  # for the ids that we make
         self._order = OneByOne()
-        self._block = _Block()  # the one that is open
+        self._block = _Block()  # the open one
         self._contents = self._calls = self._cited = 0  # begun so far
         self._usage: Usage | None = None
 
     def feed(self, event: Event) -> bytes:
         match event:
-            case Delta(index=index) if index == self._order.open:  # one for every token
+            case Delta(index=index) if index == self._order.open:  # the usual case: one per token
                 return self._delta(event)
             case Delta() | Open() | Close():
                 return b"".join(map(self._say, self._order.feed(event)))
@@ -118,7 +118,7 @@ class StreamRenderer:
             case Thinking() if PLAN in part.extra:
                 block = _Block(_head("tool-plan-delta", b'"delta":{"message":{"tool_plan":'), b"}}")
             case Thinking():
-                if not part.redacted:  # of what is sealed there is nothing to see
+                if not part.redacted:  # a redacted thought has no text to show
                     block, out = self._content("thinking", {"type": "thinking", "thinking": ""})
             case ToolCall():
                 block, out = self._call(part, index)
@@ -186,7 +186,7 @@ class WholeRenderer(whole.Renderer):
 
 
 def _message(choice: Choice, seed: str) -> tuple[Object, list[Object]]:
-    """The fields of a whole message, and what is told of its tokens."""
+    """The fields of a whole message, and its logprobs."""
     content: list[Object] = []
     lists: dict[str, list[Object]] = {"tool_calls": [], "citations": [], "logprobs": []}
     plan = ""
@@ -217,7 +217,7 @@ def _message(choice: Choice, seed: str) -> tuple[Object, list[Object]]:
 
 
 def _head(name: str, inner: bytes) -> bytes:
-    """The beginning of an event, up to the text of a delta."""
+    """The beginning of a delta's event, up to its text."""
     return b'event: %b\ndata: {"type":"%b",%b' % (name.encode(), name.encode(), inner)
 
 
@@ -226,7 +226,7 @@ def _frame(name: str, **fields: object) -> bytes:
 
 
 def _call_fields(call: ToolCall, arguments: str, index: int, seed: str) -> Object:
-    """An id is required; where the provider gave none, one is made."""
+    """The wire requires an id, so one is made if the provider gave none."""
     name = id_of(call, "call_", seed, index, length=12)
     return {"id": name, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 

@@ -1,8 +1,8 @@
-"""How many tokens did Cohere count, and how does a client read them?
+"""How many tokens did Cohere count, and how is that told to a client?
 
-`tokens` is what the model read and wrote, Cohere's own preamble included; `billed_units` is what is paid for. The first
-is the usage here; the second rides along. Cached tokens are a part of `input_tokens` and thoughts one of
-`output_tokens`, but an image counts beside the input: recordings have more image tokens than input tokens.
+`tokens` is what the model read and wrote, with Cohere's own preamble; `billed_units` is what is paid for. We count the
+first, and keep the second in `extra`. Cached tokens are part of `input_tokens`, and reasoning is part of
+`output_tokens`, but image tokens are counted beside the input: recordings have more of them than input tokens.
 """
 
 from proxy.canon import Usage
@@ -15,7 +15,7 @@ _COUNTS = (*_TOKENS, "image_tokens")
 
 
 def usage_of(told: object) -> Usage | None:
-    """None where nothing was told."""
+    """None if the answer reports no usage."""
     if not isinstance(told, dict) or not told:
         return None
     tokens, paid = as_object(told.get("tokens")), as_object(told.get("billed_units"))
@@ -43,7 +43,7 @@ def _rest(told: Object, known: set[str]) -> Object:
 
 
 def usage_fields(usage: Usage) -> Object:
-    """Where nobody tells what was paid for, all of it was: frameworks read that without asking whether it is there."""
+    """If the provider names no `billed_units`, they are all tokens: frameworks read them without a check."""
     rest = as_object(usage.extra.get("tokens"))
     paid = {"billed_units": {"input_tokens": usage.total_input, "output_tokens": usage.total_output}}
     tokens = {

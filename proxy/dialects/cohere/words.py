@@ -1,6 +1,6 @@
-"""What are Cohere's words for what every wire has, and ours for them?
+"""What does Cohere call what every wire has, and what do we call it?
 
-The tables of this wire, where they can be seen at a glance.
+All tables of this wire, at a glance.
 """
 
 import re
@@ -10,11 +10,12 @@ from proxy.grammar.endings import AS_IT_CAME
 
 NAME = "cohere"
 
-# The events of a stream that say nothing yet.
+# The events of a stream that say nothing of the answer yet.
 SILENT = re.compile(rb'"type"\s*:\s*"message-start"')
 
-# Without these the answer would be another one, and no other wire can say them: they cross to this wire or not at all.
-DEMANDS = {"documents"}  # what the answer is to be grounded in
+# Without these the answer would be a different one, and no other wire can say them, so a request for another wire is
+# refused.
+DEMANDS = {"documents"}  # what the answer must be grounded in
 
 # The canonical fields, with the wire's name and the type that each must have.
 # https://docs.cohere.com/reference/chat
@@ -30,7 +31,7 @@ KNOBS = {
     "stop": ("stop_sequences", "texts"),
 }
 
-# What this wire's clients call what receipts and refusals name, where they do not call it as we do.
+# For receipts and refusals: our name for a field, and the one that this wire's clients use, if it is another.
 # docs/decisions/0010-receipts.md
 SPELLED = {name: key for name, (key, _) in KNOBS.items() if key != name} | {
     "turns": "messages",
@@ -47,7 +48,8 @@ SPELLED = {name: key for name, (key, _) in KNOBS.items() if key != name} | {
     "turn.trailing_space": "messages.content",
 }
 
-# What the wire takes of a knob. Other wires take more, and clients like to say `top_p: 1`: then the nearest is sent.
+# The range of a knob on this wire. Other wires take more, and clients often say `top_p: 1`: then the nearest value is
+# sent.
 RANGES: dict[str, tuple[float, float]] = {
     "top_p": (0.01, 0.99),
     "top_k": (0, 500),
@@ -55,7 +57,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "presence_penalty": (0.0, 1.0),
 }
 
-# Canonical knobs that this wire has no word for, and what each may ask for because it is so anyway.
+# Canonical knobs that this wire lacks, and the values for which that makes no difference.
 KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "parallel_tools": (True,),
     "logit_bias": ({},),
@@ -72,23 +74,24 @@ KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "service_tier": ("auto", "default"),
 }
 
-# The words of `tool_choice`; silence is "auto".
+# The words of `tool_choice`; without it the choice is "auto".
 MODE_WORDS = {"required": "REQUIRED", "none": "NONE"}
 
-# Tokens of thinking that stand for the efforts of other wires. Beyond the most Cohere's models have no room to answer.
+# The thinking budgets, in tokens, for the efforts of other wires. Beyond MOST_THINKING Cohere's models have no room to
+# answer.
 # https://docs.cohere.com/docs/reasoning
 MOST_THINKING = 31000
 BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24576, "xhigh": MOST_THINKING, "max": MOST_THINKING}
-OWN_EFFORT = "medium"  # stands for thinking without a budget, which leaves the measure to the model
+OWN_EFFORT = "medium"  # stands for thinking without a budget, which leaves the effort to the model
 
-# Models that do not think, but say what they plan before they call tools (`tool_plan`). Those that came later think, in
-# blocks of `thinking`, and get those back as an assistant's content. https://docs.cohere.com/docs/models
+# Models that do not think, but say what they plan before they call tools (`tool_plan`). Later models think, in blocks
+# of `thinking`, and get those back as content of the assistant's message. https://docs.cohere.com/docs/models
 plans = re.compile(
     r"(?:.*/)?(?:c4ai-)?(?:command(?:-light)?(?:-nightly)?$|command-r|command-a-(?:03|vision|translate)|aya)"
 ).match
 
-# What `finish_reason` says (https://docs.cohere.com/reference/chat). The two that begin with ERROR_ are of the older
-# API; ERROR and TIMEOUT are in faults.py.
+# The words of `finish_reason` (https://docs.cohere.com/reference/chat). The two that begin with ERROR_ belong to the
+# older API; ERROR and TIMEOUT are in faults.py.
 REASONS: dict[str, Reason] = {
     "COMPLETE": "stop",
     "STOP_SEQUENCE": "stop_sequence",
@@ -100,9 +103,9 @@ REASONS: dict[str, Reason] = {
 
 FAILED = "ERROR"
 
-# The mirror, in the words of today's API. ERROR says that the generation failed, and its `error` why: that is the word
-# for an answer that was withheld (the older API: ERROR_TOXIC), and for a call that nobody can read. What was suspended
-# has not failed: there is more to come, as MAX_TOKENS says.
+# The mirror, in the words of the current API. ERROR says that the generation failed, and `error` says why: that is the
+# word for an answer that was withheld (ERROR_TOXIC in the older API), and for a call that cannot be read. A paused
+# answer has not failed: there is more to come, which MAX_TOKENS says.
 STOP_WORDS: dict[Reason, str] = {
     "stop": "COMPLETE",
     "stop_sequence": "STOP_SEQUENCE",
