@@ -338,7 +338,7 @@ def test_what_is_allowed_passes(name: str, source: str) -> None:
     assert faults(name, f'"""What is it?"""\n{source}', KNOWN) == []
 
 
-@pytest.mark.parametrize("room", sorted(PROXY.glob("*/__init__.py")), ids=lambda room: room.parent.name)
+@pytest.mark.parametrize("room", sorted(PROXY.glob("*/**/__init__.py")), ids=lambda room: room.parent.name)
 def test_a_room_that_lists_its_files_lists_all_of_them(room: Path) -> None:
     text = ast.get_docstring(ast.parse(room.read_text())) or ""
     listed = re.findall(r"^    (\w+) {2,}\S", text, re.MULTILINE)
