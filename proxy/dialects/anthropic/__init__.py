@@ -1,21 +1,47 @@
-"""How does one say a chat in Anthropic's Messages API?
+"""How is a chat said in Anthropic's Messages API?
 
 https://platform.claude.com/docs/en/api/messages and, for streams, .../docs/en/build-with-claude/streaming
 
-Clients may speak `anthropic-version` 2023-06-01 or 2026-10-21: the newer takes less (no sampling, no documents from
-the assistant, no citations from the user), and says nothing that the older does not, so that both are parsed alike.
-Providers are told of the older one, where a temperature can still be said to the models that know it.
+Clients may send `anthropic-version` 2023-06-01 or 2026-10-21: the newer one takes less (no sampling, no documents from
+the assistant, no citations from the user) and adds nothing, so that both are parsed alike. Providers get the older one,
+in which a temperature can still be given to the models that know it.
 
-What has no canonical field rides along under its own name, in `extra` where it tunes the answer and in `demands`
-where the answer would be another one without it: `words.DEMANDS` tells which. (`context_management`, which Claude Code
-always sends, trims long chats, and shapes no answer.) Null says what absence says.
+What has no canonical field keeps its own name: in `extra` where it only tunes the answer, and in `demands` where the
+answer would be a different one without it (`words.DEMANDS` lists those). `context_management`, which Claude Code always
+sends, trims long chats and does not shape the answer. Null means the same as absence.
 
-What is left over of a nested object (metadata, thinking, tool_choice, output_config) rides in `extra` under the
-object's own name.
+The rest of a nested object (metadata, thinking, tool_choice, output_config) is kept in `extra` under the object's own
+name.
 
-What an answer tells beside its content (`container`, `stop_details`, `context_management`) rides in `Usage.extra`,
-since the wire tells it with the last counts, and what it tells at its start in `Start.extra`. Of an answer that counts
-no token it is lost.
+What an answer says beside its content (`container`, `stop_details`, `context_management`) is kept in `Usage.extra`, as
+it comes with the last counts, and is lost if the answer counts no tokens. What it says at its start is kept in
+`Start.extra`.
+
+The way in, and what both ways share:
+
+    words         this wire's words, and ours for them
+    parse         a client's request
+    documents     its documents and search results
+    decode        a provider's answer
+    events        the fields of answers and their events
+    citations     where a passage comes from
+    usage         the tokens that were counted
+    faults        errors, both ways
+    meter         the cost of an answer that passes through
+
+The way out:
+
+    encode        a request to a provider
+    messages      the order of its turns
+    blocks        one block of a turn
+    thinking      how much the model may think
+    count         its tokens, counted before it is sent
+    render        an answer to a client
+
+The same chats in another envelope:
+
+    invoke        Bedrock's InvokeModel
+    vertex        Vertex AI, which has the model in the path
 """
 
 import re
@@ -113,7 +139,7 @@ class Anthropic:
         return dump(_model_card(name, abilities))
 
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
-        """`ask_usage` changes nothing: this wire always tells."""
+        """`ask_usage` changes nothing: this wire always counts tokens."""
         return renamed(envelope, model)
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
@@ -155,6 +181,6 @@ def _model_list(page: Page) -> bytes:
 
 
 def _model_card(name: str, abilities: Abilities = UNKNOWN) -> Object:
-    """https://platform.claude.com/docs/en/api/models: the epoch stands for a date that is not known."""
+    """The epoch stands for an unknown date: https://platform.claude.com/docs/en/api/models"""
     limits = without_nulls({"max_input_tokens": abilities.context, "max_tokens": abilities.max_output})
     return {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z", **limits}

@@ -1,7 +1,7 @@
 """How is one block of a turn said to Anthropic?
 
-What this wire cannot carry is refused with its path. `own`: the request came on this wire, so that `extra` means
-something here, and everything goes out as it came.
+What this wire cannot carry is refused with its path. `own`: the request came in this wire, so that its `extra` is valid
+here, and everything goes out as it came.
 """
 
 from typing import assert_never
@@ -39,7 +39,7 @@ from proxy.grammar.textual import is_text, text_of
 
 
 class Blocks:
-    """Of one request. `claude`: the model is Anthropic's own. `dropped` gathers the receipt."""
+    """The blocks of one request. `claude`: the model is Anthropic's own. `dropped` collects the receipt."""
 
     def __init__(self, own: bool, claude: bool, dropped: Receipt) -> None:
         self.own = own
@@ -53,7 +53,7 @@ class Blocks:
         return self._parts(turn.parts)
 
     def marked(self, block: Object, part: Part | Tool) -> Object:
-        """The block with its part's cache and extra."""
+        """The block, with the cache point and the `extra` of its part."""
         if part.cache is not None:
             block["cache_control"] = part.cache if self.own else _cache_control(part.cache)
         if self.own:
@@ -65,7 +65,7 @@ class Blocks:
         return [block for part in parts if (block := self._part(part)) is not None]
 
     def _part(self, part: Part) -> Object | None:
-        """One block; None where nothing is to be said, or nothing may be."""
+        """One block; None where there is nothing to say, or the part must be left out."""
         match part:
             case Text():
                 return self._text(part)
@@ -90,7 +90,7 @@ class Blocks:
                 assert_never(part)
 
     def _text(self, part: Text) -> Object | None:
-        if not part.text and not self.own:  # the wire refuses empty text, and it says nothing
+        if not part.text and not self.own:  # the wire refuses empty text
             self.dropped.marks(part)
             return None
         block: Object = {"type": "text", "text": part.text}
@@ -147,9 +147,9 @@ class Blocks:
                 assert_never(source)
 
     def _thought(self, part: Thinking) -> Object | None:
-        """A thought comes back under its seal, or not at all, and is no place for a cache point.
+        """A thought goes back under its seal or not at all, and cannot carry a cache point.
 
-        Other vendors' models on this wire seal nothing, and get from its own clients what they have said.
+        Other vendors' models on this wire seal nothing: a client of this wire may send their thoughts back unsealed.
         """
         if not is_sealed(part) and (self._claude or not self.own):
             self.dropped.add("thinking")
@@ -185,7 +185,7 @@ class Blocks:
 
 
 def _check_places(turn: Turn) -> None:
-    """https://platform.claude.com/docs/en/build-with-claude/vision: images are the user's, and so are documents."""
+    """Only the user may show images and documents: https://platform.claude.com/docs/en/build-with-claude/vision"""
     for part in turn.parts:
         if turn.role in ("system", "developer") and not isinstance(part, Text):
             raise Unrepresentable(f"{part.at}: a system prompt of Anthropic's wire is text alone.", param=part.at)
@@ -195,7 +195,7 @@ def _check_places(turn: Turn) -> None:
 
 
 def _cache_control(cache: Object) -> Object:
-    """Other wires spell a cache point their own way; here there is one kind, of two durations."""
+    """The cache point of another wire, which spells it its own way; this one has one kind, with two durations."""
     ttl = cache.get("ttl")
     return {"type": "ephemeral"} | ({"ttl": ttl} if ttl in ("5m", "1h") else {})
 

@@ -1,4 +1,4 @@
-"""Where does a passage come from, as this wire tells it?
+"""How does this wire say where a passage comes from?
 
 https://platform.claude.com/docs/en/build-with-claude/citations
 """
@@ -11,7 +11,7 @@ from proxy.grammar.claude.quoting import is_url, place_of
 from proxy.grammar.fields import Object, as_object, as_text
 
 _FOUND = "web_search_result_location"
-_PLACES: dict[Unit, tuple[str, str, str, str]] = {  # the type, and what says in which document, from where, and up to
+_PLACES: dict[Unit, tuple[str, str, str, str]] = {  # the type, and the keys of the document, the start and the end
     "char": ("char_location", "document_index", "start_char_index", "end_char_index"),
     "page": ("page_location", "document_index", "start_page_number", "end_page_number"),
     "block": ("content_block_location", "document_index", "start_block_index", "end_block_index"),
@@ -24,24 +24,24 @@ def citations_of(values: Iterable[object]) -> list[Citation]:
 
 
 def spelled(citations: Iterable[Citation]) -> list[Object]:
-    """Those that this wire spelled. Another wire's would be refused when they come back."""
+    """Those that are in this wire's words: it refuses another wire's when they come back."""
     return [one.value for one in citations if one.wire == NAME]
 
 
 def again(citations: Iterable[Citation]) -> list[Object]:
-    """Those of another wire's that the model is reminded of: what it cited of the request."""
+    """Those of another wire that can go back to the model: they cite a place in the request itself."""
     placed = [_placed(one) for one in citations if one.place is not None]
     return [{key: value for key, value in one.items() if key != "file_id"} for one in placed]
 
 
 def shown(citations: Iterable[Citation]) -> list[Object]:
-    """For a client's eyes: those of other wires as well, where they have an address or a place to show."""
+    """For a client to read: other wires' citations as well, where they have a URL or a place to show."""
     told = (one.value if one.wire == NAME else _placed(one) or _found(one) for one in citations)
     return [value for value in told if value]
 
 
 def was_shown(value: object) -> bool:
-    """Is this one of ours, on its way back? Anthropic's own have an index."""
+    """Is this one that we made for a client, on its way back? Anthropic's own have an index."""
     said = as_object(value)
     return said.get("type") == _FOUND and said.get("encrypted_index") == ""
 

@@ -1,4 +1,4 @@
-"""How many tokens is a request, before it is sent?
+"""How many tokens has a request, before it is sent?
 
 https://platform.claude.com/docs/en/api/messages-count-tokens
 """
@@ -11,7 +11,7 @@ from proxy.grammar.fields import UNREADABLE, as_object, decode_json, dump, nonse
 
 
 def count_body(request: Request) -> bytes:
-    """The request as it would be sent, less what is no part of the prompt."""
+    """The request as it would be sent, without what is no part of the prompt."""
     return dump({key: value for key, value in Encoding(request).body().items() if key not in UNCOUNTED})
 
 

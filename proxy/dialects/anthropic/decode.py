@@ -1,6 +1,6 @@
 """What did Anthropic answer?
 
-Bytes in, events out, fed as they come. The mirror of render.py; whatever is no answer is an UpstreamError.
+Bytes go in as they come, and events come out: the mirror of render.py. What is no answer raises UpstreamError.
 """
 
 from collections.abc import Iterator
@@ -53,10 +53,10 @@ from proxy.grammar.fields import UNREADABLE, Object, nonsense
 class _Block(Struct):
     """An open block, and what is still to be said when it closes."""
 
-    index: int  # in our sentence
+    index: int  # in our own events
     part: Part
-    given: str = ""  # a tool's input as it stood in the start: it counts where no delta comes
-    pieces: list[str] = msgspec.field(default_factory=list)  # of an Opaque's input: it does not stream
+    given: str = ""  # a tool's input from content_block_start: it counts if no delta comes
+    pieces: list[str] = msgspec.field(default_factory=list)  # of an Opaque's input, which we do not stream
 
 
 _OBJECT = msgspec.json.Decoder(Object)
@@ -65,7 +65,7 @@ _EVENTS = frozenset(
     " error".split()
 )
 
-# What a delta belongs to, and the field that has it.
+# The part that a delta belongs to, and the field that has its content.
 _DELTAS: dict[str, tuple[type[Part], str]] = {
     "text_delta": (Text, "text"),
     "citations_delta": (Text, "citation"),
@@ -100,7 +100,7 @@ class StreamDecoder:
             raise Down("The provider's stream ended before its answer did.")
 
     def _hear(self, events: bytes) -> Iterator[Event]:
-        """Nearly every event is a delta, and takes the short way."""
+        """Nearly every event is a delta: those do not go through `_event`."""
         for text in events.split(b"\n\n"):
             if not text or self._finished or not (data := data_of(text)):  # some hosts add a [DONE]
                 continue
@@ -111,7 +111,7 @@ class StreamDecoder:
                 yield delta
 
     def _read(self, data: bytes) -> EventFields:
-        """An event of a kind that we do not know may have fields of any shape: its type is all that is read."""
+        """The event. Only the type is read where its kind is unknown, as its fields may have any shape."""
         try:
             event = EVENT.decode(data)
         except UNREADABLE:
@@ -137,7 +137,7 @@ class StreamDecoder:
                 yield self._message_stop()
             case "error":
                 raise fault(event.error)
-            case _:  # a ping, or what is not invented yet
+            case _:  # a ping, or a kind that we do not know
                 pass
 
     def _message_start(self, message: MessageFields | None) -> Iterator[Event]:
@@ -167,7 +167,7 @@ class StreamDecoder:
         self._count += 1
         if isinstance(part, ToolCall):
             block.given, part.arguments = part.arguments, ""
-        if not isinstance(part, Opaque):  # that may still grow
+        if not isinstance(part, Opaque):  # an Opaque may still grow, and is told at its end
             whole = Completion(start=Start(), choices=[Choice(parts=[part], stop=Stop())])
             shell = (said for said in unfold(whole) if isinstance(said, Open | Delta))
             yield from (replace(said, index=block.index) for said in shell)
@@ -180,7 +180,7 @@ class StreamDecoder:
             _grow(block.part.value, _OBJECT.decode(data)["delta"], block.pieces)
             return None
         kind, name = _DELTAS.get(delta.type, (None, ""))
-        if kind is None:  # not invented yet
+        if kind is None:  # a kind that we do not know
             return None
         more = getattr(delta, name)
         if more is None or not isinstance(block.part, kind):
@@ -236,7 +236,7 @@ def _delta(index: int, name: str, more: Any) -> Delta:
 
 
 def _stop_of(ending: DeltaFields | MessageFields) -> Stop:
-    """Who gives no reason has ended its turn all the same."""
+    """How it ended. No reason counts as end_turn."""
     word = ending.stop_reason or ""
     return Stop(reason=reason_of(word or "end_turn", REASONS), raw=word, sequence=ending.stop_sequence)
 
@@ -248,7 +248,7 @@ def _part_of(raw: Raw) -> Part:
         if value.get("type") not in ("text", "thinking", "redacted_thinking", "tool_use"):
             return Opaque(wire=NAME, value=value | {"type": KIND.decode(raw).type})
         block = CONTENT.decode(raw)
-    except (*UNREADABLE, TypeError):  # a type that is a list cannot be looked for
+    except UNREADABLE:
         raise nonsense("a content block is malformed") from None
     match block.type:
         case "text":

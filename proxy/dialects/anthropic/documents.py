@@ -1,4 +1,4 @@
-"""What is a document, or what a search has found, as a client of the Messages API sends it?
+"""How does a client of the Messages API send a document, or what a search has found?
 
 https://platform.claude.com/docs/en/build-with-claude/citations and .../docs/en/build-with-claude/search-results
 """
@@ -11,7 +11,7 @@ from proxy.grammar.fields import Fields, Verbatim, as_list, as_object, standard_
 
 
 def document_of(fields: Fields) -> Document | None:
-    """None where only this wire understands it: it is made of more than texts, or of a kind that we do not know."""
+    """None where only this wire understands it: it holds more than texts, or is of a kind that we do not know."""
     match fields.rest.get("source"):
         case {"type": "content", "content": str(text), **more} if not more:
             fields.rest["source"] = Verbatim(fields.rest["source"])
@@ -37,7 +37,7 @@ def found_in(fields: Fields) -> Document | None:
 
 
 def _texts(content: object) -> list[str]:
-    """Of blocks of text that say nothing else; none where one is another."""
+    """The texts of the blocks, if each is a text block without further fields; else none."""
     blocks = [as_object(block) for block in as_list(content)]
     plain = all(block.keys() == {"type", "text"} and block["type"] == "text" for block in blocks)
     texts = [block["text"] for block in blocks] if plain else []
@@ -45,7 +45,7 @@ def _texts(content: object) -> list[str]:
 
 
 def source_of(fields: Fields) -> Source | None:
-    """None where it is of a kind that only this wire understands."""
+    """None where only this wire understands its kind."""
     source = fields.need_inner("source")
     made: Source
     match source.need_text("type"):

@@ -1,8 +1,8 @@
 """How is a Request said to Anthropic?
 
-The mirror of parse.py. A request of this wire goes out as it came. One of another wire is made legal for its model:
-knobs that the wire or the model lacks are dropped and named in the receipt, what cannot be carried is refused with its
-path.
+The mirror of parse.py. A request that came in this wire goes out as it came. One from another wire is made valid for
+its model: knobs that the wire or the model lacks are dropped and named in the receipt; what cannot be carried is
+refused with its path.
 """
 
 from proxy.canon import Request, Tool
@@ -21,12 +21,10 @@ from proxy.grammar.shapes import held_to, labelled
 
 
 class Encoding:
-    """One request on its way to the wire. `own`: it came on this wire, so that `extra` means something here.
-    `claude`: its model is Anthropic's, whatever it is called.
-    """
+    """One request on its way to the wire. `claude`: its model is Anthropic's, whatever its name."""
 
     def __init__(self, request: Request, claude: bool = False) -> None:
-        self._own = request.wire == NAME
+        self._own = request.wire == NAME  # then its `extra` is valid here
         self._claude = claude or is_claude(request.model)
         self._takes = takes_of(request.model)
         self._plan = plan_as_asked(request) if self._own else plan(request, self._takes)
@@ -73,13 +71,13 @@ class Encoding:
             refuse_demands(self._request, "Anthropic's wire")
 
     def _leave_out(self) -> None:
-        """The knobs that the wire lacks, those apart that ask for what is so anyway."""
+        """Note the knobs that the wire lacks, except those that ask for what is so anyway."""
         self.dropped.lacking(KNOBS_LACKED)
         if not self._own:
             self.dropped.left(self._request.extra)
 
     def _thin_out(self, body: Object) -> None:
-        """Of too many cache points the last are kept: each holds what stands before it as well."""
+        """Keep only the last cache points if there are too many: each covers all that stands before it."""
         for block in _cached(body)[:-CACHE_POINTS]:
             del block["cache_control"]
             self.dropped.add("cache")
@@ -110,7 +108,7 @@ class Encoding:
         return TIERS.get(tier)
 
     def _output(self) -> Object:
-        """The SDK's GA types have `output_config.format`; a JSON mode without a schema there is not."""
+        """The format is where the SDK's GA types have it. This wire has no JSON mode without a schema."""
         shape, effort = self._request.format, self._plan.effort
         output: Object = {} if effort is None else {"effort": effort}
         if shape is None or shape.kind == "text":
@@ -130,7 +128,7 @@ class Encoding:
             at = tool.at
             raise Unrepresentable(f"{at} is of type {tool.kind}, which Anthropic's wire has not.", param=at)
         block: Object = {"name": tool.name, "input_schema": tool.parameters or {}}
-        if not self._own:  # the wire insists on these two
+        if not self._own:  # the wire insists on a schema, and on `type` in it
             schema = {"type": "object", **(tool.parameters or {"properties": {}})}
             block["input_schema"] = held_to(schema, self.dropped, "tool.strict") if tool.strict else schema
         if tool.description is not None:
@@ -147,7 +145,7 @@ class Encoding:
             return None
         if not self._own:
             if not self._request.tools and mode in ("auto", "none"):
-                return None  # the wire refuses a choice among no tools, and this one says nothing
+                return None  # the wire refuses a choice among no tools, and this one changes nothing
             if mode in ("required", "tool") and not self._takes.forced:
                 self.dropped.add("tool_choice")
                 choice, mode = None, "auto"

@@ -1,4 +1,4 @@
-"""What do an event and a whole answer of this wire hold, as far as anybody reads it?"""
+"""Which fields of this wire's events and whole answers do we read?"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +12,7 @@ from proxy.grammar.fields import Object
 
 
 class DeltaFields(Struct):
-    """Of a block, or of the message: every kind has its own few of these."""
+    """The `delta` of a block, or of the message: each kind has a few of these."""
 
     type: str = ""
     text: str | None = None
@@ -27,7 +27,7 @@ class DeltaFields(Struct):
 
 
 class MessageFields(Struct):
-    """A whole answer, the head of a stream, or an error where one of them should be."""
+    """A whole answer, the head of a stream, or an error in the place of either."""
 
     id: str | None = None
     model: str | None = None
@@ -56,7 +56,7 @@ class EventFields(Struct):
 
 
 class ContentFields(Struct):
-    """A block that has a place in the canonical form."""
+    """A content block that has a canonical form."""
 
     type: str
     text: str = ""
@@ -79,7 +79,7 @@ CONTENT = msgspec.json.Decoder(ContentFields)
 KIND = msgspec.json.Decoder(KindFields)
 
 
-# --- what an answer tells beside its content and its tokens ----------------------------------------------------------
+# --- what an answer says beside its content and its tokens -----------------------------------------------------------
 
 
 def beside_delta(event: EventFields) -> Object:

@@ -1,4 +1,4 @@
-"""What do Anthropic's errors mean, and how are ours told in its words?
+"""What do Anthropic's errors mean, and how are ours put into its words?
 
 https://platform.claude.com/docs/en/api/errors
 """
@@ -15,14 +15,14 @@ _message = in_words_of("prompt is too long", "prompt is too long")
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-    """The error that an answer of another status than 200 means. Its body is kept where the client may read it."""
+    """The error behind a status other than 200. Its body is kept if it is this wire's, as a client can read it then."""
     said = _object_of(body)
     kept = kept_headers(headers, "anthropic-ratelimit-")
     return fault(said.get("error"), status, kept, body if said.get("type") == "error" and "error" in said else None)
 
 
 def fault_of_no_answer(body: bytes) -> UpstreamError:
-    """Bytes that came as an answer and are none: an error's JSON, a page of HTML, nothing."""
+    """The error behind bytes that came as an answer and are none: an error's JSON, a page of HTML, nothing."""
     said = _object_of(body)
     if "error" in said:
         return fault(said["error"])
@@ -46,7 +46,7 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
 
 
 def _object_of(body: bytes) -> dict[str, object]:
-    """Vertex AI puts an error of its own into an array."""
+    """The object, also out of an array, into which Vertex AI puts its own errors."""
     try:
         said = decode_json(body)
     except UNREADABLE:

@@ -1,13 +1,13 @@
-"""How does one say an Anthropic chat through Bedrock's InvokeModel?
+"""How is an Anthropic chat said through Bedrock's InvokeModel?
 
-Anthropic's body in Bedrock's envelope: model and stream stand in the path, `anthropic_version` in the body, errors and
-streams are spelled as Bedrock spells them. Each event of a stream is a message of type `chunk`, whose `bytes` are the
-event's JSON in base64; whatever the model, the last one counts tokens as well (`amazon-bedrock-invocationMetrics`).
+Anthropic's body in Bedrock's envelope: the path says the model and whether to stream, the body has `anthropic_version`,
+and errors and streams have Bedrock's form. Each event of a stream is a message of type `chunk`, whose `bytes` are the
+event's JSON in base64. Whatever the model, the last one counts tokens as well (`amazon-bedrock-invocationMetrics`).
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModelWithResponseStream.html and
 https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages.html
 
-Other families (Titan, Llama, ...) have bodies of their own. They pass through to Bedrock as they are, and nobody else
-can be asked with them.
+Other families (Titan, Llama, ...) have bodies of their own. They pass through to Bedrock as they are, and are not
+translated for other providers.
 """
 
 import re
@@ -40,13 +40,13 @@ from proxy.grammar.claude.models import hinted_to
 from proxy.grammar.fields import UNREADABLE, Fields, Object, as_object, decode_json, dump, nonsense, without_nulls
 from proxy.ports import Decoder, Encoded, Headers, Hints, Meter, Peek, Renderer
 
-# Bedrock's name for 2023-06-01. Clients may say another (Anthropic's SDK has that of its own API), and all parse alike.
+# Bedrock's name for 2023-06-01. Clients may send another (Anthropic's SDK sends its own API's); all are parsed alike.
 VERSION = "bedrock-2023-05-31"
 METRICS = "amazon-bedrock-invocationMetrics"
 
 
 class Invoke(Bedrock):
-    """The dialect: Bedrock's, but for the body."""
+    """The dialect: Bedrock's, except for the body."""
 
     name = "bedrock_invoke"
     demands_limit = True
@@ -57,7 +57,7 @@ class Invoke(Bedrock):
     verbs: ClassVar = {"invoke": False, "invoke-with-response-stream": True}
 
     def parse(self, body: bytes, peek: Peek) -> Request:
-        """Raises Unsupported where the body is of another family than Claude's."""
+        """Raises Unsupported where the body is not Claude's, but another family's."""
         said = parse_object(body)
         if "prompt" in said or said.pop("anthropic_version", None) is None:
             raise Unsupported(
@@ -82,21 +82,21 @@ class Invoke(Bedrock):
         return StreamMeter() if stream else WholeMeter()
 
     def usage_in_head(self, headers: Mapping[str, str]) -> Usage | None:
-        """Of a body of another family, which no meter of ours reads."""
+        """For the bodies of other families, which our meters cannot read."""
         return usage_in_head(headers)
 
     def head_of(self, usage: Usage) -> Headers:
         return head_of(usage)
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
-        """Other families have other names for these, or none."""
+        """Nothing for other families, which have other names for these, or none."""
         if "anthropic_version" not in envelope:
             return {}
         temperature = hinted_to(hints.model, envelope.get("thinking"), envelope.get("top_p"), hints.temperature)
         return without_nulls({"max_tokens": hints.max_tokens, "temperature": temperature})
 
     def encode(self, request: Request) -> Encoded:
-        """Of a profile or an endpoint the name is an ARN, which does not tell that it is Claude."""
+        """It is Claude, which the name need not show: that of a profile or an endpoint is an ARN."""
         encoding = Encoding(request, claude=True)
         apart = ("model", "stream", "anthropic_version")
         said = {key: value for key, value in encoding.body().items() if key not in apart}
@@ -110,7 +110,7 @@ class Invoke(Bedrock):
 
 
 class _Part(msgspec.Struct):
-    """PayloadPart. Beside the bytes stands `p`, a padding that hides their length from who listens to the line."""
+    """PayloadPart. Its other field, `p`, is padding that hides the length of the bytes from eavesdroppers."""
 
     data: bytes = msgspec.field(name="bytes", default=b"")
 
@@ -119,22 +119,22 @@ _PART = msgspec.json.Decoder(_Part)
 
 
 def _event_in(message: Message) -> bytes:
-    """The JSON of a chunk's event, on one line; nothing where it is a message of a kind yet to come.
+    """The JSON of a chunk's event, on one line; empty where the message is of a kind that we do not know.
 
-    Raises UpstreamError: an exception came, or what cannot be read.
+    Raises UpstreamError for an exception, and for what cannot be read.
     """
     if message.headers.get(":message-type") in ("exception", "error"):
         raise fault_of_message(message)
     if message.headers.get(":event-type") != "chunk":
         return b""
     try:
-        return _PART.decode(message.payload).data.translate(None, b"\r\n")  # in JSON's strings these are escaped
+        return _PART.decode(message.payload).data.translate(None, b"\r\n")  # inside JSON strings these are escaped
     except UNREADABLE:
         raise nonsense("a chunk holds no bytes") from None
 
 
 class StreamDecoder:
-    """Takes each event out of its message, and hands it to the decoder of Anthropic's own streams."""
+    """Takes each event out of its message, and gives it to the decoder of Anthropic's own streams."""
 
     def __init__(self) -> None:
         self._messages = EventStream()
@@ -200,26 +200,26 @@ def _metrics_of(usage: Usage) -> Object:
 # --- what an answer that passes through costs ------------------------------------------------------------------------
 
 
-# How nearly every chunk of an Anthropic stream begins: it is about one block, and tells nothing of the whole.
+# How nearly every chunk of an Anthropic stream begins: it is about one block, and says nothing of the whole answer.
 _OF_BLOCK = b'"bytes":"' + b64encode(b'{"type":"content_bloc')
-_BEGINNING = 256  # bytes of a frame within which that would stand
+_BEGINNING = 256  # bytes at the start of a frame in which we look for that
 
 
 class StreamMeter:
-    """Watches a stream. Finished: Anthropic's message_stop; other families have no end but that of the bytes."""
+    """Watches a stream. It finishes at Anthropic's message_stop; other families' streams just stop."""
 
     def __init__(self) -> None:
         self._frames = Frames()
         self._events = EventMeter()
         self._counted: Usage | None = None
         self._fault: UpstreamError | None = None
-        self._is_open: bool | None = None  # will the bytes end it, and no event? Its first event tells
-        self._ended = False  # by its bytes
+        self._just_stops: bool | None = None  # without a last event? None until the first event tells
+        self._stopped = False  # so, in good order
         self._is_lost = False  # nothing can be read any more
 
     @property
     def usage(self) -> Usage | None:
-        """As the events tell it, kind by kind, or else as Bedrock counted."""
+        """As the events count it, kind by kind; else as Bedrock counted it."""
         return self._events.usage or self._counted
 
     @property
@@ -228,7 +228,7 @@ class StreamMeter:
 
     @property
     def finished(self) -> bool:
-        return self._events.finished or self._ended
+        return self._events.finished or self._stopped
 
     @property
     def error(self) -> UpstreamError | None:
@@ -247,15 +247,15 @@ class StreamMeter:
             self._fault, self._is_lost = error, True
 
     def close(self) -> None:
-        """The end of the stream: a message that it cut off tells nothing."""
+        """The end of the stream. If it cuts off a message, the answer did not finish."""
         with suppress(BadMessage):
             self._frames.close()
-            self._ended = bool(self._is_open) and not self._is_lost
+            self._stopped = bool(self._just_stops) and not self._is_lost
 
     def _look(self, event: bytes) -> None:
         self._events.feed(sse(event))
-        if event and self._is_open is None:
-            self._is_open = b'"message_start"' not in event
+        if event and self._just_stops is None:
+            self._just_stops = b'"message_start"' not in event
         if METRICS.encode() in event:
             self._counted = _counted(event) or self._counted
 

@@ -1,6 +1,6 @@
-"""In what order do the turns of another wire stand on this one?
+"""How are another wire's turns put into this wire's order?
 
-User and assistant take turns here, and the user begins. Results of tools stand first in the turn after their calls.
+User and assistant alternate here, and the user begins. Tool results come first in the turn after their calls.
 https://platform.claude.com/docs/en/api/messages and .../docs/en/agents-and-tools/tool-use/implement-tool-use
 """
 
@@ -15,7 +15,7 @@ _SYSTEM: tuple[Role, ...] = ("system", "developer")
 
 
 def parted(turns: list[Turn], own: bool) -> tuple[list[Turn], list[Turn]]:
-    """What goes to `system`, and the messages."""
+    """The turns that go into `system`, and those that become messages."""
     count = 0
     while count < len(turns) and (turns[count].at == "system" if own else turns[count].role in _SYSTEM):
         count += 1
@@ -23,7 +23,9 @@ def parted(turns: list[Turn], own: bool) -> tuple[list[Turn], list[Turn]]:
 
 
 def as_they_came(turns: list[Turn], blocks: Blocks) -> list[Object]:
-    """Less an answer of which nothing is left, as it was another provider's thought alone: it would be refused."""
+    """The messages of a request that came in this wire. An assistant's turn may be empty now, as it held nothing but
+    another provider's thoughts: it is left out, since it would be refused.
+    """
     said = [(turn, blocks.of(turn)) for turn in turns]
     return [
         {**turn.extra, "role": turn.role, "content": content}
@@ -33,13 +35,15 @@ def as_they_came(turns: list[Turn], blocks: Blocks) -> list[Object]:
 
 
 def in_order(turns: list[Turn], blocks: Blocks, takes: Takes) -> list[Object]:
-    """None where nothing is said. Raises Unrepresentable: the assistant's first, or its last, where it may not be."""
+    """The messages of a request from another wire; empty turns are left out. Raises Unrepresentable where the assistant
+    begins, or has the last turn and the model allows no prefill.
+    """
     said = [(turn, content) for turn in turns if (content := blocks.of(turn))]
     messages: list[Object] = []
     for number, (turn, content) in enumerate(said):
         role = "assistant" if turn.role == "assistant" else "user"
         if turn.role in _SYSTEM:
-            if takes.system and _may_be_told(messages, [later.role for later, _ in said[number + 1 :]]):
+            if takes.system and _may_stay_system(messages, [later.role for later, _ in said[number + 1 :]]):
                 role = "system"
             else:
                 _quote(content, blocks)
@@ -55,8 +59,8 @@ def in_order(turns: list[Turn], blocks: Blocks, takes: Takes) -> list[Object]:
     return messages
 
 
-def _may_be_told(messages: list[Object], following: list[Role]) -> bool:
-    """A system turn in mid-chat stands behind the user's, and before the assistant's or at the end.
+def _may_stay_system(messages: list[Object], following: list[Role]) -> bool:
+    """A system turn in mid-chat must follow the user's, and come before the assistant's or at the end.
 
     https://platform.claude.com/docs/en/build-with-claude/mid-conversation-system-messages
     """
@@ -65,14 +69,14 @@ def _may_be_told(messages: list[Object], following: list[Role]) -> bool:
 
 
 def _quote(content: list[Object], blocks: Blocks) -> None:
-    """A system turn where the wire, or the model, has no place for one: the user's turn carries it."""
+    """Mark a system turn that the user's turn carries, as the wire or the model has no place for it."""
     blocks.dropped.add("turn.place")
     for block in content:
         block["text"] = f"<system>\n{block['text']}\n</system>"
 
 
 def _end(messages: list[Object], at: str, blocks: Blocks, takes: Takes) -> None:
-    """A last turn of the assistant's is one to be continued, and may not end in a blank."""
+    """A last turn of the assistant's is a prefill, which not every model takes, and may not end in whitespace."""
     if messages and messages[-1]["role"] == "assistant":
         if not takes.prefill:
             raise no_prefill(at)

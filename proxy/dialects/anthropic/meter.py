@@ -1,7 +1,7 @@
 """What does an answer that passes through cost, and did it end?
 
-Few events of a stream tell of the answer as a whole, and no other is parsed: inside a JSON string every quote is
-escaped, and the type of each that tells begins with `message_`.
+Only the few events of a stream that say something of the whole answer are parsed. Their bytes show them: their type
+begins with `message_`, or is `"error"` in quotes, which would be escaped inside a JSON string.
 """
 
 import msgspec
@@ -14,7 +14,7 @@ from proxy.grammar import whole
 from proxy.grammar.fields import UNREADABLE
 from proxy.grammar.watching import EventMeter
 
-MAX_EVENT = 1024 * 1024  # bytes; what tells of tokens is far shorter
+MAX_EVENT = 1024 * 1024  # bytes; events that count tokens are far shorter
 
 
 class StreamMeter(EventMeter):
@@ -30,7 +30,7 @@ class StreamMeter(EventMeter):
     def _event(self, event: bytes) -> None:
         if self.finished:
             return
-        try:  # an error may come where a stream should be
+        try:  # bare JSON is an error that came instead of a stream
             said = EVENT.decode(event if event.startswith(b"{") else data_of(event))
         except UNREADABLE:
             return
@@ -52,7 +52,7 @@ class WholeMeter(whole.Meter):
     def look(self, body: bytes) -> None:
         try:
             message = MESSAGE.decode(body)
-        except msgspec.ValidationError:  # JSON of another shape than ours: a vendor's news, and the client's to read
+        except msgspec.ValidationError:  # JSON of a shape that is new to us, but not to the client perhaps
             self.finished = body.lstrip()[:1] == b"{"
             return
         except UNREADABLE:

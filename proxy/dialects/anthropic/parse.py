@@ -1,6 +1,6 @@
 """What does a client of the Messages API ask for?
 
-A body in, a Request out. Wrong types are a BadRequest that names the field's path; nothing that was sent is lost.
+A body in, a Request out. A wrong type raises BadRequest with the field's path; nothing that was sent is lost.
 """
 
 from proxy.canon import (
@@ -37,7 +37,7 @@ def parse_request(top: Fields) -> Request:
 
 
 def parse_prompt(top: Fields) -> Request:
-    """A request that need not say how long its answer may be: its tokens are to be counted."""
+    """A request without the limit of its answer, which is not needed where only its tokens are counted."""
     names = names_in(top.rest, SPELLED, SPELLED_BY)
     choice, parallel = _tool_choice(top)
     form, effort = _output(top)
@@ -67,7 +67,7 @@ def parse_prompt(top: Fields) -> Request:
 
 
 def _output(top: Fields) -> tuple[Format | None, str | None]:
-    """The format and the effort. `output_format` is the beta's name for what is `output_config.format` now."""
+    """The format and the effort. `output_format` was the beta's name for `output_config.format`."""
     if "output_config" not in top.rest and "output_format" not in top.rest:
         return None, None
     config = top.inner("output_config")
@@ -99,11 +99,11 @@ def _reasoning(top: Fields, effort: str | None) -> Reasoning | None:
             reasoning.budget = thinking.need_natural("budget_tokens")
         case "disabled":
             reasoning.off = True
-        case "between_tools" as kind:  # off, but for a word on what the tools are called for
+        case "between_tools" as kind:  # off, except for a word on why tools are called
             reasoning.off, thinking.rest["type"] = True, kind
         case "adaptive":
             reasoning.adaptive = True
-        case kind:  # one yet to come
+        case kind:  # one that we do not know
             thinking.rest["type"] = kind
     if thinking.rest.get("display") == "summarized":
         reasoning.summary = "auto"
@@ -205,7 +205,7 @@ def _part(value: object, at: str) -> Part:
             part.name, part.origin, part.cited = fields.text("title"), fields.text("source"), cited_in(fields)
         case "thinking":
             part = Thinking(text=fields.need_text("thinking"), signature=fields.text("signature") or "")
-        case "redacted_thinking" if data := fields.need_text("data"):  # a seal of nothing would look like open thought
+        case "redacted_thinking" if data := fields.need_text("data"):  # if empty, it would look like a readable thought
             part = Thinking(redacted=data)
         case "tool_use":
             part = _tool_use(fields)
@@ -225,7 +225,7 @@ def _tool_use(fields: Fields) -> ToolCall:
 
 
 def _tool_result(fields: Fields) -> ToolResult:
-    """No result holds another one: so no client decides how deep our own calls nest."""
+    """A result may not hold another one, or a client could decide how deeply we recurse."""
     for number, block in enumerate(as_list(fields.rest.get("content"))):
         if as_object(block).get("type") == "tool_result":
             raise wrong_word(f"{fields.path('content')}[{number}].type", "what a result may hold", "tool_result")
@@ -236,6 +236,6 @@ def _tool_result(fields: Fields) -> ToolResult:
 
 
 def _citations(fields: Fields) -> list[Citation]:
-    """Less those that we made for the client's eyes: no provider has ever seen them."""
+    """The citations, without those that we made for the client to read: no provider has ever seen them."""
     said = [Fields(value, at).rest for value, at in fields.items("citations")]
     return citations_of(one for one in said if not was_shown(one))

@@ -44,9 +44,9 @@ from proxy.grammar.single import OneByOne, only
 
 
 class StreamRenderer:
-    """The wire knows one open block at a time: what belongs to a later one waits until the earlier is closed.
+    """The wire has one open block at a time: what belongs to a later one waits until the earlier one is closed.
 
-    message_start waits for the event after Start, since it has room for the input's tokens.
+    message_start waits for the event after Start, as that may bring the input's tokens, for which it has a field.
     """
 
     media_type = "text/event-stream"
@@ -58,13 +58,13 @@ class StreamRenderer:
         self._usage: Usage | None = None
         self._refused = False
         self._blocks = OneByOne()
-        self._part: Part = Text()  # its shell
-        self._lead = b""  # how each of its deltas begins; nothing where none can come
+        self._part: Part = Text()  # of the open block, without its content
+        self._lead = b""  # how each of its deltas begins; empty where it has none
         self._sent = 0  # blocks begun
 
     def feed(self, event: Event) -> bytes:
         match event:
-            case Delta(index=index) if index == self._blocks.open:  # one for every token
+            case Delta(index=index) if index == self._blocks.open:  # the usual case, one for every token
                 return self._said(event)
             case Delta() | Open() | Close():
                 return self._begin() + b"".join(map(self._say, self._blocks.feed(event)))
@@ -148,7 +148,7 @@ def _frame(name: str, **fields: object) -> bytes:
 
 
 def _opened(part: Part, index: int, seed: str) -> bytes:
-    """content_block_start. Clients gather a tool's input from deltas alone, so that it never stands in the start."""
+    """content_block_start. A tool's input goes into a delta behind it, as clients collect it only from deltas."""
     block = _block(part, index, seed)
     given = block.get("input")
     if not isinstance(given, dict) or not given:
@@ -159,7 +159,7 @@ def _opened(part: Part, index: int, seed: str) -> bytes:
 
 
 def _lead(part: Part, index: int) -> bytes:
-    """A delta is spelled by hand, with one encode: all that stands before its text is the same for the whole block."""
+    """What stands before the text in every delta of a block. It is built once, so that a delta costs one encode."""
     match part:
         case Text() | Refusal():
             kind = b'"text_delta","text"'
@@ -221,7 +221,7 @@ def _block(part: Part, index: int, seed: str) -> Object:
             assert_never(part)
 
 
-_CALL_KEYS = ("caller", "toolset_name")  # what a tool_use of this wire may have besides
+_CALL_KEYS = ("caller", "toolset_name")  # what else a tool_use of this wire may have
 
 
 def _message_head(start: Start, request: Request) -> Object:

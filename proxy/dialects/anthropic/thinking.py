@@ -7,7 +7,7 @@ from proxy.grammar.receipts import Receipt
 
 
 def plan_as_asked(request: Request) -> Plan:
-    """For a request that came on this wire: its own words again."""
+    """The plan of a request that came in this wire: what its client said."""
     reasoning, room = request.reasoning or Reasoning(), room_of(request)
     thinking: Object = {}
     if reasoning.off:
@@ -22,7 +22,7 @@ def plan_as_asked(request: Request) -> Plan:
 
 
 def unthinking(body: Object, dropped: Receipt) -> None:
-    """Let the model not think, and forget no thoughts, which is refused beside that.
+    """Switch thinking off, and drop the edits that clear thoughts, which are refused where thinking is off.
 
     https://platform.claude.com/docs/en/build-with-claude/context-editing
     """

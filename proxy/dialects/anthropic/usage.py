@@ -1,4 +1,4 @@
-"""How many tokens did Anthropic count, and how does a client read them?"""
+"""How many tokens did Anthropic count, and how are they told to a client?"""
 
 from typing import Any
 
@@ -17,23 +17,24 @@ _COUNTED = frozenset(
 _COUNTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
 _MINUTES, _HOUR = "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"
 
-# Iterations that the counts at the top have in them; not in them are compaction's, and an advisor's, of another model.
+# Iterations that the counts at the top include. They do not include compaction's, nor those of an advisor, which is
+# another model.
 # https://platform.claude.com/docs/en/build-with-claude/compaction#understanding-usage
 # https://platform.claude.com/docs/en/agents-and-tools/tool-use/advisor-tool
 _WITHIN = frozenset(("message", "fallback_message"))
 
-# No counts, but they come with the last of them, and no other event has a place for them: they ride in `extra`.
+# These are no counts, but come with the last counts, and no canonical event has a field for them: `extra` carries them.
 _BESIDE = frozenset(DELTA_FIELDS + END_FIELDS)
 
 
 class Tally:
-    """What a stream has told of its tokens: counts are cumulative, a later one wins, an absent one leaves the last."""
+    """What a stream has said of its tokens. Counts are cumulative: a later one wins, an absent one changes nothing."""
 
     def __init__(self) -> None:
         self._told: Object = {}
 
     def add(self, usage: object, beside: Object | None = None) -> Usage | None:
-        """`beside`: what came with the counts, and is none."""
+        """`beside`: what came with the counts, and is no count."""
         if isinstance(usage, dict):
             self._told.update((k, value) for k, value in usage.items() if value is not None or k not in self._told)
         self._told |= beside or {}
@@ -41,7 +42,7 @@ class Tally:
 
 
 def usage_of(told: Object) -> Usage | None:
-    """None where there are zeros alone: a model that read nothing and wrote nothing has told nothing."""
+    """None where all counts are zero: a model that read nothing and wrote nothing has counted nothing."""
     made, thought = as_object(told.get("cache_creation")), as_object(told.get("output_tokens_details"))
     tools = as_object(told.get("server_tool_use"))
     minutes, hour = count_of(made.get(_MINUTES)), count_of(made.get(_HOUR))
@@ -72,7 +73,7 @@ def usage_of(told: Object) -> Usage | None:
 
 
 def _with_beside(usage: Usage, iterations: list[Any]) -> Usage:
-    """A kind that nobody knows counts as left out: a guess is no less than the truth."""
+    """Add the iterations that the counts at the top leave out, with those of unknown kinds: never guess too low."""
     beside, is_odd = [], usage.is_odd
     for told in map(as_object, iterations):
         if told.get("type") not in _WITHIN and (counted := usage_of({**told, "iterations": None})) is not None:
@@ -82,9 +83,9 @@ def _with_beside(usage: Usage, iterations: list[Any]) -> Usage:
 
 
 def _tier(told: Object) -> str:
-    """A speed is told beside the tier, and has the price: https://platform.claude.com/docs/en/build-with-claude/fast-mode
+    """What sets the price. A speed, beside the tier, does: https://platform.claude.com/docs/en/build-with-claude/fast-mode
 
-    So has a place to which inference is kept.
+    So does a place that inference is kept to.
     """
     speed = as_text(told.get("speed"))
     tier = speed if speed not in ("", "standard") else as_text(told.get("service_tier"))
@@ -107,6 +108,6 @@ def usage_fields(usage: Usage | None) -> Object:
 
 
 def beside(usage: Usage | None, keys: tuple[str, ...]) -> Object:
-    """What came with the counts, under these names."""
+    """What came with the counts under these keys."""
     extra = usage.extra if usage is not None else {}
     return {key: extra[key] for key in keys if key in extra}

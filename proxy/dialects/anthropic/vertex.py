@@ -1,8 +1,8 @@
-"""How do clients of Claude on Vertex AI ask, which name the model in the path?
+"""How do clients of Claude on Vertex AI ask, with the model in the path?
 
-`.../publishers/anthropic/models/{model}:rawPredict`, or `:streamRawPredict`, and beyond that the Messages API as it
-is, less the model and with an `anthropic_version` of Vertex AI's own. The name is the wire's own, as the clients' face
-of it differs in the envelope alone: every provider of that wire takes the rest verbatim.
+`.../publishers/anthropic/models/{model}:rawPredict`, or `:streamRawPredict`, and otherwise the Messages API as it is,
+without the model and with Vertex AI's own `anthropic_version`. This dialect keeps Anthropic's name, as its clients'
+face differs only in the envelope: every provider of that wire takes the rest as it is.
 https://platform.claude.com/docs/en/build-with-claude/claude-on-vertex-ai
 """
 
@@ -15,17 +15,17 @@ from proxy.errors import BadRequest
 from proxy.grammar.fields import Fields, encode_json
 from proxy.ports import Forward, Path, Peek
 
-# What stands behind `/projects/` or `/publishers/`. A model may have slashes of its own: `openai/gpt-5`.
+# What follows `/projects/` or `/publishers/` in the path. A model's name may have slashes in it: `openai/gpt-5`.
 _asked = re.compile(r"(?:.+?/publishers/)?anthropic/models/(.+):(rawPredict|streamRawPredict)").fullmatch
 
-_COUNT = "count-tokens"  # stands where the model does, which is then in the body
+_COUNT = "count-tokens"  # in the model's place; then the body has the model
 
 
 class AnthropicVertex(Anthropic):
     """The clients' face."""
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
-        """Whether it streams the body says, and where it does not, the path."""
+        """The body says whether to stream; where it does not, the path does."""
         found = _asked(path.rest)
         if found is None:
             known = "publishers/anthropic/models/MODEL:rawPredict or :streamRawPredict"
@@ -52,6 +52,6 @@ class AnthropicVertex(Anthropic):
 
 
 def _messages(envelope: Envelope, model: str, **edits: bytes) -> bytes:
-    """The body as the Messages API has it, whose version is no field."""
+    """The body in the form of the Messages API, where the version is no field."""
     edits["model"] = encode_json(model)
     return Envelope(envelope.without("anthropic_version")).edit(edits)

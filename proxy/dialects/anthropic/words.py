@@ -1,6 +1,6 @@
-"""What are Anthropic's words for what every wire has, and ours for them?
+"""What does Anthropic call the things that every wire has, and what do we call them?
 
-The tables of this wire, where they can be seen at a glance.
+All tables of this wire are here, to be seen at a glance.
 """
 
 import re
@@ -24,17 +24,17 @@ CITES = ("url", "place")
 # The events of a stream that say nothing yet.
 SILENT = re.compile(rb'"type"\s*:\s*"(?:ping|message_start)"')
 
-# The most cache points of one request. (.../docs/en/build-with-claude/prompt-caching)
+# The most cache points that one request may have. (.../docs/en/build-with-claude/prompt-caching)
 CACHE_POINTS = 4
 
-# Without these the answer would be another one, and no other wire can say them: they cross to this wire or not at all.
+# Without these the answer would be a different one, and no other wire can say them: only this wire ever gets them.
 DEMANDS = {
     "mcp_servers",  # tools on Anthropic's side
     "container",  # state on Anthropic's side
     "inference_geo",  # a promise about where the data goes, not ours to break
 }
 
-# What this wire's clients call what receipts and refusals name, where they do not call it as we do.
+# What this wire's clients call the fields that receipts and refusals name, where it is not our own name.
 # docs/decisions/0010-receipts.md
 SPELLED = {
     "turns": "messages",
@@ -60,7 +60,7 @@ SPELLED = {
     "turn.trailing_space": "messages.content",
 }
 
-# Where a body has the key, these are called otherwise.
+# Where a body has this key, these names differ.
 SPELLED_BY = {
     "thinking": {"reasoning": "thinking"},
     "output_format": {"format": "output_format", "format.schema": "output_format.schema"},
@@ -109,18 +109,18 @@ ERROR_STATUS = {
 }
 ERROR_WORDS = {status: word for word, status in ERROR_STATUS.items()}
 
-# What an answer tells beside its content and its tokens, and where: in message_start, in the `delta` of message_delta,
-# and beside that `delta`. A whole answer has them all at its top level.
+# What an answer says beside its content and its tokens, and where: in message_start, in the `delta` of message_delta,
+# and beside that `delta`. A whole answer has all of them at its top level.
 START_FIELDS = ("diagnostics", "input_transformations")
 DELTA_FIELDS = ("container", "stop_details")
 END_FIELDS = ("context_management", "input_transformations")
 
-# What the counting of tokens has no use for, and refuses. (.../docs/en/api/messages-count-tokens)
+# Fields that token counting has no use for, and refuses. (.../docs/en/api/messages-count-tokens)
 UNCOUNTED = frozenset(
     "max_tokens stream metadata service_tier stop_sequences temperature top_p top_k container inference_geo".split()
 )
 
-# Canonical knobs that this wire has no word for, and what each may ask for because it is so anyway.
+# Canonical knobs that this wire has no word for, with the values that lose nothing, as they ask for what is so anyway.
 KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "frequency_penalty": (0,),
     "presence_penalty": (0,),
