@@ -1,14 +1,38 @@
-"""How does one say a chat in Amazon Bedrock's Converse API?
+"""How is a chat said in Amazon Bedrock's Converse API?
 
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html and, for streams,
 .../API_runtime_ConverseStream.html
 
-Model and stream stand in the path. What has no canonical field rides along under its own name, in `extra` where it
-tunes the answer and in `demands` where the answer would be another one without it: `words.DEMANDS` tells which. What is
-left over of a nested object rides under the object's own name. Null says what absence says.
+The path says the model and whether to stream. What has no canonical field keeps its own name: in `extra` where it only
+tunes the answer, and in `demands` where the answer would be a different one without it (`words.DEMANDS` lists those).
+The rest of a nested object is kept under the object's own name. Null means the same as absence.
 
-An answer's `trace`, `performanceConfig` and `serviceTier` come at the end of a stream, and no event has a place for
-them: only the pass-through lane carries them.
+An answer's `trace`, `performanceConfig` and `serviceTier` come at the end of a stream, and no canonical event has a
+field for them: only the pass-through lane carries them.
+
+The way in, and what both ways share:
+
+    words            this wire's words, and ours for them
+    parse            a client's request
+    parse_blocks     the blocks of its messages
+    parse_reasoning  how much it lets the model think
+    decode           a provider's answer
+    blocks           the blocks of an answer
+    blobs            what is in base64
+    citations        where a passage comes from
+    usage            the tokens that were counted
+    faults           errors, both ways
+    meter            the cost of an answer that passes through
+
+The way out:
+
+    encode           a request to a provider
+    turns            its turns, in the order that Converse wants
+    documents        the names of its documents
+    reasoning        how much the model may think
+    count            its tokens, counted before it is sent
+    render           an answer to a client
+    spell            one block of it
 """
 
 import re
@@ -50,12 +74,12 @@ from proxy.ports import (
     ToolNames,
 )
 
-SILENT = b":event-type\x07\x00\x0cmessageStart"  # stands where a stream's message begins that says nothing yet
-OPENING = 256  # bytes of a message within which that would stand
+SILENT = b":event-type\x07\x00\x0cmessageStart"  # in the head of a stream's first message, which says nothing yet
+OPENING = 256  # bytes at the start of a message in which we look for that
 
 
 class Bedrock:
-    """The dialect. `clock` (seconds) measures how long an answer took: the field is required here."""
+    """The dialect. `clock` (seconds) measures how long an answer took, which is a required field here."""
 
     name = NAME
     stream_type = STREAM_TYPE
@@ -91,14 +115,14 @@ class Bedrock:
             raise Unframed from None
 
     def says(self, frame: bytes) -> bool:
-        """Is it more than how a stream begins?"""
+        """Is it more than the message with which a stream begins?"""
         return SILENT not in frame[:OPENING]
 
     def gate(self) -> Gate:
         return MessageGate()
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
-        """A model's id may hold slashes; the verb has none."""
+        """A model's id may have slashes in it; a verb has none."""
         model, _, verb = path.rest.rpartition("/")
         if verb not in self.verbs or not model:
             message = f"There is no operation {verb[:40]!r}; there are {' and '.join(self.verbs)}, behind /model/<id>/."
@@ -118,7 +142,7 @@ class Bedrock:
         return error_body(error)
 
     def error_headers(self, error: GatewayError) -> Headers:
-        """SDKs look for the error's name here, and raise what it names."""
+        """SDKs take the error's name from here, and raise the exception of that name."""
         return [("x-amzn-errortype", error_name(error))]
 
     def error_event(self, error: GatewayError) -> bytes:
@@ -131,7 +155,7 @@ class Bedrock:
         return dump({"modelDetails": _model_card(name, abilities)})
 
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
-        """The model stands in the path, and this wire always tells its usage: the body has nothing to edit."""
+        """The body needs no edits: the model is in the path, and this wire always counts tokens."""
         return Forward(envelope.body)
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
@@ -177,7 +201,7 @@ class Bedrock:
 
 
 def _model_card(name: str, abilities: Abilities = UNKNOWN) -> Object:
-    """https://docs.aws.amazon.com/bedrock/latest/APIReference/API_FoundationModelSummary.html; the ARN is required."""
+    """The ARN is required: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_FoundationModelSummary.html"""
     return {
         "modelArn": f"arn:aws:bedrock:pillion::foundation-model/{name}",
         "modelId": name,

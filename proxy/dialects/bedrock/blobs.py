@@ -1,8 +1,8 @@
-"""What is in a blob, which this wire has as base64 text?
+"""What is in a blob, which is base64 text on this wire?
 
-SDKs decode a blob before their user sees it, and encode it when it goes back: what must return unchanged has to be the
-base64 that they would write themselves. A seal of another provider need not be that. Such a one is wrapped, and
-unwrapped when the client sends it back.
+SDKs decode a blob for their user, and encode it again when it goes back: what must come back unchanged has to be base64
+as they would write it. Another provider's seal may not be. Then it is wrapped, and unwrapped when the client sends it
+back.
 """
 
 from base64 import b64decode, b64encode
@@ -14,7 +14,7 @@ _WRAPPED = b"pillion:"
 
 
 def bytes_of(blob: str) -> bytes | None:
-    """None where it is no base64."""
+    """None where it is not base64."""
     try:
         return b64decode(blob, validate=True)
     except (Error, ValueError):
@@ -26,7 +26,7 @@ def blob_of_text(text: str) -> str:
 
 
 def sniff(blob: str) -> str:
-    """The format of a file, told by its first bytes; "" where they tell nothing."""
+    """The format of a file, as its first bytes show it; "" where they do not."""
     return media_type_of_base64(blob).rpartition("/")[2]
 
 
@@ -50,7 +50,7 @@ def unwrap(blob: str) -> str:
 
 
 def join(blobs: list[str]) -> str:
-    """One blob of what came in pieces, each of them base64 by itself."""
+    """One blob, made of pieces that are base64 each by itself."""
     pieces = [bytes_of(blob) for blob in blobs]
     held = [piece for piece in pieces if piece is not None]
     if len(blobs) == 1 or len(held) < len(blobs):

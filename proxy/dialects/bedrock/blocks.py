@@ -1,7 +1,7 @@
-"""What is a block of an answer, whole or in the making?
+"""What is in a block of an answer, whole or in a stream?
 
 What cannot grow in the canonical form (a sealed thought, an image, what Amazon's own tools say) is gathered from a
-stream's deltas, and is a part when it closes.
+stream's deltas, and becomes a part when the block closes.
 """
 
 from typing import Any
@@ -18,12 +18,12 @@ from proxy.grammar.fields import UNREADABLE, Object, as_list, as_object, as_text
 
 
 class Block(Struct):
-    """An open block. `part` is what it will be; `pieces` is what waits for its end, where it is `gathered`."""
+    """An open block. `part`: what it becomes. `pieces`: what has come of it, if it is `gathered` until its end."""
 
-    index: int  # in our sentence
+    index: int  # in our own events
     part: Part
     gathered: bool = False
-    silent: bool = True  # has nothing come that it grows by?
+    silent: bool = True  # no text has come
     pieces: list[Any] = msgspec.field(default_factory=list)
 
 
@@ -45,7 +45,7 @@ _CALL = msgspec.json.Decoder(_CallBlock)
 
 SEALED = "reasoningContent.redactedContent"
 
-# What a delta belongs to.
+# The part that a delta belongs to.
 KINDS: dict[str, type[Part]] = {
     "text": Text,
     "citation": Text,
@@ -59,7 +59,7 @@ KINDS: dict[str, type[Part]] = {
 
 
 def shell_of(start: Object) -> tuple[Part, bool]:
-    """The part that a start tells of, and whether it is gathered."""
+    """The part that this contentBlockStart begins, and whether it is gathered."""
     match start:
         case {"toolUse": dict(call)} if _is_clients(call):
             name = as_text(call.get("name"))
@@ -79,12 +79,12 @@ def _media_type(image: object) -> str:
 
 
 def _is_clients(call: Object) -> bool:
-    """Is the client to run this tool? Some models say `tool_use`, most say nothing."""
+    """Does the client run this tool? Some models say `tool_use` then, most say nothing."""
     return call.get("type") in (None, "tool_use")
 
 
 def first_of(kind: str) -> Part | None:
-    """The block that a first delta opens; None where there must have been a start."""
+    """The part that a first delta begins; None where the block needs a start."""
     made = KINDS[kind]
     if made is Text:
         return Text()
@@ -98,7 +98,7 @@ def cited(value: object) -> list[Citation]:
 
 
 def piece_of(part: Part, kind: str, more: object) -> object:
-    """What a delta adds to a block that is gathered."""
+    """What a delta adds to a gathered block."""
     match part, kind, more:
         case Thinking(), "reasoningContent.redactedContent", str():
             return more
@@ -165,7 +165,7 @@ def part_of(raw: Raw) -> Part:
 
 
 def _called(call: _Call) -> ToolCall:
-    """The input's own bytes are the arguments: no number is rounded, and no key moves."""
+    """The input's own bytes are the arguments, so that no number is rounded and no key moves."""
     if not call.name or bytes(call.input)[:1] != b"{":
         raise nonsense("a toolUse has no name, or its input is no object")
     return ToolCall(id=call.tool_use_id, name=call.name, arguments=bytes(call.input).decode())

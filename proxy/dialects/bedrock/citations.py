@@ -1,7 +1,7 @@
-"""Where does a passage come from, as this wire tells it?
+"""How does this wire say where a passage comes from?
 
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Citation.html. Its places are in the source, not in
-the text that stands on it.
+the text that cites it.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from proxy.dialects.bedrock.words import NAME
 from proxy.grammar.claude.quoting import is_url, place_of
 from proxy.grammar.fields import Object, as_list, as_object, as_text
 
-_PLACES: dict[Unit, tuple[str, str]] = {  # the location, and what says in which document
+_PLACES: dict[Unit, tuple[str, str]] = {  # the location, and the key of the document
     "char": ("documentChar", "documentIndex"),
     "page": ("documentPage", "documentIndex"),
     "block": ("documentChunk", "documentIndex"),
@@ -24,21 +24,21 @@ def citations_of(values: Iterable[object]) -> list[Citation]:
 
 
 def own(citations: Iterable[Citation]) -> list[Object]:
-    """Those that this wire spelled."""
+    """Those that are in this wire's words."""
     return [one.value for one in citations if one.wire == NAME]
 
 
 def again(citations: Iterable[Citation]) -> list[Object]:
-    """Those of another wire's that the model is reminded of: what it cited of documents.
+    """Those of another wire that can go back to the model: they cite documents in the request.
 
-    Not of what a search has found, which Bedrock hands on so that Claude refuses it.
+    Those of search results cannot, as Bedrock passes them on in a form that Claude refuses.
     (https://github.com/langchain-ai/langchain-aws/pull/1175)
     """
     return [_retold(one) for one in citations if one.place is not None and one.place.unit != "result"]
 
 
 def spelled(citations: Iterable[Citation]) -> list[Object]:
-    """Ours as they came; of another wire's what can be said here, if that is anything."""
+    """Those in this wire's words as they came; of another wire's what can be said here, where there is something."""
     told = (one.value if one.wire == NAME else _retold(one) for one in citations)
     return [value for value in told if value]
 

@@ -1,7 +1,7 @@
-"""How many tokens is a request, before it is sent?
+"""How many tokens has a request, before it is sent?
 
-https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_CountTokens.html: `input` holds what Converse would
-be asked, or the body that InvokeModel would.
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_CountTokens.html: `input` holds a request to
+Converse, or the body of one to InvokeModel.
 """
 
 from base64 import b64decode
@@ -34,7 +34,7 @@ def count_parse(body: Object, peek: Peek) -> Request:
 
 
 def _invoked(fields: Fields, peek: Peek) -> Request:
-    """A body for Claude is Anthropic's own; those of other families are nobody's but Bedrock's to count."""
+    """A body for Claude is in Anthropic's words; those of other families can only be counted by Bedrock."""
     at = fields.path("body")
     text = fields.need_text("body")
     try:
@@ -48,7 +48,7 @@ def _invoked(fields: Fields, peek: Peek) -> Request:
 
 
 def count_body(request: Request) -> bytes:
-    """The request as Converse would be asked, less what is no part of the prompt. Raises Unrepresentable."""
+    """The request to Converse, without what is no part of the prompt. Raises Unrepresentable."""
     said = Encoding(request).body()
     return dump({"input": {"converse": {key: said[key] for key in _COUNTED if key in said}}})
 

@@ -1,10 +1,10 @@
 """What did Bedrock answer?
 
-Bytes in, events out, fed as they come. The mirror of render.py; whatever is no answer is an UpstreamError.
+Bytes go in as they come, and events come out: the mirror of render.py. What is no answer raises UpstreamError.
 
-A block of a stream opens with its start, or, where it has none (text and thought), with its first delta. What cannot
-grow in the canonical form (a sealed thought, an image, what Amazon's own tools say) is gathered, and opens when it
-closes. The usage comes behind the end of the message, so that Finish waits for it.
+A block of a stream opens with its start, or with its first delta where it has no start (text and thoughts). What cannot
+grow in the canonical form (a sealed thought, an image, what Amazon's own tools say) is gathered, and is told when its
+block closes. The usage comes after the end of the message, so that Finish waits for it.
 """
 
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ from proxy.grammar.fields import UNREADABLE, Object, as_object, nonsense
 
 
 class _Said(Struct, rename="camel"):
-    """The payload of a stream's message: each kind has its own few of these."""
+    """The payload of a stream's message: each kind has a few of these."""
 
     content_block_index: int = -1
     start: Object | None = None
@@ -105,7 +105,7 @@ class StreamDecoder:
     def feed(self, data: bytes) -> Iterator[Event]:
         if not self._started:
             self._first = (self._first + data)[:65536]
-        if self._first[:1] in (b"{", b"<"):  # an error's JSON or a page, whose end is worth waiting for
+        if self._first[:1] in (b"{", b"<"):  # an error's JSON or a web page, which is read whole at its end
             return
         try:
             for message in self._messages.feed(data):
@@ -127,7 +127,7 @@ class StreamDecoder:
         if message.headers.get(":message-type") in ("exception", "error"):
             raise fault_of_message(message)
         kind = message.headers.get(":event-type")
-        if kind not in _EVENTS:  # not invented yet
+        if kind not in _EVENTS:  # a kind that we do not know
             return
         try:
             said = _SAID.decode(message.payload)
@@ -175,7 +175,7 @@ class StreamDecoder:
     # blocks
 
     def _block_start(self, number: int, start: Object) -> Iterator[Event]:
-        if start:  # else it tells nothing that the first delta does not
+        if start:  # an empty start says no more than the first delta will
             part, gathered = shell_of(start)
             yield from self._open(number, part, gathered)
 
@@ -217,7 +217,7 @@ class StreamDecoder:
             yield Delta(index=block.index, signature=text) if is_signature else Delta(index=block.index, text=text)
 
     def _block_stop(self, number: int) -> Iterator[Event]:
-        if number not in self._blocks:  # it never said a word
+        if number not in self._blocks:  # nothing of it has come, not even a start
             self._blocks[number] = None
             return
         block = self._blocks[number]
@@ -226,7 +226,7 @@ class StreamDecoder:
         self._blocks[number] = None
         if block.gathered:
             yield Open(index=block.index, part=gathered_part(block))
-        elif block.silent and isinstance(block.part, ToolCall):  # a tool that takes nothing; a whole answer says {}
+        elif block.silent and isinstance(block.part, ToolCall):  # no arguments; a whole answer says {}
             yield Delta(index=block.index, text="{}")
         yield Close(index=block.index)
 
@@ -247,9 +247,8 @@ class WholeDecoder(whole.Decoder):
 
 
 def _stop_of(word: str | None, more: object) -> Stop:
-    """The stop string that was met is Claude's own field, and comes to those who asked for it by its path.
-
-    Who gives no reason has ended its turn all the same.
+    """How it ended; no reason counts as end_turn. `more`: additionalModelResponseFields, where Claude puts the stop
+    string that it met, if a request has asked for it by its path.
     """
     met = as_object(more).get("stop_sequence")
     sequence = met if isinstance(met, str) else None

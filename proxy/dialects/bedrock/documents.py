@@ -1,7 +1,7 @@
-"""What is a document called that is sent to Bedrock?
+"""How is a document sent to Bedrock, and by what name?
 
-Converse wants a name, of few kinds of character, and no name twice. The ending of a file's name has no place in it, and
-stands in `format`. (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_DocumentBlock.html)
+Converse wants a name, made of few kinds of characters, and none twice. A file's extension is no part of it, and goes
+into `format`. (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_DocumentBlock.html)
 """
 
 import re
@@ -20,18 +20,18 @@ from proxy.grammar.textual import is_text, text_of
 BESIDE_A_DOCUMENT = "The document is attached."
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9()\[\] -]+")
-_LONGEST = 190  # of 200 characters, so that a number has room behind it
+_LONGEST = 190  # of the 200 characters allowed: a number may follow
 _NAMELESS = "document"
 
 
 class Names:
-    """Of one request's documents."""
+    """The names of one request's documents."""
 
     def __init__(self) -> None:
         self._given: set[str] = set()
 
     def of(self, said: str | None) -> str:
-        """The nearest to what the client said."""
+        """The legal name that is nearest to what the client said, and not given yet."""
         first = name = _legal(_stem(said or "")) or _NAMELESS
         number = 1
         while name in self._given:
@@ -47,15 +47,15 @@ def _stem(name: str) -> str:
 
 
 def _legal(name: str) -> str:
-    """Blanks stand alone; what may not stand becomes a hyphen."""
+    """Runs of whitespace become one space, which is all that is allowed; illegal characters become hyphens."""
     return _ILLEGAL.sub("-", " ".join(name.split()))[:_LONGEST].strip("- ")
 
 
 def said_as_text(part: Document, named: Callable[[Document], str]) -> Object:
-    """The block of what a search has found, or of a text that is to be cited; empty of other documents.
+    """The block of a search result, or of a text that is to be cited; empty for other documents.
 
-    Claude cites no text that comes as bytes, which Converse takes for a PDF then; and what comes as text, or in pieces,
-    must be one to cite (https://github.com/boto/boto3/issues/4726, https://github.com/strands-agents/harness-sdk/pull/2135).
+    Text to be cited cannot go as bytes, which Converse takes for a PDF then; and what goes as text, or in pieces, must
+    be for citing (https://github.com/boto/boto3/issues/4726, https://github.com/strands-agents/harness-sdk/pull/2135).
     """
     content = [{"text": text} for text in part.pieces or ()]
     if part.origin is not None:
@@ -70,7 +70,7 @@ def said_as_text(part: Document, named: Callable[[Document], str]) -> Object:
 
 
 def uncited(part: Part, dropped: Receipt) -> Part:
-    """What a tool gave back: no document of it is cited on this wire (https://github.com/boto/boto3/issues/4648)."""
+    """A part of a tool's result, in which this wire cites no documents (https://github.com/boto/boto3/issues/4648)."""
     if not isinstance(part, Document) or part.origin is not None or not part.cited:
         return part
     dropped.unquoted(part)

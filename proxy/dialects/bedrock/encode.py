@@ -1,7 +1,7 @@
 """How is a Request said to Bedrock?
 
-The mirror of parse.py; turns.py says the conversation. Knobs that this wire lacks are dropped and named in the receipt;
-content that it cannot carry is refused with its path.
+The mirror of parse.py; the conversation is in turns.py. Knobs that this wire lacks are dropped and named in the
+receipt; content that it cannot carry is refused with its path.
 """
 
 import re
@@ -19,17 +19,17 @@ from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, 
 from proxy.grammar.shapes import held_to
 from proxy.grammar.thinking import is_undecided
 
-# RequestMetadata: how many labels there may be, and of what.
+# RequestMetadata: how many labels there may be, and what they may consist of.
 _MAX_LABELS = 16
 _LABEL_KEY = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}")
 _LABEL_VALUE = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{0,256}")
 
 
 class Encoding:
-    """One request on its way to the wire. `own`: it came on this wire, so that `extra` means something here."""
+    """One request on its way to the wire."""
 
     def __init__(self, request: Request) -> None:
-        self._own = request.wire == NAME
+        self._own = request.wire == NAME  # then its `extra` is valid here
         self._spelt = as_object(request.extra.get(SPELT)) if self._own else {}
         self._family = family_of(request.model)
         self._takes = takes_of(request.model) if self._family == "claude" else Takes()
@@ -70,7 +70,7 @@ class Encoding:
             refuse_demands(self._request, "Converse")
 
     def _leave_out(self) -> None:
-        """The knobs that the wire lacks, those apart that are set to do nothing."""
+        """Note the knobs that the wire lacks, except those that are set to do nothing."""
         request = self._request
         self.dropped.lacking(KNOBS_LACKED)
         if request.parallel_tools is False and request.tools and not self._single:
@@ -109,7 +109,7 @@ class Encoding:
         return solid or None
 
     def _asked_back(self) -> list[str]:
-        """Claude tells which stop string it met, if asked; clients of other wires want to know."""
+        """Claude says which stop string it met only if asked, and other wires have a field for it."""
         return ["/stop_sequence"] if self._request.stop and self._family == "claude" and not self._own else []
 
     def _additional(self, thinking: Object, top_k: int | None) -> Object:
@@ -121,9 +121,9 @@ class Encoding:
 
     @property
     def _single(self) -> Object:
-        """One call at a time, in Claude's own words, as Converse has none.
+        """One call at a time, in Claude's own words, as Converse has none for it.
 
-        Beside a choice of Converse's they would be a second one, which is refused.
+        They are a tool choice, and a second one beside Converse's own is refused.
         (https://github.com/BerriAI/litellm/pull/34347 and .../issues/36536)
         """
         request, choice = self._request, self._request.tool_choice
@@ -160,13 +160,13 @@ class Encoding:
         return said
 
     def _output(self) -> Object:
-        """Which models hold to a schema changes by the month: one that does not refuses it aloud."""
+        """A schema is sent to every model: which of them take it changes by the month, and the others refuse it."""
         shape, reasoning = self._request.format, self._request.reasoning
         effort = reasoning.effort if self._own and not self._spelt and reasoning is not None else None
         output: Object = {} if effort is None else {"effort": effort}
         if shape is None or shape.kind == "text" or self._is_told_to_claude():
             return output
-        if shape.schema is None:  # a JSON mode without a schema there is not
+        if shape.schema is None:  # this wire has no JSON mode without a schema
             self.dropped.add("format")
             return output
         named = {"name": shape.name, "description": shape.description}
@@ -175,7 +175,7 @@ class Encoding:
         return output | {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": schema}}}
 
     def _is_told_to_claude(self) -> bool:
-        """Our own client's schema stands where parse.py left it."""
+        """Is the schema in Claude's own field, where the client put it and parse.py left it?"""
         more = as_object(self._request.extra.get("additionalModelRequestFields")) if self._own else {}
         return isinstance(as_object(more.get("output_config")).get("format"), Verbatim)
 
@@ -201,10 +201,10 @@ class Encoding:
     # tools
 
     def _tool_config(self) -> Object:
-        """Converse has no word against tools: they are left out, unless the conversation holds calls.
+        """Converse cannot forbid tools: they are left out then, unless the conversation holds calls.
 
-        For a conversation that does they must be there, and then it is the choice that is left out; where the client
-        offers none any more, those called before are named.
+        If it does, Converse requires tools. Then the choice is left out instead; and where the client offers no tools
+        any more, those that were called are named.
         """
         tools, choice = self._request.tools, self._request.tool_choice
         mode = "auto" if choice is None else choice.mode
@@ -231,7 +231,7 @@ class Encoding:
         return config
 
     def _called(self) -> list[str]:
-        """The tools that the conversation tells of, each once."""
+        """The names of the tools that the conversation has called, each once."""
         parts = (part for turn in self._request.turns for part in turn.parts)
         return list(dict.fromkeys(part.name for part in parts if isinstance(part, ToolCall)))
 

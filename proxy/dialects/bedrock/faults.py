@@ -1,8 +1,8 @@
-"""What do Bedrock's errors mean, and how are ours told in its words?
+"""What do Bedrock's errors mean, and how are ours put into its words?
 
-An error's name stands in the header `x-amzn-errortype`, perhaps with a colon and an address behind it, else in the body
-(`__type` or `code`, perhaps with a namespace before it); the body may be empty. In a stream it is a message of type
-`exception`. https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html
+An error's name is in the header `x-amzn-errortype`, perhaps followed by a colon and a URL, or else in the body
+(`__type` or `code`, perhaps with a namespace before it); the body may be empty. In a stream an error is a message of
+type `exception`. https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _SIGNATURES = {"InvalidSignatureException", "IncompleteSignature"}
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-    """The error that an answer of another status than 200 means. Its body is kept where the client may read it."""
+    """The error behind a status other than 200. Its body is kept where it is fit for a client to read."""
     said = object_in(body)
     name = _bare(headers.get("x-amzn-errortype", "")) or _name_in(said)
     readable = "message" in said and name not in _SIGNATURES
@@ -30,7 +30,7 @@ def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> Upstr
 
 
 def fault_of_no_answer(body: bytes) -> UpstreamError:
-    """Bytes that came as an answer and are none: an error's JSON, a page of HTML, nothing."""
+    """The error behind bytes that came as an answer and are none: an error's JSON, a page of HTML, nothing."""
     said = object_in(body)
     if not said:
         return Down("The provider's answer is empty." if not body.strip() else "The provider's answer cannot be read.")
@@ -40,7 +40,7 @@ def fault_of_no_answer(body: bytes) -> UpstreamError:
 
 
 def fault_of_message(message: Message) -> UpstreamError:
-    """What ends a stream: an exception, which the wire's model knows, or an error, which it does not."""
+    """The error in a message that ends a stream: an exception, as Amazon has modelled it, or any other error."""
     headers, said = message.headers, object_in(message.payload)
     name = _bare(as_text(headers.get(":exception-type")) or as_text(headers.get(":error-code")))
     told = _message_in(said) or as_text(headers.get(":error-message"))
@@ -50,7 +50,7 @@ def fault_of_message(message: Message) -> UpstreamError:
 def _fault(name: str, told: str, status: int, headers: Headers = (), body: bytes | None = None) -> UpstreamError:
     meant = ERROR_STATUS.get(name) or (status if status >= 400 else 502)
     made, kind = _classify(meant, name)
-    if name in _SIGNATURES:  # the rest repeats the headers that were signed, a session's token among them
+    if name in _SIGNATURES:  # what follows repeats the signed headers, among them the session's token
         told = told.partition("\n")[0]
     return made(
         told[:_LONGEST] or f"The provider answered {name or status} with no readable message.",
@@ -64,7 +64,7 @@ def _fault(name: str, told: str, status: int, headers: Headers = (), body: bytes
 
 
 def _classify(status: int, name: str) -> tuple[type[UpstreamError], Kind | None]:
-    """408 and 424: it was the model, and not the client."""
+    """408 and 424 are the model's faults, not the client's."""
     return class_of(502 if status == 424 else status, quota=name == "ServiceQuotaExceededException")
 
 
@@ -73,13 +73,13 @@ def _message_in(said: Object) -> str:
 
 
 def _name_in(said: Object) -> str:
-    """A gateway of Amazon's may wrap it in `Output`."""
+    """The error's name in a body, which one of Amazon's gateways may have wrapped in `Output`."""
     words = (said.get("__type"), said.get("code"), said.get("type"), as_object(said.get("Output")).get("__type"))
     return next((name for word in words if (name := _bare(as_text(word)))), "")
 
 
 def _bare(word: str) -> str:
-    """`ValidationException` of `com.amazon.bedrock#ValidationException:http://...`."""
+    """`ValidationException`, out of `com.amazon.bedrock#ValidationException:http://...`."""
     return word.partition(":")[0].rpartition("#")[2].strip()[:200]
 
 
@@ -91,7 +91,7 @@ def error_body(error: GatewayError) -> bytes:
 
 
 def error_name(error: GatewayError) -> str:
-    """Bedrock's own name where the error is its own."""
+    """Bedrock's own name, where the error is Bedrock's."""
     if isinstance(error, UpstreamError) and error.upstream_type in ERROR_STATUS:
         return error.upstream_type
     if error.kind == "quota_exceeded":
@@ -101,7 +101,7 @@ def error_name(error: GatewayError) -> str:
 
 
 def exception_of(error: GatewayError) -> bytes:
-    """What ends a live stream: the message at which SDKs raise."""
+    """The message that ends a live stream, and makes SDKs raise."""
     unnamed = "validationException" if error.status < 500 else "internalServerException"
     headers = (
         (":exception-type", EXCEPTION_WORDS.get(error.status, unnamed)),

@@ -1,7 +1,7 @@
 """What does an answer that passes through cost, and did it end?
 
-Nearly every message of a stream is about one block. Such a one is passed over for its event type, its payload unread
-and its checksum unproved; what is left tells of the answer as a whole.
+Nearly every message of a stream is about one block. Its event type shows that, and it is skipped without reading its
+payload or checking its checksum. Only the others say something of the whole answer.
 """
 
 from contextlib import suppress
@@ -19,7 +19,7 @@ from proxy.grammar.fields import UNREADABLE
 
 
 class StreamMeter:
-    """Watches a stream. Finished: messageStop, behind which only the usage comes. No answer here names a model."""
+    """Watches a stream. It finishes at messageStop, after which only the usage comes. No answer here names a model."""
 
     model = ""
 
@@ -29,7 +29,7 @@ class StreamMeter:
         self.error: UpstreamError | None = None
         self._frames = Frames()
         self._told = False  # metadata came
-        self._is_over = False  # nothing that follows counts, for a decoder neither
+        self._is_over = False  # nothing that follows counts, as for a decoder
 
     def feed(self, data: bytes) -> None:
         if self._is_over:
@@ -44,7 +44,7 @@ class StreamMeter:
             self._is_over = True
 
     def close(self) -> None:
-        """The end of the stream: a message that it cut off tells nothing."""
+        """The end of the stream. A message that it cuts off is ignored."""
 
     def _look(self, frame: bytes) -> None:
         message = message_of(frame)
@@ -64,7 +64,7 @@ class WholeMeter(whole.Meter):
     def look(self, body: bytes) -> None:
         try:
             answer = ANSWER.decode(body)
-        except msgspec.ValidationError:  # JSON of another shape than ours: a vendor's news, and the client's to read
+        except msgspec.ValidationError:  # JSON of a shape that is new to us, but not to the client perhaps
             self.finished = body.lstrip()[:1] == b"{"
             return
         except UNREADABLE:

@@ -1,6 +1,6 @@
 """What does a client of Converse ask for?
 
-A body in, a Request out; the model and the verb came with the path. Wrong types are a BadRequest that names the field's
+A body in, a Request out; the model and the verb came with the path. A wrong type raises BadRequest with the field's
 path; nothing that was sent is lost.
 """
 
@@ -84,7 +84,7 @@ def _output(top: Fields) -> tuple[Format | None, str | None]:
 
 
 def _schema(fields: Fields) -> Object:
-    """The schema stands as JSON text in the JSON."""
+    """The schema, which is a text of JSON within the JSON."""
     try:
         return parse_object(fields.need_text("schema").encode())
     except BadRequest as error:
@@ -95,7 +95,7 @@ def _schema(fields: Fields) -> Object:
 
 
 def _claudes_format(more: Fields) -> Format | None:
-    """Claude's own word for a textFormat stays where it was, for this wire alone."""
+    """Claude's own field for what textFormat says. This wire gets it back as it was."""
     config = as_object(more.rest.get("output_config"))
     form = as_object(config.get("format"))
     schema = form.get("schema")
@@ -106,7 +106,7 @@ def _claudes_format(more: Fields) -> Format | None:
 
 
 def _additional(top: Fields, more: Fields, effort: str | None) -> tuple[Reasoning | None, int | None, list[str] | None]:
-    """What Claude is told in additionalModelRequestFields and others know as well: the reasoning, top_k, its betas."""
+    """What additionalModelRequestFields say that other wires know as well: the reasoning, top_k and Claude's betas."""
     reasoning, spelt = reasoning_of(more, effort)
     if spelt:
         top.rest[SPELT] = Verbatim(spelt)
@@ -191,7 +191,7 @@ def _system(top: Fields) -> list[Turn]:
 
 
 def _turns(top: Fields, model: str) -> list[Turn]:
-    """A prompt that Amazon keeps may be all that is said."""
+    """The messages, which may be absent where the model is a prompt that is stored at Amazon."""
     items = top.items("messages") if ":prompt/" in model else top.need_items("messages")
     return [_turn(Fields(value, at)) for value, at in items]
 

@@ -1,7 +1,7 @@
-"""What is said in the blocks of a message?
+"""What does a client of Converse say in the blocks of a message?
 
-Each block is a union: an object with one member, whose name tells the kind. What was left over within a block is the
-part's `extra`.
+Each block is a union: an object with one member, whose name is the block's kind. What is left over within a block
+becomes the part's `extra`.
 """
 
 from proxy.canon import (
@@ -40,7 +40,7 @@ from proxy.grammar.fields import (
 
 
 def parts_of(items: list[tuple[object, str]]) -> list[Part]:
-    """The blocks; a cachePoint is a mark on the block before it, or on nothing, where there is none to be marked."""
+    """The blocks. A cachePoint marks the block before it, or an empty text if there is none left to mark."""
     parts: list[Part] = []
     for value, at in items:
         kind, inner = member_of(value, at)
@@ -56,7 +56,7 @@ def parts_of(items: list[tuple[object, str]]) -> list[Part]:
 
 
 def member_of(value: object, at: str) -> tuple[str, object]:
-    """The one member of a union."""
+    """The name and the value of a union's one member."""
     members = Fields(value, at).rest
     if len(members) != 1:
         names = ", ".join(members) or "none"
@@ -65,7 +65,7 @@ def member_of(value: object, at: str) -> tuple[str, object]:
 
 
 def cache_point(kind: str, inner: object) -> Object | None:
-    """None where this is something else, or a cachePoint of a type that we do not know."""
+    """None where this is something else, or a cachePoint with fields that we do not know."""
     if kind != "cachePoint":
         return None
     match inner:
@@ -123,7 +123,7 @@ def _medium(kind: str, fields: Fields) -> Part:
 
 
 def _pieces(kind: str, inner: object) -> list[str] | None:
-    """The texts that a document is made of, or what a search has found. None where it is of another make."""
+    """The texts that a document or a search result is made of. None where it is not made of texts alone."""
     match kind, inner:
         case ("document", {"source": {"content": [*blocks], **more}}) if not more:
             pass
@@ -137,7 +137,7 @@ def _pieces(kind: str, inner: object) -> list[str] | None:
 
 
 def _in_pieces(pieces: list[str], fields: Fields, kind: str) -> Document:
-    """Its own wire gets it as it came: a format is said of some, and tells nothing of texts."""
+    """The document. This wire gets it back as it came, as some have a `format`, which means nothing for texts."""
     document, whole = in_pieces(pieces), Verbatim({kind: fields.rest.copy()})
     source = fields.rest.pop("source")
     if isinstance(source, str):
@@ -152,7 +152,7 @@ def _in_pieces(pieces: list[str], fields: Fields, kind: str) -> Document:
 
 
 def _source(place: str, inner: object, media_type: str, at: str) -> Source | None:
-    """None where only this wire understands the source: an object of another account's, blocks yet to come."""
+    """None where only this wire understands the source: an object in another account, or a kind that we do not know."""
     match place:
         case "bytes" if isinstance(inner, str):
             return Inline(data=standard_base64(inner), media_type=media_type)
@@ -169,7 +169,7 @@ def _source(place: str, inner: object, media_type: str, at: str) -> Source | Non
 
 
 def _tool_use(fields: Fields) -> Part:
-    """A call, or what a system tool was asked: that one is not the client's to run."""
+    """A call; it is Opaque where it calls a system tool, which the client does not run."""
     kind = fields.rest.pop("type", "tool_use")
     if kind != "tool_use":
         return Opaque(wire=NAME, value={"toolUse": fields.rest | {"type": kind}})
@@ -186,7 +186,7 @@ def _tool_result(fields: Fields) -> Part:
     if "type" in fields.rest:  # of a system tool
         return Opaque(wire=NAME, value={"toolResult": fields.rest})
     for number, block in enumerate(as_list(fields.rest.get("content"))):
-        if "toolResult" in as_object(block):  # so no client decides how deep our own calls nest
+        if "toolResult" in as_object(block):  # or a client could decide how deeply we recurse
             raise wrong_word(f"{fields.path('content')}[{number}]", "what a toolResult may hold", "toolResult")
     status = fields.text("status")
     if status not in (None, "success", "error"):
@@ -203,7 +203,7 @@ def _tool_result(fields: Fields) -> Part:
 def _thought(value: object, at: str) -> Part:
     kind, inner = member_of(value, at)
     if kind == "redactedContent":
-        if not isinstance(inner, str) or not inner:  # a seal of nothing would look like open thought
+        if not isinstance(inner, str) or not inner:  # if empty, it would look like a readable thought
             raise wrong(f"{at}.redactedContent", "a string that is not empty", inner)
         return Thinking(redacted=unwrap(inner))
     if kind != "reasoningText":
@@ -215,7 +215,7 @@ def _thought(value: object, at: str) -> Part:
 
 
 def _cited(fields: Fields) -> Part:
-    """Text, and where it comes from. Of several pieces of text one is made, which `extra` remembers."""
+    """Text with its citations. Several pieces of text become one; then `extra` keeps the pieces for this wire."""
     pieces = fields.rest.get("content")
     citations = citations_of(Fields(value, at).rest for value, at in fields.items("citations"))
     text = "".join(as_text(as_object(piece).get("text")) for piece in as_list(pieces))

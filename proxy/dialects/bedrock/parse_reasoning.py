@@ -1,8 +1,8 @@
 """How much does a client of Converse let the model think?
 
-additionalModelRequestFields go to the model as they are, so that each family has its own words there: Claude's, as its
-own wire has them; `reasoning_config`, as AWS called the same at first; Nova's; and an effort. What other wires know is
-taken, what they do not stays where it was, and so do the words of a second family.
+additionalModelRequestFields go to the model as they are, so that each family has its own words there: Claude's, the
+same as on its own wire; `reasoning_config`, which was AWS's first name for those; Nova's; and an effort. What other
+wires know is taken from there; what they do not know stays where it was, and so do the words of a second family.
 https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-adaptive-thinking.html
 https://docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html
 """
@@ -15,7 +15,7 @@ from proxy.grammar.fields import Fields, Left, Object, as_object, merged
 
 
 def reasoning_of(more: Fields, effort: str | None) -> tuple[Reasoning | None, Object]:
-    """And what was taken, as the client spelled it, where this wire would not spell it so again.
+    """The reasoning, and the client's own spelling of it, where we would spell it differently on this wire.
 
     `effort`: what outputConfig says.
     """

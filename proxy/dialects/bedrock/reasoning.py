@@ -1,6 +1,6 @@
-"""How long may a model think, and how is it told?
+"""How much may a model think, and how is it told?
 
-Converse has one field for it, `outputConfig.effort`, that few models know; each family has its own in
+Converse has one field for it, `outputConfig.effort`, which few models know; each family has its own in
 additionalModelRequestFields. Nova's second generation has an effort:
 https://docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html
 """
@@ -18,7 +18,7 @@ _is_nova_2 = re.compile(r"nova-2-").search
 
 
 def said_by_client(reasoning: Reasoning) -> Object:
-    """What a client of this wire said to Claude, said again."""
+    """What a client of this wire said to Claude, in the spelling that we use."""
     if reasoning.off:
         return {"thinking": {"type": "disabled"}}
     if reasoning.adaptive:
@@ -27,11 +27,11 @@ def said_by_client(reasoning: Reasoning) -> Object:
 
 
 def said_to(family: str, request: Request, reasoning: Reasoning, dropped: Receipt) -> Object:
-    """What to tell a model of the family, if it is not Claude; nothing where it cannot be told."""
+    """What to tell a model of a family other than Claude; empty where it cannot be told."""
     off = reasoning.off or reasoning.budget == 0 or reasoning.effort == "none"
     is_nova = family == "nova" and _is_nova_2(request.model)
     if is_nova and off:
-        return {}  # it thinks where it is asked alone
+        return {}  # it thinks only if asked to
     word = EFFORTS.get(reasoning.effort or "")
     if off or reasoning.budget is not None or word is None or not (is_nova or family == "gpt-oss"):
         dropped.add("reasoning")
@@ -46,13 +46,13 @@ def said_to(family: str, request: Request, reasoning: Reasoning, dropped: Receip
 
 
 def _is_bounded(request: Request) -> bool:
-    """Nova refuses all of these beside its highest effort, and no client's limit is given up for that."""
+    """Nova refuses each of these beside its highest effort, and a client's limit is worth more than that."""
     knobs = (request.max_tokens, request.temperature, request.top_p, request.top_k)
     return any(value is not None for value in knobs)
 
 
 def to_claude(request: Request, takes: Takes, dropped: Receipt) -> Object:
-    """In the words of its own wire: additionalModelRequestFields go to the model as they are."""
+    """What to tell Claude, in its own wire's words: additionalModelRequestFields go to the model as they are."""
     asked = plan(request, takes)
     dropped.update(asked.moved)
     said: Object = {"thinking": asked.thinking} if asked.thinking else {}
@@ -60,7 +60,7 @@ def to_claude(request: Request, takes: Takes, dropped: Receipt) -> Object:
 
 
 def unthinking(body: Object, dropped: Receipt) -> None:
-    """Let Claude not think, in whichever of its words it was told to."""
+    """Switch thinking off, in whichever of Claude's words it was asked for."""
     dropped.add("reasoning")
     more = as_object(body["additionalModelRequestFields"])
     kept = {key: value for key, value in more.items() if key not in ("thinking", "reasoning_config")}

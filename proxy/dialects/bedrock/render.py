@@ -46,10 +46,10 @@ Clock = Callable[[], float]
 
 
 class StreamRenderer:
-    """Blocks are numbered, and might overlap; many clients know one open block at a time. So what belongs to a later
-    one waits until the earlier is closed.
+    """Blocks are numbered and could overlap, but many clients handle only one open block at a time. So what belongs to
+    a later one waits until the earlier one is closed.
 
-    A block of text or thought begins with its first delta, without a start of its own, as Bedrock has it.
+    A block of text or thought begins with its first delta, without a start of its own, as Bedrock's do.
     """
 
     media_type = STREAM_TYPE
@@ -62,8 +62,8 @@ class StreamRenderer:
         self._usage: Usage | None = None
         self._refused = False
         self._blocks = OneByOne()
-        self._part: Part = Text()  # its shell
-        self._silent = True  # it has said nothing yet
+        self._part: Part = Text()  # of the open block, without its content
+        self._silent = True  # nothing of its content has been sent yet
         self._sent = 0  # blocks begun
 
     def feed(self, event: Event) -> bytes:
@@ -135,12 +135,12 @@ class WholeRenderer(whole.Renderer):
 
 
 def _metrics(clock: Clock, began: float) -> Object:
-    """Required by the wire. As we see it: from the request that was understood to the end of the answer."""
+    """The wire requires it. We measure from when the request was parsed to the end of the answer."""
     return {"latencyMs": max(0, round((clock() - began) * 1000))}
 
 
 def _stop_said(stop: Stop, refused: bool) -> Object:
-    """Our own word as it came; the stop string where Claude puts it."""
+    """Words of this wire stay as they came; the stop string goes where Claude puts it."""
     stop = declined(stop, refused)
     word = stop.raw if REASONS.get(stop.raw) == stop.reason else word_for(stop, STOP_WORDS)
     met = {} if stop.sequence is None else {"additionalModelResponseFields": {"stop_sequence": stop.sequence}}
@@ -182,7 +182,7 @@ _SIGNATURE_PIECE = b'{"reasoningContent":{"signature":%b}}'
 
 
 def _piece(index: int, kind: bytes, text: str) -> bytes:
-    """A delta of text, spelled by hand with one encode, since there is one of these for every token."""
+    """A delta of text, built by hand with one encode, as there is one for every token."""
     if not text:
         return b""
     return frame_of(_DELTA, b'{"contentBlockIndex":%d,"delta":%b}' % (index, kind % dump(text)))
@@ -208,7 +208,7 @@ def _opened(part: Part, index: int, seed: str) -> bytes:
 
 
 def _system_tool(part: Opaque, index: int) -> bytes:
-    """What Amazon's own tools say; no other block of this wire's own has a form in a stream."""
+    """What Amazon's own tools say. No other Opaque block has a form in a stream."""
     match part.value:
         case {"toolUse": dict(call)}:
             head = {key: value for key, value in call.items() if key != "input"}
@@ -239,6 +239,6 @@ def _said(part: Part, delta: Delta, index: int) -> bytes:
 
 
 def _nothing(part: Part, index: int) -> bytes:
-    """A block that closes without a word: an SDK that has seen no delta would not know what closes."""
+    """An empty delta for a block that closes without one: SDKs would not know what it is that closes."""
     thought = isinstance(part, Thinking)
     return _delta(index, {"reasoningContent": {"text": ""}} if thought else {"text": ""})

@@ -1,4 +1,4 @@
-"""How is a part of an answer spelled as a block of Converse?
+"""How is a part of an answer said as a block of Converse?
 
 Whole, as in `output.message.content`; a stream says the same in deltas.
 """
@@ -55,7 +55,7 @@ def block_of(part: Part, index: int, seed: str) -> Object:
 
 
 def call_head(part: ToolCall, index: int, seed: str) -> Object:
-    """The id, made here where the provider had none, and the name."""
+    """The call's id, which is made here if the provider gave none, and its name."""
     return {"toolUseId": id_of(part, "tooluse_", seed, index, length=22), "name": part.name}
 
 
@@ -83,7 +83,7 @@ def _thought(part: Thinking) -> Object:
 
 
 def _input(arguments: str) -> object:
-    """The arguments as they stand. What a model wrote wrongly, or not to the end, is handed on for all to see."""
+    """The arguments as they are. If they are malformed or cut off, the client gets them under a key of ours."""
     try:
         given = (arguments or "{}").encode()
         _OBJECT.decode(given)

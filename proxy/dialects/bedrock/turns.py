@@ -1,7 +1,7 @@
 """How is a conversation said to Bedrock?
 
-Converse wants turns that alternate, the user's first, with tool results before all else. Other wires do not, so that
-neighbours are merged and results moved. A cachePoint stands behind the block that it marks, and moves with it.
+Converse wants turns that alternate, beginning with the user's, with tool results at the start of a turn. Other wires do
+not, so that neighbours are merged and results moved. A cachePoint follows the block that it marks, and moves with it.
 """
 
 from typing import assert_never
@@ -43,12 +43,12 @@ _Medium = Image | Audio | Video | Document
 
 
 class Conversation:
-    """The turns of one request. `own`: it came on this wire, so that it is said again as it came."""
+    """The turns of one request."""
 
     def __init__(self, request: Request, takes: Takes, dropped: Receipt) -> None:
         self._request = request
         self._takes = takes
-        self._own = request.wire == NAME
+        self._own = request.wire == NAME  # then the turns go out as they came
         family = family_of(request.model)
         self._caches = self._own or family in CACHES_TEXT
         self._claude = family == "claude"
@@ -56,7 +56,7 @@ class Conversation:
         self._names = Names()
 
     def parted(self) -> tuple[list[Object], list[Object]]:
-        """What goes to `system`, and the messages. Raises Unrepresentable."""
+        """The blocks of `system`, and the messages. Raises Unrepresentable."""
         turns = self._request.turns
         count = 0
         while count < len(turns) and self._leads(turns[count]):
@@ -71,7 +71,7 @@ class Conversation:
         if self._own:
             return self._as_they_came(turns)
         merged: list[tuple[str, list[_Unit]]] = []
-        last = ""  # where the last turn stands that says something
+        last = ""  # the path of the last turn that says something
         for turn in turns:
             role = "assistant" if turn.role == "assistant" else "user"
             units = self._late(turn) if turn.role in ("system", "developer") else self._units(turn)
@@ -92,7 +92,9 @@ class Conversation:
         return [{"role": role, "content": _flat(_ordered(units))} for role, units in merged if units]
 
     def _as_they_came(self, turns: list[Turn]) -> list[Object]:
-        """Less an answer that was nothing but another provider's thought: its neighbours are one."""
+        """The messages of a request that came in this wire. An assistant's turn that held nothing but another
+        provider's thoughts is empty now: it is left out, and its neighbours are merged.
+        """
         said: list[Object] = []
         is_left_out = False
         for turn in turns:
@@ -105,7 +107,7 @@ class Conversation:
         return said
 
     def _late(self, turn: Turn) -> list[_Unit]:
-        """A system turn in mid-chat. Most models refuse the role there, so that the user's turn must carry it."""
+        """A system turn in mid-chat. Most models refuse that role there, so that the user's turn carries it."""
         units = self._units(turn)
         if units:
             self._dropped.add("turn.place")
@@ -124,7 +126,7 @@ class Conversation:
         block, cache = self._block(part), part.cache
         if not self._own:
             self._dropped.left(part.extra)
-        if isinstance(part, ToolResult):  # within a result there is no place for a mark
+        if isinstance(part, ToolResult):  # no mark fits inside a result, so the result gets it
             cache = next((inner.cache for inner in part.parts if inner.cache is not None), cache)
         if cache is not None and not (self._caches if block is not None else self._own):
             self._dropped.add("cache")
@@ -133,7 +135,7 @@ class Conversation:
         return unit if cache is None else [*unit, cache_point(cache)]
 
     def _block(self, part: Part) -> Object | None:
-        """One block; None where nothing is to be said, or nothing may be."""
+        """One block; None where there is nothing to say, or the part must be left out."""
         match part:
             case Text():
                 return self._text(part)
@@ -169,7 +171,7 @@ class Conversation:
             self._dropped.add("text.citations")
         self._dropped.unsealed(part)
         if not (citations or (self._own and part.extra)):
-            # Empty text is refused, and says nothing; on our own wire it may be what a lone cachePoint marks.
+            # Empty text is refused. In this wire's own requests it may be what parse.py marked with a lone cachePoint.
             return {"text": part.text} if part.text or (self._own and part.cache is None) else None
         said = {"content": [{"text": part.text}]} if part.text else {}
         return {"citationsContent": said | {"citations": citations} | self._more(part)}
@@ -227,7 +229,7 @@ class Conversation:
         return {kind: block | self._more(part)}
 
     def _quoting(self, part: Document) -> Object:
-        """On this wire Claude alone tells what its answer rests on."""
+        """Only Claude cites its sources on this wire."""
         if self._own or self._claude:
             return quoting(part)
         self._dropped.uncited(part)
@@ -240,7 +242,7 @@ class Conversation:
         return name
 
     def _format(self, kind: str, part: _Medium, source: Source, at: str) -> str:
-        """What the media type says, or the file's first bytes, or its name."""
+        """The format, by the media type, or by the file's first bytes, or by its name."""
         media_type = source.media_type
         said = format_of(kind, media_type)
         if self._own or said in TAKEN[kind]:
@@ -282,7 +284,7 @@ def _check_place(part: Part, turn: Turn) -> None:
 
 
 def _ordered(units: list[_Unit]) -> list[_Unit]:
-    """Results first; a document never without text."""
+    """The blocks with results first, and never a document without text, which Converse refuses."""
     blocks = [unit[0] for unit in units]
     if any("document" in block for block in blocks) and not any("text" in block for block in blocks):
         units = [*units, [{"text": BESIDE_A_DOCUMENT}]]

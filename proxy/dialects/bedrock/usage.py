@@ -1,7 +1,7 @@
-"""How many tokens did Bedrock count, and how does a client read them?
+"""How many tokens did Bedrock count, and how are they told to a client?
 
-`inputTokens` leaves out what was read from the cache and written to it, and `totalTokens` is the sum of them all. What
-was thought counts as output, and nobody tells how much it was.
+`inputTokens` does not include what was read from the cache or written to it; `totalTokens` is the sum of all. Thoughts
+count as output, and Bedrock does not say how much of it they are.
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html
 """
 
@@ -12,7 +12,7 @@ from proxy.canon import Usage
 from proxy.grammar.fields import Object, are_counts, as_list, as_object, as_text, count_of, is_null_beside
 from proxy.ports import Headers
 
-# `...Count` says again what its neighbour says.
+# A field `...Count` repeats the one without `Count`.
 _COUNTED = frozenset(
     "inputTokens outputTokens totalTokens cacheReadInputTokens cacheWriteInputTokens cacheDetails"
     " cacheReadInputTokenCount cacheWriteInputTokenCount".split()
@@ -23,7 +23,7 @@ _COUNTS = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInp
 
 
 def usage_of(told: object, tier: object = None) -> Usage | None:
-    """None where nothing was told. Zeros are news: of a guardrail that let nothing through. `tier`: `serviceTier`."""
+    """None where nothing was counted. Zeros do count: a guardrail let nothing through. `tier`: `serviceTier`."""
     if not isinstance(told, dict) or not told:
         return None
     details = [as_object(one) for one in as_list(told.get("cacheDetails"))]
@@ -47,13 +47,13 @@ def usage_of(told: object, tier: object = None) -> Usage | None:
 
 
 def usage_in_head(headers: Mapping[str, str]) -> Usage | None:
-    """What InvokeModel counts of a whole answer, whatever the model's family. None where it tells nothing."""
+    """What the head of InvokeModel's whole answer counts, for every family of models. None where it counts nothing."""
     said = {key: headers[name] for key, name in _HEAD.items() if name in headers}
     return usage_of({key: int(value) if _is_count(value) else value for key, value in said.items()})
 
 
 def usage_in_metrics(metrics: Object) -> Usage | None:
-    """The same of a stream, in `amazon-bedrock-invocationMetrics`."""
+    """The same for a stream, from `amazon-bedrock-invocationMetrics`."""
     return usage_of({key: metrics[name] for key, name in _METRICS.items() if name in metrics})
 
 
@@ -73,7 +73,7 @@ _is_count = re.compile("[0-9]{1,12}").fullmatch
 
 
 def head_of(usage: Usage) -> Headers:
-    """The other way round: what InvokeModel says beside a whole answer, of whichever family its body is."""
+    """The reverse: the headers in which InvokeModel counts a whole answer, for every family of models."""
     fields = usage_fields(usage)
     return [(name, str(fields[field])) for field, name in _HEAD.items()]
 

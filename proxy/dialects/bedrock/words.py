@@ -1,6 +1,6 @@
-"""What are Converse's words for what every wire has, and ours for them?
+"""What does Converse call the things that every wire has, and what do we call them?
 
-The tables of this wire, where they can be seen at a glance.
+All tables of this wire are here, to be seen at a glance.
 """
 
 from proxy.canon import Reason
@@ -14,15 +14,15 @@ STREAM_TYPE = "application/vnd.amazon.eventstream"
 # The operation that a path ends with, and whether it streams.
 VERBS = {"converse": False, "converse-stream": True}
 
-# Without these the answer would be another one, and no other wire can say them: they cross to this wire or not at all.
+# Without these the answer would be a different one, and no other wire can say them: only this wire ever gets them.
 DEMANDS = {
     "guardrailConfig",  # what may be said at all
-    "promptVariables",  # the prompt itself stands on Amazon's side
+    "promptVariables",  # the prompt itself is stored at Amazon
 }
-# Likewise within additionalModelRequestFields: what Claude may do of its own, and with what.
+# Likewise within additionalModelRequestFields: Claude's own tools, and their state.
 MODEL_DEMANDS = ("tools", "mcp_servers", "container")
 
-# What this wire's clients call what receipts and refusals name, where they do not call it as we do.
+# What this wire's clients call the fields that receipts and refusals name, where it is not our own name.
 # docs/decisions/0010-receipts.md
 SPELLED = {
     "turns": "messages",
@@ -58,7 +58,7 @@ SPELLED = {
     "turn.trailing_space": "messages.content",
 }
 
-# Where additionalModelRequestFields has the key, these are called otherwise.
+# Where additionalModelRequestFields has this key, these names differ.
 SPELLED_BY = {
     "output_config": {
         "reasoning.effort": "additionalModelRequestFields.output_config.effort",
@@ -78,11 +78,11 @@ SPELLED_BY = {
     },
 }
 
-SPELT = "spelt"  # in `extra`: what the client said of the reasoning, as it said it
+SPELT = "spelt"  # in `extra`: what the client said of the reasoning, in its own spelling
 
-WHOLE = "whole"  # in `extra`: a document that is made of text, as it was said
+WHOLE = "whole"  # in `extra`: a document that is made of text, as the client sent it
 
-# Who made a model, by what its id holds; an id may be a profile's, with a region before it, or an ARN.
+# A model's family, by marks in its id. An id may be that of a profile, with a region before it, or an ARN.
 FAMILIES = (
     ("claude", ("anthropic", "claude")),
     ("nova", ("nova",)),
@@ -91,26 +91,26 @@ FAMILIES = (
     ("gpt-oss", ("gpt-oss",)),
 )
 
-# Where top_k stands in additionalModelRequestFields. (https://docs.aws.amazon.com/bedrock/latest/userguide/
+# The path of top_k in additionalModelRequestFields. (https://docs.aws.amazon.com/bedrock/latest/userguide/
 # model-parameters.html)
 TOP_K = {"claude": ("top_k",), "nova": ("inferenceConfig", "topK"), "mistral": ("top_k",), "cohere": ("k",)}
 
-# Who takes a cachePoint, in messages and system, and in tools. (.../userguide/prompt-caching.html)
+# The families that take a cachePoint, in messages and system, and in tools. (.../userguide/prompt-caching.html)
 CACHES_TEXT = {"claude", "nova"}
 CACHES_TOOLS = {"claude"}
 
-# It wants at least one block in a tool's result, and no blank text in a block (.../API_runtime_ToolResultBlock.html).
+# A tool's result needs at least one block, and no block may be blank text (.../API_runtime_ToolResultBlock.html).
 NOTHING = "The tool gave nothing back."
 
-# What gpt-oss takes as `reasoning_effort`, of the efforts that there are.
+# Our words for an effort, and what gpt-oss and Nova take for each.
 EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
 
-# Our words for a tier, and this wire's; "" is what it does unasked.
+# Our words for a tier, and this wire's; "" is what it does by default.
 # https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ServiceTier.html
 TIERS = {"auto": "", "default": "default", "flex": "flex", "priority": "priority", "reserved": "reserved"}
 
-# What a format is as a media type (ImageFormat, DocumentFormat, VideoFormat, AudioFormat). One that is not here is the
-# subtype itself.
+# The media types of formats (ImageFormat, DocumentFormat, VideoFormat, AudioFormat). A format that is not here is the
+# subtype of its media type.
 FORMATS = {
     "image": {},
     "document": {
@@ -134,7 +134,7 @@ FORMATS = {
     "audio": {"mp3": "audio/mpeg", "mpeg": "audio/x-mpeg", "mkv": "audio/x-matroska", "mka": "audio/x-mka"},
 }
 
-# What other wires may say, and mean a format of this one.
+# Other names that media types have, and the format that each means.
 ALIASES = {
     "image/jpg": "jpeg",
     "audio/x-wav": "wav",
@@ -164,7 +164,7 @@ REASONS: dict[str, Reason] = {
     "malformed_model_output": "other",
 }
 
-# The mirror, and the word that is nearest to what this wire has no word for.
+# The reverse, with the nearest word where this wire has none.
 STOP_WORDS: dict[Reason, str] = {
     "stop": "end_turn",
     "stop_sequence": "stop_sequence",
@@ -198,7 +198,7 @@ ERROR_STATUS = {
     "ServiceUnavailableException": 503,
 }
 
-# The mirror: how the status of an error of ours is named.
+# The reverse: the name of an error of ours, by its status.
 ERROR_WORDS = {
     400: "ValidationException",
     401: "UnrecognizedClientException",
@@ -213,7 +213,7 @@ ERROR_WORDS = {
     529: "ServiceUnavailableException",
 }
 
-# Likewise in a stream. SDKs know no names but these five, and show nothing of another. (ConverseStreamOutput)
+# The same for a stream, where SDKs know only the five names of ConverseStreamOutput, and do not show any other error.
 EXCEPTION_WORDS = {
     408: "modelStreamErrorException",
     424: "modelStreamErrorException",
@@ -224,7 +224,7 @@ EXCEPTION_WORDS = {
     529: "serviceUnavailableException",
 }
 
-# Canonical knobs that this wire has no word for, and what each may ask for because it is so anyway.
+# Canonical knobs that this wire has no word for, with the values that lose nothing, as they ask for what is so anyway.
 KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "frequency_penalty": (0,),
     "presence_penalty": (0,),
@@ -243,18 +243,18 @@ KNOBS_LACKED: dict[str, tuple[object, ...]] = {
 
 
 def family_of(model: str) -> str:
-    """One of FAMILIES; "" where the id does not tell."""
+    """One of FAMILIES; "" where the id does not show it."""
     name = model.lower()
     return next((family for family, marks in FAMILIES if any(mark in name for mark in marks)), "")
 
 
 def media_type_of(kind: str, form: str) -> str:
-    """The media type of a format, "" of none. `kind`: image, document, video or audio."""
+    """The media type of a format; "" where there is none. `kind`: image, document, video or audio."""
     return FORMATS[kind].get(form) or (f"{_TOP.get(kind, kind)}/{form}" if form else "")
 
 
 def format_of(kind: str, media_type: str) -> str:
-    """The format that a media type means, as far as it can be told without looking at the bytes."""
+    """The format that a media type means, as far as that is known without looking at the bytes."""
     bare = media_type.partition(";")[0].strip().lower()
     return ALIASES.get(bare) or _MEANT[kind].get(bare) or bare.partition("/")[2]
 
@@ -264,6 +264,6 @@ _MEANT = {kind: {media: form for form, media in table.items()} for kind, table i
 
 
 def cache_point(cache: Object) -> Object:
-    """Other wires spell a cache point their own way; here there is one kind, of two durations."""
+    """The cache point of any wire, spelled for this one, which has one kind, with two durations."""
     ttl = cache.get("ttl")
     return {"cachePoint": {"type": "default"} | ({"ttl": ttl} if ttl in ("5m", "1h") else {})}
