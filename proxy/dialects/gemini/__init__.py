@@ -1,12 +1,44 @@
-"""How does one talk Gemini: generateContent of the Gemini API, and of Vertex AI?
+"""How is a chat said in Gemini's generateContent, of the Gemini API and of Vertex AI?
 
 https://ai.google.dev/api/generate-content and
 https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference
 
-The path names the model and says whether the answer streams; a body repeats neither. What has no canonical field rides
-along under its own name, in `extra` where it tunes the answer and in `demands` where the answer would be another one
-without it: `words.DEMANDS` tells which. What is left over of a nested object (generationConfig, toolConfig) rides under
-the object's own name. Null says what absence says.
+The path names the model and says whether to stream; a body need not repeat either. What has no canonical field keeps
+its own name: in `extra` where it only tunes the answer, and in `demands` where the answer would be a different one
+without it (`words.DEMANDS` lists those). The rest of a nested object (generationConfig, toolConfig) is kept under the
+object's own name. Null means the same as absence.
+
+The way in, and what both ways share:
+
+    words         this wire's words, and ours for them
+    spelling      keys in camelCase and in snake_case
+    parse         a client's request
+    parse_parts   the contents of its chat
+    schema        Gemini's schemas and JSON Schema
+    media         images, sounds, films and documents
+    seals         thought signatures
+    frames        the chunks of a stream
+    decode        a provider's answer
+    partial       the arguments of a call that comes in pieces
+    citations     where a passage comes from
+    logprobs      the probabilities of tokens
+    usage         the tokens that were counted
+    faults        errors, both ways
+    meter         the cost of an answer that passes through
+
+The way out:
+
+    encode        a request to a provider
+    encode_parts  the turns of its chat
+    thinking      how much the model may think
+    count         its tokens, counted before it is sent
+    render        an answer to a client
+    render_parts  one whole part of it
+    endings       how it ends
+
+The same chats under other paths:
+
+    vertex        Vertex AI's list of models
 """
 
 import re
@@ -53,7 +85,7 @@ class Gemini:
 
     name = NAME
     stream_type = "text/event-stream"
-    ping: bytes | None = None  # Google's SDKs take anything but a chunk for a broken answer
+    ping: bytes | None = None  # to Google's SDKs anything but a chunk is a broken answer
     demands_limit = False
     demands_usage = False
     no_urls: frozenset[type] = frozenset()
@@ -81,7 +113,7 @@ class Gemini:
         return ChunkGate()
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
-        """`path.rest`: what stands behind `models/`, such as `gemini-2.5-pro:countTokens`, or a path of Vertex AI's."""
+        """`path.rest`: what follows `models/`, such as `gemini-2.5-pro:countTokens`, or a path of Vertex AI's."""
         named, _, verb = path.rest.rpartition(":")
         model = published(named)
         if verb not in VERBS or not model:
@@ -118,14 +150,14 @@ class Gemini:
         return []
 
     def error_event(self, error: GatewayError) -> bytes:
-        """What ends a stream of events; one that is an array is past mending."""
+        """The event that ends a stream of events. In a stream that is an array it cannot be understood any more."""
         return b"data: %b\r\n\r\n" % error_body(error)
 
     def model_list(self, names: Sequence[str]) -> bytes:
         return dump(self._listed(names))
 
     def model_page(self, names: Sequence[str], query: Mapping[str, str]) -> bytes:
-        """https://ai.google.dev/api/models#method:-models.list; a size of 0 says none (https://google.aip.dev/158)."""
+        """https://ai.google.dev/api/models#method:-models.list; a size of 0 is no size (https://google.aip.dev/158)."""
         said = {camel(key): text for key, text in query.items() if text != "0"}
         page = page_of(names, said, "pageSize", "pageToken")
         return dump(self._listed(page.names) | ({"nextPageToken": page.names[-1]} if page.more else {}))
@@ -137,8 +169,10 @@ class Gemini:
         return dump(_model_card(name, abilities))
 
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
-        """`ask_usage` changes nothing: this wire always tells. A body that repeats the model must name the new one."""
-        for key in WHOLE:  # a count asks for a request within the request
+        """`ask_usage` changes nothing: this wire always counts tokens. A body that names the model must name the new
+        one.
+        """
+        for key in WHOLE:  # to count tokens, a client may send a request within the request
             if (inner := envelope.raw(key)) is not None:
                 return Forward(envelope.edit({key: self.forward(Envelope(inner), model, ask_usage).body}))
         named = envelope.get("model")
@@ -148,7 +182,7 @@ class Gemini:
         return Forward(envelope.edit({"model": encode_json(collection + bare(model))}))
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
-        """In whichever spelling the client's own fields have."""
+        """Spelled as the client spells its own fields."""
         key = "generation_config" if "generation_config" in envelope else "generationConfig"
         said = as_object(envelope.get(key))
         silent = said.get("maxOutputTokens") is None and said.get("max_output_tokens") is None
@@ -169,21 +203,21 @@ class Gemini:
     def decode_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         return fault_of_body(status, headers, body)
 
-    # countTokens, which is an operation of its own
+    # countTokens, both faces
 
     def count_parse(self, body: bytes, peek: Peek) -> Request:
-        """What a client wants counted."""
+        """The request that a client wants counted. Raises BadRequest, with the field's path."""
         try:
             return parse_count(parse_object(body), peek)
         except RecursionError:
             raise BadRequest("The request body is nested too deeply.", code="invalid_json") from None
 
     def count_body(self, request: Request) -> bytes:
-        """The same, towards Google."""
+        """Raises Unrepresentable, with the path of what this wire cannot carry."""
         return counting_body(request.model, self.encode(request).body)
 
     def count_read(self, body: bytes) -> int:
-        """Google's answer, in tokens. Raises UpstreamError."""
+        """Raises UpstreamError."""
         return counted(body)
 
     def count_answer(self, tokens: int) -> bytes:

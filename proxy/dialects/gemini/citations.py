@@ -1,8 +1,8 @@
-"""Where does a passage come from, as this wire tells it?
+"""How does this wire say where a passage comes from?
 
-A candidate has `groundingMetadata` (sources, and which passage rests on which), `citationMetadata` (what was recited)
-and `urlContextMetadata` (what was fetched). Places are counted in bytes of UTF-8; ours are in characters. The first
-citation of each keeps it whole, so that our own wire gets it back as it came.
+A candidate has `groundingMetadata` (the sources, and which passage rests on which), `citationMetadata` (what was
+recited) and `urlContextMetadata` (what was fetched). Google counts places in bytes of UTF-8, and we in characters. One
+citation keeps the whole of a `groundingMetadata`, so that this wire gets it back as it came.
 https://ai.google.dev/api/generate-content#GroundingMetadata
 """
 
@@ -14,7 +14,7 @@ from proxy.grammar.fields import Object, as_list, as_object, as_text
 
 
 def citations_of(candidate: Object, text: str) -> list[Citation]:
-    """`text`: what the candidate's open block has said so far."""
+    """`text`: what has come of the candidate's open block."""
     told: list[Citation] = []
     data = text.encode(errors="replace")
     if grounding := as_object(candidate.get("groundingMetadata")):
@@ -56,7 +56,7 @@ def _source(chunk: Object, start: int | None = None, end: int | None = None) -> 
 
 
 def _place(segment: Object, data: bytes) -> tuple[int | None, int | None]:
-    """Where the passage stands, in characters. None where its words are not found at that place."""
+    """The passage's start and end, in characters. None where the text there is not the passage."""
     start, end = segment.get("startIndex", 0), segment.get("endIndex")
     words = as_text(segment.get("text")).encode(errors="replace")
     if not isinstance(start, int) or not isinstance(end, int) or not words or data[start:end] != words:
@@ -79,7 +79,9 @@ def _recited(key: str, item: Object, data: bytes) -> Citation:
 
 
 def own_metadata(citations: Iterable[Citation]) -> Object:
-    """The fields of a candidate that our own citations came from. Lists of recitals add up, all else is told anew."""
+    """The fields of a candidate from which this wire's own citations came. Lists of recited passages are joined; of all
+    else the latest counts.
+    """
     told: Object = {}
     for one in citations:
         if one.wire == NAME:
@@ -93,21 +95,21 @@ def _added(had: Object, more: Object) -> Object:
 
 
 class Sources:
-    """What another wire's answer rests on, gathered into one `groundingMetadata`."""
+    """The sources of another wire's answer, gathered into one `groundingMetadata`."""
 
     def __init__(self) -> None:
         self._chunks: list[Object] = []
         self._supports: list[Object] = []
 
     def add(self, citations: Iterable[Citation], text: str, before: int) -> None:
-        """`text`: the block that they stand on; `before`: the bytes of text that came before it."""
+        """`text`: the block that cites them; `before`: the bytes of text that came before it."""
         for one in citations:
             if not (one.url or one.title or one.quote):
                 continue
             chunk = _chunk(one)
             if chunk not in self._chunks:
                 self._chunks.append(chunk)
-            start = 0 if one.start is None else one.start  # one that names no place stands on all of its text
+            start = 0 if one.start is None else one.start  # one without a place is cited by the whole text
             end = len(text) if one.end is None else one.end
             if start < end:
                 segment = _segment(start, end, text, before)

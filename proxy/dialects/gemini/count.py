@@ -1,7 +1,7 @@
-"""How many tokens would a chat be?
+"""How many tokens has a request, before it is sent?
 
-https://ai.google.dev/api/tokens: a client sends the contents alone, or a whole request as `generateContentRequest`;
-Vertex AI takes the request's fields as they are. Google's own answer is a number, and what it is made of.
+https://ai.google.dev/api/tokens: a client sends only the contents, or a whole request as `generateContentRequest`;
+Vertex AI takes the request's fields as they are. Google answers with a number, and with its parts.
 """
 
 from proxy.canon import Request
@@ -29,7 +29,7 @@ def parse_count(body: Object, peek: Peek) -> Request:
 
 
 def counting_body(model: str, encoded: bytes) -> bytes:
-    """The contents alone where there is nothing else, which every host takes; else a whole request."""
+    """Only the contents where there is nothing else, as every host takes them; else a whole request."""
     body = as_object(decode_json(encoded))
     if body.keys() == {"contents"}:
         return encoded
@@ -43,7 +43,7 @@ def counted(body: bytes) -> int:
         raise nonsense("it is no JSON") from None
     if error := error_in(said):
         raise fault(error)
-    tokens = as_object(said).get("totalTokens", 0)  # a count of nothing is left out
+    tokens = as_object(said).get("totalTokens", 0)  # a zero is left out
     if type(tokens) is not int or tokens < 0 or not isinstance(said, dict):
         raise nonsense("totalTokens is no number")
     return tokens

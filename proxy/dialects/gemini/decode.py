@@ -1,13 +1,13 @@
 """What did Google answer?
 
-Bytes in, events out, fed as they come. The mirror of render.py; whatever is no answer is an UpstreamError.
+Bytes go in as they come, and events come out: the mirror of render.py. What is no answer raises UpstreamError.
 
-A candidate speaks one block at a time: a part of another kind closes the one before it. Text that comes in pieces is
-one block, until a seal ends it: Google asks that sealed text never be joined to other text. A seal that comes with no
-text, as the last part of most streams, belongs to the text before it: there it stands in an answer that comes whole.
+A candidate has one open block at a time: a part of another kind closes the one before it. Text that comes in pieces is
+one block until a seal ends it, as Google asks that sealed text never be joined to other text. A seal that comes without
+text, like the last part of most streams, belongs to the text before it, where a whole answer has it.
 
 What only this wire says of a candidate (`safetyRatings`, `avgLogprobs`, `finishMessage`, `tokenCount`), and of the
-prompt once the answer has begun, rides with its Stop: the last word of each counts.
+prompt once the answer has begun, is kept in its Stop: the latest value of each counts.
 """
 
 from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ _OF_TEXT = frozenset("text thought thoughtSignature".split())
 
 
 class StreamDecoder:
-    """The wire has no word for the end: a stream is whole when its bytes end and every candidate has its reason."""
+    """The wire has no last event: a stream is whole if its bytes end when every candidate has its finishReason."""
 
     def __init__(self) -> None:
         self._chunks = Chunks()
@@ -95,8 +95,8 @@ def _decoded(data: bytes) -> object:
         raise nonsense("it is no JSON") from None
 
 
-class _Voice(Struct):
-    """One candidate: the block that it is in, and why it ended."""
+class _Candidate(Struct):
+    """One candidate: its open block, and why it ended."""
 
     number: int
     kind: str = ""  # of the open block: text, thinking, call
@@ -110,15 +110,15 @@ class _Voice(Struct):
 
 
 class _Answer(Sentence):
-    """What an answer has said so far. One that comes whole is a stream of one chunk, each part a block."""
+    """What an answer has said so far. A whole answer is a stream of one chunk, with a block for each part."""
 
     def __init__(self, streamed: bool) -> None:
         super().__init__()
         self._streamed = streamed
         self.begun = False
-        self._voices: dict[int, _Voice] = {}
+        self._candidates: dict[int, _Candidate] = {}
         self._blocked = ""  # why the prompt was
-        self._feedback: Object = {}  # on the prompt, behind the first chunk
+        self._feedback: Object = {}  # on the prompt, if it comes after the first chunk
         self._tally = Tally()
 
     def hear(self, chunk: object) -> list[Event]:
@@ -145,17 +145,17 @@ class _Answer(Sentence):
 
     @property
     def ended(self) -> bool:
-        """Was the prompt blocked, or has every candidate its reason?"""
-        return bool(self._blocked or self._voices) and all(voice.raw for voice in self._voices.values())
+        """Was the prompt blocked, or has every candidate its finishReason?"""
+        return bool(self._blocked or self._candidates) and all(candidate.raw for candidate in self._candidates.values())
 
     def finish(self) -> list[Event]:
-        """The provider says that this was all. Raises UpstreamError where it was nothing."""
-        if not self._voices and not self._blocked:
+        """The end of the answer. Raises UpstreamError where it holds nothing."""
+        if not self._candidates and not self._blocked:
             raise nonsense("it has no candidates")
         self._out = []
-        for voice in self._voices.values():
-            self._close(voice)
-        stops = [self._stop(self._voices.get(number)) for number in range(max(self._voices, default=0) + 1)]
+        for candidate in self._candidates.values():
+            self._close(candidate)
+        stops = [self._stop(self._candidates.get(number)) for number in range(max(self._candidates, default=0) + 1)]
         self._out.append(Finish(stops=tuple(stops)))
         return self._out
 
@@ -170,121 +170,121 @@ class _Answer(Sentence):
         )
         self._out.append(start)
 
-    def _candidate(self, candidate: object, position: int) -> None:
-        if not isinstance(candidate, dict):
+    def _candidate(self, said: object, position: int) -> None:
+        if not isinstance(said, dict):
             raise nonsense("a candidate is no JSON object")
-        number = candidate.get("index", position)
+        number = said.get("index", position)
         if not isinstance(number, int) or not 0 <= number < MAX_CANDIDATES:
             raise nonsense("a candidate has no index")
-        voice = self._voices.setdefault(number, _Voice(number))
-        parts = as_object(candidate.get("content")).get("parts") or []
+        candidate = self._candidates.setdefault(number, _Candidate(number))
+        parts = as_object(said.get("content")).get("parts") or []
         if not isinstance(parts, list):
             raise nonsense("parts is no array")
         for part in parts:
             if not isinstance(part, dict):
                 raise nonsense("a part is no JSON object")
-            self._part(voice, part)
-        self._remarks(voice, candidate)
-        voice.raw = _word(candidate.get("finishReason")) or voice.raw
-        if not candidate.keys() <= _OF_CANDIDATE:
-            voice.extra |= {key: value for key, value in candidate.items() if key not in _OF_CANDIDATE}
+            self._part(candidate, part)
+        self._remarks(candidate, said)
+        candidate.raw = _word(said.get("finishReason")) or candidate.raw
+        if not said.keys() <= _OF_CANDIDATE:
+            candidate.extra |= {key: value for key, value in said.items() if key not in _OF_CANDIDATE}
 
-    def _remarks(self, voice: _Voice, candidate: Object) -> None:
-        """What is said of a text beside it."""
-        scores = logprobs_of(candidate) if voice.kind == "text" else []
-        citations = citations_of(candidate, "".join(voice.said) if voice.kind == "text" else "")
+    def _remarks(self, candidate: _Candidate, said: Object) -> None:
+        """What comes with a text: its citations and logprobs."""
+        scores = logprobs_of(said) if candidate.kind == "text" else []
+        citations = citations_of(said, "".join(candidate.said) if candidate.kind == "text" else "")
         if citations or scores:
-            index = self._in(voice, "text", Text)
+            index = self._in(candidate, "text", Text)
             self._out.append(Delta(index=index, citations=citations, logprobs=scores))
 
-    def _stop(self, voice: _Voice | None) -> Stop:
-        if voice is None:
+    def _stop(self, candidate: _Candidate | None) -> Stop:
+        if candidate is None:
             reason: Reason = "content_filter" if self._blocked else "other"
             return Stop(reason=reason, raw=self._blocked, extra=self._feedback)
-        reason = reason_of(voice.raw or "STOP", REASONS)
-        if reason == "stop" and voice.called:
+        reason = reason_of(candidate.raw or "STOP", REASONS)
+        if reason == "stop" and candidate.called:
             reason = "tool_use"
-        return Stop(reason=reason, raw=voice.raw, extra=voice.extra | self._feedback)
+        return Stop(reason=reason, raw=candidate.raw, extra=candidate.extra | self._feedback)
 
     # parts
 
-    def _part(self, voice: _Voice, part: Object) -> None:
+    def _part(self, candidate: _Candidate, part: Object) -> None:
         text = part.get("text")
         if "functionCall" in part:
-            self._call(voice, part)
+            self._call(candidate, part)
         elif text is not None or part.keys() <= _OF_TEXT:
             if text is not None and not isinstance(text, str):
                 raise nonsense("text is no text")
-            self._text(voice, part, text or "")
+            self._text(candidate, part, text or "")
         else:
             medium = heard(part)
-            self._aside(voice, Opaque(wire=NAME, value=part) if medium is None else medium)
+            self._aside(candidate, Opaque(wire=NAME, value=part) if medium is None else medium)
 
-    def _text(self, voice: _Voice, part: Object, text: str) -> None:
+    def _text(self, candidate: _Candidate, part: Object, text: str) -> None:
         seal = as_text(part.get("thoughtSignature"))
         if not text and not seal:
             return
         kind = "thinking" if part.get("thought") is True else "text"
-        if not self._streamed or voice.signed:
-            self._close(voice)
+        if not self._streamed or candidate.signed:
+            self._close(candidate)
         extra = {key: value for key, value in part.items() if key not in _OF_TEXT}
-        index = self._in(voice, kind, lambda: Thinking(extra=extra) if kind == "thinking" else Text(extra=extra))
+        index = self._in(candidate, kind, lambda: Thinking(extra=extra) if kind == "thinking" else Text(extra=extra))
         self._out.append(Delta(index=index, text=text, signature=seal))
-        voice.signed = bool(seal)
-        voice.said.append(text)
+        candidate.signed = bool(seal)
+        candidate.said.append(text)
 
-    def _call(self, voice: _Voice, part: Object) -> None:
-        """A call, whole or a piece of one: a piece without a name goes on with the call that is open."""
+    def _call(self, candidate: _Candidate, part: Object) -> None:
+        """A call, or a piece of one: a piece without a name continues the open call."""
         call = as_object(part["functionCall"])
         name = as_text(call.get("name"))
         if name:
-            self._open_call(voice, name, call, as_text(part.get("thoughtSignature")))
-        elif voice.pieces is None:
+            self._open_call(candidate, name, call, as_text(part.get("thoughtSignature")))
+        elif candidate.pieces is None:
             if call:
                 raise nonsense("a function call has no name")
             return
-        if voice.pieces is not None:
-            voice.pieces.add(call.get("partialArgs"))
+        if candidate.pieces is not None:
+            candidate.pieces.add(call.get("partialArgs"))
         if call.get("willContinue") is not True:
-            self._close(voice)
+            self._close(candidate)
 
-    def _open_call(self, voice: _Voice, name: str, call: Object, seal: str) -> None:
-        self._close(voice)
+    def _open_call(self, candidate: _Candidate, name: str, call: Object, seal: str) -> None:
+        self._close(candidate)
         extra = {key: value for key, value in call.items() if key not in _OF_CALL}
         kept = {"functionCall": extra} if extra else {}
-        voice.kind, voice.called = "call", True
+        candidate.kind, candidate.called = "call", True
         shell = ToolCall(id=as_text(call.get("id")), name=name, extra=kept)
-        voice.index = self._open(shell, voice.number)
-        voice.pieces = PartialArguments(as_object(call.get("args")))
+        candidate.index = self._open(shell, candidate.number)
+        candidate.pieces = PartialArguments(as_object(call.get("args")))
         if seal:
-            self._out.append(Delta(index=voice.index, signature=seal))
+            self._out.append(Delta(index=candidate.index, signature=seal))
 
     # blocks
 
-    def _in(self, voice: _Voice, kind: str, shell: Callable[[], Part]) -> int:
-        """The index of the candidate's open block, once that is one of this kind."""
-        if voice.kind != kind:
-            self._close(voice)
-            voice.kind = kind
-            voice.index = self._open(shell(), voice.number)
-        return voice.index
+    def _in(self, candidate: _Candidate, kind: str, shell: Callable[[], Part]) -> int:
+        """The index of the candidate's open block, after opening one if the last is of another kind."""
+        if candidate.kind != kind:
+            self._close(candidate)
+            candidate.kind = kind
+            candidate.index = self._open(shell(), candidate.number)
+        return candidate.index
 
-    def _close(self, voice: _Voice) -> None:
-        if voice.pieces is not None:
-            self._out.append(Delta(index=voice.index, text=encode_json(voice.pieces.value).decode()))
-        if voice.kind:
-            self._out.append(Close(index=voice.index))
-        voice.kind, voice.signed, voice.pieces = "", False, None
-        voice.said.clear()
+    def _close(self, candidate: _Candidate) -> None:
+        if candidate.pieces is not None:
+            self._out.append(Delta(index=candidate.index, text=encode_json(candidate.pieces.value).decode()))
+        if candidate.kind:
+            self._out.append(Close(index=candidate.index))
+        candidate.kind, candidate.signed, candidate.pieces = "", False, None
+        candidate.said.clear()
 
-    def _aside(self, voice: _Voice, part: Part) -> None:
-        """A block that is whole at once."""
-        self._close(voice)
-        self._whole(part, voice.number)
+    def _aside(self, candidate: _Candidate, part: Part) -> None:
+        """A block that comes whole."""
+        self._close(candidate)
+        self._whole(part, candidate.number)
 
 
 def _word(reason: object) -> str:
-    """An enum's word; older hosts send its number."""
+    """The word of an enum, whose number older hosts send."""
     if isinstance(reason, int) and not isinstance(reason, bool):
         return FINISHES[reason] if 0 <= reason < len(FINISHES) else str(reason)
     return as_text(reason)

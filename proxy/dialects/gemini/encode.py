@@ -1,6 +1,6 @@
 """How is a Request said to Google?
 
-The mirror of parse.py. The model and the verb stand in the path, which is the adapter's. Knobs that this wire lacks are
+The mirror of parse.py. The model and the verb go into the path, which the adapter makes. Knobs that this wire lacks are
 dropped and named in the receipt; content that it cannot carry is refused with its path.
 """
 
@@ -16,11 +16,11 @@ from proxy.grammar.shapes import labelled
 
 
 class Encoding:
-    """One request on its way to the wire. `own`: it came on this wire, so that `extra` means something here."""
+    """One request on its way to the wire."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._own = request.wire == NAME
+        self._own = request.wire == NAME  # then its `extra` is valid here
         self.dropped = Receipt(request, NAME)
 
     def body(self) -> Object:
@@ -46,7 +46,7 @@ class Encoding:
             refuse_demands(self._request, "Gemini's wire")
 
     def _receipt(self) -> None:
-        """What the client said and this wire cannot."""
+        """Note what the client said and this wire cannot say."""
         request = self._request
         self.dropped.left(request.extra)
         self.dropped.lacking(KNOBS_LACKED)
@@ -85,7 +85,7 @@ class Encoding:
         return [word.upper() for word in asked]
 
     def _format(self) -> Object:
-        """Google's JSON Schema has all that a client's may, so that the older subset is not needed here."""
+        """Any schema fits into `responseJsonSchema`, so that the older subset of OpenAPI is not needed here."""
         form = self._request.format
         if form is None:
             return {}
@@ -102,7 +102,7 @@ class Encoding:
     # tools
 
     def _tools(self) -> list[Object]:
-        """The functions together, at the place of the first, and each of Google's own tools for itself."""
+        """The functions are one entry, at the place of the first; each of Google's own tools is another."""
         tools: list[Object] = []
         functions: list[Object] = []
         for tool in self._request.tools:
@@ -139,7 +139,7 @@ class Encoding:
     def _tool_config(self) -> Object:
         choice = self._request.tool_choice
         if choice is None or (not self._own and not self._request.tools):
-            return {}  # a choice among no tools says nothing, and Google refuses some of them
+            return {}  # a choice among no tools changes nothing, and Google refuses some
         among = list(choice.among) if choice.name is None else [choice.name]
         mode = "VALIDATED" if among and choice.mode == "auto" else MODE_WORDS[choice.mode]  # AUTO has no names
         calling: Object = {"mode": mode}

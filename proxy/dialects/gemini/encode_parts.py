@@ -30,7 +30,7 @@ from proxy.grammar.textual import found_as_text
 
 
 class Contents:
-    """One request's turns. `dropped` is the receipt of the whole request."""
+    """One request's turns. `dropped`: the receipt of the whole request."""
 
     def __init__(self, request: Request, dropped: Receipt) -> None:
         self._request = request
@@ -38,7 +38,7 @@ class Contents:
         self._own = request.wire == NAME
         self._newer = generation(request.model) >= (3, 0)
         self._dropped = dropped
-        self._names: dict[str, str] = {}  # the function's, by the call's id: a result must name it
+        self._names: dict[str, str] = {}  # of functions, by the call's id: a result must name its function
 
     def said(self) -> Object:
         """`systemInstruction`, if there is one, and `contents`."""
@@ -60,7 +60,7 @@ class Contents:
         return turn.role in ("system", "developer")
 
     def _kept(self, extra: Object) -> Object:
-        """What only the wire of origin knows: kept where this is it, else receipted."""
+        """What only the wire that it came in understands: kept if that is this one, or else noted as left out."""
         if self._own:
             return extra
         self._dropped.left(extra)
@@ -85,13 +85,13 @@ class Contents:
             elif parts:
                 contents.append({"role": role, "parts": parts})
         for content in contents:
-            if not self._own:  # what tools gave back stands before what else the user says, and shows
+            if not self._own:  # tool results go before all else that the user says
                 content["parts"].sort(key=lambda part: "functionResponse" not in part)
             self._seal(content["parts"])
         return contents
 
     def _late(self, turn: Turn) -> list[Object]:
-        """A system turn in mid-chat: the wire has no role for it, so that the user's turn must carry it."""
+        """A system turn in mid-chat. The wire has no role for it, so that the user's turn carries it."""
         parts = self._instruction(turn)
         if parts:
             self._dropped.add("turn.place")
@@ -101,7 +101,7 @@ class Contents:
         return [item for part in turn.parts for item in self._part(part)]
 
     def _seal(self, parts: list[Object]) -> None:
-        """Gemini 3 wants the first of a turn's calls sealed. One that is not is none of Google's, or has lost it."""
+        """Gemini 3 wants the first of a turn's calls sealed. It may be another model's, or have lost its seal."""
         first = next((part for part in parts if "functionCall" in part), None)
         if self._newer and first is not None and "thoughtSignature" not in first:
             first["thoughtSignature"] = NO_SEAL
@@ -133,7 +133,7 @@ class Contents:
                 assert_never(part)
 
     def _marked(self, said: Object, part: Part, signature: str = "") -> Object:
-        """A part on the wire, with its seal and with what was left over of it."""
+        """The wire's part, with its seal and with what is left over of the canonical one."""
         if part.cache is not None:
             self._dropped.add("cache")
         if signature:
@@ -143,13 +143,13 @@ class Contents:
     def _text(self, part: Text) -> list[Object]:
         if part.citations:
             self._dropped.add("text.citations")
-        if not part.text and not part.signature and not self._own:  # the wire refuses empty text, and it says nothing
+        if not part.text and not part.signature and not self._own:  # the wire refuses empty text
             self._dropped.marks(part)
             return []
         return [self._marked({"text": part.text}, part, part.signature)]
 
     def _thought(self, part: Thinking) -> list[Object]:
-        """Only what Google sealed may come back to it from another wire; a sealed whole is none of Google's."""
+        """From another wire, Google gets only thoughts that it has sealed. A redacted one is never Google's."""
         if part.redacted or not (self._own or part.signature):
             self._dropped.add("thinking")
             return []
@@ -185,7 +185,7 @@ class Contents:
         return self._marked({"functionCall": _identified(part.id) | said}, part, part.signature)
 
     def _result(self, part: ToolResult) -> list[Object]:
-        """The result, and what of it no functionResponse of the model's generation can hold."""
+        """The result. Older models' functionResponse holds no media: those follow as parts of their own."""
         named = as_object(part.extra.get("functionResponse")).get("name") if self._own else None
         name = named or self._names.get(part.id)
         if not name:
@@ -220,7 +220,7 @@ def _object_in(text: str) -> Object | None:
 
 
 def _response(text: str, failed: bool) -> Object:
-    """An object as it is; any other text under the key that Google names (https://ai.google.dev/api/caching)."""
+    """An object as it is; other text under the key that Google has for it (https://ai.google.dev/api/caching)."""
     value = _object_in(text)
     if failed:
         return {"error": text if value is None else value}

@@ -1,4 +1,4 @@
-"""How does an answer of generateContent end, and what does Google say of it beside what it holds?"""
+"""How does an answer of generateContent end, and what does Google say about its end and its prompt?"""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,9 @@ from proxy.grammar.fields import Object, as_object
 
 
 def ending_of(stop: Stop, refused: bool, start: Start) -> Object:
-    """Google's own word as it is, known or not, and what else it said; for another wire's word the nearest."""
+    """The ending of a candidate: Google's own word as it came, known or not, and what else it said; for another wire's
+    word the nearest.
+    """
     stop = declined(stop, refused)
     is_new = stop.reason == "other" and stop.raw.replace("_", "").isalpha() and stop.raw.isupper()
     word = stop.raw if stop.raw in REASONS or is_new else STOP_WORDS[stop.reason]
@@ -20,18 +22,18 @@ def ending_of(stop: Stop, refused: bool, start: Start) -> Object:
 
 
 def feedback_of(start: Start) -> Object:
-    """What Google said of the prompt."""
+    """What Google said about the prompt before the answer."""
     feedback = as_object(start.extra.get("promptFeedback"))
     return {"promptFeedback": feedback} if feedback else {}
 
 
 def late_feedback(start: Start, stops: Iterable[Stop]) -> Object:
-    """What Google said of the prompt once the answer had begun."""
+    """What Google said about the prompt once the answer had begun."""
     said = [stop.extra["promptFeedback"] for stop in stops if start.wire == NAME and "promptFeedback" in stop.extra]
     return {"promptFeedback": said[-1]} if said else {}
 
 
 def is_blocked(start: Start, stops: Iterable[Stop], said: bool) -> bool:
-    """An answer whose prompt was blocked has no candidates."""
+    """Was the prompt blocked? Then the answer has no candidates."""
     reason = as_object(start.extra.get("promptFeedback")).get("blockReason")
     return bool(reason) and not said and {stop.reason for stop in stops} == {"content_filter"}

@@ -1,4 +1,4 @@
-"""What do Google's errors mean, and how are ours told in its words?
+"""What do Google's errors mean, and how are ours put into its words?
 
 https://cloud.google.com/apis/design/errors: a code, a message, a status, and details of declared types.
 """
@@ -15,7 +15,7 @@ from proxy.grammar.statuses import class_of
 
 _TYPE = "type.googleapis.com/google.rpc."
 
-# Google repeats a key that it refuses ("Consumer 'api_key:...' has been suspended"), and that key is ours.
+# Google repeats the key that it refuses ("Consumer 'api_key:...' has been suspended"), which is ours.
 _KEY = re.compile(r"\bAIza[\w-]{6,}|\bAQ\.[\w-]{6,}|\bya29\.[\w.-]{6,}")
 _LONGEST = 2000  # characters of a provider's message that are worth repeating
 _told = in_words_of("The input token count exceeds the maximum number of tokens allowed", "number of tokens allowed")
@@ -23,7 +23,7 @@ _delay = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s").fullmatch
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-    """The error that an answer of another status than 200 means. Its body is kept where the client may read it."""
+    """The error behind a status other than 200. Its body is kept where it is fit for a client to read."""
     try:
         said: object = decode_json(body)
     except UNREADABLE:
@@ -64,7 +64,7 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
 
 
 def _meant(status: int, said: Object, word: str) -> int:
-    """The status that an error stands for, where the one that it came under was 200."""
+    """The status that an error means. In an answer with status 200 its own words say it."""
     if status >= 400:
         return status
     code = said.get("code")
@@ -74,7 +74,7 @@ def _meant(status: int, said: Object, word: str) -> int:
 
 
 def _classify(status: int, said: Object) -> tuple[type[UpstreamError], Kind | None]:
-    """The class, and the kind where it is not the class's own."""
+    """The error's class, and its kind if that is not the usual one of the class."""
     made, kind = class_of(
         502 if status == 499 else status, quota=_is_spent(said)
     )  # 499: Google gave up, not the client
@@ -83,7 +83,7 @@ def _classify(status: int, said: Object) -> tuple[type[UpstreamError], Kind | No
 
 
 def _is_spent(said: Object) -> bool:
-    """A quota that is used up. Google calls the limit of a minute a quota as well, and that one is back at once."""
+    """Is a quota used up? A limit per minute, which Google calls a quota as well, does not count: it soon recovers."""
     broken = [as_object(item) for detail in _details(said) for item in as_list(detail.get("violations"))]
     if any("PerMinute" in as_text(item.get("quotaId")) for item in broken):
         return False
@@ -91,7 +91,7 @@ def _is_spent(said: Object) -> bool:
 
 
 def _waits(said: Object) -> Iterator[str]:
-    """Whole seconds, from google.rpc.RetryInfo."""
+    """How long to wait, in whole seconds, as google.rpc.RetryInfo says."""
     for detail in _details(said):
         if found := _delay(as_text(detail.get("retryDelay"))):
             yield str(ceil(float(found[1])))
@@ -107,7 +107,7 @@ def error_body(error: GatewayError) -> bytes:
 
 
 def error_object(error: GatewayError) -> Object:
-    """Google's shape. `error` must be the first key: the SDK tells a broken stream by it."""
+    """Our error in Google's shape. `error` must be the first key, as Google's SDK knows a broken stream by it."""
     unnamed = "INVALID_ARGUMENT" if error.status < 500 else "INTERNAL"
     details: list[Object] = [{"@type": f"{_TYPE}ErrorInfo", "reason": error.code.upper(), "domain": "pillion"}]
     if error.param:

@@ -1,6 +1,6 @@
 """Where does one chunk of a stream end and the next begin?
 
-Asked with `alt=sse`, Google sends Server-Sent Events; without, one JSON array that grows. The first byte tells them
+Asked with `alt=sse`, Google sends Server-Sent Events; otherwise one JSON array that grows. The first byte tells them
 apart. A stream of events that breaks has the error among them as bare JSON, over several lines and without `data:`.
 """
 
@@ -15,12 +15,12 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class Chunks:
-    """Bytes to the JSON of each chunk, whichever way they are framed."""
+    """Bytes in, the JSON of each chunk out, for either framing."""
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
         self._limit = limit
         self._framer: _Events | _Elements | None = None
-        self._held = b""  # of what has no first byte yet
+        self._held = b""  # what came before the first byte that counts
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         if self._framer is None:
@@ -37,7 +37,7 @@ class Chunks:
 
 
 def _begun(held: bytes) -> bytes:
-    """The bytes from the first one that counts; nothing where that has not come."""
+    """The bytes from the first one that counts, after a BOM and whitespace; empty until that has come."""
     return b"" if _BOM.startswith(held) else held.removeprefix(_BOM).lstrip()
 
 
@@ -53,7 +53,7 @@ def has_chunk(held: bytes) -> bool:
 
 
 class ChunkGate:
-    """Server-Sent Events pass as whole ones. An array passes as it comes: behind half of it nothing can be said."""
+    """Only whole Server-Sent Events pass. An array passes as it comes, since no error could be put into it anyway."""
 
     def __init__(self) -> None:
         self._events = EventGate()
@@ -69,13 +69,13 @@ class ChunkGate:
 
 
 class _Events:
-    """Server-Sent Events, of which Google uses `data:` alone, with bare JSON between them."""
+    """Server-Sent Events, in which Google uses only `data:`, with bare JSON between them."""
 
     def __init__(self, limit: int) -> None:
         self._lines = Lines(limit)
         self._limit = limit
         self._data: list[bytes] = []
-        self._bare: list[bytes] = []  # lines of JSON that no `data:` announced
+        self._bare: list[bytes] = []  # lines of JSON without `data:`
         self._held = 0  # bytes of both
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -83,7 +83,7 @@ class _Events:
             yield from self._line(line)
 
     def close(self) -> Iterator[bytes]:
-        """The end of the stream: what it cut off."""
+        """The end of the stream: an event that it cuts off is given out, too."""
         for line in self._lines.close():
             yield from self._line(line)
         yield from self._taken(self._bare)
@@ -122,11 +122,11 @@ _marks = re.compile(rb'["\[\]{}]').search
 
 
 class _Elements:
-    """The objects of one JSON array, each as soon as it is whole. Only brackets and strings are looked at."""
+    """The objects of one JSON array, each as soon as it is whole. Only brackets and quotes are looked at."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._held = bytearray()  # from the beginning of the element that is open
+        self._held = bytearray()  # from the beginning of the open element
         self._at = 0  # how many of its bytes have been looked at
         self._depth = 0
         self._in_string = False
@@ -153,7 +153,7 @@ class _Elements:
             raise FrameTooLong(f"an element is longer than {self._limit} bytes")
 
     def close(self) -> Iterator[bytes]:
-        return iter(())  # what was cut off is no chunk
+        return iter(())  # an element that was cut off is no chunk
 
     def _step(self, mark: int) -> None:
         if mark == ord('"'):

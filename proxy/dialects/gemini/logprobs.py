@@ -1,6 +1,6 @@
-"""How sure was the model of each token, as this wire tells it?
+"""How does this wire say how sure the model was of each token?
 
-https://ai.google.dev/api/generate-content#LogprobsResult; ours are entries as OpenAI has them.
+https://ai.google.dev/api/generate-content#LogprobsResult; our own entries are OpenAI's.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ def _entry(said: Object) -> Object:
 
 
 def logprobs_result(entries: list[Any]) -> Object:
-    """`logprobsResult`. Empty where there is nothing to tell."""
+    """`logprobsResult`; empty where there are no entries."""
     told = [as_object(entry) for entry in entries]
     if not told:
         return {}

@@ -1,8 +1,8 @@
 """How does this wire carry the bytes of an image, a sound, a film or a document, or say where they are?
 
-`inlineData` holds them; `fileData` names them by a URI. A URL of the web is one that any provider may fetch (Google
-does so since the end of 2025: https://ai.google.dev/gemini-api/docs/file-input-methods). A URI of Google's own, `gs://`
-or one of its Files API, is a stored file, and means nothing anywhere else.
+`inlineData` holds them; `fileData` has their URI. A URL on the web can be fetched by any provider (Google does so since
+the end of 2025: https://ai.google.dev/gemini-api/docs/file-input-methods). Google's own URIs, `gs://` or those of its
+Files API, are stored files, and mean nothing anywhere else.
 """
 
 import re
@@ -24,7 +24,7 @@ def medium(media_type: str, source: Source) -> Medium:
 
 
 def read_inline(fields: Fields) -> Medium:
-    """The `inlineData` of a client's part. What is left over stays with the part."""
+    """The `inlineData` of a client's part. What is left over of it stays in `fields`."""
     inner = fields.need_inner("inlineData")
     data, media_type = standard_base64(inner.need_text("data")), inner.text("mimeType") or ""
     part = medium(media_type, Inline(data, media_type))
@@ -63,7 +63,7 @@ def heard(part: Object) -> Medium | None:
 
 
 def said(part: Medium, source: Source, known: bool = False) -> Object:
-    """The part on this wire. `known`: it came from here, so that a missing media type is missing on purpose."""
+    """The part on this wire. `known`: it came in this wire, so that a missing media type was left out on purpose."""
     match source:
         case Inline(data=data, media_type=media_type):
             return {"inlineData": {**_typed(media_type or ("" if known else _default(part))), "data": data}}

@@ -1,6 +1,6 @@
 """What does an answer that passes through cost, and did it end?
 
-Every chunk of a stream tells of tokens, and only the last count holds.
+Every chunk of a stream counts tokens, and only the last count holds.
 """
 
 from collections.abc import Iterator
@@ -29,11 +29,11 @@ class _Said(Struct):
     error: Any = None
 
     def is_blocked(self) -> bool:
-        """Has the prompt a reason for being so?"""
+        """Does the feedback say why the prompt was blocked?"""
         return bool(as_object(self.promptFeedback).get("blockReason"))
 
     def endings(self) -> Iterator[tuple[int, bool]]:
-        """The number of each candidate, and whether it has its reason."""
+        """The number of each candidate, and whether it has its finishReason."""
         for position, candidate in enumerate(map(as_object, as_list(self.candidates))):
             if isinstance(number := candidate.get("index", position), int):
                 yield number, bool(candidate.get("finishReason"))
@@ -43,7 +43,7 @@ _read = msgspec.json.Decoder(_Said).decode
 
 
 class StreamMeter(LateMeter):
-    """Watches a stream. Finished: a finishReason of every candidate, or a prompt that was blocked."""
+    """Watches a stream. It finishes when every candidate has its finishReason, or the prompt was blocked."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class StreamMeter(LateMeter):
         self._events: Batches | _Array | None = None
 
     def close(self) -> None:
-        """The end of the stream: an event that it cut off counts, as it does for the decoder."""
+        """The end of the stream. An event that it cuts off counts, as it does for the decoder."""
         self._catch_up()
         if self._events is not None:
             self._look(self._events.close())
@@ -65,13 +65,13 @@ class StreamMeter(LateMeter):
     def _catch_up(self) -> None:
         data = self._taken()
         if self._events is None and data.strip():
-            # A picture comes in one event, and the count of its tokens in the same.
+            # An event may be as long as an image, which comes in the same event as the count of its tokens.
             self._events = _Array() if is_array(data) else Batches(MAX_FRAME)
         if self._events is not None and data:
             self._look(self._events.feed(data))
 
     def _look(self, events: bytes) -> None:
-        """At whole events, with a blank line behind each."""
+        """Read whole events, each with a blank line behind it."""
         if not events:
             return
         if not self._model:
@@ -95,7 +95,7 @@ class StreamMeter(LateMeter):
 
 
 class _Array:
-    """The elements of an array as if they were events. One that outgrows the limit ends the watch."""
+    """Makes events of an array's elements. At an element beyond the limit it stops reading."""
 
     def __init__(self) -> None:
         self._chunks = Chunks()
@@ -111,7 +111,7 @@ class _Array:
 
 
 def _read_event(event: bytes) -> _Said:
-    """An event's data; a stream that breaks has bare JSON in its place."""
+    """What an event says. A stream that breaks has bare JSON instead of an event."""
     bare = event.strip()
     try:
         return _read(bare if bare.startswith(b"{") else data_of(event))

@@ -1,7 +1,7 @@
 """What does a client of generateContent ask for?
 
-A body in, a Request out. Wrong types are a BadRequest that names the field's path, in camelCase; nothing that was sent
-is lost.
+A body in, a Request out. A wrong type raises BadRequest with the field's path, in camelCase; nothing that was sent is
+lost.
 """
 
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def parse_request(body: Object, peek: Peek) -> Request:
 
 
 def _keep_rest(request: Request, top: Fields, config: Fields) -> None:
-    """What nobody took, each key where it stood."""
+    """Keep the fields that were not read, each under its own key."""
     for key, value in top.rest.items():
         (request.demands if key in DEMANDS else request.extra)[key] = value
     for key, value in config.rest.items():
@@ -74,13 +74,13 @@ def _keep_rest(request: Request, top: Fields, config: Fields) -> None:
 
 
 def bare(name: str) -> str:
-    """A model's name without the collection that it stands in: `models/`, or a path of Vertex AI's."""
+    """A model's name without its collection, which is `models/` or a path of Vertex AI's."""
     return name.rpartition("models/")[2]
 
 
 def published(path: str) -> str:
-    """The model in a path of Vertex AI's: Google's own goes by its name, another publisher's by both."""
-    place, _, model = path.partition("/models/")  # a model may be called so as well: Fireworks' are
+    """The model in a path of Vertex AI's. Google's own go by their names, others by publisher and name."""
+    place, _, model = path.partition("/models/")  # the first: Fireworks' names of models have it in them as well
     publisher = place.rpartition("publishers/")[2]
     if not model or not publisher or "/" in publisher:
         return path
@@ -88,7 +88,7 @@ def published(path: str) -> str:
 
 
 def check_model(top: Fields, model: str) -> None:
-    """The path names the model; a body may repeat it, and not name another."""
+    """The path names the model: a body may repeat it, but must not name another."""
     named = top.text("model")
     if named and bare(named) != bare(model):
         message = f"model says {named[:80]!r}, and the path asks for {model[:80]!r}."
@@ -99,7 +99,7 @@ def check_model(top: Fields, model: str) -> None:
 
 
 def _count(fields: Fields, key: str) -> int | None:
-    """An integer; Google takes 40.0 for one."""
+    """An integer, which 40.0 is to Google."""
     value = fields.rest.pop(key, None)
     if value is None or type(value) is int:
         return value
@@ -109,7 +109,7 @@ def _count(fields: Fields, key: str) -> int | None:
 
 
 def _word(value: object, at: str, words: Sequence[str]) -> str:
-    """An enum's word in upper case: Google takes any case, and the number as well."""
+    """An enum's word in upper case. Google takes any case, and the enum's number as well."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(words):
         return words[value]
     if not isinstance(value, str):
@@ -123,7 +123,7 @@ def _modalities(config: Fields) -> list[str] | None:
 
 
 def _format(config: Fields) -> Format | None:
-    """The format, if it is JSON or plain text; of another type it stays, and becomes a demand."""
+    """The format, if it is JSON or plain text; any other stays where it is, and becomes a demand."""
     schemas = [key for key in SCHEMAS if key in config.rest]
     if not schemas and "responseMimeType" not in config.rest:
         return None
@@ -165,7 +165,7 @@ def _reasoning(config: Fields) -> Reasoning | None:
 
 
 def _tools(top: Fields) -> list[Tool]:
-    """Every function, and every tool of Google's own as a tool of that kind."""
+    """The functions, and each of Google's own tools as a tool of its own kind."""
     if isinstance(top.rest.get("tools"), dict):
         top.rest["tools"] = [top.rest["tools"]]
     tools: list[Tool] = []
@@ -193,7 +193,7 @@ def _function(fields: Fields) -> Tool:
 
 
 def _choose(request: Request, top: Fields) -> None:
-    """The tool choice; names beside a mode that has none are a demand. What is left over stays."""
+    """Set the tool choice. Function names beside a mode that takes none are a demand. The rest stays where it is."""
     if "toolConfig" not in top.rest:
         return
     config = top.inner("toolConfig")
@@ -245,7 +245,7 @@ def _tier(top: Fields) -> str | None:
 def _turns(top: Fields) -> list[Turn]:
     chat = Chat()
     system = chat.system(top)
-    if isinstance(top.rest.get("contents"), dict):  # Google takes one thing for a list of one
+    if isinstance(top.rest.get("contents"), dict):  # Google takes an object for an array of one
         top.rest["contents"] = [top.rest["contents"]]
     items = top.items("contents")
     if not items:

@@ -1,7 +1,7 @@
-"""What stands in the contents that a client sent?
+"""What is in the contents that a client sent?
 
-Calls and results meet by name and order where they have no id. Other wires need one: a call without an id gets an id
-from its place (so that it is the same in the next request), and encode_parts.py takes it off again.
+Calls and results without ids belong together by name and order. Other wires need ids: such a call gets one made from
+its place, so that it is the same in the next request, and encode_parts.py takes it off again.
 """
 
 import re
@@ -15,26 +15,26 @@ from proxy.grammar.fields import Fields, dump, wrong, wrong_word
 
 _MADE = "call_gemini_"
 
-# Protobuf knows one of these in a part.
+# In Google's protobuf a part has only one of these.
 _KINDS = (
     "text inlineData fileData functionCall functionResponse executableCode codeExecutionResult toolCall toolResponse"
 ).split()
 
 
 def is_made(name: str) -> bool:
-    """Did we make this id, since the client gave none?"""
+    """Did we make this id, as the client gave none?"""
     return name.startswith(_MADE)
 
 
 class Chat:
-    """One request's contents, read in order: a result belongs to a call that came before."""
+    """One request's contents. They must be read in order, as a result belongs to an earlier call."""
 
     def __init__(self) -> None:
-        self._names: dict[str, str] = {}  # the function's, by the call's id
-        self._waiting: list[str] = []  # calls without an id of their own, by ours, that have no result yet
+        self._names: dict[str, str] = {}  # of functions, by the call's id
+        self._waiting: list[str] = []  # the ids that we made, of calls without a result so far
 
     def system(self, top: Fields) -> list[Turn]:
-        """`systemInstruction`: a content, a list of them or of parts, or a string, as SDKs let their users write it."""
+        """`systemInstruction`: a content, a list of contents or of parts, or a string, as SDKs allow all of them."""
         value = top.rest.pop("systemInstruction", None)
         at = "systemInstruction"
         match value:
@@ -47,7 +47,7 @@ class Chat:
                 return [Turn(role="system", parts=parts, at=at)]
             case _:
                 fields = Fields(value, at)
-                fields.rest.pop("role", None)  # Google reads none here
+                fields.rest.pop("role", None)  # Google ignores it here
                 return [Turn(role="system", parts=self._parts(fields), at=at, extra=fields.rest)]
 
     def _instruction(self, value: object, at: str) -> list[Part]:
@@ -57,7 +57,7 @@ class Chat:
         return self._parts(fields) if "parts" in fields.rest else [self._any_part(fields)]
 
     def turn(self, fields: Fields) -> Turn:
-        """A result's role was `function` once, and may be absent as well: both are the user's."""
+        """One turn. The role of a tool result used to be `function`, and may be absent: both mean the user."""
         role = fields.text("role") or "user"
         if role not in ("user", "model", "function", "tool"):
             raise wrong_word(fields.path("role"), "user or model", role)
@@ -71,7 +71,7 @@ class Chat:
 
     def _part(self, value: object, at: str) -> Part:
         if isinstance(value, dict) and len(value) == 1 and isinstance(text := value.get("text"), str):
-            return Text(text=text, at=at)  # as nearly always; to match a pattern would cost six times as much
+            return Text(text=text, at=at)  # nearly every part, six times as fast as by matching a pattern
         return self._any_part(Fields(value, at))
 
     def _any_part(self, fields: Fields) -> Part:
@@ -133,7 +133,7 @@ class Chat:
         return ToolResult(id=call, parts=parts)
 
     def _answered(self, name: str) -> str:
-        """The oldest call of that name, among those that had no id, that has no result yet."""
+        """The id that we made for the oldest call of this name without an id and without a result."""
         for made in self._waiting:
             if self._names[made] == name:
                 self._waiting.remove(made)
@@ -150,9 +150,9 @@ def _text(fields: Fields) -> Text | Thinking:
 
 
 def _joined(parts: list[Part]) -> list[Part]:
-    """Of a stream a client keeps each piece: a thought is all that was thought up to its seal, which comes last.
+    """Join the pieces of a thought that its seal ends: clients keep each piece of a stream as a part.
 
-    (Google seals what follows a thought: such a thought is as many parts as it came in.)
+    Google itself seals what follows a thought and not the thought, whose pieces then stay as many parts.
     """
     if len(parts) < 2:
         return parts
@@ -175,7 +175,7 @@ def _seal(fields: Fields) -> tuple[str, str]:
 
 
 def _medium(fields: Fields) -> Part:
-    """What a tool gave back beside its words."""
+    """A medium in a tool's result."""
     part = read_file(fields) if "fileData" in fields.rest else read_inline(fields)
     part.at = fields.at
     part.extra = fields.rest

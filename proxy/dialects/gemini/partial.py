@@ -1,8 +1,8 @@
 """What are the arguments of a call that comes in pieces?
 
-With `streamFunctionCallArguments` Google sends no text of JSON but values, each with the path of its place
-(https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/function-calling#streaming-fc): `$.items[0].name`, a
-string perhaps in several pieces. They are JSON once the call is whole.
+With `streamFunctionCallArguments` Google sends values and not the text of JSON, each with its path, such as
+`$.items[0].name`; a string may come in several pieces. They become JSON once the call is whole.
+https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/function-calling#streaming-fc
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any
 from proxy.grammar.fields import Object, as_list, as_object, as_text, nonsense
 
 _step = re.compile(r"\.([^.\[\]]+)|\[(\d{1,9})\]|\['((?:[^'\\]|\\.)*)'\]|\[\"((?:[^\"\\]|\\.)*)\"\]")
-_DEEPEST = 100  # steps of a path
+_DEEPEST = 100  # steps that a path may have
 
 
 class PartialArguments:
@@ -34,7 +34,7 @@ class PartialArguments:
 
 
 def _steps(path: str) -> list[str | int]:
-    """The keys and numbers of a path."""
+    """The keys and indices of a path."""
     steps: list[str | int] = []
     at = 1
     while at < len(path):
@@ -74,7 +74,7 @@ def _child(value: Any, step: str | int) -> Any:
 
 
 def _set(value: Any, step: str | int, item: Any) -> None:
-    """A list grows by one at a time: a number beyond its end would be an attack, or a fault."""
+    """Set one item. A list grows by one at a time: an index beyond its end would be an attack, or a fault."""
     if isinstance(value, list) and step == len(value):
         value.append(None)
     fits = step < len(value) if isinstance(value, list) and isinstance(step, int) else isinstance(value, dict)

@@ -1,8 +1,8 @@
 """How is an answer told to a client of generateContent?
 
-Events in, bytes out: a stream as it goes, or the whole answer at Finish. Each chunk of a stream is an answer of its own
-shape; a call is told in one part, once its arguments are whole. Clients that do not ask for `alt=sse` get the chunks as
-the elements of one JSON array.
+Events in, bytes out: a stream as it goes, or the whole answer at Finish. Each chunk of a stream has the shape of a
+whole answer; a call goes into one part, once its arguments are whole. Clients that do not ask for `alt=sse` get the
+chunks as the elements of one JSON array.
 """
 
 from collections.abc import Iterable
@@ -45,11 +45,11 @@ from proxy.grammar.gathering import Gathered
 
 
 class _Block(Struct):
-    """A block on its way to the client: its part, and what it has gathered."""
+    """An open block: its part, and what has been gathered of it."""
 
     part: Part
     choice: int
-    tail: bytes = b""  # of a chunk, behind the text
+    tail: bytes = b""  # what follows the text in each chunk; empty for a part that does not stream
     said: Gathered = field(default_factory=Gathered)
     citations: list[Citation] = []  # of other wires
 
@@ -113,7 +113,7 @@ class StreamRenderer:
         if not block.tail:
             block.said.add(event)
             return b""
-        if isinstance(block.part, Text | Refusal):  # a source of another wire's may yet come that stands in it
+        if isinstance(block.part, Text | Refusal):  # another wire's citation of it may follow
             block.said.add(event)
         if event.signature or event.logprobs or event.citations:
             return self._remarked(block, event)
@@ -137,7 +137,7 @@ class StreamRenderer:
         return self._frame(dump({"candidates": [candidate], **self._head}))
 
     def _close(self, block: _Block) -> bytes:
-        """The part is whole: one that does not stream is told now, and sources are given their place."""
+        """The part is whole: one that does not stream goes out now, and the citations of text get their places."""
         if block.tail:
             self._place(block)
             return b""
@@ -155,7 +155,7 @@ class StreamRenderer:
             return self._last(dump(told))
         candidates = []
         for number, stop in enumerate(event.stops):
-            empty = {"parts": [{"text": ""}], "role": "model"}  # so that no SDK misses it
+            empty = {"parts": [{"text": ""}], "role": "model"}  # SDKs may expect a content
             sources = self._sources.get(number, Sources()).metadata()
             ending = ending_of(stop, number in self._refused, self._start)
             candidates.append({"content": empty, **ending, **sources, "index": number})
@@ -229,7 +229,7 @@ def _candidate(number: int, choice: Choice, start: Start) -> Object:
 
 
 def _notes(parts: Iterable[Part]) -> Object:
-    """What is said of the texts."""
+    """What comes with the texts: their citations and logprobs."""
     sources, before = Sources(), 0
     cited: list[Citation] = []
     notes: Object = {}
@@ -244,7 +244,7 @@ def _notes(parts: Iterable[Part]) -> Object:
 
 
 def _summed(part: Part, deltas: list[Delta]) -> Part:
-    """A part that does not stream on this wire, once it is whole."""
+    """The whole part, of those that do not stream on this wire."""
     events: list[Event] = [Start(), Open(index=0, part=part), *(_at_zero(delta) for delta in deltas)]
     return fold([*events, Close(index=0), Finish()]).choices[0].parts[0]
 

@@ -24,9 +24,9 @@ from proxy.grammar.fields import Object, merged
 
 
 def parts_of(part: Part) -> list[Object]:
-    """The parts that spell it. Raises Unrepresentable."""
+    """The parts that it takes on this wire. Raises Unrepresentable."""
     if type(part) is Text and part.is_plain:
-        return [{"text": part.text}]  # as nearly always
+        return [{"text": part.text}]  # nearly every part
     match part:
         case Text() | Refusal():
             said: Object = {"text": part.text}
@@ -54,7 +54,7 @@ def parts_of(part: Part) -> list[Object]:
 
 
 def _arguments(call: ToolCall) -> Object:
-    """The arguments as an object. What a model wrote wrongly, or not to the end, is handed on for all to see."""
+    """The arguments as an object. If they are malformed or cut off, the client gets them under a key of ours."""
     if call.kind == "custom":
         return {"input": call.arguments}
     try:

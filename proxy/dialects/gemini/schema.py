@@ -2,8 +2,8 @@
 
 `parameters` and `responseSchema` are a subset of OpenAPI 3.0's (https://ai.google.dev/api/caching#Schema): types in
 upper case, `nullable`, the order of properties in a list of its own. `parametersJsonSchema` and `responseJsonSchema`
-are JSON Schema itself. The rule towards Google: a tool whose schema the subset can say word by word is told in it,
-since every model and host knows it; any other keyword makes it `parametersJsonSchema`. The shape of an answer is always
+are JSON Schema itself. Google gets a tool's schema in the subset if that can say all of it word by word, as every model
+and host knows the subset; any other keyword makes it `parametersJsonSchema`. The shape of an answer is always
 `responseJsonSchema`. Nothing is left out of a schema.
 """
 
@@ -21,7 +21,7 @@ _SPELLED = {"ref": "$ref", "defs": "$defs", "type_": "type"}  # the SDK's names;
 
 
 def json_schema(value: object, at: str) -> Object:
-    """JSON Schema of what a client sent as Gemini's. Raises BadRequest."""
+    """The JSON Schema of a Gemini schema that a client sent. Raises BadRequest."""
     if not isinstance(value, dict):
         raise wrong(at, "an object", value)
     schema: Object = {}
@@ -51,7 +51,7 @@ def _keyword(name: str, item: Any, at: str) -> Any:
     if name == "type":
         return _type(item, at)
     if name in _SIZES and isinstance(item, str) and item.isascii() and item.isdigit():
-        return int(item[:18])  # a 64-bit number may be a string in Google's JSON
+        return int(item[:18])  # in Google's JSON a 64-bit number may be a string
     return item
 
 
@@ -71,7 +71,7 @@ def _type(item: Any, at: str) -> Any:
 
 
 def _order(schema: Object) -> None:
-    """The properties in the order that `propertyOrdering` gives them: in JSON Schema their own order says it."""
+    """Put the properties into the order of `propertyOrdering`, as JSON Schema has no other word for it."""
     order, properties = schema.get("propertyOrdering"), schema.get("properties")
     if isinstance(order, list) and isinstance(properties, dict):
         first = [key for key in order if isinstance(key, str) and key in properties]
@@ -93,7 +93,7 @@ def _nullable(schema: Object) -> Object:
 
 
 def gemini_schema(schema: object) -> Object | None:
-    """The schema in the subset; None where that lacks a word for something in it."""
+    """The schema in the subset; None where the subset lacks a word for something in it."""
     if not isinstance(schema, dict):
         return None
     said: Object = {}
@@ -141,7 +141,7 @@ def _said_type(item: Any) -> Object | None:
 
 
 def _said_enum(item: list[Any], schema: Object) -> Object | None:
-    """Strings alone, and null where the type allows it."""
+    """An enum of strings, with null if the type allows it; None for any other."""
     words = [word for word in item if word is not None]
     of_strings = schema.get("type") in ("string", ["string", "null"], ["null", "string"])
     nullable = isinstance(schema.get("type"), list)

@@ -1,8 +1,8 @@
 """How does a seal travel as a `thoughtSignature`?
 
-The field is bytes, base64 in JSON, and Google's SDKs decode and encode it on the way: a seal goes out in base64's
-standard alphabet and comes back in the other one. Seals of other providers may be any text at all; such a one is
-wrapped, and so is a thought that is sealed as a whole (`redacted`), which this wire has not.
+The field is bytes, base64 in JSON, which Google's SDKs decode and encode again: a seal goes out in the standard
+alphabet of base64 and comes back in the URL-safe one. Other providers' seals may be any text: if one is not base64 it
+is wrapped, and so is a redacted thought, for which this wire has no form.
 """
 
 import base64
@@ -23,7 +23,7 @@ def redacted_out(redacted: str) -> str:
 
 
 def seal_in(signature: str) -> tuple[str, str]:
-    """The seal that a client sent back, and the redacted thought, if that is what it was."""
+    """What a client sent back: a seal and "", or "" and a redacted thought."""
     standard = signature.translate(_STANDARD)
     data = _bytes_of(standard)
     if data is None:

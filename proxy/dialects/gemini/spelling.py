@@ -1,8 +1,8 @@
-"""Which of its two spellings has a key that a client sent?
+"""In which of its two spellings did a client send a key?
 
 Google reads every key in camelCase and in snake_case, at any level (https://protobuf.dev/programming-guides/json/), and
-its own SDKs mix them. One pass spells all of them in camelCase, so that no other module knows of the second spelling.
-Objects whose keys are the client's own are left as they are.
+its own SDKs mix them. One pass turns all keys into camelCase, so that other modules need only that. Objects whose keys
+are the client's own are left as they are.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any
 from proxy.errors import BadRequest
 from proxy.grammar.fields import Object
 
-# What holds keys that are nobody's but the client's: arguments, results, labels. Schemas as well: schema.py reads them.
+# Objects whose keys are the client's own: arguments, results, labels. Schemas are here because schema.py reads them.
 _FREE = frozenset(
     "args response labels partMetadata headers customMetadata"
     " parameters parametersJsonSchema responseSchema responseJsonSchema _responseJsonSchema".split()
@@ -28,7 +28,7 @@ def camel(key: str) -> str:
 
 
 def as_sent(path: str, body: bytes) -> str:
-    """The path of a field in the words of this body, which nowhere says them in camelCase."""
+    """The path of a field as this body spells it: in snake_case where the camelCase is nowhere in it."""
     return _word(lambda found: _key_as_sent(found[0], body), path)
 
 
@@ -39,12 +39,12 @@ def _key_as_sent(key: str, body: bytes) -> str:
 
 
 def may_be_snake(body: bytes) -> bool:
-    """Could a key of this JSON be in snake_case? One look at the text is cheaper than one at each key."""
+    """May a key of this JSON be in snake_case? To search the text once is cheaper than to look at each key."""
     return (b"_" in body or b"\\u" in body) and _snake(body) is not None
 
 
 def in_camel(value: Any, at: str = "") -> Any:
-    """The value with its keys in camelCase. Raises BadRequest where one key came in both spellings."""
+    """The value with its keys in camelCase. Raises BadRequest where a key came in both spellings."""
     if isinstance(value, list):
         return [in_camel(item, f"{at}[{number}]") for number, item in enumerate(value)]
     return camel_keys(value, at, _FREE) if isinstance(value, dict) else value

@@ -1,7 +1,7 @@
 """How is a model of Google's told how much to think?
 
 Gemini 3 and later take a level, 2.5 a number of tokens, older ones nothing
-(https://ai.google.dev/gemini-api/docs/thinking). Only the model's name tells which is meant.
+(https://ai.google.dev/gemini-api/docs/thinking). Only the model's name shows which it takes.
 """
 
 import re
@@ -25,13 +25,13 @@ _generation = re.compile(r"gemini-(\d+)(?:\.(\d+))?").search
 
 
 def generation(model: str) -> tuple[int, int]:
-    """Such as (2, 5). A name without a number (`gemini-flash-latest`, a tuned model's) stands for the newest."""
+    """Such as (2, 5). A name without a number (`gemini-flash-latest`, a tuned model's) means the newest."""
     found = _generation(model)
     return (int(found[1][:9]), int((found[2] or "0")[:9])) if found else (99, 0)
 
 
 def thinking_config(request: Request, dropped: Receipt) -> Object | None:
-    """`thinkingConfig`, for a request of another wire; None where there is nothing to say."""
+    """The `thinkingConfig` for a request from another wire; None where there is nothing to say."""
     reasoning, model = request.reasoning, request.model
     if reasoning is None:
         return None
@@ -43,18 +43,18 @@ def thinking_config(request: Request, dropped: Receipt) -> Object | None:
     if generation(model) < (2, 5):
         dropped.add("reasoning")
         return None
-    said: Object = {"includeThoughts": True}  # the client's wire shows what was thought, once it was asked for
+    said: Object = {"includeThoughts": True}  # other wires show thoughts to clients that ask the model to think
     if reasoning.budget is not None:
         said["thinkingBudget"] = _bounded(reasoning.budget, model, dropped)
     elif reasoning.effort is not None:
         said |= _effort(reasoning.effort, request, dropped)
-    elif reasoning.adaptive and generation(model) < (3, 0):  # later ones decide unasked
+    elif reasoning.adaptive and generation(model) < (3, 0):  # later ones decide by default
         said["thinkingBudget"] = UNDECIDED
     return said
 
 
 def as_said(request: Request) -> Object | None:
-    """`thinkingConfig` in this wire's own words again."""
+    """The `thinkingConfig` of a request that came in this wire, as its client said it."""
     reasoning = request.reasoning
     if reasoning is None:
         return None
@@ -73,12 +73,12 @@ def as_said(request: Request) -> Object | None:
 def _silenced(model: str, dropped: Receipt) -> Object | None:
     if MAY_BE_OFF in model:
         return {"thinkingBudget": 0}
-    if generation(model) < (2, 5):  # an older one does not think, unasked or asked
+    if generation(model) < (2, 5):  # an older one never thinks
         return None
     dropped.add("reasoning")
-    if generation(model) < (3, 0) or "-image" in model:  # not all of those know levels
+    if generation(model) < (3, 0) or "-image" in model:  # not all of these take a level
         return None
-    return {"thinkingLevel": THINKING_LEVELS[_efforts_of(model)[0]]}  # it always thinks: let it be little
+    return {"thinkingLevel": THINKING_LEVELS[_efforts_of(model)[0]]}  # it always thinks, so let it think least
 
 
 def _effort(effort: str, request: Request, dropped: Receipt) -> Object:
@@ -92,19 +92,19 @@ def _effort(effort: str, request: Request, dropped: Receipt) -> Object:
         return {"thinkingLevel": THINKING_LEVELS[_nearest(effort, request.model, dropped)]}
     limit, budget = request.max_tokens, THINKING_BUDGETS[effort]
     if limit is not None:
-        budget = max(1, half_of(limit, budget))  # none would turn it off
+        budget = max(1, half_of(limit, budget))  # 0 would turn it off
     return {"thinkingBudget": _within(budget, request.model)}
 
 
 def _efforts_of(model: str) -> Sequence[str]:
-    """Those that it has a level for, the least first."""
+    """The efforts that the model has a level for, the least first."""
     version = generation(model)
     rows = (efforts for name, since, efforts in LEVELS_OF if name in model and version >= since)
     return next(rows, tuple(THINKING_LEVELS))
 
 
 def _nearest(effort: str, model: str, dropped: Receipt) -> str:
-    """The effort, or the next higher one that the model has a level for, as at Google's own OpenAI endpoint."""
+    """The effort, or the next higher one that the model has a level for, as Google's own OpenAI endpoint chooses."""
     words = list(THINKING_LEVELS)
     known = next(word for word in _efforts_of(model) if words.index(word) >= words.index(effort))
     if known != effort:

@@ -1,7 +1,7 @@
-"""How many tokens did Google count, and how does a client read them?
+"""How many tokens did Google count, and how are they told to a client?
 
-https://ai.google.dev/api/generate-content#UsageMetadata: `promptTokenCount` has the cached ones in it,
-`candidatesTokenCount` has no thoughts, and what Google's own tools made the model read is a third count.
+https://ai.google.dev/api/generate-content#UsageMetadata: `promptTokenCount` includes the cached ones,
+`candidatesTokenCount` does not include thoughts, and what Google's own tools made the model read is a third count.
 """
 
 import re
@@ -24,17 +24,17 @@ _COUNTS = (*_COUNTED, "toolUsePromptTokenCount")
 _MAIN = ("promptTokenCount", "candidatesTokenCount")
 _COUNT = ("tokenCount",)
 
-# Models that are billed by the prompt that was searched for; later ones by the search:
+# Models that are billed for each prompt with a search; later ones for each search:
 # https://ai.google.dev/gemini-api/docs/google-search#pricing
 _by_prompt = re.compile(r"gemini-[12]\.").search
 
 
 class Tally:
-    """What an answer has told of its tokens, where only the last count holds; and of its searches, where all do."""
+    """What an answer has said of its tokens, where only the last count holds, and of its searches, which add up."""
 
     def __init__(self) -> None:
         self._told: Usage | None = None
-        self._last: Usage | None = None  # that was news
+        self._last: Usage | None = None  # what `news` returned last
         self._queries: set[str] = set()
         self._by_prompt = False
 
@@ -45,7 +45,7 @@ class Tally:
         return replace(self._told, searches=1 if self._by_prompt else len(self._queries))
 
     def news(self) -> Usage | None:
-        """The usage, where it is another than it was."""
+        """The usage, if it has changed since the last call."""
         if self.usage == self._last:
             return None
         self._last = self.usage
@@ -63,7 +63,7 @@ class Tally:
         return usage is not None
 
     def search(self, candidates: object, model: object) -> None:
-        """What the candidates looked for. A query that is empty, or was asked before, is not billed."""
+        """Note the candidates' searches. A query that is empty, or was made before, is not billed."""
         for candidate in map(as_object, as_list(candidates)):
             if asked := as_list(as_object(candidate.get("groundingMetadata")).get("webSearchQueries")):
                 self._queries.update(filter(None, map(as_text, asked)))
@@ -71,9 +71,9 @@ class Tally:
 
 
 def usage_of(said: object) -> Usage | None:
-    """Disjoint buckets; None where nothing was counted, as in the first chunks of some streams.
+    """The counts in disjoint buckets; None where nothing was counted, as in the first chunks of some streams.
 
-    Tokens that the total knows and no other count does were thought: the first thinking models told them so.
+    Tokens that are only in the total are thoughts: the first thinking models counted theirs so.
     """
     told = as_object(said)
     prompt, tools = count_of(told.get("promptTokenCount")), count_of(told.get("toolUsePromptTokenCount"))
@@ -100,7 +100,7 @@ def usage_of(said: object) -> Usage | None:
 
 
 def _are_rows(told: Object) -> bool:
-    """Are the details counts?"""
+    """Are the counts in the details numbers?"""
     for key in _DETAILS:
         if key in told:
             for row in as_list(told[key]):
@@ -115,7 +115,7 @@ def _sound(told: Object, key: str) -> int:
 
 
 def usage_fields(usage: Usage) -> Object:
-    """`usageMetadata`. Details that came are told as they came; of another wire's, only sound is told apart."""
+    """`usageMetadata`. Details go out as they came; of another wire's counts, only audio is listed apart."""
     said = {key: usage.extra[key] for key in _TOLD_ONLY_HERE if key in usage.extra} if usage.extra else {}
     read, spoken = usage.total_input, usage.output + usage.audio_output
     tools = min(count_of(said.get("toolUsePromptTokenCount")), read)

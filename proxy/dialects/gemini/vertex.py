@@ -1,8 +1,8 @@
 """How do clients of Vertex AI ask which models there are?
 
-By publisher, where those of the Gemini API ask for one list. To Google's SDK all models are Google's, so that
-`publishers/google/models` names whatever there is, each in the path that it is asked by. All else of the wire is the
-Gemini API's, and so is its name.
+They ask by publisher, while those of the Gemini API ask for one list. Google's SDK takes every model for Google's, so
+that `publishers/google/models` lists all models, each with the path by which to ask it. All else is the same as in the
+Gemini API, and so is the dialect's name.
 https://cloud.google.com/vertex-ai/docs/reference/rest/v1beta1/publishers.models
 """
 
@@ -19,7 +19,7 @@ class GeminiVertex(Gemini):
     """The clients' face."""
 
     def model_at(self, path: str) -> str:
-        """`path`: what stands behind `/projects/` or `/publishers/`."""
+        """`path`: what follows `/projects/` or `/publishers/`."""
         name = published(path)
         if name == path:
             raise Unsupported("pillion serves publishers/PUBLISHER/models/MODEL here, and nothing else of Vertex AI's.")
@@ -29,11 +29,11 @@ class GeminiVertex(Gemini):
         return {"publisherModels": [_publisher_model(name) for name in names]}
 
     def model_card(self, name: str, abilities: Abilities = UNKNOWN) -> bytes:
-        """The wire has no word for what a model can do."""
+        """The name alone: this wire has no word for what a model can do."""
         return dump(_publisher_model(name))
 
 
 def _publisher_model(name: str) -> Object:
-    """The mirror of `published`."""
+    """The reverse of `published`."""
     publisher, slash, model = name.partition("/")
     return {"name": f"publishers/{publisher}/models/{model}" if slash else f"publishers/google/models/{name}"}

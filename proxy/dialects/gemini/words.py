@@ -1,6 +1,6 @@
-"""What are Gemini's words for what every wire has, and ours for them?
+"""What does Gemini call the things that every wire has, and what do we call them?
 
-The tables of this wire, where they can be seen at a glance.
+All tables of this wire are here, to be seen at a glance.
 """
 
 import re
@@ -9,13 +9,13 @@ from proxy.canon import Reason
 
 NAME = "gemini"
 
-# What a chunk that says something has one of: others count tokens alone.
+# A chunk that says something has one of these keys; others only count tokens.
 SAYING = re.compile(rb'"(?:parts|finishReason|blockReason|error)"\s*:')
 
-# What a path may ask for behind the model's colon, and whether that is a stream.
+# What a path may ask for after the model and a colon, and whether the answer is a stream.
 VERBS = {"generateContent": False, "streamGenerateContent": True, "countTokens": False}
 
-# The canonical knobs that stand in `generationConfig`, with their names there.
+# The canonical knobs that go into `generationConfig`, with their names there.
 NUMBERS = {
     "temperature": "temperature",
     "top_p": "topP",
@@ -30,7 +30,7 @@ COUNTS = {
     "top_logprobs": "logprobs",
 }
 
-# What this wire's clients call what receipts and refusals name, where they do not call it as we do.
+# What this wire's clients call the fields that receipts and refusals name, where it is not our own name.
 # docs/decisions/0010-receipts.md
 SPELLED = {name: f"generationConfig.{key}" for name, key in (NUMBERS | COUNTS).items()} | {
     "turns": "contents",
@@ -55,12 +55,13 @@ SPELLED = {name: f"generationConfig.{key}" for name, key in (NUMBERS | COUNTS).i
     "turn.trailing_space": "contents.parts",
 }
 
-# Where a client shows the shape of the answer: as Google's own kind of schema, or as JSON Schema, whose REST reference
-# has it with an underscore as well. https://ai.google.dev/api/generate-content#generationconfig
+# The keys for the shape of an answer: for Google's own kind of schema, and for JSON Schema, which the REST reference
+# spells with an underscore as well. https://ai.google.dev/api/generate-content#generationconfig
 SCHEMAS = ("responseSchema", "responseJsonSchema", "_responseJsonSchema")
 SPELLED_BY = {key: {"format.schema": f"generationConfig.{key}"} for key in SCHEMAS}
 
-# Canonical knobs that this wire has no word for, or a word that not every Google host knows (`labels`, `store`).
+# Canonical knobs that this wire has no word for, or a word that not every Google host knows (`labels`, `store`), with
+# the values that lose nothing, as they ask for what is so anyway.
 KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "logit_bias": ({},),
     "betas": ([],),
@@ -73,13 +74,13 @@ KNOBS_LACKED: dict[str, tuple[object, ...]] = {
     "verbosity": ("medium",),  # OpenAI's own default
 }
 
-# Without these the answer would be another one, and no other wire can say them: they cross to this wire or not at all.
+# Without these the answer would be a different one, and no other wire can say them: only this wire ever gets them.
 DEMANDS = {
-    "cachedContent",  # a part of the prompt that lies at Google's
-    "continuationToken",  # an answer that is to be gone on with
+    "cachedContent",  # a part of the prompt that is stored at Google
+    "continuationToken",  # an answer to be continued
 }
 CONFIG_DEMANDS = {
-    "responseMimeType",  # left where it is neither JSON nor plain text
+    "responseMimeType",  # parse.py leaves it there if it is neither JSON nor plain text
     *SCHEMAS,
     "responseFormat",
     "translationConfig",
@@ -110,7 +111,7 @@ REASONS: dict[str, Reason] = {
     "IMAGE_SAFETY": "content_filter",
     "IMAGE_PROHIBITED_CONTENT": "content_filter",
     "IMAGE_RECITATION": "content_filter",
-    "LANGUAGE": "content_filter",  # Google answers in some, and withholds what came in another
+    "LANGUAGE": "content_filter",  # withheld, as it is in a language that Google does not support
     "MODEL_ARMOR": "content_filter",
     "ESCALATION": "content_filter",
     "PUP_LIMITED_DISABLED": "content_filter",  # of an account that has broken the policy before
@@ -125,14 +126,14 @@ REASONS: dict[str, Reason] = {
     "MISSING_THOUGHT_SIGNATURE": "other",
 }
 
-# The mirror, and the word that is nearest to what this wire has no word for: an enum's, since not all of Google's SDKs
-# take another. `finishMessage` has the provider's own.
+# The reverse, with the nearest word where this wire has none. It is always one of the enum, as not all of Google's SDKs
+# take others. `finishMessage` has the provider's own word.
 STOP_WORDS: dict[Reason, str] = {
     "stop": "STOP",
     "stop_sequence": "STOP",
     "length": "MAX_TOKENS",
     "context": "MAX_TOKENS",
-    "tool_use": "STOP",  # that there are calls says the rest
+    "tool_use": "STOP",  # the calls themselves say the rest
     "content_filter": "SAFETY",
     "refusal": "SAFETY",
     "pause": "MAX_TOKENS",  # the answer is not complete, and this word says so in every SDK
@@ -140,15 +141,15 @@ STOP_WORDS: dict[Reason, str] = {
     "other": "OTHER",
 }
 
-# The media type of bytes, or of a URL, that came without one: Vertex AI insists on it.
+# The media types for bytes and URLs that came without one, which Vertex AI requires.
 IMAGE, AUDIO, VIDEO, DOCUMENT = "image/jpeg", "audio/wav", "video/mp4", "application/pdf"
 
-# Efforts as `thinkingLevel` (Gemini 3 and later) and as `thinkingBudget` (2.5), as Google's own OpenAI endpoint has it.
+# Efforts as `thinkingLevel` (Gemini 3 and later) and `thinkingBudget` (2.5), as Google's own OpenAI endpoint maps them.
 # https://ai.google.dev/gemini-api/docs/openai#thinking
 THINKING_LEVELS = {"minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH"}
 
-# The efforts that a model has a level for, by its name and its generation; it refuses any other. What no row says has
-# all four. https://ai.google.dev/gemini-api/docs/thinking#thinking-levels
+# The efforts that a model has a level for, by a part of its name and its generation; it refuses any other. A model that
+# is in no row has all four. https://ai.google.dev/gemini-api/docs/thinking#thinking-levels
 LEVELS_OF: tuple[tuple[str, tuple[int, int], tuple[str, ...]], ...] = (
     ("flash-image", (3, 0), ("minimal", "high")),
     ("flash-lite-image", (3, 0), ("minimal", "high")),
@@ -157,20 +158,20 @@ LEVELS_OF: tuple[tuple[str, tuple[int, int], tuple[str, ...]], ...] = (
     ("", (3, 7), ("low", "medium", "high")),
 )
 THINKING_BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
-MOST = {"xhigh", "max"}  # of other wires; the highest that this one has stands for them, with a receipt
+MOST = {"xhigh", "max"}  # of other wires; they become this one's highest, with a receipt
 
-UNDECIDED = -1  # of `thinkingBudget`: the model decides
+UNDECIDED = -1  # the `thinkingBudget` with which the model decides
 
-# What a 2.5 model lets itself be told to think: the least and the most. A least of 0 says that it may be told not to.
+# The least and the most tokens that a 2.5 model can be given to think. With a least of 0 thinking can be turned off.
 # https://ai.google.dev/gemini-api/docs/thinking#set-budget
 BUDGET_BOUNDS = (("2.5-flash-lite", 512, 24576), ("2.5-flash", 0, 24576), ("2.5-pro", 128, 32768))
 MAY_BE_OFF = "2.5-flash"
 
-# Gemini 3 refuses a chat whose calls have lost their seals: a call of another model's, or one told by a client that
-# keeps none. Google names this word for such calls. https://ai.google.dev/gemini-api/docs/thought-signatures#faqs
+# Gemini 3 refuses a chat with calls that have no seal, as they are another model's or their client did not keep it. For
+# such calls Google takes this word. https://ai.google.dev/gemini-api/docs/thought-signatures#faqs
 NO_SEAL = "skip_thought_signature_validator"
 
-# Our words for a tier, and this wire's; "" is what it does unasked. SDKs' enums may have a beginning before the word.
+# Our words for a tier, and this wire's; "" is what it does by default. SDKs' enums may put a prefix before the word.
 # https://ai.google.dev/gemini-api/docs/optimization
 TIERS = {"auto": "", "default": "standard", "flex": "flex", "priority": "priority"}
 TIERS_READ = {word: ours for ours, word in TIERS.items() if word}
@@ -196,7 +197,7 @@ ERROR_STATUS = {
     "DEADLINE_EXCEEDED": 504,
 }
 
-# The mirror, and what is nearest where Google has no word.
+# The reverse, with the nearest word where Google has none.
 ERROR_WORDS = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
