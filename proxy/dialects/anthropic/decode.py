@@ -167,7 +167,7 @@ class StreamDecoder:
         self._count += 1
         if isinstance(part, ToolCall):
             block.given, part.arguments = part.arguments, ""
-        if not isinstance(part, Opaque):  # an Opaque may still grow, and is told at its end
+        if not isinstance(part, Opaque):  # an Opaque may still grow, and goes out when it closes
             whole = Completion(start=Start(), choices=[Choice(parts=[part], stop=Stop())])
             shell = (said for said in unfold(whole) if isinstance(said, Open | Delta))
             yield from (replace(said, index=block.index) for said in shell)

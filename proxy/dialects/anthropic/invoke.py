@@ -213,8 +213,8 @@ class StreamMeter:
         self._events = EventMeter()
         self._counted: Usage | None = None
         self._fault: UpstreamError | None = None
-        self._just_stops: bool | None = None  # without a last event? None until the first event tells
-        self._stopped = False  # so, in good order
+        self._just_stops: bool | None = None  # does it end without an event? None until its first event
+        self._stopped = False  # it did, and cut off no message
         self._is_lost = False  # nothing can be read any more
 
     @property

@@ -1,4 +1,4 @@
-"""How is an answer told to a client of the Messages API?
+"""How is an answer rendered for a client of the Messages API?
 
 Events in, bytes out: a stream as it goes, or the whole message at Finish.
 """

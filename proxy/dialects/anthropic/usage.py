@@ -1,4 +1,4 @@
-"""How many tokens did Anthropic count, and how are they told to a client?"""
+"""How many tokens did Anthropic count, and how does a client get the counts?"""
 
 from typing import Any
 

@@ -87,7 +87,7 @@ REASONS: dict[str, Reason] = {
     "pause_turn": "pause",
 }
 
-# The mirror. Anthropic's SDKs take any word, and its page asks clients to be ready for new ones.
+# The reverse. Anthropic's SDKs take any word, and its page asks clients to be ready for new ones.
 STOP_WORDS: dict[Reason, str] = {reason: word for word, reason in REASONS.items()} | {
     "content_filter": "refusal",  # both say that policy withheld the answer
     "malformed_tool_call": AS_IT_CAME,  # "tool_use" would have the client look for a call that is not there

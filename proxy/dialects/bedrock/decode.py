@@ -3,7 +3,7 @@
 Bytes go in as they come, and events come out: the mirror of render.py. What is no answer raises UpstreamError.
 
 A block of a stream opens with its start, or with its first delta where it has no start (text and thoughts). What cannot
-grow in the canonical form (a sealed thought, an image, what Amazon's own tools say) is gathered, and is told when its
+grow in the canonical form (a sealed thought, an image, what Amazon's own tools say) is gathered, and goes out when its
 block closes. The usage comes after the end of the message, so that Finish waits for it.
 """
 

@@ -1,4 +1,4 @@
-"""How is an answer told to a client of Converse?
+"""How is an answer rendered for a client of Converse?
 
 Events in, bytes out: a stream of messages as it goes, or the whole answer at Finish.
 """

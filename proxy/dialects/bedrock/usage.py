@@ -1,4 +1,4 @@
-"""How many tokens did Bedrock count, and how are they told to a client?
+"""How many tokens did Bedrock count, and how does a client get the counts?
 
 `inputTokens` does not include what was read from the cache or written to it; `totalTokens` is the sum of all. Thoughts
 count as output, and Bedrock does not say how much of it they are.

@@ -1,4 +1,4 @@
-"""How is an answer told to a client of generateContent?
+"""How is an answer rendered for a client of generateContent?
 
 Events in, bytes out: a stream as it goes, or the whole answer at Finish. Each chunk of a stream has the shape of a
 whole answer; a call goes into one part, once its arguments are whole. Clients that do not ask for `alt=sse` get the

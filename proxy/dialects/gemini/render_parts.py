@@ -1,4 +1,4 @@
-"""How is one part of an answer told to a client of generateContent, once it is whole?"""
+"""How is one whole part of an answer rendered for a client of generateContent?"""
 
 from typing import assert_never
 

@@ -1,4 +1,4 @@
-"""How many tokens did Google count, and how are they told to a client?
+"""How many tokens did Google count, and how does a client get the counts?
 
 https://ai.google.dev/api/generate-content#UsageMetadata: `promptTokenCount` includes the cached ones,
 `candidatesTokenCount` does not include thoughts, and what Google's own tools made the model read is a third count.
