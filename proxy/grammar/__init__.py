@@ -1,5 +1,38 @@
 """What do the dialects have in common?
 
-How a value is read and refused, how a block is spelled, why an answer ends: what two wires at least are made of. No
-module in here knows a wire.
+Each module serves at least two wires, and imports no dialect. The request:
+
+    fields        JSON that somebody else wrote, checked
+    named         the model and `stream`, where the body says them
+    functions     tools in OpenAI's shape
+    arguments     a call's arguments, as text or as an object
+    shapes        schemas for models that are held to them
+    gpt           which knobs OpenAI's models take
+    thinking      the limit of the answer, and the thoughts in it
+    receipts      what the target cannot say
+    neighbours    the assistant's turns, joined
+    dataurls      bytes within a URL
+    filetypes     media types, by the first bytes
+    textual       documents that are text
+    showing       images in a tool's result
+    pages         a page of a list
+
+The answer:
+
+    sentence      events that wait to be handed on
+    whole         answers that come in one piece
+    single        wires with one choice, and one block at a time
+    gathering     all that a block has said
+    annotations   citations in OpenAI's two wires
+    ids           ids where the provider gives none
+    endings       why an answer ended
+    choices       whether every choice has ended
+    watching      the events that a meter must read
+    repeats       events that differ in one string
+
+Errors:
+
+    statuses      the HTTP status
+    complaints    the message
+    overflow      a conversation that is too long
 """

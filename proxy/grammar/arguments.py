@@ -1,6 +1,6 @@
 """What are the arguments of a call: JSON text, or the object that it spells?
 
-Wires differ, and hosts of one wire do; ours are the text, as the model wrote it.
+Wires differ in this, and so do hosts of one wire. The canonical form is the text, as the model wrote it.
 """
 
 import msgspec
@@ -9,14 +9,14 @@ from proxy.grammar.fields import UNREADABLE, Object, encode_json
 
 
 def as_json(value: object) -> str:
-    """The text; a few hosts send the object itself."""
+    """The text; a few hosts send the object instead."""
     if value is None or isinstance(value, str):
         return value or ""
     return encode_json(value).decode()
 
 
 def as_given(arguments: str) -> Object:
-    """The object. What a model wrote wrongly, or not to the end, is handed on for all to see."""
+    """The object. Text that is broken or cut off is kept under a key of ours, where everybody can see it."""
     try:
         value = _object_of(arguments or "{}")
     except (*UNREADABLE, UnicodeEncodeError):

@@ -1,8 +1,8 @@
 """Has every choice of a stream ended that has begun?
 
-One that has does not end the answer: a stream that breaks behind it, and before the others have ended, is not whole.
-Nearly every event has the number of its choice. So the numbers are looked for as bytes, and an event is read only where
-one is new. (That is safe: inside a JSON string every quote is escaped. But the calls of a choice are numbered as well.)
+One ended choice does not end the answer: a stream that breaks before the others have ended is incomplete. Nearly every
+event carries the number of its choice. So the numbers are searched for as bytes, and an event is parsed only where a
+number is new. That is safe, as every quote inside a JSON string is escaped; but a choice's calls are numbered as well.
 """
 
 import re
@@ -25,11 +25,11 @@ class Choices:
 
     @property
     def silent(self) -> bool:
-        """None of them is in the middle of something."""
+        """Every choice that has begun has ended."""
         return self._begun <= self._ended
 
     def places(self, events: bytes) -> Iterator[int]:
-        """Where a choice may stand that is not known yet."""
+        """Where in the bytes a choice may stand that is not known yet."""
         if 0 not in self._begun and (found := _first(events)) is not None:
             yield found.start()
         for found in _others(events):
@@ -37,7 +37,7 @@ class Choices:
                 yield found.start()
 
     def note(self, choices: Iterable[tuple[int, bool]]) -> None:
-        """What an event says: the number of each choice, and whether it ends."""
+        """Remember what an event says: the number of each choice, and whether that choice ends."""
         for number, ends in choices:
             self._begun.add(number)
             if ends:

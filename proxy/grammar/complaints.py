@@ -1,11 +1,11 @@
-"""What does a provider mean that calls everything a wrong request, and says in a sentence what it was?
+"""What does a provider mean that answers every error with a 400, and says only in its message what it was?
 
-Some 400s are no fault of the request: an account with no money left, a key that is none, a model that is not there,
-more than this one can take. And some 403s are no fault of the key. Vendors that have no word of their own for those say
-so in their message alone, and whether another target or another key is asked depends on it.
+Some 400s are not the request's fault: an account without money, an invalid key, a missing model, a context too small.
+And some 403s are not the key's fault. Vendors that have no code for these say them in the message alone, and whether
+another target or another key is tried depends on it.
 
-Only the beginning of a message is read, where it is the vendor's own words: what a client wrote may be repeated further
-on, and must not leave a key out.
+Only the beginning of a message is read, as that is in the vendor's own words. What follows may quote the client, who
+must not be able to have a key left out.
 """
 
 import re
@@ -29,7 +29,7 @@ _NO_MODEL = _Meaning("model_not_found")
 _UNABLE = _Meaning("model_unable")
 _ELSEWHERE = _Meaning("unsupported_location")
 
-# What a provider calls it, as code or type, where others have the word or the status that is known.
+# The codes and types of single providers, for what others say with a common code or status.
 _BY_WORD = {
     "billing_hard_limit_reached": _SPENT,  # OpenAI
     "capacity_exceeded": _BUSY,  # https://console.groq.com/docs/flex-processing
@@ -44,7 +44,7 @@ _SENTENCES: dict[_Meaning, tuple[str, ...]] = {
         "You have reached your specified (?:workspace )?API usage limits",
         "Your (?:newly created )?team .{0,80}(?:any|all available) credits",  # xAI
     ),
-    _SPENT_ON_MODEL: ("Too many tokens per day",),  # Bedrock, whose quotas are each for one model
+    _SPENT_ON_MODEL: ("Too many tokens per day",),  # Bedrock, where each model has a quota of its own
     _FLAGGED: ("(?:[^ ]{1,200} requires moderation on .{1,80}[.] )?Your input was flagged",),  # OpenRouter
     _NO_KEY: (
         "Incorrect API key provided",  # xAI
@@ -55,9 +55,9 @@ _SENTENCES: dict[_Meaning, tuple[str, ...]] = {
         "input length and `max_tokens` exceed context limit",
         "Your input exceeds the context window of this model",  # OpenAI
         "The input token count .{0,40}exceeds the maximum number of tokens allowed",  # Google
-        "Input is too long for requested model",  # Bedrock, as the next one
+        "Input is too long for requested model",  # Bedrock, and the next one
         "Input Tokens Exceeded",
-        ".{0,120}(?:This|The) (?:model|endpoint)'s maximum (?:context|prompt) length is [0-9]",  # vLLM's kin, xAI
+        ".{0,120}(?:This|The) (?:model|endpoint)'s maximum (?:context|prompt) length is [0-9]",  # vLLM, xAI and others
         "Prompt contains [0-9]+ tokens .{0,60}too large for model",  # Mistral
         "Input validation error: `inputs`.{0,40} must (?:be <=|have less than) [0-9]",  # Together, text-generation
         "(?:the )?request (?:[(][0-9]+ tokens[)] )?exceeds the available context size",  # llama.cpp
@@ -66,7 +66,7 @@ _SENTENCES: dict[_Meaning, tuple[str, ...]] = {
         "Invalid request: Your request exceeded model token limit",  # Moonshot
     ),
     _NO_MODEL: (
-        "The provided model identifier is invalid",  # Bedrock, as the next one
+        "The provided model identifier is invalid",  # Bedrock, and the next one
         "Invocation of model ID .{1,200} with on-demand throughput isn.t supported",
         "Invalid model: ",  # Mistral
         "[^ ]{1,200} is not a valid model ID",  # OpenRouter
@@ -76,18 +76,18 @@ _SENTENCES: dict[_Meaning, tuple[str, ...]] = {
         "This model doesn.t support (?:tool use|system prompts|images?|documents?)",  # Bedrock
     ),
     _ELSEWHERE: (
-        "User location is not supported",  # Google, as the next one
+        "User location is not supported",  # Google, and the next one
         "Gemini API free tier is not available in your country",
     ),
 }
-_before = re.compile("The model returned the following errors: ").match  # Bedrock, of a vendor's own error
+_before = re.compile("The model returned the following errors: ").match  # Bedrock, before its vendor's words
 _by_sentence = [
     (re.compile("|".join(sentences), re.IGNORECASE).match, meaning) for meaning, sentences in _SENTENCES.items()
 ]
 
 
 def understand(error: UpstreamError) -> None:
-    """Give an error the code and the kind of what it means."""
+    """Give an error the code and the kind that its words mean, where its status tells too little."""
     if _is_vague(error) and (meant := _meaning(error)):
         error.code, error.kind = meant
 

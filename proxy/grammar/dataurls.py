@@ -1,4 +1,4 @@
-"""What does a URL say that may hold its own bytes?
+"""How is a source written as one URL, its own bytes included?
 
 https://www.rfc-editor.org/rfc/rfc2397
 """

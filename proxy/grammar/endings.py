@@ -1,8 +1,8 @@
-"""Why did an answer end, and which word tells a client so?
+"""Why did an answer end, and which word tells the client?
 
-Every wire has a table of its own words. Compatible hosts pass on what the vendor behind them says (Google's host of
-Chat Completions: SAFETY), so a word that is not the wire's own is looked for among those of all vendors, in any case.
-What no table knows is no normal end: it goes on as it came, since the SDKs take any text there.
+Every wire has its own table of words. Compatible hosts pass on the word of the vendor behind them (Google's Chat
+Completions: SAFETY), so a word that is not the wire's own is looked up among all vendors' words, in any case. A word
+that no table knows is passed on as it came, since the SDKs accept any text there, and never counts as a normal end.
 """
 
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from proxy.canon import Reason, Stop
 
-# Each vendor's own words are in its dialect's tables; here they stand in lower case, with those of hosts beside them:
-# `eos` (Together), `model_length` (Mistral), `sensitive` (Zhipu).
+# The words of the dialects' tables in lower case, and those of single hosts: `eos` (Together), `model_length`
+# (Mistral), `sensitive` (Zhipu).
 _ANYWHERE: dict[str, Reason] = {
     "stop": "stop",
     "end_turn": "stop",
@@ -45,20 +45,20 @@ _ANYWHERE: dict[str, Reason] = {
     "malformed_tool_use": "malformed_tool_call",
 }
 
-# What a wire has no word for: see word_for.
+# Stands in a wire's table for a reason that it has no word for: see word_for.
 AS_IT_CAME = ""
 
 
 def reason_of(word: str, own: Mapping[str, Reason]) -> Reason:
-    """`own`: the words of the wire that it came on."""
+    """`own`: the words of the wire on which it came."""
     return own.get(word) or _ANYWHERE.get(word.lower(), "other")
 
 
 def declined(stop: Stop, refused: bool) -> Stop:
-    """The end of an answer, on a wire that marks no block as a refusal. Hosts that mark one say `stop` behind it."""
+    """The end, for a client whose wire has no blocks for refusals. Hosts that have them say `stop` after one."""
     return replace(stop, reason="refusal", raw="") if refused and stop.reason == "stop" else stop
 
 
 def word_for(stop: Stop, words: Mapping[Reason, str]) -> str:
-    """The client's word; where its wire has none, the provider's own, and ours where that is silent."""
+    """The client's word; where its wire has none, the provider's own; where that said nothing, ours."""
     return words[stop.reason] or stop.raw or stop.reason

@@ -1,9 +1,9 @@
-"""What does JSON hold that somebody else wrote, and is it what its wire wants?
+"""How is JSON that somebody else wrote read, and checked against its wire?
 
-Every dialect reads two strangers, and each in its own way. A client's body is taken apart by `Fields`, strictly: a
-wrong type is a BadRequest with the field's path, a null says what absence says, and what nobody took stays in `rest`,
-so that no field is lost in silence. A provider's answer is read by `as_object` and the like, which pass over what they
-cannot use; what cannot be passed over is `nonsense`.
+Every dialect reads two kinds of it. A client's body is taken apart by `Fields`, strictly: a wrong type is a BadRequest
+with the field's path, null means absent, and what nobody took stays in `rest`, so that no field gets lost in silence. A
+provider's answer is read by `as_object` and the like, which skip what they cannot use; what cannot be skipped is
+`nonsense`.
 """
 
 import json
@@ -18,7 +18,7 @@ from proxy.errors import BadRequest, Down
 T = TypeVar("T")
 Object = dict[str, Any]
 
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what msgspec says of bytes that are no JSON
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what msgspec raises for bytes that are no JSON
 
 encode_json = msgspec.json.encode
 decode_json = msgspec.json.Decoder().decode
@@ -28,7 +28,7 @@ def dump(value: object) -> bytes:
     """The value's JSON. Raises BadRequest where it is nested too deeply."""
     try:
         return encode_json(value)
-    except UnicodeEncodeError:  # an error may quote a header whose bytes are no UTF-8; an escape can spell even those
+    except UnicodeEncodeError:  # an error may quote a header whose bytes are no UTF-8; json.dumps escapes even those
         return json.dumps(value, separators=(",", ":")).encode()
     except RecursionError:
         raise BadRequest("The body is nested too deeply.", code="invalid_json") from None
@@ -55,11 +55,11 @@ class Left(Object):
 
 
 class Verbatim(Object):
-    """What was understood, as the client spelled it: its own wire gets it again so, and no other one misses it."""
+    """Something that was understood, in the client's own spelling: only the wire it came on needs it again."""
 
 
 def paths(left: Object, at: str = "") -> Iterator[str]:
-    """The names of what nobody took, such as `generationConfig.speechConfig`."""
+    """The paths of what nobody took, such as `generationConfig.speechConfig`."""
     for key, value in left.items():
         if isinstance(value, Left):
             yield from paths(value, f"{at}{key}.")
@@ -68,9 +68,10 @@ def paths(left: Object, at: str = "") -> Iterator[str]:
 
 
 class Fields:
-    """One object of the client's body. Each taking checks a type; `need_...` refuses absence as well.
+    """One object of the client's body. Each method takes a field and checks its type; `need_...` refuses absence as
+    well.
 
-    Most of what may be there is not: so that is looked at first, before anything is called.
+    Most optional fields are absent, so that is checked first, before any call.
     """
 
     __slots__ = ("at", "rest")
@@ -116,14 +117,14 @@ class Fields:
         return [value for value, _ in values]
 
     def items(self, key: str) -> list[tuple[Any, str]]:
-        """An array's items, each with its path; none where there is no array."""
+        """An array's items, each with its path; empty where there is no array."""
         if key not in self.rest:
             return []
         at = self.path(key)
         return [(value, f"{at}[{number}]") for number, value in enumerate(self._take(key, list, "an array") or ())]
 
     def inner(self, key: str) -> "Fields":
-        """An object within this one, empty where there is none. What nobody takes of it is lost, but for `keep`."""
+        """An object within this one, empty where there is none. What is not taken is lost unless `keep` follows."""
         return Fields(self.rest.pop(key, {}), self.path(key))
 
     def keep(self, key: str, inner: "Fields") -> None:
@@ -138,7 +139,7 @@ class Fields:
         return value
 
     def need_name(self, key: str) -> str:
-        """A string that is not empty."""
+        """A non-empty string."""
         value = self.text(key)
         if not value:
             raise wrong(self.path(key), "a string that is not empty", value)
@@ -178,10 +179,10 @@ class Fields:
 
 
 def standard_base64(text: str) -> str:
-    """The same bytes in base64's standard alphabet, padded and in one line, as the canonical form has them.
+    """The same bytes in the canonical form's base64: standard alphabet, padded, on one line.
 
-    Google's SDKs write the URL-safe alphabet, some tools leave the padding out or break lines. What is no base64 stays
-    none: who must decode it refuses it.
+    Google's SDKs write the URL-safe alphabet; some tools leave out the padding or break lines. Text that is no base64
+    stays as it is, and whoever must decode it refuses it.
     """
     if "-" in text or "_" in text:
         text = text.translate(_STANDARD)
@@ -191,7 +192,7 @@ def standard_base64(text: str) -> str:
 
 
 _STANDARD = str.maketrans("-_", "+/")
-_PADDING = ("", "", "==", "=")  # by what is left of its groups of four; one alone is the end of none
+_PADDING = ("", "", "==", "=")  # by the length modulo 4; no base64 has a rest of 1
 
 
 # --- a provider's answer ---------------------------------------------------------------------------------------------
@@ -214,7 +215,7 @@ def as_text(value: object) -> str:
 
 
 def text_in(said: Object, key: str) -> str:
-    """A text that must be none other; "" where there is none. Raises UpstreamError."""
+    """A field that must be a text if it is there; "" where it is not. Raises UpstreamError."""
     value = said.get(key)
     if value is not None and not isinstance(value, str):
         raise nonsense(f"{key} is no text")
@@ -222,7 +223,7 @@ def text_in(said: Object, key: str) -> str:
 
 
 def object_in(body: bytes) -> Object:
-    """The object that the JSON spells; empty where it spells none."""
+    """The JSON object in these bytes; empty where there is none."""
     try:
         return as_object(decode_json(body))
     except UNREADABLE:
@@ -230,14 +231,14 @@ def object_in(body: bytes) -> Object:
 
 
 def count_of(value: object) -> int:
-    """A number of tokens: whatever is none (negative, huge, a string) counts as nothing."""
+    """A number of tokens; 0 for anything that cannot be one (negative, huge, a string)."""
     if type(value) is not int and type(value) is not float:
         return 0
     return int(value) if 0 <= value <= SANE else 0
 
 
 def are_counts(told: Object, keys: Iterable[str]) -> bool:
-    """Is each of these a number of tokens, or not told? What is neither counts as nothing, and should be flagged."""
+    """Is each of these a number of tokens, or absent? Anything else counts as 0, and should be flagged."""
     for key in keys:
         if key in told:
             value = told[key]
@@ -247,12 +248,12 @@ def are_counts(told: Object, keys: Iterable[str]) -> bool:
 
 
 def is_null_beside(told: Object, read: str, written: str) -> bool:
-    """Is one of these two null, and the other told? It is unknown then, and no nought; what is missing may be one."""
+    """Is one of the two null while the other has a value? Then it is unknown, and not 0; an absent one may be 0."""
     return read in told and written in told and (told[read] is None) != (told[written] is None)
 
 
 def placed(tier: str, place: str) -> str:
-    """A service tier, and the place to which inference is kept, where that is any: "standard@us" is dearer."""
+    """A service tier, with the region to which inference is restricted, if any: "standard@us" costs more."""
     return tier if place in _ANYWHERE else f"{tier or 'standard'}@{place}"
 
 
@@ -264,7 +265,7 @@ def _is_rare_count(value: object) -> bool:
     return value is None or (type(value) is float and 0 <= value <= SANE)
 
 
-SANE = 10**12  # tokens; nobody read more
+SANE = 10**12  # tokens; no real count is larger
 
 
 def without_nulls(fields: Object) -> Object:
@@ -272,7 +273,7 @@ def without_nulls(fields: Object) -> Object:
 
 
 def merged(fields: Object, more: Object) -> Object:
-    """Both; where the two have an object of one name, the two objects in one."""
+    """Both; where both have an object under one key, these are merged as well."""
     both = fields | more
     for key in fields.keys() & more.keys():
         if isinstance(fields[key], dict) and isinstance(more[key], dict):
@@ -281,12 +282,12 @@ def merged(fields: Object, more: Object) -> Object:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """A number, and one that a double can hold; an integer may have any size."""
+    """A number that a double can hold, or an integer of any size."""
     return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and isfinite(value))
 
 
 def kept_headers(headers: Mapping[str, str], limits: str) -> list[tuple[str, str]]:
-    """What tells the client when to ask again. `limits`: how the names of the wire's own rate limits begin."""
+    """The headers that tell the client when to retry. `limits`: the prefix of the wire's own rate limit headers."""
     return [
         (name, value) for name, value in headers.items() if name.lower() in _RETRY or name.lower().startswith(limits)
     ]

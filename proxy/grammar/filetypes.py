@@ -1,7 +1,7 @@
-"""What is a file, by how it begins?
+"""What is this file, going by its first bytes?
 
-Of what some wire takes as an image or a document. A media type that a stranger said may be wrong, and some wires say
-none: the first bytes know better.
+Only types that some wire takes as an image or a document. A media type from outside may be wrong, and some wires give
+none; the first bytes are more reliable.
 """
 
 import re
@@ -17,16 +17,16 @@ _BEGINNINGS = (
     (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "image/webp"),
     (re.compile(rb"%PDF-"), "application/pdf"),
 )
-_HEAD = 16  # characters of base64 that hold the longest of these
+_HEAD = 16  # characters of base64 that cover the longest of these
 
 
 def media_type_of(data: bytes) -> str:
-    """The media type that its first bytes tell; "" where they tell none."""
+    """The media type that the first bytes show; "" where they show none."""
     return next((media_type for begins, media_type in _BEGINNINGS if begins.match(data)), "")
 
 
 def media_type_of_base64(text: str) -> str:
-    """The same of a file in base64; "" as well where its beginning is none."""
+    """The same for a file in base64; "" as well where its beginning is no base64."""
     head = text[:_HEAD]
     try:
         return media_type_of(b64decode(head[: len(head) // 4 * 4], validate=True))
@@ -35,10 +35,10 @@ def media_type_of_base64(text: str) -> str:
 
 
 def seen(source: Source) -> Source:
-    """The source of an image or a document, of the type that it is.
+    """The source of an image or a document, with the media type that its bytes show.
 
-    OpenAI looks at the bytes, and its clients call them what they like: another type than they are, `image/jpg`, or
-    none. Anthropic and Google go by what is said, and refuse all three.
+    OpenAI looks at the bytes, so its clients get away with a wrong type, with `image/jpg`, or with none. Anthropic and
+    Google go by the stated type, and refuse all three.
     """
     if not isinstance(source, Inline):
         return source

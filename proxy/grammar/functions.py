@@ -1,7 +1,7 @@
-"""How does a tool stand in the shape that OpenAI gave it, and that Ollama and Cohere have taken over?
+"""How is a tool written in OpenAI's shape, which Ollama and Cohere have adopted?
 
-`{"type": "function", "function": {...}}`, for a tool on offer and for a call of one. What its wire alone says of it may
-stand at either level.
+`{"type": "function", "function": {...}}`, for an offered tool and for a call. Fields that only one wire has may stand
+at either level.
 """
 
 from proxy.canon import Tool
@@ -9,7 +9,7 @@ from proxy.grammar.fields import Fields, Object, as_object, wrong_word
 
 
 def function_tool(fields: Fields) -> Tool:
-    """A tool on offer, where there is no kind of it but this. Raises BadRequest."""
+    """An offered tool, on a wire that has functions only. Raises BadRequest."""
     kind = fields.text("type") or "function"
     if kind != "function":
         raise wrong_word(fields.path("type"), "function", kind)
@@ -26,5 +26,5 @@ def function_tool(fields: Fields) -> Tool:
 
 
 def nest(kind: str, inner: Object, marks: Object) -> Object:
-    """`{"type": kind, kind: {...}}`, with what was left over at both levels."""
+    """`{"type": kind, kind: {...}}`, with the leftover fields at both levels."""
     return {"type": kind, **marks, kind: inner | as_object(marks.get(kind))}

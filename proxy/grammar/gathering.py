@@ -1,13 +1,13 @@
-"""What has a block said so far, for a client that is told of it once more at its end?
+"""What has a block said so far, for a client that gets all of it again at the block's end?
 
-In a few long pieces: one of four letters takes fifty times its length. And not for ever, where the stream has no end.
+Kept as a few long strings, as one of four letters takes fifty times its length; and limited, as a stream may never end.
 """
 
 from proxy.canon import Delta
 from proxy.errors import Unrepresentable
 
-PIECES = 1024  # short ones that are kept
-MOST = 64 * 1024 * 1024  # characters, as many as a whole answer may have bytes
+PIECES = 1024  # deltas that are kept before they are joined
+MOST = 64 * 1024 * 1024  # characters; the limit of a whole answer, in bytes, is the same
 
 
 class Gathered:
@@ -16,13 +16,13 @@ class Gathered:
     def __init__(self) -> None:
         self._pieces: list[Delta] = []
         self._joined: list[Delta] = []
-        self._size = 0  # characters of those that are joined
+        self._size = 0  # characters in `_joined`
 
     def __repr__(self) -> str:
         return f"<Gathered {self._size} characters and {len(self._pieces)} pieces>"
 
     def add(self, delta: Delta) -> None:
-        """Raises Unrepresentable where it is too much."""
+        """Raises Unrepresentable once the block is too long."""
         self._pieces.append(delta)
         if len(self._pieces) == PIECES:
             self._join()
@@ -46,7 +46,7 @@ class Gathered:
 
 
 def runs(deltas: list[Delta]) -> list[Delta]:
-    """The same block, each run of texts joined."""
+    """The same deltas, with each run of texts joined into one."""
     out: list[Delta] = []
     run: list[str] = []
     for delta in deltas:

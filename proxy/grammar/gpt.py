@@ -1,8 +1,13 @@
-"""What does this model of OpenAI's take of what a client of another wire asks for?
+"""Which knobs does this model of OpenAI's take from a client of another wire?
 
-Those that reason take no sampling beside it, some no stop strings, and each knows efforts of its own; whatever else is
-said is a 400. A client of their own wires knows that, or is told so by the host. A name that no row knows takes
-everything. https://developers.openai.com/api/docs/guides/reasoning and .../guides/latest-model
+Models that reason take no sampling knobs while they do, some take no stop strings, and each has its own efforts;
+anything else is a 400. A client of OpenAI's own wires knows that, or learns it from the host, so this is for the
+others. A name that no row matches takes everything. https://developers.openai.com/api/docs/guides/reasoning and
+.../guides/latest-model
+
+`sampling` in models.yaml says something similar, and is a table of its own: it decides when the operator's configured
+temperature gives way, on OpenAI's own wires too; it covers other vendors, and config.yaml may overrule it. This one
+knows efforts and stop strings as well, and goes by what the request asks for.
 """
 
 import re
@@ -17,16 +22,16 @@ from proxy.grammar.thinking import SAYS_NONE
 
 class Takes(NamedTuple):
     efforts: tuple[str, ...]
-    silent: bool = False  # does not reason unless it is told to
-    samples: bool = False  # beside its reasoning as well, as open models do
-    stops: bool = False  # takes strings that end the answer
-    most_in_chat: str = "max"  # of its efforts, in Chat Completions
+    silent: bool = False  # does not reason unless asked to
+    samples: bool = False  # takes sampling knobs even while it reasons, as open models do
+    stops: bool = False  # takes stop strings
+    most_in_chat: str = "max"  # the highest effort that Chat Completions takes
 
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _LOW_TO_HIGH, _LOW_TO_XHIGH, _LOW_TO_MAX = EFFORTS[2:5], EFFORTS[2:6], EFFORTS[2:]
 
-# The first pattern with which the name begins counts, behind a vendor's.
+# The first pattern counts that matches the beginning of the name, after any vendor's prefix.
 _MODELS = [
     (re.compile(rf"(?:.*[/:]|openai\.)?(?:{pattern})").match, takes)
     for pattern, takes in (
@@ -47,7 +52,7 @@ _MODELS = [
     )
 ]
 
-# With each stands what it may ask for because it is so anyway.
+# Each with the values that change nothing: leaving those out needs no receipt.
 _SAMPLING: dict[str, tuple[object, ...]] = {
     "temperature": (1,),
     "top_p": (1,),
@@ -61,7 +66,7 @@ _STOPS: dict[str, tuple[object, ...]] = {"stop": ([],)}
 
 
 def fitted(request: Request, dropped: Receipt, in_chat: bool) -> Request:
-    """A request of another wire as its model takes it. `in_chat`: it goes to Chat Completions."""
+    """A request from another wire, as its model takes it. `in_chat`: it goes to Chat Completions."""
     takes = _takes_of(request.model)
     if takes is None:
         return request
@@ -86,9 +91,10 @@ def _reasons(reasoning: Reasoning | None, takes: Takes) -> bool:
 
 
 def _fitted(request: Request, takes: Takes, dropped: Receipt, in_chat: bool) -> Reasoning | None:
-    """With an effort that it knows: the one that is asked for, else the next higher, else its highest.
+    """The wish to reason, with an effort that the model knows: the one asked for, else the next higher, else its
+    highest.
 
-    Clients of OpenAI's other wire have said it in the words of its models.
+    Clients of OpenAI's other wire already use the words of its models.
     """
     reasoning = request.reasoning
     if reasoning is None or request.wire in SAYS_NONE:
@@ -108,7 +114,7 @@ _rank = EFFORTS.index
 
 
 def takes_free_text(wire: str, model: str) -> bool:
-    """Does it call tools with a text that is no JSON?"""
+    """Can it call tools with text that is no JSON?"""
     return wire in SAYS_NONE and _is_five_or_later(model.lower()) is not None
 
 

@@ -1,4 +1,4 @@
-"""How does a body name its model and ask for a stream, on the wires whose paths say neither?"""
+"""How does a body name its model and ask for a stream, on wires whose paths say neither?"""
 
 from proxy.envelope import Envelope
 from proxy.grammar.fields import encode_json, wrong
@@ -6,7 +6,7 @@ from proxy.ports import Forward, Peek
 
 
 def peek_of(envelope: Envelope, unsaid: bool = False) -> Peek:
-    """`unsaid`: is the answer to be streamed where the body does not say? Raises BadRequest."""
+    """`unsaid`: whether the answer is streamed if the body does not say. Raises BadRequest."""
     model, stream = envelope.get("model"), envelope.get("stream")
     if not isinstance(model, str) or not model:
         raise wrong("model", "a string that is not empty", model)
@@ -16,7 +16,7 @@ def peek_of(envelope: Envelope, unsaid: bool = False) -> Peek:
 
 
 def renamed(envelope: Envelope, model: str) -> Forward:
-    """The body, naming this model: on a wire that always tells its usage there is no more to edit."""
+    """The body with this model's name. Wires that always report usage need no other edit."""
     if envelope.get("model") == model:
         return Forward(envelope.body)
     return Forward(envelope.edit({"model": encode_json(model)}))

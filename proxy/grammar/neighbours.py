@@ -1,9 +1,9 @@
-"""Which of the assistant's turns are one, where results must follow their calls at once?
+"""Which of the assistant's turns belong together, on wires where results must follow their calls at once?
 
-Chat Completions and Cohere refuse a call whose result is not in the very next messages. On Gemini's and OpenAI's other
-wire an answer may come back in pieces: Google's SDK keeps a turn for each event of a stream, an empty last one as well,
-so that two calls are two turns and something stands behind them; and Codex tells what a user, or its own harness, said
-while a tool ran where it was said.
+Chat Completions and Cohere refuse a call whose result is not in the very next messages. On Gemini's wire and on
+Responses an answer may come back in pieces: Google's SDK keeps a turn for each event of a stream, even an empty last
+one, so that two calls become two turns with something after them. And what a user, or Codex itself, said while a tool
+ran, Codex sends at the place where it was said.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,8 +15,9 @@ from proxy.canon import Part, Text, ToolCall, ToolResult, Turn
 
 
 def joined(turns: Sequence[Turn]) -> Sequence[Turn]:
-    """The turns; of neighbours that are the assistant's, and call tools, one is made, and results stand behind their
-    calls. They stay as they are.
+    """The turns, where neighbouring turns of the assistant with calls become one, and results follow their calls.
+
+    The turns given are not changed.
     """
     if any(one.role == other.role == "assistant" for one, other in pairwise(turns)):
         runs = (list(run) for _, run in groupby(turns, lambda turn: turn.role))
@@ -38,7 +39,7 @@ def _without_silence(parts: Iterable[Part]) -> Iterable[Part]:
 
 
 def _answered(turns: Sequence[Turn]) -> Sequence[Turn]:
-    """What else is said before the last result comes behind it. A call that has none holds nothing up."""
+    """Move what else is said before the last result behind it. A call without a result holds nothing back."""
     told: list[Turn] = []
     held: list[Turn] = []
     waiting: set[str] = set()

@@ -1,7 +1,7 @@
-"""By what does a client see that its conversation is too long?
+"""How does a client recognise that its conversation is too long?
 
-The wires that have no code for it have a sentence, and agents shorten the conversation where they read that one and no
-other: Claude Code, Strands, Pydantic AI.
+Wires without a code for it have a sentence, and agents (Claude Code, Strands, Pydantic AI) shorten the conversation
+only when they read that one.
 """
 
 import re
@@ -11,9 +11,9 @@ from proxy.errors import GatewayError
 
 
 def in_words_of(vendor: str, known: str) -> Callable[[GatewayError], str]:
-    """What a message is told as: behind the vendor's sentence, where that is what it means and it has no words of its.
+    """How a message is worded for the client: if it means this in other words, the vendor's sentence is put before it.
 
-    `known`: a pattern of those words.
+    `known`: a pattern of the vendor's words.
     """
     is_said = re.compile(known, re.IGNORECASE).search
 

@@ -1,7 +1,7 @@
-"""Which part of a list of names is asked for, and is there more behind it?
+"""Which part of a list of names is asked for, and is there more after it?
 
-A page begins behind the name with which the one before it ended. Who names no size gets all that is left: no list here
-is so long that it must be cut.
+A page begins after the name that ended the one before. A request without a size gets all that is left: no list here is
+so long that it must be cut.
 """
 
 import re
@@ -19,7 +19,7 @@ class Page(NamedTuple):
 
 
 def page_of(names: Sequence[str], query: Mapping[str, str], size: str, after: str, before: str = "") -> Page:
-    """`size`, `after` and `before`: what this wire calls them. Raises BadRequest."""
+    """`size`, `after` and `before`: this wire's names for those parameters. Raises BadRequest."""
     count = _count(query[size], size) if query.get(size) else len(names)
     if before and query.get(before):
         left = names[: _place(names, query[before], before)]
@@ -30,7 +30,7 @@ def page_of(names: Sequence[str], query: Mapping[str, str], size: str, after: st
 
 def _count(text: str, key: str) -> int:
     if not _is_count(text):
-        raise wrong_word(key, "a number from 1 to 1000", text)  # who asks for more gets them: vendors give no more
+        raise wrong_word(key, "a number from 1 to 1000", text)  # a larger number gives more: vendors stop there
     return int(text)
 
 

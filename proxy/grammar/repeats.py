@@ -1,24 +1,24 @@
-"""Which events say again what the one before said, but for one string?
+"""Which events repeat the one before but for one string?
 
-Most of a stream's do. They are read without a parser, and many at once: as long as the rest stands byte for byte as it
-did, the string is all there is to take.
+Most of a stream's do. They are read without a parser, and many at once: while all the other bytes stay the same, that
+string is all there is to extract.
 """
 
 import re
 
 import msgspec
 
-BEGINNING = b'data: {"'  # of any event, nearly: what tells one kind from another is rather how it ends
-NEEDLE = 40  # bytes; the longer it is, the longer CPython prepares each search
-MISSES = 20  # times that a stream may be learned anew
+BEGINNING = b'data: {"'  # of nearly every event: one kind differs from another rather in its end
+NEEDLE = 40  # bytes; CPython takes longer to prepare the search for a longer one
+MISSES = 20  # how often a stream may be learned again
 
 _string = msgspec.json.Decoder(str).decode
-_is_plain = re.compile(rb"[ !#-\[\]-~]*").fullmatch  # says itself
+_is_plain = re.compile(rb"[ !#-\[\]-~]*").fullmatch  # JSON without escapes, so it stands for itself
 _is_word = re.compile(r"[ A-Za-z0-9.,]{2,}").fullmatch  # has one spelling, and is no part of a chunk's own words
 
 
 class Repeats:
-    """Events that differ from the one before in one string alone, as most of a stream's do: read without a parser.
+    """Reads events that differ from the one before in one string alone.
 
     data: {"content":"Hel"}\\n\\ndata: {"content":"lo"}\\n\\n
     ------- head -----   ------- seam --------   - end -
@@ -28,19 +28,19 @@ class Repeats:
 
     def __init__(self) -> None:
         self._head = self._end = self._seam = b""
-        self._mark = b""  # the middle of the seam, short enough to be looked for fast
+        self._mark = b""  # the middle of the seam, short enough for a fast search
         self._before = self._after = 0  # bytes of the seam on either side of it
         self._misses = 0
 
     def run(self, whole: bytes, at: int) -> tuple[str, int]:
-        """The strings, joined, of the events from `at` on whose rest is what `learn` was told of, and where they end.
+        """The joined strings of the events from `at` on that look like the one `learn` was given, and where those end.
 
-        `whole`: events as they stand, each with its blank line.
+        `whole`: complete events, each with its blank line.
         """
         head, end, seam = self._head, self._end, self._seam
         if not head or not whole.startswith(head, at):
             return "", at
-        if whole.endswith(end) and len(whole) - at >= len(head) + len(end):  # one event alone, as while it comes slowly
+        if whole.endswith(end) and len(whole) - at >= len(head) + len(end):  # a single event, as in a slow stream
             string = whole[at + len(head) : len(whole) - len(end)]
             if _is_plain(string):
                 return string.decode(), len(whole)
@@ -50,7 +50,7 @@ class Repeats:
         if closed:
             strings.append(last)
         while strings and not whole.startswith(head + seam.join(strings) + end, at):
-            strings = strings[: len(strings) // 2]  # one among them is another, but for the mark
+            strings = strings[: len(strings) // 2]  # one of them differs, though it has the mark
         joined = b"".join(strings)
         if _is_plain(joined):
             text = joined.decode()
@@ -59,13 +59,13 @@ class Repeats:
         return text, at + len(strings) * len(seam) + sum(map(len, strings))
 
     def learn(self, event: bytes, text: str) -> None:
-        """`event` said `text`, and nothing else that is new. A stream that never repeats is soon left alone."""
+        """`event` said `text`, and nothing else new. A stream that never repeats is soon given up."""
         self.forget()
         spelled = b'"%b"' % text.encode("utf-8", "replace")
         if self._misses > MISSES or not _is_word(text) or event.count(spelled) != 1:
             return
         before, _, after = event.partition(spelled)
-        if not after.lstrip().startswith(b":"):  # else it is a key
+        if not after.lstrip().startswith(b":"):  # otherwise it is a key
             self._head, self._end = before + b'"', b'"%b\n\n' % after
             self._seam = self._end + self._head
             self._before = max(0, len(self._end) - NEEDLE + len(BEGINNING))
@@ -78,7 +78,9 @@ class Repeats:
 
 
 def _texts(strings: list[bytes], end: bytes) -> tuple[list[bytes], str]:
-    """As many of them as are one JSON string each, and what those say. Events of another kind may follow in one."""
+    """The leading ones that are one JSON string each, and their texts. The last may have events of another kind behind
+    it.
+    """
     read: list[bytes] = []
     texts: list[str] = []
     for string in strings:

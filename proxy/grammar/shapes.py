@@ -1,11 +1,11 @@
-"""How is the shape of an answer, or of a strict tool's arguments, said to a model that is held to it word by word?
+"""How is the schema of an answer, or of a strict tool, written for a model that is held to it word by word?
 
-Anthropic and Bedrock compile a schema, and refuse one that says more, or less, than the compiler reads
-(https://platform.claude.com/docs/en/build-with-claude/structured-outputs#json-schema-limitations and
-https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html). Every object must be closed, which those
-of other wires leave unsaid, and no number, text or array may have bounds. So an object that names its members is
-closed, and bounds are told in words, as Anthropic's own SDKs do it. Whatever else is refused is for the provider to
-refuse: an object that is open by its own word would be another one if it were closed.
+Anthropic and Bedrock compile a schema, and refuse one with anything that the compiler does not support, or without what
+it needs (https://platform.claude.com/docs/en/build-with-claude/structured-outputs#json-schema-limitations and
+https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html). Every object must be closed, which schemas
+of other wires leave open, and numbers, strings and arrays may have no bounds. So an object that names its properties is
+closed, and bounds go into the description, as in Anthropic's own SDKs. Anything else is left for the provider to
+refuse: an object that is explicitly open would mean something else if it were closed.
 """
 
 from collections.abc import Iterator
@@ -19,14 +19,15 @@ BOUNDS = frozenset(
     " minProperties maxProperties".split()
 )
 _TAKEN = {"minItems": (0, 1)}
-_NAMED = ("properties", "$defs", "definitions")  # schemas by names that are the client's own
+_NAMED = ("properties", "$defs", "definitions")  # schemas under names that the client chose
 _LISTED = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLE = ("items", "additionalProperties")
 
 
 def labelled(form: Format, dropped: Receipt) -> Object:
-    """The schema of `form` with its name and its description within: JSON Schema has words for both, and wires that
-    have no other place for them take those. What it says there itself stays, and beside a `$ref` nothing may stand.
+    """The schema of `form` with its name and description inside, for wires without another place for them.
+
+    `title` and `description` that are in the schema already stay, and beside a `$ref` nothing may stand.
     """
     schema = form.schema or {}
     labels = {"title": ("format.name", form.name), "description": ("format.description", form.description)}
@@ -37,7 +38,7 @@ def labelled(form: Format, dropped: Receipt) -> Object:
 
 
 def held_to(schema: Object, dropped: Receipt, name: str) -> Object:
-    """What the model is told of a schema from another wire. `name` is for the receipt of bounds that do not hold it."""
+    """What the model gets of a schema from another wire. `name`: for the receipt, if bounds no longer bind."""
     told, is_bare = taken(schema)
     if not is_bare:
         dropped.add(name)
@@ -45,7 +46,7 @@ def held_to(schema: Object, dropped: Receipt, name: str) -> Object:
 
 
 def taken(schema: Object) -> tuple[Object, bool]:
-    """The schema as these providers take it, and whether it had no bounds. However deep it is: nothing recurs here."""
+    """The schema as these providers take it, and whether it had no bounds. Works at any depth, as nothing recurses."""
     told, is_bare = dict(schema), True
     for one in _copied(told):
         is_bare = _unbound(one) and is_bare
@@ -55,7 +56,7 @@ def taken(schema: Object) -> tuple[Object, bool]:
 
 
 def _unbound(schema: Object) -> bool:
-    """Tell its bounds in its description. Had it none?"""
+    """Move the schema's bounds into its description. Had it none?"""
     bounds = {key: value for key, value in schema.items() if key in BOUNDS and value not in _TAKEN.get(key, ())}
     described = schema.get("description", "")
     if not bounds or not isinstance(described, str):
@@ -68,7 +69,7 @@ def _unbound(schema: Object) -> bool:
 
 
 def _copied(schema: Object) -> Iterator[Object]:
-    """The schema, and those that it is made of, each a copy that may be changed when it comes."""
+    """The schema and all within it, each as a copy that may be changed as soon as it is yielded."""
     waiting = [schema]
     while waiting:
         yield (one := waiting.pop())
@@ -82,7 +83,7 @@ def _copied(schema: Object) -> Iterator[Object]:
 
 
 def _own(value: object, waiting: list[Object]) -> object:
-    """A schema is copied, and waits to be looked at; anything else (`true`, or what is none) is as it was."""
+    """A copy of a schema, which is queued as well; anything else (`true`, or what is no schema) as it was."""
     if not isinstance(value, dict):
         return value
     waiting.append(copy := dict(value))

@@ -1,6 +1,6 @@
-"""Where does a picture go that a tool gave back, on a wire whose results are text?
+"""Where does an image in a tool's result go, on a wire whose results are text?
 
-Into a message of the user's, once all results of the answer are told.
+Into a user message after all results of the answer.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ ELSEWHERE = "The result is in the user's next message."
 
 
 def parted(result: ToolResult) -> tuple[list[Part], list[Part]]:
-    """What stays in the result, and what is to be shown: images, behind words on whose they are."""
+    """What stays in the result, and what is shown elsewhere: the images, after words that say whose they are."""
     images: list[Part] = [part for part in result.parts if isinstance(part, Image)]
     if not images:
         return result.parts, []
@@ -24,12 +24,12 @@ def parted(result: ToolResult) -> tuple[list[Part], list[Part]]:
 
 
 def caption(call: str) -> str:
-    """`call`: its id."""
+    """`call`: the call's id."""
     return f"What the tool call {call} gave back:"
 
 
 def with_shown(messages: Iterable[Object], shown: list[Shown], spell: Callable[[list[Shown]], Object]) -> list[Object]:
-    """The messages, and what is shown behind those that tell of results. `shown` fills while they are made."""
+    """The messages, with one that shows the images after each run of results. `shown` fills as they are made."""
     out: list[Object] = []
     for message in messages:
         if shown and message["role"] not in ("tool", "function"):

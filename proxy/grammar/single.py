@@ -1,6 +1,6 @@
-"""What becomes of an answer on a wire that tells one choice, and perhaps one block at a time?
+"""What becomes of an answer on a wire with one choice, and perhaps one block at a time?
 
-Blocks that interleave are told one after the other. Of several choices none is left out: they are refused.
+Interleaved blocks are sent one after the other. An answer with several choices is refused, as none may be left out.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def only(choices: Sequence[T]) -> T:
-    """The one of them. Raises Unrepresentable."""
+    """The only one. Raises Unrepresentable."""
     if len(choices) > 1:
         raise _too_many()
     return choices[0]
@@ -30,14 +30,14 @@ def _too_many() -> Unrepresentable:
 
 
 class OneByOne:
-    """Puts the events of blocks in such an order that one block is open at a time."""
+    """Reorders the events of blocks so that one block is open at a time."""
 
     def __init__(self) -> None:
-        self.open: int | None = None  # the block that speaks
-        self._waiting: dict[int, list[Open | Delta | Close]] = {}  # what later blocks have held back
+        self.open: int | None = None  # the block that is being sent
+        self._waiting: dict[int, list[Open | Delta | Close]] = {}  # held back, by block
 
     def feed(self, event: Open | Delta | Close) -> list[Open | Delta | Close]:
-        """What can be told now: nothing while another block speaks, and all that has waited once that closes.
+        """What can be sent now: nothing while another block is open; once that closes, all that has waited.
 
         Raises Unrepresentable.
         """

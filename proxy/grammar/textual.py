@@ -1,6 +1,6 @@
-"""What does a document say whose bytes are text, for a wire that has no place for such a file?
+"""What does a document say whose bytes are text, for a wire without a place for such a file?
 
-There it is said as text, in a frame with its name, so that the model can tell it from what the user says.
+It becomes text in a frame with its name, so that the model can tell it from what the user says.
 """
 
 import re
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from proxy.canon import Document, Inline, Part, Text, ToolResult
 
-# Beside text/*: what people read and write in an editor.
+# text/*, and what else people read and write in an editor.
 _is_text = re.compile(
     r"text/.|application/(?:(?:[\w.-]+\+)?(?:json|xml|yaml)|(?:x-)?(?:yaml|javascript|sh|ndjson|toml|sql))$", re.ASCII
 ).match
@@ -25,7 +25,7 @@ def is_text(media_type: str) -> bool:
 
 
 def text_of(data: str) -> str | None:
-    """None where it is no base64, or no UTF-8."""
+    """None where it is not base64, or not UTF-8."""
     try:
         return b64decode(data, validate=True).decode()
     except (Error, ValueError):
@@ -33,9 +33,9 @@ def text_of(data: str) -> str | None:
 
 
 def as_text(part: Part, unquoted: Callable[[Document], None] = lambda document: None) -> Part:
-    """The part itself, or the text that it is. A result holds such documents as well.
+    """The part itself, or its text if it is such a document, or a result that holds some.
 
-    `unquoted` is told of each document that becomes text, which no answer quotes by its places.
+    `unquoted` gets each document that becomes text, as no answer can cite places in it.
     """
     if isinstance(part, Document):
         return _framed(part, unquoted)
@@ -45,7 +45,7 @@ def as_text(part: Part, unquoted: Callable[[Document], None] = lambda document: 
 
 
 def found_as_text(part: Part, unquoted: Callable[[Document], None]) -> Part:
-    """The same of what a search has found, for a wire that takes files: that is none."""
+    """The same for what a search has found, on a wire that takes files: a search result is none."""
     return _framed(part, unquoted) if isinstance(part, Document) and part.origin is not None else part
 
 

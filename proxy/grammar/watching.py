@@ -1,8 +1,8 @@
-"""Where in the bytes of a stream stand the few events that a meter must read?
+"""Where in a stream's bytes are the few events that a meter must read?
 
-Nearly every event tells it nothing. So what comes is kept, and looked at together: when somebody asks, when it is much,
-and at the end; words are looked for as bytes, from the end backwards where the last one counts. That is safe: inside a
-JSON string every quote is escaped, so that a quoted word can only be a key or a whole value.
+Nearly every event tells it nothing. So the bytes are kept and searched together: when somebody asks, when there are
+many, and at the end. Words are searched for as bytes, backwards where the last one counts. That is safe: every quote
+inside a JSON string is escaped, so a quoted word can only be a key or a whole value.
 """
 
 import re
@@ -14,12 +14,12 @@ from proxy.errors import UpstreamError
 from proxy.framing import Batches
 from proxy.grammar.choices import Choices
 
-_BATCH = 64 * 1024  # bytes that wait to be looked at
+_BATCH = 64 * 1024  # bytes that may wait to be searched
 _is_null = re.compile(rb"\s*:\s*null").match
 
 
 class LateMeter(ABC):
-    """A stream of several choices, whose bytes wait in `_kept`."""
+    """For a stream of several choices. Its bytes wait in `_kept`."""
 
     def __init__(self) -> None:
         self._usage: Usage | None = None
@@ -27,7 +27,7 @@ class LateMeter(ABC):
         self._error: UpstreamError | None = None
         self._choices = Choices()
         self._kept: list[bytes] = []
-        self._size = 0  # their bytes
+        self._size = 0  # bytes in `_kept`
 
     def feed(self, data: bytes) -> None:
         self._kept.append(data)
@@ -52,17 +52,17 @@ class LateMeter(ABC):
 
     @abstractmethod
     def _catch_up(self) -> None:
-        """Look at what was kept."""
+        """Search the bytes that wait."""
 
     def _taken(self) -> bytes:
-        """What was kept, and is no longer."""
+        """Return the bytes that wait, and forget them."""
         data = b"".join(self._kept)
         self._kept, self._size = [], 0
         return data
 
 
 class EventMeter(ABC):
-    """A stream of which few events tell something: each of those is looked into as it comes. `limit`: bytes of one."""
+    """For a stream where few events tell something: those are read as they come. `limit`: bytes of one event."""
 
     def __init__(self, limit: int) -> None:
         self.usage: Usage | None = None
@@ -75,7 +75,7 @@ class EventMeter(ABC):
         self._look(self._batches.feed(data))
 
     def close(self) -> None:
-        """The end of the stream: an event that it cut off counts, as it does for the decoder."""
+        """The end of the stream: an event that was cut off counts, as it does for the decoder."""
         self._look(self._batches.close())
 
     def _look(self, events: bytes) -> None:
@@ -86,18 +86,18 @@ class EventMeter(ABC):
 
     @abstractmethod
     def _tells(self, text: bytes) -> bool:
-        """May there be an event in it that tells something?"""
+        """Could there be an event in it that tells something?"""
 
     @abstractmethod
     def _event(self, event: bytes) -> None:
-        """One that may. Raises nothing, whatever the bytes."""
+        """Read an event that may tell something. Raises nothing, whatever the bytes."""
 
 
-# --- in whole events, with a blank line behind each ------------------------------------------------------------------
+# --- in complete events, each with its blank line --------------------------------------------------------------------
 
 
 def bounds(events: bytes, at: int) -> tuple[int, int]:
-    """Where the event that has this place begins and ends."""
+    """Where the event at this place begins and ends."""
     end = events.find(b"\n\n", at)
     return events.rfind(b"\n\n", 0, at) + 1, end if end >= 0 else len(events)
 
@@ -108,7 +108,7 @@ def event_at(events: bytes, at: int) -> bytes:
 
 
 def holding(events: bytes, word: bytes) -> Iterator[bytes]:
-    """The events in which the word stands, the first one first."""
+    """The events that contain the word, first to last."""
     at = events.find(word)
     while at >= 0:
         start, end = bounds(events, at)
@@ -117,7 +117,7 @@ def holding(events: bytes, word: bytes) -> Iterator[bytes]:
 
 
 def giving_last(events: bytes, key: bytes) -> Iterator[bytes]:
-    """The events that give this key a value, the last one first, since it has the last word."""
+    """The events that give this key a value other than null, last to first, since the last one counts."""
     at = events.rfind(key)
     while at >= 0:
         if not _is_null(events, at + len(key)):

@@ -1,6 +1,7 @@
-"""What is alike in hearing, metering and telling an answer that comes whole, whatever the wire?
+"""What is the same on every wire in decoding, metering and rendering an answer that comes whole?
 
-Its bytes are gathered to the end, and then read at once; its events likewise, and then spelled. Each dialect says how.
+Its bytes are collected to the end and then read at once; likewise its events, which are then rendered. Each dialect
+says how.
 """
 
 from abc import ABC, abstractmethod
@@ -28,11 +29,11 @@ class Decoder(ABC):
 
     @abstractmethod
     def read(self, body: bytes) -> Iterator[Event]:
-        """The sentence that the answer spells. Raises UpstreamError."""
+        """The events of the whole answer. Raises UpstreamError."""
 
 
 class Meter(ABC):
-    """Finished: its bytes are a JSON object."""
+    """An answer is finished if its bytes are a JSON object."""
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
@@ -45,14 +46,14 @@ class Meter(ABC):
         try:  # noqa: SIM105  `suppress` costs four calls
             self._body.feed(data)
         except FrameTooLong:
-            pass  # it is not looked into
+            pass  # too long to be read
 
     def close(self) -> None:
         self.look(self._body.close())
 
     @abstractmethod
     def look(self, body: bytes) -> None:
-        """Note what the answer tells of itself. Raises nothing, whatever the bytes."""
+        """Note the usage and the like that the answer tells. Raises nothing, whatever the bytes."""
 
 
 class Renderer(ABC):
