@@ -1,1 +1,1 @@
-"""What Claude takes, whoever hosts it: Anthropic, Bedrock, Vertex AI."""
+"""What does Claude take, whoever hosts it: Anthropic, Bedrock or Vertex AI?"""

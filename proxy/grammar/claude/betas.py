@@ -1,9 +1,9 @@
-"""Where does one ask for what Claude does not do for all yet?
+"""How does a request ask for Claude's beta features?
 
-Of Anthropic and Vertex AI in a header (https://platform.claude.com/docs/en/api/beta-headers), of Bedrock in the body:
-at its top of InvokeModel, and among additionalModelRequestFields of Converse. What Bedrock does not know it refuses,
-with all of the request, and agents name a dozen that Anthropic alone has: so of a header it gets those that AWS tells
-of. What its own clients say in a body is theirs to know.
+At Anthropic and Vertex AI in a header (https://platform.claude.com/docs/en/api/beta-headers), at Bedrock in the body:
+at the top for InvokeModel, among additionalModelRequestFields for Converse. Bedrock refuses a whole request for one
+beta that it does not know, and agents name a dozen that only Anthropic has: so of a header it gets the betas that AWS
+documents. What Bedrock's own clients write in a body is passed on as it is.
 https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages-request-response.html
 """
 
@@ -22,12 +22,12 @@ OF_BEDROCK = frozenset(
 
 
 def named_in(header: str) -> list[str]:
-    """The betas that a client's header names."""
+    """The betas in a client's header."""
     return [name for one in header.split(",") if (name := one.strip())]
 
 
 def lifted(headers: Headers, body: bytes) -> tuple[Headers, bytes]:
-    """A head that says what the body names as well, and the body without it."""
+    """The headers with the body's betas added, and the body without them."""
     if b'"anthropic_beta"' not in body:
         return headers, body
     envelope = Envelope(body)

@@ -1,7 +1,7 @@
-"""What does this Claude take, whoever hosts it?
+"""What does this Claude model take, whoever hosts it?
 
-Each generation takes less: thinking by effort has come, and budgets, sampling, prefill and forced tools have gone, each
-with a 400. A name that no row knows is an older model, or another vendor's.
+Each generation takes less: effort has come to thinking, and budgets, sampling, prefill and forced tools have gone, each
+with a 400. A name that no row matches is an older model, or another vendor's.
 https://platform.claude.com/docs/en/build-with-claude/thinking, .../effort, .../about-claude/models/migration-guide, and
 https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-adaptive-thinking.html
 """
@@ -16,15 +16,15 @@ from proxy.grammar.receipts import Receipt
 
 
 class Takes(NamedTuple):
-    thinking: tuple[str, ...] = ("enabled",)  # what turns it on: `enabled` has a budget, `adaptive` an effort
-    thinks: bool = False  # without being asked
-    off: str | None = "disabled"  # what turns it off: "" is to say nothing, None that nothing does
+    thinking: tuple[str, ...] = ("enabled",)  # what turns it on: `enabled` with a budget, `adaptive` with an effort
+    thinks: bool = False  # even when not asked to
+    off: str | None = "disabled"  # what turns it off; "": leaving it unsaid; None: nothing
     efforts: tuple[str, ...] = ()
-    sampling: Literal["all", "one", "none"] = "all"  # one: temperature or top_p
-    prefill: bool = True  # a last turn of the assistant's, to be continued
-    forced: bool = True  # a tool that must be called
-    system: bool = False  # a system turn in the middle of the chat
-    single: bool = False  # by Converse: a word for one call at a time
+    sampling: Literal["all", "one", "none"] = "all"  # one: either temperature or top_p
+    prefill: bool = True  # continues a last turn of the assistant's
+    forced: bool = True  # can be made to call a tool
+    system: bool = False  # takes a system turn in the middle of the chat
+    single: bool = False  # in Converse: can be limited to one call at a time
 
 
 _UP_TO_MAX = ("low", "medium", "high", "max")
@@ -35,11 +35,11 @@ _EITHER = Takes(("enabled", "adaptive"), efforts=_UP_TO_MAX, sampling="one", pre
 _ADAPTIVE = Takes(("adaptive",), off="", efforts=_ALL_EFFORTS, sampling="none", prefill=False, single=True)
 _FIVE = _ADAPTIVE._replace(thinks=True, off="disabled", system=True)
 
-# The first pattern that is found in the name counts; a dot in it reads as a dash. A date is no version.
+# The first pattern found in the name counts; dots in the name are read as dashes. A date is not a version.
 _MODELS = [
     (re.compile(pattern), takes)
     for pattern, takes in (
-        (r"claude-[a-z]+-([6-9]|[1-9]\d)(?!\d)", _FIVE._replace(off=None, forced=False)),  # what is yet to come
+        (r"claude-[a-z]+-([6-9]|[1-9]\d)(?!\d)", _FIVE._replace(off=None, forced=False)),  # models to come
         (r"(opus-5-[5-9]|(fable|mythos)-5-[1-9])(?!\d)", _FIVE._replace(off=None, forced=False)),
         (r"sonnet-5-[5-9](?!\d)", _FIVE._replace(off="between_tools", forced=False)),
         (r"(fable|mythos)-5", _FIVE._replace(off=None)),
@@ -61,12 +61,12 @@ def takes_of(model: str) -> Takes:
 
 
 def no_prefill(at: str) -> Unrepresentable:
-    """Of a last turn of the assistant's, where `prefill` is false."""
+    """The error for a last turn of the assistant's, where `prefill` is false."""
     return Unrepresentable(f"{at} is the assistant's, and this model continues no turn of its own.", param=at)
 
 
 def knobs_of(request: Request, takes: Takes, thinks: bool) -> Object:
-    """What the client says of temperature, top_p and top_k, and the operator where that is taken beside it."""
+    """The client's temperature, top_p and top_k, and the operator's temperature where the model takes it with them."""
     gives_way = request.hinted and not _takes_hint(takes, thinks, request.top_p)
     temperature = None if gives_way else request.temperature
     knobs = {"temperature": temperature, "top_p": request.top_p, "top_k": request.top_k}
@@ -74,18 +74,18 @@ def knobs_of(request: Request, takes: Takes, thinks: bool) -> Object:
 
 
 def does_think(thinking: Object) -> bool:
-    """Is it told to? `thinking` is the field of that name."""
+    """Is it told to think? `thinking`: the field of that name."""
     return thinking.get("type") in ("enabled", "adaptive")
 
 
 def hinted_to(model: str, thinking: object, top_p: object, temperature: float | None) -> float | None:
-    """The operator's temperature for a client's own body, which says `thinking` and `top_p`."""
+    """The operator's temperature, if a body on Claude's own wire with this `thinking` and `top_p` takes it."""
     thinks = isinstance(thinking, dict) and does_think(thinking)
     return temperature if _takes_hint(takes_of(model), thinks, top_p) else None
 
 
 def sampled(request: Request, takes: Takes, thinks: bool, dropped: Receipt) -> Object:
-    """What it takes of them from another wire, one beside the other and all beside its thinking."""
+    """The knobs from another wire that the model takes, together with each other and with its thinking."""
     said = knobs_of(request, takes, thinks)
     if said.get("temperature", 0) > 1:
         said["temperature"] = 1.0
@@ -95,16 +95,16 @@ def sampled(request: Request, takes: Takes, thinks: bool, dropped: Receipt) -> O
         doubled = takes.sampling == "one" and key == "top_p" and "temperature" in said
         if takes.sampling == "none" or doubled or (thinks and not _thinks_with(key, value)):
             del said[key]
-            if key == "top_k" or value != 1:  # a 1 is what it does unasked
+            if key == "top_k" or value != 1:  # 1 is the default
                 dropped.add(key)
     return said
 
 
 def _thinks_with(key: str, value: float) -> bool:
-    """Is this knob taken beside thinking?"""
+    """Is this knob's value taken together with thinking?"""
     return {"temperature": value == 1, "top_p": 0.95 <= value <= 1, "top_k": False}[key]
 
 
 def _takes_hint(takes: Takes, thinks: bool, top_p: object) -> bool:
-    """Would it take a temperature that nobody but the operator wants, beside what the client says?"""
+    """Does the model take the operator's temperature, given what the client says?"""
     return not thinks and (takes.sampling == "all" or (takes.sampling == "one" and top_p is None))

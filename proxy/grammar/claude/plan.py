@@ -1,7 +1,7 @@
-"""How much may Claude think, and how is that said to this one, for a client of another wire?
+"""How is thinking asked of this Claude, for a client of another wire?
 
-Older models take a budget of tokens, newer ones an effort; `models` tells which. What was asked in the one is put
-into the other, and what moves on the way is receipted. max_tokens bounds the thoughts as well as the answer.
+Older models take a budget in tokens, newer ones an effort; `models` knows which. One is converted into the other, and
+what changes on the way is receipted. max_tokens limits thoughts and answer together.
 https://platform.claude.com/docs/en/build-with-claude/thinking
 """
 
@@ -14,21 +14,21 @@ from proxy.grammar.claude.models import Takes
 from proxy.grammar.fields import Object
 from proxy.grammar.thinking import is_undecided
 
-# What other wires call the showing of thoughts, and `thinking.display`. "auto" is the one that is said without loss.
+# From other wires' words for showing thoughts to `thinking.display`. "auto" and "none" cross without loss.
 DISPLAYS = {"auto": "summarized", "concise": "summarized", "detailed": "summarized", "none": "omitted"}
 
-_UNSAID = "high"  # the effort of a model that is told none
+_UNSAID = "high"  # the effort of a model when none is given
 
 
 class Plan(Struct, frozen=True):
     max_tokens: int
     thinking: Object = {}
     effort: str | None = None
-    moved: frozenset[str] = frozenset()  # receipts
+    moved: frozenset[str] = frozenset()  # fields to receipt
 
 
 def plan(request: Request, takes: Takes) -> Plan:
-    """For a request that came on another wire: what this model takes of it."""
+    """What this model takes of a request from another wire."""
     reasoning, room = request.reasoning, room_of(request)
     if reasoning is None:
         return Plan(room)
@@ -42,25 +42,25 @@ def plan(request: Request, takes: Takes) -> Plan:
         return _shown(_with_budget(request, reasoning), reasoning, takes)
     if "adaptive" in takes.thinking:
         return _shown(_with_effort(request, reasoning, takes), reasoning, takes)
-    return _none(room)
+    return _without(room)
 
 
 def room_of(request: Request) -> int:
     return DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens
 
 
-def _none(room: int) -> Plan:
+def _without(room: int) -> Plan:
     return Plan(room, moved=frozenset({"reasoning"}))
 
 
 def _unthinking(room: int, takes: Takes) -> Plan:
-    if takes.off is None:  # it always thinks: let it be little
+    if takes.off is None:  # it always thinks, so let it think little
         return Plan(room, effort=takes.efforts[0], moved=frozenset({"reasoning"}))
     return Plan(room, {"type": takes.off} if takes.off else {})
 
 
 def _shown(plan: Plan, reasoning: Reasoning, takes: Takes) -> Plan:
-    """Ask for the thoughts to be shown. A model that thinks by budget shows them anyway."""
+    """Ask for the thoughts to be shown. A model with a budget shows them anyway."""
     if reasoning.summary is None:
         return plan
     display, thinking = DISPLAYS.get(reasoning.summary), plan.thinking
@@ -94,7 +94,7 @@ def _by_budget(reasoning: Reasoning, takes: Takes) -> bool:
 def _with_effort(request: Request, reasoning: Reasoning, takes: Takes) -> Plan:
     asked = reasoning.effort or _effort_of(reasoning.budget or 0)
     if asked not in BUDGETS or is_forced(request):
-        return _none(room_of(request))
+        return _without(room_of(request))
     effort = _nearest(asked, takes)
     exact = reasoning.budget is None and effort == asked
     room = room_of(request) + (BUDGETS[effort] if request.max_tokens is None else 0)
@@ -102,12 +102,12 @@ def _with_effort(request: Request, reasoning: Reasoning, takes: Takes) -> Plan:
 
 
 def _effort_of(budget: int) -> str:
-    """The least effort that stands for so many tokens; "" where the number is none."""
+    """The lowest effort that stands for so many tokens; "" where there are none."""
     return next((effort for effort, tokens in BUDGETS.items() if 0 < budget <= tokens), "max" if budget > 0 else "")
 
 
 def _nearest(effort: str, takes: Takes) -> str:
-    """The effort, else the next lower one that the model knows, else its lowest."""
+    """The effort, or the next lower one that the model takes, or its lowest."""
     words = list(BUDGETS)
     lower = [word for word in takes.efforts if words.index(word) <= words.index(effort)]
     return lower[-1] if lower else takes.efforts[0]
@@ -117,9 +117,9 @@ def _nearest(effort: str, takes: Takes) -> str:
 
 
 def _with_budget(request: Request, reasoning: Reasoning) -> Plan:
-    """At least what the wire takes, and less than max_tokens."""
+    """At least the minimum, and less than max_tokens."""
     given = budget_for(request, reasoning)
     if given is None:
-        return _none(room_of(request))
+        return _without(room_of(request))
     thinking = {"type": "enabled", "budget_tokens": given}
     return Plan(room_for(request, given), thinking, moved=frozenset(moved_to(given, reasoning)))

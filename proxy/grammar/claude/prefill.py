@@ -1,6 +1,6 @@
-"""How may an answer begin that Claude is to go on with?
+"""How may an answer begin that Claude is asked to continue?
 
-It ends in no blank, on Anthropic's wire and Bedrock's alike: "final assistant content cannot end with trailing
+Not with a blank at its end, on Anthropic's wire and on Bedrock's: "final assistant content cannot end with trailing
 whitespace". https://platform.claude.com/docs/en/build-with-claude/prompt-engineering/prefill-claudes-response
 """
 
@@ -14,7 +14,7 @@ Said = TypeVar("Said")
 
 
 def strip(content: list[Said], text_in: Callable[[Said], Object | None], dropped: Receipt) -> None:
-    """In place. `text_in`: the block whose `text` it is, where it is one."""
+    """Remove trailing blanks in place. `text_in`: the block that holds `text`; None for other content."""
     while content and (block := text_in(content[-1])) is not None:
         solid = block["text"].rstrip()
         if solid == block["text"]:

@@ -1,8 +1,6 @@
-"""How is Claude told what it may quote, and where does a quotation stand in it?
+"""How is Claude told what it may quote, and where in it is a quotation?
 
-On Anthropic's wire and Bedrock's alike.
-
-https://platform.claude.com/docs/en/build-with-claude/citations
+The same on Anthropic's wire and on Bedrock's. https://platform.claude.com/docs/en/build-with-claude/citations
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_DocumentBlock.html
 """
 
@@ -11,11 +9,11 @@ from base64 import b64encode
 from proxy.canon import Document, Inline, Place, Unit
 from proxy.grammar.fields import Fields, Object
 
-_BETWEEN = "\n\n"  # pieces, where they are one text
+_BETWEEN = "\n\n"  # pieces that are joined into one text
 
 
 def cited_in(document: Fields) -> bool | None:
-    """What its `citations` say. One that says more is left where it is."""
+    """What its `citations` say. If they say more than `enabled`, they are left in place."""
     match document.rest.get("citations"):
         case {"enabled": bool(enabled), **more} if not more:
             del document.rest["citations"]
@@ -39,7 +37,7 @@ def is_url(origin: str) -> bool:
 
 
 def place_of(unit: Unit, document: object, start: object, end: object) -> Place | None:
-    """None where a number is none."""
+    """None where one of these is no number."""
     if type(document) is int and type(start) is int and type(end) is int:
         return Place(unit, document, start, end)
     return None
