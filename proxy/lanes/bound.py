@@ -1,9 +1,9 @@
-"""Does a model refuse its own thoughts, and what is left without them?
+"""Does a model refuse its own thoughts, and can the request do without them?
 
-Claude's newer models take a thought back only behind the very words that it was thought behind: the system's, the
-tools, each message and each thought before it. A client of another wire knows nothing of that, and seldom that there
-are thoughts: it changes its tools between two turns, and every request of that chat would be refused from then on.
-Without the thoughts each host takes it; Anthropic's own beta to the same end is refused by some.
+Claude's newer models take a thought back only if everything before it is unchanged: the system prompt, the tools, each
+message and each thought. A client of another wire does not know that, and seldom that there are thoughts: it changes
+its tools between two turns, and from then on every request of that chat would be refused. Without the thoughts every
+host takes it; Anthropic's beta for the same purpose is refused by some.
 https://platform.claude.com/docs/en/build-with-claude/preserved-thinking
 """
 
@@ -21,7 +21,7 @@ def refuses_thoughts(error: UpstreamError) -> bool:
 
 
 def without_thoughts(request: Request) -> set[str]:
-    """Leave out those that are sealed, in place; the receipt."""
+    """Remove the sealed thoughts in place, and return the receipt."""
     gone: set[str] = set()
     for turn in request.turns:
         sealed = [part for part in turn.parts if isinstance(part, Thinking) and is_sealed(part)]

@@ -1,7 +1,7 @@
-"""By what id and name does the client know a call of the answer?
+"""Under which id and name does the client know a call in the answer?
 
-By one that no other call of the conversation has (pairing.py), and by the name under which it offered the tool
-(naming.py); with the free text that it asked for, where its provider was told of a function (freetext.py).
+Under an id that no other call of the conversation has (pairing.py), and the name under which it offered the tool
+(naming.py); with free text as its input, if it offered the tool so and the provider was given a function (freetext.py).
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,14 +15,14 @@ from proxy.lanes.pairing import Taken, calls_in
 
 
 class Calls:
-    """Of one answer. `names`: the client's, by those that its provider was told. `free`: tools that take free text."""
+    """Of one answer. `names`: the client's, by those that the provider got. `free`: tools that take free text."""
 
     def __init__(self, turns: Sequence[Turn], names: Names, free: frozenset[str] = NONE) -> None:
         self._turns = turns
         self._names = names
         self._free = free
-        self._texts: dict[int, FreeText] = {}  # of calls that have not ended, by index
-        self._taken: Taken | None = None  # ids of the conversation, read when the first call comes
+        self._texts: dict[int, FreeText] = {}  # of calls that are still open, by index
+        self._taken: Taken | None = None  # the conversation's ids, collected at the first call
 
     def feed(self, events: Iterable[Event]) -> list[Event]:
         opened = [self._opened(event) if type(event) is Open else event for event in events]
@@ -49,7 +49,7 @@ class Calls:
         return replace(event, part=replace(call, name=name, id=distinct))
 
     def _distinct(self, name: str) -> str:
-        if not name:  # then it gets one where the client's wire wants it
+        if not name:  # it gets one later if the client's wire wants one
             return name
         if self._taken is None:
             self._taken = Taken(call.id for call in calls_in(self._turns))

@@ -1,10 +1,9 @@
-"""Which models has a host sent on to its Responses API, and with what?
+"""Which models does a host refer to its Responses API, and for which requests?
 
-OpenAI's newer models call tools there alone, and think beside it: GPT-5.4 with an effort, later ones whatever the
-request says; its Codex, pro and deep-research models have never been anywhere else. Chat Completions refuses them, and
-names the other endpoint. No list of names says it better than that refusal: it costs nothing, comes at once, and knows
-the deployments of an Azure and the models to come. It is believed for an hour.
-https://developers.openai.com/api/docs/guides/latest-model
+OpenAI's newer models call tools only there while they think: GPT-5.4 if an effort is given, later ones always; its
+Codex, pro and deep-research models have never been anywhere else. Chat Completions refuses them, and names the other
+endpoint. No list of names is better than that refusal: it costs nothing, comes at once, and knows Azure deployments and
+models to come. It is remembered for an hour. https://developers.openai.com/api/docs/guides/latest-model
 """
 
 import re
@@ -25,10 +24,10 @@ _is_refused = re.compile(r"\b(?:not|only) (?:supported|accessible)\b").search
 
 class Elsewhere:
     def __init__(self) -> None:
-        self.met: dict[tuple[str, str, bool], float] = {}  # until when, by provider, model, and whether tools do it
+        self.met: dict[tuple[str, str, bool], float] = {}  # until when, by provider, model, and whether only with tools
 
     def left(self, taken: Sequence[str], call: Call, target: Target) -> Sequence[str]:
-        """The dialects in which this may be asked, of those that the provider takes."""
+        """The dialects in which this request may be sent, among those that the provider takes."""
         place, now = (target.adapter.name, target.model), time.monotonic()
         if self.met.get((*place, False), 0.0) <= now and not (
             self.met.get((*place, True), 0.0) > now and _has_tools(call)
@@ -37,7 +36,7 @@ class Elsewhere:
         return _others(taken)
 
     def heard(self, error: UpstreamError, taken: Sequence[str], call: Call, target: Target) -> Sequence[str]:
-        """Those that are left where this sends it on, which is noted; none where it does not."""
+        """The dialects left where this error refers to another endpoint, which is remembered; else none."""
         if call.wire != HERE or ELSEWHERE not in taken or not _sends_on(error):
             return ()
         if len(self.met) >= REMEMBERED:
@@ -48,7 +47,7 @@ class Elsewhere:
 
 
 def _others(taken: Sequence[str]) -> Sequence[str]:
-    return [dialect for dialect in taken if dialect != HERE] or taken  # which may have shrunk since
+    return [dialect for dialect in taken if dialect != HERE] or taken  # the provider may take fewer by now
 
 
 def _has_tools(call: Call) -> bool:
@@ -56,7 +55,7 @@ def _has_tools(call: Call) -> bool:
 
 
 def _sends_on(error: UpstreamError) -> bool:
-    """It says of the endpoint, and not of a word of the request alone, that this is not for it."""
+    """Is it about the endpoint as such, and not only about a field of the request?"""
     if error.upstream_status not in (400, 404):
         return False
     return _is_named(error.message) is not None and _is_refused(error.message) is not None

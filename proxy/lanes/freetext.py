@@ -1,8 +1,8 @@
-"""How does a tool that takes free text reach a provider that knows functions alone?
+"""How does a tool that takes free text reach a provider that only has functions?
 
-Codex edits files with one (`apply_patch`), whose input is no JSON; beside OpenAI's models from GPT-5 on nobody has
-such tools. There it is a function of one text, and what is called so is told to the client as the free text that it
-asked for. A grammar that the text must follow stands in the description, where nobody is held to it: a receipt says so.
+Codex edits files with such a tool (`apply_patch`), whose input is not JSON; only OpenAI's models from GPT-5 on have
+them. For others the tool becomes a function with one string, and its calls reach the client as the free text that it
+expects. A grammar for the text goes into the description, where nothing enforces it: a receipt says so.
 https://developers.openai.com/api/docs/guides/function-calling#custom-tools
 """
 
@@ -30,7 +30,7 @@ NONE: frozenset[str] = frozenset()
 
 
 def free_in(request: Request, dialect: Dialect) -> frozenset[str]:
-    """The names of such tools, where this provider has to be told of functions."""
+    """The names of the free-text tools, if this provider has to get functions instead."""
     if request.wire not in SAYS_NONE or request.wire == dialect.name or takes_free_text(dialect.name, request.model):
         return NONE
     offered = {tool.name for tool in request.tools if tool.kind == "custom"}
@@ -38,7 +38,7 @@ def free_in(request: Request, dialect: Dialect) -> frozenset[str]:
 
 
 def as_functions(request: Request) -> Request:
-    """A copy, in which such tools and calls are functions and theirs."""
+    """A copy in which such tools and their calls are functions."""
     return replace(
         request,
         tools=[_function(tool) if tool.kind == "custom" else tool for tool in request.tools],
@@ -47,7 +47,7 @@ def as_functions(request: Request) -> Request:
 
 
 def lost(request: Request) -> list[str]:
-    """What is not held to, by the client's name."""
+    """What nothing enforces, by the client's name."""
     return [request.name_of("tool.form")] if any(map(_grammar, request.tools)) else []
 
 
@@ -61,7 +61,7 @@ def _function(tool: Tool) -> Tool:
 
 
 def _grammar(tool: Tool) -> str:
-    """That of a custom tool, as text; "" where any will do."""
+    """A custom tool's grammar as text; "" where it takes any text."""
     form = tool.form or {}
     if form.get("type", "text") == "text":
         return ""
@@ -81,9 +81,9 @@ def _part(part: Part) -> Part:
 
 # --- the answer ------------------------------------------------------------------------------------------------------
 
-_HEAD = 200  # characters in which the text begins, or it is none
+_HEAD = 200  # characters; arguments whose text does not begin within them are not ours
 _begins = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*"').match
-# Whole characters of a JSON text: of an escape, or of a surrogate pair, the rest may be still to come.
+# Complete characters of a JSON string: an escape or a surrogate pair may be cut off at the end.
 _characters = re.compile(
     r'(?:[^"\\]|\\["\\/bfnrt]|\\u(?![dD][89a-fA-F])[0-9a-fA-F]{4}'
     r"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})*"
@@ -93,7 +93,7 @@ _characters = re.compile(
 class FreeText:
     """The text within arguments that come bit by bit: `{"input": "..."}`.
 
-    Whatever else a model says for arguments is told as it came: the client's tool will complain of it.
+    Any other arguments are passed on as they came: the client's tool will complain about them.
     """
 
     def __init__(self) -> None:
@@ -109,14 +109,14 @@ class FreeText:
         if not self._is_within and not self._enter():
             return self._let_go() if len(self._held) > _HEAD else ""
         found = _characters(self._held)
-        assert found is not None  # it matches nothing as well
+        assert found is not None  # the pattern also matches nothing at all
         whole, self._held = found[0], self._held[found.end() :]
         self._is_over = self._held.startswith('"')
         text: str = json.loads(f'"{whole}"', strict=False)
         return text
 
     def close(self) -> str:
-        """What is left: half an escape of an answer that was cut is nothing."""
+        """What is left. Half an escape, in an answer that was cut off, is dropped."""
         return "" if self._is_within or self._is_over else self._let_go()
 
     def _enter(self) -> bool:

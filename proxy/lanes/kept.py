@@ -1,7 +1,7 @@
-"""What of a conversation has the client left to the provider's memory, and what may it do instead?
+"""Which parts of the conversation did the client leave to a provider's memory, and what can it do instead?
 
-A client of the Responses API may refer to an item or a response that OpenAI keeps, in place of sending it again.
-pillion keeps no answers, and no other provider has them.
+A client of the Responses API may refer to an item or a response that OpenAI keeps, rather than send it again. pillion
+keeps no answers, and other providers do not have OpenAI's.
 """
 
 from proxy.canon import Opaque, Request
@@ -14,7 +14,7 @@ _INSTEAD = (
 
 
 def hint(error: Unrepresentable, request: Request) -> None:
-    """Add it to the refusal of such a reference."""
+    """Add the advice to an error that refuses such a reference."""
     if error.param == "previous_response_id" or error.param in _references(request):
         error.message += _INSTEAD
 

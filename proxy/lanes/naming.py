@@ -1,9 +1,9 @@
-"""By what names and ids does a provider know tools and their calls, where its wire does not take the client's?
+"""What are tools and calls named to a provider whose wire refuses the client's names and ids?
 
-MCP's servers, Gemini's clients and Ollama's call tools by names with dots, slashes, or more than 64 characters, for
-which OpenAI, Anthropic and Bedrock refuse a whole request; and what one host gives a call for an id is too long for
-another, or has odd characters. Such a word is spelled so that it fits, everywhere in the request and each time alike;
-calls.py tells the answer's calls by the client's own names again.
+Clients of MCP servers, Gemini and Ollama name tools with dots, slashes or more than 64 characters, for which OpenAI,
+Anthropic and Bedrock refuse the whole request; and one host's call ids are too long for another, or have odd
+characters. Such a word is replaced by one that fits, everywhere in the request and each time by the same; calls.py
+gives the answer's calls the client's names again.
 """
 
 import re
@@ -15,26 +15,27 @@ from msgspec.structs import replace
 from proxy.canon import Part, Request, Tool, ToolCall, ToolChoice, ToolResult, Turn
 from proxy.ports import Dialect, ToolNames
 
-_DIGEST = 8  # characters of what tells two names apart that would be one
+_DIGEST = 8  # characters that tell apart two names that would become one
 
-Names = Mapping[str, str]  # one side's, by the other's
+Names = Mapping[str, str]  # the names of one side by those of the other
 AS_THEY_ARE: Names = {}
 
 
 def named(request: Request, dialect: Dialect, own: bool = False, length: int | None = None) -> tuple[Request, Names]:
-    """The request as a provider of this wire may hear it, and the client's names of tools by those in it.
+    """The request with names that this wire takes, and the client's names of its tools by those.
 
-    `own`: it came on this wire, and so keeps to its rules, or is told by its host. `length`: of ids, where the host
-    takes so many letters and digits alone; that is no rule of the wire, and no client of another host keeps to it.
+    `own`: it came on this wire, so it follows its rules, or the host says that it does not. `length`: for a host whose
+    call ids must have so many letters and digits. That is not a rule of the wire, and other hosts' clients do not
+    follow it.
     """
     if own and length is None:
         return request, AS_THEY_ARE
     parts = (part for turn in request.turns for part in turn.parts)
     calls = [part for part in parts if type(part) is ToolCall or type(part) is ToolResult]
-    names = {} if own else _names(_tools(request.tools, calls), dialect.tool_names)
+    names = {} if own else _respelled(_tool_names(request.tools, calls), dialect.tool_names)
     ids = _ids(calls, dialect.call_ids) if length is None else _short_ids(calls, length)
     if not names and not ids:
-        return request, AS_THEY_ARE  # as nearly always
+        return request, AS_THEY_ARE  # nearly always
     renamed = replace(
         request,
         tools=[replace(tool, name=names.get(tool.name, tool.name)) for tool in request.tools],
@@ -44,12 +45,12 @@ def named(request: Request, dialect: Dialect, own: bool = False, length: int | N
     return renamed, {said: name for name, said in names.items()}
 
 
-def _tools(tools: Iterable[Tool], calls: Iterable[ToolCall | ToolResult]) -> set[str]:
+def _tool_names(tools: Iterable[Tool], calls: Iterable[ToolCall | ToolResult]) -> set[str]:
     return {tool.name for tool in tools} | {call.name for call in calls if type(call) is ToolCall}
 
 
-def _names(names: set[str], rule: ToolNames | None) -> dict[str, str]:
-    """How those are spelled that this wire does not take."""
+def _respelled(names: set[str], rule: ToolNames | None) -> dict[str, str]:
+    """New spellings for the names that this wire does not take."""
     if rule is None or all(map(rule.takes, names)):
         return {}
     spelled: dict[str, str] = {}
@@ -68,7 +69,7 @@ def _spelled(name: str, rule: ToolNames, taken: Iterable[str]) -> str:
 
 
 def _ids(calls: Iterable[ToolCall | ToolResult], fits: re.Pattern[str] | None) -> dict[str, str]:
-    """What becomes of the ids that this wire does not take."""
+    """New ids for those that this wire does not take."""
     if fits is None:
         return {}
     return {name: f"call_{_digest(name)[:24]}" for name in {call.id for call in calls} if not fits.fullmatch(name)}
@@ -80,7 +81,7 @@ def _short_ids(calls: Iterable[ToolCall | ToolResult], length: int) -> dict[str,
 
 
 def has_odd_id(body: bytes, length: int) -> bool:
-    """Is there a call in this body of Chat Completions whose id its host would refuse? It need not have a result."""
+    """Does this body of Chat Completions have a call whose id the host would refuse, even one without a result?"""
     return (
         b'"tool_call' in body
         and re.search(rb'"(?:tool_call_)?id"\s*:\s*"(?![a-zA-Z0-9]{%d}")' % length, body) is not None

@@ -1,10 +1,9 @@
-"""Which call does a result answer, where a host gave two calls one id, or none?
+"""Which call does a result answer, where a host gave two calls one id, or gave none?
 
-Some hosts number the calls of each answer from nought, give every call of an answer one id, or say "" for it. On their
-own wire that passes: results stand behind their calls. Claude, Converse and the agents that speak either go by the id
-alone, through the whole conversation, and refuse one that repeats. So a call whose id another has had gets one of its
-own, on its way to the client and on its way back, the same each time; the results of one id answer in the order of its
-calls.
+Some hosts number each answer's calls from 0, give all calls of an answer the same id, or send "". On their own wire
+that works, as results follow their calls. Claude, Converse and the agents that speak either match by id through the
+whole conversation, and refuse a repeated one. So a call whose id is taken gets a new one, on its way to the client and
+on its way back, the same each time; results with one id answer its calls in order.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,15 +12,15 @@ from proxy.canon import ToolCall, ToolResult, Turn
 
 
 def pair(turns: Sequence[Turn]) -> None:
-    """In place: each call gets an id of its own, and each result its call's."""
+    """In place: each call gets a unique id, and each result its call's."""
     ids = [call.id for call in calls_in(turns)]
     taken = Taken(filter(None, ids))
     if len(taken) == len(ids):
-        return  # as nearly always
+        return  # nearly always
     seen: set[str] = set()
-    waiting: dict[str, list[str]] = {}  # by the id that came: calls of the last answer that have no result yet
+    waiting: dict[str, list[str]] = {}  # by the id that came: the last answer's calls without a result
     answered: dict[str, str] = {}
-    is_over = False  # the last answer is: the user has spoken, or tools
+    is_over = False  # a turn of the user's or of tools has ended the last answer
     for turn in turns:
         is_over = is_over or turn.role == "user"
         for part in turn.parts:
@@ -44,24 +43,24 @@ def calls_in(turns: Iterable[Turn]) -> list[ToolCall]:
 
 
 class Taken:
-    """The ids that calls have."""
+    """The ids that calls have already."""
 
     def __init__(self, ids: Iterable[str]) -> None:
         self._ids = set(ids)
-        self._next: dict[str, int] = {}  # the number behind each id, below which all are taken
+        self._next: dict[str, int] = {}  # by id: the lowest number to try behind it
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def distinct(self, name: str) -> str:
-        """The id itself, or another where a call has it. It is taken from now on."""
+        """The id itself, or another if a call has it already. It is taken from now on."""
         if name in self._ids:
             return self.another(name)
         self._ids.add(name)
         return name
 
     def another(self, name: str) -> str:
-        """An id like this one that no call has had. It is taken from now on."""
+        """A similar id that no call has. It is taken from now on."""
         number = self._next.get(name, 2 if name else 1)
         while (made := f"{name or 'call'}_{number}") in self._ids:
             number += 1
