@@ -1,8 +1,8 @@
-"""How much of a limit may this request take?
+"""How much of a limit may this request use?
 
-Tokens are an estimate: a token for every four bytes of the body, as much for a picture as one of middle size has, and
-as many of the answer as the request allows it. It is settled from what the provider counts, so it need not be good; but
-it must not be so large that an honest request could never pass.
+Tokens are estimated: one for every four bytes of the body, as many for an image as one of medium size has, and as many
+for the answer as the request allows. The estimate is replaced by the provider's count later, so it need not be exact;
+but it must not be so large that a reasonable request never passes.
 """
 
 from msgspec import Struct
@@ -12,20 +12,20 @@ from proxy.ports import Call
 from proxy.spending.extent import is_length, said_length
 from proxy.spending.tokens import ANSWER, BYTES_PER_TOKEN
 
-MOST = 10**9  # tokens, as limits have them
-LARGE = 16 * 1024  # bytes of a body in which it is worth looking for pictures
-MEDIA = 4 * 1024  # bytes of a string that may be one
+MOST = 10**9  # tokens; limits go no higher
+LARGE = 16 * 1024  # bytes of a body that is worth searching for images
+MEDIA = 4 * 1024  # bytes of a string that may be an image
 
 
 class Need(Struct, frozen=True, gc=False):
-    """Tokens that are read, and tokens that are written: at most so many, where the request `says` so."""
+    """Tokens that are read, and that are written: at most so many if the request `says` so, else a guess."""
 
     read: int = 0
     write: int = 0
     says: bool = True
 
     def within(self, limit: int) -> int:
-        """Tokens that it takes of a limit so large. A mere guess at its answer takes no more than there is to take."""
+        """Tokens to take from a limit of this size. A mere guess at the answer never makes it exceed the limit."""
         whole = self.read + self.write
         return whole if self.says or whole <= limit else max(self.read, limit)
 
@@ -34,8 +34,8 @@ NO_TOKENS = Need()
 
 
 def need_of(call: Call) -> Need:
-    """Raises BadRequest where the request says how long its answer may be, and cannot be read there."""
-    if call.operation == "count_tokens":  # they are counted, and neither read nor written
+    """Raises BadRequest where the body cannot be read at the place that gives the answer's length."""
+    if call.operation == "count_tokens":  # the model neither reads nor writes any
         return NO_TOKENS
     body = call.envelope.body
     read = len(body) // BYTES_PER_TOKEN if len(body) < LARGE else _read(body)

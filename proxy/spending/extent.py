@@ -1,9 +1,9 @@
-"""How dear may a request become, before anybody has answered it?
+"""What is the most that a request can cost, before anybody has answered it?
 
-By what its wire says of the answer's length. What has no bound is said so: a tool that the provider runs, state that
-lies at the provider, a file that is named by its URL or id, sound, film and pages. A token is a byte at least, so no
-text has more of the one than of the other; but what providers read is more than what they were sent. They put words of
-their own around tools, schemas and citations, and a picture is as many tokens as it has tiles, however small its file.
+Its wire says how long the answer may be. Some things have no bound, and are reported so: a tool that the provider runs,
+state kept at the provider, a file named by URL or id, audio, video and pages. A token is at least a byte, so a text has
+no more tokens than bytes; but providers read more than they were sent. They wrap tools, schemas and citations in words
+of their own, and an image has as many tokens as it has tiles, however small its file.
 """
 
 import re
@@ -17,25 +17,25 @@ from proxy.envelope import Envelope
 from proxy.grammar.fields import as_text, placed
 from proxy.ports import Bounds
 
-# Tokens that no byte of the request is, above all that was recorded, which is 30, 1,600 and 1,500.
-TEMPLATE = 128  # the words around turns; gpt-oss and Llama are told the date as well
-WORDING = 2048  # how to use tools, keep to a schema, cite: Cohere's say most
-TOOL = 2048  # each tool that the provider knows by its name: a computer, an editor, a memory
-# Most of one picture: Qwen-VL's 16,384, and GPT-5.4's 10,000 patches at 1.62. Only one model counts dearer tiles.
+# Tokens that a provider adds to the request's own bytes. The most that was recorded of each is 30, 1,600 and 1,500.
+TEMPLATE = 128  # the words around turns; gpt-oss and Llama also get the date
+WORDING = 2048  # how to use tools, follow a schema, cite: Cohere's are longest
+TOOL = 2048  # each tool that the provider defines: a computer, an editor, a memory
+# At most for one image: Qwen-VL's 16,384, GPT-5.4's 10,000 patches at 1.62. Only one model has more expensive tiles.
 # https://platform.openai.com/docs/guides/images-vision#calculating-costs
 IMAGE = 16_384
 _DEAR_IMAGES, _DEAR_IMAGE = re.compile("gpt-4o-mini"), 48_169
-# Models that search unasked, with a fee for each time: OpenAI's, Perplexity's, Groq's, and OpenRouter's of any.
+# Models that search unasked, for a fee each time: OpenAI's, Perplexity's, Groq's, and any with OpenRouter's suffix.
 _searching = re.compile(r"-search(?:-|$)|deep-research|^perplexity/|(?:^|/)compound\b|:online$").search
 
-# What stands in a body, in the order of its bytes: values, and keys. Within a text a backslash stands before a quote.
+# What to look for in a body, as values and as keys. Quotes within a string have a backslash before them.
 _marks = re.compile(
     rb"""["](?<!\\")(?=[a-zA-Z\s])(?:
     (?P<open>
-        (?:url|image_url|file_url|uri)"\s*:\s*"\s*[A-Za-z][A-Za-z0-9+.-]*://   # it lies elsewhere
+        (?:url|image_url|file_url|uri)"\s*:\s*"\s*[A-Za-z][A-Za-z0-9+.-]*://   # it is stored elsewhere
       | file(?:_u|U)ri"\s*:\s*" | file(?:_i|I)d"\s*:\s*" | s3(?:_l|L)ocation"\s*:
-      | type"\s*:\s*"(?:container_(?:auto|reference)"|compact_|additional_t)   # a machine, a second answer, any tools
-      | \s*[dD][aA][tT][aA]:(?!image/|text/)[^",\s]{0,100},                    # sound, film and pages, inline
+      | type"\s*:\s*"(?:container_(?:auto|reference)"|compact_|additional_t)   # a machine, a second answer, more tools
+      | \s*[dD][aA][tT][aA]:(?!image/|text/)[^",\s]{0,100},                    # audio, video and pages, inline
       | (?:audio|video)/ | application/(?!json\b|xml\b)
       | (?:input_audio|audio|video)"\s*:\s*\{
       | file(?:_d|D)ata"\s*:\s*"(?!data:)
@@ -49,7 +49,7 @@ _marks = re.compile(
     )""",
     re.VERBOSE,
 )
-# What each of these begins with: a key that is none is found out by its first letter, in half the time.
+# How each of these begins: other keys are ruled out by their first letters, which halves the time.
 _beginnings_of_marks = re.compile(
     rb"""["](?<!\\")(?:i(?:mage|nput_audio) | d(?:[aA][tT][aA]: | ocuments) | D[aA][tT][aA]:
     | \s\s*(?:image|[dD][aA][tT][aA]:) | ur[il] | f(?:ile|ormat|unctions) | s(?:3|chema)
@@ -58,30 +58,30 @@ _beginnings_of_marks = re.compile(
     re.VERBOSE,
 ).finditer
 _UNMARKED = dict.fromkeys(_marks.groupindex, 0)
-_PLACE = "inference_geo"  # Anthropic's, whoever the client is: an operator may say it in `body`
+_PLACE = "inference_geo"  # Anthropic's, but on any wire, as an operator may set it in `body`
 
-# Letters may be spelled by their numbers, and slashes with a backslash before them, as PHP does.
+# Letters may be written as \u escapes, and slashes with a backslash before them, as PHP does.
 _is_disguised = re.compile(rb"\\(?:/|u00[2-7])").search
 _escapes = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|.)", re.DOTALL)
 
 
 class Longest(Struct, frozen=True, gc=False):
-    """Tokens of an answer: `unsaid`, where the request says nothing of it; `ever`, whatever it says."""
+    """Tokens of an answer: `unsaid` if the request does not limit them, `ever` whatever it says."""
 
     unsaid: int | None = None
     ever: int | None = None
 
 
 class Extent(Struct, frozen=True, gc=False):
-    """Tokens: `input` is never less than what is read, `output` what is written at most, None where nobody knows."""
+    """Tokens: `input` is an upper bound of what is read, `output` of what is written, None if nobody knows."""
 
     input: int
     output: int | None
-    is_open: bool  # something in it costs what it will
+    is_open: bool  # something in it has no bound
 
 
 def extent(envelope: Envelope, bounds: Bounds, longest: Longest, model: str = "") -> Extent:
-    """`model`: as its provider knows it. Raises BadRequest."""
+    """`model`: the provider's name for it. Raises BadRequest."""
     marks, tools = _marked(envelope.body), _tools(envelope, bounds)
     is_open = tools is None or marks["open"] > 0 or _searches(model)
     is_open = is_open or _says_any(envelope, bounds.state) or _says_any(envelope, bounds.beside)
@@ -97,14 +97,14 @@ def _searches(model: str) -> bool:
 
 
 def image_of(model: str) -> int:
-    """Tokens of one picture, at most."""
+    """Tokens of one image, at most."""
     return _DEAR_IMAGE if _DEAR_IMAGES.search(model.lower()) else IMAGE
 
 
 def said_length(envelope: Envelope, bounds: Bounds) -> Sequence[Any]:
-    """What the request says of its answer's length, wherever its wire lets it. Raises BadRequest.
+    """What the request says about its answer's length, in each place where its wire allows it. Raises BadRequest.
 
-    Limits, budgets and the ledger ask, and on some wires it stands beside a schema of many kilobytes.
+    Cached, as limits, budgets and the ledger all ask, and on some wires it stands beside a schema of many kilobytes.
     """
     if envelope.lengths is None:
         envelope.lengths = _found(envelope, bounds.output)
@@ -112,7 +112,7 @@ def said_length(envelope: Envelope, bounds: Bounds) -> Sequence[Any]:
 
 
 def tier(said: Envelope | Mapping[str, Any], bounds: Bounds) -> str:
-    """In which a request asks to be served, in the words of its wire; "" in none but the standard one.
+    """The service tier that a request asks for, in its wire's word; "" for the standard one.
 
     Raises BadRequest.
     """
@@ -129,18 +129,18 @@ def _beginnings(paths: Sequence[Sequence[str]]) -> frozenset[str]:
 
 
 def _written(envelope: Envelope, bounds: Bounds, longest: Longest) -> int | None:
-    """Of all answers. Where the length is said twice, some hosts hear the one and some the other."""
+    """For all choices together. If the length is given twice, hosts differ in which one they use."""
     lengths, counts = said_length(envelope, bounds), _found(envelope, bounds.choices)
     output = longest.ever if lengths else longest.unsaid
     if lengths and all(map(is_length, lengths)):
         output = lengths[0] if len(lengths) == 1 else max(lengths)
     if output is None or not counts:
         return output
-    return output * max(1, *counts) if all(type(count) is int for count in counts) else None  # "8" is 8 to some
+    return output * max(1, *counts) if all(type(count) is int for count in counts) else None  # some read "8" as 8
 
 
 def is_length(value: object) -> bool:
-    """Else it is the provider's to refuse, or to take for none: as Ollama does -1, and Google 0."""
+    """Anything else the provider refuses, or takes for no limit: as Ollama takes -1, and Google 0."""
     return type(value) is int and value > 0
 
 
@@ -163,7 +163,7 @@ def _says_any(envelope: Envelope, keys: Sequence[str]) -> bool:
 
 
 def _tools(envelope: Envelope, bounds: Bounds) -> int | None:
-    """How many are the client's to run that the provider has words of its own for; None where it runs one itself."""
+    """How many tools the provider defines but the client runs; None where the provider runs one itself."""
     if not bounds.tools or bounds.tools[0] not in envelope:
         return 0
     tools = _at(envelope, bounds.tools) or ()
@@ -179,7 +179,7 @@ _PLAIN = {"function", "custom", "toolSpec", "cachePoint", "functionDeclarations"
 
 
 def _kind(tool: Any) -> str:
-    """Its type, or its only key; "" where it has neither, so that it counts as the provider's."""
+    """Its type, or its only key; "" where it has neither, so that it counts as run by the provider."""
     if not isinstance(tool, Mapping):
         return ""
     if isinstance(kind := tool.get("type"), str):
@@ -190,7 +190,7 @@ def _kind(tool: Any) -> str:
 
 
 def _marked(body: bytes) -> dict[str, int]:
-    """How often each kind stands there."""
+    """How often each kind of mark occurs."""
     if (b"\\/" in body or b"\\u00" in body) and _is_disguised(body):
         body = _escapes.sub(_plain, body)
     found, end = _UNMARKED.copy(), 0
@@ -200,12 +200,12 @@ def _marked(body: bytes) -> dict[str, int]:
             continue
         end = mark.end()
         found[mark.lastgroup or ""] += 1
-        if mark.lastgroup == "images":  # a list of them, each a string
+        if mark.lastgroup == "images":  # a list of strings, one for each image
             found["image"] += mark[0].count(b'"', len(b'"images"')) // 2
     return found
 
 
 def _plain(escape: re.Match[bytes]) -> bytes:
-    """What it stands for, where that says the same without it."""
+    """The character that an escape stands for, unless that would change the JSON."""
     char = b"/" if escape[0] == b"\\/" else bytes.fromhex((escape[1] or b"").decode())
     return escape[0] if char in (b"", b'"', b"\\") else char
