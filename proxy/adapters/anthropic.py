@@ -1,7 +1,7 @@
 """How is Anthropic reached?
 
-Its base URL is a bare host, as its SDK has it. The client's own `anthropic-version` and `anthropic-beta` travel with
-its body; where a body was translated there is none, and the version that the anthropic dialect writes is named.
+Its base URL is a bare host, as in its SDK. The client's own `anthropic-version` and `anthropic-beta` travel with its
+body; a translated body has neither, and gets the version that the anthropic dialect writes.
 https://docs.anthropic.com/en/api/versioning
 """
 
@@ -21,14 +21,14 @@ class Anthropic(HTTPProvider):
     prefills = True
     paths = {"anthropic": "/v1/messages"}  # noqa: RUF012  the base declares it a ClassVar
     count_paths = {"anthropic": "/v1/messages/count_tokens"}  # noqa: RUF012  likewise
-    models_path = "/v1/models?limit=1000"  # a page has 20 unless more are asked for
+    models_path = "/v1/models?limit=1000"  # a page has 20 by default
     list_headers = {"anthropic-version": VERSION}  # noqa: RUF012  likewise
 
     def credentials(self, key: str) -> Headers:
         return [("x-api-key", key)] if key else []
 
     def send(self, outgoing: Outgoing) -> Awaitable[Answer]:
-        """A body of Bedrock's Invoke says in itself what Anthropic wants in the head."""
+        """A body of Bedrock's InvokeModel contains what Anthropic expects in headers."""
         if b'"anthropic_' in outgoing.body:
             head, body = lifted(outgoing.headers, Envelope(outgoing.body).without("anthropic_version"))
             outgoing = replace(outgoing, headers=head, body=body)

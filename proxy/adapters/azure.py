@@ -1,10 +1,10 @@
 """How is Azure OpenAI reached?
 
-The base URL is the resource's host, with or without the `/openai/v1` that Azure shows behind it. There are two APIs:
-v1, where the body names the deployment, and the dated ones (`api_version: 2024-10-21`), where the path does. Without a
-dated version, or with a base URL that says v1, it is v1. What the list has are models that could be deployed, so that
-deployments of another name are asked for as `azure/NAME` or stand under `models`. Versions before 2024-09-01-preview
-refuse `stream_options`: `ask_usage: false`.
+The base URL is the resource's host, with or without the `/openai/v1` that Azure shows after it. There are two APIs: v1,
+where the body names the deployment, and the dated ones (`api_version: 2024-10-21`), where the path does. It is v1
+unless there is a dated version and the base URL does not say v1. The list contains the models that could be deployed,
+so a deployment under another name is requested as `azure/NAME`, or configured under `models`. Versions before
+2024-09-01-preview refuse `stream_options`: set `ask_usage: false`.
 https://learn.microsoft.com/en-us/azure/ai-foundry/openai/api-version-lifecycle
 """
 
@@ -16,7 +16,7 @@ from proxy.ports import Headers, Outgoing
 from proxy.upstream import Upstream
 
 DATED, V1 = "/openai", "/openai/v1"
-_JWT = "eyJ"  # how a token of Entra ID begins, and no key of Azure's
+_JWT = "eyJ"  # the beginning of Entra ID's tokens, and of no Azure key
 
 
 class Azure(HTTPProvider):
@@ -26,7 +26,7 @@ class Azure(HTTPProvider):
         host, version = config.base_url.removesuffix(V1), config.api_version
         self._is_dated = version[:1].isdigit() and host == config.base_url
         super().__init__(config._replace(base_url=host + (DATED if self._is_dated else V1)), upstream)
-        is_told = self._is_dated or not version[:1].isdigit()  # v1 knows `preview`, and no date
+        is_told = self._is_dated or not version[:1].isdigit()  # v1 knows `preview`, but no dates
         self._version = f"api-version={quote(version, safe='')}" if version and is_told else ""
         self.models_path = self._versioned("/models")
 
@@ -36,7 +36,7 @@ class Azure(HTTPProvider):
         return [("api-key", key)] if key else []
 
     def lacks(self, dialect: str) -> None:
-        """v1 has both endpoints: a 404 of its is about a deployment, which its words do not name."""
+        """v1 always has both endpoints: its 404s mean the deployment, though their text does not name it."""
         if self._is_dated:
             super().lacks(dialect)
 

@@ -1,6 +1,6 @@
 """How is Cohere reached?
 
-Its base URL is a bare host, as its SDK has it. https://docs.cohere.com/reference/about
+Its base URL is a bare host, as in its SDK. https://docs.cohere.com/reference/about
 """
 
 import msgspec
@@ -19,7 +19,7 @@ class _ModelList(msgspec.Struct):
 
 class Cohere(HTTPProvider):
     paths = {"cohere": "/v2/chat"}  # noqa: RUF012  the base declares it a ClassVar
-    # https://docs.cohere.com/reference/list-models: a page has 20 unless more are asked for, and 1000 at most.
+    # https://docs.cohere.com/reference/list-models: a page has 20 by default, and 1000 at most.
     models_path = "/v1/models?endpoint=chat&page_size=1000"
 
     def credentials(self, key: str) -> Headers:

@@ -1,9 +1,9 @@
-"""What do all providers that are reached over HTTP share?
+"""What do all providers have in common that are reached over HTTP?
 
 A subclass says where its endpoints are (`paths`, or `target` where that takes more than a pattern; `models_path`), how
-it shows a key (`credentials`) and how it lists its models (`ids_in`). One that must sign each request, or edit an
-envelope key, says so in `send`, and ends in `post` as all do. The rest is here: request heads made once, keys used by
-turns, the model list kept for a while, health by the cheapest endpoint there is.
+it shows a key (`credentials`) and how it lists its models (`ids_in`). One that must sign each request, or edit a key of
+the envelope, does so in `send`, which ends in `post`. The rest is here: request heads built once, keys used in turn,
+the model list cached for a while, health checked by the cheapest endpoint there is.
 """
 
 import asyncio
@@ -27,26 +27,26 @@ from proxy.logs.redaction import Redaction, secrets_of_provider
 from proxy.ports import NO_HINTS, UNKNOWN, Abilities, Answer, Headers, Health, Hints, Outgoing
 from proxy.upstream import Upstream
 
-LIST_LIFE = 300.0  # seconds that a model list is believed
-LIST_RETRY = 30.0  # seconds before a list that failed is asked for again
-LIST_PAGES = 5  # of one list that are asked for
-KEPT = 256  # request heads that are remembered, and models of which it is known what the operator says for them
+LIST_LIFE = 300.0  # seconds for which a model list is believed
+LIST_RETRY = 30.0  # seconds until a list that failed is fetched again
+LIST_PAGES = 5  # of one list that are fetched
+KEPT = 256  # request heads that are cached, and models whose hints are
 SIDE_TIMEOUT = 5.0  # seconds for a model list or a health check
 
 
 class HTTPProvider(ABC):
-    """A provider behind a base URL. Holds its credentials, and shows them to its own origin only."""
+    """A provider behind a base URL. It holds the credentials, and sends them only to its own origin."""
 
     real = True
     paths: ClassVar[Mapping[str, str]]  # dialect: path below the base URL; `{model}` stands for the model's name
-    count_paths: ClassVar[Mapping[str, str]] = {}  # likewise, of those in which the provider counts tokens
-    models_path: str  # and what is asked for behind its question mark
+    count_paths: ClassVar[Mapping[str, str]] = {}  # likewise, for the dialects in which the provider counts tokens
+    models_path: str  # with its query
     no_urls: Collection[str] = ()
-    prefills: ClassVar[bool] = False  # a last turn of the assistant's is gone on with, by a model that does so
-    list_headers: ClassVar[Mapping[str, str]] = {}  # what a model list is asked with, beside the key
+    prefills: ClassVar[bool] = False  # continues a last turn of the assistant's, if the model does
+    list_headers: ClassVar[Mapping[str, str]] = {}  # headers for the model list, besides the key
 
     def __init__(self, config: Provider, upstream: Upstream, lent: Sequence[Secret] = ()) -> None:
-        """`lent`: secrets beside the configured ones, which somebody gives the adapter for a while."""
+        """`lent`: secrets besides the configured ones, which the adapter gets for a while."""
         self.name = config.name
         self.ask_usage = config.ask_usage
         self.call_id_length = config.call_id_length
@@ -60,19 +60,19 @@ class HTTPProvider(ABC):
         self.keys = Keys(
             config.name, config.api_keys or ((config.api_key, 1),), lambda key: spell(self.credentials(key))
         )
-        self._is_keyed = bool(self.keys)  # by us: there are keys to choose from, and to be left out
+        self._is_keyed = bool(self.keys)  # we choose among keys, and may leave one out
         self._ours = _said_by(config, holds_key=bool(self.keys or lent))
         self._upstream = upstream
         self._proxy = config.proxy.reveal()
-        self._tls = trusting(config.ca) if config.ca else None  # of the file as it is now
+        self._tls = trusting(config.ca) if config.ca else None  # from the file as it is now
         self._origin = self._at(config.timers)
         self._via = upstream.trail.via(config.name)
-        self._via_line = spell([self._via])  # behind the client's own Via: they stand in the order of the way
+        self._via_line = spell([self._via])  # after the client's own Via, as the hops are listed in order
         self._hints: dict[str, Hints] = {}  # by model
-        self._lacking: set[str] = set()  # dialects of which the host knows no endpoint ...
-        self._lacking_until = 0.0  # ... and until when that is believed
+        self._lacking: set[str] = set()  # dialects for which the host has no endpoint ...
+        self._lacking_until = 0.0  # ... and until when we believe that
         self._heads: dict[str, bytes] = {}  # by target
-        self._spelled: tuple[Headers, bytes] = ([], b"")  # the configured headers, and their lines
+        self._spelled: tuple[Headers, bytes] = ([], b"")  # the configured headers, and their lines on the wire
         self._listed: list[str] = []
         self._listed_until = 0.0
         self._list_error: UpstreamError | None = None
@@ -101,11 +101,11 @@ class HTTPProvider(ABC):
             self.keys.refused(answer.asked, error)
 
     def keys_state(self) -> Mapping[str, int]:
-        """How many there are (`count`), and how many of them are left out: `cooling` for a while, `failed` for good."""
+        """How many keys there are (`count`), and how many are left out: `cooling` for a while, `failed` for good."""
         return self.keys.counts()
 
     def hints(self, model: str) -> Hints:
-        """What the configuration says for requests that do not say it."""
+        """What the configuration adds to requests that do not say it themselves."""
         if (made := self._hints.get(model)) is not None:
             return made
         config, card = self._config, self._config.card(model)
@@ -129,25 +129,25 @@ class HTTPProvider(ABC):
 
     @abstractmethod
     def credentials(self, key: str) -> Headers:
-        """The headers that show this key, which may be "". They are asked for from `__init__` on."""
+        """The headers that show this key, which may be "". Called from `__init__` on."""
 
     def configured(self) -> Headers:
-        """The headers that the operator says beside them, as they are now: one from a file may change."""
+        """The operator's other headers, as they are now: one whose value is in a file may change."""
         return [(name.lower(), value.reveal()) for name, value in self._config.headers.items()]
 
     def said_twice(self) -> list[str]:
-        """The configured headers in which the key is shown as well."""
+        """The configured headers that the key is shown in as well."""
         shown = {name for name, _ in self.credentials(self.keys.good().value)}
         shown |= {"authorization"} if self._lent else set()
         return [name for name in self._config.headers if name.lower() in shown]
 
     def hold_clients_key(self) -> None:
-        """The key is the client's own, who may as well say whose account pays."""
+        """The key belongs to the client, who may then also say which account pays."""
         self._is_keyed = False
         self._ours = _said_by(self._config, holds_key=False)
 
     def hide(self, text: str) -> str:
-        """A provider's words less our key, which some repeat when they refuse it."""
+        """A provider's words without our key, which some repeat when they refuse it."""
         return self._redact(text)
 
     def send(self, outgoing: Outgoing) -> Awaitable[Answer]:
@@ -155,7 +155,7 @@ class HTTPProvider(ABC):
         return self.post(outgoing, self.target(outgoing), outgoing.body)
 
     def target(self, outgoing: Outgoing) -> str:
-        """Path and query of the request, below the base URL."""
+        """The request's path and query, below the base URL."""
         paths = self.count_paths if outgoing.operation == "count_tokens" else self.paths
         path = paths[outgoing.dialect]
         if "{model}" in path:
@@ -163,8 +163,9 @@ class HTTPProvider(ABC):
         return f"{path}?{outgoing.query}" if outgoing.query else path
 
     async def post(self, outgoing: Outgoing, target: str, body: bytes, credentials: bytes | None = None) -> Answer:
-        """Send it. `credentials`: header lines, where no key of ours shows who asks; a host that echoes them is not
-        heard. Raises UpstreamError.
+        """Send it. Raises UpstreamError.
+
+        `credentials`: header lines in place of a key of ours. What the host repeats of them is redacted.
         """
         key, began = None, time.monotonic()
         if credentials is None:
@@ -182,19 +183,19 @@ class HTTPProvider(ABC):
             raise
         answer.headers = self._redact.headers(answer.headers)
         if key is not None and answer.status >= 400:
-            answer.asked = Asked(key, outgoing.model, began)  # what it means, its dialect will find out
-        elif key is not None and self.keys.leaves_out and outgoing.operation != "count_tokens":  # which takes no quota
+            answer.asked = Asked(key, outgoing.model, began)  # its dialect will find out what it means
+        elif key is not None and self.keys.leaves_out and outgoing.operation != "count_tokens":  # that uses no quota
             self.keys.answered(Asked(key, outgoing.model, began))
         return answer
 
     def _less_ours(self, lines: Headers) -> Headers:
-        """The client's, but for those that the operator says."""
+        """The client's headers without those that the operator sets."""
         if self._ours.isdisjoint(map(itemgetter(0), lines)):
             return lines
         return [line for line in lines if line[0] not in self._ours]
 
     def _origin_of(self, model: str) -> Origin:
-        """The base URL, with the timers that this model has."""
+        """The base URL, with this model's timers."""
         timers = self._config.timers_for(model)
         return self._origin if timers == self._config.timers else self._at(timers)
 
@@ -202,12 +203,12 @@ class HTTPProvider(ABC):
         return self._upstream.origin(self._config.base_url, timers, self._proxy, self._tls)
 
     async def models(self, via: str = "") -> list[str]:
-        """Configured ids first, then the provider's, which are asked for at most every five minutes."""
+        """The configured ids, then the provider's, which are fetched at most every five minutes."""
         async with self._asking:  # a second caller waits for the first one's list
             if time.monotonic() >= self._listed_until:
                 await self._refresh(via)
         if self._list_error is not None and not (self._listed or self._config.models):
-            raise self._list_error.with_traceback(None)  # which would grow each time
+            raise self._list_error.with_traceback(None)  # the traceback would grow each time
         return list(dict.fromkeys([*self._config.models, *self._listed]))
 
     def has(self, model: str) -> bool:
@@ -222,12 +223,14 @@ class HTTPProvider(ABC):
         return Health(True, time.monotonic() - started)
 
     async def check(self, key: Key) -> None:
-        """Ask for what costs nothing. Raises UpstreamError."""
+        """Make a request that costs nothing. Raises UpstreamError."""
         await self._ask_models(key=key)
 
     async def try_failed_keys(self, seconds: float) -> None:
-        """Of those that were refused one may be good again. Where the list is open to all, that shows when the key is
-        another one, or when none is left and each has to do in its turn.
+        """Check whether a refused key is good again.
+
+        Where the model list is open to everybody this proves nothing; there a key comes back when it is replaced, or
+        when no other is left and each is used in its turn.
         """
         await self.keys.try_failed(self.check, seconds)
 
@@ -266,15 +269,15 @@ class HTTPProvider(ABC):
         return body
 
     def ids_in(self, body: bytes) -> list[str]:
-        """The ids in a model list, or in a page of one. Raises msgspec.DecodeError."""
+        """The ids in a model list, or in one page of it. Raises msgspec.DecodeError."""
         return ids(body)
 
     def next_page(self, body: bytes) -> str:
-        """The path of the page behind this one; empty where there is none. Raises msgspec.DecodeError."""
+        """The path of the next page; empty where there is none. Raises msgspec.DecodeError."""
         return ""
 
     def _configured_lines(self) -> bytes:
-        """Spelled once, as long as they stay the same."""
+        """Rebuilt only when a value has changed."""
         if self._config.headers and (said := self.configured()) != self._spelled[0]:
             self._spelled = (said, spell(said))
         return self._spelled[1]
@@ -284,14 +287,14 @@ class HTTPProvider(ABC):
         host = url.raw_authority.rpartition("@")[2]
         fixed = [("host", host), ("content-type", "application/json"), ("accept-encoding", "identity")]
         head = self._origin.start(target, fixed)
-        if len(self._heads) >= KEPT:  # clients choose queries, and with some providers models
+        if len(self._heads) >= KEPT:  # clients choose the query, and with some providers the model
             self._heads.clear()
         self._heads[target] = head
         return head
 
 
 def _said_by(config: Provider, holds_key: bool) -> frozenset[str]:
-    """The headers that the operator says, in place of the client's: what is configured, and of a key whose it is."""
+    """The headers that the operator sets, in place of the client's: the configured ones, and the account of the key."""
     named = frozenset(map(str.lower, config.headers))
     shows = holds_key or config.org_id or config.project or CREDENTIALS & named
     return named | ACCOUNTS if shows else named

@@ -1,8 +1,8 @@
-"""With which of its keys is a provider asked, and what did its answer say of that one?
+"""Which of a provider's keys is used, and what did the answer say about it?
 
-Whose turn it is, and who is left out, `Cooldown` says. Here are the keys themselves: as they are at this moment, since
-one that stands in a file may change, and then it is another key, of which nothing is known. What comes back for its
-former value is of no interest any more.
+`Cooldown` decides whose turn it is, and which are left out. This module holds the keys with their values at the moment:
+one in a file may change, and then it is a new key about which nothing is known. Answers to its former value no longer
+matter.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ from proxy.errors import UpstreamError
 from proxy.failover.cooldown import LONGEST_HINT, Cooldown, Saved
 from proxy.failover.waits import asked_by
 
-STRANGER = "pillion-knows-no-such-key"  # no provider has ever given it to anybody
-_TURNED_AWAY = frozenset({400, 401, 403})  # what a key that is none is answered; 400 by Gemini
+STRANGER = "pillion-knows-no-such-key"  # a key that no provider has ever issued
+_TURNED_AWAY = frozenset({400, 401, 403})  # answers to an invalid key; 400 is Gemini's
 
 log = logging.getLogger("pillion")
 
 
 class Key:
-    """One of the keys, as long as it stays the same. `lines`: the header lines that show it."""
+    """A key with one value. `lines`: the header lines that show it."""
 
     __slots__ = ("index", "lines", "value")
 
@@ -39,7 +39,7 @@ class Key:
 
 
 class Asked(NamedTuple):
-    """A question to a provider. `began`: by the clock."""
+    """A request to a provider. `began`: by the clock."""
 
     key: Key
     model: str
@@ -47,9 +47,9 @@ class Asked(NamedTuple):
 
 
 class Keys:
-    """The keys of one provider: at least one, which is "" where it has none. `rows`: each with its weight.
+    """One provider's keys: at least one, which is "" where it has none. `rows`: each with its weight.
 
-    `spell`: the header lines that show a key. `clock`: seconds, never going back; `wall`: since 1970.
+    `spell`: makes the header lines that show a key. `clock`: seconds, never going back; `wall`: since 1970.
     """
 
     def __init__(
@@ -82,11 +82,11 @@ class Keys:
 
     @property
     def leaves_out(self) -> bool:
-        """Is an answer of interest that says nothing but that the key is good?"""
+        """Does it matter when an answer shows that a key is good?"""
         return self._cooldown.leaves_out
 
     def pick(self, model: str) -> Key:
-        """Whose turn it is. The last one must do, whatever is known of it: the provider's own refusal says more."""
+        """The key whose turn it is. The last one is used in any case, as the provider's own refusal says more."""
         if self._cooldown.leaves_out:
             self._look()
         elif self._is_single:
@@ -95,7 +95,7 @@ class Keys:
         return self._current(self._cooldown.last_resort(model) if picked is None else picked)
 
     def answered(self, asked: Asked) -> None:
-        """The provider has done what it was asked for."""
+        """The provider accepted the request."""
         index = asked.key.index
         if asked.key is self._keys[index]:
             had_failed = self._cooldown.has_failed(index)
@@ -105,9 +105,9 @@ class Keys:
                 log.info("%s works again", self._named(index), extra={"event": "key_works"})
 
     def refused(self, asked: Asked, error: UpstreamError) -> None:
-        """It has not, and says why. Where that was the key, the error says so from now on.
+        """The provider refused the request. If that was the key's fault, `error.of_key` says so from now on.
 
-        A key that was refused as none, and that stands in a file, may have been rotated a moment ago.
+        A key from a file that was refused as invalid may have been rotated a moment ago, so the file is read again.
         """
         index = asked.key.index
         if error.kind == "authentication":
@@ -124,7 +124,7 @@ class Keys:
             self._tell(index, error, asked.model, was_out)
 
     def _tell(self, index: int, error: UpstreamError, model: str, was_out: float) -> None:
-        """What somebody has to do something about, once each time: a limit of a minute is nothing of that."""
+        """Log what somebody must act on, once each time; a rate limit that lasts a minute is not among it."""
         seconds = self._cooldown.seconds_out(index, model)
         if self._cooldown.has_failed(index) and was_out < inf:
             words = "%s was refused: it is left out until it is another one, or found to work"
@@ -139,29 +139,30 @@ class Keys:
     # --- who is left out ---
 
     def may_ask(self) -> bool:
-        """Is there one to ask with now, and not only for want of another provider?"""
+        """Is there a key to use now, other than as a last resort?"""
         if not self._cooldown.leaves_out:
             return True
         self._look()
         return self._cooldown.may_pick("")
 
     def has_good(self, model: str) -> bool:
-        """Is there one against which nothing speaks?"""
+        """Is there one that is neither left out nor on trial?"""
         return self._cooldown.has_good(model)
 
     def good(self) -> Key:
-        """For the side roads, out of turn: the first that is as good as any."""
+        """For model lists and health checks, out of turn: the first that has not failed."""
         self._look()
         return next((key for key in self._keys if not self._cooldown.has_failed(key.index)), self._keys[0])
 
     async def try_failed(self, check: Callable[[Key], Awaitable[None]], seconds: float) -> None:
-        """Those that were refused as no keys, all within so long. `check` costs nothing, and raises UpstreamError.
+        """Try the keys that were refused as invalid, all within `seconds`. `check` costs nothing, and raises
+        UpstreamError.
 
-        Where a key that is none is let in as well, it proves nothing.
+        It proves nothing where an invalid key is let in as well.
         """
         self._look()
         failed = [key for key in self._keys if self._cooldown.has_failed(key.index)]
-        is_proof = False  # that a key is let in
+        is_proof = False  # whether being let in shows that a key is good
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 for key in failed:
@@ -174,7 +175,7 @@ class Keys:
                         self.answered(asked)
 
     async def _turns_strangers_away(self, check: Callable[[Key], Awaitable[None]]) -> bool:
-        """Is a good key asked for? Some hosts show their list to all, or to whoever shows any key at all."""
+        """Does the host check keys? Some show their list to everybody, or to whoever sends any key at all."""
         try:
             await check(Key(-1, STRANGER, self._spell(STRANGER)))
         except UpstreamError as error:
@@ -185,11 +186,12 @@ class Keys:
         cooling, failed = self._cooldown.counts()
         return {"count": sum(bool(key.value) for key in self._keys), "cooling": cooling, "failed": failed}
 
-    # --- what is kept of it ---
+    # --- state for the store and the fleet ---
 
     def follow(self, name: Callable[[str], str], changed: Callable[[Sequence[Saved]], None]) -> None:
-        """From now on call a key by its `name`, which tells nothing of it, and say when one is left out, or back; or,
-        with nothing to say of it, that it is another one.
+        """From now on call a key by its `name`, which reveals nothing of it, and report changes.
+
+        `changed` gets the keys that are left out, or back; it gets nothing where a key was replaced.
         """
         self._name, self._changed = name, changed
         for key in self._keys:
@@ -199,14 +201,14 @@ class Keys:
         return self._cooldown.state(self._wall())
 
     def restore(self, saved: Sequence[Saved]) -> bool:
-        """Is any of that news?"""
+        """Returns whether any of it was new."""
         return self._cooldown.restore(saved, self._wall())
 
     def _said(self, index: int, model: str, found: float) -> Saved:
         return self._cooldown.saved(index, model, found, self._wall())
 
     def _look(self) -> None:
-        """Has one become another, also of those that nobody asks with?"""
+        """Notice keys that have been replaced, even if nobody uses them."""
         for key in self._keys:
             self._current(key.index)
 

@@ -1,4 +1,4 @@
-"""What does a list of models tell, in the shape that most providers give it, and what if there is none?"""
+"""What is in a list of models, in the shape that most providers use, and what if there is none?"""
 
 import msgspec
 
@@ -14,14 +14,14 @@ class _ModelList(msgspec.Struct):
 
 
 def ids(body: bytes) -> list[str]:
-    """Those of its models. Raises msgspec.DecodeError."""
+    """The ids of its models. Raises msgspec.DecodeError."""
     return [row.id for row in msgspec.json.decode(body, type=_ModelList).data]
 
 
 def answers(error: UpstreamError) -> bool:
-    """Is somebody there who could be asked for more than this?
+    """Is there a provider that could take requests, although this one failed?
 
-    Some hosts have no list of models, or one of another shape, and some keys may not see it.
+    Some hosts have no list of models, or one of another shape, and some keys may not read it.
     """
     if error.upstream_status is not None:
         return error.upstream_status < 500

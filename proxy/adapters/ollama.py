@@ -1,14 +1,14 @@
-"""How is Ollama reached, and what if it is not there, or the model is not?
+"""How is Ollama reached, and what if it is not running, or lacks the model?
 
-Its base URL is a bare host; a key is shown where there is one (ollama.com). What a request does not say, the provider's
-`body` may: {keep_alive: 10m, options: {num_ctx: 8192, num_predict: 1024}}. https://docs.ollama.com/api
+Its base URL is a bare host; a key is sent if there is one (ollama.com). The provider's `body` may add what a request
+does not say: {keep_alive: 10m, options: {num_ctx: 8192, num_predict: 1024}}. https://docs.ollama.com/api
 
-One at 127.0.0.1 is assumed where nobody configured any. Whoever names it gets it; for bare names it counts from its
-first answer on. It is asked for its list when a name comes that no other provider claims, and must be quick. Where it
-does not answer, nobody waits for it again: it is asked aside, now and then.
+If nobody configured one, an instance at 127.0.0.1 is assumed. A request that names it reaches it; for bare model names
+it counts once it has answered. Its list is fetched when a name comes that no other provider claims, with a short
+timeout. If it does not answer, no request waits for it again: it is tried in the background now and then.
 
-A model that it lacks is a 404 that says what to do, or with `pull: true` is fetched: once, however many wait for it.
-Only what the row names is (`model`, `models`): clients neither choose where from, nor fill the disk.
+A model that it lacks is a 404 that says what to do, or is pulled if `pull: true`: once, however many wait for it. Only
+models that the row names (`model`, `models`) are pulled: clients must neither choose the source nor fill the disk.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_
 from proxy.ports import Answer, Headers, Outgoing
 from proxy.upstream import Upstream
 
-ASSUMED_TIMEOUT = 0.5  # seconds for the list of one that nobody configured
-PULL_TIME = 3600.0  # seconds that fetching a model may take
-PULL_TOLD = 5.0  # seconds between two lines in the log about one
+ASSUMED_TIMEOUT = 0.5  # seconds for the list of an assumed instance
+PULL_TIME = 3600.0  # seconds that a pull may take
+PULL_TOLD = 5.0  # seconds between log lines about its progress
 ERROR_LIMIT = 64 * 1024  # bytes of an error that are read
 
 log = logging.getLogger("pillion")
@@ -67,22 +67,22 @@ class Ollama(HTTPProvider):
         """A name without a tag means the latest."""
         return super().has(model) or super().has(_tagged(model))
 
-    # --- one that nobody configured ---
+    # --- an assumed instance ---
 
     async def models(self, via: str = "") -> list[str]:
         if self._config.assumed and self._list_error is not None and not self._listed:
             self._look_again()
-            raise self._list_error.with_traceback(None)  # which would grow each time
+            raise self._list_error.with_traceback(None)  # the traceback would grow each time
         return await super().models(via)
 
     def _look_again(self) -> None:
-        """It may have come up since."""
+        """It may have been started since."""
         if self._looking is None and time.monotonic() >= self._listed_until:
             self._looking = asyncio.create_task(self._look())
 
     async def _look(self) -> None:
         try:
-            with suppress(UpstreamError, RuntimeError):  # it is still not there, or we have closed meanwhile
+            with suppress(UpstreamError, RuntimeError):  # it is still not running, or we have shut down meanwhile
                 await super().models()
         finally:
             self._looking = None
@@ -96,14 +96,14 @@ class Ollama(HTTPProvider):
         except TimeoutError:
             raise Timeout(f"{self.name} did not list its models within {ASSUMED_TIMEOUT:g} s.") from None
 
-    # --- a model that is not there ---
+    # --- a missing model ---
 
     async def send(self, outgoing: Outgoing) -> Answer:
         answer = await super().send(outgoing)
         if answer.status != 404:
             return answer
         said = fault_of_body(404, answer.headers, await _read(answer))
-        if said.body is None:  # not Ollama's words: another server, or a path that it does not have
+        if said.body is None:  # not Ollama's error: another server, or an unknown path
             raise self._missing(said.message)
         if not self._may_pull(outgoing.model):
             ours = ", and pillion would where `models` of its row had it" if self._config.pull else ""
@@ -120,9 +120,9 @@ class Ollama(HTTPProvider):
         return self._config.pull and _tagged(model) in map(_tagged, named)
 
     async def _pulled(self, outgoing: Outgoing) -> str:
-        """Wait until the model is there; why it will not be, or "". Raises Timeout where the client's time is over.
+        """Wait until the model is pulled, and return why that failed, or "". Raises Timeout at the client's timeout.
 
-        Who leaves does not end it: the next who asks may find the model there.
+        A client that leaves does not end the pull: the next one may find the model there.
         """
         model = outgoing.model
         if model not in self._pulls:
@@ -137,7 +137,7 @@ class Ollama(HTTPProvider):
     async def _pull(self, model: str) -> str:
         log.info("%s pulls %s", self.name, model)
         body = dump({"model": model})
-        # Not `stream`, whose timers know no silence as long as the checking of a large model: the whole alone is timed.
+        # Not `stream`: verifying a large model is silent for longer than its timers allow, so only the total is timed.
         order = Outgoing("ollama", model, body, stream=False, headers=[], query="", timeout=PULL_TIME)
         try:
             answer = await self.post(order, "/api/pull", body)
@@ -152,7 +152,7 @@ class Ollama(HTTPProvider):
         return self.hide(" ".join(text.split()))
 
     async def _follow(self, answer: Answer, model: str) -> str:
-        """Read how it goes, to its end; why it failed, or "". Raises UpstreamError."""
+        """Read the progress to its end, and return why the pull failed, or "". Raises UpstreamError."""
         if answer.status != 200:
             return fault_of_body(answer.status, answer.headers, await _read(answer)).message
         lines, told = NewlineDelimited(), time.monotonic()
@@ -172,7 +172,7 @@ class Ollama(HTTPProvider):
 
 
 def _tagged(model: str) -> str:
-    """The whole of its name, [[HOST/]NAMESPACE/]MODEL:TAG."""
+    """The full name, [[HOST/]NAMESPACE/]MODEL:TAG."""
     return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
 
 

@@ -1,8 +1,7 @@
-"""How is OpenAI reached, and every host that speaks its wire?
+"""How are OpenAI and all compatible hosts reached?
 
-Groq, DeepSeek, Mistral, xAI, OpenRouter, vLLM, LM Studio and the rest differ in a base URL and a key, which are rows
-in presets.yaml or config.yaml; they are all served by this one adapter.
-https://platform.openai.com/docs/api-reference/authentication
+Groq, DeepSeek, Mistral, xAI, OpenRouter, vLLM, LM Studio and the rest differ in a base URL and a key, which are rows in
+presets.yaml or config.yaml; this adapter serves them all. https://platform.openai.com/docs/api-reference/authentication
 """
 
 from proxy.adapters.http import HTTPProvider
@@ -17,17 +16,17 @@ class OpenAI(HTTPProvider):
     models_path = "/models"
 
     def __init__(self, config: Provider, upstream: Upstream) -> None:
-        """Few hosts have the Responses API as well, and those say so in their preset."""
+        """Few hosts have the Responses API too; the presets of those say so."""
         super().__init__(config, upstream)
         self.dialects = config.dialects or ("openai_chat",)
 
     def lacks(self, dialect: str) -> None:
-        """A host that is known to have the endpoint does not lose it for a 404."""
+        """A host that is known to have the endpoint keeps it in spite of a 404."""
         if not self._config.vouched:
             super().lacks(dialect)
 
     def counts(self, dialect: str) -> bool:
-        """Few hosts do, beside OpenAI itself."""
+        """Few hosts besides OpenAI do."""
         return self._config.counts_tokens and dialect in self.dialects and super().counts(dialect)
 
     def credentials(self, key: str) -> Headers:

@@ -1,10 +1,10 @@
 """How is Amazon Bedrock reached?
 
-Its base URL is the runtime's bare host; the model stands in the path, as one segment whatever it holds, and the verb
-behind it. Two wires: Converse for every model that chats, and InvokeModel, where a body is of the model's own family.
+Its base URL is the runtime's bare host; the path has the model, as one segment whatever its characters, and then the
+verb. It speaks two wires: Converse for every chat model, and InvokeModel, where each model family has its own body.
 
-Who asks shows a bearer token (an API key of Bedrock's) or signs each request with AWS's credentials. Bedrock's runtime
-lists no models, and its control plane is another host with other permissions: known are the configured ones.
+Requests carry a bearer token (a Bedrock API key), or are signed with AWS credentials. The runtime lists no models, and
+the control plane is another host that needs other permissions, so only the configured models are known.
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html
 """
 
@@ -26,13 +26,13 @@ from proxy.headers import spell
 from proxy.ports import Answer, Headers, Outgoing
 from proxy.upstream import Upstream
 
-# The list of jobs that run on their own: the only thing that the runtime's host tells free of charge.
+# The list of asynchronous jobs: the only request to the runtime's host that is free.
 HEALTH_PATH = "/async-invoke"
 
 # bedrock-runtime.us-east-1.amazonaws.com, bedrock-runtime-fips.us-gov-west-1.amazonaws.com, and private endpoints.
 _REGION_OF_HOST = re.compile(r"\bbedrock-runtime(?:-fips)?\.([a-z]{2,}(?:-[a-z]+)+-\d+)\.")
 
-# Tokens are counted for a model, and not for the profile that routes to it.
+# Tokens are counted for a model, not for the inference profile that routes to it.
 _GEOGRAPHY = re.compile(r"^(?:us|us-gov|eu|apac|jp|au|ca|global)\.(?=[a-z0-9]+\.)")
 
 
@@ -59,18 +59,18 @@ class Bedrock(HTTPProvider):
         return self.dialects
 
     def lacks(self, dialect: str) -> None:
-        """Both endpoints are there: a 404 speaks of the model."""
+        """Both endpoints exist: a 404 is about the model."""
 
     def has(self, model: str) -> bool:
-        """An ARN is AWS's name for a model, a profile or an endpoint, and nobody else's."""
+        """Only AWS uses ARNs, for models, profiles and endpoints."""
         return super().has(model) or model.startswith(("arn:aws:", "arn:aws-"))
 
     def credentials(self, key: str) -> Headers:
-        """With a bearer token; without one, each request is signed."""
+        """For a bearer token; without one, each request is signed."""
         return [("authorization", f"Bearer {key}")]
 
     def target(self, outgoing: Outgoing) -> str:
-        """A name of any characters is one segment, and stands on the wire exactly as it is signed."""
+        """Whatever its characters, the model is one segment, sent exactly as it is signed."""
         model, paths = outgoing.model, self.stream_paths if outgoing.stream else self.paths
         if outgoing.operation == "count_tokens":
             model, paths = _GEOGRAPHY.sub("", model, count=1), self.count_paths
@@ -78,7 +78,7 @@ class Bedrock(HTTPProvider):
         return f"{path}?{_canonical(outgoing.query)}" if outgoing.query else path
 
     async def send(self, outgoing: Outgoing) -> Answer:
-        """`x-amz-` headers belong to a signature, and the client's was for us."""
+        """Drops the client's `x-amz-` headers, as they belong to a signature that was made for us."""
         kept = [line for line in outgoing.headers if not line[0].startswith("x-amz-")]
         outgoing, target = replace(outgoing, headers=kept), self.target(outgoing)
         shown = None
@@ -91,9 +91,9 @@ class Bedrock(HTTPProvider):
         return list(self._config.models)
 
     async def check(self, key: Key) -> None:
-        """Do credentials come, does the host answer, and does it know them? It costs nothing, and asks no model.
+        """Are there credentials, does the host answer, and does it know them? It costs nothing, and asks no model.
 
-        Credentials that may not list jobs are good all the same: who is refused by name was recognised.
+        Credentials that may not list jobs are good too: AWS recognised whom it refuses by name.
         """
         host = ("host", self._host)
         shown = self.credentials(key.value) if self.keys else await self._signed("GET", HEALTH_PATH, [host], b"")
@@ -104,7 +104,7 @@ class Bedrock(HTTPProvider):
             raise Down(message, provider=self.name, upstream_status=status)
 
     async def _signed(self, method: str, target: str, headers: Headers, body: bytes) -> Headers:
-        """The headers that sign. Raises Refused where there is nobody to sign for, or nowhere."""
+        """The headers of the signature. Raises Refused without credentials or a region."""
         credentials = await self._chain.credentials()
         if not self._region:
             message = f"{self.name} has no region: set AWS_REGION, or `location` of the provider."
@@ -115,7 +115,7 @@ class Bedrock(HTTPProvider):
 
 
 def _canonical(query: str) -> str:
-    """As the signature has it: what is not unreserved is encoded, once, and each name has its `=`."""
+    """The query as it is signed: reserved characters encoded once, and each name with its `=`."""
     pairs = [pair.partition("=") for pair in query.split("&") if pair]
     return "&".join(f"{_encoded(name)}={_encoded(value)}" for name, _, value in pairs)
 

@@ -1,10 +1,10 @@
 """How does a request to AWS prove whose it is?
 
-By Signature Version 4: a keyed hash over its method, its path, these of its headers and its body, good for five
-minutes. https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
+By Signature Version 4: a keyed hash of its method, its path, some of its headers and its body, valid for five minutes.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
 
-botocore knows how to spell what is hashed (it encodes a path once more than it stands on the wire, as all services but
-S3 want it). Its `add_auth` is not called: it reads the clock itself, and walks the headers three times.
+botocore builds the string that is hashed (it encodes the path once more than it is on the wire, as all services but S3
+require). Its `add_auth` is not used: it reads the clock itself, and walks the headers three times.
 """
 
 import time
@@ -17,19 +17,19 @@ from botocore.credentials import ReadOnlyCredentials  # type: ignore[import-unty
 
 from proxy.ports import Headers
 
-SERVICE = "bedrock"  # Bedrock's runtime signs by the name of the whole service, not by that of its host
+SERVICE = "bedrock"  # the service's name, which is not that of the runtime's host
 
 Clock = Callable[[], float]  # seconds since 1970
 
 
 class _Auth(SigV4Auth):  # type: ignore[misc]  # botocore has no types
     def payload(self, request: AWSRequest) -> str:
-        """The body's hash. botocore's own prepares the whole request for that, at a fourth of the signing's time."""
+        """The body's hash. botocore's own method prepares the whole request first, a fourth of the signing's time."""
         return sha256(request.data).hexdigest()
 
 
 class Signer:
-    """Signs with these credentials, in one region, as often as it is asked."""
+    """Signs with fixed credentials in one region."""
 
     def __init__(self, credentials: ReadOnlyCredentials, region: str, clock: Clock = time.time) -> None:
         self.credentials = credentials
@@ -42,7 +42,7 @@ class Signer:
         return f"<Signer {self._region}>"
 
     def sign(self, method: str, url: str, headers: Headers, body: bytes) -> Headers:
-        """The headers to send beside these `headers`, which are signed as well. `url`: as it stands on the wire."""
+        """The headers to add to `headers`, which are signed as well. `url`: exactly as on the wire."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock()))
         added = [("x-amz-date", stamp), *self._token]
         signed = dict([*headers, *added])

@@ -1,8 +1,8 @@
 """What would a provider say, if there were none?
 
-`echo` stands in for one: offline, deterministic, and seen through ports.Answer like any OpenAI-compatible host. The
-model's name says what it does (script.py, and docs/echo.md for those who use it), and page.py spells it; here is how it
-goes out in time.
+`echo` takes the place of one: offline and deterministic, with answers like any OpenAI-compatible host's. The model's
+name says what it does (script.py, and docs/echo.md for users), and page.py writes it on the wire; this module sends it
+at the right times.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from proxy.adapters.echo.script import PLAIN, Beat, Behaviour, behaviour, compos
 from proxy.errors import BadRequest, Down, Timeout, UpstreamError
 from proxy.ports import NO_HINTS, UNKNOWN, Abilities, Answer, Health, Hints, Outgoing
 
-# By status, `type` and `code` as OpenAI has them, where it has them.
+# By status: `type` and `code` as OpenAI uses them, where it has some.
 _ERRORS: dict[int, tuple[str, str | None]] = {
     401: ("invalid_request_error", "invalid_api_key"),
     402: ("insufficient_quota", "insufficient_quota"),
@@ -39,7 +39,7 @@ class Clock(Protocol):
         ...
 
     async def reach(self, moment: float, gone: asyncio.Event) -> None:
-        """Wait for `moment`, `inf` being never; but return as soon as `gone` is set."""
+        """Wait until `moment`, `inf` being never, but return as soon as `gone` is set."""
         ...
 
 
@@ -49,7 +49,7 @@ class LoopClock:
 
     async def reach(self, moment: float, gone: asyncio.Event) -> None:
         if moment <= self.now():
-            await asyncio.sleep(0)  # a reader of thousands of tokens leaves room for others, as with a socket
+            await asyncio.sleep(0)  # others must get a turn while somebody reads thousands of tokens, as with a socket
             return
         with suppress(TimeoutError):
             async with asyncio.timeout_at(None if moment == inf else moment):
@@ -143,7 +143,7 @@ class Echo:
         return EchoAnswer(status, headers, beats, self._clock, total)
 
     def _refusal(self, refused: BadRequest, body: bytes) -> Answer:
-        """The error that the request itself has earned."""
+        """The error for a request that is itself wrong."""
         error = {
             "message": refused.message,
             "type": "invalid_request_error",
@@ -156,7 +156,7 @@ class Echo:
 
 
 class EchoAnswer:
-    """Beats on their way out, each at its time. The head is there at once. `total`: seconds for all of them."""
+    """Beats, each sent at its time. The head is there at once. `total`: seconds for the whole answer."""
 
     def __init__(
         self, status: int, headers: Mapping[str, str], beats: Iterator[Beat], clock: Clock, total: float = inf
@@ -164,7 +164,7 @@ class EchoAnswer:
         self.status = status
         self.headers = headers
         self._beats = beats
-        self._next: Beat | None = None  # kept until it is said: a wait that was cancelled loses nothing
+        self._next: Beat | None = None  # kept until it is sent, so that a cancelled wait loses nothing
         self._clock = clock
         self._start = clock.now()
         self._total = total
@@ -196,10 +196,10 @@ class EchoAnswer:
         return bytes(body)
 
     def begun(self) -> None:
-        """No timer runs here but the client's own."""
+        """Only the client's own timers apply here."""
 
     def ended(self) -> bool:
-        return False  # a token comes after the other
+        return False  # tokens come one by one
 
     def abort(self) -> None:
         self._gone.set()

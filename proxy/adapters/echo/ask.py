@@ -1,7 +1,7 @@
 """What does a chat request ask of echo, and how many tokens is it?
 
-As much of an OpenAI request as changes what echo says, and tolerant of the rest: an unknown field is passed over, a
-known one of another type is refused. https://platform.openai.com/docs/api-reference/chat/create has the whole.
+It reads the part of an OpenAI request that changes what echo says: an unknown field is ignored, a known one of the
+wrong type is refused. https://platform.openai.com/docs/api-reference/chat/create documents all of them.
 """
 
 import re
@@ -15,7 +15,7 @@ from proxy.errors import BadRequest
 _TOKEN = re.compile(r"\s*(?:\w{1,8}|[^\w\s])|\s+")
 _MISSING = re.compile("Object missing required field `(.*)`")
 _WRONG = re.compile("Expected `(.*?)`(.*?)(?:, got `(.*)`)?")
-_TYPES = {  # msgspec's words for them, and everybody's
+_TYPES = {  # msgspec's words, and ours
     "str": "a string", "bool": "a boolean", "int": "a number", "float": "a number", "array": "an array",
     "object": "an object", "null": "nothing",
 }  # fmt: skip
@@ -26,7 +26,7 @@ StopString = Annotated[str, Meta(min_length=1)]
 
 
 class Function(Struct, omit_defaults=True):
-    """A function or a custom tool: its definition, its call, or its name alone."""
+    """A function or a custom tool: its definition, a call of it, or only its name."""
 
     name: str
     description: str | None = None
@@ -36,7 +36,7 @@ class Function(Struct, omit_defaults=True):
 
 
 class Tool(Struct, omit_defaults=True):
-    """What is offered, called or chosen."""
+    """A tool that is offered, called or chosen."""
 
     type: str = "function"
     function: Function | None = None
@@ -44,7 +44,7 @@ class Tool(Struct, omit_defaults=True):
 
     @property
     def named(self) -> Function | None:
-        """None in a server tool, which a model does not call."""
+        """None for a server tool, which the model does not call."""
         return self.function or self.custom
 
 
@@ -113,7 +113,7 @@ def read(body: bytes) -> Ask:
 
 
 def _plain(why: str) -> str:
-    """What msgspec found wrong, in the words that the dialects have for it."""
+    """What msgspec complains of, in the words of the dialects' errors."""
     wrong = _WRONG.fullmatch(why)
     if wrong is None:
         return "is missing" if _MISSING.fullmatch(why) else f"is wrong: {why[:1].lower()}{why[1:]}"
@@ -123,12 +123,12 @@ def _plain(why: str) -> str:
 
 
 def tokens(text: str) -> list[str]:
-    """The text in pieces that join to it again: at most 8 letters or digits, or another sign, and the space before."""
+    """The text in pieces that join to it: at most 8 letters or digits, or another character, with the space before."""
     return _TOKEN.findall(text)
 
 
 def prompt_tokens(ask: Ask) -> int:
-    """Of all texts in the messages and of the tools' definitions; whatever is no text (an image, say) counts one."""
+    """Those of all texts in the messages and of the tools' definitions; anything else (an image, say) counts one."""
     count = sum(len(tokens(msgspec.json.encode(tool).decode())) for tool in ask.tools or [])
     for message in ask.messages:
         for part in [message.content] if isinstance(message.content, str) else message.content or []:

@@ -1,4 +1,4 @@
-"""How does OpenAI's wire spell what echo says: all at once, or an event for each token?
+"""How is what echo says written on OpenAI's wire: all at once, or with an event for each token?
 
 https://platform.openai.com/docs/api-reference/chat-streaming has the shapes.
 """
@@ -13,7 +13,7 @@ from proxy.adapters.echo.ask import Ask, prompt_tokens
 from proxy.adapters.echo.script import Piece, Said, Script
 from proxy.framing import sse
 
-CREATED = 1735689600  # 2025-01-01T00:00:00Z, whenever it is
+CREATED = 1735689600  # 2025-01-01T00:00:00Z, so that answers are always the same
 
 
 class Page:
@@ -96,7 +96,7 @@ class Page:
         return {"id": f"call_{ident}", "type": piece.kind, piece.kind: {"name": piece.text, _argument(piece): ""}}
 
     def _is_silent(self) -> bool:
-        """Where OpenAI says null, not an empty text."""
+        """Does OpenAI write null in place of an empty text?"""
         return not self._kinds.isdisjoint({"refusal", "function", "custom"})
 
     def _shows_usage(self) -> bool:

@@ -1,10 +1,10 @@
 """Which string does this regular expression match?
 
-One that takes the first branch everywhere, and of what may repeat as little as is allowed, but one of `*` and `{0,9}`.
-It reads the common ground of JavaScript's and Python's syntax, which `pattern` in a JSON Schema is advised to keep to
+One that takes the first branch everywhere, and repeats as little as is allowed, but once for `*` and `{0,9}`. It reads
+what JavaScript's and Python's syntax have in common, as JSON Schema advises for `pattern`
 (https://json-schema.org/draft/2020-12/json-schema-core, 6.4): no look-around, no back-references.
 
-The pattern comes from a client, so it is never run as a whole: a hostile one could take for ever to match.
+The pattern comes from a client, so it is never run as a whole: matching a hostile one could take for ever.
 """
 
 import re
@@ -21,7 +21,7 @@ _TIMES = re.compile(r"(?:([*+?])|\{([0-9]{1,6})(?:(,)([0-9]{0,6}))?\})[?+]?")
 
 
 class Unreadable(ValueError):
-    """The pattern is malformed, or says more than is understood here."""
+    """The pattern is malformed, or uses syntax that is not supported here."""
 
 
 def sample(pattern: str) -> str:
@@ -78,11 +78,11 @@ class _Reader:
         return text
 
     def _one_of(self, spelling: re.Pattern[str]) -> str:
-        """A character that a class or an escape stands for: one of ASCII, or one that the class names."""
+        """A character that a class or an escape matches: an ASCII one, or one that the class names."""
         text = self._spelt(spelling)
         self._at += len(text)
         try:
-            with warnings.catch_warnings(action="error"):  # of classes that Python may come to read as sets
+            with warnings.catch_warnings(action="error"):  # about classes that later Pythons may read as sets
                 stands_for = re.compile(text).fullmatch
         except (re.error, FutureWarning):
             raise self._unreadable() from None

@@ -1,6 +1,6 @@
-"""Which single value fits: which type, and which number or string of it?
+"""Which single value fits: of which type, and which number or string?
 
-What is not said goes by the turn.
+What the schema leaves open is decided by the turn.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any
 from proxy.adapters.echo.pattern import Unreadable, sample
 from proxy.adapters.echo.words import Place, Unfillable, size_of, turned
 
-LONGEST = 100_000  # characters of one string; 64 of them weigh as much as a value
+LONGEST = 100_000  # characters of one string; 64 of them count as one value
 
 _WORDS = ("echo", "canyon", "valley", "ridge", "river", "meadow", "harbour", "lantern")
 _SAMPLES = {
@@ -39,7 +39,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "array": list,
     "object": dict,
 }
-# Where a schema names no type, one of these words betrays it.
+# Where a schema names no type, one of these words gives it away.
 _HINTS = {
     "object": ("properties", "required", "additionalProperties"),
     "array": ("items", "prefixItems", "minItems", "maxItems"),
@@ -48,7 +48,7 @@ _HINTS = {
 
 
 def type_of(schema: dict[str, Any], place: Place) -> str:
-    """The type to fill: the turn's own of a list, null last; guessed from the other words where none is named."""
+    """The type to fill: the turn's choice from a list, null last; guessed from other words where none is named."""
     named = schema.get("type")
     if named is None:
         return next((name for name, words in _HINTS.items() if any(word in schema for word in words)), "string")
@@ -60,16 +60,16 @@ def type_of(schema: dict[str, Any], place: Place) -> str:
 
 
 def is_of(value: Any, schema: dict[str, Any]) -> bool:
-    """Is a ready value of the type that the schema names, if it names one?"""
+    """Is a given value of the type that the schema names, if it names one?"""
     named = schema.get("type")
     names = [name for name in (named if isinstance(named, list) else [named]) if isinstance(name, str)]
-    if isinstance(value, bool):  # to Python, an int
+    if isinstance(value, bool):  # Python counts it as an int
         return "boolean" in names or not names
     return not names or any(isinstance(value, _TYPES.get(name, ())) for name in names)
 
 
 def number_of(schema: dict[str, Any], place: Place, *, whole: bool) -> Fraction:
-    """The turn's own multiple between the bounds; between two that are too close for any, the middle."""
+    """The turn's choice of the multiples between the bounds; the middle, if they are too close for any."""
     lows = list(_bounds(schema, "minimum", "exclusiveMinimum", place))
     highs = list(_bounds(schema, "maximum", "exclusiveMaximum", place))
     step = _step(schema, place, whole=whole)
@@ -93,7 +93,7 @@ def _step(schema: dict[str, Any], place: Place, *, whole: bool) -> Fraction:
 
 
 def _bounds(schema: dict[str, Any], plain: str, strict: str, place: Place) -> Iterator[tuple[Fraction, bool]]:
-    """The bounds of one side, each with whether it lies outside. In draft 4 `strict` is a boolean beside `plain`."""
+    """One side's bounds, each with whether it is exclusive. In draft 4 `strict` is a boolean beside `plain`."""
     if plain in schema:
         yield _fraction(schema, plain, place), schema.get(strict) is True
     if strict in schema and not isinstance(schema[strict], bool):

@@ -1,14 +1,14 @@
 """Which value fits this JSON Schema?
 
-Best effort, over what SDKs make of types and what people write by hand: every property is filled, a `default` of the
-right type is taken, and every other choice goes by the seed, of which 0 takes the first. Nothing but the schema and
-the seed decides. A `$ref` that leads into itself ends at the nearest place that can do without it: an optional
-property is left out, an array ends, `anyOf` takes its next alternative.
+Best effort, for the schemas that SDKs generate from types and that people write by hand: every property is filled, a
+`default` of the right type is used, and the seed makes every other choice; 0 takes the first. Only the schema and the
+seed decide. A `$ref` that leads into itself ends at the nearest place that can do without it: an optional property is
+left out, an array ends, `anyOf` takes its next alternative.
 
-Not looked at: `not`, `if`, `contains`, `dependent*`, `minProperties`, `maxProperties`, `patternProperties`,
-`propertyNames`, `unevaluated*`, `uniqueItems` (though each item takes the next turn), lengths beside a `pattern` or a
-known `format`, and that `oneOf` wants exactly one.
-https://json-schema.org/draft/2020-12/json-schema-validation says what the words mean.
+Ignored: `not`, `if`, `contains`, `dependent*`, `minProperties`, `maxProperties`, `patternProperties`, `propertyNames`,
+`unevaluated*`, `uniqueItems` (though each item takes the next turn), lengths beside a `pattern` or a known `format`,
+and that exactly one of `oneOf` must match. https://json-schema.org/draft/2020-12/json-schema-validation defines the
+words.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ MOST_VALUES = 10_000  # tried for one answer: schemas that refer to each other d
 
 
 def fill(schema: Any, seed: int = 0) -> Any:
-    """A value that fits `schema`, any JSON value that calls itself one. Raises Unfillable."""
+    """A value that fits `schema`, which may be any JSON value. Raises Unfillable."""
     try:
         return _Filler(schema).value(schema, Place("", frozenset(), seed))
     except RecursionError:
@@ -41,7 +41,7 @@ class _Filler:
         return self._plain(schema, place)
 
     def _flat(self, schema: Any, place: Place) -> tuple[dict[str, Any], frozenset[str]]:
-        """The schema with what it refers to and what it is all of merged in, and the references that led here."""
+        """The schema with its `$ref` and `allOf` merged in, and the references that led here."""
         self._left -= 1
         if self._left < 0:
             raise Unfillable(place.path, f"the schema asks for more than {MOST_VALUES} values")
@@ -60,7 +60,7 @@ class _Filler:
         return merged, refs.union(*(followed for _, followed in flat))
 
     def _resolve(self, ref: str, place: Place) -> Any:
-        """What a reference within this schema points to: a JSON Pointer, RFC 6901."""
+        """The target of a reference within this schema: a JSON Pointer, RFC 6901."""
         here = self._root
         try:
             head, *steps = ref.split("/")
@@ -71,7 +71,7 @@ class _Filler:
         return here
 
     def _first_of(self, parts: list[Any], rest: dict[str, Any], place: Place) -> Any:
-        """The first alternative that can be filled, from the turn's own on; null comes last."""
+        """The first alternative that can be filled, beginning with the turn's; null comes last."""
         failure = Unfillable(place.path, "there is no alternative to choose from")
         for part in sorted(
             turned(parts, place.turn), key=lambda each: isinstance(each, dict) and each.get("type") == "null"
@@ -83,7 +83,7 @@ class _Filler:
         raise failure
 
     def _plain(self, schema: dict[str, Any], place: Place) -> Any:
-        """A schema without references and alternatives."""
+        """Fills a schema without references and alternatives."""
         if "const" in schema:
             return schema["const"]
         options = list_of(schema, "enum", place) if "enum" in schema else None

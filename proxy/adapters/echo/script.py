@@ -1,10 +1,10 @@
-"""What does a model's name make echo say, and in which manner?
+"""What does a model's name make echo say, and how?
 
-A name is a source, then its modifiers: `tokens-200+rate-100`. What stands before the first `+` decides whether it is
-a behaviour at all: a source's word, or `tool`, `tokens` or `error` with a hyphen and more. Any other name (`gpt-4o`)
-says what `echo` says. docs/echo.md has the table.
+A name is a source, then its modifiers: `tokens-200+rate-100`. What precedes the first `+` decides whether it is a
+behaviour at all: a source's word, or `tool`, `tokens` or `error` with a hyphen and more. Any other name (`gpt-4o`)
+behaves like `echo`. docs/echo.md has the table.
 
-Pure: a request and a name in; tokens, and when each is due, out.
+Pure: from a request and a name to tokens, and when each is due.
 """
 
 import math
@@ -59,7 +59,7 @@ class Behaviour(Struct, frozen=True, kw_only=True):
     slow: float = 0.0  # seconds before the first event
     rate: float = math.inf  # tokens a second
     cut: int | None = None  # events before the connection breaks
-    stall: int | None = None  # events before the silence
+    stall: int | None = None  # events before it falls silent
     malformed: int | None = None  # which event, counted from 1, is not JSON
     seed: int = 0
 
@@ -70,7 +70,7 @@ def is_behaviour(name: str) -> bool:
 
 
 def behaviour(name: str) -> Behaviour:
-    """What the name stands for. Raises UnknownModel where it begins like a behaviour and is none."""
+    """What the name stands for. Raises UnknownModel for one that begins like a behaviour but is none."""
     if not is_behaviour(name):
         return Behaviour()
     head, *words = name.split("+")
@@ -178,7 +178,7 @@ def _echo(ask: Ask) -> str:
 
 
 def _result(ask: Ask) -> Message | None:
-    """The last tool result that the model has not answered yet. Some clients put a user turn behind it."""
+    """The last tool result, if the model has not answered it yet. Some clients put a user turn after it."""
     for message in reversed(ask.messages):
         if message.role in ("tool", "assistant"):
             return message if message.role == "tool" else None
@@ -208,7 +208,7 @@ def _calls(ask: Ask, manner: Behaviour) -> list[Piece]:
 
 
 def _offered(ask: Ask) -> list[tuple[int, Tool]]:
-    """The tools to call, each with its place in the request: those that `tool_choice` names, or all."""
+    """The tools to call, each with its index in the request: those that `tool_choice` names, or all."""
     offered = [(index, tool) for index, tool in enumerate(ask.tools or []) if tool.named]
     if not offered:
         raise BadRequest("tools: this model calls the request's tools, and the request offers none.", param="tools")
@@ -239,21 +239,21 @@ def _encoded(value: Any) -> str:
 
 
 class Said(NamedTuple):
-    """An event of a stream, or a piece of a whole body, and the number of tokens that come before it."""
+    """An event of a stream, or a piece of a whole body, and the number of tokens before it."""
 
     data: bytes
     after: int
 
 
 class Beat(NamedTuple):
-    """Bytes, or None where the connection breaks, and when: in seconds from the request, `inf` for never."""
+    """Bytes, or None where the connection breaks, and when: seconds after the request, `inf` for never."""
 
     at: float
     data: bytes | None
 
 
 def streamed(events: Iterable[Said], manner: Behaviour) -> Iterator[Beat]:
-    """Due by the clock and not by what came before: a reader who was slow catches up."""
+    """Due by the clock, whatever came before: a slow reader catches up."""
     for before, event in enumerate(events):
         at = manner.slow + event.after / manner.rate
         if before in (manner.stall, manner.cut):
@@ -263,7 +263,7 @@ def streamed(events: Iterable[Said], manner: Behaviour) -> Iterator[Beat]:
 
 
 def whole(body: bytes, count: int, manner: Behaviour) -> Iterator[Beat]:
-    """A body in two halves, due when all its tokens are; a cut or a stall stands between the two, or before both."""
+    """A body in two halves, due when all its tokens are; a cut or a stall comes between them, or before both."""
     if manner.malformed is not None:
         body = BROKEN
     half = len(body) // 2

@@ -1,6 +1,6 @@
-"""What do the words of a JSON Schema say, and what do several schemas say together?
+"""What do the keywords of a JSON Schema say, and what do several schemas say together?
 
-A word of another type than the standard gives it leaves nothing to fill, and the path tells where.
+A keyword whose value has the wrong type leaves nothing to fill, and the path says where.
 https://json-schema.org/draft/2020-12/json-schema-validation
 """
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Unfillable(ValueError):
-    """No value fits, or none was found; `path` leads to its place in the value, such as `items[0].name`."""
+    """No value fits, or none was found; `path` is its place in the value, such as `items[0].name`."""
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(why)
@@ -17,7 +17,7 @@ class Unfillable(ValueError):
 
 
 class Place(NamedTuple):
-    """Where in the value we stand, the references that led here, and the number that decides every choice."""
+    """The place in the value, the references that led to it, and the number that decides every choice."""
 
     path: str
     refs: frozenset[str]
@@ -31,7 +31,7 @@ class Place(NamedTuple):
 
 
 def merge(schemas: list[Any], place: Place) -> dict[str, Any]:
-    """One schema that says what several say; of a word that cannot be joined, the last counts."""
+    """One schema that says what several say; where a keyword cannot be merged, the last one counts."""
     merged: dict[str, Any] = {}
     for schema in schemas:
         if schema is True:

@@ -1,1 +1,1 @@
-"""Google's two houses: the Gemini API, which knows keys, and Vertex AI, which knows projects and other publishers."""
+"""Google's two APIs: Gemini, which works with keys, and Vertex AI, which has projects and other publishers' models."""

@@ -1,17 +1,16 @@
-"""How is Google asked, in whichever of its two houses?
+"""What do the Gemini API and Vertex AI have in common?
 
-What the Gemini API and Vertex AI have in common: how a key is shown, how an operation is named behind the model, and
-how a stream is framed.
+How a key is shown, how the operation is named after the model, and how a stream is framed.
 https://cloud.google.com/docs/authentication/api-keys-use
 """
 
 from proxy.ports import Headers, Outgoing
 
-# How tokens begin that Google takes for a login, as an API key never does: OAuth 2.0 access tokens, and signed JWTs.
+# The beginnings of OAuth 2.0 access tokens and of signed JWTs, with which no API key begins.
 # https://cloud.google.com/docs/authentication/token-types
 _TOKENS = ("ya29.", "eyJ")
 
-# By dialect: for a whole answer, and for a stream.
+# By dialect: the verb for a whole answer, and for a stream.
 _VERBS = {
     "gemini": ("generateContent", "streamGenerateContent"),
     "anthropic": ("rawPredict", "streamRawPredict"),
@@ -24,7 +23,7 @@ def is_token(key: str) -> bool:
 
 
 def shown(key: str) -> Headers:
-    """The header that shows a key, or a token that stands in its place."""
+    """The header that shows a key, or a token used as one."""
     if is_token(key):
         return [("authorization", f"Bearer {key}")]
     return [("x-goog-api-key", key)] if key else []
@@ -35,15 +34,15 @@ def verb(outgoing: Outgoing) -> str:
 
 
 def next_page(path: str, token: str) -> str:
-    """Where a list goes on; "" where that was all of it."""
+    """The path of a list's next page; "" after the last."""
     return f"{path}&pageToken={token}" if token else ""
 
 
 def query(outgoing: Outgoing) -> str:
-    """The client's own, where the request is its own: without `alt`, a stream of Gemini's is one JSON array.
+    """The client's query, if the request is in Gemini's own wire: without `alt`, a stream is one JSON array.
 
-    Where we wrote the request there is none, and Server-Sent Events are asked for. What Anthropic's clients say there
-    (`beta=true`) their SDK for Vertex AI leaves out, since Google refuses what it does not know.
+    A request that we translated has none, and asks for Server-Sent Events. The query of Anthropic's clients
+    (`beta=true`) is dropped, as their SDK for Vertex AI does: Google refuses parameters that it does not know.
     """
     if outgoing.dialect == "anthropic":
         return ""

@@ -1,8 +1,8 @@
 """How is the Gemini API reached?
 
-Its base URL is a bare host, as its SDK has it. Whichever version the client asked, pillion asks v1beta, which has all
-that v1 has; `api_version` names another one. A key that is an OAuth token goes as one, with the row's `project` as the
-one that pays. What every request should say, such as `safetySettings`, stands in the row's `body`.
+Its base URL is a bare host, as in its SDK. Whichever version the client uses, pillion asks v1beta, which has all that
+v1 has; `api_version` sets another one. An OAuth token in place of a key is sent as one, and the row's `project` pays.
+What every request should say, such as `safetySettings`, goes into the row's `body`.
 https://ai.google.dev/api/generate-content and https://ai.google.dev/gemini-api/docs/oauth
 """
 
@@ -40,7 +40,7 @@ class Gemini(HTTPProvider):
     def __init__(self, config: Provider, upstream: Upstream) -> None:
         super().__init__(config, upstream)
         self._version = config.api_version or "v1beta"
-        # https://ai.google.dev/api/models#method:-models.list: a page has 50 unless more are asked for, 1000 at most
+        # https://ai.google.dev/api/models#method:-models.list: a page has 50 by default, 1000 at most
         self.models_path = f"/{self._version}/models?pageSize=1000"
 
     def credentials(self, key: str) -> Headers:
@@ -67,7 +67,7 @@ class Gemini(HTTPProvider):
 
 
 def _resource(model: str) -> str:
-    """The model's name with its collection, as the path has it."""
+    """The model's name with its collection, as in the path."""
     collection, slash, name = model.partition("/")
     if slash and collection in _COLLECTIONS:
         return f"{collection}/{quote(name, safe='')}"
@@ -75,7 +75,8 @@ def _resource(model: str) -> str:
 
 
 def _within_request(outgoing: Outgoing) -> bytes:
-    """A count's body. Beside the contents the Gemini API takes a whole request alone, where Vertex AI takes its fields.
+    """A body for counting. More than `contents` the Gemini API takes only as a whole request; Vertex AI takes its
+    fields.
 
     https://ai.google.dev/api/tokens#method:-models.counttokens
     """

@@ -1,9 +1,9 @@
 """How does pillion log in to Google Cloud?
 
-By google-auth, which reads the file that the row's `credentials` name, or else finds what every Google library finds
-(the key file or the workload identity that GOOGLE_APPLICATION_CREDENTIALS names, gcloud's own login, the metadata
-server), and trades it for access tokens of an hour. It blocks, and so works in a thread. However many requests wait,
-one asks; and while a token is still good, none waits for the next one.
+With google-auth, which reads the file named by the row's `credentials`, or else finds what every Google library finds
+(the key file or workload identity of GOOGLE_APPLICATION_CREDENTIALS, gcloud's own login, the metadata server), and
+exchanges it for access tokens that last an hour. It blocks, and so runs in a thread. However many requests wait, only
+one login runs; and while a token is still good, no request waits for the next one.
 https://cloud.google.com/docs/authentication/application-default-credentials
 """
 
@@ -32,28 +32,28 @@ except ImportError:
     raise ConfigError("a provider of kind vertex needs google-auth: pip install 'pillion[vertex]'") from None
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-EARLY = 225.0  # seconds before a token's end at which the next is fetched; sooner, the metadata server has no other
-SPARE = 10.0  # seconds before its end from which on it is not shown
-RETRY = 10.0  # seconds before a login that failed, or a token that was refused, is followed by another
-PATIENCE = 30.0  # seconds that a request waits for a token
+EARLY = 225.0  # seconds before a token expires to fetch the next; the metadata server has none sooner
+SPARE = 10.0  # seconds before it expires in which it is no longer used
+RETRY = 10.0  # seconds until the next login after one failed, or its token was refused
+PATIENCE = 30.0  # seconds that a request waits for a token at most
 
-_is_code = re.compile(r"[a-z_]{3,40}").fullmatch  # of https://www.rfc-editor.org/rfc/rfc6749#section-5.2
+_is_code = re.compile(r"[a-z_]{3,40}").fullmatch  # as in https://www.rfc-editor.org/rfc/rfc6749#section-5.2
 
 log = logging.getLogger("pillion")
 
 
 class Login:
-    """One provider's. `project` is that of the credentials, as soon as there are any."""
+    """One provider's login. `project`: the credentials' own, once they are found."""
 
     def __init__(self, config: Provider) -> None:
         self.project = ""
-        self.headers: Headers = []  # what shows the token ...
-        self.token = Secret("")  # ... and it alone
+        self.headers: Headers = []  # the headers that show the token ...
+        self.token = Secret("")  # ... and the token itself
         self._config = config
         self._credentials: Credentials | None = None
         self._lines = b""
-        self._ends = 0.0  # time.time, since tokens end by the clock on the wall
-        self._got = -inf  # time.monotonic, since that one may be put back
+        self._ends = 0.0  # time.time, as tokens expire by wall-clock time
+        self._got = -inf  # time.monotonic, as the wall clock may be set back
         self._renewal: asyncio.Task[None] | None = None
         self._fault: Callable[[], UpstreamError] | None = None
 
@@ -71,7 +71,7 @@ class Login:
         return self._lines
 
     def refused(self) -> None:
-        """The provider takes the token for none, and so do we, unless it is brand new."""
+        """The provider refused the token, so it is not used again, unless it is brand new."""
         if self._may_retry():
             self._ends = 0.0
 
@@ -82,7 +82,7 @@ class Login:
         try:
             async with asyncio.timeout(PATIENCE):
                 if self._renewal is not None:
-                    await asyncio.shield(self._renewal)  # whoever leaves takes it from nobody
+                    await asyncio.shield(self._renewal)  # a request that is cancelled must not end it for the others
         except TimeoutError:
             message = f"Google gave {self._config.name} no access token within {PATIENCE:g} s."
             raise Timeout(message, provider=self._config.name, code="token_timeout") from None
@@ -95,8 +95,8 @@ class Login:
             self._lines = spell(headers)
             self.headers, self._ends, self._fault = headers, ends, None
             self.token.become(dict(headers).get("authorization", "").removeprefix("Bearer "))
-        except Exception as error:  # google-auth reads what strangers wrote: whatever it trips over, there is no token
-            found, self._credentials = self._credentials is not None, None  # another time there may be others
+        except Exception as error:  # google-auth parses foreign input, so any error may come: there is no token then
+            found, self._credentials = self._credentials is not None, None  # they are looked for again the next time
             self._fault = (_fault if found else _no_credentials)(self._config.name, error)
             log.warning("%s has no new access token: %s", self._config.name, _detail(error))
         finally:
@@ -104,11 +104,11 @@ class Login:
             self._renewal = None
 
     def _fetch(self) -> tuple[Headers, float]:
-        """In a thread: the headers that show a new token, and when it ends."""
+        """In a thread: the headers that show a new token, and when it expires."""
         request = Request()
         with closing(request.session) as session:
             if proxy := self._config.proxy.reveal():
-                session.proxies["https"] = proxy  # and not "http", as which the metadata server is asked
+                session.proxies["https"] = proxy  # not "http", which the metadata server is reached by
             if self._config.ca is not None:
                 session.verify = str(self._config.ca)
             if self._credentials is None:
@@ -117,16 +117,17 @@ class Login:
             self._credentials.refresh(request)  # type: ignore[no-untyped-call]
         headers: dict[str, str] = {}
         self._credentials.apply(headers)  # type: ignore[no-untyped-call]
-        expiry = self._credentials.expiry  # in UTC, and without saying so
+        expiry = self._credentials.expiry  # in UTC, but without a time zone
         ends = inf if expiry is None else expiry.replace(tzinfo=UTC).timestamp() - SPARE
         return list(headers.items()), ends
 
     def _found(self, request: Request) -> tuple[Credentials, str | None]:
-        """The credentials of the row's own file, or else those that Google's search finds; and their project.
+        """The credentials in the row's own file, or those that Google's search finds; and their project.
 
-        They get their scope last: federated ones that have it ask another of Google's hosts for the project, also
-        where the row says which it is, and that host need not be within reach.
-        Google warns against files of strangers, which may name any host as their token endpoint: this one is the
+        The scope is added last: scoped federated credentials ask another Google host for the project, even if the row
+        names it, and that host may be out of reach.
+
+        Google warns against other people's files, which may name any host as their token endpoint: this one is the
         operator's. https://cloud.google.com/docs/authentication/external/externally-sourced-credentials
         """
         found: Credentials
@@ -140,8 +141,8 @@ class Login:
         return scoped, project
 
 
-# What the client is told: what to do, and nothing of what is where. Made anew for each, without the error that led to
-# it: that one holds on to the stack on which it was raised, and to the connection there.
+# What the client sees: what to do, and nothing about files and hosts. Each error is made anew, without the one that
+# caused it, which would keep its stack and the connection there alive.
 
 
 def _no_credentials(provider: str, error: Exception) -> Callable[[], UpstreamError]:
@@ -170,12 +171,12 @@ def _is_out_of_reach(error: Exception) -> bool:
 
 
 def _code(error: Exception) -> str:
-    """The word of a token endpoint's refusal, such as `invalid_grant`; its sentence may quote what it was sent."""
+    """The code of a token endpoint's refusal, such as `invalid_grant`; its text may quote what was sent."""
     word = str(error.args[0]).partition(":")[0] if isinstance(error, RefreshError) and error.args else ""
     return word if _is_code(word) else ""
 
 
 def _detail(error: Exception) -> str:
-    """What the log is told. Of files and hosts that google-auth looked at it says where they are."""
+    """What goes into the log, including the files and hosts that google-auth tried."""
     told = str(error)[:300] if isinstance(error, DefaultCredentialsError | TransportError) else _code(error)
     return " ".join(f"{type(error).__name__} {told}".split())

@@ -1,14 +1,14 @@
 """How is Vertex AI reached?
 
-Google's own models speak Gemini there, Anthropic's the Messages API, and every other publisher's (`meta/...`) OpenAI's
-chat. The path names project, location, publisher and model; what the body of a Claude lacks or has too much is an
-envelope key. `api_version: v1beta1` asks for previews.
+There Google's own models speak Gemini, Anthropic's the Messages API, and every other publisher's (`meta/...`) OpenAI's
+Chat Completions. The path names project, location, publisher and model; bodies for Claude differ from Anthropic's in
+envelope keys. `api_version: v1beta1` selects previews.
 
-Who asks: google-auth (login.py); or the row's `api_key`, which is an access token or, for Google's models, an API key
-of express mode, whose paths have no project.
+It logs in with google-auth (login.py); or with the row's `api_key`, which is an access token or, for Google's models,
+an API key of express mode, whose paths have no project.
 https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference,
-.../docs/partner-models/claude/use-claude, .../docs/start/express-mode/vertex-ai-express-mode-api-reference
-and .../docs/migrate/openai/overview
+.../docs/partner-models/claude/use-claude, .../docs/start/express-mode/vertex-ai-express-mode-api-reference and
+.../docs/migrate/openai/overview
 """
 
 from collections.abc import Sequence
@@ -30,12 +30,12 @@ from proxy.grammar.fields import encode_json
 from proxy.ports import Answer, Headers, Outgoing
 from proxy.upstream import Upstream
 
-_VERSION = b'"vertex-2023-10-16"'  # of Anthropic's wire, as Vertex AI counts
+_VERSION = b'"vertex-2023-10-16"'  # Vertex AI's version of Anthropic's wire
 _GOOGLE, _ANTHROPIC = "google", "anthropic"
 _TAKEN = {_GOOGLE: ("gemini",), _ANTHROPIC: ("anthropic",)}
-_TUNED = "endpoints/"  # how models begin that were tuned for one project
+_TUNED = "endpoints/"  # the beginning of a tuned model's name, which is a project's own
 
-# Of a whole request what a count knows no field for, in both spellings. None of it is part of the prompt.
+# The fields of a request that counting does not have, in both spellings. None is part of the prompt.
 # https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/count-tokens
 _UNCOUNTED = "model safetySettings safety_settings toolConfig tool_config labels serviceTier service_tier store".split()
 
@@ -60,8 +60,8 @@ class Vertex(HTTPProvider):
         "gemini": "{place}/{model}:countTokens",
         "anthropic": "{place}/publishers/anthropic/models/count-tokens:rawPredict",
     }
-    no_urls = ("anthropic",)  # "URL sources are not supported"; Gemini's own are
-    models_path = "/v1beta1/publishers/google/models?pageSize=1000"  # no other version has the list
+    no_urls = ("anthropic",)  # "URL sources are not supported"; for Gemini they are
+    models_path = "/v1beta1/publishers/google/models?pageSize=1000"  # only this version has the list
 
     def __init__(self, config: Provider, upstream: Upstream) -> None:
         self._login = None if config.api_key or config.api_keys else Login(config)
@@ -103,7 +103,7 @@ class Vertex(HTTPProvider):
         return await super()._ask_page(path, key, via)
 
     def _place(self, publisher: str) -> str:
-        """Version, project and location. Raises Refused: one of them is not known."""
+        """Version, project and location. Raises Refused where project or location is unknown."""
         config, version = self._config, self._config.api_version or "v1"
         key = self.keys.good().value
         if publisher == _GOOGLE and key and not is_token(key):
@@ -115,7 +115,7 @@ class Vertex(HTTPProvider):
 
 
 def _published(model: str) -> tuple[str, str]:
-    """A model's publisher, and its name there."""
+    """A model's publisher, and its name without it."""
     publisher, slash, name = model.partition("/")
     if slash and not model.startswith(_TUNED):
         return publisher, name
@@ -123,7 +123,7 @@ def _published(model: str) -> tuple[str, str]:
 
 
 def _resource(publisher: str, name: str) -> str:
-    """As the path has it. A version stands behind an `@`, which is itself in a path."""
+    """As in the path. A version follows an `@`, which is not encoded."""
     if name.startswith(_TUNED):
         return quote(name, safe="/")
     return f"publishers/{publisher}/models/{quote(name, safe='@')}"
@@ -140,7 +140,7 @@ def _nowhere(provider: str, lacks: str) -> Refused:
 
 
 def _body(outgoing: Outgoing) -> bytes:
-    """The body, with its envelope as Vertex AI has it."""
+    """The body, with the envelope that Vertex AI expects."""
     counts = outgoing.operation == "count_tokens"
     match outgoing.dialect:
         case "gemini":
@@ -152,7 +152,7 @@ def _body(outgoing: Outgoing) -> bytes:
 
 
 def _claudes(outgoing: Outgoing, counts: bool) -> bytes:
-    """The path names the model, but where tokens are counted. `stream` stays: it is the body that Claude reads."""
+    """The path names the model, except when counting. `stream` stays: Claude reads it in the body."""
     envelope = Envelope(outgoing.body)
     edits = {} if "anthropic_version" in envelope else {"anthropic_version": _VERSION}
     if counts:
@@ -161,7 +161,7 @@ def _claudes(outgoing: Outgoing, counts: bool) -> bytes:
 
 
 def _lifted(body: bytes) -> bytes:
-    """A count's body, where it asks for a whole request: Vertex AI takes the fields of one as they are."""
+    """A body for counting that holds a whole request: Vertex AI takes the request's fields directly."""
     envelope = Envelope(body)
     whole = next(filter(None, map(envelope.raw, WHOLE)), None)
     return body if whole is None else Envelope(whole).without(*_UNCOUNTED)
