@@ -1,6 +1,6 @@
 """What do the dialects have in common?
 
-Each module serves at least two wires, and imports no dialect. The request:
+Each module serves at least two wires, and imports no dialect. What Claude takes is in `claude`. The request:
 
     fields        JSON that somebody else wrote, checked
     named         the model and `stream`, where the body says them
