@@ -96,7 +96,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--no-bars", action="store_true", help="only print")
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="for a program")
-    shown.add_argument("--markdown", action="store_true", help="for docs/performance.md")
+    shown.add_argument("--markdown", action="store_true", help="for the README")
     return parser.parse_args()
 
 
