@@ -51,7 +51,7 @@ def wrong_word(path: str, expected: str, word: str) -> BadRequest:
 
 
 class Left(Object):
-    """What nobody took of an inner object: the object itself was understood, or all of it where nothing is left."""
+    """The keys that nobody took of an inner object, which was understood but for these."""
 
 
 class Verbatim(Object):

@@ -26,7 +26,7 @@ def media_type_of(data: bytes) -> str:
 
 
 def media_type_of_base64(text: str) -> str:
-    """The same for a file in base64; "" as well where its beginning is no base64."""
+    """The same for a file in base64; "" as well where its beginning is not base64."""
     head = text[:_HEAD]
     try:
         return media_type_of(b64decode(head[: len(head) // 4 * 4], validate=True))

@@ -114,7 +114,7 @@ _rank = EFFORTS.index
 
 
 def takes_free_text(wire: str, model: str) -> bool:
-    """Can it call tools with text that is no JSON?"""
+    """Can it call tools with text that is not JSON?"""
     return wire in SAYS_NONE and _is_five_or_later(model.lower()) is not None
 
 

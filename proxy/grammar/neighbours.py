@@ -39,7 +39,7 @@ def _without_silence(parts: Iterable[Part]) -> Iterable[Part]:
 
 
 def _answered(turns: Sequence[Turn]) -> Sequence[Turn]:
-    """Move what else is said before the last result behind it. A call without a result holds nothing back."""
+    """Move what is said before the last result to after it. A call without a result holds nothing back."""
     told: list[Turn] = []
     held: list[Turn] = []
     waiting: set[str] = set()

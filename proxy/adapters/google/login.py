@@ -33,7 +33,7 @@ except ImportError:
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 EARLY = 225.0  # seconds before a token expires to fetch the next; the metadata server has none sooner
-SPARE = 10.0  # seconds before it expires in which it is no longer used
+SPARE = 10.0  # seconds before it expires during which it is not used
 RETRY = 10.0  # seconds until the next login after one failed, or its token was refused
 PATIENCE = 30.0  # seconds that a request waits for a token at most
 

@@ -37,7 +37,7 @@ def is_url(origin: str) -> bool:
 
 
 def place_of(unit: Unit, document: object, start: object, end: object) -> Place | None:
-    """None where one of these is no number."""
+    """None where one of these is not a number."""
     if type(document) is int and type(start) is int and type(end) is int:
         return Place(unit, document, start, end)
     return None
