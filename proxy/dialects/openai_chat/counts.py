@@ -16,13 +16,13 @@ from proxy.grammar.fields import SANE, Object
 Count = Annotated[int, Meta(ge=0, le=SANE)]
 
 
-class _Read(Struct, forbid_unknown_fields=True, frozen=True):
+class _PromptDetails(Struct, forbid_unknown_fields=True, frozen=True):
     cached_tokens: Count = 0
     cache_write_tokens: Count = 0
     audio_tokens: Count = 0
 
 
-class _Written(Struct, forbid_unknown_fields=True, frozen=True):
+class _CompletionDetails(Struct, forbid_unknown_fields=True, frozen=True):
     reasoning_tokens: Count = 0
     audio_tokens: Count = 0
     accepted_prediction_tokens: Count | UnsetType = UNSET
@@ -33,8 +33,8 @@ class _Counts(Struct, forbid_unknown_fields=True, frozen=True):
     prompt_tokens: Count
     completion_tokens: Count
     total_tokens: Count
-    prompt_tokens_details: _Read = _Read()
-    completion_tokens_details: _Written = _Written()
+    prompt_tokens_details: _PromptDetails = _PromptDetails()
+    completion_tokens_details: _CompletionDetails = _CompletionDetails()
 
 
 def plain(said: Object, tier: str, searches: int) -> Usage | None:
@@ -62,7 +62,7 @@ def plain(said: Object, tier: str, searches: int) -> Usage | None:
     )
 
 
-def _predicted(written: _Written) -> Object:
+def _predicted(written: _CompletionDetails) -> Object:
     """The parts of the completion that have no bucket of their own."""
     accepted, rejected = written.accepted_prediction_tokens, written.rejected_prediction_tokens
     if accepted is UNSET and rejected is UNSET:
