@@ -26,7 +26,7 @@ class StreamMeter:
         self.model = ""
         self.finished = False
         self.error: UpstreamError | None = None
-        self._parts: list[bytes] = []  # of the line that is still open
+        self._parts: list[bytes] = []  # of the unfinished line
         self._held = 0  # the length of these parts, in bytes
 
     def feed(self, data: bytes) -> None:

@@ -85,7 +85,7 @@ class StreamRenderer:
         self._request = request
         self._shape = _shape_of(request)
         self._watch = _Watch(clock)
-        self._head = b""  # of every line
+        self._head = b""  # the beginning of every line
         self._blocks: dict[int, _Block] = {}
         self._calls = 0  # sent so far
         self._refused = False

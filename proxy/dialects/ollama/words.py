@@ -17,7 +17,7 @@ SAYS = re.compile(rb'^(?!(?!.*(?:%b)).*"done"\s*:\s*false).*\S.*\n' % _SAYING, r
 # Without these the answer would be a different one, and no other wire can say them, so a request for another wire is
 # refused. All four belong to /api/generate. (https://docs.ollama.com/api/generate)
 DEMANDS = {
-    "raw",  # the prompt is not to be put into the model's template
+    "raw",  # the prompt skips the model's template
     "template",
     "suffix",  # what comes after the answer, which fills in the middle
     "context",  # the tokens of an earlier answer, which only its model understands

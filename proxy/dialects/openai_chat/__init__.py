@@ -1,4 +1,4 @@
-"""How does one talk OpenAI Chat Completions, to clients and to the many hosts that speak it?
+"""How does one speak OpenAI's Chat Completions, to clients and to the many hosts that speak it?
 
 The wire: https://platform.openai.com/docs/api-reference/chat. Hosts have extended it, and extensions that several of
 them share are understood as well: `reasoning_content` (DeepSeek, vLLM), `reasoning` and `reasoning_details`

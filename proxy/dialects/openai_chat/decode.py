@@ -122,7 +122,7 @@ class _Answer(Voices):
         self._head: Object = {}
         self._voices: dict[int, Voice] = {}
         self._usage: Usage | None = None
-        self._noted: object = None  # an error that came beside choices
+        self._noted: object = None  # an error that came together with choices
 
     def hear(self, chunk: object) -> list[Event]:
         """One more chunk. Raises UpstreamError."""

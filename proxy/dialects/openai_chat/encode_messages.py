@@ -122,7 +122,7 @@ class Messages:
         marks = sealed(_respelt(self._parts.marks(call)), call.signature)
         if call.kind == "custom":
             return nest("custom", {"name": call.name, "input": call.arguments}, marks)
-        arguments = call.arguments if self._own else call.arguments or "{}"  # OpenAI: JSON text, so not empty
+        arguments = call.arguments if self._own else call.arguments or "{}"  # arguments are JSON, so never empty
         return nest("function", {"name": call.name, "arguments": arguments}, marks)
 
     def _think(self, thoughts: list[Thinking], message: Object) -> None:

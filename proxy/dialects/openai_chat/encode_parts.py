@@ -104,7 +104,7 @@ class Parts:
             case Remote(url=url):
                 return {"file_data": url, **named}
             case Inline(data=data, media_type=media) as source:
-                if not self._own and not named:  # OpenAI wants a name with the data
+                if not self._own and not named:  # OpenAI requires a name with the data
                     named = {"filename": "document.pdf" if media == "application/pdf" else "document"}
                 return {"file_data": url_of(source) if media else data, **named}
 

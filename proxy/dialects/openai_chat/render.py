@@ -69,9 +69,9 @@ class StreamRenderer:
     def __init__(self, request: Request, clock: Callable[[], float]) -> None:
         self._request = request
         self._clock = clock
-        self._seed = ""  # of the ids that we make
-        self._head = b""  # of every chunk, up to its choices
-        self._once = b""  # of the first chunk
+        self._seed = ""  # for the ids that we make
+        self._head = b""  # the beginning of every chunk, up to its choices
+        self._once = b""  # fields that only the first chunk has
         self._tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
         self._blocks: dict[int, _Block] = {}
         self._calls: dict[int, int] = {}  # tool calls opened, by choice; a choice that is not in here has not begun

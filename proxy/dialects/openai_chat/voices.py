@@ -45,7 +45,7 @@ class Voice(Struct):
 
 
 class Voices(Sentence):
-    """`streamed`: the calls come in pieces."""
+    """The choices of an answer. `streamed`: their tool calls come in pieces."""
 
     def __init__(self, streamed: bool) -> None:
         super().__init__()

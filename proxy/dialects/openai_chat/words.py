@@ -27,7 +27,7 @@ SIGN = re.compile(rb'"object"\s*:\s*"chat\.completion')
 DEMANDS = {
     "audio",  # OpenAI: voice and format of a spoken answer
     "web_search_options",  # OpenAI: web search before the answer
-    "search_parameters",  # xAI: likewise
+    "search_parameters",  # xAI: the same
     "search_domain_filter",  # Perplexity: where to search
     "search_recency_filter",
     "plugins",  # OpenRouter: web search, file parsing

@@ -1,4 +1,4 @@
-"""How does one talk OpenAI's Responses API, to clients and to the hosts that speak it?
+"""How does one speak OpenAI's Responses API, to clients and to the hosts that speak it?
 
 https://platform.openai.com/docs/api-reference/responses and, for streams, .../responses-streaming
 

@@ -102,7 +102,7 @@ class Item:
         self._kind = ""
         self._value: Object = {}  # the item as the host last sent it
         self._blocks: dict[int, Block] = {}  # by content_index
-        self._waiting = ""  # arguments of a call whose name is still to come
+        self._waiting = ""  # the arguments of a call whose name has not come yet
         self._thought = ("", 0)  # which text is handed on, the summary or the reasoning itself, and its current part
         self._done = False
 

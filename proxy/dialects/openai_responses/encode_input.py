@@ -198,7 +198,7 @@ class Saying:
                 self.dropped.unsealed(part)
                 return {"type": "input_text", "text": part.text} | self.dropped.marks(part)
             case Image():
-                detail = part.detail if self._own else part.detail or "auto"  # the SDK's types demand one
+                detail = part.detail if self._own else part.detail or "auto"  # the SDK's types require one
                 shown = {} if detail is None else {"detail": detail}
                 return {"type": "input_image", **self._pictured(part), **shown} | self.dropped.marks(part)
             case Document() if part.origin is not None:

@@ -73,8 +73,8 @@ class StreamRenderer:
         self._clock = clock
         self._response = NOTHING
         self._names = Names("")
-        self._sent = 0  # events
-        self._open: dict[int, _Item] = {}  # by block
+        self._sent = 0  # number of events sent
+        self._open: dict[int, _Item] = {}  # by the index of the block
         self._output: dict[int, Object] = {}  # the items that are done, by output_index
         self._items = 0  # begun so far
         self._last = 0  # output_index of the item that began last
