@@ -19,7 +19,7 @@ from tests.conformance.told import WIRES, Call, Json, Told, Used, Wire, differen
 from tests.conformance.vendor import invalid
 from tests.recordings import needs_recordings
 
-SAMPLE = 20 if laws.SOAK else 3  # cases of each figure and pair
+SAMPLE = 20 if laws.SOAK else 2  # cases of each figure and pair
 
 
 @pytest.fixture(autouse=True)

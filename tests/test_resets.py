@@ -112,7 +112,7 @@ async def test_what_a_call_is_made_of_is_counted_while_it_lives(tmp_path: Path) 
 
 
 async def test_who_resets_a_connection_leaves_nothing_behind(tmp_path: Path) -> None:
-    count = laws.share("connections that were reset", 100_000, 10_000)
+    count = laws.share("connections that were reset", 100_000, 4_000)
     living = Living()
     async with reached(tmp_path) as gateway:
         await many(gateway, count // 10)  # until what fills once is full
