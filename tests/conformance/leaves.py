@@ -60,7 +60,8 @@ class Held:
 
     def __init__(self, body: Any) -> None:
         self.leaves = list(leaves(body))
-        self.texts = "\0".join(str(leaf.value) for leaf in self.leaves if isinstance(leaf.value, str))
+        told = [leaf.value for leaf in self.leaves if isinstance(leaf.value, str)]
+        self.texts = "\0".join([*told, *filter(None, map(_decoded, told))])
         self._numbers = {(type(leaf.value) is bool, leaf.value) for leaf in self.leaves}
         self._squeezed = _squeezed(self.texts + "\0".join(_strings(body)))
         self._texts = set(self.texts.split("\0"))
@@ -87,11 +88,15 @@ def _strings(value: Any) -> Iterator[str]:
 
 def _recoded(text: str) -> set[str]:
     """A document of plain text is base64 on some wires."""
+    return {base64.b64encode(text.encode("utf-8", "surrogatepass")).decode(), _decoded(text) or text}
+
+
+def _decoded(text: str) -> str:
+    """What a text says that is in base64; empty where it is no such thing."""
     try:
-        decoded = base64.b64decode(text, validate=True).decode()
+        return base64.b64decode(text, validate=True).decode()
     except ValueError:
-        decoded = text
-    return {base64.b64encode(text.encode("utf-8", "surrogatepass")).decode(), decoded}
+        return ""
 
 
 def _squeezed(text: str) -> str:
