@@ -586,13 +586,19 @@ async def minutes(talk: Talk, clock: Stepped, pieces: Sequence[bytes], many: int
     return ""
 
 
-@pytest.mark.parametrize("kind", PINGS)
-async def test_a_stream_that_only_says_that_it_is_there_ends(kind: str) -> None:
+def watched() -> tuple[Talk, Stepped]:
+    """A stream that has said something, and may say no more than that it is there for half an hour."""
     talk = Talk()
     clock = Stepped(talk)
     talk.send(idle=100, quiet=1800)
     talk.receive(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", spelled(DELTA))
     talk.exchange.begun()
+    return talk, clock
+
+
+@pytest.mark.parametrize("kind", PINGS)
+async def test_a_stream_that_only_says_that_it_is_there_ends(kind: str) -> None:
+    talk, clock = watched()
     assert await minutes(talk, clock, PINGS[kind], 29) == ""
     assert await minutes(talk, clock, PINGS[kind], 4) == "quiet_timeout"
     assert talk.released == [False]
@@ -600,11 +606,7 @@ async def test_a_stream_that_only_says_that_it_is_there_ends(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", PINGS)
 async def test_a_stream_that_speaks_between_its_pings_goes_on(kind: str) -> None:
-    talk = Talk()
-    clock = Stepped(talk)
-    talk.send(idle=100, quiet=1800)
-    talk.receive(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", spelled(DELTA))
-    talk.exchange.begun()
+    talk, clock = watched()
     for _ in range(10):
         assert await minutes(talk, clock, PINGS[kind], 25) == ""
         assert await minutes(talk, clock, [DELTA], 1) == ""
@@ -612,11 +614,7 @@ async def test_a_stream_that_speaks_between_its_pings_goes_on(kind: str) -> None
 
 
 async def test_a_client_that_reads_nothing_for_an_hour_is_no_quiet_of_the_provider() -> None:
-    talk = Talk()
-    clock = Stepped(talk)
-    talk.send(idle=100, quiet=1800)
-    talk.receive(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", spelled(DELTA))
-    talk.exchange.begun()
+    talk, clock = watched()
     for _ in range(60):
         clock.now += 60
         talk.exchange.look()

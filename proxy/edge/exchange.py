@@ -233,7 +233,8 @@ class Exchange(Timed):
     def _taken(self) -> bytes:
         data = b"".join(self._chunks)
         self._chunks.clear()
-        self._speaks = self._speaks or not is_quiet(data)
+        if self._watched and not self._speaks:
+            self._speaks = not is_quiet(data)
         self._held = 0
         if self._paused:
             self._paused = False
