@@ -132,3 +132,18 @@ async def test_every_step_that_takes_its_time_is_taken_aside(
                 assert (await one.answer()).status == 200
             assert threads == {step: {thread} for step in steps}
             threads.clear()
+
+
+async def test_of_a_body_that_passes_the_first_level_is_read_at_once_up_to_a_greater_length(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: dict[str, set[str]] = {}
+    for owner, step in STEPS[:3]:
+        told(monkeypatch, owner, step, threads)
+    answer = Scenario(headers=[("Content-Type", "application/json")], body=OPENAI.whole)
+    async with Evil(answering=lambda _: answer) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        asked = OPENAI.request(model="openai/m", metadata={"user_id": "x" * LARGE})
+        async with client(gateway) as one:
+            await one.send(spell("POST", OPENAI.path, asked, OPENAI.headers))
+            assert (await one.answer()).status == 200
+    assert threads == {step: {threading.main_thread().name} for step in READ | {"forward"}}
