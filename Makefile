@@ -17,6 +17,9 @@ help: ## what there is
 run: $(VENV)/installed ## serve on 127.0.0.1:7455
 	@exec $(BIN)/pillion serve --config $${PILLION_CONFIG:-config.yaml} $(ARGS)
 
+# What tests import and start is compiled once, also where nothing that runs may leave its bytecode behind.
+test soak conformance bench: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(VENV)/tested ## every test
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
@@ -58,6 +61,7 @@ $(VENV)/bin/python:
 
 $(VENV)/installed: $(VENV)/bin/python setup.cfg pyproject.toml
 	$(BIN)/python -m pip install -q -e .
+	@$(BIN)/python -m compileall -q proxy # pip compiles what it copies, and an editable install is left where it is
 	@touch $@
 
 $(VENV)/tested: $(VENV)/installed
