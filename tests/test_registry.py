@@ -1,7 +1,10 @@
 """Does each name find its code, and does a wrong one hear what there is?"""
 
+import gc
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -46,6 +49,28 @@ def test_an_installed_package_may_bring_an_adapter(monkeypatch: pytest.MonkeyPat
     assert made.__name__ == "Counter"
     with pytest.raises(ConfigError):
         registry.dialect("mine")
+
+
+def _found() -> Any:
+    return type("Module", (), {"Anthropic": bool})
+
+
+def _broken() -> Any:
+    raise ImportError
+
+
+@pytest.mark.parametrize("module", [_found, _broken])
+def test_an_import_is_not_searched_for_garbage(monkeypatch: pytest.MonkeyPatch, module: Callable[[], Any]) -> None:
+    during = []
+
+    def load(name: str) -> Any:
+        during.append(gc.isenabled())
+        return module()
+
+    monkeypatch.setattr(registry, "import_module", load)
+    with suppress(ImportError):
+        registry.adapter("anthropic")
+    assert (during, gc.isenabled()) == ([False], True)
 
 
 def test_what_nobody_configured_is_never_loaded() -> None:
