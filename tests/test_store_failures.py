@@ -162,7 +162,7 @@ async def test_what_is_more_than_can_be_held_is_counted(tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize("is_hard", [True, False])
 async def test_where_no_slot_is_left_a_strict_budget_refuses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_hard: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, is_hard: bool
 ) -> None:
     monkeypatch.setattr(intents, "MOST", 2)
     async with ledger(tmp_path, is_hard) as book:
@@ -177,6 +177,9 @@ async def test_where_no_slot_is_left_a_strict_budget_refuses(
         book.forget(held[0])
         book.intend(row("a", 1))
         assert book.failed == ""
+    failed, recovered = caplog.records
+    assert (failed.event, recovered.event) == ("ledger_failed", "ledger_recovered")  # type: ignore[attr-defined]
+    assert f"{tmp_path}/ledger.intents: the disk is full" in failed.getMessage()
 
 
 async def test_a_ledger_that_has_room_for_slots_again_is_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

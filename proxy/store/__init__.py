@@ -2,6 +2,7 @@
 
     row         what is recorded of one attempt
     intents     the slots that hold a row until the database has it
+    sync        when every slot survives a power cut
     schema      the tables, and the SQL that writes and reads them
     sums        what rows add up to, by the hour and by the day
     database    the one connection

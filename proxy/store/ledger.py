@@ -10,7 +10,6 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from time import time
@@ -26,6 +25,7 @@ from proxy.store.intents import NO_SLOT, Intents
 from proxy.store.opening import CONSENT, Terms, check, mended, opened, put_back
 from proxy.store.reasons import Unusable, reason, told
 from proxy.store.row import Row, spelled
+from proxy.store.sync import Sync
 from proxy.store.usage import Group, Query, Total, totals, usage
 from proxy.store.writer import Writer
 
@@ -50,9 +50,9 @@ class Ledger:
         self._files = Files(folder) if folder is not None else None
         self._intents: Intents | None = None
         self._writer = Writer(Database(None), self)  # replaced by `open`
-        self._sync: _Sync | None = None
+        self._sync: Sync | None = None
         self._fallen = ""  # why it is in memory only, although it has a folder
-        self._unsound = ""  # why the last intent could not be kept
+        self._unsound = ""  # why the last intent could not be written
         self._next = 1  # id of the next row
         self.uncovered = 0  # attempts without an intent, whose rows a crash would lose
 
@@ -65,7 +65,7 @@ class Ledger:
     async def open(self) -> None:
         """Raises ConfigError where it cannot be used and a strict budget counts on it; else it is then in memory."""
         self._writer = await asyncio.to_thread(self._opened)
-        self._sync = _Sync(self._intents) if self._intents and self._config.synchronous == "full" else None
+        self._sync = Sync(self._intents) if self._intents and self._config.synchronous == "full" else None
         self._writer.start()
 
     async def check(self) -> None:
@@ -164,7 +164,8 @@ class Ledger:
         except OSError as error:
             self._uncover(error)
             return NO_SLOT
-        self._unsound = ""
+        if self._unsound:
+            self._trust()
         return slot
 
     def settle(self, slot: int, row: Row) -> None:
@@ -174,7 +175,7 @@ class Ledger:
             try:
                 self._intents.settle(slot, said)
             except OSError as error:  # the intent stays, with its estimate, until the database has the row
-                self._unsound = reason(error)
+                self._doubt(error)
         if not self._writer.put(slot, row):
             self.written([slot])
 
@@ -185,7 +186,7 @@ class Ledger:
         try:
             self._intents.forget(slot)
         except OSError as error:
-            self._unsound = reason(error)
+            self._doubt(error)
 
     async def durable(self, slot: int) -> None:
         """Wait until the intent would survive a power cut, if the operator wants that. Raises as `intend` does."""
@@ -197,10 +198,21 @@ class Ledger:
             self._uncover(error)
 
     def _uncover(self, error: OSError) -> None:
-        self._unsound = reason(error)
+        self._doubt(error)
         if self.is_hard:
             raise LedgerUnavailable(_AWAY.format(self._unsound)) from None
         self.uncovered += 1
+
+    def _doubt(self, error: OSError) -> None:
+        if self._unsound != (why := reason(error)):
+            self._unsound = why
+            words = "a crash would lose what is being spent, as its intents cannot be written: %s"
+            path = self._files.intents if self._files is not None else None
+            log.error(words, told(error, path), extra={"event": "ledger_failed"})
+
+    def _trust(self) -> None:
+        self._unsound = ""
+        log.warning("a crash loses nothing again: intents are written", extra={"event": "ledger_recovered"})
 
     # --- questions ---
 
@@ -257,43 +269,9 @@ class Ledger:
         if self._intents.is_gone:
             self._intents.renew()
         with suppress(OSError):
-            if self._intents.grow():
-                self._unsound = ""
+            if self._intents.grow() and self._unsound:
+                self._trust()
 
     def prunable(self) -> tuple[Young | None, int | None]:
         oldest = self._intents.oldest() if self._intents is not None else None
         return self._aging.young(self._writer.database.first_of_the_last), oldest
-
-
-class _Sync:
-    """Many wait for one sync of the slots. It has a thread of its own: a locked database must not delay it."""
-
-    def __init__(self, intents: Intents) -> None:
-        self._intents = intents
-        self._thread = ThreadPoolExecutor(1, "ledger-sync")
-        self._next: Future[None] | None = None  # a sync that has not begun: it will cover all that is written by now
-
-    async def done(self) -> None:
-        """Raises OSError."""
-        if (waited := self._next) is None:
-            waited = self._next = Future()
-            self._thread.submit(self._run, waited)
-        await asyncio.shield(asyncio.wrap_future(waited))
-
-    def close(self) -> None:
-        self._thread.shutdown()
-
-    def _run(self, waited: Future[None]) -> None:
-        self._next = None
-        try:
-            self._put()
-        except Exception as error:
-            waited.set_exception(error)
-        else:
-            waited.set_result(None)
-
-    def _put(self) -> None:
-        try:
-            self._intents.sync()
-        except OSError:
-            self._intents.renew()
