@@ -6,6 +6,7 @@ asked for nothing wrong, and not the loop.
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -105,7 +106,10 @@ def test_arguments_of_that_kind_are_told_as_they_came(wire: str, stream: bool) -
 
 
 async def test_what_can_be_read_and_not_be_told_is_the_providers_fault() -> None:
-    """The renderer is deeper in the stack than the decoder, so that there is a depth between the two."""
+    """The renderer is deeper in the stack than the decoder, so that there is a depth between the two.
+
+    Since Python 3.12 what C code calls does not count as the stack of Python's, and no depth is between them.
+    """
     answer = json.loads(OPENAI.whole)
     plays: list[Scenario] = []
     seen = set()
@@ -117,4 +121,4 @@ async def test_what_can_be_read_and_not_be_told_is_the_providers_fault() -> None
             plays.append(Scenario(body=json.dumps(answer).encode(), headers=[("content-type", "application/json")]))
             asked = {"model": "openai/m", "messages": [{"role": "user", "content": "Hi"}], "stream": False}
             seen.add((await ask(gateway, "POST", "/api/chat", json.dumps(asked).encode())).status)
-    assert seen == {200, 502}
+    assert seen == ({200, 502} if sys.version_info < (3, 12) else {200})

@@ -585,7 +585,7 @@ def test_bad_input_is_refused_with_its_path(fields: dict[str, Any], param: str) 
     assert param in caught.value.message
 
 
-@pytest.mark.parametrize(("key", "depth"), [("a", 5000), ("a_b", 600), ("a_b", 900), ("a_b", 5000)])
+@pytest.mark.parametrize(("key", "depth"), [("a", 90_000), ("a_b", 600), ("a_b", 900), ("a_b", 90_000)])
 def test_what_is_nested_too_deeply_is_refused(key: str, depth: int) -> None:
     deep = b'{"contents":[{"parts":[{"text":"a"}]}],"safetySettings":%b1%b'
     inner = b'{"%b":' % key.encode()
