@@ -35,7 +35,7 @@ def bounded(name: str, param: str = "model") -> str:
     https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
     """
     if len(name) > LONGEST:
-        raise BadRequest(f"{param} has {len(name)} characters; a name has {LONGEST} at most.", param=param)
+        raise BadRequest(f"{param} has {len(name)} characters, but at most {LONGEST} are allowed.", param=param)
     return name
 
 

@@ -42,7 +42,7 @@ def seconds(text: str, longest: float) -> float:
     """Raises BadRequest, also for more than `longest`: a client that got less than it asked for would not know."""
     said = float(text) if _seconds(text) else 0.0
     if not 0 < said <= longest:
-        raise BadRequest(f"{TIMEOUT} must be a number of seconds above 0, and at most {longest:g}.", param=TIMEOUT)
+        raise BadRequest(f"{TIMEOUT} must be a number of seconds above 0 and at most {longest:g}.", param=TIMEOUT)
     return said
 
 

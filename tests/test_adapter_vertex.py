@@ -698,7 +698,7 @@ def test_the_path_names_the_model(rest: str, body: bytes, peek: Peek) -> None:
         (f"{LONG}:rawPredict", b"{}", "publishers/anthropic"),
         (f"{LONG}claude-x:rawPredict", b'{"model":"claude-y"}', "model says 'claude-y'"),
         (f"{LONG}claude-x:rawPredict", b'{"stream":1}', "stream must be a boolean"),
-        (f"{LONG}count-tokens:rawPredict", b"{}", "model must be a string"),
+        (f"{LONG}count-tokens:rawPredict", b"{}", "model must be a non-empty string, but it is missing"),
     ],
 )
 def test_what_the_path_cannot_mean_is_refused(rest: str, body: bytes, said: str) -> None:

@@ -77,14 +77,25 @@ def test_a_null_says_what_absence_says(take: Take, _good: object, _bad: object, 
 
 @pytest.mark.parametrize(
     ("value", "came"),
-    [(None, "nothing"), ("", "an empty string"), ("x", "a string"), (1, "a number"), (True, "a boolean"), ({}, "an")],
+    [
+        ("", "an empty string"),
+        ("x", "a string"),
+        (1, "an integer"),
+        (1.5, "a decimal number"),
+        (True, "a boolean"),
+        ({}, "an object"),
+    ],
 )
 def test_the_message_says_what_was_expected_and_what_came(value: object, came: str) -> None:
-    assert wrong("a.b", "an array", value).message.startswith(f"a.b must be an array, but {came}")
+    assert wrong("a.b", "an array", value).message == f"a.b must be an array, not {came}."
+
+
+def test_the_message_says_what_is_missing() -> None:
+    assert wrong("a.b", "an array", None).message == "a.b must be an array, but it is missing or null."
 
 
 def test_a_negative_number_is_shown() -> None:
-    with pytest.raises(BadRequest, match="max must be an integer that is not negative, but '-1' came"):
+    with pytest.raises(BadRequest, match="max must be a non-negative integer, not '-1'"):
         Fields({"max": -1}, "").need_natural("max")
 
 

@@ -60,7 +60,7 @@ async def test_a_client_may_say_how_long_it_waits(asked_for: str, seconds: float
 @pytest.mark.parametrize("asked_for", ["61", "100000", "0", "-1", "1_0", "\u0663", "1e1", "nan", "inf", "", "9" * 400])
 async def test_a_client_that_asks_for_no_time_or_for_too_much_is_told_so(asked_for: str) -> None:
     asked = call({"X-Pillion-Timeout": asked_for}, body=b'{"model":"m"}')
-    with pytest.raises(BadRequest, match=r"above 0, and at most 60\.") as caught:
+    with pytest.raises(BadRequest, match=r"above 0 and at most 60\.") as caught:
         await Intake(60)(asked, fine)
     assert caught.value.param == "x-pillion-timeout"
 

@@ -262,8 +262,8 @@ def test_no_answer_at_all_is_refused(wire: Dialect) -> None:
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"stop": 5}, "stop must be a string or an array, but a number came."),
-        ({"tool_choice": "maybe"}, "tool_choice must be auto, none, required or an object, but 'maybe' came."),
+        ({"stop": 5}, "stop must be a string or an array, not an integer."),
+        ({"tool_choice": "maybe"}, "tool_choice must be auto, none, required or an object, not 'maybe'."),
     ],
     ids=str,
 )

@@ -36,18 +36,19 @@ def dump(value: object) -> bytes:
 
 # --- a client's body -------------------------------------------------------------------------------------------------
 
-_TYPES = {str: "a string", bool: "a boolean", int: "a number", float: "a number", list: "an array", dict: "an object"}
+_TYPES = {str: "a string", bool: "a boolean", int: "an integer", float: "a decimal number", list: "an array"}
 
 
 def wrong(path: str, expected: str, value: object) -> BadRequest:
-    came = _TYPES.get(type(value), "nothing")
-    if value == "":
-        came = "an empty string"
-    return BadRequest(f"{path} must be {expected}, but {came} came.", param=path)
+    """`value`: None where it is missing, which null means as well."""
+    if value is None:
+        return BadRequest(f"{path} must be {expected}, but it is missing or null.", param=path)
+    came = "an empty string" if value == "" else _TYPES.get(type(value), "an object")
+    return BadRequest(f"{path} must be {expected}, not {came}.", param=path)
 
 
 def wrong_word(path: str, expected: str, word: str) -> BadRequest:
-    return BadRequest(f"{path} must be {expected}, but {word[:40]!r} came.", param=path)
+    return BadRequest(f"{path} must be {expected}, not {word[:40]!r}.", param=path)
 
 
 class Left(Object):
@@ -142,14 +143,14 @@ class Fields:
         """A non-empty string."""
         value = self.text(key)
         if not value:
-            raise wrong(self.path(key), "a string that is not empty", value)
+            raise wrong(self.path(key), "a non-empty string", value)
         return value
 
     def need_natural(self, key: str) -> int:
         """An integer that is not negative."""
         value = self._need(key, self.integer, "an integer")
         if value < 0:
-            raise wrong_word(self.path(key), "an integer that is not negative", str(value))
+            raise wrong_word(self.path(key), "a non-negative integer", str(value))
         return value
 
     def need_object(self, key: str) -> Object:

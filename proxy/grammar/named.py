@@ -9,7 +9,7 @@ def peek_of(envelope: Envelope, unsaid: bool = False) -> Peek:
     """`unsaid`: whether the answer is streamed if the body does not say. Raises BadRequest."""
     model, stream = envelope.get("model"), envelope.get("stream")
     if not isinstance(model, str) or not model:
-        raise wrong("model", "a string that is not empty", model)
+        raise wrong("model", "a non-empty string", model)
     if stream is not None and not isinstance(stream, bool):
         raise wrong("stream", "a boolean", stream)
     return Peek(model, unsaid if stream is None else stream)

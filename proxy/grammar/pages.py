@@ -36,5 +36,5 @@ def _count(text: str, key: str) -> int:
 
 def _place(names: Sequence[str], name: str, key: str) -> int:
     if name not in names:
-        raise wrong_word(key, "where an earlier page ended", name)
+        raise wrong_word(key, "a value that an earlier page returned", name)
     return names.index(name)

@@ -228,7 +228,8 @@ def _tool_result(fields: Fields) -> ToolResult:
     """A result may not hold another one, or a client could decide how deeply we recurse."""
     for number, block in enumerate(as_list(fields.rest.get("content"))):
         if as_object(block).get("type") == "tool_result":
-            raise wrong_word(f"{fields.path('content')}[{number}].type", "what a result may hold", "tool_result")
+            at = f"{fields.path('content')}[{number}].type"
+            raise wrong_word(at, "the type of a block that a tool_result can contain", "tool_result")
     nothing = fields.rest.get("content", "") == ""  # the tool had nothing to say
     parts = [] if nothing else _content(fields, "content")
     fields.rest.pop("content", None)

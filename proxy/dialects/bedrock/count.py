@@ -30,7 +30,7 @@ def count_parse(body: Object, peek: Peek) -> Request:
         case {"invokeModel": invoked, **more} if not more:
             return _invoked(Fields(invoked, "input.invokeModel"), peek)
         case members:
-            raise wrong_word("input", "an object with one member, converse or invokeModel", ", ".join(members))
+            raise wrong_word("input", "an object with exactly one member, converse or invokeModel", ", ".join(members))
 
 
 def _invoked(fields: Fields, peek: Peek) -> Request:

@@ -91,7 +91,7 @@ def _schema(fields: Fields) -> Object:
         if error.param:
             raise
         at = fields.path("schema")
-        raise BadRequest(f"{at} must be the text of a JSON object.", param=at) from None
+        raise BadRequest(f"{at} must be a string that contains a JSON object.", param=at) from None
 
 
 def _claudes_format(more: Fields) -> Format | None:

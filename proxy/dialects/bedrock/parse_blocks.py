@@ -60,7 +60,7 @@ def member_of(value: object, at: str) -> tuple[str, object]:
     members = Fields(value, at).rest
     if len(members) != 1:
         names = ", ".join(members) or "none"
-        raise BadRequest(f"{at} must be an object with one member, but it has {names[:80]}.", param=at)
+        raise BadRequest(f"{at} must be an object with exactly one member, but it has {names[:80]}.", param=at)
     return next(iter(members.items()))
 
 
@@ -187,7 +187,8 @@ def _tool_result(fields: Fields) -> Part:
         return Opaque(wire=NAME, value={"toolResult": fields.rest})
     for number, block in enumerate(as_list(fields.rest.get("content"))):
         if "toolResult" in as_object(block):  # or a client could decide how deeply we recurse
-            raise wrong_word(f"{fields.path('content')}[{number}]", "what a toolResult may hold", "toolResult")
+            at = f"{fields.path('content')}[{number}]"
+            raise wrong_word(at, "a block that a toolResult can contain", "toolResult")
     status = fields.text("status")
     if status not in (None, "success", "error"):
         raise wrong_word(fields.path("status"), "success or error", status or "")
@@ -204,7 +205,7 @@ def _thought(value: object, at: str) -> Part:
     kind, inner = member_of(value, at)
     if kind == "redactedContent":
         if not isinstance(inner, str) or not inner:  # if empty, it would look like a readable thought
-            raise wrong(f"{at}.redactedContent", "a string that is not empty", inner)
+            raise wrong(f"{at}.redactedContent", "a non-empty string", inner)
         return Thinking(redacted=unwrap(inner))
     if kind != "reasoningText":
         return Opaque(wire=NAME, value={"reasoningContent": value})

@@ -222,5 +222,5 @@ def _source(url: str, at: str) -> Source:
         return Remote(url)
     head, comma, data = url[5:].partition(",")
     if not comma or head[-7:].lower() != ";base64":
-        raise BadRequest(f"{at} must be a data: URL of base64, or a web address.", param=at)
+        raise BadRequest(f"{at} must be a web URL, or a data: URL in base64.", param=at)
     return Inline(standard_base64(data), head[:-7])

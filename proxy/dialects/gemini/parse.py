@@ -202,7 +202,7 @@ def _choose(request: Request, top: Fields) -> None:
     value, at = calling.rest.pop("mode", None), calling.path("mode")
     mode = MODES[0] if value is None else _word(value, at, MODES)
     if mode not in MODES:
-        raise wrong_word(at, ", ".join(MODES[1:]), str(value))
+        raise wrong_word(at, f"one of {', '.join(MODES[1:])}", str(value))
     if names and mode not in ("ANY", "VALIDATED"):
         named = {"allowedFunctionNames": names, "mode": mode}
         request.demands["toolConfig"] = Left(functionCallingConfig=Left(named))

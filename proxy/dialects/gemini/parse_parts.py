@@ -11,7 +11,7 @@ from proxy.dialects.gemini.media import read_file, read_inline
 from proxy.dialects.gemini.seals import seal_in
 from proxy.dialects.gemini.words import NAME
 from proxy.errors import BadRequest
-from proxy.grammar.fields import Fields, dump, wrong, wrong_word
+from proxy.grammar.fields import Fields, dump, wrong_word
 
 _MADE = "call_gemini_"
 
@@ -77,9 +77,11 @@ class Chat:
     def _any_part(self, fields: Fields) -> Part:
         kinds = [kind for kind in _KINDS if kind in fields.rest]
         if len(kinds) > 1:
-            raise BadRequest(f"{fields.at} must be one thing, but {' and '.join(kinds)} came.", param=fields.at)
+            message = f"{fields.at} has {' and '.join(kinds)}: a part must have exactly one of them."
+            raise BadRequest(message, param=fields.at)
         if not fields.rest:
-            raise wrong(fields.at, "a part with text, inlineData, functionCall or the like", None)
+            message = f"{fields.at} is empty: a part must have text, inlineData, functionCall or the like."
+            raise BadRequest(message, param=fields.at)
         part: Part
         match kinds:
             case ["text"]:
@@ -123,7 +125,8 @@ class Chat:
         call = given or self._answered(name)
         known = self._names.get(call, "")
         if not name and not known:
-            raise wrong(inner.path("name"), "a string that is not empty", name)
+            at = inner.path("name")
+            raise BadRequest(f"{at} must be the name of the function called, but it is missing or empty.", param=at)
         if name and name != known:
             inner.rest["name"] = name
         told = dump(inner.object("response") or {}).decode()

@@ -12,7 +12,7 @@ from typing import Any
 from proxy.dialects.gemini.spelling import camel
 from proxy.dialects.gemini.words import SCHEMA_TYPES
 from proxy.errors import BadRequest
-from proxy.grammar.fields import Object, wrong
+from proxy.grammar.fields import Object, wrong, wrong_word
 
 _TYPES = {word.lower(): word for word in SCHEMA_TYPES[1:]}
 _SIZES = {"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"}
@@ -66,7 +66,7 @@ def _type(item: Any, at: str) -> Any:
     if word == SCHEMA_TYPES[0].lower():
         return ""
     if word not in _TYPES:
-        raise BadRequest(f"{at} must be one of {', '.join(_TYPES.values())}, but {item[:40]!r} came.", param=at)
+        raise wrong_word(at, f"one of {', '.join(_TYPES.values())}", item)
     return word
 
 

@@ -93,7 +93,7 @@ def _reasoning(top: Fields) -> Reasoning | None:
         case str() if value:
             return Reasoning(effort=value)
         case _:
-            raise wrong("think", "a boolean, or low, medium or high", value)
+            raise wrong("think", "a boolean, or a string such as low, medium or high", value)
 
 
 # --- turns -----------------------------------------------------------------------------------------------------------

@@ -207,7 +207,7 @@ def source_of(url: str, at: str) -> Source:
         return Remote(url)
     head, comma, data = url[5:].partition(",")
     if not comma:
-        raise BadRequest(f"{at} must be a whole data: URL, with a comma before its data.", param=at)
+        raise BadRequest(f"{at} must be a complete data: URL, with a comma before the data.", param=at)
     if head[-7:].lower() == ";base64":
         return Inline(standard_base64(data), head[:-7])
     return Inline(b64encode(unquote_to_bytes(data)).decode(), head)

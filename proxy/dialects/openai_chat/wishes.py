@@ -83,5 +83,5 @@ def _cost_limit(top: Fields, envelope: Envelope) -> int | None:
         return cost_limit(value, "cost_limit")
     raw = envelope.raw("cost_limit")
     if not is_number(value) or raw is None:
-        raise wrong("cost_limit", "a number of dollars, or a string that spells one", value)
+        raise wrong("cost_limit", "a number of dollars, or a string that holds one", value)
     return cost_limit(raw.decode(), "cost_limit")

@@ -221,5 +221,5 @@ def _source(url: str, at: str) -> Source:
         return Remote(url)
     head, comma, data = url[5:].partition(",")
     if not comma or head[-7:].lower() != ";base64":
-        raise BadRequest(f"{at} must be a URL, or a data: URL with base64 in it.", param=at)
+        raise BadRequest(f"{at} must be a web URL, or a data: URL in base64.", param=at)
     return Inline(standard_base64(data), head[:-7])
