@@ -615,7 +615,7 @@ async def test_an_error_that_repeats_our_credentials_is_told_without_them(
         said = await refused(converse(client))
     assert said["Error"] == {
         "Code": "ExpiredTokenException",
-        "Message": "bedrock does not allow that to pillion's key: The token *** of *** is bad (***).",
+        "Message": "bedrock does not allow pillion's key to do this: The token *** of *** is bad (***).",
     }
     assert not any(secret in caplog.text for secret in (ID, KEY, TOKEN))
 
@@ -726,10 +726,10 @@ def test_what_cannot_be_counted_is_refused_with_its_path(body: Any, param: str) 
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b"", "counts no inputTokens"),
-        (b"[]", "counts no inputTokens"),
-        (b'{"inputTokens":true}', "counts no inputTokens"),
-        (b'{"inputTokens":-1}', "counts no inputTokens"),
+        (b"", "has no valid inputTokens"),
+        (b"[]", "has no valid inputTokens"),
+        (b'{"inputTokens":true}', "has no valid inputTokens"),
+        (b'{"inputTokens":-1}', "has no valid inputTokens"),
         (b'{"message":"not today"}', "not today"),
     ],
 )

@@ -84,7 +84,7 @@ def always(**fields: Any) -> Callable[[Speech], Scenario]:
 
 
 FAULTS = {
-    "html 200": Fault(always(body=PAGE, headers=HTML), 502, "answered text/html where"),
+    "html 200": Fault(always(body=PAGE, headers=HTML), 502, "answered with text/html instead of"),
     "html 502": Fault(always(status=502, body=PAGE, headers=HTML), 502, "answered 502"),
     "html 404": Fault(always(status=404, body=PAGE, headers=HTML), 404, "answered 404"),
     "text 200": Fault(always(body=b"ok", headers=[("Content-Type", "text/plain")]), 502),

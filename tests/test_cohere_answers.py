@@ -655,9 +655,9 @@ def test_why_an_answer_ended(word: Json, reason: Reason, streamed: bool) -> None
     ("word", "error", "kind", "message"),
     [
         ("ERROR", "It broke.", Down, "It broke."),
-        ("ERROR", None, Down, "The provider's model failed, and says no more."),
+        ("ERROR", None, Down, "The provider's model failed without giving a reason."),
         ("ERROR", {"odd": 1}, Down, "The provider answered 200 with no readable error."),
-        ("TIMEOUT", None, Timeout, "The provider's model ran out of time."),
+        ("TIMEOUT", None, Timeout, "The provider's model timed out."),
     ],
 )
 @pytest.mark.parametrize("streamed", [True, False])

@@ -205,8 +205,8 @@ def test_a_number_is_one_that_can_be_kept(value: object, is_one: bool) -> None:
 
 
 def test_nonsense_may_be_asked_of_another() -> None:
-    assert nonsense("it is no JSON").elsewhere
-    assert nonsense("it is no JSON").message == "The provider's answer makes no sense: it is no JSON."
+    assert nonsense("it is not valid JSON").elsewhere
+    assert nonsense("it is not valid JSON").message == "The provider's answer could not be read: it is not valid JSON."
 
 
 def test_headers_that_say_when_to_ask_again_are_kept() -> None:

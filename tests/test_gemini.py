@@ -346,7 +346,10 @@ def test_arguments_in_pieces_are_put_together_by_their_paths() -> None:
 def test_a_piece_of_arguments_without_a_place_is_nonsense(path: Any) -> None:
     opened = candidate({"functionCall": {"name": "f", "willContinue": True}})
     error = failure(sse(opened, partial({"jsonPath": path, "stringValue": "x"})))
-    assert error.message == "The provider's answer makes no sense: a piece of arguments has no place."
+    assert (
+        error.message
+        == "The provider's answer could not be read: a piece of a function call's arguments has no valid jsonPath."
+    )
 
 
 def test_media_and_the_work_of_google_s_own_tools_come_whole() -> None:
@@ -538,20 +541,20 @@ def test_usage_falls_into_disjoint_buckets(usage: Any, expected: Usage | None) -
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"", "it holds no chunk"),
-        (b"<html>nothing</html>", "it holds no chunk"),
-        (b"[]", "it holds no chunk"),
-        (b"data: {\n\n", "it is no JSON"),
-        (b"data: 5\n\n", "a chunk is no JSON object"),
-        (sse({"candidates": 5}), "candidates is no array"),
-        (sse({"candidates": [5]}), "a candidate is no JSON object"),
-        (sse({"candidates": [{"index": -1}]}), "a candidate has no index"),
-        (sse({"candidates": [{"content": {"parts": 5}}]}), "parts is no array"),
-        (sse(candidate({"text": 5})), "text is no text"),
-        (sse({"candidates": [{"content": {"parts": ["x"]}}]}), "a part is no JSON object"),
+        (b"", "the stream has no chunk"),
+        (b"<html>nothing</html>", "the stream has no chunk"),
+        (b"[]", "the stream has no chunk"),
+        (b"data: {\n\n", "it is not valid JSON"),
+        (b"data: 5\n\n", "a chunk is not a JSON object"),
+        (sse({"candidates": 5}), "candidates is not an array"),
+        (sse({"candidates": [5]}), "a candidate is not a JSON object"),
+        (sse({"candidates": [{"index": -1}]}), "a candidate has no valid index"),
+        (sse({"candidates": [{"content": {"parts": 5}}]}), "parts is not an array"),
+        (sse(candidate({"text": 5})), "text is not a string"),
+        (sse({"candidates": [{"content": {"parts": ["x"]}}]}), "a part is not a JSON object"),
         (sse(candidate({"functionCall": {"args": {}}})), "a function call has no name"),
-        (sse(candidate({"text": "a"})), "broke off before its end"),
-        (b"[" + json.dumps(candidate({"text": "a"})).encode(), "broke off before its end"),
+        (sse(candidate({"text": "a"})), "ended before the answer was complete"),
+        (b"[" + json.dumps(candidate({"text": "a"})).encode(), "ended before the answer was complete"),
         (sse({"error": {"message": "Bad luck."}}), "Bad luck."),
         (sse(candidate({"text": "a"}, finish="STOP"), {"error": "Too late."}), "Too late."),
     ],
@@ -566,9 +569,9 @@ def test_what_is_no_stream_is_an_upstream_error(data: bytes, why: str) -> None:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"", "it is no JSON"),
-        (b"<html>", "it is no JSON"),
-        (b"5", "a chunk is no JSON object"),
+        (b"", "it is not valid JSON"),
+        (b"<html>", "it is not valid JSON"),
+        (b"5", "a chunk is not a JSON object"),
         (b"{}", "it has no candidates"),
         (b'{"candidates": [], "usageMetadata": {"promptTokenCount": 5}}', "it has no candidates"),
         (b'{"error": {"code": 503, "message": "Later.", "status": "UNAVAILABLE"}}', "Later."),

@@ -273,7 +273,7 @@ async def test_a_stream_that_ends_before_it_says_something_is_no_200(wire: str) 
     ):
         body = {"stream": True, "messages": [{"role": "user", "content": "Hi"}], **asked}
         got = await ask(gateway, "POST", path, json.dumps(body).encode())
-    assert (got.status, b"ended before it began" in got.body) == (502, True)
+    assert (got.status, b"ended before the answer began" in got.body) == (502, True)
 
 
 @pytest.mark.parametrize("wire", ASKED)
@@ -299,7 +299,7 @@ async def test_an_end_alone_is_no_answer() -> None:
     ):
         body = {"stream": True, "messages": [{"role": "user", "content": "Hi"}], **asked}
         got = await ask(gateway, "POST", path, json.dumps(body).encode())
-    assert (got.status, b"ended before it began" in got.body) == (502, True)
+    assert (got.status, b"ended before the answer began" in got.body) == (502, True)
 
 
 async def test_no_more_is_held_than_the_limit() -> None:

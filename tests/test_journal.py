@@ -192,7 +192,7 @@ async def test_a_web_page_is_called_one(speech: Speech, provider: Speech, stream
         ):
             got = await chat(gateway, speech, speech.request(stream, f"{provider.provider}/m"))
         due = "a stream" if stream else "JSON"
-        said = f"{provider.provider} answered text/html where {due} was due: check base_url."
+        said = f"{provider.provider} answered with text/html instead of {due}: check base_url."
         assert (got.status, speech.error(got.body)["message"]) == (502, said)
     assert {line["code"] for line in kept.lines} == {"upstream_protocol"}
 
@@ -214,7 +214,7 @@ async def test_an_answer_that_is_only_called_a_page_is_read_all_the_same(
 @streamed_and_whole
 @pytest.mark.parametrize(
     ("media_type", "shown"),
-    [("text/plain", ", of type text/plain,"), ("x" * 300, ", of no known type,"), ("\xff/\xfe", ", of no known type,")],
+    [("text/plain", " (of type text/plain)"), ("x" * 300, " (of unknown type)"), ("\xff/\xfe", " (of unknown type)")],
     ids=ascii,
 )
 async def test_what_passes_through_and_is_no_answer_has_its_type_named(
@@ -233,7 +233,7 @@ async def test_a_redirect_says_which_and_what_to_look_at(speech: Speech, provide
     moved = Scenario(status=status, headers=[("Location", "http://127.0.0.1:1/")])
     async with Evil(moved) as evil, telling(log_to(Kept()), provider.environ(evil.url)) as gateway:
         got = await chat(gateway, speech, speech.request(model=f"{provider.provider}/m"))
-    said = f"{provider.provider} answered {status}, and redirects are not followed: check base_url."
+    said = f"{provider.provider} answered with status {status}, and redirects are not followed: check base_url."
     assert speech.error(got.body)["message"] == said
 
 
@@ -247,7 +247,7 @@ def refusal(provider: Speech, message: str) -> bytes:
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [(401, "refused pillion's key"), (403, "does not allow that to pillion's key")],
+    [(401, "refused pillion's key"), (403, "does not allow pillion's key to do this")],
 )
 @every_lane
 async def test_a_key_that_a_provider_refuses_is_said_to_be_pillions(

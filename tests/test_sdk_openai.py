@@ -353,7 +353,7 @@ async def test_a_bad_request_names_its_field(sdk: Client, asked: dict[str, Any],
 
 @pytest.mark.parametrize("ask", ["chunks", "gathered"])
 async def test_a_stream_that_is_cut_never_ends_well(sdk: Client, ask: str) -> None:
-    with pytest.raises(openai.APIError, match=r"cut short|ended before|broke off"):
+    with pytest.raises(openai.APIError, match=r"cut short|ended before"):
         await getattr(sdk, ask)(model="echo/text+cut-5", messages=user())
 
 

@@ -90,9 +90,9 @@ def length_of(held: bytes | bytearray, limit: int = MAX_MESSAGE) -> int:
     size: int
     size, headers, checksum = _lengths(held)
     if crc32(held[:8]) != checksum:
-        raise BadMessage("the checksum of a message's prelude does not fit")
+        raise BadMessage("the checksum of a message's prelude is wrong")
     if size > limit:
-        raise BadMessage(f"a message of {size} bytes is longer than {limit}")
+        raise BadMessage(f"a message of {size} bytes is longer than {limit} bytes")
     if headers > MAX_HEADERS or headers + _LEAST > size:
         raise BadMessage(f"a message of {size} bytes cannot have {headers} bytes of headers")
     return size
@@ -106,7 +106,7 @@ def headers_in(frame: bytes) -> bytes:
 def message_of(frame: bytes) -> Message:
     """A whole message, taken apart. Raises BadMessage."""
     if crc32(frame[:-4]) != _checksum.unpack(frame[-4:])[0]:
-        raise BadMessage("the checksum of a message does not fit")
+        raise BadMessage("the checksum of a message is wrong")
     headers = headers_in(frame)
     return Message(_headers_of(headers), frame[PRELUDE + len(headers) : -4])
 
@@ -124,9 +124,9 @@ def _headers_of(data: bytes) -> dict[str, Value]:
                 raise BadMessage(f"a message has the header {name} twice")
             headers[name] = value
     except (IndexError, struct.error, UnicodeDecodeError):
-        raise BadMessage("the headers of a message cannot be read") from None
+        raise BadMessage("the headers of a message are malformed") from None
     if at != len(data):
-        raise BadMessage("a header is longer than all headers together")
+        raise BadMessage("a header is longer than the rest of the headers")
     return headers
 
 
@@ -140,7 +140,7 @@ def _value(kind: int, data: bytes, at: int) -> tuple[Value, int]:
     if kind == _UUID:
         return data[at : at + 16], at + 16
     if kind not in (_BYTES, _TEXT):
-        raise BadMessage(f"a header is of type {kind}, which does not exist")
+        raise BadMessage(f"a header is of unknown type {kind}")
     start = at + 2
     end = start + _short.unpack_from(data, at)[0]
     value = data[start:end]

@@ -200,7 +200,7 @@ _PADDING = ("", "", "==", "=")  # by the length modulo 4; no base64 has a rest o
 
 
 def nonsense(why: str) -> Down:
-    return Down(f"The provider's answer makes no sense: {why}.")
+    return Down(f"The provider's answer could not be read: {why}.")
 
 
 def as_object(value: object) -> Object:
@@ -219,7 +219,7 @@ def text_in(said: Object, key: str) -> str:
     """A field that must be a text if it is there; "" where it is not. Raises UpstreamError."""
     value = said.get(key)
     if value is not None and not isinstance(value, str):
-        raise nonsense(f"{key} is no text")
+        raise nonsense(f"{key} is not a string")
     return value or ""
 
 

@@ -44,7 +44,9 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
         return answer if media_type_of(answer) not in _PAGES else await _no_page(call, answer)
     if answer.status < 400:
         answer.abort()
-        raise _misled(call, f"{answer.status}, and redirects are not followed", "upstream_redirect", answer.status)
+        raise _misled(
+            call, f"status {answer.status}, and redirects are not followed", "upstream_redirect", answer.status
+        )
     try:
         body = await call.timed(answer.read(ERROR_LIMIT))
     except BaseException:  # most of all where the client has left: the provider must not go on
@@ -66,7 +68,7 @@ async def _no_page(call: Call, answer: Answer) -> Answer:
         began = await call.timed(answer.chunk())
         if not began or _is_page(began):
             due = "a stream" if call.stream else "JSON"
-            raise _misled(call, f"{media_type_of(answer)} where {due} was due", "upstream_protocol", answer.status)
+            raise _misled(call, f"{media_type_of(answer)} instead of {due}", "upstream_protocol", answer.status)
     except BaseException:  # most of all where the client has left: the provider must not go on
         answer.abort()
         raise
@@ -76,7 +78,7 @@ async def _no_page(call: Call, answer: Answer) -> Answer:
 def _misled(call: Call, what: str, code: str, status: int) -> Down:
     """The error for an answer that no provider gives: the host is something else, or has moved."""
     name = provider_of(call)
-    return Down(f"{name} answered {what}: check base_url.", provider=name, code=code, upstream_status=status)
+    return Down(f"{name} answered with {what}: check base_url.", provider=name, code=code, upstream_status=status)
 
 
 def media_type_of(answer: Answer) -> str:
@@ -91,7 +93,7 @@ def _media_type(content_type: str) -> str:
 def unexpected_type(answer: Answer, due: str) -> str:
     """For a sentence about an answer that makes no sense: its media type, if that is not the one that was `due`."""
     came = media_type_of(answer)
-    return "" if came == due else f", of type {came}," if _is_type(came) else ", of no known type,"
+    return "" if came == due else f" (of type {came})" if _is_type(came) else " (of unknown type)"
 
 
 def is_stream(call: Call, answer: Answer, dialect: Dialect) -> bool:
@@ -118,7 +120,7 @@ async def hold(
             if not chunk or len(held) > HOLD_LIMIT or dialect.has_event(held):
                 return held
         except Unframed:
-            message = f"The provider's stream{unexpected_type(answer, dialect.stream_type)} is none."
+            message = f"The provider's answer{unexpected_type(answer, dialect.stream_type)} is not a stream."
             raise Down(message, code="upstream_protocol", provider=provider_of(call)) from None
 
 
@@ -148,8 +150,8 @@ def blame(call: Call, error: UpstreamError) -> None:
     hide = call.target.adapter.hide
     error.provider = call.target.adapter.name
     if error.kind == "authentication":
-        refused = "does not allow that to" if error.status == 403 else "refused"
-        error.message = f"{error.provider} {refused} pillion's key: {error.message}"
+        refused = "does not allow pillion's key to do this" if error.status == 403 else "refused pillion's key"
+        error.message = f"{error.provider} {refused}: {error.message}"
     error.message, error.code = hide(error.message), hide(error.code)
     error.param = hide(error.param) if error.param else None
     if error.body is not None and hide(text := error.body.decode("utf-8", "surrogateescape")) != text:

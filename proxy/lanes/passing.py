@@ -137,7 +137,8 @@ async def _hold(call: Call, answer: Answer, meter: Meter) -> bytes:
             blame(call, meter.error)
             raise meter.error
         if not chunk and not meter.finished:
-            message = f"The provider's stream{unexpected_type(answer, call.dialect.stream_type)} ended before it began."
+            came = unexpected_type(answer, call.dialect.stream_type)
+            message = f"The provider's stream{came} ended before the answer began."
             raise Down(message, code="upstream_cut", provider=provider_of(call))
 
     held = await hold(call, answer, call.dialect, hear)

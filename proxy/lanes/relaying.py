@@ -106,14 +106,14 @@ class Relay(Pouring):
             error.told = True
             raise error
         if not self._meter.finished:
-            message, name = "The provider's stream ended before its answer did.", provider_of(self._call)
+            message, name = "The provider's stream ended before the answer was complete.", provider_of(self._call)
             raise Down(message, code="upstream_cut", provider=name)
 
     def _ended(self) -> None:
         note(self._call, self._meter)
 
     def _senseless(self, error: Unframed) -> Down:
-        message = f"The provider's stream makes no sense: {error}."
+        message = f"The provider's answer could not be read: {error}."
         return Down(message, code="upstream_protocol", provider=provider_of(self._call))
 
     def _readable(self, fault: UpstreamError, events: bytes) -> bytes | None:

@@ -46,7 +46,7 @@ class Telling:
         except Unrepresentable as error:  # the client asked for nothing wrong: it is the answer that does not fit
             self.fault = Down(error.message, provider=provider_of(self._call), code=error.code, param=error.param)
         except BadRequest as error:  # the renderer cannot spell it: it is nested too deeply
-            message = f"The provider's answer cannot be told: {error.message}"
+            message = f"The provider's answer could not be translated: {error.message}"
             self.fault = Down(message, provider=provider_of(self._call), code="upstream_protocol")
         if self._sieve.dropped:  # told in a header, if the head still waits; else in the log and the metrics
             self._call.dropped = (*self._asked, *self._sieve.dropped)

@@ -97,7 +97,7 @@ class StreamDecoder:
         if not self._started:
             raise fault_of_no_answer(self._first)
         if not self._finished:
-            raise Down("The provider's stream ended before its answer did.")
+            raise Down("The provider's stream ended before the answer was complete.")
 
     def _hear(self, events: bytes) -> Iterator[Event]:
         """Nearly every event is a delta: those do not go through `_event`."""
@@ -120,7 +120,7 @@ class StreamDecoder:
                 raise nonsense("an event is malformed") from None
             return EventFields(kind)
         if not self._started and event.type.startswith(("content_", "message_delta", "message_stop")):
-            raise nonsense("it does not begin with message_start")
+            raise nonsense("the stream does not begin with message_start")
         return event
 
     def _event(self, event: EventFields) -> Iterator[Event]:
@@ -142,7 +142,7 @@ class StreamDecoder:
 
     def _message_start(self, message: MessageFields | None) -> Iterator[Event]:
         if self._started or message is None:
-            raise nonsense("message_start has no message" if message is None else "message_start comes twice")
+            raise nonsense("message_start has no message" if message is None else "message_start was sent twice")
         self._started, self._first = True, b""
         yield start_of(message)
         if usage := self._tally.add(message.usage):
@@ -155,13 +155,13 @@ class StreamDecoder:
 
     def _message_stop(self) -> Event:
         if self._blocks:
-            raise nonsense("message_stop comes before every block is closed")
+            raise nonsense("message_stop was sent before every block was closed")
         self._finished = True
         return Finish(stops=(self._stop,))
 
     def _block_start(self, event: EventFields) -> Iterator[Event]:
         if event.index in self._blocks or event.index < 0:
-            raise nonsense(f"block {event.index} opens twice, or has no number")
+            raise nonsense(f"block {event.index} was opened twice, or has no valid index")
         part = _part_of(event.content_block)
         block = self._blocks[event.index] = _Block(self._count, part)
         self._count += 1
@@ -175,7 +175,7 @@ class StreamDecoder:
     def _block_delta(self, event: EventFields, data: bytes) -> Delta | None:
         block, delta = self._blocks.get(event.index), event.delta
         if block is None or delta is None:
-            raise nonsense(f"a delta of block {event.index}, which is not open, or an empty one")
+            raise nonsense(f"a delta is empty, or belongs to block {event.index}, which is not open")
         if isinstance(block.part, Opaque):
             _grow(block.part.value, _OBJECT.decode(data)["delta"], block.pieces)
             return None
@@ -184,7 +184,7 @@ class StreamDecoder:
             return None
         more = getattr(delta, name)
         if more is None or not isinstance(block.part, kind):
-            raise nonsense(f"a {delta.type} is empty, or of another kind than its block")
+            raise nonsense(f"a {delta.type} is empty, or does not fit the type of its block")
         if not more:
             return None
         block.given = ""
@@ -193,7 +193,7 @@ class StreamDecoder:
     def _block_stop(self, event: EventFields) -> Iterator[Event]:
         block = self._blocks.pop(event.index, None)
         if block is None:
-            raise nonsense(f"block {event.index} closes and was not open")
+            raise nonsense(f"block {event.index} was closed without being open")
         if isinstance(block.part, Opaque):
             if block.pieces:
                 block.part.value["input"] = _input_of_opaque("".join(block.pieces))
@@ -259,7 +259,7 @@ def _part_of(raw: Raw) -> Part:
             return Thinking(redacted=block.data)
         case _:
             if not isinstance(value.get("input", {}), dict) or not block.name:
-                raise nonsense("a tool_use has no name, or its input is no object")
+                raise nonsense("a tool_use has no name, or its input is not an object")
             # The input's own bytes are the arguments: no number is rounded, and no key moves.
             arguments = bytes(block.input).decode()
             extra = {key: more for key, more in value.items() if key not in ("type", "id", "name", "input")}
@@ -282,4 +282,4 @@ def _input_of_opaque(text: str) -> Object:
     try:
         return _OBJECT.decode(text or "{}")
     except UNREADABLE:
-        raise nonsense("the input of a server tool is no JSON object") from None
+        raise nonsense("the input of a server tool is not a JSON object") from None

@@ -26,7 +26,7 @@ def fault_of_no_answer(body: bytes) -> UpstreamError:
     said = _object_of(body)
     if "error" in said:
         return fault(said["error"])
-    return Down("The provider's answer is empty." if not body.strip() else "The provider's answer cannot be read.")
+    return Down("The provider's answer is empty." if not body.strip() else "The provider's answer could not be read.")
 
 
 def fault(error: object, status: int = 200, headers: Headers = (), body: bytes | None = None) -> UpstreamError:

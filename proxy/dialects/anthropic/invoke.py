@@ -130,7 +130,7 @@ def _event_in(message: Message) -> bytes:
     try:
         return _PART.decode(message.payload).data.translate(None, b"\r\n")  # inside JSON strings these are escaped
     except UNREADABLE:
-        raise nonsense("a chunk holds no bytes") from None
+        raise nonsense("a chunk has no bytes") from None
 
 
 class StreamDecoder:

@@ -71,7 +71,7 @@ def shell_of(start: Object) -> tuple[Part, bool]:
         case {"image": dict(image)}:
             return Image(source=Inline(data="", media_type=_media_type(image))), True
         case _:
-            raise nonsense(f"a block of a kind that is not known begins: {', '.join(start)[:80]}")
+            raise nonsense(f"a block is of unknown type ({', '.join(start)[:80]})")
 
 
 def _media_type(image: object) -> str:
@@ -93,7 +93,7 @@ def first_of(kind: str) -> Part | None:
 
 def cited(value: object) -> list[Citation]:
     if not isinstance(value, dict):
-        raise nonsense("a citation is no object")
+        raise nonsense("a citation is not an object")
     return citations_of([value])
 
 
@@ -109,7 +109,7 @@ def piece_of(part: Part, kind: str, more: object) -> object:
         case Opaque(value={"toolResult": _}), "toolResult", list():
             return more
         case _:
-            raise nonsense(f"a delta is malformed, or of another kind than its block: {kind}")
+            raise nonsense(f"a delta is malformed, or does not fit the type of its block ({kind})")
 
 
 def gathered_part(block: Block) -> Part:
@@ -124,14 +124,14 @@ def gathered_part(block: Block) -> Part:
             content = [one for piece in block.pieces for one in as_list(piece)]
             return Opaque(wire=NAME, value={"toolResult": result | {"content": content}})
         case _:
-            raise nonsense("a block ends that could not begin")
+            raise nonsense("a block was closed that could not be opened")
 
 
 def _input(text: str) -> Object:
     try:
         return _OBJECT.decode(text or "{}")
     except UNREADABLE:
-        raise nonsense("the input of a system tool is no JSON object") from None
+        raise nonsense("the input of a system tool is not a JSON object") from None
 
 
 # --- blocks of a whole answer ----------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ def part_of(raw: Raw) -> Part:
         case "image", {"source": {"bytes": str(data)}}:
             return Image(source=Inline(data=data, media_type=_media_type(inner)))
         case "text" | "citationsContent", _:
-            raise nonsense(f"a content block is malformed: {kind}")
+            raise nonsense(f"a content block is malformed ({kind})")
         case _:
             return Opaque(wire=NAME, value=block)
 
@@ -167,5 +167,5 @@ def part_of(raw: Raw) -> Part:
 def _called(call: _Call) -> ToolCall:
     """The input's own bytes are the arguments, so that no number is rounded and no key moves."""
     if not call.name or bytes(call.input)[:1] != b"{":
-        raise nonsense("a toolUse has no name, or its input is no object")
+        raise nonsense("a toolUse has no name, or its input is not an object")
     return ToolCall(id=call.tool_use_id, name=call.name, arguments=bytes(call.input).decode())

@@ -62,7 +62,7 @@ def count_read(body: bytes) -> int:
     tokens = said.get("inputTokens")
     if type(tokens) is int and tokens >= 0:
         return tokens
-    raise fault_of_no_answer(body) if "message" in said else nonsense("it counts no inputTokens")
+    raise fault_of_no_answer(body) if "message" in said else nonsense("it has no valid inputTokens")
 
 
 def count_answer(tokens: int) -> bytes:

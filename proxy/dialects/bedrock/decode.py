@@ -119,7 +119,9 @@ class StreamDecoder:
         if not self._finished:
             if not self._started:
                 raise fault_of_no_answer(self._first)
-            raise Down("The provider's stream ended before its answer did.", kind="network_error", code="stream_cut")
+            raise Down(
+                "The provider's stream ended before the answer was complete.", kind="network_error", code="stream_cut"
+            )
 
     def _message(self, message: Message) -> Iterator[Event]:
         if self._finished:
@@ -134,7 +136,7 @@ class StreamDecoder:
         except UNREADABLE:
             raise nonsense(f"the payload of {kind} is malformed") from None
         if self._started == (kind == "messageStart"):
-            raise nonsense("it does not begin with messageStart, or has two of them")
+            raise nonsense("the stream does not begin with messageStart, or has two of them")
         yield from self._event(kind, said)
 
     def _event(self, kind: object, said: _Said) -> Iterator[Event]:
@@ -181,7 +183,7 @@ class StreamDecoder:
 
     def _open(self, number: int, part: Part, gathered: bool) -> Iterator[Event]:
         if number in self._blocks or number < 0 or self._stop is not None:
-            raise nonsense(f"block {number} opens twice, or has no number, or comes behind the end")
+            raise nonsense(f"block {number} was opened twice or after the end, or has no valid index")
         block = self._blocks[number] = Block(self._count, part, gathered)
         self._count += 1
         if not gathered:
@@ -193,12 +195,12 @@ class StreamDecoder:
             kind, more = next(iter(as_object(more).items()), ("", None))
             kind = f"reasoningContent.{kind}"
         if kind not in KINDS:
-            raise nonsense(f"a delta of block {number} is empty, or of a kind that is not known")
+            raise nonsense(f"a delta of block {number} is empty or of unknown type")
         if number not in self._blocks and (first := first_of(kind)) is not None:
             yield from self._open(number, first, kind == SEALED)
         block = self._blocks.get(number)
         if block is None:
-            raise nonsense(f"a delta of block {number}, which is not open")
+            raise nonsense(f"a delta belongs to block {number}, which is not open")
         yield from self._grow(block, kind, more)
 
     def _grow(self, block: Block, kind: str, more: object) -> Iterator[Event]:
@@ -210,7 +212,7 @@ class StreamDecoder:
             return
         text = as_object(more).get("input") if kind == "toolUse" else more
         if kind == SEALED or not isinstance(block.part, KINDS[kind]) or not isinstance(text, str):
-            raise nonsense(f"a delta is no text, or of another kind than its block: {kind}")
+            raise nonsense(f"a delta is not a string, or does not fit the type of its block ({kind})")
         if text:
             block.silent = False
             is_signature = kind == "reasoningContent.signature"
@@ -222,7 +224,7 @@ class StreamDecoder:
             return
         block = self._blocks[number]
         if block is None:
-            raise nonsense(f"block {number} closes twice")
+            raise nonsense(f"block {number} was closed twice")
         self._blocks[number] = None
         if block.gathered:
             yield Open(index=block.index, part=gathered_part(block))

@@ -33,10 +33,12 @@ def fault_of_no_answer(body: bytes) -> UpstreamError:
     """The error behind bytes that came as an answer and are none: an error's JSON, a page of HTML, nothing."""
     said = object_in(body)
     if not said:
-        return Down("The provider's answer is empty." if not body.strip() else "The provider's answer cannot be read.")
+        return Down(
+            "The provider's answer is empty." if not body.strip() else "The provider's answer could not be read."
+        )
     if "message" in said or _name_in(said):
         return _fault(_name_in(said), _message_in(said), 200)
-    return Down("The provider's answer makes no sense: it has no output.")
+    return Down("The provider's answer could not be read: it has no output.")
 
 
 def fault_of_message(message: Message) -> UpstreamError:

@@ -71,7 +71,9 @@ class StreamDecoder:
         if not self._answer.started:
             raise fault_of_no_answer(self._first)
         if not self._answer.over:
-            raise Down("The provider's stream broke off before its end.", kind="network_error", code="stream_cut")
+            raise Down(
+                "The provider's stream ended before the answer was complete.", kind="network_error", code="stream_cut"
+            )
 
     def _hear(self, frames: Iterator[Frame]) -> Iterator[Event]:
         try:
@@ -99,7 +101,7 @@ class _Answer(Sentence):
         if kind == "message-start":
             self._start(event)
         elif not self.started and kind != "message-end":
-            raise nonsense("it does not begin with message-start")
+            raise nonsense("the stream does not begin with message-start")
         elif kind == "message-end":
             self._finish(delta)
         else:
@@ -130,7 +132,7 @@ class _Answer(Sentence):
 
     def _start(self, event: Object) -> None:
         if self.started:
-            raise nonsense("message-start comes twice")
+            raise nonsense("message-start was sent twice")
         self.started = True
         self._out.append(Start(wire=NAME, id=as_text(event.get("id"))))
 
@@ -141,7 +143,7 @@ class _Answer(Sentence):
         if fault is not None:
             raise fault
         if not self.started:
-            raise nonsense("it does not begin with message-start")
+            raise nonsense("the stream does not begin with message-start")
         self.over = True
         self._end_plan()
         for block in self._content.values():
@@ -177,7 +179,7 @@ class _Answer(Sentence):
 
     def _content_start(self, number: int, said: Object) -> None:
         if number in self._content:
-            raise nonsense(f"content {number} starts twice")
+            raise nonsense(f"content {number} was started twice")
         kind = as_text(said.get("type"))
         shell = shell_of(kind)
         block = _Content(self._begin(shell or Opaque(wire=NAME, value=said)), kind)
@@ -213,14 +215,14 @@ class _Answer(Sentence):
         function = as_object(said.get("function"))
         name = as_text(function.get("name"))
         if number in self._calls or not name:
-            raise nonsense(f"tool call {number} starts twice, or has no name")
+            raise nonsense(f"tool call {number} was started twice, or has no name")
         call = _Call(self._begin(ToolCall(id=as_text(said.get("id")), name=name)))
         self._calls[number] = call
         self._call_delta(call, text_in(function, "arguments"))
 
     def _call_delta(self, call: _Call, text: str) -> None:
         if not call.open:
-            raise nonsense("a tool call goes on after its end")
+            raise nonsense("a tool call continues after its end")
         call.held += text
         if call.held and (call.spoken or not "null".startswith(call.held)):
             self._out.append(Delta(index=call.index, text=call.held))
@@ -238,9 +240,9 @@ def _read(data: bytes) -> Object:
     try:
         said = decode_json(data)
     except UNREADABLE:
-        raise nonsense("an event is no JSON") from None
+        raise nonsense("an event is not valid JSON") from None
     if not isinstance(said, dict):
-        raise nonsense("an event is no JSON object")
+        raise nonsense("an event is not a JSON object")
     return said
 
 
@@ -248,11 +250,11 @@ def _number(event: Object) -> int:
     """The block that an event belongs to; the first, if it does not say."""
     number = event.get("index", 0)
     if type(number) is not int:
-        raise nonsense("an event has no index")
+        raise nonsense("an event has no valid index")
     return number
 
 
 def _of(blocks: dict[int, Block], number: int) -> Block:
     if number not in blocks:
-        raise nonsense(f"an event is of block {number}, which has not started")
+        raise nonsense(f"an event belongs to block {number}, which has not started")
     return blocks[number]

@@ -77,7 +77,7 @@ def _call(item: Object) -> ToolCall:
 def _array(said: Object, key: str) -> list[object]:
     value = said.get(key)
     if value is not None and not isinstance(value, list):
-        raise nonsense(f"{key} is no array")
+        raise nonsense(f"{key} is not an array")
     return value or []
 
 

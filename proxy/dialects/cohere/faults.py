@@ -28,15 +28,15 @@ def fault_of_no_answer(body: bytes) -> UpstreamError:
     said = object_in(body)
     if isinstance(said.get("message"), str):
         return fault(said["message"])
-    return Down("The provider's answer is empty." if not body.strip() else "The provider's answer cannot be read.")
+    return Down("The provider's answer is empty." if not body.strip() else "The provider's answer could not be read.")
 
 
 def fault_of_finish(word: object, error: object) -> UpstreamError | None:
     """The error that an answer's `finish_reason` stands for; None if it stands for none."""
     if word == "ERROR":
-        return fault(error or "The provider's model failed, and says no more.")
+        return fault(error or "The provider's model failed without giving a reason.")
     if word == "TIMEOUT":
-        return Timeout(as_text(error) or "The provider's model ran out of time.", upstream_status=200)
+        return Timeout(as_text(error) or "The provider's model timed out.", upstream_status=200)
     return None
 
 

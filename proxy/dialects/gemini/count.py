@@ -40,10 +40,10 @@ def counted(body: bytes) -> int:
     try:
         said = decode_json(body)
     except UNREADABLE:
-        raise nonsense("it is no JSON") from None
+        raise nonsense("it is not valid JSON") from None
     if error := error_in(said):
         raise fault(error)
     tokens = as_object(said).get("totalTokens", 0)  # a zero is left out
     if type(tokens) is not int or tokens < 0 or not isinstance(said, dict):
-        raise nonsense("totalTokens is no number")
+        raise nonsense("it has no valid totalTokens")
     return tokens

@@ -65,9 +65,11 @@ class StreamDecoder:
     def close(self) -> Iterator[Event]:
         yield from self._hear(self._chunks.close())
         if not self._answer.begun:
-            raise nonsense("it holds no chunk of an answer")
+            raise nonsense("the stream has no chunk of an answer")
         if not self._answer.ended:
-            raise Down("The provider's stream broke off before its end.", kind="network_error", code="stream_cut")
+            raise Down(
+                "The provider's stream ended before the answer was complete.", kind="network_error", code="stream_cut"
+            )
         yield from self._answer.finish()
 
     def _hear(self, chunks: Iterator[bytes]) -> Iterator[Event]:
@@ -92,7 +94,7 @@ def _decoded(data: bytes) -> object:
     try:
         return decode_json(data)
     except UNREADABLE:
-        raise nonsense("it is no JSON") from None
+        raise nonsense("it is not valid JSON") from None
 
 
 class _Candidate(Struct):
@@ -124,12 +126,12 @@ class _Answer(Sentence):
     def hear(self, chunk: object) -> list[Event]:
         """One more chunk. Raises UpstreamError."""
         if not isinstance(chunk, dict):
-            raise nonsense("a chunk is no JSON object")
+            raise nonsense("a chunk is not a JSON object")
         if error := chunk.get("error"):
             raise fault(error)
         candidates = chunk.get("candidates") or []
         if not isinstance(candidates, list):
-            raise nonsense("candidates is no array")
+            raise nonsense("candidates is not an array")
         self._out = []
         counted, feedback = self._tally.hear(chunk), as_object(chunk.get("promptFeedback"))
         if not self.begun and (candidates or counted or feedback):
@@ -172,17 +174,17 @@ class _Answer(Sentence):
 
     def _candidate(self, said: object, position: int) -> None:
         if not isinstance(said, dict):
-            raise nonsense("a candidate is no JSON object")
+            raise nonsense("a candidate is not a JSON object")
         number = said.get("index", position)
         if not isinstance(number, int) or not 0 <= number < MAX_CANDIDATES:
-            raise nonsense("a candidate has no index")
+            raise nonsense("a candidate has no valid index")
         candidate = self._candidates.setdefault(number, _Candidate(number))
         parts = as_object(said.get("content")).get("parts") or []
         if not isinstance(parts, list):
-            raise nonsense("parts is no array")
+            raise nonsense("parts is not an array")
         for part in parts:
             if not isinstance(part, dict):
-                raise nonsense("a part is no JSON object")
+                raise nonsense("a part is not a JSON object")
             self._part(candidate, part)
         self._remarks(candidate, said)
         candidate.raw = _word(said.get("finishReason")) or candidate.raw
@@ -214,7 +216,7 @@ class _Answer(Sentence):
             self._call(candidate, part)
         elif text is not None or part.keys() <= _OF_TEXT:
             if text is not None and not isinstance(text, str):
-                raise nonsense("text is no text")
+                raise nonsense("text is not a string")
             self._text(candidate, part, text or "")
         else:
             medium = heard(part)

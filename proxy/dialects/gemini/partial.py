@@ -45,7 +45,7 @@ def _steps(path: str) -> list[str | int]:
         steps.append(key if found[2] is None else int(found[2]))
         at = found.end()
     if not path.startswith("$") or not steps or at < len(path):
-        raise nonsense("a piece of arguments has no place")
+        raise nonsense("a piece of a function call's arguments has no valid jsonPath")
     return steps
 
 
@@ -79,5 +79,5 @@ def _set(value: Any, step: str | int, item: Any) -> None:
         value.append(None)
     fits = step < len(value) if isinstance(value, list) and isinstance(step, int) else isinstance(value, dict)
     if not fits or isinstance(value, dict) != isinstance(step, str):
-        raise nonsense("a piece of arguments has no place")
+        raise nonsense("a piece of a function call's arguments has no valid jsonPath")
     value[step] = item

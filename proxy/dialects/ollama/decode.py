@@ -66,11 +66,11 @@ def _read(line: bytes) -> object:
     try:
         return decode_json(line)
     except UNREADABLE:
-        raise nonsense("a line is no JSON") from None
+        raise nonsense("a line is not valid JSON") from None
 
 
 def _cut() -> Down:
-    return Down("The provider's answer broke off before its end.", kind="network_error", code="stream_cut")
+    return Down("The provider's answer ended before it was complete.", kind="network_error", code="stream_cut")
 
 
 class _Answer(Sentence):
@@ -86,7 +86,7 @@ class _Answer(Sentence):
     def hear(self, line: object) -> list[Event]:
         """One more line. Raises UpstreamError."""
         if not isinstance(line, dict):
-            raise nonsense("a line is no JSON object")
+            raise nonsense("a line is not a JSON object")
         if line.get("error"):
             raise fault(line["error"])
         self._out = []
@@ -95,7 +95,7 @@ class _Answer(Sentence):
         if message is None:
             message = line if "response" in line else {}
         if not isinstance(message, dict):
-            raise nonsense("message is no JSON object")
+            raise nonsense("message is not a JSON object")
         if not self._started:
             self._start(line)
         self._message(message, _logprobs(line))
@@ -120,7 +120,7 @@ class _Answer(Sentence):
                 self._aside(Image(source=inline(data)))
         calls = message.get("tool_calls")
         if calls is not None and not isinstance(calls, list):
-            raise nonsense("tool_calls is no array")
+            raise nonsense("tool_calls is not an array")
         for call in calls or ():
             self._call(call)
 
@@ -128,7 +128,7 @@ class _Answer(Sentence):
         said = as_object(as_object(call).get("function"))
         name, given = as_text(said.get("name")), said.get("arguments")
         if not name or not isinstance(given, dict | None):
-            raise nonsense("a tool call has no name, or its arguments are no object")
+            raise nonsense("a tool call has no name, or its arguments are not an object")
         self._called = True
         shell = ToolCall(id=as_text(as_object(call).get("id")), name=name)
         self._aside(shell, encode_json(given or {}).decode())

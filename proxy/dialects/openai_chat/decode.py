@@ -76,7 +76,11 @@ class StreamDecoder:
         yield from self._hear(self._frames.last())
         if not self._over:
             if not self._answer.ended:
-                raise Down("The provider's stream broke off before its end.", kind="network_error", code="stream_cut")
+                raise Down(
+                    "The provider's stream ended before the answer was complete.",
+                    kind="network_error",
+                    code="stream_cut",
+                )
             yield from self._answer.finish()
 
     def _hear(self, event: bytes) -> list[Event]:
@@ -91,7 +95,7 @@ class StreamDecoder:
         try:
             chunk = decode_json(data)
         except UNREADABLE:
-            raise nonsense("an event is no JSON") from None
+            raise nonsense("an event is not valid JSON") from None
         said = self._answer.hear(chunk)
         last = said[-1] if said else None
         if isinstance(last, Delta) and last.is_text and (len(said) == 1 or (len(said) == 2 and type(said[0]) is Open)):
@@ -107,7 +111,7 @@ class WholeDecoder(whole.Decoder):
         try:
             said = decode_json(body)
         except UNREADABLE:
-            raise nonsense("it is no JSON") from None
+            raise nonsense("it is not valid JSON") from None
         answer = _Answer(streamed=False)
         yield from answer.hear(said)
         yield from answer.finish()
@@ -127,10 +131,10 @@ class _Answer(Voices):
     def hear(self, chunk: object) -> list[Event]:
         """One more chunk. Raises UpstreamError."""
         if not isinstance(chunk, dict):
-            raise nonsense("an event is no JSON object")
+            raise nonsense("an event is not a JSON object")
         choices = chunk.get("choices") or []
         if not isinstance(choices, list):
-            raise nonsense("choices is no array")
+            raise nonsense("choices is not an array")
         self._out = []
         error = chunk.get("error")
         if error and not choices:
@@ -189,16 +193,16 @@ class _Answer(Voices):
 
     def _choice(self, choice: object, position: int) -> None:
         if not isinstance(choice, dict):
-            raise nonsense("a choice is no JSON object")
+            raise nonsense("a choice is not a JSON object")
         number = choice.get("index", position)
         if not isinstance(number, int) or not 0 <= number < MAX_CHOICES:
-            raise nonsense("a choice has no index")
+            raise nonsense("a choice has no valid index")
         voice = self._voices.get(number)
         if voice is None:
             voice = self._voices[number] = Voice(number)
         said = choice.get(self._key)
         if said is not None and not isinstance(said, dict):
-            raise nonsense(f"a {self._key} is no JSON object")
+            raise nonsense(f"a {self._key} is not a JSON object")
         if said or choice.get("logprobs"):
             self._hear(voice, said or {}, as_object(choice.get("logprobs")))
         self._reason(voice, choice)
@@ -229,7 +233,7 @@ class _Answer(Voices):
             self._listed(voice, content)
             content = None
         elif content is not None and not isinstance(content, str):
-            raise nonsense("content is no text")
+            raise nonsense("content is neither a string nor an array")
         scored = as_list(logprobs.get("content")) if logprobs else []
         cited = citations_of(as_list(notes)) if (notes := said.get("annotations")) else []
         if content or cited or (scored and voice.kind in ("", "text") and not thinks):
@@ -251,7 +255,7 @@ class _Answer(Voices):
                 case dict():
                     self._aside(voice, Opaque(wire=NAME, value=item))
                 case _:
-                    raise nonsense("a part of content is no JSON object")
+                    raise nonsense("a part of content is not a JSON object")
 
     def _think(self, voice: Voice, thought: Thought) -> None:
         if thought.shell.redacted:

@@ -78,10 +78,10 @@ class Voices(Sentence):
     def _called(self, voice: Voice, said: Object) -> None:
         calls = said.get("tool_calls")
         if calls is not None and not isinstance(calls, list):
-            raise nonsense("tool_calls is no array")
+            raise nonsense("tool_calls is not an array")
         for item in calls or ():
             if not isinstance(item, dict):
-                raise nonsense("a tool call is no JSON object")
+                raise nonsense("a tool call is not a JSON object")
             self._fragment(voice, item)
         legacy = as_object(said.get("function_call"))
         if text_in(legacy, "name") or as_json(legacy.get("arguments")):

@@ -25,7 +25,7 @@ def count_read(body: bytes) -> int:
         raise fault(error_in(said))
     tokens = said.get("input_tokens")
     if type(tokens) is not int or tokens < 0:
-        raise nonsense("it counts no input_tokens")
+        raise nonsense("it has no valid input_tokens")
     return tokens
 
 

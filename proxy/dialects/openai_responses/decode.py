@@ -36,7 +36,9 @@ class StreamDecoder:
     def close(self) -> Iterator[Event]:
         yield from self._hear(self._frames.close())
         if not self._answer.over:
-            raise Down("The provider's stream broke off before its end.", kind="network_error", code="stream_cut")
+            raise Down(
+                "The provider's stream ended before the answer was complete.", kind="network_error", code="stream_cut"
+            )
 
     def _hear(self, frames: Iterator[Frame]) -> Iterator[Event]:
         try:
@@ -62,9 +64,9 @@ def _object_of(data: bytes) -> Object:
     try:
         said = decode_json(data)
     except UNREADABLE:
-        raise nonsense("it is no JSON") from None
+        raise nonsense("it is not valid JSON") from None
     if not isinstance(said, dict):
-        raise nonsense("it is no JSON object")
+        raise nonsense("it is not a JSON object")
     return said
 
 
@@ -106,7 +108,7 @@ class _Answer:
         if usage is not None:
             yield usage
         if response.get("status") in ("failed", "cancelled"):
-            raise fault(response.get("error") or "The provider gave up on the answer.")
+            raise fault(response.get("error") or "The provider did not complete the answer.")
         yield Finish(stops=(self._stop(response),))
 
     def _start(self, response: Object) -> None:

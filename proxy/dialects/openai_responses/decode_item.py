@@ -141,7 +141,7 @@ class Item:
 
     def _must_be(self, kind: str) -> None:
         if self._kind not in ("", kind):
-            raise nonsense(f"an item is of type {kind[:40]!r}, and was of type {self._kind[:40]!r}")
+            raise nonsense(f"an item changed its type from {self._kind[:40]!r} to {kind[:40]!r}")
         self._kind = kind
 
     def _part(self, number: int, part: Object) -> None:
@@ -215,7 +215,7 @@ class Item:
         if block is None:
             block = self._blocks[number] = self._sentence.open(shell or self._spoken(kind))
         if block.kind is not kind:
-            raise nonsense("a piece is of another kind than its block")
+            raise nonsense("a delta does not fit the type of its block")
         return block
 
     def _spoken(self, kind: type[Part]) -> Part:

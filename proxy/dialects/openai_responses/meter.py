@@ -104,7 +104,7 @@ def _told(said: _Event | _Response) -> Object:
 def _failure(response: _Response, status: str) -> UpstreamError | None:
     if (as_text(response.status) or status) not in ("failed", "cancelled"):
         return None
-    return fault(response.error or "The provider gave up on the answer.")
+    return fault(response.error or "The provider did not complete the answer.")
 
 
 class WholeMeter(whole.Meter):
