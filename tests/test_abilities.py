@@ -82,7 +82,7 @@ def test_what_a_model_cannot_take_is_refused_by_its_path(request_: Request, abil
 def test_a_system_prompt_is_content_too(role: Any) -> None:
     request = asked()
     request.turns.insert(0, Turn(role=role, parts=[Text(text="Be brief.")], at="messages[0]"))
-    with pytest.raises(Unrepresentable, match=r"^messages\[0\]: m takes no system prompt"):
+    with pytest.raises(Unrepresentable, match=r"^messages\[0\]: m does not support a system prompt"):
         fit(request, Abilities(system=False))
     assert fit(request, NOTHING._replace(system=None)) == []
 

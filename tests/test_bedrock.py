@@ -817,14 +817,14 @@ def test_a_document_alone_gets_the_text_that_the_wire_demands() -> None:
 @pytest.mark.parametrize(
     ("part", "said"),
     [
-        (Image(source=Remote("https://x/y.png")), "stands at a URL"),
+        (Image(source=Remote("https://x/y.png")), "does not accept web URLs"),
         (Image(source=Stored("file-1")), "another provider"),
         (Image(source=Inline(NOTE, "image/tiff")), "image/tiff"),
-        (Image(source=Inline("not base64", "image/png")), "no base64"),
+        (Image(source=Inline("not base64", "image/png")), "not valid base64"),
         (Image(source=Inline("", "image/png")), "empty"),
         (Document(source=Inline(NOTE, "application/zip")), "application/zip"),
         (Audio(id="audio_1"), "another provider"),
-        (Opaque(wire="anthropic", value={"type": "x"}), "anthropic"),
+        (Opaque(wire="anthropic", value={"type": "x"}), "a block of Anthropic's API (x)"),
         (ToolCall(id="t", name="f", arguments="[1]"), "JSON object"),
         (ToolCall(id="t", name="f", arguments='{"a":'), "JSON object"),
         (ToolCall(id="t", name="f", kind="custom", arguments="x"), "free text"),

@@ -94,7 +94,7 @@ def test_thoughts_are_asked_to_be_shown() -> None:
 
 @pytest.mark.parametrize("model", [BY_EITHER, BY_EFFORT, ALWAYS])
 def test_a_turn_to_be_continued_is_refused_where_none_is(model: str) -> None:
-    with pytest.raises(Unrepresentable, match="this model continues no turn of its own"):
+    with pytest.raises(Unrepresentable, match="this model requires the last message to be the user's"):
         told(model, said("Hi"), said("The", "assistant"))
     assert told(BY_BUDGET, said("Hi"), said("The", "assistant"))[1] == ()
 

@@ -215,4 +215,4 @@ async def test_what_lies_elsewhere_is_not_estimated_at_nothing(key: str) -> None
         got = await ask(gateway, "POST", "/v1/responses/input_tokens", json.dumps(asked).encode())
     error = json.loads(got.body)["error"]
     assert (got.status, error["param"]) == (400, key)
-    assert error["message"] == f"{key}: there is no word for it in ollama's wire."
+    assert error["message"] == f"{key}: ollama's API has no equivalent of this field."

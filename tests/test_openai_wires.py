@@ -235,13 +235,13 @@ def test_elsewhere_the_other_tools_are_not_on_offer(wire: Dialect, said: dict[st
 
 
 def test_a_choice_among_tools_that_nobody_offers_is_refused() -> None:
-    with pytest.raises(Unrepresentable, match="tool_choice names no tool that is on offer"):
+    with pytest.raises(Unrepresentable, match="tool_choice names only tools that the request does not offer"):
         crossed(RESPONSES, Anthropic(), **among("auto", "h"))
 
 
 def test_a_choice_of_a_servers_tool_is_still_refused_elsewhere() -> None:
     choice = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]}
-    with pytest.raises(Unrepresentable, match="tool_choice: there is no word for it in Chat Completions"):
+    with pytest.raises(Unrepresentable, match="tool_choice: the Chat Completions API has no equivalent of this field"):
         crossed(RESPONSES, CHAT, **among("auto", "f") | {"tool_choice": choice})
 
 
@@ -249,13 +249,13 @@ def test_a_choice_of_a_servers_tool_is_still_refused_elsewhere() -> None:
     "wire", [RESPONSES, GEMINI, Anthropic(), Bedrock(), Cohere(), Ollama()], ids=lambda wire: wire.name
 )
 def test_what_asks_for_the_impossible_is_refused(wire: Dialect) -> None:
-    with pytest.raises(Unrepresentable, match="tool_choice asks for a tool, and there are none"):
+    with pytest.raises(Unrepresentable, match="tool_choice requires a tool call, but the request offers no tools"):
         crossed(CHAT, wire, tool_choice="required")
 
 
 @pytest.mark.parametrize("wire", [RESPONSES, Anthropic(), Bedrock(), Cohere(), Ollama()], ids=lambda wire: wire.name)
 def test_no_answer_at_all_is_refused(wire: Dialect) -> None:
-    with pytest.raises(Unrepresentable, match=r"n is 0, and .* one answer"):
+    with pytest.raises(Unrepresentable, match=r"n must be 1, not 0: .* one answer"):
         crossed(CHAT, wire, n=0)
 
 

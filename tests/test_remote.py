@@ -455,7 +455,9 @@ async def test_it_must_be_what_the_client_calls_it(
 ) -> None:
     request = request_of(MAKERS[kind](source=source))
     if media_type is None:
-        with pytest.raises(BadRequest, match=r"messages\[0\].content\[0\] was not fetched: what stands there is not a"):
+        with pytest.raises(
+            BadRequest, match=r"messages\[0\].content\[0\] was not fetched: what was found there is not a"
+        ):
             await filled(request, Told(found), "bedrock")
     else:
         parts = await filled(request, Told(found), "bedrock")
@@ -488,7 +490,7 @@ async def test_all_of_a_request_together_must_not_be_too_long(monkeypatch: pytes
     monkeypatch.setattr(fetching, "TOTAL", 3 * len(PNG))
     told = Told(Found(PNG, ""))
     await filled(request_of(*map(image, range(3))), told)
-    with pytest.raises(BadRequest, match="together is longer than") as caught:
+    with pytest.raises(BadRequest, match="together are longer than") as caught:
         await filled(request_of(*map(image, range(4))), told)
     assert caught.value.param == "messages[0].content[3]"
 
@@ -616,7 +618,7 @@ async def test_the_fetcher_of_production_is_the_strict_one() -> None:
 async def test_what_does_not_come_in_time_is_given_up(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "SECONDS", 0.2)
     async with Evil() as evil, Evil(scenario, tls=True) as web:
-        assert refusal(await asked(evil, web, monkeypatch, OPENAI), OPENAI).endswith("did not come within 0.2 s.")
+        assert refusal(await asked(evil, web, monkeypatch, OPENAI), OPENAI).endswith("did not arrive within 0.2 s.")
         await web.closed()
 
 

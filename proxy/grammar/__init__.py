@@ -32,6 +32,7 @@ The answer:
 
 Errors:
 
+    nouns         what the parts of a conversation are called
     statuses      the HTTP status
     complaints    the message
     overflow      a conversation that is too long

@@ -80,7 +80,7 @@ class Receipt:
         tools = [tool for tool in request.tools if tool.name in choice.among]
         if not tools:
             at = self._name_of("tool_choice")
-            raise Unrepresentable(f"{at} names no tool that is on offer.", param=at)
+            raise Unrepresentable(f"{at} names only tools that the request does not offer.", param=at)
         self.update(["tool_choice", "tools"] if len(tools) < len(request.tools) else ["tool_choice"])
         return replace(request, tools=tools, tool_choice=ToolChoice(choice.mode))
 
@@ -107,19 +107,19 @@ def names_in(body: Object, spelled: Mapping[str, str], by_key: Mapping[str, Mapp
 def refuse_demands(request: Request, wire: str) -> None:
     """For a request from another wire; a demand for a tool where there are none counts too. Raises Unrepresentable.
 
-    `wire`: the name of the target's wire, for people.
+    `wire`: the name of the target's API, for people.
     """
     for at in paths(request.demands):
-        raise Unrepresentable(f"{at}: there is no word for it in {wire}.", param=at)
+        raise Unrepresentable(f"{at}: {wire} has no equivalent of this field.", param=at)
     choice = request.tool_choice
     if choice is not None and choice.mode in ("required", "tool") and not request.tools:
         at = request.name_of("tool_choice")
-        raise Unrepresentable(f"{at} asks for a tool, and there are none.", param=at)
+        raise Unrepresentable(f"{at} requires a tool call, but the request offers no tools.", param=at)
 
 
 def stored_elsewhere(at: str) -> Unrepresentable:
     """The error for a file that is stored at another provider."""
-    what = "is a file that another provider keeps: send its bytes, or ask the provider that has it"
+    what = "refers to a file stored by another provider: send its bytes, or use the provider that stores it"
     return Unrepresentable(f"{at} {what}.", param=at)
 
 
@@ -127,11 +127,11 @@ def refuse_several(request: Request, wire: str) -> None:
     """For a wire that gives one answer. Raises Unrepresentable."""
     if request.n not in (None, 1):
         at = request.name_of("n")
-        raise Unrepresentable(f"{at} is {request.n}, and {wire} gives one answer.", param=at)
+        raise Unrepresentable(f"{at} must be 1, not {request.n}: {wire} gives one answer per request.", param=at)
 
 
 def refuse_beyond_text(request: Request, wire: str) -> None:
     """For a wire that answers in text. Raises Unrepresentable."""
     if request.modalities and (others := set(request.modalities) - {"text"}):
         at = request.name_of("modalities")
-        raise Unrepresentable(f"{at} asks for {min(others)}, and {wire} answers in text alone.", param=at)
+        raise Unrepresentable(f"{at}: {wire} can return only text, not {min(others)}.", param=at)

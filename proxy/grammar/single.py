@@ -26,7 +26,8 @@ def check_choice(event: Open) -> None:
 
 
 def _too_many() -> Unrepresentable:
-    return Unrepresentable("The answer has several choices, and this wire cannot carry more than one.", param="choices")
+    message = "The provider's answer contains several choices, but the client's API has room for only one."
+    return Unrepresentable(message, param="choices")
 
 
 class OneByOne:

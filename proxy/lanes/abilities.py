@@ -22,12 +22,12 @@ class _Lack(NamedTuple):
     said: str  # of the model
 
 
-_CALLS = _Lack("tools", "calls no tools")
-_SYSTEM = _Lack("system", "takes no system prompt")
+_CALLS = _Lack("tools", "does not support tools")
+_SYSTEM = _Lack("system", "does not support a system prompt")
 _of_content = attrgetter("system", "tools", "images", "documents")
 _LACKS: dict[type, _Lack] = {
-    Image: _Lack("images", "sees no images"),
-    Document: _Lack("documents", "reads no documents"),
+    Image: _Lack("images", "does not support images"),
+    Document: _Lack("documents", "does not support documents"),
     ToolCall: _CALLS,
     ToolResult: _CALLS,
 }
@@ -68,5 +68,8 @@ def _without_thinking(request: Request) -> list[str]:
 
 
 def _refuse(request: Request, at: str, lack: _Lack) -> NoReturn:
-    told = f"{at}: {request.model} {lack.said}, as far as is known; a row of `models` may say `{lack.ability}: true`."
-    raise Unrepresentable(told, param=at)
+    message = (
+        f"{at}: {request.model} {lack.said}, as far as pillion knows; if it does, the operator can set"
+        f" `{lack.ability}: true` in a row of `models`."
+    )
+    raise Unrepresentable(message, param=at)

@@ -8,6 +8,7 @@ from proxy import headers
 from proxy.canon import Request
 from proxy.edge.aside import aside
 from proxy.errors import Unsupported
+from proxy.grammar.nouns import api_of
 from proxy.grammar.receipts import refuse_demands
 from proxy.lanes.asking import ask
 from proxy.lanes.estimate import estimate
@@ -27,7 +28,7 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
     """`dialect` is the provider's. Raises GatewayError."""
     client, own = call.dialect, dialect is call.dialect
     if not isinstance(client, Counting):
-        raise Unsupported(f"Nobody counts tokens on the {client.name} wire.")
+        raise Unsupported(f"There is no way to count tokens in {api_of(client.name)}.")
     size = len(call.envelope.body)
     request = await aside(size, client.count_parse, call.envelope.body, Peek(call.model, stream=False))
     request.model = target.model
@@ -37,7 +38,7 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
     )
     if not (target.adapter.counts(dialect.name) and isinstance(dialect, Counting)):
         if not own:  # a provider that counts would refuse them as well: nobody here knows what they take
-            refuse_demands(request, f"{provider}'s wire")
+            refuse_demands(request, f"{provider}'s API")
         estimated = ("x-pillion-estimated", "input_tokens")
         return Reply(200, [_JSON, estimated], client.count_answer(await aside(size, estimate, request)))
     await fetching(call, request, target, dialect)

@@ -35,7 +35,7 @@ _of_the_web = re.compile("https?:", re.IGNORECASE).match
 _UNTOLD = ("", "application/octet-stream", "binary/octet-stream")  # what a host says where it does not know
 _KINDS = {
     Image: ("an image (PNG, JPEG, GIF or WebP)", re.compile("image/(?:png|jpeg|gif|webp)")),
-    Audio: ("a sound", re.compile(r"audio/[\w.+-]+", re.ASCII)),
+    Audio: ("audio", re.compile(r"audio/[\w.+-]+", re.ASCII)),
     Video: ("a video", re.compile(r"video/[\w.+-]+", re.ASCII)),
     Document: ("a document", re.compile(r"(?:application|text)/[\w.+-]+", re.ASCII)),
 }
@@ -65,7 +65,7 @@ class Fetching:
         """Where the provider's wire refuses a URL, say that we could have fetched it."""
         places = _places(request, _as_bytes(request, target, dialect)) if self._fetcher is None else ()
         if any(place.at == error.param or place.at.startswith(f"{error.param}.") for place in places):
-            error.message += " Where the operator sets `fetch_images: true`, pillion fetches it and sends the bytes."
+            error.message += " If the operator sets `fetch_images: true`, pillion fetches the URL and sends the bytes."
 
 
 def _as_bytes(request: Request, target: Target, dialect: Dialect) -> frozenset[type]:
@@ -95,7 +95,7 @@ async def _fetched(places: list[_Place], fetcher: Fetcher) -> Mapping[int, Inlin
         by_url[place.source.url].append(place)
     if len(by_url) > MOST:
         one_more = list(by_url.values())[MOST][0]
-        raise _refusal(one_more, f"pillion fetches from at most {MOST} URLs for a request")
+        raise _refusal(one_more, f"pillion fetches at most {MOST} URLs per request")
     loading = _Loading(fetcher)
     try:
         async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as group:
@@ -103,7 +103,7 @@ async def _fetched(places: list[_Place], fetcher: Fetcher) -> Mapping[int, Inlin
                 group.create_task(loading.load(same))
     except TimeoutError:
         late = next((place for place in places if id(place.medium) not in loading.found), places[-1])
-        raise _refusal(late, f"it did not come within {SECONDS:g} s") from None
+        raise _refusal(late, f"it did not arrive within {SECONDS:g} s") from None
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
     return loading.found
@@ -127,7 +127,7 @@ class _Loading:
             raise _refusal(places[0], str(error)) from None
         self._left -= len(found.data)
         if self._left < 0:
-            raise _refusal(places[0], f"all of a request together is longer than {TOTAL // 1024**2} MiB")
+            raise _refusal(places[0], f"the files of one request together are longer than {TOTAL // 1024**2} MiB")
         data = b64encode(found.data).decode()
         for place in places:
             self.found[id(place.medium)] = Inline(data, _media_type(place, found))
@@ -145,7 +145,7 @@ def _media_type(place: _Place, found: Found) -> str:
         told += [found.said.partition(";")[0].strip().lower(), place.source.media_type, guess_type(path)[0] or ""]
     media_type = next((each for each in told if each not in _UNTOLD), "")
     if not is_one.fullmatch(media_type):
-        raise _refusal(place, f"what stands there is not {noun}")
+        raise _refusal(place, f"what was found there is not {noun}")
     return media_type
 
 

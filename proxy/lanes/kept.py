@@ -8,8 +8,8 @@ from proxy.canon import Opaque, Request
 from proxy.errors import Unrepresentable
 
 _INSTEAD = (
-    " It refers to what another provider keeps, and pillion keeps no answers: send the whole conversation instead"
-    " (`store: false` in most SDKs)."
+    " It refers to something stored by another provider, and pillion stores no answers: send the whole conversation"
+    " instead (`store: false` in most SDKs)."
 )
 
 

@@ -213,9 +213,8 @@ def _effort(reasoning: Reasoning | None) -> str | None:
 
 def _refusal(dropped: tuple[str, ...]) -> Unrepresentable:
     names = ", ".join(dropped)
-    return Unrepresentable(
-        f"The provider's wire cannot say {names}, and `strict` lets none be left out.", param=dropped[0]
-    )
+    message = f"{names}: the provider's API has no equivalent, and `strict` does not allow leaving anything out."
+    return Unrepresentable(message, param=dropped[0])
 
 
 def _loaded(call: Call, request: Request) -> Reply | None:

@@ -30,8 +30,8 @@ def window(call: Call, target: Target, dialect: Dialect) -> Window:
     known = target.adapter.abilities(target.model).context
     if known is not None and known < wanted:
         raise BadRequest(
-            f"{FIELD} is {wanted}, and {target.adapter.name}/{target.model} has {known} tokens, as far as is known; a"
-            " row of `models` may say another `context`.",
+            f"{FIELD} is {wanted}, but {target.adapter.name}/{target.model} has only {known} tokens, as far as pillion"
+            " knows; if it has more, the operator can set `context` in a row of `models`.",
             code="context_length_exceeded",
             param=FIELD,
         )

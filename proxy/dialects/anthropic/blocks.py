@@ -34,6 +34,7 @@ from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.claude.budgets import is_sealed
 from proxy.grammar.claude.quoting import quoting
 from proxy.grammar.fields import Object
+from proxy.grammar.nouns import noun_of
 from proxy.grammar.receipts import Receipt, stored_elsewhere
 from proxy.grammar.textual import is_text, text_of
 
@@ -84,8 +85,8 @@ class Blocks:
             case Opaque(wire="anthropic", value=value):
                 return dict(value)
             case Audio() | Video() | Opaque():
-                what = f"a block of the {part.wire} wire" if isinstance(part, Opaque) else type(part).__name__.lower()
-                raise Unrepresentable(f"{part.at} is {what}, which Anthropic's wire cannot carry.", param=part.at)
+                message = f"{part.at}: Anthropic's API does not accept {noun_of(part)}."
+                raise Unrepresentable(message, param=part.at)
             case _:
                 assert_never(part)
 
@@ -107,8 +108,9 @@ class Blocks:
             self.dropped.add("image.detail")
         source, at = part.source, part.at
         if isinstance(source, Inline) and source.media_type not in IMAGES and not self.own:
-            came = source.media_type or "an unknown type"
-            raise Unrepresentable(f"{at} is {came}; Anthropic's wire takes {', '.join(IMAGES)}.", param=at)
+            came = source.media_type or "unknown"
+            message = f"{at}: Anthropic's API does not accept an image of type {came}, only {', '.join(IMAGES)}."
+            raise Unrepresentable(message, param=at)
         return self.marked({"type": "image", "source": self._source(source, at)}, part)
 
     def _document(self, part: Document) -> Object:
@@ -128,7 +130,8 @@ class Blocks:
         if isinstance(source, Inline) and is_text(media_type):
             return {"type": "text", "media_type": "text/plain", "data": _plain(source.data, at)}
         if media_type not in ("", "application/pdf") and not self.own:
-            raise Unrepresentable(f"{at} is {media_type}; Anthropic's wire takes PDF and text.", param=at)
+            message = f"{at}: Anthropic's API does not accept a document of type {media_type}, only PDF and text."
+            raise Unrepresentable(message, param=at)
         if isinstance(source, Inline) and not media_type:
             source = Inline(source.data, "application/pdf")
         return self._source(source, at)
@@ -165,7 +168,7 @@ class Blocks:
     def _call(self, part: ToolCall) -> Object:
         at = part.at
         if part.kind == "custom":
-            message = f"{at} calls a tool with free text, and Anthropic's wire takes JSON alone."
+            message = f"{at}: Anthropic's API does not accept free text as the input of {part.name}, only JSON."
             raise Unrepresentable(message, param=at)
         try:
             given = parse_object(part.arguments.encode() or b"{}")
@@ -188,10 +191,11 @@ def _check_places(turn: Turn) -> None:
     """Only the user may show images and documents: https://platform.claude.com/docs/en/build-with-claude/vision"""
     for part in turn.parts:
         if turn.role in ("system", "developer") and not isinstance(part, Text):
-            raise Unrepresentable(f"{part.at}: a system prompt of Anthropic's wire is text alone.", param=part.at)
+            message = f"{part.at}: Anthropic's API does not accept {noun_of(part)} in a system prompt, only text."
+            raise Unrepresentable(message, param=part.at)
         if turn.role == "assistant" and isinstance(part, Image | Document):
-            what = f"on Anthropic's wire the user alone shows {type(part).__name__.lower()}s"
-            raise Unrepresentable(f"{part.at}: {what}.", param=part.at)
+            what = f"{noun_of(part)} in assistant messages, only in user messages"
+            raise Unrepresentable(f"{part.at}: Anthropic's API does not accept {what}.", param=part.at)
 
 
 def _cache_control(cache: Object) -> Object:
@@ -203,5 +207,5 @@ def _cache_control(cache: Object) -> Object:
 def _plain(data: str, at: str) -> str:
     text = text_of(data)
     if text is None:
-        raise Unrepresentable(f"{at} says that it is text, and is not base64 of UTF-8.", param=at)
+        raise Unrepresentable(f"{at} is declared as text, but it is not UTF-8 text in base64.", param=at)
     return text

@@ -60,15 +60,16 @@ class Encoding:
         body["messages"] = in_order(turns, self._blocks, self._takes)
         if not body["messages"]:
             at = request.name_of("turns")
-            raise Unrepresentable(f"{at} holds no text, and this wire wants at least one turn.", param=at)
+            message = f"{at}: Anthropic's API needs at least one message that is neither empty nor a system prompt."
+            raise Unrepresentable(message, param=at)
         self._thin_out(body)
         return body
 
     def _refuse(self) -> None:
-        refuse_several(self._request, "Anthropic's wire")
-        refuse_beyond_text(self._request, "Anthropic's wire")
+        refuse_several(self._request, "Anthropic's API")
+        refuse_beyond_text(self._request, "Anthropic's API")
         if not self._own:
-            refuse_demands(self._request, "Anthropic's wire")
+            refuse_demands(self._request, "Anthropic's API")
 
     def _leave_out(self) -> None:
         """Note the knobs that the wire lacks, except those that ask for what is so anyway."""
@@ -126,7 +127,7 @@ class Encoding:
             if self._own:
                 return tool.extra
             at = tool.at
-            raise Unrepresentable(f"{at} is of type {tool.kind}, which Anthropic's wire has not.", param=at)
+            raise Unrepresentable(f"{at}: Anthropic's API has no tools of type {tool.kind}.", param=at)
         block: Object = {"name": tool.name, "input_schema": tool.parameters or {}}
         if not self._own:  # the wire insists on a schema, and on `type` in it
             schema = {"type": "object", **(tool.parameters or {"properties": {}})}

@@ -52,7 +52,8 @@ def in_order(turns: list[Turn], blocks: Blocks, takes: Takes) -> list[Object]:
         elif messages or role == "user":
             messages.append({"role": role, "content": content})
         else:
-            raise Unrepresentable(f"{turn.at} is the assistant's: on Anthropic's wire the user begins.", param=turn.at)
+            why = f"{turn.at}: Anthropic's API requires the first message to be the user's, not the assistant's."
+            raise Unrepresentable(why, param=turn.at)
     for message in messages:
         message["content"].sort(key=lambda block: block.get("type") != "tool_result")
     _end(messages, said[-1][0].at if said else "", blocks, takes)

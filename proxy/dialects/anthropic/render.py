@@ -40,6 +40,7 @@ from proxy.grammar.arguments import as_given
 from proxy.grammar.endings import declined, word_for
 from proxy.grammar.fields import Object, dump
 from proxy.grammar.ids import answer_id, id_of, seed_of
+from proxy.grammar.nouns import noun_of
 from proxy.grammar.single import OneByOne, only
 
 
@@ -213,10 +214,8 @@ def _block(part: Part, index: int, seed: str) -> Object:
         case Opaque(wire="anthropic", value=value):
             return value
         case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
-            what = type(part).__name__.lower()
-            raise Unrepresentable(
-                f"The answer holds a block ({what}) that Anthropic's wire has not.", param=f"content[{index}]"
-            )
+            message = f"The provider's answer contains {noun_of(part)}, which Anthropic's API has no place for."
+            raise Unrepresentable(message, param=f"content[{index}]")
         case _:
             assert_never(part)
 

@@ -64,10 +64,10 @@ class Encoding:
         return body
 
     def _refuse(self) -> None:
-        refuse_several(self._request, "Converse")
-        refuse_beyond_text(self._request, "Converse")
+        refuse_several(self._request, "Bedrock's Converse")
+        refuse_beyond_text(self._request, "Bedrock's Converse")
         if not self._own:
-            refuse_demands(self._request, "Converse")
+            refuse_demands(self._request, "Bedrock's Converse")
 
     def _leave_out(self) -> None:
         """Note the knobs that the wire lacks, except those that are set to do nothing."""
@@ -247,7 +247,7 @@ class Encoding:
 
     def _server_tool(self, tool: Tool) -> Object:
         if not self._own:
-            raise Unrepresentable(f"{tool.at} is of type {tool.kind}, which Converse has not.", param=tool.at)
+            raise Unrepresentable(f"{tool.at}: Bedrock's Converse has no tools of type {tool.kind}.", param=tool.at)
         return tool.extra
 
     def _tool_spec(self, tool: Tool) -> Object:

@@ -28,6 +28,7 @@ from proxy.dialects.bedrock.words import TAKEN, format_of
 from proxy.errors import Unrepresentable
 from proxy.grammar.fields import UNREADABLE, Object
 from proxy.grammar.ids import id_of
+from proxy.grammar.nouns import noun_of
 
 _OBJECT = msgspec.json.Decoder(Object)
 
@@ -93,5 +94,5 @@ def _input(arguments: str) -> object:
 
 
 def unsayable(part: Part, index: int) -> Unrepresentable:
-    what = f"a block of the {part.wire} wire" if isinstance(part, Opaque) else type(part).__name__.lower()
-    return Unrepresentable(f"The answer holds what Converse has no way to say ({what}).", param=f"content[{index}]")
+    message = f"The provider's answer contains {noun_of(part)}, which Bedrock's Converse has no place for."
+    return Unrepresentable(message, param=f"content[{index}]")

@@ -35,6 +35,7 @@ from proxy.grammar.claude.models import Takes, no_prefill
 from proxy.grammar.claude.prefill import strip
 from proxy.grammar.claude.quoting import quoting
 from proxy.grammar.fields import Object, as_object, decode_json
+from proxy.grammar.nouns import noun_of
 from proxy.grammar.receipts import Receipt, stored_elsewhere
 from proxy.grammar.textual import found_as_text, is_text
 
@@ -82,9 +83,12 @@ class Conversation:
                 merged.append((role, units))
         if not merged:
             at = self._request.name_of("turns")
-            raise Unrepresentable(f"{at} holds no text, and this wire wants at least one turn.", param=at)
+            message = f"{at}: Bedrock's Converse needs at least one message that is neither empty nor a system prompt."
+            raise Unrepresentable(message, param=at)
         if merged[0][0] != "user":
-            raise Unrepresentable(f"{turns[0].at}: on Converse the user speaks first.", param=turns[0].at)
+            at = turns[0].at
+            message = f"{at}: Bedrock's Converse requires the first message to be the user's, not the assistant's."
+            raise Unrepresentable(message, param=at)
         if merged[-1][0] == "assistant" and not self._takes.prefill:
             raise no_prefill(last)
         if merged[-1][0] == "assistant" and self._claude:
@@ -158,7 +162,7 @@ class Conversation:
             case Opaque(wire="bedrock"):
                 return part.value
             case Opaque():
-                message = f"{part.at} is a block of the {part.wire} wire, which Converse cannot carry."
+                message = f"{part.at}: Bedrock's Converse does not accept {noun_of(part)}."
                 raise Unrepresentable(message, param=part.at)
             case _:
                 assert_never(part)
@@ -188,7 +192,8 @@ class Conversation:
     def _call(self, part: ToolCall) -> Object:
         at = part.at
         if part.kind == "custom":
-            raise Unrepresentable(f"{at} calls a tool with free text, and Converse takes JSON alone.", param=at)
+            message = f"{at}: Bedrock's Converse does not accept free text as the input of {part.name}, only JSON."
+            raise Unrepresentable(message, param=at)
         try:
             given = parse_object(part.arguments.encode() or b"{}")
         except BadRequest:
@@ -201,8 +206,8 @@ class Conversation:
         blocks = []
         for inner in part.parts:
             if isinstance(inner, Thinking | ToolCall | ToolResult | Audio):
-                what = type(inner).__name__.lower()
-                raise Unrepresentable(f"{inner.at} is {what}, which a tool result cannot hold.", param=inner.at)
+                message = f"{inner.at}: Bedrock's Converse does not accept {noun_of(inner)} in a tool result."
+                raise Unrepresentable(message, param=inner.at)
             blocks += self._unit(inner if self._own else uncited(inner, self._dropped))[:1]
         if not blocks and not self._own:
             blocks = [{"text": NOTHING}]
@@ -217,7 +222,8 @@ class Conversation:
     def _medium(self, part: _Medium) -> Object:
         kind, at = type(part).__name__.lower(), part.at
         if part.source is None:
-            raise Unrepresentable(f"{at} names a sound of another provider's.", param=at)
+            message = f"{at}: Bedrock's Converse does not accept the ID of another provider's audio."
+            raise Unrepresentable(message, param=at)
         if isinstance(part, Image) and part.detail not in (None, "auto"):
             self._dropped.add("image.detail")
         block: Object = {"source": self._source(part.source, at)}
@@ -254,21 +260,23 @@ class Conversation:
         form = next((form for form in (seen, named, plain) if form in TAKEN[kind]), "")
         if not form:
             taken = ", ".join(sorted(TAKEN[kind]))
-            raise Unrepresentable(f"{at} is {media_type or 'of an unknown type'}; Converse takes {taken}.", param=at)
+            what = f"{noun_of(part)} of type {media_type or 'unknown'}, only {taken}"
+            raise Unrepresentable(f"{at}: Bedrock's Converse does not accept {what}.", param=at)
         return form
 
     def _source(self, source: Source, at: str) -> Object:
         match source:
             case Inline(data=data):
                 if not self._own and not bytes_of(data):
-                    raise Unrepresentable(f"{at} is empty, or no base64.", param=at)
+                    raise Unrepresentable(f"{at} is empty or not valid base64.", param=at)
                 return {"bytes": data}
             case Stored(id=uri) if self._own:
                 return {"s3Location": {"uri": uri}}
             case Remote(url=url) if url.startswith("s3://"):
                 return {"s3Location": {"uri": url}}
             case Remote():
-                raise Unrepresentable(f"{at} stands at a URL, and Converse fetches from S3 alone.", param=at)
+                message = f"{at}: Bedrock's Converse does not accept web URLs, only s3:// ones; send the bytes instead."
+                raise Unrepresentable(message, param=at)
             case Stored():
                 raise stored_elsewhere(at)
             case _:
@@ -278,9 +286,11 @@ class Conversation:
 def _check_place(part: Part, turn: Turn) -> None:
     at = part.at
     if turn.role in ("system", "developer") and not isinstance(part, Text):
-        raise Unrepresentable(f"{at}: a system prompt of Converse is text alone.", param=at)
+        message = f"{at}: Bedrock's Converse does not accept {noun_of(part)} in a system prompt, only text."
+        raise Unrepresentable(message, param=at)
     if turn.role == "assistant" and isinstance(part, _Medium):
-        raise Unrepresentable(f"{at}: on Converse the user alone shows {type(part).__name__.lower()}s.", param=at)
+        what = f"{noun_of(part)} in assistant messages, only in user messages"
+        raise Unrepresentable(f"{at}: Bedrock's Converse does not accept {what}.", param=at)
 
 
 def _ordered(units: list[_Unit]) -> list[_Unit]:

@@ -42,6 +42,7 @@ from proxy.grammar.dataurls import url_of
 from proxy.grammar.fields import Object, as_list, merged, without_nulls
 from proxy.grammar.functions import nest
 from proxy.grammar.neighbours import joined
+from proxy.grammar.nouns import noun_of
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several, stored_elsewhere
 from proxy.grammar.shapes import labelled
 from proxy.grammar.showing import parted, with_shown
@@ -72,10 +73,10 @@ class Encoding:
         return merged(body, self.dropped.carried(request.extra) | request.demands)
 
     def _refuse(self) -> None:
-        refuse_several(self._request, "Cohere's wire")
-        refuse_beyond_text(self._request, "Cohere's wire")
+        refuse_several(self._request, "Cohere's API")
+        refuse_beyond_text(self._request, "Cohere's API")
         if not self._own:
-            refuse_demands(self._request, "Cohere's wire")
+            refuse_demands(self._request, "Cohere's API")
 
     # knobs
 
@@ -161,7 +162,7 @@ class Encoding:
 
     def _tool(self, tool: Tool) -> Object:
         if tool.kind != "function":
-            raise Unrepresentable(f"{tool.at} is of type {tool.kind}, which Cohere's wire has not.", param=tool.at)
+            raise Unrepresentable(f"{tool.at}: Cohere's API has no tools of type {tool.kind}.", param=tool.at)
         said = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
         if not self._own and not tool.parameters:  # required
             said["parameters"] = {"type": "object", "properties": {}}
@@ -190,8 +191,8 @@ class Encoding:
         told, shown = (result.parts, list[Part]()) if self._own else parted(result)
         for part in told:
             if not isinstance(part, Text | Opaque):
-                what = "a tool result of Cohere's wire holds text and images alone"
-                raise Unrepresentable(f"{part.at}: {what}.", param=part.at)
+                what = f"{noun_of(part)} in a tool result, only text and images"
+                raise Unrepresentable(f"{part.at}: Cohere's API does not accept {what}.", param=part.at)
         self._shown += shown
         content = self._content(told, None)
         return {"role": "tool", "tool_call_id": result.id, "content": content} | self.dropped.marks(result)
@@ -239,7 +240,7 @@ class Encoding:
 
     def _call(self, call: ToolCall) -> Object:
         if call.kind == "custom":
-            message = f"{call.at} calls a tool with free text, and Cohere's wire takes JSON alone."
+            message = f"{call.at}: Cohere's API does not accept free text as the input of {call.name}, only JSON."
             raise Unrepresentable(message, param=call.at)
         self.dropped.unsealed(call)
         arguments = call.arguments if self._own else call.arguments or "{}"  # JSON, so never empty
@@ -269,8 +270,9 @@ class Encoding:
             case Opaque(wire="cohere"):
                 return part.value
             case Thinking() | Image() | ToolCall() | ToolResult() | Audio() | Video() | Document() | Opaque():
-                what = f"a block of the {part.wire} wire" if isinstance(part, Opaque) else type(part).__name__.lower()
-                raise Unrepresentable(f"{part.at} is {what}, which Cohere's wire cannot carry there.", param=part.at)
+                where = "a tool result" if role is None else f"{role} messages"
+                message = f"{part.at}: Cohere's API does not accept {noun_of(part)} in {where}."
+                raise Unrepresentable(message, param=part.at)
             case _:
                 assert_never(part)
 

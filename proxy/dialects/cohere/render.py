@@ -42,6 +42,7 @@ from proxy.grammar import whole
 from proxy.grammar.endings import word_for
 from proxy.grammar.fields import Object, dump, encode_json
 from proxy.grammar.ids import answer_id, id_of, seed_of
+from proxy.grammar.nouns import noun_of
 from proxy.grammar.single import OneByOne, only
 
 NO_ARGUMENTS = "{}"  # clients parse arguments as JSON, which an empty text is not
@@ -239,5 +240,5 @@ def _end(stop: Stop, usage: Usage | None) -> Object:
 
 
 def _unsayable(part: Part) -> Unrepresentable:
-    what = type(part).__name__.lower()
-    return Unrepresentable(f"The answer holds a block ({what}) that Cohere's wire has not.", param="message")
+    message = f"The provider's answer contains {noun_of(part)}, which Cohere's API has no place for."
+    return Unrepresentable(message, param="message")

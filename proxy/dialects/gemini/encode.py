@@ -43,7 +43,7 @@ class Encoding:
 
     def _refuse(self) -> None:
         if not self._own:
-            refuse_demands(self._request, "Gemini's wire")
+            refuse_demands(self._request, "Gemini's API")
 
     def _receipt(self) -> None:
         """Note what the client said and this wire cannot say."""
@@ -116,7 +116,7 @@ class Encoding:
 
     def _server_tool(self, tool: Tool) -> Object:
         if not self._own:
-            raise Unrepresentable(f"{tool.at} is of type {tool.kind}, which Gemini's wire has not.", param=tool.at)
+            raise Unrepresentable(f"{tool.at}: Gemini's API has no tools of type {tool.kind}.", param=tool.at)
         return tool.extra
 
     def _function(self, tool: Tool) -> Object:

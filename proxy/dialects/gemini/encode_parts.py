@@ -25,6 +25,7 @@ from proxy.dialects.gemini.words import NAME, NO_SEAL
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.fields import Object, as_object, merged
+from proxy.grammar.nouns import noun_of
 from proxy.grammar.receipts import Receipt, stored_elsewhere
 from proxy.grammar.textual import found_as_text
 
@@ -52,7 +53,8 @@ class Contents:
         contents = self._contents(self._turns[count:])
         if not contents and not self._own:
             at = self._request.name_of("turns")
-            raise Unrepresentable(f"{at} must hold more than a system prompt and blanks.", param=at)
+            message = f"{at}: Gemini's API needs at least one message that is neither empty nor a system prompt."
+            raise Unrepresentable(message, param=at)
         said = instruction if self._own or instruction.get("parts") else {}
         return {"systemInstruction": said, "contents": contents}
 
@@ -69,7 +71,7 @@ class Contents:
     def _instruction(self, turn: Turn) -> list[Object]:
         for part in turn.parts:
             if not isinstance(part, Text) and not self._own:
-                raise Unrepresentable(f"{part.at}: a system prompt of Gemini's wire is text alone.", param=part.at)
+                raise _refusal(part, f"{noun_of(part)} in a system prompt, only text")
         return self._spoken(turn)
 
     def _contents(self, turns: list[Turn]) -> list[Object]:
@@ -127,8 +129,7 @@ class Contents:
             case Opaque(wire="gemini", value=value):
                 return [value]
             case Opaque():
-                kind = part.value.get("type", "unnamed")
-                raise _refusal(part, f"a block of {part.wire} ({kind})")
+                raise _refusal(part, noun_of(part))
             case _:
                 assert_never(part)
 
@@ -157,7 +158,7 @@ class Contents:
 
     def _medium(self, part: Image | Audio | Video | Document) -> Object:
         if part.source is None:
-            raise _refusal(part, "a sound of another provider's by its id")
+            raise _refusal(part, "the ID of another provider's audio")
         if isinstance(part.source, Stored) and not self._own:
             raise stored_elsewhere(part.at)
         if isinstance(part, Image) and part.detail not in (None, "auto"):
@@ -174,13 +175,14 @@ class Contents:
 
     def _call(self, part: ToolCall) -> Object:
         if part.kind == "custom":
-            raise _refusal(part, f"a call of {part.name} with free text; it takes JSON alone")
+            raise _refusal(part, f"free text as the input of {part.name}, only JSON")
         self._names[part.id] = part.name
         said: Object = {"name": part.name}
         if part.arguments or not self._own:
             given = _object_in(part.arguments or "{}")
             if given is None:
-                raise _refusal(part, f"arguments of {part.name} that are no JSON object")
+                message = f"{part.at}: the arguments of {part.name} must be a JSON object."
+                raise Unrepresentable(message, param=part.at)
             said["args"] = given
         return self._marked({"functionCall": _identified(part.id) | said}, part, part.signature)
 
@@ -189,7 +191,8 @@ class Contents:
         named = as_object(part.extra.get("functionResponse")).get("name") if self._own else None
         name = named or self._names.get(part.id)
         if not name:
-            raise _refusal(part, f"a result of the call {part.id!r}, which no earlier turn has made")
+            message = f"{part.at} is the result of the tool call {part.id!r}, which no earlier message contains."
+            raise Unrepresentable(message, param=part.at)
         parts = [found_as_text(one, self._dropped.unquoted) for one in part.parts]
         text = "\n".join(one.text for one in parts if isinstance(one, Text))
         shown = [self._shown(one) for one in parts if not isinstance(one, Text)]
@@ -201,11 +204,11 @@ class Contents:
     def _shown(self, part: Part) -> Object:
         if isinstance(part, Image | Audio | Video | Document):
             return self._medium(part)
-        raise _refusal(part, f"a tool result with {type(part).__name__.lower()}")
+        raise _refusal(part, f"{noun_of(part)} in a tool result")
 
 
 def _refusal(part: Part, what: str) -> Unrepresentable:
-    return Unrepresentable(f"{part.at}: Gemini's wire cannot carry {what}.", param=part.at)
+    return Unrepresentable(f"{part.at}: Gemini's API does not accept {what}.", param=part.at)
 
 
 def _identified(name: str) -> Object:

@@ -21,6 +21,7 @@ from proxy.dialects.gemini.seals import redacted_out, seal_out
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.fields import Object, merged
+from proxy.grammar.nouns import noun_of
 
 
 def parts_of(part: Part) -> list[Object]:
@@ -44,8 +45,8 @@ def parts_of(part: Part) -> list[Object]:
         case Opaque(wire="gemini", value=value):
             return [value]
         case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
-            what = type(part).__name__.lower()
-            raise Unrepresentable(f"The answer holds a block ({what}) that Gemini's wire has not.", param="candidates")
+            message = f"The provider's answer contains {noun_of(part)}, which Gemini's API has no place for."
+            raise Unrepresentable(message, param="candidates")
         case _:
             assert_never(part)
     if isinstance(part, Text | Thinking | ToolCall) and part.signature:

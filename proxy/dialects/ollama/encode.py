@@ -32,6 +32,7 @@ from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.fields import Object, as_object, without_nulls
 from proxy.grammar.functions import nest
+from proxy.grammar.nouns import noun_of
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several, stored_elsewhere
 from proxy.grammar.shapes import labelled
 from proxy.grammar.showing import parted, with_shown
@@ -85,10 +86,10 @@ class Encoding:
         return extra | body | request.demands
 
     def _refuse(self) -> None:
-        refuse_several(self._request, "Ollama's wire")
-        refuse_beyond_text(self._request, "Ollama's wire")
+        refuse_several(self._request, "Ollama's API")
+        refuse_beyond_text(self._request, "Ollama's API")
         if not self._own:
-            refuse_demands(self._request, "Ollama's wire")
+            refuse_demands(self._request, "Ollama's API")
 
     # knobs
 
@@ -154,7 +155,7 @@ class Encoding:
 
     def _tool(self, tool: Tool) -> Object:
         if tool.kind != "function":
-            raise Unrepresentable(f"{tool.at} is of type {tool.kind}, which Ollama's wire has not.", param=tool.at)
+            raise Unrepresentable(f"{tool.at}: Ollama's API has no tools of type {tool.kind}.", param=tool.at)
         if tool.strict:
             self.dropped.add("tool.strict")
         said = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
@@ -201,8 +202,8 @@ class Encoding:
             told, shown = parted(result)
             for part in told:
                 if not isinstance(part, Text):
-                    what = "a tool result of Ollama's wire holds text and images alone"
-                    raise Unrepresentable(f"{part.at}: {what}.", param=part.at)
+                    what = f"{noun_of(part)} in a tool result, only text and images"
+                    raise Unrepresentable(f"{part.at}: Ollama's API does not accept {what}.", param=part.at)
         self._shown += shown
         gathered = self._gathered(told, role)
         name = self._names.get(result.id)
@@ -234,8 +235,8 @@ class Encoding:
             case ToolCall() if role == "assistant":
                 message.calls.append(self._call(part))
             case Thinking() | ToolCall() | ToolResult() | Audio() | Video() | Document() | Opaque():
-                what = f"a block of the {part.wire} wire" if isinstance(part, Opaque) else type(part).__name__.lower()
-                raise Unrepresentable(f"{part.at} is {what}, which Ollama's wire cannot carry there.", param=part.at)
+                what = f"{noun_of(part)} in {role} messages"
+                raise Unrepresentable(f"{part.at}: Ollama's API does not accept {what}.", param=part.at)
             case _:
                 assert_never(part)
 
@@ -252,13 +253,15 @@ class Encoding:
         if isinstance(part.source, Stored):
             raise stored_elsewhere(part.at)
         if not isinstance(part.source, Inline):
-            raise Unrepresentable(f"{part.at}: Ollama takes an image's bytes, and no URL.", param=part.at)
+            message = f"{part.at}: Ollama's API does not accept image URLs; send the bytes instead."
+            raise Unrepresentable(message, param=part.at)
         return part.source.data
 
     def _call(self, call: ToolCall) -> Object:
         at = call.at
         if call.kind == "custom":
-            raise Unrepresentable(f"{at} calls a tool with free text, and Ollama's wire takes JSON alone.", param=at)
+            message = f"{at}: Ollama's API does not accept free text as the input of {call.name}, only JSON."
+            raise Unrepresentable(message, param=at)
         try:
             given = parse_object(call.arguments.encode() or b"{}")
         except BadRequest:

@@ -45,6 +45,7 @@ from proxy.grammar.arguments import as_given
 from proxy.grammar.endings import declined, word_for
 from proxy.grammar.fields import Object, dump, encode_json
 from proxy.grammar.gathering import Gathered
+from proxy.grammar.nouns import noun_of
 from proxy.grammar.single import check_choice, only
 
 Clock = Callable[[], float]
@@ -228,8 +229,8 @@ def _check(part: Part) -> None:
         case Text() | Refusal() | Thinking() | ToolCall():
             pass
         case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
-            what = type(part).__name__.lower()
-            raise Unrepresentable(f"The answer holds a block ({what}) that Ollama's wire has not.", param="message")
+            message = f"The provider's answer contains {noun_of(part)}, which Ollama's API has no place for."
+            raise Unrepresentable(message, param="message")
         case _:
             assert_never(part)
 

@@ -43,8 +43,8 @@ class Encoding:
     def body(self) -> Object:
         request = self._request
         if not self._own:
-            refuse_demands(request, "Chat Completions")
-            refuse_beyond_text(request, "Chat Completions")
+            refuse_demands(request, "the Chat Completions API")
+            refuse_beyond_text(request, "the Chat Completions API")
         body: Object = {"model": request.model, "messages": Messages(request, self.dropped).told()}
         self._add_tools(body)
         optional = {
@@ -161,7 +161,8 @@ class Encoding:
         if tool.kind in ("function", "custom"):
             return nest(tool.kind, self._offer(tool), marks_of(tool, self._own, self.dropped))
         if not self._own:
-            raise Unrepresentable(f"{tool.at} is of type {tool.kind}, which Chat Completions has not.", param=tool.at)
+            message = f"{tool.at}: the Chat Completions API has no tools of type {tool.kind}."
+            raise Unrepresentable(message, param=tool.at)
         return {"type": tool.kind, **marks_of(tool, self._own, self.dropped)}
 
     def _choice(self, choice: ToolChoice, modern: bool) -> object:

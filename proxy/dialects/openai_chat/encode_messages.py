@@ -109,7 +109,7 @@ class Messages:
 
     def _replay(self, part: Audio, message: Object) -> None:
         if not self._own:
-            raise refusal(part, "a sound of another provider's by its id")
+            raise refusal(part, "the ID of another provider's audio")
         message["audio"] = {"id": part.id}
 
     def _add_call(self, call: ToolCall, message: Object) -> None:

@@ -31,6 +31,7 @@ from proxy.errors import Unrepresentable
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.fields import Object
 from proxy.grammar.functions import nest
+from proxy.grammar.nouns import noun_of
 from proxy.grammar.receipts import Receipt, stored_elsewhere
 
 
@@ -62,14 +63,14 @@ class Parts:
                 return {"type": "text", "text": part.text} | self.marks(part)
             case Image() | Audio() | Video() | Document():
                 if turn.role != "user" and not self._own:
-                    raise refusal(part, f"{noun_of(part)} outside a user turn")
+                    raise refusal(part, f"{noun_of(part)} in {turn.role} messages, only in user messages")
                 return self._medium(part)
             case Thinking() if self._own and "thinking" in part.extra:
                 return {"type": "thinking", **self.marks(part), **part.extra["thinking"]}
             case Opaque(wire="openai_chat"):
                 return part.value
             case Refusal() | Thinking() | ToolCall() | ToolResult() | Opaque():
-                raise refusal(part, f"{noun_of(part)} in a turn of the {turn.role}")
+                raise refusal(part, f"{noun_of(part)} in {turn.role} messages")
             case _:
                 assert_never(part)
 
@@ -89,7 +90,9 @@ class Parts:
             return nest("file", self._filed(part), self.marks(part))
         if isinstance(source, Stored):
             raise stored_elsewhere(part.at)
-        raise refusal(part, f"{noun_of(part)} by a URL" if isinstance(source, Remote) else "another provider's sound")
+        if isinstance(source, Remote):
+            raise refusal(part, f"{noun_of(part)} by URL; send the bytes instead")
+        raise refusal(part, "the ID of another provider's audio")
 
     def _takes(self, source: Source) -> bool:
         """Only OpenRouter takes a document by URL, and only OpenAI knows what a file id means."""
@@ -117,25 +120,10 @@ def marks_of(part: Part | Tool, own: bool, dropped: Receipt) -> Object:
 
 
 def refusal(part: Part, what: str) -> Unrepresentable:
-    return Unrepresentable(f"{part.at}: Chat Completions cannot carry {what}.", param=part.at)
+    return Unrepresentable(f"{part.at}: the Chat Completions API does not accept {what}.", param=part.at)
 
 
 def _sound(media: str) -> str:
     """The format of `input_audio`: the media subtype, unless OpenAI has another name for it."""
     subtype = media.partition("/")[2]
     return {"mpeg": "mp3", "x-wav": "wav", "": "wav"}.get(subtype, subtype)
-
-
-def noun_of(part: Part) -> str:
-    if isinstance(part, Opaque):
-        return f"a block of {part.wire} ({part.value.get('type', 'unnamed')})"
-    nouns = {
-        Image: "an image",
-        Audio: "a sound",
-        Video: "a video",
-        Document: "a document",
-        ToolResult: "a tool result",
-        Thinking: "thinking",
-        ToolCall: "a tool call",
-    }
-    return nouns.get(type(part), type(part).__name__)

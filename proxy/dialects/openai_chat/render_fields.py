@@ -11,13 +11,13 @@ from proxy.canon import (
     Stop,
     Stored,
 )
-from proxy.dialects.openai_chat.encode_parts import noun_of
 from proxy.dialects.openai_chat.words import STOP_WORDS
 from proxy.errors import Unrepresentable
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.endings import word_for
 from proxy.grammar.fields import Object
 from proxy.grammar.ids import answer_id
+from proxy.grammar.nouns import noun_of
 
 
 def top_of(start: Start, kind: str, request: Request, clock: Callable[[], float]) -> Object:
@@ -27,7 +27,8 @@ def top_of(start: Start, kind: str, request: Request, clock: Callable[[], float]
 
 
 def unsayable(part: Part) -> Unrepresentable:
-    return Unrepresentable(f"The answer holds {noun_of(part)}, which Chat Completions cannot carry.")
+    message = f"The provider's answer contains {noun_of(part)}, which the Chat Completions API has no place for."
+    return Unrepresentable(message)
 
 
 def named(part: Audio) -> Object:

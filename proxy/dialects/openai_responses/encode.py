@@ -46,7 +46,8 @@ class Encoding:
         items = self._saying.items()
         if not items and not self._own:
             at = request.name_of("turns")
-            raise Unrepresentable(f"{at} holds no text, and this wire wants an input.", param=at)
+            message = f"{at}: the Responses API needs at least one message that is neither empty nor a system prompt."
+            raise Unrepresentable(message, param=at)
         body: Object = {"model": request.model, **self.instructions(), "input": items, **self.settings()}
         if self._own and not items:
             del body["input"]
@@ -172,9 +173,8 @@ class Encoding:
         if tool.kind not in ("function", "custom"):
             if self._own:
                 return tool.extra
-            raise Unrepresentable(
-                f"{tool.at} is of type {tool.kind}, which the Responses API does not have.", param=tool.at
-            )
+            message = f"{tool.at}: the Responses API has no tools of type {tool.kind}."
+            raise Unrepresentable(message, param=tool.at)
         named: Object = {"name": tool.name, "description": tool.description, "format": tool.form}
         if tool.kind == "function":
             named |= self._shape(tool)

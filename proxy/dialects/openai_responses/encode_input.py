@@ -28,13 +28,13 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.openai_responses.citations import spelled
-from proxy.dialects.openai_responses.items import noun_of
 from proxy.dialects.openai_responses.namespaces import NAMESPACE
 from proxy.dialects.openai_responses.seals import closed
 from proxy.dialects.openai_responses.words import ADDED, CALLS, NAME, SENT
 from proxy.errors import Unrepresentable
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.fields import Object, Verbatim
+from proxy.grammar.nouns import noun_of
 from proxy.grammar.receipts import Receipt, stored_elsewhere
 from proxy.grammar.textual import found_as_text
 
@@ -128,7 +128,7 @@ class Saying:
             case Opaque(wire=wire, value=value) if wire == NAME:
                 return value
             case Image() | Audio() | Video() | Document() | Opaque():
-                raise _refusal(part, f"{noun_of(part)} in a turn of the {role}")
+                raise _refusal(part, f"{noun_of(part)} in {role} messages")
             case _:
                 assert_never(part)
 
@@ -211,7 +211,7 @@ class Saying:
             case Opaque(wire=wire, value=value) if wire == NAME:
                 return value
             case Refusal() | Thinking() | ToolCall() | ToolResult() | Audio() | Video() | Opaque():
-                raise _refusal(part, f"{noun_of(part)} in a turn of the {role}")
+                raise _refusal(part, f"{noun_of(part)} in {role} messages")
             case _:
                 assert_never(part)
 
@@ -256,4 +256,4 @@ def _is_answer(item: Object) -> bool:
 
 
 def _refusal(part: Part, what: str) -> Unrepresentable:
-    return Unrepresentable(f"{part.at}: the Responses API cannot carry {what}.", param=part.at)
+    return Unrepresentable(f"{part.at}: the Responses API does not accept {what}.", param=part.at)

@@ -26,6 +26,7 @@ from proxy.dialects.openai_responses.seals import closed, seal_behind
 from proxy.dialects.openai_responses.words import CALL_MARKS, CALLS, DRAWING, NAME
 from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object, as_object
+from proxy.grammar.nouns import noun_of
 
 _PREFIXES: dict[type[Part], str] = {Text: "msg", Refusal: "msg", Thinking: "rs", ToolCall: "fc", Image: "ig"}
 
@@ -76,7 +77,8 @@ def item_of(part: Part, names: Names, number: int, status: str = "completed") ->
             own = as_object(part.extra.get(DRAWING))
             return {"id": name, "type": DRAWING, "status": "completed", **own, "result": source.data}
         case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
-            raise Unrepresentable(f"The answer holds {noun_of(part)}, which the Responses API cannot carry.")
+            why = f"The provider's answer contains {noun_of(part)}, which the Responses API has no place for."
+            raise Unrepresentable(why)
         case _:
             assert_never(part)
 
@@ -108,10 +110,3 @@ def content_of(part: Text | Refusal) -> Object:
         return {"type": "refusal", "refusal": part.text}
     annotations = spelled(part.citations, len(part.text))
     return {"type": "output_text", "text": part.text, "annotations": annotations, "logprobs": part.logprobs}
-
-
-def noun_of(part: Part) -> str:
-    if isinstance(part, Opaque):
-        return f"a block of {part.wire} ({part.value.get('type', 'unnamed')})"
-    nouns = {Image: "an image", Audio: "a sound", ToolResult: "a tool result", Thinking: "thinking", ToolCall: "a call"}
-    return nouns.get(type(part), f"a {type(part).__name__.lower()}")

@@ -62,7 +62,8 @@ def takes_of(model: str) -> Takes:
 
 def no_prefill(at: str) -> Unrepresentable:
     """The error for a last turn of the assistant's, where `prefill` is false."""
-    return Unrepresentable(f"{at} is the assistant's, and this model continues no turn of its own.", param=at)
+    message = f"{at}: this model requires the last message to be the user's, not the assistant's."
+    return Unrepresentable(message, param=at)
 
 
 def knobs_of(request: Request, takes: Takes, thinks: bool) -> Object:
