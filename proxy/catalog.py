@@ -123,7 +123,7 @@ class Catalog:
             return model
         if slash and own in self._serves and (meant in self.adapters or meant in self._presets):
             raise BadRequest(
-                f"provider is {provider}, and model names {first}: leave one out, or say {provider}/{model}.",
+                f"provider is {provider}, but model names {first}: give one of them, or ask for {provider}/{model}.",
                 param="provider",
             )
         return f"{provider}/{model}"
@@ -157,7 +157,7 @@ class Catalog:
             model = name.removeprefix(f"{adapter.name}/")
         if not model:
             raise UnknownModel(
-                f"PILLION_UPSTREAM={provider} names no model, and {provider} has no default one: "
+                f"PILLION_UPSTREAM={provider} names no model, and {provider} has no default model: "
                 f"set PILLION_UPSTREAM={provider}/MODEL, or {prefix(adapter.name)}_MODEL.",
                 param="model",
             )
@@ -263,7 +263,7 @@ class Catalog:
         except UpstreamError as error:
             if self._unlisted.get(adapter.name) is not error and adapter not in self._assumed:
                 self._unlisted[adapter.name] = error
-                words = "%s cannot be asked for its models, and names that only it lists go elsewhere: %s"
+                words = "%s could not list its models, so names that only it lists go to other providers: %s"
                 log.warning(words, adapter.name, error.message, extra={"event": "models_failed", "code": error.code})
             return None
         self._unlisted.pop(adapter.name, None)

@@ -696,7 +696,7 @@ def test_the_path_names_the_model(rest: str, body: bytes, peek: Peek) -> None:
         ("p/locations/l/publishers/mistralai/models/m:rawPredict", b"{}", "publishers/anthropic/models/MODEL"),
         ("x:rawPredict", b"{}", "publishers/anthropic"),
         (f"{LONG}:rawPredict", b"{}", "publishers/anthropic"),
-        (f"{LONG}claude-x:rawPredict", b'{"model":"claude-y"}', "model says 'claude-y'"),
+        (f"{LONG}claude-x:rawPredict", b'{"model":"claude-y"}', "model is 'claude-y', but the path names 'claude-x'"),
         (f"{LONG}claude-x:rawPredict", b'{"stream":1}', "stream must be a boolean"),
         (f"{LONG}count-tokens:rawPredict", b"{}", "model must be a non-empty string, but it is missing"),
     ],

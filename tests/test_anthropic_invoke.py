@@ -127,7 +127,7 @@ def test_the_path_tells_the_model_and_whether_to_stream(rest: str, peek: Peek) -
 
 @pytest.mark.parametrize("rest", ["m/converse", "m/count-tokens", "/invoke", "invoke"])
 def test_other_paths_are_not_of_this_wire(rest: str) -> None:
-    with pytest.raises(BadRequest, match="invoke and invoke-with-response-stream") as caught:
+    with pytest.raises(BadRequest, match="followed by invoke or invoke-with-response-stream") as caught:
         WIRE.peek(Envelope(b"{}"), Path(rest))
     assert caught.value.status == 404
 
@@ -141,7 +141,7 @@ def test_a_body_is_anthropics_with_the_model_of_the_path() -> None:
 
 @pytest.mark.parametrize("key", ["model", "stream"])
 def test_what_the_path_says_the_body_must_not(key: str) -> None:
-    with pytest.raises(BadRequest, match=f"{key} stands in the path") as caught:
+    with pytest.raises(BadRequest, match=f"{key} belongs in the path") as caught:
         parsed(BODY | {key: True})
     assert caught.value.param == key
 
@@ -156,7 +156,7 @@ def test_what_the_path_says_the_body_must_not(key: str) -> None:
     ],
 )
 def test_another_familys_body_is_nobodys_but_bedrocks(body: dict[str, Any]) -> None:
-    with pytest.raises(Unsupported, match=r"Only Bedrock takes this body.*anthropic_version") as caught:
+    with pytest.raises(Unsupported, match=r"Only Bedrock accepts this body.*anthropic_version") as caught:
         parsed(body)
     assert caught.value.status == 501
 
@@ -592,7 +592,7 @@ async def test_boto3_invokes_another_provider() -> None:
         for stream in (False, True):
             said = await refused(invoked(client, TITAN, "echo", stream))
             assert said["ResponseMetadata"]["HTTPStatusCode"] == 501
-            assert "Only Bedrock takes this body" in said["Error"]["Message"]
+            assert "Only Bedrock accepts this body" in said["Error"]["Message"]
 
 
 @pytest.mark.parametrize("speech", [OPENAI, ANTHROPIC])

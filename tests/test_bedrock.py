@@ -189,7 +189,7 @@ def test_model_and_stream_stand_in_the_path(rest: str, model: str, streamed: boo
 
 @pytest.mark.parametrize("rest", ["", "m", "converse", "/converse", "m/", "m/invoke", "m/converse/x", "m/Converse"])
 def test_another_operation_is_told_which_there_are(rest: str) -> None:
-    with pytest.raises(BadRequest, match="converse and converse-stream") as caught:
+    with pytest.raises(BadRequest, match="followed by converse or converse-stream") as caught:
         WIRE.peek(Envelope(b"{}"), Path(rest))
     assert (caught.value.status, caught.value.code) == (404, "unknown_url")
 

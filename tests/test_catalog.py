@@ -211,7 +211,7 @@ async def test_a_list_that_fails_is_told_once_and_again_when_it_fails_anew(caplo
     await names.names()
     told = [(record.levelname, getattr(record, "event", ""), record.getMessage()) for record in caplog.records]
     assert told == 2 * [("WARNING", "models_failed", told[0][2])]
-    assert told[0][2].startswith("other cannot be asked for its models")
+    assert told[0][2].startswith("other could not list its models")
     assert told[0][2].endswith("no list today")
 
 

@@ -482,7 +482,7 @@ async def test_a_deployment_in_the_path_is_a_model_like_any() -> None:
     ("provider", "model", "status", "named"),
     [
         ("openai", "anthropic/small", 400, "openai/anthropic/small"),
-        ("anthropic", "gemini/gemini-2.5-pro", 400, "leave one out"),
+        ("anthropic", "gemini/gemini-2.5-pro", 400, "give one of them, or ask for anthropic/gemini/gemini-2.5-pro"),
         ("nobody", "small", 404, "Providers: openai, groq, anthropic, ollama, echo"),
         ("mistral", "small", 404, "set MISTRAL_API_KEY"),
     ],

@@ -10,7 +10,7 @@ def unreadable(what: str, body: bytes, error: Exception, param: str | None = Non
     """`what` is the part that is not JSON. Of bytes that are not UTF-8, msgspec knows only the place in one string."""
     if isinstance(error, UnicodeDecodeError):
         return BadRequest(f"The request body is not UTF-8{_at(body)}.", code="invalid_json", param=param)
-    why = "half of a surrogate pair is no character" if _is_half_a_pair(error, body) else error
+    why = "it contains half of a surrogate pair" if _is_half_a_pair(error, body) else error
     return BadRequest(f"{what} is not valid JSON: {why}.", code="invalid_json", param=param)
 
 
@@ -33,4 +33,4 @@ def _at(body: bytes) -> str:
 
 def duplicate(members: Mapping[str, object]) -> BadRequest:
     names = ", ".join(list(members)[:20])
-    return BadRequest(f"An object in the request body has the same key twice, among: {names}.", code="duplicate_key")
+    return BadRequest(f"An object in the request body has the same key twice. Its keys: {names}.", code="duplicate_key")

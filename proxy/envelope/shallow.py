@@ -55,7 +55,8 @@ class Envelope:
             raise unreadable("The request body", body, error) from None
         names = "".join(self.members)
         if len(self.members) > MEMBERS or (len(names) > LONGEST_KEY and max(map(len, self.members)) > LONGEST_KEY):
-            raise BadRequest(f"The request body has more than {MEMBERS} keys, or one of over {LONGEST_KEY} characters.")
+            message = f"The request body has more than {MEMBERS} keys, or a key of more than {LONGEST_KEY} characters."
+            raise BadRequest(message)
         # Go's parser ignores case, by Unicode's simple folding: to it "Model" is "model", and so is the long s of
         # "\u017ftream" an s. Whatever that folds, casefold() folds too. https://pkg.go.dev/encoding/json#Unmarshal
         plain = names.isascii() and names.islower()

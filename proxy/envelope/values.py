@@ -29,7 +29,7 @@ def check_values(body: bytes) -> None:
         found += _count(body[at:quote])
         at = _behind_string(body, quote + 1)
     if found >= MOST:
-        raise BadRequest(f"The request body holds more than {MOST} values.", code="too_many_values")
+        raise BadRequest(f"The request body contains more than {MOST} values.", code="too_many_values")
 
 
 def _separators(body: bytes) -> int:

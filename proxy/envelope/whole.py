@@ -94,11 +94,11 @@ def _finite(text: str) -> float:
 
 def _whole_number(text: str) -> int:
     """Of as many digits as Python itself takes: more would keep everybody waiting."""
-    return int(text) if len(text) <= DIGITS else _no_number(f"one of {len(text)} digits")
+    return int(text) if len(text) <= DIGITS else _no_number(f"an integer of {len(text)} digits")
 
 
 def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is not a number that can be kept")
+    raise ValueError(f"{word} is not a supported number")
 
 
 _NUMBERS: Mapping[str, Any] = {"parse_constant": _no_number, "parse_float": _finite, "parse_int": _whole_number}

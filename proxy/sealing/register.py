@@ -84,13 +84,13 @@ class Register:
             return
         if (said := _version(data)) and int(said[1]) != _VERSION:
             self._is_ours = False
-            _complain(path, "is of a newer pillion, and stays as it is")
+            _complain(path, "was written by a newer pillion, and is left as it is")
             return
         *lines, rest = data.split(b"\n")
         self._is_cut = bool(rest)
         heads = lines.count(_HEAD)  # two pillions that begin a file at once write one each
         if broken := len(lines) - heads - _learn(lines, found) + self._is_cut:
-            _complain(path, f"is damaged, and {broken} of its lines say nothing")
+            _complain(path, f"is damaged: {broken} of its lines cannot be read")
 
     # --- writing ---
 
@@ -135,7 +135,7 @@ class Register:
         """Once, until it can be written again."""
         if not self._is_told:
             self._is_told = True
-            words = "%s: %s; who made which seal is forgotten when pillion ends"
+            words = "%s: %s; which provider made which seal will be forgotten when pillion ends"
             log.warning(words, self._path, _why(error), extra={"event": "seals_unkept"})
 
 
@@ -172,7 +172,7 @@ def _learn(lines: Iterable[bytes], found: Makers) -> int:
 
 
 def _complain(path: Path, why: str) -> None:
-    words = "%s: %s; who made the seals that passed before is not known of all"
+    words = "%s: %s; of some earlier seals, it is not known which provider made them"
     log.warning(words, path, why, extra={"event": "seals_unreadable"})
 
 

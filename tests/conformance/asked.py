@@ -52,7 +52,7 @@ def judged(client: Wire, provider: Wire, request: Request, outcome: Outcome) -> 
         named = names_a_field(request.body, outcome.message)
         return ("refused" if named else "failed"), outcome.message[:400]
     if outcome.status == 501 and outcome.received is None and client.startswith("bedrock_"):
-        return ("refused" if "Only Bedrock takes this body" in outcome.message else "failed"), outcome.message[:400]
+        return ("refused" if "Only Bedrock accepts this body" in outcome.message else "failed"), outcome.message[:400]
     if outcome.received is None or outcome.status != 200:
         return "failed", f"{outcome.status} {outcome.message[:400]}"
     wrong = [f"invalid: {line}" for line in _invalid(client, provider, request, outcome.received)]

@@ -61,12 +61,12 @@ class Invoke(Bedrock):
         said = parse_object(body)
         if "prompt" in said or said.pop("anthropic_version", None) is None:
             raise Unsupported(
-                "Only Bedrock takes this body: towards other providers InvokeModel needs Anthropic's, with "
-                f'`"anthropic_version": "{VERSION}"` and `messages`. Converse serves every model.'
+                "Only Bedrock accepts this body: for other providers, InvokeModel needs the body of Anthropic's API,"
+                f' with `"anthropic_version": "{VERSION}"` and `messages`. Converse works with every model.'
             )
         for key in ("model", "stream"):
             if key in said:
-                raise BadRequest(f"{key} stands in the path, and not in the body of InvokeModel.", param=key)
+                raise BadRequest(f"{key} belongs in the path of InvokeModel, not in its body: leave it out.", param=key)
         return parse_request(Fields(said | {"model": peek.model, "stream": peek.stream}, ""))
 
     def says(self, frame: bytes) -> bool:

@@ -73,7 +73,8 @@ def _output(top: Fields) -> tuple[Format | None, str | None]:
     config = top.inner("output_config")
     effort = config.text("effort")
     if "format" in config.rest and "output_format" in top.rest:
-        raise BadRequest("output_format and output_config.format say the same: give one.", param="output_format")
+        message = "output_format means the same as output_config.format: give one of them."
+        raise BadRequest(message, param="output_format")
     made = None
     for fields, key in ((config, "format"), (top, "output_format")):
         if key in fields.rest:

@@ -36,7 +36,7 @@ class AnthropicVertex(Anthropic):
             return Peek(top.need_name("model"), False)
         named, stream = top.text("model"), top.flag("stream")
         if named and named != model:
-            message = f"model says {named[:80]!r}, and the path asks for {model[:80]!r}."
+            message = f"model is {named[:80]!r}, but the path names {model[:80]!r}: leave it out or give the same."
             raise BadRequest(message, param="model")
         return Peek(model, verb == "streamRawPredict" if stream is None else stream)
 

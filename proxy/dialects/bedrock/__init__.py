@@ -125,7 +125,8 @@ class Bedrock:
         """A model's id may have slashes in it; a verb has none."""
         model, _, verb = path.rest.rpartition("/")
         if verb not in self.verbs or not model:
-            message = f"There is no operation {verb[:40]!r}; there are {' and '.join(self.verbs)}, behind /model/<id>/."
+            known = " or ".join(self.verbs)
+            message = f"There is no operation {verb[:40]!r}: the path must be /model/<id>/ followed by {known}."
             raise BadRequest(message, status=404, code="unknown_url")
         return Peek(model, self.verbs[verb])
 

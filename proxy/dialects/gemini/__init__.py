@@ -118,7 +118,7 @@ class Gemini:
         model = published(named)
         if verb not in VERBS or not model:
             known = " or ".join(VERBS)
-            raise BadRequest(f"The path must end in a model, a colon and {known}.", status=404, code="unknown_url")
+            raise BadRequest(f"The path must end in a model, a colon, and {known}.", status=404, code="unknown_url")
         if "model" in envelope:
             check_model(Fields({"model": envelope.get("model")}, ""), model)
         stream = VERBS[verb]

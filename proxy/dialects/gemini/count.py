@@ -20,7 +20,7 @@ def parse_count(body: Object, peek: Peek) -> Request:
     if not spelled:
         return parse_request(in_camel(body), peek)
     if len(body) > 1:
-        message = f"{WHOLE[0]} says the whole request: give nothing beside it."
+        message = f"{WHOLE[0]} is the whole request: give no other field beside it."
         raise BadRequest(message, param=WHOLE[0])
     whole = body[spelled[0]]
     if not isinstance(whole, dict):

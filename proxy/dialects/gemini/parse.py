@@ -91,7 +91,7 @@ def check_model(top: Fields, model: str) -> None:
     """The path names the model: a body may repeat it, but must not name another."""
     named = top.text("model")
     if named and bare(named) != bare(model):
-        message = f"model says {named[:80]!r}, and the path asks for {model[:80]!r}."
+        message = f"model is {named[:80]!r}, but the path names {model[:80]!r}: leave it out or give the same."
         raise BadRequest(message, param="model")
 
 
@@ -130,7 +130,7 @@ def _format(config: Fields) -> Format | None:
     media_type = config.rest.get("responseMimeType", "application/json")
     if len(schemas) > 1:
         at = config.path(schemas[1])
-        raise BadRequest(f"{at} says what {schemas[0]} says: give one.", param=at)
+        raise BadRequest(f"{at} means the same as {schemas[0]}: give one of them.", param=at)
     if media_type == "application/json" and schemas:
         config.rest.pop("responseMimeType", None)
         return Format(kind="schema", schema=_response_schema(config, schemas[0]))
@@ -179,7 +179,7 @@ def _tools(top: Fields) -> list[Tool]:
 def _function(fields: Fields) -> Tool:
     if "parameters" in fields.rest and "parametersJsonSchema" in fields.rest:
         at = fields.path("parametersJsonSchema")
-        raise BadRequest(f"{at} says what parameters says: give one.", param=at)
+        raise BadRequest(f"{at} means the same as parameters: give one of them.", param=at)
     parameters = fields.object("parametersJsonSchema")
     if "parameters" in fields.rest:
         parameters = json_schema(fields.rest.pop("parameters"), fields.path("parameters"))
@@ -249,5 +249,5 @@ def _turns(top: Fields) -> list[Turn]:
         top.rest["contents"] = [top.rest["contents"]]
     items = top.items("contents")
     if not items:
-        raise BadRequest("contents must be an array with at least one content.", param="contents")
+        raise BadRequest("contents must be an array with at least one item.", param="contents")
     return [*system, *(chat.turn(Fields(value, at)) for value, at in items)]

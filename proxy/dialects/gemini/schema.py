@@ -28,7 +28,8 @@ def json_schema(value: object, at: str) -> Object:
     for key, item in value.items():
         name = _SPELLED.get(key) or camel(key)
         if name in schema:
-            raise BadRequest(f"{at}.{name} came in both spellings: give one.", param=f"{at}.{name}")
+            message = f"{at}.{name} was given twice, in two spellings: give one of them."
+            raise BadRequest(message, param=f"{at}.{name}")
         if item is not None:
             schema[name] = _keyword(name, item, f"{at}.{name}")
     if schema.get("type") == "":

@@ -56,6 +56,7 @@ def camel_keys(value: Object, at: str, free: frozenset[str]) -> Object:
         name = camel(key)
         path = f"{at}.{name}" if at else name
         if name in spelled:
-            raise BadRequest(f"{path} came in both spellings: give one.", param=path)
+            message = f"{path} was given twice, in camelCase and in snake_case: give one of them."
+            raise BadRequest(message, param=path)
         spelled[name] = item if name in free else in_camel(item, path)
     return spelled

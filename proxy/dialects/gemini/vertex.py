@@ -22,7 +22,7 @@ class GeminiVertex(Gemini):
         """`path`: what follows `/projects/` or `/publishers/`."""
         name = published(path)
         if name == path:
-            raise Unsupported("pillion serves publishers/PUBLISHER/models/MODEL here, and nothing else of Vertex AI's.")
+            raise Unsupported("Of Vertex AI's paths, pillion serves only publishers/PUBLISHER/models/MODEL here.")
         return name
 
     def _listed(self, names: Sequence[str]) -> Object:

@@ -29,8 +29,8 @@ class UnifiedChat(OpenAIChat):
     def peek(self, envelope: Envelope, path: Path) -> Peek:
         if "message" in envelope and "messages" not in envelope:
             raise CoheresFirst(
-                "`message` is of Cohere's v1 API, which pillion does not serve: its v2 is here, at /v2/chat. /v1/chat"
-                " takes OpenAI's `messages`."
+                "`message` belongs to Cohere's v1 API, which pillion does not serve: use Cohere's v2 API at /v2/chat,"
+                " or send OpenAI's `messages` to /v1/chat."
             )
         return super().peek(envelope, path)
 

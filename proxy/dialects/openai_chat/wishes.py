@@ -61,9 +61,8 @@ def _effort(top: Fields, envelope: Envelope) -> str | None:
         raise wrong_word("thinking_mode", f"one of {', '.join(MODES)}", mode)
     for key in RIVALS:
         if envelope.raw(key) not in (None, b"null"):
-            raise BadRequest(
-                f"thinking_mode and {key} both say how much to think: leave one out.", param="thinking_mode"
-            )
+            message = f"thinking_mode and {key} both set how much to think: give one of them."
+            raise BadRequest(message, param="thinking_mode")
     return MODES[mode]
 
 
