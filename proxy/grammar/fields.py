@@ -203,6 +203,10 @@ def nonsense(why: str) -> Down:
     return Down(f"The provider's answer could not be read: {why}.")
 
 
+def cut_short() -> Down:
+    return Down("The provider's answer ended before it was complete.", code="upstream_cut")
+
+
 def as_object(value: object) -> Object:
     return value if isinstance(value, dict) else {}
 

@@ -106,7 +106,7 @@ class Relay(Pouring):
             error.told = True
             raise error
         if not self._meter.finished:
-            message, name = "The provider's stream ended before the answer was complete.", provider_of(self._call)
+            message, name = "The provider's answer ended before it was complete.", provider_of(self._call)
             raise Down(message, code="upstream_cut", provider=name)
 
     def _ended(self) -> None:

@@ -43,11 +43,10 @@ from proxy.dialects.anthropic.events import (
 from proxy.dialects.anthropic.faults import fault, fault_of_no_answer
 from proxy.dialects.anthropic.usage import Tally
 from proxy.dialects.anthropic.words import NAME, REASONS
-from proxy.errors import Down
 from proxy.framing import MAX_FRAME, Batches, data_of
 from proxy.grammar import whole
 from proxy.grammar.endings import reason_of
-from proxy.grammar.fields import UNREADABLE, Object, nonsense
+from proxy.grammar.fields import UNREADABLE, Object, cut_short, nonsense
 
 
 class _Block(Struct):
@@ -97,7 +96,7 @@ class StreamDecoder:
         if not self._started:
             raise fault_of_no_answer(self._first)
         if not self._finished:
-            raise Down("The provider's stream ended before the answer was complete.")
+            raise cut_short()
 
     def _hear(self, events: bytes) -> Iterator[Event]:
         """Nearly every event is a delta: those do not go through `_event`."""

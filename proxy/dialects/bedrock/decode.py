@@ -43,11 +43,10 @@ from proxy.dialects.bedrock.blocks import (
 from proxy.dialects.bedrock.faults import fault_of_message, fault_of_no_answer
 from proxy.dialects.bedrock.usage import usage_of
 from proxy.dialects.bedrock.words import NAME, REASONS
-from proxy.errors import Down
 from proxy.framing.eventstream import BadMessage, EventStream, Message
 from proxy.grammar import whole
 from proxy.grammar.endings import reason_of
-from proxy.grammar.fields import UNREADABLE, Object, as_object, nonsense
+from proxy.grammar.fields import UNREADABLE, Object, as_object, cut_short, nonsense
 
 
 class _Said(Struct, rename="camel"):
@@ -119,9 +118,7 @@ class StreamDecoder:
         if not self._finished:
             if not self._started:
                 raise fault_of_no_answer(self._first)
-            raise Down(
-                "The provider's stream ended before the answer was complete.", kind="network_error", code="stream_cut"
-            )
+            raise cut_short()
 
     def _message(self, message: Message) -> Iterator[Event]:
         if self._finished:

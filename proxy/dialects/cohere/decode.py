@@ -30,9 +30,8 @@ from proxy.dialects.cohere.faults import fault_of_finish, fault_of_no_answer
 from proxy.dialects.cohere.parse import PLAN
 from proxy.dialects.cohere.usage import usage_of
 from proxy.dialects.cohere.words import NAME
-from proxy.errors import Down
 from proxy.framing import Frame, FrameTooLong, ServerSentEvents
-from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_json, nonsense, text_in
+from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, cut_short, decode_json, nonsense, text_in
 from proxy.grammar.sentence import Sentence
 
 Block = TypeVar("Block")
@@ -71,9 +70,7 @@ class StreamDecoder:
         if not self._answer.started:
             raise fault_of_no_answer(self._first)
         if not self._answer.over:
-            raise Down(
-                "The provider's stream ended before the answer was complete.", kind="network_error", code="stream_cut"
-            )
+            raise cut_short()
 
     def _hear(self, frames: Iterator[Frame]) -> Iterator[Event]:
         try:

@@ -37,11 +37,10 @@ from proxy.dialects.gemini.media import heard
 from proxy.dialects.gemini.partial import PartialArguments
 from proxy.dialects.gemini.usage import Tally
 from proxy.dialects.gemini.words import FINISHES, MAX_CANDIDATES, NAME, REASONS
-from proxy.errors import Down
 from proxy.framing import FrameTooLong
 from proxy.grammar import whole
 from proxy.grammar.endings import reason_of
-from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_json, encode_json, nonsense
+from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, cut_short, decode_json, encode_json, nonsense
 from proxy.grammar.sentence import Sentence
 
 _OF_CHUNK = frozenset("candidates usageMetadata modelVersion responseId createTime error".split())
@@ -67,9 +66,7 @@ class StreamDecoder:
         if not self._answer.begun:
             raise nonsense("the stream has no chunk of an answer")
         if not self._answer.ended:
-            raise Down(
-                "The provider's stream ended before the answer was complete.", kind="network_error", code="stream_cut"
-            )
+            raise cut_short()
         yield from self._answer.finish()
 
     def _hear(self, chunks: Iterator[bytes]) -> Iterator[Event]:

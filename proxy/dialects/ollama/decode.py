@@ -14,7 +14,6 @@ from proxy.dialects.ollama.faults import fault
 from proxy.dialects.ollama.parse import inline
 from proxy.dialects.ollama.usage import usage_of
 from proxy.dialects.ollama.words import NAME, OF_START, REASONS
-from proxy.errors import Down
 from proxy.framing import FrameTooLong, NewlineDelimited
 from proxy.grammar import whole
 from proxy.grammar.endings import reason_of
@@ -24,6 +23,7 @@ from proxy.grammar.fields import (
     as_list,
     as_object,
     as_text,
+    cut_short,
     decode_json,
     encode_json,
     nonsense,
@@ -43,7 +43,7 @@ class StreamDecoder:
     def close(self) -> Iterator[Event]:
         yield from self._hear(self._lines.close())
         if not self._answer.over:
-            raise _cut()
+            raise cut_short()
 
     def _hear(self, lines: Iterator[bytes]) -> Iterator[Event]:
         try:
@@ -59,7 +59,7 @@ class WholeDecoder(whole.Decoder):
         answer = _Answer()
         yield from answer.hear(_read(body))
         if not answer.over:
-            raise _cut()
+            raise cut_short()
 
 
 def _read(line: bytes) -> object:
@@ -67,10 +67,6 @@ def _read(line: bytes) -> object:
         return decode_json(line)
     except UNREADABLE:
         raise nonsense("a line is not valid JSON") from None
-
-
-def _cut() -> Down:
-    return Down("The provider's answer ended before it was complete.", kind="network_error", code="stream_cut")
 
 
 class _Answer(Sentence):

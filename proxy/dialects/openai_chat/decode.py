@@ -32,7 +32,7 @@ from proxy.dialects.openai_chat.reasoning import Thought, flat, thoughts_in
 from proxy.dialects.openai_chat.usage import said_usage
 from proxy.dialects.openai_chat.voices import Voice, Voices
 from proxy.dialects.openai_chat.words import MAX_CHOICES, NAME, REASONS
-from proxy.errors import BadRequest, Down
+from proxy.errors import BadRequest
 from proxy.framing import FrameTooLong, ServerSentEvents, frame_of
 from proxy.grammar import whole
 from proxy.grammar.endings import reason_of
@@ -42,6 +42,7 @@ from proxy.grammar.fields import (
     as_list,
     as_object,
     as_text,
+    cut_short,
     decode_json,
     is_number,
     nonsense,
@@ -76,11 +77,7 @@ class StreamDecoder:
         yield from self._hear(self._frames.last())
         if not self._over:
             if not self._answer.ended:
-                raise Down(
-                    "The provider's stream ended before the answer was complete.",
-                    kind="network_error",
-                    code="stream_cut",
-                )
+                raise cut_short()
             yield from self._answer.finish()
 
     def _hear(self, event: bytes) -> list[Event]:

@@ -18,11 +18,20 @@ from proxy.dialects.openai_responses.decode_item import Item, Sentence
 from proxy.dialects.openai_responses.faults import error_in, fault
 from proxy.dialects.openai_responses.usage import said_usage
 from proxy.dialects.openai_responses.words import NAME, REASONS
-from proxy.errors import Down
 from proxy.framing import Frame, FrameTooLong, ServerSentEvents
 from proxy.grammar import whole
 from proxy.grammar.endings import reason_of
-from proxy.grammar.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, is_number, nonsense
+from proxy.grammar.fields import (
+    UNREADABLE,
+    Object,
+    as_list,
+    as_object,
+    as_text,
+    cut_short,
+    decode_json,
+    is_number,
+    nonsense,
+)
 
 
 class StreamDecoder:
@@ -36,9 +45,7 @@ class StreamDecoder:
     def close(self) -> Iterator[Event]:
         yield from self._hear(self._frames.close())
         if not self._answer.over:
-            raise Down(
-                "The provider's stream ended before the answer was complete.", kind="network_error", code="stream_cut"
-            )
+            raise cut_short()
 
     def _hear(self, frames: Iterator[Frame]) -> Iterator[Event]:
         try:
