@@ -58,7 +58,7 @@ from proxy.upstream import Upstream
 if TYPE_CHECKING:
     from proxy.access.tokens import Tokens
 
-_SAID_TWICE = "is sent with the key already; leave out one of the two"
+_SAID_TWICE = "is already sent along with the API key: remove one of the two"
 
 
 class Lasting(NamedTuple):

@@ -63,4 +63,4 @@ def _problems(provider: Provider) -> Iterator[tuple[str, str]]:
         return
     for dialect in provider.dialects:
         if dialect not in paths:
-            yield "dialects", f"{provider.kind} takes no {dialect!r}; it takes {', '.join(paths)}"
+            yield "dialects", f"{provider.kind} does not take {dialect!r}, only {', '.join(paths)}"

@@ -130,4 +130,4 @@ def _brought(group: str, name: str) -> Sequence[Any]:
 
 
 def _none_of(rows: Mapping[str, str], group: str, name: str) -> str:
-    return f"there is no {group.removeprefix('pillion.').rstrip('s')} {name!r}; there are {', '.join(rows)}"
+    return f"there is no {group.removeprefix('pillion.').rstrip('s')} {name!r}: must be one of {', '.join(rows)}"

@@ -211,8 +211,11 @@ async def test_keys_without_a_client_key_are_keys_too(tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("", "there is no client key"),
-        ("keys: {ann: {key: short}}", "keys.ann.key: is too short where 0.0.0.0:1 can be reached from elsewhere"),
-        (f"client_key: {LONG}\nkeys: {{ann: {{key: short}}}}", "keys.ann.key: is too short"),
+        (
+            "keys: {ann: {key: short}}",
+            "keys.ann.key: must have at least 16 characters, because 0.0.0.0:1 can be reached from outside",
+        ),
+        (f"client_key: {LONG}\nkeys: {{ann: {{key: short}}}}", "keys.ann.key: must have at least 16 characters"),
         (f"keys: {{ann: {{key: {LONG}}}}}", ""),
         (f"keys: {{ann: {{sha256: {'a' * 64}}}}}", ""),
         ("jwt: {jwks: 'https://i/keys', issuer: i, audience: a}", ""),

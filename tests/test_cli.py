@@ -150,7 +150,9 @@ def test_a_header_that_goes_out_with_the_key_as_well_is_a_mistake(tmp_path: Path
     for command in ("check", "serve"):
         code, out, complaints = run(command, "--config", str(tmp_path / "config.yaml"))
         assert (code, out, complaints.count("\n")) == (2, "", 1)
-        assert "config.yaml:1: providers.groq.headers.authorization: is sent with the key already" in complaints
+        assert (
+            "config.yaml:1: providers.groq.headers.authorization: is already sent along with the API key" in complaints
+        )
 
 
 def test_check_warns_of_a_budget_of_nobody(tmp_path: Path) -> None:
@@ -178,10 +180,10 @@ def test_check_says_what_would_be_served() -> None:
     [
         ("lisen: 1", "lisen"),
         ("providers: {x: {kind: echo, base_url: 'http://h'}}", "x.kind: echo is built in and needs no row"),
-        ("providers: {x: {base_url: 'http://h', dialects: [zzz]}}", "x.dialects: openai takes no 'zzz'; it takes ope"),
-        ("providers: {x: {base_url: 'http://h', dialects: [cohere]}}", "x.dialects: openai takes no 'cohere'; it ta"),
+        ("providers: {x: {base_url: 'http://h', dialects: [zzz]}}", "x.dialects: openai does not take 'zzz', only ope"),
+        ("providers: {x: {base_url: 'http://h', dialects: [cohere]}}", "x.dialects: openai does not take 'cohere', o"),
         ("{aliases: {fast: nope/x}}", ":1: aliases.fast: must be PROVIDER/MODEL of a configured provider"),
-        ("providers: {x: {kind: smoke, base_url: 'http://h'}}", "there is no adapter 'smoke'; there are openai"),
+        ("providers: {x: {kind: smoke, base_url: 'http://h'}}", "there is no adapter 'smoke': must be one of openai"),
         ("client_key: ${NOT_SET_ANYWHERE}", "${NOT_SET_ANYWHERE} is not set"),
     ],
 )

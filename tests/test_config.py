@@ -162,8 +162,8 @@ MISTAKES = [
     ("providers: {x: {base_url: 'http://h', api_key: \"a\\nb\"}}", "providers.x.api_key: cannot be sent"),
     ("providers: {x: {base_url: 'http://h', headers: {a: 'b\u00e9'}}}", "providers.x.headers.a: cannot be sent"),
     ("providers: {x: {base_url: 'http://h', headers: {'a b': c}}}", "providers.x.headers.a b: cannot be sent"),
-    ("providers: {x/y: {base_url: 'http://h'}}", "providers.x/y: a name has"),
-    ("providers: {echo: {base_url: 'http://h'}}", "echo is taken"),
+    ("providers: {x/y: {base_url: 'http://h'}}", "providers.x/y: the name must consist"),
+    ("providers: {echo: {base_url: 'http://h'}}", "and must not be echo"),
     ("providers: {x: {base_url: 'http://h', timers: {idle: 0}}}", "providers.x.timers.idle: expected a number of s"),
     ("providers: {x: {base_url: 'http://h', timers: {idle: -1}}}", "providers.x.timers.idle: expected a number of s"),
     ("providers: {x: {base_url: 'http://h', timers: {total: .inf}}}", "providers.x.timers.total: expected a number of"),
@@ -174,17 +174,17 @@ MISTAKES = [
     ("default_model: claude/x", "default_model: must be PROVIDER/MODEL"),
     ("client_key: ${NOT_SET}", "${NOT_SET} is not set"),
     ("listen: 2026-99-99", "listen: expected text, got 2026-99-99, which YAML reads as a date: put it in quotes"),
-    ("a: &b [*b]", "config.yaml:1: an alias of nothing"),
-    ("{[a]: b}", "config.yaml:1: a key that is no plain word"),
-    ("\x07", "config.yaml:1: a control character"),
+    ("a: &b [*b]", "config.yaml:1: a YAML alias must refer"),
+    ("{[a]: b}", "config.yaml:1: a key must be a plain word"),
+    ("\x07", "config.yaml:1: contains a control character"),
     ("metrics_address: x", "metrics_address: must be HOST:PORT"),
-    ("admin: {address: '127.0.0.1:7455'}", "admin.address: 127.0.0.1:7455 is taken by listen; this needs"),
-    ("{metrics_address: 'h:1', admin: {address: 'h:1'}, allow_open: true}", "admin.address: h:1 is taken by metrics_a"),
-    ("metrics_address: '0.0.0.0:7455'", "0.0.0.0:7455 is taken by listen, which is 127.0.0.1:7455; this needs an addr"),
-    ("metrics_address: 'localhost:7455'", "localhost:7455 is taken by listen, which is 127.0.0.1:7455; this needs"),
-    ("{metrics_address: '0.0.0.0:1', admin: {address: '127.0.0.1:1'}}", "127.0.0.1:1 is taken by metrics_address, wh"),
-    ("{listen: '0.0.0.0:1', client_key: short}", "client_key: is too short where 0.0.0.0:1 can be reached from elsew"),
-    ("{admin: {address: '0.0.0.0:1'}, client_key: 15-characters--}", "client_key: is too short where 0.0.0.0:1 can"),
+    ("admin: {address: '127.0.0.1:7455'}", "admin.address: 127.0.0.1:7455 is already used by listen: choose"),
+    ("{metrics_address: 'h:1', admin: {address: 'h:1'}, allow_open: true}", "admin.address: h:1 is already used by m"),
+    ("metrics_address: '0.0.0.0:7455'", "0.0.0.0:7455 is already used by listen, which is 127.0.0.1:7455: choose"),
+    ("metrics_address: 'localhost:7455'", "localhost:7455 is already used by listen, which is 127.0.0.1:7455: choose"),
+    ("{metrics_address: '0.0.0.0:1', admin: {address: '127.0.0.1:1'}}", "127.0.0.1:1 is already used by metrics_addr"),
+    ("{listen: '0.0.0.0:1', client_key: short}", "client_key: must have at least 16 characters, because 0.0.0.0:1 ca"),
+    ("{admin: {address: '0.0.0.0:1'}, client_key: 15-characters--}", "client_key: must have at least 16 characters"),
     ("aliases: {fast: nope/x}", ":1: aliases.fast: must be PROVIDER/MODEL of a configured provider"),
     ("aliases: {fast: openai/x}", ":1: aliases.fast: must be PROVIDER/MODEL of a configured provider: set OPENAI"),
     ("aliases: {fast: gpt-5}", ":1: aliases.fast: must be PROVIDER/MODEL"),
@@ -194,40 +194,40 @@ MISTAKES = [
     ("providers: {x: {kind: echo, base_url: 'http://h'}}", "providers.x.kind: echo is built in and needs no row"),
     ("listen: unix:relative", "listen: must be HOST:PORT"),
     ("client_key: ''", "client_key: is empty"),
-    ("allowed_hosts: [ok.example, 'a b']", "allowed_hosts[1]: must be a host's name"),
-    ("min_sigterm_delay: 61", "min_sigterm_delay: is longer than max_sigterm_delay"),
-    ("max_request_timeout: 86401", "max_request_timeout: expected a number of seconds up to 86400, got 86401"),
-    ("body_limit: 1.5", "body_limit: expected a whole number of bytes from 1024, got 1.5"),
+    ("allowed_hosts: [ok.example, 'a b']", "allowed_hosts[1]: must be a host name"),
+    ("min_sigterm_delay: 61", "min_sigterm_delay: must not be longer than max_sigterm_delay"),
+    ("max_request_timeout: 86401", "max_request_timeout: expected a number of seconds, at most 86400, got 86401"),
+    ("body_limit: 1.5", "body_limit: expected a whole number of bytes, at least 1024, got 1.5"),
     ("log: {level: loud}", "log.level: expected one of debug, error, info, warning, got \"loud\""),
-    ("upstream: groq/x", "upstream: is no configured provider: set GROQ_API_KEY; there are ollama, echo"),
+    ("upstream: groq/x", "upstream: is not a configured provider: set GROQ_API_KEY; the configured ones are"),
     ("upstream: echo/", "upstream: must be PROVIDER or PROVIDER/MODEL"),
-    ("providers: {x: {preset: opnai}}", "providers.x.preset: there is no such preset; there are openai"),
+    ("providers: {x: {preset: opnai}}", "providers.x.preset: is not a preset; the presets are openai"),
     ("providers: {x: {base_url: 'http://h', ca: /nowhere.pem}}", "providers.x.ca: cannot be read: no such file"),
     ("providers: {x: {base_url: 'http://h', proxy: 'h:1'}}", "providers.x.proxy: must be http"),
     ("providers: {x: {base_url: 'http://h', proxy: 'http://u@h:1/path'}}", "providers.x.proxy: must be http"),
-    ("providers: {x: {base_url: 'http://h', proxy: 'http://127.0.0.1:7455'}}", "providers.x.proxy: is where pillion"),
+    ("providers: {x: {base_url: 'http://h', proxy: 'http://127.0.0.1:7455'}}", "providers.x.proxy: is pillion's own"),
     ("providers: {x: {base_url: 'http://h', headers: {Host: b}}}", "x.headers.Host: is set by pillion itself"),
     ("providers: {vertex: {location: l, credentials: /nowhere}}", "vertex.credentials: cannot be read: no such file"),
     ("providers: {vertex: {location: l, credentials: /}}", "providers.vertex.credentials: cannot be read: "),
     ("providers: {groq: {body: [a]}}", ":1: providers.groq.body: expected a mapping (key: value), got a list"),
-    ("providers: {groq: {body: {model: m}}}", ":1: providers.groq.body.model: can only be set by the request"),
-    ("providers: {groq: {body: {stream: true}}}", ":1: providers.groq.body.stream: can only be set by the request"),
+    ("providers: {groq: {body: {model: m}}}", ":1: providers.groq.body.model: can be set only by the request"),
+    ("providers: {groq: {body: {stream: true}}}", ":1: providers.groq.body.stream: can be set only by the request"),
     ("providers: {groq: {body: {a: {b: [no]}}}}", "groq.body.a.b[0]: expected JSON, got no, which YAML 1.1 reads"),
-    ("providers: {groq: {body: {a: 12:30}}}", "groq.body.a: expected JSON, got 12:30, which has no plain spelling"),
-    ("providers: {groq: {body: {a: 2026-01-01}}}", "groq.body.a: expected JSON, got 2026-01-01, which has no plain"),
-    ("providers: {groq: {body: {a: .inf}}}", "groq.body.a: expected JSON, got .inf, which has no plain spelling"),
-    ("providers: {groq: {body: {a: 1.0e+999}}}", "groq.body.a: expected JSON, got 1.0e+999, which has no plain"),
-    ("providers: {groq: {body: {a: 1234567890123456789}}}", "groq.body.a: expected JSON, got a value, which has no"),
+    ("providers: {groq: {body: {a: 12:30}}}", "groq.body.a: expected JSON, got 12:30, which is not plain JSON"),
+    ("providers: {groq: {body: {a: 2026-01-01}}}", "groq.body.a: expected JSON, got 2026-01-01, which is not plain"),
+    ("providers: {groq: {body: {a: .inf}}}", "groq.body.a: expected JSON, got .inf, which is not plain JSON"),
+    ("providers: {groq: {body: {a: 1.0e+999}}}", "groq.body.a: expected JSON, got 1.0e+999, which is not plain"),
+    ("providers: {groq: {body: {a: 1234567890123456789}}}", "groq.body.a: expected JSON, got a value, which is not"),
     ("providers: {groq: {body: {a: '${NOT_SET}'}}}", "groq.body.a: ${NOT_SET} is not set in the environment"),
     ("fetch_images: perhaps", "fetch_images: expected true or false"),
     ("providers: {bedrock: }", ":1: providers.bedrock: location is missing"),
     ("providers: {x: {base_url: 'http://h', models: [{context: 5}]}}", "providers.x.models[0]: name is missing"),
     ("providers: {x: {base_url: 'http://h', models: [[a]]}}", "providers.x.models[0]: expected text, got a list"),
     ("providers: {x: {base_url: 'http://h', models: [{name: b, prefill: true}]}}", "x.models[0].prefill: a provider"),
-    ("providers: {ollama: {models: [{name: claude-3, prefill: true}]}}", "of kind ollama continues no text"),
+    ("providers: {ollama: {models: [{name: claude-3, prefill: true}]}}", "of kind ollama cannot continue a text"),
     ("providers: {x: 5}", "providers.x: expected a mapping (key: value), got a number"),
     ("providers: [x]", "providers: expected a mapping (key: value), got a list"),
-    ("providers: {a-b: {base_url: 'http://h'}, a_b: {base_url: 'http://h'}}", "providers.a_b: its variables"),
+    ("providers: {a-b: {base_url: 'http://h'}, a_b: {base_url: 'http://h'}}", "providers.a_b: would have the same env"),
 ]  # fmt: skip
 
 
@@ -244,7 +244,7 @@ def test_aliases_of_aliases_are_each_told(file: Path) -> None:
         read(file, "aliases:\n  a: b\n  b: a\n  c: echo/text\n  d: c\n")
     told = [line.removeprefix(str(file)) for line in str(caught.value).splitlines()]
     assert told == [
-        f":{line}: aliases.{name}: is another alias; must be PROVIDER/MODEL of a configured provider"
+        f":{line}: aliases.{name}: is another alias: must be PROVIDER/MODEL of a configured provider"
         for line, name in ((2, "a"), (3, "b"), (5, "d"))
     ]
 
@@ -259,7 +259,7 @@ def test_where_echo_gets_everything_no_other_needs_its_key(file: Path) -> None:
 @pytest.mark.parametrize("listener", ["listen", "metrics_address", "admin_address"])
 def test_a_provider_is_none_of_our_own_listeners(listener: str) -> None:
     given = {"PILLION_VLLM_BASE_URL": "http://localhost:9455/v1", f"PILLION_{listener.upper()}": "127.0.0.1:9455"}
-    with pytest.raises(ConfigError, match=r"providers.vllm.base_url: localhost:9455 is where pillion itself listens"):
+    with pytest.raises(ConfigError, match=r"providers.vllm.base_url: localhost:9455 is pillion's own address"):
         load(environ=given)
 
 
@@ -343,8 +343,8 @@ listen: 0.0.0.0:80
     assert str(caught.value).replace(f"{file}", "config.yaml").splitlines() == [
         "config.yaml:1: lisen: unknown key; did you mean listen?",
         'config.yaml:5: providers.openai.timers.idle: expected a number of seconds above 0, got "fast"',
-        "config.yaml:6: providers.openai.timers.idle: a second time; the first is on line 5",
-        "config.yaml:7: providers.azure: base_url is missing (in the file, or as PILLION_AZURE_BASE_URL)",
+        "config.yaml:6: providers.openai.timers.idle: duplicate key; the first is on line 5",
+        "config.yaml:7: providers.azure: base_url is missing: set it here, or as PILLION_AZURE_BASE_URL",
         "config.yaml:8: providers.azure.api_key: expected text, got a list",
         'config.yaml:9: strict: expected true or false, got "perhaps"',
         "config.yaml:10: client_key: ${NOPE} is not set in the environment, and has no default",
@@ -399,7 +399,8 @@ def test_an_upstream_that_needs_no_key_needs_only_its_name(named: str) -> None:
 
 def test_an_upstream_without_its_key_is_a_mistake_that_names_the_key() -> None:
     with pytest.raises(
-        ConfigError, match="upstream: is no configured provider: set OPENAI_API_KEY; there are ollama, echo"
+        ConfigError,
+        match="upstream: is not a configured provider: set OPENAI_API_KEY; the configured ones are ollama, echo",
     ):
         load(environ={"PILLION_UPSTREAM": "openai"})
 

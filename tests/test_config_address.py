@@ -142,9 +142,11 @@ def test_a_provider_that_is_ourselves_is_refused_by_its_name(tmp_path: Path) -> 
         load(environ={"PILLION_OPENAI_BASE_URL": "http://localhost:7455/v1"})
     assert str(caught.value) == (
         "environment PILLION_OPENAI_BASE_URL: providers.openai.base_url: "
-        "localhost:7455 is where pillion itself listens: it would call itself"
+        "localhost:7455 is pillion's own address: it would call itself"
     )
     file = tmp_path / "config.yaml"
     file.write_text("listen: 127.0.0.1:11434\nproviders:\n  ollama:\n")
-    with pytest.raises(ConfigError, match=r":3: providers\.ollama\.base_url: 127\.0\.0\.1:11434 is where pillion"):
+    with pytest.raises(
+        ConfigError, match=r":3: providers\.ollama\.base_url: 127\.0\.0\.1:11434 is pillion's own address"
+    ):
         load(file, {})

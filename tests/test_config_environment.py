@@ -351,12 +351,12 @@ def test_no_variable_of_the_apps_says_where_to_go(variable: str) -> None:
 )
 def test_a_variable_that_is_none_is_told_of(variable: str, meant: str) -> None:
     assert given(**{variable: "x"}).warnings == (
-        f"{variable} is not one of pillion's variables, and has no effect: is it {meant}?",
+        f"{variable} is not one of pillion's variables, and has no effect; did you mean {meant}?",
     )
 
 
 def test_a_key_of_an_instance_that_nobody_can_find_is_told_of() -> None:
-    said = "VLLM_D_API_KEY alone makes no provider: PILLION_VLLM_D_BASE_URL would say where vllm-d is"
+    said = "VLLM_D_API_KEY alone does not configure a provider: set PILLION_VLLM_D_BASE_URL as well"
     assert given(VLLM_D_API_KEY=KEY).warnings == (said,)
     assert given(VLLM_D_API_KEY=KEY, PILLION_VLLM_D_BASE_URL="http://127.0.0.1:1/v1").warnings == ()
     assert given(VLLM_API_KEY=KEY, LMSTUDIO_API_KEY=KEY, OLLAMA_D_API_KEY=KEY, VLLM_D_API_KEY="").warnings == ()
@@ -364,8 +364,9 @@ def test_a_key_of_an_instance_that_nobody_can_find_is_told_of() -> None:
 
 def test_a_key_that_is_called_as_the_vendors_own_is_told_where_it_makes_no_instance() -> None:
     """HF_TOKEN is Hugging Face's; HF_API_TOKEN is what some tools call the same."""
+    own = "PILLION_HUGGINGFACE_EAST_API_KEY"
     for variable in ("HF_EAST_TOKEN", "HF_EAST_TOKEN_FILE"):
-        said = f"{variable} makes no provider: the key of huggingface-east is PILLION_HUGGINGFACE_EAST_API_KEY"
+        said = f"{variable} does not configure a provider: set the key of huggingface-east as {own}"
         assert given(**{variable: KEY}).warnings == (said,)
     assert given(HF_EAST_TOKEN=KEY, PILLION_HUGGINGFACE_EAST_API_KEY=KEY).warnings == ()
     assert given(HF_TOKEN=KEY, HF_API_TOKEN=KEY, HF_EAST_TOKEN="").warnings == ()
@@ -377,7 +378,7 @@ EGRESS = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY",
 @pytest.mark.parametrize("variable", EGRESS)
 def test_a_proxy_that_pillion_does_not_take_is_told_of_without_its_password(variable: str) -> None:
     [told] = given(**{variable: f"http://u:{KEY}@proxy:3128"}, OPENAI_API_KEY=KEY).warnings
-    assert told.startswith(f"{variable} has no effect on pillion: providers are asked without a proxy")
+    assert told.startswith(f"{variable} has no effect: pillion calls providers without a proxy")
     assert "PILLION_OPENAI_PROXY" in told
     assert KEY not in told
 

@@ -259,18 +259,18 @@ def test_check_tells_of_every_kind_that_there_is_none_of(tmp_path: Path, capsys:
     assert main(["check", "--config", str(file)]) == 2
     told = capsys.readouterr().err.splitlines()
     assert told[0].startswith(f"pillion: {file}:1: explain: ")
-    assert told[1].startswith(f"pillion: {file}:3: providers.a.kind: there is no adapter 'smoke'; there are")
+    assert told[1].startswith(f"pillion: {file}:3: providers.a.kind: there is no adapter 'smoke': must be one of")
     assert told[2].startswith(f"pillion: {file}:4: providers.b.base_url: must be http(s)://")
-    assert told[3].startswith(f"pillion: {file}:4: providers.b.kind: there is no adapter 'fire'; there are")
+    assert told[3].startswith(f"pillion: {file}:4: providers.b.kind: there is no adapter 'fire': must be one of")
 
 
 @pytest.mark.usefixtures("no_keys")
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("dialects: [zzz]", "dialects: openai takes no 'zzz'"),
-        ("prices: zzz", "prices: there is no list zzz"),
-        ("headers: {authorization: x}", "headers.authorization: is sent with the key already"),
+        ("dialects: [zzz]", "dialects: openai does not take 'zzz'"),
+        ("prices: zzz", "prices: there is no price list zzz"),
+        ("headers: {authorization: x}", "headers.authorization: is already sent along with the API key"),
     ],
 )
 def test_what_only_those_find_who_put_it_to_use_has_its_line_too(

@@ -81,7 +81,7 @@ def test_it_is_a_budget_of_that_client_by_its_name(tmp_path: Path) -> None:
     [
         (
             "app: {usd: 1, provider: echo}",
-            "keys.app.budget: has the same name as a row of `budgets`, app: leave out one",
+            "keys.app.budget: has the same name as a row of `budgets`, app: remove one",
         ),
         ("its: {usd: 1, client: app}", "keys.app.budget: covers the same as its"),
     ],
@@ -100,7 +100,10 @@ def test_two_that_contradict_each_other_are_a_mistake(budgets: str, problem: str
         ("{usd: -1}", "keys.a.budget.usd: expected a number of dollars from 0"),
         ("{usd: 1, client: b}", "keys.a.budget.client: unknown key"),
         ("{usd: 1, model: echo/x}", "keys.a.budget.model: unknown key"),
-        ("{usd: 9000001}\nstore: redis://h", "keys.a.budget.usd: is shared through `store`"),
+        (
+            "{usd: 9000001}\nstore: redis://h",
+            "keys.a.budget.usd: must not exceed 9,000,000 dollars, because it is shared through `store`",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(budget: str, problem: str, tmp_path: Path) -> None:

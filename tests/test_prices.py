@@ -367,7 +367,9 @@ def test_lists_are_read_before_the_first_request() -> None:
 
 
 def test_a_list_that_there_is_not_is_a_mistake() -> None:
-    with pytest.raises(ConfigError, match=r"providers\.mine\.prices: there is no list opnai; there are .*openai"):
+    with pytest.raises(
+        ConfigError, match=r"providers\.mine\.prices: there is no price list opnai: must be one of .*openai"
+    ):
         Prices({"mine": "opnai"}, {}, [], "dearest")
 
 

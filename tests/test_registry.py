@@ -34,9 +34,9 @@ def test_an_adapter_is_a_class(kind: str) -> None:
 
 
 def test_a_name_that_nobody_has_is_told_which_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"there is no adapter 'opnai'; there are openai, azure, .*cohere$"):
+    with pytest.raises(ConfigError, match=r"there is no adapter 'opnai': must be one of openai, azure, .*cohere$"):
         registry.adapter("opnai")
-    with pytest.raises(ConfigError, match=r"there is no dialect 'smoke'; there are openai_chat, .*cohere"):
+    with pytest.raises(ConfigError, match=r"there is no dialect 'smoke': must be one of openai_chat, .*cohere"):
         registry.dialect("smoke")
 
 

@@ -196,7 +196,7 @@ async def test_a_file_of_certificates_is_read_again(tmp_path: Path) -> None:
     async with Evil(ANSWER, tls=True) as evil, Evil(tls=True) as other:
         ca = tmp_path / "ca.pem"
         ca.write_text("none")
-        with pytest.raises(ConfigError, match="holds no certificates"):
+        with pytest.raises(ConfigError, match="contains no PEM certificates"):
             async with changing(tmp_path, providers=provider(evil, ca=str(ca))):
                 pass
         ca.write_bytes(other.ca_pem.read_bytes())
@@ -261,12 +261,12 @@ async def test_a_file_that_has_lost_what_keeps_others_out_must_be_asked_for(
     [
         ({"strict": "perhaps"}, "config.yaml:1: strict"),
         ({"providers": {"x": {"kind": "smoke", "base_url": "http://h"}}}, "there is no adapter 'smoke'"),
-        ({"providers": {"x": {"base_url": "http://h", "dialects": ["zzz"]}}}, "openai takes no 'zzz'"),
+        ({"providers": {"x": {"base_url": "http://h", "dialects": ["zzz"]}}}, "openai does not take 'zzz'"),
         (
             {"providers": {"x": {"base_url": "http://h", "api_key": "k", "headers": {"Authorization": "b"}}}},
-            "is sent with the key already",
+            "is already sent along with the API key",
         ),
-        ({"workers": 2}, "one process serves"),
+        ({"workers": 2}, "workers: must be 1, but is 2"),
     ],
 )
 async def test_a_mistake_changes_nothing_and_is_told(

@@ -15,7 +15,7 @@ def test_several_are_refused_with_what_to_do(tmp_path: Path, command: str) -> No
     file.write_text("strict: true\nworkers: 4\n")
     code, out, said = run(command, "--config", str(file))
     assert (code, out) == (2, "")
-    assert f"{file}:2: workers: is 4, and one process serves" in said
+    assert f"{file}:2: workers: must be 1, but is 4: limits, budgets and the ledger are kept in one process" in said
     for word in ("limits", "budgets", "state_dir", "address", "store"):
         assert word in said
     assert said.count("\n") == 1

@@ -27,13 +27,13 @@ _HOST = re.compile(r"(\*\.)?[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9a-fA-F:.]+\](:[0-9]+
 # Headers that belong to the exchange, or to the body that we write.
 _OURS = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "content-type", "expect"}
 _OF_THE_REQUEST = {"model", "stream"}  # fields that a provider's `body` must not set: they would change the question
-_BASE = "must be http(s)://HOST[:PORT][/PATH] and nothing more"
+_BASE = "must be http(s)://HOST[:PORT][/PATH], and nothing else"
 _ALONE = (  # docs/decisions/0023-reload.md
-    "limits, budgets and the ledger are counted in it. A second pillion wants a state_dir and an address of its own, or"
-    " a `store` that they share"
+    "limits, budgets and the ledger are kept in one process. Give a second pillion its own state_dir and address, or a"
+    " `store` that both share"
 )
 A_MODEL = "must be PROVIDER/MODEL of a configured provider"
-UNSENDABLE = "cannot be sent in a header: it is not printable ASCII"
+UNSENDABLE = "cannot be sent in a header: must be printable ASCII"
 
 NoAdapter = Callable[[str], str]  # why no adapter serves providers of this kind; "" where one does
 
@@ -52,7 +52,11 @@ def check(layers: Layers, no_adapter: NoAdapter) -> None:
     for name, row in layers.rows.items():
         other = prefixes.setdefault(prefix(name), name)
         if other != name:
-            note(layers, ("providers", name), f"its variables would have the same names as those of {other}")
+            note(
+                layers,
+                ("providers", name),
+                f"would have the same environment variables as {other}: rename one of the two",
+            )
         value = layers.file.providers.get(name)
         if value is not None:
             _provider(layers, row, value, ours)
@@ -87,17 +91,19 @@ def _addresses(layers: Layers) -> list[Address]:
         elif keys == ("metrics_address",) or where.is_local or file.allow_open:
             continue
         elif not has_key:
-            problem = f"{where} can be reached from elsewhere, and there is no client key: set PILLION_CLIENT_KEY"
-            note(layers, keys, f"{problem}, or PILLION_ALLOW_OPEN=1 if everybody may use it")
+            problem = (
+                f"{where} can be reached from outside this host, but there is no client key: set PILLION_CLIENT_KEY"
+            )
+            note(layers, keys, f"{problem}, or PILLION_ALLOW_OPEN=1 if anybody may use it")
         else:
-            problem = f"is too short where {where} can be reached from elsewhere"
+            problem = f"must have at least {SHORTEST_KEY} characters"
             for held in _short_keys(file):
-                note(layers, held, f"{problem}: {SHORTEST_KEY} characters at least")
+                note(layers, held, f"{problem}, because {where} can be reached from outside this host")
     there = [(keys, where) for keys, where in found.items() if where is not None]
     for (first, taken), (keys, where) in combinations(there, 2):
         if clash(taken, where):
             by = spelled(first) if taken == where else f"{spelled(first)}, which is {taken}"
-            note(layers, keys, f"{where} is taken by {by}; this needs an address of its own")
+            note(layers, keys, f"{where} is already used by {by}: choose another address")
     return [where for _, where in there]
 
 
@@ -111,16 +117,16 @@ def _short_keys(file: File) -> Iterator[Keys]:
 def _server(layers: Layers) -> None:
     file = layers.file
     if file.client_key is not None and not file.client_key.strip():
-        note(layers, ("client_key",), "is empty; leave it out for no client key")
+        note(layers, ("client_key",), "is empty: leave it out to have no client key")
     if not sendable((file.client_key or "").strip()):
         note(layers, ("client_key",), UNSENDABLE)
     for n, host in enumerate(file.allowed_hosts):
         if not _HOST.fullmatch(host):
-            note(layers, ("allowed_hosts", f"[{n}]"), "must be a host's name, with or without a port")
+            note(layers, ("allowed_hosts", f"[{n}]"), "must be a host name, with or without a port")
     if file.workers > 1:
-        note(layers, ("workers",), f"is {file.workers}, and one process serves: {_ALONE}")
+        note(layers, ("workers",), f"must be 1, but is {file.workers}: {_ALONE}")
     if file.min_sigterm_delay > file.max_sigterm_delay:
-        note(layers, ("min_sigterm_delay",), "is longer than max_sigterm_delay")
+        note(layers, ("min_sigterm_delay",), "must not be longer than max_sigterm_delay")
 
 
 def _models(layers: Layers) -> None:
@@ -129,7 +135,7 @@ def _models(layers: Layers) -> None:
     named = known if file.upstream is None else known | _names(layers, layers.presets.providers)
     for keys, model in _named_models(layers.file):
         if model in file.aliases:
-            note(layers, keys, f"is another alias; {A_MODEL}")
+            note(layers, keys, f"is another alias: {A_MODEL}")
         elif not _is_model(model, named):
             note(layers, keys, A_MODEL + _hint(layers, model))
     provider, slash, model = (file.upstream or "").partition("/")
@@ -137,7 +143,11 @@ def _models(layers: Layers) -> None:
         note(layers, ("upstream",), "must be PROVIDER or PROVIDER/MODEL")
     elif file.upstream is not None and provider not in known:
         there = ", ".join([*layers.rows, "echo"])
-        note(layers, ("upstream",), f"is no configured provider{_hint(layers, provider)}; there are {there}")
+        note(
+            layers,
+            ("upstream",),
+            f"is not a configured provider{_hint(layers, provider)}; the configured ones are {there}",
+        )
 
 
 def _names(layers: Layers, providers: Collection[str]) -> set[str]:
@@ -170,25 +180,27 @@ def _hint(layers: Layers, name: str) -> str:
 def _provider(layers: Layers, row: Row, value: ProviderRow, ours: Collection[Address]) -> None:
     keys = ("providers", row.name)
     if row.name == "echo" or not _NAME.fullmatch(row.name):
-        note(layers, keys, "a name has letters, digits, dots, dashes and underscores; echo is taken")
+        note(
+            layers, keys, "the name must consist of letters, digits, dots, dashes and underscores, and must not be echo"
+        )
     if layers.mistakes.within(*keys, "preset"):
         return
     if value.kind == "echo":
-        note(layers, (*keys, "kind"), "echo is built in and needs no row: ask for echo/MODEL (docs/echo.md)")
+        note(layers, (*keys, "kind"), "echo is built in and needs no row: use the model echo/MODEL (docs/echo.md)")
     if missing := _missing(row, value):
-        note(layers, keys, f"{missing[0]} is missing (in the file, or as {missing[1]})", about=missing[:1])
+        note(layers, keys, f"{missing[0]} is missing: set it here, or as {missing[1]}", about=missing[:1])
     else:
         for key, problem in _of_urls(value, base_url(value, row), ours):
             note(layers, (*keys, key), problem)
     for key, problem in _of_files(value):
         note(layers, (*keys, key), problem)
     for key in value.body.keys() & _OF_THE_REQUEST:
-        note(layers, (*keys, "body", key), "can only be set by the request")
+        note(layers, (*keys, "body", key), "can be set only by the request")
     for header, text in value.headers.items():
         if not _HEADER.fullmatch(header) or not sendable(text):
             note(layers, (*keys, "headers", header), UNSENDABLE)
         elif header.lower() in _OURS:
-            note(layers, (*keys, "headers", header), "is set by pillion itself")
+            note(layers, (*keys, "headers", header), "is set by pillion itself: leave it out")
     if not sendable((value.api_key or "").strip()):
         note(layers, (*keys, "api_key"), UNSENDABLE)
 
@@ -206,11 +218,11 @@ def _of_urls(value: ProviderRow, url: str, ours: Collection[Address]) -> Iterato
     if not is_base(url):
         yield "base_url", _BASE
     elif any(leads_to(url, where) for where in ours):
-        yield "base_url", f"{urlsplit(url).netloc} is where pillion itself listens: it would call itself"
+        yield "base_url", f"{urlsplit(url).netloc} is pillion's own address: it would call itself"
     if value.proxy and not is_proxy(value.proxy):
-        yield "proxy", "must be http(s)://[USER:PASSWORD@]HOST:PORT and nothing more"
+        yield "proxy", "must be http(s)://[USER:PASSWORD@]HOST:PORT, and nothing else"
     elif value.proxy and any(leads_to(value.proxy, where) for where in ours):
-        yield "proxy", "is where pillion itself listens: it would call itself"
+        yield "proxy", "is pillion's own address: it would call itself"
 
 
 def _of_files(value: ProviderRow) -> Iterator[tuple[str, str]]:
@@ -225,7 +237,7 @@ def _why_not(file: str, read: Callable[[Path], object]) -> str:
     try:
         read(Path(file))
     except ssl.SSLError:
-        return "holds no certificates in PEM"
+        return "contains no PEM certificates"
     except (OSError, ValueError) as error:
         return f"cannot be read: {why_unreadable(error)}"
     return ""

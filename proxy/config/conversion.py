@@ -168,7 +168,7 @@ def _unclear(node: Scalar) -> str:
     if node.kind == "boolean":
         return f"{node.text}, which YAML 1.1 reads as true or false: write those, or put it in quotes"
     shown = node.text if len(node.text) <= SHOWN else "a value"
-    return f"{shown}, which has no plain spelling in JSON: put it in quotes, or write plain digits"
+    return f"{shown}, which is not plain JSON: put it in quotes, or write plain digits"
 
 
 def _is_unicode(text: str) -> bool:
@@ -191,7 +191,7 @@ def _top(value: Any, wanted: inspect.Type) -> str:
     """The upper bound, where the value exceeds it; otherwise the message does not mention it."""
     if value is UNSET or not isinstance(wanted, inspect.IntType | inspect.FloatType) or wanted.le is None:
         return ""
-    return f" up to {wanted.le}" if value > wanted.le else ""
+    return f", at most {wanted.le}" if value > wanted.le else ""
 
 
 def _expected(wanted: inspect.Type, notes: Notes, top: str = "") -> str:
@@ -204,9 +204,9 @@ def _expected(wanted: inspect.Type, notes: Notes, top: str = "") -> str:
         case inspect.LiteralType():
             return f"one of {', '.join(str(value) for value in wanted.values)}"
         case inspect.IntType():
-            return f"a whole number{unit}" + (top or f" from {wanted.ge}")
+            return f"a whole number{unit}" + (top or f", at least {wanted.ge}")
         case inspect.FloatType():
-            return f"a number{unit}" + (top or (" above 0" if wanted.gt is not None else f" from {wanted.ge:g}"))
+            return f"a number{unit}" + (top or (" above 0" if wanted.gt is not None else f", at least {wanted.ge:g}"))
         case inspect.ListType():
             return "a list"
         case _:
@@ -236,4 +236,4 @@ def _is_odd(node: Scalar) -> bool:
 
 def _known(key: str, fields: list[str]) -> str:
     close = difflib.get_close_matches(key, fields, n=1)
-    return f"did you mean {close[0]}?" if close else f"there are {', '.join(fields)}"
+    return f"did you mean {close[0]}?" if close else f"the known keys are {', '.join(fields)}"

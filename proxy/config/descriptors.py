@@ -19,5 +19,5 @@ def handed_over(environ: MutableMapping[str, str] = os.environ) -> int:
     if pid != str(os.getpid()):
         return 0
     if not count.isascii() or not count.isdigit():
-        raise ConfigError(f"LISTEN_FDS must be a number of sockets, and is {count[:40]!r}")
+        raise ConfigError(f"LISTEN_FDS must be a number of sockets, but is {count[:40]!r}")
     return int(count[:9])

@@ -177,7 +177,7 @@ class Environment:
         for name in sorted(set(odd) - known):
             close = difflib.get_close_matches(name, sorted(known), n=1)
             yield f"{name} is not one of pillion's variables, and has no effect" + (
-                f": is it {close[0]}?" if close else ""
+                f"; did you mean {close[0]}?" if close else ""
             )
 
     def placeless(
@@ -192,10 +192,10 @@ class Environment:
         stems = {stem: name for stem, name in _stems(named).items() if stem not in _stems(_by_key(presets))}
         for variable, name in self._suffixed(stems, "API_KEY"):
             if name not in providers:
-                yield f"{variable} alone makes no provider: {prefix(name)}_BASE_URL would say where {name} is"
+                yield f"{variable} alone does not configure a provider: set {prefix(name)}_BASE_URL as well"
         for variable, name in self._suffixed(_stems(_by_key(presets), "TOKEN"), "TOKEN"):
             if name not in providers and not {*_upper(name).split("_")} & set(words):
-                yield f"{variable} makes no provider: the key of {name} is {prefix(name)}_API_KEY"
+                yield f"{variable} does not configure a provider: set the key of {name} as {prefix(name)}_API_KEY"
 
     def _suffixed(self, stems: Mapping[str, str], ending: str) -> Iterator[tuple[str, str]]:
         """The variables that are called like an instance's key, and the instance's name. `stems`: as of `_stems`."""
@@ -207,7 +207,7 @@ class Environment:
         """A sentence if a system-wide egress proxy is set and no provider uses one. `direct`: who is asked without."""
         if direct and (said := next(filter(self._environ.get, _EGRESS), "")):
             ours = f"{prefix(direct[0])}_PROXY, or providers.{direct[0]}.proxy"
-            yield f"{said} has no effect on pillion: providers are asked without a proxy, unless they have one ({ours})"
+            yield f"{said} has no effect: pillion calls providers without a proxy, unless they have their own ({ours})"
 
     def _table(self, wanted: Iterable[Leaf], before: str, above: Keys) -> Table:
         """A tree of the leaves that are set."""

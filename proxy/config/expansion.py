@@ -49,7 +49,7 @@ class Expansion:
         if found[0] == "$${":
             return "${"
         if found["odd"] or "${" in (found["default"] or ""):
-            raise LookupError("${ opens neither ${NAME}, ${NAME:-default} nor ${file:/path}; a plain one is $${")
+            raise LookupError("${ must begin ${NAME}, ${NAME:-default} or ${file:/path}: write $${ for a literal ${")
         if found["file"]:
             return _file(Path(found["file"]))
         value = self._environ.get(found["name"])

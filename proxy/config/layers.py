@@ -194,7 +194,7 @@ class Rows:
         said = row.at("preset")
         if isinstance(said, Scalar) and not is_null(said):
             if said.text not in self._presets:
-                problem = f"there is no such preset; there are {', '.join(self._presets)}"
+                problem = f"is not a preset; the presets are {', '.join(self._presets)}"
                 self._mistakes.add(said.origin, ("providers", name, "preset"), problem)
             return said.text
         if name in self._presets:

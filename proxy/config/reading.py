@@ -30,7 +30,7 @@ def contents(path: Path) -> str:
         with path.open("rb") as opened:
             data = opened.read(LARGEST + 1)
         if len(data) > LARGEST:
-            raise ConfigError(f"{path}: longer than {LARGEST} bytes, which is too long for a configuration")
+            raise ConfigError(f"{path}: longer than {LARGEST} bytes, the limit for a configuration")
         return data.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {why_unreadable(error)}") from None
@@ -40,7 +40,7 @@ def read(text: str, source: str, mistakes: Mistakes) -> Table:
     """The document as a tree. Raises ConfigError where it is not YAML; milder mistakes are noted."""
     if found := _CONTROL.search(text):
         before = text.count("\n", 0, found.start())
-        raise ConfigError(f"{source}:{before + 1}: a control character (U+{ord(found[0]):04X})")
+        raise ConfigError(f"{source}:{before + 1}: contains a control character (U+{ord(found[0]):04X})")
     try:
         return _Composer(_Loader(text), source, mistakes).document()
     except yaml.MarkedYAMLError as error:  # not its str(), which quotes the line: a key may stand in it
@@ -55,7 +55,7 @@ def _why(error: yaml.MarkedYAMLError, text: str) -> str:
     mark = error.problem_mark
     lines = text.splitlines()
     if mark and mark.line < len(lines) and lines[mark.line][mark.column : mark.column + 1] == "\t":
-        return "a tab, where YAML wants spaces"
+        return "a tab where YAML requires spaces"
     return error.problem or error.context or "not valid YAML"
 
 
@@ -77,7 +77,7 @@ class _Composer:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    raise self._fatal(event, "a second document; a file may have only one")
+                    raise self._fatal(event, "begins a second YAML document: the file must have only one")
                 root = self._node(self._loader.get_event(), ())
         if isinstance(root, Table):
             return root
@@ -88,11 +88,11 @@ class _Composer:
     def _node(self, event: Any, keys: Keys, origin: Origin | None = None) -> Node:
         origin = origin or self._origin(event)
         if len(keys) > DEEPEST:
-            raise self._fatal(event, f"more than {DEEPEST} levels deep")
+            raise self._fatal(event, f"nested more than {DEEPEST} levels deep")
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, origin)
         if event.tag is not None:
-            raise self._fatal(event, "a tag (!...); values need none here")
+            raise self._fatal(event, "YAML tags (!...) are not supported: leave out the tag")
         before = self._count
         self._counted(event, 1)
         match event:
@@ -112,7 +112,7 @@ class _Composer:
             key, at = self._key(event, keys), self._origin(event)
             node = self._node(self._loader.get_event(), (*keys, key), at)
             if key in entries:
-                self._mistakes.add(at, (*keys, key), f"a second time; the first is on line {entries[key].origin.line}")
+                self._mistakes.add(at, (*keys, key), f"duplicate key; the first is on line {entries[key].origin.line}")
             else:
                 entries[key] = node
         return Table(entries, origin)
@@ -125,18 +125,20 @@ class _Composer:
 
     def _key(self, event: Any, keys: Keys) -> str:
         if not isinstance(event, yaml.ScalarEvent) or event.tag is not None:
-            raise self._fatal(event, "a key that is no plain word")
+            raise self._fatal(event, "a key must be a plain word")
         if self._tag(event) == "merge":
-            raise self._fatal(event, "a merge (<<), which is not read; a provider's row may name a `preset`")
+            raise self._fatal(
+                event, "YAML merge keys (<<) are not supported: a provider's row can name a `preset` instead"
+            )
         kind = self._kind(event)
         if kind != "text":
-            problem = f"a key that YAML reads as {what(Scalar(event.value, kind, self._origin(event)))}: quote it"
+            problem = f"YAML reads this key as {what(Scalar(event.value, kind, self._origin(event)))}: put it in quotes"
             self._mistakes.add(self._origin(event), (*keys, event.value), problem)
         return str(event.value)
 
     def _alias(self, event: Any, origin: Origin) -> Node:
         if event.anchor not in self._anchors:
-            raise self._fatal(event, "an alias of nothing that was complete before it")
+            raise self._fatal(event, "a YAML alias must refer to a value that is complete before it")
         node, count = self._anchors[event.anchor]
         self._counted(event, count)
         return node._replace(origin=origin)
@@ -144,7 +146,7 @@ class _Composer:
     def _counted(self, event: Any, count: int) -> None:
         self._count += count
         if self._count > MOST:
-            raise self._fatal(event, f"more than {MOST} values, aliases counted as often as they are used")
+            raise self._fatal(event, f"more than {MOST} values, counting aliases each time they are used")
 
     def _tag(self, event: Any) -> str:
         return str(self._loader.resolve(yaml.ScalarNode, event.value, event.implicit)).rpartition(":")[2]

@@ -27,9 +27,9 @@ CLIENT_NAME = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 LARGEST_SHARED = 9_000_000  # dollars: Redis scripts count in doubles, which are exact for nano-dollars below 2**53
 LARGEST_KEY_SET = 1024 * 1024  # bytes, in a file
-_NO_MODEL = "fits no model: must be PROVIDER/MODEL, in which * is any part"
+_NO_MODEL = "matches no model: must be PROVIDER/MODEL, where * matches anything"
 # A pattern would be taken for the name of a model that nobody asks for, so that the row would have no effect.
-_ONE_MODEL = "is about one model, by its whole name: * is no pattern here"
+_ONE_MODEL = "must be the whole name of one model: * is not a wildcard here"
 
 
 def check(layers: Layers) -> None:
@@ -41,15 +41,19 @@ def check(layers: Layers) -> None:
     _limits_and_prices(layers, there)
     file = layers.file
     if file.transparent is not None and file.transparent not in there:
-        note(layers, ("transparent",), f"is no configured provider; there are {', '.join(sorted(there))}")
+        note(
+            layers,
+            ("transparent",),
+            f"is not a configured provider; the configured ones are {', '.join(sorted(there))}",
+        )
     elif file.transparent is not None and (file.keys or file.client_key or file.jwt.jwks):
         note(
             layers,
             ("transparent",),
-            "the app shows its provider's key, so it cannot show one of ours: remove one of the two",
+            "apps send their provider's key, so they cannot send a client key: remove this, or the client keys and jwt",
         )
     if file.store is not None and not is_store(file.store):
-        note(layers, ("store",), "must be redis://HOST:PORT/DB, or rediss:// for TLS")
+        note(layers, ("store",), "must be redis://HOST:PORT/DB, or rediss://HOST:PORT/DB for TLS")
     if file.cache.stored and not (file.state_dir or layers.state_dir):
         note(layers, ("cache", "stored"), "needs a folder for the answers: set state_dir (PILLION_STATE_DIR)")
     if file.alerts.webhook is not None and scheme_of(file.alerts.webhook) not in ("http", "https"):
@@ -71,9 +75,9 @@ def _keys(layers: Layers, there: Collection[str]) -> None:
     for name, row in layers.file.keys.items():
         keys = ("keys", name)
         if not CLIENT_NAME.fullmatch(name):
-            note(layers, keys, "a name has letters, digits and .-_@+, 64 at most")
+            note(layers, keys, "the name must be 1 to 64 characters: letters, digits or any of .-_@+")
         elif name == DEFAULT_CLIENT and layers.file.client_key:
-            note(layers, keys, "is the name of the key in client_key")
+            note(layers, keys, "is the name of the key in client_key: choose another name")
         if (row.key is None) == (row.sha256 is None) and not layers.mistakes.within(*keys):
             note(layers, keys, "needs either key or sha256")
         if row.key is not None and not row.key.strip():
@@ -86,7 +90,7 @@ def _keys(layers: Layers, there: Collection[str]) -> None:
             note(layers, keys, f"has the same key as {same}")
         for n, provider in enumerate(row.providers):
             if provider not in there:
-                note(layers, (*keys, "providers", f"[{n}]"), "is no configured provider")
+                note(layers, (*keys, "providers", f"[{n}]"), "is not a configured provider")
         for n, pattern in enumerate(row.models):
             if not any(reaches(pattern, provider) for provider in known):
                 note(layers, (*keys, "models", f"[{n}]"), _NO_MODEL)
@@ -115,13 +119,17 @@ def _tokens(layers: Layers) -> None:
         return
     for key in ("issuer", "audience"):
         if not getattr(jwt, key):
-            note(layers, ("jwt", key), "is missing: a token for somebody else would do as well", about=(key,))
+            note(
+                layers, ("jwt", key), "is missing: without it, tokens meant for others would be accepted", about=(key,)
+            )
     if scheme_of(jwt.jwks) == "http":
-        note(layers, ("jwt", "jwks"), "must be https, or a file: somebody in between could replace the keys")
+        note(
+            layers, ("jwt", "jwks"), "must be an https URL or a file: over http, the keys could be replaced on the way"
+        )
     elif scheme_of(jwt.jwks) != "https" and (problem := _why_no_key_set(jwt.jwks)):
         note(layers, ("jwt", "jwks"), problem)
     if weak := [name for name in jwt.algorithms if name.lower() == "none" or name.startswith("HS")]:
-        note(layers, ("jwt", "algorithms"), f"{', '.join(weak)} would let anybody sign")
+        note(layers, ("jwt", "algorithms"), f"must not contain {', '.join(weak)}: with it, anybody could sign tokens")
 
 
 class _KeySet(Struct):
@@ -135,7 +143,7 @@ def _why_no_key_set(file: str) -> str:
     try:
         msgspec.json.decode(secret_text(Path(file), LARGEST_KEY_SET), type=_KeySet)
     except (msgspec.DecodeError, RecursionError):
-        return "is no set of keys: a JSON object with a list `keys` (RFC 7517)"
+        return "is not a JSON Web Key Set: must be a JSON object with a list `keys` (RFC 7517)"
     except (OSError, ValueError) as error:
         return f"cannot be read: {why_unreadable(error)}"
     return ""
@@ -154,16 +162,16 @@ def budgets(file: File) -> dict[str, Budget]:
 def contradiction(name: str, budget: Budget, others: Mapping[str, Budget]) -> str:
     """Why this budget cannot stand beside the others; "" where it can."""
     if name in others:
-        return f"has the same name as a row of `budgets`, {name}: leave out one of the two"
+        return f"has the same name as a row of `budgets`, {name}: remove one of the two"
     scope = _scope(budget)
     same = next((other for other, row in others.items() if _scope(row) == scope), None)
-    return "" if same is None else f"covers the same as {same}: leave out one of the two"
+    return "" if same is None else f"covers the same as {same}: remove one of the two"
 
 
 def too_large(budget: Budget, is_shared: bool) -> str:
     """Why it cannot be counted; "" where it can."""
     if is_shared and budget.usd > LARGEST_SHARED:
-        return f"is shared through `store`, which can count to {LARGEST_SHARED:,} dollars"
+        return f"must not exceed {LARGEST_SHARED:,} dollars, because it is shared through `store`"
     return ""
 
 
@@ -177,7 +185,7 @@ def _budgets(layers: Layers, there: Collection[str]) -> None:
     for name, budget in file.budgets.items():
         keys = ("budgets", name)
         if not CLIENT_NAME.fullmatch(name):
-            note(layers, keys, "a name has letters, digits and .-_@+, 64 at most")
+            note(layers, keys, "the name must be 1 to 64 characters: letters, digits or any of .-_@+")
         for key, problem in _of_scope(budget, there, names_are_ours):
             note(layers, (*keys, key), problem)
         _beside(layers, keys, name, budget, known)
@@ -197,16 +205,16 @@ def _beside(layers: Layers, keys: Keys, name: str, budget: Budget, known: dict[s
 
 def _of_scope(budget: Budget, there: Collection[str], names_are_ours: bool) -> Iterator[tuple[str, str]]:
     if budget.provider is not None and budget.provider not in there:
-        yield "provider", "is no configured provider"
+        yield "provider", "is not a configured provider"
     provider, _, model = (budget.model or "").partition("/")
     if budget.model is not None and (not model or provider not in there):
         yield "model", A_MODEL
     elif "*" in model:
         yield "model", _ONE_MODEL
     elif budget.model is not None and budget.provider not in (None, provider):
-        yield "model", f"is none of {budget.provider}'s"
+        yield "model", f"is not a model of {budget.provider}'s"
     if names_are_ours and budget.client not in (None, "*") and not CLIENT_NAME.fullmatch(budget.client or ""):
-        yield "client", "is no name of a client key"
+        yield "client", "is not a valid name of a client key"
 
 
 def _limits_and_prices(layers: Layers, there: Collection[str]) -> None:

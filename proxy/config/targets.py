@@ -23,16 +23,16 @@ def check(layers: Layers) -> None:
         _route(layers, name, route, there)
     for n, said in enumerate(layers.file.failover.fallback_order):
         if said.partition("/")[0] not in there or said.endswith("/"):
-            problem = f"must be PROVIDER or PROVIDER/MODEL; there are {', '.join(sorted(there))}"
+            problem = f"must be PROVIDER or PROVIDER/MODEL; the configured providers are {', '.join(sorted(there))}"
             note(layers, ("failover", "fallback_order", f"[{n}]"), problem)
     for n, kind in enumerate(layers.file.retry.retryable_errors):
         if kind not in get_args(Kind):
             note(layers, ("retry", "retryable_errors", f"[{n}]"), f"must be one of {', '.join(get_args(Kind))}")
     for provider in layers.file.faults.providers.keys() - {*there, "*"}:
-        note(layers, ("faults", "providers", provider), "is no configured provider")
+        note(layers, ("faults", "providers", provider), "is not a configured provider")
     for name, value in layers.file.providers.items():
         if value is not None and value.api_keys and value.api_key:
-            note(layers, ("providers", name, "api_keys"), "there is an api_key as well: leave out one of the two")
+            note(layers, ("providers", name, "api_keys"), "cannot be combined with api_key: remove one of the two")
         if value is not None and value.kind in BEGIN_ANEW:
             _prefill(layers, name, value)
 
@@ -40,9 +40,9 @@ def check(layers: Layers) -> None:
 def _route(layers: Layers, name: str, route: RouteRow, there: Collection[str]) -> None:
     keys = ("routes", name)
     if name in layers.file.aliases:
-        note(layers, keys, "is an alias as well")
+        note(layers, keys, "is also the name of an alias: rename one of the two")
     if "/" in name and name.partition("/")[0] in there:
-        note(layers, keys, "looks like a provider's own model: give it a name of yours")
+        note(layers, keys, "looks like a provider's own model: choose a name of your own")
     if not route.targets and not layers.mistakes.within(*keys):
         note(layers, keys, "has no targets")
     seen: set[str] = set()
@@ -52,7 +52,7 @@ def _route(layers: Layers, name: str, route: RouteRow, there: Collection[str]) -
         if not model or provider not in there:
             note(layers, (*keys, "targets", f"[{n}]"), "must be PROVIDER/MODEL of a configured provider")
         elif target in seen:
-            note(layers, (*keys, "targets", f"[{n}]"), "is there twice: say a weight")
+            note(layers, (*keys, "targets", f"[{n}]"), "is listed twice: give it a weight instead")
         seen.add(target)
 
 
@@ -61,4 +61,4 @@ def _prefill(layers: Layers, name: str, value: ProviderRow) -> None:
     for n, row in enumerate(value.models):
         keys = ("providers", name, "models", f"[{n}]", "prefill")
         if not isinstance(row, str) and row.prefill and layers.origins[keys].told:
-            note(layers, keys, f"a provider of kind {value.kind} continues no text: leave it out")
+            note(layers, keys, f"a provider of kind {value.kind} cannot continue a text: leave it out")

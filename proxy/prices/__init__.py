@@ -112,7 +112,7 @@ class Prices:
             provider = next(each for each, named in self._lists.items() if named == name)
             there_are = ", ".join(error.there_are)
             place = self._places.told("providers", provider, "prices")
-            raise ConfigError(f"{place}: there is no list {name}; there are {there_are}") from None
+            raise ConfigError(f"{place}: there is no price list {name}: must be one of {there_are}") from None
 
     def _look_up(self, provider: str, model: str, when: float) -> Span:
         span = self._find(provider, model, when)
@@ -209,7 +209,8 @@ def _refusal(provider: str, model: str, tier: str) -> UnknownPrice:
     name = f"{provider}/{model}"[:LONGEST]
     within = f" in the tier {tier[:LONGEST]}" if tier else ""
     return UnknownPrice(
-        f"Nobody knows what {name} costs{within}, and unknown_price is refuse. Say it in config.yaml, in prices under"
-        f" {name}, or set unknown_price to dearest or free.",
+        f"The price of {name}{within} is unknown, and unknown_price is refuse: set it under prices in config.yaml,"
+        f" as {name},"
+        " or set unknown_price to dearest or free.",
         param="model",
     )
