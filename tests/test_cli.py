@@ -97,12 +97,12 @@ def test_the_help_says_of_each_flag_what_its_value_is(capsys: pytest.CaptureFixt
         main(["serve", "--help"])
     told = re.sub(r"\s+", " ", capsys.readouterr().out)
     for line in (
-        "--client-header SECONDS How long an app may take for the head of a request. (PILLION_CLIENT_HEADER)",
+        "--client-header SECONDS How long an app may take to send a request's head. (PILLION_CLIENT_HEADER)",
         "--body-limit BYTES The longest body of a request. (PILLION_BODY_LIMIT)",
-        "--log-format auto|human|json How the log looks;",
-        "--allowed-hosts A,B Further names",
-        "--strict [true|false] Refuse a request",
-        "--workers N Processes that serve;",
+        "--log-format auto|human|json The log's format;",
+        "--allowed-hosts A,B Additional names",
+        "--strict [true|false] Refuse requests",
+        "--workers N Number of processes;",
         "--retry-budget N ",
     ):
         assert line in told

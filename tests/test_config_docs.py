@@ -61,8 +61,8 @@ def tables() -> dict[str, str]:
 
 def _keys() -> Iterator[str]:
     yield from ("", "| key | variable | default | |", "|---|---|---|---|")
-    yield "| | `PILLION_CONFIG` | none | The file, where `--config` names none. |"
-    wait = "For how long `pillion wait` waits, where `--timeout` does not say it."
+    yield "| | `PILLION_CONFIG` | none | The configuration file, unless `--config` names one. |"
+    wait = "How long `pillion wait` waits, unless `--timeout` says so."
     yield f"| | `PILLION_WAIT_TIMEOUT` | {WAIT:g} seconds | {wait} |"
     for leaf in leaves(File):
         more = f", `{leaf.variable()}_FILE`" if leaf.is_secret else ""

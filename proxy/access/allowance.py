@@ -10,9 +10,9 @@ Count = Annotated[int, Meta(ge=1, le=10**9)]
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     """How much in how long."""
 
-    requests_per_minute: Annotated[Count | None, Meta(description="Requests that may begin in a minute.")] = None
-    tokens_per_minute: Annotated[Count | None, Meta(description="Tokens in and out, in a minute.")] = None
-    concurrent: Annotated[Count | None, Meta(description="Requests under way at once.")] = None
+    requests_per_minute: Annotated[Count | None, Meta(description="Requests per minute.")] = None
+    tokens_per_minute: Annotated[Count | None, Meta(description="Input and output tokens per minute.")] = None
+    concurrent: Annotated[Count | None, Meta(description="Requests in progress at the same time.")] = None
 
     def __bool__(self) -> bool:
         return self != NO_LIMITS

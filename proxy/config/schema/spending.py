@@ -12,7 +12,7 @@ class Queue(Struct, frozen=True, forbid_unknown_fields=True):
     """Where requests that a limit would refuse wait for their turn, in the order of their arrival."""
 
     seconds: Annotated[
-        Delay, Meta(description="How long a request may wait for a limit; 0: it is refused at once.")
+        Delay, Meta(description="How long a request may wait for a limit; 0: requests are refused at once.")
     ] = 0.0
     length: Annotated[Count, Meta(description="How many requests may wait.")] = 100
 
@@ -20,11 +20,11 @@ class Queue(Struct, frozen=True, forbid_unknown_fields=True):
 class LimitsRow(Struct, kw_only=True, forbid_unknown_fields=True):
     """Limits besides those of single providers and client keys."""
 
-    client: Annotated[Limits, Meta(description="For each client key that has none of its own.")] = Limits()
+    client: Annotated[Limits, Meta(description="Limits of each client key that has none of its own.")] = Limits()
     models: Annotated[dict[str, Limits], Meta(description="Limits of models, by PROVIDER/MODEL.")] = field(
         default_factory=dict
     )
-    queue: Annotated[Queue, Meta(description="For requests that a limit would refuse.")] = Queue()
+    queue: Annotated[Queue, Meta(description="Where requests wait that a limit would refuse.")] = Queue()
 
 
 class KeyBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,32 +32,41 @@ class KeyBudget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     usd: Annotated[Dollars, Meta(description="Dollars that may be spent.")]
     window: Annotated[
-        Literal["day", "month", "total"], Meta(description="In a day, in a month (both UTC), or at all.")
+        Literal["day", "month", "total"], Meta(description="Per day, per month (both in UTC), or in total.")
     ] = "month"
     mode: Annotated[
         Literal["strict", "lenient"],
-        Meta(description="`strict`: never more; `lenient`: the request that crosses the line is still served."),
+        Meta(description="`strict`: never exceeded; `lenient`: the request that exceeds it is still served."),
     ] = "strict"
-    alert: Annotated[Share, Meta(description="The share at which the log, a metric and the webhook report it.")] = 0.8
+    alert: Annotated[
+        Share, Meta(description="The share of the budget at which the log, a metric and the webhook report it.")
+    ] = 0.8
     at_end: Annotated[
         Literal["refuse", "cheaper"],
-        Meta(description="What happens to a request that it cannot pay for: a refusal, or a cheaper target."),
+        Meta(
+            description="What happens to a request that the budget cannot pay for: refuse it, or try a cheaper target."
+        ),
     ] = "refuse"
     unbounded_usd: Annotated[
         Dollars | None,
-        Meta(description="Reserved for a request whose cost has no bound. By default a strict budget refuses those."),
+        Meta(
+            description="How much to reserve for a request whose cost has no bound. By default a strict budget"
+            " refuses those."
+        ),
     ] = None
-    stop_streams: Annotated[bool, Meta(description="Stop a live stream that has spent what was reserved for it.")] = (
-        False
-    )
+    stop_streams: Annotated[
+        bool, Meta(description="Stop a live stream once it has spent what was reserved for it.")
+    ] = False
 
 
 class Budget(KeyBudget, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What may be spent. Without a client, a provider or a model it covers all that pillion spends."""
 
-    client: Annotated[str | None, Meta(description="Spent by this client key; `*`: by each one, separately.")] = None
-    provider: Annotated[str | None, Meta(description="Spent at this provider.")] = None
-    model: Annotated[str | None, Meta(description="Spent on this model: PROVIDER/MODEL.")] = None
+    client: Annotated[
+        str | None, Meta(description="Only what this client key spends; `*`: each key has such a budget of its own.")
+    ] = None
+    provider: Annotated[str | None, Meta(description="Only what is spent at this provider.")] = None
+    model: Annotated[str | None, Meta(description="Only what is spent on this model: PROVIDER/MODEL.")] = None
 
 
 class ClientKeyRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,15 +75,16 @@ class ClientKeyRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     key: Annotated[SecretText | None, Meta(description="The key itself.")] = None
     sha256: Annotated[str | None, Meta(description="Instead of the key, its SHA-256 in hex.")] = None
     models: Annotated[
-        list[str], Meta(description="The models it may ask for, PROVIDER/MODEL with * for any part; none: all.")
+        list[str], Meta(description="The models it may use: PROVIDER/MODEL, where * matches anything. All by default.")
     ] = field(default_factory=list)
-    providers: Annotated[list[str], Meta(description="The providers it may reach; none: all.")] = field(
+    providers: Annotated[list[str], Meta(description="The providers it may use. All by default.")] = field(
         default_factory=list
     )
     limits: Annotated[Limits, Meta(description="Its own limits.")] = Limits()
-    budget: Annotated[KeyBudget | None, Meta(description="Its own budget, which has the name of the key.")] = None
+    budget: Annotated[KeyBudget | None, Meta(description="Its own budget, which has the key's name.")] = None
     expires: Annotated[
-        str | None, Meta(description='Its last day, or its end: "2027-01-31", "2027-01-31T12:00:00Z".')
+        str | None,
+        Meta(description='The last day or moment on which it is valid: "2027-01-31", "2027-01-31T12:00:00Z".'),
     ] = None
 
 
@@ -91,7 +101,7 @@ class JWT(Struct, kw_only=True, forbid_unknown_fields=True):
     )
     claim: Annotated[str, Meta(description="The claim that names the client.")] = "sub"
     keys: Annotated[
-        dict[str, str], Meta(description="Values of the claim, and the client key that each counts as.")
+        dict[str, str], Meta(description="Values of the claim, and the client key that each stands for.")
     ] = field(default_factory=dict)
 
 
@@ -100,9 +110,9 @@ class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     input: Annotated[Dollars, Meta(description="Input tokens, not from a cache.")]
     output: Annotated[Dollars, Meta(description="Output tokens.")]
-    cache_read: Annotated[Dollars | None, Meta(description="Input tokens that are read from a cache.")] = None
-    cache_write: Annotated[Dollars | None, Meta(description="Input tokens that are cached for five minutes.")] = None
-    cache_write_1h: Annotated[Dollars | None, Meta(description="Input tokens that are cached for an hour.")] = None
+    cache_read: Annotated[Dollars | None, Meta(description="Input tokens read from a cache.")] = None
+    cache_write: Annotated[Dollars | None, Meta(description="Input tokens written to a cache for five minutes.")] = None
+    cache_write_1h: Annotated[Dollars | None, Meta(description="Input tokens written to a cache for an hour.")] = None
     reasoning: Annotated[Dollars | None, Meta(description="Reasoning tokens.")] = None
     audio_input: Annotated[Dollars | None, Meta(description="Audio tokens of the input.")] = None
     audio_output: Annotated[Dollars | None, Meta(description="Audio tokens of the output.")] = None
@@ -112,7 +122,7 @@ class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Alerts(Struct, frozen=True, forbid_unknown_fields=True):
     """Where a budget that nears its end is reported."""
 
-    webhook: Annotated[SecretText | None, Meta(description="A URL that gets a POST of JSON.")] = None
+    webhook: Annotated[SecretText | None, Meta(description="A URL to which alerts are sent, as a POST of JSON.")] = None
 
 
 class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -120,9 +130,9 @@ class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     synchronous: Annotated[
         Literal["normal", "full"],
-        Meta(description="`normal` survives a killed process, `full` a power cut as well, and waits for the disk."),
+        Meta(description="`normal` survives a killed process; `full` also a power cut, and waits for the disk."),
     ] = "normal"
     create: Annotated[
-        bool, Meta(description="Begin a new ledger where a strict budget counts on one that is missing.")
+        bool, Meta(description="Create a new ledger where a strict budget needs one that is missing.")
     ] = False
-    keep_days: Annotated[Count, Meta(description="How many days single rows are kept; sums are kept for ever.")] = 400
+    keep_days: Annotated[Count, Meta(description="How many days single rows are kept; sums are kept forever.")] = 400
