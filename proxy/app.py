@@ -172,26 +172,28 @@ class App:
     def _watch(self, log: Log) -> None:
         """Show in the metrics what others count."""
         watch, tally, upstream, overload = self.metrics.watch, self.metrics.tally, self.upstream, self.lasting.overload
-        about, version = "What runs.", {"version": __version__, "python": python_version()}
+        about, version = "The version of pillion and of Python.", {"version": __version__, "python": python_version()}
         self.metrics.state("pillion_build", about, **version)
         about = "A hash of the configuration in force, without its secrets."
         tally("pillion_config_info", about, ["hash"], lambda: {(self.config.fingerprint,): 1})
-        watch("pillion_client_connections", "Connections that clients have open.", self._connections)
-        watch("pillion_client_connections_limit", "Connections that clients may have.", lambda: self.room.limit)
+        watch("pillion_client_connections", "Open connections from clients.", self._connections)
+        watch(
+            "pillion_client_connections_limit", "The most connections that clients may have.", lambda: self.room.limit
+        )
         watch(
             "pillion_client_connections_turned_away_total",
             "Connections for which there was no room: answered with 503, or closed while idle.",
             lambda: self.room.turned_away,
         )
-        tally("pillion_refused_total", "Requests that reached no route.", ["code"], self._refused)
-        watch("pillion_requests_queued", "Requests that wait for a place.", lambda: overload.queued)
-        tally("pillion_requests_limit", "Requests that may be under way at once.", [], self._limit)
-        about, labels = "Attempts that were made to fail on purpose.", ["provider", "fault"]
+        tally("pillion_refused_total", "Requests refused before they reached a route.", ["code"], self._refused)
+        watch("pillion_requests_queued", "Requests waiting for a place.", lambda: overload.queued)
+        tally("pillion_requests_limit", "The most requests that may be in progress at the same time.", [], self._limit)
+        about, labels = "Attempts with an injected fault.", ["provider", "fault"]
         tally("pillion_faults_total", about, labels, lambda: self.now.faults.given if self.now.faults else {})
         watch("pillion_upstream_connections_in_use", "Connections to providers in use.", lambda: upstream.in_use)
         watch("pillion_upstream_connections_pooled", "Idle connections to providers.", lambda: upstream.pooled)
-        watch("pillion_log_lines_lost_total", "Lines of the log that were lost.", lambda: log.sink.lost)
-        watch("pillion_requests_in_flight", "Calls to models under way.", lambda: len(self.lasting.active))
+        watch("pillion_log_lines_lost_total", "Log lines that were lost.", lambda: log.sink.lost)
+        watch("pillion_requests_in_flight", "Calls to models in progress.", lambda: len(self.lasting.active))
         watched.money(self.metrics, self.accounting.budgets, self.accounting.ledger, self.accounting.alerts)
         watched.limits(self.metrics, self.lasting.limits)
         if self.fleet is not None:

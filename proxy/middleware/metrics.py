@@ -142,17 +142,24 @@ class Metrics(Collector):
         """Long families in pieces, which only `exposition` can put together. Anything may happen between two."""
         yield from self._facts
         yield from (watched.family() for watched in self._watched)
-        overhead = HistogramMetricFamily("pillion_overhead_seconds", "Our own part of the time to the head.")
+        overhead = HistogramMetricFamily(
+            "pillion_overhead_seconds", "Time that pillion itself took until the answer's head."
+        )
         overhead.add_metric([], *self._overhead.told())
         yield overhead
         yield from self._of_places(list(self._places.items()))
         for name, about, labels, counts in (
-            ("errors", "Requests that failed behind their route, by kind.", ("kind", "code"), self._errors),
-            ("upstream_attempts", "Targets that were asked.", ("provider",), _single(self._attempts)),
+            ("errors", "Requests that reached a route and failed, by kind.", ("kind", "code"), self._errors),
+            ("upstream_attempts", "Attempts, by provider.", ("provider",), _single(self._attempts)),
             ("upstream_errors", "Attempts that failed.", ("provider", "kind", "code"), self._blamed),
-            ("timeouts", "Timers that ran out.", ("timer", "provider"), self._timeouts),
-            ("client_aborts", "Clients that left, by when.", ("when",), _single(self._aborts)),
-            ("dropped_fields", "Fields that a target's wire lacks.", ("field",), _single(self._dropped)),
+            ("timeouts", "Timeouts, by timer.", ("timer", "provider"), self._timeouts),
+            ("client_aborts", "Clients that disconnected early, by phase.", ("when",), _single(self._aborts)),
+            (
+                "dropped_fields",
+                "Fields dropped because the target's API lacks them.",
+                ("field",),
+                _single(self._dropped),
+            ),
         ):
             make = partial(CounterMetricFamily, f"pillion_{name}", about, labels=labels)
             yield from _pieces(make, list(counts.items()))
@@ -174,21 +181,21 @@ class Metrics(Collector):
             ),
         )
         yield from _pieces(
-            partial(CounterMetricFamily, "pillion_cost_usd", "Dollars that attempts have cost.", labels=PLACE),
+            partial(CounterMetricFamily, "pillion_cost_usd", "Cost of attempts in dollars.", labels=PLACE),
             ((where, place.nanos / NANOS) for where, place in places if place.nanos),
         )
         yield from _pieces(
-            partial(CounterMetricFamily, "pillion_guessed_prices", "Attempts whose price nobody knows.", labels=PLACE),
+            partial(CounterMetricFamily, "pillion_guessed_prices", "Attempts whose price is not known.", labels=PLACE),
             ((where, place.guessed) for where, place in places if place.guessed),
         )
         yield from _pieces(
             partial(HistogramMetricFamily, "pillion_request_duration_seconds",
-                    "From the request to the answer's end.", labels=PLACE),
+                    "Time from the request to the end of the answer.", labels=PLACE),
             ((where, *place.duration.told()) for where, place in places),
         )  # fmt: skip
         yield from _pieces(
             partial(HistogramMetricFamily, "pillion_time_to_first_byte_seconds",
-                    "From the request to the answer's head.", labels=PLACE),
+                    "Time from the request to the answer's head.", labels=PLACE),
             ((where, *place.first_byte.told()) for where, place in places),
         )  # fmt: skip
 

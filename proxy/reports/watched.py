@@ -36,14 +36,14 @@ def money(metrics: Metrics, budgets: Budgets, ledger: Ledger, alerts: Alerts) ->
     for name, about, read in (
         ("limit", "what may be spent.", lambda row: row.limit),
         ("spent", "what was spent in this window.", lambda row: row.spent),
-        ("reserved", "what is set aside for requests under way.", lambda row: row.reserved),
-        ("remaining", "what is neither spent nor set aside.", lambda row: row.remaining),
+        ("reserved", "what is reserved for requests in progress.", lambda row: row.reserved),
+        ("remaining", "what is neither spent nor reserved.", lambda row: row.remaining),
     ):
         metrics.tally(f"pillion_budget_{name}_usd", f"Dollars: {about}", labels, look.dollars(read))
-    about = "Alerts: the threshold was reached, all was spent, or a request cost more than was set aside."
+    about = "Alerts: the threshold was reached, all was spent, or a request cost more than was reserved."
     metrics.tally("pillion_budget_alerts_total", about, ["kind", "budget"], lambda: _told(alerts.counts))
     metrics.watch("pillion_budget_alerts_lost_total", "Alerts that the webhook never accepted.", lambda: alerts.lost)
-    metrics.watch("pillion_ledger_pending_rows", "Rows that the database does not have yet.", lambda: ledger.pending)
+    metrics.watch("pillion_ledger_pending_rows", "Rows not yet written to the database.", lambda: ledger.pending)
     metrics.watch("pillion_ledger_lost_rows_total", "Rows that were lost.", lambda: ledger.lost)
     metrics.watch(
         "pillion_ledger_uncovered_total", "Attempts whose rows a crash would have lost.", lambda: ledger.uncovered
@@ -74,12 +74,12 @@ class _Look:
 def limits(metrics: Metrics, counted: RateLimit) -> None:
     about = "Requests that a rate limit refused, by whose limit it is and what it limits."
     metrics.tally("pillion_limit_refusals_total", about, ["scope", "limit"], lambda: _told(counted.refused))
-    metrics.watch("pillion_limit_queue", "Requests that wait for a rate limit.", lambda: counted.queued)
+    metrics.watch("pillion_limit_queue", "Requests waiting for a rate limit.", lambda: counted.queued)
 
 
 def fleet(metrics: Metrics, told: Fleet) -> None:
-    metrics.watch("pillion_store_up", "1 while the store that a fleet shares is there.", lambda: told.is_up)
-    about = "Requests that were decided without the store: by a share of a limit, or for want of a lease."
+    metrics.watch("pillion_store_up", "1 while the store that a fleet shares can be reached.", lambda: told.is_up)
+    about = "Requests that were decided without the store: by a share of a limit, or without a lease."
     metrics.watch("pillion_store_fallbacks_total", about, lambda: told.fallbacks)
     metrics.watch("pillion_fleet_members", "Sidecars that share the store, when last counted.", lambda: told.members)
 
@@ -87,7 +87,7 @@ def fleet(metrics: Metrics, told: Fleet) -> None:
 def cache(metrics: Metrics, counted: Cache) -> None:
     metrics.tally(
         "pillion_cache_requests_total",
-        "Requests, by what the cache did for them.",
+        "Cache lookups, by outcome.",
         ["outcome"],
         lambda: {("hit",): counted.hits, ("miss",): counted.misses, ("shared",): counted.shared},
     )
@@ -110,7 +110,7 @@ def providers(metrics: Metrics, health: Health, adapters: Callable[[], Mapping[s
     metrics.tally("pillion_provider_up", about, place, found(lambda one: one.ok))
     about = "How long the last health check took."
     metrics.tally("pillion_provider_check_seconds", about, place, found(lambda one: one.latency))
-    about = "Keys that are left out: for a while (cooling), or until they are replaced (failed)."
+    about = "Keys out of use: for a while (cooling), or until they are replaced (failed)."
     metrics.tally(
         "pillion_provider_keys_out",
         about,
@@ -137,7 +137,7 @@ def targets(metrics: Metrics, standings: Standings) -> None:
         lambda: {(*where, state): state == one.breaker.state for where, one in told() for state in STATES},
     )  # fmt: skip
     metrics.tally(
-        "pillion_target_in_flight", "Attempts at a target that are under way.", place,
+        "pillion_target_in_flight", "Attempts in progress, by target.", place,
         lambda: {where: one.latency.in_flight for where, one in told()},
     )  # fmt: skip
     metrics.tally(
@@ -147,7 +147,7 @@ def targets(metrics: Metrics, standings: Standings) -> None:
 
 
 def hedges(metrics: Metrics, counts: Mapping[tuple[str, str], int]) -> None:
-    about = "Targets that were asked while another was silent, by whether they answered first."
+    about = "Second targets asked while the first was silent, by whether they answered first."
     metrics.tally("pillion_hedges_total", about, ["provider", "outcome"], lambda: _told(counts))
 
 
