@@ -72,8 +72,8 @@ def _run(command: str, source: Source, *more: argparse.Namespace | Source) -> in
         library = (error.name or "a library").partition(".")[0]
         if library == "proxy":
             raise
-        how = "install what pillion needs: pip install --upgrade pillion"
-        raise ConfigError(f"{library} cannot be imported ({error.msg}); {how}") from None
+        how = "reinstall what pillion needs with pip install --upgrade pillion"
+        raise ConfigError(f"{library} cannot be imported ({error.msg}): {how}") from None
     code: int = do(loaded, *more)
     return code
 
@@ -88,19 +88,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(config=None)
     parser.add_argument("--version", action="version", version=VERSION, help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    serve_help = "run the gateway (what `pillion` alone does)"
+    serve_help = "run the gateway (the default command)"
     told, usage = _configured(is_told=True), "pillion serve [-h] [--config FILE] [FLAG ...]"
     commands.add_parser("serve", parents=[told], allow_abbrev=False, help=serve_help, usage=usage)
     hidden = _configured(is_told=False)
-    _add(commands, "check", "report every mistake of the configuration", hidden)
+    _add(commands, "check", "report every mistake in the configuration", hidden)
     what = _whats(commands.add_parser("config", help="print the configuration in force, or its schema"))
     what.add_parser("schema", help="print the JSON Schema of config.yaml, for editors")
     _add(what, "show", "print what is in force, without secrets, and where each value comes from", hidden)
-    _add_keys(_whats(commands.add_parser("keys", help="make, list and revoke client keys")), hidden)
-    _add_spend(_add(commands, "spend", "print what was spent", hidden))
-    books = _whats(commands.add_parser("ledger", help="begin a ledger"))
-    _add(books, "init", "begin a new ledger, where a strict budget misses the old one", hidden)
-    there = _add(commands, "providers", "ask the pillion that runs how its providers are", hidden)
+    _add_keys(_whats(commands.add_parser("keys", help="create, list and revoke client keys")), hidden)
+    _add_spend(_add(commands, "spend", "print what has been spent", hidden))
+    books = _whats(commands.add_parser("ledger", help="create a ledger"))
+    _add(books, "init", "create a new ledger, where a strict budget needs one that is missing", hidden)
+    there = _add(commands, "providers", "print the state of the running pillion's providers", hidden)
     there.add_argument("--json", action="store_true", help="print JSON")
     wait = _add(commands, "wait", "wait until pillion is ready", hidden)
     wait.add_argument(
@@ -122,7 +122,7 @@ def _add(
     parsers: "Parsers[argparse.ArgumentParser]", name: str, about: str, configured: argparse.ArgumentParser
 ) -> argparse.ArgumentParser:
     """A command that reads the configuration, and leaves it to `serve` to tell of the flags."""
-    epilog = "It also takes the flags of `pillion serve`, which set what the configuration file sets."
+    epilog = "Also takes the flags of `pillion serve`, which override the configuration file."
     return parsers.add_parser(name, parents=[configured], allow_abbrev=False, help=about, epilog=epilog)
 
 
@@ -133,32 +133,44 @@ def _whats(parser: argparse.ArgumentParser) -> "Parsers[argparse.ArgumentParser]
 
 
 def _add_keys(whats: "Parsers[argparse.ArgumentParser]", configured: argparse.ArgumentParser) -> None:
-    made = _add(whats, "add", "make a key, and print it once", configured)
-    made.add_argument("name", metavar="NAME", help="the client's name, in the log and wherever it is counted")
+    made = _add(whats, "add", "create a key, and print it once", configured)
+    made.add_argument("name", metavar="NAME", help="the client's name, in the log, limits and budgets")
     made.add_argument(
-        "--models", type=_names, default=[], metavar="A,B", help="only these: PROVIDER/MODEL, * is any part"
+        "--models",
+        type=_names,
+        default=[],
+        metavar="A,B",
+        help="only these models: PROVIDER/MODEL, where * matches anything",
     )
-    made.add_argument("--providers", type=_names, default=[], metavar="A,B", help="only these")
-    made.add_argument("--expires", metavar="DATE", help='its last day, or moment: "2027-01-31T12:00:00Z"')
-    made.add_argument("--rpm", type=_count, metavar="N", help="requests a minute")
-    made.add_argument("--tpm", type=_count, metavar="N", help="tokens a minute, in and out")
-    made.add_argument("--concurrent", type=_count, metavar="N", help="requests at once")
-    made.add_argument("--budget", type=_usd, metavar="USD", help="dollars that it may spend")
+    made.add_argument("--providers", type=_names, default=[], metavar="A,B", help="only these providers")
+    made.add_argument(
+        "--expires",
+        metavar="DATE",
+        help="the last day or moment on which it is valid: 2027-01-31, or 2027-01-31T12:00:00Z",
+    )
+    made.add_argument("--rpm", type=_count, metavar="N", help="requests per minute")
+    made.add_argument("--tpm", type=_count, metavar="N", help="input and output tokens per minute")
+    made.add_argument("--concurrent", type=_count, metavar="N", help="requests in progress at the same time")
+    made.add_argument("--budget", type=_usd, metavar="USD", help="dollars that it may spend in each window")
     windows = ("day", "month", "total")
-    made.add_argument("--budget-window", choices=windows, help="in this time, by UTC; a month by default")
+    made.add_argument("--budget-window", choices=windows, help="the budget's window, in UTC; month by default")
     modes = ("strict", "lenient")
-    made.add_argument("--budget-mode", choices=modes, help="lenient: one request may exceed it; strict by default")
-    shown = _add(whats, "list", "print the keys that there are", configured)
+    made.add_argument(
+        "--budget-mode", choices=modes, help="strict, the default: never exceeded; lenient: one request may exceed it"
+    )
+    shown = _add(whats, "list", "list the client keys", configured)
     shown.add_argument("--json", action="store_true", help="print JSON")
-    gone = _add(whats, "revoke", "revoke a key that `keys add` has made", configured)
+    gone = _add(whats, "revoke", "revoke a key that `keys add` created", configured)
     gone.add_argument("name", metavar="NAME", help="the client's name")
 
 
 def _add_spend(spend: argparse.ArgumentParser) -> None:
-    spend.add_argument("--since", metavar="DATE", help="from then on: 2027-01-31, or 2027-01-31T12:00:00Z")
-    spend.add_argument("--until", metavar="DATE", help="up to then")
-    spend.add_argument("--by", dest="group_by", metavar="A,B", help="day, hour, provider, model, key; day by default")
-    spend.add_argument("--client", metavar="NAME", help="of this client only")
+    spend.add_argument("--since", metavar="DATE", help="from this time on: 2027-01-31, or 2027-01-31T12:00:00Z")
+    spend.add_argument("--until", metavar="DATE", help="before this time")
+    spend.add_argument(
+        "--by", dest="group_by", metavar="A,B", help="group by day, hour, provider, model, key; day by default"
+    )
+    spend.add_argument("--client", metavar="NAME", help="only this client")
     form = spend.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--csv", action="store_true", help="print CSV")
@@ -171,7 +183,11 @@ def _configured(is_told: bool) -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="config.yaml (PILLION_CONFIG)"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="the configuration file, config.yaml (PILLION_CONFIG)",
     )
     for flag in flags():
         parser.add_argument(
@@ -190,7 +206,7 @@ def _names(text: str) -> list[str]:
     """Raises ArgumentTypeError where there is none: an empty shell variable must not make a key that may do all."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise argparse.ArgumentTypeError("names nothing; leave it out for all")
+        raise argparse.ArgumentTypeError("must name at least one; leave it out for all")
     return names
 
 
@@ -215,4 +231,4 @@ def _seconds(text: str) -> float:
     with suppress(ValueError):
         if 0 <= (seconds := float(text)) <= 86400:
             return seconds
-    raise argparse.ArgumentTypeError("must be a number of seconds from 0 to 86400 (PILLION_WAIT_TIMEOUT likewise)")
+    raise argparse.ArgumentTypeError("must be a number of seconds from 0 to 86400 (as must PILLION_WAIT_TIMEOUT)")

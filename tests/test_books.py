@@ -99,14 +99,14 @@ async def test_a_page_that_nobody_named_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("query", "param", "words"),
     [
-        ("start=2027-01-01", "start", "there is no parameter 'start'; there are since, until, group_by, client,"),
-        ("since=2027-01-01&key=k&groupby=day&x=", "groupby", "there is no parameter 'groupby', 'x'; there are"),
-        ("format=xml", "format", "format must be json or csv, but 'xml' came"),
-        ("format=", "format", "format must be json or csv, but '' came"),
-        ("group_by=day&group_by=model", "group_by", "'group_by' is there twice: say it once"),
-        ("since=2027-01-01&x=1&since=2027-01-02", "since", "'since' is there twice"),
-        ("format=csv&limit=5", "limit", "limit goes with json: csv has all lines in one answer"),
-        ("format=csv&page=WyJ4Il0=", "page", "page goes with json"),
+        ("start=2027-01-01", "start", "unknown parameter 'start'; the parameters are since, until, group_by, client,"),
+        ("since=2027-01-01&key=k&groupby=day&x=", "groupby", "unknown parameter 'groupby', 'x'; the parameters are"),
+        ("format=xml", "format", "format must be json or csv, but got 'xml'"),
+        ("format=", "format", "format must be json or csv, but got ''"),
+        ("group_by=day&group_by=model", "group_by", "'group_by' was given twice: give it once"),
+        ("since=2027-01-01&x=1&since=2027-01-02", "since", "'since' was given twice"),
+        ("format=csv&limit=5", "limit", "limit works only with json: csv has all lines in one answer"),
+        ("format=csv&page=WyJ4Il0=", "page", "page works only with json"),
     ],
 )
 async def test_a_word_that_nobody_reads_is_named_and_what_there_is(query: str, param: str, words: str) -> None:

@@ -168,7 +168,7 @@ def test_check_warns_of_a_budget_of_nobody(tmp_path: Path) -> None:
 def test_how_long_to_wait_is_a_number_of_seconds(said: str) -> None:
     for code, _, complaints in (run("wait", "--timeout", said), run("wait", PILLION_WAIT_TIMEOUT=said)):
         assert code == 2
-        assert "must be a number of seconds from 0 to 86400 (PILLION_WAIT_TIMEOUT likewise)" in complaints
+        assert "must be a number of seconds from 0 to 86400 (as must PILLION_WAIT_TIMEOUT)" in complaints
 
 
 def test_check_says_what_would_be_served() -> None:

@@ -97,7 +97,7 @@ def test_two_that_contradict_each_other_are_a_mistake(budgets: str, problem: str
     ("budget", "problem"),
     [
         ("{}", "keys.a.budget: usd is missing"),
-        ("{usd: -1}", "keys.a.budget.usd: expected a number of dollars from 0"),
+        ("{usd: -1}", "keys.a.budget.usd: expected a number of dollars, at least 0"),
         ("{usd: 1, client: b}", "keys.a.budget.client: unknown key"),
         ("{usd: 1, model: echo/x}", "keys.a.budget.model: unknown key"),
         (
@@ -296,14 +296,14 @@ def test_it_is_minted_kept_and_listed(folder: Path, typed: Typed) -> None:
 
 
 def test_who_mints_the_first_strict_one_hears_what_it_takes(folder: Path, typed: Typed) -> None:
-    assert "first strict budget here, and counts on the ledger" in typed("add", "ann", "--budget", "5")[2]
+    assert "first strict budget here, and it needs the ledger" in typed("add", "ann", "--budget", "5")[2]
     assert "first strict budget" not in typed("add", "bob", "--budget", "5")[2]
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--budget-window day", "pillion: --budget-window says nothing without --budget"),
+        ("--budget-window day", "pillion: --budget-window needs --budget"),
         ("--budget -1", "argument --budget: must be a number of dollars"),
         ("--budget much", "argument --budget: must be a number of dollars"),
         ("--budget 1 --budget-window year", "argument --budget-window: invalid choice"),

@@ -93,7 +93,7 @@ def test_a_key_is_printed_once_and_only_its_digest_is_kept(folder: Path, typed: 
     code, out, complaint = typed("add", "ann")
     assert (code, out.count("\n")) == (0, 1)
     assert re.fullmatch(KEY_FORM, out.strip())
-    assert "shown once" in complaint
+    assert "shown only once" in complaint
     key, kept = out.strip(), (folder / FILE).read_text()
     digest = sha256(key.encode()).hexdigest()
     assert digest in kept
@@ -134,7 +134,7 @@ def test_what_a_key_may_do_is_kept_and_listed(folder: Path, typed: Typed) -> Non
     assert heads.split() == ["NAME", "ORIGIN", "CREATED", "EXPIRES", "MODELS", "PROVIDERS", "LIMITS", "BUDGET"]
     assert re.fullmatch(
         r"ann +minted +\S+ +2099-01-31T23:59:59\S+ +openai/\*,echo/text +openai,echo"
-        r" +60 a minute, 1000 tokens a minute, 2 at once +-",
+        r" +60 requests a minute, 1000 tokens a minute, 2 at once +-",
         first,
     )
     assert re.fullmatch(r"bob +minted +\S+ +- +- +- +- +-", second)
@@ -158,26 +158,26 @@ def test_the_keys_of_the_configuration_are_listed_beside_them(
     ("words", "said"),
     [
         ("add", "the following arguments are required: NAME"),
-        (["add", ""], "pillion: a key wants a name"),
-        (["add", "a b"], "pillion: a key wants a name"),
-        (["add", "x" * 65], "pillion: a key wants a name"),
-        (["add", "ann\n"], "pillion: a key wants a name"),
-        ("add ann", "pillion: there is a key ann already: revoke it first"),
-        ("add bob", "pillion: bob is a key of the configuration already"),
+        (["add", ""], "pillion: a key's name must be"),
+        (["add", "a b"], "pillion: a key's name must be"),
+        (["add", "x" * 65], "pillion: a key's name must be"),
+        (["add", "ann\n"], "pillion: a key's name must be"),
+        ("add ann", "pillion: there is already a key named ann: revoke it first"),
+        ("add bob", "pillion: the configuration already has a key named bob"),
         ("add default", "pillion: default is the name of the key in client_key"),
         ("add new --models gpt", "pillion: --models gpt: must be PROVIDER/MODEL"),
-        ("add new --models opnai/gpt", "pillion: --models opnai/gpt: there is no provider of that name"),
-        ("add new --providers openai,opnai", "pillion: --providers opnai: there is no provider of that name"),
-        (["add", "new", "--models", ""], "argument --models: names nothing; leave it out for all"),
-        (["add", "new", "--providers", " , "], "argument --providers: names nothing; leave it out for all"),
+        ("add new --models opnai/gpt", "pillion: --models opnai/gpt: no such provider"),
+        ("add new --providers openai,opnai", "pillion: --providers opnai: no such provider"),
+        (["add", "new", "--models", ""], "argument --models: must name at least one; leave it out for all"),
+        (["add", "new", "--providers", " , "], "argument --providers: must name at least one; leave it out for all"),
         ("add new --expires soon", "pillion: --expires must be a date"),
         ("add new --expires 99999-01-01", "pillion: --expires must be a date"),
-        ("add new --expires 2020-01-01", "pillion: --expires 2020-01-01 is over"),
+        ("add new --expires 2020-01-01", "pillion: --expires 2020-01-01 is in the past"),
         ("add new --rpm 0", "argument --rpm: must be a whole number from 1"),
         ("add new --tpm many", "argument --tpm: must be a whole number from 1"),
-        ("revoke nobody", "pillion: no key nobody was minted; there are ann"),
-        ("revoke bob", "pillion: bob is a key of the configuration: take it out there"),
-        ("revoke default", "pillion: no key default was minted"),
+        ("revoke nobody", "pillion: there is no minted key named nobody; minted keys: ann"),
+        ("revoke bob", "pillion: bob is a key of the configuration: remove it there"),
+        ("revoke default", "pillion: there is no minted key named default"),
         ("", "usage: pillion keys"),
     ],
 )
@@ -199,7 +199,7 @@ def test_where_there_is_nowhere_to_keep_them_no_key_is_made(
 ) -> None:
     for name in ("PILLION_STATE_DIR", "XDG_STATE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
-    assert typed("add", "ann") == (2, "", "pillion: there is nowhere to keep keys: set PILLION_STATE_DIR\n")
+    assert typed("add", "ann") == (2, "", "pillion: there is no folder to keep keys in: set PILLION_STATE_DIR\n")
     assert typed("list")[0] == 0
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PILLION_STATE_DIR", str(tmp_path / "file"))
@@ -210,7 +210,7 @@ def test_where_there_is_nowhere_to_keep_them_no_key_is_made(
 
 def test_in_transparent_mode_there_are_no_keys_to_make(folder: Path, typed: Typed) -> None:
     code, _, complaint = typed("add", "ann", "--transparent", "echo")
-    assert (code, complaint.partition(",")[0]) == (2, "pillion: transparent: apps show the keys of echo")
+    assert (code, complaint.partition(",")[0]) == (2, "pillion: transparent: apps send their own keys for echo")
 
 
 def test_a_key_that_nobody_could_see_is_not_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +234,7 @@ def test_a_revoked_key_is_gone_and_its_name_is_free(folder: Path, typed: Typed) 
     typed("revoke", "ann")
     code, _, complaint = typed("revoke", "bob")
     assert code == 0
-    assert "clients are still asked for a key: remove" in complaint
+    assert "clients still need one. To let in everybody, delete" in complaint
 
 
 # --- the file --------------------------------------------------------------------------------------------------------

@@ -267,7 +267,7 @@ async def test_who_drains_is_alive_and_not_ready() -> None:
     async with pillion(PILLION_METRICS_ADDRESS=where) as gateway, draining(gateway, least=30):
         cluster = there(PILLION_METRICS_ADDRESS=where)
         assert await healthy(cluster) == ""
-        assert await waited(cluster, 0) == f"{where} answers 503 to /readiness"
+        assert await waited(cluster, 0) == f"{where} answered /readiness with status 503"
 
 
 @pytest.mark.parametrize("said", [b"", b"garbage", b"\xff\xfe \xff\r\n", b"HTTP/1.1 404 Not Found\r\n\r\n"])
@@ -280,8 +280,8 @@ async def test_somebody_else_at_our_address_is_not_us(said: bytes) -> None:
 
     async with await asyncio.start_server(say, "127.0.0.1", 0) as server:
         where = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        what = "404" if b"404" in said else "no HTTP"
-        assert await healthy(there(PILLION_LISTEN=where)) == f"{where} answers {what} to /liveness"
+        what = "status 404" if b"404" in said else "something that is not HTTP"
+        assert await healthy(there(PILLION_LISTEN=where)) == f"{where} answered /liveness with {what}"
 
 
 async def test_somebody_who_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ async def test_it_shows_a_key_and_asks_the_admin_listener(
     place = f"unix:{tmp_path}/admin.sock"
     async with pillion(PILLION_CLIENT_KEY="canary-0123456789", PILLION_ADMIN_ADDRESS=place) as gateway:
         assert await typed(*listening(gateway)) == 1
-        assert "No API key was shown" in capsys.readouterr().err
+        assert "No API key was sent" in capsys.readouterr().err
         monkeypatch.setenv("PILLION_CLIENT_KEY", "canary-0123456789")
         assert await typed(*listening(gateway)) == 1
         assert "PILLION_ADMIN_ADDRESS" in capsys.readouterr().err
@@ -69,13 +69,13 @@ def test_nobody_there_is_said_in_a_line(capsys: pytest.CaptureFixture[str], tmp_
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
-        (b"SSH-2.0-OpenSSH\r\n", "answers: SSH-2.0-OpenSSH"),
+        (b"SSH-2.0-OpenSSH\r\n", "answered: SSH-2.0-OpenSSH"),
         (b"", "remote end closed connection"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnope", "is not a pillion of this version"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "is not a pillion of this version"),
         (b'HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n{"data":[{"id":1}]}', "is not a pillion of this version"),
         (b'HTTP/1.1 500 No\r\nContent-Length: 14\r\n\r\n{"error":"bad"}', "is not a pillion of this version"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "answers: "),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "answered: "),
     ],
 )
 async def test_who_is_no_pillion_is_told_apart(raw: bytes, said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,7 +90,7 @@ def test_a_name_that_is_empty_is_seen() -> None:
 
 
 def test_a_table_of_nothing_says_so() -> None:
-    assert as_table([], BY) == "nothing was used"
+    assert as_table([], BY) == "no usage"
 
 
 # --- what is asked for -----------------------------------------------------------------------------------------------

@@ -28,8 +28,8 @@ PREFIX = "pil_"
 RANDOM = 32  # bytes, of which urlsafe base64 makes 43 characters
 
 _NONE = "-"
-_SPANS = {"day": "a day", "month": "a month", "total": "in all"}
-_NO_PROVIDER = "there is no provider of that name, neither in the configuration nor among the presets"
+_SPANS = {"day": "a day", "month": "a month", "total": "in total"}
+_NO_PROVIDER = "no such provider, neither in the configuration nor among the presets"
 
 
 class Listed(NamedTuple):
@@ -59,7 +59,9 @@ def keys(config: Config, typed: Namespace) -> int:
 
 def _add(config: Config, typed: Namespace) -> None:
     if config.transparent is not None:
-        raise ConfigError(f"transparent: apps show the keys of {config.transparent}, and can show none of pillion's")
+        raise ConfigError(
+            f"transparent: apps send their own keys for {config.transparent}, so they cannot send a client key"
+        )
     key = PREFIX + secrets.token_urlsafe(RANDOM)
     row = Minted(
         name=_new_name(config, typed.name),
@@ -73,12 +75,15 @@ def _add(config: Config, typed: Namespace) -> None:
     )
     change(_folder(config), lambda rows: _told(key, _with(config, rows, row)))
     print(
-        "pillion: this is shown once, and only its digest is kept; a pillion that runs knows it in a second.",
+        "pillion: this key is shown only once: just its digest is stored. A running pillion accepts it within a"
+        " second.",
         file=sys.stderr,
     )
     if _is_first_strict(config, row):
-        words = "it is the first strict budget here, and counts on the ledger: without one the key is kept out, and no"
-        print(f"pillion: {words} pillion starts (`pillion ledger init` begins one).", file=sys.stderr)
+        words = (
+            "this is the first strict budget here, and it needs the ledger: without one, the key is refused and pillion"
+        )
+        print(f"pillion: {words} does not start (`pillion ledger init` creates one).", file=sys.stderr)
 
 
 def _told(key: str, rows: Rows) -> Rows:
@@ -86,19 +91,19 @@ def _told(key: str, rows: Rows) -> Rows:
     try:
         print(key, flush=True)
     except OSError:
-        raise ConfigError("the key could not be printed, and so is not kept") from None
+        raise ConfigError("the key could not be printed, so it was not saved") from None
     return rows
 
 
 def _revoke(config: Config, name: str) -> None:
     if any(each.client.name == name for each in configured_keys(config)):
-        raise ConfigError(f"{name} is a key of the configuration: take it out there")
+        raise ConfigError(f"{name} is a key of the configuration: remove it there")
     folder = _folder(config)
     change(folder, lambda rows: _without(rows, name))
     print(f"revoked {name}")
     if not (_minted(config) or config.has_keys):
-        left = f"it was the last one, and clients are still asked for a key: remove {folder / FILE} and start anew"
-        print(f"pillion: {left} to ask nobody.", file=sys.stderr)
+        left = f"that was the last key, but clients still need one. To let in everybody, delete {folder / FILE}"
+        print(f"pillion: {left} and restart pillion.", file=sys.stderr)
 
 
 def _list(config: Config, as_json: bool) -> None:
@@ -114,17 +119,17 @@ def _list(config: Config, as_json: bool) -> None:
 
 def _folder(config: Config) -> Path:
     if config.state_dir is None:
-        raise ConfigError("there is nowhere to keep keys: set PILLION_STATE_DIR")
+        raise ConfigError("there is no folder to keep keys in: set PILLION_STATE_DIR")
     return config.state_dir
 
 
 def _new_name(config: Config, name: str) -> str:
     if not CLIENT_NAME.fullmatch(name):
-        raise ConfigError("a key wants a name: letters, digits and .-_@+, 64 at most")
+        raise ConfigError("a key's name must be 1 to 64 characters: letters, digits or any of .-_@+")
     if name == DEFAULT_CLIENT:
-        raise ConfigError(f"{name} is the name of the key in client_key: take another name")
+        raise ConfigError(f"{name} is the name of the key in client_key: choose another name")
     if any(each.client.name == name for each in config.keys):
-        raise ConfigError(f"{name} is a key of the configuration already: take another name")
+        raise ConfigError(f"the configuration already has a key named {name}: choose another name")
     return name
 
 
@@ -136,7 +141,7 @@ def _end(text: str | None) -> datetime | None:
     except (ValueError, OverflowError, OSError):
         raise ConfigError('--expires must be a date, such as "2027-01-31" or "2027-01-31T12:00:00Z"') from None
     if end.timestamp() <= time():
-        raise ConfigError(f"--expires {text} is over")
+        raise ConfigError(f"--expires {text} is in the past")
     return end
 
 
@@ -151,7 +156,7 @@ def _models(config: Config, patterns: Sequence[str]) -> tuple[str, ...]:
     for pattern in patterns:
         provider, slash, model = pattern.partition("/")
         if not (slash and model):
-            raise ConfigError(f"--models {pattern}: must be PROVIDER/MODEL, in which * is any part")
+            raise ConfigError(f"--models {pattern}: must be PROVIDER/MODEL, where * matches anything")
         if "*" not in provider and not _is_known(config, provider):
             raise ConfigError(f"--models {pattern}: {_NO_PROVIDER}")
     return tuple(patterns)
@@ -161,7 +166,7 @@ def _budget(typed: Namespace) -> KeyBudget | None:
     said = {"window": typed.budget_window, "mode": typed.budget_mode}
     terms = {name: word for name, word in said.items() if word is not None}
     if typed.budget is None and terms:
-        raise ConfigError(f"--budget-{next(iter(terms))} says nothing without --budget, the dollars")
+        raise ConfigError(f"--budget-{next(iter(terms))} needs --budget, the amount in dollars")
     return None if typed.budget is None else KeyBudget(usd=typed.budget, **terms)
 
 
@@ -180,7 +185,7 @@ def _is_known(config: Config, provider: str) -> bool:
 def _with(config: Config, rows: Rows, row: Minted) -> Rows:
     """Raises ConfigError."""
     if any(each.name == row.name for each in rows):
-        raise ConfigError(f"there is a key {row.name} already: revoke it first, or take another name")
+        raise ConfigError(f"there is already a key named {row.name}: revoke it first, or choose another name")
     budgets_of(config, (*rows, row))
     return (*rows, row)
 
@@ -188,8 +193,8 @@ def _with(config: Config, rows: Rows, row: Minted) -> Rows:
 def _without(rows: Rows, name: str) -> Rows:
     left = tuple(row for row in rows if row.name != name)
     if len(left) == len(rows):
-        there = f"there are {', '.join(row.name for row in rows)}" if rows else "there is none"
-        raise ConfigError(f"no key {name} was minted; {there}")
+        there = f"minted keys: {', '.join(row.name for row in rows)}" if rows else "no keys have been minted"
+        raise ConfigError(f"there is no minted key named {name}; {there}")
     return left
 
 
@@ -215,7 +220,7 @@ def _minted(config: Config) -> Rows:
 
 def _cells(row: Listed) -> list[str]:
     limits = {
-        "a minute": row.limits.requests_per_minute,
+        "requests a minute": row.limits.requests_per_minute,
         "tokens a minute": row.limits.tokens_per_minute,
         "at once": row.limits.concurrent,
     }

@@ -121,8 +121,8 @@ def _why_not(where: Address, path: str) -> str:
         return f"{where}: {(error.strerror or str(error)).lower()}"
     if status == [b"200"]:
         return ""
-    said = status[0].decode() if status and status[0].isdigit() else "no HTTP"
-    return f"{where} answers {said} to {path}"
+    said = f"with status {status[0].decode()}" if status and status[0].isdigit() else "with something that is not HTTP"
+    return f"{where} answered {path} {said}"
 
 
 def connected(where: Address) -> socket.socket:

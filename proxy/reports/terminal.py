@@ -32,9 +32,9 @@ def providers(config: Config, typed: Namespace) -> int:
     except OSError as error:
         return told(f"{where}: {(error.strerror or str(error)).lower()}")
     except HTTPException as error:
-        return told(f"{where} answers: {visible(str(error)) or 'nothing'}")
+        return told(f"{where} answered: {visible(str(error)) or 'nothing'}")
     except (ValueError, LookupError, TypeError, RecursionError):
-        return told(f"{where} answers, and is not a pillion of this version")
+        return told(f"{where} answered, but is not a pillion of this version")
     return 0
 
 

@@ -47,7 +47,7 @@ def said_in(query: str) -> dict[str, str]:
     words = dict(pairs)
     if len(words) < len(pairs):
         twice = next(name for name in words if sum(name == other for other, _ in pairs) > 1)[:40]
-        raise BadRequest(f"{twice!r} is there twice: say it once, several names with commas", param=twice)
+        raise BadRequest(f"{twice!r} was given twice: give it once, with commas between several names", param=twice)
     return words
 
 
@@ -66,12 +66,14 @@ def form(words: Mapping[str, str], accept: str) -> str:
     """The one of FORMATS that is wanted. `accept`: the header. Raises BadRequest, also for unknown parameters."""
     if unknown := [name for name in words if name not in PARAMETERS and name != _KEY]:
         named = ", ".join(repr(name[:40]) for name in unknown)
-        raise BadRequest(f"there is no parameter {named}; there are {', '.join(PARAMETERS)}", param=unknown[0][:40])
+        raise BadRequest(
+            f"unknown parameter {named}; the parameters are {', '.join(PARAMETERS)}", param=unknown[0][:40]
+        )
     said = words.get("format", "csv" if "text/csv" in accept else "json")
     if said not in FORMATS:
-        raise BadRequest(f"format must be {' or '.join(FORMATS)}, but {said[:40]!r} came", param="format")
+        raise BadRequest(f"format must be {' or '.join(FORMATS)}, but got {said[:40]!r}", param="format")
     if said == "csv" and (paging := [name for name in _PAGING if name in words]):
-        raise BadRequest(f"{paging[0]} goes with json: csv has all lines in one answer", param=paging[0])
+        raise BadRequest(f"{paging[0]} works only with json: csv has all lines in one answer", param=paging[0])
     return said
 
 
@@ -92,7 +94,9 @@ def _place(word: str, by: Sequence[str]) -> tuple[str, ...]:
         keys = msgspec.json.decode(urlsafe_b64decode(word.encode()), type=tuple[str, ...])
         unspelled(by, keys)
     except ValueError:  # it is no base64, no JSON, or no key of such a group
-        raise BadRequest("page must be what next_page said, and group_by as it was then", param="page") from None
+        raise BadRequest(
+            "page must be the next_page of an earlier answer, with the same group_by", param="page"
+        ) from None
     return keys
 
 
@@ -114,13 +118,13 @@ def _moment(words: Mapping[str, str], name: str) -> float | None:
 
 
 def _not_a_moment(name: str) -> BadRequest:
-    return BadRequest(f"{name} must be a date from 1970 on: 2027-01-31, or 2027-01-31T12:00:00Z", param=name)
+    return BadRequest(f"{name} must be a date from 1970 on, such as 2027-01-31 or 2027-01-31T12:00:00Z", param=name)
 
 
 def _groupings(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if len({*names}) < len(names) or not {*names} <= {*GROUPINGS}:
-        raise BadRequest(f"group_by must be any of {', '.join(GROUPINGS)}, each once", param="group_by")
+        raise BadRequest(f"group_by must be one or more of {', '.join(GROUPINGS)}, each only once", param="group_by")
     return names
 
 
@@ -164,7 +168,7 @@ def _as_text(name: str) -> str:
 def as_table(groups: Sequence[Group], by: Sequence[str]) -> str:
     """Names to the left, numbers to the right, the total below."""
     if not groups:
-        return "nothing was used"
+        return "no usage"
     rows = [[*by, *_SHOWN], *([*_names(group), *_numbers(group)] for group in groups)]
     if by:
         rows.append([*["total", *[""] * len(by)][: len(by)], *_numbers(total(groups))])
