@@ -119,7 +119,7 @@ async def test_a_signature_alone_is_told_what_to_show_in_its_place(scheme: str) 
     with pytest.raises(Unauthorized, match="set AWS_BEARER_TOKEN_BEDROCK to your pillion key") as caught:
         await auth(config())(call({"authorization": f"{scheme} Credential=AKIA/20260101/us-east-1/bedrock"}), fine)
     assert (caught.value.status, caught.value.code) == (401, "signature_not_supported")
-    assert "or send it as x-api-key" in caught.value.message
+    assert "or send that key as x-api-key" in caught.value.message
 
 
 async def test_a_key_may_stand_beside_a_signature() -> None:
@@ -296,8 +296,8 @@ async def test_the_account_of_a_restricted_key_lets_the_allowed_target_pass_and_
         ("anthropic", "permission_error"),
         ("gemini", "PERMISSION_DENIED"),
         ("bedrock", "AccessDeniedException"),
-        ("ollama", "may not ask echo"),
-        ("cohere", "may not ask echo"),
+        ("ollama", "may not use 'tool' at echo"),
+        ("cohere", "may not use 'tool' at echo"),
     ],
 )
 async def test_each_wire_says_it_in_its_own_words(dialect: str, word: str) -> None:
@@ -306,7 +306,7 @@ async def test_each_wire_says_it_in_its_own_words(dialect: str, word: str) -> No
     spoken = registry.dialect(dialect)
     said = spoken.error(caught.value, "req_1").decode() + str(spoken.error_headers(caught.value))
     assert word in said
-    assert "may not ask echo for 'tool'" in said
+    assert "may not use 'tool' at echo" in said
 
 
 RESTRICTED = """
@@ -339,7 +339,9 @@ async def test_what_a_name_stands_for_decides_and_not_the_name(
             got = await chat(gateway, speech, speech.request(stream, model=model), [("x-api-key", key)])
             assert got.status == status
             if status == 403:
-                assert "This key may not ask echo for" in speech.error(got.body)["message"]
+                message = speech.error(got.body)["message"]
+                assert "This key may not use " in message
+                assert " at echo. It may use: " in message
 
 
 async def test_a_bare_name_is_whose_the_key_may_ask_where_several_have_it(tmp_path: Path) -> None:

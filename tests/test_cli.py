@@ -158,7 +158,7 @@ def test_a_header_that_goes_out_with_the_key_as_well_is_a_mistake(tmp_path: Path
 def test_check_warns_of_a_budget_of_nobody(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("budgets: {b: {usd: 1, mode: lenient, client: ann}}")
     state = {"PILLION_CONFIG": str(tmp_path / "c.yaml"), "PILLION_STATE_DIR": str(tmp_path)}
-    told = "pillion: warning: budgets.b.client: there is no client key ann, so nothing counts in it\n"
+    told = "pillion: warning: budgets.b.client: there is no client key named ann, so this budget counts nothing\n"
     assert run("check", **state) == (0, "ok: echo\n", told)
     assert run("keys", "add", "ann", **state)[0] == 0
     assert run("check", **state) == (0, "ok: echo\n", "")

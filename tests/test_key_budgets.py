@@ -213,7 +213,7 @@ async def test_no_token_is_let_in_by_the_name_of_a_key_that_waits(keys: str, tmp
         keep(tmp_path, minted("ann", KeyBudget(usd=1)))
         got = await chat(gateway, token(sub="ann"))
         assert (got.status, evil.requests) == (401, [])
-        assert "The client key ann waits until its budget is in force" in OPENAI.error(got.body)["message"]
+        assert "The client key ann cannot be used until its budget is in force" in OPENAI.error(got.body)["message"]
         keep(tmp_path, minted("ann"))
         assert (await chat(gateway, token(sub="ann"))).status == (200 if keys else 401)
         assert left(gateway) == {"ann": 11_000 if keys else 0}
@@ -328,7 +328,7 @@ def test_what_makes_no_sense_mints_nothing(
 
 # --- a budget of nobody ----------------------------------------------------------------------------------------------
 
-NOBODY = "budgets.b.client: there is no client key nobody, so nothing counts in it"
+NOBODY = "budgets.b.client: there is no client key named nobody, so this budget counts nothing"
 
 
 @pytest.mark.parametrize(

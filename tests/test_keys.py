@@ -284,14 +284,14 @@ BROKEN: list[tuple[str, bytes, str]] = [
     ("no JSON", b"\xff{", "not UTF-8"),
     ("no object", b"[]", "Expected `object`"),
     ("no version", b'{"keys": []}', "missing required field `version`"),
-    ("a newer version", b'{"version": 2, "keys": {}}', "is of version 2, and this pillion knows 1: upgrade it"),
+    ("a newer version", b'{"version": 2, "keys": {}}', "has version 2, but this pillion reads version 1: upgrade it"),
     ("no rows", b'{"version": 1}', "missing required field `keys`"),
     ("a row of nothing", json.dumps({"version": 1, "keys": [{}]}).encode(), "missing required field `name`"),
     ("an odd name", json.dumps({"version": 1, "keys": [GOOD | {"name": "a b"}]}).encode(), "$.keys[0].name"),
     ("no digest", json.dumps({"version": 1, "keys": [GOOD | {"sha256": "xyz"}]}).encode(), "$.keys[0].sha256"),
     ("a right that is not known", json.dumps({"version": 1, "keys": [GOOD | {"may": 1}]}).encode(), "unknown field"),
     ("no zone", json.dumps({"version": 1, "keys": [GOOD | {"expires": "2026-01-02T03:04:05"}]}).encode(), "expires"),
-    ("one name twice", json.dumps({"version": 1, "keys": [GOOD, GOOD]}).encode(), "two keys of the name ann"),
+    ("one name twice", json.dumps({"version": 1, "keys": [GOOD, GOOD]}).encode(), "contains two keys named ann"),
     ("too deep", b'{"version": 1, "keys": ' + b"[" * 100_000, "keys.json: "),
     ("too long", b" " * (LARGEST + 1), "longer than"),
 ]
@@ -421,7 +421,7 @@ def test_each_reason_why_it_cannot_be_read_is_told_of(folder: Path, caplog: pyte
         spoil(folder / FILE)
         assert running.after(1).clients.are_asked()
     nonsenses, newers, gones = caplog.messages
-    assert ("malformed" in nonsenses, "is of version 2" in newers, "is gone" in gones) == (True, True, True)
+    assert ("malformed" in nonsenses, "has version 2" in newers, "no longer exists" in gones) == (True, True, True)
 
 
 @pytest.mark.parametrize("spoil", [gone, nonsense, newer])
@@ -438,7 +438,7 @@ def test_a_file_that_breaks_changes_nothing_and_is_told_of_once(
                 assert running.after(1).clients.are_asked()
                 assert running.named("ann") == "ann"
             (told,) = caplog.records
-            assert "the minted keys stay as they were" in told.getMessage()
+            assert "keeping the minted keys that were read last" in told.getMessage()
             assert told.levelname == "ERROR"
             keep(folder, row("ann")) if spoil is gone else (folder / FILE).unlink()
             keep(folder, row("ann"), row("bob"))
@@ -458,7 +458,7 @@ def test_of_two_of_a_name_the_configured_one_counts(folder: Path, caplog: pytest
     with caplog.at_level(logging.WARNING, "pillion"):
         running = Running(folder, "keys: {ann: {key: configured}}")
     assert (running.named("minted"), running.named("configured"), running.named("bob")) == ("", "ann", "bob")
-    assert [record.getMessage()[:35] for record in caplog.records] == ["the minted key ann counts for nothi"]
+    assert [record.getMessage()[:30] for record in caplog.records] == ["the minted key ann is ignored:"]
 
 
 def test_nothing_that_is_printed_tells_of_a_key(folder: Path) -> None:
@@ -474,10 +474,10 @@ async def test_the_greeting_says_who_may_use_it(folder: Path) -> None:
         assert "No client key is set (PILLION_CLIENT_KEY, or `pillion keys" in await greeted_by.greeting(gateway.app)
     keep(folder, row("ann"))
     async with pillion(**state, PILLION_CLIENT_KEY="k") as gateway:
-        told = "Apps must show a client key: there are 1 configured, 1 minted."
+        told = "Apps must send a client key (1 configured, 1 minted)."
         assert told in await greeted_by.greeting(gateway.app)
     async with pillion(**state, PILLION_TRANSPARENT="echo") as gateway:
-        told = "Apps show a key of their own, which goes to echo alone."
+        told = "Apps must send their own API keys, which go only to echo."
         assert told in await greeted_by.greeting(gateway.app)
 
 

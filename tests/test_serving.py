@@ -177,7 +177,7 @@ async def test_machines_read_where_it_listens_who_is_there_and_how_it_ended(by: 
     url = f"http://{first['listen']}"
     assert first["in_your_app"] == f"export OPENAI_BASE_URL={url}/v1 ANTHROPIC_BASE_URL={url}"
     assert (first["metrics"], first["providers"]) == (f"unix:{tmp_path}/m", ["openai", "echo"])
-    assert (first["asks_for_keys"], first["message"].endswith("; no client key is asked for")) == (False, True)
+    assert (first["asks_for_keys"], first["message"].endswith("; no client key is needed")) == (False, True)
     assert [line["event"] for line in lines if line["level"] == "warning"] == ["unknown_variable"]
     events = [line for line in lines if line["event"] in ("draining", "stopped")]
     assert [line.get("by") for line in events] == [by, None]

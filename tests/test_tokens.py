@@ -199,7 +199,7 @@ def swapped() -> str:
 
 BAD: Mapping[str, tuple[Callable[[], str], str]] = {
     "expired": (lambda: token(exp=now() - LEEWAY - 5), "expired_token"),
-    "not good yet": (lambda: token(nbf=now() + LEEWAY + 60), "immature_token"),
+    "not valid yet": (lambda: token(nbf=now() + LEEWAY + 60), "immature_token"),
     "for another": (lambda: token(aud="other"), "invalid_token_audience"),
     "for nobody": (lambda: token(aud=None), "invalid_token_claim"),
     "of another": (lambda: token(iss="https://evil.example"), "invalid_token_issuer"),
@@ -414,13 +414,13 @@ async def test_who_leaves_while_the_keys_are_fetched_takes_them_from_nobody(sour
     ("text", "why"),
     [
         (None, "no such file or directory"),
-        ("", "no set of keys"),
-        ("[]", "no set of keys"),
-        ("{}", "no set of keys"),
-        ('{"keys": {}}', "no set of keys"),
-        ('{"keys": [1, {}, {"kty": "RSA"}, {"kty": 7}]}', "no set of keys"),
-        ('{"keys": ' + "[" * 5000, "no set of keys"),
-        ("\xff", "no set of keys"),
+        ("", "not a JSON Web Key Set"),
+        ("[]", "not a JSON Web Key Set"),
+        ("{}", "not a JSON Web Key Set"),
+        ('{"keys": {}}', "not a JSON Web Key Set"),
+        ('{"keys": [1, {}, {"kty": "RSA"}, {"kty": 7}]}', "not a JSON Web Key Set"),
+        ('{"keys": ' + "[" * 5000, "not a JSON Web Key Set"),
+        ("\xff", "not a JSON Web Key Set"),
     ],
 )
 async def test_keys_that_cannot_be_read_let_nobody_in_and_are_told_of(

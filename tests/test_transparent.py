@@ -71,7 +71,7 @@ async def test_no_other_provider_is_asked(speech: Speech, provider: Speech) -> N
                     body = speech.request(stream, model=model)
                     got = await chat(gateway, speech, body, [("x-api-key", THEIRS)])
                     assert got.status == 403
-                    assert "may not ask" in speech.error(got.body)["message"]
+                    assert "may not use" in speech.error(got.body)["message"]
         assert evil.requests == other.requests == []
 
 

@@ -30,7 +30,7 @@ def in_vain(config: Config, minted: Rows) -> Iterator[str]:
     there = _configured(config) | {row.name for row in minted}
     for name, budget in config.budgets.items():
         if budget.client not in (None, "*", *there):
-            yield f"budgets.{name}.client: there is no client key {budget.client}, so nothing counts in it"
+            yield f"budgets.{name}.client: there is no client key named {budget.client}, so this budget counts nothing"
 
 
 def _configured(config: Config) -> set[str]:

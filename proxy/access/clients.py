@@ -86,7 +86,7 @@ class Clients:
     def named(self, name: str) -> ClientKey | None:
         """Raises Unauthorized where its key waits for its budget: until then nobody is let in by its name."""
         if name in self._waiting:
-            raise Unauthorized(f"The client key {name} waits until its budget is in force.", code="key_waits")
+            raise Unauthorized(f"The client key {name} cannot be used until its budget is in force.", code="key_waits")
         return self._by_name.get(name)
 
     def _look(self) -> None:
@@ -107,7 +107,7 @@ class Clients:
             if row.name not in taken:
                 yield bytes.fromhex(row.sha256), row.client(self._limits)
             else:
-                words = "the minted key %s counts for nothing: one of the configuration has its name"
+                words = "the minted key %s is ignored: the configuration has a key of the same name"
                 log.warning(words, row.name, extra={"event": "key_shadowed"})
         yield from zip(digests, (each.client for each in self._held), strict=True)
 

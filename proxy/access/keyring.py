@@ -81,7 +81,7 @@ def read(path: Path) -> Rows:
         text = secret_text(path, LARGEST)
         version = msgspec.json.decode(text, type=_Version).version
         if version != VERSION:
-            raise ConfigError(f"{path}: is of version {version}, and this pillion knows {VERSION}: upgrade it")
+            raise ConfigError(f"{path}: has version {version}, but this pillion reads version {VERSION}: upgrade it")
         rows = msgspec.json.decode(text, type=_File).keys
     except FileNotFoundError:
         raise
@@ -91,7 +91,7 @@ def read(path: Path) -> Rows:
         raise ConfigError(f"{path}: {why_unreadable(error)}") from None
     twice = [name for name, count in Counter(row.name for row in rows).items() if count > 1]
     if twice:
-        raise ConfigError(f"{path}: there are two keys of the name {twice[0]}")
+        raise ConfigError(f"{path}: contains two keys named {twice[0]}")
     return rows
 
 
@@ -135,7 +135,7 @@ class Keyring:
         except ConfigError as error:
             if self._told != str(error):
                 self._told = str(error)
-                log.error("%s; the minted keys stay as they were", error, extra={"event": "keys_unreadable"})
+                log.error("%s; keeping the minted keys that were read last", error, extra={"event": "keys_unreadable"})
 
     def _look(self, path: Path) -> None:
         """Raises ConfigError."""
@@ -151,7 +151,7 @@ class Keyring:
         except (FileNotFoundError, NotADirectoryError):
             if self.exists:
                 self._seen = None
-                raise ConfigError(f"{path}: is gone") from None
+                raise ConfigError(f"{path}: no longer exists") from None
         except OSError as error:
             raise ConfigError(f"{path}: {why_unreadable(error)}") from None
 

@@ -74,7 +74,7 @@ ALLOWED = Allowed()
 def _not_allowed(key: ClientKey | None, provider: str, model: str) -> GatewayError:
     may = ", ".join((key.models or key.providers) if key else ())
     return GatewayError(
-        f"This key may not ask {provider} for {model!r}. It may ask for: {may}.",
+        f"This key may not use {model!r} at {provider}. It may use: {may}.",
         status=403,
         kind="authentication",
         code="model_not_allowed",

@@ -14,9 +14,9 @@ _SIGNED = "aws4-"  # AWS4-HMAC-SHA256, and AWS4-ECDSA-P256-SHA256
 _PRESIGNED = "X-Amz-Signature"  # the same, in the query
 # https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html
 _NO_SIGNATURE = (
-    "pillion cannot check a SigV4 signature, as it does not know AWS's secret key: set AWS_BEARER_TOKEN_BEDROCK to your"
-    " pillion key, and the AWS SDK shows that instead (boto3 over TLS alone), or send it as x-api-key beside the"
-    " signature."
+    "pillion cannot verify a SigV4 signature, because it does not have the AWS secret key: set AWS_BEARER_TOKEN_BEDROCK"
+    " to your pillion key, which the AWS SDK then sends instead (boto3 only over TLS), or send that key as x-api-key in"
+    " addition to the signature."
 )
 
 
@@ -35,7 +35,7 @@ def shown_key(headers: Mapping[str, str], query: Mapping[str, str], raw_query: s
     if len(keys) == 1 or len(set(keys)) == 1:
         return keys[0]
     if keys:
-        raise Unauthorized("Two different API keys were shown: show one.", code="conflicting_api_keys")
+        raise Unauthorized("The request has two different API keys: send only one.", code="conflicting_api_keys")
     if said.lower().startswith(_SIGNED) or _PRESIGNED in query:
         raise Unauthorized(_NO_SIGNATURE, code="signature_not_supported")
-    raise Unauthorized("No API key was shown; pillion wants its client key.", code="missing_api_key")
+    raise Unauthorized("No API key was sent: send pillion's client key as your API key.", code="missing_api_key")

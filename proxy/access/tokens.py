@@ -60,12 +60,12 @@ _is_name = re.compile(r"[!-~]{1,200}").fullmatch  # of a client, in logs and sum
 # What may be wrong with a token: the code, and what the client reads.
 _FAULTS: tuple[tuple[type[Exception], str, str], ...] = (
     (ExpiredSignatureError, "expired_token", "The token has expired."),
-    (ImmatureSignatureError, "immature_token", "The token is not good yet."),
-    (InvalidAudienceError, "invalid_token_audience", "The token is for another audience."),
-    (InvalidIssuerError, "invalid_token_issuer", "The token is of another issuer."),
-    (InvalidAlgorithmError, "invalid_token_algorithm", "The token is signed by an algorithm that is not allowed."),
-    (InvalidSignatureError, "invalid_token_signature", "The token's signature is wrong."),
-    (InvalidKeyError, "invalid_token_key", "The token is signed by a key that is too weak."),
+    (ImmatureSignatureError, "immature_token", "The token is not valid yet."),
+    (InvalidAudienceError, "invalid_token_audience", "The token is for a different audience."),
+    (InvalidIssuerError, "invalid_token_issuer", "The token is from a different issuer."),
+    (InvalidAlgorithmError, "invalid_token_algorithm", "The token is signed with an algorithm that is not allowed."),
+    (InvalidSignatureError, "invalid_token_signature", "The token's signature is not valid."),
+    (InvalidKeyError, "invalid_token_key", "The token is signed with a key that is too weak."),
     (MissingRequiredClaimError, "invalid_token_claim", f"The token lacks one of the claims {', '.join(_REQUIRED)}."),
     (Exception, "invalid_token", "The token cannot be read."),
 )
@@ -105,7 +105,7 @@ class KeySet:
         if self._asking is not None:
             await asyncio.shield(self._asking)  # others may wait for it when this client leaves
         if not self._keys:
-            raise GatewayError("The identity provider's keys cannot be had.", status=503, code="jwks_unavailable")
+            raise GatewayError("The identity provider's keys are not available.", status=503, code="jwks_unavailable")
         return _named(self._keys, kid)
 
     def _ask(self, now: float) -> None:
@@ -117,7 +117,7 @@ class KeySet:
             self._keys = _keys_in(await self._read())
             self._got = monotonic()
         except Exception as error:  # PyJWT may raise anything at what others wrote: then there are no new keys
-            words = "the keys of the identity provider cannot be had from %s: %s"
+            words = "cannot read the identity provider's keys from %s: %s"
             log.warning(words, self._place, _why(error), extra={"event": "jwks_failed"})
         finally:
             self._tried = monotonic()
@@ -133,7 +133,7 @@ class KeySet:
         asked = {"accept": "application/json", "accept-encoding": "identity"}
         status, body = await self._upstream.get(origin, path, asked, PATIENCE)
         if status != 200:
-            raise ValueError(f"it answered {status}")
+            raise ValueError(f"it answered with status {status}")
         return body
 
 
@@ -184,7 +184,7 @@ class Tokens:
         """Raises Unauthorized, GatewayError."""
         key = await self._keys.of(_kid(token))
         if key is None:
-            raise Unauthorized("The token is signed by a key that is not known.", code="unknown_token_key")
+            raise Unauthorized("The token is signed with an unknown key.", code="unknown_token_key")
         claims = _claims(token, key, self._config)
         return _Good(_subject(claims, self._config.claim), min(int(claims["exp"]), NEVER) + LEEWAY)
 
@@ -193,10 +193,10 @@ class Tokens:
         if self._config.keys:
             key = self._named(self._config.keys.get(subject, ""))
             if key is None:
-                raise Unauthorized("The token is good, and its client is not known here.", code="unknown_client")
+                raise Unauthorized("The token is valid, but its client is unknown here.", code="unknown_client")
             return key
         if self._named(subject) is not None:
-            message = f"The token's claim {self._config.claim} says the name of a client key."
+            message = f"The token's claim {self._config.claim} must not be the name of a client key."
             raise Unauthorized(message, code="invalid_token_claim")
         return ClientKey(name=subject, limits=self._limits)
 
@@ -244,7 +244,9 @@ def _subject(claims: Mapping[str, Any], claim: str) -> str:
     """Raises Unauthorized."""
     said = claims.get(claim)
     if not isinstance(said, str) or not _is_name(said):
-        raise Unauthorized(f"The token's claim {claim} names no client.", code="invalid_token_claim", param=claim)
+        raise Unauthorized(
+            f"The token's claim {claim} does not name a client.", code="invalid_token_claim", param=claim
+        )
     return said
 
 
@@ -263,4 +265,4 @@ def _why(error: Exception) -> str:
         case ValueError() if not isinstance(error, msgspec.DecodeError):
             return str(error)
         case _:
-            return "it is no set of keys (RFC 7517)"
+            return "not a JSON Web Key Set (RFC 7517)"

@@ -42,7 +42,7 @@ class Auth:
         if client is None and self._by_token is not None:
             client = await self._by_token(key)
         if client is None:
-            raise Unauthorized("The API key that was shown is not pillion's client key.")
+            raise Unauthorized("The API key is not a client key of pillion.")
         self._let_in(call, client)
         return await handler(call)
 

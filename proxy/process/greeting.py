@@ -30,7 +30,7 @@ async def greet(app: App, lines: Log) -> None:
     there = [name for name, row in app.config.providers.items() if not row.assumed]
     where = {name: str(address) for name, address in [("listen", app.addresses[0]), *_others(app)]}
     is_open = not (app.config.transparent or app.clients.are_asked())
-    words = "pillion %s is ready, configuration %s" + ("; no client key is asked for" if is_open else "")
+    words = "pillion %s is ready, configuration %s" + ("; no client key is needed" if is_open else "")
     extra = {"event": "started", **where, "providers": [*there, "echo"], "asks_for_keys": not is_open}
     if not is_greeted:
         extra["in_your_app"] = _export(app.addresses[0])
@@ -64,14 +64,14 @@ async def greeting(app: App) -> str:
 def _who_may(app: App) -> str:
     config, clients = app.config, app.clients
     if config.transparent is not None:
-        return f"Apps show a key of their own, which goes to {config.transparent} alone."
+        return f"Apps must send their own API keys, which go only to {config.transparent}."
     if not clients.are_asked():
         return (
-            "No client key is set (PILLION_CLIENT_KEY, or `pillion keys add NAME`): every process on this host may use"
-            " it."
+            "No client key is set (PILLION_CLIENT_KEY, or `pillion keys add NAME`): any process on this host can use"
+            " pillion."
         )
     tokens = f", or a token of {config.jwt.issuer}" if config.jwt.jwks else ""
-    return f"Apps must show a client key: there are {clients.configured} configured, {clients.minted} minted{tokens}."
+    return f"Apps must send a client key ({clients.configured} configured, {clients.minted} minted){tokens}."
 
 
 async def _providers(app: App) -> list[str]:
@@ -80,7 +80,7 @@ async def _providers(app: App) -> list[str]:
     maybe = [row for row in app.config.providers.values() if row.assumed]
     found = await asyncio.gather(*(_is_there(app.catalog.adapters[row.name]) for row in maybe))
     rows += [row for row, is_there in zip(maybe, found, strict=True) if is_there]
-    return [f"{row.name:10} {row.base_url}  models: {', '.join(row.models) or 'any that it lists'}" for row in rows]
+    return [f"{row.name:10} {row.base_url}  models: {', '.join(row.models) or 'all that it lists'}" for row in rows]
 
 
 async def _is_there(adapter: Adapter) -> bool:
