@@ -52,11 +52,11 @@ def made(webhook: str, post: Callable[[str, bytes], Awaitable[int]]) -> Alerts:
         (NEARLY, "Budget team of client ci has spent 8 of 10 dollars today."),
         (
             Alert("exhausted", "all", "", "month", 10, 11),
-            "Budget all cannot pay any more: it has spent 0.00000001 of 0.000000011 dollars this month.",
+            "Budget all is used up: it has spent 0.00000001 of 0.000000011 dollars this month.",
         ),
         (
             Alert("overrun", "all", "", "total", 2 * NANOS, NANOS),
-            "Budget all paid more for a request than was set aside for it: it has spent 2 of 1 dollars in all.",
+            "Budget all paid more for a request than was reserved for it: it has spent 2 of 1 dollars in total.",
         ),
     ],
 )
@@ -99,11 +99,11 @@ async def test_the_webhook_gets_it_in_words_and_in_figures() -> None:
     [
         ([503, 429, 200], 3, 0, None),
         ([Down("No."), OSError(URL), TimeoutError(), 200], 4, 0, None),
-        ([500], 4, 1, "it answered 500"),
+        ([500], 4, 1, "it answered with status 500"),
         ([Down("The provider cannot be reached.", detail=URL)], 4, 1, "The provider cannot be reached."),
         ([ValueError(URL)], 4, 1, "ValueError"),
-        ([404], 1, 1, "it answered 404"),
-        ([302], 1, 1, "it answered 302"),
+        ([404], 1, 1, "it answered with status 404"),
+        ([302], 1, 1, "it answered with status 302"),
     ],
 )
 async def test_it_is_tried_again_three_times_and_nothing_tells_the_url(
@@ -116,7 +116,9 @@ async def test_it_is_tried_again_three_times_and_nothing_tells_the_url(
     assert (len(webhook.got), told.lost) == (times, lost)
     assert webhook.slept == [1, 5, 25][: times - 1]
     problems = [record.getMessage() for record in caplog.records if vars(record)["event"] == "webhook_failed"]
-    assert problems == ([f"alerts.webhook was not told of budget team (threshold): {why}"] if why else [])
+    assert problems == (
+        [f"alerts.webhook: the alert of budget team (threshold) could not be delivered: {why}"] if why else []
+    )
     for hidden in ("kept", "hooks.example.com"):
         assert hidden not in caplog.text + repr(told)
 
@@ -152,7 +154,7 @@ async def test_a_webhook_that_never_answers_holds_nobody(
     await told.close()
     assert told.lost == 8
     assert "5 others are waiting" in caplog.text
-    assert "pillion ends" in caplog.text
+    assert "pillion stopped" in caplog.text
 
 
 async def test_a_webhook_that_is_too_slow_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ def test_a_free_model_is_never_refused() -> None:
 
 def test_without_a_bound_strict_refuses_and_says_what_to_set() -> None:
     till = Till(it=Budget(usd=10))
-    with pytest.raises(OverBudget, match=r"nobody can say what this request costs.*`unbounded_usd`") as caught:
+    with pytest.raises(OverBudget, match=r"the cost of this request has no known bound.*`unbounded_usd`") as caught:
         till.budgets.reserve(*ME, None)
     assert caught.value.headers == ()
 
@@ -102,7 +102,7 @@ def test_without_a_bound_the_configured_one_is_set_aside() -> None:
 def test_without_any_bound_lenient_takes_one_at_a_time_and_others_within_the_rest() -> None:
     till = Till(it=Budget(usd=1, mode="lenient"))
     held = till.budgets.reserve(*ME, None)
-    with pytest.raises(OverBudget, match="Another such request is under way"):
+    with pytest.raises(OverBudget, match="Another such request is in progress"):
         till.budgets.reserve(*ME, None)
     assert till.admits(NANOS)
     assert not till.admits(NANOS + 1)
@@ -167,24 +167,24 @@ CALLS = "this request may cost up to"
 @pytest.mark.parametrize(
     ("row", "spent", "aside", "bound", "message", "wait"),
     [
-        (STRICT, 9.5, 0, 0.75, f"Budget `it` has 0.5 of its 10 dollars left today, and {CALLS} 0.75."
-         " It begins anew at 2026-10-16T00:00:00Z.", "43200"),
-        (STRICT, 5, 4, 2, f"Budget `it` has 1 of its 10 dollars left today (4 more are set aside for requests under"
-         f" way), and {CALLS} 2. Ask again when requests that are under way have ended. It begins anew at"
+        (STRICT, 9.5, 0, 0.75, f"Budget `it` has 0.5 of its 10 dollars left today, but {CALLS} 0.75."
+         " It resets at 2026-10-16T00:00:00Z.", "43200"),
+        (STRICT, 5, 4, 2, f"Budget `it` has 1 of its 10 dollars left today (4 more are reserved for requests in"
+         f" progress), but {CALLS} 2. Try again when requests in progress have ended. It resets at"
          " 2026-10-16T00:00:00Z.", None),
-        (STRICT, 0, 0, 12, f"Budget `it` has 10 of its 10 dollars left today, and {CALLS} 12. That is more than it ever"
-         " has.", None),
-        (LENIENT, 10.25, 0, 1, f"Budget `it` has 0 of its 10 dollars left today, and {CALLS} 1. It begins anew at"
+        (STRICT, 0, 0, 12, f"Budget `it` has 10 of its 10 dollars left today, but {CALLS} 12. That is more than the"
+         " whole budget.", None),
+        (LENIENT, 10.25, 0, 1, f"Budget `it` has 0 of its 10 dollars left today, but {CALLS} 1. It resets at"
          " 2026-10-16T00:00:00Z.", "43200"),
-        (LENIENT, 9, 1, 1, f"Budget `it` has 0 of its 10 dollars left today (1 more are set aside for requests under"
-         f" way), and {CALLS} 1. Ask again when requests that are under way have ended. It begins anew at"
+        (LENIENT, 9, 1, 1, f"Budget `it` has 0 of its 10 dollars left today (1 more are reserved for requests in"
+         f" progress), but {CALLS} 1. Try again when requests in progress have ended. It resets at"
          " 2026-10-16T00:00:00Z.", None),
-        (LENIENT, 10, 0, None, "Budget `it` has 0 of its 10 dollars left today, and nobody can say what this request"
-         " costs. It begins anew at 2026-10-16T00:00:00Z.", "43200"),
-        (Budget(usd=1), 1, 0, 1, f"Budget `it` has 0 of its 1 dollars left this month, and {CALLS} 1. It begins anew"
+        (LENIENT, 10, 0, None, "Budget `it` has 0 of its 10 dollars left today, but the cost of this request has no"
+         " known bound. It resets at 2026-10-16T00:00:00Z.", "43200"),
+        (Budget(usd=1), 1, 0, 1, f"Budget `it` has 0 of its 1 dollars left this month, but {CALLS} 1. It resets"
          " at 2026-11-01T00:00:00Z.", str(16 * 86400 + 43200)),
         (Budget(usd=1, window="total", client="*"), 1, 0, 1, "Budget `it` of client me has 0 of its 1 dollars left in"
-         f" all, and {CALLS} 1. It does not begin anew.", None),
+         f" total, but {CALLS} 1. It does not reset.", None),
     ],
 )  # fmt: skip
 def test_a_refusal_says_what_is_left_and_whether_it_helps_to_wait(

@@ -392,7 +392,7 @@ async def test_without_a_word_on_its_length_an_answer_has_the_models_own_bound_o
     async with Evil() as evil, priced(evil, tmp_path, BUDGET) as gateway:
         got = await chat(gateway)
         assert got.status == 429
-        assert "nobody can say what this request costs" in json.loads(got.body)["error"]["message"]
+        assert "the cost of this request has no known bound" in json.loads(got.body)["error"]["message"]
 
 
 def stopping(usd: str) -> str:

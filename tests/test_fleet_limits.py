@@ -66,7 +66,7 @@ async def test_requests_under_way_are_counted_over_the_whole_fleet(server: Serve
         ours = await held(first, 2)
         theirs = await held(second, 1)
         for mate in (first, second):
-            with pytest.raises(OverLimit, match="3 requests at once"):
+            with pytest.raises(OverLimit, match="3 requests at the same time"):
                 await mate.ask()
         first.admission.leave(ours[0], None)
         first.admission.leave(ours[0], None)  # the second time nothing is given back

@@ -148,20 +148,25 @@ def test_who_does_not_pass_for_its_tokens_is_no_request() -> None:
 @pytest.mark.parametrize(
     ("limits", "need", "message", "seconds"),
     [
-        ({"requests_per_minute": 2}, ONE, "The limit of x is 2 requests per minute; ask again in 30 s.", "30"),
-        ({"concurrent": 2}, ONE, "The limit of x is 2 requests at once; ask again when one of them has ended.", "1"),
+        ({"requests_per_minute": 2}, ONE, "The limit of x is 2 requests per minute: try again in 30 s.", "30"),
+        (
+            {"concurrent": 2},
+            ONE,
+            "The limit of x is 2 requests at the same time: try again when one of them has ended.",
+            "1",
+        ),
         (
             {"tokens_per_minute": 600},
             Need(50, 250),
-            "The limit of x is 600 tokens per minute, and this request may take 300, as long as its answer may be; ask"
-            " again in 30 s.",
+            "The limit of x is 600 tokens per minute, but this request may take 300, with an answer of the length it"
+            " allows: try again in 30 s.",
             "30",
         ),
         (
             {"tokens_per_minute": 600},
             Need(290, 10, says=False),
-            "The limit of x is 600 tokens per minute, and this request may take 300, its answer included; ask again in"
-            " 30 s.",
+            "The limit of x is 600 tokens per minute, but this request may take 300, its answer included: try again"
+            " in 30 s.",
             "30",
         ),
     ],
@@ -197,7 +202,9 @@ async def test_who_comes_back_as_told_passes_and_not_a_millisecond_before() -> N
 
 async def test_what_is_larger_than_the_limit_is_refused_for_good() -> None:
     admission, scope = Admission(Queue(60), Clock()), limited(tokens_per_minute=100)
-    with pytest.raises(OverLimit, match="may take 101, as long as its answer may be: so much at once") as caught:
+    with pytest.raises(
+        OverLimit, match=r"may take 101, with an answer of the length it allows\. It can never pass"
+    ) as caught:
         await admission.enter((scope,), Need(1, 100))
     assert (caught.value.code, lines(caught.value)) == ("request_exceeds_limit", {"x-should-retry": "false"})
     assert admission.refused == {("client", "tokens"): 1}
@@ -577,7 +584,7 @@ def test_it_is_told_as_the_provider_would() -> None:
     assert isinstance(error, Busy)
     assert error.elsewhere
     assert (error.status, error.code, error.provider) == (429, "provider_rate_limit", "openai")
-    assert error.message == "openai has told that its limit of tokens for gpt/x is used up; ask again in 90 s."
+    assert error.message == "openai reports that its limit of tokens for gpt/x is used up: try again in 90 s."
     assert dict(error.headers) == {"retry-after": "90", "retry-after-ms": "90000"}
 
 

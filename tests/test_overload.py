@@ -126,7 +126,7 @@ async def test_beyond_the_queue_one_is_refused_at_once_and_nothing_of_its_body_i
     assert [task.get_name() for task in tasks if task.done()] == ["f"]
     error = refusal(tasks[-1])
     assert (error.status, error.code, error.headers) == (503, "overloaded", [("retry-after", "1")])
-    assert error.message == ("pillion has as many requests under way as it may have (1), and 4 more wait; ask again.")
+    assert error.message == ("pillion is at its limit of 1 requests in progress, and 4 more are waiting: try again.")
     assert world.read == ["a"]
     for name in "abcde":
         await world.end(name)
@@ -135,14 +135,14 @@ async def test_beyond_the_queue_one_is_refused_at_once_and_nothing_of_its_body_i
 async def test_without_a_queue_one_is_refused_as_well() -> None:
     world = World(most=1, rules=config.Overload(max_queue=0))
     _, refused = await world.come("a", "b")
-    assert "and nobody may wait" in refusal(refused).message
+    assert "and no more may wait" in refusal(refused).message
     await world.end("a")
 
 
 async def test_who_waits_too_long_is_refused_and_leaves_the_queue() -> None:
     world = World(most=1, rules=config.Overload(max_queue=1, wait=0.01))
     (first,) = await world.come("a")
-    with pytest.raises(GatewayError, match=r"none of them has ended within 0\.01 s; ask again") as caught:
+    with pytest.raises(GatewayError, match=r"none of them ended within 0\.01 s: try again") as caught:
         await world.ask("b")
     assert (caught.value.status, world.overload.queued) == (503, 0)
     await world.end("a")
@@ -330,7 +330,7 @@ async def test_who_is_refused_hears_it_on_his_own_wire_and_the_provider_hears_no
     async with full(PILLION_OVERLOAD_MAX_QUEUE="0") as there:
         got = await chat(there.gateway, speech, speech.request(model="openai/m"))
         assert (got.status, got.header("retry-after")) == (503, "1")
-        assert "as it may have (1), and nobody may wait" in speech.error(got.body)["message"]
+        assert "limit of 1 requests in progress, and no more may wait" in speech.error(got.body)["message"]
         assert there.asked() == ["first-0"]
 
 
@@ -396,7 +396,7 @@ async def test_openais_own_sdk_knows_what_it_was_told() -> None:
     async with full(PILLION_OVERLOAD_MAX_QUEUE="0") as there:
         sdk = openai.AsyncOpenAI(base_url=f"{there.gateway.url}/v1", api_key="unused", max_retries=0)
         async with sdk:
-            with pytest.raises(openai.InternalServerError, match="as many requests under way as it may have") as caught:
+            with pytest.raises(openai.InternalServerError, match="pillion is at its limit of") as caught:
                 await sdk.chat.completions.create(model="echo/text", messages=[])
     assert (caught.value.status_code, caught.value.code) == (503, "overloaded")
     assert caught.value.response.headers["retry-after"] == "1"

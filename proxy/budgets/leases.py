@@ -142,7 +142,7 @@ class Leases:
             self._fleet.fallbacks += 1
             raise _unavailable(counter, "is slow to answer" if is_late else "cannot be reached")
         if answer[4]:
-            raise _unavailable(counter, "has come up anew, and asks all what they have spent")
+            raise _unavailable(counter, "has restarted and is still collecting what was spent")
         return False
 
     def _tell(
@@ -196,6 +196,6 @@ def _key(counter: Leased) -> str:
 def _unavailable(counter: Leased, why: str) -> StoreUnavailable:
     return StoreUnavailable(
         f"Budget `{counter.terms.name}` is shared through `store`, which {why}, and what was leased of it before is"
-        " spent; ask again.",
+        " spent: try again.",
         headers=[("retry-after", "1")],
     )

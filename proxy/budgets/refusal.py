@@ -13,23 +13,25 @@ from proxy.errors import OverBudget
 from proxy.spending.money import dollars
 
 HINTS: Mapping[Cause, str] = {
-    "unbounded": "A strict budget, or one that a fleet shares, pays for none such unless `unbounded_usd` says what to"
-    " set aside for it. Say how long the answer may be, and leave out what only the provider can price: tools that"
-    " it runs, models that search, state and files that it keeps, sound, film and PDFs.",
-    "alone": "Another such request is under way, and there is one at a time unless `unbounded_usd` says what to set"
-    " aside for it.",
-    "too_dear": "That is more than it ever has.",
+    "unbounded": "A strict budget, or one that a fleet shares, refuses such a request unless `unbounded_usd` says what"
+    " to reserve for it. Limit the length of the answer, and leave out what only the provider can price: tools that it"
+    " runs, models that search, state and files that it keeps, audio, video and PDFs.",
+    "alone": "Another such request is in progress, and only one may run at a time unless `unbounded_usd` says what to"
+    " reserve for it.",
+    "too_dear": "That is more than the whole budget.",
     "spent": "",
-    "reserved": "Ask again when requests that are under way have ended.",
+    "reserved": "Try again when requests in progress have ended.",
 }
 
 
 def refusal(counter: Counter, bound: int | None, cause: Cause, now: float) -> OverBudget:
     amount = counter.amount(bound)
     costs = (
-        "nobody can say what this request costs" if amount is None else f"this request may cost up to {dollars(amount)}"
+        "the cost of this request has no known bound"
+        if amount is None
+        else f"this request may cost up to {dollars(amount)}"
     )
-    parts = (f"Budget {_name(counter)} has {_left(counter)}, and {costs}.", HINTS[cause], _anew(counter, cause))
+    parts = (f"Budget {_name(counter)} has {_left(counter)}, but {costs}.", HINTS[cause], _anew(counter, cause))
     wait = counter.resets_at if cause == "spent" else None
     error = OverBudget(
         " ".join(filter(None, parts)),
@@ -45,7 +47,7 @@ def _name(counter: Counter) -> str:
 
 def _left(counter: Counter) -> str:
     span = SPANS[counter.terms.window]
-    aside = f" ({dollars(counter.reserved)} more are set aside for requests under way)" if counter.reserved else ""
+    aside = f" ({dollars(counter.reserved)} more are reserved for requests in progress)" if counter.reserved else ""
     return f"{dollars(counter.remaining)} of its {dollars(counter.limit)} dollars left {span}{aside}"
 
 
@@ -53,5 +55,5 @@ def _anew(counter: Counter, cause: Cause) -> str:
     if cause in ("unbounded", "too_dear"):
         return ""
     if counter.resets_at is None:
-        return "It does not begin anew."
-    return f"It begins anew at {rfc3339(counter.resets_at)}."
+        return "It does not reset."
+    return f"It resets at {rfc3339(counter.resets_at)}."

@@ -36,7 +36,7 @@ def total(_at: float) -> Window:
 
 
 WINDOWS: Mapping[str, Callable[[float], Window]] = {"day": day, "month": month, "total": total}
-SPANS: Mapping[str, str] = {"day": "today", "month": "this month", "total": "in all"}  # for sentences
+SPANS: Mapping[str, str] = {"day": "today", "month": "this month", "total": "in total"}  # for sentences
 
 
 def rfc3339(at: float) -> str:

@@ -164,7 +164,7 @@ class Announcements(Scope):
 
     def sentence(self, what: What, need: Need) -> str:
         provider, _, model = self.name.partition("/")
-        return f"{provider} has told that its limit of {what} for {model} is used up"
+        return f"{provider} reports that its limit of {what} for {model} is used up"
 
 
 def rows_in(headers: Mapping[str, str]) -> list[Row]:

@@ -24,7 +24,7 @@ _ERRORS: dict[Kind, type[OverLimit]] = {"client": OverLimit, "provider": OverTar
 
 def refusal(scope: Scope, what: What, need: Need, wait: int | None) -> GatewayError:
     """`wait`: nanoseconds until it would pass; None where nobody knows."""
-    message = f"{scope.sentence(what, need)}; ask again {_again(wait)}."
+    message = f"{scope.sentence(what, need)}: try again {_again(wait)}."
     lines = _retry_after(AGAIN if wait is None else wait)
     if scope.kind == "announced":
         return Busy(message, provider=scope.name.partition("/")[0], code="provider_rate_limit", headers=lines)
@@ -33,7 +33,7 @@ def refusal(scope: Scope, what: What, need: Need, wait: int | None) -> GatewayEr
 
 def too_large(scope: Scope, what: What, need: Need) -> OverLimit:
     """The error for a request that could never pass. SDKs ask again after a 429, unless they are told not to."""
-    message = f"{scope.sentence(what, need)}: so much at once can never pass."
+    message = f"{scope.sentence(what, need)}. It can never pass: make it smaller."
     return _ERRORS[scope.kind](message, code="request_exceeds_limit", headers=[("x-should-retry", "false")])
 
 

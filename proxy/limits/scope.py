@@ -117,14 +117,14 @@ class Limited(Scope):
 
     def sentence(self, what: What, need: Need) -> str:
         if what == "concurrent":
-            return f"The limit of {self.name} is {self._concurrent} requests at once"
+            return f"The limit of {self.name} is {self._concurrent} requests at the same time"
         bucket = self._requests if what == "requests" else self._tokens
         assert bucket is not None
         limit = f"The limit of {self.name} is {bucket.limit} {what} per minute"
         if what == "requests":
             return limit
-        length = "as long as its answer may be" if need.says else "its answer included"
-        return f"{limit}, and this request may take {need.within(bucket.limit)}, {length}"
+        length = "with an answer of the length it allows" if need.says else "its answer included"
+        return f"{limit}, but this request may take {need.within(bucket.limit)}, {length}"
 
     def levels(self, now: int) -> list[Level]:
         """What its client is told."""

@@ -197,10 +197,10 @@ def _check_limit(call: Call, bound: int | None) -> None:
     limit = call.wishes.cost_limit
     if limit is None or (bound is not None and call.spent + bound <= limit):
         return
-    may = "what nobody can say" if bound is None else f"up to {dollars(call.spent + bound)} dollars"
+    may = "an amount without a known bound" if bound is None else f"up to {dollars(call.spent + bound)} dollars"
     raise BadRequest(
-        f"This request may cost {may}, and its cost_limit is {dollars(limit)}: say how long the answer may be, or allow"
-        " more.",
+        f"This request may cost {may}, but its cost_limit is {dollars(limit)}: limit the length of the answer, or raise"
+        " cost_limit.",
         code="cost_limit_exceeded",
         param="cost_limit",
     )

@@ -69,7 +69,7 @@ class Overload:
         rules = self._rules
         wait = min(rules.wait, most)
         if len(self._queue) >= rules.max_queue:
-            raise self._refusal(f"{rules.max_queue} more wait" if rules.max_queue else "nobody may wait")
+            raise self._refusal(f"{rules.max_queue} more are waiting" if rules.max_queue else "no more may wait")
         turn = asyncio.get_running_loop().create_future()
         self._queue[turn] = None
         try:
@@ -81,7 +81,7 @@ class Overload:
         finally:
             self._queue.pop(turn, None)
         if not turn.done():
-            raise self._refusal(f"none of them has ended within {wait:g} s")
+            raise self._refusal(f"none of them ended within {wait:g} s")
 
     def _ended(self, began: float, error: BaseException | None) -> None:
         self._duration += (self._clock() - began - self._duration) / MEMORY
@@ -101,7 +101,7 @@ class Overload:
         """With the time after which all who wait now will have had their turn."""
         wait = ceil(self._duration * (len(self._queue) + 1) / self.most)
         return GatewayError(
-            f"pillion has as many requests under way as it may have ({self.most}), and {why}; ask again.",
+            f"pillion is at its limit of {self.most} requests in progress, and {why}: try again.",
             status=503,
             code=CODE,
             headers=[("retry-after", str(min(max(wait, SHORTEST), LONGEST)))],

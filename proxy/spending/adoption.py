@@ -58,7 +58,7 @@ class Adoption:
             self._not_before = monotonic() + AGAIN
             if self._why != str(error):
                 self._why = str(error)
-                words = "minted keys wait for their budgets, which cannot be in force: %s"
+                words = "minted keys cannot be used, because their budgets cannot be put in force: %s"
                 log.error(words, error, extra={"event": "key_waits"})
         finally:
             self._task = None

@@ -31,8 +31,8 @@ logger = logging.getLogger("pillion")
 
 SENTENCES = {
     "threshold": "has spent {spent} of {limit} dollars {span}",
-    "exhausted": "cannot pay any more: it has spent {spent} of {limit} dollars {span}",
-    "overrun": "paid more for a request than was set aside for it: it has spent {spent} of {limit} dollars {span}",
+    "exhausted": "is used up: it has spent {spent} of {limit} dollars {span}",
+    "overrun": "paid more for a request than was reserved for it: it has spent {spent} of {limit} dollars {span}",
 }
 
 
@@ -76,7 +76,7 @@ class Alerts:
                 task.cancel()
                 await asyncio.wait({task})
         while self._waiting:
-            self._lose(self._waiting.popleft(), "pillion ends")
+            self._lose(self._waiting.popleft(), "pillion stopped")
 
     async def _deliver(self) -> None:
         try:
@@ -106,12 +106,12 @@ class Alerts:
             return error.message, True
         except Exception as error:  # of any kind, as the next alert must still be sent; its text may name the URL
             return type(error).__name__, True
-        return "" if 200 <= status < 300 else f"it answered {status}", status >= 500 or status in LATER
+        return "" if 200 <= status < 300 else f"it answered with status {status}", status >= 500 or status in LATER
 
     def _lose(self, alert: Alert, why: str) -> None:
         self.lost += 1
         logger.warning(
-            "alerts.webhook was not told of budget %s (%s): %s", alert.budget, alert.kind, why,
+            "alerts.webhook: the alert of budget %s (%s) could not be delivered: %s", alert.budget, alert.kind, why,
             extra={"event": "webhook_failed"},
         )  # fmt: skip
 

@@ -28,5 +28,8 @@ class Brake:
         self._look_at = call.heard.size + LOOK
         if self._spent(call) > call.stop_at:
             self._reply.stop(
-                OverBudget(f"The answer has cost the {dollars(call.stop_at)} dollars that its budget had set aside.")
+                OverBudget(
+                    f"The answer was stopped: it has cost the {dollars(call.stop_at)} dollars that its budget had"
+                    " reserved."
+                )
             )
