@@ -194,7 +194,7 @@ async def test_without_a_ledger_that_it_may_count_on_it_waits(tmp_path: Path, ca
             keep(tmp_path, minted("ann", KeyBudget(usd=1)))
             assert [(await chat(gateway, "ann")).status for _ in range(2)] == [401] * 2
             assert not gateway.app.accounting.ledger.is_hard
-    assert "which cannot be in force: a strict budget counts on the ledger, and" in caplog.text
+    assert "because their budgets cannot be put in force: a strict budget needs the ledger, but" in caplog.text
 
 
 @asynccontextmanager

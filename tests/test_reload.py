@@ -359,7 +359,7 @@ async def test_without_a_ledger_to_count_on_it_does_not(tmp_path: Path, caplog: 
             gateway.write(**bought(evil, budgets={"it": {"usd": 1}}))
             assert await gateway.reload() == FAILURE
             assert await say(gateway) == 200
-    assert "a strict budget counts on the ledger, and another pillion has the ledger" in caplog.text
+    assert "a strict budget needs the ledger, but another pillion is using the ledger" in caplog.text
 
 
 async def test_a_ledger_that_fails_refuses_nothing_once_the_last_strict_budget_is_gone(tmp_path: Path) -> None:

@@ -119,8 +119,8 @@ async def test_a_long_lock_is_told_of_refuses_a_strict_budgets_spend_and_loses_n
         assert await spent(book) == 7 * (5 if is_hard else 6)
         assert (book.lost, book.pending) == (0, 0)
     file = tmp_path / "ledger.db"
-    assert caplog.text.count(f"cannot be written: {file}: locked by another process; let go of it there") == 1
-    assert caplog.text.count(f"is written again: {file}") == 1
+    assert caplog.text.count(f"cannot be written: {file}: locked by another process; release it there") == 1
+    assert caplog.text.count(f"can be written again: {file}") == 1
 
 
 async def test_what_cannot_be_written_before_the_end_is_there_after_the_next_start(
@@ -221,9 +221,9 @@ async def test_a_slot_that_cannot_be_written_at_the_end_of_an_attempt_costs_noth
 # --- L3: a disk that fails -------------------------------------------------------------------------------------------
 
 CODES = {
-    "the disk fails": sqlite3.SQLITE_IOERR_FSYNC,
+    "disk error": sqlite3.SQLITE_IOERR_FSYNC,
     "the disk is full": sqlite3.SQLITE_FULL,
-    "may not be written": sqlite3.SQLITE_READONLY,
+    "not writable": sqlite3.SQLITE_READONLY,
     "cannot be opened": sqlite3.SQLITE_CANTOPEN,
 }
 
@@ -366,7 +366,7 @@ async def test_a_ledger_whose_names_are_no_text_is_a_broken_one(
     path.write_bytes(path.read_bytes().replace(b"CREATE TABLE attempts", b"CREATE T\xccBLE attempts"))
     async with ledger(tmp_path) as book:
         assert await spent(book) == 0
-    assert "the ledger was corrupt (corrupt) and is set aside" in caplog.text
+    assert "the ledger was corrupt (corrupt), and was moved to" in caplog.text
 
 
 async def harm_of(folder: Path, expected: Sums) -> str:
@@ -434,13 +434,13 @@ async def test_one_that_breaks_while_pillion_runs_is_set_aside(
             await until(lambda: not faulty.times)
         await until(lambda: aside(tmp_path) == 1)
         if is_hard:
-            await until(lambda: "counts on it" in book.failed)
+            await until(lambda: "needs it" in book.failed)
             with pytest.raises(LedgerUnavailable, match="was lost"):
                 spend(book)
         else:
             await recovers(book)
             assert await spent(book) == 7
-    assert "the ledger was corrupt (corrupt) and is set aside" in caplog.text
+    assert "the ledger was corrupt (corrupt), and was moved to" in caplog.text
     with pytest.raises(ConfigError, match="was lost"):
         async with ledger(tmp_path, create=False):
             pass

@@ -87,7 +87,7 @@ def test_it_is_allocated_ahead_of_need(slots: Intents, tmp_path: Path) -> None:
 def test_when_no_slot_is_left_an_intent_says_so(slots: Intents, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intents, "MOST", 2)
     held = [slots.put(said(1)), slots.put(said(2))]
-    with pytest.raises(OSError, match="no slot"):
+    with pytest.raises(OSError, match="no free slot"):
         slots.put(said(3))
     slots.release(held[:1])
     assert slots.put(said(4)) == held[0]
@@ -189,7 +189,7 @@ def test_a_slot_that_cannot_be_read_is_counted(tmp_path: Path, data: bytes, unre
 
 def test_a_newer_pillions_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "i").write_bytes(slot(said(1)) + slot(b"who knows", version=2))
-    with pytest.raises(Unusable, match=f"{tmp_path / 'i'} belongs to a newer pillion: start that one again"):
+    with pytest.raises(Unusable, match=f"{tmp_path / 'i'} belongs to a newer pillion: run that version"):
         found(tmp_path / "i")
 
 

@@ -251,13 +251,13 @@ async def test_in_memory_it_counts_and_forgets(caplog: pytest.LogCaptureFixture)
         assert (await spent(book), book.failed, book.pending) == (700, "", 0)
         await book.durable(NO_SLOT)
         book.forget(book.intend(row("never", 1)))
-    assert "forgotten when pillion ends: there is no folder" in caplog.text
+    assert "and is lost when pillion stops: there is no folder" in caplog.text
     async with ledger(None) as book:
         assert await spent(book) == 0
 
 
 async def test_a_strict_budget_wants_a_place() -> None:
-    with pytest.raises(ConfigError, match="strict budget counts on the ledger, and there is no folder"):
+    with pytest.raises(ConfigError, match="strict budget needs the ledger, but there is no folder"):
         async with ledger(None, is_hard=True):
             pass
     async with ledger(None, is_hard=True, create=True) as book:
@@ -325,7 +325,7 @@ async def test_a_newer_pillions_ledger_is_not_touched(tmp_path: Path, spoilt: st
 
 
 async def test_where_none_was_ever_a_strict_budget_wants_a_word(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"is not there, and a strict budget .*ledger.create.*pillion ledger init"):
+    with pytest.raises(ConfigError, match=r"does not exist, but a strict budget .*pillion ledger init.*ledger.create"):
         async with ledger(tmp_path / "s", is_hard=True):
             pass
     assert not (tmp_path / "s" / "ledger.db").exists()
@@ -339,7 +339,7 @@ async def test_a_lost_one_is_not_replaced_for_a_strict_budget(tmp_path: Path) ->
     async with ledger(tmp_path):
         pass
     (tmp_path / "ledger.db").unlink()
-    with pytest.raises(ConfigError, match="was lost, and a strict budget"):
+    with pytest.raises(ConfigError, match="was lost, but a strict budget"):
         async with ledger(tmp_path, is_hard=True):
             pass
 
@@ -357,11 +357,11 @@ async def test_what_began_after_a_loss_is_not_trusted_by_a_strict_budget(
     async with ledger(tmp_path) as book:
         spend(book)
         assert (await spent(book), book.failed) == (7, "")
-        with pytest.raises(ConfigError, match="was lost on 2026-09-21 and a new one begun"):
+        with pytest.raises(ConfigError, match="was lost on 2026-09-21, and a new one was created"):
             await book.check()
-    assert "was lost, and a new one is begun" in caplog.text
+    assert "was lost, and a new one was created" in caplog.text
     assert aside(tmp_path) == (1 if data else 0)
-    with pytest.raises(ConfigError, match="was lost on 2026-09-21 and a new one begun"):
+    with pytest.raises(ConfigError, match="was lost on 2026-09-21, and a new one was created"):
         async with ledger(tmp_path, is_hard=True):
             pass
     async with ledger(tmp_path, is_hard=True, create=True):
@@ -377,7 +377,7 @@ async def test_a_strict_budget_that_comes_later_is_told_what_one_at_the_start_is
     async with ledger(tmp_path) as book:
         await book.check()
         async with ledger(tmp_path) as other:
-            with pytest.raises(ConfigError, match="another pillion has the ledger"):
+            with pytest.raises(ConfigError, match="another pillion is using the ledger"):
                 await other.check()
     (tmp_path / "ledger.db").unlink()
     async with ledger(tmp_path):
@@ -392,12 +392,12 @@ async def test_a_strict_budget_that_comes_later_is_told_what_one_at_the_start_is
 
 async def test_init_begins_one_and_accepts_one_that_began_after_a_loss(tmp_path: Path) -> None:
     folder = tmp_path / "s"
-    assert begin(folder, NOW) == f"the ledger in {folder} is begun"
+    assert begin(folder, NOW) == f"the ledger in {folder} was created"
     async with ledger(folder, is_hard=True) as book:
         spend(book)
         with pytest.raises(ConfigError, match="another pillion"):
             begin(folder, NOW)
-    assert begin(folder, NOW) == f"the ledger in {folder} can be used"
+    assert begin(folder, NOW) == f"the ledger in {folder} is ready"
     async with ledger(folder, is_hard=True) as book:
         assert await spent(book) == 7
     (folder / "ledger.db").unlink()

@@ -49,7 +49,7 @@ async def test_what_was_taken_away_is_put_back_with_all_that_was_in_it(folder: P
         await recovers(book)
         left = found(folder / "ledger.intents")
         assert (under_way.request in {this.request for this in left.rows}, left.unreadable) == (True, 0)
-        with pytest.raises(Unusable, match="another pillion has the ledger"):
+        with pytest.raises(Unusable, match="another pillion is using the ledger"):
             Files(folder).lock()
         assert modes(folder) == {0o600}
     async with ledger(folder, is_hard, create=False) as book:

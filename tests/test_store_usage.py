@@ -196,9 +196,12 @@ def version(number: int) -> Any:
     ("make", "why"),
     [
         (version(0), "there is no ledger in .* yet"),
-        (version(2), "its version is 2, and this pillion knows 1"),
-        (lambda path: path.write_bytes(b"rubbish" * 1000), "no ledger of pillion's; when pillion starts again it sets"),
-        (lambda path: path.mkdir(), "the disk fails"),
+        (version(2), "has version 2, but this pillion reads version 1"),
+        (
+            lambda path: path.write_bytes(b"rubbish" * 1000),
+            "not a ledger of pillion's; the next start of pillion moves it",
+        ),
+        (lambda path: path.mkdir(), "disk error"),
     ],
 )
 def test_what_is_no_ledger_is_told_of(tmp_path: Path, make: Any, why: str) -> None:

@@ -41,8 +41,8 @@ CONNECT = 1.0  # seconds; nobody waits for it
 
 # The first that fits counts: some of these classes are subclasses of others.
 REASONS: Mapping[type[BaseException], str] = {
-    AuthenticationError: "refuses our password",
-    NoPermissionError: "does not allow us what we need",
+    AuthenticationError: "refuses the password",
+    NoPermissionError: "does not permit the commands that pillion needs",
     BusyLoadingError: "is loading its data",
     ReadOnlyError: "is read-only",
     OutOfMemoryError: "is out of memory",
@@ -81,7 +81,7 @@ class Way:
             # This is what first reads the query of the URL. It does not connect.
             connection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         except (ValueError, TypeError, RedisError):  # their messages quote the URL
-            raise ConfigError("store: is no URL of a Redis; write redis://[:PASSWORD@]HOST:PORT/DB") from None
+            raise ConfigError("store: must be the URL of a Redis, redis://[:PASSWORD@]HOST:PORT/DB") from None
         if isinstance(connection, SSLConnection):
             self._tls = self._tls or _usable(connection.ssl_context)
             client.connection_pool.connection_class = partial(_over, self._tls)  # type: ignore[assignment]
@@ -92,9 +92,9 @@ def reason(error: BaseException) -> str:
     """In words that hold nothing of the URL, except the host's name where a certificate is not for it."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"shows a certificate that is not trusted ({cause.verify_message})"
+            return f"has a certificate that is not trusted ({cause.verify_message})"
         if isinstance(cause, ssl.SSLError):
-            return "does not speak TLS as we do"
+            return "failed the TLS handshake"
     return next((text for kind, text in REASONS.items() if isinstance(error, kind)), type(error).__name__)
 
 
@@ -103,7 +103,7 @@ def _usable(tls: RedisSSLContext) -> RedisSSLContext:
     try:
         tls.get()
     except ssl.SSLError:
-        raise ConfigError("store: ssl_ca_certs, or another file in its URL, holds no certificates in PEM") from None
+        raise ConfigError("store: ssl_ca_certs, or another file in its URL, contains no PEM certificates") from None
     except OSError as error:
         why = why_unreadable(error)
         raise ConfigError(f"store: ssl_ca_certs, or another file in its URL, cannot be read: {why}") from None

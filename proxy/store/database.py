@@ -79,7 +79,7 @@ class Database:
         self.open()
         is_busy, *_ = self._run("PRAGMA wal_checkpoint(TRUNCATE)")[0]
         if is_busy:
-            raise sqlite3.OperationalError("the log cannot be written back while others read it")
+            raise sqlite3.OperationalError("the write-ahead log cannot be written back while others read it")
 
     @property
     def is_gone(self) -> bool:
@@ -140,7 +140,7 @@ class Database:
             if (said := str(self._run(f"PRAGMA integrity_check({table})")[0][0])) != "ok":
                 return said
         if any(self._run(question)[0][0] for question in DISAGREEMENTS):
-            return "its sums disagree"
+            return "its sums do not match"
         return ""
 
     @property
@@ -214,7 +214,7 @@ class Database:
         try:
             return question(self._connection)
         except UnicodeDecodeError:  # SQLite's message repeats bytes of a broken page, such as the name of a table
-            error = sqlite3.DatabaseError("the database names things that are no text")
+            error = sqlite3.DatabaseError("the database has names that are not text")
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise error from None
 

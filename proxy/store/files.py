@@ -39,8 +39,8 @@ class Files:
         except OSError as error:
             os.close(descriptor)
             if isinstance(error, BlockingIOError):
-                what = f"another pillion has the ledger in {self.folder}: end that one, or use another state_dir"
-                raise Unusable(what, "another pillion has it") from None
+                what = f"another pillion is using the ledger in {self.folder}: stop that one, or use another state_dir"
+                raise Unusable(what, "another pillion is using it") from None
             raise
         self._descriptor = descriptor
 

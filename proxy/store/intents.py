@@ -141,7 +141,7 @@ class Intents:
             return self._free.pop()
         except IndexError:
             if self._end == MOST:
-                raise OSError(ENOSPC, "no slot is free") from None
+                raise OSError(ENOSPC, "no free slot") from None
             self._end += 1
             return self._end - 1
 
@@ -194,7 +194,7 @@ def found(path: Path) -> Found:
         if crc != crc32(body, state) or length > rows.LONGEST:
             unreadable += 1
         elif version > VERSION:
-            raise Unusable(f"{path} {NEWER}: start that one again, or use another state_dir", f"it {NEWER}")
+            raise Unusable(f"{path} {NEWER}: run that version, or use another state_dir", f"it {NEWER}")
         elif (row := _row(state, body)) is not None:
             said.append(row)
         else:

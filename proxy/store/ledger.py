@@ -32,8 +32,8 @@ from proxy.store.writer import Writer
 log = logging.getLogger("pillion")
 T = TypeVar("T")
 
-_NOWHERE = "there is no folder to keep it in (state_dir, PILLION_STATE_DIR)"
-_AWAY = "What is spent cannot be recorded now ({}), and a budget depends on it: ask again later."
+_NOWHERE = "there is no folder to keep it in: set state_dir (PILLION_STATE_DIR)"
+_AWAY = "Spending cannot be recorded now ({}), but a budget depends on it: try again later."
 
 
 class Ledger:
@@ -74,7 +74,7 @@ class Ledger:
             self._check_memory(self._fallen or _NOWHERE)
             return
         if self.lost and not self._config.create:
-            raise ConfigError(f"{self.lost} rows of the ledger were lost, and a strict budget counts on it; {CONSENT}")
+            raise ConfigError(f"{self.lost} rows of the ledger were lost, but a strict budget needs them; {CONSENT}")
         database, files, terms = self._writer.database, self._files, self._terms()._replace(is_hard=True)
         try:
             await self._heard(self._writer.ask(lambda _: check(database, files, terms)))
@@ -123,7 +123,11 @@ class Ledger:
         """Raises ConfigError."""
         if self.is_hard:
             self._check_memory(why)
-        log.warning("what is spent is forgotten when pillion ends: %s", why, extra={"event": "ledger_in_memory"})
+        log.warning(
+            "the ledger is kept only in memory, and is lost when pillion stops: %s",
+            why,
+            extra={"event": "ledger_in_memory"},
+        )
         database = Database(None)
         database.open()
         database.begin()
@@ -132,7 +136,7 @@ class Ledger:
     def _check_memory(self, why: str) -> None:
         """Raises ConfigError."""
         if not self._config.create:
-            raise ConfigError(f"a strict budget counts on the ledger, and {why}")
+            raise ConfigError(f"a strict budget needs the ledger, but {why}")
 
     def _close(self) -> None:
         is_done = self._writer.close()
@@ -141,7 +145,7 @@ class Ledger:
         if self._intents is not None:
             self._intents.close(is_done and not self.pending)
         if self.pending:
-            where = self._files and self._intents and f"they are in {self._files.intents}, for the next start"
+            where = self._files and self._intents and f"the next start reads them from {self._files.intents}"
             words = "%d rows could not be written to the ledger (%s): %s"
             log.error(words, self.pending, self.failed, where or "they are lost", extra={"event": "ledger_failed"})
         if self._files is not None and is_done:  # a writer that hangs may still write

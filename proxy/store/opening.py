@@ -26,7 +26,7 @@ from proxy.store.schema import VERSION
 
 log = logging.getLogger("pillion")
 
-CONSENT = "to begin without what it knew, say ledger.create: true (PILLION_LEDGER_CREATE), or `pillion ledger init`"
+CONSENT = "to start with an empty ledger, run `pillion ledger init`, or set ledger.create: true (PILLION_LEDGER_CREATE)"
 
 
 class Terms(NamedTuple):
@@ -79,7 +79,7 @@ def put_back(database: Database, files: Files) -> bool:
         database.put_back()
         is_gone = True
     if is_gone:
-        words = "the ledger in %s was removed, and is put back with all that was in it: find out what cleans up there"
+        words = "the ledger in %s was deleted, and has been restored completely: find out what deletes files there"
         log.error(words, files.folder, extra={"event": "ledger_recovered"})
     return is_gone
 
@@ -92,10 +92,10 @@ def begin(folder: Path, now: float) -> str:
         was_there = files.database.exists()
         opened(files, Terms("normal", True, True, now)).close()
     except (Unusable, OSError, sqlite3.Error) as error:
-        raise ConfigError(f"the ledger in {folder} cannot be begun: {told(error, files.database)}") from None
+        raise ConfigError(f"cannot create the ledger in {folder}: {told(error, files.database)}") from None
     finally:
         files.unlock()
-    return f"the ledger in {folder} {'can be used' if was_there else 'is begun'}"
+    return f"the ledger in {folder} {'is ready' if was_there else 'was created'}"
 
 
 def _is_sound(database: Database, files: Files, terms: Terms) -> bool:
@@ -120,8 +120,8 @@ def _fault(database: Database, files: Files) -> str:
     """What is wrong with it, or nothing. Raises Unusable where it is a newer pillion's."""
     if database.version > VERSION:
         raise Unusable(
-            f"{files.database} {NEWER} (its version is {database.version}, this one knows {VERSION}): use that one, or"
-            " another state_dir",
+            f"{files.database} {NEWER} (its version is {database.version}, this one reads {VERSION}): run that version,"
+            " or use another state_dir",
             f"it {NEWER}",
         )
     return database.fault if database.version == VERSION else f"its version is {database.version}"
@@ -130,19 +130,19 @@ def _fault(database: Database, files: Files) -> str:
 def _set_aside(database: Database, files: Files, terms: Terms, fault: str) -> None:
     database.close()
     aside = files.set_aside(terms.now)
-    log.error("the ledger was corrupt (%s) and is set aside: %s", fault, aside, extra={"event": "ledger_corrupt"})
+    log.error("the ledger was corrupt (%s), and was moved to %s", fault, aside, extra={"event": "ledger_corrupt"})
 
 
 def _begin(database: Database, files: Files, terms: Terms) -> None:
     """Raises Unusable."""
     was_lost = files.was_begun
     if terms.is_hard and not terms.create:
-        what = f"{'was lost' if was_lost else 'is not there'}, and a strict budget counts on it"
+        what = f"{'was lost' if was_lost else 'does not exist'}, but a strict budget needs it"
         raise Unusable(f"the ledger in {files.folder} {what}; {CONSENT}", f"it {what}")
     database.open()
     database.begin(0 if terms.is_hard or not was_lost else int(terms.now))
     if was_lost:
-        words = "the ledger in %s was lost, and a new one is begun: what was spent before is not known"
+        words = "the ledger in %s was lost, and a new one was created: earlier spending is unknown"
         log.error(words, files.folder, extra={"event": "ledger_lost"})
 
 
@@ -151,10 +151,10 @@ def _accept(database: Database, files: Files, terms: Terms) -> None:
     when = strftime("%Y-%m-%d", gmtime(database.lost))
     if not terms.create:
         raise Unusable(
-            f"the ledger in {files.folder} was lost on {when} and a new one begun: what was spent before is not known,"
-            f" and a strict budget counts on it; {CONSENT}",
-            "it was lost, and a strict budget counts on it",
+            f"the ledger in {files.folder} was lost on {when}, and a new one was created: earlier spending is unknown,"
+            f" but a strict budget needs it; {CONSENT}",
+            "it was lost, but a strict budget needs it",
         )
     database.lost = 0
-    words = "the ledger in %s was lost on %s: what was spent before is not known, and budgets count without it"
+    words = "the ledger in %s was lost on %s: earlier spending is unknown, and budgets count without it"
     log.warning(words, files.folder, when, extra={"event": "ledger_lost"})

@@ -9,12 +9,12 @@ from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
 from pathlib import Path
 
 NEWER = "belongs to a newer pillion"
-_LOCKED, _FULL, _UNWRITABLE = "locked by another process", "the disk is full", "may not be written"
-_ELSEWHERE = "see to it that pillion may make and write it, or use another state_dir (PILLION_STATE_DIR)"
+_LOCKED, _FULL, _UNWRITABLE = "locked by another process", "the disk is full", "not writable"
+_ELSEWHERE = "make sure that pillion can create and write it, or use another state_dir (PILLION_STATE_DIR)"
 _REMEDIES: Mapping[str, str] = {
-    _LOCKED: "let go of it there",
-    _FULL: "make room",
-    _UNWRITABLE: "give it to the user whom pillion runs as, or use another state_dir (PILLION_STATE_DIR)",
+    _LOCKED: "release it there",
+    _FULL: "free some space",
+    _UNWRITABLE: "make it writable for the user that pillion runs as, or use another state_dir (PILLION_STATE_DIR)",
 }
 
 # https://www.sqlite.org/rescode.html: an error's code is the low byte of the extended one.
@@ -25,10 +25,10 @@ _REASONS = {
     sqlite3.SQLITE_FULL: _FULL,
     sqlite3.SQLITE_READONLY: _UNWRITABLE,
     sqlite3.SQLITE_PERM: _UNWRITABLE,
-    sqlite3.SQLITE_IOERR: "the disk fails",
+    sqlite3.SQLITE_IOERR: "disk error",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened",
     sqlite3.SQLITE_CORRUPT: "corrupt",
-    sqlite3.SQLITE_NOTADB: "no ledger of pillion's",
+    sqlite3.SQLITE_NOTADB: "not a ledger of pillion's",
 }
 _SYSTEM = {ENOSPC: _FULL, EDQUOT: _FULL, EACCES: _UNWRITABLE, EPERM: _UNWRITABLE, EROFS: _UNWRITABLE}
 # After these a connection can still be used. After any other, neither it nor what is on the disk can be relied on.
@@ -57,7 +57,7 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return _SYSTEM.get(error.errno or 0, (error.strerror or type(error).__name__).lower())
     if isinstance(error, sqlite3.Error):
-        return _REASONS.get(_code(error), f"SQLite says {error}")
+        return _REASONS.get(_code(error), f"SQLite reports: {error}")
     return error.brief if isinstance(error, Unusable) else f"a bug in pillion ({type(error).__name__})"
 
 

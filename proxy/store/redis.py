@@ -113,7 +113,7 @@ class Redis:
             return False
         self._count(answer)
         self._why = ""
-        log.info("store: redis is there; %d in the fleet", self._fleet.members, extra={"event": "store_up"})
+        log.info("store: connected to redis; %d in the fleet", self._fleet.members, extra={"event": "store_up"})
         self._fleet.came()
         return True
 
@@ -185,7 +185,7 @@ class Redis:
         if why != self._why:
             self._why = why
             log.warning(
-                "store: redis %s: limits fall back to a share each, and budgets to what they have leased", why,
+                "store: redis %s: limits fall back to an equal share each, and budgets to what they have leased", why,
                 extra={"event": "store_away"},
             )  # fmt: skip
         await self._drop()

@@ -131,7 +131,7 @@ def read_usage(folder: Path, query: Query) -> list[Group]:
     """For commands, also while pillion runs: what has been written so far. Raises ConfigError."""
     path = Files(folder).database
     if not path.exists():
-        raise ConfigError(f"there is no ledger in {folder}: nothing was spent yet, or state_dir is wrong")
+        raise ConfigError(f"there is no ledger in {folder}: nothing has been spent yet, or state_dir is wrong")
     where = f"{path.absolute().as_uri()}?mode=ro"
     try:
         with closing(sqlite3.connect(where, uri=True, timeout=PATIENCE)) as database:
@@ -140,11 +140,12 @@ def read_usage(folder: Path, query: Query) -> list[Group]:
                 raise ConfigError(f"there is no ledger in {folder} yet: start pillion")
             if version != VERSION:
                 raise ConfigError(
-                    f"{path}: its version is {version}, and this pillion knows {VERSION}: ask the one that wrote it"
+                    f"{path}: has version {version}, but this pillion reads version {VERSION}: use the one that"
+                    " wrote it"
                 )
             return usage(query)(database)
     except sqlite3.Error as error:
         if is_corruption(error):
-            then = "when pillion starts again it sets this one aside, and says how to go on"
+            then = "the next start of pillion moves it aside, and says how to continue"
             raise ConfigError(f"{path}: {reason(error)}; {then}") from None
         raise ConfigError(told(error, path)) from None

@@ -197,4 +197,4 @@ class Writer:
         self._error = None
         if self.failed:
             self.failed = ""
-            log.warning("the ledger is written again: %s", self.database.path, extra={"event": "ledger_recovered"})
+            log.warning("the ledger can be written again: %s", self.database.path, extra={"event": "ledger_recovered"})
