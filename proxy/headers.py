@@ -86,7 +86,7 @@ def untranslatable(client: Mapping[str, str], own: bool) -> tuple[str, ...]:
     """
     for name in _GUARDS:
         if name in client:
-            raise Unrepresentable(f"{name}: a guardrail cannot be said to this provider.", param=name)
+            raise Unrepresentable(f"{name}: guardrails cannot be sent to this provider.", param=name)
     names = _CLOUDS_OWN if own else _LOST
     return () if client.keys().isdisjoint(names) else tuple(name for name in names if name in client)
 
@@ -115,7 +115,7 @@ def spell(headers: Sequence[tuple[str, str]]) -> bytes:
     """Header lines as they go on the wire. Raises BadRequest where a value would end its line or the head."""
     text = "\r\n".join(map(": ".join, headers)) + "\r\n" if headers else ""
     if text.count("\n") != len(headers) or text.count("\r") != len(headers) or "\0" in text:
-        raise BadRequest("A header holds a line end or a NUL.", code="invalid_header")
+        raise BadRequest("A header contains a line break or a NUL.", code="invalid_header")
     return text.encode("utf-8", "surrogateescape")
 
 

@@ -156,7 +156,7 @@ class Upstream:
                 async for chunk in response.content.iter_any():
                     body += chunk
                     if len(body) > 8 * 1024 * 1024:
-                        raise Down("The provider's list does not end.", code="upstream_too_long")
+                        raise Down("The provider's list is too long.", code="upstream_too_long")
                 return response.status, bytes(body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise mapped(error, seconds) from None
@@ -267,4 +267,4 @@ def _plain(exchange: Exchange) -> None:
     coding = exchange.headers.get("content-encoding", "identity")
     if coding.lower() != "identity":
         exchange.abort()
-        raise Down("The provider's answer is in a content coding that was not asked for.", code="upstream_protocol")
+        raise Down("The provider's answer is in a content encoding that was not requested.", code="upstream_protocol")

@@ -407,7 +407,7 @@ SET = "set AWS_BEARER_TOKEN_BEDROCK or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_K
 @pytest.mark.parametrize(
     ("environ", "why"),
     [
-        ({}, "the chain has none"),
+        ({}, "AWS's own search found none"),
         ({"AWS_ACCESS_KEY_ID": ID}, "PartialCredentialsError"),
         ({"AWS_PROFILE": "nobody"}, "ProfileNotFound"),
         ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://x.invalid"}, "ValueError"),
@@ -491,9 +491,12 @@ UNKNOWN = b'{"message":"The security token included in the request is invalid."}
     [
         (Scenario(body=b'{"asyncInvokeSummaries":[]}'), ""),
         (Scenario(status=403, body=DENIED), ""),
-        (Scenario(status=403, body=UNKNOWN), "mine answered 403 for its list of jobs."),
-        (Scenario(status=302, headers=[("location", "/x")]), "mine answered 302 for its list of jobs."),
-        (Scenario(status=500), "mine answered 500 for its list of jobs."),
+        (Scenario(status=403, body=UNKNOWN), "mine answered the request for its list of jobs with status 403."),
+        (
+            Scenario(status=302, headers=[("location", "/x")]),
+            "mine answered the request for its list of jobs with status 302.",
+        ),
+        (Scenario(status=500), "mine answered the request for its list of jobs with status 500."),
     ],
 )
 async def test_health_is_that_the_host_knows_who_asks(aws: Environ, key: str, answer: Scenario, detail: str) -> None:
@@ -601,7 +604,7 @@ async def test_a_call_without_credentials_is_refused_in_words_that_help(aws: Env
         said = await refused(converse(client))
     assert said["ResponseMetadata"]["HTTPStatusCode"] == 401
     assert said["Error"]["Code"] == "UnrecognizedClientException"
-    assert said["Error"]["Message"] == f"bedrock has no AWS credentials (the chain has none): {SET}"
+    assert said["Error"]["Message"] == f"bedrock has no AWS credentials (AWS's own search found none): {SET}"
 
 
 async def test_an_error_that_repeats_our_credentials_is_told_without_them(

@@ -53,7 +53,7 @@ async def test_its_list_is_of_models_that_chat() -> None:
 @pytest.mark.parametrize("body", [b"{}", b'{"models":[{"id":"x"}]}', b'{"models":{}}', b"\xff"])
 async def test_what_is_no_list_is_told(body: bytes) -> None:
     async with Evil(Scenario(headers=JSON, body=body)) as evil, adapter(row("cohere", evil.url)) as one:
-        with pytest.raises(Down, match="no model list"):
+        with pytest.raises(Down, match="did not answer with a list of models"):
             await one.models()
 
 

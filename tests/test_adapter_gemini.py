@@ -135,7 +135,7 @@ async def test_a_list_without_end_is_left() -> None:
 @pytest.mark.parametrize("body", [b'{"data":[]}', b'{"models":[{"id":"x"}]}', b'{"models":[],"nextPageToken":1}', b"<"])
 async def test_what_is_no_list_is_told(body: bytes) -> None:
     async with Evil(Scenario(body=body)) as evil, provider(evil.url, "gemini") as adapter:
-        assert (await adapter.health()).detail == "mine answered no model list."
+        assert (await adapter.health()).detail == "mine did not answer with a list of models."
 
 
 # --- its own clients, through pillion --------------------------------------------------------------------------------

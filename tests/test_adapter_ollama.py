@@ -81,7 +81,7 @@ async def test_one_without_models_is_well(body: bytes) -> None:
 @pytest.mark.parametrize("body", [b'{"models":5}', b'{"models":[{"id":"x"}]}', b"[]", b"Ollama is running"])
 async def test_what_is_no_list_is_told(body: bytes) -> None:
     async with Evil(Scenario(headers=JSON, body=body)) as evil, adapter(row("ollama", evil.url)) as one:
-        with pytest.raises(Down, match="no model list"):
+        with pytest.raises(Down, match="did not answer with a list of models"):
             await one.models()
 
 
@@ -358,9 +358,9 @@ async def test_the_log_says_how_it_goes(monkeypatch: pytest.MonkeyPatch, caplog:
             await (await one.send(outgoing())).read(1000)
         assert len(caplog.messages) == said
     assert caplog.messages == [
-        "ollama pulls m",
-        "ollama pulls m: pulling manifest",
-        "ollama pulls m: pulling abc, 25%",
+        "ollama is pulling m",
+        "ollama is pulling m: pulling manifest",
+        "ollama is pulling m: pulling abc, 25%",
         "ollama pulled m: done",
     ]
 
@@ -368,11 +368,11 @@ async def test_the_log_says_how_it_goes(monkeypatch: pytest.MonkeyPatch, caplog:
 FAILURES = [
     (Scenario(headers=LINES, body=b'{"error":"pull model manifest: file does not exist"}\n'), "file does not exist"),
     (Scenario(status=400, headers=JSON, body=b'{"error":"invalid model name"}'), "invalid model name"),
-    (Scenario(headers=LINES, body=b'{"status":"pulling manifest"}\n'), "ended before it was done"),
-    (Scenario(headers=LINES, body=b"<html>\n"), "makes no sense"),
-    (Scenario(headers=LINES, body=b"\xff\n"), "makes no sense"),
-    (Scenario(headers=LINES, body=b"[" * 100_000 + b"\n"), "makes no sense"),
-    (Scenario(headers=LINES, body=b"1\n" * 3), "ended before it was done"),
+    (Scenario(headers=LINES, body=b'{"status":"pulling manifest"}\n'), "it ended early"),
+    (Scenario(headers=LINES, body=b"<html>\n"), "could not be read"),
+    (Scenario(headers=LINES, body=b"\xff\n"), "could not be read"),
+    (Scenario(headers=LINES, body=b"[" * 100_000 + b"\n"), "could not be read"),
+    (Scenario(headers=LINES, body=b"1\n" * 3), "it ended early"),
     (Scenario(headers=LINES, body=b'{"status":"x"}\n' * 9, cut_at=20), "cut short"),
     (Scenario(headers=LINES, body=b'{"error":"%b,\\n no"}\n' % KEY.encode()), r"\*\*\*, no"),
 ]
@@ -384,7 +384,7 @@ async def test_a_model_that_cannot_be_fetched_is_not_found_and_it_is_said_why(
 ) -> None:
     store = Store(pulling)
     async with Evil(answering=store) as evil, adapter(row("ollama", evil.url, pull=True, models=("m",))) as one:
-        with pytest.raises(Refused, match=f"^model 'm' not found, and cannot be pulled: .*{said}") as caught:
+        with pytest.raises(Refused, match=f"^model 'm' not found; pulling it failed: .*{said}") as caught:
             await one.send(outgoing())
         assert (caught.value.status, caught.value.code, caught.value.provider) == (404, "model_not_found", "ollama")
         assert KEY not in caught.value.message
@@ -408,7 +408,9 @@ OTHERS = ["evil.example/ns/m", "http://127.0.0.1:80/m", "ns/m", "other", "m:70b"
 async def test_no_client_chooses_what_is_fetched(model: str) -> None:
     store, named = Store(), ("m", "hf.co/ns/m")
     async with Evil(answering=store) as evil, adapter(row("ollama", evil.url, pull=True, models=named)) as one:
-        with pytest.raises(Refused, match=r"`ollama pull .*, and pillion would where `models` of its row had it"):
+        with pytest.raises(
+            Refused, match=r"`ollama pull .* fetches it; pillion does so itself for those in the provider's `models`"
+        ):
             await one.send(outgoing(model=model))
         assert store.pulls == []
 
@@ -467,7 +469,7 @@ async def test_a_pull_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "PULL_TIME", 0.05)
     endless = Store(Scenario(headers=LINES, body=PULLED.body, framing="chunked", cut_at=29, how="stall"))
     async with Evil(answering=endless) as evil, adapter(row("ollama", evil.url, pull=True, models=("m",))) as one:
-        with pytest.raises(Refused, match=r"cannot be pulled: .* did not end within 0\.05 s"):
+        with pytest.raises(Refused, match=r"pulling it failed: .* did not end within 0\.05 s"):
             await one.send(outgoing())
 
 

@@ -117,9 +117,9 @@ async def test_a_models_publisher_says_which_wire_it_speaks(model: str, dialects
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"api_key": Secret(TOKEN)}, "which project mine is asked: set `project` in its row, or GOOGLE_CLOUD_PROJECT"),
-        ({"api_key": Secret(TOKEN), "project": "p"}, "which location"),
-        ({"api_key": Secret("AIza")}, "which project"),
+        ({"api_key": Secret(TOKEN)}, "mine has no project: set GOOGLE_CLOUD_PROJECT, or the provider's `project`"),
+        ({"api_key": Secret(TOKEN), "project": "p"}, "mine has no location"),
+        ({"api_key": Secret("AIza")}, "mine has no project"),
     ],
 )
 async def test_who_did_not_say_where_is_told_what_to_set(config: Json, said: str) -> None:
@@ -560,7 +560,7 @@ async def test_whatever_the_token_endpoint_says_is_a_refusal(
 ) -> None:
     async with logged_in(key_file) as (google, adapter):
         google.tokens.append(answer)
-        with pytest.raises(Refused, match="Google gave mine no access token") as caught:
+        with pytest.raises(Refused, match="Google refused an access token for mine") as caught:
             await speak(adapter)
         assert (caught.value.kind, caught.value.code) == ("authentication", "token_refused")
         assert ("invalid_grant" in caught.value.message) == (b"invalid_grant" in answer.body)
@@ -586,7 +586,7 @@ async def test_a_token_endpoint_that_does_not_answer_is_left(key_file: Path, mon
     monkeypatch.setattr(login, "PATIENCE", 0.02)
     async with logged_in(key_file) as (google, adapter):
         google.tokens.append(Scenario(cut_at=0, cut_of="wire", how="stall"))
-        with pytest.raises(Timeout, match=r"no access token within 0\.02 s") as caught:
+        with pytest.raises(Timeout, match=r"did not issue an access token for mine within 0\.02 s") as caught:
             await speak(adapter)
         assert caught.value.code == "token_timeout"
 

@@ -226,15 +226,15 @@ async def test_an_old_list_is_asked_for_again_and_kept_where_that_fails(monkeypa
 
 
 NO_LISTS = [
-    (Scenario(status=401, body=b"{}"), "answered 401"),
-    (Scenario(status=302, headers=[("Location", "/x")]), "answered 302"),
-    (Scenario(body=b"<html>"), "no model list"),
-    (Scenario(body=b""), "no model list"),
-    (Scenario(body=b"[]"), "no model list"),
-    (Scenario(body=b'{"data":{}}'), "no model list"),
-    (Scenario(body=b'{"data":[{"id":1}]}'), "no model list"),
-    (Scenario(body=b'{"data":[{"id":"\xff"}]}'), "no model list"),
-    (Scenario(body=b'{"x":' + b"[" * 100_000), "no model list"),
+    (Scenario(status=401, body=b"{}"), "with status 401"),
+    (Scenario(status=302, headers=[("Location", "/x")]), "with status 302"),
+    (Scenario(body=b"<html>"), "did not answer with a list of models"),
+    (Scenario(body=b""), "did not answer with a list of models"),
+    (Scenario(body=b"[]"), "did not answer with a list of models"),
+    (Scenario(body=b'{"data":{}}'), "did not answer with a list of models"),
+    (Scenario(body=b'{"data":[{"id":1}]}'), "did not answer with a list of models"),
+    (Scenario(body=b'{"data":[{"id":"\xff"}]}'), "did not answer with a list of models"),
+    (Scenario(body=b'{"x":' + b"[" * 100_000), "did not answer with a list of models"),
 ]
 
 
@@ -268,7 +268,7 @@ async def test_health_asks_anew_each_time() -> None:
     async with Evil(LISTED, busy) as evil, provider(evil.url) as adapter:
         well, ill = [await adapter.health() for _ in range(2)]
     assert (well.ok, well.detail) == (True, "")
-    assert (ill.ok, ill.detail) == (False, "mine answered 503 for its model list.")
+    assert (ill.ok, ill.detail) == (False, "mine answered the request for its list of models with status 503.")
     assert well.latency >= 0
 
 

@@ -187,7 +187,7 @@ async def test_a_providers_health_is_asked_of_the_provider() -> None:
         told = await samples(gateway)
     assert (well.status, json.loads(well.body)["ok"]) == (200, True)
     assert (ill.status, json.loads(ill.body)["ok"]) == (503, False)
-    assert json.loads(ill.body)["detail"] == "openai answered 500 for its model list."
+    assert json.loads(ill.body)["detail"] == "openai answered the request for its list of models with status 500."
     assert told["pillion_health_check_seconds_count" + label(provider="openai")] == 2
 
 

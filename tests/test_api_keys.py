@@ -429,7 +429,7 @@ async def test_a_file_that_is_none_of_ours_is_told_of_and_no_more(
     (tmp_path / FILE).write_bytes(broken)
     async with keyed(plays(one=refusal(401)), PILLION_STATE_DIR=str(tmp_path)) as stage:
         assert await stage.ask(2) == [200] * 2
-    assert len([line for line in told if "no key is left out for what was before" in line]) == 1
+    assert len([line for line in told if "starting with all keys in use" in line]) == 1
     assert json.loads((tmp_path / FILE).read_bytes())["providers"]["openai"]  # it is one of ours now
 
 
@@ -442,7 +442,7 @@ async def test_one_that_cannot_be_written_is_told_of_once(told: list[str], monke
         keys.refused(Asked(keys.pick("m"), "m", 1e9), Busy("slower"))
         await soon(lambda: states._writing is None)
     await states.close()
-    assert len([line for line in told if "is forgotten when pillion ends" in line]) == 1
+    assert len([line for line in told if "is forgotten when pillion stops" in line]) == 1
 
 
 async def test_it_is_written_once_in_a_while_however_much_happens(

@@ -105,11 +105,11 @@ FAULTS = {
     "no http": Fault(always(raw=b"SSH-2.0-OpenSSH_9.9\r\n\r\n"), 502, "not valid HTTP"),
     "closed at once": Fault(always(cut_at=0, cut_of="wire"), 502, "without an answer"),
     "reset at once": Fault(always(cut_at=0, cut_of="wire", how="rst"), 502),
-    "gzip": Fault(always(body=b"\x1f\x8b", headers=[*JSON, ("Content-Encoding", "gzip")]), 502, "content coding"),
+    "gzip": Fault(always(body=b"\x1f\x8b", headers=[*JSON, ("Content-Encoding", "gzip")]), 502, "content encoding"),
     "switched protocols": Fault(
         always(raw=b"HTTP/1.1 101 Up\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"), 502
     ),
-    "endless head": Fault(always(raw=b"HTTP/1.1 200 OK\r\nX: " + b"x" * 300_000), 502, "does not end"),
+    "endless head": Fault(always(raw=b"HTTP/1.1 200 OK\r\nX: " + b"x" * 300_000), 502, "is too long"),
     "error in 200": Fault(lambda p: Scenario(body=error_body(p), headers=JSON), 529, "try later"),
     "error as the first event": Fault(
         lambda p: Scenario(body=error_event(p), headers=SSE, framing="chunked"), 529, "try later"
@@ -168,8 +168,8 @@ async def test_a_comment_before_an_error_does_not_make_it_a_200() -> None:
     ("somewhere", "said"),
     [
         (refusing, "cannot be reached"),
-        (unnamed, "host name is not known"),
-        (forged, "No secure connection"),
+        (unnamed, "host name cannot be resolved"),
+        (forged, "TLS connection to the provider failed"),
     ],
 )
 @streamed_and_whole

@@ -121,7 +121,7 @@ async def test_a_proxy_that_refuses_is_named_and_its_password_is_not() -> None:
     async with Evil(tls=True) as evil, relay("refuse") as one, pool() as upstream:
         proxy = f"http://{USER}:canary@127.0.0.1:{one.port}"
         for asking in (post(upstream, evil.url, proxy=proxy), get(upstream, evil.url, proxy=proxy)):
-            with pytest.raises(Down, match="The egress proxy answered 407") as caught:
+            with pytest.raises(Down, match="The egress proxy answered with status 407") as caught:
                 await asking
             assert (caught.value.code, caught.value.kind) == ("proxy_error", "network_error")
             assert "canary" not in repr(caught.value) + caught.value.message

@@ -596,7 +596,7 @@ async def test_that_a_target_rests_and_is_back_is_said_once_each(caplog: pytest.
     caplog.set_level("INFO", logger="pillion")
     for _ in range(6):  # the third one is a probe that fails, the fourth one that is answered
         await world.ask()
-    rests = "a/m has failed too often, and is left alone for 1 s: 500"
+    rests = "a/m has failed too often, and is not used for 1 s: 500"
     assert [(record.levelname, record.__dict__["event"], record.getMessage()) for record in caplog.records] == [
         ("WARNING", "target_resting", rests),
         ("WARNING", "target_resting", rests),

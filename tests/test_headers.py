@@ -103,7 +103,7 @@ def test_headers_are_spelled_a_line_each_and_odd_bytes_as_they_came() -> None:
 @pytest.mark.parametrize("evil", ["x\r\ny: z", "x\ny: z", "x\ry", "x\0y", "x\r\n\r\nPOST / HTTP/1.1"])
 def test_a_header_cannot_end_its_line_or_the_head(evil: str) -> None:
     for pair in (("name", evil), (evil, "value")):
-        with pytest.raises(BadRequest, match="line end or a NUL") as caught:
+        with pytest.raises(BadRequest, match="line break or a NUL") as caught:
             spell([("a", "b"), pair])
         assert evil not in caught.value.message
 

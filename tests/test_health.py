@@ -82,8 +82,8 @@ async def test_it_is_looked_at_again_and_again() -> None:
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (Scenario(status=500), "openai answered 500 for its model list."),
-        (Scenario(status=503, body=b"<html>"), "openai answered 503 for its model list."),
+        (Scenario(status=500), "openai answered the request for its list of models with status 500."),
+        (Scenario(status=503, body=b"<html>"), "openai answered the request for its list of models with status 503."),
         (Scenario(raw=b"HTTP/2 nonsense\r\n\r\n"), "The connection to the provider failed."),
         (Scenario(cut_at=0, cut_of="wire", how="rst", body=b"x"), "The connection to the provider failed."),
     ],
@@ -100,12 +100,12 @@ async def test_one_that_fails_is_down(answer: Scenario, error: str, caplog: pyte
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (Scenario(status=401), "openai answered 401 for its model list."),
-        (Scenario(status=403), "openai answered 403 for its model list."),
-        (Scenario(status=404), "openai answered 404 for its model list."),
-        (Scenario(status=429), "openai answered 429 for its model list."),
-        (Scenario(body=b'[{"id":"m"}]'), "openai answered no model list."),
-        (Scenario(body=b"<html>"), "openai answered no model list."),
+        (Scenario(status=401), "openai answered the request for its list of models with status 401."),
+        (Scenario(status=403), "openai answered the request for its list of models with status 403."),
+        (Scenario(status=404), "openai answered the request for its list of models with status 404."),
+        (Scenario(status=429), "openai answered the request for its list of models with status 429."),
+        (Scenario(body=b'[{"id":"m"}]'), "openai did not answer with a list of models."),
+        (Scenario(body=b"<html>"), "openai did not answer with a list of models."),
     ],
 )
 async def test_one_that_has_no_list_for_us_is_there_all_the_same(answer: Scenario, error: str) -> None:
@@ -131,7 +131,7 @@ async def test_one_that_comes_back_is_well_again(caplog: pytest.LogCaptureFixtur
             await found(gateway, ok=False)
             answers[0] = LISTED
             await found(gateway, ok=True)
-    assert caplog.text.count("openai is back") == 1
+    assert caplog.text.count("openai is up again") == 1
 
 
 # --- what comes of it ------------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ async def test_an_adapter_that_trips_takes_nobody_down() -> None:
     await made.close()
     there = made.of("a")
     assert there is not None
-    assert (there.ok, there.error) == (True, "RuntimeError in its adapter.")
+    assert (there.ok, there.error) == (True, "Its adapter failed: RuntimeError.")
 
 
 @pytest.mark.parametrize(("dice", "first", "again"), [(0.0, 1.0, 270.0), (0.5, 1.5, 300.0), (1.0, 2.0, 330.0)])

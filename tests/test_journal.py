@@ -140,10 +140,10 @@ async def resetting() -> AsyncIterator[str]:
     ("somewhere", "message", "detail"),
     [
         (refusing, "The provider cannot be reached.", r"127\.0\.0\.1:\d+: Connection refused"),
-        (unnamed, "The provider's host name is not known.", r"nobody\.invalid:80: \w.+"),
+        (unnamed, "The provider's host name cannot be resolved.", r"nobody\.invalid:80: \w.+"),
         (
             forged,
-            "No secure connection to the provider.",
+            "The TLS connection to the provider failed.",
             r"127\.0\.0\.1:\d+: unable to get local issuer certificate",
         ),
         (no_http, "The provider's answer is not valid HTTP.", r"Expected HTTP/.*"),

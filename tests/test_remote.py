@@ -210,7 +210,7 @@ async def test_a_url_of_another_kind_is_not_asked(url: str, reason: str) -> None
 
 async def test_only_port_443_is_asked_as_a_rule() -> None:
     async with Evil(tls=True) as evil, fetcher(trust(), is_allowed=is_here) as one:
-        with pytest.raises(NotFetched, match=f"port {evil.port}, and only 443 is asked"):
+        with pytest.raises(NotFetched, match=f"port {evil.port}, but only 443 is allowed"):
             await one.get(evil.url, LIMIT)
         assert evil.connections == 0
 
@@ -236,10 +236,10 @@ def at_once(scenario: Scenario) -> Scenario:
 @pytest.mark.parametrize(
     ("scenario", "reason"),
     [
-        (Scenario(status=404), "answered 404"),
-        (at_once(Scenario(status=206, body=PNG)), "answered 206"),
-        (at_once(Scenario(status=503, body=PNG)), "answered 503"),
-        (at_once(Scenario(body=PNG, headers=[("Content-Encoding", "gzip")])), "content coding"),
+        (Scenario(status=404), "answered with status 404"),
+        (at_once(Scenario(status=206, body=PNG)), "answered with status 206"),
+        (at_once(Scenario(status=503, body=PNG)), "answered with status 503"),
+        (at_once(Scenario(body=PNG, headers=[("Content-Encoding", "gzip")])), "content encoding"),
         (Scenario(), "is empty"),
         (Scenario(headers=[("Content-Length", "101")], cut_at=0, how="stall"), "longer than"),
         (at_once(long(101)), "longer than"),
@@ -273,7 +273,7 @@ def _stranger() -> ssl.SSLContext:
 
 async def test_a_certificate_of_nobody_we_trust_is_refused() -> None:
     async with Evil(tls=_stranger()) as evil:
-        with pytest.raises(NotFetched, match="no certificate that can be trusted"):
+        with pytest.raises(NotFetched, match="no trusted certificate"):
             await fetched(evil)
         assert evil.requests == []
 
@@ -281,7 +281,7 @@ async def test_a_certificate_of_nobody_we_trust_is_refused() -> None:
 async def test_a_certificate_for_another_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     Names(monkeypatch, "127.0.0.1")
     async with Evil(tls=True) as evil:
-        with pytest.raises(NotFetched, match="no certificate that can be trusted"):
+        with pytest.raises(NotFetched, match="no trusted certificate"):
             await fetched(evil, f"https://pictures.test:{evil.port}/")
         assert evil.requests == []
 
@@ -577,7 +577,7 @@ async def test_a_refusal_that_is_about_no_url_tells_of_no_switch(monkeypatch: py
 @pytest.mark.parametrize(
     ("scenario", "reason"),
     [
-        (Scenario(status=404), "its host answered 404."),
+        (Scenario(status=404), "its host answered with status 404."),
         (Scenario(body=b"<html>", headers=[("Content-Type", "image/png")]), "not an image (PNG, JPEG, GIF or WebP)."),
         (Scenario(headers=[("Content-Length", str(20 * 1024**2 + 1))], cut_at=0, how="stall"), "than 20 MiB."),
     ],
@@ -603,7 +603,7 @@ async def test_the_fetcher_of_production_is_the_strict_one() -> None:
         async with pillion(PILLION_OLLAMA_BASE_URL=evil.url, OLLAMA_API_KEY="x", PILLION_FETCH_IMAGES="true") as one:
             urls = [web.url, "https://127.0.0.1/", "https://localhost/", "https://[::ffff:127.0.0.1]/"]
             reasons = [refusal(await chat(one, OPENAI, showing(url)), OPENAI) for url in urls]
-        assert "only 443 is asked" in reasons[0]
+        assert "only 443 is allowed" in reasons[0]
         assert all("cannot be reached at a public address" in reason for reason in reasons[1:])
         assert (web.connections, evil.connections) == (0, 0)
 

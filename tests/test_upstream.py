@@ -344,7 +344,7 @@ async def test_a_caller_that_is_cancelled_before_the_head_closes_the_connection(
 @pytest.mark.parametrize("coding", ["gzip", "br", "GZIP, identity", "deflate"])
 async def test_an_encoded_answer_is_refused(coding: str) -> None:
     async with Evil(Scenario(body=BODY, headers=[("Content-Encoding", coding)])) as evil, pool() as upstream:
-        with pytest.raises(Down, match="content coding") as caught:
+        with pytest.raises(Down, match="content encoding") as caught:
             await post(upstream, evil.url)
         assert caught.value.code == "upstream_protocol"
 
@@ -393,7 +393,7 @@ async def test_a_refused_connection_is_down(nobody: str) -> None:
 
 async def test_a_name_that_nobody_has_is_down() -> None:
     async with pool() as upstream:
-        with pytest.raises(Down, match="host name is not known") as caught:
+        with pytest.raises(Down, match="host name cannot be resolved") as caught:
             await post(upstream, "http://nobody.invalid")
         assert caught.value.code == "dns_error"
 
@@ -406,7 +406,7 @@ async def test_a_certificate_of_somebody_else_is_down_and_the_key_is_never_sent(
     monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", trust())
     async with Evil(tls=theirs) as evil, pool() as upstream:
         for asking in (post(upstream, evil.url), upstream.get(upstream.origin(evil.url), "/models", {}, 5)):
-            with pytest.raises(Down, match="secure connection") as caught:
+            with pytest.raises(Down, match="TLS connection") as caught:
                 await asking
             assert caught.value.code == "tls_error"
         assert evil.requests == []
@@ -424,7 +424,7 @@ async def test_an_authority_that_the_machine_does_not_know_is_down() -> None:
 
 async def test_a_list_that_does_not_end_is_cut_off() -> None:
     async with Evil(Scenario(body=b"x" * (9 * 1024 * 1024))) as evil, pool() as upstream:
-        with pytest.raises(Down, match="does not end"):
+        with pytest.raises(Down, match="is too long"):
             await upstream.get(upstream.origin(evil.url), "/models", {}, 5)
 
 

@@ -407,7 +407,7 @@ async def test_a_sink_may_let_go_of_the_answer() -> None:
     talk.receive(ANSWERS["length"][: -len(BODY)])
     task = await pouring(talk, sink)
     talk.receive(BODY[:3], BODY[3:])
-    with pytest.raises(Down, match="let go"):
+    with pytest.raises(Down, match="pillion closed the connection"):
         await task
     assert out == [BODY[:3]]
     assert talk.released == [False]

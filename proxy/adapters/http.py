@@ -252,7 +252,7 @@ class HTTPProvider(ABC):
                 ids += self.ids_in(body)
                 path = self.next_page(body)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                message = f"{self.name} answered no model list."
+                message = f"{self.name} did not answer with a list of models."
                 raise Down(message, provider=self.name, code="upstream_protocol") from None
             if not path:
                 break
@@ -265,7 +265,8 @@ class HTTPProvider(ABC):
         headers = fixed | dict([*self.configured(), *self.credentials(key.value)])
         status, body = await self._upstream.get(self._origin, path, headers, SIDE_TIMEOUT)
         if status != 200:
-            raise Down(f"{self.name} answered {status} for its model list.", provider=self.name, upstream_status=status)
+            message = f"{self.name} answered the request for its list of models with status {status}."
+            raise Down(message, provider=self.name, upstream_status=status)
         return body
 
     def ids_in(self, body: bytes) -> list[str]:

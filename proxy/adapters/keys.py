@@ -127,13 +127,13 @@ class Keys:
         """Log what somebody must act on, once each time; a rate limit that lasts a minute is not among it."""
         seconds = self._cooldown.seconds_out(index, model)
         if self._cooldown.has_failed(index) and was_out < inf:
-            words = "%s was refused: it is left out until it is another one, or found to work"
+            words = "%s was refused: it is not used until it is replaced, or works again"
             log.warning(words, self._named(index), extra={"event": "key_failed"})
         elif error.kind == "quota_exceeded" and not was_out:
-            words = "%s is at the end of its quota, and is left out for %.0f s: %s"
+            words = "%s has used up its quota, and is not used for %.0f s: %s"
             log.warning(words, self._named(index), seconds, error.message, extra={"event": "key_spent"})
         elif error.kind == "authentication" and not was_out:
-            words = "%s is not allowed %s, for which it is left out for %.0f s: %s"
+            words = "%s is not allowed to use %s, and is not used for it for %.0f s: %s"
             log.warning(words, self._named(index), model, seconds, error.message, extra={"event": "key_forbidden"})
 
     # --- who is left out ---
@@ -220,7 +220,7 @@ class Keys:
         key = self._keys[index] = self._made(index)
         self._cooldown.renew(index, self._name(key.value))
         self._changed(())
-        log.info("%s is another one now", self._named(index), extra={"event": "key_rotated"})
+        log.info("%s was replaced", self._named(index), extra={"event": "key_rotated"})
         return key
 
     def _made(self, index: int) -> Key:

@@ -106,10 +106,10 @@ class Ollama(HTTPProvider):
         if said.body is None:  # not Ollama's error: another server, or an unknown path
             raise self._missing(said.message)
         if not self._may_pull(outgoing.model):
-            ours = ", and pillion would where `models` of its row had it" if self._config.pull else ""
+            ours = "; pillion does so itself for those in the provider's `models`" if self._config.pull else ""
             raise self._missing(f"{said.message.rstrip('.')}: `ollama pull {outgoing.model}` fetches it{ours}.")
         if failed := await self._pulled(outgoing):
-            raise self._missing(f"{said.message.rstrip('.')}, and cannot be pulled: {failed}")
+            raise self._missing(f"{said.message.rstrip('.')}; pulling it failed: {failed}")
         return await super().send(outgoing)
 
     def _missing(self, message: str) -> Refused:
@@ -135,7 +135,7 @@ class Ollama(HTTPProvider):
             raise Timeout(f"{model} is still being pulled.", code="pull_timeout", provider=self.name) from None
 
     async def _pull(self, model: str) -> str:
-        log.info("%s pulls %s", self.name, model)
+        log.info("%s is pulling %s", self.name, model)
         body = dump({"model": model})
         # Not `stream`: verifying a large model is silent for longer than its timers allow, so only the total is timed.
         order = Outgoing("ollama", model, body, stream=False, headers=[], query="", timeout=PULL_TIME)
@@ -163,12 +163,12 @@ class Ollama(HTTPProvider):
                         return as_text(step.get("error"))
                     if time.monotonic() >= told + PULL_TOLD:
                         told = time.monotonic()
-                        log.info("%s pulls %s: %s", self.name, model, self._one_line(_progress(step)))
+                        log.info("%s is pulling %s: %s", self.name, model, self._one_line(_progress(step)))
         except (*UNREADABLE, FrameTooLong):
-            return "what it tells of its progress makes no sense."
+            return "its progress report could not be read."
         finally:
             answer.abort()
-        return "it ended before it was done."
+        return "it ended early."
 
 
 def _tagged(model: str) -> str:

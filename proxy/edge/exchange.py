@@ -131,7 +131,7 @@ class Exchange(Timed):
     def abort(self) -> None:
         """Let go of the connection, whatever it still carries."""
         if not self._done:
-            self._fail(Down("The connection to the provider was let go.", code="upstream_aborted"))
+            self._fail(Down("pillion closed the connection to the provider.", code="upstream_aborted"))
 
     # --- the connection's side ---
 
@@ -146,7 +146,7 @@ class Exchange(Timed):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            fault = Down("The provider switched protocols unasked.", code="upstream_protocol")
+            fault = Down("The provider switched protocols without being asked to.", code="upstream_protocol")
         except httptools.HttpParserError as error:  # llhttp's own words quote nothing of what came
             fault = Down("The provider's answer is not valid HTTP.", code="upstream_protocol", detail=str(error))
         if self._surplus is not None:  # what came behind the end of this answer
@@ -166,7 +166,7 @@ class Exchange(Timed):
         """A read that brought nothing of the body."""
         self._counted += size
         if self._counted > HEAD_LIMIT:
-            self._fail(Down("The head or the trailer of the provider's answer does not end.", code="upstream_protocol"))
+            self._fail(Down("The head or the trailer of the provider's answer is too long.", code="upstream_protocol"))
 
     def _keep(self, before: int) -> None:
         """Hold the chunks behind the first so many until somebody reads them."""

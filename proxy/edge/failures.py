@@ -16,8 +16,8 @@ from proxy.errors import Down, Timeout, UpstreamError
 # Why there may be no connection, the specific errors first: what the client reads, and the code.
 _WAYS: Sequence[tuple[type[Exception], str, str]] = (
     (aiohttp.ClientProxyConnectionError, "The egress proxy cannot be reached.", "proxy_error"),
-    (aiohttp.ClientConnectorDNSError, "The provider's host name is not known.", "dns_error"),
-    (aiohttp.ClientSSLError, "No secure connection to the provider.", "tls_error"),
+    (aiohttp.ClientConnectorDNSError, "The provider's host name cannot be resolved.", "dns_error"),
+    (aiohttp.ClientSSLError, "The TLS connection to the provider failed.", "tls_error"),
     (aiohttp.ClientConnectorError, "The provider cannot be reached.", "connect_error"),
     (Exception, "The connection to the provider failed.", "network_error"),
 )
@@ -28,7 +28,7 @@ def mapped(error: Exception, seconds: float) -> UpstreamError:
     if isinstance(error, TimeoutError):
         return Timeout(f"The provider did not answer within {seconds:g} s.", code="total_timeout")
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return Down(f"The egress proxy answered {error.status}.", kind="network_error", code="proxy_error")
+        return Down(f"The egress proxy answered with status {error.status}.", kind="network_error", code="proxy_error")
     message, code = next((message, code) for kind, message, code in _WAYS if isinstance(error, kind))
     return Down(message, kind="network_error", code=code, detail=_detail(error))
 
@@ -52,8 +52,12 @@ def too_slow(url: URL, seconds: float, is_reached: bool) -> Timeout:
     """One timer covers TCP and TLS, but each has a code of its own. `is_reached`: the TCP connection was made."""
     where = _place(url.host, url.port)
     if url.scheme == "https" and is_reached:
-        return Timeout(f"No TLS with the provider within {seconds:g} s.", code="tls_timeout", detail=where)
-    return Timeout(f"No connection to the provider within {seconds:g} s.", code="connect_timeout", detail=where)
+        return Timeout(
+            f"The TLS handshake with the provider did not end within {seconds:g} s.", code="tls_timeout", detail=where
+        )
+    return Timeout(
+        f"The connection to the provider was not made within {seconds:g} s.", code="connect_timeout", detail=where
+    )
 
 
 def why(error: BaseException | None) -> str:

@@ -56,11 +56,11 @@ class Timed:
         elif self._head and not self._headed and now >= self._began + self._head:
             self._late("headers_timeout", "did not begin", self._head)
         elif self._first and not self._watched and now >= self._began + self._first:
-            self._late("first_event_timeout", "said nothing", self._first)
+            self._late("first_event_timeout", "sent no event", self._first)
         elif self._watched and self._idle and self._silence(now) >= self._idle:
             self._fail(Timeout(f"The provider's stream was silent for {self._idle:g} s.", code="idle_timeout"))
         elif self._watched and self._quiet and self._since_it_spoke(now) >= self._quiet:
-            words = f"The provider's stream said nothing but that it is there for {self._quiet:g} s."
+            words = f"The provider's stream sent only keep-alives for {self._quiet:g} s."
             self._fail(Timeout(words, code="quiet_timeout"))
         else:
             return self._next_look(now)

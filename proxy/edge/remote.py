@@ -87,7 +87,7 @@ class Fetcher:
                 _check_head(response, limit)
                 return Found(await _body(response, limit), response.headers.get("content-type", ""))
         except ClientSSLError:
-            raise NotFetched("its host shows no certificate that can be trusted") from None
+            raise NotFetched("its host has no trusted certificate") from None
         except ClientConnectorError:  # unknown names included: a stranger must not learn which names we can resolve
             raise NotFetched("its host cannot be reached at a public address") from None
         except ValueError:  # one library or another found that no host can be called this
@@ -105,7 +105,7 @@ class Fetcher:
         if url.raw_user is not None or url.raw_password is not None:
             raise NotFetched("its URL holds credentials")
         if url.port != self._port:
-            raise NotFetched(f"its URL names port {url.port}, and only {self._port} is asked")
+            raise NotFetched(f"its URL names port {url.port}, but only {self._port} is allowed")
         return url
 
     def _socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
@@ -124,9 +124,9 @@ def _check_head(response: aiohttp.ClientResponse, limit: int) -> None:
     if 300 <= response.status < 400:
         raise NotFetched("its host answered with a redirect, which is not followed")
     if response.status != 200:
-        raise NotFetched(f"its host answered {response.status}")
+        raise NotFetched(f"its host answered with status {response.status}")
     if response.headers.get("content-encoding", "identity").lower() != "identity":
-        raise NotFetched("its host answered in a content coding that was not asked for")
+        raise NotFetched("its host answered in a content encoding that was not requested")
     if (response.content_length or 0) > limit:
         raise _too_long(limit)
 

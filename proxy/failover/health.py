@@ -107,7 +107,7 @@ class Health:
         except TimeoutError:
             found = ports.Health(False, timeout, f"{name} did not answer within {timeout:g} s.", answers=False)
         except Exception as error:  # somebody else's adapter may raise anything, and the others must still be checked
-            found = ports.Health(False, 0.0, f"{type(error).__name__} in its adapter.")
+            found = ports.Health(False, 0.0, f"Its adapter failed: {type(error).__name__}.")
         self._note(name, Checked(found.answers, found.latency, time(), found.detail))
         self.due[name] = self._clock() + self._pause(found.answers)
 
@@ -117,7 +117,7 @@ class Health:
         if was_well and not found.ok:
             log.warning("%s is down: %s", name, found.error, extra={"event": "provider_down"})
         elif found.ok and not was_well:
-            log.info("%s is back", name, extra={"event": "provider_back"})
+            log.info("%s is up again", name, extra={"event": "provider_back"})
 
     def _soon(self) -> float:
         return self._clock() + min(FIRST, self._rules.interval) * (1 + self._dice())

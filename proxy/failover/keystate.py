@@ -120,7 +120,7 @@ class KeyStates:
 
     def _complain(self, path: Path, error: OSError) -> None:
         if not self._has_failed:
-            words = "%s: %s; which keys are left out is forgotten when pillion ends"
+            words = "%s: %s; which keys are out of use is forgotten when pillion stops"
             log.warning(words, path, why_unreadable(error), extra={"event": "keystate_failed"})
         self._has_failed = True
 
@@ -131,14 +131,14 @@ def _read(path: Path) -> _File | None:
         found = msgspec.json.decode(secret_text(path, LARGEST), type=_File)
         if found.version == VERSION:
             return found
-        why = f"is of version {found.version}"
+        why = f"has version {found.version}"
     except FileNotFoundError:
         return None
     except (msgspec.DecodeError, RecursionError):
-        why = "is broken"
+        why = "not a file of pillion's"
     except (OSError, ValueError) as error:
         why = why_unreadable(error)
-    log.warning("%s: %s; no key is left out for what was before", path, why, extra={"event": "keystate_unreadable"})
+    log.warning("%s: %s; starting with all keys in use", path, why, extra={"event": "keystate_unreadable"})
     return None
 
 

@@ -146,7 +146,7 @@ def _failure(task: asyncio.Task[Reply]) -> BaseException | None:
 
 
 def _lost() -> GatewayError:
-    return GatewayError("Another target has answered first.", status=499, kind="unknown", code=LOST)
+    return GatewayError("Another target answered first.", status=499, kind="unknown", code=LOST)
 
 
 async def _drop(call: Call, reply: Reply, error: asyncio.CancelledError) -> None:

@@ -54,7 +54,7 @@ class Standing:
                 log.info("%s answers again", self._name, extra={"event": "target_back"})
         elif isinstance(error, UpstreamError) and self.target.adapter.real:
             if self.breaker.failed(ticket):
-                words = "%s has failed too often, and is left alone for %d s: %s"
+                words = "%s has failed too often, and is not used for %d s: %s"
                 log.warning(words, self._name, self._rest, error.message, extra={"event": "target_resting"})
         else:
             self.breaker.let_go(ticket)
@@ -73,7 +73,7 @@ class Standing:
         name = self.target.adapter.name
         wait = self._rest
         return Down(
-            f"{name} has failed too often, and is left alone for {wait} s.",
+            f"{name} has failed too often, and is not used for {wait} s.",
             status=503,
             code=RESTING,
             provider=name,

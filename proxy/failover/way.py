@@ -88,7 +88,7 @@ class Way:
         """Go through the targets as if each failed in a way that lets another one answer."""
         for number, target in enumerate(self._left, start=1):
             self._call.history.append(Attempt(target, number))
-            self._errors.append((Down("Nobody was asked."), target))
+            self._errors.append((Down("No provider was asked."), target))
 
     async def _answer(self, target: Target, failed: GatewayError | None = None) -> Reply | None:
         """None where the next target is to be asked. Raises GatewayError where none is."""

@@ -29,7 +29,7 @@ from proxy.failover.standing import UNWELL, Standing, Standings
 from proxy.failover.trial import LOST, Trial, copy_attempt
 from proxy.ports import Attempt, Call, Handler, Peek, Renderer, Reply, Target
 
-NO_PREFILL = "goes on with no text"
+NO_PREFILL = "cannot continue a text"
 
 Broke = Callable[[Target, GatewayError, Usage | None], None]
 

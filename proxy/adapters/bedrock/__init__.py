@@ -100,14 +100,14 @@ class Bedrock(HTTPProvider):
         lines = [("accept-encoding", "identity"), host, self._via, *self.configured(), *shown]
         status, body = await self._upstream.get(self._origin, HEALTH_PATH, dict(lines), SIDE_TIMEOUT)
         if status != 200 and not (status == 403 and b"not authorized to perform" in body):
-            message = f"{self.name} answered {status} for its list of jobs."
+            message = f"{self.name} answered the request for its list of jobs with status {status}."
             raise Down(message, provider=self.name, upstream_status=status)
 
     async def _signed(self, method: str, target: str, headers: Headers, body: bytes) -> Headers:
         """The headers of the signature. Raises Refused without credentials or a region."""
         credentials = await self._chain.credentials()
         if not self._region:
-            message = f"{self.name} has no region: set AWS_REGION, or `location` of the provider."
+            message = f"{self.name} has no region: set AWS_REGION, or the provider's `location`."
             raise Refused(message, status=401, kind="authentication", code="no_region", provider=self.name)
         if self._signer is None or self._signer.credentials != credentials:
             self._signer = Signer(credentials, self._region, self._clock)

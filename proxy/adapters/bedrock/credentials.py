@@ -62,7 +62,7 @@ class Chain:
     async def _walk(self) -> None:
         if self._found is not None or monotonic() < self._retry_at:
             return
-        self._why = "the chain has none"
+        self._why = "AWS's own search found none"
         self._found = await self._patiently(self._session.get_credentials())
         self._retry_at = 0.0 if self._found else monotonic() + RETRY
 

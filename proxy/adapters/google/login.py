@@ -84,7 +84,7 @@ class Login:
                 if self._renewal is not None:
                     await asyncio.shield(self._renewal)  # a request that is cancelled must not end it for the others
         except TimeoutError:
-            message = f"Google gave {self._config.name} no access token within {PATIENCE:g} s."
+            message = f"Google did not issue an access token for {self._config.name} within {PATIENCE:g} s."
             raise Timeout(message, provider=self._config.name, code="token_timeout") from None
         if self._fault is not None:
             raise self._fault()
@@ -98,7 +98,7 @@ class Login:
         except Exception as error:  # google-auth parses foreign input, so any error may come: there is no token then
             found, self._credentials = self._credentials is not None, None  # they are looked for again the next time
             self._fault = (_fault if found else _no_credentials)(self._config.name, error)
-            log.warning("%s has no new access token: %s", self._config.name, _detail(error))
+            log.warning("%s: no new access token: %s", self._config.name, _detail(error))
         finally:
             self._got = monotonic()
             self._renewal = None
@@ -160,7 +160,7 @@ def _fault(provider: str, error: Exception) -> Callable[[], UpstreamError]:
         message = f"Google's token endpoint cannot be reached for {provider}."
         return partial(Down, message, provider=provider, kind="network_error", code="token_error")
     word = f" ({code})" if (code := _code(error)) else ""
-    message = f"Google gave {provider} no access token{word}: check its credentials, or log in again."
+    message = f"Google refused an access token for {provider}{word}: check its credentials, or log in again."
     return partial(Refused, message, provider=provider, status=401, kind="authentication", code="token_refused")
 
 

@@ -131,7 +131,7 @@ def _resource(publisher: str, name: str) -> str:
 
 def _nowhere(provider: str, lacks: str) -> Refused:
     return Refused(
-        f"Nobody said in which {lacks} {provider} is asked: set `{lacks}` in its row, or GOOGLE_CLOUD_{lacks.upper()}.",
+        f"{provider} has no {lacks}: set GOOGLE_CLOUD_{lacks.upper()}, or the provider's `{lacks}`.",
         provider=provider,
         status=401,
         kind="authentication",
