@@ -83,27 +83,27 @@ def test_a_fault_is_read(text: str, meant: Said) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "it asks for no status, delay or cut"),
-        (";;", "it asks for no status, delay or cut"),
-        ("rate=0.5; provider=openai", "it asks for no status, delay or cut"),
-        ("503", "'503' is none of status, delay, cut, rate, provider"),
-        ("stauts=503", "'stauts=503' is none of status"),
-        ("STATUS=503", "'STATUS=503' is none of status"),
-        ("status=503; status=500", "'status' is there twice"),
-        ("status=503, status=500", "status must be a status from 400 to 599, but '503, status=500' came"),
-        ("status=200", "status must be a status from 400 to 599, but '200' came"),
-        ("status=", "status must be a status from 400 to 599, but '' came"),
-        ("status=null", "status must be a status from 400 to 599, but 'null' came"),
+        ("", "needs a status, delay or cut"),
+        (";;", "needs a status, delay or cut"),
+        ("rate=0.5; provider=openai", "needs a status, delay or cut"),
+        ("503", "'503' must be one of status, delay, cut, rate, provider"),
+        ("stauts=503", "'stauts=503' must be one of status"),
+        ("STATUS=503", "'STATUS=503' must be one of status"),
+        ("status=503; status=500", "'status' was given twice"),
+        ("status=503, status=500", "status must be a status from 400 to 599, but got '503, status=500'"),
+        ("status=200", "status must be a status from 400 to 599, but got '200'"),
+        ("status=", "status must be a status from 400 to 599, but got ''"),
+        ("status=null", "status must be a status from 400 to 599, but got 'null'"),
         ("status=5_03", "status must be"),
         ("status=" + "9" * 5000, "status must be"),
-        ("delay=-1", "delay must be seconds, from 0 to 86400, but '-1' came"),
+        ("delay=-1", "delay must be a number of seconds from 0 to 86400, but got '-1'"),
         ("delay=nan", "delay must be"),
         ("delay=inf", "delay must be"),
-        ("cut=0", "cut must be a number of bytes, 1 at least, but '0' came"),
+        ("cut=0", "cut must be a number of bytes, at least 1, but got '0'"),
         ("cut=1.5", "cut must be"),
-        ("status=503; rate=2", "rate must be a share, from 0 to 1, but '2' came"),
-        ("status=503; rate=\udc80\u0663", "rate must be a share"),
-        ("status=503; provider=", "provider must be a provider's name, but '' came"),
+        ("status=503; rate=2", "rate must be a number from 0 to 1, but got '2'"),
+        ("status=503; rate=\udc80\u0663", "rate must be a number"),
+        ("status=503; provider=", "provider must be a provider's name, but got ''"),
     ],
 )
 def test_what_is_no_fault_is_refused(text: str, told: str) -> None:
@@ -156,7 +156,10 @@ async def test_a_status_is_as_if_the_provider_had_answered_so(speech: Speech, pr
         assert await counts(gateway) == told
     for status, one, other in zip(STATUSES, injected, real, strict=True):
         assert one.status == status
-        assert f"{provider.provider} answers {status}, as an injected fault says" in speech.error(one.body)["message"]
+        assert (
+            f"{provider.provider} answered with status {status}, because of an injected fault"
+            in speech.error(one.body)["message"]
+        )
         assert (one.status, speech.error(one.body)) == (other.status, speech.error(other.body))
         assert one.header("retry-after") == other.header("retry-after") == ("1" if status in (429, 503, 529) else None)
     assert rows(here) == rows(there)
@@ -424,7 +427,9 @@ async def test_a_delay_comes_before_the_request_and_is_a_part_of_its_time() -> N
 @pytest.mark.parametrize("timeout", [0.2, 0.5])
 async def test_who_does_not_wait_so_long_is_told_in_time(timeout: float) -> None:
     world = World(echo=Fault(delay=0.5))
-    with pytest.raises(Timeout, match=f"echo did not end within {timeout} s: an injected fault delays it") as caught:
+    with pytest.raises(
+        Timeout, match=f"echo's answer did not end within {timeout} s, because of an injected fault"
+    ) as caught:
         await world.ask(timeout=timeout)
     assert (caught.value.code, caught.value.status, world.slept) == ("total_timeout", 504, [timeout])
 
@@ -514,7 +519,7 @@ async def test_a_row_does_nothing_while_faults_are_not_switched_on(
 
 async def test_who_starts_it_is_warned(caplog: pytest.LogCaptureFixture) -> None:
     async with pillion(**ON):
-        assert "faults are switched on: requests may fail on purpose" in caplog.messages
+        assert "fault injection is on: requests may fail on purpose" in caplog.messages
 
 
 async def test_the_apps_own_key_goes_with_it_where_the_app_has_one() -> None:
@@ -534,7 +539,7 @@ async def test_openais_own_sdk_meets_what_it_was_promised() -> None:
         sdk = openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="unused", max_retries=0)
         async with sdk:
             chats: Any = sdk.chat.completions
-            with pytest.raises(openai.RateLimitError, match="echo answers 429") as limited:
+            with pytest.raises(openai.RateLimitError, match="echo answered with status 429") as limited:
                 await chats.create(model="echo/text", messages=[], extra_headers=dict(header("status=429")))
             assert limited.value.response.headers["retry-after"] == "1"
             stream = await chats.create(

@@ -304,7 +304,7 @@ async def test_an_error_is_the_exception_of_its_status(sdk: Client, status: int,
         await (sdk.gathered if stream else sdk.create)(**asking(f"echo/error-{status}"))
     error = caught.value
     assert (type(error), error.status_code, error.type) == (expected, status, word)
-    assert (error.api_message or "").endswith(f"Echo answers {status}, as asked.")
+    assert (error.api_message or "").endswith(f"Echo answers with status {status}, as requested.")
     assert error.request_id
     assert error.request_id == error.response.headers["request-id"]
 

@@ -306,7 +306,7 @@ ERRORS = {
 @pytest.mark.parametrize("status", ERRORS)
 async def test_an_error_is_the_exception_of_its_status(sdk: Client, status: int, stream: bool) -> None:
     ask = sdk.chunks if stream else sdk.create
-    with pytest.raises(openai.APIStatusError, match=f"Echo answers {status}, as asked") as caught:
+    with pytest.raises(openai.APIStatusError, match=f"Echo answers with status {status}, as requested") as caught:
         await ask(model=f"echo/error-{status}", messages=user())
     error = caught.value
     assert type(error) is ERRORS[status]

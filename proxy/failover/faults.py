@@ -47,7 +47,7 @@ class Failing:
 
 def _refusal(status: int, provider: str, dialect: Dialect) -> "MadeUp":
     made, kind = class_of(status)
-    error = made(f"{provider} answers {status}, as an injected fault says.", status=status, kind=kind)
+    error = made(f"{provider} answered with status {status}, because of an injected fault.", status=status, kind=kind)
     lines = [("content-type", "application/json"), *dialect.error_headers(error), *([WAIT] if status in BUSY else [])]
     return MadeUp(status, {name.lower(): value for name, value in lines}, dialect.error(error, "fault"))
 

@@ -29,14 +29,14 @@ from proxy.wishes import FAULT
 
 ANY = "*"  # for the providers that have no row of their own
 NOT_ENABLED = (
-    f"{FAULT}: faults are not switched on here. For tests, set PILLION_FAULTS_ENABLED=true, or faults.enabled in"
+    f"{FAULT}: fault injection is off. For tests, turn it on with PILLION_FAULTS_ENABLED=true, or faults.enabled in"
     " config.yaml."
 )
 EXPECTED = {
     "status": "a status from 400 to 599",
-    "delay": "seconds, from 0 to 86400",
-    "cut": "a number of bytes, 1 at least",
-    "rate": "a share, from 0 to 1",
+    "delay": "a number of seconds from 0 to 86400",
+    "cut": "a number of bytes, at least 1",
+    "rate": "a number from 0 to 1",
     "provider": "a provider's name",
 }
 log = logging.getLogger("pillion")
@@ -77,13 +77,14 @@ class Faults:
         self._dialect = dialect
         self._dice = dice
         self._sleep = sleep
-        log.warning("faults are switched on: requests may fail on purpose", extra={"event": "faults"})
+        log.warning("fault injection is on: requests may fail on purpose", extra={"event": "faults"})
 
     def check(self, headers: Mapping[str, str]) -> None:
         """Raises BadRequest."""
         if FAULT in headers and (name := parse(headers[FAULT]).provider) and name not in self._named:
             raise BadRequest(
-                f"{FAULT}: there is no provider {name[:40]!r}; there are {', '.join(self._named)}.", param=FAULT
+                f"{FAULT}: there is no provider {name[:40]!r}. The providers are: {', '.join(self._named)}.",
+                param=FAULT,
             )
 
     async def __call__(self, call: Call, handler: Handler) -> Reply:
@@ -114,7 +115,7 @@ class Faults:
             return
         await call.timed(self._sleep(most))
         name = target.adapter.name
-        message = f"{name} did not end within {most:g} s: an injected fault delays it."
+        message = f"{name}'s answer did not end within {most:g} s, because of an injected fault."
         raise Timeout(message, code="total_timeout", provider=name)
 
     def _count(self, provider: str, fault: Fault) -> None:
@@ -131,11 +132,13 @@ def parse(text: str) -> Said:
         name, _, value = (part.strip() for part in pair.partition("="))
         if name not in EXPECTED or name in fields:
             known = ", ".join(EXPECTED)
-            raise _wrong(f"{name[:40]!r} is there twice" if name in fields else f"{pair[:40]!r} is none of {known}")
+            raise _wrong(
+                f"{name[:40]!r} was given twice" if name in fields else f"{pair[:40]!r} must be one of {known}"
+            )
         fields[name] = _value(name, value)
     provider = fields.pop("provider", "")
     if not fields.keys() - {"rate"}:
-        raise _wrong("it asks for no status, delay or cut")
+        raise _wrong("needs a status, delay or cut")
     return Said(Fault(**fields), provider)
 
 
@@ -145,9 +148,9 @@ def _value(name: str, text: str) -> Any:
     with suppress(msgspec.ValidationError, UnicodeEncodeError):  # the latter: of bytes that are no text
         value = msgspec.convert(text, _TYPES.get(name, str), strict=False)
     if value in (None, ""):
-        raise _wrong(f"{name} must be {EXPECTED[name]}, but {text[:40]!r} came")
+        raise _wrong(f"{name} must be {EXPECTED[name]}, but got {text[:40]!r}")
     return value
 
 
 def _wrong(what: str) -> BadRequest:
-    return BadRequest(f"{FAULT}: {what}. It looks like this: status=503; delay=0.5; cut=1000; rate=0.5.", param=FAULT)
+    return BadRequest(f"{FAULT}: {what}. Example: status=503; delay=0.5; cut=1000; rate=0.5.", param=FAULT)

@@ -135,7 +135,12 @@ class Echo:
         if status == 429 and retry is None:
             retry = 1
         kind, code = _ERRORS.get(status, ("invalid_request_error" if status < 500 else "server_error", None))
-        error = {"message": f"Echo answers {status}, as asked.", "type": kind, "param": None, "code": code}
+        error = {
+            "message": f"Echo answers with status {status}, as requested.",
+            "type": kind,
+            "param": None,
+            "code": code,
+        }
         headers = {"content-type": "application/json", "x-request-id": f"req_{ident}"}
         if retry is not None:
             headers["retry-after"] = str(retry)
@@ -178,7 +183,7 @@ class EchoAnswer:
         if not self._gone.is_set():
             await self._clock.reach(self._start + min(self._next.at, self._total), self._gone)
         if self._gone.is_set():
-            raise Down("The connection to the provider was let go.", code="upstream_aborted")
+            raise Down("pillion closed the connection to the provider.", code="upstream_aborted")
         if self._next.at > self._total:
             raise Timeout(f"The provider's answer did not end within {self._total:g} s.", code="total_timeout")
         if self._next.data is None:

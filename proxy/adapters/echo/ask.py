@@ -116,9 +116,9 @@ def _plain(why: str) -> str:
     """What msgspec complains of, in the words of the dialects' errors."""
     wrong = _WRONG.fullmatch(why)
     if wrong is None:
-        return "is missing" if _MISSING.fullmatch(why) else f"is wrong: {why[:1].lower()}{why[1:]}"
+        return "is missing" if _MISSING.fullmatch(why) else f"is not valid: {why[:1].lower()}{why[1:]}"
     wanted = " or ".join(_WANTED.get(each, each) for each in wrong[1].split(" | ") if each != "null")
-    came = f", but {_TYPES.get(wrong[3], wrong[3])} came" if wrong[3] else ""
+    came = f", but got {_TYPES.get(wrong[3], wrong[3])}" if wrong[3] else ""
     return f"must be {wanted}{wrong[2]}{came}"
 
 

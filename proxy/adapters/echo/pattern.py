@@ -113,4 +113,4 @@ class _Reader:
         return taken
 
     def _unreadable(self) -> Unreadable:
-        return Unreadable(f"the pattern `{self._pattern:.100}` is beyond what echo can read")
+        return Unreadable(f"echo does not support the pattern `{self._pattern:.100}`")

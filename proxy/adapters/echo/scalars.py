@@ -81,7 +81,7 @@ def number_of(schema: dict[str, Any], place: Place, *, whole: bool) -> Fraction:
         return step * (first + place.turn % (last - first + 1))
     low, high = max(low for low, _ in lows), min(high for high, _ in highs)
     if whole or "multipleOf" in schema or low >= high:
-        raise Unfillable(place.path, "no number lies between the bounds")
+        raise Unfillable(place.path, "there is no number between the bounds")
     return (low + high) / 2
 
 
@@ -103,7 +103,7 @@ def _bounds(schema: dict[str, Any], plain: str, strict: str, place: Place) -> It
 def _fraction(schema: dict[str, Any], word: str, place: Place) -> Fraction:
     value = schema[word]
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > sys.float_info.max:
-        raise Unfillable(place.path, f"`{word}` must be a number that a double can hold")
+        raise Unfillable(place.path, f"`{word}` must be a number in the range of a double")
     return Fraction(value) if isinstance(value, int) else Fraction(repr(value))
 
 

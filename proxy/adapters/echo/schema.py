@@ -52,7 +52,7 @@ class _Filler:
             if not isinstance(ref, str):
                 raise Unfillable(place.path, "`$ref` must be a string")
             if ref in refs:
-                raise Unfillable(place.path, f"the reference `{ref:.100}` leads into itself without end")
+                raise Unfillable(place.path, f"the reference `{ref:.100}` refers to itself endlessly")
             refs |= {ref}
             parts = [self._resolve(ref, place), *parts]
         flat = [self._flat(part, place._replace(refs=refs)) for part in parts]
@@ -67,12 +67,12 @@ class _Filler:
             for step in steps if head == "#" else [head]:
                 here = here[int(step) if isinstance(here, list) else step.replace("~1", "/").replace("~0", "~")]
         except (LookupError, TypeError, ValueError):
-            raise Unfillable(place.path, f"the reference `{ref:.100}` leads nowhere in this schema") from None
+            raise Unfillable(place.path, f"the reference `{ref:.100}` points to nothing in this schema") from None
         return here
 
     def _first_of(self, parts: list[Any], rest: dict[str, Any], place: Place) -> Any:
         """The first alternative that can be filled, beginning with the turn's; null comes last."""
-        failure = Unfillable(place.path, "there is no alternative to choose from")
+        failure = Unfillable(place.path, "there are no alternatives to choose from")
         for part in sorted(
             turned(parts, place.turn), key=lambda each: isinstance(each, dict) and each.get("type") == "null"
         ):
@@ -93,7 +93,7 @@ class _Filler:
             for option in turned(options, place.turn):
                 if is_of(option, schema):
                     return option
-            raise Unfillable(place.path, "no member of `enum` fits")
+            raise Unfillable(place.path, "no member of `enum` matches the rest of the schema")
         return self._typed(schema, place)
 
     def _typed(self, schema: dict[str, Any], place: Place) -> Any:

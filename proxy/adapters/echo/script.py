@@ -96,8 +96,8 @@ def _read(spellings: Iterable[re.Pattern[str]], word: str, name: str) -> list[An
 
 def _unknown(name: str, word: str) -> UnknownModel:
     return UnknownModel(
-        f"model: echo cannot make sense of `{word:.100}` in `{name:.100}`. It knows {_NAMES}. "
-        "A name that begins like none of these is answered with an echo.",
+        f"model: echo does not understand `{word:.100}` in `{name:.100}`. It knows {_NAMES}. "
+        "Any name that begins differently is answered with an echo.",
         param="model",
     )
 
@@ -211,7 +211,7 @@ def _offered(ask: Ask) -> list[tuple[int, Tool]]:
     """The tools to call, each with its index in the request: those that `tool_choice` names, or all."""
     offered = [(index, tool) for index, tool in enumerate(ask.tools or []) if tool.named]
     if not offered:
-        raise BadRequest("tools: this model calls the request's tools, and the request offers none.", param="tools")
+        raise BadRequest("tools: this model calls the request's tools, but the request has none.", param="tools")
     choice = ask.tool_choice
     if not isinstance(choice, Choice):
         return offered
@@ -219,7 +219,7 @@ def _offered(ask: Ask) -> list[tuple[int, Tool]]:
     names = [tool.named.name for tool in picked if tool.named]
     chosen = [(index, tool) for index, tool in offered if tool.named and tool.named.name in names]
     if not chosen:
-        raise BadRequest("tool_choice: it names no tool that the request offers.", param="tool_choice")
+        raise BadRequest("tool_choice: must name one of the request's tools.", param="tool_choice")
     return chosen
 
 
@@ -228,7 +228,7 @@ def _filled(schema: dict[str, Any], seed: int, at: str) -> Any:
         return fill(schema, seed)
     except Unfillable as error:
         place = f", for `{error.path:.100}` in the value" if error.path else ""
-        raise BadRequest(f"{at}: echo finds no value that fits: {error.why}{place}.", param=at) from None
+        raise BadRequest(f"{at}: echo cannot make a value that matches: {error.why}{place}.", param=at) from None
 
 
 def _encoded(value: Any) -> str:

@@ -37,7 +37,7 @@ def merge(schemas: list[Any], place: Place) -> dict[str, Any]:
         if schema is True:
             continue
         if not isinstance(schema, dict):
-            why = "the schema `false` lets nothing pass" if schema is False else "a schema is an object or a boolean"
+            why = "the schema `false` allows no value" if schema is False else "a schema must be an object or a boolean"
             raise Unfillable(place.path, why)
         for word, value in schema.items():
             merged[word] = _joined(word, merged[word], value) if word in merged else value
