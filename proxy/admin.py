@@ -75,7 +75,7 @@ class Admin:
         target = await self._allowed(call)
         names, catalog = {call.rest, f"{target.adapter.name}/{target.model}"}, self._planner.catalog
         if not target.adapter.has(target.model) and names.isdisjoint(await catalog.names(_via(call), call.key)):
-            raise UnknownModel(f"{target.adapter.name} lists no model {target.model!r}.", param="model")
+            raise UnknownModel(f"{target.adapter.name} does not list a model {target.model!r}.", param="model")
         abilities = target.adapter.abilities(target.model)
         return spelled_reply(call.dialect.model_card(call.rest, abilities))
 
@@ -112,9 +112,9 @@ class Admin:
         adapters = self._planner.catalog.adapters
         adapter = adapters.get(name)
         if adapter is None or what != "health":
-            message = f"There is no provider {name or what!r}; there are {', '.join(adapters)}."
+            message = f"There is no provider {name or what!r}. The providers are: {', '.join(adapters)}."
             if not name and what in adapters:
-                message = f"For one provider ask /v1/providers/{what}/health; /v1/providers shows all."
+                message = f"Use /v1/providers/{what}/health for this provider, or /v1/providers for all of them."
             raise GatewayError(message, status=404, kind="invalid_request", code="provider_not_found")
         health: Health = await aio.time(self._seconds.labels(name), asyncio.ensure_future(adapter.health()))
         body = {"name": name, "ok": health.ok, "latency_ms": round(health.latency * 1000, 1), "detail": health.detail}

@@ -120,7 +120,7 @@ def _operators_only(whose: Whose) -> Middleware:
     async def turn_away(call: Call, handler: Handler) -> Reply:
         if whose(call) is not None:
             raise GatewayError(
-                "Where clients have keys, this is on the admin listener alone: PILLION_ADMIN_ADDRESS.",
+                "Where clients have keys, this is only on the admin listener (PILLION_ADMIN_ADDRESS).",
                 status=404,
                 kind="invalid_request",
                 code="admin_listener_only",
@@ -233,14 +233,14 @@ def missing() -> list[Route]:
 
 
 async def not_yet(call: Call) -> Reply:
-    raise Unsupported("pillion knows this route and does not serve it yet.")
+    raise Unsupported("pillion does not serve this route yet.")
 
 
 async def no_verb(call: Call) -> Reply:
     """Gemini's other verbs stand behind a colon; a POST to a model itself has the wrong method."""
     if ":" in call.rest:
         return await not_yet(call)
-    raise GatewayError("A model takes GET, HEAD.", status=405, kind="invalid_request", code="method_not_allowed",
+    raise GatewayError("A model takes only GET, HEAD.", status=405, kind="invalid_request", code="method_not_allowed",
                        headers=[("allow", "GET, HEAD")])  # fmt: skip
 
 
@@ -253,5 +253,5 @@ async def no_websocket(call: Call) -> Reply:
             kind="invalid_request",
             code="websocket_not_supported",
         )
-    raise GatewayError("/responses takes POST.", status=405, kind="invalid_request", code="method_not_allowed",
+    raise GatewayError("/responses takes only POST.", status=405, kind="invalid_request", code="method_not_allowed",
                        headers=[("allow", "POST")])  # fmt: skip

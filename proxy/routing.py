@@ -69,12 +69,12 @@ class Routing:
         """
         found = self._found(method, path)
         if found is None:
-            raise GatewayError(f"There is no {path} here.", status=404, kind="invalid_request", code="unknown_url")
+            raise GatewayError(f"There is no route {path}.", status=404, kind="invalid_request", code="unknown_url")
         methods, rest = found
         route = methods.get(method) or methods.get(ANY)
         if route is None:
             raise GatewayError(
-                f"{path} does not take {method}; it takes {', '.join(methods)}.",
+                f"{path} does not take {method}, only {', '.join(methods)}.",
                 status=405,
                 kind="invalid_request",
                 code="method_not_allowed",

@@ -172,7 +172,9 @@ class Server:
         except ConnectionError:
             door.abort()
         except Exception:
-            log.exception("a request failed inside pillion, in the middle of the answer", extra={"id": request_id})
+            log.exception(
+                "a request failed because of a bug in pillion, in the middle of the answer", extra={"id": request_id}
+            )
             door.abort()
         finally:
             self._live.pop(door, None)
@@ -193,8 +195,8 @@ class Server:
             return self._parting
         if not isinstance(error, Exception):
             return None
-        log.exception("a request failed inside pillion", extra={"id": request_id})
-        return GatewayError("pillion failed; its log says why, under this request's id.")
+        log.exception("a request failed because of a bug in pillion", extra={"id": request_id})
+        return GatewayError("pillion failed because of a bug: its log has the details, under this request's id.")
 
     def refuse(self, malformed: Malformed) -> bytes:
         """The answer to bytes that are no HTTP request: with an id, and with nothing of what was sent."""
@@ -241,11 +243,11 @@ async def _receive(inbound: Inbound, limit: int, patience: Patience) -> bytes:
     """The request's body. Raises BadRequest: too long, too slow, encoded, or of a content type that is not JSON."""
     headers = inbound.headers
     if headers.get("content-encoding", "identity").lower() != "identity":
-        raise BadRequest("Request bodies must come without a content coding.", status=415)
+        raise BadRequest("content-encoding: the request body must not be compressed.", status=415)
     if headers.get("content-type", "application/json") != "application/json":
         media_type = headers["content-type"].partition(";")[0].strip().lower()
         if media_type != "application/json" and not media_type.endswith("+json"):
-            raise BadRequest("The content type must be application/json.", status=415)
+            raise BadRequest("content-type: must be application/json.", status=415)
     if int(headers.get("content-length", 0)) > limit:
         raise _too_long(limit)
     try:
@@ -253,13 +255,13 @@ async def _receive(inbound: Inbound, limit: int, patience: Patience) -> bytes:
     except BodyTooLong:
         raise _too_long(limit) from None
     except BodyBroken:
-        raise BadRequest("The request's body broke off or is not valid HTTP.") from None
+        raise BadRequest("The request body ended early, or is not valid HTTP.") from None
     except BodyTooSlow as slow:
-        raise BadRequest(f"The request's body {slow}.", status=408, code="body_timeout") from None
+        raise BadRequest(f"The request body {slow}.", status=408, code="body_timeout") from None
 
 
 def _too_long(limit: int) -> BadRequest:
-    return BadRequest(f"The request is longer than {limit} bytes.", status=413, code="request_too_large")
+    return BadRequest(f"The request body is longer than {limit} bytes.", status=413, code="request_too_large")
 
 
 def _our_lines(call: Call | None, request_id: str, is_whole: bool) -> bytes:

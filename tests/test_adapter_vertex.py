@@ -863,7 +863,7 @@ async def test_googles_vertex_sdk_lists_what_it_may_ask_for_and_asks_for_one() -
             whole = f"projects/p/locations/l/{name}"
             assert (await client.aio.models.get(model=whole)).name == name
         assert (await client.aio.models.get(model="openai/gpt-5")).name == "publishers/openai/models/gpt-5"
-        with pytest.raises(errors.ClientError, match="lists no model"):
+        with pytest.raises(errors.ClientError, match="does not list a model"):
             await client.aio.models.get(model="openai/nobodys")
 
 

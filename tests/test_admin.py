@@ -201,7 +201,7 @@ async def test_what_is_no_provider_is_not_found(rest: str) -> None:
     async with pillion() as gateway:
         got = await ask(gateway, "GET", f"/v1/providers/{rest}")
     assert (got.status, OPENAI.error(got.body)["code"]) == (404, "provider_not_found")
-    assert "there are ollama, echo" in OPENAI.error(got.body)["message"]
+    assert "The providers are: ollama, echo" in OPENAI.error(got.body)["message"]
 
 
 async def test_a_provider_without_a_word_of_what_about_it_is_told_where_that_is() -> None:

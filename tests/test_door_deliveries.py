@@ -366,7 +366,7 @@ async def test_a_head_that_cannot_be_spelled_leaves_no_provider_waiting(
         assert b"x-worse" not in await one.rest()
         assert isinstance(await watched.end(), GatewayError | ValueError)
         assert watched.aborted == 1
-    assert "failed inside pillion" in caplog.text
+    assert "failed because of a bug in pillion" in caplog.text
 
 
 @LIVE

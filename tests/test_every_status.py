@@ -74,7 +74,7 @@ def answers() -> list[Answer]:
 def check(got: Got, speech: Speech, asked: Answer) -> None:
     error = speech.error(got.body)
     assert got.whole
-    assert "failed; its log says why" not in error["message"]
+    assert "pillion failed because of a bug" not in error["message"]
     if asked.status < 400 or asked.what in ("what_breaks_off", LONG):
         assert got.status == 502
     else:

@@ -47,10 +47,10 @@ class Hosts:
     def _check_host(self, host: str) -> None:
         name, port = _split(host)
         if not name:
-            raise BadRequest("The Host header names no host.", code="invalid_host")
+            raise BadRequest("The Host header does not name a host.", code="invalid_host")
         if not (self._is_ours(name, port) or _may_be_called(name)):
             raise GatewayError(
-                f"The Host {name[:80]!r} is not one of pillion's names; PILLION_ALLOWED_HOSTS adds one.",
+                f"The Host {name[:80]!r} is not allowed; PILLION_ALLOWED_HOSTS can add it.",
                 status=421,
                 kind="invalid_request",
                 code="host_not_allowed",
@@ -102,7 +102,7 @@ def _check_site(said: str) -> None:
 
 def _foreign() -> GatewayError:
     return GatewayError(
-        "A page of another origin may not use pillion.",
+        "Web pages from other origins may not use pillion.",
         status=403,
         kind="invalid_request",
         code="origin_not_allowed",

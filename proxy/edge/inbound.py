@@ -90,7 +90,7 @@ class Inbound:
                     await self._waiter
             except TimeoutError:
                 self.keep_alive = False  # nobody is to wait for the rest
-                why = f"end within {total:g} s" if until == last else f"go on within {stall:g} s"
+                why = f"end within {total:g} s" if until == last else f"continue within {stall:g} s"
                 raise BodyTooSlow(f"did not {why}") from None
         if self._size > limit:
             self.forget()

@@ -174,7 +174,7 @@ class Requests:
         try:
             inbound = self._inbound_of(version == "1.1")
         except ValueError:
-            self.reject(400, "invalid_target", "The request's target is no URL.")
+            self.reject(400, "invalid_target", "The request's target is not a URL.")
             return
         self.reading = inbound
         self._taker.take(inbound)

@@ -39,12 +39,12 @@ class Intake:
         if TIMEOUT in call.headers:
             call.timeout = seconds(call.headers[TIMEOUT], self._longest)
             if not call.has_time():
-                message = f"The {call.timeout:g} s of {TIMEOUT} were over before anybody could be asked."
+                message = f"{TIMEOUT}: the {call.timeout:g} s passed before a provider could be asked."
                 raise GatewayError(message, status=504, kind="timeout", code="total_timeout")
         if COST_LIMIT in call.headers or SUMMARY in call.headers:
             call.wishes = with_headers(call.wishes, call.headers)
             if call.wishes.summary and dialect is None:
-                raise BadRequest(f"{SUMMARY}: the {call.dialect.name} wire has no place for one.", param=SUMMARY)
+                raise BadRequest(f"{SUMMARY}: the {call.dialect.name} API has no place for a summary.", param=SUMMARY)
         return await handler(call)
 
 

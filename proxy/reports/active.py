@@ -80,7 +80,10 @@ class Active:
         live = self._live.get(name)
         if live is None or client not in (None, live.client):
             raise GatewayError(
-                "No request of that id is under way.", status=404, kind="invalid_request", code="request_not_active"
+                "There is no request with that id in progress.",
+                status=404,
+                kind="invalid_request",
+                code="request_not_active",
             )
         if name not in self._cancelled:  # cancelling twice might cut off the error of the first time
             self._cancel(live)

@@ -68,7 +68,7 @@ def _client(own: str | None, wanted: str | None) -> str | None:
     if own is None or wanted in (None, own):
         return own or wanted
     raise GatewayError(
-        f"This key sees only its own usage, as client {own}: leave out client, or say {own}.",
+        f"This key can see only its own usage: leave out client, or set it to {own}.",
         status=403,
         kind="authentication",
         code="usage_not_allowed",

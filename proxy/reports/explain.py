@@ -94,7 +94,7 @@ class Explain:
             if record.id == call.rest and client in (None, record.client):
                 return reply_of(self._said(record, client is None))
         raise GatewayError(
-            f"No request of that id is among the last {self._ring.maxlen} that have ended (`explain` says how many).",
+            f"There is no request with that id among the last {self._ring.maxlen} (a number that `explain` sets).",
             status=404,
             kind="invalid_request",
             code="request_not_found",
