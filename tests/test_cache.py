@@ -801,7 +801,7 @@ async def test_a_disk_that_fails_is_told_of_once_and_costs_no_answer(
                 asked = call(b'{"model":"m%d"}' % n)
                 assert [(await asking(cache, provider, asked)).cache for _ in range(2)] == ["miss", "hit"]
     assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path / 'answers'}: File exists; answers are kept in memory alone"
+        f"{tmp_path / 'answers'}: File exists; answers are cached only in memory"
     ]
 
 

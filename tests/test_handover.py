@@ -274,7 +274,7 @@ async def test_what_is_no_socket_to_listen_at_is_told_of() -> None:
             said = (await process.communicate())[1].decode()
     assert (await code(process), said) == (
         2,
-        "pillion: descriptor 3, of LISTEN_FDS, is not a listening stream socket\n",
+        "pillion: descriptor 3 of LISTEN_FDS is not a listening stream socket\n",
     )
 
 
@@ -344,13 +344,18 @@ async def test_the_others_go_to_whom_none_is_bound_for_in_their_order() -> None:
 
 
 async def test_one_too_many_is_told_of() -> None:
-    with listening("127.0.0.1", "127.0.0.1") as handed, pytest.raises(ConfigError, match="all listeners have a socket"):
+    with (
+        listening("127.0.0.1", "127.0.0.1") as handed,
+        pytest.raises(ConfigError, match="all listeners already have a socket"),
+    ):
         await share(handed, [Address("127.0.0.1", 1)])
 
 
 async def test_one_that_strangers_can_reach_is_no_substitute_for_loopback() -> None:
     with listening("0.0.0.0") as handed:
-        with pytest.raises(ConfigError, match=r"configure 0\.0\.0\.0:\d+, so that it is known who may use it"):
+        with pytest.raises(
+            ConfigError, match=r"configure 0\.0\.0\.0:\d+ itself, so that pillion checks who may use it"
+        ):
             await share(handed, [Address("127.0.0.1", 7455)])
         assert await dealt(handed, Address("10.0.0.1", 7455)) == [[0]]
         assert await dealt(handed, Address("0.0.0.0", handed[0].address.port)) == [[0]]

@@ -533,4 +533,4 @@ def test_all_that_is_logged_goes_to_standard_error(
 def test_lost_lines_have_a_line() -> None:
     line: Line = logs._lost(7)
     assert (line.level, line.event) == ("warning", "log_lost")
-    assert b"7 lines were lost" in as_json(line)
+    assert b"7 log lines were lost" in as_json(line)

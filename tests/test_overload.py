@@ -422,7 +422,7 @@ def test_the_operator_may_allow_fewer_connections_than_the_descriptors_do(
     room = Room(OURS + SPARE + 200)
     room.allow(most)
     assert room.limit == limit
-    told = "max_connections is 101, and 264 descriptors allow 100 (ulimit -n)"
+    told = "max_connections is 101, but 264 file descriptors allow only 100 (ulimit -n)"
     assert caplog.messages == ([told] if most == 101 else [])
 
 
@@ -445,4 +445,6 @@ async def test_one_connection_too_many_is_told_so_and_probes_are_answered(caplog
             (await ask(there.gateway, "GET", "/metrics")).body.decode()
         )
     (told,) = [message for message in caplog.messages if message.startswith("clients have")]
-    assert told.startswith("clients have 1 connections, the most that max_connections allows: idle ones are closed")
+    assert told.startswith(
+        "clients have 1 connections, the most that max_connections allows: new ones take the place of idle ones"
+    )

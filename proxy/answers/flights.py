@@ -291,6 +291,6 @@ def _again(error: BaseException | None) -> Exception:
     """A copy for each seat, as errors collect tracebacks and headers on their way."""
     if isinstance(error, GatewayError):
         return copy(error)
-    failure = RuntimeError("what several calls share has failed")
+    failure = RuntimeError("a call that several requests share has failed")
     failure.__cause__ = error
     return failure

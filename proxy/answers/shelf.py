@@ -150,8 +150,8 @@ class Shelf:
         """Once, until it can be written again."""
         if not self._is_told:
             self._is_told = True
-            why = error.strerror or "it cannot be used"
-            log.warning("%s: %s; answers are kept in memory alone", self._folder, why, extra={"event": "cache_unkept"})
+            why = error.strerror or "cannot be used"
+            log.warning("%s: %s; answers are cached only in memory", self._folder, why, extra={"event": "cache_unkept"})
 
 
 def _private(path: str, flags: int) -> int:

@@ -25,7 +25,7 @@ class Handed:
     """A socket that was handed over. Raises ConfigError where it is none that we can accept from."""
 
     def __init__(self, descriptor: int) -> None:
-        problem = f"descriptor {descriptor}, of LISTEN_FDS, is not a listening stream socket"
+        problem = f"descriptor {descriptor} of LISTEN_FDS is not a listening stream socket"
         try:
             self.socket = socket.socket(fileno=descriptor)
         except OSError:
@@ -58,7 +58,7 @@ async def share(handed: Sequence[Handed], addresses: Sequence[Address]) -> list[
         free = next((index for index, share in enumerate(shares) if not share), None)
         if free is None:
             there = ", ".join(map(str, addresses))
-            raise ConfigError(f"LISTEN_FDS hands over {each.address}, and all listeners have a socket: {there}")
+            raise ConfigError(f"LISTEN_FDS hands over {each.address}, but all listeners already have a socket: {there}")
         _check_reach(each, addresses[free])
         shares[free].append(each)
     return [[each.socket for each in share] for share in shares]
@@ -80,5 +80,5 @@ def _check_reach(handed: Handed, address: Address) -> None:
     if address.is_local and not handed.address.is_local:
         raise ConfigError(
             f"LISTEN_FDS hands over {handed.address}, which can be reached from elsewhere, in place of {address}:"
-            f" configure {handed.address}, so that it is known who may use it"
+            f" configure {handed.address} itself, so that pillion checks who may use it"
         )

@@ -16,7 +16,7 @@ def show(reply: Reply, chunk: bytes, request_id: str) -> None:
         try:
             tap(chunk)
         except Exception:
-            log.exception("a tap failed, and is not asked again for this answer", extra={"id": request_id})
+            log.exception("a tap failed, and is not called again for this answer", extra={"id": request_id})
             reply.taps = [each for each in reply.taps if each is not tap]  # a new list: the loop is on the old one
 
 

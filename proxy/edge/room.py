@@ -69,7 +69,7 @@ class Room:
         """How many connections the operator allows; None: as many as the descriptors do, which is the upper limit."""
         self.limit = self._allowed if most is None else min(most, self._allowed)
         if most is not None and most > self._allowed:
-            words = "max_connections is %d, and %d descriptors allow %d (ulimit -n)"
+            words = "max_connections is %d, but %d file descriptors allow only %d (ulimit -n)"
             log.warning(words, most, self._descriptors, self._allowed, extra={"event": "crowded"})
         self.go_on()
 
@@ -122,7 +122,7 @@ class Room:
             self._refused.add(guest)
             self.turned_away += 1
             raise GatewayError(
-                "pillion has no room for another connection now; ask again.",
+                "pillion has no room for another connection now: try again.",
                 status=503,
                 code="too_many_connections",
                 headers=[("retry-after", "1")],
@@ -135,10 +135,10 @@ class Room:
         self._told = now
         by_whom = "max_connections allows"
         if self.limit == self._allowed:
-            by_whom = f"{self._descriptors} descriptors allow (ulimit -n)"
+            by_whom = f"{self._descriptors} file descriptors allow (ulimit -n)"
         log.warning(
-            "clients have %d connections, the most that %s: idle ones are closed for others, and where none is idle,"
-            " others are told 503",
+            "clients have %d connections, the most that %s: new ones take the place of idle ones; where none is idle,"
+            " they are answered with 503",
             self.limit,
             by_whom,
             extra={"event": "crowded"},

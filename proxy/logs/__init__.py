@@ -230,7 +230,7 @@ def _is_for_people(form: str) -> bool:
 
 
 def _lost(count: int) -> Note:
-    message = f"{count} lines were lost, because nobody read them"
+    message = f"{count} log lines were lost, because they were not read in time"
     return Note(time=stamp(), level="warning", event="log_lost", message=message)
 
 

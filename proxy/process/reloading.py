@@ -82,7 +82,9 @@ class Reloading:
     def ask(self) -> None:
         """Read the file, whether it has changed or not."""
         if self._is_over:
-            log.warning("pillion is ending, and no longer reads its configuration", extra={"event": "reload_failed"})
+            log.warning(
+                "pillion is shutting down, and no longer reads its configuration", extra={"event": "reload_failed"}
+            )
         self._asked.set()
 
     async def _run(self) -> None:
@@ -107,7 +109,7 @@ class Reloading:
         except (ConfigError, LedgerUnavailable) as error:
             self._failed(by, str(error).splitlines())
         except Exception:
-            log.exception("a reload failed inside pillion", extra={"event": "reload_failed", "by": by})
+            log.exception("a reload failed because of a bug in pillion", extra={"event": "reload_failed", "by": by})
             self._failed(by, [])
         else:
             self._succeeded(by, before, later)
@@ -117,7 +119,7 @@ class Reloading:
         self.has_succeeded = False
         for problem in problems:
             log.error("%s", problem, extra={"event": "reload_failed", "by": by})
-        words = "the configuration stays as it is, %s: the new one cannot be used"
+        words = "configuration %s stays in force: the new one cannot be used"
         log.error(words, self._app.config.fingerprint, extra={"event": "reload_failed", "by": by})
 
     def _succeeded(self, by: str, before: Config, later: Config) -> None:
@@ -132,7 +134,7 @@ class Reloading:
         self._app.metrics.tally("pillion_config_reloads_total", about, ["result"], lambda: self.results)
         about = "0 while the configuration on disk is not the one in force."
         self._app.metrics.watch("pillion_config_last_reload_successful", about, lambda: self.has_succeeded)
-        about = "When the configuration was last reloaded (or pillion started), in seconds since 1970."
+        about = "When the configuration was last reloaded, or pillion started, in seconds since 1970."
         name = "pillion_config_last_reload_success_timestamp_seconds"
         self._app.metrics.watch(name, about, lambda: self.succeeded_at)
 
@@ -146,13 +148,13 @@ def check_fixed(before: Config, later: Config) -> None:
 def check_guards(before: Config, later: Config) -> None:
     """Raises ConfigError where a file that may still be half written has lost what keeps others out."""
     if gone := [name for name, are_there in GUARDS.items() if are_there(before) and not are_there(later)]:
-        raise ConfigError(f"the file has no {' and '.join(gone)} any more: send SIGHUP if that is intended")
+        raise ConfigError(f"the file no longer has any {' or '.join(gone)}: send SIGHUP if that is intended")
 
 
 def _changed(before: Config, later: Config) -> Iterator[str]:
     for name, of in FIXED.items():
         if of(before) != of(later):
-            yield f"{name}: was {_told(of(before))} and is now {_told(of(later))}, which needs a restart"
+            yield f"{name}: was {_told(of(before))} and is now {_told(of(later))}, which requires a restart"
 
 
 def _told(value: Any) -> str:

@@ -98,12 +98,12 @@ async def _run(config: Config, source: Source, lines: Log, hide: Redaction, hand
         async with reloading:
             await app.admin.stop.wait()
         by = signals[0] if signals else "/quitquitquit"
-        log.info("told to stop by %s", by, extra={"event": "draining", "by": by})
+        log.info("stopping, because of %s", by, extra={"event": "draining", "by": by})
         cut = await drain(app, hurry)
     finally:
         await app.close()
     code = CUT if cut else 0
-    log.info("gone", extra={"event": "stopped", "exit_code": code, "cut": cut})
+    log.info("stopped", extra={"event": "stopped", "exit_code": code, "cut": cut})
     return code
 
 
@@ -121,7 +121,9 @@ def _fill_descriptors() -> None:
 def _check_loop() -> None:
     """In debug mode asyncio logs the arguments of each slow step, and those are prompts. Raises ConfigError."""
     if asyncio.get_running_loop().get_debug():
-        raise ConfigError("asyncio is in debug mode, which would log prompts: unset PYTHONASYNCIODEBUG and -X dev")
+        raise ConfigError(
+            "asyncio is in debug mode, which would log prompts: unset PYTHONASYNCIODEBUG, and leave out -X dev"
+        )
 
 
 def _listen_to_signals(stop: asyncio.Event, hurry: asyncio.Event, reload: Callable[[], None]) -> list[str]:
@@ -166,9 +168,9 @@ async def drain(app: App, hurry: asyncio.Event) -> int:
     await _wait_for(asyncio.sleep(config.min_sigterm_delay), hurry)
     app.retire()
     await _wait_for(app.left(), hurry, deadline - loop.time())
-    cut = app.cut(GatewayError("pillion is shutting down; ask again.", status=503, code="shutting_down"))
+    cut = app.cut(GatewayError("pillion is shutting down: try again.", status=503, code="shutting_down"))
     if cut:
-        words = "%d answers were cut, because they were not finished when pillion had to end"
+        words = "%d answers were cut off, because they were not finished when pillion had to stop"
         log.warning(words, cut, extra={"event": "cut", "cut": cut})
         await _wait_for(app.left(), asyncio.Event(), LAST_WORDS)
     return cut
