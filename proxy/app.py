@@ -226,7 +226,8 @@ class App:
             try:
                 await server.open(address, socks)
             except OSError as error:
-                raise CannotListen(f"cannot listen on {address}: {error.strerror or error}") from None
+                why = (error.strerror or str(error)).lower()
+                raise CannotListen(f"cannot listen on {address}: {why}") from None
         if self.store is not None:
             await self.store.open()
         await self.accounting.open()
