@@ -931,13 +931,13 @@ def test_what_fills_a_schema_fits_it(schema: dict[str, Any], seed: int) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b'{"model":"echo","messages":[{"role":1}]}', "messages[0].role must be a string, but got a number."),
-        (b'{"model":"echo","messages":"x"}', "messages must be an array, but got a string."),
+        (b'{"model":"echo","messages":[{"role":1}]}', "messages[0].role must be a string, not an integer."),
+        (b'{"model":"echo","messages":"x"}', "messages must be an array, not a string."),
         (b'{"model":"echo"}', "messages is missing."),
         (b'{"model":"echo","messages":[],"n":0}', "n must be an integer >= 1."),
-        (b'{"model":"echo","messages":[],"n":1.5}', "n must be an integer, but got a number."),
-        (b'{"model":"echo","messages":[],"stop":1}', "stop must be a string or an array, but got a number."),
-        (b"[]", "The request body must be an object, but got an array."),
+        (b'{"model":"echo","messages":[],"n":1.5}', "n must be an integer, not a decimal number."),
+        (b'{"model":"echo","messages":[],"stop":1}', "stop must be a string or an array, not an integer."),
+        (b"[]", "The request body must be an object, not an array."),
     ],
 )
 def test_the_error_of_an_unreadable_body_is_declared_in_plain_words(data: bytes, message: str) -> None:

@@ -108,7 +108,7 @@ class Cache:
         if word == "shared":
             return self._on._replace(shares=True) if self._is_wanted(call) else TOGETHER
         if (mode := self._said.get(word)) is None:
-            raise BadRequest(f"{CACHE} must be on, off, refresh or shared, but got {said[:40]!r}.", param=CACHE)
+            raise BadRequest(f"{CACHE} must be on, off, refresh or shared, not {said[:40]!r}.", param=CACHE)
         return mode
 
     def _is_wanted(self, call: Call) -> bool:

@@ -148,7 +148,7 @@ def _value(name: str, text: str) -> Any:
     with suppress(msgspec.ValidationError, UnicodeEncodeError):  # the latter: of bytes that are no text
         value = msgspec.convert(text, _TYPES.get(name, str), strict=False)
     if value in (None, ""):
-        raise _wrong(f"{name} must be {EXPECTED[name]}, but got {text[:40]!r}")
+        raise _wrong(f"{name} must be {EXPECTED[name]}, not {text[:40]!r}")
     return value
 
 

@@ -71,7 +71,7 @@ def form(words: Mapping[str, str], accept: str) -> str:
         )
     said = words.get("format", "csv" if "text/csv" in accept else "json")
     if said not in FORMATS:
-        raise BadRequest(f"format must be {' or '.join(FORMATS)}, but got {said[:40]!r}", param="format")
+        raise BadRequest(f"format must be {' or '.join(FORMATS)}, not {said[:40]!r}", param="format")
     if said == "csv" and (paging := [name for name in _PAGING if name in words]):
         raise BadRequest(f"{paging[0]} works only with json: csv has all lines in one answer", param=paging[0])
     return said

@@ -16,10 +16,10 @@ _TOKEN = re.compile(r"\s*(?:\w{1,8}|[^\w\s])|\s+")
 _MISSING = re.compile("Object missing required field `(.*)`")
 _WRONG = re.compile("Expected `(.*?)`(.*?)(?:, got `(.*)`)?")
 _TYPES = {  # msgspec's words, and ours
-    "str": "a string", "bool": "a boolean", "int": "a number", "float": "a number", "array": "an array",
+    "str": "a string", "bool": "a boolean", "int": "an integer", "float": "a decimal number", "array": "an array",
     "object": "an object", "null": "nothing",
 }  # fmt: skip
-_WANTED = _TYPES | {"int": "an integer"}
+_WANTED = _TYPES | {"float": "a number"}
 
 Count = Annotated[int, Meta(ge=1)]
 StopString = Annotated[str, Meta(min_length=1)]
@@ -118,7 +118,7 @@ def _plain(why: str) -> str:
     if wrong is None:
         return "is missing" if _MISSING.fullmatch(why) else f"is not valid: {why[:1].lower()}{why[1:]}"
     wanted = " or ".join(_WANTED.get(each, each) for each in wrong[1].split(" | ") if each != "null")
-    came = f", but got {_TYPES.get(wrong[3], wrong[3])}" if wrong[3] else ""
+    came = f", not {_TYPES.get(wrong[3], wrong[3])}" if wrong[3] else ""
     return f"must be {wanted}{wrong[2]}{came}"
 
 
