@@ -99,8 +99,8 @@ async def test_a_page_that_nobody_named_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("query", "param", "words"),
     [
-        ("start=2027-01-01", "start", "unknown parameter 'start'; the parameters are since, until, group_by, client,"),
-        ("since=2027-01-01&key=k&groupby=day&x=", "groupby", "unknown parameter 'groupby', 'x'; the parameters are"),
+        ("start=2027-01-01", "start", "Unknown parameter 'start'; the parameters are since, until, group_by, client,"),
+        ("since=2027-01-01&key=k&groupby=day&x=", "groupby", "Unknown parameter 'groupby', 'x'; the parameters are"),
         ("format=xml", "format", "format must be json or csv, not 'xml'"),
         ("format=", "format", "format must be json or csv, not ''"),
         ("group_by=day&group_by=model", "group_by", "'group_by' was given twice: give it once"),

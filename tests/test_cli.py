@@ -164,6 +164,18 @@ def test_check_warns_of_a_budget_of_nobody(tmp_path: Path) -> None:
     assert run("check", **state) == (0, "ok: echo\n", "")
 
 
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--by", "weather"], "--by must be one or more of day, hour, provider, model, client, key, each only once"),
+        (["--until", "x"], "--until must be a date from 1970 on, such as 2027-01-31 or 2027-01-31T12:00:00Z"),
+    ],
+)
+def test_what_spend_cannot_read_is_told_by_its_flag(flags: list[str], told: str) -> None:
+    """The URL's parameters have other names."""
+    assert run("spend", *flags) == (2, "", f"pillion: {told}\n")
+
+
 @pytest.mark.parametrize("said", ["x", "-1", "nan", "inf"])
 def test_how_long_to_wait_is_a_number_of_seconds(said: str) -> None:
     for code, _, complaints in (run("wait", "--timeout", said), run("wait", PILLION_WAIT_TIMEOUT=said)):

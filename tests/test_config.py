@@ -405,6 +405,13 @@ def test_an_upstream_without_its_key_is_a_mistake_that_names_the_key() -> None:
         load(environ={"PILLION_UPSTREAM": "openai"})
 
 
+def test_echo_is_among_what_there_is_once(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("{upstream: nobody, providers: {echo: {model: m}}}")
+    with pytest.raises(ConfigError, match=r"the configured ones are echo, ollama\n"):
+        load(path, environ={})
+
+
 # --- timers and models -----------------------------------------------------------------------------------------------
 
 

@@ -219,7 +219,7 @@ async def test_each_client_has_its_own() -> None:
     await world.ask(fine, **key("c", requests=2))
     error = await world.refused(fine, **key("c", requests=2))
     assert error.message == "The limit of client c is 2 requests per minute: try again in 30 s."
-    assert (await world.refused(fine)).message.startswith("The limit of clients without a key is 1 requests")
+    assert (await world.refused(fine)).message.startswith("The limit of clients without a key is 1 request ")
 
 
 async def test_a_key_without_limits_has_the_default_and_one_with_new_ones_has_these() -> None:
@@ -258,7 +258,7 @@ async def test_a_provider_and_a_model_have_limits_of_their_own(kind: str, name: 
     error = await world.refused(attempted(fine))
     assert isinstance(error, OverLimit)
     assert error.elsewhere
-    assert error.message == f"The limit of {name} is 1 requests per minute: try again in 60 s."
+    assert error.message == f"The limit of {name} is 1 request per minute: try again in 60 s."
     assert world.limit.refused == {(kind, "requests"): 1}
     other = Target(Echo("other"), "m")
     asked = call()

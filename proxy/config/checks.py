@@ -142,7 +142,7 @@ def _models(layers: Layers) -> None:
     if file.upstream is not None and (slash and not model):
         note(layers, ("upstream",), "must be PROVIDER or PROVIDER/MODEL")
     elif file.upstream is not None and provider not in known:
-        there = ", ".join([*layers.rows, "echo"])
+        there = ", ".join(dict.fromkeys([*layers.rows, "echo"]))
         note(
             layers,
             ("upstream",),

@@ -117,10 +117,11 @@ class Limited(Scope):
 
     def sentence(self, what: What, need: Need) -> str:
         if what == "concurrent":
-            return f"The limit of {self.name} is {self._concurrent} requests at the same time"
+            assert self._concurrent is not None
+            return f"The limit of {self.name} is {_counted(self._concurrent, 'request')} at the same time"
         bucket = self._requests if what == "requests" else self._tokens
         assert bucket is not None
-        limit = f"The limit of {self.name} is {bucket.limit} {what} per minute"
+        limit = f"The limit of {self.name} is {_counted(bucket.limit, what[:-1])} per minute"
         if what == "requests":
             return limit
         length = "with an answer of the length it allows" if need.says else "its answer included"
@@ -183,3 +184,7 @@ class Ticket:
                 scope.timer.cancel()
                 scope.timer = None
         return stood
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

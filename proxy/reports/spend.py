@@ -10,16 +10,16 @@ from proxy.errors import BadRequest, ConfigError
 from proxy.reports.usage_report import as_csv, as_json, as_table, asked
 from proxy.store import begin, read_usage
 
-WORDS = ("since", "until", "group_by")
+FLAGS = {"since": "--since", "until": "--until", "group_by": "--by"}  # by the names that a URL has for them
 
 
 def spend(config: Config, typed: Namespace) -> int:
     """The exit code. Raises ConfigError."""
-    words = {name: said for name in WORDS if (said := getattr(typed, name)) is not None}
+    words = {name: said for name in FLAGS if (said := getattr(typed, name)) is not None}
     try:
         query = asked(words)._replace(client=typed.client)
     except BadRequest as error:
-        raise ConfigError(error.message) from None
+        raise ConfigError(error.message.rstrip(".").replace(error.param or "", FLAGS[error.param or ""], 1)) from None
     groups = read_usage(_folder(config), query)
     if typed.json:
         print(as_json(groups, query.by).decode())

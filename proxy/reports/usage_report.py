@@ -47,7 +47,7 @@ def said_in(query: str) -> dict[str, str]:
     words = dict(pairs)
     if len(words) < len(pairs):
         twice = next(name for name in words if sum(name == other for other, _ in pairs) > 1)[:40]
-        raise BadRequest(f"{twice!r} was given twice: give it once, with commas between several names", param=twice)
+        raise BadRequest(f"{twice!r} was given twice: give it once, with commas between several names.", param=twice)
     return words
 
 
@@ -58,7 +58,7 @@ def asked(words: Mapping[str, str], by: tuple[str, ...] = ("day",)) -> Query:
     """
     since, until = _moment(words, "since"), _moment(words, "until")
     if since is not None and until is not None and since >= until:
-        raise BadRequest("since must be before until", param="since")
+        raise BadRequest("since must be before until.", param="since")
     return Query(since or 0.0, until, _groupings(words["group_by"]) if "group_by" in words else by)
 
 
@@ -67,13 +67,13 @@ def form(words: Mapping[str, str], accept: str) -> str:
     if unknown := [name for name in words if name not in PARAMETERS and name != _KEY]:
         named = ", ".join(repr(name[:40]) for name in unknown)
         raise BadRequest(
-            f"unknown parameter {named}; the parameters are {', '.join(PARAMETERS)}", param=unknown[0][:40]
+            f"Unknown parameter {named}; the parameters are {', '.join(PARAMETERS)}.", param=unknown[0][:40]
         )
     said = words.get("format", "csv" if "text/csv" in accept else "json")
     if said not in FORMATS:
-        raise BadRequest(f"format must be {' or '.join(FORMATS)}, not {said[:40]!r}", param="format")
+        raise BadRequest(f"format must be {' or '.join(FORMATS)}, not {said[:40]!r}.", param="format")
     if said == "csv" and (paging := [name for name in _PAGING if name in words]):
-        raise BadRequest(f"{paging[0]} works only with json: csv has all lines in one answer", param=paging[0])
+        raise BadRequest(f"{paging[0]} works only with json: csv has all lines in one answer.", param=paging[0])
     return said
 
 
@@ -81,7 +81,7 @@ def paged(query: Query, words: Mapping[str, str]) -> Query:
     """The query for one page: of `limit` lines, from where `page` says. Raises BadRequest."""
     limit = words.get("limit", str(PAGE))
     if not _is_number(limit) or not 1 <= int(limit) <= PAGE:
-        raise BadRequest(f"limit must be a number from 1 to {PAGE}", param="limit")
+        raise BadRequest(f"limit must be a number from 1 to {PAGE}.", param="limit")
     return query._replace(most=int(limit), behind=_place(words["page"], query.by) if "page" in words else ())
 
 
@@ -95,7 +95,7 @@ def _place(word: str, by: Sequence[str]) -> tuple[str, ...]:
         unspelled(by, keys)
     except ValueError:  # it is no base64, no JSON, or no key of such a group
         raise BadRequest(
-            "page must be the next_page of an earlier answer, with the same group_by", param="page"
+            "page must be the next_page of an earlier answer, with the same group_by.", param="page"
         ) from None
     return keys
 
@@ -118,13 +118,13 @@ def _moment(words: Mapping[str, str], name: str) -> float | None:
 
 
 def _not_a_moment(name: str) -> BadRequest:
-    return BadRequest(f"{name} must be a date from 1970 on, such as 2027-01-31 or 2027-01-31T12:00:00Z", param=name)
+    return BadRequest(f"{name} must be a date from 1970 on, such as 2027-01-31 or 2027-01-31T12:00:00Z.", param=name)
 
 
 def _groupings(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if len({*names}) < len(names) or not {*names} <= {*GROUPINGS}:
-        raise BadRequest(f"group_by must be one or more of {', '.join(GROUPINGS)}, each only once", param="group_by")
+        raise BadRequest(f"group_by must be one or more of {', '.join(GROUPINGS)}, each only once.", param="group_by")
     return names
 
 
