@@ -243,8 +243,8 @@ def test_an_event_may_have_line_ends() -> None:
     ("data", "said"),
     [
         (b"", "empty"),
-        (BEGUN + SAID, "ended before the answer was complete"),
-        ((BEGUN + SAID + ENDED)[:-9], "ended before the answer was complete"),
+        (BEGUN + SAID, "ended before it was complete"),
+        ((BEGUN + SAID + ENDED)[:-9], "ended before it was complete"),
         (BEGUN + exception("modelStreamErrorException", "it broke"), "it broke"),
         (BEGUN + chunk({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}), "busy"),
         (BEGUN + SAID[:-1] + b"?", "checksum of a message"),

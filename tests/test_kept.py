@@ -11,7 +11,7 @@ from tests.gateway import pillion
 
 ASKED = {"role": "user", "content": "Grüße"}
 GIVEN = {"type": "function_call_output", "call_id": "call_1", "output": "21"}
-INSTEAD = "pillion keeps no answers: send the whole conversation instead (`store: false` in most SDKs)."
+INSTEAD = "pillion stores no answers: send the whole conversation instead (`store: false` in most SDKs)."
 
 
 @pytest.mark.parametrize(
