@@ -387,6 +387,23 @@ async def test_a_provider_whose_every_key_is_out_comes_behind_the_others(tmp_pat
             assert await stage.ask(2, "a/m") == [401] * 2  # who names it gets it
 
 
+async def test_and_so_it_does_for_the_model_that_its_keys_may_not_use(tmp_path: Path) -> None:
+    def play(request: Received) -> Scenario:
+        forbidden = shown(request) == ONE and json.loads(request.body)["model"] == "m"
+        return refusal(403, "model_not_allowed") if forbidden else FINE
+
+    async with Evil(answering=play) as evil:
+        rows = {name: {"base_url": f"{evil.url}/v1", "api_key": key} for name, key in (("a", ONE), ("b", TWO))}
+        routes = {name: {"targets": [f"a/{name}", f"b/{name}"]} for name in ("m", "n")}
+        (tmp_path / "config.json").write_text(json.dumps({"providers": rows, "routes": routes}))
+        async with pillion(PILLION_CONFIG=str(tmp_path / "config.json")) as gateway:
+            stage = Stage(gateway, evil)
+            assert await stage.ask(5, "m") == [200] * 5
+            assert stage.asked() == {ONE: 1, TWO: 5}
+            assert await stage.ask(5, "n") == [200] * 5
+            assert stage.asked() == {ONE: 5}
+
+
 # --- what is kept ----------------------------------------------------------------------------------------------------
 
 

@@ -49,6 +49,9 @@ class Listing:
     def abilities(self, model: str) -> Abilities:
         raise AssertionError("a catalog tells of no model")
 
+    def may_ask(self, model: str) -> bool:
+        raise AssertionError("a catalog shows no key")
+
     def has_other_key(self, model: str) -> bool:
         raise AssertionError("a catalog shows no key")
 

@@ -50,6 +50,9 @@ class Provider:
     def abilities(self, model: str) -> Abilities:
         return self._abilities
 
+    def may_ask(self, model: str) -> bool:
+        return True
+
     def has_other_key(self, model: str) -> bool:
         self.keys -= 1
         return self.keys > 0

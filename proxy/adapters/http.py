@@ -93,6 +93,9 @@ class HTTPProvider(ABC):
     def counts(self, dialect: str) -> bool:
         return dialect in self.count_paths
 
+    def may_ask(self, model: str) -> bool:
+        return self.keys.may_ask(model)
+
     def has_other_key(self, model: str) -> bool:
         return self.keys.has_good(model)
 

@@ -138,12 +138,12 @@ class Keys:
 
     # --- who is left out ---
 
-    def may_ask(self) -> bool:
-        """Is there a key to use now, other than as a last resort?"""
+    def may_ask(self, model: str = "") -> bool:
+        """Is there a key to use now, other than as a last resort? Without a model: for any."""
         if not self._cooldown.leaves_out:
             return True
         self._look()
-        return self._cooldown.may_pick("")
+        return self._cooldown.may_pick(model)
 
     def has_good(self, model: str) -> bool:
         """Is there one that is neither left out nor on trial?"""

@@ -44,6 +44,10 @@ class Rules(Protocol):
     budget: RetryBudget
     backoff: Backoff
 
+    def may_ask(self, target: Target) -> bool:
+        """As far as we know, is its provider up, and is there a key to ask it for this model with?"""
+        ...
+
     async def attempt(self, call: Call, handler: Handler, standing: Standing, is_last: bool = False) -> Reply:
         """Ask `call.target` once. Raises GatewayError."""
         ...
@@ -125,7 +129,7 @@ class Way:
             standing = self._rules.standings.of(target)
             if reason := self._why_not(target, standing):
                 self._call.history.append(Attempt(target, skipped=reason))
-            elif self._rules.is_well(target.adapter.name):
+            elif self._rules.may_ask(target):
                 yield target
             else:
                 unwell.append(target)
@@ -210,8 +214,8 @@ class Way:
         if hedging is None or target is None:
             return None
         trial = Trial(self._call, target)
-        is_well = self._rules.is_well(target.adapter.name)
-        if is_well and monotonic() < self._until and trial.call.has_time() and hedging.may(trial.call):
+        has_time = monotonic() < self._until and trial.call.has_time()
+        if has_time and self._rules.may_ask(target) and hedging.may(trial.call):
             return trial, self._beside(trial.call, target)
         self._left = chain((target,), self._left)
         return None

@@ -69,13 +69,17 @@ class Failover:
         failed = None
         if self.hedging is not None:
             self.hedging.asked()
-        elif len(plan.targets) == 1 and self.is_well(plan.targets[0].adapter.name):
+        elif len(plan.targets) == 1 and self.may_ask(plan.targets[0]):
             call.target = plan.targets[0]  # nearly every call's way is no longer than this
             try:
                 return await self.attempt(call, handler, self.standings.of(call.target))
             except GatewayError as error:
                 failed = unwound(error)
         return await Way(self, call, handler, plan).go(failed)
+
+    def may_ask(self, target: Target) -> bool:
+        """As far as we know, is its provider up, and is there a key to ask it for this model with?"""
+        return self.is_well(target.adapter.name) and target.adapter.may_ask(target.model)
 
     async def rehearse(self, call: Call) -> Plan:
         """Write into the call's history whom it would ask one after the other, if each failed, and who would be passed

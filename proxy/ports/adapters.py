@@ -92,6 +92,10 @@ class Adapter(Protocol):
         """Can the provider count the tokens of a request in this dialect?"""
         ...
 
+    def may_ask(self, model: str) -> bool:
+        """Is there a key to ask it with now, other than as a last resort?"""
+        ...
+
     def has_other_key(self, model: str) -> bool:
         """Is there another key that may work where the last one did not?"""
         ...

@@ -82,6 +82,9 @@ class Echo:
     def counts(self, dialect: str) -> bool:
         return False
 
+    def may_ask(self, model: str) -> bool:
+        return True
+
     def has_other_key(self, model: str) -> bool:
         return False
 
