@@ -164,6 +164,28 @@ async def test_lenient_refuses_nothing_for_what_the_one_that_asks_holds_itself(s
 
 
 @pytest.mark.parametrize("mode", ["strict", "lenient"])
+async def test_what_others_spend_while_one_waits_for_another_budgets_lease_is_leased_anew(
+    server: Server, mode: Any
+) -> None:
+    rows = {
+        "all": Budget(usd=1, window="total", mode=mode),
+        "each": Budget(usd=1, window="total", mode=mode, client="*"),
+    }
+    one = Sidecar(server, rows)
+    await one.store.open()
+
+    async def reserve(client: str, bound: int) -> Reservation:
+        await one.leases.provide(one.budgets.counters(client, "echo", "m"), bound)
+        return one.budgets.reserve(client, "echo", "m", bound)
+
+    try:
+        one.budgets.settle(await reserve("ann", NANOS // 10), 0)  # so that there is enough for each of Bob's, by itself
+        await asyncio.gather(*(reserve("bob", NANOS // 20) for _ in range(12)))
+    finally:
+        await one.die()
+
+
+@pytest.mark.parametrize("mode", ["strict", "lenient"])
 async def test_what_has_no_bound_wants_a_cap(server: Server, mode: str) -> None:
     async with sidecar(server, mode=mode) as one:
         with pytest.raises(OverBudget, match="one that a fleet shares, refuses such a request unless `unbounded_usd`"):

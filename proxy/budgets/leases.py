@@ -93,20 +93,21 @@ class Leases:
 
     async def provide(self, counters: Iterable[Counter], bound: int | None, asker: Asker | None = None) -> None:
         """Lease what these lack, as far as it is granted. `asker`: the request. Raises StoreUnavailable."""
-        short = [each for each in counters if isinstance(each, Leased) and _lacks(each, bound)]
-        if not short:
+        wants = [(each, amount) for each in counters if isinstance(each, Leased) and (amount := _wanted(each, bound))]
+        if _suffice(wants):
             return
-        self._counters.update((_key(each), each) for each in short)  # again, for a window to which the clock went back
-        amounts = [each.amount(bound) or 0 for each in short]
-        for counter, amount in zip(short, amounts, strict=True):
+        for counter, amount in wants:
+            self._counters[_key(counter)] = counter  # again, for a window to which the clock went back
             counter.wanted += amount
         try:
             async with self._asks:
-                for _ in range(TRIES):  # while we ask for the second lease, others may spend the first
-                    if all([await self._has(*each, asker) for each in zip(short, amounts, strict=True)]):
+                for _ in range(TRIES):  # while we wait for one lease, others may spend another that was enough
+                    for counter, amount in wants:
+                        await self._lease(counter, amount, asker)
+                    if _suffice(wants):
                         return
         finally:
-            for counter, amount in zip(short, amounts, strict=True):
+            for counter, amount in wants:
                 counter.wanted -= amount
 
     def report(self) -> None:
@@ -127,23 +128,22 @@ class Leases:
             counter.lease = counter.used
             self._tell(counter, is_last=True)
 
-    async def _has(self, counter: Leased, amount: int, asker: Asker | None) -> bool:
-        """Is there so much now? Raises StoreUnavailable."""
+    async def _lease(self, counter: Leased, amount: int, asker: Asker | None) -> None:
+        """As much as there must be for this amount, if the store grants it. Raises StoreUnavailable."""
         need = amount - counter.free
         if need <= 0:
-            return True
+            return
         waits: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._tell(counter, need, waits)
         is_late = not await heard(waits, asker)
         answer = None if is_late else waits.result()
         if amount <= counter.free:
-            return True
+            return
         if answer is None:
             self._fleet.fallbacks += 1
             raise _unavailable(counter, "is slow to answer" if is_late else "cannot be reached")
         if answer[4]:
             raise _unavailable(counter, "has restarted and is still collecting what was spent")
-        return False
 
     def _tell(
         self, counter: Leased, need: int = 0, waits: "asyncio.Future[Answer] | None" = None, is_last: bool = False
@@ -180,12 +180,14 @@ class Leases:
             counter.part(used)
 
 
-def _lacks(counter: Leased, bound: int | None) -> bool:
-    """Must more be leased for this? Not for what is free, nor for what can never be leased: the budget refuses that."""
-    amount = counter.amount(bound)
-    if not amount:
-        return False
-    return counter.free < amount and not (counter.strict and amount > counter.limit)
+def _wanted(counter: Leased, bound: int | None) -> int:
+    """How much must be leased for this: nothing for what is free, nor for what the budget refuses in any case."""
+    amount = counter.amount(bound) or 0
+    return 0 if counter.strict and amount > counter.limit else amount
+
+
+def _suffice(wants: Iterable[tuple[Leased, int]]) -> bool:
+    return all(amount <= counter.free for counter, amount in wants)
 
 
 def _key(counter: Leased) -> str:
