@@ -186,6 +186,21 @@ async def test_what_others_spend_while_one_waits_for_another_budgets_lease_is_le
 
 
 @pytest.mark.parametrize("mode", ["strict", "lenient"])
+async def test_a_no_is_for_all_that_waited_for_it(server: Server, mode: Any) -> None:
+    async with sidecar(server, mode=mode) as one, sidecar(server, mode=mode) as two:
+        held = await one.reserve(NANOS)
+        asked = two.counter.number
+        heard = await asyncio.gather(*(two.reserve(NANOS // 2) for _ in range(20)), return_exceptions=True)
+        assert [type(each) for each in heard] == [OverBudget] * 20
+        assert two.counter.number - asked <= 3  # beats may come between
+        one.budgets.settle(held, 0)
+        one.leases.report()
+        one.leases.report()
+        await soon(lambda: not one.fleet.line)
+        await two.reserve(NANOS // 2)  # it is asked again
+
+
+@pytest.mark.parametrize("mode", ["strict", "lenient"])
 async def test_what_has_no_bound_wants_a_cap(server: Server, mode: str) -> None:
     async with sidecar(server, mode=mode) as one:
         with pytest.raises(OverBudget, match="one that a fleet shares, refuses such a request unless `unbounded_usd`"):

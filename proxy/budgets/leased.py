@@ -25,16 +25,17 @@ class Leased(Counter):
     """`others`: what the rest of the fleet has spent, as last heard. `spent` is the whole fleet's, `used` our own.
 
     `lease` is what we own since the window began, `used` included; `wanted`, the bounds of requests that wait for a
-    lease; `told`, what the store knows.
+    lease; `told`, what the store knows; `denied`, when it was asked for how much and granted nothing.
     """
 
-    __slots__ = ("_fresh", "_recent", "lease", "number", "others", "told", "used", "wanted")
+    __slots__ = ("_fresh", "_recent", "denied", "lease", "number", "others", "told", "used", "wanted")
 
     def __init__(self, terms: Terms, client: str, window: Window) -> None:
         super().__init__(terms, client, window)
         self.used = self.lease = self.others = self.wanted = 0
         self.number = 0  # of the last report
         self.told: tuple[int, int] | None = None
+        self.denied = (0.0, 0)
         self._fresh = self._recent = 0  # what was set aside since the last beat, and between the two before it
 
     @property
@@ -68,6 +69,11 @@ class Leased(Counter):
     def settle(self, bound: int | None, nanos: int) -> list[News]:
         self.used += nanos
         return super().settle(bound, nanos)
+
+    def was_denied(self, need: int, since: float) -> bool:
+        """Has the store been asked for no more than this since then, in vain? Whoever waited meanwhile knows enough."""
+        asked, least = self.denied
+        return asked >= since and least <= need
 
     def hear(self, used: int, spent: int) -> None:
         """The fleet had spent so much when we had `used` so much of it."""

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterable
 from functools import partial
 from math import isinf
-from time import time
+from time import monotonic, time
 
 from proxy.budgets.counter import Counter, Terms
 from proxy.budgets.leased import Leased
@@ -96,6 +96,7 @@ class Leases:
         wants = [(each, amount) for each in counters if isinstance(each, Leased) and (amount := _wanted(each, bound))]
         if _suffice(wants):
             return
+        came = monotonic()
         for counter, amount in wants:
             self._counters[_key(counter)] = counter  # again, for a window to which the clock went back
             counter.wanted += amount
@@ -103,7 +104,7 @@ class Leases:
             async with self._asks:
                 for _ in range(TRIES):  # while we wait for one lease, others may spend another that was enough
                     for counter, amount in wants:
-                        await self._lease(counter, amount, asker)
+                        await self._lease(counter, amount, came, asker)
                     if _suffice(wants):
                         return
         finally:
@@ -128,12 +129,16 @@ class Leases:
             counter.lease = counter.used
             self._tell(counter, is_last=True)
 
-    async def _lease(self, counter: Leased, amount: int, asker: Asker | None) -> None:
-        """As much as there must be for this amount, if the store grants it. Raises StoreUnavailable."""
+    async def _lease(self, counter: Leased, amount: int, came: float, asker: Asker | None) -> None:
+        """As much as there must be for this amount, if the store grants it. `came`: when it was asked for.
+
+        Raises StoreUnavailable.
+        """
         need = amount - counter.free
-        if need <= 0:
+        if need <= 0 or counter.was_denied(need, came):
             return
         waits: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        asked = monotonic()
         self._tell(counter, need, waits)
         is_late = not await heard(waits, asker)
         answer = None if is_late else waits.result()
@@ -144,6 +149,8 @@ class Leases:
             raise _unavailable(counter, "is slow to answer" if is_late else "cannot be reached")
         if answer[4]:
             raise _unavailable(counter, "has restarted and is still collecting what was spent")
+        if not answer[0]:
+            counter.denied = asked, need
 
     def _tell(
         self, counter: Leased, need: int = 0, waits: "asyncio.Future[Answer] | None" = None, is_last: bool = False
