@@ -23,7 +23,7 @@ from proxy.assembly import Assembly
 from proxy.config import Cache as Rules
 from proxy.edge.onlookers import conclude
 from proxy.envelope import Envelope
-from proxy.errors import BadRequest, Down
+from proxy.errors import BadRequest, Down, GatewayError, LedgerUnavailable, OverBudget
 from proxy.middleware.cache import Cache
 from proxy.middleware.cost import Cost
 from proxy.ports import Call, Handler, Reply, Wishes
@@ -612,6 +612,29 @@ async def test_who_sets_another_limit_waits_for_no_other(one: dict[str, Any], ot
         await asyncio.sleep(0.001)
         provider.hold.set()
         await asyncio.gather(*waiting)
+    assert provider.asked == 2
+
+
+@pytest.mark.parametrize("error", [OverBudget, LedgerUnavailable])
+@pytest.mark.parametrize("live", [False, True])
+async def test_who_pays_for_an_answer_refuses_it_to_nobody_else(error: type[GatewayError], live: bool) -> None:
+    class Billing(Provider):
+        async def __call__(self, asked: Call) -> Reply:
+            reply = await super().__call__(asked)
+            if asked.client == "poor":
+                raise error("There is nothing left for poor.")
+            return reply
+
+    provider = Billing(*CHUNKS if live else [b"{}"])
+    provider.hold.clear()
+    async with cached(single_flight=True, shared=True) as cache:
+        calls = [call(client=name) for name in ("poor", "poor", "rich", "rich")]
+        waiting = [asyncio.ensure_future(asking(cache, provider, each)) for each in calls]
+        await asyncio.sleep(0.001)
+        provider.hold.set()
+        got = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(each) for each in got] == [error, error, Taken, Taken]
+    assert [each.cache for each in got if isinstance(each, Taken)] == ["miss", "shared"]
     assert provider.asked == 2
 
 

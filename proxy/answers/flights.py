@@ -54,6 +54,11 @@ class Flights:
         """Is there one to join?"""
         return key in self._open
 
+    def first(self, key: Key) -> Call | None:
+        """The call that started the one to join; None where there is none."""
+        flight = self._open.get(key)
+        return None if flight is None else flight.call
+
     async def share(self, key: Key, call: Call, handler: Handler) -> Shared:
         """Join the flight of this key, or start one. Raises what the handler does, as an error of its own."""
         flight = self._open.get(key) or self._take_off(key, call, handler)

@@ -19,7 +19,7 @@ from proxy.answers import Answer, Answers, Found, Gathering, Shelf, lasting, str
 from proxy.answers.flights import Flights, Key
 from proxy.answers.sameness import identity, is_deterministic, stands_alone
 from proxy.edge.aside import aside
-from proxy.errors import BadRequest, GatewayError
+from proxy.errors import BadRequest, GatewayError, LedgerUnavailable, OverBudget
 from proxy.ports import Call, Handler, Headers, Reply
 
 CACHE = "x-pillion-cache"
@@ -128,13 +128,20 @@ class Cache:
         return await _marked(handler(call), MISS)
 
     async def _together_with_others(self, key: str, call: Call, handler: Handler) -> Reply:
-        """Calls share an answer only where they give it the same time and the same limit of cost."""
+        """Calls share an answer only where they give it the same time and the same limit of cost.
+
+        Where it is refused to the client that was to pay for it, the next one pays.
+        """
         whose = (key, call.timeout, call.wishes.cost_limit)
-        if whose not in self.flights:
-            self.misses += 1
-            return await _marked(self._first(whose, call, handler), MISS)
-        self.shared += 1
-        return await _marked(self._other(whose, call, handler), SHARED)
+        while (first := self.flights.first(whose)) is not None:
+            self.shared += 1
+            try:
+                return await _marked(self._other(whose, call, handler), SHARED)
+            except (OverBudget, LedgerUnavailable):
+                if first.client == call.client:
+                    raise
+        self.misses += 1
+        return await _marked(self._first(whose, call, handler), MISS)
 
     async def _first(self, whose: Key, call: Call, handler: Handler) -> Reply:
         return (await self.flights.share(whose, call, handler)).reply
