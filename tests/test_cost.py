@@ -351,6 +351,28 @@ async def test_where_nobody_was_asked_there_was_no_attempt(tmp_path: Path, text:
     assert "attempts" not in refused
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "routes: {r: {targets: [answers/m, reads/m], strategy: least_cost}}\n",
+        "routes: {r: {targets: [answers/m, reads/m]}}\nbudgets: {all: {usd: 0.03, at_end: cheaper}}\n"
+        "ledger: {create: true}\n",
+    ],
+    ids=["strategy", "budget"],
+)
+async def test_which_target_is_cheaper_depends_on_how_long_the_answer_may_be(tmp_path: Path, text: str) -> None:
+    """One is cheap to read for, the other to write for."""
+    async with Evil(answering=lambda _: WHOLE) as evil:
+        rows = [f"  {name}: {{base_url: '{evil.url}/v1', api_key: x}}\n" for name in ("answers", "reads")]
+        prices = "prices: {answers/m: {input: 10, output: 10}, reads/m: {input: 1, output: 100}}\n"
+        environ = config_file("".join(["providers:\n", *rows, prices, text]), tmp_path)
+        async with pillion(**environ) as gateway:
+            for length, words, by in ((10, 800, "reads"), (200, 1, "answers")):
+                messages = [{"role": "user", "content": "word " * words}]
+                got = await chat(gateway, "r", max_tokens=length, messages=messages)
+                assert (got.status, got.header("x-pillion-provider")) == (200, by)
+
+
 async def test_a_strict_budget_holds_whatever_comes_at_once(tmp_path: Path) -> None:
     """Each may cost less than 0.00033, and costs 0.000011: three at a time."""
     async with Evil(answering=lambda _: WHOLE) as evil, priced(evil, tmp_path, BUDGET) as gateway:

@@ -208,7 +208,7 @@ def _check_limit(call: Call, bound: int | None) -> None:
 
 def _row(call: Call, target: Target, price: Price, now: float) -> Row:
     """An intent: what the attempt will cost, by a guess. In the order of Row's fields."""
-    read, written = len(call.envelope.body) // BYTES_PER_TOKEN, unheard(call)
+    read, written = len(call.envelope.body) // BYTES_PER_TOKEN, unheard(call, target)
     return Row(
         0, now, call.id, call.attempts, call.client, call.dialect.name, call.operation, target.adapter.name,
         target.model, read, 0, 0, 0, 0, written, 0, 0, price.bound(read, written), price.source, 0.0, 0.0, 200, "",

@@ -15,7 +15,8 @@ from proxy.middleware.cost import Cost, Paid
 from proxy.ports import Call, Target
 from proxy.prices import Prices, UnknownPrice
 from proxy.spending.alerts import Alerts, Post
-from proxy.spending.tokens import ANSWER, BYTES_PER_TOKEN
+from proxy.spending.tokens import BYTES_PER_TOKEN
+from proxy.spending.used import unheard
 from proxy.store import Ledger
 
 
@@ -86,4 +87,4 @@ class Charges:
             return None
         if not price.is_known:
             return None
-        return price.bound(len(call.envelope.body) // BYTES_PER_TOKEN, ANSWER)
+        return price.bound(len(call.envelope.body) // BYTES_PER_TOKEN, unheard(call, target))

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from proxy.canon import NO_USAGE, Usage
 from proxy.errors import BadRequest, Down, UpstreamError
-from proxy.ports import Call
+from proxy.ports import Call, Target
 from proxy.spending.extent import is_length, said_length
 from proxy.spending.heard import tokens_of
 from proxy.spending.tokens import ANSWER, BYTES_PER_TOKEN
@@ -32,7 +32,8 @@ def used(call: Call, error: BaseException | None) -> tuple[Usage, int]:
             return filled, 0 if filled is usage else ESTIMATED
     heard, doubts = _heard(call), ESTIMATED | (ABSURD if usage is not None and usage.is_odd else 0)
     if is_unheard(call, error):
-        heard = replace(heard, output=unheard(call))
+        assert call.target is not None
+        heard = replace(heard, output=unheard(call, call.target))
     if usage is None or not (usage.total_input or usage.total_output or usage.beside):
         return heard, doubts
     usage = _no_shorter(usage, heard)
@@ -58,14 +59,13 @@ def is_unheard(call: Call, error: BaseException | None) -> bool:
     return not (call.stream or is_over or tokens_of(call.heard, call.dialect, call.stream))
 
 
-def unheard(call: Call) -> int:
+def unheard(call: Call, target: Target) -> int:
     """Tokens of an answer of which nobody has heard a word: a guess, and no more than it was allowed."""
-    assert call.target is not None
     try:
         lengths = [said for said in said_length(call.envelope, call.dialect.bounds) if is_length(said)]
     except BadRequest:  # of a length that nobody can read
         return ANSWER
-    most = min(lengths) if lengths else call.target.adapter.hints(call.target.model).max_tokens
+    most = min(lengths) if lengths else target.adapter.hints(target.model).max_tokens
     return most if most is not None and most < ANSWER else ANSWER
 
 
