@@ -373,6 +373,18 @@ async def test_which_target_is_cheaper_depends_on_how_long_the_answer_may_be(tmp
                 assert (got.status, got.header("x-pillion-provider")) == (200, by)
 
 
+async def test_which_target_is_cheaper_depends_on_the_tier_that_is_asked_for(tmp_path: Path) -> None:
+    """gpt-5 costs half as much in the tier flex."""
+    async with Evil(answering=lambda _: WHOLE) as evil:
+        host = f"providers: {{b: {{base_url: '{evil.url}/v1', api_key: x}}}}\n"
+        price = "prices: {b/m: {input: 1, output: 8}}\n"
+        route = "routes: {r: {targets: [b/m, openai/gpt-5], strategy: least_cost}}\n"
+        async with pillion(**config_file(host + price + route, tmp_path), **OPENAI.environ(evil.url)) as gateway:
+            for tier, by in (("flex", "openai"), ("default", "b")):
+                got = await chat(gateway, "r", max_tokens=100, service_tier=tier)
+                assert (got.status, got.header("x-pillion-provider")) == (200, by)
+
+
 async def test_a_strict_budget_holds_whatever_comes_at_once(tmp_path: Path) -> None:
     """Each may cost less than 0.00033, and costs 0.000011: three at a time."""
     async with Evil(answering=lambda _: WHOLE) as evil, priced(evil, tmp_path, BUDGET) as gateway:

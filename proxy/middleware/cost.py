@@ -70,7 +70,7 @@ class Cost:
 
     def foresee(self, call: Call, target: Target, read: int, written: int) -> Foreseen:
         """What an attempt of so many tokens would cost there. Raises UnknownPrice, BadRequest."""
-        price = self._prices.of(target.adapter.name, target.model, time.time(), _tier_asked(call, target))
+        price = self._prices.of(target.adapter.name, target.model, time.time(), tier_asked(call, target))
         guess, bound = price.bound(read, written), self._bound(call, target, price)
         return Foreseen(guess if bound is None else min(guess, bound), bound, price.source)
 
@@ -78,7 +78,7 @@ class Cost:
         """Before any byte goes to the provider. Raises OverBudget, LedgerUnavailable, UnknownPrice, BadRequest."""
         assert call.target is not None
         provider, model, now = call.target.adapter.name, call.target.model, time.time()
-        price = self._prices.of(provider, model, now, _tier_asked(call, call.target))
+        price = self._prices.of(provider, model, now, tier_asked(call, call.target))
         reservation = None
         if self._budgets.is_there or call.wishes.cost_limit is not None:
             bound = self._bound(call, call.target, price)
@@ -159,7 +159,7 @@ class Cost:
     def _cost(self, call: Call, target: Target, usage: Usage) -> tuple[int, bool]:
         """Nano-dollars, in the tier that served it; and is the price known?"""
         name, now = target.adapter.name, time.time()
-        price = self._prices.of(name, target.model, now, _tier_asked(call, target))
+        price = self._prices.of(name, target.model, now, tier_asked(call, target))
         return self._prices.cost(name, self._answered(call, price), usage, now)
 
     def _answered(self, call: Call, price: Price) -> Price:
@@ -169,7 +169,7 @@ class Cost:
         """
         if price.is_known or price.is_free or not call.answered_model or call.target is None:
             return price  # what is taken for free had nothing set aside for it
-        asked = _tier_asked(call, call.target)
+        asked = tier_asked(call, call.target)
         found = self._prices.of(call.target.adapter.name, call.answered_model, time.time(), asked)
         return found if found.is_known and not found.is_free else price
 
@@ -221,7 +221,7 @@ def _is_guess(usage: Usage, flags: int, nanos: int, is_known: bool) -> bool:
     return usage is not NO_USAGE and (not is_known or (flags & ESTIMATED > 0 and nanos > 0))
 
 
-def _tier_asked(call: Call, target: Target) -> str:
+def tier_asked(call: Call, target: Target) -> str:
     """The client's word, else the operator's (`body` in config.yaml); "" where neither says one. Raises BadRequest."""
     bounds, fields = call.dialect.bounds, target.adapter.hints(target.model).fields
     return tier(call.envelope, bounds) or tier(fields, bounds)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from proxy.budgets import Budgets, Counter, Leases, Spent
 from proxy.config import Budget, Config, Secret
 from proxy.fleet import Fleet
-from proxy.middleware.cost import Cost, Paid
+from proxy.middleware.cost import Cost, Paid, tier_asked
 from proxy.ports import Call, Target
 from proxy.prices import Prices, UnknownPrice
 from proxy.spending.alerts import Alerts, Post
@@ -80,9 +80,12 @@ class Charges:
         self._prices = prices
 
     def estimate(self, call: Call, target: Target) -> int | None:
-        """Nano-dollars, to compare targets by: a guess at what the call would cost there. None where nobody knows."""
+        """Nano-dollars, to compare targets by: a guess at what the call would cost there. None where nobody knows.
+
+        Raises BadRequest.
+        """
         try:
-            price = self._prices.of(target.adapter.name, target.model, time.time())
+            price = self._prices.of(target.adapter.name, target.model, time.time(), tier_asked(call, target))
         except UnknownPrice:
             return None
         if not price.is_known:
