@@ -638,6 +638,36 @@ async def test_who_pays_for_an_answer_refuses_it_to_nobody_else(error: type[Gate
     assert provider.asked == 2
 
 
+@pytest.mark.parametrize("live", [False, True])
+async def test_why_the_last_one_was_ended_is_known_to_the_call_that_it_shared(live: bool) -> None:
+    class Noting(Provider):
+        why: BaseException | None = None
+
+        def note(self, error: BaseException | None) -> None:
+            self.why = error
+
+        async def __call__(self, asked: Call) -> Reply:
+            try:
+                reply = await super().__call__(asked)
+            except asyncio.CancelledError as error:
+                self.note(error)
+                raise
+            reply.endings.append(self.note)
+            return reply
+
+    provider, why = Noting(*CHUNKS), GatewayError("Somebody has ended it.", code="request_cancelled")
+    (provider.rest if live else provider.hold).clear()
+    async with cached(single_flight=True) as cache:
+        waiting = [asyncio.ensure_future(asking(cache, provider)) for _ in range(2)]
+        await asyncio.sleep(0.001)
+        for each in waiting:
+            each.cancel(why)
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await soon(lambda: provider.why)
+    assert provider.why is not None
+    assert provider.why.args == (why,)
+
+
 async def test_the_time_that_another_calls_provider_takes_is_no_time_of_ours() -> None:
     provider, calls = Provider(), [call() for _ in range(2)]
     provider.hold.clear()

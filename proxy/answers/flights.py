@@ -65,7 +65,8 @@ class Flights:
         seat = flight.join()
         try:
             await flight.headed()
-        except BaseException:
+        except BaseException as error:
+            seat.stopped = _reason(error)
             flight.leave(seat)
             raise
         return Shared(flight.reply(seat), flight.call)
@@ -93,12 +94,23 @@ class Flights:
 class Seat:
     """How far one call has come."""
 
-    __slots__ = ("at", "has_left", "read")
+    __slots__ = ("at", "has_left", "read", "stopped")
 
     def __init__(self) -> None:
         self.at = 0  # the next chunk's number
         self.read = 0  # bytes
         self.has_left = False
+        self.stopped: tuple[object, ...] = ()  # why, where somebody has ended the call
+
+
+class Seated(Reply, kw_only=True):
+    """A live reply, for the call that has this seat."""
+
+    seat: Seat
+
+    def stop(self, error: GatewayError) -> None:
+        self.seat.stopped = (error,)
+        Reply.stop(self, error)
 
 
 class Flight:
@@ -130,7 +142,7 @@ class Flight:
         return seat
 
     def leave(self, seat: Seat) -> None:
-        """The last one cancels the flight. Harmless the second time."""
+        """The last one cancels the flight, for the reason for which it was stopped. Harmless the second time."""
         if seat.has_left:
             return
         seat.has_left = True
@@ -143,7 +155,7 @@ class Flight:
         self._flights.shut(self)
         self._let_go()
         if self.task is not None and not self._has_landed:
-            self.task.cancel()
+            self.task.cancel(*seat.stopped)
 
     async def headed(self) -> None:
         """Until there is a reply. Raises the error that came instead."""
@@ -159,13 +171,14 @@ class Flight:
         if isinstance(inner.body, bytes):
             self.leave(seat)
             return Reply(inner.status, list(inner.headers), inner.body)
-        return Reply(
+        return Seated(
             inner.status,
             list(inner.headers),
             self._body(seat),
             ping=inner.ping,
             last_words=self._say if inner.last_words is not None else None,
             abort=partial(self.leave, seat),
+            seat=seat,
         )
 
     async def _body(self, seat: Seat) -> AsyncGenerator[bytes]:
@@ -184,6 +197,9 @@ class Flight:
                     await self._news.wait()
             if self._error is not None and not seat.has_left:
                 raise _again(self._error)
+        except asyncio.CancelledError as error:
+            seat.stopped = _reason(error)
+            raise
         finally:
             self.leave(seat)
 
@@ -290,6 +306,11 @@ class Flight:
         self._gone += read
         self._held -= size
         self._flights.held -= size
+
+
+def _reason(error: BaseException) -> tuple[object, ...]:
+    """Why somebody has ended a call, where they have said it."""
+    return error.args[:1] if isinstance(error, asyncio.CancelledError) else ()
 
 
 def _again(error: BaseException | None) -> Exception:
