@@ -185,10 +185,9 @@ class Assembly:
 
     def _make_failover(self) -> Failover:
         config, estimate = self.config, self.charges.estimate
-        is_well = partial(_is_well, self._lasting.health, self.adapters)
         hedging = Hedging(config.hedge, self._lasting.hedges) if config.hedge.enabled else None
         standings, deadline = self._lasting.standings, config.failover.deadline
-        tell = self._lasting.metrics.attempted
+        is_well, tell = self._lasting.health.is_well, self._lasting.metrics.attempted
         return Failover(self.planner, standings, config.retry, deadline, estimate, is_well, hedging=hedging, tell=tell)
 
     def _with_resume(self) -> Failover | Resume:
@@ -265,12 +264,6 @@ class Assembly:
 def _is_alone(config: Config) -> bool:
     """Does all traffic go to one place?"""
     return bool(config.upstream or config.transparent)
-
-
-def _is_well(health: Health, adapters: Mapping[str, HTTPProvider], provider: str) -> bool:
-    """As far as we know, is it up, and is there a key to ask it with?"""
-    adapter = adapters.get(provider)
-    return health.is_well(provider) and (adapter is None or adapter.keys.may_ask())
 
 
 def _catalog(config: Config, adapters: Mapping[str, Adapter]) -> Catalog:

@@ -262,7 +262,7 @@ async def test_a_provider_is_shown_a_key_that_is_none_once_for_all_that_may_be_b
 def test_a_key_that_works_is_not_blamed_for_one_before_it(tmp_path: Path) -> None:
     keys, file = rotating(tmp_path)
     keys.refused(Asked(keys.pick("m"), "m", 2000.0), Refused("no", status=401, kind="authentication"))
-    assert (keys.counts()["failed"], keys.may_ask()) == (1, False)
+    assert (keys.counts()["failed"], keys.may_ask("")) == (1, False)
     keys.answered(Asked(keys.good(), "m", 3000.0))
     assert keys.counts()["failed"] == 0
     assert file.exists()

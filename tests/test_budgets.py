@@ -86,7 +86,7 @@ def test_without_a_bound_strict_refuses_and_says_what_to_set() -> None:
     till = Till(it=Budget(usd=10))
     with pytest.raises(OverBudget, match=r"the cost of this request has no known bound.*`unbounded_usd`") as caught:
         till.budgets.reserve(*ME, None)
-    assert caught.value.headers == ()
+    assert caught.value.headers == [("x-should-retry", "false")]
 
 
 def test_without_a_bound_the_configured_one_is_set_aside() -> None:
@@ -197,8 +197,19 @@ def test_a_refusal_says_what_is_left_and_whether_it_helps_to_wait(
         till.budgets.reserve(*ME, None if bound is None else int(bound * NANOS))
     till.budgets.settle(held, 0)
     assert caught.value.message == message
-    assert dict(caught.value.headers) == ({} if wait is None else {"retry-after": wait})
+    waits = {} if wait is None else {"retry-after": wait}
+    passes = {} if "in progress have ended" in message else {"x-should-retry": "false"}
+    assert dict(caught.value.headers) == waits | passes
     assert (caught.value.status, caught.value.code, caught.value.kind) == (429, "insufficient_quota", "quota_exceeded")
+
+
+def test_who_may_ask_again_within_a_minute_is_told_when() -> None:
+    till = Till(it=STRICT)
+    till.pay(10 * NANOS)
+    till.now += 43200 - 60
+    with pytest.raises(OverBudget) as caught:
+        till.budgets.reserve(*ME, NANOS)
+    assert dict(caught.value.headers) == {"retry-after": "60"}
 
 
 def test_a_refusal_says_whether_a_cheaper_target_may_be_asked() -> None:

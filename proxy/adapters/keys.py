@@ -138,8 +138,8 @@ class Keys:
 
     # --- who is left out ---
 
-    def may_ask(self, model: str = "") -> bool:
-        """Is there a key to use now, other than as a last resort? Without a model: for any."""
+    def may_ask(self, model: str) -> bool:
+        """Is there a key to use now, other than as a last resort? An empty name: for any model."""
         if not self._cooldown.leaves_out:
             return True
         self._look()

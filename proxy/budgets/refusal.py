@@ -2,9 +2,10 @@
 
 Which budget it is, what is left of it, what the request may cost, and whether it helps to wait. `Retry-After` is there
 only where the end of the window is what to wait for: where it is for other requests to end, they may do so at any time.
+SDKs ask thrice within seconds unless `x-should-retry` tells them that it is no use.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from math import ceil
 
 from proxy.budgets.counter import Cause, Counter
@@ -22,6 +23,8 @@ HINTS: Mapping[Cause, str] = {
     "spent": "",
     "reserved": "Try again when requests in progress have ended.",
 }
+PASSING: Collection[Cause] = ("alone", "reserved")  # which other requests take with them when they end
+SOON = 60.0  # seconds for which SDKs wait at most
 
 
 def refusal(counter: Counter, bound: int | None, cause: Cause, now: float) -> OverBudget:
@@ -32,13 +35,17 @@ def refusal(counter: Counter, bound: int | None, cause: Cause, now: float) -> Ov
         else f"this request may cost up to {dollars(amount)}"
     )
     parts = (f"Budget {_name(counter)} has {_left(counter)}, but {costs}.", HINTS[cause], _anew(counter, cause))
-    wait = counter.resets_at if cause == "spent" else None
-    error = OverBudget(
-        " ".join(filter(None, parts)),
-        headers=() if wait is None else [("retry-after", str(max(ceil(wait - now), 1)))],
-    )
+    error = OverBudget(" ".join(filter(None, parts)), headers=list(_headers(counter, cause, now)))
     error.cheaper = counter.terms.cheaper
     return error
+
+
+def _headers(counter: Counter, cause: Cause, now: float) -> Iterator[tuple[str, str]]:
+    resets_at = counter.resets_at if cause == "spent" else None
+    if resets_at is not None:
+        yield "retry-after", str(max(ceil(resets_at - now), 1))
+    if cause not in PASSING and (resets_at is None or resets_at - now > SOON):
+        yield "x-should-retry", "false"
 
 
 def _name(counter: Counter) -> str:

@@ -75,11 +75,11 @@ class Planner:
     async def load_others(self, plan: Plan, is_well: Callable[[str], bool]) -> None:
         """Get the model lists of those that `others` would come to: a name that says its provider has needed none.
 
-        Providers that are known to be down are not waited for.
+        Providers that are known to be down, or without a key to use now, are not waited for.
         """
         if said := self._said(plan):
-            adapters = map(self.catalog.adapter, dict.fromkeys(filter(is_well, said)))
-            await self.catalog.meet(plan.targets[0], [adapter for adapter in adapters if adapter is not None])
+            there = map(self.catalog.adapter, dict.fromkeys(filter(is_well, said)))
+            await self.catalog.meet(plan.targets[0], [one for one in there if one is not None and one.may_ask("")])
 
     def others(self, plan: Plan) -> Iterator[Target]:
         """Whom to ask when the plan's own targets have failed. A route has no others than those it names."""

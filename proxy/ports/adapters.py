@@ -93,7 +93,7 @@ class Adapter(Protocol):
         ...
 
     def may_ask(self, model: str) -> bool:
-        """Is there a key to ask it with now, other than as a last resort?"""
+        """Is there a key to ask it with now, other than as a last resort? An empty name: for any model."""
         ...
 
     def has_other_key(self, model: str) -> bool:
