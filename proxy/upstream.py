@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import cast
 from weakref import WeakValueDictionary
@@ -106,6 +107,7 @@ class Upstream:
         """POST, and return at the head of the answer. `head`: request line and headers, without the content length.
 
         `total`: seconds until the answer must have ended, in place of the origin's own, which a stream does not have.
+        Unlike that one it also holds for connecting: it is the client's, who does not care what they are spent on.
 
         A request that went out on a pooled connection and found it closed, with no byte back, is sent once more: it
         crossed the provider's idle close. Raises UpstreamError.
@@ -113,7 +115,7 @@ class Upstream:
         data, rest = b"%bcontent-length: %d\r\n\r\n" % (head, len(body)), body
         if len(body) <= LARGE:  # beyond that a second write costs less than the copy
             data, rest = data + body, b""
-        timers, fresh = origin.timers, False
+        timers, fresh, until = origin.timers, False, inf if total is None else monotonic() + total
         if stream:
             allowed = Allowed(timers.headers, timers.first_event, timers.idle, timers.quiet, total or 0)
         else:  # most providers send the head of a whole answer only when all of it is ready
@@ -121,7 +123,9 @@ class Upstream:
         while True:
             held = None if fresh else origin.waiting(IDLE_LIFE)
             if held is None:
-                held = await self._connect(origin, fresh)
+                held = await self._connect(origin, fresh, _left(until))
+                if total is not None:
+                    allowed = allowed._replace(total=_left(until))
             exchange = Exchange(held.wire, partial(self._release, origin, held))
             try:
                 exchange.send(data, rest, allowed)
@@ -175,22 +179,28 @@ class Upstream:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise mapped(error, TOLD) from None
 
-    async def _connect(self, origin: Origin, fresh: bool) -> Held:
-        """A connection from aiohttp's connector; `fresh`: a new one, and those that wait are stale and are closed."""
+    async def _connect(self, origin: Origin, fresh: bool, most: float) -> Held:
+        """A connection from aiohttp's connector; `fresh`: a new one, and those that wait are stale and are closed.
+
+        `most`: seconds that it may take, where the origin's own timer is longer.
+        """
+        seconds, timeout = origin.timers.connect, origin.timeout
+        if most < seconds:
+            seconds, timeout = most, aiohttp.ClientTimeout(connect=most)
         while fresh and origin.idle:
             origin.idle.pop().connection.close()
         while True:
             made: list[Wire] = []
             _being_made.set(made)
             try:
-                connection = await self._connector.connect(origin.request, [], origin.timeout)
+                connection = await self._connector.connect(origin.request, [], timeout)
             except TimeoutError:
                 self._forget(origin)
                 is_reached = len(made) > (origin.proxy is not None)  # with a proxy, the first connection is to it
-                raise too_slow(origin.url, origin.timers.connect, is_reached) from None
+                raise too_slow(origin.url, seconds, is_reached) from None
             except (aiohttp.ClientError, OSError) as error:
                 self._forget(origin)
-                raise mapped(error, origin.timers.connect) from None
+                raise mapped(error, seconds) from None
             wire = connection.protocol
             assert isinstance(wire, Wire)
             if wire.fresh or not (fresh or wire.should_close):
@@ -223,6 +233,11 @@ class Upstream:
         self._resting = {origin for origin in self._resting if origin.idle}
         if self._resting:
             self._sweep = asyncio.get_running_loop().call_later(IDLE_LIFE / 2, self._close_old)
+
+
+def _left(until: float) -> float:
+    """Seconds, in whole hundredths and never 0."""
+    return max(round(until - monotonic(), 2), 0.01)
 
 
 def check_aiohttp() -> None:

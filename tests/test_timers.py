@@ -119,6 +119,20 @@ def within(error: dict[str, Any]) -> float:
     return float(found[1])
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_connecting_is_a_part_of_the_clients_time(stream: bool) -> None:
+    request, asked = OPENAI.request(stream, "openai/m"), [("x-pillion-timeout", "0.1")]
+    async with Evil(tls=True, welcome="stall") as evil, pillion(**timed(OPENAI, evil, "connect", 3)) as gateway:
+        said = OPENAI.error((await chat(gateway, OPENAI, request, asked)).body)
+        assert said["code"] == "tls_timeout"
+        assert 0 < within(said) <= 0.1
+    with full() as url:
+        async with pillion(**OPENAI.environ(url), PILLION_OPENAI_TIMERS_CONNECT="3") as gateway:
+            said = OPENAI.error((await chat(gateway, OPENAI, request, asked)).body)
+            assert said["code"] == "connect_timeout"
+            assert 0 < within(said) <= 0.1
+
+
 async def test_what_the_body_took_is_a_part_of_the_clients_time() -> None:
     request = spell("POST", OPENAI.path, OPENAI.request(model="openai/m"), [("x-pillion-timeout", "0.4")])
     async with (

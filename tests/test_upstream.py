@@ -10,7 +10,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import aiohttp.connector
 import pytest
@@ -389,6 +389,20 @@ async def test_a_refused_connection_is_down(nobody: str) -> None:
                 await asking
             assert (caught.value.kind, caught.value.code) == ("network_error", "connect_error")
         assert upstream.in_use == 0
+
+
+async def test_what_connecting_took_is_taken_from_the_total(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = Upstream._connect
+
+    async def late(*args: Any) -> Any:
+        await asyncio.sleep(0.2)
+        return await connect(*args)
+
+    monkeypatch.setattr(Upstream, "_connect", late)
+    async with Evil(Scenario(cut_at=0, cut_of="wire", how="stall")) as evil, pool() as upstream:
+        with pytest.raises(Timeout, match=r"did not end within 0\.(0[0-9]?|1) s") as caught:
+            await upstream.send(upstream.origin(evil.url), request_head("/x", []), b"", stream=True, total=0.3)
+        assert caught.value.code == "total_timeout"
 
 
 async def test_a_name_that_nobody_has_is_down() -> None:
