@@ -10,7 +10,7 @@ from functools import lru_cache
 from math import inf
 from typing import cast
 
-from proxy.errors import BadRequest
+from proxy.errors import BadRequest, GatewayError
 from proxy.grammar.fields import wrong_word
 from proxy.ports import Dialect, Wishes, Wishing
 from proxy.spending.money import MOST, nanos_of
@@ -44,6 +44,12 @@ def seconds(text: str, longest: float) -> float:
     if not 0 < said <= longest:
         raise BadRequest(f"{TIMEOUT} must be a number of seconds above 0 and at most {longest:g}.", param=TIMEOUT)
     return said
+
+
+def too_late(timeout: float) -> GatewayError:
+    """The client's `timeout`, in seconds, was over before anybody was asked."""
+    message = f"{TIMEOUT}: the {timeout:g} s passed before a provider could be asked."
+    return GatewayError(message, status=504, kind="timeout", code="total_timeout")
 
 
 def patience(headers: Mapping[str, str]) -> float:

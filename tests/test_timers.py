@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.client import OPENAI, SPEECHES, Speech, chat, client, lane_name, spell
+from proxy.adapters import http
+from tests.client import ANTHROPIC, OPENAI, SPEECHES, Speech, chat, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import config_file, pillion
+from tests.nowhere import refusing
 from tests.test_cancel import SSE, full
 from tests.test_drain import half, last_event
 
@@ -131,6 +133,30 @@ async def test_connecting_is_a_part_of_the_clients_time(stream: bool) -> None:
             said = OPENAI.error((await chat(gateway, OPENAI, request, asked)).body)
             assert said["code"] == "connect_timeout"
             assert 0 < within(said) <= 0.1
+
+
+async def test_finding_out_who_has_the_model_is_a_part_of_the_clients_time() -> None:
+    async with Evil(MUTE, MUTE) as evil:
+        here = {
+            **OPENAI.environ(evil.url),
+            **ANTHROPIC.environ(evil.url),
+        }  # who of the two has it, their lists must say
+        async with pillion(**here) as gateway:
+            got = await chat(gateway, OPENAI, OPENAI.request(model="gpt-x"), [("x-pillion-timeout", "0.1")])
+            assert (got.status, OPENAI.error(got.body)["code"]) == (504, "total_timeout")
+            assert {request.method for request in evil.requests} == {"GET"}
+
+
+async def test_who_else_has_the_model_is_not_awaited_for_longer_than_the_clients_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "SIDE_TIMEOUT", 60.0)
+    async with Evil(MUTE) as evil, refusing() as nobody:
+        here = {**OPENAI.environ(nobody), **ANTHROPIC.environ(evil.url), "PILLION_FAILOVER_OTHERS": "true"}
+        async with pillion(**here) as gateway:
+            got = await chat(gateway, OPENAI, OPENAI.request(model="openai/gpt-x"), [("x-pillion-timeout", "0.1")])
+            assert (got.status, OPENAI.error(got.body)["code"]) == (502, "connect_error")
+            await evil.closed()
 
 
 async def test_what_the_body_took_is_a_part_of_the_clients_time() -> None:

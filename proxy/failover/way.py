@@ -6,6 +6,7 @@ asked again as often as its error allows, and while the first one is silent anot
 
 import random
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from itertools import chain, filterfalse
 from operator import itemgetter
 from time import monotonic, time
@@ -206,7 +207,8 @@ class Way:
         return await race.run(asking, after)
 
     async def _load_others(self) -> None:
-        await self._rules.planner.load_others(self._plan, self._rules.is_well)
+        with suppress(TimeoutError):  # whoever has not answered by then is not asked
+            await self._call.in_time(self._rules.planner.load_others(self._plan, self._rules.is_well))
 
     def _hedge(self) -> tuple[Trial, Asking] | None:
         """The next target, if it may be asked now."""

@@ -15,6 +15,7 @@ asked beside it: `hedging`.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 
@@ -27,6 +28,7 @@ from proxy.failover.plan import Plan, Planner
 from proxy.failover.standing import Standing, Standings
 from proxy.failover.way import Estimate, Way
 from proxy.ports import Call, Handler, Reply, Target
+from proxy.wishes import too_late
 
 
 class Failover:
@@ -60,11 +62,11 @@ class Failover:
         self.backoff = Backoff(retry.initial_delay, retry.backoff_factor, retry.max_delay, random.random)
 
     async def __call__(self, call: Call, handler: Handler) -> Reply:
-        """Raises UnknownModel, and what the targets raise."""
+        """Raises UnknownModel, and what the targets raise; GatewayError, 504, where the client's time is over first."""
         self.budget.asked()
         plan = self.planner.known_plan(call.model, call.key)
         if plan is None:
-            plan = await call.timed(self.planner.plan(call.model, call.key))
+            plan = await call.timed(self._planned(call))
         call.how = plan.how
         failed = None
         if self.hedging is not None:
@@ -81,6 +83,15 @@ class Failover:
         """As far as we know, is its provider up, and is there a key to ask it for this model with?"""
         return self.is_well(target.adapter.name) and target.adapter.may_ask(target.model)
 
+    async def _planned(self, call: Call) -> Plan:
+        """Providers may have to be asked who has the model."""
+        try:
+            return await call.in_time(self.planner.plan(call.model, call.key))
+        except TimeoutError:
+            if call.timeout is None:
+                raise
+            raise too_late(call.timeout) from None
+
     async def rehearse(self, call: Call) -> Plan:
         """Write into the call's history whom it would ask one after the other, if each failed, and who would be passed
         over. Nobody is asked. Raises UnknownModel.
@@ -94,7 +105,8 @@ class Failover:
     async def rest(self, call: Call, handler: Handler, met: Iterable[Target]) -> Iterator[Target]:
         """Whom it could still ask, besides those that it has `met`. Raises UnknownModel."""
         plan = await self.planner.plan(call.model, call.key)
-        await self.planner.load_others(plan, self.is_well)
+        with suppress(TimeoutError):  # whoever has not answered by then is not asked
+            await call.in_time(self.planner.load_others(plan, self.is_well))
         return Way(self, call, handler, plan, frozenset(met)).hand_over()
 
     async def attempt(self, call: Call, handler: Handler, standing: Standing, is_last: bool = False) -> Reply:

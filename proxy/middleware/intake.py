@@ -11,9 +11,9 @@ from proxy.access.allowance import ClientKey
 from proxy.catalog import bounded
 from proxy.edge.aside import SKIMMED, aside
 from proxy.envelope import Envelope, check_values
-from proxy.errors import BadRequest, GatewayError
+from proxy.errors import BadRequest
 from proxy.ports import NO_WISHES, Call, Handler, Path, Reply, Wishes, Wishing
-from proxy.wishes import COST_LIMIT, SUMMARY, TIMEOUT, seconds, wishing, with_headers
+from proxy.wishes import COST_LIMIT, SUMMARY, TIMEOUT, seconds, too_late, wishing, with_headers
 
 
 class Intake:
@@ -39,8 +39,7 @@ class Intake:
         if TIMEOUT in call.headers:
             call.timeout = seconds(call.headers[TIMEOUT], self._longest)
             if not call.has_time():
-                message = f"{TIMEOUT}: the {call.timeout:g} s passed before a provider could be asked."
-                raise GatewayError(message, status=504, kind="timeout", code="total_timeout")
+                raise too_late(call.timeout)
         if COST_LIMIT in call.headers or SUMMARY in call.headers:
             call.wishes = with_headers(call.wishes, call.headers)
             if call.wishes.summary and dialect is None:

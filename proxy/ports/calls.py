@@ -4,6 +4,7 @@ A `Call` goes in and a `Reply` comes out; a `Middleware` stands between the two,
 at a provider.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from time import monotonic
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -126,6 +127,11 @@ class Call(Struct, kw_only=True):
     def has_time(self, pause: float = 0.0) -> bool:
         """Is anything left of the client's timeout after a pause of so many seconds?"""
         return self.timeout is None or monotonic() + pause < self.started + self.timeout
+
+    async def in_time(self, waiting: Awaitable[T]) -> T:
+        """Await it for as long as the client has time. Raises TimeoutError."""
+        async with asyncio.timeout(self.left()):
+            return await waiting
 
     async def timed(self, waiting: Awaitable[T]) -> T:
         """Await the provider, and count the time as the provider's and not as ours."""
