@@ -622,6 +622,15 @@ async def test_what_does_not_come_in_time_is_given_up(scenario: Scenario, monkey
         await web.closed()
 
 
+async def test_fetching_is_a_part_of_the_clients_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    stalled = Scenario(body=PNG, cut_at=5, how="stall")
+    async with Evil() as evil, Evil(stalled, tls=True) as web, gateway(evil, web, monkeypatch) as one:
+        got = await chat(one, OPENAI, showing(f"{web.url}/a.png"), [("x-pillion-timeout", "0.1")])
+        assert (got.status, OPENAI.error(got.body)["code"]) == (504, "total_timeout")
+        await web.closed()
+        assert evil.requests == []
+
+
 async def test_one_failure_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each has its own connection; the one that never ends is closed by us."""
 

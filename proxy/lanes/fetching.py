@@ -20,6 +20,7 @@ from proxy.edge.remote import Fetcher, Found, NotFetched
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.filetypes import media_type_of
 from proxy.ports import Call, Dialect, Target
+from proxy.wishes import too_late
 
 AT_ONCE = 8  # for one request
 MOST = 20  # URLs of one request
@@ -54,11 +55,14 @@ class Fetching:
         self._fetcher = fetcher
 
     async def __call__(self, call: Call, request: Request, target: Target, dialect: Dialect) -> None:
-        """Put bytes in the place of URLs that this provider does not fetch. `dialect`: its own. Raises BadRequest."""
+        """Put bytes in the place of URLs that this provider does not fetch. `dialect`: its own.
+
+        Raises BadRequest; GatewayError, 504, where the client's time is over first.
+        """
         if self._fetcher is None or not (kinds := _as_bytes(request, target, dialect)):
             return
         if places := list(_places(request, kinds)):
-            found = await call.timed(_fetched(places, self._fetcher))
+            found = await call.timed(_in_time(call, places, self._fetcher))
             request.turns = [replace(turn, parts=_filled(turn.parts, found)) for turn in request.turns]
 
     def hint(self, error: Unrepresentable, request: Request, target: Target, dialect: Dialect) -> None:
@@ -86,6 +90,15 @@ def _places(request: Request, kinds: frozenset[type]) -> Iterator[_Place]:
 def _is_remote(source: Source | None) -> TypeGuard[Remote]:
     """Is it on the web? `s3://` and the like mean something only to their own wires."""
     return isinstance(source, Remote) and _of_the_web(source.url) is not None
+
+
+async def _in_time(call: Call, places: list[_Place], fetcher: Fetcher) -> Mapping[int, Inline]:
+    try:
+        return await call.in_time(_fetched(places, fetcher))
+    except TimeoutError:
+        if call.timeout is None:
+            raise
+        raise too_late(call.timeout) from None
 
 
 async def _fetched(places: list[_Place], fetcher: Fetcher) -> Mapping[int, Inline]:
