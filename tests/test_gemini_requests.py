@@ -471,6 +471,17 @@ def test_calls_and_results_without_ids_meet_by_name_and_order() -> None:
     assert sent(request)["contents"] == contents
 
 
+def test_results_without_ids_answer_calls_that_have_some() -> None:
+    """As `Part.from_function_response` and automatic function calling of google-genai send them."""
+    calls = [
+        {"functionCall": {"id": each, "name": name, "args": {}}} for each, name in zip("abcd", "fgff", strict=True)
+    ]
+    results = [{"functionResponse": {"name": name, "response": {"n": n}}} for n, name in enumerate("gff")]
+    results.insert(1, {"functionResponse": {"id": "a", "name": "f", "response": {}}})
+    request = parsed(contents=[{"role": "model", "parts": calls}, {"role": "user", "parts": results}])
+    assert [part.id for part in request.turns[1].parts if isinstance(part, ToolResult)] == ["b", "a", "c", "d"]
+
+
 def test_a_result_of_a_call_that_is_gone_keeps_its_name() -> None:
     contents = [{"role": "user", "parts": [{"functionResponse": {"name": "f", "id": "9", "response": {}}}]}]
     assert sent(parsed(contents=contents))["contents"] == contents

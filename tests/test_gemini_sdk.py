@@ -159,11 +159,7 @@ def test_tools_make_the_round_trip_with_their_seals() -> None:
     first, second = fake.asked
     assert first.tools[0].parameters == {"type": "object", "properties": {"city": {"type": "string"}}}
     assert second.turns[1].parts == [Text(text="Let me see."), sealed]
-    assert second.turns[2].parts[0] == ToolResult(
-        id="call_gemini_weather",
-        parts=[Text(text='{"result":"no"}')],
-        extra={"functionResponse": {"name": "weather"}},
-    )
+    assert second.turns[2].parts[0] == ToolResult(id="call_1", parts=[Text(text='{"result":"no"}')])
 
 
 def test_a_schema_of_pydantic_s_and_every_knob_cross() -> None:

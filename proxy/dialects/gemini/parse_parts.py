@@ -1,7 +1,8 @@
 """What is in the contents that a client sent?
 
-Calls and results without ids belong together by name and order. Other wires need ids: such a call gets one made from
-its place, so that it is the same in the next request, and encode_parts.py takes it off again.
+A result without an id answers the oldest call of its name that has no result: Google matches them so, and its SDK
+gives its results no ids, whatever the calls have. Other wires need ids: a call without one gets one made from its
+place, so that it is the same in the next request, and encode_parts.py takes it off again.
 """
 
 import re
@@ -31,7 +32,7 @@ class Chat:
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}  # of functions, by the call's id
-        self._waiting: list[str] = []  # the ids that we made, of calls without a result so far
+        self._waiting: dict[str, str] = {}  # the same, of calls without a result so far
 
     def system(self, top: Fields) -> list[Turn]:
         """`systemInstruction`: a content, a list of contents or of parts, or a string, as SDKs allow all of them."""
@@ -106,9 +107,7 @@ class Chat:
         inner = fields.need_inner("functionCall")
         name, given = inner.need_name("name"), inner.text("id")
         made = _MADE + "_".join(re.findall(r"\d+", fields.at))
-        if not given:
-            self._waiting.append(made)
-        self._names[given or made] = name
+        self._waiting[given or made] = self._names[given or made] = name
         arguments = inner.object("args")
         call = ToolCall(
             id=given or made,
@@ -122,7 +121,8 @@ class Chat:
     def _result(self, fields: Fields) -> ToolResult:
         inner = fields.need_inner("functionResponse")
         name, given = inner.text("name") or "", inner.text("id")
-        call = given or self._answered(name)
+        call = given or self._oldest(name)
+        self._waiting.pop(call, None)
         known = self._names.get(call, "")
         if not name and not known:
             at = inner.path("name")
@@ -135,13 +135,9 @@ class Chat:
         fields.keep("functionResponse", inner)
         return ToolResult(id=call, parts=parts)
 
-    def _answered(self, name: str) -> str:
-        """The id that we made for the oldest call of this name without an id and without a result."""
-        for made in self._waiting:
-            if self._names[made] == name:
-                self._waiting.remove(made)
-                return made
-        return _MADE + name
+    def _oldest(self, name: str) -> str:
+        """The id of the oldest call of this name without a result."""
+        return next((call for call, called in self._waiting.items() if called == name), _MADE + name)
 
 
 def _text(fields: Fields) -> Text | Thinking:
