@@ -36,6 +36,7 @@ from proxy.canon import (
 from proxy.dialects.anthropic import Anthropic
 from proxy.dialects.anthropic.citations import citations_of
 from proxy.dialects.anthropic.words import SPELLED, SPELLED_BY
+from proxy.dialects.openai_chat import OpenAIChat
 from proxy.envelope import Envelope
 from proxy.errors import (
     BadRequest,
@@ -281,6 +282,7 @@ MADE_OF_BLOCKS = {"type": "document", "source": {"type": "content", "content": "
         {"tool_choice": {"type": "none"}, "tools": [{"name": "f", "input_schema": {}, "strict": False}]},
         {"tools": [{"type": "custom", "name": "f", "input_schema": {"type": "object"}, "cache_control": {"a": 1}}]},
         {"mcp_servers": [{"name": "m"}], "container": "c", "inference_geo": "eu", "cache_control": {"ttl": "1h"}},
+        {"thread": {"type": "create"}, "compaction": {"instructions": "Be brief."}},
         {"mcp_servers": [], "metadata": {"user_id": None, "x": 1}, "context_management": {"edits": []}},
     ],
     ids=lambda fields: "+".join(fields),
@@ -298,6 +300,17 @@ def test_what_this_wire_can_say_comes_back(fields: dict[str, Any]) -> None:
 def test_a_demand_for_nothing_is_none() -> None:
     request = parsed(mcp_servers=[], container="c")
     assert (request.demands, request.extra) == ({"container": "c"}, {"mcp_servers": []})
+
+
+@pytest.mark.parametrize("key", ["container", "thread", "compaction"])
+def test_what_no_other_wire_has_is_a_demand(key: str) -> None:
+    request = parsed(**{key: {"type": "x"}})
+    assert request.demands == {key: {"type": "x"}}
+    with pytest.raises(Unrepresentable) as caught:
+        OpenAIChat().encode(request)
+    assert caught.value.param == key
+    told = json.loads(WIRE.error(caught.value, "req_1"))["error"].get("details", {})
+    assert told.get("error_code") == ("thread_unsupported_request" if key == "thread" else None)
 
 
 # --- requests that are refused ---------------------------------------------------------------------------------------

@@ -119,6 +119,7 @@ def test_as_many_answers_as_nobody_can_say_have_no_bound(many: Any) -> None:
         ("anthropic", {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}),
         ("anthropic", {"tools": [{"type": "code_execution_20250825", "name": "code_execution"}]}),
         ("anthropic", {"container": "c"}),
+        ("anthropic", {"thread": {"type": "continue", "previous_message_id": "m"}}),
         (
             "anthropic",
             {"messages": [{"content": [{"type": "document", "source": {"type": "url", "url": "http://x"}}]}]},

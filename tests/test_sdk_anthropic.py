@@ -13,7 +13,7 @@ from typing import Any
 
 import anthropic
 import pytest
-from anthropic import Anthropic, AsyncAnthropic
+from anthropic import Anthropic, AsyncAnthropic, beta_async_tool, beta_tool
 from anthropic.types import Message, ModelInfo, RawMessageStreamEvent
 from pydantic import BaseModel
 
@@ -63,6 +63,15 @@ class Sync:
     async def parse(self, **asked: Any) -> Any:
         return await asyncio.to_thread(lambda: self.client.messages.parse(**asked))
 
+    async def run(self, **asked: Any) -> Any:
+        """The last answer of a chat in which the SDK calls the tools."""
+
+        @beta_tool
+        def weather(city: str) -> str:
+            return f"Rain in {city}."
+
+        return await asyncio.to_thread(self.client.beta.messages.tool_runner(tools=[weather], **asked).until_done)
+
     async def models(self) -> list[str]:
         return await asyncio.to_thread(lambda: [model.id for model in self.client.models.list()])
 
@@ -96,6 +105,13 @@ class Async:
 
     async def parse(self, **asked: Any) -> Any:
         return await self.client.messages.parse(**asked)
+
+    async def run(self, **asked: Any) -> Any:
+        @beta_async_tool
+        async def weather(city: str) -> str:
+            return f"Rain in {city}."
+
+        return await self.client.beta.messages.tool_runner(tools=[weather], **asked).until_done()
 
     async def models(self) -> list[str]:
         return [model.id async for model in self.client.models.list()]
@@ -449,3 +465,15 @@ async def test_an_openai_host_calls_the_tools_of_the_anthropic_sdk(kind: type[Cl
             assert (text(answer), answer.stop_reason) == ("Let me see.", "tool_use")
             found = [(block.id, block.name, block.input) for block in answer.content if block.type == "tool_use"]
             assert found == CALLS
+
+
+async def test_the_tool_runner_keeps_the_whole_chat_where_there_are_no_threads(kind: type[Client]) -> None:
+    """It begins a thread, of which each later request has only what is new. At our error it goes on without one."""
+    name, tool, given = CALLS[0]
+    called = {"id": name, "type": "function", "function": {"name": tool, "arguments": json.dumps(given)}}
+    answers = [whole({"content": None, "tool_calls": [called]}, "tool_calls"), whole({"content": "Rain."}, "stop")]
+    async with Evil(*answers) as evil, client_of(kind, 0, **OPENAI.environ(evil.url)) as client:
+        answer = await client.run(**asking("gpt-4o-mini", "Rain?"))
+        assert answer.content[0].text == "Rain."
+        turns = [json.loads(request.body)["messages"] for request in evil.requests]
+        assert [[turn["role"] for turn in each] for each in turns] == [["user"], ["user", "assistant", "tool"]]

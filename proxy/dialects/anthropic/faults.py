@@ -4,12 +4,16 @@ https://platform.claude.com/docs/en/api/errors
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from proxy.dialects.anthropic.words import ERROR_STATUS, ERROR_WORDS
-from proxy.errors import Down, GatewayError, Headers, UpstreamError
+from proxy.errors import Down, GatewayError, Headers, Unrepresentable, UpstreamError
 from proxy.grammar.fields import UNREADABLE, as_object, as_text, decode_json, dump, kept_headers
 from proxy.grammar.overflow import in_words_of
 from proxy.grammar.statuses import class_of
+
+# Anthropic's SDK keeps the chats of its tool runner in threads. At this error it sends the whole chat instead.
+_UNTHREADED = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
 
 _message = in_words_of("prompt is too long", "prompt is too long")
 
@@ -55,7 +59,9 @@ def _object_of(body: bytes) -> dict[str, object]:
 
 
 def error_body(error: GatewayError, more: dict[str, str] | None = None) -> bytes:
-    told = {"type": _error_word(error), "message": _message(error)}
+    told: dict[str, Any] = {"type": _error_word(error), "message": _message(error)}
+    if isinstance(error, Unrepresentable) and error.param == "thread":
+        told["details"] = _UNTHREADED
     return dump({"type": "error", "error": told, **(more or {})})
 
 

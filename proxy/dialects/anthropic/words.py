@@ -14,7 +14,7 @@ NAME = "anthropic"
 BOUNDS = Bounds(
     output=(("max_tokens",),),
     own_tools=re.compile(r"custom|(?:bash|text_editor|computer|memory)_\d+"),
-    state=("container", "mcp_servers"),
+    state=("container", "mcp_servers", "thread"),
     tiers=(("speed",), ("service_tier",)),
 )
 
@@ -31,6 +31,8 @@ CACHE_POINTS = 4
 DEMANDS = {
     "mcp_servers",  # tools on Anthropic's side
     "container",  # state on Anthropic's side
+    "thread",  # the earlier turns, on Anthropic's side
+    "compaction",  # a summary instead of an answer
     "inference_geo",  # a promise about where the data goes, not ours to break
 }
 
