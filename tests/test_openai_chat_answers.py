@@ -43,7 +43,7 @@ from proxy.dialects.openai_chat.meter import MAX_EVENT
 from proxy.dialects.openai_chat.strip import UsageStrip
 from proxy.errors import Busy, Down, Refused, Unrepresentable, UpstreamError
 from proxy.lanes.hearing import joined
-from proxy.ports import Dialect, Meter
+from proxy.ports import Dialect, Meter, Peek
 from tests import laws, recordings
 from tests.laws import examples
 from tests.nested import places, put
@@ -519,6 +519,24 @@ def test_a_finish_reason_is_one_that_clients_know(stop: Stop, word: str, native:
     said = json.loads(laws.say(CHAT.renderer(replace(ASKED, stream=False)), [Start(), Finish(stops=(stop,))]))
     assert said["choices"][0]["finish_reason"] == word
     assert said["choices"][0].get("native_finish_reason") == native
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_who_offers_functions_reads_a_function_call(streamed: bool) -> None:
+    """An app of the form before `tools` looks nowhere else. There is room for one."""
+    offered = {"model": "m", "messages": [{"role": "user", "content": "x"}], "functions": [{"name": "f"}]}
+    request = CHAT.parse(json.dumps(offered | {"stream": streamed}).encode(), Peek("m", streamed))
+    calls = [ToolCall(id="toolu_1", name="f", arguments='{"a":1}'), ToolCall(id="toolu_2", name="f", arguments="{}")]
+    answer = Completion(start=Start(wire="anthropic", id="x", model="m", created=5), choices=[], usage=None)
+    answer.choices.append(Choice(parts=[*calls], stop=Stop(reason="tool_use", raw="tool_use")))
+    body = laws.say(CHAT.renderer(request), list(unfold(answer)))
+    found = fold(decoded(body, streamed)).choices[0]
+    said = [
+        (part.name, part.arguments, "function_call" in part.extra) for part in found.parts if type(part) is ToolCall
+    ]
+    assert sorted(said, reverse=True) == [("f", "{}", False), ("f", '{"a":1}', True)]
+    assert found.stop.reason == "tool_use"
+    assert b'"finish_reason":"function_call"' in body
 
 
 @pytest.mark.parametrize("streamed", [True, False])

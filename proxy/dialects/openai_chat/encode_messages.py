@@ -153,4 +153,4 @@ def _respelt(extra: Object) -> Object:
 
 def legacy_call(call: ToolCall) -> Object:
     """The `function_call` of an assistant's message: the form of a call that preceded `tool_calls`."""
-    return as_object(call.extra["function_call"]) | {"name": call.name, "arguments": call.arguments}
+    return as_object(call.extra.get("function_call")) | {"name": call.name, "arguments": call.arguments}

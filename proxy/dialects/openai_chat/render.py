@@ -33,7 +33,7 @@ from proxy.dialects.openai_chat.citations import spelled
 from proxy.dialects.openai_chat.encode_messages import legacy_call
 from proxy.dialects.openai_chat.faults import error_body
 from proxy.dialects.openai_chat.reasoning import detail_of
-from proxy.dialects.openai_chat.render_fields import finish_fields, named, picture, top_of, unsayable
+from proxy.dialects.openai_chat.render_fields import finish_fields, named, offers_functions, picture, top_of, unsayable
 from proxy.dialects.openai_chat.seals import sealed
 from proxy.dialects.openai_chat.usage import tier_beside, usage_fields
 from proxy.errors import GatewayError
@@ -73,6 +73,8 @@ class StreamRenderer:
         self._head = b""  # the beginning of every chunk, up to its choices
         self._once = b""  # fields that only the first chunk has
         self._tail = b',"usage":null}\n\n' if request.include_usage else b"}\n\n"
+        self._legacy = offers_functions(request)
+        self._to_call: set[int] = set()  # the choices that may still have a `function_call`
         self._blocks: dict[int, _Block] = {}
         self._calls: dict[int, int] = {}  # tool calls opened, by choice; a choice that is not in here has not begun
         self._thoughts: dict[int, int] = {}  # thinking blocks opened, by choice
@@ -115,6 +117,8 @@ class StreamRenderer:
         if choice in self._calls:
             return b""
         self._calls[choice] = self._thoughts[choice] = 0
+        if self._legacy:
+            self._to_call.add(choice)
         return self._frame(choice, b'{"role":"assistant","content":""}')
 
     def _frame(self, choice: int, delta: bytes, logprobs: bytes = b"null", finish: bytes = b"null") -> bytes:
@@ -176,7 +180,8 @@ class StreamRenderer:
         number = self._calls[block.choice]
         key, field = ("function", "arguments") if part.kind == "function" else ("custom", "input")
         opening = {"name": part.name, field: ""}
-        if "function_call" in part.extra:
+        if "function_call" in part.extra or block.choice in self._to_call:
+            self._to_call.discard(block.choice)  # there is room for one
             self._say(block, "call", b'{"function_call":{"arguments":', b"}}")
             return {"function_call": legacy_call(part)}
         self._calls[block.choice] += 1
@@ -251,7 +256,7 @@ class StreamRenderer:
         frames = []
         for choice, stop in enumerate(event.stops):
             frames.append(self._tell_notes(choice))
-            said = finish_fields(stop)
+            said = finish_fields(stop, self._legacy)
             reason = encode_json(said.pop("finish_reason"))
             finish = b"%b,%b" % (reason, encode_json(said)[1:-1]) if said else reason
             frames += [self._begin(choice), self._frame(choice, b"{}", finish=finish)]

@@ -40,11 +40,16 @@ def picture(part: Image) -> Object:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def finish_fields(stop: Stop) -> Object:
+def offers_functions(request: Request) -> bool:
+    """Did the client offer all its tools as `functions`? Then it looks for a `function_call`, and for nothing else."""
+    return bool(request.tools) and all(tool.at.startswith("functions[") for tool in request.tools)
+
+
+def finish_fields(stop: Stop, legacy: bool = False) -> Object:
     """The finish_reason, and beside it the provider's own word and the stop string, under vLLM's name for it."""
     word = word_for(stop, STOP_WORDS)
-    if stop.raw == "function_call" and stop.reason == "tool_use":
-        word = stop.raw
+    if stop.reason == "tool_use" and (legacy or stop.raw == "function_call"):
+        word = "function_call"
     fields: Object = {"finish_reason": word}
     if stop.raw and stop.raw != word:
         fields["native_finish_reason"] = stop.raw

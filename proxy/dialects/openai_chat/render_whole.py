@@ -23,7 +23,7 @@ from proxy.dialects.openai_chat.citations import spelled
 from proxy.dialects.openai_chat.encode_messages import legacy_call
 from proxy.dialects.openai_chat.faults import error_body
 from proxy.dialects.openai_chat.reasoning import detail_of
-from proxy.dialects.openai_chat.render_fields import finish_fields, named, picture, top_of, unsayable
+from proxy.dialects.openai_chat.render_fields import finish_fields, named, offers_functions, picture, top_of, unsayable
 from proxy.dialects.openai_chat.seals import sealed
 from proxy.dialects.openai_chat.usage import tier_beside, usage_fields
 from proxy.errors import GatewayError
@@ -45,14 +45,17 @@ class WholeRenderer(whole.Renderer):
     def spell(self, completion: Completion) -> bytes:
         body = top_of(completion.start, "chat.completion", self._request, self._clock)
         seed = seed_of(completion.start, self._request)
-        body["choices"] = [_choice_fields(number, choice, seed) for number, choice in enumerate(completion.choices)]
+        legacy = offers_functions(self._request)
+        body["choices"] = [
+            _choice_fields(number, choice, seed, legacy) for number, choice in enumerate(completion.choices)
+        ]
         if completion.usage is not None:
             body["usage"] = usage_fields(completion.usage)
             body |= tier_beside(completion.start, completion.usage)
         return dump(body)
 
 
-def _choice_fields(number: int, choice: Choice, seed: str) -> Object:
+def _choice_fields(number: int, choice: Choice, seed: str, legacy: bool) -> Object:
     message: Object = {"role": "assistant", "content": None, "refusal": None}
     content: list[Object] = []
     logprobs: Object = {}
@@ -72,7 +75,7 @@ def _choice_fields(number: int, choice: Choice, seed: str) -> Object:
             case Thinking():
                 message["reasoning_content"] = message.get("reasoning_content", "") + part.text
                 details.append(detail_of(part, len(details)))
-            case ToolCall() if "function_call" in part.extra:
+            case ToolCall() if "function_call" in part.extra or (legacy and "function_call" not in message):
                 message["function_call"] = legacy_call(part)
             case ToolCall():
                 key, field = ("function", "arguments") if part.kind == "function" else ("custom", "input")
@@ -97,7 +100,7 @@ def _choice_fields(number: int, choice: Choice, seed: str) -> Object:
     elif content or not choice.parts:
         message["content"] = "".join(item["text"] for item in content)
     said = {"content": None, "refusal": None} | logprobs if logprobs else None
-    return {"index": number, "message": message, "logprobs": said, **finish_fields(choice.stop)}
+    return {"index": number, "message": message, "logprobs": said, **finish_fields(choice.stop, legacy)}
 
 
 def _extend(fields: Object, key: str, values: list[Any]) -> None:
