@@ -41,6 +41,10 @@ from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.ports import Dialect, Peek
 from proxy.sealing.seals import MARK, Sealer, is_marked, unseal
+from tests.client import ANTHROPIC as ANTHROPIC_CLIENT
+from tests.client import OPENAI, chat
+from tests.evil import Evil, Scenario
+from tests.gateway import pillion
 
 Object = dict[str, Any]
 
@@ -329,6 +333,7 @@ ANTHROPIC = (Anthropic, of_anthropic)
 RESPONSES = (OpenAIResponses, of_responses)
 GEMINI = (Gemini, of_gemini)
 BEDROCK = (Bedrock, of_bedrock)
+CLAUDE = "claude-sonnet-4-5"  # of all models that Converse serves, the one that refuses such a thought
 THOUGHT, HIDDEN = Thinking(text="so", signature="raw/+=?"), Thinking(redacted="cmF3")
 CALL = ToolCall(id="c1", name="f", arguments="{}", signature="UkFX")
 
@@ -360,6 +365,46 @@ def test_a_seal_travels_to_the_client_and_back(
         receipt = unseal(asked, provider, own_wire=True)
         assert (seals_of(asked.turns[1].parts), bool(receipt)) == (seals, not seals)
         assert not is_marked(dialect.encode(asked).body)
+
+
+@pytest.mark.parametrize(
+    ("wire", "needs"),
+    [(CHAT, False), (ANTHROPIC, True), (RESPONSES, True), (GEMINI, False), (BEDROCK, True)],
+    ids=["chat", "anthropic", "responses", "gemini", "bedrock"],
+)
+@pytest.mark.parametrize("provider", ["ours", "theirs"])
+def test_a_thought_without_a_seal_does_not_go_where_it_would_be_refused(
+    wire: tuple[Callable[[], Dialect], Callable[[Object], Object]], needs: bool, provider: str
+) -> None:
+    """A client brings it from a provider that seals nothing to one of its own wire, as the bytes that it got."""
+    make, repeated = wire
+    dialect = make()
+    sealer = Sealer("ours", dialect.needs_seals)
+    events = sealer.feed(unfold(completion([Thinking(text="so"), Text(text="a")])))
+    renderer = dialect.renderer(Request(wire=dialect.name, model="m", turns=[]))
+    answer = msgspec.json.decode(b"".join(map(renderer.feed, events)))
+    body = msgspec.json.encode({"model": CLAUDE, **repeated(answer)})
+    assert is_marked(body) == needs
+    asked = dialect.parse(body, Peek(CLAUDE, stream=False))
+    assert unseal(asked, provider, own_wire=True) == ()
+    thought = asked.turns[1].parts[0]
+    assert isinstance(thought, Thinking)
+    assert (thought.text, thought.id, thought.signature) == ("so", "", "")
+    if needs:
+        encoded = dialect.encode(asked)
+        assert b'"so"' not in encoded.body
+        assert any("thinking" in name or "reasoning" in name for name in encoded.dropped)
+
+
+async def test_a_client_gets_a_thought_without_a_seal_marked() -> None:
+    said = msgspec.json.decode(OPENAI.whole)
+    said["choices"][0]["message"]["reasoning_content"] = "so"
+    whole = Scenario(headers=[("content-type", "application/json")], body=msgspec.json.encode(said))
+    async with Evil(whole) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        got = await chat(gateway, ANTHROPIC_CLIENT, ANTHROPIC_CLIENT.request(model="openai/m"))
+    thought = msgspec.json.decode(got.body)["content"][0]
+    assert thought["thinking"] == "so"
+    assert is_marked(thought["signature"].encode())
 
 
 def seals_of(parts: list[Part]) -> list[tuple[str, str]]:

@@ -233,7 +233,7 @@ async def _answered(call: Call, asked: _Asked, answer: Answer, dialect: Dialect)
     if not live and _counts_in_head(type(dialect)):
         decoder = Counted(decoder, cast(HeadCounting, dialect).usage_in_head(answer.headers))
     calls = Calls(request.turns, asked.names, asked.free) if request.tools or asked.names else None
-    hearing = Hearing(decoder, recall, Sealer(recall.maker), calls)
+    hearing = Hearing(decoder, recall, Sealer(recall.maker, call.dialect.needs_seals), calls)
     telling = Telling(call, request, hearing, renderer)
     limits = ratelimits.translated(answer.headers, call.dialect.name, time())
     head = [*headers.returning_translated(answer.headers), *limits, ("content-type", renderer.media_type)]

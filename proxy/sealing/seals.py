@@ -80,10 +80,14 @@ class Sealer:
     """Marks the seals of one answer.
 
     The pieces of a seal are held until their block closes, and come as one just before: base64 cannot be concatenated.
+
+    `is_needed`: the providers of the client's own wire refuse a thought without a seal. One that has none gets a mark
+    without a seal then, by which it is recognised if the client brings it to one of them.
     """
 
-    def __init__(self, maker: str) -> None:
+    def __init__(self, maker: str, is_needed: bool = False) -> None:
         self._maker = maker
+        self._is_needed = is_needed
         self._ids: dict[int, str] = {}  # of thoughts, by block
         self._held: dict[int, list[str]] = {}  # pieces of a seal, by block
 
@@ -113,6 +117,8 @@ class Sealer:
             self._ids[event.index] = part.id
             if part.redacted:
                 part = replace(part, redacted=_marked(_Mark(self._maker, part.id, part.redacted)))
+            elif self._is_needed:
+                self._held[event.index] = []
         if isinstance(part, Thinking | Text | ToolCall) and part.signature:
             self._held[event.index] = [part.signature]
             part = replace(part, signature="")
@@ -202,9 +208,9 @@ class _Unsealing:
             mark = _Mark(self._makers[0], block, seal) if self._own_wire and not is_foreign else None
         else:
             mark = _read(seal)
-        if mark is not None and mark.maker in self._makers:
+        if mark is not None and mark.maker in self._makers and mark.seal:
             return mark
-        if seal:
+        if seal and (mark is None or mark.seal):
             self.dropped.add(self._name_of(name))
         return _Mark("", "", "")
 

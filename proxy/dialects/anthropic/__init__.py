@@ -97,6 +97,7 @@ class Anthropic:
     bounds = BOUNDS
     alarm = b""
     seals: Sequence[bytes] = (b'"signature"', b'"encrypted_content"', b'"redacted_thinking"')
+    needs_seals: bool = True
     betas: frozenset[str] | None = None
     refers = False
     sign: re.Pattern[bytes] | None = None

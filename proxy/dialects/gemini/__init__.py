@@ -102,6 +102,7 @@ class Gemini:
     )
     alarm = b'"error"'
     seals: Sequence[bytes] = (b'ignature"',)  # in either spelling
+    needs_seals: bool = False
     betas: frozenset[str] | None = None
     refers = False
     sign: re.Pattern[bytes] | None = None

@@ -92,6 +92,7 @@ class OpenAIResponses:
     )
     alarm = b""
     seals: Sequence[bytes] = (b'"encrypted_content"',)
+    needs_seals: bool = True
     betas: frozenset[str] | None = None
     refers = True
     sign: re.Pattern[bytes] | None = SIGN
