@@ -39,7 +39,7 @@ NOT_YET = {
          "/containers", "/evals", "/skills", "/videos", "/openai", *PUBLISHED),
     "openai_responses": ("/responses",),
     "anthropic": ("/complete", "/messages/batches"),
-    "gemini": ("/cachedContents", "/tunedModels", "/fileSearchStores", "/upload"),
+    "gemini": ("/cachedContents", "/interactions", "/tunedModels", "/fileSearchStores", "/upload"),
     "bedrock": ("/model", "/guardrail", "/guardrail-checks", "/async-invoke"),
     "ollama": ("/api",),
     "cohere": ("/embed", "/embed-jobs", "/classify", "/tokenize", "/detokenize", "/summarize", "/generate",

@@ -25,6 +25,7 @@ from tests.gateway import pillion
         ("openai_chat", "/v1/videos"),
         ("gemini", "/v1beta/models/gemini-embedding-001:embedContent"),
         ("gemini", "/v1beta/cachedContents"),
+        ("gemini", "/v1beta/interactions"),
         ("gemini", "/v1beta/cachedContents/c"),
         ("gemini", "/v1beta/tunedModels/t"),
         ("gemini", "/v1beta/fileSearchStores"),
