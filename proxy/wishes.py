@@ -5,15 +5,17 @@ says both, both hold: of two limits the lower one counts.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from functools import lru_cache
 from math import inf
-from typing import cast
+from typing import TypeVar, cast
 
 from proxy.errors import BadRequest, GatewayError
 from proxy.grammar.fields import wrong_word
-from proxy.ports import Dialect, Wishes, Wishing
+from proxy.ports import Call, Dialect, Wishes, Wishing
 from proxy.spending.money import MOST, nanos_of
+
+T = TypeVar("T")
 
 TIMEOUT = "x-pillion-timeout"  # seconds
 COST_LIMIT = "x-pillion-cost-limit"  # dollars
@@ -44,6 +46,16 @@ def seconds(text: str, longest: float) -> float:
     if not 0 < said <= longest:
         raise BadRequest(f"{TIMEOUT} must be a number of seconds above 0 and at most {longest:g}.", param=TIMEOUT)
     return said
+
+
+async def in_time(call: Call, waiting: Awaitable[T]) -> T:
+    """Await it for as long as the client has time. Raises GatewayError, 504."""
+    try:
+        return await call.in_time(waiting)
+    except TimeoutError:
+        if call.timeout is None:
+            raise
+        raise too_late(call.timeout) from None
 
 
 def too_late(timeout: float) -> GatewayError:

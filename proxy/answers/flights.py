@@ -20,6 +20,7 @@ from copy import copy
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
+from proxy.answers.seats import Seat, Seated, why_ended
 from proxy.edge.onlookers import conclude, show
 from proxy.errors import GatewayError
 from proxy.ports import Call, Handler, Reply
@@ -50,10 +51,6 @@ class Flights:
     def __repr__(self) -> str:
         return f"<Flights: {len(self._tasks)} under way, {len(self._open)} open, {self.held} bytes>"
 
-    def __contains__(self, key: Key) -> bool:
-        """Is there one to join?"""
-        return key in self._open
-
     def first(self, key: Key) -> Call | None:
         """The call that started the one to join; None where there is none."""
         flight = self._open.get(key)
@@ -66,7 +63,7 @@ class Flights:
         try:
             await flight.headed()
         except BaseException as error:
-            seat.stopped = _reason(error)
+            seat.stopped = why_ended(error)
             flight.leave(seat)
             raise
         return Shared(flight.reply(seat), flight.call)
@@ -89,28 +86,6 @@ class Flights:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return flight
-
-
-class Seat:
-    """How far one call has come."""
-
-    __slots__ = ("at", "has_left", "read", "stopped")
-
-    def __init__(self) -> None:
-        self.at = 0  # the next chunk's number
-        self.read = 0  # bytes
-        self.has_left = False
-        self.stopped: tuple[object, ...] = ()  # why, where somebody has ended the call
-
-
-class Seated(Reply, kw_only=True):
-    """A live reply, for the call that has this seat."""
-
-    seat: Seat
-
-    def stop(self, error: GatewayError) -> None:
-        self.seat.stopped = (error,)
-        Reply.stop(self, error)
 
 
 class Flight:
@@ -198,7 +173,7 @@ class Flight:
             if self._error is not None and not seat.has_left:
                 raise _again(self._error)
         except asyncio.CancelledError as error:
-            seat.stopped = _reason(error)
+            seat.stopped = why_ended(error)
             raise
         finally:
             self.leave(seat)
@@ -306,11 +281,6 @@ class Flight:
         self._gone += read
         self._held -= size
         self._flights.held -= size
-
-
-def _reason(error: BaseException) -> tuple[object, ...]:
-    """Why somebody has ended a call, where they have said it."""
-    return error.args[:1] if isinstance(error, asyncio.CancelledError) else ()
 
 
 def _again(error: BaseException | None) -> Exception:

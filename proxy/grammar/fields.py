@@ -293,9 +293,7 @@ def is_number(value: object) -> TypeGuard[float]:
 
 def kept_headers(headers: Mapping[str, str], limits: str) -> list[tuple[str, str]]:
     """The headers that tell the client when to retry. `limits`: the prefix of the wire's own rate limit headers."""
-    return [
-        (name, value) for name, value in headers.items() if name.lower() in _RETRY or name.lower().startswith(limits)
-    ]
+    return [each for each in headers.items() if (name := each[0].lower()) in _RETRY or name.startswith(limits)]
 
 
 _RETRY = {"retry-after", "retry-after-ms", "x-should-retry"}

@@ -20,7 +20,7 @@ from proxy.edge.remote import Fetcher, Found, NotFetched
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.filetypes import media_type_of
 from proxy.ports import Call, Dialect, Target
-from proxy.wishes import too_late
+from proxy.wishes import in_time
 
 AT_ONCE = 8  # for one request
 MOST = 20  # URLs of one request
@@ -62,7 +62,7 @@ class Fetching:
         if self._fetcher is None or not (kinds := _as_bytes(request, target, dialect)):
             return
         if places := list(_places(request, kinds)):
-            found = await call.timed(_in_time(call, places, self._fetcher))
+            found = await call.timed(in_time(call, _fetched(places, self._fetcher)))
             request.turns = [replace(turn, parts=_filled(turn.parts, found)) for turn in request.turns]
 
     def hint(self, error: Unrepresentable, request: Request, target: Target, dialect: Dialect) -> None:
@@ -90,15 +90,6 @@ def _places(request: Request, kinds: frozenset[type]) -> Iterator[_Place]:
 def _is_remote(source: Source | None) -> TypeGuard[Remote]:
     """Is it on the web? `s3://` and the like mean something only to their own wires."""
     return isinstance(source, Remote) and _of_the_web(source.url) is not None
-
-
-async def _in_time(call: Call, places: list[_Place], fetcher: Fetcher) -> Mapping[int, Inline]:
-    try:
-        return await call.in_time(_fetched(places, fetcher))
-    except TimeoutError:
-        if call.timeout is None:
-            raise
-        raise too_late(call.timeout) from None
 
 
 async def _fetched(places: list[_Place], fetcher: Fetcher) -> Mapping[int, Inline]:

@@ -28,7 +28,7 @@ from proxy.failover.plan import Plan, Planner
 from proxy.failover.standing import Standing, Standings
 from proxy.failover.way import Estimate, Way
 from proxy.ports import Call, Handler, Reply, Target
-from proxy.wishes import too_late
+from proxy.wishes import in_time
 
 
 class Failover:
@@ -66,7 +66,7 @@ class Failover:
         self.budget.asked()
         plan = self.planner.known_plan(call.model, call.key)
         if plan is None:
-            plan = await call.timed(self._planned(call))
+            plan = await call.timed(in_time(call, self.planner.plan(call.model, call.key)))
         call.how = plan.how
         failed = None
         if self.hedging is not None:
@@ -82,15 +82,6 @@ class Failover:
     def may_ask(self, target: Target) -> bool:
         """As far as we know, is its provider up, and is there a key to ask it for this model with?"""
         return self.is_well(target.adapter.name) and target.adapter.may_ask(target.model)
-
-    async def _planned(self, call: Call) -> Plan:
-        """Providers may have to be asked who has the model."""
-        try:
-            return await call.in_time(self.planner.plan(call.model, call.key))
-        except TimeoutError:
-            if call.timeout is None:
-                raise
-            raise too_late(call.timeout) from None
 
     async def rehearse(self, call: Call) -> Plan:
         """Write into the call's history whom it would ask one after the other, if each failed, and who would be passed
