@@ -123,12 +123,10 @@ class HTTPProvider(ABC):
         return made
 
     def abilities(self, model: str) -> Abilities:
-        known = self._config.card(model)
-        if known is None:
+        if (known := self._config.card(model)) is None:
             return UNKNOWN
-        limits = known.context, known.max_output
         takes = known.system, known.tools, known.images, known.documents, known.thinking
-        return Abilities(*limits, *takes, known.prefill if self.prefills else None)
+        return Abilities(known.context, known.max_output, *takes, known.prefill if self.prefills else None)
 
     @abstractmethod
     def credentials(self, key: str) -> Headers:
@@ -287,13 +285,11 @@ class HTTPProvider(ABC):
         return self._spelled[1]
 
     def _head(self, target: str) -> bytes:
-        url = self._origin.url
-        host = url.raw_authority.rpartition("@")[2]
+        host = self._origin.url.raw_authority.rpartition("@")[2]
         fixed = [("host", host), ("content-type", "application/json"), ("accept-encoding", "identity")]
-        head = self._origin.start(target, fixed)
         if len(self._heads) >= KEPT:  # clients choose the query, and with some providers the model
             self._heads.clear()
-        self._heads[target] = head
+        head = self._heads[target] = self._origin.start(target, fixed)
         return head
 
 
