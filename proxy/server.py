@@ -172,7 +172,7 @@ class Server:
         except ConnectionError:
             door.abort()
         except Exception:
-            log.exception("a request failed in mid-answer because of a bug in pillion", extra={"id": request_id})
+            log.exception("a request failed because of a bug in pillion, in mid-answer", extra={"id": request_id})
             door.abort()
         finally:
             self._live.pop(door, None)
