@@ -105,7 +105,7 @@ class Way:
                 self._call.history.append(Attempt(target, skipped=RESTS))
             if not self._may_go_on(error):
                 raise self._final_error() from None
-            if isinstance(error, OverBudget):
+            if isinstance(error, OverBudget) and error.cheaper:
                 self._left = self._cheaper(target)
         return None
 
@@ -167,8 +167,8 @@ class Way:
 
     def _may_go_on(self, error: GatewayError) -> bool:
         """May another target be asked after this?"""
-        if isinstance(error, OverBudget):
-            return error.cheaper
+        if isinstance(error, OverBudget):  # once one has failed, whoever can be afforded may stand in for it
+            return error.cheaper or len(self._errors) > 1
         if isinstance(error, Unrepresentable):
             return len(self._plan.targets) > 1 or len(self._errors) > 1
         return self._verdict(error).elsewhere and monotonic() < self._until and self._call.has_time()
