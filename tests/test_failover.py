@@ -339,6 +339,15 @@ async def test_behind_a_spent_budget_nobody_dearer_is_asked() -> None:
     assert upstreams.asked == ["c/m"]
 
 
+async def test_where_one_has_failed_a_spent_budget_of_the_next_is_passed_over() -> None:
+    upstreams = Upstreams(a=[down()], b=[OverBudget("spent")])
+    await three(upstreams, retry=Retry(max_retries=0)).ask()
+    assert upstreams.asked == ["a/m", "b/m", "c/m"]
+    with pytest.raises(Down):
+        upstreams = Upstreams(a=[down()], b=[OverBudget("spent")], c=[OverBudget("spent")])
+        await three(upstreams, retry=Retry(max_retries=0)).ask()
+
+
 async def test_a_name_that_means_nothing_is_no_attempt() -> None:
     world = three(Upstreams())
     call = world.call("nobody")
@@ -607,11 +616,12 @@ async def test_that_a_target_rests_and_is_back_is_said_once_each(caplog: pytest.
     ]
 
 
-async def test_a_stream_that_breaks_counts_against_its_target() -> None:
-    async def body() -> AsyncGenerator[bytes]:
-        yield b""
+async def nothing() -> AsyncGenerator[bytes]:
+    yield b""
 
-    live = Reply(200, [], body())
+
+async def test_a_stream_that_breaks_counts_against_its_target() -> None:
+    live = Reply(200, [], nothing())
     upstreams = Upstreams(a=[live])
     world = World([Provider("a")], upstreams, rules=Rules(failures=1))
     call = await world.ask()
@@ -620,6 +630,46 @@ async def test_a_stream_that_breaks_counts_against_its_target() -> None:
     for ending in live.endings:
         ending(reset())
     assert (standing.latency.in_flight, standing.breaker.state) == (0, "open")
+    assert isinstance(live.body, AsyncGenerator)
+    await live.body.aclose()
+
+
+@pytest.mark.parametrize(
+    ("timeout", "spent", "usual", "state"),
+    [
+        (None, 0.1, 0.0, "open"),  # a timer of the operator's
+        (60.0, 0.1, 0.0, "open"),  # likewise: the client has time left
+        (0.1, 0.1, 0.0, "closed"),  # in so little time nobody can answer
+        (5.0, 5.0, 0.0, "open"),
+        (5.0, 5.0, 9.0, "closed"),  # it takes longer
+    ],
+)
+async def test_a_client_in_a_hurry_says_nothing_of_the_target(
+    timeout: float | None, spent: float, usual: float, state: str
+) -> None:
+    world = World([Provider("a")], Upstreams(), rules=Rules(failures=1))
+    call = world.call(timeout=timeout)
+
+    async def late(call: Call) -> Reply:
+        call.started, call.began = call.started - spent, call.began - spent
+        raise Timeout("x", code="total_timeout")
+
+    world.standings.of(Target(world.adapters["a"], "m")).latency.observe(usual)
+    with pytest.raises(Timeout):
+        await world.failover(call, late)
+    (standing,) = world.standings
+    assert (standing.latency.in_flight, standing.breaker.state) == (0, state)
+
+
+async def test_a_stream_that_a_client_gave_too_little_time_says_nothing_of_the_target() -> None:
+    live = Reply(200, [], nothing())
+    world = World([Provider("a")], Upstreams(a=[live]), rules=Rules(failures=1))
+    call = await world.ask(timeout=5.0)
+    call.started, call.began = call.started - 5.0, call.began - 5.0
+    for ending in live.endings:
+        ending(Timeout("x", code="total_timeout"))
+    (standing,) = world.standings
+    assert (standing.latency.in_flight, standing.breaker.state) == (0, "closed")
     assert isinstance(live.body, AsyncGenerator)
     await live.body.aclose()
 

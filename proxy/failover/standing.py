@@ -12,12 +12,14 @@ from proxy.errors import Down, GatewayError, UpstreamError
 from proxy.failover.balance import PeakEWMA
 from proxy.failover.breaker import Breaker, Rules
 from proxy.failover.percentile import Percentile
-from proxy.ports import Target
+from proxy.ports import Call, Target
 
 KEPT = 1000  # targets; clients choose models
 RESTING = "target_resting"
 RESTS = "resting"  # why it is not asked, as is the next one
 UNWELL = "unwell: asked last"
+SOON = 0.05  # seconds by which a timer may be early
+AT_LEAST = 1.0  # seconds that a target may take before it is held against it
 SICK = frozenset({"server_error", "network_error", "timeout"})  # kinds of error that say that a target is not well
 
 log = logging.getLogger("pillion")
@@ -43,8 +45,8 @@ class Standing:
         """As operators read it: <Standing openai/gpt-4o closed, 3 in flight>"""
         return f"<Standing {self._name} {self.breaker.state}, {self.latency.in_flight} in flight>"
 
-    def ended(self, ticket: int, error: BaseException | None) -> None:
-        """An attempt has ended. A refusal is an answer too; one that we broke off tells nothing.
+    def ended(self, call: Call, ticket: int, error: BaseException | None) -> None:
+        """The call's last attempt has ended. A refusal is an answer too; one that was broken off early tells nothing.
 
         The offline echo is never unwell: it fails only where its model's name tells it to.
         """
@@ -52,12 +54,19 @@ class Standing:
         if error is None or (isinstance(error, UpstreamError) and error.kind not in SICK):
             if self.breaker.succeeded(ticket):
                 log.info("%s answers again", self._name, extra={"event": "target_back"})
-        elif isinstance(error, UpstreamError) and self.target.adapter.real:
+        elif isinstance(error, UpstreamError) and self.target.adapter.real and not self._had_no_chance(call, error):
             if self.breaker.failed(ticket):
                 words = "%s has failed too often, and is not used for %d s: %s"
                 log.warning(words, self._name, self._rest, error.message, extra={"event": "target_resting"})
         else:
             self.breaker.let_go(ticket)
+
+    def _had_no_chance(self, call: Call, error: UpstreamError) -> bool:
+        """Was it the client's time that ran out, which was less than the target usually takes? Else one impatient
+        client would have it left alone for all the others."""
+        if error.kind != "timeout" or call.has_time(SOON):
+            return False
+        return call.headed > 0 or monotonic() - call.began < max(AT_LEAST, self.latency.value)
 
     @property
     def _name(self) -> str:

@@ -110,7 +110,7 @@ class Failover:
         try:
             reply = await attempt(call, handler, self.tell)
         except BaseException as error:
-            standing.ended(ticket, error)
+            standing.ended(call, ticket, error)
             call.history.append(note(call, standing.target, error, call.attempts if call.attempts > had else 0))
             if self.hedging is not None:
                 self.hedging.heard(call, standing, error)
@@ -120,9 +120,9 @@ class Failover:
         if self.hedging is not None:
             self.hedging.heard(call, standing, None)
         if isinstance(reply.body, bytes):
-            standing.ended(ticket, None)
+            standing.ended(call, ticket, None)
         else:
-            reply.endings.append(partial(standing.ended, ticket))
+            reply.endings.append(partial(standing.ended, call, ticket))
         return reply
 
 
