@@ -15,7 +15,7 @@ import pytest
 
 from proxy.lanes import asking
 from tests.client import ANTHROPIC, LANES, OPENAI, Got, Speech, chat, lane_name
-from tests.evil import Evil, Scenario, trust
+from tests.evil import Evil, How, Scenario, trust
 from tests.gateway import pillion
 from tests.nowhere import forged, refusing, unnamed
 
@@ -98,7 +98,7 @@ FAULTS = {
     "json that breaks off": Fault(lambda p: Scenario(body=p.whole[:-9], headers=JSON), 502),
     "json, connection cut": Fault(lambda p: Scenario(body=p.whole, headers=JSON, cut_at=50), 502, "cut short"),
     "json that is no object": Fault(always(body=b"[1]", headers=JSON), 502),
-    "error, connection cut": Fault(always(status=400, body=b'{"a":1}', headers=JSON, cut_at=3), 502, "cut short"),
+    "error, connection cut": Fault(always(status=400, body=b'{"a":1}', headers=JSON, cut_at=3), 400, "answered 400"),
     "stream cut in its first event": Fault(
         lambda p: Scenario(body=p.stream, headers=SSE, framing="chunked", cut_at=30), 502
     ),
@@ -293,7 +293,20 @@ async def test_an_error_without_end_is_cut_off(
 ) -> None:
     monkeypatch.setattr(asking, "ERROR_LIMIT", 64 * 1024)
     got = await answered(Scenario(status=400, body=b"x" * (1024 * 1024)), speech, provider, False)
-    assert (got.status, "longer than" in told(got, speech, provider)["message"]) == (502, True)
+    assert (got.status, "answered 400" in told(got, speech, provider)["message"]) == (400, True)
+
+
+@every_lane
+@pytest.mark.parametrize("how", ["fin", "rst", "stall"])
+async def test_an_error_that_is_cut_still_has_its_status(
+    speech: Speech, provider: Speech, how: How, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "ERROR_PATIENCE", 0.1)
+    body = b'{"error": {"message": "later", "type": "rate_limit_error"}}'
+    later = [("Content-Type", "application/json"), ("Retry-After", "3600")]
+    got = await answered(Scenario(status=429, headers=later, body=body, cut_at=9, how=how), speech, provider, False)
+    assert (got.status, got.header("retry-after")) == (429, "3600")
+    assert "answered 429" in told(got, speech, provider)["message"]
 
 
 @every_lane

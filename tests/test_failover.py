@@ -343,8 +343,8 @@ async def test_where_one_has_failed_a_spent_budget_of_the_next_is_passed_over() 
     upstreams = Upstreams(a=[down()], b=[OverBudget("spent")])
     await three(upstreams, retry=Retry(max_retries=0)).ask()
     assert upstreams.asked == ["a/m", "b/m", "c/m"]
+    upstreams = Upstreams(a=[down()], b=[OverBudget("spent")], c=[OverBudget("spent")])
     with pytest.raises(Down):
-        upstreams = Upstreams(a=[down()], b=[OverBudget("spent")], c=[OverBudget("spent")])
         await three(upstreams, retry=Retry(max_retries=0)).ask()
 
 

@@ -4,6 +4,7 @@ What both lanes share: getting to an answer that is no error, finding out what k
 out of the provider's words.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
@@ -17,6 +18,7 @@ from proxy.limits import ratelimits
 from proxy.ports import Answer, Call, Dialect, Outgoing, Target
 
 ERROR_LIMIT = 1024 * 1024  # bytes of a provider's error that are read
+ERROR_PATIENCE = 5.0  # seconds in which it must have come
 HOLD_LIMIT = 256 * 1024  # bytes that may be held back until a stream has said something
 BEGINNING = 1024  # bytes of an answer in which its wire nearly always shows
 WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of one whole answer
@@ -47,12 +49,9 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
         raise _misled(
             call, f"status {answer.status}, and redirects are not followed", "upstream_redirect", answer.status
         )
-    try:
-        body = await call.timed(answer.read(ERROR_LIMIT))
-    except BaseException:  # most of all where the client has left: the provider must not go on
-        answer.abort()
-        raise
+    body, lack = await _error_body(call, answer)
     error = dialect.decode_error(answer.status, answer.headers, body)
+    error.detail = lack
     error.date = answer.headers.get("date", "")
     blame(call, error)
     target.adapter.refused(answer, error)
@@ -60,6 +59,22 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
         error.body, error.heard = None, error.headers
         error.headers = [*error.headers, *ratelimits.translated(answer.headers, call.dialect.name, time())]
     raise error
+
+
+async def _error_body(call: Call, answer: Answer) -> tuple[bytes, str]:
+    """The provider's words, or none and why. The status and Retry-After count without them, so no retry waits long."""
+    try:
+        async with asyncio.timeout(ERROR_PATIENCE):
+            return await call.timed(answer.read(ERROR_LIMIT)), ""
+    except TimeoutError:
+        answer.abort()
+        return b"", f"The body of this error did not end within {ERROR_PATIENCE:g} s."
+    except UpstreamError as cut:
+        answer.abort()
+        return b"", f"The body of this error was not read: {cut.message}"
+    except BaseException:  # most of all where the client has left: the provider must not go on
+        answer.abort()
+        raise
 
 
 async def _no_page(call: Call, answer: Answer) -> Answer:
