@@ -2,7 +2,7 @@
 
 A table made once: whole paths are one look-up in a dict, and those that name something behind the route's own part
 (`/models/{id}`) are tried from the longest beginning on. What is served wins over what is not yet. A version that both
-the base URL and the SDK put into a path counts once.
+the base URL and the SDK put into a path counts once, and a slash at its end does not count.
 """
 
 import re
@@ -33,7 +33,7 @@ class Route(NamedTuple):
 Methods = dict[str, Route]
 
 # Of `//v1/messages`, `/v1//messages` and `/v1/v1/messages`: the base URL ends in a slash or a version, and the SDK adds
-# its own.
+# its own. (Others end a path in a slash.)
 _SLASHES = re.compile(r"^(/v1(?:beta1?|alpha)?)?//(?!/)")
 _VERSIONS = re.compile(r"^/v1(?:beta1?|alpha)?(?=/(?:v[12][^/]*|api|model)/)")
 
@@ -100,8 +100,8 @@ class Routing:
     def _look_up(self, path: str) -> list[tuple[Methods, str]]:
         """Where a path may lead that is not itself a route, the best first."""
         path = _VERSIONS.sub("", _SLASHES.sub(r"\1/", path))
-        if path in self.exact:
-            return [(self.exact[path], "")]
+        if (plain := path.removesuffix("/")) in self.exact:
+            return [(self.exact[plain], "")]
         return [
             (methods, path[len(start) :])
             for start in reversed(self._beginnings(path))

@@ -93,6 +93,7 @@ async def test_a_model_of_googles_wire_that_has_a_slash_is_a_path_by_itself(path
         ("//chat/completions", CHAT),
         ("/v1//chat/completions", CHAT),
         ("/v1//v1/messages", MESSAGE),
+        ("/v1/chat/completions/", CHAT),
         ("/v1beta//models/echo/text:generateContent", CONTENTS),
     ],
 )
@@ -103,7 +104,16 @@ async def test_a_base_url_may_end_in_what_the_sdk_adds_itself(path: str, body: b
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/v1/v1/messages", "///v1/messages", "/v1///messages", "/v3/v1/messages", "/v1/v1/nowhere", "/v1/v1"]
+    "path",
+    [
+        "/v1/v1/v1/messages",
+        "///v1/messages",
+        "/v1///messages",
+        "/v3/v1/messages",
+        "/v1/v1/nowhere",
+        "/v1/v1",
+        "/v1/messages//",
+    ],
 )
 async def test_but_no_more_than_that(path: str) -> None:
     async with pillion() as gateway:
