@@ -276,7 +276,7 @@ ROUTES = [
     ("POST", "/responses/r1/cancel", 501),
     ("POST", "/messages/batches", 501),
     ("POST", "/nothing", 404),
-    ("POST", "/chat/completions/", 404),
+    ("POST", "/chat/completions/", 200),
     ("POST", "/chat/completions/more", 404),
     ("GET", "/nothing/", 404),
 ]
