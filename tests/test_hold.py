@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from proxy import registry
-from proxy.canon import Close, Delta, Event, Finish, Open
+from proxy.canon import Close, Delta, Event, Finish, Open, Text
 from proxy.errors import UpstreamError
 from proxy.framing import Unframed
 from proxy.framing.eventstream import encode_headers, frame_of
@@ -47,9 +47,16 @@ def line(**fields: Any) -> bytes:
 
 # What says nothing yet, and what says something, by the dialect.
 SILENT: dict[str, list[bytes]] = {
-    "anthropic": [sse({"type": "ping"}), sse({"message": {"type": "message"}, "type": "message_start"})],
+    "anthropic": [
+        sse({"type": "ping"}),
+        sse({"message": {"type": "message"}, "type": "message_start"}),
+        sse({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        sse({"type": "content_block_start", "content_block": {"text": "", "citations": [], "type": "text"}}),
+    ],
     "openai_responses": [
-        sse({"type": f"response.{word}", "response": {}}) for word in ("created", "queued", "in_progress")
+        *(sse({"type": f"response.{word}", "response": {}}) for word in ("created", "queued", "in_progress")),
+        sse({"type": "response.output_item.added", "item": {"id": "m", "type": "message", "content": []}}),
+        sse({"type": "response.content_part.added", "part": {"text": "", "logprobs": [], "type": "output_text"}}),
     ],
     "openai_chat": [
         sse({"choices": [], "prompt_filter_results": [{"delta": 1}]}),
@@ -62,7 +69,10 @@ SILENT: dict[str, list[bytes]] = {
         sse({"candidates": [{"content": {"role": "model"}, "index": 0}]}),
         b'[{"usageMetadata": {}}',
     ],
-    "cohere": [sse({"type": "message-start", "delta": {"message": {"role": "assistant", "content": []}}})],
+    "cohere": [
+        sse({"type": "message-start", "delta": {"message": {"role": "assistant", "content": []}}}),
+        sse({"type": "content-start", "delta": {"message": {"content": {"type": "text", "text": ""}}}}),
+    ],
     "ollama": [line(message={"role": "assistant", "content": ""}), line(response="", thinking="")],
     "bedrock": [message("messageStart", {"role": "assistant"})],
     "bedrock_invoke": [
@@ -70,15 +80,23 @@ SILENT: dict[str, list[bytes]] = {
         message("chunk", {"bytes": b64encode(b'{"type": "message_start", "message": {}}').decode()}),
         message("chunk", {"p": "abc", "bytes": b64encode(b'{"message":{},"type":"message_start"}').decode()}),
         invoked({"type": "ping"}),
+        invoked({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
     ],
 }
 TELLING: dict[str, list[bytes]] = {
     "anthropic": [
-        sse({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        sse({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "x"}}),
+        sse({"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": ""}}),
+        sse({"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use", "input": {}}}),
         sse({"type": "not_invented_yet"}),
         b'event: content_block_stop\ndata: {"type": "content_block_stop"}\nid: 7\n\n',
     ],
-    "openai_responses": [sse({"type": "response.output_text.delta", "delta": "x"}), sse({"type": "response.failed"})],
+    "openai_responses": [
+        sse({"type": "response.output_text.delta", "delta": "x"}),
+        sse({"type": "response.output_item.added", "item": {"type": "reasoning", "content": []}}),
+        sse({"type": "response.output_item.added", "item": {"type": "function_call", "arguments": ""}}),
+        sse({"type": "response.failed"}),
+    ],
     "openai_chat": [
         sse(choice({"role": "assistant", "content": "x"})),
         sse(choice({"content": "", "reasoning": " "})),
@@ -94,7 +112,11 @@ TELLING: dict[str, list[bytes]] = {
         sse({"promptFeedback": {"blockReason": "SAFETY"}}),
         b'[{"candidates": [{"finishReason": "STOP"}]}',
     ],
-    "cohere": [sse({"type": "content-delta", "index": 0}), sse({"type": "message-end"})],
+    "cohere": [
+        sse({"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "x"}}}}),
+        sse({"type": "content-start", "delta": {"message": {"content": {"type": "thinking", "thinking": ""}}}}),
+        sse({"type": "message-end"}),
+    ],
     "ollama": [
         line(message={"content": "x"}),
         line(message={"content": "", "thinking": "x"}),
@@ -210,11 +232,16 @@ def first_word(decoder: Decoder, chunks: Sequence[bytes]) -> int:
     """With which chunk it comes; behind the last one where none says a word."""
     for number, chunk in enumerate(chunks, 1):
         try:
-            if any(isinstance(event, Open | Delta | Close | Finish) for event in heard(decoder, chunk)):
+            if any(map(says, heard(decoder, chunk))):
                 return number
         except UpstreamError:
             break
     return len(chunks) + 1
+
+
+def says(event: Event) -> bool:
+    """A text that begins is empty, as `Open` has it."""
+    return isinstance(event, Delta | Close | Finish) or (isinstance(event, Open) and not isinstance(event.part, Text))
 
 
 def heard(decoder: Decoder, chunk: bytes) -> Iterator[Event]:

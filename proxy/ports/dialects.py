@@ -204,7 +204,8 @@ class Dialect(Protocol):
     def has_event(self, held: bytes) -> bool:
         """Has a stream with this beginning said something, in a whole event? Raises Unframed where it is no stream.
 
-        Something is what a decoder turns into an Open, a Delta, a Close or a Finish, or what is not known here.
+        Something is what a decoder turns into a Delta, a Close, a Finish, or an Open of anything but a text, which is
+        empty then; and what is not known here.
         """
         ...
 

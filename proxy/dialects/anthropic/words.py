@@ -21,8 +21,11 @@ BOUNDS = Bounds(
 CALL_IDS = re.compile(r"[a-zA-Z0-9_-]+")
 CITES = ("url", "place")
 
-# The events of a stream that say nothing yet.
-SILENT = re.compile(rb'"type"\s*:\s*"(?:ping|message_start)"')
+# The events of a stream that say nothing yet: a text that begins is empty.
+SILENT = re.compile(
+    rb'"type"\s*:\s*"(?:ping|message_start)"'
+    rb'|"content_block"\s*:\s*\{(?=[^{}]*"type"\s*:\s*"text")[^{}]*"text"\s*:\s*""'
+)
 
 # The most cache points that one request may have. (.../docs/en/build-with-claude/prompt-caching)
 CACHE_POINTS = 4

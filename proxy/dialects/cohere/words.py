@@ -10,8 +10,11 @@ from proxy.grammar.endings import AS_IT_CAME
 
 NAME = "cohere"
 
-# The events of a stream that say nothing of the answer yet.
-SILENT = re.compile(rb'"type"\s*:\s*"message-start"')
+# The events of a stream that say nothing of the answer yet: a text that begins is empty.
+SILENT = re.compile(
+    rb'"type"\s*:\s*"message-start"'
+    rb'|"type"\s*:\s*"content-start".*"content"\s*:\s*\{(?=[^{}]*"type"\s*:\s*"text")[^{}]*"text"\s*:\s*""'
+)
 
 # Without these the answer would be a different one, and no other wire can say them, so a request for another wire is
 # refused.

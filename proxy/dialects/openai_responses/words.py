@@ -12,8 +12,12 @@ from proxy.grammar.fields import Object
 
 NAME = "openai_responses"
 
-# The events of a stream that say nothing of the answer yet.
-SILENT = re.compile(rb'"type"\s*:\s*"(?:response\.(?:created|queued|in_progress)|keepalive)"')
+# The events of a stream that say nothing of the answer yet: a message that begins, and its text, are empty.
+SILENT = re.compile(
+    rb'"type"\s*:\s*"(?:response\.(?:created|queued|in_progress)|keepalive)"'
+    rb'|"item"\s*:\s*\{(?=[^{}]*"type"\s*:\s*"message")[^{}]*"content"\s*:\s*\[\s*\]'
+    rb'|"part"\s*:\s*\{(?=[^{}]*"type"\s*:\s*"output_text")[^{}]*"text"\s*:\s*""'
+)
 
 SIGN = re.compile(rb'"object"\s*:\s*"response"|"type"\s*:\s*"response\.')
 
