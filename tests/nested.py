@@ -2,6 +2,8 @@
 
 from typing import Any
 
+TOO_DEEP = 300_000  # levels: no reader here comes to the last, on any Python (3.14's read some 100,000)
+
 Path = tuple[Any, ...]  # keys and indices, from the outside in
 
 

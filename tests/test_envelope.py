@@ -13,6 +13,7 @@ from proxy.envelope import LONGEST_KEY, MEMBERS, Envelope, check_values, parse_o
 from proxy.envelope.values import MOST
 from proxy.errors import BadRequest
 from tests.bench.parties import MIB
+from tests.nested import TOO_DEEP
 
 # --- any JSON, spelled in any way ------------------------------------------------------------------------------------
 
@@ -320,9 +321,8 @@ def test_what_is_no_object_is_refused(read: type[Envelope], body: bytes) -> None
 
 
 @pytest.mark.parametrize(("open_", "close"), [(b"[", b"]"), (b'{"a":', b"}")], ids=["lists", "objects"])
-@pytest.mark.parametrize("read", [Envelope, parse_object])
-def test_what_is_nested_too_deeply_is_refused(read: type[Envelope], open_: bytes, close: bytes) -> None:
-    depth = 90_000  # newer Pythons read some thousands
+@pytest.mark.parametrize(("read", "depth"), [(Envelope, TOO_DEEP), (parse_object, 90_000)])  # it counts values as well
+def test_what_is_nested_too_deeply_is_refused(read: type[Envelope], depth: int, open_: bytes, close: bytes) -> None:
     with pytest.raises(BadRequest, match="nested too deeply") as caught:
         read(b'{"a":' + open_ * depth + b"1" + close * depth + b"}")
     assert caught.value.code == "invalid_json"

@@ -23,6 +23,7 @@ from proxy.grammar.fields import (
     nonsense,
     wrong,
 )
+from tests.nested import TOO_DEEP
 
 Take = Callable[[Fields, str], object]
 
@@ -172,7 +173,7 @@ def test_a_header_that_is_no_utf8_can_be_told() -> None:
 
 def test_what_is_too_deep_to_dump_is_refused() -> None:
     deep: list[Any] = []
-    for _ in range(100_000):
+    for _ in range(TOO_DEEP):
         deep = [deep]
     with pytest.raises(BadRequest, match="too deeply"):
         dump(deep)
