@@ -99,6 +99,8 @@ class Routing:
 
     def _look_up(self, path: str) -> list[tuple[Methods, str]]:
         """Where a path may lead that is not itself a route, the best first."""
+        if not _is_text(path):
+            return []
         path = _VERSIONS.sub("", _SLASHES.sub(r"\1/", path))
         if (plain := path.removesuffix("/")) in self.exact:
             return [(self.exact[plain], "")]
@@ -115,3 +117,12 @@ class Routing:
         while len(found) < self._depth and (at := path.find("/", at) + 1):
             found.append(path[:at])
         return found
+
+
+def _is_text(path: str) -> bool:
+    """Was it UTF-8? Other bytes are lone surrogates here, and a model's name that has one cannot be sent or written."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

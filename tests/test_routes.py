@@ -122,6 +122,22 @@ async def test_but_no_more_than_that(path: str) -> None:
     assert path in got.body.decode()
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1beta/models/echo%2F%FF:generateContent",
+        "/model/echo%2Ft%C3/converse",
+        "/openai/deployments/%ED%A0%80/chat/completions",
+    ],
+)
+async def test_a_path_that_is_no_text_leads_nowhere(path: str) -> None:
+    """No model is called so, and neither a provider's path nor a file of ours could hold the name."""
+    async with pillion(PILLION_UPSTREAM="echo") as gateway:
+        got = await ask(gateway, "POST", path, CONTENTS)
+    assert got.status == 404
+    assert json.loads(got.body)["error"]["code"] == "unknown_url"
+
+
 async def test_who_asks_for_an_ollama_finds_one() -> None:
     """Its command line asks HEAD / before all else, and some look at the words; no key is asked for there."""
     async with pillion(PILLION_CLIENT_KEY="a-key-of-16-characters") as gateway:
