@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from platform import python_version
 
 from proxy import __version__, registry
@@ -257,18 +258,22 @@ class App:
         return sum(server.cut(error) for _, server in self.listeners)
 
     async def close(self) -> None:
+        """Everything in turn, also where something before it fails to: the ledger has rows to write."""
         self.admin.ready = False
-        await self.lasting.health.close()
-        for _, server in self._all():
-            await server.close()
-        await self.lasting.keystates.close()
-        await self.lasting.cache.close()
-        await self.adoption.close()
-        await self.accounting.close()
-        if self.store is not None:
-            await self.store.close()
-        await self.upstream.close()
-        await self.lasting.fetcher.close()
+        closings = [
+            self.lasting.health.close,
+            *(server.close for _, server in self._all()),
+            self.lasting.keystates.close,
+            self.lasting.cache.close,
+            self.adoption.close,
+            self.accounting.close,
+            *([self.store.close] if self.store is not None else []),
+            self.upstream.close,
+            self.lasting.fetcher.close,
+        ]
+        async with AsyncExitStack() as stack:  # which begins with the last
+            for close in reversed(closings):
+                stack.push_async_callback(close)
 
     @property
     def listeners(self) -> list[tuple[Address, Server]]:

@@ -127,3 +127,28 @@ async def test_the_limits_of_the_configuration_are_the_listeners(speech: Speech)
         got = await chat(gateway, speech, speech.request(model="echo/text", padding="x" * 2000))
         assert got.status == 413
         assert "1024 bytes" in speech.error(got.body)["message"]
+
+
+async def test_what_fails_to_close_leaves_nothing_else_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger most of all, which has rows to write."""
+    closed: list[str] = []
+
+    async def broken() -> None:
+        closed.append("keystates")
+        raise RuntimeError("it is broken")
+
+    async def served() -> None:
+        async with pillion() as gateway:
+            accounting = gateway.app.accounting
+            close = accounting.close
+
+            async def noted() -> None:
+                closed.append("accounting")
+                await close()
+
+            monkeypatch.setattr(gateway.app.lasting.keystates, "close", broken)
+            monkeypatch.setattr(accounting, "close", noted)
+
+    with pytest.raises(RuntimeError, match="it is broken"):
+        await served()
+    assert closed == ["keystates", "accounting"]
