@@ -226,10 +226,12 @@ class Upstream:
         self._sweep = None
         oldest = monotonic() - IDLE_LIFE
         for origin in self._resting:
-            stale = [held for held in origin.idle if held.since <= oldest or not held.wire.is_connected()]
-            origin.idle = [held for held in origin.idle if held not in stale]
-            for held in stale:
-                held.connection.close()
+            waiting, origin.idle = origin.idle, []
+            for held in waiting:
+                if held.since > oldest and held.wire.is_connected():
+                    origin.idle.append(held)
+                else:
+                    held.connection.close()
         self._resting = {origin for origin in self._resting if origin.idle}
         if self._resting:
             self._sweep = asyncio.get_running_loop().call_later(IDLE_LIFE / 2, self._close_old)

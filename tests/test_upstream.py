@@ -23,7 +23,7 @@ from proxy.edge.lateness import Allowed
 from proxy.edge.origins import request_head
 from proxy.edge.wire import Wire
 from proxy.errors import Down, Timeout, UpstreamError
-from proxy.upstream import WATCHED, Upstream
+from proxy.upstream import IDLE_LIFE, WATCHED, Upstream
 from tests.evil import Evil, Received, Scenario, Split, trust
 
 LIMIT = 1024 * 1024
@@ -248,6 +248,19 @@ async def test_bytes_that_come_late_close_the_idle_connection() -> None:
         assert upstream.pooled == 1
         assert (await evil.closed(0)).how in ("fin", "rst")
         assert await read(upstream, evil.url) == BODY
+
+
+async def test_a_connection_that_has_waited_for_too_long_is_closed_and_no_other() -> None:
+    slow = Scenario(body=BODY, delay_head=0.02)
+    async with Evil(slow, slow) as evil, pool() as upstream:
+        await asyncio.gather(*(read(upstream, evil.url) for _ in range(2)))
+        (origin,) = upstream._resting
+        old, young = origin.idle
+        origin.idle[0] = old._replace(since=old.since - IDLE_LIFE)
+        upstream._close_old()
+        assert origin.idle == [young]
+        await evil.closed()
+        assert (len(evil.closings), upstream.pooled) == (1, 1)
 
 
 # --- the stale connection --------------------------------------------------------------------------------------------
