@@ -126,7 +126,7 @@ class Assembly:
     @property
     def patience(self) -> Patience:
         client = self.config.client
-        return Patience(client.header, client.body_stall, client.body, client.keep_alive, client.write_stall)
+        return Patience(client.header, client.body, client.body_stall, client.keep_alive, client.write_stall)
 
     def _quits(self, admin: Admin) -> list[Route]:
         return routes.quits(admin) if self.config.quitquitquit else []

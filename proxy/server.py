@@ -249,7 +249,7 @@ async def _receive(inbound: Inbound, limit: int, patience: Patience) -> bytes:
     if int(headers.get("content-length", 0)) > limit:
         raise _too_long(limit)
     try:
-        return await inbound.body(limit, patience.body, patience.whole_body)
+        return await inbound.body(limit, patience.body_stall, patience.body)
     except BodyTooLong:
         raise _too_long(limit) from None
     except BodyBroken:

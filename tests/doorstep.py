@@ -45,7 +45,7 @@ ENDLESS = {
     "length": WHOLE.replace(b"Length: 14", b"Length: 1000000000000"),
     "chunks": CHUNKED.partition(b"6;")[0] + b"ffffffffff\r\n",
 }
-HASTY = Patience(header=0.05, body=0.05, keep_alive=0.05, reading=0.05)
+HASTY = Patience(header=0.05, body_stall=0.05, keep_alive=0.05, write_stall=0.05)
 
 
 @dataclass

@@ -123,7 +123,7 @@ async def test_the_limits_of_the_configuration_are_the_listeners(speech: Speech)
     async with pillion(
         PILLION_BODY_LIMIT="1024", **{f"PILLION_CLIENT_{name}": text for name, text in client.items()}
     ) as gateway:
-        assert gateway.app.server.patience == Patience(header=1, body=2, whole_body=3, keep_alive=4, reading=5)
+        assert gateway.app.server.patience == Patience(header=1, body=3, body_stall=2, keep_alive=4, write_stall=5)
         got = await chat(gateway, speech, speech.request(model="echo/text", padding="x" * 2000))
         assert got.status == 413
         assert "1024 bytes" in speech.error(got.body)["message"]

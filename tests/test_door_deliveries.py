@@ -70,7 +70,7 @@ async def test_who_stops_to_read_is_cut_so_long_after_and_not_twice_as_long(monk
         clock.sleep(timeout)
 
     class Stalled(Flow):
-        patience = Patience(reading=60.0)
+        patience = Patience(write_stall=60.0)
         unsent = property(lambda self: next(left))
 
         def abort(self) -> None:

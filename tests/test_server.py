@@ -213,7 +213,7 @@ async def test_a_silent_stream_can_be_stopped_from_outside() -> None:
 @pytest.mark.parametrize("live", [False, True])
 async def test_a_client_that_does_not_read_is_cut(live: bool) -> None:
     watched = Watched(saying(*[MEGABYTE] * 32) if live else MEGABYTE * 32)
-    impatient = Patience(reading=0.05)
+    impatient = Patience(write_stall=0.05)
     async with (
         serving(answering(lambda: watched.reply), patience=impatient) as at,
         client(at, receive_buffer=4096) as one,
@@ -336,7 +336,7 @@ async def test_a_body_that_does_not_go_on_is_not_waited_for() -> None:
     async def handler(call: Call) -> Reply:
         return Reply(200, [], await call.receive())
 
-    async with serving(handler, patience=Patience(body=0.05)) as at, client(at) as one:
+    async with serving(handler, patience=Patience(body_stall=0.05)) as at, client(at) as one:
         await one.send(b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\n\r\n{")
         got = await one.answer()
     assert (got.status, OPENAI.error(got.body)["code"]) == (408, "body_timeout")
@@ -347,7 +347,7 @@ async def test_a_body_that_drips_has_an_end() -> None:
     async def handler(call: Call) -> Reply:
         return Reply(200, [], await call.receive())
 
-    async with serving(handler, patience=Patience(body=30, whole_body=0.2)) as at, client(at) as one:
+    async with serving(handler, patience=Patience(body=0.2, body_stall=30)) as at, client(at) as one:
         await one.send(b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n{")
         answering = asyncio.create_task(one.answer())
         while not answering.done():

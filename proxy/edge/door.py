@@ -295,6 +295,6 @@ class Door(Flow):
         """The client has had its time to close. It gets more as long as it is still reading our last answer."""
         if 0 < (left := self.unsent) < self._left:
             self._left = left
-            self._await(self.patience.reading)
+            self._await(self.patience.write_stall)
         else:
             self.abort()

@@ -43,11 +43,11 @@ class Flow(BaseProtocol):
             if (waiter := self._drain_waiter) is None:
                 waiter = self._drain_waiter = self._loop.create_future()
             # Unlike a timeout, wait() does not cancel the future, which is waited for again.
-            await asyncio.wait([waiter], timeout=self.patience.reading / LOOKS)
+            await asyncio.wait([waiter], timeout=self.patience.write_stall / LOOKS)
             # At first the client's kernel takes some without anybody reading: what counts is when it last took any.
             if (unsent := self.unsent) < left:
                 left, moved = unsent, self._loop.time()
-            elif not waiter.done() and self._loop.time() - moved >= self.patience.reading:
+            elif not waiter.done() and self._loop.time() - moved >= self.patience.write_stall:
                 self.abort()
                 raise ConnectionAbortedError("the client does not read its answer")
         if self.transport is None:

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 
 class Patience(NamedTuple):
-    """Seconds that a client may take."""
+    """Seconds that a client may take, by the names that operators know (`client` in config.yaml)."""
 
     header: float = 10.0  # for its head, from the first byte
-    body: float = 30.0  # between two pieces of its body
-    whole_body: float = 300.0  # for all of them
+    body: float = 300.0  # for its whole body
+    body_stall: float = 30.0  # between two pieces of its body
     keep_alive: float = 75.0  # with no request
-    reading: float = 60.0  # with its answer unread
+    write_stall: float = 60.0  # with its answer unread
