@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Mapping
 from functools import lru_cache
 from math import inf
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from proxy.errors import BadRequest, GatewayError
 from proxy.grammar.fields import wrong_word
@@ -29,15 +29,10 @@ _amount = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?").fullmatch
 _SWITCH = {"true": True, "false": False}
 
 
-def wishing(dialect: Dialect) -> Wishing | None:
-    """The dialect, where it is a Wishing one."""
-    return cast(Wishing, dialect) if _is_wishing(type(dialect)) else None
-
-
 @lru_cache(maxsize=64)
-def _is_wishing(kind: type) -> bool:
-    """Remembered, because looking for a protocol's methods takes 20 microseconds."""
-    return issubclass(kind, Wishing)
+def wishing(dialect: Dialect) -> Wishing | None:
+    """The dialect, where it is a Wishing one. Remembered, as looking for a protocol's methods takes 20 microseconds."""
+    return dialect if isinstance(dialect, Wishing) else None
 
 
 def seconds(text: str, longest: float) -> float:

@@ -5,7 +5,7 @@ reverse. What only some dialects do is in `optional`.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
@@ -182,7 +182,7 @@ class Meter(Protocol):
     def close(self) -> None: ...
 
 
-class Dialect(Protocol):
+class Dialect(Hashable, Protocol):
     name: str
     stream_type: str  # the media type of a provider's stream
     ping: bytes | None  # a frame that keeps a silent stream alive, where the wire has one
