@@ -38,7 +38,9 @@ class Relay(Pouring):
 
         try:
             held, self._held = self._held, b""
-            if not ((not held or self._hand_on(passed(held), sink)) and await pour(hear)):
+            if held and not self._hand_on(passed(held), sink):
+                return False
+            if not await pour(hear):
                 return False
             if rest := self._rest():
                 sink(rest)
