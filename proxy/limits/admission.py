@@ -22,7 +22,7 @@ from proxy.fleet import Asker
 from proxy.limits.gcra import SECOND
 from proxy.limits.need import Need
 from proxy.limits.refusal import refusal, too_large
-from proxy.limits.scope import Held, Scope, Ticket, What
+from proxy.limits.scope import Held, Scope, Ticket
 
 SHORTEST = 0.001  # seconds: the loop's timers are no finer
 NOBODY_KNOWS = float("inf")
@@ -113,7 +113,7 @@ class Admission:
             if mark is None:
                 _undo(ticket.scopes[:index], ticket.need)
                 if is_first:
-                    self._set_timer(scope, max(map(_length, scope.waits(ticket.need, now))))
+                    self._set_timer(scope, max(length_of(wait) for _, wait in scope.waits(ticket.need, now)))
                 return None
             marks.append(mark)
         return Held(ticket.scopes, marks, ticket.need)
@@ -141,7 +141,7 @@ class Admission:
             ahead |= dict.fromkeys(takewhile(lambda each: each is not ticket, scope.queue))
             needs = [each.need for each in ahead]
             waits += [(scope, *each) for each in scope.waits(need, now, needs)]
-        scope, what, wait = max(waits, key=lambda each: _length(each[1:]))
+        scope, what, wait = max(waits, key=lambda each: length_of(each[2]))
         self.refused[scope.kind, what] += 1
         return refusal(scope, what, need, wait)
 
@@ -151,5 +151,6 @@ def _undo(scopes: Sequence[Scope], need: Need) -> None:
         scope.undo(need)
 
 
-def _length(wait: tuple[What, int | None]) -> float:
-    return NOBODY_KNOWS if wait[1] is None else wait[1]
+def length_of(wait: int | None) -> float:
+    """Nanoseconds, to compare by."""
+    return NOBODY_KNOWS if wait is None else wait

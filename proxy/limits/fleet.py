@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from proxy.config import Queue
 from proxy.fleet import Answer, Asker, Fleet, heard
-from proxy.limits.admission import NOBODY_KNOWS, SHORTEST, Admission
+from proxy.limits.admission import SHORTEST, Admission, length_of
 from proxy.limits.gcra import SECOND
 from proxy.limits.need import Need
 from proxy.limits.rate import SCRIPTS, TAKE, Mark
@@ -40,11 +40,6 @@ class Denied(NamedTuple):
     scope: Shared
     what: What
     wait: int | None
-
-    @property
-    def length(self) -> float:
-        """Its wait, to compare by."""
-        return NOBODY_KNOWS if self.wait is None else self.wait
 
 
 Verdict = Taken | Denied | None  # None: the store is away
@@ -188,7 +183,8 @@ class FleetAdmission(Admission):
 
     def _worst(self, claims: Claims) -> Denied:
         """The limit with the longest wait, as last heard."""
-        return max((Denied(scope, claim.what, scope.wait(claim)) for scope, claim in claims), key=_length)
+        denied = [Denied(scope, claim.what, scope.wait(claim)) for scope, claim in claims]
+        return max(denied, key=lambda each: length_of(each.wait))
 
     def _unwanted(self, verdict: Verdict) -> None:
         """Whoever asked has left: what the store has let pass is given back."""
@@ -199,7 +195,3 @@ class FleetAdmission(Admission):
 
 def _claims(shared: Iterable[Shared], need: Need) -> Claims:
     return [(scope, claim) for scope in shared for claim in scope.claims(need)]
-
-
-def _length(denied: Denied) -> float:
-    return denied.length
