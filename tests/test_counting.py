@@ -9,7 +9,8 @@ from openai.types.responses import input_token_count_params
 
 from proxy.canon import Document, Image, Inline, Request, Text, Tool, ToolCall, Turn
 from proxy.grammar.claude.quoting import in_pieces
-from proxy.lanes.estimate import IMAGE, PAGE, estimate
+from proxy.lanes.estimate import PAGE, estimate
+from proxy.spending.tokens import IMAGE
 from tests import recordings
 from tests.client import Got, ask
 from tests.evil import Evil, Received, Scenario

@@ -1,7 +1,7 @@
 """About how many tokens has a request, or an answer, where the provider cannot be asked or does not say?
 
-An honest estimate is not zero, has the right order of magnitude, and does not look more exact than it is. Text counts
-by its bytes (`spending/tokens.py`); an image and a page count as what vendors charge for one of medium size.
+An honest estimate is not zero, has the right order of magnitude, and does not look more exact than it is. Text and
+images count as in `spending/tokens.py`, and a page as what vendors charge for one of medium size.
 """
 
 from math import ceil
@@ -28,10 +28,9 @@ from proxy.canon import (
 )
 from proxy.grammar.fields import dump
 from proxy.grammar.textual import as_text
-from proxy.spending.tokens import BYTES_PER_TOKEN, tokens_in
+from proxy.spending.tokens import BYTES_PER_TOKEN, IMAGE, tokens_in
 
 TURN = 4  # tokens around each turn: its role, its beginning and its end
-IMAGE = 1100  # https://platform.claude.com/docs/en/build-with-claude/vision: of some 900 x 900 pixels
 PAGE = 2000  # https://platform.claude.com/docs/en/build-with-claude/pdf-support: text and picture
 PAGE_BYTES = 50_000  # of a PDF, for each of its pages
 AUDIO_BYTES = 500  # of compressed sound, for each token: 16 kB and 32 tokens a second

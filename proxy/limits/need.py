@@ -7,10 +7,9 @@ but it must not be so large that a reasonable request never passes.
 
 from msgspec import Struct
 
-from proxy.lanes.estimate import IMAGE
 from proxy.ports import Call
 from proxy.spending.extent import is_length, said_length
-from proxy.spending.tokens import ANSWER, BYTES_PER_TOKEN
+from proxy.spending.tokens import ANSWER, BYTES_PER_TOKEN, IMAGE
 
 MOST = 10**9  # tokens; limits go no higher
 LARGE = 16 * 1024  # bytes of a body that is worth searching for images

@@ -6,7 +6,7 @@ What `middleware/cost` is made of, besides prices and budgets.
     brake         when a live answer has spent enough
     used          how much an attempt took, as far as anybody knows
     heard         how many tokens were in what was heard
-    tokens        about how many tokens a text has
+    tokens        about how many tokens a text or an image has
     money         how it is counted, and written
     accounting    the budgets, the ledger and the alerts together
     adoption      how budgets of minted keys come into force
