@@ -4,6 +4,8 @@ How a key is shown, how the operation is named after the model, and how a stream
 https://cloud.google.com/docs/authentication/api-keys-use
 """
 
+import msgspec
+
 from proxy.ports import Headers, Outgoing
 
 # The beginnings of OAuth 2.0 access tokens and of signed JWTs, with which no API key begins.
@@ -16,6 +18,12 @@ _VERBS = {
     "anthropic": ("rawPredict", "streamRawPredict"),
     "openai_chat": ("", ""),
 }
+
+
+class _Page(msgspec.Struct, rename="camel"):
+    """Of a list, whatever it lists."""
+
+    next_page_token: str = ""
 
 
 def is_token(key: str) -> bool:
@@ -33,8 +41,9 @@ def verb(outgoing: Outgoing) -> str:
     return _VERBS[outgoing.dialect][outgoing.stream]
 
 
-def next_page(path: str, token: str) -> str:
-    """The path of a list's next page; "" after the last."""
+def next_page(path: str, body: bytes) -> str:
+    """The path of the page after this one; "" after the last. `path`: of the first. Raises msgspec.DecodeError."""
+    token = msgspec.json.decode(body, type=_Page).next_page_token
     return f"{path}&pageToken={token}" if token else ""
 
 

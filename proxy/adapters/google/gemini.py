@@ -28,9 +28,8 @@ class _Named(msgspec.Struct):
     name: str
 
 
-class _Page(msgspec.Struct, rename="camel"):
+class _Page(msgspec.Struct):
     models: list[_Named]
-    next_page_token: str = ""
 
 
 class Gemini(HTTPProvider):
@@ -63,7 +62,7 @@ class Gemini(HTTPProvider):
         return [row.name.removeprefix("models/") for row in msgspec.json.decode(body, type=_Page).models]
 
     def next_page(self, body: bytes) -> str:
-        return next_page(self.models_path, msgspec.json.decode(body, type=_Page).next_page_token)
+        return next_page(self.models_path, body)
 
 
 def _resource(model: str) -> str:

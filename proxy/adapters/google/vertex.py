@@ -46,7 +46,6 @@ class _Named(msgspec.Struct):
 
 class _Page(msgspec.Struct, rename="camel"):
     publisher_models: list[_Named] = []
-    next_page_token: str = ""
 
 
 class Vertex(HTTPProvider):
@@ -95,7 +94,7 @@ class Vertex(HTTPProvider):
         return [row.name.rpartition("/")[2] for row in msgspec.json.decode(body, type=_Page).publisher_models]
 
     def next_page(self, body: bytes) -> str:
-        return next_page(self.models_path, msgspec.json.decode(body, type=_Page).next_page_token)
+        return next_page(self.models_path, body)
 
     async def _ask_page(self, path: str, key: Key, via: str = "") -> bytes:
         if self._login is not None:
