@@ -280,7 +280,7 @@ async def test_nonsense_in_a_stream_is_no_end_of_it(speech: Speech, provider: Sp
 async def test_a_whole_answer_without_end_is_cut_off(
     speech: Speech, provider: Speech, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "WHOLE_LIMIT", 1024 * 1024)
+    monkeypatch.setattr(asking, "MAX_WHOLE", 1024 * 1024)
     endless = Scenario(body=b'{"a":"' + b"x" * (80 * 1024 * 1024), headers=JSON)
     got = await answered(endless, speech, provider, False)
     assert got.status == 502

@@ -11,7 +11,7 @@ from functools import lru_cache
 from time import monotonic, time
 
 from proxy.errors import Down, UpstreamError
-from proxy.framing import Unframed
+from proxy.framing import MAX_WHOLE, Unframed
 from proxy.grammar.complaints import understand
 from proxy.lanes.begun import Begun
 from proxy.limits import ratelimits
@@ -21,7 +21,6 @@ ERROR_LIMIT = 1024 * 1024  # bytes of a provider's error that are read
 ERROR_PATIENCE = 5.0  # seconds in which it must have come
 HOLD_LIMIT = 256 * 1024  # bytes that may be held back until a stream has said something
 BEGINNING = 1024  # bytes of an answer in which its wire nearly always shows
-WHOLE_LIMIT = 64 * 1024 * 1024  # bytes of one whole answer
 # Codes of errors after which the provider has certainly seen nothing, and bills nothing.
 NEVER_REACHED = frozenset({"connect_timeout", "tls_timeout", "connect_error", "dns_error", "tls_error", "proxy_error"})
 _REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid")
@@ -141,7 +140,7 @@ async def hold(
 
 def read_whole(call: Call, answer: Answer) -> Awaitable[bytes]:
     """An answer that is no stream. Raises UpstreamError."""
-    return call.timed(answer.read(WHOLE_LIMIT))
+    return call.timed(answer.read(MAX_WHOLE))
 
 
 def dialect_of(held: bytes, asked: Dialect, others: Sequence[Dialect]) -> Dialect:
