@@ -14,14 +14,13 @@ from proxy.access.rights import check
 from proxy.access.shown import shown_key
 from proxy.adapters.http import HTTPProvider
 from proxy.config import Provider, Secret
+from proxy.config.effective import NO_SECRET
 from proxy.config.secret import digest_of
 from proxy.headers import CREDENTIALS
 from proxy.ports import Adapter, Call, Handler, Reply
 from proxy.upstream import Upstream
 
 KEPT = 64  # adapters
-
-NO_SECRET = Secret("")
 
 
 class Transparent:
