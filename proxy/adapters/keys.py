@@ -162,17 +162,20 @@ class Keys:
         """
         self._look()
         failed = [key for key in self._keys if self._cooldown.has_failed(key.index)]
-        is_proof = False  # whether being let in shows that a key is good
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                for key in failed:
-                    with suppress(UpstreamError):
-                        asked = Asked(key, "", self._clock())
-                        await check(key)
-                        is_proof = is_proof or await self._turns_strangers_away(check)
-                        if not is_proof:
-                            return
-                        self.answered(asked)
+                await self._try(failed, check)
+
+    async def _try(self, keys: Sequence[Key], check: Callable[[Key], Awaitable[None]]) -> None:
+        is_proof = False  # whether being let in shows that a key is good
+        for key in keys:
+            asked = Asked(key, "", self._clock())
+            with suppress(UpstreamError):
+                await check(key)
+                is_proof = is_proof or await self._turns_strangers_away(check)
+                if not is_proof:
+                    return
+                self.answered(asked)
 
     async def _turns_strangers_away(self, check: Callable[[Key], Awaitable[None]]) -> bool:
         """Does the host check keys? Some show their list to everybody, or to whoever sends any key at all."""
