@@ -142,9 +142,11 @@ class Upstream:
                 return exchange
 
     async def get(self, origin: Origin, path: str, headers: Mapping[str, str], seconds: float) -> tuple[int, bytes]:
-        """GET, for model lists and health: status and body, at most 8 MiB. Raises UpstreamError."""
-        path, _, query = path.partition("?")
-        url = origin.url.joinpath(path.lstrip("/")).with_query(query or None)
+        """GET, for model lists and health: status and body, at most 8 MiB. Raises UpstreamError.
+
+        `path`: with its query, below the base URL; escaped, as it goes on the wire.
+        """
+        url = URL(f"{str(origin.url).rstrip('/')}{path}")
         shown = origin.plain_proxy.credentials if origin.plain_proxy else []
         try:
             async with self._session.get(

@@ -477,6 +477,14 @@ async def test_a_list_is_asked_below_the_base_path() -> None:
         assert evil.requests[0].header("x-a") == "b"
 
 
+async def test_what_is_escaped_in_a_url_is_asked_for_as_it_stands() -> None:
+    """An identity provider's keys may be at any URL, and a page's token is any text."""
+    path = "/a%20b%2Fc?p=x%26y&q=%2B+%C3%BC"
+    async with Evil(ANSWER) as evil, pool() as upstream:
+        await upstream.get(upstream.origin(evil.url + "/d%20e/"), path, {}, 5)
+        assert evil.requests[0].target == f"/d%20e{path}"
+
+
 async def test_an_origin_tells_no_more_than_where_it_is() -> None:
     async with pool() as upstream:
         assert repr(upstream.origin("https://api.example/v1")) == "<Origin https://api.example>"

@@ -4,6 +4,8 @@ How a key is shown, how the operation is named after the model, and how a stream
 https://cloud.google.com/docs/authentication/api-keys-use
 """
 
+from urllib.parse import quote
+
 import msgspec
 
 from proxy.ports import Headers, Outgoing
@@ -44,7 +46,7 @@ def verb(outgoing: Outgoing) -> str:
 def next_page(path: str, body: bytes) -> str:
     """The path of the page after this one; "" after the last. `path`: of the first. Raises msgspec.DecodeError."""
     token = msgspec.json.decode(body, type=_Page).next_page_token
-    return f"{path}&pageToken={token}" if token else ""
+    return f"{path}&pageToken={quote(token, safe='')}" if token else ""
 
 
 def query(outgoing: Outgoing) -> str:
