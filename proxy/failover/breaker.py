@@ -62,9 +62,9 @@ class Breaker:
         return self._state
 
     @property
-    def retry_at(self) -> float | None:
-        """When it lets its probe in, by its clock; None where it is not open."""
-        return self._until if self.state == "open" else None
+    def rest(self) -> float:
+        """Seconds until it lets its probe in; 0 where it is not open."""
+        return max(self._until - self._clock(), 0.0) if self._state == "open" else 0.0
 
     def allow(self, is_last: bool = False) -> int:
         """A ticket, for one attempt; 0: leave it alone. Each ticket is handed back to one of the three below, once.

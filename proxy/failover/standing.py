@@ -75,7 +75,7 @@ class Standing:
     @property
     def _rest(self) -> int:
         """Whole seconds for which it is left alone."""
-        return max(1, ceil((self.breaker.retry_at or 0.0) - monotonic()))
+        return max(1, ceil(self.breaker.rest))
 
     def resting(self) -> Down:
         """The error of a target that is left alone. It counts as no attempt."""

@@ -156,7 +156,7 @@ class Way:
 
     def _why_not(self, target: Target, standing: Standing) -> str:
         """Why a target is passed over; "" where it is not. The only one of a plan never is, unless it rests."""
-        if standing.breaker.retry_at is not None:
+        if standing.breaker.rest:
             return RESTS
         is_only = len(self._plan.targets) == 1 and target is self._plan.targets[0]
         if not allows(self._call.key, target.adapter.name, target.model):
@@ -233,7 +233,7 @@ class Way:
 
     def _pause(self, error: GatewayError, target: Target, tries: int) -> float | None:
         """Seconds until the same target may be asked again; None where it is not to be."""
-        if not isinstance(error, UpstreamError) or self._rules.standings.of(target).breaker.retry_at is not None:
+        if not isinstance(error, UpstreamError) or self._rules.standings.of(target).breaker.rest:
             return None
         if error.code in _SOONER_ELSEWHERE and self._has_next():
             return None
