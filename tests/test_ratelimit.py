@@ -21,6 +21,7 @@ from proxy.envelope import Envelope
 from proxy.errors import Busy, Down, GatewayError, OverLimit
 from proxy.failover.attempts import attempt
 from proxy.limits.ratelimits import with_ours
+from proxy.limits.scope import Limited
 from proxy.middleware import ratelimit
 from proxy.middleware.intake import Intake
 from proxy.middleware.ratelimit import RateLimit
@@ -246,6 +247,26 @@ async def test_clients_who_have_rested_are_forgotten_and_nobody_else(monkeypatch
     assert len(world.limit._clients) == 3
     for name in ("a", "b", "c"):
         await world.refused(fine, client=name)
+
+
+async def test_where_many_are_busy_a_new_client_does_not_look_at_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Limited] = []
+    is_idle = Limited.is_idle
+
+    def looked(scope: Limited, now: int) -> bool:
+        looks.append(scope)
+        return is_idle(scope, now)
+
+    monkeypatch.setattr(ratelimit, "MOST_CLIENTS", 10)
+    monkeypatch.setattr(Limited, "is_idle", looked)
+    world = World(limits(requests=1))
+    for number in range(1000):
+        end(await world.ask(fine, client=f"c{number}"))
+    assert 0 < len(looks) <= 2000
+    world.clock.now += 60 * SECOND
+    for number in range(1000):
+        end(await world.ask(fine, client=f"d{number}"))
+    assert len(world.limit._clients) <= 1280
 
 
 @pytest.mark.parametrize(

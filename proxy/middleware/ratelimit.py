@@ -28,7 +28,7 @@ from proxy.ports import Call, Handler, Reply
 from proxy.spending.heard import tokens_of
 from proxy.spending.used import is_refusal
 
-MOST_CLIENTS = 10_000  # whose limits are remembered; beyond, those that are as good as new are forgotten
+MOST_CLIENTS = 10_000  # whose limits are remembered even if they are as good as new
 MOST_TARGETS = 256  # whose announced limits are
 NOBODYS = (None, None, None)
 NOTHING = Held((), (), NO_TOKENS)  # is held where nothing limits an attempt
@@ -63,6 +63,7 @@ class RateLimit:
         queue = limits.queue
         self._admission = Admission(queue, clock) if fleet is None else FleetAdmission(queue, clock, fleet)
         self._clients: dict[str, Limited] = {}
+        self._many = MOST_CLIENTS  # of them, at which those that are as good as new are forgotten
         self._providers: dict[str, Limited] = {}
         self._models: dict[Place, Limited] = {}
         self._announced: dict[Place, Announcements] = {}
@@ -161,9 +162,10 @@ class RateLimit:
         """The scope of who asks."""
         scope = self._clients.get(call.client)
         if scope is None or (scope.limits is not limits and scope.limits != limits):
-            if len(self._clients) >= MOST_CLIENTS:
+            if len(self._clients) >= self._many:
                 now = self._clock()
                 self._clients = {name: each for name, each in self._clients.items() if not each.is_idle(now)}
+                self._many = max(MOST_CLIENTS, 2 * len(self._clients))  # where all are busy, not for each new one
             name = f"client {call.client}" if call.client else "clients without a key"
             scope = self._clients[call.client] = self._scope("client", name, limits)
         return scope
