@@ -24,6 +24,7 @@ from proxy.config.values import Keys
 DEFAULT_CLIENT = "default"  # whose key is `client_key`
 
 CLIENT_NAME = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
+_NO_NAME = "the name must be 1 to 64 characters: letters, digits or any of .-_@+"
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 LARGEST_SHARED = 9_000_000  # dollars: Redis scripts count in doubles, which are exact for nano-dollars below 2**53
 LARGEST_KEY_SET = 1024 * 1024  # bytes, in a file
@@ -75,7 +76,7 @@ def _keys(layers: Layers, there: Collection[str]) -> None:
     for name, row in layers.file.keys.items():
         keys = ("keys", name)
         if not CLIENT_NAME.fullmatch(name):
-            note(layers, keys, "the name must be 1 to 64 characters: letters, digits or any of .-_@+")
+            note(layers, keys, _NO_NAME)
         elif name == DEFAULT_CLIENT and layers.file.client_key:
             note(layers, keys, "is the name of the key in client_key: choose another name")
         if (row.key is None) == (row.sha256 is None) and not layers.mistakes.within(*keys):
@@ -185,7 +186,7 @@ def _budgets(layers: Layers, there: Collection[str]) -> None:
     for name, budget in file.budgets.items():
         keys = ("budgets", name)
         if not CLIENT_NAME.fullmatch(name):
-            note(layers, keys, "the name must be 1 to 64 characters: letters, digits or any of .-_@+")
+            note(layers, keys, _NO_NAME)
         for key, problem in _of_scope(budget, there, names_are_ours):
             note(layers, (*keys, key), problem)
         _beside(layers, keys, name, budget, known)

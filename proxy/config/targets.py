@@ -6,7 +6,7 @@ Like `checks`, it notes every mistake, except those that only follow from anothe
 from collections.abc import Collection
 from typing import get_args
 
-from proxy.config.checks import note
+from proxy.config.checks import A_MODEL, note
 from proxy.config.layers import Layers
 from proxy.config.schema import ProviderRow, RouteRow
 from proxy.errors import Kind
@@ -50,7 +50,7 @@ def _route(layers: Layers, name: str, route: RouteRow, there: Collection[str]) -
         target = row if isinstance(row, str) else row.target
         provider, _, model = target.partition("/")
         if not model or provider not in there:
-            note(layers, (*keys, "targets", f"[{n}]"), "must be PROVIDER/MODEL of a configured provider")
+            note(layers, (*keys, "targets", f"[{n}]"), A_MODEL)
         elif target in seen:
             note(layers, (*keys, "targets", f"[{n}]"), "is listed twice: give it a weight instead")
         seen.add(target)
