@@ -6,7 +6,6 @@ none; the first bytes are more reliable.
 
 import re
 from base64 import b64decode
-from binascii import Error
 
 from proxy.canon import Inline, Source
 
@@ -30,7 +29,7 @@ def media_type_of_base64(text: str) -> str:
     head = text[:_HEAD]
     try:
         return media_type_of(b64decode(head[: len(head) // 4 * 4], validate=True))
-    except (Error, ValueError):  # the second where it is not ASCII
+    except ValueError:
         return ""
 
 

@@ -5,7 +5,6 @@ It becomes text in a frame with its name, so that the model can tell it from wha
 
 import re
 from base64 import b64decode
-from binascii import Error
 from collections.abc import Callable
 from html import escape
 from mimetypes import guess_type
@@ -28,7 +27,7 @@ def text_of(data: str) -> str | None:
     """None where it is not base64, or not UTF-8."""
     try:
         return b64decode(data, validate=True).decode()
-    except (Error, ValueError):
+    except ValueError:
         return None
 
 

@@ -6,7 +6,6 @@ back.
 """
 
 from base64 import b64decode, b64encode
-from binascii import Error
 
 from proxy.grammar.filetypes import media_type_of_base64
 
@@ -17,7 +16,7 @@ def bytes_of(blob: str) -> bytes | None:
     """None where it is not base64."""
     try:
         return b64decode(blob, validate=True)
-    except (Error, ValueError):
+    except ValueError:
         return None
 
 

@@ -5,8 +5,7 @@ alphabet of base64 and comes back in the URL-safe one. Other providers' seals ma
 is wrapped, and so is a redacted thought, for which this wire has no form.
 """
 
-import base64
-import binascii
+from base64 import b64decode, b64encode
 
 _SEAL, _REDACTED = b"pillion:seal:", b"pillion:redacted:"
 
@@ -39,11 +38,11 @@ _STANDARD = str.maketrans("-_", "+/")
 
 
 def _text_of(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+    return b64encode(data).decode()
 
 
 def _bytes_of(text: str) -> bytes | None:
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        return b64decode(text, validate=True)
+    except ValueError:
         return None
