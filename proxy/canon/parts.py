@@ -145,6 +145,11 @@ class Thinking(_Placed, kw_only=True, tag="thinking"):
     cache: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_sealed(self) -> bool:
+        """Will its provider recognise it?"""
+        return bool(self.signature or self.redacted)
+
 
 class ToolCall(_Placed, kw_only=True, tag="tool_call"):
     """`arguments` is JSON text exactly as the model wrote it, or free text where `kind` is "custom".

@@ -11,7 +11,6 @@ import re
 
 from proxy.canon import Request, Thinking
 from proxy.errors import UpstreamError
-from proxy.sealing.seals import is_sealed
 
 _is_of_a_seal = re.compile(r"(?i)\binvalid .?signature.? in .?thinking.? block").search
 
@@ -24,7 +23,7 @@ def without_thoughts(request: Request) -> set[str]:
     """Remove the sealed thoughts in place, and return the receipt."""
     gone: set[str] = set()
     for turn in request.turns:
-        sealed = [part for part in turn.parts if isinstance(part, Thinking) and is_sealed(part)]
+        sealed = [part for part in turn.parts if isinstance(part, Thinking) and part.is_sealed]
         if sealed:
             turn.parts = [part for part in turn.parts if part not in sealed]
             gone.update("thinking.signature" if part.signature else "thinking.redacted" for part in sealed)

@@ -24,7 +24,6 @@ from proxy.canon import (
     Turn,
     Video,
 )
-from proxy.sealing.seals import is_sealed
 
 # Bytes of memory besides the texts: an entry has its key, its slot and its tuples; a piece has its own tuple.
 _ENTRY, _PIECE = 700, 150
@@ -75,7 +74,7 @@ def fill(turns: list[Turn], kept: Kept) -> None:
     shown = [part for part in parts if isinstance(part, Thinking)]
     _sign([part for part in said if isinstance(part, Text)], kept, "text")
     _sign([part for part in said if isinstance(part, ToolCall)], kept, "call")
-    if any(map(is_sealed, shown)):
+    if any(part.is_sealed for part in shown):
         return
     thoughts: list[Part] = [_thought(piece) for piece in kept if piece.kind in ("thinking", "redacted")]
     made = _in_order(said, kept) if len(turns) == 1 else None

@@ -193,13 +193,13 @@ class _Unsealing:
         return True
 
     def _thinking(self, part: Thinking) -> bool:
-        if not is_sealed(part):
+        if not part.is_sealed:
             return True
         whole = self._kept(part.redacted, "thinking.redacted", part.id)
         kept = self._kept(part.signature, "thinking.signature", part.id)
         part.redacted, part.signature = whole.seal, kept.seal
         part.id = whole.id if whole.seal else kept.id  # without its seal a thought's id means nothing to the provider
-        return bool(part.text) or is_sealed(part)
+        return bool(part.text) or part.is_sealed
 
     def _kept(self, seal: str, name: str, block: str = "") -> _Mark:
         """The seal as its provider made it; empty where that is another provider."""
@@ -247,7 +247,3 @@ class _Unsealing:
                     return False
                 node[key] = mark.seal
         return True
-
-
-def is_sealed(part: Thinking) -> bool:
-    return bool(part.signature or part.redacted)

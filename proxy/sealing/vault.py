@@ -35,7 +35,6 @@ from proxy.canon import (
 )
 from proxy.sealing.conversation import Conversation, digest_of, identities
 from proxy.sealing.pieces import Kept, fill, pieces_of, size_of
-from proxy.sealing.seals import is_sealed
 
 LONGEST = 1024 * 1024  # characters of an answer that is remembered: an endless one would fill our memory
 
@@ -207,7 +206,7 @@ class Recall:
             case (Text() | ToolCall()) as part:
                 sealed = bool(part.signature)
             case Thinking() as thought:
-                sealed = is_sealed(thought)
+                sealed = thought.is_sealed
             case Refusal():
                 sealed = False
             case _:

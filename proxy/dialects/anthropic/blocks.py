@@ -31,7 +31,6 @@ from proxy.dialects.anthropic.citations import again, spelled
 from proxy.dialects.anthropic.words import IMAGES
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
-from proxy.grammar.claude.budgets import is_sealed
 from proxy.grammar.claude.quoting import quoting
 from proxy.grammar.fields import Object
 from proxy.grammar.nouns import noun_of
@@ -154,7 +153,7 @@ class Blocks:
 
         Other vendors' models on this wire seal nothing: a client of this wire may send their thoughts back unsealed.
         """
-        if not is_sealed(part) and (self._claude or not self.own):
+        if not part.is_sealed and (self._claude or not self.own):
             self.dropped.add("thinking")
             return None
         if part.cache is not None and not self.own:

@@ -161,7 +161,7 @@ def _joined(parts: list[Part]) -> list[Part]:
         if isinstance(part, Thinking) and part.signature and open_thought:
             del joined[-len(open_thought) :]
             part.at, part.text = open_thought[0].at, "".join(piece.text for piece in [*open_thought, part])
-        if isinstance(part, Thinking) and not (part.signature or part.redacted or part.extra):
+        if isinstance(part, Thinking) and not (part.is_sealed or part.extra):
             open_thought.append(part)
         else:
             open_thought = []

@@ -140,7 +140,7 @@ class Messages:
                 self._dropped.add("thinking")
         elif thoughts or (self._thoughts == "demanded" and "tool_calls" in message):
             message["reasoning_content"] = "".join(part.text for part in thoughts) or " "
-            if any(part.signature or part.redacted for part in thoughts):
+            if any(part.is_sealed for part in thoughts):
                 message["reasoning_details"] = [detail_of(part, index) for index, part in enumerate(thoughts)]
 
 

@@ -65,7 +65,7 @@ def lacks_thought(request: Request) -> bool:
             is_calling = is_calling or any(isinstance(part, ToolCall) for part in turn.parts)
         elif first is not None and turn.role != "assistant":
             break
-    return is_calling and not is_sealed(first)
+    return is_calling and not (isinstance(first, Thinking) and first.is_sealed)
 
 
 def must_not_think(request: Request) -> bool:
@@ -77,11 +77,6 @@ def must_not_think(request: Request) -> bool:
 def is_forced(request: Request) -> bool:
     """Must a tool be called?"""
     return request.tool_choice is not None and request.tool_choice.mode in ("required", "tool")
-
-
-def is_sealed(part: object) -> bool:
-    """Is it a thought that its provider will recognise?"""
-    return isinstance(part, Thinking) and bool(part.signature or part.redacted)
 
 
 def is_claude(model: str) -> bool:
