@@ -47,7 +47,6 @@ from proxy.canon import (
 )
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.dialects.openai_responses.citations import citations_of, spelled
-from proxy.dialects.openai_responses.words import TIERS
 from proxy.errors import (
     BadRequest,
     Busy,
@@ -61,6 +60,7 @@ from proxy.errors import (
     UpstreamError,
 )
 from proxy.framing import Frame, ServerSentEvents
+from proxy.grammar.openai import TIERS
 from proxy.ports import Peek
 from tests import laws, recordings
 from tests.laws import examples

@@ -8,6 +8,7 @@ Each module serves at least two wires, and imports no dialect. What Claude takes
     arguments     a call's arguments, as text or as an object
     shapes        schemas for models that are held to them
     gpt           which knobs OpenAI's models take
+    openai        what OpenAI's two wires say alike
     thinking      the limit of the answer, and the thoughts in it
     receipts      what the target cannot say
     neighbours    the assistant's turns, joined

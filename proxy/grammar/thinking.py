@@ -12,6 +12,15 @@ from proxy.canon import Reasoning
 SAYS_NONE = frozenset({"openai_chat", "openai_responses"})
 
 
+# The effort that a budget of up to so many tokens stands for. A larger budget is "high".
+_EFFORTS = ((2048, "low"), (8192, "medium"))
+
+
+def effort_of(budget: int) -> str:
+    """For a wire, or a model, that takes no budget."""
+    return next((effort for most, effort in _EFFORTS if budget <= most), "high")
+
+
 def is_undecided(reasoning: Reasoning) -> bool:
     """Does the model alone decide how much it thinks?"""
     return reasoning.adaptive and reasoning.effort is None and reasoning.budget is None

@@ -27,7 +27,7 @@ from proxy.canon import (
     Turn,
     Video,
 )
-from proxy.dialects.ollama.words import EFFORTS, KNOBS_LACKED, LEVELS, NAME, OPTIONS, OWN_EFFORT, knows_levels
+from proxy.dialects.ollama.words import KNOBS_LACKED, LEVELS, NAME, OPTIONS, OWN_EFFORT, knows_levels
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.fields import Object, as_object, without_nulls
@@ -37,6 +37,7 @@ from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, 
 from proxy.grammar.shapes import labelled
 from proxy.grammar.showing import parted, with_shown
 from proxy.grammar.textual import as_text
+from proxy.grammar.thinking import effort_of
 
 
 class _Message(Struct):
@@ -281,6 +282,4 @@ def is_generate(request: Request) -> bool:
 
 
 def _effort(budget: int) -> str:
-    if budget < 0:  # with Gemini this means: as many as the model likes
-        return OWN_EFFORT
-    return next((effort for most, effort in EFFORTS if budget <= most), "high")
+    return OWN_EFFORT if budget < 0 else effort_of(budget)  # with Gemini -1 means: as many as the model likes

@@ -73,9 +73,6 @@ knows_levels = re.compile(r"(?:.*/)?gpt-oss\b").match
 LEVELS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
 OWN_EFFORT = "medium"  # stands for `think: true`, which leaves the effort to the model
 
-# The effort that a thinking budget of up to so many tokens stands for. A larger budget is "high".
-EFFORTS = ((2048, "low"), (8192, "medium"))
-
 # The words of `done_reason`. Other wires have none for "load" and "unload", which answer a request for nothing else.
 REASONS: dict[str, Reason] = {"stop": "stop", "length": "length"}
 

@@ -67,6 +67,7 @@ from proxy.framing import has_sse, sse
 from proxy.framing.gates import EventGate
 from proxy.grammar.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.grammar.named import peek_of
+from proxy.grammar.openai import model_card
 from proxy.ports import (
     UNKNOWN,
     Abilities,
@@ -155,10 +156,10 @@ class OpenAIChat:
         return sse(error_body(error))
 
     def model_list(self, names: Sequence[str]) -> bytes:
-        return dump({"object": "list", "data": [_model_card(name) for name in names]})
+        return dump({"object": "list", "data": [model_card(name) for name in names]})
 
     def model_card(self, name: str, abilities: Abilities = UNKNOWN) -> bytes:
-        return dump(_model_card(name))
+        return dump(model_card(name))
 
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
         edits: dict[str, bytes] = {}
@@ -191,8 +192,3 @@ class OpenAIChat:
 def _is_silent(data: bytes) -> bool:
     """Nor does [DONE] say anything: a stream that only ends has not begun."""
     return data == b"[DONE]" or (b'"choices"' in data and SAYING.search(data) is None)
-
-
-def _model_card(name: str) -> Object:
-    """https://platform.openai.com/docs/api-reference/models/object: `created` is required, and 0 means unknown."""
-    return {"id": name, "object": "model", "created": 0, "owned_by": "pillion"}

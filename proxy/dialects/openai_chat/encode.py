@@ -7,21 +7,16 @@ refused with its path.
 import re
 from operator import attrgetter
 
-from proxy.canon import (
-    Reasoning,
-    Request,
-    Tool,
-    ToolChoice,
-)
+from proxy.canon import Reasoning, Request, Tool, ToolChoice
 from proxy.dialects.openai_chat.encode_messages import Messages
 from proxy.dialects.openai_chat.encode_parts import marks_of
-from proxy.dialects.openai_chat.words import EFFORTS, KNOBS, KNOBS_LACKED, NAME, TIERS
+from proxy.dialects.openai_chat.words import KNOBS, KNOBS_LACKED, NAME
 from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object, as_object
 from proxy.grammar.functions import nest
 from proxy.grammar.gpt import fitted
+from proxy.grammar.openai import TIERS, effort_in
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands
-from proxy.grammar.thinking import SAYS_NONE, is_undecided
 
 _knobs_of = attrgetter(*KNOBS)
 _is_newer = re.compile(r"(?:.*[/.])?(?:o[1-9]|gpt-[5-9])").match
@@ -96,29 +91,11 @@ class Encoding:
         reasoning, rest = self._request.reasoning or Reasoning(), self._request.extra.get("reasoning")
         if reasoning.summary is not None:
             self.dropped.add("reasoning.summary")
+        effort = effort_in(self._request, self._own, self.dropped)
         if not self._own or (reasoning.budget is None and not isinstance(rest, dict)):
-            return {"reasoning_effort": self._effort()}
-        said = {"effort": self._effort(), "max_tokens": reasoning.budget}
+            return {"reasoning_effort": effort}
+        said = {"effort": effort, "max_tokens": reasoning.budget}
         return {"reasoning": {key: value for key, value in said.items() if value is not None} | as_object(rest)}
-
-    def _effort(self) -> str | None:
-        """The effort. A budget becomes the effort that it would pay for, and the receipt names it."""
-        reasoning = self._request.reasoning
-        if reasoning is None:
-            return None
-        if reasoning.off:
-            if self._request.wire in SAYS_NONE:
-                return "none"
-            self.dropped.add("reasoning")
-            return None
-        if reasoning.budget is not None and not self._own:
-            self.dropped.add("reasoning.budget")
-            if reasoning.effort is None:
-                budget = reasoning.budget
-                return next((effort for most, effort in EFFORTS if budget <= most), "high")
-        if is_undecided(reasoning):
-            self.dropped.add("reasoning.adaptive")
-        return reasoning.effort
 
     def _format(self) -> Object | None:
         form = self._request.format

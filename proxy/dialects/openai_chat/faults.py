@@ -3,9 +3,10 @@
 import re
 from collections.abc import Mapping
 
-from proxy.dialects.openai_chat.words import ERROR_STATUS, ERROR_WORDS
+from proxy.dialects.openai_chat.words import ERROR_STATUS
 from proxy.errors import GatewayError, Headers, UpstreamError
 from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, kept_headers
+from proxy.grammar.openai import ERROR_WORDS
 from proxy.grammar.statuses import class_of
 
 # A host may repeat the key that it refused. That key is ours, and clients must not see it.

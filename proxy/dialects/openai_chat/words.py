@@ -6,7 +6,6 @@ All tables of this wire, at a glance.
 import re
 
 from proxy.canon import Reason
-from proxy.errors import Kind
 from proxy.grammar.endings import AS_IT_CAME
 
 NAME = "openai_chat"
@@ -101,12 +100,6 @@ SPELLED_BY = {
     "function_call": {"tool_choice": "function_call"},
 }
 
-# What OpenAI takes as `service_tier` (.../api-reference/chat/create); other wires have tiers of their own.
-TIERS = {"auto", "default", "flex", "priority", "scale"}
-
-# The effort that a thinking budget of up to so many tokens stands for. A larger budget is "high".
-EFFORTS = ((2048, "low"), (8192, "medium"))
-
 # Why a choice ended, in OpenAI's words (.../api-reference/chat/object).
 REASONS: dict[str, Reason] = {
     "stop": "stop",
@@ -150,14 +143,5 @@ ERROR_STATUS = (
     ("content_filter", 400),
     ("tool_use_failed", 400),
 )
-
-# The `type` of an error, as OpenAI's SDKs and the hosts know it; for all others it is "server_error".
-ERROR_WORDS: dict[Kind, str] = {
-    "authentication": "authentication_error",
-    "rate_limit": "rate_limit_error",
-    "quota_exceeded": "insufficient_quota",
-    "invalid_request": "invalid_request_error",
-    "timeout": "timeout_error",
-}
 
 MAX_CHOICES = 128  # OpenAI's own limit for `n`

@@ -53,6 +53,7 @@ from proxy.framing import has_sse
 from proxy.framing.gates import EventGate
 from proxy.grammar.fields import Fields, Object, as_object, dump, without_nulls
 from proxy.grammar.named import peek_of, renamed
+from proxy.grammar.openai import model_card
 from proxy.ports import (
     UNKNOWN,
     Abilities,
@@ -129,10 +130,10 @@ class OpenAIResponses:
         return failure(error, NOTHING, 0)
 
     def model_list(self, names: Sequence[str]) -> bytes:
-        return dump({"object": "list", "data": [_model_card(name) for name in names]})
+        return dump({"object": "list", "data": [model_card(name) for name in names]})
 
     def model_card(self, name: str, abilities: Abilities = UNKNOWN) -> bytes:
-        return dump(_model_card(name))
+        return dump(model_card(name))
 
     def forward(self, envelope: Envelope, model: str, ask_usage: bool) -> Forward:
         """`ask_usage` changes nothing, as this wire always reports usage."""
@@ -165,8 +166,3 @@ class OpenAIResponses:
 
     def count_read(self, body: bytes) -> int:
         return count_read(body)
-
-
-def _model_card(name: str) -> Object:
-    """https://platform.openai.com/docs/api-reference/models/object: `created` is required, and 0 means unknown."""
-    return {"id": name, "object": "model", "created": 0, "owned_by": "pillion"}

@@ -12,20 +12,18 @@ from proxy.dialects.openai_responses.encode_input import Saying
 from proxy.dialects.openai_responses.namespaces import group_of, inner_name, is_member
 from proxy.dialects.openai_responses.words import (
     ADDED,
-    EFFORTS,
     KNOBS,
     KNOBS_LACKED,
     LOGPROBS,
     MIN_TOKENS,
     NAME,
     SEALS,
-    TIERS,
 )
 from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object, as_list, as_object, dump
 from proxy.grammar.gpt import fitted
+from proxy.grammar.openai import TIERS, effort_in
 from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
-from proxy.grammar.thinking import SAYS_NONE, is_undecided
 
 _KEYS = tuple(key for key, _ in KNOBS.values())
 _values_of = attrgetter(*KNOBS)
@@ -133,27 +131,8 @@ class Encoding:
         reasoning = self._request.reasoning
         if reasoning is None:
             return None
-        said = {"effort": self._effort(), "summary": reasoning.summary}
+        said = {"effort": effort_in(self._request, self._own, self.dropped), "summary": reasoning.summary}
         return {key: value for key, value in said.items() if value is not None} or None
-
-    def _effort(self) -> str | None:
-        """The effort. A budget becomes the effort that it would pay for, and the receipt names it."""
-        reasoning = self._request.reasoning
-        if reasoning is None:
-            return None
-        if reasoning.off:
-            if self._request.wire in SAYS_NONE:
-                return "none"
-            self.dropped.add("reasoning")
-            return None
-        if reasoning.budget is not None:
-            self.dropped.add("reasoning.budget")
-            if reasoning.effort is None:
-                budget = reasoning.budget
-                return next((effort for most, effort in EFFORTS if budget <= most), "high")
-        if is_undecided(reasoning):
-            self.dropped.add("reasoning.adaptive")
-        return reasoning.effort
 
     # tools
 

@@ -6,10 +6,11 @@ https://platform.openai.com/docs/guides/error-codes
 import re
 from collections.abc import Mapping
 
-from proxy.dialects.openai_responses.words import ERROR_STATUS, ERROR_WORDS, FAILURE_CODES
+from proxy.dialects.openai_responses.words import ERROR_STATUS, FAILURE_CODES
 from proxy.errors import GatewayError, Headers, UpstreamError
 from proxy.framing import sse
 from proxy.grammar.fields import Object, as_object, as_text, dump, kept_headers, object_in
+from proxy.grammar.openai import ERROR_WORDS
 from proxy.grammar.statuses import class_of
 
 # A host may repeat the key that it refused. That key is ours, and clients must not see it.

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from proxy.canon import Request, Start, Stop, Usage
 from proxy.dialects.openai_responses.encode import Encoding
 from proxy.dialects.openai_responses.usage import usage_fields
-from proxy.dialects.openai_responses.words import COMPLETE, ECHOED, STOP_WORDS, TIERS
+from proxy.dialects.openai_responses.words import COMPLETE, ECHOED, STOP_WORDS
 from proxy.grammar.endings import word_for
 from proxy.grammar.fields import Object
 from proxy.grammar.ids import answer_id
+from proxy.grammar.openai import TIERS
 
 NOTHING: Object = {
     "id": "",

@@ -95,11 +95,6 @@ KNOBS_LACKED: dict[str, tuple[object, ...]] = {
 SEALS = "reasoning.encrypted_content"
 LOGPROBS = "message.output_text.logprobs"
 
-TIERS = {"auto", "default", "flex", "priority", "scale"}
-
-# The effort that a thinking budget of up to so many tokens stands for. A larger budget is "high".
-EFFORTS = ((2048, "low"), (8192, "medium"))
-
 MIN_TOKENS = 16  # OpenAI refuses a smaller `max_output_tokens`
 
 # --- items -----------------------------------------------------------------------------------------------------------
@@ -192,15 +187,6 @@ ERROR_STATUS = (
     ("content_filter", 400),
     ("invalid", 400),
 )
-
-# The `type` of an error, as OpenAI's SDKs know it; for all others it is "server_error".
-ERROR_WORDS: dict[Kind, str] = {
-    "authentication": "authentication_error",
-    "rate_limit": "rate_limit_error",
-    "quota_exceeded": "insufficient_quota",
-    "invalid_request": "invalid_request_error",
-    "timeout": "timeout_error",
-}
 
 # The `code` of a stream's error, if clients act on it (Codex waits and retries, or gives up).
 FAILURE_CODES: dict[Kind, str] = {"rate_limit": "rate_limit_exceeded", "quota_exceeded": "insufficient_quota"}
