@@ -37,4 +37,5 @@ Errors:
     statuses      the HTTP status
     complaints    the message
     overflow      a conversation that is too long
+    repeating     a provider's message, without keys
 """

@@ -11,13 +11,11 @@ from proxy.dialects.gemini.words import ERROR_STATUS, ERROR_WORDS
 from proxy.errors import GatewayError, Headers, Kind, Refused, UpstreamError
 from proxy.grammar.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, dump, kept_headers
 from proxy.grammar.overflow import in_words_of
+from proxy.grammar.repeating import repeated, shows_key
 from proxy.grammar.statuses import class_of
 
 _TYPE = "type.googleapis.com/google.rpc."
 
-# Google repeats the key that it refuses ("Consumer 'api_key:...' has been suspended"), which is ours.
-_KEY = re.compile(r"\bAIza[\w-]{6,}|\bAQ\.[\w-]{6,}|\bya29\.[\w.-]{6,}")
-_LONGEST = 2000  # characters of a provider's message that are worth repeating
 _told = in_words_of("The input token count exceeds the maximum number of tokens allowed", "number of tokens allowed")
 _delay = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s").fullmatch
 
@@ -29,7 +27,7 @@ def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> Upstr
     except UNREADABLE:
         said = None
     error = error_in(said)
-    readable = error is not None and not _KEY.search(body.decode())
+    readable = error is not None and not shows_key(body.decode())
     return fault(error, status, kept_headers(headers, "x-ratelimit-"), body if readable else None)
 
 
@@ -52,7 +50,7 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
     known = {name.lower() for name, _ in headers}
     waits = [] if "retry-after" in known else [("retry-after", wait) for wait in _waits(said)]
     return made(
-        _KEY.sub("***", message)[:_LONGEST],
+        repeated(message),
         status=meant,
         kind=kind,
         code="insufficient_quota" if kind == "quota_exceeded" else None,

@@ -7,11 +7,8 @@ from proxy.dialects.openai_chat.words import ERROR_STATUS
 from proxy.errors import GatewayError, Headers, UpstreamError
 from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, kept_headers
 from proxy.grammar.openai import ERROR_WORDS
+from proxy.grammar.repeating import repeated, shows_key
 from proxy.grammar.statuses import class_of
-
-# A host may repeat the key that it refused. That key is ours, and clients must not see it.
-_KEY = re.compile(r"\b(?:(?:sk|pk|rk|gsk|xai|pplx|hf|r8|fw|csk|nvapi|tgp)[-_]|AIza)[\w*-]{6,}")
-_LONGEST = 2000  # characters of a provider's message that are worth repeating
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
@@ -21,7 +18,7 @@ def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> Upstr
     except UNREADABLE:
         said = None
     error = as_object(said).get("error")
-    readable = isinstance(said, dict) and "error" in said and not _KEY.search(body.decode())
+    readable = isinstance(said, dict) and "error" in said and not shows_key(body.decode())
     kept = kept_headers(headers, "x-ratelimit-")
     return fault(error or said, status, kept, body if readable else None)
 
@@ -35,7 +32,7 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
     meant = _meant(status, said, f"{code} {word}".lower())
     made, kind = class_of(meant, quota)
     return made(
-        _KEY.sub("***", message)[:_LONGEST],
+        repeated(message),
         status=meant,
         kind=kind,
         code="insufficient_quota" if quota and meant == 429 else code or None,

@@ -3,7 +3,6 @@
 https://platform.openai.com/docs/guides/error-codes
 """
 
-import re
 from collections.abc import Mapping
 
 from proxy.dialects.openai_responses.words import ERROR_STATUS, FAILURE_CODES
@@ -11,17 +10,14 @@ from proxy.errors import GatewayError, Headers, UpstreamError
 from proxy.framing import sse
 from proxy.grammar.fields import Object, as_object, as_text, dump, kept_headers, object_in
 from proxy.grammar.openai import ERROR_WORDS
+from proxy.grammar.repeating import repeated, shows_key
 from proxy.grammar.statuses import class_of
-
-# A host may repeat the key that it refused. That key is ours, and clients must not see it.
-_KEY = re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|nvapi)[-_][\w*-]{6,}")
-_LONGEST = 2000  # characters of a provider's message that are worth repeating
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
     """The error in an answer whose status is not 200. Its body is kept if the client may read it."""
     said = object_in(body)
-    readable = "error" in said and not _KEY.search(body.decode())
+    readable = "error" in said and not shows_key(body.decode())
     kept = kept_headers(headers, "x-ratelimit-")
     return fault(error_in(said), status, kept, body if readable else None)
 
@@ -37,7 +33,7 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
     said = as_object(error)
     code, word = as_text(said.get("code"))[:200], as_text(said.get("type"))[:200]
     message = (as_text(error) or as_text(said.get("message")) or as_text(said.get("detail"))).strip()
-    told = _KEY.sub("***", message)[:_LONGEST] or f"The provider answered {status} with no readable error."
+    told = repeated(message) or f"The provider answered {status} with no readable error."
     meant = _meant(status, f"{code} {word}".lower())
     quota = any(name in f"{code} {word}" for name in ("quota", "billing"))
     made, kind = class_of(meant, quota)

@@ -1,0 +1,23 @@
+"""What of a provider's message is repeated to a client?
+
+No key: a host may repeat the one that it refused, whole or masked, and that key is ours. (Keys that stand there as they
+are configured are hidden on every wire; the form alone shows a masked one, or one that we do not know.)
+"""
+
+import re
+
+LONGEST = 2000  # characters that are worth repeating
+
+# Google's begin with AIza, AQ. and ya29.; all others that are known have a word of their vendor's before a dash.
+_key = re.compile(
+    r"\b(?:(?:sk|pk|rk|gsk|xai|pplx|hf|r8|fw|csk|nvapi|tgp)[-_]|AIza)[\w*-]{6,}|\bAQ\.[\w-]{6,}|\bya29\.[\w.-]{6,}"
+)
+
+
+def repeated(message: str) -> str:
+    """The message without keys, cut to length."""
+    return _key.sub("***", message)[:LONGEST]
+
+
+def shows_key(text: str) -> bool:
+    return _key.search(text) is not None
