@@ -10,7 +10,8 @@ Each module serves at least two wires, and imports no dialect. What Claude takes
     gpt           which knobs OpenAI's models take
     openai        what OpenAI's two wires say alike
     thinking      the limit of the answer, and the thoughts in it
-    receipts      what the target cannot say
+    receipts      what the target cannot say, and is left out
+    refusals      what it cannot say, and is refused
     neighbours    the assistant's turns, joined
     dataurls      bytes within a URL
     filetypes     media types, by the first bytes

@@ -1,8 +1,7 @@
-"""What happens to a wish that the target's wire cannot express: is it left out, or is the request refused?
+"""What is left out of a request, as the target's wire cannot express it, and how is the client told?
 
-Tuning is left out, and the receipt names it. But an answer of another kind than the client wants is useless: one where
-it asked for several, or text where it asked for something else. And a demand in the words of its own wire means nothing
-to another. Everything is named in the client's own words: docs/decisions/0010-receipts.md
+Tuning is left out, and the receipt names it, in the client's own words: docs/decisions/0010-receipts.md. What must not
+be left out is refused (refusals.py).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -102,36 +101,3 @@ def names_in(body: Object, spelled: Mapping[str, str], by_key: Mapping[str, Mapp
     """What this client calls our fields. `by_key`: other names for some, where the body has that key."""
     found = [more for key, more in by_key.items() if key in body]
     return {key: name for names in (spelled, *found) for key, name in names.items()} if found else spelled
-
-
-def refuse_demands(request: Request, wire: str) -> None:
-    """For a request from another wire; a demand for a tool where there are none counts too. Raises Unrepresentable.
-
-    `wire`: the name of the target's API, for people.
-    """
-    for at in paths(request.demands):
-        raise Unrepresentable(f"{at}: {wire} has no equivalent of this field.", param=at)
-    choice = request.tool_choice
-    if choice is not None and choice.mode in ("required", "tool") and not request.tools:
-        at = request.name_of("tool_choice")
-        raise Unrepresentable(f"{at} requires a tool call, but the request offers no tools.", param=at)
-
-
-def stored_elsewhere(at: str) -> Unrepresentable:
-    """The error for a file that is stored at another provider."""
-    what = "refers to a file stored by another provider: send its bytes, or use the provider that stores it"
-    return Unrepresentable(f"{at} {what}.", param=at)
-
-
-def refuse_several(request: Request, wire: str) -> None:
-    """For a wire that gives one answer. Raises Unrepresentable."""
-    if request.n not in (None, 1):
-        at = request.name_of("n")
-        raise Unrepresentable(f"{at} must be 1, not {request.n}: {wire} gives one answer per request.", param=at)
-
-
-def refuse_beyond_text(request: Request, wire: str) -> None:
-    """For a wire that answers in text. Raises Unrepresentable."""
-    if request.modalities and (others := set(request.modalities) - {"text"}):
-        at = request.name_of("modalities")
-        raise Unrepresentable(f"{at}: {wire} can return only text, not {min(others)}.", param=at)

@@ -9,7 +9,7 @@ from proxy.canon import Request
 from proxy.edge.aside import aside
 from proxy.errors import Unsupported
 from proxy.grammar.nouns import api_of
-from proxy.grammar.receipts import refuse_demands
+from proxy.grammar.refusals import refuse_demands
 from proxy.lanes.asking import ask
 from proxy.lanes.estimate import estimate
 from proxy.lanes.fetching import Fetching

@@ -28,13 +28,13 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.anthropic.citations import again, spelled
-from proxy.dialects.anthropic.words import IMAGES
-from proxy.envelope import parse_object
-from proxy.errors import BadRequest, Unrepresentable
+from proxy.dialects.anthropic.words import API, IMAGES
+from proxy.errors import Unrepresentable
 from proxy.grammar.claude.quoting import quoting
 from proxy.grammar.fields import Object
 from proxy.grammar.nouns import noun_of
-from proxy.grammar.receipts import Receipt, stored_elsewhere
+from proxy.grammar.receipts import Receipt
+from proxy.grammar.refusals import arguments_for, stored_elsewhere, unaccepted
 from proxy.grammar.textual import is_text, text_of
 
 
@@ -84,8 +84,7 @@ class Blocks:
             case Opaque(wire="anthropic", value=value):
                 return dict(value)
             case Audio() | Video() | Opaque():
-                message = f"{part.at}: Anthropic's API does not accept {noun_of(part)}."
-                raise Unrepresentable(message, param=part.at)
+                raise unaccepted(part, API, noun_of(part))
             case _:
                 assert_never(part)
 
@@ -105,12 +104,11 @@ class Blocks:
     def _image(self, part: Image) -> Object:
         if part.detail not in (None, "auto"):
             self.dropped.add("image.detail")
-        source, at = part.source, part.at
+        source = part.source
         if isinstance(source, Inline) and source.media_type not in IMAGES and not self.own:
             came = source.media_type or "unknown"
-            message = f"{at}: Anthropic's API does not accept an image of type {came}, only {', '.join(IMAGES)}."
-            raise Unrepresentable(message, param=at)
-        return self.marked({"type": "image", "source": self._source(source, at)}, part)
+            raise unaccepted(part, API, f"an image of type {came}, only {', '.join(IMAGES)}")
+        return self.marked({"type": "image", "source": self._source(source, part.at)}, part)
 
     def _document(self, part: Document) -> Object:
         texts = [{"type": "text", "text": text} for text in part.pieces or ()]
@@ -165,15 +163,7 @@ class Blocks:
         return self.marked(block | ({"signature": part.signature} if part.signature else {}), part)
 
     def _call(self, part: ToolCall) -> Object:
-        at = part.at
-        if part.kind == "custom":
-            message = f"{at}: Anthropic's API does not accept free text as the input of {part.name}, only JSON."
-            raise Unrepresentable(message, param=at)
-        try:
-            given = parse_object(part.arguments.encode() or b"{}")
-        except BadRequest:
-            message = f"{at}: the arguments of {part.name} must be a JSON object."
-            raise Unrepresentable(message, param=at) from None
+        given = arguments_for(part, API)
         self.dropped.unsealed(part)
         return self.marked({"type": "tool_use", "id": part.id, "name": part.name, "input": given}, part)
 
@@ -190,11 +180,9 @@ def _check_places(turn: Turn) -> None:
     """Only the user may show images and documents: https://platform.claude.com/docs/en/build-with-claude/vision"""
     for part in turn.parts:
         if turn.role in ("system", "developer") and not isinstance(part, Text):
-            message = f"{part.at}: Anthropic's API does not accept {noun_of(part)} in a system prompt, only text."
-            raise Unrepresentable(message, param=part.at)
+            raise unaccepted(part, API, f"{noun_of(part)} in a system prompt, only text")
         if turn.role == "assistant" and isinstance(part, Image | Document):
-            what = f"{noun_of(part)} in assistant messages, only in user messages"
-            raise Unrepresentable(f"{part.at}: Anthropic's API does not accept {what}.", param=part.at)
+            raise unaccepted(part, API, f"{noun_of(part)} in assistant messages, only in user messages")
 
 
 def _cache_control(cache: Object) -> Object:

@@ -9,14 +9,14 @@ from proxy.canon import Request, Tool
 from proxy.dialects.anthropic.blocks import Blocks
 from proxy.dialects.anthropic.messages import as_they_came, in_order, parted
 from proxy.dialects.anthropic.thinking import plan_as_asked, unthinking
-from proxy.dialects.anthropic.words import CACHE_POINTS, KNOBS_LACKED, MODE_WORDS, NAME, TIERS
-from proxy.errors import Unrepresentable
+from proxy.dialects.anthropic.words import API, CACHE_POINTS, KNOBS_LACKED, MODE_WORDS, NAME, TIERS
 from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.budgets import is_claude, must_not_think
 from proxy.grammar.claude.models import does_think, knobs_of, sampled, takes_of
 from proxy.grammar.claude.plan import plan
 from proxy.grammar.fields import Object, as_list, merged
-from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
+from proxy.grammar.receipts import Receipt
+from proxy.grammar.refusals import foreign_tool, refuse, says_nothing
 from proxy.grammar.shapes import held_to, labelled
 
 
@@ -35,7 +35,7 @@ class Encoding:
 
     def body(self) -> Object:
         request = self._request
-        self._refuse()
+        refuse(self._request, self._own, API)
         system, turns = parted(request.turns, self._own)
         said = {
             "system": [block for turn in system for block in self._blocks.of(turn)],
@@ -59,17 +59,9 @@ class Encoding:
             return body
         body["messages"] = in_order(turns, self._blocks, self._takes)
         if not body["messages"]:
-            at = request.name_of("turns")
-            message = f"{at}: Anthropic's API needs at least one message that is neither empty nor a system prompt."
-            raise Unrepresentable(message, param=at)
+            raise says_nothing(request, API)
         self._thin_out(body)
         return body
-
-    def _refuse(self) -> None:
-        refuse_several(self._request, "Anthropic's API")
-        refuse_beyond_text(self._request, "Anthropic's API")
-        if not self._own:
-            refuse_demands(self._request, "Anthropic's API")
 
     def _leave_out(self) -> None:
         """Note the knobs that the wire lacks, except those that ask for what is so anyway."""
@@ -126,8 +118,7 @@ class Encoding:
         if tool.kind != "function":
             if self._own:
                 return tool.extra
-            at = tool.at
-            raise Unrepresentable(f"{at}: Anthropic's API has no tools of type {tool.kind}.", param=at)
+            raise foreign_tool(tool, API)
         block: Object = {"name": tool.name, "input_schema": tool.parameters or {}}
         if not self._own:  # the wire insists on a schema, and on `type` in it
             schema = {"type": "object", **(tool.parameters or {"properties": {}})}

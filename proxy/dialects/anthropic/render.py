@@ -32,15 +32,15 @@ from proxy.canon import (
 from proxy.dialects.anthropic.citations import shown
 from proxy.dialects.anthropic.faults import error_body
 from proxy.dialects.anthropic.usage import beside, usage_fields
-from proxy.dialects.anthropic.words import DELTA_FIELDS, END_FIELDS, START_FIELDS, STOP_WORDS
-from proxy.errors import GatewayError, Unrepresentable
+from proxy.dialects.anthropic.words import API, DELTA_FIELDS, END_FIELDS, START_FIELDS, STOP_WORDS
+from proxy.errors import GatewayError
 from proxy.framing import sse
 from proxy.grammar import whole
 from proxy.grammar.arguments import as_given
 from proxy.grammar.endings import declined, word_for
 from proxy.grammar.fields import Object, dump
 from proxy.grammar.ids import answer_id, id_of, seed_of
-from proxy.grammar.nouns import noun_of
+from proxy.grammar.refusals import unsayable
 from proxy.grammar.single import OneByOne, only
 
 
@@ -214,8 +214,7 @@ def _block(part: Part, index: int, seed: str) -> Object:
         case Opaque(wire="anthropic", value=value):
             return value
         case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
-            message = f"The provider's answer contains {noun_of(part)}, which Anthropic's API has no place for."
-            raise Unrepresentable(message, param=f"content[{index}]")
+            raise unsayable(part, API, f"content[{index}]")
         case _:
             assert_never(part)
 

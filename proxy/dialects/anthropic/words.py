@@ -7,9 +7,11 @@ import re
 
 from proxy.canon import Reason
 from proxy.grammar.endings import AS_IT_CAME
+from proxy.grammar.nouns import api_of
 from proxy.ports import Bounds
 
 NAME = "anthropic"
+API = api_of(NAME)
 
 BOUNDS = Bounds(
     output=(("max_tokens",),),

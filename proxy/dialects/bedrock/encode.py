@@ -9,13 +9,23 @@ import re
 from proxy.canon import Request, Tool, ToolCall
 from proxy.dialects.bedrock.reasoning import said_by_client, said_to, to_claude, unthinking
 from proxy.dialects.bedrock.turns import Conversation
-from proxy.dialects.bedrock.words import CACHES_TOOLS, KNOBS_LACKED, NAME, SPELT, TIERS, TOP_K, cache_point, family_of
-from proxy.errors import Unrepresentable
+from proxy.dialects.bedrock.words import (
+    API,
+    CACHES_TOOLS,
+    KNOBS_LACKED,
+    NAME,
+    SPELT,
+    TIERS,
+    TOP_K,
+    cache_point,
+    family_of,
+)
 from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.budgets import must_not_think, room_for
 from proxy.grammar.claude.models import Takes, does_think, knobs_of, sampled, takes_of
 from proxy.grammar.fields import Object, Verbatim, as_object, dump, merged
-from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
+from proxy.grammar.receipts import Receipt
+from proxy.grammar.refusals import foreign_tool, refuse
 from proxy.grammar.shapes import held_to
 from proxy.grammar.thinking import is_undecided
 
@@ -38,7 +48,7 @@ class Encoding:
 
     def body(self) -> Object:
         request = self._request
-        self._refuse()
+        refuse(self._request, self._own, API)
         system, messages = Conversation(request, self._takes, self.dropped).parted()
         thinking = self._reasoning()
         sampling = self._sampling(thinking)
@@ -62,12 +72,6 @@ class Encoding:
         if self._family == "claude" and must_not_think(request):
             unthinking(body, self.dropped)
         return body
-
-    def _refuse(self) -> None:
-        refuse_several(self._request, "Bedrock's Converse")
-        refuse_beyond_text(self._request, "Bedrock's Converse")
-        if not self._own:
-            refuse_demands(self._request, "Bedrock's Converse")
 
     def _leave_out(self) -> None:
         """Note the knobs that the wire lacks, except those that are set to do nothing."""
@@ -247,7 +251,7 @@ class Encoding:
 
     def _server_tool(self, tool: Tool) -> Object:
         if not self._own:
-            raise Unrepresentable(f"{tool.at}: Bedrock's Converse has no tools of type {tool.kind}.", param=tool.at)
+            raise foreign_tool(tool, API)
         return tool.extra
 
     def _tool_spec(self, tool: Tool) -> Object:

@@ -31,15 +31,16 @@ from proxy.canon import (
 )
 from proxy.dialects.bedrock.citations import spelled
 from proxy.dialects.bedrock.faults import error_body, exception_of
-from proxy.dialects.bedrock.spell import block_of, call_head, drawn, unsayable
+from proxy.dialects.bedrock.spell import block_of, call_head, drawn
 from proxy.dialects.bedrock.usage import usage_fields
-from proxy.dialects.bedrock.words import REASONS, STOP_WORDS, STREAM_TYPE
+from proxy.dialects.bedrock.words import API, REASONS, STOP_WORDS, STREAM_TYPE
 from proxy.errors import GatewayError
 from proxy.framing.eventstream import encode_headers, frame_of
 from proxy.grammar import whole
 from proxy.grammar.endings import declined, word_for
 from proxy.grammar.fields import Object, as_list, dump
 from proxy.grammar.ids import seed_of
+from proxy.grammar.refusals import unsayable
 from proxy.grammar.single import OneByOne, only
 
 Clock = Callable[[], float]
@@ -202,7 +203,7 @@ def _opened(part: Part, index: int, seed: str) -> bytes:
         case Opaque(wire="bedrock"):
             return _system_tool(part, index)
         case Audio() | Video() | Document() | ToolResult() | Opaque():
-            raise unsayable(part, index)
+            raise unsayable(part, API, f"content[{index}]")
         case _:
             assert_never(part)
 
@@ -218,7 +219,7 @@ def _system_tool(part: Opaque, index: int) -> bytes:
             head = {key: value for key, value in result.items() if key != "content"}
             return _start(index, {"toolResult": head}) + _delta(index, {"toolResult": as_list(result.get("content"))})
         case _:
-            raise unsayable(part, index)
+            raise unsayable(part, API, f"content[{index}]")
 
 
 def _said(part: Part, delta: Delta, index: int) -> bytes:

@@ -24,11 +24,10 @@ from proxy.canon import (
 )
 from proxy.dialects.bedrock.blobs import sniff, wrap
 from proxy.dialects.bedrock.citations import spelled
-from proxy.dialects.bedrock.words import TAKEN, format_of
-from proxy.errors import Unrepresentable
+from proxy.dialects.bedrock.words import API, TAKEN, format_of
 from proxy.grammar.fields import UNREADABLE, Object
 from proxy.grammar.ids import id_of
-from proxy.grammar.nouns import noun_of
+from proxy.grammar.refusals import unsayable
 
 _OBJECT = msgspec.json.Decoder(Object)
 
@@ -50,7 +49,7 @@ def block_of(part: Part, index: int, seed: str) -> Object:
         case Opaque(wire="bedrock"):
             return part.value
         case Audio() | Video() | Document() | ToolResult() | Opaque():
-            raise unsayable(part, index)
+            raise unsayable(part, API, f"content[{index}]")
         case _:
             assert_never(part)
 
@@ -66,7 +65,7 @@ def drawn(part: Image, index: int) -> tuple[str, str]:
         form = format_of("image", part.source.media_type) or sniff(part.source.data)
         if form in TAKEN["image"]:
             return form, part.source.data
-    raise unsayable(part, index)
+    raise unsayable(part, API, f"content[{index}]")
 
 
 def _text(part: Text) -> Object:
@@ -91,8 +90,3 @@ def _input(arguments: str) -> object:
     except (*UNREADABLE, UnicodeEncodeError):
         return {"malformed_arguments": arguments}
     return Raw(given)
-
-
-def unsayable(part: Part, index: int) -> Unrepresentable:
-    message = f"The provider's answer contains {noun_of(part)}, which Bedrock's Converse has no place for."
-    return Unrepresentable(message, param=f"content[{index}]")

@@ -28,15 +28,25 @@ from proxy.canon import (
 from proxy.dialects.bedrock.blobs import bytes_of, sniff, wrap
 from proxy.dialects.bedrock.citations import again, own
 from proxy.dialects.bedrock.documents import BESIDE_A_DOCUMENT, Names, said_as_text, uncited
-from proxy.dialects.bedrock.words import CACHES_TEXT, NAME, NOTHING, TAKEN, WHOLE, cache_point, family_of, format_of
-from proxy.envelope import parse_object
-from proxy.errors import BadRequest, Unrepresentable
+from proxy.dialects.bedrock.words import (
+    API,
+    CACHES_TEXT,
+    NAME,
+    NOTHING,
+    TAKEN,
+    WHOLE,
+    cache_point,
+    family_of,
+    format_of,
+)
+from proxy.errors import Unrepresentable
 from proxy.grammar.claude.models import Takes, no_prefill
 from proxy.grammar.claude.prefill import strip
 from proxy.grammar.claude.quoting import quoting
 from proxy.grammar.fields import Object, as_object, decode_json
 from proxy.grammar.nouns import noun_of
-from proxy.grammar.receipts import Receipt, stored_elsewhere
+from proxy.grammar.receipts import Receipt
+from proxy.grammar.refusals import arguments_for, says_nothing, stored_elsewhere, unaccepted
 from proxy.grammar.textual import found_as_text, is_text
 
 _Unit = list[Object]  # a block, and its cachePoint
@@ -82,9 +92,7 @@ class Conversation:
             elif units:
                 merged.append((role, units))
         if not merged:
-            at = self._request.name_of("turns")
-            message = f"{at}: Bedrock's Converse needs at least one message that is neither empty nor a system prompt."
-            raise Unrepresentable(message, param=at)
+            raise says_nothing(self._request, API)
         if merged[0][0] != "user":
             at = turns[0].at
             message = f"{at}: Bedrock's Converse requires the first message to be the user's, not the assistant's."
@@ -162,8 +170,7 @@ class Conversation:
             case Opaque(wire="bedrock"):
                 return part.value
             case Opaque():
-                message = f"{part.at}: Bedrock's Converse does not accept {noun_of(part)}."
-                raise Unrepresentable(message, param=part.at)
+                raise unaccepted(part, API, noun_of(part))
             case _:
                 assert_never(part)
 
@@ -190,15 +197,7 @@ class Conversation:
         return {"reasoningContent": {"reasoningText": {"text": part.text, **signed, **self._more(part)}}}
 
     def _call(self, part: ToolCall) -> Object:
-        at = part.at
-        if part.kind == "custom":
-            message = f"{at}: Bedrock's Converse does not accept free text as the input of {part.name}, only JSON."
-            raise Unrepresentable(message, param=at)
-        try:
-            given = parse_object(part.arguments.encode() or b"{}")
-        except BadRequest:
-            message = f"{at}: the arguments of {part.name} must be a JSON object."
-            raise Unrepresentable(message, param=at) from None
+        given = arguments_for(part, API)
         self._dropped.unsealed(part)
         return {"toolUseId": part.id, "name": part.name, "input": given, **self._more(part)}
 
@@ -206,8 +205,7 @@ class Conversation:
         blocks = []
         for inner in part.parts:
             if isinstance(inner, Thinking | ToolCall | ToolResult | Audio):
-                message = f"{inner.at}: Bedrock's Converse does not accept {noun_of(inner)} in a tool result."
-                raise Unrepresentable(message, param=inner.at)
+                raise unaccepted(inner, API, f"{noun_of(inner)} in a tool result")
             blocks += self._unit(inner if self._own else uncited(inner, self._dropped))[:1]
         if not blocks and not self._own:
             blocks = [{"text": NOTHING}]
@@ -222,8 +220,7 @@ class Conversation:
     def _medium(self, part: _Medium) -> Object:
         kind, at = type(part).__name__.lower(), part.at
         if part.source is None:
-            message = f"{at}: Bedrock's Converse does not accept the ID of another provider's audio."
-            raise Unrepresentable(message, param=at)
+            raise unaccepted(part, API, "the ID of another provider's audio")
         if isinstance(part, Image) and part.detail not in (None, "auto"):
             self._dropped.add("image.detail")
         block: Object = {"source": self._source(part.source, at)}
@@ -261,7 +258,7 @@ class Conversation:
         if not form:
             taken = ", ".join(sorted(TAKEN[kind]))
             what = f"{noun_of(part)} of type {media_type or 'unknown'}, only {taken}"
-            raise Unrepresentable(f"{at}: Bedrock's Converse does not accept {what}.", param=at)
+            raise unaccepted(part, API, what)
         return form
 
     def _source(self, source: Source, at: str) -> Object:
@@ -284,13 +281,10 @@ class Conversation:
 
 
 def _check_place(part: Part, turn: Turn) -> None:
-    at = part.at
     if turn.role in ("system", "developer") and not isinstance(part, Text):
-        message = f"{at}: Bedrock's Converse does not accept {noun_of(part)} in a system prompt, only text."
-        raise Unrepresentable(message, param=at)
+        raise unaccepted(part, API, f"{noun_of(part)} in a system prompt, only text")
     if turn.role == "assistant" and isinstance(part, _Medium):
-        what = f"{noun_of(part)} in assistant messages, only in user messages"
-        raise Unrepresentable(f"{at}: Bedrock's Converse does not accept {what}.", param=at)
+        raise unaccepted(part, API, f"{noun_of(part)} in assistant messages, only in user messages")
 
 
 def _ordered(units: list[_Unit]) -> list[_Unit]:

@@ -6,8 +6,10 @@ All tables of this wire are here, to be seen at a glance.
 from proxy.canon import Reason
 from proxy.grammar.endings import AS_IT_CAME
 from proxy.grammar.fields import Object
+from proxy.grammar.nouns import api_of
 
 NAME = "bedrock"
+API = api_of(NAME)
 
 STREAM_TYPE = "application/vnd.amazon.eventstream"
 

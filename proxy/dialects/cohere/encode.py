@@ -27,6 +27,7 @@ from proxy.canon import (
 from proxy.dialects.cohere.citations import spelled
 from proxy.dialects.cohere.parse import PLAN
 from proxy.dialects.cohere.words import (
+    API,
     BUDGETS,
     KNOBS,
     KNOBS_LACKED,
@@ -37,13 +38,13 @@ from proxy.dialects.cohere.words import (
     RANGES,
     plans,
 )
-from proxy.errors import Unrepresentable
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.fields import Object, as_list, merged, without_nulls
 from proxy.grammar.functions import nest
 from proxy.grammar.neighbours import joined
 from proxy.grammar.nouns import noun_of
-from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several, stored_elsewhere
+from proxy.grammar.receipts import Receipt
+from proxy.grammar.refusals import foreign_tool, free_text, refuse, stored_elsewhere, unaccepted
 from proxy.grammar.shapes import labelled
 from proxy.grammar.showing import parted, with_shown
 from proxy.grammar.textual import as_text
@@ -61,7 +62,7 @@ class Encoding:
 
     def body(self) -> Object:
         request = self._request
-        self._refuse()
+        refuse(self._request, self._own, API)
         self.dropped.lacking(KNOBS_LACKED)
         turns = request.turns if self._own else joined(request.turns)
         messages = (message for turn in turns for message in self._turn(turn))
@@ -71,12 +72,6 @@ class Encoding:
         body |= {key: value for key, value in said.items() if value is not None}
         body |= self._tools() | {"stream": request.stream}
         return merged(body, self.dropped.carried(request.extra) | request.demands)
-
-    def _refuse(self) -> None:
-        refuse_several(self._request, "Cohere's API")
-        refuse_beyond_text(self._request, "Cohere's API")
-        if not self._own:
-            refuse_demands(self._request, "Cohere's API")
 
     # knobs
 
@@ -162,7 +157,7 @@ class Encoding:
 
     def _tool(self, tool: Tool) -> Object:
         if tool.kind != "function":
-            raise Unrepresentable(f"{tool.at}: Cohere's API has no tools of type {tool.kind}.", param=tool.at)
+            raise foreign_tool(tool, API)
         said = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
         if not self._own and not tool.parameters:  # required
             said["parameters"] = {"type": "object", "properties": {}}
@@ -191,8 +186,7 @@ class Encoding:
         told, shown = (result.parts, list[Part]()) if self._own else parted(result)
         for part in told:
             if not isinstance(part, Text | Opaque):
-                what = f"{noun_of(part)} in a tool result, only text and images"
-                raise Unrepresentable(f"{part.at}: Cohere's API does not accept {what}.", param=part.at)
+                raise unaccepted(part, API, f"{noun_of(part)} in a tool result, only text and images")
         self._shown += shown
         content = self._content(told, None)
         return {"role": "tool", "tool_call_id": result.id, "content": content} | self.dropped.marks(result)
@@ -240,8 +234,7 @@ class Encoding:
 
     def _call(self, call: ToolCall) -> Object:
         if call.kind == "custom":
-            message = f"{call.at}: Cohere's API does not accept free text as the input of {call.name}, only JSON."
-            raise Unrepresentable(message, param=call.at)
+            raise free_text(call, API)
         self.dropped.unsealed(call)
         arguments = call.arguments if self._own else call.arguments or "{}"  # JSON, so never empty
         return {"id": call.id} | nest("function", {"name": call.name, "arguments": arguments}, self.dropped.marks(call))
@@ -271,8 +264,7 @@ class Encoding:
                 return part.value
             case Thinking() | Image() | ToolCall() | ToolResult() | Audio() | Video() | Document() | Opaque():
                 where = "a tool result" if role is None else f"{role} messages"
-                message = f"{part.at}: Cohere's API does not accept {noun_of(part)} in {where}."
-                raise Unrepresentable(message, param=part.at)
+                raise unaccepted(part, API, f"{noun_of(part)} in {where}")
             case _:
                 assert_never(part)
 

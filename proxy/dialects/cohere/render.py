@@ -35,14 +35,14 @@ from proxy.dialects.cohere.citations import item_of, spelled
 from proxy.dialects.cohere.faults import error_body, error_event
 from proxy.dialects.cohere.parse import PLAN
 from proxy.dialects.cohere.usage import usage_fields
-from proxy.dialects.cohere.words import FAILED, STOP_WORDS
-from proxy.errors import GatewayError, Unrepresentable
+from proxy.dialects.cohere.words import API, FAILED, STOP_WORDS
+from proxy.errors import GatewayError
 from proxy.framing import sse
 from proxy.grammar import whole
 from proxy.grammar.endings import word_for
 from proxy.grammar.fields import Object, dump, encode_json
 from proxy.grammar.ids import answer_id, id_of, seed_of
-from proxy.grammar.nouns import noun_of
+from proxy.grammar.refusals import unsayable
 from proxy.grammar.single import OneByOne, only
 
 NO_ARGUMENTS = "{}"  # clients parse arguments as JSON, which an empty text is not
@@ -126,7 +126,7 @@ class StreamRenderer:
             case Opaque(wire="cohere", value=value):
                 block, out = self._content("", value)
             case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
-                raise _unsayable(part)
+                raise unsayable(part, API, "message")
             case _:
                 assert_never(part)
         return block, out
@@ -209,7 +209,7 @@ def _message(choice: Choice, seed: str) -> tuple[Object, list[Object]]:
             case Opaque(wire="cohere", value=value):
                 content.append(value)
             case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
-                raise _unsayable(part)
+                raise unsayable(part, API, "message")
             case _:
                 assert_never(part)
     logprobs = lists.pop("logprobs")
@@ -237,8 +237,3 @@ def _end(stop: Stop, usage: Usage | None) -> Object:
     word = word_for(stop, STOP_WORDS)
     why = {"error": f"The provider ended the answer: {stop.raw or stop.reason}."} if word == FAILED else {}
     return {"finish_reason": word, **why, **told}
-
-
-def _unsayable(part: Part) -> Unrepresentable:
-    message = f"The provider's answer contains {noun_of(part)}, which Cohere's API has no place for."
-    return Unrepresentable(message, param="message")

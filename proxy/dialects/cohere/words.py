@@ -7,8 +7,10 @@ import re
 
 from proxy.canon import Reason
 from proxy.grammar.endings import AS_IT_CAME
+from proxy.grammar.nouns import api_of
 
 NAME = "cohere"
+API = api_of(NAME)
 
 # The events of a stream that say nothing of the answer yet: a text that begins is empty.
 SILENT = re.compile(

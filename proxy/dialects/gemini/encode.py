@@ -8,10 +8,10 @@ from proxy.canon import Request, Tool
 from proxy.dialects.gemini.encode_parts import Contents
 from proxy.dialects.gemini.schema import gemini_schema
 from proxy.dialects.gemini.thinking import as_said, thinking_config
-from proxy.dialects.gemini.words import COUNTS, KNOBS_LACKED, MODE_WORDS, NAME, NUMBERS, TIERS
-from proxy.errors import Unrepresentable
+from proxy.dialects.gemini.words import API, COUNTS, KNOBS_LACKED, MODE_WORDS, NAME, NUMBERS, TIERS
 from proxy.grammar.fields import Object, merged
-from proxy.grammar.receipts import Receipt, refuse_demands
+from proxy.grammar.receipts import Receipt
+from proxy.grammar.refusals import foreign_tool, refuse_demands
 from proxy.grammar.shapes import labelled
 
 
@@ -25,7 +25,8 @@ class Encoding:
 
     def body(self) -> Object:
         request = self._request
-        self._refuse()
+        if not self._own:
+            refuse_demands(request, API)
         said = {
             **Contents(request, self.dropped).said(),
             "tools": self._tools(),
@@ -40,10 +41,6 @@ class Encoding:
         kept = {"labels": request.metadata, "store": request.store}
         body |= {key: value for key, value in kept.items() if value is not None}
         return merged(merged(body, request.extra), request.demands)
-
-    def _refuse(self) -> None:
-        if not self._own:
-            refuse_demands(self._request, "Gemini's API")
 
     def _receipt(self) -> None:
         """Note what the client said and this wire cannot say."""
@@ -116,7 +113,7 @@ class Encoding:
 
     def _server_tool(self, tool: Tool) -> Object:
         if not self._own:
-            raise Unrepresentable(f"{tool.at}: Gemini's API has no tools of type {tool.kind}.", param=tool.at)
+            raise foreign_tool(tool, API)
         return tool.extra
 
     def _function(self, tool: Tool) -> Object:

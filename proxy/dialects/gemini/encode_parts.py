@@ -21,12 +21,13 @@ from proxy.canon import (
 from proxy.dialects.gemini import media
 from proxy.dialects.gemini.parse_parts import is_made
 from proxy.dialects.gemini.thinking import generation
-from proxy.dialects.gemini.words import NAME, NO_SEAL
+from proxy.dialects.gemini.words import API, NAME, NO_SEAL
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.fields import Object, as_object, merged
 from proxy.grammar.nouns import noun_of
-from proxy.grammar.receipts import Receipt, stored_elsewhere
+from proxy.grammar.receipts import Receipt
+from proxy.grammar.refusals import arguments_for, says_nothing, stored_elsewhere, unaccepted
 from proxy.grammar.textual import found_as_text
 
 
@@ -52,9 +53,7 @@ class Contents:
             instruction["parts"] = [*instruction.get("parts", ()), *self._instruction(turn)]
         contents = self._contents(self._turns[count:])
         if not contents and not self._own:
-            at = self._request.name_of("turns")
-            message = f"{at}: Gemini's API needs at least one message that is neither empty nor a system prompt."
-            raise Unrepresentable(message, param=at)
+            raise says_nothing(self._request, API)
         said = instruction if self._own or instruction.get("parts") else {}
         return {"systemInstruction": said, "contents": contents}
 
@@ -71,7 +70,7 @@ class Contents:
     def _instruction(self, turn: Turn) -> list[Object]:
         for part in turn.parts:
             if not isinstance(part, Text) and not self._own:
-                raise _refusal(part, f"{noun_of(part)} in a system prompt, only text")
+                raise unaccepted(part, API, f"{noun_of(part)} in a system prompt, only text")
         return self._spoken(turn)
 
     def _contents(self, turns: list[Turn]) -> list[Object]:
@@ -129,7 +128,7 @@ class Contents:
             case Opaque(wire="gemini", value=value):
                 return [value]
             case Opaque():
-                raise _refusal(part, noun_of(part))
+                raise unaccepted(part, API, noun_of(part))
             case _:
                 assert_never(part)
 
@@ -158,7 +157,7 @@ class Contents:
 
     def _medium(self, part: Image | Audio | Video | Document) -> Object:
         if part.source is None:
-            raise _refusal(part, "the ID of another provider's audio")
+            raise unaccepted(part, API, "the ID of another provider's audio")
         if isinstance(part.source, Stored) and not self._own:
             raise stored_elsewhere(part.at)
         if isinstance(part, Image) and part.detail not in (None, "auto"):
@@ -174,16 +173,10 @@ class Contents:
         return self._marked(said, part)
 
     def _call(self, part: ToolCall) -> Object:
-        if part.kind == "custom":
-            raise _refusal(part, f"free text as the input of {part.name}, only JSON")
         self._names[part.id] = part.name
         said: Object = {"name": part.name}
         if part.arguments or not self._own:
-            given = _object_in(part.arguments or "{}")
-            if given is None:
-                message = f"{part.at}: the arguments of {part.name} must be a JSON object."
-                raise Unrepresentable(message, param=part.at)
-            said["args"] = given
+            said["args"] = arguments_for(part, API)
         return self._marked({"functionCall": _identified(part.id) | said}, part, part.signature)
 
     def _result(self, part: ToolResult) -> list[Object]:
@@ -204,11 +197,7 @@ class Contents:
     def _shown(self, part: Part) -> Object:
         if isinstance(part, Image | Audio | Video | Document):
             return self._medium(part)
-        raise _refusal(part, f"{noun_of(part)} in a tool result")
-
-
-def _refusal(part: Part, what: str) -> Unrepresentable:
-    return Unrepresentable(f"{part.at}: Gemini's API does not accept {what}.", param=part.at)
+        raise unaccepted(part, API, f"{noun_of(part)} in a tool result")
 
 
 def _identified(name: str) -> Object:

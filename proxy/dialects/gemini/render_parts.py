@@ -18,10 +18,11 @@ from proxy.canon import (
 )
 from proxy.dialects.gemini import media
 from proxy.dialects.gemini.seals import redacted_out, seal_out
+from proxy.dialects.gemini.words import API
 from proxy.envelope import parse_object
-from proxy.errors import BadRequest, Unrepresentable
+from proxy.errors import BadRequest
 from proxy.grammar.fields import Object, merged
-from proxy.grammar.nouns import noun_of
+from proxy.grammar.refusals import unsayable
 
 
 def parts_of(part: Part) -> list[Object]:
@@ -45,8 +46,7 @@ def parts_of(part: Part) -> list[Object]:
         case Opaque(wire="gemini", value=value):
             return [value]
         case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
-            message = f"The provider's answer contains {noun_of(part)}, which Gemini's API has no place for."
-            raise Unrepresentable(message, param="candidates")
+            raise unsayable(part, API, "candidates")
         case _:
             assert_never(part)
     if isinstance(part, Text | Thinking | ToolCall) and part.signature:

@@ -6,8 +6,10 @@ All tables of this wire are here, to be seen at a glance.
 import re
 
 from proxy.canon import Reason
+from proxy.grammar.nouns import api_of
 
 NAME = "gemini"
+API = api_of(NAME)
 
 # A chunk that says something has one of these keys; others only count tokens.
 SAYING = re.compile(rb'"(?:parts|finishReason|blockReason|error)"\s*:')

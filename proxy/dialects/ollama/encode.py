@@ -27,13 +27,12 @@ from proxy.canon import (
     Turn,
     Video,
 )
-from proxy.dialects.ollama.words import KNOBS_LACKED, LEVELS, NAME, OPTIONS, OWN_EFFORT, knows_levels
-from proxy.envelope import parse_object
-from proxy.errors import BadRequest, Unrepresentable
+from proxy.dialects.ollama.words import API, KNOBS_LACKED, LEVELS, NAME, OPTIONS, OWN_EFFORT, knows_levels
 from proxy.grammar.fields import Object, as_object, without_nulls
 from proxy.grammar.functions import nest
 from proxy.grammar.nouns import noun_of
-from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several, stored_elsewhere
+from proxy.grammar.receipts import Receipt
+from proxy.grammar.refusals import arguments_for, foreign_tool, refuse, stored_elsewhere, unaccepted
 from proxy.grammar.shapes import labelled
 from proxy.grammar.showing import parted, with_shown
 from proxy.grammar.textual import as_text
@@ -70,7 +69,7 @@ class Encoding:
 
     def body(self) -> Object:
         request = self._request
-        self._refuse()
+        refuse(self._request, self._own, API)
         self.dropped.lacking(KNOBS_LACKED)
         extra = self.dropped.carried(request.extra)
         said = {
@@ -85,12 +84,6 @@ class Encoding:
         body = {"model": request.model, **chat, "stream": request.stream}
         body |= {key: value for key, value in said.items() if value is not None}
         return extra | body | request.demands
-
-    def _refuse(self) -> None:
-        refuse_several(self._request, "Ollama's API")
-        refuse_beyond_text(self._request, "Ollama's API")
-        if not self._own:
-            refuse_demands(self._request, "Ollama's API")
 
     # knobs
 
@@ -156,7 +149,7 @@ class Encoding:
 
     def _tool(self, tool: Tool) -> Object:
         if tool.kind != "function":
-            raise Unrepresentable(f"{tool.at}: Ollama's API has no tools of type {tool.kind}.", param=tool.at)
+            raise foreign_tool(tool, API)
         if tool.strict:
             self.dropped.add("tool.strict")
         said = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
@@ -203,8 +196,7 @@ class Encoding:
             told, shown = parted(result)
             for part in told:
                 if not isinstance(part, Text):
-                    what = f"{noun_of(part)} in a tool result, only text and images"
-                    raise Unrepresentable(f"{part.at}: Ollama's API does not accept {what}.", param=part.at)
+                    raise unaccepted(part, API, f"{noun_of(part)} in a tool result, only text and images")
         self._shown += shown
         gathered = self._gathered(told, role)
         name = self._names.get(result.id)
@@ -236,8 +228,7 @@ class Encoding:
             case ToolCall() if role == "assistant":
                 message.calls.append(self._call(part))
             case Thinking() | ToolCall() | ToolResult() | Audio() | Video() | Document() | Opaque():
-                what = f"{noun_of(part)} in {role} messages"
-                raise Unrepresentable(f"{part.at}: Ollama's API does not accept {what}.", param=part.at)
+                raise unaccepted(part, API, f"{noun_of(part)} in {role} messages")
             case _:
                 assert_never(part)
 
@@ -254,19 +245,11 @@ class Encoding:
         if isinstance(part.source, Stored):
             raise stored_elsewhere(part.at)
         if not isinstance(part.source, Inline):
-            message = f"{part.at}: Ollama's API does not accept image URLs; send the bytes instead."
-            raise Unrepresentable(message, param=part.at)
+            raise unaccepted(part, API, "image URLs; send the bytes instead")
         return part.source.data
 
     def _call(self, call: ToolCall) -> Object:
-        at = call.at
-        if call.kind == "custom":
-            message = f"{at}: Ollama's API does not accept free text as the input of {call.name}, only JSON."
-            raise Unrepresentable(message, param=at)
-        try:
-            given = parse_object(call.arguments.encode() or b"{}")
-        except BadRequest:
-            raise Unrepresentable(f"{at}: the arguments of {call.name} must be a JSON object.", param=at) from None
+        given = arguments_for(call, API)
         self.dropped.unsealed(call)
         self._names[call.id] = call.name
         named = {"id": call.id} if call.id else {}

@@ -38,14 +38,14 @@ from proxy.dialects.ollama.encode import is_generate
 from proxy.dialects.ollama.faults import error_body, error_line
 from proxy.dialects.ollama.lines import one_line
 from proxy.dialects.ollama.usage import usage_fields
-from proxy.dialects.ollama.words import OF_START, STOP_WORDS
-from proxy.errors import GatewayError, Unrepresentable
+from proxy.dialects.ollama.words import API, OF_START, STOP_WORDS
+from proxy.errors import GatewayError
 from proxy.grammar import whole
 from proxy.grammar.arguments import as_given
 from proxy.grammar.endings import declined, word_for
 from proxy.grammar.fields import Object, dump, encode_json
 from proxy.grammar.gathering import Gathered
-from proxy.grammar.nouns import noun_of
+from proxy.grammar.refusals import unsayable
 from proxy.grammar.single import check_choice, only
 
 Clock = Callable[[], float]
@@ -229,8 +229,7 @@ def _check(part: Part) -> None:
         case Text() | Refusal() | Thinking() | ToolCall():
             pass
         case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
-            message = f"The provider's answer contains {noun_of(part)}, which Ollama's API has no place for."
-            raise Unrepresentable(message, param="message")
+            raise unsayable(part, API, "message")
         case _:
             assert_never(part)
 

@@ -7,8 +7,10 @@ import re
 
 from proxy.canon import Reason
 from proxy.grammar.endings import AS_IT_CAME
+from proxy.grammar.nouns import api_of
 
 NAME = "ollama"
+API = api_of(NAME)
 
 # The lines of a stream that say something. The first line may only show that the model is loaded.
 _SAYING = rb'"(?:content|response|thinking)"\s*:\s*"[^"]|"(?:tool_calls|images|logprobs)"\s*:\s*\[|"error"\s*:'

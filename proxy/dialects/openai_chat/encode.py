@@ -10,13 +10,13 @@ from operator import attrgetter
 from proxy.canon import Reasoning, Request, Tool, ToolChoice
 from proxy.dialects.openai_chat.encode_messages import Messages
 from proxy.dialects.openai_chat.encode_parts import marks_of
-from proxy.dialects.openai_chat.words import KNOBS, KNOBS_LACKED, NAME
-from proxy.errors import Unrepresentable
+from proxy.dialects.openai_chat.words import API, KNOBS, KNOBS_LACKED, NAME
 from proxy.grammar.fields import Object, as_object
 from proxy.grammar.functions import nest
 from proxy.grammar.gpt import fitted
 from proxy.grammar.openai import TIERS, effort_in
-from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands
+from proxy.grammar.receipts import Receipt
+from proxy.grammar.refusals import foreign_tool, refuse_beyond_text, refuse_demands
 
 _knobs_of = attrgetter(*KNOBS)
 _is_newer = re.compile(r"(?:.*[/.])?(?:o[1-9]|gpt-[5-9])").match
@@ -38,8 +38,8 @@ class Encoding:
     def body(self) -> Object:
         request = self._request
         if not self._own:
-            refuse_demands(request, "the Chat Completions API")
-            refuse_beyond_text(request, "the Chat Completions API")
+            refuse_demands(request, API)
+            refuse_beyond_text(request, API)
         body: Object = {"model": request.model, "messages": Messages(request, self.dropped).told()}
         self._add_tools(body)
         optional = {
@@ -138,8 +138,7 @@ class Encoding:
         if tool.kind in ("function", "custom"):
             return nest(tool.kind, self._offer(tool), marks_of(tool, self._own, self.dropped))
         if not self._own:
-            message = f"{tool.at}: the Chat Completions API has no tools of type {tool.kind}."
-            raise Unrepresentable(message, param=tool.at)
+            raise foreign_tool(tool, API)
         return {"type": tool.kind, **marks_of(tool, self._own, self.dropped)}
 
     def _choice(self, choice: ToolChoice, modern: bool) -> object:

@@ -22,14 +22,15 @@ from proxy.canon import (
     Turn,
     Video,
 )
-from proxy.dialects.openai_chat.encode_parts import Parts, refusal
+from proxy.dialects.openai_chat.encode_parts import Parts
 from proxy.dialects.openai_chat.reasoning import SENT, detail_of
 from proxy.dialects.openai_chat.seals import sealed
-from proxy.dialects.openai_chat.words import NAME, SPELT
+from proxy.dialects.openai_chat.words import API, NAME, SPELT
 from proxy.grammar.fields import Object, as_object
 from proxy.grammar.functions import nest
 from proxy.grammar.neighbours import joined
 from proxy.grammar.receipts import Receipt
+from proxy.grammar.refusals import unaccepted
 from proxy.grammar.showing import ELSEWHERE, caption, with_shown
 from proxy.grammar.textual import as_text
 
@@ -109,7 +110,7 @@ class Messages:
 
     def _replay(self, part: Audio, message: Object) -> None:
         if not self._own:
-            raise refusal(part, "the ID of another provider's audio")
+            raise unaccepted(part, API, "the ID of another provider's audio")
         message["audio"] = {"id": part.id}
 
     def _add_call(self, call: ToolCall, message: Object) -> None:

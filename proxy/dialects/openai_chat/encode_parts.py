@@ -26,13 +26,13 @@ from proxy.canon import (
     Turn,
     Video,
 )
-from proxy.dialects.openai_chat.words import NAME
-from proxy.errors import Unrepresentable
+from proxy.dialects.openai_chat.words import API, NAME
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.fields import Object
 from proxy.grammar.functions import nest
 from proxy.grammar.nouns import noun_of
-from proxy.grammar.receipts import Receipt, stored_elsewhere
+from proxy.grammar.receipts import Receipt
+from proxy.grammar.refusals import stored_elsewhere, unaccepted
 
 
 class Parts:
@@ -63,14 +63,14 @@ class Parts:
                 return {"type": "text", "text": part.text} | self.marks(part)
             case Image() | Audio() | Video() | Document():
                 if turn.role != "user" and not self._own:
-                    raise refusal(part, f"{noun_of(part)} in {turn.role} messages, only in user messages")
+                    raise unaccepted(part, API, f"{noun_of(part)} in {turn.role} messages, only in user messages")
                 return self._medium(part)
             case Thinking() if self._own and "thinking" in part.extra:
                 return {"type": "thinking", **self.marks(part), **part.extra["thinking"]}
             case Opaque(wire="openai_chat"):
                 return part.value
             case Refusal() | Thinking() | ToolCall() | ToolResult() | Opaque():
-                raise refusal(part, f"{noun_of(part)} in {turn.role} messages")
+                raise unaccepted(part, API, f"{noun_of(part)} in {turn.role} messages")
             case _:
                 assert_never(part)
 
@@ -80,7 +80,7 @@ class Parts:
             inner = {"url": url_of(source)} | ({"detail": part.detail} if part.detail else {})
             return nest("image_url", inner, self.marks(part))
         if isinstance(part, Video) and not self._own:  # OpenAI refuses it; OpenRouter, Qwen and others do not
-            raise refusal(part, noun_of(part))
+            raise unaccepted(part, API, noun_of(part))
         if isinstance(part, Video) and isinstance(source, Inline | Remote):
             return nest("video_url", {"url": url_of(source)}, self.marks(part))
         if isinstance(part, Audio) and isinstance(source, Inline):
@@ -91,8 +91,8 @@ class Parts:
         if isinstance(source, Stored):
             raise stored_elsewhere(part.at)
         if isinstance(source, Remote):
-            raise refusal(part, f"{noun_of(part)} by URL; send the bytes instead")
-        raise refusal(part, "the ID of another provider's audio")
+            raise unaccepted(part, API, f"{noun_of(part)} by URL; send the bytes instead")
+        raise unaccepted(part, API, "the ID of another provider's audio")
 
     def _takes(self, source: Source) -> bool:
         """Only OpenRouter takes a document by URL, and only OpenAI knows what a file id means."""
@@ -117,10 +117,6 @@ def marks_of(part: Part | Tool, own: bool, dropped: Receipt) -> Object:
     if part.cache is None or not own:
         return dropped.marks(part)
     return part.extra | {"cache_control": part.cache}
-
-
-def refusal(part: Part, what: str) -> Unrepresentable:
-    return Unrepresentable(f"{part.at}: the Chat Completions API does not accept {what}.", param=part.at)
 
 
 def _sound(media: str) -> str:

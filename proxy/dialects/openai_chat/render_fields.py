@@ -5,30 +5,22 @@ from collections.abc import Callable
 from proxy.canon import (
     Audio,
     Image,
-    Part,
     Request,
     Start,
     Stop,
     Stored,
 )
 from proxy.dialects.openai_chat.words import STOP_WORDS
-from proxy.errors import Unrepresentable
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.endings import word_for
 from proxy.grammar.fields import Object
 from proxy.grammar.ids import answer_id
-from proxy.grammar.nouns import noun_of
 
 
 def top_of(start: Start, kind: str, request: Request, clock: Callable[[], float]) -> Object:
     created = int(clock()) if start.created is None else start.created
     name = answer_id(start, request, "chatcmpl-")
     return start.extra | {"id": name, "object": kind, "created": created, "model": start.model or request.model}
-
-
-def unsayable(part: Part) -> Unrepresentable:
-    message = f"The provider's answer contains {noun_of(part)}, which the Chat Completions API has no place for."
-    return Unrepresentable(message)
 
 
 def named(part: Audio) -> Object:

@@ -23,14 +23,16 @@ from proxy.dialects.openai_chat.citations import spelled
 from proxy.dialects.openai_chat.encode_messages import legacy_call
 from proxy.dialects.openai_chat.faults import error_body
 from proxy.dialects.openai_chat.reasoning import detail_of
-from proxy.dialects.openai_chat.render_fields import finish_fields, named, offers_functions, picture, top_of, unsayable
+from proxy.dialects.openai_chat.render_fields import finish_fields, named, offers_functions, picture, top_of
 from proxy.dialects.openai_chat.seals import sealed
 from proxy.dialects.openai_chat.usage import tier_beside, usage_fields
+from proxy.dialects.openai_chat.words import API
 from proxy.errors import GatewayError
 from proxy.grammar import whole
 from proxy.grammar.fields import Object, dump
 from proxy.grammar.functions import nest
 from proxy.grammar.ids import id_of, seed_of
+from proxy.grammar.refusals import unsayable
 
 
 class WholeRenderer(whole.Renderer):
@@ -90,7 +92,7 @@ def _choice_fields(number: int, choice: Choice, seed: str, legacy: bool) -> Obje
             case Opaque(wire="openai_chat"):
                 content.append(part.value)
             case Video() | Document() | ToolResult() | Opaque():
-                raise unsayable(part)
+                raise unsayable(part, API)
             case _:
                 assert_never(part)
     if details:

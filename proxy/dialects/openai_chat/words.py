@@ -7,8 +7,10 @@ import re
 
 from proxy.canon import Reason
 from proxy.grammar.endings import AS_IT_CAME
+from proxy.grammar.nouns import api_of
 
 NAME = "openai_chat"
+API = api_of(NAME)
 
 # A chunk says something if it has a choice that ends, or one with more than a role and empty values. A first chunk may
 # hold only a role, and Azure's only what its filter says of the prompt.

@@ -12,6 +12,7 @@ from proxy.dialects.openai_responses.encode_input import Saying
 from proxy.dialects.openai_responses.namespaces import group_of, inner_name, is_member
 from proxy.dialects.openai_responses.words import (
     ADDED,
+    API,
     KNOBS,
     KNOBS_LACKED,
     LOGPROBS,
@@ -19,11 +20,11 @@ from proxy.dialects.openai_responses.words import (
     NAME,
     SEALS,
 )
-from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object, as_list, as_object, dump
 from proxy.grammar.gpt import fitted
 from proxy.grammar.openai import TIERS, effort_in
-from proxy.grammar.receipts import Receipt, refuse_beyond_text, refuse_demands, refuse_several
+from proxy.grammar.receipts import Receipt
+from proxy.grammar.refusals import foreign_tool, refuse, says_nothing
 
 _KEYS = tuple(key for key, _ in KNOBS.values())
 _values_of = attrgetter(*KNOBS)
@@ -40,12 +41,10 @@ class Encoding:
 
     def body(self) -> Object:
         request = self._request
-        self._refuse()
+        refuse(self._request, self._own, API)
         items = self._saying.items()
         if not items and not self._own:
-            at = request.name_of("turns")
-            message = f"{at}: the Responses API needs at least one message that is neither empty nor a system prompt."
-            raise Unrepresentable(message, param=at)
+            raise says_nothing(request, API)
         body: Object = {"model": request.model, **self.instructions(), "input": items, **self.settings()}
         if self._own and not items:
             del body["input"]
@@ -70,12 +69,6 @@ class Encoding:
         }
         body = {key: value for key, value in said.items() if value is not None}
         return body | self._carried(body)
-
-    def _refuse(self) -> None:
-        refuse_several(self._request, "the Responses API")
-        refuse_beyond_text(self._request, "the Responses API")
-        if not self._own:
-            refuse_demands(self._request, "the Responses API")
 
     def _leave_out(self) -> None:
         """Note in the receipt the knobs that the wire lacks, and what only another wire knows."""
@@ -152,8 +145,7 @@ class Encoding:
         if tool.kind not in ("function", "custom"):
             if self._own:
                 return tool.extra
-            message = f"{tool.at}: the Responses API has no tools of type {tool.kind}."
-            raise Unrepresentable(message, param=tool.at)
+            raise foreign_tool(tool, API)
         named: Object = {"name": tool.name, "description": tool.description, "format": tool.form}
         if tool.kind == "function":
             named |= self._shape(tool)

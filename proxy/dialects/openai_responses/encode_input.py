@@ -30,12 +30,12 @@ from proxy.canon import (
 from proxy.dialects.openai_responses.citations import spelled
 from proxy.dialects.openai_responses.namespaces import NAMESPACE
 from proxy.dialects.openai_responses.seals import closed
-from proxy.dialects.openai_responses.words import ADDED, CALLS, NAME, SENT
-from proxy.errors import Unrepresentable
+from proxy.dialects.openai_responses.words import ADDED, API, CALLS, NAME, SENT
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.fields import Object, Verbatim
 from proxy.grammar.nouns import noun_of
-from proxy.grammar.receipts import Receipt, stored_elsewhere
+from proxy.grammar.receipts import Receipt
+from proxy.grammar.refusals import stored_elsewhere, unaccepted
 from proxy.grammar.textual import found_as_text
 
 _SYSTEM = ("system", "developer")
@@ -128,7 +128,7 @@ class Saying:
             case Opaque(wire=wire, value=value) if wire == NAME:
                 return value
             case Image() | Audio() | Video() | Document() | Opaque():
-                raise _refusal(part, f"{noun_of(part)} in {role} messages")
+                raise unaccepted(part, API, f"{noun_of(part)} in {role} messages")
             case _:
                 assert_never(part)
 
@@ -175,7 +175,7 @@ class Saying:
             self.dropped.add("tool_result.is_error")
         for part in result.parts:
             if not isinstance(part, Text | Image | Document) and not self._own:
-                raise _refusal(part, f"{noun_of(part)} in a tool result")
+                raise unaccepted(part, API, f"{noun_of(part)} in a tool result")
         kind = "custom_tool_call_output" if result.id in self._customs else "function_call_output"
         said = {"type": kind, "call_id": result.id, "output": self._content(result.parts, "user")}
         return said | self.dropped.marks(result)
@@ -211,7 +211,7 @@ class Saying:
             case Opaque(wire=wire, value=value) if wire == NAME:
                 return value
             case Refusal() | Thinking() | ToolCall() | ToolResult() | Audio() | Video() | Opaque():
-                raise _refusal(part, f"{noun_of(part)} in {role} messages")
+                raise unaccepted(part, API, f"{noun_of(part)} in {role} messages")
             case _:
                 assert_never(part)
 
@@ -253,7 +253,3 @@ def _sound(audio: Audio) -> Object:
 def _is_answer(item: Object) -> bool:
     """Did the model produce it?"""
     return item.get("role") == "assistant" or item.get("type") in ("reasoning", *CALLS)
-
-
-def _refusal(part: Part, what: str) -> Unrepresentable:
-    return Unrepresentable(f"{part.at}: the Responses API does not accept {what}.", param=part.at)

@@ -23,10 +23,9 @@ from proxy.canon import (
 )
 from proxy.dialects.openai_responses.citations import spelled
 from proxy.dialects.openai_responses.seals import closed, seal_behind
-from proxy.dialects.openai_responses.words import CALL_MARKS, CALLS, DRAWING, NAME
-from proxy.errors import Unrepresentable
+from proxy.dialects.openai_responses.words import API, CALL_MARKS, CALLS, DRAWING, NAME
 from proxy.grammar.fields import Object, as_object
-from proxy.grammar.nouns import noun_of
+from proxy.grammar.refusals import unsayable
 
 _PREFIXES: dict[type[Part], str] = {Text: "msg", Refusal: "msg", Thinking: "rs", ToolCall: "fc", Image: "ig"}
 
@@ -77,8 +76,7 @@ def item_of(part: Part, names: Names, number: int, status: str = "completed") ->
             own = as_object(part.extra.get(DRAWING))
             return {"id": name, "type": DRAWING, "status": "completed", **own, "result": source.data}
         case Image() | Audio() | Video() | Document() | ToolResult() | Opaque():
-            why = f"The provider's answer contains {noun_of(part)}, which the Responses API has no place for."
-            raise Unrepresentable(why)
+            raise unsayable(part, API)
         case _:
             assert_never(part)
 

@@ -9,8 +9,10 @@ from proxy.canon import Reason
 from proxy.errors import Kind
 from proxy.grammar.endings import AS_IT_CAME
 from proxy.grammar.fields import Object
+from proxy.grammar.nouns import api_of
 
 NAME = "openai_responses"
+API = api_of(NAME)
 
 # The events of a stream that say nothing of the answer yet: a message that begins, and its text, are empty.
 SILENT = re.compile(
