@@ -850,7 +850,7 @@ def test_a_meter_parses_no_event_that_tells_nothing(monkeypatch: pytest.MonkeyPa
     def refuse(data: bytes) -> Any:
         raise AssertionError(data)
 
-    monkeypatch.setattr("proxy.dialects.cohere.meter._read", refuse)
+    monkeypatch.setattr("proxy.dialects.cohere.meter.object_in", refuse)
     laws.watch(WIRE.meter(True), [stream(*STREAM[:-1])])
 
 

@@ -566,7 +566,7 @@ def test_a_meter_parses_no_line_that_tells_nothing(monkeypatch: pytest.MonkeyPat
         seen.append(line)
         return {"model": "m"}
 
-    monkeypatch.setattr("proxy.dialects.ollama.meter._read", read)
+    monkeypatch.setattr("proxy.dialects.ollama.meter.object_in", read)
     laws.watch(WIRE.meter(True), [lines(chunk(content="1")), lines(chunk(content="2"), chunk(content="3"))])
     assert seen == [lines(chunk(content="1")).strip()]
 

@@ -7,7 +7,7 @@ from proxy.canon import Request
 from proxy.dialects.anthropic.encode import Encoding
 from proxy.dialects.anthropic.faults import fault
 from proxy.dialects.anthropic.words import UNCOUNTED
-from proxy.grammar.fields import UNREADABLE, as_object, decode_json, dump, nonsense
+from proxy.grammar.fields import dump, nonsense, object_in
 
 
 def count_body(request: Request) -> bytes:
@@ -17,10 +17,7 @@ def count_body(request: Request) -> bytes:
 
 def count_read(body: bytes) -> int:
     """Raises UpstreamError."""
-    try:
-        said = as_object(decode_json(body))
-    except UNREADABLE:
-        said = {}
+    said = object_in(body)
     if "error" in said:
         raise fault(said["error"])
     tokens = said.get("input_tokens")

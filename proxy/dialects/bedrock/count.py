@@ -14,7 +14,7 @@ from proxy.dialects.bedrock.parse import parse_request
 from proxy.dialects.bedrock.words import NAME
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest
-from proxy.grammar.fields import UNREADABLE, Fields, Object, as_object, decode_json, dump, nonsense, wrong_word
+from proxy.grammar.fields import Fields, Object, dump, nonsense, object_in, wrong_word
 from proxy.ports import Peek
 
 VERB = "count-tokens"
@@ -55,10 +55,7 @@ def count_body(request: Request) -> bytes:
 
 def count_read(body: bytes) -> int:
     """Raises UpstreamError."""
-    try:
-        said = as_object(decode_json(body))
-    except UNREADABLE:
-        said = {}
+    said = object_in(body)
     tokens = said.get("inputTokens")
     if type(tokens) is int and tokens >= 0:
         return tokens

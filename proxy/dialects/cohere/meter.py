@@ -10,7 +10,7 @@ from proxy.dialects.cohere.usage import usage_of
 from proxy.errors import UpstreamError
 from proxy.framing import Batches, data_of
 from proxy.grammar import whole
-from proxy.grammar.fields import UNREADABLE, Object, as_object, decode_json
+from proxy.grammar.fields import Object, as_object, object_in
 
 MAX_EVENT = 1024 * 1024  # bytes; an event with token counts is far shorter
 
@@ -41,12 +41,12 @@ class StreamMeter:
     def _look(self, events: bytes) -> None:
         if events and not self._begun:
             self._begun = True
-            if _START not in events and isinstance(_read(data := data_of(events)).get("message"), str):
+            if _START not in events and isinstance(object_in(data := data_of(events)).get("message"), str):
                 self.error = fault_of_no_answer(data)
         if _END in events:
             for event in events.split(b"\n\n"):
                 if _END in event and not self.finished and self.error is None:
-                    self._event(_read(data_of(event)))
+                    self._event(object_in(data_of(event)))
 
     def _event(self, said: Object) -> None:
         if said.get("type") != "message-end":
@@ -59,17 +59,10 @@ class StreamMeter:
 
 class WholeMeter(whole.Meter):
     def look(self, body: bytes) -> None:
-        said = _read(body)
+        said = object_in(body)
         self.finished = bool(said)
         self.usage = usage_of(said.get("usage"))
         if isinstance(said.get("message"), str):
             self.error = fault_of_no_answer(body)
         else:
             self.error = fault_of_finish(said.get("finish_reason"), said.get("error"))
-
-
-def _read(data: bytes) -> Object:
-    try:
-        return as_object(decode_json(data))
-    except UNREADABLE:
-        return {}

@@ -11,7 +11,7 @@ from proxy.dialects.ollama.faults import fault
 from proxy.dialects.ollama.usage import usage_of
 from proxy.errors import UpstreamError
 from proxy.grammar import whole
-from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_json
+from proxy.grammar.fields import Object, as_text, object_in
 
 MAX_LINE = 4 * 1024 * 1024  # bytes; a line with counts is far shorter, unless /api/generate adds its `context`
 
@@ -46,11 +46,11 @@ class StreamMeter:
 
     def _look(self, lines: bytes) -> None:
         if not self.model:
-            self.model = as_text(_read(lines.lstrip().partition(b"\n")[0]).get("model"))
+            self.model = as_text(object_in(lines.lstrip().partition(b"\n")[0]).get("model"))
         if _tells(lines):
             for line in lines.split(b"\n"):
                 if not self.finished and _tells(line):
-                    self._line(_read(line))
+                    self._line(object_in(line))
 
     def _line(self, line: Object) -> None:
         if line.get("error") and self.error is None:
@@ -62,16 +62,9 @@ class StreamMeter:
 
 class WholeMeter(whole.Meter):
     def look(self, body: bytes) -> None:
-        said = _read(body)
+        said = object_in(body)
         self.finished = bool(said)
         self.usage = usage_of(said)
         self.model = as_text(said.get("model"))
         if said.get("error"):
             self.error = fault(said["error"])
-
-
-def _read(line: bytes) -> Object:
-    try:
-        return as_object(decode_json(line))
-    except UNREADABLE:
-        return {}

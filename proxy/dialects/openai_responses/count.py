@@ -7,7 +7,7 @@ from proxy.canon import Request
 from proxy.dialects.openai_responses.encode import Encoding
 from proxy.dialects.openai_responses.faults import error_in, fault
 from proxy.dialects.openai_responses.words import COUNTED
-from proxy.grammar.fields import UNREADABLE, as_object, decode_json, dump, nonsense
+from proxy.grammar.fields import dump, nonsense, object_in
 
 
 def count_body(request: Request) -> bytes:
@@ -17,10 +17,7 @@ def count_body(request: Request) -> bytes:
 
 def count_read(body: bytes) -> int:
     """Raises UpstreamError."""
-    try:
-        said = as_object(decode_json(body))
-    except UNREADABLE:
-        said = {}
+    said = object_in(body)
     if said.get("error"):
         raise fault(error_in(said))
     tokens = said.get("input_tokens")
