@@ -273,6 +273,13 @@ def _is_rare_count(value: object) -> bool:
 SANE = 10**12  # tokens; no real count is larger
 
 
+def others_in(told: Object, known: set[str]) -> Object:
+    """All but the known fields. Null means absent."""
+    if told.keys() <= known:
+        return {}
+    return {key: value for key, value in told.items() if key not in known and value is not None}
+
+
 def without_nulls(fields: Object) -> Object:
     return {key: value for key, value in fields.items() if value is not None}
 

@@ -6,7 +6,7 @@ first, and keep the second in `extra`. Cached tokens are part of `input_tokens`,
 """
 
 from proxy.canon import Usage
-from proxy.grammar.fields import Object, are_counts, as_object, count_of, is_null_beside
+from proxy.grammar.fields import Object, are_counts, as_object, count_of, is_null_beside, others_in
 
 _COUNTED = {"tokens", "cached_tokens"}
 _CACHED = ("cached_tokens",)
@@ -23,23 +23,19 @@ def usage_of(told: object) -> Usage | None:
     read, written = count_of(counts.get("input_tokens")), count_of(counts.get("output_tokens"))
     cached = min(count_of(told.get("cached_tokens")), read)
     thought = min(count_of(tokens.get("reasoning_tokens")), written)
-    rest = _rest(tokens, _TOKENS)
+    rest = others_in(tokens, _TOKENS)
     return Usage(
         input=read - cached + count_of(tokens.get("image_tokens")),
         cache_read=cached,
         output=written - thought,
         reasoning=thought,
         is_odd=not (are_counts(told, _CACHED) and _are_well(tokens) and _are_well(paid)),
-        extra=_rest(told, _COUNTED) | ({"tokens": rest} if rest else {}),
+        extra=others_in(told, _COUNTED) | ({"tokens": rest} if rest else {}),
     )
 
 
 def _are_well(counts: Object) -> bool:
     return are_counts(counts, _COUNTS) and not is_null_beside(counts, "input_tokens", "output_tokens")
-
-
-def _rest(told: Object, known: set[str]) -> Object:
-    return {key: value for key, value in told.items() if key not in known and value is not None}
 
 
 def usage_fields(usage: Usage) -> Object:

@@ -5,7 +5,7 @@ import re
 from proxy.canon import Start, Usage
 from proxy.dialects.openai_chat.counts import plain
 from proxy.dialects.openai_chat.words import NAME
-from proxy.grammar.fields import Object, are_counts, as_object, as_text, count_of, is_null_beside
+from proxy.grammar.fields import Object, are_counts, as_object, as_text, count_of, is_null_beside, others_in
 
 _COUNTED = {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"}
 _INPUTS = {"cached_tokens", "cache_write_tokens", "audio_tokens"}
@@ -46,7 +46,7 @@ def understood(said: Object, tier: str, searches: int) -> Usage:
     cached, written = count_of(inputs.get("cached_tokens")), count_of(inputs.get("cache_write_tokens"))
     thought, aside = count_of(outputs.get("reasoning_tokens")), 0
     tools: Object = {}
-    if extra := _rest(said, _COUNTED):
+    if extra := others_in(said, _COUNTED):
         cached = cached or _first(extra, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
         written = written or _first(extra, "cache_creation_input_tokens")
         if not thought:
@@ -59,9 +59,9 @@ def understood(said: Object, tier: str, searches: int) -> Usage:
     reasoning, audio_output, _, output = _portion(
         completion + untold, max(thought, untold), count_of(outputs.get("audio_tokens")), 0
     )
-    if rest := _rest(inputs, _INPUTS):
+    if rest := others_in(inputs, _INPUTS):
         extra["prompt_tokens_details"] = rest
-    if rest := _rest(outputs, _OUTPUTS):
+    if rest := others_in(outputs, _OUTPUTS):
         extra["completion_tokens_details"] = rest
     return Usage(
         input=fresh,
@@ -111,12 +111,6 @@ def _portion(whole: int, first: int, second: int, third: int) -> tuple[int, int,
     second = min(second, whole - first)
     third = min(third, whole - first - second)
     return first, second, third, whole - first - second - third
-
-
-def _rest(said: Object, known: set[str]) -> Object:
-    if said.keys() <= known:
-        return {}
-    return {key: value for key, value in said.items() if key not in known and value is not None}
 
 
 def tier_beside(start: Start, usage: Usage) -> Object:

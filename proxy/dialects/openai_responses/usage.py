@@ -3,7 +3,7 @@
 from typing import Any
 
 from proxy.canon import Usage
-from proxy.grammar.fields import Object, are_counts, as_object, as_text, count_of, is_null_beside
+from proxy.grammar.fields import Object, are_counts, as_object, as_text, count_of, is_null_beside, others_in
 
 SEARCH = "web_search_call"  # the item for a search by the provider's own tool
 
@@ -25,12 +25,12 @@ def said_usage(said: object, tier: object, output: list[Any]) -> Usage | None:
     cached = min(count_of(inputs.get("cached_tokens")), read)
     stored = min(count_of(inputs.get("cache_write_tokens")), read - cached)
     thought = min(count_of(outputs.get("reasoning_tokens")), written)
-    extra = _rest(said, _COUNTED)
+    extra = others_in(said, _COUNTED)
     for key, details, known in (
         ("input_tokens_details", inputs, _INPUTS),
         ("output_tokens_details", outputs, _OUTPUTS),
     ):
-        if rest := _rest(details, known):
+        if rest := others_in(details, known):
             extra[key] = rest
     return Usage(
         input=read - cached - stored,
@@ -57,10 +57,6 @@ def _is_search(item: object) -> bool:
     """
     value = as_object(item)
     return value.get("type") == SEARCH and as_object(value.get("action")).get("type", "search") == "search"
-
-
-def _rest(said: Object, known: set[str]) -> Object:
-    return {key: value for key, value in said.items() if key not in known and value is not None}
 
 
 def usage_fields(usage: Usage) -> Object:
