@@ -8,13 +8,10 @@ from msgspec.structs import replace
 from proxy.canon import (
     Format,
     Image,
-    Inline,
     Opaque,
     Part,
     Reasoning,
-    Remote,
     Request,
-    Source,
     Text,
     Thinking,
     Tool,
@@ -26,7 +23,8 @@ from proxy.canon import (
 from proxy.dialects.cohere.citations import citation_of, is_of_text
 from proxy.dialects.cohere.words import DEMANDS, KNOBS, NAME, OWN_EFFORT, SPELLED
 from proxy.errors import BadRequest
-from proxy.grammar.fields import Fields, Object, Verbatim, as_object, dump, standard_base64, wrong, wrong_word
+from proxy.grammar.dataurls import source_of
+from proxy.grammar.fields import Fields, Object, Verbatim, as_object, dump, wrong, wrong_word
 from proxy.grammar.filetypes import seen
 from proxy.grammar.functions import function_tool
 
@@ -199,9 +197,9 @@ def _part(value: object, at: str) -> Part:
             part: Part = Text(text=fields.need_text("text"))
         case "thinking":
             part = Thinking(text=fields.need_text("thinking"))
-        case "image_url":
+        case "image_url":  # https://docs.cohere.com/docs/image-inputs
             inner = fields.need_inner("image_url")
-            part = Image(source=seen(_source(inner.need_text("url"), inner.path("url"))), detail=inner.text("detail"))
+            part = Image(source=seen(source_of(inner.need_text("url"), inner.path("url"))), detail=inner.text("detail"))
             fields.keep("image_url", inner)
         case "document":
             # Other wires get the JSON text that Cohere makes of it; only on this wire can it be cited by its id.
@@ -214,13 +212,3 @@ def _part(value: object, at: str) -> Part:
     part.at = at
     part.extra = fields.rest
     return part
-
-
-def _source(url: str, at: str) -> Source:
-    """https://docs.cohere.com/docs/image-inputs: a web address, or a data: URL with base64."""
-    if url[:5].lower() != "data:":
-        return Remote(url)
-    head, comma, data = url[5:].partition(",")
-    if not comma or head[-7:].lower() != ";base64":
-        raise BadRequest(f"{at} must be a web URL, or a data: URL in base64.", param=at)
-    return Inline(standard_base64(data), head[:-7])

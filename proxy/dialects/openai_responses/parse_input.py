@@ -31,7 +31,7 @@ from proxy.dialects.openai_responses.citations import citations_of
 from proxy.dialects.openai_responses.namespaces import NAMESPACE, apart, joined
 from proxy.dialects.openai_responses.seals import opened, put_back
 from proxy.dialects.openai_responses.words import CALLS, CLIENT_SIDE, NAME, OF_CALL, OF_MESSAGE, SENT
-from proxy.errors import BadRequest
+from proxy.grammar.dataurls import source_of
 from proxy.grammar.fields import (
     Fields,
     Object,
@@ -202,7 +202,7 @@ def _spoken(fields: Fields) -> Text:
 def _image_source(fields: Fields) -> Source:
     if stored := fields.text("file_id"):
         return Stored(stored)
-    return seen(_source(fields.need_text("image_url"), fields.path("image_url")))
+    return seen(source_of(fields.need_text("image_url"), fields.path("image_url")))
 
 
 def _file_source(fields: Fields) -> Source:
@@ -213,13 +213,4 @@ def _file_source(fields: Fields) -> Source:
     data = fields.need_text("file_data")
     if data[:5].lower() != "data:":
         return Inline(standard_base64(data))
-    return seen(_source(data, fields.path("file_data")))
-
-
-def _source(url: str, at: str) -> Source:
-    if url[:5].lower() != "data:":
-        return Remote(url)
-    head, comma, data = url[5:].partition(",")
-    if not comma or head[-7:].lower() != ";base64":
-        raise BadRequest(f"{at} must be a web URL, or a data: URL in base64.", param=at)
-    return Inline(standard_base64(data), head[:-7])
+    return seen(source_of(data, fields.path("file_data")))
