@@ -207,6 +207,11 @@ def cut_short() -> Down:
     return Down("The provider's answer ended before it was complete.", code="upstream_cut")
 
 
+def no_answer(body: bytes) -> Down:
+    """For bytes that came as an answer and are none, nor an error: a page of HTML, or nothing."""
+    return Down("The provider's answer is empty." if not body.strip() else "The provider's answer could not be read.")
+
+
 def as_object(value: object) -> Object:
     return value if isinstance(value, dict) else {}
 

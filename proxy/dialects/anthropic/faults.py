@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.dialects.anthropic.words import ERROR_STATUS, ERROR_WORDS
-from proxy.errors import Down, GatewayError, Headers, Unrepresentable, UpstreamError
-from proxy.grammar.fields import UNREADABLE, as_object, as_text, decode_json, dump, kept_headers
+from proxy.errors import GatewayError, Headers, Unrepresentable, UpstreamError
+from proxy.grammar.fields import UNREADABLE, as_object, as_text, decode_json, dump, kept_headers, no_answer
 from proxy.grammar.overflow import in_words_of
 from proxy.grammar.statuses import class_of
 
@@ -30,7 +30,7 @@ def fault_of_no_answer(body: bytes) -> UpstreamError:
     said = _object_of(body)
     if "error" in said:
         return fault(said["error"])
-    return Down("The provider's answer is empty." if not body.strip() else "The provider's answer could not be read.")
+    return no_answer(body)
 
 
 def fault(error: object, status: int = 200, headers: Headers = (), body: bytes | None = None) -> UpstreamError:

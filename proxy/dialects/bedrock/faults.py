@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from proxy.dialects.bedrock.words import ERROR_STATUS, ERROR_WORDS, EXCEPTION_WORDS
 from proxy.errors import Down, GatewayError, Headers, Kind, UpstreamError
 from proxy.framing.eventstream import Message, encode_message
-from proxy.grammar.fields import Object, as_object, as_text, dump, kept_headers, object_in
+from proxy.grammar.fields import Object, as_object, as_text, dump, kept_headers, no_answer, object_in
 from proxy.grammar.overflow import in_words_of
 from proxy.grammar.repeating import repeated
 from proxy.grammar.statuses import class_of
@@ -33,9 +33,7 @@ def fault_of_no_answer(body: bytes) -> UpstreamError:
     """The error behind bytes that came as an answer and are none: an error's JSON, a page of HTML, nothing."""
     said = object_in(body)
     if not said:
-        return Down(
-            "The provider's answer is empty." if not body.strip() else "The provider's answer could not be read."
-        )
+        return no_answer(body)
     if "message" in said or _name_in(said):
         return _fault(_name_in(said), _message_in(said), 200)
     return Down("The provider's answer could not be read: it has no output.")

@@ -7,9 +7,9 @@ client sees.
 
 from collections.abc import Mapping
 
-from proxy.errors import Down, GatewayError, Headers, Timeout, UpstreamError
+from proxy.errors import GatewayError, Headers, Timeout, UpstreamError
 from proxy.framing import sse
-from proxy.grammar.fields import as_text, dump, kept_headers, object_in
+from proxy.grammar.fields import as_text, dump, kept_headers, no_answer, object_in
 from proxy.grammar.overflow import in_words_of
 from proxy.grammar.statuses import class_of
 
@@ -28,7 +28,7 @@ def fault_of_no_answer(body: bytes) -> UpstreamError:
     said = object_in(body)
     if isinstance(said.get("message"), str):
         return fault(said["message"])
-    return Down("The provider's answer is empty." if not body.strip() else "The provider's answer could not be read.")
+    return no_answer(body)
 
 
 def fault_of_finish(word: object, error: object) -> UpstreamError | None:
