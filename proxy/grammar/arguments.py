@@ -16,12 +16,16 @@ def as_json(value: object) -> str:
 
 
 def as_given(arguments: str) -> Object:
-    """The object. Text that is broken or cut off is kept under a key of ours, where everybody can see it."""
+    """The object."""
     try:
-        value = _object_of(arguments or "{}")
+        return _object_of(arguments or "{}")
     except (*UNREADABLE, UnicodeEncodeError):
-        return {"malformed_arguments": arguments}
-    return value
+        return malformed(arguments)
+
+
+def malformed(arguments: str) -> Object:
+    """Text that is broken or cut off is kept under a key of ours, where everybody can see it."""
+    return {"malformed_arguments": arguments}
 
 
 _object_of = msgspec.json.Decoder(Object).decode

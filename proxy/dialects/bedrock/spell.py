@@ -25,6 +25,7 @@ from proxy.canon import (
 from proxy.dialects.bedrock.blobs import sniff, wrap
 from proxy.dialects.bedrock.citations import spelled
 from proxy.dialects.bedrock.words import API, TAKEN, format_of
+from proxy.grammar.arguments import malformed
 from proxy.grammar.fields import UNREADABLE, Object
 from proxy.grammar.ids import id_of
 from proxy.grammar.refusals import unsayable
@@ -83,10 +84,10 @@ def _thought(part: Thinking) -> Object:
 
 
 def _input(arguments: str) -> object:
-    """The arguments as they are. If they are malformed or cut off, the client gets them under a key of ours."""
+    """The arguments as they are, so that no number is rounded."""
     try:
         given = (arguments or "{}").encode()
         _OBJECT.decode(given)
     except (*UNREADABLE, UnicodeEncodeError):
-        return {"malformed_arguments": arguments}
+        return malformed(arguments)
     return Raw(given)

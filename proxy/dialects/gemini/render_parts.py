@@ -21,6 +21,7 @@ from proxy.dialects.gemini.seals import redacted_out, seal_out
 from proxy.dialects.gemini.words import API
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest
+from proxy.grammar.arguments import malformed
 from proxy.grammar.fields import Object, merged
 from proxy.grammar.refusals import unsayable
 
@@ -55,10 +56,9 @@ def parts_of(part: Part) -> list[Object]:
 
 
 def _arguments(call: ToolCall) -> Object:
-    """The arguments as an object. If they are malformed or cut off, the client gets them under a key of ours."""
     if call.kind == "custom":
         return {"input": call.arguments}
     try:
         return parse_object(call.arguments.encode() or b"{}")
     except (BadRequest, UnicodeEncodeError):
-        return {"malformed_arguments": call.arguments}
+        return malformed(call.arguments)
