@@ -9,6 +9,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from io import StringIO
+from operator import attrgetter
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,10 +18,10 @@ import msgspec
 from proxy.errors import BadRequest
 from proxy.logs import visible
 from proxy.spending.money import dollars
+from proxy.store.row import TOKENS
 from proxy.store.sums import total as added
 from proxy.store.usage import GROUPINGS, Group, Query, unspelled
 
-TOKENS = Group._fields[3:11]
 # Lines of one answer: a month by hour, model and client has tens of thousands, and each takes time of the loop.
 PAGE = 500
 
@@ -156,7 +157,8 @@ def as_csv(groups: Sequence[Group], by: Sequence[str], has_head: bool = True) ->
         lines.writerow([*by, "requests", "errors", *tokens, "cost_usd", "estimated", "unpriced"])
     for group in groups:
         names = map(_as_text, group.keys)
-        lines.writerow([*names, *group[1:11], dollars(group.nanos), group.estimated, group.unpriced])
+        counts = group.requests, group.errors, *_tokens_of(group)
+        lines.writerow([*names, *counts, dollars(group.nanos), group.estimated, group.unpriced])
     return said.getvalue()
 
 
@@ -180,11 +182,14 @@ def total(groups: Sequence[Group]) -> Group:
     return Group((), *added([group[1:] for group in groups]))
 
 
+_tokens_of = attrgetter(*TOKENS)
+
+
 def _said(group: Group) -> dict[str, Any]:
     return {
         "requests": group.requests,
         "errors": group.errors,
-        "tokens": dict(zip(TOKENS, group[3:11], strict=True)),
+        "tokens": dict(zip(TOKENS, _tokens_of(group), strict=True)),
         "cost_usd": dollars(group.nanos),
         "estimated": group.estimated,
         "unpriced": group.unpriced,
