@@ -9,10 +9,10 @@ difference. Then the connection is closed, and new ones are tried until a script
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from hashlib import sha1
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from proxy.config import Secret
 from proxy.fleet import PREFIX, TOGETHER, TURNS, Ask, Fleet
@@ -27,6 +27,7 @@ LIVES = 10_000  # milliseconds without news of a sidecar after which it no longe
 MOST = 128  # questions that go out together
 
 log = logging.getLogger("pillion")
+T = TypeVar("T")
 
 # Counts the members, and shows that Redis can be written.
 MEMBERS = """
@@ -210,7 +211,7 @@ def _nobody(_answer: Sequence[int] | None) -> None:
     """Nobody waits for this answer."""
 
 
-async def _within(seconds: float, asking: Any) -> list[Any]:
+async def _within(seconds: float, asking: Awaitable[T]) -> T:
     """The result, if Redis takes no longer than this; our loop's own lag does not count. Raises TimeoutError.
 
     We look every `LEAST` seconds. A look from which the loop returns late counts as one on time: perhaps the question
@@ -229,8 +230,7 @@ async def _within(seconds: float, asking: Any) -> list[Any]:
             if not task.done():
                 await asyncio.sleep(0)
         if task.done():
-            answers: list[Any] = task.result()
-            return answers
+            return task.result()
         raise TimeoutError
     finally:
         await _ended(task)
