@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,12 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from proxy.adapters.echo import Echo
+from proxy.adapters.echo import Echo, page
 from proxy.adapters.echo.ask import read, tokens
 from proxy.adapters.echo.pattern import Unreadable, sample
 from proxy.adapters.echo.schema import fill
-from proxy.adapters.echo.script import PLAIN, TEXT, Said, behaviour, streamed
+from proxy.adapters.echo.script import MOST, PLAIN, TEXT, Said, behaviour, streamed
 from proxy.adapters.echo.words import Unfillable
+from proxy.edge.aside import LARGE
 from proxy.errors import BadRequest, Down, Timeout, UnknownModel
 from proxy.framing import ServerSentEvents
 from proxy.ports import Adapter, Answer, Health, Outgoing
@@ -492,6 +494,58 @@ async def test_stop_strings_are_obeyed(stop: Any) -> None:
 
 
 # --- tokens and determinism ------------------------------------------------------------------------------------------
+
+
+def _of_many_values(count: int) -> dict[str, Any]:
+    return {"type": "array", "minItems": count, "items": {"type": "null"}}
+
+
+@pytest.mark.parametrize(
+    ("model", "fields"),
+    [
+        ("tokens-100000", {}),
+        ("echo", {"messages": [{"role": "user", "content": "<" * 200_000}]}),
+        ("tool-99", {"tools": [{"type": "function", "function": {"name": "f", "parameters": {
+            "type": "object", "properties": {"a": _of_many_values(2000)}}}}]}),
+    ],
+)  # fmt: skip
+async def test_no_request_makes_echo_say_more_than_it_ever_says(model: str, fields: dict[str, Any]) -> None:
+    """A few bytes could ask for gigabytes, for 128 choices with 99 calls each."""
+    for n in (1, 128):
+        said = await ask(model, n=n, **fields)
+        whole = model == "tokens-100000" and n == 1
+        assert 99_000 < said["usage"]["completion_tokens"] <= MOST
+        assert {choice["finish_reason"] for choice in said["choices"]} == {"stop" if whole else "length"}
+
+
+@pytest.mark.parametrize(
+    ("model", "fields"),
+    [
+        ("tool-99", {"n": 128, "tools": [WEATHER]}),
+        ("json", {"response_format": {"type": "json_schema", "json_schema": {"schema": _of_many_values(5000)}}}),
+        ("tokens-100000", {}),
+        ("echo", {"messages": [{"role": "user", "content": "<" * (LARGE + 1)}]}),
+    ],
+)
+async def test_what_takes_echo_long_keeps_nobody_else_waiting(
+    model: str, fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_by, joined = [], page._joined
+
+    def noted(pieces: Any) -> Any:
+        made_by.append(threading.current_thread())
+        return joined(pieces)
+
+    monkeypatch.setattr(page, "_joined", noted)
+    await ask(model, **fields)
+    assert made_by
+    assert threading.main_thread() not in made_by
+
+
+async def test_a_thousand_stop_strings_are_enough() -> None:
+    assert (await ask("text", stop=["no such word"] * 1000))["choices"][0]["message"]["content"] == TEXT
+    answer = await send(body("text", stop=["no such word"] * 1001))
+    assert answer.status == 400
 
 
 @given(st.text())

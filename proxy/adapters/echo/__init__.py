@@ -13,9 +13,10 @@ from typing import Protocol
 
 import msgspec
 
-from proxy.adapters.echo.ask import read
+from proxy.adapters.echo.ask import Ask, read
 from proxy.adapters.echo.page import Page, ident_of
 from proxy.adapters.echo.script import PLAIN, Beat, Behaviour, behaviour, compose, is_behaviour, streamed, whole
+from proxy.edge.aside import LARGE, aside
 from proxy.errors import BadRequest, Down, Timeout, UpstreamError
 from proxy.ports import NO_HINTS, UNKNOWN, Abilities, Answer, Health, Hints, Outgoing
 
@@ -31,6 +32,8 @@ _ERRORS: dict[int, tuple[str, str | None]] = {
     504: ("server_error", "timeout"),
     529: ("server_error", "overloaded"),
 }
+
+_LABORIOUS = ("tool", "json", "tokens")  # a short request may ask for much
 
 
 class Clock(Protocol):
@@ -98,8 +101,9 @@ class Echo:
         return UNKNOWN
 
     async def send(self, outgoing: Outgoing) -> Answer:
+        total = inf if outgoing.timeout is None else outgoing.timeout
         try:
-            return self._answer(outgoing.body, inf if outgoing.timeout is None else outgoing.timeout)
+            return await self._answer(outgoing.body, total)
         except BadRequest as error:
             return self._refusal(error, outgoing.body)
         except RecursionError:
@@ -119,18 +123,16 @@ class Echo:
     async def health(self) -> Health:
         return Health(True, 0.0)
 
-    def _answer(self, body: bytes, total: float) -> Answer:
-        ask = read(body)
+    async def _answer(self, body: bytes, total: float) -> Answer:
+        ask = await aside(len(body), read, body)
         manner = behaviour(ask.model)
         ident = ident_of(body, manner.seed)
         if manner.source == "error":
             return self._error(manner, ident, total)
-        page = Page(ask, compose(ask, manner), ident)
-        if ask.stream:
-            headers = {"content-type": "text/event-stream; charset=utf-8", "x-request-id": f"req_{ident}"}
-            return EchoAnswer(200, headers, streamed(page.events(), manner), self._clock, total)
-        headers = {"content-type": "application/json", "x-request-id": f"req_{ident}"}
-        return EchoAnswer(200, headers, whole(page.body(), page.count, manner), self._clock, total)
+        beats = await aside(LARGE + 1 if manner.source in _LABORIOUS else len(body), _beats, ask, manner, ident)
+        media_type = "text/event-stream; charset=utf-8" if ask.stream else "application/json"
+        headers = {"content-type": media_type, "x-request-id": f"req_{ident}"}
+        return EchoAnswer(200, headers, beats, self._clock, total)
 
     def _error(self, manner: Behaviour, ident: str, total: float) -> Answer:
         """The error that the model's name asks for."""
@@ -161,6 +163,14 @@ class Echo:
         headers = {"content-type": "application/json", "x-request-id": f"req_{ident_of(body, 0)}"}
         beats = whole(msgspec.json.encode({"error": error}), 0, Behaviour())
         return EchoAnswer(refused.status, headers, beats, self._clock)
+
+
+def _beats(ask: Ask, manner: Behaviour, ident: str) -> Iterator[Beat]:
+    """Raises BadRequest."""
+    page = Page(ask, compose(ask, manner), ident)
+    if ask.stream:
+        return streamed(page.events(), manner)
+    return whole(page.body(), page.count, manner)
 
 
 class EchoAnswer:

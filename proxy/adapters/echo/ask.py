@@ -5,6 +5,7 @@ wrong type is refused. https://platform.openai.com/docs/api-reference/chat/creat
 """
 
 import re
+from itertools import islice
 from typing import Annotated, Any
 
 import msgspec
@@ -92,7 +93,7 @@ class Ask(Struct):
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
-    stop: StopString | list[StopString] | None = None
+    stop: StopString | Annotated[list[StopString], Meta(max_length=1000)] | None = None
 
 
 _decode = msgspec.json.Decoder(Ask).decode
@@ -122,18 +123,25 @@ def _plain(why: str) -> str:
     return f"must be {wanted}{wrong[2]}{came}"
 
 
-def tokens(text: str) -> list[str]:
-    """The text in pieces that join to it: at most 8 letters or digits, or another character, with the space before."""
-    return _TOKEN.findall(text)
+def tokens(text: str, most: int | None = None) -> list[str]:
+    """The text in pieces that join to it: at most 8 letters or digits, or another character, with the space before.
+
+    `most`: no more of them than that.
+    """
+    return [found[0] for found in islice(_TOKEN.finditer(text), most)]
+
+
+def _count(text: str) -> int:
+    return sum(1 for _ in _TOKEN.finditer(text))
 
 
 def prompt_tokens(ask: Ask) -> int:
     """Those of all texts in the messages and of the tools' definitions; anything else (an image, say) counts one."""
-    count = sum(len(tokens(msgspec.json.encode(tool).decode())) for tool in ask.tools or [])
+    count = sum(_count(msgspec.json.encode(tool).decode()) for tool in ask.tools or [])
     for message in ask.messages:
         for part in [message.content] if isinstance(message.content, str) else message.content or []:
             text = part if isinstance(part, str) else part.text
-            count += 1 if text is None else len(tokens(text))
+            count += 1 if text is None else _count(text)
         for call in filter(None, (tool.named for tool in message.tool_calls or [])):
-            count += len(tokens(call.name)) + len(tokens(call.arguments + call.input))
+            count += _count(call.name) + _count(call.arguments + call.input)
     return count

@@ -3,7 +3,7 @@
 https://platform.openai.com/docs/api-reference/chat-streaming has the shapes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import Any
 
@@ -26,6 +26,7 @@ class Page:
         self._choices = range(ask.n or 1)
         self._kinds = {piece.kind for piece in script.pieces}
         self._prompt = prompt_tokens(ask)
+        self._texts = _joined(script.pieces)
         self.count = len(script.pieces) * len(self._choices)  # tokens of the answer
 
     def events(self) -> Iterator[Said]:
@@ -75,8 +76,7 @@ class Page:
         return {**message, "tool_calls": calls} if calls else message
 
     def _text(self, kind: str, call: int = 0) -> str:
-        pieces = self._script.pieces
-        return "".join(piece.text for piece in pieces if (piece.kind, piece.call, piece.opens) == (kind, call, False))
+        return self._texts.get((kind, call), "")
 
     def _delta(self, piece: Piece, choice: int) -> dict[str, Any]:
         match piece.kind:
@@ -111,6 +111,15 @@ class Page:
             "prompt_tokens_details": {"cached_tokens": 0},
             "completion_tokens_details": {"reasoning_tokens": reasoning},
         }
+
+
+def _joined(pieces: Iterable[Piece]) -> dict[tuple[str, int], str]:
+    """What is said of each kind and in each call, read once: there may be as many of them as choices."""
+    texts: dict[tuple[str, int], list[str]] = {}
+    for piece in pieces:
+        if not piece.opens:
+            texts.setdefault((piece.kind, piece.call), []).append(piece.text)
+    return {place: "".join(said) for place, said in texts.items()}
 
 
 def _argument(piece: Piece) -> str:

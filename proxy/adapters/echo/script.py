@@ -23,6 +23,7 @@ from proxy.errors import BadRequest, UnknownModel
 from proxy.framing import sse
 
 PLAIN = ("echo", "text", "tool", "json", "think", "refuse", "length")
+MOST = 100_000  # tokens of one answer, all choices together; a longer one ends there
 TEXT = (
     "Hello! This is echo, pillion's offline provider: no key, no network, the same words every time. "
     "It has had a café au lait, it can say 你好, and it waves 👋."
@@ -124,9 +125,10 @@ class Script(NamedTuple):
 def compose(ask: Ask, manner: Behaviour) -> Script:
     """The answer that each choice gives. Raises BadRequest."""
     pieces = _pieces(ask, manner)
-    limits = [limit for limit in (ask.max_tokens, ask.max_completion_tokens) if limit is not None]
-    if limits and len(pieces) > min(limits):
-        return Script(pieces[: min(limits)], "length")
+    said = (limit for limit in (ask.max_tokens, ask.max_completion_tokens) if limit is not None)
+    limit = min([*said, MOST // (ask.n or 1)])
+    if len(pieces) > limit:
+        return Script(pieces[:limit], "length")
     if manner.source == "length":
         return Script(pieces, "length")
     return Script(pieces, "tool_calls" if any(piece.opens for piece in pieces) else "stop")
@@ -163,7 +165,8 @@ def _content(text: str, ask: Ask) -> list[Piece]:
 
 
 def _spoken(kind: Kind, text: str, call: int = 0) -> list[Piece]:
-    return [Piece(kind, token, call) for token in tokens(text)]
+    """One more than MOST shows that there is more."""
+    return [Piece(kind, token, call) for token in tokens(text, MOST + 1)]
 
 
 def _text(message: Message) -> str:
@@ -194,8 +197,10 @@ def _json(ask: Ask, seed: int) -> str:
 
 def _calls(ask: Ask, manner: Behaviour) -> list[Piece]:
     offered = _offered(ask)
-    pieces = []
+    pieces: list[Piece] = []
     for call in range(1 if ask.parallel_tool_calls is False else manner.number):
+        if len(pieces) > MOST:
+            break
         index, tool = offered[call % len(offered)]
         if tool.function is not None:
             schema = {"type": "object", **(tool.function.parameters or {})}

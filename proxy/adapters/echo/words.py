@@ -6,6 +6,8 @@ https://json-schema.org/draft/2020-12/json-schema-validation
 
 from typing import Any, NamedTuple
 
+import msgspec
+
 
 class Unfillable(ValueError):
     """No value fits, or none was found; `path` is its place in the value, such as `items[0].name`."""
@@ -52,7 +54,8 @@ def _joined(word: str, one: Any, other: Any) -> Any:
         case "required", list(), list():
             return one + other
         case "enum", list(), list():
-            return [option for option in one if option in other]
+            there = set(map(msgspec.json.encode, other))
+            return [option for option in one if msgspec.json.encode(option) in there]
         case "minimum" | "exclusiveMinimum" | "minLength" | "minItems", int() | float(), int() | float():
             return max(one, other)
         case "maximum" | "exclusiveMaximum" | "maxLength" | "maxItems", int() | float(), int() | float():
