@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 import pytest
 
 from proxy.config import Config, load
+from proxy.edge.aside import LARGE
 from proxy.middleware import cost
 from proxy.spending.brake import LOOK
-from proxy.spending.extent import TEMPLATE
+from proxy.spending.extent import TEMPLATE, extent
 from proxy.spending.money import NANOS
 from proxy.store import CRASHED
 from proxy.store.intents import found
@@ -310,6 +312,27 @@ async def test_a_cost_that_nobody_can_bound_is_above_every_limit(tmp_path: Path)
             gateway, headers=[("x-pillion-cost-limit", "1000")], tools=[{"type": "web_search"}], max_tokens=1
         )
         assert (got.status, json.loads(got.body)["error"]["code"]) == (400, "cost_limit_exceeded")
+
+
+@pytest.mark.parametrize("path", [OPENAI.path, f"/v1/explain?path={OPENAI.path}"])
+async def test_nobody_waits_while_a_large_request_is_searched_for_what_may_cost(
+    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its escapes is looked at: in eight megabytes, for a second."""
+    by = []
+
+    def noted(*arguments: Any) -> Any:
+        by.append(threading.current_thread())
+        return extent(*arguments)
+
+    monkeypatch.setattr(cost, "extent", noted)
+    text = b"\\u0041" * (LARGE // 6 + 1)
+    body = b'{"model":"openai/m","max_tokens":1,"messages":[{"role":"user","content":"%b"}]}' % text
+    async with Evil(*[WHOLE] * (path == OPENAI.path)) as evil, priced(evil, tmp_path) as gateway:
+        got = await ask(gateway, "POST", path, body, [("x-pillion-cost-limit", "1")])
+        assert got.status == 200
+    assert by
+    assert threading.main_thread() not in by
 
 
 BUDGET = "budgets: {all: {usd: 0.001, window: day}}\nledger: {create: true}\n"

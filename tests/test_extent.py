@@ -222,6 +222,12 @@ def test_an_escape_in_a_text_is_no_mark_and_no_fault(text: bytes) -> None:
     assert not of("openai_chat", b'{"max_tokens":7,"messages":["' + text + b'",1e999]}').is_open
 
 
+@pytest.mark.parametrize("text", [rb"\\\\", rb"\\\\\\\"", rb"\u005c", rb"\\\\u0041"])
+def test_a_mark_is_found_behind_whatever_backslashes(text: bytes) -> None:
+    for url in (b'"ur\\u006c":"https:\\/\\/x"', b'"url":"https:\\u002f\\u002fx"'):
+        assert of("openai_chat", b'{"max_tokens":7,"a":"%b",%b}' % (text, url)).is_open
+
+
 # --- what is read beyond what was sent -------------------------------------------------------------------------------
 
 PICTURES: list[tuple[str, dict[str, Any]]] = [

@@ -14,6 +14,7 @@ from msgspec.structs import astuple
 
 from proxy.budgets import Budgets, Leases, Reservation
 from proxy.canon import BUCKETS, NO_USAGE, Usage
+from proxy.edge.aside import aside
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest
 from proxy.ports import Bill, Call, Handler, Reply, Target
@@ -81,7 +82,7 @@ class Cost:
         price = self._prices.of(provider, model, now, tier_asked(call, call.target))
         reservation = None
         if self._budgets.is_there or call.wishes.cost_limit is not None:
-            bound = self._bound(call, call.target, price)
+            bound = await aside(len(call.envelope.body), self._bound, call, call.target, price)
             _check_limit(call, bound)
             if self._leases is not None:
                 await self._leases.provide(self._budgets.counters(call.client, provider, model, now), bound, call)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, cast
 
 from proxy.access.rights import Whose, check
+from proxy.edge.aside import aside
 from proxy.edge.remote import Fetcher, Found, NotFetched
 from proxy.errors import GatewayError
 from proxy.limits.need import need_of
@@ -63,6 +64,7 @@ class Rehearsal:
         plan = await self._failover.rehearse(call)
         targets = [one for one in call.history if is_whole or one.skipped != NOT_ALLOWED]
         first = next((one.target for one in call.history if not one.skipped), None)
+        size = len(call.envelope.body)
         said = {
             "object": "rehearsal",
             "operation": call.operation,
@@ -74,8 +76,8 @@ class Rehearsal:
                 {"target": _name(one.target)} | ({"skipped": one.skipped} if one.skipped else {}) for one in targets
             ],
             "request": None if first is None else await self._carried(call, first),
-            "tokens": _tokens(call),
-            "cost": None if first is None else self._priced(call, first),
+            "tokens": await aside(size, _tokens, call),
+            "cost": None if first is None else await aside(size, self._priced, call, first),
         }
         return reply_of(said)
 

@@ -32,28 +32,28 @@ _searching = re.compile(r"-search(?:-|$)|deep-research|^perplexity/|(?:^|/)compo
 _marks = re.compile(
     rb"""["](?<!\\")(?=[a-zA-Z\s])(?:
     (?P<open>
-        (?:url|image_url|file_url|uri)"\s*:\s*"\s*[A-Za-z][A-Za-z0-9+.-]*://   # it is stored elsewhere
-      | file(?:_u|U)ri"\s*:\s*" | file(?:_i|I)d"\s*:\s*" | s3(?:_l|L)ocation"\s*:
-      | type"\s*:\s*"(?:container_(?:auto|reference)"|compact_|additional_t)   # a machine, a second answer, more tools
-      | \s*[dD][aA][tT][aA]:(?!image/|text/)[^",\s]{0,100},                    # audio, video and pages, inline
+        (?:url|image_url|file_url|uri)"\s*+:\s*+"\s*+[A-Za-z][A-Za-z0-9+.-]*://   # it is stored elsewhere
+      | file(?:_u|U)ri"\s*+:\s*+" | file(?:_i|I)d"\s*+:\s*+" | s3(?:_l|L)ocation"\s*:
+      | type"\s*+:\s*+"(?:container_(?:auto|reference)"|compact_|additional_t)  # a machine, a second answer, more tools
+      | \s*+[dD][aA][tT][aA]:(?!image/|text/)[^",\s]{0,100},                    # audio, video and pages, inline
       | (?:audio|video)/ | application/(?!json\b|xml\b)
-      | (?:input_audio|audio|video)"\s*:\s*\{
-      | file(?:_d|D)ata"\s*:\s*"(?!data:)
-      | format"\s*:\s*"(?:pdf|docx?|xlsx?)"
+      | (?:input_audio|audio|video)"\s*+:\s*+\{
+      | file(?:_d|D)ata"\s*+:\s*+"(?!data:)
+      | format"\s*+:\s*+"(?:pdf|docx?|xlsx?)"
     )
-  | (?P<image> \s*(?:[dD][aA][tT][aA]:)?image/ | image"\s*:\s*\{ )
-  | (?P<images> images"\s*:\s*\[[^\]]*\] )
+  | (?P<image> \s*+(?:[dD][aA][tT][aA]:)?image/ | image"\s*+:\s*+\{ )
+  | (?P<images> images"\s*+:\s*+\[[^\]]*\] )
   | (?P<wording> (?:tools|functions|toolConfig|tool_config|citations|documents|response_?[fF]ormat
       |output_?(?:[fF]ormat|[cC]onfig)|response(?:_json)?_schema|response(?:Json)?Schema|json_schema|schema)"
-      \s*:\s*[^\sn] | format"\s*:\s*(?:\{|"json) )                             # and not null
+      \s*+:\s*+[^\sn] | format"\s*+:\s*+(?:\{|"json) )                         # and not null
     )""",
     re.VERBOSE,
 )
 # How each of these begins: other keys are ruled out by their first letters, which halves the time.
 _beginnings_of_marks = re.compile(
     rb"""["](?<!\\")(?:i(?:mage|nput_audio) | d(?:[aA][tT][aA]: | ocuments) | D[aA][tT][aA]:
-    | \s\s*(?:image|[dD][aA][tT][aA]:) | ur[il] | f(?:ile|ormat|unctions) | s(?:3|chema)
-    | t(?:ype"\s*:\s*"(?:co|ad) | ool(?:s|_?[cC]on)) | a(?:udio|pplication/) | video | citations | response | output
+    | \s++(?:image|[dD][aA][tT][aA]:) | ur[il] | f(?:ile|ormat|unctions) | s(?:3|chema)
+    | t(?:ype"\s*+:\s*+"(?:co|ad) | ool(?:s|_?[cC]on)) | a(?:udio|pplication/) | video | citations | response | output
     | json_schema)""",
     re.VERBOSE,
 ).finditer
@@ -62,7 +62,7 @@ _PLACE = "inference_geo"  # Anthropic's, but on any wire, as an operator may set
 
 # Letters may be written as \u escapes, and slashes with a backslash before them, as PHP does.
 _is_disguised = re.compile(rb"\\(?:/|u00[2-7])").search
-_escapes = re.compile(rb"\\(?:u00([2-7][0-9a-fA-F])|.)", re.DOTALL)
+_escapes = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
 
 
 class Longest(Struct, frozen=True, gc=False):
@@ -192,7 +192,8 @@ def _kind(tool: Any) -> str:
 def _marked(body: bytes) -> dict[str, int]:
     """How often each kind of mark occurs."""
     if (b"\\/" in body or b"\\u00" in body) and _is_disguised(body):
-        body = _escapes.sub(_plain, body)
+        # An escaped backslash is no part of a mark, and without it each other backslash begins an escape.
+        body = _escapes.sub(_plain, body.replace(b"\\\\", b"__").replace(b"\\/", b"/"))
     found, end = _UNMARKED.copy(), 0
     for beginning in _beginnings_of_marks(body):
         at = beginning.start()
@@ -207,5 +208,5 @@ def _marked(body: bytes) -> dict[str, int]:
 
 def _plain(escape: re.Match[bytes]) -> bytes:
     """The character that an escape stands for, unless that would change the JSON."""
-    char = b"/" if escape[0] == b"\\/" else bytes.fromhex((escape[1] or b"").decode())
-    return escape[0] if char in (b"", b'"', b"\\") else char
+    char = bytes.fromhex(escape[1].decode())
+    return escape[0] if char in (b'"', b"\\") else char
