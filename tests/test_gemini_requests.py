@@ -1,6 +1,7 @@
 """Does proxy.dialects.gemini read what clients ask for, and ask Google for the same?"""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -978,6 +979,13 @@ def test_results_stand_side_by_side_where_each_is_a_turn_of_its_own() -> None:
     parts = sent(foreign(calls, first, second))["contents"][1]["parts"]
     assert [next(iter(part)) for part in parts] == ["functionResponse", "functionResponse", "inlineData"]
     assert [part["functionResponse"]["response"] for part in parts[:2]] == [{"result": "a\nb"}, {"result": "c"}]
+
+
+def test_thousands_of_system_turns_take_no_longer_each_than_a_few() -> None:
+    turns = [turn("system", Text(text="Be kind.")) for _ in range(40_000)]
+    began = time.process_time()
+    assert len(sent(foreign(*turns, turn("user", Text(text="hi"))))["systemInstruction"]["parts"]) == len(turns)
+    assert time.process_time() - began < 5  # half a second; and half a minute if each copied those before it
 
 
 def test_a_late_system_turn_is_marked_in_the_user_s() -> None:

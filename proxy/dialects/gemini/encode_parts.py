@@ -47,10 +47,10 @@ class Contents:
         count = 0
         while count < len(self._turns) and self._leads(self._turns[count]):
             count += 1
-        instruction: Object = {}
+        instruction: Object = {"parts": []} if count else {}
         for turn in self._turns[:count]:
-            instruction = {**instruction, **self._kept(turn.extra)}
-            instruction["parts"] = [*instruction.get("parts", ()), *self._instruction(turn)]
+            instruction.update(self._kept(turn.extra))
+            instruction["parts"] += self._instruction(turn)
         contents = self._contents(self._turns[count:])
         if not contents and not self._own:
             raise says_nothing(self._request, API)
