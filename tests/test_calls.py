@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -14,6 +14,7 @@ from proxy import registry
 from proxy.canon import Request, Text, Tool, ToolCall, ToolChoice, ToolResult, Turn
 from proxy.lanes.naming import named
 from proxy.lanes.pairing import pair
+from proxy.ports import ToolNames
 from tests.client import ANTHROPIC, OPENAI, ask
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion
@@ -214,6 +215,27 @@ def test_tools_of_any_names_have_names_that_the_wire_takes_each_its_own(wire: st
 def test_a_name_stays_as_like_itself_as_it_can(wire: str, name: str, said: str) -> None:
     request, _ = named(asked(name), registry.dialect(wire))
     assert request.tools[0].name == said
+
+
+def test_of_a_name_of_megabytes_only_the_beginning_is_respelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one call of C, during which nobody else can run: a second for six megabytes."""
+    read: list[int] = []
+
+    class Odd:
+        search = staticmethod(re.compile("[^a-z0-9_]").search)
+
+        @staticmethod
+        def sub(by: str, text: str) -> str:
+            read.append(len(text))
+            return re.sub("[^a-z0-9_]", by, text)
+
+    rule = ToolNames(cast(re.Pattern[str], Odd), longest=64)
+    anthropic = registry.dialect("anthropic")
+    monkeypatch.setattr(type(anthropic), "tool_names", rule)
+    request = Request(wire="openai_chat", model="m", turns=[], tools=[Tool(name="é" * 1024 * 1024)])
+    (name,) = named(request, anthropic)[1]
+    assert rule.takes(name)
+    assert max(read) <= 65
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -62,7 +62,7 @@ def _respelled(names: set[str], rule: ToolNames | None) -> dict[str, str]:
 
 
 def _spelled(name: str, rule: ToolNames, taken: Iterable[str]) -> str:
-    said = rule.odd.sub("_", name)
+    said = rule.odd.sub("_", name[: rule.longest + 1])  # the rest of a longer one is left out anyway
     if len(said) <= rule.longest and said not in taken and said.strip("_"):
         return said
     return f"{said[: rule.longest - _DIGEST - 1]}_{_digest(name)[:_DIGEST]}"
