@@ -28,7 +28,7 @@ from proxy.edge.patience import Patience
 from proxy.edge.requests import Malformed
 from proxy.edge.room import Room
 from proxy.errors import BadRequest, GatewayError, UpstreamError, unwound
-from proxy.grammar.receipts import shortened
+from proxy.grammar.receipts import in_header
 from proxy.headers import request_ids
 from proxy.logs import LEVELS
 from proxy.ports import PROBES, Call, Dialect, Reply
@@ -277,7 +277,7 @@ def _our_lines(call: Call | None, request_id: str, is_whole: bool) -> bytes:
             if call.is_guess:
                 lines += "x-pillion-cost-estimated: true\r\n"
         if call.dropped:
-            lines += f"x-pillion-dropped: {', '.join(map(_visible, shortened(call.dropped)))}\r\n"
+            lines += f"x-pillion-dropped: {', '.join(map(_visible, in_header(call.dropped)))}\r\n"
     return lines.encode("utf-8", "surrogateescape")
 
 

@@ -21,7 +21,7 @@ from proxy.canon import Iteration, Usage
 from proxy.config import Log as Wish
 from proxy.config import Secret
 from proxy.errors import Down, GatewayError
-from proxy.logs import Handler, Line, Log, Note, as_json, as_words, visible
+from proxy.logs import SEARCHED, Handler, Line, Log, Note, as_json, as_words, visible
 from proxy.logs import writer as writing
 from proxy.logs.redaction import Redaction
 from proxy.logs.writer import Writer
@@ -367,6 +367,17 @@ def test_machines_read_json_and_what_is_empty_is_left_out() -> None:
 )
 def test_what_is_not_printable_is_spelled_out(text: str, shown: str) -> None:
     assert visible(text, 20) == shown
+
+
+def test_secrets_are_looked_for_where_half_of_one_could_show_and_not_through_megabytes() -> None:
+    read: list[int] = []
+
+    def hide(text: str) -> str:
+        read.append(len(text))
+        return text.replace("secret", "***")
+
+    assert log_to(Kept(), hide=hide).clean("secret" * 1024 * 1024, 20).startswith("*" * 20)
+    assert max(read) <= SEARCHED
 
 
 # --- where it goes ---------------------------------------------------------------------------------------------------

@@ -100,6 +100,18 @@ async def test_the_longest_name_there_is_passes_and_is_told_in_short(client: Spe
         assert (await chat(it.gateway, client, client.request(model=name + "a"))).status == 400
 
 
+async def test_one_that_is_left_out_is_told_in_short() -> None:
+    """A header of a megabyte would break the client's parser."""
+    scenario = Scenario(headers=[("Content-Type", "application/json")], body=ANTHROPIC.whole)
+    async with Evil(scenario) as evil, telling_all(**ANTHROPIC.environ(evil.url)) as it:
+        body = {"model": "anthropic/m", "messages": [{"role": "user", "content": "Hi", NAME: 1}], "max_tokens": 5}
+        got = await ask(it.gateway, "POST", OPENAI.path, json.dumps(body).encode())
+        assert got.status == 200
+        assert got.header("x-pillion-dropped") == "a" * 200 + "..."
+        texts = [*await it.told(), await explained(it.gateway, got)]
+        assert not [text for text in texts if b"a" * 500 in text]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("client", [OPENAI, ANTHROPIC], ids=lambda each: each.name)
 async def test_the_name_that_a_provider_answers_for_is_told_in_short(client: Speech, stream: bool) -> None:

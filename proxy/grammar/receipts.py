@@ -13,6 +13,7 @@ from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object, paths
 
 NAMES_TOLD = 50  # a longer header might break the client's parser
+LONGEST_NAME = 200  # characters of each in a header; clients choose them
 
 
 class Receipt:
@@ -95,6 +96,12 @@ def shortened(names: Sequence[str]) -> list[str]:
     """As many names as fit into a header or a log line, and how many more there are."""
     more = len(names) - NAMES_TOLD
     return [*names[:NAMES_TOLD], f"and {more} more"] if more > 0 else list(names)
+
+
+def in_header(names: Sequence[str]) -> Iterator[str]:
+    """The same names, each cut to length."""
+    for name in shortened(names):
+        yield name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
 
 
 def names_in(body: Object, spelled: Mapping[str, str], by_key: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:

@@ -21,6 +21,7 @@ from proxy.logs.redaction import Redaction
 from proxy.logs.writer import Writer
 
 LONGEST = 500  # characters of a text from outside
+SEARCHED = 64 * 1024  # characters of it in which secrets are looked for
 LONGEST_TRACE = 20_000  # of an exception's trace
 
 _encode = msgspec.json.Encoder().encode
@@ -93,8 +94,10 @@ class Log:
         self.sink.write(self._spell(line))
 
     def clean(self, text: str, longest: int = LONGEST) -> str:
-        """A text from outside, fit for a line. Secrets go before it is cut: half of one would not be found."""
-        return visible(self._hide(text), longest)
+        """A text from outside, fit for a line. Secrets go before it is cut: half of one would not be found. What is far
+        behind the cut is left out first, as the search through megabytes would keep everybody waiting.
+        """
+        return visible(self._hide(text[:SEARCHED]), longest)
 
 
 # --- how it looks ----------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from proxy.budgets.windows import rfc3339
 from proxy.canon import Usage
 from proxy.errors import GatewayError
 from proxy.grammar.receipts import shortened
-from proxy.logs import visible
+from proxy.logs import SEARCHED, visible
 from proxy.ports import Attempt, Call, Reply
 from proxy.reports.outcome import Outcome
 from proxy.reports.replies import reply_of
@@ -166,7 +166,7 @@ def _shorten(record: Record, hide: Callable[[str], str]) -> None:
     """Clients choose names, and must not choose how much we remember. Secrets go first: half of one is not found."""
 
     def cut(name: str) -> str:
-        return hide(name)[:LONGEST_NAME]
+        return hide(name[:SEARCHED])[:LONGEST_NAME]
 
     record.model, record.sent, record.answered_model = cut(record.model), cut(record.sent), cut(record.answered_model)
     record.upstream_id = cut(record.upstream_id)
