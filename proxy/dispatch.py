@@ -103,7 +103,7 @@ class Dispatch:
             return left
         if call.is_translated or client.sign is None or client.name == taken[0]:
             return ()
-        if not _is_endpoint_missing(error, client):
+        if not _is_endpoint_missing(error):
             return ()
         adapter.lacks(client.name)
         left = adapter.takes(target.model)
@@ -115,7 +115,7 @@ class Dispatch:
         try:
             return await self._translation.translate(call, target, dialect, ())
         except UpstreamError as second:
-            if not _is_endpoint_missing(second, dialect):
+            if not _is_endpoint_missing(second):
                 raise
             target.adapter.lacks(dialect.name)
             raise error from None
@@ -126,20 +126,13 @@ class Dispatch:
         return await aside(len(body), self._provenance.holds_foreign, *asked)
 
 
-def _is_endpoint_missing(error: UpstreamError, dialect: Dialect) -> bool:
+def _is_endpoint_missing(error: UpstreamError) -> bool:
     """Is it the endpoint that the host does not have, rather than something that the request named?
 
     Then its message says no more than the status does, or names the path. (Every host has the first of its dialects.)
     """
-    if error.upstream_status not in (404, 405, 501):
-        return False
-    said, nothing = error.message, dialect.decode_error(error.upstream_status, {}, b"").message
-    return said == nothing or bool(_says_no_more(said) or _names_path(said))
+    return error.lost or (error.upstream_status in (404, 405, 501) and _names_path(error.message) is not None)
 
 
-# llama.cpp says "File Not Found" of a path, and Azure "Resource not found".
-_says_no_more = re.compile(
-    r"(?i)(?:404 )?(?:(?:file|page|path|resource|route|url) )?not found\W*|method not allowed\W*|not implemented\W*"
-).fullmatch
 # As it stands in a request, and not in the address of a manual.
 _names_path = re.compile(r"(?<![\w.:/])(?:/[\w.-]+)*/(?:chat/completions|responses)\b").search

@@ -306,6 +306,9 @@ async def test_a_404_of_another_server_promises_nothing(body: bytes) -> None:
         with pytest.raises(Refused) as caught:
             await one.send(outgoing())
         assert "pull" not in caught.value.message
+        assert (caught.value.status, caught.value.code) == (404, "upstream_refused")  # nothing is known of the model
+        if b"{" not in body:
+            assert caught.value.message == "ollama answered with status 404 and no reason: check base_url."
         assert len(evil.requests) == 1
 
 

@@ -86,7 +86,7 @@ def always(**fields: Any) -> Callable[[Speech], Scenario]:
 FAULTS = {
     "html 200": Fault(always(body=PAGE, headers=HTML), 502, "answered with text/html instead of"),
     "html 502": Fault(always(status=502, body=PAGE, headers=HTML), 502, "answered 502"),
-    "html 404": Fault(always(status=404, body=PAGE, headers=HTML), 404, "answered 404"),
+    "html 404": Fault(always(status=404, body=PAGE, headers=HTML), 404, "answered with status 404 and text/html"),
     "text 200": Fault(always(body=b"ok", headers=[("Content-Type", "text/plain")]), 502),
     "empty 200": Fault(always(headers=JSON), 502),
     "empty 200 of no type": Fault(always(), 502),

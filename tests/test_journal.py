@@ -179,6 +179,7 @@ async def test_nothing_that_a_provider_said_is_in_the_detail() -> None:
 
 PAGE = b"<!doctype html><title>It works!</title>"
 HTML = [("Content-Type", "text/html; charset=utf-8")]
+OPENAI_LACKS = b'{"error":{"message":"The model `m` does not exist","type":"x","param":null,"code":"model_not_found"}}'
 
 
 @streamed_and_whole
@@ -235,6 +236,72 @@ async def test_a_redirect_says_which_and_what_to_look_at(speech: Speech, provide
         got = await chat(gateway, speech, speech.request(model=f"{provider.provider}/m"))
     said = f"{provider.provider} answered with status {status}, and redirects are not followed: check base_url."
     assert speech.error(got.body)["message"] == said
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 407])
+@every_lane
+async def test_a_page_that_refuses_is_no_words_of_the_providers(speech: Speech, provider: Speech, status: int) -> None:
+    kept = Kept()
+    async with (
+        Evil(Scenario(status=status, body=PAGE, headers=HTML)) as evil,
+        telling(log_to(kept), provider.environ(evil.url)) as gateway,
+    ):
+        got = await chat(gateway, speech, speech.request(model=f"{provider.provider}/m"))
+        (line,) = [line for line in await told(kept) if line["event"] == "request"]
+    said = f"{provider.provider} answered with status {status} and text/html instead of JSON: check base_url."
+    assert (got.status, speech.error(got.body)["message"]) == (status, said)
+    assert line["message"] == said
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "no reason"),
+        (b"404 page not found\n", "no reason"),
+        (b'{"error":{"message":"Resource not found","code":"404"}}', '"Resource not found"'),  # Azure's
+    ],
+    ids=ascii,
+)
+@every_lane
+async def test_a_404_that_says_no_more_points_to_the_base_url(
+    speech: Speech, provider: Speech, body: bytes, words: str
+) -> None:
+    kept = Kept()
+    async with (
+        Evil(Scenario(status=404, body=body, headers=JSON)) as evil,
+        telling(log_to(kept), provider.environ(evil.url)) as gateway,
+    ):
+        got = await chat(gateway, speech, speech.request(model=f"{provider.provider}/m"))
+        (line,) = await told(kept)
+    assert got.status == 404
+    assert line["message"] == f"{provider.provider} answered with status 404 and {words}: check base_url."
+    if speech is not provider or words == "no reason":  # else the provider's own bytes
+        assert speech.error(got.body)["message"] == line["message"]
+
+
+async def test_a_path_that_a_framework_does_not_know_points_there_too() -> None:
+    lost = Scenario(status=404, body=b'{"detail":"Not Found"}', headers=JSON)  # FastAPI's: a vLLM without its /v1
+    async with Evil(lost) as evil, telling(log_to(Kept()), OPENAI.environ(evil.url)) as gateway:
+        got = await chat(gateway, OPENAI, OPENAI.request(model="openai/m"))
+    said = 'openai answered with status 404 and "Not Found": check base_url.'
+    assert (got.status, OPENAI.error(got.body)["message"]) == (404, said)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers"),
+    [(429, PAGE, HTML), (413, PAGE, HTML), (503, PAGE, HTML), (404, OPENAI_LACKS, JSON), (400, b"", JSON)],
+    ids=["busy", "too long", "down", "no such model", "no words"],
+)
+async def test_what_the_base_url_has_nothing_to_do_with_does_not_name_it(
+    status: int, body: bytes, headers: list[tuple[str, str]]
+) -> None:
+    async with (
+        Evil(Scenario(status=status, body=body, headers=headers)) as evil,
+        telling(log_to(Kept()), OPENAI.environ(evil.url)) as gateway,
+    ):
+        got = await chat(gateway, OPENAI, OPENAI.request(model="openai/m"))
+    assert got.status == status
+    assert b"base_url" not in got.body
 
 
 # --- whose key -------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from proxy.dialects.ollama.faults import fault_of_body
 from proxy.errors import Refused, Timeout, UpstreamError
 from proxy.framing import FrameTooLong, NewlineDelimited
 from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, is_number
+from proxy.grammar.statuses import says_no_more
 from proxy.ports import Answer, Headers, Outgoing
 from proxy.upstream import Upstream
 
@@ -104,13 +105,18 @@ class Ollama(HTTPProvider):
             return answer
         said = fault_of_body(404, answer.headers, await _read(answer))
         if said.body is None:  # not Ollama's error: another server, or an unknown path
-            raise self._missing(said.message)
+            raise self._strange(said.message)
         if not self._may_pull(outgoing.model):
             ours = "; pillion does so itself for those in the provider's `models`" if self._config.pull else ""
             raise self._missing(f"{said.message.rstrip('.')}: `ollama pull {outgoing.model}` fetches it{ours}.")
         if failed := await self._pulled(outgoing):
             raise self._missing(f"{said.message.rstrip('.')}; pulling it failed: {failed}")
         return await super().send(outgoing)
+
+    def _strange(self, message: str) -> Refused:
+        if says_no_more(404, message, fault_of_body(404, {}, b"").message):
+            message = f"{self.name} answered with status 404 and no reason: check base_url."
+        return Refused(self.hide(message), status=404, provider=self.name, upstream_status=404)
 
     def _missing(self, message: str) -> Refused:
         return Refused(self.hide(message), status=404, code="model_not_found", provider=self.name, upstream_status=404)

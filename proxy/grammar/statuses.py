@@ -1,5 +1,7 @@
 """Which of our errors does an HTTP status stand for, with any provider?"""
 
+import re
+
 from proxy.errors import Busy, Down, Kind, Refused, Timeout, UpstreamError
 
 _KINDS: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
@@ -12,3 +14,17 @@ def class_of(status: int, quota: bool = False) -> tuple[type[UpstreamError], Kin
     if status in (408, 504):
         return Timeout, None
     return (Down, None) if status >= 500 else (Refused, _KINDS.get(status))
+
+
+def says_no_more(status: int, message: str, nothing: str) -> bool:
+    """Does an error only say that there is nothing at this path, rather than which of the request's things is missing?
+
+    `nothing`: the message of an error that brings none.
+    """
+    return status in (404, 405, 501) and (message == nothing or _no_more(message) is not None)
+
+
+# llama.cpp says "File Not Found" of a path, and Azure "Resource not found".
+_no_more = re.compile(
+    r"(?i)(?:404 )?(?:(?:file|page|path|resource|route|url) )?not found\W*|method not allowed\W*|not implemented\W*"
+).fullmatch

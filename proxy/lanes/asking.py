@@ -13,6 +13,7 @@ from time import monotonic, time
 from proxy.errors import Down, UpstreamError
 from proxy.framing import MAX_WHOLE, Unframed
 from proxy.grammar.complaints import understand
+from proxy.grammar.statuses import says_no_more
 from proxy.lanes.begun import Begun
 from proxy.limits import ratelimits
 from proxy.ports import Answer, Call, Dialect, Outgoing, Target
@@ -53,6 +54,8 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
     error.detail = lack
     error.date = answer.headers.get("date", "")
     blame(call, error)
+    if not lack and (found := _stranger(answer, body, error, dialect)):
+        error.message = f"{error.provider} answered with status {answer.status} and {found}: check base_url."
     target.adapter.refused(answer, error)
     if dialect is not call.dialect:
         error.body, error.heard = None, error.headers
@@ -74,6 +77,21 @@ async def _error_body(call: Call, answer: Answer) -> tuple[bytes, str]:
     except BaseException:  # most of all where the client has left: the provider must not go on
         answer.abort()
         raise
+
+
+def _stranger(answer: Answer, body: bytes, error: UpstreamError, dialect: Dialect) -> str:
+    """What shows that it is not the provider's API that refuses, but whatever else is at that URL or on the way there.
+
+    A page under 413 or 429 is that of the provider's own front, whose status says what it means.
+    """
+    status, media_type = answer.status, media_type_of(answer)
+    nothing = dialect.decode_error(status, {}, b"").message
+    error.lost = says_no_more(status, error.message, nothing)
+    if media_type in _PAGES and _is_page(body) and status < 500 and status not in (408, 413, 429):
+        return f"{media_type} instead of JSON"
+    if not error.lost or status >= 500:
+        return ""
+    return "no reason" if error.message == nothing else f'"{error.message}"'
 
 
 async def _no_page(call: Call, answer: Answer) -> Answer:
