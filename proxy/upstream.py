@@ -24,7 +24,7 @@ from yarl import URL
 from proxy.config import Timers
 from proxy.edge.aside import LARGE
 from proxy.edge.exchange import Exchange
-from proxy.edge.failures import mapped, too_slow
+from proxy.edge.failures import mapped, too_slow, turned_back
 from proxy.edge.lateness import Allowed
 from proxy.edge.names import KNOWN_FOR, Names
 from proxy.edge.origins import Held, Origin, Proxy
@@ -35,6 +35,7 @@ from proxy.headers import Trail
 STANDARD = Timers()
 OLDEST = (3, 14, 4)  # version of aiohttp
 IDLE_LIFE = 15.0  # seconds that a connection waits for another request: few providers close theirs earlier
+PROXY_REFUSES = 407  # no provider says this (RFC 9110, 15.5.8); through a tunnel it comes before there is a connection
 TOLD = 10.0  # seconds that a webhook has to answer
 # A provider that vanishes without a word is noticed after a minute: the kernel probes a silent one, and gives up when
 # nothing is acknowledged (tcp(7)). A whole answer has no other timer that is as short.
@@ -139,6 +140,9 @@ class Upstream:
                 exchange.abort()
                 raise
             else:
+                if origin.plain_proxy and exchange.status == PROXY_REFUSES:
+                    exchange.abort()
+                    raise turned_back(exchange.status)
                 return exchange
 
     async def get(self, origin: Origin, path: str, headers: Mapping[str, str], seconds: float) -> tuple[int, bytes]:
@@ -163,6 +167,8 @@ class Upstream:
                     body += chunk
                     if len(body) > 8 * 1024 * 1024:
                         raise Down("The provider's list is too long.", code="upstream_too_long")
+                if origin.plain_proxy and response.status == PROXY_REFUSES:
+                    raise turned_back(response.status)
                 return response.status, bytes(body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise mapped(error, seconds) from None

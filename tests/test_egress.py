@@ -128,6 +128,22 @@ async def test_a_proxy_that_refuses_is_named_and_its_password_is_not() -> None:
         assert upstream.in_use == 0
 
 
+async def test_a_proxy_that_refuses_what_needs_no_tunnel_is_named_too() -> None:
+    """A 407 can be nobody else's (RFC 9110, 15.5.8), and the client must not take it for its own proxy's."""
+    async with Evil() as evil, relay("refuse") as one:
+        environ = {**OPENAI.environ(evil.url), "PILLION_OPENAI_PROXY": f"http://{USER}:canary@127.0.0.1:{one.port}"}
+        async with pillion(**environ) as gateway:
+            for _ in range(2):
+                got = await chat(gateway, OPENAI, OPENAI.request(model="openai/m"))
+                error = OPENAI.error(got.body)
+                assert (got.status, error["code"]) == (502, "proxy_error")
+                assert error["message"] == "The egress proxy answered with status 407."
+            health = (await ask(gateway, "GET", "/providers/openai/health")).body
+            assert b"The egress proxy answered with status 407." in health
+            assert gateway.app.upstream.in_use == 0
+        assert len(one.heads) == 3
+
+
 async def test_a_proxy_that_is_not_there_is_named() -> None:
     async with relay() as one:
         nobody = f"http://127.0.0.1:{one.port}"

@@ -28,9 +28,13 @@ def mapped(error: Exception, seconds: float) -> UpstreamError:
     if isinstance(error, TimeoutError):
         return Timeout(f"The provider did not answer within {seconds:g} s.", code="total_timeout")
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return Down(f"The egress proxy answered with status {error.status}.", kind="network_error", code="proxy_error")
+        return turned_back(error.status)
     message, code = next((message, code) for kind, message, code in _WAYS if isinstance(error, kind))
     return Down(message, kind="network_error", code=code, detail=_detail(error))
+
+
+def turned_back(status: int) -> Down:
+    return Down(f"The egress proxy answered with status {status}.", kind="network_error", code="proxy_error")
 
 
 def _detail(error: Exception) -> str:
