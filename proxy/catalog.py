@@ -264,7 +264,8 @@ class Catalog:
             if self._unlisted.get(adapter.name) is not error and adapter not in self._assumed:
                 self._unlisted[adapter.name] = error
                 words = "%s could not list its models, so names that only it lists go to other providers: %s"
-                log.warning(words, adapter.name, error.message, extra={"event": "models_failed", "code": error.code})
+                told = {"event": "models_failed", "code": error.code, "detail": error.detail}
+                log.warning(words, adapter.name, error.message, extra=told)
             return None
         self._unlisted.pop(adapter.name, None)
         return models

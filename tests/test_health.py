@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,13 +14,17 @@ import pytest
 from proxy import config
 from proxy.adapters.http import HTTPProvider
 from proxy.adapters.keys import STRANGER
+from proxy.commands import do
 from proxy.failover import health
 from proxy.failover.health import Checked, Health
+from proxy.logs import Handler
 from proxy.ports import Health as Found
 from tests.client import OPENAI, ask, chat
 from tests.clock import Clock
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, pillion
+from tests.nowhere import forged, refusing, unnamed
+from tests.test_logs import Kept, log_to
 from tests.waiting import soon
 
 KEY, OTHER = "sk-canary-health-1", "sk-canary-health-2"
@@ -95,6 +100,40 @@ async def test_one_that_fails_is_down(answer: Scenario, error: str, caplog: pyte
         row = await told(gateway)
         assert (row["status"], row["error"]) == ("unwell", error)
     assert caplog.text.count("openai is down") == 1
+
+
+@pytest.mark.parametrize(
+    ("somewhere", "error", "detail"),
+    [
+        (refusing, "The provider cannot be reached.", "127.0.0.1:[0-9]+: Connection refused"),
+        (unnamed, "The provider's host name cannot be resolved.", "nobody.invalid:80: .+"),
+        (forged, "The TLS connection to the provider failed.", "127.0.0.1:[0-9]+: .*certificate.*"),
+    ],
+)
+async def test_why_nobody_is_there_is_told_to_operators_where_all_calls_go_elsewhere(
+    somewhere: Any, error: str, detail: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = Kept()
+    logging.getLogger("pillion").addHandler(handler := Handler(log_to(kept)))
+    try:
+        async with somewhere() as url:
+            where = {"OPENAI_API_KEY": KEY, "PILLION_OPENAI_BASE_URL": f"{url}/v1", "PILLION_BREAKER_FAILURES": "1"}
+            async with pillion(**{**OFTEN, **where}) as gateway:
+                await found(gateway, ok=False)
+                await chat(gateway, OPENAI, OPENAI.request(model="openai/m"))
+                await chat(gateway, OPENAI, OPENAI.request(model="m"))
+                row = await told(gateway)
+                words = ["providers", "--listen", f"{gateway.host}:{gateway.port}"]
+                assert await asyncio.to_thread(do, words) == 0
+                seen = (await ask(gateway, "GET", "/providers/openai/health")).body
+    finally:
+        logging.getLogger("pillion").removeHandler(handler)
+    assert (row["error"], bool(re.fullmatch(detail, row["error_detail"]))) == (error, True)
+    lines = {line["event"]: line for line in kept.lines}
+    for event in ("provider_down", "models_failed", "target_resting"):
+        assert re.fullmatch(detail, lines[event]["detail"]), event
+    assert f"openai: {error} ({row['error_detail']})\n" in capsys.readouterr().out
+    assert row["error_detail"].encode() not in seen
 
 
 @pytest.mark.parametrize(

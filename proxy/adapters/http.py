@@ -220,7 +220,7 @@ class HTTPProvider(ABC):
         try:
             await self.check(self.keys.good())
         except UpstreamError as error:
-            return Health(False, time.monotonic() - started, error.message, answers=answers(error))
+            return Health(False, time.monotonic() - started, error.message, answers(error), error.detail)
         return Health(True, time.monotonic() - started)
 
     async def check(self, key: Key) -> None:

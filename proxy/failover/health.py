@@ -28,12 +28,15 @@ log = logging.getLogger("pillion")
 
 
 class Checked(NamedTuple):
-    """What the last check of a provider has found. `ok`: it is there, though there may be an `error`."""
+    """What the last check of a provider has found. `ok`: it is there, though there may be an `error`. `why`: what the
+    network said.
+    """
 
     ok: bool
     latency: float  # seconds
     at: float  # seconds since 1970
     error: str
+    why: str = ""
 
 
 class Health:
@@ -108,14 +111,15 @@ class Health:
             found = ports.Health(False, timeout, f"{name} did not answer within {timeout:g} s.", answers=False)
         except Exception as error:  # somebody else's adapter may raise anything, and the others must still be checked
             found = ports.Health(False, 0.0, f"Its adapter failed: {type(error).__name__}.")
-        self._note(name, Checked(found.answers, found.latency, time(), found.detail))
+        self._note(name, Checked(found.answers, found.latency, time(), found.detail, found.why))
         self.due[name] = self._clock() + self._pause(found.answers)
 
     def _note(self, name: str, found: Checked) -> None:
         was_well = self.is_well(name)
         self._found[name] = found
         if was_well and not found.ok:
-            log.warning("%s is down: %s", name, found.error, extra={"event": "provider_down"})
+            told = {"event": "provider_down", "detail": found.why}
+            log.warning("%s is down: %s", name, found.error, extra=told)
         elif found.ok and not was_well:
             log.info("%s is up again", name, extra={"event": "provider_back"})
 

@@ -57,7 +57,8 @@ class Standing:
         elif isinstance(error, UpstreamError) and self.target.adapter.real and not self._had_no_chance(call, error):
             if self.breaker.failed(ticket):
                 words = "%s has failed too often, and is not used for %d s: %s"
-                log.warning(words, self._name, self._rest, error.message, extra={"event": "target_resting"})
+                told = {"event": "target_resting", "code": error.code, "detail": error.detail}
+                log.warning(words, self._name, self._rest, error.message, extra=told)
         else:
             self.breaker.let_go(ticket)
 

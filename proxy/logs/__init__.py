@@ -48,6 +48,7 @@ class Note(Line, kw_only=True, gc=False):
     status: int = 0
     error: str = ""  # its kind
     code: str = ""
+    detail: str = ""  # the network's own words
     listen: str = ""  # where it listens, as do the next two; in the line of a start
     admin: str = ""
     metrics: str = ""

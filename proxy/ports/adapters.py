@@ -61,12 +61,15 @@ Pour = Callable[[Sink], Awaitable[bool]]
 
 
 class Health(NamedTuple):
-    """`answers`: somebody is there, even if they refuse: a key that may not list models may well chat."""
+    """`answers`: somebody is there, even if they refuse: a key that may not list models may well chat. `why`: what the
+    network says, for operators alone.
+    """
 
     ok: bool
     latency: float  # seconds
     detail: str = ""
     answers: bool = True
+    why: str = ""
 
 
 class Adapter(Protocol):

@@ -89,4 +89,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _errors(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield from (f"{row['id']}: {visible(row['error'], _LONGEST)}" for row in rows if row["error"])
+    for row in rows:
+        if row["error"]:
+            detail = f" ({row['error_detail']})" if row["error_detail"] else ""
+            yield f"{row['id']}: {visible(row['error'] + detail, _LONGEST)}"
