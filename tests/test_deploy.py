@@ -3,6 +3,7 @@
 Nothing here builds an image or asks a cluster; docs/container.md says how that is done.
 """
 
+import json
 import re
 import shlex
 import subprocess
@@ -15,6 +16,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from tests.client import OPENAI, ask, chat
+from tests.evil import Evil, Scenario
+from tests.gateway import pillion
 from tests.test_metrics_docs import documented
 
 ROOT = Path(__file__).parent.parent
@@ -258,3 +262,26 @@ def test_each_alert_has_its_heading_and_each_heading_its_alert() -> None:
     for rule in _alerts():
         assert rule["annotations"]["runbook"] == f"docs/alerts.md#{rule['alert'].lower()}"
         assert rule["labels"]["severity"] in ("page", "ticket")
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [(403, "permission_error"), (404, "model_not_found"), (400, "invalid_request_error"), (429, "rate_limit_exceeded")],
+)
+async def test_a_provider_that_refuses_everything_is_seen_by_an_alert(status: int, word: str) -> None:
+    """Also where its keys are in order, and no 5xx comes of it: a model that is gone, a right that is missing."""
+    (rule,) = [rule["expr"] for rule in _alerts() if rule["alert"] == "PillionProviderRefusing"]
+    kinds = re.findall(r'kind=~"([^"]*)"', rule)[0].split("|")
+    refusal = json.dumps({"error": {"message": "no", "type": word, "code": word, "param": None}}).encode()
+    async with (
+        Evil(answering=lambda request: Scenario(status=status, body=refusal)) as evil,
+        pillion(**OPENAI.environ(evil.url)) as gateway,
+    ):
+        for _ in range(4):
+            assert (await chat(gateway, OPENAI, OPENAI.request(model="openai/m"))).status == status
+        text = (await ask(gateway, "GET", "/metrics")).body.decode()
+    seen = re.findall(
+        r'^pillion_upstream_errors_total\{.*kind="(\w+)",provider="openai"\} ([\d.]+)$', text, re.MULTILINE
+    )
+    assert sum(float(count) for kind, count in seen if kind in kinds) == 4
+    assert 'pillion_upstream_attempts_total{provider="openai"} 4.0' in text
