@@ -218,7 +218,15 @@ def lists(admin: Admin) -> list[Route]:
 def missing() -> list[Route]:
     """The routes that are known and not served."""
     unserved = [
-        Route(ANY, path, "missing", not_yet, dialect, tail=tail, versions=BARE if path in BARE_YET else GOOGLES)
+        Route(
+            ANY,
+            path,
+            "missing",
+            partial(not_yet, path),
+            dialect,
+            tail=tail,
+            versions=BARE if path in BARE_YET else GOOGLES,
+        )
         for dialect, paths in NOT_YET.items()
         for path in paths
         for tail in (False, True)
@@ -232,14 +240,15 @@ def missing() -> list[Route]:
     ]
 
 
-async def not_yet(call: Call) -> Reply:
-    raise Unsupported("pillion does not serve this route yet.")
+async def not_yet(path: str, call: Call) -> Reply:
+    rest = f"/{call.rest}" if call.rest else ""
+    raise Unsupported(f"pillion does not serve {path}{rest} yet.")
 
 
 async def no_verb(call: Call) -> Reply:
     """Gemini's other verbs stand behind a colon; a POST to a model itself has the wrong method."""
     if ":" in call.rest:
-        return await not_yet(call)
+        return await not_yet("/models", call)
     raise GatewayError("A model takes only GET, HEAD.", status=405, kind="invalid_request", code="method_not_allowed",
                        headers=[("allow", "GET, HEAD")])  # fmt: skip
 

@@ -370,10 +370,22 @@ async def test_a_wrong_method_is_told_on_the_routes_own_wire() -> None:
         assert ANTHROPIC.error(got.body)["type"] == "invalid_request_error"
 
 
-async def test_what_is_not_served_yet_says_so() -> None:
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/v1/embeddings", "/embeddings"),
+        ("/openai/v1/images/generations", "/openai/v1/images/generations"),
+        ("/v1/files/file-1/content", "/files/file-1/content"),
+        ("/v1beta/models/m:embedContent", "/models/m:embedContent"),
+    ],
+)
+async def test_what_is_not_served_yet_says_so_and_what_it_was(path: str, named: str) -> None:
+    """Else the log has a 501, and nobody knows which of the app's calls that was."""
     async with pillion() as gateway:
-        got = await ask(gateway, "POST", "/v1/embeddings", b"{}")
-        assert OPENAI.error(got.body)["code"] == "not_implemented"
+        got = await ask(gateway, "POST", path, b"{}")
+        error = OPENAI.error(got.body)
+        assert got.status == 501
+        assert f"pillion does not serve {named} yet." in error["message"]
 
 
 # --- heads -----------------------------------------------------------------------------------------------------------
