@@ -186,6 +186,14 @@ MISTAKES = [
     ("{listen: '0.0.0.0:1', client_key: short}", "client_key: must have at least 16 characters, because 0.0.0.0:1 ca"),
     ("{admin: {address: '0.0.0.0:1'}, client_key: 15-characters--}", "client_key: must have at least 16 characters"),
     ("aliases: {fast: nope/x}", ":1: aliases.fast: must be PROVIDER/MODEL of a configured provider"),
+    (
+        "routes: {fast: {targets: [openai/x]}}",
+        ":1: routes.fast.targets[0]: must be PROVIDER/MODEL of a configured provider: set OPENAI_API_KEY",
+    ),
+    (
+        "failover: {fallback_order: [openai]}",
+        ":1: failover.fallback_order[0]: must be PROVIDER or PROVIDER/MODEL: set OPENAI_API_KEY; the configured",
+    ),
     ("aliases: {fast: openai/x}", ":1: aliases.fast: must be PROVIDER/MODEL of a configured provider: set OPENAI"),
     ("aliases: {fast: gpt-5}", ":1: aliases.fast: must be PROVIDER/MODEL"),
     ("aliases: {fast: echo/}", ":1: aliases.fast: must be PROVIDER/MODEL"),

@@ -137,7 +137,7 @@ def _models(layers: Layers) -> None:
         if model in file.aliases:
             note(layers, keys, f"is another alias: {A_MODEL}")
         elif not _is_model(model, named):
-            note(layers, keys, A_MODEL + _hint(layers, model))
+            note(layers, keys, A_MODEL + hint(layers, model))
     provider, slash, model = (file.upstream or "").partition("/")
     if file.upstream is not None and (slash and not model):
         note(layers, ("upstream",), "must be PROVIDER or PROVIDER/MODEL")
@@ -146,7 +146,7 @@ def _models(layers: Layers) -> None:
         note(
             layers,
             ("upstream",),
-            f"is not a configured provider{_hint(layers, provider)}; the configured ones are {there}",
+            f"is not a configured provider{hint(layers, provider)}; the configured ones are {there}",
         )
 
 
@@ -169,7 +169,7 @@ def _is_model(name: str, known: Collection[str]) -> bool:
     return bool(model) and provider in known
 
 
-def _hint(layers: Layers, name: str) -> str:
+def hint(layers: Layers, name: str) -> str:
     """Which variable to set, for a provider that is known and not configured."""
     provider = name.partition("/")[0]
     provider = layers.presets.synonyms.get(provider, provider)

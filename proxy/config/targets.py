@@ -6,7 +6,7 @@ Like `checks`, it notes every mistake, except those that only follow from anothe
 from collections.abc import Collection
 from typing import get_args
 
-from proxy.config.checks import A_MODEL, note
+from proxy.config.checks import A_MODEL, hint, note
 from proxy.config.layers import Layers
 from proxy.config.schema import ProviderRow, RouteRow
 from proxy.errors import Kind
@@ -23,7 +23,8 @@ def check(layers: Layers) -> None:
         _route(layers, name, route, there)
     for n, said in enumerate(layers.file.failover.fallback_order):
         if said.partition("/")[0] not in there or said.endswith("/"):
-            problem = f"must be PROVIDER or PROVIDER/MODEL; the configured providers are {', '.join(sorted(there))}"
+            known = ", ".join(sorted(there))
+            problem = f"must be PROVIDER or PROVIDER/MODEL{hint(layers, said)}; the configured providers are {known}"
             note(layers, ("failover", "fallback_order", f"[{n}]"), problem)
     for n, kind in enumerate(layers.file.retry.retryable_errors):
         if kind not in get_args(Kind):
@@ -50,7 +51,7 @@ def _route(layers: Layers, name: str, route: RouteRow, there: Collection[str]) -
         target = row if isinstance(row, str) else row.target
         provider, _, model = target.partition("/")
         if not model or provider not in there:
-            note(layers, (*keys, "targets", f"[{n}]"), A_MODEL)
+            note(layers, (*keys, "targets", f"[{n}]"), A_MODEL + hint(layers, target))
         elif target in seen:
             note(layers, (*keys, "targets", f"[{n}]"), "is listed twice: give it a weight instead")
         seen.add(target)
