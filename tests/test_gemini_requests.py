@@ -645,6 +645,8 @@ def test_the_order_of_properties_is_their_own() -> None:
         {"type": ["string", "number"]},
         {"type": "integer", "enum": [1]},
         {"oneOf": [{"type": "string"}]},
+        {"type": "object", "properties": {"a": {"type": "array"}}},
+        {"type": ["array", "null"]},
         {"description": "anything"},
         {"$schema": "x", "type": "string"},
         True,

@@ -103,8 +103,9 @@ def gemini_schema(schema: object) -> Object | None:
         if more is None:
             return None
         said |= more
-    empty = said.get("type") == "OBJECT" and not said.get("properties")  # refused
-    return None if empty or not said.keys() & {"type", "anyOf"} else said
+    contents = {"OBJECT": "properties", "ARRAY": "items"}.get(said.get("type", ""))
+    is_refused = contents is not None and not said.get(contents)  # "properties: should be non-empty", "missing field"
+    return None if is_refused or not said.keys() & {"type", "anyOf"} else said
 
 
 def _said(key: str, item: Any, schema: Object) -> Object | None:
