@@ -72,7 +72,18 @@ def test_an_array_that_is_empty_or_not_is_a_bound_that_is_taken(fewest: int) -> 
     assert taken(schema) == (schema, True)
 
 
+def test_one_of_several_is_any_of_them() -> None:
+    inner: Json = {"properties": {"kind": {"const": "a"}}}
+    told: Json = {"anyOf": [inner | CLOSED, NAME]}
+    assert taken({"oneOf": [inner, NAME]}) == (told, False)
+    discriminated = {"oneOf": [inner, NAME], "discriminator": {"propertyName": "kind"}}
+    assert taken({"properties": {"oneOf": discriminated}}) == ({"properties": {"oneOf": told}, **CLOSED}, False)
+
+
 ODD: list[Json] = [
+    {"oneOf": [NAME], "anyOf": [NAME]},
+    {"oneOf": "a"},
+    {"discriminator": {}},
     {"properties": ["a"], **CLOSED},
     {"properties": {"a": True}, **CLOSED},
     {"anyOf": {}},

@@ -4,8 +4,8 @@ Anthropic and Bedrock compile a schema, and refuse one with anything that the co
 it needs (https://platform.claude.com/docs/en/build-with-claude/structured-outputs#json-schema-limitations and
 https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html). Every object must be closed, which schemas
 of other wires leave open, and numbers, strings and arrays may have no bounds. So an object that names its properties is
-closed, and bounds go into the description, as in Anthropic's own SDKs. Anything else is left for the provider to
-refuse: an object that is explicitly open would mean something else if it were closed.
+closed, bounds go into the description, and `oneOf` becomes `anyOf`, as in Anthropic's own SDKs. Anything else is left
+for the provider to refuse: an object that is explicitly open would mean something else if it were closed.
 """
 
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def labelled(form: Format, dropped: Receipt) -> Object:
 
 
 def held_to(schema: Object, dropped: Receipt, name: str) -> Object:
-    """What the model gets of a schema from another wire. `name`: for the receipt, if bounds no longer bind."""
+    """What the model gets of a schema from another wire. `name`: for the receipt, if it is held to less."""
     told, is_bare = taken(schema)
     if not is_bare:
         dropped.add(name)
@@ -46,10 +46,10 @@ def held_to(schema: Object, dropped: Receipt, name: str) -> Object:
 
 
 def taken(schema: Object) -> tuple[Object, bool]:
-    """The schema as these providers take it, and whether it had no bounds. Works at any depth, as nothing recurses."""
+    """The schema as these providers take it, and whether it binds as much. Works at any depth, as nothing recurses."""
     told, is_bare = dict(schema), True
     for one in _copied(told):
-        is_bare = _unbound(one) and is_bare
+        is_bare = all((_unbound(one), _joined(one), is_bare))
         if "properties" in one:
             one.setdefault("additionalProperties", False)
     return told, is_bare
@@ -65,6 +65,15 @@ def _unbound(schema: Object) -> bool:
         del schema[key]
     told = "({})".format(", ".join(f"{key}: {value}" for key, value in bounds.items()))
     schema["description"] = f"{described} {told}" if described else told
+    return False
+
+
+def _joined(schema: Object) -> bool:
+    """Say `anyOf` for `oneOf`, without the `discriminator` that libraries put beside it. Was there none?"""
+    if not isinstance(schema.get("oneOf"), list) or "anyOf" in schema:
+        return True
+    schema["anyOf"] = schema.pop("oneOf")
+    schema.pop("discriminator", None)  # https://spec.openapis.org/oas/v3.1.0#discriminator-object: a hint for parsers
     return False
 
 
