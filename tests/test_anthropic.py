@@ -746,6 +746,21 @@ def test_a_call_without_arguments_is_an_empty_object() -> None:
     assert sent(foreign(*CALLED))["messages"][1]["content"][0]["input"] == {}
 
 
+def test_a_blank_that_stands_alone_is_left_out() -> None:
+    """ "text content blocks must contain non-whitespace text", unless another text stands beside them."""
+    call = ToolCall(id="1", name="f")
+    result = turn("user", ToolResult(id="1", parts=[Text(text=" ")]))
+    turns = [turn("system", Text(text="\n")), USER, turn("assistant", Text(text="\n\n"), call), result]
+    encoded = WIRE.encode(foreign(*turns))
+    body = json.loads(encoded.body)
+    assert [block["type"] for block in body["messages"][1]["content"]] == ["tool_use"]
+    assert "content" not in body["messages"][2]["content"][0]
+    assert "system" not in body
+    assert encoded.dropped == ("turn.trailing_space",)
+    spaced = foreign(turn("user", Text(text="a"), Text(text=" "), Text(text="b")))
+    assert [block["text"] for block in sent(spaced)["messages"][0]["content"]] == ["a", " ", "b"]
+
+
 def test_ids_are_mapped_alike_and_apart() -> None:
     names = ["a.b", "a b", "fine-1"]
     calls = turn("assistant", *(ToolCall(id=name, name="f") for name in names))

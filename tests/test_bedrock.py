@@ -760,8 +760,25 @@ def test_what_claude_goes_on_with_ends_in_no_blank(said: list[str], goes_out: li
     assert (last["role"] == "user") == (goes_out is None)
     assert goes_out is None or [block["text"] for block in last["content"]] == goes_out
     assert dropped == (() if said == goes_out else ("turn.trailing_space",))
-    body, dropped = told(foreign(*turns, model="amazon.nova-lite-v1:0"))
-    assert ([block["text"] for block in body["messages"][-1]["content"]], dropped) == (said, ())
+    body, _ = told(foreign(*turns, model="amazon.nova-lite-v1:0"))
+    assert [block["text"] for block in body["messages"][-1]["content"]] == ["".join(said) if said != [" "] else "a"]
+
+
+@pytest.mark.parametrize("model", [CLAUDE, "amazon.nova-lite-v1:0"])
+def test_a_blank_is_no_block(model: str) -> None:
+    """ "The text field in the ContentBlock object at messages.1.content.0 is blank." """
+    call = ToolCall(id="1", name="f")
+    result = ToolResult(id="1", parts=[Text(text=" ")])
+    turns = [
+        user(Text(text="a")),
+        turn("assistant", Text(text="\n\n"), call),
+        user(result, Text(text="b"), Text(text="\n")),
+    ]
+    body, dropped = told(foreign(*turns, model=model))
+    assert [list(block) for block in body["messages"][1]["content"]] == [["toolUse"]]
+    assert body["messages"][2]["content"][0]["toolResult"]["content"] == [{"text": NOTHING}]
+    assert body["messages"][2]["content"][1:] == [{"text": "b\n"}]
+    assert dropped == ("tools", "turn.trailing_space")
 
 
 def test_documents_get_names_that_the_wire_takes_each_once() -> None:

@@ -50,7 +50,7 @@ class Blocks:
         if not self.own:
             self.dropped.left(turn.extra)
             _check_places(turn)
-        return self._parts(turn.parts)
+        return self._parts(self._solid(turn.parts))
 
     def marked(self, block: Object, part: Part | Tool) -> Object:
         """The block, with the cache point and the `extra` of its part."""
@@ -60,6 +60,14 @@ class Blocks:
             return {**block, **part.extra}
         self.dropped.left(part.extra)
         return block
+
+    def _solid(self, parts: list[Part]) -> list[Part]:
+        """The parts less blank texts, if all are blank: "text content blocks must contain non-whitespace text"."""
+        texts = [part.text for part in parts if isinstance(part, Text) and part.text]
+        if self.own or not texts or not all(map(str.isspace, texts)):
+            return parts
+        self.dropped.add("turn.trailing_space")
+        return [replace(part, text="") if isinstance(part, Text) else part for part in parts]
 
     def _parts(self, parts: list[Part]) -> list[Object]:
         return [block for part in parts if (block := self._part(part)) is not None]
@@ -169,7 +177,7 @@ class Blocks:
 
     def _result(self, part: ToolResult) -> Object:
         block: Object = {"type": "tool_result", "tool_use_id": part.id}
-        if content := self._parts(part.parts):
+        if content := self._parts(self._solid(part.parts)):
             block["content"] = content
         if part.is_error is not None:
             block["is_error"] = part.is_error

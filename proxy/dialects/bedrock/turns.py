@@ -6,6 +6,8 @@ not, so that neighbours are merged and results moved. A cachePoint follows the b
 
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from proxy.canon import (
     Audio,
     Document,
@@ -132,7 +134,8 @@ class Conversation:
             self._dropped.left(turn.extra)
             for part in turn.parts:
                 _check_place(part, turn)
-        return [unit for part in turn.parts if (unit := self._unit(part))]
+        parts = turn.parts if self._own else _solid(turn.parts)
+        return [unit for part in parts if (unit := self._unit(part))]
 
     def _unit(self, part: Part) -> _Unit:
         block, cache = self._block(part), part.cache
@@ -181,6 +184,9 @@ class Conversation:
         if len(citations) < len(part.citations):
             self._dropped.add("text.citations")
         self._dropped.unsealed(part)
+        if not self._own and part.text.isspace():  # refused like empty text
+            self._dropped.add("turn.trailing_space")
+            return None
         if not (citations or (self._own and part.extra)):
             # Empty text is refused. In this wire's own requests it may be what parse.py marked with a lone cachePoint.
             return {"text": part.text} if part.text or (self._own and part.cache is None) else None
@@ -278,6 +284,20 @@ class Conversation:
                 raise stored_elsewhere(at)
             case _:
                 assert_never(source)
+
+
+def _solid(parts: list[Part]) -> list[Part]:
+    """The parts, with each blank text at the end of the text before it, as no block may be blank."""
+    if not any(isinstance(part, Text) and part.text.isspace() for part in parts):
+        return parts  # nearly always
+    said: list[Part] = []
+    for part in parts:
+        last = said[-1] if said else None
+        if isinstance(part, Text) and part.is_plain and part.text.isspace() and isinstance(last, Text) and last.text:
+            said[-1] = replace(last, text=last.text + part.text)
+        else:
+            said.append(part)
+    return said
 
 
 def _check_place(part: Part, turn: Turn) -> None:
