@@ -821,6 +821,12 @@ def test_a_knob_that_the_wire_lacks_is_receipted(fields: dict[str, Any], receipt
     assert dropped(foreign(**fields)) == (receipt,)
 
 
+def test_what_a_result_s_text_carries_is_receipted() -> None:
+    text = Text(text="a", cache={}, signature="s", citations=[Citation(wire="x", value={})], extra={"x": 1})
+    turns = [turn("assistant", ToolCall(id="1", name="f")), turn("user", ToolResult(id="1", parts=[text]))]
+    assert dropped(foreign(*turns)) == ("cache", "text.citations", "text.signature", "x")
+
+
 @pytest.mark.parametrize(
     "fields",
     [

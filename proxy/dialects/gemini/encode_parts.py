@@ -187,12 +187,20 @@ class Contents:
             message = f"{part.at} is the result of the tool call {part.id!r}, which no earlier message contains."
             raise Unrepresentable(message, param=part.at)
         parts = [found_as_text(one, self._dropped.unquoted) for one in part.parts]
-        text = "\n".join(one.text for one in parts if isinstance(one, Text))
+        text = "\n".join(self._plain(one) for one in parts if isinstance(one, Text))
         shown = [self._shown(one) for one in parts if not isinstance(one, Text)]
         said = {**_identified(part.id), "name": name, "response": _response(text, bool(part.is_error))}
         if shown and (self._newer or self._own):
             return [self._marked({"functionResponse": said | {"parts": shown}}, part)]
         return [self._marked({"functionResponse": said}, part), *shown]
+
+    def _plain(self, part: Text) -> str:
+        """A text of a result, which holds strings and nothing else."""
+        if part.citations:
+            self._dropped.add("text.citations")
+        self._dropped.unsealed(part)
+        self._dropped.marks(part)
+        return part.text
 
     def _shown(self, part: Part) -> Object:
         if isinstance(part, Image | Audio | Video | Document):
