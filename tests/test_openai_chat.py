@@ -36,6 +36,7 @@ from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_chat.citations import citations_of
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Busy, Down, OverLimit, Refused, Timeout, Unauthorized, Unrepresentable
+from proxy.grammar.fields import paths
 from proxy.ports import Dialect, Path, Peek
 from tests import recordings
 from tests.laws import examples
@@ -205,6 +206,55 @@ def test_a_part_of_content(part: Json, canonical: Part) -> None:
     request = parse(body)
     assert request.turns == [Turn(role="user", parts=[canonical, Text(text="b")], at="messages[0]")]
     assert encode(request) == body
+
+
+def inline(media_type: str) -> Json:
+    return {"type": "image_url", "image_url": {"url": f"data:{media_type};base64,QUJD", "detail": "low"}}
+
+
+def filed(media_type: str) -> Json:
+    return {"type": "file", "file": {"file_data": f"data:{media_type};base64,QUJD", "filename": "a", "fps": 2}}
+
+
+@pytest.mark.parametrize(
+    ("part", "canonical", "left"),
+    [
+        (inline("application/pdf"), Document(source=Inline("QUJD", "application/pdf")), {"detail": "low"}),
+        (inline("audio/mp3"), Audio(source=Inline("QUJD", "audio/mp3")), {"detail": "low"}),
+        (
+            inline("application/octet-stream"),
+            Image(source=Inline("QUJD", "application/octet-stream"), detail="low"),
+            {},
+        ),
+        (filed("image/png"), Image(source=Inline("QUJD", "image/png")), {"fps": 2, "filename": "a"}),
+        (filed("audio/wav"), Audio(source=Inline("QUJD", "audio/wav")), {"fps": 2, "filename": "a"}),
+        (filed("video/mp4"), Video(source=Inline("QUJD", "video/mp4")), {"fps": 2, "filename": "a"}),
+        (filed("text/csv"), Document(source=Inline("QUJD", "text/csv"), name="a"), {"fps": 2}),
+    ],
+)
+def test_a_file_is_what_its_media_type_says(part: Json, canonical: Part, left: Json) -> None:
+    body = asked(user(part, {"type": "text", "text": "b"}))
+    made: Any = parse(body).turns[0].parts[0]
+    assert made.extra.get(part["type"], {}) == left
+    assert replace(made, extra={}) == canonical
+    assert encode(parse(body)) == body
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ({"file_id": "https://a/b.pdf"}, Remote("https://a/b.pdf")),
+        ({"file_id": "gs://a/b", "format": "application/pdf"}, Remote("gs://a/b", "application/pdf")),
+    ],
+)
+def test_a_file_id_may_be_a_url(file: Json, source: Remote) -> None:
+    part = {"type": "file", "file": file, "mark": 1, "cache_control": {"type": "ephemeral"}}
+    body = asked(user(part, {"type": "text", "text": "b"}))
+    made: Any = parse(body).turns[0].parts[0]
+    assert (type(made), made.source, list(paths(made.extra))) == (Document, source, ["mark"])
+    assert encode(parse(body)) == body
+    marked = parse(asked({**user({"type": "file", "file": file}), "cache_control": {"type": "ephemeral"}}))
+    assert encode(marked)["messages"][0]["content"][0]["cache_control"] == {"type": "ephemeral"}
 
 
 def test_a_data_url_in_plain_text_becomes_base64() -> None:

@@ -7,7 +7,7 @@ none; the first bytes are more reliable.
 import re
 from base64 import b64decode
 
-from proxy.canon import Inline, Source
+from proxy.canon import Audio, Document, Image, Inline, Source, Video
 
 _BEGINNINGS = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
@@ -31,6 +31,18 @@ def media_type_of_base64(text: str) -> str:
         return media_type_of(b64decode(head[: len(head) // 4 * 4], validate=True))
     except ValueError:
         return ""
+
+
+Medium = Image | Audio | Video | Document
+_MEDIA: dict[str, type[Medium]] = {"image": Image, "audio": Audio, "video": Video, "text": Document}
+_UNTYPED = ("", "application/octet-stream")
+
+
+def medium_of(source: Source, otherwise: type[Medium]) -> type[Medium]:
+    """What a file is that is carried in the request, whatever the client has called it."""
+    if not isinstance(source, Inline) or source.media_type in _UNTYPED:
+        return otherwise
+    return _MEDIA.get(source.media_type.partition("/")[0].lower(), Document)
 
 
 def seen(source: Source) -> Source:

@@ -26,9 +26,9 @@ from proxy.canon import (
     Turn,
     Video,
 )
-from proxy.dialects.openai_chat.words import API, NAME
+from proxy.dialects.openai_chat.words import API, NAME, SPELT
 from proxy.grammar.dataurls import url_of
-from proxy.grammar.fields import Object
+from proxy.grammar.fields import Object, as_object
 from proxy.grammar.functions import nest
 from proxy.grammar.nouns import noun_of
 from proxy.grammar.receipts import Receipt
@@ -76,6 +76,8 @@ class Parts:
 
     def _medium(self, part: Image | Audio | Video | Document) -> Object:
         source = part.source
+        if self._own and SPELT in part.extra:
+            return as_object(part.extra[SPELT]) | ({} if part.cache is None else {"cache_control": part.cache})
         if isinstance(part, Image) and isinstance(source, Inline | Remote):
             inner = {"url": url_of(source)} | ({"detail": part.detail} if part.detail else {})
             return nest("image_url", inner, self.marks(part))

@@ -33,7 +33,7 @@ from proxy.dialects.openai_chat.seals import unsealed
 from proxy.dialects.openai_chat.words import NAME, SPELT
 from proxy.errors import BadRequest
 from proxy.grammar.fields import Fields, Left, Verbatim, as_object, standard_base64, wrong, wrong_word
-from proxy.grammar.filetypes import seen
+from proxy.grammar.filetypes import medium_of, seen
 
 
 def turns_of(top: Fields) -> list[Turn]:
@@ -156,13 +156,13 @@ def _part(value: object, at: str) -> Part:
         case "text":
             part: Part = Text(text=fields.need_text("text"))
         case "image_url":
-            part = _image(fields)
+            part = _by_type(_image(fields), fields, value)
         case "input_audio":
             inner = fields.need_inner("input_audio")
             part = Audio(source=Inline(standard_base64(inner.need_text("data")), f"audio/{inner.need_text('format')}"))
             fields.keep("input_audio", inner)
         case "file":
-            part = _file(fields)
+            part = _file(fields, value)
         case "video_url":
             inner = fields.need_inner("video_url")
             part = Video(source=source_of(inner.need_text("url"), inner.path("url")))
@@ -189,17 +189,36 @@ def _image(fields: Fields) -> Image:
     return image
 
 
-def _file(fields: Fields) -> Document:
+def _file(fields: Fields, value: object) -> Part:
     inner = fields.need_inner("file")
     name, stored = inner.text("filename"), inner.text("file_id")
-    if stored is not None:
-        source: Source = Stored(stored)
+    if stored is not None and "://" in stored:  # a URL is nobody's id: clients of LiteLLM write it there
+        source: Source = Remote(stored, inner.text("format") or "")
+        fields.rest[SPELT] = Verbatim(as_object(value))
+    elif stored is not None:
+        source = Stored(stored)
     else:
         data = inner.need_text("file_data")
         known = data[:5].lower() == "data:" or data[:8].lower().startswith(("http://", "https://"))
         source = seen(source_of(data, inner.path("file_data"))) if known else Inline(standard_base64(data))
     fields.keep("file", inner)
-    return Document(source=source, name=name)
+    return _by_type(Document(source=source, name=name), fields, value)
+
+
+def _by_type(part: Image | Document, fields: Fields, value: object) -> Part:
+    """What the file is by its media type: many clients send any file as an image, or as a file, and the hosts of this
+    wire that take it go by its type. They get it as it came.
+    """
+    made = medium_of(part.source, type(part))
+    if made is type(part):
+        return part
+    fields.rest[SPELT] = Verbatim(as_object(value))
+    key, more = ("image_url", part.detail) if isinstance(part, Image) else ("file", part.name)
+    if more is not None:
+        fields.rest[key] = Left(
+            {**as_object(fields.rest.get(key)), "detail" if key == "image_url" else "filename": more}
+        )
+    return made(source=part.source)
 
 
 def source_of(url: str, at: str) -> Source:
