@@ -392,6 +392,20 @@ KNOB_CASES: list[tuple[Json, Json]] = [
     ({"logit_bias": {"5": -1}, "logprobs": True, "top_logprobs": 2}, {"logit_bias": {"5": -1}, "top_logprobs": 2}),
     ({"reasoning_effort": "high"}, {"reasoning": Reasoning(effort="high")}),
     ({"reasoning_effort": "none"}, {"reasoning": Reasoning(off=True)}),
+    ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, {"reasoning": Reasoning(budget=2000)}),
+    ({"thinking": {"type": "enabled"}}, {"reasoning": Reasoning(adaptive=True)}),
+    ({"thinking": {"type": "adaptive"}}, {"reasoning": Reasoning(adaptive=True)}),
+    ({"thinking": {"type": "disabled"}}, {"reasoning": Reasoning(off=True)}),
+    ({"thinking": {"type": "disabled"}, "reasoning_effort": "high"}, {"reasoning": Reasoning(off=True)}),
+    ({"thinking": {"type": "enabled"}, "reasoning_effort": "max"}, {"reasoning": Reasoning(effort="max")}),
+    ({"thinking": {"type": "enabled"}, "reasoning_effort": "none"}, {"reasoning": Reasoning(off=True)}),
+    ({"thinking": {"type": "other"}}, {"reasoning": None, "extra": {"thinking": {"type": "other"}}}),
+    ({"thinking": {"type": "enabled", "budget_tokens": "x"}}, {"reasoning": None}),
+    ({"thinking": True}, {"reasoning": None, "extra": {"thinking": True}}),
+    (
+        {"thinking": {"type": "enabled"}, "reasoning": {"effort": "low", "exclude": True}},
+        {"reasoning": Reasoning(effort="low")},
+    ),
     ({"response_format": {"type": "text"}}, {"format": Format(kind="text")}),
     ({"response_format": {"type": "json_object"}}, {"format": Format(kind="json")}),
     (
@@ -446,6 +460,22 @@ def test_a_field_and_where_it_goes(fields: Json, canonical: Json) -> None:
     request = parse(body)
     assert {name: getattr(request, name) for name in canonical} == canonical
     assert encode(request) == body
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "name"),
+    [
+        ({"thinking": {"type": "enabled", "budget_tokens": 9}}, "reasoning.budget", "thinking.budget_tokens"),
+        ({"thinking": {"type": "adaptive"}}, "reasoning.adaptive", "thinking"),
+        ({"thinking": {"type": "disabled"}}, "reasoning", "thinking"),
+        ({"thinking": {"type": "enabled"}, "reasoning_effort": "low"}, "reasoning.effort", "reasoning_effort"),
+    ],
+)
+def test_thinking_is_named_as_the_client_says_it(fields: Json, field: str, name: str) -> None:
+    request = parse(asked(**fields))
+    assert (request.name_of(field), list(paths(request.extra))) == (name, [])
+    kept = parse(asked(thinking={"type": "enabled", "clear_thinking": False}))
+    assert list(paths(kept.extra)) == ["thinking.clear_thinking"]
 
 
 def test_stream_options_keep_their_other_keys() -> None:

@@ -10,7 +10,7 @@ from operator import attrgetter
 from proxy.canon import Reasoning, Request, Tool, ToolChoice
 from proxy.dialects.openai_chat.encode_messages import Messages
 from proxy.dialects.openai_chat.encode_parts import marks_of
-from proxy.dialects.openai_chat.words import API, KNOBS, KNOBS_LACKED, NAME
+from proxy.dialects.openai_chat.words import API, KNOBS, KNOBS_LACKED, NAME, SPELT
 from proxy.grammar.fields import Object, as_object
 from proxy.grammar.functions import nest
 from proxy.grammar.gpt import fitted
@@ -53,6 +53,7 @@ class Encoding:
             **self._knobs(),
         }
         body |= self.dropped.carried(request.extra) | request.demands
+        body.pop(SPELT, None)
         body |= {key: value for key, value in optional.items() if value is not None}
         if request.stream:
             body["stream"] = True
@@ -88,6 +89,8 @@ class Encoding:
         """The effort, in OpenRouter's `reasoning` if the client has said what only that can hold."""
         if self._request.reasoning is None and not (self._own and self._request.extra):
             return {}
+        if self._own and SPELT in self._request.extra:
+            return as_object(self._request.extra[SPELT])
         reasoning, rest = self._request.reasoning or Reasoning(), self._request.extra.get("reasoning")
         if reasoning.summary is not None:
             self.dropped.add("reasoning.summary")

@@ -13,8 +13,8 @@ from proxy.canon import (
     ToolChoice,
 )
 from proxy.dialects.openai_chat.parse_turns import turns_of
-from proxy.dialects.openai_chat.words import DEMANDS, KNOBS, NAME, SPELLED, SPELLED_BY
-from proxy.grammar.fields import Fields, Left, Object, as_object, is_number, wrong, wrong_word
+from proxy.dialects.openai_chat.words import DEMANDS, KNOBS, NAME, SPELLED, SPELLED_BY, SPELT
+from proxy.grammar.fields import Fields, Left, Object, Verbatim, as_object, is_number, wrong, wrong_word
 from proxy.grammar.receipts import names_in
 
 
@@ -75,6 +75,7 @@ def _stop(top: Fields) -> list[str] | None:
 def _reasoning(top: Fields) -> Reasoning | None:
     """OpenAI's `reasoning_effort`, or the effort or budget of OpenRouter's `reasoning`, whose other fields stay."""
     effort, budget = top.text("reasoning_effort"), None
+    said = None
     if isinstance(top.rest.get("reasoning"), dict):
         fields = top.inner("reasoning")
         effort, budget = fields.text("effort") or effort, fields.integer("max_tokens")
@@ -82,9 +83,32 @@ def _reasoning(top: Fields) -> Reasoning | None:
             effort = "none"
             del fields.rest["enabled"]
         top.keep("reasoning", fields)
+    elif "thinking" in top.rest and (said := _thinking(top, effort)) is not None:
+        effort, budget = "none" if said.off else effort, said.budget
     if effort == "none":
         return Reasoning(off=True)
-    return None if effort is None and budget is None else Reasoning(effort=effort, budget=budget)
+    if effort is None and budget is None:
+        return said
+    return Reasoning(effort=effort, budget=budget)
+
+
+def _thinking(top: Fields, effort: str | None) -> Reasoning | None:
+    """The `thinking` of Anthropic's OpenAI route, and of DeepSeek, Z.ai and Moonshot, which have no budget.
+
+    https://platform.claude.com/docs/en/api/openai-sdk and https://api-docs.deepseek.com/guides/thinking_mode
+    """
+    match said := top.rest.get("thinking"):
+        case {"type": "disabled", **rest}:
+            made = Reasoning(off=True)
+        case {"type": "enabled", "budget_tokens": int(budget), **rest} if not isinstance(budget, bool):
+            made = Reasoning(budget=budget)
+        case {"type": "enabled" | "adaptive", **rest} if "budget_tokens" not in rest:
+            made = Reasoning(adaptive=True)
+        case _:
+            return None
+    top.rest["thinking"] = Left(as_object(rest))
+    top.rest[SPELT] = Verbatim({"thinking": said} | ({} if effort is None else {"reasoning_effort": effort}))
+    return made
 
 
 def _metadata(top: Fields) -> dict[str, str] | None:

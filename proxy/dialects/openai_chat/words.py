@@ -98,6 +98,11 @@ SPELLED = {
 SPELLED_BY = {
     "max_completion_tokens": {"max_tokens": "max_completion_tokens"},
     "reasoning": {"reasoning": "reasoning", "reasoning.effort": "reasoning.effort"},
+    "thinking": {
+        "reasoning": "thinking",
+        "reasoning.budget": "thinking.budget_tokens",
+        "reasoning.adaptive": "thinking",
+    },
     "functions": {"tools": "functions"},
     "function_call": {"tool_choice": "function_call"},
 }
