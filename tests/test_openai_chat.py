@@ -414,7 +414,23 @@ KNOB_CASES: list[tuple[Json, Json]] = [
     ),
     (
         {"response_format": {"type": "json_object", "schema": {"a": 1}}},
-        {"format": None, "demands": {"response_format": {"type": "json_object", "schema": {"a": 1}}}},
+        {"format": Format(kind="schema", schema={"a": 1}), "demands": {}},
+    ),
+    (
+        {"response_format": {"type": "json_object", "response_schema": {"a": 1}}},
+        {"format": Format(kind="schema", schema={"a": 1}), "demands": {}},
+    ),
+    (
+        {"response_format": {"type": "json_schema", "schema": {"a": 1}}},
+        {"format": Format(kind="schema", schema={"a": 1})},
+    ),
+    (
+        {"response_format": {"type": "json_object", "schema": {"a": 1}, "odd": 1}},
+        {"format": None, "demands": {"response_format": {"type": "json_object", "schema": {"a": 1}, "odd": 1}}},
+    ),
+    (
+        {"response_format": {"type": "json_object", "schema": "a"}},
+        {"format": None, "demands": {"response_format": {"type": "json_object", "schema": "a"}}},
     ),
     (
         {"response_format": {"type": "grammar", "grammar": "x"}},

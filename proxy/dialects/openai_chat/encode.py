@@ -53,8 +53,8 @@ class Encoding:
             **self._knobs(),
         }
         body |= self.dropped.carried(request.extra) | request.demands
-        body.pop(SPELT, None)
-        body |= {key: value for key, value in optional.items() if value is not None}
+        spelt = as_object(body.pop(SPELT, None))
+        body |= {key: value for key, value in optional.items() if value is not None} | spelt
         if request.stream:
             body["stream"] = True
             if options := as_object(body.get("stream_options")) | self._stream_options():
@@ -89,8 +89,8 @@ class Encoding:
         """The effort, in OpenRouter's `reasoning` if the client has said what only that can hold."""
         if self._request.reasoning is None and not (self._own and self._request.extra):
             return {}
-        if self._own and SPELT in self._request.extra:
-            return as_object(self._request.extra[SPELT])
+        if self._own and "thinking" in as_object(self._request.extra.get(SPELT)):
+            return {}
         reasoning, rest = self._request.reasoning or Reasoning(), self._request.extra.get("reasoning")
         if reasoning.summary is not None:
             self.dropped.add("reasoning.summary")

@@ -107,8 +107,13 @@ def _thinking(top: Fields, effort: str | None) -> Reasoning | None:
         case _:
             return None
     top.rest["thinking"] = Left(as_object(rest))
-    top.rest[SPELT] = Verbatim({"thinking": said} | ({} if effort is None else {"reasoning_effort": effort}))
+    _keep_spelt(top, {"thinking": said} | ({} if effort is None else {"reasoning_effort": effort}))
     return made
+
+
+def _keep_spelt(top: Fields, said: Object) -> None:
+    """For the hosts of this wire, which may know a field only so."""
+    top.rest[SPELT] = Verbatim(as_object(top.rest.get(SPELT)) | said)
 
 
 def _metadata(top: Fields) -> dict[str, str] | None:
@@ -134,22 +139,34 @@ def _format(top: Fields) -> Format | None:
     form = Fields(top.rest["response_format"], "response_format")
     kind = form.need_text("type")
     made = Format(kind="text")
+    if kind in ("json_object", "json_schema") and (schema := _bare_schema(form)) is not None:
+        _keep_spelt(top, {"response_format": top.rest.pop("response_format")})
+        return Format(kind="schema", schema=schema)
     if kind == "json_object":
         made = Format(kind="json")
     elif kind == "json_schema":
-        schema = form.need_inner("json_schema")
+        inner = form.need_inner("json_schema")
         made = Format(
             kind="schema",
-            name=schema.text("name"),
-            description=schema.text("description"),
-            schema=schema.object("schema"),
-            strict=schema.flag("strict"),
+            name=inner.text("name"),
+            description=inner.text("description"),
+            schema=inner.object("schema"),
+            strict=inner.flag("strict"),
         )
-        form.keep("json_schema", schema)
+        form.keep("json_schema", inner)
     if form.rest or kind not in ("text", "json_object", "json_schema"):
         return None
     del top.rest["response_format"]
     return made
+
+
+def _bare_schema(form: Fields) -> Object | None:
+    """The schema beside the type, as Fireworks, Together and llama.cpp have it, or Vertex's clients of LiteLLM."""
+    match form.rest:
+        case {"schema": dict(schema), **rest} | {"response_schema": dict(schema), **rest} if not rest:
+            return as_object(schema)
+        case _:
+            return None
 
 
 def _tool(value: object, at: str) -> Tool:
