@@ -314,6 +314,15 @@ def test_what_one_wire_cannot_carry_is_refused_where_it_stands(wire: str, target
     assert refusal(wire, target, {**HI[wire], **asks}) == path
 
 
+@pytest.mark.parametrize("target", sorted(MODELS))
+def test_no_provider_is_said_to_lack_a_tool_that_it_may_have(target: str) -> None:
+    """Claude does search the web; what cannot be done is to ask for it in another wire's words."""
+    wire = "openai_chat" if target != "openai_chat" else "anthropic"
+    kind = "web_search_20250305"
+    with pytest.raises(Unrepresentable, match=rf"^tools\[0\]: a tool of type {kind} cannot be translated for "):
+        receipt(wire, target, {**HI[wire], "tools": [{"type": kind, "name": "web_search"}]})
+
+
 # --- thoughts --------------------------------------------------------------------------------------------------------
 
 DETAIL = {"type": "reasoning.text", "text": "Hm.", "signature": "c2VhbA==", "index": 0}

@@ -67,8 +67,9 @@ def stored_elsewhere(at: str) -> Unrepresentable:
 
 
 def foreign_tool(tool: Tool, api: str) -> Unrepresentable:
-    """The error for a tool of a kind that the wire does not have."""
-    return Unrepresentable(f"{tool.at}: {api} has no tools of type {tool.kind}.", param=tool.at)
+    """The error for a vendor's own tool, be it the target's."""
+    what = f"a tool of type {tool.kind} cannot be translated for {api}, only functions can"
+    return Unrepresentable(f"{tool.at}: {what}.", param=tool.at)
 
 
 def free_text(call: ToolCall, api: str) -> Unrepresentable:
