@@ -511,6 +511,8 @@ def test_tools_of_every_kind() -> None:
     request = parse(body)
     assert request.tools[0] == Tool(name="f", description="d", parameters={"a": 1}, strict=False, at="tools[0]")
     assert request.tools[1].cache == {"type": "ephemeral"}
+    within = parse(asked(tools=[{"function": {"name": "g", "cache_control": {"type": "ephemeral"}}}])).tools[0]
+    assert (within.cache, list(paths(within.extra))) == ({"type": "ephemeral"}, [])
     assert [tool.kind for tool in request.tools] == ["function", "function", "custom", "openrouter:web_search"]
     assert encode(request) == body
 

@@ -176,6 +176,7 @@ def _tool(value: object, at: str) -> Tool:
     if kind not in ("function", "custom"):
         return Tool(name=kind, kind=kind, at=at, cache=cache, extra=fields.rest)
     inner = fields.need_inner(kind)
+    cache = inner.object("cache_control") if cache is None else cache  # there, too, clients of LiteLLM mark a tool
     form = _form(inner) if kind == "custom" else None
     tool = _offer(inner, at)
     extra = {**({kind: Left(tool.extra)} if tool.extra else {}), **fields.rest}
