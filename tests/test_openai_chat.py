@@ -1051,7 +1051,16 @@ ERRORS: list[tuple[int, bytes, type, int, str, str]] = [
     (404, b'{"detail":"none"}', Refused, 404, "invalid_request", "none"),
     (402, b'{"error":{"message":"pay"}}', Refused, 402, "quota_exceeded", "pay"),
     (408, b"", Timeout, 408, "timeout", "The provider answered 408 with no readable error."),
-    (422, b'{"detail":[{"loc":["a"],"msg":"bad"}]}', Refused, 422, "invalid_request", "bad"),
+    (422, b'{"detail":[{"loc":["a"],"msg":"bad"}]}', Refused, 422, "invalid_request", "a: bad"),
+    (
+        422,  # Mistral's
+        b'{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","user"],"msg":"Extra inputs'
+        b' are not permitted"},{"loc":["body","tools",0],"msg":"bad"}]},"type":"invalid_request_error"}',
+        Refused,
+        422,
+        "invalid_request",
+        "body.user: Extra inputs are not permitted; body.tools.0: bad",
+    ),
     (429, b'{"error":{"message":"slow"}}', Busy, 429, "rate_limit", "slow"),
     (429, b'{"error":{"message":"pay","type":"insufficient_quota"}}', Busy, 429, "quota_exceeded", "pay"),
     (529, b'{"error":{"message":"full"}}', Busy, 529, "rate_limit", "full"),
@@ -1070,6 +1079,20 @@ def test_an_error_of_a_provider(status: int, body: bytes, kind: type, shown: int
     assert (type(error), error.status, error.kind, error.message) == (kind, shown, why, message)
     assert error.upstream_status == status
     assert error.body == (body if body.startswith(b'{"error"') else None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "message"),
+    [
+        ("text/plain; charset=utf-8", b"missing field `content` at line 1\n", "missing field `content` at line 1"),
+        ("text/plain", b" <html>", "The provider answered 422 with no readable error."),
+        ("text/html", b"no", "The provider answered 422 with no readable error."),
+        ("text/plain", b"bad key sk-abcdef123456", "bad key ***"),
+    ],
+)
+def test_an_error_in_plain_text_is_read(kind: str, body: bytes, message: str) -> None:
+    error = CHAT.decode_error(422, {"content-type": kind}, body)
+    assert (error.message, error.body) == (message, None)
 
 
 def test_the_headers_that_say_when_to_come_again_are_kept() -> None:

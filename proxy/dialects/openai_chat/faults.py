@@ -10,17 +10,25 @@ from proxy.grammar.openai import ERROR_WORDS
 from proxy.grammar.repeating import repeated, shows_key
 from proxy.grammar.statuses import class_of
 
+_MOST = 20  # errors in a list that are worth repeating
+
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
     """The error in an answer whose status is not 200. Its body is kept if the client may read it."""
     try:
         said: object = decode_json(body)
     except UNREADABLE:
-        said = None
+        said = _plain(headers, body)
     error = as_object(said).get("error")
     readable = isinstance(said, dict) and "error" in said and not shows_key(body.decode())
     kept = kept_headers(headers, "x-ratelimit-")
     return fault(error or said, status, kept, body if readable else None)
+
+
+def _plain(headers: Mapping[str, str], body: bytes) -> str | None:
+    """The sentence that some hosts send in place of JSON, as xAI does of a body that it cannot read."""
+    is_plain = headers.get("content-type", "").lower().startswith("text/plain")
+    return body.decode(errors="replace") if is_plain and not body.lstrip().startswith(b"<") else None
 
 
 def fault(error: object, status: int = 200, headers: Headers = (), body: bytes | None = None) -> UpstreamError:
@@ -57,16 +65,19 @@ def _meant(status: int, said: Object, words: str) -> int:
     return next((meant for word, meant in ERROR_STATUS if word in words), 502)
 
 
-def _message(error: object, deep: int = 3) -> str:
-    """The first text in the places where hosts put their message."""
+def _message(error: object, deep: int = 5) -> str:
+    """The texts in the first place where hosts put their message that has any."""
     match error:
         case str():
             return error.strip()
+        case {"loc": [*place], "msg": str(said)}:  # FastAPI's, and so Mistral's: the place is half of what it says
+            return f"{'.'.join(map(str, place))}: {said}"
         case dict() if deep:
             texts = (_message(error.get(key), deep - 1) for key in ("message", "detail", "msg", "error"))
             return next(filter(None, texts), "")
-        case [first, *_] if deep:
-            return _message(first, deep - 1)
+        case list() if deep:
+            texts = (_message(one, deep - 1) for one in error[:_MOST])
+            return "; ".join(dict.fromkeys(filter(None, texts)))
         case _:
             return ""
 
