@@ -789,6 +789,15 @@ def test_the_word_for_the_limit_goes_by_the_model(model: str, key: str) -> None:
     assert encode(foreign(said("user", Text(text="x")), model=model, max_tokens=7))[key] == 7
 
 
+@pytest.mark.parametrize("parts", [[Text(text="a")], [Text(text="a"), Text(text="b")]])
+def test_a_developer_of_another_wire_speaks_as_the_system_does(parts: list[Part]) -> None:
+    """Mistral, DeepSeek, Moonshot, Cerebras, Qwen and others refuse `developer`; OpenAI reads both as one."""
+    request = foreign(said("developer", *parts), said("user", Text(text="x")))
+    assert [message["role"] for message in encode(request)["messages"]] == ["system", "user"]
+    assert CHAT.encode(request).dropped == ()
+    assert encode(replace(request, wire="openai_chat"))["messages"][0]["role"] == "developer"
+
+
 def test_the_knobs_that_this_wire_lacks_are_receipted() -> None:
     request = foreign(
         said("user", Text(text="x", cache={"type": "ephemeral"}, citations=citations_of([{}]), extra={"odd": 1})),

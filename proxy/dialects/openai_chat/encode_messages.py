@@ -59,7 +59,7 @@ class Messages:
 
     def _turn(self, turn: Turn) -> list[Object]:
         if (words := turn.plain) is not None:
-            return [{"role": turn.role, "content": words}]
+            return [{"role": self._role(turn), "content": words}]
         if not self._own:
             turn = self._as_texts(turn)
         extra = _respelt(self._dropped.carried(turn.extra))
@@ -70,8 +70,12 @@ class Messages:
         messages = [self._result(part, turn) for part in turn.parts if isinstance(part, ToolResult)]
         rest = [part for part in turn.parts if not isinstance(part, ToolResult)]
         if rest or not messages:
-            messages.append({"role": turn.role, "content": self._parts.content(rest, turn)} | extra)
+            messages.append({"role": self._role(turn), "content": self._parts.content(rest, turn)} | extra)
         return messages
+
+    def _role(self, turn: Turn) -> str:
+        """OpenAI's models read `system` as `developer`, and most other hosts refuse that."""
+        return "system" if turn.role == "developer" and not self._own else turn.role
 
     def _result(self, result: ToolResult, turn: Turn) -> Object:
         """A tool message holds only text, and cannot say that the tool failed."""
