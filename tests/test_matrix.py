@@ -17,6 +17,7 @@ UNASKED = {
     "as_array",
     "ask_usage",
     "thoughts",
+    "ways",
     "hinted",
     "include_usage",
     "limit_field",

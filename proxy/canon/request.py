@@ -9,6 +9,10 @@ from proxy.canon.parts import Part, Text
 
 Role = Literal["system", "developer", "user", "assistant"]
 
+# How some hosts of a wire want a thing said that others take in any way: the limit's name; contents as strings, without
+# parts; and a turn of the assistant's between results and what the user says.
+Way = Literal["max_tokens", "max_completion_tokens", "strings", "bridges"]
+
 
 class Turn(Struct, kw_only=True):
     role: Role
@@ -84,6 +88,7 @@ class Request(Struct, kw_only=True):
     limit_field: str = ""  # the client's own name for max_tokens, where its wire has two
     ask_usage: bool = True  # the provider's host lets a stream be asked for its usage
     thoughts: str = "refused"  # or taken, or demanded, by the provider's host, where its wire has no place for them
+    ways: frozenset[Way] = frozenset()  # in which the host wants things said (lanes/heeding.py)
     longest: int | None = None  # tokens of the longest answer that the model can give, if that is known
     temperature: float | None = None
     hinted: bool = False  # the temperature is the operator's, and gives way to what the client says

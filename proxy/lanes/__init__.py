@@ -22,6 +22,7 @@ Translated:
     abilities     what the model cannot take
     kept          what another provider keeps
     fetching      bytes in place of a URL
+    heeding       what a host refuses that others take
     prefill       a request for the rest of an answer
     pairing       which call a result answers
     bound         thoughts that a model refuses to take back

@@ -26,6 +26,7 @@ from proxy.lanes.calls import Calls
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.freetext import NONE, as_functions, free_in, lost
 from proxy.lanes.hearing import Counted, Hearing
+from proxy.lanes.heeding import Heeding
 from proxy.lanes.naming import AS_THEY_ARE, Names, named
 from proxy.lanes.pairing import pair
 from proxy.lanes.prefill import go_on
@@ -74,6 +75,7 @@ class Translation:
         self._strict = strict
         self._fetching = fetching
         self._provenance = provenance
+        self._heeding = Heeding()
 
     async def translate(
         self, call: Call, target: Target, dialect: Dialect, others: Sequence[Dialect], thoughtless: bool = False
@@ -101,9 +103,12 @@ class Translation:
         try:
             answer = await ask(call, target, dialect, sent)
         except UpstreamError as error:
-            if own or thoughtless or not refuses_thoughts(error):
+            if own:
                 raise
-            return await self.translate(call, target, dialect, others, thoughtless=True)
+            unthinking = not thoughtless and refuses_thoughts(error)
+            if not unthinking and not self._heeding.heard(error, request, target.adapter.name, dialect.name):
+                raise
+            return await self.translate(call, target, dialect, others, thoughtless or unthinking)
         if others:
             try:
                 live = is_stream(call, answer, dialect)
@@ -149,7 +154,8 @@ class Translation:
         _hint(request, target.adapter.hints(target.model), dialect)
         unable = [] if own else fit(request, target.adapter.abilities(target.model))
         unknown = [] if own else _ask_betas(request, call.headers.get(HEADER, ""), dialect)
-        return request, recall, [*foreign, *unwanted, *unable, *unknown]
+        refused = [] if own else self._heeding.fit(request, provider, dialect.name)
+        return request, recall, [*foreign, *unwanted, *unable, *unknown, *refused]
 
     def _encoded(
         self, request: Request, target: Target, dialect: Dialect, own: bool, wished: Mapping[str, Any]

@@ -54,6 +54,7 @@ SPELLED = {name: f"generationConfig.{key}" for name, key in (NUMBERS | COUNTS).i
     "thinking.redacted": "contents.parts.thoughtSignature",
     "text.signature": "contents.parts.thoughtSignature",
     "tool_call.signature": "contents.parts.thoughtSignature",
+    "turn.place": "contents.role",
     "turn.trailing_space": "contents.parts",
 }
 

@@ -83,6 +83,8 @@ class Encoding:
         """A client of this wire keeps the name that it used."""
         if self._own and self._request.limit_field:
             return self._request.limit_field
+        for way in self._request.ways & {"max_tokens", "max_completion_tokens"}:
+            return way
         return limit_field(self._request.model)
 
     def _reasoning(self) -> Object:

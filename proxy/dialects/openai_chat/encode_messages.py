@@ -7,6 +7,8 @@ user message after the last of the results, since tool messages must not be inte
 call.
 """
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from proxy.canon import (
@@ -34,6 +36,7 @@ from proxy.grammar.refusals import unaccepted
 from proxy.grammar.showing import ELSEWHERE, caption, with_shown
 from proxy.grammar.textual import as_text
 
+_BRIDGE = {"role": "assistant", "content": "OK."}  # where the host wants a turn of its model's there
 _SHOWN = (Image, Audio, Video, Document)  # a user message can hold these, a tool message cannot
 
 
@@ -43,6 +46,7 @@ class Messages:
     def __init__(self, request: Request, dropped: Receipt) -> None:
         self._own = request.wire == NAME
         self._thoughts = request.thoughts
+        self._bridges = "bridges" in request.ways
         self._turns = request.turns if self._own else joined(request.turns)
         self._parts = Parts(request, dropped)
         self._dropped = dropped
@@ -51,7 +55,15 @@ class Messages:
     def told(self) -> list[Object]:
         """The messages. What tools have shown comes after all of their results."""
         messages = (message for turn in self._turns for message in self._turn(turn))
-        return with_shown(messages, self._shown, lambda shown: {"role": "user", "content": shown})
+        told = with_shown(messages, self._shown, lambda shown: {"role": "user", "content": shown})
+        return list(self._bridged(told)) if self._bridges else told
+
+    def _bridged(self, told: list[Object]) -> Iterator[Object]:
+        for number, message in enumerate(told):
+            if number and message["role"] == "user" and told[number - 1]["role"] == "tool":
+                self._dropped.add("turn.place")
+                yield _BRIDGE
+            yield message
 
     def _as_texts(self, turn: Turn) -> Turn:
         """Text documents become text, as OpenAI's files are PDFs: https://platform.openai.com/docs/guides/pdf-files"""

@@ -41,6 +41,7 @@ class Parts:
     def __init__(self, request: Request, dropped: Receipt) -> None:
         self._own = request.wire == NAME
         self._of_responses = request.wire == "openai_responses"
+        self._as_strings = "strings" in request.ways
         self._dropped = dropped
 
     def marks(self, part: Part) -> Object:
@@ -51,8 +52,10 @@ class Parts:
         items = [self.item(part, turn) for part in parts]
         if not items:
             return ""
-        alone = len(items) == 1 and items[0].keys() == {"type", "text"} and items[0]["type"] == "text"
-        return items[0]["text"] if alone else items
+        if len(items) > 1 and not self._as_strings:
+            return items
+        is_text = all(item.keys() == {"type", "text"} and item["type"] == "text" for item in items)
+        return "\n\n".join(item["text"] for item in items) if is_text else items
 
     def item(self, part: Part, turn: Turn) -> Object:
         match part:

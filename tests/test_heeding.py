@@ -1,0 +1,307 @@
+"""Is a host that refuses a knob by its name asked again without it, and the client told what was left out?"""
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.canon import Reasoning, Request, Text, Tool, ToolChoice, Turn
+from proxy.errors import Refused
+from proxy.lanes import heeding
+from proxy.lanes.heeding import LIFE, Heeding
+from tests.client import ANTHROPIC, OPENAI, Got, ask
+from tests.evil import Evil, Received, Scenario
+from tests.gateway import Gateway, config_file, pillion
+from tests.test_spoken import JSON
+
+MESSAGES, RESPONSES, CHAT = "/v1/messages", "/v1/responses", "/v1/chat/completions"
+TOOL = {"name": "f", "input_schema": {"type": "object"}}
+
+Body = dict[str, Any]
+Check = Callable[[Body], str | None]
+
+
+# --- what hosts say --------------------------------------------------------------------------------------------------
+
+SAID = [
+    ("Unrecognized request argument supplied: store", ["store"]),
+    ("Unrecognized request arguments supplied: user, seed", ["user", "seed"]),
+    ("Unknown parameter: 'verbosity'.", ["verbosity"]),
+    ("Unsupported value: 'temperature' does not support 0.2 with this model. Only the default (1) value is supported.",
+     ["temperature"]),
+    ("Argument not supported on this model: presencePenalty", ["presence_penalty"]),
+    ("Model grok-4 does not support parameter reasoningEffort.", ["reasoning"]),
+    ("`logprobs` is not supported with this model", ["logprobs", "top_logprobs"]),
+    ("`reasoning_effort` must be one of `none` or `default`", ["reasoning"]),
+    ("property 'prompt_cache_key' is unsupported", ["prompt_cache_key"]),
+    ("body.store: property 'body.store' is unsupported", ["store"]),
+    ("reasoning_effort: 'reasoning_effort' is not supported for this model", ["reasoning"]),
+    ("Extra inputs are not permitted, field: 'store', value: False", ["store"]),
+    ("[{'type': 'extra_forbidden', 'loc': ('body', 'store'), 'msg': 'Extra inputs are not permitted'}]", ["store"]),
+    ("body.user: Extra inputs are not permitted; body.seed: Extra inputs are not permitted", ["user", "seed"]),
+    ("body.tools.0.function.strict: Extra inputs are not permitted", ["tool.strict"]),
+    ("reasoning_effort is not enabled for this model", ["reasoning"]),
+    ("Extra parameters ['user', 'seed'] are not allowed when extra-parameters is not set", ["user", "seed"]),
+    ("Validation: Unsupported parameter(s): `parallel_tool_calls`", ["parallel_tools"]),
+    ('Invalid JSON payload received. Unknown name "seed": Cannot find field.', ["seed"]),
+    ("invalid temperature: only 1 is allowed for this model", ["temperature"]),
+    ("<400> The tool_choice parameter does not support being set to required or object in thinking mode",
+     ["tool_choice"]),
+    ("deepseek-reasoner does not support this tool_choice", ["tool_choice"]),
+    ("tool_choice 'required' is incompatible with thinking enabled", ["tool_choice"]),
+    ('"llama3.2" does not support thinking', ["reasoning"]),
+    ("Thinking is not enabled for models/gemini-2.0-flash", ["reasoning"]),
+    ("adaptive thinking is not supported on this model", ["reasoning"]),
+    ("`temperature` is deprecated for this model.", ["temperature"]),
+    ("`temperature` and `top_p` cannot both be specified for this model. Please use only one.", ["top_p"]),
+]  # fmt: skip
+NOT_FOR_US = [
+    "body.messages.0.user.name: Extra inputs are not permitted",
+    "body.messages.2.assistant.reasoning_content: Extra inputs are not permitted",
+    "`tools` is not supported with this model",
+    "Unknown parameter: 'messages'.",
+    "This response_format type is unavailable now",
+    "The user is not supported",
+    "temperature must be at most 2",
+    "",
+]
+
+
+def everything() -> Request:
+    """Says all that may be refused."""
+    return Request(
+        wire="w",
+        model="m",
+        turns=[Turn(role="user", parts=[Text(text="Hi")])],
+        tools=[Tool(name="f", strict=False), Tool(name="g")],
+        tool_choice=ToolChoice("required"),
+        parallel_tools=False,
+        reasoning=Reasoning(effort="high"),
+        temperature=0.2,
+        top_p=0.9,
+        seed=1,
+        presence_penalty=0.1,
+        logprobs=True,
+        top_logprobs=2,
+        user="u",
+        store=False,
+        prompt_cache_key="k",
+        verbosity="low",
+    )
+
+
+def refusal(message: str, status: int = 400) -> Refused:
+    return Refused(message, status=status, upstream_status=status)
+
+
+@pytest.mark.parametrize(("message", "fields"), SAID)
+def test_what_a_host_names_is_left_out(message: str, fields: list[str]) -> None:
+    heard, request = Heeding(), everything()
+    assert heard.heard(refusal(message), request, "host", "wire")
+    assert sorted(heard.fit(request, "host", "wire")) == sorted(fields)
+    untouched = everything()
+    gone = {field for field in Request.__struct_fields__ if getattr(request, field) != getattr(untouched, field)}
+    assert gone == {"tools" if field == "tool.strict" else field for field in fields}
+    assert not heard.heard(refusal(message), request, "host", "wire")  # it says that no longer
+
+
+@pytest.mark.parametrize("message", NOT_FOR_US)
+def test_content_and_what_is_no_knob_stay(message: str) -> None:
+    assert not Heeding().heard(refusal(message), everything(), "host", "wire")
+
+
+@pytest.mark.parametrize("status", [401, 404, 429, 500])
+def test_only_a_refusal_of_the_request_counts(status: int) -> None:
+    assert not Heeding().heard(refusal(SAID[0][0], status), everything(), "host", "wire")
+
+
+def test_none_of_the_tools_may_be_called_stays() -> None:
+    request = everything()
+    request.tool_choice = ToolChoice("none")
+    assert not Heeding().heard(refusal("deepseek-reasoner does not support this tool_choice"), request, "host", "wire")
+
+
+def test_a_value_that_was_refused_says_nothing_of_another() -> None:
+    heard, request = Heeding(), everything()
+    assert heard.heard(refusal("`reasoning_effort` must be one of `none` or `default`"), request, "host", "wire")
+    other = everything()
+    other.reasoning = Reasoning(effort="none")
+    assert heard.fit(other, "host", "wire") == []
+    assert other.reasoning is not None
+
+
+def test_the_operators_temperature_goes_without_a_receipt() -> None:
+    heard, request = Heeding(), everything()
+    request.hinted = True
+    assert heard.heard(refusal("`temperature` is deprecated for this model."), request, "host", "wire")
+    assert heard.fit(request, "host", "wire") == []
+    assert request.temperature is None
+
+
+def test_it_is_remembered_by_host_model_and_wire_for_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("proxy.lanes.heeding.time.monotonic", lambda: now)
+    heard = Heeding()
+    assert heard.heard(refusal("Unknown parameter: 'user'."), everything(), "host", "wire")
+    for place in (("other", "wire"), ("host", "other")):
+        assert heard.fit(everything(), *place) == []
+    now = LIFE - 1
+    assert heard.fit(everything(), "host", "wire") == ["user"]
+    now = LIFE + 1
+    assert heard.fit(everything(), "host", "wire") == []
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    heard = Heeding()
+    for number in range(1000):
+        request = everything()
+        request.model = f"m{number}"
+        assert heard.heard(refusal("Unknown parameter: 'user'."), request, "host", "wire")
+    assert len(heard._lessons) <= heeding.REMEMBERED
+
+
+# --- seen from outside -----------------------------------------------------------------------------------------------
+
+
+class Host:
+    """It answers what passes its check, and refuses all else in these words."""
+
+    def __init__(self, check: Check, status: int = 400) -> None:
+        self._check = check
+        self._status = status
+        self.bodies: list[Body] = []
+
+    def __call__(self, request: Received) -> Scenario:
+        self.bodies.append(body := json.loads(request.body))
+        if (words := self._check(body)) is None:
+            live = body.get("stream")
+            headers = [("content-type", "text/event-stream")] if live else JSON
+            return Scenario(body=OPENAI.stream if live else OPENAI.whole, headers=headers)
+        error = {"error": {"message": words, "type": "invalid_request_error", "param": None, "code": None}}
+        return Scenario(status=self._status, body=json.dumps(error).encode(), headers=JSON)
+
+
+def lacks(*fields: str) -> Check:
+    return lambda body: next((f"Unknown parameter: '{field}'." for field in fields if field in body), None)
+
+
+def at(url: str, **more: Any) -> dict[str, str]:
+    return {**OPENAI.environ(url), "PILLION_OPENAI_DIALECTS": "openai_chat", **more}
+
+
+async def claude(gateway: Gateway, **fields: Any) -> Got:
+    return await ask(gateway, "POST", MESSAGES, ANTHROPIC.request(model="openai/m", **fields))
+
+
+def dropped(got: Got) -> list[str]:
+    assert got.status == 200, got.body
+    return [name for name in (got.header("x-pillion-dropped") or "").split(", ") if name]
+
+
+async def test_a_host_that_refuses_two_knobs_is_asked_without_them_and_at_once_from_then_on() -> None:
+    host = Host(lacks("user", "reasoning_effort"))
+    asked = {"metadata": {"user_id": "u"}, "thinking": {"type": "enabled", "budget_tokens": 1024}, "temperature": 1}
+    async with Evil(answering=host) as evil, pillion(**at(evil.url)) as gateway:
+        assert dropped(await claude(gateway, **asked)) == ["metadata.user_id", "thinking"]
+        assert len(host.bodies) == 3
+        assert dropped(await claude(gateway, **asked)) == ["metadata.user_id", "thinking"]
+        assert len(host.bodies) == 4
+        assert host.bodies[-1].keys() == {"model", "messages", "max_tokens", "temperature"}
+
+
+async def test_strict_refuses_what_the_host_does_not_take() -> None:
+    host = Host(lacks("user"))
+    async with Evil(answering=host) as evil, pillion(**at(evil.url, PILLION_STRICT="1")) as gateway:
+        got = await claude(gateway, metadata={"user_id": "u"})
+        assert got.status == 400
+        assert "metadata.user_id" in ANTHROPIC.error(got.body)["message"]
+        assert len(host.bodies) == 1
+
+
+async def test_a_client_of_the_hosts_own_wire_reads_the_hosts_own_words() -> None:
+    host = Host(lacks("user"))
+    async with Evil(answering=host) as evil, pillion(**at(evil.url)) as gateway:
+        got = await ask(gateway, "POST", CHAT, OPENAI.request(model="openai/m", user="u"))
+        assert (got.status, OPENAI.error(got.body)["message"]) == (400, "Unknown parameter: 'user'.")
+        assert len(host.bodies) == 1
+
+
+@pytest.mark.parametrize(("model", "wanted"), [("prod", "max_completion_tokens"), ("gpt-5.1", "max_tokens")])
+async def test_a_limit_goes_by_the_name_that_the_host_wants(model: str, wanted: str) -> None:
+    """Azure's deployments have names of their own."""
+    other = "max_tokens" if wanted == "max_completion_tokens" else "max_completion_tokens"
+    words = f"Unsupported parameter: '{other}' is not supported with this model. Use '{wanted}' instead."
+    host = Host(lambda body: words if other in body else None)
+    async with Evil(answering=host) as evil, pillion(**at(evil.url)) as gateway:
+        got = await ask(gateway, "POST", MESSAGES, ANTHROPIC.request(model=f"openai/{model}"))
+        assert dropped(got) == []
+        assert host.bodies[-1][wanted] == host.bodies[0][other]
+        assert len(host.bodies) == 2
+
+
+async def test_a_host_that_takes_neither_name_has_the_last_word() -> None:
+    host = Host(lacks("max_tokens", "max_completion_tokens"))
+    async with Evil(answering=host) as evil, pillion(**at(evil.url)) as gateway:
+        assert (await claude(gateway)).status == 400
+        assert len(host.bodies) == 2
+
+
+async def test_a_stream_is_not_asked_for_its_usage_where_that_is_refused() -> None:
+    host = Host(lacks("stream_options"))
+    async with Evil(answering=host) as evil, pillion(**at(evil.url)) as gateway:
+        assert dropped(await claude(gateway, stream=True)) == []
+        assert ["stream_options" in body for body in host.bodies] == [True, False]
+
+
+def unbridged(body: Body) -> str | None:
+    roles = [message["role"] for message in body["messages"]]
+    return "Unexpected role 'user' after role 'tool'" if ("tool", "user") in pairwise(roles) else None
+
+
+def of_parts(body: Body) -> str | None:
+    lists = any(isinstance(message["content"], list) for message in body["messages"])
+    return "messages[0].content: invalid type: sequence, expected a string" if lists else None
+
+
+CALLED = [
+    {"role": "user", "content": "Hi"},
+    {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "f", "input": {}}]},
+    {
+        "role": "user",
+        "content": [
+            {"type": "tool_result", "tool_use_id": "a", "content": "20"},
+            {"type": "text", "text": "one"},
+            {"type": "text", "text": "two"},
+        ],
+    },
+]
+
+
+async def test_a_host_that_wants_its_models_turn_behind_results_gets_one() -> None:
+    """Mistral. Claude Code says something behind most results."""
+    host = Host(unbridged)
+    async with Evil(answering=host) as evil, pillion(**at(evil.url)) as gateway:
+        assert dropped(await claude(gateway, messages=CALLED, tools=[TOOL])) == ["messages.role"]
+        roles = [message["role"] for message in host.bodies[-1]["messages"]]
+        assert roles == ["user", "assistant", "tool", "assistant", "user"]
+        assert dropped(await claude(gateway, messages=CALLED[:1])) == []
+        assert len(host.bodies) == 3
+
+
+async def test_a_host_that_takes_only_strings_gets_them() -> None:
+    host = Host(of_parts)
+    async with Evil(answering=host) as evil, pillion(**at(evil.url)) as gateway:
+        assert dropped(await claude(gateway, messages=CALLED, tools=[TOOL])) == []
+        assert host.bodies[-1]["messages"][-1]["content"] == "one\n\ntwo"
+
+
+async def test_the_responses_api_is_heeded_too(tmp_path: Path) -> None:
+    text = "providers:\n  host: {base_url: %s/v1, dialects: [openai_responses]}"
+    host = Host(lambda body: "Model m does not support parameter reasoningEffort." if "reasoning" in body else None)
+    async with Evil(answering=host) as evil, pillion(**config_file(text % evil.url, tmp_path)) as gateway:
+        asked: Body = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
+        await ask(gateway, "POST", MESSAGES, ANTHROPIC.request(model="host/m", **asked))
+        assert ["reasoning" in body for body in host.bodies] == [True, False]
