@@ -225,6 +225,13 @@ async def test_an_old_list_is_asked_for_again_and_kept_where_that_fails(monkeypa
         assert len(evil.requests) == 3
 
 
+async def test_a_list_may_be_a_bare_array() -> None:
+    """Together's is."""
+    bare = Scenario(body=b'[{"id":"meta/b","object":"model"},{"id":"a"}]')
+    async with Evil(bare) as evil, provider(evil.url) as adapter:
+        assert await adapter.models() == ["meta/b", "a"]
+
+
 NO_LISTS = [
     (Scenario(status=401, body=b"{}"), "with status 401"),
     (Scenario(status=302, headers=[("Location", "/x")]), "with status 302"),

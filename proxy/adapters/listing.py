@@ -1,5 +1,7 @@
 """What is in a list of models, in the shape that most providers use, and what if there is none?"""
 
+from typing import Annotated
+
 import msgspec
 
 from proxy.errors import UpstreamError
@@ -13,9 +15,13 @@ class _ModelList(msgspec.Struct):
     data: list[_Named]
 
 
+_Bare = Annotated[list[_Named], msgspec.Meta(min_length=1)]  # Together's
+
+
 def ids(body: bytes) -> list[str]:
     """The ids of its models. Raises msgspec.DecodeError."""
-    return [row.id for row in msgspec.json.decode(body, type=_ModelList).data]
+    said = msgspec.json.decode(body, type=_ModelList | _Bare)
+    return [row.id for row in (said if isinstance(said, list) else said.data)]
 
 
 def answers(error: UpstreamError) -> bool:
