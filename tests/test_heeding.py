@@ -55,6 +55,11 @@ SAID = [
     ('"llama3.2" does not support thinking', ["reasoning"]),
     ("Thinking is not enabled for models/gemini-2.0-flash", ["reasoning"]),
     ("adaptive thinking is not supported on this model", ["reasoning"]),
+    ("This model doesn't support the toolConfig.toolChoice.any field. Remove toolConfig.toolChoice.any and try again.",
+     ["tool_choice"]),
+    ("This model doesn't support the topP field. Remove topP and try again.", ["top_p"]),
+    ("The model returned the following errors: Malformed input request: #: extraneous key [reasoning_config] is not"
+     " permitted, please reformat your input and try again.", ["reasoning"]),
     ("`temperature` is deprecated for this model.", ["temperature"]),
     ("`temperature` and `top_p` cannot both be specified for this model. Please use only one.", ["top_p"]),
 ]  # fmt: skip
@@ -66,6 +71,7 @@ NOT_FOR_US = [
     "This response_format type is unavailable now",
     "The user is not supported",
     "temperature must be at most 2",
+    "This model doesn't support the toolConfig field. Remove toolConfig and try again.",
     "",
 ]
 
@@ -122,6 +128,17 @@ def test_none_of_the_tools_may_be_called_stays() -> None:
     request = everything()
     request.tool_choice = ToolChoice("none")
     assert not Heeding().heard(refusal("deepseek-reasoner does not support this tool_choice"), request, "host", "wire")
+
+
+def test_what_happens_anyway_goes_without_a_receipt() -> None:
+    heard, request = Heeding(), everything()
+    request.tool_choice = ToolChoice("auto")
+    words = (
+        "This model doesn't support the toolConfig.toolChoice.auto field. Remove toolConfig.toolChoice.auto and try."
+    )
+    assert heard.heard(refusal(words), request, "host", "wire")
+    assert heard.fit(request, "host", "wire") == []
+    assert request.tool_choice is None
 
 
 def test_a_value_that_was_refused_says_nothing_of_another() -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from proxy.canon import Request, Way
+from proxy.canon import Request, ToolChoice, Way
 from proxy.errors import UpstreamError
 
 LIFE = 3600.0  # seconds
@@ -41,6 +41,7 @@ _FIELDS = {
     "topk": "top_k",
     "seed": "seed",
     "stop": "stop",
+    "stopsequences": "stop",
     "frequencypenalty": "frequency_penalty",
     "presencepenalty": "presence_penalty",
     "logitbias": "logit_bias",
@@ -60,6 +61,7 @@ _FIELDS = {
     "thinking": "reasoning",
     "thinkinglevel": "reasoning",
     "thinkingbudget": "reasoning",
+    "reasoningconfig": "reasoning",
     "adaptivethinking": "reasoning",
     "paralleltoolcalls": "parallel_tools",
     "toolchoice": "tool_choice",
@@ -86,6 +88,8 @@ _WITH_ANY_VALUE = (
     r"(?<![\w.])(?P<name>\w+) is not (?:enabled|supported) (?:for|by|on|with) this model",  # Mistral, Google, Anthropic
     r"(?P<name>adaptive thinking|thinking(?: budget| level)?) is not (?:enabled|supported)",  # Google, Anthropic
     r"does not support (?P<name>thinking|reasoning)\b",  # Ollama
+    r"this model doesn't support the (?:toolConfig\.)?(?P<name>\w+)(?:\.\w+)? field",  # Bedrock, and the next one
+    r"extraneous key \[(?P<name>\w+)\] is not permitted",
     r"`temperature` and `(?P<name>top_p)` cannot both be specified",  # Claude
 )
 _WITH_THIS_VALUE = (
@@ -191,4 +195,7 @@ def _left_out(request: Request, thing: _Thing) -> list[str]:
             return [request.name_of("logprobs"), request.name_of("top_logprobs")]
         case _:
             setattr(request, field, None)
-    return [] if field == "temperature" and request.hinted else [request.name_of(field)]
+    is_unsaid = (field == "temperature" and request.hinted) or value == ToolChoice(
+        "auto"
+    )  # the operator's; the default
+    return [] if is_unsaid else [request.name_of(field)]
