@@ -112,10 +112,10 @@ class HTTPProvider(ABC):
         if (made := self._hints.get(model)) is not None:
             return made
         config, card = self._config, self._config.card(model)
-        needed, sampling = (None, None) if card is None else (card.max_output, card.sampling)
+        needed, sampling, like = (None, None, None) if card is None else (card.max_output, card.sampling, card.like)
         temperature = None if sampling == "never" else config.temperature
         unthinking = sampling == "unthinking" and temperature is not None
-        made = Hints(model, config.max_tokens, temperature, needed, config.body, unthinking)
+        made = Hints(model, config.max_tokens, temperature, needed, config.body, unthinking, like or "")
         if made == Hints(model):
             made = NO_HINTS
         if len(self._hints) < KEPT:

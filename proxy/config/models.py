@@ -63,6 +63,10 @@ class Cards:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def alike(self) -> Iterator[tuple[str, str]]:
+        """The names that say nothing, and those of the models behind them."""
+        return ((row.name, row.like) for row in self._rows.values() if row.like)
+
     def of(self, model: str) -> Model | None:
         """None where nothing is known."""
         if model in self._rows:
@@ -123,7 +127,8 @@ def _item(item: Node, timers: Around) -> Node:
     said = table(item).at("timers")
     if not isinstance(name, Scalar) or not (is_null(said) or isinstance(said, Table)):
         return item  # a mistake, which the conversion notes
-    facts = _facts(name.text, table(item), timers)
+    like = table(item).at("like")
+    facts = _facts((like if isinstance(like, Scalar) else name).text, table(item), timers)
     if isinstance(item, Scalar) and not facts.entries:
         return item
     return Table({"name": name, **facts.entries}, item.origin)

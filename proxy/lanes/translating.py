@@ -11,12 +11,15 @@ from functools import lru_cache
 from time import time
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from proxy import headers
 from proxy.canon import Reasoning, Request, Usage
 from proxy.edge.aside import aside
 from proxy.envelope import Envelope
 from proxy.errors import Unrepresentable, UpstreamError
 from proxy.grammar.claude.betas import HEADER, named_in
+from proxy.grammar.fields import encode_json
 from proxy.lanes import kept
 from proxy.lanes.abilities import fit
 from proxy.lanes.asking import ask, dialect_of, hold, is_stream, read_whole
@@ -162,15 +165,25 @@ class Translation:
     ) -> tuple[Encoded, Names]:
         """`wished`: fields that the client wants; they come before the operator's. Raises BadRequest."""
         asked, names = named(request, dialect, own, target.adapter.call_id_length)
+        hints = target.adapter.hints(target.model)
         try:
-            encoded = dialect.encode(asked)
+            encoded = _as_its_like(asked, hints.like, dialect) if hints.like else dialect.encode(asked)
         except Unrepresentable as error:
             self._fetching.hint(error, request, target, dialect)
             kept.hint(error, request)
             raise
-        for fields in filter(None, (wished, target.adapter.hints(target.model).fields)):
+        for fields in filter(None, (wished, hints.fields)):
             encoded = encoded._replace(body=Envelope(encoded.body).filled(fields))
         return encoded, names
+
+
+def _as_its_like(request: Request, like: str, dialect: Dialect) -> Encoded:
+    """Encoded for the model that it is, under the name that it has here. Raises BadRequest."""
+    encoded = dialect.encode(replace(request, model=like))
+    envelope = Envelope(encoded.body)
+    if "model" not in envelope:
+        return encoded
+    return encoded._replace(body=envelope.edit({"model": encode_json(request.model)}))
 
 
 def _parsed(call: Call, target: Target) -> Request:

@@ -39,7 +39,8 @@ class Hints(NamedTuple):
     """What the operator has configured for requests that do not say it themselves.
 
     `needed`: the answer's length, in tokens, for a wire that demands one. `fields`: as the provider's own wire spells
-    them. `unthinking`: the temperature is only for requests that name no effort.
+    them. `unthinking`: the temperature is only for requests that name no effort. `like`: the model behind a name that
+    does not say it.
     """
 
     model: str = ""  # as the provider knows it
@@ -48,6 +49,12 @@ class Hints(NamedTuple):
     needed: int | None = None
     fields: Mapping[str, Any] = {}
     unthinking: bool = False
+    like: str = ""
+
+    @property
+    def family(self) -> str:
+        """The name by which it is known what the model takes."""
+        return self.like or self.model
 
     def temperature_beside(self, effort: object) -> float | None:
         """`effort`: how much the client lets the model think, None where it does not say."""

@@ -55,8 +55,12 @@ class Prices:
         free: Collection[str],
         unknown: str,
         places: Places = NOWHERE,
+        alike: Mapping[tuple[str, str], str] | None = None,
     ) -> None:
-        """`lists`: by provider, the name of its list, or ""; `unknown`: dearest, refuse or free. Raises ConfigError."""
+        """`lists`: by provider, the name of its list, or ""; `unknown`: dearest, refuse or free; `alike`: by provider
+        and model, the name in the list. Raises ConfigError.
+        """
+        self._alike = alike or {}
         self._places = places
         self._lists = {provider: name for provider, name in lists.items() if name}
         self._free = frozenset(free)
@@ -127,7 +131,7 @@ class Prices:
             return Span(override)
         if provider in self._free:
             return Span(_FREE)
-        name = self._lists.get(provider, "")
+        name, model = self._lists.get(provider, ""), self._alike.get((provider, model), model)
         found = self._catalogue.find(name, model) if name and len(model) <= LONGEST else None
         return Span(self._guess(name)) if found is None else self._listed(name, *found, when)
 

@@ -25,7 +25,8 @@ def prices_of(config: Config) -> Prices:
     providers = config.providers
     lists = {name: provider.prices for name, provider in providers.items()} | {"echo": ""}
     free = {"echo", *(name for name, provider in providers.items() if provider.free)}
-    return Prices(lists, config.prices, free, config.unknown_price, config.places)
+    alike = {(name, model): like for name, provider in providers.items() for model, like in provider.cards.alike()}
+    return Prices(lists, config.prices, free, config.unknown_price, config.places, alike)
 
 
 class Accounting:

@@ -41,6 +41,10 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A model that is known without asking the provider, and what is known of it."""
 
     name: Annotated[str, Meta(description="The name, as the provider spells it.")]
+    like: Annotated[
+        str | None,
+        Meta(description="The model behind a name that does not say it: an ARN, a deployment, a served name."),
+    ] = None
     context: Annotated[Count | None, Meta(description="The most tokens of request and answer together.")] = None
     max_output: Annotated[Count | None, Meta(description="The most tokens of an answer.")] = None
     system: Annotated[bool | None, Meta(description="Does it take a system prompt?")] = None

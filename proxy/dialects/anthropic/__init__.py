@@ -144,7 +144,7 @@ class Anthropic:
         return renamed(envelope, model)
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
-        temperature = hinted_to(hints.model, envelope.get("thinking"), envelope.get("top_p"), hints.temperature)
+        temperature = hinted_to(hints.family, envelope.get("thinking"), envelope.get("top_p"), hints.temperature)
         return without_nulls({"max_tokens": hints.max_tokens, "temperature": temperature})
 
     def encode(self, request: Request) -> Encoded:

@@ -92,7 +92,7 @@ class Invoke(Bedrock):
         """Nothing for other families, which have other names for these, or none."""
         if "anthropic_version" not in envelope:
             return {}
-        temperature = hinted_to(hints.model, envelope.get("thinking"), envelope.get("top_p"), hints.temperature)
+        temperature = hinted_to(hints.family, envelope.get("thinking"), envelope.get("top_p"), hints.temperature)
         return without_nulls({"max_tokens": hints.max_tokens, "temperature": temperature})
 
     def encode(self, request: Request) -> Encoded:

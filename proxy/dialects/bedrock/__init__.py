@@ -168,9 +168,9 @@ class Bedrock:
                 envelope.get("inferenceConfig"),
             )
             temperature = hints.temperature_beside(as_object(further.get("reasoningConfig")).get("maxReasoningEffort"))
-            if family_of(hints.model) == "claude":
+            if family_of(hints.family) == "claude":
                 thinking = further.get("thinking") or further.get("reasoning_config")
-                temperature = hinted_to(hints.model, thinking, as_object(inference).get("topP"), temperature)
+                temperature = hinted_to(hints.family, thinking, as_object(inference).get("topP"), temperature)
         said = without_nulls({"maxTokens": hints.max_tokens, "temperature": temperature})
         return {"inferenceConfig": said} if said else {}
 

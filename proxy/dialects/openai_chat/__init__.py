@@ -173,7 +173,7 @@ class OpenAIChat:
         return Forward(envelope.edit(edits) if edits else envelope.body)
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
-        limit = limit_field(hints.model)
+        limit = limit_field(hints.family)
         silent = envelope.get("max_tokens") is None and envelope.get("max_completion_tokens") is None
         temperature = hints.temperature_beside(envelope.get("reasoning_effort"))
         return without_nulls({limit: hints.max_tokens if silent else None, "temperature": temperature})
