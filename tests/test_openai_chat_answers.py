@@ -932,6 +932,13 @@ def test_the_usage_that_groq_hides_is_found() -> None:
     assert last_usage(decoded(body)) == metered([body]).usage == Usage(input=3, output=4)
 
 
+@pytest.mark.parametrize("more", [{}, {"usage": None}, {"usage": {"prompt_tokens": 3, "completion_tokens": 4}}])
+def test_the_usage_that_moonshot_puts_into_a_choice_is_found(more: Json) -> None:
+    last = {"index": 0, "delta": {}, "finish_reason": "stop", "usage": {"prompt_tokens": 3, "completion_tokens": 4}}
+    body = sse(chunk({"content": "a"}), chunk({}) | {"choices": [last], **more})
+    assert last_usage(decoded(body)) == metered([body]).usage == Usage(input=3, output=4)
+
+
 # --- the meter and the strip, where recordings do not go -------------------------------------------------------------
 
 

@@ -29,7 +29,7 @@ from proxy.dialects.openai_chat.citations import citations_of
 from proxy.dialects.openai_chat.faults import fault
 from proxy.dialects.openai_chat.parse_turns import source_of
 from proxy.dialects.openai_chat.reasoning import Thought, flat, thoughts_in
-from proxy.dialects.openai_chat.usage import said_usage
+from proxy.dialects.openai_chat.usage import said_usage, told_usage
 from proxy.dialects.openai_chat.voices import Voice, Voices
 from proxy.dialects.openai_chat.words import MAX_CHOICES, NAME, REASONS
 from proxy.errors import BadRequest
@@ -137,9 +137,9 @@ class _Answer(Voices):
         if error and not choices:
             raise fault(error)
         self._noted = error or self._noted
-        usage = None
-        if chunk.get("usage") or "x_groq" in chunk:
-            usage = said_usage(chunk.get("usage"), chunk.get("x_groq"), chunk.get("service_tier"), chunk.get("model"))
+        usage, told = None, told_usage(chunk.get("usage"), choices)
+        if told or "x_groq" in chunk:
+            usage = said_usage(told, chunk.get("x_groq"), chunk.get("service_tier"), chunk.get("model"))
         if self._id is None:
             self._start(chunk, ready=bool(choices or usage))
         for position, choice in enumerate(choices):

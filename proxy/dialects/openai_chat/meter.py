@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from proxy.canon import Usage
 from proxy.dialects.openai_chat.faults import fault
-from proxy.dialects.openai_chat.usage import said_usage
+from proxy.dialects.openai_chat.usage import said_usage, told_usage
 from proxy.framing import Batches, data_of
 from proxy.grammar import whole
 from proxy.grammar.fields import UNREADABLE, as_list, as_object, as_text
@@ -31,6 +32,9 @@ class _Said(Struct):
     error: Any = None
     x_groq: Any = None
     service_tier: Any = None
+
+    def counted(self) -> Usage | None:
+        return said_usage(told_usage(self.usage, self.choices), self.x_groq, self.service_tier, self.model)
 
     def finish_reasons(self) -> Iterator[tuple[int, str]]:
         """The number of each choice, and why it ended; "" if it goes on."""
@@ -92,7 +96,7 @@ class StreamMeter(LateMeter):
         if b'"error"' in events:
             self._blame(events)
         counted = map(_read_event, giving_last(events, b'"usage"'))
-        told = (said_usage(said.usage, said.x_groq, said.service_tier, said.model) for said in counted)
+        told = (said.counted() for said in counted)
         self._usage = next((usage for usage in told if usage is not None), self._usage)
         if not self._done:  # after [DONE] the reasons make no difference
             for at in chain(self._choices.places(events), (found.start() for found in _reasons(events))):

@@ -92,6 +92,13 @@ def said_usage(usage: object, x_groq: object, tier: object, model: object) -> Us
     return usage_of(told, as_text(tier), 1 if _searches.search(as_text(model)) else 0)
 
 
+def told_usage(usage: object, choices: object) -> object:
+    """Where a chunk or an answer counts its tokens. Moonshot's streams do it in the last choice."""
+    if usage or not isinstance(choices, list) or not choices:
+        return usage
+    return choices[0].get("usage") if isinstance(choices[0], dict) else None
+
+
 def _thoughts(extra: Object, completion: int) -> tuple[int, int]:
     """How many reasoning tokens are counted beside the details, and how many of them the completion does not hold."""
     thought = _first(extra, "reasoning_tokens")
