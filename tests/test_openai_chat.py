@@ -798,6 +798,16 @@ def test_a_developer_of_another_wire_speaks_as_the_system_does(parts: list[Part]
     assert encode(replace(request, wire="openai_chat"))["messages"][0]["role"] == "developer"
 
 
+def test_a_function_without_parameters_of_another_wire_says_that_it_has_none() -> None:
+    """Mistral, llama.cpp and TabbyAPI demand the field; OpenAI reads its absence as this."""
+    request = foreign(said("user", Text(text="x")), tools=[Tool(name="f"), Tool(name="g", kind="custom")])
+    assert encode(request)["tools"] == [
+        {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}},
+        {"type": "custom", "custom": {"name": "g"}},
+    ]
+    assert "parameters" not in encode(replace(request, wire="openai_chat"))["tools"][0]["function"]
+
+
 def test_the_knobs_that_this_wire_lacks_are_receipted() -> None:
     request = foreign(
         said("user", Text(text="x", cache={"type": "ephemeral"}, citations=citations_of([{}]), extra={"odd": 1})),

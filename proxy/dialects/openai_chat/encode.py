@@ -130,10 +130,14 @@ class Encoding:
             body["parallel_tool_calls"] = self._request.parallel_tools
 
     def _offer(self, tool: Tool) -> Object:
+        """OpenAI takes a function without parameters to have none; Mistral, llama.cpp and others refuse it."""
+        parameters = tool.parameters
+        if parameters is None and tool.kind == "function" and not self._own:
+            parameters = {"type": "object", "properties": {}}
         fields = {
             "name": tool.name,
             "description": tool.description,
-            "parameters": tool.parameters,
+            "parameters": parameters,
             "strict": tool.strict,
             "format": None if tool.form is None else _form(tool.form),
         }
