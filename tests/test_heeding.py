@@ -315,6 +315,29 @@ async def test_a_host_that_takes_only_strings_gets_them() -> None:
         assert host.bodies[-1]["messages"][-1]["content"] == "one\n\ntwo"
 
 
+async def test_a_host_that_takes_no_choice_of_one_tool_is_offered_no_other() -> None:
+    """LM Studio."""
+    words = "Invalid tool_choice type: 'object'. Supported string values: none, auto, required"
+    host = Host(lambda body: words if isinstance(body.get("tool_choice"), dict) else None)
+    asked: Body = {"tools": [TOOL, TOOL | {"name": "g"}], "tool_choice": {"type": "tool", "name": "g"}}
+    async with Evil(answering=host) as evil, pillion(**at(evil.url)) as gateway:
+        assert dropped(await claude(gateway, **asked)) == ["tools"]
+        assert [tool["function"]["name"] for tool in host.bodies[-1]["tools"]] == ["g"]
+        assert host.bodies[-1]["tool_choice"] == "required"
+
+
+async def test_a_host_that_takes_json_only_by_a_schema_gets_one() -> None:
+    """LM Studio."""
+    words = "'response_format.type' must be 'json_schema' or 'text'"
+    host = Host(lambda body: words if body.get("response_format") == {"type": "json_object"} else None)
+    asked = {"input": "Hi", "text": {"format": {"type": "json_object"}}}
+    async with Evil(answering=host) as evil, pillion(**at(evil.url)) as gateway:
+        got = await ask(gateway, "POST", RESPONSES, json.dumps({"model": "openai/m", **asked}).encode())
+        assert dropped(got) == []
+        named = {"name": "response", "schema": {"type": "object"}}
+        assert host.bodies[-1]["response_format"] == {"type": "json_schema", "json_schema": named}
+
+
 async def test_the_responses_api_is_heeded_too(tmp_path: Path) -> None:
     text = "providers:\n  host: {base_url: %s/v1, dialects: [openai_responses]}"
     host = Host(lambda body: "Model m does not support parameter reasoningEffort." if "reasoning" in body else None)

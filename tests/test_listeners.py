@@ -34,7 +34,8 @@ async def test_the_cluster_sees_metrics_and_probes_and_needs_no_key(path: str) -
 
 NOT_FOR_THE_CLUSTER = [
     "/v1/chat/completions", "/v1/messages", "/v1/responses", "/v1/models", "/models/x", "/v1/embeddings", "/providers",
-    "/providers/echo/health", "/api/tags", "/v2/chat", "/quitquitquit", "/v1/metrics", "/metrics/x", "/", "/readiness/x",
+    "/providers/echo/health", "/api/tags", "/v2/chat", "/quitquitquit", "/v1/metrics", "/metrics/x", "/",
+    "/readiness/x",
 ]  # fmt: skip
 
 

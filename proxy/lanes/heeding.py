@@ -102,6 +102,8 @@ _WITH_THIS_VALUE = (
 )
 _IN_ANOTHER_WAY: dict[Way, str] = {
     "bridges": r"unexpected role 'user' after role 'tool'",  # Mistral
+    "schemas": r"'response_format.type' must be 'json_schema'",  # LM Studio, and the next one
+    "demands": r"invalid tool_choice type: 'object'",
     "strings": r"invalid type: sequence, expected a string|content must be a string|value must be a string",
 }
 _any_value = [re.compile(sentence, re.IGNORECASE).finditer for sentence in _WITH_ANY_VALUE]

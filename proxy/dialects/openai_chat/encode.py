@@ -7,7 +7,7 @@ refused with its path.
 import re
 from operator import attrgetter
 
-from proxy.canon import Reasoning, Request, Tool, ToolChoice
+from proxy.canon import Format, Reasoning, Request, Tool, ToolChoice
 from proxy.dialects.openai_chat.encode_messages import Messages
 from proxy.dialects.openai_chat.encode_parts import marks_of
 from proxy.dialects.openai_chat.words import API, KNOBS, KNOBS_LACKED, NAME, SPELT
@@ -106,6 +106,8 @@ class Encoding:
         form = self._request.format
         if form is None:
             return None
+        if form.kind == "json" and "schemas" in self._request.ways:
+            form = Format(kind="schema", schema={"type": "object"})
         if form.kind != "schema":
             return {"type": "text" if form.kind == "text" else "json_object"}
         name = form.name if self._own or form.name else "response"  # required by OpenAI
@@ -118,6 +120,10 @@ class Encoding:
         tools, choice = self._request.tools, self._request.tool_choice
         if not tools and not self._own:
             return  # OpenAI refuses a choice among no tools, and it means nothing
+        if choice is not None and choice.mode == "tool" and "demands" in self._request.ways:
+            if len(tools) > 1:
+                self.dropped.add("tools")
+            tools, choice = [tool for tool in tools if tool.name == choice.name], ToolChoice("required")
         legacy = [tool for tool in tools if self._own and tool.at.startswith("functions[")]
         modern = [self._tool(tool) for tool in tools if tool not in legacy]
         if modern:
