@@ -11,9 +11,11 @@ import pytest
 from tests.client import OPENAI, SPEECHES, Client, Got, Headers, Speech, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion
+from tests.nested import TOO_DEEP
 from tests.waiting import soon
 
 DEEP = b'{"a":' * 90_000
+LISTS = b"[" * TOO_DEEP + b"]" * TOO_DEEP
 TEXT = '{"role":"user","content":"x"}'
 
 both_wires = pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
@@ -77,8 +79,8 @@ BODIES = [
     (b'{"model":"echo/text","mod\\u0065l":"echo/think"}', "duplicate_key", "same key twice"),
     (b'{"a":1,"a":1,"model":"echo/text"}', "duplicate_key", "same key twice"),
     (DEEP, "invalid_json", ""),
-    (b'{"model":' + b"[" * 90_000 + b"]" * 90_000 + b"}", "invalid_json", "nested too deeply"),
-    (b'{"model":"echo/text","messages":' + b"[" * 90_000 + b"]" * 90_000 + b"}", "invalid_json", "nested too deeply"),
+    (b'{"model":' + LISTS + b"}", "invalid_json", "nested too deeply"),
+    (b'{"model":"echo/text","messages":' + LISTS + b"}", "invalid_json", "nested too deeply"),
 ]
 
 

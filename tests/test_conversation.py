@@ -28,6 +28,7 @@ from proxy.canon import (
     Video,
 )
 from proxy.sealing.conversation import Conversation, digest_of, identities
+from tests.nested import TOO_DEEP
 
 CACHED = {"type": "ephemeral"}
 
@@ -264,7 +265,7 @@ def test_free_text_is_no_json() -> None:
 
 def test_what_is_nested_too_deeply_is_like_nothing_else() -> None:
     deep: Any = 1
-    for _ in range(90_000):
+    for _ in range(TOO_DEEP):
         deep = [deep]
     turns = [turn(Opaque(wire="w", value={"deep": deep}))]
     assert digest(turns) != digest(turns)
