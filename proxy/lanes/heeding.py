@@ -197,7 +197,6 @@ def _left_out(request: Request, thing: _Thing) -> list[str]:
             return [request.name_of("logprobs"), request.name_of("top_logprobs")]
         case _:
             setattr(request, field, None)
-    is_unsaid = (field == "temperature" and request.hinted) or value == ToolChoice(
-        "auto"
-    )  # the operator's; the default
-    return [] if is_unsaid else [request.name_of(field)]
+    is_operators = field == "temperature" and request.hinted
+    is_default = value == ToolChoice("auto")
+    return [] if is_operators or is_default else [request.name_of(field)]
