@@ -107,6 +107,14 @@ class Fields:
     def object(self, key: str) -> Object | None:
         return self._take(key, dict, "an object") if key in self.rest else None
 
+    def labels(self, key: str) -> dict[str, str] | None:
+        """An object of strings."""
+        labels = self.object(key)
+        for name, value in (labels or {}).items():
+            if not isinstance(value, str):
+                raise wrong(f"{self.path(key)}.{name}", "a string", value)
+        return labels
+
     def texts(self, key: str) -> list[str] | None:
         """An array of strings."""
         if key not in self.rest:

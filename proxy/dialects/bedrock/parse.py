@@ -18,7 +18,7 @@ from proxy.dialects.bedrock.words import DEMANDS, MODEL_DEMANDS, NAME, SPELLED, 
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest
 from proxy.grammar.claude.betas import KEY
-from proxy.grammar.fields import Fields, Left, Object, Verbatim, as_object, as_text, wrong, wrong_word
+from proxy.grammar.fields import Fields, Left, Object, Verbatim, as_object, as_text, wrong_word
 from proxy.grammar.receipts import names_in
 from proxy.ports import Peek
 
@@ -47,7 +47,7 @@ def parse_request(top: Fields, peek: Peek) -> Request:
         top_k=top_k,
         stop=config.texts("stopSequences"),
         betas=betas,
-        metadata=_metadata(top),
+        metadata=top.labels("requestMetadata"),
         service_tier=_tier(top),
         names=names,
     )
@@ -114,14 +114,6 @@ def _additional(top: Fields, more: Fields, effort: str | None) -> tuple[Reasonin
     betas = more.texts(KEY)
     top.keep("additionalModelRequestFields", more)
     return reasoning, top_k, betas
-
-
-def _metadata(top: Fields) -> dict[str, str] | None:
-    metadata = top.object("requestMetadata")
-    for key, value in (metadata or {}).items():
-        if not isinstance(value, str):
-            raise wrong(f"requestMetadata.{key}", "a string", value)
-    return metadata
 
 
 def _tier(top: Fields) -> str | None:

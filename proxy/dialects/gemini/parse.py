@@ -53,7 +53,7 @@ def parse_request(body: Object, peek: Peek) -> Request:
         stop=config.texts("stopSequences"),
         logprobs=config.flag("responseLogprobs"),
         modalities=_modalities(config),
-        metadata=_labels(top),
+        metadata=top.labels("labels"),
         store=top.flag("store"),
         service_tier=_tier(top),
         names=names,
@@ -227,14 +227,6 @@ def _choice(mode: str, names: list[str]) -> ToolChoice | None:
 
 
 # --- the rest of the top level ---------------------------------------------------------------------------------------
-
-
-def _labels(top: Fields) -> dict[str, str] | None:
-    labels = top.object("labels")
-    for key, value in (labels or {}).items():
-        if not isinstance(value, str):
-            raise wrong(f"labels.{key}", "a string", value)
-    return labels
 
 
 def _tier(top: Fields) -> str | None:

@@ -45,7 +45,7 @@ def parse_request(top: Fields) -> Request:
         format=form,
         verbosity=verbosity,
         reasoning=_reasoning(top),
-        metadata=_metadata(top),
+        metadata=top.labels("metadata"),
         logprobs=_logprobs(top),
         names=SPELLED,
         **knobs,
@@ -108,14 +108,6 @@ def _reasoning(top: Fields) -> Reasoning | None:
     if effort == "none":
         return Reasoning(off=True, summary=summary)
     return None if effort is None and summary is None else Reasoning(effort=effort, summary=summary)
-
-
-def _metadata(top: Fields) -> dict[str, str] | None:
-    metadata = top.object("metadata")
-    for key, value in (metadata or {}).items():
-        if not isinstance(value, str):
-            raise wrong(f"metadata.{key}", "a string", value)
-    return metadata
 
 
 def _logprobs(top: Fields) -> bool | None:
