@@ -71,7 +71,7 @@ class Bill(NamedTuple):
 
 
 class Call(Struct, kw_only=True):
-    """One request on its way through. The comment of a field begins with the one place that writes it later on."""
+    """One request on its way through. The comment of a field begins with whoever writes it later on."""
 
     id: str
     operation: str  # what the route is for, such as `chat` or `models`
@@ -91,17 +91,17 @@ class Call(Struct, kw_only=True):
     as_array: bool = False  # intake: the stream is to be one JSON array
     timeout: float | None = None  # intake: seconds from `started`, where the client said so
     wishes: Wishes = NO_WISHES  # intake: what the client says to us, and to no provider
-    accounts: "list[Account]" = field(default_factory=list)  # auth, ratelimit and cost: these hear of each attempt
-    target: Target | None = None  # failover
+    accounts: list[Account] = field(default_factory=list)  # auth, ratelimit and cost: these hear of each attempt
+    target: Target | None = None  # failover; faults and `lend` put another adapter into it
     resumable: bool = False  # resume: an error in its stream is withheld from the client until no target can go on
     so_far: str = ""  # resume: the beginning of the answer, with which the target is to go on
     how: str = ""  # failover: by which rule the model's name was understood
-    attempts: int = 0  # attempts
+    attempts: int = 0  # attempts, and trial
     began: float = 0.0  # attempts: the last one, as `started` is counted
     headed: float = 0.0  # attempts: when the head of its answer came, as `began`; 0: none has
-    history: list[Attempt] = field(default_factory=list)  # failover: the targets that were asked, or skipped
+    history: list[Attempt] = field(default_factory=list)  # failover and resume: the targets that were asked, or skipped
     store_waited: float = 0.0  # fleet: seconds spent waiting for the store that sidecars share
-    spent: int = 0  # cost: nano-dollars of all attempts that have ended
+    spent: int = 0  # cost, and trial: nano-dollars of all attempts that have ended
     is_guess: bool = False  # cost: some of that, or of its prices, is an estimate
     bill: "Callable[[Call], Bill | None] | None" = None  # cost: what it costs so far, with the attempt under way
     is_settled: bool = False  # cost and attempts: `spent` is final
@@ -115,7 +115,7 @@ class Call(Struct, kw_only=True):
     is_translated: bool = False  # dispatch: the request does not pass through as it came
     answer_head: tuple[float, Mapping[str, str]] = NO_HEAD  # dispatch: when it came, as `started`, and its headers
     upstream_id: str = ""  # dispatch: the provider's own request id
-    dropped: tuple[str, ...] = ()  # dispatch: knobs that the target's wire lacks, and blocks that the client's lacks
+    dropped: tuple[str, ...] = ()  # dispatch, cache: knobs that the target's wire lacks, blocks that the client's lacks
     usage: Usage | None = None  # dispatch: at the end of the answer
     answered_model: str = ""  # dispatch: the model that the provider says it used
     reply: "Reply | None" = None  # witness: what goes out to the client
