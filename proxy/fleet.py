@@ -9,7 +9,6 @@ answer at once counts as away. Then everything in the line is told so, and nothi
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from math import inf
 from secrets import token_hex
 from time import monotonic
@@ -90,14 +89,8 @@ class Fleet:
     def __repr__(self) -> str:
         return f"<Fleet of {self.members}, store {'up' if self.is_up else 'away'}, {len(self.line)} asked>"
 
-    def ask(self, script: str, keys: Sequence[str], args: Sequence[Word]) -> "asyncio.Future[Answer]":
-        """Its answer is None where the store is away, or goes away meanwhile."""
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self.tell(script, keys, args, partial(_resolve, answer))
-        return answer
-
     def tell(self, script: str, keys: Sequence[str], args: Sequence[Word], heard: Callable[[Answer], None]) -> None:
-        """The same, for a caller that does not wait."""
+        """Have the store run a script. Its answer is None where the store is away, or goes away meanwhile."""
         self._put(Ask(script, keys, args, heard))
 
     def read(self, script: str, keys: Sequence[str], args: Sequence[Word], heard: Callable[[Words], None]) -> None:
@@ -152,8 +145,3 @@ async def heard(answer: "asyncio.Future[Any]", asker: Asker | None) -> bool:
     finally:
         if not answer.done():
             answer.cancel()
-
-
-def _resolve(answer: "asyncio.Future[Answer]", said: Answer) -> None:
-    if not answer.done():
-        answer.set_result(said)

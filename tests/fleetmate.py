@@ -16,7 +16,7 @@ from time import monotonic_ns
 from proxy.access.allowance import Limits
 from proxy.config import Queue, Secret
 from proxy.errors import OverLimit
-from proxy.fleet import Fleet
+from proxy.fleet import Answer, Fleet, Word
 from proxy.limits.fleet import Claims, Denied, FleetAdmission, Taken
 from proxy.limits.need import NO_TOKENS, Need
 from proxy.limits.rate import SCRIPTS
@@ -26,6 +26,13 @@ from proxy.store import redis
 
 TASKS = 16
 PATIENCE = 10.0  # seconds: a machine that has more to do than to run this is no store that is away
+
+
+def asked(fleet: Fleet, script: str, *keys: str, args: Sequence[Word] = ()) -> asyncio.Future[Answer]:
+    """What the store says; None where it is away, or goes away meanwhile."""
+    answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    fleet.tell(script, keys, args, lambda said: None if answer.done() else answer.set_result(said))
+    return answer
 
 
 class Mate:

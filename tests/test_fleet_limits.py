@@ -18,7 +18,7 @@ from proxy.limits.need import Need
 from proxy.limits.rate import TAKE, Rate
 from proxy.limits.scope import Held
 from tests import laws
-from tests.fleetmate import PATIENCE, Mate, joined, offer
+from tests.fleetmate import PATIENCE, Mate, asked, joined, offer
 from tests.redisserver import Server, redis
 from tests.waiting import soon
 
@@ -246,11 +246,11 @@ class Call:
 async def test_what_a_request_waits_for_is_counted_over_all_that_it_asks() -> None:
     fleet, call = Slow(), Call(0.0)
     for wait in (0.020, 0.010):
-        answer = fleet.ask("x", [], [])
+        answer = asked(fleet, "x")
         asyncio.get_running_loop().call_later(wait, fleet.line[-1].heard, [1])
         assert await heard(answer, call)
     assert call.store_waited >= 0.025
-    began, last = monotonic_ns(), fleet.ask("x", [], [])
+    began, last = monotonic_ns(), asked(fleet, "x")
     assert not await heard(last, call)
     assert last.cancelled()
     assert call.store_waited < TOGETHER + 2 * SOON

@@ -22,6 +22,7 @@ from proxy.store import redis as store
 from tests import laws
 from tests.client import OPENAI, ask, chat
 from tests.evil import Evil, authority
+from tests.fleetmate import asked
 from tests.gateway import Gateway, pillion
 from tests.redisserver import Server, redis
 from tests.test_cost import BUDGET, WHOLE, priced
@@ -79,7 +80,7 @@ async def carried(url: str) -> AsyncIterator[Fleet]:
 async def decided(fleet: Fleet) -> object:
     """What the store says, or None: in time, whichever it is."""
     began = monotonic()
-    answer = await fleet.ask("return {redis.call('INCR', KEYS[1])}", ["x"], [])
+    answer = await asked(fleet, "return {redis.call('INCR', KEYS[1])}", "x")
     assert monotonic() - began < DECIDED
     return answer
 
@@ -146,7 +147,7 @@ async def test_who_trips_over_an_answer_keeps_nobody_else_waiting(caplog: pytest
         await soon(lambda: fleet.is_up)
         fleet.tell("return {1}", [], [], trip)
         async with asyncio.timeout(PATIENCE):
-            assert await fleet.ask("return {1}", [], []) is None
+            assert await asked(fleet, "return {1}") is None
             await soon(lambda: fleet.is_up)
             assert await decided(fleet)
     assert heard == [[1], None]
@@ -247,7 +248,7 @@ async def test_who_leaves_takes_nobody_elses_answer_along() -> None:
         await soon(lambda: fleet.is_up)
 
         async def ask(number: int) -> None:
-            answer = await fleet.ask("return {tonumber(ARGV[1])}", [], [number])
+            answer = await asked(fleet, "return {tonumber(ARGV[1])}", args=[number])
             assert answer in ([number], None)
 
         tasks = [asyncio.ensure_future(ask(number)) for number in range(laws.share("answers of a store", 10_000, 1000))]
@@ -273,7 +274,7 @@ async def test_over_tls_a_store_is_asked_as_without(
     caplog.set_level(logging.INFO, "pillion")
     async with redis(PASSWORD, tls=True) as server, carried(server.url) as fleet:
         await soon(lambda: fleet.is_up)
-        assert await fleet.ask("return {redis.call('INCR', KEYS[1])}", ["x"], []) == [1]
+        assert await asked(fleet, "return {redis.call('INCR', KEYS[1])}", "x") == [1]
         await server.kill()
         await soon(lambda: not fleet.is_up)
         await server.start()
@@ -298,7 +299,7 @@ async def test_one_that_is_not_trusted_is_no_store(
         url = server.url.partition("?")[0] + asks.format(other=tmp_path / "other", ca=tmp_path / "ca")
         async with carried(url) as fleet:
             assert not fleet.is_up
-            assert await fleet.ask("return {1}", [], []) is None
+            assert await asked(fleet, "return {1}") is None
     assert said in caplog.text
     assert len(caplog.records) == 1
     assert PASSWORD not in caplog.text
