@@ -28,12 +28,10 @@ class Elsewhere:
 
     def left(self, taken: Sequence[str], call: Call, target: Target) -> Sequence[str]:
         """The dialects in which this request may be sent, among those that the provider takes."""
-        place, now = (target.adapter.name, target.model), time.monotonic()
-        if self.met.get((*place, False), 0.0) <= now and not (
-            self.met.get((*place, True), 0.0) > now and _has_tools(call)
-        ):
-            return taken
-        return _others(taken)
+        provider, model, now = target.adapter.name, target.model, time.monotonic()
+        always = self.met.get((provider, model, False), 0.0) > now
+        with_tools = self.met.get((provider, model, True), 0.0) > now
+        return _others(taken) if always or (with_tools and _has_tools(call)) else taken
 
     def heard(self, error: UpstreamError, taken: Sequence[str], call: Call, target: Target) -> Sequence[str]:
         """The dialects left where this error refers to another endpoint, which is remembered; else none."""
