@@ -17,6 +17,7 @@ from time import time
 from typing import NamedTuple, TypeVar, TypeVarTuple
 
 from proxy.answers.answer import OVERHEAD, Answer, from_file, to_file
+from proxy.files import replace_file
 from proxy.folders import make_private
 
 T = TypeVar("T")
@@ -120,7 +121,7 @@ class Shelf:
 
     def _read(self, key: str) -> Answer | None:
         try:
-            descriptor = os.open(self._folder / key, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(self._folder / key, os.O_RDONLY | os.O_NOFOLLOW)
             with open(descriptor, "rb") as file:
                 return from_file(file.read())
         except OSError:
@@ -129,10 +130,7 @@ class Shelf:
     def _write(self, key: str, answer: Answer) -> None:
         unfinished = self._folder / f"{key}.{os.getpid()}.new"
         try:
-            data = to_file(answer)
-            with open(unfinished, "wb", opener=_private) as file:
-                file.write(data)
-            os.replace(unfinished, self._folder / key)
+            replace_file(self._folder / key, to_file(answer), unfinished, is_durable=False)
         except UnicodeEncodeError:
             return
         except OSError as error:
@@ -152,7 +150,3 @@ class Shelf:
             self._is_told = True
             why = error.strerror or "cannot be used"
             log.warning("%s: %s; answers are cached only in memory", self._folder, why, extra={"event": "cache_unkept"})
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
