@@ -97,9 +97,13 @@ class Limited(Scope):
 
     def settle(self, mark: int, need: Need, used: int | None, now: int) -> None:
         """The request itself stays counted; of its tokens only those that it used."""
-        self._under_way -= 1
+        self._leave()
         if self._tokens is not None and used is not None:
             self._tokens.settle(mark, need.within(self._tokens.limit) - used, now)
+
+    def _leave(self) -> None:
+        """One request fewer is under way."""
+        self._under_way -= 1
 
     def waits(self, need: Need, now: int, ahead: Sequence[Need] = ()) -> Waits:
         waits: list[tuple[What, int | None]] = []

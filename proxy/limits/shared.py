@@ -132,11 +132,6 @@ class Shared(Limited):
             rate.passed.take_back(_count(what, rate, need))
             rate.missed.take_back(_count(what, rate, need))
 
-    def settle(self, mark: int, need: Need, used: int | None, now: int) -> None:
-        super().settle(mark, need, used, now)
-        self._under_way += 1
-        self._leave()
-
     def exceeded(self, need: Need) -> What | None:
         return self.whole.exceeded(need)
 
@@ -153,7 +148,7 @@ class Shared(Limited):
         return not (is_known or self.asking or self.waiting) and super().is_idle(now)
 
     def _leave(self) -> None:
-        self._under_way -= 1
+        super()._leave()
         if self.limits.concurrent is not None:
             self._fleet.tell(LEAVE, [self._under_way_key], [self._fleet.id], _nobody)
 
