@@ -249,12 +249,11 @@ async def test_what_a_request_waits_for_is_counted_over_all_that_it_asks() -> No
         answer = asked(fleet, "x")
         asyncio.get_running_loop().call_later(wait, fleet.line[-1].heard, [1])
         assert await heard(answer, call)
-    assert call.store_waited >= 0.025
-    began, last = monotonic_ns(), asked(fleet, "x")
+    waited, last = call.store_waited, asked(fleet, "x")
     assert not await heard(last, call)
     assert last.cancelled()
-    assert call.store_waited < TOGETHER + 2 * SOON
-    assert monotonic_ns() > began  # and it has waited a little for this one too
+    assert waited < call.store_waited  # a little for this one too
+    assert TOGETHER - SOON < call.store_waited < TOGETHER + 2 * SOON
 
 
 async def test_whose_time_is_up_is_let_pass_within_its_sidecars_share_and_others_go_on_asking() -> None:
