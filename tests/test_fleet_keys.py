@@ -12,7 +12,7 @@ from proxy.adapters.keys import Asked, Keys
 from proxy.config import Secret
 from proxy.errors import Refused
 from proxy.failover.cooldown import Saved
-from proxy.failover.keyshare import EXCHANGE, PIECE, SHORTEST, KeyShare, shared_name
+from proxy.failover.keyshare import EXCHANGE, PIECE, SHORTEST, KeyShare, _saved, shared_name
 from proxy.failover.keystate import KeyStates
 from proxy.fleet import Fleet
 from proxy.store import redis as store
@@ -254,6 +254,13 @@ async def test_what_others_put_there_is_passed_over(caplog: pytest.LogCaptureFix
         assert [each.until for each in mate.rows] == [None]
         assert shared.is_up
     assert not caplog.records
+
+
+@pytest.mark.parametrize(("model", "is_ours"), [("gpt-\u00e4/1", True), ("\udcff", False)], ids=ascii)
+def test_a_model_that_no_file_could_hold_is_passed_over(model: str, is_ours: bool) -> None:
+    name = f"openai/key/{model}".encode("utf-8", "surrogatepass")
+    found = _saved([name, b"0", b"1000", b"1000", b"1"], 0.0)
+    assert (found is not None and found[1].model == model) == is_ours
 
 
 async def test_many_are_told_and_heard_in_pieces_and_all_with_one_beat(monkeypatch: pytest.MonkeyPatch) -> None:

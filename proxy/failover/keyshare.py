@@ -205,7 +205,7 @@ def _saved(words: Sequence[bytes], now: float) -> tuple[str, Saved] | None:
     """The provider, and how it is with its key. None where the row is not one of ours."""
     try:
         name, age, left, pause, times = words
-        provider, key, model = name.decode("utf-8", "surrogatepass").split("/", 2)
+        provider, key, model = name.decode().split("/", 2)
         return provider, Saved(
             key=key,
             model=model,
