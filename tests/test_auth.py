@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from proxy.access.clients import Clients
 from proxy.access.rights import ALLOWED, allows
 from proxy.adapters.echo import Echo
 from proxy.config import Config, Secret, load
+from proxy.envelope import Envelope
 from proxy.errors import GatewayError, Unauthorized
 from proxy.middleware.auth import Auth
 from proxy.ports import Call, Target
@@ -307,6 +309,28 @@ async def test_each_wire_says_it_in_its_own_words(dialect: str, word: str) -> No
     said = spoken.error(caught.value, "req_1").decode() + str(spoken.error_headers(caught.value))
     assert word in said
     assert "may not use 'tool' at echo" in said
+
+
+@pytest.mark.parametrize(
+    ("others", "allowed"),
+    [
+        ('["text"]', True),
+        ("[]", True),
+        ("null", True),
+        ('["text","tool"]', False),
+        ('["echo/text"]', False),
+        ('"tool"', False),
+        ('[["tool"]]', False),
+        ('{"tool":1}', False),
+    ],
+)
+async def test_no_model_is_asked_in_place_of_the_allowed_one_either(others: str, allowed: bool) -> None:
+    """OpenRouter's list of fallbacks."""
+    asked = call()
+    asked.key, asked.target = ClientKey(name="ann", models=("echo/text",)), Target(Echo("echo"), "text")
+    asked.envelope = Envelope(b'{"model":"echo/text","mod\\u0065ls":%b}' % others.encode())
+    with nullcontext() if allowed else pytest.raises(GatewayError, match="may not use"):
+        await ALLOWED.reserve(asked)
 
 
 RESTRICTED = """

@@ -11,6 +11,9 @@ from proxy.errors import GatewayError
 from proxy.ports import Call, Reply
 
 LONGEST_NAME = 200  # characters of a model that are repeated
+# The field that names whom OpenRouter is to ask if the model fails, which a client can bring about.
+# https://openrouter.ai/docs/guides/routing/model-fallbacks
+OTHERS = "models"
 
 Whose = Callable[[Call], str | None]  # whose requests may the caller see? A client's name; None: everybody's
 
@@ -45,13 +48,23 @@ def may_reach(key: ClientKey | None, provider: str) -> bool:
 def check(call: Call) -> None:
     """May it ask its target? Raises GatewayError, 403."""
     assert call.target is not None  # failover chose it
-    check_names(call.key, call.target.adapter.name, call.target.model)
+    provider = call.target.adapter.name
+    check_names(call.key, provider, call.target.model)
+    if OTHERS in call.envelope:
+        for model in _others(call.envelope.get(OTHERS)):
+            check_names(call.key, provider, model)
 
 
 def check_names(key: ClientKey | None, provider: str, model: str) -> None:
     """Raises GatewayError, 403."""
     if not allows(key, provider, model):
         raise _not_allowed(key, provider, model[:LONGEST_NAME])
+
+
+def _others(said: object) -> list[str]:
+    """The names in the list; what is none is "", which only a key for all models may say."""
+    names = [] if said is None else said if isinstance(said, list) else [said]
+    return [name if isinstance(name, str) else "" for name in names]
 
 
 class Allowed:
