@@ -74,6 +74,8 @@ GOOGLES, CLAUDES = f"{THERE}/publishers/google/models", f"{THERE}/publishers/ant
         ({}, f"{GOOGLES}/m:generateContent"),
         ({"model": "google/m"}, f"{GOOGLES}/m:generateContent"),
         ({"model": "endpoints/12"}, f"{THERE}/endpoints/12:generateContent"),
+        ({"model": "endpoints/12/../../x"}, f"{THERE}/endpoints/12%2F..%2F..%2Fx:generateContent"),
+        ({"model": "google/endpoints/../x"}, f"{THERE}/endpoints/..%2Fx:generateContent"),
         ({"model": "m?x:y"}, f"{GOOGLES}/m%3Fx%3Ay:generateContent"),
         ({"stream": True}, f"{GOOGLES}/m:streamGenerateContent?alt=sse"),
         ({"stream": True, "as_array": True}, f"{GOOGLES}/m:streamGenerateContent"),

@@ -122,9 +122,11 @@ def _published(model: str) -> tuple[str, str]:
 
 
 def _resource(publisher: str, name: str) -> str:
-    """As in the path. A version follows an `@`, which is not encoded."""
+    """As in the path, where a name is one segment: with `..` in it, it would lead to what the client did not name, and
+    its key may not use. A version follows an `@`, which is not encoded.
+    """
     if name.startswith(_TUNED):
-        return quote(name, safe="/")
+        return _TUNED + quote(name.removeprefix(_TUNED), safe="")
     return f"publishers/{publisher}/models/{quote(name, safe='@')}"
 
 
