@@ -21,7 +21,7 @@ HOP_BY_HOP = [
 OF_CLIENTS = [
     "Cookie", "Origin", "Referer", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP",
     "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Access-Control-Request-Headers", "X-Pillion-Anything", "X-Goog-Api-Key",
-    "Api-Key", "X-Amz-Security-Token",
+    "Api-Key", "X-Amz-Security-Token", "X-HTTP-Method-Override", "X-Original-URL", "X-Rewrite-URL",
 ]  # fmt: skip
 OF_PROVIDERS = [
     "Set-Cookie", "Set-Cookie2", "Strict-Transport-Security", "Alt-Svc", "Access-Control-Allow-Origin",
