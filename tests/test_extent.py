@@ -138,6 +138,8 @@ def test_as_many_answers_as_nobody_can_say_have_no_bound(many: Any) -> None:
         ("openai_chat", {"search_parameters": {"mode": "on"}}),
         ("openai_chat", {"plugins": [{"id": "web"}]}),
         ("openai_chat", {"models": ["openai/gpt-5-pro"]}),
+        ("openai_responses", {"models": ["openai/gpt-5-pro"]}),
+        ("openai_responses", {"plugins": [{"id": "web"}]}),
         ("openai_chat", {"prediction": {"type": "content", "content": "x"}}),
         ("openai_responses", {"background": True}),
         ("openai_responses", {"tools": [{"type": "shell", "environment": {"type": "container_auto"}}]}),
