@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from proxy.edge.exchange import HEAD_LIMIT, HIGH_WATER, Exchange
+from proxy.edge.exchange import BURST, HEAD_LIMIT, HIGH_WATER, Exchange
 from proxy.edge.lateness import Allowed
 from proxy.edge.wire import Wire
 from proxy.errors import Down, Timeout, UpstreamError
@@ -326,6 +326,54 @@ async def test_what_is_poured_is_handed_on_before_anybody_else_has_a_turn() -> N
     assert out == [b"a", b"b", b"c"]
     talk.receive(b"d")
     assert (await task, out) == (1, [b"a", b"b", b"c", b"d"])
+
+
+@pytest.mark.parametrize("size", [BURST, BURST + 1])
+async def test_a_provider_that_says_much_at_once_leaves_others_their_turn(size: int) -> None:
+    """uvloop would read up to eight megabytes before anybody else."""
+    talk, heard = Talk(), list[bytes]()
+
+    def sink(data: bytes) -> bool:
+        heard.append(data)
+        return True
+
+    talk.receive(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (3 * size))
+    async with asyncio.timeout(PATIENCE):
+        pouring = asyncio.create_task(talk.exchange.pour(sink))
+        await turn()
+        for _ in range(2):
+            talk.receive(b"x" * size)
+            assert talk.pipe.reading == (size == BURST)
+            await turn()
+            assert talk.pipe.reading
+        talk.receive(b"x" * size)
+        assert await pouring
+    assert len(b"".join(heard)) == 3 * size
+    await turn()
+    assert talk.released == [True]
+    assert talk.pipe.reading
+
+
+async def test_a_sink_that_has_enough_after_much_at_once_is_poured_on() -> None:
+    talk, heard, enough = Talk(), list[bytes](), 2 * BURST
+
+    def sink(data: bytes) -> bool:
+        heard.append(data)
+        return len(heard) > 1
+
+    talk.receive(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (2 * enough))
+    async with asyncio.timeout(PATIENCE):
+        pouring = asyncio.create_task(talk.exchange.pour(sink))
+        await turn()
+        talk.receive(b"x" * enough)
+        assert not await pouring
+        await turn()
+        assert talk.pipe.reading
+        pouring = asyncio.create_task(talk.exchange.pour(sink))
+        await turn()
+        talk.receive(b"x" * enough)
+        assert await pouring
+    assert list(map(len, heard)) == [enough, enough]
 
 
 async def test_a_sink_that_has_enough_stops_the_provider_until_it_is_poured_on() -> None:

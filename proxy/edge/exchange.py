@@ -22,6 +22,7 @@ from proxy.ports import Sink
 
 HEAD_LIMIT = 128 * 1024  # bytes that may come without a byte of body among them: heads, interim answers, trailers
 HIGH_WATER = 64 * 1024  # bytes held for a slow reader before the provider is told to wait
+BURST = 64 * 1024  # bytes of one read after which others have their turn: uvloop may read 32 times before that
 
 
 class Exchange(Timed):
@@ -155,6 +156,8 @@ class Exchange(Timed):
             self._count(len(data))
         elif self._sink is not None:
             self._push(self._sink)
+            if len(data) > BURST:
+                self._stand_back()
         else:
             self._keep(before)
         if fault is not None:
@@ -175,6 +178,17 @@ class Exchange(Timed):
         if self._held > HIGH_WATER and not self._paused and not self._done:
             self._paused = True
             self._wire.hold(True)
+
+    def _stand_back(self) -> None:
+        if not self._paused and not self._done:
+            self._paused = True
+            self._wire.hold(True)
+            self._clock.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._paused and not self._held:
+            self._paused = False
+            self._wire.hold(False)
 
     def lost(self, exc: BaseException | None) -> None:
         """The provider has closed. Only an answer whose head gave no length may end like this."""
