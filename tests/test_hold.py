@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from proxy import registry
+from proxy import framing, registry
 from proxy.canon import Close, Delta, Event, Finish, Open, Text
 from proxy.errors import UpstreamError
-from proxy.framing import Unframed
+from proxy.framing import Frame, ServerSentEvents, Unframed, has_sse
 from proxy.framing.eventstream import encode_headers, frame_of
 from proxy.lanes.asking import HOLD_LIMIT
 from proxy.ports import Decoder
@@ -193,6 +195,48 @@ RECORDED = {
     "ollama": "*ollama*api_*",
 }
 STEP = 64  # bytes
+
+
+PIECES = [
+    b"data: 1",
+    b"data: 2",
+    b"data:",
+    b"data",
+    b"event: data",
+    b": data",
+    b"id: 7",
+    b":",
+    b"x",
+    b"\n",
+    b"\n\n",
+    b"\r",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join))
+def test_whatever_stands_between_events_they_are_found(held: bytes) -> None:
+    frames = [frame.data for frame in ServerSentEvents().feed(held)]
+    try:
+        found = has_sse(held, lambda data: data == b"1")
+    except Unframed:  # it says something that is no JSON
+        found = True
+    assert found == any(data.strip() not in (b"", b"1") for data in frames)
+
+
+def test_what_says_nothing_by_the_thousand_is_passed_over_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked at again with each byte that comes."""
+    looked: list[bytes] = []
+    read = framing.frame_of
+
+    def noted(event: bytes) -> Frame | None:
+        looked.append(event)
+        return read(event)
+
+    monkeypatch.setattr(framing, "frame_of", noted)
+    for blank in (b"\n", b":\n\n", b"event: ping\n\n"):
+        assert not has_sse(blank * 10_000, lambda data: False)
+        assert has_sse(blank * 10_000 + b"data: 1\n\n", lambda data: False)
+    assert len(looked) == 3
 
 
 @needs_recordings

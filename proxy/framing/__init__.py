@@ -266,7 +266,8 @@ def has_sse(held: bytes, is_silent: Callable[[bytes], object]) -> bool:
     `is_silent`: does an event with this data say nothing yet? Raises Unframed, also where such an event is no JSON.
     """
     data, at = _LineEnds().unify(held), 0
-    while (end := data.find(b"\n\n", at)) >= 0:
+    while (said := data.find(b"data", at)) >= 0 and (end := data.find(b"\n\n", said)) >= 0:
+        at = max(at, data.rfind(b"\n\n", at, said))  # what is before has no data, and there may be much of it
         frame = frame_of(data[at:end])
         if frame is not None and frame.data.strip() and not is_silent(frame.data):
             check_json(frame.data)
