@@ -3,8 +3,9 @@ usable afterwards or properly closed?
 """
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -305,6 +306,18 @@ NOT_HTTP = [
     b"GET / HTTP/1.1\r\nHost: h\r\nX y: z\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: h\r\nX: a\0b\r\n\r\n",
 ]
+
+
+async def test_an_app_that_speaks_tls_is_told_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+    """Its SDK reads no answer at all, and says something of a wrong version: so the line is for who reads the log."""
+    caplog.set_level("INFO", "pillion")
+    async with gateway_and_client() as (_, one):
+        ours, theirs = ssl.MemoryBIO(), ssl.MemoryBIO()
+        with suppress(ssl.SSLWantReadError):
+            ssl.create_default_context().wrap_bio(ours, theirs, server_hostname="localhost").do_handshake()
+        await one.send(theirs.read())
+        assert (await one.head())[0] == 400
+    assert "The request is TLS, and pillion speaks plain HTTP: use http://." in caplog.text
 
 
 @pytest.mark.parametrize("data", NOT_HTTP, ids=lambda value: ascii(value)[:60])

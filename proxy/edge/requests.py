@@ -15,6 +15,7 @@ from proxy.edge.inbound import Inbound, Sender
 
 HEAD_LIMIT = 64 * 1024  # bytes of a request's line and headers; also of what is not body between two pieces of a body
 HEADERS_LIMIT = 256  # header lines
+_TLS = b"\x16\x03"  # how a ClientHello begins (RFC 8446, 5.1)
 
 
 class Malformed(NamedTuple):
@@ -106,7 +107,10 @@ class Requests:
             if not self.deaf:
                 self._read_as_it_is(data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            self.reject(400, "invalid_http", "The request is not valid HTTP.")
+            told = (
+                "is TLS, and pillion speaks plain HTTP: use http://" if data.startswith(_TLS) else "is not valid HTTP"
+            )
+            self.reject(400, "invalid_http", f"The request {told}.")
         if self.heading:
             self._go_on()
         elif self.reading is not None and self._counted > HEAD_LIMIT:  # chunk extensions, or trailers
