@@ -142,6 +142,22 @@ async def test_a_404_without_a_word_is_a_missing_endpoint(body: bytes) -> None:
         assert texts(await respond(gateway)) == "Grüße"
 
 
+async def test_a_host_that_has_nothing_at_all_for_a_while_loses_no_endpoint() -> None:
+    """A front that knows no path while it is put in place, or a base_url that is wrong: no endpoint, but everything."""
+    lost = Scenario(status=404, body=b"", headers=JSON)
+    there = Scenario(body=json.dumps(RESPONSE).encode(), headers=JSON), Scenario(body=OPENAI.whole, headers=JSON)
+    async with Evil(lost, lost, lost, *there) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        refused = [await respond(gateway), await chat(gateway, OPENAI, OPENAI.request(model="openai/gpt-x"))]
+        assert [got.status for got in refused] == [404, 404]
+        assert all("check base_url" in json.loads(got.body)["error"]["message"] for got in refused)
+        assert texts(await respond(gateway)) == "Grüße"
+        assert (await chat(gateway, OPENAI, OPENAI.request(model="openai/gpt-x"))).body == OPENAI.whole
+        posts = [request.target for request in evil.requests if request.method == "POST"]
+    assert [post.removeprefix("/v1/") for post in posts] == [
+        "responses", "chat/completions", "chat/completions", "responses", "chat/completions"
+    ]  # fmt: skip
+
+
 async def test_a_host_that_the_operator_vouches_for_has_all_its_endpoints(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("providers: {openai: {dialects: [openai_chat, openai_responses]}}")

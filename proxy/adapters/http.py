@@ -89,6 +89,8 @@ class HTTPProvider(ABC):
     def lacks(self, dialect: str) -> None:
         self._lacking.add(dialect)
         self._lacking_until = time.monotonic() + LIST_LIFE
+        if self._lacking.issuperset(self.dialects):
+            self._lacking.clear()  # it is the host that is not there, and not an endpoint of its
 
     def counts(self, dialect: str) -> bool:
         return dialect in self.count_paths
