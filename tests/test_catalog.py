@@ -27,6 +27,7 @@ class Listing:
     ask_usage = True
     call_id_length: int | None = None
     thoughts = "refused"
+    whose_key = "pillion's"
     no_urls: Collection[str] = ()
 
     def __init__(self, name: str, configured: Sequence[str] = (), listed: Sequence[str] | None = ()) -> None:

@@ -67,7 +67,7 @@ Way = Callable[[Pouring, Sink], Awaitable[None]]
 
 async def came(speech: Speech, pieces: Sequence[bytes], way: Way, every: int, resumable: bool) -> Came:
     """`every`: the client has enough for now with each so many-th piece."""
-    adapter = SimpleNamespace(name="p", hide=lambda text: text.replace(KEY, "***"))
+    adapter = SimpleNamespace(name="p", whose_key="pillion's", hide=lambda text: text.replace(KEY, "***"))
     call = taking.call(dialect=speech.name, target=Target(cast(Adapter, adapter), "m"), resumable=resumable)
     talk, meter, out = Talk(), call.dialect.meter(stream=True), list[bytes]()
     held = speech.stream[: FIRST[speech.name]]

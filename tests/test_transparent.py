@@ -15,7 +15,8 @@ from proxy.ports import Adapter, Call, Reply, Target
 from proxy.upstream import Upstream
 from tests.client import ANTHROPIC, LANES, OPENAI, Speech, ask, chat, lane_name
 from tests.evil import Evil, Scenario
-from tests.gateway import config_file, pillion
+from tests.gateway import config_file, pillion, telling
+from tests.test_logs import Kept, log_to, told
 from tests.test_middleware import call, fine
 
 OURS = "sk-ours-canary-0123456789"
@@ -38,6 +39,29 @@ def whole(speech: Speech) -> Scenario:
 def shown_to(request_headers: list[tuple[str, str]]) -> list[str]:
     """The headers that hold either key."""
     return [f"{name.lower()}: {value}" for name, value in request_headers if OURS in value or THEIRS in value]
+
+
+@both
+@pytest.mark.parametrize(
+    ("status", "said"), [(401, "refused the app's own key"), (403, "does not allow the app's own key to do this")]
+)
+async def test_a_key_that_is_refused_is_not_said_to_be_pillions(
+    speech: Speech, provider: Speech, status: int, said: str
+) -> None:
+    error = {"type": "authentication_error", "message": "wrong key"}
+    body = json.dumps({"type": "error", "error": error}).encode()
+    refusal = Scenario(status=status, body=body, headers=[("Content-Type", "application/json")])
+    kept = Kept()
+    async with Evil(refusal) as evil, telling(log_to(kept), environ(provider, evil.url)) as gateway:
+        path, headers = speech.path, [*speech.headers, ("Authorization", f"Bearer {THEIRS}")]
+        got = await ask(gateway, "POST", path, speech.request(model=f"{provider.provider}/m"), headers)
+        (line,) = await told(kept)
+    assert line["message"] == f"{provider.provider} {said}: wrong key"
+    assert got.status == status
+    if speech is provider:
+        assert got.body == body  # it is the app's to read
+    else:
+        assert speech.error(got.body)["message"] == line["message"]
 
 
 SHOWN = {"openai": f"authorization: Bearer {THEIRS}", "anthropic": f"x-api-key: {THEIRS}"}

@@ -41,6 +41,7 @@ class HTTPProvider(ABC):
     paths: ClassVar[Mapping[str, str]]  # dialect: path below the base URL; `{model}` stands for the model's name
     count_paths: ClassVar[Mapping[str, str]] = {}  # likewise, for the dialects in which the provider counts tokens
     models_path: str  # with its query
+    whose_key = "pillion's"
     no_urls: Collection[str] = ()
     prefills: ClassVar[bool] = False  # continues a last turn of the assistant's, if the model does
     list_headers: ClassVar[Mapping[str, str]] = {}  # headers for the model list, besides the key
@@ -147,6 +148,7 @@ class HTTPProvider(ABC):
     def hold_clients_key(self) -> None:
         """The key belongs to the client, who may then also say which account pays."""
         self._is_keyed = False
+        self.whose_key = "the app's own"
         self._ours = _said_by(self._config, holds_key=False)
 
     def hide(self, text: str) -> str:

@@ -182,7 +182,8 @@ def blame(call: Call, error: UpstreamError) -> None:
     hide = call.target.adapter.hide
     error.provider = call.target.adapter.name
     if error.kind == "authentication":
-        refused = "does not allow pillion's key to do this" if error.status == 403 else "refused pillion's key"
+        key = f"{call.target.adapter.whose_key} key"
+        refused = f"does not allow {key} to do this" if error.status == 403 else f"refused {key}"
         error.message = f"{error.provider} {refused}: {error.message}"
     error.message, error.code = hide(error.message), hide(error.code)
     error.param = hide(error.param) if error.param else None

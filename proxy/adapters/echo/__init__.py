@@ -67,6 +67,7 @@ class Echo:
     ask_usage = True
     call_id_length: int | None = None
     thoughts = "refused"
+    whose_key = "pillion's"
     no_urls: Collection[str] = ()
 
     def __init__(self, name: str, *, clock: Clock | None = None) -> None:
