@@ -372,6 +372,20 @@ def test_a_key_that_is_called_as_the_vendors_own_is_told_where_it_makes_no_insta
     assert given(HF_TOKEN=KEY, HF_API_TOKEN=KEY, HF_EAST_TOKEN="").warnings == ()
 
 
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_key_in_quotes_is_sent_as_it_is_and_warned_of(quote: str) -> None:
+    """An env file of docker's keeps them, and a provider's 401 shows the key to nobody."""
+    config = given(
+        OPENAI_API_KEY=f"{quote}{KEY}{quote}", PILLION_CLIENT_KEY=f"{quote}app-{KEY}{quote}", GROQ_API_KEY=KEY
+    )
+    assert config.providers["openai"].api_key.reveal() == f"{quote}{KEY}{quote}"
+    assert config.warnings == tuple(
+        f"{whose} is in quotes, which are taken for a part of it: leave them out"
+        for whose in ("client_key", "the key of openai")
+    )
+    assert given(OPENAI_API_KEY=f"{quote}{KEY}", GROQ_API_KEY=quote).warnings == ()
+
+
 EGRESS = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
 
 

@@ -4,7 +4,7 @@ From the bottom up: the defaults, a preset, the vendor's own variables, the file
 laid over each other as trees, key by key, before anything is converted, so that each value still knows its origin.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -83,6 +83,7 @@ def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, 
         *environment.warnings([*data.presets.providers, *rows]),
         *environment.placeless(data.presets.providers, rows, data.presets.not_instances),
         *environment.egress(_without_proxy(said, rows)),
+        *_in_quotes(said),
     )
     return _apart(Layers(said, rows, data.presets, conversion.origins, mistakes, warnings, _state_dir(environ)))
 
@@ -93,6 +94,14 @@ def _without_proxy(file: File, rows: Mapping[str, Row]) -> list[str]:
     if any(row.proxy for row in there.values()):
         return []
     return [name for name, row in there.items() if leads_away(row.base_url or "")]
+
+
+def _in_quotes(file: File) -> Iterator[str]:
+    """A sentence for each key that came with the quotes around it, as from an env file of docker's."""
+    keys = {f"the key of {name}": row.api_key for name, row in file.providers.items() if row is not None}
+    for whose, key in {"client_key": file.client_key, **keys}.items():
+        if key and len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
+            yield f"{whose} is in quotes, which are taken for a part of it: leave them out"
 
 
 def _state_dir(environ: Mapping[str, str]) -> Path | None:
