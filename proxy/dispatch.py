@@ -12,9 +12,9 @@ from types import FunctionType, MethodType
 
 from proxy.edge.aside import aside
 from proxy.edge.remote import Fetcher
-from proxy.errors import BadRequest, UpstreamError
+from proxy.errors import BadRequest, GatewayError, Unrepresentable, UpstreamError
 from proxy.lanes.counting import count
-from proxy.lanes.elsewhere import Elsewhere
+from proxy.lanes.elsewhere import ELSEWHERE, Elsewhere
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.naming import has_odd_id
 from proxy.lanes.passing import PassThrough
@@ -87,7 +87,7 @@ class Dispatch:
                 call.is_translated = await self._holds_foreign(body, client, target)
             try:
                 if call.is_translated:
-                    return await self._translation.translate(call, target, preferred, others)
+                    return await self._translate(call, target, preferred, others)
                 return await self._pass_through.pass_on(call, target, others)
             except UpstreamError as error:
                 if not (left := self._left(error, taken, call, target)):
@@ -95,6 +95,23 @@ class Dispatch:
                 return await self._ask_instead(error, self._dialect(left[0]), call, target)
         except BadRequest as error:
             raise respelled(call, error) from None
+
+    async def _translate(self, call: Call, target: Target, preferred: Dialect, others: Sequence[Dialect]) -> Reply:
+        """In the preferred dialect, or in Responses, if the provider takes that and only that can say it: OpenAI is
+        shown a document by its URL there.
+        """
+        try:
+            return await self._translation.translate(call, target, preferred, others)
+        except Unrepresentable as error:
+            elsewhere = next((other for other in others if other.name == ELSEWHERE), None)
+            if elsewhere is None:
+                raise
+            left = [preferred, *(other for other in others if other is not elsewhere)]
+            try:
+                return await self._ask_instead(error, elsewhere, call, target, left)
+            except Unrepresentable:
+                call.wire = preferred.name
+            raise
 
     def _left(self, error: UpstreamError, taken: Sequence[str], call: Call, target: Target) -> Sequence[str]:
         """The dialects in which to ask once more, where this was said of the endpoint."""
@@ -109,11 +126,13 @@ class Dispatch:
         left = adapter.takes(target.model)
         return left if client.name not in left else ()  # the adapter knows better
 
-    async def _ask_instead(self, error: UpstreamError, dialect: Dialect, call: Call, target: Target) -> Reply:
+    async def _ask_instead(
+        self, error: GatewayError, dialect: Dialect, call: Call, target: Target, others: Sequence[Dialect] = ()
+    ) -> Reply:
         """A host that names its other endpoint need not have it: then the first word stands."""
         call.wire, call.is_translated = dialect.name, True
         try:
-            return await self._translation.translate(call, target, dialect, ())
+            return await self._translation.translate(call, target, dialect, others)
         except UpstreamError as second:
             if not _is_endpoint_missing(second):
                 raise

@@ -128,3 +128,43 @@ async def test_what_the_other_endpoint_cannot_say_is_named() -> None:
         assert (text(got), got.header("x-pillion-dropped")) == ("Grüße", "stop")
         refused = await chat(gateway, **CALLED, n=2)
     assert (refused.status, json.loads(refused.body)["error"]["param"]) == (400, "n")
+
+
+# --- and for what only it can say --------------------------------------------------------------------------------
+
+
+def with_document(**source: str) -> bytes:
+    content = [{"type": "document", "source": source}, {"type": "text", "text": "Hi"}]
+    return ANTHROPIC.request(model="gpt-4.1", messages=[{"role": "user", "content": content}])
+
+
+BY_URL = with_document(type="url", url="https://x.example/a.pdf")
+
+
+async def test_a_document_by_its_url_is_shown_there() -> None:
+    async with Evil(answering=Host(500, "")) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        got = await ask(gateway, "POST", ANTHROPIC.path, BY_URL, ANTHROPIC.headers)
+        assert (got.status, json.loads(got.body)["content"][0]["text"]) == (200, "Grüße")
+        assert asked(evil) == [RESPONSES]
+        shown = json.loads(evil.requests[-1].body)["input"][0]["content"][0]
+    assert shown == {"type": "input_file", "file_url": "https://x.example/a.pdf"}
+
+
+async def test_what_neither_endpoint_can_say_is_refused_in_the_words_of_the_first() -> None:
+    async with Evil(answering=Host(500, "")) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        body = with_document(type="file", file_id="file_1")
+        got = await ask(gateway, "POST", ANTHROPIC.path, body, ANTHROPIC.headers)
+        assert (got.status, asked(evil)) == (400, [])
+    assert "messages[0].content[0] refers to a file" in json.loads(got.body)["error"]["message"]
+
+
+async def test_a_host_without_the_other_endpoint_cannot_be_shown_it() -> None:
+    missing = Scenario(status=404, body=b'{"detail":"Not Found"}', headers=JSON)
+    async with Evil(missing) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        answers = [await ask(gateway, "POST", ANTHROPIC.path, BY_URL, ANTHROPIC.headers) for _ in range(2)]
+        assert asked(evil) == [RESPONSES]
+    for got in answers:
+        assert (got.status, "document by URL; send the bytes instead" in json.loads(got.body)["error"]["message"]) == (
+            400,
+            True,
+        )

@@ -367,7 +367,7 @@ def texts(value: Any) -> list[str]:
         return [text for item in value for text in texts(item)]
     if not isinstance(value, dict) or is_thought(value):
         return []
-    own = [value[key] for key in ("text", "content") if isinstance(value.get(key), str)]
+    own = [value[key] for key in ("text", "content", "output") if isinstance(value.get(key), str)]
     return own + [text for item in value.values() for text in texts(item)]
 
 

@@ -54,7 +54,8 @@ it is translated, and each thing in it is
 | refused | answered with 400 and its path in the client's body |
 | so anyway | not said, because the wire does it without being asked |
 
-With `strict: true`, `nearest` and `receipt` are refused too.
+With `strict: true`, `nearest` and `receipt` are refused too. A provider that takes both of OpenAI's wires is asked in
+Responses for what only that can carry.
 
 No receipt is given for mere spelling, such as a `tool_plan` that crosses as a thought (`fields.Verbatim`). On a wire
 that has no other place for them, the name and the description of a schema become its `title` and `description`; if it
