@@ -536,8 +536,8 @@ def test_a_table_of_names_names_what_there_is(wire: str) -> None:
 # What receipts and refusals name, in our words (docs/decisions/0010-receipts.md).
 OURS = set(Request.__struct_fields__) | set(
     "format.name format.description format.schema reasoning.effort reasoning.budget reasoning.summary"
-    " reasoning.adaptive tool.strict tool.form cache image.detail document.name document.context document.cited"
-    " found.cited"
+    " reasoning.adaptive tool.schema tool.strict tool.form cache image.detail document.name document.context"
+    " document.cited found.cited"
     " text.citations text.signature tool_call.signature tool_result.is_error thinking thinking.signature"
     " thinking.redacted turn.place turn.trailing_space".split()
 )

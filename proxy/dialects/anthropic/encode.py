@@ -14,6 +14,7 @@ from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.budgets import is_claude, must_not_think
 from proxy.grammar.claude.models import does_think, knobs_of, sampled, takes_of
 from proxy.grammar.claude.plan import plan
+from proxy.grammar.claude.roots import rooted
 from proxy.grammar.fields import Object, as_list, merged
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, refuse, says_nothing
@@ -122,6 +123,9 @@ class Encoding:
         block: Object = {"name": tool.name, "input_schema": tool.parameters or {}}
         if not self._own:  # the wire insists on a schema, and on `type` in it
             schema = {"type": "object", **(tool.parameters or {"properties": {}})}
+            if self._claude and (one := rooted(schema)) is not None:
+                self.dropped.add("tool.schema")
+                schema = one
             block["input_schema"] = held_to(schema, self.dropped, "tool.strict") if tool.strict else schema
         if tool.description is not None:
             block["description"] = tool.description

@@ -56,6 +56,7 @@ SPELLED = {
     "reasoning.budget": "thinking.budget_tokens",
     "reasoning.summary": "thinking.display",
     "reasoning.adaptive": "thinking.type",
+    "tool.schema": "tools.input_schema",
     "tool.strict": "tools.strict",
     "cache": "cache_control",
     "document.name": "document.title",

@@ -23,6 +23,7 @@ from proxy.dialects.bedrock.words import (
 from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.budgets import must_not_think, room_for
 from proxy.grammar.claude.models import Takes, does_think, knobs_of, sampled, takes_of
+from proxy.grammar.claude.roots import rooted
 from proxy.grammar.fields import Object, Verbatim, as_object, dump, merged
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, refuse
@@ -263,6 +264,9 @@ class Encoding:
         schema = tool.parameters or {}
         if not self._own:  # every model wants an object
             schema = {"type": "object", **(tool.parameters or {"properties": {}})}
+            if self._family == "claude" and (one := rooted(schema)) is not None:
+                self.dropped.add("tool.schema")
+                schema = one
             schema = held_to(schema, self.dropped, "tool.strict") if tool.strict else schema
         spec["inputSchema"] = {"json": schema}
         if tool.strict or (self._own and tool.strict is not None):

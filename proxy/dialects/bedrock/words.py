@@ -47,6 +47,7 @@ SPELLED = {
     "reasoning.budget": "additionalModelRequestFields.thinking.budget_tokens",
     "reasoning.summary": "additionalModelRequestFields.thinking.display",
     "reasoning.adaptive": "additionalModelRequestFields.thinking.type",
+    "tool.schema": "toolSpec.inputSchema",
     "tool.strict": "toolSpec.strict",
     "cache": "cachePoint",
     "document.cited": "document.citations",

@@ -50,6 +50,7 @@ SPELLED = {name: key for name, (key, _) in KNOBS.items() if key != name} | {
     "text.citations": "messages.citations",
     "thinking": "messages.thinking",
     "turn.place": "messages.role",
+    "tool.schema": "tools.function.parameters",
     "turn.trailing_space": "messages.content",
 }
 

@@ -55,6 +55,7 @@ SPELLED = {name: f"generationConfig.{key}" for name, key in (NUMBERS | COUNTS).i
     "text.signature": "contents.parts.thoughtSignature",
     "tool_call.signature": "contents.parts.thoughtSignature",
     "turn.place": "contents.role",
+    "tool.schema": "tools.functionDeclarations.parameters",
     "turn.trailing_space": "contents.parts",
 }
 

@@ -47,6 +47,7 @@ SPELLED = {name: f"options.{key}" for name, (key, _) in OPTIONS.items()} | {
     "reasoning.effort": "think",
     "thinking": "messages.thinking",
     "turn.place": "messages.role",
+    "tool.schema": "tools.function.parameters",
     "turn.trailing_space": "messages.content",
 }
 

@@ -81,6 +81,7 @@ SPELLED = {
     "reasoning": "reasoning_effort",
     "reasoning.effort": "reasoning_effort",
     "reasoning.budget": "reasoning.max_tokens",
+    "tool.schema": "tools.function.parameters",
     "tool.strict": "tools.function.strict",
     "tool.form": "tools.custom.format",
     "cache": "cache_control",

@@ -67,6 +67,7 @@ SPELLED = {
     "parallel_tools": "parallel_tool_calls",
     "obfuscation": "stream_options.include_obfuscation",
     "logprobs": "include",
+    "tool.schema": "tools.parameters",
     "tool.strict": "tools.strict",
     "tool.form": "tools.format",
     "image.detail": "input_image.detail",

@@ -1,0 +1,72 @@
+"""Does Claude get a tool whose arguments are one of several shapes, with all that was said of them?"""
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy import registry
+from proxy.canon import Request, Text, Tool, Turn
+from proxy.grammar.claude.roots import rooted
+
+Json = dict[str, Any]
+
+TEXT: Json = {"type": "string"}
+COUNT: Json = {"type": "integer"}
+FIND: Json = {"type": "object", "properties": {"kind": {"const": "find"}, "q": TEXT}, "required": ["kind", "q"]}
+COUNTED: Json = {"properties": {"kind": {"const": "count"}, "n": COUNT}, "required": ["kind"]}
+
+
+@pytest.mark.parametrize("key", ["anyOf", "oneOf"])
+def test_the_shapes_become_one_that_requires_what_each_requires(key: str) -> None:
+    schema = {"type": "object", "description": "Which.", key: [FIND, COUNTED], "required": ["id"]}
+    one = rooted(schema)
+    assert one is not None
+    assert one.pop("description") == f"Which. ({key}: {json.dumps(schema[key], separators=(',', ':'))})"
+    assert one == {
+        "type": "object",
+        "properties": {"kind": {"anyOf": [{"const": "find"}, {"const": "count"}]}, "q": TEXT, "n": COUNT},
+        "required": ["id", "kind"],
+    }
+
+
+def test_of_all_shapes_everything_is_required() -> None:
+    one = rooted({"properties": {"a": TEXT}, "allOf": [FIND, {"required": ["a"]}]})
+    assert one is not None
+    assert (list(one["properties"]), one["required"]) == (["a", "kind", "q"], ["kind", "q", "a"])
+
+
+def test_a_shape_may_stand_among_the_definitions() -> None:
+    refs = [{"$ref": "#/$defs/find"}, {"$ref": "#/$defs/gone"}, {"$ref": 5}]
+    one = rooted({"anyOf": refs, "$defs": {"find": FIND}})
+    assert one is not None
+    assert (list(one["properties"]), one["$defs"], "required" in one) == (["kind", "q"], {"find": FIND}, False)
+
+
+@pytest.mark.parametrize("odd", [{"anyOf": []}, {"anyOf": [5, {"properties": [], "required": [{}, "a"]}]}])
+def test_what_is_no_shape_has_no_members(odd: Json) -> None:
+    assert (rooted(odd) or {})["properties"] == {}
+
+
+@pytest.mark.parametrize("schema", [{}, FIND, {"anyOf": "a"}, {"properties": {"anyOf": {"anyOf": [TEXT]}}}])
+def test_one_object_stays_as_it_is(schema: Json) -> None:
+    assert rooted(schema) is None
+
+
+@pytest.mark.parametrize(
+    ("wire", "model", "dropped"),
+    [
+        ("anthropic", "claude-sonnet-4-5", ("tool.schema",)),
+        ("anthropic", "deepseek-chat", ()),
+        ("bedrock", "anthropic.claude-sonnet-4-5", ("tool.schema",)),
+        ("bedrock", "amazon.nova-pro", ()),
+    ],
+)
+def test_only_claude_gets_it_so(wire: str, model: str, dropped: tuple[str, ...]) -> None:
+    turns = [Turn(role="user", parts=[Text(text="Hi")])]
+    tools = [Tool(name="f", parameters={"anyOf": [FIND, COUNTED]})]
+    encoded = registry.dialect(wire).encode(Request(wire="openai_chat", model=model, turns=turns, tools=tools))
+    tool: Any = json.loads(encoded.body)
+    tool = tool["tools"][0] if wire == "anthropic" else tool["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]
+    schema = tool.get("input_schema") or tool["json"]
+    assert (encoded.dropped, "anyOf" in schema) == (dropped, not dropped)
