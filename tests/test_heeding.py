@@ -273,6 +273,18 @@ async def test_a_stream_is_not_asked_for_its_usage_where_that_is_refused() -> No
         assert ["stream_options" in body for body in host.bodies] == [True, False]
 
 
+async def test_nor_is_one_that_passes_through() -> None:
+    host = Host(lacks("stream_options"))
+    async with Evil(answering=host) as evil, pillion(**at(evil.url)) as gateway:
+        for _ in range(2):
+            got = await ask(gateway, "POST", CHAT, OPENAI.request(model="openai/m", stream=True))
+            assert (got.status, got.body) == (200, OPENAI.stream)
+        assert ["stream_options" in body for body in host.bodies] == [True, False, False]
+        own = OPENAI.request(model="openai/m", stream=True, stream_options={"include_usage": True})
+        assert (await ask(gateway, "POST", CHAT, own)).status == 400
+        assert len(host.bodies) == 4
+
+
 def unbridged(body: Body) -> str | None:
     roles = [message["role"] for message in body["messages"]]
     return "Unexpected role 'user' after role 'tool'" if ("tool", "user") in pairwise(roles) else None

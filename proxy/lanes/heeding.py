@@ -31,6 +31,7 @@ class _Thing(NamedTuple):
     value: str | None = None
 
 
+_USAGE = _Thing("ask_usage")
 _Place = tuple[str, str, str]  # provider, model, wire
 _Lesson = _Thing | Way
 
@@ -136,6 +137,16 @@ class Heeding:
             self._lessons.clear()
         self._lessons.setdefault(place, {}).update(dict.fromkeys(new, time.monotonic() + LIFE))
         return True
+
+    def asks_usage(self, provider: str, model: str, wire: str) -> bool:
+        """May a stream that passes through be asked for its usage, as far as is known?"""
+        lessons = self._lessons.get((provider, model, wire))
+        return lessons is None or lessons.get(_USAGE, 0.0) <= time.monotonic()
+
+    def minds_usage(self, error: UpstreamError, provider: str, model: str, wire: str) -> bool:
+        """Does it refuse to be asked for the usage? We ask for that: the client has not said it."""
+        asked = Request(wire=wire, model=model, turns=[], stream=True)
+        return _USAGE in _lessons_in(error.message[:_READ], asked) and self.heard(error, asked, provider, wire)
 
 
 def _lessons_in(message: str, request: Request) -> Iterator[_Lesson]:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from proxy import headers
 from proxy.edge.aside import SKIMMED, aside
 from proxy.envelope import Envelope
-from proxy.errors import Down
+from proxy.errors import Down, UpstreamError
 from proxy.lanes.asking import (
     ask,
     blame,
@@ -45,9 +45,7 @@ class PassThrough:
         """
         if call.wishes.context is not None:
             self._translate.receipt(call, window(call, target, call.dialect).dropped)
-        size = len(call.envelope.body)
-        forward = _forward(call, target) if size <= SKIMMED else await aside(size, _forward, call, target)
-        answer = await ask(call, target, call.dialect, _outgoing(call, target, forward))
+        answer, forward = await self._asked(call, target)
         live = is_stream(call, answer, call.dialect) or (call.as_array and media_type_of(answer) == "application/json")
         meter = call.dialect.meter(live)
         try:
@@ -62,6 +60,21 @@ class PassThrough:
         if words and place not in self._provenance.silent and (live or has_one(words, held)):
             reply.taps.append(self._provenance.tap(words, target.adapter.name))
         return reply
+
+    async def _asked(self, call: Call, target: Target) -> tuple[Answer, Forward]:
+        """Raises UpstreamError: what the client is to know. That a host will not tell its usage is none of it."""
+        place = target.adapter.name, target.model, call.dialect.name
+        asks_usage = target.adapter.ask_usage and self._translate.heeding.asks_usage(*place)
+        size = len(call.envelope.body)
+        made = call, target, asks_usage
+        forward = _forward(*made) if size <= SKIMMED else await aside(size, _forward, *made)
+        try:
+            return await ask(call, target, call.dialect, _outgoing(call, target, forward)), forward
+        except UpstreamError as error:
+            if forward.strip is None or not self._translate.heeding.minds_usage(error, *place):
+                raise
+        forward = await aside(size, _forward, call, target, False)
+        return await ask(call, target, call.dialect, _outgoing(call, target, forward)), forward
 
 
 def _replied(call: Call, answer: Answer, meter: Meter, body: bytes) -> Reply:
@@ -83,9 +96,9 @@ def _live(call: Call, answer: Answer, meter: Meter, strip: Strip | None, held: b
     return Reply(answer.status, back, body, last_words=call.dialect.error_event, abort=answer.abort)
 
 
-def _forward(call: Call, target: Target) -> Forward:
+def _forward(call: Call, target: Target, asks_usage: bool) -> Forward:
     """The client's body, with what the operator says where the client does not."""
-    forward = call.dialect.forward(call.envelope, target.model, target.adapter.ask_usage)
+    forward = call.dialect.forward(call.envelope, target.model, asks_usage)
     hints = target.adapter.hints(target.model)
     if hints.says_something:
         for fields in filter(None, (call.dialect.hinted(call.envelope, hints), hints.fields)):

@@ -78,7 +78,7 @@ class Translation:
         self._strict = strict
         self._fetching = fetching
         self._provenance = provenance
-        self._heeding = Heeding()
+        self.heeding = Heeding()
 
     async def translate(
         self, call: Call, target: Target, dialect: Dialect, others: Sequence[Dialect], thoughtless: bool = False
@@ -109,7 +109,7 @@ class Translation:
             if own:
                 raise
             unthinking = not thoughtless and refuses_thoughts(error)
-            if not unthinking and not self._heeding.heard(error, request, target.adapter.name, dialect.name):
+            if not unthinking and not self.heeding.heard(error, request, target.adapter.name, dialect.name):
                 raise
             return await self.translate(call, target, dialect, others, thoughtless or unthinking)
         if others:
@@ -157,7 +157,7 @@ class Translation:
         _hint(request, target.adapter.hints(target.model), dialect)
         unable = [] if own else fit(request, target.adapter.abilities(target.model))
         unknown = [] if own else _ask_betas(request, call.headers.get(HEADER, ""), dialect)
-        refused = [] if own else self._heeding.fit(request, provider, dialect.name)
+        refused = [] if own else self.heeding.fit(request, provider, dialect.name)
         return request, recall, [*foreign, *unwanted, *unable, *unknown, *refused]
 
     def _encoded(
