@@ -82,6 +82,10 @@ TARGETS = [
     ("", "", "openai_responses", "/openai/v1/responses"),
     ("", "preview", "openai_responses", "/openai/v1/responses?api-version=preview"),
     ("/openai/v1", "", "openai_chat", "/openai/v1/chat/completions"),
+    ("/openai", "", "openai_chat", "/openai/v1/chat/completions"),
+    ("/openai/deployments/other", "", "openai_chat", "/openai/v1/chat/completions"),
+    ("/openai", "2025-04-01-preview", "openai_responses", "/openai/responses?api-version=2025-04-01-preview"),
+    ("/proxy/openai/v1", "", "openai_chat", "/proxy/openai/v1/chat/completions"),
     ("/openai/v1", "2024-10-21", "openai_chat", "/openai/v1/chat/completions"),
     (
         "",

@@ -137,6 +137,12 @@ def test_an_address_of_this_machine_is_ours_when_we_listen_everywhere(monkeypatc
     assert leads_to("http://192.0.2.7:7455", Address("0.0.0.0", 7455))
 
 
+@pytest.mark.parametrize("path", ["/chat/completions", "/responses/", "/v1/messages", "/api/chat", "/v2/chat"])
+def test_a_base_url_that_goes_on_to_an_endpoint_is_refused(path: str) -> None:
+    with pytest.raises(ConfigError, match=f"must end before {path.rstrip('/')}, which pillion adds itself"):
+        load(environ={"GROQ_API_KEY": "k", "PILLION_GROQ_BASE_URL": f"https://llm.example{path}"})
+
+
 def test_a_provider_that_is_ourselves_is_refused_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(environ={"PILLION_OPENAI_BASE_URL": "http://localhost:7455/v1"})

@@ -27,6 +27,7 @@ _HOST = re.compile(r"(\*\.)?[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9a-fA-F:.]+\](:[0-9]+
 # Headers that belong to the exchange, or to the body that we write.
 _OURS = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "content-type", "expect"}
 _OF_THE_REQUEST = {"model", "stream"}  # fields that a provider's `body` must not set: they would change the question
+_endpoint = re.compile(r"/(?:chat/completions|responses|v1/messages|api/chat|v2/chat)/?$").search
 _BASE = "must be http(s)://HOST[:PORT][/PATH], and nothing else"
 _ALONE = (  # docs/decisions/0023-reload.md
     "limits, budgets and the ledger are kept in one process. Give a second pillion its own state_dir and address, or a"
@@ -217,6 +218,8 @@ def _missing(row: Row, value: ProviderRow) -> tuple[str, str] | None:
 def _of_urls(value: ProviderRow, url: str, ours: Collection[Address]) -> Iterator[tuple[str, str]]:
     if not is_base(url):
         yield "base_url", _BASE
+    elif found := _endpoint(url):
+        yield "base_url", f"must end before {found[0]}, which pillion adds itself"
     elif any(leads_to(url, where) for where in ours):
         yield "base_url", f"{urlsplit(url).netloc} is pillion's own address: it would call itself"
     if value.proxy and not is_proxy(value.proxy):
