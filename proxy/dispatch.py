@@ -83,6 +83,8 @@ class Dispatch:
             call.is_translated = not own or call.so_far != "" or is_marked(body)
             if not call.is_translated and (length := target.adapter.call_id_length) is not None:
                 call.is_translated = has_odd_id(body, length)
+            heeding, place = self._translation.heeding, (target.adapter.name, target.model, client.name)
+            call.is_translated = call.is_translated or heeding.wants_system(*place, body)
             if not call.is_translated and client.seals and self._provenance.may_tell(target.adapter.name, client.name):
                 call.is_translated = await self._holds_foreign(body, client, target)
             try:
@@ -90,6 +92,9 @@ class Dispatch:
                     return await self._translate(call, target, preferred, others)
                 return await self._pass_through.pass_on(call, target, others)
             except UpstreamError as error:
+                if not call.is_translated and heeding.minds_developer(error, *place, body):
+                    call.is_translated = True
+                    return await self._translation.translate(call, target, preferred, others)
                 if not (left := self._left(error, taken, call, target)):
                     raise
                 return await self._ask_instead(error, self._dialect(left[0]), call, target)

@@ -285,6 +285,34 @@ async def test_nor_is_one_that_passes_through() -> None:
         assert len(host.bodies) == 4
 
 
+DEVELOPER = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+REFUSED = [
+    "Failed to deserialize the JSON body into the target type: messages[0].role: unknown variant `developer`, expected"
+    " one of `system`, `user`, `assistant`, `tool` at line 1 column 85",
+    "body.messages.0: Input tag 'developer' found using 'role' does not match any of the expected tags: 'assistant'",
+    "developer is not one of ['system', 'assistant', 'user', 'tool', 'function'] - 'messages.0.role'",
+    "Invalid request: unsupported role ROLE_UNSPECIFIED",
+]
+
+
+@pytest.mark.parametrize("words", REFUSED)
+@pytest.mark.parametrize(("path", "key"), [(CHAT, "messages"), (RESPONSES, "input")])
+async def test_a_developer_is_the_system_where_a_host_has_none(path: str, key: str, words: str, tmp_path: Path) -> None:
+    """On its own wire as well: an app need not know which hosts have followed OpenAI."""
+    host = Host(lambda body: words if "developer" in json.dumps(body) else None)
+    text = "providers:\n  host: {base_url: %s/v1, dialects: [openai_chat, openai_responses]}"
+    async with Evil(answering=host) as evil, pillion(**config_file(text % evil.url, tmp_path)) as gateway:
+        body = json.dumps({"model": "host/m", key: DEVELOPER, "store": False}).encode()
+        for _ in range(2):
+            assert dropped(await ask(gateway, "POST", path, body)) == []
+        roles = [[message["role"] for message in body[key]] for body in host.bodies]
+        assert roles == [["developer", "user"], ["system", "user"], ["system", "user"]]
+        assert host.bodies[-1]["store"] is False
+        calm = json.dumps({"model": "host/m", key: DEVELOPER[1:]}).encode()
+        await ask(gateway, "POST", path, calm)
+        assert evil.requests[-1].body == calm.replace(b"host/m", b"m")
+
+
 def unbridged(body: Body) -> str | None:
     roles = [message["role"] for message in body["messages"]]
     return "Unexpected role 'user' after role 'tool'" if ("tool", "user") in pairwise(roles) else None

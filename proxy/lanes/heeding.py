@@ -6,7 +6,8 @@ wire cannot know that, and no list of hosts and models keeps up with it. But the
 and names what it is about. So that is left out like any knob that a wire lacks, with a receipt, and the request is sent
 again; or it is said in the way that the host asks for. It is remembered for an hour, by model.
 
-Content, tools and the answer's shape are never left out. A client of the host's own wire gets the host's own words.
+Content, tools and the answer's shape are never left out. A client of the host's own wire gets the host's own words, but
+where it says `developer`: many hosts know only `system`, which means the same.
 """
 
 import re
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from proxy.canon import Request, ToolChoice, Way
+from proxy.canon import Request, ToolChoice, Turn, Way
 from proxy.errors import UpstreamError
 
 LIFE = 3600.0  # seconds
@@ -31,6 +32,7 @@ class _Thing(NamedTuple):
     value: str | None = None
 
 
+_DEVELOPER = b'"developer"'
 _USAGE = _Thing("ask_usage")
 _Place = tuple[str, str, str]  # provider, model, wire
 _Lesson = _Thing | Way
@@ -103,6 +105,10 @@ _WITH_THIS_VALUE = (
 )
 _IN_ANOTHER_WAY: dict[Way, str] = {
     "bridges": r"unexpected role 'user' after role 'tool'",  # Mistral
+    "system": (  # DeepSeek, Mistral, Alibaba, Moonshot, DeepInfra
+        r"unknown variant `developer`|input tag 'developer' found|developer is not one of"
+        r"|unsupported role role_unspecified|input should be 'system', 'user', 'assistant'"
+    ),
     "schemas": r"'response_format.type' must be 'json_schema'",  # LM Studio, and the next one
     "demands": r"invalid tool_choice type: 'object'",
     "strings": r"invalid type: sequence, expected a string|content must be a string|value must be a string",
@@ -116,12 +122,19 @@ class Heeding:
     def __init__(self) -> None:
         self._lessons: dict[_Place, dict[_Lesson, float]] = {}  # and until when each is believed
 
-    def fit(self, request: Request, provider: str, wire: str) -> list[str]:
-        """Make it one that the host takes, as far as that is known; the receipt."""
+    def fit(self, request: Request, provider: str, wire: str, own: bool = False) -> list[str]:
+        """Make it one that the host takes, as far as that is known; the receipt.
+
+        `own`: it came on this wire. Then it only gets the host's name for the developer, as that says the same.
+        """
         if not (lessons := self._lessons.get((provider, request.model, wire))):
             return []  # nearly always
         now = time.monotonic()
         learnt = [lesson for lesson, until in lessons.items() if until > now]
+        if "system" in learnt:
+            request.turns = list(map(_by_the_system, request.turns))
+        if own:
+            return []
         request.ways = frozenset(lesson for lesson in learnt if isinstance(lesson, str))
         return [name for lesson in learnt if isinstance(lesson, _Thing) for name in _left_out(request, lesson)]
 
@@ -137,6 +150,17 @@ class Heeding:
             self._lessons.clear()
         self._lessons.setdefault(place, {}).update(dict.fromkeys(new, time.monotonic() + LIFE))
         return True
+
+    def wants_system(self, provider: str, model: str, wire: str, body: bytes) -> bool:
+        """Is there a developer in this body, at a host that is known to have none?"""
+        lessons = self._lessons.get((provider, model, wire))
+        return lessons is not None and lessons.get("system", 0.0) > time.monotonic() and _DEVELOPER in body
+
+    def minds_developer(self, error: UpstreamError, provider: str, model: str, wire: str, body: bytes) -> bool:
+        """Does it refuse the developer in this body, so that the request may be sent with another name for that?"""
+        asked = Request(wire=wire, model=model, turns=[])
+        is_meant = _DEVELOPER in body and "system" in _lessons_in(error.message[:_READ], asked)
+        return is_meant and self.heard(error, asked, provider, wire)
 
     def asks_usage(self, provider: str, model: str, wire: str) -> bool:
         """May a stream that passes through be asked for its usage, as far as is known?"""
@@ -177,6 +201,10 @@ def _says(request: Request, lesson: _Lesson) -> bool:
         is_limit = lesson in _OTHER_LIMIT.values()
         return lesson not in request.ways and not (is_limit and request.ways & set(_OTHER_LIMIT.values()))
     return _value(request, lesson.field) is not None
+
+
+def _by_the_system(turn: Turn) -> Turn:
+    return replace(turn, role="system") if turn.role == "developer" else turn
 
 
 def _value(request: Request, field: str) -> Any:

@@ -157,7 +157,7 @@ class Translation:
         _hint(request, target.adapter.hints(target.model), dialect)
         unable = [] if own else fit(request, target.adapter.abilities(target.model))
         unknown = [] if own else _ask_betas(request, call.headers.get(HEADER, ""), dialect)
-        refused = [] if own else self.heeding.fit(request, provider, dialect.name)
+        refused = self.heeding.fit(request, provider, dialect.name, own)
         return request, recall, [*foreign, *unwanted, *unable, *unknown, *refused]
 
     def _encoded(
