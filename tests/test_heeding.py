@@ -323,6 +323,24 @@ def of_parts(body: Body) -> str | None:
     return "messages[0].content: invalid type: sequence, expected a string" if lists else None
 
 
+def scattered(body: Body) -> str | None:
+    roles = [message["role"] for message in body["messages"]]
+    return "System message must be at the beginning." if "system" in roles[1:] else None
+
+
+async def test_a_system_that_must_come_first_does() -> None:
+    """Qwen's template, at whichever host. Codex has instructions, and a developer in the beginning and later."""
+    host = Host(scattered)
+    asked = {"model": "openai/m", "instructions": "Code.", "input": [*DEVELOPER, DEVELOPER[0]]}
+    async with Evil(answering=host) as evil, pillion(**at(evil.url)) as gateway:
+        assert dropped(await ask(gateway, "POST", RESPONSES, json.dumps(asked).encode())) == ["input.role"]
+        assert host.bodies[-1]["messages"] == [
+            {"role": "system", "content": "Code.\n\nBe brief."},
+            {"role": "user", "content": "Hi"},
+            {"role": "user", "content": "Be brief."},
+        ]
+
+
 CALLED = [
     {"role": "user", "content": "Hi"},
     {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "f", "input": {}}]},

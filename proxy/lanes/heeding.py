@@ -109,6 +109,7 @@ _IN_ANOTHER_WAY: dict[Way, str] = {
         r"unknown variant `developer`|input tag 'developer' found|developer is not one of"
         r"|unsupported role role_unspecified|input should be 'system', 'user', 'assistant'"
     ),
+    "leads": r"system message must be at the beginning|unexpected role 'system' after role '",  # Qwen, Mistral
     "schemas": r"'response_format.type' must be 'json_schema'",  # LM Studio, and the next one
     "demands": r"invalid tool_choice type: 'object'",
     "strings": r"invalid type: sequence, expected a string|content must be a string|value must be a string",

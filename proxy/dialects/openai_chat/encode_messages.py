@@ -8,6 +8,7 @@ call.
 """
 
 from collections.abc import Iterator
+from itertools import takewhile
 
 from msgspec.structs import replace
 
@@ -46,7 +47,7 @@ class Messages:
     def __init__(self, request: Request, dropped: Receipt) -> None:
         self._own = request.wire == NAME
         self._thoughts = request.thoughts
-        self._bridges = "bridges" in request.ways
+        self._ways = request.ways
         self._turns = request.turns if self._own else joined(request.turns)
         self._parts = Parts(request, dropped)
         self._dropped = dropped
@@ -56,7 +57,22 @@ class Messages:
         """The messages. What tools have shown comes after all of their results."""
         messages = (message for turn in self._turns for message in self._turn(turn))
         told = with_shown(messages, self._shown, lambda shown: {"role": "user", "content": shown})
-        return list(self._bridged(told)) if self._bridges else told
+        if "leads" in self._ways:
+            told = self._led(told)
+        return list(self._bridged(told)) if "bridges" in self._ways else told
+
+    def _led(self, told: list[Object]) -> list[Object]:
+        """What the system says first becomes one message, and the user says what it says later."""
+        first = list(takewhile(lambda message: message["role"] == "system", told))
+        later = [self._moved(message) for message in told[len(first) :]]
+        texts = [item["text"] for message in first for item in _items(message["content"])]
+        return [{"role": "system", "content": "\n\n".join(texts)}, *later] if first else later
+
+    def _moved(self, message: Object) -> Object:
+        if message["role"] != "system":
+            return message
+        self._dropped.add("turn.place")
+        return message | {"role": "user"}
 
     def _bridged(self, told: list[Object]) -> Iterator[Object]:
         for number, message in enumerate(told):
@@ -159,6 +175,10 @@ class Messages:
             message["reasoning_content"] = "".join(part.text for part in thoughts) or " "
             if any(part.is_sealed for part in thoughts):
                 message["reasoning_details"] = [detail_of(part, index) for index, part in enumerate(thoughts)]
+
+
+def _items(content: object) -> list[Object]:
+    return content if isinstance(content, list) else [{"type": "text", "text": content}]
 
 
 def _respelt(extra: Object) -> Object:
