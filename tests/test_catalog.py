@@ -28,6 +28,7 @@ class Listing:
     call_id_length: int | None = None
     thoughts = "refused"
     whose_key = "pillion's"
+    cache_points = False
     no_urls: Collection[str] = ()
 
     def __init__(self, name: str, configured: Sequence[str] = (), listed: Sequence[str] | None = ()) -> None:

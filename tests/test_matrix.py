@@ -17,6 +17,7 @@ UNASKED = {
     "as_array",
     "ask_usage",
     "thoughts",
+    "cache_points",
     "ways",
     "hinted",
     "include_usage",

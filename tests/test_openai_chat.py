@@ -798,6 +798,35 @@ def test_a_developer_of_another_wire_speaks_as_the_system_does(parts: list[Part]
     assert encode(replace(request, wire="openai_chat"))["messages"][0]["role"] == "developer"
 
 
+def test_cache_points_go_to_claude_where_its_host_takes_them() -> None:
+    """OpenRouter."""
+    point, long = {"type": "default"}, {"type": "ephemeral", "ttl": "1h"}
+    request = foreign(
+        said("system", Text(text="a", cache=long)),
+        said("user", Text(text="b", cache=point)),
+        said("assistant", ToolCall(id="1", name="f", arguments="{}", cache=point)),
+        said("user", ToolResult(id="1", parts=[Text(text="c")], cache=point)),
+        said("assistant", ToolCall(id="2", name="f", arguments="{}")),
+        said("user", ToolResult(id="2", parts=[], cache=point)),
+        tools=[Tool(name="f")],
+        model="anthropic/claude-sonnet-4.5",
+        cache_points=True,
+    )
+    body, ephemeral = encode(request), {"type": "ephemeral"}
+    contents = [message["content"] for message in body["messages"]]
+    assert contents == [
+        [{"type": "text", "text": "a", "cache_control": long}],
+        [{"type": "text", "text": "b", "cache_control": ephemeral}],
+        None,
+        [{"type": "text", "text": "c", "cache_control": ephemeral}],
+        None,
+        [{"type": "text", "text": "", "cache_control": ephemeral}],
+    ]
+    assert CHAT.encode(request).dropped == ("cache",)  # of the call
+    for other in (replace(request, model="openai/gpt-4.1"), replace(request, cache_points=False)):
+        assert b"cache_control" not in CHAT.encode(other).body
+
+
 def test_a_function_without_parameters_of_another_wire_says_that_it_has_none() -> None:
     """Mistral, llama.cpp and TabbyAPI demand the field; OpenAI reads its absence as this."""
     request = foreign(said("user", Text(text="x")), tools=[Tool(name="f"), Tool(name="g", kind="custom")])

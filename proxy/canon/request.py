@@ -90,6 +90,7 @@ class Request(Struct, kw_only=True):
     limit_field: str = ""  # the client's own name for max_tokens, where its wire has two
     ask_usage: bool = True  # the provider's host lets a stream be asked for its usage
     thoughts: str = "refused"  # or taken, or demanded, by the provider's host, where its wire has no place for them
+    cache_points: bool = False  # the provider's host takes Claude's, where its wire has no place for them
     ways: frozenset[Way] = frozenset()  # in which the host wants things said (lanes/heeding.py)
     longest: int | None = None  # tokens of the longest answer that the model can give, if that is known
     temperature: float | None = None

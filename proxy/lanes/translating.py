@@ -154,6 +154,7 @@ class Translation:
             recall.restore()
         request.ask_usage = target.adapter.ask_usage
         request.thoughts = target.adapter.thoughts
+        request.cache_points = target.adapter.cache_points
         _hint(request, target.adapter.hints(target.model), dialect)
         unable = [] if own else fit(request, target.adapter.abilities(target.model))
         unknown = [] if own else _ask_betas(request, call.headers.get(HEADER, ""), dialect)

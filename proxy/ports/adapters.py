@@ -80,6 +80,7 @@ class Adapter(Protocol):
     real: bool  # False: an offline stand-in, never chosen over a provider
     ask_usage: bool  # streams may be asked for usage (`stream_options`)
     call_id_length: int | None  # characters of a call's id, letters and digits, where no other will do
+    cache_points: bool  # it takes Claude's cache points in Chat Completions
     thoughts: str  # refused, taken or demanded, in the `reasoning_content` of messages that are sent back
     whose_key: str  # that it shows, as an error says it
     no_urls: Collection[str]  # of its dialects: those in which it fetches nothing that a URL names

@@ -68,6 +68,7 @@ class Echo:
     call_id_length: int | None = None
     thoughts = "refused"
     whose_key = "pillion's"
+    cache_points = False
     no_urls: Collection[str] = ()
 
     def __init__(self, name: str, *, clock: Clock | None = None) -> None:

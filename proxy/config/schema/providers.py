@@ -146,6 +146,10 @@ class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
             " `taken`, or `demanded` of each message that calls a tool."
         ),
     ] = "refused"
+    cache_points: Annotated[
+        bool,
+        Meta(description="`true` for a host of Chat Completions that takes Claude's cache points (`cache_control`)."),
+    ] = False
     counts_tokens: Annotated[
         bool, Meta(description="`true` for a host that counts a request's tokens at `/responses/input_tokens`.")
     ] = False

@@ -117,6 +117,9 @@ class Messages:
         if shown and not content:
             content = ELSEWHERE
         marks = _respelt(self._parts.marks(result))
+        if not self._own and (point := marks.pop("cache_control", None)) is not None:
+            content = _items(content)  # a point stands in a part, and a result has at least one
+            content[-1] |= {"cache_control": point}
         head = {} if marks.get("role") == "function" else {"role": "tool", "tool_call_id": result.id}
         return {**head, "content": content, **marks}
 

@@ -27,6 +27,7 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.openai_chat.words import API, NAME, SPELT
+from proxy.grammar.claude.budgets import is_claude
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.fields import Object, as_object
 from proxy.grammar.functions import nest
@@ -41,10 +42,13 @@ class Parts:
     def __init__(self, request: Request, dropped: Receipt) -> None:
         self._own = request.wire == NAME
         self._of_responses = request.wire == "openai_responses"
+        self._points = not self._own and request.cache_points and is_claude(request.model)
         self._as_strings = "strings" in request.ways
         self._dropped = dropped
 
     def marks(self, part: Part) -> Object:
+        if self._points and part.cache is not None and not isinstance(part, ToolCall):
+            return self._dropped.carried(part.extra) | {"cache_control": _point(part.cache)}
         return marks_of(part, self._own, self._dropped)
 
     def content(self, parts: Iterable[Part], turn: Turn) -> object:
@@ -122,6 +126,11 @@ def marks_of(part: Part | Tool, own: bool, dropped: Receipt) -> Object:
     if part.cache is None or not own:
         return dropped.marks(part)
     return part.extra | {"cache_control": part.cache}
+
+
+def _point(cache: Object) -> Object:
+    """Anthropic's spelling, which hosts pass on to Claude."""
+    return {"type": "ephemeral", "ttl": "1h"} if cache.get("ttl") == "1h" else {"type": "ephemeral"}
 
 
 def _sound(media: str) -> str:
