@@ -367,6 +367,15 @@ def test_replayed_reasoning(message: Json, thinking: list[Thinking]) -> None:
     assert encode(request) == body
 
 
+@pytest.mark.parametrize(("said", "left"), [(True, []), (False, ["prefix"])])
+def test_that_a_turn_is_to_be_continued_needs_no_receipt(said: bool, left: list[str]) -> None:
+    """DeepSeek and Mistral want it said; every other wire goes by the turn's place."""
+    body = asked({"role": "user", "content": "a"}, {"role": "assistant", "content": "{", "prefix": said})
+    request = parse(body)
+    assert list(paths(request.turns[1].extra)) == left
+    assert encode(request) == body
+
+
 def test_mistral_thinking_in_content() -> None:
     body = asked(
         {

@@ -77,10 +77,15 @@ def _tool_result(fields: Fields, role: str, calls: dict[str, str]) -> ToolResult
     return ToolResult(id=call, parts=parts, at=fields.at, cache=cache, extra=extra)
 
 
+# What an assistant's message may say that the other wires need not be told: OpenAI answers with no annotations, and its
+# SDK sends them back; DeepSeek and Mistral want to know of a last turn that it is to be continued.
+_KNOWN: dict[str, tuple[object, ...]] = {"annotations": ([],), "prefix": (True,)}
+
+
 def _spoken(fields: Fields, calls: dict[str, str]) -> list[Part]:
     """An assistant's message. The parts are in the order in which a model produces them."""
-    if fields.rest.get("annotations") == []:  # OpenAI answers so, and its SDK sends it back
-        fields.rest[SPELT] = Verbatim(annotations=fields.rest.pop("annotations"))
+    if spelt := {key: fields.rest.pop(key) for key, values in _KNOWN.items() if fields.rest.get(key) in values}:
+        fields.rest[SPELT] = Verbatim(spelt)
     parts = [*_thoughts_sent(fields), *_content(fields)]
     if refusal := fields.text("refusal"):
         parts.append(Refusal(text=refusal, at=fields.path("refusal")))
