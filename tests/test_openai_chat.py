@@ -1139,6 +1139,24 @@ def test_an_error_of_a_provider(status: int, body: bytes, kind: type, shown: int
 
 
 @pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ('{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 2 > 1"}}',
+         "prompt is too long: 2 > 1"),
+        ('{"object":"error","message":"Unexpected role \'user\' after role \'tool\'"}',
+         "Unexpected role 'user' after role 'tool'"),
+        ("upstream is busy ", "upstream is busy"),
+        ("[1]", "[1]"),
+        ("", "Provider returned error"),
+    ],
+)  # fmt: skip
+def test_what_a_provider_behind_openrouter_says_is_heard(raw: str, message: str) -> None:
+    said = {"message": "Provider returned error", "code": 400, "metadata": {"raw": raw, "provider_name": "P"}}
+    error = CHAT.decode_error(400, {}, json.dumps({"error": said}).encode())
+    assert (error.message, error.status) == (message, 400)
+
+
+@pytest.mark.parametrize(
     ("kind", "body", "message"),
     [
         ("text/plain; charset=utf-8", b"missing field `content` at line 1\n", "missing field `content` at line 1"),

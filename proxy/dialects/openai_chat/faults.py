@@ -72,6 +72,10 @@ def _message(error: object, deep: int = 5) -> str:
             return error.strip()
         case {"loc": [*place], "msg": str(said)}:  # FastAPI's, and so Mistral's: the place is half of what it says
             return f"{'.'.join(map(str, place))}: {said}"
+        case {"message": "Provider returned error", "metadata": {"raw": str(raw)}} if (
+            deep and raw.strip()
+        ):  # OpenRouter
+            return _message(_read(raw), deep - 1) or raw.strip()
         case dict() if deep:
             texts = (_message(error.get(key), deep - 1) for key in ("message", "detail", "msg", "error"))
             return next(filter(None, texts), "")
@@ -80,6 +84,14 @@ def _message(error: object, deep: int = 5) -> str:
             return "; ".join(dict.fromkeys(filter(None, texts)))
         case _:
             return ""
+
+
+def _read(text: str) -> object:
+    """What a provider behind the host has said: JSON, or a sentence."""
+    try:
+        return decode_json(text.encode())
+    except UNREADABLE:
+        return text
 
 
 def _word(value: object) -> str:
