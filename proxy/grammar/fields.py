@@ -208,7 +208,7 @@ _PADDING = ("", "", "==", "=")  # by the length modulo 4; no base64 has a rest o
 
 
 def nonsense(why: str) -> Down:
-    return Down(f"The provider's answer could not be read: {why}.")
+    return Down(f"The provider's answer could not be read: {why}.", code="upstream_protocol")
 
 
 def cut_short() -> Down:
@@ -217,7 +217,8 @@ def cut_short() -> Down:
 
 def no_answer(body: bytes) -> Down:
     """For bytes that came as an answer and are none, nor an error: a page of HTML, or nothing."""
-    return Down("The provider's answer is empty." if not body.strip() else "The provider's answer could not be read.")
+    message = "The provider's answer is empty." if not body.strip() else "The provider's answer could not be read."
+    return Down(message, code="upstream_protocol")
 
 
 def as_object(value: object) -> Object:
