@@ -12,6 +12,8 @@ from proxy.canon import Citation
 from proxy.dialects.gemini.words import NAME
 from proxy.grammar.fields import Object, as_list, as_object, as_text
 
+STRETCH = 1024  # characters
+
 
 def citations_of(candidate: Object, text: str) -> list[Citation]:
     """`text`: what has come of the candidate's open block."""
@@ -99,21 +101,23 @@ class Sources:
 
     def __init__(self) -> None:
         self._chunks: list[Object] = []
+        self._numbers: dict[tuple[str, ...], int] = {}  # their places in the list, by what they say
         self._supports: list[Object] = []
 
     def add(self, citations: Iterable[Citation], text: str, before: int) -> None:
         """`text`: the block that cites them; `before`: the bytes of text that came before it."""
+        places = _Places(text)
         for one in citations:
             if not (one.url or one.title or one.quote):
                 continue
-            chunk = _chunk(one)
-            if chunk not in self._chunks:
-                self._chunks.append(chunk)
+            said = ("web", one.url, one.title) if one.url else ("", one.title, one.quote)
+            number = self._numbers.setdefault(said, len(self._numbers))
+            if number == len(self._chunks):
+                self._chunks.append(_chunk(one))
             start = 0 if one.start is None else one.start  # one without a place is cited by the whole text
             end = len(text) if one.end is None else one.end
             if start < end:
-                segment = _segment(start, end, text, before)
-                number = self._chunks.index(chunk)
+                segment = _segment(start, end, text, before + places.before(start))
                 self._supports.append({"segment": segment, "groundingChunkIndices": [number]})
 
     def metadata(self) -> Object:
@@ -129,7 +133,27 @@ def _chunk(one: Citation) -> Object:
     return {"retrievedContext": {"title": one.title, "text": one.quote}}
 
 
-def _segment(start: int, end: int, text: str, before: int) -> Object:
-    first = before + len(text[:start].encode(errors="replace"))
+class _Places:
+    """How many bytes stand before a character. Each stretch of the text is encoded once, however many ask."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._bytes = [0]  # before each stretch
+
+    def before(self, at: int) -> int:
+        if at < 0 or len(self._text) <= STRETCH:
+            return _size(self._text[:at])
+        stretch = min(at, len(self._text)) // STRETCH
+        while len(self._bytes) <= stretch:
+            done = (len(self._bytes) - 1) * STRETCH
+            self._bytes.append(self._bytes[-1] + _size(self._text[done : done + STRETCH]))
+        return self._bytes[stretch] + _size(self._text[stretch * STRETCH : at])
+
+
+def _size(text: str) -> int:
+    return len(text.encode(errors="replace"))
+
+
+def _segment(start: int, end: int, text: str, first: int) -> Object:
     words = text[start:end]
     return {"startIndex": first, "endIndex": first + len(words.encode(errors="replace")), "text": words}
