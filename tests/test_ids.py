@@ -1,11 +1,14 @@
 """Has each answer, and each call of a conversation, an id of its own, also where its provider gives none?"""
 
 import re
+import time
 
 import pytest
 
 from proxy import registry
-from proxy.canon import Close, Delta, Event, Finish, Open, Request, Start, Stop, Text, ToolCall, Turn
+from proxy.canon import Close, Delta, Event, Finish, Open, Request, Start, Stop, Text, Thinking, ToolCall, Turn
+from proxy.dialects.openai_responses.items import Names
+from proxy.grammar.single import OneByOne
 from tests import laws
 
 CALLING = ("openai_chat", "openai_responses", "anthropic", "bedrock", "cohere")  # the wires that want an id
@@ -61,3 +64,20 @@ def test_no_two_answers_have_one_id(wire: str) -> None:
 
     for stream in (False, True):
         assert told("req_1", stream) == told("req_1", not stream) != told("req_2", stream)
+
+
+def test_thousands_of_thoughts_take_no_longer_each_than_a_few() -> None:
+    names, began = Names("r"), time.process_time()
+    given = [names.item(Thinking(id=f"rs_{number // 2}"), number) for number in range(20_000)]
+    assert len(set(given)) == len(given)
+    assert time.process_time() - began < 2  # some milliseconds; and ten seconds if each looked through all the others
+
+
+def test_thousands_of_blocks_that_wait_take_no_longer_each_than_a_few() -> None:
+    one, began = OneByOne(), time.process_time()
+    one.feed(Open(index=0, part=Text()))
+    for number in range(1, 100_000):
+        one.feed(Open(index=number, part=Text()))
+        one.feed(Close(index=number))
+    assert len(one.feed(Close(index=0))) == 2 * 99_999 + 1
+    assert time.process_time() - began < 2

@@ -3,6 +3,7 @@
 Interleaved blocks are sent one after the other. An answer with several choices is refused, as none may be left out.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -35,7 +36,7 @@ class OneByOne:
 
     def __init__(self) -> None:
         self.open: int | None = None  # the block that is being sent
-        self._waiting: dict[int, list[Open | Delta | Close]] = {}  # held back, by block
+        self._waiting: OrderedDict[int, list[Open | Delta | Close]] = OrderedDict()  # held back, by block
 
     def feed(self, event: Open | Delta | Close) -> list[Open | Delta | Close]:
         """What can be sent now: nothing while another block is open; once that closes, all that has waited.
@@ -49,7 +50,7 @@ class OneByOne:
             return []
         told = self._told([event])
         while self.open is None and self._waiting:
-            told += self._told(self._waiting.pop(next(iter(self._waiting))))
+            told += self._told(self._waiting.popitem(last=False)[1])
         return told
 
     def _told(self, events: list[Open | Delta | Close]) -> list[Open | Delta | Close]:

@@ -36,6 +36,7 @@ class Names:
     def __init__(self, response: str) -> None:
         self._response = response
         self._given: dict[int, str] = {}
+        self._taken: set[str] = set()
 
     @cached_property
     def _stem(self) -> str:
@@ -44,8 +45,9 @@ class Names:
     def item(self, part: Part, number: int) -> str:
         """The item's id. A thought keeps its provider's, unless it is taken: xAI repeats them, and SDKs refuse that."""
         if number not in self._given:
-            own = part.id if isinstance(part, Thinking) and part.id not in self._given.values() else ""
-            self._given[number] = own or f"{_PREFIXES.get(type(part), 'item')}_{self._stem}{number:04x}"
+            own = part.id if isinstance(part, Thinking) and part.id not in self._taken else ""
+            self._given[number] = name = own or f"{_PREFIXES.get(type(part), 'item')}_{self._stem}{number:04x}"
+            self._taken.add(name)
         return self._given[number]
 
     def call(self, part: ToolCall, number: int) -> str:
