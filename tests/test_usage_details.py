@@ -20,7 +20,7 @@ from proxy.dialects.anthropic.usage import usage_of
 from proxy.envelope import Envelope
 from proxy.errors import Down
 from proxy.framing.eventstream import encode_headers, frame_of
-from proxy.grammar.fields import are_counts
+from proxy.grammar.counts import are_counts
 from proxy.ports import Heard, Target
 from proxy.prices import Prices
 from proxy.spending.extent import tier

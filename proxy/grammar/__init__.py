@@ -3,6 +3,7 @@
 Each module serves at least two wires, and imports no dialect. What Claude takes is in `claude`. The request:
 
     fields        JSON that somebody else wrote, checked
+    counts        tokens that somebody else counted, likewise
     named         the model and `stream`, where the body says them
     functions     tools in OpenAI's shape
     arguments     a call's arguments, as text or as an object

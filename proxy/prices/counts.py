@@ -9,7 +9,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from proxy.canon import BUCKETS, Usage
-from proxy.grammar.fields import are_counts, as_list, as_object, count_of
+from proxy.grammar.counts import are_counts, count_of
+from proxy.grammar.fields import as_list, as_object
 
 MOST = 10**12  # tokens in one bucket; nobody read or wrote more
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from msgspec.structs import astuple
 
 from proxy.canon import BUCKETS, Usage
-from proxy.grammar.fields import count_of
+from proxy.grammar.counts import count_of
 from proxy.prices.counts import CALLS, DETAILS, billed, details, is_absurd, sane
 from proxy.spending.money import NANOS
 

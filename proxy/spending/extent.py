@@ -14,7 +14,8 @@ from typing import Any
 from msgspec import Struct
 
 from proxy.envelope import Envelope
-from proxy.grammar.fields import as_text, placed
+from proxy.grammar.counts import placed
+from proxy.grammar.fields import as_text
 from proxy.ports import Bounds
 
 # Tokens that a provider adds to the request's own bytes. The most that was recorded of each is 30, 1,600 and 1,500.

@@ -6,7 +6,8 @@ from msgspec.structs import replace
 
 from proxy.canon import Iteration, Usage
 from proxy.dialects.anthropic.words import DELTA_FIELDS, END_FIELDS
-from proxy.grammar.fields import Object, are_counts, as_list, as_object, as_text, count_of, is_null_beside, placed
+from proxy.grammar.counts import are_counts, count_of, is_null_beside, placed
+from proxy.grammar.fields import Object, as_list, as_object, as_text
 
 _COUNTED = frozenset(
     "input_tokens cache_read_input_tokens cache_creation_input_tokens cache_creation output_tokens"

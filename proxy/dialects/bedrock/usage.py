@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 
 from proxy.canon import Usage
-from proxy.grammar.fields import Object, are_counts, as_list, as_object, as_text, count_of, is_null_beside
+from proxy.grammar.counts import are_counts, count_of, is_null_beside
+from proxy.grammar.fields import Object, as_list, as_object, as_text
 from proxy.ports import Headers
 
 # A field `...Count` repeats the one without `Count`.

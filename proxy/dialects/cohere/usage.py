@@ -6,7 +6,8 @@ first, and keep the second in `extra`. Cached tokens are part of `input_tokens`,
 """
 
 from proxy.canon import Usage
-from proxy.grammar.fields import Object, are_counts, as_object, count_of, is_null_beside, others_in
+from proxy.grammar.counts import are_counts, count_of, is_null_beside, others_in
+from proxy.grammar.fields import Object, as_object
 
 _COUNTED = {"tokens", "cached_tokens"}
 _CACHED = ("cached_tokens",)

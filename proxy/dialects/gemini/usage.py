@@ -9,7 +9,8 @@ import re
 from msgspec.structs import replace
 
 from proxy.canon import Usage
-from proxy.grammar.fields import Object, are_counts, as_list, as_object, as_text, count_of, is_null_beside
+from proxy.grammar.counts import are_counts, count_of, is_null_beside
+from proxy.grammar.fields import Object, as_list, as_object, as_text
 
 _COUNTED = {
     "promptTokenCount",

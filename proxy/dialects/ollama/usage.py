@@ -6,7 +6,8 @@ count may be zero or missing. The durations go to `extra`, as no other wire has 
 
 from proxy.canon import Usage
 from proxy.dialects.ollama.words import DURATIONS
-from proxy.grammar.fields import Object, are_counts, count_of, is_null_beside
+from proxy.grammar.counts import are_counts, count_of, is_null_beside
+from proxy.grammar.fields import Object
 
 _COUNTS = ("prompt_eval_count", "eval_count")
 

@@ -11,7 +11,8 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from proxy.canon import Usage
-from proxy.grammar.fields import SANE, Object
+from proxy.grammar.counts import SANE
+from proxy.grammar.fields import Object
 
 Count = Annotated[int, Meta(ge=0, le=SANE)]
 

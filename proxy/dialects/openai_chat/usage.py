@@ -5,7 +5,8 @@ import re
 from proxy.canon import Start, Usage
 from proxy.dialects.openai_chat.counts import plain
 from proxy.dialects.openai_chat.words import NAME
-from proxy.grammar.fields import Object, are_counts, as_object, as_text, count_of, is_null_beside, others_in
+from proxy.grammar.counts import are_counts, count_of, is_null_beside, others_in
+from proxy.grammar.fields import Object, as_object, as_text
 
 _COUNTED = {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"}
 _INPUTS = {"cached_tokens", "cache_write_tokens", "audio_tokens"}

@@ -3,7 +3,8 @@
 from typing import Any
 
 from proxy.canon import Usage
-from proxy.grammar.fields import Object, are_counts, as_object, as_text, count_of, is_null_beside, others_in
+from proxy.grammar.counts import are_counts, count_of, is_null_beside, others_in
+from proxy.grammar.fields import Object, as_object, as_text
 
 SEARCH = "web_search_call"  # the item for a search by the provider's own tool
 
