@@ -157,7 +157,8 @@ class Exchange(Timed):
         elif self._sink is not None:
             self._push(self._sink)
             if len(data) > BURST:
-                self._stand_back()
+                self._pause()
+                self._clock.call_soon(self._go_on)
         else:
             self._keep(before)
         if fault is not None:
@@ -175,15 +176,13 @@ class Exchange(Timed):
         """Hold the chunks behind the first so many until somebody reads them."""
         self._counted = 0
         self._held += sum(map(len, self._chunks[before:]))
-        if self._held > HIGH_WATER and not self._paused and not self._done:
-            self._paused = True
-            self._wire.hold(True)
+        if self._held > HIGH_WATER:
+            self._pause()
 
-    def _stand_back(self) -> None:
+    def _pause(self) -> None:
         if not self._paused and not self._done:
             self._paused = True
             self._wire.hold(True)
-            self._clock.call_soon(self._go_on)
 
     def _go_on(self) -> None:
         if self._paused and not self._held:
@@ -251,8 +250,7 @@ class Exchange(Timed):
             self._speaks = not is_quiet(data)
         self._held = 0
         if self._paused:
-            self._paused = False
-            self._wire.hold(False)
+            self._go_on()
         return data
 
     def _push(self, sink: Sink) -> None:
