@@ -834,6 +834,8 @@ NOT_FOR_THE_PROVIDER = {
     "as_array",
     "ask_usage",
     "thoughts",
+    "cache_points",
+    "ways",
     "hinted",
     "include_usage",
     "limit_field",

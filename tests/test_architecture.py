@@ -40,7 +40,7 @@ FLOORS = [
     "failover.* spending.* logs.redaction grammar.* budgets budgets.* wishes access.keyring access.rights answers"
     " answers.* edge.onlookers edge.keptawake edge.exchange edge.lateness sealing.pieces reports.sight".split(),
     "fleet ports ports.* framing framing.* envelope envelope.* grammar.fields grammar.receipts grammar.thinking"
-    " grammar.textual edge.wire edge.names edge.door edge.failures edge.listening edge.hosts edge.room config config.*"
+    " grammar.counts grammar.textual edge.wire edge.names edge.door edge.failures edge.listening edge.hosts edge.room config config.*"
     " headers access.accents access.shown sealing.* reports.outcome limits.ratelimits failover.retries failover.breaker"
     " failover.balance failover.cooldown".split(),
     ["failover.waits"],
