@@ -16,6 +16,7 @@ from proxy.errors import BadRequest, GatewayError, Unrepresentable, UpstreamErro
 from proxy.lanes.counting import count
 from proxy.lanes.elsewhere import ELSEWHERE, Elsewhere
 from proxy.lanes.fetching import Fetching
+from proxy.lanes.heeding import Heeding
 from proxy.lanes.naming import has_odd_id
 from proxy.lanes.passing import PassThrough
 from proxy.lanes.respelling import respelled
@@ -59,8 +60,9 @@ class Dispatch:
         self._fetching = Fetching(fetcher)
         self._provenance = provenance or Provenance()
         self._elsewhere = Elsewhere()
-        self._translation = Translation(vault, strict, self._fetching, self._provenance)
-        self._pass_through = PassThrough(self._translation, self._provenance)
+        self._heeding = Heeding()
+        self._translation = Translation(vault, strict, self._fetching, self._provenance, self._heeding)
+        self._pass_through = PassThrough(self._translation, self._provenance, self._heeding)
 
     async def answer(self, call: Call) -> Reply:
         """Raises GatewayError before the first byte; after it, the body raises."""
@@ -79,12 +81,7 @@ class Dispatch:
             preferred = client if own else self._dialect(taken[0])
             others = [self._dialect(name) for name in taken if name != preferred.name] if len(taken) > 1 else []
             call.wire = preferred.name
-            # Not only because of the wire: a seal may be in there that this provider must not get, or not in this form.
-            call.is_translated = not own or call.so_far != "" or is_marked(body)
-            if not call.is_translated and (length := target.adapter.call_id_length) is not None:
-                call.is_translated = has_odd_id(body, length)
-            heeding, place = self._translation.heeding, (target.adapter.name, target.model, client.name)
-            call.is_translated = call.is_translated or heeding.wants_system(*place, body)
+            call.is_translated = not own or call.so_far != "" or self._must_change(body, target, client)
             if not call.is_translated and client.seals and self._provenance.may_tell(target.adapter.name, client.name):
                 call.is_translated = await self._holds_foreign(body, client, target)
             try:
@@ -92,7 +89,7 @@ class Dispatch:
                     return await self._translate(call, target, preferred, others)
                 return await self._pass_through.pass_on(call, target, others)
             except UpstreamError as error:
-                if not call.is_translated and heeding.minds_developer(error, *place, body):
+                if not call.is_translated and self._heeding.minds_developer(error, *_place(target, client), body):
                     call.is_translated = True
                     return await self._translation.translate(call, target, preferred, others)
                 if not (left := self._left(error, taken, call, target)):
@@ -100,6 +97,15 @@ class Dispatch:
                 return await self._ask_instead(error, self._dialect(left[0]), call, target)
         except BadRequest as error:
             raise respelled(call, error) from None
+
+    def _must_change(self, body: bytes, target: Target, client: Dialect) -> bool:
+        """Must the provider not get a body on its own wire as it is, because of a seal that is in there, say?"""
+        length = target.adapter.call_id_length
+        return (
+            is_marked(body)
+            or (length is not None and has_odd_id(body, length))
+            or (bool(self._heeding.lessons) and self._heeding.wants_system(*_place(target, client), body))
+        )
 
     async def _translate(self, call: Call, target: Target, preferred: Dialect, others: Sequence[Dialect]) -> Reply:
         """In the preferred dialect, or in Responses, if the provider takes that and only that can say it: OpenAI is
@@ -148,6 +154,10 @@ class Dispatch:
         """Is a seal in there that another provider made, as far as we can tell?"""
         asked = body, client.seals, target.adapter.name, client.name
         return await aside(len(body), self._provenance.holds_foreign, *asked)
+
+
+def _place(target: Target, client: Dialect) -> tuple[str, str, str]:
+    return target.adapter.name, target.model, client.name
 
 
 def _is_endpoint_missing(error: UpstreamError) -> bool:

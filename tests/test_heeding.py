@@ -177,7 +177,7 @@ def test_what_is_remembered_is_bounded() -> None:
         request = everything()
         request.model = f"m{number}"
         assert heard.heard(refusal("Unknown parameter: 'user'."), request, "host", "wire")
-    assert len(heard._lessons) <= heeding.REMEMBERED
+    assert len(heard.lessons) <= heeding.REMEMBERED
 
 
 # --- seen from outside -----------------------------------------------------------------------------------------------

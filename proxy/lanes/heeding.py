@@ -121,14 +121,14 @@ _ways = [(way, re.compile(sentence, re.IGNORECASE).search) for way, sentence in 
 
 class Heeding:
     def __init__(self) -> None:
-        self._lessons: dict[_Place, dict[_Lesson, float]] = {}  # and until when each is believed
+        self.lessons: dict[_Place, dict[_Lesson, float]] = {}  # and until when each is believed
 
     def fit(self, request: Request, provider: str, wire: str, own: bool = False) -> list[str]:
         """Make it one that the host takes, as far as that is known; the receipt.
 
         `own`: it came on this wire. Then it only gets the host's name for the developer, as that says the same.
         """
-        if not (lessons := self._lessons.get((provider, request.model, wire))):
+        if not (lessons := self.lessons.get((provider, request.model, wire))):
             return []  # nearly always
         now = time.monotonic()
         learnt = [lesson for lesson, until in lessons.items() if until > now]
@@ -147,14 +147,14 @@ class Heeding:
         if not new:
             return False
         place = provider, request.model, wire
-        if place not in self._lessons and len(self._lessons) >= REMEMBERED:
-            self._lessons.clear()
-        self._lessons.setdefault(place, {}).update(dict.fromkeys(new, time.monotonic() + LIFE))
+        if place not in self.lessons and len(self.lessons) >= REMEMBERED:
+            self.lessons.clear()
+        self.lessons.setdefault(place, {}).update(dict.fromkeys(new, time.monotonic() + LIFE))
         return True
 
     def wants_system(self, provider: str, model: str, wire: str, body: bytes) -> bool:
         """Is there a developer in this body, at a host that is known to have none?"""
-        lessons = self._lessons.get((provider, model, wire))
+        lessons = self.lessons.get((provider, model, wire))
         return lessons is not None and lessons.get("system", 0.0) > time.monotonic() and _DEVELOPER in body
 
     def minds_developer(self, error: UpstreamError, provider: str, model: str, wire: str, body: bytes) -> bool:
@@ -165,7 +165,7 @@ class Heeding:
 
     def asks_usage(self, provider: str, model: str, wire: str) -> bool:
         """May a stream that passes through be asked for its usage, as far as is known?"""
-        lessons = self._lessons.get((provider, model, wire))
+        lessons = self.lessons.get((provider, model, wire))
         return lessons is None or lessons.get(_USAGE, 0.0) <= time.monotonic()
 
     def minds_usage(self, error: UpstreamError, provider: str, model: str, wire: str) -> bool:

@@ -24,6 +24,7 @@ from proxy.lanes.asking import (
     unexpected_type,
 )
 from proxy.lanes.begun import Begun
+from proxy.lanes.heeding import Heeding
 from proxy.lanes.relaying import Relay, note
 from proxy.lanes.translating import Translation
 from proxy.lanes.windows import window
@@ -34,9 +35,10 @@ from proxy.sealing.provenance import Provenance, has_one
 class PassThrough:
     """The lane. `translate`: the other one, for an answer that turns out to be of another wire."""
 
-    def __init__(self, translate: Translation, provenance: Provenance) -> None:
+    def __init__(self, translate: Translation, provenance: Provenance, heeding: Heeding) -> None:
         self._translate = translate
         self._provenance = provenance
+        self._heeding = heeding
 
     async def pass_on(self, call: Call, target: Target, others: Sequence[Dialect]) -> Reply:
         """`others`: the provider's other dialects.
@@ -63,15 +65,16 @@ class PassThrough:
 
     async def _asked(self, call: Call, target: Target) -> tuple[Answer, Forward]:
         """Raises UpstreamError: what the client is to know. That a host will not tell its usage is none of it."""
-        place = target.adapter.name, target.model, call.dialect.name
-        asks_usage = target.adapter.ask_usage and self._translate.heeding.asks_usage(*place)
-        size = len(call.envelope.body)
+        heeding, size, wire = self._heeding, len(call.envelope.body), call.dialect.name
+        asks_usage = target.adapter.ask_usage
+        if asks_usage and heeding.lessons:
+            asks_usage = heeding.asks_usage(target.adapter.name, target.model, wire)
         made = call, target, asks_usage
         forward = _forward(*made) if size <= SKIMMED else await aside(size, _forward, *made)
         try:
             return await ask(call, target, call.dialect, _outgoing(call, target, forward)), forward
         except UpstreamError as error:
-            if forward.strip is None or not self._translate.heeding.minds_usage(error, *place):
+            if forward.strip is None or not heeding.minds_usage(error, target.adapter.name, target.model, wire):
                 raise
         forward = await aside(size, _forward, call, target, False)
         return await ask(call, target, call.dialect, _outgoing(call, target, forward)), forward

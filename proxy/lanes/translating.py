@@ -73,12 +73,14 @@ class _Asked(NamedTuple):
 class Translation:
     """The lane. `strict`: a request with a knob that cannot cross is refused."""
 
-    def __init__(self, vault: Vault, strict: bool, fetching: Fetching, provenance: Provenance) -> None:
+    def __init__(
+        self, vault: Vault, strict: bool, fetching: Fetching, provenance: Provenance, heeding: Heeding
+    ) -> None:
         self._vault = vault
         self._strict = strict
         self._fetching = fetching
         self._provenance = provenance
-        self.heeding = Heeding()
+        self._heeding = heeding
 
     async def translate(
         self, call: Call, target: Target, dialect: Dialect, others: Sequence[Dialect], thoughtless: bool = False
@@ -109,7 +111,7 @@ class Translation:
             if own:
                 raise
             unthinking = not thoughtless and refuses_thoughts(error)
-            if not unthinking and not self.heeding.heard(error, request, target.adapter.name, dialect.name):
+            if not unthinking and not self._heeding.heard(error, request, target.adapter.name, dialect.name):
                 raise
             return await self.translate(call, target, dialect, others, thoughtless or unthinking)
         if others:
@@ -158,7 +160,7 @@ class Translation:
         _hint(request, target.adapter.hints(target.model), dialect)
         unable = [] if own else fit(request, target.adapter.abilities(target.model))
         unknown = [] if own else _ask_betas(request, call.headers.get(HEADER, ""), dialect)
-        refused = self.heeding.fit(request, provider, dialect.name, own)
+        refused = self._heeding.fit(request, provider, dialect.name, own)
         return request, recall, [*foreign, *unwanted, *unable, *unknown, *refused]
 
     def _encoded(
