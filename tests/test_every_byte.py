@@ -165,7 +165,8 @@ async def staged(folder: Path) -> AsyncIterator[Gateway]:
         rows["spare"] = {"kind": "openai", "base_url": f"{other.url}/v1", "api_key": "sk-of-nobody"}
         routes = {f"{name}-or-another": {"targets": [f"{name}/m", "spare/m"]} for name in SHAPES}
         file = folder / "config.json"
-        file.write_text(json.dumps({"providers": rows, "routes": routes}))
+        never = {"failures": 1_000_000, "cooldown": 0.001, "ramp": 0}  # each cut is to be met by the first target
+        file.write_text(json.dumps({"providers": rows, "routes": routes, "breaker": never}))
         async with pillion(PILLION_CONFIG=str(file), AWS_REGION="us-east-1") as gateway:
             yield gateway
 
