@@ -9,7 +9,7 @@ import pytest
 from proxy.config import Config, Secret, layered, load
 from proxy.config.environment import leaves
 from proxy.config.schema import File
-from proxy.config.secret import LIMIT, LOOK_AGAIN
+from proxy.config.secret import LIMIT, LOOK_AGAIN, WRITTEN_IN
 from proxy.errors import ConfigError
 from tests.test_config import configured
 
@@ -231,6 +231,27 @@ def test_the_last_good_key_stays_while_the_file_is_broken(key: Path, clock: Cloc
     key.write_text("second")
     clock.now += LOOK_AGAIN
     assert secret.reveal() == "second"
+
+
+def test_a_file_that_has_lost_its_key_for_long_is_told_of_once(
+    key: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = Secret("first", key, clock)
+    for _ in range(2):
+        assert secret.reveal() == "first"
+        key.write_text("")
+        for later in (LOOK_AGAIN, WRITTEN_IN - LOOK_AGAIN):
+            clock.now += later
+            assert secret.reveal() == "first"
+        assert not caplog.records  # it may be being written
+        for _ in range(3):
+            clock.now += LOOK_AGAIN * 2
+            assert secret.reveal() == "first"
+        (told,) = caplog.records
+        assert (getattr(told, "event", ""), str(key) in told.message) == ("key_file_lost", True)
+        caplog.clear()
+        key.write_text("first")
+        clock.now += LOOK_AGAIN
 
 
 def test_a_file_that_did_not_change_is_not_read_again(key: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,18 +5,23 @@ secret is used, at most ten times a second, and read it again when it has change
 hour gets its new value by `become`.
 """
 
+import logging
 import os
 import re
 import stat
 import time
 from collections.abc import Callable
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 
 LIMIT = 64 * 1024  # bytes; a longer file is no key
 LOOK_AGAIN = 0.1  # seconds: a key that was replaced is used no longer than that
+WRITTEN_IN = 5.0  # seconds after which nobody is writing a file any more
 
 _SENDABLE = re.compile(r"[\t -~]*")
+
+log = logging.getLogger("pillion")
 
 
 class Secret:
@@ -25,7 +30,7 @@ class Secret:
     `item`: the number of the value in the file, where that holds several.
     """
 
-    __slots__ = ("_clock", "_file", "_item", "_look_at", "_seen", "_value")
+    __slots__ = ("_clock", "_file", "_item", "_look_at", "_lost_since", "_seen", "_value")
 
     def __init__(
         self,
@@ -40,6 +45,7 @@ class Secret:
         self._clock = clock
         self._look_at = -1.0
         self._seen: tuple[int, int, int] | None = None
+        self._lost_since = inf  # when its file was first found without a value; -inf once that was told
 
     def __repr__(self) -> str:
         return "***" if self._value else "(none)"
@@ -86,9 +92,20 @@ class Secret:
             if self._item is not None:
                 value = items(value)[self._item]
         except (OSError, ValueError, IndexError):
-            return
+            value, seen = "", None
         if value and sendable(value):
-            self._value, self._seen = value, seen
+            self._value, self._seen, self._lost_since = value, seen, inf
+        else:
+            self._lost(file)
+
+    def _lost(self, file: Path) -> None:
+        """Say once that it is not being written, but gone: the last value is lost when pillion ends."""
+        now = self._clock()
+        self._lost_since = min(self._lost_since, now)
+        if -inf < self._lost_since <= now - WRITTEN_IN:
+            self._lost_since = -inf
+            words = "%s holds no key any more: its last one is used until pillion stops, and then it will not start"
+            log.warning(words, file, extra={"event": "key_file_lost"})
 
 
 def secret_text(file: Path, limit: int = LIMIT) -> str:
