@@ -235,6 +235,7 @@ async def test_no_part_of_a_file_is_ever_in_force(tmp_path: Path) -> None:
 
 
 KEPT: dict[str, Any] = {
+    "providers": {"openai": {"api_key": KEY}},
     "keys": {"ann": {"key": "the-key-of-ann"}},
     "budgets": {"it": {"usd": 1, "mode": "lenient"}},
     "limits": {"client": {"requests_per_minute": 5}},

@@ -36,8 +36,10 @@ FIXED: Mapping[str, Callable[[Config], Any]] = {
     "log.format": lambda config: config.log.format,
 }
 
-# What keeps others out, and may be missing from a file of which only the beginning is written yet: YAML marks no end.
+# What keeps others out, and whom there is to ask besides echo, whose answers would pass for theirs. Both may be missing
+# from a file of which only the beginning is written yet: YAML marks no end.
 GUARDS: Mapping[str, Callable[[Config], bool]] = {
+    "providers": lambda config: not all(provider.assumed for provider in config.providers.values()),
     "client keys": lambda config: config.has_keys,
     "budgets": lambda config: bool(config.budgets),
     "limits": lambda config: config.limits != LimitsRow(),
@@ -146,7 +148,7 @@ def check_fixed(before: Config, later: Config) -> None:
 
 
 def check_guards(before: Config, later: Config) -> None:
-    """Raises ConfigError where a file that may still be half written has lost what keeps others out."""
+    """Raises ConfigError where a file that may still be half written has lost one of these."""
     if gone := [name for name, are_there in GUARDS.items() if are_there(before) and not are_there(later)]:
         raise ConfigError(f"the file no longer has any {' or '.join(gone)}: send SIGHUP if that is intended")
 
