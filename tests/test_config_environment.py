@@ -233,6 +233,14 @@ def test_the_last_good_key_stays_while_the_file_is_broken(key: Path, clock: Cloc
     assert secret.reveal() == "second"
 
 
+@pytest.mark.parametrize("variable", ["PILLION_GEMINI_MODEL", "GEMINI_API_KEY", "PILLION_STATE_DIR", "PILLION_STRICT"])
+def test_a_variable_with_other_bytes_than_utf_8_is_a_mistake(variable: str) -> None:
+    """Its bytes are lone surrogates, which nothing could be written with."""
+    said = refused(**{"GEMINI_API_KEY": KEY, variable: "m\udcff"})
+    assert said.startswith(f"environment {variable}: ")
+    assert said.endswith("got a value that is not UTF-8")
+
+
 def test_a_file_that_has_lost_its_key_for_long_is_told_of_once(
     key: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -129,7 +129,7 @@ def _read(node: Scalar, wanted: inspect.Type) -> Any:
     text, is_given = node.text, node.kind == "given"
     match wanted:
         case inspect.StrType() if node.kind == "text" or is_given:
-            return text
+            return text if _is_unicode(text) else UNSET
         case inspect.LiteralType() if node.kind == "text" or is_given:
             return text if text in wanted.values else UNSET
         case inspect.BoolType() if node.kind == "boolean" or is_given:
@@ -164,11 +164,14 @@ def _number(text: str) -> Any:
 
 def _unclear(node: Scalar) -> str:
     if not _is_unicode(node.text):
-        return "a value that is not UTF-8"
+        return _NO_UNICODE
     if node.kind == "boolean":
         return f"{node.text}, which YAML 1.1 reads as true or false: write those, or put it in quotes"
     shown = node.text if len(node.text) <= SHOWN else "a value"
     return f"{shown}, which is not plain JSON: put it in quotes, or write plain digits"
+
+
+_NO_UNICODE = "a value that is not UTF-8"
 
 
 def _is_unicode(text: str) -> bool:
@@ -216,6 +219,8 @@ def _expected(wanted: inspect.Type, notes: Notes, top: str = "") -> str:
 def _got(node: Scalar, wanted: inspect.Type, notes: Notes) -> str:
     if node.kind == "null":
         return "nothing"
+    if not _is_unicode(node.text):
+        return _NO_UNICODE
     is_text = node.kind in ("text", "given")
     quoted = msgspec.json.encode(node.text).decode() if is_text else node.text
     hidden = node.hidden or notes.get("secret") or len(node.text) > SHOWN
