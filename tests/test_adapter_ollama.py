@@ -297,6 +297,13 @@ async def test_a_client_of_ollamas_hears_what_to_do() -> None:
         assert caught.value.status_code == 404
 
 
+async def test_a_404_that_is_cut_is_one_all_the_same() -> None:
+    async with Evil(replace(LACKING, cut_at=9)) as evil, adapter(row("ollama", evil.url)) as one:
+        with pytest.raises(Refused) as caught:
+            await one.send(outgoing())
+    assert caught.value.status == 404
+
+
 @pytest.mark.parametrize("body", [b"404 page not found", b'{"error":{"message":"x"}}', b""])
 async def test_a_404_of_another_server_promises_nothing(body: bytes) -> None:
     async with (

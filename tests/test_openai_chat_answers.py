@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -1169,6 +1169,7 @@ SAID = {
 
 @settings(max_examples=examples(400), deadline=None)
 @given(place=st.sampled_from(places(SAID)), item=JSON, stream=st.booleans())
+@example(place=("choices", 0, "SAID", "content", 0, "text"), item=None, stream=False)
 def test_any_json_in_any_place_is_a_sentence_or_an_upstream_error(
     place: tuple[Json, ...], item: Json, stream: bool
 ) -> None:

@@ -183,8 +183,12 @@ def _tagged(model: str) -> str:
 
 
 async def _read(answer: Answer) -> bytes:
+    """An error; empty where it is cut, or too long."""
     try:
         return await answer.read(ERROR_LIMIT)
+    except UpstreamError:
+        answer.abort()
+        return b""
     except BaseException:
         answer.abort()
         raise

@@ -29,7 +29,7 @@ from proxy.dialects.openai_chat.usage import tier_beside, usage_fields
 from proxy.dialects.openai_chat.words import API
 from proxy.errors import GatewayError
 from proxy.grammar import whole
-from proxy.grammar.fields import Object, dump
+from proxy.grammar.fields import Object, as_text, dump
 from proxy.grammar.functions import nest
 from proxy.grammar.ids import id_of, seed_of
 from proxy.grammar.refusals import unsayable
@@ -65,9 +65,8 @@ def _choice_fields(number: int, choice: Choice, seed: str, legacy: bool) -> Obje
     for part in choice.parts:
         match part:
             case Text():
-                before = (
-                    sum(len(item["text"]) for item in content if item.get("type") == "text") if part.citations else 0
-                )
+                texts = (as_text(item.get("text")) for item in content if item.get("type") == "text")
+                before = sum(map(len, texts)) if part.citations else 0
                 content.append({"type": "text", "text": part.text})
                 _extend(message, "annotations", spelled(part.citations, len(part.text), before))
                 _extend(logprobs, "content", part.logprobs)
