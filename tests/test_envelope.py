@@ -463,6 +463,16 @@ def test_they_are_counted_before_anything_is_built(values: bytes) -> None:
     assert (caught.value.status, caught.value.code) == (400, "too_many_values")
 
 
+@given(before=st.integers(0, 3 * DIGITS), digits=st.integers(DIGITS - 2, DIGITS + 2))
+def test_a_long_number_is_found_wherever_it_stands(before: int, digits: int) -> None:
+    body = b'{"a":"%b","b":[%b1],"c":%b}' % (b"x" * before, b"1," * SHORT, b"7" * digits)
+    if digits > DIGITS:
+        with pytest.raises(BadRequest, match=f"an integer of {digits} digits"):
+            parse_object(body)
+    else:
+        assert parse_object(body)["c"] == int("7" * digits)
+
+
 @pytest.mark.parametrize("size", [SHORT, 2 * LIGHT])
 def test_numbers_of_thousands_of_digits_are_refused_where_there_may_be_many(size: int) -> None:
     """To write a hundred of them again takes as many milliseconds, in one call of C."""

@@ -25,6 +25,8 @@ SHORT = 64 * 1024  # bytes; a body of no more has room for a few of any length
 _read = msgspec.json.Decoder().decode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _text = msgspec.json.Decoder(str).decode
+_STRIDE = DIGITS // 2  # a longer number covers two neighbours of the bytes that stand so far apart, and all in between
+_neighbours = re.compile(rb"[0-9](?=[0-9])").finditer
 _long_number = re.compile(rb"(?<![0-9])[0-9]{%d}" % (DIGITS + 1)).search
 
 
@@ -50,7 +52,16 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def _fast(body: bytes) -> Any:
-    return None if len(body) > SHORT and _long_number(body) else _without_twins(body)
+    return None if len(body) > SHORT and _has_long_number(body) else _without_twins(body)
+
+
+def _has_long_number(body: bytes) -> bool:
+    """Or a text of so many digits. To look at each byte would take longer than to parse them all."""
+    for found in _neighbours(body[::_STRIDE]):
+        at = found.start() * _STRIDE
+        if body[at : at + _STRIDE].isdigit() and _long_number(body, max(at - DIGITS, 0), at + 2 * DIGITS):
+            return True
+    return False
 
 
 def _without_twins(body: bytes) -> Any:
