@@ -313,6 +313,39 @@ async def test_a_developer_is_the_system_where_a_host_has_none(path: str, key: s
         assert evil.requests[-1].body == calm.replace(b"host/m", b"m")
 
 
+async def test_on_its_own_wire_a_stream_with_a_developer_is_not_asked_for_its_usage_again() -> None:
+    def check(body: Body) -> str | None:
+        return REFUSED[0] if "developer" in json.dumps(body) else lacks("stream_options")(body)
+
+    host = Host(check)
+    asked = OPENAI.request(model="openai/m", stream=True, messages=DEVELOPER)
+    async with Evil(answering=host) as evil, pillion(**at(evil.url)) as gateway:
+        for _ in range(2):
+            assert dropped(await ask(gateway, "POST", CHAT, asked)) == []
+        assert ["stream_options" in body for body in host.bodies] == [True, True, False, False]
+        own = OPENAI.request(model="openai/m", stream=True, messages=DEVELOPER, stream_options={"include_usage": True})
+        assert (await ask(gateway, "POST", CHAT, own)).status == 400
+
+
+async def test_a_developer_is_the_system_where_the_body_must_change_for_another_reason(tmp_path: Path) -> None:
+    """Another host's call ids, at Mistral."""
+    host = Host(lambda body: REFUSED[1] if "developer" in json.dumps(body) else None)
+    call = {"id": "call_from_elsewhere", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    told = [
+        *DEVELOPER,
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": call["id"], "content": "20"},
+    ]
+    text = "providers:\n  host: {base_url: %s/v1, call_id_length: 9}"
+    async with Evil(answering=host) as evil, pillion(**config_file(text % evil.url, tmp_path)) as gateway:
+        for _ in range(2):
+            assert dropped(await ask(gateway, "POST", CHAT, OPENAI.request(model="host/m", messages=told))) == []
+        got = await ask(gateway, "POST", CHAT, OPENAI.request(model="host/m", messages=told, user="u"))
+        assert dropped(got) == []
+    assert [body["messages"][0]["role"] for body in host.bodies] == ["developer", "system", "system", "system"]
+    assert host.bodies[-1]["user"] == "u"
+
+
 def unbridged(body: Body) -> str | None:
     roles = [message["role"] for message in body["messages"]]
     return "Unexpected role 'user' after role 'tool'" if ("tool", "user") in pairwise(roles) else None

@@ -7,7 +7,8 @@ and names what it is about. So that is left out like any knob that a wire lacks,
 again; or it is said in the way that the host asks for. It is remembered for an hour, by model.
 
 Content, tools and the answer's shape are never left out. A client of the host's own wire gets the host's own words, but
-where it says `developer`: many hosts know only `system`, which means the same.
+where it says `developer`: many hosts know only `system`, which means the same. Nor does it hear that a stream cannot be
+asked for its usage, if it is we who have asked.
 """
 
 import re
@@ -126,7 +127,8 @@ class Heeding:
     def fit(self, request: Request, provider: str, wire: str, own: bool = False) -> list[str]:
         """Make it one that the host takes, as far as that is known; the receipt.
 
-        `own`: it came on this wire. Then it only gets the host's name for the developer, as that says the same.
+        `own`: it came on this wire. Then it only gets the host's name for the developer, as that says the same, and is
+        not asked for its usage by us.
         """
         if not (lessons := self.lessons.get((provider, request.model, wire))):
             return []  # nearly always
@@ -135,15 +137,19 @@ class Heeding:
         if "system" in learnt:
             request.turns = list(map(_by_the_system, request.turns))
         if own:
-            return []
+            learnt = [lesson for lesson in learnt if _is_ours(request, lesson)]
         request.ways = frozenset(lesson for lesson in learnt if isinstance(lesson, str))
         return [name for lesson in learnt if isinstance(lesson, _Thing) for name in _left_out(request, lesson)]
 
-    def heard(self, error: UpstreamError, request: Request, provider: str, wire: str) -> bool:
-        """Is there something new in this refusal, so that the request may be sent again? It is what was sent."""
+    def heard(self, error: UpstreamError, request: Request, provider: str, wire: str, own: bool = False) -> bool:
+        """Is there something new in this refusal, so that the request may be sent again? It is what was sent. `own`: as
+        of `fit`.
+        """
         if error.upstream_status not in (400, 422):
             return False
         new = [lesson for lesson in _lessons_in(error.message[:_READ], request) if _says(request, lesson)]
+        if own:
+            new = [lesson for lesson in new if _is_ours(request, lesson)]
         if not new:
             return False
         place = provider, request.model, wire
@@ -202,6 +208,13 @@ def _says(request: Request, lesson: _Lesson) -> bool:
         is_limit = lesson in _OTHER_LIMIT.values()
         return lesson not in request.ways and not (is_limit and request.ways & set(_OTHER_LIMIT.values()))
     return _value(request, lesson.field) is not None
+
+
+def _is_ours(request: Request, lesson: _Lesson) -> bool:
+    """May that be heeded even where the request came on the host's own wire?"""
+    if lesson == "system":
+        return any(turn.role == "developer" for turn in request.turns)
+    return lesson == _USAGE and not request.include_usage
 
 
 def _by_the_system(turn: Turn) -> Turn:

@@ -108,10 +108,8 @@ class Translation:
         try:
             answer = await ask(call, target, dialect, sent)
         except UpstreamError as error:
-            if own:
-                raise
-            unthinking = not thoughtless and refuses_thoughts(error)
-            if not unthinking and not self._heeding.heard(error, request, target.adapter.name, dialect.name):
+            unthinking = not own and not thoughtless and refuses_thoughts(error)
+            if not unthinking and not self._heeding.heard(error, request, target.adapter.name, dialect.name, own):
                 raise
             return await self.translate(call, target, dialect, others, thoughtless or unthinking)
         if others:
