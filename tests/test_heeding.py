@@ -180,6 +180,18 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(heard.lessons) <= heeding.REMEMBERED
 
 
+def test_so_are_the_values_that_a_model_was_refused() -> None:
+    heard = Heeding()
+    for number in range(1000):
+        request = everything()
+        request.temperature = number / 1000
+        words = "Unsupported value: 'temperature' does not support this with this model."
+        assert heard.heard(refusal(words), request, "host", "wire")
+        assert heard.fit(request, "host", "wire") == ["temperature"]
+    (lessons,) = heard.lessons.values()
+    assert len(lessons) <= heeding.LESSONS
+
+
 # --- seen from outside -----------------------------------------------------------------------------------------------
 
 

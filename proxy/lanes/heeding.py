@@ -23,6 +23,7 @@ from proxy.errors import UpstreamError
 
 LIFE = 3600.0  # seconds
 REMEMBERED = 256  # models; clients choose their names
+LESSONS = 64  # of a model; clients choose values, too
 _READ = 2000  # characters of a message
 
 
@@ -155,7 +156,10 @@ class Heeding:
         place = provider, request.model, wire
         if place not in self.lessons and len(self.lessons) >= REMEMBERED:
             self.lessons.clear()
-        self.lessons.setdefault(place, {}).update(dict.fromkeys(new, time.monotonic() + LIFE))
+        lessons = self.lessons.setdefault(place, {})
+        lessons.update(dict.fromkeys(new, time.monotonic() + LIFE))
+        for oldest in list(lessons)[:-LESSONS]:
+            del lessons[oldest]
         return True
 
     def wants_system(self, provider: str, model: str, wire: str, body: bytes) -> bool:
