@@ -17,7 +17,7 @@ from proxy.framing.eventstream import encode_headers, frame_of
 from proxy.lanes.asking import HOLD_LIMIT
 from proxy.ports import Decoder
 from tests import recordings
-from tests.client import ask
+from tests.client import ANTHROPIC, ask
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion
 from tests.recordings import Row, needs_recordings
@@ -333,6 +333,21 @@ async def test_an_error_behind_what_says_nothing_has_its_status(wire: str, split
         body = {"stream": True, "messages": [{"role": "user", "content": "Hi"}], **asked}
         got = await ask(gateway, "POST", path, json.dumps(body).encode())
     assert (got.status, b"Too busy" in got.body, got.header("content-type")) == (MEANT[wire], True, "application/json")
+
+
+@pytest.mark.parametrize("split", [None, "bytes"])
+@pytest.mark.parametrize("client", [wire for wire in ASKED if wire != "anthropic"])
+async def test_nor_does_a_text_that_begins_say_anything_in_other_words(client: str, split: Any) -> None:
+    """The decision of decisions/0007 is for both lanes."""
+    said = ANTHROPIC.stream[: ANTHROPIC.stream.index(b"event: content_block_delta")]
+    path, asked = ASKED[client]
+    async with (
+        Evil(Scenario(headers=SSE, body=said + FAULTS["anthropic"], framing="chunked", split=split)) as evil,
+        pillion(**environ(evil.url)) as gateway,
+    ):
+        body = {"messages": [{"role": "user", "content": "Hi"}], **asked, "stream": True, "model": "anthropic/m"}
+        got = await ask(gateway, "POST", path, json.dumps(body).encode())
+    assert (got.status, b"Too busy" in got.body, got.header("content-type")) == (529, True, "application/json")
 
 
 @pytest.mark.parametrize("wire", ASKED)

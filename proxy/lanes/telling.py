@@ -5,7 +5,7 @@ A provider's bytes in, the client's bytes out. What the ledger wants to know of 
 
 from collections.abc import Iterable, Sequence
 
-from proxy.canon import Delta, Event, Finish, Request, Start, Usage
+from proxy.canon import Delta, Event, Finish, Open, Request, Start, Text, Usage
 from proxy.errors import BadRequest, Down, Unrepresentable, UpstreamError
 from proxy.lanes.asking import blame, provider_of
 from proxy.lanes.estimate import completed
@@ -69,5 +69,5 @@ class Telling:
                 self._call.answered_model = event.model
             elif type(event) is Usage:
                 self._call.usage = event
-            else:
+            elif not (type(event) is Open and type(event.part) is Text):  # a text that begins is empty
                 self.begun = True
