@@ -35,7 +35,7 @@ providers:
     base_url: "%s"
     api_key: k
     dialects: [openai_chat]
-    models: [{name: prod, like: gpt-5.1}, other]
+    models: [{name: prod, like: gpt-5.1}, {name: finder, like: gpt-4o-search-preview}, other]
 """
     return config_file(text % (url, ARN, SONNET, url), folder)
 
@@ -73,3 +73,13 @@ def test_it_costs_and_takes_what_that_one_does(tmp_path: Path) -> None:
     assert card is not None
     assert of_real is not None
     assert (card.context, card.max_output) == (of_real.context, of_real.max_output) == (200000, 64000)
+
+
+async def test_what_it_may_cost_has_a_bound_only_where_that_one_has_one(tmp_path: Path) -> None:
+    """A model that searches by itself reads more than it is sent."""
+    limited = [("x-pillion-cost-limit", "1000")]
+    async with Evil(Scenario(body=OPENAI.whole, headers=JSON)) as evil, pillion(**rows(tmp_path, evil.url)) as gateway:
+        for name, status in (("prod", 200), ("finder", 400)):
+            body = OPENAI.request(model=f"azure/{name}", max_tokens=9)
+            got = await ask(gateway, "POST", OPENAI.path, body, limited)
+            assert (got.status, b"without a known bound" in got.body) == (status, status == 400)

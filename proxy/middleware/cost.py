@@ -187,7 +187,7 @@ class Cost:
         hints, ever = target.adapter.hints(target.model), target.adapter.abilities(target.model).max_output
         longest = Longest(hints.max_tokens or hints.needed or ever, ever)
         asked = Envelope(call.envelope.filled(hints.fields)) if hints.fields else call.envelope  # as it will be sent
-        known = extent(asked, call.dialect.bounds, longest, target.model)
+        known = extent(asked, call.dialect.bounds, longest, hints.like or target.model)
         if known.is_open or known.output is None:
             return None
         return price.bound(known.input, known.output if known.output > LEAST else LEAST)
