@@ -83,3 +83,12 @@ async def test_what_it_may_cost_has_a_bound_only_where_that_one_has_one(tmp_path
             body = OPENAI.request(model=f"azure/{name}", max_tokens=9)
             got = await ask(gateway, "POST", OPENAI.path, body, limited)
             assert (got.status, b"without a known bound" in got.body) == (status, status == 400)
+
+
+def test_a_row_that_says_like_whom_by_nothing_means_its_own_name(tmp_path: Path) -> None:
+    text = "providers: {openai: {api_key: k, models: [{name: gpt-5.1, like: null}, gpt-5]}}"
+    openai = load(environ=config_file(text, tmp_path)).providers["openai"]
+    silent, plain = openai.card("gpt-5.1"), openai.card("gpt-5")
+    assert silent is not None
+    assert plain is not None
+    assert silent.context == plain.context is not None

@@ -128,7 +128,7 @@ def _item(item: Node, timers: Around) -> Node:
     if not isinstance(name, Scalar) or not (is_null(said) or isinstance(said, Table)):
         return item  # a mistake, which the conversion notes
     like = table(item).at("like")
-    facts = _facts((like if isinstance(like, Scalar) else name).text, table(item), timers)
+    facts = _facts((like if isinstance(like, Scalar) and not is_null(like) else name).text, table(item), timers)
     if isinstance(item, Scalar) and not facts.entries:
         return item
     return Table({"name": name, **facts.entries}, item.origin)
