@@ -829,9 +829,13 @@ def test_cache_points_go_to_claude_where_its_host_takes_them() -> None:
         None,
         [{"type": "text", "text": "c", "cache_control": ephemeral}],
         None,
-        [{"type": "text", "text": "", "cache_control": ephemeral}],
+        "",
     ]
     assert CHAT.encode(request).dropped == ("cache",)  # of the call
+    request.turns[2:4] = []
+    assert CHAT.encode(request).dropped == ("cache",)  # of the empty result: Claude refuses a point there
+    request.turns.pop()
+    assert CHAT.encode(request).dropped == ()
     for other in (replace(request, model="openai/gpt-4.1"), replace(request, cache_points=False)):
         assert b"cache_control" not in CHAT.encode(other).body
 

@@ -118,8 +118,11 @@ class Messages:
             content = ELSEWHERE
         marks = _respelt(self._parts.marks(result))
         if not self._own and (point := marks.pop("cache_control", None)) is not None:
-            content = _items(content)  # a point stands in a part, and a result has at least one
-            content[-1] |= {"cache_control": point}
+            if content:
+                content = _items(content)
+                content[-1] |= {"cache_control": point}
+            else:  # "cache_control cannot be set for empty text blocks"
+                self._dropped.add("cache")
         head = {} if marks.get("role") == "function" else {"role": "tool", "tool_call_id": result.id}
         return {**head, "content": content, **marks}
 
