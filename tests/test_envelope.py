@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.canon import ToolCall
 from proxy.envelope import LONGEST_KEY, MEMBERS, Envelope, check_values, parse_object
 from proxy.envelope.values import LIGHT, MOST
 from proxy.envelope.whole import DIGITS, SHORT
-from proxy.errors import BadRequest
+from proxy.errors import BadRequest, Unrepresentable
+from proxy.grammar.refusals import arguments_for
 from tests.bench.parties import MIB
 from tests.nested import TOO_DEEP
 
@@ -482,3 +484,13 @@ def test_numbers_of_thousands_of_digits_are_refused_where_there_may_be_many(size
         parse_object(body)
     assert parse_object(body.replace(b"1" * (DIGITS + 1), b"1" * DIGITS))["a"][0] == int("1" * DIGITS)
     assert parse_object(b'{"a":"%b"}' % (b"1" * size))["a"] == "1" * size
+
+
+def test_nor_may_they_stand_in_the_many_texts_of_a_request() -> None:
+    """Each of a hundred calls has its arguments, and all of them are written in one call of C."""
+    call = ToolCall(id="1", name="f", arguments='{"a":%s}' % ("1" * (DIGITS + 1)))
+    with pytest.raises(Unrepresentable, match="the arguments of f must be a JSON object"):
+        arguments_for(call, "The API")
+    assert parse_object(call.arguments.encode()) == {"a": int("1" * (DIGITS + 1))}
+    call.arguments = '{"a":%s}' % ("1" * DIGITS)
+    assert arguments_for(call, "The API") == {"a": int("1" * DIGITS)}

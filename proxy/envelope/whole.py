@@ -30,14 +30,14 @@ _neighbours = re.compile(rb"[0-9](?=[0-9])").finditer
 _long_number = re.compile(rb"(?<![0-9])[0-9]{%d}" % (DIGITS + 1)).search
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
-    """The whole body, every level of it.
+def parse_object(body: bytes, is_part: bool = False) -> dict[str, Any]:
+    """The whole body, every level of it. `is_part`: it is a text within a request, which may hold many of them.
 
     Raises BadRequest: malformed, no object, too deep, a key twice at any depth.
     """
     check_values(body)
     try:
-        value = _without_long_texts(body) if len(body) > LONG else _fast(body)
+        value = _without_long_texts(body) if len(body) > LONG else _fast(body, is_part)
         if value is None:
             value = _strict(body.decode())
             if b"\\u" in body:
@@ -51,8 +51,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _fast(body: bytes) -> Any:
-    return None if len(body) > SHORT and _has_long_number(body) else _without_twins(body)
+def _fast(body: bytes, is_part: bool) -> Any:
+    return None if (is_part or len(body) > SHORT) and _has_long_number(body) else _without_twins(body)
 
 
 def _has_long_number(body: bytes) -> bool:

@@ -81,7 +81,7 @@ def arguments_for(call: ToolCall, api: str) -> Object:
     if call.kind == "custom":
         raise free_text(call, api)
     try:
-        return parse_object(call.arguments.encode() or b"{}")
+        return parse_object(call.arguments.encode() or b"{}", is_part=True)
     except (BadRequest, UnicodeEncodeError):
         message = f"{call.at}: the arguments of {call.name} must be a JSON object."
         raise Unrepresentable(message, param=call.at) from None

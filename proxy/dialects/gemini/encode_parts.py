@@ -214,7 +214,7 @@ def _identified(name: str) -> Object:
 
 def _object_in(text: str) -> Object | None:
     try:
-        return parse_object(text.encode())
+        return parse_object(text.encode(), is_part=True)
     except (BadRequest, UnicodeEncodeError):
         return None
 
