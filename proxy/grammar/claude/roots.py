@@ -5,6 +5,9 @@ and servers of MCP offer them. So the shapes become one object that has the memb
 of them requires. What they were is told in the description, as Anthropic's own SDKs do with what they take out.
 """
 
+from collections import Counter
+from itertools import chain
+
 from proxy.grammar.fields import Object, as_list, as_object, dump
 
 _ALL, _ANY = "allOf", ("anyOf", "oneOf")
@@ -16,16 +19,18 @@ def rooted(schema: Object) -> Object | None:
     if not said:
         return None
     one = {key: value for key, value in schema.items() if key not in said}
-    members, required = dict(as_object(one.get("properties"))), _required(one)
+    members, required = _Members(), _required(one)
+    members.add(one)
     for key in said:
-        shapes = [_resolved(as_object(shape), schema) for shape in schema[key]]
+        resolved = (_resolved(as_object(shape), schema) for shape in schema[key])
+        shapes = list({id(shape): shape for shape in resolved}.values())  # many may refer to the same one
         for shape in shapes:
-            for name, member in as_object(shape.get("properties")).items():
-                members[name] = _either(members[name], member) if name in members else member
-        needed = [_required(shape) for shape in shapes]
-        required += [name for names in needed for name in names if key == _ALL or all(name in each for each in needed)]
+            members.add(shape)
+        needed = [dict.fromkeys(_required(shape)) for shape in shapes]
+        counted = Counter(chain.from_iterable(needed))
+        required += [name for name, count in counted.items() if key == _ALL or count == len(needed)]
     told = [one.get("description"), *(f"({key}: {dump(schema[key]).decode()})" for key in said)]
-    one["properties"] = members
+    one["properties"] = members.said()
     one["description"] = " ".join(text for text in told if isinstance(text, str))
     return one | ({"required": list(dict.fromkeys(required))} if required else {})
 
@@ -41,8 +46,19 @@ def _resolved(shape: Object, schema: Object) -> Object:
     return as_object(as_object(schema.get(parts[1])).get(parts[2])) if len(parts) == 3 and parts[0] == "#" else shape
 
 
-def _either(first: object, second: object) -> object:
-    if first == second:
-        return first
-    before = first["anyOf"] if isinstance(first, dict) and first.keys() == {"anyOf"} else [first]
-    return {"anyOf": [*before, second]} if second not in before else first
+class _Members:
+    """The members of all shapes, and for each what it may be, by its JSON: there may be thousands."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, dict[bytes, object]] = {}
+
+    def add(self, shape: Object) -> None:
+        for name, member in as_object(shape.get("properties")).items():
+            self._named.setdefault(name, {}).setdefault(dump(member), member)
+
+    def said(self) -> Object:
+        return {name: _either(list(members.values())) for name, members in self._named.items()}
+
+
+def _either(members: list[object]) -> object:
+    return members[0] if len(members) == 1 else {"anyOf": members}
