@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -779,6 +780,15 @@ def test_a_blank_is_no_block(model: str) -> None:
     assert body["messages"][2]["content"][0]["toolResult"]["content"] == [{"text": NOTHING}]
     assert body["messages"][2]["content"][1:] == [{"text": "b\n"}]
     assert dropped == ("tools", "turn.trailing_space")
+
+
+def test_thousands_of_blanks_take_no_longer_each_than_a_few() -> None:
+    parts = [Text(text="b" * 2_000_000), *(Text(text="\n") for _ in range(20_000))]
+    began = time.process_time()
+    body, _ = told(foreign(user(*parts)))
+    assert time.process_time() - began < 2  # some milliseconds; and ten seconds if each copied the text before it
+    (block,) = body["messages"][0]["content"]
+    assert len(block["text"]) == 2_020_000
 
 
 def test_documents_get_names_that_the_wire_takes_each_once() -> None:

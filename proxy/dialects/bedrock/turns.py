@@ -4,6 +4,7 @@ Converse wants turns that alternate, beginning with the user's, with tool result
 not, so that neighbours are merged and results moved. A cachePoint follows the block that it marks, and moves with it.
 """
 
+from itertools import groupby
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -288,16 +289,20 @@ class Conversation:
 
 def _solid(parts: list[Part]) -> list[Part]:
     """The parts, with each blank text at the end of the text before it, as no block may be blank."""
-    if not any(isinstance(part, Text) and part.text.isspace() for part in parts):
+    if not any(map(_is_blank, parts)):
         return parts  # nearly always
     said: list[Part] = []
-    for part in parts:
+    for is_blank, run in groupby(parts, _is_blank):
         last = said[-1] if said else None
-        if isinstance(part, Text) and part.is_plain and part.text.isspace() and isinstance(last, Text) and last.text:
-            said[-1] = replace(last, text=last.text + part.text)
+        if is_blank and isinstance(last, Text) and last.text:
+            said[-1] = replace(last, text=last.text + "".join(part.text for part in run if isinstance(part, Text)))
         else:
-            said.append(part)
+            said += run
     return said
+
+
+def _is_blank(part: Part) -> bool:
+    return isinstance(part, Text) and part.is_plain and part.text.isspace()
 
 
 def _check_place(part: Part, turn: Turn) -> None:
