@@ -53,6 +53,21 @@ async def test_a_profile_of_bedrock_is_asked_as_the_claude_that_it_is(tmp_path: 
         assert body["system"][1] == {"cachePoint": {"type": "default"}}
 
 
+async def test_and_counted_so(tmp_path: Path) -> None:
+    shapes = {"anyOf": [{"required": ["a"]}, {"required": ["b"]}]}
+    body = {"model": f"bedrock/{ARN}", "messages": [{"role": "user", "content": "Hi"}]}
+    asked = json.dumps(body | {"tools": [{"name": "f", "input_schema": {"type": "object", **shapes}}]}).encode()
+    async with (
+        Evil(Scenario(body=b'{"inputTokens": 7}', headers=JSON)) as evil,
+        pillion(**rows(tmp_path, evil.url)) as gateway,
+    ):
+        got = await ask(gateway, "POST", "/v1/messages/count_tokens", asked)
+        assert (got.status, json.loads(got.body)) == (200, {"input_tokens": 7})
+        assert "application-inference-profile%2Fabc123/count-tokens" in evil.requests[0].target
+        tool = json.loads(evil.requests[0].body)["input"]["converse"]["toolConfig"]["tools"][0]
+    assert "anyOf" not in tool["toolSpec"]["inputSchema"]["json"]  # which Claude would refuse
+
+
 async def test_a_deployment_is_asked_as_the_model_that_it_is_and_by_its_own_name(tmp_path: Path) -> None:
     answer = Scenario(body=OPENAI.whole, headers=JSON)
     async with Evil(answer, answer) as evil, pillion(**rows(tmp_path, evil.url)) as gateway:

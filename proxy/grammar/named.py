@@ -20,3 +20,9 @@ def renamed(envelope: Envelope, model: str) -> Forward:
     if envelope.get("model") == model:
         return Forward(envelope.body)
     return Forward(envelope.edit({"model": encode_json(model)}))
+
+
+def called(body: bytes, model: str) -> bytes:
+    """A body that we have written for a model like this one, with this one's name, where it names any."""
+    envelope = Envelope(body)
+    return envelope.edit({"model": encode_json(model)}) if "model" in envelope else body

@@ -4,10 +4,13 @@ The provider counts them, if it can, in whichever of its wires has a word for th
 says that it is one in `x-pillion-estimated`.
 """
 
+from msgspec.structs import replace
+
 from proxy import headers
 from proxy.canon import Request
 from proxy.edge.aside import aside
 from proxy.errors import Unsupported
+from proxy.grammar.named import called
 from proxy.grammar.nouns import api_of
 from proxy.grammar.refusals import refuse_demands
 from proxy.lanes.asking import ask
@@ -46,7 +49,7 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
     if as_it_came:
         body = (await aside(size, dialect.forward, call.envelope, target.model, False)).body
     else:
-        body = await aside(size, _counted, request, dialect, own)
+        body = await aside(size, _counted, request, dialect, own, target.adapter.hints(target.model).like)
     lines = headers.outgoing(call.headers) if own else headers.translated(call.headers)
     query = headers.query_out(call.raw_query) if own else ""
     sent = Outgoing(dialect.name, target.model, body, False, lines, query, "count_tokens", call.left())
@@ -62,10 +65,12 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
     return Reply(200, [*headers.returning_translated(answer.headers), _JSON], client.count_answer(tokens))
 
 
-def _counted(request: Request, dialect: Dialect, own: bool) -> bytes:
-    """The body of the question in the provider's wire. Raises Unrepresentable."""
+def _counted(request: Request, dialect: Dialect, own: bool, like: str) -> bytes:
+    """The body of the question in the provider's wire. `like`: the model that it is. Raises Unrepresentable."""
     assert isinstance(dialect, Counting)
     if not own:
         pair(request.turns)
         request, _ = named(request, dialect)
-    return dialect.count_body(request)
+    if not like:
+        return dialect.count_body(request)
+    return called(dialect.count_body(replace(request, model=like)), request.model)

@@ -19,7 +19,7 @@ from proxy.edge.aside import aside
 from proxy.envelope import Envelope
 from proxy.errors import Unrepresentable, UpstreamError
 from proxy.grammar.claude.betas import HEADER, named_in
-from proxy.grammar.fields import encode_json
+from proxy.grammar.named import called
 from proxy.lanes import kept
 from proxy.lanes.abilities import fit
 from proxy.lanes.asking import ask, dialect_of, hold, is_stream, read_whole
@@ -181,10 +181,7 @@ class Translation:
 def _as_its_like(request: Request, like: str, dialect: Dialect) -> Encoded:
     """Encoded for the model that it is, under the name that it has here. Raises BadRequest."""
     encoded = dialect.encode(replace(request, model=like))
-    envelope = Envelope(encoded.body)
-    if "model" not in envelope:
-        return encoded
-    return encoded._replace(body=envelope.edit({"model": encode_json(request.model)}))
+    return encoded._replace(body=called(encoded.body, request.model))
 
 
 def _parsed(call: Call, target: Target) -> Request:
