@@ -76,8 +76,8 @@ _FIELDS = {
 }
 _OTHER_LIMIT: dict[str, Way] = {"maxtokens": "max_completion_tokens", "maxcompletiontokens": "max_tokens"}
 
-# Each names one field, or several with commas between them. Of the message only the beginning is read, and nothing but
-# knobs is left out: so what it may quote of the client's own words does no harm.
+# Each names one field, or several with commas between them. Only the beginning of the message is read. It may quote the
+# client's own words, so that one client can have a knob left out for others; but only a knob, and with a receipt.
 _WITH_ANY_VALUE = (
     r"unsupported parameter(?:\(s\))?: ['`](?P<name>[\w.]+)['`]",  # OpenAI, Azure, NVIDIA
     r"unrecognized request arguments? supplied: (?P<name>[\w., ]{1,200})",  # OpenAI, Azure

@@ -53,8 +53,8 @@ class Roster:
             "status": _status(adapter, row, checked),
             "latency_ms": None if checked is None else round(checked.latency * 1000, 1),
             "checked_at": None if checked is None else rfc3339(checked.at),
-            "error": checked.error or None if checked is not None else None,
-            "error_detail": checked.why or None if checked is not None else None,
+            "error": (checked.error or None) if checked is not None else None,
+            "error_detail": (checked.why or None) if checked is not None else None,
             "dialects": list(adapter.dialects),
             "capabilities": {
                 "count_tokens": any(map(adapter.counts, adapter.dialects)),
