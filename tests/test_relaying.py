@@ -5,7 +5,7 @@ blame. test_wire.py asks the same of what is below, one exchange.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
@@ -63,6 +63,14 @@ async def asked_for(body: Pouring, sink: Sink) -> None:
 
 
 Way = Callable[[Pouring, Sink], Awaitable[None]]
+PACES = (1, 2, 1_000_000)
+
+
+def paced(cuts: Iterable[list[bytes]]) -> Iterator[tuple[list[bytes], int]]:
+    """Each cut, and how many pieces the client takes at a time: the first dozen at every pace, the others in turn."""
+    for number, pieces in enumerate(cuts):
+        for every in PACES if number < 12 else (PACES[number % len(PACES)],):
+            yield pieces, every
 
 
 async def came(speech: Speech, pieces: Sequence[bytes], way: Way, every: int, resumable: bool) -> Came:
@@ -105,6 +113,5 @@ async def test_a_stream_is_the_same_poured_as_piece_by_piece(speech: Speech, end
     expected = await came(speech, [rest], asked_for, 1, resumable)
     assert (expected.error is None) == (end in ("whole", "without its last line end"))
     assert KEY not in str(expected)
-    for pieces in splits(rest, count=10):
-        for every in (1, 2, 1_000_000):
-            assert await came(speech, pieces, poured, every, resumable) == expected
+    for pieces, every in paced(splits(rest, count=10)):
+        assert await came(speech, pieces, poured, every, resumable) == expected
