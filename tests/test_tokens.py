@@ -281,6 +281,15 @@ class Late:
         return time.time() + self._seconds
 
 
+async def test_a_key_to_encrypt_with_signs_nothing(file: Path) -> None:
+    publish(file, public(RSA, kid="r", use="enc"), public(EC, kid="e", use="sig"))
+    async with checking(config(file)) as held:
+        assert await held.client(token(EC, "ES256", "e"))
+        with pytest.raises(Unauthorized) as caught:
+            await held.client(token())
+        assert caught.value.code == "unknown_token_key"
+
+
 async def test_only_what_the_operator_allows_may_sign(file: Path) -> None:
     async with checking(config(file, algorithms=["RS256"])) as held:
         assert await held.client(token())
