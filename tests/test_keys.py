@@ -1,6 +1,7 @@
 """Is a minted key known to its holder alone, and does a pillion that runs know of it, and of its end?"""
 
 import asyncio
+import errno
 import io
 import json
 import logging
@@ -192,6 +193,11 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(
     assert (code, out) == (2, "")
     assert said in complaint
     assert (folder / FILE).read_bytes() == before
+
+
+def test_before_the_first_is_made_none_is_listed_and_none_revoked(folder: Path, typed: Typed) -> None:
+    assert typed("list", "--json") == (0, "[]\n", "")
+    assert typed("revoke", "ann") == (2, "", "pillion: there is no minted key named ann; no keys have been minted\n")
 
 
 def test_where_there_is_nowhere_to_keep_them_no_key_is_made(
@@ -443,6 +449,25 @@ def test_a_file_that_breaks_changes_nothing_and_is_told_of_once(
             keep(folder, row("ann")) if spoil is gone else (folder / FILE).unlink()
             keep(folder, row("ann"), row("bob"))
             assert running.after(1).named("bob") == "bob"
+
+
+def test_a_file_that_cannot_be_opened_for_a_while_is_read_as_soon_as_it_can(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is the same file all the while: without another look at it, who was revoked would stay."""
+    keep(folder, row("ann"), row("bob"))
+    running = Running(folder)
+    keep(folder, row("bob"))
+
+    def nothing_left(path: Path, limit: int) -> str:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("proxy.access.keyring.secret_text", nothing_left)
+        assert (running.after(1).named("ann"), running.after(1).named("bob")) == ("ann", "bob")
+    (told,) = caplog.messages
+    assert told == f"{folder / FILE}: too many open files; keeping the minted keys that were read last"
+    assert (running.after(1).named("ann"), running.named("bob")) == ("", "bob")
 
 
 def test_what_is_minted_has_the_limits_of_all_clients_where_it_has_none_of_its_own(folder: Path) -> None:

@@ -76,18 +76,16 @@ class _File(Struct, forbid_unknown_fields=True):
 
 
 def read(path: Path) -> Rows:
-    """Raises ConfigError where it cannot be read, and FileNotFoundError where there is none."""
+    """Raises ConfigError where it makes no sense, and OSError where it cannot be read."""
     try:
         text = secret_text(path, LARGEST)
         version = msgspec.json.decode(text, type=_Version).version
         if version != VERSION:
             raise ConfigError(f"{path}: has version {version}, but this pillion reads version {VERSION}: upgrade it")
         rows = msgspec.json.decode(text, type=_File).keys
-    except FileNotFoundError:
-        raise
     except (msgspec.DecodeError, RecursionError) as error:  # its message has places and types, and no values
         raise ConfigError(f"{path}: {error}") from None
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: {why_unreadable(error)}") from None
     twice = [name for name, count in Counter(row.name for row in rows).items() if count > 1]
     if twice:
@@ -146,13 +144,15 @@ class Keyring:
                 try:
                     found = read(path)
                 finally:
-                    self._seen = seen  # even if it cannot be read, so that it is not read every second
+                    self._seen = seen  # even if it makes no sense, so that it is not read every second
                 self._know(found)
         except (FileNotFoundError, NotADirectoryError):
             if self.exists:
                 self._seen = None
                 raise ConfigError(f"{path}: no longer exists") from None
         except OSError as error:
+            if error.errno:  # a want of descriptors or rights passes, and the file is the same afterwards
+                self._seen = None
             raise ConfigError(f"{path}: {why_unreadable(error)}") from None
 
     def _know(self, found: Rows) -> None:

@@ -20,7 +20,7 @@ from proxy.access.budgeted import budgets_of
 from proxy.access.clients import configured_keys
 from proxy.access.keyring import FILE, Minted, Rows, change, read
 from proxy.config import Config, KeyBudget
-from proxy.config.secret import digest_of
+from proxy.config.secret import digest_of, why_unreadable
 from proxy.config.spending import CLIENT_NAME, DEFAULT_CLIENT, moment
 from proxy.errors import ConfigError
 
@@ -212,10 +212,15 @@ def _listed(config: Config) -> Iterator[Listed]:
 
 def _minted(config: Config) -> Rows:
     """Raises ConfigError where they cannot be read."""
+    if config.state_dir is None:
+        return ()
+    path = config.state_dir / FILE
     try:
-        return read(config.state_dir / FILE) if config.state_dir is not None else ()
+        return read(path)
     except FileNotFoundError:
         return ()
+    except OSError as error:
+        raise ConfigError(f"{path}: {why_unreadable(error)}") from None
 
 
 def _cells(row: Listed) -> list[str]:
