@@ -9,7 +9,7 @@ import asyncio
 from prometheus_async import aio
 from prometheus_client import CollectorRegistry, Histogram
 
-from proxy.access.rights import Whose, allows, check_names
+from proxy.access.rights import Whose, allows, not_allowed
 from proxy.catalog import bounded
 from proxy.envelope import parse_object
 from proxy.errors import GatewayError, UnknownModel
@@ -85,9 +85,8 @@ class Admin:
         for target in plan.targets:
             if allows(call.key, target.adapter.name, target.model):
                 return target
-        target = plan.targets[0]
-        check_names(call.key, target.adapter.name, target.model)
-        return target
+        first = plan.targets[0]
+        raise not_allowed(call.key, first.adapter.name, first.model)
 
     async def show(self, call: Call) -> Reply:
         """One model, named in the body. Raises BadRequest, UnknownModel."""

@@ -58,7 +58,7 @@ def check(call: Call) -> None:
 def check_names(key: ClientKey | None, provider: str, model: str) -> None:
     """Raises GatewayError, 403."""
     if not allows(key, provider, model):
-        raise _not_allowed(key, provider, model[:LONGEST_NAME])
+        raise not_allowed(key, provider, model)
 
 
 def _others(said: object) -> list[str]:
@@ -84,10 +84,10 @@ class Allowed:
 ALLOWED = Allowed()
 
 
-def _not_allowed(key: ClientKey | None, provider: str, model: str) -> GatewayError:
+def not_allowed(key: ClientKey | None, provider: str, model: str) -> GatewayError:
     may = ", ".join((key.models or key.providers) if key else ())
     return GatewayError(
-        f"This key may not use {model!r} at {provider}. It may use: {may}.",
+        f"This key may not use {model[:LONGEST_NAME]!r} at {provider}. It may use: {may}.",
         status=403,
         kind="authentication",
         code="model_not_allowed",
