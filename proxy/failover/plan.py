@@ -106,8 +106,7 @@ class Planner:
     def _target(self, provider: str, model: str, is_said: bool) -> Target | None:
         """None where it has no such model, nor a default one."""
         adapter = self.catalog.adapter(provider)
-        if adapter is None:
-            return None
+        assert adapter is not None  # or nothing would have been started
         if is_said or adapter.has(model):
             return Target(adapter, model)
         default = self._defaults.get(adapter.name, "")
