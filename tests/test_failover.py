@@ -443,16 +443,44 @@ async def test_what_has_no_turns_has_an_identity(prompt: str) -> None:
     assert len(upstreams.asked) == 1
 
 
-async def test_who_lacks_what_is_needed_is_passed_over_and_said_so() -> None:
-    providers = [Provider("a", abilities=Abilities(tools=False)), Provider("b", abilities=Abilities(tools=True))]
+IMAGE = b'{"role":"user","content":[{"type":"image_url","image_url":{"url":"%b"}}]}'
+PDF = b'{"parts":[{"inlineData":{"mimeType":"application/pdf","data":"%b"}}]}'
+LONG = b"x" * 999
+
+
+@pytest.mark.parametrize(
+    ("abilities", "body", "why"),
+    [
+        (Abilities(tools=False), b'{"tools":[{"type":"function"}]}', "no tools"),
+        (Abilities(images=False), b'{"messages":[%b]}' % (IMAGE % b"x"), "no images"),
+        (Abilities(documents=False), b'{"contents":[%b]}' % (PDF % b"x"), "no documents"),
+        (Abilities(context=9), b'{"messages":"%b"}' % LONG, "context of 9 tokens"),
+    ],
+)
+async def test_who_lacks_what_is_needed_is_passed_over_and_said_so(abilities: Abilities, body: bytes, why: str) -> None:
     upstreams = Upstreams()
-    world = World(providers, upstreams, routes=route("a/m", "b/m"))
-    call = await world.ask("smart", b'{"tools":[{"type":"function"}]}')
+    world = World([Provider("a", abilities=abilities), Provider("b")], upstreams, routes=route("a/m", "b/m"))
+    call = await world.ask("smart", body)
     assert upstreams.asked == ["b/m"]
-    assert [(repr(one.target), one.skipped) for one in call.history] == [
-        ("<Target a/m>", "no tools"),
-        ("<Target b/m>", ""),
-    ]
+    assert [(repr(one.target), one.skipped) for one in call.history] == [("<Target a/m>", why), ("<Target b/m>", "")]
+
+
+@pytest.mark.parametrize(
+    ("abilities", "body"),
+    [
+        (Abilities(tools=False), b'{"tools":[],"functions":null,"toolConfig":{}}'),
+        (Abilities(images=False), b'{"contents":[%b]}' % (PDF % b"x")),
+        (Abilities(documents=False), b'{"messages":[%b]}' % (IMAGE % b"x")),
+        (Abilities(context=9), b'{"messages":[%b]}' % (IMAGE % LONG)),  # its bytes are no text
+        (Abilities(context=9), b'{"contents":[%b]}' % (PDF % LONG)),
+    ],
+)
+async def test_who_may_be_able_to_is_asked(abilities: Abilities, body: bytes) -> None:
+    upstreams = Upstreams()
+    await World([Provider("a", abilities=abilities), Provider("b")], upstreams, routes=route("a/m", "b/m")).ask(
+        "smart", body
+    )
+    assert upstreams.asked == ["a/m"]
 
 
 async def test_what_one_wire_cannot_say_another_of_the_route_may() -> None:
@@ -470,6 +498,42 @@ async def test_who_fails_too_often_is_left_alone() -> None:
     for _ in range(4):
         await world.ask()
     assert upstreams.asked == ["a/m", "b/m", "a/m", "b/m", "b/m", "b/m"]
+
+
+async def test_of_many_targets_those_that_are_well_are_forgotten_and_not_who_rests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Clients choose models: what is known of targets must not grow for ever."""
+    monkeypatch.setattr("proxy.failover.standing.KEPT", 3)
+    upstreams = Upstreams(a=[down()])
+    world = three(upstreams, rules=Rules(failures=1), retry=Retry(max_retries=0), choice=Choice(others=False))
+    with pytest.raises(Down):
+        await world.ask("a/m")
+    for model in "xyz":
+        await world.ask(f"a/{model}")
+    there = [f"{standing.target.model} {standing.breaker.state}" for standing in world.standings]
+    assert there == ["m open", "z closed"]
+
+
+async def test_where_none_is_well_the_ones_that_were_met_first_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.failover.standing.KEPT", 2)
+    upstreams = Upstreams(a=[down(), down()])
+    world = three(upstreams, rules=Rules(failures=1), retry=Retry(max_retries=0), choice=Choice(others=False))
+    for model in "xy":
+        with pytest.raises(Down):
+            await world.ask(f"a/{model}")
+    await world.ask("a/z")
+    assert [standing.target.model for standing in world.standings] == ["y", "z"]
+
+
+async def test_of_many_names_plans_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.failover.plan.KEPT", 2)
+    world = three(upstreams := Upstreams())
+    names = ["a/x", "a/y", "a/z", "a/x"]
+    for name in [*names, *names]:
+        await world.ask(name)
+        assert len(world.failover.planner._plans) <= 2
+    assert upstreams.asked == [*names, *names]
 
 
 async def test_where_all_rest_the_client_is_told_when_to_come_again() -> None:
