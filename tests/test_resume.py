@@ -22,7 +22,7 @@ from proxy.edge.onlookers import conclude
 from proxy.errors import UnknownModel
 from proxy.failover.plan import Plan
 from proxy.failover.sofar import SoFar, asks_for_text, parted
-from proxy.failover.splice import Splice, summed
+from proxy.failover.splice import Rest, Splice, summed
 from proxy.failover.trial import LOST
 from proxy.grammar.claude.models import takes_of
 from proxy.lanes.prefill import go_on
@@ -615,6 +615,14 @@ def test_nothing_but_one_text_is_gone_on_with(events: list[Event]) -> None:
     assert not made.may_be_resumed()
 
 
+def test_what_cannot_be_read_is_not_gone_on_with() -> None:
+    """Nobody can tell what the client makes of it."""
+    pieces = spelled("anthropic", ONE_TEXT)[:-2]
+    assert sofar(registry.dialect("anthropic"), pieces).may_be_resumed()
+    made = sofar(registry.dialect("anthropic"), [*pieces, b"event: content_block_delta\ndata: {\n\n"])
+    assert (made.may_be_resumed(), made.text) == (False, "")
+
+
 def test_a_long_text_is_read_bit_by_bit_and_one_without_end_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxy.failover.sofar.BATCH", 64)
     made = sofar(registry.dialect("anthropic"), spelled("anthropic", ONE_TEXT)[:-2])
@@ -665,6 +673,21 @@ def test_other_blocks_have_indexes_of_their_own() -> None:
     assert spliced(Splice(3, True, "", FIRST), Start(), Finish()) == [Close(index=3), Finish()]  # it was, and all
     events = spliced(Splice(3, False, "", FIRST), Start(), TEXT, Close(index=0), Finish())
     assert [getattr(event, "index", None) for event in events] == [4, 4, None]
+
+
+def test_a_second_answer_that_cannot_be_read_is_told_up_to_there() -> None:
+    dialect = registry.dialect("anthropic")
+    pieces = spelled("anthropic", ONE_TEXT)
+    first = sofar(dialect, pieces[:-2])
+    assert first.may_be_resumed()
+    renderer = dialect.renderer(Request(wire="anthropic", model="m", turns=[], stream=True))
+    for event in first.events():
+        renderer.feed(event)
+    rest = Rest(dialect.decoder(True), first.spliced("", FIRST), renderer)
+    out = rest.feed(b"".join([*pieces[:-2], b"event: content_block_delta\ndata: {\n\n"]))
+    assert out.count(b"text_delta") == len(PIECES)
+    assert rest.fault is not None
+    assert rest.fault.code == "upstream_protocol"
 
 
 def test_every_bucket_is_summed() -> None:
