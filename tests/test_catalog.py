@@ -385,6 +385,23 @@ async def test_a_long_list_is_cut_and_says_where_the_rest_is() -> None:
     assert message.endswith(f"openai/m{LISTED - 1} and 3 more (GET /v1/models).")
 
 
+async def test_a_key_for_some_providers_is_told_of_no_others() -> None:
+    names = catalog(Listing("openai", ["gpt-5"]), Listing("groq", ["llama"]), echo=False)
+    with pytest.raises(UnknownModel) as caught:
+        await names.resolve("x", ClientKey(name="ann", providers=("openai",)))
+    assert caught.value.message.endswith("Providers: openai. Models: openai/gpt-5.")
+
+
+async def test_of_many_names_the_rules_of_those_that_were_met_first_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is clients who choose names: what is known of them must not grow for ever."""
+    monkeypatch.setattr("proxy.catalog.REMEMBERED", 2)
+    names, asked = catalog(Listing("openai"), echo=False), [f"openai/{letter}" for letter in "abcde"]
+    for name in asked:
+        await names.resolve(name)
+        assert names.how(name) == "named"
+    assert [name for name in asked if names.how(name)] == ["openai/a", "openai/b", "openai/e"]
+
+
 # --- all traffic to one ----------------------------------------------------------------------------------------------
 
 

@@ -271,6 +271,18 @@ async def test_a_token_that_was_good_ends_all_the_same(file: Path, monkeypatch: 
         assert checked == [other, shown, shown]
 
 
+async def test_of_those_that_were_found_good_only_so_many_are_remembered(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "REMEMBERED", 2)
+    async with checking(config(file)) as held:
+        many = [token(sub=name) for name in "abc"]
+        for text in (*many, many[0]):
+            found = await held.client(text)
+            assert found is not None and found.name == "abc"[many.index(text)]
+            assert len(held._good) <= 2
+
+
 class Late:
     """In place of the module `time`: it is that many seconds later."""
 
