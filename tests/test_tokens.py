@@ -279,7 +279,8 @@ async def test_of_those_that_were_found_good_only_so_many_are_remembered(
         many = [token(sub=name) for name in "abc"]
         for text in (*many, many[0]):
             found = await held.client(text)
-            assert found is not None and found.name == "abc"[many.index(text)]
+            assert found is not None
+            assert found.name == "abc"[many.index(text)]
             assert len(held._good) <= 2
 
 
