@@ -1009,6 +1009,15 @@ def test_models_are_listed_as_google_lists_them() -> None:
         (b'{"model": "models/old", "a": 1.50}', b'{"model": "models/gemini-x", "a": 1.50}'),
         (b'{"model": "projects/p/models/old"}', b'{"model": "projects/p/models/gemini-x"}'),
         (b'{"model": 5}', b'{"model": 5}'),
+        (
+            b'{"generateContentRequest": {"model": "models/old", "a": 1.50} }',
+            b'{"generateContentRequest": {"model": "models/gemini-x", "a": 1.50} }',
+        ),
+        (b'{"generate_content_request":{"model":"old"}}', b'{"generate_content_request":{"model":"gemini-x"}}'),
+        (  # a request stands within the request, and not deeper
+            b'{"generateContentRequest": {"generateContentRequest": {"model": "old"}}}',
+            b'{"generateContentRequest": {"generateContentRequest": {"model": "old"}}}',
+        ),
     ],
 )
 def test_a_body_that_passes_through_is_edited_only_where_it_repeats_the_model(body: bytes, expected: bytes) -> None:

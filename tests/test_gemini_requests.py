@@ -601,8 +601,9 @@ def test_bad_input_is_refused_with_its_path(fields: dict[str, Any], param: str) 
 def test_what_is_nested_too_deeply_is_refused(key: str, depth: int) -> None:
     deep = b'{"contents":[{"parts":[{"text":"a"}]}],"safetySettings":%b1%b'
     inner = b'{"%b":' % key.encode()
-    with pytest.raises(BadRequest, match="nested too deeply"):
-        WIRE.parse(deep % (inner * depth, b"}" * (depth + 1)), ASKED)
+    for parse in (WIRE.parse, WIRE.count_parse):
+        with pytest.raises(BadRequest, match="nested too deeply"):
+            parse(deep % (inner * depth, b"}" * (depth + 1)), ASKED)
 
 
 # --- schemas ---------------------------------------------------------------------------------------------------------

@@ -175,12 +175,8 @@ class Gemini:
         """
         for key in WHOLE:  # to count tokens, a client may send a request within the request
             if (inner := envelope.raw(key)) is not None:
-                return Forward(envelope.edit({key: self.forward(Envelope(inner), model, ask_usage).body}))
-        named = envelope.get("model")
-        if not isinstance(named, str) or bare(named) == bare(model):
-            return Forward(envelope.body)
-        collection = named.removesuffix(bare(named))
-        return Forward(envelope.edit({"model": encode_json(collection + bare(model))}))
+                return Forward(envelope.edit({key: _renamed(Envelope(inner), model)}))
+        return Forward(_renamed(envelope, model))
 
     def hinted(self, envelope: Envelope, hints: Hints) -> Object:
         """Spelled as the client spells its own fields."""
@@ -223,6 +219,15 @@ class Gemini:
 
     def count_answer(self, tokens: int) -> bytes:
         return dump({"totalTokens": tokens})
+
+
+def _renamed(envelope: Envelope, model: str) -> bytes:
+    """The body, with this model where it names one."""
+    named = envelope.get("model")
+    if not isinstance(named, str) or bare(named) == bare(model):
+        return envelope.body
+    collection = named.removesuffix(bare(named))
+    return envelope.edit({"model": encode_json(collection + bare(model))})
 
 
 def _model_card(name: str, abilities: Abilities = UNKNOWN) -> Object:
