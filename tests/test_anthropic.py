@@ -302,6 +302,13 @@ def test_a_demand_for_nothing_is_none() -> None:
     assert (request.demands, request.extra) == ({"container": "c"}, {"mcp_servers": []})
 
 
+def test_a_system_prompt_that_says_nothing_is_none() -> None:
+    """The API refuses empty text, and does not mind an empty prompt."""
+    request = parsed(system="")
+    assert [turn.role for turn in request.turns] == ["user"]
+    assert "system" not in json.loads(WIRE.encode(request).body)
+
+
 @pytest.mark.parametrize("key", ["container", "thread", "compaction"])
 def test_what_no_other_wire_has_is_a_demand(key: str) -> None:
     request = parsed(**{key: {"type": "x"}})
@@ -360,6 +367,10 @@ def message(*content: Any) -> dict[str, Any]:
         (message({**RESULT, "tool_use_id": 1}), "messages[0].content[0].tool_use_id"),
         (message({**RESULT, "is_error": "no"}), "messages[0].content[0].is_error"),
         (message({**RESULT, "content": [{"type": "text"}]}), "messages[0].content[0].content[0].text"),
+        (
+            message({**RESULT, "content": [{"type": "text", "text": "x"}, RESULT]}),
+            "messages[0].content[0].content[1].type",
+        ),
         ({"system": 1}, "system"),
         ({"system": [{"type": "text"}]}, "system[0].text"),
         ({"tools": {}}, "tools"),
@@ -746,11 +757,12 @@ def test_a_call_without_arguments_is_an_empty_object() -> None:
     assert sent(foreign(*CALLED))["messages"][1]["content"][0]["input"] == {}
 
 
-def test_a_blank_that_stands_alone_is_left_out() -> None:
+@pytest.mark.parametrize("blank", [Text(text="\n\n"), Refusal(text=" ")], ids=["text", "refusal"])
+def test_a_blank_that_stands_alone_is_left_out(blank: Part) -> None:
     """ "text content blocks must contain non-whitespace text", unless another text stands beside them."""
     call = ToolCall(id="1", name="f")
     result = turn("user", ToolResult(id="1", parts=[Text(text=" ")]))
-    turns = [turn("system", Text(text="\n")), USER, turn("assistant", Text(text="\n\n"), call), result]
+    turns = [turn("system", Text(text="\n")), USER, turn("assistant", blank, call), result]
     encoded = WIRE.encode(foreign(*turns))
     body = json.loads(encoded.body)
     assert [block["type"] for block in body["messages"][1]["content"]] == ["tool_use"]

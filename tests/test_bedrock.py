@@ -470,6 +470,13 @@ BLOCKS: list[tuple[Any, Part]] = [
         ),
     ),
     ({"newThing": {"a": 1}}, Opaque(wire="bedrock", value={"newThing": {"a": 1}})),
+    (  # of a system tool
+        {"toolResult": {"toolUseId": "t", "type": "nova_grounding_result", "content": [{"json": {}}]}},
+        Opaque(
+            wire="bedrock",
+            value={"toolResult": {"toolUseId": "t", "type": "nova_grounding_result", "content": [{"json": {}}]}},
+        ),
+    ),
 ]
 
 
@@ -561,6 +568,10 @@ BAD = [
     (body_of({"toolUse": {"name": "f", "toolUseId": "t"}}), "messages[0].content[0].toolUse.input"),
     (body_of({"toolResult": {"toolUseId": "t"}}), "messages[0].content[0].toolResult.content"),
     (body_of({"toolResult": {"content": []}}), "messages[0].content[0].toolResult.toolUseId"),
+    (
+        body_of({"toolResult": {"toolUseId": "t", "content": [{"text": "x"}, {"toolResult": {}}]}}),
+        "messages[0].content[0].toolResult.content[1]",
+    ),
     (
         body_of({"toolResult": {"toolUseId": "t", "content": [], "status": "so-so"}}),
         "messages[0].content[0].toolResult.status",
@@ -772,7 +783,7 @@ def test_a_blank_is_no_block(model: str) -> None:
     result = ToolResult(id="1", parts=[Text(text=" ")])
     turns = [
         user(Text(text="a")),
-        turn("assistant", Text(text="\n\n"), call),
+        turn("assistant", Text(text="\n\n"), Refusal(text=" "), call),
         user(result, Text(text="b"), Text(text="\n")),
     ]
     body, dropped = told(foreign(*turns, model=model))
@@ -1006,6 +1017,21 @@ def test_claude_thinks_on_after_a_call_that_shows_its_thought() -> None:
         request = foreign(user(Text(text="a")), turn("assistant", *parts), result, tools=[Tool(name="f")])
         request.reasoning = Reasoning(effort="low")
         assert ("additionalModelRequestFields" in told(request)[0]) is thinks
+
+
+def test_claude_is_not_told_to_think_where_its_own_client_shows_a_call_without_its_thought() -> None:
+    """ "Expected `thinking` or `redacted_thinking`, but found `tool_use`." """
+    call = {"toolUse": {"toolUseId": "t", "name": "f", "input": {}}}
+    result = {"toolResult": {"toolUseId": "t", "content": [{"text": "x"}]}}
+    said = [("user", {"text": "a"}), ("assistant", call), ("user", result)]
+    body = {"messages": [{"role": role, "content": [block]} for role, block in said]}
+    for key in ("thinking", "reasoning_config"):
+        for more in ({}, {"top_k": 5}):
+            fields = {key: {"type": "enabled", "budget_tokens": 1024}, **more}
+            encoded = WIRE.encode(parsed(body | {"additionalModelRequestFields": fields}))
+            kept = {"additionalModelRequestFields": more} if more else {}
+            assert json.loads(encoded.body) == body | kept
+            assert encoded.dropped == (f"additionalModelRequestFields.{key}",)
 
 
 def test_a_prefill_rules_thinking_out() -> None:

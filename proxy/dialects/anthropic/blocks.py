@@ -63,11 +63,11 @@ class Blocks:
 
     def _solid(self, parts: list[Part]) -> list[Part]:
         """The parts less blank texts, if all are blank: "text content blocks must contain non-whitespace text"."""
-        texts = [part.text for part in parts if isinstance(part, Text) and part.text]
+        texts = [part.text for part in parts if isinstance(part, Text | Refusal) and part.text]
         if self.own or not texts or not all(map(str.isspace, texts)):
             return parts
         self.dropped.add("turn.trailing_space")
-        return [replace(part, text="") if isinstance(part, Text) else part for part in parts]
+        return [replace(part, text="") if isinstance(part, Text | Refusal) else part for part in parts]
 
     def _parts(self, parts: list[Part]) -> list[Object]:
         return [block for part in parts if (block := self._part(part)) is not None]

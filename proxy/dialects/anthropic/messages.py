@@ -82,5 +82,3 @@ def _end(messages: list[Object], at: str, blocks: Blocks, takes: Takes) -> None:
         if not takes.prefill:
             raise no_prefill(at)
         strip(messages[-1]["content"], lambda block: block if block.get("type") == "text" else None, blocks.dropped)
-        if not messages[-1]["content"]:
-            messages.pop()

@@ -104,7 +104,7 @@ class Conversation:
             raise no_prefill(last)
         if merged[-1][0] == "assistant" and self._claude:
             strip(merged[-1][1], lambda unit: unit[0] if "text" in unit[0] else None, self._dropped)
-        return [{"role": role, "content": _flat(_ordered(units))} for role, units in merged if units]
+        return [{"role": role, "content": _flat(_ordered(units))} for role, units in merged]
 
     def _as_they_came(self, turns: list[Turn]) -> list[Object]:
         """The messages of a request that came in this wire. An assistant's turn that held nothing but another
@@ -156,7 +156,7 @@ class Conversation:
             case Text():
                 return self._text(part)
             case Refusal():
-                return {"text": part.text} if part.text else None
+                return self._text(Text(text=part.text))
             case Image() | Audio() | Video() | Document() if self._own and WHOLE in part.extra:
                 return as_object(part.extra[WHOLE])
             case Document() if self._claude and not self._own and (block := said_as_text(part, self._named)):
