@@ -295,6 +295,18 @@ def test_a_chunk_of_any_bytes_is_heard_or_refused(event: bytes) -> None:
     laws.watch(WIRE.meter(True), [chunk(event)])
 
 
+def test_a_stream_begins_with_what_it_says_or_with_a_fault() -> None:
+    """The client gets its head only then: until then another target may answer."""
+    assert not WIRE.has_event(chunk(START))
+    for first in (
+        SAID,
+        exception("throttlingException", "slow down"),
+        encode_message(((":event-type", "chunk"),), b"{}}"),
+    ):
+        assert WIRE.has_event(first)
+        assert WIRE.has_event(chunk(START) + first)
+
+
 # --- an answer that passes through -----------------------------------------------------------------------------------
 
 
@@ -359,7 +371,9 @@ def test_bedrocks_own_counts_are_read_and_nonsense_is_none() -> None:
     for metrics in ({"inputTokenCount": -7}, {"inputTokenCount": "7"}):
         usage = laws.watch(WIRE.meter(True), [chunk({"amazon-bedrock-invocationMetrics": metrics})]).usage
         assert usage == Usage(is_odd=True)
-    assert laws.watch(WIRE.meter(True), [chunk({"amazon-bedrock-invocationMetrics": [7]})]).usage is None
+    for nonsense in (chunk({"amazon-bedrock-invocationMetrics": [7]}), chunk(b'{"amazon-bedrock-invocationMetrics":')):
+        assert laws.watch(WIRE.meter(True), [nonsense]).usage is None
+        assert laws.watch(WIRE.meter(True), [last, nonsense]).usage == counted
 
 
 @recordings.needs_recordings

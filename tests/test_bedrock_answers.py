@@ -758,6 +758,11 @@ def test_a_seal_comes_back_unchanged(seal: str) -> None:
     assert unwrap(again) == seal
 
 
+def test_a_blob_that_only_begins_as_ours_do_is_left_as_it_is() -> None:
+    blob = b64encode(b"pillion:\xff").decode()
+    assert unwrap(blob) == blob
+
+
 def test_a_seal_of_another_provider_survives_the_way_through_an_sdk() -> None:
     (thought,) = parts(said(sentence(Thinking(redacted="gAAAA_-x"))))
     assert thought == Thinking(redacted="gAAAA_-x")

@@ -314,6 +314,12 @@ def test_a_broken_sentence_is_told(events: list[Event], message: str) -> None:
         fold(grammatical(events))
 
 
+@pytest.mark.parametrize("events", [[], [START], [FINISH], [OPEN, DELTA, CLOSE, FINISH]], ids=str)
+def test_what_has_no_beginning_or_no_end_adds_up_to_nothing(events: list[Event]) -> None:
+    with pytest.raises(Ungrammatical, match="no beginning, or no end"):
+        fold(events)
+
+
 def test_what_comes_before_the_break_is_passed_on() -> None:
     checked = grammatical([START, OPEN, DELTA, FINISH])
     assert [next(checked) for _ in range(3)] == [START, OPEN, DELTA]

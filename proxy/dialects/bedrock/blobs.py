@@ -34,7 +34,7 @@ def wrap(seal: str) -> str:
     held = bytes_of(seal)
     if held is not None and b64encode(held).decode() == seal and not held.startswith(_WRAPPED):
         return seal
-    return b64encode(_WRAPPED + seal.encode("utf-8", "surrogatepass")).decode()
+    return b64encode(_WRAPPED + seal.encode()).decode()
 
 
 def unwrap(blob: str) -> str:
