@@ -100,12 +100,13 @@ def test_what_was_not_used_is_given_back_at_once() -> None:
     assert bucket.state(START) == (950, 3 * SECOND)
 
 
-def test_what_time_has_forgiven_is_not_given_back_as_well() -> None:
+@pytest.mark.parametrize("less", [1, 1000])
+def test_what_time_has_forgiven_is_not_given_back_as_well(less: int) -> None:
     bucket = Bucket(1000)
     mark = bucket.take(1000, START)
     assert mark is not None
     assert bucket.take(1000, START + MINUTE) is not None  # the first is paid for
-    bucket.settle(mark, 1000, START + MINUTE)
+    bucket.settle(mark, less, START + MINUTE)
     assert bucket.state(START + MINUTE)[0] == 0
 
 
