@@ -774,6 +774,18 @@ async def test_an_anthropic_client_counts_at_bedrock(aws: Environ) -> None:
     verify(request)
 
 
+async def test_an_error_in_place_of_a_count_repeats_no_key() -> None:
+    environ = {"AWS_REGION": "us-east-1", "AWS_BEARER_TOKEN_BEDROCK": "canary-bearer"}
+    asked = {"model": f"bedrock/{CLAUDE}", "messages": CLAUDES["messages"]}
+    async with (
+        Evil(Scenario(body=b'{"message":"canary-bearer is not good, nor is sk-****1234"}')) as evil,
+        pillion(PILLION_BEDROCK_BASE_URL=evil.url, **environ) as gateway,
+    ):
+        got = await ask(gateway, "POST", "/v1/messages/count_tokens", json.dumps(asked).encode())
+    assert got.status == 502
+    assert json.loads(got.body)["error"]["message"] == "*** is not good, nor is ***"
+
+
 async def test_boto3_counts_at_other_providers() -> None:
     """Anthropic counts what it can be told; nobody counts what is Bedrock's own; an estimate is no nought."""
     environ = {"ANTHROPIC_API_KEY": "x", "OPENAI_API_KEY": "x", "PILLION_OPENAI_BASE_URL": "http://x.invalid/v1"}

@@ -984,12 +984,6 @@ def test_a_time_to_wait_becomes_a_header_once() -> None:
     assert list(WIRE.decode_error(429, {"Retry-After": "3"}, body).headers) == [("Retry-After", "3")]
 
 
-def test_a_key_that_google_repeats_is_never_told() -> None:
-    body = google_error(403, "PERMISSION_DENIED", "Consumer 'api_key:AIzaSyABCDEF123' has been suspended.")
-    error = WIRE.decode_error(403, {}, body)
-    assert (error.message, error.body) == ("Consumer 'api_key:***' has been suspended.", None)
-
-
 # --- lists, and the pass-through lane --------------------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 """What of a provider's message is repeated to a client?
 
-No key: a host may repeat the one that it refused, whole or masked, and that key is ours. (Keys that stand there as they
-are configured are hidden on every wire; the form alone shows a masked one, or one that we do not know.)
+No key: a host may repeat the one that it refused, whole or masked, and that key is ours. The form alone shows a masked
+one, or one that we do not know.
 """
 
 import re

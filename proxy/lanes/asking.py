@@ -1,6 +1,6 @@
 """How is a provider asked, whichever lane the call is in?
 
-What both lanes share: getting to an answer that is no error, finding out what kind of answer it is, and keeping our key
+What both lanes share: getting to an answer that is no error, finding out what kind of answer it is, and keeping keys
 out of the provider's words.
 """
 
@@ -13,6 +13,7 @@ from time import monotonic, time
 from proxy.errors import Down, UpstreamError
 from proxy.framing import MAX_WHOLE, Unframed
 from proxy.grammar.complaints import understand
+from proxy.grammar.repeating import repeated, shows_key
 from proxy.grammar.statuses import says_no_more
 from proxy.lanes.begun import Begun
 from proxy.limits import ratelimits
@@ -173,7 +174,7 @@ def dialect_of(held: bytes, asked: Dialect, others: Sequence[Dialect]) -> Dialec
 
 
 def blame(call: Call, error: UpstreamError) -> None:
-    """Name the provider in its error, find out what it means, and take our key out of its words. Once for each error.
+    """Name the provider in its error, find out what it means, and take keys out of its words. Once for each error.
 
     What the provider says of our key must not read as if we said it of the client's.
     """
@@ -185,10 +186,12 @@ def blame(call: Call, error: UpstreamError) -> None:
         key = f"{call.target.adapter.whose_key} key"
         refused = f"does not allow {key} to do this" if error.status == 403 else f"refused {key}"
         error.message = f"{error.provider} {refused}: {error.message}"
-    error.message, error.code = hide(error.message), hide(error.code)
+    error.message, error.code = repeated(hide(error.message)), hide(error.code)
     error.param = hide(error.param) if error.param else None
-    if error.body is not None and hide(text := error.body.decode("utf-8", "surrogateescape")) != text:
-        error.body = None
+    if error.body is not None:
+        text = error.body.decode("utf-8", "surrogateescape")
+        if shows_key(text) or hide(text) != text:
+            error.body = None
 
 
 def provider_of(call: Call) -> str:

@@ -9,11 +9,11 @@ from msgspec.structs import replace
 from proxy import headers
 from proxy.canon import Request
 from proxy.edge.aside import aside
-from proxy.errors import Unsupported
+from proxy.errors import Unsupported, UpstreamError
 from proxy.grammar.named import called
 from proxy.grammar.nouns import api_of
 from proxy.grammar.refusals import refuse_demands
-from proxy.lanes.asking import ask
+from proxy.lanes.asking import ask, blame
 from proxy.lanes.estimate import estimate
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.naming import named
@@ -59,7 +59,11 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
     except BaseException:  # most of all where the client has left: the provider must not go on
         answer.abort()
         raise
-    tokens = dialect.count_read(said)
+    try:
+        tokens = dialect.count_read(said)
+    except UpstreamError as error:
+        blame(call, error)
+        raise
     if own:
         return Reply(answer.status, headers.returning(answer.headers), said)
     return Reply(200, [*headers.returning_translated(answer.headers), _JSON], client.count_answer(tokens))

@@ -12,7 +12,6 @@ from proxy.errors import Down, GatewayError, Headers, Kind, UpstreamError
 from proxy.framing.eventstream import Message, encode_message
 from proxy.grammar.fields import Object, as_object, as_text, dump, kept_headers, no_answer, object_in
 from proxy.grammar.overflow import in_words_of
-from proxy.grammar.repeating import repeated
 from proxy.grammar.statuses import class_of
 
 _told = in_words_of("Input is too long for requested model", "(?:prompt|input) is too long|Input Tokens Exceeded")
@@ -53,7 +52,7 @@ def _fault(name: str, told: str, status: int, headers: Headers = (), body: bytes
     if name in _SIGNATURES:  # what follows repeats the signed headers, among them the session's token
         told = told.partition("\n")[0]
     return made(
-        repeated(told) or f"The provider answered {name or status} with no readable message.",
+        told or f"The provider answered {name or status} with no readable message.",
         status=status if status >= 400 else meant,
         kind=kind,
         headers=headers,

@@ -11,7 +11,6 @@ from proxy.dialects.gemini.words import ERROR_STATUS, ERROR_WORDS
 from proxy.errors import GatewayError, Headers, Kind, Refused, UpstreamError
 from proxy.grammar.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, dump, kept_headers
 from proxy.grammar.overflow import in_words_of
-from proxy.grammar.repeating import repeated, shows_key
 from proxy.grammar.statuses import class_of
 
 _TYPE = "type.googleapis.com/google.rpc."
@@ -21,14 +20,13 @@ _delay = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s").fullmatch
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-    """The error behind a status other than 200. Its body is kept where it is fit for a client to read."""
+    """The error behind a status other than 200. Its body is kept if the client may read it."""
     try:
         said: object = decode_json(body)
     except UNREADABLE:
         said = None
     error = error_in(said)
-    readable = error is not None and not shows_key(body.decode())
-    return fault(error, status, kept_headers(headers, "x-ratelimit-"), body if readable else None)
+    return fault(error, status, kept_headers(headers, "x-ratelimit-"), body if error is not None else None)
 
 
 def error_in(said: object) -> object:
@@ -50,7 +48,7 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
     known = {name.lower() for name, _ in headers}
     waits = [] if "retry-after" in known else [("retry-after", wait) for wait in _waits(said)]
     return made(
-        repeated(message),
+        message,
         status=meant,
         kind=kind,
         code="insufficient_quota" if kind == "quota_exceeded" else None,

@@ -7,7 +7,6 @@ from proxy.dialects.openai_chat.words import ERROR_STATUS
 from proxy.errors import GatewayError, Headers, UpstreamError
 from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, kept_headers
 from proxy.grammar.openai import ERROR_WORDS
-from proxy.grammar.repeating import repeated, shows_key
 from proxy.grammar.statuses import class_of
 
 _MOST = 20  # errors in a list that are worth repeating
@@ -20,7 +19,7 @@ def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> Upstr
     except UNREADABLE:
         said = _plain(headers, body)
     error = as_object(said).get("error")
-    readable = isinstance(said, dict) and "error" in said and not shows_key(body.decode())
+    readable = isinstance(said, dict) and "error" in said
     kept = kept_headers(headers, "x-ratelimit-")
     return fault(error or said, status, kept, body if readable else None)
 
@@ -40,7 +39,7 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
     meant = _meant(status, said, f"{code} {word}".lower())
     made, kind = class_of(meant, quota)
     return made(
-        repeated(message),
+        message,
         status=meant,
         kind=kind,
         code="insufficient_quota" if quota and meant == 429 else code or None,

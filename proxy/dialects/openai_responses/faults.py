@@ -10,16 +10,14 @@ from proxy.errors import GatewayError, Headers, UpstreamError
 from proxy.framing import sse
 from proxy.grammar.fields import Object, as_object, as_text, dump, kept_headers, object_in
 from proxy.grammar.openai import ERROR_WORDS
-from proxy.grammar.repeating import repeated, shows_key
 from proxy.grammar.statuses import class_of
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
     """The error in an answer whose status is not 200. Its body is kept if the client may read it."""
     said = object_in(body)
-    readable = "error" in said and not shows_key(body.decode())
     kept = kept_headers(headers, "x-ratelimit-")
-    return fault(error_in(said), status, kept, body if readable else None)
+    return fault(error_in(said), status, kept, body if "error" in said else None)
 
 
 def error_in(said: Object) -> object:
@@ -33,7 +31,7 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
     said = as_object(error)
     code, word = as_text(said.get("code"))[:200], as_text(said.get("type"))[:200]
     message = (as_text(error) or as_text(said.get("message")) or as_text(said.get("detail"))).strip()
-    told = repeated(message) or f"The provider answered {status} with no readable error."
+    told = message or f"The provider answered {status} with no readable error."
     meant = _meant(status, f"{code} {word}".lower())
     quota = any(name in f"{code} {word}" for name in ("quota", "billing"))
     made, kind = class_of(meant, quota)
