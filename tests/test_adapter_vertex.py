@@ -358,6 +358,21 @@ async def test_a_workload_whose_project_nobody_says_asks_for_it(
 
 
 @pytest.mark.filterwarnings("ignore:The load_credentials_from_file method:DeprecationWarning")
+async def test_who_cannot_ask_for_its_project_has_credentials_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    google, file = Google(), tmp_path / "row.json"
+    async with google.evil as evil:
+        monkeypatch.setattr(external_account, "_CLOUD_RESOURCE_MANAGER", "http://127.0.0.1:1/v1/projects/")
+        write_workload(file, f"{evil.url}/token")
+        row = {"api_key": Secret(""), "location": "eu-west1", "credentials": file}
+        async with provider(evil.url, "vertex", **row) as adapter:
+            with pytest.raises(Down, match="token endpoint cannot be reached for mine") as caught:
+                await speak(adapter)
+        assert (caught.value.kind, caught.value.code) == ("network_error", "token_error")
+
+
+@pytest.mark.filterwarnings("ignore:The load_credentials_from_file method:DeprecationWarning")
 async def test_the_rows_own_key_file_wins_over_the_environments(
     tmp_path: Path, key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -500,8 +515,41 @@ async def test_whoever_pays_is_named(monkeypatch: pytest.MonkeyPatch, key_file: 
         assert google.evil.requests[-1].header("x-goog-user-project") == "payer"
 
 
-async def test_the_login_goes_through_the_providers_own_proxy(key_file: Path) -> None:
+@pytest.mark.parametrize("where", ["row", "environment", "nowhere"])
+async def test_the_login_trusts_whom_the_provider_trusts(
+    key_file: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the environment says to requests is the app's business: REQUESTS_CA_BUNDLE would outdo the row's `ca`."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    google = Google()
+    async with google.evil as api, Evil(google._token(), tls=True) as secure:
+        write_key(key_file, f"{secure.url}/token")
+        row: dict[str, Any] = {"api_key": Secret(""), **PLACE, "ca": secure.ca_pem if where == "row" else None}
+        if where == "environment":
+            monkeypatch.setenv("SSL_CERT_FILE", str(secure.ca_pem))
+        async with provider(api.url, "vertex", **row) as adapter:
+            if where == "nowhere":
+                with pytest.raises(Down, match="cannot be reached"):
+                    await speak(adapter)
+                secure.queue.clear()
+            else:
+                assert await speak(adapter) == 200
+        assert google.shown == ([] if where == "nowhere" else [f"Bearer {TOKEN}-1"])
+
+
+async def test_the_login_heeds_no_proxy_of_the_environments(key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    async with Evil() as way_out, logged_in(key_file) as (google, adapter):
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, way_out.url)
+        assert await speak(adapter) == 200
+        assert (len(google.asked()), way_out.connections) == (1, 0)
+
+
+async def test_the_login_goes_through_the_providers_own_proxy(key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refuses = Scenario(status=502, then="close")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     async with Evil(refuses) as way_out:
         write_key(key_file, "https://token.invalid/token")
         row = {"api_key": Secret(""), "proxy": Secret(way_out.url), **PLACE}

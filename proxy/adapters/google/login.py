@@ -10,6 +10,7 @@ https://cloud.google.com/docs/authentication/application-default-credentials
 import asyncio
 import logging
 import re
+import ssl
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC
@@ -107,10 +108,11 @@ class Login:
         """In a thread: the headers that show a new token, and when it expires."""
         request = Request()
         with closing(request.session) as session:
+            session.trust_env = False  # its proxy, its CAs and its .netrc would come before the row's
             if proxy := self._config.proxy.reveal():
                 session.proxies["https"] = proxy  # not "http", which the metadata server is reached by
-            if self._config.ca is not None:
-                session.verify = str(self._config.ca)
+            trusted = self._config.ca or ssl.get_default_verify_paths().cafile  # SSL_CERT_FILE, or the system's
+            session.verify = True if trusted is None else str(trusted)
             if self._credentials is None:
                 self._credentials, project = self._found(request)
                 self.project = project or ""
