@@ -784,6 +784,9 @@ FILLED: list[tuple[Any, Any]] = [
     ({"type": "string", "enum": [1, "y"]}, "y"),
     ({"type": "integer", "default": 7}, 7),
     ({"type": "integer", "default": "seven"}, 1),
+    ({"type": "string", "default": True}, "echo"),
+    ({"type": "boolean", "default": False}, False),
+    ({"default": False}, False),
     ({"type": "integer", "minimum": 3, "exclusiveMaximum": 5}, 3),
     ({"type": "integer", "exclusiveMinimum": 6, "multipleOf": 2.5}, 10),
     ({"type": "integer", "minimum": 3, "exclusiveMinimum": True}, 4),
@@ -812,6 +815,26 @@ FILLED: list[tuple[Any, Any]] = [
 @pytest.mark.parametrize(("schema", "value"), FILLED)
 def test_a_schema_is_filled(schema: Any, value: Any) -> None:
     assert fill(schema) == value
+
+
+@pytest.mark.parametrize(
+    ("parts", "value"),
+    [
+        ([{"minimum": 3}, {"minimum": 5}], 5),
+        ([{"exclusiveMinimum": 5}, {"exclusiveMinimum": 3}], 6),
+        ([{"maximum": -3}, {"maximum": -5}], -5),
+        ([{"maximum": -5}, {"maximum": -3}], -5),
+        ([{"type": "string", "maxLength": 2}, {"maxLength": 3}], "ec"),
+        ([{"type": "array", "items": {"const": 0}, "minItems": 1}, {"minItems": 2}], [0, 0]),
+        ([{"enum": ["x", 1, [2]]}, {"enum": [[2], "y", 1]}], 1),
+        ([{"enum": ["x", "y"]}, {"enum": ["y"]}], "y"),
+        ([{"type": "string"}, {"type": "integer"}], 1),  # what cannot be joined is as the last one says
+        ([{"maximum": "3"}, {"maximum": -3}], -3),
+        ([{"title": "a"}, True, {"title": "b", "const": 5}], 5),
+    ],
+)
+def test_what_several_parts_say_is_said_by_all(parts: list[Any], value: Any) -> None:
+    assert fill({"allOf": parts}) == value
 
 
 def test_parts_of_allof_join() -> None:
@@ -849,6 +872,8 @@ def _deep(levels: int) -> Any:
         {"type": "date"},
         {"type": 5},
         {"enum": []},
+        {"allOf": [{"enum": [1]}, {"enum": [2]}]},
+        {"allOf": [{"type": "integer", "minimum": 2}, {"maximum": 3}, {"maximum": 1}]},
         {"anyOf": []},
         {"anyOf": "x"},
         {"properties": []},
@@ -897,14 +922,19 @@ PATTERNS = [
 ]
 
 
-@pytest.mark.parametrize("pattern", [*PATTERNS, "", "^$", "[\u4e00-\u9fff]{2}", "[]a]", r"[\]]", "a{0}b{0,3}", "x{,3}"])
+OTHERS = ["", "^$", "[\u4e00-\u9fff]{2}", "[]a]", r"[\]]", "a{0}b{0,3}", "x{,3}"]
+ESCAPES = [r"\u00e9", r"\xe9", r"[\u4e00-\u9fa5]+", r"[\ud800-\udfff\u00e8]", r"[^\x00-\x7f]"]
+
+
+@pytest.mark.parametrize("pattern", [*PATTERNS, *OTHERS, *ESCAPES])
 def test_a_pattern_is_matched(pattern: str) -> None:
     assert re.search(pattern.replace("?<", "?P<"), sample(pattern))
 
 
-@pytest.mark.parametrize(
-    "pattern", ["(", ")", "[", "*", "a**", r"\1", r"\p{L}", "\\", "[z-a]", "[[a]", "((a{99999}){99}){99}"]
-)
+BEYOND = ["(", ")", "[", "*", "a**", r"\1", r"\p{L}", "\\", "[z-a]", "[[a]", "((a{99999}){99}){99}"]
+
+
+@pytest.mark.parametrize("pattern", [*BEYOND, r"[^\s\S]", r"\ud800"])
 def test_a_pattern_beyond_echo_says_so(pattern: str) -> None:
     with pytest.raises(Unreadable):
         sample(pattern)

@@ -14,9 +14,12 @@ import warnings
 LONGEST = 100_000  # characters
 
 _LETTERS = string.ascii_letters + string.digits + string.punctuation + string.whitespace
+_OTHER = "\u00e9"
+_is_half_a_pair = re.compile("[\ud800-\udfff]").match
 _GROUP = re.compile(r"\((?!\?)|\(\?(?::|P?<[A-Za-z_]\w*>)")
 _CLASS = re.compile(r"\[\^?\]?(?:[^\]\\]|\\.)*\]", re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:[dDwWsStnrfv]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[^0-9A-Za-z])")
+_CODE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4}))")
 _TIMES = re.compile(r"(?:([*+?])|\{([0-9]{1,6})(?:(,)([0-9]{0,6}))?\})[?+]?")
 
 
@@ -78,7 +81,7 @@ class _Reader:
         return text
 
     def _one_of(self, spelling: re.Pattern[str]) -> str:
-        """A character that a class or an escape matches: an ASCII one, or one that the class names."""
+        """A character that a class or an escape matches: an ASCII one, one that it names, or any other."""
         text = self._spelt(spelling)
         self._at += len(text)
         try:
@@ -86,8 +89,9 @@ class _Reader:
                 stands_for = re.compile(text).fullmatch
         except (re.error, FutureWarning):
             raise self._unreadable() from None
-        for letter in _LETTERS + text:
-            if stands_for(letter):
+        named = (chr(int(short or long, 16)) for short, long in _CODE.findall(text))
+        for letter in (*_LETTERS, *text, *named, _OTHER):
+            if stands_for(letter) and not _is_half_a_pair(letter):
                 return letter
         raise self._unreadable()
 
