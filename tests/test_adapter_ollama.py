@@ -304,6 +304,21 @@ async def test_a_404_that_is_cut_is_one_all_the_same() -> None:
     assert caught.value.status == 404
 
 
+async def test_who_leaves_while_a_404_is_read_lets_go_of_the_connection() -> None:
+    async with (
+        Evil(replace(LACKING, cut_at=9, how="stall")) as evil,
+        adapter(row("ollama", evil.url)) as one,
+    ):
+        waiting = asyncio.ensure_future(one.send(outgoing()))
+        await evil.pushed_all()
+        for _ in range(5):
+            await asyncio.sleep(0)  # until the head is read
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert (await evil.closed(0)).how == "fin"
+
+
 @pytest.mark.parametrize("body", [b"404 page not found", b'{"error":{"message":"x"}}', b""])
 async def test_a_404_of_another_server_promises_nothing(body: bytes) -> None:
     async with (

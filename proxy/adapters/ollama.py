@@ -187,11 +187,9 @@ async def _read(answer: Answer) -> bytes:
     try:
         return await answer.read(ERROR_LIMIT)
     except UpstreamError:
-        answer.abort()
         return b""
-    except BaseException:
+    finally:
         answer.abort()
-        raise
 
 
 def _progress(step: Object) -> str:
