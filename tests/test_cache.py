@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -492,13 +492,13 @@ async def test_an_answer_longer_than_a_quarter_of_the_room_is_not_kept(chunks: S
 
 async def test_what_becomes_too_long_is_let_go_at_once() -> None:
     async def body() -> AsyncGenerator[bytes]:
-        for _ in range(5):
+        for _ in range(7):
             yield b"x" * 100
 
     answers = Answers(1600, ttl=60)
     gathering = Gathering(answers)
     held = [answers.bytes async for _ in gathering.over(body())]
-    assert held == [100, 200, 300, 400, 0]
+    assert held == [100, 200, 300, 400, 0, 0, 0]
     assert gathering.take() is None
 
 
@@ -736,6 +736,30 @@ async def test_without_a_place_for_them_they_are_in_memory_alone() -> None:
     async with cached(None, stored=True) as cache:
         provider = Provider()
         assert [(await asking(cache, provider)).cache for _ in range(2)] == ["miss", "hit"]
+
+
+def linked(file: Path) -> None:
+    file.rename(file.with_suffix(".elsewhere"))
+    file.symlink_to(file.with_suffix(".elsewhere"))
+
+
+def a_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+@pytest.mark.parametrize("change", [Path.unlink, linked, a_folder])
+async def test_a_file_that_is_there_no_more_is_as_if_there_were_none(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    provider = Provider()
+    async with cached(tmp_path, stored=True) as cache:
+        await asking(cache, provider)
+    async with cached(tmp_path, stored=True) as cache:
+        assert len(cache.answers) == 1
+        change(files(tmp_path)[0])
+        assert [(await asking(cache, provider)).cache for _ in range(2)] == ["miss", "hit"]
+    assert provider.asked == 2
 
 
 @pytest.mark.parametrize("age", [301, -10])

@@ -121,8 +121,7 @@ class Shelf:
 
     def _read(self, key: str) -> Answer | None:
         try:
-            descriptor = os.open(self._folder / key, os.O_RDONLY | os.O_NOFOLLOW)
-            with open(descriptor, "rb") as file:
+            with open(self._folder / key, "rb", opener=_unfollowed) as file:
                 return from_file(file.read())
         except OSError:
             return None
@@ -150,3 +149,7 @@ class Shelf:
             self._is_told = True
             why = error.strerror or "cannot be used"
             log.warning("%s: %s; answers are cached only in memory", self._folder, why, extra={"event": "cache_unkept"})
+
+
+def _unfollowed(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW)
