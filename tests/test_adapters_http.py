@@ -6,9 +6,10 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from msgspec.structs import replace
 
 from proxy import registry
 from proxy.adapters import http
@@ -80,6 +81,36 @@ async def test_openai_is_asked_below_its_base_url_with_a_bearer_key() -> None:
         "content-length": "13",
     }
     assert re.fullmatch(r"1\.1 pillion-[0-9a-f]{16} \(mine\)", shown(request)["via"])
+
+
+async def test_heads_are_kept_for_only_so_many_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients choose the query."""
+    monkeypatch.setattr(http, "KEPT", 2)
+    queries = ["a=1", "b=2", "c=3", "a=1"]
+    async with Evil(*[ANSWER] * 4) as evil, provider(evil.url) as adapter:
+        assert isinstance(adapter, HTTPProvider)
+        for query in queries:
+            await (await adapter.send(replace(outgoing(), query=query))).read(1000)
+            assert len(adapter._heads) <= 2
+        assert [request.target for request in evil.requests] == [f"/chat/completions?{query}" for query in queries]
+
+
+class Placed(HTTPProvider):
+    """A provider of somebody else's, whose paths name the model."""
+
+    paths: ClassVar = {"openai_chat": "/models/{model}/chat"}
+    models_path = "/models"
+
+    def credentials(self, key: str) -> Headers:
+        return [("x-key", key)]
+
+
+async def test_a_path_may_name_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "adapter", lambda kind: Placed)
+    async with Evil(ANSWER) as evil, provider(evil.url) as adapter:
+        await (await adapter.send(replace(outgoing(), model="a/b c?", query="x=y"))).read(1000)
+        (asked,) = evil.requests
+        assert (asked.target, asked.header("x-key")) == ("/models/a%2Fb%20c%3F/chat?x=y", KEY)
 
 
 async def test_the_way_that_a_request_has_come_stands_before_our_own() -> None:
