@@ -399,7 +399,6 @@ def test_a_stream_that_breaks_ends_with_a_line_that_says_so() -> None:
     renderer = WIRE.renderer(asked())
     assert renderer.error(Down("It broke.")) == b'{"error":"It broke."}\n'
     assert WIRE.error_event(Down("It broke.")) == b'{"error":"It broke."}\n'
-    assert WIRE.renderer(asked(False)).error(Down("It broke.")) == b'{"error":"It broke."}'
 
 
 # --- streams that are unusual, and streams that are broken -----------------------------------------------------------

@@ -1106,8 +1106,3 @@ def test_a_broken_stream_says_so_to_the_sdk_and_to_codex(error: GatewayError, co
         assert [event["sequence_number"] for event in told(data)] == list(range(len(told(data))))
     heard = failure(data)
     assert heard.message == error.message
-
-
-def test_a_whole_answer_that_breaks_is_an_error_body() -> None:
-    error = Down("Oops.")
-    assert WIRE.renderer(asked(False)).error(error) == WIRE.error(error, "req_1")

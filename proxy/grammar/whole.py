@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from proxy.canon import Completion, Event, Finish, Usage, fold
-from proxy.errors import UpstreamError
+from proxy.errors import GatewayError, UpstreamError
 from proxy.framing import Body, FrameTooLong
 from proxy.grammar.fields import nonsense
 
@@ -65,6 +65,10 @@ class Renderer(ABC):
     def feed(self, event: Event) -> bytes:
         self._events.append(event)
         return self.spell(fold(self._events)) if isinstance(event, Finish) else b""
+
+    def error(self, error: GatewayError) -> bytes:
+        """Nobody asks for this: what breaks before it is whole has not begun, and its error is all that is sent."""
+        raise NotImplementedError
 
     @abstractmethod
     def spell(self, completion: Completion) -> bytes:

@@ -127,9 +127,6 @@ class WholeRenderer(whole.Renderer):
         super().__init__()
         self._request = request
 
-    def error(self, error: GatewayError) -> bytes:
-        return error_body(error)
-
     def spell(self, completion: Completion) -> bytes:
         choice = only(completion.choices)
         refused = any(type(part) is Refusal for part in choice.parts)

@@ -30,7 +30,7 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.bedrock.citations import spelled
-from proxy.dialects.bedrock.faults import error_body, exception_of
+from proxy.dialects.bedrock.faults import exception_of
 from proxy.dialects.bedrock.spell import block_of, call_head, drawn
 from proxy.dialects.bedrock.usage import usage_fields
 from proxy.dialects.bedrock.words import API, REASONS, STOP_WORDS, STREAM_TYPE
@@ -117,9 +117,6 @@ class WholeRenderer(whole.Renderer):
         self._request = request
         self._clock = clock
         self._began = clock()
-
-    def error(self, error: GatewayError) -> bytes:
-        return error_body(error)
 
     def spell(self, completion: Completion) -> bytes:
         choice = only(completion.choices)

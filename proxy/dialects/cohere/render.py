@@ -32,7 +32,7 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.cohere.citations import item_of, spelled
-from proxy.dialects.cohere.faults import error_body, error_event
+from proxy.dialects.cohere.faults import error_event
 from proxy.dialects.cohere.parse import PLAN
 from proxy.dialects.cohere.usage import usage_fields
 from proxy.dialects.cohere.words import API, FAILED, STOP_WORDS
@@ -172,9 +172,6 @@ class WholeRenderer(whole.Renderer):
     def __init__(self, request: Request) -> None:
         super().__init__()
         self._request = request
-
-    def error(self, error: GatewayError) -> bytes:
-        return error_body(error)
 
     def spell(self, completion: Completion) -> bytes:
         choice = only(completion.choices)

@@ -187,9 +187,6 @@ class WholeRenderer(whole.Renderer):
         super().__init__()
         self._model = request.model
 
-    def error(self, error: GatewayError) -> bytes:
-        return error_body(error)
-
     def spell(self, completion: Completion) -> bytes:
         said = any(choice.parts for choice in completion.choices)
         start, stops = completion.start, [choice.stop for choice in completion.choices]

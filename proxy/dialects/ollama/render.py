@@ -35,7 +35,7 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.ollama.encode import is_generate
-from proxy.dialects.ollama.faults import error_body, error_line
+from proxy.dialects.ollama.faults import error_line
 from proxy.dialects.ollama.lines import one_line
 from proxy.dialects.ollama.usage import usage_fields
 from proxy.dialects.ollama.words import API, OF_START, STOP_WORDS
@@ -159,9 +159,6 @@ class WholeRenderer(whole.Renderer):
         super().__init__()
         self._request = request
         self._watch = _Watch(clock)
-
-    def error(self, error: GatewayError) -> bytes:
-        return error_body(error)
 
     def spell(self, completion: Completion) -> bytes:
         choice, shape = only(completion.choices), _shape_of(self._request)

@@ -21,13 +21,11 @@ from proxy.canon import (
 )
 from proxy.dialects.openai_chat.citations import spelled
 from proxy.dialects.openai_chat.encode_messages import legacy_call
-from proxy.dialects.openai_chat.faults import error_body
 from proxy.dialects.openai_chat.reasoning import detail_of
 from proxy.dialects.openai_chat.render_fields import finish_fields, named, offers_functions, picture, top_of
 from proxy.dialects.openai_chat.seals import sealed
 from proxy.dialects.openai_chat.usage import tier_beside, usage_fields
 from proxy.dialects.openai_chat.words import API
-from proxy.errors import GatewayError
 from proxy.grammar import whole
 from proxy.grammar.fields import Object, as_text, dump
 from proxy.grammar.functions import nest
@@ -40,9 +38,6 @@ class WholeRenderer(whole.Renderer):
         super().__init__()
         self._request = request
         self._clock = clock
-
-    def error(self, error: GatewayError) -> bytes:
-        return error_body(error)
 
     def spell(self, completion: Completion) -> bytes:
         body = top_of(completion.start, "chat.completion", self._request, self._clock)

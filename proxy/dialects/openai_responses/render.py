@@ -40,7 +40,7 @@ from proxy.canon import (
     fold,
 )
 from proxy.dialects.openai_responses.citations import spelled
-from proxy.dialects.openai_responses.faults import error_body, failure
+from proxy.dialects.openai_responses.faults import failure
 from proxy.dialects.openai_responses.items import Names, content_of, item_of, seal_of, shell_of
 from proxy.dialects.openai_responses.namespaces import spaces, told_apart
 from proxy.dialects.openai_responses.response import NOTHING, begun, ended, status_of
@@ -219,9 +219,6 @@ class WholeRenderer(whole.Renderer):
         super().__init__()
         self._request = request
         self._clock = clock
-
-    def error(self, error: GatewayError) -> bytes:
-        return error_body(error)
 
     def spell(self, completion: Completion) -> bytes:
         choice = only(completion.choices)
