@@ -582,6 +582,7 @@ def test_calls_may_overlap() -> None:
 def test_a_plan_ends_where_something_else_begins() -> None:
     parts = parts_of(plan("a"), plan("b"), content_start(0), content_delta(0, "c"), plan("d"))
     assert parts == [Thinking(text="ab", extra=PLAN), Text(text="c"), Thinking(text="d", extra=PLAN)]
+    assert parts_of(content_start(0), content_delta(0, "c"), plan("")) == [Text(text="c")]
 
 
 def test_a_citation_may_come_after_the_end_of_its_text() -> None:

@@ -326,6 +326,12 @@ def test_a_call_has_its_seal_and_makes_the_reason_tool_use() -> None:
     assert choice.parts == [first, ToolCall(id="", name="g", arguments="{}")]
 
 
+def test_a_call_that_says_nothing_is_none() -> None:
+    assert parts_of(candidate({"functionCall": {}}, {"text": "a"})) == [Text(text="a")]
+    error = failure(sse(candidate({"functionCall": {"args": {}}})))
+    assert error.message == "The provider's answer could not be read: a function call has no name."
+
+
 def partial(*pieces: dict[str, Any], last: bool = False) -> dict[str, Any]:
     return candidate({"functionCall": {"partialArgs": list(pieces)} | ({} if last else {"willContinue": True})})
 
@@ -826,6 +832,12 @@ def test_calls_are_told_whole_and_in_the_order_of_their_ends() -> None:
         {"functionCall": {"id": "b", "name": "g", "args": {"y": 2}}, "thoughtSignature": "c2VhbA=="},
         {"text": ""},
     ]
+
+
+def test_a_day_beyond_the_calendar_is_the_first() -> None:
+    """A client's parser of times would fail for the whole answer."""
+    said_at = [json.loads(said([Start(created=day), Finish()], streamed=False))["createTime"] for day in (0, 10**18)]
+    assert said_at == ["1970-01-01T00:00:00Z"] * 2
 
 
 def test_arguments_that_are_no_object_are_handed_on_for_all_to_see() -> None:

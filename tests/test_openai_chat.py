@@ -475,6 +475,15 @@ KNOB_CASES: list[tuple[Json, Json]] = [
             "demands": {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}},
         },
     ),
+    (  # a tool that a name does not say
+        {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "x"}]}}},
+        {
+            "tool_choice": None,
+            "demands": {
+                "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "x"}]}}
+            },
+        },
+    ),
     ({"parallel_tool_calls": False}, {"parallel_tools": False}),
 ]
 
@@ -582,6 +591,7 @@ BAD: list[tuple[Json, str]] = [
     (asked({"role": "assistant", "content": 1}), "messages[0].content"),
     (asked({"role": "assistant", "refusal": 1}), "messages[0].refusal"),
     (asked({"role": "assistant", "reasoning": 1}), "messages[0].reasoning"),
+    (asked({"role": "assistant", "reasoning_details": [{}, 5]}), "messages[0].reasoning_details[1]"),
     (asked({"role": "assistant", "audio": {}}), "messages[0].audio.id"),
     (asked({"role": "assistant", "tool_calls": {}}), "messages[0].tool_calls"),
     (asked({"role": "assistant", "tool_calls": [5]}), "messages[0].tool_calls[0]"),
@@ -1023,6 +1033,7 @@ PICTURE = Image(source=Remote("https://a"))
         said("user", Document(source=Stored("f"))),
         said("user", ToolCall(id="1", name="f")),
         said("assistant", Audio(id="a")),
+        said("user", Audio(id="a")),
     ],
 )
 def test_what_this_wire_cannot_carry_is_refused_with_its_path(turn: Turn) -> None:

@@ -4,6 +4,7 @@ import json
 import random
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -42,6 +43,8 @@ from proxy.dialects.openai_chat.citations import citations_of
 from proxy.dialects.openai_chat.meter import MAX_EVENT
 from proxy.dialects.openai_chat.strip import UsageStrip
 from proxy.errors import Busy, Down, Refused, Unrepresentable, UpstreamError
+from proxy.framing import Body
+from proxy.grammar import whole
 from proxy.lanes.hearing import joined
 from proxy.ports import Dialect, Meter, Peek
 from tests import laws, recordings
@@ -539,6 +542,18 @@ def test_who_offers_functions_reads_a_function_call(streamed: bool) -> None:
     assert b'"finish_reason":"function_call"' in body
 
 
+def test_a_function_call_has_no_place_for_a_seal() -> None:
+    body = b'{"model":"m","messages":[{"role":"user","content":"x"}],"functions":[{"name":"f"}],"stream":true}'
+    request = CHAT.parse(body, Peek("m", True))
+    opened: list[Event] = [Start(), Open(index=0, part=ToolCall(id="c", name="f")), Delta(index=0, text="{")]
+    end: list[Event] = [Close(index=0), Finish(stops=(Stop(reason="tool_use"),))]
+    sealed, plain = (
+        laws.say(CHAT.renderer(request), [*opened, Delta(index=0, text="}", signature=seal), *end])
+        for seal in ("s", "")
+    )
+    assert sealed == plain
+
+
 @pytest.mark.parametrize("streamed", [True, False])
 def test_a_block_of_mistral_goes_back_as_it_came(streamed: bool) -> None:
     block = Opaque(wire="openai_chat", value={"type": "reference", "reference_ids": [1]})
@@ -810,6 +825,7 @@ def test_a_stream_without_done_ends_with_its_finish_reasons() -> None:
         sse({"choices": [5]}),
         sse(chunk(5)),
         sse(chunk({"content": 5})),
+        sse(chunk({"content": [{"type": "text", "text": "a"}, "b"]})),
         sse(chunk({"tool_calls": 5})),
         sse(chunk({"tool_calls": [5]})),
         sse(chunk({"reasoning": {}})),
@@ -851,6 +867,8 @@ def test_what_came_before_a_fault_is_handed_out() -> None:
         ),
         ({"message": "m", "code": "context_length_exceeded"}, Refused, 400),
         ({"message": "m", "code": 503}, Down, 503),
+        ({"message": "m", "code": "503"}, Down, 503),
+        ({"message": "m", "code": "5031", "status": "429"}, Busy, 429),
         ({"message": "m"}, Down, 502),
         ("m", Down, 502),
     ],
@@ -1054,6 +1072,13 @@ def test_an_event_beyond_the_cap_is_passed_over_and_the_next_is_read() -> None:
     strip = UsageStrip()
     out = b"".join([strip.feed(data) for data in cuts] + [strip.close()])
     assert out == long + b"data: [DONE]\n\n"
+
+
+def test_a_meter_passes_over_a_whole_answer_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole, "Body", partial(Body, 40))
+    said = b'{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}'
+    meter = metered([said[:20], said[20:], b" "], stream=False)
+    assert (meter.usage, meter.finished, meter.error) == (None, False, None)
 
 
 def test_a_whole_answer_is_metered_at_its_closing_brace() -> None:

@@ -689,6 +689,7 @@ def test_what_its_own_wire_alone_can_say_of_a_part_is_receipted() -> None:
         turn("user", ToolResult(id="c", is_error=True)),
     )
     assert dropped(request) == ("cache", "name", "new", "text.citations", "thinking", "tool_result.is_error")
+    assert dropped(foreign(turn("user", Text(text="a", citations=[note])))) == ("text.citations",)
     assert dropped(foreign(turn("user", ToolResult(id="c", is_error=False)))) == ()
 
 

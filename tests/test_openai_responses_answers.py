@@ -433,6 +433,16 @@ THOUGHT = Thinking(id="rs_1", text="One.\n\nTwo.", signature="gAAA")
             [Text(text="Adieu")],
             id="a host that contradicts itself",
         ),
+        pytest.param(
+            [
+                CREATED,
+                done(0, {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": '{"x":1}'}),
+                delta("function_call_arguments", '{"x":1}'),
+                completed(),
+            ],
+            [CALLED],
+            id="a host that goes on with what is done",
+        ),
     ],
 )
 def test_what_a_host_leaves_out_is_found_elsewhere(events: list[dict[str, Any]], parts: list[Part]) -> None:
