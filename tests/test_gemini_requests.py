@@ -579,6 +579,14 @@ def test_thinking_is_understood_and_goes_back(thinking: dict[str, Any], reasonin
             {"tools": [{"functionDeclarations": [{"name": "f", "parameters": {"type": "X"}}]}]},
             "tools[0].functionDeclarations[0].parameters.type",
         ),
+        (
+            {"tools": [{"functionDeclarations": [{"name": "f", "parameters": {"properties": ["a"]}}]}]},
+            "tools[0].functionDeclarations[0].parameters.properties",
+        ),
+        (
+            {"tools": [{"functionDeclarations": [{"name": "f", "parameters": {"anyOf": {"type": "STRING"}}}]}]},
+            "tools[0].functionDeclarations[0].parameters.anyOf",
+        ),
         ({"toolConfig": {"functionCallingConfig": {"mode": "SOME"}}}, "toolConfig.functionCallingConfig.mode"),
         ({"generationConfig": []}, "generationConfig"),
         ({"generationConfig": {"topK": 1.5}}, "generationConfig.topK"),
@@ -631,6 +639,18 @@ def test_the_subset_and_json_schema_say_the_same(gemini: dict[str, Any], plain: 
     assert json.dumps(gemini_schema(plain)) == json.dumps(gemini) or gemini_schema(plain) == gemini
 
 
+@pytest.mark.parametrize("word", ["TYPE_UNSPECIFIED", "type_unspecified", 0])
+def test_a_type_that_is_unspecified_is_none(word: Any) -> None:
+    assert json_schema({"type": word, "description": "d"}, "") == {"description": "d"}
+    assert json_schema({"type": [word, "STRING"]}, "") == {"type": ["string"]}
+
+
+def test_one_of_several_may_be_null() -> None:
+    either = [{"type": "STRING"}, {"type": "INTEGER"}]
+    expected = {"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}], "title": "t"}
+    assert json_schema({"title": "t", "anyOf": either, "nullable": True}, "") == expected
+
+
 def test_the_order_of_properties_is_their_own() -> None:
     given = {"properties": {"a": {}, "b": {}, "c": {}}, "property_ordering": ["c", "a", "x", 5]}
     assert list(json_schema(given, "")["properties"]) == ["c", "a", "b"]
@@ -669,6 +689,19 @@ def test_a_seal_survives_google_s_own_sdk(seal: str) -> None:
         part = types.Part.model_validate({"text": "", "thoughtSignature": signature})
         back = json.loads(part.model_dump_json(by_alias=True, exclude_none=True)).get("thoughtSignature", "")
         assert seal_in(back) == expected
+
+
+def test_the_pieces_of_a_thought_are_one_under_the_seal_that_ends_them() -> None:
+    """A client that was streamed another provider's thought sends back each piece of it as a part."""
+    shown = [{"text": text, "thought": True} for text in ("Let me", " see", ".")]
+    last = {"text": "", "thought": True, "thoughtSignature": "c2VhbA=="}
+    turns = [*HI, {"role": "model", "parts": [*shown, last, {"text": "So."}]}, *HI]
+    assert parsed(contents=turns).turns[1].parts == [
+        Thinking(text="Let me see.", signature="c2VhbA==", at="contents[1].parts[0]"),
+        Text(text="So.", at="contents[1].parts[4]"),
+    ]
+    parts = parsed(contents=[*HI, {"role": "model", "parts": [shown[0], {"text": "So."}, last]}]).turns[1].parts
+    assert [type(part) for part in parts] == [Thinking, Text, Thinking]  # these are two thoughts
 
 
 def test_google_s_seals_travel_as_they_are() -> None:

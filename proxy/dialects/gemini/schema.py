@@ -58,14 +58,14 @@ def _keyword(name: str, item: Any, at: str) -> Any:
 
 def _type(item: Any, at: str) -> Any:
     if isinstance(item, list):
-        return [_type(word, f"{at}[{number}]") for number, word in enumerate(item)]
+        return [word for number, one in enumerate(item) if (word := _type(one, f"{at}[{number}]"))]
     if isinstance(item, int) and not isinstance(item, bool) and 0 <= item < len(SCHEMA_TYPES):
         item = SCHEMA_TYPES[item]
     if not isinstance(item, str):
         raise wrong(at, "a string", item)
     word = item.lower()
     if word == SCHEMA_TYPES[0].lower():
-        return ""
+        return ""  # "unspecified": as if it were not said
     if word not in _TYPES:
         raise wrong_word(at, f"one of {', '.join(_TYPES.values())}", item)
     return word
