@@ -130,7 +130,7 @@ class Fields:
         if key not in self.rest:
             return []
         at = self.path(key)
-        return [(value, f"{at}[{number}]") for number, value in enumerate(self._take(key, list, "an array") or ())]
+        return [(value, f"{at}[{number}]") for number, value in enumerate(self._take(key, list, "an array"))]
 
     def inner(self, key: str) -> "Fields":
         """An object within this one, empty where there is none. What is not taken is lost unless `keep` follows."""
@@ -178,10 +178,9 @@ class Fields:
             raise wrong(self.path(key), expected, None)
         return value
 
-    def _take(self, key: str, kind: type[T], expected: str) -> T | None:
-        value = self.rest.pop(key, None)
-        if value is None:
-            return None
+    def _take(self, key: str, kind: type[T], expected: str) -> T:
+        """The value of a key that is there."""
+        value = self.rest.pop(key)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise wrong(self.path(key), expected, value)
         return value
