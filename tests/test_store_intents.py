@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from proxy.store import intents
 from proxy.store.intents import BLOCK, FIRST, OPEN, SLOT, Intents, found
 from proxy.store.reasons import Unusable
-from proxy.store.row import CRASHED, ESTIMATED, Row, spelled
+from proxy.store.row import CRASHED, ESTIMATED, LONGEST, Row, spelled
 from tests.crash import row
 
 
@@ -45,6 +45,17 @@ def test_an_open_slot_is_found_at_its_estimate_and_a_settled_one_as_it_is(slots:
     slots.settle(slots.put(said(2)), said(3))
     left = sorted(found(tmp_path / "i").rows, key=lambda row: row.id)
     assert [(row.id, row.flags) for row in left] == [(1, ESTIMATED | CRASHED), (3, 0)]
+
+
+def test_a_row_may_fill_its_slot_to_the_last_byte(slots: Intents, tmp_path: Path) -> None:
+    this = numbered(1)
+    this.model = "m" * (LONGEST - len(spelled(this)) - 2)
+    this.model += "m" * (LONGEST - len(spelled(this)))
+    assert len(spelled(this)) == LONGEST
+    slots.settle(slots.put(spelled(this)), spelled(this))
+    slots.put(said(2))
+    assert found(tmp_path / "i").unreadable == 0
+    assert ids(tmp_path / "i") == [1, 2]
 
 
 def test_what_is_forgotten_is_not_found(slots: Intents, tmp_path: Path) -> None:
