@@ -205,11 +205,23 @@ async def waiting(evil: Evil, path: Path, text: str) -> AsyncIterator[Gateway]:
             yield gateway
 
 
+def issued(path: Path, more: str = "") -> str:
+    """A configuration that takes tokens."""
+    publish(path / "jwks.json", *SET["keys"])
+    return f"jwt: {{jwks: {path}/jwks.json, issuer: '{ISSUER}', audience: {AUDIENCE}{more}}}\n"
+
+
+async def test_a_key_that_has_waited_for_its_budget_is_no_bad_token(tmp_path: Path) -> None:
+    keep(tmp_path, minted("bob", None))
+    async with Evil(WHOLE, WHOLE) as evil, priced(evil, tmp_path, issued(tmp_path)) as gateway:
+        keep(tmp_path, minted("ann"), minted("bob", None))
+        assert [(await chat(gateway, key)).status for key in ("ann", "bob", "nobody")] == [200, 200, 401]
+        assert left(gateway) == {"ann": 11_000}
+
+
 @pytest.mark.parametrize("keys", ["", ", keys: {ann: ann}"], ids=["by its claim", "by the key it is mapped to"])
 async def test_no_token_is_let_in_by_the_name_of_a_key_that_waits(keys: str, tmp_path: Path) -> None:
-    publish(tmp_path / "jwks.json", *SET["keys"])
-    issued = f"jwt: {{jwks: {tmp_path}/jwks.json, issuer: '{ISSUER}', audience: {AUDIENCE}{keys}}}\n"
-    async with Evil(WHOLE) as evil, waiting(evil, tmp_path, issued) as gateway:
+    async with Evil(WHOLE) as evil, waiting(evil, tmp_path, issued(tmp_path, keys)) as gateway:
         keep(tmp_path, minted("ann", KeyBudget(usd=1)))
         got = await chat(gateway, token(sub="ann"))
         assert (got.status, evil.requests) == (401, [])
