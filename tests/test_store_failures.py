@@ -210,11 +210,13 @@ async def test_a_slot_that_cannot_be_written_at_the_end_of_an_attempt_costs_noth
     async with ledger(tmp_path) as book:
         settled, forgotten = row("s", 1000), row("f", 1000)
         slots = book.intend(settled), book.intend(forgotten)
-        with monkeypatch.context() as broken:
-            broken.setattr("os.pwrite", fail)
-            book.settle(slots[0], settled)
-            book.forget(slots[1])
-        assert book.failed == "input/output error"
+        for end in (lambda: book.settle(slots[0], settled), lambda: book.forget(slots[1])):
+            with monkeypatch.context() as broken:
+                broken.setattr("os.pwrite", fail)
+                end()
+            assert book.failed == "input/output error"
+            book.forget(book.intend(row("n", 1000)))
+            assert book.failed == ""
         assert await spent(book) == 1000
 
 
