@@ -37,7 +37,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("what", REMOVED)
 @pytest.mark.parametrize("is_hard", [True, False])
-async def test_what_was_taken_away_is_put_back_with_all_that_was_in_it(folder: Path, is_hard: bool, what: str) -> None:
+async def test_what_was_taken_away_is_put_back_with_all_that_was_in_it(
+    folder: Path, is_hard: bool, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async with ledger(folder, is_hard) as book:
         spend(book, 3)
         await spent(book)
@@ -56,6 +58,8 @@ async def test_what_was_taken_away_is_put_back_with_all_that_was_in_it(folder: P
     for left_there in (folder, folder.with_name("killed")):  # only an orderly end writes the files once more
         async with ledger(left_there, is_hard, create=False) as book:
             assert await spent(book) == 42 + under_way.nanos
+    is_ledgers = what != "ledger.intents"  # which holds nothing that was spent
+    assert caplog.text.count(f"the ledger in {folder} was deleted, and has been restored completely") == is_ledgers
 
 
 async def test_what_another_has_put_in_its_place_is_left_alone(folder: Path) -> None:
