@@ -66,6 +66,7 @@ SAID = [
 NOT_FOR_US = [
     "body.messages.0.user.name: Extra inputs are not permitted",
     "body.messages.2.assistant.reasoning_content: Extra inputs are not permitted",
+    "body.tools.0.function.parameters: Extra inputs are not permitted",
     "`tools` is not supported with this model",
     "Unknown parameter: 'messages'.",
     "This response_format type is unavailable now",
