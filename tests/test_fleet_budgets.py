@@ -188,7 +188,8 @@ async def test_what_others_spend_while_one_waits_for_another_budgets_lease_is_le
 @pytest.mark.parametrize("mode", ["strict", "lenient"])
 async def test_a_no_is_for_all_that_waited_for_it(server: Server, mode: Any) -> None:
     async with sidecar(server, mode=mode) as one, sidecar(server, mode=mode) as two:
-        held = await one.reserve(NANOS)
+        await two.spend(1, 1)
+        held = await one.reserve(NANOS - 1)
         asked = two.counter.number
         heard = await asyncio.gather(*(two.reserve(NANOS // 2) for _ in range(20)), return_exceptions=True)
         assert [type(each) for each in heard] == [OverBudget] * 20
@@ -221,6 +222,15 @@ async def test_what_costs_nothing_goes_on_also_where_more_was_spent_than_leased(
         await leases.provide(counters, 1)
     await leases.provide(counters, 0)
     budgets.settle(budgets.reserve(*ME, 0), 0)
+
+
+async def test_what_a_strict_budget_can_never_pay_no_store_is_asked_for() -> None:
+    """The client hears that it is too dear also while the store is away, and not that it is to come again."""
+    leases = Leases(Fleet())
+    budgets = Budgets({"b": Budget(usd=1)}, time, lambda _: None, leases.counter)
+    await leases.provide(budgets.counters(*ME), NANOS + 1)
+    with pytest.raises(OverBudget, match="more than the whole budget"):
+        budgets.reserve(*ME, NANOS + 1)
 
 
 async def test_what_one_held_when_it_was_killed_nobody_spends(server: Server) -> None:
