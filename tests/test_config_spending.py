@@ -123,6 +123,11 @@ limits: {client: {requests_per_minute: 5}}
     assert (mobile.key.reveal(), "k1" in repr(config), config.has_keys) == ("k1", False, True)
 
 
+def test_a_route_may_have_a_slash_where_no_provider_has_that_name(tmp_path: Path) -> None:
+    config = loaded("routes: {team/fast: {targets: [echo/a]}, echo: {targets: [echo/b]}}", tmp_path)
+    assert list(config.routes) == ["team/fast", "echo"]
+
+
 def test_keys_that_are_none_are_not_told_to_be_the_same(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         loaded("keys: {a: {}, b: {}, c: {key: ' '}, d: {key: ''}}", tmp_path)
