@@ -69,5 +69,4 @@ class Price:
 
 def _plain(tier: str) -> str:
     """Without the prefix that Google's enums and Vertex's traffic types have: ON_DEMAND_FLEX."""
-    word = tier.lower()
-    return word if word in STANDARD else word.removeprefix("service_tier_").removeprefix("on_demand_")
+    return tier.lower().removeprefix("service_tier_").removeprefix("on_demand_")
