@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from errno import ENOSPC
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -210,7 +211,7 @@ async def test_a_slot_that_cannot_be_written_at_the_end_of_an_attempt_costs_noth
     async with ledger(tmp_path) as book:
         settled, forgotten = row("s", 1000), row("f", 1000)
         slots = book.intend(settled), book.intend(forgotten)
-        for end in (lambda: book.settle(slots[0], settled), lambda: book.forget(slots[1])):
+        for end in (partial(book.settle, slots[0], settled), partial(book.forget, slots[1])):
             with monkeypatch.context() as broken:
                 broken.setattr("os.pwrite", fail)
                 end()
