@@ -523,6 +523,12 @@ def test_what_was_not_counted_is_not_booked_as_nothing(each: Counts, path: tuple
     assert WRITTEN.cost(usage) > 0
 
 
+def test_an_answer_of_no_words_may_have_no_tokens() -> None:
+    asked = call(envelope=Envelope(OPENAI.request(model="m")))
+    asked.usage = counted("openai_chat", chat({"prompt_tokens": 5, "completion_tokens": 0}))
+    assert used(asked, None) == (asked.usage, 0)
+
+
 def test_what_is_odd_is_filled_up_beside_what_is_not() -> None:
     asked = call(envelope=Envelope(OPENAI.request(model="m", user="x" * 400)), target=Target(Echo("echo"), "m"))
     odd = anthropic({"input_tokens": -5, "cache_read_input_tokens": 1, "output_tokens": 2})
