@@ -131,6 +131,7 @@ async def test_what_one_needs_another_can_have_once_it_is_given_back(server: Ser
 async def test_who_comes_later_counts_what_was_spent_before(server: Server) -> None:
     async with sidecar(server) as one:
         await one.spend(NANOS, 7 * NANOS // 10)
+    assert await server.do("PTTL", KEY) == -1  # a total is kept for ever
     async with sidecar(server) as two:
         await soon(lambda: two.budgets.statements()[0].spent == 7 * NANOS // 10)
         with pytest.raises(OverBudget, match=r"0\.3 of its 1 dollars left"):
