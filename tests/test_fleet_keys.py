@@ -239,6 +239,7 @@ async def test_who_was_last_to_find_something_out_is_right_in_whichever_order_it
             assert heard >= left - 15
             assert left or heard == 0
             assert order != found or heard == pytest.approx(left, abs=15)
+            assert last.pause == 1.0
             shared.beats.remove(mate.share._beat)
 
 
