@@ -127,6 +127,15 @@ async def test_a_request_takes_of_all_limits_or_of_none(server: Server) -> None:
         assert mate.scope.levels(monotonic_ns())[0][2] == 9
 
 
+async def test_a_refusal_names_the_limit_that_is_reached(server: Server) -> None:
+    async with joined(server.url) as fleet:
+        mate = Mate(fleet, Limits(requests_per_minute=1, concurrent=2))
+        await mate.ask()
+        with pytest.raises(OverLimit, match="1 request per minute") as refused:
+            await mate.ask()
+        assert "retry-after" in dict(refused.value.headers)
+
+
 async def test_who_may_wait_waits_in_turn(server: Server) -> None:
     async with joined(server.url) as fleet:
         mate = Mate(fleet, Limits(concurrent=1), Queue(seconds=5, length=3))
