@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import resource
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -10,7 +11,7 @@ import pytest
 from multidict import CIMultiDict
 
 from proxy import config
-from proxy.edge.room import OURS, SPARE, Room
+from proxy.edge.room import MANY, OURS, SPARE, Room, descriptors
 from proxy.errors import GatewayError
 from proxy.middleware.overload import Overload
 from proxy.ports import Call, Reply
@@ -424,6 +425,13 @@ def test_the_operator_may_allow_fewer_connections_than_the_descriptors_do(
     assert room.limit == limit
     told = "max_connections is 101, but 264 file descriptors allow only 100 (ulimit -n)"
     assert caplog.messages == ([told] if most == 101 else [])
+
+
+@pytest.mark.parametrize(("limit", "told"), [(5000, 5000), (resource.RLIM_INFINITY, MANY)])
+def test_descriptors_without_a_limit_are_many(limit: int, told: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, limit))
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    assert descriptors() == told
 
 
 def test_who_waits_to_be_accepted_is_let_in_where_more_are_allowed() -> None:
