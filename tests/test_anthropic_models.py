@@ -173,9 +173,15 @@ def test_thinking_that_is_off_is_off_for_other_wires_too(word: str) -> None:
     assert sent(request)["thinking"] == {"type": word}
 
 
-def test_an_effort_leaves_room_for_the_answer() -> None:
-    value, _ = encoded(OPUS_4_7, reasoning=Reasoning(effort="medium"), max_tokens=None)
-    assert value["max_tokens"] == DEFAULT_MAX_TOKENS + BUDGETS["medium"]
+@pytest.mark.parametrize(
+    ("reasoning", "thoughts"),
+    [(Reasoning(effort="medium"), BUDGETS["medium"]), (Reasoning(adaptive=True), BUDGETS["high"])],
+    ids=str,
+)
+def test_thoughts_leave_room_for_the_answer(reasoning: Reasoning, thoughts: int) -> None:
+    for limit, total in ((None, DEFAULT_MAX_TOKENS + thoughts), (9000, 9000)):
+        value, _ = encoded(OPUS_4_7, reasoning=reasoning, max_tokens=limit)
+        assert (value["thinking"], value["max_tokens"]) == ({"type": "adaptive"}, total)
 
 
 CALL, RESULT = ToolCall(id="1", name="f"), turn("user", ToolResult(id="1", parts=[Text(text="r")]), at="messages[2]")
