@@ -461,13 +461,18 @@ def test_grounding_is_citations_in_characters_and_comes_back_whole() -> None:
 
 def test_recitals_and_fetched_pages_come_back_as_they_came() -> None:
     fields = {
-        "citationMetadata": {"citationSources": [{"endIndex": 2, "uri": "https://a.example"}, {"startIndex": 1}]},
+        "citationMetadata": {
+            "citationSources": [{"endIndex": 2, "uri": "https://a.example"}, {"startIndex": 1}, {"endIndex": "2"}]
+        },
         "urlContextMetadata": {"urlMetadata": [{"retrievedUrl": "https://b.example"}]},
     }
     choice = whole({"text": "héy"}, **fields)
     assert isinstance(choice.parts[0], Text)
-    first = choice.parts[0].citations[0]
-    assert (first.url, first.start, first.end) == ("https://a.example", 0, 1)
+    assert [(one.url, one.start, one.end) for one in choice.parts[0].citations[:3]] == [
+        ("https://a.example", 0, 1),
+        ("", None, None),
+        ("", None, None),
+    ]
     back = told(*choice.parts)["candidates"][0]
     assert {key: back[key] for key in fields} == fields
 
