@@ -969,6 +969,11 @@ def test_a_tier_has_several_spellings(word: str) -> None:
     assert sent(request)["serviceTier"] == "flex"
 
 
+def test_a_tier_that_is_new_stays_on_its_own_wire() -> None:
+    encoded = WIRE.encode(parsed(serviceTier="overnight"))
+    assert (json.loads(encoded.body)["serviceTier"], encoded.dropped) == ("overnight", ())
+
+
 def test_gemini_3_is_told_that_a_call_has_no_seal() -> None:
     turns = [
         turn("user", Text(text="go")),
