@@ -14,6 +14,7 @@ from proxy.budgets.windows import Window
 from proxy.config import Budget, Queue
 from proxy.errors import OverLimit
 from proxy.fleet import SOON, TOGETHER, Fleet, StoreUnavailable, heard
+from proxy.limits.gcra import SECOND
 from proxy.limits.need import Need
 from proxy.limits.rate import TAKE, Rate
 from proxy.limits.scope import Held
@@ -125,6 +126,12 @@ async def test_a_request_takes_of_all_limits_or_of_none(server: Server) -> None:
             with pytest.raises(OverLimit, match="tokens"):
                 await mate.ask(Need(90, 0))
         assert mate.scope.levels(monotonic_ns())[0][2] == 9
+
+
+def test_the_wait_for_a_fleets_limit_is_exact_as_last_heard() -> None:
+    rate = Rate(60, "")
+    rate.hear(rate.burst - rate.step, 0)
+    assert [rate.wait(count) // SECOND for count in (1, 2, 60)] == [0, 1, 59]
 
 
 async def test_a_refusal_names_the_limit_that_is_reached(server: Server) -> None:
