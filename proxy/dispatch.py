@@ -61,8 +61,8 @@ class Dispatch:
         self._provenance = provenance or Provenance()
         self._elsewhere = Elsewhere()
         self._heeding = Heeding()
-        self._translation = Translation(vault, strict, self._fetching, self._provenance, self._heeding)
-        self._pass_through = PassThrough(self._translation, self._provenance, self._heeding)
+        self._translation = Translation(dialect, vault, strict, self._fetching, self._provenance, self._heeding)
+        self._pass_through = PassThrough(dialect, self._translation, self._provenance, self._heeding)
 
     async def answer(self, call: Call) -> Reply:
         """Raises GatewayError before the first byte; after it, the body raises."""
@@ -79,7 +79,7 @@ class Dispatch:
                 taken = self._elsewhere.left(taken, call, target)
                 own = client.name in taken
             preferred = client if own else self._dialect(taken[0])
-            others = [self._dialect(name) for name in taken if name != preferred.name] if len(taken) > 1 else []
+            others = [name for name in taken if name != preferred.name] if len(taken) > 1 else []
             call.wire = preferred.name
             call.is_translated = not own or call.so_far != "" or self._must_change(body, target, client)
             if not call.is_translated and client.seals and self._provenance.may_tell(target.adapter.name, client.name):
@@ -107,19 +107,18 @@ class Dispatch:
             or (bool(self._heeding.lessons) and self._heeding.wants_system(*_place(target, client), body))
         )
 
-    async def _translate(self, call: Call, target: Target, preferred: Dialect, others: Sequence[Dialect]) -> Reply:
+    async def _translate(self, call: Call, target: Target, preferred: Dialect, others: Sequence[str]) -> Reply:
         """In the preferred dialect, or in Responses, if the provider takes that and only that can say it: OpenAI is
         shown a document by its URL there.
         """
         try:
             return await self._translation.translate(call, target, preferred, others)
         except Unrepresentable as error:
-            elsewhere = next((other for other in others if other.name == ELSEWHERE), None)
-            if elsewhere is None:
+            if ELSEWHERE not in others:
                 raise
-            left = [preferred, *(other for other in others if other is not elsewhere)]
+            left = [preferred.name, *(other for other in others if other != ELSEWHERE)]
             try:
-                return await self._ask_instead(error, elsewhere, call, target, left)
+                return await self._ask_instead(error, self._dialect(ELSEWHERE), call, target, left)
             except Unrepresentable:
                 call.wire = preferred.name
             raise
@@ -138,7 +137,7 @@ class Dispatch:
         return left if client.name not in left else ()  # the adapter knows better
 
     async def _ask_instead(
-        self, error: GatewayError, dialect: Dialect, call: Call, target: Target, others: Sequence[Dialect] = ()
+        self, error: GatewayError, dialect: Dialect, call: Call, target: Target, others: Sequence[str] = ()
     ) -> Reply:
         """A host that names its other endpoint need not have it: then the first word stands."""
         call.wire, call.is_translated = dialect.name, True

@@ -30,6 +30,8 @@ _PAGES = frozenset({"text/html", "text/xml", "application/xml"})
 _is_page = re.compile(rb"(?:\xef\xbb\xbf)?\s*<").match
 _is_type = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}", re.ASCII).fullmatch
 
+Find = Callable[[str], Dialect]  # the dialect of this name
+
 
 async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> Answer:
     """Send, and return the answer at its head, where that is no error. Raises UpstreamError."""
@@ -162,12 +164,15 @@ def read_whole(call: Call, answer: Answer) -> Awaitable[bytes]:
     return call.timed(answer.read(MAX_WHOLE))
 
 
-def dialect_of(held: bytes, asked: Dialect, others: Sequence[Dialect]) -> Dialect:
-    """The dialect of an answer that begins so. A host that imitates OpenAI may answer every wire's requests in one."""
-    if not others or asked.sign is None:
+def dialect_of(held: bytes, asked: Dialect, others: Sequence[str], find: Find) -> Dialect:
+    """The dialect of an answer that begins so. A host that imitates OpenAI may answer every wire's requests in one.
+
+    `others`: the names of those that it takes besides; `find` has the code, which is not loaded before it is needed.
+    """
+    if not others or asked.sign is None or asked.sign.search(held, 0, BEGINNING):
         return asked
     for end in (BEGINNING, len(held)):
-        for dialect in (asked, *others):
+        for dialect in (asked, *map(find, others)):
             if dialect.sign is not None and dialect.sign.search(held, 0, end):
                 return dialect
     return asked

@@ -13,6 +13,7 @@ from proxy.edge.aside import SKIMMED, aside
 from proxy.envelope import Envelope
 from proxy.errors import Down, UpstreamError
 from proxy.lanes.asking import (
+    Find,
     ask,
     blame,
     dialect_of,
@@ -28,20 +29,23 @@ from proxy.lanes.heeding import Heeding
 from proxy.lanes.relaying import Relay, note
 from proxy.lanes.translating import Translation
 from proxy.lanes.windows import window
-from proxy.ports import Answer, Call, Dialect, Forward, HeadCounting, Meter, Outgoing, Reply, Strip, Target
+from proxy.ports import Answer, Call, Forward, HeadCounting, Meter, Outgoing, Reply, Strip, Target
 from proxy.sealing.provenance import Provenance, has_one
 
 
 class PassThrough:
-    """The lane. `translate`: the other one, for an answer that turns out to be of another wire."""
+    """The lane. `dialect` finds a dialect by its name; `translate`: the other lane, for an answer that turns out to be
+    of another wire.
+    """
 
-    def __init__(self, translate: Translation, provenance: Provenance, heeding: Heeding) -> None:
+    def __init__(self, dialect: Find, translate: Translation, provenance: Provenance, heeding: Heeding) -> None:
+        self._dialect = dialect
         self._translate = translate
         self._provenance = provenance
         self._heeding = heeding
 
-    async def pass_on(self, call: Call, target: Target, others: Sequence[Dialect]) -> Reply:
-        """`others`: the provider's other dialects.
+    async def pass_on(self, call: Call, target: Target, others: Sequence[str]) -> Reply:
+        """`others`: the names of the provider's other dialects.
 
         Raises GatewayError before the first byte; after it, the body raises.
         """
@@ -52,7 +56,7 @@ class PassThrough:
         meter = call.dialect.meter(live)
         try:
             held = await (_hold if live else _whole)(call, answer, meter)
-            if (spoke := dialect_of(held, call.dialect, others)) is not call.dialect:
+            if (spoke := dialect_of(held, call.dialect, others, self._dialect)) is not call.dialect:
                 return await self._translate.answer(call, target, Begun(answer, held), spoke)
         except BaseException:  # most of all where the client has left: the provider must not go on
             answer.abort()

@@ -22,7 +22,7 @@ from proxy.grammar.claude.betas import HEADER, named_in
 from proxy.grammar.named import called
 from proxy.lanes import kept
 from proxy.lanes.abilities import fit
-from proxy.lanes.asking import ask, dialect_of, hold, is_stream, read_whole
+from proxy.lanes.asking import Find, ask, dialect_of, hold, is_stream, read_whole
 from proxy.lanes.begun import Begun
 from proxy.lanes.bound import refuses_thoughts, without_thoughts
 from proxy.lanes.calls import Calls
@@ -71,11 +71,12 @@ class _Asked(NamedTuple):
 
 
 class Translation:
-    """The lane. `strict`: a request with a knob that cannot cross is refused."""
+    """The lane. `dialect` finds a dialect by its name; `strict`: a request with a knob that cannot cross is refused."""
 
     def __init__(
-        self, vault: Vault, strict: bool, fetching: Fetching, provenance: Provenance, heeding: Heeding
+        self, dialect: Find, vault: Vault, strict: bool, fetching: Fetching, provenance: Provenance, heeding: Heeding
     ) -> None:
+        self._dialect = dialect
         self._vault = vault
         self._strict = strict
         self._fetching = fetching
@@ -83,9 +84,9 @@ class Translation:
         self._heeding = heeding
 
     async def translate(
-        self, call: Call, target: Target, dialect: Dialect, others: Sequence[Dialect], thoughtless: bool = False
+        self, call: Call, target: Target, dialect: Dialect, others: Sequence[str], thoughtless: bool = False
     ) -> Reply:
-        """`dialect`: the provider's; `others`: the other ones that it takes; `thoughtless`: it refused the thoughts.
+        """`dialect`: the provider's; `others`: the names of its other ones; `thoughtless`: it refused the thoughts.
 
         Raises GatewayError before the first byte; after it, the body raises.
         """
@@ -119,7 +120,7 @@ class Translation:
             except BaseException:  # most of all where the client has left: the provider must not go on
                 answer.abort()
                 raise
-            answer, dialect = Begun(answer, held), dialect_of(held, dialect, others)
+            answer, dialect = Begun(answer, held), dialect_of(held, dialect, others, self._dialect)
         return await _answered(call, _Asked(request, recall, renderer, names, free), answer, dialect)
 
     async def answer(self, call: Call, target: Target, answer: Answer, dialect: Dialect) -> Reply:

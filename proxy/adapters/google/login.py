@@ -112,7 +112,7 @@ class Login:
             if proxy := self._config.proxy.reveal():
                 session.proxies["https"] = proxy  # not "http", which the metadata server is reached by
             trusted = self._config.ca or ssl.get_default_verify_paths().cafile  # SSL_CERT_FILE, or the system's
-            session.verify = True if trusted is None else str(trusted)
+            session.verify = str(trusted) if trusted else True
             if self._credentials is None:
                 self._credentials, project = self._found(request)
                 self.project = project or ""
