@@ -185,7 +185,7 @@ class Upstream:
             ) as response:
                 return response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise mapped(error, TOLD) from None
+            raise mapped(error, TOLD, "webhook") from None
 
     async def _connect(self, origin: Origin, fresh: bool, most: float) -> Held:
         """A connection from aiohttp's connector; `fresh`: a new one, and those that wait are stale and are closed.

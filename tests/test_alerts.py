@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,9 @@ from proxy.errors import Down
 from proxy.spending import alerts
 from proxy.spending.alerts import Alerts
 from proxy.spending.money import NANOS
+from tests.client import OPENAI, chat
+from tests.evil import Evil, Scenario
+from tests.gateway import config_file, pillion
 
 URL = "https://hooks.example.com/services/T0/kept-very-secret?token=also-kept"
 NEARLY = Alert("threshold", "team", "ci", "day", 8 * NANOS, 10 * NANOS, 1_792_108_800.0)
@@ -100,7 +104,8 @@ async def test_the_webhook_gets_it_in_words_and_in_figures() -> None:
         ([503, 429, 200], 3, 0, None),
         ([Down("No."), OSError(URL), TimeoutError(), 200], 4, 0, None),
         ([500], 4, 1, "it answered with status 500"),
-        ([Down("The provider cannot be reached.", detail=URL)], 4, 1, "The provider cannot be reached."),
+        ([Down("The webhook cannot be reached.", detail=URL)], 4, 1, "The webhook cannot be reached."),
+        ([TimeoutError(URL)], 4, 1, "it did not answer within 10 s"),
         ([ValueError(URL)], 4, 1, "ValueError"),
         ([404], 1, 1, "it answered with status 404"),
         ([302], 1, 1, "it answered with status 302"),
@@ -121,6 +126,20 @@ async def test_it_is_tried_again_three_times_and_nothing_tells_the_url(
     )
     for hidden in ("kept", "hooks.example.com"):
         assert hidden not in caplog.text + repr(told)
+
+
+async def test_a_budget_that_is_used_up_is_told_to_the_operators_webhook(tmp_path: Path) -> None:
+    """From a request to the webhook, over the connections that pillion makes."""
+    text = "budgets: {all: {usd: 0.00001, mode: lenient}}\nprices: {openai/m: {input: 1, output: 3}}\n"
+    whole = Scenario(body=OPENAI.whole, headers=[("content-type", "application/json")])
+    async with Evil(Scenario(status=204), Scenario(status=204)) as hook, Evil(whole) as evil:
+        environ = config_file(text + f"alerts: {{webhook: '{hook.url}/hook?key=k'}}", tmp_path)
+        async with pillion(**environ, **OPENAI.environ(evil.url)) as gateway:
+            assert (await chat(gateway, OPENAI, OPENAI.request(model="openai/m"))).status == 200
+            await hook.received(2)
+    assert {(asked.method, asked.target) for asked in hook.requests} == {("POST", "/hook?key=k")}
+    said = [json.loads(asked.body) for asked in hook.requests]
+    assert [(one["budget"], one["kind"]) for one in said] == [("all", "threshold"), ("all", "exhausted")]
 
 
 async def test_one_that_fails_does_not_keep_the_next_from_being_told() -> None:

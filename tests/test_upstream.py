@@ -25,6 +25,7 @@ from proxy.edge.wire import Wire
 from proxy.errors import Down, Timeout, UpstreamError
 from proxy.upstream import IDLE_LIFE, WATCHED, Upstream
 from tests.evil import Evil, Received, Scenario, Split, trust
+from tests.nowhere import free_port
 
 LIMIT = 1024 * 1024
 PATIENCE = 30  # seconds until an answer that should have begun is a failure
@@ -371,6 +372,34 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
             answer = await post(upstream, evil.url)
             assert (answer.status, await answer.read(LIMIT)) == (status, b"moved")
         assert elsewhere.connections == 0
+
+
+@pytest.mark.parametrize("status", [200, 302, 503])
+async def test_a_webhook_is_told_and_its_status_known(status: int) -> None:
+    async with Evil() as elsewhere, pool() as upstream:
+        async with Evil(Scenario(status=status, headers=[("Location", elsewhere.url)])) as evil:
+            assert await upstream.tell(f"{evil.url}/hook?key=k", b"{}") == status
+            asked = evil.requests[0]
+            assert (asked.method, asked.target, asked.body) == ("POST", "/hook?key=k", b"{}")
+            assert asked.header("content-type") == "application/json"
+        assert elsewhere.connections == 0
+
+
+async def test_a_webhook_that_fails_is_not_taken_for_a_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.upstream.TOLD", 0.05)
+    stalls = Scenario(cut_at=0, cut_of="wire", how="stall")
+    async with Evil(CLOSED_AT_ONCE, stalls) as evil, pool() as upstream:
+        said = []
+        for url in (f"http://127.0.0.1:{free_port()}/", evil.url, evil.url, "https://[::1"):
+            with pytest.raises(UpstreamError) as caught:
+                await upstream.tell(url, b"{}")
+            said.append((caught.value.message, caught.value.code))
+    assert said == [
+        ("The webhook cannot be reached.", "connect_error"),
+        ("The connection to the webhook failed.", "network_error"),
+        ("The webhook did not answer within 0.05 s.", "total_timeout"),
+        ("The connection to the webhook failed.", "network_error"),
+    ]
 
 
 async def test_a_cookie_is_not_kept() -> None:

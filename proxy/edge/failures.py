@@ -16,21 +16,21 @@ from proxy.errors import Down, Timeout, UpstreamError
 # Why there may be no connection, the specific errors first: what the client reads, and the code.
 _WAYS: Sequence[tuple[type[Exception], str, str]] = (
     (aiohttp.ClientProxyConnectionError, "The egress proxy cannot be reached.", "proxy_error"),
-    (aiohttp.ClientConnectorDNSError, "The provider's host name cannot be resolved.", "dns_error"),
-    (aiohttp.ClientSSLError, "The TLS connection to the provider failed.", "tls_error"),
-    (aiohttp.ClientConnectorError, "The provider cannot be reached.", "connect_error"),
-    (Exception, "The connection to the provider failed.", "network_error"),
+    (aiohttp.ClientConnectorDNSError, "The {whom}'s host name cannot be resolved.", "dns_error"),
+    (aiohttp.ClientSSLError, "The TLS connection to the {whom} failed.", "tls_error"),
+    (aiohttp.ClientConnectorError, "The {whom} cannot be reached.", "connect_error"),
+    (Exception, "The connection to the {whom} failed.", "network_error"),
 )
 
 
-def mapped(error: Exception, seconds: float) -> UpstreamError:
-    """An error of aiohttp's or the system's as one of ours. `seconds`: the time that the provider had."""
+def mapped(error: Exception, seconds: float, whom: str = "provider") -> UpstreamError:
+    """An error of aiohttp's or the system's as one of ours. `seconds`: the time that it had, whom we asked."""
     if isinstance(error, TimeoutError):
-        return Timeout(f"The provider did not answer within {seconds:g} s.", code="total_timeout")
+        return Timeout(f"The {whom} did not answer within {seconds:g} s.", code="total_timeout")
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return turned_back(error.status)
     message, code = next((message, code) for kind, message, code in _WAYS if isinstance(error, kind))
-    return Down(message, kind="network_error", code=code, detail=_detail(error))
+    return Down(message.format(whom=whom), kind="network_error", code=code, detail=_detail(error))
 
 
 def turned_back(status: int) -> Down:

@@ -104,6 +104,8 @@ class Alerts:
                 status = await self._post(self._webhook.reveal(), body)
         except UpstreamError as error:
             return error.message, True
+        except TimeoutError:
+            return f"it did not answer within {PATIENCE:g} s", True
         except Exception as error:  # of any kind, as the next alert must still be sent; its text may name the URL
             return type(error).__name__, True
         return "" if 200 <= status < 300 else f"it answered with status {status}", status >= 500 or status in LATER
