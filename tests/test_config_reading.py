@@ -180,6 +180,8 @@ HOSTILE = [
     (b"#" * (LARGEST + 1), f": longer than {LARGEST} bytes"),
     (b"listen: \x00", ":1: contains a control character (U+0000)"),
     (b"\n\nlisten: '\x1b[2J'", ":3: contains a control character (U+001B)"),
+    ("listen: x\n# \x80", ":2: contains a control character (U+0080)"),
+    ("listen: \uffff", ":1: contains a control character (U+FFFF)"),
     (b"listen: \xff", ": not UTF-8"),
     ("listen: x".encode("utf-16"), ": not UTF-8"),
     (b"listen:\n\t- x", ":2: a tab where YAML requires spaces"),
@@ -225,6 +227,16 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [b"\xef\xbb\xbfstrict: true\n", b"strict: true\r\n", b"---\nstrict: true\n...\n"])
 def test_marks_and_line_ends_of_other_systems_do_no_harm(file: Path, text: bytes) -> None:
     assert read(file, text).strict
+
+
+@pytest.mark.parametrize("text", ["", "# strict: true", "---", "--- # nothing\n...", "~", "null"])
+def test_a_file_may_say_nothing(file: Path, text: str) -> None:
+    assert (read(file, text).strict, read_text(text, "config.yaml", Mistakes()).entries) == (False, {})
+
+
+@pytest.mark.parametrize("text", ["{a: 'Gr\u00fc\u00dfe'}", "{a: '\U0001f642'}", "{a: '\u2028'}", "{a: '\ufeff'}"])
+def test_letters_of_all_scripts_do_no_harm(file: Path, text: str) -> None:
+    assert aliases(file, f"aliases: {text}") == {"a": text[5:-2]}
 
 
 def test_a_file_cut_anywhere_is_read_or_refused_in_our_words(file: Path) -> None:

@@ -20,7 +20,9 @@ DEEPEST = 32
 MOST = 20_000  # values, counted again for each alias
 
 _KINDS: dict[str, Kind] = {"int": "number", "float": "number", "bool": "boolean", "null": "null", "timestamp": "date"}
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]"
+)  # https://yaml.org/spec/1.1/#c-printable
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -47,8 +49,6 @@ def read(text: str, source: str, mistakes: Mistakes) -> Table:
         mark = error.problem_mark
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"{source}{line}: {_why(error, text)}") from None
-    except yaml.YAMLError:
-        raise ConfigError(f"{source}: not valid YAML") from None
 
 
 def _why(error: yaml.MarkedYAMLError, text: str) -> str:
