@@ -60,11 +60,12 @@ class Secret:
 
     def __eq__(self, other: object) -> bool:
         """Is it the same now, and will it be?"""
-        if not isinstance(other, Secret):
-            return NotImplemented
-        return (self._file, self._item, self.reveal()) == (other._file, other._item, other.reveal())
+        return isinstance(other, Secret) and self._shown() == other._shown()
 
     __hash__ = None  # type: ignore[assignment]  # it may change
+
+    def _shown(self) -> tuple[Path | None, int | None, str]:
+        return self._file, self._item, self.reveal()
 
     def reveal(self) -> str:
         if self._file is not None and self._clock() >= self._look_at:
