@@ -45,11 +45,11 @@ def seconds(text: str, longest: float) -> float:
 
 async def in_time(call: Call, waiting: Awaitable[T]) -> T:
     """Await it for as long as the client has time. Raises GatewayError, 504."""
+    if call.timeout is None:
+        return await waiting
     try:
         return await call.in_time(waiting)
     except TimeoutError:
-        if call.timeout is None:
-            raise
         raise too_late(call.timeout) from None
 
 
