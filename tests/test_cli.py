@@ -279,6 +279,12 @@ def test_a_library_that_is_missing_is_named_with_what_to_do(library: str, comman
     assert "pip install" in complaints
 
 
+def test_a_module_of_ours_that_is_missing_is_a_bug_and_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "proxy.process.serving", None)
+    with pytest.raises(ImportError, match=r"proxy\.process\.serving"):
+        main(["check"])
+
+
 @pytest.mark.parametrize("version", ["3.14.3", "3.9.5", "2.0", "3.13.99rc1"])
 def test_an_old_aiohttp_is_refused(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aiohttp, "__version__", version)

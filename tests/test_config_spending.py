@@ -75,6 +75,11 @@ def loaded(text: str, folder: Path, **environ: str) -> Config:
             "keys: {k: {key: x}}\nbudgets: {a: {usd: 1, client: a|b}}",
             "budgets.a.client: is not a valid name of a client key",
         ),
+        ("budgets: {a b: {usd: 1}}", "budgets.a b: the name must be 1 to 64 characters"),
+        (
+            "providers: {openai: {api_key: x}}\nbudgets: {a: {usd: 1, provider: openai, model: echo/x}}",
+            "budgets.a.model: is not a model of openai's",
+        ),
         ("budgets: {a: {usd: 1}, b: {usd: 2}}", "budgets.b: covers the same as a"),
         ("limits: {models: {echo: {concurrent: 1}}}", "limits.models.echo: must be PROVIDER/MODEL"),
         ("limits: {client: {concurrent: 0}}", "limits.client.concurrent: expected a whole number, at least 1"),

@@ -121,6 +121,17 @@ async def test_a_host_that_names_what_it_has_not_is_asked_for_it_once() -> None:
     assert {(got.status, json.loads(got.body)["error"]["message"]) for got in answers} == {(400, FOR_TOOLS)}
 
 
+async def test_what_the_other_endpoint_refuses_is_told() -> None:
+    """It is there, so what it says of the request counts, and it is asked at once from then on."""
+    spent = refusal(429, "You exceeded your current quota.")
+    async with Evil(refusal(400, FOR_TOOLS), spent, spent) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        answers = [await chat(gateway, **CALLED) for _ in range(2)]
+        assert asked(evil) == [CHAT, RESPONSES, RESPONSES]
+    assert {(got.status, json.loads(got.body)["error"]["message"]) for got in answers} == {
+        (429, "You exceeded your current quota.")
+    }
+
+
 async def test_what_the_other_endpoint_cannot_say_is_named() -> None:
     host = Host(400, FOR_TOOLS, tools_alone=True)
     async with Evil(answering=host) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
