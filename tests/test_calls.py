@@ -152,6 +152,23 @@ async def test_a_client_that_goes_by_ids_can_tell_two_calls_of_one_id_apart(stre
     assert re.findall(rb'"id": ?"(call_[^"]*)"', got.body) == [b"call_0_2", b"call_0_3"]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_calls_without_an_id_are_each_given_one_of_the_clients_wire(stream: bool) -> None:
+    """Gemini's older models give none."""
+    calls = [{"functionCall": {"name": "f", "args": {}}}] * 2
+    said = json.dumps({"candidates": [{"content": {"parts": calls}, "finishReason": "STOP"}]}).encode()
+    kind, body = ("text/event-stream", b"data: %b\n\n" % said) if stream else ("application/json", said)
+    scenario = Scenario(headers=[("content-type", kind)], body=body)
+    async with (
+        Evil(scenario) as evil,
+        pillion(GEMINI_API_KEY="k", PILLION_GEMINI_BASE_URL=evil.url) as gateway,
+    ):
+        tools = [{"name": "f", "input_schema": {"type": "object"}}]
+        got = await ask(gateway, "POST", "/v1/messages", ANTHROPIC.request(stream, "gemini/m", tools=tools))
+    ids = re.findall(rb'"id": ?"(toolu_[^"]+)"', got.body)
+    assert (len(ids), len(set(ids))) == (2, 2)
+
+
 async def test_what_a_client_repeats_under_one_id_reaches_claude_under_two() -> None:
     """A conversation that was another host's, and goes on there."""
     said = [{"id": "same", "type": "function", "function": {"name": "f", "arguments": "{}"}}]

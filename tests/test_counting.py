@@ -7,9 +7,12 @@ import pytest
 from openai import AsyncOpenAI
 from openai.types.responses import input_token_count_params
 
-from proxy.canon import Document, Image, Inline, Request, Text, Tool, ToolCall, Turn
+from proxy import registry
+from proxy.canon import Audio, Document, Image, Inline, Remote, Request, Text, Tool, ToolCall, Turn, Video
 from proxy.grammar.claude.quoting import in_pieces
 from proxy.lanes.estimate import PAGE, estimate
+from proxy.ports import Call, Counting, Reply
+from proxy.routes import chats
 from proxy.spending.tokens import IMAGE
 from tests import recordings
 from tests.client import Got, ask
@@ -192,6 +195,10 @@ async def test_a_body_that_is_none_is_refused_by_its_path() -> None:
         (Image(source=Inline("A" * 4_000_000, "image/png")), IMAGE, IMAGE + 10),
         (Document(source=Inline("A" * 1000, "application/pdf")), PAGE, PAGE + 10),
         (Document(source=Inline("A" * 800_000, "application/pdf")), 12 * PAGE, 12 * PAGE + 10),
+        (Audio(source=Inline("A" * 400_000, "audio/mp3")), 600, 610),
+        (Audio(id="a"), 1, 10),
+        (Video(source=Inline("A" * 4_000_000, "video/mp4")), 3000, 3010),
+        (Video(source=Remote("https://x.test/v.mp4")), 1, 10),
         (in_pieces(["word " * 100, "word " * 100]), 200, 400),
         (in_pieces(["word " * 100_000]), 100_000, 200_000),
         (ToolCall(id="c", name="f", arguments='{"a": "' + "b" * 400 + '"}'), 100, 120),
@@ -200,6 +207,15 @@ async def test_a_body_that_is_none_is_refused_by_its_path() -> None:
 def test_an_estimate_is_of_the_right_order(part: Any, at_least: int, at_most: int) -> None:
     said = Request(wire="w", model="m", turns=[Turn(role="user", parts=[part])])
     assert at_least <= estimate(said) <= at_most
+
+
+def test_every_route_that_counts_is_of_a_dialect_that_can() -> None:
+    async def chat(call: Call) -> Reply:
+        raise NotImplementedError
+
+    names = [route.dialect for route in chats(chat) if route.operation == "count_tokens"]
+    assert len(names) > 4
+    assert all(isinstance(registry.dialect(name), Counting) for name in names if name)
 
 
 def test_tools_are_counted() -> None:

@@ -417,6 +417,21 @@ async def test_a_client_that_leaves_a_live_stream_takes_the_provider_with_it(
         assert gateway.app.upstream.in_use == 0
 
 
+async def test_a_client_that_has_enough_gets_the_beginning_once_and_then_the_rest() -> None:
+    talk = Talk()
+    talk.receive(ANSWERS["length"][:-3])
+    begun, out = Begun(talk.exchange, await talk.exchange.chunk()), list[bytes]()
+    talk.receive(ANSWERS["length"][-3:])
+
+    def sink(piece: bytes) -> bool:
+        out.append(piece)
+        return len(out) > 1
+
+    assert begun.pour is not None
+    assert (await begun.pour(sink), out) == (False, [BODY[:-3]])
+    assert (await begun.pour(sink), b"".join(out)) == (True, BODY)
+
+
 async def test_an_answer_whose_beginning_was_read_has_not_ended_before_that_is_taken() -> None:
     for take in (Begun.chunk, partial(Begun.read, limit=99)):
         talk = Talk()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from proxy.lanes import elsewhere
 from tests.client import ANTHROPIC, OPENAI, Got, ask
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import pillion
@@ -78,6 +79,16 @@ async def test_tools_that_have_no_place_here_are_asked_for_there_and_at_once_fro
         await chat(gateway)  # and what has none passes as it did, as another model's does
         await chat(gateway, "gpt-4.1")
         assert asked(evil)[3:] == [CHAT, CHAT]
+
+
+async def test_only_so_many_models_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients choose their names. One that is forgotten is asked for here once more."""
+    monkeypatch.setattr(elsewhere, "REMEMBERED", 2)
+    async with Evil(answering=Host(*FOR_ALL[0])) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        for model in ("gpt-6", "gpt-7", "gpt-6", "gpt-7", "gpt-8", "gpt-6"):
+            assert text(await chat(gateway, model)) == "Grüße"
+    both = [CHAT, RESPONSES]
+    assert asked(evil) == [*both, *both, RESPONSES, RESPONSES, *both, *both]
 
 
 async def test_a_client_of_another_wire_is_sent_there_as_well() -> None:

@@ -94,6 +94,14 @@ async def test_what_an_answer_that_is_cut_has_said_of_it_stands() -> None:
     assert events(got)[-1]["response"]["output"][0]["input"] == "ab"
 
 
+@pytest.mark.parametrize("arguments", ['{"text": 5}', '{"inp', "[" * 300])
+async def test_arguments_of_another_form_are_passed_on_for_the_clients_tool_to_complain(arguments: str) -> None:
+    got, _ = await asked(streamed(*arguments, whole=False), stream=True)
+    said = events(got)
+    deltas = [event["delta"] for event in said if event["type"] == "response.custom_tool_call_input.delta"]
+    assert "".join(deltas) == said[-1]["response"]["output"][0]["input"] == arguments
+
+
 async def test_the_grammar_is_told_and_that_nobody_is_held_to_it() -> None:
     got, sent = await asked(called(input="a"), tools=[TOOL | {"format": LARK}])
     assert sent["tools"][0]["description"].endswith('start: "a"')

@@ -19,12 +19,15 @@ from proxy.ports import Adapter, Sink, Target
 from tests import taking
 from tests.client import ANTHROPIC, OPENAI, Speech
 from tests.laws import splits
+from tests.test_bedrock_answers import START, block_delta
 from tests.test_wire import Talk, turn
 
 PATIENCE = 5.0  # seconds
 KEY = "sk-secret"
 HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 FIRST = {speech.name: speech.stream.index(b"\n\n") + 2 for speech in (OPENAI, ANTHROPIC)}  # bytes that were held
+BEDROCK = Speech("bedrock", "bedrock", "", b"", START + block_delta(0, text="a"))
+FIRST["bedrock"] = len(START)
 FAULTS = {
     "openai_chat": b'data: {"error":{"message":"no more, %b","type":"server_error"}}\n\n' % KEY.encode(),
     "anthropic": b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"no, %b"}}\n\n'
@@ -103,6 +106,14 @@ async def came(speech: Speech, pieces: Sequence[bytes], way: Way, every: int, re
         error = broke.code, broke.message, broke.told
     assert talk.released == [False]
     return Came(b"".join(out), error, call.usage, call.answered_model)
+
+
+@pytest.mark.parametrize("way", [asked_for, poured])
+async def test_bytes_that_are_no_stream_are_the_providers_fault_behind_what_was_whole(way: Way) -> None:
+    rest = BEDROCK.stream[FIRST["bedrock"] :]
+    got = await came(BEDROCK, [rest[:9], rest[9:], bytes(12), bytes(1)], way, 1, False)
+    why = "The provider's answer could not be read: the checksum of a message's prelude is wrong."
+    assert (got.said, got.error) == (BEDROCK.stream, ("upstream_protocol", why, False))
 
 
 @pytest.mark.parametrize("resumable", [False, True], ids=["", "resumable"])

@@ -49,9 +49,8 @@ class Pouring(AsyncGenerator[bytes]):
     async def athrow(
         self, kind: Any, value: BaseException | object = None, traceback: TracebackType | None = None
     ) -> bytes:
-        if self._pieces is None:
-            self._pieces = self._one_by_one()
-        return await self._pieces.athrow(kind, value, traceback)
+        """Nobody throws into a body: whoever wants no more of it closes it."""
+        raise NotImplementedError
 
     async def aclose(self) -> None:
         """The client has all of it, or wants no more: let go of the provider."""
