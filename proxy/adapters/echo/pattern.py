@@ -89,8 +89,8 @@ class _Reader:
                 stands_for = re.compile(text).fullmatch
         except (re.error, FutureWarning):
             raise self._unreadable() from None
-        named = (chr(int(short or long, 16)) for short, long in _CODE.findall(text))
-        for letter in (*_LETTERS, *text, *named, _OTHER):
+        named = "".join(chr(int(short or long, 16)) for short, long in _CODE.findall(text))
+        for letter in _LETTERS + text + named + _OTHER:
             if stands_for(letter) and not _is_half_a_pair(letter):
                 return letter
         raise self._unreadable()
