@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from proxy.canon import Reasoning, Request, Text, Tool, ToolChoice, Turn
+from proxy.canon import Reasoning, Request, Text, Tool, ToolChoice, Turn, Way
 from proxy.errors import Refused
 from proxy.lanes import heeding
 from proxy.lanes.heeding import LIFE, Heeding
@@ -191,6 +191,24 @@ def test_so_are_the_values_that_a_model_was_refused() -> None:
         assert heard.fit(request, "host", "wire") == ["temperature"]
     (lessons,) = heard.lessons.values()
     assert len(lessons) <= heeding.LESSONS
+
+
+def test_every_way_has_words_for_the_log() -> None:
+    assert set(heeding._NOT_THIS_WAY) == set(get_args(Way))
+
+
+def test_the_log_names_what_is_refused_and_repeats_no_value(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "pillion")
+    request = everything()
+    request.temperature = 0.123
+    words = "Unknown parameter: 'user'. Unsupported value: 'temperature' does not support 0.123 with this model."
+    assert Heeding().heard(refusal(words), request, "host", "wire")
+    (line,) = caplog.records
+    assert (line.levelname, line.__dict__["event"]) == ("INFO", "heeded")
+    assert line.getMessage() == (
+        f"host refused a request for {request.model} because of this temperature, user: "
+        "it is asked again without that, and so are others for an hour"
+    )
 
 
 # --- seen from outside -----------------------------------------------------------------------------------------------

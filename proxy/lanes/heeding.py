@@ -11,6 +11,7 @@ where it says `developer`: many hosts know only `system`, which means the same. 
 asked for its usage, if it is we who have asked.
 """
 
+import logging
 import re
 import time
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from msgspec.structs import replace
 
 from proxy.canon import Request, ToolChoice, Turn, Way
 from proxy.errors import UpstreamError
+
+log = logging.getLogger("pillion")
 
 LIFE = 3600.0  # seconds
 REMEMBERED = 256  # models; clients choose their names
@@ -116,6 +119,16 @@ _IN_ANOTHER_WAY: dict[Way, str] = {
     "demands": r"invalid tool_choice type: 'object'",
     "strings": r"invalid type: sequence, expected a string|content must be a string|value must be a string",
 }
+_NOT_THIS_WAY: dict[Way, str] = {
+    "max_tokens": "the limit's name",
+    "max_completion_tokens": "the limit's name",
+    "bridges": "a user's turn behind a tool's",
+    "system": "the role developer",
+    "leads": "a system prompt that is not the first turn",
+    "schemas": "JSON without a schema",
+    "demands": "the choice of one tool",
+    "strings": "content that is not a string",
+}
 _any_value = [re.compile(sentence, re.IGNORECASE).finditer for sentence in _WITH_ANY_VALUE]
 _this_value = [re.compile(sentence, re.IGNORECASE).finditer for sentence in _WITH_THIS_VALUE]
 _ways = [(way, re.compile(sentence, re.IGNORECASE).search) for way, sentence in _IN_ANOTHER_WAY.items()]
@@ -160,6 +173,11 @@ class Heeding:
         lessons.update(dict.fromkeys(new, time.monotonic() + LIFE))
         for oldest in list(lessons)[:-LESSONS]:
             del lessons[oldest]
+        log.info(
+            "%s refused a request for %s because of %s: it is asked again without that, and so are others for an hour",
+            provider, request.model, ", ".join(sorted(map(_told, set(new)))),
+            extra={"event": "heeded"},
+        )  # fmt: skip
         return True
 
     def wants_system(self, provider: str, model: str, wire: str, body: bytes) -> bool:
@@ -196,6 +214,13 @@ def _lessons_in(message: str, request: Request) -> Iterator[_Lesson]:
             if name in _FIELDS:
                 yield _Thing(_FIELDS[name], repr(_value(request, _FIELDS[name])))
     yield from (way for way, search in _ways if search(message))
+
+
+def _told(lesson: _Lesson) -> str:
+    """As the log has it, which repeats no value of a client's."""
+    if isinstance(lesson, _Thing):
+        return lesson.field if lesson.value is None else f"this {lesson.field}"
+    return _NOT_THIS_WAY[lesson]
 
 
 def _names(found: Iterator[re.Match[str]]) -> Iterator[str]:
