@@ -11,6 +11,7 @@ knows efforts and stop strings as well, and goes by what the request asks for.
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -79,6 +80,7 @@ def fitted(request: Request, dropped: Receipt, in_chat: bool) -> Request:
     return replace(request, reasoning=reasoning, **dict.fromkeys(gone))
 
 
+@lru_cache(maxsize=256)
 def _takes_of(model: str) -> Takes | None:
     name = model.lower()
     return next((takes for matches, takes in _MODELS if matches(name)), None)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from proxy.envelope import Envelope
@@ -147,7 +148,19 @@ def is_length(value: object) -> bool:
 
 def _found(envelope: Envelope, paths: Sequence[Sequence[str]]) -> list[Any]:
     there = envelope.members
-    return [said for path in paths if path[0] in there and (said := _at(envelope, path)) is not None]
+    return [
+        said
+        for path in paths
+        if path[0] in there and _may_hold(there[path[0]], path) and (said := _at(envelope, path)) is not None
+    ]
+
+
+def _may_hold(value: msgspec.Raw, path: Sequence[str]) -> bool:
+    """Without decoding it: an object that has no such word, nor an escape that could spell it, has no such key."""
+    if len(path) == 1:
+        return True
+    text = bytes(value)
+    return path[1].encode() in text or b"\\" in text
 
 
 def _at(said: Envelope | Mapping[str, Any], path: Sequence[str]) -> Any:

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-adaptive-th
 """
 
 import re
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from proxy.canon import Request
@@ -55,6 +56,7 @@ _MODELS = [
 ]
 
 
+@lru_cache(maxsize=256)
 def takes_of(model: str) -> Takes:
     name = model.lower().replace(".", "-")
     return next((takes for pattern, takes in _MODELS if pattern.search(name)), Takes())
