@@ -5,6 +5,7 @@ string is all there is to extract.
 """
 
 import re
+from operator import itemgetter
 
 import msgspec
 
@@ -44,9 +45,10 @@ class Repeats:
             string = whole[at + len(head) : len(whole) - len(end)]
             if _is_plain(string):
                 return string.decode(), len(whole)
-        *parts, rest = whole[at + len(head) - self._after :].split(self._mark)
-        strings = [part[self._after : len(part) - self._before] for part in parts]
-        last, closed, _ = rest[self._after :].partition(end)
+        start, stop = self._after, -self._before or None
+        *parts, rest = whole[at + len(head) - start :].split(self._mark)
+        strings = list(map(itemgetter(slice(start, stop)), parts))
+        last, closed, _ = rest[start:].partition(end)
         if closed:
             strings.append(last)
         while strings and not whole.startswith(head + seam.join(strings) + end, at):

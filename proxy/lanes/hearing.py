@@ -5,6 +5,7 @@ the client's wire has no place for them.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from proxy.canon import Delta, Event, Finish, Usage
 from proxy.errors import UpstreamError
@@ -12,6 +13,8 @@ from proxy.lanes.calls import Calls
 from proxy.ports import Decoder
 from proxy.sealing.seals import Sealer
 from proxy.sealing.vault import Recall
+
+_TWO = (Delta, Delta)
 
 
 class Hearing:
@@ -31,8 +34,7 @@ class Hearing:
                 said.extend(self._decoder.close())
         except UpstreamError as error:
             self.fault = error
-        if len(said) > 1:
-            said = joined(said)
+        said = joined(said)
         if self._calls is not None:
             said = self._calls.feed(said)
         self._recall.watch(said)
@@ -61,8 +63,10 @@ class Counted:
             yield event
 
 
-def joined(events: Iterable[Event]) -> list[Event]:
+def joined(events: list[Event]) -> list[Event]:
     """The same sentence, with each run of text deltas of one block joined."""
+    if _TWO not in pairwise(map(type, events)):  # as in every whole answer, which is not looked through for nothing
+        return events
     out: list[Event] = []
     run: list[Delta] = []
     for event in events:
