@@ -1,5 +1,6 @@
 """Which addresses cannot be reached, and why not?"""
 
+import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -28,6 +29,19 @@ async def refusing() -> AsyncIterator[str]:
 @asynccontextmanager
 async def unnamed() -> AsyncIterator[str]:
     yield "http://nobody.invalid"
+
+
+@asynccontextmanager
+async def plain() -> AsyncIterator[str]:
+    """It speaks no TLS, though the URL says so."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, cast
@@ -84,6 +85,24 @@ async def test_who_stops_to_read_is_cut_so_long_after_and_not_twice_as_long(monk
     with pytest.raises(ConnectionAbortedError):
         await stalled.drained()
     assert clock.now == pytest.approx(66.0)  # two looks at a client that reads, and twenty at one that does not
+
+
+@pytest.mark.parametrize("way", [Flow.drained, Flow._drain_helper], ids=["ours", "aiohttp's"])
+async def test_who_leaves_while_we_wait_for_him_to_read_is_waited_for_no_longer(
+    way: Callable[[Flow], Awaitable[None]],
+) -> None:
+    class Slow(Flow):
+        patience = Patience(write_stall=60.0)
+        unsent = 100
+
+    slow = Slow(asyncio.get_running_loop())
+    slow.transport, slow._paused = cast(Any, object()), True
+    waiting = asyncio.ensure_future(way(slow))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    slow.connection_lost(None)
+    with pytest.raises(ConnectionResetError, match="the client has left"):
+        await waiting
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -22,6 +22,7 @@ from proxy.edge import listening
 from proxy.edge import room as room_
 from proxy.edge.address import Address
 from proxy.edge.room import OURS, SPARE, Room, descriptors
+from proxy.errors import GatewayError
 from tests.client import OPENAI, SPEECHES, Client, Place, Speech, ask, chat, client, lane_name, spell
 from tests.evil import Evil
 from tests.gateway import Gateway, pillion
@@ -202,6 +203,18 @@ async def test_who_came_late_is_served_once_there_is_room() -> None:
         busy[0].leave("fin")
         await soon(lambda: gateway.app.server.connections == 1)
         assert [await served(late) for _ in range(2)] == [200] * 2
+
+
+async def test_who_was_there_before_is_served_though_others_came_late() -> None:
+    async with crowded() as (gateway, busy), client(gateway) as late:
+        assert await served(late, "/liveness") == 200
+        room = gateway.app.room
+        (first,) = room._inside - room.late
+        for _ in range(2):
+            room.check(first)
+        assert len(room.late) == 1
+        with pytest.raises(GatewayError, match="no room"):
+            room.check(next(iter(room.late)))
 
 
 async def later() -> None:

@@ -369,6 +369,14 @@ def test_datagrams_are_nothing_to_listen_at() -> None:
         Handed(os.dup(sock.fileno()))
 
 
+def test_fewer_than_were_announced_is_told_of() -> None:
+    with socket.socket() as sock:
+        free = os.dup(sock.fileno())
+        os.close(free)
+        with pytest.raises(ConfigError, match=f"descriptor {free} of LISTEN_FDS is not a listening stream socket"):
+            Handed(free)
+
+
 def test_nobody_whom_we_start_has_them() -> None:
     with listening("127.0.0.1") as (handed,):
         assert not handed.socket.get_inheritable()

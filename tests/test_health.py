@@ -23,7 +23,7 @@ from tests.client import OPENAI, ask, chat
 from tests.clock import Clock
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, pillion
-from tests.nowhere import forged, refusing, unnamed
+from tests.nowhere import forged, plain, refusing, unnamed
 from tests.test_logs import Kept, log_to
 from tests.waiting import soon
 
@@ -108,6 +108,7 @@ async def test_one_that_fails_is_down(answer: Scenario, error: str, caplog: pyte
         (refusing, "The provider cannot be reached.", "127.0.0.1:[0-9]+: Connection refused"),
         (unnamed, "The provider's host name cannot be resolved.", "nobody.invalid:80: .+"),
         (forged, "The TLS connection to the provider failed.", "127.0.0.1:[0-9]+: .*certificate.*"),
+        (plain, "The TLS connection to the provider failed.", "127.0.0.1:[0-9]+: wrong version number"),
     ],
 )
 async def test_why_nobody_is_there_is_told_to_operators_where_all_calls_go_elsewhere(

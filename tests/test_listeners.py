@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -10,9 +11,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from proxy.edge import listening
 from proxy.edge.listening import CannotListen
 from tests.client import OPENAI, Client, ask, spell
 from tests.gateway import pillion
@@ -150,6 +154,52 @@ async def test_one_address_that_is_taken_lets_none_open() -> None:
                 pass
 
 
+async def test_where_one_address_of_a_name_is_taken_the_other_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[socket.socket] = []
+
+    async def both(host: str, port: int, **more: object) -> list[tuple[Any, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", port)) for n in (2, 1)]
+
+    def create(where: tuple[str, int], **more: Any) -> socket.socket:
+        made.append(socket.create_server(where, **more))
+        return made[-1]
+
+    async with pillion() as first:
+        with monkeypatch.context() as patched, pytest.raises(OSError, match="address already in use"):
+            patched.setattr(asyncio, "get_running_loop", lambda: SimpleNamespace(getaddrinfo=both))
+            patched.setattr(listening, "socket", SimpleNamespace(**{**vars(socket), "create_server": create}))
+            await listening._at_address("localhost", first.port)
+        assert [sock.fileno() for sock in made] == [-1]
+
+
+class Failing:
+    """The loop, where the first connection cannot be taken over: its client has reset it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.failed: list[socket.socket] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    async def connect_accepted_socket(self, doors: Any, sock: socket.socket) -> Any:
+        if self.failed:
+            return await self._loop.connect_accepted_socket(doors, sock)
+        self.failed.append(sock)
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+
+async def test_who_has_left_before_he_was_let_in_leaves_nothing_behind() -> None:
+    async with pillion() as gateway:
+        listener = gateway.app.server._listener
+        assert listener is not None
+        listener._loop = loop = cast(Any, Failing(listener._loop))
+        with pytest.raises(asyncio.IncompleteReadError):
+            await ask(gateway, "GET", "/liveness")
+        assert ([sock.fileno() for sock in loop.failed], gateway.app.room.coming) == ([-1], 0)
+        assert (await ask(gateway, "GET", "/liveness")).status == 200
+
+
 # --- a Unix socket ---------------------------------------------------------------------------------------------------
 
 
@@ -206,6 +256,34 @@ async def test_a_unix_socket_where_somebody_listens_is_left_alone(path: Path) ->
             async with pillion(PILLION_LISTEN=f"unix:{path}"):
                 pass
         assert await asked(path, spell("GET", "/liveness")) == 200
+
+
+async def test_a_unix_socket_where_many_wait_to_be_let_in_is_left_alone(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as busy, contextlib.ExitStack() as stack:
+        busy.bind(str(path))
+        busy.listen(0)
+        with pytest.raises(BlockingIOError):
+            for _ in range(99):
+                one = stack.enter_context(socket.socket(socket.AF_UNIX))
+                one.setblocking(False)
+                one.connect(str(path))
+        with pytest.raises(CannotListen, match="address already in use"):
+            async with pillion(PILLION_LISTEN=f"unix:{path}"):
+                pass
+        assert is_there(path)
+    os.unlink(path)
+
+
+async def test_a_unix_socket_in_a_folder_that_is_not_there_is_told_of(path: Path) -> None:
+    where = f"unix:{path.parent}/no/x.sock"
+    with pytest.raises(CannotListen, match=f"cannot listen on {where}: no such file or directory"):
+        async with pillion(PILLION_LISTEN=where):
+            pass
+
+
+async def test_a_unix_socket_that_somebody_has_removed_is_not_missed(path: Path) -> None:
+    async with pillion(PILLION_LISTEN=f"unix:{path}"):
+        path.unlink()
 
 
 async def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -106,6 +107,17 @@ async def test_loopback_is_not_asked_however_it_is_spelled(host: str) -> None:
         with pytest.raises(NotFetched, match=r"cannot be reached at a public address|is not valid"):
             await fetched(evil, f"https://{host}:{evil.port}/a.png", is_allowed=is_public)
         assert evil.connections == 0
+
+
+@pytest.mark.parametrize("where", ["2130706433", "0x7f.1", "127.1", "localhost", ""])
+async def test_what_a_resolver_should_not_have_left_is_no_public_address(where: str) -> None:
+    """The kernel would read some of these as 127.0.0.1."""
+    fetcher = Fetcher()
+    try:
+        with pytest.raises(PermissionError, match="not a public address"):
+            fetcher._socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", (where, 443)))
+    finally:
+        await fetcher.close()
 
 
 @pytest.mark.parametrize("answer", ["127.0.0.1", "::ffff:127.0.0.1", "::1", "64:ff9b::7f00:1", "10.0.0.1"])
