@@ -14,7 +14,16 @@ OWN_NAME = socket.gethostname()
 
 
 @pytest.mark.parametrize(
-    "text", ["127.0.0.1:0", "[::1]:80", "localhost:65535", "a-b.c_d:1", "unix:/run/pillion/s.sock", "0.0.0.0:7455"]
+    "text",
+    [
+        "127.0.0.1:0",
+        "[::1]:80",
+        "localhost:65535",
+        "a-b.c_d:1",
+        "unix:/run/pillion/s.sock",
+        "unix:/" + "é" * 53,
+        "0.0.0.0:7455",
+    ],
 )
 def test_an_address_is_spelled_as_it_was(text: str) -> None:
     assert str(address(text)) == text
@@ -24,7 +33,7 @@ def test_an_address_is_spelled_as_it_was(text: str) -> None:
     "text",
     [
         "", ":80", "h", "h:", "h:x", "h:65536", "h:-1", "h:٣", "h :80", "http://h:80", "::1:80", "[h]:80", "h/x:80",
-        "unix:", "unix:relative", "unix:/a\nb", "unix:/" + "x" * 107,
+        "unix:", "unix:relative", "unix:/a\nb", "unix:/" + "x" * 107, "unix:/" + "é" * 54,
     ],
 )  # fmt: skip
 def test_what_is_no_address(text: str) -> None:

@@ -17,7 +17,7 @@ from proxy.config.layers import Layers, Row, listeners
 from proxy.config.schema import File, ProviderRow
 from proxy.config.secret import secret_text, sendable, why_unreadable
 from proxy.config.values import Keys, Places, spelled
-from proxy.edge.address import Address, address
+from proxy.edge.address import LONGEST, Address, address
 
 SHORTEST_KEY = 16  # characters of a client key that strangers may guess at
 
@@ -88,7 +88,7 @@ def _addresses(layers: Layers) -> list[Address]:
     has_key = any(told) or any(layers.mistakes.within(key) for key in ("client_key", "keys", "jwt"))
     for keys, where in found.items():
         if where is None:
-            note(layers, keys, "must be HOST:PORT, such as 127.0.0.1:7455, or unix:/path")
+            note(layers, keys, f"must be HOST:PORT, such as 127.0.0.1:7455, or unix:/path of at most {LONGEST} bytes")
         elif keys == ("metrics_address",) or where.is_local or file.allow_open:
             continue
         elif not has_key:

@@ -6,6 +6,7 @@ import socket
 from typing import NamedTuple
 
 LISTEN = "127.0.0.1:7455"  # where apps find pillion by default
+LONGEST = 107  # bytes of a Unix socket's path: unix(7)
 
 _LOOPBACK_NAMES = {"localhost", "ip6-localhost", "ip6-loopback"}
 
@@ -32,7 +33,11 @@ def address(text: str) -> Address | None:
     """The address that is written here; None where it is none."""
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
-        return Address("", 0, path) if path.startswith("/") and path.isprintable() and len(path) < 108 else None
+        return (
+            Address("", 0, path)
+            if path.startswith("/") and path.isprintable() and len(path.encode()) <= LONGEST
+            else None
+        )
     host, _, port = text.rpartition(":")
     if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         return None
