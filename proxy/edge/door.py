@@ -213,8 +213,7 @@ class Door(Flow):
 
     def part(self) -> None:
         """Close politely: what is written still goes out, and what the client is still sending is read."""
-        if self.transport is None or self._parting:
-            return
+        assert self.transport is not None  # whoever calls it has just looked, or been sent something
         sending = self._requests.deaf or self._requests.is_coming or self._reading_paused or self._queue
         self._closing = self._parting = self._requests.deaf = True
         self._queue.clear()
@@ -277,8 +276,6 @@ class Door(Flow):
         self._alarm.set(self._deadline)
 
     def _look(self) -> None:
-        if self.transport is None:
-            return
         now = self._loop.time()
         if now < self._deadline:
             self._alarm.set(self._deadline)

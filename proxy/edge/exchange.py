@@ -45,7 +45,7 @@ class Exchange(Timed):
 
     def __init__(self, wire: Wire, release: Callable[[bool], None]) -> None:
         self._wire = wire
-        self._release: Callable[[bool], None] | None = release
+        self._release = release
         self._clock = asyncio.get_running_loop()
         self._chunks: list[bytes] = []
         self._lines: list[tuple[bytes, bytes]] = []  # of the head
@@ -292,12 +292,9 @@ class Exchange(Timed):
         self._wake()
 
     def _let_go(self, reusable: bool) -> None:
-        release, self._release = self._release, None
-        if release is None:
-            return
-        wire = self._wire
+        wire, release = self._wire, self._release
         wire.exchange = None
-        del self._parser  # it refers to us: the cycle would be left to the garbage collector
+        del self._parser, self._release  # they refer to us: the cycle would be left to the garbage collector
         if self._paused:
             self._paused = False
             wire.hold(False)
