@@ -268,8 +268,6 @@ class Flight:
 
     def _is_ahead(self) -> bool:
         """Has so much come that it should wait?"""
-        if not self._seats:
-            return False
         pace = max if self._has_all else min
         return self._came - pace(seat.read for seat in self._seats) >= AHEAD
 

@@ -7,6 +7,7 @@ something. The other is cancelled, and settles its accounts before the answer go
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 from msgspec.structs import replace
@@ -54,12 +55,9 @@ class Race:
             await self._let_go([task for task in self._running if task is not winner], _lost())
         except BaseException as error:  # the client has left, or somebody has ended the call and says why
             is_cancelled = isinstance(error, asyncio.CancelledError)
-            try:
+            with suppress(asyncio.CancelledError):  # that it ends has been said, and why
                 await self._let_go(list(self._running), *(error.args[:1] if is_cancelled else ()))
-            except asyncio.CancelledError:
-                if not is_cancelled:
-                    raise
-            raise error
+            raise
         finally:
             self._count(has_won=winner not in (None, ahead))
         reply = winner.result()
