@@ -14,10 +14,13 @@ from proxy.budgets.windows import Window
 from proxy.config import Budget, Queue
 from proxy.errors import OverLimit
 from proxy.fleet import SOON, TOGETHER, Fleet, StoreUnavailable, heard
+from proxy.limits.announced import Announcements, rows_in
+from proxy.limits.fleet import FleetAdmission
 from proxy.limits.gcra import SECOND
 from proxy.limits.need import Need
-from proxy.limits.rate import TAKE, Rate
-from proxy.limits.scope import Held
+from proxy.limits.rate import LEAVE, TAKE, Rate
+from proxy.limits.scope import Held, Scope
+from proxy.limits.shared import Shared
 from tests import laws
 from tests.fleetmate import PATIENCE, Mate, asked, joined, offer
 from tests.redisserver import Server, redis
@@ -287,6 +290,121 @@ async def test_whose_time_is_up_is_let_pass_within_its_sidecars_share_and_others
     assert len(due) == 1
     for one in late:
         mate.admission.leave(one, 0)
+
+
+async def asking(fleet: Fleet, admission: FleetAdmission, *scopes: Scope) -> asyncio.Task[Held]:
+    """One that has asked the store, and waits."""
+    task, before = asyncio.ensure_future(admission.enter(scopes, Need())), len(fleet.line)
+    await soon(lambda: len(fleet.line) > before)
+    return task
+
+
+PASSES = [1, 0, 0, 1]  # what the store says of one limit of requests under way
+
+
+async def test_whoever_leaves_in_the_moment_in_which_the_store_lets_him_pass_holds_nothing() -> None:
+    mate = Mate(fleet := Slow(), Limits(concurrent=1))
+    task = await asking(fleet, mate.admission, mate.scope)
+    fleet.line.pop().heard(PASSES)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [ask.script for ask in fleet.line] == [LEAVE]
+    assert mate.scope.is_idle(monotonic_ns())
+
+
+async def test_where_the_store_goes_away_meanwhile_the_share_decides() -> None:
+    mate = Mate(fleet := Slow(), Limits(concurrent=2))
+    tasks = [await asking(fleet, mate.admission, mate.scope) for _ in range(2)]
+    mate.scope.divide(monotonic_ns())
+    for ask in list(fleet.line):
+        ask.heard(None)
+    assert fleet.fallbacks == 2
+    first, second = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(first, Held)
+    assert isinstance(second, OverLimit)  # half of two is one
+
+
+def announced(left: int) -> Announcements:
+    """A provider says that so many requests are left of ten, and that all will be again in an hour."""
+    scope = Announcements("p", "m")
+    said = {"x-ratelimit-remaining-requests": str(left), "x-ratelimit-reset-requests": "1h"}
+    scope.hear(rows_in(said), said, monotonic_ns(), 0.0)
+    return scope
+
+
+async def test_what_a_provider_has_left_is_not_taken_by_whom_the_store_refuses() -> None:
+    mate, provider = Mate(fleet := Slow(), Limits(concurrent=1)), announced(1)
+    task = await asking(fleet, mate.admission, provider, mate.scope)
+    assert provider.waits(Need(), monotonic_ns())[0][1] != 0
+    fleet.line.pop().heard([0, 0, 1, 0])
+    with pytest.raises(OverLimit, match="client one"):
+        await task
+    assert provider.waits(Need(), monotonic_ns()) == [("requests", 0)]
+
+
+async def test_who_waits_for_what_a_provider_has_left_has_his_turn_when_another_leaves() -> None:
+    mate, provider = Mate(fleet := Slow(), Limits(concurrent=1), Queue(seconds=5, length=3)), announced(1)
+    task = await asking(fleet, mate.admission, provider, mate.scope)
+    other = asyncio.ensure_future(mate.admission.enter((provider, mate.scope), Need()))
+    await soon(lambda: bool(provider.queue))
+    fleet.line.clear()
+    task.cancel()
+    await soon(lambda: bool(fleet.line))
+    fleet.line.pop().heard(PASSES)
+    mate.admission.leave(await other, None)
+
+
+# --- a store that is away --------------------------------------------------------------------------------------------
+
+
+def away() -> Fleet:
+    fleet = Slow()
+    fleet.is_up = False
+    return fleet
+
+
+def told(scope: Shared) -> list[object]:
+    """The units of each limit that the store will be told of."""
+    return [words[-1] for script, _, words in scope.due(monotonic_ns()) if script == TAKE]
+
+
+async def test_what_one_limit_refuses_counts_for_no_other() -> None:
+    mate = Mate(fleet := away(), Limits(requests_per_minute=10, tokens_per_minute=1000))
+    full = Shared("provider", "provider p", Limits(concurrent=2), fleet, monotonic_ns())  # half of two is one
+    need = Need(100, 100)
+    first = mate.admission.admit((mate.scope, full), need)
+    assert first is not None
+    left = [(what, count) for what, _, count, _ in mate.scope.levels(monotonic_ns())]
+    assert left == [("requests", 4), ("tokens", 300)]  # of half of each
+    assert mate.admission.admit((mate.scope, full), need) is None
+    assert [(what, count) for what, _, count, _ in mate.scope.levels(monotonic_ns())] == left
+    rates = mate.scope.rates
+    assert told(mate.scope) == [rates["requests"].step, 200 * rates["tokens"].step]
+    mate.admission.leave(first, None)
+
+
+async def test_what_was_used_beyond_the_estimate_is_told_later() -> None:
+    mate = Mate(fleet := Slow(), Limits(tokens_per_minute=1000))
+    tasks = [asyncio.ensure_future(mate.admission.enter((mate.scope,), Need(100, 0))) for _ in range(2)]
+    await soon(lambda: len(fleet.line) == 2)
+    for ask in list(fleet.line):
+        ask.heard([1, 7, 100, 0])
+    fleet.is_up = False
+    for task, used in zip(tasks, (150, 50), strict=True):
+        mate.admission.leave(await task, used)
+    assert told(mate.scope) == [50 * mate.scope.rates["tokens"].step]  # and what was not used is given to nobody
+    assert told(mate.scope) == []
+
+
+def test_a_scope_is_idle_once_the_store_has_forgotten_it_as_well() -> None:
+    scope = Shared("client", "client one", Limits(requests_per_minute=60), away(), 0)
+    assert scope.is_idle(0)
+    assert scope.take(Need(), 0) is not None
+    scope.settle(0, Need(), None, 0)
+    assert [scope.is_idle(second * SECOND) for second in (0, 30, 60, 61)] == [False, False, False, True]
+    scope.waiting += 1
+    assert not scope.is_idle(61 * SECOND)
 
 
 async def test_whose_time_is_up_spends_no_lease_that_he_has_not() -> None:

@@ -47,7 +47,7 @@ class Admission:
         marks: list[int] = []
         for scope in scopes:
             if scope.queue or (mark := scope.take(need, now)) is None:
-                _undo(scopes[: len(marks)], need)
+                undo(scopes[: len(marks)], need)
                 return None
             marks.append(mark)
         return Held(scopes, marks, need)
@@ -111,7 +111,7 @@ class Admission:
             is_first = ticket.stand(index)
             mark = scope.take(ticket.need, now) if is_first else None
             if mark is None:
-                _undo(ticket.scopes[:index], ticket.need)
+                undo(ticket.scopes[:index], ticket.need)
                 if is_first:
                     self._set_timer(scope, max(length_of(wait) for _, wait in scope.waits(ticket.need, now)))
                 return None
@@ -146,7 +146,7 @@ class Admission:
         return refusal(scope, what, need, wait)
 
 
-def _undo(scopes: Sequence[Scope], need: Need) -> None:
+def undo(scopes: Sequence[Scope], need: Need) -> None:
     for scope in scopes:
         scope.undo(need)
 

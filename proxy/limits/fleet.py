@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from proxy.config import Queue
 from proxy.fleet import Answer, Asker, Fleet, heard
-from proxy.limits.admission import SHORTEST, Admission, length_of
+from proxy.limits.admission import SHORTEST, Admission, length_of, undo
 from proxy.limits.gcra import SECOND
 from proxy.limits.need import Need
 from proxy.limits.rate import SCRIPTS, TAKE, Mark
@@ -71,14 +71,16 @@ class FleetAdmission(Admission):
         self._check_size(scopes, need)
         others = [scope for scope in scopes if not isinstance(scope, Shared)]
         own = super().admit(others, need) or await super().enter(others, need, left, asker)
-        held = None
         try:
             held = await self._decided(shared, need, own, left, asker)
-        finally:
-            if held is None:
-                for scope in own.scopes:
-                    scope.undo(need)
-        return held or super().admit(scopes, need) or await super().enter(scopes, need, left, asker)
+        except BaseException:
+            undo(own.scopes, need)
+            self.advance(own.scopes)  # others may wait for what it held
+            raise
+        if held is not None:
+            return held
+        undo(own.scopes, need)
+        return super().admit(scopes, need) or await super().enter(scopes, need, left, asker)
 
     def leave(self, held: Held, used: int | None) -> None:
         if not isinstance(held, Taken):
