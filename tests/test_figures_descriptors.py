@@ -206,7 +206,7 @@ async def test_who_came_late_is_served_once_there_is_room() -> None:
 
 
 async def test_who_was_there_before_is_served_though_others_came_late() -> None:
-    async with crowded() as (gateway, busy), client(gateway) as late:
+    async with crowded() as (gateway, _), client(gateway) as late:
         assert await served(late, "/liveness") == 200
         room = gateway.app.room
         (first,) = room._inside - room.late
