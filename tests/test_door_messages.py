@@ -4,12 +4,15 @@ import asyncio
 import json
 import logging
 from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any, cast
 
+import httptools
 import pytest
 
 from proxy.edge import door
-from proxy.edge.inbound import BODY_AHEAD
-from proxy.edge.requests import HEAD_LIMIT, HEADERS_LIMIT, Malformed
+from proxy.edge.inbound import BODY_AHEAD, Inbound
+from proxy.edge.requests import HEAD_LIMIT, HEADERS_LIMIT, Malformed, Requests
 from proxy.errors import GatewayError
 from proxy.ports import Call, Reply
 from tests.client import client
@@ -505,6 +508,18 @@ async def test_what_is_no_http_is_refused_in_our_words(
     assert at.calls == []
     assert KEY.encode() not in raw
     assert KEY not in caplog.text
+
+
+def test_a_bug_of_ours_is_not_told_to_be_the_clients_fault() -> None:
+    rejected: list[Malformed] = []
+
+    def broken(inbound: Inbound) -> None:
+        raise RuntimeError("a bug")
+
+    requests = Requests(cast(Any, SimpleNamespace(take=broken, reject=rejected.append, answering=None)))
+    with pytest.raises(httptools.HttpParserCallbackError) as caught:
+        requests.feed(GET)
+    assert (str(caught.value.__context__), rejected) == ("a bug", [])
 
 
 @pytest.mark.parametrize("name", ["key in a name", "both lengths", "chunked twice", "HTTP/2 preface", "CONNECT"])

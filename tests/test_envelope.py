@@ -1,6 +1,7 @@
 """Does a body stay what it was but for the edit, and is none accepted that two readers would read differently?"""
 
 import json
+import sys
 import tracemalloc
 from random import Random
 from typing import Any
@@ -329,6 +330,22 @@ def test_what_is_nested_too_deeply_is_refused(read: type[Envelope], depth: int, 
     with pytest.raises(BadRequest, match="nested too deeply") as caught:
         read(b'{"a":' + open_ * depth + b"1" + close * depth + b"}")
     assert caught.value.code == "invalid_json"
+
+
+def test_a_value_that_is_read_deeper_in_the_stack_is_refused_in_words() -> None:
+    """Up to Python 3.11 our own calls count as levels: what could be scanned may be too deep to be decoded."""
+    levels = sys.getrecursionlimit() - 400
+    envelope = Envelope(b'{"stop":' + b"[" * levels + b"]" * levels + b"}")
+
+    def read(calls: int) -> Any:
+        return read(calls - 1) if calls else envelope.get("stop")
+
+    if sys.version_info >= (3, 12):
+        assert read(395) == envelope.get("stop")
+        return
+    with pytest.raises(BadRequest, match="stop is nested too deeply") as caught:
+        read(395)
+    assert (caught.value.code, caught.value.param) == ("invalid_json", "stop")
 
 
 @given(st.binary(max_size=40) | st.text(max_size=20).map(lambda text: text.encode("utf-8", "surrogatepass")))
