@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from proxy.edge import door, keptawake
+from proxy.edge import door, keptawake, kernel
 from proxy.edge.door import Door
 from proxy.edge.flow import Flow
 from proxy.edge.patience import Patience
@@ -85,6 +85,15 @@ async def test_who_stops_to_read_is_cut_so_long_after_and_not_twice_as_long(monk
     with pytest.raises(ConnectionAbortedError):
         await stalled.drained()
     assert clock.now == pytest.approx(66.0)  # two looks at a client that reads, and twenty at one that does not
+
+
+async def test_of_a_connection_that_has_just_been_closed_nothing_is_on_its_way() -> None:
+    async with serving() as at, client(at) as one:
+        transport = one.writer.transport
+        transport.abort()
+        await soon(lambda: transport.get_extra_info("socket").fileno() < 0)
+        assert (kernel.unread(transport), kernel.unsent(transport)) == (0, 0)
+        await at.left()
 
 
 @pytest.mark.parametrize("way", [Flow.drained, Flow._drain_helper], ids=["ours", "aiohttp's"])
