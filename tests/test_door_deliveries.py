@@ -89,7 +89,7 @@ async def test_who_stops_to_read_is_cut_so_long_after_and_not_twice_as_long(monk
 
 async def test_of_a_connection_that_has_just_been_closed_nothing_is_on_its_way() -> None:
     async with serving() as at, client(at) as one:
-        transport = one.writer.transport
+        transport = cast(asyncio.Transport, one.writer.transport)
         transport.abort()
         await soon(lambda: transport.get_extra_info("socket").fileno() < 0)
         assert (kernel.unread(transport), kernel.unsent(transport)) == (0, 0)
