@@ -119,6 +119,17 @@ def test_a_claude_that_takes_a_temperature_gets_the_operators(model: str, wire: 
     assert registry.dialect(wire).hinted(Envelope(b'{"thinking": null}'), hints) == SILENT[wire][0]
 
 
+def test_so_does_one_that_is_told_not_to_think() -> None:
+    off = {"thinking": {"type": "disabled"}}
+    for wire, said in (
+        ("anthropic", {"model": "m", "max_tokens": 9, "messages": USER, **off}),
+        ("bedrock", {"messages": BLOCKS, "additionalModelRequestFields": off}),
+    ):
+        request = registry.dialect(wire).parse(json.dumps(said).encode(), Peek("claude-sonnet-4-5", False))
+        request.temperature, request.hinted = 0.5, True
+        assert b'"temperature":0.5' in registry.dialect(wire).encode(request).body, wire
+
+
 # Which temperature an effort leaves to the operator, by the model's row.
 EFFORTS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("openai_chat", {}, {"reasoning_effort": "low"}),
