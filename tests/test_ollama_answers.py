@@ -519,6 +519,11 @@ def test_a_broken_answer_is_the_providers_fault(data: bytes, streamed: bool) -> 
     assert error.message
 
 
+def test_an_error_in_openais_shape_is_told_in_its_words() -> None:
+    """As hosts give it that speak both wires."""
+    assert failure(b'{"error":{"message":"odd"}}\n').message == "odd"
+
+
 ANSWER: Json = chunk(content="x", thinking="t", tool_calls=[{"id": "i", **call_of("f", x=1)}], images=[PNG]) | {
     "done": True,
     "done_reason": "stop",
