@@ -79,19 +79,18 @@ class Dispatch:
                 taken = self._elsewhere.left(taken, call, target)
                 own = client.name in taken
             preferred = client if own else self._dialect(taken[0])
-            others = [name for name in taken if name != preferred.name] if len(taken) > 1 else []
             call.wire = preferred.name
             call.is_translated = not own or call.so_far != "" or self._must_change(body, target, client)
             if not call.is_translated and client.seals and self._provenance.may_tell(target.adapter.name, client.name):
                 call.is_translated = await self._holds_foreign(body, client, target)
             try:
                 if call.is_translated:
-                    return await self._translate(call, target, preferred, others)
-                return await self._pass_through.pass_on(call, target, others)
+                    return await self._translate(call, target, preferred, taken)
+                return await self._pass_through.pass_on(call, target, taken)
             except UpstreamError as error:
                 if not call.is_translated and self._heeding.minds_developer(error, *_place(target, client), body):
                     call.is_translated = True
-                    return await self._translation.translate(call, target, preferred, others)
+                    return await self._translation.translate(call, target, preferred, taken)
                 if not (left := self._left(error, taken, call, target)):
                     raise
                 return await self._ask_instead(error, self._dialect(left[0]), call, target)
@@ -107,18 +106,17 @@ class Dispatch:
             or (bool(self._heeding.lessons) and self._heeding.wants_system(*_place(target, client), body))
         )
 
-    async def _translate(self, call: Call, target: Target, preferred: Dialect, others: Sequence[str]) -> Reply:
+    async def _translate(self, call: Call, target: Target, preferred: Dialect, taken: Sequence[str]) -> Reply:
         """In the preferred dialect, or in Responses, if the provider takes that and only that can say it: OpenAI is
         shown a document by its URL there.
         """
         try:
-            return await self._translation.translate(call, target, preferred, others)
+            return await self._translation.translate(call, target, preferred, taken)
         except Unrepresentable as error:
-            if ELSEWHERE not in others:
+            if ELSEWHERE not in taken or preferred.name == ELSEWHERE:
                 raise
-            left = [preferred.name, *(other for other in others if other != ELSEWHERE)]
             try:
-                return await self._ask_instead(error, self._dialect(ELSEWHERE), call, target, left)
+                return await self._ask_instead(error, self._dialect(ELSEWHERE), call, target, taken)
             except Unrepresentable:
                 call.wire = preferred.name
             raise
@@ -137,12 +135,12 @@ class Dispatch:
         return left if client.name not in left else ()  # the adapter knows better
 
     async def _ask_instead(
-        self, error: GatewayError, dialect: Dialect, call: Call, target: Target, others: Sequence[str] = ()
+        self, error: GatewayError, dialect: Dialect, call: Call, target: Target, taken: Sequence[str] = ()
     ) -> Reply:
         """A host that names its other endpoint need not have it: then the first word stands."""
         call.wire, call.is_translated = dialect.name, True
         try:
-            return await self._translation.translate(call, target, dialect, others)
+            return await self._translation.translate(call, target, dialect, taken)
         except UpstreamError as second:
             if not _is_endpoint_missing(second):
                 raise

@@ -275,8 +275,8 @@ def test_a_mistake_is_told_with_what_came(fields: dict[str, Any], told: str) -> 
 @pytest.mark.parametrize("before", [0, 10_000], ids=["at its beginning", "late"])
 @pytest.mark.parametrize(("asked", "other"), [(CHAT, RESPONSES), (RESPONSES, CHAT)], ids=["chat", "responses"])
 def test_the_wire_of_an_answer_shows_wherever_its_sign_stands(asked: Dialect, other: Dialect, before: int) -> None:
-    find = {other.name: other}.__getitem__
+    find = {wire.name: wire for wire in (asked, other)}.__getitem__
     for sign, wire in ((b'"object":"chat.completion"', CHAT), (b'"object":"response"', RESPONSES)):
         held = b'{"id":"%b",%b}' % (b"x" * before, sign)
-        assert dialect_of(held, asked, [other.name], find) is wire
-    assert dialect_of(b'{"id":"x"}', asked, [other.name], find) is asked
+        assert dialect_of(held, asked, [asked.name, other.name], find) is wire
+    assert dialect_of(b'{"id":"x"}', asked, [asked.name, other.name], find) is asked

@@ -164,15 +164,15 @@ def read_whole(call: Call, answer: Answer) -> Awaitable[bytes]:
     return call.timed(answer.read(MAX_WHOLE))
 
 
-def dialect_of(held: bytes, asked: Dialect, others: Sequence[str], find: Find) -> Dialect:
+def dialect_of(held: bytes, asked: Dialect, taken: Sequence[str], find: Find) -> Dialect:
     """The dialect of an answer that begins so. A host that imitates OpenAI may answer every wire's requests in one.
 
-    `others`: the names of those that it takes besides; `find` has the code, which is not loaded before it is needed.
+    `taken`: the names of those that it takes; `find` has the code, which is not loaded before it is needed.
     """
-    if not others or asked.sign is None or asked.sign.search(held, 0, BEGINNING):
+    if len(taken) < 2 or asked.sign is None or asked.sign.search(held, 0, BEGINNING):
         return asked
     for end in (BEGINNING, len(held)):
-        for dialect in (asked, *map(find, others)):
+        for dialect in (asked, *map(find, taken)):
             if dialect.sign is not None and dialect.sign.search(held, 0, end):
                 return dialect
     return asked

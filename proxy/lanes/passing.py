@@ -44,8 +44,8 @@ class PassThrough:
         self._provenance = provenance
         self._heeding = heeding
 
-    async def pass_on(self, call: Call, target: Target, others: Sequence[str]) -> Reply:
-        """`others`: the names of the provider's other dialects.
+    async def pass_on(self, call: Call, target: Target, taken: Sequence[str]) -> Reply:
+        """`taken`: the names of the dialects that the provider takes.
 
         Raises GatewayError before the first byte; after it, the body raises.
         """
@@ -56,7 +56,7 @@ class PassThrough:
         meter = call.dialect.meter(live)
         try:
             held = await (_hold if live else _whole)(call, answer, meter)
-            if (spoke := dialect_of(held, call.dialect, others, self._dialect)) is not call.dialect:
+            if (spoke := dialect_of(held, call.dialect, taken, self._dialect)) is not call.dialect:
                 return await self._translate.answer(call, target, Begun(answer, held), spoke)
         except BaseException:  # most of all where the client has left: the provider must not go on
             answer.abort()

@@ -84,9 +84,9 @@ class Translation:
         self._heeding = heeding
 
     async def translate(
-        self, call: Call, target: Target, dialect: Dialect, others: Sequence[str], thoughtless: bool = False
+        self, call: Call, target: Target, dialect: Dialect, taken: Sequence[str], thoughtless: bool = False
     ) -> Reply:
-        """`dialect`: the provider's; `others`: the names of its other ones; `thoughtless`: it refused the thoughts.
+        """`dialect`: the provider's; `taken`: the names of all its dialects; `thoughtless`: it refused the thoughts.
 
         Raises GatewayError before the first byte; after it, the body raises.
         """
@@ -112,15 +112,15 @@ class Translation:
             unthinking = not own and not thoughtless and refuses_thoughts(error)
             if not unthinking and not self._heeding.heard(error, request, target.adapter.name, dialect.name, own):
                 raise
-            return await self.translate(call, target, dialect, others, thoughtless or unthinking)
-        if others:
+            return await self.translate(call, target, dialect, taken, thoughtless or unthinking)
+        if len(taken) > 1:
             try:
                 live = is_stream(call, answer, dialect)
                 held = await (hold(call, answer, dialect) if live else read_whole(call, answer))
             except BaseException:  # most of all where the client has left: the provider must not go on
                 answer.abort()
                 raise
-            answer, dialect = Begun(answer, held), dialect_of(held, dialect, others, self._dialect)
+            answer, dialect = Begun(answer, held), dialect_of(held, dialect, taken, self._dialect)
         return await _answered(call, _Asked(request, recall, renderer, names, free), answer, dialect)
 
     async def answer(self, call: Call, target: Target, answer: Answer, dialect: Dialect) -> Reply:
