@@ -1,22 +1,29 @@
 """How is a file replaced, so that whoever reads it finds the old one or the new one, whole?"""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
 def replace_file(path: Path, data: bytes, new: Path, is_durable: bool) -> None:
-    """`new`: where it is written first, in the same folder. Nobody else may look into it. Raises OSError.
+    """`new`: where it is written first, in the same folder. Nobody else may look into it. Raises OSError, and then leaves
+    nothing there.
 
     `is_durable`: it outlives a power cut, which takes two waits for the disk; else there may be neither file then.
     """
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "wb") as file:
-        os.fchmod(descriptor, 0o600)
-        file.write(data)
-        if is_durable:
-            file.flush()
-            os.fsync(descriptor)
-    new.rename(path)
+    try:
+        with open(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o600)
+            file.write(data)
+            if is_durable:
+                file.flush()
+                os.fsync(descriptor)
+        new.rename(path)
+    except OSError:
+        with suppress(OSError):
+            new.unlink()
+        raise
     if is_durable:
         _sync_folder(path.parent)
 

@@ -133,8 +133,6 @@ class Shelf:
         except UnicodeEncodeError:
             return
         except OSError as error:
-            with suppress(OSError):
-                unfinished.unlink()
             self._tell(error)
         else:
             self._is_told = False
