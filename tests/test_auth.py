@@ -10,7 +10,7 @@ import pytest
 from proxy import registry
 from proxy.access.allowance import ClientKey, Limits
 from proxy.access.clients import Clients
-from proxy.access.rights import ALLOWED, allows
+from proxy.access.rights import ALLOWED, allows, not_allowed
 from proxy.adapters.echo import Echo
 from proxy.config import Config, Secret, load
 from proxy.envelope import Envelope
@@ -264,6 +264,20 @@ def test_a_model_must_fit_a_pattern_and_a_provider_be_named(
     key = ClientKey(name="ann", models=tuple(models), providers=tuple(providers))
     provider, _, model = asked.partition("/")
     assert allows(key, provider, model) is may
+
+
+@pytest.mark.parametrize(
+    ("models", "providers", "told"),
+    [
+        (["echo/text", "gpt*"], [], "echo/text, gpt*."),
+        ([], ["echo", "openai"], "echo, openai."),
+        (["*/text"], ["echo", "openai"], "*/text, at echo, openai."),
+    ],
+)
+def test_a_key_is_told_all_that_it_may_use(models: list[str], providers: list[str], told: str) -> None:
+    key = ClientKey(name="ann", models=tuple(models), providers=tuple(providers))
+    message = not_allowed(key, "gemini", "x").message
+    assert message == f"This key may not use 'x' at gemini. It may use: {told}"
 
 
 def test_where_there_are_no_keys_everything_is_allowed() -> None:

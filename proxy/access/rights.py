@@ -85,9 +85,10 @@ ALLOWED = Allowed()
 
 
 def not_allowed(key: ClientKey | None, provider: str, model: str) -> GatewayError:
-    may = ", ".join((key.models or key.providers) if key else ())
+    models, providers = (", ".join(names) for names in ((key.models, key.providers) if key else ((), ())))
+    at = f", at {providers}" if models and providers else providers
     return GatewayError(
-        f"This key may not use {model[:LONGEST_NAME]!r} at {provider}. It may use: {may}.",
+        f"This key may not use {model[:LONGEST_NAME]!r} at {provider}. It may use: {models}{at}.",
         status=403,
         kind="authentication",
         code="model_not_allowed",
