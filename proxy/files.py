@@ -6,8 +6,8 @@ from pathlib import Path
 
 
 def replace_file(path: Path, data: bytes, new: Path, is_durable: bool) -> None:
-    """`new`: where it is written first, in the same folder. Nobody else may look into it. Raises OSError, and then leaves
-    nothing there.
+    """`new`: where it is written first, in the same folder. Nobody else may look into it. Raises OSError, and leaves
+    nothing there then.
 
     `is_durable`: it outlives a power cut, which takes two waits for the disk; else there may be neither file then.
     """
