@@ -12,10 +12,11 @@ import pytest
 
 from proxy import registry
 from proxy.access.rights import everybodys
+from proxy.canon import Usage
 from proxy.errors import GatewayError
 from proxy.middleware.witness import Witness
 from proxy.ports import Call, Handler, Reply
-from proxy.reports.active import Active
+from proxy.reports.active import TURN, Active
 from proxy.reports.outcome import outcome
 from tests.client import LANES, OPENAI, SPEECHES, Client, Speech, ask, client, lane_name, showing, spell
 from tests.evil import Evil, Scenario
@@ -281,6 +282,34 @@ def test_a_task_that_somebody_ended_has_ended_for_their_reason() -> None:
 
 
 # --- by itself -------------------------------------------------------------------------------------------------------
+
+
+async def test_the_providers_own_count_is_told_where_there_is_one() -> None:
+    active = Active(lambda _: None, str)
+    one = call()
+    await active(one, fine)
+    one.usage = Usage(input=5, output=7)
+    said = (await active.all(lambda _: None, call())).body
+    assert isinstance(said, bytes)
+    assert [each["tokens"] for each in json.loads(said)["data"]] == [7]
+
+
+async def test_a_long_list_lets_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    active = Active(lambda _: None, str)
+    for number in range(2 * TURN + 1):
+        one = call()
+        one.id = str(number)
+        await active(one, fine)
+    turns: list[float] = []
+
+    async def turn(seconds: float) -> None:
+        turns.append(seconds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio, "sleep", turn)
+        said = (await active.all(lambda _: None, call())).body
+    assert isinstance(said, bytes)
+    assert (len(json.loads(said)["data"]), turns) == (2 * TURN + 1, [0, 0])
 
 
 async def test_whoever_hears_of_the_end_hears_once_of_each() -> None:

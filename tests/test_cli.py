@@ -9,7 +9,7 @@ import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import aiohttp
@@ -19,8 +19,12 @@ from proxy import __version__
 from proxy.cli import main
 from proxy.edge.address import Address
 from proxy.errors import ConfigError
+from proxy.reports.usage_report import as_csv, as_json, as_table
+from proxy.store import Query, read_usage
+from proxy.store.database import Database
 from proxy.upstream import check_aiohttp
 from tests.client import OPENAI, ask, chat
+from tests.crash import row
 
 ROOT = Path(__file__).parent.parent
 KEY = "sk-canary-0123"
@@ -174,6 +178,39 @@ def test_check_warns_of_a_budget_of_nobody(tmp_path: Path) -> None:
 def test_what_spend_cannot_read_is_told_by_its_flag(flags: list[str], told: str) -> None:
     """The URL's parameters have other names."""
     assert run("spend", *flags) == (2, "", f"pillion: {told}\n")
+
+
+def test_a_ledger_is_begun_and_read_by_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "state"
+    monkeypatch.setenv("PILLION_STATE_DIR", str(folder))
+
+    def said(*words: str) -> str:
+        assert main([*words]) == 0
+        return capsys.readouterr().out
+
+    assert said("ledger", "init") == f"the ledger in {folder} was created\n"
+    assert said("ledger", "init") == f"the ledger in {folder} is ready\n"
+    with closing(Database(folder / "ledger.db")) as database:
+        database.open()
+        database.insert([row("r", 1000)])
+    groups = read_usage(folder, Query(by=("client",)))
+    assert len(groups) == 1
+    assert said("spend", "--by", "client") == as_table(groups, ("client",)) + "\n"
+    assert said("spend", "--by", "client", "--json") == as_json(groups, ("client",)).decode() + "\n"
+    assert said("spend", "--by", "client", "--csv") == as_csv(groups, ("client",))
+    assert said("spend", "--by", "client", "--client", "nobody") == "no usage\n"
+
+
+@pytest.mark.parametrize("words", [["spend"], ["ledger", "init"]])
+def test_where_there_is_no_home_a_ledger_wants_a_folder(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(words) == 2
+    assert capsys.readouterr().err == "pillion: there is no folder for the ledger: set PILLION_STATE_DIR\n"
 
 
 @pytest.mark.parametrize("said", ["x", "-1", "nan", "inf"])

@@ -454,6 +454,12 @@ async def test_a_model_that_the_key_may_not_use_is_refused_in_a_rehearsal(tmp_pa
     assert said["request"]["bytes"] == 0
 
 
+async def test_a_price_that_nobody_knows_is_told_as_what_would_be_said() -> None:
+    async with Evil() as evil, pillion(**OPENAI.environ(evil.url), PILLION_UNKNOWN_PRICE="refuse") as gateway:
+        said = await rehearsed(gateway, OPENAI.request(model="openai/nobody-knows-it"))
+    assert said["cost"] == {"about_usd": None, "bound_usd": None, "price_source": "unknown_price"}
+
+
 async def test_a_target_that_rests_is_told() -> None:
     async with (
         Evil(FAILING) as evil,

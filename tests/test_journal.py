@@ -15,12 +15,16 @@ import aiohttp.connector
 import pytest
 
 from proxy.canon import Usage
+from proxy.edge.onlookers import conclude
 from proxy.errors import BadRequest, Busy, Down, GatewayError, Refused, Timeout, Unauthorized
 from proxy.logs import Handler, Log, as_words
+from proxy.middleware import journal
 from proxy.middleware.journal import Journal
 from proxy.middleware.witness import Witness
 from proxy.ports import Call, Reply
 from proxy.reports.outcome import outcome
+from proxy.reports.sight import Sight
+from tests import taking
 from tests.client import ANTHROPIC, LANES, OPENAI, Speech, ask, chat, lane_name
 from tests.evil import Evil, Scenario, trust
 from tests.gateway import telling
@@ -358,6 +362,36 @@ async def test_an_observer_that_fails_is_told_of_with_the_requests_id(
         got = await ask(at, "POST", "/x", b"{}")
         await watched.end()
     assert [vars(record).get("id") for record in caplog.records] == [got.header("x-pillion-request-id")] * 2
+
+
+async def test_a_witness_that_fails_keeps_no_other_from_hearing(caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[int] = []
+
+    def failing(sight: Sight) -> None:
+        raise ValueError
+
+    watched = Watched(b"ab")
+    asked = taking.call()
+    witness = Witness(failing, lambda sight: heard.append(sight.status))
+    reply = await witness(asked, answering(lambda: watched.reply))
+    conclude(reply, None, asked.id)
+    assert heard == [200]
+    assert [(record.message, vars(record)["id"]) for record in caplog.records] == [("an observer failed", asked.id)]
+
+
+async def test_clients_do_not_choose_how_many_names_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "KINDS_KEPT", 2)
+    kept = Kept()
+    made = Journal(log_to(kept))
+    for name in "abcab":
+        with pytest.raises(Busy):
+            await Witness(made.ended)(taking.call(model=name), raising)
+        assert len(made._kinds) <= 2
+    assert [line["model"] for line in kept.lines] == ["a", "b", "c", "a", "b"]
+
+
+async def raising(call: Call) -> Reply:
+    raise Busy("no")
 
 
 async def test_a_bug_is_told_of_with_the_requests_id(caplog: pytest.LogCaptureFixture) -> None:

@@ -374,6 +374,38 @@ async def test_a_stream_that_does_not_break_comes_byte_for_byte(tmp_path: Path, 
         assert not second.requests
 
 
+async def test_the_rest_may_come_all_at_once(tmp_path: Path) -> None:
+    """As the short rest of an answer that is translated; and so may the whole answer."""
+    breaks = Breaks(OPENAI)
+
+    def at_once(request: Received) -> Scenario:
+        return Scenario(body=b"".join(spelled("anthropic", rest_of(request.body))), headers=SSE)
+
+    async with (
+        Evil(answering=breaks) as first,
+        Evil(answering=at_once) as second,
+        routed(first, second, OPENAI, tmp_path) as gateway,
+    ):
+        for model, asked in (("r", 1), (f"anthropic-east/{OLD}", 2)):
+            breaks.at(breaks.ends()[4])
+            got = await chat(gateway, OPENAI, OPENAI.request(stream=True, model=model))
+            events, error = laws.listen(registry.dialect("openai_chat").decoder(True), [got.body])
+            said = "".join(event.text for event in events if isinstance(event, Delta))
+            assert (error, said.strip(), len(second.requests)) == (None, WHOLE, asked)
+            assert (got.header("content-length") is None) == (model == "r")
+
+
+async def test_what_only_the_host_understands_is_not_gone_on_with(tmp_path: Path) -> None:
+    """A body passes through that we could not say to another."""
+    async with world(OPENAI, tmp_path) as (gateway, breaks, second):
+        breaks.at(breaks.ends()[4])
+        body = {"model": "r", "stream": True, "messages": [{"role": "critic", "content": "Hi"}]}
+        got = await chat(gateway, OPENAI, json.dumps(body).encode())
+        assert (got.status, got.whole) == (200, False)
+        assert OPENAI.error(OPENAI.last_event(got.body))["code"] == "upstream_cut"
+        assert not second.requests
+
+
 @pytest.mark.parametrize("how", ["refused", "cut", "error"])
 async def test_where_the_second_one_fails_too_the_first_error_is_told(tmp_path: Path, how: str) -> None:
     breaks = Breaks(ANTHROPIC)

@@ -244,6 +244,17 @@ async def test_a_wire_without_a_place_for_it_says_so() -> None:
         assert (await chat(gateway, ANTHROPIC, body, [("x-pillion-summary", "false")])).status == 200
 
 
+async def test_a_stream_that_has_come_whole_has_it_before_its_end_as_well(configured: Configured) -> None:
+    """As nearly every short one that is translated."""
+    scenario = Scenario(headers=SSE, body=ANTHROPIC.stream)
+    async with Evil(scenario) as evil, pillion(**configured(evil)) as gateway:
+        got = await say(gateway, UNIFIED, model="anthropic/small", stream=True)
+        assert got.header("content-length") is not None
+    *_, told, end = [event for event in got.body.split(b"\n\n") if event]
+    assert json.loads(told.removeprefix(b"data: "))["pillion"].keys() == KEYS
+    assert end == b"data: [DONE]"
+
+
 async def test_an_error_is_an_error_and_has_none(configured: Configured) -> None:
     failing = Scenario(status=500, headers=JSON, body=b'{"error": {"message": "no"}}')
     async with Evil(answering=lambda _: failing) as evil, pillion(**configured(evil)) as gateway:
