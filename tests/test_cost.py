@@ -278,6 +278,24 @@ async def test_an_unknown_price_is_never_nothing_unless_the_operator_says_so(tmp
                 assert json.loads(got.body)["error"]["code"] == "unknown_price"
 
 
+ROUTED = "routes: {r: {strategy: least_cost, targets: [openai/nobody-knows-it, openai/m]}}\n"
+
+
+@pytest.mark.parametrize("word", ["dearest", "refuse"])
+async def test_where_the_cheapest_is_asked_first_an_unknown_price_is_the_last(tmp_path: Path, word: str) -> None:
+    async with Evil(WHOLE) as evil, priced(evil, tmp_path, f"unknown_price: {word}\n{ROUTED}") as gateway:
+        assert (await chat(gateway, "r")).status == 200
+        assert [json.loads(request.body)["model"] for request in evil.requests] == ["m"]
+
+
+async def test_a_length_that_nobody_can_read_is_guessed_and_goes_to_the_host_as_it_is(tmp_path: Path) -> None:
+    async with Evil(WHOLE) as evil, priced(evil, tmp_path, ROUTED) as gateway:
+        body = OPENAI.request(model="r", max_tokens=5).replace(b'"max_tokens": 5', b'"max_tokens": 1e999')
+        assert (await ask(gateway, "POST", OPENAI.path, body)).status == 200
+        (request,) = evil.requests
+        assert request.body == body.replace(b'"r"', b'"m"')
+
+
 async def test_a_stream_of_a_tier_without_a_price_ends_well_for_who_asks_what_it_took(tmp_path: Path) -> None:
     """`refuse` is for requests. What is under way is told, and booked, at the dearest price that there is."""
     tiered = USAGE_CHUNK.replace(b'"choices"', b'"service_tier":"of-gold","choices"', 1)

@@ -192,6 +192,21 @@ async def test_whatever_answers_there_is_no_store(
     assert PASSWORD not in caplog.text
 
 
+async def test_a_store_that_was_never_opened_can_be_closed() -> None:
+    await store.Redis(Secret("redis://127.0.0.1:1"), Fleet()).close()
+
+
+@pytest.mark.parametrize("error", [OSError, store.RedisError, TimeoutError])
+async def test_a_connection_that_cannot_be_closed_in_peace_is_closed(error: type[Exception]) -> None:
+    carrier = store.Redis(Secret("redis://127.0.0.1:1"), Fleet())
+
+    async def closing() -> None:
+        raise error
+
+    carrier._client.aclose = closing  # type: ignore[method-assign]
+    await carrier._drop()
+
+
 async def test_what_fails_when_nobody_waits_any_more_is_nobodys_fault() -> None:
     """Else asyncio complains of it in the log."""
 
