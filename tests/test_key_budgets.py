@@ -1,5 +1,6 @@
 """Has a client key a budget of its own wherever it is from, from its first request on, and across whatever comes?"""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping
@@ -20,7 +21,7 @@ from proxy.process.reloading import FAILURE
 from tests.client import OPENAI, Got, ask, showing
 from tests.client import chat as asked
 from tests.evil import Evil
-from tests.gateway import Gateway
+from tests.gateway import Gateway, pillion
 from tests.test_config_spending import ISSUED, loaded
 from tests.test_cost import WHOLE, priced
 from tests.test_keys import Typed, folder, typed
@@ -62,6 +63,15 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """No second is waited for before the file is looked at, or a try is made, again."""
     monkeypatch.setattr("proxy.access.clients.LOOK_AGAIN", 0.0)
     monkeypatch.setattr("proxy.spending.adoption.AGAIN", 0.0)
+
+
+async def test_a_try_that_is_under_way_ends_with_pillion() -> None:
+    async with pillion() as gateway, gateway.app.accounting.turn:
+        trying = gateway.app.adoption.begin()
+        assert trying is not None
+        await asyncio.sleep(0)
+        await gateway.app.adoption.close()
+        assert trying.cancelled()
 
 
 # --- of the configuration --------------------------------------------------------------------------------------------

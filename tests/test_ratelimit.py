@@ -20,6 +20,8 @@ from proxy.edge.address import Address
 from proxy.envelope import Envelope
 from proxy.errors import Busy, Down, GatewayError, OverLimit
 from proxy.failover.attempts import attempt
+from proxy.fleet import Fleet
+from proxy.limits.rate import TAKE
 from proxy.limits.ratelimits import with_ours
 from proxy.limits.scope import Limited
 from proxy.middleware import ratelimit
@@ -193,6 +195,19 @@ async def test_what_the_wall_shows_changes_nothing(jump: float) -> None:
     assert await admitted(world, 10) == 0
     world.clock.now += 60 * SECOND
     assert await admitted(world, 150) == 100
+
+
+async def test_what_passed_while_the_store_was_away_is_told_to_it_once_when_it_is_back() -> None:
+    fleet, clock = Fleet(), Clock()
+    limit = RateLimit(LimitsRow(client=limits(9)), {}, clock, lambda: clock.wall, fleet)
+    await limit(call(client="ann"), fine)
+    assert not fleet.line
+    fleet.came()
+    (told,) = fleet.line
+    assert (told.script, *told.args[:2]) == (TAKE, fleet.id, "force")
+    fleet.line.clear()
+    fleet.beat()
+    assert not fleet.line
 
 
 async def test_a_leap_of_three_years_is_one_minute_of_rest() -> None:

@@ -32,7 +32,7 @@ from tests import laws
 from tests.client import ANTHROPIC, OPENAI, Speech, ask, chat, client, spell
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, config_file, pillion
-from tests.test_failover import Provider, Upstreams, World, three
+from tests.test_failover import Provider, Upstreams, World, route, three
 from tests.waiting import soon
 
 OLD = "claude-sonnet-4-5"  # it takes a prefill
@@ -590,6 +590,16 @@ async def test_whoever_goes_on_has_what_is_left_of_the_clients_time() -> None:
     assert one.left() == pytest.approx(4.0, abs=0.5)
     one.timeout = 4.0
     assert not one.has_time()
+
+
+async def test_nobody_goes_on_once_the_clients_time_is_over() -> None:
+    upstreams = Upstreams()
+    world = three(upstreams, routes=route("a/m", "b/m"))
+    for timeout, asked in ((4.0, []), (9.0, ["a/m"])):
+        one = world.call("smart", stream=True)
+        one.started, one.timeout = monotonic() - 5.0, timeout
+        found = await Resume(world.failover, lambda *_: None).another(one, upstreams, "")
+        assert (found is None, upstreams.asked) == (not asked, asked)
 
 
 # --- what is read of an answer ---------------------------------------------------------------------------------------

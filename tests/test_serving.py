@@ -347,6 +347,13 @@ def test_what_is_not_is_left_to_the_whole_configuration(
     assert probe.plain(["healthcheck", *typed], environ) is None
 
 
+@pytest.mark.parametrize("data", [None, b"listen: \xff"])
+def test_a_file_that_cannot_be_read_is_left_to_who_says_why(data: bytes | None, tmp_path: Path) -> None:
+    if data is not None:
+        (tmp_path / "c").write_bytes(data)
+    assert probe.plain(["healthcheck", "--config", str(tmp_path / "c")], {}) is None
+
+
 def test_the_file_of_this_repository_is_plain() -> None:
     """It is what the image brings."""
     assert probe.plain(["healthcheck", "--config", str(ROOT / "config.yaml")], {})
