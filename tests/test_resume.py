@@ -406,8 +406,13 @@ async def test_what_only_the_host_understands_is_not_gone_on_with(tmp_path: Path
         assert not second.requests
 
 
-@pytest.mark.parametrize("how", ["refused", "cut", "error"])
-async def test_where_the_second_one_fails_too_the_first_error_is_told(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "blamed_for"),
+    [("refused", "upstream_error"), ("cut", "upstream_cut"), ("error", "rate_limit_exceeded")],
+)
+async def test_where_the_second_one_fails_too_the_first_error_is_told(
+    tmp_path: Path, how: str, blamed_for: str
+) -> None:
     breaks = Breaks(ANTHROPIC)
     breaks.ends_in(breaks.ends()[5], OVERLOADED)
 
@@ -436,8 +441,11 @@ async def test_where_the_second_one_fails_too_the_first_error_is_told(tmp_path: 
         codes = [code for _, code in await explained(gateway, got.header("x-pillion-request-id"))]
         assert len(codes) == 2
         assert None not in codes
-        blamed = {name: count for (name, _), count in (await counted(gateway, "upstream_errors")).items()}
-        assert blamed == {"anthropic": 1, "anthropic-east": 1}
+        assert await counted(gateway, "upstream_errors") == {
+            ("anthropic", "rate_limit_exceeded"): 1,
+            ("anthropic-east", blamed_for): 1,
+        }
+        assert await counted(gateway, "requests") == {("anthropic",): 1}
         assert (await counted(gateway, "tokens"))[("anthropic", "input")] == 20
         assert gateway.app.upstream.in_use == 0
 
