@@ -177,6 +177,16 @@ async def test_where_the_old_address_is_dead_the_next_request_finds_the_new_one(
             assert resolver.asked == 2
 
 
+async def test_so_it_is_where_the_dead_one_was_the_egress_proxys(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = Resolver("127.0.0.1", "127.0.0.2")
+    monkeypatch.setattr(aiohttp, "ThreadedResolver", lambda: resolver)
+    async with Evil(answering=lambda _: ANSWER, host="127.0.0.2") as new:
+        way = {"PILLION_OPENAI_BASE_URL": "http://api.test/v1", "PILLION_OPENAI_PROXY": f"http://{HOST}:{new.port}"}
+        async with pillion(OPENAI_API_KEY="sk-names", **way) as gateway:
+            assert [code(await asked(gateway)), *await statuses(gateway, 1)] == [(502, "proxy_error"), 200]
+            assert resolver.asked == 2
+
+
 def test_all_have_moved_within_seventy_seconds() -> None:
     """What is known of a name, a connection that was made of it, and the time that this may wait."""
     assert names.KNOWN_FOR + wire.LIFE + upstream.IDLE_LIFE <= 60 + 10
