@@ -357,6 +357,13 @@ async def test_a_workload_whose_project_nobody_says_asks_for_it(
         assert evil.requests[-1].target.startswith("/v1/projects/p-pool/locations/eu-west1/")
 
 
+async def test_a_key_file_that_names_no_project_is_told_of(key_file: Path) -> None:
+    async with logged_in(key_file) as (_, adapter):
+        write(key_file, json.dumps({**json.loads(key_file.read_text()), "project_id": None}))
+        with pytest.raises(Refused, match="mine has no project: set GOOGLE_CLOUD_PROJECT"):
+            await speak(adapter)
+
+
 @pytest.mark.filterwarnings("ignore:The load_credentials_from_file method:DeprecationWarning")
 async def test_who_cannot_ask_for_its_project_has_credentials_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
