@@ -19,6 +19,7 @@ from proxy.config import Secret
 from proxy.errors import ConfigError
 from proxy.fleet import Answer, Fleet
 from proxy.store import redis as store
+from proxy.store.connection import RedisError
 from tests import laws
 from tests.client import OPENAI, ask, chat
 from tests.evil import Evil, authority
@@ -196,14 +197,16 @@ async def test_a_store_that_was_never_opened_can_be_closed() -> None:
     await store.Redis(Secret("redis://127.0.0.1:1"), Fleet()).close()
 
 
-@pytest.mark.parametrize("error", [OSError, store.RedisError, TimeoutError])
-async def test_a_connection_that_cannot_be_closed_in_peace_is_closed(error: type[Exception]) -> None:
+@pytest.mark.parametrize("error", [OSError, RedisError, TimeoutError])
+async def test_a_connection_that_cannot_be_closed_in_peace_is_closed(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
     carrier = store.Redis(Secret("redis://127.0.0.1:1"), Fleet())
 
     async def closing() -> None:
         raise error
 
-    carrier._client.aclose = closing  # type: ignore[method-assign]
+    monkeypatch.setattr(carrier._client, "aclose", closing)
     await carrier._drop()
 
 
