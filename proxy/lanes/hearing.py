@@ -4,13 +4,14 @@ Pieces of one text that came together are joined; calls get the client's names; 
 the client's wire has no place for them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from proxy.canon import Delta, Event, Finish, Usage
 from proxy.errors import UpstreamError
 from proxy.lanes.calls import Calls
 from proxy.ports import Decoder
+from proxy.sealing.provenance import has_one
 from proxy.sealing.seals import Sealer
 from proxy.sealing.vault import Recall
 
@@ -18,12 +19,17 @@ _TWO = (Delta, Delta)
 
 
 class Hearing:
-    def __init__(self, decoder: Decoder, recall: Recall, sealer: Sealer, calls: Calls | None = None) -> None:
-        """`calls`: None where there are no tools to call."""
+    """One answer. `seals`: the words beside a seal on the provider's wire; `calls`: None where there are no tools."""
+
+    def __init__(
+        self, decoder: Decoder, recall: Recall, sealer: Sealer, seals: Sequence[bytes], calls: Calls | None = None
+    ) -> None:
         self._decoder = decoder
         self._recall = recall
         self._sealer = sealer
+        self._seals = seals
         self._calls = calls
+        self._is_first = True  # nothing was heard yet
         self.fault: UpstreamError | None = None  # what the answer turned out to be, after all that it has said
 
     def feed(self, chunk: bytes, last: bool) -> list[Event]:
@@ -37,6 +43,9 @@ class Hearing:
         said = joined(said)
         if self._calls is not None:
             said = self._calls.feed(said)
+        is_all, self._is_first = last and self._is_first, False
+        if is_all and not has_one(self._seals, chunk):  # as most whole answers
+            return self._sealer.feed(said) if self._sealer.is_needed else said
         self._recall.watch(said)
         return self._sealer.feed(said)
 

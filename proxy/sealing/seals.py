@@ -87,7 +87,7 @@ class Sealer:
 
     def __init__(self, maker: str, is_needed: bool = False) -> None:
         self._maker = maker
-        self._is_needed = is_needed
+        self.is_needed = is_needed
         self._ids: dict[int, str] = {}  # of thoughts, by block
         self._held: dict[int, list[str]] = {}  # pieces of a seal, by block
 
@@ -117,7 +117,7 @@ class Sealer:
             self._ids[event.index] = part.id
             if part.redacted:
                 part = replace(part, redacted=_marked(_Mark(self._maker, part.id, part.redacted)))
-            elif self._is_needed:
+            elif self.is_needed:
                 self._held[event.index] = []
         if isinstance(part, Thinking | Text | ToolCall) and part.signature:
             self._held[event.index] = [part.signature]
