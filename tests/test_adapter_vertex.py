@@ -262,8 +262,8 @@ def key_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     path.unlink(missing_ok=True)
 
 
-def write_key(path: Path, url: str) -> None:
-    info = {
+def write_key(path: Path, url: str, **more: Any) -> None:
+    info: Json = {
         "type": "service_account",
         "project_id": "p-file",
         "private_key_id": "1",
@@ -271,7 +271,7 @@ def write_key(path: Path, url: str) -> None:
         "client_email": "pillion@p-file.iam.gserviceaccount.com",
         "token_uri": url,
     }
-    write(path, json.dumps(info))
+    write(path, json.dumps(info | more))
 
 
 def write(path: Path, text: str) -> None:
@@ -358,8 +358,8 @@ async def test_a_workload_whose_project_nobody_says_asks_for_it(
 
 
 async def test_a_key_file_that_names_no_project_is_told_of(key_file: Path) -> None:
-    async with logged_in(key_file) as (_, adapter):
-        write(key_file, json.dumps({**json.loads(key_file.read_text()), "project_id": None}))
+    async with logged_in(key_file) as (google, adapter):
+        write_key(key_file, f"{google.evil.url}/token", project_id=None)
         with pytest.raises(Refused, match="mine has no project: set GOOGLE_CLOUD_PROJECT"):
             await speak(adapter)
 
