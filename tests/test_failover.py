@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from time import monotonic
 from typing import Any
 
@@ -185,6 +185,31 @@ async def test_no_attempt_is_begun_after_the_clients_own_time() -> None:
     with pytest.raises(Busy):
         await World([Provider("a")], upstreams).ask(timeout=4.0)
     assert upstreams.asked == ["a/m"]
+
+
+REFUSED_KEY = Refused("no", status=401, kind="authentication")
+REFUSED_KEY.of_key = True
+
+
+@pytest.mark.parametrize(
+    ("error", "left", "asked"),
+    [
+        (reset(), -1.0, ["a/m"]),  # neither the same target again nor another one
+        (REFUSED_KEY, -1.0, ["a/m"]),
+        (busy(("retry-after", "5")), 2.0, ["a/m", "b/m"]),  # there is no time left to wait, and some to ask elsewhere
+        (REFUSED_KEY, 2.0, ["a/m", "a/m"]),
+    ],
+)
+async def test_no_attempt_is_begun_after_the_operators_deadline(
+    error: GatewayError, left: float, asked: list[str]
+) -> None:
+    upstreams = Upstreams(a=[error])
+    world = World([Provider("a", keys=4), Provider("b")], upstreams)
+    call = world.call()
+    call.started -= world.failover.deadline - left
+    with nullcontext() if left > 0 else pytest.raises(type(error)):
+        await world.failover(call, upstreams)
+    assert (upstreams.asked, upstreams.slept) == (asked, [0.0] if asked == ["a/m", "a/m"] else [])
 
 
 async def test_another_target_has_what_is_left_of_it_and_is_not_asked_when_it_is_over() -> None:

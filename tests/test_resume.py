@@ -590,6 +590,16 @@ def test_who_was_only_outrun_may_go_on_and_who_failed_may_not() -> None:
     assert _met(one) == {a, c}
 
 
+@pytest.mark.parametrize(("deadline", "asked"), [(0.0, []), (60.0, ["b/m"])])
+async def test_nobody_goes_on_after_the_operators_deadline(deadline: float, asked: list[str]) -> None:
+    world = World([Provider("a"), Provider("b")], upstreams := Upstreams(), routes=route("a/m", "b/m"))
+    world.failover.deadline = deadline
+    call = world.call("smart", stream=True)
+    call.history = [Attempt(Target(world.adapters["a"], "m"), 1, code="upstream_cut")]
+    found = await Resume(world.failover, lambda *_: None).another(call, upstreams, "")
+    assert (upstreams.asked, found is None) == (asked, not asked)
+
+
 async def test_whoever_goes_on_has_what_is_left_of_the_clients_time() -> None:
     one = World.call(None, body=BODY)  # type: ignore[arg-type]
     one.started = monotonic() - 5.0
